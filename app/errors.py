@@ -1,0 +1,148 @@
+"""What can go wrong, in our words. Named for what the caller can do next; none carries a value or a reply body.
+
+`code` is stable and safe to show. `retryable` says whether the same call may succeed later without any change.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RejectReason(StrEnum):
+    """Why a vault said no: a closed list of ours, whatever words the vault used."""
+
+    CUSTOMER_NOT_FOUND = "CUSTOMER_NOT_FOUND"
+    METHOD_NOT_FOUND = "METHOD_NOT_FOUND"
+    INVALID_INPUT = "INVALID_INPUT"
+    TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 - a reason, not a credential
+    DUPLICATE_CUSTOMER = "DUPLICATE_CUSTOMER"
+    CONFLICT = "CONFLICT"
+    NOT_ENABLED = "NOT_ENABLED"
+    DECLINED = "DECLINED"
+    CONTRACT = "CONTRACT"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFault:
+    """One thing wrong with one input field.
+
+    `path` holds our snake_case field names from the input's root, e.g. ``("billing_address", "postal_code")``;
+    `code` is an ErrorCode of the graph (`INVALID_INPUT`, `REQUIRED`, `UNSUPPORTED_BY_PROVIDER`, ...); `message`
+    never quotes the value.
+    """
+
+    path: tuple[str, ...]
+    code: str
+    message: str
+
+
+class VaultgraphError(Exception):
+    """Base of everything we raise on purpose."""
+
+
+class SettingsError(VaultgraphError):
+    """A setting is missing or wrong; the message names the setting and never its value."""
+
+
+class VaultError(VaultgraphError):
+    """A vault did not do what was asked. `provider` is one of loanpro, aloha, jpmorgan, caselle."""
+
+    code = "PROVIDER_UNAVAILABLE"
+    retryable = False
+
+    def __init__(
+        self,
+        provider: str,
+        message: str = "",
+        *,
+        provider_code: str | None = None,
+        retry_after_s: float | None = None,
+        provider_request_id: str | None = None,
+    ) -> None:
+        super().__init__(message or self.__class__.__doc__ or self.code)
+        self.provider = provider
+        self.provider_code = provider_code
+        self.retry_after_s = retry_after_s
+        self.provider_request_id = provider_request_id
+
+
+class UnsupportedByVault(VaultError):
+    """This vault cannot do that; nothing was sent."""
+
+    code = "UNSUPPORTED_BY_PROVIDER"
+
+
+class InvalidRequest(VaultError):
+    """The input breaks a rule of this vault; nothing was sent."""
+
+    code = "INVALID_INPUT"
+
+    def __init__(self, provider: str, faults: Sequence[FieldFault]) -> None:
+        super().__init__(provider, "The input breaks a rule of this vault.")
+        self.faults = tuple(faults)
+
+
+class VaultUnavailable(VaultError):
+    """The vault could not be reached, or failed on a read; nothing was changed."""
+
+    retryable = True
+
+
+class VaultTimeout(VaultUnavailable):
+    """The vault did not answer a read within the deadline."""
+
+    code = "PROVIDER_TIMEOUT"
+
+
+class VaultThrottled(VaultUnavailable):
+    """The vault, or our own cap on calls to it, refused for now; nothing was changed."""
+
+    code = "PROVIDER_THROTTLED"
+
+
+class CircuitOpen(VaultUnavailable):
+    """We are not calling this vault for a moment because too many calls failed; nothing was sent."""
+
+
+class OutcomeUnknown(VaultError):
+    """A write left us and no readable answer came back: look before repeating."""
+
+    code = "OUTCOME_UNKNOWN"
+    retryable = True
+
+
+class VaultRejected(VaultError):
+    """The vault said no, and changed nothing."""
+
+    code = "PROVIDER_REJECTED"
+
+    def __init__(
+        self,
+        provider: str,
+        reason: RejectReason,
+        *,
+        provider_code: str | None = None,
+        faults: Sequence[FieldFault] = (),
+        provider_request_id: str | None = None,
+    ) -> None:
+        super().__init__(
+            provider,
+            f"The vault refused the request ({reason.value}).",
+            provider_code=provider_code,
+            provider_request_id=provider_request_id,
+        )
+        self.reason = reason
+        self.faults = tuple(faults)
+
+
+class VaultRefusedUs(VaultError):
+    """The vault does not accept our credentials: an operator must look."""
+
+    code = "PROVIDER_AUTH"
+
+
+class VaultReplyUnreadable(VaultError):
+    """A read was answered off its documentation."""
+
+    code = "PROVIDER_UNAVAILABLE"
+    retryable = True

@@ -1,0 +1,81 @@
+"""What an adapter hands to the HTTP room, and what it gets back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+import orjson
+
+
+class Effect(Enum):
+    """What repeating the request would do. It decides retries and what a lost answer means."""
+
+    READ = "read"  # may be retried; a lost answer is VaultUnavailable or VaultTimeout
+    WRITE = "write"  # never retried once it may have left us; a lost answer is OutcomeUnknown
+
+
+class CallLike(Protocol):
+    """The parts of `app.vault.provider.Call` that this room needs."""
+
+    @property
+    def deadline_at(self) -> float: ...
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def traceparent(self) -> str | None: ...
+    @property
+    def client(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultRequest:
+    """One call to a vault.
+
+    `path` is relative to the base URL, already percent-encoded, without a leading slash; `query` is encoded here.
+    `route` names the operation without ids (``consumer-profiles/{id}``) for metrics and logs. `json` is encoded with
+    orjson; `body` with `content_type` is for anything else.
+    """
+
+    method: str
+    path: str
+    route: str
+    effect: Effect = Effect.READ
+    query: tuple[tuple[str, str], ...] = ()
+    json: Any = None
+    body: bytes | None = None
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VaultReply:
+    """A complete answer. Header names are lower case. `body` never goes into a log or an exception."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    latency_ms: int = 0
+
+    def json(self) -> Any:
+        """Decode the body; raises ValueError (orjson.JSONDecodeError) without quoting it."""
+        return orjson.loads(self.body)
+
+
+class VaultHttp(Protocol):
+    """One vault's HTTP door: session, credentials, deadline, cap, retries, breaker, redaction.
+
+    `send` answers any reply with a status below 500 other than 429 (and 401 after one refresh where tokens are used);
+    it raises, all from `app.errors`:
+
+    - `VaultThrottled` on 429 (with retry_after_s), or when our cap's queue is full or too slow: nothing was sent
+    - `CircuitOpen` when not calling at all
+    - READ: `VaultTimeout`, `VaultUnavailable` (connect, reset, truncated reply, 5xx) after bounded retries
+    - WRITE: `VaultUnavailable`/`VaultTimeout` only when provably nothing left us (cap, refused connection, token
+      fetch failed); otherwise `OutcomeUnknown` (5xx, reset, timeout, truncated reply)
+    - `VaultRefusedUs` on a 401 that survives one token refresh, or when the token endpoint refuses us
+    """
+
+    async def send(self, request: VaultRequest, call: CallLike) -> VaultReply: ...
+
+    async def close(self) -> None: ...

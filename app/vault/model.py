@@ -1,0 +1,298 @@
+"""The unified language: one customer's payment methods, whichever vault holds them.
+
+Frozen values without behaviour. Months are 1 to 12, years four digits, instants aware UTC.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from app.vault.names import (
+    AddRoute,
+    AlohaPaymentProvider,
+    AuthPurpose,
+    AuthStatus,
+    BankAccountType,
+    BankRail,
+    BankVerification,
+    CardBrand,
+    CardFunding,
+    CardTokenType,
+    ChallengePreference,
+    CustomerRef,
+    MethodRef,
+    NextActionKind,
+    PaymentMethodKind,
+    PaymentMethodStatus,
+    ProviderCapability,
+    ProviderName,
+    WalletKind,
+)
+from app.vault.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Expiry:
+    """Good through the last day of this month."""
+
+    year: int
+    month: int
+
+    def __post_init__(self) -> None:
+        if not (1 <= self.month <= 12 and 1900 <= self.year <= 9999):
+            raise ValueError("not a month of a four-digit year")
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.month:02d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """`country` is ISO 3166-1 alpha-2; adapters convert."""
+
+    line1: str | None = None
+    line2: str | None = None
+    city: str | None = None
+    region: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    first: str
+    last: str
+
+    def __str__(self) -> str:
+        return f"{self.first} {self.last}".strip()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextAction:
+    """What the shopper must do next. `client_token` is a browser credential: shown once, never logged."""
+
+    kind: NextActionKind
+    url: str | None = None
+    client_token: Secret | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreeDSecure:
+    """The last known 3-D Secure result of one card. `raw_status` is the vault's own word."""
+
+    status: AuthStatus
+    purpose: AuthPurpose | None = None
+    raw_status: str | None = None
+    authentication_id: str | None = None
+    authenticated_at: datetime | None = None
+    next_action: NextAction | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodBase:
+    """What every stored means to pay has. `status` is the vault's word; expiry is judged later, by the clock.
+
+    `is_provider_default` is None where the vault has no such notion. `title` is the vault's own label, if any.
+    """
+
+    provider: ProviderName
+    customer_ref: CustomerRef
+    method_ref: MethodRef
+    status: PaymentMethodStatus = PaymentMethodStatus.ACTIVE
+    status_detail: str | None = None
+    title: str | None = None
+    holder_name: str | None = None
+    last4: str | None = None
+    billing_address: Address | None = None
+    is_provider_default: bool | None = None
+    is_secondary: bool | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card(MethodBase):
+    """`bin` is the leading 6 or 8 digits. `three_d_secure` is only what came with the list itself, if anything."""
+
+    brand: CardBrand = CardBrand.UNKNOWN
+    funding: CardFunding | None = None
+    token_type: CardTokenType = CardTokenType.PROVIDER_TOKEN
+    wallet: WalletKind | None = None
+    expiry: Expiry | None = None
+    bin: str | None = None
+    three_d_secure: ThreeDSecure | None = None
+
+    @property
+    def kind(self) -> PaymentMethodKind:
+        return PaymentMethodKind.CARD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BankAccount(MethodBase):
+    rail: BankRail = BankRail.OTHER
+    account_type: BankAccountType | None = None
+    bank_name: str | None = None
+    verification: BankVerification = BankVerification.UNKNOWN
+
+    @property
+    def kind(self) -> PaymentMethodKind:
+        return PaymentMethodKind.BANK_ACCOUNT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherMethod(MethodBase):
+    """A kind that we have no type for yet; `provider_kind` is the vault's word for it."""
+
+    provider_kind: str
+
+    @property
+    def kind(self) -> PaymentMethodKind:
+        return PaymentMethodKind.OTHER
+
+
+PaymentMethod = Card | BankAccount | OtherMethod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultWallet:
+    """Everything one vault holds for one of its customers, at one instant, INACTIVE methods included.
+
+    `skipped` counts records that could not be read; `truncated` says that the vault held more than it gave.
+    """
+
+    provider: ProviderName
+    customer_ref: CustomerRef
+    methods: tuple[PaymentMethod, ...]
+    skipped: int = 0
+    truncated: bool = False
+    provider_request_id: str | None = None
+
+
+# ---- what a caller wants written -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticate:
+    """Ask for 3-D Secure while the card is added."""
+
+    return_url: str
+    challenge: ChallengePreference = ChallengePreference.NO_PREFERENCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCard:
+    """A card to store. `secret` is the vault's token, a network token or, by RAW_CARD alone, the number itself."""
+
+    provider: ProviderName
+    route: AddRoute
+    secret: Secret
+    brand: CardBrand | None = None
+    expiry: Expiry | None = None
+    last4: str | None = None
+    bin: str | None = None
+    masked_card_number: str | None = None
+    holder_name: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    token_type: CardTokenType = CardTokenType.PROVIDER_TOKEN
+    payment_provider: AlohaPaymentProvider | None = None
+    title: str | None = None
+    is_secondary: bool | None = None
+    billing_address: Address | None = None
+    authenticate: Authenticate | None = None
+
+    @property
+    def kind(self) -> PaymentMethodKind:
+        return PaymentMethodKind.CARD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBankAccount:
+    """A bank account to store. `secret` is a token, an account number (ACH, BACS) or an IBAN (SEPA)."""
+
+    provider: ProviderName
+    route: AddRoute
+    secret: Secret
+    rail: BankRail = BankRail.ACH
+    account_type: BankAccountType | None = None
+    last4: str | None = None
+    routing_number: str | None = None
+    bic: str | None = None
+    sort_code: str | None = None
+    mandate_id: str | None = None
+    mandate_signed_on: str | None = None
+    holder_name: str | None = None
+    first_name: str | None = None
+    last_name: str | None = None
+    title: str | None = None
+    is_secondary: bool | None = None
+    billing_address: Address | None = None
+
+    @property
+    def kind(self) -> PaymentMethodKind:
+        return PaymentMethodKind.BANK_ACCOUNT
+
+
+NewMethod = NewCard | NewBankAccount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCustomer:
+    """A customer to create in a vault. `external_id` is our caller's key and becomes the vault's where it has one."""
+
+    external_id: str
+    name: PersonName
+    email: str | None = None
+    phone: str | None = None
+    address: Address | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodChange:
+    """Only what is not None changes."""
+
+    expiry: Expiry | None = None
+    holder: PersonName | None = None
+    title: str | None = None
+    billing_address: Address | None = None
+    active: bool | None = None
+    is_secondary: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BeforeAdd:
+    """What the vault held just before an add: journalled, so that the result can be recognised afterwards.
+
+    `duplicate_of` names the active method that already holds the very same token, where the vault lets us see that.
+    """
+
+    method_refs: frozenset[MethodRef]
+    duplicate_of: MethodRef | None = None
+    default_ref: MethodRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Added:
+    """The vault's answer to an add. `customer_ref` differs from the caller's only where the vault made the customer."""
+
+    customer_ref: CustomerRef
+    method_ref: MethodRef
+    next_action: NextAction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a vault can really do, as data beside the code that honours it.
+
+    `batch_limit` is how many customers one list call reads.
+    """
+
+    operations: frozenset[ProviderCapability]
+    add_via: frozenset[AddRoute]
+    batch_limit: int = 1
+    creates_customers: bool = False
+    creates_customer_with_method: bool = False
+    erases_customers: bool = False
+    finds_customers_by_external_id: bool = False
+    deletes_softly: bool = False
+    titles_methods: bool = False

@@ -79,7 +79,7 @@ class VaultProvider(Protocol):
         ...
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
-        """Store a method. `make_default` may be ignored by a vault that needs a second call for it: ask the wallet after."""
+        """Store a method. A vault that needs a second call for a default ignores `make_default`: read to know."""
         ...
 
     async def create_with_method(self, customer: NewCustomer, new: NewMethod, call: Call) -> Added:

@@ -1,0 +1,107 @@
+"""What every emulator is built on: a clock that tests can turn, switches, and state that survives a restart."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from starlette.types import ASGIApp
+
+Json = dict[str, Any]
+
+
+class SandboxClock:
+    """UTC time that `POST /__sandbox/clock` can set or advance; it keeps running from there."""
+
+    def __init__(self) -> None:
+        self._shift = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._shift
+
+    def set(self, instant: datetime) -> None:
+        self._shift = instant - datetime.now(UTC)
+
+    def advance(self, seconds: float) -> None:
+        self._shift += timedelta(seconds=seconds)
+
+    def reset(self) -> None:
+        self._shift = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One documented choice of an emulator's behaviour; the first allowed value is the default."""
+
+    allowed: tuple[str, ...]
+    about: str
+
+    @property
+    def default(self) -> str:
+        return self.allowed[0]
+
+
+class UnknownSwitch(ValueError):
+    """No such switch, or a value it does not take."""
+
+
+class Emulator(ABC):
+    """One vault, faithfully pretended, over real HTTP.
+
+    Everything that a restart must keep lives in `state`, a JSON-able dict; `touch()` after each change marks it
+    for saving. `asgi()` serves the vault's own paths below ``/{name}``; faults and call records wrap it from outside.
+    """
+
+    name: ClassVar[str]
+    switches: ClassVar[Mapping[str, Switch]] = {}
+    token_paths: ClassVar[tuple[str, ...]] = ()
+    """Paths (without the provider's prefix) that hand out OAuth tokens."""
+
+    def __init__(self, clock: SandboxClock) -> None:
+        self.clock = clock
+        self.state: Json = {}
+        self.settings: dict[str, str] = {}
+        self.is_dirty = False
+        self.reset()
+
+    def touch(self) -> None:
+        self.is_dirty = True
+
+    def switch(self, name: str) -> str:
+        return self.settings.get(name, self.switches[name].default)
+
+    def set_switch(self, name: str, value: str) -> None:
+        known = self.switches.get(name)
+        if known is None or value not in known.allowed:
+            raise UnknownSwitch(name)
+        self.settings[name] = value
+
+    def reset(self) -> None:
+        """Back to the demo data and the default switches."""
+        self.settings.clear()
+        self.state = self.demo_state()
+        self.touch()
+
+    @abstractmethod
+    def demo_state(self) -> Json:
+        """A fresh, deterministic state holding the demo customers of `app.sandbox.demo`."""
+
+    @abstractmethod
+    def asgi(self) -> ASGIApp:
+        """The vault's API, paths as the vault spells them (without the ``/{name}`` prefix)."""
+
+    @abstractmethod
+    def credentials(self, base_url: str) -> Json:
+        """What `GET /__sandbox/credentials` shows: `base_url`, `headers` (auth and tenant only, usable at once), more.
+
+        `base_url` is the sandbox's own address, e.g. ``http://127.0.0.1:8001``.
+        """
+
+    @abstractmethod
+    def held(self, customer_ref: str) -> list[Json] | None:
+        """`[{ref, kind: card|bank, last4, active, is_default}]` as the vault holds it; None for an unknown customer."""
+
+    def mint_token(self, wish: Json) -> Json:
+        """Stand in for the browser's capture: answers `{token, last4, bin, brand}`. Raises ValueError on a bad wish."""
+        raise ValueError(f"{self.name} mints no browser tokens")

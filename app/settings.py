@@ -1,0 +1,208 @@
+"""Every setting: from a TOML file, the environment (``VAULTGRAPH_LOANPRO__API_TOKEN``) and secret files.
+
+The environment wins over the file. Any secret may instead be named by a file: ``api_token_file = "/run/secrets/x"`` or
+``VAULTGRAPH_LOANPRO__API_TOKEN_FILE``; a trailing newline in such a file is not part of the secret.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, Literal, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from app.errors import SettingsError
+
+ENV_PREFIX = "VAULTGRAPH_"
+_FILE_SUFFIX = "_file"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_lists(cls, data: Any) -> Any:
+        """The environment has only text: what should be a list is split at commas."""
+        if not isinstance(data, Mapping):
+            return data
+        lists = {name for name, field in cls.model_fields.items() if get_origin(field.annotation) is list}
+        return {
+            key: [part.strip() for part in value.split(",") if part.strip()]
+            if key in lists and isinstance(value, str)
+            else value
+            for key, value in data.items()
+        }
+
+
+class BreakerSettings(_Section):
+    """The circuit breaker of one vault."""
+
+    minimum_calls: int = Field(20, ge=1)
+    window_s: float = Field(10.0, gt=0)
+    failure_ratio: float = Field(0.5, gt=0, le=1)
+    open_for_s: float = Field(5.0, gt=0)
+
+
+class ProviderSettings(_Section):
+    """What every vault has. Durations are seconds; `fresh_for_s` 0 turns the fresh cache off."""
+
+    enabled: bool = False
+    base_url: str = ""
+    deadline_s: float = Field(3.0, gt=0)
+    write_deadline_s: float = Field(8.0, gt=0)
+    concurrency: int = Field(64, ge=1)
+    queue_limit: int = Field(1000, ge=0)
+    queue_wait_s: float = Field(1.0, ge=0)
+    retries: int = Field(2, ge=0)
+    retry_budget_ratio: float = Field(0.1, ge=0, le=1)
+    fresh_for_s: float = Field(5.0, ge=0)
+    stale_if_error_for_s: float = Field(600.0, ge=0)
+    max_body_bytes: int = Field(8_000_000, ge=1)
+    transport: Literal["aiohttp", "lean"] = "aiohttp"
+    breaker: BreakerSettings = BreakerSettings()
+
+
+class LoanProSettings(ProviderSettings):
+    """LMS headers `Authorization: Bearer` and `Autopal-Instance-Id`; the Secure Payments pair mints OBO tokens."""
+
+    api_token: SecretStr = SecretStr("")
+    instance_id: str = ""
+    secure_payments_url: str = ""
+    secure_payments_token: SecretStr = SecretStr("")
+    secure_payments_secret: SecretStr = SecretStr("")
+
+
+class AlohaSettings(ProviderSettings):
+    """HTTP Basic plus `X-Api-CompanyCode`. `payment_providers` are those that the company is set up for."""
+
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    company_code: str = ""
+    payment_providers: list[Literal["CONNECTED_PAYMENTS", "CREDIT_CALL", "FREEDOM_PAY"]] = [
+        "CONNECTED_PAYMENTS",
+        "CREDIT_CALL",
+        "FREEDOM_PAY",
+    ]
+
+
+class JpMorganSettings(ProviderSettings):
+    """OAuth2 client credentials: a client secret, or an RS256 assertion signed with `private_key` (PEM)."""
+
+    token_url: str = ""
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    private_key: SecretStr = SecretStr("")
+    key_id: str = ""
+    resource: str = ""
+    scope: str = ""
+    merchant_identifier: str = ""
+    three_ds_concurrency: int = Field(8, ge=1)
+
+
+class CaselleSettings(ProviderSettings):
+    """OAuth2 client credentials by HTTP Basic, plus `X-Payment-Account-Uid`."""
+
+    token_url: str = ""
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    scope: str = "com.govineer.payments/admin"
+    payment_account_uid: str = ""
+    webhook_secret: SecretStr = SecretStr("")
+
+
+class StoreSettings(_Section):
+    """`url` is an SQLAlchemy async URL; empty means SQLite in the data directory."""
+
+    url: SecretStr = SecretStr("")
+    redis_url: SecretStr = SecretStr("")
+
+
+class Settings(_Section):
+    """The whole configuration. `id_key` and `digest_key` are base64 or long random strings (32 characters or more)."""
+
+    mode: Literal["production", "development"] = "production"
+    data_dir: Path = Path("vaultgraph-data")
+    host: str = "127.0.0.1"
+    port: int = 8000
+    id_key: SecretStr = SecretStr("")
+    digest_key: SecretStr = SecretStr("")
+    request_deadline_s: float = Field(3.0, gt=0)
+    provider_precedence: list[Literal["loanpro", "jpmorgan", "caselle", "aloha"]] = [
+        "loanpro",
+        "jpmorgan",
+        "caselle",
+        "aloha",
+    ]
+    expiring_soon_days: int = Field(30, ge=0)
+    snapshot_bytes: int = Field(64_000_000, ge=0)
+    raw_cards: bool = False
+    network_tokens: bool = False
+    return_origins: list[str] = []
+    store: StoreSettings = StoreSettings()
+    loanpro: LoanProSettings = LoanProSettings()
+    aloha: AlohaSettings = AlohaSettings()
+    jpmorgan: JpMorganSettings = JpMorganSettings()
+    caselle: CaselleSettings = CaselleSettings()
+
+
+def load_settings(
+    toml_file: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any
+) -> Settings:
+    """Read the file, lay the environment over it, then `overrides`; raises SettingsError naming each wrong setting."""
+    merged: dict[str, Any] = _read_toml(toml_file) if toml_file else {}
+    _lay_over(merged, _read_environment(os.environ if environ is None else environ))
+    _lay_over(merged, overrides)
+    _resolve_files(merged, ())
+    try:
+        return Settings(**merged)
+    except ValidationError as error:
+        faults = (f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors())
+        raise SettingsError("; ".join(faults)) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"the settings file cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise SettingsError("the settings file is not valid TOML") from None
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """``VAULTGRAPH_LOANPRO__API_TOKEN`` becomes ``{"loanpro": {"api_token": ...}}``; lists are comma-separated."""
+    found: dict[str, Any] = {}
+    for key, value in environ.items():
+        if not key.upper().startswith(ENV_PREFIX):
+            continue
+        *sections, name = key[len(ENV_PREFIX) :].lower().split("__")
+        place = found
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[name] = value
+    return found
+
+
+def _lay_over(base: MutableMapping[str, Any], upper: Mapping[str, Any]) -> None:
+    for key, value in upper.items():
+        below = base.get(key)
+        if isinstance(value, Mapping) and isinstance(below, MutableMapping):
+            _lay_over(below, value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _resolve_files(section: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
+    """Replace every ``x_file`` by ``x`` holding the file's text."""
+    for key in list(section):
+        value = section[key]
+        if isinstance(value, MutableMapping):
+            _resolve_files(value, (*path, key))
+        elif key.endswith(_FILE_SUFFIX) and isinstance(value, str):
+            name = key.removesuffix(_FILE_SUFFIX)
+            try:
+                section[name] = Path(value).read_text("utf-8").rstrip("\r\n")
+            except OSError as error:
+                raise SettingsError(f"{'.'.join((*path, key))}: {error.strerror}") from None
+            del section[key]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
 from app.errors import SettingsError
 
 ENV_PREFIX = "VAULTGRAPH_"

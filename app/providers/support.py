@@ -1,0 +1,293 @@
+"""What every adapter needs: guarded reading of replies, tolerant values, and a base that refuses what it cannot do."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, NoReturn, TypeVar
+
+from app.errors import FieldFault, OutcomeUnknown, UnsupportedByVault, VaultError, VaultReplyUnreadable
+from app.http.message import Effect, VaultHttp, VaultReply
+from app.providers.countries import alpha2, alpha3
+from app.vault.model import (
+    Added,
+    BeforeAdd,
+    Capabilities,
+    Expiry,
+    MethodChange,
+    NewCustomer,
+    NewMethod,
+    PaymentMethod,
+    ThreeDSecure,
+    VaultWallet,
+)
+from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
+from app.vault.provider import Call
+
+__all__ = [
+    "INVALID",
+    "PAN_NOT_ALLOWED",
+    "REQUIRED",
+    "UNSUPPORTED",
+    "VaultAdapter",
+    "alpha2",
+    "alpha3",
+    "collect",
+    "digits",
+    "expiry_of",
+    "fault",
+    "flag",
+    "instant_of",
+    "last4_of",
+    "reading",
+    "records_of",
+    "request_id_of",
+    "required",
+    "text",
+    "unsupported",
+]
+
+INVALID: Final = "INVALID_INPUT"
+REQUIRED: Final = "REQUIRED"
+UNSUPPORTED: Final = "UNSUPPORTED_BY_PROVIDER"
+PAN_NOT_ALLOWED: Final = "PAN_NOT_ALLOWED"
+
+_REQUEST_ID_HEADERS: Final = ("request-id", "x-request-id", "requestidentifier", "x-correlation-id")
+_LINK_CHARACTERS: Final = re.compile(r"[\s\-]")
+_SHAPE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError)
+
+T = TypeVar("T")
+
+
+# ---- reading replies --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def reading(provider: ProviderName, effect: Effect = Effect.READ) -> Iterator[None]:
+    """Turn a mapping's shape errors into ours, `from None` so that no value travels in a chained exception.
+
+    A READ becomes `VaultReplyUnreadable`. A WRITE becomes `OutcomeUnknown`: the vault answered, we cannot tell what.
+    """
+    try:
+        yield
+    except _SHAPE_ERRORS:
+        unreadable = OutcomeUnknown if effect is Effect.WRITE else VaultReplyUnreadable
+        raise unreadable(provider) from None
+
+
+def collect(records: Iterable[Any], read: Callable[[Any], T]) -> tuple[tuple[T, ...], int]:
+    """Read each record; answers what could be read and how many could not: one bad record costs itself alone."""
+    found: list[T] = []
+    skipped = 0
+    for record in records:
+        try:
+            found.append(read(record))
+        except _SHAPE_ERRORS:
+            skipped += 1
+    return tuple(found), skipped
+
+
+def records_of(value: Any) -> list[Any]:
+    """A value that must be a JSON array; raises ValueError when it is anything else."""
+    if not isinstance(value, list):
+        raise ValueError("not an array")
+    return value
+
+
+def request_id_of(reply: VaultReply) -> str | None:
+    """The vault's own id of its answer, if it named one in a header."""
+    for name in _REQUEST_ID_HEADERS:
+        if found := reply.headers.get(name):
+            return found[:128]
+    return None
+
+
+# ---- tolerant values --------------------------------------------------------------------------------------
+
+
+def text(value: object) -> str | None:
+    """A string without surrounding blanks; None when it is empty or not a string."""
+    return (value.strip() or None) if isinstance(value, str) else None
+
+
+def digits(value: object) -> str:
+    """The ASCII digits of a string, in order."""
+    return "".join(char for char in value if char in "0123456789") if isinstance(value, str) else ""
+
+
+def last4_of(value: object) -> str | None:
+    """The final four digits of a masked or plain number, or None when it does not end in four digits.
+
+    The number itself is not kept; blanks and dashes between digits are ignored.
+    """
+    if not isinstance(value, str):
+        return None
+    tail = _LINK_CHARACTERS.sub("", value)[-4:]
+    return tail if len(tail) == 4 and tail.isascii() and tail.isdigit() else None
+
+
+def flag(value: object) -> bool:
+    """Vault booleans: true/false, 1/0, or the same as text. Anything else raises ValueError; None is false."""
+    if value is None:
+        return False
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
+    spelled = str(value).strip().lower()
+    if spelled not in known:
+        raise ValueError("not a flag")
+    return known[spelled]
+
+
+_EXPIRY_SHAPES: Final = (
+    re.compile(r"^(?P<year>\d{4})-(?P<month>\d{1,2})(?:-\d{1,2}(?:[T ].*)?)?$"),
+    re.compile(r"^(?P<month>\d{1,2})\s*[/-]\s*(?P<year>\d{4}|\d{2})$"),
+    re.compile(r"^(?P<month>\d{1,2})/\d{1,2}/(?P<year>\d{4})(?:\s.*)?$"),
+    re.compile(r"^(?P<month>0[1-9]|1[0-2])(?P<year>\d{4}|\d{2})$"),
+    re.compile(r"^(?P<year>\d{4})(?P<month>0[1-9]|1[0-2])$"),
+)
+_EPOCH_SECONDS: Final = re.compile(r"^/Date\((-?\d+)(?:[+-]\d{4})?\)/$")
+
+
+def expiry_of(value: object) -> Expiry | None:
+    """A month in any of the spellings the vaults use; None when it is none of them. Two-digit years are 20xx.
+
+    `YYYY-MM(-DD)` (with or without a time), `MM/YYYY`, `MM/YY`, `M/D/YYYY`, `MMYYYY`, `MMYY`, `YYYYMM`,
+    `/Date(seconds)/`.
+    """
+    spelled = text(value)
+    if spelled is None:
+        return None
+    if _EPOCH_SECONDS.match(spelled):
+        instant = instant_of(spelled)
+        return Expiry(instant.year, instant.month) if instant else None
+    for shape in _EXPIRY_SHAPES:
+        if found := shape.match(spelled):
+            year, month = int(found["year"]), int(found["month"])
+            try:
+                return Expiry(year + 2000 if year < 100 else year, month)
+            except ValueError:
+                return None
+    return None
+
+
+def instant_of(value: object) -> datetime | None:
+    """An aware UTC instant from ISO 8601 or `/Date(seconds)/` text; None for null dates and anything unreadable.
+
+    Text without an offset is UTC. Vaults write "no date" as an instant before 1900.
+    """
+    spelled = text(value)
+    if spelled is None:
+        return None
+    try:
+        if epoch := _EPOCH_SECONDS.match(spelled):
+            instant = datetime.fromtimestamp(int(epoch[1]), UTC)
+        else:
+            instant = datetime.fromisoformat(spelled)
+    except (ValueError, OverflowError, OSError):
+        return None
+    instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+    return instant if instant.year >= 1900 else None
+
+
+# ---- faults -----------------------------------------------------------------------------------------------
+
+
+def fault(*path: str, code: str = INVALID, message: str) -> FieldFault:
+    return FieldFault(path, code, message)
+
+
+def required(*path: str, message: str = "This vault needs it.") -> FieldFault:
+    return FieldFault(path, REQUIRED, message)
+
+
+def unsupported(*path: str, message: str = "This vault cannot do that.") -> FieldFault:
+    return FieldFault(path, UNSUPPORTED, message)
+
+
+# ---- the base ---------------------------------------------------------------------------------------------
+
+_CHANGE_NEEDS: Final[Mapping[str, ProviderCapability]] = {
+    "expiry": ProviderCapability.UPDATE_EXPIRY,
+    "holder": ProviderCapability.UPDATE_HOLDER,
+    "billing_address": ProviderCapability.UPDATE_BILLING,
+    "active": ProviderCapability.UPDATE_STATUS,
+    "is_secondary": ProviderCapability.UPDATE_SECONDARY,
+}
+
+
+class VaultAdapter:
+    """Every operation of `VaultProvider`, refused: an adapter overrides what its vault can do, and declares it."""
+
+    name: ClassVar[ProviderName]
+    capabilities: ClassVar[Capabilities]
+
+    def __init__(self, http: VaultHttp) -> None:
+        self._http = http
+
+    def refuse(self) -> NoReturn:
+        raise UnsupportedByVault(self.name)
+
+    def route_faults(self, new: NewMethod, kinds: Mapping[AddRoute, frozenset[PaymentMethodKind]]) -> list[FieldFault]:
+        """One fault when the vault cannot add this kind of method in this way."""
+        if new.route in self.capabilities.add_via and new.kind in kinds.get(new.route, frozenset()):
+            return []
+        return [unsupported(message="This vault cannot add this kind of payment method in this way.")]
+
+    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
+        self.refuse()
+
+    async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:
+        self.refuse()
+
+    async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
+        self.refuse()
+
+    async def find_customer(self, external_id: str, call: Call) -> CustomerRef | None:
+        self.refuse()
+
+    def faults_of_customer(self, new: NewCustomer) -> list[FieldFault]:
+        return [unsupported(message="This vault cannot create a customer by itself.")]
+
+    async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
+        self.refuse()
+
+    def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
+        return [unsupported(message="This vault cannot add payment methods.")]
+
+    async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
+        self.refuse()
+
+    async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
+        self.refuse()
+
+    async def create_with_method(self, customer: NewCustomer, new: NewMethod, call: Call) -> Added:
+        self.refuse()
+
+    def faults_of_update(self, method: PaymentMethod, change: MethodChange) -> list[FieldFault]:
+        """One fault for each asked change that `capabilities` does not declare."""
+        able = self.capabilities.operations
+        faults = [
+            unsupported(name, message="This vault cannot change that.")
+            for name, needed in _CHANGE_NEEDS.items()
+            if getattr(change, name) is not None and needed not in able
+        ]
+        if change.title is not None and not self.capabilities.titles_methods:
+            faults.append(unsupported("title", message="This vault keeps no title."))
+        return faults
+
+    async def update(self, method: PaymentMethod, change: MethodChange, call: Call) -> MethodRef:
+        self.refuse()
+
+    async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
+        self.refuse()
+
+    async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
+        self.refuse()
+
+    async def erase_customer(self, ref: CustomerRef, call: Call) -> None:
+        self.refuse()
+
+    async def check(self, call: Call) -> None:
+        self.refuse()
+
+    async def close(self) -> None:
+        await self._http.close()

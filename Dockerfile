@@ -1,0 +1,29 @@
+# syntax=docker/dockerfile:1
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /src
+# Node.js bundles GraphiQL while the wheel is built; nothing of it reaches the final stage.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends nodejs npm \
+    && rm -rf /var/lib/apt/lists/*
+COPY constraints.txt ./
+RUN python3 -m venv /opt/vaultgraph && /opt/vaultgraph/bin/pip install --no-cache-dir -r constraints.txt
+COPY pyproject.toml hatch_build.py README.md schema.graphql ./
+COPY app ./app
+COPY resolvers ./resolvers
+RUN /opt/vaultgraph/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+
+FROM python:3.11-slim-bookworm
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/vaultgraph vaultgraph
+COPY --from=build /opt/vaultgraph /opt/vaultgraph
+USER vaultgraph
+WORKDIR /var/lib/vaultgraph
+ENV PATH=/opt/vaultgraph/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    VAULTGRAPH_HOST=0.0.0.0
+EXPOSE 8000
+VOLUME /var/lib/vaultgraph
+HEALTHCHECK --interval=10s --timeout=3s \
+    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
+ENTRYPOINT ["vaultgraph"]
+CMD ["serve"]

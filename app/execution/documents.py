@@ -1,0 +1,118 @@
+"""Documents, parsed and validated once: a bounded store from text to its verdict.
+
+One entry serves every request with the same text, whoever sends it, so an entry depends on the text and the schema
+alone. Refusals are kept too: a client that repeats a broken document costs one look-up.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FragmentDefinitionNode,
+    GraphQLError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    parse,
+    specified_rules,
+    validate,
+)
+
+_MAX_ERRORS = 5  # a document of a thousand mistakes is told of five
+_BYTES_PER_CHARACTER = 60  # what a parsed, validated document weighs, measured on the wallet query
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """`errors` is empty when the document may run. `memo` belongs to whoever derives more from it (limits, plans)."""
+
+    text: str
+    node: DocumentNode | None
+    operations: Mapping[str | None, OperationDefinitionNode]
+    fragments: Mapping[str, FragmentDefinitionNode]
+    parse_error: GraphQLError | None = None
+    errors: Sequence[GraphQLError] = ()
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def operation(self, name: str | None) -> OperationDefinitionNode | None:
+        """The operation that a request means; None when the name is unknown, or missing where several stand."""
+        if name is not None:
+            return self.operations.get(name)
+        return next(iter(self.operations.values())) if len(self.operations) == 1 else None
+
+
+class Documents:
+    """Text -> Document, least recently used first out, bounded by an estimate of bytes."""
+
+    def __init__(self, schema: GraphQLSchema, *, max_bytes: int, max_tokens: int, suggest: bool) -> None:
+        self._schema = schema
+        self._max_bytes = max_bytes
+        self._max_tokens = max_tokens
+        self._suggest = suggest
+        self._known: OrderedDict[str, Document] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, text: str) -> Document:
+        """The document, parsed and validated now if it is new. Never raises for what the text says."""
+        known = self._known.get(text)
+        if known is not None:
+            self._known.move_to_end(text)
+            return known
+        document = self.prepare(text)
+        self._known[text] = document
+        self._bytes += _weight(document)
+        while self._bytes > self._max_bytes and self._known:
+            _, dropped = self._known.popitem(last=False)
+            self._bytes -= _weight(dropped)
+        return document
+
+    def prepare(self, text: str) -> Document:
+        """Parse and validate without keeping: what `get` does for a new text."""
+        try:
+            node = parse(
+                text,
+                max_lexical_tokens=self._max_tokens,
+                max_comments=self._max_tokens,
+                allow_empty_selection_sets=False,
+            )
+        except GraphQLError as error:
+            return Document(text, None, {}, {}, parse_error=error)
+        except RecursionError:
+            return Document(text, None, {}, {}, parse_error=GraphQLError("Syntax Error: nested too deep."))
+        operations = {
+            definition.name.value if definition.name else None: definition
+            for definition in node.definitions
+            if isinstance(definition, OperationDefinitionNode)
+        }
+        fragments = {
+            definition.name.value: definition
+            for definition in node.definitions
+            if isinstance(definition, FragmentDefinitionNode)
+        }
+        errors = validate(
+            self._schema,
+            node,
+            specified_rules,
+            max_errors=_MAX_ERRORS,
+            hide_suggestions=not self._suggest,
+            allow_empty_selection_sets=False,
+        )
+        return Document(text, node, operations, fragments, errors=tuple(errors))
+
+
+def is_mutation(operation: OperationDefinitionNode) -> bool:
+    return operation.operation is OperationType.MUTATION
+
+
+def is_subscription(operation: OperationDefinitionNode) -> bool:
+    return operation.operation is OperationType.SUBSCRIPTION
+
+
+def _weight(document: Document) -> int:
+    return 1_000 + len(document.text) * _BYTES_PER_CHARACTER

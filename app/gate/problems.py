@@ -1,0 +1,84 @@
+"""Every way in which the gate refuses a request, in one table: code, HTTP status, sentence.
+
+The codes are part of the API (`docs/errors.md`). Where Apollo has a name for the same thing, it is Apollo's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.errors import VaultgraphError
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row: `status` is the HTTP status, `message` the sentence a client sees unless a refusal says more."""
+
+    code: str
+    status: int
+    message: str
+
+
+PROBLEMS: Final[Mapping[str, Problem]] = {
+    problem.code: problem
+    for problem in (
+        Problem("BAD_REQUEST", 400, "The request is malformed."),
+        Problem("GRAPHQL_PARSE_FAILED", 400, "The document is not GraphQL."),
+        Problem("GRAPHQL_VALIDATION_FAILED", 400, "The document does not fit the schema."),
+        Problem("BAD_USER_INPUT", 400, "A variable or argument has a value that its type does not allow."),
+        Problem("OPERATION_RESOLUTION_FAILURE", 400, "The document holds several operations: name one of them."),
+        Problem("UNAUTHENTICATED", 401, "The request carries no valid credentials."),
+        Problem("FORBIDDEN", 403, "The caller may not do this."),
+        Problem("METHOD_NOT_ALLOWED", 405, "This method is not allowed here."),
+        Problem("NOT_ACCEPTABLE", 406, "None of the media types in Accept can be served."),
+        Problem("REQUEST_TIMEOUT", 408, "The request body did not arrive in time."),
+        Problem("BODY_LIMIT", 413, "The request body is too large."),
+        Problem("UNSUPPORTED_MEDIA_TYPE", 415, "The request body must be application/json in UTF-8."),
+        Problem("HEADER_LIMIT", 431, "The request headers are too large."),
+        Problem("TOKEN_LIMIT", 400, "The document is too long."),
+        Problem("DEPTH_LIMIT", 400, "The document is nested too deep."),
+        Problem("ALIAS_LIMIT", 400, "The document uses too many aliases."),
+        Problem("FIELD_LIMIT", 400, "The document selects too many fields."),
+        Problem("ROOT_FIELD_LIMIT", 400, "The document selects too many root fields."),
+        Problem("DIRECTIVE_LIMIT", 400, "The document uses too many directives."),
+        Problem("LIST_LIMIT", 400, "A list in the input is too long."),
+        Problem("VARIABLES_LIMIT", 400, "The variables are too large or nested too deep."),
+        Problem("BATCH_LIMIT", 400, "Batched operations are not accepted here, or there are too many."),
+        Problem("COST_ESTIMATED_TOO_EXPENSIVE", 400, "The document costs more than a request may."),
+        Problem("INTROSPECTION_DISABLED", 400, "Introspection needs the scope explore."),
+        Problem("PERSISTED_QUERY_NOT_FOUND", 200, "PersistedQueryNotFound"),
+        Problem("PERSISTED_QUERY_NOT_SUPPORTED", 200, "PersistedQueryNotSupported"),
+        Problem("PERSISTED_QUERY_HASH_MISMATCH", 400, "provided sha does not match query"),
+        Problem("PERSISTED_QUERY_NOT_IN_LIST", 404, "No such document is published for this caller."),
+        Problem("PERSISTED_QUERY_ID_REQUIRED", 400, "This caller runs published documents only: send an id, not text."),
+        Problem("CANNOT_SEND_PQ_ID_AND_BODY", 400, "Send the document's id or its text, not both."),
+        Problem("THROTTLED", 429, "Too many requests: try again later."),
+        Problem("SOURCES_UNAVAILABLE", 200, "No linked vault answered."),
+        Problem("OVERLOADED", 503, "The gateway is busy: try again in a moment."),
+        Problem("INTERNAL_SERVER_ERROR", 500, "Unexpected error."),
+    )
+}
+
+
+class Refused(VaultgraphError):
+    """A request that the gate does not serve. `detail` replaces the table's sentence and never quotes input."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str | None = None,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        **extensions: Any,
+    ) -> None:
+        problem = PROBLEMS[code]
+        super().__init__(detail or problem.message)
+        self.code = code
+        self.status = status or problem.status
+        self.message = detail or problem.message
+        self.headers = dict(headers or {})
+        self.extensions = extensions
+
+    def as_error(self) -> dict[str, Any]:
+        return {"message": self.message, "extensions": {"code": self.code, **self.extensions}}

@@ -1,0 +1,100 @@
+"""One GraphQL request as it came over HTTP, taken apart and checked for shape. Nothing here looks at its meaning."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from app.gate import strict_json
+from app.gate.problems import Refused
+
+_GUARDED: Final = frozenset({"query", "variables", "operationName", "extensions", "documentId", "id", "doc_id"})
+_TEXT_FIELDS: Final = ("query", "operationName", "documentId", "id", "doc_id")
+_MAP_FIELDS: Final = ("variables", "extensions")
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    """`document_id` is whatever the client calls the document by; exactly how it is read is the documents' business."""
+
+    query: str | None
+    operation_name: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    document_id: str | None = None
+    is_get: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Several requests in one body. A fault in one item stands in its place."""
+
+    items: Sequence[GraphQLRequest | Refused]
+
+
+def from_body(raw: bytes, *, max_depth: int) -> GraphQLRequest | Batch:
+    """Read a POST body; raises Refused."""
+    try:
+        value = strict_json.loads(raw, guarded_keys=_GUARDED, max_depth=max_depth)
+    except strict_json.NotStrictJson as fault:
+        code = "VARIABLES_LIMIT" if str(fault) == "nested too deep" else "BAD_REQUEST"
+        raise Refused(code, f"The body is refused: {fault}.") from None
+    if isinstance(value, list):
+        return Batch([_item(item) for item in value])
+    return _request(value)
+
+
+def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest:
+    """Read a GET request's parameters; raises Refused. `variables` and `extensions` are JSON text there."""
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+    except ValueError:
+        raise Refused("BAD_REQUEST", "The query string is not readable.") from None
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Refused("BAD_REQUEST", "A parameter stands twice in the query string.")
+    members: dict[str, Any] = {name: found[name] for name in _TEXT_FIELDS if name in found}
+    for name in _MAP_FIELDS:
+        if found.get(name):
+            members[name] = _decoded(name, found[name], max_depth)
+    if document_id is not None:
+        if "documentId" in members:
+            raise Refused("BAD_REQUEST", "The document is named twice.")
+        members["documentId"] = document_id
+    return _request(members, is_get=True)
+
+
+def _decoded(name: str, text: str, max_depth: int) -> Any:
+    try:
+        return strict_json.loads(text.encode(), guarded_keys=_GUARDED, max_depth=max_depth)
+    except (strict_json.NotStrictJson, UnicodeEncodeError):
+        raise Refused("BAD_REQUEST", f"The parameter {name} is not JSON.") from None
+
+
+def _item(value: Any) -> GraphQLRequest | Refused:
+    try:
+        return _request(value)
+    except Refused as refused:
+        return refused
+
+
+def _request(value: Any, *, is_get: bool = False) -> GraphQLRequest:
+    if not isinstance(value, dict):
+        raise Refused("BAD_REQUEST", "The body must be a JSON object.")
+    for name in _TEXT_FIELDS:
+        if not isinstance(value.get(name), str | None):
+            raise Refused("BAD_REQUEST", f"The member {name} must be a string.")
+    for name in _MAP_FIELDS:
+        if not isinstance(value.get(name), dict | None):
+            raise Refused("BAD_REQUEST", f"The member {name} must be an object.")
+    ids = [value[name] for name in ("documentId", "doc_id", "id") if value.get(name) is not None]
+    if len(ids) > 1:
+        raise Refused("BAD_REQUEST", "The document is named twice.")
+    return GraphQLRequest(
+        query=value.get("query"),
+        operation_name=value.get("operationName") or None,
+        variables=value.get("variables") or {},
+        extensions=value.get("extensions") or {},
+        document_id=ids[0] if ids else None,
+        is_get=is_get,
+    )

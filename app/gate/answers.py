@@ -51,7 +51,7 @@ def json_answer(value: Any, kind: AnswerType, status: int = 200, headers: Mappin
 
 def refusal(refused: Refused, kind: AnswerType, request_id: str) -> Answer:
     """A refused request: no `data` member, one error, the request's id."""
-    body = {"errors": [refused.as_error()], "extensions": {"requestId": request_id}}
+    body = {"errors": refused.as_errors(), "extensions": {"requestId": request_id}}
     status = refused.status
     if kind.refuses_with_200 and refused.code in _DOCUMENT_FAULTS:
         status = 200

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import strawberry
-from graphql import GraphQLError, OperationDefinitionNode
+from graphql import OperationDefinitionNode
 from starlette.types import Receive, Scope, Send
 from ulid import ULID
 
-from app.execution.documents import Document, Documents, is_mutation, is_subscription
+from app.execution.documents import Document, is_mutation, is_subscription
 from app.execution.run import run_operation
 from app.gate import mask
 from app.gate.answers import Answer, json_answer, refusal
@@ -82,7 +82,7 @@ class GraphQLEndpoint:
                 answer = await self._answer(scope, receive, headers, kind, request_id)
         except Refused as refused:
             answer = refusal(refused, kind, request_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the last line: a bug is logged, masked and answered
             _log.exception("request %s failed", request_id)
             answer = refusal(Refused("INTERNAL_SERVER_ERROR", requestId=request_id), kind, request_id)
         await answer.send(send, [(b"x-request-id", request_id.encode())], body=scope["method"] != "HEAD")
@@ -149,9 +149,9 @@ class GraphQLEndpoint:
 def runnable(document: Document, operation_name: str | None) -> OperationDefinitionNode:
     """The operation to run; raises Refused where the document is broken or does not name one."""
     if document.parse_error is not None:
-        raise Refused("GRAPHQL_PARSE_FAILED", locations=_locations(document.parse_error))
+        raise Refused("GRAPHQL_PARSE_FAILED", errors=mask.faults([document.parse_error], "GRAPHQL_PARSE_FAILED"))
     if document.errors:
-        raise Refused("GRAPHQL_VALIDATION_FAILED")
+        raise Refused("GRAPHQL_VALIDATION_FAILED", errors=mask.faults(document.errors, "GRAPHQL_VALIDATION_FAILED"))
     operation = document.operation(operation_name)
     if operation is None:
         raise Refused("OPERATION_RESOLUTION_FAILURE" if document.operations else "BAD_REQUEST")
@@ -164,10 +164,6 @@ def request_id_from(headers: Mapping[str, str]) -> str:
     if 8 <= len(given) <= 128 and given.isascii() and given.replace("-", "").replace("_", "").isalnum():
         return given
     return str(ULID())
-
-
-def _locations(error: GraphQLError) -> list[dict[str, int]]:
-    return [dict(location.formatted) for location in error.locations or []]
 
 
 def _acceptable(headers: Mapping[str, str]) -> AnswerType:

@@ -19,6 +19,11 @@ def shown(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any
     return [_shown(error, request_id) for error in errors]
 
 
+def faults(errors: Sequence[GraphQLError], code: str) -> list[dict[str, Any]]:
+    """Parse and validation errors of a document: places kept, quoted values left out."""
+    return [_formatted(error, _without_values(error), {"code": code}) for error in errors]
+
+
 def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
     extensions = dict(error.extensions or {})
     if "code" in extensions:

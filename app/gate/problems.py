@@ -3,7 +3,7 @@
 The codes are part of the API (`docs/errors.md`). Where Apollo has a name for the same thing, it is Apollo's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -70,6 +70,7 @@ class Refused(VaultgraphError):
         *,
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
+        errors: Sequence[dict[str, Any]] = (),
         **extensions: Any,
     ) -> None:
         problem = PROBLEMS[code]
@@ -79,6 +80,10 @@ class Refused(VaultgraphError):
         self.message = detail or problem.message
         self.headers = dict(headers or {})
         self.extensions = extensions
+        self._errors = errors
 
-    def as_error(self) -> dict[str, Any]:
-        return {"message": self.message, "extensions": {"code": self.code, **self.extensions}}
+    def as_errors(self) -> list[dict[str, Any]]:
+        """The response's `errors`: those given one by one, else one that tells of the refusal itself."""
+        return list(self._errors) or [
+            {"message": self.message, "extensions": {"code": self.code, **self.extensions}},
+        ]

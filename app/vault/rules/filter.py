@@ -1,0 +1,54 @@
+"""Which methods a caller asked for."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from app.vault.model import Card, PaymentMethod
+from app.vault.names import PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
+from app.vault.rules.expiry import ExpiryClock
+
+_HIDDEN: Final = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodFilter:
+    """None means: no such condition. Without `statuses`, inactive and deleted methods are left out.
+
+    `expires_within` is the clock of ``at(now, days)``: it lets through cards that are over by then and not over yet.
+    """
+
+    providers: frozenset[ProviderName] | None = None
+    kinds: frozenset[PaymentMethodKind] | None = None
+    statuses: frozenset[PaymentMethodStatus] | None = None
+    expires_within: ExpiryClock | None = None
+    usable_for: ProviderCapability | None = None
+
+
+def is_hidden(status: PaymentMethodStatus) -> bool:
+    """Left out of lists and counts unless asked for by status."""
+    return status in _HIDDEN
+
+
+def matches(
+    wanted: MethodFilter,
+    method: PaymentMethod,
+    status: PaymentMethodStatus,
+    capabilities: tuple[ProviderCapability, ...],
+) -> bool:
+    """`status` is the shown one; `capabilities` those of the method as it stands now."""
+    if is_hidden(status) if wanted.statuses is None else status not in wanted.statuses:
+        return False
+    if wanted.providers is not None and method.provider not in wanted.providers:
+        return False
+    if wanted.kinds is not None and method.kind not in wanted.kinds:
+        return False
+    if wanted.expires_within is not None and not _expires_within(method, wanted.expires_within):
+        return False
+    return wanted.usable_for is None or wanted.usable_for in capabilities
+
+
+def _expires_within(method: PaymentMethod, clock: ExpiryClock) -> bool:
+    if not isinstance(method, Card) or method.expiry is None:
+        return False
+    month = (method.expiry.year, method.expiry.month)
+    return clock.current <= month < clock.soon

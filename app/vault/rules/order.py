@@ -1,0 +1,31 @@
+"""The orders in which methods are listed: total and stable, whatever order the vaults used today."""
+
+from enum import StrEnum
+from typing import Final
+
+from app.vault.model import PaymentMethod
+from app.vault.names import ProviderName
+
+_RANK: Final = {name: place for place, name in enumerate(ProviderName)}
+SortKey = tuple[int, int, str]
+
+
+class PaymentMethodOrder(StrEnum):
+    DEFAULT_FIRST = "DEFAULT_FIRST"
+    NEWEST_FIRST = "NEWEST_FIRST"
+    PROVIDER = "PROVIDER"
+
+
+def by_provider(method: PaymentMethod) -> SortKey:
+    """Vault by vault, then by the vault's own ref; numeric refs count up, so that 9 comes before 10."""
+    return _RANK[method.provider], len(method.method_ref), method.method_ref
+
+
+def default_first(method: PaymentMethod, is_default: bool | None) -> tuple[bool, SortKey]:
+    return not is_default, by_provider(method)
+
+
+def newest_first(method: PaymentMethod) -> tuple[float, SortKey]:
+    """Methods whose vault does not tell when they were made come last."""
+    made = method.created_at
+    return (-made.timestamp() if made else float("inf")), by_provider(method)

@@ -1,0 +1,161 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.vault.names import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
+from app.vault.rules.default import Candidate, Default, ExplicitChoice, MethodKey, effective_default
+
+PRECEDENCE = (ProviderName.LOANPRO, ProviderName.JPMORGAN, ProviderName.CASELLE, ProviderName.ALOHA)
+ALL_OK = dict.fromkeys(ProviderName, SourceState.OK)
+NOT_ANSWERS = [state for state in SourceState if state not in (SourceState.OK, SourceState.NOT_LINKED)]
+
+
+def key(provider: ProviderName, ref: str = "1") -> MethodKey:
+    return provider, CustomerRef("c"), MethodRef(ref)
+
+
+def one(provider: ProviderName, ref: str = "1", *, usable: bool = True, default: bool = False) -> Candidate:
+    return Candidate(key(provider, ref), usable, usable, default)
+
+
+def resolved(method: Candidate, reason: DefaultReason) -> Default:
+    return Default(DefaultState.RESOLVED, method.key, reason)
+
+
+LP, JPM = one(ProviderName.LOANPRO), one(ProviderName.JPMORGAN)
+LP_DEFAULT, JPM_DEFAULT = one(ProviderName.LOANPRO, default=True), one(ProviderName.JPMORGAN, default=True)
+
+
+def test_an_explicit_choice_wins_over_every_vault_default() -> None:
+    chosen = effective_default([LP_DEFAULT, JPM], ALL_OK, ExplicitChoice(JPM.key), PRECEDENCE)
+    assert chosen == resolved(JPM, DefaultReason.EXPLICIT_CHOICE)
+
+
+def test_the_only_usable_method_is_the_default_without_anyone_saying_so() -> None:
+    broken = one(ProviderName.CASELLE, usable=False, default=True)
+    assert effective_default([broken, LP], ALL_OK, None, PRECEDENCE) == resolved(LP, DefaultReason.ONLY_USABLE_METHOD)
+
+
+def test_the_only_usable_vault_default_is_next() -> None:
+    unusable = one(ProviderName.CASELLE, usable=False, default=True)
+    found = effective_default([LP, JPM_DEFAULT, unusable], ALL_OK, None, PRECEDENCE)
+    assert found == resolved(JPM_DEFAULT, DefaultReason.ONLY_PROVIDER_DEFAULT)
+
+
+def test_precedence_decides_among_vault_defaults() -> None:
+    methods = [JPM_DEFAULT, LP_DEFAULT, one(ProviderName.ALOHA, default=True)]
+    reason = DefaultReason.PROVIDER_PRECEDENCE
+    assert effective_default(methods, ALL_OK, None, PRECEDENCE) == resolved(LP_DEFAULT, reason)
+    assert effective_default(methods, ALL_OK, None, PRECEDENCE[1:]) == resolved(JPM_DEFAULT, reason)
+    assert effective_default(methods, ALL_OK, None, ()) == resolved(LP_DEFAULT, reason)
+
+
+def test_two_methods_and_no_vault_default_is_none() -> None:
+    assert effective_default([LP, JPM], ALL_OK, None, PRECEDENCE) == Default(DefaultState.NONE)
+
+
+def test_no_link_at_all_is_none_and_not_unknown() -> None:
+    nowhere = dict.fromkeys(ProviderName, SourceState.NOT_LINKED)
+    assert effective_default([], nowhere, None, PRECEDENCE) == Default(DefaultState.NONE)
+
+
+@pytest.mark.parametrize("state", NOT_ANSWERS)
+def test_a_vault_that_has_not_answered_makes_the_vault_rules_unknown(state: SourceState) -> None:
+    states = {**ALL_OK, ProviderName.ALOHA: state}
+    assert effective_default([LP], states, None, PRECEDENCE) == Default(DefaultState.UNKNOWN)
+    chosen = effective_default([LP, JPM], states, ExplicitChoice(JPM.key), PRECEDENCE)
+    assert chosen == resolved(JPM, DefaultReason.EXPLICIT_CHOICE)
+
+
+@pytest.mark.parametrize("state", NOT_ANSWERS)
+def test_a_choice_missing_from_a_vault_that_has_not_answered_is_unknown_and_kept(state: SourceState) -> None:
+    states = {**ALL_OK, ProviderName.JPMORGAN: state}
+    found = effective_default([LP], states, ExplicitChoice(JPM.key), PRECEDENCE)
+    assert found == Default(DefaultState.UNKNOWN, choice_is_gone=False)
+
+
+@pytest.mark.parametrize("state", [SourceState.OK, SourceState.NOT_LINKED])
+def test_a_choice_that_its_vault_no_longer_has_is_reported_and_the_rest_decides(state: SourceState) -> None:
+    states = {**ALL_OK, ProviderName.JPMORGAN: state}
+    found = effective_default([LP], states, ExplicitChoice(JPM.key), PRECEDENCE)
+    assert found == Default(DefaultState.RESOLVED, LP.key, DefaultReason.ONLY_USABLE_METHOD, choice_is_gone=True)
+
+
+def test_a_choice_that_is_gone_is_reported_even_when_the_rest_is_unknown() -> None:
+    states = {**ALL_OK, ProviderName.LOANPRO: SourceState.TIMEOUT}
+    found = effective_default([], states, ExplicitChoice(JPM.key), PRECEDENCE)
+    assert found == Default(DefaultState.UNKNOWN, choice_is_gone=True)
+
+
+def test_an_unusable_choice_gives_none_and_never_slides_to_another_card() -> None:
+    broken = one(ProviderName.JPMORGAN, usable=False)
+    found = effective_default([LP_DEFAULT, broken], ALL_OK, ExplicitChoice(broken.key), PRECEDENCE)
+    assert found == Default(DefaultState.NONE)
+
+
+def test_allow_expired_excuses_the_expiry_and_nothing_else() -> None:
+    expired = Candidate(JPM.key, usable=False, usable_but_for_expiry=True, is_provider_default=False)
+    allowed = ExplicitChoice(JPM.key, allow_expired=True)
+    assert effective_default([expired], ALL_OK, allowed, PRECEDENCE) == resolved(JPM, DefaultReason.EXPLICIT_CHOICE)
+    assert effective_default([expired], ALL_OK, ExplicitChoice(JPM.key), PRECEDENCE) == Default(DefaultState.NONE)
+    broken = one(ProviderName.JPMORGAN, usable=False)
+    assert effective_default([broken], ALL_OK, allowed, PRECEDENCE) == Default(DefaultState.NONE)
+
+
+keys = st.builds(key, st.sampled_from(ProviderName), st.sampled_from("12"))
+wallets = st.lists(
+    st.builds(
+        lambda place, usable, expired, default: Candidate(place, usable, usable or expired, default),
+        keys,
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+    ),
+    unique_by=lambda method: method.key,
+    max_size=8,
+)
+choices = st.none() | st.builds(ExplicitChoice, keys, st.booleans())
+source_states = st.fixed_dictionaries({name: st.sampled_from(SourceState) for name in ProviderName})
+precedences = st.permutations(list(ProviderName))
+
+
+@given(wallets, source_states, choices, precedences)
+def test_what_holds_for_every_wallet(
+    methods: list[Candidate],
+    states: dict[ProviderName, SourceState],
+    choice: ExplicitChoice | None,
+    precedence: list[ProviderName],
+) -> None:
+    found = effective_default(methods, states, choice, precedence)
+    by_key = {method.key: method for method in methods}
+    answered = all(state in (SourceState.OK, SourceState.NOT_LINKED) for state in states.values())
+    chosen = by_key.get(choice.key) if choice else None
+
+    assert (found.key is not None) == (found.reason is not None) == (found.state is DefaultState.RESOLVED)
+    assert found == effective_default(list(reversed(methods)), states, choice, precedence), "order must not matter"
+    if chosen is not None and choice is not None:
+        assert found.state is not DefaultState.UNKNOWN
+        assert found.key in (None, choice.key), "never another card than the chosen one"
+        assert not found.choice_is_gone
+    elif not answered:
+        assert found.state is DefaultState.UNKNOWN
+    else:
+        assert found.state is not DefaultState.UNKNOWN
+        assert found.choice_is_gone == (choice is not None)
+    if found.key is not None and not (choice and choice.allow_expired):
+        assert by_key[found.key].usable
+    if found.choice_is_gone:
+        assert choice is not None
+        assert states[choice.key[0]] in (SourceState.OK, SourceState.NOT_LINKED)
+
+
+@given(wallets, precedences)
+def test_a_usable_vault_default_always_gives_a_default_when_every_vault_answered(
+    methods: list[Candidate], precedence: list[ProviderName]
+) -> None:
+    found = effective_default(methods, ALL_OK, None, precedence)
+    usable = [method for method in methods if method.usable]
+    if any(method.is_provider_default for method in usable) or len(usable) == 1:
+        assert found.state is DefaultState.RESOLVED
+    else:
+        assert found == Default(DefaultState.NONE)

@@ -1,0 +1,205 @@
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from app.vault.model import BankAccount, Card, Expiry, OtherMethod, PaymentMethod
+from app.vault.names import (
+    BankAccountType,
+    BankRail,
+    BankVerification,
+    CardBrand,
+    CustomerRef,
+    ExpiryState,
+    MethodRef,
+    PaymentMethodKind,
+    PaymentMethodStatus,
+    ProviderCapability,
+    ProviderName,
+)
+from app.vault.rules.etag import etag_of
+from app.vault.rules.expiry import ExpiryClock
+from app.vault.rules.filter import MethodFilter, matches
+from app.vault.rules.label import label_of
+from app.vault.rules.lookalikes import group_key, groups, look_of
+from app.vault.rules.order import by_provider, default_first, newest_first
+from app.vault.rules.usable import capabilities_of, is_usable, is_usable_but_for_expiry
+
+PLACE = {"provider": ProviderName.LOANPRO, "customer_ref": CustomerRef("37"), "method_ref": MethodRef("9")}
+CARD = Card(**PLACE, brand=CardBrand.VISA, last4="4242", expiry=Expiry(2028, 3))
+BANK = BankAccount(**PLACE, rail=BankRail.ACH, last4="6789", account_type=BankAccountType.CHECKING)
+OTHER = OtherMethod(**PLACE, provider_kind="GIFT_CARD")
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        (CARD, "Visa ending 4242"),
+        (replace(CARD, last4=None), "Visa"),
+        (replace(CARD, brand=CardBrand.UNKNOWN), "Card ending 4242"),
+        (replace(CARD, brand=CardBrand.OTHER, last4=None), "Card"),
+        (BANK, "Checking account ending 6789"),
+        (replace(BANK, account_type=None), "Bank account ending 6789"),
+        (replace(BANK, account_type=BankAccountType.UNKNOWN), "Bank account ending 6789"),
+        (replace(OTHER, title="4242424242424242"), "Payment method"),
+    ],
+)
+def test_labels(method: PaymentMethod, expected: str) -> None:
+    assert label_of(method) == expected
+
+
+@pytest.mark.parametrize("status", PaymentMethodStatus)
+def test_only_active_methods_are_usable(status: PaymentMethodStatus) -> None:
+    assert is_usable(replace(CARD, status=status), ExpiryState.VALID) == (status is PaymentMethodStatus.ACTIVE)
+
+
+def test_an_unknown_expiry_is_usable_and_a_past_one_is_not() -> None:
+    assert is_usable(CARD, ExpiryState.UNKNOWN)
+    assert is_usable(CARD, ExpiryState.EXPIRING_SOON)
+    assert not is_usable(CARD, ExpiryState.EXPIRED)
+
+
+@pytest.mark.parametrize("verification", BankVerification)
+def test_a_failed_bank_verification_is_not_usable(verification: BankVerification) -> None:
+    expected = verification is not BankVerification.FAILED
+    method = replace(BANK, verification=verification)
+    assert is_usable(method, ExpiryState.UNKNOWN) == expected
+    assert is_usable_but_for_expiry(method) == expected
+
+
+def test_allow_expired_accepts_the_vaults_own_word_for_expired_too() -> None:
+    assert is_usable_but_for_expiry(replace(CARD, status=PaymentMethodStatus.EXPIRED))
+    assert not is_usable_but_for_expiry(replace(CARD, status=PaymentMethodStatus.INACTIVE))
+
+
+def test_capabilities_of_a_method_are_those_that_concern_it() -> None:
+    everything = frozenset(ProviderCapability)
+    assert capabilities_of(PaymentMethodKind.CARD, True, everything) == (
+        ProviderCapability.UPDATE_EXPIRY,
+        ProviderCapability.UPDATE_HOLDER,
+        ProviderCapability.UPDATE_STATUS,
+        ProviderCapability.UPDATE_SECONDARY,
+        ProviderCapability.UPDATE_BILLING,
+        ProviderCapability.SET_DEFAULT,
+        ProviderCapability.DELETE,
+        ProviderCapability.PAY,
+        ProviderCapability.THREE_D_SECURE,
+    )
+    bank = capabilities_of(PaymentMethodKind.BANK_ACCOUNT, False, everything)
+    assert not {ProviderCapability.PAY, ProviderCapability.UPDATE_EXPIRY, ProviderCapability.THREE_D_SECURE} & {*bank}
+    assert capabilities_of(PaymentMethodKind.CARD, True, frozenset()) == ()
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        (CARD, replace(CARD, provider=ProviderName.CASELLE, holder_name="A. Morales"), True),
+        (CARD, replace(CARD, last4="4243"), False),
+        (CARD, replace(CARD, brand=CardBrand.MASTERCARD), False),
+        (CARD, replace(CARD, expiry=Expiry(2028, 4)), False),
+        (BANK, replace(BANK, account_type=None, bank_name="First"), True),
+        (BANK, replace(BANK, rail=BankRail.SEPA), False),
+        (CARD, replace(BANK, last4="4242"), False),
+    ],
+)
+def test_what_looks_alike(one: PaymentMethod, other: PaymentMethod, alike: bool) -> None:
+    assert (look_of(one) == look_of(other)) is alike
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        OTHER,
+        replace(OTHER, last4="4242"),
+        replace(CARD, last4=None),
+        replace(CARD, expiry=None),
+        replace(CARD, brand=CardBrand.UNKNOWN),
+    ],
+)
+def test_too_little_to_go_by_looks_like_nothing(method: PaymentMethod) -> None:
+    assert look_of(method) is None
+
+
+def test_groups_name_the_others_and_leave_out_the_lonely() -> None:
+    assert groups([("a", "x"), ("b", None), ("c", "x"), ("d", "y"), ("e", None), ("f", "x")]) == {
+        "a": ("c", "f"),
+        "c": ("a", "f"),
+        "f": ("a", "c"),
+    }
+
+
+def test_group_keys_are_stable_opaque_and_bound_to_customer_and_key() -> None:
+    key = group_key("card|VISA|4242|2028-03", "cus_alex", b"k" * 32)
+    assert key == group_key("card|VISA|4242|2028-03", "cus_alex", b"k" * 32)
+    assert key.startswith("grp_")
+    assert "4242" not in key
+    assert key != group_key("card|VISA|4242|2028-03", "cus_sam", b"k" * 32)
+    assert key != group_key("card|VISA|4242|2028-03", "cus_alex", b"j" * 32)
+
+
+def test_orders_are_total_and_count_numeric_refs() -> None:
+    refs = ["10", "9", "2"]
+    methods: list[PaymentMethod] = [replace(CARD, method_ref=MethodRef(ref)) for ref in refs]
+    methods.append(replace(CARD, provider=ProviderName.ALOHA, method_ref=MethodRef("1")))
+    assert [m.method_ref for m in sorted(methods, key=by_provider)] == ["2", "9", "10", "1"]
+    first = sorted(methods, key=lambda m: default_first(m, m.method_ref == "10"))
+    assert [m.method_ref for m in first] == ["10", "2", "9", "1"]
+
+
+def test_newest_first_puts_the_undated_last() -> None:
+    methods = [
+        replace(CARD, method_ref=MethodRef("old"), created_at=datetime(2020, 1, 1, tzinfo=UTC)),
+        replace(CARD, method_ref=MethodRef("undated")),
+        replace(CARD, method_ref=MethodRef("new"), created_at=datetime(2026, 1, 1, tzinfo=UTC)),
+    ]
+    assert [m.method_ref for m in sorted(methods, key=newest_first)] == ["new", "old", "undated"]
+
+
+@pytest.mark.parametrize("status", PaymentMethodStatus)
+def test_inactive_and_deleted_are_left_out_unless_asked_for(status: PaymentMethodStatus) -> None:
+    hidden = status in (PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED)
+    assert matches(MethodFilter(), CARD, status, ()) is not hidden
+    assert matches(MethodFilter(statuses=frozenset({status})), CARD, status, ())
+    assert not matches(MethodFilter(statuses=frozenset()), CARD, status, ())
+
+
+def test_filters() -> None:
+    active = PaymentMethodStatus.ACTIVE
+    pay = (ProviderCapability.PAY,)
+    assert matches(MethodFilter(providers=frozenset({ProviderName.LOANPRO})), CARD, active, ())
+    assert not matches(MethodFilter(providers=frozenset({ProviderName.ALOHA})), CARD, active, ())
+    assert matches(MethodFilter(kinds=frozenset({PaymentMethodKind.CARD})), CARD, active, ())
+    assert not matches(MethodFilter(kinds=frozenset({PaymentMethodKind.BANK_ACCOUNT})), CARD, active, ())
+    assert matches(MethodFilter(usable_for=ProviderCapability.PAY), CARD, active, pay)
+    assert not matches(MethodFilter(usable_for=ProviderCapability.DELETE), CARD, active, pay)
+
+
+@pytest.mark.parametrize(
+    ("now", "method", "expected"),
+    [
+        (datetime(2028, 3, 25, tzinfo=UTC), CARD, True),
+        (datetime(2028, 3, 1, tzinfo=UTC), CARD, False),
+        (datetime(2028, 4, 2, tzinfo=UTC), CARD, False),
+        (datetime(2028, 3, 25, tzinfo=UTC), BANK, False),
+        (datetime(2028, 3, 25, tzinfo=UTC), replace(CARD, expiry=None), False),
+    ],
+)
+def test_expiring_within_days_means_over_by_then_and_not_over_yet(
+    now: datetime, method: PaymentMethod, expected: bool
+) -> None:
+    wanted = MethodFilter(expires_within=ExpiryClock.at(now, 10))
+    assert matches(wanted, method, PaymentMethodStatus.ACTIVE, ()) is expected
+
+
+def test_an_etag_follows_what_clients_see() -> None:
+    base = etag_of(CARD, None)
+    assert base == etag_of(replace(CARD, updated_at=datetime(2026, 1, 1, tzinfo=UTC)), None)
+    changed = [
+        etag_of(replace(CARD, expiry=Expiry(2029, 3)), None),
+        etag_of(replace(CARD, status=PaymentMethodStatus.INACTIVE), None),
+        etag_of(replace(CARD, title="Travel"), None),
+        etag_of(CARD, "Travel"),
+        etag_of(CARD, ""),
+        etag_of(replace(BANK, last4="4242"), None),
+    ]
+    assert len({base, *changed}) == 1 + len(changed)

@@ -1,0 +1,69 @@
+"""How this emulator says no.
+
+Published: the body shapes, 400 `MP_REQ_001`, and 401's `adfsError` (Consumer Profile Management OpenAPI 2.4.2 and its
+response-code page). Every other code and the status chosen for a rule is ours; this table is the one place for them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from app.sandbox.kit import Json
+
+
+class Rule(Enum):
+    """HTTP status, `responseCode`, `responseMessage`."""
+
+    INVALID = (400, "MP_REQ_001", "Invalid request parameter")
+    NO_SUCH_PROFILE = (404, "PROFILE_NOT_FOUND", "Consumer profile not found")
+    NO_SUCH_METHOD = (404, "PAYMENT_METHOD_NOT_FOUND", "Payment method not found")
+    NO_SUCH_ADDRESS = (404, "ADDRESS_NOT_FOUND", "Address not found")
+    NO_SUCH_COMMUNICATION = (404, "COMMUNICATION_NOT_FOUND", "Communication not found")
+    NO_AUTHENTICATION = (404, "AUTHENTICATION_NOT_FOUND", "No authentication for this payment method")
+    NO_SUCH_FILE = (404, "FILE_NOT_FOUND", "File not found")
+    NO_SUCH_PATH = (404, "NOT_FOUND", "Not found")
+    WRONG_VERB = (405, "METHOD_NOT_ALLOWED", "Method not allowed")
+    MERCHANT_NOT_ENTITLED = (403, "MERCHANT_NOT_ENTITLED", "Not entitled to this merchant")
+    KIND_NOT_ENTITLED = (400, "NOT_ENTITLED", "The merchant is not entitled to this payment method")
+    PROFILE_INACTIVE = (400, "PROFILE_INACTIVE", "The consumer profile is inactive")
+    METHOD_INACTIVE = (400, "PAYMENT_METHOD_INACTIVE", "The payment method is inactive")
+    CARDS_ONLY = (400, "CARDS_ONLY", "Authentication applies to cards only")
+    ADDRESS_IN_USE = (400, "ADDRESS_IN_USE", "A payment method uses this address")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One wrong field; `entity` is its place in the body, e.g. ``cardList[0].cardType``."""
+
+    entity: str
+    message: str
+
+
+class Refused(Exception):
+    """The request is answered with a `messages` body and changes nothing."""
+
+    def __init__(self, rule: Rule, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(rule.name)
+        self.status, self.code, self.message = rule.value
+        self.faults = tuple(faults)
+
+    def body(self) -> Json:
+        body: Json = {"responseStatus": "ERROR", "responseCode": self.code, "responseMessage": self.message}
+        if self.faults:
+            body["validationErrors"] = [
+                {"code": Rule.INVALID.value[1], "message": fault.message, "entity": fault.entity}
+                for fault in self.faults
+            ]
+        return body
+
+
+def invalid(entity: str, message: str) -> Refused:
+    return Refused(Rule.INVALID, [Fault(entity, message)])
+
+
+ADFS_ERROR: Final[Json] = {
+    "errorSource": "APG-EDGE",
+    "errorCode": "EDG00012",
+    "errorDescription": "the signature could not be verified",
+}

@@ -1,0 +1,236 @@
+"""The profile operations: each is one synchronous step from request to answer, so none can interleave with another."""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.sandbox.jpmorgan import contacts, methods, profiles, three_ds
+from app.sandbox.jpmorgan.answers import Fault, Refused, Rule, invalid
+from app.sandbox.jpmorgan.fields import record, take, text
+from app.sandbox.jpmorgan.profiles import Shelf
+from app.sandbox.kit import Emulator, Json
+
+_SOFTWARE: Final = {"companyName": text(100), "productName": text(100), "version": text(20)}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One business request: who asks for whom, and what. Header names are lower case."""
+
+    merchant: str
+    path: Mapping[str, str]
+    body: Json
+    headers: Mapping[str, str]
+    base: str
+    """The emulator's own address, without a trailing slash."""
+
+
+Operation = Callable[[Ask], Json]
+
+
+class Api:
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+
+    def operations(self) -> list[tuple[str, str, Operation, bool]]:
+        """Method, path, handler, and whether the request has a body."""
+        one = "/consumer-profiles/{profile}"
+        method, address = one + "/payment-methods", one + "/addresses"
+        talk = one + "/communication"
+        return [
+            ("GET", "/healthcheck", lambda ask: {"status": "UP"}, False),
+            ("GET", "/bulk-import/status", self.import_status, False),
+            ("POST", "/consumer-profiles", self.create, True),
+            ("GET", one, self.read, False),
+            ("PATCH", one, self.update, True),
+            ("DELETE", one, self.delete, False),
+            ("POST", method, self.add_methods, True),
+            ("PATCH", method + "/{method}", self.update_method, True),
+            ("PATCH", method + "/{method}/default", self.set_default, False),
+            ("DELETE", method + "/{method}", self.delete_method, False),
+            ("GET", method + "/{method}/status", self.three_ds_status, False),
+            ("POST", address, self.add_address, True),
+            ("PATCH", address + "/{address}", self.update_address, True),
+            ("DELETE", address + "/{address}", self.delete_address, False),
+            ("POST", talk, self.add_communication, True),
+            ("PATCH", talk + "/{communication}", self.update_communication, True),
+            ("PATCH", talk + "/{communication}/default", self.default_communication, False),
+            ("DELETE", talk + "/{communication}", self.delete_communication, False),
+        ]
+
+    @property
+    def _shelf(self) -> Shelf:
+        return Shelf(self._emulator.state, self._emulator.clock)
+
+    def _show(self, ask: Ask, profile: Json) -> Json:
+        first_six = self._emulator.switch("FIRST_SIX") == "shown"
+        return profiles.show(profile, ask.headers, first_six=first_six)
+
+    def _keep(self, ask: Ask, profile: Json) -> Json:
+        self._shelf.commit(profile, ask.headers.get("useridentifier"))
+        self._emulator.touch()
+        return self._show(ask, profile)
+
+    def _draft(self, ask: Ask) -> Json:
+        return self._shelf.draft(ask.merchant, ask.path["profile"])
+
+    def _adding(self, ask: Ask, profile: Json) -> methods.Adding:
+        return methods.Adding(
+            profile,
+            strict_pan=self._emulator.switch("PAN_LENGTH") == "exactly_16",
+            year=self._emulator.clock.now().year,
+            orchestrate=lambda authentication: f"{ask.base}/three-ds/{authentication}",
+        )
+
+    def create(self, ask: Ask) -> Json:
+        body = ask.body
+        faults: list[Fault] = []
+        shelf = self._shelf
+        external = shelf.external_id(ask.merchant, body, faults)
+        by_external = self._emulator.switch("PROFILE_ID") == "external"
+        profile = shelf.blank(ask.merchant, external, id_is_external=by_external)
+        profile["wire"]["correlationIdentifier"] = (
+            ask.headers.get("correlationidentifier") or profiles.new_correlation()
+        )
+        profiles.change_fields(profile, body, faults)
+        _merchant_software(profile, body, faults)
+        addresses = body.get("consumerProfileAddresses") or []
+        if not isinstance(addresses, list):
+            addresses = [addresses]
+        for index, address in enumerate(addresses):
+            methods.add_address(profile, address, f"consumerProfileAddresses[{index}]", faults)
+        if body.get("communication") is not None:
+            contacts.add_communication(profile, body["communication"], "communication", faults)
+        self._first_methods(ask, profile, body, faults)
+        if user := ask.headers.get("useridentifier"):
+            profile["wire"]["createUserIdentifier"] = user
+        return self._keep(ask, profile)
+
+    def _first_methods(self, ask: Ask, profile: Json, body: Json, faults: list[Fault]) -> None:
+        at = "profilePaymentMethod"
+        wanted = body.get(at)
+        adding = self._adding(ask, profile)
+        if not isinstance(wanted, dict):
+            faults.append(Fault(at, "is required" if wanted is None else "must be an object"))
+        elif adding.all_of(wanted, at) == 0 and not adding.faults:
+            faults.append(Fault(at, "must hold at least one payment method"))
+        _check([*faults, *adding.faults])
+        self._check_entitlement(profile)
+        profile["default"] = profile["default"] or methods.first_default(profile)
+
+    def _check_entitlement(self, profile: Json) -> None:
+        profiles.entitled(profile, self._emulator.state["merchants"][profile["merchant"]]["kinds"])
+
+    def read(self, ask: Ask) -> Json:
+        return self._show(ask, self._shelf.find(ask.merchant, ask.path["profile"]))
+
+    def update(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        faults: list[Fault] = []
+        external = self._shelf.external_id(ask.merchant, ask.body, faults, own=profile)
+        profiles.change_fields(profile, ask.body, faults)
+        _check(faults)
+        profile["external_id"] = external or profile["external_id"]
+        return self._keep(ask, profile)
+
+    def delete(self, ask: Ask) -> Json:
+        self._shelf.remove(ask.merchant, ask.path["profile"])
+        self._emulator.touch()
+        return {"responseStatus": "SUCCESS", "responseCode": "ACCEPTED", "responseMessage": "Request Accepted"}
+
+    def add_methods(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        if profile["wire"].get("profileStatus") == "INACTIVE":
+            raise Refused(Rule.PROFILE_INACTIVE)
+        adding = self._adding(ask, profile)
+        if adding.all_of(ask.body) == 0 and not adding.faults:
+            raise invalid("", "must hold at least one payment method")
+        _check(adding.faults)
+        self._check_entitlement(profile)
+        return self._keep(ask, profile)
+
+    def update_method(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        methods.update_method(profile, ask.path["method"], ask.body)
+        return self._keep(ask, profile)
+
+    def set_default(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        methods.set_default(profile, ask.path["method"])
+        return self._keep(ask, profile)
+
+    def delete_method(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        methods.delete_method(profile, ask.path["method"])
+        return self._keep(ask, profile)
+
+    def three_ds_status(self, ask: Ask) -> Json:
+        profile = self._shelf.find(ask.merchant, ask.path["profile"])
+        return three_ds.status_of(profile, ask.path["method"], ask.headers)
+
+    def add_address(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        faults: list[Fault] = []
+        methods.add_address(profile, ask.body, "", faults)
+        _check(faults)
+        return self._keep(ask, profile)
+
+    def update_address(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        contacts.update_address(profile, ask.path["address"], ask.body)
+        return self._keep(ask, profile)
+
+    def delete_address(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        contacts.delete_address(profile, ask.path["address"])
+        return self._keep(ask, profile)
+
+    def add_communication(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        faults: list[Fault] = []
+        contacts.add_communication(profile, ask.body, "", faults)
+        _check(faults)
+        return self._keep(ask, profile)
+
+    def update_communication(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        contacts.update_communication(profile, ask.path["communication"], ask.body)
+        return self._keep(ask, profile)
+
+    def default_communication(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        contacts.default_communication(profile, ask.path["communication"])
+        return self._keep(ask, profile)
+
+    def delete_communication(self, ask: Ask) -> Json:
+        profile = self._draft(ask)
+        contacts.delete_communication(profile, ask.path["communication"])
+        return self._keep(ask, profile)
+
+    def import_status(self, ask: Ask) -> Json:
+        """Files come over SFTP, which is not emulated: only files that the state names have a status."""
+        missing = [name for name in ("merchantFileName", "submitterIdentifier") if not ask.headers.get(name.lower())]
+        _check([Fault(name, "is required") for name in missing])
+        status: Json | None = self._emulator.state["imports"].get(ask.headers["merchantfilename"])
+        if status is None:
+            raise Refused(Rule.NO_SUCH_FILE)
+        return copy.deepcopy(status)
+
+
+def _check(faults: list[Fault]) -> None:
+    if faults:
+        raise Refused(Rule.INVALID, faults)
+
+
+def _merchant_software(profile: Json, body: Json, faults: list[Fault]) -> None:
+    given: Any = body.get("merchant")
+    if given is None:
+        return
+    wrong = record({"merchantSoftware": record(_SOFTWARE)})(given)
+    if wrong is not None:
+        faults.append(Fault("merchant", wrong))
+        return
+    software = take(given.get("merchantSoftware") or {}, _SOFTWARE, "", faults)
+    if software:
+        profile["wire"]["merchant"] = {"merchantSoftware": software}

@@ -1,0 +1,205 @@
+"""Field rules of Consumer Profile Management, as tables of checks. Source: OpenAPI 2.4.2, else marked assumed."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from app.sandbox.jpmorgan.answers import Fault
+from app.sandbox.kit import Json
+
+Check = Callable[[Any], str | None]
+"""What is wrong with a value, in words that never quote it; None when nothing is."""
+
+CARD_TYPES: Final = tuple(
+    "VI MC AX HC EO DI JC DC CC CZ CR OX IM SP PP AP NP VR MR EP CB DP PM".split()  # noqa: SIM905 - as documented
+)
+
+
+def text(longest: int, *, shortest: int = 0, without: str = "") -> Check:
+    def check(value: Any) -> str | None:
+        if not isinstance(value, str):
+            return "must be a string"
+        if not shortest <= len(value) <= longest:
+            return f"must have {shortest} to {longest} characters"
+        if any(sign in value for sign in without):
+            return f"must not contain any of {without}"
+        return None
+
+    return check
+
+
+def matching(pattern: str, meaning: str) -> Check:
+    compiled = re.compile(pattern)
+
+    def check(value: Any) -> str | None:
+        return None if isinstance(value, str) and compiled.fullmatch(value) else f"must {meaning}"
+
+    return check
+
+
+def one_of(*words: str) -> Check:
+    allowed = frozenset(words)
+
+    def check(value: Any) -> str | None:
+        return None if isinstance(value, str) and value in allowed else "must be one of " + ", ".join(words)
+
+    return check
+
+
+def boolean(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def web_address(value: Any) -> str | None:
+    good = isinstance(value, str) and re.fullmatch(r"https?://[^\s<>\"']+", value)
+    return None if good else "must be an http or https address"
+
+
+def calendar_day(value: Any) -> str | None:
+    try:
+        datetime.strptime(value, "%Y-%m-%d")
+    except (TypeError, ValueError):
+        return "must be a date YYYY-MM-DD"
+    return None
+
+
+def routing_number(value: Any) -> str | None:
+    """Nine digits whose ABA checksum holds (the checksum is assumed)."""
+    if not (isinstance(value, str) and re.fullmatch(r"[0-9]{9}", value)):
+        return "must be 9 digits"
+    weighed = sum(int(digit) * weight for digit, weight in zip(value, (3, 7, 1) * 3, strict=True))
+    return None if weighed % 10 == 0 else "is not a routing number"
+
+
+def iban(value: Any) -> str | None:
+    if not (isinstance(value, str) and re.fullmatch(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}", value)):
+        return "must be an IBAN of at most 34 characters"
+    turned = value[4:] + value[:4]
+    return None if int("".join(str(int(sign, 36)) for sign in turned)) % 97 == 1 else "is not an IBAN"
+
+
+def mandates(value: Any) -> str | None:
+    if not (isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value)):
+        return "must be a list of mandates"
+    for entry in value:
+        for name, check in MANDATE.items():
+            if (wrong := check(entry.get(name))) is not None:
+                return f"{name} {wrong}"
+    return None
+
+
+def record(table: Mapping[str, Check], *, needed: tuple[str, ...] = ()) -> Check:
+    """A nested object; the first fault inside stands for the whole."""
+
+    def check(value: Any) -> str | None:
+        if not isinstance(value, dict):
+            return "must be an object"
+        faults: list[Fault] = []
+        take(value, table, "", faults, needed=needed)
+        return f"{faults[0].entity} {faults[0].message}" if faults else None
+
+    return check
+
+
+def take(
+    source: Json, table: Mapping[str, Check], at: str, faults: list[Fault], *, needed: tuple[str, ...] = ()
+) -> Json:
+    """The known, non-null fields of `source`; each wrong or missing one adds to `faults`. Unknown ones are ignored."""
+    found: Json = {}
+    for name, check in table.items():
+        value = source.get(name)
+        if value is None:
+            if name in needed:
+                faults.append(Fault(place(at, name), "is required"))
+            continue
+        if (wrong := check(value)) is not None:
+            faults.append(Fault(place(at, name), wrong))
+        found[name] = value
+    return found
+
+
+def place(at: str, name: str) -> str:
+    return f"{at}.{name}" if at else name
+
+
+MANDATE: Final[Mapping[str, Check]] = {
+    "mandateId": text(35, shortest=1),
+    "mandateType": text(35, shortest=1),
+    "mandateSignatureDate": calendar_day,
+}
+NAMES: Final[Mapping[str, Check]] = {name: text(70) for name in ("firstName", "middleName", "lastName")}
+ACCOUNT_STATUS: Final = one_of("ACTIVE", "INACTIVE")
+ADDRESS: Final[Mapping[str, Check]] = {
+    "firstName": text(70),
+    "lastName": text(70),
+    "consumerAssignedAddressName": text(75, without="<>"),
+    "primaryAddressIndicator": boolean,
+    "addressType": one_of("SHIPPING", "BILLING"),
+    "line1": text(100, without="<>{}"),
+    "line2": text(100, without="<>{}"),
+    "city": text(40),
+    "state": text(3, shortest=1),
+    "postalCode": text(12, shortest=3),
+    "countryCode": matching(r"[A-Z]{3}", "be a country code of 3 letters"),
+    "addressStatus": ACCOUNT_STATUS,
+}
+PHONE: Final[Mapping[str, Check]] = {
+    "phoneNumber": matching(r"[0-9]{4,15}", "be 4 to 15 digits"),
+    "countryCode": matching(r"[0-9]{1,3}", "be 1 to 3 digits"),
+    "phoneNumberType": text(20),
+}
+EMAIL: Final[Mapping[str, Check]] = {
+    "emailAddress": matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "be an e-mail address"),
+    "emailAddressType": text(20),
+}
+PROFILE: Final[Mapping[str, Check]] = {
+    "cardOnFileReferenceNumber": matching(r"[A-Za-z0-9]{1,32}", "be 1 to 32 letters or digits"),
+    "firstName": text(70),
+    "lastName": text(70),
+    "fullName": text(140),
+    "profileStatus": ACCOUNT_STATUS,
+    "orderOverrideCode": one_of(
+        "NO_MAPPING", "CONSUMER_REFNUM_ORDERID", "CONSUMER_REFNUM_COMMENTS", "CONSUMER_REFNUM_ORDERID_COMMENTS"
+    ),
+}
+EXTERNAL_ID: Final = matching(
+    r"(?!.*&&)[A-Za-z0-9\-,$@&][A-Za-z0-9\-,$@& ]{0,35}",
+    "have 1 to 36 letters, digits, spaces or - , $ @ &, no leading space and no &&",
+)
+MONTH_YEAR: Final = matching(r"(0[1-9]|1[0-2])/[0-9]{4}", "match MM/YYYY")
+AUTHENTICATION_REQUEST: Final = record(
+    {
+        "authenticationReturnUrl": web_address,
+        "threeDSPurchaseInfo": record(
+            {
+                "threeDomainSecureTransactionType": one_of(
+                    "CHECK", "GOODS_SERVICES", "ACCOUNT_FUNDING", "QUASI_CASH", "PREPAID"
+                )
+            }
+        ),
+        "threeDSRequestorAuthenticationInfo": record(
+            {
+                "authenticationPurpose": one_of(
+                    "PAYMENT_TRANSACTION",
+                    "RECURRING_TRANSACTION",
+                    "INSTALLMENT_TRANSACTION",
+                    "ADD_CARD",
+                    "MAINTAIN_CARD",
+                    "CARDHOLDER_VERIFICATION",
+                    "BILLING_AGREEMENT",
+                ),
+                "threeDSChallengeType": one_of(
+                    "NO_PREFERENCE",
+                    "NO_CHALLENGE",
+                    "CHALLENGE_REQUESTED",
+                    "CHALLENGE_MANDATE",
+                    "NO_CHALLENGE_TRA",
+                    "NO_CHALLENGE_DATA",
+                    "NO_CHALLENGE_DA",
+                    "NO_CHALLENGE_TRUSTED",
+                ),
+            }
+        ),
+    }
+)

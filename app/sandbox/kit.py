@@ -83,6 +83,16 @@ class Emulator(ABC):
         self.state = self.demo_state()
         self.touch()
 
+    def restore(self, state: Json, settings: Mapping[str, str]) -> None:
+        """Take up what an earlier run saved; a switch that is no longer known falls back to its default."""
+        self.state = state
+        self.settings = {
+            name: value
+            for name, value in settings.items()
+            if name in self.switches and value in self.switches[name].allowed
+        }
+        self.is_dirty = False
+
     @abstractmethod
     def demo_state(self) -> Json:
         """A fresh, deterministic state holding the demo customers of `app.sandbox.demo`."""

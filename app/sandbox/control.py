@@ -1,0 +1,219 @@
+"""The control API at ``/__sandbox``: what tests and scripts do to the sandbox, beside what clients do to the vaults."""
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from app.sandbox.control_input import (
+    BadInput,
+    allow_only,
+    body_of,
+    fault_from,
+    new_time,
+    text,
+    token_wish,
+    without_digits,
+)
+from app.sandbox.faults import Fault
+from app.sandbox.kit import Emulator, UnknownSwitch
+
+if TYPE_CHECKING:
+    from app.sandbox.server import Sandbox
+
+Json = dict[str, Any]
+
+
+@runtime_checkable
+class HasThreeDs(Protocol):
+    """An emulator whose 3-D Secure results can be decided from outside."""
+
+    def set_three_ds(self, payment_method_id: str, status: str) -> bool:
+        """False when there is no such card; ValueError on a status that it does not know."""
+
+
+class _NotFound(Exception):
+    """What the path or a field names does not exist; the message is shown."""
+
+
+def control_app(sandbox: "Sandbox") -> Starlette:
+    control = _Control(sandbox)
+    routes = [
+        Route("/reset", control.reset, methods=["POST"]),
+        Route("/calls", control.calls, methods=["GET"]),
+        Route("/calls", control.forget_calls, methods=["DELETE"]),
+        Route("/faults", control.faults, methods=["GET"]),
+        Route("/faults", control.add_fault, methods=["POST"]),
+        Route("/faults", control.remove_faults, methods=["DELETE"]),
+        Route("/faults/{fault_id}", control.remove_fault, methods=["DELETE"]),
+        Route("/clock", control.clock, methods=["GET"]),
+        Route("/clock", control.set_clock, methods=["POST"]),
+        Route("/tokens", control.mint_token, methods=["POST"]),
+        Route("/credentials", control.credentials, methods=["GET"]),
+        Route("/customers/{provider}/{customer_ref:path}", control.held, methods=["GET"]),
+        Route("/switches", control.switches, methods=["GET"]),
+        Route("/switches", control.set_switch, methods=["POST"]),
+        Route("/three-ds", control.set_three_ds, methods=["POST"]),
+    ]
+    handlers: Any = {BadInput: _bad_input, _NotFound: _not_found, HTTPException: _http_error}
+    return Starlette(routes=routes, exception_handlers=handlers)
+
+
+class _Control:
+    def __init__(self, sandbox: "Sandbox") -> None:
+        self._sandbox = sandbox
+
+    async def reset(self, request: Request) -> Response:
+        self._sandbox.reset()
+        return _reply({"reset": True})
+
+    async def calls(self, request: Request) -> Response:
+        provider = self._asked_provider(request)
+        log = self._sandbox.calls
+        return _reply(log.shown(provider), headers={"x-calls-forgotten": str(log.forgotten)})
+
+    async def forget_calls(self, request: Request) -> Response:
+        self._sandbox.calls.clear()
+        return _reply({"cleared": True})
+
+    async def faults(self, request: Request) -> Response:
+        return _reply(self._sandbox.faults.shown())
+
+    async def add_fault(self, request: Request) -> Response:
+        body = await body_of(request)
+        self._emulator(text(body, "provider"))
+        return _reply(self._sandbox.faults.add(fault_from(body)).shown())
+
+    async def remove_faults(self, request: Request) -> Response:
+        provider = self._asked_provider(request)
+
+        def wanted(fault: Fault) -> bool:
+            return provider in (None, fault.provider)
+
+        return _reply({"removed": self._sandbox.faults.remove(wanted)})
+
+    async def remove_fault(self, request: Request) -> Response:
+        fault_id = request.path_params["fault_id"]
+        if not self._sandbox.faults.remove(lambda fault: fault.id == fault_id):
+            raise _NotFound("There is no such fault (any more).")
+        return _reply({"removed": 1})
+
+    async def clock(self, request: Request) -> Response:
+        return _reply({"now": self._sandbox.clock.now().isoformat()})
+
+    async def set_clock(self, request: Request) -> Response:
+        clock = self._sandbox.clock
+        clock.set(new_time(await body_of(request), clock.now()))
+        return await self.clock(request)
+
+    async def mint_token(self, request: Request) -> Response:
+        body = await body_of(request)
+        emulator = self._emulator(text(body, "provider"))
+        if type(emulator).mint_token is Emulator.mint_token:
+            raise BadInput("provider", f"{emulator.name} mints no browser tokens.")
+        wish = token_wish(body)
+        try:
+            return _reply(emulator.mint_token(wish))
+        except ValueError as error:
+            complaint = without_digits(str(error))
+            field = complaint.split(":")[0]
+            raise BadInput(field if field in wish else "", complaint) from None
+
+    async def credentials(self, request: Request) -> Response:
+        own_address = f"{request.url.scheme}://{request.url.netloc}"
+        shown = {name: emulator.credentials(own_address) for name, emulator in self._sandbox.emulators.items()}
+        return _reply(shown)
+
+    async def held(self, request: Request) -> Response:
+        emulator = self._emulator(request.path_params["provider"])
+        methods = emulator.held(request.path_params["customer_ref"])
+        if methods is None:
+            raise _NotFound(f"{emulator.name} has no such customer.")
+        return _reply(methods)
+
+    async def switches(self, request: Request) -> Response:
+        return _reply(
+            {
+                provider: {
+                    name: {
+                        "value": emulator.switch(name),
+                        "default": known.default,
+                        "allowed": list(known.allowed),
+                        "about": known.about,
+                    }
+                    for name, known in emulator.switches.items()
+                }
+                for provider, emulator in self._sandbox.emulators.items()
+            }
+        )
+
+    async def set_switch(self, request: Request) -> Response:
+        body = await body_of(request)
+        allow_only(body, frozenset({"provider", "name", "value"}))
+        emulator = self._emulator(text(body, "provider"))
+        name = text(body, "name")
+        known = emulator.switches.get(name)
+        if known is None:
+            raise BadInput("name", f"{emulator.name} has the switches: {' '.join(emulator.switches) or 'none'}.")
+        try:
+            value = _switch_word(body.get("value"))
+            emulator.set_switch(name, value)
+        except UnknownSwitch:
+            raise BadInput("value", f"{name} takes one of {' '.join(known.allowed)}.") from None
+        emulator.touch()
+        return _reply({"provider": emulator.name, "name": name, "value": value})
+
+    async def set_three_ds(self, request: Request) -> Response:
+        body = await body_of(request)
+        allow_only(body, frozenset({"payment_method_id", "status"}))
+        method_id, status = text(body, "payment_method_id"), text(body, "status")
+        for emulator in self._sandbox.emulators.values():
+            if isinstance(emulator, HasThreeDs):
+                try:
+                    is_set = emulator.set_three_ds(method_id, status)
+                except ValueError as error:
+                    raise BadInput("status", without_digits(str(error))) from None
+                if is_set:
+                    return _reply({"payment_method_id": method_id, "status": status})
+        raise _NotFound("No vault with 3-D Secure has such a card.")
+
+    def _emulator(self, provider: str) -> Emulator:
+        emulator = self._sandbox.emulators.get(provider)
+        if emulator is None:
+            raise _NotFound(f"There is no such provider; known are {' '.join(self._sandbox.emulators)}.")
+        return emulator
+
+    def _asked_provider(self, request: Request) -> str | None:
+        asked = request.query_params.get("provider")
+        return self._emulator(asked).name if asked else None
+
+
+def _switch_word(value: Any) -> str:
+    """Switches are words; scripts may also send 1, 0, true and false for those whose words are digits."""
+    if isinstance(value, bool):
+        return str(int(value))
+    return value if isinstance(value, str) else str(value)
+
+
+def _reply(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")
+
+
+def _complaint(message: str, status: int, field: str = "") -> Response:
+    return _reply({"error": message, "field": field} if field else {"error": message}, status)
+
+
+async def _bad_input(_request: Request, error: BadInput) -> Response:
+    return _complaint(str(error), 400, error.field)
+
+
+async def _not_found(_request: Request, error: _NotFound) -> Response:
+    return _complaint(str(error), 404)
+
+
+async def _http_error(_request: Request, error: HTTPException) -> Response:
+    return _complaint(error.detail, error.status_code)

@@ -1,0 +1,150 @@
+"""Reading what scripts send to the control API; each complaint names the field."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+
+from app.sandbox.faults import Fault, FaultKind
+
+_MAX_DELAY_MS: Final = 3_600_000
+_MAX_SHIFT: Final = timedelta(days=100 * 366)
+_FAULT_FIELDS: Final = frozenset(
+    {"provider", "method", "path", "kind", "status", "delay_ms", "retry_after_s", "times", "commit"}
+)
+
+
+class BadInput(Exception):
+    """What a script sent cannot be used; `field` is empty when it is the body as a whole."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    """The request's JSON object; an empty body is an empty object. Fields that are null count as absent."""
+    raw = await request.body()
+    if not raw:
+        return {}
+    try:
+        body = orjson.loads(raw)
+    except ValueError:
+        raise BadInput("", "The body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise BadInput("", "The body is not a JSON object.")
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def allow_only(body: Mapping[str, Any], known: frozenset[str]) -> None:
+    for name in body:
+        if name not in known:
+            raise BadInput(name, f"No such field; known are {', '.join(sorted(known))}.")
+
+
+def text(body: Mapping[str, Any], field: str, default: str | None = None) -> str:
+    """A non-empty string; required when there is no default."""
+    value = body.get(field, default)
+    if value is None:
+        raise BadInput(field, "This field is required.")
+    if not isinstance(value, str) or not value:
+        raise BadInput(field, "This must be a string that is not empty.")
+    return value
+
+
+def _number(body: Mapping[str, Any], field: str, default: float, low: float, high: float) -> float:
+    value = body.get(field, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise BadInput(field, f"This must be a number from {low:g} to {high:g}.")
+    return value
+
+
+def _whole(body: Mapping[str, Any], field: str, default: int, low: int, high: int) -> int:
+    value = body.get(field, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise BadInput(field, f"This must be a whole number from {low} to {high}.")
+    return value
+
+
+def fault_from(body: dict[str, Any]) -> Fault:
+    """Read ``POST /faults``; the caller has checked the provider."""
+    allow_only(body, _FAULT_FIELDS)
+    kinds = [kind.value for kind in FaultKind]
+    kind = text(body, "kind")
+    if kind not in kinds:
+        raise BadInput("kind", f"This must be one of {' '.join(kinds)}.")
+    if kind == FaultKind.DELAY and "delay_ms" not in body:
+        raise BadInput("delay_ms", "A delay needs it.")
+    is_committed = body.get("commit", False)
+    if not isinstance(is_committed, bool):
+        raise BadInput("commit", "This must be true or false.")
+    return Fault(
+        provider=text(body, "provider"),
+        kind=FaultKind(kind),
+        method=text(body, "method", "*").upper(),
+        path=_prefix(text(body, "path", "*")),
+        status=_whole(body, "status", 500, 200, 599),
+        delay_ms=_whole(body, "delay_ms", 0, 0, _MAX_DELAY_MS),
+        retry_after_s=_number(body, "retry_after_s", 1, 0, 86_400),
+        times=_whole(body, "times", 1, 1, 1_000_000) if "times" in body else None,
+        is_committed=is_committed,
+    )
+
+
+def _prefix(path: str) -> str:
+    if path == "*":
+        return path
+    path = path.removesuffix("*")
+    return path if path.startswith("/") else f"/{path}"
+
+
+def new_time(body: dict[str, Any], now: datetime) -> datetime:
+    """Read ``POST /clock``: an instant to go to, or seconds to go on (negative: back) from `now`."""
+    allow_only(body, frozenset({"now", "advance_s"}))
+    if ("now" in body) == ("advance_s" in body):
+        raise BadInput("now", "Send either now or advance_s.")
+    if "now" in body:
+        return _instant(text(body, "now"))
+    limit = _MAX_SHIFT.total_seconds()
+    try:
+        return now + timedelta(seconds=_number(body, "advance_s", 0, -limit, limit))
+    except OverflowError:
+        raise BadInput("advance_s", "There is no such time.") from None
+
+
+def _instant(written: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(written)
+    except ValueError:
+        raise BadInput("now", "This must be an ISO 8601 instant such as 2031-01-01T00:00:00Z.") from None
+    if instant.tzinfo is None:
+        instant = instant.replace(tzinfo=UTC)
+    if not 1990 <= instant.year <= 2190:
+        raise BadInput("now", "The clock goes from 1990 to 2190.")
+    return instant.astimezone(UTC)
+
+
+def token_wish(body: dict[str, Any]) -> dict[str, Any]:
+    """Read ``POST /tokens`` as far as every vault agrees; the emulator reads the rest."""
+    if text(body, "kind") not in ("card", "bank"):
+        raise BadInput("kind", "This must be card or bank.")
+    if not re.fullmatch(r"\d{1,34}", text(body, "number")):
+        raise BadInput("number", "This must be a string of digits.")
+    wish = {name: value for name, value in body.items() if name != "provider"}
+    for field in ("exp_month", "exp_year"):
+        if field in wish:
+            if isinstance(wish[field], str) and re.fullmatch(r"\d{1,4}", wish[field]):
+                wish[field] = int(wish[field])
+            _whole(wish, field, 0, 1, 9999)
+    for field in ("holder_name", "routing_number", "account_type"):
+        if field in wish:
+            text(wish, field)
+    return wish
+
+
+def without_digits(message: str) -> str:
+    """An emulator's complaint, safe to show: no run of digits long enough to be part of a card or account number."""
+    return re.sub(r"\d{5,}", "...", message)

@@ -1,0 +1,91 @@
+"""The sandbox as one ASGI app: four vaults under their names, and the control API under ``/__sandbox``."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.sandbox.calls import CallLog
+from app.sandbox.control import control_app
+from app.sandbox.enact import GuardedEmulator
+from app.sandbox.faults import FaultBook
+from app.sandbox.kit import Emulator, SandboxClock
+from app.sandbox.state_files import StateFiles
+
+CONTROL: Final = "__sandbox"
+MakeEmulators = Callable[[SandboxClock], Iterable[Emulator]]
+
+
+def the_four(clock: SandboxClock) -> Iterable[Emulator]:
+    """The one table of emulators; imported only when a sandbox is built."""
+    from app.sandbox.aloha import AlohaEmulator
+    from app.sandbox.caselle import CaselleEmulator
+    from app.sandbox.jpmorgan import JpMorganEmulator
+    from app.sandbox.loanpro import LoanProEmulator
+
+    return LoanProEmulator(clock), AlohaEmulator(clock), JpMorganEmulator(clock), CaselleEmulator(clock)
+
+
+class Sandbox:
+    """Owns the clock, the emulators, the faults, the calls and the files. An ASGI app.
+
+    With `data_dir`, the emulators' state is kept under ``data_dir/sandbox``; raises OSError when that cannot be.
+    """
+
+    def __init__(self, data_dir: Path | None = None, make_emulators: MakeEmulators = the_four) -> None:
+        self.clock = SandboxClock()
+        self.emulators = {emulator.name: emulator for emulator in make_emulators(self.clock)}
+        self.calls = CallLog()
+        self.faults = FaultBook()
+        self._files = StateFiles(None if data_dir is None else data_dir / "sandbox", self.emulators.values())
+        self._files.load()
+        self._apps: dict[str, ASGIApp] = {
+            name: GuardedEmulator(name, emulator.token_paths, emulator.asgi(), self.calls, self.faults)
+            for name, emulator in self.emulators.items()
+        }
+        self._apps[CONTROL] = control_app(self)
+
+    def reset(self) -> None:
+        """Restore data, switches, faults, clock and calls; requests that a fault holds end now."""
+        self.faults.remove()
+        self.faults.release_held()
+        self.clock.reset()
+        for emulator in self.emulators.values():
+            emulator.reset()
+        self.calls.clear()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        _, name, rest = [*scope["path"].split("/", 2), "", ""][:3]
+        app = self._apps.get(name)
+        if app is not None:
+            # Emulators see the vault's own paths, so that nothing in them knows where they are mounted.
+            raw = scope.get("raw_path", b"").partition(f"/{name}".encode())[2]
+            await app({**scope, "path": f"/{rest}", "raw_path": raw or b"/"}, receive, send)
+            return
+        if scope["path"] == "/healthz":
+            answer = JSONResponse({"status": "ok"})
+        else:
+            answer = JSONResponse({"error": f"Nothing here; try one of {' '.join(self._apps)}."}, 404)
+        await answer(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        stop = asyncio.Event()
+        saving = asyncio.create_task(self._files.keep_saving(stop))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self.faults.stop()
+        stop.set()
+        await saving
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def build_sandbox(data_dir: Path | None = None, make_emulators: MakeEmulators = the_four) -> Sandbox:
+    """The sandbox, to be served by `app.sandbox.run` (whose server can kill connections, as some faults must)."""
+    return Sandbox(data_dir, make_emulators)

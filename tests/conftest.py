@@ -1,0 +1,21 @@
+"""Fixtures for everything that talks to the sandbox over HTTP."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.sandbox import RunningSandbox
+
+
+@pytest.fixture(scope="session")
+def sandbox_server() -> Iterator[RunningSandbox]:
+    """The four emulators on a real port: one server for each test worker."""
+    with RunningSandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(sandbox_server: RunningSandbox) -> RunningSandbox:
+    """The same server, with demo data, no faults, default switches and an empty call log."""
+    sandbox_server.reset()
+    return sandbox_server

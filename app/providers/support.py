@@ -1,12 +1,22 @@
 """What every adapter needs: guarded reading of replies, tolerant values, and a base that refuses what it cannot do."""
 
+import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
-from app.errors import FieldFault, OutcomeUnknown, UnsupportedByVault, VaultError, VaultReplyUnreadable
+from app.errors import (
+    FieldFault,
+    OutcomeUnknown,
+    RejectReason,
+    UnsupportedByVault,
+    VaultError,
+    VaultRefusedUs,
+    VaultRejected,
+    VaultReplyUnreadable,
+)
 from app.http.message import Effect, VaultHttp, VaultReply
 from app.providers.countries import alpha2, alpha3
 from app.vault.model import (
@@ -34,11 +44,14 @@ __all__ = [
     "alpha3",
     "collect",
     "digits",
+    "each",
     "expiry_of",
+    "failed_reply",
     "fault",
     "flag",
     "instant_of",
     "last4_of",
+    "placed",
     "reading",
     "records_of",
     "request_id_of",
@@ -100,6 +113,49 @@ def request_id_of(reply: VaultReply) -> str | None:
         if found := reply.headers.get(name):
             return found[:128]
     return None
+
+
+def failed_reply(
+    provider: ProviderName,
+    reply: VaultReply,
+    effect: Effect,
+    reason: RejectReason = RejectReason.CONTRACT,
+    provider_code: str | None = None,
+    faults: Sequence[FieldFault] = (),
+) -> VaultError:
+    """The error of a reply that is not a success: 401 and 403 refuse us, the rest refuses the request.
+
+    A READ refused for its shape (CONTRACT, INVALID_INPUT) is unreadable: no input of a caller made it so.
+    """
+    code, request_id = provider_code or f"HTTP_{reply.status}", request_id_of(reply)
+    if reply.status in (401, 403):
+        return VaultRefusedUs(provider, provider_code=code, provider_request_id=request_id)
+    if effect is Effect.READ and reason in (RejectReason.CONTRACT, RejectReason.INVALID_INPUT):
+        return VaultReplyUnreadable(provider, provider_code=code, provider_request_id=request_id)
+    return VaultRejected(provider, reason, provider_code=code, faults=faults, provider_request_id=request_id)
+
+
+async def each(
+    refs: Sequence[CustomerRef], read: Callable[[CustomerRef], Awaitable[VaultWallet]]
+) -> dict[CustomerRef, VaultWallet | VaultError]:
+    """Read customers one call each, all at once; the answers are `placed`."""
+    wanted = list(dict.fromkeys(refs))
+    return placed(wanted, await asyncio.gather(*map(read, wanted), return_exceptions=True))
+
+
+def placed(
+    refs: Sequence[CustomerRef], answers: Sequence[VaultWallet | BaseException]
+) -> dict[CustomerRef, VaultWallet | VaultError]:
+    """Put each answer at its ref. Raises the first failure when all failed, and whatever is no VaultError."""
+    found: dict[CustomerRef, VaultWallet | VaultError] = {}
+    for ref, answer in zip(refs, answers, strict=True):
+        if isinstance(answer, BaseException) and not isinstance(answer, VaultError):
+            raise answer
+        found[ref] = answer
+    failures = [answer for answer in found.values() if isinstance(answer, VaultError)]
+    if failures and len(failures) == len(found) and not any(isinstance(error, VaultRejected) for error in failures):
+        raise failures[0]
+    return found
 
 
 # ---- tolerant values --------------------------------------------------------------------------------------
@@ -217,8 +273,8 @@ _CHANGE_NEEDS: Final[Mapping[str, ProviderCapability]] = {
 class VaultAdapter:
     """Every operation of `VaultProvider`, refused: an adapter overrides what its vault can do, and declares it."""
 
-    name: ClassVar[ProviderName]
-    capabilities: ClassVar[Capabilities]
+    name: ProviderName
+    capabilities: Capabilities
 
     def __init__(self, http: VaultHttp) -> None:
         self._http = http

@@ -1,0 +1,288 @@
+"""LoanPro LMS: which calls, in which order. A payment method is a `PaymentAccounts` child of its customer."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from app.errors import (
+    FieldFault,
+    OutcomeUnknown,
+    RejectReason,
+    VaultError,
+    VaultRejected,
+    VaultReplyUnreadable,
+)
+from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.providers.loanpro import mapping, outgoing
+from app.providers.loanpro.wire import WireElement
+from app.providers.support import VaultAdapter, placed, reading, request_id_of
+from app.settings import LoanProSettings
+from app.vault.model import (
+    Added,
+    BeforeAdd,
+    Capabilities,
+    MethodChange,
+    NewCustomer,
+    NewMethod,
+    PaymentMethod,
+    VaultWallet,
+)
+from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
+from app.vault.provider import Call
+
+BATCH_LIMIT: Final = 40
+"""Ids per `$filter`: 40 long ones keep the URL well below 2,000 characters, and the answer below one page of 50."""
+_CUSTOMERS: Final = "odata.svc/Customers()"
+_EXPAND_BATCH: Final = ("$expand", "PaymentAccounts,PaymentAccounts/CheckingAccount,PaymentAccounts/CreditCard")
+_EXPAND_ONE: Final = ("$expand", "CheckingAccount,CreditCard")
+_NO_PAGING: Final = ("nopaging", "true")
+_BY_TOKEN: Final = {
+    AddRoute.PROVIDER_TOKEN: frozenset((PaymentMethodKind.CARD, PaymentMethodKind.BANK_ACCOUNT)),
+}
+
+
+class LoanProVault(VaultAdapter):
+    """Writes PUT the customer with a list of children, so the caller must serialise a customer's writes."""
+
+    name: ProviderName = ProviderName.LOANPRO
+    capabilities: Capabilities = Capabilities(
+        operations=frozenset(
+            (
+                ProviderCapability.LIST,
+                ProviderCapability.ADD,
+                ProviderCapability.UPDATE_STATUS,
+                ProviderCapability.UPDATE_SECONDARY,
+                ProviderCapability.SET_DEFAULT,
+                ProviderCapability.DELETE,
+            )
+        ),
+        add_via=frozenset((AddRoute.PROVIDER_TOKEN,)),
+        batch_limit=BATCH_LIMIT,
+        creates_customers=True,
+        finds_customers_by_external_id=True,
+        deletes_softly=True,
+        titles_methods=True,
+    )
+
+    def __init__(self, settings: LoanProSettings, http: VaultHttp) -> None:
+        super().__init__(http)
+        self._settings = settings
+
+    # ---- reading ----
+
+    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
+        """One OData call per 40 customers, all at once. A ref that is no LoanPro id is unknown without a call."""
+        found: dict[CustomerRef, VaultWallet | VaultError] = {}
+        for ref in refs:
+            if not mapping.is_ref(ref):
+                found[ref] = VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+        wanted = [ref for ref in dict.fromkeys(refs) if ref not in found]
+        chunks = [wanted[start : start + BATCH_LIMIT] for start in range(0, len(wanted), BATCH_LIMIT)]
+        answers = await asyncio.gather(*(self._batch(chunk, call) for chunk in chunks), return_exceptions=True)
+        flat: list[VaultWallet | BaseException] = []
+        for chunk, answer in zip(chunks, answers, strict=True):
+            flat += [answer] * len(chunk) if isinstance(answer, BaseException) else [answer[ref] for ref in chunk]
+        found.update(placed(wanted, flat))
+        return {ref: found[ref] for ref in refs}
+
+    async def _batch(self, refs: list[CustomerRef], call: Call) -> dict[CustomerRef, VaultWallet | BaseException]:
+        query = (("$filter", " or ".join(f"id eq {ref}" for ref in refs)), _EXPAND_BATCH, _NO_PAGING)
+        data, reply = await self._read(_CUSTOMERS, query, "Customers()?$filter", call)
+        with reading(self.name):
+            is_cut_short = mapping.is_cut_short(data)
+            held = {mapping.ref_of(customer["id"]): customer for customer in mapping.results_of(data)}
+        absent = (
+            VaultReplyUnreadable(self.name, provider_code="CUT_SHORT")
+            if is_cut_short
+            else VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+        )
+        known = [ref for ref in refs if ref in held]
+        wallets = await asyncio.gather(
+            *(self._wallet(ref, held[ref], reply, call) for ref in known), return_exceptions=True
+        )
+        return {**dict.fromkeys(refs, absent), **dict(zip(known, wallets, strict=True))}
+
+    async def _wallet(self, ref: CustomerRef, customer: Any, reply: VaultReply, call: Call) -> VaultWallet:
+        """From the batch where it was expanded; else one more call for this customer."""
+        with reading(self.name):
+            accounts = customer["PaymentAccounts"]
+            must_expand = mapping.must_expand(accounts)
+        if must_expand:
+            accounts, reply = await self._accounts(ref, call)
+        with reading(self.name):
+            return mapping.to_wallet(ref, accounts, request_id_of(reply))
+
+    async def _accounts(self, ref: CustomerRef, call: Call) -> tuple[Any, VaultReply]:
+        """The profiles of one customer as they come, inactive ones included; 409 means that there is no customer."""
+        return await self._read(
+            f"odata.svc/Customers({ref})/PaymentAccounts",
+            (_EXPAND_ONE, _NO_PAGING),
+            "Customers({id})/PaymentAccounts",
+            call,
+            missing=RejectReason.CUSTOMER_NOT_FOUND,
+        )
+
+    async def _listed(self, ref: CustomerRef, call: Call) -> list[Any]:
+        if not mapping.is_ref(ref):
+            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+        accounts, _ = await self._accounts(ref, call)
+        with reading(self.name):
+            if mapping.is_cut_short(accounts):
+                raise ValueError("a list that decides a write must be whole")
+            return mapping.results_of(accounts)
+
+    async def _read(
+        self,
+        path: str,
+        query: tuple[tuple[str, str], ...],
+        route: str,
+        call: Call,
+        missing: RejectReason | None = None,
+    ) -> tuple[Any, VaultReply]:
+        """GET what stands under `d`. Very large answers are sometimes truncated: one that does not parse is read again.
+
+        Source: 'Getting Customer Information'.
+        """
+        request = VaultRequest(method="GET", path=path, query=query, route=route)
+        reply = await self._http.send(request, call)
+        if reply.status != 200:
+            raise outgoing.refusal(reply, Effect.READ, missing=missing)
+        try:
+            body = reply.json()
+        except ValueError:
+            reply = await self._http.send(request, call)
+            with reading(self.name):
+                body = reply.json()
+        with reading(self.name):
+            return body["d"], reply
+
+    async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
+        if not mapping.is_ref(ref):
+            return False
+        return str(ref) in await self._ids(f"id eq {ref}", call)
+
+    async def find_customer(self, external_id: str, call: Call) -> CustomerRef | None:
+        """By `customId`. LoanPro does not keep it unique: several customers under one key are unreadable."""
+        if not external_id:
+            return None
+        found = await self._ids(f"customId eq {outgoing.quoted(external_id)}", call)
+        if len(found) > 1:
+            raise VaultReplyUnreadable(self.name, provider_code="SEVERAL_CUSTOMERS")
+        return CustomerRef(found[0]) if found else None
+
+    async def _ids(self, condition: str, call: Call) -> list[str]:
+        data, _ = await self._read(_CUSTOMERS, (("$filter", condition),), "Customers()?$filter", call)
+        with reading(self.name):
+            return [mapping.ref_of(customer["id"]) for customer in mapping.results_of(data)]
+
+    async def check(self, call: Call) -> None:
+        """Ask for a customer that cannot be: proves address, token and tenant without reading anybody."""
+        await self._ids("id eq 0", call)
+
+    # ---- customers ----
+
+    def faults_of_customer(self, new: NewCustomer) -> list[FieldFault]:
+        return outgoing.faults_of_customer(new)
+
+    async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
+        data = await self._write("POST", "odata.svc/Customers", "Customers", outgoing.from_customer(new), call)
+        with reading(self.name, Effect.WRITE):
+            return CustomerRef(mapping.ref_of(data["id"]))
+
+    # ---- writing ----
+
+    def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
+        return self.route_faults(new, _BY_TOKEN) or outgoing.faults_of_new(new)
+
+    async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
+        accounts = await self._listed(ref, call)
+        with reading(self.name):
+            return mapping.to_before(accounts, new.secret)
+
+    async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
+        """Link by token. The answer does not reliably name the new profile, so the list is read again afterwards.
+
+        LoanPro has been seen to say 200 and store nothing: that is refused here as CONTRACT, code `NOT_STORED`.
+        """
+        elements: list[WireElement] = []
+        if make_default and before.default_ref is not None:
+            elements.append(outgoing.element(before.default_ref, isPrimary=0))
+        if new.is_secondary:
+            elements += self._demoted(await self._listed(ref, call), "isSecondary", None)
+        data = await self._put(ref, [*elements, outgoing.new_element(new, make_default)], call)
+        found = _recognised_in(data, before, new)
+        if found is None:
+            found = mapping.recognise(before.method_refs, await self._listed_after(ref, call), new.secret)
+        if found is None:
+            raise VaultRejected(self.name, RejectReason.CONTRACT, provider_code="NOT_STORED")
+        return Added(customer_ref=ref, method_ref=found)
+
+    async def _listed_after(self, ref: CustomerRef, call: Call) -> list[Any]:
+        """After a write any failure to read leaves its result unknown, whatever the failure would mean elsewhere."""
+        try:
+            return await self._listed(ref, call)
+        except VaultError as error:
+            raise OutcomeUnknown(self.name, provider_code=error.provider_code) from None
+
+    def faults_of_update(self, method: PaymentMethod, change: MethodChange) -> list[FieldFault]:
+        return super().faults_of_update(method, change) or outgoing.faults_of_change(change)
+
+    async def update(self, method: PaymentMethod, change: MethodChange, call: Call) -> MethodRef:
+        accounts = await self._listed_with(method.customer_ref, method.method_ref, call)
+        elements = self._demoted(accounts, "isSecondary", method.method_ref) if change.is_secondary else []
+        await self._put(method.customer_ref, [*elements, outgoing.changed_element(method.method_ref, change)], call)
+        return method.method_ref
+
+    async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
+        """Demote and promote in one PUT, the current primary first: LoanPro applies them in order, and keeps one."""
+        accounts = await self._listed_with(ref, method, call)
+        target = mapping.find_account(accounts, method)
+        with reading(self.name):
+            is_usable = target is not None and mapping.is_active(target)
+            primaries = mapping.flagged(accounts, "isPrimary")
+        if not is_usable:
+            raise VaultRejected(self.name, RejectReason.CONFLICT, provider_code="INACTIVE")
+        if primaries == [method]:
+            return
+        demoted = self._demoted(accounts, "isPrimary", method)
+        await self._put(ref, [*demoted, outgoing.element(method, isPrimary=1)], call)
+
+    async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
+        """Deactivate: LMS has no deletion of a profile. One that is gone or inactive already is success."""
+        held = mapping.find_account(await self._listed(ref, call), method)
+        with reading(self.name):
+            is_done = held is None or not mapping.is_active(held)
+        if not is_done:
+            await self._put(ref, [outgoing.changed_element(method, MethodChange(active=False))], call)
+
+    def _demoted(self, accounts: list[Any], name: str, but: MethodRef | None) -> list[WireElement]:
+        """Take a flag from whoever has it: LoanPro keeps one primary and one secondary, and refuses a second."""
+        return [outgoing.element(ref, **{name: 0}) for ref in mapping.flagged(accounts, name) if ref != but]
+
+    async def _listed_with(self, ref: CustomerRef, method: MethodRef, call: Call) -> list[Any]:
+        accounts = await self._listed(ref, call)
+        if mapping.find_account(accounts, method) is None:
+            raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
+        return accounts
+
+    async def _put(self, ref: CustomerRef, elements: list[WireElement], call: Call) -> Any:
+        body = outgoing.children(*elements)
+        return await self._write("PUT", f"odata.svc/Customers({ref})", "Customers({id})", body, call)
+
+    async def _write(self, method: str, path: str, route: str, body: dict[str, Any], call: Call) -> Any:
+        """Send one write; success is 200 with a root `d`. A 200 without it was perhaps applied: unknown."""
+        request = VaultRequest(method=method, path=path, route=route, effect=Effect.WRITE, json=body)
+        reply = await self._http.send(request, call)
+        if reply.status not in (200, 201):
+            raise outgoing.refusal(reply, Effect.WRITE)
+        with reading(self.name, Effect.WRITE):
+            return reply.json()["d"]
+
+
+def _recognised_in(data: Any, before: BeforeAdd, new: NewMethod) -> MethodRef | None:
+    """The new profile where the answer shows it beyond doubt: some tenants list all profiles in it, in either order."""
+    accounts = data.get("PaymentAccounts") if isinstance(data, dict) else None
+    rows = accounts.get("results") if isinstance(accounts, dict) else None
+    if not isinstance(rows, list) or len(mapping.account_refs(rows) - before.method_refs) != 1:
+        return None
+    return mapping.recognise(before.method_refs, rows, new.secret)

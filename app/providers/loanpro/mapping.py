@@ -1,0 +1,271 @@
+"""LoanPro's profiles to our payment methods. Pure: no I/O, no clock, no settings.
+
+The profile's token and number stop here: a number gives its last four digits, a token is only ever compared.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, cast
+
+from app.providers.loanpro.wire import WireCheckingAccount, WireCreditCard, WirePaymentAccount
+from app.providers.support import alpha2, collect, expiry_of, flag, instant_of, last4_of, records_of, text
+from app.vault.model import Address, BankAccount, BeforeAdd, Card, OtherMethod, PaymentMethod, VaultWallet
+from app.vault.names import (
+    BankAccountType,
+    BankRail,
+    CardBrand,
+    CustomerRef,
+    MethodRef,
+    PaymentMethodStatus,
+    ProviderName,
+)
+from app.vault.secret import Secret
+
+NAME: Final = ProviderName.LOANPRO
+
+_BRANDS: Final = {
+    "visa": CardBrand.VISA,
+    "mastercard": CardBrand.MASTERCARD,
+    "amex": CardBrand.AMEX,
+    "americanexpress": CardBrand.AMEX,
+    "discover": CardBrand.DISCOVER,
+    "jcb": CardBrand.JCB,
+    "diners": CardBrand.DINERS,
+    "dinersclub": CardBrand.DINERS,
+    "unionpay": CardBrand.UNIONPAY,
+}
+_ACCOUNT_TYPES: Final = {"checking": BankAccountType.CHECKING, "savings": BankAccountType.SAVINGS}
+_REF: Final = re.compile(r"[1-9][0-9]{0,17}")
+
+
+def is_ref(ref: str) -> bool:
+    """LoanPro's ids are positive integers; anything else must never reach a URL."""
+    return _REF.fullmatch(ref) is not None
+
+
+def ref_of(value: object) -> str:
+    """An id as JSON integer or numeric text; raises ValueError on anything else."""
+    if isinstance(value, (int, str)) and not isinstance(value, bool) and is_ref(spelled := str(value).strip()):
+        return spelled
+    raise ValueError("not an id")
+
+
+def is_deferred(value: object) -> bool:
+    return isinstance(value, dict) and "__deferred" in value
+
+
+def results_of(value: Any) -> list[Any]:
+    """The rows of an OData collection: `{results: [...]}`, a bare list, or nothing at all."""
+    if value is None:
+        return []
+    return records_of(value["results"] if isinstance(value, dict) else value)
+
+
+def is_cut_short(collection: Any) -> bool:
+    """Whether a collection's `summary.total` says that there is more than was given."""
+    summary = collection.get("summary") if isinstance(collection, dict) else None
+    total = summary.get("total") if isinstance(summary, dict) else None
+    return isinstance(total, int) and total > len(results_of(collection))
+
+
+def must_expand(accounts: Any) -> bool:
+    """Whether the profiles, or the details of one that has any, came as links instead of objects."""
+    if is_deferred(accounts):
+        return True
+    lacking, _ = collect(results_of(accounts), _lacks_details)
+    return any(lacking)
+
+
+def _lacks_details(account: dict[str, Any]) -> bool:
+    """A link is shown even where there is nothing behind it: the profile's type and child ids tell."""
+    child, child_id = ("CreditCard", "creditCardId") if _kind(account) == "credit" else _BANK_CHILD
+    return is_deferred(account.get(child)) and account.get(child_id, 0) is not None
+
+
+_BANK_CHILD: Final = ("CheckingAccount", "checkingAccountId")
+
+
+def to_wallet(ref: CustomerRef, accounts: Any, request_id: str | None = None) -> VaultWallet:
+    """Read a customer's expanded `PaymentAccounts`, inactive ones included."""
+    methods, skipped = collect(results_of(accounts), lambda account: to_method(ref, account))
+    return VaultWallet(
+        provider=NAME,
+        customer_ref=ref,
+        methods=methods,
+        skipped=skipped,
+        truncated=is_cut_short(accounts),
+        provider_request_id=request_id,
+    )
+
+
+def to_method(ref: CustomerRef, account: WirePaymentAccount) -> PaymentMethod:
+    """Read one profile. Raises KeyError or ValueError where it has no id, no kind, or another customer's `entityId`.
+
+    Debit cards are ``...credit`` and savings accounts ``...checking``. Source: 'Get Payment Profiles'.
+    """
+    owner = account.get("entityId")
+    if owner is not None and ref_of(owner) != ref:
+        raise ValueError("a profile of another customer")
+    kind = _kind(cast("dict[str, Any]", account))
+    if kind == "credit":
+        return _to_card(ref, account, cast(WireCreditCard, _child(account.get("CreditCard"))))
+    if kind in ("checking", "savings"):
+        return _to_bank_account(ref, account, cast(WireCheckingAccount, _child(account.get("CheckingAccount"))))
+    return OtherMethod(provider_kind=kind, **_common(ref, account, {}))
+
+
+def _kind(account: dict[str, Any]) -> str:
+    """The last word of `paymentAccount.type.credit`; without a type, the child that is there names it."""
+    if spelled := text(account.get("type")):
+        return spelled.rsplit(".", 1)[-1].lower()
+    if _child(account.get("CreditCard")):
+        return "credit"
+    if _child(account.get("CheckingAccount")):
+        return "checking"
+    raise ValueError("a profile without a type")
+
+
+def _child(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) and not is_deferred(value) else {}
+
+
+def _common(ref: CustomerRef, account: WirePaymentAccount, child: Any) -> dict[str, Any]:
+    is_active = flag(account.get("active", 1))
+    is_hidden = not flag(account.get("visible", 1))
+    return {
+        "provider": NAME,
+        "customer_ref": ref,
+        "method_ref": MethodRef(ref_of(account["id"])),
+        "status": PaymentMethodStatus.ACTIVE if is_active and not is_hidden else PaymentMethodStatus.INACTIVE,
+        "status_detail": "HIDDEN" if is_active and is_hidden else None,
+        "title": text(account.get("title")),
+        "holder_name": text(child.get("cardHolderName")),
+        "is_provider_default": is_active and flag(account.get("isPrimary")),
+        "is_secondary": flag(account.get("isSecondary")),
+        "created_at": instant_of(child.get("created")),
+    }
+
+
+def _to_card(ref: CustomerRef, account: WirePaymentAccount, card: WireCreditCard) -> Card:
+    return Card(
+        brand=_brand(card.get("cardType")),
+        expiry=expiry_of(card.get("cardExpiration")),
+        last4=last4_of(card.get("cardNumber")),
+        billing_address=_address(card),
+        **_common(ref, account, card),
+    )
+
+
+def _to_bank_account(ref: CustomerRef, account: WirePaymentAccount, bank: WireCheckingAccount) -> BankAccount:
+    """A Canadian account has an institution number and is debited by EFT, which is no rail of ours."""
+    is_canadian = text(bank.get("institutionNumber")) is not None
+    spelled = text(bank.get("accountType"))
+    return BankAccount(
+        rail=BankRail.OTHER if is_canadian else BankRail.ACH,
+        account_type=_ACCOUNT_TYPES.get(_last_word(spelled), BankAccountType.UNKNOWN) if spelled else None,
+        bank_name=text(bank.get("bankName")),
+        last4=last4_of(bank.get("accountNumber")),
+        billing_address=_address(_child(bank.get("Address"))),
+        **_common(ref, account, bank),
+    )
+
+
+def _last_word(spelled: str) -> str:
+    return spelled.rsplit(".", 1)[-1].lower()
+
+
+def _brand(card_type: object) -> CardBrand:
+    spelled = text(card_type)
+    if spelled is None:
+        return CardBrand.UNKNOWN
+    return _BRANDS.get(re.sub(r"[^a-z]", "", _last_word(spelled)), CardBrand.OTHER)
+
+
+def _address(wire: Any) -> Address | None:
+    region, country = text(wire.get("state")), text(wire.get("country"))
+    address = Address(
+        line1=text(wire.get("address1")),
+        line2=text(wire.get("address2")),
+        city=text(wire.get("city")),
+        region=region.removeprefix("geo.state.") if region else None,
+        postal_code=text(wire.get("zipcode")),
+        country=alpha2(country.removeprefix("company.country.")) if country else None,
+    )
+    return address if address != Address() else None
+
+
+# ---- comparing what a write left behind ---------------------------------------------------------------------
+
+
+def account_refs(accounts: Iterable[Any]) -> frozenset[MethodRef]:
+    """The ids of all readable profiles."""
+    refs, _ = collect(accounts, lambda account: MethodRef(ref_of(account["id"])))
+    return frozenset(refs)
+
+
+def find_account(accounts: Iterable[Any], method: MethodRef) -> WirePaymentAccount | None:
+    return next((account for account in accounts if account_refs([account]) == {method}), None)
+
+
+def flagged(accounts: Iterable[Any], name: str) -> list[MethodRef]:
+    """The ids of the profiles whose flag (`isPrimary`, `isSecondary`) is up, active or not."""
+
+    def read(account: Any) -> MethodRef | None:
+        return MethodRef(ref_of(account["id"])) if flag(account.get(name)) else None
+
+    refs, _ = collect(accounts, read)
+    return [ref for ref in refs if ref is not None]
+
+
+def is_active(account: WirePaymentAccount) -> bool:
+    return flag(account.get("active", 1))
+
+
+def to_before(accounts: Sequence[Any], secret: Secret) -> BeforeAdd:
+    """What stands before an add. A profile with the same token counts as a duplicate only while it is active."""
+    primaries = flagged(accounts, "isPrimary")
+    return BeforeAdd(
+        method_refs=account_refs(accounts),
+        duplicate_of=next(iter(sorted(with_token(accounts, secret), key=int)), None),
+        default_ref=primaries[0] if primaries else None,
+    )
+
+
+def with_token(accounts: Iterable[Any], secret: Secret) -> list[MethodRef]:
+    """The active profiles that hold this very token. Compared here, in memory, and nowhere else."""
+    wanted = _token_forms(secret.reveal())
+
+    def read(account: Any) -> MethodRef | None:
+        children = (_child(account.get(name)) for name in ("CreditCard", "CheckingAccount"))
+        held = (token for child in children if (token := text(child.get("token"))))
+        is_same = any(not wanted.isdisjoint(_token_forms(token)) for token in held)
+        return MethodRef(ref_of(account["id"])) if is_same and is_active(account) else None
+
+    refs, _ = collect(accounts, read)
+    return [ref for ref in refs if ref is not None]
+
+
+def _token_forms(token: str) -> frozenset[str]:
+    """A token as it is and, where that is readable text, base64-decoded: LMS echoes either form."""
+    plain = token.strip()
+    try:
+        decoded = base64.b64decode(plain, validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        return frozenset((plain,))
+    return frozenset((plain, decoded)) if decoded.isprintable() and decoded else frozenset((plain,))
+
+
+def recognise(before: frozenset[MethodRef], accounts: Sequence[Any], secret: Secret) -> MethodRef | None:
+    """Which profile an add made: the only new id, else a new one with the token, else the newest; None if none is new.
+
+    Where nothing is new but an active profile holds the token, the vault took the add for a repeat: that profile.
+    """
+    new = account_refs(accounts) - before
+    if len(new) == 1:
+        return next(iter(new))
+    same = with_token(accounts, secret)
+    if not new:
+        return max(same, key=int, default=None)
+    return max(new.intersection(same) or new, key=int)

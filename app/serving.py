@@ -1,4 +1,4 @@
-"""Sockets, signals and uvicorn: how one process serves one or more applications and stops cleanly.
+"""Sockets, signals and uvicorn: how a process serves applications and stops cleanly.
 
 The first SIGINT or SIGTERM stops accepting, finishes what is in flight within the grace period and closes down; the
 second ends the process at once.
@@ -9,8 +9,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import uvicorn
@@ -43,91 +42,76 @@ def url_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One application on one listening socket. `options` go to uvicorn's Config."""
-
-    app: Any
-    sock: socket.socket
-    options: dict[str, Any]
-
-
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: several servers share one process here."""
+    """uvicorn without its own signal handling: the command that runs it decides when to stop."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._on_started = on_started
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._on_started is not None:
+            self._on_started()
 
-def run(
-    services: Sequence[Service],
+
+async def serve(
+    app: Any,
+    sock: socket.socket,
+    stop: asyncio.Event,
     *,
     grace_s: float,
-    on_ready: Callable[[], None] | None = None,
-    on_drain: Callable[[], None] | None = None,
+    on_started: Callable[[], None] | None = None,
+    **options: Any,
 ) -> None:
-    """Serve until a signal. Later services depend on earlier ones: they start in order and stop in reverse."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(services, grace_s, on_ready, on_drain))
+    """Serve one application until `stop` is set, then finish what is in flight, for `grace_s` at the most."""
+    server = _Server(_config(app, grace_s, options), on_started)
 
+    async def exit_when_told() -> None:
+        await stop.wait()
+        server.should_exit = True
 
-async def _serve(
-    services: Sequence[Service],
-    grace_s: float,
-    on_ready: Callable[[], None] | None,
-    on_drain: Callable[[], None] | None,
-) -> None:
-    stopping = asyncio.Event()
-    servers = [_Server(_config(service, grace_s)) for service in services]
-    _handle_signals(stopping, servers, on_drain)
-    tasks: list[asyncio.Task[None]] = []
+    telling = asyncio.create_task(exit_when_told())
     try:
-        for service, server in zip(services, servers, strict=True):
-            tasks.append(asyncio.create_task(server.serve(sockets=[service.sock])))
-            while not (server.started or tasks[-1].done()):  # noqa: ASYNC110 - uvicorn offers no event to wait for
-                await asyncio.sleep(0.005)
-            if tasks[-1].done():
-                break
-        else:
-            if on_ready is not None:
-                on_ready()
-            await asyncio.wait([asyncio.create_task(stopping.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await server.serve(sockets=[sock])
     finally:
-        for server, task in reversed(list(zip(servers, tasks, strict=False))):
-            server.should_exit = True
-            await asyncio.wait([task])
-    for task in tasks:
-        task.result()
+        telling.cancel()
 
 
-def _handle_signals(
-    stopping: asyncio.Event, servers: Sequence[uvicorn.Server], on_drain: Callable[[], None] | None
-) -> None:
-    def stop() -> None:
-        if stopping.is_set():
-            os._exit(130)  # asked twice: now means now
-        stopping.set()
-        if on_drain is not None:
-            on_drain()
+def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run `main(stop)` on uvloop; a first SIGINT or SIGTERM sets `stop`, a second ends the process at once."""
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    async def with_signals() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _stop_or_die, stop, number)
+        await main(stop)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(with_signals())
 
 
-def _config(service: Service, grace_s: float) -> uvicorn.Config:
-    options: dict[str, Any] = {
+def _stop_or_die(stop: asyncio.Event, number: int) -> None:
+    if stop.is_set():
+        os._exit(128 + number)  # asked twice: now means now
+    stop.set()
+
+
+def _config(app: Any, grace_s: float, options: dict[str, Any]) -> uvicorn.Config:
+    chosen: dict[str, Any] = {
         "http": "httptools",
         "ws": "websockets-sansio",
-        "loop": "uvloop",
         "lifespan": "on",
+        "log_config": None,
         "log_level": "warning",
         "access_log": False,
         "server_header": False,
-        "date_header": True,
         "proxy_headers": False,
         "timeout_graceful_shutdown": max(1, round(grace_s)),
-        "h11_max_incomplete_event_size": 16_384,
     }
-    return uvicorn.Config(service.app, **{**options, **service.options})
+    return uvicorn.Config(app, **{**chosen, **options})

@@ -16,6 +16,7 @@ from app.errors import SettingsError
 
 ENV_PREFIX = "VAULTGRAPH_"
 _FILE_SUFFIX = "_file"
+_NOT_SETTINGS = frozenset({"VAULTGRAPH_CONFIG", "VAULTGRAPH_TEST_REQUIRE"})  # read by the command and by the tests
 
 
 class _Section(BaseModel):
@@ -128,6 +129,7 @@ class Settings(_Section):
     port: int = 8000
     id_key: SecretStr = SecretStr("")
     digest_key: SecretStr = SecretStr("")
+    grace_s: float = Field(10.0, ge=0)
     request_deadline_s: float = Field(3.0, gt=0)
     provider_precedence: list[Literal["loanpro", "jpmorgan", "caselle", "aloha"]] = [
         "loanpro",
@@ -148,10 +150,19 @@ class Settings(_Section):
 
 
 def load_settings(
-    toml_file: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: Any
+    toml_file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    base: Mapping[str, Any] | None = None,
+    **overrides: Any,
 ) -> Settings:
-    """Read the file, lay the environment over it, then `overrides`; raises SettingsError naming each wrong setting."""
-    merged: dict[str, Any] = _read_toml(toml_file) if toml_file else {}
+    """`base`, the file over it, the environment over that, `overrides` on top.
+
+    Raises SettingsError naming each wrong setting.
+    """
+    merged: dict[str, Any] = {}
+    _lay_over(merged, base or {})
+    if toml_file is not None:
+        _lay_over(merged, _read_toml(toml_file))
     _lay_over(merged, _read_environment(os.environ if environ is None else environ))
     _lay_over(merged, overrides)
     _resolve_files(merged, ())
@@ -175,7 +186,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """``VAULTGRAPH_LOANPRO__API_TOKEN`` becomes ``{"loanpro": {"api_token": ...}}``; lists are comma-separated."""
     found: dict[str, Any] = {}
     for key, value in environ.items():
-        if not key.upper().startswith(ENV_PREFIX):
+        if not key.upper().startswith(ENV_PREFIX) or key.upper() in _NOT_SETTINGS:
             continue
         *sections, name = key[len(ENV_PREFIX) :].lower().split("__")
         place = found

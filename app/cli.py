@@ -1,0 +1,95 @@
+"""The `vaultgraph` command. Each subcommand's work is in `app/commands`; here are its words and options."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.errors import VaultgraphError
+
+_DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Where the embedded store and the keys of `dev` live. [default: ./vaultgraph-data]",
+)
+_CONFIG = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=None,
+    envvar="VAULTGRAPH_CONFIG",
+    help="A TOML file with settings; the environment (VAULTGRAPH_...) wins over it.",
+)
+
+
+class _Commands(click.Group):
+    """Turns our own errors into one line and exit status 1; anything else is a bug and keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except VaultgraphError as error:
+            click.echo(f"vaultgraph: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="vaultgraph")
+def main() -> None:
+    """One GraphQL graph over every vault in which a customer's payment methods live."""
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Where the gateway listens, on loopback.")
+@click.option("--sandbox-port", type=click.IntRange(0, 65535), default=8001, help="Where the four sandboxes listen.")
+@click.option("--sandbox-url", default=None, help="Use a sandbox that already runs; wins over --sandbox-port.")
+@_CONFIG
+@_DATA_DIR
+def dev(port: int, sandbox_port: int, sandbox_url: str | None, config_file: Path | None, data_dir: Path | None) -> None:
+    """The gateway with four sandboxes and demo customers, on loopback. For development only."""
+    from app.commands.dev import run_dev
+
+    run_dev(port=port, sandbox_port=sandbox_port, sandbox_url=sandbox_url, config_file=config_file, data_dir=data_dir)
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1")
+@click.option("--port", type=click.IntRange(0, 65535), default=8001)
+@_DATA_DIR
+def sandbox(host: str, port: int, data_dir: Path | None) -> None:
+    """The four sandboxes alone, with the demo data; their state survives a restart."""
+    from app.commands.sandbox import run_sandbox
+
+    run_sandbox(host=host, port=port, data_dir=data_dir)
+
+
+@main.command()
+@_CONFIG
+@_DATA_DIR
+def serve(config_file: Path | None, data_dir: Path | None) -> None:
+    """The gateway alone, from settings. Refuses to start where a setting that it needs is missing."""
+    from app.commands.serve import run_serve
+
+    run_serve(config_file=config_file, data_dir=data_dir)
+
+
+@main.group(invoke_without_command=True)
+@click.pass_context
+def schema(ctx: click.Context) -> None:
+    """Print the schema (SDL); `schema check` compares two."""
+    if ctx.invoked_subcommand is None:
+        from resolvers.schema import print_sdl
+
+        click.echo(print_sdl(), nl=False)
+
+
+@main.command()
+@_CONFIG
+@_DATA_DIR
+def check(config_file: Path | None, data_dir: Path | None) -> None:
+    """Read the settings and try every enabled vault's credentials: one line each."""
+    from app.commands.check import run_check
+
+    sys.exit(0 if run_check(config_file=config_file, data_dir=data_dir) else 1)

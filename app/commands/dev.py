@@ -1,0 +1,216 @@
+"""`vaultgraph dev`: the gateway, four sandboxes and the demo customers, in one process on loopback.
+
+Everything that production asks for is made up here and kept in the data directory, so that ids and idempotency keys
+mean the same after a restart.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import click
+
+from app.commands.sandbox import DEFAULT_DATA_DIR
+from app.errors import SettingsError, VaultgraphError
+from app.sandbox.run import serve_sandbox
+from app.serving import bind, run_until_signal, serve, url_of
+from app.settings import Settings, load_settings
+
+_LOOPBACK: Final = "127.0.0.1"
+_SANDBOX_WITHIN_S: Final = 20
+_KEYS: Final = ("id_key", "digest_key")
+
+
+class SandboxSilent(VaultgraphError):
+    """The sandbox named by --sandbox-url did not answer."""
+
+
+def run_dev(
+    *, port: int, sandbox_port: int, sandbox_url: str | None, config_file: Path | None, data_dir: Path | None
+) -> None:
+    folder = data_dir or DEFAULT_DATA_DIR
+    keys = _dev_keys(folder)
+
+    async def main(stop: asyncio.Event) -> None:
+        sock = bind(_LOOPBACK, port, "--port")
+        try:
+            async with _Sandboxes(sandbox_url, sandbox_port, folder) as url:
+                credentials = await _credentials(url)
+                settings = dev_settings(credentials, keys, folder, config_file)
+                await _serve_gateway(settings, sock, url, stop)
+        finally:
+            sock.close()
+
+    run_until_signal(main)
+
+
+async def _serve_gateway(settings: Settings, sock: Any, sandbox_url: str, stop: asyncio.Event) -> None:
+    from app.main import Gateway
+
+    gateway = Gateway(settings)
+    gateway.after_start.append(_link_demo_customers)
+    address = url_of(sock)
+
+    def started() -> None:
+        _announce(address, sandbox_url, bundled=gateway.has_bundled_graphiql)
+
+    stopping = asyncio.create_task(_drain_first(gateway, stop))
+    try:
+        await serve(gateway.app, sock, stop, grace_s=settings.grace_s, on_started=started)
+    finally:
+        stopping.cancel()
+
+
+async def _drain_first(gateway: Any, stop: asyncio.Event) -> None:
+    await stop.wait()
+    gateway.begin_drain()
+
+
+async def _link_demo_customers(gateway: Any) -> None:
+    from app.commands.demo_data import link_demo_customers
+
+    await link_demo_customers(gateway.store)
+
+
+class _Sandboxes:
+    """The sandboxes of this process, or those at `url`; entering answers their address."""
+
+    def __init__(self, url: str | None, port: int, folder: Path) -> None:
+        self._url = url.rstrip("/") if url else None
+        self._port = port
+        self._folder = folder
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> str:
+        if self._url is not None:
+            return self._url
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(
+            serve_sandbox(
+                _LOOPBACK, self._port, self._folder, ready=ready.set_result, stop=self._stop, handle_signals=False
+            )
+        )
+        await asyncio.wait([self._task, ready], return_when=asyncio.FIRST_COMPLETED)
+        if self._task.done():
+            await self._task
+        return await ready
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._task is not None:
+            await self._task
+
+
+async def _credentials(url: str) -> Mapping[str, Any]:
+    """What every vault of the sandbox wants to see, from its control API; waits for a sandbox that is starting."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + _SANDBOX_WITHIN_S
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with session.get(f"{url}/__sandbox/credentials") as reply:
+                    if reply.status == 200:
+                        found: Mapping[str, Any] = await reply.json()
+                        return found
+            if loop.time() >= give_up_at:
+                raise SandboxSilent(f"no sandbox answers at {url} (waited {_SANDBOX_WITHIN_S} s); see --sandbox-url")
+            await asyncio.sleep(0.1)
+
+
+def _dev_keys(folder: Path) -> dict[str, str]:
+    """Random keys, made once per data directory and readable by its owner alone."""
+    path = folder / "dev-keys.json"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            known = json.loads(path.read_text("utf-8"))
+            if all(isinstance(known.get(name), str) for name in _KEYS):
+                return {name: known[name] for name in _KEYS}
+        made = {name: secrets.token_urlsafe(48) for name in _KEYS}
+        fresh = path.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(made, file)
+        fresh.replace(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise SettingsError(
+            f"the data directory {folder} cannot be used: {reason}; choose another with --data-dir"
+        ) from None
+    return made
+
+
+def dev_settings(
+    credentials: Mapping[str, Any], keys: Mapping[str, str], folder: Path, config_file: Path | None
+) -> Settings:
+    """The settings of development: the sandbox's credentials, under whatever the file and the environment say."""
+    base: dict[str, Any] = {
+        "mode": "development",
+        "data_dir": str(folder),
+        "network_tokens": True,
+        **keys,
+        **_vaults(credentials),
+    }
+    return load_settings(config_file, base=base)
+
+
+def _vaults(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    loanpro, aloha, jpmorgan, caselle = (credentials[name] for name in ("loanpro", "aloha", "jpmorgan", "caselle"))
+    lms = {name.lower(): value for name, value in loanpro["headers"].items()}
+    pair = {name.lower(): value for name, value in loanpro["secure_payments"]["headers"].items()}
+    return {
+        "loanpro": {
+            "enabled": True,
+            "base_url": loanpro["base_url"],
+            "api_token": lms["authorization"].removeprefix("Bearer "),
+            "instance_id": lms["autopal-instance-id"],
+            "secure_payments_url": loanpro["secure_payments"]["base_url"],
+            "secure_payments_token": pair["authorization"],
+            "secure_payments_secret": pair["secret"],
+        },
+        "aloha": {
+            "enabled": True,
+            "base_url": aloha["base_url"],
+            "username": aloha["username"],
+            "password": aloha["password"],
+            "company_code": {name.lower(): value for name, value in aloha["headers"].items()}["x-api-companycode"],
+        },
+        "jpmorgan": {
+            "enabled": True,
+            "base_url": jpmorgan["base_url"],
+            "token_url": jpmorgan["token_url"],
+            "client_id": jpmorgan["client_id"],
+            "client_secret": jpmorgan["client_secret"],
+            "merchant_identifier": {name.lower(): value for name, value in jpmorgan["headers"].items()}[
+                "merchantidentifier"
+            ],
+        },
+        "caselle": {
+            "enabled": True,
+            "base_url": caselle["base_url"],
+            "token_url": caselle["token_url"],
+            "client_id": caselle["client_id"],
+            "client_secret": caselle["client_secret"],
+            "payment_account_uid": {name.lower(): value for name, value in caselle["headers"].items()}[
+                "x-payment-account-uid"
+            ],
+        },
+    }
+
+
+def _announce(address: str, sandbox_url: str, *, bundled: bool) -> None:
+    query = '{ customer(id: \\"cus_alex\\") { name paymentMethods { label provider isDefault } sources { provider state } } }'
+    click.echo(f"Gateway      {address}/graphql")
+    click.echo(f"Sandboxes    {sandbox_url}   (control API: {sandbox_url}/__sandbox)")
+    click.echo("Relaxed      development: no token is asked for, loopback only, introspection and GraphiQL are on")
+    if not bundled:
+        click.echo("GraphiQL     was not bundled (no Node.js when this was installed): its page comes from a CDN")
+    click.echo(f"GraphiQL     {address}/graphql   (open it in a browser)")
+    click.echo("Try")
+    click.echo(f"  curl -s {address}/graphql -H 'content-type: application/json' -d '{{\"query\": \"{query}\"}}'")

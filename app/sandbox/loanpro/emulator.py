@@ -1,0 +1,150 @@
+"""LoanPro, pretended: LMS below ``/api/public/api/1``, Secure Payments below ``/secure-payments/api``."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from app.sandbox.kit import Emulator, Json, Switch
+from app.sandbox.loanpro import demo, lms, vault, wallet
+from app.sandbox.loanpro.refusals import Refused, entity_error, unauthorized
+
+_API_TOKEN: Final = "sandbox-loanpro-api-token"  # noqa: S105 - opens nothing but this emulator
+_TENANT: Final = "5200243"
+_LOGIN: Final = wallet.Login(
+    username="sandbox@loanpro.example",
+    password="sandbox-loanpro-password",  # noqa: S106
+    token="sandbox-loanpro-sp-token",  # noqa: S106
+    secret="sandbox-loanpro-sp-secret",  # noqa: S106
+)
+
+
+class LoanProEmulator(Emulator):
+    name: ClassVar[str] = "loanpro"
+    switches: ClassVar[Mapping[str, Switch]] = {
+        "LINK_RESPONSE": Switch(
+            ("deferred", "expanded_newest_last", "expanded_newest_first"),
+            "What a customer PUT that touches payment profiles answers: pages disagree, so clients must read back.",
+        ),
+        "PRIMARY_CONFLICT": Switch(("reject", "last_wins"), "What a second primary or secondary profile does."),
+        "ALLOW_DUPLICATE_TOKEN": Switch(("1", "0"), "Whether a token may be linked to several active profiles."),
+        "FLAGS": Switch(("ints", "strings"), "Whether isPrimary, isSecondary and active come as 1 or as '1'."),
+        "CARD_DETAILS": Switch(("full", "none"), "Whether LMS shows a card's number, brand, expiry and holder."),
+        "TOKEN_ECHO": Switch(("encoded", "decoded", "none"), "The form in which LMS echoes a profile's token."),
+        "SEARCH_DELAY_S": Switch(("0", "1", "2", "5", "10", "60"), "Seconds by which the search index lags behind."),
+    }
+
+    def demo_state(self) -> Json:
+        return demo.state()
+
+    def asgi(self) -> ASGIApp:
+        methods = ["GET", "POST", "PUT", "DELETE", "PATCH"]
+        return Starlette(routes=[Route("/{path:path}", self._serve, methods=methods)])
+
+    def credentials(self, base_url: str) -> Json:
+        root = f"{base_url.rstrip('/')}/{self.name}"
+        return {
+            "base_url": f"{root}{lms.PREFIX.rstrip('/')}",
+            "headers": {"Authorization": f"Bearer {_API_TOKEN}", "Autopal-Instance-Id": _TENANT},
+            "secure_payments": {
+                "base_url": f"{root}{wallet.PREFIX.rstrip('/')}",
+                "headers": {"Authorization": _LOGIN.token, "Secret": _LOGIN.secret},
+                "username": _LOGIN.username,
+                "password": _LOGIN.password,
+            },
+        }
+
+    def held(self, customer_ref: str) -> list[Json] | None:
+        customer = self.state["customers"].get(customer_ref)
+        if customer is None:
+            return None
+        accounts = (self.state["accounts"][str(number)] for number in customer["account_ids"])
+        return [self._summary(account) for account in accounts]
+
+    def mint_token(self, wish: Json) -> Json:
+        record = vault.store(self.state, _wished(wish), int(self.clock.now().timestamp()))
+        self.touch()
+        return {
+            "token": vault.token_of(record),
+            "last4": record["last4"],
+            "bin": record.get("bin"),
+            "brand": record.get("brand"),
+        }
+
+    def _summary(self, account: Json) -> Json:
+        record = self.state["vault"][str(account["vault_id"])]
+        return {
+            "ref": str(account["id"]),
+            "kind": record["kind"],
+            "last4": record["last4"],
+            "active": bool(account["active"]),
+            "is_default": bool(account["isPrimary"] and account["active"]),
+        }
+
+    async def _serve(self, request: Request) -> Response:
+        raw = await request.body()
+        try:
+            # No await from here on: one request reads and writes the state as a whole.
+            shown = self._answer(request, raw)
+        except Refused as refused:
+            return _json(refused.body, refused.status)
+        return HTMLResponse(shown) if isinstance(shown, str) else _json(shown)
+
+    def _answer(self, request: Request, raw: bytes) -> Any:
+        path, method = f"/{request.path_params['path']}", request.method
+        if path.startswith(wallet.PREFIX):
+            received = wallet.Received(method, path, request.headers, lambda: _decoded(request, raw))
+            return wallet.answer(self, _LOGIN, received, self.mint_token)
+        if not path.startswith(lms.PREFIX):
+            raise entity_error("The requested endpoint does not exist", status=404, kind="NotFoundException")
+        _authorize(request.headers)
+        return lms.answer(self, method, path, request.query_params, lambda: _decoded(request, raw))
+
+
+def _authorize(headers: Mapping[str, str]) -> None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secrets.compare_digest(token.strip().encode(), _API_TOKEN.encode()):
+        raise unauthorized("Invalid API token")
+    if headers.get("autopal-instance-id") != _TENANT:
+        raise unauthorized("Invalid instance id")
+
+
+def _decoded(request: Request, raw: bytes) -> Any:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise entity_error("Content-Type must be application/json")
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise entity_error("Invalid JSON") from None
+
+
+def _wished(wish: Json) -> Json:
+    """The checked, masked record of a wish. Raises ValueError, which names the field and never the value."""
+    number, holder = wish.get("number"), str(wish.get("holder_name") or "Sandbox Holder")
+    if not isinstance(number, str):
+        raise ValueError("number is required, as text")
+    if wish.get("kind") == "bank":
+        return vault.bank_record(
+            number,
+            routing_number=str(wish.get("routing_number") or "124002971"),
+            account_type=str(wish.get("account_type") or "checking").lower(),
+            holder_name=holder,
+            bank_name="Test Bank",
+        )
+    if wish.get("kind") != "card":
+        raise ValueError("kind must be card or bank")
+    try:
+        month, year = int(wish.get("exp_month", "")), int(wish.get("exp_year", ""))
+    except (TypeError, ValueError):
+        raise ValueError("exp_month and exp_year are required") from None
+    return vault.card_record(number, exp_month=month, exp_year=year, holder_name=holder)
+
+
+def _json(body: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json")

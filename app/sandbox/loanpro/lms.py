@@ -1,0 +1,198 @@
+"""The LMS half: paths below ``/api/public/api/1``. Every success is a 200 with a root `d`, also after POST."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from app.sandbox.kit import Json, SandboxClock
+from app.sandbox.loanpro import customers, odata, render, search
+from app.sandbox.loanpro.accounts import Rules
+from app.sandbox.loanpro.checks import children
+from app.sandbox.loanpro.odata import Query, QueryError
+from app.sandbox.loanpro.refusals import entity_error
+from app.sandbox.loanpro.render import Style
+
+PREFIX: Final = "/api/public/api/1/"
+
+
+class Host(Protocol):
+    """What these calls need of the emulator."""
+
+    state: Json
+    clock: SandboxClock
+
+    def switch(self, name: str) -> str: ...
+    def touch(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One LMS request: the path's captures, the query's options and the decoded body."""
+
+    host: Host
+    groups: Mapping[str, str]
+    options: Mapping[str, str]
+    body: Any
+
+    @property
+    def state(self) -> Json:
+        return self.host.state
+
+    @property
+    def query(self) -> Query:
+        return odata.parse_query(self.options)
+
+    @property
+    def number(self) -> int:
+        return int(self.groups["id"])
+
+    @property
+    def fields(self) -> Json:
+        if not isinstance(self.body, dict):
+            raise entity_error("Invalid JSON")
+        return self.body
+
+    @property
+    def style(self) -> Style:
+        switch = self.host.switch
+        return Style(switch("FLAGS") == "strings", switch("CARD_DETAILS") == "full", switch("TOKEN_ECHO"))
+
+    @property
+    def rules(self) -> Rules:
+        switch = self.host.switch
+        return Rules(
+            is_last_wins=switch("PRIMARY_CONFLICT") == "last_wins",
+            allows_same_token=switch("ALLOW_DUPLICATE_TOKEN") == "1",
+            now=self.host.clock.now().timestamp(),
+        )
+
+    @property
+    def index_delay_s(self) -> float:
+        return float(self.host.switch("SEARCH_DELAY_S"))
+
+
+def answer(host: Host, method: str, path: str, options: Mapping[str, str], body: Callable[[], Any]) -> Json:
+    """Serve one authenticated call; `path` starts with `PREFIX`. Raises Refused. `body` decodes only when wanted."""
+    for wanted, pattern, handler in _ROUTES:
+        match = pattern.fullmatch(path.removeprefix(PREFIX)) if wanted == method else None
+        if match:
+            decoded = None if method == "GET" else body()
+            try:
+                shown: Json = handler(Asked(host, match.groupdict(), options, decoded))
+                return shown
+            except QueryError:
+                raise entity_error("Invalid query") from None
+    raise entity_error("The requested endpoint does not exist", status=404, kind="NotFoundException")
+
+
+def _create(asked: Asked) -> Json:
+    customer = customers.create(asked.state, asked.fields, asked.rules)
+    asked.host.touch()
+    return {"d": render.customer(customer, asked.state, {}, asked.style)}
+
+
+def _get(asked: Asked) -> Json:
+    customer = customers.find(asked.state, asked.number)
+    return {"d": render.customer(customer, asked.state, asked.query.expand, asked.style)}
+
+
+def _list(asked: Asked) -> Json:
+    query, state, style = asked.query, asked.state, asked.style
+    held: dict[str, Json] = state["customers"]
+    wanted = held.values() if query.wanted_ids is None else _picked(held, query.wanted_ids)
+    page, summary = odata.select([render.customer_row(customer) for customer in wanted], query)
+    shown = [render.customer(held[str(row["id"])], state, query.expand, style) for row in page]
+    return {"d": {"results": shown, "summary": summary}}
+
+
+def _update(asked: Asked) -> Json:
+    state, now, delay_s = asked.state, asked.rules.now, asked.index_delay_s
+    customer, body = customers.find(state, asked.number), asked.fields
+    row = search.visible_row(customer, now, delay_s)
+    customers.update(state, customer, body, asked.rules)
+    customers.touch_index(customer, row, now)
+    asked.host.touch()
+    mode = asked.host.switch("LINK_RESPONSE")
+    if mode == "deferred" or not children(body, "PaymentAccounts"):
+        return {"d": render.customer(customer, state, {}, asked.style)}
+    whole: odata.Expand = {"PaymentAccounts": {"CheckingAccount": {}, "CreditCard": {}}}
+    shown = render.customer(customer, state, whole, asked.style)
+    shown["PaymentAccounts"]["results"].sort(key=lambda row: row["id"], reverse=mode == "expanded_newest_first")
+    return {"d": shown}
+
+
+def _list_accounts(asked: Asked) -> Json:
+    return _accounts(asked, render.accounts_of(customers.find(asked.state, asked.number), asked.state))
+
+
+def _list_all_accounts(asked: Asked) -> Json:
+    held: dict[str, Json] = asked.state["accounts"]
+    return _accounts(asked, sorted(held.values(), key=lambda account: -account["id"]))
+
+
+def _accounts(asked: Asked, held: list[Json]) -> Json:
+    query, state, style = asked.query, asked.state, asked.style
+    page, summary = odata.select([render.account_row(account, state) for account in held], query)
+    by_id = state["accounts"]
+    shown = [render.account(by_id[str(row["id"])], state, query.expand, style) for row in page]
+    return {"d": {"results": shown, "summary": summary}}
+
+
+def _navigate(asked: Asked) -> Json:
+    """A customer's other children, e.g. ``Customers(37)/Phones``."""
+    name = asked.groups["name"]
+    whole = render.customer(
+        customers.find(asked.state, asked.number), asked.state, {name: asked.query.expand}, asked.style
+    )
+    return {"d": whole[name]}
+
+
+def _get_account(asked: Asked) -> Json:
+    return {"d": render.account(_account(asked), asked.state, asked.query.expand, asked.style)}
+
+
+def _get_child(asked: Asked) -> Json:
+    expand = {asked.groups["name"]: asked.query.expand}
+    return {"d": render.account(_account(asked), asked.state, expand, asked.style)[asked.groups["name"]]}
+
+
+def _account(asked: Asked) -> Json:
+    account: Json | None = asked.state["accounts"].get(str(asked.number))
+    if account is None:
+        raise entity_error("Payment account not found")
+    return account
+
+
+def _search(asked: Asked) -> Json:
+    """Pages with `$start`, not `$skip`."""
+    now, delay_s = asked.rules.now, asked.index_delay_s
+    seen = (search.visible_row(customer, now, delay_s) for customer in asked.state["customers"].values())
+    hits = search.search([row for row in seen if row], asked.fields.get("query"))
+    options = {"$skip" if name == "$start" else name: value for name, value in asked.options.items() if name != "$skip"}
+    page, summary = odata.select(hits, odata.parse_query(options))
+    return {"d": {"results": page, "summary": {"totalHits": summary["total"], "totalTime": 1, "aggregations": []}}}
+
+
+def _picked(held: dict[str, Json], numbers: tuple[int, ...]) -> list[Json]:
+    return [held[str(number)] for number in numbers if str(number) in held]
+
+
+def _route(method: str, pattern: str, handler: Callable[[Asked], Json]) -> tuple[str, re.Pattern[str], Any]:
+    # `(37)` is how pages write a key, `(id=37)` how answers do.
+    return method, re.compile(pattern.replace("KEY", r"\((?:id=)?(?P<id>\d{1,15})\)")), handler
+
+
+_CHILDREN: Final = "|".join((*render.CUSTOMER_OBJECTS, *render.CUSTOMER_LISTS))
+_ROUTES: Final = (
+    _route("GET", r"odata\.svc/Customers(?:\(\))?", _list),
+    _route("POST", r"odata\.svc/Customers(?:\(\))?", _create),
+    _route("GET", r"odata\.svc/CustomersKEY", _get),
+    _route("PUT", r"odata\.svc/CustomersKEY", _update),
+    _route("GET", r"odata\.svc/CustomersKEY/PaymentAccounts(?:\(\))?", _list_accounts),
+    _route("GET", rf"odata\.svc/CustomersKEY/(?P<name>{_CHILDREN})", _navigate),
+    _route("GET", r"odata\.svc/PaymentAccounts(?:\(\))?", _list_all_accounts),
+    _route("GET", r"odata\.svc/PaymentAccountsKEY", _get_account),
+    _route("GET", r"odata\.svc/PaymentAccountsKEY/(?P<name>CheckingAccount|CreditCard)", _get_child),
+    _route("POST", r"Customers/Autopal\.Search\(\)", _search),
+)

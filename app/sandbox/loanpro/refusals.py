@@ -1,0 +1,35 @@
+"""How LoanPro says no: mostly 409, 401 for headers, 404 for unknown endpoints only (LoanPro, "Response Codes")."""
+
+from collections.abc import Sequence
+
+from app.sandbox.kit import Json
+
+
+class Refused(Exception):
+    """Carries the HTTP answer. Raised before anything was changed."""
+
+    def __init__(self, status: int, body: Json) -> None:
+        super().__init__(f"refused with {status}")
+        self.status = status
+        self.body = body
+
+
+def entity_error(text: str, status: int = 409, kind: str = "EntityException") -> Refused:
+    """The LMS error; `text` never quotes what was sent."""
+    return Refused(status, {"error": {"message": {"lang": "en-US", "value": text}, "type": kind, "code": status}})
+
+
+def transaction_warnings(warnings: Sequence[str]) -> Refused:
+    """Possible duplicates; `warnings` sits beside `error` (LoanPro, "Transaction Warnings")."""
+    error = {"message": "Transaction warnings found.", "type": "TransactionWarningException", "code": 500}
+    return Refused(409, {"error": error, "warnings": list(warnings)})
+
+
+def unauthorized(reason: str) -> Refused:
+    context = {"ip": "", "uri": "/authorize", "user_id": 1, "errors": [reason]}
+    return Refused(401, {"code": "401-CN0001", "message": "Unauthorized", "context": context})
+
+
+def vault_error(status: int, message: str, *errors: str) -> Refused:
+    """Secure Payments' error: a context and a message."""
+    return Refused(status, {"message": message, "context": {"errors": list(errors) or [message]}})

@@ -1,0 +1,180 @@
+"""The Secure Payments half: paths below ``/secure-payments/api/``, with credentials of its own."""
+
+import html
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.sandbox.kit import Json
+from app.sandbox.loanpro import secure
+from app.sandbox.loanpro.lms import Host
+from app.sandbox.loanpro.refusals import vault_error
+
+PREFIX: Final = "/secure-payments/api/"
+KINDS: Final = {"credit-card": "card", "card": "card", "checking-account": "bank"}
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    username: str
+    password: str
+    token: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    host: Host
+    login: Login
+    groups: Mapping[str, str]
+    body: Any
+    mint: Callable[[Json], Json]
+
+    @property
+    def state(self) -> Json:
+        return self.host.state
+
+    @property
+    def now(self) -> int:
+        return int(self.host.clock.now().timestamp())
+
+    @property
+    def kind(self) -> str:
+        return KINDS[self.groups["kind"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`headers` by lower-case name; `body` decodes only when wanted."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: Callable[[], Any]
+
+
+def answer(host: Host, login: Login, received: Received, mint: Callable[[Json], Json]) -> Any:
+    """Serve one call; text is a page, anything else is JSON. Raises Refused."""
+    for method, auth, pattern, handler in _ROUTES:
+        match = pattern.fullmatch(received.path.removeprefix(PREFIX)) if method == received.method else None
+        if match:
+            _authorize(auth, host.state, login, received.headers, match.groupdict())
+            body = received.body() if method != "GET" and auth != "empty" else None
+            return handler(Asked(host, login, match.groupdict(), body, mint))
+    raise vault_error(404, "Not found")
+
+
+def _authorize(auth: str, state: Json, login: Login, headers: Mapping[str, str], groups: Mapping[str, str]) -> None:
+    """The pair only counts whole; the value of `Authorization` is the bare token."""
+    given, secret = headers.get("authorization", ""), headers.get("secret", "")
+    if auth in ("pair", "empty"):
+        is_fine = given == login.token and secret == login.secret
+    elif auth == "obo":
+        is_fine = given in state["obo"]
+    elif auth == "path":
+        is_fine = groups["obo"] in state["obo"]
+    else:
+        is_fine = True
+    if not is_fine:
+        raise vault_error(401, "Unauthorized")
+
+
+def _authenticate(asked: Asked) -> Json:
+    body, login = asked.body, asked.login
+    if not isinstance(body, dict) or (body.get("username"), body.get("password")) != (login.username, login.password):
+        raise vault_error(401, "Invalid username or password")
+    return {"token": login.token, "secret": login.secret}
+
+
+def _mint_obo(asked: Asked) -> Json:
+    asked.host.touch()
+    return secure.mint_obo(asked.state)
+
+
+def _create_bank(asked: Asked) -> Json:
+    asked.host.touch()
+    return secure.create_bank(asked.state, asked.body, asked.now)
+
+
+def _update(asked: Asked) -> bool:
+    (secure.update_card if asked.kind == "card" else secure.update_bank)(asked.state, asked.body, asked.now)
+    asked.host.touch()
+    return True
+
+
+def _delete(asked: Asked) -> bool:
+    secure.delete(asked.state, asked.body, asked.kind, asked.now)
+    asked.host.touch()
+    return True
+
+
+def _link(asked: Asked) -> bool:
+    secure.link(asked.state, asked.groups["id"], asked.body, asked.kind, asked.now)
+    asked.host.touch()
+    return True
+
+
+def _unlink(asked: Asked) -> bool:
+    secure.unlink(asked.state, asked.groups["id"], asked.body, asked.kind, asked.now)
+    asked.host.touch()
+    return True
+
+
+def _create_customer(asked: Asked) -> Json:
+    asked.host.touch()
+    return secure.create_customer(asked.state, asked.body)
+
+
+def _page(asked: Asked) -> str:
+    """The iframe: posts the form here, then `{status, token}` to the page around it."""
+    is_card = "check" not in asked.groups["form"]
+    names = ("number", "exp_month", "exp_year", "holder_name")
+    if not is_card:
+        names = ("number", "routing_number", "account_type", "holder_name")
+    fields = "".join(
+        f"<label>{html.escape(name)} <input name='{html.escape(name)}' required></label>" for name in names
+    )
+    return _PAGE.replace("FIELDS", fields)
+
+
+def _capture(asked: Asked) -> Json:
+    """What the page's form posts. `{status: 200, token}` is what the real iframe tells its parent."""
+    if not isinstance(asked.body, dict):
+        raise vault_error(400, "Invalid data")
+    kind = "bank" if "check" in asked.groups["form"] else "card"
+    try:
+        return {"status": 200, "token": asked.mint({**asked.body, "kind": kind})["token"]}
+    except ValueError as error:
+        raise vault_error(400, "Invalid data", str(error)) from None
+
+
+_PAGE: Final = """<!doctype html><meta charset="utf-8"><title>Sandbox capture form</title>
+<form>FIELDS<button>Save</button></form>
+<script>
+document.forms[0].addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const data = Object.fromEntries(new FormData(event.target));
+  const headers = {"Content-Type": "application/json"};
+  const reply = await fetch(location.href, {method: "POST", headers, body: JSON.stringify(data)});
+  const answer = await reply.json();
+  window.parent.postMessage({status: reply.status, token: answer.token}, "*");
+});
+</script>
+"""
+
+_ROUTES: Final = tuple(
+    (method, auth, re.compile(pattern), handler)
+    for method, auth, pattern, handler in (
+        ("POST", "none", "authenticate", _authenticate),
+        ("POST", "empty", "users/obo-token", _mint_obo),
+        ("POST", "obo", "checking-account", _create_bank),
+        ("PUT", "obo", "(?P<kind>checking-account|credit-card)", _update),
+        ("DELETE", "pair", "(?P<kind>checking-account|credit-card)", _delete),
+        ("POST", "pair", "customers", _create_customer),
+        ("PUT", "pair", r"customers/(?P<id>\d+)/add-(?P<kind>checking-account|card)", _link),
+        ("DELETE", "pair", r"customers/(?P<id>\d+)/(?P<kind>checking-account|credit-card)", _unlink),
+        ("GET", "path", "(?P<form>(?:check-)?capture-form)/(?P<obo>[^/]+)", _page),
+        ("POST", "path", "(?P<form>(?:check-)?capture-form)/(?P<obo>[^/]+)", _capture),
+    )
+)

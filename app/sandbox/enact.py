@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.sandbox.calls import CallLog
@@ -15,10 +16,6 @@ from app.sandbox.faults import Fault, FaultBook, FaultKind
 GARBAGE: Final = b'\x00\xff{"not": json, <neither>xml'
 _Headers = list[tuple[bytes, bytes]]
 _BODILESS: Final = frozenset({204, 304})
-
-
-class ClientGone(Exception):
-    """The client left before it had sent its whole request."""
 
 
 @dataclass(slots=True)
@@ -64,12 +61,12 @@ class GuardedEmulator:
             await send(message)
 
         wait_s, fault = self._faults.take(self._name, method, path, is_token_route=is_token_route)
-        if fault is None and not wait_s:
-            await self._app(scope, receive, recorded)
-            return
-        if connection is None:
-            raise RuntimeError("faults need the sandbox's own server: see app.sandbox.run")
-        with suppress(ClientGone):
+        with suppress(ClientDisconnect):  # a client that leaves in the middle of its request is nobody's error
+            if fault is None and not wait_s:
+                await self._app(scope, receive, recorded)
+                return
+            if connection is None:
+                raise RuntimeError("faults need the sandbox's own server: see app.sandbox.run")
             await self._with_faults(wait_s, fault, connection, scope, receive, recorded)
 
     async def _with_faults(
@@ -140,13 +137,13 @@ def _with_length(headers: _Headers, length: int) -> _Headers:
 async def _read_ahead(receive: Receive) -> Receive:
     """Read the whole request body; what is returned gives it again, in one piece, and then the real messages.
 
-    Raises ClientGone when the client leaves in the middle of it.
+    Raises ClientDisconnect when the client leaves in the middle of it.
     """
     body = bytearray()
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise ClientDisconnect
         body += message.get("body", b"")
         if not message.get("more_body", False):
             break

@@ -3,11 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
 
 from app.errors import VaultgraphError
 from app.sandbox.connection import AbortableProtocol
@@ -31,7 +32,7 @@ async def serve_sandbox(
     handle_signals: bool = True,
     make_emulators: MakeEmulators = the_four,
 ) -> None:
-    """Serve until `stop` is set or, with `handle_signals` in the main thread, until SIGINT or SIGTERM.
+    """Serve until `stop` is set or, with `handle_signals` (main thread only), until SIGINT or SIGTERM; then return.
 
     `port` 0 takes a free one. `ready` gets the address (``http://127.0.0.1:8001``) once requests are answered. Raises
     SandboxCannotStart when the port is taken or the data directory cannot be written.
@@ -83,8 +84,18 @@ class _SandboxServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        with super().capture_signals() if self._handle_signals else nullcontext():
+        """Unlike uvicorn's, does not raise the signal again afterwards: Ctrl-C is how one stops, and no error."""
+        if not self._handle_signals:
             yield
+            return
+        loop = asyncio.get_running_loop()
+        for number in HANDLED_SIGNALS:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in HANDLED_SIGNALS:
+                loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

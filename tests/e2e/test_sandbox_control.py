@@ -2,7 +2,10 @@
 
 import http.client
 import json
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -356,6 +359,37 @@ def test_stopping_does_not_wait_for_held_requests() -> None:
         running.stop()
         assert time.monotonic() - began < 2.5
         assert all(isinstance(request.exception(5), DEAD) for request in held)
+
+
+SERVE = """
+import asyncio, sys
+from pathlib import Path
+from app.sandbox.run import serve_sandbox
+from tests.support.tiny_emulator import tiny_emulators
+ready = lambda url: print(url, flush=True)
+asyncio.run(serve_sandbox("127.0.0.1", 0, Path(sys.argv[1]), ready=ready, make_emulators=tiny_emulators))
+print("stopped")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_it_cleanly_while_a_request_hangs(tmp_path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    held = RunningSandbox()
+    held.url = process.stdout.readline().strip()
+    add(held)
+    held.fault("loanpro", "hang")
+    with ThreadPoolExecutor(1) as threads:
+        hanging = threads.submit(add, held)
+        assert within(5, lambda: len(held.calls()) == 2)
+        process.send_signal(number)
+        out, errors = process.communicate(timeout=20)
+        assert isinstance(hanging.exception(5), DEAD)
+    assert (process.returncode, out, errors) == (0, "stopped\n", "")
+    assert "2" in json.loads((tmp_path / "sandbox" / "loanpro.json").read_bytes())["state"]["things"]
 
 
 async def test_a_taken_port_is_said_in_one_line(tiny: RunningSandbox) -> None:

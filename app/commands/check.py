@@ -62,6 +62,6 @@ async def _try(vault: VaultProvider) -> str:
 _CREDENTIALS = {
     "loanpro": "loanpro.api_token and loanpro.instance_id",
     "aloha": "aloha.username, aloha.password and aloha.company_code",
-    "jpmorgan": "jpmorgan.token_url, jpmorgan.client_id, jpmorgan.client_secret or private_key, jpmorgan.merchant_identifier",
+    "jpmorgan": "jpmorgan.client_id, jpmorgan.client_secret or private_key, jpmorgan.merchant_identifier",
     "caselle": "caselle.token_url, caselle.client_id, caselle.client_secret, caselle.payment_account_uid",
 }

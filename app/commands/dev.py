@@ -205,7 +205,7 @@ def _vaults(credentials: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _announce(address: str, sandbox_url: str, *, bundled: bool) -> None:
-    query = '{ customer(id: \\"cus_alex\\") { name paymentMethods { label provider isDefault } sources { provider state } } }'
+    query = '{ customer(id: \\"cus_alex\\") { name paymentMethods { label provider } sources { provider state } } }'
     click.echo(f"Gateway      {address}/graphql")
     click.echo(f"Sandboxes    {sandbox_url}   (control API: {sandbox_url}/__sandbox)")
     click.echo("Relaxed      development: no token is asked for, loopback only, introspection and GraphiQL are on")

@@ -1,0 +1,80 @@
+"""The house's own checks, in the same command as the tests: lint, format, types, the Dockerfile, what a wheel holds."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str | Path, cwd: Path = ROOT, timeout: float = 300) -> str:
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    return output
+
+
+def test_ruff_finds_nothing() -> None:
+    run(BIN / "ruff", "check", ".")
+
+
+def test_the_format_is_the_houses() -> None:
+    run(BIN / "ruff", "format", "--check", ".")
+
+
+@pytest.mark.timeout(300)
+def test_types_are_strict() -> None:
+    run(BIN / "mypy")
+
+
+def test_the_dockerfile_lints() -> None:
+    run(BIN / "hadolint", "Dockerfile")
+
+
+@pytest.mark.timeout(300)
+def test_a_wheel_holds_all_it_needs_and_runs_anywhere(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    listed = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, source / name)
+    assets = ROOT / "app" / "gate" / "assets"
+    if assets.is_dir():  # bundled when this checkout was installed; saves this test a minute of npm
+        shutil.copytree(assets, source / "app" / "gate" / "assets")
+    run(BIN / "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, source)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    expected = {"app/cli.py", "resolvers/schema.py", "app/schema.graphql", "app/store/migrations/env.py"}
+    if shutil.which("npm"):
+        expected |= {"app/gate/assets/graphiql.js", "app/gate/assets/graphql.worker.js"}
+    assert expected <= names
+    assert not [name for name in names if "node_modules" in name or name.startswith(("tests/", "bench/"))]
+    unpacked = tmp_path / "unpacked"
+    zipfile.ZipFile(wheel).extractall(unpacked)
+    code = (
+        "import app.cli, app, sys; assert app.__file__.startswith(sys.argv[1]), app.__file__; app.cli.main(['schema'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(unpacked)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(unpacked)],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (ROOT / "schema.graphql").read_text("utf-8")
+
+
+def test_lock_files_name_no_addresses() -> None:
+    for name in run("git", "ls-files").splitlines():
+        if name.endswith("package-lock.json"):
+            assert '"resolved"' not in (ROOT / name).read_text("utf-8"), name
+        elif name.startswith("constraints"):
+            assert "://" not in (ROOT / name).read_text("utf-8"), name

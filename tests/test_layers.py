@@ -1,0 +1,96 @@
+"""Imports go one way. The table is the design's; the test reads every import with `ast`."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# room -> rooms it may import, besides itself and app.errors. The longest matching room name decides.
+MAY_IMPORT: dict[str, set[str]] = {
+    "app.errors": set(),
+    "app.pan": set(),
+    "app.vault": {"app.pan"},
+    "app.http": {"app.pan", "app.settings"},
+    "app.providers": {"app.vault", "app.http", "app.settings"},
+    "app.store": {"app.vault"},
+    "app.wallet": {"app.vault", "app.store", "app.settings", "app.pan"},
+    "app.execution": set(),
+    "app.gate": {"app.wallet", "app.store", "app.vault", "app.execution", "app.settings", "app.pan", "app.http.redact"},
+    "app.sandbox": set(),
+    "app.settings": set(),
+    "app.settings_check": {"app.settings"},
+    "app.serving": set(),
+    "resolvers": {"app.vault", "app.wallet", "app.pan", "app.store.records"},
+}
+SEES_EVERYTHING = ("app.main", "app.cli", "app.commands")
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for folder in ("app", "resolvers"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def room_of(module: str) -> str | None:
+    rooms = [room for room in MAY_IMPORT if module == room or module.startswith(f"{room}.")]
+    return max(rooms, key=len, default=None)
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return {name for name in found if name.split(".")[0] in ("app", "resolvers")}
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: value if isinstance(value, str) else "")
+def test_imports_go_one_way(module: str, path: Path) -> None:
+    if module == "app" or module.startswith(SEES_EVERYTHING):
+        return
+    room = room_of(module)
+    assert room is not None, f"{module} belongs to no room: name it in the table"
+    allowed = MAY_IMPORT[room] | {room, "app.errors"}
+    for name in imports_of(path):
+        assert any(name == other or name.startswith(f"{other}.") for other in allowed), f"{module} imports {name}"
+
+
+def test_providers_do_not_import_each_other() -> None:
+    for module, path in modules():
+        if not module.startswith("app.providers.") or module.count(".") < 3:
+            continue
+        own = ".".join(module.split(".")[:3])
+        for name in imports_of(path):
+            if name.startswith("app.providers.") and not name.startswith(own):
+                assert (ROOT / Path(*name.split("."))).with_suffix(".py").exists(), f"{module} imports {name}"
+
+
+def test_the_unified_language_knows_no_framework() -> None:
+    frameworks = {"strawberry", "aiohttp", "starlette", "sqlalchemy", "graphql", "pydantic"}
+    for module, path in modules():
+        if module.startswith("app.vault") or module == "app.errors":
+            tree = ast.parse(path.read_text("utf-8"))
+            names = {
+                (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                for alias in node.names
+            }
+            assert not {name.split(".")[0] for name in names} & frameworks, module
+
+
+def test_the_sandbox_never_uses_the_adapters() -> None:
+    for module, path in modules():
+        if module.startswith("app.sandbox"):
+            assert not any(name.startswith("app.providers") for name in imports_of(path)), module
+
+
+def test_files_stay_small() -> None:
+    for path in [*(ROOT / "app").rglob("*.py"), *(ROOT / "resolvers").rglob("*.py")]:
+        assert len(path.read_text("utf-8").splitlines()) <= 500, path.relative_to(ROOT)

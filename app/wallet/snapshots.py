@@ -1,0 +1,253 @@
+"""What the vaults last said: kept for a moment, shared between readers, shown marked when a vault fails.
+
+Nothing here knows what is kept: `reading` puts wallets in, and single cards' 3-D Secure results.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from app.errors import RejectReason, VaultError, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+
+Value = TypeVar("Value")
+
+Key = tuple[ProviderName, CustomerRef, MethodRef | None]
+"""Whose. The last part is None for the whole wallet, else one method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Generic[Value]):
+    """`as_of` is when the vault's answer had arrived, `taken_at` the same instant on the monotonic clock."""
+
+    value: Value
+    as_of: datetime
+    taken_at: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[Value]):
+    """One answer. A snapshot together with an error is a stale one. `latency_s` is None where no call was needed."""
+
+    snapshot: Snapshot[Value] | None
+    error: VaultError | None = None
+    latency_s: float | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        return self.snapshot is not None and self.error is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(Generic[Value]):
+    """How one kind of thing is read and how long it keeps. Durations are seconds.
+
+    `fetch` reads many at once: a VaultError that it raises concerns all keys, one in a key's place that key alone.
+    `weigh` estimates a value's bytes.
+    """
+
+    provider: ProviderName
+    fetch: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value | VaultError]]]
+    weigh: Callable[[Value], int]
+    fresh_for_s: float
+    stale_if_error_for_s: float
+
+
+class _Flight:
+    """One upstream read on its way, and how many wait for it."""
+
+    __slots__ = ("keys", "latency_s", "outcomes", "task", "waiters")
+
+    def __init__(self, keys: Sequence[Key]) -> None:
+        self.keys = keys
+        self.waiters = 0
+        self.latency_s = 0.0
+        self.outcomes: dict[Key, Snapshot[Any] | VaultError] = {}
+        self.task: asyncio.Task[None]
+
+
+class SnapshotCache:
+    """Least recently used goes first once `max_bytes` is exceeded. Belongs to one event loop.
+
+    A flight may fill the cache only while it is the one on record for its key: `drop` and `force_fresh` strike it off,
+    so an answer that began before a write can never overwrite what was read after it.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        *,
+        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] | None = None,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._utc_now = utc_now
+        self._monotonic = monotonic
+        self._kept: OrderedDict[Key, Snapshot[Any]] = OrderedDict()
+        self._flights: dict[Key, _Flight] = {}
+        self._of_customer: dict[tuple[ProviderName, CustomerRef], set[Key]] = {}
+        self.bytes = 0
+
+    async def read(
+        self, keys: Iterable[Key], source: Source[Value], *, until: float, force_fresh: bool = False
+    ) -> dict[Key, Read[Value]]:
+        """Answer every key by `until` (on the loop's clock), from the cache, a read on its way, or a new one.
+
+        `force_fresh` takes neither fresh nor stale snapshots and joins no earlier read. A vault's failure stands in
+        the answer; any other exception is a bug and is raised.
+        """
+        found: dict[Key, Read[Value]] = {}
+        flights: dict[Key, _Flight] = {}
+        missing: list[Key] = []
+        for key in dict.fromkeys(keys):
+            snapshot = None if force_fresh else self._fresh(key, source.fresh_for_s)
+            if snapshot is not None:
+                found[key] = Read(snapshot)
+            elif not force_fresh and key in self._flights:
+                flights[key] = self._flights[key]
+            else:
+                missing.append(key)
+        if missing:
+            flights.update(dict.fromkeys(missing, self._begin(missing, source)))
+        if flights:
+            began = self._now()
+            await self._wait({*flights.values()}, until)
+            for key, flight in flights.items():
+                found[key] = self._landed(key, flight, source, began, force_fresh)
+        return found
+
+    def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
+        """Forget one customer at one vault, reads on their way included: whoever asks from now on asks the vault."""
+        for key in self._of_customer.pop((provider, ref), ()):
+            self._flights.pop(key, None)
+            if (snapshot := self._kept.pop(key, None)) is not None:
+                self.bytes -= snapshot.size
+
+    def clear(self) -> None:
+        """Forget everything, for when it is not known what has changed."""
+        self._flights.clear()
+        self._kept.clear()
+        self._of_customer.clear()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def _now(self) -> float:
+        return self._monotonic() if self._monotonic else asyncio.get_running_loop().time()
+
+    def _fresh(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
+        return self._within(key, fresh_for_s) if fresh_for_s > 0 else None
+
+    def _within(self, key: Key, age_s: float) -> Snapshot[Any] | None:
+        snapshot = self._kept.get(key)
+        if snapshot is None or self._now() - snapshot.taken_at > age_s:
+            return None
+        self._kept.move_to_end(key)
+        return snapshot
+
+    def _begin(self, keys: Sequence[Key], source: Source[Value]) -> _Flight:
+        flight = _Flight(keys)
+        for key in keys:
+            self._flights[key] = flight
+            self._of_customer.setdefault(key[:2], set()).add(key)
+        flight.task = asyncio.get_running_loop().create_task(self._fly(flight, source))
+        return flight
+
+    async def _fly(self, flight: _Flight, source: Source[Value]) -> None:
+        keys, began = flight.keys, self._now()
+        try:
+            replies = await source.fetch(keys)
+        except VaultError as error:
+            replies = dict.fromkeys(keys, error)
+        except BaseException:
+            self._strike(flight)
+            raise
+        flight.latency_s = self._now() - began
+        for key in keys:
+            reply = replies[key] if key in replies else VaultReplyUnreadable(source.provider)
+            outcome: Snapshot[Any] | VaultError
+            if isinstance(reply, VaultError):
+                outcome = reply
+            else:
+                outcome = Snapshot(reply, self._utc_now(), self._now(), source.weigh(reply))
+            flight.outcomes[key] = outcome
+            self._record(key, flight, outcome, source)
+        self._strike(flight)
+
+    def _record(self, key: Key, flight: _Flight, outcome: Snapshot[Any] | VaultError, source: Source[Any]) -> None:
+        if self._flights.get(key) is not flight:
+            return
+        if isinstance(outcome, VaultError):
+            if not _may_show_stale(outcome):
+                self._forget(key)
+        elif source.fresh_for_s > 0 or source.stale_if_error_for_s > 0:
+            self._keep(key, outcome)
+
+    def _keep(self, key: Key, snapshot: Snapshot[Any]) -> None:
+        self._forget(key)
+        self._kept[key] = snapshot
+        self._of_customer.setdefault(key[:2], set()).add(key)
+        self.bytes += snapshot.size
+        while self.bytes > self._max_bytes:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: Key) -> None:
+        if (snapshot := self._kept.pop(key, None)) is not None:
+            self.bytes -= snapshot.size
+            self._unlist(key)
+
+    def _strike(self, flight: _Flight) -> None:
+        for key in flight.keys:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+                self._unlist(key)
+
+    def _unlist(self, key: Key) -> None:
+        if key in self._kept or key in self._flights:
+            return
+        listed = self._of_customer.get(key[:2])
+        if listed is not None:
+            listed.discard(key)
+            if not listed:
+                del self._of_customer[key[:2]]
+
+    async def _wait(self, flights: set[_Flight], until: float) -> None:
+        """Wait for all, or until then. Leaving, for whatever reason, ends a flight that nobody else waits for."""
+        for flight in flights:
+            flight.waiters += 1
+        try:
+            timeout = max(0.0, until - asyncio.get_running_loop().time())
+            await asyncio.wait([flight.task for flight in flights], timeout=timeout)
+        finally:
+            for flight in flights:
+                flight.waiters -= 1
+                if not flight.waiters and not flight.task.done():
+                    self._strike(flight)
+                    flight.task.cancel()
+
+    def _landed(self, key: Key, flight: _Flight, source: Source[Value], began: float, force_fresh: bool) -> Read[Value]:
+        outcome: Snapshot[Any] | VaultError
+        if flight.task.done() and not flight.task.cancelled():
+            flight.task.result()
+            outcome, latency_s = flight.outcomes[key], flight.latency_s
+        else:
+            outcome, latency_s = VaultTimeout(source.provider), self._now() - began
+        if not isinstance(outcome, VaultError):
+            return Read(outcome, latency_s=latency_s)
+        stale = None
+        if not force_fresh and _may_show_stale(outcome):
+            stale = self._within(key, source.stale_if_error_for_s)
+        return Read(stale, outcome, latency_s)
+
+
+def _may_show_stale(error: VaultError) -> bool:
+    """A vault that is down may come back with the same wallet; one that refuses us, or no longer knows the customer,
+    has told us that we may not show it."""
+    if isinstance(error, VaultRejected):
+        return error.reason is not RejectReason.CUSTOMER_NOT_FOUND
+    return not isinstance(error, VaultRefusedUs)

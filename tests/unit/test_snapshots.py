@@ -1,0 +1,340 @@
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.errors import (
+    CircuitOpen,
+    RejectReason,
+    VaultError,
+    VaultRefusedUs,
+    VaultRejected,
+    VaultReplyUnreadable,
+    VaultThrottled,
+    VaultTimeout,
+    VaultUnavailable,
+)
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.wallet.snapshots import Key, Read, SnapshotCache, Source
+
+P = ProviderName.LOANPRO
+START = datetime(2028, 3, 1, tzinfo=UTC)
+
+
+def key(ref: str, method: str | None = None) -> Key:
+    return P, CustomerRef(ref), MethodRef(method) if method else None
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def utc(self) -> datetime:
+        return START + timedelta(seconds=self.seconds - 1000)
+
+
+class Vault:
+    """Answers ``<ref>#<number of the call>``, or what `answer` says; waits for `gate` first."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.cancelled = 0
+        self.answer: Callable[[Key], str | VaultError] | None = None
+        self.failure: Exception | None = None
+
+    async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, str | VaultError]:
+        self.calls.append([one[1] for one in keys])
+        number, answer, failure = len(self.calls), self.answer, self.failure
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if failure:
+            raise failure
+        return {one: answer(one) if answer else f"{one[1]}#{number}" for one in keys}
+
+
+class Setup:
+    def __init__(self, *, fresh: float = 5.0, stale: float = 600.0, max_bytes: int = 10_000) -> None:
+        self.clock, self.vault = Clock(), Vault()
+        self.cache = SnapshotCache(max_bytes, utc_now=self.clock.utc, monotonic=self.clock.monotonic)
+        self.source: Source[str] = Source(
+            provider=P,
+            fetch=self.vault.fetch,
+            weigh=lambda value: 100,
+            fresh_for_s=fresh,
+            stale_if_error_for_s=stale,
+        )
+
+    async def read(self, *refs: str, within: float = 5.0, force_fresh: bool = False) -> list[Read[str]]:
+        keys = [key(ref) for ref in refs]
+        until = asyncio.get_running_loop().time() + within
+        found = await self.cache.read(keys, self.source, until=until, force_fresh=force_fresh)
+        return [found[one] for one in keys]
+
+    async def value(self, ref: str, *, force_fresh: bool = False) -> str | None:
+        (one,) = await self.read(ref, force_fresh=force_fresh)
+        return one.snapshot.value if one.snapshot else None
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_fresh_answers_need_no_call_and_tell_exactly_how_old_they_are() -> None:
+    setup = Setup()
+    (first,) = await setup.read("1")
+    setup.clock.seconds += 5.0
+    (again,) = await setup.read("1")
+    assert again.snapshot is first.snapshot
+    assert first.snapshot is not None
+    assert first.snapshot.as_of == START
+    assert (first.latency_s, again.latency_s) == (0.0, None)
+    setup.clock.seconds += 0.001
+    (later,) = await setup.read("1")
+    assert later.snapshot is not None
+    assert (later.snapshot.value, later.snapshot.as_of) == ("1#2", START + timedelta(seconds=5.001))
+
+
+async def test_fresh_for_zero_asks_every_time_and_still_shares_reads_on_their_way() -> None:
+    setup = Setup(fresh=0.0)
+    assert [await setup.value("1"), await setup.value("1")] == ["1#1", "1#2"]
+    setup.vault.gate.clear()
+    both = asyncio.gather(setup.value("1"), setup.value("1"))
+    await settle()
+    setup.vault.gate.set()
+    assert await both == ["1#3", "1#3"]
+
+
+async def test_nothing_is_kept_when_nothing_may_be_shown_again() -> None:
+    setup = Setup(fresh=0.0, stale=0.0)
+    await setup.read("1")
+    assert (len(setup.cache), setup.cache.bytes) == (0, 0)
+
+
+async def test_many_keys_are_one_call_and_only_the_missing_ones_are_asked() -> None:
+    setup = Setup()
+    await setup.read("2")
+    found = await setup.read("1", "2", "3", "1")
+    assert setup.vault.calls == [["2"], ["1", "3"]]
+    assert [one.snapshot.value for one in found if one.snapshot] == ["1#2", "2#1", "3#2", "1#2"]
+
+
+async def test_concurrent_reads_of_one_key_share_one_call() -> None:
+    setup = Setup()
+    setup.vault.gate.clear()
+    readers = [asyncio.ensure_future(setup.value("1")) for _ in range(20)]
+    await settle()
+    setup.vault.gate.set()
+    assert await asyncio.gather(*readers) == ["1#1"] * 20
+    assert setup.vault.calls == [["1"]]
+
+
+async def test_cancelling_one_reader_leaves_the_shared_read_alone() -> None:
+    setup = Setup()
+    setup.vault.gate.clear()
+    first, second = asyncio.ensure_future(setup.value("1")), asyncio.ensure_future(setup.value("1"))
+    await settle()
+    first.cancel()
+    await settle()
+    setup.vault.gate.set()
+    assert await second == "1#1"
+    assert first.cancelled()
+    assert (setup.vault.calls, setup.vault.cancelled) == ([["1"]], 0)
+
+
+async def test_when_all_readers_are_gone_the_read_is_cancelled_and_the_next_one_starts_anew() -> None:
+    setup = Setup()
+    setup.vault.gate.clear()
+    readers = [asyncio.ensure_future(setup.value("1")) for _ in range(3)]
+    await settle()
+    for reader in readers:
+        reader.cancel()
+    await asyncio.sleep(0)
+    setup.vault.gate.set()
+    assert await setup.value("1") == "1#2", "a read that is being cancelled must not be joined"
+    assert setup.vault.cancelled == 1
+
+
+async def test_an_impatient_reader_gets_a_timeout_and_a_patient_one_the_answer() -> None:
+    setup = Setup()
+    setup.vault.gate.clear()
+    patient = asyncio.ensure_future(setup.value("1"))
+    await settle()
+    (impatient,) = await setup.read("1", within=0.01)
+    assert isinstance(impatient.error, VaultTimeout)
+    assert impatient.snapshot is None
+    setup.vault.gate.set()
+    assert await patient == "1#1"
+
+
+async def test_a_vault_that_never_answers_costs_the_deadline_and_is_let_go() -> None:
+    setup = Setup()
+    setup.vault.gate.clear()
+    (one,) = await setup.read("1", within=0.01)
+    await settle()
+    assert isinstance(one.error, VaultTimeout)
+    assert setup.vault.cancelled == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        VaultTimeout(P),
+        VaultUnavailable(P),
+        VaultThrottled(P),
+        CircuitOpen(P),
+        VaultReplyUnreadable(P),
+        VaultRejected(P, RejectReason.CONTRACT),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_the_last_answer_is_shown_marked_while_a_vault_fails(error: VaultError) -> None:
+    setup = Setup()
+    (before,) = await setup.read("1")
+    setup.clock.seconds += 600.0
+    setup.vault.failure = error
+    (now,) = await setup.read("1")
+    assert (now.snapshot, now.error, now.is_stale) == (before.snapshot, error, True)
+    assert not before.is_stale
+    setup.clock.seconds += 0.001
+    (too_old,) = await setup.read("1")
+    assert (too_old.snapshot, too_old.error, too_old.is_stale) == (None, error, False)
+
+
+async def test_our_own_timeout_shows_the_last_answer_too() -> None:
+    setup = Setup()
+    await setup.read("1")
+    setup.clock.seconds += 6
+    setup.vault.gate.clear()
+    (one,) = await setup.read("1", within=0.01)
+    assert one.is_stale
+
+
+@pytest.mark.parametrize("error", [VaultRefusedUs(P), VaultRejected(P, RejectReason.CUSTOMER_NOT_FOUND)])
+async def test_a_refusal_or_an_unknown_customer_drops_the_snapshot(error: VaultError) -> None:
+    setup = Setup()
+    await setup.read("1", "2")
+    setup.clock.seconds += 6
+    setup.vault.answer = lambda one: error if one[1] == "1" else "fine"
+    gone, fine = await setup.read("1", "2")
+    assert (gone.snapshot, gone.error) == (None, error)
+    assert fine.error is None
+    assert len(setup.cache) == 1
+    setup.vault.failure = VaultUnavailable(P)
+    assert await setup.value("1") is None
+
+
+async def test_a_drop_makes_the_next_read_ask_and_leaves_no_stale_answer_behind() -> None:
+    setup = Setup()
+    await setup.read("1", "2")
+    setup.cache.drop(P, CustomerRef("1"))
+    setup.cache.drop(P, CustomerRef("1"))
+    assert [await setup.value("1"), await setup.value("2")] == ["1#2", "2#1"]
+    setup.cache.drop(P, CustomerRef("1"))
+    setup.vault.failure = VaultUnavailable(P)
+    assert await setup.value("1") is None
+
+
+async def test_a_read_that_began_before_a_drop_never_fills_the_cache() -> None:
+    setup = Setup()
+    setup.vault.gate.clear()
+    before = asyncio.ensure_future(setup.value("1"))
+    await settle()
+    setup.cache.drop(P, CustomerRef("1"))
+    after = asyncio.ensure_future(setup.value("1"))
+    await settle()
+    setup.vault.gate.set()
+    assert [await before, await after, await setup.value("1")] == ["1#1", "1#2", "1#2"]
+    assert setup.vault.calls == [["1"], ["1"]]
+
+
+async def test_a_drop_also_drops_what_is_known_of_single_methods() -> None:
+    setup = Setup()
+    until = asyncio.get_running_loop().time() + 5
+    await setup.cache.read([key("1"), key("1", "m"), key("2", "m")], setup.source, until=until)
+    setup.cache.drop(P, CustomerRef("1"))
+    assert len(setup.cache) == 1
+
+
+async def test_force_fresh_joins_no_earlier_read_and_wins_over_it() -> None:
+    setup = Setup()
+    setup.vault.gate.clear()
+    earlier = asyncio.ensure_future(setup.value("1"))
+    await settle()
+    forced = asyncio.ensure_future(setup.value("1", force_fresh=True))
+    await settle()
+    setup.vault.gate.set()
+    assert [await earlier, await forced, await setup.value("1")] == ["1#1", "1#2", "1#2"]
+
+
+async def test_force_fresh_refuses_a_stale_answer() -> None:
+    setup = Setup()
+    await setup.read("1")
+    setup.vault.failure = VaultUnavailable(P)
+    (one,) = await setup.read("1", force_fresh=True)
+    assert (one.snapshot, one.error) == (None, setup.vault.failure)
+
+
+async def test_the_least_recently_used_goes_first() -> None:
+    setup = Setup(max_bytes=300)
+    for ref in ("1", "2", "3"):
+        await setup.read(ref)
+    await setup.read("1")
+    await setup.read("4")
+    assert setup.cache.bytes == 300
+    assert [await setup.value("1"), await setup.value("3"), await setup.value("4")] == ["1#1", "3#3", "4#4"]
+    assert await setup.value("2") == "2#5"
+
+
+async def test_what_is_larger_than_the_whole_cache_is_answered_and_not_kept() -> None:
+    setup = Setup(max_bytes=99)
+    assert await setup.value("1") == "1#1"
+    assert (len(setup.cache), setup.cache.bytes) == (0, 0)
+
+
+async def test_bookkeeping_leaves_nothing_behind() -> None:
+    setup = Setup(max_bytes=500)
+    for number in range(50):
+        await setup.read(str(number))
+        if number % 3 == 0:
+            setup.cache.drop(P, CustomerRef(str(number)))
+    setup.vault.failure = VaultRefusedUs(P)
+    setup.clock.seconds += 10
+    await setup.read(*[str(number) for number in range(50)])
+    assert (len(setup.cache), setup.cache.bytes) == (0, 0)
+    assert not setup.cache._flights
+    assert not setup.cache._of_customer
+
+
+async def test_a_bug_reaches_every_reader_and_is_not_taken_for_an_outage() -> None:
+    setup = Setup()
+    await setup.read("1")
+    setup.clock.seconds += 6
+    setup.vault.failure = RuntimeError("a bug")
+    setup.vault.gate.clear()
+    readers = [asyncio.ensure_future(setup.value("1")) for _ in range(2)]
+    await settle()
+    setup.vault.gate.set()
+    for reader in readers:
+        with pytest.raises(RuntimeError, match="a bug"):
+            await reader
+
+
+async def test_a_key_that_the_answer_lacks_is_unreadable() -> None:
+    setup = Setup()
+
+    async def nothing(keys: Sequence[Key]) -> Mapping[Key, str | VaultError]:
+        return {}
+
+    source = Source(provider=P, fetch=nothing, weigh=len, fresh_for_s=5.0, stale_if_error_for_s=5.0)
+    found = await setup.cache.read([key("1")], source, until=asyncio.get_running_loop().time() + 5)
+    assert isinstance(found[key("1")].error, VaultReplyUnreadable)

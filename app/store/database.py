@@ -1,0 +1,143 @@
+"""One engine for SQLite and PostgreSQL: how connections are set up, and how reads and writes are begun.
+
+A write is one transaction (`Tx`). What others must hear about it (changed keys, events) is collected while it runs
+and written last, under the one row of `heads`: so the order of versions and event ids is the order of commits, and
+whoever reads "everything after X" can never miss one that was numbered early and committed late.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.store.outbox import Outbox
+from app.store.records import Change
+
+BUSY_TIMEOUT_S: Final = 30
+_WRITES: Final = "vaultgraph_writes"
+
+Clock = Callable[[], datetime]
+OnChange = Callable[[Sequence[Change]], None]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Tx(Outbox):
+    """A write transaction in progress, for callers that want several repositories to commit as one."""
+
+    def __init__(self, conn: AsyncConnection, tenant: str) -> None:
+        super().__init__(tenant)
+        self.conn = conn
+
+
+class Database:
+    """The engine, the tenant and the clock that all repositories share."""
+
+    def __init__(self, engine: AsyncEngine, *, tenant: str = "default", clock: Clock = utc_now) -> None:
+        self.engine = engine
+        self.tenant = tenant
+        self.now = clock
+        self.is_sqlite = engine.dialect.name == "sqlite"
+        self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._writer = engine.execution_options(**{_WRITES: True})
+        # SQLite has one writer at a time. Queueing here is fair and costs nothing; its own busy handler polls.
+        self._turn = asyncio.Lock()
+        self._listeners: list[OnChange] = []
+
+    @asynccontextmanager
+    async def reading(self, tx: Tx | None = None) -> AsyncIterator[AsyncConnection]:
+        """A connection for single statements: each sees what is committed, or what `tx` has written so far."""
+        if tx is not None:
+            yield tx.conn
+            return
+        async with self._reader.connect() as conn:
+            yield conn
+
+    @asynccontextmanager
+    async def writing(self, tx: Tx | None = None) -> AsyncIterator[Tx]:
+        """Join `tx`, or run a transaction of its own: committed at the end of the block, rolled back if it raises."""
+        if tx is not None:
+            yield tx
+            return
+        if self.is_sqlite:
+            async with self._turn, self._transaction() as own:
+                yield own
+        else:
+            async with self._transaction() as own:
+                yield own
+        self._tell(own.changes)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Tx]:
+        async with self._writer.begin() as conn:
+            own = Tx(conn, self.tenant)
+            yield own
+            await own.flush(conn, self.now(), self.insert)
+
+    def on_change(self, listener: OnChange) -> None:
+        """Call `listener` after each commit of this process that changed something; it must not block or raise."""
+        self._listeners.append(listener)
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        if changes:
+            for listener in self._listeners:
+                listener(changes)
+
+    def insert(self, table: Table) -> Any:
+        """An INSERT that has `on_conflict_do_nothing` and `on_conflict_do_update`, in the backend's dialect."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+
+def make_engine(url: str | URL) -> AsyncEngine:
+    """An engine for ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://...``; nothing is connected yet.
+
+    A new SQLite file is readable by its owner only, for it holds names and e-mail addresses.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_async_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_recycle=1800)
+    if parsed.database:
+        _create_private(Path(parsed.database))
+    engine = create_async_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _create_private(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _set_up_sqlite(connection: DBAPIConnection, _record: object) -> None:
+    # The driver must not begin transactions by itself: `_begin_sqlite` does, so that writes take the lock at once.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _sqlite_pragmas():
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _sqlite_pragmas() -> Iterable[str]:
+    yield f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}"
+    yield "PRAGMA journal_mode = WAL"
+    # A journalled write must survive a power cut, not only a crash of the process: WAL's usual NORMAL would lose it.
+    yield "PRAGMA synchronous = FULL"
+    yield "PRAGMA foreign_keys = ON"
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    """Reads run statement by statement; a write holds the write lock from its first moment, so it cannot deadlock."""
+    if connection.get_execution_options().get(_WRITES):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,246 @@
+"""Who our customers are, where the vaults know them, and what they chose. Every write announces the customer."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, delete, select, update
+
+from app.store.database import Tx
+from app.store.directory_reads import DirectoryReads, to_choice, to_customer, to_link
+from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict
+from app.store.records import (
+    ChoiceRecord,
+    CustomerRecord,
+    LinkConflictReason,
+    LinkRecord,
+    MethodAddress,
+    Topic,
+)
+from app.store.tables import choices, customers, links, methods, nicknames
+from app.store.text import storable
+from app.store.ulids import CUSTOMER, new_id
+from app.vault.names import CustomerRef, LinkProof, ProviderName
+
+
+class Directory(DirectoryReads):
+    """Writes lock the customer's row first, so two changes of one customer cannot cross."""
+
+    async def create(
+        self,
+        *,
+        external_id: str,
+        first_name: str | None = None,
+        last_name: str | None = None,
+        email: str | None = None,
+        phone: str | None = None,
+        customer_id: str | None = None,
+        tx: Tx | None = None,
+    ) -> CustomerRecord:
+        """Add a customer under a new `cus_` id, or under `customer_id` (demo data, imports).
+
+        Raises ExternalIdTaken when another customer has the external id.
+        """
+        storable(external_id, first_name, last_name, email, phone, customer_id)
+        record = CustomerRecord(
+            id=customer_id or new_id(CUSTOMER),
+            external_id=external_id,
+            first_name=first_name,
+            last_name=last_name,
+            email=email,
+            phone=phone,
+            created_at=self._db.now(),
+        )
+        row = {name: getattr(record, name) for name in customers.c.keys() if name != "tenant"}  # noqa: SIM118
+        insert = self._db.insert(customers).values(tenant=self._db.tenant, **row)
+        async with self._db.writing(tx) as own:
+            made = await own.conn.execute(insert.on_conflict_do_nothing().returning(customers.c.id))
+            if made.first() is None:
+                raise ExternalIdTaken(await self._holder(external_id, record.id, own))
+            own.touch(Topic.CUSTOMER, record.id)
+        return record
+
+    async def _holder(self, external_id: str, customer_id: str, tx: Tx) -> str:
+        by_external_id = await self.customer_by_external_id(external_id, tx=tx)
+        return by_external_id.id if by_external_id else customer_id
+
+    async def link(
+        self,
+        customer_id: str,
+        provider: ProviderName,
+        customer_ref: CustomerRef,
+        *,
+        proof: LinkProof,
+        linked_by: str,
+        tx: Tx | None = None,
+    ) -> LinkRecord:
+        """Link a vault's customer to ours; the same link again answers the first one unchanged.
+
+        Raises CustomerUnknown, or LinkConflict with its reason and the id of the customer that stands in the way.
+        """
+        storable(customer_ref, linked_by)
+        async with self._db.writing(tx) as own:
+            await self._lock(customer_id, own)
+            row = {
+                "customer_id": customer_id,
+                "provider": provider.value,
+                "customer_ref": customer_ref,
+                "proof": proof.value,
+                "linked_at": self._db.now(),
+                "linked_by": linked_by,
+            }
+            insert = self._db.insert(links).values(tenant=self._db.tenant, **row)
+            made = (await own.conn.execute(insert.on_conflict_do_nothing().returning(*links.c))).first()
+            if made is None:
+                return await self._same_link(customer_id, provider, customer_ref, own)
+            own.touch(Topic.CUSTOMER, customer_id)
+            return to_link(made)
+
+    async def _same_link(
+        self, customer_id: str, provider: ProviderName, customer_ref: CustomerRef, tx: Tx
+    ) -> LinkRecord:
+        owner = (await self.owners_of(provider, [customer_ref], tx=tx)).get(customer_ref)
+        if owner not in (None, customer_id):
+            raise LinkConflict(LinkConflictReason.REF_TAKEN, str(owner))
+        for link in (await self.links_of([customer_id], tx=tx))[customer_id]:
+            if link.provider == provider and link.customer_ref == customer_ref:
+                return link
+        raise LinkConflict(LinkConflictReason.CUSTOMER_LINKED, customer_id)
+
+    async def unlink(self, customer_id: str, provider: ProviderName, *, tx: Tx | None = None) -> LinkRecord | None:
+        """Remove the link and all that hung on it (choice, nicknames, what was seen); None when there was none."""
+        async with self._db.writing(tx) as own:
+            await self._lock(customer_id, own)
+            removed = await self._remove(links, customer_id, links.c.provider == provider.value, tx=own)
+            if not removed:
+                return None
+            for table in (choices, nicknames, methods):
+                await self._remove(table, customer_id, table.c.provider == provider.value, tx=own)
+            own.touch(Topic.CUSTOMER, customer_id)
+            return to_link(removed[0])
+
+    async def set_choice(
+        self,
+        customer_id: str,
+        method: MethodAddress,
+        *,
+        set_by: str,
+        allow_expired: bool = False,
+        set_at: datetime | None = None,
+        tx: Tx | None = None,
+    ) -> ChoiceRecord | None:
+        """Make `method` the customer's default; answers the choice it replaced. Raises CustomerUnknown."""
+        storable(method.method_ref, method.customer_ref, set_by)
+        row = {
+            **_address_row(method),
+            "allow_expired": allow_expired,
+            "set_at": set_at or self._db.now(),
+            "set_by": set_by,
+        }
+        async with self._db.writing(tx) as own:
+            await self._lock(customer_id, own)
+            before = await self.choice(customer_id, tx=own)
+            insert = self._db.insert(choices).values(tenant=self._db.tenant, customer_id=customer_id, **row)
+            await own.conn.execute(insert.on_conflict_do_update(index_elements=["tenant", "customer_id"], set_=row))
+            own.touch(Topic.CUSTOMER, customer_id)
+            return before
+
+    async def clear_choice(
+        self, customer_id: str, *, only_if: MethodAddress | None = None, tx: Tx | None = None
+    ) -> ChoiceRecord | None:
+        """Forget the choice, with `only_if` only while it still names that method; answers what was forgotten."""
+        conditions: list[ColumnElement[bool]] = []
+        if only_if is not None:
+            conditions = [choices.c[name] == value for name, value in _address_row(only_if).items()]
+        async with self._db.writing(tx) as own:
+            removed = await self._remove(choices, customer_id, *conditions, tx=own)
+            if not removed:
+                return None
+            own.touch(Topic.CUSTOMER, customer_id)
+            return to_choice(removed[0])
+
+    async def move_choice(
+        self, customer_id: str, old: MethodAddress, new: MethodAddress, *, tx: Tx | None = None
+    ) -> bool:
+        """A vault replaced `old` by `new`: choice and nickname follow. True when the choice did."""
+        storable(new.method_ref, new.customer_ref)
+        async with self._db.writing(tx) as own:
+            moved = False
+            for table in (choices, nicknames):
+                conditions = [table.c[name] == value for name, value in _address_row(old).items()]
+                statement = update(table).where(*self._of(table, customer_id), *conditions).values(_address_row(new))
+                result = await own.conn.execute(statement)
+                moved = moved or (table is choices and result.rowcount > 0)
+            own.touch(Topic.CUSTOMER, customer_id)
+            return moved
+
+    async def set_nickname(
+        self, customer_id: str, method: MethodAddress, nickname: str | None, *, tx: Tx | None = None
+    ) -> None:
+        """Name a method, or with None take its name away. Raises CustomerUnknown."""
+        storable(nickname, method.method_ref, method.customer_ref)
+        address = _address_row(method)
+        async with self._db.writing(tx) as own:
+            await self._lock(customer_id, own)
+            if nickname is None:
+                conditions = [nicknames.c[name] == value for name, value in address.items()]
+                await self._remove(nicknames, customer_id, *conditions, tx=own)
+            else:
+                row = {"customer_id": customer_id, "nickname": nickname}
+                insert = self._db.insert(nicknames).values(tenant=self._db.tenant, **address, **row)
+                key = ["tenant", *address]
+                await own.conn.execute(insert.on_conflict_do_update(index_elements=key, set_=row))
+            own.touch(Topic.CUSTOMER, customer_id)
+
+    async def erase(
+        self, customer_id: str, *, keep_links: Collection[ProviderName] = (), tx: Tx | None = None
+    ) -> CustomerRecord:
+        """Forget names, choice, nicknames and links. A kept link leaves the customer findable, to try again later.
+
+        Without kept links the customer is erased: its external id is free again, its id is answered no more.
+        Erasing twice is the same as once. Raises CustomerUnknown. `Store.erase` also cleans journal and events.
+        """
+        kept = [provider.value for provider in keep_links]
+        async with self._db.writing(tx) as own:
+            record = await self._lock(customer_id, own, include_erased=True)
+            if record.erased_at is not None:
+                return record
+            for table in (choices, nicknames, methods):
+                await self._remove(table, customer_id, tx=own)
+            await self._remove(links, customer_id, links.c.provider.not_in(kept), tx=own)
+            gone: dict[str, Any] = {"first_name": None, "last_name": None, "email": None, "phone": None}
+            if not await self._has_links(customer_id, own):
+                gone |= {"external_id": None, "erased_at": self._db.now()}
+            statement = update(customers).where(*self._row(customer_id)).values(gone).returning(*customers.c)
+            row = (await own.conn.execute(statement)).one()
+            own.touch(Topic.CUSTOMER, customer_id)
+            return to_customer(row)
+
+    async def _has_links(self, customer_id: str, tx: Tx) -> bool:
+        query = select(links.c.provider).where(*self._of(links, customer_id)).limit(1)
+        return (await tx.conn.execute(query)).first() is not None
+
+    async def _lock(self, customer_id: str, tx: Tx, *, include_erased: bool = False) -> CustomerRecord:
+        storable(customer_id)
+        row = (await tx.conn.execute(select(customers).where(*self._row(customer_id)).with_for_update())).first()
+        if row is None or (row.erased_at is not None and not include_erased):
+            raise CustomerUnknown("no such customer")
+        return to_customer(row)
+
+    async def _remove(self, table: Table, customer_id: str, *conditions: ColumnElement[bool], tx: Tx) -> list[Any]:
+        statement = delete(table).where(*self._of(table, customer_id), *conditions).returning(*table.c)
+        return list(await tx.conn.execute(statement))
+
+    def _row(self, customer_id: str) -> tuple[ColumnElement[bool], ...]:
+        return customers.c.tenant == self._db.tenant, customers.c.id == customer_id
+
+    def _of(self, table: Table, customer_id: str) -> tuple[ColumnElement[bool], ...]:
+        return table.c.tenant == self._db.tenant, table.c.customer_id == customer_id
+
+
+def _address_row(method: MethodAddress) -> dict[str, Any]:
+    return {
+        "provider": method.provider.value,
+        "customer_ref": method.customer_ref,
+        "method_ref": method.method_ref,
+    }

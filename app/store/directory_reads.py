@@ -1,0 +1,176 @@
+"""Reading the directory: who our customers are, and where the vaults know them."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, Table, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.database import Database, Tx
+from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
+from app.store.tables import choices, customers, links, nicknames
+from app.store.text import is_storable
+from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+
+
+class DirectoryReads:
+    """Erased customers are answered only where asked for; unknown ids are simply absent."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def customer(
+        self, customer_id: str, *, include_erased: bool = False, tx: Tx | None = None
+    ) -> CustomerRecord | None:
+        found = await self._customers(customers.c.id == customer_id, [customer_id], include_erased, tx)
+        return found[0] if found else None
+
+    async def customer_by_external_id(self, external_id: str, *, tx: Tx | None = None) -> CustomerRecord | None:
+        found = await self._customers(customers.c.external_id == external_id, [external_id], False, tx)
+        return found[0] if found else None
+
+    async def customer_by_ref(
+        self, provider: ProviderName, customer_ref: CustomerRef, *, tx: Tx | None = None
+    ) -> CustomerRecord | None:
+        owner = (await self.owners_of(provider, [customer_ref], tx=tx)).get(customer_ref)
+        return await self.customer(owner, tx=tx) if owner else None
+
+    async def customers(self, ids: Collection[str], *, tx: Tx | None = None) -> dict[str, CustomerRecord]:
+        """Many at once, by our id, in no order; unknown and erased ones are absent."""
+        wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
+        found = await self._customers(customers.c.id.in_(wanted), wanted, False, tx)
+        return {record.id: record for record in found}
+
+    async def links_of(self, ids: Collection[str], *, tx: Tx | None = None) -> dict[str, tuple[LinkRecord, ...]]:
+        """Links by customer id, ordered by provider name; every asked id has a place, empty if need be."""
+        async with self._db.reading(tx) as conn:
+            return await self._links(conn, ids)
+
+    async def owners_of(
+        self, provider: ProviderName, refs: Iterable[CustomerRef], *, tx: Tx | None = None
+    ) -> dict[CustomerRef, str]:
+        """Our customer id by the vault's ref; refs that nobody has are absent."""
+        wanted = [ref for ref in refs if is_storable(ref)]
+        if not wanted:
+            return {}
+        query = self._ours(links).where(links.c.provider == provider.value, links.c.customer_ref.in_(wanted))
+        async with self._db.reading(tx) as conn:
+            return {CustomerRef(row.customer_ref): row.customer_id for row in await conn.execute(query)}
+
+    async def entry(self, customer_id: str, *, tx: Tx | None = None) -> DirectoryEntry | None:
+        return (await self.entries([customer_id], tx=tx)).get(customer_id)
+
+    async def entries(self, ids: Collection[str], *, tx: Tx | None = None) -> dict[str, DirectoryEntry]:
+        """Customers with links, choice and nicknames: four statements for any number of customers.
+
+        They are not one snapshot. Whoever caches the answer must drop it when a change of that customer was
+        announced while it was being read.
+        """
+        wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
+        if not wanted:
+            return {}
+        async with self._db.reading(tx) as conn:
+            query = self._ours(customers).where(customers.c.id.in_(wanted), customers.c.erased_at.is_(None))
+            known = {row.id: to_customer(row) for row in await conn.execute(query)}
+            if not known:
+                return {}
+            linked = await self._links(conn, known)
+            chosen = await self._choices(conn, known)
+            named = await self._nicknames(conn, known)
+        return {
+            key: DirectoryEntry(customer=record, links=linked[key], choice=chosen.get(key), nicknames=named[key])
+            for key, record in known.items()
+        }
+
+    async def choice(self, customer_id: str, *, tx: Tx | None = None) -> ChoiceRecord | None:
+        async with self._db.reading(tx) as conn:
+            return (await self._choices(conn, [customer_id])).get(customer_id)
+
+    async def nicknames(self, customer_id: str, *, tx: Tx | None = None) -> dict[MethodAddress, str]:
+        async with self._db.reading(tx) as conn:
+            return (await self._nicknames(conn, [customer_id]))[customer_id]
+
+    async def page_of_ids(self, after: str = "", *, limit: int = 1000) -> list[str]:
+        """Ids of all customers that are not erased, in order, for sweeps; empty at the end."""
+        query = (
+            select(customers.c.id)
+            .where(customers.c.tenant == self._db.tenant, customers.c.id > after, customers.c.erased_at.is_(None))
+            .order_by(customers.c.id)
+            .limit(limit)
+        )
+        async with self._db.reading() as conn:
+            return list((await conn.execute(query)).scalars())
+
+    def _ours(self, table: Table) -> Select[Any]:
+        return select(table).where(table.c.tenant == self._db.tenant)
+
+    async def _customers(
+        self, condition: Any, values: Sequence[str], include_erased: bool, tx: Tx | None
+    ) -> list[CustomerRecord]:
+        if not values or not all(is_storable(value) for value in values):
+            return []
+        query = self._ours(customers).where(condition)
+        if not include_erased:
+            query = query.where(customers.c.erased_at.is_(None))
+        async with self._db.reading(tx) as conn:
+            return [to_customer(row) for row in await conn.execute(query)]
+
+    async def _links(self, conn: AsyncConnection, ids: Iterable[str]) -> dict[str, tuple[LinkRecord, ...]]:
+        wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
+        query = self._ours(links).where(links.c.customer_id.in_(wanted)).order_by(links.c.provider)
+        found: dict[str, list[LinkRecord]] = {customer_id: [] for customer_id in ids}
+        for row in await conn.execute(query):
+            found[row.customer_id].append(to_link(row))
+        return {customer_id: tuple(records) for customer_id, records in found.items()}
+
+    async def _choices(self, conn: AsyncConnection, ids: Iterable[str]) -> dict[str, ChoiceRecord]:
+        query = self._ours(choices).where(choices.c.customer_id.in_(list(ids)))
+        return {row.customer_id: to_choice(row) for row in await conn.execute(query)}
+
+    async def _nicknames(self, conn: AsyncConnection, ids: Iterable[str]) -> dict[str, dict[MethodAddress, str]]:
+        query = self._ours(nicknames).where(nicknames.c.customer_id.in_(list(ids)))
+        found: dict[str, dict[MethodAddress, str]] = defaultdict(dict)
+        for row in await conn.execute(query):
+            found[row.customer_id][to_address(row)] = row.nickname
+        return found
+
+
+def to_customer(row: Row[Any]) -> CustomerRecord:
+    return CustomerRecord(
+        id=row.id,
+        external_id=row.external_id,
+        first_name=row.first_name,
+        last_name=row.last_name,
+        email=row.email,
+        phone=row.phone,
+        created_at=row.created_at,
+        erased_at=row.erased_at,
+    )
+
+
+def to_link(row: Row[Any]) -> LinkRecord:
+    return LinkRecord(
+        customer_id=row.customer_id,
+        provider=ProviderName(row.provider),
+        customer_ref=CustomerRef(row.customer_ref),
+        proof=LinkProof(row.proof),
+        linked_at=row.linked_at,
+        linked_by=row.linked_by,
+    )
+
+
+def to_choice(row: Row[Any]) -> ChoiceRecord:
+    return ChoiceRecord(
+        customer_id=row.customer_id,
+        provider=ProviderName(row.provider),
+        customer_ref=CustomerRef(row.customer_ref),
+        method_ref=MethodRef(row.method_ref),
+        allow_expired=row.allow_expired,
+        set_at=row.set_at,
+        set_by=row.set_by,
+    )
+
+
+def to_address(row: Row[Any]) -> MethodAddress:
+    return MethodAddress(ProviderName(row.provider), CustomerRef(row.customer_ref), MethodRef(row.method_ref))

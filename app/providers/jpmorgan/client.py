@@ -1,0 +1,320 @@
+"""The adapter of J.P. Morgan Payments, Consumer Profile Management API 2.4.2."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, cast
+from urllib.parse import quote
+from uuid import UUID, uuid5
+
+from app.errors import (
+    FieldFault,
+    InvalidRequest,
+    OutcomeUnknown,
+    RejectReason,
+    VaultError,
+    VaultRefusedUs,
+    VaultRejected,
+    VaultThrottled,
+)
+from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.providers.jpmorgan.mapping import (
+    default_of,
+    new_records,
+    next_action_of,
+    profile_id_of,
+    refs_of,
+    to_three_d_secure,
+    to_wallet,
+)
+from app.providers.jpmorgan.replies import refusal
+from app.providers.jpmorgan.rules import (
+    ROUTE_KINDS,
+    faults_of_address,
+    faults_of_method,
+    faults_of_new_profile,
+    faults_of_person,
+)
+from app.providers.jpmorgan.wire import WireBankAccount, WireCard
+from app.providers.jpmorgan.writing import from_change, from_customer, from_new, list_of
+from app.providers.support import VaultAdapter, each, last4_of, reading, request_id_of, unsupported
+from app.settings import JpMorganSettings
+from app.vault.model import (
+    Added,
+    BankAccount,
+    BeforeAdd,
+    Capabilities,
+    MethodChange,
+    NewCard,
+    NewCustomer,
+    NewMethod,
+    OtherMethod,
+    PaymentMethod,
+    ThreeDSecure,
+    VaultWallet,
+)
+from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability, ProviderName
+from app.vault.provider import Call
+
+CAPABILITIES: Final = Capabilities(
+    operations=frozenset(
+        {
+            ProviderCapability.LIST,
+            ProviderCapability.ADD,
+            ProviderCapability.UPDATE_EXPIRY,
+            ProviderCapability.UPDATE_HOLDER,
+            ProviderCapability.UPDATE_STATUS,
+            ProviderCapability.UPDATE_BILLING,
+            ProviderCapability.SET_DEFAULT,
+            ProviderCapability.DELETE,
+            ProviderCapability.THREE_D_SECURE,
+        }
+    ),
+    add_via=frozenset(ROUTE_KINDS),
+    batch_limit=1,
+    creates_customer_with_method=True,
+    erases_customers=True,
+)
+_CUSTOMER_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,$@&_.-]{0,63}")
+_METHOD_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_REQUESTS: Final = UUID("0f3e1f39-7a53-4d8e-9f0e-5a2c1d9b6e47")
+_PROBE: Final = CustomerRef("CREDENTIALS-CHECK")
+_PROFILES: Final = "consumer-profiles"
+_PROFILE_ROUTE: Final = "consumer-profiles/{id}"
+_METHODS_ROUTE: Final = "consumer-profiles/{id}/payment-methods"
+_METHOD_ROUTE: Final = "consumer-profiles/{id}/payment-methods/{id}"
+
+
+class JpMorganVault(VaultAdapter):
+    """One profile holds everything of one customer: a read is one GET, and every write answers the whole profile."""
+
+    name = ProviderName.JPMORGAN
+
+    def __init__(
+        self, settings: JpMorganSettings, http: VaultHttp, *, raw_cards: bool = False, network_tokens: bool = False
+    ) -> None:
+        super().__init__(http)
+        self._merchant = settings.merchant_identifier
+        self._three_ds_slots = asyncio.Semaphore(settings.three_ds_concurrency)
+        self.capabilities = narrowed(raw_cards=raw_cards, network_tokens=network_tokens)
+
+    # ---- reading ------------------------------------------------------------------------------------------
+
+    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
+        return await each(refs, partial(self._wallet, call))
+
+    async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
+        profile, request_id = await self._profile(ref, call)
+        with reading(self.name):
+            return to_wallet(ref, profile, request_id)
+
+    async def _profile(self, ref: CustomerRef, call: Call) -> tuple[Any, str]:
+        """The profile as it came, and the id of the answer: the vault's own, else the one that we gave it."""
+        self._demand(ref)
+        reply = await self._send("GET", _PROFILE_ROUTE, call, (_PROFILES, ref))
+        if reply.status != 200:
+            raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
+        with reading(self.name):
+            return reply.json(), request_id_of(reply) or _uuid_of(call)
+
+    async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:
+        self._demand(ref, method)
+        await self._take_slot(call)
+        try:
+            path = (_PROFILES, ref, "payment-methods", method, "status")
+            reply = await self._send("GET", f"{_METHOD_ROUTE}/status", call, path)
+        finally:
+            self._three_ds_slots.release()
+        if reply.status == 404:
+            return None
+        if reply.status != 200:
+            raise self._refusal(reply, Effect.READ, RejectReason.METHOD_NOT_FOUND, call)
+        with reading(self.name):
+            return to_three_d_secure(reply.json())
+
+    async def _take_slot(self, call: Call) -> None:
+        """One status call per card: a page of cards must not take the whole door, nor wait beyond the deadline."""
+        try:
+            async with asyncio.timeout_at(call.deadline_at):
+                await self._three_ds_slots.acquire()
+        except TimeoutError:
+            raise VaultThrottled(self.name) from None
+
+    async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
+        try:
+            profile, _ = await self._profile(ref, call)
+        except VaultRejected:
+            return False
+        with reading(self.name):
+            profile_id_of(profile)
+        return True
+
+    # ---- adding -------------------------------------------------------------------------------------------
+
+    def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
+        return self.route_faults(new, ROUTE_KINDS) or faults_of_method(new)
+
+    async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
+        """The ids of a fresh profile. Numbers never come back, so the same number again cannot be seen here."""
+        profile, _ = await self._profile(ref, call)
+        with reading(self.name):
+            profile_id_of(profile)
+            return BeforeAdd(method_refs=refs_of(profile), default_ref=default_of(profile))
+
+    async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
+        """One POST. `make_default` is ignored: `defaultMOP` in this body is said to add its method a second time."""
+        self._allow(self.faults_of_add(new))
+        self._demand(ref)
+        path = (_PROFILES, ref, "payment-methods")
+        reply = await self._send("POST", _METHODS_ROUTE, call, path, Effect.WRITE, from_new(new))
+        profile = self._written(reply, RejectReason.CUSTOMER_NOT_FOUND, call)
+        return self._added(ref, new, profile, before.method_refs)
+
+    async def create_with_method(self, customer: NewCustomer, new: NewMethod, call: Call) -> Added:
+        """Make a profile with its first method. A profile cannot be looked up by external id if the answer is lost."""
+        self._allow([*faults_of_new_profile(customer), *self.faults_of_add(new)])
+        body = from_customer(customer, new)
+        reply = await self._send("POST", _PROFILES, call, (_PROFILES,), Effect.WRITE, body)
+        profile = self._written(reply, RejectReason.CONTRACT, call)
+        with reading(self.name, Effect.WRITE):
+            ref = profile_id_of(profile)
+        return self._added(ref, new, profile, frozenset())
+
+    def _added(self, ref: CustomerRef, new: NewMethod, profile: Any, before: frozenset[MethodRef]) -> Added:
+        """Tell the new method by set difference; another writer's addition is told apart by kind and last four."""
+        with reading(self.name, Effect.WRITE):
+            found = [record for name, record in new_records(profile, before) if name == list_of(new)]
+        if len(found) > 1:
+            found = [record for record in found if _looks_like(record, new)]
+        if len(found) != 1:
+            raise OutcomeUnknown(self.name)
+        action = next_action_of(cast("WireCard", found[0])) if isinstance(new, NewCard) and new.authenticate else None
+        return Added(customer_ref=ref, method_ref=MethodRef(found[0]["paymentMethodId"]), next_action=action)
+
+    # ---- changing -----------------------------------------------------------------------------------------
+
+    def faults_of_update(self, method: PaymentMethod, change: MethodChange) -> list[FieldFault]:
+        if isinstance(method, OtherMethod):
+            return [unsupported(message="J.P. Morgan holds no method of this kind.")]
+        faults = super().faults_of_update(method, change)
+        if change.expiry is not None and isinstance(method, BankAccount):
+            faults.append(unsupported("expiry", message="A bank account does not expire."))
+        if change.holder is not None:
+            faults.extend(faults_of_person(change.holder, "holder"))
+        if change.billing_address is not None:
+            faults.extend(faults_of_address(change.billing_address, "billing_address"))
+        return faults
+
+    async def update(self, method: PaymentMethod, change: MethodChange, call: Call) -> MethodRef:
+        """One PATCH. The method keeps its id; a new address becomes a new address record there."""
+        self._allow(self.faults_of_update(method, change))
+        self._demand(method.customer_ref, method.method_ref)
+        path = (_PROFILES, method.customer_ref, "payment-methods", method.method_ref)
+        reply = await self._send("PATCH", _METHOD_ROUTE, call, path, Effect.WRITE, from_change(method, change))
+        self._written(reply, RejectReason.METHOD_NOT_FOUND, call, is_update=True)
+        return method.method_ref
+
+    async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
+        self._demand(ref, method)
+        path = (_PROFILES, ref, "payment-methods", method, "default")
+        reply = await self._send("PATCH", f"{_METHOD_ROUTE}/default", call, path, Effect.WRITE)
+        self._written(reply, RejectReason.METHOD_NOT_FOUND, call)
+
+    async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
+        self._demand(ref, method)
+        path = (_PROFILES, ref, "payment-methods", method)
+        reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
+        if reply.status != 404:
+            self._written(reply, RejectReason.METHOD_NOT_FOUND, call)
+
+    async def erase_customer(self, ref: CustomerRef, call: Call) -> None:
+        """Delete the profile; one that is already gone is success."""
+        self._demand(ref)
+        reply = await self._send("DELETE", _PROFILE_ROUTE, call, (_PROFILES, ref), Effect.WRITE)
+        if reply.status not in (200, 404):
+            raise self._refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND, call)
+
+    async def check(self, call: Call) -> None:
+        """Ask for a profile that nobody has: 404 proves token and merchant, which the health check would not."""
+        reply = await self._send("GET", _PROFILE_ROUTE, call, (_PROFILES, _PROBE))
+        if reply.status == 400:
+            raise VaultRefusedUs(self.name, "J.P. Morgan does not accept jpmorgan.merchant_identifier.")
+        if reply.status not in (200, 404):
+            raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
+
+    # ---- how a call is made -------------------------------------------------------------------------------
+
+    async def _send(
+        self,
+        verb: str,
+        route: str,
+        call: Call,
+        path: Sequence[str],
+        effect: Effect = Effect.READ,
+        json: Any = None,
+    ) -> VaultReply:
+        request = VaultRequest(
+            method=verb,
+            path="/".join(quote(part, safe="") for part in path),
+            route=route,
+            effect=effect,
+            json=json,
+            headers={
+                "merchantIdentifier": self._merchant,
+                "requestIdentifier": _uuid_of(call),
+                "correlationIdentifier": _uuid_of(call),
+            },
+        )
+        return await self._http.send(request, call)
+
+    def _written(self, reply: VaultReply, missing: RejectReason, call: Call, *, is_update: bool = False) -> Any:
+        """The profile after a write; OutcomeUnknown where a 200 carries something else."""
+        if reply.status != 200:
+            raise self._refusal(reply, Effect.WRITE, missing, call, is_update=is_update)
+        with reading(self.name, Effect.WRITE):
+            profile = reply.json()
+            profile_id_of(profile)
+        return profile
+
+    def _refusal(
+        self, reply: VaultReply, effect: Effect, missing: RejectReason, call: Call, *, is_update: bool = False
+    ) -> VaultError:
+        return refusal(reply, effect, missing, is_update=is_update, sent_id=_uuid_of(call))
+
+    def _allow(self, faults: Sequence[FieldFault]) -> None:
+        """Every write passes here, so that nothing that the rules refuse is ever sent."""
+        if faults:
+            raise InvalidRequest(self.name, faults)
+
+    def _demand(self, ref: CustomerRef, method: MethodRef | None = None) -> None:
+        """A ref that J.P. Morgan cannot have given out names nothing: said without a call."""
+        if _CUSTOMER_REF.fullmatch(ref) is None:
+            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+        if method is not None and _METHOD_REF.fullmatch(method) is None:
+            raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
+
+
+def narrowed(*, raw_cards: bool, network_tokens: bool) -> Capabilities:
+    """What the operator lets in: numbers and network tokens only where a setting says so."""
+    closed = {
+        route
+        for route, is_open in ((AddRoute.RAW_CARD, raw_cards), (AddRoute.NETWORK_TOKEN, network_tokens))
+        if not is_open
+    }
+    return replace(CAPABILITIES, add_via=CAPABILITIES.add_via - closed)
+
+
+def _uuid_of(call: Call) -> str:
+    """The request's id as the UUID that `requestIdentifier` should be: itself if it is one, else derived from it."""
+    try:
+        return str(UUID(call.request_id))
+    except ValueError:
+        return str(uuid5(_REQUESTS, call.request_id))
+
+
+def _looks_like(record: WireCard | WireBankAccount, new: NewMethod) -> bool:
+    """Same final four digits. A network token may show those of the card behind it: then nothing is told apart."""
+    shown = record.get("last4CardNumber") if isinstance(new, NewCard) else record.get("last4AccountNumber")
+    return shown == (new.last4 or last4_of(new.secret.reveal()))

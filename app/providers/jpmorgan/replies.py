@@ -1,0 +1,122 @@
+"""What J.P. Morgan's refusals mean. Its code table is not public: the HTTP status decides, the code is a detail."""
+
+import re
+from typing import Any, Final
+
+from app.errors import (
+    FieldFault,
+    OutcomeUnknown,
+    RejectReason,
+    VaultError,
+    VaultRefusedUs,
+    VaultRejected,
+    VaultReplyUnreadable,
+    VaultTimeout,
+)
+from app.http.message import Effect, VaultReply
+from app.providers.support import fault, request_id_of
+from app.vault.names import ProviderName
+
+_NAME: Final = ProviderName.JPMORGAN
+_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{2,50}")
+_FIELD_MESSAGE: Final = "J.P. Morgan refuses this field."
+_REASON: Final = {
+    400: RejectReason.INVALID_INPUT,
+    409: RejectReason.CONFLICT,
+    422: RejectReason.INVALID_INPUT,
+}
+_PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
+    "accountNumber": ("secret",),
+    "internationalBankAccountNumber": ("secret",),
+    "cardExpirationMonthYearNumber": ("expiry",),
+    "cardType": ("brand",),
+    "financialInstitutionRoutingNumber": ("routing_number",),
+    "internationalBusinessIdentifierCode": ("bic",),
+    "bankSortCode": ("sort_code",),
+    "accountType": ("account_type",),
+    "mandateId": ("mandate_id",),
+    "mandateSignatureDate": ("mandate_signed_on",),
+    "accountStatus": ("active",),
+    "authenticationReturnUrl": ("authenticate", "return_url"),
+    "firstName": ("first_name",),
+    "lastName": ("last_name",),
+    "line1": ("billing_address", "line1"),
+    "line2": ("billing_address", "line2"),
+    "city": ("billing_address", "city"),
+    "state": ("billing_address", "region"),
+    "postalCode": ("billing_address", "postal_code"),
+    "countryCode": ("billing_address", "country"),
+}
+_PATH_IN_UPDATE: Final[dict[str, tuple[str, ...]]] = {
+    "firstName": ("holder", "first"),
+    "lastName": ("holder", "last"),
+}
+EXTERNAL_ID_FIELD: Final = "externalConsumerProfileIdentifier"
+
+
+def refusal(
+    reply: VaultReply, effect: Effect, missing: RejectReason, *, is_update: bool = False, sent_id: str | None = None
+) -> VaultError:
+    """The error for a reply that is not 200.
+
+    `missing` is what a 404 means for this operation. A 408 of a write may have been committed: OutcomeUnknown.
+    """
+    body = _body(reply)
+    code = _code(body) or f"HTTP_{reply.status}"
+    request_id = _request_id(body) or request_id_of(reply) or sent_id
+    if reply.status == 408:
+        lost = OutcomeUnknown if effect is Effect.WRITE else VaultTimeout
+        return lost(_NAME, provider_code=code, provider_request_id=request_id)
+    if reply.status in (401, 403):
+        return VaultRefusedUs(_NAME, provider_code=code, provider_request_id=request_id)
+    if effect is Effect.READ and reply.status != 404:
+        return VaultReplyUnreadable(_NAME, provider_code=code, provider_request_id=request_id)
+    return VaultRejected(
+        _NAME,
+        missing if reply.status == 404 else _reason(reply.status, body),
+        provider_code=code,
+        faults=faults_in(body, is_update=is_update),
+        provider_request_id=request_id,
+    )
+
+
+def faults_in(body: Any, *, is_update: bool = False) -> list[FieldFault]:
+    """`validationErrors` under our field names, each once. The vault's texts may quote values: ours stand instead."""
+    paths = (_PATH_OF_LEAF | _PATH_IN_UPDATE) if is_update else _PATH_OF_LEAF
+    found = (paths.get(entity.rsplit(".", 1)[-1]) for entity in _entities(body))
+    return [fault(*path, message=_FIELD_MESSAGE) for path in dict.fromkeys(path for path in found if path)]
+
+
+def _reason(status: int, body: Any) -> RejectReason:
+    """By status; but a refused external id has passed our own rules, so it is one that is taken."""
+    if any(entity.endswith(EXTERNAL_ID_FIELD) for entity in _entities(body)):
+        return RejectReason.DUPLICATE_CUSTOMER
+    return _REASON.get(status, RejectReason.CONTRACT)
+
+
+def _entities(body: Any) -> list[str]:
+    errors = body.get("validationErrors") if isinstance(body, dict) else None
+    if not isinstance(errors, list):
+        return []
+    named = (error.get("entity") for error in errors if isinstance(error, dict))
+    return [entity for entity in named if isinstance(entity, str)]
+
+
+def _code(body: Any) -> str | None:
+    """`responseCode` of `messages`, or `errorCode` of the edge's own error body."""
+    if not isinstance(body, dict):
+        return None
+    code = body.get("responseCode") or body.get("errorCode")
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else None
+
+
+def _request_id(body: Any) -> str | None:
+    found = body.get("requestId") if isinstance(body, dict) else None
+    return found[:128] if isinstance(found, str) else None
+
+
+def _body(reply: VaultReply) -> Any:
+    try:
+        return reply.json()
+    except ValueError:
+        return None

@@ -1,0 +1,210 @@
+"""What J.P. Morgan demands of each field, checked before anything is sent. Pure; paths are the model's field names.
+
+Source: OpenAPI 2.4.2, field patterns and lengths; the ABA and IBAN check digits are the standards' own.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Final
+
+from app.errors import FieldFault
+from app.providers.jpmorgan.mapping import BRAND
+from app.providers.support import alpha3, fault, required, unsupported
+from app.vault.model import Address, Authenticate, NewBankAccount, NewCard, NewCustomer, NewMethod, PersonName
+from app.vault.names import AddRoute, BankAccountType, BankRail, CardBrand, PaymentMethodKind
+
+ROUTE_KINDS: Final[Mapping[AddRoute, frozenset[PaymentMethodKind]]] = {
+    AddRoute.NETWORK_TOKEN: frozenset({PaymentMethodKind.CARD}),
+    AddRoute.RAW_CARD: frozenset({PaymentMethodKind.CARD}),
+    AddRoute.BANK_ACCOUNT: frozenset({PaymentMethodKind.BANK_ACCOUNT}),
+}
+NAME_LENGTH: Final = 70
+_CARD_NUMBER: Final = re.compile(r"[0-9]{13,19}")
+_ACH_NUMBER: Final = re.compile(r"[0-9]{4,17}")
+_BACS_NUMBER: Final = re.compile(r"[0-9]{8}")
+_ROUTING: Final = re.compile(r"[0-9]{9}")
+_SORT_CODE: Final = re.compile(r"[0-9]{6}")
+_IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
+_BIC: Final = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
+_LINE: Final = re.compile(r"[^<>{}]{1,100}")
+_CITY: Final = re.compile(r"[\w\s\-'.,&()]{1,40}")
+_REGION: Final = re.compile(r"(?=.{1,3}\Z)[A-Za-z0-9]+(?:[\s-]+[A-Za-z0-9]+)*")
+_POSTAL_CODE: Final = re.compile(r"(?=.{3,12}\Z)[A-Za-z0-9]+[-\s]*[A-Za-z0-9]+")
+_EXTERNAL_ID: Final = re.compile(r"(?! )(?!.*&&)[A-Za-z0-9,$@& -]{1,36}")
+_RETURN_URL: Final = re.compile(r"https?://[^\s/?#]+\S*")
+_SEPARATORS: Final = re.compile(r"[\s-]")
+
+
+# ---- a new method -----------------------------------------------------------------------------------------
+
+
+def faults_of_method(new: NewMethod) -> list[FieldFault]:
+    """Every fault of one new method at once."""
+    faults = list(_faults_of_card(new) if isinstance(new, NewCard) else _faults_of_bank_account(new))
+    if new.title is not None:
+        faults.append(unsupported("title", message="J.P. Morgan keeps no title for a payment method."))
+    if new.is_secondary:
+        faults.append(unsupported("is_secondary", message="J.P. Morgan knows no secondary payment method."))
+    faults.extend(_faults_of_names(new))
+    if new.billing_address is not None:
+        faults.extend(faults_of_address(new.billing_address, "billing_address"))
+    return faults
+
+
+def _faults_of_card(new: NewCard) -> Iterator[FieldFault]:
+    if _CARD_NUMBER.fullmatch(new.secret.reveal()) is None:
+        yield fault("secret", message="A card or token number has 13 to 19 digits.")
+    if new.expiry is None:
+        yield required("expiry", message="J.P. Morgan needs the month of expiry.")
+    if new.brand is not None and new.brand is not CardBrand.UNKNOWN and new.brand not in BRAND.values():
+        yield fault("brand", message="J.P. Morgan has no code for this brand.")
+    if new.authenticate is not None:
+        yield from _faults_of_authentication(new.authenticate)
+
+
+def _faults_of_authentication(asked: Authenticate) -> Iterator[FieldFault]:
+    if _RETURN_URL.fullmatch(asked.return_url) is None:
+        yield fault("authenticate", "return_url", message="The shopper must return to an http or https address.")
+
+
+def _faults_of_bank_account(new: NewBankAccount) -> Iterator[FieldFault]:
+    if new.rail is BankRail.ACH:
+        yield from _faults_of_ach(new)
+    elif new.rail is BankRail.SEPA:
+        yield from _faults_of_sepa(new)
+        yield from _faults_of_mandate(new)
+    elif new.rail is BankRail.BACS:
+        yield from _faults_of_bacs(new)
+        yield from _faults_of_mandate(new)
+    else:
+        yield unsupported("rail", message="J.P. Morgan stores ACH, SEPA and BACS accounts.")
+
+
+def _faults_of_ach(new: NewBankAccount) -> Iterator[FieldFault]:
+    if _ACH_NUMBER.fullmatch(new.secret.reveal()) is None:
+        yield fault("secret", message="An ACH account number has 4 to 17 digits.")
+    if new.routing_number is None:
+        yield required("routing_number", message="An ACH account needs its routing number.")
+    elif not is_routing_number(new.routing_number):
+        yield fault("routing_number", message="This is not a routing number: nine digits with a check digit.")
+    if new.account_type is None:
+        yield required("account_type", message="An ACH account needs its type.")
+    elif new.account_type is BankAccountType.UNKNOWN:
+        yield fault("account_type", message="The type must be one that J.P. Morgan knows.")
+
+
+def _faults_of_sepa(new: NewBankAccount) -> Iterator[FieldFault]:
+    if not is_iban(new.secret.reveal()):
+        yield fault("secret", message="This is not an IBAN: its length or check digits are wrong.")
+    if new.bic is None:
+        yield required("bic", message="A SEPA account needs its BIC.")
+    elif _BIC.fullmatch(new.bic.strip().upper()) is None:
+        yield fault("bic", message="A BIC has 8 or 11 characters.")
+
+
+def _faults_of_bacs(new: NewBankAccount) -> Iterator[FieldFault]:
+    if _BACS_NUMBER.fullmatch(new.secret.reveal()) is None:
+        yield fault("secret", message="A BACS account number has 8 digits.")
+    if new.sort_code is None:
+        yield required("sort_code", message="A BACS account needs its sort code.")
+    elif _SORT_CODE.fullmatch(compact(new.sort_code)) is None:
+        yield fault("sort_code", message="A sort code has 6 digits.")
+
+
+def _faults_of_mandate(new: NewBankAccount) -> Iterator[FieldFault]:
+    if not (new.mandate_id or "").strip():
+        yield required("mandate_id", message="A direct debit account needs its mandate.")
+    if new.mandate_signed_on is None:
+        yield required("mandate_signed_on", message="A mandate needs the day on which it was signed.")
+    elif not _is_day(new.mandate_signed_on):
+        yield fault("mandate_signed_on", message="The day must be written YYYY-MM-DD.")
+
+
+def _faults_of_names(new: NewMethod) -> Iterator[FieldFault]:
+    """A holder name alone is split at its last space, so both halves keep the rule if the whole does."""
+    for path, value in (("first_name", new.first_name), ("last_name", new.last_name), ("holder_name", new.holder_name)):
+        yield from _faults_of_name(value, path)
+
+
+# ---- names, addresses, customers --------------------------------------------------------------------------
+
+
+def faults_of_person(name: PersonName, *path: str) -> Iterator[FieldFault]:
+    yield from _faults_of_name(name.first, *path, "first")
+    yield from _faults_of_name(name.last, *path, "last")
+
+
+def _faults_of_name(value: str | None, *path: str) -> Iterator[FieldFault]:
+    if value is None:
+        return
+    if len(value) > NAME_LENGTH:
+        yield fault(*path, message="J.P. Morgan takes names of up to 70 characters.")
+    elif not all(_is_name_character(char) for char in value):
+        yield fault(*path, message="J.P. Morgan takes letters, digits, punctuation and spaces in names.")
+
+
+def _is_name_character(char: str) -> bool:
+    return char in " '0123456789" or unicodedata.category(char)[0] in "LP"
+
+
+def faults_of_address(address: Address, *path: str) -> Iterator[FieldFault]:
+    """Every fault of an address; `line1`, `city` and `country` are needed, the rest only checked."""
+    for name, value, shape, message in (
+        ("line1", address.line1, _LINE, "A line has up to 100 characters and none of < > { }."),
+        ("line2", address.line2, _LINE, "A line has up to 100 characters and none of < > { }."),
+        ("city", address.city, _CITY, "A city has up to 40 letters, digits and common signs."),
+        ("region", address.region, _REGION, "A region is its ISO 3166-2 code of up to 3 characters."),
+        ("postal_code", address.postal_code, _POSTAL_CODE, "A postal code has 3 to 12 letters and digits."),
+    ):
+        if value and shape.fullmatch(value) is None:
+            yield fault(*path, name, message=message)
+    for name, value in (("line1", address.line1), ("city", address.city), ("country", address.country)):
+        if not (value or "").strip():
+            yield required(*path, name, message="J.P. Morgan needs it in an address.")
+    if address.country and alpha3(address.country) is None:
+        yield fault(*path, "country", message="This is not an ISO 3166-1 country.")
+
+
+def faults_of_new_profile(new: NewCustomer) -> list[FieldFault]:
+    """Faults of the customer half of `create_with_method`."""
+    faults: list[FieldFault] = []
+    if _EXTERNAL_ID.fullmatch(new.external_id) is None:
+        faults.append(
+            fault("external_id", message="J.P. Morgan takes up to 36 letters, digits, spaces and - , $ @ & (no &&).")
+        )
+    faults.extend(faults_of_person(new.name, "name"))
+    if new.address is not None:
+        faults.extend(faults_of_address(new.address, "address"))
+    return faults
+
+
+# ---- check digits -----------------------------------------------------------------------------------------
+
+
+def compact(value: str) -> str:
+    """Without the spaces and dashes that people write into account codes."""
+    return _SEPARATORS.sub("", value)
+
+
+def is_routing_number(value: str) -> bool:
+    """Nine digits whose weighted sum (3, 7, 1) is a multiple of ten: the ABA rule."""
+    if _ROUTING.fullmatch(value) is None:
+        return False
+    return sum(int(digit) * weight for digit, weight in zip(value, (3, 7, 1) * 3, strict=True)) % 10 == 0
+
+
+def is_iban(value: str) -> bool:
+    """ISO 13616: up to 34 characters that leave 1 modulo 97, letters read as 10 to 35."""
+    iban = compact(value).upper()
+    if _IBAN.fullmatch(iban) is None:
+        return False
+    return int("".join(str(int(char, 36)) for char in iban[4:] + iban[:4])) % 97 == 1
+
+
+def _is_day(value: str) -> bool:
+    try:
+        return date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False

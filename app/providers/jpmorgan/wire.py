@@ -1,0 +1,132 @@
+"""J.P. Morgan's words: Consumer Profile Management API 2.4.2, as far as we read or write them.
+
+Everything is optional in what comes back: the OpenAPI file marks no reply field as required that its own examples
+show. `accountNumber`, `internationalBankAccountNumber` and `bankSortCode` are left out of what we read on purpose.
+"""
+
+from typing import TypedDict
+
+
+class WireAuthenticationResult(TypedDict, total=False):
+    """Schema `authenticationResult`: where to send the shopper while a card's 3-D Secure is pending."""
+
+    authenticationId: str
+    authenticationOrchestrationUrl: str
+    authenticationReturnUrl: str
+
+
+class WireVerificationResult(TypedDict, total=False):
+    """Schema `verificationResult`: `messages.responseStatus` is SUCCESS or ERROR."""
+
+    transactionDate: str
+    transactionId: str
+    messages: "WireMessages"
+
+
+class WireMethod(TypedDict, total=False):
+    """What cards and the three kinds of bank account share when they come back."""
+
+    paymentMethodId: str
+    accountStatus: str
+    firstName: str
+    middleName: str
+    lastName: str
+    addressIdentifier: str
+    verificationResult: WireVerificationResult
+
+
+class WireCard(WireMethod, total=False):
+    """Schema `card`; `cardExpirationMonthYearNumber` is ``MM/YYYY``."""
+
+    cardExpirationMonthYearNumber: str
+    last4CardNumber: str
+    first6CardNumber: str
+    cardType: str
+    accountNumberType: str
+    walletProvider: str
+    authenticationResult: WireAuthenticationResult
+
+
+class WireBankAccount(WireMethod, total=False):
+    """Schemas `ach`, `sepa`, `bacs`; only ACH has an account type and micro entries."""
+
+    last4AccountNumber: str
+    accountType: str
+    isTransactionMicroEntry: bool
+
+
+class WireDefault(TypedDict, total=False):
+    """Schema `defaultMOP`: one key, holding a full copy of a method that is in the lists too."""
+
+    card: WireCard
+    ach: WireBankAccount
+    sepa: WireBankAccount
+    bacs: WireBankAccount
+
+
+class WireMethods(TypedDict, total=False):
+    """Schema `paymentMethodType`; an empty list is left out."""
+
+    cardList: list[WireCard]
+    achList: list[WireBankAccount]
+    sepaList: list[WireBankAccount]
+    bacsList: list[WireBankAccount]
+    defaultMOP: WireDefault
+
+
+class WireAddress(TypedDict, total=False):
+    """Schemas `address` (with an identifier) and `consumerProfileAddress` (without); country is alpha-3."""
+
+    addressIdentifier: str
+    firstName: str
+    lastName: str
+    addressType: str
+    line1: str
+    line2: str
+    city: str
+    state: str
+    postalCode: str
+    countryCode: str
+    addressStatus: str
+
+
+class WireProfile(TypedDict, total=False):
+    """Schema `consumerProfileResponse`: the one reply of every read and write but deleting the profile."""
+
+    requestId: str
+    consumerProfileId: str
+    paymentMethodType: WireMethods
+    addresses: list[WireAddress]
+
+
+class WireAuthenticationDetails(TypedDict, total=False):
+    """Schema `cardAuthenticationDetails`: `responseStatus` is SUCCESS, DENIED or ERROR."""
+
+    responseStatus: str
+    transactionDate: str
+    authenticationId: str
+
+
+class WireStatus(TypedDict, total=False):
+    """Schema `consumerProfileIdResponse`, the reply of ``.../payment-methods/{id}/status``."""
+
+    requestId: str
+    consumerProfileId: str
+    cardAuthenticationDetails: WireAuthenticationDetails
+
+
+class WireValidationError(TypedDict, total=False):
+    """Schema `validationMessage`; `entity` names the field, e.g. ``cardList[0].cardType``."""
+
+    code: str
+    message: str
+    entity: str
+
+
+class WireMessages(TypedDict, total=False):
+    """Schema `messages`, the body of every error but 401."""
+
+    responseStatus: str
+    responseCode: str
+    responseMessage: str
+    validationErrors: list[WireValidationError]

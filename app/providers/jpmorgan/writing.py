@@ -1,0 +1,197 @@
+"""Ours to J.P. Morgan's words, for writing. Pure. What it is given has passed `rules`: no checks are repeated here.
+
+Bodies hold numbers: they go to the HTTP room and nowhere else.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.providers.jpmorgan.mapping import BRAND
+from app.providers.jpmorgan.rules import compact
+from app.providers.support import alpha3
+from app.vault.model import (
+    Address,
+    Authenticate,
+    BankAccount,
+    MethodChange,
+    NewBankAccount,
+    NewCard,
+    NewCustomer,
+    NewMethod,
+    PaymentMethod,
+)
+from app.vault.names import AddRoute, BankAccountType, BankRail, CardBrand, CardTokenType
+
+Body = dict[str, Any]
+
+_CODE_OF_BRAND: Final[Mapping[CardBrand, str]] = {brand: code for code, brand in BRAND.items()}
+_ACCOUNT_TYPE: Final[Mapping[BankAccountType, str]] = {
+    BankAccountType.CHECKING: "CHECKING",
+    BankAccountType.SAVINGS: "SAVING",
+    BankAccountType.CORPORATE_CHECKING: "CORPORATE_CHECKING",
+}
+_KIND_OF_RAIL: Final[Mapping[BankRail, str]] = {BankRail.ACH: "ach", BankRail.SEPA: "sepa", BankRail.BACS: "bacs"}
+
+
+def list_of(new: NewMethod) -> str:
+    """The list that a new method belongs in, e.g. ``cardList``."""
+    return "cardList" if isinstance(new, NewCard) else f"{_KIND_OF_RAIL[new.rail]}List"
+
+
+def from_new(new: NewMethod) -> Body:
+    """The body of ``POST .../payment-methods``: one list with one method."""
+    record = _from_card(new) if isinstance(new, NewCard) else _from_bank_account(new)
+    return {list_of(new): [record]}
+
+
+def from_customer(customer: NewCustomer, new: NewMethod) -> Body:
+    """The body of ``POST /consumer-profiles``: a profile cannot be made without a payment method.
+
+    A phone goes along only when it is North American: the vault wants the dialling prefix apart from the number, and
+    only ``+1`` can be cut off without a table of the world's prefixes.
+    """
+    body: Body = {
+        "externalConsumerProfileIdentifier": customer.external_id,
+        "firstName": customer.name.first,
+        "lastName": customer.name.last,
+        "profileStatus": "ACTIVE",
+        "profilePaymentMethod": from_new(new),
+    }
+    if customer.address is not None:
+        # Schema `address` demands line2 here, which inline addresses do without.
+        body["consumerProfileAddresses"] = [{"line2": "", **from_address(customer.address)}]
+    if communication := _communication(customer):
+        body["communication"] = communication
+    return body
+
+
+def from_change(method: PaymentMethod, change: MethodChange) -> Body:
+    """The body of ``PATCH .../payment-methods/{id}``: one kind, only what changes.
+
+    An address is sent inline; the vault stores it as a new one and the method's address id changes.
+    """
+    record: Body = {}
+    if change.expiry is not None:
+        record["cardExpirationMonthYearNumber"] = _month_year(change.expiry.month, change.expiry.year)
+    if change.active is not None:
+        record["accountStatus"] = "ACTIVE" if change.active else "INACTIVE"
+    if change.holder is not None:
+        record |= {"firstName": change.holder.first, "lastName": change.holder.last}
+    if change.billing_address is not None:
+        record["consumerProfileAddress"] = from_address(change.billing_address)
+    return {_KIND_OF_RAIL[method.rail] if isinstance(method, BankAccount) else "card": record}
+
+
+def from_address(address: Address) -> Body:
+    """A billing address; what is absent is left out, the country is alpha-3."""
+    return {
+        "addressType": "BILLING",
+        **_present(
+            line1=address.line1,
+            line2=address.line2,
+            city=address.city,
+            state=address.region,
+            postalCode=address.postal_code,
+            countryCode=alpha3(address.country),
+        ),
+        "addressStatus": "ACTIVE",
+    }
+
+
+def _from_card(new: NewCard) -> Body:
+    record = {
+        "accountNumber": new.secret.reveal(),
+        **_number_type(new),
+        **_present(cardType=_CODE_OF_BRAND.get(new.brand) if new.brand else None),
+        **_common(new),
+    }
+    if new.expiry is not None:
+        record["cardExpirationMonthYearNumber"] = _month_year(new.expiry.month, new.expiry.year)
+    if new.authenticate is not None:
+        record["authenticationRequest"] = _authentication(new.authenticate)
+    return record
+
+
+def _number_type(new: NewCard) -> Body:
+    if new.route is AddRoute.RAW_CARD:
+        return {"accountNumberType": "PAN"}
+    is_device = new.token_type is CardTokenType.DEVICE_TOKEN
+    return {"accountNumberType": "DEVICE_TOKEN" if is_device else "NETWORK_TOKEN"}
+
+
+def _authentication(asked: Authenticate) -> Body:
+    return {
+        "authenticationReturnUrl": asked.return_url,
+        "threeDSRequestorAuthenticationInfo": {
+            "authenticationPurpose": "ADD_CARD",
+            "threeDSChallengeType": asked.challenge.value,
+        },
+    }
+
+
+def _from_bank_account(new: NewBankAccount) -> Body:
+    number = new.secret.reveal()
+    own: Body
+    if new.rail is BankRail.SEPA:
+        own = {
+            "internationalBankAccountNumber": compact(number).upper(),
+            "internationalBusinessIdentifierCode": (new.bic or "").strip().upper(),
+            "mandateList": [_mandate(new)],
+        }
+    elif new.rail is BankRail.BACS:
+        own = {
+            "accountNumber": number,
+            "bankSortCode": compact(new.sort_code or ""),
+            "mandateList": [_mandate(new)],
+        }
+    else:
+        own = {
+            "accountNumber": number,
+            "financialInstitutionRoutingNumber": new.routing_number,
+            "paymentType": "WEB",  # the account was given on a page, not by phone
+            **_present(accountType=_ACCOUNT_TYPE.get(new.account_type) if new.account_type else None),
+        }
+    return own | _common(new)
+
+
+def _mandate(new: NewBankAccount) -> Body:
+    """Stored accounts are for repeated debits, which is what the mandate must allow."""
+    return {
+        "mandateId": (new.mandate_id or "").strip(),
+        "mandateType": "RECURRING",
+        "mandateSignatureDate": new.mandate_signed_on,
+    }
+
+
+def _common(new: NewMethod) -> Body:
+    first, last = names_of(new)
+    record: Body = {"accountStatus": "ACTIVE", **_present(firstName=first, lastName=last)}
+    if new.billing_address is not None:
+        record["consumerProfileAddress"] = from_address(new.billing_address)
+    return record
+
+
+def names_of(new: NewMethod) -> tuple[str | None, str | None]:
+    """(first, last): as given, else the holder's name split at its last space."""
+    if new.first_name or new.last_name or not new.holder_name:
+        return new.first_name, new.last_name
+    first, _, last = new.holder_name.strip().rpartition(" ")
+    return first.strip() or None, last
+
+
+def _communication(customer: NewCustomer) -> Body:
+    found: Body = {}
+    if customer.email:
+        found["emailList"] = [{"emailAddress": customer.email}]
+    phone = compact(customer.phone or "")
+    if phone.startswith("+1") and len(phone) == 12 and phone[1:].isdigit():
+        found["phoneList"] = [{"phoneNumber": phone[2:], "countryCode": "1"}]
+    return found
+
+
+def _month_year(month: int, year: int) -> str:
+    return f"{month:02d}/{year:04d}"
+
+
+def _present(**fields: str | None) -> Body:
+    return {name: value for name, value in fields.items() if value}

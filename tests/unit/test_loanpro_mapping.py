@@ -1,0 +1,523 @@
+"""LoanPro's words to ours and back: plain values, both readings of whatever the pages disagree on."""
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from app.errors import FieldFault, RejectReason, VaultRefusedUs, VaultRejected, VaultReplyUnreadable
+from app.http.message import Effect, VaultReply
+from app.providers.loanpro import mapping, outgoing
+from app.vault.model import (
+    Address,
+    Authenticate,
+    BankAccount,
+    BeforeAdd,
+    Card,
+    Expiry,
+    MethodChange,
+    NewBankAccount,
+    NewCard,
+    NewCustomer,
+    OtherMethod,
+    PersonName,
+)
+from app.vault.names import (
+    AddRoute,
+    BankAccountType,
+    BankRail,
+    CardBrand,
+    CustomerRef,
+    MethodRef,
+    PaymentMethodStatus,
+    ProviderName,
+)
+from app.vault.secret import Secret
+
+REF = CustomerRef("2")
+PLAIN_TOKEN = "AQIDAHjUjFY7lrHTREXDSHYcKtz.eyJhbGciOiJIUzI1NiJ9.e30.c2ln"
+ENCODED_TOKEN = base64.b64encode(PLAIN_TOKEN.encode()).decode()
+
+
+def card_account(**changes: Any) -> dict[str, Any]:
+    """An expanded card profile: 'Get Payment Profiles', card block from the entity's field names."""
+    return {
+        "CheckingAccount": None,
+        "CreditCard": {
+            "id": 9,
+            "token": ENCODED_TOKEN,
+            "created": "/Date(1493406170)/",
+            "cardNumber": "XXXXXXXXXXXX1111",
+            "cardType": "creditCard.type.visa",
+            "address1": "2100 S 1300 E",
+            "city": "SALT LAKE CITY",
+            "state": "UT",
+            "zipcode": "84105",
+            "country": "company.country.usa",
+            "cardExpiration": "01/2027",
+            "cardHolderName": "Terry Bellevue",
+        },
+        "id": 1,
+        "entityId": 2,
+        "entityType": "Entity.Customer",
+        "isPrimary": 1,
+        "isSecondary": 0,
+        "title": "Credit Card",
+        "type": "paymentAccount.type.credit",
+        "creditCardId": 9,
+        "checkingAccountId": None,
+        "active": 1,
+        "verify": 0,
+    } | changes
+
+
+def bank_account(**changes: Any) -> dict[str, Any]:
+    return {
+        "CheckingAccount": {
+            "id": 2,
+            "addressId": 66,
+            "accountType": "bankacct.type.savings",
+            "token": "AQED",
+            "created": "/Date(1496954590)/",
+            "accountNumber": "XXXXXXX4235",
+            "routingNumber": "124002971",
+            "institutionNumber": None,
+            "bankName": "Test Bank",
+            "cardHolderName": "Test",
+            "Address": {"__deferred": {"uri": "CheckingAccounts(id=2)/Address"}},
+        },
+        "CreditCard": {"__deferred": {"uri": "PaymentAccounts(id=3)/CreditCard"}},
+        "id": 3,
+        "entityId": 2,
+        "isPrimary": 0,
+        "isSecondary": 1,
+        "title": "test 2",
+        "type": "paymentAccount.type.checking",
+        "creditCardId": None,
+        "checkingAccountId": 2,
+        "active": 1,
+        "visible": 1,
+    } | changes
+
+
+def test_a_card_profile_is_read_whole() -> None:
+    assert mapping.to_method(REF, card_account()) == Card(
+        provider=ProviderName.LOANPRO,
+        customer_ref=REF,
+        method_ref=MethodRef("1"),
+        title="Credit Card",
+        holder_name="Terry Bellevue",
+        last4="1111",
+        brand=CardBrand.VISA,
+        expiry=Expiry(2027, 1),
+        billing_address=Address(
+            line1="2100 S 1300 E", city="SALT LAKE CITY", region="UT", postal_code="84105", country="US"
+        ),
+        is_provider_default=True,
+        is_secondary=False,
+        created_at=datetime(2017, 4, 28, 19, 2, 50, tzinfo=UTC),
+    )
+
+
+def test_a_bank_profile_is_read_whole() -> None:
+    assert mapping.to_method(REF, bank_account()) == BankAccount(
+        provider=ProviderName.LOANPRO,
+        customer_ref=REF,
+        method_ref=MethodRef("3"),
+        title="test 2",
+        holder_name="Test",
+        last4="4235",
+        rail=BankRail.ACH,
+        account_type=BankAccountType.SAVINGS,
+        bank_name="Test Bank",
+        is_provider_default=False,
+        is_secondary=True,
+        created_at=datetime(2017, 6, 8, 20, 43, 10, tzinfo=UTC),
+    )
+
+
+def test_numbers_and_tokens_do_not_pass() -> None:
+    clear = bank_account()
+    clear["CheckingAccount"]["accountNumber"] = "000123456784235"
+    card = card_account()
+    card["CreditCard"]["cardNumber"] = "4111111111111111"
+    wallet = mapping.to_wallet(REF, {"results": [clear, card]})
+    assert [method.last4 for method in wallet.methods] == ["4235", "1111"]
+    shown = repr(wallet)
+    for hidden in ("000123456784235", "4111111111111111", ENCODED_TOKEN, "AQED", "124002971"):
+        assert hidden not in shown
+
+
+@pytest.mark.parametrize(
+    ("spelled", "brand"),
+    [
+        ("creditCard.type.visa", CardBrand.VISA),
+        ("creditCard.type.masterCard", CardBrand.MASTERCARD),
+        ("creditCard.type.amex", CardBrand.AMEX),
+        ("creditCard.type.discover", CardBrand.DISCOVER),
+        ("creditCard.type.somethingNew", CardBrand.OTHER),
+        (None, CardBrand.UNKNOWN),
+    ],
+)
+def test_brands(spelled: str | None, brand: CardBrand) -> None:
+    account = card_account()
+    account["CreditCard"]["cardType"] = spelled
+    method = mapping.to_method(REF, account)
+    assert isinstance(method, Card)
+    assert method.brand is brand
+
+
+@pytest.mark.parametrize(
+    "spelled", ["01/2027", "012027", "01/27", "0127", "2027-01", "2027-01-31", "1/2027", "/Date(1800000000)/"]
+)
+def test_every_spelling_of_an_expiry(spelled: str) -> None:
+    account = card_account()
+    account["CreditCard"]["cardExpiration"] = spelled
+    method = mapping.to_method(REF, account)
+    assert isinstance(method, Card)
+    assert method.expiry == Expiry(2027, 1)
+
+
+@pytest.mark.parametrize("spelled", [None, "", "soon", "13/2027", "00/27", "/Date(-62169984000)/"])
+def test_an_expiry_that_cannot_be_read_is_unknown(spelled: str | None) -> None:
+    account = card_account()
+    account["CreditCard"]["cardExpiration"] = spelled
+    method = mapping.to_method(REF, account)
+    assert isinstance(method, Card)
+    assert method.expiry is None
+
+
+@pytest.mark.parametrize("on", [1, "1", True])
+@pytest.mark.parametrize("off", [0, "0", False, None])
+def test_flags_as_numbers_text_or_booleans(on: Any, off: Any) -> None:
+    method = mapping.to_method(REF, card_account(id="1", active=on, isPrimary=on, isSecondary=off))
+    assert (method.status, method.is_provider_default, method.is_secondary) == (
+        PaymentMethodStatus.ACTIVE,
+        True,
+        False,
+    )
+    inactive = mapping.to_method(REF, card_account(active=0 if off is None else off, isPrimary=on))
+    assert (inactive.status, inactive.is_provider_default) == (PaymentMethodStatus.INACTIVE, False)
+
+
+def test_a_hidden_profile_is_inactive_and_says_so() -> None:
+    method = mapping.to_method(REF, card_account(visible=0))
+    assert (method.status, method.status_detail) == (PaymentMethodStatus.INACTIVE, "HIDDEN")
+
+
+def test_a_card_without_details_is_still_a_card() -> None:
+    method = mapping.to_method(REF, card_account(CreditCard=None))
+    assert isinstance(method, Card)
+    assert (method.last4, method.expiry, method.brand, method.billing_address) == (None, None, CardBrand.UNKNOWN, None)
+
+
+def test_a_kind_we_have_not_met_is_other() -> None:
+    method = mapping.to_method(REF, card_account(type="paymentAccount.type.crypto"))
+    assert isinstance(method, OtherMethod)
+    assert method.provider_kind == "crypto"
+
+
+def test_a_canadian_account_is_no_ach() -> None:
+    account = bank_account()
+    account["CheckingAccount"] |= {"institutionNumber": "003", "branchNumber": "12345"}
+    method = mapping.to_method(REF, account)
+    assert isinstance(method, BankAccount)
+    assert method.rail is BankRail.OTHER
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"title": "no id", "type": "paymentAccount.type.credit"},
+        {"id": "seven", "type": "paymentAccount.type.credit"},
+        {"id": 4},
+        {"id": 5, "type": "paymentAccount.type.credit", "active": "perhaps"},
+        card_account(id=6, entityId=99),
+        "text",
+        None,
+        17,
+    ],
+)
+def test_a_broken_record_is_counted_and_costs_only_itself(broken: Any) -> None:
+    wallet = mapping.to_wallet(REF, {"results": [card_account(), broken, bank_account()]})
+    assert [method.method_ref for method in wallet.methods] == ["1", "3"]
+    assert wallet.skipped == 1
+
+
+def test_collections_wrapped_bare_or_absent() -> None:
+    for accounts in ({"results": [card_account()]}, [card_account()]):
+        assert len(mapping.to_wallet(REF, accounts).methods) == 1
+    assert mapping.to_wallet(REF, None).methods == ()
+    assert mapping.to_wallet(REF, {"results": []}).methods == ()
+    with pytest.raises(ValueError):
+        mapping.to_wallet(REF, "garbage")
+
+
+def test_summary_tells_that_a_list_was_cut() -> None:
+    assert mapping.to_wallet(REF, {"results": [card_account()], "summary": {"total": 2}}).truncated
+    assert not mapping.to_wallet(REF, {"results": [card_account()], "summary": {"total": 1}}).truncated
+
+
+def test_what_must_be_expanded() -> None:
+    link = {"__deferred": {"uri": "x"}}
+    assert mapping.must_expand(link)
+    assert mapping.must_expand([card_account(CreditCard=link)])
+    assert mapping.must_expand([bank_account(CheckingAccount=link, checkingAccountId=None) | {"checkingAccountId": 2}])
+    assert not mapping.must_expand([card_account(CheckingAccount=link)])
+    assert not mapping.must_expand([card_account(CreditCard=link, creditCardId=None)])
+    assert not mapping.must_expand([{"no": "type"}, card_account()])
+
+
+@pytest.mark.parametrize("ref", ["", "0", "037", "-1", "1 or 1 eq 1", "1)", "٣", "1" * 19, "abc"])
+def test_what_is_no_id_never_reaches_a_url(ref: str) -> None:
+    assert not mapping.is_ref(ref)
+
+
+def test_the_same_token_is_seen_in_either_form_and_only_while_active() -> None:
+    accounts = [card_account(), bank_account()]
+    for form in (PLAIN_TOKEN, ENCODED_TOKEN, f" {ENCODED_TOKEN}\n"):
+        assert mapping.with_token(accounts, Secret(form)) == ["1"]
+    assert mapping.with_token(accounts, Secret("AQED")) == ["3"]
+    assert mapping.with_token(accounts, Secret("other")) == []
+    assert mapping.with_token([card_account(active=0)], Secret(PLAIN_TOKEN)) == []
+
+
+def test_before_holds_every_id_and_whoever_is_primary() -> None:
+    accounts = [bank_account(active=0), card_account()]
+    assert mapping.to_before(accounts, Secret(PLAIN_TOKEN)) == BeforeAdd(
+        method_refs=frozenset((MethodRef("1"), MethodRef("3"))),
+        duplicate_of=MethodRef("1"),
+        default_ref=MethodRef("1"),
+    )
+
+
+def test_a_new_profile_is_recognised() -> None:
+    before = frozenset((MethodRef("1"),))
+    old, token = card_account(), Secret(PLAIN_TOKEN)
+    one, two = card_account(id=9), card_account(id=10, CreditCard={"token": "someone else's"})
+    assert mapping.recognise(before, [old, one], token) == "9"
+    assert mapping.recognise(before, [two, one, old], token) == "9"
+    assert mapping.recognise(before, [two, one, old], Secret("hidden")) == "10"
+    assert mapping.recognise(before, [old], token) == "1"
+    assert mapping.recognise(before, [old], Secret("dropped")) is None
+
+
+# ---- outgoing ---------------------------------------------------------------------------------------------
+
+
+def new_card(**changes: Any) -> NewCard:
+    return NewCard(
+        **{"provider": ProviderName.LOANPRO, "route": AddRoute.PROVIDER_TOKEN, "secret": Secret("tok")} | changes
+    )
+
+
+def new_bank(**changes: Any) -> NewBankAccount:
+    return NewBankAccount(
+        **{"provider": ProviderName.LOANPRO, "route": AddRoute.PROVIDER_TOKEN, "secret": Secret("tok")} | changes
+    )
+
+
+def test_the_three_payloads_of_the_link_page() -> None:
+    checking = {
+        "active": 1,
+        "isPrimary": 0,
+        "isSecondary": 1,
+        "title": "Checking Account",
+        "type": "paymentAccount.type.checking",
+        "CheckingAccount": {"accountType": "bankacct.type.checking", "token": "tok"},
+    }
+    credit = {
+        "active": 1,
+        "isPrimary": 0,
+        "isSecondary": 1,
+        "title": "Credit Card",
+        "type": "paymentAccount.type.credit",
+        "CreditCard": {"token": "tok"},
+    }
+    bank = outgoing.new_element(new_bank(account_type=BankAccountType.CHECKING, is_secondary=True), False)
+    card = outgoing.new_element(new_card(is_secondary=True), False)
+    assert outgoing.children(bank) == {"PaymentAccounts": {"results": [checking]}}
+    assert outgoing.children(card) == {"PaymentAccounts": {"results": [credit]}}
+    primary = outgoing.new_element(new_bank(), True)
+    assert outgoing.children(primary, card) == {
+        "PaymentAccounts": {"results": [checking | {"isPrimary": 1, "isSecondary": 0}, credit]}
+    }
+
+
+def test_a_savings_account_keeps_its_own_title() -> None:
+    made = outgoing.new_element(new_bank(account_type=BankAccountType.SAVINGS, title="Rent"), False)
+    assert (made["title"], made["CheckingAccount"]["accountType"]) == ("Rent", "bankacct.type.savings")
+
+
+def test_updates_carry_both_keys_and_only_what_changes() -> None:
+    ref = MethodRef("363")
+    keys = {"id": 363, "__id": 363, "__update": True}
+    assert outgoing.changed_element(ref, MethodChange(title="Main")) == keys | {"title": "Main"}
+    assert outgoing.changed_element(ref, MethodChange(is_secondary=True)) == keys | {"isSecondary": 1}
+    assert outgoing.changed_element(ref, MethodChange(active=True, is_secondary=False)) == keys | {
+        "active": 1,
+        "isSecondary": 0,
+    }
+    assert outgoing.changed_element(ref, MethodChange(active=False)) == keys | {
+        "active": 0,
+        "isPrimary": 0,
+        "isSecondary": 0,
+    }
+
+
+def test_a_customer_is_sent_with_both_addresses() -> None:
+    address = Address(line1="201 E Randolph St", city="Chicago", region="il", postal_code="60602", country="us")
+    new = NewCustomer(
+        external_id="user-1",
+        name=PersonName("John", "Doe"),
+        email="john.doe@example.com",
+        phone="+1 (555) 123-4567",
+        address=address,
+    )
+    wire = {
+        "address1": "201 E Randolph St",
+        "city": "Chicago",
+        "state": "geo.state.IL",
+        "zipcode": "60602",
+        "country": "company.country.usa",
+    }
+    assert outgoing.faults_of_customer(new) == []
+    assert outgoing.from_customer(new) == {
+        "customId": "user-1",
+        "customerType": "customer.type.individual",
+        "status": "Active",
+        "firstName": "John",
+        "lastName": "Doe",
+        "email": "john.doe@example.com",
+        "PrimaryAddress": wire,
+        "MailAddress": wire,
+        "Phones": {
+            "results": [{"phone": "5551234567", "type": "customer.phoneType.cell", "isPrimary": 1, "isSecondary": 0}]
+        },
+    }
+
+
+def codes(faults: list[FieldFault]) -> dict[str, str]:
+    return {".".join(fault.path): fault.code for fault in faults}
+
+
+def test_what_a_customer_lacks_is_named_by_field() -> None:
+    bare = NewCustomer(external_id="x", name=PersonName("A", "B"))
+    assert codes(outgoing.faults_of_customer(bare)) == {
+        "email": "REQUIRED",
+        "address.line1": "REQUIRED",
+        "address.city": "REQUIRED",
+        "address.region": "REQUIRED",
+        "address.country": "REQUIRED",
+    }
+    wrong = NewCustomer(
+        external_id="x",
+        name=PersonName("A", " "),
+        email="a@b",
+        phone="12",
+        address=Address(line1="1 Way", city="Provo", region="Utah", postal_code="84601", country="US"),
+    )
+    assert codes(outgoing.faults_of_customer(wrong)) == {
+        "name.last": "REQUIRED",
+        "email": "INVALID_INPUT",
+        "phone": "INVALID_INPUT",
+        "address.region": "INVALID_INPUT",
+    }
+    nowhere = NewCustomer(
+        external_id="x",
+        name=PersonName("A", "B"),
+        email="a@b.example",
+        address=Address(line1="1 Way", city="Provo", region="UT", country="XX"),
+    )
+    assert codes(outgoing.faults_of_customer(nowhere)) == {"address.country": "INVALID_INPUT"}
+
+
+def test_the_rules_of_a_new_method() -> None:
+    assert outgoing.faults_of_new(new_card()) == []
+    assert outgoing.faults_of_new(new_bank(account_type=BankAccountType.SAVINGS)) == []
+    assert codes(outgoing.faults_of_new(new_card(secret=Secret("")))) == {"secret": "REQUIRED"}
+    assert codes(outgoing.faults_of_new(new_card(secret=Secret("a b")))) == {"secret": "INVALID_INPUT"}
+    assert codes(outgoing.faults_of_new(new_card(title="x" * 101))) == {"title": "INVALID_INPUT"}
+    assert codes(
+        outgoing.faults_of_new(new_card(billing_address=Address(), authenticate=Authenticate(return_url="u")))
+    ) == {
+        "billing_address": "UNSUPPORTED_BY_PROVIDER",
+        "authenticate": "UNSUPPORTED_BY_PROVIDER",
+    }
+    assert codes(
+        outgoing.faults_of_new(new_bank(rail=BankRail.SEPA, account_type=BankAccountType.CORPORATE_CHECKING))
+    ) == {"rail": "UNSUPPORTED_BY_PROVIDER", "account_type": "UNSUPPORTED_BY_PROVIDER"}
+
+
+def test_text_in_a_filter_is_quoted() -> None:
+    assert outgoing.quoted("o'neil' or id gt 0") == "'o''neil'' or id gt 0'"
+
+
+# ---- refusals ---------------------------------------------------------------------------------------------
+
+
+def reply(status: int, body: Any) -> VaultReply:
+    return VaultReply(status, {}, body if isinstance(body, bytes) else orjson.dumps(body))
+
+
+def conflict(message: Any, kind: str = "EntityException") -> VaultReply:
+    return reply(409, {"error": {"message": message, "type": kind, "code": 409}})
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "code"),
+    [
+        (
+            conflict({"lang": "en-US", "value": "Mail Address is required"}),
+            RejectReason.INVALID_INPUT,
+            "EntityException",
+        ),
+        (conflict("Customer not found"), RejectReason.CUSTOMER_NOT_FOUND, "EntityException"),
+        (conflict("PaymentAccount 9 does not exist"), RejectReason.METHOD_NOT_FOUND, "EntityException"),
+        (conflict("Invalid token"), RejectReason.TOKEN_INVALID, "EntityException"),
+        (conflict("Only one primary payment profile is allowed"), RejectReason.CONFLICT, "EntityException"),
+        (
+            reply(
+                409,
+                {
+                    "error": {"message": "Transaction warnings found.", "type": "TransactionWarningException"},
+                    "warnings": ["(Phones) Phone '4555555555' already found in the system (Customer ID 396: X)."],
+                },
+            ),
+            RejectReason.DUPLICATE_CUSTOMER,
+            "TransactionWarningException",
+        ),
+        (reply(409, {"d": {"error": {"message": "Customer not found"}}}), RejectReason.CUSTOMER_NOT_FOUND, "HTTP_409"),
+        (reply(404, b"<html>"), RejectReason.CONTRACT, "HTTP_404"),
+        (reply(409, b"\xff"), RejectReason.INVALID_INPUT, "HTTP_409"),
+        (reply(409, []), RejectReason.INVALID_INPUT, "HTTP_409"),
+    ],
+)
+def test_refused_writes(answer: VaultReply, reason: RejectReason, code: str) -> None:
+    error = outgoing.refusal(answer, Effect.WRITE)
+    assert isinstance(error, VaultRejected)
+    assert (error.reason, error.provider_code) == (reason, code)
+    assert "4555555555" not in str(error)
+
+
+def test_a_refusal_names_our_field() -> None:
+    error = outgoing.refusal(conflict("Mail Address is required"), Effect.WRITE)
+    assert isinstance(error, VaultRejected)
+    assert [fault.path for fault in error.faults] == [("address",)]
+
+
+def test_reads_by_id_and_reads_in_general() -> None:
+    by_id = outgoing.refusal(conflict("whatever"), Effect.READ, missing=RejectReason.CUSTOMER_NOT_FOUND)
+    assert isinstance(by_id, VaultRejected)
+    assert by_id.reason is RejectReason.CUSTOMER_NOT_FOUND
+    assert isinstance(outgoing.refusal(conflict("bad filter"), Effect.READ), VaultReplyUnreadable)
+    assert isinstance(outgoing.refusal(reply(404, b""), Effect.READ), VaultReplyUnreadable)
+
+
+def test_refused_credentials() -> None:
+    body = {"code": "401-CN0001", "message": "Unauthorized", "context": {"ip": "", "errors": ["Reason 1"]}}
+    error = outgoing.refusal(reply(401, body), Effect.READ)
+    assert isinstance(error, VaultRefusedUs)
+    assert error.provider_code == "401-CN0001"

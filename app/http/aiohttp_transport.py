@@ -1,0 +1,199 @@
+"""The default transport: one aiohttp session per vault for the life of the process."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Final
+
+import aiohttp
+from aiohttp import client_exceptions as errors
+from yarl import URL
+
+from app.http.message import VaultReply
+from app.http.transport import Cause, MaybeSent, NotSent, TransportError, refuse_unsafe
+
+# Common servers drop idle connections after 5 s (uvicorn, Node). A connection dropped just as a write goes out makes
+# that write's outcome unknown, so ours are given up first.
+KEEPALIVE_S: Final = 4.0
+_DNS_TTL_S: Final = 10
+_LEAST_BUFFER: Final = 2**16
+
+CAUSES: Final[Mapping[type[aiohttp.ClientError], Cause]] = {
+    errors.ClientError: Cause.RESET,
+    errors.ClientResponseError: Cause.UNREADABLE,  # the head of the reply could not be parsed
+    errors.ContentTypeError: Cause.UNREADABLE,
+    errors.WSServerHandshakeError: Cause.UNREADABLE,
+    errors.ClientHttpProxyError: Cause.CONNECT,
+    errors.TooManyRedirects: Cause.UNREADABLE,
+    errors.ClientConnectionError: Cause.RESET,
+    errors.ClientConnectionResetError: Cause.RESET,
+    errors.ClientOSError: Cause.RESET,
+    errors.ClientConnectorError: Cause.CONNECT,
+    errors.ClientConnectorDNSError: Cause.CONNECT,
+    errors.ClientProxyConnectionError: Cause.CONNECT,
+    errors.UnixClientConnectorError: Cause.CONNECT,
+    errors.ServerConnectionError: Cause.RESET,
+    errors.ServerDisconnectedError: Cause.RESET,
+    errors.ServerTimeoutError: Cause.TIMEOUT,
+    errors.ConnectionTimeoutError: Cause.TIMEOUT,
+    errors.SocketTimeoutError: Cause.TIMEOUT,
+    errors.ServerFingerprintMismatch: Cause.CONNECT,
+    errors.ClientPayloadError: Cause.TRUNCATED,
+    errors.UploadAbortedError: Cause.RESET,
+    errors.InvalidURL: Cause.INVALID,
+    errors.InvalidUrlClientError: Cause.INVALID,
+    errors.RedirectClientError: Cause.UNREADABLE,
+    errors.NonHttpUrlClientError: Cause.INVALID,
+    errors.InvalidUrlRedirectClientError: Cause.UNREADABLE,
+    errors.NonHttpUrlRedirectClientError: Cause.UNREADABLE,
+    errors.ClientSSLError: Cause.CONNECT,
+    errors.ClientConnectorSSLError: Cause.CONNECT,
+    errors.ClientConnectorCertificateError: Cause.CONNECT,
+}
+"""Every exception of aiohttp's client, by exact class: a test fails when a new version brings one that is not here."""
+
+
+class _Flight:
+    """One request's only fact: whether it was handed to a connection."""
+
+    __slots__ = ("is_sent",)
+
+    def __init__(self) -> None:
+        self.is_sent = False
+
+
+_FLIGHT: Final[ContextVar[_Flight]] = ContextVar("vaultgraph_flight")
+
+
+class _Request(aiohttp.ClientRequest):
+    """Notes the moment before the first byte is written. Exceptions alone cannot tell: a time-out has no phase."""
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        _FLIGHT.get().is_sent = True
+        return await super().send(conn)
+
+
+class AiohttpTransport:
+    """See `Transport`. May be made without a running loop; the session opens with the first call.
+
+    Proxy variables of the environment and ``.netrc`` are ignored; pass `proxy` to use one.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: int,
+        max_body_bytes: int,
+        proxy: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._connections = connections
+        self._max_body_bytes = max_body_bytes
+        self._proxy = proxy
+        self._tls = tls
+        self._session: aiohttp.ClientSession | None = None
+        self._is_closed = False
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline_at: float
+    ) -> VaultReply:
+        refuse_unsafe(method, url, headers)
+        session = self._session or self._open()
+        started_at = asyncio.get_running_loop().time()
+        if deadline_at <= started_at:
+            raise NotSent(Cause.TIMEOUT)
+        flight = _Flight()
+        marker = _FLIGHT.set(flight)
+        try:
+            async with asyncio.timeout_at(deadline_at):
+                return await self._exchange(session, method, url, headers, body, started_at)
+        except TransportError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError, and resets while the body is read
+            failure = MaybeSent if flight.is_sent else NotSent
+            raise failure(cause_of(error), type(error).__name__) from None
+        finally:
+            _FLIGHT.reset(marker)
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        started_at: float,
+    ) -> VaultReply:
+        reply = await session.request(method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False)
+        try:
+            content = await self._read(reply)
+        except BaseException:
+            reply.close()  # an unread rest must never be taken for the next reply
+            raise
+        reply.release()
+        return VaultReply(
+            status=reply.status,
+            headers={name.lower(): value for name, value in reply.headers.items()},
+            body=content,
+            latency_ms=round((asyncio.get_running_loop().time() - started_at) * 1000),
+        )
+
+    async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
+        """The whole body, decompressed; the limit counts decompressed bytes."""
+        stream, limit = reply.content, self._max_body_bytes
+        if (reply.content_length or 0) > limit:
+            raise MaybeSent(Cause.TOO_LARGE)
+        first = await stream.readany()
+        if stream.at_eof() and len(first) <= limit:
+            return first
+        parts, size = [first], len(first)
+        while size <= limit:
+            part = await stream.readany()
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+            size += len(part)
+        raise MaybeSent(Cause.TOO_LARGE)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._is_closed:
+            raise NotSent(Cause.CLOSED)
+        connector = aiohttp.TCPConnector(
+            limit=self._connections,
+            limit_per_host=self._connections,
+            keepalive_timeout=KEEPALIVE_S,
+            ttl_dns_cache=_DNS_TTL_S,
+            ssl=self._tls or True,
+        )
+        session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            timeout=aiohttp.ClientTimeout(total=None),  # `send` keeps the one deadline
+            request_class=_Request,
+            raise_for_status=False,
+            trust_env=False,
+            proxy=self._proxy,
+            read_bufsize=max(_LEAST_BUFFER, min(self._max_body_bytes, 2**18)),
+        )
+        # aiohttp repeats GET, PUT and DELETE by itself when a kept connection turns out dead (client.py,
+        # `retry_persistent_connection`). A PUT may have been applied by then; whether to repeat is decided in retry.py.
+        session._retry_connection = False
+        self._session = session
+        return session
+
+    async def close(self) -> None:
+        """End the session; idempotent. Calls in flight fail, later ones are `NotSent`."""
+        self._is_closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+
+def cause_of(error: BaseException) -> Cause:
+    """Our word for a library's exception."""
+    if isinstance(error, aiohttp.ClientError):
+        known = (CAUSES[kind] for kind in type(error).__mro__ if kind in CAUSES)
+        return next(known, Cause.RESET)
+    return Cause.TIMEOUT if isinstance(error, TimeoutError) else Cause.RESET

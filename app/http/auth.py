@@ -1,0 +1,289 @@
+"""Who we are to a vault: headers that never change, or OAuth tokens that are fetched once and shared."""
+
+import asyncio
+import base64
+import time
+import uuid
+from collections.abc import Mapping
+from contextvars import Context
+from typing import Any, Final, Literal, Protocol
+from urllib.parse import quote_plus, urlencode
+
+import jwt
+import orjson
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultTimeout, VaultUnavailable
+from app.http.aiohttp_transport import AiohttpTransport
+from app.http.message import VaultReply
+from app.http.redact import REDACTOR
+from app.http.retry import backoff_s
+from app.http.transport import Transport, TransportError
+
+ClientAuth = Literal["client_secret_basic", "client_secret_post", "private_key_jwt"]
+
+_ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTION_LIFE_S: Final = 300
+_DEFAULT_LIFE_S: Final = 300.0  # a reply without `expires_in`
+_MAX_REPLY_BYTES: Final = 100_000
+_TRIES: Final = 2
+_HOLD_S: Final = 0.25
+_MAX_HOLD_S: Final = 5.0
+
+
+class Ticket:
+    """The headers of one identity at one time. `repr` shows nothing of them."""
+
+    __slots__ = ("headers", "is_proven")
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+        self.is_proven = False
+        """A call with it was answered with something other than 401."""
+
+
+class Credentials(Protocol):
+    """How calls to one vault are authenticated."""
+
+    def at_hand(self) -> Ticket | None:
+        """A ticket that can be used now, without waiting."""
+        ...
+
+    async def obtain(self, deadline_at: float) -> Ticket:
+        """A ticket, waiting for one if need be; raises `VaultUnavailable`, `VaultTimeout` or `VaultRefusedUs`."""
+        ...
+
+    def rejected(self, ticket: Ticket) -> bool:
+        """A call with `ticket` got a 401. True when trying once more, with `obtain`, makes sense."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class StaticHeaders:
+    """Headers from settings, for the life of the process. Their values are learned by the redactor."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._ticket = Ticket(dict(headers))
+        for value in headers.values():
+            REDACTOR.learn(value)
+            REDACTOR.learn(value.partition(" ")[2])  # `Bearer x`: x alone is as secret
+
+    def at_hand(self) -> Ticket:
+        return self._ticket
+
+    async def obtain(self, deadline_at: float) -> Ticket:
+        return self._ticket
+
+    def rejected(self, ticket: Ticket) -> bool:
+        return False
+
+    async def close(self) -> None:
+        return None
+
+
+def basic(username: str, password: str) -> StaticHeaders:
+    """HTTP Basic (RFC 7617), UTF-8."""
+    REDACTOR.learn(password)
+    pair = base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+    return StaticHeaders({"Authorization": f"Basic {pair}"})
+
+
+class OAuthClientCredentials:
+    """OAuth 2 client credentials (RFC 6749 §4.4), one token shared by all calls to a vault.
+
+    A token is renewed in the background before it expires, by one task however many callers there are, and that task
+    belongs to nobody: a caller who gives up leaves it running for the others. `extra` goes into the token request's
+    form (``resource``, ``audience``). With `private_key` (PEM, RS256) the client proves itself by an assertion
+    (RFC 7523) with `key_id` as ``kid`` and the token URL as ``aud``.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        token_url: str,
+        client_id: str,
+        *,
+        method: ClientAuth = "client_secret_basic",
+        client_secret: str = "",
+        private_key: str = "",
+        key_id: str = "",
+        scope: str = "",
+        extra: Mapping[str, str] | None = None,
+        timeout_s: float = 5.0,
+        transport: Transport | None = None,
+    ) -> None:
+        self._provider = provider
+        self._token_url = token_url
+        self._client_id = client_id
+        self._method: ClientAuth = method
+        self._client_secret = client_secret
+        self._key = _rsa_key(provider, private_key) if method == "private_key_jwt" else None
+        self._key_id = key_id
+        self._form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {}) | dict(extra or {})
+        self._timeout_s = timeout_s
+        self._transport = transport or AiohttpTransport(connections=2, max_body_bytes=_MAX_REPLY_BYTES)
+        self._ticket: Ticket | None = None
+        self._renew_at = self._expires_at = 0.0
+        self._refresh: asyncio.Task[Ticket] | None = None
+        self._failure: VaultError | None = None
+        self._failures = 0
+        self._retry_at = 0.0
+        self._was_rejected = False
+        self._doubtful_until = 0.0
+        REDACTOR.learn(client_secret)
+
+    def at_hand(self) -> Ticket | None:
+        ticket = self._ticket
+        if ticket is None:
+            return None
+        now = time.monotonic()
+        if now < self._renew_at:
+            return ticket
+        if now < self._expires_at:
+            if now >= self._retry_at:
+                self._start()  # early, in the background; this call still goes with the old token
+            return ticket
+        return None
+
+    async def obtain(self, deadline_at: float) -> Ticket:
+        ticket = self.at_hand()
+        if ticket is not None:
+            return ticket
+        if self._failure is not None and time.monotonic() < self._retry_at:
+            raise _afresh(self._failure)
+        refresh = self._start()
+        left = deadline_at - asyncio.get_running_loop().time()
+        # `wait`, unlike `wait_for`, leaves the task alone when this caller gives up or is cancelled.
+        await asyncio.wait({refresh}, timeout=max(0.0, left))
+        if not refresh.done():
+            raise VaultTimeout(self._provider, "No access token in time; nothing was sent.")
+        if refresh.cancelled():
+            raise VaultUnavailable(self._provider, "No access token: closing down.")
+        error = refresh.exception()
+        if isinstance(error, VaultError):
+            raise _afresh(error)
+        return refresh.result()
+
+    def rejected(self, ticket: Ticket) -> bool:
+        if ticket is not self._ticket:
+            return True  # somebody renewed it meanwhile, or is about to
+        if not ticket.is_proven and time.monotonic() < self._doubtful_until:
+            return False  # the new token is refused as well: a fresh one for every call would help nobody
+        self._ticket = None
+        self._was_rejected = True
+        return True
+
+    async def close(self) -> None:
+        if self._refresh is not None:
+            self._refresh.cancel()
+        await self._transport.close()
+
+    def _start(self) -> "asyncio.Task[Ticket]":
+        if self._refresh is None or self._refresh.done():
+            # An empty context: the task serves everyone and must not carry the first caller's request id.
+            task = asyncio.get_running_loop().create_task(self._renew(), context=Context())
+            task.add_done_callback(_look_at_result)
+            self._refresh = task
+        return self._refresh
+
+    async def _renew(self) -> Ticket:
+        try:
+            ticket, life_s = await self._fetch_patiently()
+        except VaultError as error:
+            self._failures += 1
+            self._failure = error
+            self._retry_at = time.monotonic() + min(_MAX_HOLD_S, _HOLD_S * 2 ** (self._failures - 1))
+            raise
+        now = time.monotonic()
+        margin = min(30.0, life_s / 10)
+        self._expires_at = now + life_s - margin
+        self._renew_at = now + life_s - min(300.0, life_s / 5)
+        self._failure, self._failures = None, 0
+        self._retry_at = 0.0
+        self._doubtful_until = now + _MAX_HOLD_S if self._was_rejected else 0.0
+        self._was_rejected = False
+        self._ticket = ticket
+        return ticket
+
+    async def _fetch_patiently(self) -> tuple[Ticket, float]:
+        """Asking for a token changes nothing, so one lost answer is asked for again."""
+        deadline_at = asyncio.get_running_loop().time() + self._timeout_s
+        for attempt in range(1, _TRIES + 1):
+            try:
+                reply = await self._ask(deadline_at)
+            except TransportError as error:
+                if attempt == _TRIES or asyncio.get_running_loop().time() >= deadline_at:
+                    raise VaultUnavailable(self._provider, f"No access token: {error}.") from None
+            else:
+                if reply.status < 500 or attempt == _TRIES:
+                    return self._read(reply)
+            await asyncio.sleep(backoff_s(attempt))
+        raise AssertionError("unreachable")
+
+    async def _ask(self, deadline_at: float) -> VaultReply:
+        form = dict(self._form)
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+        if self._method == "client_secret_basic":
+            # RFC 6749 §2.3.1: both halves are form-encoded before they are joined.
+            pair = f"{quote_plus(self._client_id)}:{quote_plus(self._client_secret)}".encode()
+            headers["Authorization"] = "Basic " + base64.b64encode(pair).decode("ascii")
+        elif self._method == "client_secret_post":
+            form |= {"client_id": self._client_id, "client_secret": self._client_secret}
+        else:
+            form |= {"client_id": self._client_id, "client_assertion_type": _ASSERTION_TYPE}
+            form["client_assertion"] = self._assertion()
+        body = urlencode(form).encode("ascii")
+        return await self._transport.send("POST", self._token_url, headers, body, deadline_at)
+
+    def _assertion(self) -> str:
+        assert self._key is not None
+        now = int(time.time())
+        claims = {
+            "iss": self._client_id,
+            "sub": self._client_id,
+            "aud": self._token_url,
+            "iat": now,
+            "exp": now + _ASSERTION_LIFE_S,
+            "jti": uuid.uuid4().hex,
+        }
+        headers = {"typ": "JWT"} | ({"kid": self._key_id} if self._key_id else {})
+        return jwt.encode(claims, self._key, algorithm="RS256", headers=headers)
+
+    def _read(self, reply: VaultReply) -> tuple[Ticket, float]:
+        if reply.status == 429 or reply.status >= 500:
+            raise VaultUnavailable(self._provider, f"No access token: the token endpoint answered {reply.status}.")
+        if reply.status != 200:
+            raise VaultRefusedUs(self._provider, f"The token endpoint refused our client ({reply.status}).")
+        try:
+            found: Any = reply.json()
+            token = found["access_token"]
+            life_s = float(found.get("expires_in") or _DEFAULT_LIFE_S)
+        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
+            raise VaultUnavailable(self._provider, "No access token: the token endpoint's answer is odd.") from None
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or " " in token:
+            raise VaultUnavailable(self._provider, "No access token: the token endpoint's answer is odd.")
+        REDACTOR.learn(token)
+        return Ticket({"Authorization": f"Bearer {token}"}), max(1.0, life_s)
+
+
+def _rsa_key(provider: str, pem: str) -> RSAPrivateKey:
+    try:
+        key = load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError):
+        raise SettingsError(f"{provider}.private_key is not a readable PEM key without a password") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise SettingsError(f"{provider}.private_key is not an RSA key")
+    return key
+
+
+def _afresh(error: VaultError) -> VaultError:
+    """Many callers get the same answer, each in an exception of its own: a shared one would grow with each raise."""
+    return type(error)(error.provider, str(error))
+
+
+def _look_at_result(task: "asyncio.Task[Ticket]") -> None:
+    """A background refresh that fails while no one waits is no surprise: the next caller sees `_failure`."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,323 @@
+"""The door to one vault: everything between an adapter's request and a transport's bytes."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+from urllib.parse import quote, urlencode, urlsplit
+
+import orjson
+
+from app.errors import (
+    CircuitOpen,
+    FieldFault,
+    InvalidRequest,
+    OutcomeUnknown,
+    SettingsError,
+    VaultError,
+    VaultRefusedUs,
+    VaultThrottled,
+    VaultTimeout,
+    VaultUnavailable,
+)
+from app.http.aiohttp_transport import AiohttpTransport
+from app.http.auth import Credentials, Ticket
+from app.http.breaker import Breaker, Verdict
+from app.http.cap import CapFull, FairCap
+from app.http.message import CallLike, Effect, VaultReply, VaultRequest
+from app.http.retry import Pause, RetryBudget, backoff_s, is_worth_trying, retry_after_s
+from app.http.transport import Cause, NotSent, Transport, TransportError
+from app.settings import ProviderSettings
+
+_JSON: Final = "application/json"
+_DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
+_QUERY_SAFE: Final = "$,/:@()"  # OData's `$filter` and lists, as every server reads them and some insist
+_REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
+_NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
+_ENOUGH_TIME: Final = 0.5
+
+
+class Observer(Protocol):
+    """What the metrics want to know. Called once per `send`; `outcome` is a short word from `outcome_of`."""
+
+    def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None: ...
+
+
+class _Nobody:
+    def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
+        return None
+
+
+class _Prepared:
+    """A request as it goes out, made once for all attempts."""
+
+    __slots__ = ("body", "headers", "method", "url")
+
+    def __init__(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.body = body
+
+
+class _Failed(Exception):
+    """One attempt's failure, and whether another may follow: a step inside `send`, never seen outside."""
+
+    def __init__(self, error: VaultError, *, may_retry: bool) -> None:
+        super().__init__()
+        self.error = error
+        self.may_retry = may_retry
+
+
+class HttpDoor:
+    """Keeps the promises of `VaultHttp`. One per vault, for the life of the process."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: ProviderSettings,
+        credentials: Credentials,
+        transport: Transport,
+        *,
+        headers: Mapping[str, str] | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._base_url = _checked_base(name, settings.base_url)
+        self._credentials = credentials
+        self._transport = transport
+        self._headers = _DEFAULT_HEADERS | _lower(headers or {})
+        self._observer: Observer = observer or _Nobody()
+        self._cap = FairCap(settings.concurrency, settings.queue_limit, settings.queue_wait_s)
+        self._budget = RetryBudget(settings.retry_budget_ratio)
+        self._pause = Pause()
+        self.breaker = Breaker(settings.breaker)
+
+    @property
+    def circuit(self) -> str:
+        """``CLOSED``, ``OPEN`` or ``HALF_OPEN``."""
+        return self.breaker.state
+
+    @property
+    def in_flight(self) -> int:
+        return self._cap.in_flight
+
+    @property
+    def waiting(self) -> int:
+        return self._cap.waiting
+
+    async def send(self, request: VaultRequest, call: CallLike) -> VaultReply:
+        """See `VaultHttp.send`. Also raises `InvalidRequest`, before sending, for what HTTP cannot carry safely."""
+        now = asyncio.get_running_loop().time
+        started_at = now()
+        outcome = "cancelled"
+        try:
+            reply = await self._send_with_retries(request, call, started_at)
+            outcome = "ok" if reply.status < 400 else "client_error"
+            return reply
+        except VaultError as error:
+            outcome = outcome_of(error)
+            raise
+        finally:
+            self._observer.on_call(self.name, request.route, outcome, now() - started_at)
+
+    async def close(self) -> None:
+        """Close the sessions; idempotent. Calls after this end in `VaultUnavailable`, with nothing sent."""
+        await self._credentials.close()
+        await self._transport.close()
+
+    async def _send_with_retries(self, request: VaultRequest, call: CallLike, started_at: float) -> VaultReply:
+        settings = self._settings
+        allowed_s = settings.deadline_s if request.effect is Effect.READ else settings.write_deadline_s
+        deadline_at = min(call.deadline_at, started_at + allowed_s)
+        prepared = self._prepare(request)
+        self._budget.note_call()
+        failures = 0
+        while True:
+            try:
+                return await self._with_fresh_ticket(prepared, request.effect, call.client, deadline_at)
+            except _Failed as failed:
+                failures += 1
+                delay_s = backoff_s(failures)
+                may_retry = failed.may_retry and failures <= settings.retries
+                in_time = is_worth_trying(asyncio.get_running_loop().time(), delay_s, deadline_at)
+                if not (may_retry and in_time and not self.breaker.would_refuse() and self._budget.take()):
+                    raise failed.error from None
+            await asyncio.sleep(delay_s)
+
+    async def _with_fresh_ticket(
+        self, prepared: _Prepared, effect: Effect, client: str, deadline_at: float
+    ) -> VaultReply:
+        """One attempt, or two where a 401 says that the token is no good: a 401 means that nothing was done."""
+        for is_last in (False, True):
+            self._check_open()
+            ticket = self._credentials.at_hand() or await self._credentials.obtain(deadline_at)
+            reply = await self._attempt(prepared, ticket, effect, client, deadline_at)
+            if reply.status != 401:
+                ticket.is_proven = True
+                return reply
+            if is_last or not self._credentials.rejected(ticket):
+                break
+        raise VaultRefusedUs(
+            self.name, "The vault answered 401 to our credentials.", provider_request_id=_request_id(reply)
+        )
+
+    def _check_open(self) -> None:
+        """Refuse what need not even wait: the vault asked for a pause, or the circuit is open."""
+        left_s = self._pause.left_s()
+        if left_s:
+            raise VaultThrottled(self.name, "The vault asked us to wait; nothing was sent.", retry_after_s=left_s)
+        if self.breaker.would_refuse():
+            raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
+
+    async def _attempt(
+        self, prepared: _Prepared, ticket: Ticket, effect: Effect, client: str, deadline_at: float
+    ) -> VaultReply:
+        try:
+            await self._cap.acquire(client, deadline_at)
+        except CapFull:
+            raise VaultThrottled(self.name, "Too many calls to this vault at once; nothing was sent.") from None
+        try:
+            self._check_open()  # again: either may have changed while we queued
+            permit = self.breaker.admit()
+            if permit is None:
+                raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
+            return await self._exchange(prepared, ticket, effect, permit, deadline_at)
+        finally:
+            self._cap.release()
+
+    async def _exchange(
+        self, prepared: _Prepared, ticket: Ticket, effect: Effect, permit: int, deadline_at: float
+    ) -> VaultReply:
+        now = asyncio.get_running_loop().time
+        began_at, verdict = now(), Verdict.NONE
+        try:
+            headers = {**prepared.headers, **_lower(ticket.headers)}
+            reply = await self._transport.send(prepared.method, prepared.url, headers, prepared.body, deadline_at)
+            verdict = Verdict.BAD if reply.status >= 500 else Verdict.GOOD if reply.status != 429 else Verdict.NONE
+        except TransportError as error:
+            verdict = self._verdict(error, deadline_at - began_at)
+            raise self._failed(error, effect) from None
+        except asyncio.CancelledError:
+            # Whoever called lost patience. After a full deadline's silence that says something about the vault.
+            if now() - began_at >= 0.9 * self._settings.deadline_s:
+                verdict = Verdict.BAD
+            raise
+        finally:
+            self.breaker.record(permit, verdict)
+        if reply.status == 429 or reply.status >= 500:
+            raise self._refused(reply, effect)
+        return reply
+
+    def _verdict(self, error: TransportError, allowed_s: float) -> Verdict:
+        """A caller in a hurry must not open the circuit for everyone: too short a time proves nothing."""
+        if error.cause is Cause.TIMEOUT:
+            return Verdict.BAD if allowed_s >= _ENOUGH_TIME * self._settings.deadline_s else Verdict.NONE
+        return Verdict.NONE if error.cause in (Cause.INVALID, Cause.CLOSED, Cause.TOO_LARGE) else Verdict.BAD
+
+    def _failed(self, error: TransportError, effect: Effect) -> Exception:
+        if error.cause is Cause.INVALID:
+            fault = FieldFault((), "INVALID_INPUT", "A value cannot be sent in an HTTP request.")
+            return InvalidRequest(self.name, [fault])
+        is_sent = not isinstance(error, NotSent)
+        if is_sent and effect is Effect.WRITE:
+            return OutcomeUnknown(self.name, f"No readable answer to a write: {error}.")
+        kind = VaultTimeout if error.cause is Cause.TIMEOUT else VaultUnavailable
+        return _Failed(kind(self.name, f"No answer: {error}."), may_retry=error.cause not in _NO_RETRY)
+
+    def _refused(self, reply: VaultReply, effect: Effect) -> Exception:
+        """429 and 5xx. `Retry-After` on a 429 or a 503 is obeyed from here on, by every call to this vault."""
+        wait_s = retry_after_s(reply.headers.get("retry-after"))
+        if wait_s and reply.status in (429, 503):
+            self._pause.ask(wait_s)
+        request_id = _request_id(reply)
+        if reply.status == 429:
+            return VaultThrottled(
+                self.name, "The vault answered 429.", retry_after_s=wait_s, provider_request_id=request_id
+            )
+        message = f"The vault answered {reply.status}."
+        if effect is Effect.WRITE:
+            return OutcomeUnknown(self.name, message, provider_request_id=request_id)
+        error = VaultUnavailable(self.name, message, retry_after_s=wait_s, provider_request_id=request_id)
+        return _Failed(error, may_retry=reply.status != 501 and not self._pause.left_s())
+
+    def _prepare(self, request: VaultRequest) -> _Prepared:
+        url = self._base_url + _checked_path(self.name, request.path)
+        if request.query:
+            url = f"{url}?{urlencode(request.query, quote_via=quote, safe=_QUERY_SAFE)}"
+        headers, body = dict(self._headers), request.body
+        if request.json is not None:
+            body = orjson.dumps(request.json)
+            headers["content-type"] = _JSON
+        if request.content_type:
+            headers["content-type"] = request.content_type
+        headers.update(_lower(request.headers))
+        return _Prepared(request.method, url, headers, body)
+
+
+def open_door(
+    name: str,
+    settings: ProviderSettings,
+    credentials: Credentials,
+    observer: Observer | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+) -> HttpDoor:
+    """The door to one vault, by its settings. Needs no running loop; nothing is opened before the first call.
+
+    `headers` go with every call (tenant headers, another ``Accept``); a request's own headers win over them, and the
+    credentials' over both. Raises SettingsError for a base URL that cannot work.
+    """
+    transport = AiohttpTransport(connections=settings.concurrency, max_body_bytes=settings.max_body_bytes)
+    return HttpDoor(name, settings, credentials, transport, headers=headers, observer=observer)
+
+
+def outcome_of(error: VaultError) -> str:
+    """One word for metrics."""
+    for kind, word in _OUTCOMES:
+        if isinstance(error, kind):
+            return word
+    return "error"
+
+
+_OUTCOMES: Final[tuple[tuple[type[VaultError], str], ...]] = (
+    (CircuitOpen, "circuit_open"),
+    (VaultThrottled, "throttled"),
+    (VaultTimeout, "timeout"),
+    (VaultUnavailable, "unavailable"),
+    (OutcomeUnknown, "unknown"),
+    (VaultRefusedUs, "refused_us"),
+    (InvalidRequest, "invalid"),
+)
+
+
+def _checked_base(name: str, base_url: str) -> str:
+    """The base URL, ending in a slash."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"{name}.base_url is not an http(s) URL")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingsError(f"{name}.base_url must not contain credentials, a query or a fragment")
+    return base_url.rstrip("/") + "/"
+
+
+def _checked_path(name: str, path: str) -> str:
+    """`path` as it is, if it stays below the base URL whoever reads it."""
+    if "?" in path or "#" in path or "\\" in path or path.startswith("/") or _climbs(path):
+        raise InvalidRequest(name, [FieldFault((), "INVALID_INPUT", "A value cannot be part of a path.")])
+    return path
+
+
+def _climbs(path: str) -> bool:
+    if "." not in path and "%" not in path:
+        return False
+    return any(part.lower().replace("%2e", ".") in (".", "..") for part in path.split("/"))
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+def _request_id(reply: VaultReply) -> str | None:
+    headers: Mapping[str, Any] = reply.headers
+    return next((headers[name][:128] for name in _REQUEST_ID_HEADERS if name in headers), None)

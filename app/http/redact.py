@@ -1,0 +1,126 @@
+"""The one redactor: logs, traces and recordings all pass through it."""
+
+import logging
+import traceback
+from collections import OrderedDict
+from threading import Lock
+from typing import Any, Final
+from urllib.parse import quote, quote_plus
+
+from app.pan import card_number_spans
+
+MASK: Final = "[redacted]"
+_SHORTEST: Final = 6  # shorter ones would blank out ordinary words
+_MOST_LEARNED: Final = 1000
+_STANDARD: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
+
+
+def find_card_numbers(text: str) -> list[str]:
+    """The card numbers in `text`, as they are written there. For tests and checks; never log what it returns."""
+    return [text[start:end] for start, end in card_number_spans(text)]
+
+
+class Redactor:
+    """Replaces card numbers and every secret that it has learned by ``[redacted]``.
+
+    It holds at most 1,000 secrets and forgets the one learned longest ago: access tokens come and go.
+    """
+
+    def __init__(self) -> None:
+        self._secrets: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._ordered: tuple[str, ...] = ()
+        self._lock = Lock()
+
+    def learn(self, secret: str) -> None:
+        """Cut `secret` from now on, in its percent-encoded and escaped spellings too; short ones are not learned."""
+        if len(secret) < _SHORTEST:
+            return
+        escaped = secret.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+        with self._lock:
+            self._secrets[secret] = (secret, quote(secret, safe=""), quote_plus(secret), escaped)
+            self._secrets.move_to_end(secret)
+            while len(self._secrets) > _MOST_LEARNED:
+                self._secrets.popitem(last=False)
+            forms = {form for spellings in self._secrets.values() for form in spellings}
+            self._ordered = tuple(sorted(forms, key=len, reverse=True))  # a secret inside another goes second
+
+    def text(self, text: str) -> str:
+        for secret in self._ordered:
+            if secret in text:
+                text = text.replace(secret, MASK)
+        spans = card_number_spans(text)
+        for start, end in reversed(spans):
+            text = f"{text[:start]}{MASK}{text[end:]}"
+        return text
+
+    def value(self, value: Any) -> Any:
+        """`value` itself where nothing in its text is secret, else its redacted text; containers are walked."""
+        if value is None or isinstance(value, bool | float):
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.value(key): self.value(item) for key, item in value.items()}
+        if type(value) in (list, tuple):
+            return type(value)(self.value(item) for item in value)
+        shown = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
+        redacted = self.text(shown)
+        return value if redacted == shown else redacted
+
+
+REDACTOR: Final = Redactor()
+"""The process's own. Credentials from settings and tokens minted at run time are learned here by who holds them."""
+
+
+class RedactingFilter(logging.Filter):
+    """Scrubs a log record: message, arguments, exception and stack text, and extra fields.
+
+    Put it on handlers; a filter on a logger does not see the records of its children.
+    """
+
+    def __init__(self, redactor: Redactor = REDACTOR) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        redact = self._redactor
+        self._scrub_message(record)
+        if record.exc_info:
+            self._scrub_exception(record)
+        if record.exc_text:
+            record.exc_text = redact.text(record.exc_text)
+        if record.stack_info:
+            record.stack_info = redact.text(record.stack_info)
+        for name in record.__dict__.keys() - _STANDARD:
+            record.__dict__[name] = redact.value(record.__dict__[name])
+        return True
+
+    def _scrub_message(self, record: logging.LogRecord) -> None:
+        redact = self._redactor
+        record.msg = redact.value(record.msg)
+        if record.args:
+            record.args = redact.value(record.args)
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):  # a number became text under %d, or the call was wrong to begin with
+            record.msg, record.args = redact.text(f"{record.msg} {record.args}"), ()
+            return
+        clean = redact.text(message)
+        if clean != message:  # put together from harmless halves
+            record.msg, record.args = clean.replace("%", "%%") if record.args else clean, ()
+
+    def _scrub_exception(self, record: logging.LogRecord) -> None:
+        """Keep the exception itself only where its text needs no redaction."""
+        assert record.exc_info
+        shown = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
+        clean = self._redactor.text(shown)
+        record.exc_text = clean
+        if clean != shown:
+            record.exc_info = None
+
+
+def scrub_logs(*handlers: logging.Handler, redactor: Redactor = REDACTOR) -> None:
+    """Put the filter on these handlers, or on those of the root logger when none are named."""
+    for handler in handlers or tuple(logging.getLogger().handlers):
+        if not any(isinstance(known, RedactingFilter) for known in handler.filters):
+            handler.addFilter(RedactingFilter(redactor))

@@ -1,0 +1,80 @@
+"""Whether, and after how long, a failed call is made again; and how long a vault asked us to stay away."""
+
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from app.http.window import SlidingCount
+
+_WINDOW_S: Final = 10.0
+_LEAST_RETRIES: Final = 2
+_BASE_S: Final = 0.05
+_CEILING_S: Final = 1.0
+_WORTH_TRYING_S: Final = 0.02
+MAX_PAUSE_S: Final = 30.0
+
+
+class RetryBudget:
+    """Retries to one vault, at most `ratio` of the calls of the last ten seconds, and never fewer than two.
+
+    The two are for quiet times: a lone failure may be retried. They are a floor, not an addition, so a vault that is
+    down sees at most `ratio` more calls than it was meant to.
+    """
+
+    def __init__(self, ratio: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ratio = ratio
+        self._clock = clock
+        self._window = SlidingCount(_WINDOW_S)
+
+    def note_call(self) -> None:
+        self._window.add(self._clock(), 1, 0)
+
+    def take(self) -> bool:
+        """Spend one retry if there is one."""
+        self._window.roll(self._clock())
+        if self._window.marked + 1 > max(_LEAST_RETRIES if self._ratio else 0, self._ratio * self._window.total):
+            return False
+        self._window.add(self._clock(), 0, 1)
+        return True
+
+
+def backoff_s(failures: int) -> float:
+    """Exponential with full jitter: somewhere between nothing and 50 ms, 100 ms, 200 ms, ... at most 1 s."""
+    return random.uniform(0.0, min(_CEILING_S, _BASE_S * 2 ** (failures - 1)))  # noqa: S311 - spreads load
+
+
+def is_worth_trying(now: float, delay_s: float, deadline_at: float) -> bool:
+    return now + delay_s + _WORTH_TRYING_S < deadline_at
+
+
+def retry_after_s(value: str | None) -> float | None:
+    """`Retry-After` in seconds: a number or an HTTP date (RFC 9110 §10.2.3); None when absent or unreadable."""
+    if not value:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+class Pause:
+    """No call before the instant that the vault named, or 30 s from now, whichever is sooner."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until = 0.0
+
+    def ask(self, seconds: float) -> None:
+        self._until = max(self._until, self._clock() + min(seconds, MAX_PAUSE_S))
+
+    def left_s(self) -> float:
+        return max(0.0, self._until - self._clock()) if self._until else 0.0

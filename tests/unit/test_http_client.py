@@ -1,0 +1,319 @@
+"""The door to a vault, over real connections: what each kind of answer, or none, becomes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+
+from app.errors import (
+    CircuitOpen,
+    InvalidRequest,
+    OutcomeUnknown,
+    SettingsError,
+    VaultError,
+    VaultRefusedUs,
+    VaultThrottled,
+    VaultTimeout,
+    VaultUnavailable,
+)
+from app.http.auth import Credentials, StaticHeaders
+from app.http.client import HttpDoor, open_door
+from app.http.message import Effect, VaultRequest
+from app.settings import BreakerSettings, ProviderSettings
+from app.vault.provider import Call
+from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
+
+GET = VaultRequest(method="GET", path="things/1", route="things/{id}")
+POST = VaultRequest(method="POST", path="things", route="things", effect=Effect.WRITE, json={"a": 1})
+PUT = VaultRequest(method="PUT", path="things/1", route="things/{id}", effect=Effect.WRITE, json={"a": 1})
+
+
+def call(seconds: float = 5.0, client: str = "-") -> Call:
+    return Call(deadline_at=asyncio.get_running_loop().time() + seconds, request_id="req-1", client=client)
+
+
+class Noted:
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, str]] = []
+
+    def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.calls.append((provider, route, outcome))
+
+
+@asynccontextmanager
+async def door_to(
+    answer: Callable[[Asked], Awaitable[Answer]],
+    credentials: Credentials | None = None,
+    observer: Noted | None = None,
+    **settings: Any,
+) -> AsyncIterator[tuple[HttpDoor, RawServer]]:
+    async with raw_server(answer) as server:
+        wanted = ProviderSettings(base_url=f"{server.url}/api/v1", **settings)
+        door = open_door("loanpro", wanted, credentials or StaticHeaders({"Authorization": "Bearer abcdef"}), observer)
+        try:
+            yield door, server
+        finally:
+            await door.close()
+
+
+def always(answer: Answer) -> Callable[[Asked], Awaitable[Answer]]:
+    async def say(asked: Asked) -> Answer:
+        return answer
+
+    return say
+
+
+async def never(asked: Asked) -> Answer:
+    await asyncio.sleep(60)
+    return None
+
+
+def in_turn(*answers: Answer) -> Callable[[Asked], Awaitable[Answer]]:
+    left = list(answers)
+
+    async def say(asked: Asked) -> Answer:
+        return left.pop(0) if len(left) > 1 else left[0]
+
+    return say
+
+
+async def test_a_request_arrives_as_it_was_meant() -> None:
+    noted = Noted()
+    async with door_to(always(reply(201, b'{"x":[1]}', "X-Request-Id: r1\r\n")), observer=noted) as (door, server):
+        request = VaultRequest(
+            method="POST",
+            path="odata.svc/Customers(id%201)",
+            route="Customers",
+            effect=Effect.WRITE,
+            query=(("$filter", "id eq 1 or id eq 2"), ("$expand", "a/b,c"), ("q", "a&b=c+d?é")),
+            json={"name": "Ünï"},
+            headers={"X-Trace": "t", "Accept": "application/xml"},
+        )
+        answer = await door.send(request, call())
+    (asked,) = server.asked
+    assert asked.method == "POST"
+    assert asked.target == (
+        "/api/v1/odata.svc/Customers(id%201)"
+        "?$filter=id%20eq%201%20or%20id%20eq%202&$expand=a/b,c&q=a%26b%3Dc%2Bd%3F%C3%A9"
+    )
+    assert asked.body == '{"name":"Ünï"}'.encode()
+    assert asked.headers == {
+        "host": f"127.0.0.1:{server.port}",
+        "accept": "application/xml",
+        "accept-encoding": "gzip, deflate",
+        "user-agent": "vaultgraph",
+        "content-type": "application/json",
+        "content-length": str(len(asked.body)),
+        "x-trace": "t",
+        "authorization": "Bearer abcdef",
+    }
+    assert (answer.status, answer.json(), answer.headers["x-request-id"]) == (201, {"x": [1]}, "r1")
+    assert noted.calls == [("loanpro", "Customers", "ok")]
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 400, 403, 404, 409, 422])
+async def test_below_500_is_an_answer_and_no_redirect_is_followed(status: int) -> None:
+    body = b"" if status == 204 else b"{}"
+    async with door_to(always(reply(status, body, "Location: /elsewhere\r\n"))) as (door, server):
+        assert (await door.send(GET, call())).status == status
+        assert (await door.send(PUT, call())).status == status
+    assert len(server.asked) == 2
+
+
+TRUNCATED = b'HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{"a":'
+GARBAGE = b"\x00\x01 not http at all\r\nconnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("answer", [reply(500), reply(503), None, TRUNCATED, GARBAGE])
+async def test_a_read_is_tried_again_and_then_unavailable(answer: Answer) -> None:
+    async with door_to(always(answer), retries=2) as (door, server):
+        with pytest.raises(VaultUnavailable) as caught:
+            await door.send(GET, call())
+    assert type(caught.value) is VaultUnavailable
+    assert len(server.asked) == 3
+
+
+@pytest.mark.parametrize("answer", [reply(500), reply(503), None, TRUNCATED, GARBAGE])
+@pytest.mark.parametrize("request_", [POST, PUT])
+async def test_a_write_is_sent_once_and_then_unknown(answer: Answer, request_: VaultRequest) -> None:
+    async with door_to(in_turn(reply(), answer), retries=2) as (door, server):
+        await door.send(GET, call())  # so that the write goes out on a kept connection
+        with pytest.raises(OutcomeUnknown):
+            await door.send(request_, call())
+    assert [asked.method for asked in server.asked] == ["GET", request_.method]
+
+
+async def test_a_read_that_recovers_is_just_an_answer() -> None:
+    async with door_to(in_turn(reply(502), None, reply())) as (door, server):
+        assert (await door.send(GET, call())).status == 200
+    assert len(server.asked) == 3
+
+
+async def test_a_silent_vault_costs_the_deadline_and_no_more() -> None:
+    loop = asyncio.get_running_loop()
+    async with door_to(never, deadline_s=0.2, write_deadline_s=0.2) as (door, server):
+        for request, error in ((GET, VaultTimeout), (POST, OutcomeUnknown)):
+            began = loop.time()
+            with pytest.raises(error):
+                await door.send(request, call())
+            assert 0.15 < loop.time() - began < 2
+        with pytest.raises(VaultTimeout):
+            await door.send(GET, call(0.05))
+        with pytest.raises(VaultTimeout):
+            await door.send(POST, call(-1))
+    assert [asked.method for asked in server.asked] == ["GET", "POST", "GET"]
+
+
+async def test_a_refused_connection_sends_nothing_and_a_write_may_be_tried_again() -> None:
+    async with raw_server(always(reply())) as server:
+        url = server.url
+    door = open_door("aloha", ProviderSettings(base_url=url), StaticHeaders({}))
+    for request in (GET, POST):
+        with pytest.raises(VaultUnavailable):
+            await door.send(request, call())
+    await door.close()
+
+
+async def test_401_with_static_headers_is_final() -> None:
+    async with door_to(always(reply(401))) as (door, server):
+        with pytest.raises(VaultRefusedUs):
+            await door.send(GET, call())
+    assert len(server.asked) == 1
+
+
+async def test_retry_after_is_obeyed_by_every_later_call() -> None:
+    noted = Noted()
+    async with door_to(always(reply(429, b"{}", "Retry-After: 7\r\n")), observer=noted) as (door, server):
+        with pytest.raises(VaultThrottled) as caught:
+            await door.send(POST, call())
+        assert caught.value.retry_after_s == 7
+        with pytest.raises(VaultThrottled) as caught:
+            await door.send(GET, call())
+        assert 5 < (caught.value.retry_after_s or 0) <= 7
+    assert len(server.asked) == 1
+    assert [outcome for _, _, outcome in noted.calls] == ["throttled", "throttled"]
+
+
+async def test_503_with_retry_after_is_not_tried_again() -> None:
+    async with door_to(always(reply(503, b"{}", "Retry-After: 7\r\n"))) as (door, server):
+        with pytest.raises(VaultUnavailable) as caught:
+            await door.send(GET, call())
+        assert caught.value.retry_after_s == 7
+        with pytest.raises(VaultThrottled):
+            await door.send(GET, call())
+    assert len(server.asked) == 1
+
+
+async def test_the_circuit_opens_and_one_probe_closes_it() -> None:
+    breaker = BreakerSettings(minimum_calls=4, window_s=10, failure_ratio=0.5, open_for_s=0.1)
+    answers = in_turn(*[reply(500)] * 4, reply())
+    changes: list[str] = []
+    async with door_to(answers, breaker=breaker, retries=0) as (door, server):
+        door.breaker.on_change.append(changes.append)
+        for _ in range(4):
+            with pytest.raises(VaultUnavailable):
+                await door.send(GET, call())
+        assert door.circuit == "OPEN"
+        for request in (GET, POST):
+            with pytest.raises(CircuitOpen):
+                await door.send(request, call())
+        assert len(server.asked) == 4
+        await asyncio.sleep(0.15)
+        assert (await door.send(GET, call())).status == 200
+    assert changes == ["OPEN", "HALF_OPEN", "CLOSED"]
+
+
+async def test_refusals_that_are_the_callers_fault_leave_the_circuit_closed() -> None:
+    breaker = BreakerSettings(minimum_calls=2, failure_ratio=0.01)
+    async with door_to(in_turn(reply(400), reply(404), reply(401), reply(429)), breaker=breaker) as (door, _):
+        for _ in range(12):
+            with suppress(VaultError):
+                await door.send(GET, call())
+        assert door.circuit == "CLOSED"
+
+
+async def test_a_hurried_caller_does_not_open_the_circuit() -> None:
+    async with door_to(never, breaker=BreakerSettings(minimum_calls=1), deadline_s=3) as (door, _):
+        with pytest.raises(VaultTimeout):
+            await door.send(GET, call(0.02))
+        assert door.circuit == "CLOSED"
+
+
+async def test_the_cap_holds_and_the_rest_are_refused_unsent() -> None:
+    seen = 0
+    most = 0
+
+    async def slow(asked: Asked) -> Answer:
+        nonlocal seen, most
+        seen += 1
+        most = max(most, seen)
+        await asyncio.sleep(0.01)
+        seen -= 1
+        return reply()
+
+    async with door_to(slow, concurrency=4, queue_limit=20) as (door, server):
+        results = await asyncio.gather(*(door.send(GET, call()) for _ in range(100)), return_exceptions=True)
+        assert (door.in_flight, door.waiting) == (0, 0)
+    assert most == 4
+    assert sum(isinstance(result, VaultThrottled) for result in results) == 76
+    assert len(server.asked) == 24
+
+
+async def test_cancelling_a_call_gives_its_slot_back_and_ends_the_upstream_work() -> None:
+    async with door_to(never, concurrency=1) as (door, server):
+        task = asyncio.create_task(door.send(GET, call()))
+        while not server.asked:
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert door.in_flight == 0
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../b", "a/%2e%2E/b", "/x", "//evil.example/x", "a?b=1", "a#b", "a\\b"])
+async def test_a_path_that_leaves_the_base_is_refused_before_sending(path: str) -> None:
+    async with door_to(always(reply())) as (door, server):
+        with pytest.raises(InvalidRequest):
+            await door.send(VaultRequest(method="GET", path=path, route="x"), call())
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("a\r\nX-Evil: 1", {}),
+        ("a b", {}),
+        ("é", {}),
+        ("a", {"X-Ref": "1\r\nX-Evil: 1"}),
+        ("a", {"X-Ref": "1\nX-Evil: 1"}),
+        ("a", {"X-Ref": "1\x00"}),
+        ("a", {"X-Ref": "snow\u2603man"}),
+        ("a", {"X Ref": "1"}),
+        ("a", {"X-Ref:": "1"}),
+    ],
+)
+async def test_header_injection_is_refused_before_sending(path: str, headers: dict[str, str]) -> None:
+    async with door_to(always(reply())) as (door, server):
+        with pytest.raises(InvalidRequest):
+            await door.send(VaultRequest(method="GET", path=path, route="x", headers=headers), call())
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "http://u:p@x/", "http://x/?a=1", "http://x/#f"])
+def test_a_base_url_that_cannot_work_is_said_at_once(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"caselle\.base_url") as caught:
+        open_door("caselle", ProviderSettings(base_url=url), StaticHeaders({}))
+    assert "u:p" not in str(caught.value)
+
+
+async def test_a_closed_door_sends_nothing() -> None:
+    async with door_to(always(reply())) as (door, server):
+        await door.send(GET, call())
+        await door.close()
+        for request in (GET, POST):
+            with pytest.raises(VaultUnavailable):
+                await door.send(request, call())
+    assert len(server.asked) == 1

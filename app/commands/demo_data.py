@@ -1,10 +1,42 @@
 """The demo customers in the gateway's own directory: created and linked, once."""
 
-from app.sandbox.demo import demo_customers
-from app.store import Store
+from app.sandbox.demo import DemoCustomer, demo_customers
+from app.store import Store, Tx
+from app.vault.names import CustomerRef, LinkProof, ProviderName
+
+_LINKED_BY = "demo"
 
 
 async def link_demo_customers(store: Store) -> None:
-    """Make the directory hold every demo customer, linked where the sandboxes know them. Safe to repeat."""
-    for customer in demo_customers():
-        print(customer, store)
+    """Create and link every demo customer that the directory does not know yet.
+
+    A customer that is there already is left alone: whoever unlinked or erased one in development meant it.
+    """
+    everyone = {customer.id: customer for customer in demo_customers()}
+    known = await store.directory.customers(list(everyone))
+    async with store.transaction() as tx:
+        for customer_id, customer in everyone.items():
+            if customer_id not in known:
+                await _add(store, customer, tx)
+
+
+async def _add(store: Store, customer: DemoCustomer, tx: Tx) -> None:
+    if await store.directory.customer(customer.id, include_erased=True, tx=tx) is not None:
+        return
+    await store.directory.create(
+        customer_id=customer.id,
+        external_id=customer.external_id,
+        first_name=customer.first_name,
+        last_name=customer.last_name,
+        email=customer.email,
+        tx=tx,
+    )
+    for provider, ref in customer.refs.items():
+        await store.directory.link(
+            customer.id,
+            ProviderName(provider),
+            CustomerRef(ref),
+            proof=LinkProof.TRUSTED_BACKEND,
+            linked_by=_LINKED_BY,
+            tx=tx,
+        )

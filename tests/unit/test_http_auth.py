@@ -1,0 +1,311 @@
+"""Credentials: one token for everyone, renewed early, by one task; what a 401 and a failing token endpoint mean."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qs
+
+import jwt
+import orjson
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from app.errors import OutcomeUnknown, SettingsError, VaultRefusedUs, VaultTimeout, VaultUnavailable
+from app.http.auth import OAuthClientCredentials, StaticHeaders, basic
+from app.http.client import HttpDoor, open_door
+from app.http.message import Effect, VaultRequest
+from app.http.redact import MASK, REDACTOR
+from app.settings import ProviderSettings
+from app.vault.provider import Call
+from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
+
+GET = VaultRequest(method="GET", path="things", route="things")
+POST = VaultRequest(method="POST", path="things", route="things", effect=Effect.WRITE, json={})
+SECRET = "s3cr3t/with+odd chars"
+
+
+def call(seconds: float = 5.0) -> Call:
+    return Call(deadline_at=asyncio.get_running_loop().time() + seconds, request_id="r")
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+class Vault:
+    """A token endpoint at /token and a resource that takes the tokens in `valid`."""
+
+    def __init__(self, life_s: Any = 3600) -> None:
+        self.life_s = life_s
+        self.minted = 0
+        self.valid: set[str] = set()
+        self.token_answers: list[Answer] = []
+        self.token_delay_s = 0.0
+        self.honours_tokens = True
+        self.forms: list[dict[str, list[str]]] = []
+        self.token_headers: list[dict[str, str]] = []
+        self.calls = 0
+
+    async def answer(self, asked: Asked) -> Answer:
+        if asked.target != "/token":
+            self.calls += 1
+            bearer = asked.headers.get("authorization", "").removeprefix("Bearer ")
+            return reply(200 if bearer in self.valid and self.honours_tokens else 401)
+        self.forms.append(parse_qs(asked.body.decode()))
+        self.token_headers.append(asked.headers)
+        await asyncio.sleep(self.token_delay_s)
+        if self.token_answers:
+            return self.token_answers.pop(0)
+        self.minted += 1
+        token = f"access-token-{self.minted}"
+        self.valid.add(token)
+        return reply(200, orjson.dumps({"access_token": token, "expires_in": self.life_s, "token_type": "bearer"}))
+
+
+@asynccontextmanager
+async def door_to(vault: Vault, **oauth: Any) -> AsyncIterator[tuple[HttpDoor, OAuthClientCredentials, RawServer]]:
+    async with raw_server(vault.answer) as server:
+        wanted = {"client_secret": SECRET} | oauth
+        credentials = OAuthClientCredentials("caselle", f"{server.url}/token", "client-1", **wanted)
+        door = open_door("caselle", ProviderSettings(base_url=server.url), credentials)
+        try:
+            yield door, credentials, server
+        finally:
+            await door.close()
+
+
+async def test_a_thousand_callers_make_one_token_request() -> None:
+    vault = Vault()
+    vault.token_delay_s = 0.05
+    async with door_to(vault) as (door, _, _):
+        answers = await asyncio.gather(*(door.send(GET, call()) for _ in range(1000)))
+    assert {answer.status for answer in answers} == {200}
+    assert (vault.minted, vault.calls) == (1, 1000)
+
+
+async def test_a_thousand_callers_with_a_token_that_is_no_longer_valid_make_one_request() -> None:
+    vault = Vault()
+    async with door_to(vault) as (door, _, _):
+        await door.send(GET, call())
+        vault.valid.clear()
+        vault.token_delay_s = 0.02
+        answers = await asyncio.gather(*(door.send(GET, call()) for _ in range(1000)))
+    assert {answer.status for answer in answers} == {200}
+    assert vault.minted == 2
+
+
+async def test_a_token_near_its_end_is_renewed_in_the_background_once() -> None:
+    vault = Vault(life_s=5)  # renewed from 4 s on, dropped at 4.5 s
+    async with door_to(vault) as (door, credentials, _):
+        await door.send(GET, call())
+        credentials._renew_at = 0.0
+        vault.token_delay_s = 0.05
+        answers = await asyncio.gather(*(door.send(GET, call()) for _ in range(50)))
+        assert {answer.status for answer in answers} == {200}
+        while vault.minted < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
+        await door.send(GET, call())
+    assert vault.minted == 2
+
+
+async def test_an_expired_token_is_not_sent() -> None:
+    vault = Vault(life_s="1")  # some send it as text
+    async with door_to(vault) as (door, credentials, _):
+        await door.send(GET, call())
+        credentials._renew_at = credentials._expires_at = 0.0
+        await door.send(GET, call())
+    assert (vault.minted, vault.calls) == (2, 2)
+
+
+@pytest.mark.parametrize("request_", [GET, POST])
+async def test_a_401_renews_and_repeats_once(request_: VaultRequest) -> None:
+    vault = Vault()
+    async with door_to(vault) as (door, _, _):
+        await door.send(GET, call())
+        vault.valid.clear()
+        assert (await door.send(request_, call())).status == 200
+    assert (vault.minted, vault.calls) == (2, 3)
+
+
+async def test_a_401_that_stays_is_refusal_and_does_not_mint_a_token_per_call() -> None:
+    vault = Vault()
+    vault.honours_tokens = False
+    async with door_to(vault) as (door, _, _):
+        for _ in range(5):
+            with pytest.raises(VaultRefusedUs):
+                await door.send(POST, call())
+        assert vault.minted == 2
+        vault.honours_tokens = True
+        assert (await door.send(GET, call())).status == 200
+    assert (vault.minted, vault.calls) == (2, 7)
+
+
+async def test_one_callers_cancellation_leaves_the_refresh_to_the_others() -> None:
+    vault = Vault()
+    vault.token_delay_s = 0.1
+    async with door_to(vault) as (door, _, _):
+        first = asyncio.create_task(door.send(GET, call()))
+        await asyncio.sleep(0.02)
+        second = asyncio.create_task(door.send(GET, call()))
+        await asyncio.sleep(0.02)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert (await second).status == 200
+    assert vault.minted == 1
+
+
+async def test_a_slow_token_costs_a_caller_its_own_deadline_only() -> None:
+    vault = Vault()
+    vault.token_delay_s = 0.3
+    async with door_to(vault) as (door, _, _):
+        patient = asyncio.create_task(door.send(GET, call()))
+        for request in (GET, POST):
+            with pytest.raises(VaultTimeout):
+                await door.send(request, call(0.05))
+        assert (await patient).status == 200
+    assert (vault.minted, vault.calls) == (1, 1)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_a_token_endpoint_that_refuses_us(status: int) -> None:
+    vault = Vault()
+    vault.token_answers = [reply(status, b'{"error":"invalid_client"}')] * 5
+    async with door_to(vault) as (door, _, _):
+        for _ in range(3):
+            with pytest.raises(VaultRefusedUs):
+                await door.send(POST, call())
+    assert vault.calls == 0
+    assert len(vault.forms) == 1  # the same answer to those who ask at once
+
+
+@pytest.mark.parametrize("answer", [reply(500), reply(200, b"<html>"), reply(200, b"{}"), reply(200, b"[]"), None])
+async def test_a_token_endpoint_that_fails_means_unavailable_with_nothing_sent(answer: Answer) -> None:
+    vault = Vault()
+    vault.token_answers = [answer] * 10
+    async with door_to(vault) as (door, _, _):
+        with pytest.raises(VaultUnavailable):
+            await door.send(POST, call())
+    assert vault.calls == 0
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\r\nX: 1", 7, None])
+async def test_an_odd_token_is_not_used(token: object) -> None:
+    vault = Vault()
+    vault.token_answers = [reply(200, orjson.dumps({"access_token": token}))] * 3
+    async with door_to(vault) as (door, _, _):
+        with pytest.raises(VaultUnavailable):
+            await door.send(GET, call())
+    assert vault.calls == 0
+
+
+async def test_a_lost_answer_of_the_token_endpoint_is_asked_for_again() -> None:
+    vault = Vault()
+    vault.token_answers = [None]
+    async with door_to(vault) as (door, _, _):
+        assert (await door.send(GET, call())).status == 200
+    assert len(vault.forms) == 2
+
+
+async def test_after_a_failure_the_endpoint_is_asked_again_soon() -> None:
+    vault = Vault()
+    vault.token_answers = [reply(401)]
+    async with door_to(vault) as (door, credentials, _):
+        with pytest.raises(VaultRefusedUs):
+            await door.send(GET, call())
+        credentials._retry_at = 0.0
+        assert (await door.send(GET, call())).status == 200
+
+
+async def test_client_secret_basic() -> None:
+    vault = Vault()
+    async with door_to(vault, scope="com.example/admin", extra={"resource": "JPMC:URI:RS-1"}) as (door, _, _):
+        await door.send(GET, call())
+    scheme, _, pair = vault.token_headers[0]["authorization"].partition(" ")
+    assert scheme == "Basic"
+    assert base64.b64decode(pair) == b"client-1:s3cr3t%2Fwith%2Bodd+chars"
+    assert vault.forms == [
+        {"grant_type": ["client_credentials"], "scope": ["com.example/admin"], "resource": ["JPMC:URI:RS-1"]}
+    ]
+
+
+async def test_client_secret_post() -> None:
+    vault = Vault()
+    async with door_to(vault, method="client_secret_post") as (door, _, _):
+        await door.send(GET, call())
+    assert "authorization" not in vault.token_headers[0]
+    assert vault.forms == [{"grant_type": ["client_credentials"], "client_id": ["client-1"], "client_secret": [SECRET]}]
+
+
+async def test_private_key_jwt() -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    vault = Vault()
+    async with door_to(vault, method="private_key_jwt", private_key=pem(key), key_id="AB12") as (door, oauth, server):
+        await door.send(GET, call())
+        oauth._ticket = None
+        await door.send(GET, call())
+    first, second = vault.forms
+    assert first["client_assertion_type"] == ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]
+    assert first["client_id"] == ["client-1"]
+    assert "client_secret" not in first
+    assertion = first["client_assertion"][0]
+    assert jwt.get_unverified_header(assertion) == {"typ": "JWT", "alg": "RS256", "kid": "AB12"}
+    claims = jwt.decode(assertion, key.public_key(), algorithms=["RS256"], audience=f"{server.url}/token")
+    assert (claims["iss"], claims["sub"]) == ("client-1", "client-1")
+    assert 0 < claims["exp"] - claims["iat"] <= 8 * 3600
+    other = jwt.decode(second["client_assertion"][0], options={"verify_signature": False})
+    assert claims["jti"] != other["jti"]
+
+
+@pytest.mark.parametrize("private_key", ["", "not a key", pem(ec.generate_private_key(ec.SECP256R1()))])
+def test_a_bad_private_key_is_a_settings_error(private_key: str) -> None:
+    with pytest.raises(SettingsError, match=r"jpmorgan\.private_key"):
+        OAuthClientCredentials("jpmorgan", "http://x/token", "c", method="private_key_jwt", private_key=private_key)
+
+
+async def test_basic_credentials_and_what_the_redactor_learns() -> None:
+    ticket = basic("user", "pass-word-ü").at_hand()
+    expected = base64.b64encode("user:pass-word-ü".encode()).decode()
+    assert ticket.headers == {"Authorization": f"Basic {expected}"}
+    StaticHeaders({"Authorization": "Bearer loanpro-api-token"})
+    vault = Vault()
+    async with door_to(vault) as (door, _, _):
+        await door.send(GET, call())
+    said = f"{SECRET} | access-token-1 | loanpro-api-token | {expected} | pass-word-ü"
+    assert REDACTOR.text(said) == " | ".join([MASK] * 5)
+    assert "Bearer" not in repr(ticket)
+
+
+async def test_closing_while_a_refresh_runs_ends_the_waiters() -> None:
+    vault = Vault()
+    vault.token_delay_s = 30
+    async with door_to(vault) as (door, _, _):
+        task = asyncio.create_task(door.send(GET, call()))
+        await asyncio.sleep(0.05)
+        await door.close()
+        with pytest.raises(VaultUnavailable):
+            await task
+
+
+async def test_a_write_lost_after_the_401_repeat_is_unknown() -> None:
+    vault = Vault()
+    answers: list[Callable[[Asked], Awaitable[Answer]]] = []
+
+    async def answer(asked: Asked) -> Answer:
+        if asked.target != "/token" and len(answers) == 0 and vault.calls == 1:
+            vault.calls += 1
+            return None
+        return await vault.answer(asked)
+
+    vault.honours_tokens = False
+    async with raw_server(answer) as server:
+        credentials = OAuthClientCredentials("caselle", f"{server.url}/token", "client-1", client_secret=SECRET)
+        door = open_door("caselle", ProviderSettings(base_url=server.url), credentials)
+        with pytest.raises(OutcomeUnknown):
+            await door.send(POST, call())
+        await door.close()
+    assert vault.calls == 2

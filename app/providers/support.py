@@ -125,12 +125,12 @@ def failed_reply(
 ) -> VaultError:
     """The error of a reply that is not a success: 401 and 403 refuse us, the rest refuses the request.
 
-    A READ refused for its shape (CONTRACT, INVALID_INPUT) is unreadable: no input of a caller made it so.
+    A READ refused for any reason but "no such record" is unreadable: no input of a caller made it so.
     """
     code, request_id = provider_code or f"HTTP_{reply.status}", request_id_of(reply)
     if reply.status in (401, 403):
         return VaultRefusedUs(provider, provider_code=code, provider_request_id=request_id)
-    if effect is Effect.READ and reason in (RejectReason.CONTRACT, RejectReason.INVALID_INPUT):
+    if effect is Effect.READ and reason not in (RejectReason.CUSTOMER_NOT_FOUND, RejectReason.METHOD_NOT_FOUND):
         return VaultReplyUnreadable(provider, provider_code=code, provider_request_id=request_id)
     return VaultRejected(provider, reason, provider_code=code, faults=faults, provider_request_id=request_id)
 

@@ -1,0 +1,137 @@
+"""NCR Aloha Online Ordering: which calls. PUT creates, POST replaces; nothing here ever POSTs.
+
+`POST v1/Customers/{id}/Payments` replaces all of a customer's payment methods and takes card data: it is not used.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from app.errors import FieldFault, RejectReason, VaultError, VaultRejected
+from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.providers.aloha import mapping, outgoing
+from app.providers.support import VaultAdapter, each, reading, request_id_of
+from app.settings import AlohaSettings
+from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet
+from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
+from app.vault.provider import Call
+
+_BY_TOKEN: Final = {AddRoute.PROVIDER_TOKEN: frozenset((PaymentMethodKind.CARD,))}
+_JSON: Final = {"Accept": "application/json"}
+_NOBODY: Final = "00000000-0000-0000-0000-000000000000"
+_CREATE_QUERY: Final = (
+    ("verbose", "false"),
+    ("accountCreationEmailOption", "DoNotSendEmail"),
+    ("enableLoyaltyAccountLinking", "true"),
+    ("autoAssignStoredValue", "false"),
+)
+
+
+class AlohaVault(VaultAdapter):
+    """Cards by token only. Aloha can neither change nor delete a saved token, nor mark one as default."""
+
+    name: ProviderName = ProviderName.ALOHA
+    capabilities: Capabilities = Capabilities(
+        operations=frozenset((ProviderCapability.LIST, ProviderCapability.ADD)),
+        add_via=frozenset((AddRoute.PROVIDER_TOKEN,)),
+        creates_customers=True,
+    )
+
+    def __init__(self, settings: AlohaSettings, http: VaultHttp) -> None:
+        super().__init__(http)
+        self._settings = settings
+
+    # ---- reading ----
+
+    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
+        async def read(ref: CustomerRef) -> VaultWallet:
+            body, reply = await self._listed(ref, call)
+            with reading(self.name):
+                return mapping.to_wallet(ref, body, request_id_of(reply))
+
+        return await each(refs, read)
+
+    async def _listed(self, ref: CustomerRef, call: Call) -> tuple[Any, VaultReply]:
+        """The list as it comes. A 404 may also say "no payments": only then the customer is asked for.
+
+        A ref that is no GUID is unknown without a call.
+        """
+        if not mapping.is_guid(ref):
+            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+        reply = await self._get(f"{_path(ref)}/Payments", "v1/Customers/{id}/Payments", call)
+        if reply.status == 404:
+            if await self.customer_exists(ref, call):
+                return None, reply
+            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND, provider_request_id=request_id_of(reply))
+        if reply.status == 204:
+            return None, reply
+        if reply.status != 200:
+            raise outgoing.refusal(reply, Effect.READ)
+        with reading(self.name):
+            return reply.json() if reply.body.strip() else None, reply
+
+    async def _get(self, path: str, route: str, call: Call) -> VaultReply:
+        return await self._http.send(VaultRequest(method="GET", path=path, route=route, headers=_JSON), call)
+
+    async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
+        if not mapping.is_guid(ref):
+            return False
+        reply = await self._get(_path(ref), "v1/Customers/{id}", call)
+        if reply.status == 404:
+            return False
+        if reply.status != 200:
+            raise outgoing.refusal(reply, Effect.READ)
+        return True
+
+    async def check(self, call: Call) -> None:
+        """Ask for a customer that cannot be. Its 404 must be Aloha's own JSON: another server's 404 proves nothing."""
+        reply = await self._get(_path(CustomerRef(_NOBODY)), "v1/Customers/{id}", call)
+        if reply.status not in (200, 404):
+            raise outgoing.refusal(reply, Effect.READ)
+        if reply.body.strip():
+            with reading(self.name):
+                reply.json()
+
+    # ---- writing ----
+
+    def faults_of_customer(self, new: NewCustomer) -> list[FieldFault]:
+        return outgoing.faults_of_customer(new)
+
+    async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
+        """Aloha keeps no key of ours: a lost answer cannot be looked up again."""
+        reply = await self._put("v1/Customers", outgoing.from_customer(new), call, query=_CREATE_QUERY)
+        with reading(self.name, Effect.WRITE):
+            return mapping.to_customer_ref(reply.json())
+
+    def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
+        refused = self.route_faults(new, _BY_TOKEN)
+        if refused or isinstance(new, NewBankAccount):
+            return refused
+        return outgoing.faults_of_card(new, self._settings.payment_providers)
+
+    async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
+        body, _ = await self._listed(ref, call)
+        provider = new.payment_provider if isinstance(new, NewCard) else None
+        with reading(self.name):
+            return mapping.to_before(body, provider, new.secret)
+
+    async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
+        """Aloha has no default: `make_default` is the caller's affair. It answers the new `AccountId` itself."""
+        if isinstance(new, NewBankAccount):
+            self.refuse()
+        reply = await self._put("v1/Customers/Payment/Token", outgoing.from_card(ref, new), call)
+        with reading(self.name, Effect.WRITE):
+            return Added(customer_ref=ref, method_ref=MethodRef(mapping.to_guid_answer(reply.body)))
+
+    async def _put(self, path: str, body: Any, call: Call, query: tuple[tuple[str, str], ...] = ()) -> VaultReply:
+        request = VaultRequest(
+            method="PUT", path=path, route=path, effect=Effect.WRITE, query=query, json=body, headers=_JSON
+        )
+        reply = await self._http.send(request, call)
+        if reply.status not in (200, 201):
+            raise outgoing.refusal(reply, Effect.WRITE)
+        return reply
+
+
+def _path(ref: CustomerRef) -> str:
+    return f"v1/Customers/{quote(ref, safe='')}"

@@ -1,0 +1,160 @@
+"""Aloha's saved payments to our cards. Pure: no I/O, no clock, no settings.
+
+The token (`AccountNumber`) and `SecurityCode` stop here; a token is only ever compared.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from app.providers.aloha.wire import WirePayment
+from app.providers.support import collect, expiry_of, last4_of, records_of, text
+from app.vault.model import Address, BeforeAdd, Card, VaultWallet
+from app.vault.names import AlohaPaymentProvider, CardBrand, CustomerRef, MethodRef, ProviderName
+from app.vault.secret import Secret
+
+NAME: Final = ProviderName.ALOHA
+
+CARD_TYPES: Final[Mapping[CardBrand, int]] = {
+    CardBrand.AMEX: 0,
+    CardBrand.DISCOVER: 3,
+    CardBrand.JCB: 5,
+    CardBrand.MASTERCARD: 6,
+    CardBrand.VISA: 7,
+}
+PROVIDER_TYPES: Final[Mapping[AlohaPaymentProvider, int]] = {
+    AlohaPaymentProvider.CONNECTED_PAYMENTS: 2,
+    AlohaPaymentProvider.CREDIT_CALL: 4,
+    AlohaPaymentProvider.FREEDOM_PAY: 6,
+}
+_BRAND_OF_NUMBER: Final = {number: brand for brand, number in CARD_TYPES.items()}
+_NUMBER_OF_CARD: Final = {
+    "amex": 0,
+    "americanexpress": 0,
+    "discover": 3,
+    "jcb": 5,
+    "mastercard": 6,
+    "visa": 7,
+}
+_NUMBER_OF_PROVIDER: Final = {"connectedpayments": 2, "creditcall": 4, "freedompay": 6}
+_GUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_MASKED_BIN: Final = re.compile(r"(\d{6}|\d{8})[*xX●]")
+
+
+def is_guid(ref: str) -> bool:
+    """Aloha's ids are GUIDs in any case; anything else must never reach a URL."""
+    return _GUID.fullmatch(ref.lower()) is not None
+
+
+def guid_of(value: object) -> str:
+    """A GUID in lower case, braces taken off; raises ValueError on anything else."""
+    spelled = value.strip().removeprefix("{").removesuffix("}").lower() if isinstance(value, str) else ""
+    if not is_guid(spelled):
+        raise ValueError("not a GUID")
+    return spelled
+
+
+def enum_number(value: object, names: Mapping[str, int]) -> int | None:
+    """An enum's number from a number, numeric text or its name; -1 for a name not met before, None for null."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    spelled = text(value)
+    if spelled is None:
+        return None
+    return int(spelled) if spelled.isdecimal() else names.get(re.sub(r"[^a-z]", "", spelled.lower()), -1)
+
+
+def payments_of(body: Any) -> list[Any]:
+    """The saved payments of any documented list: an array, one bare payment, or an object with `Payments`.
+
+    The help page of the list shows one object although its text speaks of several. Json.NET's `$values` and `$ref`
+    are resolved. Null is an empty list; anything else raises ValueError.
+    """
+    if body is None:
+        return []
+    if isinstance(body, dict):
+        if "Payments" in body:
+            return payments_of(body["Payments"])
+        if "$values" in body:
+            return payments_of(body["$values"])
+        if "AccountId" in body:
+            return [body]
+    records = records_of(body)
+    by_id = {record["$id"]: record for record in records if isinstance(record, dict) and "$id" in record}
+    return [
+        by_id.get(record["$ref"]) if isinstance(record, dict) and "$ref" in record else record for record in records
+    ]
+
+
+def to_wallet(ref: CustomerRef, body: Any, request_id: str | None = None) -> VaultWallet:
+    methods, skipped = collect(payments_of(body), lambda payment: to_card(ref, payment))
+    return VaultWallet(
+        provider=NAME, customer_ref=ref, methods=methods, skipped=skipped, provider_request_id=request_id
+    )
+
+
+def to_card(ref: CustomerRef, payment: WirePayment) -> Card:
+    """Read one saved payment: always a card, and Aloha knows no status, default, title or holder name.
+
+    Raises KeyError or ValueError without an `AccountId`. Numbers of `MethodType` beyond the published ones exist.
+    Source: 'GET v1/Customers/{customerId}/Payments'.
+    """
+    masked, postal_code = payment.get("MaskedAccountNumber"), text(payment.get("ZipCode"))
+    return Card(
+        provider=NAME,
+        customer_ref=ref,
+        method_ref=MethodRef(guid_of(payment["AccountId"])),
+        brand=_brand(payment.get("MethodType")),
+        last4=last4_of(masked),
+        bin=_bin(masked),
+        expiry=expiry_of(payment.get("ExpirationDate")) or expiry_of(payment.get("MaskedExpirationDate")),
+        billing_address=Address(postal_code=postal_code) if postal_code else None,
+    )
+
+
+def _brand(method_type: object) -> CardBrand:
+    number = enum_number(method_type, _NUMBER_OF_CARD)
+    return CardBrand.UNKNOWN if number is None else _BRAND_OF_NUMBER.get(number, CardBrand.OTHER)
+
+
+def _bin(masked: object) -> str | None:
+    """The leading digits, where a mask follows them."""
+    found = _MASKED_BIN.match(re.sub(r"[\s\-]", "", masked)) if isinstance(masked, str) else None
+    return found[1] if found else None
+
+
+def to_before(body: Any, provider: AlohaPaymentProvider | None, secret: Secret) -> BeforeAdd:
+    """What stands before an add. The same token at the same payment provider is the same card."""
+    payments = payments_of(body)
+    refs, _ = collect(payments, lambda payment: MethodRef(guid_of(payment["AccountId"])))
+    return BeforeAdd(
+        method_refs=frozenset(refs), duplicate_of=next(iter(_with_token(payments, provider, secret)), None)
+    )
+
+
+def _with_token(
+    payments: Iterable[Any], provider: AlohaPaymentProvider | None, secret: Secret
+) -> tuple[MethodRef, ...]:
+    """Compared here, in memory, and nowhere else."""
+    number = None if provider is None else PROVIDER_TYPES[provider]
+
+    def is_same(payment: Any) -> bool:
+        held = text(payment.get("AccountNumber"))
+        is_there = enum_number(payment.get("ProviderType"), _NUMBER_OF_PROVIDER) == number
+        return held is not None and is_there and Secret(held) == Secret(secret.reveal().strip())
+
+    def read(payment: Any) -> MethodRef | None:
+        return MethodRef(guid_of(payment["AccountId"])) if is_same(payment) else None
+
+    refs, _ = collect(payments, read)
+    return tuple(ref for ref in refs if ref is not None)
+
+
+def to_guid_answer(body: bytes) -> str:
+    """The bare JSON string that an add answers; also without its quotes. Raises ValueError on anything else."""
+    return guid_of(body.decode("utf-8").strip().strip('"'))
+
+
+def to_customer_ref(body: Any) -> CustomerRef:
+    """`CustomerResults`: without `verbose` only its `CustomerId` is filled."""
+    return CustomerRef(guid_of(body["CustomerId"] if isinstance(body, dict) else body))

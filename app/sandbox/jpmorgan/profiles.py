@@ -66,7 +66,7 @@ class Shelf:
         del self._all[f"{merchant}/{profile_id}"]
 
     def external_id(self, merchant: str, source: Json, faults: list[Fault], *, own: Json | None = None) -> str | None:
-        """The upper-cased external id of a request; one that another of the merchant's profiles has is a fault (assumed)."""
+        """The upper-cased external id of a request; one that another profile there has is a fault (assumed)."""
         name = "externalConsumerProfileIdentifier"
         given = take(source, {name: EXTERNAL_ID}, "", faults, needed=() if own else (name,)).get(name)
         if given is None:

@@ -1,0 +1,215 @@
+"""Caselle's Payment API, pretended over HTTP: authentication, tenant, paths."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+import orjson
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.sandbox.caselle import tokenizer
+from app.sandbox.caselle.api import Answer, Api, Ask, Operation
+from app.sandbox.caselle.demo import ACCOUNT, demo_data
+from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.kit import Emulator, Json, SandboxClock, Switch
+from app.sandbox.oauth import (
+    LIFETIME_SWITCH,
+    REVOKE_SWITCH,
+    TokenDesk,
+    TokenRefused,
+    basic_pair,
+    bearer_headers,
+    read_form,
+    same,
+)
+
+TOKEN_PATH: Final = "/oauth2/token"  # noqa: S105 - a path
+CLIENT_ID: Final = "sandboxcaselle0client"
+CLIENT_SECRET: Final = "sandbox-caselle-secret"  # noqa: S105 - opens the sandbox only
+SCOPE: Final = "com.govineer.payments/admin"
+_TENANT_HEADER: Final = "X-Payment-Account-Uid"
+_TENANTLESS: Final = ("/api/clients", "/api/paymentaccounts")
+_CREDENTIALS_LIFETIME_S: Final = 86_400
+
+
+class CaselleEmulator(Emulator):
+    """Customers and wallets; rules of the dossier's "Sandbox rules".
+
+    A reset restores data and switches; handed-out access tokens outlive it, as they are no data.
+    """
+
+    name: ClassVar[str] = "caselle"
+    token_paths: ClassVar[tuple[str, ...]] = (TOKEN_PATH,)
+    switches: ClassVar[Mapping[str, Switch]] = {
+        "LIST_SHAPE": Switch(("bare", "wrapped"), 'Lists as a bare array, or as `{"value": [...]}`.'),
+        "DEFAULT_MARKER": Switch(
+            ("both", "list", "customer"), "Where the default shows: `is_default` in lists, the customer's uid, or both."
+        ),
+        "DEFAULT_ANSWER": Switch(("customer", "empty"), "Setting the default: 200 with the customer, or 204."),
+        "TOKEN_EXPIRES_IN": LIFETIME_SWITCH,
+        "REVOKE_TOKENS": REVOKE_SWITCH,
+    }
+
+    def __init__(self, clock: SandboxClock) -> None:
+        super().__init__(clock)
+        self._desk = TokenDesk(self)
+        self._api = Api(self)
+
+    def reset(self) -> None:
+        lasting: Json = {"oauth": self.state["oauth"]} if "oauth" in self.state else {}
+        super().reset()
+        self.state.update(lasting)
+
+    def demo_state(self) -> Json:
+        return demo_data()
+
+    def set_switch(self, name: str, value: str) -> None:
+        super().set_switch(name, value)
+        if name == "REVOKE_TOKENS":
+            del self.settings[name]
+            if value == "now":
+                self.revoke_tokens()
+
+    def revoke_tokens(self) -> None:
+        """Every access token handed out so far is refused from now on."""
+        self._desk.revoke_all()
+
+    def credentials(self, base_url: str) -> Json:
+        root = f"{base_url.rstrip('/')}/{self.name}"
+        token = self._desk.mint(CLIENT_ID, SCOPE, _CREDENTIALS_LIFETIME_S)
+        return {
+            "base_url": root,
+            "headers": bearer_headers(token, {_TENANT_HEADER: ACCOUNT}),
+            "token_url": root + TOKEN_PATH,
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "scope": SCOPE,
+            "payment_account_uid": ACCOUNT,
+        }
+
+    def held(self, customer_ref: str) -> list[Json] | None:
+        customer = self.state["customers"].get(customer_ref)
+        if customer is None:
+            return None
+        return [_held(method, customer["default"]) for method in customer["methods"]]
+
+    def mint_token(self, wish: Json) -> Json:
+        """`wish` may name a `payment_account_uid`; the demo account otherwise."""
+        account = wish.get("payment_account_uid") or ACCOUNT
+        if account not in self.state["accounts"]:
+            raise ValueError("payment_account_uid is unknown")
+        minted = tokenizer.mint(self.state, wish, account, self.clock.now())
+        self.touch()
+        return minted
+
+    def asgi(self) -> ASGIApp:
+        routes = [
+            Route(path, self._serve(operation, has_body), methods=[verb])
+            for verb, path, operation, has_body in self._api.operations()
+        ]
+        app = Starlette(
+            routes=[*routes, Route(TOKEN_PATH, self._token, methods=["POST"])],
+            exception_handlers={Refused: _refused, HTTPException: _off_the_map},
+        )
+        return self._guarded(app)
+
+    def _guarded(self, app: ASGIApp) -> ASGIApp:
+        """Bearer, then tenant, before the path or the body is looked at."""
+
+        async def guard(scope: Scope, receive: Receive, send: Send) -> None:
+            path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+            if scope["type"] == "http" and path.startswith(("/api/", "/v1/")):
+                try:
+                    self._admit(Headers(scope=scope), path)
+                except Refused as refused:
+                    await _json(refused.status, refused.body())(scope, receive, send)
+                    return
+            await app(scope, receive, send)
+
+        return guard
+
+    def _admit(self, headers: Headers, path: str) -> None:
+        if self._desk.check(headers.get("authorization")) is None:
+            raise Refused(Problem.NO_BEARER)
+        if path.startswith(_TENANTLESS):
+            return
+        wanted = headers.get(_TENANT_HEADER, "").strip()
+        if not wanted:
+            raise Refused(Problem.NO_TENANT)
+        account = self.state["accounts"].get(wanted)
+        if account is None:
+            raise Refused(Problem.NO_SUCH_TENANT)
+        if not account["active"]:
+            raise Refused(Problem.TENANT_INACTIVE)
+
+    def _serve(self, operation: Operation, has_body: bool) -> Any:
+        async def endpoint(request: Request) -> Response:
+            raw = await request.body()
+            body = _object(request, raw) if has_body else {}
+            account = self.state["accounts"].get(request.headers.get(_TENANT_HEADER, "").strip(), {})
+            answer: Answer = operation(Ask(account, request.path_params, request.query_params.multi_items(), body))
+            return Response(status_code=answer.status) if answer.body is None else _json(answer.status, answer.body)
+
+        return endpoint
+
+    async def _token(self, request: Request) -> Response:
+        raw = await request.body()
+        try:
+            form = read_form(request.headers.get("content-type", ""), raw)
+            user, password = basic_pair(request.headers.get("authorization")) or ("", "")
+            if not (same(user, CLIENT_ID) and same(password, CLIENT_SECRET)):
+                raise TokenRefused(400, "invalid_client")
+            if form.get("grant_type") != "client_credentials":
+                raise TokenRefused(400, "unsupported_grant_type")
+            if form.get("scope") != SCOPE:
+                raise TokenRefused(400, "invalid_scope")
+        except TokenRefused as wrong:
+            return _json(wrong.status, wrong.body())
+        lifetime = int(self.switch("TOKEN_EXPIRES_IN"))
+        token = self._desk.mint(CLIENT_ID, SCOPE, lifetime)
+        return _json(200, {"access_token": token, "expires_in": lifetime, "token_type": "Bearer"})
+
+
+def _held(method: Json, default: str | None) -> Json:
+    kind = method["payment_method"]["payment_method_type"]
+    face = method["payment_method"][kind]
+    return {
+        "ref": method["uid"],
+        "kind": "card" if kind == "credit" else "bank",
+        "last4": face["last4"] if kind == "credit" else face["account_suffix"],
+        "active": True,
+        "is_default": method["uid"] == default,
+    }
+
+
+def _object(request: Request, raw: bytes) -> Json:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(Problem.NOT_JSON_TYPE)
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise Refused(Problem.NOT_JSON) from None
+    if not isinstance(body, dict):
+        raise Refused(Problem.NOT_JSON)
+    return body
+
+
+def _json(status: int, body: Any) -> Response:
+    media = "application/problem+json" if status >= 400 else "application/json"
+    return Response(orjson.dumps(body), status, media_type=media)
+
+
+async def _refused(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Refused)
+    return _json(exc.status, exc.body())
+
+
+async def _off_the_map(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    wrong = Refused(Problem.WRONG_VERB if exc.status_code == 405 else Problem.NO_SUCH_PATH)
+    return _json(wrong.status, wrong.body())

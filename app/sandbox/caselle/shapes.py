@@ -1,0 +1,203 @@
+"""Request bodies as strict shapes. Caselle documents that it rejects unknown properties; nulls count as absent."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.kit import Json
+
+Check = Callable[[Any], str | None]
+"""What is wrong with a value, never quoting it; None when nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A JSON object: its properties and which must be there. A list of objects is a `Rows`."""
+
+    properties: "Mapping[str, Check | Shape | Rows]"
+    needed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    of: Shape
+
+
+@dataclass(slots=True)
+class _Faults:
+    unknown: list[str] = field(default_factory=list)
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+
+
+def fit(body: Any, shape: Shape) -> Json:
+    """`body` without its nulls. Raises Refused naming the first unknown property, else every wrong one."""
+    faults = _Faults()
+    found = _object(body, shape, "", faults)
+    if faults.unknown:
+        first = faults.unknown[0]
+        errors = {name: ["unknown property"] for name in faults.unknown}
+        raise Refused(Problem.UNKNOWN_PROPERTY, f"Unknown property '{first}'.", errors)
+    if faults.wrong:
+        raise Refused(Problem.INVALID, errors=faults.wrong)
+    return found
+
+
+def _object(body: Any, shape: Shape, at: str, faults: _Faults) -> Json:
+    if not isinstance(body, dict):
+        faults.wrong.setdefault(at, []).append("must be an object")
+        return {}
+    found: Json = {}
+    faults.unknown.extend(_place(at, name) for name in body if name not in shape.properties)
+    for name, rule in shape.properties.items():
+        value, here = body.get(name), _place(at, name)
+        if value is None:
+            if name in shape.needed:
+                faults.wrong.setdefault(here, []).append("is required")
+            continue
+        if isinstance(rule, Shape):
+            found[name] = _object(value, rule, here, faults)
+        elif isinstance(rule, Rows):
+            found[name] = _rows(value, rule, here, faults)
+        else:
+            if (wrong := rule(value)) is not None:
+                faults.wrong.setdefault(here, []).append(wrong)
+            found[name] = value
+    return found
+
+
+def _rows(value: Any, rows: Rows, at: str, faults: _Faults) -> list[Json]:
+    if not isinstance(value, list):
+        faults.wrong.setdefault(at, []).append("must be a list")
+        return []
+    return [_object(entry, rows.of, f"{at}[{index}]", faults) for index, entry in enumerate(value)]
+
+
+def _place(at: str, name: str) -> str:
+    return f"{at}.{name}" if at else name
+
+
+def text(longest: int = 255, shortest: int = 0) -> Check:
+    def check(value: Any) -> str | None:
+        if not isinstance(value, str):
+            return "must be a string"
+        return None if shortest <= len(value) <= longest else f"must have {shortest} to {longest} characters"
+
+    return check
+
+
+def matching(pattern: str, meaning: str) -> Check:
+    compiled = re.compile(pattern)
+
+    def check(value: Any) -> str | None:
+        return None if isinstance(value, str) and compiled.fullmatch(value) else f"must be {meaning}"
+
+    return check
+
+
+def one_of(*words: str) -> Check:
+    def check(value: Any) -> str | None:
+        return None if isinstance(value, str) and value in words else "must be one of " + ", ".join(words)
+
+    return check
+
+
+def integer(least: int, most: int = 10**12) -> Check:
+    def check(value: Any) -> str | None:
+        good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+        return None if good else f"must be an integer from {least}"
+
+    return check
+
+
+def number(value: Any) -> str | None:
+    return None if isinstance(value, int | float) and not isinstance(value, bool) else "must be a number"
+
+
+def boolean(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def words(*allowed: str) -> Check:
+    def check(value: Any) -> str | None:
+        good = isinstance(value, list) and all(isinstance(word, str) and word in allowed for word in value)
+        return None if good else "must be a list of " + ", ".join(allowed)
+
+    return check
+
+
+def flat_object(value: Any) -> str | None:
+    good = isinstance(value, dict) and all(isinstance(entry, str) for entry in value.values())
+    return None if good else "must be an object of strings"
+
+
+def routing_number(value: Any) -> str | None:
+    """Nine digits whose ABA checksum holds."""
+    if not (isinstance(value, str) and re.fullmatch(r"[0-9]{9}", value)):
+        return "must be 9 digits"
+    weighed = sum(int(digit) * weight for digit, weight in zip(value, (3, 7, 1) * 3, strict=True))
+    return None if weighed % 10 == 0 else "is not a routing number"
+
+
+LAST4: Final = matching(r"[0-9]{4}", "4 digits")
+EMAIL: Final = matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")
+WEB_ADDRESS: Final = matching(r"https?://[^\s<>\"']+", "an http or https address")
+CURRENCY: Final = matching(r"[A-Z]{3}", "an ISO 4217 code")
+
+CUSTOMER: Final = Shape({"reference_id": text(255, 1), "name": text(), "email": EMAIL}, ("reference_id",))
+_CARD_FACE: Final[Mapping[str, Check]] = {
+    "last4": LAST4,
+    "exp_month": integer(1, 12),
+    "exp_year": integer(1000, 9999),
+    "bin": matching(r"[0-9]{6,8}", "6 to 8 digits"),
+    "card_brand": text(40),
+    "holder_name": text(),
+}
+_ACCOUNT_FACE: Final[Mapping[str, Check]] = {
+    "routing_number": routing_number,
+    "account_suffix": LAST4,
+    "account_type": one_of("checking", "savings"),
+    "holder_name": text(),
+}
+_CARD_NEEDED: Final = ("last4", "exp_month", "exp_year")
+_TOKEN: Final[Mapping[str, Check]] = {"fingerprint": text(200, 1)}
+CREDIT: Final = Shape({**_TOKEN, **_CARD_FACE}, ("fingerprint", *_CARD_NEEDED))
+ACH: Final = Shape({**_TOKEN, **_ACCOUNT_FACE}, ("fingerprint", "account_suffix"))
+TYPES: Final = ("credit", "ach", "wallet_credit", "wallet_ach")
+ANY_METHOD: Final = Shape(
+    {
+        "payment_method_type": one_of(*TYPES),
+        "credit": CREDIT,
+        "ach": ACH,
+        "wallet": Shape({"saved_payment_method_uid": text(100, 1)}, ("saved_payment_method_uid",)),
+    },
+    ("payment_method_type",),
+)
+SAVE: Final = Shape({"payment_method": ANY_METHOD}, ("payment_method",))
+SET_DEFAULT: Final = Shape({"saved_payment_method_uid": text(100, 1)}, ("saved_payment_method_uid",))
+IMPORT_METHOD: Final = Shape(
+    {
+        "payment_method_type": one_of("credit", "ach"),
+        "credit": Shape(_CARD_FACE, _CARD_NEEDED),
+        "ach": Shape(_ACCOUNT_FACE, ("account_suffix",)),
+    },
+    ("payment_method_type",),
+)
+
+
+def detail_of(method: Json, allowed: tuple[str, ...] = TYPES) -> tuple[str, Json]:
+    """A method's type and the one sub-object that must go with it. Raises Refused."""
+    kind = method["payment_method_type"]
+    name = "wallet" if kind.startswith("wallet_") else kind
+    errors: dict[str, list[str]] = {}
+    if kind not in allowed:
+        errors["payment_method.payment_method_type"] = ["must be one of " + ", ".join(allowed)]
+    elif name not in method:
+        errors[f"payment_method.{name}"] = ["is required"]
+    for other in ("credit", "ach", "wallet"):
+        if other != name and other in method:
+            errors[f"payment_method.{other}"] = ["does not belong to this payment_method_type"]
+    if errors:
+        raise Refused(Problem.INVALID, errors=errors)
+    return kind, method[name]

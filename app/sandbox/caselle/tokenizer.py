@@ -1,0 +1,94 @@
+"""Stands in for the processor's browser SDK: a number goes in, a proxynized token comes out, and only that is kept."""
+
+import hashlib
+import re
+import secrets
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.shapes import routing_number
+from app.sandbox.kit import Json
+
+LIFETIME: Final = timedelta(minutes=15)
+_BRANDS: Final = (
+    (r"4", "VISA"),
+    (r"5[1-5]|2(22[1-9]|2[3-9]|[3-6]|7[01]|720)", "MASTERCARD"),
+    (r"3[47]", "AMEX"),
+    (r"6(011|4[4-9]|5)", "DISCOVER"),
+    (r"35", "JCB"),
+    (r"3(0|6|8|9)", "DINERS"),
+)
+
+
+def digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def mint(state: Json, wish: Json, account: str, now: datetime) -> Json:
+    """Answers `{token, last4, bin, brand}`; keeps the token's digest, kind, account and time. Raises ValueError."""
+    kind = wish.get("kind")
+    if kind not in ("card", "bank"):
+        raise ValueError("kind must be card or bank")
+    number = re.sub(r"[ -]", "", wish["number"]) if isinstance(wish.get("number"), str) else ""
+    if kind == "card":
+        _check_card(number, wish, now)
+    else:
+        _check_bank(number, wish)
+    token = "prx_" + secrets.token_urlsafe(18)
+    tokens: Json = state["tokens"]
+    for known in [key for key, entry in tokens.items() if _end(entry) + LIFETIME < now]:
+        del tokens[known]
+    method_type = "credit" if kind == "card" else "ach"
+    tokens[digest(token)] = {"type": method_type, "account": account, "issued_at": now.isoformat()}
+    is_card = kind == "card"
+    return {
+        "token": token,
+        "last4": number[-4:],
+        "bin": number[:6] if is_card else None,
+        "brand": brand_of(number) if is_card else None,
+    }
+
+
+def brand_of(number: str) -> str:
+    return next((brand for pattern, brand in _BRANDS if re.match(pattern, number)), "OTHER")
+
+
+def _check_card(number: str, wish: Json, now: datetime) -> None:
+    if not re.fullmatch(r"[0-9]{13,19}", number) or not _luhn(number):
+        raise ValueError("number is not a card number")
+    if not (_is_int(wish.get("exp_month")) and 1 <= wish["exp_month"] <= 12):
+        raise ValueError("exp_month must be 1 to 12")
+    if not (_is_int(wish.get("exp_year")) and now.year <= wish["exp_year"] <= 9999):
+        raise ValueError("exp_year must be a year that is not past")
+
+
+def _check_bank(number: str, wish: Json) -> None:
+    if not re.fullmatch(r"[0-9]{4,17}", number):
+        raise ValueError("number must be an account number of 4 to 17 digits")
+    if routing_number(wish.get("routing_number")) is not None:
+        raise ValueError("routing_number is not a routing number")
+    if wish.get("account_type") not in (None, "checking", "savings"):
+        raise ValueError("account_type must be checking or savings")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _luhn(number: str) -> bool:
+    doubled = [int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(number))]
+    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
+
+
+def _end(entry: Json) -> datetime:
+    return datetime.fromisoformat(entry["issued_at"]) + LIFETIME
+
+
+def redeem(state: Json, token: str, method_type: str, account: str, now: datetime) -> None:
+    """Raises Refused unless the token is live, of this type and of this account. It may be used again (assumed)."""
+    entry = state["tokens"].get(digest(token))
+    if entry is None or entry["type"] != method_type or entry["account"] != account:
+        raise Refused(Problem.TOKEN_INVALID)
+    if _end(entry) <= now:
+        raise Refused(Problem.TOKEN_EXPIRED)

@@ -147,7 +147,12 @@ def _dev_keys(folder: Path) -> dict[str, str]:
 
 
 def dev_settings(
-    credentials: Mapping[str, Any], keys: Mapping[str, str], folder: Path, config_file: Path | None
+    credentials: Mapping[str, Any],
+    keys: Mapping[str, str],
+    folder: Path,
+    config_file: Path | None,
+    environ: Mapping[str, str] | None = None,
+    **overrides: Any,
 ) -> Settings:
     """The settings of development: the sandbox's credentials, under whatever the file and the environment say."""
     base: dict[str, Any] = {
@@ -157,7 +162,7 @@ def dev_settings(
         **keys,
         **_vaults(credentials),
     }
-    return load_settings(config_file, base=base)
+    return load_settings(config_file, environ, base, **overrides)
 
 
 def _vaults(credentials: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,177 @@
+"""A real gateway for tests: uvicorn in a thread with its own loop, asked over HTTP. Stopping it searches for leaks."""
+
+import asyncio
+import http.client
+import io
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import uvloop
+
+from app.commands.demo_data import link_demo_customers
+from app.commands.dev import dev_settings
+from app.main import Gateway
+from app.serving import bind, serve, url_of
+from tests.support import leaks
+
+KEYS = {"id_key": "test-id-key-" + "k" * 32, "digest_key": "test-digest-key-" + "d" * 32}
+
+
+@dataclass(frozen=True)
+class GraphQLReply:
+    """One answer over HTTP."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes = field(repr=False)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        decoded: dict[str, Any] = json.loads(self.raw)
+        return decoded
+
+    @property
+    def data(self) -> Any:
+        return self.body.get("data")
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        return self.body.get("errors", [])
+
+    @property
+    def codes(self) -> list[str]:
+        return [error["extensions"]["code"] for error in self.errors]
+
+
+class RunningGateway:
+    """`overrides` are settings, as `load_settings` takes them. Sync methods, usable from async tests too."""
+
+    def __init__(self, sandbox_url: str, data_dir: Path, *, demo: bool = True, **overrides: Any) -> None:
+        with urlopen(f"{sandbox_url}/__sandbox/credentials", timeout=10) as reply:
+            credentials = json.load(reply)
+        self.settings = dev_settings(credentials, KEYS, data_dir, None, environ={}, **overrides)
+        self.url = ""
+        self.headers: dict[str, str] = {}
+        self.data_dir = data_dir
+        self.gateway: Gateway
+        self._demo = demo
+        self._is_up = threading.Event()
+        self._failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._stop: asyncio.Event
+        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
+        self._seen = io.BytesIO()
+        self._log = io.StringIO()
+        self._handler = logging.StreamHandler(self._log)
+
+    def __enter__(self) -> "RunningGateway":
+        logging.getLogger().addHandler(self._handler)
+        self._thread.start()
+        if not self._is_up.wait(30):
+            raise TimeoutError("the gateway did not start")
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        logging.getLogger().removeHandler(self._handler)
+        found = leaks.found_in(self._seen.getvalue(), self._log.getvalue().encode())
+        assert not found, f"secrets in answers or logs: {found}"
+        in_files = leaks.found_in_folder(self.data_dir)
+        assert not in_files, f"secrets in files: {in_files}"
+
+    @property
+    def log(self) -> str:
+        return self._log.getvalue()
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(30)
+        if self._thread.is_alive():
+            raise TimeoutError("the gateway did not stop")
+        if self._failure is not None:
+            raise self._failure
+
+    def on_loop(self, coroutine: Any) -> Any:
+        """Run a coroutine on the gateway's own loop (to look into its store, say) and answer its result."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
+            self._failure = error
+        finally:
+            self._is_up.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self.gateway = Gateway(self.settings)
+        if self._demo:
+            self.gateway.after_start.append(_link_demo)
+        sock = bind("127.0.0.1", 0, "--port")
+        self.url = url_of(sock)
+        await serve(self.gateway.app, sock, self._stop, grace_s=2, on_started=self._is_up.set)
+
+    def query(
+        self,
+        text: str | None = None,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 30,
+        **members: Any,
+    ) -> GraphQLReply:
+        """POST one operation; `members` are further members of the body (operationName, extensions, documentId)."""
+        body: dict[str, Any] = {**members}
+        if text is not None:
+            body["query"] = text
+        if variables is not None:
+            body["variables"] = variables
+            leaks.note_variables(dict(variables))
+        sent = {"content-type": "application/json", **(headers or {})}
+        return self.request("POST", "/graphql", json.dumps(body).encode(), sent, timeout=timeout)
+
+    def data(self, text: str, **variables: Any) -> Any:
+        """Run an operation that must succeed without errors, and answer its data."""
+        reply = self.query(text, variables)
+        assert reply.status == 200, reply.raw
+        assert not reply.errors, reply.errors
+        return reply.data
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: float = 30,
+    ) -> GraphQLReply:
+        address = urlsplit(self.url)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
+        try:
+            connection.request(method, path, body, {**self.headers, **(headers or {})})
+            reply = connection.getresponse()
+            raw = reply.read()
+        finally:
+            connection.close()
+        self._seen.write(raw)
+        return GraphQLReply(reply.status, {name.lower(): value for name, value in reply.getheaders()}, raw)
+
+
+async def _link_demo(gateway: Gateway) -> None:
+    await link_demo_customers(gateway.store)

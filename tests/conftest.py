@@ -5,6 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.sandbox import RunningSandbox
+from tests.support.stores import (  # noqa: F401
+    _sqlite_template,
+    clock,
+    postgres_server,
+    postgres_url,
+    sqlite_url,
+    store,
+    store_url,
+)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,95 @@
+"""Stores for tests, each over an empty migrated database of its own: a SQLite file, or one in a real PostgreSQL."""
+
+import asyncio
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from app.store import Store, make_engine, migrate
+from tests.support.postgres import Postgres, running_postgres
+
+_TEMPLATE = "vaultgraph_template"
+_NUMBERS = itertools.count(1)
+
+
+class HandClock:
+    """Time that moves only when a test says so."""
+
+    def __init__(self) -> None:
+        self.instant = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.instant
+
+    def advance(self, **by: float) -> datetime:
+        self.instant += timedelta(**by)
+        return self.instant
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """One server for each test worker, started by the first test that needs it."""
+    with running_postgres() as server:
+        asyncio.run(_command(server, f"CREATE DATABASE {_TEMPLATE}"))
+        asyncio.run(_migrated(server.url(_TEMPLATE)))
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("store") / "template.db"
+    asyncio.run(_migrated(f"sqlite+aiosqlite:///{file}"))
+    return file
+
+
+@pytest.fixture
+def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
+    file = tmp_path / "vaultgraph.db"
+    shutil.copy(_sqlite_template, file)
+    return f"sqlite+aiosqlite:///{file}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+    name = f"test_{next(_NUMBERS)}"
+    asyncio.run(_command(postgres_server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
+    yield postgres_server.url(name)
+    asyncio.run(_command(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """An empty, migrated database: every test that asks for it runs once on each backend."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+async def store(store_url: str, clock: HandClock) -> AsyncIterator[Store]:
+    opened = Store.open(store_url, clock=clock)
+    yield opened
+    await opened.close()
+
+
+async def _command(server: Postgres, statement: str) -> None:
+    connection = await asyncpg.connect(host=str(server.directory), user="postgres", database="postgres")
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _migrated(url: str) -> None:
+    engine = make_engine(url)
+    await migrate(engine)
+    await engine.dispose()

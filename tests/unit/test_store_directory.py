@@ -1,0 +1,287 @@
+"""Customers, links, choices and nicknames, on both backends."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from app.store import Store
+from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict, UnstorableText
+from app.store.records import (
+    Change,
+    ChoiceRecord,
+    CustomerRecord,
+    DirectoryEntry,
+    LinkConflictReason,
+    LinkRecord,
+    MethodAddress,
+    Topic,
+)
+from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+from tests.support.stores import HandClock
+
+REF = CustomerRef("37")
+CARD = MethodAddress(ProviderName.LOANPRO, REF, MethodRef("1181"))
+OTHER_CARD = MethodAddress(ProviderName.LOANPRO, REF, MethodRef("1182"))
+
+
+async def made(store: Store, external_id: str = "user-1", **fields: str) -> CustomerRecord:
+    return await store.directory.create(external_id=external_id, first_name="Ann", last_name="Bee", **fields)
+
+
+async def linked(
+    store: Store, customer_id: str, ref: str = REF, provider: ProviderName = ProviderName.LOANPRO
+) -> LinkRecord:
+    return await store.directory.link(
+        customer_id, provider, CustomerRef(ref), proof=LinkProof.TRUSTED_BACKEND, linked_by="staff:ann"
+    )
+
+
+async def test_a_customer_is_found_by_every_key(store: Store, clock: HandClock) -> None:
+    ann = await made(store, email="ann@example.com", phone="+15550100")
+    await linked(store, ann.id)
+    assert ann == CustomerRecord(
+        id=ann.id,
+        external_id="user-1",
+        first_name="Ann",
+        last_name="Bee",
+        email="ann@example.com",
+        phone="+15550100",
+        created_at=clock(),
+    )
+    assert ann.name == "Ann Bee"
+    assert await store.directory.customer(ann.id) == ann
+    assert await store.directory.customer_by_external_id("user-1") == ann
+    assert await store.directory.customer_by_ref(ProviderName.LOANPRO, REF) == ann
+    assert await store.directory.customers([ann.id, "cus_nobody"]) == {ann.id: ann}
+
+
+@pytest.mark.parametrize("strange", ["cus_nobody", "", "nul\x00", "half\ud800", "' OR 1=1 --", "%"])
+async def test_strange_keys_find_nobody(store: Store, strange: str) -> None:
+    await made(store)
+    directory = store.directory
+    assert await directory.customer(strange) is None
+    assert await directory.customer_by_external_id(strange) is None
+    assert await directory.customer_by_ref(ProviderName.ALOHA, CustomerRef(strange)) is None
+    assert await directory.customers([strange]) == {}
+    assert await directory.links_of([strange]) == {strange: ()}
+    assert await directory.entry(strange) is None
+
+
+async def test_text_that_cannot_be_stored_is_refused_before_the_database_sees_it(store: Store) -> None:
+    with pytest.raises(UnstorableText) as caught:
+        await made(store, external_id="nul\x00")
+    assert "nul" not in str(caught.value)
+
+
+async def test_an_external_id_belongs_to_one_customer(store: Store) -> None:
+    ann = await made(store)
+    with pytest.raises(ExternalIdTaken) as caught:
+        await made(store)
+    assert caught.value.customer_id == ann.id
+
+
+async def test_of_many_that_create_the_same_customer_one_wins(store: Store) -> None:
+    results = await asyncio.gather(*(made(store) for _ in range(8)), return_exceptions=True)
+    won = [result for result in results if isinstance(result, CustomerRecord)]
+    lost = [result for result in results if isinstance(result, ExternalIdTaken)]
+    assert (len(won), len(lost)) == (1, 7)
+    assert {error.customer_id for error in lost} == {won[0].id}
+
+
+async def test_linking_twice_is_linking_once(store: Store, clock: HandClock) -> None:
+    ann = await made(store)
+    first = await linked(store, ann.id)
+    clock.advance(hours=1)
+    assert await linked(store, ann.id) == first
+    assert first == LinkRecord(
+        customer_id=ann.id,
+        provider=ProviderName.LOANPRO,
+        customer_ref=REF,
+        proof=LinkProof.TRUSTED_BACKEND,
+        linked_at=first.linked_at,
+        linked_by="staff:ann",
+    )
+    assert await store.directory.links_of([ann.id, "cus_x"]) == {ann.id: (first,), "cus_x": ()}
+
+
+async def test_a_ref_has_one_owner_and_an_owner_one_ref_per_vault(store: Store) -> None:
+    ann, bob = await made(store), await made(store, "user-2")
+    await linked(store, ann.id)
+    with pytest.raises(LinkConflict) as taken:
+        await linked(store, bob.id)
+    assert (taken.value.reason, taken.value.customer_id) == (LinkConflictReason.REF_TAKEN, ann.id)
+    with pytest.raises(LinkConflict) as second:
+        await linked(store, ann.id, "38")
+    assert (second.value.reason, second.value.customer_id) == (LinkConflictReason.CUSTOMER_LINKED, ann.id)
+    await linked(store, bob.id, REF, ProviderName.CASELLE)  # the same ref in another vault is another customer
+    with pytest.raises(CustomerUnknown):
+        await linked(store, "cus_nobody", "39")
+
+
+async def test_two_customers_racing_for_one_ref(store: Store) -> None:
+    people = [await made(store, f"user-{number}") for number in range(6)]
+    results = await asyncio.gather(*(linked(store, person.id) for person in people), return_exceptions=True)
+    won = [result for result in results if isinstance(result, LinkRecord)]
+    lost = [result for result in results if isinstance(result, LinkConflict)]
+    assert (len(won), len(lost)) == (1, 5)
+    assert {error.customer_id for error in lost} == {won[0].customer_id}
+
+
+async def test_unlinking_takes_along_what_hung_on_the_link(store: Store) -> None:
+    ann = await made(store)
+    link = await linked(store, ann.id)
+    kept = await linked(store, ann.id, "C1", ProviderName.CASELLE)
+    await store.directory.set_choice(ann.id, CARD, set_by="ann")
+    await store.directory.set_nickname(ann.id, CARD, "blue")
+    assert await store.directory.unlink(ann.id, ProviderName.LOANPRO) == link
+    assert await store.directory.unlink(ann.id, ProviderName.LOANPRO) is None
+    assert await store.directory.entry(ann.id) == DirectoryEntry(customer=ann, links=(kept,))
+
+
+async def test_an_entry_holds_everything(store: Store, clock: HandClock) -> None:
+    ann, bob = await made(store), await made(store, "user-2")
+    link = await linked(store, ann.id)
+    await store.directory.set_choice(ann.id, CARD, set_by="ann", allow_expired=True)
+    await store.directory.set_nickname(ann.id, OTHER_CARD, "blue")
+    choice = ChoiceRecord(
+        customer_id=ann.id,
+        provider=CARD.provider,
+        customer_ref=CARD.customer_ref,
+        method_ref=CARD.method_ref,
+        allow_expired=True,
+        set_at=clock(),
+        set_by="ann",
+    )
+    entries = await store.directory.entries([ann.id, bob.id, "cus_nobody"])
+    assert entries == {
+        ann.id: DirectoryEntry(customer=ann, links=(link,), choice=choice, nicknames={OTHER_CARD: "blue"}),
+        bob.id: DirectoryEntry(customer=bob),
+    }
+    assert entries[ann.id].link(ProviderName.LOANPRO) == link
+    assert entries[ann.id].link(ProviderName.ALOHA) is None
+
+
+async def test_a_choice_is_replaced_and_cleared_only_when_it_is_still_the_same(store: Store) -> None:
+    ann = await made(store)
+    directory = store.directory
+    assert await directory.set_choice(ann.id, CARD, set_by="ann") is None
+    before = await directory.set_choice(ann.id, OTHER_CARD, set_by="bob")
+    assert before is not None
+    assert (before.method_ref, before.set_by) == (CARD.method_ref, "ann")
+    assert await directory.clear_choice(ann.id, only_if=CARD) is None
+    now = await directory.choice(ann.id)
+    assert now is not None
+    assert await directory.clear_choice(ann.id, only_if=OTHER_CARD) == now
+    assert await directory.choice(ann.id) is None
+    assert await directory.clear_choice(ann.id) is None
+    with pytest.raises(CustomerUnknown):
+        await directory.set_choice("cus_nobody", CARD, set_by="ann")
+
+
+async def test_choice_and_nickname_follow_a_method_that_the_vault_replaced(store: Store) -> None:
+    ann = await made(store)
+    await store.directory.set_choice(ann.id, CARD, set_by="ann")
+    await store.directory.set_nickname(ann.id, CARD, "blue")
+    assert await store.directory.move_choice(ann.id, CARD, OTHER_CARD) is True
+    assert await store.directory.move_choice(ann.id, CARD, OTHER_CARD) is False
+    choice = await store.directory.choice(ann.id)
+    assert choice is not None
+    assert choice.method_ref == OTHER_CARD.method_ref
+    assert await store.directory.nicknames(ann.id) == {OTHER_CARD: "blue"}
+
+
+async def test_nicknames_are_set_changed_and_taken_away(store: Store) -> None:
+    ann = await made(store)
+    await store.directory.set_nickname(ann.id, CARD, "blue")
+    await store.directory.set_nickname(ann.id, CARD, "büro 💳")
+    await store.directory.set_nickname(ann.id, OTHER_CARD, "red")
+    assert await store.directory.nicknames(ann.id) == {CARD: "büro 💳", OTHER_CARD: "red"}
+    await store.directory.set_nickname(ann.id, CARD, None)
+    assert await store.directory.nicknames(ann.id) == {OTHER_CARD: "red"}
+
+
+async def test_erasing_forgets_the_person_and_frees_the_external_id(store: Store, clock: HandClock) -> None:
+    ann = await made(store, email="ann@example.com", phone="+15550100")
+    await linked(store, ann.id)
+    await store.directory.set_choice(ann.id, CARD, set_by="ann")
+    await store.directory.set_nickname(ann.id, CARD, "blue")
+    erased = await store.directory.erase(ann.id)
+    assert erased == CustomerRecord(
+        id=ann.id,
+        external_id=None,
+        first_name=None,
+        last_name=None,
+        email=None,
+        created_at=ann.created_at,
+        erased_at=clock(),
+    )
+    clock.advance(days=1)
+    assert await store.directory.erase(ann.id) == erased
+    assert await store.directory.customer(ann.id) is None
+    assert await store.directory.customer(ann.id, include_erased=True) == erased
+    assert await store.directory.entry(ann.id) is None
+    assert await store.directory.links_of([ann.id]) == {ann.id: ()}
+    assert await store.directory.customer_by_ref(ProviderName.LOANPRO, REF) is None
+    with pytest.raises(CustomerUnknown):
+        await linked(store, ann.id)
+    assert (await made(store)).id != ann.id
+
+
+async def test_a_partial_erasure_keeps_the_link_and_the_key_to_try_again(store: Store) -> None:
+    ann = await made(store, email="ann@example.com")
+    await linked(store, ann.id)
+    kept = await linked(store, ann.id, "A1", ProviderName.ALOHA)
+    partly = await store.directory.erase(ann.id, keep_links=[ProviderName.ALOHA])
+    assert partly == replace(ann, first_name=None, last_name=None, email=None)
+    assert await store.directory.entry(ann.id) == DirectoryEntry(customer=partly, links=(kept,))
+    await store.directory.unlink(ann.id, ProviderName.ALOHA)
+    assert (await store.directory.erase(ann.id)).erased_at is not None
+
+
+async def test_sweeps_page_through_the_living(store: Store) -> None:
+    people = [await made(store, f"user-{number}") for number in range(5)]
+    await store.directory.erase(people[2].id)
+    ids = sorted(person.id for person in people if person is not people[2])
+    first = await store.directory.page_of_ids(limit=3)
+    assert first + await store.directory.page_of_ids(first[-1], limit=3) == ids
+    assert await store.directory.page_of_ids(ids[-1]) == []
+
+
+async def test_a_transaction_commits_all_or_nothing(store: Store) -> None:
+    heard: list[Change] = []
+    store.on_change(heard.extend)
+
+    async def fail_late() -> None:
+        async with store.transaction() as tx:
+            ann = await store.directory.create(external_id="user-1", tx=tx)
+            assert await store.directory.customer(ann.id, tx=tx) == ann
+            raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        await fail_late()
+    assert await store.directory.customer_by_external_id("user-1") is None
+    assert heard == []
+    async with store.transaction() as tx:
+        ann = await store.directory.create(external_id="user-1", tx=tx)
+        await store.directory.link(
+            ann.id, ProviderName.LOANPRO, REF, proof=LinkProof.CREATED_BY_GATEWAY, linked_by="x", tx=tx
+        )
+        assert heard == []
+    assert heard == [Change(1, Topic.CUSTOMER, ann.id)]
+
+
+async def test_tenants_do_not_see_each_other(store_url: str, store: Store) -> None:
+    ann = await made(store)
+    await linked(store, ann.id)
+    other = Store.open(store_url, tenant="acme")
+    try:
+        assert await other.directory.customer(ann.id) is None
+        assert await other.directory.customer_by_external_id("user-1") is None
+        assert await other.directory.customer_by_ref(ProviderName.LOANPRO, REF) is None
+        assert await other.directory.page_of_ids() == []
+        assert await other.changes.version() == 0
+        theirs = await other.directory.create(external_id="user-1", customer_id=ann.id)
+        assert await store.directory.customer(ann.id) != theirs
+    finally:
+        await other.close()

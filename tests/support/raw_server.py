@@ -25,12 +25,17 @@ class RawServer:
     asked: list[Asked] = field(default_factory=list)
     connections: int = 0
     port: int = 0
+    tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
         self.connections += 1
         number = self.connections
         try:
@@ -43,8 +48,8 @@ class RawServer:
                 await writer.drain()
                 if b"connection: close" in answer.lower():
                     break
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client went away, as some tests mean it to
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            return  # the client went away, or the test is over
         finally:
             writer.close()
 
@@ -77,3 +82,6 @@ async def raw_server(answer: Callable[[Asked], Awaitable[Answer]]) -> AsyncItera
         yield server
     finally:
         listener.close()
+        for task in list(server.tasks):
+            task.cancel()
+        await asyncio.gather(*server.tasks, return_exceptions=True)

@@ -1,0 +1,5 @@
+"""The NCR Aloha Online Ordering emulator."""
+
+from app.sandbox.aloha.emulator import AlohaEmulator
+
+__all__ = ["AlohaEmulator"]

@@ -1,0 +1,28 @@
+"""Aloha's enums: numbers in JSON, names in XML; either is accepted. Numbers that are not listed exist, unpublished."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+PROVIDERS: Final = {2: "ConnectedPayments", 4: "CreditCall", 6: "FreedomPay"}
+CARDS: Final = {0: "Amex", 3: "Discover", 5: "Jcb", 6: "MasterCard", 7: "Visa"}
+CONNECTED_PAYMENTS: Final = 2
+FREEDOM_PAY: Final = 6
+
+
+def number_of(table: Mapping[int, str], value: Any) -> int | None:
+    """The number of a published member, given as a number, its text, or its name in any case; else None."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value if value in table else None
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return int(text) if int(text) in table else None
+    return next((number for number, name in table.items() if name.lower() == text.lower()), None)
+
+
+def name_of(table: Mapping[int, str], number: int) -> str:
+    """The XML name, or the bare number where none is published."""
+    return table.get(number, str(number))

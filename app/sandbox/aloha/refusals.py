@@ -1,0 +1,25 @@
+"""How Aloha says no. The bodies are unpublished; ASP.NET Web API's own shape stands in for them."""
+
+from collections.abc import Mapping
+
+from app.sandbox.kit import Json
+
+
+class Refused(Exception):
+    """Carries the HTTP answer. Raised before anything was changed."""
+
+    def __init__(self, status: int, body: Json, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"refused with {status}")
+        self.status = status
+        self.body = body
+        self.headers = dict(headers or {})
+
+
+def invalid(faults: Mapping[str, str]) -> Refused:
+    """400 with one message for each bad field, keyed as ``header.CardToken``."""
+    return Refused(400, {"Message": "The request is invalid.", "ModelState": {k: [v] for k, v in faults.items()}})
+
+
+def named(status: int, name: str) -> Refused:
+    """One of the named errors: BadRequest, NotFound, DuplicateKey."""
+    return Refused(status, {"Message": name})

@@ -1,0 +1,112 @@
+"""When a call is made again: budget, backoff, and the wait a vault asks for."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.http.retry import MAX_PAUSE_S, Pause, RetryBudget, backoff_s, is_worth_trying, retry_after_s
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_lone_failure_may_be_retried() -> None:
+    budget = RetryBudget(0.1, Clock())
+    budget.note_call()
+    assert [budget.take() for _ in range(3)] == [True, True, False]
+
+
+def test_no_ratio_means_no_retry_at_all() -> None:
+    budget = RetryBudget(0.0, Clock())
+    budget.note_call()
+    assert not budget.take()
+
+
+def test_a_down_vault_sees_a_tenth_more() -> None:
+    budget = RetryBudget(0.1, Clock())
+    extra = 0
+    for _ in range(300):
+        budget.note_call()
+        extra += budget.take()
+    assert extra == 30
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=300))
+def test_within_any_ten_seconds_retries_stay_within_the_budget(events: list[tuple[float, bool]]) -> None:
+    clock = Clock()
+    budget = RetryBudget(0.1, clock)
+    calls: list[int] = []
+    retries: list[int] = []
+    for pause, wants in events:
+        clock.now += pause
+        budget.note_call()
+        calls.append(int(clock.now))
+        if wants and budget.take():
+            retries.append(int(clock.now))
+        since = int(clock.now) - 10
+        assert sum(at > since for at in retries) <= max(2, 0.1 * sum(at > since for at in calls))
+
+
+@pytest.mark.parametrize(("failures", "most"), [(1, 0.05), (2, 0.1), (3, 0.2), (9, 1.0), (40, 1.0)])
+def test_backoff_is_spread_from_nothing_to_its_ceiling(failures: int, most: float) -> None:
+    drawn = [backoff_s(failures) for _ in range(2000)]
+    assert 0 <= min(drawn) < most * 0.1
+    assert most * 0.9 < max(drawn) <= most
+
+
+def test_a_retry_that_could_not_finish_is_not_begun() -> None:
+    assert is_worth_trying(10.0, 0.1, 10.5)
+    assert not is_worth_trying(10.0, 0.5, 10.5)
+    assert not is_worth_trying(10.0, 0.0, 10.0)
+
+
+def http_date(seconds: float) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"),
+    [
+        ("7", 7, 7),
+        (" 0 ", 0, 0),
+        ("99999999999999999999", 900_000_000, 1e10),
+        (http_date(60), 57, 61),
+        (http_date(-60), 0, 0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, low: float, high: float) -> None:
+    seconds = retry_after_s(value)
+    assert seconds is not None
+    assert low <= seconds <= high
+
+
+@pytest.mark.parametrize("value", [None, "", "soon", "-5", "1.5", "٣", "Fri, 99 Foo 2026"])
+def test_an_unreadable_retry_after_asks_for_nothing(value: str | None) -> None:
+    assert retry_after_s(value) is None
+
+
+@given(st.text(max_size=40))
+def test_no_retry_after_can_break_us(value: str) -> None:
+    seconds = retry_after_s(value)
+    assert seconds is None or seconds >= 0
+
+
+def test_a_pause_ends_and_has_a_limit() -> None:
+    clock = Clock()
+    pause = Pause(clock)
+    assert pause.left_s() == 0
+    pause.ask(2)
+    pause.ask(1)
+    assert pause.left_s() == 2
+    clock.now += 2
+    assert pause.left_s() == 0
+    pause.ask(86_400)
+    assert pause.left_s() == MAX_PAUSE_S

@@ -21,9 +21,13 @@ Key = tuple[ProviderName, CustomerRef, MethodRef | None]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Generic[Value]):
-    """`as_of` is when the vault's answer had arrived, `taken_at` the same instant on the monotonic clock."""
+    """`as_of` is when the vault's answer had arrived, `taken_at` the same instant on the monotonic clock.
+
+    `asked_at` is when the call began: what happened later may be missing from the answer.
+    """
 
     value: Value
+    asked_at: datetime
     as_of: datetime
     taken_at: float
     size: int
@@ -47,7 +51,7 @@ class Source(Generic[Value]):
     """How one kind of thing is read and how long it keeps. Durations are seconds.
 
     `fetch` reads many at once: a VaultError that it raises concerns all keys, one in a key's place that key alone.
-    `weigh` estimates a value's bytes.
+    At most `batch_limit` keys are fetched together. `weigh` estimates a value's bytes.
     """
 
     provider: ProviderName
@@ -55,6 +59,7 @@ class Source(Generic[Value]):
     weigh: Callable[[Value], int]
     fresh_for_s: float
     stale_if_error_for_s: float
+    batch_limit: int = 1
 
 
 class _Flight:
@@ -111,8 +116,9 @@ class SnapshotCache:
                 flights[key] = self._flights[key]
             else:
                 missing.append(key)
-        if missing:
-            flights.update(dict.fromkeys(missing, self._begin(missing, source)))
+        for start in range(0, len(missing), source.batch_limit):
+            together = missing[start : start + source.batch_limit]
+            flights.update(dict.fromkeys(together, self._begin(together, source)))
         if flights:
             began = self._now()
             await self._wait({*flights.values()}, until)
@@ -160,6 +166,7 @@ class SnapshotCache:
 
     async def _fly(self, flight: _Flight, source: Source[Value]) -> None:
         keys, began = flight.keys, self._now()
+        asked_at = self._utc_now()
         try:
             replies = await source.fetch(keys)
         except VaultError as error:
@@ -174,7 +181,7 @@ class SnapshotCache:
             if isinstance(reply, VaultError):
                 outcome = reply
             else:
-                outcome = Snapshot(reply, self._utc_now(), self._now(), source.weigh(reply))
+                outcome = Snapshot(reply, asked_at, self._utc_now(), self._now(), source.weigh(reply))
             flight.outcomes[key] = outcome
             self._record(key, flight, outcome, source)
         self._strike(flight)

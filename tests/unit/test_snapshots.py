@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -71,6 +72,7 @@ class Setup:
             weigh=lambda value: 100,
             fresh_for_s=fresh,
             stale_if_error_for_s=stale,
+            batch_limit=50,
         )
 
     async def read(self, *refs: str, within: float = 5.0, force_fresh: bool = False) -> list[Read[str]]:
@@ -126,6 +128,13 @@ async def test_many_keys_are_one_call_and_only_the_missing_ones_are_asked() -> N
     found = await setup.read("1", "2", "3", "1")
     assert setup.vault.calls == [["2"], ["1", "3"]]
     assert [one.snapshot.value for one in found if one.snapshot] == ["1#2", "2#1", "3#2", "1#2"]
+
+
+async def test_a_batch_is_no_larger_than_the_vault_takes_and_each_call_stands_alone() -> None:
+    setup = Setup()
+    setup.source = replace(setup.source, batch_limit=2)
+    await setup.read("1", "2", "3", "4", "5")
+    assert setup.vault.calls == [["1", "2"], ["3", "4"], ["5"]]
 
 
 async def test_concurrent_reads_of_one_key_share_one_call() -> None:

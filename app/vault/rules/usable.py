@@ -1,5 +1,7 @@
 """Which methods may be anyone's default, and what may be done with each."""
 
+from functools import lru_cache
+
 from app.vault.model import BankAccount, PaymentMethod
 from app.vault.names import (
     BankVerification,
@@ -34,6 +36,7 @@ def is_usable_but_for_expiry(method: PaymentMethod) -> bool:
     return method.status in (PaymentMethodStatus.ACTIVE, PaymentMethodStatus.EXPIRED) and not _failed_check(method)
 
 
+@lru_cache(maxsize=256)
 def capabilities_of(
     kind: PaymentMethodKind, usable: bool, operations: frozenset[ProviderCapability]
 ) -> tuple[ProviderCapability, ...]:

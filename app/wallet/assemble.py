@@ -1,0 +1,282 @@
+"""One wallet out of what the vaults answered: pure, from readings and directory facts to what the graph shows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from app.store.records import ChoiceRecord, DirectoryEntry, MethodAddress
+from app.vault.model import PaymentMethod
+from app.vault.names import (
+    DefaultReason,
+    DefaultState,
+    ExpiryState,
+    PaymentMethodStatus,
+    ProviderCapability,
+    ProviderName,
+    SourceState,
+)
+from app.vault.rules.default import Candidate, Default, ExplicitChoice, effective_default
+from app.vault.rules.expiry import ExpiryClock, shown_status
+from app.vault.rules.filter import is_hidden
+from app.vault.rules.lookalikes import group_key, groups
+from app.vault.rules.usable import capabilities_of, is_usable, is_usable_but_for_expiry
+from app.wallet.reading import Entry, SourceReading
+
+_HARMLESS: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED, SourceState.DISABLED, SourceState.SKIPPED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssemblyRules:
+    """What assembling needs besides facts. `operations` has every enabled vault; `group_secret` at most 64 bytes."""
+
+    operations: Mapping[ProviderName, frozenset[ProviderCapability]]
+    precedence: tuple[ProviderName, ...]
+    group_secret: bytes
+    expiring_soon_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletMethod:
+    """One payment method with all that is known about it now. `is_default` None: it cannot be known."""
+
+    id: str
+    method: PaymentMethod
+    label: str
+    status: PaymentMethodStatus
+    expiry_state: ExpiryState
+    usable: bool
+    is_default: bool | None
+    nickname: str | None
+    group_key: str | None
+    lookalikes: tuple[str, ...]
+    capabilities: tuple[ProviderCapability, ...]
+    as_of: datetime
+    is_stale: bool
+
+    @property
+    def address(self) -> MethodAddress:
+        return MethodAddress(self.method.provider, self.method.customer_ref, self.method.method_ref)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRow:
+    """A row of `sources`: what one vault contributed. `method_count` None: unknown."""
+
+    provider: ProviderName
+    state: SourceState
+    method_count: int | None = None
+    skipped_count: int = 0
+    truncated: bool = False
+    fetched_at: datetime | None = None
+    is_stale: bool = False
+    latency_ms: int | None = None
+    retry_after_s: float | None = None
+    message: str | None = None
+    provider_request_id: str | None = None
+
+    @property
+    def is_harmless(self) -> bool:
+        """Whether the answer is complete in spite of this row."""
+        return self.state in _HARMLESS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DefaultInfo:
+    """The effective default and why. `choice_is_gone`: the vault no longer has what was chosen; clear it."""
+
+    state: DefaultState
+    reason: DefaultReason | None
+    method_id: str | None
+    choice: ChoiceRecord | None
+    choice_is_gone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wallet:
+    """Everything readable of one customer, inactive methods included, in a stable order.
+
+    `sources` has one row per vault, always all of them.
+    """
+
+    entry: DirectoryEntry
+    methods: tuple[WalletMethod, ...]
+    by_id: Mapping[str, WalletMethod]
+    default: DefaultInfo
+    sources: Mapping[ProviderName, SourceRow]
+
+    @property
+    def default_method(self) -> WalletMethod | None:
+        return self.by_id.get(self.default.method_id) if self.default.method_id else None
+
+    @property
+    def provider_defaults(self) -> tuple[WalletMethod, ...]:
+        return tuple(one for one in self.methods if one.method.is_provider_default and not is_hidden(one.status))
+
+    def nothing_answered(self, providers: Iterable[ProviderName]) -> bool:
+        """Of the linked vaults among these, not one had anything to show; false when none is linked."""
+        linked = [name for name in providers if self.entry.link(name) is not None]
+        return bool(linked) and all(self.sources[name].fetched_at is None for name in linked)
+
+
+@dataclass(slots=True)
+class _Draft:
+    entry: Entry
+    reading: SourceReading
+    status: PaymentMethodStatus
+    expiry: ExpiryState
+    usable: bool
+
+
+def assemble(
+    entry: DirectoryEntry,
+    readings: Mapping[ProviderName, SourceReading],
+    rules: AssemblyRules,
+    now: datetime,
+) -> Wallet:
+    """Merge. `readings` has only vaults that were asked; the rest are told apart here."""
+    clock = ExpiryClock.at(now, rules.expiring_soon_days)
+    drafts = [
+        _draft(one, readings[name], clock)
+        for name in ProviderName
+        if name in readings and readings[name].held
+        for one in _entries(readings[name])
+    ]
+    sources = {name: _row(name, entry, readings.get(name), rules, drafts) for name in ProviderName}
+    default = _default(entry, drafts, sources, readings, rules)
+    alike = groups((draft.entry.id, None if is_hidden(draft.status) else draft.entry.look) for draft in drafts)
+    methods = tuple(_method(draft, entry, default, alike, rules) for draft in drafts)
+    return Wallet(
+        entry=entry,
+        methods=methods,
+        by_id={one.id: one for one in methods},
+        default=default,
+        sources=sources,
+    )
+
+
+def _entries(reading: SourceReading) -> Sequence[Entry]:
+    return reading.held.entries if reading.held else ()
+
+
+def _draft(one: Entry, reading: SourceReading, clock: ExpiryClock) -> _Draft:
+    expiry = clock.state_of(one.method)
+    return _Draft(one, reading, shown_status(one.method.status, expiry), expiry, is_usable(one.method, expiry))
+
+
+def _row(
+    name: ProviderName,
+    entry: DirectoryEntry,
+    reading: SourceReading | None,
+    rules: AssemblyRules,
+    drafts: Sequence[_Draft],
+) -> SourceRow:
+    if name not in rules.operations:
+        return SourceRow(provider=name, state=SourceState.DISABLED)
+    if reading is None:
+        linked = entry.link(name) is not None
+        return SourceRow(provider=name, state=SourceState.SKIPPED if linked else SourceState.NOT_LINKED)
+    held = reading.held
+    shown = sum(1 for draft in drafts if draft.reading is reading and not is_hidden(draft.status))
+    return SourceRow(
+        provider=name,
+        state=reading.state,
+        method_count=shown if held else None,
+        skipped_count=held.skipped if held else 0,
+        truncated=held.wallet.truncated if held else False,
+        fetched_at=reading.fetched_at,
+        is_stale=reading.is_stale,
+        latency_ms=reading.latency_ms,
+        retry_after_s=reading.retry_after_s,
+        message=reading.message,
+        provider_request_id=reading.provider_request_id,
+    )
+
+
+def _default(
+    entry: DirectoryEntry,
+    drafts: Sequence[_Draft],
+    sources: Mapping[ProviderName, SourceRow],
+    readings: Mapping[ProviderName, SourceReading],
+    rules: AssemblyRules,
+) -> DefaultInfo:
+    choice = entry.choice
+    found = effective_default(
+        [_candidate(draft) for draft in drafts],
+        {name: _answer(name, entry, sources[name], readings.get(name)) for name in ProviderName},
+        ExplicitChoice((choice.provider, choice.customer_ref, choice.method_ref), choice.allow_expired)
+        if choice
+        else None,
+        rules.precedence,
+    )
+    return DefaultInfo(
+        state=found.state,
+        reason=found.reason,
+        method_id=_id_of(found, drafts),
+        choice=None if found.choice_is_gone else choice,
+        choice_is_gone=found.choice_is_gone,
+    )
+
+
+def _answer(name: ProviderName, entry: DirectoryEntry, row: SourceRow, reading: SourceReading | None) -> SourceState:
+    """The row's state as the default's rules take it.
+
+    A vault that is not linked has nothing to say, enabled or not. And a list that was asked for before the choice was
+    made may lack what was chosen: it proves nothing against the choice.
+    """
+    if entry.link(name) is None:
+        return SourceState.NOT_LINKED
+    choice = entry.choice
+    if choice is not None and choice.provider is name and reading is not None and reading.asked_at is not None:
+        return row.state if reading.asked_at > choice.set_at else SourceState.PARTIAL
+    return row.state
+
+
+def _candidate(draft: _Draft) -> Candidate:
+    method = draft.entry.method
+    return Candidate(
+        key=(method.provider, method.customer_ref, method.method_ref),
+        usable=draft.usable,
+        usable_but_for_expiry=is_usable_but_for_expiry(method),
+        is_provider_default=bool(method.is_provider_default),
+    )
+
+
+def _id_of(found: Default, drafts: Sequence[_Draft]) -> str | None:
+    if found.key is None:
+        return None
+    provider, customer_ref, method_ref = found.key
+    for draft in drafts:
+        method = draft.entry.method
+        if (method.provider, method.customer_ref, method.method_ref) == (provider, customer_ref, method_ref):
+            return draft.entry.id
+    return None
+
+
+def _method(
+    draft: _Draft,
+    entry: DirectoryEntry,
+    default: DefaultInfo,
+    alike: Mapping[str, Sequence[str]],
+    rules: AssemblyRules,
+) -> WalletMethod:
+    one, method, reading = draft.entry, draft.entry.method, draft.reading
+    assert reading.fetched_at is not None
+    nickname = None
+    if entry.nicknames:
+        nickname = entry.nicknames.get(MethodAddress(method.provider, method.customer_ref, method.method_ref))
+    return WalletMethod(
+        id=one.id,
+        method=method,
+        label=one.label,
+        status=draft.status,
+        expiry_state=draft.expiry,
+        usable=draft.usable,
+        is_default=None if default.state is DefaultState.UNKNOWN else one.id == default.method_id,
+        nickname=nickname,
+        group_key=group_key(one.look, entry.customer.id, rules.group_secret) if one.look else None,
+        lookalikes=tuple(alike.get(one.id, ())),
+        capabilities=capabilities_of(method.kind, draft.usable, rules.operations.get(method.provider, frozenset())),
+        as_of=reading.fetched_at,
+        is_stale=reading.is_stale,
+    )

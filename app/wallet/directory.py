@@ -1,0 +1,83 @@
+"""Our customers, from memory while nothing about them has changed."""
+
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import Protocol
+
+from app.store.records import CustomerRecord, DirectoryEntry, MethodAddress
+from app.vault.names import CustomerRef, ProviderName
+
+
+class Directory(Protocol):
+    """What reading needs of the store. Unknown and erased customers are absent."""
+
+    async def entries(self, ids: Collection[str]) -> dict[str, DirectoryEntry]: ...
+
+    async def customer_by_external_id(self, external_id: str) -> CustomerRecord | None: ...
+
+    async def customer_by_ref(self, provider: ProviderName, customer_ref: CustomerRef) -> CustomerRecord | None: ...
+
+    async def owners_of(self, provider: ProviderName, refs: Collection[CustomerRef]) -> dict[CustomerRef, str]: ...
+
+    async def clear_choice(self, customer_id: str, *, only_if: MethodAddress | None = None) -> object: ...
+
+
+class _Reading:
+    """A read of the store on its way, and which of its customers changed meanwhile."""
+
+    __slots__ = ("all_changed", "changed")
+
+    def __init__(self) -> None:
+        self.changed: set[str] = set()
+        self.all_changed = False
+
+
+class DirectoryCache:
+    """Keeps `limit` customers; whoever changes one, or hears of a change, calls `drop`."""
+
+    def __init__(self, directory: Directory, limit: int = 10_000) -> None:
+        self.store = directory
+        self._limit = limit
+        self._kept: OrderedDict[str, DirectoryEntry] = OrderedDict()
+        self._readings: set[_Reading] = set()
+
+    async def entries(self, ids: Collection[str]) -> dict[str, DirectoryEntry]:
+        found: dict[str, DirectoryEntry] = {}
+        missing: list[str] = []
+        for customer_id in dict.fromkeys(ids):
+            entry = self._kept.get(customer_id)
+            if entry is None:
+                missing.append(customer_id)
+            else:
+                self._kept.move_to_end(customer_id)
+                found[customer_id] = entry
+        if missing:
+            found.update(await self._read(missing))
+        return found
+
+    async def _read(self, ids: Collection[str]) -> dict[str, DirectoryEntry]:
+        reading = _Reading()
+        self._readings.add(reading)
+        try:
+            found = await self.store.entries(ids)
+        finally:
+            self._readings.discard(reading)
+        for customer_id, entry in found.items():
+            if not reading.all_changed and customer_id not in reading.changed:
+                self._kept[customer_id] = entry
+                self._kept.move_to_end(customer_id)
+        while len(self._kept) > self._limit:
+            self._kept.popitem(last=False)
+        return found
+
+    def drop(self, customer_id: str) -> None:
+        """The customer has changed: reads that are on their way are answered and not kept."""
+        self._kept.pop(customer_id, None)
+        for reading in self._readings:
+            reading.changed.add(customer_id)
+
+    def clear(self) -> None:
+        """It is not known what has changed."""
+        self._kept.clear()
+        for reading in self._readings:
+            reading.all_changed = True

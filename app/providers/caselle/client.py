@@ -1,0 +1,245 @@
+"""The adapter of the Caselle Payment API: customers and wallets."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote
+
+from app.errors import (
+    FieldFault,
+    InvalidRequest,
+    OutcomeUnknown,
+    RejectReason,
+    VaultError,
+    VaultRefusedUs,
+    VaultRejected,
+    VaultUnavailable,
+)
+from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.providers.caselle.mapping import (
+    ROUTE_KINDS,
+    customer_ref_of,
+    default_in,
+    faults_of_method,
+    faults_of_new_customer,
+    from_customer,
+    from_new,
+    records_in,
+    refs_in,
+    saved_ref_of,
+    tells_default,
+    to_wallet,
+)
+from app.providers.caselle.replies import is_taken, refusal
+from app.providers.support import VaultAdapter, each, reading, request_id_of
+from app.settings import CaselleSettings
+from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
+from app.vault.names import CustomerRef, MethodRef, ProviderCapability, ProviderName
+from app.vault.provider import Call
+
+CAPABILITIES: Final = Capabilities(
+    operations=frozenset(
+        {
+            ProviderCapability.LIST,
+            ProviderCapability.ADD,
+            ProviderCapability.SET_DEFAULT,
+            ProviderCapability.DELETE,
+            ProviderCapability.WEBHOOKS,
+        }
+    ),
+    add_via=frozenset(ROUTE_KINDS),
+    batch_limit=1,
+    creates_customers=True,
+    finds_customers_by_external_id=True,
+)
+_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
+_PROBE: Final = "credentials-check"
+_CUSTOMERS: Final = "api/customers"
+_CUSTOMER_ROUTE: Final = "api/customers/{id}"
+_METHODS_ROUTE: Final = "api/customers/{id}/payment-methods"
+_METHOD_ROUTE: Final = "api/customers/{id}/payment-methods/{id}"
+_DEFAULT_ROUTE: Final = "api/customers/{id}/default-payment-method"
+
+
+class CaselleVault(VaultAdapter):
+    """A customer is keyed by our external id; a method is saved by the browser's token and never changed."""
+
+    name = ProviderName.CASELLE
+    capabilities = CAPABILITIES
+
+    def __init__(self, settings: CaselleSettings, http: VaultHttp) -> None:
+        super().__init__(http)
+        self._headers = {"X-Payment-Account-Uid": settings.payment_account_uid}
+
+    # ---- reading ------------------------------------------------------------------------------------------
+
+    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
+        return await each(refs, partial(self._wallet, call))
+
+    async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
+        reply = await self._list(ref, call)
+        with reading(self.name):
+            body = reply.json()
+            is_told = tells_default(body)
+        default = None if is_told else await self._default_of(ref, call)
+        with reading(self.name):
+            return to_wallet(ref, body, default, request_id_of(reply))
+
+    async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
+        self._demand(ref)
+        reply = await self._send("GET", _METHODS_ROUTE, call, _path(_CUSTOMERS, ref, "payment-methods"))
+        if reply.status != 200:
+            raise refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND)
+        return reply
+
+    async def _default_of(self, ref: CustomerRef, call: Call) -> MethodRef | None:
+        """What the customer's own record names as default. That call is not published: where it fails, nothing is."""
+        try:
+            reply = await self._send("GET", _CUSTOMER_ROUTE, call, _path(_CUSTOMERS, ref))
+            return default_in(reply.json()) if reply.status == 200 else None
+        except (VaultUnavailable, ValueError):
+            return None
+
+    async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
+        """By its list of methods: the one published call that names a customer and changes nothing."""
+        try:
+            reply = await self._list(ref, call)
+        except VaultRejected:
+            return False
+        with reading(self.name):
+            records_in(reply.json())
+        return True
+
+    async def find_customer(self, external_id: str, call: Call) -> CustomerRef | None:
+        reply = await self._look_up(external_id, call)
+        if reply.status != 200:
+            raise refusal(reply, Effect.READ, RejectReason.CONTRACT)
+        with reading(self.name):
+            for record in records_in(reply.json()):
+                if record["reference_id"] == external_id:
+                    return customer_ref_of(record)
+        return None
+
+    async def _look_up(self, external_id: str, call: Call) -> VaultReply:
+        """OData: a quote inside a quoted text is doubled."""
+        quoted = external_id.replace("'", "''")
+        query = (("$filter", f"reference_id eq '{quoted}'"), ("$top", "1"))
+        return await self._send("GET", _CUSTOMERS, call, _CUSTOMERS, query=query)
+
+    # ---- customers ----------------------------------------------------------------------------------------
+
+    def faults_of_customer(self, new: NewCustomer) -> list[FieldFault]:
+        return faults_of_new_customer(new)
+
+    async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
+        """Create, or fetch the one that is there: `reference_id` is unique, so racers end with the same uid.
+
+        A lost answer is looked up once by the same key; only if nothing is found does it stay unknown.
+        """
+        self._allow(self.faults_of_customer(new))
+        try:
+            reply = await self._send("POST", _CUSTOMERS, call, _CUSTOMERS, Effect.WRITE, from_customer(new))
+            if reply.status in (200, 201):
+                with reading(self.name, Effect.WRITE):
+                    return customer_ref_of(reply.json())
+        except OutcomeUnknown as unknown:
+            return await self._find_after(new, unknown, call)
+        error = refusal(reply, Effect.WRITE, RejectReason.CONTRACT)
+        if not is_taken(reply):
+            raise error
+        found = await self.find_customer(new.external_id, call)
+        if found is None:
+            raise error
+        return found
+
+    async def _find_after(self, new: NewCustomer, unknown: OutcomeUnknown, call: Call) -> CustomerRef:
+        try:
+            found = await self.find_customer(new.external_id, call)
+        except VaultError:
+            raise unknown from None
+        if found is None:
+            raise unknown
+        return found
+
+    # ---- methods ------------------------------------------------------------------------------------------
+
+    def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
+        return self.route_faults(new, ROUTE_KINDS) or faults_of_method(new)
+
+    async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
+        """The ids of a fresh list. Lists hold no tokens, so the same token again cannot be seen here."""
+        reply = await self._list(ref, call)
+        with reading(self.name):
+            body = reply.json()
+            wallet = to_wallet(ref, body, None, None)
+            default = next((method.method_ref for method in wallet.methods if method.is_provider_default), None)
+            return BeforeAdd(method_refs=refs_in(body), default_ref=default)
+
+    async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
+        """Swap the browser's token for a saved method. A default is a second call: `make_default` is ignored."""
+        self._allow(self.faults_of_add(new))
+        self._demand(ref)
+        path = _path(_CUSTOMERS, ref, "payment-methods")
+        reply = await self._send("POST", _METHODS_ROUTE, call, path, Effect.WRITE, from_new(new))
+        if reply.status not in (200, 201):
+            raise refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND)
+        with reading(self.name, Effect.WRITE):
+            return Added(customer_ref=ref, method_ref=saved_ref_of(reply.json()))
+
+    async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
+        self._demand(ref, method)
+        path = _path(_CUSTOMERS, ref, "default-payment-method")
+        body = {"saved_payment_method_uid": method}
+        reply = await self._send("PUT", _DEFAULT_ROUTE, call, path, Effect.WRITE, body)
+        if reply.status not in (200, 204):
+            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+
+    async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
+        self._demand(ref, method)
+        path = _path(_CUSTOMERS, ref, "payment-methods", method)
+        reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
+        if reply.status not in (200, 204, 404):
+            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+
+    async def check(self, call: Call) -> None:
+        """Look for a customer whom nobody has: it proves the token, its scope and the payment account."""
+        reply = await self._look_up(_PROBE, call)
+        if reply.status in (400, 404):
+            raise VaultRefusedUs(self.name, "Caselle does not accept caselle.payment_account_uid.")
+        if reply.status != 200:
+            raise refusal(reply, Effect.READ, RejectReason.CONTRACT)
+
+    # ---- how a call is made -------------------------------------------------------------------------------
+
+    async def _send(
+        self,
+        verb: str,
+        route: str,
+        call: Call,
+        path: str,
+        effect: Effect = Effect.READ,
+        json: Any = None,
+        query: tuple[tuple[str, str], ...] = (),
+    ) -> VaultReply:
+        request = VaultRequest(
+            method=verb, path=path, route=route, effect=effect, query=query, json=json, headers=self._headers
+        )
+        return await self._http.send(request, call)
+
+    def _allow(self, faults: Sequence[FieldFault]) -> None:
+        """Every write passes here, so that nothing that the rules refuse is ever sent."""
+        if faults:
+            raise InvalidRequest(self.name, faults)
+
+    def _demand(self, ref: CustomerRef, method: MethodRef | None = None) -> None:
+        """A ref that Caselle cannot have given out names nothing: said without a call."""
+        if _REF.fullmatch(ref) is None:
+            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+        if method is not None and _REF.fullmatch(method) is None:
+            raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
+
+
+def _path(*parts: str) -> str:
+    """The first part is ours and has slashes of its own."""
+    return "/".join((parts[0], *(quote(part, safe="") for part in parts[1:])))

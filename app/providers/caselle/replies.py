@@ -1,0 +1,109 @@
+"""What Caselle's refusals mean. No error body is published: every shape that its platform could use is read."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from app.errors import FieldFault, OutcomeUnknown, RejectReason, VaultError, VaultRefusedUs, VaultTimeout
+from app.http.message import Effect, VaultReply
+from app.providers.support import failed_reply, fault, request_id_of
+from app.vault.names import ProviderName
+
+_NAME: Final = ProviderName.CASELLE
+_CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{1,63}")
+_REASON: Final = {
+    400: RejectReason.INVALID_INPUT,
+    402: RejectReason.DECLINED,
+    409: RejectReason.CONFLICT,
+    422: RejectReason.INVALID_INPUT,
+}
+_REASON_OF_CODE: Final = (
+    (re.compile(r"token|fingerprint"), RejectReason.TOKEN_INVALID),
+    (re.compile(r"not_enabled|disabled"), RejectReason.NOT_ENABLED),
+    (re.compile(r"unknown_property|unmapped"), RejectReason.CONTRACT),
+    (re.compile(r"declined"), RejectReason.DECLINED),
+)
+_OUR_ACCOUNT: Final = re.compile(r"payment_?account")
+_TAKEN: Final = re.compile(r"customer_exists|duplicate|already_exists|conflict")
+_PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
+    "fingerprint": ("secret",),
+    "last4": ("last4",),
+    "account_suffix": ("last4",),
+    "exp_month": ("expiry",),
+    "exp_year": ("expiry",),
+    "bin": ("bin",),
+    "card_brand": ("brand",),
+    "holder_name": ("holder_name",),
+    "routing_number": ("routing_number",),
+    "account_type": ("account_type",),
+    "reference_id": ("external_id",),
+    "name": ("name",),
+    "email": ("email",),
+}
+
+
+def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultError:
+    """The error for a reply that is not a success; `missing` is what a 404 means for this operation."""
+    body = _body(reply)
+    code = code_in(body)
+    if reply.status == 408:
+        return (OutcomeUnknown if effect is Effect.WRITE else VaultTimeout)(_NAME, provider_code=code)
+    if reply.status == 404 and _OUR_ACCOUNT.search((code or "").lower()):
+        return VaultRefusedUs(_NAME, provider_code=code, provider_request_id=request_id_of(reply))
+    reason = _missing(code, missing) if reply.status == 404 else _reason(reply.status, code)
+    return failed_reply(_NAME, reply, effect, reason, code, faults_in(body))
+
+
+def is_taken(reply: VaultReply) -> bool:
+    """Whether a create was refused because the customer is there already."""
+    if reply.status == 409:
+        return True
+    return reply.status in (400, 422) and _TAKEN.search((code_in(_body(reply)) or "").lower()) is not None
+
+
+def code_in(body: Any) -> str | None:
+    """The error's code: `code`, or `error` as a code or an object with one. Free text is no code."""
+    if not isinstance(body, dict):
+        return None
+    inner = body.get("error")
+    found = body.get("code") or (inner.get("code") if isinstance(inner, dict) else inner)
+    return found if isinstance(found, str) and _CODE.fullmatch(found) else None
+
+
+def faults_in(body: Any) -> list[FieldFault]:
+    """`errors` under our field names, each once; the vault's texts may quote values and are not repeated."""
+    paths = (_PATH_OF_LEAF.get(re.split(r"[.\]]", name)[-1]) for name in _fields_in(body))
+    return [fault(*path, message="Caselle refuses this field.") for path in dict.fromkeys(p for p in paths if p)]
+
+
+def _missing(code: str | None, missing: RejectReason) -> RejectReason:
+    """A 404 of a call that names a customer and a method says in its code which of them it means, if it says so."""
+    if code and "customer" in code.lower():
+        return RejectReason.CUSTOMER_NOT_FOUND
+    return missing
+
+
+def _reason(status: int, code: str | None) -> RejectReason:
+    spelled = (code or "").lower()
+    for shape, reason in _REASON_OF_CODE:
+        if shape.search(spelled):
+            return reason
+    return _REASON.get(status, RejectReason.CONTRACT)
+
+
+def _fields_in(body: Any) -> Iterator[str]:
+    """Names in `errors`: an object keyed by field, or a list of objects with `field`, `property` or `path`."""
+    errors = body.get("errors") if isinstance(body, dict) else None
+    if isinstance(errors, dict):
+        yield from (name for name in errors if isinstance(name, str))
+    elif isinstance(errors, list):
+        for error in errors:
+            named = (error.get(key) for key in ("field", "property", "path")) if isinstance(error, dict) else ()
+            yield from (name for name in named if isinstance(name, str))
+
+
+def _body(reply: VaultReply) -> Any:
+    try:
+        return reply.json()
+    except ValueError:
+        return None

@@ -1,0 +1,71 @@
+"""Caselle's words: customers and wallets of the Payment API, as far as we read or write them.
+
+`fingerprint` (a token) and `routing_number` come back in some replies; they are left out here on purpose.
+"""
+
+from typing import Literal, TypedDict
+
+
+class WireCredit(TypedDict, total=False):
+    """`payment_method.credit`, page "Customers & wallets"; months and years are integers."""
+
+    last4: str
+    exp_month: int
+    exp_year: int
+    bin: str
+    card_brand: str
+    holder_name: str
+
+
+class WireAch(TypedDict, total=False):
+    """`payment_method.ach`; the page "Payments" names its parts in words only, so these names are assumed."""
+
+    account_suffix: str
+    last4: str
+    account_type: str
+    holder_name: str
+
+
+class WirePaymentMethod(TypedDict, total=False):
+    """The save reply leaves `payment_method_type` out: then the sub-object that is there tells."""
+
+    payment_method_type: str
+    credit: WireCredit
+    ach: WireAch
+
+
+class WireSavedMethod(TypedDict, total=False):
+    """One record of ``GET /api/customers/{uid}/payment-methods``; the last three fields are assumed."""
+
+    saved_payment_method_uid: str
+    payment_method: WirePaymentMethod
+    is_default: bool
+    status: str
+    created_at: str
+
+
+class WireCustomer(TypedDict, total=False):
+    """A customer; `default_saved_payment_method_uid` is assumed."""
+
+    uid: str
+    reference_id: str
+    name: str
+    email: str
+    default_saved_payment_method_uid: str
+
+
+class WireCreditToSave(WireCredit):
+    """What saving a card sends; `fingerprint` is the browser's 15-minute token."""
+
+    fingerprint: str
+
+
+class WireAchToSave(WireAch, total=False):
+    fingerprint: str
+    routing_number: str
+
+
+class WireMethodToSave(TypedDict, total=False):
+    payment_method_type: Literal["credit", "ach"]
+    credit: WireCreditToSave
+    ach: WireAchToSave

@@ -17,6 +17,7 @@ from app.errors import (
     VaultRejected,
     VaultReplyUnreadable,
 )
+from app.http.client import HttpDoor
 from app.http.message import Effect, VaultHttp, VaultReply
 from app.providers.countries import alpha2, alpha3
 from app.vault.model import (
@@ -31,7 +32,15 @@ from app.vault.model import (
     ThreeDSecure,
     VaultWallet,
 )
-from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
+from app.vault.names import (
+    AddRoute,
+    CircuitState,
+    CustomerRef,
+    MethodRef,
+    PaymentMethodKind,
+    ProviderCapability,
+    ProviderName,
+)
 from app.vault.provider import Call
 
 __all__ = [
@@ -278,6 +287,11 @@ class VaultAdapter:
 
     def __init__(self, http: VaultHttp) -> None:
         self._http = http
+
+    @property
+    def circuit(self) -> CircuitState:
+        """Whether calls go out at all just now."""
+        return CircuitState(self._http.circuit) if isinstance(self._http, HttpDoor) else CircuitState.CLOSED
 
     def refuse(self) -> NoReturn:
         raise UnsupportedByVault(self.name)

@@ -14,6 +14,7 @@ from app.sandbox.control_input import (
     allow_only,
     body_of,
     fault_from,
+    named_field,
     new_time,
     text,
     token_wish,
@@ -120,8 +121,7 @@ class _Control:
             return _reply(emulator.mint_token(wish))
         except ValueError as error:
             complaint = without_digits(str(error))
-            field = complaint.split(":")[0]
-            raise BadInput(field if field in wish else "", complaint) from None
+            raise BadInput(named_field(complaint), complaint) from None
 
     async def credentials(self, request: Request) -> Response:
         own_address = f"{request.url.scheme}://{request.url.netloc}"
@@ -133,7 +133,8 @@ class _Control:
         methods = emulator.held(request.path_params["customer_ref"])
         if methods is None:
             raise _NotFound(f"{emulator.name} has no such customer.")
-        return _reply(methods)
+        # A vault that knows no default says null; scripts get a flag that is always true or false.
+        return _reply([{**method, "is_default": bool(method["is_default"])} for method in methods])
 
     async def switches(self, request: Request) -> Response:
         return _reply(

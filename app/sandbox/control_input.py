@@ -127,6 +127,20 @@ def _instant(written: str) -> datetime:
     return instant.astimezone(UTC)
 
 
+_TOKEN_FIELDS: Final = {
+    **{name: name for name in ("number", "exp_month", "exp_year", "holder_name", "routing_number", "account_type")},
+    # LoanPro's capture speaks of the same things in its own words.
+    "card_number": "number",
+    "account_number": "number",
+    "expiration_date": "exp_year",
+}
+
+
+def named_field(complaint: str) -> str:
+    """The field of a token wish with which an emulator's complaint begins, or nothing."""
+    return _TOKEN_FIELDS.get(re.split(r"\W", complaint, maxsplit=1)[0], "")
+
+
 def token_wish(body: dict[str, Any]) -> dict[str, Any]:
     """Read ``POST /tokens`` as far as every vault agrees; the emulator reads the rest."""
     if text(body, "kind") not in ("card", "bank"):
@@ -134,11 +148,11 @@ def token_wish(body: dict[str, Any]) -> dict[str, Any]:
     if not re.fullmatch(r"\d{1,34}", text(body, "number")):
         raise BadInput("number", "This must be a string of digits.")
     wish = {name: value for name, value in body.items() if name != "provider"}
-    for field in ("exp_month", "exp_year"):
+    for field, highest in (("exp_month", 12), ("exp_year", 9999)):
         if field in wish:
             if isinstance(wish[field], str) and re.fullmatch(r"\d{1,4}", wish[field]):
                 wish[field] = int(wish[field])
-            _whole(wish, field, 0, 1, 9999)
+            _whole(wish, field, 1, 1, highest)
     for field in ("holder_name", "routing_number", "account_type"):
         if field in wish:
             text(wish, field)

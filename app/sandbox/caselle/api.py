@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.sandbox.caselle import odata, wallets
+from app.sandbox.caselle import imports, odata, payments, wallets
+from app.sandbox.caselle.problems import Problem, Refused
 from app.sandbox.kit import Emulator, Json
 
 _CLIENT_FIELDS: Final = frozenset({"uid", "customer_id", "name", "timezone", "subdomain"})
@@ -50,6 +51,10 @@ class Api:
             ("GET", methods, self.list_methods, False),
             ("DELETE", methods + "/{method}", self.delete_method, False),
             ("PUT", one + "/default-payment-method", self.set_default, True),
+            ("POST", "/api/saved-payment-methods/import", self.import_methods, True),
+            ("POST", "/api/payments", self.quote, True),
+            ("POST", "/api/payments/{payment}/capture", self.capture, True),
+            ("POST", "/api/payments/{payment}/refund", self.refund, True),
             ("GET", "/api/clients", self.list_clients, False),
             ("GET", "/api/paymentaccounts", self.list_accounts, False),
         ]
@@ -103,6 +108,29 @@ class Api:
         wallets.delete(self._customer(ask), ask.path["method"])
         self._emulator.touch()
         return Answer(204)
+
+    def import_methods(self, ask: Ask) -> Answer:
+        outcome = imports.bulk(self._state, ask.account, ask.body, self._emulator.clock.now())
+        self._emulator.touch()
+        return Answer(200, outcome)
+
+    def quote(self, ask: Ask) -> Answer:
+        quoted = payments.quote(self._state, ask.account, ask.body, self._emulator.clock.now())
+        self._emulator.touch()
+        return Answer(200, quoted)
+
+    def capture(self, ask: Ask) -> Answer:
+        now = self._emulator.clock.now()
+        captured = payments.capture(self._state, ask.account, ask.path["payment"], ask.body, now)
+        self._emulator.touch()
+        if captured["status"] == "failed":
+            raise Refused(Problem.DECLINED)
+        return Answer(200, captured)
+
+    def refund(self, ask: Ask) -> Answer:
+        refunded = payments.refund(self._state, ask.account, ask.path["payment"], ask.body)
+        self._emulator.touch()
+        return Answer(200, refunded)
 
     def list_clients(self, ask: Ask) -> Answer:
         return self._list(odata.select(self._state["clients"].values(), ask.query, _CLIENT_FIELDS))

@@ -39,6 +39,8 @@ def demo_data() -> Json:
             for customer in customers
         },
         "tokens": {},
+        "payments": {},
+        "imported": {},
     }
 
 

@@ -1,0 +1,154 @@
+"""Two-phase payments: validate (which fixes the fee), capture (which repeats it exactly), refund.
+
+A payment in the state: ``{account, status, quoted, shown, refunded_amount}``; ``quoted`` is what a capture must repeat,
+with tokens as digests.
+"""
+
+from datetime import datetime
+from typing import Final
+
+from app.sandbox.caselle import tokenizer
+from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.shapes import ANY_METHOD, CURRENCY, Check, Shape, detail_of, fit, integer, text
+from app.sandbox.caselle.wallets import check_enabled, new_uid, owner_of, stamp
+from app.sandbox.kit import Json
+
+DECLINED_LAST4: Final = "0002"
+"""A method that ends so is declined at capture, like the industry's test card 4000 0000 0000 0002."""
+_REFERENCE: Final[dict[str, Check]] = {"currency": CURRENCY, "reference_id": text()}
+_QUOTE: Final = Shape(
+    {"base_amount": integer(1), "tax_amount": integer(0), **_REFERENCE, "payment_method": ANY_METHOD},
+    ("base_amount", "currency", "payment_method"),
+)
+_CAPTURE: Final = Shape(
+    {**_QUOTE.properties, "processing_fee_amount": integer(0), "total_amount": integer(1)},
+    (*_QUOTE.needed, "processing_fee_amount", "total_amount"),
+)
+_REFUND: Final = Shape({"amount": integer(1)})
+
+
+def fee_for(method_type: str, base_amount: int) -> int:
+    """The fee table (ours): bank debits 50; cards 0.8 percent, rounded up, 99 at least. Minor units."""
+    return 50 if method_type.endswith("ach") else max(99, -(-base_amount * 8 // 1000))
+
+
+def quote(state: Json, account: Json, body: Json, now: datetime) -> Json:
+    asked = fit(body, _QUOTE)
+    method_type = _check_method(state, account, asked["payment_method"], now)
+    base, tax = asked["base_amount"], asked.get("tax_amount", 0)
+    least, most = (round(account[f"{end}_payment_amount"] * 100) for end in ("minimum", "maximum"))
+    if not least <= base <= most:
+        raise Refused(Problem.AMOUNT_OUT_OF_RANGE)
+    fee = fee_for(method_type, base)
+    uid = new_uid("pay")
+    state["payments"][uid] = {
+        "account": account["uid"],
+        "status": "validated",
+        "quoted": {**_comparable(asked), "processing_fee_amount": fee, "total_amount": base + tax + fee},
+        "shown": _sanitized(asked["payment_method"]),
+        "refunded_amount": 0,
+    }
+    return {
+        "uid": uid,
+        "processing_fee_amount": fee,
+        "total_amount": base + tax + fee,
+        "payment_method": state["payments"][uid]["shown"],
+    }
+
+
+def capture(state: Json, account: Json, uid: str, body: Json, now: datetime) -> Json:
+    """The payment as captured or declined (`status` failed); raises Refused for anything that changes nothing."""
+    payment = payment_of(state, account, uid)
+    asked = fit(body, _CAPTURE)
+    if payment["status"] != "validated":
+        raise Refused(Problem.PAYMENT_CLOSED)
+    repeated = {name: asked[name] for name in ("processing_fee_amount", "total_amount")}
+    if {**_comparable(asked), **repeated} != payment["quoted"]:
+        raise Refused(Problem.PAYMENT_MISMATCH)
+    _check_method(state, account, asked["payment_method"], now)
+    is_declined = _last4(state, account, asked["payment_method"]) == DECLINED_LAST4
+    payment["status"] = "failed" if is_declined else "completed"
+    payment["closed_at"] = stamp(now)
+    return show(uid, payment)
+
+
+def refund(state: Json, account: Json, uid: str, body: Json) -> Json:
+    """All that is left, or `amount` of it."""
+    payment = payment_of(state, account, uid)
+    asked = fit(body, _REFUND)
+    left = payment["quoted"]["total_amount"] - payment["refunded_amount"]
+    amount = asked.get("amount", left)
+    if payment["status"] not in ("completed", "refunded") or not 0 < amount <= left:
+        raise Refused(Problem.NOT_REFUNDABLE)
+    payment["status"] = "refunded"
+    payment["refunded_amount"] += amount
+    return show(uid, payment)
+
+
+def payment_of(state: Json, account: Json, uid: str) -> Json:
+    payment: Json | None = state["payments"].get(uid)
+    if payment is None or payment["account"] != account["uid"]:
+        raise Refused(Problem.NO_SUCH_PAYMENT)
+    return payment
+
+
+def show(uid: str, payment: Json) -> Json:
+    amounts = {name: value for name, value in payment["quoted"].items() if name != "payment_method"}
+    return {
+        "uid": uid,
+        "status": payment["status"],
+        **amounts,
+        "refunded_amount": payment["refunded_amount"],
+        "payment_method": payment["shown"],
+        "captured_at": payment.get("closed_at"),
+    }
+
+
+def _check_method(state: Json, account: Json, method: Json, now: datetime) -> str:
+    """The method's type, when it can be paid with. Whose customer's it is, is not asked: the call names none."""
+    method_type, detail = detail_of(method)
+    check_enabled(account, method_type)
+    if method_type.startswith("wallet_"):
+        if _saved(state, account, detail)["payment_method_type"] != method_type.removeprefix("wallet_"):
+            raise Refused(Problem.WRONG_WALLET_TYPE)
+    else:
+        tokenizer.redeem(state, detail["fingerprint"], method_type, account["uid"], now)
+    return method_type
+
+
+def _saved(state: Json, account: Json, wallet: Json) -> Json:
+    owned = owner_of(state, account["uid"], wallet["saved_payment_method_uid"])
+    if owned is None:
+        raise Refused(Problem.NO_SUCH_METHOD)
+    saved: Json = owned[1]["payment_method"]
+    return saved
+
+
+def _last4(state: Json, account: Json, method: Json) -> str:
+    kind, detail = detail_of(method)
+    if kind.startswith("wallet_"):
+        saved = _saved(state, account, detail)
+        detail = saved[saved["payment_method_type"]]
+    return str(detail.get("last4") or detail.get("account_suffix"))
+
+
+def _comparable(asked: Json) -> Json:
+    method = asked["payment_method"]
+    kind, detail = detail_of(method)
+    if "fingerprint" in detail:
+        detail = {**detail, "fingerprint": tokenizer.digest(detail["fingerprint"])}
+    return {
+        "base_amount": asked["base_amount"],
+        "tax_amount": asked.get("tax_amount", 0),
+        "currency": asked["currency"],
+        "reference_id": asked.get("reference_id", ""),
+        "payment_method": {"payment_method_type": kind, "detail": detail},
+    }
+
+
+def _sanitized(method: Json) -> Json:
+    kind, detail = detail_of(method)
+    shown: Json = {"payment_method_type": kind}
+    if not kind.startswith("wallet_"):
+        shown[kind] = {name: value for name, value in detail.items() if name != "fingerprint"}
+    return shown

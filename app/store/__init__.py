@@ -8,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.store.changelog import ChangeLog
 from app.store.database import Clock, Database, OnChange, Tx, make_engine, utc_now
 from app.store.directory import Directory
+from app.store.journal import Journal
+from app.store.owners import Owners
 from app.store.schema import migrate, migrations_are_current
 
 __all__ = ["Store", "Tx", "make_engine", "migrate", "migrations_are_current"]
@@ -20,6 +22,8 @@ class Store:
         self.engine = engine
         self._db = Database(engine, tenant=tenant, clock=clock)
         self.directory = Directory(self._db)
+        self.journal = Journal(self._db)
+        self.owners = Owners(self._db)
         self.changes = ChangeLog(self._db)
 
     @classmethod

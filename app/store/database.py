@@ -106,10 +106,12 @@ def make_engine(url: str | URL) -> AsyncEngine:
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_async_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_recycle=1800)
+        return create_async_engine(
+            parsed, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_recycle=1800
+        )
     if parsed.database:
         _create_private(Path(parsed.database))
-    engine = create_async_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_async_engine(parsed, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

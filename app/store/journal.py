@@ -1,0 +1,266 @@
+"""The journal of writes: what was asked, by whom, how far it got, and what became of it.
+
+The order of a write: `begin` (PENDING, nothing sent), `prepare` (what recognises the result is stored, the vault may be
+called), `mark` (the outcome). A crash between two steps leaves a row that says how far it came.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, delete, update
+from sqlalchemy.exc import IntegrityError
+
+from app.store.database import Tx
+from app.store.errors import StoreError
+from app.store.hashing import hash_of_key
+from app.store.journal_reads import JournalReads, to_operation
+from app.store.records import (
+    Begun,
+    Existing,
+    Fresh,
+    NewOperation,
+    OperationRecord,
+    OperationState,
+    ResultRow,
+    Taken,
+    WriteOutcome,
+)
+from app.store.tables import operation_results, operations
+from app.store.text import storable
+from app.store.ulids import OPERATION, new_id
+
+_FINISHED = (OperationState.SUCCEEDED, OperationState.PARTIAL, OperationState.FAILED)
+_TRIES = 5
+
+
+class Journal(JournalReads):
+    async def begin(self, new: NewOperation, *, tx: Tx | None = None) -> Begun:
+        """Write the operation down, unless its key or its `exclusive` is in use; atomic under any concurrency."""
+        storable(new.caller, new.customer_id, new.exclusive, new.request_id)
+        row = self._new_row(new)
+        insert = self._db.insert(operations).values(row).on_conflict_do_nothing().returning(*operations.c)
+        async with self._db.writing(tx) as own:
+            for _ in range(_TRIES):
+                made = (await own.conn.execute(insert)).first()
+                if made is not None:
+                    await self._write_rows(made.id, new.rows, own)
+                    return Fresh(to_operation(made))
+                standing = await self._standing(new, own)
+                if standing is not None:
+                    return standing
+                # What stood in the way was let go in this very moment.
+        raise StoreError("the journal could not decide who holds the key")
+
+    async def _standing(self, new: NewOperation, tx: Tx) -> Existing | Taken | None:
+        if new.idempotency_key is not None:
+            known = await self.by_key(new.caller, new.mutation, new.idempotency_key, tx=tx)
+            if known is not None:
+                return Existing(known)
+        if new.exclusive is not None:
+            holder = await self.by_exclusive(new.exclusive, tx=tx)
+            if holder is not None:
+                return Taken(holder)
+        return None
+
+    def _new_row(self, new: NewOperation) -> dict[str, Any]:
+        return {
+            "tenant": self._db.tenant,
+            "id": new_id(OPERATION),
+            "caller": new.caller,
+            "mutation": new.mutation,
+            "key_hash": None if new.idempotency_key is None else hash_of_key(new.idempotency_key),
+            "input_digest": new.input_digest,
+            "exclusive": new.exclusive,
+            "customer_id": new.customer_id,
+            "provider": new.provider.value if new.provider else None,
+            "state": OperationState.PENDING.value,
+            "is_final": False,
+            "epoch": 1,
+            "owner_id": new.owner_id,
+            "deadline_at": new.deadline_at,
+            "looks": 0,
+            "intent": dict(new.intent),
+            "result": {},
+            "request_id": new.request_id,
+            "created_at": self._db.now(),
+        }
+
+    async def prepare(
+        self,
+        operation: OperationRecord,
+        intent: Mapping[str, Any],
+        *,
+        deadline_at: datetime,
+        customer_id: str | None = None,
+        tx: Tx | None = None,
+    ) -> OperationRecord | None:
+        """Call this, and see it committed, before the vault is called: the last chance to say what will be sent.
+
+        None when somebody took the operation over meanwhile: then send nothing.
+        """
+        values: dict[str, Any] = {"intent": dict(intent), "deadline_at": deadline_at, "sent_at": self._db.now()}
+        if customer_id is not None:
+            values["customer_id"] = customer_id
+        return await self._change(operation, [OperationState.PENDING], values, (), tx)
+
+    async def mark(
+        self,
+        operation: OperationRecord,
+        state: OperationState,
+        *,
+        outcome: WriteOutcome | None = None,
+        is_final: bool = True,
+        result: Mapping[str, Any] | None = None,
+        intent: Mapping[str, Any] | None = None,
+        reconcile_at: datetime | None = None,
+        customer_id: str | None = None,
+        rows: Iterable[ResultRow] = (),
+        expected: Collection[OperationState] = (OperationState.PENDING, OperationState.UNKNOWN),
+        tx: Tx | None = None,
+    ) -> OperationRecord | None:
+        """Say what became of it; None when its state or epoch is no longer what the caller believes.
+
+        FAILED with `is_final` false is "proven not applied": the same key may run it again. `reconcile_at` belongs to
+        UNKNOWN: when to look again, None when only a person can decide. `rows` are inserted or replaced with it.
+        """
+        values: dict[str, Any] = {
+            "state": state.value,
+            "outcome": outcome.value if outcome else None,
+            "is_final": is_final and state in _FINISHED,
+            "finished_at": self._db.now() if state in _FINISHED else None,
+            "reconcile_at": reconcile_at if state is OperationState.UNKNOWN else None,
+        }
+        if state is OperationState.FAILED:
+            values["exclusive"] = None
+        for name, value in (("result", result), ("intent", intent)):
+            if value is not None:
+                values[name] = dict(value)
+        if customer_id is not None:
+            values["customer_id"] = customer_id
+        return await self._change(operation, expected, values, rows, tx)
+
+    async def put_rows(
+        self, operation: OperationRecord, rows: Iterable[ResultRow], *, tx: Tx | None = None
+    ) -> OperationRecord | None:
+        """Insert or replace rows while the operation runs; None when somebody took it over."""
+        return await self._change(operation, [OperationState.PENDING, OperationState.UNKNOWN], {}, rows, tx)
+
+    async def adopt(
+        self, operation: OperationRecord, owner_id: str, *, look_again_at: datetime, tx: Tx | None = None
+    ) -> OperationRecord | None:
+        """Take over an orphan, or an UNKNOWN one that is due; None when somebody else was quicker.
+
+        `look_again_at` is when an UNKNOWN one becomes due again should the adopter die too.
+        """
+        values: dict[str, Any] = {
+            "owner_id": owner_id,
+            "epoch": operations.c.epoch + 1,
+            "looks": operations.c.looks + 1,
+        }
+        if operation.state is OperationState.UNKNOWN:
+            values["reconcile_at"] = look_again_at
+        return await self._change(operation, [operation.state], values, (), tx)
+
+    async def reopen(
+        self,
+        operation: OperationRecord,
+        *,
+        owner_id: str,
+        deadline_at: datetime,
+        exclusive: str | None = None,
+        request_id: str | None = None,
+        tx: Tx | None = None,
+    ) -> Fresh | Taken | None:
+        """Run a repeatable operation again under the same id; None when somebody else was quicker, or it is final."""
+        if not operation.is_repeatable:
+            return None
+        values: dict[str, Any] = {
+            "state": OperationState.PENDING.value,
+            "outcome": None,
+            "epoch": operations.c.epoch + 1,
+            "owner_id": owner_id,
+            "deadline_at": deadline_at,
+            "sent_at": None,
+            "finished_at": None,
+            "intent": {},
+            "result": {},
+            "exclusive": exclusive,
+            "request_id": request_id,
+        }
+        async with self._db.writing(tx) as own:
+            try:
+                async with own.conn.begin_nested():
+                    reopened = await self._change(operation, [OperationState.FAILED], values, (), own)
+            except IntegrityError:  # the only constraint in reach is the one on `exclusive`
+                holder = await self.by_exclusive(exclusive or "", tx=own)
+                return None if holder is None else Taken(holder)
+            return None if reopened is None else Fresh(reopened)
+
+    async def expire(self, before: datetime) -> int:
+        """Forget keys older than `before`; answers how many operations went.
+
+        What is unresolved stays with its key. What holds an `exclusive` stays too, without its key.
+        """
+        old = and_(
+            operations.c.tenant == self._db.tenant,
+            operations.c.created_at < before,
+            operations.c.state.in_([state.value for state in _FINISHED]),
+        )
+        async with self._db.writing() as tx:
+            await tx.conn.execute(update(operations).where(old).values(key_hash=None))
+            return (await tx.conn.execute(delete(operations).where(old, operations.c.exclusive.is_(None)))).rowcount
+
+    async def forget(self, customer_id: str, *, tx: Tx | None = None) -> None:
+        """Strip a customer's finished operations of what describes a person or a card (erasure)."""
+        finished = operations.c.state.in_([state.value for state in _FINISHED])
+        mine = (operations.c.tenant == self._db.tenant, operations.c.customer_id == customer_id)
+        async with self._db.writing(tx) as own:
+            await own.conn.execute(update(operations).where(*mine, finished).values(intent={}))
+
+    async def _change(
+        self,
+        operation: OperationRecord,
+        expected: Collection[OperationState],
+        values: Mapping[str, Any],
+        rows: Iterable[ResultRow],
+        tx: Tx | None,
+    ) -> OperationRecord | None:
+        changes = dict(values) or {"epoch": operations.c.epoch}  # an empty change still checks and locks
+        statement = update(operations).where(*self._still(operation, expected)).values(changes)
+        async with self._db.writing(tx) as own:
+            row = (await own.conn.execute(statement.returning(*operations.c))).first()
+            if row is None:
+                return None
+            await self._write_rows(row.id, rows, own)
+            return to_operation(row)
+
+    def _still(self, operation: OperationRecord, expected: Collection[OperationState]) -> list[ColumnElement[bool]]:
+        return [
+            operations.c.tenant == self._db.tenant,
+            operations.c.id == operation.id,
+            operations.c.epoch == operation.epoch,
+            operations.c.state.in_([state.value for state in expected]),
+        ]
+
+    async def _write_rows(self, operation_id: str, rows: Iterable[ResultRow], tx: Tx) -> None:
+        key = {"tenant": self._db.tenant, "operation_id": operation_id}
+        values = [{**key, **_row(row)} for row in rows]
+        if not values:
+            return
+        insert = self._db.insert(operation_results)
+        replaced = {name: insert.excluded[name] for name in values[0] if name not in (*key, "row")}
+        statement = insert.on_conflict_do_update(index_elements=[*key, "row"], set_=replaced)
+        await tx.conn.execute(statement, values)
+
+
+def _row(row: ResultRow) -> dict[str, Any]:
+    return {
+        "row": row.row,
+        "provider": row.provider.value,
+        "state": row.state.value,
+        "outcome": row.outcome.value,
+        "customer_ref": row.customer_ref,
+        "method_ref": row.method_ref,
+        "error": None if row.error is None else dict(row.error),
+    }

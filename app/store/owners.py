@@ -1,0 +1,80 @@
+"""Which processes run operations, and which of them are still there."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, delete, or_, select, update
+
+from app.store.database import Database
+from app.store.records import OwnerRecord
+from app.store.tables import operations, owners
+
+
+class Owners:
+    """A process registers at start, beats regularly, and stops cleanly if it can.
+
+    With SQLite, where all processes share a machine, the caller also looks at the pids: a killed process is known
+    dead at once and need not be waited for (`Journal.orphans(..., dead=...)`).
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def register(self, owner_id: str, *, host: str, pid: int) -> OwnerRecord:
+        now = self._db.now()
+        record = OwnerRecord(id=owner_id, host=host, pid=pid, started_at=now, beat_at=now, stopped_at=None)
+        row = {"id": owner_id, "host": host, "pid": pid, "started_at": now, "beat_at": now}
+        async with self._db.writing() as tx:
+            await tx.conn.execute(self._db.insert(owners).values(tenant=self._db.tenant, **row))
+        return record
+
+    async def beat(self, owner_id: str) -> bool:
+        """Say that the process lives; False when it is not registered (any more), so its operations may be others'."""
+        alive = update(owners).where(self._is(owner_id), owners.c.stopped_at.is_(None))
+        async with self._db.writing() as tx:
+            return (await tx.conn.execute(alive.values(beat_at=self._db.now()))).rowcount == 1
+
+    async def stop(self, owner_id: str) -> None:
+        async with self._db.writing() as tx:
+            await tx.conn.execute(update(owners).where(self._is(owner_id)).values(stopped_at=self._db.now()))
+
+    async def all(self) -> list[OwnerRecord]:
+        query = select(owners).where(owners.c.tenant == self._db.tenant).order_by(owners.c.started_at, owners.c.id)
+        async with self._db.reading() as conn:
+            return [_record(row) for row in await conn.execute(query)]
+
+    async def forget(self, before: datetime) -> int:
+        """Remove processes that were last heard of before then and have no open operation."""
+        busy = select(operations.c.owner_id).where(
+            operations.c.tenant == self._db.tenant, operations.c.state == "PENDING"
+        )
+        gone = delete(owners).where(
+            owners.c.tenant == self._db.tenant, owners.c.beat_at < before, owners.c.id.not_in(busy)
+        )
+        async with self._db.writing() as tx:
+            return (await tx.conn.execute(gone)).rowcount
+
+    def _is(self, owner_id: str) -> ColumnElement[bool]:
+        return and_(owners.c.tenant == self._db.tenant, owners.c.id == owner_id)
+
+
+def is_dead(now: datetime, lease: timedelta, dead: Collection[str]) -> ColumnElement[bool]:
+    """Of a joined `owners` row, missing where nobody registered."""
+    return or_(
+        owners.c.id.is_(None),
+        owners.c.stopped_at.is_not(None),
+        owners.c.beat_at < now - lease,
+        owners.c.id.in_(list(dead)),
+    )
+
+
+def _record(row: Row[Any]) -> OwnerRecord:
+    return OwnerRecord(
+        id=row.id,
+        host=row.host,
+        pid=row.pid,
+        started_at=row.started_at,
+        beat_at=row.beat_at,
+        stopped_at=row.stopped_at,
+    )

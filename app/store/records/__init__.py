@@ -1,0 +1,61 @@
+"""What the store takes and answers: frozen values, no rows. Instants are aware UTC."""
+
+from app.store.records.directory import (
+    ChoiceRecord,
+    CustomerRecord,
+    DirectoryEntry,
+    LinkConflictReason,
+    LinkRecord,
+    MethodAddress,
+)
+from app.store.records.events import (
+    Change,
+    Changes,
+    EventOrigin,
+    EventPage,
+    EventRecord,
+    EventType,
+    NewEvent,
+    Topic,
+)
+from app.store.records.journal import (
+    Begun,
+    Existing,
+    Fresh,
+    NewOperation,
+    OperationRecord,
+    OperationState,
+    OwnerRecord,
+    ResultPage,
+    ResultRow,
+    Taken,
+    WriteOutcome,
+)
+
+__all__ = [
+    "Begun",
+    "Change",
+    "Changes",
+    "ChoiceRecord",
+    "CustomerRecord",
+    "DirectoryEntry",
+    "EventOrigin",
+    "EventPage",
+    "EventRecord",
+    "EventType",
+    "Existing",
+    "Fresh",
+    "LinkConflictReason",
+    "LinkRecord",
+    "MethodAddress",
+    "NewEvent",
+    "NewOperation",
+    "OperationRecord",
+    "OperationState",
+    "OwnerRecord",
+    "ResultPage",
+    "ResultRow",
+    "Taken",
+    "Topic",
+    "WriteOutcome",
+]

@@ -1,0 +1,78 @@
+"""Customers, their links and what they chose."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerRecord:
+    """One of our customers. `external_id` is None only once erased; names go with erasure too."""
+
+    id: str
+    external_id: str | None
+    first_name: str | None
+    last_name: str | None
+    email: str | None
+    phone: str | None = None
+    created_at: datetime
+    erased_at: datetime | None = None
+
+    @property
+    def name(self) -> str | None:
+        return " ".join(part for part in (self.first_name, self.last_name) if part) or None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRecord:
+    """One of our customers is this customer of that vault. `proof` says why we believe it."""
+
+    customer_id: str
+    provider: ProviderName
+    customer_ref: CustomerRef
+    proof: LinkProof
+    linked_at: datetime
+    linked_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceRecord:
+    """The customer's own choice of default, which wins over every vault's."""
+
+    customer_id: str
+    provider: ProviderName
+    customer_ref: CustomerRef
+    method_ref: MethodRef
+    allow_expired: bool
+    set_at: datetime
+    set_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodAddress:
+    """Where one payment method lives: what a `pm_` id stands for."""
+
+    provider: ProviderName
+    customer_ref: CustomerRef
+    method_ref: MethodRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryEntry:
+    """All that the directory knows about one customer, read at one instant."""
+
+    customer: CustomerRecord
+    links: tuple[LinkRecord, ...] = ()
+    choice: ChoiceRecord | None = None
+    nicknames: Mapping[MethodAddress, str] = field(default_factory=dict)
+
+    def link(self, provider: ProviderName) -> LinkRecord | None:
+        return next((link for link in self.links if link.provider == provider), None)
+
+
+class LinkConflictReason(StrEnum):
+    REF_TAKEN = "REF_TAKEN"  # the vault's customer is linked to another customer of ours
+    CUSTOMER_LINKED = "CUSTOMER_LINKED"  # our customer is linked to another customer of that vault

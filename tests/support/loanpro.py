@@ -23,14 +23,14 @@ class LoanPro:
         self.headers: dict[str, str] = shown["headers"]
         self.pair: dict[str, str] = shown["secure_payments"]["headers"]
 
-    async def lms(self, method: str, path: str, body: Any = None, **kwargs: Any) -> Reply:
+    async def lms(self, method: str, path: str, sent: Any = None, **kwargs: Any) -> Reply:
         return await call(
-            self.app, method, LMS + path, json=body, headers=kwargs.pop("headers", self.headers), **kwargs
+            self.app, method, LMS + path, json=sent, headers=kwargs.pop("headers", self.headers), **kwargs
         )
 
-    async def wallet(self, method: str, path: str, body: Any = None, **kwargs: Any) -> Reply:
+    async def wallet(self, method: str, path: str, sent: Any = None, **kwargs: Any) -> Reply:
         return await call(
-            self.app, method, WALLET + path, json=body, headers=kwargs.pop("headers", self.pair), **kwargs
+            self.app, method, WALLET + path, json=sent, headers=kwargs.pop("headers", self.pair), **kwargs
         )
 
     async def obo(self) -> dict[str, str]:

@@ -1,0 +1,7 @@
+"""The table of vaults under contract. A new vault adds its case here and changes no test."""
+
+from tests.contract.case import VaultCase
+from tests.contract.case_aloha import ALOHA
+from tests.contract.case_loanpro import LOANPRO
+
+CASES: tuple[VaultCase, ...] = (LOANPRO, ALOHA)

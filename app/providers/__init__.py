@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from app.http.auth import OAuthClientCredentials
-from app.http.client import Observer, open_door
+from app.http.client import Observer
 from app.providers.aloha import open_aloha
-from app.providers.caselle import CaselleVault
-from app.providers.jpmorgan import JpMorganVault
+from app.providers.caselle import open_caselle
+from app.providers.jpmorgan import open_jpmorgan
 from app.providers.loanpro import open_loanpro
 from app.settings import Settings
 from app.vault.names import ProviderName
@@ -19,43 +18,12 @@ __all__ = ["build_providers"]
 Open = Callable[[Settings, Observer | None], VaultProvider]
 
 
-def _open_jpmorgan(settings: Settings, observer: Observer | None) -> VaultProvider:
-    """A signed assertion where there is a key, else the client secret in the form, as the mock wants it."""
-    ours = settings.jpmorgan
-    key = ours.private_key.get_secret_value()
-    credentials = OAuthClientCredentials(
-        ProviderName.JPMORGAN,
-        ours.token_url,
-        ours.client_id,
-        method="private_key_jwt" if key else "client_secret_post",
-        client_secret=ours.client_secret.get_secret_value(),
-        private_key=key,
-        key_id=ours.key_id,
-        scope=ours.scope,
-        extra={"resource": ours.resource} if ours.resource else {},
-    )
-    door = open_door(ProviderName.JPMORGAN, ours, credentials, observer)
-    return JpMorganVault(ours, door, raw_cards=settings.raw_cards, network_tokens=settings.network_tokens)
-
-
-def _open_caselle(settings: Settings, observer: Observer | None) -> VaultProvider:
-    ours = settings.caselle
-    credentials = OAuthClientCredentials(
-        ProviderName.CASELLE,
-        ours.token_url,
-        ours.client_id,
-        client_secret=ours.client_secret.get_secret_value(),
-        scope=ours.scope,
-    )
-    return CaselleVault(ours, open_door(ProviderName.CASELLE, ours, credentials, observer))
-
-
 _TABLE: Final[Mapping[ProviderName, Open]] = MappingProxyType(
     {
         ProviderName.LOANPRO: open_loanpro,
         ProviderName.ALOHA: open_aloha,
-        ProviderName.JPMORGAN: _open_jpmorgan,
-        ProviderName.CASELLE: _open_caselle,
+        ProviderName.JPMORGAN: open_jpmorgan,
+        ProviderName.CASELLE: open_caselle,
     }
 )
 

@@ -1,5 +1,27 @@
 """J.P. Morgan Payments, Consumer Profile Management."""
 
+from app.http.auth import OAuthClientCredentials
+from app.http.client import Observer, open_door
 from app.providers.jpmorgan.client import JpMorganVault
+from app.settings import Settings
 
-__all__ = ["JpMorganVault"]
+__all__ = ["JpMorganVault", "open_jpmorgan"]
+
+
+def open_jpmorgan(settings: Settings, observer: Observer | None = None) -> JpMorganVault:
+    """A signed assertion where there is a key, else the client secret in the form, as the mock wants it."""
+    ours = settings.jpmorgan
+    key = ours.private_key.get_secret_value()
+    credentials = OAuthClientCredentials(
+        JpMorganVault.name,
+        ours.token_url,
+        ours.client_id,
+        method="private_key_jwt" if key else "client_secret_post",
+        client_secret=ours.client_secret.get_secret_value(),
+        private_key=key,
+        key_id=ours.key_id,
+        scope=ours.scope,
+        extra={"resource": ours.resource} if ours.resource else {},
+    )
+    door = open_door(JpMorganVault.name, ours, credentials, observer)
+    return JpMorganVault(ours, door, raw_cards=settings.raw_cards, network_tokens=settings.network_tokens)

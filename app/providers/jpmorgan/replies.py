@@ -88,7 +88,12 @@ def faults_in(body: Any, *, is_update: bool = False) -> list[FieldFault]:
 
 
 def _reason(status: int, body: Any) -> RejectReason:
-    """By status; but a refused external id has passed our own rules, so it is one that is taken."""
+    """By status, but for two: a kind that the merchant may not use, and an external id that is taken.
+
+    A refused external id has passed our own rules, so nothing else can be wrong with it.
+    """
+    if _code(body) == "NOT_ENTITLED":
+        return RejectReason.NOT_ENABLED
     if any(entity.endswith(EXTERNAL_ID_FIELD) for entity in _entities(body)):
         return RejectReason.DUPLICATE_CUSTOMER
     return _REASON.get(status, RejectReason.CONTRACT)

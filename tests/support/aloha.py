@@ -9,6 +9,7 @@ from tests.support.asgi import Reply, call
 
 ALEX_REF = ALEX.refs["aloha"]
 TOKEN_PATH = "/v1/Customers/Payment/Token"
+NOBODY = "11111111-2222-4333-8444-555555555555"
 PAYMENTS = f"/v1/Customers/{ALEX_REF}/Payments"
 
 
@@ -24,6 +25,12 @@ def header(**changes: Any) -> dict[str, Any]:
         "CardHolderName": None,
         **changes,
     }
+
+
+def faults(reply: Reply) -> list[str]:
+    """The fields that a 400 names."""
+    assert reply.status == 400
+    return sorted(reply.json()["ModelState"])
 
 
 class Aloha:

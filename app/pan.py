@@ -43,6 +43,8 @@ _GAP: Final = r"[ \t\u00a0\u2000-\u200d\u202f\u3000\-\u2010-\u2015\u2212]{1,2}"
 _RUN: Final = re.compile(rf"\d(?:(?:{_GAP})?\d){{{_LEAST - 1},}}")  # \d: digits of every script
 _GROUP: Final = re.compile(r"\d+")
 _UUID: Final = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9a-fA-F])")
+_HEX: Final = re.compile("[0-9a-fA-F]+").fullmatch
+_LONGEST_ID: Final = 128
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
@@ -82,12 +84,13 @@ def _spans(text: str) -> Iterator[Span]:
 def _number_at(text: str, groups: list[Span], first: int) -> int:
     """How many whole groups from `first` on make a card number, the longest first; 0 for none."""
     digits, best = "", 0
-    for count, (start, end) in enumerate(groups[first:], 1):
-        digits += text[start:end]
-        if len(digits) > _MOST:
+    for index in range(first, min(first + _MOST, len(groups))):
+        start, end = groups[index]
+        if len(digits) + end - start > _MOST:
             break
+        digits += text[start:end]
         if len(digits) >= _LEAST and _is_card_number(digits):
-            best = count
+            best = index - first + 1
     return best
 
 
@@ -115,11 +118,14 @@ def _is_something_else(text: str, span: Span, uuids: list[Span]) -> bool:
 
 
 def _is_in_hex_word(text: str, start: int, end: int) -> bool:
-    """Glued to a-f, in a word that has no other letters: an id, not a number after a word like ``card``."""
+    """Glued to a-f, in a word that has no other letters: an id, not a number after a word like ``card``.
+
+    No further than an id is long, or a text made of such words would take quadratic time.
+    """
     low, high = start, end
-    while low and text[low - 1].isascii() and text[low - 1].isalnum():
+    while low > max(0, start - _LONGEST_ID) and text[low - 1].isascii() and text[low - 1].isalnum():
         low -= 1
-    while high < len(text) and text[high].isascii() and text[high].isalnum():
+    while high < min(len(text), end + _LONGEST_ID) and text[high].isascii() and text[high].isalnum():
         high += 1
     around = text[low:start] + text[end:high]
-    return bool(around) and all(char in "0123456789abcdefABCDEF" for char in around)
+    return bool(around) and _HEX(around) is not None

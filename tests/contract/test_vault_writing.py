@@ -349,6 +349,9 @@ async def test_a_lost_answer_to_a_create_is_unknown(
         pytest.skip("this vault creates no customer by itself")
     new = case.new_customer(3)
     sandbox.fault(case.name, "drop_after", method="*", path=case.customer_path, times=1)
+    if case.second_create is None:  # keyed by our id: what was lost is looked up, and not created again
+        assert await vault.create_customer(new, call) == await vault.find_customer(new.external_id, call)
+        return
     with pytest.raises(OutcomeUnknown):
         await vault.create_customer(new, call)
     if vault.capabilities.finds_customers_by_external_id:

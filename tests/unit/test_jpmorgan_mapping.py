@@ -556,6 +556,7 @@ def test_what_the_vault_takes_has_no_fault(new: Any) -> None:
     [
         (new_card(secret=Secret("411111111111")), ("secret",)),
         (new_card(secret=Secret("4111 1111 1111 1111")), ("secret",)),
+        (new_card(secret=Secret("")), ("secret",)),
         (new_card(expiry=None), ("expiry",)),
         (new_card(brand=CardBrand.UNIONPAY), ("brand",)),
         (new_card(first_name="x" * 71), ("first_name",)),
@@ -597,7 +598,7 @@ def test_what_the_vault_takes_has_no_fault(new: Any) -> None:
 def test_each_rule_names_its_field(new: Any, path: tuple[str, ...]) -> None:
     faults = faults_of_method(new)
     assert paths(faults) == [path]
-    assert new.secret.reveal() not in faults[0].message or new.secret.reveal() == "1"
+    assert len(new.secret.reveal()) < 3 or new.secret.reveal() not in faults[0].message
 
 
 def test_all_faults_come_at_once() -> None:

@@ -43,6 +43,10 @@ _SEPARATORS: Final = re.compile(r"[\s-]")
 def faults_of_method(new: NewMethod) -> list[FieldFault]:
     """Every fault of one new method at once."""
     faults = list(_faults_of_card(new) if isinstance(new, NewCard) else _faults_of_bank_account(new))
+    if not new.secret:
+        # An empty number has no shape either: what is missing is said, and not that it is wrong.
+        faults = [each for each in faults if each.path != ("secret",)]
+        faults.append(required("secret", message="J.P. Morgan needs the number or the token."))
     if new.title is not None:
         faults.append(unsupported("title", message="J.P. Morgan keeps no title for a payment method."))
     if new.is_secondary:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import Final
 
 from app.store.records import ChoiceRecord, DirectoryEntry, MethodAddress
@@ -79,6 +80,10 @@ class SourceRow:
     def is_harmless(self) -> bool:
         """Whether the answer is complete in spite of this row."""
         return self.state in _HARMLESS
+
+    @property
+    def retry_after_seconds(self) -> int | None:
+        return None if self.retry_after_s is None else ceil(self.retry_after_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

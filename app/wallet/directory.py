@@ -4,8 +4,10 @@ from collections import OrderedDict
 from collections.abc import Collection
 from typing import Protocol
 
-from app.store.records import CustomerRecord, DirectoryEntry, MethodAddress
+from app.store.records import CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
 from app.vault.names import CustomerRef, ProviderName
+
+__all__ = ["CustomerRecord", "Directory", "DirectoryCache", "DirectoryEntry", "LinkRecord", "MethodAddress"]
 
 
 class Directory(Protocol):
@@ -69,6 +71,14 @@ class DirectoryCache:
         while len(self._kept) > self._limit:
             self._kept.popitem(last=False)
         return found
+
+    async def clear_gone_choice(self, entry: DirectoryEntry) -> None:
+        """The vault no longer has what was chosen: forget the choice, unless another one was made meanwhile."""
+        choice = entry.choice
+        if choice is not None:
+            address = MethodAddress(choice.provider, choice.customer_ref, choice.method_ref)
+            await self.store.clear_choice(entry.customer.id, only_if=address)
+            self.drop(entry.customer.id)
 
     def drop(self, customer_id: str) -> None:
         """The customer has changed: reads that are on their way are answered and not kept."""

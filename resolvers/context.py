@@ -1,0 +1,144 @@
+"""What one request carries: who asks, until when, and its loaders."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol, Self, TypeVar
+
+import strawberry
+
+from app.vault.names import CircuitState, CustomerRef, MethodRef, ProviderName
+from app.vault.provider import Call
+from app.wallet.assemble import AssemblyRules
+from app.wallet.caller import Caller
+from app.wallet.directory import DirectoryCache, DirectoryEntry, MethodAddress
+from app.wallet.reading import WalletReader
+from resolvers.loaders import EntryLoader, OwnerLoader, StatusLoader, VaultLoader
+from resolvers.wallets import CustomerWallet
+
+T = TypeVar("T")
+
+
+class IdReader(Protocol):
+    def encode(self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef) -> str: ...
+
+    def decode(self, method_id: str) -> MethodAddress | None: ...
+
+
+def _closed(provider: ProviderName) -> CircuitState:
+    return CircuitState.CLOSED
+
+
+async def _not_by_us(address: MethodAddress) -> bool:
+    return False
+
+
+@dataclass(kw_only=True)
+class Services:
+    """What resolvers use of the process; made once. `rules.operations` has the vaults that are enabled.
+
+    `deleted_by_us` tells whether our journal deleted a method that its vault still shows as inactive.
+    """
+
+    directory: DirectoryCache
+    reader: WalletReader
+    ids: IdReader
+    rules: AssemblyRules
+    deadline_s: float = 3.0
+    list_limit: int = 100
+    test_mode: bool = False
+    circuit: Callable[[ProviderName], CircuitState] = _closed
+    deleted_by_us: Callable[[MethodAddress], Awaitable[bool]] = _not_by_us
+    utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+@dataclass(kw_only=True)
+class Context:
+    """One request. Make it with `create` on the running loop, and `close` it whatever happened."""
+
+    services: Services
+    caller: Caller
+    call: Call
+    vaults: dict[ProviderName, VaultLoader] = field(init=False)
+    statuses: StatusLoader = field(init=False)
+    entries: EntryLoader = field(init=False)
+    owners: OwnerLoader = field(init=False)
+    _wallets: dict[str, CustomerWallet] = field(default_factory=dict, init=False)
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        reader = self.services.reader
+        self.vaults = {name: VaultLoader(reader, name, self.call, self.adopt) for name in reader.providers}
+        self.statuses = StatusLoader(reader, self.call, self.adopt)
+        self.entries = EntryLoader(self.services.directory, self.adopt)
+        self.owners = OwnerLoader(self.services.directory, self.adopt)
+
+    @classmethod
+    def create(
+        cls,
+        services: Services,
+        caller: Caller,
+        request_id: str,
+        deadline_at: float | None = None,
+        traceparent: str | None = None,
+    ) -> Self:
+        """`deadline_at` is on the loop's clock; without one, the setting's seconds from now."""
+        if deadline_at is None:
+            deadline_at = asyncio.get_running_loop().time() + services.deadline_s
+        call = Call(deadline_at=deadline_at, request_id=request_id, traceparent=traceparent, client=caller.name)
+        return cls(services=services, caller=caller, call=call)
+
+    @property
+    def request_id(self) -> str:
+        return self.call.request_id
+
+    async def entry(self, customer_id: str) -> DirectoryEntry | None:
+        """One of our customers; None when unknown or not this caller's to see: the two must look alike."""
+        return await self.entries.load(customer_id) if self.caller.may_see(customer_id) else None
+
+    def wallet_of(self, entry: DirectoryEntry) -> CustomerWallet:
+        """The request's one wallet of a customer, however many fields and aliases ask."""
+        found = self._wallets.get(entry.customer.id)
+        if found is None:
+            found = self._wallets[entry.customer.id] = CustomerWallet(self, entry)
+        return found
+
+    def forget(self, customer_id: str) -> None:
+        """After a write: whatever is asked from now on in this request is read anew."""
+        self.entries.clear(customer_id)
+        gone = self._wallets.pop(customer_id, None)
+        if gone is not None:
+            for link in gone.entry.links:
+                if link.provider in self.vaults:
+                    self.vaults[link.provider].clear(link.customer_ref)
+            self.statuses.forget(link.customer_ref for link in gone.entry.links)
+
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run something that several fields wait for; it ends with the request at the latest."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._keep(task)
+        return task
+
+    def adopt(self) -> None:
+        """Make the running task one of the request's: loaders start their own."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._keep(task)
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Let go of whatever is still on its way; shared reads go on for others. Harmless when repeated."""
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    def response_extensions(self) -> Mapping[str, Any]:
+        """`sources`: the rows that make the answer incomplete, for every customer in it. Absent when there is none."""
+        rows = [row for wallet in self._wallets.values() for row in wallet.troubles()]
+        return {"sources": rows} if rows else {}
+
+
+Info = strawberry.Info[Context, None]

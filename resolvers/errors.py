@@ -1,0 +1,29 @@
+"""Errors that a client is meant to see: each has a code in `extensions`."""
+
+from typing import Any
+
+from graphql import GraphQLError
+
+
+class CodedError(GraphQLError):
+    """Everything else that a resolver raises is a bug, and masked."""
+
+    def __init__(self, code: str, message: str, **extensions: Any) -> None:
+        super().__init__(message, extensions={"code": code, **extensions})
+
+
+class Forbidden(CodedError):
+    def __init__(self, scopes: tuple[str, ...]) -> None:
+        super().__init__("FORBIDDEN", "The caller lacks the scope for this field.", requiresAnyOf=list(scopes))
+
+
+class BadInput(CodedError):
+    """`message` never quotes the value."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("BAD_USER_INPUT", message)
+
+
+class SourcesUnavailable(CodedError):
+    def __init__(self) -> None:
+        super().__init__("SOURCES_UNAVAILABLE", "No linked vault answered.")

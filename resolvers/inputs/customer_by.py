@@ -1,0 +1,24 @@
+"""Other ways to name a customer than our own id."""
+
+import strawberry
+
+from app.vault.names import ProviderName
+from resolvers.directives import RequiresScope
+
+
+@strawberry.input(description="A vault's own key of one customer.")
+class ProviderRefInput:
+    provider: ProviderName
+    customer_ref: str
+
+
+@strawberry.input(one_of=True, description="Exactly one of these.")
+class CustomerBy:
+    external_id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET, description="The key under which the customer was created."
+    )
+    provider_ref: ProviderRefInput | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The key under which a vault knows the customer.",
+        directives=[RequiresScope(any=["links:read"])],
+    )

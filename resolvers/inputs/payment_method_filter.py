@@ -1,0 +1,48 @@
+"""Which methods a caller asks for."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final, TypeVar
+
+import strawberry
+
+from app.vault.names import PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
+from app.vault.rules.expiry import ExpiryClock
+from app.vault.rules.filter import MethodFilter
+from resolvers.errors import BadInput
+
+T = TypeVar("T")
+_MOST_DAYS: Final = 36_500
+
+
+@strawberry.input(description="Conditions that must all hold; what is left out or null is no condition.")
+class PaymentMethodFilter:
+    providers: list[ProviderName] | None = strawberry.field(
+        default=strawberry.UNSET, description="Vaults that are not named here are not asked."
+    )
+    kinds: list[PaymentMethodKind] | None = strawberry.UNSET
+    statuses: list[PaymentMethodStatus] | None = strawberry.field(
+        default=strawberry.UNSET, description="Without it, INACTIVE and DELETED methods are left out."
+    )
+    expiring_within_days: int | None = strawberry.field(
+        default=strawberry.UNSET, description="Cards that are good now and over by then."
+    )
+    usable_for: ProviderCapability | None = strawberry.field(
+        default=strawberry.UNSET, description="Methods with which their vault can do this, as they stand."
+    )
+
+    def to_rules(self, now: datetime) -> MethodFilter:
+        days = self.expiring_within_days if isinstance(self.expiring_within_days, int) else None
+        if days is not None and not 0 <= days <= _MOST_DAYS:
+            raise BadInput(f"expiringWithinDays must be from 0 to {_MOST_DAYS}.")
+        return MethodFilter(
+            providers=_set(self.providers),
+            kinds=_set(self.kinds),
+            statuses=_set(self.statuses),
+            expires_within=None if days is None else ExpiryClock.at(now, days),
+            usable_for=self.usable_for or None,
+        )
+
+
+def _set(values: Iterable[T] | None) -> frozenset[T] | None:
+    return None if values is None or values is strawberry.UNSET else frozenset(values)

@@ -1,0 +1,82 @@
+"""Loaders of one request: however many fields ask, each vault is asked once for each customer."""
+
+from collections.abc import Callable, Iterable
+
+from aiodataloader import DataLoader
+
+from app.vault.model import Card
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.provider import Call
+from app.wallet.directory import DirectoryCache, DirectoryEntry
+from app.wallet.reading import SourceReading, StatusReading, WalletReader
+
+Adopt = Callable[[], None]
+StatusKey = tuple[ProviderName, CustomerRef, MethodRef]
+OwnerKey = tuple[ProviderName, CustomerRef]
+
+
+class VaultLoader(DataLoader[CustomerRef, SourceReading]):
+    """Customer ref to what one vault says: all refs of a tick in one go."""
+
+    def __init__(self, reader: WalletReader, name: ProviderName, call: Call, adopt: Adopt) -> None:
+        super().__init__()
+        self._reader, self._name, self._call, self._adopt = reader, name, call, adopt
+
+    async def batch_load_fn(self, refs: list[CustomerRef]) -> list[SourceReading]:
+        self._adopt()
+        return await self._reader.read_many(self._name, refs, self._call)
+
+
+class StatusLoader(DataLoader[Card, StatusReading]):
+    """Card to its 3-D Secure status: one call each, side by side, so that a slow one delays no other."""
+
+    batch = False
+
+    def __init__(self, reader: WalletReader, call: Call, adopt: Adopt) -> None:
+        super().__init__(get_cache_key=status_key)
+        self._reader, self._call, self._adopt = reader, call, adopt
+        self._asked: set[Card] = set()
+
+    async def batch_load_fn(self, cards: list[Card]) -> list[StatusReading]:
+        self._adopt()
+        self._asked.update(cards)
+        return [await self._reader.three_d_secure(card, self._call) for card in cards]
+
+    def forget(self, refs: Iterable[CustomerRef]) -> None:
+        gone = frozenset(refs)
+        for card in [card for card in self._asked if card.customer_ref in gone]:
+            self._asked.discard(card)
+            self.clear(card)
+
+
+class EntryLoader(DataLoader[str, "DirectoryEntry | None"]):
+    """Our customer id to what the directory knows; None for unknown ones."""
+
+    def __init__(self, directory: DirectoryCache, adopt: Adopt) -> None:
+        super().__init__()
+        self._directory, self._adopt = directory, adopt
+
+    async def batch_load_fn(self, ids: list[str]) -> list[DirectoryEntry | None]:
+        self._adopt()
+        found = await self._directory.entries(ids)
+        return [found.get(customer_id) for customer_id in ids]
+
+
+class OwnerLoader(DataLoader[OwnerKey, "str | None"]):
+    """A vault's customer to our customer id; None where nobody is linked."""
+
+    def __init__(self, directory: DirectoryCache, adopt: Adopt) -> None:
+        super().__init__()
+        self._directory, self._adopt = directory, adopt
+
+    async def batch_load_fn(self, keys: list[OwnerKey]) -> list[str | None]:
+        self._adopt()
+        found: dict[OwnerKey, str] = {}
+        for provider in {name for name, _ in keys}:
+            owners = await self._directory.store.owners_of(provider, [ref for name, ref in keys if name == provider])
+            found.update({(provider, ref): owner for ref, owner in owners.items()})
+        return [found.get(key) for key in keys]
+
+
+def status_key(card: Card) -> StatusKey:
+    return card.provider, card.customer_ref, card.method_ref

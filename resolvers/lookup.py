@@ -1,0 +1,69 @@
+"""From an id to an object. Unknown, foreign and tampered ids, and ids of another kind, all give None."""
+
+from dataclasses import replace
+
+from app.vault.names import CustomerRef, PaymentMethodStatus, ProviderName
+from app.wallet.ids import IdKind, kind_of
+from resolvers.context import Info
+from resolvers.errors import SourcesUnavailable
+from resolvers.scopes import require
+from resolvers.types.customer import READ_METHODS, Customer, methods_of
+from resolvers.types.node import Node
+from resolvers.types.payment_method import PaymentMethod, method_to_graph
+
+READ_CUSTOMERS = "customers:read"
+
+
+async def node(info: Info, any_id: str) -> Node | None:
+    """Each kind checks its own scope; kinds that cannot be read here are unknown."""
+    kind = kind_of(any_id)
+    if kind is IdKind.CUSTOMER:
+        return await customer(info, any_id)
+    if kind is IdKind.METHOD:
+        return await payment_method(info, any_id)
+    return None
+
+
+async def customer(info: Info, customer_id: str) -> Customer | None:
+    require(info, READ_CUSTOMERS)
+    if kind_of(customer_id) is not IdKind.CUSTOMER:
+        return None
+    entry = await info.context.entry(customer_id)
+    return Customer.of(entry) if entry else None
+
+
+async def customer_by_external_id(info: Info, external_id: str) -> Customer | None:
+    record = await info.context.services.directory.store.customer_by_external_id(external_id)
+    return await customer(info, record.id) if record else None
+
+
+async def customer_by_ref(info: Info, provider: ProviderName, ref: str) -> Customer | None:
+    require(info, "links:read")
+    record = await info.context.services.directory.store.customer_by_ref(provider, CustomerRef(ref))
+    return await customer(info, record.id) if record else None
+
+
+async def payment_method(info: Info, method_id: str) -> PaymentMethod | None:
+    """One vault is read. The method's customer must still be linked there, and be the caller's to see."""
+    require(info, READ_METHODS)
+    context = info.context
+    address = context.services.ids.decode(method_id)
+    if address is None:
+        return None
+    owner = await context.owners.load((address.provider, address.customer_ref))
+    entry = await context.entry(owner) if owner else None
+    link = entry.link(address.provider) if entry else None
+    if entry is None or link is None or link.customer_ref != address.customer_ref:
+        return None
+    wallet_of = context.wallet_of(entry)
+    wallet_of.want([address.provider])
+    wallet = await wallet_of.wallet()
+    found = next((one for one in wallet.methods if one.address == address), None)
+    if found is None:
+        if wallet.nothing_answered([address.provider]):
+            raise SourcesUnavailable
+        return None
+    shown = Customer.of(entry)
+    if found.status is PaymentMethodStatus.INACTIVE and await context.services.deleted_by_us(address):
+        return method_to_graph(replace(found, status=PaymentMethodStatus.DELETED), shown)
+    return methods_of(shown, wallet, info)[found.id]

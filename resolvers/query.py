@@ -1,0 +1,62 @@
+"""The root of reading. Input ids of the wrong kind, foreign and tampered ones are null without an error."""
+
+from collections.abc import Awaitable
+
+import strawberry
+
+from resolvers import lookup
+from resolvers.context import Info
+from resolvers.errors import BadInput
+from resolvers.inputs.customer_by import CustomerBy
+from resolvers.scopes import scoped
+from resolvers.types.customer import READ_METHODS, Customer
+from resolvers.types.node import Node
+from resolvers.types.payment_method import PaymentMethod
+from resolvers.types.providers import ProviderInfo, provider_infos
+from resolvers.types.viewer import Viewer
+
+SCHEMA_DATE = "2026-11-21"
+MOST_NODES = 100
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="Anything by its id.")
+    async def node(self, info: Info, id: strawberry.ID) -> Node | None:
+        return await lookup.node(info, id)
+
+    @strawberry.field(
+        graphql_type=list[Node | None], description="Up to 100 at once, in the order asked; null for unknown ones."
+    )
+    def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Awaitable[Node | None]]:
+        if len(ids) > MOST_NODES:
+            raise BadInput(f"At most {MOST_NODES} ids at once.")
+        return [lookup.node(info, one) for one in ids]
+
+    @strawberry.field(description="Who is asking.")
+    def viewer(self, info: Info) -> Viewer:
+        caller, services = info.context.caller, info.context.services
+        return Viewer(
+            partner=caller.name,
+            scopes=sorted(caller.scopes),
+            test_mode=services.test_mode,
+            schema_date=SCHEMA_DATE,
+        )
+
+    @scoped(lookup.READ_CUSTOMERS, calls=4, description="A customer by our own id.")
+    async def customer(self, info: Info, id: strawberry.ID) -> Customer | None:
+        return await lookup.customer(info, id)
+
+    @scoped(lookup.READ_CUSTOMERS, calls=4, description="A customer by another key.")
+    async def find_customer(self, info: Info, by: CustomerBy) -> Customer | None:
+        if by.provider_ref:
+            return await lookup.customer_by_ref(info, by.provider_ref.provider, by.provider_ref.customer_ref)
+        return await lookup.customer_by_external_id(info, by.external_id) if by.external_id else None
+
+    @scoped(READ_METHODS, calls=1, description="A payment method by id; of its vault alone.")
+    async def payment_method(self, info: Info, id: strawberry.ID) -> PaymentMethod | None:
+        return await lookup.payment_method(info, id)
+
+    @strawberry.field(description="Every vault, and what it can really do.")
+    def providers(self, info: Info) -> list[ProviderInfo]:
+        return provider_infos(info.context.services)

@@ -1,0 +1,142 @@
+"""Scalars: how values look on the wire. No refusal quotes the value that it refuses."""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, NewType, NoReturn
+from urllib.parse import urlsplit
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.scalars import JSON
+from strawberry.types.scalar import ScalarDefinition
+
+from app.vault.model import Expiry
+from app.vault.secret import Secret
+
+CurrencyCode = NewType("CurrencyCode", str)
+CountryCode = NewType("CountryCode", str)
+URL = NewType("URL", str)
+Last4 = NewType("Last4", str)
+IdempotencyKey = NewType("IdempotencyKey", str)
+
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _text(value: object, name: str, pattern: str) -> str:
+    if not isinstance(value, str) or not re.fullmatch(pattern, value, re.ASCII):
+        raise GraphQLError(f"Not a {name}.")
+    return value
+
+
+def _matching(name: str, pattern: str) -> Callable[[Any], str]:
+    return lambda value: _text(value, name, pattern)
+
+
+def _parse_instant(value: object) -> datetime:
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise GraphQLError("Not a DateTime: RFC 3339 with a time zone is.")
+
+
+def _write_instant(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _parse_month(value: object) -> Expiry:
+    year, _, month = _text(value, "YearMonth", r"\d{4}-\d\d").partition("-")
+    try:
+        return Expiry(int(year), int(month))
+    except ValueError:
+        raise GraphQLError("Not a YearMonth.") from None
+
+
+def _parse_date(value: object) -> date:
+    try:
+        return date.fromisoformat(_text(value, "Date", r"\d{4}-\d\d-\d\d"))
+    except ValueError:
+        raise GraphQLError("Not a Date.") from None
+
+
+def _parse_decimal(value: object) -> Decimal:
+    """Text only: a JSON number may have been a binary fraction before it came here."""
+    try:
+        return Decimal(_text(value, "Decimal", r"-?\d{1,18}(\.\d{1,9})?"))
+    except InvalidOperation:
+        raise GraphQLError("Not a Decimal.") from None
+
+
+def _parse_url(value: object) -> str:
+    text = _text(value, "URL", r"[\x21-\x7e]{1,2000}")
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise GraphQLError("Not a URL.") from None
+    is_web = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    if not is_web or not host or parts.username is not None or parts.password is not None:
+        raise GraphQLError("Not a URL that may be used here: https, without credentials.")
+    return text
+
+
+def _parse_secret(value: object) -> Secret:
+    if not isinstance(value, str) or not value:
+        raise GraphQLError("Not a SensitiveString.")
+    return Secret(value)
+
+
+def _never(value: object) -> NoReturn:
+    raise GraphQLError("A SensitiveString is never sent.")
+
+
+SCALARS: Final[Mapping[object, ScalarDefinition]] = {
+    datetime: strawberry.scalar(
+        name="DateTime",
+        description="RFC 3339, in UTC.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
+        serialize=_write_instant,
+        parse_value=_parse_instant,
+    ),
+    Expiry: strawberry.scalar(
+        name="YearMonth", description='A month: "2028-03".', serialize=str, parse_value=_parse_month
+    ),
+    date: strawberry.scalar(
+        name="Date", description='A day: "2028-03-31".', serialize=date.isoformat, parse_value=_parse_date
+    ),
+    Decimal: strawberry.scalar(
+        name="Decimal",
+        description="A decimal number, as a string on the wire and never a float.",
+        serialize=lambda value: format(value, "f"),
+        parse_value=_parse_decimal,
+    ),
+    CurrencyCode: strawberry.scalar(
+        name="CurrencyCode", description="ISO 4217.", parse_value=_matching("CurrencyCode", "[A-Z]{3}")
+    ),
+    CountryCode: strawberry.scalar(
+        name="CountryCode", description="ISO 3166-1 alpha-2.", parse_value=_matching("CountryCode", "[A-Z]{2}")
+    ),
+    URL: strawberry.scalar(
+        name="URL", description="https; http only to this machine, in development.", parse_value=_parse_url
+    ),
+    Last4: strawberry.scalar(
+        name="Last4", description="The last four digits, as text.", parse_value=_matching("Last4", "[0-9]{4}")
+    ),
+    IdempotencyKey: strawberry.scalar(
+        name="IdempotencyKey",
+        description="16 to 255 visible ASCII characters; a version 4 UUID is a good one.",
+        parse_value=_matching("IdempotencyKey", r"[\x21-\x7e]{16,255}"),
+    ),
+    Secret: strawberry.scalar(
+        name="SensitiveString",
+        description="Input only. It is redacted wherever it might be shown.",
+        serialize=_never,
+        parse_value=_parse_secret,
+    ),
+}
+
+__all__ = ["JSON", "SCALARS", "URL", "CountryCode", "CurrencyCode", "IdempotencyKey", "Last4"]

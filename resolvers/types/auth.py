@@ -1,0 +1,50 @@
+"""3-D Secure, as the graph shows it."""
+
+from datetime import datetime
+from typing import Self
+
+import strawberry
+
+from app.vault.model import NextAction as VaultNextAction
+from app.vault.model import ThreeDSecure as VaultThreeDSecure
+from app.vault.names import AuthPurpose, AuthStatus, NextActionKind
+from app.vault.secret import Secret
+from resolvers.scalars import URL
+
+
+@strawberry.type(description="What the shopper must do next.")
+class NextAction:
+    kind: NextActionKind
+    url: URL | None
+    expires_at: datetime | None
+    secret: strawberry.Private[Secret | None]
+
+    @strawberry.field(description="A browser credential: use it at once, never log it.")
+    def client_token(self) -> str | None:
+        return self.secret.reveal() if self.secret else None
+
+    @classmethod
+    def of(cls, action: VaultNextAction) -> Self:
+        url = URL(action.url) if action.url else None
+        return cls(kind=action.kind, url=url, expires_at=action.expires_at, secret=action.client_token)
+
+
+@strawberry.type(description="The last known 3-D Secure result of one card.")
+class ThreeDSecure:
+    status: AuthStatus
+    purpose: AuthPurpose | None
+    raw_status: str | None = strawberry.field(description="The vault's own word.")
+    authentication_id: strawberry.ID | None
+    authenticated_at: datetime | None
+    next_action: NextAction | None
+
+    @classmethod
+    def of(cls, result: VaultThreeDSecure) -> Self:
+        return cls(
+            status=result.status,
+            purpose=result.purpose,
+            raw_status=result.raw_status,
+            authentication_id=strawberry.ID(result.authentication_id) if result.authentication_id else None,
+            authenticated_at=result.authenticated_at,
+            next_action=NextAction.of(result.next_action) if result.next_action else None,
+        )

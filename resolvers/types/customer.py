@@ -1,0 +1,230 @@
+"""A customer: what the directory knows at once, what the vaults know by asking."""
+
+from collections.abc import Awaitable
+from datetime import datetime
+from typing import Any, Self
+
+import strawberry
+
+from app.vault.names import AuthStatus, DefaultReason, DefaultState
+from app.vault.rules.filter import MethodFilter, matches
+from app.vault.rules.order import PaymentMethodOrder, newest_first
+from app.wallet.assemble import Wallet, WalletMethod
+from app.wallet.directory import DirectoryEntry
+from resolvers.context import Info
+from resolvers.errors import BadInput, SourcesUnavailable
+from resolvers.inputs.payment_method_filter import PaymentMethodFilter
+from resolvers.scopes import require, scoped
+from resolvers.types.link import ProviderLink
+from resolvers.types.node import Node
+from resolvers.types.payment_method import Card, PaymentMethod, auth_status_of, to_graph
+from resolvers.types.sources import SourceStatus
+from resolvers.wallets import ALL
+
+READ_METHODS = "payment_methods:read"
+
+
+@strawberry.type(description="The effective default and why it is that one.")
+class DefaultMethodInfo:
+    state: DefaultState
+    reason: DefaultReason | None = strawberry.field(description="The rule that found it; null unless RESOLVED.")
+    set_at: datetime | None = strawberry.field(description="When the customer's own choice was made, if there is one.")
+    set_by: str | None
+    defaults: strawberry.Private[list[PaymentMethod]]
+
+    @strawberry.field(description="What each vault calls its default.")
+    def provider_defaults(self, info: Info) -> list[PaymentMethod]:
+        require(info, READ_METHODS)
+        return self.defaults
+
+
+@strawberry.type(description="3-D Secure across the customer's cards.")
+class AuthSummary:
+    customer: strawberry.Private["Customer"]
+    methods: strawberry.Private[list[PaymentMethod]]
+    basis_method: strawberry.Private[PaymentMethod | None]
+    is_default_known: strawberry.Private[bool]
+
+    @strawberry.field(graphql_type=AuthStatus, description="That of the effective default.")
+    def status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
+        return _status_of_default(self.basis_method, self.is_default_known, info)
+
+    @strawberry.field(description="The method whose status it is.")
+    def basis(self, info: Info) -> PaymentMethod | None:
+        require(info, READ_METHODS)
+        return self.basis_method
+
+    @strawberry.field(description="Cards whose holder must still answer a challenge.")
+    async def challenge_pending(self, info: Info) -> list[Card]:
+        require(info, READ_METHODS)
+        cards = [one for one in self.methods if isinstance(one, Card)]
+        asked = [auth_status_of(card, info) for card in cards]
+        statuses = [one if isinstance(one, AuthStatus) else await one for one in asked]
+        return [card for card, found in zip(cards, statuses, strict=True) if found is AuthStatus.CHALLENGE_REQUIRED]
+
+    @strawberry.field(description="False while a vault that could change the summary has not answered.")
+    async def is_complete(self, info: Info) -> bool:
+        return await _is_complete(self.customer.entry, info)
+
+
+@strawberry.federation.type(keys=["id"], description="One person or business, whichever vaults know them.")
+class Customer(Node):
+    external_id: strawberry.ID = strawberry.field(description="The key under which the customer was created.")
+    name: str | None
+    email: str | None
+    entry: strawberry.Private[DirectoryEntry]
+
+    @scoped(
+        READ_METHODS,
+        graphql_type=list[PaymentMethod] | None,
+        description="null only if no linked vault answered (plus an error with code SOURCES_UNAVAILABLE); "
+        "[] means read and empty.",
+    )
+    def payment_methods(
+        self,
+        info: Info,
+        filter: PaymentMethodFilter | None = strawberry.UNSET,
+        order_by: PaymentMethodOrder = PaymentMethodOrder.DEFAULT_FIRST,
+        first: int = 100,
+    ) -> Awaitable[list[PaymentMethod] | None]:
+        services = info.context.services
+        if not 1 <= first <= services.list_limit:
+            raise BadInput(f"first must be from 1 to {services.list_limit}.")
+        wanted = filter.to_rules(services.utc_now()) if filter else MethodFilter()
+        providers = ALL if wanted.providers is None else wanted.providers
+        info.context.wallet_of(self.entry).want(providers)
+
+        async def answer() -> list[PaymentMethod] | None:
+            wallet = await info.context.wallet_of(self.entry).wallet()
+            if wallet.nothing_answered(providers):
+                raise SourcesUnavailable
+            chosen = [one for one in wallet.methods if matches(wanted, one.method, one.status, one.capabilities)]
+            shown = methods_of(self, wallet, info)
+            return [shown[one.id] for one in _ordered(chosen, order_by)[:first]]
+
+        return answer()
+
+    @scoped(
+        READ_METHODS,
+        graphql_type=PaymentMethod | None,
+        description="Effective default; null when none OR unknown: read defaultMethodInfo.state before paying.",
+    )
+    def default_method(self, info: Info) -> Awaitable[PaymentMethod | None]:
+        info.context.wallet_of(self.entry).want()
+
+        async def answer() -> PaymentMethod | None:
+            wallet = await info.context.wallet_of(self.entry).wallet()
+            return default_of(self, wallet, info)
+
+        return answer()
+
+    @strawberry.field(graphql_type=DefaultMethodInfo, description="Why that default, or why none.")
+    def default_method_info(self, info: Info) -> Awaitable[DefaultMethodInfo]:
+        info.context.wallet_of(self.entry).want()
+
+        async def answer() -> DefaultMethodInfo:
+            wallet = await info.context.wallet_of(self.entry).wallet()
+            shown, choice = methods_of(self, wallet, info), wallet.default.choice
+            return DefaultMethodInfo(
+                state=wallet.default.state,
+                reason=wallet.default.reason,
+                set_at=choice.set_at if choice else None,
+                set_by=choice.set_by if choice else None,
+                defaults=[shown[one.id] for one in wallet.provider_defaults],
+            )
+
+        return answer()
+
+    @strawberry.field(
+        graphql_type=AuthStatus,
+        description="3-D Secure state of the effective default; a display hint, never a liability-shift promise.",
+    )
+    def auth_status(self, info: Info) -> Awaitable[AuthStatus]:
+        info.context.wallet_of(self.entry).want()
+
+        async def answer() -> AuthStatus:
+            wallet = await info.context.wallet_of(self.entry).wallet()
+            default = default_of(self, wallet, info)
+            found = _status_of_default(default, wallet.default.state is not DefaultState.UNKNOWN, info)
+            return found if isinstance(found, AuthStatus) else await found
+
+        return answer()
+
+    @strawberry.field(graphql_type=AuthSummary, description="3-D Secure across the customer's cards.")
+    def auth_summary(self, info: Info) -> Awaitable[AuthSummary]:
+        info.context.wallet_of(self.entry).want()
+
+        async def answer() -> AuthSummary:
+            wallet = await info.context.wallet_of(self.entry).wallet()
+            shown = methods_of(self, wallet, info)
+            listed = [shown[one.id] for one in wallet.methods if matches(MethodFilter(), one.method, one.status, ())]
+            return AuthSummary(
+                customer=self,
+                methods=listed,
+                basis_method=default_of(self, wallet, info),
+                is_default_known=wallet.default.state is not DefaultState.UNKNOWN,
+            )
+
+        return answer()
+
+    @strawberry.field(description="One row per provider, always all of them.")
+    async def sources(self, info: Info) -> list[SourceStatus]:
+        rows = await info.context.wallet_of(self.entry).rows()
+        return [SourceStatus.of(row) for row in rows]
+
+    @strawberry.field(
+        description="True when every source is OK; NOT_LINKED, DISABLED and SKIPPED (no selected field needs it) "
+        "do not count against it."
+    )
+    async def is_complete(self, info: Info) -> bool:
+        return await _is_complete(self.entry, info)
+
+    @scoped("links:read", description="Where the vaults know the customer.")
+    def links(self) -> list[ProviderLink] | None:
+        return [ProviderLink.of(link) for link in self.entry.links]
+
+    @classmethod
+    def of(cls, entry: DirectoryEntry) -> Self:
+        record = entry.customer
+        return cls(
+            id=strawberry.ID(record.id),
+            external_id=strawberry.ID(record.external_id or ""),
+            name=record.name,
+            email=record.email,
+            entry=entry,
+        )
+
+    @classmethod
+    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> "Customer | None":
+        from resolvers.lookup import customer
+
+        return await customer(info, id)
+
+
+def methods_of(customer: Customer, wallet: Wallet, info: Info) -> dict[str, PaymentMethod]:
+    """The wallet's methods as graph objects, made once per request."""
+    return info.context.wallet_of(customer.entry).view(wallet, lambda made: to_graph(made, customer))
+
+
+def default_of(customer: Customer, wallet: Wallet, info: Info) -> PaymentMethod | None:
+    default = wallet.default.method_id
+    return methods_of(customer, wallet, info)[default] if default else None
+
+
+def _status_of_default(default: PaymentMethod | None, is_known: bool, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
+    if default is not None:
+        return auth_status_of(default, info)
+    return AuthStatus.NOT_APPLICABLE if is_known else AuthStatus.UNKNOWN
+
+
+async def _is_complete(entry: DirectoryEntry, info: Info) -> bool:
+    return all(row.is_harmless for row in await info.context.wallet_of(entry).rows())
+
+
+def _ordered(methods: list[WalletMethod], order: PaymentMethodOrder) -> list[WalletMethod]:
+    """`methods` come vault by vault."""
+    if order is PaymentMethodOrder.DEFAULT_FIRST:
+        return sorted(methods, key=lambda one: not one.is_default)
+    if order is PaymentMethodOrder.NEWEST_FIRST:
+        return sorted(methods, key=lambda one: newest_first(one.method))
+    return methods

@@ -1,0 +1,40 @@
+"""The closed vocabularies of `app.vault.names`, registered as GraphQL enums."""
+
+from enum import Enum
+from typing import Final
+
+import strawberry
+
+from app.vault import names
+from app.vault.rules.order import PaymentMethodOrder
+
+_DESCRIPTIONS: Final[dict[type[Enum], str]] = {
+    names.ProviderName: "The vaults. Open enum: clients must tolerate values added later.",
+    names.PaymentMethodKind: "What kind of means to pay it is.",
+    names.PaymentMethodStatus: "ACTIVE and not expired is what can pay. INACTIVE ones are listed only when asked for.",
+    names.CardBrand: "The card network; OTHER is one we do not name, UNKNOWN one that the vault does not tell.",
+    names.CardFunding: "What stands behind the card.",
+    names.CardTokenType: "What the vault keeps in the card number's place.",
+    names.WalletKind: "The device or web wallet that the card came from.",
+    names.ExpiryState: "A card is good through the last day of its month, in the time zone where that day ends last.",
+    names.BankRail: "The network that debits the account.",
+    names.BankAccountType: "What kind of bank account it is.",
+    names.BankVerification: "Whether the account was found to exist and to be the customer's.",
+    names.AuthStatus: "The last known 3-D Secure result; NOT_APPLICABLE where the vault or the method has none.",
+    names.AuthPurpose: "What the cardholder was authenticated for.",
+    names.SourceState: "How a vault's part of the answer came about.",
+    names.DefaultState: "UNKNOWN: a vault that could change the answer did not answer.",
+    names.DefaultReason: "Which rule found the effective default.",
+    names.CircuitState: "OPEN: the vault is not called for a moment, because too many calls failed.",
+    names.ProviderCapability: "What a vault can really do.",
+    names.AddRoute: "By which way a method can be added to a vault.",
+    names.NextActionKind: "What the shopper must do next.",
+    names.LinkProof: "Why we believe that a vault's customer is ours.",
+    names.ChallengePreference: "Whether the cardholder should be challenged.",
+    names.AlohaPaymentProvider: "Whose token NCR Aloha is given.",
+    PaymentMethodOrder: "DEFAULT_FIRST: the effective default, then vault by vault.",
+}
+_NAMES: Final[dict[type[Enum], str]] = {names.ProviderName: "Provider"}
+
+for _enum, _description in _DESCRIPTIONS.items():
+    strawberry.enum(_enum, name=_NAMES.get(_enum, _enum.__name__), description=_description)

@@ -1,0 +1,29 @@
+"""Where the vaults know a customer."""
+
+from datetime import datetime
+from typing import Self
+
+import strawberry
+
+from app.vault.names import LinkProof, ProviderName
+from app.wallet.directory import LinkRecord
+from resolvers.scopes import scoped
+
+
+@strawberry.type(description="One of our customers is this customer of that vault.")
+class ProviderLink:
+    provider: ProviderName
+    customer_ref: str | None = scoped("provider_refs:read", description="The vault's own key of the customer.")
+    proof: LinkProof
+    linked_at: datetime
+    linked_by: str
+
+    @classmethod
+    def of(cls, link: LinkRecord) -> Self:
+        return cls(
+            provider=link.provider,
+            customer_ref=link.customer_ref,
+            proof=link.proof,
+            linked_at=link.linked_at,
+            linked_by=link.linked_by,
+        )

@@ -1,0 +1,247 @@
+"""Payment methods. Everything cheap is a plain attribute, set when the object is made; resolvers are for calls."""
+
+from collections.abc import Awaitable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+
+from app.vault.model import Address as VaultAddress
+from app.vault.model import BankAccount as VaultBankAccount
+from app.vault.model import Card as VaultCard
+from app.vault.model import Expiry
+from app.vault.names import (
+    AuthStatus,
+    BankAccountType,
+    BankRail,
+    BankVerification,
+    CardBrand,
+    CardFunding,
+    CardTokenType,
+    ExpiryState,
+    PaymentMethodKind,
+    PaymentMethodStatus,
+    ProviderCapability,
+    ProviderName,
+    WalletKind,
+)
+from app.vault.rules.etag import etag_of
+from app.wallet.assemble import Wallet, WalletMethod
+from resolvers.context import Info
+from resolvers.scalars import CountryCode, Last4
+from resolvers.scopes import scoped
+from resolvers.types.auth import ThreeDSecure
+from resolvers.types.node import Node
+
+if TYPE_CHECKING:
+    from resolvers.types.customer import Customer
+
+
+@strawberry.type(description="A billing address.")
+class Address:
+    line1: str | None
+    line2: str | None
+    city: str | None
+    region: str | None
+    postal_code: str | None
+    country: CountryCode | None
+
+
+@strawberry.interface(description="A stored means to pay, whichever vault holds it.")
+class PaymentMethod(Node):
+    customer: Annotated["Customer", strawberry.lazy("resolvers.types.customer")]
+    provider: ProviderName = strawberry.field(description="The vault that holds it.")
+    kind: PaymentMethodKind
+    status: PaymentMethodStatus
+    status_detail: str | None = strawberry.field(description="The vault's own word, where ours says less.")
+    label: str = strawberry.field(description="Safe to show and to log, e.g. Visa ending 4242.")
+    nickname: str | None = strawberry.field(description="What the customer calls it; kept by the gateway.")
+    holder_name: str | None
+    last4: Last4 | None
+    billing_address: Address | None
+    is_default: bool | None = strawberry.field(description="Effective default across vaults; null = unknown.")
+    is_provider_default: bool | None = strawberry.field(
+        description="The owning vault's own flag; null = that vault has no such notion."
+    )
+    is_secondary: bool | None
+    capabilities: list[ProviderCapability] = strawberry.field(description="What its vault can do with it as it stands.")
+    possible_duplicates: list["PaymentMethod"] = strawberry.field(
+        description="Same-looking instruments in any vault: a hint for grouping, never proof."
+    )
+    group_key: strawberry.ID | None = strawberry.field(
+        description="Equal for same-looking methods of one customer; means nothing beyond that."
+    )
+    created_at: datetime | None
+    updated_at: datetime | None
+    as_of: datetime = strawberry.field(description="When its vault said so.")
+    is_stale: bool = strawberry.field(description="The vault could not be asked now: this is what it last said.")
+    provider_ref: str | None = scoped("provider_refs:read", description="The vault's own id.")
+    source: strawberry.Private[WalletMethod]
+
+    @strawberry.field(
+        graphql_type=AuthStatus, description="The last known 3-D Secure result; UNKNOWN when the vault cannot tell now."
+    )
+    def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
+        return auth_status_of(self, info)
+
+    @strawberry.field(description="Changes when something you can see of it changes: pass it as ifMatch.")
+    def etag(self) -> str:
+        return etag_of(self.source.method, self.nickname)
+
+
+@strawberry.federation.type(keys=["id"], description="A payment card.")
+class Card(PaymentMethod):
+    brand: CardBrand
+    funding: CardFunding | None
+    token_type: CardTokenType
+    wallet: WalletKind | None
+    expiry: Expiry | None
+    expiry_state: ExpiryState
+    bin: str | None = scoped("payment_methods:bin", description="The leading six or eight digits.")
+
+    @strawberry.field(
+        graphql_type=ThreeDSecure | None, description="The last 3-D Secure result; null when there is none to show."
+    )
+    def three_d_secure(self, info: Info) -> Awaitable[ThreeDSecure | None] | None:
+        method = self.source.method
+        if not isinstance(method, VaultCard) or not info.context.services.reader.asks_status(method):
+            return None
+        return _three_d_secure(self, method, info)
+
+    @classmethod
+    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> PaymentMethod | None:
+        return await _reference(cls, info, id)
+
+
+@strawberry.federation.type(keys=["id"], description="A bank account that can be debited.")
+class BankAccount(PaymentMethod):
+    rail: BankRail
+    account_type: BankAccountType | None
+    bank_name: str | None
+    verification: BankVerification
+
+    @classmethod
+    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> PaymentMethod | None:
+        return await _reference(cls, info, id)
+
+
+@strawberry.federation.type(keys=["id"], description="Fallback so that a new vault kind never breaks an old client.")
+class OtherMethod(PaymentMethod):
+    provider_kind: str = strawberry.field(description="The vault's word for it.")
+
+    @classmethod
+    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> PaymentMethod | None:
+        return await _reference(cls, info, id)
+
+
+def to_graph(wallet: Wallet, customer: "Customer") -> dict[str, PaymentMethod]:
+    """Every method of a wallet by id, in the wallet's order, look-alikes tied to each other."""
+    made = {one.id: method_to_graph(one, customer) for one in wallet.methods}
+    for one in wallet.methods:
+        if one.lookalikes:
+            made[one.id].possible_duplicates = [made[other] for other in one.lookalikes]
+    return made
+
+
+def method_to_graph(one: WalletMethod, customer: "Customer") -> PaymentMethod:
+    method = one.method
+    shared = _shared(one, customer)
+    if isinstance(method, VaultCard):
+        return Card(
+            **shared,
+            brand=method.brand,
+            funding=method.funding,
+            token_type=method.token_type,
+            wallet=method.wallet,
+            expiry=method.expiry,
+            expiry_state=one.expiry_state,
+            bin=method.bin,
+        )
+    if isinstance(method, VaultBankAccount):
+        return BankAccount(
+            **shared,
+            rail=method.rail,
+            account_type=method.account_type,
+            bank_name=method.bank_name,
+            verification=method.verification,
+        )
+    return OtherMethod(**shared, provider_kind=method.provider_kind)
+
+
+def _shared(one: WalletMethod, customer: "Customer") -> Mapping[str, Any]:
+    method = one.method
+    return {
+        "id": one.id,
+        "customer": customer,
+        "provider": method.provider,
+        "kind": method.kind,
+        "status": one.status,
+        "status_detail": method.status_detail,
+        "label": one.label,
+        "nickname": one.nickname,
+        "holder_name": method.holder_name,
+        "last4": method.last4,
+        "billing_address": _address(method.billing_address),
+        "is_default": one.is_default,
+        "is_provider_default": method.is_provider_default,
+        "is_secondary": method.is_secondary,
+        "capabilities": one.capabilities,
+        "possible_duplicates": [],
+        "group_key": one.group_key,
+        "created_at": method.created_at,
+        "updated_at": method.updated_at,
+        "as_of": one.as_of,
+        "is_stale": one.is_stale,
+        "provider_ref": method.method_ref,
+        "source": one,
+    }
+
+
+def _address(address: VaultAddress | None) -> Address | None:
+    if address is None:
+        return None
+    return Address(
+        line1=address.line1,
+        line2=address.line2,
+        city=address.city,
+        region=address.region,
+        postal_code=address.postal_code,
+        country=CountryCode(address.country) if address.country else None,
+    )
+
+
+def auth_status_of(shown: PaymentMethod, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
+    """At once where no vault has to be asked."""
+    method = shown.source.method
+    if not isinstance(method, VaultCard) or not info.context.services.reader.asks_status(method):
+        return AuthStatus.NOT_APPLICABLE
+    return _auth_status(shown, method, info)
+
+
+# Both ask when they are called, so that `sources` knows; only the waiting is left to the coroutine.
+
+
+def _auth_status(shown: PaymentMethod, card: VaultCard, info: Info) -> Awaitable[AuthStatus]:
+    asked = info.context.wallet_of(shown.customer.entry).status(card)
+
+    async def answer() -> AuthStatus:
+        return (await asked).status
+
+    return answer()
+
+
+def _three_d_secure(shown: PaymentMethod, card: VaultCard, info: Info) -> Awaitable[ThreeDSecure | None]:
+    asked = info.context.wallet_of(shown.customer.entry).status(card)
+
+    async def answer() -> ThreeDSecure | None:
+        result = (await asked).result
+        return ThreeDSecure.of(result) if result else None
+
+    return answer()
+
+
+async def _reference(cls: type[PaymentMethod], info: Info, method_id: str) -> PaymentMethod | None:
+    from resolvers.lookup import payment_method
+
+    found = await payment_method(info, method_id)
+    return found if type(found) is cls else None

@@ -16,7 +16,7 @@ RUN /opt/vaultgraph/bin/pip install --no-cache-dir --no-deps --no-build-isolatio
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/vaultgraph vaultgraph
 COPY --from=build /opt/vaultgraph /opt/vaultgraph
-USER vaultgraph
+USER 10001
 WORKDIR /var/lib/vaultgraph
 ENV PATH=/opt/vaultgraph/bin:$PATH \
     PYTHONUNBUFFERED=1 \

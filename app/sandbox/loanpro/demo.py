@@ -37,7 +37,7 @@ def state() -> Json:
 def _alex(made: Json) -> None:
     customer = _place(made, ALEX, 37)
     _card(made, customer, "Visa", "VISA", "411111", "1111", (1, 2030), isPrimary=1)
-    _bank(made, customer, "4235", isSecondary=1)
+    _bank(made, customer, "4235")
     _card(made, customer, "Old card", "DISCOVER", "601111", "1117", (6, 2029), active=0)
 
 

@@ -1,0 +1,35 @@
+"""The gate's keeper: who asks, which document, whether it may run, and the context it runs in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import OperationDefinitionNode
+
+from app.execution.documents import Document, Documents
+from app.gate.problems import Refused
+from app.gate.request import GraphQLRequest
+from app.wallet.caller import ALL_SCOPES, Caller
+
+
+class Keeper:
+    """Development's keeper: everyone on loopback is the developer."""
+
+    def __init__(self, documents: Documents, make_context: Any) -> None:
+        self._documents = documents
+        self._make_context = make_context
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Caller:
+        return Caller(name="development", scopes=ALL_SCOPES)
+
+    async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
+        if request.query is None:
+            raise Refused("BAD_REQUEST", "The request names no document: send query, or an id.")
+        return self._documents.get(request.query)
+
+    async def admit(
+        self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Caller
+    ) -> None:
+        return None
+
+    def context(self, caller: Caller, request_id: str, headers: Mapping[str, str]) -> Any:
+        return self._make_context(caller, request_id, headers.get("traceparent"))

@@ -1,0 +1,205 @@
+"""The composition root: settings in, one ASGI application out. Nothing else imports everything."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from starlette.staticfiles import StaticFiles
+
+from app.errors import SettingsError
+from app.execution.documents import Documents
+from app.gate import graphiql
+from app.gate.answers import Answer
+from app.gate.endpoint import EndpointLimits, GraphQLEndpoint
+from app.gate.front import Front
+from app.gate.health import Probe, healthz, readyz
+from app.gate.keeper import Keeper
+from app.providers import build_providers
+from app.settings import Settings
+from app.settings_check import missing_settings
+from app.store import Store, migrate, migrations_are_current
+from app.store.records import Change, Topic
+from app.vault.names import CircuitState, ProviderName
+from app.wallet.assemble import AssemblyRules
+from app.wallet.caller import Caller
+from app.wallet.directory import DirectoryCache
+from app.wallet.ids import Ids
+from app.wallet.keys import derive_key
+from app.wallet.reading import ReadPolicy, WalletReader
+from app.wallet.snapshots import SnapshotCache
+from resolvers.context import Context, Services
+from resolvers.schema import schema
+
+_log = logging.getLogger("vaultgraph")
+_WATCH_EVERY_S: Final = 0.5
+
+Hook = Callable[["Gateway"], Awaitable[None]]
+
+
+class Gateway:
+    """One process's gateway. Made outside a loop; opens nothing before `start`, which the server calls."""
+
+    def __init__(self, settings: Settings) -> None:
+        _refuse_incomplete(settings)
+        self.settings = settings
+        self.after_start: list[Hook] = []
+        self.is_draining = False
+        self.store = Store.open(_store_url(settings))
+        self.ids = Ids(settings.id_key.get_secret_value())
+        self.providers = build_providers(settings)
+        self.snapshots = SnapshotCache(settings.snapshot_bytes)
+        self.reader = WalletReader(self.providers, self.snapshots, self.ids, _policies(settings))
+        self.directory = DirectoryCache(self.store.directory)
+        self.services = self._services()
+        self.has_bundled_graphiql = graphiql.assets_folder() is not None
+        self.app = self._front()
+        self._background: list[asyncio.Task[None]] = []
+        self._seen_version = 0
+
+    async def start(self) -> None:
+        """Bring the store up to date, run the hooks, begin what runs beside the requests."""
+        if self.settings.mode == "development" or not self.settings.store.url.get_secret_value():
+            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            await migrate(self.store.engine)
+        for hook in self.after_start:
+            await hook(self)
+        self.store.on_change(self._forget)
+        self._seen_version = await self.store.changes.version()
+        self._background.append(asyncio.create_task(self._watch_changes()))
+
+    async def stop(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        for vault in self.providers.values():
+            await vault.close()
+        await self.store.close()
+
+    def begin_drain(self) -> None:
+        """From now on `/readyz` says no, while requests in flight are finished."""
+        self.is_draining = True
+
+    def circuit(self, name: ProviderName) -> CircuitState:
+        vault = self.providers.get(name)
+        return getattr(vault, "circuit", CircuitState.CLOSED)
+
+    def _services(self) -> Services:
+        settings = self.settings
+        return Services(
+            directory=self.directory,
+            reader=self.reader,
+            ids=self.ids,
+            rules=AssemblyRules(
+                operations={name: vault.capabilities.operations for name, vault in self.providers.items()},
+                precedence=tuple(ProviderName(name) for name in settings.provider_precedence),
+                group_secret=derive_key(settings.id_key.get_secret_value(), "wallet/groups"),
+                expiring_soon_days=settings.expiring_soon_days,
+            ),
+            deadline_s=settings.request_deadline_s,
+            test_mode=settings.mode == "development",
+            circuit=self.circuit,
+        )
+
+    def _front(self) -> Front:
+        folder = graphiql.assets_folder()
+        is_development = self.settings.mode == "development"
+        documents = Documents(schema._schema, max_bytes=64_000_000, max_tokens=10_000, suggest=is_development)
+        keeper = Keeper(documents, self._context)
+        page = self._graphiql_page() if is_development else None
+        endpoint = GraphQLEndpoint(schema, keeper, EndpointLimits(), page)
+        mounts: dict[str, Any] = {}
+        if folder is not None and is_development:
+            mounts[f"{graphiql.ASSETS_PATH}/"] = _below(graphiql.ASSETS_PATH, StaticFiles(directory=folder))
+        return Front(
+            apps={"/graphql": endpoint},
+            pages={"/healthz": healthz, "/readyz": self._readyz},
+            mounts=mounts,
+            start=self.start,
+            stop=self.stop,
+        )
+
+    def _context(self, caller: Caller, request_id: str, traceparent: str | None) -> Context:
+        return Context.create(self.services, caller, request_id, traceparent=traceparent)
+
+    def _graphiql_page(self) -> Answer:
+        bundled = self.has_bundled_graphiql
+        return Answer(
+            200,
+            graphiql.page("/graphql", None, bundled=bundled),
+            "text/html; charset=utf-8",
+            {"content-security-policy": graphiql.content_security_policy(bundled=bundled), "x-frame-options": "DENY"},
+        )
+
+    async def _readyz(self) -> Answer:
+        return await readyz(self._probes())
+
+    def _probes(self) -> Mapping[str, Probe]:
+        async def store() -> bool:
+            await self.store.changes.version()
+            return True
+
+        async def migrations() -> bool:
+            return await migrations_are_current(self.store.engine)
+
+        async def not_draining() -> bool:
+            return not self.is_draining
+
+        return {"store": store, "migrations": migrations, "draining": not_draining}
+
+    async def _watch_changes(self) -> None:
+        """Hear what other processes changed: replicas, and the commands that a person runs."""
+        while True:
+            await asyncio.sleep(_WATCH_EVERY_S)
+            try:
+                if await self.store.changes.version() == self._seen_version:
+                    continue
+                found = await self.store.changes.since(self._seen_version)
+            except Exception:  # noqa: BLE001 - a watch that died would serve stale links for ever
+                _log.exception("the store's changes could not be read; trying again")
+                continue
+            if found.is_complete:
+                self._forget(found.rows)
+            else:
+                self.directory.clear()
+                self.snapshots.clear()
+            self._seen_version = found.version
+
+    def _forget(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.topic is Topic.CUSTOMER:
+                for provider, ref in self.directory.refs_of(change.key):
+                    self.snapshots.drop(provider, ref)
+                self.directory.drop(change.key)
+
+
+def _refuse_incomplete(settings: Settings) -> None:
+    missing = [name for names in missing_settings(settings).values() for name in names]
+    if missing:
+        raise SettingsError(f"missing settings: {', '.join(missing)}")
+
+
+def _store_url(settings: Settings) -> str:
+    return settings.store.url.get_secret_value() or f"sqlite+aiosqlite:///{settings.data_dir / 'vaultgraph.db'}"
+
+
+def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
+    found: dict[ProviderName, ReadPolicy] = {}
+    for name in ProviderName:
+        section = getattr(settings, name.value)
+        found[name] = ReadPolicy(
+            deadline_s=section.deadline_s,
+            fresh_for_s=section.fresh_for_s,
+            stale_if_error_for_s=section.stale_if_error_for_s,
+            three_ds_concurrency=getattr(section, "three_ds_concurrency", ReadPolicy().three_ds_concurrency),
+        )
+    return found
+
+
+def _below(prefix: str, app: Any) -> Any:
+    """Serve `app` as if it were mounted at the root."""
+
+    async def mounted(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "path": scope["path"].removeprefix(prefix), "root_path": ""}, receive, send)
+
+    return mounted

@@ -8,7 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.store.changelog import ChangeLog
 from app.store.database import Clock, Database, OnChange, Tx, make_engine, utc_now
 from app.store.directory import Directory
+from app.store.events import Events
 from app.store.journal import Journal
+from app.store.locks import Locks
 from app.store.owners import Owners
 from app.store.schema import migrate, migrations_are_current
 
@@ -24,6 +26,8 @@ class Store:
         self.directory = Directory(self._db)
         self.journal = Journal(self._db)
         self.owners = Owners(self._db)
+        self.events = Events(self._db)
+        self.locks = Locks(self._db)
         self.changes = ChangeLog(self._db)
 
     @classmethod
@@ -46,4 +50,5 @@ class Store:
         self._db.on_change(listener)
 
     async def close(self) -> None:
+        await self.locks.close()
         await self.engine.dispose()

@@ -1,0 +1,128 @@
+"""What happened, kept in the order of commits: the customers' events and the audit trail."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, delete, select, update
+
+from app.store.database import Database, Tx
+from app.store.records import EventOrigin, EventPage, EventRecord, EventType, NewEvent
+from app.store.tables import events, heads
+from app.store.text import is_storable, storable
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+
+
+class Events:
+    """A cursor is an event id. Ids rise with commits, so "everything after this id" misses nothing, on any replica."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def append(self, event: NewEvent, *, tx: Tx | None = None) -> EventRecord | None:
+        """Keep one event. None when its `once` is known, or when `tx` was given: `tx.events` then holds it after
+        the commit."""
+        kept = await self.append_all([event], tx=tx)
+        return kept[0] if kept else None
+
+    async def append_all(self, new: Iterable[NewEvent], *, tx: Tx | None = None) -> tuple[EventRecord, ...]:
+        """Keep several as one; within `tx` they get their ids, and can be read, only by its commit."""
+        async with self._db.writing(tx) as own:
+            for event in new:
+                storable(
+                    event.customer_id,
+                    event.customer_ref,
+                    event.method_ref,
+                    event.actor,
+                    event.outcome,
+                    event.request_id,
+                    event.once,
+                )
+                own.tell(event)
+        return () if tx is not None else own.events
+
+    async def event(self, event_id: str) -> EventRecord | None:
+        if not is_storable(event_id):
+            return None
+        found = await self._read(events.c.id == event_id, limit=1)
+        return found[0] if found else None
+
+    async def of_customer(
+        self,
+        customer_id: str,
+        *,
+        first: int = 20,
+        after: str | None = None,
+        types: Collection[EventType] | None = None,
+    ) -> EventPage:
+        """The newest first; `after` is the id of the last event of the page before."""
+        if not is_storable(customer_id) or not is_storable(after or ""):
+            return EventPage((), has_next=False)
+        conditions: list[ColumnElement[bool]] = [events.c.customer_id == customer_id]
+        if after is not None:
+            conditions.append(events.c.id < after)
+        found = await self._read(*conditions, *_of_types(types), limit=first + 1, is_newest_first=True)
+        return EventPage(tuple(found[:first]), has_next=len(found) > first)
+
+    async def after(
+        self,
+        event_id: str | None,
+        *,
+        customer_id: str | None = None,
+        types: Collection[EventType] | None = None,
+        limit: int = 500,
+    ) -> list[EventRecord]:
+        """What came after an event (None: from the beginning), oldest first, for live feeds: poll with the last id."""
+        conditions: list[ColumnElement[bool]] = [events.c.id > (event_id or "")]
+        if customer_id is not None:
+            conditions.append(events.c.customer_id == customer_id)
+        return await self._read(*conditions, *_of_types(types), limit=limit)
+
+    async def last_id(self) -> str | None:
+        """The id of the newest event, even when it has been expired since: where a live feed begins."""
+        async with self._db.reading() as conn:
+            found: str | None = await conn.scalar(
+                select(heads.c.last_event_id).where(heads.c.tenant == self._db.tenant)
+            )
+        return found
+
+    async def forget(self, customer_id: str, *, tx: Tx | None = None) -> None:
+        """Strip a customer's events of their details (erasure); that they happened stays."""
+        mine = (events.c.tenant == self._db.tenant, events.c.customer_id == customer_id)
+        async with self._db.writing(tx) as own:
+            await own.conn.execute(update(events).where(*mine).values(detail={}))
+
+    async def expire(self, before: datetime) -> int:
+        """Remove events older than `before`; answers how many."""
+        old = (events.c.tenant == self._db.tenant, events.c.occurred_at < before)
+        async with self._db.writing() as tx:
+            return (await tx.conn.execute(delete(events).where(*old))).rowcount
+
+    async def _read(
+        self, *conditions: ColumnElement[bool], limit: int, is_newest_first: bool = False
+    ) -> list[EventRecord]:
+        query = select(events).where(events.c.tenant == self._db.tenant, *conditions)
+        query = query.order_by(events.c.id.desc() if is_newest_first else events.c.id).limit(limit)
+        async with self._db.reading() as conn:
+            return [_record(row) for row in await conn.execute(query)]
+
+
+def _of_types(types: Collection[EventType] | None) -> list[ColumnElement[bool]]:
+    return [] if types is None else [events.c.type.in_([each.value for each in types])]
+
+
+def _record(row: Row[Any]) -> EventRecord:
+    return EventRecord(
+        id=row.id,
+        type=EventType(row.type),
+        origin=EventOrigin(row.origin),
+        occurred_at=row.occurred_at,
+        customer_id=row.customer_id,
+        provider=ProviderName(row.provider) if row.provider else None,
+        customer_ref=CustomerRef(row.customer_ref) if row.customer_ref is not None else None,
+        method_ref=MethodRef(row.method_ref) if row.method_ref is not None else None,
+        actor=row.actor,
+        outcome=row.outcome,
+        request_id=row.request_id,
+        detail=row.detail,
+    )

@@ -1,0 +1,201 @@
+"""One writer per customer and vault: in-process locks, and with PostgreSQL advisory locks between processes.
+
+PostgreSQL frees a session's advisory locks when the process or its connection dies. Should the connection die alone,
+the locks are lost without their holders noticing: the journal's look at `unreconciled` is what protects then.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.database import Database
+from app.store.errors import LockTimeout
+from app.vault.names import CustomerRef, ProviderName
+
+_FIRST_PAUSE_S: Final = 0.005
+_LONGEST_PAUSE_S: Final = 0.05
+_TRY: Final = text("SELECT pg_try_advisory_lock(:key)")
+_FREE: Final = text("SELECT pg_advisory_unlock(:key)")
+
+
+class Locks:
+    """`hold` waits, within bounds, in the order of asking within this process; `leadership` does not wait."""
+
+    def __init__(self, database: Database) -> None:
+        self._tenant = database.tenant
+        self._local = _LocalLocks()
+        self._shared = None if database.is_sqlite else _SharedLocks(database)
+
+    @asynccontextmanager
+    async def customer_vault_lock(
+        self, provider: ProviderName, customer_ref: CustomerRef, *, wait_s: float = 8.0
+    ) -> AsyncIterator[None]:
+        """Held while one customer's record at one vault is written. Raises LockTimeout after `wait_s` seconds."""
+        async with self.hold(f"vault|{provider.value}|{customer_ref}", wait_s=wait_s):
+            yield
+
+    @asynccontextmanager
+    async def hold(self, name: str, *, wait_s: float) -> AsyncIterator[None]:
+        """Any other named lock; not re-entrant. Raises LockTimeout after `wait_s` seconds."""
+        name = f"{self._tenant}|{name}"
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        async with self._local.hold(name, wait_s):
+            if self._shared is None:
+                yield
+                return
+            await self._shared.acquire(name, until - loop.time())
+            try:
+                yield
+            finally:
+                await self._shared.release(name)
+
+    @asynccontextmanager
+    async def leadership(self, duty: str) -> AsyncIterator[bool]:
+        """True in one process at most for as long as the block runs: for sweeps that only one replica should do."""
+        hold = self.hold(f"leader|{duty}", wait_s=0)
+        try:
+            await hold.__aenter__()
+        except LockTimeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            await hold.__aexit__(None, None, None)
+
+    async def close(self) -> None:
+        if self._shared is not None:
+            await self._shared.close()
+
+
+class _LocalLocks:
+    """Locks by name, forgotten when nobody holds or awaits them."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._users: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def hold(self, name: str, wait_s: float) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(name, asyncio.Lock())
+        self._users[name] = self._users.get(name, 0) + 1
+        try:
+            await self._acquire(name, lock, wait_s)
+            try:
+                yield
+            finally:
+                lock.release()
+        finally:
+            self._users[name] -= 1
+            if not self._users[name]:
+                del self._users[name], self._locks[name]
+
+    async def _acquire(self, name: str, lock: asyncio.Lock, wait_s: float) -> None:
+        if self._users[name] == 1:
+            await lock.acquire()  # at once: nobody holds or awaits it
+            return
+        try:
+            async with asyncio.timeout(max(wait_s, 0)):
+                await lock.acquire()
+        except TimeoutError:
+            raise LockTimeout("the lock is held in this process") from None
+
+
+class _SharedLocks:
+    """Advisory locks, all in one database session of this process.
+
+    Trying never blocks, so one connection serves any number of waiters: no pool is drained by writes that wait. Calls
+    run in tasks of their own, because a cancelled query would close the connection and drop everybody's locks.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._session: AsyncConnection | None = None
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def acquire(self, name: str, wait_s: float) -> None:
+        key = _key(name)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait_s
+        pause = _FIRST_PAUSE_S
+        while not await self._try(key):
+            left = until - loop.time()
+            if left <= 0:
+                raise LockTimeout("the lock is held by another process")
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_PAUSE_S)
+
+    async def release(self, name: str) -> None:
+        await asyncio.shield(self._spawn(self._free(_key(name))))
+
+    async def close(self) -> None:
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+        async with self._turn:
+            session, self._session = self._session, None
+            if session is not None:
+                await session.invalidate()  # a pooled connection would keep the session, and with it the locks
+                await session.close()
+
+    async def _try(self, key: int) -> bool:
+        attempt = self._spawn(self._ask(key))
+        try:
+            return await asyncio.shield(attempt)
+        except asyncio.CancelledError:
+            self._spawn(self._undo(attempt, key))
+            raise
+
+    async def _undo(self, attempt: asyncio.Task[bool], key: int) -> None:
+        """Whoever wanted the lock has gone: give back what may have been won meanwhile."""
+        if await attempt:
+            await self._free(key)
+
+    async def _ask(self, key: int) -> bool:
+        async with self._turn:
+            try:
+                return await self._run(key)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                await self._drop()
+                return await self._run(key)
+
+    async def _run(self, key: int) -> bool:
+        if self._session is None:
+            self._session = await self._engine.connect()
+        return bool(await self._session.scalar(_TRY, {"key": key}))
+
+    async def _free(self, key: int) -> None:
+        async with self._turn:
+            if self._session is None:
+                return
+            try:
+                await self._session.execute(_FREE, {"key": key})
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                await self._drop()  # the locks went with the connection
+
+    async def _drop(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+def _key(name: str) -> int:
+    """A signed 64-bit number; two names that share one by accident merely wait for each other."""
+    return int.from_bytes(sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big", signed=True)

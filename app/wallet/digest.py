@@ -1,0 +1,95 @@
+"""What identifies a repeated write without keeping what was sent.
+
+Two inputs are the same when their digests are. A provider token takes part as an HMAC under a key of its own; a card or
+account number or an IBAN takes no part at all, in no form: only that there was one. What tells two such inputs apart
+is what may be stored anyway (brand, expiry, holder, address, and last4 where the caller has it as a field of its own).
+The whole is an HMAC too, so that a stored digest cannot be tried against guessed names and addresses.
+"""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import Enum
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+
+from app.vault.model import Expiry
+from app.vault.secret import Secret
+from app.wallet.keys import derive_key
+
+_MARK: Final = "$"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Marks a vault's token or fingerprint: it takes part by its HMAC."""
+
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """Marks a card number, account number or IBAN: it takes no part, only its presence does."""
+
+    secret: Secret
+
+
+def input_digest(key: bytes | str, values: Mapping[str, Any]) -> str:
+    """64 hex characters for an input of plain values, mappings, sequences, dataclasses, `Token` and `Number`.
+
+    The order of keys does not matter; that of sequences does. None and absent differ. Raises TypeError for a Secret
+    that nobody marked, or a value whose meaning is not clear, and never quotes it.
+    """
+    token_key = derive_key(key, "digest/token")
+    canonical = orjson.dumps(_plain(values, token_key), option=orjson.OPT_SORT_KEYS)
+    return hmac.new(derive_key(key, "digest/input"), canonical, sha256).hexdigest()
+
+
+def is_same_input(keys: Sequence[bytes | str], digest: str, values: Mapping[str, Any]) -> bool:
+    """Whether a stored digest is of these values, under any of the keys (they may be rotated)."""
+    return any(hmac.compare_digest(input_digest(key, values), digest) for key in keys)
+
+
+def holder_digest(key: bytes | str, name: str) -> str:
+    """32 hex characters by which a card holder's name is recognised again, whatever its case and spacing."""
+    words = " ".join(name.split()).casefold()
+    return hmac.new(derive_key(key, "digest/holder"), words.encode(), sha256).hexdigest()[:32]
+
+
+def _plain(value: Any, token_key: bytes) -> Any:
+    """JSON that cannot mean two things: what is not a JSON type is wrapped in an object with one ``$`` key."""
+    match value:
+        case Token():
+            return {f"{_MARK}token": hmac.new(token_key, value.secret.reveal().encode(), sha256).hexdigest()}
+        case Number():
+            return {f"{_MARK}number": True}
+        case Enum():
+            return _plain(value.value, token_key)
+        case None | bool() | str():
+            return value
+        case int():
+            return {f"{_MARK}int": str(value)}
+        case Decimal():
+            return {f"{_MARK}decimal": str(value.normalize())}
+        case datetime():
+            return {f"{_MARK}instant": value.astimezone(UTC).isoformat()}
+        case date() | Expiry():
+            return {f"{_MARK}date": str(value)}
+        case Mapping():
+            return {_name(name): _plain(part, token_key) for name, part in value.items()}
+        case list() | tuple():
+            return [_plain(part, token_key) for part in value]
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return {field.name: _plain(getattr(value, field.name), token_key) for field in fields(value)}
+        case _:
+            raise TypeError(f"a {type(value).__name__} cannot take part in a digest")
+
+
+def _name(name: object) -> str:
+    if not isinstance(name, str) or name.startswith(_MARK):
+        raise TypeError("a digest's field names are strings that do not begin with a dollar sign")
+    return name

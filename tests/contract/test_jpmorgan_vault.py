@@ -1,6 +1,5 @@
 """What only J.P. Morgan does, against the stateful emulator over real HTTP."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +13,6 @@ from app.errors import (
     VaultRefusedUs,
     VaultRejected,
     VaultReplyUnreadable,
-    VaultThrottled,
     VaultTimeout,
 )
 from app.providers.jpmorgan import JpMorganVault, open_jpmorgan
@@ -186,23 +184,6 @@ async def test_three_d_secure_error_is_unavailable(vault: JpMorganVault, sandbox
 async def test_three_d_secure_is_for_cards(vault: JpMorganVault) -> None:
     with pytest.raises(VaultReplyUnreadable):
         await vault.three_d_secure(SAM_REF, SAM_ACCOUNT, soon())
-
-
-async def test_status_calls_are_capped_and_do_not_outwait_their_deadline(sandbox: RunningSandbox) -> None:
-    vault = open_jpmorgan(settings_on(sandbox, jpmorgan={"three_ds_concurrency": 1}))
-    sandbox.fault("jpmorgan", "hang", method="GET", path=f"{PROFILE}/payment-methods/{FIRST}/status")
-    try:
-        hanging = asyncio.create_task(vault.three_d_secure(ALEX_REF, FIRST, soon(2)))
-        while not sandbox.calls("jpmorgan"):
-            await asyncio.sleep(0.02)
-        with pytest.raises(VaultThrottled):
-            await vault.three_d_secure(ALEX_REF, AUTHENTICATED, soon(0.2))
-        with pytest.raises(VaultTimeout):
-            await hanging
-        assert await vault.three_d_secure(ALEX_REF, AUTHENTICATED, soon()) is not None
-    finally:
-        sandbox.clear_faults()
-        await vault.close()
 
 
 async def test_customer_exists(vault: JpMorganVault) -> None:

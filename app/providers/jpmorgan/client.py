@@ -1,6 +1,5 @@
 """The adapter of J.P. Morgan Payments, Consumer Profile Management API 2.4.2."""
 
-import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +16,6 @@ from app.errors import (
     VaultError,
     VaultRefusedUs,
     VaultRejected,
-    VaultThrottled,
 )
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
 from app.providers.jpmorgan.mapping import (
@@ -97,7 +95,6 @@ class JpMorganVault(VaultAdapter):
     ) -> None:
         super().__init__(http)
         self._merchant = settings.merchant_identifier
-        self._three_ds_slots = asyncio.Semaphore(settings.three_ds_concurrency)
         self.capabilities = narrowed(raw_cards=raw_cards, network_tokens=network_tokens)
 
     # ---- reading ------------------------------------------------------------------------------------------
@@ -121,26 +118,14 @@ class JpMorganVault(VaultAdapter):
 
     async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:
         self._demand(ref, method)
-        await self._take_slot(call)
-        try:
-            path = (_PROFILES, ref, "payment-methods", method, "status")
-            reply = await self._send("GET", f"{_METHOD_ROUTE}/status", call, path)
-        finally:
-            self._three_ds_slots.release()
+        path = (_PROFILES, ref, "payment-methods", method, "status")
+        reply = await self._send("GET", f"{_METHOD_ROUTE}/status", call, path)
         if reply.status == 404:
             return None
         if reply.status != 200:
             raise self._refusal(reply, Effect.READ, RejectReason.METHOD_NOT_FOUND, call)
         with reading(self.name):
             return to_three_d_secure(reply.json())
-
-    async def _take_slot(self, call: Call) -> None:
-        """One status call per card: a page of cards must not take the whole door, nor wait beyond the deadline."""
-        try:
-            async with asyncio.timeout_at(call.deadline_at):
-                await self._three_ds_slots.acquire()
-        except TimeoutError:
-            raise VaultThrottled(self.name) from None
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         try:

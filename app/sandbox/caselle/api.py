@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.sandbox.caselle import imports, odata, payments, wallets
+from app.sandbox.caselle import accounts, events, imports, odata, payments, sessions, wallets
 from app.sandbox.caselle.problems import Problem, Refused
 from app.sandbox.kit import Emulator, Json
 
@@ -22,6 +22,8 @@ class Ask:
     path: Mapping[str, str]
     query: Sequence[tuple[str, str]]
     body: Json
+    base: str
+    """The emulator's own address, without a trailing slash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,11 @@ class Api:
             ("POST", "/api/payments", self.quote, True),
             ("POST", "/api/payments/{payment}/capture", self.capture, True),
             ("POST", "/api/payments/{payment}/refund", self.refund, True),
+            ("POST", "/v1/hosted-sessions", self.create_session, True),
+            ("GET", "/api/paymentaccounts/{account}/client-config", self.client_config, False),
+            ("PUT", "/api/webhooks/subscriptions", self.subscribe, True),
+            ("GET", "/api/webhooks/secret", lambda ask: Answer(200, {"secret": ask.account["webhook_secret"]}), False),
+            ("GET", "/api/webhooks/types", lambda ask: self._list(list(accounts.EVENT_TYPES)), False),
             ("GET", "/api/clients", self.list_clients, False),
             ("GET", "/api/paymentaccounts", self.list_accounts, False),
         ]
@@ -63,7 +70,7 @@ class Api:
     def _state(self) -> Json:
         return self._emulator.state
 
-    def _list(self, rows: list[Json]) -> Answer:
+    def _list(self, rows: list[Any]) -> Answer:
         return Answer(200, {"value": rows} if self._emulator.switch("LIST_SHAPE") == "wrapped" else rows)
 
     def _show(self, customer: Json) -> Json:
@@ -122,6 +129,7 @@ class Api:
     def capture(self, ask: Ask) -> Answer:
         now = self._emulator.clock.now()
         captured = payments.capture(self._state, ask.account, ask.path["payment"], ask.body, now)
+        events.record(self._state, ask.account, f"payment.{captured['status']}", captured, now)
         self._emulator.touch()
         if captured["status"] == "failed":
             raise Refused(Problem.DECLINED)
@@ -129,11 +137,27 @@ class Api:
 
     def refund(self, ask: Ask) -> Answer:
         refunded = payments.refund(self._state, ask.account, ask.path["payment"], ask.body)
+        events.record(self._state, ask.account, "payment.refunded", refunded, self._emulator.clock.now())
         self._emulator.touch()
         return Answer(200, refunded)
+
+    def create_session(self, ask: Ask) -> Answer:
+        session = sessions.create(self._state, ask.account, ask.body, ask.base, self._emulator.clock.now())
+        self._emulator.touch()
+        return Answer(201, session)
+
+    def client_config(self, ask: Ask) -> Answer:
+        return Answer(200, accounts.client_config(self._state, ask.path["account"], self._emulator.clock.now()))
+
+    def subscribe(self, ask: Ask) -> Answer:
+        chosen = accounts.subscribe(ask.account, ask.body)
+        self._emulator.touch()
+        return Answer(200, chosen)
 
     def list_clients(self, ask: Ask) -> Answer:
         return self._list(odata.select(self._state["clients"].values(), ask.query, _CLIENT_FIELDS))
 
     def list_accounts(self, ask: Ask) -> Answer:
-        return self._list(odata.select(self._state["accounts"].values(), ask.query, _ACCOUNT_FIELDS))
+        return self._list(
+            odata.select(map(accounts.show, self._state["accounts"].values()), ask.query, _ACCOUNT_FIELDS)
+        )

@@ -41,6 +41,8 @@ def demo_data() -> Json:
         "tokens": {},
         "payments": {},
         "imported": {},
+        "sessions": {},
+        "deliveries": [],
     }
 
 
@@ -59,6 +61,8 @@ def _account(uid: str, name: str, external: str, *, enable_ach: bool = True, act
         "maximum_payment_amount": 999999.99,
         "callback_url": None,
         "webhook_enabled": False,
+        "webhook_secret": f"whsec_sandbox_{external}",
+        "unsubscribed": [],
     }
 
 

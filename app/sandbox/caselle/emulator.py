@@ -1,5 +1,6 @@
 """Caselle's Payment API, pretended over HTTP: authentication, tenant, paths."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
@@ -8,11 +9,11 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.sandbox.caselle import tokenizer
+from app.sandbox.caselle import changes, events, sessions, shapes, tokenizer
 from app.sandbox.caselle.api import Answer, Api, Ask, Operation
 from app.sandbox.caselle.demo import ACCOUNT, demo_data
 from app.sandbox.caselle.problems import Problem, Refused
@@ -34,6 +35,7 @@ CLIENT_SECRET: Final = "sandbox-caselle-secret"  # noqa: S105 - opens the sandbo
 SCOPE: Final = "com.govineer.payments/admin"
 _TENANT_HEADER: Final = "X-Payment-Account-Uid"
 _TENANTLESS: Final = ("/api/clients", "/api/paymentaccounts")
+_CLIENT_CONFIG: Final = re.compile(r"/api/paymentaccounts/[^/]+/client-config")
 _CREDENTIALS_LIFETIME_S: Final = 86_400
 
 
@@ -90,6 +92,7 @@ class CaselleEmulator(Emulator):
             "client_secret": CLIENT_SECRET,
             "scope": SCOPE,
             "payment_account_uid": ACCOUNT,
+            "webhook_secret": self.state["accounts"][ACCOUNT]["webhook_secret"],
         }
 
     def held(self, customer_ref: str) -> list[Json] | None:
@@ -107,13 +110,36 @@ class CaselleEmulator(Emulator):
         self.touch()
         return minted
 
+    def set_callback(self, url: str | None, account: str = ACCOUNT) -> None:
+        """Where an account's webhooks go; None turns them off. Raises ValueError."""
+        if url is not None and shapes.WEB_ADDRESS(url) is not None:
+            raise ValueError("url must be an http or https address")
+        if account not in self.state["accounts"]:
+            raise ValueError("account is unknown")
+        self.state["accounts"][account].update(callback_url=url, webhook_enabled=url is not None)
+        self.touch()
+
+    def notify_of_change(self, wish: Json, account: str = ACCOUNT) -> Json:
+        """Change saved methods as the network would, and queue one `provider.noc`; see `changes.notify`."""
+        outcome = changes.notify(self.state, self.state["accounts"][account], wish, self.clock.now())
+        self.touch()
+        return outcome
+
+    async def deliver_due(self, post: events.Post = events.post_over_http) -> int:
+        """Send the webhooks that are due; to be called every now and then. Answers how many were accepted."""
+        return await events.deliver_due(self, post)
+
     def asgi(self) -> ASGIApp:
         routes = [
             Route(path, self._serve(operation, has_body), methods=[verb])
             for verb, path, operation, has_body in self._api.operations()
         ]
         app = Starlette(
-            routes=[*routes, Route(TOKEN_PATH, self._token, methods=["POST"])],
+            routes=[
+                *routes,
+                Route(TOKEN_PATH, self._token, methods=["POST"]),
+                Route("/checkout/{session}", self._checkout, methods=["GET", "POST"]),
+            ],
             exception_handlers={Refused: _refused, HTTPException: _off_the_map},
         )
         return self._guarded(app)
@@ -134,8 +160,12 @@ class CaselleEmulator(Emulator):
         return guard
 
     def _admit(self, headers: Headers, path: str) -> None:
-        if self._desk.check(headers.get("authorization")) is None:
-            raise Refused(Problem.NO_BEARER)
+        if _CLIENT_CONFIG.fullmatch(path):
+            return
+        authorization = headers.get("authorization", "")
+        if self._desk.check(authorization) is None:
+            is_browser = sessions.has_secret(self.state, authorization.partition(" ")[2])
+            raise Refused(Problem.INSUFFICIENT_SCOPE if is_browser else Problem.NO_BEARER)
         if path.startswith(_TENANTLESS):
             return
         wanted = headers.get(_TENANT_HEADER, "").strip()
@@ -152,10 +182,29 @@ class CaselleEmulator(Emulator):
             raw = await request.body()
             body = _object(request, raw) if has_body else {}
             account = self.state["accounts"].get(request.headers.get(_TENANT_HEADER, "").strip(), {})
-            answer: Answer = operation(Ask(account, request.path_params, request.query_params.multi_items(), body))
+            query = request.query_params.multi_items()
+            answer: Answer = operation(Ask(account, request.path_params, query, body, self._root(request)))
             return Response(status_code=answer.status) if answer.body is None else _json(answer.status, answer.body)
 
         return endpoint
+
+    def _root(self, request: Request) -> str:
+        return f"{request.url.scheme}://{request.url.netloc}{request.scope.get('root_path') or '/' + self.name}"
+
+    async def _checkout(self, request: Request) -> Response:
+        raw = await request.body()
+        session, now = request.path_params["session"], self.clock.now()
+        try:
+            if request.method != "POST":
+                return HTMLResponse(sessions.page(self.state, session, now))
+            form = read_form(request.headers.get("content-type", ""), raw)
+            onward = sessions.complete(self.state, session, form, now)
+        except Refused as refused:
+            return HTMLResponse(refused.detail, refused.status)
+        except (TokenRefused, ValueError):
+            return HTMLResponse("The card cannot be used.", 400)
+        self.touch()
+        return RedirectResponse(onward, 303)
 
     async def _token(self, request: Request) -> Response:
         raw = await request.body()

@@ -1,0 +1,46 @@
+"""Notification of change, on demand: the network gave saved methods new data, and one event names them all."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from app.sandbox.caselle import events
+from app.sandbox.caselle.shapes import LAST4, Check, integer
+from app.sandbox.caselle.wallets import owner_of
+from app.sandbox.kit import Json
+
+_CHANGES: Final[dict[str, Check]] = {"exp_month": integer(1, 12), "exp_year": integer(1000, 9999), "last4": LAST4}
+SIGNATURES: Final = ("good", "bad", "none")
+
+
+def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
+    """`wish`: `saved_payment_method_ids`, any of `exp_month exp_year last4`, `deliveries` (1), `signature` (good).
+
+    Ids that do not exist are named in the event all the same. Answers `{changed, event_id}`; raises ValueError.
+    """
+    ids = wish.get("saved_payment_method_ids")
+    if not (isinstance(ids, list) and ids and all(isinstance(uid, str) for uid in ids)):
+        raise ValueError("saved_payment_method_ids must be a list of ids")
+    change = {name: wish[name] for name in _CHANGES if wish.get(name) is not None}
+    for name, value in change.items():
+        if (wrong := _CHANGES[name](value)) is not None:
+            raise ValueError(f"{name} {wrong}")
+    copies, signature = wish.get("deliveries", 1), wish.get("signature", "good")
+    if integer(1, 100)(copies) is not None:
+        raise ValueError("deliveries must be 1 to 100")
+    if signature not in SIGNATURES:
+        raise ValueError("signature must be good, bad or none")
+    owned = [found for uid in ids if (found := owner_of(state, account["uid"], uid)) is not None]
+    for _, method in owned:
+        _change(method["payment_method"], change)
+    data = {"saved_payment_method_ids": ids}
+    event = events.record(state, account, "provider.noc", data, now, copies=copies, signature=signature)
+    return {"changed": len(owned), "event_id": event["id"] if event else None}
+
+
+def _change(payment_method: Json, change: dict[str, Any]) -> None:
+    kind = payment_method["payment_method_type"]
+    face = payment_method[kind]
+    if kind == "credit":
+        face.update(change)
+    elif "last4" in change:
+        face["account_suffix"] = change["last4"]

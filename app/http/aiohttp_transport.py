@@ -113,6 +113,8 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError, and resets while the body is read
             failure = MaybeSent if flight.is_sent else NotSent
             raise failure(cause_of(error), type(error).__name__) from None
+        except ValueError:  # a URL that yarl refuses, a number in a reply's head that is none
+            raise (MaybeSent(Cause.UNREADABLE) if flight.is_sent else NotSent(Cause.INVALID)) from None
         finally:
             _FLIGHT.reset(marker)
 

@@ -23,6 +23,7 @@ from app.http.transport import Transport, TransportError
 
 ClientAuth = Literal["client_secret_basic", "client_secret_post", "private_key_jwt"]
 
+_SECRET_WORDS: Final = ("auth", "token", "secret", "key", "password", "signature")
 _ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_LIFE_S: Final = 300
 _DEFAULT_LIFE_S: Final = 300.0  # a reply without `expires_in`
@@ -62,13 +63,14 @@ class Credentials(Protocol):
 
 
 class StaticHeaders:
-    """Headers from settings, for the life of the process. Their values are learned by the redactor."""
+    """Headers from settings, for the life of the process. The redactor learns those that are secret by their name."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._ticket = Ticket(dict(headers))
-        for value in headers.values():
-            REDACTOR.learn(value)
-            REDACTOR.learn(value.partition(" ")[2])  # `Bearer x`: x alone is as secret
+        for name, value in headers.items():
+            if any(word in name.lower() for word in _SECRET_WORDS):
+                REDACTOR.learn(value)
+                REDACTOR.learn(value.partition(" ")[2])  # `Bearer x`: x alone is as secret
 
     def at_hand(self) -> Ticket:
         return self._ticket

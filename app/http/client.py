@@ -293,8 +293,12 @@ _OUTCOMES: Final[tuple[tuple[type[VaultError], str], ...]] = (
 
 def _checked_base(name: str, base_url: str) -> str:
     """The base URL, ending in a slash."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(base_url)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, brackets that are not IPv6
+        is_usable = False
+    if not is_usable:
         raise SettingsError(f"{name}.base_url is not an http(s) URL")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingsError(f"{name}.base_url must not contain credentials, a query or a fragment")

@@ -107,7 +107,7 @@ class RedactingFilter(logging.Filter):
             return
         clean = redact.text(message)
         if clean != message:  # put together from harmless halves
-            record.msg, record.args = clean.replace("%", "%%") if record.args else clean, ()
+            record.msg, record.args = clean, ()
 
     def _scrub_exception(self, record: logging.LogRecord) -> None:
         """Keep the exception itself only where its text needs no redaction."""

@@ -261,8 +261,10 @@ async def test_private_key_jwt() -> None:
     assert claims["jti"] != other["jti"]
 
 
-@pytest.mark.parametrize("private_key", ["", "not a key", pem(ec.generate_private_key(ec.SECP256R1()))])
-def test_a_bad_private_key_is_a_settings_error(private_key: str) -> None:
+@pytest.mark.parametrize("kind", ["none", "text", "elliptic"])
+def test_a_bad_private_key_is_a_settings_error(kind: str) -> None:
+    elliptic = pem(ec.generate_private_key(ec.SECP256R1()))
+    private_key = {"none": "", "text": "not a key", "elliptic": elliptic}[kind]
     with pytest.raises(SettingsError, match=r"jpmorgan\.private_key"):
         OAuthClientCredentials("jpmorgan", "http://x/token", "c", method="private_key_jwt", private_key=private_key)
 

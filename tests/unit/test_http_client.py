@@ -1,8 +1,9 @@
 """The door to a vault, over real connections: what each kind of answer, or none, becomes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from itertools import product
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from app.errors import (
 )
 from app.http.auth import Credentials, StaticHeaders
 from app.http.client import HttpDoor, open_door
-from app.http.message import Effect, VaultRequest
+from app.http.message import Effect, VaultReply, VaultRequest
+from app.http.transport import Cause, MaybeSent, NotSent, Transport, TransportError
 from app.settings import BreakerSettings, ProviderSettings
 from app.vault.provider import Call
 from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
@@ -302,7 +304,20 @@ async def test_header_injection_is_refused_before_sending(path: str, headers: di
     assert server.connections == 0
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "http://u:p@x/", "http://x/?a=1", "http://x/#f"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://x",
+        "http://",
+        "http://x:99999",
+        "http://[x]/",
+        "http://x:a/",
+        "http://u:p@x/",
+        "http://x/?a=1",
+        "http://x/#f",
+    ],
+)
 def test_a_base_url_that_cannot_work_is_said_at_once(url: str) -> None:
     with pytest.raises(SettingsError, match=r"caselle\.base_url") as caught:
         open_door("caselle", ProviderSettings(base_url=url), StaticHeaders({}))
@@ -317,3 +332,91 @@ async def test_a_closed_door_sends_nothing() -> None:
             with pytest.raises(VaultUnavailable):
                 await door.send(request, call())
     assert len(server.asked) == 1
+
+
+class Scripted:
+    """A transport that does what a list says, then answers 200."""
+
+    def __init__(self, *steps: TransportError | VaultReply) -> None:
+        self.steps = list(steps)
+        self.sent = 0
+        self.is_closed = False
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline_at: float
+    ) -> VaultReply:
+        self.sent += 1
+        step = self.steps.pop(0) if self.steps else VaultReply(200, {}, b"{}")
+        if isinstance(step, TransportError):
+            raise step
+        return step
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+def scripted_door(transport: Transport, **settings: Any) -> HttpDoor:
+    wanted = ProviderSettings(base_url="http://vault.test/", **settings)
+    return HttpDoor("aloha", wanted, StaticHeaders({}), transport)
+
+
+@pytest.mark.parametrize("request_", [GET, POST])
+async def test_what_was_not_sent_is_tried_again_be_it_a_write(request_: VaultRequest) -> None:
+    transport = Scripted(NotSent(Cause.CONNECT), NotSent(Cause.RESET))
+    assert (await scripted_door(transport).send(request_, call())).status == 200
+    assert transport.sent == 3
+
+
+async def test_every_cause_ends_in_a_word_of_ours() -> None:
+    for cause in Cause:
+        for failure, effect in product((NotSent, MaybeSent), Effect):
+            transport = Scripted(*[failure(cause)] * 3)
+            request = VaultRequest(method="POST", path="x", route="x", effect=effect)
+            with pytest.raises(VaultError) as caught:
+                await scripted_door(transport).send(request, call())
+            if cause is Cause.INVALID:
+                assert type(caught.value) is InvalidRequest
+            elif failure is MaybeSent and effect is Effect.WRITE:
+                assert type(caught.value) is OutcomeUnknown
+                assert transport.sent == 1
+            else:
+                assert type(caught.value) is (VaultTimeout if cause is Cause.TIMEOUT else VaultUnavailable)
+
+
+async def test_a_down_vault_sees_a_tenth_more_calls() -> None:
+    transport = Scripted(*[MaybeSent(Cause.RESET)] * 1000)
+    door = scripted_door(transport, breaker=BreakerSettings(minimum_calls=10_000))
+    for group in range(10):
+        results = await asyncio.gather(*(door.send(GET, call()) for _ in range(20)), return_exceptions=True)
+        assert all(isinstance(result, VaultUnavailable) for result in results), group
+    assert 200 < transport.sent <= 220
+
+
+async def test_no_retry_is_begun_that_the_deadline_would_cut_off() -> None:
+    transport = Scripted(*[MaybeSent(Cause.RESET)] * 3)
+    with pytest.raises(VaultUnavailable):
+        await scripted_door(transport).send(GET, call(0.01))
+    assert transport.sent == 1
+
+
+async def test_a_caller_who_leaves_after_a_full_deadline_of_silence_counts_against_the_vault() -> None:
+    async with door_to(never, breaker=BreakerSettings(minimum_calls=1), deadline_s=0.1, write_deadline_s=5) as (
+        door,
+        _,
+    ):
+        task = asyncio.create_task(door.send(POST, call()))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert door.circuit == "OPEN"
+
+
+async def test_what_an_error_says_quotes_nothing() -> None:
+    async with door_to(always(reply(500, b"4111111111111111"))) as (door, _):
+        secret = VaultRequest(method="GET", path="customers/4111111111111111", route="customers/{id}")
+        with pytest.raises(VaultUnavailable) as caught:
+            await door.send(secret, call())
+    assert str(caught.value) == "The vault answered 500."
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__

@@ -1,7 +1,6 @@
 """What the vaults behind OAuth2 share: reading a token request, and access tokens that the sandbox clock expires."""
 
 import base64
-import binascii
 import hmac
 import secrets
 from collections.abc import Mapping
@@ -56,7 +55,7 @@ def basic_pair(authorization: str | None) -> tuple[str, str] | None:
         return None
     try:
         user, colon, password = base64.b64decode(coded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, or not UTF-8
         return None
     return (user, password) if colon else None
 

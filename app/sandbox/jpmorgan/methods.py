@@ -146,7 +146,7 @@ def place_address(profile: Json, source: Json, at: str, faults: list[Fault]) -> 
     named = source.get("addressIdentifier")
     if named is None:
         return None
-    if named not in {address["addressIdentifier"] for address in profile["addresses"]}:
+    if named not in [address["addressIdentifier"] for address in profile["addresses"]]:
         faults.append(Fault(place(at, "addressIdentifier"), "is not an address of this profile"))
         return None
     return str(named)

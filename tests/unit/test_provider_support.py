@@ -1,0 +1,112 @@
+"""What every adapter leans on: guarded reading, places for failures, country codes, tolerant values."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable, VaultUnavailable
+from app.http.message import Effect
+from app.providers.countries import ALPHA2_OF, ALPHA3_OF, alpha2, alpha3
+from app.providers.support import collect, each, flag, instant_of, last4_of, placed, reading
+from app.vault.model import VaultWallet
+from app.vault.names import CustomerRef, ProviderName
+
+ALOHA = ProviderName.ALOHA
+A, B = CustomerRef("a"), CustomerRef("b")
+
+
+def wallet(ref: CustomerRef) -> VaultWallet:
+    return VaultWallet(provider=ALOHA, customer_ref=ref, methods=())
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda: {}["4111111111111111"],
+        lambda: int("4111x"),
+        lambda: orjson.loads(b"4111111111111111,"),
+        lambda: [None][0]["x"],
+        lambda: "x".missing,
+        lambda: [][3],
+    ],
+)
+def test_a_shape_error_becomes_ours_and_leaves_its_value_behind(break_it: Any) -> None:
+    with pytest.raises(VaultReplyUnreadable) as read, reading(ALOHA):
+        break_it()
+    with pytest.raises(OutcomeUnknown) as written, reading(ALOHA, Effect.WRITE):
+        break_it()
+    for error in (read.value, written.value):
+        assert error.__cause__ is None
+        assert error.__suppress_context__
+        assert "4111" not in str(error)
+
+
+def test_our_own_errors_and_bugs_pass_through() -> None:
+    with pytest.raises(VaultUnavailable), reading(ALOHA):
+        raise VaultUnavailable(ALOHA)
+    with pytest.raises(ZeroDivisionError), reading(ALOHA):
+        _ = 1 / 0
+
+
+def test_one_bad_record_costs_itself() -> None:
+    assert collect(["1", "x", None, "2"], int) == ((1, 2), 2)
+
+
+async def test_failures_stand_in_their_places_unless_all_failed() -> None:
+    async def read(ref: CustomerRef) -> VaultWallet:
+        if ref == B:
+            raise VaultUnavailable(ALOHA)
+        return wallet(ref)
+
+    found = await each([A, B, A], read)
+    assert found[A] == wallet(A)
+    assert isinstance(found[B], VaultUnavailable)
+    with pytest.raises(VaultUnavailable):
+        await each([B], read)
+
+
+def test_what_is_no_vault_error_is_a_bug_and_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        placed([A, B], [wallet(A), ZeroDivisionError()])
+    missing = VaultRejected(ALOHA, RejectReason.CUSTOMER_NOT_FOUND)
+    assert placed([A], [missing]) == {A: missing}
+
+
+def test_country_codes_go_both_ways() -> None:
+    assert len(ALPHA3_OF) == len(ALPHA2_OF) == 249
+    assert (alpha2("usa"), alpha2("US"), alpha2(" gbr "), alpha2("XX"), alpha2(None)) == ("US", "US", "GB", None, None)
+    assert (alpha3("us"), alpha3("DEU"), alpha3("zz"), alpha3(7)) == ("USA", "DEU", None, None)
+
+
+@pytest.mark.parametrize(
+    ("masked", "last4"),
+    [("XXXX-XXXX-XXXX-1234", "1234"), ("1 2 3 4", "1234"), ("411111******", None), ("٤٤٤٤", None), (4242, None)],
+)
+def test_last4_is_what_a_number_ends_in(masked: object, last4: str | None) -> None:
+    assert last4_of(masked) == last4
+
+
+def test_flags_are_not_guessed() -> None:
+    assert [flag(value) for value in (1, "1", True, "true", 0, "0", False, None)] == [True] * 4 + [False] * 4
+    for value in (2, "perhaps", [], {}):
+        with pytest.raises(ValueError):
+            flag(value)
+
+
+@pytest.mark.parametrize(
+    ("spelled", "instant"),
+    [
+        ("2026-01-05T09:00:00.000Z", datetime(2026, 1, 5, 9, tzinfo=UTC)),
+        ("2026-01-05T10:00:00+01:00", datetime(2026, 1, 5, 9, tzinfo=UTC)),
+        ("2026-01-05 09:00:00", datetime(2026, 1, 5, 9, tzinfo=UTC)),
+        ("/Date(1767603600)/", datetime(2026, 1, 5, 9, tzinfo=UTC)),
+        ("/Date(-62169984000)/", None),
+        ("/Date(99999999999999999)/", None),
+        ("yesterday", None),
+        (None, None),
+    ],
+)
+def test_instants(spelled: str | None, instant: datetime | None) -> None:
+    assert instant_of(spelled) == instant

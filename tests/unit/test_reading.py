@@ -1,0 +1,485 @@
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from app.errors import (
+    CircuitOpen,
+    RejectReason,
+    VaultError,
+    VaultRefusedUs,
+    VaultRejected,
+    VaultReplyUnreadable,
+    VaultThrottled,
+    VaultTimeout,
+    VaultUnavailable,
+)
+from app.store.records import MethodAddress
+from app.vault.model import BankAccount, Expiry, NextAction, ThreeDSecure, VaultWallet
+from app.vault.names import (
+    AuthStatus,
+    BankVerification,
+    CustomerRef,
+    DefaultReason,
+    DefaultState,
+    MethodRef,
+    NextActionKind,
+    PaymentMethodStatus,
+    ProviderName,
+    SourceState,
+)
+from app.vault.provider import Call
+from app.vault.rules.label import label_of
+from app.vault.secret import Secret
+from app.wallet.assemble import Wallet, assemble
+from app.wallet.directory import DirectoryCache
+from app.wallet.reading import METHOD_BYTES, ReadPolicy, SourceReading, WalletReader, hold
+from tests.support.memory import LONG_AGO, NOW, MemoryDirectory, MemoryVault, P, World, card, choice_of
+
+EVERYWHERE = {
+    P.LOANPRO: CustomerRef("37"),
+    P.ALOHA: CustomerRef("al"),
+    P.JPMORGAN: CustomerRef("PACJGQ"),
+    P.CASELLE: CustomerRef("cs"),
+}
+
+
+def call(within: float = 5.0) -> Call:
+    return Call(deadline_at=asyncio.get_running_loop().time() + within, request_id="req-1")
+
+
+async def read(world: World, *names: ProviderName, within: float = 5.0) -> dict[ProviderName, SourceReading]:
+    return await world.services.reader.read(EVERYWHERE, names or tuple(P), call(within))
+
+
+async def test_vaults_are_read_side_by_side_and_only_the_wanted_ones() -> None:
+    world = World()
+    found = await read(world, P.LOANPRO, P.CASELLE)
+    assert set(found) == {P.LOANPRO, P.CASELLE}
+    assert world.calls() == {"LOANPRO": 1, "CASELLE": 1}
+    together = asyncio.Barrier(4)
+
+    class Meeting(MemoryVault):
+        async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet]:
+            await together.wait()
+            return {ref: VaultWallet(provider=self.name, customer_ref=ref, methods=()) for ref in refs}
+
+    reader = world.services.reader
+    meeting = WalletReader({name: Meeting(name) for name in P}, reader.snapshots, world.ids)  # type: ignore[misc]
+    reader.snapshots.clear()
+    found = await meeting.read(EVERYWHERE, tuple(P), call())
+    assert [reading.state for reading in found.values()] == [SourceState.OK] * 4
+
+
+async def test_vaults_that_are_not_linked_or_not_enabled_are_not_asked() -> None:
+    world = World(enabled=[P.LOANPRO, P.ALOHA])
+    found = await world.services.reader.read({P.LOANPRO: CustomerRef("37")}, tuple(P), call())
+    assert set(found) == {P.LOANPRO}
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "message"),
+    [
+        (VaultTimeout(P.LOANPRO), SourceState.TIMEOUT, "The vault did not answer in time."),
+        (VaultThrottled(P.LOANPRO, retry_after_s=1.5), SourceState.THROTTLED, "Too many calls to the vault for now."),
+        (CircuitOpen(P.LOANPRO), SourceState.CIRCUIT_OPEN, "The vault is not called for a moment"),
+        (VaultRefusedUs(P.LOANPRO), SourceState.UNAUTHORIZED, "The vault does not accept the gateway's credentials."),
+        (VaultReplyUnreadable(P.LOANPRO), SourceState.UNAVAILABLE, "The vault could not be read."),
+        (VaultUnavailable(P.LOANPRO, "a secret host name"), SourceState.UNAVAILABLE, "The vault could not be read."),
+        (VaultRejected(P.LOANPRO, RejectReason.CONTRACT), SourceState.UNAVAILABLE, "The vault could not be read."),
+        (
+            VaultRejected(P.LOANPRO, RejectReason.CUSTOMER_NOT_FOUND),
+            SourceState.UNAVAILABLE,
+            "The vault does not know this customer.",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, VaultError) else None,
+)
+async def test_every_failure_has_its_state_and_words_of_ours(
+    error: VaultError, state: SourceState, message: str
+) -> None:
+    world = World()
+    error.provider_request_id = "lp-77"
+    world.vaults[P.LOANPRO].failure = error
+    (found,) = (await read(world, P.LOANPRO)).values()
+    assert (found.state, found.held, found.fetched_at, found.is_stale) == (state, None, None, False)
+    assert found.message is not None
+    assert found.message.startswith(message)
+    assert (found.provider_request_id, found.retry_after_s) == ("lp-77", error.retry_after_s)
+
+
+async def test_a_bug_in_an_adapter_is_raised_and_not_taken_for_an_outage() -> None:
+    world = World()
+    world.vaults[P.LOANPRO].failure = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        await read(world, P.LOANPRO)
+
+
+async def test_a_customer_that_the_vault_does_not_know_is_told_apart_from_an_empty_wallet() -> None:
+    world = World()
+    world.vaults[P.LOANPRO].put("empty")
+    empty, unknown = await world.services.reader.read_many(
+        P.LOANPRO, [CustomerRef("empty"), CustomerRef("nobody")], call()
+    )
+    assert (empty.state, empty.wallet and empty.wallet.methods) == (SourceState.OK, ())
+    assert (unknown.state, unknown.wallet) == (SourceState.UNAVAILABLE, None)
+    assert unknown.message == "The vault does not know this customer."
+
+
+@pytest.mark.parametrize(("skipped", "truncated"), [(1, False), (0, True)])
+async def test_what_was_skipped_or_cut_off_makes_the_answer_partial(skipped: int, truncated: bool) -> None:
+    world = World()
+    world.vaults[P.LOANPRO].put("37", card("9"), skipped=skipped, truncated=truncated)
+    (found,) = (await read(world, P.LOANPRO)).values()
+    assert found.state is SourceState.PARTIAL
+    assert found.held is not None
+    assert (len(found.held.entries), found.held.skipped) == (1, skipped)
+
+
+async def test_a_vault_deaf_to_its_deadline_is_a_timeout_and_is_let_go() -> None:
+    world = World(policy=ReadPolicy(deadline_s=0.05))
+    world.vaults[P.ALOHA].hang = True
+    began = asyncio.get_running_loop().time()
+    found = await read(world)
+    assert asyncio.get_running_loop().time() - began < 2
+    assert {name: reading.state for name, reading in found.items()} == {
+        **dict.fromkeys(P, SourceState.OK),
+        P.ALOHA: SourceState.TIMEOUT,
+    }
+    assert (found[P.ALOHA].latency_ms or 0) >= 40
+    await asyncio.sleep(0)
+    assert world.vaults[P.ALOHA].cancelled == 1
+
+
+async def test_a_callers_smaller_deadline_is_its_own() -> None:
+    world = World()
+    world.vaults[P.ALOHA].hang = True
+    patient = asyncio.ensure_future(read(world, P.ALOHA))
+    await asyncio.sleep(0.01)
+    hurried = await read(world, P.ALOHA, within=0.01)
+    assert hurried[P.ALOHA].state is SourceState.TIMEOUT
+    assert not patient.done()
+    assert (len(world.vaults[P.ALOHA].calls), world.vaults[P.ALOHA].cancelled) == (1, 0)
+    patient.cancel()
+
+
+async def test_a_shared_read_is_given_the_vaults_deadline_and_not_the_first_callers() -> None:
+    world = World(policy=ReadPolicy(deadline_s=3.0))
+    given: list[float] = []
+
+    class Listening(MemoryVault):
+        async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet]:
+            given.append(call.deadline_at - asyncio.get_running_loop().time())
+            return {}
+
+    reader = WalletReader({P.ALOHA: Listening(P.ALOHA)}, world.services.reader.snapshots, world.ids)  # type: ignore[dict-item]
+    await reader.read_many(P.ALOHA, [CustomerRef("al")], call(within=0.5))
+    assert 2.5 < given[0] <= 3.0
+
+
+async def test_many_customers_are_as_few_calls_as_the_vault_allows() -> None:
+    world = World()
+    refs = [CustomerRef(str(number)) for number in range(120)]
+    await world.services.reader.read_many(P.LOANPRO, refs, call())
+    await world.services.reader.read_many(P.CASELLE, refs[:3], call())
+    assert [len(asked) for asked in world.vaults[P.LOANPRO].calls] == [50, 50, 20]
+    assert [len(asked) for asked in world.vaults[P.CASELLE].calls] == [1, 1, 1]
+
+
+async def test_a_slow_customer_does_not_hold_up_the_others() -> None:
+    class OneHangs(MemoryVault):
+        async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet]:
+            if "slow" in refs:
+                await asyncio.sleep(3600)
+            return {ref: VaultWallet(provider=self.name, customer_ref=ref, methods=()) for ref in refs}
+
+    world = World()
+    reader = WalletReader({P.ALOHA: OneHangs(P.ALOHA)}, world.services.reader.snapshots, world.ids)  # type: ignore[dict-item]
+    found = await reader.read_many(P.ALOHA, [CustomerRef("a"), CustomerRef("slow")], call(within=0.05))
+    assert [reading.state for reading in found] == [SourceState.OK, SourceState.TIMEOUT]
+
+
+async def test_what_is_known_of_a_method_is_worked_out_once_per_read_of_the_vault() -> None:
+    world = World()
+    first = (await read(world, P.LOANPRO))[P.LOANPRO]
+    again = (await read(world, P.LOANPRO))[P.LOANPRO]
+    assert again.held is first.held
+    assert (first.latency_ms, again.latency_ms) == (0, None)
+    assert first.held is not None
+    assert [(one.label, one.method.method_ref) for one in first.held.entries] == [
+        ("Visa ending 4242", "9"),
+        ("Visa ending 1111", "10"),
+    ]
+    assert label_of(first.held.entries[0].method) == first.held.entries[0].label
+    assert world.services.reader.snapshots.bytes == 1_000 + 2 * METHOD_BYTES
+
+
+def test_a_method_whose_ref_fits_no_id_is_skipped_and_counted() -> None:
+    world = World()
+    wallet = VaultWallet(
+        provider=P.LOANPRO, customer_ref=CustomerRef("37"), methods=(card("x" * 300), card("9")), skipped=2
+    )
+    held = hold(wallet, world.ids)
+    assert ([one.method.method_ref for one in held.entries], held.skipped, held.is_whole) == (["9"], 3, False)
+
+
+# ---- 3-D Secure --------------------------------------------------------------------------------------------
+
+JPM_CARD = replace(card("pm1"), provider=P.JPMORGAN, customer_ref=CustomerRef("PACJGQ"))
+
+
+async def test_only_cards_of_a_vault_with_3ds_cost_a_call() -> None:
+    world = World()
+    reader = world.services.reader
+    found = await reader.three_d_secure(card("9"), call())
+    assert (found.status, found.failed) == (AuthStatus.NOT_APPLICABLE, False)
+    assert reader.asks_status(JPM_CARD)
+    bank = BankAccount(provider=P.JPMORGAN, customer_ref=CustomerRef("PACJGQ"), method_ref=MethodRef("ach"))
+    assert not reader.asks_status(bank)
+    assert not any(vault.status_calls for vault in world.vaults.values())
+
+
+async def test_a_status_is_kept_as_long_as_a_wallet_and_dropped_with_it() -> None:
+    world = World()
+    vault, reader = world.vaults[P.JPMORGAN], world.services.reader
+    vault.results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
+    first = await reader.three_d_secure(JPM_CARD, call())
+    again = await reader.three_d_secure(JPM_CARD, call())
+    assert (first.status, again.status, vault.status_calls) == (AuthStatus.AUTHENTICATED,) * 2 + (["pm1"],)
+    reader.snapshots.drop(P.JPMORGAN, CustomerRef("PACJGQ"))
+    vault.results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.FAILED)
+    assert (await reader.three_d_secure(JPM_CARD, call())).status is AuthStatus.FAILED
+
+
+async def test_no_attempt_is_not_performed_and_a_failed_call_is_unknown() -> None:
+    world = World(policy=ReadPolicy(fresh_for_s=0.0))
+    vault, reader = world.vaults[P.JPMORGAN], world.services.reader
+    never = await reader.three_d_secure(JPM_CARD, call())
+    assert (never.status, never.result, never.failed) == (AuthStatus.NOT_PERFORMED, None, False)
+    vault.results[MethodRef("pm1")] = VaultUnavailable(P.JPMORGAN)
+    failed = await reader.three_d_secure(JPM_CARD, call())
+    assert (failed.status, failed.result, failed.failed) == (AuthStatus.UNKNOWN, None, True)
+
+
+async def test_a_failed_status_is_never_replaced_by_a_stale_one() -> None:
+    world = World(policy=ReadPolicy(fresh_for_s=0.0, stale_if_error_for_s=600.0))
+    vault, reader = world.vaults[P.JPMORGAN], world.services.reader
+    vault.results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
+    await reader.three_d_secure(JPM_CARD, call())
+    vault.failure = VaultTimeout(P.JPMORGAN)
+    assert (await reader.three_d_secure(JPM_CARD, call())).status is AuthStatus.UNKNOWN
+
+
+async def test_the_lists_next_action_goes_with_the_status_calls_result() -> None:
+    world = World()
+    action = NextAction(kind=NextActionKind.CHALLENGE, client_token=Secret("t"))
+    listed = replace(JPM_CARD, three_d_secure=ThreeDSecure(status=AuthStatus.CHALLENGE_REQUIRED, next_action=action))
+    pending = await world.services.reader.three_d_secure(listed, call())
+    assert (pending.status, pending.result and pending.result.next_action) == (AuthStatus.CHALLENGE_REQUIRED, action)
+    world.services.reader.snapshots.clear()
+    world.vaults[P.JPMORGAN].results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
+    done = await world.services.reader.three_d_secure(listed, call())
+    assert (done.status, done.result and done.result.next_action) == (AuthStatus.AUTHENTICATED, action)
+
+
+async def test_status_calls_run_side_by_side_up_to_the_cap() -> None:
+    world = World(policy=ReadPolicy(three_ds_concurrency=3))
+    cards = [replace(JPM_CARD, method_ref=MethodRef(f"pm{number}")) for number in range(10)]
+    await asyncio.gather(*(world.services.reader.three_d_secure(one, call()) for one in cards))
+    assert (len(world.vaults[P.JPMORGAN].status_calls), world.vaults[P.JPMORGAN].most_at_once) == (10, 3)
+
+
+# ---- assembling --------------------------------------------------------------------------------------------
+
+
+async def wallet_of(world: World, *names: ProviderName) -> Wallet:
+    entry = world.directory.known["cus_a"]
+    links = {link.provider: link.customer_ref for link in entry.links}
+    readings = await world.services.reader.read(links, names or tuple(P), call())
+    return assemble(entry, readings, world.services.rules, NOW)
+
+
+async def test_sources_always_have_all_four_and_say_why_a_vault_is_missing() -> None:
+    world = World(enabled=[P.LOANPRO, P.ALOHA, P.JPMORGAN])
+    world.directory.add("cus_a", {P.LOANPRO: "37", P.JPMORGAN: "PACJGQ", P.CASELLE: "cs"})
+    rows = (await wallet_of(world, P.LOANPRO)).sources
+    assert {name: row.state for name, row in rows.items()} == {
+        P.LOANPRO: SourceState.OK,
+        P.ALOHA: SourceState.NOT_LINKED,
+        P.JPMORGAN: SourceState.SKIPPED,
+        P.CASELLE: SourceState.DISABLED,
+    }
+    assert [row.method_count for row in rows.values()] == [2, None, None, None]
+
+
+async def test_inactive_methods_are_kept_and_not_counted() -> None:
+    world = World()
+    world.vaults[P.LOANPRO].put("37", card("9"), card("10", status=PaymentMethodStatus.INACTIVE))
+    wallet = await wallet_of(world)
+    assert wallet.sources[P.LOANPRO].method_count == 1
+    assert len([one for one in wallet.methods if one.method.provider is P.LOANPRO]) == 2
+
+
+async def test_an_expired_card_is_shown_so_whatever_its_vault_calls_it() -> None:
+    world = World()
+    world.vaults[P.ALOHA].put("al", card("tok", expiry=Expiry(2028, 2)))
+    (one,) = [one for one in (await wallet_of(world)).methods if one.method.provider is P.ALOHA]
+    assert (one.status, one.usable) == (PaymentMethodStatus.EXPIRED, False)
+
+
+async def test_look_alikes_are_tied_across_vaults_and_deleted_ones_are_not() -> None:
+    world = World()
+    world.vaults[P.CASELLE].put("cs", card("uid"), card("gone", status=PaymentMethodStatus.INACTIVE))
+    wallet = await wallet_of(world)
+    ours, theirs = world.id(P.LOANPRO, "37", "9"), world.id(P.CASELLE, "cs", "uid")
+    assert {one.id: one.lookalikes for one in wallet.methods if one.lookalikes} == {ours: (theirs,), theirs: (ours,)}
+    assert wallet.by_id[ours].group_key == wallet.by_id[theirs].group_key
+
+
+async def test_nicknames_belong_to_one_method() -> None:
+    world = World()
+    world.directory.known["cus_a"] = replace(
+        world.directory.known["cus_a"],
+        nicknames={MethodAddress(P.CASELLE, CustomerRef("cs"), MethodRef("uid")): "Travel"},
+    )
+    assert {one.nickname for one in (await wallet_of(world)).methods} == {None, "Travel"}
+
+
+async def test_the_default_is_found_over_all_vaults() -> None:
+    wallet = await wallet_of(World())
+    assert wallet.default.reason is DefaultReason.ONLY_PROVIDER_DEFAULT
+    assert wallet.default_method is not None
+    assert wallet.default_method.method.method_ref == "pm1"
+    assert [one.is_default for one in wallet.methods] == [False, False, False, True, False]
+
+
+async def test_an_unread_vault_makes_the_default_unknown() -> None:
+    world = World()
+    wallet = await wallet_of(world, P.LOANPRO, P.ALOHA, P.JPMORGAN)
+    assert (wallet.default.state, wallet.default_method) == (DefaultState.UNKNOWN, None)
+    assert {one.is_default for one in wallet.methods} == {None}
+
+
+async def test_a_linked_vault_that_is_disabled_has_not_answered_and_an_unlinked_one_need_not() -> None:
+    world = World(enabled=[P.LOANPRO])
+    assert (await wallet_of(world)).default.state is DefaultState.UNKNOWN
+    world.directory.add("cus_a", {P.LOANPRO: "37"})
+    world.vaults[P.LOANPRO].put("37", card("9"))
+    world.services.reader.snapshots.clear()
+    assert (await wallet_of(world)).default.reason is DefaultReason.ONLY_USABLE_METHOD
+
+
+async def test_a_failed_bank_check_is_not_usable() -> None:
+    world = World()
+    world.directory.add("cus_a", {P.LOANPRO: "37"})
+    bank = BankAccount(
+        provider=P.LOANPRO,
+        customer_ref=CustomerRef("-"),
+        method_ref=MethodRef("b"),
+        verification=BankVerification.FAILED,
+    )
+    world.vaults[P.LOANPRO].put("37", bank, card("9"))
+    wallet = await wallet_of(world)
+    assert wallet.default_method is not None
+    assert wallet.default_method.method.method_ref == "9"
+
+
+async def test_a_choice_that_its_vault_lacks_is_gone_and_the_rest_decides() -> None:
+    world = World()
+    world.directory.known["cus_a"] = replace(
+        world.directory.known["cus_a"], choice=choice_of("cus_a", P.CASELLE, "cs", "deleted")
+    )
+    default = (await wallet_of(world)).default
+    assert (default.choice_is_gone, default.choice, default.reason) == (
+        True,
+        None,
+        DefaultReason.ONLY_PROVIDER_DEFAULT,
+    )
+
+
+async def test_a_list_asked_for_before_the_choice_was_made_proves_nothing_against_it() -> None:
+    world = World()
+    later = choice_of("cus_a", P.CASELLE, "cs", "just-added", at=NOW + timedelta(seconds=1))
+    world.directory.known["cus_a"] = replace(world.directory.known["cus_a"], choice=later)
+    default = (await wallet_of(world)).default
+    assert (default.state, default.choice_is_gone, default.choice) == (DefaultState.UNKNOWN, False, later)
+
+
+async def test_nothing_answered_is_about_linked_vaults_only() -> None:
+    world = World()
+    for vault in world.vaults.values():
+        vault.failure = VaultUnavailable(vault.name)
+    wallet = await wallet_of(world)
+    assert wallet.nothing_answered(P)
+    assert not wallet.nothing_answered([])
+    world.vaults[P.ALOHA].failure = None
+    wallet = await wallet_of(world)
+    assert (wallet.nothing_answered(P), wallet.nothing_answered([P.LOANPRO])) == (False, True)
+    world.directory.add("cus_a", {})
+    assert not (await wallet_of(world)).nothing_answered(P)
+
+
+# ---- the directory's cache ---------------------------------------------------------------------------------
+
+
+async def test_customers_are_read_once_until_they_change() -> None:
+    directory = MemoryDirectory()
+    directory.add("cus_a", {})
+    directory.add("cus_b", {})
+    cache = DirectoryCache(directory, limit=2)
+    await cache.entries(["cus_a"])
+    await cache.entries(["cus_a", "cus_b", "cus_a"])
+    assert directory.reads == [["cus_a"], ["cus_b"]]
+    cache.drop("cus_a")
+    await cache.entries(["cus_a", "cus_b", "cus_nobody"])
+    assert directory.reads[2:] == [["cus_a", "cus_nobody"]]
+    cache.clear()
+    await cache.entries(["cus_b"])
+    assert directory.reads[3:] == [["cus_b"]]
+
+
+async def test_the_least_recently_used_customer_is_forgotten_first() -> None:
+    directory = MemoryDirectory()
+    for customer_id in ("cus_a", "cus_b", "cus_c"):
+        directory.add(customer_id, {})
+    cache = DirectoryCache(directory, limit=2)
+    for customer_id in ("cus_a", "cus_b", "cus_a", "cus_c", "cus_a"):
+        await cache.entries([customer_id])
+    assert directory.reads == [["cus_a"], ["cus_b"], ["cus_c"]]
+
+
+@pytest.mark.parametrize("change", ["drop", "clear"])
+async def test_what_changed_while_it_was_read_is_answered_and_not_kept(change: str) -> None:
+    directory = MemoryDirectory()
+    directory.add("cus_a", {})
+    cache = DirectoryCache(directory)
+    asked = directory.entries
+
+    async def changing(ids: Sequence[str]) -> object:
+        found = await asked(ids)
+        if change == "drop":
+            cache.drop("cus_a")
+        else:
+            cache.clear()
+        return found
+
+    directory.entries = changing  # type: ignore[method-assign, assignment]
+    assert "cus_a" in await cache.entries(["cus_a"])
+    directory.entries = asked  # type: ignore[method-assign]
+    await cache.entries(["cus_a"])
+    await cache.entries(["cus_a"])
+    assert len(directory.reads) == 2
+
+
+async def test_a_choice_that_is_gone_is_cleared_only_while_it_is_still_that_one() -> None:
+    world = World()
+    world.directory.known["cus_a"] = replace(
+        world.directory.known["cus_a"], choice=choice_of("cus_a", P.CASELLE, "cs", "deleted", at=LONG_AGO)
+    )
+    await world.services.directory.clear_gone_choice(world.directory.known["cus_a"])
+    address = MethodAddress(P.CASELLE, CustomerRef("cs"), MethodRef("deleted"))
+    assert world.directory.cleared == [("cus_a", address)]
+    await world.services.directory.clear_gone_choice(world.directory.known["cus_a"])
+    assert len(world.directory.cleared) == 1

@@ -266,8 +266,10 @@ def open_door(
     """The door to one vault, by its settings. Needs no running loop; nothing is opened before the first call.
 
     `headers` go with every call (tenant headers, another ``Accept``); a request's own headers win over them, and the
-    credentials' over both. Raises SettingsError for a base URL that cannot work.
+    credentials' over both. Raises SettingsError for a base URL or a transport that cannot work.
     """
+    if settings.transport != "aiohttp":
+        raise SettingsError(f"{name}.transport: only aiohttp is available")
     transport = AiohttpTransport(connections=settings.concurrency, max_body_bytes=settings.max_body_bytes)
     return HttpDoor(name, settings, credentials, transport, headers=headers, observer=observer)
 

@@ -324,6 +324,11 @@ def test_a_base_url_that_cannot_work_is_said_at_once(url: str) -> None:
     assert "u:p" not in str(caught.value)
 
 
+def test_a_transport_that_is_not_there_is_said_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"caselle\.transport"):
+        open_door("caselle", ProviderSettings(base_url="http://x", transport="lean"), StaticHeaders({}))
+
+
 async def test_a_closed_door_sends_nothing() -> None:
     async with door_to(always(reply())) as (door, server):
         await door.send(GET, call())

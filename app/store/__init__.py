@@ -1,18 +1,26 @@
 """Durable state over one engine: SQLite by default, PostgreSQL when one machine is not enough."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store.changelog import ChangeLog
+from app.store.clients import Clients
 from app.store.database import Clock, Database, OnChange, Tx, make_engine, utc_now
 from app.store.directory import Directory
+from app.store.documents import Documents
 from app.store.events import Events
+from app.store.imports import Imports
 from app.store.journal import Journal
 from app.store.locks import Locks
 from app.store.owners import Owners
+from app.store.payments import Payments
+from app.store.receipts import Receipts
+from app.store.records import CustomerRecord
 from app.store.schema import migrate, migrations_are_current
+from app.store.seen import Seen
+from app.vault.names import ProviderName
 
 __all__ = ["Store", "Tx", "make_engine", "migrate", "migrations_are_current"]
 
@@ -22,13 +30,19 @@ class Store:
 
     def __init__(self, engine: AsyncEngine, *, tenant: str = "default", clock: Clock = utc_now) -> None:
         self.engine = engine
-        self._db = Database(engine, tenant=tenant, clock=clock)
-        self.directory = Directory(self._db)
-        self.journal = Journal(self._db)
-        self.owners = Owners(self._db)
-        self.events = Events(self._db)
-        self.locks = Locks(self._db)
-        self.changes = ChangeLog(self._db)
+        self._db = database = Database(engine, tenant=tenant, clock=clock)
+        self.directory = Directory(database)
+        self.seen = Seen(database)
+        self.journal = Journal(database)
+        self.owners = Owners(database)
+        self.locks = Locks(database)
+        self.events = Events(database)
+        self.changes = ChangeLog(database)
+        self.clients = Clients(database)
+        self.documents = Documents(database)
+        self.receipts = Receipts(database)
+        self.imports = Imports(database)
+        self.payments = Payments(database)
 
     @classmethod
     def open(cls, url: str, *, tenant: str = "default", clock: Clock = utc_now) -> "Store":
@@ -40,10 +54,19 @@ class Store:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
-        """Pass the transaction to repositories as ``tx=``. With SQLite it keeps all other writers waiting: no
-        upstream calls inside."""
+        """Pass the transaction to repositories as ``tx=``; after the block, `tx.events` and `tx.changes` tell what
+        was numbered. With SQLite it keeps all other writers waiting: no upstream calls inside, and no repository
+        call that writes without ``tx=``."""
         async with self._db.writing() as tx:
             yield tx
+
+    async def erase(self, customer_id: str, *, keep_links: Collection[ProviderName] = ()) -> CustomerRecord:
+        """`Directory.erase`, and with it what journal and events say about the person, as one. CustomerUnknown."""
+        async with self.transaction() as tx:
+            record = await self.directory.erase(customer_id, keep_links=keep_links, tx=tx)
+            await self.journal.forget(customer_id, tx=tx)
+            await self.events.forget(customer_id, tx=tx)
+            return record
 
     def on_change(self, listener: OnChange) -> None:
         """Call `listener` with the changes of each commit of this process; it must not block or raise."""

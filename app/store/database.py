@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from app.store.errors import StoreError
 from app.store.outbox import Outbox
 from app.store.records import Change
 
@@ -53,6 +54,7 @@ class Database:
         self._writer = engine.execution_options(**{_WRITES: True})
         # SQLite has one writer at a time. Queueing here is fair and costs nothing; its own busy handler polls.
         self._turn = asyncio.Lock()
+        self._turn_of: asyncio.Task[Any] | None = None
         self._listeners: list[OnChange] = []
 
     @asynccontextmanager
@@ -71,8 +73,15 @@ class Database:
             yield tx
             return
         if self.is_sqlite:
-            async with self._turn, self._transaction() as own:
-                yield own
+            if self._turn_of is not None and self._turn_of is asyncio.current_task():
+                raise StoreError("a write inside a transaction must be given its tx")  # it would wait for itself
+            async with self._turn:
+                self._turn_of = asyncio.current_task()
+                try:
+                    async with self._transaction() as own:
+                        yield own
+                finally:
+                    self._turn_of = None
         else:
             async with self._transaction() as own:
                 yield own

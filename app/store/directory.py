@@ -17,7 +17,7 @@ from app.store.records import (
     MethodAddress,
     Topic,
 )
-from app.store.tables import choices, customers, links, methods, nicknames
+from app.store.tables import choices, client_grants, customers, links, methods, nicknames
 from app.store.text import storable
 from app.store.ulids import CUSTOMER, new_id
 from app.vault.names import CustomerRef, LinkProof, ProviderName
@@ -211,6 +211,7 @@ class Directory(DirectoryReads):
             gone: dict[str, Any] = {"first_name": None, "last_name": None, "email": None, "phone": None}
             if not await self._has_links(customer_id, own):
                 gone |= {"external_id": None, "erased_at": self._db.now()}
+                await self._remove(client_grants, customer_id, tx=own)
             statement = update(customers).where(*self._row(customer_id)).values(gone).returning(*customers.c)
             row = (await own.conn.execute(statement)).one()
             own.touch(Topic.CUSTOMER, customer_id)

@@ -97,6 +97,7 @@ links = Table(
     Column("proof", String(32), nullable=False),
     Column("linked_at", Instant, nullable=False),
     Column("linked_by", Text, nullable=False),
+    Column("seen_at", Instant),
     UniqueConstraint("tenant", "customer_id", "provider"),
     _of_customer(),
 )

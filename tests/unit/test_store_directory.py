@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.store import Store
-from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict, UnstorableText
+from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict, StoreError, UnstorableText
 from app.store.records import (
     Change,
     ChoiceRecord,
@@ -269,6 +269,19 @@ async def test_a_transaction_commits_all_or_nothing(store: Store) -> None:
         )
         assert heard == []
     assert heard == [Change(1, Topic.CUSTOMER, ann.id)]
+
+
+async def test_a_write_that_would_wait_for_its_own_transaction_is_refused(sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+
+    async def forget_tx() -> None:
+        async with store.transaction():
+            await store.directory.create(external_id="user-1")
+
+    with pytest.raises(StoreError, match="must be given its tx"):
+        await forget_tx()
+    await store.directory.create(external_id="user-1")
+    await store.close()
 
 
 async def test_tenants_do_not_see_each_other(store_url: str, store: Store) -> None:

@@ -1,5 +1,13 @@
 """What the store takes and answers: frozen values, no rows. Instants are aware UTC."""
 
+from app.store.records.clients import (
+    ClientKey,
+    ClientRecord,
+    DocumentRecord,
+    DocumentUse,
+    NewDocument,
+    Publication,
+)
 from app.store.records.directory import (
     ChoiceRecord,
     CustomerRecord,
@@ -18,6 +26,15 @@ from app.store.records.events import (
     NewEvent,
     Topic,
 )
+from app.store.records.inbound import (
+    ImportRecord,
+    NewReceipt,
+    ReceiptRecord,
+    ReceiptState,
+    SeenChanges,
+    SeenMethod,
+    SeenRecord,
+)
 from app.store.records.journal import (
     Begun,
     Existing,
@@ -31,30 +48,47 @@ from app.store.records.journal import (
     Taken,
     WriteOutcome,
 )
+from app.store.records.payments import NewPayment, PaymentRecord, PaymentState
 
 __all__ = [
     "Begun",
     "Change",
     "Changes",
     "ChoiceRecord",
+    "ClientKey",
+    "ClientRecord",
     "CustomerRecord",
     "DirectoryEntry",
+    "DocumentRecord",
+    "DocumentUse",
     "EventOrigin",
     "EventPage",
     "EventRecord",
     "EventType",
     "Existing",
     "Fresh",
+    "ImportRecord",
     "LinkConflictReason",
     "LinkRecord",
     "MethodAddress",
+    "NewDocument",
     "NewEvent",
     "NewOperation",
+    "NewPayment",
+    "NewReceipt",
     "OperationRecord",
     "OperationState",
     "OwnerRecord",
+    "PaymentRecord",
+    "PaymentState",
+    "Publication",
+    "ReceiptRecord",
+    "ReceiptState",
     "ResultPage",
     "ResultRow",
+    "SeenChanges",
+    "SeenMethod",
+    "SeenRecord",
     "Taken",
     "Topic",
     "WriteOutcome",

@@ -254,6 +254,7 @@ def upgrade() -> None:
         sa.Column("proof", sa.String(32), nullable=False),
         sa.Column("linked_at", INSTANT, nullable=False),
         sa.Column("linked_by", sa.Text(), nullable=False),
+        sa.Column("seen_at", INSTANT),
         sa.ForeignKeyConstraint(
             ["tenant", "customer_id"],
             ["customers.tenant", "customers.id"],

@@ -1,0 +1,190 @@
+"""Partner apps: their keys (hashed by the caller), scopes, and the customers that they may see."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, delete, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.store.database import Database, Tx
+from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
+from app.store.records import ClientKey, ClientRecord, Topic
+from app.store.tables import client_grants, client_keys, clients, customers
+from app.store.text import is_storable, storable
+
+
+class Clients:
+    """Every change announces the client, so that a running gateway forgets what it has cached of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def add(
+        self, name: str, *, key_hash: str, scopes: Iterable[str], sees_all_customers: bool = False
+    ) -> ClientRecord:
+        """Raises ClientExists."""
+        storable(name)
+        row = {
+            "tenant": self._db.tenant,
+            "name": name,
+            "scopes": sorted(set(scopes)),
+            "sees_all_customers": sees_all_customers,
+            "created_at": self._db.now(),
+        }
+        insert = self._db.insert(clients).values(row).on_conflict_do_nothing().returning(clients.c.name)
+        async with self._db.writing() as tx:
+            if (await tx.conn.execute(insert)).first() is None:
+                raise ClientExists("a client of this name exists")
+            await self._add_key(name, key_hash, tx)
+            tx.touch(Topic.CLIENT, name)
+            return await self._must_find(name, tx)
+
+    async def client(self, name: str, *, tx: Tx | None = None) -> ClientRecord | None:
+        """With its valid keys, disabled or not."""
+        if not is_storable(name):
+            return None
+        found = await self._find(clients.c.name == name, tx=tx)
+        return found[0] if found else None
+
+    async def by_key_hash(self, key_hash: str) -> ClientRecord | None:
+        """Whose valid key this is. Disabled clients are answered too: the caller refuses them by `disabled_at`."""
+        if not is_storable(key_hash):
+            return None
+        owner = select(client_keys.c.client).where(self._is_valid(), client_keys.c.key_hash == key_hash)
+        found = await self._find(clients.c.name.in_(owner))
+        return found[0] if found else None
+
+    async def all(self) -> list[ClientRecord]:
+        return await self._find()
+
+    async def rotate(self, name: str, key_hash: str, *, old_until: datetime | None = None) -> ClientRecord:
+        """Add a key; the newest of the others stays valid, until `old_until` if given. So there are two at most.
+
+        Raises ClientUnknown.
+        """
+        async with self._db.writing() as tx:
+            record = await self._must_find(name, tx, is_locked=True)
+            newest = max(record.keys, key=lambda key: key.created_at, default=None)
+            mine = and_(client_keys.c.tenant == self._db.tenant, client_keys.c.client == name)
+            kept = newest.key_hash if newest else ""
+            await tx.conn.execute(delete(client_keys).where(mine, client_keys.c.key_hash != kept))
+            await tx.conn.execute(update(client_keys).where(mine).values(expires_at=old_until))
+            await self._add_key(name, key_hash, tx)
+            tx.touch(Topic.CLIENT, name)
+            return await self._must_find(name, tx)
+
+    async def change(
+        self, name: str, *, scopes: Iterable[str] | None = None, sees_all_customers: bool | None = None
+    ) -> ClientRecord:
+        """Raises ClientUnknown."""
+        values: dict[str, Any] = {}
+        if scopes is not None:
+            values["scopes"] = sorted(set(scopes))
+        if sees_all_customers is not None:
+            values["sees_all_customers"] = sees_all_customers
+        return await self._update(name, values)
+
+    async def disable(self, name: str) -> ClientRecord:
+        """From now on its keys are refused. Raises ClientUnknown."""
+        return await self._update(name, {"disabled_at": self._db.now()})
+
+    async def enable(self, name: str) -> ClientRecord:
+        return await self._update(name, {"disabled_at": None})
+
+    async def grant(self, name: str, customer_ids: Iterable[str]) -> None:
+        """Let it see these customers. Raises ClientUnknown, or CustomerUnknown and then grants none of them."""
+        wanted = set(customer_ids)
+        storable(*wanted)
+        async with self._db.writing() as tx:
+            await self._must_find(name, tx, is_locked=True)
+            known = select(customers.c.id).where(
+                customers.c.tenant == self._db.tenant, customers.c.id.in_(wanted), customers.c.erased_at.is_(None)
+            )
+            if len((await tx.conn.execute(known)).all()) != len(wanted):
+                raise CustomerUnknown("no such customer")
+            if wanted:
+                now = self._db.now()
+                key = {"tenant": self._db.tenant, "client": name, "granted_at": now}
+                rows = [{**key, "customer_id": customer_id} for customer_id in sorted(wanted)]
+                await tx.conn.execute(self._db.insert(client_grants).on_conflict_do_nothing(), rows)
+            tx.touch(Topic.CLIENT, name)
+
+    async def revoke(self, name: str, customer_ids: Collection[str]) -> int:
+        """Take grants back; answers how many there were."""
+        statement = delete(client_grants).where(
+            *self._grants(name), client_grants.c.customer_id.in_(list(customer_ids))
+        )
+        async with self._db.writing() as tx:
+            gone = (await tx.conn.execute(statement)).rowcount
+            tx.touch(Topic.CLIENT, name)
+            return gone
+
+    async def granted(self, name: str, customer_ids: Collection[str]) -> set[str]:
+        """Which of these customers were granted to it."""
+        wanted = [customer_id for customer_id in customer_ids if is_storable(customer_id)]
+        query = select(client_grants.c.customer_id).where(*self._grants(name), client_grants.c.customer_id.in_(wanted))
+        async with self._db.reading() as conn:
+            return set((await conn.execute(query)).scalars())
+
+    async def grants(self, name: str, *, after: str = "", limit: int = 1000) -> list[str]:
+        """The ids granted to it, in order, page by page."""
+        query = select(client_grants.c.customer_id).where(*self._grants(name), client_grants.c.customer_id > after)
+        async with self._db.reading() as conn:
+            return list((await conn.execute(query.order_by(client_grants.c.customer_id).limit(limit))).scalars())
+
+    async def _update(self, name: str, values: dict[str, Any]) -> ClientRecord:
+        async with self._db.writing() as tx:
+            await self._must_find(name, tx, is_locked=True)
+            if values:
+                await tx.conn.execute(update(clients).where(self._is(name)).values(values))
+            tx.touch(Topic.CLIENT, name)
+            return await self._must_find(name, tx)
+
+    async def _add_key(self, name: str, key_hash: str, tx: Tx) -> None:
+        row = {"tenant": self._db.tenant, "client": name, "key_hash": key_hash, "created_at": self._db.now()}
+        await tx.conn.execute(self._db.insert(client_keys).values(row))
+
+    async def _must_find(self, name: str, tx: Tx, *, is_locked: bool = False) -> ClientRecord:
+        if is_locked:
+            await tx.conn.execute(select(clients.c.name).where(self._is(name)).with_for_update())
+        record = await self.client(name, tx=tx)
+        if record is None:
+            raise ClientUnknown("no such client")
+        return record
+
+    async def _find(self, *conditions: ColumnElement[bool], tx: Tx | None = None) -> list[ClientRecord]:
+        query = select(clients).where(clients.c.tenant == self._db.tenant, *conditions).order_by(clients.c.name)
+        async with self._db.reading(tx) as conn:
+            rows = (await conn.execute(query)).all()
+            keys = await self._keys(conn, [row.name for row in rows])
+        return [_record(row, keys.get(row.name, [])) for row in rows]
+
+    async def _keys(self, conn: AsyncConnection, names: list[str]) -> dict[str, list[ClientKey]]:
+        query = select(client_keys).where(self._is_valid(), client_keys.c.client.in_(names))
+        found: dict[str, list[ClientKey]] = {}
+        for row in await conn.execute(query.order_by(client_keys.c.created_at, client_keys.c.key_hash)):
+            key = ClientKey(key_hash=row.key_hash, created_at=row.created_at, expires_at=row.expires_at)
+            found.setdefault(row.client, []).append(key)
+        return found
+
+    def _is(self, name: str) -> ColumnElement[bool]:
+        return and_(clients.c.tenant == self._db.tenant, clients.c.name == name)
+
+    def _is_valid(self) -> ColumnElement[bool]:
+        still = or_(client_keys.c.expires_at.is_(None), client_keys.c.expires_at > self._db.now())
+        return and_(client_keys.c.tenant == self._db.tenant, still)
+
+    def _grants(self, name: str) -> tuple[ColumnElement[bool], ...]:
+        return client_grants.c.tenant == self._db.tenant, client_grants.c.client == name
+
+
+def _record(row: Row[Any], keys: list[ClientKey]) -> ClientRecord:
+    return ClientRecord(
+        name=row.name,
+        scopes=frozenset(row.scopes),
+        sees_all_customers=row.sees_all_customers,
+        created_at=row.created_at,
+        disabled_at=row.disabled_at,
+        keys=tuple(keys),
+    )

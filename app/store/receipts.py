@@ -1,0 +1,161 @@
+"""Webhook deliveries: stored before they are acknowledged, worked off in order, kept when they cannot be."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, or_, select, update
+
+from app.store.database import Database, Tx
+from app.store.records import NewReceipt, ReceiptRecord, ReceiptState
+from app.store.tables import receipts
+from app.store.text import is_storable, storable
+from app.store.ulids import new_id
+
+RECEIPT: Final = "rcp_"
+
+
+class Receipts:
+    """A worker claims receipts for a while; if it dies, they are claimed again. `done` within the transaction that
+    applies the effect makes the effect happen once."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def add(self, new: NewReceipt) -> ReceiptRecord | None:
+        """Store a delivery, due at once; None when the same source, account and delivery id was stored before."""
+        storable(new.source, new.account, new.delivery_id, new.event_type, new.lane)
+        now = self._db.now()
+        row = {
+            "tenant": self._db.tenant,
+            "id": new_id(RECEIPT),
+            "source": new.source,
+            "account": new.account,
+            "delivery_id": new.delivery_id,
+            "event_type": new.event_type,
+            "lane": new.lane,
+            "body": dict(new.body),
+            "state": ReceiptState.RECEIVED.value,
+            "attempts": 0,
+            "received_at": now,
+            "next_attempt_at": now,
+        }
+        insert = self._db.insert(receipts).values(row).on_conflict_do_nothing().returning(*receipts.c)
+        async with self._db.writing() as tx:
+            made = (await tx.conn.execute(insert)).first()
+        return None if made is None else _record(made)
+
+    async def claim(self, worker: str, *, lease: timedelta, limit: int = 10) -> list[ReceiptRecord]:
+        """Due receipts, oldest first, one of each lane: the next of a lane waits until this one is done or dead."""
+        now = self._db.now()
+        earlier = receipts.alias("earlier")
+        is_blocked = exists().where(
+            earlier.c.tenant == receipts.c.tenant,
+            earlier.c.lane == receipts.c.lane,
+            earlier.c.state == ReceiptState.RECEIVED.value,
+            earlier.c.id < receipts.c.id,
+        )
+        due = (
+            select(receipts.c.id)
+            .where(
+                receipts.c.tenant == self._db.tenant,
+                receipts.c.state == ReceiptState.RECEIVED.value,
+                receipts.c.next_attempt_at <= now,
+                or_(receipts.c.claimed_until.is_(None), receipts.c.claimed_until <= now),
+                ~is_blocked,
+            )
+            .order_by(receipts.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        async with self._db.writing() as tx:
+            ids = list((await tx.conn.execute(due)).scalars())
+            if not ids:
+                return []
+            values = {"claimed_by": worker, "claimed_until": now + lease, "attempts": receipts.c.attempts + 1}
+            claim = update(receipts).where(receipts.c.tenant == self._db.tenant, receipts.c.id.in_(ids))
+            rows = await tx.conn.execute(claim.values(values).returning(*receipts.c))
+            return sorted((_record(row) for row in rows), key=lambda record: record.id)
+
+    async def done(self, receipt_id: str, worker: str, *, tx: Tx | None = None) -> bool:
+        """False when the worker's claim was lost: then undo what the same transaction did."""
+        values = {"state": ReceiptState.DONE.value, "done_at": self._db.now(), "next_attempt_at": None, "error": None}
+        return await self._settle(receipt_id, worker, values, tx)
+
+    async def retry(self, receipt_id: str, worker: str, *, at: datetime, error: str) -> bool:
+        """Give it back, due again at `at`; its lane waits. `error` is a short reason of ours, without values."""
+        return await self._settle(receipt_id, worker, {"next_attempt_at": at, "error": error}, None)
+
+    async def dead(self, receipt_id: str, worker: str, *, error: str) -> bool:
+        """Put it on the dead-letter list; its lane goes on."""
+        values = {"state": ReceiptState.DEAD.value, "next_attempt_at": None, "error": error}
+        return await self._settle(receipt_id, worker, values, None)
+
+    async def replay(self, receipt_id: str) -> ReceiptRecord | None:
+        """Make a dead or done receipt due again; None when it is neither."""
+        values = {
+            "state": ReceiptState.RECEIVED.value,
+            "attempts": 0,
+            "next_attempt_at": self._db.now(),
+            "claimed_by": None,
+            "claimed_until": None,
+            "done_at": None,
+        }
+        over = [ReceiptState.DEAD.value, ReceiptState.DONE.value]
+        statement = update(receipts).where(self._is(receipt_id), receipts.c.state.in_(over)).values(values)
+        async with self._db.writing() as tx:
+            row = (await tx.conn.execute(statement.returning(*receipts.c))).first()
+        return None if row is None else _record(row)
+
+    async def receipt(self, receipt_id: str) -> ReceiptRecord | None:
+        if not is_storable(receipt_id):
+            return None
+        async with self._db.reading() as conn:
+            row = (await conn.execute(select(receipts).where(self._is(receipt_id)))).first()
+        return None if row is None else _record(row)
+
+    async def all(self, state: ReceiptState | None = None, *, after: str = "", limit: int = 100) -> list[ReceiptRecord]:
+        """Oldest first, page by page."""
+        query = select(receipts).where(receipts.c.tenant == self._db.tenant, receipts.c.id > after)
+        if state is not None:
+            query = query.where(receipts.c.state == state.value)
+        async with self._db.reading() as conn:
+            return [_record(row) for row in await conn.execute(query.order_by(receipts.c.id).limit(limit))]
+
+    async def expire(self, before: datetime) -> int:
+        """Remove what was done before then; what is open or dead stays. Answers how many."""
+        old = and_(receipts.c.state == ReceiptState.DONE.value, receipts.c.done_at < before)
+        async with self._db.writing() as tx:
+            gone = await tx.conn.execute(delete(receipts).where(receipts.c.tenant == self._db.tenant, old))
+            return gone.rowcount
+
+    async def _settle(self, receipt_id: str, worker: str, values: Mapping[str, Any], tx: Tx | None) -> bool:
+        mine = (
+            self._is(receipt_id),
+            receipts.c.claimed_by == worker,
+            receipts.c.state == ReceiptState.RECEIVED.value,
+        )
+        freed = {**values, "claimed_by": None, "claimed_until": None}
+        async with self._db.writing(tx) as own:
+            return (await own.conn.execute(update(receipts).where(*mine).values(freed))).rowcount == 1
+
+    def _is(self, receipt_id: str) -> ColumnElement[bool]:
+        return and_(receipts.c.tenant == self._db.tenant, receipts.c.id == receipt_id)
+
+
+def _record(row: Row[Any]) -> ReceiptRecord:
+    return ReceiptRecord(
+        id=row.id,
+        source=row.source,
+        account=row.account,
+        delivery_id=row.delivery_id,
+        event_type=row.event_type,
+        lane=row.lane,
+        body=row.body,
+        state=ReceiptState(row.state),
+        attempts=row.attempts,
+        error=row.error,
+        received_at=row.received_at,
+        next_attempt_at=row.next_attempt_at,
+        done_at=row.done_at,
+    )

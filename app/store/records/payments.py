@@ -1,0 +1,56 @@
+"""Payments by a stored method. Amounts are integers of the currency's minor unit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from app.store.records.directory import MethodAddress
+
+
+class PaymentState(StrEnum):
+    QUOTED = "QUOTED"
+    REQUIRES_ACTION = "REQUIRES_ACTION"
+    PROCESSING = "PROCESSING"
+    AUTHORIZED = "AUTHORIZED"
+    CAPTURED = "CAPTURED"
+    DECLINED = "DECLINED"
+    CANCELED = "CANCELED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPayment:
+    """A quoted payment. `payment_ref` is the vault's; `quote` is what a capture must repeat exactly, as JSON."""
+
+    customer_id: str
+    method: MethodAddress
+    state: PaymentState
+    currency: str
+    amount: int
+    reference: str
+    tax: int | None = None
+    fee: int | None = None
+    total: int | None = None
+    payment_ref: str | None = None
+    quote: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentRecord:
+    id: str
+    customer_id: str
+    method: MethodAddress
+    payment_ref: str | None
+    state: PaymentState
+    currency: str
+    amount: int
+    tax: int | None
+    fee: int | None
+    total: int | None
+    reference: str
+    decline_code: str | None
+    quote: Mapping[str, Any]
+    created_at: datetime
+    updated_at: datetime

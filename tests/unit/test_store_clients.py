@@ -1,0 +1,100 @@
+"""Partner apps: keys during rotation, grants, and what a running gateway hears of it."""
+
+from datetime import timedelta
+
+import pytest
+
+from app.store import Store
+from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
+from app.store.records import Change, ClientKey, ClientRecord, Topic
+from tests.support.stores import HandClock
+
+
+async def test_a_client_is_found_by_its_key(store: Store, clock: HandClock) -> None:
+    acme = await store.clients.add("acme", key_hash="h1", scopes=["payment_methods:read", "customers:read"])
+    assert acme == ClientRecord(
+        name="acme",
+        scopes=frozenset({"customers:read", "payment_methods:read"}),
+        sees_all_customers=False,
+        created_at=clock(),
+        disabled_at=None,
+        keys=(ClientKey(key_hash="h1", created_at=clock(), expires_at=None),),
+    )
+    assert await store.clients.by_key_hash("h1") == acme
+    assert await store.clients.client("acme") == acme
+    for strange in ("h2", "", "h1\x00"):
+        assert await store.clients.by_key_hash(strange) is None
+    with pytest.raises(ClientExists):
+        await store.clients.add("acme", key_hash="h3", scopes=[])
+    assert await store.clients.by_key_hash("h3") is None
+
+
+async def test_during_rotation_two_keys_are_valid_and_never_three(store: Store, clock: HandClock) -> None:
+    async def valid() -> list[str]:
+        found = await store.clients.client("acme")
+        assert found is not None
+        return [key.key_hash for key in found.keys]
+
+    await store.clients.add("acme", key_hash="h1", scopes=[])
+    clock.advance(days=1)
+    await store.clients.rotate("acme", "h2")
+    assert await valid() == ["h1", "h2"]
+    clock.advance(days=1)
+    await store.clients.rotate("acme", "h3", old_until=clock() + timedelta(days=7))
+    assert await valid() == ["h2", "h3"]
+    assert await store.clients.by_key_hash("h1") is None
+    clock.advance(days=7)
+    assert await valid() == ["h3"]
+    assert await store.clients.by_key_hash("h2") is None
+    with pytest.raises(ClientUnknown):
+        await store.clients.rotate("nobody", "h9")
+
+
+async def test_a_client_is_changed_disabled_and_enabled(store: Store, clock: HandClock) -> None:
+    acme = await store.clients.add("acme", key_hash="h1", scopes=["a"])
+    changed = await store.clients.change("acme", scopes=["b", "b"], sees_all_customers=True)
+    assert (changed.scopes, changed.sees_all_customers) == (frozenset({"b"}), True)
+    assert (await store.clients.change("acme")) == changed
+    assert (await store.clients.disable("acme")).disabled_at == clock()
+    found = await store.clients.by_key_hash("h1")
+    assert found is not None
+    assert found.disabled_at == clock()
+    assert (await store.clients.enable("acme")).disabled_at is None
+    other = await store.clients.add("beta", key_hash="h2", scopes=[])
+    assert [record.name for record in await store.clients.all()] == [acme.name, other.name]
+    for refused in (store.clients.disable("nobody"), store.clients.change("nobody", scopes=[])):
+        with pytest.raises(ClientUnknown):
+            await refused
+
+
+async def test_grants_are_given_and_taken_back(store: Store) -> None:
+    await store.clients.add("acme", key_hash="h1", scopes=[])
+    ann, bob, cid = [(await store.directory.create(external_id=name)).id for name in ("ann", "bob", "cid")]
+    await store.clients.grant("acme", [ann, bob])
+    await store.clients.grant("acme", [bob])
+    await store.clients.grant("acme", [])
+    assert await store.clients.granted("acme", [ann, bob, cid, "nul\x00"]) == {ann, bob}
+    assert await store.clients.granted("beta", [ann]) == set()
+    first = await store.clients.grants("acme", limit=1)
+    assert first + await store.clients.grants("acme", after=first[0]) == sorted([ann, bob])
+    with pytest.raises(CustomerUnknown):
+        await store.clients.grant("acme", [cid, "cus_nobody"])
+    assert await store.clients.granted("acme", [cid]) == set()
+    with pytest.raises(ClientUnknown):
+        await store.clients.grant("nobody", [ann])
+    assert await store.clients.revoke("acme", [ann, cid]) == 1
+    await store.directory.erase(bob)
+    assert await store.clients.grants("acme") == []
+
+
+async def test_every_change_is_announced(store: Store, clock: HandClock) -> None:
+    ann = (await store.directory.create(external_id="ann")).id
+    heard: list[Change] = []
+    store.on_change(heard.extend)
+    await store.clients.add("acme", key_hash="h1", scopes=[])
+    await store.clients.rotate("acme", "h2")
+    await store.clients.disable("acme")
+    await store.clients.grant("acme", [ann])
+    await store.clients.revoke("acme", [ann])
+    assert [(change.topic, change.key) for change in heard] == [(Topic.CLIENT, "acme")] * 5
+    assert (await store.changes.since(1)).rows == tuple(heard)

@@ -1,0 +1,200 @@
+"""Imports that go on where they stopped, what vaults were seen to hold, payments, and erasure over all of it."""
+
+import asyncio
+
+import pytest
+
+from app.store import Store
+from app.store.errors import ImportChanged
+from app.store.records import (
+    EventType,
+    ImportRecord,
+    MethodAddress,
+    NewEvent,
+    NewOperation,
+    NewPayment,
+    OperationState,
+    PaymentRecord,
+    PaymentState,
+    SeenChanges,
+    SeenMethod,
+    SeenRecord,
+)
+from app.store.records.journal import Fresh
+from app.vault.names import CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
+from tests.support.stores import HandClock
+
+CASELLE = ProviderName.CASELLE
+REF = CustomerRef("C1")
+NOTHING = SeenChanges((), (), (), is_first=False)
+
+
+def method(ref: str, etag: str = "e1", expiry: str | None = None) -> SeenMethod:
+    return SeenMethod(method_ref=MethodRef(ref), etag=etag, status=PaymentMethodStatus.ACTIVE, expiry=expiry)
+
+
+async def linked(store: Store, external_id: str = "user-1", ref: CustomerRef = REF) -> str:
+    customer = await store.directory.create(external_id=external_id, first_name="Ann", email="ann@example.com")
+    await store.directory.link(customer.id, CASELLE, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by="ann")
+    return customer.id
+
+
+async def test_an_import_goes_on_where_it_stopped(store: Store, clock: HandClock) -> None:
+    begun = await store.imports.start("file-1", content_digest="d1", started_by="ann")
+    assert begun == ImportRecord(
+        key="file-1",
+        content_digest="d1",
+        started_by="ann",
+        next_row=0,
+        next_offset=0,
+        counts={},
+        started_at=clock(),
+        updated_at=clock(),
+        finished_at=None,
+    )
+    clock.advance(minutes=1)
+    further = await store.imports.progress(begun, next_row=100, next_offset=4096, counts={"LINKED": 99, "REJECTED": 1})
+    assert further is not None
+    assert await store.imports.start("file-1", content_digest="d1", started_by="bob") == further
+    assert await store.imports.progress(begun, next_row=50, counts={}) is None
+    done = await store.imports.progress(further, next_row=120, counts={"LINKED": 119}, is_finished=True)
+    assert done is not None
+    assert (done.finished_at, done.counts) == (clock(), {"LINKED": 119})
+    assert await store.imports.progress(done, next_row=130, counts={}) is None
+    assert await store.imports.find("file-1") == done
+    assert await store.imports.find("nul\x00") is None
+    with pytest.raises(ImportChanged):
+        await store.imports.start("file-1", content_digest="d2", started_by="ann")
+
+
+async def test_the_first_look_is_no_news_and_each_difference_is_told_once(store: Store) -> None:
+    customer = await linked(store)
+    first = await store.seen.note(CASELLE, REF, [method("1"), method("2")])
+    assert first == SeenChanges((MethodRef("1"), MethodRef("2")), (), (), is_first=True)
+    assert await store.seen.note(CASELLE, REF, [method("2"), method("1")]) == NOTHING
+    news = [method("1", "e2"), method("3")]
+    answers = await asyncio.gather(*(store.seen.note(CASELLE, REF, news) for _ in range(5)))
+    told = SeenChanges((MethodRef("3"),), (MethodRef("1"),), (MethodRef("2"),), is_first=False)
+    assert sorted(answers, key=bool) == [NOTHING] * 4 + [told]
+    assert [record.method_ref for record in await store.seen.of_customer(customer)] == ["1", "3"]
+
+
+async def test_an_empty_first_look_makes_the_next_method_news(store: Store) -> None:
+    await linked(store)
+    assert await store.seen.note(CASELLE, REF, []) == SeenChanges((), (), (), is_first=True)
+    assert await store.seen.note(CASELLE, REF, [method("1")]) == SeenChanges((MethodRef("1"),), (), (), is_first=False)
+
+
+async def test_what_nobody_is_linked_to_is_not_remembered(store: Store) -> None:
+    customer = await linked(store)
+    assert await store.seen.note(CASELLE, CustomerRef("C9"), [method("1")]) == SeenChanges((), (), (), is_first=True)
+    await store.seen.note(CASELLE, REF, [method("1")])
+    await store.directory.unlink(customer, CASELLE)
+    assert await store.seen.owners(CASELLE, [MethodRef("1")]) == []
+
+
+async def test_the_owners_of_notified_methods_are_found(store: Store, clock: HandClock) -> None:
+    ann = await linked(store)
+    bob = await linked(store, "user-2", CustomerRef("C2"))
+    await store.seen.note(CASELLE, REF, [method("1", expiry="2026-03")])
+    await store.seen.note(CASELLE, CustomerRef("C2"), [method("1"), method("2")])
+    found = await store.seen.owners(CASELLE, [MethodRef("1"), MethodRef("9"), MethodRef("nul\x00")])
+    assert found == [
+        SeenRecord(
+            customer_id=customer,
+            provider=CASELLE,
+            customer_ref=ref,
+            method_ref=MethodRef("1"),
+            status=PaymentMethodStatus.ACTIVE,
+            expiry=expiry,
+            seen_at=clock(),
+        )
+        for customer, ref, expiry in ((ann, REF, "2026-03"), (bob, CustomerRef("C2"), None))
+    ]
+    assert await store.seen.owners(ProviderName.LOANPRO, [MethodRef("1")]) == []
+
+
+async def test_expiring_methods_are_paged(store: Store) -> None:
+    await linked(store)
+    months = ["2025-12", "2026-01", "2026-02", "2026-02", "2026-03", None]
+    await store.seen.note(CASELLE, REF, [method(str(number), expiry=month) for number, month in enumerate(months)])
+    first = await store.seen.expiring("2026-01", "2026-02", limit=2)
+    rest = await store.seen.expiring("2026-01", "2026-02", after=first[-1], limit=2)
+    assert [record.method_ref for record in first + rest] == ["1", "2", "3"]
+
+
+async def test_a_payment_moves_only_from_where_it_is(store: Store, clock: HandClock) -> None:
+    customer = await linked(store)
+    address = MethodAddress(CASELLE, REF, MethodRef("1"))
+    quoted = await store.payments.create(
+        NewPayment(
+            customer_id=customer,
+            method=address,
+            state=PaymentState.QUOTED,
+            currency="KWD",
+            amount=12_345_678_901,
+            fee=25,
+            total=12_345_678_926,
+            reference="invoice 7",
+            payment_ref="p-1",
+            quote={"method": "wallet_credit"},
+        )
+    )
+    assert quoted == PaymentRecord(
+        id=quoted.id,
+        customer_id=customer,
+        method=address,
+        payment_ref="p-1",
+        state=PaymentState.QUOTED,
+        currency="KWD",
+        amount=12_345_678_901,
+        tax=None,
+        fee=25,
+        total=12_345_678_926,
+        reference="invoice 7",
+        decline_code=None,
+        quote={"method": "wallet_credit"},
+        created_at=clock(),
+        updated_at=clock(),
+    )
+    assert await store.payments.payment(quoted.id) == quoted
+    assert await store.payments.by_ref(CASELLE, "p-1") == quoted
+    assert await store.payments.by_ref(ProviderName.LOANPRO, "p-1") is None
+    clock.advance(seconds=1)
+    moves = (
+        store.payments.change(quoted.id, PaymentState.PROCESSING, expected=[PaymentState.QUOTED]) for _ in range(5)
+    )
+    won = [answer for answer in await asyncio.gather(*moves) if answer is not None]
+    assert [(payment.state, payment.updated_at) for payment in won] == [(PaymentState.PROCESSING, clock())]
+    declined = await store.payments.change(
+        quoted.id, PaymentState.DECLINED, expected=[PaymentState.PROCESSING], values={"decline_code": "51"}
+    )
+    assert declined is not None
+    assert await store.payments.of_customer(customer) == [declined]
+
+
+async def test_erasing_takes_the_person_out_of_journal_and_events(store: Store, clock: HandClock) -> None:
+    customer = await linked(store)
+    await store.seen.note(CASELLE, REF, [method("1")])
+    begun = await store.journal.begin(
+        NewOperation(
+            caller="staff:ann",
+            mutation="addPaymentMethod",
+            input_digest="d1",
+            owner_id="o",
+            deadline_at=clock(),
+            customer_id=customer,
+            intent={"last4": "1111", "holder": "digest"},
+        )
+    )
+    assert isinstance(begun, Fresh)
+    await store.journal.mark(begun.operation, OperationState.SUCCEEDED)
+    await store.events.append(NewEvent(type=EventType.METHOD_ADDED, customer_id=customer, detail={"last4": "1111"}))
+    erased = await store.erase(customer)
+    assert erased.erased_at == clock()
+    operation = await store.journal.operation(begun.operation.id)
+    assert operation is not None
+    assert operation.intent == {}
+    assert [event.detail for event in await store.events.after(None)] == [{}]
+    assert await store.seen.of_customer(customer) == []
+    assert await store.seen.owners(CASELLE, [MethodRef("1")]) == []

@@ -17,6 +17,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.providers.caselle import paying
 from app.providers.caselle.mapping import (
     ROUTE_KINDS,
     customer_ref_of,
@@ -31,11 +32,25 @@ from app.providers.caselle.mapping import (
     tells_default,
     to_wallet,
 )
-from app.providers.caselle.replies import is_taken, refusal
+from app.providers.caselle.replies import body_of, is_taken, refusal
 from app.providers.support import VaultAdapter, each, reading, request_id_of
 from app.settings import CaselleSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
-from app.vault.names import CustomerRef, MethodRef, ProviderCapability, ProviderName
+from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability, ProviderName
+from app.vault.payments import (
+    Captured,
+    HostedSession,
+    HostingVault,
+    ImportedCard,
+    ImportingVault,
+    ImportResult,
+    NewPayment,
+    NewSession,
+    PayingVault,
+    Quote,
+    Tokenization,
+    TokenizingVault,
+)
 from app.vault.provider import Call
 
 CAPABILITIES: Final = Capabilities(
@@ -46,9 +61,12 @@ CAPABILITIES: Final = Capabilities(
             ProviderCapability.SET_DEFAULT,
             ProviderCapability.DELETE,
             ProviderCapability.WEBHOOKS,
+            ProviderCapability.PAY,
+            ProviderCapability.HOSTED_SESSION,
+            ProviderCapability.IMPORT,
         }
     ),
-    add_via=frozenset(ROUTE_KINDS),
+    add_via=frozenset({*ROUTE_KINDS, AddRoute.HOSTED_SESSION}),
     batch_limit=1,
     creates_customers=True,
     finds_customers_by_external_id=True,
@@ -59,10 +77,16 @@ _CUSTOMERS: Final = "api/customers"
 _CUSTOMER_ROUTE: Final = "api/customers/{id}"
 _METHODS_ROUTE: Final = "api/customers/{id}/payment-methods"
 _METHOD_ROUTE: Final = "api/customers/{id}/payment-methods/{id}"
+_PAYMENTS: Final = "api/payments"
+_CAPTURE_ROUTE: Final = "api/payments/{id}/capture"
+_SESSIONS: Final = "v1/hosted-sessions"
+_ACCOUNTS: Final = "api/paymentaccounts"
+_CONFIG_ROUTE: Final = "api/paymentaccounts/{id}/client-config"
+_IMPORT: Final = "api/saved-payment-methods/import"
 _DEFAULT_ROUTE: Final = "api/customers/{id}/default-payment-method"
 
 
-class CaselleVault(VaultAdapter):
+class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, ImportingVault):
     """A customer is keyed by our external id; a method is saved by the browser's token and never changed."""
 
     name = ProviderName.CASELLE
@@ -70,7 +94,8 @@ class CaselleVault(VaultAdapter):
 
     def __init__(self, settings: CaselleSettings, http: VaultHttp) -> None:
         super().__init__(http)
-        self._headers = {"X-Payment-Account-Uid": settings.payment_account_uid}
+        self._account = settings.payment_account_uid
+        self._headers = {"X-Payment-Account-Uid": self._account}
 
     # ---- reading ------------------------------------------------------------------------------------------
 
@@ -201,6 +226,72 @@ class CaselleVault(VaultAdapter):
         reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
         if reply.status not in (200, 204, 404):
             raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+
+    # ---- paying, capturing in the browser, importing ------------------------------------------------------
+
+    import_limit = paying.IMPORT_LIMIT
+
+    def faults_of_payment(self, new: NewPayment) -> list[FieldFault]:
+        return paying.faults_of_payment(new)
+
+    async def quote(self, new: NewPayment, call: Call) -> Quote:
+        """The vault checks the method and fixes the fee; no money moves."""
+        self._allow(self.faults_of_payment(new))
+        if _REF.fullmatch(new.method_ref) is None:
+            raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
+        reply = await self._send("POST", _PAYMENTS, call, _PAYMENTS, Effect.WRITE, paying.from_payment(new))
+        if reply.status not in (200, 201):
+            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+        with reading(self.name, Effect.WRITE):
+            return paying.to_quote(new, reply.json())
+
+    async def capture(self, quote: Quote, call: Call) -> Captured:
+        """Repeats the quote exactly. A decline is an answer; a lost answer stays unknown and is never repeated."""
+        path = _path(_PAYMENTS, quote.payment_ref, "capture")
+        reply = await self._send("POST", _CAPTURE_ROUTE, call, path, Effect.WRITE, paying.from_quote(quote))
+        if reply.status == 402:
+            return paying.declined(quote, body_of(reply))
+        if reply.status not in (200, 201):
+            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+        with reading(self.name, Effect.WRITE):
+            return paying.to_captured(quote, reply.json())
+
+    def faults_of_session(self, new: NewSession) -> list[FieldFault]:
+        return paying.faults_of_session(new)
+
+    async def create_session(self, new: NewSession, call: Call) -> HostedSession:
+        self._allow(self.faults_of_session(new))
+        self._demand(new.customer_ref)
+        reply = await self._send("POST", _SESSIONS, call, _SESSIONS, Effect.WRITE, paying.from_session(new))
+        if reply.status not in (200, 201):
+            raise refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND)
+        with reading(self.name, Effect.WRITE):
+            return paying.to_session(new, reply.json())
+
+    async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization:
+        """The payment account's browser configuration, the same for every customer; its credentials are short-lived."""
+        path = _path(_ACCOUNTS, self._account, "client-config")
+        reply = await self._send("GET", _CONFIG_ROUTE, call, path)
+        if reply.status == 404:
+            raise VaultRefusedUs(self.name, "Caselle does not accept caselle.payment_account_uid.")
+        if reply.status != 200:
+            raise refusal(reply, Effect.READ, RejectReason.CONTRACT)
+        with reading(self.name):
+            return paying.to_tokenization(reply.json())
+
+    def faults_of_import(self, row: ImportedCard) -> list[FieldFault]:
+        return paying.faults_of_import(row)
+
+    async def import_methods(self, rows: Sequence[ImportedCard], call: Call) -> list[ImportResult]:
+        """One call for at most `import_limit` rows, each with an outcome of its own."""
+        self._allow([found for row in rows for found in self.faults_of_import(row)])
+        if not rows:
+            return []
+        reply = await self._send("POST", _IMPORT, call, _IMPORT, Effect.WRITE, paying.from_import(rows))
+        if reply.status != 200:
+            raise refusal(reply, Effect.WRITE, RejectReason.CONTRACT)
+        with reading(self.name, Effect.WRITE):
+            return paying.to_results(len(rows), reply.json())
 
     async def check(self, call: Call) -> None:
         """Look for a customer whom nobody has: it proves the token, its scope and the payment account."""

@@ -278,7 +278,7 @@ def _credit(new: NewCard) -> WireCreditToSave:
         "exp_month": new.expiry.month if new.expiry else None,
         "exp_year": new.expiry.year if new.expiry else None,
         "bin": new.bin,
-        "card_brand": _brand_word(new.brand),
+        "card_brand": brand_word(new.brand),
         "holder_name": holder_of(new),
     }
     return cast("WireCreditToSave", {name: value for name, value in found.items() if value is not None})
@@ -300,7 +300,8 @@ def holder_of(new: NewMethod) -> str | None:
     return new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part) or None
 
 
-def _brand_word(brand: CardBrand | None) -> str | None:
+def brand_word(brand: CardBrand | None) -> str | None:
+    """`card_brand` of a brand; None where there is no word that Caselle would know."""
     return None if brand in (None, CardBrand.OTHER, CardBrand.UNKNOWN) else cast("CardBrand", brand).value
 
 

@@ -44,13 +44,13 @@ _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
 
 def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultError:
     """The error for a reply that is not a success; `missing` is what a 404 means for this operation."""
-    body = _body(reply)
+    body = body_of(reply)
     code = code_in(body)
     if reply.status == 408:
         return (OutcomeUnknown if effect is Effect.WRITE else VaultTimeout)(_NAME, provider_code=code)
     if reply.status == 404 and _OUR_ACCOUNT.search((code or "").lower()):
         return VaultRefusedUs(_NAME, provider_code=code, provider_request_id=request_id_of(reply))
-    reason = _missing(code, missing) if reply.status == 404 else _reason(reply.status, code)
+    reason = _missing(code, missing) if reply.status == 404 else reason_of(reply.status, code)
     return failed_reply(_NAME, reply, effect, reason, code, faults_in(body))
 
 
@@ -58,7 +58,7 @@ def is_taken(reply: VaultReply) -> bool:
     """Whether a create was refused because the customer is there already."""
     if reply.status == 409:
         return True
-    return reply.status in (400, 422) and _TAKEN.search((code_in(_body(reply)) or "").lower()) is not None
+    return reply.status in (400, 422) and _TAKEN.search((code_in(body_of(reply)) or "").lower()) is not None
 
 
 def code_in(body: Any) -> str | None:
@@ -83,7 +83,8 @@ def _missing(code: str | None, missing: RejectReason) -> RejectReason:
     return missing
 
 
-def _reason(status: int, code: str | None) -> RejectReason:
+def reason_of(status: int, code: str | None) -> RejectReason:
+    """Ours for a status and a code: a code that says more than its status wins."""
     spelled = (code or "").lower()
     for shape, reason in _REASON_OF_CODE:
         if shape.search(spelled):
@@ -102,7 +103,8 @@ def _fields_in(body: Any) -> Iterator[str]:
             yield from (name for name in named if isinstance(name, str))
 
 
-def _body(reply: VaultReply) -> Any:
+def body_of(reply: VaultReply) -> Any:
+    """The decoded body; None where it is empty or no JSON."""
     try:
         return reply.json()
     except ValueError:

@@ -224,6 +224,15 @@ async def test_deleting_is_repeatable_and_promotes_nobody(vault: CaselleVault) -
     assert await defaults(vault) == {ACH: False}
 
 
+async def test_an_address_without_the_api_is_named(sandbox: RunningSandbox) -> None:
+    opened = open_caselle(settings_on(sandbox, caselle={"base_url": f"{sandbox.url}/nowhere"}))
+    try:
+        with pytest.raises(VaultUnavailable, match=r"caselle\.base_url"):
+            await opened.check(soon())
+    finally:
+        await opened.close()
+
+
 async def test_refs_that_cannot_be_ids_send_nothing(vault: CaselleVault, sandbox: RunningSandbox) -> None:
     for ref in ("", "..", "a/b", "a?b", "x" * 129, "é", "a\n", "-a"):
         for write in (

@@ -14,6 +14,7 @@ from app.errors import (
     VaultRejected,
     VaultReplyUnreadable,
     VaultTimeout,
+    VaultUnavailable,
 )
 from app.providers.jpmorgan import JpMorganVault, open_jpmorgan
 from app.sandbox.demo import ALEX, SAM, demo_guid, load_customer
@@ -444,6 +445,15 @@ async def test_deleting_the_default_promotes_nobody_and_is_repeatable(vault: JpM
     await vault.delete(ALEX_REF, DEFAULT, soon())
     wallet = await wallet_of(vault)
     assert [(m.method_ref, m.is_provider_default) for m in wallet.methods] == [(FIRST, False), (AUTHENTICATED, False)]
+
+
+async def test_an_address_without_the_api_is_named(sandbox: RunningSandbox) -> None:
+    opened = open_jpmorgan(settings_on(sandbox, jpmorgan={"base_url": f"{sandbox.url}/nowhere"}))
+    try:
+        with pytest.raises(VaultUnavailable, match=r"jpmorgan\.base_url"):
+            await opened.check(soon())
+    finally:
+        await opened.close()
 
 
 async def test_refs_that_cannot_be_ids_send_nothing(vault: JpMorganVault, sandbox: RunningSandbox) -> None:

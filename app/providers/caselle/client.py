@@ -32,7 +32,7 @@ from app.providers.caselle.mapping import (
     tells_default,
     to_wallet,
 )
-from app.providers.caselle.replies import body_of, is_taken, refusal
+from app.providers.caselle.replies import body_of, is_taken, names_our_account, refusal
 from app.providers.support import VaultAdapter, each, reading, request_id_of
 from app.settings import CaselleSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
@@ -296,8 +296,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     async def check(self, call: Call) -> None:
         """Look for a customer whom nobody has: it proves the token, its scope and the payment account."""
         reply = await self._look_up(_PROBE, call)
-        if reply.status in (400, 404):
+        if reply.status == 400 or names_our_account(reply):
             raise VaultRefusedUs(self.name, "Caselle does not accept caselle.payment_account_uid.")
+        if reply.status == 404:
+            raise VaultUnavailable(self.name, "Nothing at caselle.base_url, or no such caselle.payment_account_uid.")
         if reply.status != 200:
             raise refusal(reply, Effect.READ, RejectReason.CONTRACT)
 

@@ -48,10 +48,15 @@ def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultEr
     code = code_in(body)
     if reply.status == 408:
         return (OutcomeUnknown if effect is Effect.WRITE else VaultTimeout)(_NAME, provider_code=code)
-    if reply.status == 404 and _OUR_ACCOUNT.search((code or "").lower()):
+    if names_our_account(reply):
         return VaultRefusedUs(_NAME, provider_code=code, provider_request_id=request_id_of(reply))
     reason = _missing(code, missing) if reply.status == 404 else reason_of(reply.status, code)
     return failed_reply(_NAME, reply, effect, reason, code, faults_in(body))
+
+
+def names_our_account(reply: VaultReply) -> bool:
+    """Whether it is the payment account of our settings that is not there, whatever was asked of it."""
+    return reply.status == 404 and _OUR_ACCOUNT.search((code_in(body_of(reply)) or "").lower()) is not None
 
 
 def is_taken(reply: VaultReply) -> bool:

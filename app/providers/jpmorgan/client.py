@@ -16,6 +16,7 @@ from app.errors import (
     VaultError,
     VaultRefusedUs,
     VaultRejected,
+    VaultUnavailable,
 )
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
 from app.providers.jpmorgan.mapping import (
@@ -27,7 +28,7 @@ from app.providers.jpmorgan.mapping import (
     to_three_d_secure,
     to_wallet,
 )
-from app.providers.jpmorgan.replies import refusal
+from app.providers.jpmorgan.replies import is_theirs, refusal
 from app.providers.jpmorgan.rules import (
     ROUTE_KINDS,
     faults_of_address,
@@ -226,6 +227,8 @@ class JpMorganVault(VaultAdapter):
         reply = await self._send("GET", _PROFILE_ROUTE, call, (_PROFILES, _PROBE))
         if reply.status == 400:
             raise VaultRefusedUs(self.name, "J.P. Morgan does not accept jpmorgan.merchant_identifier.")
+        if reply.status == 404 and not is_theirs(reply):
+            raise VaultUnavailable(self.name, "There is no J.P. Morgan API at jpmorgan.base_url.")
         if reply.status not in (200, 404):
             raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
 

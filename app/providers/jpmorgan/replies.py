@@ -80,6 +80,11 @@ def refusal(
     )
 
 
+def is_theirs(reply: VaultReply) -> bool:
+    """Whether an error has J.P. Morgan's own body, and not that of some other server at the same address."""
+    return _code(_body(reply)) is not None
+
+
 def faults_in(body: Any, *, is_update: bool = False) -> list[FieldFault]:
     """`validationErrors` under our field names, each once. The vault's texts may quote values: ours stand instead."""
     paths = (_PATH_OF_LEAF | _PATH_IN_UPDATE) if is_update else _PATH_OF_LEAF

@@ -54,9 +54,11 @@ class CustomerWallet:
     async def rows(self) -> list[SourceRow]:
         """One row per vault, once everything that this request asks of them is in."""
         await asyncio.sleep(0)
-        wallet = await self.wallet()
-        await self._settle(wallet)
-        return self._rows(wallet)
+        while True:
+            wallet, task = await self.wallet(), self._task
+            await self._settle()
+            if self._task is task:
+                return self._rows(wallet)
 
     def status(self, card: Card) -> Awaitable[StatusReading]:
         """The card's 3-D Secure status: asked once per request, however many fields show it."""
@@ -92,10 +94,8 @@ class CustomerWallet:
             await services.directory.clear_gone_choice(self.entry)
         return wallet
 
-    async def _settle(self, wallet: Wallet) -> None:
-        reader = self._context.services.reader
-        if not any(reader.asks_status(one.method) for one in wallet.methods):
-            return
+    async def _settle(self) -> None:
+        """Let the siblings that waited for the same wallet go on, and wait for the statuses that they ask for."""
         while True:
             for _ in range(_TURNS):
                 await asyncio.sleep(0)

@@ -1,0 +1,79 @@
+"""The printed schema, and the rules that hold for every type in it."""
+
+from pathlib import Path
+
+import pytest
+from graphql import GraphQLNonNull, GraphQLObjectType, build_schema, is_interface_type, is_object_type
+
+from resolvers.schema import schema, sdl
+from resolvers.scopes import ScopeGuard
+
+ROOT = Path(__file__).parents[2]
+GRAPH = schema._schema
+
+
+def test_schema_graphql_is_what_the_code_prints() -> None:
+    assert (ROOT / "schema.graphql").read_text("utf-8") == sdl(), "print it again: resolvers.schema.print_sdl()"
+
+
+def test_it_is_a_federation_2_9_subgraph() -> None:
+    assert 'schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key"])' in sdl()
+    for name in ("Customer", "Card", "BankAccount", "OtherMethod"):
+        assert any(
+            line.startswith(f"type {name} implements") and '@key(fields: "id")' in line for line in sdl().splitlines()
+        )
+
+
+def test_what_is_printed_can_be_read_again() -> None:
+    assert set(build_schema(sdl(), assume_valid=True).type_map) >= {"Customer", "PaymentMethod", "SourceStatus"}
+
+
+def test_every_scoped_field_is_nullable_and_guarded_as_it_is_printed() -> None:
+    seen = 0
+    for kind in GRAPH.type_map.values():
+        if not isinstance(kind, GraphQLObjectType) or kind.name.startswith("__"):
+            continue
+        for name, field in kind.fields.items():
+            made = field.extensions.get("strawberry-definition")
+            guards = [one.scopes for one in getattr(made, "extensions", []) if isinstance(one, ScopeGuard)]
+            printed = [
+                tuple(one.any) for one in getattr(made, "directives", []) if type(one).__name__ == "RequiresScope"
+            ]
+            assert guards == printed, f"{kind.name}.{name}"
+            if guards:
+                seen += 1
+                assert not isinstance(field.type, GraphQLNonNull), f"{kind.name}.{name} could not be nulled"
+    assert seen >= 11
+
+
+def test_no_field_of_an_object_is_resolved_by_name_and_by_resolver_differently() -> None:
+    """Objects that share an interface resolve its fields alike: the compiled path relies on it."""
+    interface = GRAPH.type_map["PaymentMethod"]
+    assert is_interface_type(interface)
+    for name, field in interface.fields.items():
+        expected = field.extensions["strawberry-definition"].is_basic_field
+        for kind in ("Card", "BankAccount", "OtherMethod"):
+            concrete = GRAPH.type_map[kind]
+            assert is_object_type(concrete)
+            assert concrete.fields[name].extensions["strawberry-definition"].is_basic_field is expected
+
+
+@pytest.mark.parametrize("kind", ["Card", "BankAccount", "OtherMethod"])
+def test_all_else_of_a_method_is_a_plain_attribute(kind: str) -> None:
+    concrete = GRAPH.type_map[kind]
+    assert isinstance(concrete, GraphQLObjectType)
+    resolved = {
+        name for name, field in concrete.fields.items() if not field.extensions["strawberry-definition"].is_basic_field
+    }
+    assert resolved == {"authStatus", "etag", "providerRef"} | ({"threeDSecure", "bin"} if kind == "Card" else set())
+
+
+def test_public_parts_are_described() -> None:
+    bare = [
+        name
+        for name, kind in GRAPH.type_map.items()
+        if not name.startswith(("_", "link__"))
+        and name not in ("Query", "Mutation", "Subscription", "_Any")
+        and not kind.description
+    ]
+    assert bare == []

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 View = TypeVar("View")
 
 ALL: Final = frozenset(ProviderName)
-_TURNS: Final = 4  # of the loop, until siblings that waited for the same wallet have asked for their statuses
+_TURNS: Final = 8  # of the loop, until what waited for the same wallet has gone on and asked for more, two levels down
 
 
 class CustomerWallet:
@@ -56,7 +56,8 @@ class CustomerWallet:
         await asyncio.sleep(0)
         while True:
             wallet, task = await self.wallet(), self._task
-            await self._settle()
+            if self._more_may_be_asked(wallet):
+                await self._settle()
             if self._task is task:
                 return self._rows(wallet)
 
@@ -93,6 +94,12 @@ class CustomerWallet:
         if wallet.default.choice_is_gone:
             await services.directory.clear_gone_choice(self.entry)
         return wallet
+
+    def _more_may_be_asked(self, wallet: Wallet) -> bool:
+        reader = self._context.services.reader
+        return any(row.state is SourceState.SKIPPED for row in wallet.sources.values()) or any(
+            reader.asks_status(one.method) for one in wallet.methods
+        )
 
     async def _settle(self) -> None:
         """Let the siblings that waited for the same wallet go on, and wait for the statuses that they ask for."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 View = TypeVar("View")
 
 ALL: Final = frozenset(ProviderName)
-_TURNS: Final = 8  # of the loop, until what waited for the same wallet has gone on and asked for more, two levels down
+_TURNS: Final = 4  # of the loop, until what waited for the same wallet has gone on and asked for more
 
 
 class CustomerWallet:
@@ -54,8 +54,11 @@ class CustomerWallet:
     async def rows(self) -> list[SourceRow]:
         """One row per vault, once everything that this request asks of them is in."""
         await asyncio.sleep(0)
+        if self._task is None:
+            self.want()
         while True:
-            wallet, task = await self.wallet(), self._task
+            task = self._task  # before waiting: whoever waits for the same may ask for more before we go on
+            wallet = await self.wallet()
             if self._more_may_be_asked(wallet):
                 await self._settle()
             if self._task is task:

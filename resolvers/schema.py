@@ -1,4 +1,4 @@
-"""The schema. `schema.graphql` is what `print_sdl` prints."""
+"""The schema. `schema.graphql` is what `print_sdl` answers."""
 
 import inspect
 from collections.abc import Awaitable, Mapping
@@ -49,9 +49,6 @@ schema: Final = Schema(
 )
 
 
-def sdl() -> str:
+def print_sdl() -> str:
+    """The SDL as it is committed, directives and federation's own parts included."""
     return inspect.cleandoc(schema.as_str()) + "\n"
-
-
-def print_sdl() -> None:
-    print(sdl(), end="")  # noqa: T201

@@ -1,13 +1,15 @@
 """Our customers, from memory while nothing about them has changed."""
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from app.store.records import CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
 from app.vault.names import CustomerRef, ProviderName
 
 __all__ = ["CustomerRecord", "Directory", "DirectoryCache", "DirectoryEntry", "LinkRecord", "MethodAddress"]
+
+Refs = tuple[tuple[ProviderName, CustomerRef], ...]
 
 
 class Directory(Protocol):
@@ -35,11 +37,25 @@ class _Reading:
 
 
 class DirectoryCache:
-    """Keeps `limit` customers; whoever changes one, or hears of a change, calls `drop`."""
+    """Keeps `limit` customers; whoever changes one, or hears of a change, calls `drop`.
 
-    def __init__(self, directory: Directory, limit: int = 10_000) -> None:
+    Where the vaults know a customer is remembered for longer (`refs_of`): whoever hears that a customer changed must
+    know which snapshots that makes old. Refs that are forgotten are told to `on_forgotten`, for the same reason.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        limit: int = 10_000,
+        *,
+        refs_limit: int = 100_000,
+        on_forgotten: Callable[[ProviderName, CustomerRef], None] = lambda provider, ref: None,
+    ) -> None:
         self.store = directory
         self._limit = limit
+        self._refs_limit = refs_limit
+        self._on_forgotten = on_forgotten
+        self._refs: OrderedDict[str, Refs] = OrderedDict()
         self._kept: OrderedDict[str, DirectoryEntry] = OrderedDict()
         self._readings: set[_Reading] = set()
 
@@ -65,12 +81,24 @@ class DirectoryCache:
         finally:
             self._readings.discard(reading)
         for customer_id, entry in found.items():
+            self._remember(customer_id, tuple((link.provider, link.customer_ref) for link in entry.links))
             if not reading.all_changed and customer_id not in reading.changed:
                 self._kept[customer_id] = entry
                 self._kept.move_to_end(customer_id)
         while len(self._kept) > self._limit:
             self._kept.popitem(last=False)
         return found
+
+    def refs_of(self, customer_id: str) -> Refs:
+        """Where the vaults knew the customer when it was last read here."""
+        return self._refs.get(customer_id, ())
+
+    def _remember(self, customer_id: str, refs: Refs) -> None:
+        self._refs[customer_id] = refs
+        self._refs.move_to_end(customer_id)
+        while len(self._refs) > self._refs_limit:
+            for provider, ref in self._refs.popitem(last=False)[1]:
+                self._on_forgotten(provider, ref)
 
     async def clear_gone_choice(self, entry: DirectoryEntry) -> None:
         """The vault no longer has what was chosen: forget the choice, unless another one was made meanwhile."""

@@ -450,6 +450,21 @@ async def test_the_least_recently_used_customer_is_forgotten_first() -> None:
     assert directory.reads == [["cus_a"], ["cus_b"], ["cus_c"]]
 
 
+async def test_refs_outlive_the_customer_and_are_told_when_they_go() -> None:
+    directory = MemoryDirectory()
+    for name in "abc":
+        directory.add(f"cus_{name}", {P.LOANPRO: f"lp-{name}", P.CASELLE: f"cs-{name}"})
+    told: list[tuple[ProviderName, str]] = []
+    cache = DirectoryCache(directory, limit=1, refs_limit=2, on_forgotten=lambda *refs: told.append(refs))
+    await cache.entries(["cus_a", "cus_b"])
+    cache.drop("cus_a")
+    assert cache.refs_of("cus_a") == ((P.LOANPRO, "lp-a"), (P.CASELLE, "cs-a"))
+    assert cache.refs_of("cus_nobody") == ()
+    await cache.entries(["cus_c"])
+    assert cache.refs_of("cus_a") == ()
+    assert told == [(P.LOANPRO, "lp-a"), (P.CASELLE, "cs-a")]
+
+
 @pytest.mark.parametrize("change", ["drop", "clear"])
 async def test_what_changed_while_it_was_read_is_answered_and_not_kept(change: str) -> None:
     directory = MemoryDirectory()

@@ -108,11 +108,6 @@ class DirectoryCache:
             await self.store.clear_choice(entry.customer.id, only_if=address)
             self.drop(entry.customer.id)
 
-    def refs_of(self, customer_id: str) -> list[tuple[ProviderName, CustomerRef]]:
-        """Where the vaults know this customer, as far as is kept here: what else hangs on a change of theirs."""
-        entry = self._kept.get(customer_id)
-        return [(link.provider, link.customer_ref) for link in entry.links] if entry else []
-
     def drop(self, customer_id: str) -> None:
         """The customer has changed: reads that are on their way are answered and not kept."""
         self._kept.pop(customer_id, None)

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.store.errors import StoreError
 from app.store.outbox import Outbox
 from app.store.records import Change
+from app.store.steady import SteadyConnection
 
 BUSY_TIMEOUT_S: Final = 30
 _WRITES: Final = "vaultgraph_writes"
@@ -37,7 +38,7 @@ def utc_now() -> datetime:
 class Tx(Outbox):
     """A write transaction in progress, for callers that want several repositories to commit as one."""
 
-    def __init__(self, conn: AsyncConnection, tenant: str) -> None:
+    def __init__(self, conn: SteadyConnection, tenant: str) -> None:
         super().__init__(tenant)
         self.conn = conn
 
@@ -58,13 +59,16 @@ class Database:
         self._listeners: list[OnChange] = []
 
     @asynccontextmanager
-    async def reading(self, tx: Tx | None = None) -> AsyncIterator[AsyncConnection]:
+    async def reading(self, tx: Tx | None = None) -> AsyncIterator[SteadyConnection]:
         """A connection for single statements: each sees what is committed, or what `tx` has written so far."""
         if tx is not None:
             yield tx.conn
             return
-        async with self._reader.connect() as conn:
+        conn = await SteadyConnection.open(self._reader)
+        try:
             yield conn
+        finally:
+            await conn.close()
 
     @asynccontextmanager
     async def writing(self, tx: Tx | None = None) -> AsyncIterator[Tx]:
@@ -72,27 +76,35 @@ class Database:
         if tx is not None:
             yield tx
             return
-        if self.is_sqlite:
-            if self._turn_of is not None and self._turn_of is asyncio.current_task():
-                raise StoreError("a write inside a transaction must be given its tx")  # it would wait for itself
-            async with self._turn:
-                self._turn_of = asyncio.current_task()
-                try:
-                    async with self._transaction() as own:
-                        yield own
-                finally:
-                    self._turn_of = None
-        else:
+        if not self.is_sqlite:
             async with self._transaction() as own:
                 yield own
-        self._tell(own.changes)
+            return
+        if self._turn_of is not None and self._turn_of is asyncio.current_task():
+            raise StoreError("a write inside a transaction must be given its tx")  # it would wait for itself
+        async with self._turn:
+            self._turn_of = asyncio.current_task()
+            try:
+                async with self._transaction() as own:
+                    yield own
+            finally:
+                self._turn_of = None
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Tx]:
-        async with self._writer.begin() as conn:
-            own = Tx(conn, self.tenant)
-            yield own
-            await own.flush(conn, self.now(), self.insert)
+        conn = await SteadyConnection.open(self._writer)
+        try:
+            await conn.begin()
+            try:
+                own = Tx(conn, self.tenant)
+                yield own
+                await own.flush(conn, self.now(), self.insert)
+            except BaseException:
+                await conn.rollback()
+                raise
+            await conn.commit(then=lambda: self._tell(own.changes))
+        finally:
+            await conn.close()
 
     def on_change(self, listener: OnChange) -> None:
         """Call `listener` after each commit of this process that changed something; it must not block or raise."""

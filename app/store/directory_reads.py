@@ -2,16 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Row, Select, Table, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Row, Select, Table, and_, select
 
 from app.store.database import Database, Tx
 from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
+from app.store.steady import SteadyConnection
 from app.store.tables import choices, customers, links, nicknames
 from app.store.text import is_storable
 from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+
+_LINK: Final = ("provider", "customer_ref", "proof", "linked_at", "linked_by")
+_CHOICE: Final = ("provider", "customer_ref", "method_ref", "allow_expired", "set_at", "set_by")
 
 
 class DirectoryReads:
@@ -62,26 +65,44 @@ class DirectoryReads:
         return (await self.entries([customer_id], tx=tx)).get(customer_id)
 
     async def entries(self, ids: Collection[str], *, tx: Tx | None = None) -> dict[str, DirectoryEntry]:
-        """Customers with links, choice and nicknames: four statements for any number of customers.
+        """Customers with links, choice and nicknames: two statements for any number of customers.
 
-        They are not one snapshot. Whoever caches the answer must drop it when a change of that customer was
-        announced while it was being read.
+        Whoever caches the answer must drop it when a change of that customer was announced while it was being read.
         """
         wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
         if not wanted:
             return {}
         async with self._db.reading(tx) as conn:
-            query = self._ours(customers).where(customers.c.id.in_(wanted), customers.c.erased_at.is_(None))
-            known = {row.id: to_customer(row) for row in await conn.execute(query)}
-            if not known:
-                return {}
-            linked = await self._links(conn, known)
-            chosen = await self._choices(conn, known)
-            named = await self._nicknames(conn, known)
+            rows = (await conn.execute(self._joined(wanted))).all()
+            named = await self._nicknames(conn, {row.id for row in rows})
+        linked: dict[str, list[LinkRecord]] = defaultdict(list)
+        for row in rows:
+            if row.link_provider is not None:
+                linked[row.id].append(_joined_link(row))
         return {
-            key: DirectoryEntry(customer=record, links=linked[key], choice=chosen.get(key), nicknames=named[key])
-            for key, record in known.items()
+            row.id: DirectoryEntry(
+                customer=to_customer(row),
+                links=tuple(linked[row.id]),
+                choice=_joined_choice(row) if row.choice_provider is not None else None,
+                nicknames=named.get(row.id, {}),
+            )
+            for row in rows
         }
+
+    def _joined(self, ids: Collection[str]) -> Select[Any]:
+        """One row per link, or one for a customer without any; the choice stands in each."""
+        link = and_(links.c.tenant == customers.c.tenant, links.c.customer_id == customers.c.id)
+        choice = and_(choices.c.tenant == customers.c.tenant, choices.c.customer_id == customers.c.id)
+        columns = [
+            *(links.c[name].label(f"link_{name}") for name in _LINK),
+            *(choices.c[name].label(f"choice_{name}") for name in _CHOICE),
+        ]
+        return (
+            select(*customers.c, *columns)
+            .select_from(customers.outerjoin(links, link).outerjoin(choices, choice))
+            .where(customers.c.tenant == self._db.tenant, customers.c.id.in_(ids), customers.c.erased_at.is_(None))
+            .order_by(customers.c.id, links.c.provider)
+        )
 
     async def choice(self, customer_id: str, *, tx: Tx | None = None) -> ChoiceRecord | None:
         async with self._db.reading(tx) as conn:
@@ -116,7 +137,7 @@ class DirectoryReads:
         async with self._db.reading(tx) as conn:
             return [to_customer(row) for row in await conn.execute(query)]
 
-    async def _links(self, conn: AsyncConnection, ids: Iterable[str]) -> dict[str, tuple[LinkRecord, ...]]:
+    async def _links(self, conn: SteadyConnection, ids: Iterable[str]) -> dict[str, tuple[LinkRecord, ...]]:
         wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
         query = self._ours(links).where(links.c.customer_id.in_(wanted)).order_by(links.c.provider)
         found: dict[str, list[LinkRecord]] = {customer_id: [] for customer_id in ids}
@@ -124,11 +145,11 @@ class DirectoryReads:
             found[row.customer_id].append(to_link(row))
         return {customer_id: tuple(records) for customer_id, records in found.items()}
 
-    async def _choices(self, conn: AsyncConnection, ids: Iterable[str]) -> dict[str, ChoiceRecord]:
+    async def _choices(self, conn: SteadyConnection, ids: Iterable[str]) -> dict[str, ChoiceRecord]:
         query = self._ours(choices).where(choices.c.customer_id.in_(list(ids)))
         return {row.customer_id: to_choice(row) for row in await conn.execute(query)}
 
-    async def _nicknames(self, conn: AsyncConnection, ids: Iterable[str]) -> dict[str, dict[MethodAddress, str]]:
+    async def _nicknames(self, conn: SteadyConnection, ids: Iterable[str]) -> dict[str, dict[MethodAddress, str]]:
         query = self._ours(nicknames).where(nicknames.c.customer_id.in_(list(ids)))
         found: dict[str, dict[MethodAddress, str]] = defaultdict(dict)
         for row in await conn.execute(query):
@@ -169,6 +190,29 @@ def to_choice(row: Row[Any]) -> ChoiceRecord:
         allow_expired=row.allow_expired,
         set_at=row.set_at,
         set_by=row.set_by,
+    )
+
+
+def _joined_link(row: Row[Any]) -> LinkRecord:
+    return LinkRecord(
+        customer_id=row.id,
+        provider=ProviderName(row.link_provider),
+        customer_ref=CustomerRef(row.link_customer_ref),
+        proof=LinkProof(row.link_proof),
+        linked_at=row.link_linked_at,
+        linked_by=row.link_linked_by,
+    )
+
+
+def _joined_choice(row: Row[Any]) -> ChoiceRecord:
+    return ChoiceRecord(
+        customer_id=row.id,
+        provider=ProviderName(row.choice_provider),
+        customer_ref=CustomerRef(row.choice_customer_ref),
+        method_ref=MethodRef(row.choice_method_ref),
+        allow_expired=row.choice_allow_expired,
+        set_at=row.choice_set_at,
+        set_by=row.choice_set_by,
     )
 
 

@@ -170,7 +170,6 @@ class Journal(JournalReads):
         deadline_at: datetime,
         exclusive: str | None = None,
         request_id: str | None = None,
-        tx: Tx | None = None,
     ) -> Fresh | Taken | None:
         """Run a repeatable operation again under the same id; None when somebody else was quicker, or it is final."""
         if not operation.is_repeatable:
@@ -188,14 +187,12 @@ class Journal(JournalReads):
             "exclusive": exclusive,
             "request_id": request_id,
         }
-        async with self._db.writing(tx) as own:
-            try:
-                async with own.conn.begin_nested():
-                    reopened = await self._change(operation, [OperationState.FAILED], values, (), own)
-            except IntegrityError:  # the only constraint in reach is the one on `exclusive`
-                holder = await self.by_exclusive(exclusive or "", tx=own)
-                return None if holder is None else Taken(holder)
-            return None if reopened is None else Fresh(reopened)
+        try:
+            reopened = await self._change(operation, [OperationState.FAILED], values, (), None)
+        except IntegrityError:  # the only constraint in reach is the one on `exclusive`
+            holder = await self.by_exclusive(exclusive or "")
+            return None if holder is None else Taken(holder)
+        return None if reopened is None else Fresh(reopened)
 
     async def expire(self, before: datetime) -> int:
         """Forget keys older than `before`; answers how many operations went.

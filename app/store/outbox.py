@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Table, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.store.records import Change, EventRecord, NewEvent, Topic
+from app.store.steady import SteadyConnection
 from app.store.tables import changes, events, heads
 from app.store.ulids import EVENT, new_id_after
 
@@ -34,7 +34,7 @@ class Outbox:
     def tell(self, event: NewEvent) -> None:
         self._told.append(event)
 
-    async def flush(self, conn: AsyncConnection, now: datetime, upsert: Insert) -> None:
+    async def flush(self, conn: SteadyConnection, now: datetime, upsert: Insert) -> None:
         if not self._touched and not self._told:
             return
         version, last_event_id = await self._take_head(conn, upsert)
@@ -56,7 +56,7 @@ class Outbox:
         )
         self.changes, self.events = tuple(changed), tuple(kept)
 
-    async def _take_head(self, conn: AsyncConnection, upsert: Insert) -> tuple[int, str | None]:
+    async def _take_head(self, conn: SteadyConnection, upsert: Insert) -> tuple[int, str | None]:
         head = select(heads.c.version, heads.c.last_event_id).where(heads.c.tenant == self._tenant).with_for_update()
         row = (await conn.execute(head)).first()
         if row is None:
@@ -65,7 +65,7 @@ class Outbox:
             row = (await conn.execute(head)).one()
         return row.version, row.last_event_id
 
-    async def _unseen(self, conn: AsyncConnection) -> Sequence[NewEvent]:
+    async def _unseen(self, conn: SteadyConnection) -> Sequence[NewEvent]:
         """Drop events whose `once` is known; under the head's lock nobody can add it meanwhile."""
         keys = {event.once for event in self._told if event.once is not None}
         if not keys:

@@ -6,7 +6,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store.database import Database
@@ -18,7 +18,7 @@ async def migrate(engine: AsyncEngine) -> None:
     """Apply what is missing, in one transaction; several processes may call this at once."""
     async with Database(engine).writing() as tx:
         if engine.dialect.name == "postgresql":
-            await tx.conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+            await tx.conn.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
         await tx.conn.run_sync(_upgrade)
 
 

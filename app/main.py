@@ -50,7 +50,7 @@ class Gateway:
         self.providers = build_providers(settings)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
         self.reader = WalletReader(self.providers, self.snapshots, self.ids, _policies(settings))
-        self.directory = DirectoryCache(self.store.directory)
+        self.directory = DirectoryCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.services = self._services()
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
         self.app = self._front()

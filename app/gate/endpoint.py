@@ -30,6 +30,8 @@ class RequestContext(Protocol):
 
     def response_extensions(self) -> Mapping[str, Any]: ...
 
+    def close(self) -> None: ...
+
 
 class Gatekeeper(Protocol):
     """Who may ask what, and how much. `docs/security.md` lists the rules."""
@@ -114,7 +116,10 @@ class GraphQLEndpoint:
             raise Refused("METHOD_NOT_ALLOWED", "Mutations go by POST.", headers={"allow": "POST"})
         await self._gate.admit(document, operation, request, caller)
         context = self._gate.context(caller, request_id, headers)
-        result = await run_operation(self._schema, document, request.operation_name, request.variables, context)
+        try:
+            result = await run_operation(self._schema, document, request.operation_name, request.variables, context)
+        finally:
+            context.close()  # whatever is still on its way for nobody else ends here
         body: dict[str, Any] = {}
         if result.errors:
             body["errors"] = mask.shown(result.errors, request_id)

@@ -7,8 +7,10 @@ whoever reads "everything after X" can never miss one that was numbered early an
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +18,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.store.errors import StoreError
@@ -25,6 +27,8 @@ from app.store.records import Change
 from app.store.steady import SteadyConnection
 
 BUSY_TIMEOUT_S: Final = 30
+_WAL_TRIES: Final = 200
+_WAL_PAUSE_S: Final = 0.01
 _WRITES: Final = "vaultgraph_writes"
 
 Clock = Callable[[], datetime]
@@ -139,25 +143,35 @@ def make_engine(url: str | URL) -> AsyncEngine:
 
 
 def _create_private(file: Path) -> None:
+    """Make the file if there is none. One that exists must not even be opened here: closing it again would drop the
+    locks that this process holds on it (SQLite, "How To Corrupt An SQLite Database File", 2.2)."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _record: object) -> None:
     # The driver must not begin transactions by itself: `_begin_sqlite` does, so that writes take the lock at once.
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in _sqlite_pragmas():
-        cursor.execute(pragma)
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    _use_wal(cursor)
+    # A journalled write must survive a power cut, not only a crash of the process: WAL's usual NORMAL would lose it.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
-def _sqlite_pragmas() -> Iterable[str]:
-    yield f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}"
-    yield "PRAGMA journal_mode = WAL"
-    # A journalled write must survive a power cut, not only a crash of the process: WAL's usual NORMAL would lose it.
-    yield "PRAGMA synchronous = FULL"
-    yield "PRAGMA foreign_keys = ON"
+def _use_wal(cursor: DBAPICursor) -> None:
+    """Only the first connection ever has to switch; while it does, others are refused without any waiting."""
+    for is_last in [*[False] * _WAL_TRIES, True]:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if is_last:
+                raise
+            time.sleep(_WAL_PAUSE_S)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -82,6 +82,14 @@ async def test_processes_that_start_at_once_do_not_break_each_other(empty_url: s
     await store.close()
 
 
+async def test_many_that_migrate_at_the_same_moment_wait_for_each_other(empty_url: str) -> None:
+    engines = [make_engine(empty_url) for _ in range(6)]
+    await asyncio.gather(*(migrate(engine) for engine in engines))
+    assert await migrations_are_current(engines[0])
+    for engine in engines:
+        await engine.dispose()
+
+
 async def test_a_new_sqlite_file_is_the_owners_alone(tmp_path: Path) -> None:
     file = tmp_path / "data" / "vaultgraph.db"
     engine = make_engine(f"sqlite+aiosqlite:///{file}")

@@ -55,6 +55,24 @@ async def test_whoever_is_cancelled_after_the_commit_was_sent_is_still_announced
     assert {change.key for change in heard} == set(await store.directory.page_of_ids())
 
 
+async def test_processes_that_read_before_they_write_do_not_fail_each_other(store_url: str, store: Store) -> None:
+    """With SQLite such a transaction must hold the write lock from its first statement, or its snapshot goes stale."""
+    other = Store.open(store_url)
+
+    async def write(number: int) -> None:
+        writer = (store, other)[number % 2]
+        async with writer.transaction() as tx:
+            assert await writer.directory.customer_by_external_id(f"user-{number}", tx=tx) is None
+            await asyncio.sleep(0.001)
+            await writer.directory.create(external_id=f"user-{number}", tx=tx)
+
+    try:
+        await asyncio.gather(*(write(number) for number in range(20)))
+    finally:
+        await other.close()
+    assert len(await store.directory.page_of_ids()) == 20
+
+
 async def test_a_failed_transaction_leaves_a_usable_connection(store: Store) -> None:
     async def fail() -> None:
         async with store.transaction() as tx:

@@ -142,20 +142,27 @@ def test_each_purpose_has_its_own_key() -> None:
 @pytest.mark.parametrize(
     ("made", "kind"),
     [
-        (Ids.new_customer_id(), IdKind.CUSTOMER),
+        ("cus_01M7XXGS946ZPX92V2MBJ20C8A", IdKind.CUSTOMER),
         ("cus_load-0001", IdKind.CUSTOMER),
-        (Ids.new_operation_id(), IdKind.OPERATION),
-        (Ids.new_event_id(), IdKind.EVENT),
-        (Ids.new_payment_id(), IdKind.PAYMENT),
+        ("op_01M7XXGS946ZPX92V2MBJ20C8A", IdKind.OPERATION),
+        ("evt_01M7XXGS946ZPX92V2MBJ20C8A", IdKind.EVENT),
+        ("pay_01M7XXGS946ZPX92V2MBJ20C8A", IdKind.PAYMENT),
         (MADE, IdKind.METHOD),
         ("op_short", None),
         ("cus_", None),
         ("cus_" + "x" * 65, None),
+        ("op_01m7xxgs946zpx92v2mbj20c8a", None),
+        ("op_81M7XXGS946ZPX92V2MBJ20C8A", None),
         ("xx_01M7XXGS946ZPX92V2MBJ20C8A", None),
     ],
 )
 def test_the_kind_of_an_id(made: str, kind: IdKind | None) -> None:
     assert kind_of(made) is kind
+
+
+def test_new_ids_are_of_their_kind() -> None:
+    made = [Ids.new_customer_id(), Ids.new_operation_id(), Ids.new_event_id(), Ids.new_payment_id()]
+    assert [kind_of(each) for each in made] == [IdKind.CUSTOMER, IdKind.OPERATION, IdKind.EVENT, IdKind.PAYMENT]
 
 
 def test_ulids_rise_across_threads() -> None:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from app.sandbox.server import Sandbox
 
 Json = dict[str, Any]
+_NOC_FIELDS = frozenset(
+    {"provider", "saved_payment_method_ids", "exp_month", "exp_year", "last4", "deliveries", "signature"}
+)
 
 
 @runtime_checkable
@@ -35,6 +38,20 @@ class HasThreeDs(Protocol):
 
     def set_three_ds(self, payment_method_id: str, status: str) -> bool:
         """False when there is no such card; ValueError on a status that it does not know."""
+
+
+@runtime_checkable
+class SendsWebhooks(Protocol):
+    """An emulator that tells a callback address what happened."""
+
+    def set_callback(self, url: str | None) -> None:
+        """None turns webhooks off; ValueError on an address that cannot be one."""
+
+    def notify_of_change(self, wish: Json) -> Json:
+        """Change saved methods as the network would, and queue one event: `{changed, event_id}`; ValueError."""
+
+    async def deliver_due(self) -> int:
+        """Send what is due by the sandbox clock; answers how many deliveries were accepted."""
 
 
 class _NotFound(Exception):
@@ -59,6 +76,8 @@ def control_app(sandbox: "Sandbox") -> Starlette:
         Route("/switches", control.switches, methods=["GET"]),
         Route("/switches", control.set_switch, methods=["POST"]),
         Route("/three-ds", control.set_three_ds, methods=["POST"]),
+        Route("/webhooks", control.set_callback, methods=["POST"]),
+        Route("/noc", control.notify_of_change, methods=["POST"]),
     ]
     handlers: Any = {BadInput: _bad_input, _NotFound: _not_found, HTTPException: _http_error}
     return Starlette(routes=routes, exception_handlers=handlers)
@@ -181,6 +200,32 @@ class _Control:
                 if is_set:
                     return _reply({"payment_method_id": method_id, "status": status})
         raise _NotFound("No vault with 3-D Secure has such a card.")
+
+    async def set_callback(self, request: Request) -> Response:
+        body = await body_of(request)
+        allow_only(body, frozenset({"provider", "url"}))
+        url = text(body, "url") if "url" in body else None
+        try:
+            self._sender(body).set_callback(url)
+        except ValueError as error:
+            raise BadInput("url", str(error)) from None
+        return _reply({"provider": body["provider"], "url": url})
+
+    async def notify_of_change(self, request: Request) -> Response:
+        body = await body_of(request)
+        allow_only(body, _NOC_FIELDS)
+        try:
+            return _reply(self._sender(body).notify_of_change(body))
+        except ValueError as error:
+            complaint = str(error)
+            field = complaint.partition(" ")[0]
+            raise BadInput(field if field in _NOC_FIELDS else "", complaint) from None
+
+    def _sender(self, body: Json) -> SendsWebhooks:
+        emulator = self._emulator(text(body, "provider"))
+        if not isinstance(emulator, SendsWebhooks):
+            raise BadInput("provider", f"{emulator.name} sends no webhooks.")
+        return emulator
 
     def _emulator(self, provider: str) -> Emulator:
         emulator = self._sandbox.emulators.get(provider)

@@ -9,13 +9,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.sandbox.calls import CallLog
-from app.sandbox.control import control_app
+from app.sandbox.control import SendsWebhooks, control_app
 from app.sandbox.enact import GuardedEmulator
 from app.sandbox.faults import FaultBook
 from app.sandbox.kit import Emulator, SandboxClock
 from app.sandbox.state_files import StateFiles
 
 CONTROL: Final = "__sandbox"
+_DELIVER_EVERY_S: Final = 0.1
 MakeEmulators = Callable[[SandboxClock], Iterable[Emulator]]
 
 
@@ -78,12 +79,21 @@ class Sandbox:
         await receive()
         stop = asyncio.Event()
         saving = asyncio.create_task(self._files.keep_saving(stop))
+        sending = asyncio.create_task(self._keep_delivering())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self.faults.stop()
+        sending.cancel()
         stop.set()
-        await saving
+        await asyncio.gather(saving, sending, return_exceptions=True)
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _keep_delivering(self) -> None:
+        while True:
+            for emulator in self.emulators.values():
+                if isinstance(emulator, SendsWebhooks):
+                    await emulator.deliver_due()
+            await asyncio.sleep(_DELIVER_EVERY_S)
 
 
 def build_sandbox(data_dir: Path | None = None, make_emulators: MakeEmulators = the_four) -> Sandbox:

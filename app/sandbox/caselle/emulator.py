@@ -37,12 +37,14 @@ _TENANT_HEADER: Final = "X-Payment-Account-Uid"
 _TENANTLESS: Final = ("/api/clients", "/api/paymentaccounts")
 _CLIENT_CONFIG: Final = re.compile(r"/api/paymentaccounts/[^/]+/client-config")
 _CREDENTIALS_LIFETIME_S: Final = 86_400
+_OUTLIVES_RESET: Final = ("callback_url", "webhook_enabled")
 
 
 class CaselleEmulator(Emulator):
     """Customers and wallets; rules of the dossier's "Sandbox rules".
 
-    A reset restores data and switches; handed-out access tokens outlive it, as they are no data.
+    A reset restores data and switches; handed-out access tokens outlive it, and so does where webhooks go: neither
+    is data.
     """
 
     name: ClassVar[str] = "caselle"
@@ -63,9 +65,14 @@ class CaselleEmulator(Emulator):
         self._api = Api(self)
 
     def reset(self) -> None:
-        lasting: Json = {"oauth": self.state["oauth"]} if "oauth" in self.state else {}
+        before = self.state
         super().reset()
-        self.state.update(lasting)
+        if "oauth" in before:
+            self.state["oauth"] = before["oauth"]
+        for uid, account in before.get("accounts", {}).items():
+            if uid in self.state["accounts"]:
+                kept = {name: account[name] for name in _OUTLIVES_RESET if name in account}
+                self.state["accounts"][uid].update(kept)
 
     def demo_state(self) -> Json:
         return demo_data()

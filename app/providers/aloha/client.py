@@ -52,23 +52,24 @@ class AlohaVault(VaultAdapter):
         return await each(refs, read)
 
     async def _listed(self, ref: CustomerRef, call: Call) -> tuple[Any, VaultReply]:
-        """The list as it comes. A 404 may also say "no payments": only then the customer is asked for.
+        """The list as it comes, None when nothing is saved.
 
+        A 404, 204, null or empty body may say "no payments" or "no customer": only then the customer is asked for.
         A ref that is no GUID is unknown without a call.
         """
         if not mapping.is_guid(ref):
             raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         reply = await self._get(f"{_path(ref)}/Payments", "v1/Customers/{id}/Payments", call)
-        if reply.status == 404:
-            if await self.customer_exists(ref, call):
-                return None, reply
-            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND, provider_request_id=request_id_of(reply))
-        if reply.status == 204:
-            return None, reply
-        if reply.status != 200:
+        if reply.status not in (200, 204, 404):
             raise outgoing.refusal(reply, Effect.READ)
-        with reading(self.name):
-            return reply.json() if reply.body.strip() else None, reply
+        if reply.status == 200 and reply.body.strip():
+            with reading(self.name):
+                body = reply.json()
+            if body is not None:
+                return body, reply
+        if await self.customer_exists(ref, call):
+            return None, reply
+        raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND, provider_request_id=request_id_of(reply))
 
     async def _get(self, path: str, route: str, call: Call) -> VaultReply:
         return await self._http.send(VaultRequest(method="GET", path=path, route=route, headers=_JSON), call)

@@ -1,0 +1,59 @@
+"""What is told to whoever asked for a write: one shape for refusals of ours, of a vault, and for warnings."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.store.records import MethodAddress, WriteOutcome
+from app.vault.names import ProviderName
+
+
+class ProblemCode(StrEnum):
+    """The graph's `ErrorCode`."""
+
+    INVALID_INPUT = "INVALID_INPUT"
+    REQUIRED = "REQUIRED"
+    NOT_FOUND = "NOT_FOUND"
+    NOT_LINKED = "NOT_LINKED"
+    LINK_CONFLICT = "LINK_CONFLICT"
+    PAN_NOT_ALLOWED = "PAN_NOT_ALLOWED"
+    RAW_CARD_DISABLED = "RAW_CARD_DISABLED"
+    DUPLICATE = "DUPLICATE"
+    STALE_ETAG = "STALE_ETAG"
+    METHOD_EXPIRED = "METHOD_EXPIRED"
+    METHOD_NOT_USABLE = "METHOD_NOT_USABLE"
+    METHOD_IN_USE = "METHOD_IN_USE"
+    DEFAULT_REQUIRED = "DEFAULT_REQUIRED"
+    DEFAULT_UNKNOWN = "DEFAULT_UNKNOWN"
+    UNSUPPORTED_BY_PROVIDER = "UNSUPPORTED_BY_PROVIDER"
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"
+    IDEMPOTENCY_IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
+    PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
+    PROVIDER_TIMEOUT = "PROVIDER_TIMEOUT"
+    PROVIDER_THROTTLED = "PROVIDER_THROTTLED"
+    PROVIDER_REJECTED = "PROVIDER_REJECTED"
+    PROVIDER_AUTH = "PROVIDER_AUTH"
+    OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    PAYER_AUTHENTICATION_REQUIRED = "PAYER_AUTHENTICATION_REQUIRED"
+    DECLINED = "DECLINED"
+    DEFAULT_NOT_MIRRORED = "DEFAULT_NOT_MIRRORED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong, or worth a warning; no value of the input is in it.
+
+    `path` holds snake_case names from the mutation's input on. With `outcome` it is a vault's answer (the graph's
+    ProviderError; `provider` is then set), with `existing` a DuplicateError, with `current_etag` a ConflictError.
+    """
+
+    code: ProblemCode
+    message: str
+    path: tuple[str, ...] = ()
+    retryable: bool = False
+    provider: ProviderName | None = None
+    outcome: WriteOutcome | None = None
+    provider_code: str | None = None
+    retry_after_s: float | None = None
+    provider_request_id: str | None = None
+    existing: MethodAddress | None = None
+    current_etag: str | None = None

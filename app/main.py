@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from starlette.staticfiles import StaticFiles
@@ -15,18 +16,21 @@ from app.gate.endpoint import EndpointLimits, GraphQLEndpoint
 from app.gate.front import Front
 from app.gate.health import Probe, healthz, readyz
 from app.gate.keeper import Keeper
+from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
 from app.providers import build_providers
 from app.settings import Settings
 from app.settings_check import missing_settings
 from app.store import Store, migrate, migrations_are_current
-from app.store.records import Change, Topic
+from app.store.records import Change, NewReceipt, Topic
 from app.vault.names import CircuitState, ProviderName
 from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache
 from app.wallet.ids import Ids
+from app.wallet.inbound import Handler, Inbound, ReceiptWorker, rereads_named_methods, rereads_the_customer
 from app.wallet.keys import derive_key
 from app.wallet.reading import ReadPolicy, WalletReader
+from app.wallet.sightings import Sightings
 from app.wallet.snapshots import SnapshotCache
 from resolvers.context import Context, Services
 from resolvers.schema import schema
@@ -52,6 +56,8 @@ class Gateway:
         self.reader = WalletReader(self.providers, self.snapshots, self.ids, _policies(settings))
         self.directory = DirectoryCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.services = self._services()
+        inbound = Inbound(self.store, self.providers, self.snapshots, Sightings(self.store))
+        self.receipt_worker = ReceiptWorker(inbound, _webhook_handlers(inbound))
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
         self.app = self._front()
         self._background: list[asyncio.Task[None]] = []
@@ -67,6 +73,7 @@ class Gateway:
         self.store.on_change(self._forget)
         self._seen_version = await self.store.changes.version()
         self._background.append(asyncio.create_task(self._watch_changes()))
+        self._background.append(asyncio.create_task(self.receipt_worker.run()))
 
     async def stop(self) -> None:
         for task in self._background:
@@ -108,7 +115,7 @@ class Gateway:
         keeper = Keeper(documents, self._context)
         page = self._graphiql_page() if is_development else None
         endpoint = GraphQLEndpoint(schema, keeper, EndpointLimits(), page)
-        mounts: dict[str, Any] = {}
+        mounts: dict[str, Any] = {"/webhooks/": WebhookReceiver(_webhook_senders(self.settings), self._keep_receipt)}
         if folder is not None and is_development:
             mounts[f"{graphiql.ASSETS_PATH}/"] = _below(graphiql.ASSETS_PATH, StaticFiles(directory=folder))
         return Front(
@@ -121,6 +128,10 @@ class Gateway:
 
     def _context(self, caller: Caller, request_id: str, traceparent: str | None) -> Context:
         return Context.create(self.services, caller, request_id, traceparent=traceparent)
+
+    async def _keep_receipt(self, receipt: NewReceipt) -> None:
+        await self.store.receipts.add(receipt)
+        self.receipt_worker.wake()
 
     def _graphiql_page(self) -> Answer:
         bundled = self.has_bundled_graphiql
@@ -194,6 +205,24 @@ def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
             three_ds_concurrency=getattr(section, "three_ds_concurrency", ReadPolicy().three_ds_concurrency),
         )
     return found
+
+
+def _webhook_senders(settings: Settings) -> dict[str, CaselleSender | JpMorganSender]:
+    senders: dict[str, CaselleSender | JpMorganSender] = {}
+    if secret := settings.caselle.webhook_secret.get_secret_value():
+        senders["caselle"] = CaselleSender(settings.caselle.payment_account_uid, secret)
+    if path := settings.jpmorgan.webhook_jwks_path:
+        senders["jpmorgan"] = JpMorganSender.from_file(Path(path))
+    return senders
+
+
+def _webhook_handlers(inbound: Inbound) -> dict[tuple[str, str], Handler]:
+    return {
+        ("caselle", "provider.noc"): rereads_named_methods(inbound, ProviderName.CASELLE, "saved_payment_method_ids"),
+        ("jpmorgan", "ConsumerProfileNotification"): rereads_the_customer(
+            inbound, ProviderName.JPMORGAN, "consumer_profile_id"
+        ),
+    }
 
 
 def _below(prefix: str, app: Any) -> Any:

@@ -100,6 +100,7 @@ class JpMorganSettings(ProviderSettings):
     scope: str = ""
     merchant_identifier: str = ""
     three_ds_concurrency: int = Field(8, ge=1)
+    webhook_jwks_path: str = ""
 
 
 class CaselleSettings(ProviderSettings):

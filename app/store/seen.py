@@ -52,6 +52,17 @@ class Seen:
         wanted = [ref for ref in method_refs if is_storable(ref)]
         return await self._read(methods.c.provider == provider.value, methods.c.method_ref.in_(wanted))
 
+    async def unseen_links(self, provider: ProviderName, *, limit: int) -> list[tuple[CustomerRef, str]]:
+        """Linked customers whose list was never noted: (the vault's ref, our id)."""
+        query = (
+            select(links.c.customer_ref, links.c.customer_id)
+            .where(links.c.tenant == self._db.tenant, links.c.provider == provider.value, links.c.seen_at.is_(None))
+            .order_by(links.c.customer_ref)
+            .limit(limit)
+        )
+        async with self._db.reading() as conn:
+            return [(CustomerRef(row.customer_ref), row.customer_id) for row in await conn.execute(query)]
+
     async def of_customer(self, customer_id: str) -> list[SeenRecord]:
         return await self._read(methods.c.customer_id == customer_id)
 

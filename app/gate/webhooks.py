@@ -1,0 +1,185 @@
+"""`POST /webhooks/caselle/{account}` and `/webhooks/jpmorgan`: verified on the raw bytes, stored, then acknowledged.
+
+Nothing is done with a delivery here: `app.wallet.inbound` works stored ones off. What is stored is only what that
+needs: ids and the event's type, never the whole body. Caselle's signature format is not published: HMAC-SHA256 over
+timestamp, dot and body, as our sandbox sends it. J.P. Morgan signs the body with ECDSA over SHA-256 (Notifications).
+"""
+
+import hmac
+import json
+import time
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from jwt import PyJWKSet
+from starlette.types import Receive, Scope, Send
+
+from app.errors import SettingsError
+from app.gate.answers import Answer, encode
+from app.store.records import NewReceipt
+
+_LONGEST_BODY: Final = 256_000
+_MOST_METHODS: Final = 1_000
+_CASELLE_WINDOW_S: Final = 300
+_JPMORGAN_WINDOW_S: Final = 86_400  # the time stands in the body, so a repeated delivery keeps its first one
+
+Keep = Callable[[NewReceipt], Awaitable[None]]
+Headers = Mapping[str, str]
+
+
+class _Rejected(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class CaselleSender:
+    """One payment account whose webhooks we take."""
+
+    account: str
+    secret: str
+
+    def receipt(self, path: str, headers: Headers, raw: bytes) -> NewReceipt:
+        if path != self.account:
+            raise _Rejected(404, "No such account.")
+        stamp = headers.get("x-webhook-timestamp", "")
+        signed = hmac.new(self.secret.encode(), stamp.encode("latin-1") + b"." + raw, sha256).hexdigest()
+        given = headers.get("x-webhook-signature", "")
+        if not hmac.compare_digest(f"sha256={signed}".encode(), given.encode("latin-1")):
+            raise _Rejected(401, "The signature does not fit.")
+        if not (stamp.isdecimal() and abs(time.time() - int(stamp)) <= _CASELLE_WINDOW_S):
+            raise _Rejected(401, "The delivery is too old.")
+        body = _object(raw)
+        event_type, delivery = _text(body, "event_type"), _text(body, "id")
+        data = body.get("data")
+        kept = _caselle_facts(data if isinstance(data, dict) else {})
+        lane = f"caselle:{kept.get('payment_uid') or next(iter(kept['saved_payment_method_ids']), delivery)}"
+        return NewReceipt(
+            source="caselle",
+            account=self.account,
+            delivery_id=delivery,
+            event_type=event_type,
+            lane=lane,
+            body=kept,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JpMorganSender:
+    """`keys` by key id, from the public-keys call of the Notifications API."""
+
+    keys: Mapping[str, EllipticCurvePublicKey]
+
+    @classmethod
+    def from_file(cls, path: Path) -> "JpMorganSender":
+        try:
+            found = PyJWKSet.from_dict(json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            raise SettingsError("jpmorgan.webhook_jwks_path: not a readable JSON Web Key Set") from None
+        return cls({key.key_id or "": key.key for key in found.keys if isinstance(key.key, EllipticCurvePublicKey)})
+
+    def receipt(self, path: str, headers: Headers, raw: bytes) -> NewReceipt:
+        key = self.keys.get(headers.get("key-id", ""))
+        try:
+            if path or key is None:
+                raise InvalidSignature
+            key.verify(b64decode(headers.get("signature", ""), validate=True), raw, ECDSA(SHA256()))
+        except (InvalidSignature, Base64Error, ValueError):
+            raise _Rejected(401, "The signature does not fit.") from None
+        body = _object(raw)
+        if abs(time.time() - _instant(_text(body, "messageCreateTimestamp"))) > _JPMORGAN_WINDOW_S:
+            raise _Rejected(401, "The delivery is too old.")
+        about = body.get("consumerProfileNotification")
+        profile = _text(about if isinstance(about, dict) else {}, "consumerProfileId")
+        return NewReceipt(
+            source="jpmorgan",
+            account=str(body.get("merchantId", ""))[:64],
+            delivery_id=_text(body, "notificationId"),
+            event_type=_text(body, "notificationType"),
+            lane=f"jpmorgan:{profile}",
+            body={"consumer_profile_id": profile},
+        )
+
+
+class WebhookReceiver:
+    """A pure ASGI application below ``/webhooks/``. `senders` by the first part of the path."""
+
+    def __init__(self, senders: Mapping[str, CaselleSender | JpMorganSender], keep: Keep) -> None:
+        self._senders = dict(senders)
+        self._keep = keep
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["type"] != "http" or scope["method"] != "POST":
+                raise _Rejected(405, "Webhooks are sent by POST.")
+            name, _, path = scope["path"].removeprefix("/webhooks/").partition("/")
+            sender = self._senders.get(name)
+            if sender is None:
+                raise _Rejected(404, "No such sender.")
+            headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+            await self._keep(sender.receipt(path, headers, await _body(receive)))
+        except _Rejected as rejected:
+            answer = Answer(rejected.status, encode({"error": str(rejected)}))
+        else:
+            answer = Answer(200, encode({"received": True}))
+        await answer.send(send)
+
+
+def _caselle_facts(data: Mapping[str, Any]) -> dict[str, Any]:
+    listed = data.get("saved_payment_method_ids")
+    refs = [ref for ref in listed if isinstance(ref, str)] if isinstance(listed, list) else []
+    facts: dict[str, Any] = {"saved_payment_method_ids": refs[:_MOST_METHODS]}
+    payment = data.get("payment_uid", data.get("uid"))
+    if isinstance(payment, str):
+        facts["payment_uid"] = payment
+    return facts
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise _Rejected(400, "The body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise _Rejected(400, "The body is not a JSON object.")
+    return body
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not (isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()):
+        raise _Rejected(400, f"The member {name} is missing or not a short string.")
+    return value
+
+
+def _instant(text: str) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise _Rejected(400, "The member messageCreateTimestamp is not a time.") from None
+
+
+async def _body(receive: Receive) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise _Rejected(400, "The sender went away.")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > _LONGEST_BODY:
+            raise _Rejected(413, "The body is too large.")
+        if not message.get("more_body", False):
+            return b"".join(chunks)

@@ -1,0 +1,202 @@
+"""Webhook deliveries worked off: claimed from the store, applied once, retried later, put aside when hopeless.
+
+A delivery only says where to look. Its effect is what the vault holds when we look: so repeated, late and reordered
+deliveries do no harm.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ulid import ULID
+
+from app.errors import VaultError
+from app.store import Store, Tx
+from app.store.records import EventOrigin, ReceiptRecord
+from app.vault.model import VaultWallet
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.provider import Call, VaultProvider
+from app.wallet.sightings import Sightings
+from app.wallet.snapshots import SnapshotCache
+
+_log = logging.getLogger("vaultgraph.webhooks")
+_LEASE: Final = timedelta(seconds=60)
+_RETRY_AFTER_S: Final = (2, 10, 60, 300, 1_800, 7_200)
+_IDLE_S: Final = 0.5
+_CALL_S: Final = 10.0
+_SEARCH_LIMIT: Final = 5_000
+_SEARCH_AT_ONCE: Final = 8
+
+Settle = Callable[[Tx], Awaitable[None]]
+Handler = Callable[[ReceiptRecord, Settle], Awaitable[None]]
+"""Applies one delivery. Its transaction calls `settle`, which raises ClaimLost when it must not commit."""
+
+
+class ClaimLost(Exception):
+    """Somebody else took this delivery over: our transaction must not commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What handlers need."""
+
+    store: Store
+    providers: Mapping[ProviderName, VaultProvider]
+    snapshots: SnapshotCache
+    sightings: Sightings
+
+
+class ReceiptWorker:
+    """One per process; several processes share the work through claims."""
+
+    def __init__(self, inbound: Inbound, handlers: Mapping[tuple[str, str], Handler]) -> None:
+        self._inbound = inbound
+        self._handlers = dict(handlers)
+        self._name = str(ULID())
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something arrived: do not wait for the next look."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled. A failure of the store is logged and tried again."""
+        while True:
+            try:
+                busy = await self.work_once()
+            except Exception:  # noqa: BLE001 - a worker that died would leave every delivery lying
+                _log.exception("webhook deliveries could not be worked off; trying again")
+                busy = False
+            if not busy:
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(_IDLE_S):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    async def work_once(self) -> bool:
+        """Apply what is due now; False when nothing was."""
+        claimed = await self._inbound.store.receipts.claim(self._name, lease=_LEASE)
+        await asyncio.gather(*(self._apply(receipt) for receipt in claimed))
+        return bool(claimed)
+
+    async def _apply(self, receipt: ReceiptRecord) -> None:
+        receipts = self._inbound.store.receipts
+
+        async def settle(tx: Tx) -> None:
+            if not await receipts.done(receipt.id, self._name, tx=tx):
+                raise ClaimLost
+
+        handler = self._handlers.get((receipt.source, receipt.event_type), _ignore(self._inbound.store))
+        try:
+            await handler(receipt, settle)
+        except ClaimLost:
+            return
+        except VaultError as error:
+            await self._later(receipt, error.code)
+        except Exception as error:  # noqa: BLE001 - one broken delivery must not stop the others
+            _log.exception("webhook delivery %s failed", receipt.id)
+            await self._later(receipt, type(error).__name__)
+
+    async def _later(self, receipt: ReceiptRecord, reason: str) -> None:
+        receipts = self._inbound.store.receipts
+        if receipt.attempts > len(_RETRY_AFTER_S):
+            await receipts.dead(receipt.id, self._name, error=reason)
+            return
+        at = datetime.now(UTC) + timedelta(seconds=_RETRY_AFTER_S[receipt.attempts - 1])
+        await receipts.retry(receipt.id, self._name, at=at, error=reason)
+
+
+def _ignore(store: Store) -> Handler:
+    """Event types that we do not know are kept and marked done: a later version may replay them."""
+
+    async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
+        async with store.transaction() as tx:
+            await settle(tx)
+
+    return handler
+
+
+def rereads_named_methods(inbound: Inbound, provider: ProviderName, field: str) -> Handler:
+    """For deliveries whose body's `field` lists method refs: find their owners, read anew, tell what changed."""
+
+    async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
+        named = [MethodRef(ref) for ref in receipt.body.get(field, ()) if isinstance(ref, str)]
+        owners = await _owners(inbound, provider, named)
+        fresh = await _read(inbound, provider, list(owners)) if owners else {}
+        for ref in owners:
+            inbound.snapshots.drop(provider, ref)
+        async with inbound.store.transaction() as tx:
+            for ref, wallet in fresh.items():
+                await inbound.sightings.compare(
+                    wallet, owners[ref], EventOrigin.PROVIDER_WEBHOOK, named=frozenset(named), tx=tx
+                )
+            await settle(tx)
+
+    return handler
+
+
+def rereads_the_customer(inbound: Inbound, provider: ProviderName, field: str) -> Handler:
+    """For deliveries whose body's `field` is a vault's customer ref: read that customer anew, tell what changed."""
+
+    async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
+        ref = CustomerRef(str(receipt.body.get(field, "")))
+        owner = (await inbound.store.directory.owners_of(provider, [ref])).get(ref)
+        fresh = await _read(inbound, provider, [ref]) if owner else {}
+        inbound.snapshots.drop(provider, ref)
+        async with inbound.store.transaction() as tx:
+            for wallet in fresh.values():
+                await inbound.sightings.compare(wallet, str(owner), EventOrigin.PROVIDER_WEBHOOK, tx=tx)
+            await settle(tx)
+
+    return handler
+
+
+async def _owners(inbound: Inbound, provider: ProviderName, named: Sequence[MethodRef]) -> dict[CustomerRef, str]:
+    """Whose the methods are, by the vault's ref; methods that nobody linked holds are nobody's."""
+    known = await inbound.store.seen.owners(provider, named)
+    found = {record.customer_ref: record.customer_id for record in known}
+    missing = set(named) - {record.method_ref for record in known}
+    if missing:
+        found |= await _search(inbound, provider, missing)
+    return found
+
+
+async def _search(inbound: Inbound, provider: ProviderName, missing: set[MethodRef]) -> dict[CustomerRef, str]:
+    """Look among linked customers whose list was never seen: a bounded walk, needed once per customer at the most."""
+    found: dict[CustomerRef, str] = {}
+    unseen = await inbound.store.seen.unseen_links(provider, limit=_SEARCH_LIMIT)
+    for start in range(0, len(unseen), _SEARCH_AT_ONCE):
+        some = dict(unseen[start : start + _SEARCH_AT_ONCE])
+        for ref, wallet in (await _read(inbound, provider, list(some))).items():
+            hits = missing & {method.method_ref for method in wallet.methods}
+            if hits:
+                found[ref] = some[ref]
+                missing -= hits
+            else:
+                await inbound.sightings.compare(wallet, some[ref], EventOrigin.PROVIDER_WEBHOOK)
+        if not missing:
+            break
+    return found
+
+
+async def _read(
+    inbound: Inbound, provider: ProviderName, refs: Sequence[CustomerRef]
+) -> dict[CustomerRef, VaultWallet]:
+    """Fresh lists; raises the vault's error when any of them is missing, so that the delivery is tried again."""
+    vault = inbound.providers.get(provider)
+    if vault is None:
+        return {}
+    deadline = asyncio.get_running_loop().time() + _CALL_S
+    found = await vault.wallets(refs, Call(deadline_at=deadline, request_id=str(ULID()), client="webhooks"))
+    wallets: dict[CustomerRef, VaultWallet] = {}
+    for ref in refs:
+        wallet = found[ref]
+        if isinstance(wallet, VaultError):
+            raise wallet
+        wallets[ref] = wallet
+    return wallets

@@ -1,0 +1,137 @@
+"""Webhooks in: verified, stored, worked off once; what the vault changed becomes an event."""
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from app.store.records import EventOrigin, EventType, ReceiptState
+from tests.support.gateway import GraphQLReply, RunningGateway
+from tests.support.sandbox import RunningSandbox
+
+
+@pytest.fixture(scope="module")
+def gateway(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    sandbox_server.reset()
+    caselle = {"webhook_secret": sandbox_server.credentials("caselle")["webhook_secret"], "fresh_for_s": 60}
+    with RunningGateway(sandbox_server.url, tmp_path_factory.mktemp("webhooks"), caselle=caselle) as running:
+        url = f"{running.url}/webhooks/caselle/pa_7Qm2"
+        sandbox_server.control("POST", "/webhooks", {"provider": "caselle", "url": url})
+        yield running
+        sandbox_server.control("POST", "/webhooks", {"provider": "caselle"})
+
+
+def eventually(look: Callable[[], Any], what: str) -> Any:
+    give_up_at = time.monotonic() + 20
+    while time.monotonic() < give_up_at:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"never seen: {what}")
+
+
+def events_of(gateway: RunningGateway, customer: str, origin: EventOrigin) -> list[Any]:
+    page = gateway.on_loop(gateway.gateway.store.events.of_customer(customer, first=100))
+    return [event for event in page.events if event.origin is origin]
+
+
+def deliver(gateway: RunningGateway, sandbox: RunningSandbox, body: Any, **changes: str) -> GraphQLReply:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    stamp = changes.pop("stamp", str(int(time.time())))
+    secret = sandbox.credentials("caselle")["webhook_secret"]
+    signed = hmac.new(secret.encode(), stamp.encode() + b"." + raw, hashlib.sha256).hexdigest()
+    headers = {"x-webhook-timestamp": stamp, "x-webhook-signature": changes.pop("signature", f"sha256={signed}")}
+    return gateway.request("POST", changes.pop("path", "/webhooks/caselle/pa_7Qm2"), raw, headers)
+
+
+def receipts(gateway: RunningGateway) -> list[Any]:
+    return list(gateway.on_loop(gateway.gateway.store.receipts.all()))
+
+
+def test_a_notified_change_is_one_event_however_often_it_is_delivered(
+    gateway: RunningGateway, sandbox: RunningSandbox
+) -> None:
+    method = sandbox.held("caselle", "cus_88420")[0]["ref"]
+    wanted = "paymentMethods(filter: {providers: [CASELLE], kinds: [CARD]}) { ... on Card { expiry } }"
+    expiry = f'{{ customer(id: "cus_alex") {{ {wanted} }} }}'
+    assert gateway.data(expiry)["customer"]["paymentMethods"] == [{"expiry": "2029-12"}]
+    asked = {
+        "provider": "caselle",
+        "saved_payment_method_ids": [method, "spm_unknown"],
+        "exp_month": 7,
+        "exp_year": 2034,
+    }
+    sandbox.control("POST", "/noc", {**asked, "deliveries": 3})
+    (event,) = eventually(lambda: events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK), "the event")
+    assert (event.type, event.provider.value, event.method_ref) == (EventType.METHOD_UPDATED, "caselle", method)
+    eventually(lambda: all(one.state is ReceiptState.DONE for one in receipts(gateway)), "every delivery done")
+    assert len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == 1
+    # The snapshot is gone although it was fresh for a minute.
+    assert gateway.data(expiry)["customer"]["paymentMethods"] == [{"expiry": "2034-07"}]
+
+
+def test_a_second_change_is_a_second_event_and_a_repeated_one_is_none(
+    gateway: RunningGateway, sandbox: RunningSandbox
+) -> None:
+    method = sandbox.held("caselle", "cus_88421")[0]["ref"]
+    asked = {"provider": "caselle", "saved_payment_method_ids": [method], "exp_year": 2035}
+    for number, month in enumerate((3, 4), start=1):
+        sandbox.control("POST", "/noc", {**asked, "exp_month": month})
+        eventually(lambda n=number: len(events_of(gateway, "cus_sam", EventOrigin.PROVIDER_WEBHOOK)) == n, f"{number}")
+    sandbox.control("POST", "/noc", {**asked, "exp_month": 4})
+    eventually(lambda: all(one.state is ReceiptState.DONE for one in receipts(gateway)), "every delivery done")
+    assert len(events_of(gateway, "cus_sam", EventOrigin.PROVIDER_WEBHOOK)) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"signature": "sha256=" + "0" * 64}, 401),
+        ({"signature": ""}, 401),
+        ({"stamp": str(int(time.time()) - 3_600)}, 401),
+        ({"stamp": "yesterday"}, 401),
+        ({"path": "/webhooks/caselle/pa_0Other"}, 404),
+        ({"path": "/webhooks/jpmorgan"}, 404),
+        ({"path": "/webhooks/nobody"}, 404),
+    ],
+)
+def test_what_is_not_signed_for_us_now_is_refused_and_not_kept(
+    gateway: RunningGateway, sandbox: RunningSandbox, changes: dict[str, str], status: int
+) -> None:
+    before = len(receipts(gateway))
+    body = {"id": "evt_refused", "event_type": "provider.noc", "data": {"saved_payment_method_ids": ["spm_1"]}}
+    assert deliver(gateway, sandbox, body, **changes).status == status
+    assert len(receipts(gateway)) == before
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"null", {"event_type": "provider.noc"}, {"id": 5, "event_type": "x"}])
+def test_a_signed_body_of_the_wrong_shape_is_refused(
+    gateway: RunningGateway, sandbox: RunningSandbox, body: Any
+) -> None:
+    assert deliver(gateway, sandbox, body).status == 400
+
+
+def test_unknown_event_types_are_kept_and_ignored(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    body = {"id": "evt_future", "event_type": "provider.from_the_future", "data": {"card_number": "4111111111111111"}}
+    assert deliver(gateway, sandbox, body).status == 200
+    assert deliver(gateway, sandbox, body).status == 200
+    kept = [one for one in receipts(gateway) if one.delivery_id == "evt_future"]
+    assert len(kept) == 1
+    assert "4111" not in json.dumps(kept[0].body)
+
+
+def test_a_delivery_waits_for_its_vault(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    method = sandbox.held("caselle", "cus_88420")[0]["ref"]
+    before = len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK))
+    sandbox.fault("caselle", "status", method="GET", path="/api/customers", status=503)
+    sandbox.control(
+        "POST", "/noc", {"provider": "caselle", "saved_payment_method_ids": [method], "exp_month": 1, "exp_year": 2036}
+    )
+    eventually(lambda: any(one.error for one in receipts(gateway) if one.state is ReceiptState.RECEIVED), "a retry")
+    sandbox.clear_faults()
+    eventually(lambda: len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == before + 1, "the event")

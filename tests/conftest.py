@@ -14,6 +14,17 @@ from tests.support.stores import (  # noqa: F401
     store,
     store_url,
 )
+from tests.support.transports import ASKED_FOR, BOTH, every_door_over
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _transport_asked_for() -> Iterator[None]:
+    """The transport that the environment names, for tests that do not choose."""
+    if ASKED_FOR:
+        with every_door_over(BOTH[0]):
+            yield
+    else:
+        yield
 
 
 @pytest.fixture(scope="session")

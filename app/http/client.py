@@ -19,10 +19,10 @@ from app.errors import (
     VaultTimeout,
     VaultUnavailable,
 )
-from app.http.aiohttp_transport import AiohttpTransport
 from app.http.auth import Credentials, Ticket
 from app.http.breaker import Breaker, Verdict
 from app.http.cap import CapFull, FairCap
+from app.http.choice import open_transport
 from app.http.message import CallLike, Effect, VaultReply, VaultRequest
 from app.http.retry import Pause, RetryBudget, backoff_s, is_worth_trying, retry_after_s
 from app.http.transport import Cause, NotSent, Transport, TransportError
@@ -266,11 +266,11 @@ def open_door(
     """The door to one vault, by its settings. Needs no running loop; nothing is opened before the first call.
 
     `headers` go with every call (tenant headers, another ``Accept``); a request's own headers win over them, and the
-    credentials' over both. Raises SettingsError for a base URL or a transport that cannot work.
+    credentials' over both. Raises SettingsError for a base URL that cannot work.
     """
-    if settings.transport != "aiohttp":
-        raise SettingsError(f"{name}.transport: only aiohttp is available")
-    transport = AiohttpTransport(connections=settings.concurrency, max_body_bytes=settings.max_body_bytes)
+    transport = open_transport(
+        settings.transport, connections=settings.concurrency, max_body_bytes=settings.max_body_bytes
+    )
     return HttpDoor(name, settings, credentials, transport, headers=headers, observer=observer)
 
 

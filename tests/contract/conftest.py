@@ -1,7 +1,7 @@
 """One real adapter at a time, over real HTTP to the sandbox's emulator."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -9,15 +9,24 @@ from typing import Any
 import pytest
 
 from app.commands.dev import dev_settings
+from app.http.choice import Kind
 from app.providers import build_providers
 from app.vault.provider import Call, VaultProvider
 from tests.contract.case import VaultCase
 from tests.contract.cases import CASES
 from tests.support.sandbox import RunningSandbox
+from tests.support.transports import BOTH, every_door_over
 
 _KEYS = {"id_key": "contract-id-key-" + "k" * 32, "digest_key": "contract-digest-key-" + "d" * 32}
 
 Build = Callable[..., VaultProvider]
+
+
+@pytest.fixture(params=BOTH, autouse=True)
+def transport(request: pytest.FixtureRequest) -> Iterator[Kind]:
+    """Every promise is kept over both transports."""
+    with every_door_over(request.param):
+        yield request.param
 
 
 @pytest.fixture(params=CASES, ids=lambda case: case.name.value)

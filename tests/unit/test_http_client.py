@@ -1,7 +1,7 @@
 """The door to a vault, over real connections: what each kind of answer, or none, becomes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import product
 from typing import Any
@@ -20,16 +20,26 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.auth import Credentials, StaticHeaders
+from app.http.choice import Kind
 from app.http.client import HttpDoor, open_door
 from app.http.message import Effect, VaultReply, VaultRequest
 from app.http.transport import Cause, MaybeSent, NotSent, Transport, TransportError
 from app.settings import BreakerSettings, ProviderSettings
 from app.vault.provider import Call
 from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
+from tests.support.transports import BOTH, every_door_over
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 GET = VaultRequest(method="GET", path="things/1", route="things/{id}")
 POST = VaultRequest(method="POST", path="things", route="things", effect=Effect.WRITE, json={"a": 1})
 PUT = VaultRequest(method="PUT", path="things/1", route="things/{id}", effect=Effect.WRITE, json={"a": 1})
+
+
+@pytest.fixture(params=BOTH)
+def transport(request: pytest.FixtureRequest) -> Iterator[Kind]:
+    with every_door_over(request.param):
+        yield request.param
 
 
 def call(seconds: float = 5.0, client: str = "-") -> Call:
@@ -322,11 +332,6 @@ def test_a_base_url_that_cannot_work_is_said_at_once(url: str) -> None:
     with pytest.raises(SettingsError, match=r"caselle\.base_url") as caught:
         open_door("caselle", ProviderSettings(base_url=url), StaticHeaders({}))
     assert "u:p" not in str(caught.value)
-
-
-def test_a_transport_that_is_not_there_is_said_at_once() -> None:
-    with pytest.raises(SettingsError, match=r"caselle\.transport"):
-        open_door("caselle", ProviderSettings(base_url="http://x", transport="lean"), StaticHeaders({}))
 
 
 async def test_a_closed_door_sends_nothing() -> None:

@@ -1,0 +1,20 @@
+"""Which transport carries the calls."""
+
+import ssl
+from typing import Final, Literal
+
+from app.http.aiohttp_transport import AiohttpTransport
+from app.http.lean import LeanTransport
+from app.http.transport import Transport
+
+Kind = Literal["aiohttp", "lean"]
+KINDS: Final[tuple[Kind, ...]] = ("aiohttp", "lean")
+
+
+def open_transport(
+    kind: Kind, *, connections: int, max_body_bytes: int, proxy: str | None = None, tls: ssl.SSLContext | None = None
+) -> Transport:
+    """A transport of that kind. Behind a proxy it is always aiohttp, which knows how to speak to one."""
+    if kind == "lean" and proxy is None:
+        return LeanTransport(connections=connections, max_body_bytes=max_body_bytes, tls=tls)
+    return AiohttpTransport(connections=connections, max_body_bytes=max_body_bytes, proxy=proxy, tls=tls)

@@ -1,0 +1,186 @@
+"""The connections to one host: few, reused while they are young, and never more than the cap."""
+
+import asyncio
+import socket
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import aiohappyeyeballs
+
+from app.http.lean.connection import KEEPALIVE_S, Connection
+from app.http.transport import Cause, NotSent
+
+_DNS_TTL_S: Final = 10.0
+_SECOND_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305 §8
+_TLS_GOODBYE_S: Final = 1.0
+_CLOSING_S: Final = 1.0
+
+
+class Pool:
+    """Hands out connections to one host and port, at most `limit` at once; who finds none free waits in line."""
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, limit: int, max_body_bytes: int) -> None:
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._limit = limit
+        self._max_body_bytes = max_body_bytes
+        self._free: list[Connection] = []  # the one used last is at the end, and used first
+        self._all: set[Connection] = set()
+        self._slots = 0  # taken: connections that live, and those being made
+        self._line: deque[asyncio.Future[Connection | None]] = deque()
+        self._addresses: Sequence[aiohappyeyeballs.AddrInfoType] = ()
+        self._addresses_until = 0.0
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    def take(self, now: float) -> Connection | None:
+        """A free connection that may be used now, if there is one."""
+        free = self._free
+        while free:
+            connection = free.pop()
+            if connection.is_usable(now):
+                return connection
+            connection.drop()
+        return None
+
+    async def obtain(self, deadline_at: float) -> Connection:
+        """A connection, made or waited for. Raises `NotSent` only."""
+        try:
+            async with asyncio.timeout_at(deadline_at):
+                return await self._obtain()
+        except TimeoutError:
+            raise NotSent(Cause.TIMEOUT) from None
+        except OSError as error:  # refused, unreachable, no such name, and everything of TLS
+            raise NotSent(Cause.CONNECT, type(error).__name__) from None
+        except ValueError:  # a name that DNS cannot carry
+            raise NotSent(Cause.INVALID, "host") from None
+
+    async def close(self) -> None:
+        """Close all; requests in flight and in line fail."""
+        self._is_closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        while self._line:
+            self._wake_next(None)
+        left = list(self._all)
+        for connection in left:
+            connection.drop()
+        if left:
+            await asyncio.sleep(0)  # let the loop close the sockets
+
+    # `Owner`: what the connections tell.
+
+    def on_free(self, connection: Connection) -> None:
+        if self._is_closed:
+            connection.drop()
+        elif not self._wake_next(connection):
+            self._free.append(connection)
+            if self._sweeper is None:
+                self._sweeper = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._sweep)
+
+    def on_gone(self, connection: Connection) -> None:
+        self._all.discard(connection)
+        if connection in self._free:
+            self._free.remove(connection)
+        self._free_slot()
+
+    def _free_slot(self) -> None:
+        self._slots -= 1
+        self._wake_next(None)
+
+    def _wake_next(self, connection: Connection | None) -> bool:
+        """Give the first in line a connection, or news that it may make one (or find the pool closed)."""
+        while self._line:
+            waiter = self._line.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return True
+        return False
+
+    async def _obtain(self) -> Connection:
+        is_first_in_line = False
+        while not self._is_closed:
+            if (connection := self.take(asyncio.get_running_loop().time())) is not None:
+                return connection
+            if self._slots < self._limit:
+                return await self._open()
+            connection = await self._wait(is_first_in_line)
+            if connection is not None:
+                if connection.is_usable(asyncio.get_running_loop().time()):
+                    return connection
+                connection.drop()
+            is_first_in_line = True  # it has waited once; whoever was quicker is not to make it wait last again
+        raise NotSent(Cause.CLOSED)
+
+    async def _wait(self, is_first_in_line: bool) -> Connection | None:
+        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+        if is_first_in_line:
+            self._line.appendleft(waiter)
+        else:
+            self._line.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._pass_on(waiter)
+            raise
+
+    def _pass_on(self, waiter: "asyncio.Future[Connection | None]") -> None:
+        """What was given to someone who had left a moment before goes to the next."""
+        if not waiter.done() or waiter.cancelled():
+            return
+        connection = waiter.result()
+        if connection is None:
+            self._wake_next(None)
+        elif connection.is_usable(asyncio.get_running_loop().time()):
+            self.on_free(connection)
+        else:
+            connection.drop()
+
+    async def _open(self) -> Connection:
+        self._slots += 1
+        try:
+            connection = await self._connect()
+        except BaseException:
+            self._free_slot()
+            raise
+        self._all.add(connection)
+        if self._is_closed:
+            connection.drop()
+            raise NotSent(Cause.CLOSED)
+        return connection
+
+    async def _connect(self) -> Connection:
+        loop = asyncio.get_running_loop()
+        sock = await aiohappyeyeballs.start_connection(
+            await self._resolve(loop), happy_eyeballs_delay=_SECOND_ADDRESS_AFTER_S, interleave=1, loop=loop
+        )
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _, connection = await loop.create_connection(
+                lambda: Connection(self, self._max_body_bytes),
+                sock=sock,
+                ssl=self._tls,
+                server_hostname=self._host if self._tls else None,
+                ssl_shutdown_timeout=_TLS_GOODBYE_S if self._tls else None,
+            )
+        except BaseException:
+            sock.close()
+            raise
+        return connection
+
+    async def _resolve(self, loop: asyncio.AbstractEventLoop) -> "Sequence[aiohappyeyeballs.AddrInfoType]":
+        if loop.time() >= self._addresses_until:
+            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            self._addresses, self._addresses_until = found, loop.time() + _DNS_TTL_S
+        return self._addresses
+
+    def _sweep(self) -> None:
+        """Close what has been free for too long, so that nothing stays open because nobody calls."""
+        now = asyncio.get_running_loop().time()
+        for connection in [one for one in self._free if not one.is_usable(now)]:
+            connection.drop()
+        again = bool(self._free) and not self._is_closed
+        self._sweeper = asyncio.get_running_loop().call_later(KEEPALIVE_S / 4, self._sweep) if again else None

@@ -1,0 +1,137 @@
+"""The lean transport: the request line, the headers, and one future to wait for."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from app.http.lean.pool import Pool
+from app.http.message import VaultReply
+from app.http.transport import Cause, NotSent, refuse_unsafe
+
+_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_OURS_TO_SET: Final = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
+)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_MAX_NAMES: Final = 256
+
+
+class _Host:
+    """One scheme, host and port: its connections, and how it is called in a request."""
+
+    __slots__ = ("header", "pool")
+
+    def __init__(self, header: str, pool: Pool) -> None:
+        self.header = header
+        self.pool = pool
+
+
+class LeanTransport:
+    """See `Transport`. May be made without a running loop; connections are made by the calls that need them.
+
+    At most `connections` to one host. Knows no proxy: whoever needs one uses aiohttp. `tls` replaces the default
+    context, which verifies names and chains.
+    """
+
+    def __init__(self, *, connections: int, max_body_bytes: int, tls: ssl.SSLContext | None = None) -> None:
+        self._connections = connections
+        self._max_body_bytes = max_body_bytes
+        self._tls = tls
+        self._hosts: dict[str, _Host] = {}
+        self._safe_names: set[str] = set()
+        self._is_closed = False
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline_at: float
+    ) -> VaultReply:
+        self._refuse_unsafe(method, url, headers)
+        if self._is_closed:
+            raise NotSent(Cause.CLOSED)
+        now = asyncio.get_running_loop().time()
+        if deadline_at <= now:
+            raise NotSent(Cause.TIMEOUT)
+        host, target = self._located(url)
+        request = _request(method, target, host.header, headers, body)
+        connection = host.pool.take(now) or await host.pool.obtain(deadline_at)
+        waiter = connection.ask(request, is_head=method == "HEAD", deadline_at=deadline_at, started_at=now)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            connection.give_up(waiter)
+            raise
+
+    async def close(self) -> None:
+        """Close every connection; idempotent. Calls in flight fail, later ones are `NotSent`."""
+        self._is_closed = True
+        hosts, self._hosts = self._hosts, {}
+        for host in hosts.values():
+            await host.pool.close()
+
+    def _located(self, url: str) -> tuple[_Host, str]:
+        """Whom to ask, and the request target."""
+        if "#" in url:
+            url = url.partition("#")[0]
+        cut = url.find("/", 8)  # behind "http://" or "https://"
+        host = self._hosts.get(url[:cut]) if cut > 0 else None
+        if host is not None:
+            return host, url[cut:]
+        try:
+            parts = urlsplit(url)
+            name, port, is_tls = parts.hostname, parts.port, parts.scheme == "https"
+        except ValueError:
+            raise NotSent(Cause.INVALID, "url") from None
+        if not name or port == 0 or parts.scheme not in _DEFAULT_PORTS or "@" in parts.netloc:
+            raise NotSent(Cause.INVALID, "url")
+        key = f"{parts.scheme}://{parts.netloc}"
+        if key not in self._hosts:
+            default = _DEFAULT_PORTS[parts.scheme]
+            shown = f"[{name}]" if ":" in name else name
+            pool = Pool(
+                name, port or default, self._context() if is_tls else None, self._connections, self._max_body_bytes
+            )
+            self._hosts[key] = _Host(shown if port in (None, default) else f"{shown}:{port}", pool)
+        query = f"?{parts.query}" if parts.query else ""
+        return self._hosts[key], (parts.path or "/") + query
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+    def _refuse_unsafe(self, method: str, url: str, headers: Mapping[str, str]) -> None:
+        """`refuse_unsafe`, and headers that would contradict what is written here.
+
+        The long way round is for what is unusual; visible ASCII under names seen before needs no second look.
+        """
+        values = "".join(headers.values())
+        if (
+            headers.keys() <= self._safe_names
+            and values.isascii()
+            and values.isprintable()
+            and method in _KNOWN_METHODS
+            and url.isascii()
+            and url.isprintable()
+            and " " not in url
+        ):
+            return
+        refuse_unsafe(method, url, headers)
+        names = {name.lower() for name in headers}
+        if method == "CONNECT" or len(names) < len(headers) or not names.isdisjoint(_OURS_TO_SET):
+            raise NotSent(Cause.INVALID, "header")
+        if len(self._safe_names) < _MAX_NAMES:
+            self._safe_names.update(names)  # in lower case only: two spellings of one name always take the long way
+
+
+def _request(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """The whole request. Everything in it has been through `_refuse_unsafe`."""
+    lines = [f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+    if body is not None:
+        lines.append(f"content-length: {len(body)}\r\n\r\n")
+        return "".join(lines).encode("latin-1") + body
+    lines.append("\r\n" if method in _BODILESS else "content-length: 0\r\n\r\n")
+    return "".join(lines).encode("latin-1")

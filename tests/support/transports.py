@@ -1,0 +1,26 @@
+"""The same tests over either transport."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from unittest.mock import patch
+
+from app.http.choice import KINDS, Kind, open_transport
+
+ASKED_FOR = os.environ.get("VAULTGRAPH_TEST_TRANSPORT")
+"""``lean`` or ``aiohttp``: run everything over that one (``VAULTGRAPH_TEST_TRANSPORT=lean pytest``)."""
+
+BOTH: tuple[Kind, ...] = tuple(kind for kind in KINDS if ASKED_FOR in (None, "", kind))
+assert BOTH, "VAULTGRAPH_TEST_TRANSPORT names no transport"
+
+
+@contextmanager
+def every_door_over(kind: Kind) -> Iterator[None]:
+    """Doors opened meanwhile use this transport, whatever their settings say."""
+
+    def forced(_: Kind, **options: object) -> object:
+        return partial(open_transport, kind)(**options)  # type: ignore[arg-type]
+
+    with patch("app.http.client.open_transport", forced):
+        yield

@@ -9,11 +9,12 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import VaultgraphError
 
@@ -45,7 +46,7 @@ def url_of(sock: socket.socket) -> str:
 class _Server(uvicorn.Server):
     """uvicorn without its own signal handling: the command that runs it decides when to stop."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None] | None) -> None:
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started
 
@@ -55,12 +56,11 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._on_started is not None:
-            self._on_started()
+        self._on_started()
 
 
 async def serve(
-    app: Any,
+    app: ASGIApp,
     sock: socket.socket,
     stop: asyncio.Event,
     *,
@@ -68,18 +68,78 @@ async def serve(
     on_started: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
-    """Serve one application until `stop` is set, then finish what is in flight, for `grace_s` at the most."""
-    server = _Server(_config(app, grace_s, options), on_started)
+    """Serve one application until `stop` is set, then finish what is in flight, for `grace_s` at the most.
+
+    Requests that take longer are answered 503. Whatever the application raises while it starts is raised here.
+    """
+
+    def started() -> None:
+        if on_started is not None and not stop.is_set():
+            on_started()
+
+    server = _Server(_config(_Interruptible(app, stop), grace_s, options), started)
 
     async def exit_when_told() -> None:
         await stop.wait()
         server.should_exit = True
 
-    telling = asyncio.create_task(exit_when_told())
+    async with _lifespan(app):
+        telling = asyncio.create_task(exit_when_told())
+        try:
+            await server.serve(sockets=[sock])
+        finally:
+            telling.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: ASGIApp) -> AsyncIterator[None]:
+    """ASGI's lifespan, spoken by us and not by uvicorn: that one logs what a start raises, and raises SystemExit."""
+    messages: asyncio.Queue[Message] = asyncio.Queue()
+    is_up = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        if message["type"] == "lifespan.startup.complete":
+            is_up.set()
+
+    life = asyncio.ensure_future(app({"type": "lifespan", "asgi": {"version": "3.0"}}, messages.get, send))
+    waiting = asyncio.create_task(is_up.wait())
+    await messages.put({"type": "lifespan.startup"})
+    await asyncio.wait({life, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if not is_up.is_set():
+        await life
+        raise RuntimeError("the application ended before it had started")
     try:
-        await server.serve(sockets=[sock])
+        yield
     finally:
-        telling.cancel()
+        await messages.put({"type": "lifespan.shutdown"})
+        await life
+
+
+class _Interruptible:
+    """What is still running when the grace period ends is cancelled by uvicorn: its client is told to ask again."""
+
+    def __init__(self, app: ASGIApp, stop: asyncio.Event) -> None:
+        self._app = app
+        self._stop = stop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._stop.is_set() or scope["type"] != "http":
+                raise
+            await _give_up(send)
+
+
+async def _give_up(send: Send) -> None:
+    """End the answer: with a 503, or where one has begun, as it is."""
+    headers = [(b"content-length", b"0"), (b"connection", b"close"), (b"retry-after", b"1")]
+    end: Message = {"type": "http.response.body", "body": b"", "more_body": False}
+    with contextlib.suppress(RuntimeError):  # the answer has begun, or was complete
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
+    with contextlib.suppress(RuntimeError):
+        await send(end)
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
@@ -106,7 +166,7 @@ def _config(app: Any, grace_s: float, options: dict[str, Any]) -> uvicorn.Config
     chosen: dict[str, Any] = {
         "http": "httptools",
         "ws": "websockets-sansio",
-        "lifespan": "on",
+        "lifespan": "off",  # see _lifespan
         "log_config": None,
         "log_level": "warning",
         "access_log": False,

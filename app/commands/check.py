@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,7 +17,7 @@ _WITHIN_S = 10.0
 
 def run_check(*, config_file: Path | None, data_dir: Path | None) -> bool:
     """Print one line per vault; True when nothing is wrong."""
-    overrides = {} if data_dir is None else {"data_dir": str(data_dir)}
+    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
     return asyncio.run(_check(load_settings(config_file, **overrides)))
 
 

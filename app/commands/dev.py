@@ -8,22 +8,27 @@ import asyncio
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import click
 
-from app.commands.sandbox import DEFAULT_DATA_DIR
+from app.commands.sandbox import DEFAULT_DATA_DIR, naming_the_option
+from app.commands.starting import opening_the_store, usable_folder
 from app.errors import SettingsError, VaultgraphError
 from app.sandbox.run import serve_sandbox
 from app.serving import bind, run_until_signal, serve, url_of
 from app.settings import Settings, load_settings
 
+T = TypeVar("T")
+
 _LOOPBACK: Final = "127.0.0.1"
 _SANDBOX_WITHIN_S: Final = 20
+_GRACE_S: Final = 1.0  # whoever presses Ctrl-C waits for it
 _KEYS: Final = ("id_key", "digest_key")
 
 
@@ -41,13 +46,26 @@ def run_dev(
         sock = bind(_LOOPBACK, port, "--port")
         try:
             async with _Sandboxes(sandbox_url, sandbox_port, folder) as url:
-                credentials = await _credentials(url)
-                settings = dev_settings(credentials, keys, folder, config_file)
-                await _serve_gateway(settings, sock, url, stop)
+                credentials = await _unless_stopped(_credentials(url), stop)
+                if credentials is not None:
+                    settings = _settings(url, credentials, keys, folder, config_file)
+                    await _serve_gateway(settings, sock, url, stop)
         finally:
             sock.close()
 
     run_until_signal(main)
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """What `work` answers; None when the command was told to stop meanwhile."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        return working.result()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    return None
 
 
 async def _serve_gateway(settings: Settings, sock: Any, sandbox_url: str, stop: asyncio.Event) -> None:
@@ -62,7 +80,8 @@ async def _serve_gateway(settings: Settings, sock: Any, sandbox_url: str, stop: 
 
     stopping = asyncio.create_task(_drain_first(gateway, stop))
     try:
-        await serve(gateway.app, sock, stop, grace_s=settings.grace_s, on_started=started)
+        with opening_the_store():
+            await serve(gateway.app, sock, stop, grace_s=settings.grace_s, on_started=started)
     finally:
         stopping.cancel()
 
@@ -92,15 +111,18 @@ class _Sandboxes:
         if self._url is not None:
             return self._url
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(
-            serve_sandbox(
-                _LOOPBACK, self._port, self._folder, ready=ready.set_result, stop=self._stop, handle_signals=False
-            )
-        )
-        await asyncio.wait([self._task, ready], return_when=asyncio.FIRST_COMPLETED)
-        if self._task.done():
+        self._task = asyncio.create_task(self._serve(ready))
+        waited: set[asyncio.Future[Any]] = {self._task, ready}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
             await self._task
         return await ready
+
+    async def _serve(self, ready: asyncio.Future[str]) -> None:
+        with naming_the_option("--sandbox-port"):
+            await serve_sandbox(
+                _LOOPBACK, self._port, self._folder, ready=ready.set_result, stop=self._stop, handle_signals=False
+            )
 
     async def __aexit__(self, *_: object) -> None:
         self._stop.set()
@@ -110,11 +132,13 @@ class _Sandboxes:
 
 async def _credentials(url: str) -> Mapping[str, Any]:
     """What every vault of the sandbox wants to see, from its control API; waits for a sandbox that is starting."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise SandboxSilent("--sandbox-url must begin with http:// or https://")
     loop = asyncio.get_running_loop()
     give_up_at = loop.time() + _SANDBOX_WITHIN_S
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
         while True:
-            with suppress(aiohttp.ClientError, TimeoutError):
+            with suppress(aiohttp.ClientError, TimeoutError, ValueError):
                 async with session.get(f"{url}/__sandbox/credentials") as reply:
                     if reply.status == 200:
                         found: Mapping[str, Any] = await reply.json()
@@ -126,9 +150,8 @@ async def _credentials(url: str) -> Mapping[str, Any]:
 
 def _dev_keys(folder: Path) -> dict[str, str]:
     """Random keys, made once per data directory and readable by its owner alone."""
-    path = folder / "dev-keys.json"
+    path = usable_folder(folder) / "dev-keys.json"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             known = json.loads(path.read_text("utf-8"))
             if all(isinstance(known.get(name), str) for name in _KEYS):
@@ -140,10 +163,17 @@ def _dev_keys(folder: Path) -> dict[str, str]:
         fresh.replace(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
-        raise SettingsError(
-            f"the data directory {folder} cannot be used: {reason}; choose another with --data-dir"
-        ) from None
+        raise SettingsError(f"{path} cannot be used ({reason}); choose another directory with --data-dir") from None
     return made
+
+
+def _settings(
+    url: str, credentials: Mapping[str, Any], keys: Mapping[str, str], folder: Path, config_file: Path | None
+) -> Settings:
+    try:
+        return dev_settings(credentials, keys, folder, config_file)
+    except (KeyError, TypeError, AttributeError):
+        raise SandboxSilent(f"what answers at {url} is no sandbox of Vaultgraph; see --sandbox-url") from None
 
 
 def dev_settings(
@@ -159,6 +189,7 @@ def dev_settings(
         "mode": "development",
         "data_dir": str(folder),
         "network_tokens": True,
+        "grace_s": _GRACE_S,
         **keys,
         **_vaults(credentials),
     }

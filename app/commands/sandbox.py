@@ -1,12 +1,14 @@
 """`vaultgraph sandbox`: the four emulators alone."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from app.sandbox.run import serve_sandbox
-from app.serving import run_until_signal
+from app.sandbox.run import SandboxPortTaken, serve_sandbox
+from app.serving import PortTaken, run_until_signal
 
 DEFAULT_DATA_DIR = Path("vaultgraph-data")
 
@@ -17,6 +19,16 @@ def run_sandbox(*, host: str, port: int, data_dir: Path | None) -> None:
         click.echo(f"Control      {url}/__sandbox   (credentials: {url}/__sandbox/credentials)")
 
     async def serve(stop: asyncio.Event) -> None:
-        await serve_sandbox(host, port, data_dir or DEFAULT_DATA_DIR, ready=ready, stop=stop, handle_signals=False)
+        with naming_the_option("--port"):
+            await serve_sandbox(host, port, data_dir or DEFAULT_DATA_DIR, ready=ready, stop=stop, handle_signals=False)
 
     run_until_signal(serve)
+
+
+@contextmanager
+def naming_the_option(option: str) -> Iterator[None]:
+    """Say of a port that is taken how to choose another: the option differs from command to command."""
+    try:
+        yield
+    except SandboxPortTaken as taken:
+        raise PortTaken(f"{taken}; choose another with {option}") from None

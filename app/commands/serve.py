@@ -2,20 +2,27 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
-from app.serving import bind, run_until_signal, serve
+import click
+
+from app.commands.starting import opening_the_store, usable_folder
+from app.serving import bind, run_until_signal, serve, url_of
 from app.settings import load_settings
 
 
 def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
     from app.main import Gateway
 
-    overrides = {} if data_dir is None else {"data_dir": str(data_dir)}
+    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
     settings = load_settings(config_file, **overrides)
     gateway = Gateway(settings)
+    if not settings.store.url.get_secret_value():
+        usable_folder(settings.data_dir)
 
     async def main(stop: asyncio.Event) -> None:
         sock = bind(settings.host, settings.port, "the setting port")
+        address = url_of(sock)
 
         async def drain_first() -> None:
             await stop.wait()
@@ -23,9 +30,14 @@ def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
 
         draining = asyncio.create_task(drain_first())
         try:
-            await serve(gateway.app, sock, stop, grace_s=settings.grace_s)
+            with opening_the_store():
+                await serve(gateway.app, sock, stop, grace_s=settings.grace_s, on_started=lambda: _announce(address))
         finally:
             draining.cancel()
             sock.close()
 
     run_until_signal(main)
+
+
+def _announce(address: str) -> None:
+    click.echo(f"Gateway      {address}/graphql   (health: {address}/healthz, {address}/readyz)")

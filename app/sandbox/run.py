@@ -22,6 +22,10 @@ class SandboxCannotStart(VaultgraphError):
     """The address or the data directory cannot be used; the message is one line for a person."""
 
 
+class SandboxPortTaken(SandboxCannotStart):
+    """Something else listens there, or nothing may."""
+
+
 async def serve_sandbox(
     host: str,
     port: int,
@@ -35,7 +39,7 @@ async def serve_sandbox(
     """Serve until `stop` is set or, with `handle_signals` (main thread only), until SIGINT or SIGTERM; then return.
 
     `port` 0 takes a free one. `ready` gets the address (``http://127.0.0.1:8001``) once requests are answered. Raises
-    SandboxCannotStart when the port is taken or the data directory cannot be written.
+    SandboxPortTaken when the port is taken, SandboxCannotStart when the data directory cannot be written.
     """
     listener = _listen(host, port)
     try:
@@ -110,7 +114,9 @@ def _build(data_dir: Path | None, make_emulators: MakeEmulators) -> Sandbox:
     try:
         return build_sandbox(data_dir, make_emulators)
     except OSError as error:
-        raise SandboxCannotStart(f"The sandbox cannot use the data directory {data_dir}: {error.strerror}.") from None
+        raise SandboxCannotStart(
+            f"the data directory {data_dir} cannot be used ({error.strerror}); choose another with --data-dir"
+        ) from None
 
 
 async def _exit_when(stop: asyncio.Event, server: uvicorn.Server) -> None:
@@ -130,7 +136,7 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.close()
             raise
     except OSError as error:
-        raise SandboxCannotStart(f"The sandbox cannot listen on {host}:{port}: {error.strerror}.") from None
+        raise SandboxPortTaken(f"the sandbox cannot listen on {host}:{port} ({error.strerror})") from None
     listener.setblocking(False)
     return listener
 

@@ -396,10 +396,10 @@ async def test_a_taken_port_is_said_in_one_line(tiny: RunningSandbox) -> None:
     port = int(tiny.url.rsplit(":", 1)[1])
     with pytest.raises(SandboxCannotStart) as refused:
         await serve_sandbox("127.0.0.1", port, None, make_emulators=tiny_emulators)
-    assert str(refused.value) == f"The sandbox cannot listen on 127.0.0.1:{port}: Address already in use."
+    assert str(refused.value) == f"the sandbox cannot listen on 127.0.0.1:{port} (Address already in use)"
 
 
 async def test_an_unusable_data_directory_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "sandbox").write_text("in the way")
-    with pytest.raises(SandboxCannotStart, match="cannot use the data directory"):
+    with pytest.raises(SandboxCannotStart, match="the data directory .* cannot be used"):
         await serve_sandbox("127.0.0.1", 0, tmp_path, make_emulators=tiny_emulators)

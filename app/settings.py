@@ -114,6 +114,13 @@ class CaselleSettings(ProviderSettings):
     webhook_secret: SecretStr = SecretStr("")
 
 
+class WatchSettings(_Section):
+    """How changes behind our back are noticed: the pace of noting what reads see, and of the daily sweep."""
+
+    notes_per_s: float = Field(20.0, gt=0)
+    sweep_every_s: float = Field(86_400.0, gt=0)
+
+
 class StoreSettings(_Section):
     """`url` is an SQLAlchemy async URL; empty means SQLite in the data directory."""
 
@@ -127,7 +134,7 @@ class Settings(_Section):
     mode: Literal["production", "development"] = "production"
     data_dir: Path = Path("vaultgraph-data")
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: int = Field(8000, ge=0, le=65535)
     id_key: SecretStr = SecretStr("")
     digest_key: SecretStr = SecretStr("")
     grace_s: float = Field(10.0, ge=0)
@@ -144,6 +151,7 @@ class Settings(_Section):
     network_tokens: bool = False
     return_origins: list[str] = []
     store: StoreSettings = StoreSettings()
+    watch: WatchSettings = WatchSettings()
     loanpro: LoanProSettings = LoanProSettings()
     aloha: AlohaSettings = AlohaSettings()
     jpmorgan: JpMorganSettings = JpMorganSettings()

@@ -29,9 +29,11 @@ from app.wallet.directory import DirectoryCache
 from app.wallet.ids import Ids
 from app.wallet.inbound import Handler, Inbound, ReceiptWorker, rereads_named_methods, rereads_the_customer
 from app.wallet.keys import derive_key
+from app.wallet.noting import Noting, NotingPace
 from app.wallet.reading import ReadPolicy, WalletReader
 from app.wallet.sightings import Sightings
 from app.wallet.snapshots import SnapshotCache
+from app.wallet.sweeps import DailySweep
 from resolvers.context import Context, Services
 from resolvers.schema import schema
 
@@ -53,10 +55,13 @@ class Gateway:
         self.ids = Ids(settings.id_key.get_secret_value())
         self.providers = build_providers(settings)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
-        self.reader = WalletReader(self.providers, self.snapshots, self.ids, _policies(settings))
+        self.sightings = Sightings(self.store)
+        self.noting = Noting(self.store, self.sightings, NotingPace(per_s=settings.watch.notes_per_s))
+        self.reader = WalletReader(self.providers, self.snapshots, self.ids, _policies(settings), self.noting.saw)
         self.directory = DirectoryCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.services = self._services()
-        inbound = Inbound(self.store, self.providers, self.snapshots, Sightings(self.store))
+        inbound = Inbound(self.store, self.providers, self.snapshots, self.sightings)
+        self.sweep = DailySweep(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
         self.receipt_worker = ReceiptWorker(inbound, _webhook_handlers(inbound))
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
         self.app = self._front()
@@ -72,8 +77,8 @@ class Gateway:
             await hook(self)
         self.store.on_change(self._forget)
         self._seen_version = await self.store.changes.version()
-        self._background.append(asyncio.create_task(self._watch_changes()))
-        self._background.append(asyncio.create_task(self.receipt_worker.run()))
+        work = (self._watch_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run())
+        self._background.extend(asyncio.create_task(one) for one in work)
 
     async def stop(self) -> None:
         for task in self._background:

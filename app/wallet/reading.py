@@ -1,7 +1,7 @@
 """Reading vaults: many customers, all vaults at once, under one deadline, and what to say of each vault."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Protocol
@@ -115,10 +115,13 @@ class WalletReader:
         snapshots: SnapshotCache,
         ids: IdMaker,
         policies: Mapping[ProviderName, ReadPolicy] | None = None,
+        on_list: Callable[[VaultWallet], None] | None = None,
     ) -> None:
+        """`on_list` hears of every list that a vault gave; it must be quick and must not raise."""
         self.providers = providers
         self.snapshots = snapshots
         self._ids = ids
+        self._on_list = on_list
         self._policies = {name: (policies or {}).get(name, ReadPolicy()) for name in providers}
         self._gates = {name: asyncio.Semaphore(policy.three_ds_concurrency) for name, policy in self._policies.items()}
 
@@ -175,6 +178,10 @@ class WalletReader:
 
         async def fetch(keys: Sequence[Key]) -> Mapping[Key, Held | VaultError]:
             found = await vault.wallets([ref for _, ref, _ in keys], _own_deadline(call, policy))
+            if self._on_list is not None:
+                for answer in found.values():
+                    if not isinstance(answer, VaultError):
+                        self._on_list(answer)
             return {
                 key: reply if isinstance(reply, VaultError) else hold(reply, self._ids)
                 for key in keys

@@ -1,0 +1,102 @@
+"""What is done once a day, by one process: cards that expire become events, and what is past its keep is removed."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from app.store import Store
+from app.store.records import EventType, NewEvent, SeenRecord
+from app.vault.rules.expiry import ExpiryClock
+
+_log = logging.getLogger("vaultgraph.sweeps")
+_DUTY: Final = "daily-sweep"
+_PAGE: Final = 500
+_LONG_AGO: Final = "2000-01"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """For how long the store keeps what it no longer needs."""
+
+    operations: timedelta = timedelta(days=30)
+    events: timedelta = timedelta(days=400)
+    changes: timedelta = timedelta(days=2)
+    receipts: timedelta = timedelta(days=30)
+
+
+class DailySweep:
+    """Every replica calls `run`; the one that leads does the work."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        every_s: float,
+        soon_days: int,
+        keep: Keep | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._every_s = every_s
+        self._soon_days = soon_days
+        self._keep = keep or Keep()
+        self._now = now
+
+    async def run(self) -> None:
+        """Sweep now and then every `every_s` seconds, until cancelled."""
+        while True:
+            try:
+                async with self._store.locks.leadership(_DUTY) as leads:
+                    if leads:
+                        await self.sweep()
+            except Exception:  # noqa: BLE001 - tomorrow is another day
+                _log.exception("the daily sweep failed; it is tried again")
+            await asyncio.sleep(self._every_s)
+
+    async def sweep(self) -> int:
+        """Tell of every card that expires or has expired, once each; remove what is old. Answers how many events."""
+        told = 0
+        async for page in self._pages():
+            events = [event for record in page if (event := self._event(record)) is not None]
+            told += len(await self._store.events.append_all(events)) if events else 0
+        now = self._now()
+        await self._store.journal.expire(now - self._keep.operations)
+        await self._store.events.expire(now - self._keep.events)
+        await self._store.changes.prune(now - self._keep.changes)
+        await self._store.receipts.expire(now - self._keep.receipts)
+        return told
+
+    async def _pages(self) -> AsyncIterator[list[SeenRecord]]:
+        year, month = ExpiryClock.at(self._now(), self._soon_days).soon
+        last: SeenRecord | None = None
+        while True:
+            page = await self._store.seen.expiring(_LONG_AGO, f"{year:04d}-{month:02d}", after=last, limit=_PAGE)
+            if page:
+                yield page
+            if len(page) < _PAGE:
+                return
+            last = page[-1]
+
+    def _event(self, record: SeenRecord) -> NewEvent | None:
+        if record.expiry is None:
+            return None
+        clock = ExpiryClock.at(self._now(), self._soon_days)
+        year, month = (int(part) for part in record.expiry.split("-"))
+        if (year, month) < clock.current:
+            kind = EventType.METHOD_EXPIRED
+        elif (year, month) < clock.soon:
+            kind = EventType.METHOD_EXPIRING
+        else:
+            return None
+        return NewEvent(
+            type=kind,
+            customer_id=record.customer_id,
+            provider=record.provider,
+            customer_ref=record.customer_ref,
+            method_ref=record.method_ref,
+            once=f"{kind.value}|{record.provider.value}|{record.customer_ref}|{record.method_ref}|{record.expiry}",
+            detail={"expiry": record.expiry},
+        )

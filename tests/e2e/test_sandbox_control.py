@@ -401,5 +401,5 @@ async def test_a_taken_port_is_said_in_one_line(tiny: RunningSandbox) -> None:
 
 async def test_an_unusable_data_directory_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "sandbox").write_text("in the way")
-    with pytest.raises(SandboxCannotStart, match="the data directory .* cannot be used"):
+    with pytest.raises(SandboxCannotStart, match=r"the data directory .* cannot be used"):
         await serve_sandbox("127.0.0.1", 0, tmp_path, make_emulators=tiny_emulators)

@@ -1,0 +1,98 @@
+"""The `vaultgraph` command as a subprocess: what it prints, how it ends."""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+EXECUTABLE = Path(sys.executable).parent / "vaultgraph"
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's, without settings of Vaultgraph."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VAULTGRAPH_")}
+    return {**kept, **more}
+
+
+def vaultgraph(*arguments: str | Path, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [EXECUTABLE, *arguments],
+        capture_output=True, text=True, timeout=timeout, check=False, env=environment(**env),
+    )  # fmt: skip
+
+
+class Running:
+    """A command that runs until it is told to stop; killed when the block is left."""
+
+    def __init__(self, *arguments: str | Path, cwd: Path | None = None, **env: str) -> None:
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [EXECUTABLE, *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=environment(**env),
+        )  # fmt: skip
+        self._queue: queue.Queue[str | None] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+        self._reader.join(10)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._queue.put(line.rstrip("\n"))
+        self._queue.put(None)
+
+    def until(self, pattern: str, within: float = 40) -> re.Match[str]:
+        """The first line, from here on, that the pattern is found in."""
+        give_up_at = time.monotonic() + within
+        while True:
+            try:
+                line = self._queue.get(timeout=max(0.01, give_up_at - time.monotonic()))
+            except queue.Empty:
+                raise TimeoutError(f"no line like {pattern!r} in {self.lines}") from None
+            if line is None:
+                raise AssertionError(
+                    f"it ended ({self.process.wait(10)}) without a line like {pattern!r}: {self.lines}"
+                )
+            self.lines.append(line)
+            if found := re.search(pattern, line):
+                return found
+
+    def stop(self, number: int = signal.SIGINT, within: float = 10) -> tuple[int, float]:
+        """Send the signal; answers the exit status and how long it took."""
+        began = time.monotonic()
+        self.process.send_signal(number)
+        status = self.process.wait(within)
+        took = time.monotonic() - began
+        self._drain()
+        return status, took
+
+    def ended(self, within: float = 30) -> int:
+        status = self.process.wait(within)
+        self._drain()
+        return status
+
+    def _drain(self) -> None:
+        self._reader.join(10)
+        while (line := self._queue.get(timeout=10)) is not None:
+            self.lines.append(line)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 ALL_SCOPES: Final = frozenset(
@@ -25,17 +26,32 @@ ALL_SCOPES: Final = frozenset(
 )
 
 
+class CallerKind(StrEnum):
+    """How the caller proved who it is."""
+
+    STAFF = "staff"  # a token without a customer: people of ours, and our backends
+    END_USER = "user"  # a token that names one customer
+    PARTNER = "partner"  # an API key
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """`acting_customer` is set for an end user, who sees that customer and nobody else.
+    """`name` is a token's subject or a partner's name: the same name may occur once in each kind, so `key` is what
+    counts, locks and scopes. `acting_customer` is set for an end user, who sees that customer and nobody else.
 
     `granted` lists the customers that a partner may see; None means all of them. Scopes and customers both must allow.
     """
 
     name: str
     scopes: frozenset[str]
+    kind: CallerKind = CallerKind.STAFF
     acting_customer: str | None = None
     granted: frozenset[str] | None = None
+
+    @property
+    def key(self) -> str:
+        """One caller, whatever its name: ``staff:ann``, ``partner:acme``."""
+        return f"{self.kind.value}:{self.name}"
 
     def may_see(self, customer_id: str) -> bool:
         if self.acting_customer is not None and customer_id != self.acting_customer:

@@ -41,14 +41,14 @@ class IfDefault(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who writes. `caller.name` scopes idempotency keys; `display` stands in `setBy`, `linkedBy` and the audit."""
+    """Who writes. `caller.key` scopes idempotency keys; `display` stands in `setBy`, `linkedBy` and the audit."""
 
     caller: Caller
     display: str = ""
 
     @property
     def id(self) -> str:
-        return self.caller.name
+        return self.caller.key
 
     @property
     def shown(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
 from app.errors import SettingsError
 from app.execution.documents import Documents
@@ -16,13 +17,16 @@ from app.gate.endpoint import EndpointLimits, GraphQLEndpoint
 from app.gate.front import Front
 from app.gate.health import Probe, healthz, readyz
 from app.gate.keeper import Keeper
+from app.gate.metrics import Metrics, MetricsPage
 from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
+from app.http.client import HttpDoor
 from app.providers import build_providers
 from app.settings import Settings
 from app.settings_check import missing_settings
 from app.store import Store, migrate, migrations_are_current
 from app.store.records import Change, NewReceipt, Topic
 from app.vault.names import CircuitState, ProviderName
+from app.vault.provider import VaultProvider
 from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache
@@ -53,8 +57,10 @@ class Gateway:
         self.is_draining = False
         self.store = Store.open(_store_url(settings))
         self.ids = Ids(settings.id_key.get_secret_value())
-        self.providers = build_providers(settings)
+        self.metrics = Metrics()
+        self.providers = build_providers(settings, self.metrics)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
+        self.metrics.watch(_doors(self.providers), self.snapshots)
         self.sightings = Sightings(self.store)
         self.noting = Noting(self.store, self.sightings, NotingPace(per_s=settings.watch.notes_per_s))
         self.reader = WalletReader(self.providers, self.snapshots, self.ids, _policies(settings), self.noting.saw)
@@ -124,7 +130,7 @@ class Gateway:
         if folder is not None and is_development:
             mounts[f"{graphiql.ASSETS_PATH}/"] = _below(graphiql.ASSETS_PATH, StaticFiles(directory=folder))
         return Front(
-            apps={"/graphql": endpoint},
+            apps={"/graphql": self.metrics.measured(endpoint), **_metrics_page(self.settings, self.metrics)},
             pages={"/healthz": healthz, "/readyz": self._readyz},
             mounts=mounts,
             start=self.start,
@@ -228,6 +234,17 @@ def _webhook_handlers(inbound: Inbound) -> dict[tuple[str, str], Handler]:
             inbound, ProviderName.JPMORGAN, "consumer_profile_id"
         ),
     }
+
+
+def _doors(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, HttpDoor]:
+    doors = {name.value: getattr(vault, "door", None) for name, vault in providers.items()}
+    return {name: door for name, door in doors.items() if door is not None}
+
+
+def _metrics_page(settings: Settings, metrics: Metrics) -> dict[str, ASGIApp]:
+    """Open in development; in production there for who knows the token, and nowhere without one."""
+    token = settings.metrics_token.get_secret_value()
+    return {"/metrics": MetricsPage(metrics, token)} if token or settings.mode == "development" else {}
 
 
 def _below(prefix: str, app: Any) -> Any:

@@ -137,6 +137,7 @@ class Settings(_Section):
     port: int = Field(8000, ge=0, le=65535)
     id_key: SecretStr = SecretStr("")
     digest_key: SecretStr = SecretStr("")
+    metrics_token: SecretStr = SecretStr("")
     grace_s: float = Field(10.0, ge=0)
     request_deadline_s: float = Field(3.0, gt=0)
     provider_precedence: list[Literal["loanpro", "jpmorgan", "caselle", "aloha"]] = [

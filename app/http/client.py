@@ -92,6 +92,7 @@ class HttpDoor:
         self._budget = RetryBudget(settings.retry_budget_ratio)
         self._pause = Pause()
         self.breaker = Breaker(settings.breaker)
+        self.retries = 0
 
     @property
     def circuit(self) -> str:
@@ -143,6 +144,7 @@ class HttpDoor:
                 in_time = is_worth_trying(asyncio.get_running_loop().time(), delay_s, deadline_at)
                 if not (may_retry and in_time and not self.breaker.would_refuse() and self._budget.take()):
                     raise failed.error from None
+            self.retries += 1
             await asyncio.sleep(delay_s)
 
     async def _with_fresh_ticket(

@@ -293,6 +293,11 @@ class VaultAdapter:
         """Whether calls go out at all just now."""
         return CircuitState(self._http.circuit) if isinstance(self._http, HttpDoor) else CircuitState.CLOSED
 
+    @property
+    def door(self) -> HttpDoor | None:
+        """For metrics: what goes through it, and what waits before it. None where a test stands in for HTTP."""
+        return self._http if isinstance(self._http, HttpDoor) else None
+
     def refuse(self) -> NoReturn:
         raise UnsupportedByVault(self.name)
 

@@ -96,6 +96,8 @@ class SnapshotCache:
         self._flights: dict[Key, _Flight] = {}
         self._of_customer: dict[tuple[ProviderName, CustomerRef], set[Key]] = {}
         self.bytes = 0
+        self.counts = {"fresh": 0, "joined": 0, "vault": 0, "stale": 0, "nobody": 0}
+        """Reads since the start by who answered: a fresh snapshot, a read on its way, the vault, a stale snapshot."""
 
     async def read(
         self, keys: Iterable[Key], source: Source[Value], *, until: float, force_fresh: bool = False
@@ -108,12 +110,15 @@ class SnapshotCache:
         found: dict[Key, Read[Value]] = {}
         flights: dict[Key, _Flight] = {}
         missing: list[Key] = []
+        joined: set[Key] = set()
         for key in dict.fromkeys(keys):
             snapshot = None if force_fresh else self._fresh(key, source.fresh_for_s)
             if snapshot is not None:
                 found[key] = Read(snapshot)
+                self.counts["fresh"] += 1
             elif not force_fresh and key in self._flights:
                 flights[key] = self._flights[key]
+                joined.add(key)
             else:
                 missing.append(key)
         for start in range(0, len(missing), source.batch_limit):
@@ -123,7 +128,8 @@ class SnapshotCache:
             began = self._now()
             await self._wait({*flights.values()}, until)
             for key, flight in flights.items():
-                found[key] = self._landed(key, flight, source, began, force_fresh)
+                read = found[key] = self._landed(key, flight, source, began, force_fresh)
+                self.counts[_answered(read, key in joined)] += 1
         return found
 
     def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
@@ -250,6 +256,12 @@ class SnapshotCache:
         if not force_fresh and _may_show_stale(outcome):
             stale = self._within(key, source.stale_if_error_for_s)
         return Read(stale, outcome, latency_s)
+
+
+def _answered(read: Read[Any], is_joined: bool) -> str:
+    if read.error is not None:
+        return "stale" if read.snapshot is not None else "nobody"
+    return "joined" if is_joined else "vault"
 
 
 def _may_show_stale(error: VaultError) -> bool:

@@ -1,0 +1,218 @@
+"""What operators see: `/metrics`, in Prometheus' text form.
+
+Counts are made where things happen, on objects looked up once; what is merely a state (circuits, queues, what is kept)
+is read when somebody asks. No label has a value that a client can choose.
+"""
+
+import hmac
+from collections.abc import Iterable, Mapping
+from time import perf_counter
+from typing import Final, Protocol
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.gate.answers import Answer
+
+_CALL_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
+_REQUEST_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
+_CIRCUITS: Final = ("CLOSED", "HALF_OPEN", "OPEN")
+
+
+class VaultTraffic(Protocol):
+    """What one vault's door tells of itself."""
+
+    @property
+    def circuit(self) -> str: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def retries(self) -> int: ...
+
+
+class Kept(Protocol):
+    """What the snapshot cache tells of itself. The first two are now, the others since the start."""
+
+    @property
+    def bytes(self) -> int: ...
+    def __len__(self) -> int: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+
+class Metrics:
+    """One process's counters. Also the doors' `Observer`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._calls = Counter(
+            "vaultgraph_upstream_calls",
+            "Calls to vaults; a repeated one counts once, see upstream_retries.",
+            ("vault", "route", "outcome"),
+            registry=self.registry,
+        )
+        self._call_seconds = Histogram(
+            "vaultgraph_upstream_seconds",
+            "How long calls to vaults took, waiting for a turn and repeating included.",
+            ("vault",),
+            buckets=_CALL_S,
+            registry=self.registry,
+        )
+        self._requests = Counter(
+            "vaultgraph_requests", "Requests to /graphql by how they ended.", ("outcome",), registry=self.registry
+        )
+        self._request_seconds = Histogram(
+            "vaultgraph_request_seconds",
+            "How long requests to /graphql took.",
+            buckets=_REQUEST_S,
+            registry=self.registry,
+        )
+        self._plans = Counter(
+            "vaultgraph_executions", "Operations run, by the way they were run.", ("path",), registry=self.registry
+        )
+        self._call_children: dict[tuple[str, str, str], Counter] = {}
+        self._seconds_children: dict[str, Histogram] = {}
+        self._request_children: dict[str, Counter] = {}
+        self._plan_children: dict[str, Counter] = {}
+        self.in_flight = 0
+
+    def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
+        key = (provider, route, outcome)
+        calls = self._call_children.get(key)
+        if calls is None:
+            calls = self._call_children[key] = self._calls.labels(*key)
+        calls.inc()
+        took = self._seconds_children.get(provider)
+        if took is None:
+            took = self._seconds_children[provider] = self._call_seconds.labels(provider)
+        took.observe(seconds)
+
+    def on_request(self, outcome: str, seconds: float) -> None:
+        """`outcome`: ok, refused (4xx), shed (503), failed (5xx), left (the client did)."""
+        ended = self._request_children.get(outcome)
+        if ended is None:
+            ended = self._request_children[outcome] = self._requests.labels(outcome)
+        ended.inc()
+        self._request_seconds.observe(seconds)
+
+    def on_execution(self, path: str) -> None:
+        """`path`: compiled, or fallback where graphql-core ran the operation."""
+        runs = self._plan_children.get(path)
+        if runs is None:
+            runs = self._plan_children[path] = self._plans.labels(path)
+        runs.inc()
+
+    def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: Kept) -> None:
+        """Show these states from now on."""
+        self.registry.register(_States(self, vaults, snapshots))
+
+    def measured(self, app: ASGIApp) -> ASGIApp:
+        """`app`, with each of its HTTP requests counted."""
+        return _Measured(app, self)
+
+
+class _Measured:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = perf_counter(), 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self._metrics.in_flight += 1
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            self._metrics.in_flight -= 1
+            self._metrics.on_request(_outcome(status), perf_counter() - began)
+
+
+def _outcome(status: int) -> str:
+    if status == 0:
+        return "left"
+    if status < 400:
+        return "ok"
+    if status < 500:
+        return "refused"
+    return "shed" if status == 503 else "failed"
+
+
+class _States(Collector):
+    """Read at scrape time: cheaper than keeping gauges up to date, and never out of step."""
+
+    def __init__(self, metrics: Metrics, vaults: Mapping[str, VaultTraffic], snapshots: Kept) -> None:
+        self._metrics = metrics
+        self._vaults = vaults
+        self._snapshots = snapshots
+
+    def collect(self) -> Iterable[Metric]:
+        yield _gauge("vaultgraph_requests_in_flight", "Requests to /graphql being worked on.", self._metrics.in_flight)
+        yield self._circuits()
+        yield self._per_vault("in_flight", "Calls on their way to the vault now.")
+        yield self._per_vault("waiting", "Calls waiting for a turn at the vault's cap.")
+        retries = CounterMetricFamily("vaultgraph_upstream_retries", "Calls made again.", labels=("vault",))
+        for name, vault in self._vaults.items():
+            retries.add_metric((name,), vault.retries)
+        yield retries
+        yield _gauge("vaultgraph_snapshot_bytes", "Estimated bytes of kept answers.", self._snapshots.bytes)
+        yield _gauge("vaultgraph_snapshots", "Answers kept.", len(self._snapshots))
+        reads = CounterMetricFamily(
+            "vaultgraph_snapshot_reads", "Reads of a customer at a vault, by who answered.", labels=("answered",)
+        )
+        for answered, count in self._snapshots.counts.items():
+            reads.add_metric((answered,), count)
+        yield reads
+
+    def _circuits(self) -> Metric:
+        family = GaugeMetricFamily("vaultgraph_circuit", "1 for the circuit's state.", labels=("vault", "state"))
+        for name, vault in self._vaults.items():
+            now = str(vault.circuit)
+            for state in _CIRCUITS:
+                family.add_metric((name, state.lower()), float(state == now))
+        return family
+
+    def _per_vault(self, what: str, about: str) -> Metric:
+        family = GaugeMetricFamily(f"vaultgraph_upstream_{what}", about, labels=("vault",))
+        for name, vault in self._vaults.items():
+            family.add_metric((name,), getattr(vault, what))
+        return family
+
+
+def _gauge(name: str, about: str, value: float) -> Metric:
+    family = GaugeMetricFamily(name, about)
+    family.add_metric((), value)
+    return family
+
+
+class MetricsPage:
+    """`GET /metrics`. With a `token`, only for who sends it as a bearer token; everyone else finds nothing here."""
+
+    def __init__(self, metrics: Metrics, token: str = "") -> None:
+        self._metrics = metrics
+        self._expected = f"Bearer {token}".encode() if token else b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        if scope["type"] != "http" or not self._may_see(given):
+            answer = Answer(404, b"")
+        elif scope["method"] not in ("GET", "HEAD"):
+            answer = Answer(405, b"", headers={"allow": "GET, HEAD"})
+        else:
+            answer = Answer(200, generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST)
+        await answer.send(send, body=scope["method"] != "HEAD")
+
+    def _may_see(self, given: bytes) -> bool:
+        return not self._expected or hmac.compare_digest(given, self._expected)

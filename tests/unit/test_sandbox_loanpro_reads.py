@@ -64,7 +64,7 @@ async def test_alex_holds_a_primary_visa_a_bank_account_and_an_old_card() -> Non
         "01/2030",
         "Alex Morales",
     ]
-    assert [bank["isPrimary"], bank["isSecondary"], bank["active"], bank["CreditCard"]] == [0, 1, 1, None]
+    assert [bank["isPrimary"], bank["isSecondary"], bank["active"], bank["CreditCard"]] == [0, 0, 1, None]
     account = ("accountNumber", "bankName", "accountType", "cardHolderName")
     assert [bank["CheckingAccount"][name] for name in account] == [
         "XXXXXXX4235",
@@ -87,7 +87,7 @@ async def test_children_are_deferred_until_expanded() -> None:
     }
     two = (await vault.lms("GET", "odata.svc/Customers(37)?$expand=PaymentAccounts/CreditCard")).json()["d"]
     assert two["PaymentAccounts"]["results"][0]["CreditCard"]["cardNumber"] == "XXXXXXXXXXXX1117"
-    three = await vault.accounts(37, "$expand=CheckingAccount/Address&$filter=isSecondary%20eq%201")
+    three = await vault.accounts(37, "$expand=CheckingAccount/Address&$filter=id%20eq%20302")
     assert three[0]["CheckingAccount"]["Address"]["city"] == "Salt Lake City"
     assert (await vault.lms("GET", "odata.svc/Customers(37)?$expand=Wallets")).status == 409
 

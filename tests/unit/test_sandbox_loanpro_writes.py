@@ -151,7 +151,7 @@ BROKEN = [
 @pytest.mark.parametrize("name", BROKEN)
 async def test_one_bad_element_refuses_the_whole_list(name: str) -> None:
     vault = LoanPro()
-    good = vault.card()
+    good = {**vault.card(), "isSecondary": int(name == "second secondary")}
     before = copy.deepcopy(vault.emulator.state)
     reply = await vault.link(37, good, broken(name, good))
     assert (reply.status, reply.json()["error"]["code"]) == (409, 409)

@@ -5,7 +5,7 @@ alone. Refusals are kept too: a client that repeats a broken document costs one 
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,9 @@ from graphql import (
 
 _MAX_ERRORS = 5  # a document of a thousand mistakes is told of five
 _BYTES_PER_CHARACTER = 60  # what a parsed, validated document weighs, measured on the wallet query
+
+
+Screen = Callable[[DocumentNode, Sequence[OperationDefinitionNode]], Sequence[GraphQLError]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +48,19 @@ class Document:
 
 
 class Documents:
-    """Text -> Document, least recently used first out, bounded by an estimate of bytes."""
+    """Text -> Document, least recently used first out, bounded by an estimate of bytes.
 
-    def __init__(self, schema: GraphQLSchema, *, max_bytes: int, max_tokens: int, suggest: bool) -> None:
+    `screen` looks at a parsed document before it is validated; what it finds wrong becomes the document's errors.
+    """
+
+    def __init__(
+        self, schema: GraphQLSchema, *, max_bytes: int, max_tokens: int, suggest: bool, screen: Screen | None = None
+    ) -> None:
         self._schema = schema
         self._max_bytes = max_bytes
         self._max_tokens = max_tokens
         self._suggest = suggest
+        self._screen = screen
         self._known: OrderedDict[str, Document] = OrderedDict()
         self._bytes = 0
 
@@ -95,6 +104,11 @@ class Documents:
             for definition in node.definitions
             if isinstance(definition, FragmentDefinitionNode)
         }
+        if self._screen is not None:
+            every = [one for one in node.definitions if isinstance(one, OperationDefinitionNode)]  # same names too
+            refused = self._screen(node, every)
+            if refused:
+                return Document(text, node, operations, fragments, errors=tuple(refused))
         errors = validate(
             self._schema,
             node,

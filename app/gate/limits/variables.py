@@ -1,0 +1,30 @@
+"""Variables, bounded before they are coerced: how many values, how deep, how long a list. Nothing is quoted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.gate.limits.rules import Limits
+from app.gate.problems import Refused
+
+
+def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
+    """Raises Refused. Values of ordinary requests are scalars, for which this is one pass over a small dict."""
+    level: list[Any] = [value for value in variables.values() if isinstance(value, dict | list)]
+    count = len(variables)
+    depth = 1
+    while level:
+        depth += 1
+        if depth > limits.variable_depth:
+            raise Refused("VARIABLES_LIMIT", "The variables are nested too deep.", limit=limits.variable_depth)
+        beneath: list[Any] = []
+        for one in level:
+            count += len(one)
+            if isinstance(one, list):
+                if len(one) > limits.list_items:
+                    raise Refused("LIST_LIMIT", limit=limits.list_items, found=len(one))
+                beneath.extend(value for value in one if isinstance(value, dict | list))
+            else:
+                beneath.extend(value for value in one.values() if isinstance(value, dict | list))
+        if count > limits.variable_values:
+            raise Refused("VARIABLES_LIMIT", "The variables hold too many values.", limit=limits.variable_values)
+        level = beneath

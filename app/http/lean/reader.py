@@ -13,7 +13,7 @@ MAX_HEAD_BYTES: Final = 65_536
 """Names and values of a reply's headers, of those of 1xx replies before it, and of its trailers, together."""
 
 _VERSIONS: Final = ("1.1", "1.0")
-_FIRST_BYTE: Final = ord("H")  # llhttp would also take RTSP/ and ICE/
+_FIRST_BYTE: Final = b"H"  # llhttp would also take RTSP/ and ICE/
 _SWITCHING: Final = 101
 _MAX_SPELLINGS: Final = 512
 _spellings: dict[bytes, str] = {}
@@ -56,7 +56,7 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> bool:
         """Whether the reply is whole now. Raises `Refused`."""
-        if not self._quiet and not self.has_head and data[0] != _FIRST_BYTE:
+        if not self._quiet and not self.has_head and not data.startswith(_FIRST_BYTE):
             raise Refused(Cause.UNREADABLE)
         had = self._size
         try:

@@ -1,18 +1,33 @@
 """`vaultgraph check`: the settings read, and every enabled vault's credentials tried once."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from app.errors import VaultError, VaultRefusedUs
+from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultReplyUnreadable
 from app.providers import build_providers
 from app.settings import Settings, load_settings
 from app.settings_check import missing_settings
+from app.vault.names import ProviderName
 from app.vault.provider import Call, VaultProvider
 
-_WITHIN_S = 10.0
+_WITHIN_S: Final = 10.0
+_OK: Final = "ok"
+_DISABLED: Final = "disabled"
+_OF_CALLS: Final = {
+    "loanpro": "loanpro.api_token and loanpro.instance_id",
+    "aloha": "aloha.username, aloha.password and aloha.company_code",
+    "jpmorgan": "jpmorgan.merchant_identifier",
+    "caselle": "caselle.payment_account_uid and caselle.scope",
+}
+_OF_TOKENS: Final = {
+    "jpmorgan": "jpmorgan.token_url, jpmorgan.client_id and jpmorgan.client_secret (or jpmorgan.private_key)",
+    "caselle": "caselle.token_url, caselle.client_id, caselle.client_secret and caselle.scope",
+}
+_TOKEN_ENDPOINT: Final = ("The token endpoint", "No access token")  # how app/http/auth.py begins
 
 
 def run_check(*, config_file: Path | None, data_dir: Path | None) -> bool:
@@ -23,46 +38,57 @@ def run_check(*, config_file: Path | None, data_dir: Path | None) -> bool:
 
 async def _check(settings: Settings) -> bool:
     missing = missing_settings(settings)
-    for name in missing.get("gateway", ()):
-        click.echo(f"gateway   missing: set {name}")
-    ready = settings.model_copy(
-        update={
-            name: getattr(settings, name).model_copy(update={"enabled": False})
-            for name in ("loanpro", "aloha", "jpmorgan", "caselle")
-            if missing.get(name)
-        }
-    )
-    providers = build_providers(ready)
-    lines = await asyncio.gather(*(_try(vault) for vault in providers.values()))
-    outcome = dict(zip((name.value for name in providers), lines, strict=True))
-    is_well = not any(missing.values())
-    for name in ("loanpro", "aloha", "jpmorgan", "caselle"):
-        if missing.get(name):
-            click.echo(f"{name:<9} missing: set {', '.join(missing[name])}")
-        elif name in outcome:
-            is_well = is_well and outcome[name] == "ok"
-            click.echo(f"{name:<9} {outcome[name]}")
-        else:
-            click.echo(f"{name:<9} disabled ({name}.enabled = false)")
-    return is_well
+    outcomes = {"gateway": _missing(missing["gateway"]) or _OK}
+    tried = await asyncio.gather(*(_outcome(name, settings, missing.get(name, [])) for name in ProviderName))
+    outcomes.update(zip(ProviderName, tried, strict=True))
+    for name, outcome in outcomes.items():
+        click.echo(f"{name:<9} {outcome}")
+    return all(outcome == _OK or outcome.startswith(_DISABLED) for outcome in outcomes.values())
+
+
+async def _outcome(name: ProviderName, settings: Settings, missing: list[str]) -> str:
+    if not getattr(settings, name).enabled:
+        return f"{_DISABLED} ({name.value}.enabled is false)"
+    if missing:
+        return _missing(missing)
+    try:
+        vault = build_providers(_only(name, settings))[name]
+    except SettingsError as error:
+        return str(error)
+    return await _try(vault)
+
+
+def _only(name: ProviderName, settings: Settings) -> Settings:
+    """So that one vault's impossible setting does not hide what the others answer."""
+    others = {other: getattr(settings, other).model_copy(update={"enabled": False}) for other in ProviderName}
+    del others[name]
+    return settings.model_copy(update={other.value: section for other, section in others.items()})
 
 
 async def _try(vault: VaultProvider) -> str:
     call = Call(deadline_at=asyncio.get_running_loop().time() + _WITHIN_S, request_id="vaultgraph-check")
     try:
         await vault.check(call)
-    except VaultRefusedUs:
-        return f"refuses our credentials: check {_CREDENTIALS[vault.name.value]}"
     except VaultError as error:
-        return f"does not answer ({error.code}): check {vault.name.value}.base_url and the network"
+        return _cause(vault.name.value, error)
     finally:
         await vault.close()
-    return "ok"
+    return _OK
 
 
-_CREDENTIALS = {
-    "loanpro": "loanpro.api_token and loanpro.instance_id",
-    "aloha": "aloha.username, aloha.password and aloha.company_code",
-    "jpmorgan": "jpmorgan.client_id, jpmorgan.client_secret or private_key, jpmorgan.merchant_identifier",
-    "caselle": "caselle.token_url, caselle.client_id, caselle.client_secret, caselle.payment_account_uid",
-}
+def _cause(name: str, error: VaultError) -> str:
+    """What is wrong and which setting mends it."""
+    said = str(error)
+    if f"{name}." in said:
+        return said
+    if said.startswith(_TOKEN_ENDPOINT):
+        return f"{said} Check {_OF_TOKENS[name]}."
+    if isinstance(error, VaultRefusedUs):
+        return f"The vault does not accept our credentials. Check {_OF_CALLS[name]}."
+    if isinstance(error, VaultReplyUnreadable):
+        return f"What answers is not this vault's API. Check {name}.base_url."
+    return f"{said} Check {name}.base_url and the network."
+
+
+def _missing(names: Sequence[str]) -> str:
+    return f"missing: set {', '.join(names)}" if names else ""

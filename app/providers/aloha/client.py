@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from app.errors import FieldFault, RejectReason, VaultError, VaultRejected
+from app.errors import FieldFault, RejectReason, VaultError, VaultRejected, VaultUnavailable
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
 from app.providers.aloha import mapping, outgoing
 from app.providers.support import VaultAdapter, each, reading, request_id_of
@@ -85,13 +85,16 @@ class AlohaVault(VaultAdapter):
         return True
 
     async def check(self, call: Call) -> None:
-        """Ask for a customer that cannot be. Its 404 must be Aloha's own JSON: another server's 404 proves nothing."""
+        """Ask for a customer that cannot be. The 404 must be Aloha's ``NotFound``: any other server's, and that of a
+        path which Aloha does not have, prove nothing."""
         reply = await self._get(_path(CustomerRef(_NOBODY)), "v1/Customers/{id}", call)
         if reply.status not in (200, 404):
             raise outgoing.refusal(reply, Effect.READ)
         if reply.body.strip():
             with reading(self.name):
                 reply.json()
+            if reply.status == 404 and b"notfound" not in reply.body.replace(b" ", b"").lower():
+                raise VaultUnavailable(self.name, "There is no Aloha API at aloha.base_url.")
 
     # ---- writing ----
 

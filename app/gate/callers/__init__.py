@@ -1,0 +1,1 @@
+"""Who asks: tokens of people and backends, keys of partner apps."""

@@ -1,0 +1,144 @@
+"""Keys of partner apps: 256 random bits, shown once, stored as an HMAC, found by that HMAC.
+
+Looking a key up by a keyed hash takes the same time whatever was sent: no comparison ever sees the key itself.
+"""
+
+import asyncio
+import hmac
+import re
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Final
+
+from app.store.clients import Clients
+from app.store.records import ClientRecord
+from app.wallet.caller import ALL_SCOPES, Caller, CallerKind
+from app.wallet.keys import derive_key
+
+PREFIX: Final = "vg_"
+_SHAPE: Final = re.compile(r"vg_[A-Za-z0-9_-]{43}")
+_PURPOSE: Final = "gate/api-keys"
+_PAGE: Final = 5_000
+
+
+def new_key() -> str:
+    """``vg_`` and 43 characters: the prefix lets secret scanners find a key where it should not be."""
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def looks_like_key(text: str) -> bool:
+    return _SHAPE.fullmatch(text) is not None
+
+
+class KeyHasher:
+    """`secret` is the setting digest_key: without it, a stolen database verifies no guess."""
+
+    def __init__(self, secret: str) -> None:
+        self._key = derive_key(secret, _PURPOSE)
+
+    def hash(self, key: str) -> str:
+        return hmac.new(self._key, key.encode(), sha256).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a hash stood for a moment ago; `caller` is None for unknown and disabled."""
+
+    read_at: float
+    expires_at: datetime | None
+    caller: Caller | None
+
+
+class Partners:
+    """From a key to its partner. Answers are `keep_s` old at most, so a disabled key is refused within a second."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        hasher: KeyHasher,
+        *,
+        keep_s: float = 1.0,
+        most: int = 5_000,
+        lookups_at_once: int = 8,
+        clock: Callable[[], float] = time.monotonic,
+        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._clients = clients
+        self._hasher = hasher
+        self._keep_s = keep_s
+        self._most = most
+        self._turn = asyncio.Semaphore(lookups_at_once)  # guesses wait for each other, the store does not drown
+        self._clock = clock
+        self._utc_now = utc_now
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._running: dict[str, asyncio.Task[_Known]] = {}
+        self._grants: dict[str, frozenset[str]] = {}
+        self._generation = 0
+
+    async def caller(self, key: str) -> Caller | None:
+        """None for a key that is unknown, expired or its partner's who is disabled."""
+        if not looks_like_key(key):
+            return None
+        name = self._hasher.hash(key)
+        known = self._known.get(name)
+        if known is None or self._clock() - known.read_at >= self._keep_s:
+            known = await self._shared(name)
+        if known.expires_at is not None and known.expires_at <= self._utc_now():
+            return None
+        return known.caller
+
+    def forget(self, name: str | None = None) -> None:
+        """Something about the partner of this name changed; about any of them, where the name is None."""
+        self._generation += 1
+        self._known.clear()
+        if name is None:
+            self._grants.clear()
+        else:
+            self._grants.pop(name, None)
+
+    async def _shared(self, name: str) -> _Known:
+        running = self._running.get(name)
+        if running is None:
+            running = self._running[name] = asyncio.create_task(self._look_up(name))
+            running.add_done_callback(lambda _: self._running.pop(name, None))
+        return await asyncio.shield(running)
+
+    async def _look_up(self, name: str) -> _Known:
+        async with self._turn:
+            read_at, generation = self._clock(), self._generation
+            record = await self._clients.by_key_hash(name)
+            found = _Known(read_at, None, None)
+            if record is not None and record.disabled_at is None:
+                granted = None if record.sees_all_customers else await self._granted(record, generation)
+                expires_at = next((one.expires_at for one in record.keys if one.key_hash == name), None)
+                found = _Known(read_at, expires_at, _caller(record, granted))
+        if generation == self._generation:
+            self._known[name] = found
+            self._known.move_to_end(name)
+            if len(self._known) > self._most:
+                self._known.popitem(last=False)
+        return found
+
+    async def _granted(self, record: ClientRecord, generation: int) -> frozenset[str]:
+        """Read again when a change of the partner was heard of, or the partner was not asked about before."""
+        kept = self._grants.get(record.name)
+        if kept is not None:
+            return kept
+        found: set[str] = set()
+        page = await self._clients.grants(record.name, limit=_PAGE)
+        while page:
+            found.update(page)
+            page = await self._clients.grants(record.name, after=page[-1], limit=_PAGE) if len(page) == _PAGE else []
+        granted = frozenset(found)
+        if generation == self._generation:
+            self._grants[record.name] = granted
+        return granted
+
+
+def _caller(record: ClientRecord, granted: frozenset[str] | None) -> Caller:
+    return Caller(name=record.name, kind=CallerKind.PARTNER, scopes=ALL_SCOPES & record.scopes, granted=granted)

@@ -1,0 +1,78 @@
+"""From what a request carries to who asks. Every way in which credentials can be wrong gets the same answer."""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from app.gate.callers.api_keys import Partners, looks_like_key
+from app.gate.callers.claims import ClaimRules, caller_of
+from app.gate.callers.keys import KeysUnavailable
+from app.gate.callers.tokens import BadToken, TokenVerifier
+from app.gate.problems import Refused
+from app.wallet.caller import Caller
+
+_log = logging.getLogger("vaultgraph.gate")
+_CHALLENGE: Final = {"www-authenticate": 'Bearer realm="vaultgraph"'}
+_LONGEST: Final = 16_384
+
+
+class Callers:
+    """Tokens by `verifier`, where an issuer is set; API keys by `partners`. No method answers an anonymous caller."""
+
+    def __init__(self, partners: Partners, verifier: TokenVerifier | None, rules: ClaimRules) -> None:
+        self.partners = partners
+        self._verifier = verifier
+        self._rules = rules
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Caller:
+        """`headers` have lower-case names. Raises Refused."""
+        bearer, key = headers.get("authorization"), headers.get("x-api-key")
+        if bearer is not None and key is not None:
+            raise unauthenticated("Send one kind of credentials, not two.")
+        if key is not None:
+            return await self._partner(key.strip(" "))
+        return await self._bearer(bearer)
+
+    async def authenticate_payload(self, payload: object) -> Caller:
+        """The same for the payload of a WebSocket's `connection_init`: its member `authorization`, with or without
+        the word Bearer, in any case as clients send it. Raises Refused."""
+        if not isinstance(payload, Mapping):
+            raise unauthenticated()
+        found = [value for name, value in payload.items() if str(name).lower() == "authorization"]
+        if len(found) != 1 or not isinstance(found[0], str):
+            raise unauthenticated()
+        text = found[0]
+        return await self._bearer(text if " " in text else f"Bearer {text}")
+
+    async def _bearer(self, value: str | None) -> Caller:
+        if value is None or len(value) > _LONGEST:
+            raise unauthenticated()
+        scheme, _, credentials = value.strip(" ").partition(" ")
+        credentials = credentials.strip(" ")
+        if scheme.lower() != "bearer" or not credentials or " " in credentials:
+            raise unauthenticated()
+        if looks_like_key(credentials):
+            return await self._partner(credentials)
+        return await self._token(credentials)
+
+    async def _partner(self, key: str) -> Caller:
+        caller = await self.partners.caller(key)
+        if caller is None:
+            raise unauthenticated()
+        return caller
+
+    async def _token(self, token: str) -> Caller:
+        if self._verifier is None:
+            raise unauthenticated()
+        try:
+            return caller_of(await self._verifier.claims(token), self._rules)
+        except BadToken as error:
+            _log.info("a token was refused: %s", error)
+            raise unauthenticated() from None
+        except KeysUnavailable:
+            detail = "Tokens cannot be checked at the moment: try again later."
+            raise Refused("OVERLOADED", detail, headers={"retry-after": "5"}) from None
+
+
+def unauthenticated(detail: str | None = None) -> Refused:
+    return Refused("UNAUTHENTICATED", detail, headers=dict(_CHALLENGE))

@@ -1,0 +1,183 @@
+"""Public keys that tokens are checked with: a JSON Web Key Set from a file or an address, and nothing a token names.
+
+A key decides its one algorithm (RSA: RS256, P-256: ES256), so that a token cannot choose another for it.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt import PyJWK
+from jwt.exceptions import PyJWTError
+
+from app.errors import SettingsError, VaultgraphError
+
+_log = logging.getLogger("vaultgraph.gate")
+
+_MOST_KEYS: Final = 100
+_LEAST_RSA_BITS: Final = 2048
+
+Fetch = Callable[[], Awaitable[bytes]]
+"""Answers the document's bytes, bounded, without following redirects. Raises what it likes."""
+PublicKey = RSAPublicKey | EllipticCurvePublicKey
+
+
+class KeysUnavailable(VaultgraphError):
+    """The key set has never been read: tokens cannot be told true from false now."""
+
+
+class NotAKeySet(VaultgraphError):
+    """The document is no JSON Web Key Set, or has no key of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyingKey:
+    key_id: str | None
+    algorithm: str
+    key: PublicKey
+
+
+class KeySource(Protocol):
+    async def find(self, key_id: str | None, algorithm: str) -> VerifyingKey | None:
+        """The key of this id; without an id, the only one for the algorithm. Raises KeysUnavailable."""
+        ...
+
+
+class KeySet:
+    """The usable keys of one document: public RSA keys of 2048 bits or more and P-256 keys, meant for signatures."""
+
+    def __init__(self, keys: tuple[VerifyingKey, ...]) -> None:
+        self._keys = keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    @classmethod
+    def parse(cls, raw: bytes) -> "KeySet":
+        """Keys of other kinds are left out, as RFC 7517 §5 asks. Raises NotAKeySet."""
+        try:
+            listed = json.loads(raw)["keys"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise NotAKeySet("not a JSON Web Key Set") from None
+        if not isinstance(listed, list):
+            raise NotAKeySet("not a JSON Web Key Set")
+        found = [key for one in listed[:_MOST_KEYS] if (key := _usable(one)) is not None]
+        if not found:
+            raise NotAKeySet("no RSA or P-256 key in the key set")
+        return cls(tuple(found))
+
+    def find(self, key_id: str | None, algorithm: str) -> VerifyingKey | None:
+        fitting = [key for key in self._keys if key.algorithm == algorithm]
+        if key_id is None:
+            return fitting[0] if len(fitting) == 1 else None
+        return next((key for key in fitting if key.key_id == key_id), None)
+
+
+class FileKeys:
+    """A key set that was read at start; a change of the file needs a restart."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._keys = KeySet.parse(path.read_bytes())
+        except (OSError, NotAKeySet) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise SettingsError(f"auth.jwks_path cannot be used: {reason}") from None
+
+    async def find(self, key_id: str | None, algorithm: str) -> VerifyingKey | None:
+        return self._keys.find(key_id, algorithm)
+
+
+class FetchedKeys:
+    """A key set behind an address. Read when first needed, again when it is `max_age_s` old or lacks a key id.
+
+    A flood of tokens with made-up key ids costs one fetch per `min_interval_s` at most; whoever needs a fetch shares
+    the one that runs. A set that cannot be read again stays in use for `keep_for_s`: the issuer may be down, but we
+    need not be.
+    """
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        *,
+        max_age_s: float = 600.0,
+        min_interval_s: float = 10.0,
+        keep_for_s: float = 86_400.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fetch = fetch
+        self._max_age_s = max_age_s
+        self._min_interval_s = min_interval_s
+        self._keep_for_s = keep_for_s
+        self._clock = clock
+        self._keys: KeySet | None = None
+        self._read_at = float("-inf")
+        self._tried_at = float("-inf")
+        self._running: asyncio.Task[None] | None = None
+
+    async def find(self, key_id: str | None, algorithm: str) -> VerifyingKey | None:
+        age = self._clock() - self._read_at
+        if self._keys is None or age > self._keep_for_s:
+            await self._refresh()
+            if self._keys is None or self._clock() - self._read_at > self._keep_for_s:
+                raise KeysUnavailable("the issuer's keys cannot be read")
+        elif age > self._max_age_s:
+            self._start()  # nobody waits for it: the set in hand is still good
+        found = self._keys.find(key_id, algorithm)
+        if found is None:
+            await self._refresh()
+            found = self._keys.find(key_id, algorithm)
+        return found
+
+    async def _refresh(self) -> None:
+        task = self._start()
+        if task is not None:
+            await asyncio.shield(task)  # one caller who goes away does not end it for the others
+
+    def _start(self) -> asyncio.Task[None] | None:
+        """The fetch that runs, or a new one, or None where the last was too short a time ago."""
+        if self._running is not None and not self._running.done():
+            return self._running
+        if self._clock() - self._tried_at < self._min_interval_s:
+            return None
+        self._tried_at = self._clock()
+        self._running = asyncio.create_task(self._read())
+        return self._running
+
+    async def _read(self) -> None:
+        try:
+            self._keys = KeySet.parse(await self._fetch())
+            self._read_at = self._clock()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the keys in hand stay; the next try says more
+            _log.warning("the issuer's keys could not be read: %s", type(error).__name__)
+
+
+def _usable(listed: Any) -> VerifyingKey | None:
+    if not isinstance(listed, Mapping) or listed.get("use", "sig") != "sig" or "d" in listed:
+        return None
+    operations = listed.get("key_ops")
+    if operations is not None and not (isinstance(operations, list) and "verify" in operations):
+        return None
+    try:
+        key = PyJWK.from_dict(dict(listed)).key
+    except (PyJWTError, ValueError, TypeError, KeyError, NotImplementedError):
+        return None
+    algorithm = _algorithm_of(key)
+    if algorithm is None or listed.get("alg", algorithm) != algorithm:
+        return None
+    key_id = listed.get("kid")
+    return VerifyingKey(key_id if isinstance(key_id, str) else None, algorithm, key)
+
+
+def _algorithm_of(key: object) -> str | None:
+    if isinstance(key, RSAPublicKey) and key.key_size >= _LEAST_RSA_BITS:
+        return "RS256"
+    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
+        return "ES256"
+    return None

@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if politely:
+        if politely and not self._transport.get_write_buffer_size():  # else it would wait to write the rest
             self._transport.close()
         else:
             self._transport.abort()

@@ -132,6 +132,6 @@ def _request(method: str, target: str, host: str, headers: Mapping[str, str], bo
     lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
     if body is not None:
         lines.append(f"content-length: {len(body)}\r\n\r\n")
-        return "".join(lines).encode("latin-1") + body
+        return "".join(lines).encode() + body
     lines.append("\r\n" if method in _BODILESS else "content-length: 0\r\n\r\n")
-    return "".join(lines).encode("latin-1")
+    return "".join(lines).encode()

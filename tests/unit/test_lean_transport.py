@@ -1,0 +1,473 @@
+"""The lean transport over real sockets, on both loops: whose connection is used, for how long, and what is said."""
+
+import asyncio
+import gc
+import socket
+import threading
+import time
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+import uvloop
+
+from app.http.aiohttp_transport import AiohttpTransport
+from app.http.choice import KINDS, open_transport
+from app.http.lean import LeanTransport, connection, pool
+from app.http.message import VaultReply
+from app.http.transport import Cause, MaybeSent, NotSent
+from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
+from tests.support.threaded_server import ThreadedServer
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a coroutine on a loop of this kind; sockets left open are an error."""
+
+    def on_loop(main: Coroutine[Any, Any, None]) -> None:
+        with warnings.catch_warnings(record=True) as caught, asyncio.Runner(loop_factory=request.param) as runner:
+            warnings.simplefilter("always", ResourceWarning)
+            runner.run(asyncio.wait_for(main, 20))
+            gc.collect()
+        assert [str(one.message) for one in caught if issubclass(one.category, ResourceWarning)] == []
+
+    return on_loop
+
+
+@asynccontextmanager
+async def lean_to(
+    answer: Callable[[Asked], Awaitable[Answer]], connections: int = 4
+) -> AsyncIterator[tuple[LeanTransport, RawServer]]:
+    async with raw_server(answer) as server:
+        transport = LeanTransport(connections=connections, max_body_bytes=100_000)
+        try:
+            yield transport, server
+        finally:
+            await transport.close()
+
+
+def soon(seconds: float = 5.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def get(transport: LeanTransport, url: str, seconds: float = 5.0, method: str = "GET") -> VaultReply:
+    return await transport.send(method, url + "/x", {}, None, soon(seconds))
+
+
+def always(answer: Answer) -> Callable[[Asked], Awaitable[Answer]]:
+    async def say(asked: Asked) -> Answer:
+        return answer
+
+    return say
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+StartServer = Callable[[Callable[[socket.socket], None]], ThreadedServer]
+
+
+@pytest.fixture
+def threaded() -> Iterator[StartServer]:
+    with ExitStack() as opened:
+        yield lambda handle: opened.enter_context(ThreadedServer(handle))
+
+
+def answer_once(client: socket.socket) -> None:
+    """Answers as if it would keep the connection, and closes it."""
+    client.recv(10_000)
+    client.sendall(reply())
+
+
+def test_an_end_that_the_loop_has_not_seen_yet_is_seen(run: Run, threaded: StartServer) -> None:
+    """The loop is busy while the vault closes: nothing but the kernel knows when the next write is about to go out."""
+    server = threaded(answer_once)
+
+    async def main() -> None:
+        transport = LeanTransport(connections=4, max_body_bytes=1000)
+        for _ in range(3):
+            assert (await transport.send("POST", server.url + "/x", {}, b"{}", soon())).status == 200
+            time.sleep(0.05)  # not asyncio's: no callback may run
+        await transport.close()
+
+    run(main())
+    assert server.connections == 3
+
+
+def test_bytes_that_nobody_asked_for_end_a_connection(run: Run, threaded: StartServer) -> None:
+    gone = threading.Event()
+
+    def handle(client: socket.socket) -> None:
+        client.recv(10_000)
+        client.sendall(reply(200, b"1"))
+        time.sleep(0.02)
+        client.sendall(reply(200, b"poison"))
+        while client.recv(10_000):
+            pass
+        gone.set()
+
+    server = threaded(handle)
+
+    async def main() -> None:
+        transport = LeanTransport(connections=4, max_body_bytes=1000)
+        assert (await get(transport, server.url)).body == b"1"
+        await until(gone.is_set)
+        assert (await get(transport, server.url)).body == b"1"
+        time.sleep(0.05)
+        assert (await get(transport, server.url)).body == b"1"
+        await transport.close()
+
+    run(main())
+    assert server.connections == 3
+
+
+def test_age_and_idleness_end_a_connection(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with lean_to(always(reply())) as (transport, server):
+            await get(transport, server.url)
+            await get(transport, server.url)
+            assert server.connections == 1
+            await until(lambda: not server.tasks)  # closed without anyone calling
+            await get(transport, server.url)
+            assert server.connections == 2
+
+    monkeypatch.setattr(pool, "KEEPALIVE_S", 0.1)
+    monkeypatch.setattr(connection, "KEEPALIVE_S", 0.1)
+    run(main())
+    monkeypatch.setattr(connection, "KEEPALIVE_S", 4.0)
+    monkeypatch.setattr(pool, "KEEPALIVE_S", 4.0)
+    monkeypatch.setattr(connection, "LIFETIME_S", 0.0)
+    run(_every_request_is_on_its_own_connection())
+
+
+async def _every_request_is_on_its_own_connection() -> None:
+    async with lean_to(always(reply())) as (transport, server):
+        for number in (1, 2, 3):
+            await get(transport, server.url)
+            assert server.connections == number
+
+
+def test_our_patience_is_shorter_than_that_of_common_servers() -> None:
+    assert connection.KEEPALIVE_S < 5
+
+
+def test_no_burst_exceeds_the_cap_and_all_are_served(run: Run) -> None:
+    busy, most = 0, 0
+
+    async def slow(asked: Asked) -> Answer:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await asyncio.sleep(0.002)
+        busy -= 1
+        return reply(200, asked.target.encode(), "connection: close\r\n" if asked.target.endswith("7") else "")
+
+    async def main() -> None:
+        async with lean_to(slow, connections=3) as (transport, server):
+            sends = [transport.send("GET", f"{server.url}/{number}", {}, None, soon()) for number in range(50)]
+            found = await asyncio.gather(*sends)
+            assert [one.body for one in found] == [b"/%d" % number for number in range(50)]
+            order = [int(asked.target[1:]) for asked in server.asked]
+            assert max(abs(place - number) for place, number in enumerate(order)) < 6  # first come, first served
+
+    run(main())
+    assert most == 3
+
+
+def test_those_who_leave_the_line_take_nothing_with_them(run: Run) -> None:
+    async def slow(asked: Asked) -> Answer:
+        await asyncio.sleep(0.01)
+        return reply()
+
+    async def main() -> None:
+        async with lean_to(slow, connections=2) as (transport, server):
+            for turn in range(12):
+                tasks = [asyncio.create_task(get(transport, server.url)) for _ in range(8)]
+                await asyncio.sleep(turn * 0.002)
+                for task in tasks[::2]:
+                    task.cancel()
+                kept = await asyncio.gather(*tasks, return_exceptions=True)
+                for one in kept[1::2]:
+                    assert isinstance(one, VaultReply)
+            hurried = [get(transport, server.url, 0.015) for _ in range(20)]
+            kinds = {type(one) for one in await asyncio.gather(*hurried, return_exceptions=True)}
+            assert NotSent in kinds
+            assert kinds <= {NotSent, MaybeSent, VaultReply}
+            await asyncio.gather(*(get(transport, server.url) for _ in range(4)))
+
+    run(main())
+
+
+def test_a_cancelled_call_closes_its_connection_and_no_other(run: Run) -> None:
+    async def main() -> None:
+        release = asyncio.Event()
+
+        async def answer(asked: Asked) -> Answer:
+            if asked.target == "/hang":
+                await release.wait()
+            return reply(200, asked.target.encode())
+
+        async with lean_to(answer, connections=1) as (transport, server):
+            hanging = asyncio.create_task(transport.send("POST", server.url + "/hang", {}, b"{}", soon()))
+            await until(lambda: len(server.asked) == 1)
+            hanging.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await hanging
+            assert (await transport.send("GET", server.url + "/next", {}, None, soon())).body == b"/next"
+            assert server.connections == 2
+            release.set()
+
+    run(main())
+
+
+def test_cancelling_when_the_answer_is_already_here_does_no_harm(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is free, and perhaps someone else's, before the caller's task wakes up."""
+
+    async def main() -> None:
+        async with lean_to(always(reply()), connections=1) as (transport, server):
+            first = asyncio.create_task(get(transport, server.url))
+            second: list[asyncio.Task[VaultReply]] = []
+            answered = connection.Connection._answer
+
+            def cancel_then(self: connection.Connection, may_keep: bool) -> None:
+                answered(self, may_keep)
+                if not second:
+                    second.append(asyncio.create_task(get(transport, server.url)))
+                    asyncio.get_running_loop().call_soon(first.cancel)
+
+            monkeypatch.setattr(connection.Connection, "_answer", cancel_then)
+            with suppress(asyncio.CancelledError):
+                await first
+            assert (await second[0]).status == 200
+            assert server.connections == 1
+
+    run(main())
+
+
+def test_the_deadline_covers_connecting_and_frees_the_slot(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async def never(*_: object, **__: object) -> socket.socket:
+            await asyncio.sleep(60)
+            raise AssertionError
+
+        async with lean_to(always(reply()), connections=1) as (transport, server):
+            with monkeypatch.context() as patched:
+                patched.setattr("aiohappyeyeballs.start_connection", never)
+                found = await asyncio.gather(
+                    *(get(transport, server.url, 0.05) for _ in range(3)), return_exceptions=True
+                )
+            assert [type(one) for one in found] == [NotSent] * 3
+            assert [str(one) for one in found] == ["timed out"] * 3
+            assert (await get(transport, server.url)).status == 200
+
+    run(main())
+
+
+def test_every_request_has_its_own_deadline(run: Run) -> None:
+    async def answer(asked: Asked) -> Answer:
+        return b"" if asked.target == "/silent" else reply()
+
+    async def main() -> None:
+        async with lean_to(answer, connections=1) as (transport, server):
+            assert (await get(transport, server.url, 0.3)).status == 200
+            loop = asyncio.get_running_loop()
+            for seconds in (0.05, 0.5, 0.1):  # shorter than the timer that is set already, longer, shorter
+                began = loop.time()
+                with pytest.raises(MaybeSent) as caught:
+                    await transport.send("GET", server.url + "/silent", {}, None, soon(seconds))
+                assert caught.value.cause is Cause.TIMEOUT
+                assert seconds - 0.01 <= loop.time() - began < seconds + 1
+                assert (await get(transport, server.url, 10)).status == 200
+
+    run(main())
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_replies_without_a_body_leave_the_connection_good(run: Run, status: int) -> None:
+    async def answer(asked: Asked) -> Answer:
+        return f"HTTP/1.1 {status} X\r\ncontent-type: x\r\n\r\n".encode() if asked.target == "/empty" else reply()
+
+    async def main() -> None:
+        async with lean_to(answer) as (transport, server):
+            for _ in range(2):
+                empty = await transport.send("GET", server.url + "/empty", {}, None, soon())
+                assert (empty.status, empty.body) == (status, b"")
+                assert (await get(transport, server.url)).body == b"{}"
+            assert server.connections == 1
+
+    run(main())
+
+
+def test_head_asks_for_no_body_and_believes_in_none(run: Run) -> None:
+    async def answer(asked: Asked) -> Answer:
+        whole = reply(200, b"12345")
+        return whole[:-5] if asked.method == "HEAD" else whole
+
+    async def main() -> None:
+        async with lean_to(answer) as (transport, server):
+            found = await get(transport, server.url, method="HEAD")
+            assert (found.status, found.headers["content-length"], found.body) == (200, "5", b"")
+            assert (await get(transport, server.url)).body == b"12345"
+
+    run(main())
+
+
+def test_an_early_answer_does_not_leave_half_a_request_behind(run: Run, threaded: StartServer) -> None:
+    def handle(client: socket.socket) -> None:
+        client.recv(1000)
+        client.sendall(reply(413, b"no"))
+        time.sleep(0.3)
+
+    server = threaded(handle)
+
+    async def main() -> None:
+        transport = LeanTransport(connections=1, max_body_bytes=1000)
+        for _ in range(2):
+            found = await transport.send("POST", server.url + "/x", {}, bytes(30_000_000), soon())
+            assert (found.status, found.body) == (413, b"no")
+        await transport.close()
+
+    run(main())
+    assert server.connections == 2
+
+
+def test_closing_ends_what_is_in_flight_and_in_line(run: Run) -> None:
+    async def main() -> None:
+        async with lean_to(always(b""), connections=1) as (transport, server):
+            first = asyncio.create_task(get(transport, server.url))
+            await until(lambda: len(server.asked) == 1)
+            second = asyncio.create_task(get(transport, server.url))
+            await asyncio.sleep(0.01)
+            await transport.close()
+            found = await asyncio.gather(first, second, return_exceptions=True)
+            assert [(type(one), str(one)) for one in found] == [
+                (MaybeSent, "closing down"),
+                (NotSent, "closing down"),
+            ]
+
+    run(main())
+
+
+def test_a_reset_in_the_middle_is_a_cut(run: Run, threaded: StartServer) -> None:
+    def handle(client: socket.socket) -> None:
+        client.recv(10_000)
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf of it")  # as long as the connection
+        time.sleep(0.05)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    async def main() -> None:
+        transport = LeanTransport(connections=1, max_body_bytes=1000)
+        with pytest.raises(MaybeSent) as caught:
+            await get(transport, threaded(handle).url)
+        assert caught.value.cause is Cause.TRUNCATED
+        await transport.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "body"),
+    [
+        ("GET", {}, None),
+        ("DELETE", {"x-a": "1"}, None),
+        ("POST", {"Content-Type": "a/b", "X-Caf": "caf\xe9"}, None),
+        ("POST", {"content-type": "a/b"}, b""),
+        ("PUT", {"content-type": "a/b", "authorization": "Bearer x"}, b'{"a": 1}'),
+    ],
+)
+def test_both_transports_send_the_same_request(
+    run: Run, method: str, headers: Mapping[str, str], body: bytes | None
+) -> None:
+    async def main() -> None:
+        async with raw_server(always(reply())) as server:
+            for kind in KINDS:
+                transport = open_transport(kind, connections=1, max_body_bytes=100)
+                await transport.send(method, server.url + "/a%2Fb/?q=%27#f", headers, body, soon())
+                await transport.close()
+        aiohttps, leans = server.asked
+        assert (leans.method, leans.target, leans.headers, leans.body) == (
+            aiohttps.method, aiohttps.target, aiohttps.headers, aiohttps.body,
+        )  # fmt: skip
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", "/x", {"x": "a\r\nevil: 1"}),
+        ("GET", "/x", {"x": "a\nevil: 1"}),
+        ("GET", "/x", {"x\r\nevil": "1"}),
+        ("GET", "/x", {"x ": "1"}),
+        ("GET", "/x", {"": "1"}),
+        ("GET", "/x", {"x": "a\x00"}),
+        ("GET", "/x", {"x": "\u2028"}),
+        ("GET", "/x y", {}),
+        ("GET", "/x\r\nevil: 1", {}),
+        ("GET", "/\xe9", {}),
+        ("GET /y", "/x", {}),
+        ("get", "/x", {}),
+        ("CONNECT", "/x", {}),
+        ("POST", "/x", {"Content-Length": "0"}),
+        ("POST", "/x", {"transfer-encoding": "chunked"}),
+        ("POST", "/x", {"HOST": "elsewhere"}),
+        ("POST", "/x", {"Expect": "100-continue"}),
+        ("POST", "/x", {"connection": "upgrade"}),
+        ("POST", "/x", {"x": "1", "X": "2"}),
+    ],
+)
+def test_what_could_become_another_request_is_never_sent(
+    run: Run, method: str, path: str, headers: Mapping[str, str]
+) -> None:
+    async def main() -> None:
+        async with lean_to(always(reply())) as (transport, server):
+            await transport.send("GET", server.url + "/x", {"x": "1"}, None, soon())  # its name is known from now on
+            with pytest.raises(NotSent) as caught:
+                await transport.send(method, server.url + path, headers, None, soon())
+            assert caught.value.cause is Cause.INVALID
+            assert len(server.asked) == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("url", "header", "target"),
+    [
+        ("http://Vault.Example", "vault.example", "/"),
+        ("http://vault.example?a=/b", "vault.example", "/?a=/b"),
+        ("http://vault.example:80/a/b?c=d", "vault.example", "/a/b?c=d"),
+        ("http://vault.example:8080/a//b", "vault.example:8080", "/a//b"),
+        ("https://vault.example:443/", "vault.example", "/"),
+        ("https://vault.example:80/#f", "vault.example:80", "/"),
+        ("http://[::1]:8080/a", "[::1]:8080", "/a"),
+    ],
+)
+def test_whom_a_url_means(url: str, header: str, target: str) -> None:
+    transport = LeanTransport(connections=1, max_body_bytes=1)
+    for _ in range(2):
+        host, found = transport._located(url)
+        assert (host.header, found) == (header, target)
+    assert len(transport._hosts) == 1
+
+
+@pytest.mark.parametrize(
+    "url", ["", "x", "http://", "http:///a", "ftp://x/", "http://u:p@x/", "http://x:0/", "http://[x/"]
+)
+def test_a_url_that_means_nobody(url: str) -> None:
+    with pytest.raises(NotSent) as caught:
+        LeanTransport(connections=1, max_body_bytes=1)._located(url)
+    assert caught.value.cause is Cause.INVALID
+    assert "u:p" not in str(caught.value)
+
+
+def test_behind_a_proxy_aiohttp_does_it() -> None:
+    made = open_transport("lean", connections=1, max_body_bytes=1, proxy="http://127.0.0.1:1")
+    assert isinstance(made, AiohttpTransport)
+    assert isinstance(open_transport("lean", connections=1, max_body_bytes=1), LeanTransport)

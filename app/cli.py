@@ -24,6 +24,11 @@ _CONFIG = click.option(
 )
 
 
+_SCOPES = click.option(
+    "--scope", "scopes", multiple=True, metavar="SCOPE", help="Repeats; several in one, with commas or spaces, will do."
+)
+
+
 class _Commands(click.Group):
     """Turns our own errors into one line and exit status 1; anything else is a bug and keeps its traceback."""
 
@@ -83,6 +88,17 @@ def schema(ctx: click.Context) -> None:
         from resolvers.schema import print_sdl
 
         click.echo(print_sdl(), nl=False)
+
+
+@main.command()
+@_SCOPES
+@click.option("--customer", metavar="cus_...", default=None, help="Make it an end user's, who sees this customer only.")
+@_DATA_DIR
+def token(scopes: tuple[str, ...], customer: str | None, data_dir: Path | None) -> None:
+    """A token for the `dev` of the same data directory. [default: staff, every scope but pan:write]"""
+    from app.commands.token import run_token
+
+    run_token(data_dir=data_dir, scopes=scopes, customer=customer)
 
 
 @main.command()

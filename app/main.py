@@ -13,6 +13,8 @@ from app.errors import SettingsError
 from app.execution.documents import Documents
 from app.gate import graphiql
 from app.gate.answers import Answer
+from app.gate.callers.compose import build_callers
+from app.gate.callers.keys import Fetch
 from app.gate.endpoint import EndpointLimits, GraphQLEndpoint
 from app.gate.front import Front
 from app.gate.health import Probe, healthz, readyz
@@ -20,6 +22,7 @@ from app.gate.keeper import Keeper
 from app.gate.metrics import Metrics, MetricsPage
 from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
 from app.http.client import HttpDoor
+from app.http.fetch import DocumentFetcher
 from app.providers import build_providers
 from app.settings import Settings
 from app.settings_check import missing_settings
@@ -50,12 +53,15 @@ Hook = Callable[["Gateway"], Awaitable[None]]
 class Gateway:
     """One process's gateway. Made outside a loop; opens nothing before `start`, which the server calls."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, page_token: str | None = None) -> None:
+        """`page_token` fills GraphiQL's headers; development alone has one."""
         _refuse_incomplete(settings)
         self.settings = settings
+        self._page_token = page_token
         self.after_start: list[Hook] = []
         self.is_draining = False
         self.store = Store.open(_store_url(settings))
+        self.callers = build_callers(settings, self.store.clients, _issuers_keys(settings))
         self.ids = Ids(settings.id_key.get_secret_value())
         self.metrics = Metrics()
         self.providers = build_providers(settings, self.metrics)
@@ -123,7 +129,7 @@ class Gateway:
         folder = graphiql.assets_folder()
         is_development = self.settings.mode == "development"
         documents = Documents(schema._schema, max_bytes=64_000_000, max_tokens=10_000, suggest=is_development)
-        keeper = Keeper(documents, self._context)
+        keeper = Keeper(documents, self.callers, self._context)
         page = self._graphiql_page() if is_development else None
         endpoint = GraphQLEndpoint(schema, keeper, EndpointLimits(), page)
         mounts: dict[str, Any] = {"/webhooks/": WebhookReceiver(_webhook_senders(self.settings), self._keep_receipt)}
@@ -148,7 +154,7 @@ class Gateway:
         bundled = self.has_bundled_graphiql
         return Answer(
             200,
-            graphiql.page("/graphql", None, bundled=bundled),
+            graphiql.page("/graphql", self._page_token, bundled=bundled),
             "text/html; charset=utf-8",
             {"content-security-policy": graphiql.content_security_policy(bundled=bundled), "x-frame-options": "DENY"},
         )
@@ -185,6 +191,7 @@ class Gateway:
             else:
                 self.directory.clear()
                 self.snapshots.clear()
+                self.callers.partners.forget()
             self._seen_version = found.version
 
     def _forget(self, changes: Sequence[Change]) -> None:
@@ -193,12 +200,20 @@ class Gateway:
                 for provider, ref in self.directory.refs_of(change.key):
                     self.snapshots.drop(provider, ref)
                 self.directory.drop(change.key)
+            elif change.topic is Topic.CLIENT:
+                self.callers.partners.forget(change.key)
 
 
 def _refuse_incomplete(settings: Settings) -> None:
     missing = [name for names in missing_settings(settings).values() for name in names]
     if missing:
         raise SettingsError(f"missing settings: {', '.join(missing)}")
+
+
+def _issuers_keys(settings: Settings) -> Fetch | None:
+    """Reads the key set at `auth.jwks_url`; the address is checked now, and called when a token comes."""
+    url = settings.auth.jwks_url
+    return DocumentFetcher(url, setting="auth.jwks_url").fetch if url else None
 
 
 def _store_url(settings: Settings) -> str:

@@ -128,6 +128,38 @@ class StoreSettings(_Section):
     redis_url: SecretStr = SecretStr("")
 
 
+class AuthSettings(_Section):
+    """Tokens of staff and end users: one issuer, its key set behind an https address or in a file.
+
+    `scopes_by_role` maps words of the role claim to scopes; a token whose customer claim holds a customer id is an end
+    user's. `partners_only` says that there are no tokens: API keys alone.
+    """
+
+    issuer: str = ""
+    audience: list[str] = []
+    jwks_url: str = ""
+    jwks_path: str = ""
+    jwks_max_age_s: float = Field(600.0, ge=1)
+    jwks_min_interval_s: float = Field(10.0, ge=0.1)
+    leeway_s: float = Field(30.0, ge=0, le=300)
+    max_token_bytes: int = Field(8_192, ge=256, le=16_000)
+    scope_claim: str = Field("scope", min_length=1)
+    role_claim: str = Field("roles", min_length=1)
+    scopes_by_role: dict[str, list[str]] = {}
+    customer_claim: str = Field("customer_id", min_length=1)
+    end_user_scopes: list[str] = ["customers:read", "payment_methods:read"]
+    partners_only: bool = False
+
+
+class RateSettings(_Section):
+    """What one client may ask: requests, and cost in upstream calls, refilled by the second up to a burst."""
+
+    requests_per_s: float = Field(100.0, gt=0)
+    requests_burst: float = Field(200.0, ge=1)
+    cost_per_s: float = Field(1_000.0, gt=0)
+    cost_burst: float = Field(4_000.0, ge=1)
+
+
 class Settings(_Section):
     """The whole configuration. `id_key` and `digest_key` are base64 or long random strings (32 characters or more)."""
 
@@ -153,6 +185,8 @@ class Settings(_Section):
     return_origins: list[str] = []
     store: StoreSettings = StoreSettings()
     watch: WatchSettings = WatchSettings()
+    auth: AuthSettings = AuthSettings()
+    rate: RateSettings = RateSettings()
     loanpro: LoanProSettings = LoanProSettings()
     aloha: AlohaSettings = AlohaSettings()
     jpmorgan: JpMorganSettings = JpMorganSettings()

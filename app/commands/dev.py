@@ -20,6 +20,7 @@ import click
 from app.commands.sandbox import DEFAULT_DATA_DIR, naming_the_option
 from app.commands.starting import opening_the_store, usable_folder
 from app.errors import SettingsError, VaultgraphError
+from app.gate.callers import development
 from app.sandbox.run import serve_sandbox
 from app.serving import bind, run_until_signal, serve, url_of
 from app.settings import Settings, load_settings
@@ -49,7 +50,7 @@ def run_dev(
                 credentials = await _unless_stopped(_credentials(url), stop)
                 if credentials is not None:
                     settings = _settings(url, credentials, keys, folder, config_file)
-                    await _serve_gateway(settings, sock, url, stop)
+                    await _serve_gateway(settings, folder, sock, url, stop)
         finally:
             sock.close()
 
@@ -68,15 +69,16 @@ async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> 
     return None
 
 
-async def _serve_gateway(settings: Settings, sock: Any, sandbox_url: str, stop: asyncio.Event) -> None:
+async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_url: str, stop: asyncio.Event) -> None:
     from app.main import Gateway
 
-    gateway = Gateway(settings)
+    token = page_token(settings, folder)
+    gateway = Gateway(settings, page_token=token)
     gateway.after_start.append(_link_demo_customers)
     address = url_of(sock)
 
     def started() -> None:
-        _announce(address, sandbox_url, bundled=gateway.has_bundled_graphiql)
+        _announce(address, sandbox_url, token, bundled=gateway.has_bundled_graphiql)
 
     stopping = asyncio.create_task(_drain_first(gateway, stop))
     try:
@@ -190,6 +192,11 @@ def dev_settings(
         "data_dir": str(folder),
         "network_tokens": True,
         "grace_s": _GRACE_S,
+        "auth": {
+            "issuer": development.ISSUER,
+            "audience": [development.AUDIENCE],
+            "jwks_path": str(development.DevTokens.open(usable_folder(folder)).jwks_path),
+        },
         **keys,
         **_vaults(credentials),
     }
@@ -240,13 +247,24 @@ def _vaults(credentials: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _announce(address: str, sandbox_url: str, *, bundled: bool) -> None:
+def page_token(settings: Settings, folder: Path) -> str | None:
+    """A token for GraphiQL and the printed example; None where the settings name an issuer of their own."""
+    tokens = development.DevTokens.open(folder)
+    auth = settings.auth
+    is_ours = auth.jwks_path == str(tokens.jwks_path) and not auth.jwks_url and auth.issuer == development.ISSUER
+    return tokens.mint() if is_ours and not auth.partners_only else None
+
+
+def _announce(address: str, sandbox_url: str, token: str | None, *, bundled: bool) -> None:
     query = '{ customer(id: \\"cus_alex\\") { name paymentMethods { label provider } sources { provider state } } }'
     click.echo(f"Gateway      {address}/graphql")
     click.echo(f"Sandboxes    {sandbox_url}   (control API: {sandbox_url}/__sandbox)")
-    click.echo("Relaxed      development: no token is asked for, loopback only, introspection and GraphiQL are on")
+    click.echo("Relaxed      development: mints its own tokens, loopback only, introspection and GraphiQL are on")
     if not bundled:
         click.echo("GraphiQL     was not bundled (no Node.js when this was installed): its page comes from a CDN")
     click.echo(f"GraphiQL     {address}/graphql   (open it in a browser)")
+    click.echo("Token        vaultgraph token --data-dir DIR prints one; GraphiQL has one filled in already")
     click.echo("Try")
-    click.echo(f"  curl -s {address}/graphql -H 'content-type: application/json' -d '{{\"query\": \"{query}\"}}'")
+    bearer = f"-H 'authorization: Bearer {token or 'YOUR-TOKEN'}'"
+    body = f"-H 'content-type: application/json' -d '{{\"query\": \"{query}\"}}'"
+    click.echo(f"  curl -s {address}/graphql {bearer} {body}")

@@ -6,20 +6,26 @@ from typing import Any
 from graphql import OperationDefinitionNode
 
 from app.execution.documents import Document, Documents
+from app.gate.callers.authentication import Callers
 from app.gate.problems import Refused
 from app.gate.request import GraphQLRequest
-from app.wallet.caller import ALL_SCOPES, Caller
+from app.wallet.caller import Caller
 
 
 class Keeper:
-    """Development's keeper: everyone on loopback is the developer."""
+    """See `Gatekeeper`. `make_context` makes the resolvers' context from caller, request id and traceparent."""
 
-    def __init__(self, documents: Documents, make_context: Any) -> None:
+    def __init__(self, documents: Documents, callers: Callers, make_context: Any) -> None:
         self._documents = documents
+        self._callers = callers
         self._make_context = make_context
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
-        return Caller(name="development", scopes=ALL_SCOPES)
+        return await self._callers.authenticate(headers)
+
+    async def authenticate_payload(self, payload: object) -> Caller:
+        """For WebSockets: `payload` is that of `connection_init`."""
+        return await self._callers.authenticate_payload(payload)
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         if request.query is None:

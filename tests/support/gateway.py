@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ import uvloop
 
 from app.commands.demo_data import link_demo_customers
 from app.commands.dev import dev_settings
+from app.gate.callers.development import DEFAULT_SCOPES, DevTokens
 from app.main import Gateway
 from app.serving import bind, serve, url_of
 from tests.support import leaks
@@ -59,7 +60,8 @@ class RunningGateway:
             credentials = json.load(reply)
         self.settings = dev_settings(credentials, KEYS, data_dir, None, environ={}, **overrides)
         self.url = ""
-        self.headers: dict[str, str] = {}
+        self.tokens = DevTokens.open(data_dir)
+        self.headers: dict[str, str] = {"authorization": f"Bearer {self.token()}"}
         self.data_dir = data_dir
         self.gateway: Gateway
         self._demo = demo
@@ -71,6 +73,10 @@ class RunningGateway:
         self._seen = io.BytesIO()
         self._log = io.StringIO()
         self._handler = logging.StreamHandler(self._log)
+
+    def token(self, scopes: Iterable[str] | None = None, customer: str | None = None, **more: Any) -> str:
+        """A token: staff with every scope but pan:write, unless said otherwise; `customer` makes it an end user's."""
+        return self.tokens.mint(DEFAULT_SCOPES if scopes is None else scopes, customer, **more)
 
     def __enter__(self) -> "RunningGateway":
         logging.getLogger().addHandler(self._handler)

@@ -1,0 +1,26 @@
+"""`vaultgraph token`: one for development and scripts, alone on the last line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from app.commands.sandbox import DEFAULT_DATA_DIR
+from app.commands.starting import usable_folder
+from app.gate.callers.claims import END_USER_SCOPES
+from app.gate.callers.development import DEFAULT_SCOPES, DevTokens
+from app.wallet.caller import ALL_SCOPES
+
+
+def run_token(*, data_dir: Path | None, scopes: Sequence[str], customer: str | None) -> None:
+    tokens = DevTokens.open(usable_folder(data_dir or DEFAULT_DATA_DIR))
+    usual = DEFAULT_SCOPES if customer is None else DEFAULT_SCOPES & END_USER_SCOPES
+    click.echo(tokens.mint(checked_scopes(scopes) or usual, customer))
+
+
+def checked_scopes(given: Sequence[str]) -> frozenset[str]:
+    """What `--scope` holds: it repeats, and takes several, with commas or spaces. Raises click.BadParameter."""
+    wanted = frozenset(word for text in given for word in text.replace(",", " ").split())
+    if unknown := sorted(wanted - ALL_SCOPES):
+        raise click.BadParameter(f"there is no scope {', '.join(unknown)}; there are {', '.join(sorted(ALL_SCOPES))}")
+    return wanted

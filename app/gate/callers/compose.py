@@ -1,0 +1,45 @@
+"""The callers that settings describe."""
+
+from pathlib import Path
+
+from app.errors import SettingsError
+from app.gate.callers.api_keys import KeyHasher, Partners
+from app.gate.callers.authentication import Callers
+from app.gate.callers.claims import ClaimRules
+from app.gate.callers.keys import Fetch, FetchedKeys, FileKeys, KeySource
+from app.gate.callers.tokens import TokenRules, TokenVerifier
+from app.settings import AuthSettings, Settings
+from app.store.clients import Clients
+from app.wallet.caller import ALL_SCOPES
+
+
+def build_callers(settings: Settings, clients: Clients, fetch: Fetch | None) -> Callers:
+    """`fetch` reads `auth.jwks_url`, where there is one. Raises SettingsError."""
+    auth = settings.auth
+    partners = Partners(clients, KeyHasher(settings.digest_key.get_secret_value()))
+    return Callers(partners, _verifier(auth, fetch), _claim_rules(auth))
+
+
+def _verifier(auth: AuthSettings, fetch: Fetch | None) -> TokenVerifier | None:
+    if auth.partners_only or not (fetch or auth.jwks_path):
+        return None
+    keys: KeySource = (
+        FetchedKeys(fetch, max_age_s=auth.jwks_max_age_s, min_interval_s=auth.jwks_min_interval_s)
+        if fetch
+        else FileKeys(Path(auth.jwks_path))
+    )
+    rules = TokenRules(auth.issuer, tuple(auth.audience), leeway_s=auth.leeway_s, max_bytes=auth.max_token_bytes)
+    return TokenVerifier(keys, rules)
+
+
+def _claim_rules(auth: AuthSettings) -> ClaimRules:
+    named = {scope for scopes in auth.scopes_by_role.values() for scope in scopes} | set(auth.end_user_scopes)
+    if unknown := sorted(named - ALL_SCOPES):
+        raise SettingsError(f"auth: there is no scope {', '.join(unknown)}")
+    return ClaimRules(
+        scope_claim=auth.scope_claim,
+        role_claim=auth.role_claim,
+        scopes_by_role=auth.scopes_by_role,
+        customer_claim=auth.customer_claim,
+        end_user_scopes=auth.end_user_scopes,
+    )

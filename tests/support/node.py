@@ -1,0 +1,57 @@
+"""Tests that need Node.js or Chromium: skipped with one reason where there is none, a failure where it is required.
+
+``VAULTGRAPH_TEST_REQUIRE=node,chromium`` requires them: `.ci/run` sets it after it has installed both.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_LOCK = "package-lock.json"
+
+
+def require_node() -> str:
+    """The path of `node`; npm is there too."""
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        _skip_or_fail("node", "Node.js and npm are not installed here")
+    assert node is not None
+    return node
+
+
+def require_chromium() -> str:
+    """The path of a Chromium, or of a Chrome."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    _skip_or_fail("chromium", "Chromium is not installed here")
+    raise AssertionError("unreachable")
+
+
+def npm_ci(folder: Path) -> Path:
+    """Install a folder's locked packages into its ``node_modules``, once per lock file; safe among test workers."""
+    require_node()
+    lock = (folder / _LOCK).read_bytes()
+    stamp = folder / "node_modules" / ".vaultgraph-lock"
+    wanted = hashlib.sha256(lock).hexdigest()
+    with open(folder / _LOCK, "rb") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not (stamp.is_file() and stamp.read_text("utf-8") == wanted):
+            done = subprocess.run(
+                ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+                cwd=folder, capture_output=True, text=True, timeout=600, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, f"npm ci failed: {done.stderr[-2000:]}"
+            stamp.write_text(wanted, "utf-8")
+    return folder / "node_modules"
+
+
+def _skip_or_fail(what: str, reason: str) -> None:
+    if what in os.environ.get("VAULTGRAPH_TEST_REQUIRE", "").split(","):
+        pytest.fail(f"{reason}, and VAULTGRAPH_TEST_REQUIRE asks for it")
+    pytest.skip(reason)

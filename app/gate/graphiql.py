@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 ASSETS_PATH: Final = "/graphiql"
-EXAMPLE_QUERY: Final = """# One customer, every vault. Try it with Ctrl-Enter; `sources` says what could not be read.
+EXAMPLE_QUERY: Final = """# One customer, every vault: Ctrl-Enter runs it.
+# `sources` says what could not be read.
 query Wallet($id: ID!) {
   customer(id: $id) {
     name
@@ -21,10 +22,14 @@ query Wallet($id: ID!) {
       label
       status
       isDefault
-      ... on Card { brand expiry expiryState authStatus }
-      ... on BankAccount { rail accountType bankName }
+      ... on Card {
+        brand
+        expiryState
+        authStatus
+      }
+      ... on BankAccount { rail bankName }
     }
-    sources { provider state methodCount latencyMs }
+    sources { provider state methodCount }
   }
 }
 """

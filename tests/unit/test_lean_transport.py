@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -240,13 +240,45 @@ def test_cancelling_when_the_answer_is_already_here_does_no_harm(run: Run, monke
                 answered(self, may_keep)
                 if not second:
                     second.append(asyncio.create_task(get(transport, server.url)))
-                    asyncio.get_running_loop().call_soon(first.cancel)
+                    first.cancel()
 
             monkeypatch.setattr(connection.Connection, "_answer", cancel_then)
-            with suppress(asyncio.CancelledError):
+            with pytest.raises(asyncio.CancelledError):
                 await first
             assert (await second[0]).status == 200
             assert server.connections == 1
+
+    run(main())
+
+
+@pytest.mark.parametrize("first_ends", ["answered", "cut"])
+def test_what_was_handed_to_one_who_just_left_goes_to_the_next(
+    run: Run, monkeypatch: pytest.MonkeyPatch, first_ends: str
+) -> None:
+    """A free connection, or the slot of one that broke: without the hand-over the third would wait for ever."""
+
+    async def main() -> None:
+        release = asyncio.Event()
+
+        async def answer(asked: Asked) -> Answer:
+            await release.wait()
+            return None if first_ends == "cut" and len(server.asked) == 1 else reply()
+
+        async with lean_to(answer, connections=1) as (transport, server):
+            first, second, third = (asyncio.create_task(get(transport, server.url)) for _ in range(3))
+            await until(lambda: len(server.asked) == 1)
+            woken = pool.Pool._wake_next
+
+            def leave(self: pool.Pool, handed: connection.Connection | None) -> bool:
+                found = woken(self, handed)
+                second.cancel()
+                return found
+
+            monkeypatch.setattr(pool.Pool, "_wake_next", leave)
+            release.set()
+            ends = await asyncio.gather(first, second, third, return_exceptions=True)
+            assert [type(one) for one in ends[1:]] == [asyncio.CancelledError, VaultReply]
+            assert server.connections == (2 if first_ends == "cut" else 1)
 
     run(main())
 

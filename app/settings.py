@@ -5,6 +5,7 @@ The environment wins over the file. Any secret may instead be named by a file: `
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -222,8 +223,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"the settings file cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise SettingsError("the settings file is not valid TOML") from None
+    except ValueError as error:
+        place = re.search(r" \(at [a-z0-9, ]+\)$", str(error))  # the rest of the message may quote a value
+        raise SettingsError(f"the settings file is not valid TOML{place[0] if place else ''}") from None
 
 
 def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -236,12 +238,19 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         place = found
         for section in sections:
             place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise SettingsError(f"{section}: is a section, and {ENV_PREFIX}{section.upper()} gives it a value")
         place[name] = value
     return found
 
 
 def _lay_over(base: MutableMapping[str, Any], upper: Mapping[str, Any]) -> None:
+    """`x` above replaces `x_file` below, and the other way round."""
     for key, value in upper.items():
+        if f"{key}{_FILE_SUFFIX}" not in upper:
+            base.pop(f"{key}{_FILE_SUFFIX}", None)
+        if key.endswith(_FILE_SUFFIX) and key.removesuffix(_FILE_SUFFIX) not in upper:
+            base.pop(key.removesuffix(_FILE_SUFFIX), None)
         below = base.get(key)
         if isinstance(value, Mapping) and isinstance(below, MutableMapping):
             _lay_over(below, value)
@@ -256,9 +265,13 @@ def _resolve_files(section: MutableMapping[str, Any], path: tuple[str, ...]) -> 
         if isinstance(value, MutableMapping):
             _resolve_files(value, (*path, key))
         elif key.endswith(_FILE_SUFFIX) and isinstance(value, str):
-            name = key.removesuffix(_FILE_SUFFIX)
+            name, shown = key.removesuffix(_FILE_SUFFIX), ".".join((*path, key))
+            if name in section:
+                raise SettingsError(f"{shown}: set it or {name}, not both")
             try:
                 section[name] = Path(value).read_text("utf-8").rstrip("\r\n")
             except OSError as error:
-                raise SettingsError(f"{'.'.join((*path, key))}: {error.strerror}") from None
+                raise SettingsError(f"{shown}: {error.strerror}") from None
+            except UnicodeDecodeError:
+                raise SettingsError(f"{shown}: the file is not UTF-8 text") from None
             del section[key]

@@ -1,0 +1,167 @@
+"""Where settings come from, which layer wins, and that no error shows a value."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from app.errors import SettingsError
+from app.settings import Settings, load_settings
+from app.settings_check import missing_settings
+
+
+def loaded(toml: str = "", environ: dict[str, str] | None = None, *, folder: Path, **overrides: Any) -> Settings:
+    path = folder / "vaultgraph.toml"
+    path.write_text(toml, "utf-8")
+    return load_settings(path, environ or {}, **overrides)
+
+
+def refusal(toml: str = "", environ: dict[str, str] | None = None, *, folder: Path, **overrides: Any) -> str:
+    with pytest.raises(SettingsError) as refused:
+        loaded(toml, environ, folder=folder, **overrides)
+    return str(refused.value)
+
+
+def test_nothing_set_is_the_defaults(tmp_path: Path) -> None:
+    assert load_settings(None, {}) == Settings() == loaded(folder=tmp_path)
+
+
+def test_the_environment_wins_over_the_file_and_the_command_over_both(tmp_path: Path) -> None:
+    toml = "port = 1\nhost = 'file'\n[loanpro]\ndeadline_s = 1.5\nretries = 7\n"
+    environ = {"VAULTGRAPH_PORT": "2", "VAULTGRAPH_LOANPRO__DEADLINE_S": "2.5"}
+    settings = loaded(toml, environ, folder=tmp_path)
+    assert (settings.port, settings.host) == (2, "file")
+    assert (settings.loanpro.deadline_s, settings.loanpro.retries) == (2.5, 7)
+    assert loaded(toml, environ, folder=tmp_path, port=3).port == 3
+
+
+def test_the_environments_names_in_any_case_and_depth(tmp_path: Path) -> None:
+    environ = {
+        "vaultgraph_aloha__breaker__open_for_s": "9",
+        "VAULTGRAPH_PROVIDER_PRECEDENCE": "caselle, loanpro",
+        "VAULTGRAPH_CONFIG": "the command's own",
+        "PATH": "/bin",
+    }
+    settings = loaded(environ=environ, folder=tmp_path)
+    assert settings.aloha.breaker.open_for_s == 9
+    assert settings.provider_precedence == ["caselle", "loanpro"]
+
+
+def test_secrets_from_files(tmp_path: Path) -> None:
+    for number, ending in enumerate(["", "\n", "\r\n"]):
+        (tmp_path / f"secret{number}").write_text(f" s3cret {ending}", newline="")
+        settings = loaded(f"[loanpro]\napi_token_file = '{tmp_path}/secret{number}'\n", folder=tmp_path)
+        assert settings.loanpro.api_token.get_secret_value() == " s3cret "
+        environ = {"VAULTGRAPH_LOANPRO__API_TOKEN_FILE": f"{tmp_path}/secret{number}"}
+        assert loaded(environ=environ, folder=tmp_path) == settings
+
+
+def test_a_secret_above_replaces_its_file_below_and_the_other_way_round(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from a file")
+    in_file = f"[aloha]\npassword_file = '{tmp_path}/secret'\n"
+    settings = loaded(in_file, {"VAULTGRAPH_ALOHA__PASSWORD": "from the environment"}, folder=tmp_path)
+    assert settings.aloha.password.get_secret_value() == "from the environment"
+    environ = {"VAULTGRAPH_ALOHA__PASSWORD_FILE": f"{tmp_path}/secret"}
+    settings = loaded("[aloha]\npassword = 'from the toml'\n", environ, folder=tmp_path)
+    assert settings.aloha.password.get_secret_value() == "from a file"
+
+
+def test_a_secret_and_its_file_side_by_side_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    said = refusal(f"id_key = 'y'\nid_key_file = '{tmp_path}/secret'\n", folder=tmp_path)
+    assert said == "id_key_file: set it or id_key, not both"
+
+
+@pytest.mark.parametrize(
+    ("toml", "environ", "named"),
+    [
+        ("nonsense = 1", {}, "nonsense"),
+        ("[loanpro]\nnonsense = 1", {}, "loanpro.nonsense"),
+        ("[nobank]\nenabled = true", {}, "nobank"),
+        ("", {"VAULTGRAPH_NONSENSE": "hunter2"}, "nonsense"),
+        ("", {"VAULTGRAPH_LOANPRO__NONSENSE": "hunter2"}, "loanpro.nonsense"),
+        ("", {"VAULTGRAPH_LOANPRO": "hunter2"}, "loanpro"),
+        ("", {"VAULTGRAPH_LOANPRO": "hunter2", "VAULTGRAPH_LOANPRO__RETRIES": "1"}, "loanpro"),
+        ("", {"VAULTGRAPH_LOANPRO__RETRIES": "1", "VAULTGRAPH_LOANPRO": "hunter2"}, "loanpro"),
+        ("port = 'hunter2'", {}, "port"),
+        ("port = 65536", {}, "port"),
+        ("mode = 'hunter2'", {}, "mode"),
+        ("id_key = 5", {}, "id_key"),
+        ("[loanpro]\ndeadline_s = 0", {}, "loanpro.deadline_s"),
+        ("[loanpro]\napi_token_file = '/nowhere/hunter2'", {}, "loanpro.api_token_file"),
+        ("[loanpro.breaker]\nfailure_ratio = 2", {}, "loanpro.breaker.failure_ratio"),
+        ("provider_precedence = ['hunter2']", {}, "provider_precedence"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_its_value_is_not(
+    toml: str, environ: dict[str, str], named: str, tmp_path: Path
+) -> None:
+    said = refusal(toml, environ, folder=tmp_path)
+    assert named in said
+    assert "hunter2" not in said
+    assert "\n" not in said
+
+
+def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
+    said = refusal("port = 'x'\n[aloha]\nretries = -1\n", folder=tmp_path)
+    assert said.count(";") == 1
+    assert "port: " in said
+    assert "aloha.retries: " in said
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    assert refusal("= hunter2", folder=tmp_path) == "the settings file is not valid TOML (at line 1, column 1)"
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        load_settings(tmp_path / "missing.toml", {})
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    assert "not UTF-8" in refusal(f"id_key_file = '{tmp_path}/binary'", folder=tmp_path)
+
+
+def test_no_secret_shows_itself(tmp_path: Path) -> None:
+    secrets = {name: "hunter2-hunter2" for name, field in _fields(Settings) if field is SecretStr}
+    assert {"id_key", "digest_key", "store.url", "loanpro.api_token", "caselle.client_secret"} <= set(secrets)
+    overrides: dict[str, Any] = {}
+    for name, value in secrets.items():
+        place = overrides
+        *sections, last = name.split(".")
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    settings = load_settings(None, {}, **overrides)
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in str(settings)
+
+
+def _fields(model: type[BaseModel], path: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            found += _fields(kind, f"{path}{name}.")
+        else:
+            found.append((f"{path}{name}", kind))
+    return found
+
+
+def test_whatever_could_hold_a_credential_is_a_secret() -> None:
+    public = ("token_url", "max_token_bytes", "key_id", "network_tokens")
+    for name, kind in _fields(Settings):
+        last = name.rsplit(".", 1)[-1]
+        if any(word in last for word in ("secret", "password", "token", "_key")) and last not in public:
+            assert kind is SecretStr, name
+
+
+def test_what_is_missing_is_named_as_a_person_would_set_it() -> None:
+    enabled = {"enabled": True}
+    settings = load_settings(None, {}, loanpro=enabled, aloha=enabled, jpmorgan=enabled, caselle=enabled)
+    missing = missing_settings(settings)
+    assert missing["loanpro"] == ["loanpro.base_url", "loanpro.api_token", "loanpro.instance_id"]
+    assert missing["aloha"] == ["aloha.base_url", "aloha.username", "aloha.password", "aloha.company_code"]
+    assert missing["jpmorgan"][-1] == "jpmorgan.client_secret or jpmorgan.private_key"
+    assert "caselle.payment_account_uid" in missing["caselle"]
+    assert {"id_key", "digest_key"} <= set(missing["gateway"])
+    assert missing_settings(Settings())["loanpro"] == [], "what is off needs nothing"
+    short = load_settings(None, {}, id_key="k" * 31, digest_key="d" * 32)
+    assert "id_key" in missing_settings(short)["gateway"]
+    assert "digest_key" not in missing_settings(short)["gateway"]

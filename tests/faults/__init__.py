@@ -1,0 +1,1 @@
+"""What every fault of the sandbox costs, generated."""

@@ -1,0 +1,115 @@
+"""Running the cells of the fault matrix: one gateway per fault, all vaults at once, each with a customer of its own."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from app.sandbox.demo import load_customer
+from app.vault.names import ProviderName
+from tests.faults.rules import OPERATIONS, RETRIES, Cell, Fault, Heard, Operation
+from tests.support.gateway import RunningGateway
+from tests.support.gateways import each_vault
+from tests.support.sandbox import RunningSandbox
+
+READ_DEADLINE_S: Final = 0.8
+MARGIN_S: Final = 1.5
+"""For a busy machine: what is measured includes our own client, threads and the sandbox."""
+
+_SETTINGS: Final = each_vault(
+    deadline_s=READ_DEADLINE_S, fresh_for_s=0, retries=RETRIES, retry_budget_ratio=1.0, breaker={"minimum_calls": 1000}
+)
+"""The breaker is out of the way and the retry budget is not the limit: each cell must stand for itself."""
+
+_READ: Final = """query ($id: ID!, $provider: Provider!) { customer(id: $id) {
+  paymentMethods(filter: {providers: [$provider]}) { id isStale } sources { provider state } } }"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What happened in a cell. `vault_calls` are those to its vault, token routes left out."""
+
+    said: str
+    calls: int
+    seconds: float
+
+
+class Runner:
+    """All operations under one fault. `folder` is a data directory with the demo customers linked."""
+
+    def __init__(self, sandbox: RunningSandbox, folder: Path, fault: Fault) -> None:
+        self._sandbox = sandbox
+        self._folder = folder
+        self._fault = fault
+        self._gateway: RunningGateway
+
+    def run(self) -> dict[Cell, Seen]:
+        found: dict[Cell, Seen] = {}
+        with _copy_of(self._folder) as folder:
+            self._sandbox.reset()
+            with RunningGateway(self._sandbox.url, folder, **_SETTINGS) as self._gateway:
+                for operation in OPERATIONS:
+                    found.update(self._at_all_vaults(operation))
+                self._sandbox.clear_faults()
+        return found
+
+    def _at_all_vaults(self, operation: Operation) -> dict[Cell, Seen]:
+        """The same operation at every vault at the same time: they share nothing, the fault is each one's own."""
+        act = self._read
+        if operation is not Operation.READ:
+            self._together(act)
+        self._sandbox.clear_calls()
+        for provider in ProviderName:
+            self._sandbox.fault(provider.value, self._fault.kind.value, **self._fault.fields)
+        seen = self._together(act)
+        calls = self._sandbox.calls()
+        self._sandbox.clear_faults()
+        if self._fault.heard is Heard.THROTTLE:
+            time.sleep(1.1)  # the pause that the vaults asked for
+        return {
+            Cell(provider, self._fault, operation): Seen(
+                said, sum(1 for call in calls if call["provider"] == provider.value), seconds
+            )
+            for provider, (said, seconds) in seen.items()
+        }
+
+    def _together(self, act: Callable[[ProviderName], str]) -> dict[ProviderName, tuple[str, float]]:
+        def timed(provider: ProviderName) -> tuple[str, float]:
+            began = time.monotonic()
+            return act(provider), time.monotonic() - began
+
+        with ThreadPoolExecutor(len(ProviderName)) as pool:
+            return dict(zip(ProviderName, pool.map(timed, ProviderName), strict=True))
+
+    def _read(self, provider: ProviderName) -> str:
+        variables = {"id": customer_of(Operation.READ, provider), "provider": provider.name}
+        customer = self._gateway.query(_READ, variables).data["customer"]
+        state: str = next(row["state"] for row in customer["sources"] if row["provider"] == provider.name)
+        shown: list[Any] | None = customer["paymentMethods"]
+        assert (shown is not None) == (state in ("OK", "STALE")), (
+            "an answer, or null: never an empty list for a failure"
+        )
+        assert {one["isStale"] for one in shown or ()} <= {state == "STALE"}
+        return state
+
+
+def customer_of(operation: Operation, provider: ProviderName) -> str:
+    """One customer per operation and vault, so that no cell sees another's writes."""
+    place = list(Operation).index(operation) * len(ProviderName) + list(ProviderName).index(provider)
+    return load_customer(1 + place).id
+
+
+@contextmanager
+def _copy_of(folder: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as parent:
+        yield Path(shutil.copytree(folder, Path(parent) / "data"))
+
+
+def longest_s(cell: Cell) -> float:
+    """The deadline that the cell's answer must keep."""
+    return READ_DEADLINE_S

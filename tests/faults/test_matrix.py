@@ -1,0 +1,24 @@
+"""Every vault under every fault: what is said of it, what it costs, and how long it takes."""
+
+import pytest
+
+from app.sandbox.faults import FaultKind
+from tests.faults.conftest import SeenIn
+from tests.faults.rules import FAULTS, Cell, cells
+from tests.faults.run import MARGIN_S, longest_s
+
+_CELLS = [pytest.param(cell, id=cell.id, marks=pytest.mark.xdist_group(cell.fault.label)) for cell in cells()]
+_TAKES_COMMIT = {FaultKind.STATUS, FaultKind.HANG, FaultKind.GARBAGE}
+
+
+def test_every_fault_is_there() -> None:
+    assert {fault.kind for fault in FAULTS} == set(FaultKind)
+    assert {fault.kind for fault in FAULTS if fault.fields.get("commit")} == _TAKES_COMMIT
+    assert len({fault.label for fault in FAULTS}) == len(FAULTS)
+
+
+@pytest.mark.parametrize("cell", _CELLS)
+def test_a_fault_costs_what_the_rules_say(cell: Cell, seen_in: SeenIn) -> None:
+    seen = seen_in(cell)
+    assert (seen.said, seen.calls) == (cell.expected.said, cell.expected.calls)
+    assert seen.seconds < longest_s(cell) + MARGIN_S

@@ -1,0 +1,181 @@
+"""Partners' keys: never kept as they are, refused within a second, cheap to guess at in vain."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.gate.callers.api_keys import KeyHasher, Partners, looks_like_key, new_key
+from app.store import Store
+from app.store.clients import Clients
+from app.store.records import ClientRecord
+from app.wallet.caller import CallerKind
+from tests.support.stores import HandClock
+
+HASHER = KeyHasher("a-secret-of-the-server-0123456789-abcdef")
+
+
+class Watched:
+    """The repository, counting how often it is asked for a key."""
+
+    def __init__(self, clients: Clients) -> None:
+        self.clients = clients
+        self.asked = 0
+        self.at_once = 0
+        self.most_at_once = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.clients, name)
+
+    async def by_key_hash(self, key_hash: str) -> ClientRecord | None:
+        self.asked += 1
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            return await self.clients.by_key_hash(key_hash)
+        finally:
+            self.at_once -= 1
+
+
+@pytest.fixture
+async def store(sqlite_url: str, clock: HandClock) -> AsyncIterator[Store]:
+    opened = Store.open(sqlite_url, clock=clock)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def watched(store: Store) -> Watched:
+    return Watched(store.clients)
+
+
+@pytest.fixture
+def partners(watched: Watched, clock: HandClock) -> Partners:
+    return Partners(watched, HASHER, clock=lambda: clock().timestamp(), utc_now=clock)  # type: ignore[arg-type]
+
+
+async def add(store: Store, name: str = "acme", **more: Any) -> str:
+    key = new_key()
+    await store.clients.add(name, key_hash=HASHER.hash(key), scopes=["customers:read", "nonsense"], **more)
+    return key
+
+
+def test_keys_are_long_random_and_recognisable() -> None:
+    keys = {new_key() for _ in range(100)}
+    assert len(keys) == 100
+    assert all(looks_like_key(key) and key.startswith("vg_") and len(key) == 46 for key in keys)
+    for other in (
+        "",
+        "vg_",
+        "vg_" + "a" * 42,
+        "vg_" + "a" * 44,
+        "xx_" + "a" * 43,
+        "vg_" + "ä" * 43,
+        "vg_" + "a" * 43 + "\n",
+    ):
+        assert not looks_like_key(other)
+
+
+def test_a_hash_needs_the_servers_secret() -> None:
+    key = new_key()
+    assert HASHER.hash(key) == HASHER.hash(key)
+    assert len(HASHER.hash(key)) == 64
+    assert KeyHasher("another-secret-of-a-server-0123456789").hash(key) != HASHER.hash(key)
+
+
+async def test_a_key_is_its_partners(store: Store, partners: Partners) -> None:
+    key = await add(store)
+    caller = await partners.caller(key)
+    assert caller is not None
+    assert (caller.kind, caller.name, caller.key) == (CallerKind.PARTNER, "acme", "partner:acme")
+    assert caller.scopes == {"customers:read"}, "a scope that we do not know grants nothing"
+    assert caller.granted == frozenset(), "nothing is granted until it is"
+    assert await partners.caller(new_key()) is None
+
+
+async def test_a_partner_of_all_customers(store: Store, partners: Partners) -> None:
+    caller = await partners.caller(await add(store, sees_all_customers=True))
+    assert caller is not None
+    assert caller.granted is None
+
+
+async def test_what_is_no_key_never_reaches_the_store(partners: Partners, watched: Watched) -> None:
+    for text in ("", "vg_short", "' OR 1=1 --", "vg_" + "a" * 43 + "=", "x" * 100_000):
+        assert await partners.caller(text) is None
+    assert watched.asked == 0
+
+
+async def test_answers_are_kept_for_a_second_even_for_wrong_keys(
+    store: Store, partners: Partners, watched: Watched, clock: HandClock
+) -> None:
+    key, wrong = await add(store), new_key()
+    for _ in range(5):
+        assert await partners.caller(key) is not None
+        assert await partners.caller(wrong) is None
+    assert watched.asked == 2
+    clock.advance(seconds=1)
+    assert await partners.caller(key) is not None
+    assert watched.asked == 3
+
+
+async def test_a_disabled_partner_is_refused_within_a_second(
+    store: Store, partners: Partners, clock: HandClock
+) -> None:
+    key = await add(store)
+    assert await partners.caller(key) is not None
+    await store.clients.disable("acme")
+    clock.advance(seconds=1)
+    assert await partners.caller(key) is None
+    await store.clients.enable("acme")
+    partners.forget("acme")
+    assert await partners.caller(key) is not None, "hearing of the change is faster still"
+
+
+async def test_during_rotation_both_keys_work_until_the_old_one_ends(
+    store: Store, partners: Partners, clock: HandClock
+) -> None:
+    old, new = await add(store), new_key()
+    clock.advance(seconds=1)
+    await store.clients.rotate("acme", HASHER.hash(new), old_until=clock() + timedelta(milliseconds=500))
+    for key in (old, new):
+        assert await partners.caller(key) is not None
+    clock.advance(milliseconds=500)
+    assert await partners.caller(old) is None, "a kept answer ends with its key"
+    assert await partners.caller(new) is not None
+
+
+async def test_grants_are_read_again_when_they_change(store: Store, partners: Partners, clock: HandClock) -> None:
+    for name in ("a", "b"):
+        await store.directory.create(customer_id=f"cus_{name}", external_id=name)
+    key = await add(store)
+    await store.clients.grant("acme", ["cus_a"])
+    caller = await partners.caller(key)
+    assert caller is not None
+    assert (caller.may_see("cus_a"), caller.may_see("cus_b")) == (True, False)
+    await store.clients.grant("acme", ["cus_b"])
+    await store.clients.revoke("acme", ["cus_a"])
+    partners.forget("acme")
+    caller = await partners.caller(key)
+    assert caller is not None
+    assert caller.granted == {"cus_b"}
+
+
+async def test_many_who_ask_at_once_share_a_look_up_and_guesses_queue(
+    store: Store, partners: Partners, watched: Watched
+) -> None:
+    key = await add(store)
+    found = await asyncio.gather(*(partners.caller(key) for _ in range(50)))
+    assert watched.asked == 1
+    assert all(found)
+    await asyncio.gather(*(partners.caller(new_key()) for _ in range(200)))
+    assert watched.most_at_once <= 8
+
+
+async def test_guesses_do_not_fill_the_memory(store: Store, watched: Watched, clock: HandClock) -> None:
+    small = Partners(watched, HASHER, most=10, clock=lambda: clock().timestamp())  # type: ignore[arg-type]
+    for _ in range(50):
+        await small.caller(new_key())
+    assert len(small._known) == 10
+    assert small._running == {}

@@ -1,0 +1,78 @@
+"""Claims to callers: what an operator may say, and what no setting can."""
+
+from typing import Any
+
+import pytest
+
+from app.gate.callers.claims import END_USER_SCOPES, ClaimRules, caller_of
+from app.gate.callers.tokens import BadToken
+from app.wallet.caller import ALL_SCOPES, CallerKind
+
+
+def made(rules: ClaimRules | None = None, **claims: Any) -> Any:
+    return caller_of({"sub": "ann", **claims}, rules or ClaimRules())
+
+
+@pytest.mark.parametrize("said", ["customers:read explore", ["customers:read", "explore"]])
+def test_scopes_come_as_text_or_as_a_list(said: object) -> None:
+    caller = made(scope=said)
+    assert (caller.kind, caller.name, caller.key) == (CallerKind.STAFF, "ann", "staff:ann")
+    assert caller.scopes == {"customers:read", "explore"}
+    assert (caller.acting_customer, caller.granted) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Customers:Read", "customers:*", "*", "customers", "pan:write\u200b", "pan\uff1awrite", "p\u0430n:write",
+        "pan:write\n", "pan:write\x00", "pan:write,explore", "pan:write\texplore", "PAN:WRITE", "",
+        ["pan:write "], [["pan:write"]], [5, None, {"pan:write": True}], {"pan:write": True}, 5, None, True,
+    ],
+)  # fmt: skip
+def test_whatever_is_no_scope_letter_by_letter_grants_nothing(said: object) -> None:
+    assert made(scope=said).scopes == frozenset()
+
+
+def test_roles_stand_for_scopes_by_setting() -> None:
+    rules = ClaimRules(
+        role_claim="realm_access.roles",
+        scopes_by_role={"support": ["customers:read"], "ops": ["audit:read", "nonsense"]},
+    )
+    said = {"realm_access": {"roles": ["support", "ops", "unknown", 5]}}
+    assert made(rules, **said).scopes == {"customers:read", "audit:read"}
+    assert made(rules, **said, scope="explore").scopes == {"customers:read", "audit:read", "explore"}
+    assert made(rules, realm_access={"roles": {"support": True}}).scopes == frozenset()
+    assert made(rules, realm_access="support").scopes == frozenset()
+
+
+def test_a_claim_of_that_very_name_wins_over_the_path() -> None:
+    rules = ClaimRules(scope_claim="https://shop.test/scopes", customer_claim="https://shop.test/customer")
+    caller = made(rules, **{"https://shop.test/scopes": ["explore"], "https://shop.test/customer": "cus_a"})
+    assert (caller.scopes, caller.acting_customer) == ({"explore"}, "cus_a")
+
+
+def test_a_customer_makes_an_end_user() -> None:
+    caller = made(customer_id="cus_alex", scope=" ".join(ALL_SCOPES))
+    assert (caller.kind, caller.key, caller.acting_customer) == (CallerKind.END_USER, "user:ann", "cus_alex")
+    assert caller.scopes == END_USER_SCOPES
+    assert caller.may_see("cus_alex")
+    assert not caller.may_see("cus_blair")
+
+
+def test_roles_give_an_end_user_nothing_that_is_staffs() -> None:
+    rules = ClaimRules(scopes_by_role={"admin": sorted(ALL_SCOPES)}, end_user_scopes=sorted(ALL_SCOPES))
+    assert made(rules, customer_id="cus_a", roles=["admin"]).scopes == END_USER_SCOPES
+    assert made(rules, customer_id="cus_a").scopes == END_USER_SCOPES
+    assert not END_USER_SCOPES & {"pan:write", "links:write", "customers:erase", "audit:read", "import:write"}
+
+
+def test_an_end_user_without_scopes_has_the_usual_ones_and_staff_none() -> None:
+    assert made(customer_id="cus_a").scopes == {"customers:read", "payment_methods:read"}
+    assert made(customer_id="cus_a", scope="").scopes == frozenset()
+    assert made().scopes == frozenset()
+
+
+@pytest.mark.parametrize("said", [None, "", "alex", 5, ["cus_a"], {"id": "cus_a"}, True, "cus_\u0430"])
+def test_a_customer_claim_without_an_id_never_makes_staff(said: object) -> None:
+    with pytest.raises(BadToken):
+        made(customer_id=said, scope=" ".join(ALL_SCOPES))

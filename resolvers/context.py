@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol, Self, TypeVar
 
@@ -14,8 +14,10 @@ from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache, DirectoryEntry, MethodAddress
 from app.wallet.reading import WalletReader
+from resolvers.inputs.urls import ReturnOrigins
 from resolvers.loaders import EntryLoader, OwnerLoader, StatusLoader, VaultLoader
 from resolvers.wallets import CustomerWallet
+from resolvers.writer import NoWrites, Operations, Writer
 
 T = TypeVar("T")
 
@@ -48,6 +50,9 @@ class Services:
     deadline_s: float = 3.0
     list_limit: int = 100
     test_mode: bool = False
+    return_origins: ReturnOrigins = field(default_factory=ReturnOrigins)
+    writer: Writer = field(default_factory=NoWrites)
+    operations: Operations = field(default_factory=NoWrites)
     circuit: Callable[[ProviderName], CircuitState] = _closed
     deleted_by_us: Callable[[MethodAddress], Awaitable[bool]] = _not_by_us
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -68,6 +73,9 @@ class Context:
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
 
     def __post_init__(self) -> None:
+        self._load_anew()
+
+    def _load_anew(self) -> None:
         reader = self.services.reader
         self.vaults = {name: VaultLoader(reader, name, self.call, self.adopt) for name in reader.providers}
         self.statuses = StatusLoader(reader, self.call, self.adopt)
@@ -104,15 +112,15 @@ class Context:
             found = self._wallets[entry.customer.id] = CustomerWallet(self, entry)
         return found
 
-    def forget(self, customer_id: str) -> None:
-        """After a write: whatever is asked from now on in this request is read anew."""
-        self.entries.clear(customer_id)
-        gone = self._wallets.pop(customer_id, None)
-        if gone is not None:
-            for link in gone.entry.links:
-                if link.provider in self.vaults:
-                    self.vaults[link.provider].clear(link.customer_ref)
-            self.statuses.forget(link.customer_ref for link in gone.entry.links)
+    def after_write(self) -> None:
+        """Whatever is asked from now on in this request is read anew, with as much time as a request has.
+
+        Mutation fields run one after the other, so nobody is still reading for an earlier one.
+        """
+        deadline_at = asyncio.get_running_loop().time() + self.services.deadline_s
+        self.call = replace(self.call, deadline_at=max(self.call.deadline_at, deadline_at))
+        self._wallets.clear()
+        self._load_anew()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something that several fields wait for; it ends with the request at the latest."""

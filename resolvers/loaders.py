@@ -1,6 +1,6 @@
 """Loaders of one request: however many fields ask, each vault is asked once for each customer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from aiodataloader import DataLoader
 
@@ -35,18 +35,10 @@ class StatusLoader(DataLoader[Card, StatusReading]):
     def __init__(self, reader: WalletReader, call: Call, adopt: Adopt) -> None:
         super().__init__(get_cache_key=status_key)
         self._reader, self._call, self._adopt = reader, call, adopt
-        self._asked: set[Card] = set()
 
     async def batch_load_fn(self, cards: list[Card]) -> list[StatusReading]:
         self._adopt()
-        self._asked.update(cards)
         return [await self._reader.three_d_secure(card, self._call) for card in cards]
-
-    def forget(self, refs: Iterable[CustomerRef]) -> None:
-        gone = frozenset(refs)
-        for card in [card for card in self._asked if card.customer_ref in gone]:
-            self._asked.discard(card)
-            self.clear(card)
 
 
 class EntryLoader(DataLoader[str, "DirectoryEntry | None"]):

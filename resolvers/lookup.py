@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from app.store.records import MethodAddress
 from app.vault.names import CustomerRef, PaymentMethodStatus, ProviderName
 from app.wallet.ids import IdKind, kind_of
 from resolvers.context import Info
@@ -9,6 +10,7 @@ from resolvers.errors import SourcesUnavailable
 from resolvers.scopes import require
 from resolvers.types.customer import READ_METHODS, Customer, methods_of
 from resolvers.types.node import Node
+from resolvers.types.operation import Operation
 from resolvers.types.payment_method import PaymentMethod, method_to_graph
 
 READ_CUSTOMERS = "customers:read"
@@ -21,6 +23,8 @@ async def node(info: Info, any_id: str) -> Node | None:
         return await customer(info, any_id)
     if kind is IdKind.METHOD:
         return await payment_method(info, any_id)
+    if kind is IdKind.OPERATION:
+        return await operation(info, any_id)
     return None
 
 
@@ -44,12 +48,22 @@ async def customer_by_ref(info: Info, provider: ProviderName, ref: str) -> Custo
 
 
 async def payment_method(info: Info, method_id: str) -> PaymentMethod | None:
-    """One vault is read. The method's customer must still be linked there, and be the caller's to see."""
     require(info, READ_METHODS)
-    context = info.context
-    address = context.services.ids.decode(method_id)
-    if address is None:
+    address = info.context.services.ids.decode(method_id)
+    return await method_at(info, address) if address else None
+
+
+async def method_if_readable(info: Info, address: MethodAddress) -> PaymentMethod | None:
+    """As `method_at`, for places that can do without it."""
+    try:
+        return await method_at(info, address)
+    except SourcesUnavailable:
         return None
+
+
+async def method_at(info: Info, address: MethodAddress) -> PaymentMethod | None:
+    """One vault is read. The method's customer must still be linked there, and be the caller's to see."""
+    context = info.context
     owner = await context.owners.load((address.provider, address.customer_ref))
     entry = await context.entry(owner) if owner else None
     link = entry.link(address.provider) if entry else None
@@ -67,3 +81,16 @@ async def payment_method(info: Info, method_id: str) -> PaymentMethod | None:
     if found.status is PaymentMethodStatus.INACTIVE and await context.services.deleted_by_us(address):
         return method_to_graph(replace(found, status=PaymentMethodStatus.DELETED), shown)
     return methods_of(shown, wallet, info)[found.id]
+
+
+async def operation(info: Info, operation_id: str) -> Operation | None:
+    """For whoever may see its customer; one without a customer, for whoever asked for it."""
+    require(info, READ_METHODS)
+    if kind_of(operation_id) is not IdKind.OPERATION:
+        return None
+    record = await info.context.services.operations.operation(operation_id)
+    if record is None:
+        return None
+    caller = info.context.caller
+    is_theirs = caller.may_see(record.customer_id) if record.customer_id else record.caller == caller.name
+    return Operation.of(record) if is_theirs else None

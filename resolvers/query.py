@@ -11,6 +11,7 @@ from resolvers.inputs.customer_by import CustomerBy
 from resolvers.scopes import scoped
 from resolvers.types.customer import READ_METHODS, Customer
 from resolvers.types.node import Node
+from resolvers.types.operation import Operation
 from resolvers.types.payment_method import PaymentMethod
 from resolvers.types.providers import ProviderInfo, provider_infos
 from resolvers.types.viewer import Viewer
@@ -56,6 +57,10 @@ class Query:
     @scoped(READ_METHODS, calls=1, description="A payment method by id; of its vault alone.")
     async def payment_method(self, info: Info, id: strawberry.ID) -> PaymentMethod | None:
         return await lookup.payment_method(info, id)
+
+    @scoped(READ_METHODS, description="A write by its id, and what became of it.")
+    async def operation(self, info: Info, id: strawberry.ID) -> Operation | None:
+        return await lookup.operation(info, id)
 
     @strawberry.field(description="Every vault, and what it can really do.")
     def providers(self, info: Info) -> list[ProviderInfo]:

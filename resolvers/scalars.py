@@ -12,6 +12,7 @@ from graphql import GraphQLError
 from strawberry.scalars import JSON
 from strawberry.types.scalar import ScalarDefinition
 
+from app.vault.countries import ALPHA3_OF
 from app.vault.model import Expiry
 from app.vault.secret import Secret
 
@@ -84,6 +85,12 @@ def _parse_url(value: object) -> str:
     return text
 
 
+def _parse_country(value: object) -> str:
+    if _text(value, "CountryCode", "[A-Z]{2}") not in ALPHA3_OF:
+        raise GraphQLError("Not a CountryCode of ISO 3166-1 alpha-2.")
+    return str(value)
+
+
 def _parse_secret(value: object) -> Secret:
     if not isinstance(value, str) or not value:
         raise GraphQLError("Not a SensitiveString.")
@@ -117,9 +124,7 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     CurrencyCode: strawberry.scalar(
         name="CurrencyCode", description="ISO 4217.", parse_value=_matching("CurrencyCode", "[A-Z]{3}")
     ),
-    CountryCode: strawberry.scalar(
-        name="CountryCode", description="ISO 3166-1 alpha-2.", parse_value=_matching("CountryCode", "[A-Z]{2}")
-    ),
+    CountryCode: strawberry.scalar(name="CountryCode", description="ISO 3166-1 alpha-2.", parse_value=_parse_country),
     URL: strawberry.scalar(
         name="URL", description="https; http only to this machine, in development.", parse_value=_parse_url
     ),

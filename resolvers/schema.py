@@ -11,10 +11,12 @@ from strawberry.schema.config import StrawberryConfig
 from resolvers.context import Info
 from resolvers.errors import BadInput
 from resolvers.extensions import RequestScope
+from resolvers.mutations.root import Mutation
 from resolvers.query import MOST_NODES, Query
 from resolvers.scalars import SCALARS
 from resolvers.types.customer import Customer
 from resolvers.types.payment_method import BankAccount, Card, OtherMethod
+from resolvers.types.user_errors import ConflictError, DuplicateError, InputError, ProviderError
 
 _ENTITIES: Final[Mapping[str, Any]] = {one.__name__: one for one in (Customer, Card, BankAccount, OtherMethod)}
 
@@ -42,7 +44,8 @@ async def _entity(info: Info, representation: object) -> Any:
 
 schema: Final = Schema(
     query=Query,
-    types=[Card, BankAccount, OtherMethod],
+    mutation=Mutation,
+    types=[Card, BankAccount, OtherMethod, InputError, DuplicateError, ConflictError, ProviderError],
     config=StrawberryConfig(scalar_map=dict(SCALARS)),
     extensions=[RequestScope],
     federation_version="2.9",

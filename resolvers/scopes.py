@@ -23,6 +23,10 @@ class ScopeGuard(FieldExtension):
     def __init__(self, scopes: tuple[str, ...]) -> None:
         self.scopes = scopes
 
+    def lets_pass(self, context: Any) -> bool:
+        """What `resolve` will decide, for whoever asks before any field is run (`app.execution.bridge.Guard`)."""
+        return bool(context.caller.has_any(self.scopes))
+
     def resolve(self, next_: Callable[..., Any], source: Any, info: Any, **kwargs: Any) -> Any:
         require(info, *self.scopes)
         return next_(source, info, **kwargs)

@@ -5,8 +5,11 @@ from typing import Final
 
 import strawberry
 
+from app.store.records import OperationState, WriteOutcome
 from app.vault import names
 from app.vault.rules.order import PaymentMethodOrder
+from app.wallet.commands import IfDefault, OnDuplicate
+from app.wallet.problems import ProblemCode
 
 _DESCRIPTIONS: Final[dict[type[Enum], str]] = {
     names.ProviderName: "The vaults. Open enum: clients must tolerate values added later.",
@@ -32,9 +35,15 @@ _DESCRIPTIONS: Final[dict[type[Enum], str]] = {
     names.LinkProof: "Why we believe that a vault's customer is ours.",
     names.ChallengePreference: "Whether the cardholder should be challenged.",
     names.AlohaPaymentProvider: "Whose token NCR Aloha is given.",
+    OperationState: "PARTIAL: done at some vaults. UNKNOWN: sent, and not yet known whether it was applied.",
+    WriteOutcome: "Whether a vault applied a write.",
+    OnDuplicate: "Duplicate: the same vault, the same token. Look-alikes only warn; REJECT refuses those in the same "
+    "vault too.",
+    IfDefault: "What to do where the method is the effective default.",
+    ProblemCode: "What is wrong, for programs. Open enum: clients must tolerate values added later.",
     PaymentMethodOrder: "DEFAULT_FIRST: the effective default, then vault by vault.",
 }
-_NAMES: Final[dict[type[Enum], str]] = {names.ProviderName: "Provider"}
+_NAMES: Final[dict[type[Enum], str]] = {names.ProviderName: "Provider", ProblemCode: "ErrorCode"}
 
 for _enum, _description in _DESCRIPTIONS.items():
     strawberry.enum(_enum, name=_NAMES.get(_enum, _enum.__name__), description=_description)

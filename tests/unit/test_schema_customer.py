@@ -187,7 +187,7 @@ async def test_after_a_write_the_same_request_reads_anew() -> None:
     assert world.context.wallet_of(entry) is first
     world.vaults[P.LOANPRO].put("37", card("11", last4="7777"))
     world.services.reader.snapshots.drop(P.LOANPRO, CustomerRef("37"))
-    world.context.forget("cus_a")
+    world.context.after_write()
     wallet = await world.context.wallet_of(entry).wallet()
     assert "4242" in labels(before)
     assert [one.label[-4:] for one in wallet.methods if one.method.provider is P.LOANPRO] == ["7777"]

@@ -1,0 +1,74 @@
+"""Inputs of the mutations on customers and their links, and the commands that they become."""
+
+import strawberry
+
+from app.vault.names import CustomerRef, ProviderName
+from app.wallet.commands import CreateCustomer, EraseCustomer, LinkCustomer, UnlinkCustomer
+from resolvers.inputs.fields import optional, text, words
+from resolvers.inputs.people import AddressInput, PersonNameInput, to_address
+from resolvers.scalars import IdempotencyKey
+
+
+@strawberry.input(
+    description="Creates our customer and, where `provisionAt` says so, its record in those vaults; what a vault needs "
+    "beyond the name is validated before any call."
+)
+class CreateCustomerInput:
+    external_id: strawberry.ID = text(is_reference=True, description="Your own key of the customer, unique among all.")
+    idempotency_key: IdempotencyKey
+    name: PersonNameInput
+    email: str | None = text(is_optional=True)
+    phone: str | None = text(is_optional=True, is_reference=True, max_length=32)
+    address: AddressInput | None = optional("For the vaults that need one; not kept here.")
+    provision_at: list[ProviderName] = strawberry.field(default_factory=list)
+
+    def to_command(self) -> CreateCustomer:
+        return CreateCustomer(
+            external_id=self.external_id,
+            idempotency_key=self.idempotency_key,
+            name=self.name.to_name(),
+            email=words(self.email),
+            phone=words(self.phone),
+            address=to_address(self.address),
+            provision_at=tuple(dict.fromkeys(self.provision_at)),
+        )
+
+
+@strawberry.input(description="A vault's customer who is this customer; the gateway notes why that is believed.")
+class LinkProviderCustomerInput:
+    customer_id: strawberry.ID
+    idempotency_key: IdempotencyKey
+    provider: ProviderName
+    customer_ref: str = text(is_reference=True, description="The vault's own key of the customer.")
+
+    def to_command(self) -> LinkCustomer:
+        return LinkCustomer(
+            customer_id=self.customer_id,
+            idempotency_key=self.idempotency_key,
+            provider=self.provider,
+            customer_ref=CustomerRef(self.customer_ref.strip()),
+        )
+
+
+@strawberry.input(description="A link to take back. The vault keeps what it has.")
+class UnlinkProviderCustomerInput:
+    customer_id: strawberry.ID
+    provider: ProviderName
+    reason: str = text(max_length=500, description="Kept in the audit trail.")
+
+    def to_command(self) -> UnlinkCustomer:
+        return UnlinkCustomer(customer_id=self.customer_id, provider=self.provider, reason=self.reason.strip())
+
+
+@strawberry.input(description="A customer to forget, here and in the vaults that can.")
+class EraseCustomerInput:
+    customer_id: strawberry.ID
+    idempotency_key: IdempotencyKey
+    confirm_external_id: strawberry.ID = strawberry.field(description="The customer's externalId, to be sure.")
+
+    def to_command(self) -> EraseCustomer:
+        return EraseCustomer(
+            customer_id=self.customer_id,
+            idempotency_key=self.idempotency_key,
+            confirm_external_id=self.confirm_external_id,
+        )

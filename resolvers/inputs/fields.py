@@ -1,0 +1,61 @@
+"""How text in an input is declared: how long it may be, and whether a card number may stand in it.
+
+Card numbers are refused in all text that does not say otherwise here, so that a new field is guarded from the start.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import strawberry
+
+from resolvers.directives import RequiresScope, Sensitive
+
+TEXT_RULES: Final = "vaultgraph/text"
+DEFAULT_MAX: Final = 255
+LONGEST_SECRET: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class TextRules:
+    """`may_hold_card_number` is for numbers and tokens that belong there, and for text that is no free text."""
+
+    max_length: int = DEFAULT_MAX
+    may_hold_card_number: bool = False
+    may_be_blank: bool = False
+    is_return_url: bool = False
+
+
+def text(
+    *,
+    max_length: int = DEFAULT_MAX,
+    is_reference: bool = False,
+    is_optional: bool = False,
+    may_be_blank: bool = False,
+    description: str | None = None,
+) -> Any:
+    """A field of plain text. `is_reference`: an id, etag or telephone number, in which digits mean nothing else."""
+    rules = TextRules(max_length, may_hold_card_number=is_reference, may_be_blank=may_be_blank or is_optional)
+    default = {"default": strawberry.UNSET} if is_optional else {}
+    return strawberry.field(metadata={TEXT_RULES: rules}, description=description, **default)
+
+
+def sensitive(*, description: str | None = None) -> Any:
+    """A field for a token or a number, where a card number may stand. Variables only."""
+    rules = TextRules(LONGEST_SECRET, may_hold_card_number=True)
+    return strawberry.field(directives=[Sensitive()], metadata={TEXT_RULES: rules}, description=description)
+
+
+def optional(description: str | None = None, scopes: tuple[str, ...] = ()) -> Any:
+    """A field that may be left out; null means the same."""
+    directives = [RequiresScope(any=list(scopes))] if scopes else []
+    return strawberry.field(default=strawberry.UNSET, description=description, directives=directives)
+
+
+def given(value: Any) -> Any:
+    """The value, or None where it was left out."""
+    return None if value is strawberry.UNSET else value
+
+
+def words(value: Any) -> Any:
+    """Text without blanks around it; None where that leaves nothing or nothing was given."""
+    return (value.strip() or None) if isinstance(value, str) else None

@@ -1,0 +1,157 @@
+"""What J.P. Morgan stores: tokens of the card networks, bank accounts and, where the operator allows it, cards."""
+
+from datetime import date
+
+import strawberry
+
+from app.vault.model import Address, Authenticate, Expiry, NewBankAccount, NewCard, NewMethod
+from app.vault.names import (
+    AddRoute,
+    BankAccountType,
+    BankRail,
+    CardBrand,
+    CardTokenType,
+    ChallengePreference,
+    ProviderName,
+)
+from app.vault.secret import Secret
+from resolvers.inputs.fields import given, optional, sensitive, text, words
+from resolvers.scalars import URL
+
+
+@strawberry.input(
+    description="Asks for 3-D Secure while the card is added; the answer's nextAction sends the shopper on."
+)
+class JpmAuthenticateInput:
+    return_url: URL
+    challenge: ChallengePreference = ChallengePreference.NO_PREFERENCE
+
+    def to_authenticate(self) -> Authenticate:
+        return Authenticate(return_url=self.return_url, challenge=self.challenge)
+
+
+@strawberry.input(description="A number that the card network issued in the card number's place.")
+class JpmNetworkTokenInput:
+    token: Secret = sensitive()
+    device: bool = strawberry.field(default=False, description="It belongs to a device's wallet.")
+    expiry: Expiry = strawberry.field(description="The token's own.")
+    brand: CardBrand
+    first_name: str | None = text(is_optional=True)
+    last_name: str | None = text(is_optional=True)
+    authenticate: JpmAuthenticateInput | None = optional()
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        kind = CardTokenType.DEVICE_TOKEN if self.device else CardTokenType.NETWORK_TOKEN
+        return _card(self, AddRoute.NETWORK_TOKEN, self.token, kind, billing)
+
+
+@strawberry.input(description="A card by its number.")
+class JpmRawCardInput:
+    account_number: Secret = sensitive()
+    expiry: Expiry
+    brand: CardBrand
+    first_name: str | None = text(is_optional=True)
+    last_name: str | None = text(is_optional=True)
+    authenticate: JpmAuthenticateInput | None = optional()
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        return _card(self, AddRoute.RAW_CARD, self.account_number, CardTokenType.PROVIDER_TOKEN, billing)
+
+
+@strawberry.input(description="A bank account in the United States.")
+class JpmAchInput:
+    account_number: Secret = sensitive()
+    routing_number: str = text(max_length=32)
+    account_type: BankAccountType
+    first_name: str | None = text(is_optional=True)
+    last_name: str | None = text(is_optional=True)
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        return NewBankAccount(
+            provider=ProviderName.JPMORGAN,
+            route=AddRoute.BANK_ACCOUNT,
+            secret=self.account_number,
+            rail=BankRail.ACH,
+            routing_number=self.routing_number.strip(),
+            account_type=self.account_type,
+            first_name=words(self.first_name),
+            last_name=words(self.last_name),
+            billing_address=billing,
+        )
+
+
+@strawberry.input(description="A bank account in the SEPA area, with the mandate to debit it.")
+class JpmSepaInput:
+    iban: Secret = sensitive()
+    bic: str = text(max_length=32)
+    first_name: str | None = text(is_optional=True)
+    last_name: str | None = text(is_optional=True)
+    mandate_id: str = text()
+    mandate_signed_on: date
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        return NewBankAccount(
+            provider=ProviderName.JPMORGAN,
+            route=AddRoute.BANK_ACCOUNT,
+            secret=self.iban,
+            rail=BankRail.SEPA,
+            bic=self.bic.strip(),
+            mandate_id=self.mandate_id.strip(),
+            mandate_signed_on=self.mandate_signed_on.isoformat(),
+            first_name=words(self.first_name),
+            last_name=words(self.last_name),
+            billing_address=billing,
+        )
+
+
+@strawberry.input(description="A bank account in the United Kingdom, with the mandate to debit it.")
+class JpmBacsInput:
+    account_number: Secret = sensitive()
+    sort_code: str = text(max_length=32)
+    first_name: str | None = text(is_optional=True)
+    last_name: str | None = text(is_optional=True)
+    mandate_id: str = text()
+    mandate_signed_on: date
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        return NewBankAccount(
+            provider=ProviderName.JPMORGAN,
+            route=AddRoute.BANK_ACCOUNT,
+            secret=self.account_number,
+            rail=BankRail.BACS,
+            sort_code=self.sort_code.strip(),
+            mandate_id=self.mandate_id.strip(),
+            mandate_signed_on=self.mandate_signed_on.isoformat(),
+            first_name=words(self.first_name),
+            last_name=words(self.last_name),
+            billing_address=billing,
+        )
+
+
+@strawberry.input(one_of=True, description="J.P. Morgan: a bank account, by the rail that debits it.")
+class JpmBankAccountInput:
+    ach: JpmAchInput | None = optional()
+    sepa: JpmSepaInput | None = optional()
+    bacs: JpmBacsInput | None = optional()
+
+
+def _card(
+    card: JpmNetworkTokenInput | JpmRawCardInput,
+    route: AddRoute,
+    secret: Secret,
+    token_type: CardTokenType,
+    billing: Address | None,
+) -> NewCard:
+    asked = given(card.authenticate)
+    return NewCard(
+        provider=ProviderName.JPMORGAN,
+        route=route,
+        secret=secret,
+        token_type=token_type,
+        expiry=card.expiry,
+        brand=card.brand,
+        first_name=words(card.first_name),
+        last_name=words(card.last_name),
+        billing_address=billing,
+        authenticate=None if asked is None else asked.to_authenticate(),
+    )

@@ -1,0 +1,118 @@
+"""Inputs of the mutations on payment methods, and the commands that they become."""
+
+import strawberry
+
+from app.vault.model import Expiry
+from app.wallet.commands import AddMethod, DeleteMethod, IfDefault, OnDuplicate, SetDefault, UpdateMethod
+from app.wallet.problems import Problem
+from resolvers.inputs.add_method import AddMethodInput
+from resolvers.inputs.fields import given, optional, text, words
+from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_name
+from resolvers.inputs.vault_tokens import LoanProTokenInput
+from resolvers.scalars import IdempotencyKey
+
+_NICKNAME_LENGTH = 100
+
+
+@strawberry.input(description="A payment method to add to one of the customer's vaults.")
+class AddPaymentMethodInput:
+    customer_id: strawberry.ID
+    idempotency_key: IdempotencyKey
+    method: AddMethodInput
+    nickname: str | None = text(is_optional=True, max_length=_NICKNAME_LENGTH)
+    billing_address: AddressInput | None = optional()
+    make_default: bool = False
+    provision: bool = strawberry.field(
+        default=False, description="Where the vault does not know the customer yet, make it known there first."
+    )
+    on_duplicate: OnDuplicate = OnDuplicate.RETURN_EXISTING
+
+    def problems(self) -> list[Problem]:
+        """What only this input's shape can tell."""
+        chosen = self.method.chosen()
+        return chosen.way.problems(chosen.path) if isinstance(chosen.way, LoanProTokenInput) else []
+
+    def to_command(self) -> AddMethod:
+        chosen = self.method.chosen()
+        return AddMethod(
+            customer_id=self.customer_id,
+            idempotency_key=self.idempotency_key,
+            method=chosen.way.to_new(to_address(self.billing_address)),
+            method_path=chosen.path,
+            secret_field=chosen.secret_field,
+            nickname=words(self.nickname),
+            make_default=self.make_default,
+            provision=self.provision,
+            on_duplicate=self.on_duplicate,
+        )
+
+
+@strawberry.input(
+    description="Only what is given changes. What the vault cannot change is UNSUPPORTED_BY_PROVIDER before any call."
+)
+class UpdatePaymentMethodInput:
+    id: strawberry.ID
+    idempotency_key: IdempotencyKey | None = optional()
+    if_match: str | None = text(is_optional=True, is_reference=True, description="The etag that you saw.")
+    expiry: Expiry | None = optional()
+    holder: PersonNameInput | None = optional()
+    nickname: str | None = text(
+        is_optional=True,
+        max_length=_NICKNAME_LENGTH,
+        description='Ours; at LoanPro also the profile\'s title. "" takes it away.',
+    )
+    billing_address: AddressInput | None = optional()
+    active: bool | None = optional()
+    is_secondary: bool | None = optional("LoanPro only.")
+
+    def to_command(self) -> UpdateMethod:
+        nickname = given(self.nickname)
+        return UpdateMethod(
+            method_id=self.id,
+            idempotency_key=given(self.idempotency_key),
+            if_match=given(self.if_match),
+            expiry=given(self.expiry),
+            holder=to_name(self.holder),
+            nickname=None if nickname is None else nickname.strip(),
+            billing_address=to_address(self.billing_address),
+            active=given(self.active),
+            is_secondary=given(self.is_secondary),
+        )
+
+
+@strawberry.input(description="The method to pay with from now on.")
+class SetDefaultPaymentMethodInput:
+    customer_id: strawberry.ID
+    payment_method_id: strawberry.ID
+    idempotency_key: IdempotencyKey | None = optional()
+    allow_expired: bool = False
+    mirror_to_provider: bool = strawberry.field(
+        default=True, description="Tell its vault too, where the vault knows defaults."
+    )
+
+    def to_command(self) -> SetDefault:
+        return SetDefault(
+            customer_id=self.customer_id,
+            method_id=self.payment_method_id,
+            idempotency_key=given(self.idempotency_key),
+            allow_expired=self.allow_expired,
+            mirror_to_provider=self.mirror_to_provider,
+        )
+
+
+@strawberry.input(description="The method to delete. One that is already gone is a success.")
+class DeletePaymentMethodInput:
+    id: strawberry.ID
+    idempotency_key: IdempotencyKey | None = optional()
+    if_default: IfDefault = strawberry.field(
+        default=IfDefault.ALLOW, description="REJECT refuses to delete the effective default."
+    )
+    replacement_default_id: strawberry.ID | None = optional("Made the default first.")
+
+    def to_command(self) -> DeleteMethod:
+        return DeleteMethod(
+            method_id=self.id,
+            idempotency_key=given(self.idempotency_key),
+            if_default=self.if_default,
+            replacement_id=given(self.replacement_default_id),
+        )

@@ -1,0 +1,129 @@
+"""What every mutation's input must keep, checked before anybody acts on it: one walk over whatever was given.
+
+A card number is refused in all text but the fields that are declared to hold one (`resolvers.inputs.fields`). Scalars
+of our own (keys, months, last4, country codes) and ids were checked when they were read and are no free text. Problems
+carry `path` as the use cases write it: snake_case names from the input on.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from functools import cache
+from typing import Any, Final, get_args, get_type_hints
+
+import strawberry
+
+from app.pan import looks_like_card_number
+from app.vault.secret import Secret
+from app.wallet.problems import Problem, ProblemCode
+from resolvers.directives import RequiresScope
+from resolvers.inputs.fields import TEXT_RULES, TextRules, given
+from resolvers.inputs.urls import ReturnOrigins
+from resolvers.scalars import URL, CountryCode, CurrencyCode, IdempotencyKey, Last4
+
+Path = tuple[str, ...]
+
+_ID: Final = TextRules(max_length=1000, may_hold_card_number=True)
+_SCALARS: Final[Mapping[object, TextRules | None]] = {
+    strawberry.ID: _ID,
+    URL: TextRules(max_length=2000, is_return_url=True),
+    IdempotencyKey: None,
+    CountryCode: None,
+    CurrencyCode: None,
+    Last4: None,
+}
+NOWHERE: Final = ReturnOrigins()
+_NOT_TEXT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNS_TEXT: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    name: str
+    rules: TextRules | None
+    scopes: tuple[tuple[str, ...], ...]
+
+
+def text_problems(given_input: Any, origins: ReturnOrigins = NOWHERE) -> list[Problem]:
+    """Everything that is wrong with the text in an input, all at once."""
+    return list(_walk(given_input, (), origins))
+
+
+def needed_scopes(given_input: Any) -> list[tuple[str, ...]]:
+    """Of each part that is given and asks for a scope: any one of these."""
+    found: list[tuple[str, ...]] = []
+    for field, value in _given_fields(given_input):
+        found.extend(field.scopes)
+        for inner in value if isinstance(value, list) else [value]:
+            found.extend(needed_scopes(inner))
+    return found
+
+
+def _walk(value: Any, path: Path, origins: ReturnOrigins) -> Iterator[Problem]:
+    for field, part in _given_fields(value):
+        here = (*path, field.name)
+        for place, one in _each(here, part):
+            if isinstance(one, Secret | str) and not isinstance(one, Enum):
+                if field.rules is not None:
+                    yield from _faults(one, field.rules, place, origins)
+            else:
+                yield from _walk(one, place, origins)
+
+
+def _each(path: Path, value: Any) -> Iterable[tuple[Path, Any]]:
+    if isinstance(value, list):
+        return [((*path, str(index)), one) for index, one in enumerate(value)]
+    return [(path, value)]
+
+
+def _faults(value: str | Secret, rules: TextRules, path: Path, origins: ReturnOrigins) -> Iterator[Problem]:
+    text = value.reveal() if isinstance(value, Secret) else value
+    if not text.strip() and not rules.may_be_blank:
+        yield Problem(code=ProblemCode.REQUIRED, message="It must not be blank.", path=path)
+    elif len(text) > rules.max_length:
+        yield _invalid(f"At most {rules.max_length} characters.", path)
+    elif any(unicodedata.category(char) in _NOT_TEXT for char in text) or _TURNS_TEXT.search(text):
+        yield _invalid("Control characters are not allowed.", path)
+    elif not rules.may_hold_card_number and looks_like_card_number(text):
+        yield Problem(
+            code=ProblemCode.PAN_NOT_ALLOWED, message="A card number must not stand here. It was not kept.", path=path
+        )
+    elif rules.is_return_url and not origins.allows(text):
+        yield _invalid("The operator does not let shoppers be sent back to this site (return_origins).", path)
+
+
+def _given_fields(value: Any) -> Iterator[tuple[_Field, Any]]:
+    if not is_dataclass(value) or isinstance(value, type) or not hasattr(value, "__strawberry_definition__"):
+        return
+    for field in _fields_of(type(value)):
+        part = given(getattr(value, field.name))
+        if part is not None:
+            yield field, part
+
+
+@cache
+def _fields_of(kind: type) -> tuple[_Field, ...]:
+    hints = get_type_hints(kind)
+    return tuple(
+        _Field(
+            name=field.name,
+            rules=field.metadata.get(TEXT_RULES) or rules_of_type(hints[field.name]),
+            scopes=tuple(tuple(one.any) for one in getattr(field, "directives", ()) if isinstance(one, RequiresScope)),
+        )
+        for field in fields(kind)
+    )
+
+
+def rules_of_type(hint: Any) -> TextRules | None:
+    """The rules of a field that declares none of its own: those of its scalar, and for plain text the strict ones."""
+    for part in (hint, *get_args(hint)):
+        for inner in (part, *get_args(part)):
+            if inner in _SCALARS:
+                return _SCALARS[inner]
+    return TextRules()
+
+
+def _invalid(message: str, path: Path) -> Problem:
+    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=path)

@@ -1,0 +1,1 @@
+"""The root of writing: one file per family."""

@@ -1,0 +1,103 @@
+"""Adding, changing, choosing and deleting payment methods."""
+
+from typing import Final
+
+import strawberry
+
+from app.store.records import MethodAddress
+from app.vault.names import AddRoute
+from app.wallet.problems import Problem, ProblemCode
+from resolvers.context import Info
+from resolvers.inputs.methods import (
+    AddPaymentMethodInput,
+    DeletePaymentMethodInput,
+    SetDefaultPaymentMethodInput,
+    UpdatePaymentMethodInput,
+)
+from resolvers.mutations.run import common, run
+from resolvers.scopes import scoped
+from resolvers.types.auth import NextAction
+from resolvers.types.payloads import (
+    AddPaymentMethodPayload,
+    DeletePaymentMethodPayload,
+    SetDefaultPaymentMethodPayload,
+    UpdatePaymentMethodPayload,
+)
+
+WRITE_METHODS = "payment_methods:write"
+
+
+@strawberry.type
+class MethodMutations:
+    @scoped(WRITE_METHODS, calls=4, description="Store a payment method in the vault whose token it is.")
+    async def add_payment_method(self, info: Info, input: AddPaymentMethodInput) -> AddPaymentMethodPayload | None:
+        result = await run(
+            info, input, info.context.services.writer.add_method, input.problems, lambda: _closed_route(info, input)
+        )
+        return AddPaymentMethodPayload(
+            **await common(info, result),
+            was_duplicate=result.was_duplicate,
+            next_action=NextAction.of(result.next_action) if result.next_action else None,
+            address=result.method,
+            customer_id=result.customer_id,
+        )
+
+    @scoped(WRITE_METHODS, calls=4, description="Change what its vault can change of a payment method.")
+    async def update_payment_method(
+        self, info: Info, input: UpdatePaymentMethodInput
+    ) -> UpdatePaymentMethodPayload | None:
+        result = await run(info, input, info.context.services.writer.update_method)
+        return UpdatePaymentMethodPayload(
+            **await common(info, result),
+            replaced_id=_id(info, result.replaced),
+            address=result.method,
+        )
+
+    @scoped(WRITE_METHODS, calls=4, description="Choose the method to pay with, across all vaults.")
+    async def set_default_payment_method(
+        self, info: Info, input: SetDefaultPaymentMethodInput
+    ) -> SetDefaultPaymentMethodPayload | None:
+        result = await run(info, input, info.context.services.writer.set_default)
+        return SetDefaultPaymentMethodPayload(
+            **await common(info, result),
+            previous=result.previous,
+            customer_id=result.customer_id,
+        )
+
+    @scoped(WRITE_METHODS, calls=4, description="Delete a payment method from its vault.")
+    async def delete_payment_method(
+        self, info: Info, input: DeletePaymentMethodInput
+    ) -> DeletePaymentMethodPayload | None:
+        result = await run(info, input, info.context.services.writer.delete_method)
+        return DeletePaymentMethodPayload(
+            **await common(info, result),
+            deleted_id=_id(info, result.deleted),
+            lookalikes=result.lookalikes,
+            customer_id=result.customer_id,
+        )
+
+
+_CLOSED: Final = {
+    AddRoute.RAW_CARD: (ProblemCode.RAW_CARD_DISABLED, "The operator has not turned raw cards on (raw_cards)."),
+    AddRoute.NETWORK_TOKEN: (
+        ProblemCode.UNSUPPORTED_BY_PROVIDER,
+        "The operator has not turned network tokens on (network_tokens).",
+    ),
+}
+
+
+def _closed_route(info: Info, input: AddPaymentMethodInput) -> list[Problem]:
+    """A route that the operator has closed. What the vault itself cannot do, the use case says."""
+    way = input.method.chosen()
+    new = way.way.to_new(None)
+    vault = info.context.services.reader.providers.get(new.provider)
+    if vault is None or new.route not in _CLOSED or new.route in vault.capabilities.add_via:
+        return []
+    code, message = _CLOSED[new.route]
+    return [Problem(code=code, message=message, path=way.path)]
+
+
+def _id(info: Info, address: MethodAddress | None) -> strawberry.ID | None:
+    if address is None:
+        return None
+    return strawberry.ID(info.context.services.ids.encode(address.provider, address.customer_ref, address.method_ref))

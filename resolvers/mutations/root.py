@@ -1,0 +1,11 @@
+"""The mutation type: the families together."""
+
+import strawberry
+
+from resolvers.mutations.customers import CustomerMutations
+from resolvers.mutations.methods import MethodMutations
+
+
+@strawberry.type(description="Every field is nullable: one refused field must not hide that another was applied.")
+class Mutation(MethodMutations, CustomerMutations):
+    pass

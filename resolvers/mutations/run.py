@@ -1,0 +1,63 @@
+"""How every mutation runs: check the input, hand one command to the use case, answer what became of it."""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from app.vault.provider import Call
+from app.wallet.commands import Actor, WriteResult
+from app.wallet.problems import Problem
+from resolvers import lookup
+from resolvers.context import Info
+from resolvers.inputs.rules import needed_scopes, text_problems
+from resolvers.scopes import require
+from resolvers.types.customer import READ_METHODS
+from resolvers.types.operation import Operation
+from resolvers.types.user_errors import UserError, to_user_error
+
+C = TypeVar("C")
+C_co = TypeVar("C_co", covariant=True)
+
+
+class Input(Protocol[C_co]):
+    def to_command(self) -> C_co: ...
+
+
+UseCase = Callable[[C, Actor, Call], Awaitable[WriteResult]]
+Check = Callable[[], Sequence[Problem]]
+
+
+async def run(info: Info, given: "Input[C]", use_case: "UseCase[C]", *checks: Check) -> WriteResult:
+    """What is wrong with the input is all told at once, and then nothing was journalled and no vault called.
+
+    `checks` are only asked of an input whose text is right.
+    """
+    for scopes in needed_scopes(given):
+        require(info, *scopes)
+    context = info.context
+    problems: Sequence[Problem] = text_problems(given, context.services.return_origins)
+    problems = problems or [problem for check in checks for problem in check()]
+    if problems:
+        return WriteResult(problems=tuple(problems))
+    try:
+        return await use_case(given.to_command(), Actor(caller=context.caller), context.call)
+    finally:
+        context.after_write()
+
+
+async def common(info: Info, result: WriteResult) -> dict[str, Any]:
+    """The fields that every payload has."""
+    return {
+        "operation": Operation.of(result.operation, replayed=result.replayed) if result.operation else None,
+        "user_errors": await _user_errors(info, result.problems),
+        "warnings": await _user_errors(info, result.warnings),
+    }
+
+
+async def _user_errors(info: Info, problems: Iterable[Problem]) -> list[UserError]:
+    return [await _user_error(info, problem) for problem in problems]
+
+
+async def _user_error(info: Info, problem: Problem) -> UserError:
+    may_see = problem.existing is not None and info.context.caller.has_any([READ_METHODS])
+    existing = await lookup.method_if_readable(info, problem.existing) if problem.existing and may_see else None
+    return to_user_error(problem, existing)

@@ -1,0 +1,111 @@
+"""The journal of writes, as clients see it."""
+
+from datetime import datetime
+from typing import Final, Self
+
+import strawberry
+
+from app.store.records import MethodAddress, OperationRecord, OperationState, ResultRow, WriteOutcome
+from app.vault.names import ProviderName
+from resolvers.context import Info
+from resolvers.scopes import scoped
+from resolvers.types.customer import READ_METHODS
+from resolvers.types.node import Node
+from resolvers.types.paging import PageInfo, from_cursor, page_size, to_cursor
+from resolvers.types.payment_method import PaymentMethod
+from resolvers.types.user_errors import UserError, to_user_error
+
+_ROW: Final = "row"
+_MOST_RESULTS: Final = 100
+
+
+@strawberry.type(description="What became of one part of an operation: at one vault, or of one row.")
+class OperationResult:
+    provider: ProviderName
+    row: int | None = strawberry.field(description="Its place in the operation, from 0.")
+    state: OperationState
+    outcome: WriteOutcome
+    error: UserError | None
+    address: strawberry.Private[MethodAddress | None]
+
+    @scoped(READ_METHODS, description="The method it concerns, while it can still be shown.")
+    async def payment_method(self, info: Info) -> PaymentMethod | None:
+        from resolvers.lookup import method_at
+
+        return await method_at(info, self.address) if self.address else None
+
+    @classmethod
+    def of(cls, row: ResultRow) -> Self:
+        from app.wallet.writing.record import row_problem
+
+        address = None
+        if row.customer_ref is not None and row.method_ref is not None:
+            address = MethodAddress(row.provider, row.customer_ref, row.method_ref)
+        return cls(
+            provider=row.provider,
+            row=row.row,
+            state=row.state,
+            outcome=row.outcome,
+            error=to_user_error(row_problem(row.error)) if row.error else None,
+            address=address,
+        )
+
+
+@strawberry.type(description="One result and where it stands.")
+class OperationResultEdge:
+    cursor: str
+    node: OperationResult
+
+
+@strawberry.type(description="Results in order.")
+class OperationResultConnection:
+    edges: list[OperationResultEdge]
+    page_info: PageInfo
+
+
+@strawberry.type(description="One write: asked for once, applied once or honestly unknown.")
+class Operation(Node):
+    mutation: str = strawberry.field(description="The mutation that asked for it.")
+    state: OperationState
+    replayed: bool = strawberry.field(description="An earlier request with the same key did the work.")
+    created_at: datetime
+    finished_at: datetime | None = strawberry.field(description="null while PENDING or UNKNOWN.")
+
+    @strawberry.field(description="Part by part, where there are several.")
+    async def results(
+        self, info: Info, first: int = 50, after: str | None = strawberry.UNSET
+    ) -> OperationResultConnection:
+        size = page_size(first, _MOST_RESULTS)
+        start = _after(after)
+        page = await info.context.services.operations.results(self.id, after=start, first=size)
+        edges = [
+            OperationResultEdge(cursor=to_cursor(_ROW, str(row.row)), node=OperationResult.of(row)) for row in page.rows
+        ]
+        return OperationResultConnection(
+            edges=edges,
+            page_info=PageInfo(
+                has_next_page=page.has_next,
+                has_previous_page=start >= 0,
+                start_cursor=edges[0].cursor if edges else None,
+                end_cursor=edges[-1].cursor if edges else None,
+            ),
+        )
+
+    @classmethod
+    def of(cls, record: OperationRecord, *, replayed: bool = False) -> Self:
+        return cls(
+            id=strawberry.ID(record.id),
+            mutation=record.mutation,
+            state=record.state,
+            replayed=replayed,
+            created_at=record.created_at,
+            finished_at=record.finished_at,
+        )
+
+
+def _after(cursor: str | None) -> int:
+    """The row number after which to go on; -1 from the start. `cursor` may be UNSET."""
+    if not cursor:
+        return -1
+    position = from_cursor(_ROW, cursor)
+    return int(position) if position.isdecimal() and len(position) < 10 else -1

@@ -1,0 +1,128 @@
+"""What mutations answer. What was written is read anew, the ordinary way, when it is asked for."""
+
+import strawberry
+
+from app.store.records import MethodAddress
+from app.vault.names import ProviderName
+from resolvers import lookup
+from resolvers.context import Info
+from resolvers.directives import UpstreamCost
+from resolvers.scopes import scoped
+from resolvers.types.auth import NextAction
+from resolvers.types.customer import READ_METHODS, Customer
+from resolvers.types.link import ProviderLink
+from resolvers.types.operation import Operation
+from resolvers.types.payment_method import PaymentMethod
+from resolvers.types.user_errors import UserError
+
+CustomerId = strawberry.Private[str | None]
+Address = strawberry.Private[MethodAddress | None]
+
+
+@strawberry.interface(description="`operation` is null where nothing was journalled: a refusal before the journal.")
+class MutationPayload:
+    operation: Operation | None
+    user_errors: list[UserError] = strawberry.field(description="Why it was not done; empty when it was.")
+    warnings: list[UserError] = strawberry.field(description="It was done, and this is worth knowing.")
+
+
+@strawberry.type(description="The method that was added, or the one that was there already.")
+class AddPaymentMethodPayload(MutationPayload):
+    was_duplicate: bool = strawberry.field(description="The vault held the same token already; nothing was added.")
+    next_action: NextAction | None = strawberry.field(description="Shown once: a repeat of the request has it not.")
+    address: Address
+    customer_id: CustomerId
+
+    @scoped(READ_METHODS, calls=1)
+    async def payment_method(self, info: Info) -> PaymentMethod | None:
+        return await _method(info, self.address)
+
+    @scoped(lookup.READ_CUSTOMERS, calls=4)
+    async def customer(self, info: Info) -> Customer | None:
+        return await _customer(info, self.customer_id)
+
+
+@strawberry.type(description="The method as it is now.")
+class UpdatePaymentMethodPayload(MutationPayload):
+    replaced_id: strawberry.ID | None = strawberry.field(
+        description="The id it had before, where the vault replaces what it changes."
+    )
+    address: Address
+
+    @scoped(READ_METHODS, calls=1)
+    async def payment_method(self, info: Info) -> PaymentMethod | None:
+        return await _method(info, self.address)
+
+
+@strawberry.type(description="The customer, with the default as it is now.")
+class SetDefaultPaymentMethodPayload(MutationPayload):
+    previous: Address
+    customer_id: CustomerId
+
+    @scoped(lookup.READ_CUSTOMERS, calls=4)
+    async def customer(self, info: Info) -> Customer | None:
+        return await _customer(info, self.customer_id)
+
+    @scoped(READ_METHODS, calls=1, description="The effective default before, while it can still be shown.")
+    async def previous_default(self, info: Info) -> PaymentMethod | None:
+        return await _method(info, self.previous)
+
+
+@strawberry.type(description="The customer without the method.")
+class DeletePaymentMethodPayload(MutationPayload):
+    deleted_id: strawberry.ID | None
+    lookalikes: strawberry.Private[tuple[MethodAddress, ...]]
+    customer_id: CustomerId
+
+    @strawberry.field(
+        description="Methods in any vault that look like the deleted one: the customer may mean these too. Empty "
+        "without the scope payment_methods:read.",
+        directives=[UpstreamCost(calls=4)],
+    )
+    async def remaining_lookalikes(self, info: Info) -> list[PaymentMethod]:
+        if not info.context.caller.has_any([READ_METHODS]):
+            return []
+        found = [await lookup.method_if_readable(info, one) for one in self.lookalikes]
+        return [one for one in found if one is not None]
+
+    @scoped(lookup.READ_CUSTOMERS, calls=4)
+    async def customer(self, info: Info) -> Customer | None:
+        return await _customer(info, self.customer_id)
+
+
+@strawberry.type(description="The new customer; `operation.results` has a row per vault where it was to be created.")
+class CreateCustomerPayload(MutationPayload):
+    customer_id: CustomerId
+
+    @scoped(lookup.READ_CUSTOMERS, calls=4)
+    async def customer(self, info: Info) -> Customer | None:
+        return await _customer(info, self.customer_id)
+
+
+@strawberry.type(description="The customer with its links as they are now.")
+class LinkPayload(MutationPayload):
+    linked: strawberry.Private[ProviderName | None]
+    customer_id: CustomerId
+
+    @scoped(lookup.READ_CUSTOMERS, calls=4)
+    async def customer(self, info: Info) -> Customer | None:
+        return await _customer(info, self.customer_id)
+
+    @scoped("links:read", description="The link that was made; null where one was taken back.")
+    async def link(self, info: Info) -> ProviderLink | None:
+        entry = await info.context.entry(self.customer_id) if self.customer_id and self.linked else None
+        link = entry.link(self.linked) if entry and self.linked else None
+        return ProviderLink.of(link) if link else None
+
+
+@strawberry.type(description="`operation.results` has a row per vault.")
+class EraseCustomerPayload(MutationPayload):
+    pass
+
+
+async def _customer(info: Info, customer_id: str | None) -> Customer | None:
+    return await lookup.customer(info, customer_id) if customer_id else None
+
+
+async def _method(info: Info, address: MethodAddress | None) -> PaymentMethod | None:
+    return await lookup.method_at(info, address) if address else None

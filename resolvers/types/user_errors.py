@@ -1,0 +1,85 @@
+"""What is told to whoever asked for a write, as data: a refusal is an answer, not an error of the request."""
+
+import math
+from typing import Any, Final
+
+import strawberry
+from strawberry.utils.str_converters import to_camel_case
+
+from app.store.records import WriteOutcome
+from app.vault.names import ProviderName
+from app.wallet.problems import Problem, ProblemCode
+from resolvers.types.payment_method import PaymentMethod
+
+_CONFLICTS: Final = frozenset(
+    {
+        ProblemCode.STALE_ETAG,
+        ProblemCode.LINK_CONFLICT,
+        ProblemCode.METHOD_IN_USE,
+        ProblemCode.DUPLICATE,
+        ProblemCode.IDEMPOTENCY_KEY_REUSED,
+        ProblemCode.IDEMPOTENCY_IN_PROGRESS,
+    }
+)
+
+
+@strawberry.interface(description="One thing that stands in the way, or is worth a warning.")
+class UserError:
+    code: ProblemCode
+    message: str = strawberry.field(description="For developers; it never quotes what was sent.")
+    path: list[str] | None = strawberry.field(
+        description='The input field it is about, from the mutation\'s argument on: ["input", "method", ...].'
+    )
+    retryable: bool = strawberry.field(description="The same request, with the same key, may succeed later.")
+
+
+@strawberry.type(description="The input must change.")
+class InputError(UserError):
+    pass
+
+
+@strawberry.type(description="The vault holds the very same, or something that looks like it.")
+class DuplicateError(UserError):
+    existing: PaymentMethod
+
+
+@strawberry.type(description="Something else is in the way: another write, another link, a newer state.")
+class ConflictError(UserError):
+    current_etag: str | None = strawberry.field(description="What to send as ifMatch after looking again.")
+
+
+@strawberry.type(description="A vault's answer, or its silence.")
+class ProviderError(UserError):
+    provider: ProviderName
+    outcome: WriteOutcome
+    provider_code: str | None = strawberry.field(description="The vault's own word.")
+    retry_after_seconds: int | None
+    provider_request_id: str | None = strawberry.field(description="For a talk with the vault's support.")
+
+
+def to_user_error(problem: Problem, existing: PaymentMethod | None = None) -> UserError:
+    """`existing` is the method that `problem.existing` names, where the caller may see it."""
+    shared: dict[str, Any] = {
+        "code": problem.code,
+        "message": problem.message,
+        "path": path_of(problem),
+        "retryable": problem.retryable,
+    }
+    if problem.outcome is not None and problem.provider is not None:
+        return ProviderError(
+            **shared,
+            provider=problem.provider,
+            outcome=problem.outcome,
+            provider_code=problem.provider_code,
+            retry_after_seconds=None if problem.retry_after_s is None else math.ceil(problem.retry_after_s),
+            provider_request_id=problem.provider_request_id,
+        )
+    if existing is not None:
+        return DuplicateError(**shared, existing=existing)
+    if problem.code in _CONFLICTS:
+        return ConflictError(**shared, current_etag=problem.current_etag)
+    return InputError(**shared)
+
+
+def path_of(problem: Problem) -> list[str] | None:
+    return ["input", *(to_camel_case(name) for name in problem.path)] if problem.path else None

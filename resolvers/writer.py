@@ -1,0 +1,59 @@
+"""The writing side, as far as resolvers see it."""
+
+from typing import Any, Protocol
+
+from app.store.records import OperationRecord, ResultPage
+from app.vault.provider import Call
+from app.wallet.commands import (
+    Actor,
+    AddMethod,
+    CreateCustomer,
+    DeleteMethod,
+    EraseCustomer,
+    LinkCustomer,
+    SetDefault,
+    UnlinkCustomer,
+    UpdateMethod,
+    WriteResult,
+)
+
+
+class Writer(Protocol):
+    """One method per mutation. Whatever a vault does is in the result; what is raised is a bug."""
+
+    async def add_method(self, command: AddMethod, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def update_method(self, command: UpdateMethod, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def set_default(self, command: SetDefault, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def delete_method(self, command: DeleteMethod, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def create_customer(self, command: CreateCustomer, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def link_customer(self, command: LinkCustomer, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def unlink_customer(self, command: UnlinkCustomer, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def erase_customer(self, command: EraseCustomer, actor: Actor, call: Call) -> WriteResult: ...
+
+
+class Operations(Protocol):
+    """The journal, for reading."""
+
+    async def operation(self, operation_id: str) -> OperationRecord | None: ...
+
+    async def results(self, operation_id: str, *, after: int = -1, first: int = 50) -> ResultPage: ...
+
+
+class NoWrites:
+    """Of a process that only reads: no operation is known, and nothing can be written."""
+
+    async def operation(self, operation_id: str) -> OperationRecord | None:
+        return None
+
+    async def results(self, operation_id: str, *, after: int = -1, first: int = 50) -> ResultPage:
+        return ResultPage((), has_next=False)
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError("this process was made without a writing side")

@@ -104,8 +104,97 @@ def token(scopes: tuple[str, ...], customer: str | None, data_dir: Path | None) 
 @main.command()
 @_CONFIG
 @_DATA_DIR
+def migrate(config_file: Path | None, data_dir: Path | None) -> None:
+    """Bring the store's schema up to date. SQLite in the data directory needs no call: `serve` does it."""
+    from app.commands.migrate import run_migrate
+
+    run_migrate(config_file=config_file, data_dir=data_dir)
+
+
+@main.command()
+@_CONFIG
+@_DATA_DIR
 def check(config_file: Path | None, data_dir: Path | None) -> None:
     """Read the settings and try every enabled vault's credentials: one line each."""
     from app.commands.check import run_check
 
     sys.exit(0 if run_check(config_file=config_file, data_dir=data_dir) else 1)
+
+
+@main.group()
+def partner() -> None:
+    """Partner apps: their keys, scopes and customers."""
+
+
+@partner.command("add")
+@click.argument("name")
+@_SCOPES
+@click.option("--customers", type=click.Choice(["granted", "all"]), default="granted", help="Whom it may see.")
+@_CONFIG
+@_DATA_DIR
+def partner_add(
+    name: str, scopes: tuple[str, ...], customers: str, config_file: Path | None, data_dir: Path | None
+) -> None:
+    """Add a partner. Its key is the last word of the last line, and is shown this once."""
+    from app.commands.partner import Place, run_add
+
+    run_add(Place(config_file, data_dir), name, scopes, sees_all=customers == "all")
+
+
+@partner.command("list")
+@_CONFIG
+@_DATA_DIR
+def partner_list(config_file: Path | None, data_dir: Path | None) -> None:
+    """One line a partner; never a key."""
+    from app.commands.partner import Place, run_list
+
+    run_list(Place(config_file, data_dir))
+
+
+@partner.command("rotate")
+@click.argument("name")
+@click.option("--old-valid-for-h", type=click.FloatRange(min=0), default=None, help="Hours. [default: no end]")
+@_CONFIG
+@_DATA_DIR
+def partner_rotate(name: str, old_valid_for_h: float | None, config_file: Path | None, data_dir: Path | None) -> None:
+    """A new key, the last word of the last line; the one before it stays valid beside it."""
+    from app.commands.partner import Place, run_rotate
+
+    run_rotate(Place(config_file, data_dir), name, old_valid_for_h=old_valid_for_h)
+
+
+@partner.command("disable")
+@click.argument("name")
+@_CONFIG
+@_DATA_DIR
+def partner_disable(name: str, config_file: Path | None, data_dir: Path | None) -> None:
+    """Refuse the partner's keys from now on."""
+    from app.commands.partner import Place, run_disable
+
+    run_disable(Place(config_file, data_dir), name, disabled=True)
+
+
+@partner.command("enable")
+@click.argument("name")
+@_CONFIG
+@_DATA_DIR
+def partner_enable(name: str, config_file: Path | None, data_dir: Path | None) -> None:
+    """Take a disabled partner's keys again."""
+    from app.commands.partner import Place, run_disable
+
+    run_disable(Place(config_file, data_dir), name, disabled=False)
+
+
+@partner.command("grant")
+@click.argument("name")
+@click.argument("customers", nargs=-1, required=True, metavar="cus_...")
+@click.option("--take-back", is_flag=True, help="Take these grants back instead.")
+@_CONFIG
+@_DATA_DIR
+def partner_grant(
+    name: str, customers: tuple[str, ...], take_back: bool, config_file: Path | None, data_dir: Path | None
+) -> None:
+    """Let the partner see these customers."""
+    from app.commands.partner import Place, run_grant
+
+    run_grant(Place(config_file, data_dir), name, customers, take_back=take_back)

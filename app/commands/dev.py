@@ -41,7 +41,7 @@ def run_dev(
     *, port: int, sandbox_port: int, sandbox_url: str | None, config_file: Path | None, data_dir: Path | None
 ) -> None:
     folder = data_dir or DEFAULT_DATA_DIR
-    keys = _dev_keys(folder)
+    keys = dev_keys(folder)
 
     async def main(stop: asyncio.Event) -> None:
         sock = bind(_LOOPBACK, port, "--port")
@@ -150,7 +150,7 @@ async def _credentials(url: str) -> Mapping[str, Any]:
             await asyncio.sleep(0.1)
 
 
-def _dev_keys(folder: Path) -> dict[str, str]:
+def dev_keys(folder: Path) -> dict[str, str]:
     """Random keys, made once per data directory and readable by its owner alone."""
     path = usable_folder(folder) / "dev-keys.json"
     try:

@@ -1,0 +1,120 @@
+"""`vaultgraph partner`: who may call with an API key, what for, and for which customers."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from app.commands.starting import opening_the_store
+from app.commands.storing import opened_store, store_settings
+from app.commands.token import checked_scopes
+from app.errors import VaultgraphError
+from app.gate.callers.api_keys import KeyHasher, new_key
+from app.store import Store
+from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
+from app.store.records import ClientRecord
+
+Work = Callable[[Store, KeyHasher], Awaitable[None]]
+
+
+class PartnerError(VaultgraphError):
+    """The command cannot be carried out; the message says why."""
+
+
+class Place:
+    """Where the partners are: `--config` and `--data-dir`."""
+
+    def __init__(self, config_file: Path | None, data_dir: Path | None) -> None:
+        self._config_file = config_file
+        self._data_dir = data_dir
+
+    def run(self, work: Work) -> None:
+        settings = store_settings(self._config_file, self._data_dir)
+        hasher = KeyHasher(settings.digest_key.get_secret_value())
+
+        async def main() -> None:
+            async with opened_store(settings) as store:
+                with opening_the_store():
+                    await work(store, hasher)
+
+        try:
+            asyncio.run(main())
+        except ClientExists:
+            raise PartnerError(
+                "a partner of this name exists: `vaultgraph partner rotate` gives it a new key"
+            ) from None
+        except ClientUnknown:
+            raise PartnerError("there is no partner of this name: see `vaultgraph partner list`") from None
+        except CustomerUnknown:
+            raise PartnerError("one of the customers is unknown: nothing was granted") from None
+
+
+def run_add(place: Place, name: str, scopes: Sequence[str], *, sees_all: bool) -> None:
+    if not name or len(name) > 100 or not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
+        raise click.BadParameter("a partner's name has letters, digits, - and _", param_hint="NAME")
+    wanted = checked_scopes(scopes)
+    if not wanted:
+        raise click.BadParameter("say what the partner may do", param_hint="--scope")
+
+    async def work(store: Store, hasher: KeyHasher) -> None:
+        key = new_key()
+        await store.clients.add(name, key_hash=hasher.hash(key), scopes=wanted, sees_all_customers=sees_all)
+        click.echo(f"Partner {name} may: {', '.join(sorted(wanted))}")
+        click.echo(f"It sees {'all customers' if sees_all else 'the customers granted to it, none so far'}.")
+        _show(key)
+
+    place.run(work)
+
+
+def run_rotate(place: Place, name: str, *, old_valid_for_h: float | None) -> None:
+    async def work(store: Store, hasher: KeyHasher) -> None:
+        key = new_key()
+        until = None if old_valid_for_h is None else datetime.now(UTC) + timedelta(hours=old_valid_for_h)
+        await store.clients.rotate(name, hasher.hash(key), old_until=until)
+        click.echo(f"The key before it is valid until {until:%Y-%m-%d %H:%M} UTC." if until else _BOTH)
+        _show(key)
+
+    place.run(work)
+
+
+def run_disable(place: Place, name: str, *, disabled: bool) -> None:
+    async def work(store: Store, _: KeyHasher) -> None:
+        await (store.clients.disable(name) if disabled else store.clients.enable(name))
+        click.echo(f"Partner {name} is {'disabled: its keys are refused within a second' if disabled else 'enabled'}.")
+
+    place.run(work)
+
+
+def run_grant(place: Place, name: str, customers: Sequence[str], *, take_back: bool) -> None:
+    async def work(store: Store, _: KeyHasher) -> None:
+        if take_back:
+            gone = await store.clients.revoke(name, customers)
+            click.echo(f"{gone} grants were taken back from {name}.")
+        else:
+            await store.clients.grant(name, customers)
+            click.echo(f"Partner {name} sees {', '.join(customers)}.")
+
+    place.run(work)
+
+
+def run_list(place: Place) -> None:
+    async def work(store: Store, _: KeyHasher) -> None:
+        for record in await store.clients.all():
+            click.echo(_line(record))
+
+    place.run(work)
+
+
+_BOTH = "The key before it stays valid: rotate once more, and it ends."
+
+
+def _show(key: str) -> None:
+    click.echo(f"Its key, shown this once: {key}")
+
+
+def _line(record: ClientRecord) -> str:
+    state = "disabled" if record.disabled_at else f"{len(record.keys)} key{'' if len(record.keys) == 1 else 's'}"
+    customers = "all customers" if record.sees_all_customers else "granted customers"
+    return f"{record.name:24} {state:9} {customers:18} {' '.join(sorted(record.scopes))}"

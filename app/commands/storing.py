@@ -1,0 +1,42 @@
+"""The store that a command works on: that of `serve`, by its settings, or that of `dev`, by its data directory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from app.commands.dev import dev_keys
+from app.commands.sandbox import DEFAULT_DATA_DIR
+from app.commands.starting import opening_the_store, usable_folder
+from app.errors import SettingsError
+from app.settings import Settings, load_settings
+from app.store import Store, migrate
+
+
+def store_settings(config_file: Path | None, data_dir: Path | None) -> Settings:
+    """Where no digest key is set, and no settings file given, `dev` is meant: its keys are in the data directory."""
+    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
+    settings = load_settings(config_file, **overrides)
+    if settings.digest_key.get_secret_value():
+        return settings
+    if config_file is not None or settings.store.url.get_secret_value():
+        raise SettingsError("missing settings: digest_key")
+    folder = data_dir or DEFAULT_DATA_DIR
+    made_up: dict[str, Any] = {"mode": "development", "data_dir": str(folder), **dev_keys(folder)}
+    return load_settings(None, {}, made_up)
+
+
+@asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[Store]:
+    """Open, and brought up to date where it is a file of ours; raises SettingsError where it cannot be."""
+    url = settings.store.url.get_secret_value()
+    with opening_the_store():
+        if url:
+            store = Store.open(url)
+        else:
+            store = Store.open(f"sqlite+aiosqlite:///{usable_folder(settings.data_dir) / 'vaultgraph.db'}")
+            await migrate(store.engine)
+    try:
+        yield store
+    finally:
+        await store.close()

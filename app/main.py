@@ -45,6 +45,7 @@ from resolvers.context import Context, Services
 from resolvers.schema import schema
 
 _log = logging.getLogger("vaultgraph")
+_STORES: Final = ("postgresql+asyncpg://", "sqlite+aiosqlite://")
 _WATCH_EVERY_S: Final = 0.5
 
 Hook = Callable[["Gateway"], Awaitable[None]]
@@ -60,7 +61,7 @@ class Gateway:
         self._page_token = page_token
         self.after_start: list[Hook] = []
         self.is_draining = False
-        self.store = Store.open(_store_url(settings))
+        self.store = Store.open(store_url(settings))
         self.callers = build_callers(settings, self.store.clients, _issuers_keys(settings))
         self.ids = Ids(settings.id_key.get_secret_value())
         self.metrics = Metrics()
@@ -143,8 +144,13 @@ class Gateway:
             stop=self.stop,
         )
 
-    def _context(self, caller: Caller, request_id: str, traceparent: str | None) -> Context:
-        return Context.create(self.services, caller, request_id, traceparent=traceparent)
+    def _context(
+        self, caller: Caller, request_id: str, traceparent: str | None, asked_s: float | None = None
+    ) -> Context:
+        deadline_at = None
+        if asked_s is not None:
+            deadline_at = asyncio.get_running_loop().time() + min(asked_s, self.services.deadline_s)
+        return Context.create(self.services, caller, request_id, deadline_at, traceparent)
 
     async def _keep_receipt(self, receipt: NewReceipt) -> None:
         await self.store.receipts.add(receipt)
@@ -216,8 +222,12 @@ def _issuers_keys(settings: Settings) -> Fetch | None:
     return DocumentFetcher(url, setting="auth.jwks_url").fetch if url else None
 
 
-def _store_url(settings: Settings) -> str:
-    return settings.store.url.get_secret_value() or f"sqlite+aiosqlite:///{settings.data_dir / 'vaultgraph.db'}"
+def store_url(settings: Settings) -> str:
+    """The SQLAlchemy URL that the settings mean; raises SettingsError for a database that we have no driver for."""
+    url = settings.store.url.get_secret_value() or f"sqlite+aiosqlite:///{settings.data_dir / 'vaultgraph.db'}"
+    if not url.startswith(_STORES):
+        raise SettingsError(f"store.url must begin with {' or '.join(_STORES)}")
+    return url
 
 
 def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:

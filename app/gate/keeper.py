@@ -7,6 +7,7 @@ from graphql import OperationDefinitionNode
 
 from app.execution.documents import Document, Documents
 from app.gate.callers.authentication import Callers
+from app.gate.deadline import asked_s
 from app.gate.problems import Refused
 from app.gate.request import GraphQLRequest
 from app.wallet.caller import Caller
@@ -38,4 +39,4 @@ class Keeper:
         return None
 
     def context(self, caller: Caller, request_id: str, headers: Mapping[str, str]) -> Any:
-        return self._make_context(caller, request_id, headers.get("traceparent"))
+        return self._make_context(caller, request_id, headers.get("traceparent"), asked_s(headers))

@@ -29,7 +29,8 @@ def opening_the_store() -> Iterator[None]:
     except (OSError, SQLAlchemyError) as error:
         cause = getattr(error, "orig", None) or error
         raise SettingsError(
-            f"the store cannot be opened ({type(cause).__name__}): check store.url, or the data directory"
+            f"the store cannot be opened ({type(cause).__name__}): check store.url or the data directory, and whether "
+            "`vaultgraph migrate` has run"
         ) from None
 
 

@@ -1,0 +1,31 @@
+"""`vaultgraph migrate`: the store's schema brought up to date, before processes that expect it start."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import click
+
+from app.commands.starting import opening_the_store, usable_folder
+from app.settings import load_settings
+
+
+def run_migrate(*, config_file: Path | None, data_dir: Path | None) -> None:
+    from app.main import store_url
+    from app.store import Store, migrate
+
+    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
+    settings = load_settings(config_file, **overrides)
+    if not settings.store.url.get_secret_value():
+        usable_folder(settings.data_dir)
+
+    async def apply() -> None:
+        store = Store.open(store_url(settings))
+        try:
+            await migrate(store.engine)
+        finally:
+            await store.close()
+
+    with opening_the_store():
+        asyncio.run(apply())
+    click.echo("the store is up to date")

@@ -1,0 +1,74 @@
+"""`vaultgraph migrate`, and a store that is not as `serve` needs it."""
+
+import itertools
+import json
+from pathlib import Path
+from urllib.request import urlopen
+
+import asyncpg
+import pytest
+
+from tests.support.command import Running, vaultgraph
+from tests.support.postgres import Postgres
+
+_NUMBERS = itertools.count(1)
+PRODUCTION = {
+    "VAULTGRAPH_ID_KEY": "k" * 40,
+    "VAULTGRAPH_DIGEST_KEY": "d" * 40,
+    "VAULTGRAPH_AUTH__PARTNERS_ONLY": "true",
+    "VAULTGRAPH_PORT": "0",
+}
+
+
+@pytest.fixture
+async def empty_database(postgres_server: Postgres) -> str:
+    name = f"cli_{next(_NUMBERS)}"
+    connection = await asyncpg.connect(host=str(postgres_server.directory), user="postgres", database="postgres")
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    return postgres_server.url(name)
+
+
+@pytest.fixture
+def environ(empty_database: str) -> dict[str, str]:
+    return {**PRODUCTION, "VAULTGRAPH_STORE__URL": empty_database}
+
+
+def test_a_store_without_its_schema_is_one_line_that_says_what_to_run(environ: dict[str, str], tmp_path: Path) -> None:
+    done = vaultgraph("serve", "--data-dir", tmp_path, **environ)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "`vaultgraph migrate`" in done.stderr
+
+
+def test_migrate_then_serve_on_postgresql(environ: dict[str, str], tmp_path: Path) -> None:
+    for _ in range(2):
+        done = vaultgraph("migrate", **environ)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "the store is up to date\n", "")
+    with Running("serve", "--data-dir", tmp_path / "data", **environ) as running:
+        url = running.until(r"^Gateway +(http://\S+)/graphql")[1]
+        with urlopen(f"{url}/readyz", timeout=10) as reply:
+            assert json.load(reply) == {"status": "ready", "failing": []}
+        assert running.stop()[0] == 0
+    assert not list(tmp_path.rglob("*.db")), "nothing is kept beside PostgreSQL"
+
+
+def test_a_store_that_does_not_answer_is_one_line_without_its_address(tmp_path: Path) -> None:
+    address = "postgresql+asyncpg://someone:hunter2@127.0.0.1:9/secret"
+    for command in ("serve", "migrate"):
+        done = vaultgraph(command, "--data-dir", tmp_path, **PRODUCTION, VAULTGRAPH_STORE__URL=address)
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+        assert "store.url" in done.stderr
+        assert not [word for word in ("someone", "hunter2", "127.0.0.1", "secret") if word in done.stderr]
+
+
+@pytest.mark.parametrize("url", ["nonsense", "postgresql+nothing://x", "mysql://x/y"])
+def test_a_store_url_that_cannot_be_is_one_line(url: str, tmp_path: Path) -> None:
+    done = vaultgraph("migrate", "--data-dir", tmp_path, **PRODUCTION, VAULTGRAPH_STORE__URL=url)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "store.url" in done.stderr
+
+
+def test_migrate_makes_the_embedded_store(tmp_path: Path) -> None:
+    done = vaultgraph("migrate", "--data-dir", tmp_path / "data")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "data" / "vaultgraph.db").is_file()

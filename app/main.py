@@ -42,7 +42,9 @@ from app.wallet.sightings import Sightings
 from app.wallet.snapshots import SnapshotCache
 from app.wallet.sweeps import DailySweep
 from resolvers.context import Context, Services
+from resolvers.inputs.urls import ReturnOrigins
 from resolvers.schema import schema
+from resolvers.sensitive_rule import SecretsInVariablesOnly
 
 _log = logging.getLogger("vaultgraph")
 _STORES: Final = ("postgresql+asyncpg://", "sqlite+aiosqlite://")
@@ -123,13 +125,21 @@ class Gateway:
             ),
             deadline_s=settings.request_deadline_s,
             test_mode=settings.mode == "development",
+            return_origins=ReturnOrigins.of(settings.return_origins, loopback=settings.mode == "development"),
+            operations=self.store.journal,
             circuit=self.circuit,
         )
 
     def _front(self) -> Front:
         folder = graphiql.assets_folder()
         is_development = self.settings.mode == "development"
-        documents = Documents(schema._schema, max_bytes=64_000_000, max_tokens=10_000, suggest=is_development)
+        documents = Documents(
+            schema._schema,
+            max_bytes=64_000_000,
+            max_tokens=10_000,
+            suggest=is_development,
+            rules=[SecretsInVariablesOnly],
+        )
         keeper = Keeper(documents, self.callers, self._context)
         page = self._graphiql_page() if is_development else None
         endpoint = GraphQLEndpoint(schema, keeper, EndpointLimits(), page)

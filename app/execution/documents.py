@@ -5,11 +5,12 @@ alone. Refusals are kept too: a client that repeats a broken document costs one 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
+    ASTValidationRule,
     DocumentNode,
     FragmentDefinitionNode,
     GraphQLError,
@@ -51,16 +52,25 @@ class Documents:
     """Text -> Document, least recently used first out, bounded by an estimate of bytes.
 
     `screen` looks at a parsed document before it is validated; what it finds wrong becomes the document's errors.
+    `rules` are validation rules besides GraphQL's own.
     """
 
     def __init__(
-        self, schema: GraphQLSchema, *, max_bytes: int, max_tokens: int, suggest: bool, screen: Screen | None = None
+        self,
+        schema: GraphQLSchema,
+        *,
+        max_bytes: int,
+        max_tokens: int,
+        suggest: bool,
+        screen: Screen | None = None,
+        rules: Collection[type[ASTValidationRule]] = (),
     ) -> None:
         self._schema = schema
         self._max_bytes = max_bytes
         self._max_tokens = max_tokens
         self._suggest = suggest
         self._screen = screen
+        self._rules = (*specified_rules, *rules)
         self._known: OrderedDict[str, Document] = OrderedDict()
         self._bytes = 0
 
@@ -112,7 +122,7 @@ class Documents:
         errors = validate(
             self._schema,
             node,
-            specified_rules,
+            self._rules,
             max_errors=_MAX_ERRORS,
             hide_suggestions=not self._suggest,
             allow_empty_selection_sets=False,

@@ -152,6 +152,41 @@ class AuthSettings(_Section):
     partners_only: bool = False
 
 
+class GateSettings(_Section):
+    """How much one request may ask, and who may ask from a browser. `docs/limits.md` says what each number counts.
+
+    `cors_origins` are origins (``https://app.example``), or ``*``; `hosts` the names to answer to, any when empty.
+    `batch_items` 0 refuses batches, `compress_from_bytes` 0 compresses nothing.
+    """
+
+    cors_origins: list[str] = []
+    hosts: list[str] = []
+    body_bytes: int = Field(256_000, ge=1_000)
+    body_timeout_s: float = Field(10.0, gt=0)
+    send_timeout_s: float = Field(10.0, gt=0)
+    json_depth: int = Field(64, ge=8, le=500)
+    max_in_flight: int = Field(4_000, ge=1)
+    batch_items: int = Field(0, ge=0, le=100)
+    compress_from_bytes: int = Field(1_024, ge=0)
+    document_characters: int = Field(60_000, ge=100)
+    tokens: int = Field(4_000, ge=10)
+    depth: int = Field(16, ge=1)
+    aliases: int = Field(60, ge=0)
+    fields: int = Field(400, ge=1)
+    root_fields: int = Field(50, ge=1)
+    mutation_fields: int = Field(5, ge=1)
+    directives: int = Field(50, ge=0)
+    list_items: int = Field(1_000, ge=1)
+    variable_values: int = Field(20_000, ge=1)
+    variable_depth: int = Field(16, ge=1)
+    cost: int = Field(400, ge=1)
+    socket_connections: int = Field(2_000, ge=0)
+    socket_connections_per_address: int = Field(200, ge=1)
+    socket_init_timeout_s: float = Field(3.0, gt=0)
+    socket_operations: int = Field(50, ge=1)
+    socket_operations_per_caller: int = Field(200, ge=1)
+
+
 class RateSettings(_Section):
     """What one client may ask: requests, and cost in upstream calls, refilled by the second up to a burst."""
 
@@ -187,6 +222,7 @@ class Settings(_Section):
     store: StoreSettings = StoreSettings()
     watch: WatchSettings = WatchSettings()
     auth: AuthSettings = AuthSettings()
+    gate: GateSettings = GateSettings()
     rate: RateSettings = RateSettings()
     loanpro: LoanProSettings = LoanProSettings()
     aloha: AlohaSettings = AlohaSettings()

@@ -101,6 +101,11 @@ class Context:
     def request_id(self) -> str:
         return self.call.request_id
 
+    @property
+    def upstream_calls(self) -> int:
+        """Calls to vaults made for this request so far."""
+        return self.call.meter.calls
+
     async def entry(self, customer_id: str) -> DirectoryEntry | None:
         """One of our customers; None when unknown or not this caller's to see: the two must look alike."""
         return await self.entries.load(customer_id) if self.caller.may_see(customer_id) else None

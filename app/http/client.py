@@ -136,9 +136,12 @@ class HttpDoor:
         failures = 0
         while True:
             try:
-                return await self._with_fresh_ticket(prepared, request.effect, call.client, deadline_at)
+                reply = await self._with_fresh_ticket(prepared, request.effect, call.client, deadline_at)
+                call.meter.calls += 1
+                return reply
             except _Failed as failed:
                 failures += 1
+                call.meter.calls += 1
                 delay_s = backoff_s(failures)
                 may_retry = failed.may_retry and failures <= settings.retries
                 in_time = is_worth_trying(asyncio.get_running_loop().time(), delay_s, deadline_at)

@@ -15,6 +15,12 @@ class Effect(Enum):
     WRITE = "write"  # never retried once it may have left us; a lost answer is OutcomeUnknown
 
 
+class Meter(Protocol):
+    """Counts calls that were made; what refuses to call leaves it alone."""
+
+    calls: int
+
+
 class CallLike(Protocol):
     """The parts of `app.vault.provider.Call` that this room needs."""
 
@@ -26,6 +32,8 @@ class CallLike(Protocol):
     def traceparent(self) -> str | None: ...
     @property
     def client(self) -> str: ...
+    @property
+    def meter(self) -> Meter: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

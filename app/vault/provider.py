@@ -19,11 +19,21 @@ from app.vault.model import (
 from app.vault.names import CustomerRef, MethodRef, ProviderName
 
 
+class CallMeter:
+    """How many calls to vaults were really made for one request, repeated ones included."""
+
+    __slots__ = ("calls",)
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """For whom and until when a vault is called.
 
-    `deadline_at` is on the running loop's clock (`loop.time()`); `client` keeps waiting fair between callers.
+    `deadline_at` is on the running loop's clock (`loop.time()`); `client` keeps waiting fair between callers. A read
+    that several requests share is on the meter of the one that started it.
     """
 
     deadline_at: float
@@ -31,6 +41,7 @@ class Call:
     traceparent: str | None = None
     client: str = "-"
     tags: Mapping[str, str] = field(default_factory=dict)
+    meter: CallMeter = field(default_factory=CallMeter, repr=False, compare=False)
 
 
 class VaultProvider(Protocol):

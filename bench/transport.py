@@ -20,10 +20,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
-import aiohttp
-import httptools
 import uvloop
 
 from app.http.choice import KINDS, Kind, open_transport
@@ -141,10 +140,10 @@ def main() -> None:
             for kind in KINDS:
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     found[kind].append(runner.run(measure(kind, url, tls, options.seconds)))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("aiohttp", "httptools", "uvloop"))
     print(
-        f"python {platform.python_version()}, aiohttp {aiohttp.__version__}, httptools {httptools.__version__}", end=""
+        f"python {platform.python_version()}, {versions}, {'TLS' if options.tls else 'plain'}, {CALLS} GETs x {CALLERS}"
     )
-    print(f", uvloop {uvloop.__version__}, {'TLS' if options.tls else 'plain'}, {CALLS} GETs x {CALLERS}")
     for kind in KINDS:
         cpu, wall = (statistics.median(values) for values in zip(*found[kind], strict=True))
         print(f"{kind:8} {cpu:6.1f} us CPU per GET, {wall:6.1f} us wall, {1e6 / wall:7.0f} GETs/s")

@@ -1,0 +1,45 @@
+"""The gateway over the lean transport: the same wallet, the same calls, the same words when a vault is down."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.gateway import RunningGateway
+from tests.support.gateways import StartGateway, each_vault, sources, upstream
+from tests.support.sandbox import RunningSandbox
+
+WALLET = """{ customer(id: "cus_alex") {
+  paymentMethods { __typename id provider label status isDefault ... on Card { brand last4 expiry bin } }
+  defaultMethod { id } authStatus isComplete sources { provider state methodCount } } }"""
+
+
+def wallet(gateway: RunningGateway) -> Any:
+    return gateway.data(WALLET)["customer"]
+
+
+def test_the_wallet_is_the_same_and_costs_the_same(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+    ours, calls = [], []
+    for kind in ("aiohttp", "lean"):
+        gateway = start_gateway(**each_vault(transport=kind))
+        sandbox.clear_calls()
+        ours.append(wallet(gateway))
+        calls.append(upstream(sandbox))
+    assert ours[0] == ours[1]
+    assert len(ours[0]["paymentMethods"]) == 9
+    assert calls[0] == calls[1]
+    assert set(calls[0]) == {"LOANPRO", "ALOHA", "JPMORGAN", "CASELLE"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [("hang", "TIMEOUT"), ("drop_before", "UNAVAILABLE"), ("truncate", "UNAVAILABLE"), ("garbage", "UNAVAILABLE")],
+)
+def test_a_vault_that_is_down_costs_its_own_row(
+    kind: str, state: str, start_gateway: StartGateway, sandbox: RunningSandbox
+) -> None:
+    gateway = start_gateway(**each_vault(transport="lean", deadline_s=0.8, fresh_for_s=0))
+    sandbox.fault("aloha", kind)
+    found = sources(wallet(gateway))
+    assert found == {"LOANPRO": "OK", "ALOHA": state, "JPMORGAN": "OK", "CASELLE": "OK"}
+    sandbox.clear_faults()
+    assert set(sources(wallet(gateway)).values()) == {"OK"}

@@ -15,10 +15,12 @@ from app.gate import graphiql
 from app.gate.answers import Answer
 from app.gate.callers.compose import build_callers
 from app.gate.callers.keys import Fetch
-from app.gate.endpoint import EndpointLimits, GraphQLEndpoint
+from app.gate.compose import browser_of, endpoint_limits, limits_of, socket_limits
+from app.gate.endpoint import GraphQLEndpoint
 from app.gate.front import Front
 from app.gate.health import Probe, healthz, readyz
 from app.gate.keeper import Keeper
+from app.gate.limits import Limiter
 from app.gate.metrics import Metrics, MetricsPage
 from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
 from app.http.client import HttpDoor
@@ -106,6 +108,7 @@ class Gateway:
     def begin_drain(self) -> None:
         """From now on `/readyz` says no, while requests in flight are finished."""
         self.is_draining = True
+        self._endpoint.begin_drain()
 
     def circuit(self, name: ProviderName) -> CircuitState:
         vault = self.providers.get(name)
@@ -133,16 +136,25 @@ class Gateway:
     def _front(self) -> Front:
         folder = graphiql.assets_folder()
         is_development = self.settings.mode == "development"
+        limiter = Limiter(schema._schema, limits_of(self.settings))
         documents = Documents(
             schema._schema,
             max_bytes=64_000_000,
-            max_tokens=10_000,
+            max_tokens=self.settings.gate.tokens,
             suggest=is_development,
+            screen=limiter.screen,
             rules=[SecretsInVariablesOnly],
         )
-        keeper = Keeper(documents, self.callers, self._context)
+        keeper = Keeper(documents, self.callers, limiter, self._context)
         page = self._graphiql_page() if is_development else None
-        endpoint = GraphQLEndpoint(schema, keeper, EndpointLimits(), page)
+        self._endpoint = endpoint = GraphQLEndpoint(
+            schema,
+            keeper,
+            endpoint_limits(self.settings),
+            page,
+            browser=browser_of(self.settings),
+            sockets=socket_limits(self.settings),
+        )
         mounts: dict[str, Any] = {"/webhooks/": WebhookReceiver(_webhook_senders(self.settings), self._keep_receipt)}
         if folder is not None and is_development:
             mounts[f"{graphiql.ASSETS_PATH}/"] = _below(graphiql.ASSETS_PATH, StaticFiles(directory=folder))

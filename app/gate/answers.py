@@ -1,5 +1,6 @@
-"""What leaves the gate: one JSON body with its status and headers, encoded once."""
+"""What leaves the gate: one body with its status and headers, encoded once."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -13,49 +14,70 @@ from app.gate.problems import Refused
 _BASE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"vary", b"accept, origin"),
+    (b"vary", b"accept, accept-encoding, origin"),
 )
+_NOT_KEPT: Final = (b"cache-control", b"no-store")
+_DOCUMENT_FAULTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is encoded JSON, or empty. Header names are lower case."""
+    """`body` is encoded, or empty. Header names are lower case. `is_open` data may be compressed: see compression."""
 
     status: int
     body: bytes
     content_type: str = "application/json; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
+    is_open: bool = False
 
     async def send(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = (), *, body: bool = True) -> None:
+        await self.start(send, extra)
+        await send({"type": "http.response.body", "body": self.body if body else b""})
+
+    async def start(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
         headers = [
             (b"content-type", self.content_type.encode()),
             (b"content-length", str(len(self.body)).encode()),
             *_BASE_HEADERS,
-            *((name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()),
             *extra,
         ]
+        if self.headers:
+            headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         if "cache-control" not in self.headers:
-            headers.append((b"cache-control", b"no-store"))
+            headers.append(_NOT_KEPT)
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body if body else b""})
 
 
 def encode(value: Any) -> bytes:
-    """JSON bytes. Decimals, dates and our scalars are text by now: the schema serialised them."""
-    return orjson.dumps(value)
+    """JSON bytes. Decimals, dates and our scalars are text by now: the schema serialised them.
+
+    What orjson does not write (integers past 64 bits, lone surrogates that came from a vault) the standard library
+    writes in ASCII.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def json_answer(value: Any, kind: AnswerType, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    return Answer(status, encode(value), kind.content_type, headers or {})
+def json_answer(
+    value: Any,
+    kind: AnswerType,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    *,
+    is_open: bool = False,
+) -> Answer:
+    return Answer(status, encode(value), kind.content_type, headers or {}, is_open)
 
 
 def refusal(refused: Refused, kind: AnswerType, request_id: str) -> Answer:
-    """A refused request: no `data` member, one error, the request's id."""
-    body = {"errors": refused.as_errors(), "extensions": {"requestId": request_id}}
+    """A refused request: no `data` member, its errors, the request's id."""
     status = refused.status
     if kind.refuses_with_200 and refused.code in _DOCUMENT_FAULTS:
         status = 200
-    return json_answer(body, kind, status, refused.headers)
+    return json_answer(refusal_body(refused, request_id), kind, status, refused.headers)
 
 
-_DOCUMENT_FAULTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
+def refusal_body(refused: Refused, request_id: str) -> dict[str, Any]:
+    return {"errors": refused.as_errors(), "extensions": {"requestId": request_id}}

@@ -1,166 +1,248 @@
-"""POST and GET /graphql: from bytes to bytes, in the order that costs an attacker most and us least.
+"""GET, POST and WebSocket on /graphql: from bytes to bytes, in the order that costs an attacker most and us least.
 
-Negotiate, authenticate, read, parse the envelope, find the document, admit it (limits, scopes, cost, rate), execute,
-mask, encode. Each step that refuses raises `Refused`; nothing after it runs.
+Shed, negotiate, authenticate, read, parse the envelope, find the document, admit it (limits, scopes, cost, rate),
+execute, mask, encode. Each step that refuses raises `Refused`; nothing after it runs.
 """
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final
 
 import strawberry
-from graphql import OperationDefinitionNode
 from starlette.types import Receive, Scope, Send
 from ulid import ULID
 
-from app.execution.documents import Document, is_mutation, is_subscription
-from app.execution.run import run_operation
-from app.gate import mask
-from app.gate.answers import Answer, json_answer, refusal
-from app.gate.negotiation import AnswerType, answer_type, is_json_body
+from app.gate.answers import Answer, json_answer, refusal, refusal_body
+from app.gate.browser import Browser
+from app.gate.compression import compressed
+from app.gate.gatekeeper import Gatekeeper
+from app.gate.leaving import LeaveWatch
+from app.gate.negotiation import Accepted, AnswerType, accepted, is_json_body
+from app.gate.operations import Operations, Outcome, Prepared
 from app.gate.problems import Refused
 from app.gate.request import Batch, GraphQLRequest, from_body, from_query_string
+from app.gate.sse import send_events
+from app.gate.websocket import SocketLimits, SocketServer
+from app.http.redact import RedactingFilter
 
 _log = logging.getLogger("vaultgraph.gate")
+_log.addFilter(RedactingFilter())
+_ONCE_ONLY: Final = frozenset(
+    {"authorization", "content-type", "content-length", "content-encoding", "host", "origin", "x-api-key"}
+)
 
 
-class RequestContext(Protocol):
-    """What the resolvers' context shows to the gate after an operation ran."""
-
-    def response_extensions(self) -> Mapping[str, Any]: ...
-
-    def close(self) -> None: ...
-
-
-class Gatekeeper(Protocol):
-    """Who may ask what, and how much. `docs/security.md` lists the rules."""
-
-    async def authenticate(self, headers: Mapping[str, str]) -> Any:
-        """The caller; raises Refused(UNAUTHENTICATED)."""
-        ...
-
-    async def document(self, request: GraphQLRequest, caller: Any) -> Document:
-        """The document that the request names, by text or id; raises Refused."""
-        ...
-
-    async def admit(
-        self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Any
-    ) -> None:
-        """Limits, scopes of root mutation fields, cost, rate; raises Refused. Nothing upstream has been called yet."""
-        ...
-
-    def context(self, caller: Any, request_id: str, headers: Mapping[str, str]) -> RequestContext: ...
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointLimits:
-    """Bytes and depth of one request's body."""
+    """What HTTP alone decides. `batch_items` 0 and 1 turn batching off; `compress_from_bytes` 0 compression."""
 
     body_bytes: int = 256_000
     json_depth: int = 64
+    body_timeout_s: float = 10.0
+    document_characters: int = 60_000
+    max_in_flight: int = 4_000
+    batch_items: int = 0
+    compress_from_bytes: int = 1_024
+    send_timeout_s: float = 10.0
 
 
 class GraphQLEndpoint:
     """A pure ASGI application for one path. `page` answers a browser, where GraphiQL is on."""
 
     def __init__(
-        self, schema: strawberry.Schema, gatekeeper: Gatekeeper, limits: EndpointLimits, page: Answer | None = None
+        self,
+        schema: strawberry.Schema,
+        gatekeeper: Gatekeeper,
+        limits: EndpointLimits | None = None,
+        page: Answer | None = None,
+        *,
+        browser: Browser | None = None,
+        sockets: SocketLimits | None = None,
     ) -> None:
-        self._schema = schema
         self._gate = gatekeeper
-        self._limits = limits
+        self._limits = limits = limits or EndpointLimits()
         self._page = page
+        self._browser = browser or Browser()
+        self._operations = Operations(schema, gatekeeper, limits.document_characters)
+        self._draining = asyncio.Event()
+        self._sockets = SocketServer(
+            self._operations, gatekeeper, self._browser, sockets or SocketLimits(), json_depth=limits.json_depth
+        )
+        self._leaving = LeaveWatch()
+        self._in_flight = 0
+
+    def begin_drain(self) -> None:
+        """Open streams end now, in good order; other requests go on."""
+        self._draining.set()
+        self._sockets.begin_drain()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        if scope["type"] == "websocket":
+            await self._sockets(scope, receive, send)
+            return
+        self._in_flight += 1
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            self._in_flight -= 1
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers, repeated = read_headers(scope["headers"])
         request_id = request_id_from(headers)
+        extra = [(b"x-request-id", request_id.encode())]
         kind = AnswerType.JSON_BY_DEFAULT
         try:
-            if self._page is not None and scope["method"] == "GET" and _is_browser(headers, scope["query_string"]):
-                answer = self._page
-            else:
-                kind = _acceptable(headers)
-                answer = await self._answer(scope, receive, headers, kind, request_id)
+            if self._in_flight > self._limits.max_in_flight:
+                raise Refused("OVERLOADED", headers={"retry-after": "1"})
+            if repeated:
+                raise Refused("BAD_REQUEST", f"The header {repeated} stands twice.")
+            extra += self._browser.shares_with(headers)
+            self._browser.check_host(headers)
+            allowed = accepted(headers.get("accept"))
+            kind = allowed.answer or kind
+            found = await self._found(scope, receive, headers, allowed, request_id)
+            if not isinstance(found, Answer):
+                await send_events(
+                    found, receive, send, extra, self._draining, send_within_s=self._limits.send_timeout_s
+                )
+                return
+            answer = found
+            if answer.is_open:
+                answer = await compressed(answer, headers.get("accept-encoding", ""), self._limits.compress_from_bytes)
         except Refused as refused:
             answer = refusal(refused, kind, request_id)
+        except _ClientLeft:
+            return
         except Exception:  # noqa: BLE001 - the last line: a bug is logged, masked and answered
             _log.exception("request %s failed", request_id)
             answer = refusal(Refused("INTERNAL_SERVER_ERROR", requestId=request_id), kind, request_id)
-        await answer.send(send, [(b"x-request-id", request_id.encode())], body=scope["method"] != "HEAD")
+        await answer.send(send, extra, body=scope["method"] != "HEAD")
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, headers: Mapping[str, str], kind: AnswerType, request_id: str
-    ) -> Answer:
-        if scope["method"] not in ("GET", "POST"):
-            raise Refused("METHOD_NOT_ALLOWED", headers={"allow": "GET, POST"})
+    async def _found(
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], allowed: Accepted, request_id: str
+    ) -> "Answer | AsyncIterator[dict[str, Any]]":
+        method = scope["method"]
+        if method == "OPTIONS":
+            return self._browser.options(headers)
+        if self._page is not None and method == "GET" and _is_browser(headers, scope["query_string"]):
+            return self._page
+        if method not in ("GET", "POST"):
+            raise Refused("METHOD_NOT_ALLOWED", headers={"allow": "GET, POST, OPTIONS"})
+        if allowed.answer is None and not allowed.events:
+            raise Refused("NOT_ACCEPTABLE")
+        self._browser.check_forgery(headers, method)
         caller = await self._gate.authenticate(headers)
-        if scope["method"] == "POST":
-            if not is_json_body(headers.get("content-type")) or "content-encoding" in headers:
-                raise Refused("UNSUPPORTED_MEDIA_TYPE")
-            request = from_body(await self._body(headers, receive), max_depth=self._limits.json_depth)
-        else:
-            request = from_query_string(scope["query_string"], max_depth=self._limits.json_depth)
+        request = await self._request(scope, receive, headers)
         if isinstance(request, Batch):
-            raise Refused("BATCH_LIMIT")
-        return await self._execute(request, caller, headers, kind, request_id)
+            return await self._batch(request, caller, headers, allowed, receive, request_id)
+        prepared = await self._operations.prepare(request, caller, streams=allowed.events)
+        if prepared.is_subscription:
+            return _bodies(self._operations.events(prepared, request_id, headers))
+        outcome = await self._run(prepared, receive, headers, request_id)
+        if allowed.answer is None:
+            return _once(outcome.body)
+        status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
+        return json_answer(outcome.body, allowed.answer, status, is_open=not prepared.is_mutation)
 
-    async def _execute(
-        self, request: GraphQLRequest, caller: Any, headers: Mapping[str, str], kind: AnswerType, request_id: str
+    async def _run(self, prepared: Prepared, receive: Receive, headers: Mapping[str, str], request_id: str) -> Outcome:
+        """A query ends when its client leaves; a mutation is finished, whoever waits for it."""
+        if prepared.is_mutation:
+            return await self._operations.run(prepared, request_id, headers)
+        with self._leaving.over(receive) as watched:
+            try:
+                return await self._operations.run(prepared, request_id, headers)
+            except asyncio.CancelledError:
+                if watched.is_gone and watched.task.uncancel() == 0:
+                    raise _ClientLeft from None
+                raise
+
+    async def _batch(
+        self,
+        batch: Batch,
+        caller: Any,
+        headers: Mapping[str, str],
+        allowed: Accepted,
+        receive: Receive,
+        request_id: str,
     ) -> Answer:
-        document = await self._gate.document(request, caller)
-        operation = runnable(document, request.operation_name)
-        if is_subscription(operation):
-            raise Refused("METHOD_NOT_ALLOWED", "Subscriptions go over WebSocket or server-sent events.")
-        if request.is_get and is_mutation(operation):
-            raise Refused("METHOD_NOT_ALLOWED", "Mutations go by POST.", headers={"allow": "POST"})
-        await self._gate.admit(document, operation, request, caller)
-        context = self._gate.context(caller, request_id, headers)
+        """Every item is admitted, and so paid for, before the first one runs; then one after the other."""
+        if allowed.answer is None:
+            raise Refused("NOT_ACCEPTABLE", "A batch is answered as JSON.")
+        if not 0 < len(batch.items) <= max(1, self._limits.batch_items) or self._limits.batch_items <= 1:
+            raise Refused("BATCH_LIMIT" if batch.items else "BAD_REQUEST", limit=self._limits.batch_items)
+        ready: list[Prepared | Refused] = [await self._prepared(item, caller) for item in batch.items]
+        bodies: list[dict[str, Any]] = []
+        for one in ready:
+            if isinstance(one, Refused):
+                bodies.append(refusal_body(one, request_id))
+            else:
+                bodies.append((await self._run(one, receive, headers, request_id)).body)
+        status = 400 if all(isinstance(one, Refused) for one in ready) else 200
+        return json_answer(bodies, allowed.answer, status)
+
+    async def _prepared(self, item: GraphQLRequest | Refused, caller: Any) -> Prepared | Refused:
+        if isinstance(item, Refused):
+            return item
         try:
-            result = await run_operation(self._schema, document, request.operation_name, request.variables, context)
-        finally:
-            context.close()  # whatever is still on its way for nobody else ends here
-        body: dict[str, Any] = {}
-        if result.errors:
-            body["errors"] = mask.shown(result.errors, request_id)
-        status = 200
-        if result.data is None and result.errors and all(error.path is None for error in result.errors):
-            status = 200 if kind.refuses_with_200 else 400  # the variables did not fit: nothing was executed
-        else:
-            body["data"] = result.data
-        body["extensions"] = {"requestId": request_id, **context.response_extensions()}
-        return json_answer(body, kind, status)
+            return await self._operations.prepare(item, caller)
+        except Refused as refused:
+            return refused
+
+    async def _request(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> GraphQLRequest | Batch:
+        if scope["method"] == "GET":
+            return from_query_string(scope["query_string"], max_depth=self._limits.json_depth)
+        if not is_json_body(headers.get("content-type")):
+            raise Refused("UNSUPPORTED_MEDIA_TYPE")
+        if headers.get("content-encoding", "identity") != "identity":
+            raise Refused("UNSUPPORTED_MEDIA_TYPE", "The request body must not be compressed.")
+        return from_body(await self._body(headers, receive), max_depth=self._limits.json_depth)
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
-        limit = self._limits.body_bytes
         declared = headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > limit:
-            raise Refused("BODY_LIMIT")
+        if declared.isdecimal() and (len(declared) > 15 or int(declared) > self._limits.body_bytes):
+            raise Refused("BODY_LIMIT", limit=self._limits.body_bytes)
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                return await self._whole(receive)
+        except TimeoutError:
+            raise Refused("REQUEST_TIMEOUT", headers={"connection": "close"}) from None
+
+    async def _whole(self, receive: Receive) -> bytes:
+        limit = self._limits.body_bytes
         chunks: list[bytes] = []
         size = 0
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                raise Refused("BAD_REQUEST", "The client went away.")
+                raise _ClientLeft
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit:
-                raise Refused("BODY_LIMIT")
+                raise Refused("BODY_LIMIT", limit=limit)
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def runnable(document: Document, operation_name: str | None) -> OperationDefinitionNode:
-    """The operation to run; raises Refused where the document is broken or does not name one."""
-    if document.parse_error is not None:
-        raise Refused("GRAPHQL_PARSE_FAILED", errors=mask.faults([document.parse_error], "GRAPHQL_PARSE_FAILED"))
-    if document.errors:
-        raise Refused("GRAPHQL_VALIDATION_FAILED", errors=mask.faults(document.errors, "GRAPHQL_VALIDATION_FAILED"))
-    operation = document.operation(operation_name)
-    if operation is None:
-        raise Refused("OPERATION_RESOLUTION_FAILURE" if document.operations else "BAD_REQUEST")
-    return operation
+class _ClientLeft(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], str | None]:
+    """Headers by lower-case name, and the first that stands twice though it must not. Others are joined."""
+    found: dict[str, str] = {}
+    repeated: str | None = None
+    for name_bytes, value_bytes in raw:
+        name, value = name_bytes.decode("latin-1"), value_bytes.decode("latin-1")
+        if name not in found:
+            found[name] = value
+        elif name in _ONCE_ONLY:
+            repeated = repeated or name
+        else:
+            found[name] = f"{found[name]}, {value}"
+    return found, repeated
 
 
 def request_id_from(headers: Mapping[str, str]) -> str:
@@ -171,11 +253,16 @@ def request_id_from(headers: Mapping[str, str]) -> str:
     return str(ULID())
 
 
-def _acceptable(headers: Mapping[str, str]) -> AnswerType:
-    kind = answer_type(headers.get("accept"))
-    if kind is None or kind in (AnswerType.EVENT_STREAM, AnswerType.MULTIPART):
-        raise Refused("NOT_ACCEPTABLE")
-    return kind
+async def _bodies(outcomes: AsyncIterator[Outcome]) -> AsyncIterator[dict[str, Any]]:
+    try:
+        async for outcome in outcomes:
+            yield outcome.body
+    finally:
+        await outcomes.aclose()  # type: ignore[attr-defined]
+
+
+async def _once(body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield body
 
 
 def _is_browser(headers: Mapping[str, str], query_string: bytes) -> bool:

@@ -6,8 +6,10 @@ from typing import Any
 from graphql import OperationDefinitionNode
 
 from app.execution.documents import Document, Documents
+from app.gate.admission import Admission
 from app.gate.callers.authentication import Callers
 from app.gate.deadline import asked_s
+from app.gate.limits import Limiter
 from app.gate.problems import Refused
 from app.gate.request import GraphQLRequest
 from app.wallet.caller import Caller
@@ -16,9 +18,10 @@ from app.wallet.caller import Caller
 class Keeper:
     """See `Gatekeeper`. `make_context` makes the resolvers' context from caller, request id and traceparent."""
 
-    def __init__(self, documents: Documents, callers: Callers, make_context: Any) -> None:
+    def __init__(self, documents: Documents, callers: Callers, limiter: Limiter, make_context: Any) -> None:
         self._documents = documents
         self._callers = callers
+        self._limiter = limiter
         self._make_context = make_context
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
@@ -35,8 +38,8 @@ class Keeper:
 
     async def admit(
         self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Caller
-    ) -> None:
-        return None
+    ) -> Admission:
+        return Admission(self._limiter.admit(document, operation, request.variables, caller))
 
     def context(self, caller: Caller, request_id: str, headers: Mapping[str, str]) -> Any:
         return self._make_context(caller, request_id, headers.get("traceparent"), asked_s(headers))

@@ -1,59 +1,118 @@
 """Errors as clients may see them: ours by name, mistakes in the request by name, everything else masked.
 
-A masked error keeps its path and gets a request id; what really happened goes to the log, through the redactor.
+A masked error keeps its path and gets the request's id; what really happened goes to the log, through the redactor.
+graphql-core quotes the values that it refuses, and a value may be a card number: a message of its own is shown only
+if it is one of those that name nothing but parts of the document and the schema.
 """
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLSyntaxError
+
+from app.gate.problems import PROBLEMS
+from app.http.redact import RedactingFilter
 
 _log = logging.getLogger("vaultgraph.errors")
+_log.addFilter(RedactingFilter())  # whatever handlers the process has, a trace leaves here scrubbed
 _MASKED: Final = "Unexpected error."
+_MOST_FAULTS: Final = 5
+_MOST_ERRORS: Final = 200
+_LONGEST: Final = 300
 
 
 def shown(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
-    """The errors of an executed operation, in order."""
-    return [_shown(error, request_id) for error in errors]
+    """The errors of an executed operation, in order. Past 200 they say nothing new."""
+    return [_shown(error, request_id) for error in errors[:_MOST_ERRORS]]
 
 
 def faults(errors: Sequence[GraphQLError], code: str) -> list[dict[str, Any]]:
-    """Parse and validation errors of a document: places kept, quoted values left out."""
-    return [_formatted(error, _without_values(error), {"code": code}) for error in errors]
+    """Parse and validation errors of a document: places kept, values left out, five at most, each said once."""
+    return _bounded(
+        _formatted(error, error.message, dict(error.extensions or {}))
+        if _is_coded(error)
+        else _formatted(error, _without_values(error), {"code": code})
+        for error in errors
+    )
+
+
+def misfits(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
+    """Variables that do not fit their types: nothing was executed."""
+    return _bounded(_formatted(error, _without_values(error), {"code": "BAD_USER_INPUT"}) for error in errors)
+
+
+def syntax_code(error: GraphQLError) -> str:
+    """The parser's own limits have our limits' codes."""
+    if "Parsing aborted" not in error.message:
+        return "GRAPHQL_PARSE_FAILED"
+    return "DEPTH_LIMIT" if "nested" in error.message else "TOKEN_LIMIT"
 
 
 def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    extensions = dict(error.extensions or {})
-    if "code" in extensions:
-        return _formatted(error, error.message, extensions)
-    if _root(error) is None:  # graphql-core's own: a value that does not fit its type
+    if _is_coded(error):
+        return _formatted(error, error.message, dict(error.extensions or {}))
+    cause = _cause(error)
+    if cause is None:  # graphql-core's own: an argument that does not fit its type
         return _formatted(error, _without_values(error), {"code": "BAD_USER_INPUT"})
-    _log.error("request %s failed at %s", request_id, error.path, exc_info=_root(error))
+    _log.error("request %s failed at %s", request_id, error.path, exc_info=cause)
     return _formatted(error, _MASKED, {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id})
 
 
-def _root(error: GraphQLError) -> BaseException | None:
+def _is_coded(error: GraphQLError) -> bool:
+    """Only a code of our own table makes a message ours."""
+    return error.extensions is not None and error.extensions.get("code") in PROBLEMS
+
+
+def _cause(error: GraphQLError) -> BaseException | None:
     cause: BaseException | None = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error
-    return None if isinstance(cause, GraphQLError) else cause
+    if isinstance(cause, GraphQLError):
+        return None if _is_about_input(cause) else cause
+    return cause if cause is not None or _is_about_input(error) else error
 
 
-_VALUE_FAULT: Final = re.compile(
-    r"^(Variable '\$\w+'|Argument '[\w.]+') has invalid value( at [.\w\[\]]+)?: (.*)$", re.DOTALL
+_INPUT_STARTS: Final = ("Argument '", "Variable '$")  # how graphql-core speaks of a client's value, and of nothing else
+
+
+def _is_about_input(error: GraphQLError) -> bool:
+    return error.message.startswith(_INPUT_STARTS)
+
+
+_SUBJECT: Final = re.compile(
+    r"(Variable '\$\w+'|Argument '[\w.]+')(?: has invalid (?:default )?value)( at [.\w\[\]]+)?: "
 )
 _MISSING_FIELD: Final = re.compile(r"to include required field '(\w+)'")
+_REQUIRED: Final = re.compile(
+    r"(?:Variable '\$\w+'|Argument '[\w.]+') of required type '[\w\[\]!]+' was not provided\."
+)
+_NAME: Final = r"[@$\w.:()!\[\]{} /…-]+"
+_ABOUT_NAMES: Final = re.compile(
+    rf"(?:Cannot query field|Unknown (?:argument|directive|fragment|type)|Cannot spread fragment|Fragment|Field"
+    rf"|Fields|Spreads|Directive|The directive|There can be only one \w+(?: \w+)? named|Subscription|Variable"
+    rf"|The \w+ (?:operation|definition)) '{_NAME}'(?:(?:[^'\"]|'{_NAME}')*)"
+    rf"|Argument '@?[\w.]+\(\w+:\)' of type '[\w\[\]!]+' is required[^'\"]*"
+    r"|This anonymous operation must be the only defined operation\."
+    r"|The \w+ operation is not supported by the schema\.|There can be only one anonymous operation\."
+    r"|Anonymous Subscription[^'\"]*|The anonymous [^'\"]*"
+)
 
 
 def _without_values(error: GraphQLError) -> str:
-    """graphql-core quotes the value it refuses, which may be a card number: keep the place, reword the reason."""
-    match = _VALUE_FAULT.match(error.message)
-    if match is None:
-        return error.message.partition(", found")[0].partition(" value: ")[0]
-    subject, place, reason = match.groups()
-    return f"{subject} has an invalid value{place or ''}: {_reason(reason)}."
+    """The message where it only names things, else one of ours that says as much without the value."""
+    message = error.message
+    if isinstance(error, GraphQLSyntaxError) or message.startswith("Syntax Error"):
+        told = re.split(r"""["'(]|, (?:found|but got)""", message, maxsplit=1)[0]
+        return f"{told.rstrip(' :.')}."
+    message = message.partition(" Did you mean '")[0] if "must have a selection" in message else message
+    if _REQUIRED.fullmatch(message) or (_ABOUT_NAMES.fullmatch(message) and "invalid value" not in message):
+        return message[:_LONGEST]
+    subject = _SUBJECT.match(message)
+    what, place = (subject[1], subject[2] or "") if subject else ("A value", "")
+    fault = "has an invalid value" if subject else "is invalid"
+    return f"{what[:_LONGEST]} {fault}{place[:_LONGEST]}: {_reason(message)}."
 
 
 def _reason(text: str) -> str:
@@ -63,13 +122,24 @@ def _reason(text: str) -> str:
         return "a value is required"
     if "unknown field" in text:
         return "it has a field that its type does not know"
+    if "xactly one key" in text or "OneOf" in text:
+        return "exactly one of its fields must be given"
     return "it does not fit its type"
+
+
+def _bounded(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        found.setdefault(row["message"], row)
+        if len(found) == _MOST_FAULTS:
+            break
+    return list(found.values())
 
 
 def _formatted(error: GraphQLError, message: str, extensions: dict[str, Any]) -> dict[str, Any]:
     shown: dict[str, Any] = {"message": message}
     if error.locations:
-        shown["locations"] = [location.formatted for location in error.locations]
+        shown["locations"] = [location.formatted for location in error.locations[:_MOST_FAULTS]]
     if error.path is not None:
         shown["path"] = error.path
     shown["extensions"] = extensions

@@ -4,7 +4,13 @@ GraphQL over HTTP: `application/graphql-response+json` carries real status codes
 name, answers a well-formed request with 200 even when its document is refused, for clients that look no further.
 """
 
+from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from typing import Final
+
+_LONGEST_KEPT: Final = 300
+_LONGEST_READ: Final = 2_000
 
 
 class AnswerType(Enum):
@@ -13,48 +19,88 @@ class AnswerType(Enum):
     GRAPHQL_RESPONSE = "application/graphql-response+json"
     JSON = "application/json"
     JSON_BY_DEFAULT = "*/*"
-    EVENT_STREAM = "text/event-stream"
-    MULTIPART = "multipart/mixed"
 
     @property
     def content_type(self) -> str:
-        media = AnswerType.JSON.value if self is AnswerType.JSON_BY_DEFAULT else self.value
-        return f"{media}; charset=utf-8"
+        return _CONTENT_TYPES[self]
 
     @property
     def refuses_with_200(self) -> bool:
         return self is AnswerType.JSON
 
 
-_EXACT = {
-    "application/graphql-response+json": AnswerType.GRAPHQL_RESPONSE,
-    "application/json": AnswerType.JSON,
-    "application/*": AnswerType.JSON_BY_DEFAULT,
-    "*/*": AnswerType.JSON_BY_DEFAULT,
-    "text/event-stream": AnswerType.EVENT_STREAM,
-    "multipart/mixed": AnswerType.MULTIPART,
+_CONTENT_TYPES: Final = {
+    AnswerType.GRAPHQL_RESPONSE: "application/graphql-response+json; charset=utf-8",
+    AnswerType.JSON: "application/json; charset=utf-8",
+    AnswerType.JSON_BY_DEFAULT: "application/json; charset=utf-8",
 }
 
 
-def answer_type(accept: str | None) -> AnswerType | None:
-    """The best type that Accept allows; None when it allows none of ours. The first of equals wins."""
-    if not accept or not accept.strip():
-        return AnswerType.JSON_BY_DEFAULT
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`answer`: the type of a single answer, None where none of ours is allowed. `events`: a stream is allowed."""
+
+    answer: AnswerType | None
+    events: bool = False
+
+
+_ANYTHING: Final = Accepted(AnswerType.JSON_BY_DEFAULT)
+_NOTHING: Final = Accepted(None)
+_OFFERED: Final = {
+    "application/graphql-response+json": AnswerType.GRAPHQL_RESPONSE,
+    "application/json": AnswerType.JSON,
+}
+_RANGES: Final = ("application/*", "*/*")
+
+
+def accepted(accept: str | None) -> Accepted:
+    """What the Accept header allows. The highest quality wins, of equals the first."""
+    if not accept or accept == "*/*" or accept.isspace():
+        return _ANYTHING
+    if len(accept) > _LONGEST_READ:
+        return _NOTHING
+    return _kept(accept) if len(accept) <= _LONGEST_KEPT else _read(accept)
+
+
+def _read(accept: str) -> Accepted:
     best: AnswerType | None = None
     best_quality = 0.0
+    refused: set[AnswerType] = set()
+    events = False
+    ranges: list[float] = []
     for part in accept.lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
-        offered = _EXACT.get(media)
-        if offered is None or not _is_utf8(parameters):
+        if not _is_utf8(parameters):
             continue
         quality = _quality(parameters)
-        if quality > best_quality:
-            best, best_quality = offered, quality
-    return best
+        if media == "text/event-stream":
+            events = quality > 0
+        elif media in _RANGES:
+            ranges.append(quality)
+        elif media in _OFFERED:
+            if not quality:
+                refused.add(_OFFERED[media])
+            elif quality > best_quality:
+                best, best_quality = _OFFERED[media], quality
+    if any(quality > best_quality for quality in ranges):
+        best = _by_range(refused)
+    return Accepted(best, events)
+
+
+_kept = lru_cache(maxsize=512)(_read)
+
+
+def _by_range(refused: set[AnswerType]) -> AnswerType | None:
+    """A range takes in whatever is not refused by name."""
+    if AnswerType.JSON not in refused:
+        return AnswerType.JSON_BY_DEFAULT
+    return None if AnswerType.GRAPHQL_RESPONSE in refused else AnswerType.GRAPHQL_RESPONSE
 
 
 def is_json_body(content_type: str | None) -> bool:
     """Exactly `application/json`, in UTF-8 if a charset is named at all."""
+    if content_type == "application/json":
+        return True
     if content_type is None:
         return False
     media, *parameters = (piece.strip().lower() for piece in content_type.split(";"))

@@ -27,8 +27,12 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         Problem("GRAPHQL_VALIDATION_FAILED", 400, "The document does not fit the schema."),
         Problem("BAD_USER_INPUT", 400, "A variable or argument has a value that its type does not allow."),
         Problem("OPERATION_RESOLUTION_FAILURE", 400, "The document holds several operations: name one of them."),
+        Problem(
+            "CSRF_PREVENTED", 400, "A page of another site could have sent this: send apollo-require-preflight: 1."
+        ),
         Problem("UNAUTHENTICATED", 401, "The request carries no valid credentials."),
         Problem("FORBIDDEN", 403, "The caller may not do this."),
+        Problem("NOT_FOUND", 404, "Nothing here."),
         Problem("METHOD_NOT_ALLOWED", 405, "This method is not allowed here."),
         Problem("NOT_ACCEPTABLE", 406, "None of the media types in Accept can be served."),
         Problem("REQUEST_TIMEOUT", 408, "The request body did not arrive in time."),

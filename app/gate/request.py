@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 from app.gate import strict_json
 from app.gate.problems import Refused
 
-_GUARDED: Final = frozenset({"query", "variables", "operationName", "extensions", "documentId", "id", "doc_id"})
 _TEXT_FIELDS: Final = ("query", "operationName", "documentId", "id", "doc_id")
 _MAP_FIELDS: Final = ("variables", "extensions")
+_ID_FIELDS: Final = ("documentId", "doc_id", "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,20 @@ class Batch:
 
 def from_body(raw: bytes, *, max_depth: int) -> GraphQLRequest | Batch:
     """Read a POST body; raises Refused."""
-    try:
-        value = strict_json.loads(raw, guarded_keys=_GUARDED, max_depth=max_depth)
-    except strict_json.NotStrictJson as fault:
-        code = "VARIABLES_LIMIT" if str(fault) == "nested too deep" else "BAD_REQUEST"
-        raise Refused(code, f"The body is refused: {fault}.") from None
+    value = decoded(raw, max_depth=max_depth)
     if isinstance(value, list):
         return Batch([_item(item) for item in value])
-    return _request(value)
+    return from_members(value)
+
+
+def decoded(raw: bytes, *, max_depth: int) -> Any:
+    """The JSON value of a body or a message; raises Refused."""
+    try:
+        return strict_json.loads(raw, max_depth=max_depth)
+    except strict_json.NestedTooDeep:
+        raise Refused("VARIABLES_LIMIT", "The body is nested too deep.", limit=max_depth) from None
+    except strict_json.NotStrictJson as fault:
+        raise Refused("BAD_REQUEST", f"The body cannot be read: {fault}.") from None
 
 
 def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest:
@@ -49,45 +55,32 @@ def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = N
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except ValueError:
-        raise Refused("BAD_REQUEST", "The query string is not readable.") from None
+        raise Refused("BAD_REQUEST", "The query string cannot be read.") from None
     found = dict(pairs)
     if len(found) != len(pairs):
         raise Refused("BAD_REQUEST", "A parameter stands twice in the query string.")
     members: dict[str, Any] = {name: found[name] for name in _TEXT_FIELDS if name in found}
     for name in _MAP_FIELDS:
         if found.get(name):
-            members[name] = _decoded(name, found[name], max_depth)
+            members[name] = _decoded_parameter(name, found[name], max_depth)
     if document_id is not None:
-        if "documentId" in members:
+        if any(name in members for name in _ID_FIELDS):
             raise Refused("BAD_REQUEST", "The document is named twice.")
         members["documentId"] = document_id
-    return _request(members, is_get=True)
+    return from_members(members, is_get=True)
 
 
-def _decoded(name: str, text: str, max_depth: int) -> Any:
-    try:
-        return strict_json.loads(text.encode(), guarded_keys=_GUARDED, max_depth=max_depth)
-    except (strict_json.NotStrictJson, UnicodeEncodeError):
-        raise Refused("BAD_REQUEST", f"The parameter {name} is not JSON.") from None
-
-
-def _item(value: Any) -> GraphQLRequest | Refused:
-    try:
-        return _request(value)
-    except Refused as refused:
-        return refused
-
-
-def _request(value: Any, *, is_get: bool = False) -> GraphQLRequest:
+def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
+    """Read a decoded request: a body, an item of a batch, a WebSocket payload; raises Refused."""
     if not isinstance(value, dict):
-        raise Refused("BAD_REQUEST", "The body must be a JSON object.")
+        raise Refused("BAD_REQUEST", "A request is a JSON object.")
     for name in _TEXT_FIELDS:
         if not isinstance(value.get(name), str | None):
             raise Refused("BAD_REQUEST", f"The member {name} must be a string.")
     for name in _MAP_FIELDS:
         if not isinstance(value.get(name), dict | None):
             raise Refused("BAD_REQUEST", f"The member {name} must be an object.")
-    ids = [value[name] for name in ("documentId", "doc_id", "id") if value.get(name) is not None]
+    ids = [value[name] for name in _ID_FIELDS if value.get(name) is not None]
     if len(ids) > 1:
         raise Refused("BAD_REQUEST", "The document is named twice.")
     return GraphQLRequest(
@@ -98,3 +91,17 @@ def _request(value: Any, *, is_get: bool = False) -> GraphQLRequest:
         document_id=ids[0] if ids else None,
         is_get=is_get,
     )
+
+
+def _decoded_parameter(name: str, text: str, max_depth: int) -> Any:
+    try:
+        return strict_json.loads(text.encode(), max_depth=max_depth)
+    except (strict_json.NotStrictJson, UnicodeEncodeError):
+        raise Refused("BAD_REQUEST", f"The parameter {name} is not JSON.") from None
+
+
+def _item(value: Any) -> GraphQLRequest | Refused:
+    try:
+        return from_members(value)
+    except Refused as refused:
+        return refused

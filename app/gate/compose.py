@@ -1,0 +1,59 @@
+"""From settings to the parts of the gate that have no other home."""
+
+from app.gate.browser import LOOPBACK_HOSTS, Browser
+from app.gate.endpoint import EndpointLimits
+from app.gate.limits import Limits
+from app.gate.websocket import SocketLimits
+from app.settings import Settings
+
+
+def limits_of(settings: Settings) -> Limits:
+    gate = settings.gate
+    return Limits(
+        document_characters=gate.document_characters,
+        tokens=gate.tokens,
+        depth=gate.depth,
+        aliases=gate.aliases,
+        fields=gate.fields,
+        root_fields=gate.root_fields,
+        mutation_fields=gate.mutation_fields,
+        directives=gate.directives,
+        list_items=gate.list_items,
+        variable_values=gate.variable_values,
+        variable_depth=gate.variable_depth,
+        cost=gate.cost,
+    )
+
+
+def endpoint_limits(settings: Settings) -> EndpointLimits:
+    gate = settings.gate
+    return EndpointLimits(
+        body_bytes=gate.body_bytes,
+        json_depth=gate.json_depth,
+        body_timeout_s=gate.body_timeout_s,
+        document_characters=gate.document_characters,
+        max_in_flight=gate.max_in_flight,
+        batch_items=gate.batch_items,
+        compress_from_bytes=gate.compress_from_bytes,
+        send_timeout_s=gate.send_timeout_s,
+    )
+
+
+def socket_limits(settings: Settings) -> SocketLimits:
+    gate = settings.gate
+    return SocketLimits(
+        connections=gate.socket_connections,
+        connections_per_address=gate.socket_connections_per_address,
+        init_timeout_s=gate.socket_init_timeout_s,
+        operations_per_connection=gate.socket_operations,
+        operations_per_caller=gate.socket_operations_per_caller,
+        send_timeout_s=gate.send_timeout_s,
+    )
+
+
+def browser_of(settings: Settings) -> Browser:
+    """In development the page carries a token, so only a page served from this machine by name may ask for it."""
+    hosts = settings.gate.hosts
+    if not hosts and settings.mode == "development":
+        hosts = [*LOOPBACK_HOSTS]
+    return Browser(settings.gate.cors_origins, hosts)

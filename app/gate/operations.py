@@ -1,0 +1,126 @@
+"""One GraphQL operation from request to answer, the same over every transport: find, admit, execute, mask."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+from graphql import ExecutionResult, OperationDefinitionNode
+
+from app.execution.documents import Document, is_mutation, is_subscription
+from app.execution.run import run_operation, run_subscription
+from app.gate import mask
+from app.gate.admission import Admission
+from app.gate.gatekeeper import Gatekeeper, RequestContext
+from app.gate.problems import Refused
+from app.gate.request import GraphQLRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An operation that may run: nothing upstream has been called yet."""
+
+    request: GraphQLRequest
+    caller: Any
+    document: Document
+    operation: OperationDefinitionNode
+    admission: Admission
+
+    @property
+    def is_mutation(self) -> bool:
+        return is_mutation(self.operation)
+
+    @property
+    def is_subscription(self) -> bool:
+        return is_subscription(self.operation)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A response body. `was_executed` is False where the variables did not fit: there is no `data` then."""
+
+    body: dict[str, Any]
+    was_executed: bool = True
+
+
+class Operations:
+    """`document_characters` bounds the text of a document before it is even looked up."""
+
+    def __init__(self, schema: strawberry.Schema, gatekeeper: Gatekeeper, document_characters: int) -> None:
+        self._schema = schema
+        self._gate = gatekeeper
+        self._most_characters = document_characters
+
+    async def prepare(self, request: GraphQLRequest, caller: Any, *, streams: bool = False) -> Prepared:
+        """Raises Refused. `streams`: whether the transport can carry a subscription."""
+        if request.query is not None and len(request.query) > self._most_characters:
+            raise Refused("TOKEN_LIMIT", limit=self._most_characters)
+        document = await self._gate.document(request, caller)
+        operation = runnable(document, request.operation_name)
+        if request.is_get and is_mutation(operation):
+            raise Refused("METHOD_NOT_ALLOWED", "Mutations go by POST.", headers={"allow": "POST"})
+        if is_subscription(operation) and not streams:
+            raise Refused("NOT_ACCEPTABLE", "Subscriptions go over WebSocket, or as text/event-stream.")
+        admission = await self._gate.admit(document, operation, request, caller)
+        return Prepared(request, caller, document, operation, admission)
+
+    async def run(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> Outcome:
+        """Execute a query or mutation."""
+        request = prepared.request
+        context = self._gate.context(prepared.caller, request_id, headers)
+        try:
+            result = await run_operation(
+                self._schema, prepared.document, request.operation_name, request.variables, context
+            )
+        finally:
+            context.close()  # whatever is still on its way for nobody else ends here
+        return _outcome(result, context, prepared.admission, request_id)
+
+    async def events(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> AsyncIterator[Outcome]:
+        """The answers of a subscription, in order; one that was not executed is the only one."""
+        request = prepared.request
+        context = self._gate.context(prepared.caller, request_id, headers)
+        try:
+            started = await run_subscription(
+                self._schema, prepared.document, request.operation_name, request.variables, context
+            )
+            if isinstance(started, ExecutionResult):
+                yield _outcome(started, context, prepared.admission, request_id)
+                return
+            async with aclosing(started) as results:  # type: ignore[type-var]
+                async for result in results:
+                    yield _outcome(result, context, prepared.admission, request_id)
+        finally:
+            context.close()
+
+
+def runnable(document: Document, operation_name: str | None) -> OperationDefinitionNode:
+    """The operation to run; raises Refused where the document is broken or does not name one."""
+    if document.parse_error is not None:
+        code = mask.syntax_code(document.parse_error)
+        raise Refused(code, errors=mask.faults([document.parse_error], code))
+    if document.errors:
+        code = (document.errors[0].extensions or {}).get("code", "GRAPHQL_VALIDATION_FAILED")
+        raise Refused(code, errors=mask.faults(document.errors, "GRAPHQL_VALIDATION_FAILED"))
+    operation = document.operation(operation_name)
+    if operation is None:
+        if not document.operations:
+            raise Refused("BAD_REQUEST", "The document holds no operation.")
+        raise Refused("OPERATION_RESOLUTION_FAILURE")
+    return operation
+
+
+def _outcome(result: ExecutionResult, context: RequestContext, admission: Admission, request_id: str) -> Outcome:
+    body: dict[str, Any] = {}
+    if result.errors:
+        if result.data is None and all(error.path is None for error in result.errors):
+            return Outcome({"errors": mask.misfits(result.errors), "extensions": {"requestId": request_id}}, False)
+        body["errors"] = mask.shown(result.errors, request_id)
+    body["data"] = result.data
+    body["extensions"] = {
+        "requestId": request_id,
+        "cost": admission.shown(context.upstream_calls),
+        **context.response_extensions(),
+    }
+    return Outcome(body)

@@ -1,0 +1,81 @@
+"""GraphQL over server-sent events, distinct connections mode: one operation, one response that stays open.
+
+``event: next`` carries an execution result, ``event: complete`` ends the stream; a comment now and then keeps proxies
+awake. https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+from starlette.types import Receive, Send
+
+from app.gate.answers import encode
+
+_HEADERS: Final = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"vary", b"accept, accept-encoding, origin"),
+)
+_HEARTBEAT: Final = b":\n\n"
+_COMPLETE: Final = b"event: complete\ndata:\n\n"
+_HEARTBEAT_S: Final = 12.0
+
+
+async def send_events(
+    bodies: AsyncIterator[dict[str, Any]],
+    receive: Receive,
+    send: Send,
+    extra: Sequence[tuple[bytes, bytes]],
+    draining: asyncio.Event,
+    *,
+    send_within_s: float,
+) -> None:
+    """Send until the source ends, the client leaves, the process drains, or a chunk is not taken in time."""
+    await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *extra]})
+    gone = asyncio.ensure_future(_gone(receive))
+    drained = asyncio.ensure_future(draining.wait())
+    coming: asyncio.Future[dict[str, Any]] | None = None
+    try:
+        await _chunk(send, _HEARTBEAT, send_within_s)  # headers and a first byte at once, whatever the source does
+        while True:
+            if coming is None:
+                coming = asyncio.ensure_future(anext(bodies))
+            waiting: set[asyncio.Future[Any]] = {coming, gone, drained}
+            done, _ = await asyncio.wait(waiting, timeout=_HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            if gone in done:
+                return
+            if coming in done:
+                try:
+                    body = coming.result()
+                except StopAsyncIteration:
+                    break
+                coming = None
+                await _chunk(send, b"event: next\ndata: %s\n\n" % encode(body), send_within_s)
+            elif drained in done:
+                break
+            else:
+                await _chunk(send, _HEARTBEAT, send_within_s)
+        await _chunk(send, _COMPLETE, send_within_s)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except TimeoutError:
+        return  # a reader this slow is let go; the server closes the unfinished response's connection
+    finally:
+        for one in (gone, drained, coming):
+            if one is not None:
+                one.cancel()
+        if coming is not None:
+            await asyncio.wait({coming})
+        await bodies.aclose()  # type: ignore[attr-defined]
+
+
+async def _chunk(send: Send, chunk: bytes, within_s: float) -> None:
+    async with asyncio.timeout(within_s):
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,342 @@
+"""graphql-transport-ws: many operations over one socket, each under the same rules as a request over HTTP.
+
+https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. Close codes are the protocol's: 4400 a message that is
+none, 4401 no connection_init yet, 4403 credentials refused, 4406 another subprotocol, 4408 no connection_init in time,
+4409 an id in use, 4429 a second connection_init.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.types import Message, Receive, Scope, Send
+from ulid import ULID
+
+from app.gate.answers import encode
+from app.gate.browser import Browser
+from app.gate.gatekeeper import Gatekeeper
+from app.gate.operations import Operations
+from app.gate.problems import Refused
+from app.gate.request import decoded, from_members
+from app.http.redact import RedactingFilter
+
+SUBPROTOCOL: Final = "graphql-transport-ws"
+_log = logging.getLogger("vaultgraph.websocket")
+_log.addFilter(RedactingFilter())
+_LONGEST_ID: Final = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketLimits:
+    """How much sockets may hold. `recheck_s`: how soon an expired token or a disabled key ends its connections."""
+
+    connections: int = 2_000
+    connections_per_address: int = 200
+    init_timeout_s: float = 3.0
+    operations_per_connection: int = 50
+    operations_per_caller: int = 200
+    send_timeout_s: float = 10.0
+    recheck_s: float = 30.0
+
+
+class SocketServer:
+    """The ASGI application for websocket scopes of one path."""
+
+    def __init__(
+        self, operations: Operations, gatekeeper: Gatekeeper, browser: Browser, limits: SocketLimits, *, json_depth: int
+    ) -> None:
+        self.operations = operations
+        self.gate = gatekeeper
+        self.limits = limits
+        self.json_depth = json_depth
+        self.running: Counter[str] = Counter()  # operations by caller, over all of its connections
+        self._browser = browser
+        self._connections: set[_Connection] = set()
+        self._addresses: Counter[str] = Counter()
+        self._is_draining = False
+        self._finishing: set[asyncio.Task[None]] = set()
+
+    def begin_drain(self) -> None:
+        """Close every connection as "going away" and take no new one."""
+        self._is_draining = True
+        for connection in self._connections:
+            connection.end(1001, "Going away")
+
+    def let_finish(self, task: asyncio.Task[None]) -> None:
+        """A mutation whose connection is gone runs on: its journal row must not stay open."""
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (await receive())["type"] != "websocket.connect":
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        address = (scope.get("client") or ("-",))[0]
+        if (status := self._refusal(headers, address)) is not None:
+            await _deny(scope, send, status)
+            return
+        if SUBPROTOCOL not in scope.get("subprotocols", ()):
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close", "code": 4406, "reason": "Subprotocol not acceptable"})
+            return
+        connection = _Connection(self, headers, receive, send)
+        self._connections.add(connection)
+        self._addresses[address] += 1
+        try:
+            await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+            self._addresses[address] -= 1
+            if not self._addresses[address]:
+                del self._addresses[address]
+
+    def _refusal(self, headers: Mapping[str, str], address: str) -> int | None:
+        if not self._browser.may_connect(headers):
+            return 403
+        if self._is_draining or len(self._connections) >= self.limits.connections:
+            return 503
+        return 429 if self._addresses[address] >= self.limits.connections_per_address else None
+
+
+class _Closed(Exception):
+    """The connection must end with this close code."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class _Connection:
+    """One client: a reader that dispatches, and a task for each operation."""
+
+    def __init__(self, server: SocketServer, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
+        self._server = server
+        self._headers = headers
+        self._receive = receive
+        self._asgi_send = send
+        self._payload: object = None
+        self._caller: Any = None
+        self._was_asked = False
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._muted: set[asyncio.Task[None]] = set()
+        self._mutating: set[asyncio.Task[None]] = set()
+        self._end: asyncio.Future[_Closed] = asyncio.get_running_loop().create_future()
+
+    def end(self, code: int, reason: str) -> None:
+        """Have the connection closed from outside; the first reason counts."""
+        if not self._end.done():
+            self._end.set_result(_Closed(code, reason))
+
+    async def run(self) -> None:
+        reader = asyncio.create_task(self._read())
+        try:
+            waiting: set[asyncio.Future[Any]] = {reader, self._end}
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            closed = self._end.result() if self._end.done() else reader.result()
+        except Exception:  # noqa: BLE001 - a bug of ours ends this connection, in the protocol's words
+            _log.exception("a WebSocket connection failed")
+            closed = _Closed(4500, "Internal server error")
+        finally:
+            reader.cancel()
+            self._let_go()
+        if closed is not None:
+            await self._close(closed)
+
+    async def _read(self) -> _Closed | None:
+        """Answers why the connection ends; None when the client left."""
+        try:
+            async with asyncio.timeout(self._server.limits.init_timeout_s):
+                while self._caller is None:
+                    if not await self._next():
+                        return None
+        except TimeoutError:
+            return _Closed(4408, "Connection initialisation timeout")
+        except _Closed as closed:
+            return closed
+        recheck = asyncio.create_task(self._recheck())
+        try:
+            while await self._next():
+                pass
+        except _Closed as closed:
+            return closed
+        finally:
+            recheck.cancel()
+        return None
+
+    async def _next(self) -> bool:
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            return False
+        await self._dispatch(self._decoded(message))
+        return True
+
+    def _decoded(self, message: Message) -> dict[str, Any]:
+        text = message.get("text")
+        if text is None:
+            raise _Closed(4400, "Invalid message")
+        try:
+            value = decoded(text.encode(), max_depth=self._server.json_depth)
+        except (Refused, UnicodeEncodeError):
+            raise _Closed(4400, "Invalid message") from None
+        if not isinstance(value, dict) or not isinstance(value.get("payload", {}), dict | None):
+            raise _Closed(4400, "Invalid message")
+        return value
+
+    async def _dispatch(self, message: dict[str, Any]) -> None:
+        kind = message.get("type")
+        if kind == "subscribe":
+            await self._subscribe(message)
+        elif kind == "complete":
+            self._complete(message.get("id"))
+        elif kind == "ping":
+            await self._send({"type": "pong"})
+        elif kind == "connection_init":
+            await self._initialise(message.get("payload"))
+        elif kind != "pong":
+            raise _Closed(4400, "Invalid message")
+
+    async def _initialise(self, payload: object) -> None:
+        if self._was_asked:
+            raise _Closed(4429, "Too many initialisation requests")
+        self._was_asked = True
+        self._payload = payload
+        try:
+            caller = await self._server.gate.authenticate_payload(payload)
+        except Refused:
+            raise _Closed(4403, "Forbidden") from None
+        await self._send({"type": "connection_ack"})
+        self._caller = caller
+
+    async def _subscribe(self, message: dict[str, Any]) -> None:
+        if self._caller is None:
+            raise _Closed(4401, "Unauthorized")
+        name, payload = message.get("id"), message.get("payload")
+        if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_ID or not isinstance(payload, dict):
+            raise _Closed(4400, "Invalid message")
+        if name in self._tasks:
+            raise _Closed(4409, "Subscriber already exists")
+        limits, running = self._server.limits, self._server.running
+        if (
+            len(self._tasks) >= limits.operations_per_connection
+            or running[self._caller.key] >= limits.operations_per_caller
+        ):
+            refused = Refused("THROTTLED", "Too many operations at once: complete some.")
+            await self._send({"id": name, "type": "error", "payload": refused.as_errors()})
+            return
+        key = self._caller.key
+        running[key] += 1
+        task = self._tasks[name] = asyncio.create_task(self._operate(name, payload))
+
+        def done(ended: asyncio.Task[None]) -> None:
+            running[key] -= 1
+            if not running[key]:
+                del running[key]
+            self._muted.discard(ended)
+            self._mutating.discard(ended)
+            if self._tasks.get(name) is ended:
+                del self._tasks[name]
+
+        task.add_done_callback(done)
+
+    def _complete(self, name: object) -> None:
+        """The client wants no more of it. An unknown id is one that has just ended: no fault."""
+        task = self._tasks.pop(name, None) if isinstance(name, str) else None
+        if task is None:
+            return
+        self._muted.add(task)
+        if task not in self._mutating:
+            task.cancel()
+        else:
+            self._server.let_finish(task)
+
+    async def _operate(self, name: str, payload: dict[str, Any]) -> None:
+        request_id = str(ULID())
+        try:
+            await self._operate_or_refuse(name, payload, request_id)
+        except Refused as refused:
+            await self._answer({"id": name, "type": "error", "payload": refused.as_errors()})
+        except Exception:  # noqa: BLE001 - logged, masked and answered
+            _log.exception("request %s failed", request_id)
+            masked = Refused("INTERNAL_SERVER_ERROR", requestId=request_id)
+            await self._answer({"id": name, "type": "error", "payload": masked.as_errors()})
+
+    async def _operate_or_refuse(self, name: str, payload: dict[str, Any], request_id: str) -> None:
+        operations = self._server.operations
+        prepared = await operations.prepare(from_members(payload), self._caller, streams=True)
+        if prepared.is_subscription:
+            async with aclosing(operations.events(prepared, request_id, self._headers)) as outcomes:  # type: ignore[type-var]
+                async for outcome in outcomes:
+                    if not outcome.was_executed:
+                        await self._answer({"id": name, "type": "error", "payload": outcome.body["errors"]})
+                        return
+                    await self._answer({"id": name, "type": "next", "payload": outcome.body})
+        else:
+            task = asyncio.current_task()
+            if prepared.is_mutation and task is not None:
+                self._mutating.add(task)
+            outcome = await operations.run(prepared, request_id, self._headers)
+            if not outcome.was_executed:
+                await self._answer({"id": name, "type": "error", "payload": outcome.body["errors"]})
+                return
+            await self._answer({"id": name, "type": "next", "payload": outcome.body})
+        await self._answer({"id": name, "type": "complete"})
+
+    async def _answer(self, message: dict[str, Any]) -> None:
+        if asyncio.current_task() not in self._muted:
+            await self._send(message)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        """A client that does not read what it asked for is let go: nothing is queued for it beyond the socket."""
+        try:
+            async with asyncio.timeout(self._server.limits.send_timeout_s):
+                await self._asgi_send({"type": "websocket.send", "text": encode(message).decode()})
+        except TimeoutError:
+            self.end(1013, "Too slow")
+        except (OSError, RuntimeError):  # the socket is closed already
+            self.end(1006, "")
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(self._server.limits.recheck_s)
+            try:
+                await self._server.gate.authenticate_payload(self._payload)
+            except Refused:
+                self.end(4403, "Forbidden")
+                return
+
+    def _let_go(self) -> None:
+        for task in list(self._tasks.values()):
+            self._muted.add(task)
+            if task in self._mutating:
+                self._server.let_finish(task)
+            else:
+                task.cancel()
+
+    async def _close(self, closed: _Closed) -> None:
+        if closed.code == 1006:
+            return
+        try:
+            async with asyncio.timeout(1):
+                await self._asgi_send({"type": "websocket.close", "code": closed.code, "reason": closed.reason})
+        except (TimeoutError, OSError, RuntimeError):
+            return
+
+
+async def _deny(scope: Scope, send: Send, status: int) -> None:
+    """Refuse the handshake: with a status where the server can, else with its plain 403."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    code = {403: "FORBIDDEN", 429: "THROTTLED", 503: "OVERLOADED"}[status]
+    body = encode({"errors": Refused(code).as_errors()})
+    headers = [(b"content-type", b"application/json; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    if status != 403:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

@@ -1,0 +1,5 @@
+"""The writing side: one mutation, journalled before its vault is called, applied once or reported as unknown."""
+
+from app.wallet.writing.writer import WalletWriter
+
+__all__ = ["WalletWriter"]

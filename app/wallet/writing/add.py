@@ -1,0 +1,323 @@
+"""Adding a payment method: duplicates, the vault's customer where it has none yet, the add itself, the default."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from app.errors import FieldFault, VaultError
+from app.store.database import Tx
+from app.store.records import (
+    DirectoryEntry,
+    EventType,
+    MethodAddress,
+    NewEvent,
+    OperationRecord,
+    OperationState,
+    WriteOutcome,
+)
+from app.vault.model import BeforeAdd, NewMethod
+from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderName
+from app.vault.provider import Call, VaultProvider
+from app.vault.rules.lookalikes import look_of
+from app.wallet.commands import Actor, AddMethod, OnDuplicate, Problem, ProblemCode, WriteResult
+from app.wallet.writing import provision
+from app.wallet.writing.defaults import (
+    NOT_MIRRORED,
+    choose,
+    default_events,
+    method_event,
+    mirrors,
+    set_vault_default,
+)
+from app.wallet.writing.deps import find, fresh_wallet
+from app.wallet.writing.inputs import card_number_problems, method_digest, nickname_problems
+from app.wallet.writing.recognise import candidates, look_for
+from app.wallet.writing.record import Json
+from app.wallet.writing.refusals import problems_of, problems_of_faults, proven_absent
+from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
+from app.wallet.writing.signals import NotApplied, NothingSent, Refused
+from app.wallet.writing.usecase import Apply, Done, Ready, UseCase, applied_row, not_found
+from app.wallet.writing.wallets import duplicate_warnings, lookalikes, unfit_as_default
+
+
+class AddsMethod(UseCase[AddMethod]):
+    mutation: ClassVar[str] = "addPaymentMethod"
+
+    def digest(self, command: AddMethod) -> Mapping[str, Any]:
+        return {
+            "customer_id": command.customer_id,
+            "method": method_digest(command.method),
+            "nickname": command.nickname,
+            "make_default": command.make_default,
+            "provision": command.provision,
+            "on_duplicate": command.on_duplicate,
+        }
+
+    def path_of(self, of: Json, fault: FieldFault) -> tuple[str, ...]:
+        head = fault.path[:1]
+        if head and head[0] in provision.CUSTOMER_FIELDS:
+            return provision.path_of(fault)
+        if head == ("billing_address",):
+            return fault.path
+        if head == ("title",) and of["nickname"] is not None:
+            return ("nickname",)
+        if head == ("secret",):
+            return (*of["path"], of["secret"])
+        return (*of["path"], *fault.path)
+
+    # ---- checks for which no vault is asked ----
+
+    async def ready(self, command: AddMethod, actor: Actor, known: OperationRecord | None) -> Ready:
+        entry = await self.entry_of(command.customer_id, actor)
+        name = command.method.provider
+        vault = self.vault_of(name, *command.method_path)
+        of: Json = {
+            "provider": name.value,
+            "path": list(command.method_path),
+            "secret": command.secret_field,
+            "nickname": command.nickname,
+            "make_default": command.make_default,
+            "on_duplicate": command.on_duplicate.value,
+            "look": look_for(command.method, self.deps.digest_keys[0]),
+        }
+        link = entry.link(name)
+        new, customer = _titled(command, vault), None
+        if link is None:
+            if not command.provision:
+                raise Refused(_not_linked(name))
+            new, customer = provision.prepared(vault, entry, new)
+        self._refuse_faults(command, vault, new, of)
+        ref = link.customer_ref if link else provision.lock_ref(entry.customer.id)
+        return Ready(of=of, customer_id=entry.customer.id, provider=name, refs=((name, ref),), new=new, extra=customer)
+
+    def _refuse_faults(self, command: AddMethod, vault: VaultProvider, new: NewMethod, of: Json) -> None:
+        if new.route is AddRoute.RAW_CARD and AddRoute.RAW_CARD not in vault.capabilities.add_via:
+            raise Refused(_raw_card_disabled(command.method_path))
+        found = (
+            *card_number_problems(command),
+            *nickname_problems(command.nickname),
+            *problems_of_faults(vault.faults_of_add(new), lambda fault: self.path_of(of, fault)),
+        )
+        if found:
+            raise Refused(*found)
+
+    # ---- carrying out ----
+
+    async def run(self, session: Session) -> Done:
+        name = ProviderName(session.of["provider"])
+        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+        if entry is None:
+            raise Refused(not_found("There is no such customer.", "customer_id"))
+        link = entry.link(name)
+        if provision.is_profile(session, name, link):
+            address, was_duplicate = await provision.create_with_method(session, name), False
+        else:
+            ref = link.customer_ref if link else await provision.create(session, name)
+            address, was_duplicate = await self._add(session, name, ref)
+        return await self._finished(session, address, was_duplicate)
+
+    async def _add(self, session: Session, name: ProviderName, ref: CustomerRef) -> tuple[MethodAddress, bool]:
+        """The method's address, and whether the vault had it already."""
+        before = await session.once("before", lambda: self._before(session, name, ref))
+        policy = OnDuplicate(session.of["on_duplicate"])
+        if before["duplicate"] is not None and policy is not OnDuplicate.ALLOW:
+            existing = MethodAddress(name, ref, MethodRef(before["duplicate"]))
+            if policy is OnDuplicate.REJECT:
+                raise Refused(_duplicate(existing, session.of["path"]))
+            return existing, True
+        new, vault = session.new, session.vault(name)
+
+        async def send(call: Call) -> Json:
+            assert new is not None
+            added = await vault.add(ref, new, _from_note(before), session.of["make_default"], call)
+            session.next_action = added.next_action
+            return {"method_ref": added.method_ref}
+
+        async def look(call: Call) -> Look:
+            return await self._look(session, name, ref, before, call)
+
+        facts = await session.do("add", (name, ref), send if new is not None else None, look)
+        return MethodAddress(name, ref, MethodRef(facts["method_ref"])), False
+
+    async def _before(self, session: Session, name: ProviderName, ref: CustomerRef) -> Json:
+        if session.new is None:
+            raise NothingSent
+        vault = session.vault(name)
+        before = await vault.before_add(ref, session.new, session.call)
+        if session.of["on_duplicate"] == OnDuplicate.REJECT.value and before.duplicate_of is None:
+            await self._refuse_lookalikes(session, vault, ref)
+        return {
+            "refs": sorted(before.method_refs),
+            "duplicate": before.duplicate_of,
+            "default": before.default_ref,
+        }
+
+    async def _refuse_lookalikes(self, session: Session, vault: VaultProvider, ref: CustomerRef) -> None:
+        """REJECT takes look-alikes in the same vault for duplicates, as far as the input says what it looks like."""
+        look = session.of["look"]
+        if not look["last4"]:
+            return
+        wallet = await fresh_wallet(vault, ref, session.call)
+        shown = [one for one in wallet.methods if one.status.value not in ("INACTIVE", "DELETED")]
+        alike = [
+            one
+            for one in shown
+            if one.method_ref in candidates((), [one], {**look, "holder": None}, (), ()) and look_of(one) is not None
+        ]
+        if alike:
+            raise Refused(_duplicate(MethodAddress(vault.name, ref, alike[0].method_ref), session.of["path"]))
+
+    async def _look(self, session: Session, name: ProviderName, ref: CustomerRef, before: Json, call: Call) -> Look:
+        wallet = await session.wallet(name, ref, call)
+        claimed = await claimed_refs(session, name, ref)
+        found = candidates(before["refs"], wallet.methods, session.of["look"], claimed, self.deps.digest_keys)
+        if len(found) > 1 and session.new is not None:
+            after = await session.vault(name).before_add(ref, session.new, call)
+            found = [one for one in found if one == after.duplicate_of] or found
+        if len(found) == 1:
+            return Found({"method_ref": found[0]})
+        if found:
+            return Undecidable(tuple(found))
+        if wallet.skipped or wallet.truncated:
+            return Undecidable()  # what cannot be read may be what was added
+        return Absent()
+
+    # ---- what follows ----
+
+    async def _finished(self, session: Session, address: MethodAddress, was_duplicate: bool) -> Done:
+        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+        problems, warnings, applies, events = await self._default(session, entry, address)
+        if not session.is_resumed and entry is not None and not was_duplicate:
+            warnings = (*warnings, *await self._lookalike_warnings(session, entry, address))
+        if session.of["nickname"]:
+            applies = (*applies, self._named(session, address))
+        if not was_duplicate:
+            events = (method_event(EventType.METHOD_ADDED, address), *events)
+        return Done(
+            result=WriteResult(
+                customer_id=session.operation.customer_id,
+                method=address,
+                was_duplicate=was_duplicate,
+                problems=problems,
+                warnings=warnings,
+            ),
+            state=OperationState.PARTIAL if problems else OperationState.SUCCEEDED,
+            outcome=WriteOutcome.APPLIED,
+            rows=applied_row(address),
+            apply=_all(applies),
+            events=events,
+        )
+
+    async def _default(
+        self, session: Session, entry: DirectoryEntry | None, address: MethodAddress
+    ) -> tuple[tuple[Problem, ...], tuple[Problem, ...], tuple[Apply, ...], tuple[NewEvent, ...]]:
+        """Make it the default, if that was asked. The method is there by now: a failure is told and undoes nothing."""
+        if not session.of["make_default"]:
+            return (), (), (), ()
+        try:
+            is_mirrored = await self._mirror(session, address)
+        except Refused as refused:
+            return refused.problems, (), (), ()
+        except NotApplied as absent:
+            return (_at_default(proven_absent(absent.provider, absent.error)),), (), (), ()
+        except VaultError as error:
+            return tuple(_at_default(one) for one in problems_of(error)), (), (), ()
+        warnings = () if is_mirrored else (NOT_MIRRORED,)
+        return (
+            (),
+            warnings,
+            (choose(self.deps, session, address),),
+            default_events(session, entry, address),
+        )
+
+    async def _mirror(self, session: Session, address: MethodAddress) -> bool:
+        """Whether the vault itself now has it as default; some take the wish with the add, so it is read first."""
+        (reading,) = await self.deps.reader.read_many(
+            address.provider, [address.customer_ref], session.call, force_fresh=True
+        )
+        held = find(reading.wallet, address) if reading.wallet else None
+        if held is not None and (unfit := unfit_as_default(self.deps, held, "make_default")):
+            raise Refused(unfit)
+        if not mirrors(session, address):
+            return False
+        if held is None or not held.is_provider_default:
+            await set_vault_default(session, address)
+        return True
+
+    async def _lookalike_warnings(
+        self, session: Session, entry: DirectoryEntry, address: MethodAddress
+    ) -> tuple[Problem, ...]:
+        (reading,) = await self.deps.reader.read_many(address.provider, [address.customer_ref], session.call)
+        added = find(reading.wallet, address) if reading.wallet else None
+        if added is None:
+            return ()
+        return duplicate_warnings(await lookalikes(self.deps, entry, look_of(added), address, session.call))
+
+    def _named(self, session: Session, address: MethodAddress) -> Apply:
+        async def apply(tx: Tx) -> None:
+            await self.deps.store.directory.set_nickname(
+                session.operation.customer_id or "", address, session.of["nickname"], tx=tx
+            )
+
+        return apply
+
+
+async def claimed_refs(session: Session, name: ProviderName, ref: CustomerRef) -> set[str]:
+    """Methods that other operations of this customer are known to have made: they are nobody else's."""
+    others = await session.deps.store.journal.of_customer(session.operation.customer_id or "")
+    return {
+        method_ref
+        for other in others
+        if other.id != session.operation.id and "method" in other.result
+        for provider, customer_ref, method_ref in [other.result["method"]]
+        if (provider, customer_ref) == (name.value, ref) and not other.result.get("was_duplicate")
+    }
+
+
+def _titled(command: AddMethod, vault: VaultProvider) -> NewMethod:
+    """A vault that keeps titles gets the nickname as one, unless a title was given."""
+    if vault.capabilities.titles_methods and command.method.title is None and (command.nickname or "").strip():
+        return replace(command.method, title=command.nickname)
+    return command.method
+
+
+def _from_note(before: Json) -> BeforeAdd:
+    return BeforeAdd(
+        method_refs=frozenset(MethodRef(ref) for ref in before["refs"]),
+        duplicate_of=before["duplicate"],
+        default_ref=before["default"],
+    )
+
+
+def _all(applies: tuple[Apply, ...]) -> Apply:
+    async def apply(tx: Tx) -> None:
+        for each in applies:
+            await each(tx)
+
+    return apply
+
+
+def _at_default(problem: Problem) -> Problem:
+    return replace(problem, path=("make_default",))
+
+
+def _not_linked(name: ProviderName) -> Problem:
+    return Problem(
+        code=ProblemCode.NOT_LINKED,
+        message="The customer is not linked to this vault: link it, or add with `provision`.",
+        path=("customer_id",),
+        provider=name,
+    )
+
+
+def _raw_card_disabled(path: tuple[str, ...]) -> Problem:
+    return Problem(code=ProblemCode.RAW_CARD_DISABLED, message="Card numbers are not taken here.", path=path)
+
+
+def _duplicate(existing: MethodAddress, path: list[str]) -> Problem:
+    return Problem(
+        code=ProblemCode.DUPLICATE,
+        message="The customer has this payment method already.",
+        path=tuple(path),
+        existing=existing,
+    )

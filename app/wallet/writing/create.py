@@ -1,0 +1,124 @@
+"""A new customer of ours and, where asked for, its record in the vaults: told vault by vault."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from app.store.database import Tx
+from app.store.errors import ExternalIdTaken, UnstorableText
+from app.store.records import EventType, NewEvent, OperationRecord, OperationState, WriteOutcome
+from app.vault.model import NewCustomer
+from app.vault.names import ProviderName
+from app.wallet.commands import Actor, CreateCustomer, Problem, ProblemCode, WriteResult
+from app.wallet.writing import provision
+from app.wallet.writing.inputs import card_number_problems
+from app.wallet.writing.record import Json
+from app.wallet.writing.refusals import problems_of_faults
+from app.wallet.writing.rows import Ending, ended, summary
+from app.wallet.writing.session import Session
+from app.wallet.writing.signals import Refused
+from app.wallet.writing.usecase import Done, Ready, UseCase, invalid, row_of, unsupported
+
+_PATH = "provision_at"
+
+
+class CreatesCustomer(UseCase[CreateCustomer]):
+    mutation: ClassVar[str] = "createCustomer"
+
+    def digest(self, command: CreateCustomer) -> Mapping[str, Any]:
+        asked = asdict(command)
+        del asked["idempotency_key"]
+        return {**asked, "provision_at": sorted(set(command.provision_at))}
+
+    async def ready(self, command: CreateCustomer, actor: Actor, known: OperationRecord | None) -> Ready:
+        wanted = tuple(dict.fromkeys(command.provision_at))
+        new = NewCustomer(
+            external_id=command.external_id,
+            name=command.name,
+            email=command.email,
+            phone=command.phone,
+            address=command.address,
+        )
+        found = [*card_number_problems(command), *_own_faults(command)]
+        for name in wanted:
+            found += self._vault_faults(name, new)
+        if found:
+            raise Refused(*dict.fromkeys(found))
+        customer_id = known.customer_id if known else None
+        made = customer_id or self.deps.ids.new_customer_id()
+
+        async def within(tx: Tx) -> None:
+            await self._create(command, made, tx)
+
+        return Ready(
+            of={"provision_at": [name.value for name in wanted]},
+            customer_id=made,
+            provider=None,
+            refs=tuple((name, provision.lock_ref(made)) for name in wanted),
+            rows=tuple(
+                row_of(number, name, OperationState.PENDING, WriteOutcome.UNKNOWN) for number, name in enumerate(wanted)
+            ),
+            within=within,
+            extra=new,
+        )
+
+    def _vault_faults(self, name: ProviderName, new: NewCustomer) -> tuple[Problem, ...]:
+        vault = self.deps.providers.get(name)
+        if vault is None:
+            return (unsupported(name, "This vault is not enabled here.", _PATH),)
+        if not vault.capabilities.creates_customers:
+            return (unsupported(name, "This vault makes no customer without a payment method.", _PATH),)
+        return problems_of_faults(vault.faults_of_customer(new))
+
+    async def _create(self, command: CreateCustomer, customer_id: str, tx: Tx) -> None:
+        try:
+            await self.deps.store.directory.create(
+                customer_id=customer_id,
+                external_id=command.external_id,
+                first_name=command.name.first.strip(),
+                last_name=command.name.last.strip(),
+                email=command.email,
+                phone=command.phone,
+                tx=tx,
+            )
+        except ExternalIdTaken:
+            raise Refused(_taken()) from None
+        except UnstorableText:
+            raise Refused(invalid("The input has characters that cannot be kept.")) from None
+
+    async def run(self, session: Session) -> Done:
+        wanted = [ProviderName(name) for name in session.of["provision_at"]]
+        endings = await asyncio.gather(*(self._at_vault(session, name) for name in wanted))
+        customer_id = session.operation.customer_id or ""
+        created = NewEvent(type=EventType.CUSTOMER_CREATED, once=f"created|{customer_id}")
+        return summary(endings, WriteResult(customer_id=customer_id), events=(created,))
+
+    async def _at_vault(self, session: Session, name: ProviderName) -> Ending:
+        async def make() -> Json:
+            entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+            linked = entry.link(name) if entry else None
+            if linked is not None:
+                return {"customer_ref": linked.customer_ref}
+            return {"customer_ref": await provision.create(session, name)}
+
+        return await ended(name, make, _PATH)
+
+
+def _own_faults(command: CreateCustomer) -> list[Problem]:
+    found: list[Problem] = []
+    if not command.external_id.strip():
+        found.append(Problem(code=ProblemCode.REQUIRED, message="A customer needs a key.", path=("external_id",)))
+    elif len(command.external_id) > 255:
+        found.append(invalid("The key has at most 255 characters.", "external_id"))
+    for part in ("first", "last"):
+        value = getattr(command.name, part)
+        if not value.strip():
+            found.append(Problem(code=ProblemCode.REQUIRED, message="The name is missing.", path=("name", part)))
+        elif len(value) > 255:
+            found.append(invalid("A name has at most 255 characters.", "name", part))
+    return found
+
+
+def _taken() -> Problem:
+    return Problem(code=ProblemCode.DUPLICATE, message="Another customer has this external id.", path=("external_id",))

@@ -1,0 +1,142 @@
+"""The default: the vault's own first where it has one, the customer's choice second."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, Final
+
+from app.store.database import Tx
+from app.store.records import DirectoryEntry, EventType, MethodAddress, NewEvent, OperationRecord
+from app.vault.names import ProviderCapability
+from app.vault.provider import Call
+from app.wallet.commands import Actor, Problem, ProblemCode, SetDefault, WriteResult
+from app.wallet.writing.deps import Deps, find
+from app.wallet.writing.record import Json, from_address, to_address
+from app.wallet.writing.session import Absent, Found, Look, Session
+from app.wallet.writing.signals import Refused
+from app.wallet.writing.usecase import Apply, Done, Ready, UseCase, applied_row, not_found
+from app.wallet.writing.wallets import address_of_choice, effective_default, unfit_as_default
+
+_PATH: Final = "payment_method_id"
+NOT_MIRRORED: Final = Problem(
+    code=ProblemCode.DEFAULT_NOT_MIRRORED,
+    message="This vault has no default of its own: the choice is kept by the gateway alone.",
+)
+
+
+class SetsDefault(UseCase[SetDefault]):
+    mutation: ClassVar[str] = "setDefaultPaymentMethod"
+
+    def digest(self, command: SetDefault) -> Mapping[str, Any]:
+        asked = asdict(command)
+        del asked["idempotency_key"]
+        return {**asked, "method_id": self.address_digest(command.method_id)}
+
+    async def ready(self, command: SetDefault, actor: Actor, known: OperationRecord | None) -> Ready:
+        entry = await self.entry_of(command.customer_id, actor)
+        address, owner = await self.method_of(command.method_id, actor, _PATH)
+        if owner.customer.id != entry.customer.id:
+            raise Refused(not_found("There is no such payment method.", _PATH))
+        self.vault_of(address.provider, _PATH)
+        return Ready(
+            of={
+                "method": from_address(address),
+                "allow_expired": command.allow_expired,
+                "mirror": command.mirror_to_provider,
+            },
+            customer_id=entry.customer.id,
+            provider=address.provider,
+            refs=((address.provider, address.customer_ref),),
+        )
+
+    async def run(self, session: Session) -> Done:
+        address = to_address(session.of["method"])
+        assert address is not None
+        checked = await session.once("checked", lambda: self._check(session, address))
+        if checked["mirror"]:
+            await set_vault_default(session, address)
+        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+        return Done(
+            result=WriteResult(
+                customer_id=session.operation.customer_id,
+                method=address,
+                previous=to_address(checked["previous"]),
+                warnings=() if checked["warn"] is False else (NOT_MIRRORED,),
+            ),
+            rows=applied_row(address),
+            apply=choose(self.deps, session, address, allow_expired=session.of["allow_expired"]),
+            events=default_events(session, entry, address),
+        )
+
+    async def _check(self, session: Session, address: MethodAddress) -> Json:
+        """The vault must have the method, now, and fit to be a default. A vault that marks it already is left alone."""
+        wallet = await session.wallet(address.provider, address.customer_ref)
+        method = find(wallet, address)
+        if method is None:
+            raise Refused(not_found("The vault does not have this payment method.", _PATH))
+        unfit = unfit_as_default(self.deps, method, _PATH, allow_expired=session.of["allow_expired"])
+        if unfit is not None:
+            raise Refused(unfit)
+        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+        previous = await effective_default(self.deps, entry, session.call) if entry else None
+        can = mirrors(session, address)
+        wants = session.of["mirror"]
+        return {
+            "mirror": can and wants and not method.is_provider_default,
+            "warn": wants and not can,
+            "previous": from_address(previous),
+        }
+
+
+def mirrors(session: Session, address: MethodAddress) -> bool:
+    return ProviderCapability.SET_DEFAULT in session.vault(address.provider).capabilities.operations
+
+
+async def set_vault_default(session: Session, address: MethodAddress, step: str = "default") -> None:
+    """The vault's own default. Raises what `Session.do` raises."""
+    vault = session.vault(address.provider)
+
+    async def send(call: Call) -> None:
+        await vault.set_default(address.customer_ref, address.method_ref, call)
+
+    async def look(call: Call) -> Look:
+        held = find(await session.wallet(address.provider, address.customer_ref, call), address)
+        return Found() if held is not None and held.is_provider_default else Absent()
+
+    await session.do(step, (address.provider, address.customer_ref), send, look)
+
+
+def is_superseded(session: Session, entry: DirectoryEntry | None) -> bool:
+    """Taken up late: the customer chose something else after this was asked."""
+    choice = entry.choice if entry else None
+    return session.is_resumed and choice is not None and choice.set_at > session.operation.created_at
+
+
+def choose(deps: Deps, session: Session, address: MethodAddress, *, allow_expired: bool = False) -> Apply:
+    """Make it the customer's choice, unless the customer has chosen since."""
+    customer_id = session.operation.customer_id or ""
+
+    async def apply(tx: Tx) -> None:
+        entry = await deps.store.directory.entry(customer_id, tx=tx)
+        if not is_superseded(session, entry):
+            await deps.store.directory.set_choice(
+                customer_id, address, set_by=session.intent.by, allow_expired=allow_expired, tx=tx
+            )
+
+    return apply
+
+
+def default_events(session: Session, entry: DirectoryEntry | None, address: MethodAddress) -> tuple[NewEvent, ...]:
+    """DEFAULT_CHANGED, if it does."""
+    if is_superseded(session, entry) or (entry is not None and address_of_choice(entry) == address):
+        return ()
+    return (method_event(EventType.DEFAULT_CHANGED, address),)
+
+
+def method_event(kind: EventType, address: MethodAddress, **detail: Any) -> NewEvent:
+    return NewEvent(
+        type=kind,
+        provider=address.provider,
+        customer_ref=address.customer_ref,
+        method_ref=address.method_ref,
+        detail=detail,
+    )

@@ -1,0 +1,171 @@
+"""Deleting a payment method: another default first if asked for, and what still looks like it afterwards."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, Final
+
+from app.store.database import Tx
+from app.store.records import DirectoryEntry, EventType, MethodAddress, NewEvent, OperationRecord, Topic
+from app.vault.model import PaymentMethod
+from app.vault.names import DefaultState, PaymentMethodStatus, ProviderCapability
+from app.vault.provider import Call
+from app.vault.rules.lookalikes import look_of
+from app.wallet.commands import Actor, DeleteMethod, IfDefault, Problem, ProblemCode, WriteResult
+from app.wallet.writing.defaults import choose, default_events, method_event, mirrors, set_vault_default
+from app.wallet.writing.deps import find
+from app.wallet.writing.record import Json, from_address, to_address
+from app.wallet.writing.session import Absent, Found, Look, Session
+from app.wallet.writing.signals import Refused
+from app.wallet.writing.usecase import Done, Ready, UseCase, applied_row, invalid, not_found, unsupported
+from app.wallet.writing.wallets import address_of_choice, lookalikes, read_wallet, unfit_as_default
+
+_REPLACEMENT: Final = "replacement_default_id"
+_GONE: Final = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
+
+
+class DeletesMethod(UseCase[DeleteMethod]):
+    mutation: ClassVar[str] = "deletePaymentMethod"
+
+    def digest(self, command: DeleteMethod) -> Mapping[str, Any]:
+        asked = asdict(command)
+        del asked["idempotency_key"]
+        replacement = command.replacement_id
+        return {
+            **asked,
+            "method_id": self.address_digest(command.method_id),
+            "replacement_id": None if replacement is None else self.address_digest(replacement),
+        }
+
+    async def ready(self, command: DeleteMethod, actor: Actor, known: OperationRecord | None) -> Ready:
+        address, entry = await self.method_of(command.method_id, actor, "id")
+        vault = self.vault_of(address.provider, "id")
+        if ProviderCapability.DELETE not in vault.capabilities.operations:
+            raise Refused(unsupported(vault.name, "This vault cannot delete payment methods.", "id"))
+        replacement = await self._replacement(command, address, entry, actor)
+        both = [address] if replacement is None else [address, replacement]
+        return Ready(
+            of={
+                "method": from_address(address),
+                "replacement": from_address(replacement),
+                "if_default": command.if_default.value,
+            },
+            customer_id=entry.customer.id,
+            provider=address.provider,
+            refs=tuple(dict.fromkeys((one.provider, one.customer_ref) for one in both)),
+        )
+
+    async def _replacement(
+        self, command: DeleteMethod, address: MethodAddress, entry: DirectoryEntry, actor: Actor
+    ) -> MethodAddress | None:
+        if command.replacement_id is None:
+            return None
+        found, owner = await self.method_of(command.replacement_id, actor, _REPLACEMENT)
+        if owner.customer.id != entry.customer.id:
+            raise Refused(not_found("There is no such payment method.", _REPLACEMENT))
+        if found == address:
+            raise Refused(invalid("A method cannot replace itself.", _REPLACEMENT))
+        self.vault_of(found.provider, _REPLACEMENT)
+        return found
+
+    async def run(self, session: Session) -> Done:
+        address, replacement = to_address(session.of["method"]), to_address(session.of["replacement"])
+        assert address is not None
+        checked = await session.once("checked", lambda: self._check(session, address, replacement))
+        if replacement is not None:
+            await self._replace(session, replacement, is_mirrored=checked["mirror"])
+        if not checked["gone"]:
+            await self._delete(session, address)
+        return await self._done(session, address, checked)
+
+    async def _check(self, session: Session, address: MethodAddress, replacement: MethodAddress | None) -> Json:
+        entry = await self._entry(session)
+        held = find(await session.wallet(address.provider, address.customer_ref), address)
+        if session.of["if_default"] == IfDefault.REJECT.value and replacement is None and entry is not None:
+            await self._refuse_default(session, entry, address)
+        mirror = False
+        if replacement is not None:
+            other = find(await session.wallet(replacement.provider, replacement.customer_ref), replacement)
+            self._refuse_unfit(other)
+            mirror = mirrors(session, replacement) and other is not None and not other.is_provider_default
+        return {
+            "gone": held is None or held.status in _GONE,
+            "look": look_of(held) if held else None,
+            "mirror": mirror,
+        }
+
+    def _refuse_unfit(self, replacement: PaymentMethod | None) -> None:
+        if replacement is None:
+            raise Refused(not_found("The vault does not have this payment method.", _REPLACEMENT))
+        unfit = unfit_as_default(self.deps, replacement, _REPLACEMENT)
+        if unfit is not None:
+            raise Refused(unfit)
+
+    async def _refuse_default(self, session: Session, entry: DirectoryEntry, address: MethodAddress) -> None:
+        wallet = await read_wallet(self.deps, entry, session.call, force_fresh=(address.provider,))
+        if wallet.default.state is DefaultState.UNKNOWN:
+            raise Refused(_default_unknown(), is_final=False)
+        default = wallet.default_method
+        if default is not None and default.address == address:
+            raise Refused(_in_use())
+
+    async def _replace(self, session: Session, replacement: MethodAddress, *, is_mirrored: bool) -> None:
+        """The other default is settled, vault and choice, before anything is deleted: neither hangs on the other."""
+        if is_mirrored:
+            await set_vault_default(session, replacement, "replace")
+        entry = await self._entry(session)
+        if entry is None or address_of_choice(entry) == replacement:
+            return
+        events = [session.told(event) for event in default_events(session, entry, replacement)]
+        async with self.deps.store.transaction() as tx:
+            await choose(self.deps, session, replacement)(tx)
+            await self.deps.store.events.append_all(events, tx=tx)
+        self.deps.reached("replaced")
+
+    async def _delete(self, session: Session, address: MethodAddress) -> None:
+        vault = session.vault(address.provider)
+
+        async def send(call: Call) -> None:
+            await vault.delete(address.customer_ref, address.method_ref, call)
+
+        async def look(call: Call) -> Look:
+            held = find(await session.wallet(address.provider, address.customer_ref, call), address)
+            return Found() if held is None or held.status in _GONE else Absent()
+
+        await session.do("delete", (address.provider, address.customer_ref), send, look)
+
+    async def _done(self, session: Session, address: MethodAddress, checked: Json) -> Done:
+        entry = await self._entry(session)
+        alike: list[MethodAddress] = []
+        if entry is not None and not session.is_resumed:
+            alike = await lookalikes(self.deps, entry, checked["look"], address, session.call)
+        events: list[NewEvent] = [] if checked["gone"] else [method_event(EventType.METHOD_DELETED, address)]
+        if entry is not None and address_of_choice(entry) == address:
+            events.append(method_event(EventType.DEFAULT_CHANGED, address))
+        return Done(
+            result=WriteResult(customer_id=session.operation.customer_id, deleted=address, lookalikes=tuple(alike)),
+            rows=applied_row(address),
+            apply=lambda tx: self._forget(session, address, tx),
+            events=tuple(events),
+        )
+
+    async def _forget(self, session: Session, address: MethodAddress, tx: Tx) -> None:
+        customer_id, directory = session.operation.customer_id or "", self.deps.store.directory
+        tx.touch(Topic.CUSTOMER, customer_id)
+        await directory.clear_choice(customer_id, only_if=address, tx=tx)
+        await directory.set_nickname(customer_id, address, None, tx=tx)
+
+    async def _entry(self, session: Session) -> DirectoryEntry | None:
+        return await self.deps.store.directory.entry(session.operation.customer_id or "")
+
+
+def _in_use() -> Problem:
+    return Problem(code=ProblemCode.METHOD_IN_USE, message="The method is the customer's default.", path=("id",))
+
+
+def _default_unknown() -> Problem:
+    return Problem(
+        code=ProblemCode.DEFAULT_UNKNOWN,
+        message="Not every vault answered, so whether this is the default cannot be told.",
+        path=("if_default",),
+        retryable=True,
+    )

@@ -1,0 +1,77 @@
+"""What every use case of the writing side works with; made once per process."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from app.errors import VaultError, VaultReplyUnreadable
+from app.store import Store
+from app.store.records import MethodAddress
+from app.vault.model import PaymentMethod, VaultWallet
+from app.vault.names import CustomerRef, ProviderName
+from app.vault.provider import Call, VaultProvider
+from app.wallet.assemble import AssemblyRules
+from app.wallet.ids import Ids
+from app.wallet.reading import WalletReader
+from app.wallet.writing.owner import Owner
+
+DEFAULT_DEADLINE_S: Final = 8.0
+SENDING_SHARE: Final = 0.75
+"""How much of a write's deadline its request may take: the rest is for looking up what became of it."""
+
+VaultRef = tuple[ProviderName, CustomerRef]
+
+
+def _pass(point: str) -> None:
+    return None
+
+
+@dataclass(kw_only=True)
+class Deps:
+    """`digest_keys`: the first makes digests, all recognise them. `deadlines_s` is how long a write of each vault may
+    take in all. `reached` is told the name of each point between two steps: tests end the process there."""
+
+    store: Store
+    reader: WalletReader
+    ids: Ids
+    rules: AssemblyRules
+    owner: Owner
+    digest_keys: tuple[bytes | str, ...]
+    deadlines_s: Mapping[ProviderName, float] = field(default_factory=dict)
+    utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    reached: Callable[[str], None] = _pass
+
+    @property
+    def providers(self) -> Mapping[ProviderName, VaultProvider]:
+        return self.reader.providers
+
+    def deadline_s(self, providers: Collection[ProviderName]) -> float:
+        """Seconds that a write at these vaults may take, waiting and looking up included."""
+        return max((self.deadlines_s.get(name, DEFAULT_DEADLINE_S) for name in providers), default=DEFAULT_DEADLINE_S)
+
+    def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
+        self.reader.snapshots.drop(provider, ref)
+
+
+async def fresh_wallet(vault: VaultProvider, ref: CustomerRef, call: Call) -> VaultWallet:
+    """What the vault holds at this moment, past every cache. Raises VaultError."""
+    found = (await vault.wallets([ref], call)).get(ref)
+    if found is None:
+        raise VaultReplyUnreadable(vault.name)
+    if isinstance(found, VaultError):
+        raise found
+    return found
+
+
+def find(wallet: VaultWallet, address: MethodAddress) -> PaymentMethod | None:
+    return next((one for one in wallet.methods if one.method_ref == address.method_ref), None)
+
+
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def until(call: Call, deadline_at: float) -> Call:
+    return replace(call, deadline_at=deadline_at)

@@ -1,0 +1,193 @@
+"""The end of a write: its outcome, the directory's changes and the events, as one transaction of the journal."""
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+from app.errors import VaultError
+from app.store.database import Tx
+from app.store.errors import CustomerUnknown
+from app.store.records import (
+    EventType,
+    NewEvent,
+    OperationRecord,
+    OperationState,
+    ResultRow,
+    Topic,
+    WriteOutcome,
+)
+from app.wallet.commands import Problem, WriteResult
+from app.wallet.writing.deps import Deps
+from app.wallet.writing.record import to_json
+from app.wallet.writing.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
+from app.wallet.writing.session import Session
+from app.wallet.writing.signals import NotApplied, NothingSent, Refused, StillUnknown, TakenOver
+from app.wallet.writing.usecase import Done, UseCase, row_of
+
+_log = logging.getLogger("vaultgraph.writing")
+_SOON: Final = timedelta(seconds=1)
+_LONGEST: Final = timedelta(seconds=60)
+LOOK_FOR: Final = timedelta(hours=24)
+"""How long an unknown outcome is looked up again by itself; after that a person must decide."""
+
+
+class Finisher:
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    async def complete(self, use_case: UseCase[Any], session: Session) -> WriteResult:
+        """Carry out and finish. Raises TakenOver when another process holds the operation now."""
+        done = await self._outcome(use_case, session)
+        try:
+            operation = await self._finish(session, done)
+        except Refused as refused:  # the directory's own rules had the last word
+            done = _failed(session, refused.problems, final=refused.is_final)
+            operation = await self._finish(session, done)
+        return replace(done.result, operation=operation, next_action=session.next_action)
+
+    async def give_up(self, session: Session, problem: Problem) -> WriteResult:
+        """Nothing was sent, and nothing will be: the same key may run it again."""
+        done = _failed(session, (problem,), final=False)
+        operation = await self._finish(session, done)
+        return replace(done.result, operation=operation)
+
+    async def nothing_sent(self, operation: OperationRecord) -> OperationRecord:
+        """An orphan that had sent nothing."""
+        marked = await self._deps.store.journal.mark(
+            operation,
+            OperationState.FAILED,
+            outcome=WriteOutcome.NOT_APPLIED,
+            is_final=False,
+            result=to_json(WriteResult(problems=(interrupted(operation.provider),))),
+        )
+        return marked or await self._deps.store.journal.operation(operation.id) or operation
+
+    async def leave(self, session: Session) -> None:
+        """An error of ours in the middle of it: say at least how far it came, for the reconciler."""
+        journal, operation = self._deps.store.journal, session.operation
+        try:
+            if operation.sent_at is None:
+                await self.nothing_sent(operation)
+                return
+            await journal.mark(
+                operation,
+                OperationState.UNKNOWN,
+                outcome=WriteOutcome.UNKNOWN,
+                reconcile_at=self._deps.utc_now() + _SOON,
+            )
+        except Exception:  # noqa: BLE001 - the row stays PENDING without anybody running it, which says the same
+            _log.exception("the journal could not be told that %s broke off", operation.id)
+
+    async def _outcome(self, use_case: UseCase[Any], session: Session) -> Done:
+        try:
+            return await use_case.run(session)
+        except Refused as refused:
+            return _failed(session, refused.problems, final=refused.is_final)
+        except NotApplied as absent:
+            return _failed(session, (proven_absent(absent.provider, absent.error),), final=False)
+        except NothingSent:
+            return _failed(session, (interrupted(session.operation.provider),), final=False)
+        except StillUnknown as unknown:
+            return _unknown(session, unknown)
+        except VaultError as error:
+            of = session.of
+            problems = problems_of(error, lambda fault: use_case.path_of(of, fault))
+            return _failed(session, problems, final=is_final(error))
+
+    async def _finish(self, session: Session, done: Done) -> OperationRecord:
+        self._deps.reached("finishing")
+        try:
+            operation = await self._commit(session, done, with_changes=True)
+        except CustomerUnknown:  # erased meanwhile: nothing of the customer's is left to change
+            operation = await self._commit(session, done, with_changes=False)
+        self._deps.reached("finished")
+        return operation
+
+    async def _commit(self, session: Session, done: Done, *, with_changes: bool) -> OperationRecord:
+        store, operation = self._deps.store, session.operation
+        is_news = done.state is not operation.state
+        async with store.transaction() as tx:
+            if is_news and operation.customer_id is not None:
+                tx.touch(Topic.CUSTOMER, operation.customer_id)
+            if with_changes and done.apply is not None:
+                await done.apply(tx)
+            if is_news:
+                await store.events.append_all([*self._events(session, done)], tx=tx)
+            return await self._mark(session, done, tx)
+
+    async def _mark(self, session: Session, done: Done, tx: Tx) -> OperationRecord:
+        marked = await self._deps.store.journal.mark(
+            session.operation,
+            done.state,
+            outcome=done.outcome,
+            is_final=done.is_final,
+            result=to_json(done.result),
+            intent=session.intent.to_json(),
+            reconcile_at=self._look_again_at(session.operation, done),
+            rows=done.rows,
+            tx=tx,
+        )
+        if marked is None:
+            raise TakenOver
+        return marked
+
+    def _look_again_at(self, operation: OperationRecord, done: Done) -> Any:
+        now = self._deps.utc_now()
+        if done.state is not OperationState.UNKNOWN or done.for_person or now - operation.created_at > LOOK_FOR:
+            return None
+        return now + min(_SOON * 2 ** min(operation.looks, 6), _LONGEST)
+
+    def _events(self, session: Session, done: Done) -> list[NewEvent]:
+        """What the use case tells, each completed, and the audit's row."""
+        operation = session.operation
+        audit = NewEvent(
+            type=EventType.MUTATION,
+            provider=operation.provider,
+            outcome=done.state.value,
+            detail={
+                "mutation": operation.mutation,
+                "operation": operation.id,
+                "codes": [problem.code.value for problem in done.result.problems],
+                **({"reason": session.of["reason"]} if "reason" in session.of else {}),
+            },
+        )
+        return [session.told(event) for event in (*done.events, audit)]
+
+
+def _failed(session: Session, problems: tuple[Problem, ...], *, final: bool) -> Done:
+    return Done(
+        result=WriteResult(problems=problems, customer_id=session.operation.customer_id),
+        state=OperationState.FAILED,
+        outcome=WriteOutcome.NOT_APPLIED,
+        is_final=final,
+        rows=_rows(session, OperationState.FAILED, WriteOutcome.NOT_APPLIED, problems),
+    )
+
+
+def _unknown(session: Session, unknown: StillUnknown) -> Done:
+    """Undecided. For a person, each method that it may be is a row of its own."""
+    problem = outcome_unknown(unknown.provider, unknown.error)
+    state, outcome = OperationState.UNKNOWN, WriteOutcome.UNKNOWN
+    refs = session.of.get("refs") or [[unknown.provider, None]]
+    rows = tuple(
+        row_of(number, unknown.provider, state, outcome, customer_ref=refs[0][1], method_ref=ref, problem=problem)
+        for number, ref in enumerate(unknown.candidates)
+    )
+    return Done(
+        result=WriteResult(problems=(problem,), customer_id=session.operation.customer_id),
+        state=state,
+        outcome=outcome,
+        for_person=unknown.for_person,
+        rows=rows or _rows(session, state, outcome, (problem,)),
+    )
+
+
+def _rows(
+    session: Session, state: OperationState, outcome: WriteOutcome, problems: tuple[Problem, ...]
+) -> tuple[ResultRow, ...]:
+    """The one row of a write at one vault; writes at several make their own."""
+    provider = session.operation.provider
+    if provider is None:
+        return ()
+    return (row_of(0, provider, state, outcome, problem=problems[0] if problems else None),)

@@ -1,0 +1,155 @@
+"""Linking a vault's customer to one of ours, and undoing it: by staff and backends, never by the customer."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, Final
+
+from app.store.database import Tx
+from app.store.errors import LinkConflict, UnstorableText
+from app.store.records import (
+    EventType,
+    LinkConflictReason,
+    LinkRecord,
+    NewEvent,
+    OperationRecord,
+    OperationState,
+    WriteOutcome,
+)
+from app.store.text import is_storable
+from app.vault.names import CustomerRef, LinkProof, ProviderName
+from app.wallet.commands import Actor, LinkCustomer, UnlinkCustomer, WriteResult
+from app.wallet.writing.inputs import card_number_problems
+from app.wallet.writing.provision import link_conflict
+from app.wallet.writing.session import Session
+from app.wallet.writing.signals import Refused
+from app.wallet.writing.usecase import Done, Ready, UseCase, invalid, not_found, row_of
+
+_LONGEST_REF: Final = 255
+_LONGEST_REASON: Final = 500
+
+
+class LinksCustomer(UseCase[LinkCustomer]):
+    mutation: ClassVar[str] = "linkProviderCustomer"
+
+    def digest(self, command: LinkCustomer) -> Mapping[str, Any]:
+        asked = asdict(command)
+        del asked["idempotency_key"]
+        return asked
+
+    async def ready(self, command: LinkCustomer, actor: Actor, known: OperationRecord | None) -> Ready:
+        _refuse_end_users(actor)
+        entry = await self.entry_of(command.customer_id, actor)
+        self.vault_of(command.provider, "provider")
+        ref = command.customer_ref
+        if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
+            raise Refused(invalid("This cannot be a vault's key of a customer.", "customer_ref"))
+        return Ready(
+            of={"provider": command.provider.value, "ref": ref},
+            customer_id=entry.customer.id,
+            provider=command.provider,
+            refs=((command.provider, ref),),
+        )
+
+    async def run(self, session: Session) -> Done:
+        name, ref = ProviderName(session.of["provider"]), CustomerRef(session.of["ref"])
+        await self._refuse_conflicts(session, name, ref)
+        if not await session.vault(name).customer_exists(ref, session.call):
+            raise Refused(not_found("The vault does not know this customer.", "customer_ref"))
+        result = WriteResult(customer_id=session.operation.customer_id, link=_link(session, self.deps.utc_now()))
+
+        async def apply(tx: Tx) -> None:
+            await self._apply(session, name, ref, tx)
+
+        event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
+        row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
+        return Done(result=result, rows=(row,), apply=apply, events=(event,))
+
+    async def _refuse_conflicts(self, session: Session, name: ProviderName, ref: CustomerRef) -> None:
+        """Said before the vault is asked; the store's own rules decide in the end."""
+        customer_id = session.operation.customer_id or ""
+        owner = (await self.deps.store.directory.owners_of(name, [ref])).get(ref)
+        if owner not in (None, customer_id):
+            raise Refused(link_conflict(name, LinkConflictReason.REF_TAKEN, "customer_ref"))
+        entry = await self.deps.store.directory.entry(customer_id)
+        linked = entry.link(name) if entry else None
+        if linked is not None and linked.customer_ref != ref:
+            raise Refused(link_conflict(name, LinkConflictReason.CUSTOMER_LINKED, "provider"))
+
+    async def _apply(self, session: Session, name: ProviderName, ref: CustomerRef, tx: Tx) -> None:
+        store, customer_id = self.deps.store, session.operation.customer_id or ""
+        try:
+            await store.directory.link(
+                customer_id, name, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by=session.intent.by, tx=tx
+            )
+        except LinkConflict as conflict:
+            raise Refused(link_conflict(name, conflict.reason, "customer_ref")) from None
+        except UnstorableText:
+            raise Refused(invalid("This cannot be a vault's key of a customer.", "customer_ref")) from None
+        for waiting in await store.journal.of_customer(customer_id):
+            # Unknown until a person links the record that was made: now somebody has.
+            if waiting.provider is name and waiting.state is OperationState.UNKNOWN and waiting.reconcile_at is None:
+                await store.journal.mark(
+                    waiting,
+                    OperationState.UNKNOWN,
+                    outcome=WriteOutcome.UNKNOWN,
+                    reconcile_at=self.deps.utc_now(),
+                    tx=tx,
+                )
+
+
+class UnlinksCustomer(UseCase[UnlinkCustomer]):
+    mutation: ClassVar[str] = "unlinkProviderCustomer"
+
+    def digest(self, command: UnlinkCustomer) -> Mapping[str, Any]:
+        return asdict(command)
+
+    async def ready(self, command: UnlinkCustomer, actor: Actor, known: OperationRecord | None) -> Ready:
+        _refuse_end_users(actor)
+        entry = await self.entry_of(command.customer_id, actor)
+        problems = card_number_problems(command)
+        if len(command.reason) > _LONGEST_REASON:
+            problems = (*problems, invalid(f"A reason has at most {_LONGEST_REASON} characters.", "reason"))
+        if problems:
+            raise Refused(*problems)
+        link = entry.link(command.provider)
+        return Ready(
+            of={"provider": command.provider.value, "reason": command.reason},
+            customer_id=entry.customer.id,
+            provider=command.provider,
+            refs=((command.provider, link.customer_ref),) if link else (),
+        )
+
+    async def run(self, session: Session) -> Done:
+        name, customer_id = ProviderName(session.of["provider"]), session.operation.customer_id or ""
+        entry = await self.deps.store.directory.entry(customer_id)
+        link = entry.link(name) if entry else None
+        ref = link.customer_ref if link else None
+        row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
+        if link is None:
+            return Done(result=WriteResult(customer_id=customer_id), rows=(row,))
+
+        async def apply(tx: Tx) -> None:
+            await self.deps.store.directory.unlink(customer_id, name, tx=tx)
+
+        event = NewEvent(
+            type=EventType.LINK_CHANGED, provider=name, customer_ref=link.customer_ref, detail={"linked": False}
+        )
+        self.deps.drop(name, link.customer_ref)
+        return Done(result=WriteResult(customer_id=customer_id), rows=(row,), apply=apply, events=(event,))
+
+
+def _refuse_end_users(actor: Actor) -> None:
+    if actor.is_end_user:
+        raise Refused(not_found("There is no such customer.", "customer_id"))
+
+
+def _link(session: Session, now: Any) -> LinkRecord:
+    """The link as it will stand; a replay shows the directory's own record."""
+    return LinkRecord(
+        customer_id=session.operation.customer_id or "",
+        provider=ProviderName(session.of["provider"]),
+        customer_ref=CustomerRef(session.of["ref"]),
+        proof=LinkProof.TRUSTED_BACKEND,
+        linked_at=now,
+        linked_by=session.intent.by,
+    )

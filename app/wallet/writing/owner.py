@@ -1,0 +1,92 @@
+"""Who runs operations: this process's lease, its heartbeat, and which other processes are gone."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Final
+
+from app.store import Store
+from app.store.journal_reads import LEASE
+from app.store.records import OperationRecord, OwnerRecord
+
+_log = logging.getLogger("vaultgraph.writing")
+BEAT_EVERY_S: Final = LEASE.total_seconds() / 3
+
+
+class Owner:
+    """One per process. `running` holds the operations that this process works on at this moment.
+
+    An operation of ours that is not in `running` was left behind (by an error in the middle of it, say): it is an
+    orphan as much as those of a process that died.
+    """
+
+    def __init__(self, store: Store, utc_now: Callable[[], datetime], *, lease: timedelta = LEASE) -> None:
+        self.host = socket.gethostname()
+        self.id = _new_id()
+        self.lease = lease
+        self.running: set[str] = set()
+        self._store = store
+        self._utc_now = utc_now
+        self._beating: asyncio.Task[None] | None = None
+        # Processes that share a SQLite file share a machine, so their pids can be looked up.
+        self._sees_pids = store.engine.dialect.name == "sqlite"
+
+    async def start(self) -> None:
+        await self._store.owners.register(self.id, host=self.host, pid=os.getpid())
+        self._beating = asyncio.create_task(self._beat())
+
+    async def stop(self) -> None:
+        """What is still pending is others' from now on."""
+        if self._beating is None:
+            return
+        self._beating.cancel()
+        await asyncio.gather(self._beating, return_exceptions=True)
+        self._beating = None
+        await self._store.owners.stop(self.id)
+
+    async def is_abandoned(self, operation: OperationRecord) -> bool:
+        """Whether nobody works on this PENDING operation any more."""
+        if operation.owner_id == self.id:
+            return operation.id not in self.running
+        owner = next((one for one in await self._store.owners.all() if one.id == operation.owner_id), None)
+        if owner is None or owner.stopped_at is not None or owner.beat_at < self._utc_now() - self.lease:
+            return True
+        return self._is_killed(owner)
+
+    async def killed(self) -> set[str]:
+        """Owners that are known to be gone although their lease still runs."""
+        return {one.id for one in await self._store.owners.all() if one.id != self.id and self._is_killed(one)}
+
+    def _is_killed(self, owner: OwnerRecord) -> bool:
+        if not self._sees_pids or owner.host != self.host:
+            return False
+        # A container's processes have the same pid after every restart: ours cannot be another owner's.
+        return owner.pid == os.getpid() or not _is_running(owner.pid)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.lease.total_seconds() / 3)
+            try:
+                if not await self._store.owners.beat(self.id):
+                    self.id = _new_id()
+                    await self._store.owners.register(self.id, host=self.host, pid=os.getpid())
+            except Exception:  # noqa: BLE001 - a heart that stops for one bad moment would give our work away
+                _log.exception("the heartbeat could not be written; trying again")
+
+
+def _new_id() -> str:
+    return f"own_{os.getpid()}_{secrets.token_hex(8)}"
+
+
+def _is_running(pid: int) -> bool:
+    with suppress(PermissionError):  # somebody else's process: it runs
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True

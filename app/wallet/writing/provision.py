@@ -1,0 +1,158 @@
+"""Making the vault's record of a customer, and linking it: together with an add, or for `createCustomer`."""
+
+from dataclasses import replace
+from typing import Final
+
+from app.errors import FieldFault
+from app.store.errors import LinkConflict
+from app.store.records import DirectoryEntry, EventType, LinkConflictReason, LinkRecord, MethodAddress, NewEvent
+from app.vault.model import NewCustomer, NewMethod, PersonName
+from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+from app.vault.provider import Call, VaultProvider
+from app.wallet.commands import Problem, ProblemCode
+from app.wallet.writing.recognise import candidates
+from app.wallet.writing.record import Json
+from app.wallet.writing.refusals import problems_of_faults
+from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
+from app.wallet.writing.signals import Refused
+from app.wallet.writing.usecase import unsupported
+
+PROFILE: Final = "profile"
+CUSTOMER_FIELDS: Final = frozenset({"name", "email", "phone", "external_id", "address"})
+
+
+def lock_ref(customer_id: str) -> CustomerRef:
+    """What stands for a vault's customer while there is none yet. No vault's ref begins so."""
+    return CustomerRef(f"?{customer_id}")
+
+
+def step_of(name: ProviderName) -> str:
+    return f"create:{name.value}"
+
+
+def prepared(vault: VaultProvider, entry: DirectoryEntry, new: NewMethod) -> tuple[NewMethod, NewCustomer]:
+    """The customer to make, from what the directory knows and the method's billing address. Raises Refused.
+
+    A vault that wants the customer's address and takes none with a method gets it as the customer's.
+    """
+    record = entry.customer
+    customer = NewCustomer(
+        external_id=record.external_id or "",
+        name=PersonName(record.first_name or "", record.last_name or ""),
+        email=record.email,
+        phone=record.phone,
+        address=new.billing_address,
+    )
+    if vault.capabilities.creates_customer_with_method:
+        return new, customer
+    if not vault.capabilities.creates_customers:
+        raise Refused(unsupported(vault.name, "This vault's customers cannot be made here: link one.", "provision"))
+    if any(fault.path[:1] == ("address",) for fault in vault.faults_of_customer(replace(customer, address=None))):
+        new = replace(new, billing_address=None)
+    faults = vault.faults_of_customer(customer)
+    if faults:
+        raise Refused(*problems_of_faults(faults, path_of))
+    return new, customer
+
+
+def path_of(fault: FieldFault) -> tuple[str, ...]:
+    """Only the address is asked for here; the rest is the customer's own data, missing in the directory."""
+    return ("billing_address", *fault.path[1:]) if fault.path[:1] == ("address",) else ("provision", *fault.path)
+
+
+def is_profile(session: Session, name: ProviderName, link: LinkRecord | None) -> bool:
+    """Whether customer and method are, or were, made in one call."""
+    if PROFILE in session.intent.doing or PROFILE in session.intent.done:
+        return True
+    return link is None and session.vault(name).capabilities.creates_customer_with_method
+
+
+async def create(session: Session, name: ProviderName) -> CustomerRef:
+    """Make the vault's customer and link it."""
+    vault, customer = session.vault(name), session.extra
+    is_known = isinstance(customer, NewCustomer)
+
+    async def send(call: Call) -> Json:
+        return {"customer_ref": await vault.create_customer(customer, call)}
+
+    async def look(call: Call) -> Look:
+        return await _look_for_customer(session, vault, call)
+
+    facts = await session.do(step_of(name), (name, None), send if is_known else None, look)
+    ref = CustomerRef(facts["customer_ref"])
+    await link(session, name, ref)
+    return ref
+
+
+async def _look_for_customer(session: Session, vault: VaultProvider, call: Call) -> Look:
+    """By the link, should we have come so far (or a person have made it), else by the key that the vault keeps."""
+    entry = await session.deps.store.directory.entry(session.operation.customer_id or "")
+    made = entry.link(vault.name) if entry else None
+    if made is not None:
+        return Found({"customer_ref": made.customer_ref})
+    if entry is None or not vault.capabilities.finds_customers_by_external_id:
+        return Undecidable()
+    found = await vault.find_customer(entry.customer.external_id or "", call)
+    return Found({"customer_ref": found}) if found is not None else Absent()
+
+
+async def create_with_method(session: Session, name: ProviderName) -> MethodAddress:
+    """Make both in one call. If its answer is lost, only a person can find the record: linking it decides."""
+    vault, new, customer = session.vault(name), session.new, session.extra
+    is_known = new is not None and isinstance(customer, NewCustomer)
+
+    async def send(call: Call) -> Json:
+        assert new is not None
+        added = await vault.create_with_method(customer, new, call)
+        session.next_action = added.next_action
+        return {"customer_ref": added.customer_ref, "method_ref": added.method_ref}
+
+    async def look(call: Call) -> Look:
+        return await _look_for_profile(session, name, call)
+
+    facts = await session.do(PROFILE, (name, None), send if is_known else None, look)
+    ref = CustomerRef(facts["customer_ref"])
+    await link(session, name, ref)
+    return MethodAddress(name, ref, MethodRef(facts["method_ref"]))
+
+
+async def _look_for_profile(session: Session, name: ProviderName, call: Call) -> Look:
+    entry = await session.deps.store.directory.entry(session.operation.customer_id or "")
+    made = entry.link(name) if entry else None
+    if made is None:
+        return Undecidable()
+    wallet = await session.wallet(name, made.customer_ref, call)
+    found = candidates((), wallet.methods, session.of["look"], (), session.deps.digest_keys)
+    if len(found) == 1:
+        return Found({"customer_ref": made.customer_ref, "method_ref": found[0]})
+    return Undecidable(tuple(found)) if found else Absent()
+
+
+async def link(session: Session, name: ProviderName, ref: CustomerRef) -> LinkRecord:
+    """Committed at once, before anything else is tried: a link that is lost is a record that nobody finds."""
+    store, customer_id = session.deps.store, session.operation.customer_id or ""
+    event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
+    try:
+        async with store.transaction() as tx:
+            known = await store.directory.links_of([customer_id], tx=tx)
+            made = await store.directory.link(
+                customer_id, name, ref, proof=LinkProof.CREATED_BY_GATEWAY, linked_by=session.intent.by, tx=tx
+            )
+            if made not in known[customer_id]:
+                await store.events.append(session.told(event), tx=tx)
+    except LinkConflict as conflict:
+        raise Refused(link_conflict(name, conflict.reason)) from None
+    session.deps.reached(f"linked:{name.value}")
+    return made
+
+
+def link_conflict(name: ProviderName, reason: LinkConflictReason, *path: str) -> Problem:
+    is_taken = reason is LinkConflictReason.REF_TAKEN
+    return Problem(
+        code=ProblemCode.LINK_CONFLICT,
+        message="The vault's customer belongs to another customer."
+        if is_taken
+        else "The customer is linked to another record of this vault.",
+        path=path,
+        provider=name,
+    )

@@ -1,0 +1,82 @@
+"""Which of a vault's methods an add has made, when nobody heard the answer. Pure."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+from app.vault.model import BankAccount, Card, NewCard, NewMethod, PaymentMethod
+from app.vault.names import AddRoute, CardBrand, MethodRef
+from app.wallet.digest import holder_digest
+from app.wallet.writing.record import Json
+
+_UNNAMED: Final = frozenset({None, CardBrand.OTHER.value, CardBrand.UNKNOWN.value})
+
+
+def look_for(new: NewMethod, digest_key: bytes | str) -> Json:
+    """What the method will look like in the vault's list, as the journal may keep it.
+
+    A network token's last digits and expiry are its own: a vault may show those of the card behind it.
+    """
+    look: dict[str, Any] = {"kind": new.kind.value, "last4": _last4(new)}
+    if isinstance(new, NewCard):
+        look["brand"] = new.brand.value if new.brand else None
+        look["expiry"] = str(new.expiry) if new.expiry else None
+        if new.route is AddRoute.NETWORK_TOKEN:
+            look["last4"] = look["expiry"] = None
+    holder = new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part)
+    look["holder"] = holder_digest(digest_key, holder) if holder else None
+    return look
+
+
+def candidates(
+    before: Collection[str],
+    methods: Iterable[PaymentMethod],
+    look: Json,
+    claimed: Collection[str],
+    digest_keys: Sequence[bytes | str],
+) -> list[MethodRef]:
+    """The methods that an add may have made: not there before, nobody else's, and not of another look.
+
+    Several are narrowed by the holder's name, if that leaves any.
+    """
+    found = [
+        method
+        for method in methods
+        if method.method_ref not in before and method.method_ref not in claimed and _may_be(method, look)
+    ]
+    if len(found) > 1 and look["holder"]:
+        held = [one for one in found if _is_held_by(one, look["holder"], digest_keys)]
+        found = held or found
+    return [method.method_ref for method in found]
+
+
+def _may_be(method: PaymentMethod, look: Json) -> bool:
+    if method.kind.value != look["kind"] or _differ(look["last4"], method.last4):
+        return False
+    if not isinstance(method, Card):
+        return isinstance(method, BankAccount)
+    brand = None if method.brand.value in _UNNAMED else method.brand.value
+    asked = None if look.get("brand") in _UNNAMED else look.get("brand")
+    return not _differ(asked, brand) and not _differ(look.get("expiry"), str(method.expiry) if method.expiry else None)
+
+
+def _differ(asked: str | None, shown: str | None) -> bool:
+    """Only what both sides name can differ."""
+    return asked is not None and shown is not None and asked != shown
+
+
+def _is_held_by(method: PaymentMethod, digest: str, digest_keys: Sequence[bytes | str]) -> bool:
+    name = method.holder_name
+    return name is not None and any(holder_digest(key, name) == digest for key in digest_keys)
+
+
+def _last4(new: NewMethod) -> str | None:
+    """The last four digits as the caller has them, or of a number, whose last four may be kept; never of a token."""
+    if new.last4:
+        return new.last4
+    if isinstance(new, NewCard) and new.masked_card_number:
+        tail = new.masked_card_number.strip()[-4:]
+    elif new.route in (AddRoute.RAW_CARD, AddRoute.BANK_ACCOUNT):
+        tail = "".join(new.secret.reveal().split())[-4:]
+    else:
+        return None
+    return tail if len(tail) == 4 and tail.isascii() and tail.isdigit() else None

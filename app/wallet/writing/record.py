@@ -1,0 +1,140 @@
+"""What the journal keeps of a write, as JSON: its intent while it runs, and its answer, to be given again.
+
+No secret and no name is in it. The intent may hold a nickname; erasure strips intents.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from app.store.records import MethodAddress, OperationRecord, WriteOutcome
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.wallet.commands import WriteResult
+from app.wallet.problems import Problem, ProblemCode
+
+Json = dict[str, Any]
+
+
+# ---- the intent -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True, kw_only=True)
+class Intent:
+    """How far an operation has come.
+
+    `of` is what was asked, without secrets. `notes` are facts read before the write (ids in the vault's list). `doing`
+    names the steps whose request may have left us; `done` has what finished steps answered. `believe_at` is from when
+    on a list that lacks the result proves its absence, where that is later than the journal's own deadline.
+    """
+
+    by: str
+    of: Json
+    notes: Json = field(default_factory=dict)
+    doing: list[str] = field(default_factory=list)
+    done: dict[str, Json] = field(default_factory=dict)
+    believe_at: datetime | None = None
+
+    def to_json(self) -> Json:
+        return {
+            "by": self.by,
+            "of": self.of,
+            "notes": self.notes,
+            "doing": self.doing,
+            "done": self.done,
+            "believe_at": self.believe_at.isoformat() if self.believe_at else None,
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> "Intent":
+        believe_at = kept["believe_at"]
+        return cls(
+            by=kept["by"],
+            of=dict(kept["of"]),
+            notes=dict(kept["notes"]),
+            doing=list(kept["doing"]),
+            done=dict(kept["done"]),
+            believe_at=datetime.fromisoformat(believe_at) if believe_at else None,
+        )
+
+
+# ---- the answer -------------------------------------------------------------------------------------------
+
+
+def to_json(result: WriteResult) -> Json:
+    """Everything but the operation itself, the next action (shown once) and a link (the directory knows it)."""
+    kept: Json = {
+        "problems": [_from_problem(problem) for problem in result.problems],
+        "warnings": [_from_problem(problem) for problem in result.warnings],
+        "was_duplicate": result.was_duplicate,
+        "customer_id": result.customer_id,
+        "lookalikes": [from_address(one) for one in result.lookalikes],
+        "link": result.link.provider.value if result.link else None,
+    }
+    for name in ("method", "previous", "replaced", "deleted"):
+        kept[name] = from_address(getattr(result, name))
+    return {name: value for name, value in kept.items() if value not in (None, [], False)}
+
+
+def from_json(operation: OperationRecord, *, replayed: bool) -> WriteResult:
+    kept = operation.result
+    return WriteResult(
+        operation=operation,
+        replayed=replayed,
+        problems=tuple(_to_problem(one) for one in kept.get("problems", ())),
+        warnings=tuple(_to_problem(one) for one in kept.get("warnings", ())),
+        customer_id=kept.get("customer_id"),
+        method=to_address(kept.get("method")),
+        was_duplicate=kept.get("was_duplicate", False),
+        previous=to_address(kept.get("previous")),
+        replaced=to_address(kept.get("replaced")),
+        deleted=to_address(kept.get("deleted")),
+        lookalikes=tuple(found for one in kept.get("lookalikes", ()) if (found := to_address(one))),
+    )
+
+
+def linked_provider(operation: OperationRecord) -> ProviderName | None:
+    """The vault whose link the answer showed."""
+    named = operation.result.get("link")
+    return ProviderName(named) if named else None
+
+
+def from_address(address: MethodAddress | None) -> list[str] | None:
+    return None if address is None else [address.provider.value, address.customer_ref, address.method_ref]
+
+
+def to_address(kept: Sequence[str] | None) -> MethodAddress | None:
+    if kept is None:
+        return None
+    provider, customer_ref, method_ref = kept
+    return MethodAddress(ProviderName(provider), CustomerRef(customer_ref), MethodRef(method_ref))
+
+
+def problem_row(problem: Problem) -> Json:
+    """A problem as a row of `operation.results` keeps it."""
+    return _from_problem(problem)
+
+
+def row_problem(kept: Mapping[str, Any]) -> Problem:
+    return _to_problem(kept)
+
+
+def _from_problem(problem: Problem) -> Json:
+    kept = {each.name: getattr(problem, each.name) for each in fields(problem)}
+    kept["path"] = list(problem.path)
+    kept["existing"] = from_address(problem.existing)
+    return {name: value for name, value in kept.items() if value not in (None, [], False)}
+
+
+def _to_problem(kept: Mapping[str, Any]) -> Problem:
+    outcome, provider = kept.get("outcome"), kept.get("provider")
+    return Problem(
+        **{
+            **kept,
+            "code": ProblemCode(kept["code"]),
+            "path": tuple(kept.get("path", ())),
+            "provider": ProviderName(provider) if provider else None,
+            "outcome": WriteOutcome(outcome) if outcome else None,
+            "existing": to_address(kept.get("existing")),
+        }
+    )

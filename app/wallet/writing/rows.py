@@ -1,0 +1,102 @@
+"""Writes at several vaults: each ends for itself, and all of them together as one operation."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from app.errors import VaultError
+from app.store.records import NewEvent, OperationState, WriteOutcome
+from app.vault.names import CustomerRef, ProviderName
+from app.wallet.commands import Problem, WriteResult
+from app.wallet.writing.record import Json
+from app.wallet.writing.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
+from app.wallet.writing.signals import NotApplied, NothingSent, Refused, StillUnknown
+from app.wallet.writing.usecase import Apply, Done, row_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How it ended at one vault."""
+
+    provider: ProviderName
+    state: OperationState
+    outcome: WriteOutcome
+    is_final: bool = True
+    for_person: bool = False
+    problems: tuple[Problem, ...] = ()
+    customer_ref: CustomerRef | None = None
+
+
+async def ended(provider: ProviderName, work: Callable[[], Awaitable[Json]], *path: str) -> Ending:
+    """Run one vault's part, and say how it ended. `path` is where to point when a vault names no field."""
+    try:
+        facts = await work()
+    except Refused as refused:
+        return _failed(provider, refused.problems, refused.is_final, path)
+    except NothingSent:
+        return _failed(provider, (interrupted(provider),), False, path)
+    except NotApplied as absent:
+        return _failed(provider, (proven_absent(provider, absent.error),), False, path)
+    except StillUnknown as unknown:
+        return Ending(
+            provider=provider,
+            state=OperationState.UNKNOWN,
+            outcome=WriteOutcome.UNKNOWN,
+            for_person=unknown.for_person,
+            problems=(replace(outcome_unknown(provider, unknown.error), path=path),),
+        )
+    except VaultError as error:
+        return _failed(provider, problems_of(error), is_final(error), path)
+    ref = facts.get("customer_ref")
+    return Ending(
+        provider=provider,
+        state=OperationState.SUCCEEDED,
+        outcome=WriteOutcome.APPLIED,
+        customer_ref=CustomerRef(ref) if ref else None,
+    )
+
+
+def summary(
+    endings: Sequence[Ending], result: WriteResult, *, apply: Apply | None = None, events: tuple[NewEvent, ...] = ()
+) -> Done:
+    """UNKNOWN while one is; PARTIAL when one failed, repeatable unless every failure is final."""
+    unknown = [one for one in endings if one.state is OperationState.UNKNOWN]
+    failed = [one for one in endings if one.state is OperationState.FAILED]
+    state = OperationState.SUCCEEDED
+    if unknown:
+        state = OperationState.UNKNOWN
+    elif failed:
+        state = OperationState.PARTIAL
+    return Done(
+        result=replace(result, problems=tuple(problem for one in endings for problem in one.problems)),
+        state=state,
+        outcome=WriteOutcome.UNKNOWN if unknown else WriteOutcome.APPLIED,
+        is_final=all(one.is_final for one in failed),
+        for_person=all(one.for_person for one in unknown),
+        rows=tuple(
+            row_of(
+                number,
+                one.provider,
+                one.state,
+                one.outcome,
+                customer_ref=one.customer_ref,
+                problem=one.problems[0] if one.problems else None,
+            )
+            for number, one in enumerate(endings)
+        ),
+        apply=apply,
+        events=events,
+    )
+
+
+def _failed(provider: ProviderName, problems: tuple[Problem, ...], final: bool, path: tuple[str, ...]) -> Ending:
+    placed = tuple(
+        replace(one, path=one.path or path, provider=provider, outcome=one.outcome or WriteOutcome.NOT_APPLIED)
+        for one in problems
+    )
+    return Ending(
+        provider=provider,
+        state=OperationState.FAILED,
+        outcome=WriteOutcome.NOT_APPLIED,
+        is_final=final,
+        problems=placed,
+    )

@@ -1,0 +1,298 @@
+"""How any write runs: told apart from repeats, one at a time per customer and vault, journalled, finished as one.
+
+The order, and what a crash in between leaves:
+
+1. `begin`: the key is taken, PENDING. Nothing was sent: whoever finds it says NOT_APPLIED, and the key runs it again.
+2. The locks, and whoever wrote there before is settled. As above.
+3. `prepare`, once per step: what recognises the result is stored. From here on the request may have left us: whoever
+   finds it looks into the vault, and never sends the step again unless its absence is proven.
+4. The vault answers. As above: the answer was in memory alone, the look finds what it said.
+5. `mark`, with the directory's changes and the events, in one transaction. Done, or as above.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from app.store.errors import LockTimeout
+from app.store.records import Existing, Fresh, NewOperation, OperationRecord, OperationState, Taken
+from app.vault.names import CustomerRef, ProviderName
+from app.vault.provider import Call
+from app.wallet.commands import Actor, Problem, ProblemCode, WriteResult
+from app.wallet.digest import input_digest, is_same_input
+from app.wallet.writing.deps import Deps, VaultRef, loop_time, until
+from app.wallet.writing.finish import Finisher
+from app.wallet.writing.record import Intent, from_json, linked_provider
+from app.wallet.writing.refusals import in_progress, outcome_unknown
+from app.wallet.writing.session import Session
+from app.wallet.writing.signals import Busy, Refused, TakenOver
+from app.wallet.writing.usecase import Ready, UseCase, not_found
+
+_log = logging.getLogger("vaultgraph.writing")
+_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 0.5
+_LOOK_AGAIN: Final = timedelta(seconds=30)
+_DONE: Final = frozenset({OperationState.SUCCEEDED, OperationState.PARTIAL, OperationState.FAILED})
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+class Runner:
+    """`use_cases` by mutation: what the journal holds is taken up by the one that began it."""
+
+    def __init__(self, deps: Deps, use_cases: Mapping[str, UseCase[Any]]) -> None:
+        self.deps = deps
+        self.use_cases = use_cases
+        self._finisher = Finisher(deps)
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # ---- a caller's write ---------------------------------------------------------------------------------
+
+    async def submit(self, use_case: UseCase[C], command: C, actor: Actor, call: Call) -> WriteResult:
+        """Run it in a task of its own: a caller that goes away does not cut a write in two."""
+        task = asyncio.get_running_loop().create_task(self._submit(use_case, command, actor, call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
+
+    async def drain(self) -> None:
+        """Wait for what is running: each ends by its own deadline."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    async def _submit(self, use_case: UseCase[C], command: C, actor: Actor, call: Call) -> WriteResult:
+        key: str | None = getattr(command, "idempotency_key", None)
+        values = use_case.digest(command)
+        known = await self.deps.store.journal.by_key(actor.id, use_case.mutation, key) if key else None
+        if known is None:
+            try:
+                ready = await use_case.ready(command, actor, None)
+                begun = await self._begin(use_case, ready, values, key, actor, call)
+            except Refused as refused:
+                return WriteResult(problems=refused.problems)
+            if isinstance(begun, Fresh):
+                return await self._run(use_case, begun.operation, ready, actor, call)
+            known = begun.operation
+        return await self._repeat(use_case, known, values, command, actor, call)
+
+    async def _begin(
+        self, use_case: UseCase[C], ready: Ready, values: Mapping[str, Any], key: str | None, actor: Actor, call: Call
+    ) -> Fresh | Existing:
+        new = NewOperation(
+            caller=actor.id,
+            mutation=use_case.mutation,
+            input_digest=input_digest(self.deps.digest_keys[0], values),
+            owner_id=self.deps.owner.id,
+            deadline_at=self.deps.utc_now(),
+            idempotency_key=key,
+            customer_id=ready.customer_id,
+            provider=ready.provider,
+            request_id=call.request_id,
+            rows=ready.rows,
+        )
+        async with self.deps.store.transaction() as tx:
+            begun = await self.deps.store.journal.begin(new, tx=tx)
+            if isinstance(begun, Fresh):
+                # Known as running before anybody else can see it, so that nobody takes it for an orphan of ours.
+                self.deps.owner.running.add(begun.operation.id)
+                try:
+                    if ready.within is not None:
+                        await ready.within(tx)
+                except BaseException:
+                    self.deps.owner.running.discard(begun.operation.id)
+                    raise
+        assert not isinstance(begun, Taken)  # nothing here is exclusive
+        return begun
+
+    async def _run(
+        self, use_case: UseCase[Any], operation: OperationRecord, ready: Ready, actor: Actor, call: Call
+    ) -> WriteResult:
+        self.deps.owner.running.add(operation.id)
+        try:
+            self.deps.reached("begun")
+            call = until(call, loop_time() + self.deps.deadline_s({name for name, _ in ready.refs}))
+            intent = Intent(by=actor.shown, of={**ready.of, "refs": [list(ref) for ref in ready.refs]})
+            session = Session(self.deps, operation, intent, call, new=ready.new, extra=ready.extra)
+            return await self._carry_out(use_case, session, ready.refs)
+        finally:
+            self.deps.owner.running.discard(operation.id)
+
+    async def _carry_out(self, use_case: UseCase[Any], session: Session, refs: Collection[VaultRef]) -> WriteResult:
+        try:
+            try:
+                return await self._in_turn(session, refs, lambda: self._finisher.complete(use_case, session))
+            except Busy:
+                return await self._finisher.give_up(session, in_progress())
+        except TakenOver:
+            current = await self.deps.store.journal.operation(session.operation.id)
+            return WriteResult(operation=current, problems=(in_progress(current),))
+        except Exception:
+            await self._finisher.leave(session)
+            raise
+
+    # ---- a repeat -----------------------------------------------------------------------------------------
+
+    async def _repeat(
+        self,
+        use_case: UseCase[C],
+        known: OperationRecord,
+        values: Mapping[str, Any],
+        command: C,
+        actor: Actor,
+        call: Call,
+    ) -> WriteResult:
+        """The state of the intent that has this key; what was proven not applied runs again."""
+        if known.customer_id is not None and not actor.may_see(known.customer_id):
+            return WriteResult(problems=(not_found("There is no such customer.", "customer_id"),))
+        if not is_same_input(self.deps.digest_keys, known.input_digest, values):
+            return WriteResult(problems=(_KEY_REUSED,))
+        call = until(call, loop_time() + self.deps.deadline_s([known.provider] if known.provider else []))
+        while True:
+            if known.is_repeatable:
+                result = await self._run_again(use_case, known, command, actor, call)
+                if result is not None:
+                    return result
+            elif known.state in _DONE:
+                return await self._replayed(known)
+            elif known.state is OperationState.PENDING and not await self.deps.owner.is_abandoned(known):
+                return WriteResult(operation=known, replayed=True, problems=(in_progress(known),))
+            else:
+                known = await self.resume(known, call)
+                if known.state is OperationState.UNKNOWN:
+                    return await self._replayed(known)
+                if known.state in _DONE:
+                    continue
+            if loop_time() >= call.deadline_at:
+                return WriteResult(operation=known, replayed=True, problems=(in_progress(known),))
+            await asyncio.sleep(_PAUSE_S)
+            known = await self.deps.store.journal.operation(known.id) or known
+
+    async def _run_again(
+        self, use_case: UseCase[C], known: OperationRecord, command: C, actor: Actor, call: Call
+    ) -> WriteResult | None:
+        """None when somebody else was quicker."""
+        try:
+            ready = await use_case.ready(command, actor, known)
+        except Refused as refused:
+            return WriteResult(operation=known, problems=refused.problems)
+        self.deps.owner.running.add(known.id)
+        try:
+            reopened = await self.deps.store.journal.reopen(
+                known, owner_id=self.deps.owner.id, deadline_at=self.deps.utc_now(), request_id=call.request_id
+            )
+            if not isinstance(reopened, Fresh):
+                return None
+            return await self._run(use_case, reopened.operation, ready, actor, call)
+        finally:
+            self.deps.owner.running.discard(known.id)
+
+    async def _replayed(self, known: OperationRecord) -> WriteResult:
+        result = from_json(known, replayed=True)
+        if known.state is OperationState.UNKNOWN and not result.problems:
+            return replace(result, problems=(outcome_unknown(known.provider),))
+        linked = linked_provider(known)
+        if linked is not None and known.customer_id is not None:
+            entry = await self.deps.store.directory.entry(known.customer_id)
+            return replace(result, link=entry.link(linked) if entry else None)
+        return result
+
+    # ---- what others left behind --------------------------------------------------------------------------
+
+    async def resume(self, operation: OperationRecord, call: Call, *, held: Iterable[VaultRef] = ()) -> OperationRecord:
+        """Take over an operation that nobody works on, and bring it as far as can be told now.
+
+        `held` are locks that the caller has already. Answers the operation as it then stands.
+        """
+        if operation.id in self.deps.owner.running:
+            return operation
+        self.deps.owner.running.add(operation.id)
+        try:
+            return await self._resume(operation, call, frozenset(held))
+        finally:
+            self.deps.owner.running.discard(operation.id)
+
+    async def _resume(self, operation: OperationRecord, call: Call, held: frozenset[VaultRef]) -> OperationRecord:
+        journal, use_case = self.deps.store.journal, self.use_cases.get(operation.mutation)
+        refs = _refs_in(operation)
+        async with AsyncExitStack() as locks:
+            try:
+                await self._lock(locks, [ref for ref in refs if ref not in held], call)
+            except Busy:
+                return operation
+            adopted = await journal.adopt(
+                operation, self.deps.owner.id, look_again_at=self.deps.utc_now() + _LOOK_AGAIN
+            )
+            if adopted is None or use_case is None:
+                return await journal.operation(operation.id) or operation
+            if adopted.sent_at is None:
+                return await self._finisher.nothing_sent(adopted)
+            for provider, ref in refs:  # the vault was written to by a process that could not tell our cache
+                self.deps.drop(provider, ref)
+            session = Session(self.deps, adopted, Intent.from_json(adopted.intent), call, is_resumed=True)
+            try:
+                await self._finisher.complete(use_case, session)
+            except TakenOver:
+                _log.info("another process was quicker to reconcile %s", operation.id)
+            except Exception:
+                await self._finisher.leave(session)
+                raise
+        return await journal.operation(operation.id) or adopted
+
+    # ---- one at a time ------------------------------------------------------------------------------------
+
+    async def _in_turn(self, session: Session, refs: Collection[VaultRef], body: Callable[[], Awaitable[T]]) -> T:
+        """Run `body` while nobody else writes there, and nobody's earlier write there is unsettled. Raises Busy."""
+        pause_s = _PAUSE_S
+        while True:
+            async with AsyncExitStack() as locks:
+                await self._lock(locks, refs, session.call)
+                if await self._is_settled(session, refs):
+                    return await body()
+            if loop_time() + pause_s >= session.call.deadline_at:
+                raise Busy
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def _lock(self, locks: AsyncExitStack, refs: Iterable[VaultRef], call: Call) -> None:
+        for provider, ref in sorted(refs):  # everybody in the same order, so that no two wait for each other
+            wait_s = call.deadline_at - loop_time()
+            try:
+                await locks.enter_async_context(self.deps.store.locks.customer_vault_lock(provider, ref, wait_s=wait_s))
+            except LockTimeout:
+                raise Busy from None
+
+    async def _is_settled(self, session: Session, refs: Collection[VaultRef]) -> bool:
+        customer_id, journal = session.operation.customer_id, self.deps.store.journal
+        if customer_id is None:
+            return True
+        for provider in sorted({name for name, _ in refs}):
+            for other in await journal.unreconciled(customer_id, provider, besides=session.operation.id):
+                if not await self._settled(other, session.call, refs):
+                    return False
+        return True
+
+    async def _settled(self, other: OperationRecord, call: Call, held: Collection[VaultRef]) -> bool:
+        """Look after another's unsettled write, if it is nobody's and concerns no vault that we have not locked."""
+        is_idle = other.state is OperationState.UNKNOWN or await self.deps.owner.is_abandoned(other)
+        if not is_idle or not set(_refs_in(other)) <= set(held):
+            return False
+        left_s = call.deadline_at - loop_time()
+        found = await self.resume(other, until(call, loop_time() + left_s / 2), held=held)
+        return found.state in _DONE or (found.state is OperationState.UNKNOWN and found.reconcile_at is None)
+
+
+def _refs_in(operation: OperationRecord) -> list[VaultRef]:
+    kept = operation.intent.get("of", {}).get("refs", ())
+    return [(ProviderName(provider), CustomerRef(ref)) for provider, ref in kept]
+
+
+_KEY_REUSED: Final = Problem(
+    code=ProblemCode.IDEMPOTENCY_KEY_REUSED,
+    message="This key was used with other input.",
+    path=("idempotency_key",),
+)

@@ -1,0 +1,204 @@
+"""One operation being carried out: its steps, each journalled before its request leaves us.
+
+A step is begun by writing down that it is about to be sent (`prepare`), and only then sent. Whoever takes the
+operation up from the journal runs the same use case again: what `once` read and what finished steps answered is known,
+and a step whose request may have left us is not sent a second time but looked up in the vault.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from app.errors import OutcomeUnknown, VaultError, VaultTimeout
+from app.store.records import EventOrigin, NewEvent, OperationRecord
+from app.vault.model import NewMethod, NextAction, VaultWallet
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.provider import Call, VaultProvider
+from app.wallet.writing.deps import SENDING_SHARE, Deps, fresh_wallet, loop_time, until
+from app.wallet.writing.record import Intent, Json
+from app.wallet.writing.signals import NotApplied, NothingSent, StillUnknown, TakenOver
+
+_FIRST_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 1.0
+_LEAST_SHARE: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The vault's list shows that the step happened, and what came of it."""
+
+    facts: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The list shows nothing of it, which counts once the request can no longer be on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecidable:
+    """No list will tell: a person must. `candidates` are what it may be."""
+
+    candidates: tuple[MethodRef, ...] = ()
+
+
+Look = Found | Absent | Undecidable
+
+
+class Session:
+    """`new` and `extra` are what was asked to be written, while it is still in memory; `memo` is for facts that only
+    this run needs. `is_resumed`: taken up from the journal."""
+
+    def __init__(
+        self,
+        deps: Deps,
+        operation: OperationRecord,
+        intent: Intent,
+        call: Call,
+        *,
+        new: NewMethod | None = None,
+        extra: Any = None,
+        is_resumed: bool = False,
+    ) -> None:
+        self.deps = deps
+        self.operation = operation
+        self.intent = intent
+        self.call = call
+        self.new = new
+        self.extra = extra
+        self.is_resumed = is_resumed
+        self.memo: dict[str, Any] = {}
+        self.next_action: NextAction | None = None
+        self._in_doubt = set(intent.doing) if is_resumed else set()
+        self._preparing = asyncio.Lock()
+
+    @property
+    def of(self) -> Json:
+        return self.intent.of
+
+    def told(self, event: NewEvent) -> NewEvent:
+        """An event as of this operation: by whom, for whom, and whether it was found out later."""
+        return replace(
+            event,
+            origin=EventOrigin.RECONCILIATION if self.is_resumed else EventOrigin.GATEWAY,
+            actor=self.intent.by,
+            customer_id=self.operation.customer_id,
+            request_id=self.operation.request_id,
+        )
+
+    def vault(self, name: ProviderName) -> VaultProvider:
+        return self.deps.providers[name]
+
+    async def wallet(self, name: ProviderName, ref: CustomerRef, call: Call | None = None) -> VaultWallet:
+        return await fresh_wallet(self.vault(name), ref, call or self.call)
+
+    async def once(self, name: str, read: Callable[[], Awaitable[Any]]) -> Any:
+        """A fact that decides the write, as JSON: read the first time, and journalled with the next step."""
+        if name not in self.intent.notes:
+            self.intent.notes[name] = await read()
+        return self.intent.notes[name]
+
+    async def do(
+        self,
+        step: str,
+        at: tuple[ProviderName, CustomerRef | None],
+        send: Callable[[Call], Awaitable[Json | None]] | None,
+        look: Callable[[Call], Awaitable[Look]],
+    ) -> Json:
+        """Do one step, once: answers what it led to.
+
+        Raises VaultError when it certainly changed nothing, `NotApplied` when that had to be looked up, `StillUnknown`
+        when it cannot be told, `NothingSent` when the journal alone is not enough to send it (`send` is None).
+        """
+        if step in self.intent.done:
+            return self.intent.done[step]
+        provider, ref = at
+        try:
+            if step in self._in_doubt:
+                self._in_doubt.discard(step)
+                facts = await self._settle(step, provider, look, None)
+            elif send is None:
+                raise NothingSent
+            else:
+                facts = await self._send(step, provider, send, look)
+        except StillUnknown:
+            raise
+        except (VaultError, NotApplied):
+            self.intent.doing = [one for one in self.intent.doing if one != step]
+            raise
+        finally:
+            if ref is not None:
+                self.deps.drop(provider, ref)
+        self.intent.done[step] = facts
+        self.intent.doing = [one for one in self.intent.doing if one != step]
+        return facts
+
+    async def _send(
+        self,
+        step: str,
+        provider: ProviderName,
+        send: Callable[[Call], Awaitable[Json | None]],
+        look: Callable[[Call], Awaitable[Look]],
+    ) -> Json:
+        total_s = self.deps.deadline_s([provider])
+        now = loop_time()
+        if self.call.deadline_at - now < total_s * _LEAST_SHARE:
+            raise VaultTimeout(provider, "Too little time was left to send the write; nothing was sent.")
+        sending_until = min(now + total_s * SENDING_SHARE, self.call.deadline_at)
+        await self._prepare(step, sending_until - now)
+        self.deps.reached(f"prepared:{step}")
+        try:
+            facts = await send(until(self.call, sending_until)) or {}
+        except OutcomeUnknown as error:
+            self.deps.reached(f"lost:{step}")
+            if loop_time() >= sending_until - 0.01:
+                # The vault was silent for the whole time, so it may be slow: it gets as long again before an absence
+                # is believed.
+                self.intent.believe_at = self.deps.utc_now() + timedelta(seconds=total_s)
+            return await self._settle(step, provider, look, error)
+        self.deps.reached(f"answered:{step}")
+        return facts
+
+    async def _prepare(self, step: str, within_s: float) -> None:
+        async with self._preparing:
+            self.intent.doing.append(step)
+            deadline_at = self.deps.utc_now() + timedelta(seconds=within_s)
+            if self.operation.sent_at is not None:
+                deadline_at = max(deadline_at, self.operation.deadline_at)
+            prepared = await self.deps.store.journal.prepare(
+                self.operation, self.intent.to_json(), deadline_at=deadline_at
+            )
+            if prepared is None:
+                raise TakenOver
+            self.operation = prepared
+
+    async def _settle(
+        self,
+        step: str,
+        provider: ProviderName,
+        look: Callable[[Call], Awaitable[Look]],
+        error: VaultError | None,
+    ) -> Json:
+        """Look until the vault's list decides, or the time is over. An absence counts only when the request that may
+        still be on its way has had its time before the look began."""
+        believe_at = max(self.operation.deadline_at, self.intent.believe_at or self.operation.deadline_at)
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            left_s = (believe_at - self.deps.utc_now()).total_seconds()
+            try:
+                found = await look(self.call)
+            except VaultError as failed:
+                found, error = None, error or failed
+            if isinstance(found, Found):
+                return found.facts
+            if isinstance(found, Undecidable):
+                raise StillUnknown(provider, for_person=True, candidates=found.candidates, error=error)
+            if isinstance(found, Absent) and left_s <= 0:
+                raise NotApplied(provider, error)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            wait_s = min(pause_s, left_s + 0.001) if left_s > 0 else pause_s
+            if loop_time() + wait_s >= self.call.deadline_at:
+                raise StillUnknown(provider, error=error)
+            await asyncio.sleep(wait_s)

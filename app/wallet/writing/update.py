@@ -1,0 +1,190 @@
+"""Changing a payment method: what its vault can change there, the nickname here."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, Final
+
+from app.errors import FieldFault
+from app.store.database import Tx
+from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord
+from app.vault.model import Address, Card, MethodChange, PaymentMethod
+from app.vault.names import MethodRef, PaymentMethodStatus
+from app.vault.provider import Call, VaultProvider
+from app.vault.rules.etag import etag_of
+from app.wallet.commands import Actor, Problem, ProblemCode, UpdateMethod, WriteResult
+from app.wallet.digest import holder_digest
+from app.wallet.writing.defaults import method_event
+from app.wallet.writing.deps import find
+from app.wallet.writing.inputs import card_number_problems, nickname_problems
+from app.wallet.writing.record import Json, from_address, to_address
+from app.wallet.writing.refusals import problems_of_faults
+from app.wallet.writing.session import Absent, Found, Look, Session
+from app.wallet.writing.signals import Refused
+from app.wallet.writing.usecase import Done, Ready, UseCase, applied_row, invalid, not_found
+
+_NOTHING: Final = MethodChange()
+
+
+class UpdatesMethod(UseCase[UpdateMethod]):
+    mutation: ClassVar[str] = "updatePaymentMethod"
+
+    def digest(self, command: UpdateMethod) -> Mapping[str, Any]:
+        asked = {
+            name: getattr(command, name) for name in UpdateMethod.__dataclass_fields__ if name != "idempotency_key"
+        }
+        return {**asked, "method_id": self.address_digest(command.method_id)}
+
+    def path_of(self, of: Json, fault: FieldFault) -> tuple[str, ...]:
+        return ("nickname", *fault.path[1:]) if fault.path[:1] == ("title",) else fault.path
+
+    async def ready(self, command: UpdateMethod, actor: Actor, known: OperationRecord | None) -> Ready:
+        address, entry = await self.method_of(command.method_id, actor, "id")
+        vault = self.vault_of(address.provider, "id")
+        change = _change_of(command, vault)
+        found = (*card_number_problems(command), *nickname_problems(command.nickname))
+        if change == _NOTHING and command.nickname is None:
+            found = (*found, invalid("Nothing is asked to change."))
+        if change != _NOTHING:
+            # A card can be changed in more ways than anything else, so what is refused for one needs no look at it.
+            some_card = Card(provider=vault.name, customer_ref=address.customer_ref, method_ref=address.method_ref)
+            faults = vault.faults_of_update(some_card, change)
+            found = (*found, *problems_of_faults(faults, lambda fault: self.path_of({}, fault)))
+        if found:
+            raise Refused(*found)
+        return Ready(
+            of={
+                "method": from_address(address),
+                "nickname": command.nickname,
+                "if_match": command.if_match,
+                "target": self._target(change),
+            },
+            customer_id=entry.customer.id,
+            provider=address.provider,
+            refs=((address.provider, address.customer_ref),),
+            extra=change,
+        )
+
+    def _target(self, change: MethodChange) -> Json | None:
+        """What the vault will show once it is done; names and addresses only as digests. None: no call is needed."""
+        if change == _NOTHING:
+            return None
+        key = self.deps.digest_keys[0]
+        target = {
+            "expiry": str(change.expiry) if change.expiry else None,
+            "active": change.active,
+            "is_secondary": change.is_secondary,
+            "title": holder_digest(key, change.title) if change.title else None,
+            "holder": holder_digest(key, str(change.holder)) if change.holder else None,
+            "address": holder_digest(key, _spelled(change.billing_address)) if change.billing_address else None,
+        }
+        return {name: value for name, value in target.items() if value is not None}
+
+    async def run(self, session: Session) -> Done:
+        address = to_address(session.of["method"])
+        assert address is not None
+        await session.once("checked", lambda: self._check(session, address))
+        if session.of["target"] is None:
+            return await self._done(session, address, address)
+        vault, change = session.vault(address.provider), session.extra
+        method: PaymentMethod | None = session.memo.get("method")
+
+        async def send(call: Call) -> Json:
+            assert method is not None
+            return {"method_ref": await vault.update(method, change, call)}
+
+        async def look(call: Call) -> Look:
+            held = find(await session.wallet(address.provider, address.customer_ref, call), address)
+            is_done = held is not None and self._is_reached(held, session.of["target"])
+            return Found({"method_ref": address.method_ref}) if is_done else Absent()
+
+        at = (address.provider, address.customer_ref)
+        facts = await session.do("update", at, send if method is not None else None, look)
+        now = replace(address, method_ref=MethodRef(facts["method_ref"]))
+        return await self._done(session, address, now)
+
+    async def _check(self, session: Session, address: MethodAddress) -> bool:
+        """The etag, and the rules for this very method. A nickname alone needs no vault."""
+        if session.of["target"] is None and session.of["if_match"] is None:
+            return True
+        method = find(await session.wallet(address.provider, address.customer_ref), address)
+        if method is None:
+            raise Refused(not_found("The vault does not have this payment method.", "id"))
+        nicknames = await self.deps.store.directory.nicknames(session.operation.customer_id or "")
+        etag = etag_of(method, nicknames.get(address))
+        if session.of["if_match"] not in (None, etag):
+            raise Refused(_stale(etag))
+        faults = (
+            [] if session.extra == _NOTHING else session.vault(address.provider).faults_of_update(method, session.extra)
+        )
+        if faults:
+            raise Refused(*problems_of_faults(faults, lambda fault: self.path_of({}, fault)))
+        session.memo["method"] = method
+        return True
+
+    def _is_reached(self, method: PaymentMethod, target: Json) -> bool:
+        """Whether the vault shows everything that was asked. What it shows beyond that is not our concern."""
+        is_active = method.status is not PaymentMethodStatus.INACTIVE
+        shown = {
+            "expiry": str(getattr(method, "expiry", None)),
+            "active": is_active,
+            "is_secondary": bool(method.is_secondary),
+        }
+        if any(shown[name] != target[name] for name in shown if name in target):
+            return False
+        texts = {
+            "title": method.title,
+            "holder": method.holder_name,
+            "address": _spelled(method.billing_address) if method.billing_address else None,
+        }
+        return all(self._is_text(texts[name], target[name]) for name in texts if name in target)
+
+    def _is_text(self, shown: str | None, digest: str) -> bool:
+        return shown is not None and any(holder_digest(key, shown) == digest for key in self.deps.digest_keys)
+
+    async def _done(self, session: Session, before: MethodAddress, now: MethodAddress) -> Done:
+        store, customer_id, nickname = self.deps.store, session.operation.customer_id or "", session.of["nickname"]
+
+        async def apply(tx: Tx) -> None:
+            if now != before:
+                await store.directory.move_choice(customer_id, before, now, tx=tx)
+            if nickname is not None:
+                await store.directory.set_nickname(customer_id, now, nickname.strip() or None, tx=tx)
+
+        return Done(
+            result=WriteResult(customer_id=customer_id, method=now, replaced=before if now != before else None),
+            rows=applied_row(now),
+            apply=apply,
+            events=(_event(before, now),),
+        )
+
+
+def _event(before: MethodAddress, now: MethodAddress) -> NewEvent:
+    if now == before:
+        return method_event(EventType.METHOD_UPDATED, now)
+    return method_event(EventType.METHOD_REPLACED, now, replaced=before.method_ref)
+
+
+def _change_of(command: UpdateMethod, vault: VaultProvider) -> MethodChange:
+    """The nickname is ours; a vault that keeps titles gets it as one, and keeps its title when the nickname goes."""
+    is_titled = vault.capabilities.titles_methods and bool((command.nickname or "").strip())
+    return MethodChange(
+        expiry=command.expiry,
+        holder=command.holder,
+        title=command.nickname if is_titled else None,
+        billing_address=command.billing_address,
+        active=command.active,
+        is_secondary=command.is_secondary,
+    )
+
+
+def _spelled(address: Address) -> str:
+    return " | ".join(value or "" for value in asdict(address).values())
+
+
+def _stale(etag: str) -> Problem:
+    return Problem(
+        code=ProblemCode.STALE_ETAG,
+        message="The method has changed since it was read.",
+        path=("if_match",),
+        current_etag=etag,
+    )

@@ -1,0 +1,167 @@
+"""What a mutation brings to the runner: how it is recognised, checked, carried out, and what follows from it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar
+
+from app.errors import FieldFault
+from app.store.database import Tx
+from app.store.records import (
+    DirectoryEntry,
+    MethodAddress,
+    NewEvent,
+    OperationRecord,
+    OperationState,
+    ResultRow,
+    WriteOutcome,
+)
+from app.vault.model import NewMethod
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.provider import VaultProvider
+from app.wallet.commands import Actor, WriteResult
+from app.wallet.problems import Problem, ProblemCode
+from app.wallet.writing.deps import Deps, VaultRef
+from app.wallet.writing.record import Json, problem_row
+from app.wallet.writing.refusals import as_it_stands
+from app.wallet.writing.session import Session
+from app.wallet.writing.signals import Refused
+
+C = TypeVar("C")
+Apply = Callable[[Tx], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """A command that passed every check for which no vault need be asked.
+
+    `of` is what the journal keeps of it. `refs` are the vaults' customers whose writes it must wait for; `provider` is
+    None when several take part, each with a row. `within` is written together with the operation's first row. `new`
+    and `extra` stay in memory.
+    """
+
+    of: Json
+    customer_id: str
+    provider: ProviderName | None
+    refs: tuple[VaultRef, ...] = ()
+    rows: tuple[ResultRow, ...] = ()
+    within: Apply | None = None
+    new: NewMethod | None = None
+    extra: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """How it ended. `apply` and `events` are written in the transaction of the journal's final state."""
+
+    result: WriteResult
+    state: OperationState = OperationState.SUCCEEDED
+    outcome: WriteOutcome = WriteOutcome.APPLIED
+    is_final: bool = True
+    for_person: bool = False
+    rows: tuple[ResultRow, ...] = ()
+    apply: Apply | None = None
+    events: tuple[NewEvent, ...] = field(default=())
+
+
+class UseCase(ABC, Generic[C]):
+    """One mutation. `run` is written as if nothing could go wrong in between: `Session` makes it so."""
+
+    mutation: ClassVar[str]
+
+    def __init__(self, deps: Deps) -> None:
+        self.deps = deps
+
+    @abstractmethod
+    def digest(self, command: C) -> Mapping[str, Any]:
+        """What makes two inputs the same, for `input_digest`."""
+
+    @abstractmethod
+    async def ready(self, command: C, actor: Actor, known: OperationRecord | None) -> Ready:
+        """Check without asking any vault. `known` is the operation that will run again. Raises Refused."""
+
+    @abstractmethod
+    async def run(self, session: Session) -> Done:
+        """Carry out, or go on from the journal. Raises VaultError and the signals."""
+
+    def path_of(self, of: Json, fault: FieldFault) -> tuple[str, ...]:
+        return as_it_stands(fault)
+
+    # ---- what several mutations need ----
+
+    async def entry_of(self, customer_id: str, actor: Actor, *path: str) -> DirectoryEntry:
+        """One of our customers; unknown ones and those that are not this caller's to see are refused alike."""
+        found = await self.deps.store.directory.entry(customer_id) if actor.may_see(customer_id) else None
+        if found is None:
+            raise Refused(not_found("There is no such customer.", *(path or ("customer_id",))))
+        return found
+
+    async def method_of(self, method_id: str, actor: Actor, *path: str) -> tuple[MethodAddress, DirectoryEntry]:
+        """The address of a payment method whose customer is linked there, and this caller's to see."""
+        address = self.deps.ids.decode(method_id)
+        refusal = Refused(not_found("There is no such payment method.", *path))
+        if address is None:
+            raise refusal
+        owners = await self.deps.store.directory.owners_of(address.provider, [address.customer_ref])
+        owner = owners.get(address.customer_ref)
+        entry = await self.deps.store.directory.entry(owner) if owner and actor.may_see(owner) else None
+        if entry is None:
+            raise refusal
+        return address, entry
+
+    def vault_of(self, provider: ProviderName, *path: str) -> VaultProvider:
+        found = self.deps.providers.get(provider)
+        if found is None:
+            raise Refused(unsupported(provider, "This vault is not enabled here.", *path))
+        return found
+
+    def address_digest(self, method_id: str) -> MethodAddress | str:
+        """An id made with an older key is the same input as the new one of the same method."""
+        return self.deps.ids.decode(method_id) or method_id
+
+
+def not_found(message: str, *path: str) -> Problem:
+    return Problem(code=ProblemCode.NOT_FOUND, message=message, path=path)
+
+
+def unsupported(provider: ProviderName, message: str, *path: str) -> Problem:
+    return Problem(code=ProblemCode.UNSUPPORTED_BY_PROVIDER, message=message, path=path, provider=provider)
+
+
+def invalid(message: str, *path: str) -> Problem:
+    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
+
+
+def row_of(
+    number: int,
+    provider: ProviderName,
+    state: OperationState,
+    outcome: WriteOutcome,
+    *,
+    customer_ref: CustomerRef | None = None,
+    method_ref: MethodRef | None = None,
+    problem: Problem | None = None,
+) -> ResultRow:
+    return ResultRow(
+        row=number,
+        provider=provider,
+        state=state,
+        outcome=outcome,
+        customer_ref=customer_ref,
+        method_ref=method_ref,
+        error=problem_row(problem) if problem else None,
+    )
+
+
+def applied_row(address: MethodAddress) -> tuple[ResultRow, ...]:
+    """The one row of a write that was made at one vault."""
+    return (
+        row_of(
+            0,
+            address.provider,
+            OperationState.SUCCEEDED,
+            WriteOutcome.APPLIED,
+            customer_ref=address.customer_ref,
+            method_ref=address.method_ref,
+        ),
+    )

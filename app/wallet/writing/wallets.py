@@ -1,0 +1,79 @@
+"""Looking at wallets while writing: one vault for the write's own sake, all of them for what is told beside it."""
+
+from collections.abc import Collection, Iterable
+
+from app.store.records import DirectoryEntry, MethodAddress
+from app.vault.model import PaymentMethod
+from app.vault.names import ExpiryState, ProviderName
+from app.vault.provider import Call
+from app.vault.rules.expiry import ExpiryClock
+from app.vault.rules.lookalikes import look_of
+from app.vault.rules.usable import is_usable, is_usable_but_for_expiry
+from app.wallet.assemble import Wallet, assemble
+from app.wallet.problems import Problem, ProblemCode
+from app.wallet.writing.deps import Deps, loop_time, until
+
+_BESIDE_S = 1.5  # what is merely told beside a write may not keep it waiting for longer
+
+
+async def read_wallet(
+    deps: Deps, entry: DirectoryEntry, call: Call, *, force_fresh: Collection[ProviderName] = ()
+) -> Wallet:
+    """All linked vaults at once, through the snapshots but for those named; failures stand in `sources`."""
+    links = {link.provider: link.customer_ref for link in entry.links if link.provider in deps.providers}
+    cached = await deps.reader.read(links, [name for name in links if name not in force_fresh], call)
+    fresh = await deps.reader.read(links, list(force_fresh), call, force_fresh=True)
+    return assemble(entry, {**cached, **fresh}, deps.rules, deps.utc_now())
+
+
+async def effective_default(deps: Deps, entry: DirectoryEntry, call: Call) -> MethodAddress | None:
+    """The default just now: the customer's own choice without asking anybody, else what the vaults' facts give."""
+    if entry.choice is not None:
+        return address_of_choice(entry)
+    if not entry.links:
+        return None
+    found = (await read_wallet(deps, entry, _beside(call))).default_method
+    return found.address if found else None
+
+
+def address_of_choice(entry: DirectoryEntry) -> MethodAddress | None:
+    choice = entry.choice
+    return MethodAddress(choice.provider, choice.customer_ref, choice.method_ref) if choice else None
+
+
+async def lookalikes(
+    deps: Deps, entry: DirectoryEntry, look: str | None, but: MethodAddress, call: Call
+) -> list[MethodAddress]:
+    """Shown methods of the customer, in any vault that answers soon, that look so."""
+    if look is None:
+        return []
+    wallet = await read_wallet(deps, entry, _beside(call))
+    shown = (one for one in wallet.methods if one.status.value not in ("INACTIVE", "DELETED"))
+    return [one.address for one in shown if one.address != but and look_of(one.method) == look]
+
+
+def expiry_state(deps: Deps, method: PaymentMethod) -> ExpiryState:
+    return ExpiryClock.at(deps.utc_now(), 0).state_of(method)
+
+
+def unfit_as_default(deps: Deps, method: PaymentMethod, *path: str, allow_expired: bool = False) -> Problem | None:
+    """Why this method cannot be anybody's default; None when it can."""
+    expiry = expiry_state(deps, method)
+    if is_usable(method, expiry):
+        return None
+    if is_usable_but_for_expiry(method):
+        if allow_expired:
+            return None
+        return Problem(code=ProblemCode.METHOD_EXPIRED, message="The card is expired.", path=path)
+    return Problem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
+
+
+def duplicate_warnings(found: Iterable[MethodAddress]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(code=ProblemCode.DUPLICATE, message="The customer has a method that looks the same.", existing=address)
+        for address in found
+    )
+
+
+def _beside(call: Call) -> Call:
+    return until(call, min(call.deadline_at, loop_time() + _BESIDE_S))

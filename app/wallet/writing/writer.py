@@ -1,0 +1,84 @@
+"""The writing side's front door: one method per mutation."""
+
+from typing import Any
+
+from app.vault.provider import Call
+from app.wallet.commands import (
+    Actor,
+    AddMethod,
+    CreateCustomer,
+    DeleteMethod,
+    EraseCustomer,
+    LinkCustomer,
+    SetDefault,
+    UnlinkCustomer,
+    UpdateMethod,
+    WriteResult,
+)
+from app.wallet.writing.add import AddsMethod
+from app.wallet.writing.create import CreatesCustomer
+from app.wallet.writing.defaults import SetsDefault
+from app.wallet.writing.delete import DeletesMethod
+from app.wallet.writing.deps import Deps
+from app.wallet.writing.erase import ErasesCustomer
+from app.wallet.writing.links import LinksCustomer, UnlinksCustomer
+from app.wallet.writing.runner import Runner
+from app.wallet.writing.update import UpdatesMethod
+from app.wallet.writing.usecase import UseCase
+
+
+class WalletWriter:
+    """Every method answers a `WriteResult`, whatever a vault did; what it raises is a bug or the store's failure.
+
+    A write goes on when its caller goes away, and ends by its own deadline: `call.deadline_at` is not used.
+    """
+
+    def __init__(self, deps: Deps) -> None:
+        self.deps = deps
+        self._add = AddsMethod(deps)
+        self._update = UpdatesMethod(deps)
+        self._set_default = SetsDefault(deps)
+        self._delete = DeletesMethod(deps)
+        self._create = CreatesCustomer(deps)
+        self._link = LinksCustomer(deps)
+        self._unlink = UnlinksCustomer(deps)
+        self._erase = ErasesCustomer(deps)
+        all_of_them: tuple[UseCase[Any], ...] = (
+            self._add,
+            self._update,
+            self._set_default,
+            self._delete,
+            self._create,
+            self._link,
+            self._unlink,
+            self._erase,
+        )
+        self.runner = Runner(deps, {one.mutation: one for one in all_of_them})
+
+    async def add_method(self, command: AddMethod, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._add, command, actor, call)
+
+    async def update_method(self, command: UpdateMethod, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._update, command, actor, call)
+
+    async def set_default(self, command: SetDefault, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._set_default, command, actor, call)
+
+    async def delete_method(self, command: DeleteMethod, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._delete, command, actor, call)
+
+    async def create_customer(self, command: CreateCustomer, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._create, command, actor, call)
+
+    async def link_customer(self, command: LinkCustomer, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._link, command, actor, call)
+
+    async def unlink_customer(self, command: UnlinkCustomer, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._unlink, command, actor, call)
+
+    async def erase_customer(self, command: EraseCustomer, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._erase, command, actor, call)
+
+    async def drain(self) -> None:
+        """Wait for the writes that are running."""
+        await self.runner.drain()

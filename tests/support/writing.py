@@ -1,0 +1,142 @@
+"""A writer over real adapters, the sandbox and a store of its own, with the demo customers linked."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from app.commands.demo_data import link_demo_customers
+from app.providers import build_providers
+from app.sandbox.demo import ALEX
+from app.store import Store
+from app.store.records import MethodAddress
+from app.vault.model import NewMethod, PaymentMethod
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.provider import Call
+from app.wallet.assemble import AssemblyRules
+from app.wallet.caller import ALL_SCOPES, Caller
+from app.wallet.commands import Actor, AddMethod, WriteResult
+from app.wallet.ids import Ids
+from app.wallet.reading import ReadPolicy, WalletReader
+from app.wallet.snapshots import SnapshotCache
+from app.wallet.writing import WalletWriter
+from app.wallet.writing.deps import Deps, fresh_wallet
+from app.wallet.writing.owner import Owner
+from tests.contract.cases import CASES
+from tests.support.calls import settings_on, soon
+from tests.support.sandbox import RunningSandbox
+
+P = ProviderName
+BY_NAME = {case.name: case for case in CASES}
+STAFF = Actor(caller=Caller(name="staff:tests", scopes=ALL_SCOPES), display="Tests")
+_KEYS = count(1)
+
+
+class Died(BaseException):
+    """What a test raises at a point to stand in for SIGKILL: nothing of ours may catch it."""
+
+
+def new_key() -> str:
+    return f"key-for-tests-{next(_KEYS):08d}"
+
+
+class Bench:
+    """One process's writing side. `deadline_s` is every vault's write deadline."""
+
+    def __init__(self, sandbox: RunningSandbox, store: Store, *, deadline_s: float = 1.2, **settings: Any) -> None:
+        same = {name.value: {"write_deadline_s": deadline_s, "fresh_for_s": 5} for name in P}
+        for name, wanted in settings.items():
+            same[name] = {**same[name], **wanted} if name in same else wanted
+        self.settings = settings_on(sandbox, raw_cards=True, **same)
+        self.sandbox = sandbox
+        self.store = store
+        self.providers = build_providers(self.settings)
+        self.ids = Ids(self.settings.id_key.get_secret_value())
+        self.reader = WalletReader(
+            self.providers, SnapshotCache(10_000_000), self.ids, dict.fromkeys(P, ReadPolicy(deadline_s=2))
+        )
+        self.points: list[str] = []
+        self.die_at: str | None = None
+        self.deps = Deps(
+            store=store,
+            reader=self.reader,
+            ids=self.ids,
+            rules=AssemblyRules(
+                operations={name: vault.capabilities.operations for name, vault in self.providers.items()},
+                precedence=tuple(P),
+                group_secret=b"g" * 32,
+            ),
+            owner=Owner(store, lambda: self.deps.utc_now()),
+            digest_keys=(self.settings.digest_key.get_secret_value(),),
+            deadlines_s=dict.fromkeys(P, deadline_s),
+            reached=self._reached,
+        )
+        self.writer = WalletWriter(self.deps)
+
+    def _reached(self, point: str) -> None:
+        self.points.append(point)
+        if point == self.die_at:
+            raise Died(point)
+
+    async def open(self) -> None:
+        await link_demo_customers(self.store)
+        await self.deps.owner.start()
+
+    async def close(self) -> None:
+        await self.writer.drain()
+        await self.deps.owner.stop()
+        for vault in self.providers.values():
+            await vault.close()
+
+    # ---- asking ----
+
+    def method(self, name: ProviderName, kind: str | None = None) -> NewMethod:
+        makers = BY_NAME[name].new_methods
+        return makers[kind or next(iter(makers))](self.sandbox)
+
+    def adding(self, name: ProviderName, **changes: Any) -> AddMethod:
+        given: dict[str, Any] = {"customer_id": ALEX.id, "idempotency_key": new_key()}
+        if "method" not in changes:
+            given["method"] = self.method(name)
+        return AddMethod(**given | changes)
+
+    async def add(self, name: ProviderName, **changes: Any) -> WriteResult:
+        return await self.writer.add_method(self.adding(name, **changes), STAFF, soon())
+
+    async def wallet(self, name: ProviderName, ref: str | None = None) -> dict[MethodRef, PaymentMethod]:
+        found = await fresh_wallet(self.providers[name], CustomerRef(ref or ALEX.refs[name.value]), soon())
+        return {method.method_ref: method for method in found.methods}
+
+    def address(self, name: ProviderName, method: str) -> MethodAddress:
+        return MethodAddress(name, CustomerRef(ALEX.refs[name.value]), MethodRef(method))
+
+    def id(self, name: ProviderName, method: str) -> str:
+        return self.ids.encode_address(self.address(name, method))
+
+    async def first(self, name: ProviderName, place: int = 0) -> PaymentMethod:
+        """One of Alex's active methods."""
+        shown = [one for one in (await self.wallet(name)).values() if one.status.value == "ACTIVE"]
+        return shown[place]
+
+
+@asynccontextmanager
+async def bench_on(sandbox: RunningSandbox, store: Store, **how: Any) -> AsyncIterator[Bench]:
+    bench = Bench(sandbox, store, **how)
+    await bench.open()
+    try:
+        yield bench
+    finally:
+        await bench.close()
+
+
+async def dead(task: "asyncio.Task[Any] | Any") -> None:
+    """Wait for a write that was made to die."""
+    try:
+        await task
+    except Died:
+        return
+    raise AssertionError("it lived on")
+
+

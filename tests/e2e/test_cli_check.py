@@ -8,6 +8,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from app.gate.callers import development
 from tests.support.command import Running, vaultgraph
 from tests.support.leaks import found_in
 from tests.support.sandbox import RunningSandbox
@@ -198,7 +199,13 @@ def test_serve_from_a_file_the_environment_and_secret_files(sandbox: RunningSand
     (tmp_path / "loanpro-token").write_text(values["loanpro"].pop("api_token") + "\n")
     values["loanpro"]["api_token_file"] = str(tmp_path / "loanpro-token")
     company = values["aloha"].pop("company_code")
-    config = written(tmp_path, {**values, "port": 0, "mode": "development"})
+    token = vaultgraph("token", "--data-dir", tmp_path).stdout.split()[-1]
+    values["auth"] = {
+        "issuer": development.ISSUER,
+        "audience": [development.AUDIENCE],
+        "jwks_path": str(development.DevTokens.open(tmp_path).jwks_path),
+    }
+    config = written(tmp_path, {**values, "port": 0})
     with Running(
         "serve", "--data-dir", tmp_path / "data", VAULTGRAPH_CONFIG=str(config), VAULTGRAPH_ALOHA__COMPANY_CODE=company
     ) as running:
@@ -206,7 +213,8 @@ def test_serve_from_a_file_the_environment_and_secret_files(sandbox: RunningSand
         with urlopen(f"{url}/readyz", timeout=10) as reply:
             assert json.load(reply) == {"status": "ready", "failing": []}
         body = json.dumps({"query": "{ __typename }"}).encode()
-        request = Request(f"{url}/graphql", body, {"content-type": "application/json"})
+        headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
+        request = Request(f"{url}/graphql", body, headers)
         with urlopen(request, timeout=10) as reply:
             assert json.load(reply)["data"] == {"__typename": "Query"}
         status, took = running.stop(signal.SIGTERM)

@@ -188,7 +188,7 @@ class Journal(JournalReads):
             "request_id": request_id,
         }
         try:
-            reopened = await self._change(operation, [OperationState.FAILED], values, (), None)
+            reopened = await self._change(operation, [operation.state], values, (), None)
         except IntegrityError:  # the only constraint in reach is the one on `exclusive`
             holder = await self.by_exclusive(exclusive or "")
             return None if holder is None else Taken(holder)

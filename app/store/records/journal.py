@@ -103,8 +103,9 @@ class OperationRecord:
 
     @property
     def is_repeatable(self) -> bool:
-        """Proven not applied and not a final refusal: the same key and input may run it again (`Journal.reopen`)."""
-        return self.state is OperationState.FAILED and not self.is_final
+        """Proven not applied, in part at least, and not a final refusal: the same key and input may run it again
+        (`Journal.reopen`)."""
+        return self.state in (OperationState.FAILED, OperationState.PARTIAL) and not self.is_final
 
 
 @dataclass(frozen=True, slots=True)

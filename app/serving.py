@@ -17,6 +17,7 @@ import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import VaultgraphError
+from app.serving_guard import GuardedProtocol
 
 
 class PortTaken(VaultgraphError):
@@ -164,8 +165,10 @@ def _stop_or_die(stop: asyncio.Event, number: int) -> None:
 
 def _config(app: Any, grace_s: float, options: dict[str, Any]) -> uvicorn.Config:
     chosen: dict[str, Any] = {
-        "http": "httptools",
+        "http": GuardedProtocol,
         "ws": "websockets-sansio",
+        "ws_max_size": 300_000,
+        "ws_per_message_deflate": False,  # a window per connection, and lengths that tell secrets
         "lifespan": "off",  # see _lifespan
         "log_config": None,
         "log_level": "warning",

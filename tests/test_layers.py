@@ -22,7 +22,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.sandbox": set(),
     "app.settings": set(),
     "app.settings_check": {"app.settings"},
-    "app.serving": set(),
+    "app.serving": {"app.serving_guard"},
+    "app.serving_guard": set(),
     "resolvers": {"app.vault", "app.wallet", "app.pan", "app.store.records"},
 }
 SEES_EVERYTHING = ("app.main", "app.cli", "app.commands")

@@ -1,0 +1,3 @@
+"""Fixtures of the suites that run on Node.js."""
+
+from tests.support.gateways import _demo_directory, demo_gateway, start_gateway  # noqa: F401

@@ -18,6 +18,7 @@ from graphql import (
     is_abstract_type,
     is_list_type,
     is_scalar_type,
+    value_from_ast_untyped,
 )
 
 _WRITE: Final = 4  # read before, write, read after, and one to spare: what a mutation without the directive costs
@@ -67,7 +68,13 @@ def _directives(schema: GraphQLSchema) -> Mapping[tuple[str, str], int]:
 
 
 def _calls(field: GraphQLField) -> int | None:
-    """Strawberry keeps a field's directives on its definition, which it hangs on the field of graphql-core."""
+    """Strawberry keeps a field's directives on its definition, which it hangs on the field of graphql-core.
+
+    A schema that was built from SDL has them in its syntax tree.
+    """
+    for node in field.ast_node.directives or () if field.ast_node is not None else ():
+        if node.name.value == "upstreamCost" and node.arguments:
+            return int(value_from_ast_untyped(node.arguments[0].value))
     definition: Any = field.extensions.get("strawberry-definition")
     for directive in getattr(definition, "directives", ()):
         declared = getattr(type(directive), "__strawberry_directive__", None)

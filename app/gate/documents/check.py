@@ -1,0 +1,178 @@
+"""Whether a partner may publish a document: it is GraphQL, fits the schema, keeps the limits, and asks for no more
+than the partner's scopes allow. Everything here works from SDL alone, with no database and no server."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from graphql import (
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    InputObjectTypeDefinitionNode,
+    InterfaceTypeDefinitionNode,
+    ObjectTypeDefinitionNode,
+    TypeInfo,
+    TypeInfoVisitor,
+    Visitor,
+    build_schema,
+    get_named_type,
+    is_input_object_type,
+    visit,
+)
+
+from app.execution.documents import Document, Documents, is_subscription
+from app.gate.documents.formats import Candidate, Fault, Unreadable
+from app.gate.limits import Limiter, Limits
+from app.gate.problems import Refused
+from app.store.records import NewDocument
+
+_DIRECTIVE: Final = "requiresScope"
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A document that may be published, and the scopes that it needs: one of each group."""
+
+    new: NewDocument
+    scopes: tuple[frozenset[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Publisher:
+    name: str
+    scopes: frozenset[str]
+
+
+class Checker:
+    """Checks documents against one schema and one set of limits."""
+
+    def __init__(self, schema: GraphQLSchema, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._schema = schema
+        self._documents = Documents(
+            schema, max_bytes=0, max_tokens=limiter.limits.tokens, suggest=True, screen=limiter.screen
+        )
+        self._scopes = ScopeTable(schema)
+
+    @classmethod
+    def from_sdl(cls, sdl: str, limits: Limits) -> "Checker":
+        """A checker for a printed schema. Raises Unreadable when the text is no SDL."""
+        try:
+            schema = build_schema(sdl, assume_valid_sdl=True)
+        except (GraphQLError, TypeError):
+            raise Unreadable("the schema is not readable as SDL") from None
+        return cls(schema, Limiter(schema, limits))
+
+    def check(
+        self,
+        candidates: Sequence[Candidate],
+        *,
+        partner_scopes: frozenset[str] | None,
+        progress: Progress | None = None,
+    ) -> tuple[list[Checked], list[Fault]]:
+        """All documents that may be published, and every fault. `partner_scopes` None leaves scopes unchecked."""
+        good: list[Checked] = []
+        faults: list[Fault] = []
+        for candidate in candidates:
+            found = list(self._faults(candidate, partner_scopes, good))
+            faults.extend(found)
+            if progress is not None:
+                progress(1)
+        return good, faults
+
+    def _faults(
+        self, candidate: Candidate, partner_scopes: frozenset[str] | None, good: list[Checked]
+    ) -> Iterator[Fault]:
+        shown = candidate.name or candidate.document_id
+        document = self._documents.prepare(candidate.text)
+        broken = [document.parse_error] if document.parse_error is not None else list(document.errors)
+        if broken:
+            yield from (Fault(_placed(candidate.place, error), shown, error.message) for error in broken)
+            return
+        if len(document.operations) != 1:
+            yield Fault(candidate.place, shown, "a published document holds exactly one operation")
+            return
+        needed = self._scopes.needed(document)
+        if partner_scopes is not None:
+            for group in needed:
+                if not group & partner_scopes:
+                    yield Fault(candidate.place, shown, f"needs the scope {' or '.join(sorted(group))}")
+                    return
+        try:
+            cost = self._cost(document, partner_scopes)
+        except Refused as refused:
+            yield Fault(candidate.place, shown, refused.message)
+            return
+        good.append(Checked(_new(candidate, document, cost), needed))
+
+    def _cost(self, document: Document, scopes: frozenset[str] | None) -> int:
+        """The price without variables: what varies is priced again for each request."""
+        operation = document.operation(None)
+        assert operation is not None
+        return self._limiter.admit(document, operation, {}, _Publisher("publish", scopes or frozenset({"explore"})))
+
+
+class ScopeTable:
+    """`@requiresScope` of every field, read from the schema's own definitions."""
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._fields: dict[tuple[str, str], frozenset[str]] = {}
+        for name, kind in schema.type_map.items():
+            node = kind.ast_node
+            if isinstance(node, ObjectTypeDefinitionNode | InterfaceTypeDefinitionNode | InputObjectTypeDefinitionNode):
+                for field in node.fields or ():
+                    if scopes := _any_of(field.directives or ()):
+                        self._fields[name, field.name.value] = scopes
+
+    def needed(self, document: Document) -> tuple[frozenset[str], ...]:
+        """Groups of scopes, one of each of which the document needs, wherever its fields stand."""
+        assert document.node is not None
+        found: dict[frozenset[str], None] = {}
+        info = TypeInfo(self._schema)
+        table = self._fields
+
+        class Fields(Visitor):
+            def enter_field(self, node: FieldNode, *_: Any) -> None:
+                parent = info.get_parent_type()
+                if parent is not None and (scopes := table.get((parent.name, node.name.value))):
+                    found[scopes] = None
+
+            def enter_object_field(self, node: Any, *_: Any) -> None:
+                parent = info.get_parent_input_type()
+                kind = get_named_type(parent) if parent is not None else None
+                if kind is not None and is_input_object_type(kind):
+                    scopes = table.get((kind.name, node.name.value))
+                    if scopes:
+                        found[scopes] = None
+
+        visit(document.node, TypeInfoVisitor(info, Fields()))
+        return tuple(found)
+
+
+def _any_of(directives: Iterable[Any]) -> frozenset[str] | None:
+    for directive in directives:
+        if directive.name.value == _DIRECTIVE:
+            values = directive.arguments[0].value.values
+            return frozenset(value.value for value in values)
+    return None
+
+
+def _new(candidate: Candidate, document: Document, cost: int) -> NewDocument:
+    operation = document.operation(None)
+    assert operation is not None
+    return NewDocument(
+        document_id=candidate.document_id,
+        text=candidate.text,
+        sha256=sha256(candidate.text.encode()).hexdigest(),
+        operation_kind="subscription" if is_subscription(operation) else operation.operation.value,
+        operation_name=operation.name.value if operation.name else None,
+        cost=cost,
+    )
+
+
+def _placed(place: str, error: GraphQLError) -> str:
+    return f"{place}:{error.locations[0].line}:{error.locations[0].column}" if error.locations else place

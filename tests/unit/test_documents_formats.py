@@ -1,0 +1,133 @@
+"""The four formats of published documents, and what each file is told of its faults."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.gate.documents.check import Checker
+from app.gate.documents.formats import Unreadable, read
+from app.gate.limits import Limits
+
+WALLET = "query Wallet($id: ID!) { customer(id: $id) { name paymentMethods { ...Method } } }"
+METHOD = "fragment Method on PaymentMethod { label provider }"
+TEXT = f"{WALLET} {METHOD}"
+SDL = (Path(__file__).resolve().parents[2] / "schema.graphql").read_text("utf-8")
+READS = frozenset({"customers:read", "payment_methods:read"})
+
+
+def manifest(*operations: dict[str, object]) -> dict[str, object]:
+    return {"format": "apollo-persisted-query-manifest", "version": 1, "operations": list(operations)}
+
+
+def written(folder: Path, value: object) -> Path:
+    path = folder / "documents.json"
+    path.write_text(value if isinstance(value, str) else json.dumps(value), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("value", "document_id"),
+    [
+        (manifest({"id": "a1", "name": "Wallet", "type": "query", "body": TEXT}), "a1"),
+        ({"0d9f": TEXT}, "0d9f"),
+        ([["0d9f", TEXT]], "0d9f"),
+        ({"sha256:" + "0" * 64: TEXT}, "sha256:" + "0" * 64),
+    ],
+    ids=["apollo", "relay object", "relay pairs", "codegen"],
+)
+def test_every_builds_file_is_read(tmp_path: Path, value: object, document_id: str) -> None:
+    found, faults = read(written(tmp_path, value))
+    assert faults == []
+    assert [(one.document_id, one.text) for one in found] == [(document_id, TEXT)]
+
+
+def test_a_folder_gathers_fragments_from_all_its_files(tmp_path: Path) -> None:
+    (tmp_path / "queries").mkdir()
+    (tmp_path / "queries" / "wallet.graphql").write_text(WALLET)
+    (tmp_path / "parts.gql").write_text(METHOD)
+    found, faults = read(tmp_path)
+    assert faults == []
+    assert [(one.document_id, one.place) for one in found] == [("Wallet", "queries/wallet.graphql")]
+    good, faults = Checker.from_sdl(SDL, Limits()).check(found, partner_scopes=READS)
+    assert faults == []
+    assert [(one.new.operation_name, one.new.operation_kind, one.new.cost) for one in good] == [("Wallet", "query", 4)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "{",
+        "[1]",
+        '"text"',
+        json.dumps({"format": "other", "operations": []}),
+        json.dumps({"format": "apollo-persisted-query-manifest", "version": 2, "operations": []}),
+        '{"a": "{ viewer { partner } }", "a": "{ viewer { partner } }"}',
+    ],
+)
+def test_what_is_in_no_format_is_refused_as_a_whole(tmp_path: Path, value: str) -> None:
+    with pytest.raises(Unreadable, match=r"^documents\.json: "):
+        read(written(tmp_path, value))
+
+
+def test_a_missing_file_and_an_empty_folder_say_so(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="No such file"):
+        read(tmp_path / "nothing.json")
+    with pytest.raises(Unreadable, match=r"no \.graphql files"):
+        read(tmp_path)
+
+
+def test_every_fault_is_named_by_file_operation_and_position(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        manifest(
+            {"id": "good", "name": "Good", "type": "query", "body": "query Good { viewer { partner } }"},
+            {"id": "syntax", "name": "Syntax", "type": "query", "body": "query Syntax {"},
+            {"id": "field", "name": "Field", "type": "query", "body": "query Field {\n  viewer { nothing }\n}"},
+            {
+                "id": "two",
+                "name": "Two",
+                "type": "query",
+                "body": "query A { viewer { partner } } query B { viewer { partner } }",
+            },
+            {
+                "id": "scope",
+                "name": "Scope",
+                "type": "query",
+                "body": 'query S { customer(id: "x") { links { provider } } }',
+            },
+            {"id": "dear", "name": "Dear", "type": "query", "body": f"query D {{ {dear()} }}"},
+            {"id": "bad id!", "name": "BadId", "type": "query", "body": "{ viewer { partner } }"},
+            {"id": "empty", "name": "Empty", "type": "query", "body": " "},
+        ),
+    )
+    found, early = read(path)
+    good, late = Checker.from_sdl(SDL, Limits()).check(found, partner_scopes=READS)
+    assert [one.new.document_id for one in good] == ["good"]
+    lines = [str(fault) for fault in (*early, *late)]
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["documents.json", "BadId"],
+        ["documents.json", "Empty"],
+        ["documents.json:1:15", "Syntax"],
+        ["documents.json:2:12", "Field"],
+        ["documents.json", "Two"],
+        ["documents.json", "Scope"],
+        ["documents.json", "Dear"],
+    ]
+    assert "links:read" in lines[5]
+
+
+def dear() -> str:
+    """Two lists of customers, each within the budget alone."""
+    lists = [", ".join(f'"cus_{alias}{number}"' for number in range(99)) for alias in "ab"]
+    return " ".join(f"a{number}: nodes(ids: [{ids}]) {{ id }}" for number, ids in enumerate(lists))
+
+
+def test_a_subscription_and_a_mutation_know_their_kind(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, {"m": "mutation M($i: DeletePaymentMethodInput!) { deletePaymentMethod(input: $i) { deletedId } }"}
+    )
+    good, faults = Checker.from_sdl(SDL, Limits()).check(read(path)[0], partner_scopes=None)
+    assert faults == []
+    assert [one.new.operation_kind for one in good] == ["mutation"]
+    assert good[0].scopes == (frozenset({"payment_methods:write"}),)

@@ -14,6 +14,7 @@ from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache, DirectoryEntry, MethodAddress
 from app.wallet.reading import WalletReader
+from resolvers.audit import AuditTrail, NoTrail, Refusal, Refusals
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.loaders import EntryLoader, OwnerLoader, StatusLoader, VaultLoader
 from resolvers.wallets import CustomerWallet
@@ -55,6 +56,7 @@ class Services:
     operations: Operations = field(default_factory=NoWrites)
     circuit: Callable[[ProviderName], CircuitState] = _closed
     deleted_by_us: Callable[[MethodAddress], Awaitable[bool]] = _not_by_us
+    audit: AuditTrail = field(default_factory=NoTrail)
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
@@ -69,6 +71,8 @@ class Context:
     statuses: StatusLoader = field(init=False)
     entries: EntryLoader = field(init=False)
     owners: OwnerLoader = field(init=False)
+    refusals: Refusals = field(default_factory=Refusals, init=False)
+    writes_refused: Mapping[str, tuple[str, ...]] | None = field(default=None, init=False)
     _wallets: dict[str, CustomerWallet] = field(default_factory=dict, init=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
 
@@ -94,7 +98,7 @@ class Context:
         """`deadline_at` is on the loop's clock; without one, the setting's seconds from now."""
         if deadline_at is None:
             deadline_at = asyncio.get_running_loop().time() + services.deadline_s
-        call = Call(deadline_at=deadline_at, request_id=request_id, traceparent=traceparent, client=caller.name)
+        call = Call(deadline_at=deadline_at, request_id=request_id, traceparent=traceparent, client=caller.key)
         return cls(services=services, caller=caller, call=call)
 
     @property
@@ -108,7 +112,10 @@ class Context:
 
     async def entry(self, customer_id: str) -> DirectoryEntry | None:
         """One of our customers; None when unknown or not this caller's to see: the two must look alike."""
-        return await self.entries.load(customer_id) if self.caller.may_see(customer_id) else None
+        if not self.caller.may_see(customer_id):
+            self.refusals.add(Refusal("Customer", "NOT_GRANTED", customer_id[:80]))
+            return None
+        return await self.entries.load(customer_id)
 
     def wallet_of(self, entry: DirectoryEntry) -> CustomerWallet:
         """The request's one wallet of a customer, however many fields and aliases ask."""
@@ -147,6 +154,7 @@ class Context:
         """Let go of whatever is still on its way; shared reads go on for others. Harmless when repeated."""
         for task in tuple(self._tasks):
             task.cancel()
+        self.refusals.tell(self.services.audit, self.caller, self.request_id)
 
     def response_extensions(self) -> Mapping[str, Any]:
         """`sources`: the rows that make the answer incomplete, for every customer in it. Absent when there is none."""

@@ -13,8 +13,8 @@ class CodedError(GraphQLError):
 
 
 class Forbidden(CodedError):
-    def __init__(self, scopes: tuple[str, ...]) -> None:
-        super().__init__("FORBIDDEN", "The caller lacks the scope for this field.", requiresAnyOf=list(scopes))
+    def __init__(self, scopes: tuple[str, ...], message: str = "The caller lacks the scope for this field.") -> None:
+        super().__init__("FORBIDDEN", message, requiresAnyOf=list(scopes))
 
 
 class BadInput(CodedError):

@@ -14,6 +14,7 @@ from resolvers.extensions import RequestScope
 from resolvers.mutations.root import Mutation
 from resolvers.query import MOST_NODES, Query
 from resolvers.scalars import SCALARS
+from resolvers.scopes import enforce
 from resolvers.types.customer import Customer
 from resolvers.types.payment_method import BankAccount, Card, OtherMethod
 from resolvers.types.user_errors import ConflictError, DuplicateError, InputError, ProviderError
@@ -50,6 +51,9 @@ schema: Final = Schema(
     extensions=[RequestScope],
     federation_version="2.9",
 )
+
+
+enforce(schema._schema)
 
 
 def print_sdl() -> str:

@@ -1,39 +1,38 @@
-"""Scopes per field: declared once, printed as `@requiresScope`, asked before the field's own resolver."""
+"""Scopes per field: declared by `@requiresScope`, printed in the schema, and enforced from that one declaration.
 
-from collections.abc import Callable
-from typing import Any
+A field's guard is synchronous and asks one question of the caller. What a guard of one field cannot see (scoped fields
+of inputs, several writes in one request) `enforce` adds when the schema is made.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
+from inspect import isawaitable
+from typing import Any, Final
 
 import strawberry
+from graphql import (
+    GraphQLError,
+    GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    get_named_type,
+)
+from graphql.execution.collect_fields import FragmentDetails, collect_fields
+from graphql.execution.values import get_argument_values
 from strawberry.extensions import FieldExtension
 
+from resolvers.audit import Refusal, customer_named
 from resolvers.context import Info
 from resolvers.directives import RequiresScope, UpstreamCost
 from resolvers.errors import Forbidden
 
-
-def require(info: Info, *scopes: str) -> None:
-    """The one place where a caller's scopes are asked. Raises Forbidden."""
-    if not info.context.caller.has_any(scopes):
-        raise Forbidden(scopes)
-
-
-class ScopeGuard(FieldExtension):
-    """Runs before the resolver; synchronous, so that a plain attribute stays one."""
-
-    def __init__(self, scopes: tuple[str, ...]) -> None:
-        self.scopes = scopes
-
-    def lets_pass(self, context: Any) -> bool:
-        """What `resolve` will decide, for whoever asks before any field is run (`app.execution.bridge.Guard`)."""
-        return bool(context.caller.has_any(self.scopes))
-
-    def resolve(self, next_: Callable[..., Any], source: Any, info: Any, **kwargs: Any) -> Any:
-        require(info, *self.scopes)
-        return next_(source, info, **kwargs)
-
-    async def resolve_async(self, next_: Callable[..., Any], source: Any, info: Any, **kwargs: Any) -> Any:
-        require(info, *self.scopes)
-        return await next_(source, info, **kwargs)
+GraphInfo = GraphQLResolveInfo[Any]
+Resolver = Callable[..., Any]
+Needs = tuple[tuple[str, ...], ...]
+"""All of these are needed, of each any one scope."""
+_NOTHING_RAN: Final = "Nothing was run: the caller lacks the scope for another field of this request."
 
 
 def scoped(*scopes: str, calls: int | None = None, **field: Any) -> Any:
@@ -45,3 +44,195 @@ def scoped(*scopes: str, calls: int | None = None, **field: Any) -> Any:
     if calls is not None:
         directives.append(UpstreamCost(calls=calls))
     return strawberry.field(directives=directives, extensions=[ScopeGuard(scopes)], **field)
+
+
+def require(info: Info, *scopes: str) -> None:
+    """For what no declaration can say: what a node id leads to. Raises Forbidden."""
+    context = info.context
+    if not context.caller.has_any(scopes):
+        context.refusals.add(Refusal(info.field_name, "FORBIDDEN", scopes=scopes))
+        raise Forbidden(scopes)
+
+
+class ScopeGuard(FieldExtension):
+    """Runs before the resolver; synchronous, so that a plain attribute stays one."""
+
+    def __init__(self, scopes: tuple[str, ...]) -> None:
+        self.scopes = scopes
+        self._enough = frozenset(scopes)
+
+    def lets_pass(self, context: Any) -> bool:
+        """Whether `resolve` would do nothing but call the next one: the compiled path then leaves it out."""
+        return not self._enough.isdisjoint(context.caller.scopes)
+
+    def resolve(self, next_: Resolver, source: Any, info: Any, **arguments: Any) -> Any:
+        if self._enough.isdisjoint(info.context.caller.scopes):
+            raise _refused(self.scopes, _what(info._raw_info), source, info.context, arguments)
+        return next_(source, info, **arguments)
+
+    async def resolve_async(self, next_: Resolver, source: Any, info: Any, **arguments: Any) -> Any:
+        return await self.resolve(next_, source, info, **arguments)
+
+
+def _what(info: GraphInfo) -> str:
+    return f"{info.parent_type.name}.{info.field_name}"
+
+
+def _refused(scopes: tuple[str, ...], what: str, source: Any, context: Any, arguments: Mapping[str, Any]) -> Forbidden:
+    context.refusals.add(Refusal(what, "FORBIDDEN", customer_named(source, arguments), scopes))
+    return Forbidden(scopes)
+
+
+def needs_of(definition: Any) -> Needs:
+    """What the directives of a GraphQL type, field or input field ask for."""
+    declared = (definition.extensions or {}).get("strawberry-definition")
+    return tuple(tuple(one.any) for one in getattr(declared, "directives", None) or () if type(one) is RequiresScope)
+
+
+# ---- inputs, and all that writes --------------------------------------------------------------------------
+
+
+def enforce(schema: GraphQLSchema) -> None:
+    """Guard what `ScopeGuard` cannot: fields whose input has scoped fields, and the root fields of mutations, of which
+    none may run unless all may. Once, when the schema is made. A declaration that nothing would enforce is an error."""
+    inputs = _Inputs()
+    for kind in schema.type_map.values():
+        if not isinstance(kind, GraphQLObjectType) or kind.name.startswith("__"):
+            continue
+        for name, field in kind.fields.items():
+            guard = _Guard(f"{kind.name}.{name}", needs_of(field), field, inputs)
+            own = (field.extensions or {}).get("strawberry-definition")
+            if kind is schema.subscription_type:
+                field.subscribe = guard.before(field.subscribe or _missing)
+                continue
+            guarded = tuple(one.scopes for one in getattr(own, "extensions", ()) if isinstance(one, ScopeGuard))
+            if needs_of(kind) or guarded != guard.needs:
+                raise TypeError(f"{guard.what} declares a scope that nothing enforces: use `scoped`")
+            if kind is schema.mutation_type:
+                field.resolve = _write(name, guard, field.resolve or _missing)
+            elif guard.asking:
+                field.resolve = guard.before(field.resolve or _missing)
+            else:
+                continue
+            # The compiled path reads the definition and would go round `field.resolve`, but for an extension that
+            # does not say when it may be left out.
+            own.extensions = [*own.extensions, FieldExtension()]  # type: ignore[union-attr]
+
+
+class _Inputs:
+    """Which input fields are scoped, and where they may occur below an input type."""
+
+    def __init__(self) -> None:
+        self._asking: dict[str, bool] = {}
+
+    def ask(self, kind: Any) -> bool:
+        """Whether any field of this type or below it is scoped. Types may contain themselves."""
+        named = get_named_type(kind)
+        if not isinstance(named, GraphQLInputObjectType):
+            return False
+        if named.name not in self._asking:
+            self._asking[named.name] = False
+            self._asking[named.name] = any(needs_of(one) or self.ask(one.type) for one in named.fields.values())
+        return self._asking[named.name]
+
+    def needs(self, kind: Any, value: Any) -> Iterator[tuple[str, ...]]:
+        """Of the fields that are given in a coerced value; null is not given."""
+        named = get_named_type(kind)
+        if isinstance(value, list):
+            for one in value:
+                yield from self.needs(named, one)
+        elif isinstance(value, Mapping) and isinstance(named, GraphQLInputObjectType):
+            for name, field in named.fields.items():
+                if value.get(name) is not None:
+                    yield from needs_of(field)
+                    yield from self.needs(field.type, value[name])
+
+
+class _Guard:
+    """What one field, with its arguments, asks of its caller."""
+
+    def __init__(self, what: str, needs: Needs, field: GraphQLField, inputs: _Inputs) -> None:
+        self.what = what
+        self.needs = needs
+        self.asking = {name: one.type for name, one in field.args.items() if inputs.ask(one.type)}
+        self._inputs = inputs
+
+    def missing(self, arguments: Mapping[str, Any], scopes: frozenset[str]) -> tuple[str, ...] | None:
+        """The first need that these scopes do not meet."""
+        asked = (need for name, kind in self.asking.items() for need in self._inputs.needs(kind, arguments.get(name)))
+        return next((any_of for any_of in (*self.needs, *asked) if scopes.isdisjoint(any_of)), None)
+
+    def before(self, inner: Resolver) -> Resolver:
+        """`inner`, for callers with the scopes; for others an error, and `inner` is not called."""
+
+        @wraps(inner)
+        def guarded(source: Any, info: GraphInfo, **arguments: Any) -> Any:
+            missing = self.missing(arguments, info.context.caller.scopes)
+            if missing is not None:
+                raise _refused(missing, self.what, source, info.context, arguments)
+            return inner(source, info, **arguments)
+
+        return guarded
+
+
+def _write(name: str, guard: _Guard, inner: Resolver) -> Resolver:
+    """A root field of a mutation: it runs only if every root field of the operation may."""
+
+    @wraps(inner)
+    def guarded(source: Any, info: GraphInfo, **arguments: Any) -> Any:
+        context = info.context
+        if context.writes_refused is None:
+            context.writes_refused = _refused_writes(info)
+        if context.writes_refused:
+            mine = guard.missing(arguments, context.caller.scopes)
+            if mine is None:
+                raise Forbidden(next(iter(context.writes_refused.values())), _NOTHING_RAN)
+            raise _refused(mine, guard.what, source, context, arguments)
+        result = inner(source, info, **arguments)
+        return _told(result, name, info, arguments) if isawaitable(result) else result
+
+    guarded.guard = guard  # type: ignore[attr-defined]
+    return guarded
+
+
+def _refused_writes(info: GraphInfo) -> dict[str, tuple[str, ...]]:
+    """Of the operation's root fields, those that the caller lacks a scope for, and which: asked before the first
+    of them runs. Arguments that do not fit their types are that field's own error, later."""
+    fragments = {name: FragmentDetails(one) for name, one in info.fragments.items()}
+    collected = collect_fields(info.schema, fragments, info.variable_values, info.parent_type, info.operation)
+    found: dict[str, tuple[str, ...]] = {}
+    for key, details in collected.grouped_field_set.items():
+        node = details[0].node
+        field = info.parent_type.fields.get(node.name.value)
+        guard: _Guard | None = getattr(field.resolve, "guard", None) if field is not None else None
+        if field is None or guard is None:
+            continue  # __typename
+        try:
+            arguments = get_argument_values(field, node, info.variable_values) if guard.asking else {}
+        except GraphQLError:
+            arguments = {}
+        missing = guard.missing(arguments, info.context.caller.scopes)
+        if missing is not None:
+            found[key] = missing
+    return found
+
+
+async def _told(running: Any, name: str, info: GraphInfo, arguments: Mapping[str, Any]) -> Any:
+    """Journalled writes leave their own event; one that ended before the journal leaves it here."""
+    context = info.context
+    about = customer_named(None, arguments)
+    trail, caller = context.services.audit, context.caller
+    try:
+        payload = await running
+    except Exception:
+        trail.mutation(caller, context.request_id, name, about, "ERROR", ())
+        raise
+    if getattr(payload, "operation", None) is None:
+        codes = [str(getattr(one.code, "value", one.code)) for one in getattr(payload, "user_errors", None) or ()]
+        outcome = "REFUSED" if codes else "DONE"
+        trail.mutation(caller, context.request_id, name, about, outcome, codes)
+    return payload
+
+
+def _missing(*_: Any, **__: Any) -> Any:
+    raise AssertionError("a field of this schema has no resolver")

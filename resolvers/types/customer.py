@@ -14,7 +14,7 @@ from app.wallet.directory import DirectoryEntry
 from resolvers.context import Info
 from resolvers.errors import BadInput, SourcesUnavailable
 from resolvers.inputs.payment_method_filter import PaymentMethodFilter
-from resolvers.scopes import require, scoped
+from resolvers.scopes import scoped
 from resolvers.types.link import ProviderLink
 from resolvers.types.node import Node
 from resolvers.types.payment_method import Card, PaymentMethod, auth_status_of, to_graph
@@ -32,9 +32,8 @@ class DefaultMethodInfo:
     set_by: str | None
     defaults: strawberry.Private[list[PaymentMethod]]
 
-    @strawberry.field(description="What each vault calls its default.")
-    def provider_defaults(self, info: Info) -> list[PaymentMethod]:
-        require(info, READ_METHODS)
+    @scoped(READ_METHODS, description="What each vault calls its default.")
+    def provider_defaults(self) -> list[PaymentMethod] | None:
         return self.defaults
 
 
@@ -49,14 +48,12 @@ class AuthSummary:
     def status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
         return _status_of_default(self.basis_method, self.is_default_known, info)
 
-    @strawberry.field(description="The method whose status it is.")
-    def basis(self, info: Info) -> PaymentMethod | None:
-        require(info, READ_METHODS)
+    @scoped(READ_METHODS, description="The method whose status it is.")
+    def basis(self) -> PaymentMethod | None:
         return self.basis_method
 
-    @strawberry.field(description="Cards whose holder must still answer a challenge.")
-    async def challenge_pending(self, info: Info) -> list[Card]:
-        require(info, READ_METHODS)
+    @scoped(READ_METHODS, description="Cards whose holder must still answer a challenge.")
+    async def challenge_pending(self, info: Info) -> list[Card] | None:
         cards = [one for one in self.methods if isinstance(one, Card)]
         asked = [auth_status_of(card, info) for card in cards]
         statuses = [one if isinstance(one, AuthStatus) else await one for one in asked]

@@ -302,6 +302,27 @@ def test_the_deadline_covers_connecting_and_frees_the_slot(run: Run, monkeypatch
     run(main())
 
 
+def test_a_vault_that_hangs_up_at_once_was_not_sent_anything(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = connection.Connection.connection_made
+
+    def made_and_lost(self: connection.Connection, transport: asyncio.BaseTransport) -> None:
+        made(self, transport)
+        self.eof_received()
+
+    async def main() -> None:
+        async with lean_to(always(reply()), connections=1) as (transport, server):
+            with monkeypatch.context() as patched:
+                patched.setattr(connection.Connection, "connection_made", made_and_lost)
+                for _ in range(3):
+                    with pytest.raises(NotSent) as caught:
+                        await get(transport, server.url)
+                    assert caught.value.cause is Cause.CONNECT
+            assert server.asked == []
+            assert (await get(transport, server.url)).status == 200
+
+    run(main())
+
+
 def test_every_request_has_its_own_deadline(run: Run) -> None:
     async def answer(asked: Asked) -> Answer:
         return b"" if asked.target == "/silent" else reply()

@@ -30,8 +30,8 @@ class Connection(asyncio.Protocol):
     """Born when the socket is connected (and TLS is up). Everything happens on one loop; nothing here waits."""
 
     __slots__ = (
-        "_alarm", "_alarm_at", "_deadline_at", "_expires_at", "_free_since", "_is_gone", "_loop", "_owner", "_poll",
-        "_reader", "_started_at", "_transport", "_waiter",
+        "_alarm", "_alarm_at", "_deadline_at", "_expires_at", "_free_since", "_loop", "_owner", "_poll",
+        "_reader", "_started_at", "_transport", "_waiter", "is_gone",
     )  # fmt: skip
 
     def __init__(self, owner: Owner, max_body_bytes: int) -> None:
@@ -45,7 +45,7 @@ class Connection(asyncio.Protocol):
         self._free_since = self._loop.time()
         self._expires_at = self._free_since + LIFETIME_S
         self._poll: select.poll | None = None
-        self._is_gone = False
+        self.is_gone = False
 
     def is_usable(self, now: float) -> bool:
         """Whether a request may go out on it, as far as anyone can know.
@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         Asks the kernel too: an end that has arrived but that the loop has not read yet, and bytes nobody asked for,
         both make it readable.
         """
-        if self._is_gone or self._transport.is_closing():
+        if self.is_gone or self._transport.is_closing():
             return False
         if now - self._free_since >= KEEPALIVE_S or now >= self._expires_at:
             return False
@@ -133,7 +133,7 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(reply)
         # A vault that answered before it had the whole request may take its rest for the next one.
-        if may_keep and not self._is_gone and not self._transport.get_write_buffer_size():
+        if may_keep and not self.is_gone and not self._transport.get_write_buffer_size():
             self._free_since = now
             self._owner.on_free(self)
         else:
@@ -146,9 +146,9 @@ class Connection(asyncio.Protocol):
         self._leave(politely=False)
 
     def _leave(self, *, politely: bool) -> None:
-        if self._is_gone:
+        if self.is_gone:
             return
-        self._is_gone = True
+        self.is_gone = True
         self._poll = None
         if self._alarm is not None:
             self._alarm.cancel()

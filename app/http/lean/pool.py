@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import aiohappyeyeballs
+import uvloop
 
 from app.http.lean.connection import KEEPALIVE_S, Connection
 from app.http.transport import Cause, NotSent
@@ -15,7 +16,6 @@ from app.http.transport import Cause, NotSent
 _DNS_TTL_S: Final = 10.0
 _SECOND_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305 §8
 _TLS_GOODBYE_S: Final = 1.0
-_CLOSING_S: Final = 1.0
 
 
 class Pool:
@@ -146,6 +146,8 @@ class Pool:
         except BaseException:
             self._free_slot()
             raise
+        if connection.is_gone:  # the vault hung up before we said a word; the slot came back with the news
+            raise NotSent(Cause.CONNECT)
         self._all.add(connection)
         if self._is_closed:
             connection.drop()
@@ -169,6 +171,10 @@ class Pool:
         except BaseException:
             sock.close()
             raise
+        if connection.is_gone and isinstance(loop, uvloop.Loop):
+            # uvloop takes charge of the socket object only now, and closed its descriptor before: another connection
+            # may have that number already, and must not lose it when this object is collected.
+            sock.detach()
         return connection
 
     async def _resolve(self, loop: asyncio.AbstractEventLoop) -> "Sequence[aiohappyeyeballs.AddrInfoType]":

@@ -3,7 +3,7 @@
     python -m bench.soak [--seconds 600] [--rate 60] [--page]
 
 Requests come at a steady rate whatever becomes of them; every two seconds another vault misbehaves in another way.
-Memory is the gateway's resident set, every five seconds; it passes when the end is within 10 % of the first minute's end.
+Memory is the gateway's resident set; it passes when the end is within 10 % of what it was after the first minute.
 """
 
 import argparse

@@ -70,9 +70,21 @@ class Operation(StrEnum):
     DELETE = "delete"
 
     @property
+    def about(self) -> str:
+        return _ABOUT[self]
+
+    @property
     def is_read(self) -> bool:
         return self in (Operation.READ, Operation.REREAD)
 
+
+_ABOUT: Final[Mapping[Operation, str]] = {
+    Operation.READ: "the vault's state in `sources` where no earlier answer is kept",
+    Operation.REREAD: "the same after a good read",
+    Operation.ADD: "the first of `userErrors`, the fault striking the write alone",
+    Operation.DEFAULT: "likewise, of setting the default",
+    Operation.DELETE: "likewise, of deleting",
+}
 
 OPERATIONS: Final = (Operation.READ, Operation.REREAD)
 

@@ -3,9 +3,11 @@
 import pytest
 
 from app.sandbox.faults import FaultKind
+from bench.pages import section
 from tests.faults.conftest import SeenIn
 from tests.faults.rules import FAULTS, Cell, cells
 from tests.faults.run import MARGIN_S, longest_s
+from tests.faults.table import as_markdown
 
 _CELLS = [pytest.param(cell, id=cell.id, marks=pytest.mark.xdist_group(cell.fault.label)) for cell in cells()]
 _TAKES_COMMIT = {FaultKind.STATUS, FaultKind.HANG, FaultKind.GARBAGE}
@@ -15,6 +17,11 @@ def test_every_fault_is_there() -> None:
     assert {fault.kind for fault in FAULTS} == set(FaultKind)
     assert {fault.kind for fault in FAULTS if fault.fields.get("commit")} == _TAKES_COMMIT
     assert len({fault.label for fault in FAULTS}) == len(FAULTS)
+
+
+def test_the_page_shows_the_matrix_as_it_is() -> None:
+    """If not: ``python -m bench.fault_matrix --page``."""
+    assert section("fault matrix") == as_markdown()
 
 
 @pytest.mark.parametrize("cell", _CELLS)

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 import uvloop
@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import VaultgraphError
 from app.serving_guard import GuardedProtocol
+
+_SAME_PRESS_S: Final = 0.1
 
 
 class PortTaken(VaultgraphError):
@@ -149,18 +151,33 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]])
     async def with_signals() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        on_signal = _StopOrDie(stop, loop)
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _stop_or_die, stop, number)
+            loop.add_signal_handler(number, on_signal, number)
         await main(stop)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(with_signals())
 
 
-def _stop_or_die(stop: asyncio.Event, number: int) -> None:
-    if stop.is_set():
-        os._exit(128 + number)  # asked twice: now means now
-    stop.set()
+class _StopOrDie:
+    """Asked once: stop. Asked twice: now means now.
+
+    A terminal's Ctrl-C reaches the whole group, and wrappers (`timeout`, `npm run`) pass it on once more: what comes
+    within a moment of the first is the first.
+    """
+
+    def __init__(self, stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
+        self._stop = stop
+        self._loop = loop
+        self._first_at = 0.0
+
+    def __call__(self, number: int) -> None:
+        if not self._stop.is_set():
+            self._first_at = self._loop.time()
+            self._stop.set()
+        elif self._loop.time() - self._first_at > _SAME_PRESS_S:
+            os._exit(128 + number)
 
 
 def _config(app: Any, grace_s: float, options: dict[str, Any]) -> uvicorn.Config:

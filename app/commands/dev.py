@@ -8,6 +8,8 @@ import asyncio
 import json
 import os
 import secrets
+import shlex
+import sys
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -78,7 +80,7 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
     address = url_of(sock)
 
     def started() -> None:
-        _announce(address, sandbox_url, token, bundled=gateway.has_bundled_graphiql)
+        _announce(address, sandbox_url, token, folder, bundled=gateway.has_bundled_graphiql)
 
     stopping = asyncio.create_task(_drain_first(gateway, stop))
     try:
@@ -255,15 +257,15 @@ def page_token(settings: Settings, folder: Path) -> str | None:
     return tokens.mint() if is_ours and not auth.partners_only else None
 
 
-def _announce(address: str, sandbox_url: str, token: str | None, *, bundled: bool) -> None:
+def _announce(address: str, sandbox_url: str, token: str | None, folder: Path, *, bundled: bool) -> None:
     query = '{ customer(id: \\"cus_alex\\") { name paymentMethods { label provider } sources { provider state } } }'
     click.echo(f"Gateway      {address}/graphql")
-    click.echo(f"Sandboxes    {sandbox_url}   (control API: {sandbox_url}/__sandbox)")
-    click.echo("Relaxed      development: mints its own tokens, loopback only, introspection and GraphiQL are on")
+    click.echo(f"GraphiQL     {address}/graphql   (open it in a browser; a token is filled in)")
     if not bundled:
         click.echo("GraphiQL     was not bundled (no Node.js when this was installed): its page comes from a CDN")
-    click.echo(f"GraphiQL     {address}/graphql   (open it in a browser)")
-    click.echo("Token        vaultgraph token --data-dir DIR prints one; GraphiQL has one filled in already")
+    click.echo(f"Sandboxes    {sandbox_url}   (control API: {sandbox_url}/__sandbox)")
+    click.echo("Relaxed      development: mints its own tokens, loopback only, introspection and GraphiQL are on")
+    click.echo(f"Token        {shlex.join([sys.argv[0], 'token', '--data-dir', str(folder)])}")
     click.echo("Try")
     bearer = f"-H 'authorization: Bearer {token or 'YOUR-TOKEN'}'"
     body = f"-H 'content-type: application/json' -d '{{\"query\": \"{query}\"}}'"

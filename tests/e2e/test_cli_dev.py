@@ -71,6 +71,12 @@ def test_dev_prints_what_a_newcomer_needs(tmp_path: Path) -> None:
         assert get(f"{url}/healthz") == (200, {"status": "ok"})
         assert get(f"{url}/readyz") == (200, {"status": "ready", "failing": []})
         assert [line for line in running.lines if "relaxed" in line.lower()], "what is relaxed is said"
+        command = next(line for line in running.lines if line.startswith("Token")).split(maxsplit=1)[1]
+        minted = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=True).stdout
+        body = json.dumps({"query": "{ viewer { scopes } }"}).encode()
+        headers = {"content-type": "application/json", "authorization": f"Bearer {minted.split()[-1]}"}
+        with urlopen(Request(f"{url}/graphql", body, headers), timeout=10) as reply:
+            assert "explore" in json.load(reply)["data"]["viewer"]["scopes"]
         status, took = running.stop()
         assert (status, took < 3) == (0, True), (status, took)
     assert "Traceback" not in running.text
@@ -147,6 +153,15 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         status, took = running.stop(signal.SIGINT)
         asking.join(10)
         assert (status, took < 1) == (130, True), (status, took)
+
+
+def test_a_signal_that_a_wrapper_repeats_is_one(tmp_path: Path) -> None:
+    with Running("dev", *FREE, "--data-dir", tmp_path) as running:
+        gateway_of(running)
+        curl_of(running)
+        running.process.send_signal(signal.SIGINT)
+        assert running.stop(signal.SIGINT)[0] == 0
+    assert "Traceback" not in running.text
 
 
 def test_stopping_while_it_waits_for_a_sandbox_is_clean(tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""Arguments of one field of one document, prepared once: what is constant is bound, what is a variable is looked up.
+
+Only values that need no conversion are prepared so; everything else goes through graphql-core and Strawberry for each
+call, and so does every value that does not fit, because the words of its refusal are theirs.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+
+import strawberry
+from graphql import (
+    FieldNode,
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLField,
+    GraphQLNonNull,
+    NameNode,
+    VariableNode,
+    Visitor,
+    is_leaf_type,
+    is_required_argument,
+    visit,
+)
+from strawberry.relay.types import GlobalID
+
+from app.execution import bridge
+
+Keywords = dict[str, Any]
+Prepared = Callable[[bridge.VariableValues], Keywords | None]
+
+_BARE: Final = FieldNode(name=NameNode(value="field"), arguments=())  # gives no argument
+_UNCHANGING: Final = (str, int, float, bool, type(None), Enum, date, datetime, Decimal)
+
+
+def prepare(
+    schema: strawberry.Schema, field: GraphQLField, node: FieldNode, arguments: Sequence[bridge.StrawberryArgument]
+) -> Prepared | None:
+    """The resolver's keywords from the variables; the function answers None where it cannot tell.
+
+    None instead of a function where an argument needs conversion on each call.
+    """
+    given = {one.name.value: one for one in node.arguments or ()}
+    constants: Keywords = {}
+    looked_up: list[tuple[str, str, bool, Keywords]] = []
+    for argument in arguments:
+        name = bridge.argument_name(schema, argument)
+        wanted = field.args.get(name)
+        own = given.get(name)
+        if wanted is None or (own is not None and not _needs_no_conversion(argument, wanted)):
+            return None
+        if own is not None and isinstance(own.value, VariableNode):
+            fallback = _default(wanted, name, argument.python_name)
+            if fallback is None:
+                return None
+            is_required = isinstance(wanted.type, GraphQLNonNull)
+            looked_up.append((own.value.name.value, argument.python_name, is_required, fallback))
+        elif own is not None and _holds_variables(own.value):
+            return None
+        else:
+            value = _constant(wanted, name, argument.python_name, node if own is not None else None)
+            if value is None or (value and not _needs_no_conversion(argument, wanted)):
+                return None
+            constants.update(value)
+    if not looked_up:
+        return lambda variables: dict(constants)
+    if len(looked_up) == 1 and not constants:
+        return _one(*looked_up[0])
+    return _many(constants, looked_up)
+
+
+def _one(variable: str, keyword: str, is_required: bool, fallback: Keywords) -> Prepared:
+    def keywords(variables: bridge.VariableValues) -> Keywords | None:
+        values = variables.coerced
+        if variable in values:
+            value = values[variable]
+            return None if value is None and is_required else {keyword: value}
+        return None if is_required and not fallback else dict(fallback)
+
+    return keywords
+
+
+def _many(constants: Keywords, looked_up: Sequence[tuple[str, str, bool, Keywords]]) -> Prepared:
+    def keywords(variables: bridge.VariableValues) -> Keywords | None:
+        values, made = variables.coerced, dict(constants)
+        for variable, keyword, is_required, fallback in looked_up:
+            if variable in values:
+                value = made[keyword] = values[variable]
+                if value is None and is_required:
+                    return None
+            elif is_required and not fallback:
+                return None
+            else:
+                made.update(fallback)
+        return made
+
+    return keywords
+
+
+def _needs_no_conversion(argument: bridge.StrawberryArgument, wanted: GraphQLArgument) -> bool:
+    inner = wanted.type.of_type if isinstance(wanted.type, GraphQLNonNull) else wanted.type
+    if not is_leaf_type(inner) or bridge.is_maybe(argument) or getattr(wanted, "out_name", None):
+        return False
+    return argument.type is not GlobalID and getattr(argument.type, "of_type", None) is not GlobalID
+
+
+def _default(wanted: GraphQLArgument, name: str, keyword: str) -> Keywords | None:
+    """What stands for an argument that is not given: nothing, or its default."""
+    if is_required_argument(wanted):
+        return {}
+    return _constant(wanted, name, keyword, None)
+
+
+def _constant(wanted: GraphQLArgument, name: str, keyword: str, node: FieldNode | None) -> Keywords | None:
+    """The value as graphql-core coerces it; None where it is not one that everybody may share."""
+    alone = GraphQLField(wanted.type, args={name: wanted})  # type: ignore[arg-type]  # only its arguments are read
+    try:
+        values = bridge.get_argument_values(alone, node or _BARE)
+    except GraphQLError:
+        return None
+    if any(not isinstance(value, _UNCHANGING) for value in values.values()):
+        return None
+    return {keyword: next(iter(values.values()))} if values else {}
+
+
+class _Variables(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+
+    def enter_variable(self, *_: Any) -> None:
+        self.found = True
+
+
+def _holds_variables(value: Any) -> bool:
+    visitor = _Variables()
+    visit(value, visitor)
+    return visitor.found

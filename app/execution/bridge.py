@@ -1,0 +1,353 @@
+"""All that plans take from Strawberry and graphql-core under names that those call private or internal.
+
+`tests/unit/test_execution_bridge.py` asserts each of them, so that an upgrade that moves one fails there first.
+Strawberry 0.341, graphql-core 3.3.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Protocol
+
+import strawberry
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLAbstractType,
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLLeafType,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    GraphQLScalarType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    default_field_resolver,
+)
+from graphql.execution.collect_fields import (
+    FieldDetails,
+    FragmentDetails,
+    collect_fields,
+    collect_subfields,
+)
+from graphql.execution.get_variable_signature import get_variable_signature
+from graphql.execution.values import (
+    VariableValues,
+    VariableValueSource,
+    get_argument_values,
+    get_variable_values,
+)
+from graphql.pyutils import Path, gather_with_cancel, is_iterable
+from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
+from graphql.type import GraphQLResolveInfoHelpers
+from strawberry.extensions import FieldExtension
+from strawberry.schema.schema import _OperationContextAwareGraphQLResolveInfo
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.arguments import StrawberryArgument, convert_arguments
+from strawberry.types.base import StrawberryMaybe, StrawberryObjectDefinition
+from strawberry.types.cast import TYPE_CAST_ATTRIBUTE
+from strawberry.types.field import StrawberryField
+from strawberry.types.scalar import identity
+
+__all__ = [
+    "Details",
+    "StrawberryArgument",
+    "VariableValueSource",
+    "VariableValues",
+    "get_argument_values",
+    "get_variable_signature",
+    "get_variable_values",
+    "is_async_iterable",
+    "is_awaitable",
+    "is_iterable",
+]
+
+CAST_MARK: Final = TYPE_CAST_ATTRIBUTE
+Details = list[FieldDetails]
+PathLike = tuple[Any, ...]  # (previous or None, key, type name or None), as graphql-core's Path without its class
+
+
+class Guard(Protocol):
+    """A field extension whose whole effect is to refuse some callers, and who can be asked that beforehand.
+
+    `lets_pass` depends on the request's context alone. Where it answers True, the extension's `resolve` would only
+    have called the next one, so it may be left out; where it answers False the extension itself is run.
+    """
+
+    def lets_pass(self, context: Any) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """The field is an attribute of its source, once its guards let pass."""
+
+    name: str
+    guards: tuple[Guard, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """The field is one call of this function, once its guards let pass."""
+
+    function: Callable[..., Any]
+    takes_self: bool
+    source_names: tuple[str, ...]
+    info_name: str | None
+    is_async: bool
+    arguments: Sequence[StrawberryArgument]
+    guards: tuple[Guard, ...]
+
+
+def strawberry_field(field: GraphQLField) -> StrawberryField | None:
+    return field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+
+
+def definition_of(type_: Any) -> StrawberryObjectDefinition | None:
+    found = type_.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    return found if isinstance(found, StrawberryObjectDefinition) else None
+
+
+def resolution_of(schema: strawberry.Schema, field: GraphQLField) -> Attribute | Resolver | None:
+    """How a field gets its value; None where only Strawberry's whole chain knows."""
+    own = strawberry_field(field)
+    if type(own) is not StrawberryField or schema.config.default_resolver is not getattr:
+        return None
+    if schema.schema_converter._get_field_exception_handlers(own):
+        return None
+    guards = _guards(own.extensions)
+    if guards is None:
+        return None
+    base = own.base_resolver
+    if base is None:
+        return Attribute(own.python_name, guards)
+    sources = [one.name for one in (base.parent_parameter, base.root_parameter) if one]
+    return Resolver(
+        function=base.wrapped_func,  # type: ignore[arg-type]
+        takes_self=base.self_parameter is not None,
+        source_names=tuple(sources),
+        info_name=base.info_parameter.name if base.info_parameter else None,
+        is_async=own.is_async,
+        arguments=tuple(own.arguments),
+        guards=guards,
+    )
+
+
+def _guards(extensions: Iterable[FieldExtension]) -> tuple[Guard, ...] | None:
+    """All extensions as guards; None where one does more."""
+    found: list[Any] = []
+    for extension in extensions:
+        changes_arguments = type(extension).map_arguments is not FieldExtension.map_arguments
+        if changes_arguments or not callable(getattr(extension, "lets_pass", None)):
+            return None
+        found.append(extension)
+    return tuple(found)
+
+
+def chain_of(field: GraphQLField) -> Callable[..., Any]:
+    """Everything that Strawberry does for the field: (source, graphql-core's info, **arguments)."""
+    return field.resolve or default_field_resolver
+
+
+def is_maybe(argument: StrawberryArgument) -> bool:
+    return isinstance(argument.type, StrawberryMaybe)
+
+
+def argument_name(schema: strawberry.Schema, argument: StrawberryArgument) -> str:
+    return schema.config.name_converter.from_argument(argument)
+
+
+def to_python(
+    schema: strawberry.Schema, values: dict[str, Any], arguments: Sequence[StrawberryArgument], info: Any
+) -> dict[str, Any]:
+    """Argument values as graphql-core coerces them, made what the resolver's signature says."""
+    registry = schema.schema_converter.scalar_registry
+    return convert_arguments(values, list(arguments), registry, schema.config, info)
+
+
+def has_middleware(schema: strawberry.Schema) -> bool:
+    """Whether a schema extension wants to see every field."""
+    from strawberry.extensions import SchemaExtension
+
+    for one in schema.extensions:
+        kind = one if isinstance(one, type) else type(one)
+        resolve = getattr(kind, "resolve", SchemaExtension.resolve)
+        if resolve is not SchemaExtension.resolve:
+            return True
+    return bool(schema.directives)
+
+
+def root_fields(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    conditions: Mapping[str, Any],
+    root_type: GraphQLObjectType,
+) -> Mapping[str, Details]:
+    """Response name to the field's nodes. `conditions` are the values of what `@skip` and `@include` ask."""
+    found = collect_fields(schema, _details(fragments), _values(conditions), root_type, operation)
+    return found.grouped_field_set
+
+
+def sub_fields(
+    schema: GraphQLSchema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+    conditions: Mapping[str, Any],
+    type_: GraphQLObjectType,
+    details: Details,
+) -> Mapping[str, Details]:
+    found = collect_subfields(schema, _details(fragments), _values(conditions), operation, type_, details)
+    return found.grouped_field_set
+
+
+def _details(fragments: Mapping[str, FragmentDefinitionNode]) -> dict[str, FragmentDetails]:
+    return {name: FragmentDetails(one) for name, one in fragments.items()}
+
+
+def _values(conditions: Mapping[str, Any]) -> VariableValues:
+    return VariableValues({}, dict(conditions))
+
+
+def class_of(type_: GraphQLObjectType) -> type | None:
+    """The one class whose instances need no asking whether they are of this type."""
+    own = definition_of(type_)
+    if (
+        own is None
+        or issubclass(own.origin, BaseException)
+        or own.is_type_of
+        or own.resolve_type
+        or own.concrete_of
+        or own.is_graphql_generic
+    ):
+        return None
+    return own.origin
+
+
+def classes_of(schema: GraphQLSchema, type_: GraphQLAbstractType) -> dict[type, GraphQLObjectType]:
+    """Exact class to runtime type, where the interface leaves the choice to Strawberry; else empty: ask it."""
+    own = definition_of(type_)
+    if not isinstance(type_, GraphQLInterfaceType) or own is None or own.resolve_type:
+        return {}
+    found: dict[type, GraphQLObjectType] = {}
+    for possible in schema.get_possible_types(type_):
+        kind = class_of(possible)
+        if kind is not None and issubclass(kind, own.origin):
+            found[kind] = possible
+    return found
+
+
+def member_names(type_: GraphQLEnumType) -> dict[int, str]:
+    """`id` of an enum's member to its name in GraphQL; members live as long as their class."""
+    kind = getattr(type_, "wrapped_cls", None)
+    return {} if kind is None else {id(member): type_.coerce_output_value(member) for member in kind}
+
+
+def is_passed_through(type_: GraphQLLeafType) -> bool:
+    """Whether a custom scalar sends its value as it is."""
+    if not isinstance(type_, GraphQLScalarType):
+        return False
+    return type_.coerce_output_value in (identity, GraphQLScalarType.serialize)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is constant about one field of one document."""
+
+    field: GraphQLField
+    nodes: list[FieldNode]
+    parent: GraphQLObjectType
+    key: str
+
+    @property
+    def name(self) -> str:
+        return self.nodes[0].name.value
+
+
+class Request(Protocol):
+    """What an info shows of the running operation."""
+
+    context: Any
+    variables: VariableValues
+    operation: OperationDefinitionNode
+    fragments: dict[str, FragmentDefinitionNode]
+    schema: GraphQLSchema
+
+    def settle(self, pending: Sequence[Awaitable[Any]]) -> None: ...
+
+
+def raw_info(run: Request, place: Place, path: PathLike) -> GraphQLResolveInfo[Any]:
+    """The info that graphql-core hands to `GraphQLField.resolve`, as Strawberry's executor makes it."""
+    made: Any = _OperationContextAwareGraphQLResolveInfo(
+        place.name,
+        place.nodes,
+        place.field.type,
+        place.parent,
+        path_of(path),
+        run.schema,
+        run.fragments,
+        None,
+        run.operation,
+        run.variables.coerced,
+        run.context,
+        is_awaitable,
+        None,
+        GraphQLResolveInfoHelpers(
+            gather=lambda values: gather_with_cancel(*values),
+            track=lambda values: run.settle([one for one in values if is_awaitable(one)]),
+        ),
+        None,  # type: ignore[arg-type]  # the executor's own, where no extensions were sent
+    )
+    return made  # type: ignore[no-any-return]
+
+
+def path_of(path: PathLike) -> Path:
+    previous, key, typename = path
+    return Path(None if previous is None else path_of(previous), key, typename)
+
+
+class LazyInfo(strawberry.Info[Any, Any]):
+    """Strawberry's Info whose raw part is built when something asks for more than the context."""
+
+    def __init__(self, run: Request, place: Place, path: PathLike) -> None:
+        self._run = run
+        self._place = place
+        self._where = path
+
+    @cached_property
+    def _raw_info(self) -> GraphQLResolveInfo[Any]:  # type: ignore[override]
+        return raw_info(self._run, self._place, self._where)
+
+    @property
+    def _field(self) -> StrawberryField:  # type: ignore[override]
+        own = strawberry_field(self._place.field)
+        assert own is not None
+        return own
+
+    @property
+    def context(self) -> Any:
+        return self._run.context
+
+
+def coerced(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, inputs: Mapping[str, Any], hide: bool
+) -> VariableValues | list[GraphQLError]:
+    """The operation's variables, or why they do not fit: as `execute` reports it."""
+    return get_variable_values(
+        schema, operation.variable_definitions or (), dict(inputs), max_errors=50, hide_suggestions=hide
+    )
+
+
+Resolved = Any | Awaitable[Any]
+
+
+def declared(field: GraphQLField) -> tuple[int | None, tuple[str, ...]]:
+    """What a field's schema directives say of its cost in upstream calls and of the scopes that it needs."""
+    calls: int | None = None
+    needs: tuple[str, ...] = ()
+    own = strawberry_field(field)
+    for directive in own.directives if own is not None else ():
+        calls = getattr(directive, "calls", calls)
+        needs = tuple(getattr(directive, "any", needs))
+    return calls, needs

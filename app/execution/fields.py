@@ -1,0 +1,124 @@
+"""One field of one document: resolve, complete, and on failure null or raise. graphql-core's `execute_field`."""
+
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
+from typing import Any
+
+import strawberry
+from graphql.type import GraphQLNonNull
+
+from app.execution import arguments, bridge
+from app.execution.bridge import is_awaitable
+from app.execution.careful import NEVER_AWAITABLE, Completer
+from app.execution.state import Path, Run
+
+Execute = Callable[[Run, Any, Path | None], Any]
+Call = Callable[[Run, Any, Path], Any]
+
+
+def field(place: bridge.Place, call: Call, complete: Completer) -> Execute:
+    """Answers the completed value or a coroutine of it; raises only where the field must not be null."""
+    is_nullable = not isinstance(place.field.type, GraphQLNonNull)
+    key, typename = place.key, place.parent.name
+
+    def execute(run: Run, source: Any, above: Path | None) -> Any:
+        path = (above, key, typename)
+        try:
+            value = call(run, source, path)
+            if value.__class__ not in NEVER_AWAITABLE and is_awaitable(value):
+                return later(run, value, path)
+            done = complete(run, value, path)
+            return guarded(run, done, path) if done.__class__ is CoroutineType else done
+        except Exception as error:  # noqa: BLE001 - any failure of a resolver is its field's error
+            run.fail(error, place, path, is_nullable)
+            return None
+
+    async def later(run: Run, value: Awaitable[Any], path: Path) -> Any:
+        try:
+            done = complete(run, await value, path)
+            return await done if done.__class__ is CoroutineType else done
+        except Exception as error:  # noqa: BLE001
+            run.fail(error, place, path, is_nullable)
+            return None
+
+    async def guarded(run: Run, completing: Awaitable[Any], path: Path) -> Any:
+        try:
+            return await completing
+        except Exception as error:  # noqa: BLE001
+            run.fail(error, place, path, is_nullable)
+            return None
+
+    return execute
+
+
+def typename(name: str) -> Execute:
+    return lambda run, source, above: name
+
+
+def call_of(
+    schema: strawberry.Schema, place: bridge.Place, resolution: bridge.Attribute | bridge.Resolver | None
+) -> Call:
+    """How the field's value is got; without a resolution, by all that Strawberry would do."""
+    if isinstance(resolution, bridge.Attribute):
+        name = resolution.name
+        return lambda run, source, path: getattr(source, name)
+    if resolution is None:
+        return _by_chain(place)
+    keywords = arguments.prepare(schema, place.field, place.nodes[0], resolution.arguments)
+    if keywords is not None:
+        return _by_function(place, resolution, keywords)
+    return _by_conversion(schema, place, resolution)
+
+
+def _values(run: Run, place: bridge.Place) -> dict[str, Any]:
+    """`get_argument_values`, which raises in graphql-core's own words."""
+    node = place.nodes[0]
+    if not place.field.args and not node.arguments:
+        return {}
+    return bridge.get_argument_values(place.field, node, run.variables, None, run.hide)
+
+
+def _by_chain(place: bridge.Place) -> Call:
+    chain = bridge.chain_of(place.field)
+
+    def call(run: Run, source: Any, path: Path) -> Any:
+        return chain(source, bridge.raw_info(run, place, path), **_values(run, place))
+
+    return call
+
+
+def _by_function(place: bridge.Place, resolver: bridge.Resolver, keywords: arguments.Prepared) -> Call:
+    function, takes_self, info_name = resolver.function, resolver.takes_self, resolver.info_name
+    source_names = resolver.source_names
+
+    def call(run: Run, source: Any, path: Path) -> Any:
+        made = keywords(run.variables)
+        if made is None:  # a value that does not fit: this raises, in the usual words
+            made = _values(run, place)
+        if info_name is not None:
+            made[info_name] = bridge.LazyInfo(run, place, path)
+        for name in source_names:
+            made[name] = source
+        return function(source, **made) if takes_self else function(**made)
+
+    return call
+
+
+def _by_conversion(schema: strawberry.Schema, place: bridge.Place, resolver: bridge.Resolver) -> Call:
+    function, takes_self = resolver.function, resolver.takes_self
+
+    def converted(run: Run, source: Any, path: Path, values: dict[str, Any]) -> Any:
+        info = bridge.LazyInfo(run, place, path)
+        made = bridge.to_python(schema, values, resolver.arguments, info)
+        for name in resolver.source_names:
+            made[name] = source
+        if resolver.info_name is not None:
+            made[resolver.info_name] = info
+        return function(source, **made) if takes_self else function(**made)
+
+    async def when_started(run: Run, source: Any, path: Path, values: dict[str, Any]) -> Any:
+        found = converted(run, source, path, values)
+        return await found if is_awaitable(found) else found
+
+    call = when_started if resolver.is_async else converted  # Strawberry converts inside the coroutine, if there is one
+    return lambda run, source, path: call(run, source, path, _values(run, place))

@@ -1,0 +1,86 @@
+"""One operation's plan: its variants, compiled as requests need them, and running one of them."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from types import CoroutineType
+from typing import Any, Final
+
+import strawberry
+from graphql import ExecutionResult, FragmentDefinitionNode, GraphQLError, OperationDefinitionNode, OperationType
+
+from app.execution.selections import Variant, execute_fields, execute_serially
+from app.execution.state import Run
+from app.execution.survey import Survey, Unsupported, survey
+from app.execution.variables import acceptor
+
+MOST_VARIANTS: Final = 16  # one hostile document could otherwise have a variant for every combination of its variables
+_BYTES_PER_FIELD: Final = 2_000  # measured: tracemalloc over the wallet's plan
+Key = tuple[tuple[object, ...], tuple[bool, ...]]
+
+
+class Plan:
+    """Holds no loop and no request's state: one serves all requests with its document. Raises Unsupported when made."""
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        operation: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        *,
+        is_fast: bool = True,
+    ) -> None:
+        self.survey: Survey = survey(schema, operation, fragments)
+        self._strawberry = schema
+        self._schema = schema._schema
+        self._operation = operation
+        self._fragments = dict(fragments)
+        self._is_fast = is_fast
+        self._is_serial = operation.operation is OperationType.MUTATION
+        self._accept = acceptor(self._schema, operation)
+        self._variants: OrderedDict[Key, Variant] = OrderedDict()
+
+    async def execute(self, inputs: Mapping[str, Any], context: Any, *, hide_suggestions: bool) -> ExecutionResult:
+        """As graphql-core answers. Raises Unsupported before any resolver is called."""
+        variables = self._accept(inputs, hide_suggestions)
+        if isinstance(variables, list):
+            return ExecutionResult(None, errors=variables)
+        variant = self._variant(variables.coerced, context)
+        run = Run(self._schema, self._operation, self._fragments, variables, context, hide_suggestions)
+        data: dict[str, Any] | None
+        try:
+            if self._is_serial:
+                data = await execute_serially(run, variant.root)
+            else:
+                done = execute_fields(run, None, None, variant.root.executors(), {})
+                data = await done if done.__class__ is CoroutineType else done
+        except GraphQLError as error:
+            run.add(error, None)
+            data = None
+        return ExecutionResult(data, run.errors or None)
+
+    @property
+    def weight(self) -> int:
+        """Bytes, estimated. Grows as more is compiled."""
+        return 1_000 + sum(one.weight for one in self._variants.values()) * _BYTES_PER_FIELD
+
+    def _variant(self, values: Mapping[str, Any], context: Any) -> Variant:
+        survey = self.survey
+        conditions = tuple([values.get(name) for name in survey.conditions])
+        if any(one is not True and one is not False for one in conditions):
+            raise Unsupported("condition", "a condition without a value")
+        passed = tuple([guard.lets_pass(context) for guard in survey.guards])
+        key = conditions, passed
+        found = self._variants.get(key)
+        if found is not None:
+            return found
+        found = self._variants[key] = Variant(
+            self._strawberry,
+            self._operation,
+            self._fragments,
+            dict(zip(survey.conditions, conditions, strict=True)),
+            frozenset(id(guard) for guard, passes in zip(survey.guards, passed, strict=True) if passes),
+            is_fast=self._is_fast,
+        )
+        if len(self._variants) > MOST_VARIANTS:
+            self._variants.popitem(last=False)
+        return found

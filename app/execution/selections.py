@@ -1,0 +1,189 @@
+"""The fields that a document selects on one object type, compiled when they are first needed.
+
+A selection runs in two parts: a generated function for what is plain (`fast`), and executors for the rest. Where the
+function meets anything odd it gives up, and all fields of that object are executed one by one from the same source.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import CoroutineType
+from typing import Any
+
+import strawberry
+from graphql import FragmentDefinitionNode, GraphQLObjectType, GraphQLSchema, OperationDefinitionNode
+from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_leaf_type, is_object_type
+
+from app.execution import bridge, careful, fast, fields
+from app.execution.careful import Completer
+from app.execution.state import Path, Run, together
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One response name. `place` is None for `__typename`."""
+
+    key: str
+    place: bridge.Place | None
+    details: bridge.Details
+    resolution: bridge.Attribute | bridge.Resolver | None
+
+
+class Variant:
+    """One document compiled for one answer to its conditions and guards. Holds no request's state."""
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        operation: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+        conditions: Mapping[str, Any],
+        passing: frozenset[int],
+        *,
+        is_fast: bool,
+    ) -> None:
+        self.strawberry = schema
+        self.schema: GraphQLSchema = schema._schema
+        self.operation = operation
+        self.is_fast = is_fast
+        self.weight = 0
+        self._fragments = fragments
+        self._conditions = conditions
+        self._passing = passing
+        self._known: dict[tuple[str, int], Selection] = {}
+        root = self.schema.get_root_type(operation.operation)
+        assert root is not None
+        grouped = bridge.root_fields(self.schema, operation, fragments, conditions, root)
+        self.root = Selection(self, root, grouped)
+
+    def select(self, type_: GraphQLObjectType, details: bridge.Details) -> "Selection":
+        """One for each type and field: `details` lives as long as this variant, so its identity names it."""
+        key = type_.name, id(details)
+        found = self._known.get(key)
+        if found is None:
+            grouped = bridge.sub_fields(self.schema, self.operation, self._fragments, self._conditions, type_, details)
+            found = self._known[key] = Selection(self, type_, grouped)
+        return found
+
+    def resolution(self, place: bridge.Place) -> bridge.Attribute | bridge.Resolver | None:
+        """None where a guard refuses: then Strawberry's own chain runs, and says so."""
+        found = bridge.resolution_of(self.strawberry, place.field)
+        if found is not None and any(id(guard) not in self._passing for guard in found.guards):
+            return None
+        return found
+
+    def completer(self, place: bridge.Place, details: bridge.Details, type_: Any) -> Completer:
+        if isinstance(type_, GraphQLNonNull):
+            return careful.non_null(place, self.completer(place, details, type_.of_type))
+        if isinstance(type_, GraphQLList):
+            return careful.list_of(place, self.completer(place, details, type_.of_type), type_.of_type)
+        if is_leaf_type(type_):
+            return careful.leaf(type_)
+        if is_abstract_type(type_):
+            classes = bridge.classes_of(self.schema, type_)
+            return careful.abstract(place, type_, classes, lambda runtime: self.select(runtime, details).execute)
+        assert is_object_type(type_)
+        return careful.object_of(place, type_, self.select(type_, details).execute)
+
+
+class Selection:
+    """`execute` is a completer for an object that is known to be of `type`."""
+
+    def __init__(self, variant: Variant, type_: GraphQLObjectType, grouped: Mapping[str, bridge.Details]) -> None:
+        self.variant = variant
+        self.type = type_
+        self.entries: Sequence[Entry] = tuple(
+            entry for key, details in grouped.items() if (entry := self._entry(key, details)) is not None
+        )
+        variant.weight += 1 + len(self.entries)
+        self._all: list[tuple[str, fields.Execute]] | None = None
+        self._code: fast.Code | None = None
+        self._holes: list[tuple[str, fields.Execute]] = []
+        self._is_compiled = False
+
+    def _entry(self, key: str, details: bridge.Details) -> Entry | None:
+        name = details[0].node.name.value
+        if name == "__typename":
+            return Entry(key, None, details, None)
+        definition = self.type.fields.get(name)
+        if definition is None:  # only in a document that was not validated
+            return None
+        place = bridge.Place(definition, [one.node for one in details], self.type, key)
+        return Entry(key, place, details, self.variant.resolution(place))
+
+    def execute(self, run: Run, source: Any, path: Path | None) -> Any:
+        if not self._is_compiled:
+            self._compile()
+        if self._code is None:
+            return execute_fields(run, source, path, self.executors(), {})
+        try:
+            results = self._code.function(source)
+        except Exception:  # noqa: BLE001 - whatever is odd about this object is met again, and told, below
+            return execute_fields(run, source, path, self.executors(), {})
+        return execute_fields(run, source, path, self._holes, results) if self._holes else results
+
+    def executors(self) -> list[tuple[str, fields.Execute]]:
+        """All fields one by one."""
+        if self._all is None:
+            self._all = [(entry.key, self._executor(entry)) for entry in self.entries]
+        return self._all
+
+    def code(self) -> fast.Code | None:
+        """The generated function; None where nothing here is plain."""
+        if not self._is_compiled:
+            self._compile()
+        return self._code
+
+    def _compile(self) -> None:
+        self._is_compiled = True
+        if not self.variant.is_fast:
+            return
+        self._code = fast.compile_selection(self)
+        if self._code is not None:
+            holes = self._code.holes
+            self._holes = [(entry.key, self._executor(entry)) for entry in self.entries if entry.key in holes]
+
+    def _executor(self, entry: Entry) -> fields.Execute:
+        place = entry.place
+        if place is None:
+            return fields.typename(self.type.name)
+        call = fields.call_of(self.variant.strawberry, place, entry.resolution)
+        complete = self.variant.completer(place, entry.details, place.field.type)
+        if self.variant.is_fast:
+            complete = fast.tried_first(self.variant, entry.details, place.field.type, complete)
+        return fields.field(place, call, complete)
+
+
+def execute_fields(
+    run: Run, source: Any, path: Path | None, executors: Sequence[tuple[str, fields.Execute]], results: dict[str, Any]
+) -> Any:
+    """`execute_fields`: the results, or a coroutine of them. Siblings that must be awaited run side by side."""
+    waiting: list[str] | None = None
+    try:
+        for key, execute in executors:
+            done = results[key] = execute(run, source, path)
+            if done.__class__ is CoroutineType:
+                if waiting is None:
+                    waiting = [key]
+                else:
+                    waiting.append(key)
+    except Exception:
+        run.settle([results[key] for key in waiting or ()])
+        raise
+    return results if waiting is None else _awaited(results, waiting)
+
+
+async def _awaited(results: dict[str, Any], waiting: list[str]) -> dict[str, Any]:
+    if len(waiting) == 1:
+        results[waiting[0]] = await results[waiting[0]]
+    else:
+        results.update(zip(waiting, await together([results[key] for key in waiting]), strict=True))
+    return results
+
+
+async def execute_serially(run: Run, selection: Selection) -> dict[str, Any]:
+    """`execute_fields_serially`: each root field ends before the next begins."""
+    results: dict[str, Any] = {}
+    for key, execute in selection.executors():
+        done = execute(run, None, None)
+        results[key] = await done if done.__class__ is CoroutineType else done
+    return results

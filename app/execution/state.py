@@ -1,0 +1,97 @@
+"""One operation under way on the compiled path: its values, its errors, and the work that nobody waits for any more."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from graphql import FragmentDefinitionNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
+from graphql.error import located_error
+
+from app.execution import bridge
+
+Path = bridge.PathLike
+
+
+class Run:
+    """Made for each execution of a plan. Errors are kept as graphql-core keeps them: below a null none is added."""
+
+    __slots__ = (
+        "_background",
+        "_nulled",
+        "context",
+        "errors",
+        "fragments",
+        "hide",
+        "operation",
+        "schema",
+        "variables",
+    )
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        operation: OperationDefinitionNode,
+        fragments: dict[str, FragmentDefinitionNode],
+        variables: bridge.VariableValues,
+        context: Any,
+        hide: bool,
+    ) -> None:
+        self.schema = schema
+        self.operation = operation
+        self.fragments = fragments
+        self.variables = variables
+        self.context = context
+        self.hide = hide
+        self.errors: list[GraphQLError] = []
+        self._nulled: set[Path | None] = set()
+        self._background: set[asyncio.Future[Any]] = set()
+
+    def fail(self, error: Exception, place: bridge.Place, path: Path, is_nullable: bool) -> None:
+        """The position is null from now on; raises the located error where null is not allowed there."""
+        located = located_error(error, place.nodes, keys_of(path))
+        if not is_nullable:
+            raise located
+        self.add(located, path)
+
+    def add(self, error: GraphQLError, path: Path | None) -> None:
+        """Unless something above is null already: `None` is the whole answer."""
+        nulled = self._nulled
+        if nulled:
+            above = path
+            while above is not None:
+                if above in nulled:
+                    return
+                above = above[0]
+            if None in nulled:
+                return
+        nulled.add(path)
+        self.errors.append(error)
+
+    def settle(self, pending: Sequence[Awaitable[Any]]) -> None:
+        """Let siblings of a failed field run to their end without waiting for them."""
+        if pending:
+            future = asyncio.gather(*pending, return_exceptions=True)
+            self._background.add(future)
+            future.add_done_callback(self._background.discard)
+
+
+def keys_of(path: Path | None) -> list[str | int]:
+    keys: list[str | int] = []
+    while path is not None:
+        keys.append(path[1])
+        path = path[0]
+    return keys[::-1]
+
+
+async def together(pending: Sequence[Awaitable[Any]]) -> list[Any]:
+    """All results in order. The first failure cancels the others, and waits until they have ended."""
+    loop = asyncio.get_running_loop()
+    futures = [one if isinstance(one, asyncio.Future) else loop.create_task(one) for one in pending]  # type: ignore[arg-type]
+    try:
+        return await asyncio.gather(*futures)
+    except Exception:
+        for future in futures:
+            if not future.done():
+                future.cancel()
+        await asyncio.gather(*futures, return_exceptions=True)
+        raise

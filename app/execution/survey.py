@@ -1,0 +1,141 @@
+"""What one operation asks for, read once before anything is compiled: whether it can be planned, and on what a plan
+depends. Each selection set is visited once for each type, so a document's own size bounds the work."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import strawberry
+from graphql import (
+    DirectiveNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLNamedType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+    is_abstract_type,
+    is_composite_type,
+)
+
+from app.execution import bridge
+
+MOST_FIELDS: Final = 5_000  # compiled at most, counted for every type that an interface can be
+_CONDITIONS: Final = frozenset({"skip", "include"})
+
+
+class Unsupported(Exception):
+    """`reason` is one of few words: it labels a metric."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A field that calls code: by its resolver, or through Strawberry's whole chain where extensions ask for it."""
+
+    coordinate: str
+    calls: int | None
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """`conditions` are the variables that `@skip` and `@include` ask; `size` bounds the fields to compile."""
+
+    guards: tuple[bridge.Guard, ...]
+    conditions: tuple[str, ...]
+    loads: tuple[Load, ...]
+    size: int
+
+
+def survey(
+    schema: strawberry.Schema,
+    operation: OperationDefinitionNode,
+    fragments: Mapping[str, FragmentDefinitionNode],
+) -> Survey:
+    """Raises Unsupported."""
+    if operation.operation is OperationType.SUBSCRIPTION:
+        raise Unsupported("subscription")
+    if bridge.has_middleware(schema) or schema.config.info_class is not strawberry.Info:
+        raise Unsupported("schema")
+    if operation.directives:
+        raise Unsupported("directive", "on the operation")
+    reading = _Reading(schema, fragments)
+    root = schema._schema.get_root_type(operation.operation)
+    if root is None:
+        raise Unsupported("no_root")
+    size = reading.size(operation.selection_set, root)
+    if size > MOST_FIELDS:
+        raise Unsupported("too_large", f"{size} fields")
+    return Survey(tuple(reading.guards.values()), tuple(reading.conditions), tuple(reading.loads.values()), size)
+
+
+class _Reading:
+    def __init__(self, schema: strawberry.Schema, fragments: Mapping[str, FragmentDefinitionNode]) -> None:
+        self._strawberry = schema
+        self._schema: GraphQLSchema = schema._schema
+        self._fragments = fragments
+        self._sizes: dict[tuple[int, str], int] = {}
+        self.guards: dict[int, bridge.Guard] = {}
+        self.conditions: dict[str, None] = {}
+        self.loads: dict[str, Load] = {}
+
+    def size(self, selections: SelectionSetNode, type_: GraphQLNamedType) -> int:
+        """How many fields these selections become, fragments and types multiplied out."""
+        key = id(selections), type_.name
+        if key not in self._sizes:
+            self._sizes[key] = sum(self._size_of(one, type_) for one in selections.selections)
+        return self._sizes[key]
+
+    def _size_of(self, selection: Any, type_: GraphQLNamedType) -> int:
+        self._look_at(selection.directives or ())
+        if isinstance(selection, FieldNode):
+            return self._field(selection, type_)
+        if isinstance(selection, FragmentSpreadNode):
+            fragment = self._fragments[selection.name.value]
+            if fragment.variable_definitions or getattr(selection, "arguments", None):
+                raise Unsupported("fragment_variables")
+            self._look_at(fragment.directives or ())
+            return self.size(fragment.selection_set, self._schema.type_map[fragment.type_condition.name.value])
+        condition = selection.type_condition
+        narrowed = self._schema.type_map[condition.name.value] if condition else type_
+        return self.size(selection.selection_set, narrowed)
+
+    def _field(self, node: FieldNode, type_: GraphQLNamedType) -> int:
+        name = node.name.value
+        if name == "__typename":
+            return 1
+        if name.startswith("__"):
+            raise Unsupported("introspection")
+        runtime: Iterable[Any] = self._schema.get_possible_types(type_) if is_abstract_type(type_) else (type_,)
+        total = 0
+        for one in runtime:
+            field = one.fields[name]
+            self._resolved(field, f"{type_.name}.{name}")
+            inner = get_named_type(field.type)
+            total += 1
+            if node.selection_set is not None and is_composite_type(inner):
+                total += self.size(node.selection_set, inner)
+        return total
+
+    def _resolved(self, field: Any, coordinate: str) -> None:
+        found = bridge.resolution_of(self._strawberry, field)
+        for guard in found.guards if found is not None else ():
+            self.guards[id(guard)] = guard
+        if not isinstance(found, bridge.Attribute):
+            self.loads.setdefault(coordinate, Load(coordinate, *bridge.declared(field)))
+
+    def _look_at(self, directives: Iterable[DirectiveNode]) -> None:
+        for directive in directives:
+            if directive.name.value not in _CONDITIONS:
+                raise Unsupported("directive", f"@{directive.name.value}")
+            for argument in directive.arguments or ():
+                if isinstance(argument.value, VariableNode):
+                    self.conditions[argument.value.name.value] = None

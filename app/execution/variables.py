@@ -1,0 +1,76 @@
+"""A request's variables: accepted at once where each is plainly what its type says, else by graphql-core.
+
+Only acceptance is done here. Whatever does not fit, defaults and every type of more than one shape are graphql-core's.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode
+from graphql.type import GraphQLNonNull
+
+from app.execution import bridge
+
+_LEAST, _MOST = -(2**31), 2**31 - 1
+_MISSING: Final = object()
+
+Accept = Callable[[Mapping[str, Any], bool], bridge.VariableValues | list[GraphQLError]]
+
+
+def acceptor(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Accept:
+    """Answers the values, or the errors that say why they do not fit."""
+    simple = _simple(schema, operation)
+
+    def accept(inputs: Mapping[str, Any], hide: bool) -> bridge.VariableValues | list[GraphQLError]:
+        if simple is not None:
+            values: dict[str, Any] = {}
+            sources: dict[str, Any] = {}
+            for name, signature, fits, is_required in simple:
+                value = inputs.get(name, _MISSING)
+                if value is _MISSING or value is None:
+                    if is_required or (value is _MISSING and signature.default is not None):
+                        break
+                    if value is _MISSING:
+                        sources[name] = bridge.VariableValueSource(signature)
+                        continue
+                elif not fits(value):
+                    break
+                values[name] = value
+                sources[name] = bridge.VariableValueSource(signature, value)
+            else:
+                return bridge.VariableValues(sources, values)
+        return bridge.coerced(schema, operation, inputs, hide)
+
+    return accept
+
+
+def _is_text(value: Any) -> bool:
+    return value.__class__ is str
+
+
+def _is_bool(value: Any) -> bool:
+    return value is True or value is False
+
+
+def _is_int(value: Any) -> bool:
+    return value.__class__ is int and _LEAST <= value <= _MOST
+
+
+_FITS: Final = {"ID": _is_text, "String": _is_text, "Boolean": _is_bool, "Int": _is_int}
+
+
+def _simple(
+    schema: GraphQLSchema, operation: OperationDefinitionNode
+) -> list[tuple[str, Any, Callable[[Any], bool], bool]] | None:
+    found: list[tuple[str, Any, Callable[[Any], bool], bool]] = []
+    for definition in operation.variable_definitions or ():
+        signature = bridge.get_variable_signature(schema, definition)
+        if isinstance(signature, GraphQLError):
+            return None
+        is_required = isinstance(signature.type, GraphQLNonNull)
+        inner = signature.type.of_type if isinstance(signature.type, GraphQLNonNull) else signature.type
+        fits = _FITS.get(getattr(inner, "name", ""))
+        if fits is None:
+            return None
+        found.append((signature.name, signature, fits, is_required))
+    return found

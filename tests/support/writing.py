@@ -1,10 +1,9 @@
 """A writer over real adapters, the sandbox and a store of its own, with the demo customers linked."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from app.commands.demo_data import link_demo_customers
@@ -14,7 +13,6 @@ from app.store import Store
 from app.store.records import MethodAddress
 from app.vault.model import NewMethod, PaymentMethod
 from app.vault.names import CustomerRef, MethodRef, ProviderName
-from app.vault.provider import Call
 from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.commands import Actor, AddMethod, WriteResult
@@ -138,5 +136,3 @@ async def dead(task: "asyncio.Task[Any] | Any") -> None:
     except Died:
         return
     raise AssertionError("it lived on")
-
-

@@ -30,7 +30,7 @@ from app.wallet.writing.defaults import (
     set_vault_default,
 )
 from app.wallet.writing.deps import find, fresh_wallet
-from app.wallet.writing.inputs import card_number_problems, method_digest, nickname_problems
+from app.wallet.writing.inputs import method_digest, nickname_problems
 from app.wallet.writing.recognise import candidates, look_for
 from app.wallet.writing.record import Json
 from app.wallet.writing.refusals import problems_of, problems_of_faults, proven_absent
@@ -94,7 +94,6 @@ class AddsMethod(UseCase[AddMethod]):
         if new.route is AddRoute.RAW_CARD and AddRoute.RAW_CARD not in vault.capabilities.add_via:
             raise Refused(_raw_card_disabled(command.method_path))
         found = (
-            *card_number_problems(command),
             *nickname_problems(command.nickname),
             *problems_of_faults(vault.faults_of_add(new), lambda fault: self.path_of(of, fault)),
         )

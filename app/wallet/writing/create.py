@@ -12,7 +12,6 @@ from app.vault.model import NewCustomer
 from app.vault.names import ProviderName
 from app.wallet.commands import Actor, CreateCustomer, Problem, ProblemCode, WriteResult
 from app.wallet.writing import provision
-from app.wallet.writing.inputs import card_number_problems
 from app.wallet.writing.record import Json
 from app.wallet.writing.refusals import problems_of_faults
 from app.wallet.writing.rows import Ending, ended, summary
@@ -40,7 +39,7 @@ class CreatesCustomer(UseCase[CreateCustomer]):
             phone=command.phone,
             address=command.address,
         )
-        found = [*card_number_problems(command), *_own_faults(command)]
+        found = _own_faults(command)
         for name in wanted:
             found += self._vault_faults(name, new)
         if found:

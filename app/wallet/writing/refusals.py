@@ -71,8 +71,7 @@ def proven_absent(provider: ProviderName, error: VaultError | None) -> Problem:
     """The answer was lost, and the vault's list shows that nothing came of it."""
     return Problem(
         code=ProblemCode.PROVIDER_UNAVAILABLE,
-        message="The vault's answer was lost, and its list shows that nothing was changed: it may be sent "
-        "again.",
+        message="The vault's answer was lost, and its list shows that nothing was changed: it may be sent again.",
         retryable=True,
         provider=provider,
         outcome=WriteOutcome.NOT_APPLIED,

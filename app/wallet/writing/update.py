@@ -15,7 +15,7 @@ from app.wallet.commands import Actor, Problem, ProblemCode, UpdateMethod, Write
 from app.wallet.digest import holder_digest
 from app.wallet.writing.defaults import method_event
 from app.wallet.writing.deps import find
-from app.wallet.writing.inputs import card_number_problems, nickname_problems
+from app.wallet.writing.inputs import nickname_problems
 from app.wallet.writing.record import Json, from_address, to_address
 from app.wallet.writing.refusals import problems_of_faults
 from app.wallet.writing.session import Absent, Found, Look, Session
@@ -41,7 +41,7 @@ class UpdatesMethod(UseCase[UpdateMethod]):
         address, entry = await self.method_of(command.method_id, actor, "id")
         vault = self.vault_of(address.provider, "id")
         change = _change_of(command, vault)
-        found = (*card_number_problems(command), *nickname_problems(command.nickname))
+        found = nickname_problems(command.nickname)
         if change == _NOTHING and command.nickname is None:
             found = (*found, invalid("Nothing is asked to change."))
         if change != _NOTHING:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from app.store.records import MethodAddress
 from app.vault.provider import Call
 from app.wallet.commands import (
     Actor,
@@ -78,6 +79,12 @@ class WalletWriter:
 
     async def erase_customer(self, command: EraseCustomer, actor: Actor, call: Call) -> WriteResult:
         return await self.runner.submit(self._erase, command, actor, call)
+
+    async def has_deleted(self, address: MethodAddress) -> bool:
+        """Whether a write of ours deleted this method; its vault may go on listing it as inactive."""
+        owners = await self.deps.store.directory.owners_of(address.provider, [address.customer_ref])
+        owner = owners.get(address.customer_ref)
+        return owner is not None and await self.deps.store.journal.has_deleted(owner, self._delete.mutation, address)
 
     async def drain(self) -> None:
         """Wait for the writes that are running."""

@@ -1,0 +1,100 @@
+"""In the background: what dead processes left PENDING, and what is UNKNOWN, is looked up until it is decided."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from app.store.records import OperationRecord
+from app.vault.provider import Call
+from app.wallet.writing.deps import Deps, loop_time
+from app.wallet.writing.runner import Runner
+
+_log = logging.getLogger("vaultgraph.reconcile")
+KEEP_KEYS: Final = timedelta(days=30)
+KEEP_OWNERS: Final = timedelta(days=1)
+_CLIENT: Final = "reconciler"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds between sweeps and between clean-ups, and how many operations are looked up at once."""
+
+    sweep_every_s: float = 1.0
+    clean_every_s: float = 3600.0
+    at_once: int = 4
+
+
+class Reconciler:
+    """One per process; any number may run, since an operation is taken over by one at a time."""
+
+    def __init__(self, deps: Deps, runner: Runner, pace: Pace | None = None) -> None:
+        self._deps = deps
+        self._runner = runner
+        self._pace = pace or Pace()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._gate = asyncio.Semaphore(self._pace.at_once)
+
+    async def start(self) -> None:
+        """Begin at once: after a crash nobody should have to wait for the first interval."""
+        self._tasks = [
+            asyncio.create_task(self._every(self._pace.sweep_every_s, self._sweep_quietly)),
+            asyncio.create_task(self._every(self._pace.clean_every_s, self._clean_quietly)),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def sweep(self) -> int:
+        """Look once at everything that is nobody's; answers how many operations were taken up."""
+        owner, journal = self._deps.owner, self._deps.store.journal
+        gone = await owner.killed() | {owner.id}  # ours too: those that run are left out below
+        found = [*await journal.orphans(lease=owner.lease, dead=gone), *await journal.due()]
+        waiting = {one.id: one for one in found if one.id not in owner.running}
+        await asyncio.gather(*(self._take_up(one) for one in waiting.values()))
+        return len(waiting)
+
+    async def clean(self) -> None:
+        """Forget keys that are too old to be sent again, and processes that are long gone."""
+        now = self._deps.utc_now()
+        await self._deps.store.journal.expire(now - KEEP_KEYS)
+        await self._deps.store.owners.forget(now - KEEP_OWNERS)
+
+    async def _take_up(self, operation: OperationRecord) -> None:
+        async with self._gate:
+            providers = [operation.provider] if operation.provider else []
+            call = Call(
+                deadline_at=loop_time() + self._deps.deadline_s(providers),
+                request_id=str(uuid.uuid4()),
+                client=_CLIENT,
+            )
+            try:
+                found = await self._runner.resume(operation, call)
+            except Exception:  # noqa: BLE001 - one operation that fails must not keep the others waiting
+                _log.exception("%s could not be reconciled; trying again later", operation.id)
+                return
+        if found.state is not operation.state:
+            _log.info("%s was %s and is %s", operation.id, operation.state.value, found.state.value)
+
+    async def _sweep_quietly(self) -> None:
+        try:
+            await self.sweep()
+        except Exception:  # noqa: BLE001 - the store may be away for a moment
+            _log.exception("the journal could not be swept; trying again")
+
+    async def _clean_quietly(self) -> None:
+        try:
+            await self.clean()
+        except Exception:  # noqa: BLE001 - the store may be away for a moment
+            _log.exception("the journal could not be cleaned; trying again later")
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await work()
+            await asyncio.sleep(seconds)

@@ -1,7 +1,7 @@
 """One operation's plan: its variants, compiled as requests need them, and running one of them."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from types import CoroutineType
 from typing import Any, Final
 
@@ -39,13 +39,18 @@ class Plan:
         self._accept = acceptor(self._schema, operation)
         self._variants: OrderedDict[Key, Variant] = OrderedDict()
 
-    async def execute(self, inputs: Mapping[str, Any], context: Any, *, hide_suggestions: bool) -> ExecutionResult:
-        """As graphql-core answers. Raises Unsupported before any resolver is called."""
+    def start(
+        self, inputs: Mapping[str, Any], context: Any, *, hide_suggestions: bool
+    ) -> Coroutine[Any, Any, ExecutionResult]:
+        """A coroutine of what graphql-core would answer. Raises Unsupported at once, before any resolver is called."""
         variables = self._accept(inputs, hide_suggestions)
         if isinstance(variables, list):
-            return ExecutionResult(None, errors=variables)
+            return _refused(variables)
         variant = self._variant(variables.coerced, context)
         run = Run(self._schema, self._operation, self._fragments, variables, context, hide_suggestions)
+        return self._execute(run, variant)
+
+    async def _execute(self, run: Run, variant: Variant) -> ExecutionResult:
         data: dict[str, Any] | None
         try:
             if self._is_serial:
@@ -84,3 +89,7 @@ class Plan:
         if len(self._variants) > MOST_VARIANTS:
             self._variants.popitem(last=False)
         return found
+
+
+async def _refused(errors: list[GraphQLError]) -> ExecutionResult:
+    return ExecutionResult(None, errors=errors)

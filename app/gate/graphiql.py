@@ -12,7 +12,6 @@ EXAMPLE_QUERY: Final = """# One customer, every vault: Ctrl-Enter runs it.
 query Wallet($id: ID!) {
   customer(id: $id) {
     name
-    isComplete
     authStatus
     defaultMethod { label provider }
     defaultMethodInfo { state reason }
@@ -22,11 +21,7 @@ query Wallet($id: ID!) {
       label
       status
       isDefault
-      ... on Card {
-        brand
-        expiryState
-        authStatus
-      }
+      ... on Card { brand authStatus }
       ... on BankAccount { rail bankName }
     }
     sources { provider state methodCount }
@@ -36,6 +31,16 @@ query Wallet($id: ID!) {
 EXAMPLE_VARIABLES: Final = '{\n  "id": "cus_alex"\n}\n'
 
 _CDN: Final = "https://esm.sh"
+CDN_VERSIONS: Final = {
+    "graphiql": "5.4.0",
+    "@graphiql/react": "0.39.1",
+    "@graphiql/toolkit": "0.11.3",
+    "graphql": "16.15.0",
+    "react": "19.3.1",
+    "react-dom": "19.3.1",
+}
+"""Those of the bundle's lock file."""
+_UNUSED: Final = "@emotion/is-prop-valid"  # asked for by a dependency that can do without it
 
 
 def assets_folder() -> Path | None:
@@ -76,7 +81,7 @@ def page(endpoint: str, token: str | None, *, bundled: bool) -> bytes:
 def content_security_policy(*, bundled: bool) -> str:
     """Scripts only from us (or the CDN); the editor's workers and styles need blob: and inline styles."""
     origin = "" if bundled else f" {_CDN}"
-    script = f"'self'{origin}" + ("" if bundled else " 'unsafe-inline'")
+    script = f"'self'{origin}" + ("" if bundled else " 'unsafe-inline' data:")
     return (
         f"default-src 'none'; script-src {script}; style-src 'self' 'unsafe-inline'{origin}; "
         f"font-src 'self' data:{origin}; img-src 'self' data:; connect-src 'self' ws: wss:{origin}; "
@@ -92,18 +97,39 @@ def _bundled_loader() -> str:
 
 
 def _cdn_loader() -> str:
-    return f"""<link rel="stylesheet" href="{_CDN}/graphiql@5/dist/style.css">
+    """GraphiQL's own recipe for this CDN: one copy of each shared package, by an import map."""
+    return f"""<link rel="stylesheet" href="{_CDN}/graphiql@{CDN_VERSIONS["graphiql"]}/dist/style.css">
+<script type="importmap">{json.dumps({"imports": _cdn_imports()})}</script>
 <script type="module">
-import React from "{_CDN}/react@19";
-import {{ createRoot }} from "{_CDN}/react-dom@19/client";
-import {{ createGraphiQLFetcher }} from "{_CDN}/@graphiql/toolkit@0.11?deps=graphql@16";
-import {{ GraphiQL }} from "{_CDN}/graphiql@5?deps=react@19,react-dom@19,graphql@16";
-import "{_CDN}/graphiql@5/setup-workers/esm.sh?deps=graphql@16";
+import React from "react";
+import {{ createRoot }} from "react-dom/client";
+import {{ createGraphiQLFetcher }} from "@graphiql/toolkit";
+import {{ GraphiQL }} from "graphiql";
+import "graphiql/setup-workers/esm.sh";
 const settings = JSON.parse(document.getElementById("vaultgraph-settings").textContent);
 createRoot(document.getElementById("graphiql")).render(React.createElement(GraphiQL, {{
   fetcher: createGraphiQLFetcher({{ url: settings.url }}),
   initialQuery: settings.query,
+  defaultQuery: settings.query,
   initialVariables: settings.variables,
   initialHeaders: settings.token ? JSON.stringify({{ Authorization: `Bearer ${{settings.token}}` }}) : "",
+  shouldPersistHeaders: false,
 }}));
 </script>"""
+
+
+def _cdn_imports() -> dict[str, str]:
+    at = {name: f"{_CDN}/{name}@{version}" for name, version in CDN_VERSIONS.items()}
+    shared = "react,react-dom,graphql"
+    return {
+        "react": at["react"],
+        "react/": f"{at['react']}/",
+        "react-dom": at["react-dom"],
+        "react-dom/": f"{at['react-dom']}/",
+        "graphiql": f"{at['graphiql']}?standalone&external={shared},@graphiql/react",
+        "graphiql/": f"{at['graphiql']}/",
+        "@graphiql/react": f"{at['@graphiql/react']}?standalone&external={shared},@graphiql/toolkit,{_UNUSED}",
+        "@graphiql/toolkit": f"{at['@graphiql/toolkit']}?standalone&external=graphql",
+        "graphql": at["graphql"],
+        _UNUSED: "data:text/javascript,",
+    }

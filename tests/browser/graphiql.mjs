@@ -25,6 +25,24 @@ const context = await chromium.launchPersistentContext(profile, {
   ],
 });
 
+const plain = (text) => text.replaceAll("\u00a0", " ");
+
+// Wait for the editor, for introspection and for the answer, and say what it is.
+async function runTheExample(page) {
+  const run = page.locator("button.graphiql-execute-button");
+  await run.waitFor({ timeout: 30_000 });
+  await page.locator(".graphiql-query-editor .view-line").first().waitFor({ timeout: 30_000 });
+  await page.waitForFunction(() => !document.querySelector(".graphiql-spinner"), null, { timeout: 30_000 });
+  await run.click();
+  await page.waitForFunction(
+    () => /"data"|"errors"/.test(document.querySelector(".result-window .view-lines")?.innerText ?? ""),
+    null,
+    { timeout: 30_000 },
+  );
+  await page.waitForTimeout(500);
+  return plain(await page.locator(".result-window .view-lines").innerText());
+}
+
 try {
   // Nothing beyond the gateway can be reached; what tries is written down.
   await context.route("**/*", (route) => {
@@ -41,24 +59,12 @@ try {
     if (reply.url() === `${origin}/graphql` && reply.request().method() === "POST") seen.graphql.push(reply.status());
   });
   await page.goto(url, { waitUntil: "load" });
-  const run = page.locator("button.graphiql-execute-button");
-  await run.waitFor({ timeout: 30_000 });
-  await page.locator(".graphiql-query-editor .view-line").first().waitFor({ timeout: 30_000 });
   seen.title = await page.title();
-  seen.query = await page.locator(".graphiql-query-editor .view-lines").innerText();
-  // The documentation explorer needs introspection, and the editor its workers.
-  await page.waitForFunction(() => !document.querySelector(".graphiql-spinner"), null, { timeout: 30_000 });
-  await run.click();
-  const response = page.locator(".result-window .view-lines");
-  await page.waitForFunction(
-    () => /"data"|"errors"/.test(document.querySelector(".result-window .view-lines")?.innerText ?? ""),
-    null,
-    { timeout: 30_000 },
-  );
-  await page.waitForTimeout(500);
-  seen.response = (await response.innerText()).replaceAll("\u00a0", " ");
-  seen.query = seen.query.replaceAll("\u00a0", " ");
+  seen.response = await runTheExample(page);
+  seen.query = plain(await page.locator(".graphiql-query-editor .view-lines").innerText());
   if (screenshot) await page.screenshot({ path: screenshot });
+  await page.reload({ waitUntil: "load" });
+  seen.reloaded = await runTheExample(page);
   await page.locator('button[aria-label*="Documentation Explorer"]').first().click();
   await page.locator(".graphiql-doc-explorer").waitFor({ timeout: 30_000 });
   await page.waitForTimeout(500);

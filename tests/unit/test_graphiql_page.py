@@ -1,0 +1,75 @@
+"""The GraphiQL page: bundled, or from a CDN where the bundle is missing."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphql import parse, validate
+
+from app.commands import dev
+from app.gate import graphiql
+from resolvers.schema import schema
+
+FOLDER = Path(graphiql.__file__).parent / "graphiql"
+
+
+def settings_in(page: bytes) -> Any:
+    found = re.search(rb'<script type="application/json" id="vaultgraph-settings">(.*?)</script>', page)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_bundled_page_names_no_other_host() -> None:
+    page = graphiql.page("/graphql", None, bundled=True)
+    assert not re.findall(rb"https?://[^\s\"']+", page)
+    assert b"unsafe-inline" not in re.findall(rb"<script(?! type=\"application/json\")[^>]*>[^<]+", page)
+    assert "http" not in graphiql.content_security_policy(bundled=True)
+
+
+def test_the_fallback_comes_from_one_cdn_in_the_bundles_versions() -> None:
+    page = graphiql.page("/graphql", None, bundled=False).decode()
+    assert {address.split("/")[2] for address in re.findall(r"https?://[^\s\"']+", page)} == {"esm.sh"}
+    found = re.search(r'<script type="importmap">(.*?)</script>', page)
+    assert found
+    imports = json.loads(found[1])["imports"]
+    locked = json.loads((FOLDER / "package-lock.json").read_text("utf-8"))["packages"]
+    for name, version in graphiql.CDN_VERSIONS.items():
+        assert version == locked[f"node_modules/{name}"]["version"], name
+        assert imports[name].startswith(f"https://esm.sh/{name}@{version}"), name
+    imported = re.findall(r'^import .*?"([^"]+)";$', page, re.MULTILINE)
+    assert len(imported) == 5
+    for module in imported:
+        assert [name for name in imports if module == name or (name.endswith("/") and module.startswith(name))], module
+    assert "https://esm.sh" in graphiql.content_security_policy(bundled=False)
+
+
+@pytest.mark.parametrize("bundled", [True, False])
+def test_the_page_opens_on_an_example_that_is_valid(bundled: bool) -> None:
+    shown = settings_in(graphiql.page("/graphql", "a-token", bundled=bundled))
+    assert (shown["url"], shown["token"]) == ("/graphql", "a-token")
+    assert validate(schema._schema, parse(shown["query"])) == []
+    assert json.loads(shown["variables"]) == {"id": "cus_alex"}
+    assert max(len(line) for line in shown["query"].splitlines()) <= 48, "it fits its pane"
+
+
+def test_nothing_ends_the_settings_early() -> None:
+    shown = settings_in(graphiql.page("/graphql", "</script><script>alert(1)</script>", bundled=True))
+    assert shown["token"] == "</script><script>alert(1)</script>"
+
+
+def test_without_the_bundle_there_is_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(graphiql, "files", lambda _: tmp_path)
+    assert graphiql.assets_folder() is None
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "graphiql.js").write_text("")
+    assert graphiql.assets_folder() == tmp_path / "assets"
+
+
+@pytest.mark.parametrize(("bundled", "lines"), [(True, 0), (False, 1)])
+def test_start_up_says_in_one_line_that_the_page_comes_from_a_cdn(
+    bundled: bool, lines: int, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    dev._announce("http://127.0.0.1:1", "http://127.0.0.1:2", "token", tmp_path, bundled=bundled)
+    assert len([line for line in capsys.readouterr().out.splitlines() if "CDN" in line]) == lines

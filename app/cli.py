@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from app.cli_documents import documents, schema_check
 from app.errors import VaultgraphError
 
 _DATA_DIR = click.option(
@@ -198,3 +199,7 @@ def partner_grant(
     from app.commands.partner import Place, run_grant
 
     run_grant(Place(config_file, data_dir), name, customers, take_back=take_back)
+
+
+main.add_command(documents)
+schema.add_command(schema_check)

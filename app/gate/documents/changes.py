@@ -1,0 +1,147 @@
+"""What a change of the schema does to published documents: breaking, dangerous, safe; per partner and operation."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from graphql import (
+    FieldNode,
+    GraphQLError,
+    GraphQLSchema,
+    TypeInfo,
+    TypeInfoVisitor,
+    Visitor,
+    build_schema,
+    get_named_type,
+    is_enum_type,
+    parse,
+    validate,
+    visit,
+)
+from graphql.utilities import BreakingChange, DangerousChange, find_schema_changes
+
+from app.gate.documents.formats import Candidate, Unreadable
+
+_NAMES: Final = re.compile(r"\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\b")
+
+
+class Weight(Enum):
+    BREAKING = "breaking"
+    DANGEROUS = "dangerous"
+    SAFE = "safe"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between two schemas, and the documents that use what it is about."""
+
+    weight: Weight
+    description: str
+    used_by: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A published document that the new schema refuses."""
+
+    partner: str
+    operation: str
+    message: str
+
+
+def schema_from(sdl: str, place: str) -> GraphQLSchema:
+    try:
+        return build_schema(sdl, assume_valid_sdl=True)
+    except (GraphQLError, TypeError):
+        raise Unreadable(f"{place}: not readable as SDL") from None
+
+
+def compare(
+    old: GraphQLSchema, new: GraphQLSchema, published: Mapping[str, Sequence[Candidate]]
+) -> tuple[list[Change], list[Broken]]:
+    """Every difference, heaviest first, and every document of `published` (by partner) that breaks."""
+    uses = {
+        f"{partner}/{document.name or document.document_id}": coordinates(old, document.text)
+        for partner, documents in published.items()
+        for document in documents
+    }
+    changes = [_change(one, uses) for one in find_schema_changes(old, new)]
+    changes.sort(key=lambda change: list(Weight).index(change.weight))
+    broken = [
+        Broken(partner, document.name or document.document_id, error.message)
+        for partner, documents in published.items()
+        for document in documents
+        for error in _errors(new, document.text)
+    ]
+    return changes, broken
+
+
+def coordinates(schema: GraphQLSchema, text: str) -> frozenset[str]:
+    """What a document touches: `Type.field`, and the names of the types, inputs and enums behind its fields."""
+    info = TypeInfo(schema)
+    found: set[str] = set()
+
+    class Touched(Visitor):
+        def enter_field(self, node: FieldNode, *_: Any) -> None:
+            parent, kind = info.get_parent_type(), info.get_type()
+            if parent is not None:
+                found.add(f"{parent.name}.{node.name.value}")
+            if kind is not None and is_enum_type(get_named_type(kind)):
+                found.add(get_named_type(kind).name)
+
+        def enter_variable_definition(self, node: Any, *_: Any) -> None:
+            named = node.type
+            while hasattr(named, "type"):
+                named = named.type
+            found.update(_inputs(schema, named.name.value))
+
+    try:
+        visit(parse(text), TypeInfoVisitor(info, Touched()))
+    except GraphQLError:
+        return frozenset()
+    return frozenset(found)
+
+
+def _inputs(schema: GraphQLSchema, name: str) -> Iterable[str]:
+    """An input type and all that it holds, however deep."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        one = waiting.pop()
+        if one in seen:
+            continue
+        seen.add(one)
+        for field in getattr(schema.type_map.get(one), "fields", {}).values():
+            waiting.append(get_named_type(field.type).name)
+    return seen
+
+
+def _change(change: Any, uses: Mapping[str, frozenset[str]]) -> Change:
+    if isinstance(change, BreakingChange):
+        weight = Weight.BREAKING
+    elif isinstance(change, DangerousChange):
+        weight = Weight.DANGEROUS
+    else:
+        weight = Weight.SAFE
+    named = set(_NAMES.findall(change.description))
+    used_by = () if weight is Weight.SAFE else tuple(who for who, touched in uses.items() if _touches(named, touched))
+    return Change(weight, change.description, used_by)
+
+
+def _touches(named: set[str], touched: frozenset[str]) -> bool:
+    """A change names a field as ``Type.field`` or a type alone; a type's change touches every use of its fields."""
+    if named & touched:
+        return True
+    owners = {name.split(".")[0] for name in touched}
+    return any("." not in name and name in owners and name[:1].isupper() for name in named) and not any(
+        "." in name for name in named
+    )
+
+
+def _errors(schema: GraphQLSchema, text: str) -> Sequence[GraphQLError]:
+    try:
+        return validate(schema, parse(text))
+    except GraphQLError as error:
+        return [error]

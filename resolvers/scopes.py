@@ -20,7 +20,7 @@ from graphql import (
     get_named_type,
 )
 from graphql.execution.collect_fields import FragmentDetails, collect_fields
-from graphql.execution.values import get_argument_values
+from graphql.execution.values import VariableValues, get_argument_values
 from strawberry.extensions import FieldExtension
 
 from resolvers.audit import Refusal, customer_named
@@ -199,7 +199,8 @@ def _refused_writes(info: GraphInfo) -> dict[str, tuple[str, ...]]:
     """Of the operation's root fields, those that the caller lacks a scope for, and which: asked before the first
     of them runs. Arguments that do not fit their types are that field's own error, later."""
     fragments = {name: FragmentDetails(one) for name, one in info.fragments.items()}
-    collected = collect_fields(info.schema, fragments, info.variable_values, info.parent_type, info.operation)
+    variables = VariableValues(sources={}, coerced=info.variable_values)  # resolvers are shown the plain dict
+    collected = collect_fields(info.schema, fragments, variables, info.parent_type, info.operation)
     found: dict[str, tuple[str, ...]] = {}
     for key, details in collected.grouped_field_set.items():
         node = details[0].node
@@ -208,7 +209,7 @@ def _refused_writes(info: GraphInfo) -> dict[str, tuple[str, ...]]:
         if field is None or guard is None:
             continue  # __typename
         try:
-            arguments = get_argument_values(field, node, info.variable_values) if guard.asking else {}
+            arguments = get_argument_values(field, node, variables) if guard.asking else {}
         except GraphQLError:
             arguments = {}
         missing = guard.missing(arguments, info.context.caller.scopes)

@@ -18,7 +18,6 @@ import strawberry
 from app.pan import looks_like_card_number
 from app.vault.secret import Secret
 from app.wallet.problems import Problem, ProblemCode
-from resolvers.directives import RequiresScope
 from resolvers.inputs.fields import TEXT_RULES, TextRules, given
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.scalars import URL, CountryCode, CurrencyCode, IdempotencyKey, Last4
@@ -43,22 +42,11 @@ _TURNS_TEXT: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 class _Field:
     name: str
     rules: TextRules | None
-    scopes: tuple[tuple[str, ...], ...]
 
 
 def text_problems(given_input: Any, origins: ReturnOrigins = NOWHERE) -> list[Problem]:
     """Everything that is wrong with the text in an input, all at once."""
     return list(_walk(given_input, (), origins))
-
-
-def needed_scopes(given_input: Any) -> list[tuple[str, ...]]:
-    """Of each part that is given and asks for a scope: any one of these."""
-    found: list[tuple[str, ...]] = []
-    for field, value in _given_fields(given_input):
-        found.extend(field.scopes)
-        for inner in value if isinstance(value, list) else [value]:
-            found.extend(needed_scopes(inner))
-    return found
 
 
 def _walk(value: Any, path: Path, origins: ReturnOrigins) -> Iterator[Problem]:
@@ -110,7 +98,6 @@ def _fields_of(kind: type) -> tuple[_Field, ...]:
         _Field(
             name=field.name,
             rules=field.metadata.get(TEXT_RULES) or rules_of_type(hints[field.name]),
-            scopes=tuple(tuple(one.any) for one in getattr(field, "directives", ()) if isinstance(one, RequiresScope)),
         )
         for field in fields(kind)
     )

@@ -8,8 +8,7 @@ from app.wallet.commands import Actor, WriteResult
 from app.wallet.problems import Problem
 from resolvers import lookup
 from resolvers.context import Info
-from resolvers.inputs.rules import needed_scopes, text_problems
-from resolvers.scopes import require
+from resolvers.inputs.rules import text_problems
 from resolvers.types.customer import READ_METHODS
 from resolvers.types.operation import Operation
 from resolvers.types.user_errors import UserError, to_user_error
@@ -31,8 +30,6 @@ async def run(info: Info, given: "Input[C]", use_case: "UseCase[C]", *checks: Ch
 
     `checks` are only asked of an input whose text is right.
     """
-    for scopes in needed_scopes(given):
-        require(info, *scopes)
     context = info.context
     problems: Sequence[Problem] = text_problems(given, context.services.return_origins)
     problems = problems or [problem for check in checks for problem in check()]

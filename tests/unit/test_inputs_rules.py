@@ -1,0 +1,192 @@
+"""What every mutation's input must keep: walked over the schema, so that a new field is under the same rules."""
+
+from typing import Any
+
+import pytest
+
+from app.wallet.caller import ALL_SCOPES, Caller
+from resolvers.inputs.urls import ReturnOrigins
+from tests.support.memory import World
+from tests.support.writes import NotingWriter, document, leaves, mutations, sample
+
+CARD = "4111 1111-1111 1111"
+WORDS = ("String", "URL", "SensitiveString")
+# Where a card number may stand: what is itself a number or a vault's token, and text that is no free text.
+MAY_HOLD_ONE = {
+    ("addPaymentMethod", "method.loanproToken.token"),
+    ("addPaymentMethod", "method.alohaToken.token"),
+    ("addPaymentMethod", "method.jpmNetworkToken.token"),
+    ("addPaymentMethod", "method.jpmRawCard.accountNumber"),
+    ("addPaymentMethod", "method.jpmBankAccount.ach.accountNumber"),
+    ("addPaymentMethod", "method.jpmBankAccount.sepa.iban"),
+    ("addPaymentMethod", "method.jpmBankAccount.bacs.accountNumber"),
+    ("addPaymentMethod", "method.caselleToken.card.fingerprint"),
+    ("addPaymentMethod", "method.caselleToken.ach.fingerprint"),
+    ("updatePaymentMethod", "ifMatch"),
+    ("createCustomer", "phone"),
+    ("linkProviderCustomer", "customerRef"),
+}
+TEXTS = [
+    (mutation, path, scalar)
+    for mutation, kind in mutations().items()
+    for path, scalar in leaves(kind)
+    if scalar in WORDS
+]
+
+
+def world_with(writer: NotingWriter) -> World:
+    world = World()
+    world.services.writer = writer
+    world.services.return_origins = ReturnOrigins.of(["https://shop.example"])
+    return world
+
+
+async def ask(world: World, mutation: str, value: dict[str, Any]) -> list[dict[str, Any]]:
+    data = await world.data(document(mutation, mutations()[mutation]), {"input": value})
+    found: list[dict[str, Any]] = data[mutation]["userErrors"]
+    return found
+
+
+@pytest.mark.parametrize(("mutation", "path", "scalar"), TEXTS, ids=lambda value: str(value))
+async def test_a_card_number_is_refused_in_every_text_but_where_it_belongs(
+    mutation: str, path: tuple[str, ...], scalar: str
+) -> None:
+    writer = NotingWriter()
+    card = f"https://shop.example/{CARD.replace(' ', '')}" if scalar == "URL" else CARD
+    errors = await ask(world_with(writer), mutation, sample(mutations()[mutation], path, card))
+    codes = {(error["code"], tuple(error["path"])) for error in errors}
+    if (mutation, ".".join(path)) in MAY_HOLD_ONE:
+        assert "PAN_NOT_ALLOWED" not in {code for code, _ in codes}
+    elif path[-1] in ("bin", "postalCode", "routingNumber", "bic", "sortCode"):
+        assert codes == {("INVALID_INPUT", ("input", *path))} or ("PAN_NOT_ALLOWED", ("input", *path)) in codes
+        assert writer.asked == []
+    else:
+        assert codes == {("PAN_NOT_ALLOWED", ("input", *path))}
+        assert writer.asked == []
+
+
+def test_the_walk_reaches_what_it_should() -> None:
+    named = {(mutation, ".".join(path)) for mutation, path, _ in TEXTS}
+    assert named >= MAY_HOLD_ONE
+    assert ("addPaymentMethod", "method.jpmRawCard.authenticate.returnUrl") in named
+    assert ("addPaymentMethod", "billingAddress.line2") in named
+    assert len(named) > 45
+
+
+@pytest.mark.parametrize("mutation", list(mutations()))
+async def test_the_smallest_input_passes_and_reaches_the_use_case(mutation: str) -> None:
+    writer = NotingWriter()
+    assert await ask(world_with(writer), mutation, sample(mutations()[mutation])) == []
+    assert len(writer.asked) == 1
+    assert writer.asked[0][2].caller.name == "tests"
+
+
+@pytest.mark.parametrize(("mutation", "path", "scalar"), TEXTS, ids=lambda value: str(value))
+async def test_control_characters_and_endless_text_are_refused(
+    mutation: str, path: tuple[str, ...], scalar: str
+) -> None:
+    if scalar == "URL":
+        return  # the scalar lets neither pass
+    for wrong in ("a\r\nX-Injected: 1", "a\u202eb", "\x00", "x" * 5000):
+        writer = NotingWriter()
+        errors = await ask(world_with(writer), mutation, sample(mutations()[mutation], path, wrong))
+        assert [(error["code"], error["path"]) for error in errors] == [("INVALID_INPUT", ["input", *path])]
+        assert writer.asked == []
+
+
+async def test_a_required_text_must_not_be_blank() -> None:
+    writer = NotingWriter()
+    value = sample(mutations()["createCustomer"], ("name", "first"), "  ")
+    value["externalId"] = ""
+    errors = await ask(world_with(writer), "createCustomer", value)
+    assert sorted((error["code"], error["path"]) for error in errors) == [
+        ("REQUIRED", ["input", "externalId"]),
+        ("REQUIRED", ["input", "name", "first"]),
+    ]
+    assert writer.asked == []
+
+
+async def test_a_nickname_may_be_blank_to_take_it_away() -> None:
+    writer = NotingWriter()
+    assert await ask(world_with(writer), "updatePaymentMethod", {"id": "pm_x", "nickname": ""}) == []
+    assert writer.asked[0][1].nickname == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "is_fine"),
+    [
+        ("https://shop.example/back?x=1", True),
+        ("https://SHOP.example:443/back", True),
+        ("https://shop.example.evil.test/", False),
+        ("https://shop.example:8443/", False),
+        ("https://evil.test/?https://shop.example", False),
+        ("https://evil.test\\.shop.example/", False),
+        ("http://localhost:3000/back", False),
+    ],
+)
+async def test_a_shopper_is_sent_back_to_the_operators_own_sites_alone(url: str, is_fine: bool) -> None:
+    writer = NotingWriter()
+    path = ("method", "jpmRawCard", "authenticate", "returnUrl")
+    errors = await ask(world_with(writer), "addPaymentMethod", sample(mutations()["addPaymentMethod"], path, url))
+    found = [(error["code"], error["path"]) for error in errors if error["code"] != "RAW_CARD_DISABLED"]
+    assert found == ([] if is_fine else [("INVALID_INPUT", ["input", *path])])
+
+
+def test_this_machine_is_a_site_in_development_alone() -> None:
+    url = "http://127.0.0.1:3000/back"
+    assert ReturnOrigins(loopback=True).allows(url)
+    assert not ReturnOrigins.of(["http://127.0.0.1:3000"]).allows(url)
+    assert not ReturnOrigins(loopback=True).allows("https://shop.example/")
+
+
+@pytest.mark.parametrize(("part", "scope"), [("jpmNetworkToken", "network_tokens:write"), ("jpmRawCard", "pan:write")])
+async def test_a_part_of_an_input_may_need_a_scope_of_its_own(part: str, scope: str) -> None:
+    writer = NotingWriter()
+    world = world_with(writer)
+    kind = mutations()["addPaymentMethod"]
+    value = sample(kind, ("method", part, "expiry"), "2031-05")
+    caller = Caller(name="tests", scopes=ALL_SCOPES - {scope})
+    result = await world.ask(document("addPaymentMethod", kind), {"input": value}, caller=caller)
+    assert result.data == {"addPaymentMethod": None}
+    assert [error.extensions for error in result.errors] == [{"code": "FORBIDDEN", "requiresAnyOf": [scope]}]
+    assert writer.asked == []
+
+
+async def test_a_route_that_the_operator_closed_is_refused_by_name() -> None:
+    writer = NotingWriter()
+    kind = mutations()["addPaymentMethod"]
+    value = sample(kind, ("method", "jpmRawCard", "expiry"), "2031-05")
+    assert await ask(world_with(writer), "addPaymentMethod", value) == [
+        {"code": "RAW_CARD_DISABLED", "path": ["input", "method", "jpmRawCard"]}
+    ]
+    assert writer.asked == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("idempotencyKey",), "too-short"),
+        (("idempotencyKey",), "with a blank in it, which is not visible"),
+        (("billingAddress", "country"), "ZZ"),
+        (("billingAddress", "country"), "us"),
+        (("method", "caselleToken", "card", "last4"), "42"),
+        (("method", "caselleToken", "card", "expiry"), "2031-13"),
+        (("method", "loanproToken", "kind"), "CASH"),
+        (("method", "jpmBankAccount", "sepa", "mandateSignedOn"), "2026-02-30"),
+    ],
+)
+async def test_what_does_not_fit_its_scalar_is_an_error_of_the_request(path: tuple[str, ...], value: str) -> None:
+    writer = NotingWriter()
+    kind = mutations()["addPaymentMethod"]
+    result = await world_with(writer).ask(document("addPaymentMethod", kind), {"input": sample(kind, path, value)})
+    assert result.data is None
+    assert len(result.errors) == 1
+    assert writer.asked == []
+
+
+async def test_two_ways_at_once_are_an_error_of_the_request() -> None:
+    kind = mutations()["addPaymentMethod"]
+    value = sample(kind, ("method", "jpmRawCard", "expiry"), "2031-05")
+    value["method"] |= sample(kind, ("method", "loanproToken", "kind"), "CARD")["method"]
+    result = await world_with(NotingWriter()).ask(document("addPaymentMethod", kind), {"input": value})
+    assert result.data is None

@@ -199,7 +199,9 @@ def _refused_writes(info: GraphInfo) -> dict[str, tuple[str, ...]]:
     """Of the operation's root fields, those that the caller lacks a scope for, and which: asked before the first
     of them runs. Arguments that do not fit their types are that field's own error, later."""
     fragments = {name: FragmentDetails(one) for name, one in info.fragments.items()}
-    variables = VariableValues(sources={}, coerced=info.variable_values)  # resolvers are shown the plain dict
+    values: Any = info.variable_values
+    # Strawberry's executor shows resolvers the plain dict, graphql-core's own more than that.
+    variables = values if isinstance(values, VariableValues) else VariableValues(sources={}, coerced=values)
     collected = collect_fields(info.schema, fragments, variables, info.parent_type, info.operation)
     found: dict[str, tuple[str, ...]] = {}
     for key, details in collected.grouped_field_set.items():

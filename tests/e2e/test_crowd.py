@@ -1,0 +1,180 @@
+"""Many clients at once: what a vault gets, who waits for whom, and what is refused."""
+
+import asyncio
+import json
+from collections import Counter
+from typing import Any
+
+import aiohttp
+
+from app.gate.callers.development import DevTokens
+from app.vault.names import CustomerRef, LinkProof, ProviderName
+from tests.support.gateway import RunningGateway
+from tests.support.gateways import StartGateway, each_vault, sources
+from tests.support.raw_server import Asked, raw_server, reply
+from tests.support.sandbox import RunningSandbox
+
+ALOHA_ONLY = """query ($id: ID!) { customer(id: $id) {
+  paymentMethods(filter: {providers: [ALOHA]}) { id } sources { provider state retryAfterSeconds } } }"""
+UNLIMITED = {"requests_per_s": 1e6, "requests_burst": 1e6, "cost_per_s": 1e6, "cost_burst": 1e6}
+
+
+class Vault:
+    """Aloha's list, after a moment, with the number of calls that are there at the same time."""
+
+    def __init__(self, moment_s: float) -> None:
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.now = self.most = 0
+        self.order: list[str] = []
+        self._moment_s = moment_s
+
+    async def __call__(self, asked: Asked) -> bytes:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.order.append(asked.target.split("/")[-2])
+        try:
+            await self.may_answer.wait()
+            await asyncio.sleep(self._moment_s)
+        finally:
+            self.now -= 1
+        return reply(200, b"[]")
+
+
+def guid(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+async def _linked(gateway: RunningGateway, count: int) -> list[str]:
+    """So many customers of their own at Aloha."""
+    store = gateway.gateway.store
+
+    async def make() -> list[str]:
+        ids = [f"cus_crowd-{number:05d}" for number in range(count)]
+        async with store.transaction() as tx:
+            for number, customer in enumerate(ids):
+                await store.directory.create(
+                    customer_id=customer,
+                    external_id=customer,
+                    first_name="A",
+                    last_name="B",
+                    email=f"{number}@example.com",
+                    tx=tx,
+                )
+                await store.directory.link(
+                    customer,
+                    ProviderName.ALOHA,
+                    CustomerRef(guid(number)),
+                    proof=LinkProof.TRUSTED_BACKEND,
+                    linked_by="test",
+                    tx=tx,
+                )
+        return ids
+
+    return await asyncio.to_thread(gateway.on_loop, make())
+
+
+async def _asked_together(gateway: RunningGateway, customers: list[str], names: list[str]) -> list[Counter[str]]:
+    """All at once, each on a connection of its own; Aloha's states per client name."""
+    tokens = DevTokens.open(gateway.data_dir)
+    bearer = {name: {"authorization": f"Bearer {tokens.mint(name=name)}"} for name in set(names)}
+    found: dict[str, Counter[str]] = {name: Counter() for name in bearer}
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(f"{gateway.url}", connector=connector) as session:
+
+        async def one(customer: str, name: str) -> None:
+            body = json.dumps({"query": ALOHA_ONLY, "variables": {"id": customer}}).encode()
+            headers = {"content-type": "application/json", **bearer[name]}
+            async with session.post("/graphql", data=body, headers=headers) as answer:
+                answered: Any = await answer.json()
+                if answer.status != 200:
+                    found[name][str(answer.status)] += 1
+                else:
+                    found[name][sources(answered["data"]["customer"])["ALOHA"]] += 1
+
+        await asyncio.gather(*(one(customer, name) for customer, name in zip(customers, names, strict=True)))
+    return [found[name] for name in dict.fromkeys(names)]
+
+
+def _behind(url: str, **aloha: Any) -> dict[str, Any]:
+    settings = each_vault(deadline_s=60, fresh_for_s=0, stale_if_error_for_s=0)
+    more = {"base_url": url, "queue_wait_s": 60, "queue_limit": 5_000, **aloha}
+    return {**settings, "aloha": {**settings["aloha"], **more}, "request_deadline_s": 60, "rate": UNLIMITED}
+
+
+async def test_two_thousand_requests_at_once_never_exceed_the_cap(start_gateway: StartGateway) -> None:
+    vault = Vault(0.002)
+    async with raw_server(vault) as server:
+        gateway = await asyncio.to_thread(start_gateway, **_behind(server.url, concurrency=32))
+        customers = await _linked(gateway, 2_000)
+        (states,) = await _asked_together(gateway, customers, ["crowd"] * len(customers))
+        assert states == {"OK": 2_000}
+        assert len(vault.order) == 2_000
+        assert 16 < vault.most <= 32
+        door = gateway.gateway.providers[ProviderName.ALOHA].door  # type: ignore[attr-defined]
+        assert (door.in_flight, door.waiting) == (0, 0)
+
+
+async def test_a_small_client_does_not_stand_behind_a_greedy_one(start_gateway: StartGateway) -> None:
+    vault = Vault(0.001)
+    vault.may_answer.clear()
+    async with raw_server(vault) as server:
+        gateway = await asyncio.to_thread(start_gateway, **_behind(server.url, concurrency=4))
+        door = gateway.gateway.providers[ProviderName.ALOHA].door  # type: ignore[attr-defined]
+        customers = await _linked(gateway, 320)
+        greedy = asyncio.create_task(_asked_together(gateway, customers[:300], ["greedy"] * 300))
+        while door.waiting < 296:
+            await asyncio.sleep(0.01)
+        small = asyncio.create_task(_asked_together(gateway, customers[300:], ["small"] * 20))
+        while door.waiting < 316:
+            await asyncio.sleep(0.01)
+        vault.may_answer.set()
+        assert (await small, await greedy) == ([{"OK": 20}], [{"OK": 300}])
+    places = [place for place, ref in enumerate(vault.order) if ref >= guid(300)]
+    assert places[-1] < 4 + 2 * 20 + 4, "every other turn was the small one's: nobody stood behind 296 others"
+
+
+async def test_waiting_is_bounded_and_then_throttled(start_gateway: StartGateway) -> None:
+    vault = Vault(0.5)
+    async with raw_server(vault) as server:
+        settings = _behind(server.url, concurrency=2, queue_limit=10, queue_wait_s=0.2)
+        gateway = await asyncio.to_thread(start_gateway, **settings)
+        customers = await _linked(gateway, 40)
+        began = asyncio.get_running_loop().time()
+        (states,) = await _asked_together(gateway, customers, ["crowd"] * len(customers))
+        took = asyncio.get_running_loop().time() - began
+        assert states["OK"] >= 2
+        assert states == {"OK": len(vault.order), "THROTTLED": 40 - len(vault.order)}
+        assert vault.most <= 2
+        assert len(vault.order) <= 4, "two at once, and whoever asked after they were done"
+        assert took < 3
+
+
+def test_a_storm_with_an_expired_token_makes_one_token_request(
+    start_gateway: StartGateway, sandbox: RunningSandbox
+) -> None:
+    gateway = start_gateway(**each_vault(deadline_s=20, fresh_for_s=0), request_deadline_s=20, rate=UNLIMITED)
+    gateway.data('{ customer(id: "cus_alex") { paymentMethods { id } } }')
+    for name in ("jpmorgan", "caselle"):
+        sandbox.switch(name, "REVOKE_TOKENS", "now")
+    sandbox.clear_calls()
+    storm = """query ($id: ID!) { customer(id: $id) {
+      paymentMethods(filter: {providers: [JPMORGAN, CASELLE]}) { id } sources { provider state } } }"""
+
+    async def all_at_once() -> Counter[str]:
+        found: Counter[str] = Counter()
+        async with aiohttp.ClientSession(gateway.url, connector=aiohttp.TCPConnector(limit=0)) as session:
+
+            async def one(number: int) -> None:
+                variables = {"id": f"cus_load-{1 + number % 200:04d}"}
+                body = {"query": storm, "variables": variables}
+                async with session.post("/graphql", json=body, headers=gateway.headers) as answer:
+                    rows = (await answer.json())["data"]["customer"]["sources"]
+                    found.update(row["state"] for row in rows if row["provider"] in ("JPMORGAN", "CASELLE"))
+
+            await asyncio.gather(*(one(number) for number in range(1_000)))
+        return found
+
+    assert asyncio.run(all_at_once()) == {"OK": 2_000}
+    tokens = [row for row in sandbox.calls(token_routes=True) if row.get("token_route")]
+    assert Counter(row["provider"] for row in tokens) == {"jpmorgan": 1, "caselle": 1}

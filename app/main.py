@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,9 +41,13 @@ from app.wallet.inbound import Handler, Inbound, ReceiptWorker, rereads_named_me
 from app.wallet.keys import derive_key
 from app.wallet.noting import Noting, NotingPace
 from app.wallet.reading import ReadPolicy, WalletReader
+from app.wallet.reconcile import Reconciler
 from app.wallet.sightings import Sightings
 from app.wallet.snapshots import SnapshotCache
 from app.wallet.sweeps import DailySweep
+from app.wallet.writing import WalletWriter
+from app.wallet.writing.deps import Deps
+from app.wallet.writing.owner import Owner
 from resolvers.context import Context, Services
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.schema import schema
@@ -76,6 +81,10 @@ class Gateway:
         self.noting = Noting(self.store, self.sightings, NotingPace(per_s=settings.watch.notes_per_s))
         self.reader = WalletReader(self.providers, self.snapshots, self.ids, _policies(settings), self.noting.saw)
         self.directory = DirectoryCache(self.store.directory, on_forgotten=self.snapshots.drop)
+        self.rules = _rules(settings, self.providers)
+        self.owner = Owner(self.store, _utc_now)
+        self.writer = WalletWriter(self._writing())
+        self.reconciler = Reconciler(self.writer.deps, self.writer.runner)
         self.services = self._services()
         inbound = Inbound(self.store, self.providers, self.snapshots, self.sightings)
         self.sweep = DailySweep(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
@@ -94,10 +103,15 @@ class Gateway:
             await hook(self)
         self.store.on_change(self._forget)
         self._seen_version = await self.store.changes.version()
+        await self.owner.start()
+        await self.reconciler.start()
         work = (self._watch_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run())
         self._background.extend(asyncio.create_task(one) for one in work)
 
     async def stop(self) -> None:
+        await self.writer.drain()
+        await self.reconciler.stop()
+        await self.owner.stop()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -120,17 +134,26 @@ class Gateway:
             directory=self.directory,
             reader=self.reader,
             ids=self.ids,
-            rules=AssemblyRules(
-                operations={name: vault.capabilities.operations for name, vault in self.providers.items()},
-                precedence=tuple(ProviderName(name) for name in settings.provider_precedence),
-                group_secret=derive_key(settings.id_key.get_secret_value(), "wallet/groups"),
-                expiring_soon_days=settings.expiring_soon_days,
-            ),
+            rules=self.rules,
             deadline_s=settings.request_deadline_s,
             test_mode=settings.mode == "development",
             return_origins=ReturnOrigins.of(settings.return_origins, loopback=settings.mode == "development"),
+            writer=self.writer,
             operations=self.store.journal,
             circuit=self.circuit,
+        )
+
+    def _writing(self) -> Deps:
+        settings = self.settings
+        return Deps(
+            store=self.store,
+            reader=self.reader,
+            ids=self.ids,
+            rules=self.rules,
+            owner=self.owner,
+            digest_keys=(settings.digest_key.get_secret_value(),),
+            deadlines_s={name: getattr(settings, name.value).write_deadline_s for name in ProviderName},
+            utc_now=_utc_now,
         )
 
     def _front(self) -> Front:
@@ -230,6 +253,19 @@ class Gateway:
                 self.directory.drop(change.key)
             elif change.topic is Topic.CLIENT:
                 self.callers.partners.forget(change.key)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) -> AssemblyRules:
+    return AssemblyRules(
+        operations={name: vault.capabilities.operations for name, vault in providers.items()},
+        precedence=tuple(ProviderName(name) for name in settings.provider_precedence),
+        group_secret=derive_key(settings.id_key.get_secret_value(), "wallet/groups"),
+        expiring_soon_days=settings.expiring_soon_days,
+    )
 
 
 def _refuse_incomplete(settings: Settings) -> None:

@@ -7,7 +7,7 @@ alone. Refusals are kept too: a client that repeats a broken document costs one 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphql import (
     ASTValidationRule,
@@ -22,6 +22,9 @@ from graphql import (
     validate,
 )
 
+if TYPE_CHECKING:
+    from app.execution.plans import Plans
+
 _MAX_ERRORS = 5  # a document of a thousand mistakes is told of five
 _BYTES_PER_CHARACTER = 60  # what a parsed, validated document weighs, measured on the wallet query
 
@@ -31,7 +34,10 @@ Screen = Callable[[DocumentNode, Sequence[OperationDefinitionNode]], Sequence[Gr
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`errors` is empty when the document may run. `memo` belongs to whoever derives more from it (limits, plans)."""
+    """`errors` is empty when the document may run. `memo` belongs to whoever derives more from it (limits, plans).
+
+    `plans` is where its operations are planned; None where they are not.
+    """
 
     text: str
     node: DocumentNode | None
@@ -40,6 +46,7 @@ class Document:
     parse_error: GraphQLError | None = None
     errors: Sequence[GraphQLError] = ()
     memo: dict[str, Any] = field(default_factory=dict)
+    plans: "Plans | None" = None
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation that a request means; None when the name is unknown, or missing where several stand."""
@@ -64,12 +71,14 @@ class Documents:
         suggest: bool,
         screen: Screen | None = None,
         rules: Collection[type[ASTValidationRule]] = (),
+        plans: "Plans | None" = None,
     ) -> None:
         self._schema = schema
         self._max_bytes = max_bytes
         self._max_tokens = max_tokens
         self._suggest = suggest
         self._screen = screen
+        self._plans = plans
         self._rules = (*specified_rules, *rules)
         self._known: OrderedDict[str, Document] = OrderedDict()
         self._bytes = 0
@@ -127,7 +136,7 @@ class Documents:
             hide_suggestions=not self._suggest,
             allow_empty_selection_sets=False,
         )
-        return Document(text, node, operations, fragments, errors=tuple(errors))
+        return Document(text, node, operations, fragments, errors=tuple(errors), plans=self._plans)
 
 
 def is_mutation(operation: OperationDefinitionNode) -> bool:

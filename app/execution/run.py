@@ -11,7 +11,6 @@ import strawberry
 from graphql import ExecutionResult, execute, subscribe
 
 from app.execution.documents import Document
-from app.execution.plans import Plans
 
 
 async def run_operation(
@@ -22,15 +21,14 @@ async def run_operation(
     context: Any,
     *,
     suggest: bool = False,
-    plans: Plans | None = None,
 ) -> ExecutionResult:
     """Execute a query or mutation. Errors of resolvers and of variables are in the result, never raised.
 
-    With `plans`, by the document's plan where it has one: the answer is the same (`tests/equality`).
+    By its plan where the document has one: the answer is the same (`tests/equality`).
     """
     assert document.node is not None
-    if plans is not None:
-        planned = await plans.execute(document, operation_name, variables, context, hide_suggestions=not suggest)
+    if document.plans is not None:
+        planned = await document.plans.execute(document, operation_name, variables, context, hide_suggestions=not suggest)
         if planned is not None:
             return planned
     result = execute(

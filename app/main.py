@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from app.errors import SettingsError
 from app.execution.documents import Documents
+from app.execution.plans import Plans
 from app.gate import graphiql
 from app.gate.answers import Answer
 from app.gate.callers.compose import build_callers
@@ -167,6 +168,7 @@ class Gateway:
             suggest=is_development,
             screen=limiter.screen,
             rules=[SecretsInVariablesOnly],
+            plans=Plans(schema, observer=self.metrics) if self.settings.execution.plans else None,
         )
         keeper = Keeper(documents, self.callers, limiter, self._context)
         page = self._graphiql_page() if is_development else None

@@ -115,6 +115,12 @@ class CaselleSettings(ProviderSettings):
     webhook_secret: SecretStr = SecretStr("")
 
 
+class ExecutionSettings(_Section):
+    """`plans` runs documents that are used again by compiled plans; the answers are the same without."""
+
+    plans: bool = True
+
+
 class WatchSettings(_Section):
     """How changes behind our back are noticed: the pace of noting what reads see, and of the daily sweep."""
 
@@ -221,6 +227,7 @@ class Settings(_Section):
     return_origins: list[str] = []
     store: StoreSettings = StoreSettings()
     watch: WatchSettings = WatchSettings()
+    execution: ExecutionSettings = ExecutionSettings()
     auth: AuthSettings = AuthSettings()
     gate: GateSettings = GateSettings()
     rate: RateSettings = RateSettings()

@@ -9,9 +9,8 @@ from app.gate.problems import Refused
 
 def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
     """Raises Refused. Values of ordinary requests are scalars, for which this is one pass over a small dict."""
-    level: list[Any] = [value for value in variables.values() if isinstance(value, dict | list)]
-    count = len(variables)
-    depth = 1
+    level: list[Any] = [variables]
+    count = depth = 0
     while level:
         depth += 1
         if depth > limits.variable_depth:

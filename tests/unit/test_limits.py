@@ -1,0 +1,231 @@
+"""Limits and prices of documents: exact counts, and no document that takes long to refuse."""
+
+from time import perf_counter
+from typing import Any
+
+import pytest
+from graphql import get_introspection_query
+
+from app.execution.documents import Document, Documents
+from app.gate.limits import Limiter, Limits
+from app.gate.problems import Refused
+from app.wallet.caller import ALL_SCOPES, Caller
+from resolvers.schema import schema
+
+STAFF = Caller(name="staff", scopes=ALL_SCOPES)
+PLAIN = Caller(name="plain", scopes=ALL_SCOPES - {"explore"})
+
+
+def prepared(text: str, **limits: int) -> tuple[Limiter, Document]:
+    limiter = Limiter(schema._schema, Limits(**limits))
+    documents = Documents(
+        schema._schema, max_bytes=10**7, max_tokens=limiter.limits.tokens, suggest=False, screen=limiter.screen
+    )
+    return limiter, documents.prepare(text)
+
+
+def codes(text: str, **limits: int) -> list[Any]:
+    _, document = prepared(text, **limits)
+    return [(error.extensions or {}).get("code", "GRAPHQL_VALIDATION_FAILED") for error in document.errors]
+
+
+def cost(text: str, variables: dict[str, Any] | None = None, **limits: int) -> int:
+    limiter, document = prepared(text, **limits)
+    assert not document.errors, document.errors
+    operation = document.operation(None)
+    assert operation is not None
+    return limiter.admit(document, operation, variables or {}, STAFF)
+
+
+def chain(length: int) -> str:
+    """Fragments that each spread the next one twice: doubling for whoever does not remember."""
+    links = "".join(f"fragment f{n} on Query{{...f{n + 1} ...f{n + 1}}}" for n in range(length))
+    return f"{{...f0}}{links}fragment f{length} on Query{{viewer{{partner}}}}"
+
+
+@pytest.mark.parametrize(
+    ("limit", "fits", "exceeds", "code"),
+    [
+        ("depth", "{viewer{partner}}", "{viewer{actingCustomer{id}}}", "DEPTH_LIMIT"),
+        ("aliases", "{a:viewer{partner} b:viewer{partner}}", "{a:viewer{x:partner} b:viewer{partner}}", "ALIAS_LIMIT"),
+        ("fields", "{viewer{partner}}", "{viewer{partner scopes}}", "FIELD_LIMIT"),
+        ("root_fields", "{viewer{partner} __typename}", "{a:__typename b:__typename __typename}", "ROOT_FIELD_LIMIT"),
+        (
+            "directives",
+            "{viewer @include(if:true){partner @skip(if:false)}}",
+            "query @a{viewer @include(if:true){partner @skip(if:false)}}",
+            "DIRECTIVE_LIMIT",
+        ),
+        ("list_items", '{nodes(ids:["a","b"]){id}}', '{nodes(ids:["a","b","c"]){id}}', "LIST_LIMIT"),
+    ],
+)  # fmt: skip
+def test_a_limit_holds_exactly(limit: str, fits: str, exceeds: str, code: str) -> None:
+    assert codes(fits, **{limit: 2}) == []
+    assert codes(exceeds, **{limit: 2}) == [code]
+
+
+@pytest.mark.parametrize(("limit", "code"), [("fields", "FIELD_LIMIT"), ("aliases", "ALIAS_LIMIT")])
+def test_a_fragment_counts_wherever_it_is_spread(limit: str, code: str) -> None:
+    text = "{a:viewer{...f} b:viewer{...f}} fragment f on Viewer{x:partner y:scopes}"
+    assert codes(text, **{limit: 6}) == []
+    assert codes(text, **{limit: 5}) == [code]
+
+
+def test_the_refusal_says_the_numbers() -> None:
+    _, document = prepared("{viewer{partner scopes}}", fields=2)
+    assert document.errors[0].extensions == {"code": "FIELD_LIMIT", "limit": 2, "found": 3}
+
+
+def test_mutations_have_few_root_fields() -> None:
+    assert codes("mutation{" + " ".join(f"m{n}:nothing" for n in range(6)) + "}") == ["ROOT_FIELD_LIMIT"]
+    assert "ROOT_FIELD_LIMIT" not in codes("mutation{" + " ".join(f"m{n}:nothing" for n in range(5)) + "}")
+
+
+def test_every_operation_is_looked_at_even_those_of_one_name() -> None:
+    deep = "{customer(id:1){" + "paymentMethods{customer{" * 10 + "id" + "}}" * 10 + "}}"
+    assert codes(f"query a {deep} query a {{viewer{{partner}}}}") == ["DEPTH_LIMIT"]
+    assert codes(f"query b {{viewer{{partner}}}} query a {deep}") == ["DEPTH_LIMIT"]
+
+
+def test_the_usual_introspection_fits() -> None:
+    assert codes(get_introspection_query(descriptions=True, specified_by_url=True, directive_is_repeatable=True)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{__schema{types{name}}}",
+        '{__type(name:"Card"){name}}',
+        "{...on Query{__schema{types{name}}}}",
+        "{...f} fragment f on Query{...g} fragment g on Query{__schema{types{name}}}",
+        '{viewer{partner} x:__type(name:"Card"){name}}',
+        "{_service{sdl}}",
+    ],
+)
+def test_introspection_needs_its_scope(text: str) -> None:
+    limiter, document = prepared(text)
+    assert not document.errors
+    operation = document.operation(None)
+    assert operation is not None
+    assert limiter.admit(document, operation, {}, STAFF) == 0
+    with pytest.raises(Refused) as refused:
+        limiter.admit(document, operation, {}, PLAIN)
+    assert refused.value.code == "INTROSPECTION_DISABLED"
+
+
+def test_typename_is_no_introspection() -> None:
+    limiter, document = prepared("{__typename viewer{__typename}}")
+    operation = document.operation(None)
+    assert operation is not None
+    assert limiter.admit(document, operation, {}, PLAIN) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "calls"),
+    [
+        ("{viewer{partner} providers{provider}}", {}, 0),
+        ('{customer(id:"a"){paymentMethods{id} sources{state} authStatus}}', {}, 4),
+        ('{a:customer(id:"a"){name} b:customer(id:"a"){email}}', {}, 4),  # the loader asks once
+        ('{a:customer(id:"a"){name} b:customer(id:"b"){email}}', {}, 8),
+        ("query($i:ID!){a:customer(id:$i){name} b:customer(id:$i){email}}", {"i": "a"}, 4),
+        ('{paymentMethod(id:"a"){label}}', {}, 1),
+        ('{paymentMethod(id:"a"){customer{paymentMethods{id}}}}', {}, 4),  # the way around
+        ('{node(id:"a"){id}}', {}, 4),
+        ('{nodes(ids:["a","b","c"]){id}}', {}, 12),
+        ("query($ids:[ID!]!){nodes(ids:$ids){id}}", {"ids": ["a", "b"]}, 8),
+        ("query($ids:[ID!]!){nodes(ids:$ids){id}}", {"ids": "a"}, 4),
+        ("query($ids:[ID!]!){nodes(ids:$ids){id}}", {"ids": []}, 4),
+        ('query($ids:[ID!]!=["a","b","c"]){nodes(ids:$ids){id}}', {}, 12),
+        ("query($i:ID!){nodes(ids:[$i,$i]){id}}", {"i": "a"}, 8),
+        ("query($r:[_Any!]!){_entities(representations:$r){__typename}}", {"r": [{}, {}]}, 8),
+        ('{...f ...f} fragment f on Query{customer(id:"a"){...g}} fragment g on Customer{name}', {}, 4),
+    ],
+)
+def test_prices_are_calls_to_vaults(text: str, variables: dict[str, Any], calls: int) -> None:
+    assert cost(text, variables) == calls
+
+
+def test_a_price_over_the_budget_is_refused_with_the_numbers() -> None:
+    many = " ".join(f'a{n}:nodes(ids:["{n}","x{n}"]){{id}}' for n in range(13))
+    with pytest.raises(Refused) as refused:
+        cost("{" + many + "}", cost=100)
+    assert refused.value.code == "COST_ESTIMATED_TOO_EXPENSIVE"
+    assert refused.value.as_errors()[0]["extensions"]["cost"] == {"requested": 104, "maximum": 100}
+    assert cost("{" + many + "}", cost=104) == 104
+
+
+@pytest.mark.parametrize(
+    ("variables", "code"),
+    [
+        ({"a": [0] * 11}, "LIST_LIMIT"),
+        ({"a": {"b": [[0] * 11]}}, "LIST_LIMIT"),
+        ({"a": {"b": {"c": {"d": {"e": {}}}}}}, "VARIABLES_LIMIT"),
+        ({"a": [[0] * 10] * 10}, "VARIABLES_LIMIT"),
+        ({f"v{n}": n for n in range(101)}, "VARIABLES_LIMIT"),
+    ],
+)
+def test_variables_are_bounded(variables: dict[str, Any], code: str) -> None:
+    with pytest.raises(Refused) as refused:
+        cost("{viewer{partner}}", variables, list_items=10, variable_depth=5, variable_values=100)
+    assert refused.value.code == code
+
+
+def test_ordinary_variables_pass() -> None:
+    assert cost("{viewer{partner}}", {"a": [0] * 10, "b": {"c": {"d": {"e": 1}}}}, list_items=10, variable_depth=5) == 0
+
+
+BOMBS = {
+    "19 chained fragments": chain(19),
+    "31 chained fragments": chain(31),
+    "300 chained fragments": chain(300),
+    "a long chain told backwards": "".join(f"fragment f{n} on Query{{...f{n - 1}}}" for n in range(400, 0, -1))
+    + "fragment f0 on Query{viewer{partner}}{...f400}",
+    "a cycle": "{...a} fragment a on Query{...b ...b} fragment b on Query{...a ...a viewer{partner}}",
+    "many operations on one fragment": " ".join(f"query q{n}{{...f}}" for n in range(300))
+    + " fragment f on Query{" + "viewer{partner} " * 45 + "}",
+    "many fields": "{viewer{" + "partner " * 2000 + "}}",
+    "many directives": "{viewer " + "@a " * 1500 + "{partner}}",
+    "overlapping fields": "{" + " ".join(f"...f{n}" for n in range(60)) + "}"
+    + " ".join(
+        f"fragment f{n} on Query{{customer(id:1){{...g{n}}}}} fragment g{n} on Customer{{id name}}" for n in range(60)
+    ),
+    "a long list": "{nodes(ids:[" + "1 " * 3500 + "]){id}}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", list(BOMBS))
+def test_no_bomb_takes_long(name: str) -> None:
+    """Each is refused, or found harmless, in a few milliseconds; the bound leaves room for a busy machine."""
+    took = []
+    for _ in range(3):
+        began = perf_counter()
+        codes(BOMBS[name])
+        took.append(perf_counter() - began)
+    assert min(took) < 0.08
+
+
+def test_the_known_bomb_is_refused_in_milliseconds() -> None:
+    text = chain(19)
+    assert len(text) < 950
+    limiter, _ = prepared(text)
+    documents = Documents(schema._schema, max_bytes=10**7, max_tokens=4_000, suggest=False, screen=limiter.screen)
+    took = []
+    for _ in range(5):
+        began = perf_counter()
+        document = documents.prepare(text)
+        took.append(perf_counter() - began)
+    assert [error.extensions["code"] for error in document.errors if error.extensions] == ["FIELD_LIMIT"]
+    assert min(took) < 0.02
+
+
+def test_admission_is_remembered_with_the_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    limiter, document = prepared("query($ids:[ID!]!){nodes(ids:$ids){id}}")
+    operation = document.operation(None)
+    assert operation is not None
+    assert limiter.admit(document, operation, {"ids": ["a"]}, STAFF) == 4
+
+    def fail(*_: object) -> None:
+        raise AssertionError("surveyed again")
+
+    monkeypatch.setattr("app.gate.limits.limiter.Surveyor", fail)
+    assert limiter.admit(document, operation, {"ids": ["a", "b"]}, STAFF) == 8

@@ -1,0 +1,91 @@
+"""What the documents promise is there: every setting, every link, the commands and the query of the README."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from app.settings import Settings, load_settings
+from app.vault.names import ProviderName
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+_ROW = re.compile(r"^\| `([\w.]+)` \| (`[^`]*`|-) \| (.*) \|$", re.MULTILINE)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def flat(section: BaseModel, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from flat(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    elif isinstance(value, Path):
+        value = str(value)
+    elif isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "-" if value == "" else f"`{json.dumps(value)}`"
+
+
+def documented() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, default, _ in _ROW.findall((ROOT / "docs" / "running.md").read_text("utf-8")):
+        names = [name.replace("VAULT", vault) for vault in ProviderName] if name.startswith("VAULT.") else [name]
+        for one in names:
+            assert one not in found, f"{one} is documented twice"
+            found[one] = default
+    return found
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    assert documented() == {name: shown(value) for name, value in flat(Settings())}
+
+
+def test_the_example_of_a_deployment_is_one(tmp_path: Path) -> None:
+    """Its secret files apart, which only that machine has."""
+    page = (ROOT / "docs" / "running.md").read_text("utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        path = tmp_path / "vaultgraph.toml"
+        secret = tmp_path / "secret"
+        secret.write_text("s" * 40)
+        path.write_text(re.sub(r'_file = "[^"]+"', f'_file = "{secret}"', example))
+        load_settings(path, {})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    for target in _LINK.findall(text):
+        path, _, anchor = target.partition("#")
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        linked = (page.parent / path) if path else page
+        assert linked.exists(), f"{target} is linked and not there"
+        if anchor and linked.suffix == ".md":
+            assert anchor in anchors(linked), f"{target}: no such heading"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_shows_both_commands_on_one_line_each() -> None:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    first, second = (block.strip() for block in blocks[:2])
+    assert "vaultgraph dev" in first
+    assert first.count("\n") == 0
+    assert second.endswith("pytest")
+    assert second.count("\n") == 0

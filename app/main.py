@@ -15,6 +15,7 @@ from app.execution.documents import Documents
 from app.execution.plans import Plans
 from app.gate import graphiql
 from app.gate.answers import Answer
+from app.gate.audit import Audit
 from app.gate.callers.compose import build_callers
 from app.gate.callers.keys import Fetch
 from app.gate.compose import browser_of, endpoint_limits, limits_of, socket_limits
@@ -24,6 +25,8 @@ from app.gate.health import Probe, healthz, readyz
 from app.gate.keeper import Keeper
 from app.gate.limits import Limiter
 from app.gate.metrics import Metrics, MetricsPage
+from app.gate.rate import Rates, budgets_of
+from app.gate.shared_rate import RedisBuckets
 from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
 from app.http.client import HttpDoor
 from app.http.fetch import DocumentFetcher
@@ -73,6 +76,8 @@ class Gateway:
         self.is_draining = False
         self.store = Store.open(store_url(settings))
         self.callers = build_callers(settings, self.store.clients, _issuers_keys(settings))
+        self.audit = Audit(self.store.events)
+        self.shared_buckets = _shared_buckets(settings)
         self.ids = Ids(settings.id_key.get_secret_value())
         self.metrics = Metrics()
         self.providers = build_providers(settings, self.metrics)
@@ -107,7 +112,7 @@ class Gateway:
         await self.owner.start()
         await self.reconciler.start()
         work = (self._watch_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run())
-        self._background.extend(asyncio.create_task(one) for one in work)
+        self._background.extend(asyncio.create_task(one) for one in (*work, self.audit.run()))
 
     async def stop(self) -> None:
         await self.writer.drain()
@@ -118,6 +123,9 @@ class Gateway:
         await asyncio.gather(*self._background, return_exceptions=True)
         for vault in self.providers.values():
             await vault.close()
+        if self.shared_buckets is not None:
+            await self.shared_buckets.close()
+        await self.audit.flush()
         await self.store.close()
 
     def begin_drain(self) -> None:
@@ -142,7 +150,11 @@ class Gateway:
             writer=self.writer,
             operations=self.store.journal,
             circuit=self.circuit,
+            audit=self.audit,
         )
+
+    def _rates(self) -> Rates:
+        return Rates(budgets_of(self.settings.rate), self.shared_buckets)
 
     def _writing(self) -> Deps:
         settings = self.settings
@@ -170,7 +182,7 @@ class Gateway:
             rules=[SecretsInVariablesOnly],
             plans=Plans(schema, observer=self.metrics) if self.settings.execution.plans else None,
         )
-        keeper = Keeper(documents, self.callers, limiter, self._context)
+        keeper = Keeper(documents, self.callers, limiter, self._rates(), self.audit, self._context)
         page = self._graphiql_page() if is_development else None
         self._endpoint = endpoint = GraphQLEndpoint(
             schema,
@@ -274,6 +286,11 @@ def _refuse_incomplete(settings: Settings) -> None:
     missing = [name for names in missing_settings(settings).values() for name in names]
     if missing:
         raise SettingsError(f"missing settings: {', '.join(missing)}")
+
+
+def _shared_buckets(settings: Settings) -> RedisBuckets | None:
+    url = settings.store.redis_url.get_secret_value()
+    return RedisBuckets(url) if url else None
 
 
 def _issuers_keys(settings: Settings) -> Fetch | None:

@@ -193,13 +193,35 @@ class GateSettings(_Section):
     socket_operations_per_caller: int = Field(200, ge=1)
 
 
-class RateSettings(_Section):
-    """What one client may ask: requests, and cost in upstream calls, refilled by the second up to a burst."""
+class BudgetSettings(_Section):
+    """What one client may ask: requests, and cost in calls to vaults, refilled by the second up to a burst."""
 
-    requests_per_s: float = Field(100.0, gt=0)
-    requests_burst: float = Field(200.0, ge=1)
-    cost_per_s: float = Field(1_000.0, gt=0)
-    cost_burst: float = Field(4_000.0, ge=1)
+    requests_per_s: float = Field(10_000, gt=0)
+    requests_burst: float = Field(20_000, ge=1)
+    cost_per_s: float = Field(100_000, gt=0)
+    cost_burst: float = Field(200_000, ge=1)
+
+
+class PartnerBudgetSettings(BudgetSettings):
+    requests_per_s: float = Field(500, gt=0)
+    requests_burst: float = Field(1_000, ge=1)
+    cost_per_s: float = Field(5_000, gt=0)
+    cost_burst: float = Field(10_000, ge=1)
+
+
+class EndUserBudgetSettings(BudgetSettings):
+    requests_per_s: float = Field(50, gt=0)
+    requests_burst: float = Field(200, ge=1)
+    cost_per_s: float = Field(500, gt=0)
+    cost_burst: float = Field(2_000, ge=1)
+
+
+class RateSettings(_Section):
+    """Budgets by kind of caller. A backend calls as staff for all its users, an end user for one person."""
+
+    staff: BudgetSettings = BudgetSettings()
+    partner: PartnerBudgetSettings = PartnerBudgetSettings()
+    end_user: EndUserBudgetSettings = EndUserBudgetSettings()
 
 
 class Settings(_Section):

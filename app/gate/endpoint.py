@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from ulid import ULID
 
 from app.gate.answers import Answer, json_answer, refusal, refusal_body
+from app.gate.asking import REQUEST_ID
 from app.gate.browser import Browser
 from app.gate.compression import compressed
 from app.gate.gatekeeper import Gatekeeper
@@ -91,6 +92,7 @@ class GraphQLEndpoint:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, repeated = read_headers(scope["headers"])
         request_id = request_id_from(headers)
+        REQUEST_ID.set(request_id)
         extra = [(b"x-request-id", request_id.encode())]
         kind = AnswerType.JSON_BY_DEFAULT
         try:

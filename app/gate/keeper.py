@@ -7,10 +7,12 @@ from graphql import OperationDefinitionNode
 
 from app.execution.documents import Document, Documents
 from app.gate.admission import Admission
+from app.gate.audit import Audit
 from app.gate.callers.authentication import Callers
 from app.gate.deadline import asked_s
 from app.gate.limits import Limiter
 from app.gate.problems import Refused
+from app.gate.rate import Rates
 from app.gate.request import GraphQLRequest
 from app.wallet.caller import Caller
 
@@ -18,20 +20,33 @@ from app.wallet.caller import Caller
 class Keeper:
     """See `Gatekeeper`. `make_context` makes the resolvers' context from caller, request id and traceparent."""
 
-    def __init__(self, documents: Documents, callers: Callers, limiter: Limiter, make_context: Any) -> None:
+    def __init__(
+        self, documents: Documents, callers: Callers, limiter: Limiter, rates: Rates, audit: Audit, make_context: Any
+    ) -> None:
         self._documents = documents
         self._callers = callers
         self._limiter = limiter
+        self._rates = rates
+        self._audit = audit
         self._make_context = make_context
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
-        return await self._callers.authenticate(headers)
+        try:
+            return await self._callers.authenticate(headers)
+        except Refused as refused:
+            self._audit.turned_away(None, refused.code)
+            raise
 
     async def authenticate_payload(self, payload: object) -> Caller:
         """For WebSockets: `payload` is that of `connection_init`."""
-        return await self._callers.authenticate_payload(payload)
+        try:
+            return await self._callers.authenticate_payload(payload)
+        except Refused as refused:
+            self._audit.turned_away(None, refused.code)
+            raise
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
+        self._rates.request(caller)
         if request.query is None:
             raise Refused("BAD_REQUEST", "The request names no document: send query, or an id.")
         return self._documents.get(request.query)
@@ -39,7 +54,12 @@ class Keeper:
     async def admit(
         self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Caller
     ) -> Admission:
-        return Admission(self._limiter.admit(document, operation, request.variables, caller))
+        try:
+            cost = self._limiter.admit(document, operation, request.variables, caller)
+        except Refused as refused:
+            self._audit.turned_away(caller, refused.code)
+            raise
+        return Admission(cost, await self._rates.cost(caller, cost))
 
     def context(self, caller: Caller, request_id: str, headers: Mapping[str, str]) -> Any:
         return self._make_context(caller, request_id, headers.get("traceparent"), asked_s(headers))

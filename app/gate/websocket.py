@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from ulid import ULID
 
 from app.gate.answers import encode
+from app.gate.asking import REQUEST_ID
 from app.gate.browser import Browser
 from app.gate.gatekeeper import Gatekeeper
 from app.gate.operations import Operations
@@ -257,6 +258,7 @@ class _Connection:
 
     async def _operate(self, name: str, payload: dict[str, Any]) -> None:
         request_id = str(ULID())
+        REQUEST_ID.set(request_id)
         try:
             await self._operate_or_refuse(name, payload, request_id)
         except Refused as refused:

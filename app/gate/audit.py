@@ -1,0 +1,153 @@
+"""The audit trail's notes: who was refused what, and which writes ended before the journal knew of them.
+
+Notes are taken in memory and written in batches, so that no answer waits for them. What comes faster than a trail can
+use (a client that is refused a thousand times a second) is counted, and the count is written.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from app.gate.asking import REQUEST_ID
+from app.store.errors import UnstorableText
+from app.store.events import Events
+from app.store.records import EventType, NewEvent
+from app.store.text import is_storable
+from app.wallet.caller import Caller
+
+_log = logging.getLogger("vaultgraph.audit")
+
+NOTED: Final = frozenset(
+    {
+        "UNAUTHENTICATED",
+        "FORBIDDEN",
+        "INTROSPECTION_DISABLED",
+        "PERSISTED_QUERY_NOT_IN_LIST",
+        "PERSISTED_QUERY_ID_REQUIRED",
+        "CANNOT_SEND_PQ_ID_AND_BODY",
+    }
+)
+"""Refusals of the gate that are about who asks; the others (limits, syntax, rate) are about what."""
+_BATCH: Final = 200
+_MOST_WAITING: Final = 20_000
+_PER_S: Final = 50  # of one actor
+_MOST_ACTORS: Final = 10_000
+_TRY_AGAIN_S: Final = 1.0
+ANONYMOUS: Final = "anonymous"
+
+
+class RefusalLike(Protocol):
+    @property
+    def what(self) -> str: ...
+    @property
+    def code(self) -> str: ...
+    @property
+    def customer_id(self) -> str | None: ...
+    @property
+    def scopes(self) -> Sequence[str]: ...
+
+
+class Audit:
+    """`run` writes what the other methods note; `flush` writes what is left, when the process ends."""
+
+    def __init__(self, events: Events, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._events = events
+        self._clock = clock
+        self._waiting: deque[NewEvent] = deque()
+        self._arrived = asyncio.Event()
+        self._seconds: dict[str, tuple[int, int]] = {}
+        self._untold: dict[str, int] = {}
+
+    def turned_away(self, caller: Caller | None, code: str, **detail: Any) -> None:
+        """The gate refused a request. Codes that are not about who asks are let go."""
+        if code in NOTED:
+            self._note(caller.key if caller else ANONYMOUS, None, code, REQUEST_ID.get(), detail)
+
+    def refused(self, caller: Caller, request_id: str, refusals: Sequence[RefusalLike], more: int) -> None:
+        """Of one request, field by field. `more` were too many to be told one by one."""
+        for number, one in enumerate(refusals):
+            detail: dict[str, Any] = {"what": one.what, "scopes": list(one.scopes)}
+            if more and number == len(refusals) - 1:
+                detail["more"] = more
+            self._note(caller.key, one.customer_id, one.code, request_id, detail)
+
+    def mutation(
+        self,
+        caller: Caller,
+        request_id: str,
+        mutation: str,
+        customer_id: str | None,
+        outcome: str,
+        codes: Sequence[str],
+    ) -> None:
+        """A write that the journal has no operation of."""
+        detail = {"mutation": mutation, "codes": list(codes)}
+        self._keep(EventType.MUTATION, caller.key, customer_id, outcome, request_id, detail)
+
+    async def run(self) -> None:
+        """Until cancelled. A store that fails is tried again: notes wait for it, up to a bound."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                if not await self._write():
+                    await asyncio.sleep(_TRY_AGAIN_S)
+
+    async def flush(self) -> None:
+        while self._waiting and await self._write():
+            pass
+
+    async def _write(self) -> bool:
+        batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+        try:
+            await self._events.append_all(batch)
+        except asyncio.CancelledError:
+            self._waiting.extendleft(reversed(batch))
+            raise
+        except UnstorableText:  # nothing that gets here should be; one bad note must not hold up the others
+            _log.exception("%d notes of the audit trail could not be written", len(batch))
+        except Exception:  # noqa: BLE001 - whatever the store has, the notes must wait for its end
+            _log.exception("the audit trail cannot be written; trying again")
+            self._waiting.extendleft(reversed(batch))
+            return False
+        return True
+
+    def _note(
+        self, actor: str, customer_id: str | None, code: str, request_id: str | None, detail: dict[str, Any]
+    ) -> None:
+        second = int(self._clock())
+        began, count = self._seconds.get(actor, (second, 0))
+        if began != second:
+            began, count = second, 0
+        if count >= _PER_S:
+            self._untold[actor] = self._untold.get(actor, 0) + 1
+            return
+        if len(self._seconds) > _MOST_ACTORS:
+            self._seconds.clear()
+        self._seconds[actor] = (began, count + 1)
+        if untold := self._untold.pop(actor, 0):
+            detail = {**detail, "untold": untold}
+        self._keep(EventType.ACCESS_REFUSED, actor, customer_id, code, request_id, detail)
+
+    def _keep(
+        self, kind: EventType, actor: str, customer_id: str | None, outcome: str, request_id: str | None, detail: Any
+    ) -> None:
+        if len(self._waiting) >= _MOST_WAITING:
+            _log.error("the audit trail is full: a note of %s is lost", kind.value)
+            return
+        about = customer_id if customer_id is not None and is_storable(customer_id) else None
+        who = actor if is_storable(actor) else "unwritable"
+        self._waiting.append(
+            NewEvent(
+                type=kind,
+                customer_id=about,
+                actor=who,
+                outcome=outcome,
+                request_id=request_id,
+                detail=detail,
+            )
+        )
+        self._arrived.set()

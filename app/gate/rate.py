@@ -1,0 +1,147 @@
+"""How often one client may ask: two token buckets each, one of requests and one of cost in calls to vaults.
+
+Buckets are refilled by the second and hold a burst at most. A request that is refused takes nothing out. Clients have
+nothing in common here, so one that is over its budget cannot slow another.
+"""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from app.gate.problems import Refused
+from app.settings import RateSettings
+from app.wallet.caller import Caller, CallerKind
+
+_MOST_CLIENTS: Final = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one client may ask: `*_per_s` is how fast its buckets fill, `*_burst` how much they hold."""
+
+    requests_per_s: float
+    requests_burst: float
+    cost_per_s: float
+    cost_burst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What is left in the two buckets; `wait_s` is above 0 where there was not enough, and then nothing was taken."""
+
+    requests: float
+    cost: float
+    wait_s: float = 0.0
+
+
+class Buckets(Protocol):
+    async def take(self, client: str, budget: Budget, requests: float, cost: float) -> Taken: ...
+
+
+class LocalBuckets:
+    """Of this process. The clients that have not asked for longest are forgotten: their buckets are full by then."""
+
+    def __init__(self, *, most: int = _MOST_CLIENTS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._levels: OrderedDict[str, tuple[float, float, float]] = OrderedDict()
+
+    async def take(self, client: str, budget: Budget, requests: float, cost: float) -> Taken:
+        return self.take_now(client, budget, requests, cost)
+
+    def take_now(self, client: str, budget: Budget, requests: float, cost: float) -> Taken:
+        now = self._clock()
+        level = self._levels.get(client)
+        if level is None:
+            has_requests, has_cost = budget.requests_burst, budget.cost_burst
+            if len(self._levels) >= self._most:
+                self._levels.popitem(last=False)
+        else:
+            passed = max(0.0, now - level[2])
+            has_requests = min(budget.requests_burst, level[0] + passed * budget.requests_per_s)
+            has_cost = min(budget.cost_burst, level[1] + passed * budget.cost_per_s)
+            self._levels.move_to_end(client)
+        wait_s = wait_for(budget, has_requests - requests, has_cost - cost)
+        if not wait_s:
+            has_requests, has_cost = has_requests - requests, has_cost - cost
+        self._levels[client] = (has_requests, has_cost, now)
+        return Taken(has_requests, has_cost, wait_s)
+
+
+def wait_for(budget: Budget, requests_left: float, cost_left: float) -> float:
+    """Seconds until neither is below 0."""
+    if requests_left >= 0 and cost_left >= 0:
+        return 0.0
+    return max(-requests_left / budget.requests_per_s, -cost_left / budget.cost_per_s)
+
+
+class Rates:
+    """What the keeper asks. Requests are counted here before anything is parsed; cost, once it is known, in `shared`
+    buckets where replicas have such."""
+
+    def __init__(
+        self, budgets: Mapping[CallerKind, Budget], shared: Buckets | None = None, local: LocalBuckets | None = None
+    ) -> None:
+        self._budgets = budgets
+        self._local = local or LocalBuckets()
+        self._shared = shared
+
+    def request(self, caller: Caller) -> None:
+        """One more request, whatever is in it; raises Refused(THROTTLED)."""
+        budget = self._budgets[caller.kind]
+        taken = self._local.take_now(caller.key, budget, 1.0, 0.0)
+        if taken.wait_s:
+            raise _throttled(taken.wait_s, "requests")
+
+    async def cost(self, caller: Caller, cost: int) -> dict[str, Any]:
+        """What the request may cost; raises Refused(THROTTLED), or answers what `extensions.cost.throttle` shows."""
+        budget = self._budgets[caller.kind]
+        if self._shared is not None:
+            taken = await self._shared.take(caller.key, budget, 1.0, cost)
+        else:
+            taken = self._local.take_now(caller.key, budget, 0.0, cost)
+        if taken.wait_s:
+            if cost > budget.cost_burst:
+                raise Refused(
+                    "COST_ESTIMATED_TOO_EXPENSIVE",
+                    f"The request may cost {cost} calls to vaults, and this client may spend {budget.cost_burst:g}.",
+                    cost={"requested": cost, "maximum": math.floor(budget.cost_burst)},
+                )
+            raise _throttled(taken.wait_s, "cost", _shown(budget, taken), cost)
+        return _shown(budget, taken)
+
+
+def budgets_of(settings: RateSettings) -> dict[CallerKind, Budget]:
+    sections = {
+        CallerKind.STAFF: settings.staff,
+        CallerKind.PARTNER: settings.partner,
+        CallerKind.END_USER: settings.end_user,
+    }
+    return {
+        kind: Budget(one.requests_per_s, one.requests_burst, one.cost_per_s, one.cost_burst)
+        for kind, one in sections.items()
+    }
+
+
+def _shown(budget: Budget, taken: Taken) -> dict[str, Any]:
+    return {
+        "maximumAvailable": math.floor(budget.cost_burst),
+        "currentlyAvailable": max(0, math.floor(taken.cost)),
+        "restoreRate": budget.cost_per_s,
+    }
+
+
+def _throttled(wait_s: float, what: str, throttle: Mapping[str, Any] | None = None, cost: int | None = None) -> Refused:
+    seconds = max(1, math.ceil(wait_s))
+    extensions: dict[str, Any] = {"retryAfterSeconds": seconds}
+    if throttle is not None:
+        extensions["cost"] = {"requested": cost, "throttle": throttle}
+    return Refused(
+        "THROTTLED",
+        f"This client's budget of {what} is used up: try again in {seconds} s.",
+        headers={"retry-after": str(seconds)},
+        **extensions,
+    )

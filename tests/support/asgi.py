@@ -1,5 +1,6 @@
 """Call an ASGI app in process: one request, one whole reply. No sockets, no lifespan."""
 
+import asyncio
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,11 +66,18 @@ async def call(
     inbox: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     outbox: list[Message] = []
 
+    is_over = asyncio.Event()
+
     async def receive() -> Message:
-        return inbox.pop(0) if inbox else {"type": "http.disconnect"}
+        if inbox:
+            return inbox.pop(0)
+        await is_over.wait()  # a client that stays until it has its answer
+        return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         outbox.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            is_over.set()
 
     await app(scope, receive, send)
     start = next(message for message in outbox if message["type"] == "http.response.start")

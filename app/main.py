@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.errors import SettingsError
 from app.execution.documents import Documents
@@ -179,7 +180,7 @@ class Gateway:
             max_tokens=self.settings.gate.tokens,
             suggest=is_development,
             screen=limiter.screen,
-            rules=[SecretsInVariablesOnly],
+            rules=[SecretsInVariablesOnly, OneOfInputValidationRule],
             plans=Plans(schema, observer=self.metrics) if self.settings.execution.plans else None,
         )
         keeper = Keeper(documents, self.callers, limiter, self._rates(), self.audit, self._context)

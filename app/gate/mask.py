@@ -35,12 +35,17 @@ def faults(errors: Sequence[GraphQLError], code: str) -> list[dict[str, Any]]:
         if _is_coded(error)
         else _formatted(error, _without_values(error), {"code": code})
         for error in errors
+        if not error.message.startswith(_TOO_MANY)
     )
 
 
 def misfits(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
     """Variables that do not fit their types: nothing was executed."""
-    return _bounded(_formatted(error, _without_values(error), {"code": "BAD_USER_INPUT"}) for error in errors)
+    return _bounded(
+        _formatted(error, _without_values(error), {"code": "BAD_USER_INPUT"})
+        for error in errors
+        if not error.message.startswith(_TOO_MANY)
+    )
 
 
 def syntax_code(error: GraphQLError) -> str:
@@ -74,7 +79,9 @@ def _cause(error: GraphQLError) -> BaseException | None:
     return cause if cause is not None or _is_about_input(error) else error
 
 
-_INPUT_STARTS: Final = ("Argument '", "Variable '$")  # how graphql-core speaks of a client's value, and of nothing else
+# How graphql-core and Strawberry speak of a client's value, and of nothing else.
+_INPUT_STARTS: Final = ("Argument '", "Variable '$", "OneOf Input Object '", "Value for member field '")
+_TOO_MANY: Final = "Too many "  # graphql-core's last word after the errors that it did tell
 
 
 def _is_about_input(error: GraphQLError) -> bool:
@@ -94,6 +101,7 @@ _ABOUT_NAMES: Final = re.compile(
     rf"|Fields|Spreads|Directive|The directive|There can be only one \w+(?: \w+)? named|Subscription|Variable"
     rf"|The \w+ (?:operation|definition)) '{_NAME}'(?:(?:[^'\"]|'{_NAME}')*)"
     rf"|Argument '@?[\w.]+\(\w+:\)' of type '[\w\[\]!]+' is required[^'\"]*"
+    r"|Fragment cannot (?:be spread here|condition) [^\"]*"
     r"|This anonymous operation must be the only defined operation\."
     r"|The \w+ operation is not supported by the schema\.|There can be only one anonymous operation\."
     r"|Anonymous Subscription[^'\"]*|The anonymous [^'\"]*"
@@ -122,7 +130,7 @@ def _reason(text: str) -> str:
         return "a value is required"
     if "unknown field" in text:
         return "it has a field that its type does not know"
-    if "xactly one key" in text or "OneOf" in text:
+    if "OneOf" in text:
         return "exactly one of its fields must be given"
     return "it does not fit its type"
 

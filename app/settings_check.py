@@ -18,6 +18,8 @@ _REQUIRED: Final[Mapping[str, Sequence[str]]] = {
 def missing_settings(settings: Settings) -> dict[str, list[str]]:
     """Per vault (and ``gateway``), the names of what must be set; vaults that are disabled need nothing."""
     found: dict[str, list[str]] = {"gateway": [name for name in ("id_key", "digest_key") if _is_weak(settings, name)]}
+    if settings.mode == "production":
+        found["gateway"] += _unprotected(settings)
     for vault, names in _REQUIRED.items():
         section = getattr(settings, vault)
         found[vault] = [f"{vault}.{name}" for name in names if section.enabled and not _text(getattr(section, name))]
@@ -25,6 +27,18 @@ def missing_settings(settings: Settings) -> dict[str, list[str]]:
     if jpmorgan.enabled and not (_text(jpmorgan.client_secret) or _text(jpmorgan.private_key)):
         found["jpmorgan"].append("jpmorgan.client_secret or jpmorgan.private_key")
     return found
+
+
+def _unprotected(settings: Settings) -> list[str]:
+    """Who may ask, and from which pages, is said and never assumed."""
+    auth, missing = settings.auth, []
+    if not auth.partners_only:
+        if not (auth.jwks_url or auth.jwks_path):
+            missing.append("auth.jwks_url or auth.jwks_path (or auth.partners_only)")
+        missing += [f"auth.{name}" for name in ("issuer", "audience") if not getattr(auth, name)]
+    if not settings.gate.cors_origins:
+        missing.append("gate.cors_origins (origins of web apps, or the word none)")
+    return missing
 
 
 def _is_weak(settings: Settings, name: str) -> bool:

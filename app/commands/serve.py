@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from app.commands.starting import opening_the_store, usable_folder
+from app.errors import SettingsError
 from app.serving import bind, run_until_signal, serve, url_of
 from app.settings import load_settings
 
@@ -16,6 +17,8 @@ def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
 
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
     settings = load_settings(config_file, **overrides)
+    if settings.mode == "development" and settings.host not in ("127.0.0.1", "::1", "localhost"):
+        raise SettingsError("mode development listens on loopback only: set mode to production, or host to 127.0.0.1")
     gateway = Gateway(settings)
     if not settings.store.url.get_secret_value():
         usable_folder(settings.data_dir)

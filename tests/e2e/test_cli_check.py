@@ -190,8 +190,8 @@ def test_serve_names_what_is_missing(sandbox: RunningSandbox, tmp_path: Path) ->
 def test_serve_without_any_settings_names_what_is_missing(tmp_path: Path) -> None:
     done = vaultgraph("serve", "--data-dir", tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
-    assert "id_key" in done.stderr
-    assert "digest_key" in done.stderr
+    for name in ("id_key", "digest_key", "auth.jwks_url", "auth.issuer", "auth.audience", "gate.cors_origins"):
+        assert name in done.stderr
 
 
 def test_serve_from_a_file_the_environment_and_secret_files(sandbox: RunningSandbox, tmp_path: Path) -> None:
@@ -205,6 +205,7 @@ def test_serve_from_a_file_the_environment_and_secret_files(sandbox: RunningSand
         "audience": [development.AUDIENCE],
         "jwks_path": str(development.DevTokens.open(tmp_path).jwks_path),
     }
+    values["gate"] = {"cors_origins": ["none"]}
     config = written(tmp_path, {**values, "port": 0})
     with Running(
         "serve", "--data-dir", tmp_path / "data", VAULTGRAPH_CONFIG=str(config), VAULTGRAPH_ALOHA__COMPANY_CODE=company

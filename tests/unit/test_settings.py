@@ -162,6 +162,12 @@ def test_what_is_missing_is_named_as_a_person_would_set_it() -> None:
     assert "caselle.payment_account_uid" in missing["caselle"]
     assert {"id_key", "digest_key"} <= set(missing["gateway"])
     assert missing_settings(Settings())["loanpro"] == [], "what is off needs nothing"
+    auth = ("auth.jwks_url or auth.jwks_path (or auth.partners_only)", "auth.issuer", "auth.audience")
+    assert {*auth, "gate.cors_origins (origins of web apps, or the word none)"} <= set(missing["gateway"])
+    keys = {"id_key": "k" * 32, "digest_key": "d" * 32}
+    said = {"auth": {"partners_only": True}, "gate": {"cors_origins": ["none"]}}
+    assert missing_settings(load_settings(None, {}, **keys, **said))["gateway"] == []
+    assert missing_settings(load_settings(None, {}, **keys, mode="development"))["gateway"] == []
     short = load_settings(None, {}, id_key="k" * 31, digest_key="d" * 32)
     assert "id_key" in missing_settings(short)["gateway"]
     assert "digest_key" not in missing_settings(short)["gateway"]

@@ -23,6 +23,8 @@ def build_callers(settings: Settings, clients: Clients, fetch: Fetch | None) -> 
 def _verifier(auth: AuthSettings, fetch: Fetch | None) -> TokenVerifier | None:
     if auth.partners_only or not (fetch or auth.jwks_path):
         return None
+    if not (auth.issuer and auth.audience):
+        raise SettingsError("auth.issuer and auth.audience must say whose tokens, for whom, are believed")
     keys: KeySource = (
         FetchedKeys(fetch, max_age_s=auth.jwks_max_age_s, min_interval_s=auth.jwks_min_interval_s)
         if fetch

@@ -28,7 +28,8 @@ class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         try:
             _bundle(npm, node, source, target)
         except (OSError, subprocess.SubprocessError) as error:
-            self.app.display_warning(f"GraphiQL is not bundled ({type(error).__name__}). The page will come from a CDN.")
+            reason = type(error).__name__
+            self.app.display_warning(f"GraphiQL is not bundled ({reason}). The page will come from a CDN.")
 
 
 def _is_current(source: Path, target: Path) -> bool:
@@ -54,4 +55,5 @@ def _bundle(npm: str, node: str, source: Path, target: Path) -> None:
 
 
 def _run(command: list[str], folder: str) -> None:
-    subprocess.run(command, cwd=folder, check=True, timeout=600, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    subprocess.run(command, cwd=folder, check=True, timeout=600, stdout=quiet, stderr=quiet)  # noqa: S603 - npm and node

@@ -1,4 +1,4 @@
-"""Every card number, account number, token and IBAN that a test sends is written down here and searched for afterwards."""
+"""Every card number, account number, token and IBAN that a test sends is written down and searched for afterwards."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

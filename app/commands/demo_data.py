@@ -17,10 +17,10 @@ async def link_demo_customers(store: Store) -> None:
     async with store.transaction() as tx:
         for customer_id, customer in everyone.items():
             if customer_id not in known:
-                await _add(store, customer, tx)
+                await add_demo_customer(store, customer, tx)
 
 
-async def _add(store: Store, customer: DemoCustomer, tx: Tx) -> None:
+async def add_demo_customer(store: Store, customer: DemoCustomer, tx: Tx) -> None:
     if await store.directory.customer(customer.id, include_erased=True, tx=tx) is not None:
         return
     await store.directory.create(

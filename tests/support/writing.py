@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
-from app.commands.demo_data import link_demo_customers
+from app.commands.demo_data import add_demo_customer
 from app.providers import build_providers
-from app.sandbox.demo import ALEX
+from app.sandbox.demo import ALEX, KIM, SAM
 from app.store import Store
 from app.store.records import MethodAddress
 from app.vault.model import NewMethod, PaymentMethod
@@ -79,7 +79,10 @@ class Bench:
             raise Died(point)
 
     async def open(self) -> None:
-        await link_demo_customers(self.store)
+        async with self.store.transaction() as tx:
+            for customer in (ALEX, SAM, KIM):
+                if await self.store.directory.customer(customer.id, include_erased=True, tx=tx) is None:
+                    await add_demo_customer(self.store, customer, tx)
         await self.deps.owner.start()
 
     async def close(self) -> None:

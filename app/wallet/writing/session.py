@@ -118,7 +118,7 @@ class Session:
         try:
             if step in self._in_doubt:
                 self._in_doubt.discard(step)
-                facts = await self._settle(step, provider, look, None)
+                facts = await self._take_up(step, provider, send, look)
             elif send is None:
                 raise NothingSent
             else:
@@ -134,6 +134,22 @@ class Session:
         self.intent.done[step] = facts
         self.intent.doing = [one for one in self.intent.doing if one != step]
         return facts
+
+    async def _take_up(
+        self,
+        step: str,
+        provider: ProviderName,
+        send: Callable[[Call], Awaitable[Json | None]] | None,
+        look: Callable[[Call], Awaitable[Look]],
+    ) -> Json:
+        """A step that may have left a process that is gone: looked up, and sent only if it is proven not to have."""
+        try:
+            return await self._settle(step, provider, look, None)
+        except NotApplied:
+            if send is None:
+                raise
+        self.intent.doing = [one for one in self.intent.doing if one != step]
+        return await self._send(step, provider, send, look)
 
     async def _send(
         self,

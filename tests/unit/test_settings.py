@@ -145,7 +145,7 @@ def _fields(model: type[BaseModel], path: str = "") -> list[tuple[str, Any]]:
 
 
 def test_whatever_could_hold_a_credential_is_a_secret() -> None:
-    public = ("token_url", "max_token_bytes", "key_id", "network_tokens")
+    public = ("token_url", "max_token_bytes", "key_id", "network_tokens", "tokens")
     for name, kind in _fields(Settings):
         last = name.rsplit(".", 1)[-1]
         if any(word in last for word in ("secret", "password", "token", "_key")) and last not in public:

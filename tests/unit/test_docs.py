@@ -77,6 +77,23 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(linked), f"{target}: no such heading"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_are_named_are_there(page: Path) -> None:
+    named = re.findall(r"`((?:app|resolvers|tests|docs|bench|examples)/[\w/.*-]+)`", page.read_text("utf-8"))
+    assert [name for name in named if not list(ROOT.glob(name.rstrip("/")))] == []
+
+
+def test_the_names_of_the_architecture_are_where_it_says() -> None:
+    rows = re.findall(
+        r"^\| (`.+`) \| `([\w/]+\.py)` \|", (ROOT / "docs" / "architecture.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(rows) >= 10
+    for names, path in rows:
+        text = (ROOT / path).read_text("utf-8")
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"^(class|def) {name}\b", text, re.MULTILINE), f"{name} is not in {path}"
+
+
 def anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -44,7 +44,7 @@ class Bench:
     """One process's writing side. `deadline_s` is every vault's write deadline."""
 
     def __init__(self, sandbox: RunningSandbox, store: Store, *, deadline_s: float = 1.2, **settings: Any) -> None:
-        same = {name.value: {"write_deadline_s": deadline_s, "fresh_for_s": 5} for name in P}
+        same = {name.value: {"write_deadline_s": deadline_s, "breaker": {"minimum_calls": 10_000}} for name in P}
         for name, wanted in settings.items():
             same[name] = {**same[name], **wanted} if name in same else wanted
         self.settings = settings_on(sandbox, raw_cards=True, **same)

@@ -1,0 +1,449 @@
+"""Answers that are lost, vaults that are slow or down, and keys that come again meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.errors import OutcomeUnknown
+from app.sandbox.demo import ALEX, KIM
+from app.store import Store
+from app.store.records import OperationState, WriteOutcome
+from app.vault.model import Added, Expiry, NewCustomer, NewMethod
+from app.vault.names import LinkProof, PaymentMethodStatus, ProviderName
+from app.vault.provider import Call
+from app.vault.secret import Secret
+from app.wallet.commands import DeleteMethod, LinkCustomer, ProblemCode, SetDefault, UpdateMethod, WriteResult
+from app.wallet.reconcile import Reconciler
+from tests.support.calls import soon
+from tests.support.sandbox import RunningSandbox
+from tests.support.writing import BY_NAME, STAFF, Bench, bench_on, new_key
+
+P = ProviderName
+C = ProblemCode
+
+
+@pytest.fixture
+async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
+    store = Store.open(sqlite_url)
+    async with bench_on(sandbox, store) as opened:
+        yield opened
+    await store.close()
+
+
+def codes(result: WriteResult) -> list[ProblemCode]:
+    return [problem.code for problem in result.problems]
+
+
+def state(result: WriteResult) -> OperationState:
+    assert result.operation is not None
+    return result.operation.state
+
+
+def on_add(sandbox: RunningSandbox, name: ProviderName, kind: str, **fields: Any) -> None:
+    case = BY_NAME[name]
+    sandbox.fault(name.value, kind, method=case.write_verb, path=case.write_path, **fields)
+
+
+def writes(sandbox: RunningSandbox, name: ProviderName) -> int:
+    return sum(1 for row in sandbox.calls(name.value) if row["method"] != "GET")
+
+
+# ---- an add whose answer is lost --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(P))
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [("drop_after", {}), ("status", {"status": 504, "commit": True}), ("garbage", {"commit": True}), ("truncate", {})],
+    ids=["dropped", "504", "garbage", "truncated"],
+)
+async def test_an_add_that_was_made_is_found(
+    sandbox: RunningSandbox, bench: Bench, name: ProviderName, kind: str, fields: dict[str, Any]
+) -> None:
+    held = set(await bench.wallet(name))
+    on_add(sandbox, name, kind, times=1, **fields)
+    sandbox.clear_calls()
+    result = await bench.add(name)
+    assert (codes(result), state(result)) == ([], OperationState.SUCCEEDED)
+    assert writes(sandbox, name) == 1
+    assert result.method is not None
+    assert set(await bench.wallet(name)) - held == {result.method.method_ref}
+
+
+@pytest.mark.parametrize("name", list(P))
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [("drop_before", {}), ("status", {"status": 504})],
+    ids=["dropped", "504"],
+)
+async def test_an_add_that_was_not_made_runs_again_under_its_key(
+    sandbox: RunningSandbox, bench: Bench, name: ProviderName, kind: str, fields: dict[str, Any]
+) -> None:
+    held = set(await bench.wallet(name))
+    command = bench.adding(name)
+    on_add(sandbox, name, kind, times=1, **fields)
+    sandbox.clear_calls()
+    result = await bench.writer.add_method(command, STAFF, soon())
+    (problem,) = result.problems
+    assert (problem.code, problem.outcome, problem.retryable) == (
+        C.PROVIDER_UNAVAILABLE,
+        WriteOutcome.NOT_APPLIED,
+        True,
+    )
+    assert (state(result), writes(sandbox, name)) == (OperationState.FAILED, 1)
+    again = await bench.writer.add_method(command, STAFF, soon())
+    assert (codes(again), state(again), again.replayed) == ([], OperationState.SUCCEEDED, False)
+    assert again.operation is not None
+    assert result.operation is not None
+    assert again.operation.id == result.operation.id
+    assert len(set(await bench.wallet(name)) - held) == 1
+
+
+async def test_a_vault_that_stays_dark_is_unknown_and_settled_by_the_same_key(
+    sandbox: RunningSandbox, bench: Bench
+) -> None:
+    """The write is made, its answer lost, and the list cannot be read either."""
+    held = set(await bench.wallet(P.CASELLE))
+    command = bench.adding(P.CASELLE)
+    on_add(sandbox, P.CASELLE, "drop_after", times=1)
+    bench.deps.reached = lambda point: (
+        (sandbox.fault("caselle", "status", status=503, method="GET") if point == "lost:add" else None) and None
+    )
+    result = await bench.writer.add_method(command, STAFF, soon())
+    bench.deps.reached = lambda point: None
+    (problem,) = result.problems
+    assert (problem.code, problem.outcome, problem.retryable) == (C.OUTCOME_UNKNOWN, WriteOutcome.UNKNOWN, True)
+    assert state(result) is OperationState.UNKNOWN
+    still = await bench.writer.add_method(command, STAFF, soon())
+    assert (codes(still), state(still)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
+    sandbox.clear_faults()
+    again = await bench.writer.add_method(command, STAFF, soon())
+    assert (codes(again), state(again), again.replayed) == ([], OperationState.SUCCEEDED, True)
+    assert again.method is not None
+    assert set(await bench.wallet(P.CASELLE)) - held == {again.method.method_ref}
+
+
+async def test_the_reconciler_settles_what_is_unknown(sandbox: RunningSandbox, bench: Bench) -> None:
+    on_add(sandbox, P.JPMORGAN, "hang", times=1, commit=True)
+    bench.deps.reached = lambda point: (
+        (sandbox.fault("jpmorgan", "status", status=503, method="GET") if point == "lost:add" else None) and None
+    )
+    result = await bench.add(P.JPMORGAN)
+    assert state(result) is OperationState.UNKNOWN
+    sandbox.clear_faults()
+    reconciler = Reconciler(bench.deps, bench.writer.runner)
+    for _ in range(60):
+        await reconciler.sweep()
+        assert result.operation is not None
+        found = await bench.store.journal.operation(result.operation.id)
+        assert found is not None
+        if found.state is not OperationState.UNKNOWN:
+            break
+        await asyncio.sleep(0.05)
+    assert found.state is OperationState.SUCCEEDED
+    assert found.result["method"][2] in await bench.wallet(P.JPMORGAN)
+
+
+async def test_a_slow_vault_gets_its_time_before_an_absence_counts(sandbox: RunningSandbox, bench: Bench) -> None:
+    """The vault makes the write long after we gave up waiting: the key, sent again at once, must not make a second."""
+    held = set(await bench.wallet(P.CASELLE))
+    command = bench.adding(P.CASELLE)
+    on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=1700)
+    result = await bench.writer.add_method(command, STAFF, soon())
+    assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
+    again = await bench.writer.add_method(command, STAFF, soon())
+    assert codes(again) in ([], [C.OUTCOME_UNKNOWN])
+    for _ in range(40):
+        again = await bench.writer.add_method(command, STAFF, soon())
+        if not again.problems:
+            break
+    assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
+    assert len(set(await bench.wallet(P.CASELLE)) - held) == 1
+
+
+async def test_several_that_it_may_be_are_left_to_a_person(sandbox: RunningSandbox, bench: Bench) -> None:
+    """While the answer was lost, somebody else added a card that looks the same."""
+    command = bench.adding(P.JPMORGAN)
+    held = set(await bench.wallet(P.JPMORGAN))
+    other = bench.method(P.JPMORGAN)
+    assert isinstance(other.secret, Secret)
+    on_add(sandbox, P.JPMORGAN, "drop_after", times=1)
+    vault = bench.providers[P.JPMORGAN]
+    ref = bench.address(P.JPMORGAN, "x").customer_ref
+    real, is_added = vault.wallets, False
+
+    async def with_another(refs: Any, call: Any) -> Any:
+        nonlocal is_added
+        if bench.points[-1:] == ["lost:add"] and not is_added:
+            is_added = True
+            await vault.add(ref, other, await vault.before_add(ref, other, soon()), False, soon())
+        return await real(refs, call)
+
+    vault.wallets = with_another  # type: ignore[method-assign]
+    result = await bench.writer.add_method(command, STAFF, soon())
+    assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
+    assert result.operation is not None
+    assert result.operation.reconcile_at is None
+    rows = (await bench.store.journal.results(result.operation.id)).rows
+    new = set(await bench.wallet(P.JPMORGAN)) - held
+    assert {row.method_ref for row in rows} == new
+    assert len(new) == 2
+    # A person deletes the one that is not it: now the same key can tell.
+    await vault.delete(ref, sorted(new)[0], soon())
+    again = await bench.writer.add_method(command, STAFF, soon())
+    assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
+    assert again.method is not None
+    assert again.method.method_ref == sorted(new)[1]
+
+
+# ---- writes that certainly did not leave, or were refused -------------------------------------------------
+
+
+async def test_a_throttled_add_is_not_applied_and_runs_again(sandbox: RunningSandbox, bench: Bench) -> None:
+    command = bench.adding(P.ALOHA)
+    on_add(sandbox, P.ALOHA, "throttle", times=1, retry_after_s=1)
+    result = await bench.writer.add_method(command, STAFF, soon())
+    (problem,) = result.problems
+    assert (problem.code, problem.outcome, problem.retryable) == (
+        C.PROVIDER_THROTTLED,
+        WriteOutcome.NOT_APPLIED,
+        True,
+    )
+    assert problem.retry_after_s == 1
+    await asyncio.sleep(1.05)  # Retry-After is obeyed by the door
+    again = await bench.writer.add_method(command, STAFF, soon())
+    assert codes(again) == []
+
+
+async def test_a_refusal_is_final_and_replayed_without_asking_again(sandbox: RunningSandbox, bench: Bench) -> None:
+    method = replace(bench.method(P.LOANPRO), secret=Secret("not-a-token-of-this-vault"))
+    command = bench.adding(P.LOANPRO, method=method, method_path=("method", "loanpro_token"))
+    result = await bench.writer.add_method(command, STAFF, soon())
+    assert state(result) is OperationState.FAILED
+    assert [(one.path, one.outcome, one.retryable) for one in result.problems] == [
+        (("method", "loanpro_token", "token"), WriteOutcome.NOT_APPLIED, False)
+    ]
+    sandbox.clear_calls()
+    again = await bench.writer.add_method(command, STAFF, soon())
+    assert (again.problems, again.replayed) == (result.problems, True)
+    assert sandbox.calls("loanpro") == []
+
+
+async def test_refused_credentials_leave_the_key_open(sandbox: RunningSandbox, sqlite_url: str) -> None:
+    store = Store.open(sqlite_url)
+    async with bench_on(sandbox, store) as good, bench_on(sandbox, store, aloha={"password": "wrong"}) as bad:
+        command = good.adding(P.ALOHA)
+        result = await bad.writer.add_method(command, STAFF, soon())
+        assert [(one.code, one.outcome) for one in result.problems] == [(C.PROVIDER_AUTH, WriteOutcome.NOT_APPLIED)]
+        assert codes(await good.writer.add_method(command, STAFF, soon())) == []
+    await store.close()
+
+
+# ---- keys -------------------------------------------------------------------------------------------------
+
+
+async def test_other_input_under_the_same_key_is_refused(bench: Bench) -> None:
+    command = bench.adding(P.CASELLE)
+    first = await bench.writer.add_method(command, STAFF, soon())
+    for other in (
+        replace(command, nickname="Other"),
+        replace(command, make_default=True),
+        replace(command, method=replace(command.method, secret=Secret("another-token-altogether"))),
+    ):
+        result = await bench.writer.add_method(other, STAFF, soon())
+        assert (codes(result), result.operation, result.method) == ([C.IDEMPOTENCY_KEY_REUSED], None, None)
+    again = await bench.writer.add_method(command, STAFF, soon())
+    assert (again.method, again.replayed) == (first.method, True)
+
+
+async def test_a_key_that_is_in_flight_is_told_apart(sandbox: RunningSandbox, bench: Bench) -> None:
+    command = bench.adding(P.CASELLE)
+    on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=400)
+    first = asyncio.create_task(bench.writer.add_method(command, STAFF, soon()))
+    while "prepared:add" not in bench.points:
+        await asyncio.sleep(0.01)
+    meanwhile = await bench.writer.add_method(command, STAFF, soon())
+    assert [(one.code, one.retryable) for one in meanwhile.problems] == [(C.IDEMPOTENCY_IN_PROGRESS, True)]
+    done = await first
+    assert codes(done) == []
+    assert (await bench.writer.add_method(command, STAFF, soon())).method == done.method
+
+
+async def test_many_at_once_with_one_key_add_once(bench: Bench) -> None:
+    held = set(await bench.wallet(P.LOANPRO))
+    command = bench.adding(P.LOANPRO)
+    results = await asyncio.gather(*(bench.writer.add_method(command, STAFF, soon()) for _ in range(8)))
+    assert sorted({code.value for result in results for code in codes(result)}) == ["IDEMPOTENCY_IN_PROGRESS"]
+    assert sum(not result.problems for result in results) == 1
+    assert len(set(await bench.wallet(P.LOANPRO)) - held) == 1
+
+
+async def test_a_caller_that_leaves_does_not_stop_its_write(sandbox: RunningSandbox, bench: Bench) -> None:
+    command = bench.adding(P.CASELLE)
+    on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=200)
+    asking = asyncio.create_task(bench.writer.add_method(command, STAFF, soon()))
+    while "prepared:add" not in bench.points:
+        await asyncio.sleep(0.01)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await bench.writer.drain()
+    again = await bench.writer.add_method(command, STAFF, soon())
+    assert (codes(again), again.replayed) == ([], True)
+
+
+# ---- one at a time ----------------------------------------------------------------------------------------
+
+
+async def test_writes_of_one_customer_at_one_vault_do_not_lose_each_other(bench: Bench) -> None:
+    """LoanPro takes the whole list of children at once."""
+    held = set(await bench.wallet(P.LOANPRO))
+    results = await asyncio.gather(*(bench.add(P.LOANPRO) for _ in range(5)))
+    assert [codes(result) for result in results] == [[]] * 5
+    added = {result.method.method_ref for result in results if result.method}
+    assert len(added) == 5
+    assert set(await bench.wallet(P.LOANPRO)) - held == added
+
+
+@pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN, P.CASELLE])
+async def test_two_defaults_at_once_end_in_one_of_them(bench: Bench, name: ProviderName) -> None:
+    one, two = (await bench.add(name)).method, (await bench.add(name)).method
+    assert one is not None
+    assert two is not None
+    results = await asyncio.gather(
+        *(
+            bench.writer.set_default(
+                SetDefault(customer_id=ALEX.id, method_id=bench.ids.encode_address(each), allow_expired=True),
+                STAFF,
+                soon(),
+            )
+            for each in (one, two)
+        )
+    )
+    assert [codes(result) for result in results] == [[], []]
+    choice = await bench.store.directory.choice(ALEX.id)
+    shown = [ref for ref, each in (await bench.wallet(name)).items() if each.is_provider_default]
+    assert choice is not None
+    assert shown == [choice.method_ref]
+    assert choice.method_ref in (one.method_ref, two.method_ref)
+
+
+async def test_a_write_waits_for_what_is_unknown_there(sandbox: RunningSandbox, bench: Bench) -> None:
+    """And settles it itself, as soon as the vault can be read."""
+    held = set(await bench.wallet(P.CASELLE))
+    on_add(sandbox, P.CASELLE, "drop_after", times=1)
+    bench.deps.reached = lambda point: (
+        (sandbox.fault("caselle", "status", status=503, method="GET") if point == "lost:add" else None) and None
+    )
+    first = await bench.add(P.CASELLE)
+    assert state(first) is OperationState.UNKNOWN
+    bench.deps.reached = lambda point: None
+    other = bench.adding(P.CASELLE)
+    blocked = await bench.writer.add_method(other, STAFF, soon())
+    assert codes(blocked) == [C.IDEMPOTENCY_IN_PROGRESS]
+    elsewhere = await bench.add(P.ALOHA)
+    assert codes(elsewhere) == []
+    sandbox.clear_faults()
+    second = await bench.writer.add_method(other, STAFF, soon())
+    assert codes(second) == []
+    settled = await bench.store.journal.operation(first.operation.id if first.operation else "")
+    assert settled is not None
+    assert settled.state is OperationState.SUCCEEDED
+    assert second.method is not None
+    assert set(await bench.wallet(P.CASELLE)) - held == {settled.result["method"][2], second.method.method_ref}
+
+
+# ---- other writes whose answer is lost --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN, P.CASELLE])
+@pytest.mark.parametrize(("kind", "is_made"), [("drop_after", True), ("drop_before", False)])
+async def test_a_lost_default(
+    sandbox: RunningSandbox, bench: Bench, name: ProviderName, kind: str, is_made: bool
+) -> None:
+    target = (await bench.add(name)).method
+    assert target is not None
+    command = SetDefault(customer_id=ALEX.id, method_id=bench.ids.encode_address(target), idempotency_key=new_key())
+    before = await bench.store.directory.choice(ALEX.id)
+    for verb in ("PUT", "PATCH"):
+        sandbox.fault(name.value, kind, method=verb, times=1)
+    result = await bench.writer.set_default(command, STAFF, soon())
+    sandbox.clear_faults()
+    shown = [ref for ref, each in (await bench.wallet(name)).items() if each.is_provider_default]
+    choice = await bench.store.directory.choice(ALEX.id)
+    if is_made:
+        assert codes(result) == []
+        assert choice is not None
+        assert shown == [choice.method_ref] == [target.method_ref]
+        return
+    assert [(one.code, one.outcome) for one in result.problems] == [(C.PROVIDER_UNAVAILABLE, WriteOutcome.NOT_APPLIED)]
+    assert (choice, target.method_ref in shown) == (before, False)
+    assert codes(await bench.writer.set_default(command, STAFF, soon())) == []
+
+
+@pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN, P.CASELLE])
+@pytest.mark.parametrize(("kind", "is_made"), [("drop_after", True), ("drop_before", False)])
+async def test_a_lost_delete(
+    sandbox: RunningSandbox, bench: Bench, name: ProviderName, kind: str, is_made: bool
+) -> None:
+    target = (await bench.add(name)).method
+    assert target is not None
+    command = DeleteMethod(method_id=bench.ids.encode_address(target), idempotency_key=new_key())
+    for verb in ("PUT", "DELETE"):
+        sandbox.fault(name.value, kind, method=verb, times=1)
+    result = await bench.writer.delete_method(command, STAFF, soon())
+    sandbox.clear_faults()
+    held = (await bench.wallet(name)).get(target.method_ref)
+    is_there = held is not None and held.status is PaymentMethodStatus.ACTIVE
+    assert (is_there, codes(result)) == ((False, []) if is_made else (True, [C.PROVIDER_UNAVAILABLE]))
+    again = await bench.writer.delete_method(command, STAFF, soon())
+    assert (codes(again), again.deleted) == ([], target)
+
+
+@pytest.mark.parametrize(("kind", "is_made"), [("drop_after", True), ("drop_before", False)])
+async def test_a_lost_update(sandbox: RunningSandbox, bench: Bench, kind: str, is_made: bool) -> None:
+    target = (await bench.add(P.JPMORGAN)).method
+    assert target is not None
+    command = UpdateMethod(
+        method_id=bench.ids.encode_address(target), idempotency_key=new_key(), expiry=Expiry(2036, 6)
+    )
+    sandbox.fault("jpmorgan", kind, method="PATCH", times=1)
+    result = await bench.writer.update_method(command, STAFF, soon())
+    assert codes(result) == ([] if is_made else [C.PROVIDER_UNAVAILABLE])
+    assert codes(await bench.writer.update_method(command, STAFF, soon())) == []
+    assert getattr((await bench.wallet(P.JPMORGAN))[target.method_ref], "expiry", None) == Expiry(2036, 6)
+
+
+async def test_a_lost_profile_waits_for_a_link(sandbox: RunningSandbox, bench: Bench) -> None:
+    """J.P. Morgan cannot be asked for a profile by our key: a person who links it decides."""
+    command = bench.adding(P.JPMORGAN, customer_id=KIM.id, provision=True)
+    vault, refs = bench.providers[P.JPMORGAN], []
+    make = vault.create_with_method
+
+    async def make_and_lose(customer: NewCustomer, new: NewMethod, call: Call) -> Added:
+        refs.append((await make(customer, new, call)).customer_ref)
+        raise OutcomeUnknown("jpmorgan")
+
+    vault.create_with_method = make_and_lose  # type: ignore[method-assign]
+    result = await bench.writer.add_method(command, STAFF, soon())
+    assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
+    assert result.operation is not None
+    assert result.operation.reconcile_at is None
+    (made,) = refs
+    linked = await bench.writer.link_customer(
+        LinkCustomer(customer_id=KIM.id, idempotency_key=new_key(), provider=P.JPMORGAN, customer_ref=made),
+        STAFF,
+        soon(),
+    )
+    assert codes(linked) == []
+    again = await bench.writer.add_method(command, STAFF, soon())
+    assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
+    assert again.method is not None
+    assert again.method.method_ref in await bench.wallet(P.JPMORGAN, made)
+    entry = await bench.store.directory.entry(KIM.id)
+    assert entry is not None
+    link = entry.link(P.JPMORGAN)
+    assert link is not None
+    assert link.proof is LinkProof.TRUSTED_BACKEND

@@ -219,6 +219,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         reply = await self._send("PUT", _DEFAULT_ROUTE, call, path, Effect.WRITE, body)
         if reply.status not in (200, 204):
             raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+        self._believe(reply)
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
@@ -226,6 +227,8 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
         if reply.status not in (200, 204, 404):
             raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+        if reply.status != 404:
+            self._believe(reply)
 
     # ---- paying, capturing in the browser, importing ------------------------------------------------------
 
@@ -319,6 +322,12 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             method=verb, path=path, route=route, effect=effect, query=query, json=json, headers=self._headers
         )
         return await self._http.send(request, call)
+
+    def _believe(self, reply: VaultReply) -> None:
+        """A success says nothing or JSON. Anything else came from something in between: the outcome is unknown."""
+        if reply.body.strip():
+            with reading(self.name, Effect.WRITE):
+                reply.json()
 
     def _allow(self, faults: Sequence[FieldFault]) -> None:
         """Every write passes here, so that nothing that the rules refuse is ever sent."""

@@ -20,6 +20,7 @@ from app.gate.audit import Audit
 from app.gate.callers.compose import build_callers
 from app.gate.callers.keys import Fetch
 from app.gate.compose import browser_of, endpoint_limits, limits_of, socket_limits
+from app.gate.documents.compose import DocumentRoom
 from app.gate.endpoint import GraphQLEndpoint
 from app.gate.front import Front
 from app.gate.health import Probe, healthz, readyz
@@ -35,7 +36,7 @@ from app.providers import build_providers
 from app.settings import Settings
 from app.settings_check import missing_settings
 from app.store import Store, migrate, migrations_are_current
-from app.store.records import Change, NewReceipt, Topic
+from app.store.records import Change, EventType, MethodAddress, NewReceipt, Topic
 from app.vault.names import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
 from app.wallet.assemble import AssemblyRules
@@ -110,10 +111,11 @@ class Gateway:
             await hook(self)
         self.store.on_change(self._forget)
         self._seen_version = await self.store.changes.version()
+        await self.documents.start()
         await self.owner.start()
         await self.reconciler.start()
         work = (self._watch_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run())
-        self._background.extend(asyncio.create_task(one) for one in (*work, self.audit.run()))
+        self._background.extend(asyncio.create_task(one) for one in (*work, self.audit.run(), self.documents.run()))
 
     async def stop(self) -> None:
         await self.writer.drain()
@@ -127,6 +129,7 @@ class Gateway:
         if self.shared_buckets is not None:
             await self.shared_buckets.close()
         await self.audit.flush()
+        await self.documents.stop()
         await self.store.close()
 
     def begin_drain(self) -> None:
@@ -150,12 +153,18 @@ class Gateway:
             return_origins=ReturnOrigins.of(settings.return_origins, loopback=settings.mode == "development"),
             writer=self.writer,
             operations=self.store.journal,
+            deleted_by_us=self._deleted_by_us,
             circuit=self.circuit,
             audit=self.audit,
         )
 
     def _rates(self) -> Rates:
         return Rates(budgets_of(self.settings.rate), self.shared_buckets)
+
+    async def _deleted_by_us(self, customer_id: str, address: MethodAddress) -> bool:
+        """What somebody asked us to delete has an actor; what was seen to go behind our back has none."""
+        found = await self.store.events.of_method(customer_id, address, [EventType.METHOD_DELETED])
+        return any(event.actor is not None for event in found)
 
     def _writing(self) -> Deps:
         settings = self.settings
@@ -183,7 +192,8 @@ class Gateway:
             rules=[SecretsInVariablesOnly, OneOfInputValidationRule],
             plans=Plans(schema, observer=self.metrics) if self.settings.execution.plans else None,
         )
-        keeper = Keeper(documents, self.callers, limiter, self._rates(), self.audit, self._context)
+        self.documents = DocumentRoom(self.settings, self.store.documents, documents, limiter)
+        keeper = Keeper(self.documents.resolver, self.callers, limiter, self._rates(), self.audit, self._context)
         page = self._graphiql_page() if is_development else None
         self._endpoint = endpoint = GraphQLEndpoint(
             schema,
@@ -196,8 +206,10 @@ class Gateway:
         mounts: dict[str, Any] = {"/webhooks/": WebhookReceiver(_webhook_senders(self.settings), self._keep_receipt)}
         if folder is not None and is_development:
             mounts[f"{graphiql.ASSETS_PATH}/"] = _below(graphiql.ASSETS_PATH, StaticFiles(directory=folder))
+        graphql = self.metrics.measured(endpoint)
+        mounts["/graphql/"] = graphql  # GET /graphql/{documentId}
         return Front(
-            apps={"/graphql": self.metrics.measured(endpoint), **_metrics_page(self.settings, self.metrics)},
+            apps={"/graphql": graphql, **_metrics_page(self.settings, self.metrics)},
             pages={"/healthz": healthz, "/readyz": self._readyz},
             mounts=mounts,
             start=self.start,
@@ -258,10 +270,12 @@ class Gateway:
                 self.directory.clear()
                 self.snapshots.clear()
                 self.callers.partners.forget()
+                self.documents.hear(None)
             self._seen_version = found.version
 
     def _forget(self, changes: Sequence[Change]) -> None:
         for change in changes:
+            self.documents.hear(change)
             if change.topic is Topic.CUSTOMER:
                 for provider, ref in self.directory.refs_of(change.key):
                     self.snapshots.drop(provider, ref)

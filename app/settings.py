@@ -193,6 +193,28 @@ class GateSettings(_Section):
     socket_operations_per_caller: int = Field(200, ge=1)
 
 
+class DocumentSettings(_Section):
+    """Which documents callers with a token may run; partners run what was published for them, and nothing else.
+
+    `automatic` is for APQ. `ids_only` refuses their texts, and with them APQ, which must then be off; `own_client`
+    names the partner whose published documents they may run.
+    """
+
+    automatic: bool = True
+    automatic_bytes: int = Field(16_000_000, ge=0)
+    automatic_client_share: float = Field(0.05, gt=0, le=1)
+    ids_only: bool = False
+    own_client: str = Field("", max_length=100)
+
+    @model_validator(mode="after")
+    def _fit(self) -> "DocumentSettings":
+        if self.ids_only and self.automatic:
+            raise ValueError("automatic persisted queries let any text in: with ids_only set automatic = false")
+        if self.ids_only and not self.own_client:
+            raise ValueError("ids_only needs own_client: the name that your own documents are published for")
+        return self
+
+
 class BudgetSettings(_Section):
     """What one client may ask: requests, and cost in calls to vaults, refilled by the second up to a burst."""
 
@@ -253,6 +275,7 @@ class Settings(_Section):
     auth: AuthSettings = AuthSettings()
     gate: GateSettings = GateSettings()
     rate: RateSettings = RateSettings()
+    documents: DocumentSettings = DocumentSettings()
     loanpro: LoanProSettings = LoanProSettings()
     aloha: AlohaSettings = AlohaSettings()
     jpmorgan: JpMorganSettings = JpMorganSettings()

@@ -16,6 +16,7 @@ _BASE_HEADERS: Final = (
     (b"referrer-policy", b"no-referrer"),
     (b"vary", b"accept, accept-encoding, origin"),
 )
+NOT_MODIFIED: Final = 304
 _NOT_KEPT: Final = (b"cache-control", b"no-store")
 _DOCUMENT_FAULTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
 
@@ -35,12 +36,10 @@ class Answer:
         await send({"type": "http.response.body", "body": self.body if body else b""})
 
     async def start(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
-        headers = [
-            (b"content-type", self.content_type.encode()),
-            (b"content-length", str(len(self.body)).encode()),
-            *_BASE_HEADERS,
-            *extra,
-        ]
+        headers = [*_BASE_HEADERS, *extra]
+        if self.status != NOT_MODIFIED:  # which tells of a body that the client has
+            headers.append((b"content-type", self.content_type.encode()))
+            headers.append((b"content-length", str(len(self.body)).encode()))
         if self.headers:
             headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
         if "cache-control" not in self.headers:

@@ -19,6 +19,7 @@ from app.gate.asking import REQUEST_ID
 from app.gate.browser import Browser
 from app.gate.compression import compressed
 from app.gate.gatekeeper import Gatekeeper
+from app.gate.kept import id_in_path, kept
 from app.gate.leaving import LeaveWatch
 from app.gate.negotiation import Accepted, AnswerType, accepted, is_json_body
 from app.gate.operations import Operations, Outcome, Prepared
@@ -128,7 +129,8 @@ class GraphQLEndpoint:
         method = scope["method"]
         if method == "OPTIONS":
             return self._browser.options(headers)
-        if self._page is not None and method == "GET" and _is_browser(headers, scope["query_string"]):
+        named = id_in_path(scope["path"])
+        if self._page is not None and method == "GET" and named is None and _is_browser(headers, scope["query_string"]):
             return self._page
         if method not in ("GET", "POST"):
             raise Refused("METHOD_NOT_ALLOWED", headers={"allow": "GET, POST, OPTIONS"})
@@ -136,7 +138,7 @@ class GraphQLEndpoint:
             raise Refused("NOT_ACCEPTABLE")
         self._browser.check_forgery(headers, method)
         caller = await self._gate.authenticate(headers)
-        request = await self._request(scope, receive, headers)
+        request = await self._request(scope, receive, headers, named)
         if isinstance(request, Batch):
             return await self._batch(request, caller, headers, allowed, receive, request_id)
         prepared = await self._operations.prepare(request, caller, streams=allowed.events)
@@ -146,7 +148,8 @@ class GraphQLEndpoint:
         if allowed.answer is None:
             return _once(outcome.body)
         status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
-        return json_answer(outcome.body, allowed.answer, status, is_open=not prepared.is_mutation)
+        answer = json_answer(outcome.body, allowed.answer, status, is_open=not prepared.is_mutation)
+        return kept(answer, outcome.body, headers) if named is not None and method == "GET" else answer
 
     async def _run(self, prepared: Prepared, receive: Receive, headers: Mapping[str, str], request_id: str) -> Outcome:
         """A query ends when its client leaves; a mutation is finished, whoever waits for it."""
@@ -192,14 +195,17 @@ class GraphQLEndpoint:
         except Refused as refused:
             return refused
 
-    async def _request(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> GraphQLRequest | Batch:
+    async def _request(
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], named: str | None
+    ) -> GraphQLRequest | Batch:
+        """`named` is the document's id, where the path holds it."""
         if scope["method"] == "GET":
-            return from_query_string(scope["query_string"], max_depth=self._limits.json_depth)
+            return from_query_string(scope["query_string"], max_depth=self._limits.json_depth, document_id=named)
         if not is_json_body(headers.get("content-type")):
             raise Refused("UNSUPPORTED_MEDIA_TYPE")
         if headers.get("content-encoding", "identity") != "identity":
             raise Refused("UNSUPPORTED_MEDIA_TYPE", "The request body must not be compressed.")
-        return from_body(await self._body(headers, receive), max_depth=self._limits.json_depth)
+        return from_body(await self._body(headers, receive), max_depth=self._limits.json_depth, document_id=named)
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         declared = headers.get("content-length", "")

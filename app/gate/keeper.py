@@ -5,11 +5,12 @@ from typing import Any
 
 from graphql import OperationDefinitionNode
 
-from app.execution.documents import Document, Documents
+from app.execution.documents import Document
 from app.gate.admission import Admission
 from app.gate.audit import Audit
 from app.gate.callers.authentication import Callers
 from app.gate.deadline import asked_s
+from app.gate.documents.resolve import Resolver
 from app.gate.limits import Limiter
 from app.gate.problems import Refused
 from app.gate.rate import Rates
@@ -21,7 +22,7 @@ class Keeper:
     """See `Gatekeeper`. `make_context` makes the resolvers' context from caller, request id and traceparent."""
 
     def __init__(
-        self, documents: Documents, callers: Callers, limiter: Limiter, rates: Rates, audit: Audit, make_context: Any
+        self, documents: Resolver, callers: Callers, limiter: Limiter, rates: Rates, audit: Audit, make_context: Any
     ) -> None:
         self._documents = documents
         self._callers = callers
@@ -47,9 +48,11 @@ class Keeper:
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         self._rates.request(caller)
-        if request.query is None:
-            raise Refused("BAD_REQUEST", "The request names no document: send query, or an id.")
-        return self._documents.get(request.query)
+        try:
+            return await self._documents.document(request, caller)
+        except Refused as refused:
+            self._audit.turned_away(caller, refused.code)
+            raise
 
     async def admit(
         self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Caller

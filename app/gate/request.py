@@ -32,10 +32,14 @@ class Batch:
     items: Sequence[GraphQLRequest | Refused]
 
 
-def from_body(raw: bytes, *, max_depth: int) -> GraphQLRequest | Batch:
-    """Read a POST body; raises Refused."""
+def from_body(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest | Batch:
+    """Read a POST body; raises Refused. `document_id` is one that the path holds."""
     value = decoded(raw, max_depth=max_depth)
+    if document_id is not None and isinstance(value, dict):
+        value = _named_once(value, document_id)
     if isinstance(value, list):
+        if document_id is not None:
+            raise Refused("BAD_REQUEST", "A batch names its documents one by one.")
         return Batch([_item(item) for item in value])
     return from_members(value)
 
@@ -64,9 +68,7 @@ def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = N
         if found.get(name):
             members[name] = _decoded_parameter(name, found[name], max_depth)
     if document_id is not None:
-        if any(name in members for name in _ID_FIELDS):
-            raise Refused("BAD_REQUEST", "The document is named twice.")
-        members["documentId"] = document_id
+        members = _named_once(members, document_id)
     return from_members(members, is_get=True)
 
 
@@ -91,6 +93,12 @@ def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
         document_id=ids[0] if ids else None,
         is_get=is_get,
     )
+
+
+def _named_once(members: dict[str, Any], document_id: str) -> dict[str, Any]:
+    if any(members.get(name) is not None for name in _ID_FIELDS):
+        raise Refused("BAD_REQUEST", "The document is named twice.")
+    return {**members, "documentId": document_id}
 
 
 def _decoded_parameter(name: str, text: str, max_depth: int) -> Any:

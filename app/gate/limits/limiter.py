@@ -75,6 +75,12 @@ class Limiter:
             )
         return cost
 
+    def prepare(self, document: Document) -> None:
+        """Price a document that will be used again, before its first request."""
+        if document.node is not None and not document.errors:
+            for operation in document.operations.values():
+                self._row(document, operation)
+
     def _row(self, document: Document, operation: OperationDefinitionNode) -> _Row:
         rows: dict[int, _Row] = document.memo.setdefault(_MEMO, {})
         row = rows.get(id(operation))  # the document keeps its nodes alive, so an id is not used again

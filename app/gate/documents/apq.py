@@ -1,0 +1,174 @@
+"""Automatic persisted queries: texts that our own frontends have sent once, kept under the text's SHA-256.
+
+The store is bounded, and so is what one client may keep in it: a client that fills its share loses its own texts, and
+nobody else's. Replicas share what Redis keeps; while Redis cannot be asked, a text that only it has is a miss.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Final, Protocol
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+_log = logging.getLogger("vaultgraph.documents")
+_WITHIN_S: Final = 0.1
+_REST_S: Final = 1.0
+_KEPT_FOR_S: Final = 7 * 24 * 3600
+_SHARE_PERIOD_S: Final = 24 * 3600
+_OVERHEAD: Final = 200  # bytes that an entry costs besides its text
+
+
+class SharedTexts(Protocol):
+    """Texts that other replicas have. Never raises: a store that is down has nothing."""
+
+    async def text(self, digest: str) -> str | None: ...
+
+    async def keep(self, digest: str, text: str, client: str) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def digest_of(text: str) -> str:
+    """Lone surrogates have no UTF-8; such a text matches no hash that a client could have made."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class LocalTexts:
+    """Of this process. `max_bytes` bounds the whole, `share` what one client may hold of it."""
+
+    def __init__(self, *, max_bytes: int, share: float) -> None:
+        self._max_bytes = max_bytes
+        self._share = max(1, int(max_bytes * share))
+        self._texts: dict[str, tuple[str, str, int]] = {}  # digest -> text, client, weight
+        self._clients: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+        self._held: dict[str, int] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @property
+    def bytes(self) -> int:
+        return self._bytes
+
+    def text(self, digest: str) -> str | None:
+        found = self._texts.get(digest)
+        if found is None:
+            return None
+        text, client, _ = found
+        self._clients[client].move_to_end(digest)
+        self._clients.move_to_end(client)
+        return text
+
+    def keep(self, digest: str, text: str, client: str) -> None:
+        """Keep it on this client's account, unless somebody has brought it before."""
+        weight = len(text.encode("utf-8", "surrogatepass")) + _OVERHEAD
+        if digest in self._texts or weight > self._share:
+            return
+        self._texts[digest] = (text, client, weight)
+        self._clients.setdefault(client, OrderedDict())[digest] = None
+        self._clients.move_to_end(client)
+        self._held[client] = self._held.get(client, 0) + weight
+        self._bytes += weight
+        while self._held[client] > self._share:
+            self._drop_oldest_of(client)
+        while self._bytes > self._max_bytes:
+            self._drop_oldest_of(next(iter(self._clients)))
+
+    def _drop_oldest_of(self, client: str) -> None:
+        mine = self._clients[client]
+        digest, _ = mine.popitem(last=False)
+        weight = self._texts.pop(digest)[2]
+        self._bytes -= weight
+        self._held[client] -= weight
+        if not mine:
+            del self._clients[client], self._held[client]
+
+
+class RedisTexts:
+    """`share_bytes` is what one client may add in a day. After a failure nobody waits for Redis for a second."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        share_bytes: int,
+        prefix: str = "vaultgraph:apq:",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._redis: Redis = Redis.from_url(
+            url, socket_timeout=_WITHIN_S, socket_connect_timeout=_WITHIN_S, retry=Retry(NoBackoff(), 0)
+        )
+        self._share_bytes = share_bytes
+        self._prefix = prefix
+        self._clock = clock
+        self._rest_until = float("-inf")
+
+    async def text(self, digest: str) -> str | None:
+        """What is kept there is believed only as far as its hash proves it."""
+        if self._clock() < self._rest_until:
+            return None
+        try:
+            kept = await self._redis.getex(self._prefix + digest, ex=_KEPT_FOR_S)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(error)
+            return None
+        if not isinstance(kept, bytes) or sha256(kept).hexdigest() != digest:
+            return None
+        return kept.decode("utf-8", "surrogatepass")
+
+    async def keep(self, digest: str, text: str, client: str) -> None:
+        if self._clock() < self._rest_until:
+            return
+        body = text.encode("utf-8", "surrogatepass")
+        account = f"{self._prefix}share:{sha256(client.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+        try:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.set(account, 0, ex=_SHARE_PERIOD_S, nx=True)
+                pipe.incrby(account, len(body) + _OVERHEAD)
+                _, spent = await pipe.execute()
+            if spent <= self._share_bytes:
+                await self._redis.set(self._prefix + digest, body, ex=_KEPT_FOR_S, nx=True)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(error)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    def _failed(self, error: Exception) -> None:
+        self._rest_until = self._clock() + _REST_S
+        _log.warning("persisted texts of other replicas cannot be read for now: %s", type(error).__name__)
+
+
+class AutomaticTexts:
+    """What `resolve` asks: this process's texts first, then the shared ones."""
+
+    def __init__(self, local: LocalTexts, shared: SharedTexts | None = None) -> None:
+        self._local = local
+        self._shared = shared
+
+    async def text(self, digest: str, client: str) -> str | None:
+        """`client` pays for the place of a text that another replica had."""
+        text = self._local.text(digest)
+        if text is None and self._shared is not None:
+            text = await self._shared.text(digest)
+            if text is not None:
+                self._local.keep(digest, text, client)
+        return text
+
+    async def keep(self, digest: str, text: str, client: str) -> None:
+        """The text was checked against its hash, and is a valid document."""
+        if self._local.text(digest) is None:
+            self._local.keep(digest, text, client)
+            if self._shared is not None:
+                await self._shared.keep(digest, text, client)
+
+    async def close(self) -> None:
+        if self._shared is not None:
+            await self._shared.close()

@@ -1,0 +1,55 @@
+"""The parts of this room, put together from settings for one process."""
+
+from app.execution.documents import Document, Documents
+from app.gate.documents.apq import AutomaticTexts, LocalTexts, RedisTexts
+from app.gate.documents.catalogue import Catalogue, PublishedStore
+from app.gate.documents.resolve import Resolver, TokenRules
+from app.gate.limits import Limiter
+from app.settings import Settings
+from app.store.records import Change, Topic
+
+
+class DocumentRoom:
+    """`start` before the first request, `run` beside the requests, `stop` at the end, `hear` whenever a change is."""
+
+    def __init__(self, settings: Settings, store: PublishedStore, documents: Documents, limiter: Limiter) -> None:
+        def make(text: str) -> Document:
+            document = documents.prepare(text)
+            limiter.prepare(document)
+            if document.plans is not None:
+                document.plans.prepare(document)
+            return document
+
+        section = settings.documents
+        self.catalogue = Catalogue(store, make)
+        self._automatic = _automatic(settings) if section.automatic else None
+        rules = TokenRules(section.ids_only, section.own_client)
+        self.resolver = Resolver(documents, self.catalogue, self._automatic, rules)
+
+    async def start(self) -> None:
+        await self.catalogue.load()
+
+    async def run(self) -> None:
+        await self.catalogue.run()
+
+    async def stop(self) -> None:
+        if self._automatic is not None:
+            await self._automatic.close()
+        await self.catalogue.finish()
+
+    def hear(self, change: Change | None) -> None:
+        """None: so much changed that nobody knows what."""
+        if change is None:
+            self.catalogue.forget()
+        elif change.topic is Topic.DOCUMENTS or (change.topic is Topic.CLIENT and not self.catalogue.knows(change.key)):
+            self.catalogue.forget(change.key)
+
+
+def _automatic(settings: Settings) -> AutomaticTexts:
+    section = settings.documents
+    url = settings.store.redis_url.get_secret_value()
+    share_bytes = int(section.automatic_bytes * section.automatic_client_share)
+    return AutomaticTexts(
+        LocalTexts(max_bytes=section.automatic_bytes, share=section.automatic_client_share),
+        RedisTexts(url, share_bytes=share_bytes) if url else None,
+    )

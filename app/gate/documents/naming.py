@@ -1,0 +1,79 @@
+"""How a request names its document: the forms that clients send, read into one id.
+
+- ``extensions.persistedQuery.sha256Hash``: Apollo's clients and urql, with a hash or with any id of a manifest
+- ``documentId``, of the draft on persisted documents: ``sha256:`` with a hash, ``x-...:``, or an id without a colon
+- ``doc_id`` and ``id``: Relay's, read as `documentId` is
+- the path of ``GET /graphql/{documentId}``
+
+https://github.com/graphql/graphql-over-http, "Appendix: Persisted Documents".
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.gate.problems import Refused
+from app.gate.request import GraphQLRequest
+
+ID: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,200}")
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_SHA256: Final = "sha256:"
+
+
+def is_sha256(text: str) -> bool:
+    """In the one spelling that servers must accept: lower-case hex."""
+    return _HASH.fullmatch(text) is not None
+
+
+def spellings(document_id: str) -> tuple[str, ...]:
+    """The ids under which it may have been published, first choice first: builds write a hash bare or prefixed."""
+    if document_id.startswith(_SHA256):
+        return document_id, document_id[len(_SHA256) :]
+    return (document_id, _SHA256 + document_id) if is_sha256(document_id) else (document_id,)
+
+
+def hash_of(document_id: str) -> str | None:
+    """The SHA-256 that an id is, if it is one."""
+    bare = document_id.removeprefix(_SHA256)
+    return bare if is_sha256(bare) else None
+
+
+def id_of(request: GraphQLRequest) -> str | None:
+    """The id that the request names its document by; None where it names none. Raises Refused(BAD_REQUEST)."""
+    named = None if request.document_id is None else _checked(request.document_id)
+    persisted = request.extensions.get("persistedQuery")
+    if persisted is None:
+        return named
+    hashed = _of_extension(persisted)
+    if named is not None and hashed not in spellings(named):
+        raise Refused("BAD_REQUEST", "The document is named twice, and not the same.")
+    return hashed
+
+
+def is_hash_extension(request: GraphQLRequest) -> bool:
+    """Whether the client speaks the protocol of automatic persisted queries."""
+    return "persistedQuery" in request.extensions
+
+
+def _of_extension(persisted: Any) -> str:
+    if not isinstance(persisted, Mapping):
+        raise Refused("BAD_REQUEST", "The extension persistedQuery must be an object.")
+    version = persisted.get("version")
+    if version != 1 or isinstance(version, bool):
+        raise Refused("BAD_REQUEST", "This version of persistedQuery is not known.")
+    hashed = persisted.get("sha256Hash")
+    if not isinstance(hashed, str) or ID.fullmatch(hashed) is None:
+        raise Refused("BAD_REQUEST", "The member sha256Hash is not an id.")
+    return hashed
+
+
+def _checked(document_id: str) -> str:
+    if ID.fullmatch(document_id) is None:
+        raise Refused("BAD_REQUEST", "The document's id is malformed.")
+    prefix, colon, rest = document_id.partition(":")
+    if colon and prefix == "sha256":
+        if not is_sha256(rest):
+            raise Refused("BAD_REQUEST", "sha256: is followed by 64 lower-case hexadecimal digits.")
+    elif colon and not prefix.startswith("x-"):
+        raise Refused("BAD_REQUEST", "The prefix of the document's id is not known here.")
+    return document_id

@@ -1,0 +1,93 @@
+"""From a request to its document, by who asks.
+
+Partners run what was published for them, by id, and nothing else. Tokens (our own frontends) may send text, use
+automatic persisted queries, and run what was published for `own_client`, as far as the settings let them.
+"""
+
+from dataclasses import dataclass
+
+from app.execution.documents import Document, Documents
+from app.gate.documents.apq import AutomaticTexts, digest_of
+from app.gate.documents.catalogue import Catalogue
+from app.gate.documents.naming import hash_of, id_of, is_hash_extension
+from app.gate.problems import Refused
+from app.gate.request import GraphQLRequest
+from app.wallet.caller import Caller, CallerKind
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """For callers with a token. `own_client` names the partner whose documents they may run; empty: nobody's."""
+
+    ids_only: bool = False
+    own_client: str = ""
+
+
+class Resolver:
+    """`automatic` None turns automatic persisted queries off."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        catalogue: Catalogue,
+        automatic: AutomaticTexts | None,
+        rules: TokenRules | None = None,
+    ) -> None:
+        self._documents = documents
+        self._catalogue = catalogue
+        self._automatic = automatic
+        self._rules = rules or TokenRules()
+
+    async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
+        """Raises Refused. A document that is broken is answered like any other: whoever runs it says so."""
+        document_id = id_of(request)
+        if caller.kind is CallerKind.PARTNER:
+            return self._published(request, document_id, caller.name)
+        if self._rules.ids_only:
+            return self._published(request, document_id, self._rules.own_client)
+        if document_id is None:
+            if request.query is None:
+                raise Refused("BAD_REQUEST", "The request names no document: send query, or an id.")
+            return self._documents.get(request.query)
+        if request.query:
+            return await self._registered(request.query, document_id, caller, is_hash_extension(request))
+        return await self._by_id(document_id, caller)
+
+    def _published(self, request: GraphQLRequest, document_id: str | None, client: str) -> Document:
+        if document_id is None:
+            if not request.query:
+                raise Refused("BAD_REQUEST", "The request names no document: send its id.")
+            raise Refused("PERSISTED_QUERY_ID_REQUIRED")
+        if request.query:
+            raise Refused("CANNOT_SEND_PQ_ID_AND_BODY")
+        found = self._catalogue.find(client, document_id)
+        if found is None:
+            raise Refused("PERSISTED_QUERY_NOT_IN_LIST")
+        self._catalogue.count(found)
+        return found.document
+
+    async def _by_id(self, document_id: str, caller: Caller) -> Document:
+        if self._rules.own_client:
+            found = self._catalogue.find(self._rules.own_client, document_id)
+            if found is not None:
+                self._catalogue.count(found)
+                return found.document
+        if self._automatic is None:
+            raise Refused("PERSISTED_QUERY_NOT_SUPPORTED")
+        digest = hash_of(document_id)
+        text = await self._automatic.text(digest, caller.key) if digest is not None else None
+        if text is None:
+            raise Refused("PERSISTED_QUERY_NOT_FOUND")
+        return self._documents.get(text)
+
+    async def _registered(self, text: str, document_id: str, caller: Caller, by_extension: bool) -> Document:
+        """Text with its hash. Where automatic persisted queries are off, the text runs and nothing is kept."""
+        digest = hash_of(document_id)
+        if digest is None:
+            raise Refused("PERSISTED_QUERY_HASH_MISMATCH" if by_extension else "CANNOT_SEND_PQ_ID_AND_BODY")
+        if digest_of(text) != digest:
+            raise Refused("PERSISTED_QUERY_HASH_MISMATCH")
+        document = self._documents.get(text)
+        if self._automatic is not None and document.parse_error is None and not document.errors:
+            await self._automatic.keep(digest, text, caller.key)
+        return document

@@ -33,7 +33,7 @@ def _closed(provider: ProviderName) -> CircuitState:
     return CircuitState.CLOSED
 
 
-async def _not_by_us(address: MethodAddress) -> bool:
+async def _not_by_us(customer_id: str, address: MethodAddress) -> bool:
     return False
 
 
@@ -41,7 +41,7 @@ async def _not_by_us(address: MethodAddress) -> bool:
 class Services:
     """What resolvers use of the process; made once. `rules.operations` has the vaults that are enabled.
 
-    `deleted_by_us` tells whether our journal deleted a method that its vault still shows as inactive.
+    `deleted_by_us` tells whether a customer's method that its vault shows as inactive was deleted through us.
     """
 
     directory: DirectoryCache
@@ -55,7 +55,7 @@ class Services:
     writer: Writer = field(default_factory=NoWrites)
     operations: Operations = field(default_factory=NoWrites)
     circuit: Callable[[ProviderName], CircuitState] = _closed
-    deleted_by_us: Callable[[MethodAddress], Awaitable[bool]] = _not_by_us
+    deleted_by_us: Callable[[str, MethodAddress], Awaitable[bool]] = _not_by_us
     audit: AuditTrail = field(default_factory=NoTrail)
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
 

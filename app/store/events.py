@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, delete, select, update
 
 from app.store.database import Database, Tx
-from app.store.records import EventOrigin, EventPage, EventRecord, EventType, NewEvent
+from app.store.records import EventOrigin, EventPage, EventRecord, EventType, MethodAddress, NewEvent
 from app.store.tables import events, heads
 from app.store.text import is_storable, storable
 from app.vault.names import CustomerRef, MethodRef, ProviderName
@@ -63,6 +63,20 @@ class Events:
             conditions.append(events.c.id < after)
         found = await self._read(*conditions, *_of_types(types), limit=first + 1, is_newest_first=True)
         return EventPage(tuple(found[:first]), has_next=len(found) > first)
+
+    async def of_method(
+        self, customer_id: str, address: MethodAddress, types: Collection[EventType], *, first: int = 20
+    ) -> list[EventRecord]:
+        """What happened to one payment method of a customer, the newest first."""
+        return await self._read(
+            events.c.customer_id == customer_id,
+            events.c.provider == address.provider.value,
+            events.c.customer_ref == address.customer_ref,
+            events.c.method_ref == address.method_ref,
+            *_of_types(types),
+            limit=first,
+            is_newest_first=True,
+        )
 
     async def after(
         self,

@@ -194,7 +194,7 @@ async def test_an_inactive_method_is_deleted_if_we_did_it(by_us: bool) -> None:
     world = World()
     world.vaults[P.LOANPRO].put("37", card("9", status=PaymentMethodStatus.INACTIVE))
 
-    async def deleted_by_us(address: Any) -> bool:
+    async def deleted_by_us(customer_id: str, address: Any) -> bool:
         return by_us and address.method_ref == MethodRef("9")
 
     world.services.deleted_by_us = deleted_by_us

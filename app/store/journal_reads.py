@@ -9,7 +9,7 @@ from sqlalchemy import Row, Select, and_, exists, or_, select
 from app.store.database import Database, Tx
 from app.store.hashing import hash_of_key
 from app.store.owners import is_dead
-from app.store.records import MethodAddress, OperationRecord, OperationState, ResultPage, ResultRow, WriteOutcome
+from app.store.records import OperationRecord, OperationState, ResultPage, ResultRow, WriteOutcome
 from app.store.tables import operation_results, operations, owners
 from app.store.text import is_storable
 from app.vault.names import CustomerRef, MethodRef, ProviderName
@@ -111,28 +111,6 @@ class JournalReads:
         async with self._db.reading() as conn:
             rows = [_result(row) for row in await conn.execute(query)]
         return ResultPage(tuple(rows[:first]), has_next=len(rows) > first)
-
-    async def has_deleted(self, customer_id: str, mutation: str, address: MethodAddress) -> bool:
-        """Whether an operation of this mutation succeeded for the method."""
-        whole = and_(
-            operation_results.c.tenant == operations.c.tenant, operation_results.c.operation_id == operations.c.id
-        )
-        query = (
-            select(operations.c.id)
-            .join(operation_results, whole)
-            .where(
-                operations.c.tenant == self._db.tenant,
-                operations.c.customer_id == customer_id,
-                operations.c.state == "SUCCEEDED",
-                operations.c.mutation == mutation,
-                operation_results.c.provider == address.provider.value,
-                operation_results.c.customer_ref == address.customer_ref,
-                operation_results.c.method_ref == address.method_ref,
-            )
-            .limit(1)
-        )
-        async with self._db.reading() as conn:
-            return (await conn.execute(query)).first() is not None
 
     def _ours(self) -> Select[Any]:
         return select(operations).where(operations.c.tenant == self._db.tenant)

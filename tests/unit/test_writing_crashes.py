@@ -7,7 +7,7 @@ import pytest
 
 from app.sandbox.demo import ALEX
 from app.store import Store
-from app.store.records import OperationState, WriteOutcome
+from app.store.records import EventType, OperationState, WriteOutcome
 from app.vault.model import Expiry, PersonName
 from app.vault.names import ProviderName
 from app.wallet.commands import CreateCustomer, DeleteMethod, EraseCustomer, SetDefault, UpdateMethod
@@ -159,7 +159,8 @@ async def test_a_delete_with_another_default_first(
         assert choice is not None
         assert choice.method_ref == other.method.method_ref
         assert [ref for ref, one in shown.items() if one.is_provider_default] == [other.method.method_ref]
-        assert await bench.writer.has_deleted(bench.address(name, gone.method_ref))
+        told = await opened.events.of_customer(ALEX.id, types=[EventType.METHOD_DELETED])
+        assert [(event.method_ref, event.actor) for event in told.events] == [(gone.method_ref, "Tests")]
 
 
 def _create(bench: Bench, *vaults: ProviderName) -> CreateCustomer:

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from app.store import Store
@@ -89,4 +90,11 @@ def _is_running(pid: int) -> bool:
             os.kill(pid, 0)
         except ProcessLookupError:
             return False
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Killed, and not yet buried by its parent: Linux still answers signals to it."""
+    with suppress(OSError):  # no /proc here: then nothing is known against it
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0] == "Z"
+    return False

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from app.store.records import MethodAddress
 from app.vault.provider import Call
 from app.wallet.commands import (
     Actor,
@@ -22,6 +21,7 @@ from app.wallet.writing.defaults import SetsDefault
 from app.wallet.writing.delete import DeletesMethod
 from app.wallet.writing.deps import Deps
 from app.wallet.writing.erase import ErasesCustomer
+from app.wallet.writing.importing import ImportsMethods
 from app.wallet.writing.links import LinksCustomer, UnlinksCustomer
 from app.wallet.writing.runner import Runner
 from app.wallet.writing.update import UpdatesMethod
@@ -44,6 +44,7 @@ class WalletWriter:
         self._link = LinksCustomer(deps)
         self._unlink = UnlinksCustomer(deps)
         self._erase = ErasesCustomer(deps)
+        self._import = ImportsMethods(deps)
         all_of_them: tuple[UseCase[Any], ...] = (
             self._add,
             self._update,
@@ -53,6 +54,7 @@ class WalletWriter:
             self._link,
             self._unlink,
             self._erase,
+            self._import,
         )
         self.runner = Runner(deps, {one.mutation: one for one in all_of_them})
 
@@ -79,12 +81,6 @@ class WalletWriter:
 
     async def erase_customer(self, command: EraseCustomer, actor: Actor, call: Call) -> WriteResult:
         return await self.runner.submit(self._erase, command, actor, call)
-
-    async def has_deleted(self, address: MethodAddress) -> bool:
-        """Whether a write of ours deleted this method; its vault may go on listing it as inactive."""
-        owners = await self.deps.store.directory.owners_of(address.provider, [address.customer_ref])
-        owner = owners.get(address.customer_ref)
-        return owner is not None and await self.deps.store.journal.has_deleted(owner, self._delete.mutation, address)
 
     async def drain(self) -> None:
         """Wait for the writes that are running."""

@@ -102,6 +102,7 @@ _ABOUT_NAMES: Final = re.compile(
     rf"|The \w+ (?:operation|definition)) '{_NAME}'(?:(?:[^'\"]|'{_NAME}')*)"
     rf"|Argument '@?[\w.]+\(\w+:\)' of type '[\w\[\]!]+' is required[^'\"]*"
     r"|Fragment cannot (?:be spread here|condition) [^\"]*"
+    r"|Maximum introspection depth exceeded"
     r"|This anonymous operation must be the only defined operation\."
     r"|The \w+ operation is not supported by the schema\.|There can be only one anonymous operation\."
     r"|Anonymous Subscription[^'\"]*|The anonymous [^'\"]*"

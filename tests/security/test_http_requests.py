@@ -369,6 +369,13 @@ async def test_introspection_is_refused_in_every_form() -> None:
     assert (await post({"query": query}, app)).json()["data"]["__schema"]["types"]
 
 
+async def test_nothing_is_suggested_outside_development() -> None:
+    for query in ("{helo}", "{number(valu:1)}", "mutation{writ}", "{...on Quer{hello}}", "{hello{a}}", "{number}"):
+        reply = await post({"query": query})
+        assert codes(reply)[0] == "GRAPHQL_VALIDATION_FAILED"
+        assert b"Did you mean" not in reply.body, query
+
+
 async def test_a_crash_is_masked_and_logged_without_its_secrets(caplog: pytest.LogCaptureFixture) -> None:
     reply = await post({"query": "{hello crash}"}, headers={"x-request-id": "request-one"})
     assert reply.status == 200

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
+from app.providers.aloha import AlohaVault
+from app.providers.caselle import CaselleVault
+from app.providers.jpmorgan.client import CAPABILITIES as JPMORGAN_CAPABILITIES
+from app.providers.loanpro import LoanProVault
 from app.sandbox.faults import FaultKind
 from app.vault.names import ProviderCapability, ProviderName
 
@@ -86,7 +90,7 @@ _ABOUT: Final[Mapping[Operation, str]] = {
     Operation.DELETE: "likewise, of deleting",
 }
 
-OPERATIONS: Final = (Operation.READ, Operation.REREAD)
+OPERATIONS: Final = tuple(Operation)
 
 READS: Final[Mapping[Heard, str]] = {
     Heard.ANSWER: "OK",
@@ -110,12 +114,27 @@ _READS_NOISE_TWICE: Final = frozenset({ProviderName.LOANPRO})
 """LoanPro's large answers are sometimes cut short, says its documentation: what does not parse is read once more."""
 
 
+WRITES: Final[Mapping[Heard, str | None]] = {
+    Heard.ANSWER: "done",
+    Heard.SILENCE: None,
+    Heard.FAILURE: None,
+    Heard.NO_ENTRY: "PROVIDER_AUTH",
+    Heard.REFUSAL: "PROVIDER_REJECTED",
+    Heard.THROTTLE: "PROVIDER_THROTTLED",
+    Heard.LOSS: None,
+    Heard.NOISE: None,
+}
+"""What the mutation says where the vault's answer can be believed; None where it must be looked up: see `looked_up`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`said` is a state of `sources` for reads. `calls` are the vault's calls with the fault in force."""
+    """`said` is a state of `sources`, or what a mutation says. `calls` are the vault's with the fault in force: all of
+    a read's, and of a mutation's those that write. `effects` is how often the vault has done the write."""
 
     said: str
     calls: int
+    effects: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +149,31 @@ class Cell:
 
     @property
     def expected(self) -> Expected:
-        assert self.operation.is_read
+        if not self.operation.is_read:
+            return expected_of_write(self)
         state = READS[self.fault.heard]
         if self.operation is Operation.REREAD and state in _OURS_TO_SHOW:
             state = "STALE"
         return Expected(state, read_calls(self.provider, self.fault.heard))
+
+
+def expected_of_write(cell: Cell) -> Expected:
+    """A write is sent once, whatever becomes of it. Only a 401, which says that it was not looked at, is followed by
+    another attempt, where there is a new token to try."""
+    if NEEDS[cell.operation] not in CAPABILITIES[cell.provider]:
+        return Expected(_WITHOUT_THE_VAULT[cell.operation], 0)
+    heard = cell.fault.heard
+    said = WRITES[heard] or looked_up(cell.fault)
+    calls = 2 if heard is Heard.NO_ENTRY and cell.provider in _RENEWS else 1
+    return Expected(said, calls, int(cell.fault.works))
+
+
+def looked_up(fault: Fault) -> str:
+    """The answer is lost; the vault's list is read. What it shows was done. What it does not show was not done, once
+    the request can no longer be on its way: after silence that is later than the mutation waits."""
+    if fault.works:
+        return "done"
+    return "OUTCOME_UNKNOWN" if fault.heard is Heard.SILENCE else "PROVIDER_UNAVAILABLE"
 
 
 def read_calls(provider: ProviderName, heard: Heard) -> int:
@@ -163,3 +202,17 @@ NEEDS: Final[Mapping[Operation, ProviderCapability]] = {
     Operation.DELETE: ProviderCapability.DELETE,
 }
 """What a vault must be able to do for the operation to reach it at all."""
+
+CAPABILITIES: Final[Mapping[ProviderName, frozenset[ProviderCapability]]] = {
+    ProviderName.LOANPRO: LoanProVault.capabilities.operations,
+    ProviderName.ALOHA: AlohaVault.capabilities.operations,
+    ProviderName.JPMORGAN: JPMORGAN_CAPABILITIES.operations,
+    ProviderName.CASELLE: CaselleVault.capabilities.operations,
+}
+
+_WITHOUT_THE_VAULT: Final[Mapping[Operation, str]] = {
+    Operation.ADD: "UNSUPPORTED_BY_PROVIDER",
+    Operation.DEFAULT: "DEFAULT_NOT_MIRRORED",
+    Operation.DELETE: "UNSUPPORTED_BY_PROVIDER",
+}
+"""A default is the gateway's own affair where the vault has none: it is chosen, with a warning."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from app.sandbox.demo import load_customer
+from app.sandbox.demo import DemoCustomer, load_customer
 from app.vault.names import ProviderName
-from tests.faults.rules import OPERATIONS, RETRIES, Cell, Fault, Heard, Operation
+from tests.faults.rules import RETRIES, Cell, Fault, Heard, Operation
+from tests.faults.writes import VERBS, Write, prepared
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import each_vault
 from tests.support.sandbox import RunningSandbox
@@ -21,8 +22,15 @@ READ_DEADLINE_S: Final = 0.8
 MARGIN_S: Final = 1.5
 """For a busy machine: what is measured includes our own client, threads and the sandbox."""
 
+WRITE_DEADLINE_S: Final = 3.0
+
 _SETTINGS: Final = each_vault(
-    deadline_s=READ_DEADLINE_S, fresh_for_s=0, retries=RETRIES, retry_budget_ratio=1.0, breaker={"minimum_calls": 1000}
+    deadline_s=READ_DEADLINE_S,
+    write_deadline_s=WRITE_DEADLINE_S,
+    fresh_for_s=0,
+    retries=RETRIES,
+    retry_budget_ratio=1.0,
+    breaker={"minimum_calls": 1000},
 )
 """The breaker is out of the way and the retry budget is not the limit: each cell must stand for itself."""
 
@@ -37,6 +45,7 @@ class Seen:
     said: str
     calls: int
     seconds: float
+    effects: int = 0
 
 
 class Runner:
@@ -53,12 +62,52 @@ class Runner:
         with _copy_of(self._folder) as folder:
             self._sandbox.reset()
             with RunningGateway(self._sandbox.url, folder, **_SETTINGS) as self._gateway:
-                for operation in OPERATIONS:
-                    found.update(self._at_all_vaults(operation))
+                for operation in (Operation.READ, Operation.REREAD):
+                    found.update(self._reads(operation))
+                for together in self._groups():
+                    found.update(self._writes(together))
                 self._sandbox.clear_faults()
         return found
 
-    def _at_all_vaults(self, operation: Operation) -> dict[Cell, Seen]:
+    def _groups(self) -> list[list[Operation]]:
+        """Writes go together, as each has its own customer; but not where one changes what the next one meets at its
+        vault: a pause, a renewed token."""
+        writes = [Operation.ADD, Operation.DEFAULT, Operation.DELETE]
+        is_lasting = self._fault.heard in (Heard.THROTTLE, Heard.NO_ENTRY)
+        return [[one] for one in writes] if is_lasting else [writes]
+
+    def _writes(self, operations: list[Operation]) -> dict[Cell, Seen]:
+        writes = [
+            prepared(self._gateway, self._sandbox, operation, provider, customer_of(operation, provider))
+            for operation in operations
+            for provider in ProviderName
+        ]
+        self._sandbox.clear_calls()
+        for provider in ProviderName:
+            for verb in VERBS:
+                self._sandbox.fault(provider.value, self._fault.kind.value, method=verb, **self._fault.fields)
+
+        def sent(write: Write) -> tuple[str, float]:
+            began = time.monotonic()
+            return write.send(self._gateway), time.monotonic() - began
+
+        with ThreadPoolExecutor(len(writes)) as pool:
+            told = list(pool.map(sent, writes))
+        calls = [call for call in self._sandbox.calls() if call["method"] in VERBS]
+        self._after()
+        return {
+            Cell(write.provider, self._fault, write.operation): Seen(
+                said, sum(_is_of(write, call) for call in calls), seconds, write.effects(self._sandbox)
+            )
+            for write, (said, seconds) in zip(writes, told, strict=True)
+        }
+
+    def _after(self) -> None:
+        self._sandbox.clear_faults()
+        if self._fault.heard is Heard.THROTTLE:
+            time.sleep(1.1)  # the pause that the vaults asked for
+
+    def _reads(self, operation: Operation) -> dict[Cell, Seen]:
         """The same operation at every vault at the same time: they share nothing, the fault is each one's own."""
         act = self._read
         if operation is not Operation.READ:
@@ -68,9 +117,7 @@ class Runner:
             self._sandbox.fault(provider.value, self._fault.kind.value, **self._fault.fields)
         seen = self._together(act)
         calls = self._sandbox.calls()
-        self._sandbox.clear_faults()
-        if self._fault.heard is Heard.THROTTLE:
-            time.sleep(1.1)  # the pause that the vaults asked for
+        self._after()
         return {
             Cell(provider, self._fault, operation): Seen(
                 said, sum(1 for call in calls if call["provider"] == provider.value), seconds
@@ -87,7 +134,7 @@ class Runner:
             return dict(zip(ProviderName, pool.map(timed, ProviderName), strict=True))
 
     def _read(self, provider: ProviderName) -> str:
-        variables = {"id": customer_of(Operation.READ, provider), "provider": provider.name}
+        variables = {"id": customer_of(Operation.READ, provider).id, "provider": provider.name}
         customer = self._gateway.query(_READ, variables).data["customer"]
         state: str = next(row["state"] for row in customer["sources"] if row["provider"] == provider.name)
         shown: list[Any] | None = customer["paymentMethods"]
@@ -98,10 +145,17 @@ class Runner:
         return state
 
 
-def customer_of(operation: Operation, provider: ProviderName) -> str:
+def _is_of(write: Write, call: dict[str, Any]) -> bool:
+    """By the customer in the path; Aloha names it in the body, and has one write alone."""
+    if call["provider"] != write.provider.value:
+        return False
+    return write.ref in call["path"] or (write.provider is ProviderName.ALOHA and write.operation is Operation.ADD)
+
+
+def customer_of(operation: Operation, provider: ProviderName) -> DemoCustomer:
     """One customer per operation and vault, so that no cell sees another's writes."""
     place = list(Operation).index(operation) * len(ProviderName) + list(ProviderName).index(provider)
-    return load_customer(1 + place).id
+    return load_customer(1 + place)
 
 
 @contextmanager
@@ -112,4 +166,4 @@ def _copy_of(folder: Path) -> Iterator[Path]:
 
 def longest_s(cell: Cell) -> float:
     """The deadline that the cell's answer must keep."""
-    return READ_DEADLINE_S
+    return READ_DEADLINE_S if cell.operation.is_read else WRITE_DEADLINE_S

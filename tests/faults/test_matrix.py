@@ -5,7 +5,7 @@ import pytest
 from app.sandbox.faults import FaultKind
 from bench.pages import section
 from tests.faults.conftest import SeenIn
-from tests.faults.rules import FAULTS, Cell, cells
+from tests.faults.rules import FAULTS, Cell, Expected, cells
 from tests.faults.run import MARGIN_S, longest_s
 from tests.faults.table import as_markdown
 
@@ -27,5 +27,5 @@ def test_the_page_shows_the_matrix_as_it_is() -> None:
 @pytest.mark.parametrize("cell", _CELLS)
 def test_a_fault_costs_what_the_rules_say(cell: Cell, seen_in: SeenIn) -> None:
     seen = seen_in(cell)
-    assert (seen.said, seen.calls) == (cell.expected.said, cell.expected.calls)
+    assert Expected(seen.said, seen.calls, seen.effects) == cell.expected
     assert seen.seconds < longest_s(cell) + MARGIN_S

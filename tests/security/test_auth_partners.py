@@ -1,0 +1,167 @@
+"""Partner apps over HTTP, added by the command as an operator does it."""
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.store.records import EventType, NewDocument
+from tests.support.command import vaultgraph
+from tests.support.gateway import RunningGateway
+from tests.support.sandbox import RunningSandbox
+
+WHO = "query ($id: ID!) { viewer { partner scopes } customer(id: $id) { name links { provider } } }"
+INTROSPECTION = "{ __schema { types { name } } }"
+
+
+def partner(*arguments: str | Path, **env: str) -> str:
+    done = vaultgraph("partner", *arguments, **env)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def as_run(gateway: RunningGateway) -> dict[str, str]:
+    """The environment in which a command works on this gateway's store."""
+    return {
+        "VAULTGRAPH_DIGEST_KEY": gateway.settings.digest_key.get_secret_value(),
+        "VAULTGRAPH_ID_KEY": gateway.settings.id_key.get_secret_value(),
+        "VAULTGRAPH_DATA_DIR": str(gateway.data_dir),
+    }
+
+
+def add(gateway: RunningGateway, name: str, *more: str) -> str:
+    """A new partner with the documents of these tests; answers its key."""
+    key = partner("add", name, "--data-dir", gateway.data_dir, *more, **as_run(gateway)).split()[-1]
+    new = [
+        NewDocument(document_id=_id(text), text=text, sha256=_id(text), operation_kind="query", operation_name=None)
+        for text in (WHO, INTROSPECTION)
+    ]
+    gateway.on_loop(gateway.gateway.store.documents.publish(name, new))
+    return key
+
+
+def _id(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seen(gateway: RunningGateway, key: str, **variables: Any) -> Any:
+    reply = gateway.query(
+        variables={"id": "cus_alex", **variables}, documentId=_id(WHO), headers={"authorization": f"Bearer {key}"}
+    )
+    return reply.status, reply.data, reply.codes
+
+
+def until(gateway: RunningGateway, key: str, expected: int, within: float = 1.5) -> float:
+    """How long it takes until the key is answered with this status."""
+    began = time.monotonic()
+    while (status := seen(gateway, key)[0]) != expected:
+        assert time.monotonic() - began < within, status
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+@pytest.fixture
+def gateway(demo_gateway: RunningGateway) -> RunningGateway:
+    demo_gateway.headers = {}
+    return demo_gateway
+
+
+def test_a_partner_from_its_key_to_its_end(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    key = add(gateway, "acme", "--scope", "customers:read payment_methods:read", "--scope", "explore")
+    viewer = {"partner": "acme", "scopes": ["customers:read", "explore", "payment_methods:read"]}
+    assert seen(gateway, key) == (200, {"viewer": viewer, "customer": None}, []), "nothing is granted until it is"
+    partner("grant", "acme", "cus_alex", "--data-dir", gateway.data_dir, **as_run(gateway))
+    began = time.monotonic()
+    while seen(gateway, key)[1]["customer"] is None:
+        assert time.monotonic() - began < 2
+        time.sleep(0.05)
+    _, data, codes = seen(gateway, key)
+    assert (data["customer"], codes) == ({"name": "Alex Morales", "links": None}, ["FORBIDDEN"])
+    assert seen(gateway, key, id="cus_blair")[1]["customer"] is None
+    by_header = gateway.query(variables={"id": "cus_alex"}, documentId=_id(WHO), headers={"x-api-key": key})
+    assert by_header.data["viewer"]["partner"] == "acme"
+
+    new = partner("rotate", "acme", "--data-dir", gateway.data_dir, **as_run(gateway)).split()[-1]
+    assert seen(gateway, new)[0] == seen(gateway, key)[0] == 200, "two keys while clients change over"
+    newest = partner("rotate", "acme", "--data-dir", gateway.data_dir, **as_run(gateway)).split()[-1]
+    assert until(gateway, key, 401) < 1.5
+    assert seen(gateway, new)[0] == seen(gateway, newest)[0] == 200
+
+    partner("disable", "acme", "--data-dir", gateway.data_dir, **as_run(gateway))
+    assert until(gateway, newest, 401) < 1.5
+    partner("enable", "acme", "--data-dir", gateway.data_dir, **as_run(gateway))
+    until(gateway, newest, 200)
+    assert sandbox.calls() == [], "who only asks for names costs no call"
+    for secret in (key, new, newest):
+        assert secret not in gateway.log
+        assert not [path for path in gateway.data_dir.iterdir() if secret.encode() in path.read_bytes()]
+
+
+def test_all_customers_only_when_so_added(gateway: RunningGateway) -> None:
+    key = add(gateway, "everyone", "--scope", "customers:read", "--customers", "all")
+    assert seen(gateway, key)[1]["customer"] == {"name": "Alex Morales", "links": None}
+    listed = partner("list", "--data-dir", gateway.data_dir, **as_run(gateway))
+    assert "everyone" in listed
+    assert "all customers" in listed
+    assert key not in listed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("add", "acme"), 2, "--scope"),
+        (("add", "acme", "--scope", "everything"), 2, "there is no scope everything"),
+        (("add", "a b", "--scope", "explore"), 2, "NAME"),
+        (("add", "../x", "--scope", "explore"), 2, "NAME"),
+        (("rotate", "nobody"), 1, "no partner of this name"),
+        (("disable", "nobody"), 1, "no partner of this name"),
+        (("grant", "nobody", "cus_x"), 1, "no partner of this name"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], status: int, said: str, tmp_path: Path) -> None:
+    done = vaultgraph("partner", *arguments, "--data-dir", tmp_path)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_partner_of_the_same_name_is_refused_and_the_first_keeps_its_key(gateway: RunningGateway) -> None:
+    key = add(gateway, "acme", "--scope", "customers:read")
+    done = vaultgraph("partner", "add", "acme", "--scope", "explore", "--data-dir", gateway.data_dir, **as_run(gateway))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert seen(gateway, key)[0] == 200
+
+
+def test_one_unknown_customer_grants_none(gateway: RunningGateway) -> None:
+    key = add(gateway, "acme", "--scope", "customers:read")
+    done = vaultgraph(
+        "partner", "grant", "acme", "cus_alex", "cus_nobody", "--data-dir", gateway.data_dir, **as_run(gateway)
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    time.sleep(0.6)
+    assert seen(gateway, key)[1]["customer"] is None
+
+
+def test_what_was_refused_is_on_the_trail(gateway: RunningGateway) -> None:
+    key = add(gateway, "acme", "--scope", "customers:read")
+    for number, asked in enumerate(({"documentId": _id(WHO)}, {"documentId": _id(INTROSPECTION)}, {"text": WHO}), 1):
+        headers = {"authorization": f"Bearer {key}", "x-request-id": f"refused-000{number}"}
+        gateway.query(variables={"id": "cus_alex"}, headers=headers, **asked)
+    gateway.query("{ __typename }", headers={"authorization": "Bearer x.y.z", "x-request-id": "refused-0004"})
+
+    async def notes() -> list[Any]:
+        await gateway.gateway.audit.flush()
+        return await gateway.gateway.store.events.after(None, types=[EventType.ACCESS_REFUSED])
+
+    found = [
+        (one.request_id, one.actor, one.outcome, one.customer_id, one.detail.get("what"))
+        for one in gateway.on_loop(notes())
+    ]
+    assert found == [
+        ("refused-0001", "partner:acme", "NOT_GRANTED", "cus_alex", "Customer"),
+        ("refused-0002", "partner:acme", "INTROSPECTION_DISABLED", None, None),
+        ("refused-0003", "partner:acme", "PERSISTED_QUERY_ID_REQUIRED", None, None),
+        ("refused-0004", "anonymous", "UNAUTHENTICATED", None, None),
+    ]

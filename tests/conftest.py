@@ -1,9 +1,11 @@
 """Fixtures for everything that talks to the sandbox over HTTP."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from tests.support.node import skipped_for_want
 from tests.support.sandbox import RunningSandbox
 from tests.support.stores import (  # noqa: F401
     _sqlite_template,
@@ -39,3 +41,9 @@ def sandbox(sandbox_server: RunningSandbox) -> RunningSandbox:
     """The same server, with demo data, no faults, default switches and an empty call log."""
     sandbox_server.reset()
     return sandbox_server
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What was skipped for want of Node.js or a browser is said, also where only dots are printed."""
+    for line in skipped_for_want(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line)

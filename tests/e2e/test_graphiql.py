@@ -9,7 +9,7 @@ import pytest
 
 from app.gate import graphiql
 from tests.support.command import Running
-from tests.support.node import npm_ci, require_chromium, require_node
+from tests.support.node import npm_ci, require_chromium, require_node, skip_or_fail
 
 BROWSER = Path(__file__).resolve().parent.parent / "browser"
 
@@ -32,7 +32,7 @@ def test_the_page_works_with_no_network_beyond_the_gateway(tmp_path: Path) -> No
     require_node()
     require_chromium()
     if graphiql.assets_folder() is None:
-        pytest.skip("GraphiQL was not bundled when this was installed")
+        skip_or_fail("node", "GraphiQL was not bundled when this was installed")
     with Running("dev", "--port", "0", "--sandbox-port", "0", "--data-dir", tmp_path / "data") as running:
         seen = opened(running.until(r"^GraphiQL +(http://\S+)")[1], tmp_path)
         assert "CDN" not in running.text

@@ -8,18 +8,22 @@ import hashlib
 import os
 import shutil
 import subprocess
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 _LOCK = "package-lock.json"
+_WANT = "not here: "
 
 
 def require_node() -> str:
     """The path of `node`; npm is there too."""
     node = shutil.which("node")
     if node is None or shutil.which("npm") is None:
-        _skip_or_fail("node", "Node.js and npm are not installed here")
+        skip_or_fail("node", "Node.js and npm are not installed here")
     assert node is not None
     return node
 
@@ -29,7 +33,7 @@ def require_chromium() -> str:
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found
-    _skip_or_fail("chromium", "Chromium is not installed here")
+    skip_or_fail("chromium", "Chromium is not installed here")
     raise AssertionError("unreachable")
 
 
@@ -51,7 +55,16 @@ def npm_ci(folder: Path) -> Path:
     return folder / "node_modules"
 
 
-def _skip_or_fail(what: str, reason: str) -> None:
+def skip_or_fail(what: str, reason: str) -> None:
+    """For want of `what` (``node`` or ``chromium``): skip, or fail where it is required."""
     if what in os.environ.get("VAULTGRAPH_TEST_REQUIRE", "").split(","):
         pytest.fail(f"{reason}, and VAULTGRAPH_TEST_REQUIRE asks for it")
-    pytest.skip(reason)
+    pytest.skip(f"{_WANT}{reason}")
+
+
+def skipped_for_want(reports: Iterable[Any]) -> Iterator[str]:
+    """One line for each reason, for the end of a test run: how many tests it cost."""
+    texts = (report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple))
+    found = Counter(text.partition(_WANT)[2] for text in texts if _WANT in text)
+    for reason, count in sorted(found.items()):
+        yield f"{count} {'test' if count == 1 else 'tests'} skipped: {reason}"

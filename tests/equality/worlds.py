@@ -21,6 +21,7 @@ from app.vault.names import (
 )
 from app.vault.provider import Call
 from app.wallet.caller import ALL_SCOPES, Caller
+from app.wallet.reading import ReadPolicy
 from resolvers.context import Context
 from tests.support.memory import MemoryVault, P, World, card
 
@@ -41,6 +42,7 @@ _FAILURES: Final[Sequence[Callable[[ProviderName], Exception]]] = (
     VaultRefusedUs,
     lambda name: RuntimeError("a bug"),
 )
+_PATIENCE_S: Final = 3600.0  # a machine that stalls must not look like a vault that does
 _NOON: Final = datetime(2027, 5, 4, 12, 30, tzinfo=UTC)
 # What a mapping with a bug could hand us, by field: nulls where none may be, other types, values of no enum.
 _ODD: Final[Mapping[str, Sequence[Any]]] = {
@@ -72,7 +74,7 @@ class SlowVault(MemoryVault):
 
 def troubled(seed: int) -> World:
     """One world; call again for an equal one."""
-    random, world = Random(seed), World()
+    random, world = Random(seed), World(policy=ReadPolicy(deadline_s=_PATIENCE_S))
     for name, vault in world.vaults.items():
         vault.__class__ = SlowVault
         vault.turns = random.choice([0, 0, 1, 3, 8])  # type: ignore[attr-defined]
@@ -95,7 +97,8 @@ def caller(seed: int) -> Caller:
 
 
 def context(seed: int) -> Context:
-    return Context.create(troubled(seed).services, caller(seed), "req-equal")
+    deadline_at = asyncio.get_running_loop().time() + _PATIENCE_S
+    return Context.create(troubled(seed).services, caller(seed), "req-equal", deadline_at)
 
 
 def _methods(random: Random) -> list[Any]:

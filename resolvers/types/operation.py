@@ -7,7 +7,9 @@ import strawberry
 
 from app.store.records import MethodAddress, OperationRecord, OperationState, ResultRow, WriteOutcome
 from app.vault.names import ProviderName
+from app.wallet.writing.record import row_problem
 from resolvers.context import Info
+from resolvers.errors import BadInput
 from resolvers.scopes import scoped
 from resolvers.types.customer import READ_METHODS
 from resolvers.types.node import Node
@@ -36,8 +38,6 @@ class OperationResult:
 
     @classmethod
     def of(cls, row: ResultRow) -> Self:
-        from app.wallet.writing.record import row_problem
-
         address = None
         if row.customer_ref is not None and row.method_ref is not None:
             address = MethodAddress(row.provider, row.customer_ref, row.method_ref)
@@ -108,4 +108,6 @@ def _after(cursor: str | None) -> int:
     if not cursor:
         return -1
     position = from_cursor(_ROW, cursor)
-    return int(position) if position.isdecimal() and len(position) < 10 else -1
+    if not position.isdecimal() or len(position) > 9:
+        raise BadInput("after is not a cursor of this connection.")
+    return int(position)

@@ -10,6 +10,7 @@ from app.wallet.commands import (
     CreateCustomer,
     DeleteMethod,
     EraseCustomer,
+    ImportMethods,
     LinkCustomer,
     SetDefault,
     UnlinkCustomer,
@@ -36,6 +37,8 @@ class Writer(Protocol):
     async def unlink_customer(self, command: UnlinkCustomer, actor: Actor, call: Call) -> WriteResult: ...
 
     async def erase_customer(self, command: EraseCustomer, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def import_methods(self, command: ImportMethods, actor: Actor, call: Call) -> WriteResult: ...
 
 
 class Operations(Protocol):

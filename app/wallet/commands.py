@@ -5,7 +5,8 @@ from enum import StrEnum
 
 from app.store.records import LinkRecord, MethodAddress, OperationRecord
 from app.vault.model import Address, Expiry, NewMethod, NextAction, PersonName
-from app.vault.names import CustomerRef, ProviderName
+from app.vault.names import CardBrand, CustomerRef, ProviderName
+from app.vault.secret import Secret
 from app.wallet.caller import Caller
 from app.wallet.problems import Problem, ProblemCode
 
@@ -17,6 +18,9 @@ __all__ = [
     "DeleteMethod",
     "EraseCustomer",
     "IfDefault",
+    "ImportMethods",
+    "ImportRow",
+    "ImportedLook",
     "LinkCustomer",
     "OnDuplicate",
     "Problem",
@@ -152,6 +156,37 @@ class EraseCustomer:
     confirm_external_id: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedLook:
+    """What is shown of a card that is imported by a processor's token."""
+
+    last4: str
+    expiry: Expiry
+    brand: CardBrand
+    holder_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportRow:
+    """A link of one of our customers to a vault's and, with a processor's token, a card to store there."""
+
+    external_id: str
+    provider: ProviderName
+    customer_ref: CustomerRef
+    processor_token: Secret | None = None
+    card: ImportedLook | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportMethods:
+    """`dry_run` checks everything and changes nothing. `create_customers` makes customers of ours that are missing."""
+
+    idempotency_key: str
+    rows: tuple[ImportRow, ...]
+    dry_run: bool = True
+    create_customers: bool = False
+
+
 Command = (
     AddMethod
     | UpdateMethod
@@ -161,6 +196,7 @@ Command = (
     | LinkCustomer
     | UnlinkCustomer
     | EraseCustomer
+    | ImportMethods
 )
 
 

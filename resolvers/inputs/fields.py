@@ -39,10 +39,11 @@ def text(
     return strawberry.field(metadata={TEXT_RULES: rules}, description=description, **default)
 
 
-def sensitive(*, description: str | None = None) -> Any:
+def sensitive(*, is_optional: bool = False, description: str | None = None) -> Any:
     """A field for a token or a number, where a card number may stand. Variables only."""
     rules = TextRules(LONGEST_SECRET, may_hold_card_number=True)
-    return strawberry.field(directives=[Sensitive()], metadata={TEXT_RULES: rules}, description=description)
+    default = {"default": strawberry.UNSET} if is_optional else {}
+    return strawberry.field(directives=[Sensitive()], metadata={TEXT_RULES: rules}, description=description, **default)
 
 
 def optional(description: str | None = None, scopes: tuple[str, ...] = ()) -> Any:

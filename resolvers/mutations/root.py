@@ -3,9 +3,10 @@
 import strawberry
 
 from resolvers.mutations.customers import CustomerMutations
+from resolvers.mutations.importing import ImportMutations
 from resolvers.mutations.methods import MethodMutations
 
 
 @strawberry.type(description="Every field is nullable: one refused field must not hide that another was applied.")
-class Mutation(MethodMutations, CustomerMutations):
+class Mutation(MethodMutations, CustomerMutations, ImportMutations):
     pass

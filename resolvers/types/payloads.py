@@ -120,6 +120,11 @@ class EraseCustomerPayload(MutationPayload):
     pass
 
 
+@strawberry.type(description="`operation.results` has a row per row of the input, in its order.")
+class ImportPaymentMethodsPayload(MutationPayload):
+    pass
+
+
 async def _customer(info: Info, customer_id: str | None) -> Customer | None:
     return await lookup.customer(info, customer_id) if customer_id else None
 

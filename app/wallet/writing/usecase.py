@@ -35,9 +35,9 @@ Apply = Callable[[Tx], Awaitable[None]]
 class Ready:
     """A command that passed every check for which no vault need be asked.
 
-    `of` is what the journal keeps of it. `customer_id` is None where several customers take part. `refs` are the vaults' customers whose writes it must wait for; `provider` is
-    None when several take part, each with a row. `within` is written together with the operation's first row. `new`
-    and `extra` stay in memory.
+    `of` is what the journal keeps of it. `customer_id` is None where several customers take part. `refs` are the
+    vaults' customers whose writes it must wait for; `provider` is None when several take part, each with a row.
+    `within` is written together with the operation's first row. `new` and `extra` stay in memory.
     """
 
     of: Json

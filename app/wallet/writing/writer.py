@@ -9,6 +9,7 @@ from app.wallet.commands import (
     CreateCustomer,
     DeleteMethod,
     EraseCustomer,
+    ImportMethods,
     LinkCustomer,
     SetDefault,
     UnlinkCustomer,
@@ -81,6 +82,9 @@ class WalletWriter:
 
     async def erase_customer(self, command: EraseCustomer, actor: Actor, call: Call) -> WriteResult:
         return await self.runner.submit(self._erase, command, actor, call)
+
+    async def import_methods(self, command: ImportMethods, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._import, command, actor, call)
 
     async def drain(self) -> None:
         """Wait for the writes that are running."""

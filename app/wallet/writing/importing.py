@@ -1,0 +1,310 @@
+"""Importing existing vault customers, and cards by their processor's tokens: row by row, in the rows' order.
+
+A row first links, then stores its card. Each card is a step of its own in the journal, so that an import which is cut
+short goes on with the same key: what was stored is known, what may have been is looked up, nothing is sent twice.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, replace
+from typing import Any, ClassVar, Final
+
+from app.errors import RejectReason, VaultError, VaultRejected
+from app.store.database import Tx
+from app.store.errors import ExternalIdTaken, LinkConflict, UnstorableText
+from app.store.records import (
+    EventType,
+    LinkConflictReason,
+    NewEvent,
+    OperationRecord,
+    OperationState,
+    ResultRow,
+    WriteOutcome,
+)
+from app.store.text import is_storable
+from app.vault.model import NewCard
+from app.vault.names import AddRoute, CustomerRef, LinkProof, MethodRef, ProviderName
+from app.vault.payments import ImportedCard, ImportingVault, ImportState
+from app.vault.provider import Call, VaultProvider
+from app.wallet.commands import Actor, ImportMethods, ImportRow, Problem, ProblemCode, WriteResult
+from app.wallet.digest import Token
+from app.wallet.writing.provision import link_conflict
+from app.wallet.writing.recognise import candidates, look_for
+from app.wallet.writing.record import Json
+from app.wallet.writing.refusals import problems_of_faults
+from app.wallet.writing.rows import Ending, ended
+from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
+from app.wallet.writing.signals import Refused
+from app.wallet.writing.usecase import Done, Ready, UseCase, invalid, not_found, row_of, unsupported
+
+MOST_ROWS: Final = 500
+_AT_ONCE: Final = 8
+_LONGEST_REF: Final = 255
+
+
+class ImportsMethods(UseCase[ImportMethods]):
+    mutation: ClassVar[str] = "importPaymentMethods"
+
+    def digest(self, command: ImportMethods) -> Mapping[str, Any]:
+        rows = [
+            {
+                **asdict(replace(row, processor_token=None)),
+                "processor_token": Token(row.processor_token) if row.processor_token else None,
+            }
+            for row in command.rows
+        ]
+        return {"rows": rows, "dry_run": command.dry_run, "create_customers": command.create_customers}
+
+    async def ready(self, command: ImportMethods, actor: Actor, known: OperationRecord | None) -> Ready:
+        if actor.is_end_user:
+            raise Refused(not_found("There is nothing to import for this caller.", "rows"))
+        if not 1 <= len(command.rows) <= MOST_ROWS:
+            raise Refused(invalid(f"An import has 1 to {MOST_ROWS} rows.", "rows"))
+        kept = [self._kept(row) for row in command.rows]
+        linked = {(row.provider, row.customer_ref) for row in command.rows if row.processor_token is not None}
+        return Ready(
+            of={"rows": kept, "dry_run": command.dry_run, "create_customers": command.create_customers},
+            customer_id=None,
+            provider=None,
+            refs=() if command.dry_run else tuple(sorted(linked)),
+            rows=tuple(
+                row_of(number, row.provider, OperationState.PENDING, WriteOutcome.UNKNOWN)
+                for number, row in enumerate(command.rows)
+            ),
+            extra=(command, actor),
+        )
+
+    def _kept(self, row: ImportRow) -> Json:
+        """What the journal keeps of a row: no token, no name; the holder by a digest."""
+        card = None
+        if row.processor_token is not None and row.card is not None:
+            card = look_for(_as_new_card(row), self.deps.digest_keys[0])
+        return {"provider": row.provider.value, "ref": row.customer_ref, "card": card}
+
+    async def run(self, session: Session) -> Done:
+        command, actor = session.extra or (None, None)
+        numbers = range(len(session.of["rows"]))
+        gate = asyncio.Semaphore(_AT_ONCE)
+        per_ref = {key: asyncio.Lock() for key in {_place(row) for row in session.of["rows"]}}
+
+        async def one(number: int) -> tuple[Ending, MethodRef | None]:
+            row = command.rows[number] if command else None
+            async with gate, per_ref[_place(session.of["rows"][number])]:
+                return await self._row(session, number, row, actor)
+
+        found = await asyncio.gather(*(one(number) for number in numbers))
+        return _summary(found, dry_run=session.of["dry_run"])
+
+    async def _row(
+        self, session: Session, number: int, row: ImportRow | None, actor: Actor | None
+    ) -> tuple[Ending, MethodRef | None]:
+        provider, ref = _place(session.of["rows"][number])
+        stored: list[MethodRef] = []
+
+        async def work() -> Json:
+            if row is not None and actor is not None:
+                await self._link(session, row, actor)
+                self._refuse_card(row)
+            if session.of["rows"][number]["card"] is not None and not session.of["dry_run"]:
+                stored.append(await self._store(session, number, row))
+            return {"customer_ref": ref}
+
+        ending = await ended(provider, work, "rows", str(number))
+        return ending, (stored[0] if stored else None)
+
+    # ---- the link -----------------------------------------------------------------------------------------
+
+    async def _link(self, session: Session, row: ImportRow, actor: Actor) -> None:
+        """Checks in the order of their cost, then the link. A link that exists already is as good."""
+        ref = row.customer_ref
+        if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
+            raise Refused(invalid("This cannot be a vault's key of a customer.", "customer_ref"))
+        vault = self.vault_of(row.provider, "provider")
+        directory = self.deps.store.directory
+        customer = await directory.customer_by_external_id(row.external_id)
+        if customer is not None and not actor.may_see(customer.id):
+            customer = None
+        elif customer is None and not (session.of["create_customers"] and actor.caller.granted is None):
+            raise Refused(not_found("There is no customer with this external id.", "external_id"))
+        owner = (await directory.owners_of(row.provider, [ref])).get(ref)
+        if owner is not None:
+            if customer is None or owner != customer.id:
+                raise Refused(link_conflict(row.provider, LinkConflictReason.REF_TAKEN, "customer_ref"))
+            return
+        if not await self._exists(session, vault, ref):
+            raise Refused(not_found("The vault does not know this customer.", "customer_ref"))
+        if session.of["dry_run"]:
+            return
+        async with self.deps.store.transaction() as tx:
+            await self._write_link(session, row, customer.id if customer else None, tx)
+
+    async def _exists(self, session: Session, vault: VaultProvider, ref: CustomerRef) -> bool:
+        """Where one call reads many customers, one call asks for many."""
+        limit = vault.capabilities.batch_limit
+        if limit <= 1:
+            return await vault.customer_exists(ref, session.call)
+        asked: dict[CustomerRef, asyncio.Task[Any]] = session.memo.setdefault(f"asked:{vault.name.value}", {})
+        if ref not in asked:
+            named = [place[1] for place in map(_place, session.of["rows"]) if place[0] is vault.name]
+            waiting = [one for one in dict.fromkeys([ref, *named]) if one not in asked][:limit]
+            asking = asyncio.get_running_loop().create_task(vault.wallets(waiting, session.call))
+            asked.update(dict.fromkeys(waiting, asking))
+        found = (await asked[ref]).get(ref)
+        if isinstance(found, VaultRejected) and found.reason is RejectReason.CUSTOMER_NOT_FOUND:
+            return False
+        if isinstance(found, VaultError):
+            raise found
+        return found is not None
+
+    async def _write_link(self, session: Session, row: ImportRow, customer_id: str | None, tx: Tx) -> None:
+        store = self.deps.store
+        try:
+            if customer_id is None:
+                made = await store.directory.create(external_id=row.external_id, tx=tx)
+                customer_id = made.id
+            await store.directory.link(
+                customer_id,
+                row.provider,
+                row.customer_ref,
+                proof=LinkProof.TRUSTED_BACKEND,
+                linked_by=session.intent.by,
+                tx=tx,
+            )
+        except (LinkConflict, ExternalIdTaken) as conflict:
+            reason = conflict.reason if isinstance(conflict, LinkConflict) else LinkConflictReason.REF_TAKEN
+            raise Refused(link_conflict(row.provider, reason, "customer_ref")) from None
+        except UnstorableText:
+            raise Refused(invalid("The row has characters that cannot be kept.")) from None
+        event = NewEvent(
+            type=EventType.LINK_CHANGED,
+            customer_id=customer_id,
+            provider=row.provider,
+            customer_ref=row.customer_ref,
+            actor=session.intent.by,
+            request_id=session.operation.request_id,
+            detail={"linked": True, "imported": True},
+        )
+        await store.events.append(event, tx=tx)
+
+    # ---- the card -----------------------------------------------------------------------------------------
+
+    def _refuse_card(self, row: ImportRow) -> None:
+        if row.processor_token is None and row.card is None:
+            return
+        vault = self.vault_of(row.provider, "provider")
+        if not isinstance(vault, ImportingVault):
+            raise Refused(unsupported(row.provider, "This vault imports no cards.", "caselle_processor_token"))
+        if row.processor_token is None:
+            raise Refused(_required("The card's token is missing.", "caselle_processor_token"))
+        if row.card is None:
+            raise Refused(_required("What the card shows is missing.", "card"))
+        faults = vault.faults_of_import(_as_imported(row))
+        if faults:
+            raise Refused(*problems_of_faults(faults))
+
+    async def _store(self, session: Session, number: int, row: ImportRow | None) -> MethodRef:
+        name, ref = _place(session.of["rows"][number])
+        vault = session.vault(name)
+        before = await session.once(f"before:{number}", lambda: self._held(session, name, ref))
+
+        async def send(call: Call) -> Json:
+            assert isinstance(vault, ImportingVault)
+            assert row is not None
+            (result,) = await vault.import_methods([_as_imported(row)], call)
+            if result.state is ImportState.REJECTED:
+                reason = result.reason or RejectReason.INVALID_INPUT
+                raise VaultRejected(name, reason, provider_code=result.provider_code)
+            if result.method_ref is None:
+                raise VaultError(name, "The vault named neither a method nor a reason.")
+            return {"method_ref": result.method_ref}
+
+        async def look(call: Call) -> Look:
+            wallet = await session.wallet(name, ref, call)
+            claimed = [facts.get("method_ref") for facts in session.intent.done.values()]
+            found = candidates(
+                before, wallet.methods, session.of["rows"][number]["card"], _texts(claimed), self.deps.digest_keys
+            )
+            if len(found) > 1:
+                return Undecidable(tuple(found))
+            return Found({"method_ref": found[0]}) if found else Absent()
+
+        facts = await session.do(f"import:{number}", (name, ref), send if row is not None else None, look)
+        return MethodRef(facts["method_ref"])
+
+    async def _held(self, session: Session, name: ProviderName, ref: CustomerRef) -> list[str]:
+        return [method.method_ref for method in (await session.wallet(name, ref)).methods]
+
+
+def _place(row: Json) -> tuple[ProviderName, CustomerRef]:
+    return ProviderName(row["provider"]), CustomerRef(row["ref"])
+
+
+def _texts(values: Collection[Any]) -> list[str]:
+    return [value for value in values if isinstance(value, str)]
+
+
+def _required(message: str, *path: str) -> Problem:
+    return Problem(code=ProblemCode.REQUIRED, message=message, path=path)
+
+
+def _as_imported(row: ImportRow) -> ImportedCard:
+    assert row.processor_token is not None
+    assert row.card is not None
+    return ImportedCard(
+        customer_ref=row.customer_ref,
+        secret=row.processor_token,
+        last4=row.card.last4,
+        expiry=row.card.expiry,
+        brand=row.card.brand,
+        holder_name=row.card.holder_name,
+    )
+
+
+def _as_new_card(row: ImportRow) -> NewCard:
+    assert row.processor_token is not None
+    assert row.card is not None
+    return NewCard(
+        provider=row.provider,
+        route=AddRoute.PROVIDER_TOKEN,
+        secret=row.processor_token,
+        brand=row.card.brand,
+        expiry=row.card.expiry,
+        last4=row.card.last4,
+        holder_name=row.card.holder_name,
+    )
+
+
+def _summary(found: Collection[tuple[Ending, MethodRef | None]], *, dry_run: bool) -> Done:
+    """PARTIAL where some rows failed, FAILED where all did; a dry run's good rows are SUCCEEDED and NOT_APPLIED."""
+    endings = [ending for ending, _ in found]
+    count = Counter(ending.state for ending in endings)
+    state = OperationState.SUCCEEDED
+    if count[OperationState.UNKNOWN]:
+        state = OperationState.UNKNOWN
+    elif count[OperationState.FAILED]:
+        state = OperationState.FAILED if count[OperationState.FAILED] == len(endings) else OperationState.PARTIAL
+    applied = WriteOutcome.NOT_APPLIED if dry_run or state is OperationState.FAILED else WriteOutcome.APPLIED
+    return Done(
+        result=WriteResult(),
+        state=state,
+        outcome=WriteOutcome.UNKNOWN if state is OperationState.UNKNOWN else applied,
+        is_final=all(one.is_final for one in endings if one.state is OperationState.FAILED),
+        for_person=all(one.for_person for one in endings if one.state is OperationState.UNKNOWN),
+        rows=tuple(
+            _result_row(number, ending, method, dry_run=dry_run) for number, (ending, method) in enumerate(found)
+        ),
+    )
+
+
+def _result_row(number: int, ending: Ending, method: MethodRef | None, *, dry_run: bool) -> ResultRow:
+    is_done = ending.state is OperationState.SUCCEEDED
+    return row_of(
+        number,
+        ending.provider,
+        ending.state,
+        WriteOutcome.NOT_APPLIED if dry_run and is_done else ending.outcome,
+        customer_ref=ending.customer_ref,
+        method_ref=method,
+        problem=ending.problems[0] if ending.problems else None,
+    )

@@ -1,0 +1,19 @@
+"""Importing what vaults hold already."""
+
+import strawberry
+
+from resolvers.context import Info
+from resolvers.inputs.importing import ImportPaymentMethodsInput
+from resolvers.mutations.run import common, run
+from resolvers.scopes import scoped
+from resolvers.types.payloads import ImportPaymentMethodsPayload
+
+
+@strawberry.type
+class ImportMutations:
+    @scoped("import:write", calls=40, description="Link existing vault customers and import cards, row by row.")
+    async def import_payment_methods(
+        self, info: Info, input: ImportPaymentMethodsInput
+    ) -> ImportPaymentMethodsPayload | None:
+        result = await run(info, input, info.context.services.writer.import_methods)
+        return ImportPaymentMethodsPayload(**await common(info, result))

@@ -1,0 +1,125 @@
+"""importPaymentMethods over HTTP: a dry run, the real one, its rows in order, and the same key again."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.support.gateway import RunningGateway
+from tests.support.sandbox import RunningSandbox
+
+IMPORT = """
+mutation Import($input: ImportPaymentMethodsInput!) {
+  importPaymentMethods(input: $input) {
+    operation {
+      id state replayed
+      results { edges { node { row provider state outcome paymentMethod { label } error { code path } } } }
+    }
+    userErrors { code message path }
+  }
+}
+"""
+CARD = {"last4": "1111", "expiry": "2031-05", "brand": "VISA", "holderName": "Kim Larsen"}
+
+
+@pytest.fixture(scope="module")
+def gateway(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    sandbox_server.reset()
+    with RunningGateway(sandbox_server.url, tmp_path_factory.mktemp("import")) as running:
+        yield running
+
+
+def row(provider: str, ref: str, external_id: str = "user-88422", **more: Any) -> dict[str, Any]:
+    return {"externalId": external_id, "provider": provider, "customerRef": ref, **more}
+
+
+def imported(gateway: RunningGateway, rows: list[dict[str, Any]], **more: Any) -> Any:
+    given = {"idempotencyKey": f"import-{uuid4()}", "rows": rows, **more}
+    return gateway.data(IMPORT, input=given)["importPaymentMethods"]
+
+
+def outcomes(payload: Any) -> list[tuple[int, str, str, str | None]]:
+    nodes = [edge["node"] for edge in payload["operation"]["results"]["edges"]]
+    return [(one["row"], one["state"], one["outcome"], (one["error"] or {}).get("code")) for one in nodes]
+
+
+def kims_links(gateway: RunningGateway) -> list[str]:
+    found = gateway.data('{ customer(id: "cus_kim") { links { provider } } }')
+    return sorted(link["provider"] for link in found["customer"]["links"])
+
+
+def test_a_dry_run_checks_every_row_and_changes_nothing(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    rows = [
+        row("LOANPRO", "39"),
+        row("LOANPRO", "999999"),
+        row("JPMORGAN", "PACJGQ"),
+        row("CASELLE", "cus_free01", "nobody-knows"),
+        row("JPMORGAN", "FREE01", caselleProcessorToken="zift-tok-dry-000001", card=CARD),
+        row("CASELLE", "cus_free01", caselleProcessorToken="zift-tok-dry-000002"),
+    ]
+    payload = imported(gateway, rows)
+    assert outcomes(payload) == [
+        (0, "SUCCEEDED", "NOT_APPLIED", None),
+        (1, "FAILED", "NOT_APPLIED", "NOT_FOUND"),
+        (2, "FAILED", "NOT_APPLIED", "LINK_CONFLICT"),
+        (3, "FAILED", "NOT_APPLIED", "NOT_FOUND"),
+        (4, "FAILED", "NOT_APPLIED", "UNSUPPORTED_BY_PROVIDER"),
+        (5, "FAILED", "NOT_APPLIED", "REQUIRED"),
+    ]
+    assert kims_links(gateway) == []
+    assert {call["method"] for call in sandbox.calls()} <= {"GET"}
+
+
+def test_rows_are_applied_once_whatever_is_sent_again(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    token = f"zift-tok-{uuid4().hex}"
+    rows = [
+        row("LOANPRO", "39"),
+        row("CASELLE", "cus_free01", caselleProcessorToken=token, card=CARD),
+        row("LOANPRO", "37"),
+    ]
+    key = f"import-{uuid4()}"
+    first = imported(gateway, rows, dryRun=False, idempotencyKey=key)
+    assert outcomes(first) == [
+        (0, "SUCCEEDED", "APPLIED", None),
+        (1, "SUCCEEDED", "APPLIED", None),
+        (2, "FAILED", "NOT_APPLIED", "LINK_CONFLICT"),
+    ]
+    assert first["operation"]["state"] == "PARTIAL"
+    assert first["operation"]["results"]["edges"][1]["node"]["paymentMethod"] == {"label": "Visa ending 1111"}
+    assert kims_links(gateway) == ["CASELLE", "LOANPRO"]
+    again = imported(gateway, rows, dryRun=False, idempotencyKey=key)
+    assert (again["operation"]["id"], again["operation"]["replayed"]) == (first["operation"]["id"], True)
+    assert [one["last4"] for one in sandbox.held("caselle", "cus_free01")].count("1111") == 1
+    other = imported(gateway, rows[:1], dryRun=False, idempotencyKey=key)
+    assert [error["code"] for error in other["userErrors"]] == ["IDEMPOTENCY_KEY_REUSED"]
+
+
+@pytest.mark.parametrize(("kind", "stored"), [("drop_after", 1), ("drop_before", 0)])
+def test_a_lost_answer_is_looked_up_and_never_sent_twice(
+    gateway: RunningGateway, sandbox: RunningSandbox, kind: str, stored: int
+) -> None:
+    path = "/api/saved-payment-methods/import"
+    sandbox.fault("caselle", kind, method="POST", path=path, times=1)
+    card = {**CARD, "last4": "2222" if stored else "3333"}
+    token = f"zift-tok-{uuid4().hex}"
+    rows = [row("CASELLE", "cus_88420", "user-88420", caselleProcessorToken=token, card=card)]
+    key = f"import-{uuid4()}"
+    sandbox.clear_calls()
+    payload = imported(gateway, rows, dryRun=False, idempotencyKey=key)
+    state = "SUCCEEDED" if stored else "FAILED"
+    assert [one[1] for one in outcomes(payload)] == [state]
+    assert len([call for call in sandbox.calls("caselle") if call["path"] == path]) == 1
+    imported(gateway, rows, dryRun=False, idempotencyKey=key)
+    held = [one for one in sandbox.held("caselle", "cus_88420") if one["last4"] == card["last4"]]
+    assert len(held) == 1
+
+
+def test_a_card_number_in_a_row_is_refused_before_anything(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    rows = [row("CASELLE", "cus_free01", card={**CARD, "holderName": "4111 1111 1111 1111"})]
+    payload = imported(gateway, rows)
+    assert payload["operation"] is None
+    assert [(error["code"], error["path"]) for error in payload["userErrors"]] == [
+        ("PAN_NOT_ALLOWED", ["input", "rows", "0", "card", "holderName"])
+    ]
+    assert sandbox.calls() == []

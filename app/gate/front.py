@@ -2,9 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.gate.answers import Answer, encode
+from app.gate.problems import Refused
 
 Page = Callable[[], Awaitable[Answer]]
 Lifespan = Callable[[], Awaitable[None]]
@@ -37,21 +39,24 @@ class Front:
             return
         path: str = scope["path"]
         app = self._apps.get(path)
-        if app is None:
-            app = next((mounted for prefix, mounted in self._mounts.items() if path.startswith(prefix)), None)
         if app is not None:
             await app(scope, receive, send)
-        elif scope["type"] == "websocket":
+            return
+        if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
+            return
+        app = next((mounted for prefix, mounted in self._mounts.items() if path.startswith(prefix)), None)
+        if app is not None:
+            await _mounted(app, scope, receive, send)
         else:
             await (await self._page(scope)).send(send, body=scope["method"] != "HEAD")
 
     async def _page(self, scope: Scope) -> Answer:
         page = self._pages.get(scope["path"])
         if page is None:
-            return Answer(404, encode({"errors": [{"message": "Nothing here.", "extensions": {"code": "NOT_FOUND"}}]}))
+            return _refusal("NOT_FOUND")
         if scope["method"] not in ("GET", "HEAD"):
-            return Answer(405, b"", headers={"allow": "GET, HEAD"})
+            return _refusal("METHOD_NOT_ALLOWED", {"allow": "GET, HEAD"})
         return await page()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -61,3 +66,17 @@ class Front:
         await receive()
         await self._stop()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _mounted(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Starlette's applications raise their 404 and 405 for a framework to catch; the framework is this line."""
+    try:
+        await app(scope, receive, send)
+    except HTTPException as error:
+        answer = _refusal("METHOD_NOT_ALLOWED" if error.status_code == 405 else "NOT_FOUND")
+        await answer.send(send, body=scope["method"] != "HEAD")
+
+
+def _refusal(code: str, headers: Mapping[str, str] | None = None) -> Answer:
+    refused = Refused(code)
+    return Answer(refused.status, encode({"errors": refused.as_errors()}), headers=headers or {})

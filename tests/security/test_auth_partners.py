@@ -79,7 +79,7 @@ def test_a_partner_from_its_key_to_its_end(gateway: RunningGateway, sandbox: Run
         time.sleep(0.05)
     _, data, codes = seen(gateway, key)
     assert (data["customer"], codes) == ({"name": "Alex Morales", "links": None}, ["FORBIDDEN"])
-    assert seen(gateway, key, id="cus_blair")[1]["customer"] is None
+    assert seen(gateway, key, id="cus_sam")[1]["customer"] is None
     by_header = gateway.query(variables={"id": "cus_alex"}, documentId=_id(WHO), headers={"x-api-key": key})
     assert by_header.data["viewer"]["partner"] == "acme"
 

@@ -1,12 +1,19 @@
 """Inputs of the mutations on customers and their links, and the commands that they become."""
 
+import re
+from typing import Final
+
 import strawberry
 
 from app.vault.names import CustomerRef, ProviderName
 from app.wallet.commands import CreateCustomer, EraseCustomer, LinkCustomer, UnlinkCustomer
+from app.wallet.problems import Problem, ProblemCode
 from resolvers.inputs.fields import optional, text, words
 from resolvers.inputs.people import AddressInput, PersonNameInput, to_address
 from resolvers.scalars import IdempotencyKey
+
+_EMAIL: Final = re.compile(r"[^@\s]{1,64}@(?=.{1,255}\Z)[^@\s.]+(\.[^@\s.]+)+")
+_PHONE: Final = re.compile(r"\+?[0-9](?:[ ().\-/]{0,3}[0-9]){4,19}(?: ?(?:x|ext\.?) ?[0-9]{1,6})?")
 
 
 @strawberry.input(
@@ -21,6 +28,16 @@ class CreateCustomerInput:
     phone: str | None = text(is_optional=True, is_reference=True, max_length=32)
     address: AddressInput | None = optional("For the vaults that need one; not kept here.")
     provision_at: list[ProviderName] = strawberry.field(default_factory=list)
+
+    def problems(self) -> list[Problem]:
+        """What no vault and no mail server would take; a vault may be stricter."""
+        email, phone = words(self.email), words(self.phone)
+        found: list[Problem] = []
+        if email is not None and not _EMAIL.fullmatch(email):
+            found.append(_invalid("email", "This is not an e-mail address."))
+        if phone is not None and not _PHONE.fullmatch(phone):
+            found.append(_invalid("phone", "This is not a telephone number."))
+        return found
 
     def to_command(self) -> CreateCustomer:
         return CreateCustomer(
@@ -72,3 +89,7 @@ class EraseCustomerInput:
             idempotency_key=self.idempotency_key,
             confirm_external_id=self.confirm_external_id,
         )
+
+
+def _invalid(field: str, message: str) -> Problem:
+    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=(field,))

@@ -18,7 +18,7 @@ from resolvers.types.payloads import CreateCustomerPayload, EraseCustomerPayload
 class CustomerMutations:
     @scoped("customers:write", calls=6, description="Create a customer here, and where asked in the vaults.")
     async def create_customer(self, info: Info, input: CreateCustomerInput) -> CreateCustomerPayload | None:
-        result = await run(info, input, info.context.services.writer.create_customer)
+        result = await run(info, input, info.context.services.writer.create_customer, input.problems)
         return CreateCustomerPayload(**await common(info, result), customer_id=result.customer_id)
 
     @scoped("links:write", calls=1, description="Say which of a vault's customers this one is.")

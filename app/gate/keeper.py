@@ -58,7 +58,7 @@ class Keeper:
         self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Caller
     ) -> Admission:
         try:
-            cost = self._limiter.admit(document, operation, request.variables, caller)
+            cost = self._limiter.admit(document, operation, _counted(operation, request), caller)
         except Refused as refused:
             self._audit.turned_away(caller, refused.code)
             raise
@@ -66,3 +66,13 @@ class Keeper:
 
     def context(self, caller: Caller, request_id: str, headers: Mapping[str, str]) -> Any:
         return self._make_context(caller, request_id, headers.get("traceparent"), asked_s(headers))
+
+
+def _counted(operation: OperationDefinitionNode, request: GraphQLRequest) -> Mapping[str, Any]:
+    """The variables that limits are about. A document named by its id may be sent with more than it declares: a client
+    that is older or newer than what was published. What is not declared is never looked at."""
+    if request.query or not request.variables:
+        return request.variables
+    given = request.variables
+    names = [one.variable.name.value for one in operation.variable_definitions or ()]
+    return {name: given[name] for name in names if name in given}

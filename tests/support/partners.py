@@ -1,0 +1,81 @@
+"""A partner app of a running gateway, with what it has published."""
+
+import time
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from app.gate.callers.api_keys import KeyHasher, new_key
+from app.store.records import NewDocument, Publication
+from tests.support.gateway import GraphQLReply, RunningGateway
+
+READS = ("customers:read", "payment_methods:read")
+
+
+def digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def document(document_id: str, text: str, name: str | None = None) -> NewDocument:
+    kind = text.split()[0] if text.split()[0] in ("mutation", "subscription") else "query"
+    return NewDocument(
+        document_id=document_id, text=text, sha256=digest(text), operation_kind=kind, operation_name=name, cost=4
+    )
+
+
+class PartnerApp:
+    """`key` is its API key. It sees all customers unless `granted` says which."""
+
+    def __init__(
+        self,
+        gateway: RunningGateway,
+        name: str,
+        *,
+        scopes: Sequence[str] = READS,
+        granted: Sequence[str] | None = None,
+        documents: Mapping[str, str] | None = None,
+    ) -> None:
+        self.gateway = gateway
+        self.name = name
+        self.key = new_key()
+        hashed = KeyHasher(gateway.settings.digest_key.get_secret_value()).hash(self.key)
+        clients = gateway.gateway.store.clients
+        gateway.on_loop(clients.add(name, key_hash=hashed, scopes=scopes, sees_all_customers=granted is None))
+        if granted:
+            gateway.on_loop(clients.grant(name, granted))
+        if documents:
+            self.publish(documents)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"}
+
+    def publish(self, documents: Mapping[str, str], *, replace: bool = False) -> Publication:
+        """Publish past the checks of the command, and wait until the gateway has heard of it."""
+        new = [document(key, text) for key, text in documents.items()]
+        done: Publication = self.gateway.on_loop(
+            self.gateway.gateway.store.documents.publish(self.name, new, replace=replace)
+        )
+        self.wait_until(lambda: all(self.has(key, text) for key, text in documents.items()))
+        return done
+
+    def retire(self, *document_ids: str) -> None:
+        self.gateway.on_loop(self.gateway.gateway.store.documents.retire(self.name, document_ids))
+        self.wait_until(lambda: not any(self.has(key) for key in document_ids))
+
+    def has(self, document_id: str, text: str | None = None) -> bool:
+        found = self.gateway.gateway.documents.catalogue.find(self.name, document_id)
+        return found is not None and (text is None or found.text == text)
+
+    def wait_until(self, condition: Any, within: float = 5.0) -> None:
+        give_up_at = time.monotonic() + within
+        while not condition():
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
+
+    def ask(self, variables: Mapping[str, Any] | None = None, text: str | None = None, **members: Any) -> GraphQLReply:
+        return self.gateway.query(text, variables, headers=self.headers, **members)
+
+    def get(self, path: str, **headers: str) -> GraphQLReply:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.gateway.request("GET", path, headers={**self.headers, **named})

@@ -11,6 +11,7 @@ import strawberry
 from app.vault.names import CircuitState, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call
 from app.wallet.assemble import AssemblyRules
+from app.wallet.assembler import Assembler
 from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache, DirectoryEntry, MethodAddress
 from app.wallet.reading import WalletReader
@@ -58,6 +59,10 @@ class Services:
     deleted_by_us: Callable[[str, MethodAddress], Awaitable[bool]] = _not_by_us
     audit: AuditTrail = field(default_factory=NoTrail)
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    assembler: Assembler = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.assembler = Assembler(self.rules)
 
 
 @dataclass(kw_only=True)

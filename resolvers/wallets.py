@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app.vault.model import Card
 from app.vault.names import ProviderName, SourceState
-from app.wallet.assemble import SourceRow, Wallet, assemble
+from app.wallet.assemble import SourceRow, Wallet
 from app.wallet.directory import DirectoryEntry
 from app.wallet.reading import StatusReading
 from resolvers.loaders import status_key
@@ -72,9 +72,9 @@ class CustomerWallet:
         return asyncio.shield(self._statuses[key][1])
 
     def view(self, wallet: Wallet, build: Callable[[Wallet], View]) -> View:
-        """`build` once per wallet."""
+        """`build` once per wallet, and once for all requests that see the same methods."""
         if self._view is None or self._view[0] is not wallet:
-            self._view = wallet, build(wallet)
+            self._view = wallet, self._context.services.assembler.view(wallet, build)
         return self._view[1]  # type: ignore[return-value]
 
     def troubles(self) -> list[Mapping[str, Any]]:
@@ -93,7 +93,7 @@ class CustomerWallet:
         if loads:
             await asyncio.wait(loads)
         readings = {link.provider: load.result() for link, load in zip(links, loads, strict=True)}
-        wallet = assemble(self.entry, readings, services.rules, services.utc_now())
+        wallet = services.assembler.assemble(self.entry, readings, services.utc_now())
         if wallet.default.choice_is_gone:
             await services.directory.clear_gone_choice(self.entry)
         return wallet

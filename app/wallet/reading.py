@@ -62,7 +62,7 @@ class Entry:
     look: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Held:
     """One vault's wallet as it is kept. `skipped` counts the vault's unreadable records and ours."""
 

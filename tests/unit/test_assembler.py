@@ -1,0 +1,127 @@
+"""What was assembled is used again only while nothing that it depends on has changed, and never outlives it."""
+
+import gc
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from app.vault.model import VaultWallet
+from app.vault.names import CustomerRef, ProviderCapability, ProviderName, SourceState
+from app.wallet.assemble import AssemblyRules, assemble
+from app.wallet.assembler import Assembler
+from app.wallet.ids import Ids
+from app.wallet.reading import SourceReading, hold
+from tests.support.memory import NOW, MemoryDirectory, P, card
+
+IDS = Ids("k" * 32)
+RULES = AssemblyRules(
+    operations={name: frozenset({ProviderCapability.LIST}) for name in ProviderName},
+    precedence=tuple(ProviderName),
+    group_secret=b"g" * 32,
+)
+
+
+def entry_of(customer_id: str = "cus_a") -> Any:
+    directory = MemoryDirectory()
+    directory.add(customer_id, {P.LOANPRO: "37", P.CASELLE: "cs"})
+    return directory.known[customer_id]
+
+
+def reading(*methods: Any, provider: ProviderName = P.LOANPRO, ref: str = "37", **fields: Any) -> SourceReading:
+    wallet = VaultWallet(
+        provider=provider,
+        customer_ref=CustomerRef(ref),
+        methods=tuple(replace(one, provider=provider, customer_ref=CustomerRef(ref)) for one in methods),
+    )
+    at = {"asked_at": NOW, "fetched_at": NOW, **fields}
+    return SourceReading(state=fields.pop("state", SourceState.OK), held=hold(wallet, IDS), **{**at, **fields})
+
+
+def test_the_same_parts_give_the_same_methods_and_what_assembling_gives() -> None:
+    assembler, entry, one = Assembler(RULES), entry_of(), reading(card("1"), card("2"))
+    first = assembler.assemble(entry, {P.LOANPRO: one}, NOW)
+    again = assembler.assemble(entry, {P.LOANPRO: replace(one)}, NOW + timedelta(hours=1))
+    assert again is first
+    assert again == assemble(entry, {P.LOANPRO: one}, RULES, NOW)
+
+
+def test_rows_tell_of_the_call_that_was_made_now() -> None:
+    assembler, entry, one = Assembler(RULES), entry_of(), reading(card("1"), latency_ms=12)
+    first = assembler.assemble(entry, {P.LOANPRO: one}, NOW)
+    later = replace(one, latency_ms=None, provider_request_id="req-2")
+    again = assembler.assemble(entry, {P.LOANPRO: later}, NOW)
+    assert again.methods is first.methods
+    assert again == assemble(entry, {P.LOANPRO: later}, RULES, NOW)
+    assert first.sources[P.LOANPRO].latency_ms == 12
+
+
+def test_every_part_that_changes_makes_it_anew() -> None:
+    entry, one = entry_of(), reading(card("1"))
+    base = (entry, {P.LOANPRO: one}, NOW)
+    other = reading(card("1"))
+    changed: list[tuple[Any, Any, datetime]] = [
+        (entry_of(), {P.LOANPRO: one}, NOW),
+        (entry, {P.LOANPRO: other}, NOW),
+        (entry, {P.LOANPRO: replace(one, is_stale=True)}, NOW),
+        (entry, {P.LOANPRO: replace(one, state=SourceState.PARTIAL)}, NOW),
+        (entry, {P.LOANPRO: replace(one, fetched_at=NOW + timedelta(seconds=1))}, NOW),
+        (entry, {P.LOANPRO: replace(one, asked_at=NOW - timedelta(seconds=1))}, NOW),
+        (entry, {P.LOANPRO: one, P.CASELLE: reading(provider=P.CASELLE, ref="cs")}, NOW),
+        (entry, {}, NOW),
+        (entry, {P.LOANPRO: one}, datetime(2029, 1, 1, tzinfo=UTC)),
+    ]
+    for parts in changed:
+        assembler = Assembler(RULES)
+        first = assembler.assemble(*base)
+        second = assembler.assemble(*parts)
+        assert second.methods is not first.methods or not second.methods, parts
+        assert second == assemble(parts[0], parts[1], RULES, parts[2])
+
+
+def test_nothing_outlives_its_snapshot() -> None:
+    assembler, entry = Assembler(RULES), entry_of()
+    one = reading(card("1"))
+    assembler.assemble(entry, {P.LOANPRO: one}, NOW)
+    assert len(assembler) == 1
+    newer = reading(card("2"))
+    assembler.assemble(entry, {P.LOANPRO: newer}, NOW)
+    del one
+    gc.collect()
+    assert len(assembler) == 1, "the later record must not go with the earlier snapshot"
+    del newer
+    gc.collect()
+    assert len(assembler) == 0
+
+
+def test_it_is_bounded_by_methods_and_the_least_used_goes_first() -> None:
+    assembler = Assembler(RULES, most_methods=4)
+    kept = {key: (entry_of(key), reading(card("1"), card("2"))) for key in ("cus_a", "cus_b", "cus_c")}
+
+    def ask(key: str) -> Any:
+        entry, one = kept[key]
+        return assembler.assemble(entry, {P.LOANPRO: one}, NOW)
+
+    first, second = ask("cus_a"), ask("cus_b")
+    assert ask("cus_a") is first
+    ask("cus_c")
+    assert len(assembler) == 2
+    assert ask("cus_a") is first
+    assert ask("cus_b") is not second
+    entry, _ = kept["cus_a"]
+    assembler.assemble(entry, {P.LOANPRO: reading(*[card(str(n)) for n in range(5)])}, NOW)
+    assert len(assembler) == 1, "what is larger than the bound is not kept, nor what it replaces"
+
+
+def test_a_view_is_built_once_for_the_same_methods() -> None:
+    assembler, entry, one = Assembler(RULES), entry_of(), reading(card("1"))
+    built: list[int] = []
+
+    def build(wallet: Any) -> list[str]:
+        built.append(len(wallet.methods))
+        return [method.id for method in wallet.methods]
+
+    wallet = assembler.assemble(entry, {P.LOANPRO: one}, NOW)
+    assert assembler.view(wallet, build) is assembler.view(wallet, build)
+    foreign = assemble(entry, {P.LOANPRO: one}, RULES, NOW)
+    assembler.view(foreign, build)
+    assert built == [1, 1]

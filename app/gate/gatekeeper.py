@@ -34,6 +34,10 @@ class Gatekeeper(Protocol):
         """The same for a WebSocket, from the payload of `connection_init`."""
         ...
 
+    async def again(self, caller: Any) -> Any | None:
+        """The caller with the rights it has now; None when it has none any more. For streams, every now and then."""
+        ...
+
     async def document(self, request: GraphQLRequest, caller: Any) -> Document:
         """The document that the request names, by text or id; raises Refused."""
         ...

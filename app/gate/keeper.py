@@ -46,6 +46,9 @@ class Keeper:
             self._audit.turned_away(None, refused.code)
             raise
 
+    async def again(self, caller: Caller) -> Caller | None:
+        return await self._callers.again(caller)
+
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         self._rates.request(caller)
         try:

@@ -40,6 +40,7 @@ class Caller:
     counts, locks and scopes. `acting_customer` is set for an end user, who sees that customer and nobody else.
 
     `granted` lists the customers that a partner may see; None means all of them. Scopes and customers both must allow.
+    `expires_at` is when the caller's token ends, in seconds since 1970: for what outlives a request.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Caller:
     kind: CallerKind = CallerKind.STAFF
     acting_customer: str | None = None
     granted: frozenset[str] | None = None
+    expires_at: float | None = None
 
     @property
     def key(self) -> str:

@@ -162,6 +162,19 @@ async def test_grants_are_read_again_when_they_change(store: Store, partners: Pa
     assert caller.granted == {"cus_b"}
 
 
+async def test_what_outlives_a_request_can_ask_again(store: Store, partners: Partners) -> None:
+    caller = await partners.caller(await add(store))
+    assert caller is not None
+    assert await partners.again("acme") == caller
+    await store.clients.change("acme", scopes=["explore"])
+    changed = await partners.again("acme")
+    assert changed is not None
+    assert changed.scopes == {"explore"}
+    await store.clients.disable("acme")
+    assert await partners.again("acme") is None
+    assert await partners.again("nobody") is None
+
+
 async def test_many_who_ask_at_once_share_a_look_up_and_guesses_queue(
     store: Store, partners: Partners, watched: Watched
 ) -> None:

@@ -10,7 +10,7 @@ from app.wallet.caller import ALL_SCOPES, CallerKind
 
 
 def made(rules: ClaimRules | None = None, **claims: Any) -> Any:
-    return caller_of({"sub": "ann", **claims}, rules or ClaimRules())
+    return caller_of({"sub": "ann", "exp": 2_000_000_000, **claims}, rules or ClaimRules())
 
 
 @pytest.mark.parametrize("said", ["customers:read explore", ["customers:read", "explore"]])
@@ -18,7 +18,7 @@ def test_scopes_come_as_text_or_as_a_list(said: object) -> None:
     caller = made(scope=said)
     assert (caller.kind, caller.name, caller.key) == (CallerKind.STAFF, "ann", "staff:ann")
     assert caller.scopes == {"customers:read", "explore"}
-    assert (caller.acting_customer, caller.granted) == (None, None)
+    assert (caller.acting_customer, caller.granted, caller.expires_at) == (None, None, 2_000_000_000)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,7 @@ def test_a_customer_makes_an_end_user() -> None:
     caller = made(customer_id="cus_alex", scope=" ".join(ALL_SCOPES))
     assert (caller.kind, caller.key, caller.acting_customer) == (CallerKind.END_USER, "user:ann", "cus_alex")
     assert caller.scopes == END_USER_SCOPES
+    assert caller.expires_at == 2_000_000_000
     assert caller.may_see("cus_alex")
     assert not caller.may_see("cus_blair")
 

@@ -92,6 +92,13 @@ class Partners:
             return None
         return known.caller
 
+    async def again(self, name: str) -> Caller | None:
+        """The partner as it is now, for what outlives a request; None when it was disabled."""
+        record = await self._clients.client(name)
+        if record is None or record.disabled_at is not None or not record.keys:
+            return None
+        return _caller(record, None if record.sees_all_customers else await self._granted(record, self._generation))
+
     def forget(self, name: str | None = None) -> None:
         """Something about the partner of this name changed; about any of them, where the name is None."""
         self._generation += 1

@@ -1,6 +1,7 @@
 """From what a request carries to who asks. Every way in which credentials can be wrong gets the same answer."""
 
 import logging
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -9,7 +10,7 @@ from app.gate.callers.claims import ClaimRules, caller_of
 from app.gate.callers.keys import KeysUnavailable
 from app.gate.callers.tokens import BadToken, TokenVerifier
 from app.gate.problems import Refused
-from app.wallet.caller import Caller
+from app.wallet.caller import Caller, CallerKind
 
 _log = logging.getLogger("vaultgraph.gate")
 _CHALLENGE: Final = {"www-authenticate": 'Bearer realm="vaultgraph"'}
@@ -43,6 +44,13 @@ class Callers:
             raise unauthenticated()
         text = found[0]
         return await self._bearer(text if " " in text else f"Bearer {text}")
+
+    async def again(self, caller: Caller) -> Caller | None:
+        """The same caller with the rights that it has now, for connections and streams; None when it has none any
+        more: its token has ended, or the partner was disabled."""
+        if caller.kind is CallerKind.PARTNER:
+            return await self.partners.again(caller.name)
+        return caller if caller.expires_at is None or time.time() < caller.expires_at else None
 
     async def _bearer(self, value: str | None) -> Caller:
         if value is None or len(value) > _LONGEST:

@@ -36,19 +36,25 @@ class ClaimRules:
 
 def caller_of(claims: Mapping[str, Any], rules: ClaimRules) -> Caller:
     """Raises BadToken where the customer claim is there and holds no id: an end user must never turn into staff."""
-    name = str(claims["sub"])
+    name, ends = str(claims["sub"]), float(claims["exp"])
     customer = _at(claims, rules.customer_claim)
     granted = _at(claims, rules.scope_claim)
     scopes = set(_words(granted))
     for role in _words(_at(claims, rules.role_claim)):
         scopes.update(rules.scopes_by_role.get(role, ()))
     if customer is _ABSENT:
-        return Caller(name=name, kind=CallerKind.STAFF, scopes=ALL_SCOPES & scopes)
+        return Caller(name=name, kind=CallerKind.STAFF, scopes=ALL_SCOPES & scopes, expires_at=ends)
     if not isinstance(customer, str) or not customer.startswith("cus_") or not customer.isascii():
         raise BadToken("the customer claim holds no customer id")
     if granted is _ABSENT and not scopes:
         scopes = set(rules.end_user_scopes)
-    return Caller(name=name, kind=CallerKind.END_USER, scopes=END_USER_SCOPES & scopes, acting_customer=customer)
+    return Caller(
+        name=name,
+        kind=CallerKind.END_USER,
+        scopes=END_USER_SCOPES & scopes,
+        acting_customer=customer,
+        expires_at=ends,
+    )
 
 
 _ABSENT: Final = object()

@@ -1,0 +1,127 @@
+"""Server-sent events: one operation, one open response, bounded and let go in good order."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.security.test_http_requests import GOOD, codes
+from tests.support.asgi import call
+from tests.support.small_graph import SmallKeeper, endpoint
+
+EVENTS = {**GOOD, "content-type": "application/json", "accept": "text/event-stream"}
+
+
+def told(raw: bytes) -> list[tuple[str, str]]:
+    """Events with their data, comments left out."""
+    found = []
+    for block in raw.decode().split("\n\n"):
+        lines = dict(line.split(":", 1) for line in block.splitlines() if not line.startswith(":"))
+        if "event" in lines:
+            found.append((lines["event"].strip(), lines.get("data", "").strip()))
+    return found
+
+
+async def test_a_subscription_is_streamed() -> None:
+    keeper = SmallKeeper()
+    reply = await call(
+        endpoint(keeper), "POST", "/graphql", json={"query": "subscription{count(to:2)}"}, headers=EVENTS
+    )
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert reply.headers["cache-control"] == "no-store"
+    assert reply.headers["x-accel-buffering"] == "no"
+    assert "content-encoding" not in reply.headers
+    events = told(reply.body)
+    assert [event for event, _ in events] == ["next", "next", "complete"]
+    assert '"data":{"count":1}' in events[1][1]
+    assert keeper.seen.streams_open == 0
+
+
+async def test_a_query_and_a_mutation_may_be_streamed_too() -> None:
+    keeper = SmallKeeper()
+    for query, data in (("{hello}", '"hello":"hello world"'), ('mutation{write(value:"x")}', '"write":"x"')):
+        reply = await call(endpoint(keeper), "POST", "/graphql", json={"query": query}, headers=EVENTS)
+        (first, body), (last, _) = told(reply.body)
+        assert (first, last) == ("next", "complete")
+        assert data in body
+    assert keeper.seen.writes == ["x"]
+
+
+async def test_a_subscription_goes_by_get_and_where_a_stream_is_the_second_choice() -> None:
+    path = "/graphql?query=subscription{count(to:1)}"
+    headers = {**GOOD, "accept": "application/graphql-response+json, text/event-stream;q=0.5"}
+    reply = await call(endpoint(), "GET", path, headers=headers)
+    assert [event for event, _ in told(reply.body)] == ["next", "complete"]
+    plain = await call(endpoint(), "POST", "/graphql", json={"query": "{hello}"}, headers=headers)
+    assert plain.headers["content-type"].startswith("application/graphql-response+json")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "BAD_REQUEST"),
+        (b'{"query":"{"}', 400, "GRAPHQL_PARSE_FAILED"),
+        (b'{"query":"subscription{a:count(to:1) b:count(to:1)}"}', 400, "GRAPHQL_VALIDATION_FAILED"),
+        (b'[{"query":"{hello}"}]', 406, "NOT_ACCEPTABLE"),
+    ],
+)
+async def test_what_is_refused_is_no_stream(body: bytes, status: int, code: str) -> None:
+    reply = await call(endpoint(), "POST", "/graphql", body=body, headers=EVENTS)
+    assert (reply.status, codes(reply)) == (status, [code])
+    assert reply.headers["content-type"] == "application/json; charset=utf-8"
+
+
+async def test_the_source_ends_when_the_client_leaves() -> None:
+    keeper = SmallKeeper()
+    sent, stream = await opened(endpoint(keeper), "subscription{count(to:100000,seconds:0.01)}", leaves_after=3)
+    await asyncio.wait_for(stream, 5)
+    assert keeper.seen.streams_open == 0
+    assert 3 <= len([one for one in sent if b"event: next" in one.get("body", b"")]) < 100
+
+
+async def test_a_client_that_does_not_read_is_let_go() -> None:
+    keeper = SmallKeeper()
+    sent, stream = await opened(endpoint(keeper, send_timeout_s=0.1), "subscription{flood}", blocks_after=3)
+    await asyncio.wait_for(stream, 5)
+    assert keeper.seen.streams_open == 0
+    assert len(sent) == 4
+
+
+async def test_draining_completes_the_stream() -> None:
+    keeper = SmallKeeper()
+    app = endpoint(keeper)
+    sent, stream = await opened(app, "subscription{count(to:100000,seconds:0.01)}")
+    while len(sent) < 4:
+        await asyncio.sleep(0.01)
+    app.begin_drain()
+    await asyncio.wait_for(stream, 5)
+    assert sent[-2]["body"] == b"event: complete\ndata:\n\n"
+    assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert keeper.seen.streams_open == 0
+
+
+async def opened(
+    app: Any, query: str, *, leaves_after: int | None = None, blocks_after: int | None = None
+) -> tuple[list[Any], "asyncio.Task[None]"]:
+    """A stream under way: what was sent so far, and its task."""
+    sent: list[Any] = []
+    inbox = [{"type": "http.request", "body": f'{{"query":"{query}"}}'.encode(), "more_body": False}]
+    left = asyncio.Event()
+
+    async def receive() -> Any:
+        if inbox:
+            return inbox.pop(0)
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if leaves_after is not None and len(sent) > leaves_after + 2:
+            left.set()
+        if blocks_after is not None and len(sent) > blocks_after:
+            await asyncio.sleep(60)
+
+    headers = [(name.encode(), value.encode()) for name, value in EVENTS.items()]
+    scope = {"type": "http", "method": "POST", "path": "/graphql", "query_string": b"", "headers": headers}
+    return sent, asyncio.create_task(app(scope, receive, send))

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import aiohttp
+import pytest
 
 from app.gate.callers.development import DevTokens
 from app.vault.names import CustomerRef, LinkProof, ProviderName
@@ -16,7 +17,7 @@ from tests.support.sandbox import RunningSandbox
 
 ALOHA_ONLY = """query ($id: ID!) { customer(id: $id) {
   paymentMethods(filter: {providers: [ALOHA]}) { id } sources { provider state retryAfterSeconds } } }"""
-UNLIMITED = {"requests_per_s": 1e6, "requests_burst": 1e6, "cost_per_s": 1e6, "cost_burst": 1e6}
+UNLIMITED = {"staff": {"requests_per_s": 1e6, "requests_burst": 1e6, "cost_per_s": 1e6, "cost_burst": 1e6}}
 
 
 class Vault:
@@ -103,15 +104,19 @@ def _behind(url: str, **aloha: Any) -> dict[str, Any]:
 
 
 async def test_two_thousand_requests_at_once_never_exceed_the_cap(start_gateway: StartGateway) -> None:
-    vault = Vault(0.002)
+    vault = Vault(0.001)
+    vault.may_answer.clear()
     async with raw_server(vault) as server:
         gateway = await asyncio.to_thread(start_gateway, **_behind(server.url, concurrency=32))
-        customers = await _linked(gateway, 2_000)
-        (states,) = await _asked_together(gateway, customers, ["crowd"] * len(customers))
-        assert states == {"OK": 2_000}
-        assert len(vault.order) == 2_000
-        assert 16 < vault.most <= 32
         door = gateway.gateway.providers[ProviderName.ALOHA].door  # type: ignore[attr-defined]
+        customers = await _linked(gateway, 2_000)
+        asking = asyncio.create_task(_asked_together(gateway, customers, ["crowd"] * len(customers)))
+        while door.in_flight + door.waiting < 2_000:
+            await asyncio.sleep(0.01)
+        assert door.in_flight == vault.now == 32
+        vault.may_answer.set()
+        assert await asking == [{"OK": 2_000}]
+        assert (len(vault.order), vault.most) == (2_000, 32)
         assert (door.in_flight, door.waiting) == (0, 0)
 
 
@@ -178,3 +183,59 @@ def test_a_storm_with_an_expired_token_makes_one_token_request(
     assert asyncio.run(all_at_once()) == {"OK": 2_000}
     tokens = [row for row in sandbox.calls(token_routes=True) if row.get("token_route")]
     assert Counter(row["provider"] for row in tokens) == {"jpmorgan": 1, "caselle": 1}
+
+
+@pytest.mark.parametrize("answer", [reply(500), None], ids=["500", "lost"])
+async def test_a_vault_that_is_down_sees_a_tenth_more_calls_at_most(
+    answer: bytes | None, start_gateway: StartGateway
+) -> None:
+    """Two repeats a read are allowed, and the circuit is held closed: the budget alone keeps the rest away."""
+
+    async def down(asked: Asked) -> bytes | None:
+        return answer
+
+    async with raw_server(down) as server:
+        breaker = {"minimum_calls": 100_000}
+        gateway = await asyncio.to_thread(start_gateway, **_behind(server.url, retries=2, breaker=breaker))
+        customers = await _linked(gateway, 300)
+        assert await _asked_together(gateway, customers, ["crowd"] * 300) == [{"UNAVAILABLE": 300}]
+        assert 300 < len(server.asked) <= 330
+
+
+async def test_an_open_circuit_keeps_a_crowd_from_a_vault_that_is_down(start_gateway: StartGateway) -> None:
+    async def down(asked: Asked) -> bytes:
+        return reply(500)
+
+    async with raw_server(down) as server:
+        gateway = await asyncio.to_thread(start_gateway, **_behind(server.url, concurrency=4))
+        customers = await _linked(gateway, 300)
+        (states,) = await _asked_together(gateway, customers, ["crowd"] * 300)
+        assert set(states) == {"UNAVAILABLE", "CIRCUIT_OPEN"}
+        assert len(server.asked) <= 20 + 2 + 4, "twenty to judge by, their repeats, and those already on their way"
+
+
+async def test_past_the_limit_requests_are_shed_at_once_and_then_taken_again(
+    start_gateway: StartGateway,
+) -> None:
+    vault = Vault(0.001)
+    vault.may_answer.clear()
+    async with raw_server(vault) as server:
+        settings = {**_behind(server.url), "gate": {"max_in_flight": 20}}
+        gateway = await asyncio.to_thread(start_gateway, **settings)
+        customers = await _linked(gateway, 60)
+        loop = asyncio.get_running_loop()
+        first = asyncio.create_task(_asked_together(gateway, customers[:20], ["crowd"] * 20))
+        while len(vault.order) < 20:
+            await asyncio.sleep(0.01)
+        began = loop.time()
+        (shed,) = await _asked_together(gateway, customers[20:], ["crowd"] * 40)
+        assert shed == {"503": 40}
+        assert loop.time() - began < 2, "at once: nobody waits to be refused"
+        assert len(vault.order) == 20, "and nothing was asked of the vault for them"
+        refused = await asyncio.to_thread(gateway.query, "{ __typename }")
+        assert (refused.status, refused.codes, refused.headers["retry-after"]) == (503, ["OVERLOADED"], "1")
+        assert (await asyncio.to_thread(gateway.request, "GET", "/readyz")).status == 200, "busy is not broken"
+        vault.may_answer.set()
+        assert await first == [{"OK": 20}]
+        for customer in customers[20:40]:
+            assert await _asked_together(gateway, [customer], ["crowd"]) == [{"OK": 1}]

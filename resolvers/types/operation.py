@@ -30,7 +30,7 @@ class OperationResult:
     error: UserError | None
     address: strawberry.Private[MethodAddress | None]
 
-    @scoped(READ_METHODS, description="The method it concerns, while it can still be shown.")
+    @scoped(READ_METHODS, calls=1, description="The method it concerns, while it can still be shown.")
     async def payment_method(self, info: Info) -> PaymentMethod | None:
         from resolvers.lookup import method_at
 

@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from app.gate.problems import Refused
 from app.settings import RateSettings
@@ -28,8 +28,7 @@ class Budget:
     cost_burst: float
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """What is left in the two buckets; `wait_s` is above 0 where there was not enough, and then nothing was taken."""
 
     requests: float

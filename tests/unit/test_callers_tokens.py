@@ -43,10 +43,10 @@ def verifier(keys: Keys | None = None, **changes: Any) -> TokenVerifier:
 
 @pytest.mark.parametrize(("key", "algorithm", "key_id"), [(rsa_key(), "RS256", "r"), (ec_key(), "ES256", "e")])
 async def test_a_good_token_is_believed(key: Any, algorithm: str, key_id: str) -> None:
-    found = await verifier().claims(token(key, algorithm, kid=key_id))
+    found = (await verifier().checked(token(key, algorithm, kid=key_id))).claims
     assert found["sub"] == "ann"
-    assert (await verifier().claims(token(key, algorithm)))["sub"] == "ann", "one key of its kind needs no id"
-    assert await verifier().claims(token(key, algorithm, kid=key_id, typ="at+jwt"))
+    assert (await verifier().checked(token(key, algorithm))).claims["sub"] == "ann", "one key of its kind needs no id"
+    assert await verifier().checked(token(key, algorithm, kid=key_id, typ="at+jwt"))
 
 
 CONFUSIONS = {
@@ -84,7 +84,7 @@ CONFUSIONS = {
 @pytest.mark.parametrize("sent", CONFUSIONS.values(), ids=CONFUSIONS.keys())
 async def test_confusions_are_refused(sent: str) -> None:
     with pytest.raises(BadToken):
-        await verifier().claims(sent)
+        await verifier().checked(sent)
 
 
 NOW = int(time.time())
@@ -115,19 +115,19 @@ WRONG_CLAIMS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("changes", WRONG_CLAIMS.values(), ids=WRONG_CLAIMS.keys())
 async def test_claims_that_are_missing_or_wrong_are_refused(changes: Mapping[str, Any]) -> None:
     with pytest.raises(BadToken):
-        await verifier().claims(token(ec_key(), "ES256", claims(**changes), kid="e"))
+        await verifier().checked(token(ec_key(), "ES256", claims(**changes), kid="e"))
 
 
 async def test_clocks_may_be_a_little_apart_and_audiences_several() -> None:
     said = claims(exp=NOW - 5, nbf=NOW + 5, aud=["other", AUDIENCE])
-    assert await verifier().claims(token(ec_key(), "ES256", said, kid="e"))
+    assert await verifier().checked(token(ec_key(), "ES256", said, kid="e"))
 
 
 async def test_a_long_token_is_refused_before_it_is_read() -> None:
     keys = Keys()
     long = token(ec_key(), "ES256", claims(filler="x" * 9_000), kid="e")
     with pytest.raises(BadToken):
-        await verifier(keys).claims(long)
+        await verifier(keys).checked(long)
     assert keys.asked == []
 
 
@@ -136,10 +136,10 @@ async def test_a_checked_token_is_remembered_until_it_expires() -> None:
     checks = verifier(keys, remember_s=60, clock=lambda: now[0])
     sent = token(ec_key(), "ES256", kid="e")
     for _ in range(5):
-        await checks.claims(sent)
+        await checks.checked(sent)
     assert keys.asked == ["e"]
     now[0] += 61
-    await checks.claims(sent)
+    await checks.checked(sent)
     assert keys.asked == ["e", "e"], "it is checked again, in case its key was taken back"
 
 
@@ -147,26 +147,26 @@ async def test_a_remembered_token_is_not_believed_past_its_end() -> None:
     now = [time.time()]
     checks = verifier(remember_s=10_000, clock=lambda: now[0])
     sent = token(ec_key(), "ES256", claims(exp=int(now[0]) - 10), kid="e")  # within the leeway
-    await checks.claims(sent)
+    await checks.checked(sent)
     assert len(checks._known) == 1
-    assert next(iter(checks._known.values()))[0] < now[0]
+    assert next(iter(checks._known.values())).until < now[0]
 
 
 async def test_what_is_remembered_is_bounded_and_refusals_are_not_kept() -> None:
     checks = verifier(remember=3)
     for number in range(10):
-        await checks.claims(token(ec_key(), "ES256", claims(sub=f"user-{number}"), kid="e"))
+        await checks.checked(token(ec_key(), "ES256", claims(sub=f"user-{number}"), kid="e"))
         with pytest.raises(BadToken):
-            await checks.claims(token(ec_key("attacker"), "ES256", claims(sub=f"user-{number}"), kid="e"))
+            await checks.checked(token(ec_key("attacker"), "ES256", claims(sub=f"user-{number}"), kid="e"))
     assert len(checks._known) == 3
 
 
 async def test_an_altered_token_does_not_pass_as_the_remembered_one() -> None:
     checks = verifier()
     sent = token(ec_key(), "ES256", kid="e")
-    await checks.claims(sent)
+    await checks.checked(sent)
     head, body, signature = sent.split(".")
     other = token(ec_key("attacker"), "ES256", claims(scope="pan:write"), kid="e").split(".")[1]
     for altered in (f"{head}.{other}.{signature}", f"{head}.{body}.{signature[:-4]}AAAA", f"{head}.{body}."):
         with pytest.raises(BadToken):
-            await checks.claims(altered)
+            await checks.checked(altered)

@@ -73,7 +73,11 @@ class Callers:
         if self._verifier is None:
             raise unauthenticated()
         try:
-            return caller_of(await self._verifier.claims(token), self._rules)
+            checked = await self._verifier.checked(token)
+            if checked.caller is None:
+                checked.caller = caller_of(checked.claims, self._rules)
+            caller: Caller = checked.caller
+            return caller
         except BadToken as error:
             _log.info("a token was refused: %s", error)
             raise unauthenticated() from None

@@ -37,6 +37,17 @@ class TokenRules:
     max_bytes: int = 8_192
 
 
+class Checked:
+    """A token's claims, and in `caller` whatever its reader makes of them, once."""
+
+    __slots__ = ("caller", "claims", "until")
+
+    def __init__(self, claims: Mapping[str, Any], until: float) -> None:
+        self.claims = claims
+        self.until = until
+        self.caller: Any = None
+
+
 class TokenVerifier:
     """Checks tokens; what was checked is remembered, by hash, until it expires and `remember_s` at the longest."""
 
@@ -54,24 +65,24 @@ class TokenVerifier:
         self._remember = remember
         self._remember_s = remember_s
         self._clock = clock
-        self._known: OrderedDict[bytes, tuple[float, Mapping[str, Any]]] = OrderedDict()
+        self._known: OrderedDict[bytes, Checked] = OrderedDict()
 
-    async def claims(self, token: str) -> Mapping[str, Any]:
+    async def checked(self, token: str) -> Checked:
         """Raises BadToken, or KeysUnavailable."""
         if len(token) > self._rules.max_bytes or not token.isascii():
             raise BadToken("too long, or not ASCII")
         name = hashlib.sha256(token.encode()).digest()
         known = self._known.get(name)
         if known is not None:
-            if self._clock() < known[0]:
-                return known[1]
+            if self._clock() < known.until:
+                return known
             del self._known[name]
         claims = await self._verified(token)
-        until = min(float(claims["exp"]), self._clock() + self._remember_s)
-        self._known[name] = (until, claims)
+        made = Checked(claims, min(float(claims["exp"]), self._clock() + self._remember_s))
+        self._known[name] = made
         if len(self._known) > self._remember:
             self._known.popitem(last=False)
-        return claims
+        return made
 
     async def _verified(self, token: str) -> Mapping[str, Any]:
         try:

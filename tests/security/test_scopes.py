@@ -264,6 +264,48 @@ def test_an_end_user_has_their_own(sam: RunningGateway) -> None:
     assert (data["node"], data["findCustomer"]) == ({"id": "cus_sam"}, {"id": "cus_sam"})
 
 
+GUARDED: Final = """query Guarded($id: ID!) { customer(id: $id) { name links { provider customerRef }
+  defaultMethodInfo { state providerDefaults { id } } authSummary { basis { id } challengePending { id } }
+  paymentMethods { label providerRef ... on Card { bin } } } }"""
+BY_REF: Final = '{ findCustomer(by: {providerRef: {provider: LOANPRO, customerRef: "37"}}) { id } }'
+
+
+def test_a_document_that_was_compiled_for_one_caller_is_guarded_against_the_next(
+    shared: RunningGateway, sandbox: RunningSandbox
+) -> None:
+    """Documents are prepared once for everybody, and run by a plan from their second use on."""
+    staff = {"authorization": f"Bearer {shared.token(ALL_SCOPES)}"}
+    bare = {"authorization": f"Bearer {shared.token(['customers:read'], name='bare')}"}
+    for _ in range(4):
+        full = shared.query(GUARDED, {"id": "cus_alex"}, headers=staff)
+        assert full.errors == [], full.raw
+        assert all(one["providerRef"] for one in full.data["customer"]["paymentMethods"])
+        assert shared.query(BY_REF, headers=staff).data == {"findCustomer": {"id": "cus_alex"}}
+    for _ in range(2):
+        reply = shared.query(GUARDED, {"id": "cus_alex"}, headers=bare)
+        customer = reply.data["customer"]
+        assert (customer["links"], customer["paymentMethods"]) == (None, None)
+        assert customer["defaultMethodInfo"]["providerDefaults"] is None
+        assert customer["authSummary"] == {"basis": None, "challengePending": None}
+        assert set(reply.codes) == {"FORBIDDEN"}
+        refused = shared.query(BY_REF, headers=bare)
+        assert (refused.data, refused.codes) == ({"findCustomer": None}, ["FORBIDDEN"])
+    some = {"authorization": f"Bearer {shared.token(['customers:read', 'payment_methods:read', 'links:read'])}"}
+    for _ in range(2):
+        reply = shared.query(GUARDED, {"id": "cus_alex"}, headers=some)
+        methods = reply.data["customer"]["paymentMethods"]
+        assert methods
+        assert all(one["providerRef"] is None and one.get("bin") is None for one in methods)
+        assert all(one["customerRef"] is None for one in reply.data["customer"]["links"])
+        assert set(reply.codes) == {"FORBIDDEN"}
+    nothing = {"authorization": f"Bearer {shared.token([], name='nothing')}"}
+    sandbox.clear_calls()
+    for _ in range(3):
+        reply = shared.query(GUARDED, {"id": "cus_alex"}, headers=nothing)
+        assert (reply.data, reply.codes) == ({"customer": None}, ["FORBIDDEN"])
+    assert sandbox.calls() == []
+
+
 # ---- several writes in one request -------------------------------------------------------------------------
 
 TWO: Final = """mutation ($a: SetDefaultPaymentMethodInput!, $b: AddPaymentMethodInput!, $skip: Boolean = false) {
@@ -280,14 +322,15 @@ def test_no_write_runs_unless_all_may(sam: RunningGateway, alexs: dict[str, str]
         "b": {"customerId": "cus_alex", "idempotencyKey": "k" * 16, "method": {"jpmRawCard": RAW}},
     }
     staff = {"authorization": f"Bearer {sam.token()}"}
-    reply = sam.query(TWO, wanted, headers=staff)
-    assert (reply.status, reply.data) == (200, {"first": None, "second": None}), reply.raw
-    assert [(error["path"], error["extensions"]["code"]) for error in reply.errors] == [
-        (["first"], "FORBIDDEN"),
-        (["second"], "FORBIDDEN"),
-    ]
-    assert all(error["extensions"]["requiresAnyOf"] == ["pan:write"] for error in reply.errors)
-    assert sandbox.calls() == []
+    for _ in range(3):  # from the second on by a plan
+        reply = sam.query(TWO, wanted, headers=staff)
+        assert (reply.status, reply.data) == (200, {"first": None, "second": None}), reply.raw
+        assert [(error["path"], error["extensions"]["code"]) for error in reply.errors] == [
+            (["first"], "FORBIDDEN"),
+            (["second"], "FORBIDDEN"),
+        ]
+        assert all(error["extensions"]["requiresAnyOf"] == ["pan:write"] for error in reply.errors)
+        assert sandbox.calls() == []
     skipped = sam.query(TWO, {**wanted, "skip": True}, headers=staff)
     assert (skipped.data, skipped.errors) == ({"first": {"userErrors": []}}, []), "what is skipped asks for nothing"
 

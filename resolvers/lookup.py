@@ -78,7 +78,8 @@ async def method_at(info: Info, address: MethodAddress) -> PaymentMethod | None:
             raise SourcesUnavailable
         return None
     shown = Customer.of(entry)
-    if found.status is PaymentMethodStatus.INACTIVE and await context.services.deleted_by_us(entry.customer.id, address):
+    is_inactive = found.status is PaymentMethodStatus.INACTIVE
+    if is_inactive and await context.services.deleted_by_us(entry.customer.id, address):
         return method_to_graph(replace(found, status=PaymentMethodStatus.DELETED), shown)
     return methods_of(shown, wallet, info)[found.id]
 

@@ -1,0 +1,217 @@
+"""Everything private or internal that plans lean on is where it was. An upgrade that moves one fails here first."""
+
+import inspect
+from enum import Enum
+from typing import Any
+
+import strawberry
+from graphql import FieldNode, GraphQLError, GraphQLObjectType, GraphQLScalarType, parse
+from graphql.execution import execute, values
+from graphql.execution.collect_fields import FieldDetails, FragmentDetails
+from graphql.execution.executor import Executor
+from graphql.execution.get_variable_signature import GraphQLVariableSignature
+from graphql.pyutils import Path
+from strawberry.extensions import FieldExtension, SchemaExtension
+from strawberry.schema import schema as strawberry_schema
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.field import StrawberryField
+
+from app.execution import bridge
+from resolvers.schema import schema as wallet_schema
+from resolvers.scopes import ScopeGuard
+from resolvers.types.payment_method import Card
+from tests.equality import odd_graph
+
+GRAPH = wallet_schema._schema
+ODD = odd_graph.schema._schema
+
+
+def field_of(type_: str, name: str, graph: Any = GRAPH) -> Any:
+    return graph.type_map[type_].fields[name]
+
+
+def test_strawberry_names_its_definitions_in_the_extensions() -> None:
+    assert GraphQLCoreConverter.DEFINITION_BACKREF == "strawberry-definition"
+    own = bridge.strawberry_field(field_of("Card", "label"))
+    assert isinstance(own, StrawberryField)
+    assert (own.python_name, own.is_basic_field, own.default_resolver) == ("label", True, getattr)
+    definition = bridge.definition_of(GRAPH.type_map["Card"])
+    assert definition is not None
+    assert (definition.origin, definition.is_type_of, definition.resolve_type, definition.concrete_of) == (
+        Card,
+        None,
+        None,
+        None,
+    )
+    assert definition.is_graphql_generic is False
+    assert bridge.definition_of(GRAPH.type_map["String"]) is None
+
+
+def test_a_resolver_tells_its_function_and_its_reserved_parameters() -> None:
+    found = bridge.resolution_of(wallet_schema, field_of("Customer", "paymentMethods"))
+    assert isinstance(found, bridge.Resolver)
+    assert inspect.isfunction(found.function)
+    assert found.function.__name__ == "payment_methods"
+    assert (found.takes_self, found.info_name, found.source_names, found.is_async) == (True, "info", (), False)
+    assert [bridge.argument_name(wallet_schema, one) for one in found.arguments] == ["filter", "orderBy", "first"]
+    (guard,) = found.guards
+    assert isinstance(guard, ScopeGuard)
+
+
+def test_only_guards_leave_a_field_to_plans() -> None:
+    assert isinstance(bridge.resolution_of(wallet_schema, field_of("Card", "bin")), bridge.Attribute)
+    for name in ("secret", "loud"):
+        assert bridge.resolution_of(odd_graph.schema, field_of("Nested", name, ODD)) is None
+    assert bridge.resolution_of(odd_graph.schema, field_of("Plain", "guarded", ODD)) is not None
+    assert FieldExtension.map_arguments is not None
+    assert odd_graph.schema.schema_converter._get_field_exception_handlers(StrawberryField()) == ()
+
+
+def test_an_extension_that_rewrites_arguments_is_no_guard() -> None:
+    class Rewrites(FieldExtension):
+        def lets_pass(self, context: Any) -> bool:
+            return True
+
+        def map_arguments(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+            return kwargs
+
+    @strawberry.type
+    class Query:
+        @strawberry.field(extensions=[Rewrites()])
+        def one(self) -> int:
+            return 1
+
+    made = strawberry.Schema(query=Query)
+    assert bridge.resolution_of(made, made._schema.query_type.fields["one"]) is None  # type: ignore[union-attr]
+
+
+def test_the_whole_chain_is_the_field_s_own_resolve() -> None:
+    field = field_of("Nested", "loud", ODD)
+    assert bridge.chain_of(field) is field.resolve
+
+
+def test_fields_are_collected_as_the_executor_collects_them() -> None:
+    document = parse("query ($c: Boolean!) { ...F customer(id: 1) { id @skip(if: $c) name } } "
+                     "fragment F on Query { viewer { partner } a: viewer { scopes } }")  # fmt: skip
+    operation, fragment = document.definitions
+    fragments: Any = {"F": fragment}
+    root = bridge.root_fields(GRAPH, operation, fragments, {"c": True}, GRAPH.query_type)  # type: ignore[arg-type]
+    assert list(root) == ["viewer", "a", "customer"]
+    (details,) = root["customer"]
+    assert isinstance(details, FieldDetails)
+    assert isinstance(details.node, FieldNode)
+    customer: Any = GRAPH.type_map["Customer"]
+    below = bridge.sub_fields(GRAPH, operation, fragments, {"c": True}, customer, root["customer"])  # type: ignore[arg-type]
+    assert list(below) == ["name"]
+    assert FragmentDetails._fields == ("definition", "variable_signatures")
+
+
+def test_variables_are_coerced_as_execute_does() -> None:
+    operation: Any = parse("query ($a: Int!, $b: Int = 3) { x }").definitions[0]
+    found = bridge.coerced(GRAPH, operation, {"a": 1}, True)
+    assert isinstance(found, bridge.VariableValues)
+    assert found.coerced == {"a": 1, "b": 3}
+    assert set(found.sources) == {"a", "b"}
+    errors = bridge.coerced(GRAPH, operation, {"a": "x"}, True)
+    assert isinstance(errors, list)
+    assert isinstance(errors[0], GraphQLError)
+    signature = bridge.get_variable_signature(GRAPH, operation.variable_definitions[0])
+    assert isinstance(signature, GraphQLVariableSignature)
+    assert (signature.name, signature.default) == ("a", None)
+    default = inspect.signature(execute).parameters["max_coercion_errors"].default
+    assert default == 50, "bridge.coerced repeats it"
+    assert "inputs" in inspect.signature(values.get_variable_values).parameters
+
+
+def test_the_raw_info_is_the_one_that_strawberry_s_executor_makes() -> None:
+    made = strawberry_schema._OperationContextAwareGraphQLResolveInfo
+    assert made._fields == (
+        "field_name",
+        "field_nodes",
+        "return_type",
+        "parent_type",
+        "path",
+        "schema",
+        "fragments",
+        "root_value",
+        "operation",
+        "variable_values",
+        "context",
+        "is_awaitable",
+        "abort_signal",
+        "async_helpers",
+        "operation_extensions",
+    )
+    assert wallet_schema.execution_context_class is strawberry_schema.StrawberryGraphQLCoreExecutionContext
+    assert wallet_schema.config.info_class is strawberry.Info
+    assert set(strawberry.Info.__dataclass_fields__) == {"_raw_info", "_field"}
+    assert GRAPH._strawberry_schema is wallet_schema  # type: ignore[attr-defined]
+
+
+def test_paths_are_graphql_core_s() -> None:
+    assert Path._fields == ("prev", "key", "typename")
+    found = bridge.path_of(((None, "a", "Query"), 0, None))
+    assert isinstance(found, Path)
+    assert found.as_list() == ["a", 0]
+
+
+def test_executors_have_the_steps_that_careful_follows() -> None:
+    steps = [
+        "execute_operation",
+        "execute_fields",
+        "execute_fields_serially",
+        "execute_field",
+        "complete_value",
+        "complete_awaitable_value",
+        "complete_list_value",
+        "complete_iterable_value",
+        "complete_list_item_value",
+        "complete_leaf_value",
+        "complete_abstract_value",
+        "ensure_valid_runtime_type",
+        "complete_object_value",
+        "complete_async_iterator_value",
+        "handle_field_error",
+        "settle_in_background",
+    ]
+    assert [step for step in steps if not hasattr(Executor, step)] == []
+
+
+def test_classes_stand_for_types_only_where_nobody_else_decides() -> None:
+    kinds = bridge.classes_of(GRAPH, GRAPH.type_map["PaymentMethod"])  # type: ignore[arg-type]
+    assert {kind.__name__: type_.name for kind, type_ in kinds.items()} == {
+        "Card": "Card",
+        "BankAccount": "BankAccount",
+        "OtherMethod": "OtherMethod",
+    }
+    assert bridge.classes_of(ODD, ODD.type_map["Found"]) == {}  # type: ignore[arg-type]
+    asked: Any = ODD.type_map["Asked"]
+    assert isinstance(asked, GraphQLObjectType)
+    assert bridge.class_of(asked) is None
+    marked = strawberry.cast(Card, odd_graph.Stand("x"))
+    assert getattr(marked, bridge.CAST_MARK) is Card
+
+
+def test_leaves_are_written_by_their_types() -> None:
+    brand: Any = GRAPH.type_map["CardBrand"]
+    names = bridge.member_names(brand)
+    assert issubclass(brand.wrapped_cls, Enum)
+    assert {names[id(member)] for member in brand.wrapped_cls} == set(brand.values)
+    assert bridge.is_passed_through(GRAPH.type_map["Last4"])  # type: ignore[arg-type]
+    assert not bridge.is_passed_through(GRAPH.type_map["DateTime"])  # type: ignore[arg-type]
+    assert not bridge.is_passed_through(GRAPH.type_map["String"])  # type: ignore[arg-type]
+    assert isinstance(GRAPH.type_map["Last4"], GraphQLScalarType)
+
+
+def test_middleware_is_noticed() -> None:
+    class Sees(SchemaExtension):
+        def resolve(self, _next: Any, root: Any, info: Any, *args: Any, **kwargs: Any) -> Any:
+            return _next(root, info, *args, **kwargs)
+
+    assert not bridge.has_middleware(wallet_schema)
+    assert bridge.has_middleware(strawberry.Schema(query=odd_graph.Query, types=[odd_graph.Plain], extensions=[Sees]))
+
+
+def test_directives_of_a_field_tell_its_cost_and_its_scopes() -> None:
+    assert bridge.declared(field_of("Query", "customer")) == (4, ("customers:read",))
+    assert bridge.declared(field_of("Card", "label")) == (None, ())

@@ -6,9 +6,11 @@ second ends the process at once.
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Final
 
@@ -146,7 +148,10 @@ async def _give_up(send: Send) -> None:
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Run `main(stop)` on uvloop; a first SIGINT or SIGTERM sets `stop`, a second ends the process at once."""
+    """Run `main(stop)` on uvloop; a first SIGINT or SIGTERM sets `stop`, a second ends the process at once.
+
+    Does not return: the process ends with status 0 when `main` has; what `main` raises is raised.
+    """
 
     async def with_signals() -> None:
         stop = asyncio.Event()
@@ -158,6 +163,16 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]])
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(with_signals())
+    _leave()
+
+
+def _leave() -> None:
+    """End the process now that all is closed: taking its heap apart first would only keep the person waiting."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(0)
 
 
 class _StopOrDie:

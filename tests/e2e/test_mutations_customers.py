@@ -202,3 +202,17 @@ def test_erasing_goes_vault_by_vault(start_gateway: StartGateway, sandbox: Runni
     assert done["operation"]["state"] == "PARTIAL"
     assert [row for row in sandbox.held("caselle", "cus_88420") if row["active"]] == []
     assert [row for row in sandbox.held("loanpro", "37") if row["active"]] == []
+
+
+@pytest.mark.parametrize(
+    ("way", "more"),
+    [(loanpro_card, {"billingAddress": ADDRESS}), (aloha_connected, {})],
+    ids=["loanpro", "aloha"],
+)
+def test_what_provisioning_needs_may_come_with_the_method(
+    gateway: RunningGateway, sandbox: RunningSandbox, way: Any, more: dict[str, Any]
+) -> None:
+    customer = create(gateway)["customer"]["id"]
+    done = run(gateway, ADD, adding(way(sandbox), customer, provision=True, **more))
+    assert done["userErrors"] == []
+    assert ids(done["customer"]["paymentMethods"]) == [done["paymentMethod"]["id"]]

@@ -7,6 +7,8 @@ from typing import Any
 import click
 
 from app.cli_documents import documents, schema_check
+from app.cli_import import import_file, link_customer
+from app.cli_scopes import SCOPES, TakesScopes
 from app.errors import VaultgraphError
 
 _DATA_DIR = click.option(
@@ -22,11 +24,6 @@ _CONFIG = click.option(
     default=None,
     envvar="VAULTGRAPH_CONFIG",
     help="A TOML file with settings; the environment (VAULTGRAPH_...) wins over it.",
-)
-
-
-_SCOPES = click.option(
-    "--scope", "scopes", multiple=True, metavar="SCOPE", help="Repeats; several in one, with commas or spaces, will do."
 )
 
 
@@ -91,8 +88,8 @@ def schema(ctx: click.Context) -> None:
         click.echo(print_sdl(), nl=False)
 
 
-@main.command()
-@_SCOPES
+@main.command(cls=TakesScopes)
+@SCOPES
 @click.option("--customer", metavar="cus_...", default=None, help="Make it an end user's, who sees this customer only.")
 @_DATA_DIR
 def token(scopes: tuple[str, ...], customer: str | None, data_dir: Path | None) -> None:
@@ -127,9 +124,9 @@ def partner() -> None:
     """Partner apps: their keys, scopes and customers."""
 
 
-@partner.command("add")
+@partner.command("add", cls=TakesScopes)
 @click.argument("name")
-@_SCOPES
+@SCOPES
 @click.option("--customers", type=click.Choice(["granted", "all"]), default="granted", help="Whom it may see.")
 @_CONFIG
 @_DATA_DIR
@@ -202,4 +199,6 @@ def partner_grant(
 
 
 main.add_command(documents)
+main.add_command(import_file)
+main.add_command(link_customer)
 schema.add_command(schema_check)

@@ -21,6 +21,7 @@ import click
 
 from app.commands.sandbox import DEFAULT_DATA_DIR, naming_the_option
 from app.commands.starting import opening_the_store, usable_folder
+from app.commands.working import note_sandbox
 from app.errors import SettingsError, VaultgraphError
 from app.gate.callers import development
 from app.sandbox.run import serve_sandbox
@@ -49,8 +50,9 @@ def run_dev(
         sock = bind(_LOOPBACK, port, "--port")
         try:
             async with _Sandboxes(sandbox_url, sandbox_port, folder) as url:
-                credentials = await _unless_stopped(_credentials(url), stop)
+                credentials = await _unless_stopped(credentials_of(url), stop)
                 if credentials is not None:
+                    note_sandbox(folder, url)
                     settings = _settings(url, credentials, keys, folder, config_file)
                     await _serve_gateway(settings, folder, sock, url, stop)
         finally:
@@ -134,7 +136,7 @@ class _Sandboxes:
             await self._task
 
 
-async def _credentials(url: str) -> Mapping[str, Any]:
+async def credentials_of(url: str) -> Mapping[str, Any]:
     """What every vault of the sandbox wants to see, from its control API; waits for a sandbox that is starting."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise SandboxSilent("--sandbox-url must begin with http:// or https://")

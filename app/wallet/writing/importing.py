@@ -6,7 +6,8 @@ short goes on with the same key: what was stored is known, what may have been is
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, Final
 
@@ -35,7 +36,7 @@ from app.wallet.writing.record import Json
 from app.wallet.writing.refusals import problems_of_faults
 from app.wallet.writing.rows import Ending, ended
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
-from app.wallet.writing.signals import Refused
+from app.wallet.writing.signals import NothingSent, Refused
 from app.wallet.writing.usecase import Done, Ready, UseCase, invalid, not_found, row_of, unsupported
 
 MOST_ROWS: Final = 500
@@ -83,31 +84,46 @@ class ImportsMethods(UseCase[ImportMethods]):
         return {"provider": row.provider.value, "ref": row.customer_ref, "card": card}
 
     async def run(self, session: Session) -> Done:
+        """First the links, one after the other in the rows' order; then the cards, several at once."""
         command, actor = session.extra or (None, None)
-        numbers = range(len(session.of["rows"]))
+        rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(session.of["rows"])
         gate = asyncio.Semaphore(_AT_ONCE)
-        per_ref = {key: asyncio.Lock() for key in {_place(row) for row in session.of["rows"]}}
+        if command is not None:
+            await self._ask_ahead(session, command.rows, gate)
+        linked = [await self._link_row(session, number, row, actor) for number, row in enumerate(rows)]
+        at_once = {_place(row): asyncio.Lock() for row in session.of["rows"]}
 
-        async def one(number: int) -> tuple[Ending, MethodRef | None]:
-            row = command.rows[number] if command else None
-            async with gate, per_ref[_place(session.of["rows"][number])]:
-                return await self._row(session, number, row, actor)
+        async def store(number: int) -> tuple[Ending, MethodRef | None]:
+            if linked[number].state is not OperationState.SUCCEEDED or not self._has_card(session, number):
+                return linked[number], None
+            async with gate, at_once[_place(session.of["rows"][number])]:
+                return await self._store_row(session, number, rows[number])
 
-        found = await asyncio.gather(*(one(number) for number in numbers))
-        return _summary(found, dry_run=session.of["dry_run"])
+        return _summary(
+            await asyncio.gather(*(store(number) for number in range(len(rows)))), dry_run=session.of["dry_run"]
+        )
 
-    async def _row(
-        self, session: Session, number: int, row: ImportRow | None, actor: Actor | None
-    ) -> tuple[Ending, MethodRef | None]:
+    def _has_card(self, session: Session, number: int) -> bool:
+        return session.of["rows"][number]["card"] is not None and not session.of["dry_run"]
+
+    async def _link_row(self, session: Session, number: int, row: ImportRow | None, actor: Actor | None) -> Ending:
         provider, ref = _place(session.of["rows"][number])
-        stored: list[MethodRef] = []
 
         async def work() -> Json:
             if row is not None and actor is not None:
                 await self._link(session, row, actor)
-                self._refuse_card(row)
-            if session.of["rows"][number]["card"] is not None and not session.of["dry_run"]:
-                stored.append(await self._store(session, number, row))
+            elif not self._has_card(session, number):
+                raise NothingSent
+            return {"customer_ref": ref}
+
+        return await ended(provider, work, "rows", str(number))
+
+    async def _store_row(self, session: Session, number: int, row: ImportRow | None) -> tuple[Ending, MethodRef | None]:
+        provider, ref = _place(session.of["rows"][number])
+        stored: list[MethodRef] = []
+
+        async def work() -> Json:
+            stored.append(await self._store(session, number, row))
             return {"customer_ref": ref}
 
         ending = await ended(provider, work, "rows", str(number))
@@ -118,6 +134,7 @@ class ImportsMethods(UseCase[ImportMethods]):
     async def _link(self, session: Session, row: ImportRow, actor: Actor) -> None:
         """Checks in the order of their cost, then the link. A link that exists already is as good."""
         ref = row.customer_ref
+        self._refuse_card(row)
         if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
             raise Refused(invalid("This cannot be a vault's key of a customer.", "customer_ref"))
         vault = self.vault_of(row.provider, "provider")
@@ -139,23 +156,42 @@ class ImportsMethods(UseCase[ImportMethods]):
         async with self.deps.store.transaction() as tx:
             await self._write_link(session, row, customer.id if customer else None, tx)
 
+    async def _ask_ahead(self, session: Session, rows: Sequence[ImportRow], gate: asyncio.Semaphore) -> None:
+        """Ask the vaults for all their customers at once: in as few calls as each can, some at a time.
+
+        A vault that fails is asked again for each row, so that each row tells of it.
+        """
+        by_vault: dict[ProviderName, list[CustomerRef]] = {}
+        for row in rows:
+            if is_storable(row.customer_ref) and row.customer_ref:
+                by_vault.setdefault(row.provider, []).append(row.customer_ref)
+
+        async def ask(vault: VaultProvider, refs: Sequence[CustomerRef]) -> None:
+            async with gate:
+                with suppress(VaultError):
+                    for ref, found in (await vault.wallets(refs, session.call)).items():
+                        if not isinstance(found, VaultError):
+                            session.memo[f"{vault.name}|{ref}"] = True
+
+        work = []
+        for name, refs in by_vault.items():
+            vault = self.deps.providers.get(name)
+            if vault is not None and vault.capabilities.batch_limit > 1:
+                size = vault.capabilities.batch_limit
+                unique = list(dict.fromkeys(refs))
+                work += [ask(vault, unique[start : start + size]) for start in range(0, len(unique), size)]
+            elif vault is not None:
+                work += [self._ask_one(session, vault, ref, gate) for ref in dict.fromkeys(refs)]
+        await asyncio.gather(*work)
+
+    async def _ask_one(self, session: Session, vault: VaultProvider, ref: CustomerRef, gate: asyncio.Semaphore) -> None:
+        async with gate:
+            with suppress(VaultError):
+                session.memo[f"{vault.name}|{ref}"] = await vault.customer_exists(ref, session.call)
+
     async def _exists(self, session: Session, vault: VaultProvider, ref: CustomerRef) -> bool:
-        """Where one call reads many customers, one call asks for many."""
-        limit = vault.capabilities.batch_limit
-        if limit <= 1:
-            return await vault.customer_exists(ref, session.call)
-        asked: dict[CustomerRef, asyncio.Task[Any]] = session.memo.setdefault(f"asked:{vault.name.value}", {})
-        if ref not in asked:
-            named = [place[1] for place in map(_place, session.of["rows"]) if place[0] is vault.name]
-            waiting = [one for one in dict.fromkeys([ref, *named]) if one not in asked][:limit]
-            asking = asyncio.get_running_loop().create_task(vault.wallets(waiting, session.call))
-            asked.update(dict.fromkeys(waiting, asking))
-        found = (await asked[ref]).get(ref)
-        if isinstance(found, VaultRejected) and found.reason is RejectReason.CUSTOMER_NOT_FOUND:
-            return False
-        if isinstance(found, VaultError):
-            raise found
-        return found is not None
+        known: bool | None = session.memo.get(f"{vault.name}|{ref}")
+        return await vault.customer_exists(ref, session.call) if known is None else known
 
     async def _write_link(self, session: Session, row: ImportRow, customer_id: str | None, tx: Tx) -> None:
         store = self.deps.store

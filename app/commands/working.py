@@ -1,0 +1,68 @@
+"""For commands that write: the gateway's own parts, started without serving, on the settings of `serve` or `dev`."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from app.commands.sandbox import DEFAULT_DATA_DIR
+from app.commands.starting import opening_the_store
+from app.errors import SettingsError
+from app.settings import Settings, load_settings
+from app.wallet.caller import ALL_SCOPES, Caller
+from app.wallet.commands import Actor
+
+if TYPE_CHECKING:
+    from app.main import Gateway
+
+OPERATOR: Final = Actor(caller=Caller(name="operator", scopes=ALL_SCOPES), display="operator")
+_NOTE: Final = "dev-sandbox.json"
+
+
+def note_sandbox(folder: Path, url: str) -> None:
+    """`dev` leaves here where its vaults are, for the commands that work on the same data directory."""
+    (folder / _NOTE).write_text(json.dumps({"url": url}), "utf-8")
+
+
+@asynccontextmanager
+async def working_gateway(
+    config_file: Path | None, data_dir: Path | None, sandbox_url: str | None
+) -> AsyncIterator["Gateway"]:
+    """A started gateway that listens nowhere; stopped at the end. Raises SettingsError."""
+    from app.main import Gateway
+
+    gateway = Gateway(await _settings(config_file, data_dir, sandbox_url))
+    with opening_the_store():
+        await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.stop()
+
+
+async def _settings(config_file: Path | None, data_dir: Path | None, sandbox_url: str | None) -> Settings:
+    overrides = {} if data_dir is None else {"data_dir": str(data_dir)}
+    settings = load_settings(config_file, None, None, **overrides)
+    if settings.digest_key.get_secret_value():
+        return settings
+    from app.commands.dev import credentials_of, dev_keys, dev_settings
+
+    folder = data_dir or DEFAULT_DATA_DIR
+    credentials = await credentials_of(sandbox_url or _noted(folder))
+    return dev_settings(credentials, dev_keys(folder), folder, config_file)
+
+
+def _noted(folder: Path) -> str:
+    try:
+        url = json.loads((folder / _NOTE).read_text("utf-8"))["url"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise SettingsError(
+            f"no settings, and no `vaultgraph dev` has run in {folder}: name --config, --data-dir or --sandbox-url"
+        ) from None
+    return str(url)
+
+
+def deadline_in(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -196,6 +196,18 @@ def partner_grant(
     from app.commands.partner import Place, run_grant
 
     run_grant(Place(config_file, data_dir), name, customers, take_back=take_back)
+
+
+@main.command()
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+def explain(file: TextIO) -> None:
+    """How each operation of FILE (- for standard input) runs: by a plan or why not, its loads, its price.
+
+    Exit status 1 when the document is broken, or an operation has no plan.
+    """
+    from app.commands.explain import run_explain
+
+    sys.exit(0 if run_explain(file.read()) else 1)
 
 
 main.add_command(documents)

@@ -1,0 +1,62 @@
+"""`vaultgraph explain`: how each operation of a document would be run, and what it may cost."""
+
+from collections.abc import Iterator
+
+import click
+from graphql import OperationDefinitionNode
+
+from app.errors import VaultgraphError
+from app.execution.documents import Document, Documents
+from app.execution.plan import Plan
+from app.execution.survey import Load, Unsupported
+from app.gate.limits import Limiter
+from app.gate.problems import Refused
+from app.settings import GateSettings
+from app.wallet.caller import ALL_SCOPES, Caller
+from resolvers.schema import schema
+
+
+def run_explain(text: str) -> bool:
+    """Print how each operation runs; answers whether all have plans. Raises VaultgraphError for a broken document."""
+    limiter = Limiter(schema._schema)
+    documents = Documents(
+        schema._schema, max_bytes=0, max_tokens=GateSettings().tokens, suggest=True, screen=limiter.screen
+    )
+    document = documents.prepare(text)
+    faults = [document.parse_error] if document.parse_error is not None else list(document.errors)
+    if faults:
+        raise VaultgraphError("; ".join(fault.message for fault in faults))
+    all_planned = True
+    for name, operation in document.operations.items():
+        try:
+            found = Plan(schema, operation, document.fragments).survey
+        except Unsupported as unsupported:
+            all_planned = False
+            lines = [f"not planned: {unsupported}; graphql-core runs it"]
+        else:
+            lines = [f"planned: {found.size} fields", *_dependencies(found.conditions), *map(_load, found.loads)]
+        click.echo(f"{operation.operation.value} {name or '(without a name)'}")
+        for line in [*lines, *_price(limiter, document, operation)]:
+            click.echo(f"  {line}")
+    return all_planned
+
+
+def _dependencies(conditions: tuple[str, ...]) -> Iterator[str]:
+    if conditions:
+        yield "one variant for each combination of " + ", ".join(f"${name}" for name in conditions)
+
+
+def _load(load: Load) -> str:
+    calls = f", up to {load.calls} call{'s' if load.calls != 1 else ''}" if load.calls is not None else ""
+    needs = f", needs {' or '.join(load.needs)}" if load.needs else ""
+    return f"load {load.coordinate}{calls}{needs}"
+
+
+def _price(limiter: Limiter, document: Document, operation: OperationDefinitionNode) -> Iterator[str]:
+    """Without variables: those that set the length of a list can only add to it."""
+    try:
+        cost = limiter.admit(document, operation, {}, Caller(name="explain", scopes=ALL_SCOPES))
+    except Refused as refused:
+        yield f"refused: {refused.code}"
+    else:
+        yield f"price without variables: {cost} calls to vaults"

@@ -1,0 +1,40 @@
+"""`vaultgraph explain` says how an operation runs, without a store, a vault or a server."""
+
+from click.testing import CliRunner
+
+from app.cli import main
+
+TEXT = """query Wallet($id: ID!, $more: Boolean!) {
+  customer(id: $id) { name paymentMethods { label authStatus ... on Card { bin @include(if: $more) } } }
+}
+query Types { __schema { types { name } } }"""
+
+
+def asked(text: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, ["explain", "-"], input=text)
+    return done.exit_code, done.output
+
+
+def test_a_planned_operation_names_its_loads_its_scopes_and_its_price() -> None:
+    code, output = asked(TEXT.splitlines()[0] + TEXT.splitlines()[1] + "}")
+    assert code == 0
+    lines = [line.strip() for line in output.splitlines()]
+    assert lines[0] == "query Wallet"
+    assert lines[1].startswith("planned: ")
+    assert lines[2] == "one variant for each combination of $more"
+    assert "load Query.customer, up to 4 calls, needs customers:read" in lines
+    assert "load PaymentMethod.authStatus" in lines
+    assert not [line for line in lines if "label" in line]
+    assert lines[-1].startswith("price without variables: ")
+
+
+def test_an_operation_without_a_plan_says_why_and_fails() -> None:
+    code, output = asked(TEXT)
+    assert code == 1
+    assert "query Types\n  not planned: introspection; graphql-core runs it\n" in output
+
+
+def test_a_broken_document_is_told_as_validation_tells_it() -> None:
+    code, output = asked("{ nothing }")
+    assert code == 1
+    assert "Cannot query field 'nothing' on type 'Query'." in output

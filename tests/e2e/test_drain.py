@@ -1,6 +1,7 @@
 """Being told to stop: what is in flight is finished, nothing new is taken, and whoever waits too long is told."""
 
 import http.client
+import json
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from app import main
 from app.gate.callers.development import DevTokens
+from tests.support.adding import adding, caselle_card
 from tests.support.command import Running
 from tests.support.gateways import StartGateway
 from tests.support.sandbox import RunningSandbox
@@ -21,11 +23,12 @@ WALLET = b'{"query": "{ customer(id: \\"cus_alex\\") { paymentMethods { id } sou
 
 
 class Asking(threading.Thread):
-    """One request on a connection of its own; its answer, or what went wrong."""
+    """One request on a connection of its own, and its answer."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, request: bytes) -> None:
         super().__init__(daemon=True)
         self._address = urlsplit(url)
+        self._request = request
         self._headers = {"content-type": "application/json", "authorization": f"Bearer {token}"}
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -34,7 +37,7 @@ class Asking(threading.Thread):
 
     def run(self) -> None:
         connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=30)
-        connection.request("POST", "/graphql", WALLET, self._headers)
+        connection.request("POST", "/graphql", self._request, self._headers)
         reply = connection.getresponse()
         self.status, self.headers = reply.status, {name.lower(): value for name, value in reply.getheaders()}
         self.body = reply.read()
@@ -48,8 +51,8 @@ class Dev:
         running.until(r"^Try")
         self._token = DevTokens.open(folder).mint()
 
-    def ask(self) -> Asking:
-        return Asking(self.url, self._token)
+    def ask(self, request: bytes = WALLET) -> Asking:
+        return Asking(self.url, self._token, request)
 
 
 @pytest.fixture
@@ -86,6 +89,27 @@ def test_what_is_in_flight_is_finished_and_nothing_new_is_taken(dev: Dev, sandbo
     assert all(one.body.count(b'"state":"OK"') == 4 for one in asking)
     assert dev.running.ended() == 0
     assert "Traceback" not in dev.running.text
+
+
+def test_a_write_in_flight_is_finished_and_journalled(dev: Dev, sandbox: RunningSandbox) -> None:
+    held = len(sandbox.held("caselle", "cus_88420"))
+    wish = adding(caselle_card(sandbox))
+    document = "mutation ($input: AddPaymentMethodInput!) { addPaymentMethod(input: $input) { %s } }"
+    shown = "operation { state } userErrors { code } paymentMethod { id }"
+    request = json.dumps({"query": document % shown, "variables": {"input": wish}}).encode()
+    sandbox.fault("caselle", "delay", method="POST", delay_ms=1_000)
+    asking = dev.ask(request)
+    give_up_at = time.monotonic() + 10
+    while not [row for row in sandbox.calls("caselle") if row["method"] == "POST"]:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+    dev.running.process.send_signal(signal.SIGTERM)
+    asking.join(20)
+    payload = json.loads(asking.body)["data"]["addPaymentMethod"]
+    assert (payload["operation"], payload["userErrors"]) == ({"state": "SUCCEEDED"}, [])
+    assert payload["paymentMethod"] is not None
+    assert dev.running.ended() == 0
+    assert len(sandbox.held("caselle", "cus_88420")) == held + 1
 
 
 def test_who_is_still_waiting_when_the_grace_period_ends_is_told_to_ask_again(

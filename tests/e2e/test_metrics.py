@@ -1,5 +1,8 @@
 """What `/metrics` says after known traffic."""
 
+import re
+from pathlib import Path
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.gateway import RunningGateway
@@ -74,3 +77,11 @@ def test_a_token_hides_the_page_from_who_does_not_know_it(start_gateway: StartGa
     known = {"authorization": "Bearer only-the-scraper-knows"}
     assert gateway.request("GET", "/metrics", headers=known).status == 200
     assert gateway.request("POST", "/metrics", headers=known).status == 405
+
+
+def test_the_page_names_every_metric_and_no_other(demo_gateway: RunningGateway) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text("utf-8")
+    table = page.split("## What to watch")[1].split("## ")[0]
+    named = {name.removesuffix("_total") for name in re.findall(r"`(vaultgraph_[a-z_]+)`", table)}
+    families = {family.name for family in demo_gateway.gateway.metrics.registry.collect()}
+    assert named == families

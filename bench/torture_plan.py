@@ -1,0 +1,216 @@
+"""What the torture test asks for: writes whose effect can be told apart in the vault, and what it must be."""
+
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from app.sandbox.demo import DemoCustomer, load_customer
+
+VAULTS: Final = ("loanpro", "aloha", "jpmorgan", "caselle")
+CUSTOMERS: Final = 40
+Json = dict[str, Any]
+
+ANSWER: Final = (
+    """operation { id state replayed } userErrors { code path retryable ... on ProviderError { outcome } }"""
+)
+ADD: Final = f"""mutation ($input: AddPaymentMethodInput!) {{ done: addPaymentMethod(input: $input) {{ {ANSWER}
+  paymentMethod {{ id last4 provider }} }} }}"""
+UPDATE: Final = f"""mutation ($input: UpdatePaymentMethodInput!) {{ done: updatePaymentMethod(input: $input) {{ {ANSWER}
+  paymentMethod {{ id last4 provider }} }} }}"""
+SET_DEFAULT: Final = f"""mutation ($input: SetDefaultPaymentMethodInput!) {{
+  done: setDefaultPaymentMethod(input: $input) {{ {ANSWER} customer {{ id }} }} }}"""
+DELETE: Final = f"""mutation ($input: DeletePaymentMethodInput!) {{ done: deletePaymentMethod(input: $input) {{ {ANSWER}
+  deletedId }} }}"""
+
+
+@dataclass(slots=True, kw_only=True)
+class Write:
+    """One key. `expects` is what the vault must show in the end; `answers` are the answers that were final."""
+
+    kind: str
+    document: str
+    input: Json
+    customer: DemoCustomer
+    provider: str
+    last4: str
+    nickname: str | None = None
+    is_done: bool = False
+    sent: int = 0
+    final: Json | None = None
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> str:
+        return str(self.input["idempotencyKey"])
+
+
+@dataclass(slots=True)
+class Added:
+    """A method that is known to be there, by the id that the gateway gave it."""
+
+    write: Write
+    method_id: str
+    is_deleted: bool = False
+    nickname: str | None = None
+
+
+class Plan:
+    """Makes writes of all kinds, each at a place where its effect cannot be mistaken for another's.
+
+    Adds have final four digits that their customer never had at that vault. A method that is about to be deleted is
+    touched by nothing else.
+    """
+
+    def __init__(self, rng: random.Random, control: Any) -> None:
+        self._rng = rng
+        self._control = control
+        self._used: set[tuple[str, str, str]] = set()
+        self._numbers = 0
+        self.added: list[Added] = []
+        self.customers = [load_customer(number) for number in range(1, CUSTOMERS + 1)]
+
+    async def round(self, size: int) -> list[Write]:
+        """Writes for one round; half of them add."""
+        busy: set[str] = set()
+        made: list[Write] = []
+        for place in range(size):
+            alive = [one for one in self.added if not one.is_deleted and one.method_id not in busy]
+            kind = "add" if place % 2 == 0 or not alive else self._rng.choice(["default", "update", "delete"])
+            if kind == "add":
+                made.append(await self._add())
+                continue
+            able = [one for one in alive if kind == "update" or one.write.provider != "aloha" or kind == "default"]
+            if able:
+                chosen = self._rng.choice(able)
+                busy.add(chosen.method_id)
+                made.append(self._touch(kind, chosen))
+        return made
+
+    def note(self, write: Write, answer: Json) -> None:
+        """A write is done: what may be touched in later rounds."""
+        if write.kind == "add":
+            self.added.append(Added(write, answer["paymentMethod"]["id"], nickname=write.nickname))
+            return
+        known = next(one for one in self.added if one.method_id == _target(write))
+        if write.kind == "delete":
+            known.is_deleted = True
+        if write.kind == "update":
+            known.nickname = write.nickname
+
+    async def _add(self) -> Write:
+        provider = self._rng.choice(VAULTS)
+        customer, number = self._unused(provider)
+        value: Json = {
+            "customerId": customer.id,
+            "idempotencyKey": str(uuid.uuid4()),
+            "method": await self._method(provider, number),
+            "makeDefault": self._rng.random() < 0.3,
+            "nickname": f"n{self._numbers}" if self._rng.random() < 0.5 else None,
+        }
+        return Write(
+            kind="add", document=ADD, input=value, customer=customer, provider=provider, last4=number[-4:],
+            nickname=value["nickname"],
+        )  # fmt: skip
+
+    def _unused(self, provider: str) -> tuple[DemoCustomer, str]:
+        while True:
+            customer = self._rng.choice(self.customers)
+            self._numbers += 1
+            number = with_check_digit(f"411111{self._rng.randrange(10**9):09d}")
+            place = (provider, customer.refs[provider], number[-4:])
+            if place not in self._used and number[-4:] not in ("4242", "1111", "4444", "1881"):
+                self._used.add(place)
+                return customer, number
+
+    async def _method(self, provider: str, number: str) -> Json:
+        if provider == "jpmorgan":
+            way = self._rng.choice(["jpmRawCard", "jpmNetworkToken"])
+            secret = {"accountNumber": number} if way == "jpmRawCard" else {"token": number}
+            return {way: {**secret, "expiry": "2031-07", "brand": "VISA", "firstName": "Ada", "lastName": "Example"}}
+        if provider == "aloha":
+            return {
+                "alohaToken": {
+                    "paymentProvider": "CONNECTED_PAYMENTS",
+                    "token": f"201:torture{uuid.uuid4().hex}",
+                    "maskedCardNumber": f"411111******{number[-4:]}",
+                    "expiry": "2031-07",
+                    "brand": "VISA",
+                }
+            }
+        wish = {"number": number, "exp_month": 7, "exp_year": 2031, "holder_name": "Ada Example"}
+        minted = await self._control("POST", "/tokens", {"provider": provider, "kind": "card", **wish})
+        if provider == "loanpro":
+            return {"loanproToken": {"token": minted["token"], "kind": "CARD"}}
+        card = {
+            "fingerprint": minted["token"],
+            "last4": minted["last4"],
+            "expiry": "2031-07",
+            "bin": minted["bin"],
+            "brand": "VISA",
+            "holderName": "Ada Example",
+        }
+        return {"caselleToken": {"card": card}}
+
+    def _touch(self, kind: str, chosen: Added) -> Write:
+        key, of = str(uuid.uuid4()), chosen.write
+        document, nickname = {"default": SET_DEFAULT, "update": UPDATE, "delete": DELETE}[kind], None
+        if kind == "default":
+            value: Json = {
+                "customerId": of.customer.id,
+                "paymentMethodId": chosen.method_id,
+                "idempotencyKey": key,
+            }
+        else:
+            value = {"id": chosen.method_id, "idempotencyKey": key}
+        if kind == "update":
+            self._numbers += 1
+            value["nickname"] = nickname = f"u{self._numbers}"
+            if of.provider == "jpmorgan":
+                value["expiry"] = f"20{self._rng.randrange(32, 40)}-0{self._rng.randrange(1, 10)}"
+        return Write(
+            kind=kind, document=document, input=value, customer=of.customer, provider=of.provider, last4=of.last4,
+            nickname=nickname,
+        )  # fmt: skip
+
+
+def _target(write: Write) -> str:
+    return str(write.input["paymentMethodId"] if write.kind == "default" else write.input["id"])
+
+
+def with_check_digit(digits: str) -> str:
+    """A card number: the digits, and the one that ISO/IEC 7812-1 asks for."""
+    doubled = [int(digit) * (2 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(digits))]
+    total = sum(value - 9 if value > 9 else value for value in doubled)
+    return f"{digits}{-total % 10}"
+
+
+def faults(rng: random.Random) -> Iterator[Json]:
+    """What goes wrong in a round: some answers lost before, some after the vault did its work."""
+    for provider in VAULTS:
+        if rng.random() < 0.6:
+            yield {
+                "provider": provider,
+                "times": rng.randrange(1, 4),
+                "method": rng.choice(["PUT", "POST", "PATCH", "DELETE"]),
+                **rng.choice(
+                    [
+                        {"kind": "drop_before"},
+                        {"kind": "drop_after"},
+                        {"kind": "status", "status": 504, "commit": True},
+                        {"kind": "status", "status": 502},
+                        {"kind": "garbage", "commit": True},
+                        {"kind": "truncate"},
+                        {"kind": "delay", "delay_ms": rng.randrange(20, 200)},
+                    ]
+                ),
+            }
+        if rng.random() < 0.2:
+            yield {
+                "provider": provider,
+                "times": rng.randrange(2, 16),
+                "method": "GET",
+                "kind": "status",
+                "status": 503,
+            }

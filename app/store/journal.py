@@ -97,12 +97,20 @@ class Journal(JournalReads):
     ) -> OperationRecord | None:
         """Call this, and see it committed, before the vault is called: the last chance to say what will be sent.
 
-        None when somebody took the operation over meanwhile: then send nothing.
+        None when somebody took the operation over meanwhile: then send nothing. One that was UNKNOWN, and turned out
+        not to have been made, is PENDING again.
         """
-        values: dict[str, Any] = {"intent": dict(intent), "deadline_at": deadline_at, "sent_at": self._db.now()}
+        values: dict[str, Any] = {
+            "state": OperationState.PENDING.value,
+            "outcome": None,
+            "reconcile_at": None,
+            "intent": dict(intent),
+            "deadline_at": deadline_at,
+            "sent_at": self._db.now(),
+        }
         if customer_id is not None:
             values["customer_id"] = customer_id
-        return await self._change(operation, [OperationState.PENDING], values, (), tx)
+        return await self._change(operation, [OperationState.PENDING, OperationState.UNKNOWN], values, (), tx)
 
     async def mark(
         self,

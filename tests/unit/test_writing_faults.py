@@ -383,6 +383,24 @@ async def test_a_lost_default(
     assert codes(await bench.writer.set_default(command, STAFF, soon())) == []
 
 
+@pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
+async def test_an_unknown_default_is_made_by_its_key(sandbox: RunningSandbox, bench: Bench, kind: str) -> None:
+    target = (await bench.add(P.CASELLE)).method
+    assert target is not None
+    command = SetDefault(customer_id=ALEX.id, method_id=bench.ids.encode_address(target), idempotency_key=new_key())
+    sandbox.fault("caselle", kind, method="PUT", times=1)
+    bench.deps.reached = lambda point: (
+        (sandbox.fault("caselle", "status", status=503, method="GET") if point == "lost:default" else None) and None
+    )
+    result = await bench.writer.set_default(command, STAFF, soon())
+    assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
+    sandbox.clear_faults()
+    again = await bench.writer.set_default(command, STAFF, soon())
+    assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
+    shown = [ref for ref, each in (await bench.wallet(P.CASELLE)).items() if each.is_provider_default]
+    assert shown == [target.method_ref]
+
+
 @pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN, P.CASELLE])
 @pytest.mark.parametrize(("kind", "is_made"), [("drop_after", True), ("drop_before", False)])
 async def test_a_lost_delete(

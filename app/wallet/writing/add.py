@@ -210,13 +210,16 @@ class AddsMethod(UseCase[AddMethod]):
     async def _default(
         self, session: Session, entry: DirectoryEntry | None, address: MethodAddress
     ) -> tuple[tuple[Problem, ...], tuple[Problem, ...], tuple[Apply, ...], tuple[NewEvent, ...]]:
-        """Make it the default, if that was asked. The method is there by now: a failure is told and undoes nothing."""
+        """Make it the default, if that was asked. The method is there by now: a failure is told and undoes nothing.
+
+        It is final: the same key must not add again. `setDefaultPaymentMethod` is the way on from there.
+        """
         if not session.of["make_default"]:
             return (), (), (), ()
         try:
             is_mirrored = await self._mirror(session, address)
         except Refused as refused:
-            return refused.problems, (), (), ()
+            return tuple(_at_default(one) for one in refused.problems), (), (), ()
         except NotApplied as absent:
             return (_at_default(proven_absent(absent.provider, absent.error)),), (), (), ()
         except VaultError as error:
@@ -297,7 +300,7 @@ def _all(applies: tuple[Apply, ...]) -> Apply:
 
 
 def _at_default(problem: Problem) -> Problem:
-    return replace(problem, path=("make_default",))
+    return replace(problem, path=("make_default",), retryable=False)
 
 
 def _not_linked(name: ProviderName) -> Problem:

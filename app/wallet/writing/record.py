@@ -68,6 +68,7 @@ def to_json(result: WriteResult) -> Json:
         "warnings": [_from_problem(problem) for problem in result.warnings],
         "was_duplicate": result.was_duplicate,
         "customer_id": result.customer_id,
+        "payment_id": result.payment_id,
         "lookalikes": [from_address(one) for one in result.lookalikes],
         "link": result.link.provider.value if result.link else None,
     }
@@ -84,6 +85,7 @@ def from_json(operation: OperationRecord, *, replayed: bool) -> WriteResult:
         problems=tuple(_to_problem(one) for one in kept.get("problems", ())),
         warnings=tuple(_to_problem(one) for one in kept.get("warnings", ())),
         customer_id=kept.get("customer_id"),
+        payment_id=kept.get("payment_id"),
         method=to_address(kept.get("method")),
         was_duplicate=kept.get("was_duplicate", False),
         previous=to_address(kept.get("previous")),

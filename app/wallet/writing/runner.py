@@ -77,12 +77,14 @@ class Runner:
                 return WriteResult(problems=refused.problems)
             if isinstance(begun, Fresh):
                 return await self._run(use_case, begun.operation, ready, actor, call)
+            if isinstance(begun, Taken):
+                return await self._held_by_another(begun.operation, call)
             known = begun.operation
         return await self._repeat(use_case, known, values, command, actor, call)
 
     async def _begin(
         self, use_case: UseCase[C], ready: Ready, values: Mapping[str, Any], key: str | None, actor: Actor, call: Call
-    ) -> Fresh | Existing:
+    ) -> Fresh | Existing | Taken:
         new = NewOperation(
             caller=actor.id,
             mutation=use_case.mutation,
@@ -94,6 +96,7 @@ class Runner:
             provider=ready.provider,
             request_id=call.request_id,
             rows=ready.rows,
+            exclusive=ready.exclusive,
         )
         async with self.deps.store.transaction() as tx:
             begun = await self.deps.store.journal.begin(new, tx=tx)
@@ -106,7 +109,6 @@ class Runner:
                 except BaseException:
                     self.deps.owner.running.discard(begun.operation.id)
                     raise
-        assert not isinstance(begun, Taken)  # nothing here is exclusive
         return begun
 
     async def _run(
@@ -172,6 +174,15 @@ class Runner:
             await asyncio.sleep(_PAUSE_S)
             known = await self.deps.store.journal.operation(known.id) or known
 
+    async def _held_by_another(self, holder: OperationRecord, call: Call) -> WriteResult:
+        """Another key asked for the same thing, which may happen once: its answer, or that it is not known yet."""
+        if holder.state not in _DONE and await self.deps.owner.is_abandoned(holder):
+            call = until(call, loop_time() + self.deps.deadline_s([holder.provider] if holder.provider else []))
+            holder = await self.resume(holder, call)
+        if holder.state in _DONE:
+            return await self._replayed(holder)
+        return WriteResult(operation=holder, replayed=True, problems=(outcome_unknown(holder.provider),))
+
     async def _run_again(
         self, use_case: UseCase[C], known: OperationRecord, command: C, actor: Actor, call: Call
     ) -> WriteResult | None:
@@ -183,8 +194,14 @@ class Runner:
         self.deps.owner.running.add(known.id)
         try:
             reopened = await self.deps.store.journal.reopen(
-                known, owner_id=self.deps.owner.id, deadline_at=self.deps.utc_now(), request_id=call.request_id
+                known,
+                owner_id=self.deps.owner.id,
+                deadline_at=self.deps.utc_now(),
+                request_id=call.request_id,
+                exclusive=ready.exclusive,
             )
+            if isinstance(reopened, Taken):
+                return await self._held_by_another(reopened.operation, call)
             if not isinstance(reopened, Fresh):
                 return None
             return await self._run(use_case, reopened.operation, ready, actor, call)

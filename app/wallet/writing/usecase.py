@@ -38,6 +38,7 @@ class Ready:
     `of` is what the journal keeps of it. `customer_id` is None where several customers take part. `refs` are the
     vaults' customers whose writes it must wait for; `provider` is None when several take part, each with a row.
     `within` is written together with the operation's first row. `new` and `extra` stay in memory.
+    `exclusive` is held by one operation at a time, whatever its key; whoever comes second is told of that one.
     """
 
     of: Json
@@ -48,6 +49,7 @@ class Ready:
     within: Apply | None = None
     new: NewMethod | None = None
     extra: Any = None
+    exclusive: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,11 +6,13 @@ from app.vault.provider import Call
 from app.wallet.commands import (
     Actor,
     AddMethod,
+    CapturePayment,
     CreateCustomer,
     DeleteMethod,
     EraseCustomer,
     ImportMethods,
     LinkCustomer,
+    QuotePayment,
     SetDefault,
     UnlinkCustomer,
     UpdateMethod,
@@ -24,6 +26,7 @@ from app.wallet.writing.deps import Deps
 from app.wallet.writing.erase import ErasesCustomer
 from app.wallet.writing.importing import ImportsMethods
 from app.wallet.writing.links import LinksCustomer, UnlinksCustomer
+from app.wallet.writing.pay import CapturesPayment, QuotesPayment
 from app.wallet.writing.runner import Runner
 from app.wallet.writing.update import UpdatesMethod
 from app.wallet.writing.usecase import UseCase
@@ -46,6 +49,8 @@ class WalletWriter:
         self._unlink = UnlinksCustomer(deps)
         self._erase = ErasesCustomer(deps)
         self._import = ImportsMethods(deps)
+        self._quote = QuotesPayment(deps)
+        self._capture = CapturesPayment(deps)
         all_of_them: tuple[UseCase[Any], ...] = (
             self._add,
             self._update,
@@ -56,6 +61,8 @@ class WalletWriter:
             self._unlink,
             self._erase,
             self._import,
+            self._quote,
+            self._capture,
         )
         self.runner = Runner(deps, {one.mutation: one for one in all_of_them})
 
@@ -82,6 +89,12 @@ class WalletWriter:
 
     async def erase_customer(self, command: EraseCustomer, actor: Actor, call: Call) -> WriteResult:
         return await self.runner.submit(self._erase, command, actor, call)
+
+    async def quote_payment(self, command: QuotePayment, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._quote, command, actor, call)
+
+    async def capture_payment(self, command: CapturePayment, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._capture, command, actor, call)
 
     async def import_methods(self, command: ImportMethods, actor: Actor, call: Call) -> WriteResult:
         return await self.runner.submit(self._import, command, actor, call)

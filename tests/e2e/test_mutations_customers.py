@@ -210,8 +210,10 @@ def test_erasing_goes_vault_by_vault(start_gateway: StartGateway, sandbox: Runni
     ids=["loanpro", "aloha"],
 )
 def test_what_provisioning_needs_may_come_with_the_method(
-    gateway: RunningGateway, sandbox: RunningSandbox, way: Any, more: dict[str, Any]
+    start_gateway: StartGateway, sandbox: RunningSandbox, way: Any, more: dict[str, Any]
 ) -> None:
+    """A gateway of its own: a reset sandbox gives out the same refs again, and the module's has linked them."""
+    gateway = start_gateway(**SETTINGS)
     customer = create(gateway)["customer"]["id"]
     done = run(gateway, ADD, adding(way(sandbox), customer, provision=True, **more))
     assert done["userErrors"] == []

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from app.cli_scopes import SCOPES, TakesScopes
+
 _FILE = click.Path(exists=True, path_type=Path)
 _SDL = click.Path(exists=True, dir_okay=False, path_type=Path)
 _DATA_DIR = click.option(
@@ -69,12 +71,15 @@ def retire(partner: str, ids: tuple[str, ...], config_file: Path | None, data_di
     run_retire(Place(config_file, data_dir), partner, ids)
 
 
-@documents.command("check")
+@documents.command("check", cls=TakesScopes)
 @click.argument("file", type=_FILE)
 @click.option("--schema", "schema_file", type=_SDL, default=None, help="A schema.graphql. [default: this version's]")
-@click.option("--scope", "scopes", multiple=True, help="The partner's scopes; without any, they are not checked.")
+@SCOPES
 def check_documents(file: Path, schema_file: Path | None, scopes: tuple[str, ...]) -> None:
-    """Check a file against a schema alone: no store, no settings. For a partner's own CI."""
+    """Check a file against a schema alone: no store, no settings. For a partner's own CI.
+
+    Without --scope, scopes are not checked.
+    """
     from app.commands.documents import run_check
     from app.commands.token import checked_scopes
 

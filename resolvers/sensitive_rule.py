@@ -11,7 +11,7 @@ from graphql import (
     VariableNode,
     get_named_type,
 )
-from graphql.language import NamedTypeNode, NullValueNode, TypeNode, ValueNode
+from graphql.language import NamedTypeNode, Node, NullValueNode, TypeNode, ValueNode
 
 from resolvers.directives import Sensitive
 
@@ -28,17 +28,23 @@ class SecretsInVariablesOnly(ValidationRule):
             return
         field = holder.fields.get(node.name.value)
         if field is not None and is_sensitive(field) and _is_literal(node.value):
-            self.report_error(GraphQLError(_MESSAGE, node.name))
+            self.report_error(_error(node.name))
 
     def enter_variable_definition(self, node: VariableDefinitionNode, *_: Any) -> None:
         if node.default_value is not None and _name_of(node.type) == _SCALAR and _is_literal(node.default_value):
-            self.report_error(GraphQLError(_MESSAGE, node.variable))
+            self.report_error(_error(node.variable))
 
 
 def is_sensitive(field: Any) -> bool:
-    """Whether an input field, as graphql-core has it, carries `@sensitive`."""
+    """Whether an input field, as graphql-core has it, carries `@sensitive`: ours, or one that was read from SDL."""
+    if field.ast_node is not None:
+        return any(one.name.value == "sensitive" for one in field.ast_node.directives or ())
     made = field.extensions.get("strawberry-definition")
     return any(isinstance(one, Sensitive) for one in getattr(made, "directives", None) or ())
+
+
+def _error(node: Node) -> GraphQLError:
+    return GraphQLError(_MESSAGE, node, extensions={"code": "GRAPHQL_VALIDATION_FAILED"})
 
 
 def _is_literal(value: ValueNode) -> bool:

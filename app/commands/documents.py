@@ -17,6 +17,7 @@ from app.settings import Settings
 from app.store import Store
 from app.store.errors import ClientUnknown, DocumentChanged
 from app.store.records import ClientRecord, DocumentRecord
+from resolvers.sensitive_rule import SecretsInVariablesOnly
 
 _PROGRESS_FROM = 200  # documents; shorter files are done before a bar could be read
 Work = Callable[[Store], Awaitable[None]]
@@ -66,14 +67,14 @@ def _checkout_sdl() -> str:
 def run_check(path: Path, *, schema_file: Path | None, scopes: frozenset[str] | None) -> None:
     """No store and no settings: what a partner's own CI runs."""
     sdl = schema_file.read_text("utf-8") if schema_file is not None else installed_sdl()
-    checked = _checked(path, Checker.from_sdl(sdl, limits_of(Settings())), scopes)
+    checked = _checked(path, _checker(sdl, Settings()), scopes)
     click.echo(f"{len(checked)} documents can be published.")
 
 
 def run_publish(place: Place, partner: str, path: Path, *, replace: bool) -> None:
     async def work(store: Store) -> None:
         client = await _client(store, partner)
-        checker = Checker.from_sdl(installed_sdl(), limits_of(place.settings))
+        checker = _checker(installed_sdl(), place.settings)
         checked = _checked(path, checker, client.scopes)
         try:
             made = await store.documents.publish(partner, [one.new for one in checked], replace=replace)
@@ -94,7 +95,7 @@ def run_diff(place: Place, partner: str, path: Path) -> None:
 
     async def work(store: Store) -> None:
         client = await _client(store, partner)
-        checker = Checker.from_sdl(installed_sdl(), limits_of(place.settings))
+        checker = _checker(installed_sdl(), place.settings)
         wanted = {one.new.document_id: one.new for one in _checked(path, checker, client.scopes)}
         live = {record.document_id: record for record in await store.documents.live(partner)}
         lines = [
@@ -152,6 +153,10 @@ def _columns(partner: str, record: DocumentRecord, *, usage: bool) -> list[str]:
         last = f"{record.last_used_at:%Y-%m-%d %H:%M}" if record.last_used_at else "never"
         columns.append(f"used {record.uses} times, last {last}")
     return columns
+
+
+def _checker(sdl: str, settings: Settings) -> Checker:
+    return Checker.from_sdl(sdl, limits_of(settings), [SecretsInVariablesOnly])
 
 
 async def _client(store: Store, name: str) -> ClientRecord:

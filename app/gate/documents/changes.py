@@ -22,6 +22,7 @@ from graphql import (
 )
 from graphql.utilities import BreakingChange, DangerousChange, find_schema_changes
 
+from app.gate.documents.check import told_of
 from app.gate.documents.formats import Candidate, Unreadable
 
 _NAMES: Final = re.compile(r"\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\b")
@@ -70,7 +71,7 @@ def compare(
     changes = [_change(one, uses) for one in find_schema_changes(old, new)]
     changes.sort(key=lambda change: list(Weight).index(change.weight))
     broken = [
-        Broken(partner, document.name or document.document_id, error.message)
+        Broken(partner, document.name or document.document_id, told_of(error))
         for partner, documents in published.items()
         for document in documents
         for error in _errors(new, document.text)

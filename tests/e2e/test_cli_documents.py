@@ -1,0 +1,187 @@
+"""`vaultgraph documents` and `--scope`, as an operator and a partner's CI run them; a running gateway hears at once."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.command import vaultgraph
+from tests.support.gateway import RunningGateway
+
+NAME = "query Name($id: ID!) { customer(id: $id) { name } }"
+VIEWER = "query Viewer { viewer { partner } }"
+BROKEN = "query Broken {\n  nothing\n}"
+LINKS = "query Links($id: ID!) { customer(id: $id) { links { provider } } }"
+SCHEMA = Path(__file__).resolve().parents[2] / "schema.graphql"
+
+
+class Operator:
+    """Runs commands on one gateway's store, as its operator would."""
+
+    def __init__(self, gateway: RunningGateway, folder: Path) -> None:
+        self.gateway = gateway
+        self.folder = folder
+        self.env = {"VAULTGRAPH_DIGEST_KEY": gateway.settings.digest_key.get_secret_value()}
+
+    def run(self, *arguments: str | Path) -> tuple[int, list[str], list[str]]:
+        done = vaultgraph(*arguments, "--data-dir", self.gateway.data_dir, **self.env)
+        return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
+
+    def file(self, documents: Any) -> Path:
+        path = self.folder / "documents.json"
+        path.write_text(json.dumps(documents), "utf-8")
+        return path
+
+    def add(self, name: str, *more: str) -> str:
+        status, out, _ = self.run("partner", "add", name, "--scope", "customers:read", "payment_methods:read", *more)
+        assert status == 0
+        return out[-1].split()[-1]
+
+
+@pytest.fixture
+def operator(demo_gateway: RunningGateway, tmp_path: Path) -> Operator:
+    demo_gateway.headers = {}
+    return Operator(demo_gateway, tmp_path)
+
+
+def codes(operator: Operator, key: str, document_id: str) -> list[str]:
+    variables = {"id": "cus_alex"}
+    return operator.gateway.query(None, variables, documentId=document_id, headers={"x-api-key": key}).codes
+
+
+def until(operator: Operator, key: str, document_id: str, expected: list[str]) -> float:
+    began = time.monotonic()
+    while codes(operator, key, document_id) != expected:
+        assert time.monotonic() - began < 5
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def test_from_publishing_to_retiring_while_the_gateway_runs(operator: Operator) -> None:
+    key = operator.add("acme", "--customers", "all")
+    assert codes(operator, key, "name") == ["PERSISTED_QUERY_NOT_IN_LIST"]
+    file = operator.file({"name": NAME, "viewer": VIEWER})
+    assert operator.run("documents", "diff", "acme", file)[1] == [
+        "+ Name name",
+        "+ Viewer viewer",
+        "2 differences, 0 live.",
+    ]
+    told = operator.run("documents", "publish", "acme", file)
+    assert told == (0, ["Published for acme, version 1: 2 new, 0 unchanged, 0 retired."], [])
+    assert until(operator, key, "name", []) < 1.0
+    assert codes(operator, key, "viewer") == []
+
+    other = operator.file({"name": VIEWER, "links": NAME})
+    status, _, faults = operator.run("documents", "publish", "acme", other)
+    assert (status, faults[0]) == (1, "documents.json: name: is published with another text")
+    assert operator.run("documents", "diff", "acme", other)[1] == [
+        "+ Name links",
+        "~ Viewer name",
+        "- Viewer viewer",
+        "3 differences, 2 live.",
+    ]
+    told = operator.run("documents", "publish", "acme", other, "--replace")
+    assert told[1] == ["Published for acme, version 2: 2 new, 0 unchanged, 1 retired."]
+    assert until(operator, key, "viewer", ["PERSISTED_QUERY_NOT_IN_LIST"]) < 1.0
+
+    assert operator.run("documents", "retire", "acme", "links") == (0, ["retired links"], [])
+    assert until(operator, key, "links", ["PERSISTED_QUERY_NOT_IN_LIST"]) < 1.0
+    status, _, faults = operator.run("documents", "retire", "acme", "links")
+    assert (status, faults) == (1, ["vaultgraph: not published for acme: links"])
+
+    operator.gateway.on_loop(operator.gateway.gateway.documents.catalogue.flush())
+    (live,) = operator.run("documents", "list", "acme", "--usage")[1]
+    assert live.startswith("acme  Viewer  query  cost 0  version 2  name  used ")
+    everything = operator.run("documents", "list", "acme", "--usage", "--retired")[1]
+    used = {line.split("  ")[5]: line.split("  ")[-1] for line in everything}
+    assert set(used) == {"name", "viewer", "links"}
+    assert used["links"] == "used 0 times, last never"
+    assert all(used[one].split()[1] > "0" for one in ("name", "viewer"))
+
+
+def test_a_file_with_faults_is_refused_whole_with_a_line_for_each(operator: Operator) -> None:
+    operator.add("acme")
+    file = operator.file({"name": NAME, "broken": BROKEN, "links": LINKS, "bad id": NAME})
+    status, out, faults = operator.run("documents", "publish", "acme", file)
+    assert (status, out) == (1, [])
+    assert faults == [
+        "documents.json: entry 4: its id is not 1 to 200 letters, digits, and . _ : -",
+        "documents.json:2:3: broken: Cannot query field 'nothing' on type 'Query'.",
+        "documents.json: links: needs the scope links:read",
+        "vaultgraph: 3 faults: nothing was published",
+    ]
+    assert operator.run("documents", "list", "acme") == (0, [], [])
+
+
+def test_a_secret_in_a_text_is_never_published(operator: Operator) -> None:
+    operator.add("acme", "payment_methods:write")
+    text = """mutation Add { addPaymentMethod(input: {customerId: "cus_alex", idempotencyKey: "0123456789abcdef",
+        method: {caselleToken: {card: {fingerprint: "fp-secret", last4: "11111", expiry: {month: 1, year: 2031},
+        bin: "411111", brand: VISA, holderName: "Alex"}}}}) { userErrors { code } } }"""
+    status, _, faults = operator.run("documents", "publish", "acme", operator.file({"add": text}))
+    assert status == 1
+    assert (
+        "documents.json:2:40: add: A sensitive value must be sent in a variable, not in the document's text." in faults
+    )
+    assert not any("fp-secret" in line or "11111" in line for line in faults), faults
+
+
+def test_a_partner_that_is_not_there(operator: Operator) -> None:
+    for command in (
+        ["publish", "nobody", operator.file({"name": NAME})],
+        ["list", "nobody"],
+        ["retire", "nobody", "x"],
+    ):
+        status, _, faults = operator.run("documents", *command)
+        assert (status, len(faults)) == (1, 1)
+        assert "no partner of this name" in faults[0]
+
+
+def test_check_needs_no_store_and_no_settings(tmp_path: Path) -> None:
+    (tmp_path / "queries").mkdir()
+    (tmp_path / "queries" / "name.graphql").write_text(NAME)
+    queries = tmp_path / "queries"
+    done = vaultgraph("documents", "check", queries, "--schema", SCHEMA, "--scope", "customers:read", "links:read")
+    assert (done.returncode, done.stdout) == (0, "1 documents can be published.\n"), done.stderr
+    done = vaultgraph("documents", "check", "--scope", "links:read", "audit:read", queries)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "name.graphql: Name: needs the scope customers:read"
+    (tmp_path / "queries" / "broken.graphql").write_text(BROKEN)
+    done = vaultgraph("documents", "check", queries)
+    assert done.stderr.splitlines()[0] == "broken.graphql:2:3: Broken: Cannot query field 'nothing' on type 'Query'."
+    assert not list(tmp_path.rglob("*.db"))
+
+
+def test_a_long_file_shows_its_progress(operator: Operator) -> None:
+    operator.add("acme")
+    many = {f"d{number}": f"query D{number} {{ viewer {{ partner }} }}" for number in range(250)}
+    status, out, faults = operator.run("documents", "publish", "acme", operator.file(many))
+    assert (status, faults) == (0, [])
+    assert out[-1] == "Published for acme, version 1: 250 new, 0 unchanged, 0 retired."
+    assert any("Checking" in line for line in out)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["acme", "--scope", "customers:read", "payment_methods:read", "--customers", "all"],
+        ["--scope", "customers:read", "payment_methods:read", "acme"],
+        ["--scope", "customers:read,payment_methods:read", "acme"],
+        ["--scope=customers:read", "payment_methods:read", "--", "acme"],
+        ["--scope", "customers:read", "--scope", "payment_methods:read", "acme"],
+        ["acme", "--scope", "customers:read payment_methods:read"],
+    ],
+)
+def test_scopes_repeat_and_follow_one_another(words: list[str], tmp_path: Path) -> None:
+    done = vaultgraph("partner", "add", "--data-dir", tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "Partner acme may: customers:read, payment_methods:read"
+    assert done.stdout.splitlines()[-1].split()[-1].startswith("vg_")
+
+
+def test_a_misspelt_scope_is_named(tmp_path: Path) -> None:
+    done = vaultgraph("partner", "add", "acme", "--data-dir", tmp_path, "--scope", "customers:read", "customers:raed")
+    assert done.returncode == 2
+    assert "there is no scope customers:raed" in done.stderr

@@ -21,10 +21,22 @@ class VaultLoader(DataLoader[CustomerRef, SourceReading]):
     def __init__(self, reader: WalletReader, name: ProviderName, call: Call, adopt: Adopt) -> None:
         super().__init__()
         self._reader, self._name, self._call, self._adopt = reader, name, call, adopt
+        self._at_hand: dict[CustomerRef, SourceReading | None] = {}
 
     async def batch_load_fn(self, refs: list[CustomerRef]) -> list[SourceReading]:
         self._adopt()
         return await self._reader.read_many(self._name, refs, self._call)
+
+    def at_hand(self, ref: CustomerRef) -> SourceReading | None:
+        """A fresh snapshot's reading, at once; None where it must be loaded. The same for the whole request."""
+        if ref not in self._at_hand:
+            self._at_hand[ref] = self._reader.at_hand(self._name, ref)
+        return self._at_hand[ref]
+
+    def clear(self, key: CustomerRef) -> "VaultLoader":
+        self._at_hand.pop(key, None)
+        super().clear(key)
+        return self
 
 
 class StatusLoader(DataLoader[Card, StatusReading]):

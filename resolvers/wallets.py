@@ -9,7 +9,7 @@ from app.vault.model import Card
 from app.vault.names import ProviderName, SourceState
 from app.wallet.assemble import SourceRow, Wallet
 from app.wallet.directory import DirectoryEntry
-from app.wallet.reading import StatusReading
+from app.wallet.reading import SourceReading, StatusReading
 from resolvers.loaders import status_key
 
 if TYPE_CHECKING:
@@ -89,10 +89,17 @@ class CustomerWallet:
         wanted = self._covered = self._wanted
         context, services = self._context, self._context.services
         links = [link for link in self.entry.links if link.provider in wanted and link.provider in context.vaults]
-        loads = [context.vaults[link.provider].load(link.customer_ref) for link in links]
+        readings: dict[ProviderName, SourceReading] = {}
+        loads: dict[ProviderName, asyncio.Future[SourceReading]] = {}
+        for link in links:
+            vault = context.vaults[link.provider]
+            if (ready := vault.at_hand(link.customer_ref)) is not None:
+                readings[link.provider] = ready
+            else:
+                loads[link.provider] = vault.load(link.customer_ref)
         if loads:
-            await asyncio.wait(loads)
-        readings = {link.provider: load.result() for link, load in zip(links, loads, strict=True)}
+            await asyncio.wait(loads.values())
+            readings.update((name, load.result()) for name, load in loads.items())
         wallet = services.assembler.assemble(self.entry, readings, services.utc_now())
         if wallet.default.choice_is_gone:
             await services.directory.clear_gone_choice(self.entry)

@@ -18,6 +18,7 @@ from app.wallet.assemble import AssemblyRules, SourceRow, Wallet, assemble
 from app.wallet.reading import Held, SourceReading
 
 View = TypeVar("View")
+_VAULTS: Final = tuple(ProviderName)
 MOST_METHODS: Final = 20_000  # some 50 MB, with the graph's objects
 
 
@@ -128,6 +129,7 @@ def _parts(
                 one.fetched_at,
                 one.is_stale,
             )
-            for name, one in readings.items()
+            for name in _VAULTS
+            if (one := readings.get(name)) is not None
         ),
     )

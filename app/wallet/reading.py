@@ -151,6 +151,11 @@ class WalletReader:
         found = await self.snapshots.read(keys, source, until=until, force_fresh=force_fresh)
         return [to_reading(found[key]) for key in keys]
 
+    def at_hand(self, name: ProviderName, ref: CustomerRef) -> SourceReading | None:
+        """What `read_many` would answer from a fresh snapshot, at once; None where it would have to wait."""
+        snapshot = self.snapshots.at_hand((name, ref, None), self._policies[name].fresh_for_s)
+        return None if snapshot is None else to_reading(Read(snapshot))
+
     async def three_d_secure(self, card: Card, call: Call) -> StatusReading:
         """The card's last 3-D Secure result; NOT_APPLICABLE where the vault has none, without a call."""
         name = card.provider

@@ -132,6 +132,13 @@ class SnapshotCache:
                 self.counts[_answered(read, key in joined)] += 1
         return found
 
+    def at_hand(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
+        """A fresh snapshot, without a turn of the loop; None when it must be read."""
+        snapshot = self._fresh(key, fresh_for_s)
+        if snapshot is not None:
+            self.counts["fresh"] += 1
+        return snapshot
+
     def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
         """Forget one customer at one vault, reads on their way included: whoever asks from now on asks the vault."""
         for key in self._of_customer.pop((provider, ref), ()):

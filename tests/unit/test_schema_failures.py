@@ -244,8 +244,25 @@ async def test_closing_the_context_ends_its_reads_whoever_executes() -> None:
     world.vaults[P.ALOHA].hang = True
     context = Context.create(world.services, Caller(name="tests", scopes=ALL_SCOPES), "req-2")
     asked = asyncio.ensure_future(run_operation(schema, document, None, {}, context))
-    await asyncio.sleep(0.02)
-    asked.cancel()
-    context.close()
-    await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while len(world.vaults[P.ALOHA].calls) < 2:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        asked.cancel()
+        context.close()
+        while not world.vaults[P.ALOHA].cancelled:
+            await asyncio.sleep(0)
     assert world.vaults[P.ALOHA].cancelled == 1
+
+
+async def test_a_fresh_snapshot_is_one_reading_for_the_whole_request() -> None:
+    world = World()
+    await world.data('{ customer(id: "cus_a") { paymentMethods { label } } }')
+    context = Context.create(world.services, Caller(name="tests", scopes=ALL_SCOPES), "req-2")
+    loader = context.vaults[P.LOANPRO]
+    first = loader.at_hand(CustomerRef("37"))
+    assert first is not None
+    world.services.reader.snapshots.drop(P.LOANPRO, CustomerRef("37"))
+    assert loader.at_hand(CustomerRef("37")) is first
+    loader.clear(CustomerRef("37"))
+    assert loader.at_hand(CustomerRef("37")) is None, "after a write of ours it is read anew"

@@ -10,9 +10,12 @@ from app.commands.starting import usable_folder
 from app.gate.callers.claims import END_USER_SCOPES
 from app.gate.callers.development import DEFAULT_SCOPES, DevTokens
 from app.wallet.caller import ALL_SCOPES
+from app.wallet.ids import IdKind, kind_of
 
 
 def run_token(*, data_dir: Path | None, scopes: Sequence[str], customer: str | None) -> None:
+    if customer is not None and kind_of(customer) is not IdKind.CUSTOMER:
+        raise click.BadParameter("a customer's id begins with cus_", param_hint="--customer")
     tokens = DevTokens.open(usable_folder(data_dir or DEFAULT_DATA_DIR))
     usual = DEFAULT_SCOPES if customer is None else DEFAULT_SCOPES & END_USER_SCOPES
     click.echo(tokens.mint(checked_scopes(scopes) or usual, customer))

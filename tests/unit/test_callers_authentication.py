@@ -1,0 +1,105 @@
+"""Where credentials stand in a request or in the first message of a WebSocket, and where they must not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.gate.callers.api_keys import new_key
+from app.gate.callers.authentication import Callers
+from app.gate.callers.claims import ClaimRules
+from app.gate.callers.development import AUDIENCE, DEFAULT_SCOPES, ISSUER, JWKS_FILE, KEY_FILE, DevTokens
+from app.gate.callers.keys import FileKeys
+from app.gate.callers.tokens import TokenRules, TokenVerifier
+from app.gate.problems import Refused
+from app.wallet.caller import ALL_SCOPES, Caller, CallerKind
+
+KEY = new_key()
+ACME = Caller(name="acme", scopes=frozenset(), kind=CallerKind.PARTNER)
+
+
+class OneKey:
+    """Partners of which one is known."""
+
+    async def caller(self, key: str) -> Caller | None:
+        return ACME if key == KEY else None
+
+    async def again(self, name: str) -> Caller | None:
+        return ACME if name == "acme" else None
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> DevTokens:
+    return DevTokens.open(tmp_path)
+
+
+@pytest.fixture
+def callers(tokens: DevTokens) -> Callers:
+    verifier = TokenVerifier(FileKeys(tokens.jwks_path), TokenRules(ISSUER, (AUDIENCE,)))
+    return Callers(OneKey(), verifier, ClaimRules())  # type: ignore[arg-type]
+
+
+async def test_tokens_and_keys_by_header(callers: Callers, tokens: DevTokens) -> None:
+    token = tokens.mint()
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        found = await callers.authenticate({"authorization": f"{scheme} {token}"})
+        assert (found.kind, found.scopes) == (CallerKind.STAFF, DEFAULT_SCOPES)
+    assert await callers.authenticate({"authorization": f"Bearer {KEY}"}) is ACME
+    assert await callers.authenticate({"x-api-key": KEY}) is ACME
+    assert await callers.authenticate({"x-api-key": f" {KEY} "}) is ACME
+
+
+async def test_one_kind_of_credentials_is_enough(callers: Callers, tokens: DevTokens) -> None:
+    with pytest.raises(Refused) as refused:
+        await callers.authenticate({"authorization": f"Bearer {tokens.mint()}", "x-api-key": KEY})
+    assert (refused.value.code, refused.value.status) == ("UNAUTHENTICATED", 401)
+    assert refused.value.headers == {"www-authenticate": 'Bearer realm="vaultgraph"'}
+
+
+@pytest.mark.parametrize("name", ["authorization", "Authorization", "AUTHORIZATION"])
+async def test_a_websockets_first_message_has_it_as_authorization(
+    callers: Callers, tokens: DevTokens, name: str
+) -> None:
+    token = tokens.mint({"explore"}, "cus_a")
+    for value in (f"Bearer {token}", f"bearer {token}", token):
+        found = await callers.authenticate_payload({name: value, "other": 1})
+        assert (found.kind, found.acting_customer, found.scopes) == (CallerKind.END_USER, "cus_a", {"explore"})
+    assert await callers.authenticate_payload({name: KEY}) is ACME
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None, {}, [], "text", 5, {"token": "x"}, {"authorization": None}, {"authorization": 5}, {"authorization": ""},
+        {"authorization": ["Bearer x"]}, {"authorization": "Basic dTpw"}, {"headers": {"authorization": "Bearer x"}},
+        {"authorization": KEY, "Authorization": KEY}, {"authorization": f"Bearer {KEY} {KEY}"},
+        {"authorization": "Bearer " + "x" * 100_000}, {"authorization": "Bearer \ud800"}, {5: KEY},
+    ],
+)  # fmt: skip
+async def test_any_other_first_message_is_refused(callers: Callers, payload: Any) -> None:
+    with pytest.raises(Refused) as refused:
+        await callers.authenticate_payload(payload)
+    assert refused.value.code == "UNAUTHENTICATED"
+
+
+async def test_rights_end_with_the_token_and_with_the_partner(
+    callers: Callers, tokens: DevTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staff = await callers.authenticate({"authorization": f"Bearer {tokens.mint()}"})
+    assert await callers.again(staff) is staff
+    assert staff.expires_at is not None
+    monkeypatch.setattr("app.gate.callers.authentication.time.time", lambda: (staff.expires_at or 0) + 1)
+    assert await callers.again(staff) is None
+    assert await callers.again(ACME) is ACME
+    assert await callers.again(Caller(name="gone", scopes=frozenset(), kind=CallerKind.PARTNER)) is None
+
+
+def test_a_data_directory_keeps_its_key_and_shows_it_to_nobody(tmp_path: Path) -> None:
+    first = DevTokens.open(tmp_path)
+    again = DevTokens.open(tmp_path)
+    assert first.key.private_numbers() == again.key.private_numbers()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([KEY_FILE, JWKS_FILE]), "nothing is left behind"
+    assert (tmp_path / KEY_FILE).stat().st_mode & 0o077 == 0
+    assert '"d"' not in (tmp_path / JWKS_FILE).read_text("utf-8")
+    assert "pan:write" not in DEFAULT_SCOPES
+    assert DEFAULT_SCOPES | {"pan:write"} == ALL_SCOPES

@@ -20,12 +20,24 @@ from graphql import (
     validate,
     visit,
 )
-from graphql.utilities import BreakingChange, DangerousChange, find_schema_changes
+from graphql.utilities import BreakingChange, BreakingChangeType, DangerousChange, find_schema_changes
 
 from app.gate.documents.check import told_of
 from app.gate.documents.formats import Candidate, Unreadable
 
 _NAMES: Final = re.compile(r"\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\b")
+
+
+# What validation does not notice: another type of the answer, and inputs that come in variables.
+_UNSEEN: Final = frozenset(
+    {
+        BreakingChangeType.FIELD_CHANGED_KIND,
+        BreakingChangeType.FIELD_REMOVED,
+        BreakingChangeType.REQUIRED_INPUT_FIELD_ADDED,
+        BreakingChangeType.VALUE_REMOVED_FROM_ENUM,
+        BreakingChangeType.TYPE_CHANGED_KIND,
+    }
+)
 
 
 class Weight(Enum):
@@ -45,7 +57,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A published document that the new schema refuses."""
+    """A published document that the new schema refuses, or answers with another type than before."""
 
     partner: str
     operation: str
@@ -68,41 +80,67 @@ def compare(
         for partner, documents in published.items()
         for document in documents
     }
-    changes = [_change(one, uses) for one in find_schema_changes(old, new)]
+    found = find_schema_changes(old, new)
+    changes = [_change(one, uses) for one in found]
     changes.sort(key=lambda change: list(Weight).index(change.weight))
+    unseen = [one for one in found if isinstance(one, BreakingChange) and one.type in _UNSEEN]
     broken = [
         Broken(partner, document.name or document.document_id, told_of(error))
         for partner, documents in published.items()
         for document in documents
         for error in _errors(new, document.text)
     ]
+    broken += [
+        Broken(partner, document.name or document.document_id, one.description)
+        for partner, documents in published.items()
+        for document in documents
+        for one in _unnoticed(old, document.text, unseen)
+    ]
     return changes, broken
 
 
 def coordinates(schema: GraphQLSchema, text: str) -> frozenset[str]:
-    """What a document touches: `Type.field`, and the names of the types, inputs and enums behind its fields."""
+    """What a document touches: `Type.field`, and the names of the inputs and enums behind its variables and fields."""
+    fields, inputs, enums = _touched(schema, text)
+    return fields | inputs | enums
+
+
+def _unnoticed(schema: GraphQLSchema, text: str, changes: Sequence[BreakingChange]) -> list[BreakingChange]:
+    """Those that break this document though it stays valid. A value that comes no more breaks nobody, and a field that
+    is gone has been noticed where it was selected: both count for inputs alone."""
+    fields, inputs, _ = _touched(schema, text)
+    return [
+        one
+        for one in changes
+        if _is_about(one.description, inputs if one.type is BreakingChangeType.FIELD_REMOVED else fields | inputs)
+    ]
+
+
+def _touched(schema: GraphQLSchema, text: str) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     info = TypeInfo(schema)
-    found: set[str] = set()
+    fields: set[str] = set()
+    inputs: set[str] = set()
+    enums: set[str] = set()
 
     class Touched(Visitor):
         def enter_field(self, node: FieldNode, *_: Any) -> None:
             parent, kind = info.get_parent_type(), info.get_type()
             if parent is not None:
-                found.add(f"{parent.name}.{node.name.value}")
+                fields.add(f"{parent.name}.{node.name.value}")
             if kind is not None and is_enum_type(get_named_type(kind)):
-                found.add(get_named_type(kind).name)
+                enums.add(get_named_type(kind).name)
 
         def enter_variable_definition(self, node: Any, *_: Any) -> None:
             named = node.type
             while hasattr(named, "type"):
                 named = named.type
-            found.update(_inputs(schema, named.name.value))
+            inputs.update(_inputs(schema, named.name.value))
 
     try:
         visit(parse(text), TypeInfoVisitor(info, Touched()))
     except GraphQLError:
-        return frozenset()
-    return frozenset(found)
+        return frozenset(), frozenset(), frozenset()
+    return frozenset(fields), frozenset(inputs), frozenset(enums)
 
 
 def _inputs(schema: GraphQLSchema, name: str) -> Iterable[str]:
@@ -126,19 +164,23 @@ def _change(change: Any, uses: Mapping[str, frozenset[str]]) -> Change:
         weight = Weight.DANGEROUS
     else:
         weight = Weight.SAFE
-    named = set(_NAMES.findall(change.description))
-    used_by = () if weight is Weight.SAFE else tuple(who for who, touched in uses.items() if _touches(named, touched))
+    used_by = () if weight is Weight.SAFE else tuple(who for who, names in uses.items() if _touches(change, names))
     return Change(weight, change.description, used_by)
 
 
-def _touches(named: set[str], touched: frozenset[str]) -> bool:
-    """A change names a field as ``Type.field`` or a type alone; a type's change touches every use of its fields."""
-    if named & touched:
+def _touches(change: Any, touched: frozenset[str]) -> bool:
+    """A change names ``Type.member`` or a type alone; a type's change touches every use of its fields."""
+    if _is_about(change.description, touched):
         return True
+    named = set(_NAMES.findall(change.description))
     owners = {name.split(".")[0] for name in touched}
-    return any("." not in name and name in owners and name[:1].isupper() for name in named) and not any(
-        "." in name for name in named
-    )
+    return not any("." in name for name in named) and any(name in owners for name in named)
+
+
+def _is_about(description: str, touched: frozenset[str]) -> bool:
+    """Whether it names what was touched: a field, an input or enum, or a member of one of these."""
+    named = set(_NAMES.findall(description))
+    return bool((named | {name.split(".")[0] for name in named if "." in name}) & touched)
 
 
 def _errors(schema: GraphQLSchema, text: str) -> Sequence[GraphQLError]:

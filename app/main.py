@@ -86,11 +86,12 @@ class Gateway:
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
         self.metrics.watch(_doors(self.providers), self.snapshots)
         self.sightings = Sightings(self.store)
-        self.noting = Noting(self.store, self.sightings, NotingPace(per_s=settings.watch.notes_per_s))
+        self.owner = Owner(self.store, _utc_now)
+        pace = NotingPace(per_s=settings.watch.notes_per_s)
+        self.noting = Noting(self.store, self.sightings, pace, self.owner.is_writing)
         self.reader = WalletReader(self.providers, self.snapshots, self.ids, _policies(settings), self.noting.saw)
         self.directory = DirectoryCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.rules = _rules(settings, self.providers)
-        self.owner = Owner(self.store, _utc_now)
         self.writer = WalletWriter(self._writing())
         self.reconciler = Reconciler(self.writer.deps, self.writer.runner)
         self.services = self._services()
@@ -153,6 +154,7 @@ class Gateway:
             return_origins=ReturnOrigins.of(settings.return_origins, loopback=settings.mode == "development"),
             writer=self.writer,
             operations=self.store.journal,
+            payment=self.store.payments.payment,
             deleted_by_us=self._deleted_by_us,
             circuit=self.circuit,
             audit=self.audit,

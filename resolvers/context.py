@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 import strawberry
 
+from app.store.records import PaymentRecord
 from app.vault.names import CircuitState, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call
 from app.wallet.assemble import AssemblyRules
@@ -38,6 +39,10 @@ async def _not_by_us(customer_id: str, address: MethodAddress) -> bool:
     return False
 
 
+async def _no_payment(payment_id: str) -> PaymentRecord | None:
+    return None
+
+
 @dataclass(kw_only=True)
 class Services:
     """What resolvers use of the process; made once. `rules.operations` has the vaults that are enabled.
@@ -55,6 +60,7 @@ class Services:
     return_origins: ReturnOrigins = field(default_factory=ReturnOrigins)
     writer: Writer = field(default_factory=NoWrites)
     operations: Operations = field(default_factory=NoWrites)
+    payment: Callable[[str], Awaitable[PaymentRecord | None]] = _no_payment
     circuit: Callable[[ProviderName], CircuitState] = _closed
     deleted_by_us: Callable[[str, MethodAddress], Awaitable[bool]] = _not_by_us
     audit: AuditTrail = field(default_factory=NoTrail)

@@ -11,6 +11,7 @@ from resolvers.scopes import require
 from resolvers.types.customer import READ_METHODS, Customer, methods_of
 from resolvers.types.node import Node
 from resolvers.types.operation import Operation
+from resolvers.types.payment import Payment
 from resolvers.types.payment_method import PaymentMethod, method_to_graph
 
 READ_CUSTOMERS = "customers:read"
@@ -25,6 +26,9 @@ async def node(info: Info, any_id: str) -> Node | None:
         return await payment_method(info, any_id)
     if kind is IdKind.OPERATION:
         return await operation(info, any_id)
+    if kind is IdKind.PAYMENT:
+        require(info, READ_METHODS)
+        return await payment(info, any_id)
     return None
 
 
@@ -45,6 +49,14 @@ async def customer_by_ref(info: Info, provider: ProviderName, ref: str) -> Custo
     require(info, "links:read")
     record = await info.context.services.directory.store.customer_by_ref(provider, CustomerRef(ref))
     return await customer(info, record.id) if record else None
+
+
+async def payment(info: Info, payment_id: str) -> Payment | None:
+    """One of our payments, if its customer is this caller's to see."""
+    record = await info.context.services.payment(payment_id)
+    if record is None or await info.context.entry(record.customer_id) is None:
+        return None
+    return Payment.of(record)
 
 
 async def payment_method(info: Info, method_id: str) -> PaymentMethod | None:

@@ -7,11 +7,13 @@ from app.vault.provider import Call
 from app.wallet.commands import (
     Actor,
     AddMethod,
+    CapturePayment,
     CreateCustomer,
     DeleteMethod,
     EraseCustomer,
     ImportMethods,
     LinkCustomer,
+    QuotePayment,
     SetDefault,
     UnlinkCustomer,
     UpdateMethod,
@@ -37,6 +39,10 @@ class Writer(Protocol):
     async def unlink_customer(self, command: UnlinkCustomer, actor: Actor, call: Call) -> WriteResult: ...
 
     async def erase_customer(self, command: EraseCustomer, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def quote_payment(self, command: QuotePayment, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def capture_payment(self, command: CapturePayment, actor: Actor, call: Call) -> WriteResult: ...
 
     async def import_methods(self, command: ImportMethods, actor: Actor, call: Call) -> WriteResult: ...
 

@@ -20,11 +20,11 @@ class Payments:
         self._db = database
 
     async def create(self, new: NewPayment, *, tx: Tx | None = None) -> PaymentRecord:
-        storable(new.customer_id, new.reference, new.payment_ref)
+        storable(new.customer_id, new.reference, new.payment_ref, new.payment_id)
         now = self._db.now()
         row = {
             "tenant": self._db.tenant,
-            "id": new_id(PAYMENT),
+            "id": new.payment_id or new_id(PAYMENT),
             "customer_id": new.customer_id,
             "provider": new.method.provider.value,
             "customer_ref": new.method.customer_ref,

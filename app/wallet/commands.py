@@ -13,6 +13,7 @@ from app.wallet.problems import Problem, ProblemCode
 __all__ = [
     "Actor",
     "AddMethod",
+    "CapturePayment",
     "Command",
     "CreateCustomer",
     "DeleteMethod",
@@ -25,6 +26,7 @@ __all__ = [
     "OnDuplicate",
     "Problem",
     "ProblemCode",
+    "QuotePayment",
     "SetDefault",
     "UnlinkCustomer",
     "UpdateMethod",
@@ -187,6 +189,25 @@ class ImportMethods:
     create_customers: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotePayment:
+    """Amounts are integers of the currency's minor unit. `method_id` None means the customer's default."""
+
+    customer_id: str
+    idempotency_key: str
+    amount: int
+    currency: str
+    reference: str
+    tax: int = 0
+    method_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapturePayment:
+    payment_id: str
+    idempotency_key: str
+
+
 Command = (
     AddMethod
     | UpdateMethod
@@ -197,6 +218,8 @@ Command = (
     | UnlinkCustomer
     | EraseCustomer
     | ImportMethods
+    | QuotePayment
+    | CapturePayment
 )
 
 
@@ -223,3 +246,4 @@ class WriteResult:
     deleted: MethodAddress | None = None
     lookalikes: tuple[MethodAddress, ...] = ()
     link: LinkRecord | None = None
+    payment_id: str | None = None

@@ -12,6 +12,7 @@ from resolvers.types.auth import NextAction
 from resolvers.types.customer import READ_METHODS, Customer
 from resolvers.types.link import ProviderLink
 from resolvers.types.operation import Operation
+from resolvers.types.payment import Payment
 from resolvers.types.payment_method import PaymentMethod
 from resolvers.types.user_errors import UserError
 
@@ -118,6 +119,12 @@ class LinkPayload(MutationPayload):
 @strawberry.type(description="`operation.results` has a row per vault.")
 class EraseCustomerPayload(MutationPayload):
     pass
+
+
+@strawberry.type(description="The payment as it stands now.")
+class PaymentPayload(MutationPayload):
+    payment: Payment | None
+    next_action: NextAction | None
 
 
 @strawberry.type(description="`operation.results` has a row per row of the input, in its order.")

@@ -22,7 +22,10 @@ class PaymentState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPayment:
-    """A quoted payment. `payment_ref` is the vault's; `quote` is what a capture must repeat exactly, as JSON."""
+    """A quoted payment; `payment_id` is ours, made anew when None.
+
+    `payment_ref` is the vault's; `quote` is what a capture must repeat exactly, as JSON.
+    """
 
     customer_id: str
     method: MethodAddress
@@ -34,6 +37,7 @@ class NewPayment:
     fee: int | None = None
     total: int | None = None
     payment_ref: str | None = None
+    payment_id: str | None = None
     quote: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -282,6 +282,7 @@ class Runner:
                 await locks.enter_async_context(self.deps.store.locks.customer_vault_lock(provider, ref, wait_s=wait_s))
             except LockTimeout:
                 raise Busy from None
+            locks.enter_context(self.deps.owner.at(provider, ref))
 
     async def _is_settled(self, session: Session, refs: Collection[VaultRef]) -> bool:
         customer_id, journal = session.operation.customer_id, self.deps.store.journal

@@ -1,0 +1,78 @@
+"""Inputs of the two phases of a payment."""
+
+from decimal import Decimal
+
+import strawberry
+
+from app.wallet.commands import CapturePayment, Problem, ProblemCode, QuotePayment
+from app.wallet.money import BadAmount, to_minor
+from resolvers.inputs.fields import given, optional, text
+from resolvers.scalars import CurrencyCode, IdempotencyKey
+
+
+@strawberry.input(description="An amount with at most as many decimal places as its currency has.")
+class MoneyInput:
+    amount: Decimal
+    currency: CurrencyCode
+
+
+@strawberry.input(one_of=True, description="`defaultOfCustomer: false` is INVALID_INPUT.")
+class PayUsing:
+    payment_method_id: strawberry.ID | None = strawberry.UNSET
+    default_of_customer: bool | None = strawberry.UNSET
+
+
+@strawberry.input(description="Phase one: checks the method and fixes the fee. No money moves.")
+class QuotePaymentInput:
+    customer_id: strawberry.ID
+    idempotency_key: IdempotencyKey
+    using: PayUsing
+    amount: MoneyInput
+    tax_amount: MoneyInput | None = optional("In the same currency; part of what is paid, beside the amount.")
+    reference: str = text(description="Your own, an invoice's number for example.")
+
+    def problems(self) -> list[Problem]:
+        """What no vault need be asked about."""
+        found: list[Problem] = []
+        if given(self.using.default_of_customer) is False:
+            found.append(_invalid("Name a payment method, or say true.", "using", "default_of_customer"))
+        tax = given(self.tax_amount)
+        for name, money, least in (("amount", self.amount, 1), ("tax_amount", tax, 0)):
+            if money is None:
+                continue
+            try:
+                minor = to_minor(money.amount, money.currency)
+            except BadAmount as bad:
+                place = "currency" if "currency is" in str(bad) else "amount"
+                found.append(_invalid(f"Not payable: {bad}.", name, place))
+                continue
+            if minor < least:
+                found.append(_invalid("The amount is too small.", name, "amount"))
+        if tax is not None and tax.currency != self.amount.currency:
+            found.append(_invalid("The tax is in another currency.", "tax_amount", "currency"))
+        return found
+
+    def to_command(self) -> QuotePayment:
+        tax = given(self.tax_amount)
+        return QuotePayment(
+            customer_id=self.customer_id,
+            idempotency_key=self.idempotency_key,
+            amount=to_minor(self.amount.amount, self.amount.currency),
+            tax=to_minor(tax.amount, tax.currency) if tax is not None else 0,
+            currency=self.amount.currency,
+            reference=self.reference.strip(),
+            method_id=given(self.using.payment_method_id),
+        )
+
+
+@strawberry.input(description="Phase two: repeats the quoted method and amounts exactly.")
+class CapturePaymentInput:
+    payment_id: strawberry.ID
+    idempotency_key: IdempotencyKey
+
+    def to_command(self) -> CapturePayment:
+        return CapturePayment(payment_id=self.payment_id, idempotency_key=self.idempotency_key)
+
+
+def _invalid(message: str, *path: str) -> Problem:
+    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=path)

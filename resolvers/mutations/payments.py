@@ -1,0 +1,31 @@
+"""Paying with a stored method, in two phases."""
+
+from typing import Any
+
+import strawberry
+
+from app.wallet.commands import WriteResult
+from resolvers import lookup
+from resolvers.context import Info
+from resolvers.inputs.payments import CapturePaymentInput, QuotePaymentInput
+from resolvers.mutations.run import common, run
+from resolvers.scopes import scoped
+from resolvers.types.payloads import PaymentPayload
+
+
+@strawberry.type
+class PaymentMutations:
+    @scoped("payments:write", calls=4, description="Check the method and fix fee and total; no money moves.")
+    async def quote_payment(self, info: Info, input: QuotePaymentInput) -> PaymentPayload | None:
+        result = await run(info, input, info.context.services.writer.quote_payment, input.problems)
+        return PaymentPayload(**await _answer(info, result))
+
+    @scoped("payments:write", calls=1, description="Take the money that was quoted: once, whatever the keys.")
+    async def capture_payment(self, info: Info, input: CapturePaymentInput) -> PaymentPayload | None:
+        result = await run(info, input, info.context.services.writer.capture_payment)
+        return PaymentPayload(**await _answer(info, result))
+
+
+async def _answer(info: Info, result: WriteResult) -> dict[str, Any]:
+    payment = await lookup.payment(info, result.payment_id) if result.payment_id else None
+    return {**await common(info, result), "payment": payment, "next_action": result.next_action}

@@ -1,0 +1,74 @@
+"""A payment with a stored method, as the vault quoted it and as it stands."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+import strawberry
+
+from app.store.records import MethodAddress, PaymentRecord, PaymentState
+from app.vault.names import AuthStatus, ProviderName
+from app.wallet.money import to_decimal
+from resolvers.context import Info
+from resolvers.scalars import CurrencyCode
+from resolvers.scopes import scoped
+from resolvers.types.customer import READ_METHODS
+from resolvers.types.node import Node
+from resolvers.types.payment_method import PaymentMethod
+
+strawberry.enum(
+    PaymentState, description="UNKNOWN: sent to be captured, and not known how it ended. CAPTURED, DECLINED: final."
+)
+
+
+@strawberry.type(description="An amount, with as many decimal places as its currency has.")
+class Money:
+    amount: Decimal
+    currency: CurrencyCode
+
+    @classmethod
+    def of(cls, minor: int | None, currency: str) -> "Money | None":
+        return None if minor is None else cls(amount=to_decimal(minor, currency), currency=CurrencyCode(currency))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    method: MethodAddress
+
+
+@strawberry.type(description="Quoted first, with the vault's fee; captured once.")
+class Payment(Node):
+    amount: Money
+    processing_fee: Money | None = strawberry.field(description="The vault's, fixed by the quote.")
+    total: Money | None = strawberry.field(description="What is taken from the payer.")
+    state: PaymentState
+    provider: ProviderName
+    reference: str
+    auth_status: AuthStatus = strawberry.field(description="NOT_APPLICABLE: no vault that pays has 3-D Secure.")
+    decline_code: str | None
+    created_at: datetime
+    kept: strawberry.Private[_Kept]
+
+    @classmethod
+    def of(cls, record: PaymentRecord) -> "Payment":
+        amount = Money.of(record.amount, record.currency)
+        assert amount is not None
+        return cls(
+            id=strawberry.ID(record.id),
+            amount=amount,
+            processing_fee=Money.of(record.fee, record.currency),
+            total=Money.of(record.total, record.currency),
+            state=record.state,
+            provider=record.method.provider,
+            reference=record.reference,
+            auth_status=AuthStatus.NOT_APPLICABLE,
+            decline_code=record.decline_code,
+            created_at=record.created_at,
+            kept=_Kept(record.method),
+        )
+
+    @scoped(READ_METHODS, calls=1, description="null when the vault no longer has it.")
+    async def payment_method(self, info: Info) -> PaymentMethod | None:
+        from resolvers import lookup  # which knows this type, to answer it as a node
+
+        return await lookup.method_if_readable(info, self.kept.method)

@@ -1,0 +1,164 @@
+"""Quote and capture over HTTP: exact amounts, one capture whatever the keys, and what nobody can know."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.support.gateway import RunningGateway
+from tests.support.sandbox import RunningSandbox
+
+FIELDS = """
+  operation { id state replayed }
+  payment { id state amount { amount currency } processingFee { amount } total { amount } declineCode reference }
+  userErrors { code path retryable }
+"""
+QUOTE = f"mutation Quote($input: QuotePaymentInput!) {{ quotePayment(input: $input) {{ {FIELDS} }} }}"
+CAPTURE = f"mutation Capture($input: CapturePaymentInput!) {{ capturePayment(input: $input) {{ {FIELDS} }} }}"
+
+
+@pytest.fixture(scope="module")
+def gateway(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    sandbox_server.reset()
+    with RunningGateway(sandbox_server.url, tmp_path_factory.mktemp("payments")) as running:
+        yield running
+
+
+def methods(gateway: RunningGateway, customer: str = "cus_alex", provider: str = "CASELLE") -> dict[str, str]:
+    wanted = "paymentMethods(filter: {providers: $p}) { id kind }"
+    query = f"query M($id: ID!, $p: [Provider!]) {{ customer(id: $id) {{ {wanted} }} }}"
+    found = gateway.data(query, id=customer, p=[provider])["customer"]["paymentMethods"]
+    return {one["kind"]: one["id"] for one in found}
+
+
+def quote(gateway: RunningGateway, **more: Any) -> Any:
+    given = {
+        "customerId": "cus_alex",
+        "idempotencyKey": f"quote-{uuid4()}",
+        "amount": {"amount": "123.45", "currency": "USD"},
+        "reference": "inv-2026-0611",
+        **more,
+    }
+    return gateway.data(QUOTE, input=given)["quotePayment"]
+
+
+def capture(gateway: RunningGateway, payment_id: str, key: str | None = None) -> Any:
+    given = {"paymentId": payment_id, "idempotencyKey": key or f"capture-{uuid4()}"}
+    return gateway.data(CAPTURE, input=given)["capturePayment"]
+
+
+def captures(sandbox: RunningSandbox) -> int:
+    return len([call for call in sandbox.calls("caselle") if call["path"].endswith("/capture")])
+
+
+@pytest.mark.parametrize(("kind", "fee"), [("CARD", "0.99"), ("BANK_ACCOUNT", "0.50")])
+def test_what_was_quoted_is_captured_once(
+    gateway: RunningGateway, sandbox: RunningSandbox, kind: str, fee: str
+) -> None:
+    quoted = quote(gateway, using={"paymentMethodId": methods(gateway)[kind]})
+    assert quoted["userErrors"] == []
+    payment = quoted["payment"]
+    assert (payment["state"], payment["amount"]) == ("QUOTED", {"amount": "123.45", "currency": "USD"})
+    assert payment["processingFee"]["amount"] == fee
+    key = f"capture-{uuid4()}"
+    first = capture(gateway, payment["id"], key)
+    assert (first["payment"]["state"], first["userErrors"]) == ("CAPTURED", [])
+    again, other = capture(gateway, payment["id"], key), capture(gateway, payment["id"])
+    assert [one["operation"] for one in (again, other)] == [{**first["operation"], "replayed": True}] * 2
+    assert captures(sandbox) == 1
+
+
+def test_a_lost_answer_is_unknown_for_every_key_and_never_sent_again(
+    gateway: RunningGateway, sandbox: RunningSandbox
+) -> None:
+    payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]})["payment"]
+    sandbox.fault("caselle", "drop_after", method="POST", path="/api/payments/", times=1)
+    first = capture(gateway, payment["id"])
+    assert [error["code"] for error in first["userErrors"]] == ["OUTCOME_UNKNOWN"]
+    assert first["operation"]["state"] == "UNKNOWN"
+    other = capture(gateway, payment["id"])
+    assert other["operation"]["id"] == first["operation"]["id"]
+    assert [error["code"] for error in other["userErrors"]] == ["OUTCOME_UNKNOWN"]
+    assert captures(sandbox) == 1
+
+
+def test_a_refused_connection_moved_nothing_and_the_same_key_tries_again(
+    gateway: RunningGateway, sandbox: RunningSandbox
+) -> None:
+    payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]})["payment"]
+    sandbox.fault("caselle", "throttle", method="POST", path="/api/payments/", times=1, retry_after_s=0)
+    key = f"capture-{uuid4()}"
+    first = capture(gateway, payment["id"], key)
+    assert [(error["code"], error["retryable"]) for error in first["userErrors"]] == [("PROVIDER_THROTTLED", True)]
+    second = capture(gateway, payment["id"], key)
+    assert second["payment"]["state"] == "CAPTURED"
+    assert second["operation"]["id"] == first["operation"]["id"]
+
+
+def test_a_declined_card_is_a_final_answer(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    token = sandbox.token(
+        "caselle", "card", number="4000000000000002", exp_month=5, exp_year=2031, holder_name="Alex Morales"
+    )
+    add = "mutation A($input: AddPaymentMethodInput!) { addPaymentMethod(input: $input) { paymentMethod { id } } }"
+    card = {
+        "fingerprint": token["token"],
+        "last4": "0002",
+        "expiry": "2031-05",
+        "bin": "400000",
+        "brand": "VISA",
+        "holderName": "Alex Morales",
+    }
+    given = {"customerId": "cus_alex", "idempotencyKey": f"add-{uuid4()}", "method": {"caselleToken": {"card": card}}}
+    added = gateway.data(add, input=given)["addPaymentMethod"]
+    payment = quote(gateway, using={"paymentMethodId": added["paymentMethod"]["id"]})["payment"]
+    declined = capture(gateway, payment["id"])
+    assert [error["code"] for error in declined["userErrors"]] == ["DECLINED"]
+    assert declined["payment"]["state"] == "DECLINED"
+    before = captures(sandbox)
+    assert [error["code"] for error in capture(gateway, payment["id"])["userErrors"]] == ["DECLINED"]
+    assert captures(sandbox) == before
+
+
+def test_the_default_pays_only_when_it_is_known_and_fresh(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    answer = "setDefaultPaymentMethod(input: $input) { userErrors { code } }"
+    choose = f"mutation D($input: SetDefaultPaymentMethodInput!) {{ {answer} }}"
+    chosen = {"customerId": "cus_sam", "paymentMethodId": methods(gateway, "cus_sam")["CARD"]}
+    assert gateway.data(choose, input=chosen)["setDefaultPaymentMethod"]["userErrors"] == []
+    paid = quote(gateway, customerId="cus_sam", using={"defaultOfCustomer": True})
+    assert (paid["userErrors"], paid["payment"]["state"]) == ([], "QUOTED")
+    sandbox.fault("caselle", "status", status=503)
+    sandbox.clear_calls()
+    unknown = quote(gateway, customerId="cus_sam", using={"defaultOfCustomer": True})
+    assert [error["code"] for error in unknown["userErrors"]] == ["DEFAULT_UNKNOWN"]
+    assert {call["method"] for call in sandbox.calls("caselle")} == {"GET"}
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "path"),
+    [
+        ({"using": {"defaultOfCustomer": False}}, "INVALID_INPUT", ["input", "using", "defaultOfCustomer"]),
+        ({"amount": {"amount": "1.234", "currency": "USD"}}, "INVALID_INPUT", ["input", "amount", "amount"]),
+        ({"amount": {"amount": "1.5", "currency": "JPY"}}, "INVALID_INPUT", ["input", "amount", "amount"]),
+        ({"amount": {"amount": "0", "currency": "USD"}}, "INVALID_INPUT", ["input", "amount", "amount"]),
+        ({"amount": {"amount": "1", "currency": "ZZZ"}}, "INVALID_INPUT", ["input", "amount", "currency"]),
+        ({"customerId": "cus_sam"}, "NOT_FOUND", ["input", "using", "paymentMethodId"]),
+        ({"using": {"paymentMethodId": "pm_nonsense"}}, "NOT_FOUND", ["input", "using", "paymentMethodId"]),
+    ],
+)
+def test_what_cannot_be_paid_is_refused_before_any_call(
+    gateway: RunningGateway, sandbox: RunningSandbox, more: dict[str, Any], code: str, path: list[str]
+) -> None:
+    using = {"paymentMethodId": methods(gateway)["CARD"]}
+    sandbox.clear_calls()
+    refused = quote(gateway, **{"using": using, **more})
+    assert [(error["code"], error["path"]) for error in refused["userErrors"]] == [(code, path)]
+    assert sandbox.calls() == []
+
+
+def test_another_vaults_method_cannot_pay(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    card = methods(gateway, provider="LOANPRO")["CARD"]
+    sandbox.clear_calls()
+    refused = quote(gateway, using={"paymentMethodId": card})
+    assert [error["code"] for error in refused["userErrors"]] == ["UNSUPPORTED_BY_PROVIDER"]
+    assert sandbox.calls() == []

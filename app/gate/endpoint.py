@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import strawberry
 from starlette.types import Receive, Scope, Send
-from ulid import ULID
 
 from app.gate.answers import Answer, json_answer, refusal, refusal_body
 from app.gate.asking import REQUEST_ID
@@ -25,6 +24,7 @@ from app.gate.negotiation import Accepted, AnswerType, accepted, is_json_body
 from app.gate.operations import Operations, Outcome, Prepared
 from app.gate.problems import Refused
 from app.gate.request import Batch, GraphQLRequest, from_body, from_query_string
+from app.gate.request_id import new_request_id
 from app.gate.sse import send_events
 from app.gate.websocket import SocketLimits, SocketServer
 from app.http.redact import RedactingFilter
@@ -155,11 +155,11 @@ class GraphQLEndpoint:
         """A query ends when its client leaves; a mutation is finished, whoever waits for it."""
         if prepared.is_mutation:
             return await self._operations.run(prepared, request_id, headers)
-        with self._leaving.over(receive) as watched:
+        with self._leaving.for_leaving(receive) as watched:
             try:
                 return await self._operations.run(prepared, request_id, headers)
             except asyncio.CancelledError:
-                if watched.is_gone and watched.task.uncancel() == 0:
+                if watched.ended_it():
                     raise _ClientLeft from None
                 raise
 
@@ -211,11 +211,13 @@ class GraphQLEndpoint:
         declared = headers.get("content-length", "")
         if declared.isdecimal() and (len(declared) > 15 or int(declared) > self._limits.body_bytes):
             raise Refused("BODY_LIMIT", limit=self._limits.body_bytes)
-        try:
-            async with asyncio.timeout(self._limits.body_timeout_s):
+        with self._leaving.for_time(self._limits.body_timeout_s) as watched:
+            try:
                 return await self._whole(receive)
-        except TimeoutError:
-            raise Refused("REQUEST_TIMEOUT", headers={"connection": "close"}) from None
+            except asyncio.CancelledError:
+                if watched.ended_it():
+                    raise Refused("REQUEST_TIMEOUT", headers={"connection": "close"}) from None
+                raise
 
     async def _whole(self, receive: Receive) -> bytes:
         limit = self._limits.body_bytes
@@ -254,11 +256,13 @@ def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], st
 
 
 def request_id_from(headers: Mapping[str, str]) -> str:
-    """The caller's X-Request-Id where it is short and plain, else a new ULID."""
-    given = headers.get("x-request-id", "")
-    if 8 <= len(given) <= 128 and given.isascii() and given.replace("-", "").replace("_", "").isalnum():
-        return given
-    return str(ULID())
+    """The caller's X-Request-Id where it is short and plain, else a new one."""
+    given = headers.get("x-request-id")
+    return given if given is not None and _is_plain(given) else new_request_id()
+
+
+def _is_plain(text: str) -> bool:
+    return 8 <= len(text) <= 128 and text.isascii() and text.replace("-", "").replace("_", "").isalnum()
 
 
 async def _bodies(outcomes: AsyncIterator[Outcome]) -> AsyncIterator[dict[str, Any]]:

@@ -84,7 +84,7 @@ def content_security_policy(*, bundled: bool) -> str:
     script = f"'self'{origin}" + ("" if bundled else " 'unsafe-inline' data:")
     return (
         f"default-src 'none'; script-src {script}; style-src 'self' 'unsafe-inline'{origin}; "
-        f"font-src 'self' data:{origin}; img-src 'self' data:; connect-src 'self' ws: wss:{origin}; "
+        f"font-src 'self' data:{origin}; img-src 'self' data:; connect-src 'self'{origin}; "
         f"worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 

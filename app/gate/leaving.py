@@ -1,12 +1,11 @@
-"""Clients that go away take their work with them.
+"""Clients that go away take their work with them, and clients that dawdle are not waited for.
 
-The server tells that a client left only to whoever listens, and listening costs a task. So a request pays for a set
-insertion, and a sweep starts to listen for those few that have been running for a while.
+The server tells that a client left only to whoever listens, and listening costs a task; a timeout costs a timer. So a
+request pays for a set insertion, and a sweep looks after those few that take long.
 """
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Any, Final
 
 from starlette.types import Receive
@@ -15,52 +14,91 @@ _SWEEP_EVERY_S: Final = 0.05
 
 
 class Watched:
-    """A request on its way. `is_gone` is set before its task is cancelled for that reason."""
+    """A context manager around a part of the running task. One of the flags is set before it is cancelled for that.
 
-    __slots__ = ("is_gone", "listener", "receive", "since", "task")
+    `receive` is given where the client's leaving ends the part; then the body must have been read, as what arrives is
+    thrown away. `within_s` is given where the part may take only so long.
+    """
 
-    def __init__(self, task: asyncio.Task[Any], receive: Receive, since: float) -> None:
-        self.task = task
-        self.receive = receive
-        self.since = since
+    __slots__ = ("_receive", "_since", "_task", "_watch", "_within_s", "is_gone", "is_late", "listener")
+
+    def __init__(self, watch: "LeaveWatch", receive: Receive | None, within_s: float | None) -> None:
+        self._watch = watch
+        self._receive = receive
+        self._within_s = within_s
+        self._task: asyncio.Task[Any] | None = None
+        self._since = 0.0
         self.listener: asyncio.Task[None] | None = None
         self.is_gone = False
+        self.is_late = False
+
+    def __enter__(self) -> "Watched":
+        self._task = asyncio.current_task()
+        self._since = asyncio.get_running_loop().time()
+        self._watch.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watch.discard(self)
+        if self.listener is not None:
+            self.listener.cancel()
+
+    def ended_it(self) -> bool:
+        """Whether a CancelledError that has just been caught came from here, and from nowhere else."""
+        assert self._task is not None
+        return (self.is_gone or self.is_late) and self._task.uncancel() == 0
+
+    def look(self, now: float) -> None:
+        """Called by the sweep."""
+        if self._within_s is not None and now - self._since >= self._within_s:
+            self.is_late = True
+            self._cancel()
+        elif self._receive is not None and self.listener is None and now - self._since >= _SWEEP_EVERY_S:
+            self.listener = asyncio.create_task(self._listen(self._receive))
+
+    async def _listen(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        if self._watch.holds(self):
+            self.is_gone = True
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self._watch.discard(self)
+        if self._task is not None:
+            self._task.cancel()
 
 
 class LeaveWatch:
-    """Cancels the task of a request whose client has disconnected."""
+    """All that is being watched; sweeps while there is something."""
 
     def __init__(self) -> None:
         self._watched: set[Watched] = set()
         self._sweeper: asyncio.Task[None] | None = None
 
-    @contextmanager
-    def over(self, receive: Receive) -> Iterator[Watched]:
-        """Watch the running task while the block runs. The body must have been read: what arrives is thrown away."""
-        task = asyncio.current_task()
-        assert task is not None
-        one = Watched(task, receive, asyncio.get_running_loop().time())
+    def for_leaving(self, receive: Receive) -> Watched:
+        return Watched(self, receive, None)
+
+    def for_time(self, within_s: float) -> Watched:
+        return Watched(self, None, within_s)
+
+    def add(self, one: Watched) -> None:
         self._watched.add(one)
         if self._sweeper is None or self._sweeper.done():
             self._sweeper = asyncio.create_task(self._sweep())
-        try:
-            yield one
-        finally:
-            self._watched.discard(one)
-            if one.listener is not None:
-                one.listener.cancel()
+
+    def discard(self, one: Watched) -> None:
+        self._watched.discard(one)
+
+    def holds(self, one: Watched) -> bool:
+        return one in self._watched
 
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while self._watched:
             await asyncio.sleep(_SWEEP_EVERY_S)
-            for one in self._watched:
-                if one.listener is None and loop.time() - one.since >= _SWEEP_EVERY_S:
-                    one.listener = asyncio.create_task(self._listen(one))
-
-    async def _listen(self, one: Watched) -> None:
-        while (await one.receive())["type"] != "http.disconnect":
-            pass
-        if one in self._watched:
-            one.is_gone = True
-            one.task.cancel()
+            now = loop.time()
+            for one in tuple(self._watched):
+                one.look(now)

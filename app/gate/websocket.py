@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
-from ulid import ULID
 
 from app.gate.answers import encode
 from app.gate.asking import REQUEST_ID
@@ -23,6 +22,7 @@ from app.gate.gatekeeper import Gatekeeper
 from app.gate.operations import Operations
 from app.gate.problems import Refused
 from app.gate.request import decoded, from_members
+from app.gate.request_id import new_request_id
 from app.http.redact import RedactingFilter
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
@@ -257,7 +257,7 @@ class _Connection:
             self._server.let_finish(task)
 
     async def _operate(self, name: str, payload: dict[str, Any]) -> None:
-        request_id = str(ULID())
+        request_id = new_request_id()
         REQUEST_ID.set(request_id)
         try:
             await self._operate_or_refuse(name, payload, request_id)

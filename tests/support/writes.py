@@ -28,6 +28,8 @@ SAMPLES: dict[str, Any] = {
     "Date": "2026-01-31",
     "Last4": "4242",
     "CountryCode": "US",
+    "CurrencyCode": "USD",
+    "Decimal": "10.00",
     "URL": "https://shop.example/back",
     "Boolean": False,
     "Int": 1,

@@ -45,7 +45,7 @@ class Seen:
             await own.conn.execute(
                 update(links).where(*self._at(links, provider, customer_ref)).values(seen_at=self._db.now())
             )
-            return SeenChanges(added, changed, removed, is_first=link.seen_at is None)
+            return SeenChanges(added, changed, removed, is_first=link.seen_at is None, since=link.seen_at)
 
     async def owners(self, provider: ProviderName, method_refs: Iterable[MethodRef]) -> list[SeenRecord]:
         """Who holds these methods. A ref may be several customers' where the vault numbers them per customer."""

@@ -7,6 +7,7 @@ not noted today is noted another day; a burst of reads never becomes a burst of 
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +33,15 @@ class NotingPace:
 class Noting:
     """`saw` is called on the hot path: a look into a dictionary, and now and then a place in a queue."""
 
-    def __init__(self, store: Store, sightings: Sightings, pace: NotingPace) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sightings: Sightings,
+        pace: NotingPace,
+        is_written: Callable[[ProviderName, CustomerRef], bool] = lambda provider, ref: False,
+    ) -> None:
+        """`is_written` tells of whom we are writing just now: the write itself says what it changes."""
+        self._is_written = is_written
         self._store = store
         self._sightings = sightings
         self._pace = pace
@@ -63,6 +72,9 @@ class Noting:
             await asyncio.sleep(1 / self._pace.per_s)
 
     async def _note(self, wallet: VaultWallet) -> None:
+        if self._is_written(wallet.provider, wallet.customer_ref):
+            self._last.pop((wallet.provider, wallet.customer_ref), None)
+            return
         owners = await self._store.directory.owners_of(wallet.provider, [wallet.customer_ref])
         owner = owners.get(wallet.customer_ref)
         if owner is not None:

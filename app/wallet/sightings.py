@@ -6,9 +6,10 @@ it first, because comparing and remembering are one transaction.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 
 from app.store import Store, Tx
-from app.store.records import EventOrigin, EventType, NewEvent, SeenChanges, SeenMethod
+from app.store.records import EventOrigin, EventType, MethodAddress, NewEvent, SeenChanges, SeenMethod
 from app.vault.model import Card, PaymentMethod, VaultWallet
 from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.rules.etag import etag_of
@@ -45,8 +46,23 @@ class Sightings:
         self, wallet: VaultWallet, customer_id: str, origin: EventOrigin, named: Collection[MethodRef], tx: Tx
     ) -> SeenChanges:
         found = await self._store.seen.note(wallet.provider, wallet.customer_ref, sighted(wallet.methods), tx=tx)
-        await self._store.events.append_all(_events(wallet, customer_id, origin, found, named), tx=tx)
+        news = [
+            event
+            for event in _events(wallet, customer_id, origin, found, named)
+            if event.method_ref in named or not await self._is_told(event, found.since)
+        ]
+        await self._store.events.append_all(news, tx=tx)
         return found
+
+    async def _is_told(self, event: NewEvent, since: datetime | None) -> bool:
+        """Whether a write of ours told this already: what somebody asked us to do has an actor."""
+        if since is None or event.customer_id is None or event.provider is None:
+            return False
+        address = MethodAddress(
+            event.provider, event.customer_ref or CustomerRef(""), event.method_ref or MethodRef("")
+        )
+        told = await self._store.events.of_method(event.customer_id, address, [event.type])
+        return any(one.actor is not None and one.occurred_at > since for one in told)
 
 
 def sighted(methods: Iterable[PaymentMethod]) -> list[SeenMethod]:

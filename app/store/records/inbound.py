@@ -1,7 +1,7 @@
 """What comes in from outside: webhook deliveries, imports, and what vaults were seen to hold."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -76,12 +76,16 @@ class SeenMethod:
 
 @dataclass(frozen=True, slots=True)
 class SeenChanges:
-    """What differs from the last time. `is_first` says that there was no last time: nothing in it is news."""
+    """What differs from the last time. `is_first` says that there was no last time: nothing in it is news.
+
+    `since` is when a difference was last found, or the list first seen; None at the first time.
+    """
 
     added: tuple[MethodRef, ...]
     changed: tuple[MethodRef, ...]
     removed: tuple[MethodRef, ...]
     is_first: bool
+    since: datetime | None = field(default=None, compare=False)
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)

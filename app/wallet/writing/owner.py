@@ -5,8 +5,9 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 from app.store import Store
 from app.store.journal_reads import LEASE
 from app.store.records import OperationRecord, OwnerRecord
+from app.vault.names import CustomerRef, ProviderName
 
 _log = logging.getLogger("vaultgraph.writing")
 BEAT_EVERY_S: Final = LEASE.total_seconds() / 3
@@ -21,6 +23,8 @@ BEAT_EVERY_S: Final = LEASE.total_seconds() / 3
 
 class Owner:
     """One per process. `running` holds the operations that this process works on at this moment.
+
+    `writing` counts, per vault's customer, those of them that have its lock.
 
     An operation of ours that is not in `running` was left behind (by an error in the middle of it, say): it is an
     orphan as much as those of a process that died.
@@ -31,11 +35,26 @@ class Owner:
         self.id = _new_id()
         self.lease = lease
         self.running: set[str] = set()
+        self.writing: Counter[tuple[ProviderName, CustomerRef]] = Counter()
         self._store = store
         self._utc_now = utc_now
         self._beating: asyncio.Task[None] | None = None
         # Processes that share a SQLite file share a machine, so their pids can be looked up.
         self._sees_pids = store.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def at(self, provider: ProviderName, ref: CustomerRef) -> Iterator[None]:
+        """While a write has this customer's lock."""
+        self.writing[provider, ref] += 1
+        try:
+            yield
+        finally:
+            self.writing[provider, ref] -= 1
+            if not self.writing[provider, ref]:
+                del self.writing[provider, ref]
+
+    def is_writing(self, provider: ProviderName, ref: CustomerRef) -> bool:
+        return self.writing[provider, ref] > 0
 
     async def start(self) -> None:
         await self._store.owners.register(self.id, host=self.host, pid=os.getpid())

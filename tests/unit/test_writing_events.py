@@ -1,0 +1,114 @@
+"""What a write tells: once, by whom, and not a second time when the vault's list is seen to differ."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.sandbox.demo import ALEX
+from app.store import Store
+from app.store.records import EventOrigin, EventRecord, EventType
+from app.vault.model import Expiry
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.wallet.commands import DeleteMethod, SetDefault, UpdateMethod
+from app.wallet.sightings import Sightings
+from app.wallet.writing.deps import fresh_wallet
+from tests.support.calls import soon
+from tests.support.sandbox import RunningSandbox
+from tests.support.writing import STAFF, Bench, bench_on
+
+P = ProviderName
+T = EventType
+
+
+@pytest.fixture
+async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
+    store = Store.open(sqlite_url)
+    async with bench_on(sandbox, store) as opened:
+        yield opened
+    await store.close()
+
+
+async def look(bench: Bench, name: ProviderName) -> None:
+    """What ordinary reads and notifications do: compare the vault's list with the last one."""
+    wallet = await fresh_wallet(bench.providers[name], CustomerRef(ALEX.refs[name.value]), soon())
+    await Sightings(bench.store).compare(wallet, ALEX.id, EventOrigin.RECONCILIATION)
+
+
+async def told(bench: Bench) -> list[EventRecord]:
+    """Oldest first, without the audit's rows."""
+    page = await bench.store.events.of_customer(ALEX.id, first=100, types=set(T) - {T.MUTATION})
+    return page.events[::-1]  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN])
+async def test_each_change_is_told_once(bench: Bench, name: ProviderName) -> None:
+    await look(bench, name)
+    added = (await bench.add(name)).method
+    assert added is not None
+    await look(bench, name)
+    method_id = bench.ids.encode_address(added)
+    change = UpdateMethod(method_id=method_id, nickname="New", expiry=Expiry(2038, 2) if name is P.JPMORGAN else None)
+    assert (await bench.writer.update_method(change, STAFF, soon())).problems == ()
+    await look(bench, name)
+    chosen = SetDefault(customer_id=ALEX.id, method_id=method_id)
+    assert (await bench.writer.set_default(chosen, STAFF, soon())).problems == ()
+    gone = DeleteMethod(method_id=method_id)
+    assert (await bench.writer.delete_method(gone, STAFF, soon())).problems == ()
+    await look(bench, name)
+    mine = [(one.type, one.origin, one.actor) for one in await told(bench) if one.method_ref == added.method_ref]
+    gateway = EventOrigin.GATEWAY
+    assert mine == [
+        (T.METHOD_ADDED, gateway, "Tests"),
+        (T.METHOD_UPDATED, gateway, "Tests"),
+        (T.DEFAULT_CHANGED, gateway, "Tests"),
+        (T.METHOD_DELETED, gateway, "Tests"),
+        (T.DEFAULT_CHANGED, gateway, "Tests"),
+    ]
+
+
+async def test_what_others_change_is_still_told(bench: Bench) -> None:
+    await look(bench, P.CASELLE)
+    added = (await bench.add(P.CASELLE)).method
+    assert added is not None
+    await look(bench, P.CASELLE)
+    await bench.providers[P.CASELLE].delete(added.customer_ref, MethodRef(added.method_ref), soon())
+    await look(bench, P.CASELLE)
+    assert [(one.type, one.origin) for one in await told(bench) if one.method_ref == added.method_ref] == [
+        (T.METHOD_ADDED, EventOrigin.GATEWAY),
+        (T.METHOD_DELETED, EventOrigin.RECONCILIATION),
+    ]
+
+
+async def test_every_write_leaves_one_row_in_the_audit(bench: Bench) -> None:
+    done = await bench.add(P.ALOHA)
+    await bench.writer.delete_method(
+        DeleteMethod(method_id=bench.ids.encode_address(done.method)),  # type: ignore[arg-type]
+        STAFF,
+        soon(),
+    )
+    rows = (await bench.store.events.of_customer(ALEX.id, types=[T.MUTATION])).events
+    assert done.operation is not None
+    assert [(row.outcome, row.actor, dict(row.detail)) for row in rows] == [
+        (
+            "SUCCEEDED",
+            "Tests",
+            {"mutation": "addPaymentMethod", "operation": done.operation.id, "codes": []},
+        )
+    ]
+
+
+async def test_while_a_customer_is_written_nobody_else_notes_it(bench: Bench) -> None:
+    ref = CustomerRef(ALEX.refs["caselle"])
+    seen: list[tuple[str, bool, bool]] = []
+    bench.deps.reached = lambda point: seen.append(
+        (point, bench.deps.owner.is_writing(P.CASELLE, ref), bench.deps.owner.is_writing(P.LOANPRO, ref))
+    )
+    await bench.add(P.CASELLE)
+    assert seen == [
+        ("begun", False, False),
+        ("prepared:add", True, False),
+        ("answered:add", True, False),
+        ("finishing", True, False),
+        ("finished", True, False),
+    ]
+    assert not bench.deps.owner.is_writing(P.CASELLE, ref)

@@ -96,9 +96,15 @@ def caller(seed: int) -> Caller:
     return Caller(name="equal", scopes=Random(seed).choice(SCOPES))
 
 
-def context(seed: int) -> Context:
-    deadline_at = asyncio.get_running_loop().time() + _PATIENCE_S
-    return Context.create(troubled(seed).services, caller(seed), "req-equal", deadline_at)
+def contexts(seed: int) -> Callable[[], Context]:
+    """A world, as what makes its requests: the first fills its snapshots."""
+    world = troubled(seed)
+
+    def context() -> Context:
+        deadline_at = asyncio.get_running_loop().time() + _PATIENCE_S
+        return Context.create(world.services, caller(seed), "req-equal", deadline_at)
+
+    return context
 
 
 def _methods(random: Random) -> list[Any]:

@@ -9,6 +9,7 @@ from app.wallet.commands import (
     AddMethod,
     CapturePayment,
     CreateCustomer,
+    CreateHostedSession,
     DeleteMethod,
     EraseCustomer,
     ImportMethods,
@@ -43,6 +44,8 @@ class Writer(Protocol):
     async def quote_payment(self, command: QuotePayment, actor: Actor, call: Call) -> WriteResult: ...
 
     async def capture_payment(self, command: CapturePayment, actor: Actor, call: Call) -> WriteResult: ...
+
+    async def create_hosted_session(self, command: CreateHostedSession, actor: Actor, call: Call) -> WriteResult: ...
 
     async def import_methods(self, command: ImportMethods, actor: Actor, call: Call) -> WriteResult: ...
 

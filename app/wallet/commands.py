@@ -16,6 +16,7 @@ __all__ = [
     "CapturePayment",
     "Command",
     "CreateCustomer",
+    "CreateHostedSession",
     "DeleteMethod",
     "EraseCustomer",
     "IfDefault",
@@ -27,6 +28,7 @@ __all__ = [
     "Problem",
     "ProblemCode",
     "QuotePayment",
+    "SessionPurpose",
     "SetDefault",
     "UnlinkCustomer",
     "UpdateMethod",
@@ -208,6 +210,25 @@ class CapturePayment:
     idempotency_key: str
 
 
+class SessionPurpose(StrEnum):
+    ADD = "ADD"
+    PAY = "PAY"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateHostedSession:
+    """A page of the vault's own. `amount` is an integer of the currency's minor unit."""
+
+    customer_id: str
+    idempotency_key: str
+    provider: ProviderName
+    purpose: SessionPurpose
+    return_url: str
+    cancel_url: str
+    amount: int | None = None
+    currency: str | None = None
+
+
 Command = (
     AddMethod
     | UpdateMethod
@@ -220,6 +241,7 @@ Command = (
     | ImportMethods
     | QuotePayment
     | CapturePayment
+    | CreateHostedSession
 )
 
 

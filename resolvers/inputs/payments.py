@@ -37,17 +37,9 @@ class QuotePaymentInput:
         if given(self.using.default_of_customer) is False:
             found.append(_invalid("Name a payment method, or say true.", "using", "default_of_customer"))
         tax = given(self.tax_amount)
-        for name, money, least in (("amount", self.amount, 1), ("tax_amount", tax, 0)):
-            if money is None:
-                continue
-            try:
-                minor = to_minor(money.amount, money.currency)
-            except BadAmount as bad:
-                place = "currency" if "currency is" in str(bad) else "amount"
-                found.append(_invalid(f"Not payable: {bad}.", name, place))
-                continue
-            if minor < least:
-                found.append(_invalid("The amount is too small.", name, "amount"))
+        found += amount_problems(self.amount, "amount", 1)
+        if tax is not None:
+            found += amount_problems(tax, "tax_amount", 0)
         if tax is not None and tax.currency != self.amount.currency:
             found.append(_invalid("The tax is in another currency.", "tax_amount", "currency"))
         return found
@@ -72,6 +64,16 @@ class CapturePaymentInput:
 
     def to_command(self) -> CapturePayment:
         return CapturePayment(payment_id=self.payment_id, idempotency_key=self.idempotency_key)
+
+
+def amount_problems(money: MoneyInput, name: str, least: int) -> list[Problem]:
+    """Whether the amount can be told in its currency's minor unit, and is `least` of it or more."""
+    try:
+        minor = to_minor(money.amount, money.currency)
+    except BadAmount as bad:
+        place = "currency" if "currency is" in str(bad) else "amount"
+        return [_invalid(f"Not payable: {bad}.", name, place)]
+    return [] if minor >= least else [_invalid("The amount is too small.", name, "amount")]
 
 
 def _invalid(message: str, *path: str) -> Problem:

@@ -4,9 +4,11 @@ import strawberry
 
 from app.store.records import MethodAddress
 from app.vault.names import ProviderName
+from app.vault.payments import Tokenization as VaultTokenization
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.directives import UpstreamCost
+from resolvers.scalars import JSON
 from resolvers.scopes import scoped
 from resolvers.types.auth import NextAction
 from resolvers.types.customer import READ_METHODS, Customer
@@ -119,6 +121,29 @@ class LinkPayload(MutationPayload):
 @strawberry.type(description="`operation.results` has a row per vault.")
 class EraseCustomerPayload(MutationPayload):
     pass
+
+
+@strawberry.type(description="Where the shopper goes next: shown once, a repeat of the request has it not.")
+class CreateHostedSessionPayload(MutationPayload):
+    next_action: NextAction | None
+
+
+@strawberry.type(description="What a browser needs to capture a number for a vault. Use it at once; never log it.")
+class Tokenization:
+    provider: ProviderName
+    action: NextAction | None = strawberry.field(description="A form to embed, where the vault has one.")
+    client_config: JSON | None = strawberry.field(description="The vault's settings for its script, where it has one.")
+
+    @classmethod
+    def of(cls, provider: ProviderName, found: VaultTokenization) -> "Tokenization":
+        config = JSON(dict(found.client_config)) if found.client_config is not None else None
+        action = NextAction.of(found.action) if found.action else None
+        return cls(provider=provider, action=action, client_config=config)
+
+
+@strawberry.type(description="`operation` is null: nothing is written, and nothing is kept.")
+class CreateTokenizationPayload(MutationPayload):
+    tokenization: Tokenization | None
 
 
 @strawberry.type(description="The payment as it stands now.")

@@ -2,8 +2,9 @@
 
 from app.http.auth import StaticHeaders
 from app.http.client import Observer, open_door
+from app.providers.loanpro.browser import CaptureForms
 from app.providers.loanpro.client import LoanProVault
-from app.settings import Settings
+from app.settings import LoanProSettings, Settings
 
 __all__ = ["LoanProVault", "open_loanpro"]
 
@@ -15,4 +16,17 @@ def open_loanpro(settings: Settings, observer: Observer | None = None) -> LoanPr
         "Authorization": f"Bearer {ours.api_token.get_secret_value()}",
         "Autopal-Instance-Id": ours.instance_id,
     }
-    return LoanProVault(ours, open_door(LoanProVault.name, ours, StaticHeaders(headers), observer))
+    door = open_door(LoanProVault.name, ours, StaticHeaders(headers), observer)
+    return LoanProVault(ours, door, _forms(ours, observer))
+
+
+def _forms(ours: LoanProSettings, observer: Observer | None) -> CaptureForms | None:
+    """Secure Payments has an address and a pair of credentials of its own; without them no form is offered."""
+    pair = {
+        "Authorization": ours.secure_payments_token.get_secret_value(),
+        "Secret": ours.secure_payments_secret.get_secret_value(),
+    }
+    if not (ours.secure_payments_url and all(pair.values())):
+        return None
+    there = ours.model_copy(update={"base_url": ours.secure_payments_url})
+    return CaptureForms(open_door(LoanProVault.name, there, StaticHeaders(pair), observer), ours.secure_payments_url)

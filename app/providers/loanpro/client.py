@@ -14,6 +14,7 @@ from app.errors import (
 )
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
 from app.providers.loanpro import mapping, outgoing
+from app.providers.loanpro.browser import CaptureForms
 from app.providers.loanpro.wire import WireElement
 from app.providers.support import VaultAdapter, placed, reading, request_id_of
 from app.settings import LoanProSettings
@@ -28,6 +29,7 @@ from app.vault.model import (
     VaultWallet,
 )
 from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
+from app.vault.payments import Tokenization
 from app.vault.provider import Call
 
 BATCH_LIMIT: Final = 40
@@ -64,9 +66,17 @@ class LoanProVault(VaultAdapter):
         titles_methods=True,
     )
 
-    def __init__(self, settings: LoanProSettings, http: VaultHttp) -> None:
+    def __init__(self, settings: LoanProSettings, http: VaultHttp, forms: CaptureForms | None = None) -> None:
         super().__init__(http)
         self._settings = settings
+        self._forms = forms or CaptureForms(None, "")
+
+    async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization:
+        return await self._forms.tokenization(call)
+
+    async def close(self) -> None:
+        await self._forms.close()
+        await super().close()
 
     # ---- reading ----
 

@@ -8,6 +8,7 @@ from app.wallet.commands import (
     AddMethod,
     CapturePayment,
     CreateCustomer,
+    CreateHostedSession,
     DeleteMethod,
     EraseCustomer,
     ImportMethods,
@@ -24,6 +25,7 @@ from app.wallet.writing.defaults import SetsDefault
 from app.wallet.writing.delete import DeletesMethod
 from app.wallet.writing.deps import Deps
 from app.wallet.writing.erase import ErasesCustomer
+from app.wallet.writing.hosted import CreatesHostedSession
 from app.wallet.writing.importing import ImportsMethods
 from app.wallet.writing.links import LinksCustomer, UnlinksCustomer
 from app.wallet.writing.pay import CapturesPayment, QuotesPayment
@@ -51,6 +53,7 @@ class WalletWriter:
         self._import = ImportsMethods(deps)
         self._quote = QuotesPayment(deps)
         self._capture = CapturesPayment(deps)
+        self._host = CreatesHostedSession(deps)
         all_of_them: tuple[UseCase[Any], ...] = (
             self._add,
             self._update,
@@ -63,6 +66,7 @@ class WalletWriter:
             self._import,
             self._quote,
             self._capture,
+            self._host,
         )
         self.runner = Runner(deps, {one.mutation: one for one in all_of_them})
 
@@ -95,6 +99,9 @@ class WalletWriter:
 
     async def capture_payment(self, command: CapturePayment, actor: Actor, call: Call) -> WriteResult:
         return await self.runner.submit(self._capture, command, actor, call)
+
+    async def create_hosted_session(self, command: CreateHostedSession, actor: Actor, call: Call) -> WriteResult:
+        return await self.runner.submit(self._host, command, actor, call)
 
     async def import_methods(self, command: ImportMethods, actor: Actor, call: Call) -> WriteResult:
         return await self.runner.submit(self._import, command, actor, call)

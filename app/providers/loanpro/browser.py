@@ -1,0 +1,47 @@
+"""Secure Payments (Adaptive Wallet): the address of its capture form, so that no number passes through us.
+
+An on-behalf-of token opens the form; a new one is asked for at every call and kept nowhere. Source: PCI Wallet API,
+"OBO Token"; the forms are `capture-form/{obo}` for cards and `check-capture-form/{obo}` for bank accounts.
+"""
+
+from app.errors import OutcomeUnknown, UnsupportedByVault, VaultUnavailable
+from app.http.message import Effect, VaultHttp, VaultRequest
+from app.providers.support import failed_reply, reading, text
+from app.vault.model import NextAction
+from app.vault.names import NextActionKind, ProviderName
+from app.vault.payments import Tokenization
+from app.vault.provider import Call
+from app.vault.secret import Secret
+
+_NAME = ProviderName.LOANPRO
+
+
+class CaptureForms:
+    """`http` is the door to Secure Payments; None where that is not configured."""
+
+    def __init__(self, http: VaultHttp | None, base_url: str) -> None:
+        self._http = http
+        self._base_url = base_url.rstrip("/")
+
+    async def tokenization(self, call: Call) -> Tokenization:
+        """The card form's address. The bank form is the same with ``check-capture-form``; its token is the same."""
+        if self._http is None:
+            raise UnsupportedByVault(_NAME, "LoanPro's Secure Payments is not configured.")
+        # Minting twice does no harm, but the route is no read: it is sent once, and a lost answer changed nothing.
+        request = VaultRequest(method="POST", path="users/obo-token", route="users/obo-token", effect=Effect.WRITE)
+        try:
+            reply = await self._http.send(request, call)
+        except OutcomeUnknown as error:
+            raise VaultUnavailable(_NAME, provider_code=error.provider_code) from None
+        if reply.status != 200:
+            raise failed_reply(_NAME, reply, Effect.READ)
+        with reading(_NAME):
+            token = text(reply.json()["token"])
+            if token is None:
+                raise ValueError("no token")
+        url = f"{self._base_url}/capture-form/{token}"
+        return Tokenization(action=NextAction(kind=NextActionKind.EMBED, url=url, client_token=Secret(token)))
+
+    async def close(self) -> None:
+        if self._http is not None:
+            await self._http.close()

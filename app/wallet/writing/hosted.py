@@ -1,0 +1,76 @@
+"""A hosted session: the vault's own page, on which the shopper pays or saves a method. No number passes through us."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, Final
+
+from app.store.records import OperationRecord, OperationState, WriteOutcome
+from app.vault.names import CustomerRef, ProviderCapability, ProviderName
+from app.vault.payments import HostingVault, NewSession
+from app.vault.provider import Call
+from app.wallet.commands import Actor, CreateHostedSession, Problem, ProblemCode, SessionPurpose, WriteResult
+from app.wallet.writing.record import Json
+from app.wallet.writing.refusals import problems_of_faults
+from app.wallet.writing.session import Absent, Look, Session
+from app.wallet.writing.signals import Refused
+from app.wallet.writing.usecase import Done, Ready, UseCase, row_of, unsupported
+
+_STEP: Final = "session"
+
+
+class CreatesHostedSession(UseCase[CreateHostedSession]):
+    """Its address and credential are shown once, in the answer, and kept nowhere: a repeat has them not."""
+
+    mutation: ClassVar[str] = "createHostedSession"
+
+    def digest(self, command: CreateHostedSession) -> Mapping[str, Any]:
+        asked = asdict(command)
+        del asked["idempotency_key"]
+        return asked
+
+    async def ready(self, command: CreateHostedSession, actor: Actor, known: OperationRecord | None) -> Ready:
+        entry = await self.entry_of(command.customer_id, actor)
+        vault = self.vault_of(command.provider, "provider")
+        if ProviderCapability.HOSTED_SESSION not in vault.capabilities.operations or not isinstance(
+            vault, HostingVault
+        ):
+            raise Refused(unsupported(command.provider, "This vault has no pages of its own.", "provider"))
+        link = entry.link(command.provider)
+        if link is None:
+            message = "The customer is not linked at this vault."
+            raise Refused(Problem(code=ProblemCode.NOT_LINKED, message=message, path=("provider",)))
+        new = NewSession(
+            customer_ref=link.customer_ref,
+            amount=command.amount,
+            currency=command.currency,
+            return_url=command.return_url,
+            cancel_url=command.cancel_url,
+            save=command.purpose is SessionPurpose.ADD,
+        )
+        if faults := vault.faults_of_session(new):
+            raise Refused(*problems_of_faults(faults))
+        return Ready(
+            of={"provider": command.provider.value, "ref": link.customer_ref},
+            customer_id=entry.customer.id,
+            provider=command.provider,
+            extra=new,
+        )
+
+    async def run(self, session: Session) -> Done:
+        name, ref = ProviderName(session.of["provider"]), CustomerRef(session.of["ref"])
+        new: NewSession | None = session.extra
+        vault = session.vault(name)
+
+        async def send(call: Call) -> Json:
+            assert isinstance(vault, HostingVault)
+            assert new is not None
+            made = await vault.create_session(new, call)
+            session.next_action = made.next_action
+            return {"session_ref": made.session_ref}
+
+        async def look(call: Call) -> Look:
+            return Absent()  # a page that nobody was shown takes no money: making another is as good
+
+        await session.do(_STEP, (name, ref), send if new is not None else None, look)
+        row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
+        return Done(result=WriteResult(customer_id=session.operation.customer_id), rows=(row,))

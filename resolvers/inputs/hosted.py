@@ -1,0 +1,46 @@
+"""Inputs of what a browser needs: a vault's own page, or its capture form."""
+
+import strawberry
+
+from app.vault.names import ProviderName
+from app.wallet.commands import CreateHostedSession, Problem, SessionPurpose
+from app.wallet.money import to_minor
+from resolvers.inputs.fields import given, optional
+from resolvers.inputs.payments import MoneyInput, amount_problems
+from resolvers.scalars import URL, IdempotencyKey
+
+strawberry.enum(SessionPurpose, description="ADD: to save a method. PAY: to pay with one, saved or new.")
+
+
+@strawberry.input(description="A page of the vault's own, on which the shopper types the number.")
+class CreateHostedSessionInput:
+    customer_id: strawberry.ID
+    idempotency_key: IdempotencyKey
+    provider: ProviderName
+    purpose: SessionPurpose
+    amount: MoneyInput | None = optional("What is to be paid; Caselle's pages need it.")
+    return_url: URL
+    cancel_url: URL
+
+    def problems(self) -> list[Problem]:
+        money = given(self.amount)
+        return amount_problems(money, "amount", 1) if money is not None else []
+
+    def to_command(self) -> CreateHostedSession:
+        money = given(self.amount)
+        return CreateHostedSession(
+            customer_id=self.customer_id,
+            idempotency_key=self.idempotency_key,
+            provider=self.provider,
+            purpose=self.purpose,
+            return_url=self.return_url,
+            cancel_url=self.cancel_url,
+            amount=to_minor(money.amount, money.currency) if money is not None else None,
+            currency=money.currency if money is not None else None,
+        )
+
+
+@strawberry.input(description="Whose number is to be captured, and for which vault.")
+class CreateTokenizationInput:
+    customer_id: strawberry.ID
+    provider: ProviderName

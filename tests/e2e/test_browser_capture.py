@@ -1,0 +1,140 @@
+"""createTokenization and createHostedSession: what a browser needs, kept nowhere, and numbers that never come by us."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+
+from tests.support import leaks
+from tests.support.gateway import RunningGateway
+from tests.support.sandbox import RunningSandbox
+
+TOKENIZE = """
+mutation T($input: CreateTokenizationInput!) {
+  createTokenization(input: $input) {
+    operation { id } tokenization { provider action { kind url clientToken } clientConfig } userErrors { code path }
+  }
+}
+"""
+HOST = """
+mutation H($input: CreateHostedSessionInput!) {
+  createHostedSession(input: $input) {
+    operation { id state replayed } nextAction { kind url clientToken } userErrors { code path }
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
+    sandbox_server.reset()
+    with RunningGateway(sandbox_server.url, tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+def tokenize(gateway: RunningGateway, provider: str, customer: str = "cus_alex") -> Any:
+    given = {"customerId": customer, "provider": provider}
+    return gateway.data(TOKENIZE, input=given)["createTokenization"]
+
+
+def host(gateway: RunningGateway, **more: Any) -> Any:
+    given = {
+        "customerId": "cus_alex",
+        "idempotencyKey": f"session-{uuid4()}",
+        "provider": "CASELLE",
+        "purpose": "PAY",
+        "amount": {"amount": "142.27", "currency": "USD"},
+        "returnUrl": "http://127.0.0.1:3000/receipt",
+        "cancelUrl": "http://127.0.0.1:3000/billing",
+        **more,
+    }
+    return gateway.data(HOST, input=given)["createHostedSession"]
+
+
+def kept_anywhere(gateway: RunningGateway, secret: str) -> list[str]:
+    """Files and logs; the answer itself is where it belongs."""
+    in_files = [
+        path.name
+        for path in gateway.data_dir.rglob("*")
+        if path.is_file() and leaks.found_in(path.read_bytes(), secrets=[secret])
+    ]
+    return in_files + leaks.found_in(gateway.log.encode(), secrets=[secret])
+
+
+def test_loanpros_form_captures_a_card_that_is_then_added(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    payload = tokenize(gateway, "LOANPRO")
+    assert (payload["operation"], payload["userErrors"]) == (None, [])
+    action = payload["tokenization"]["action"]
+    assert action["kind"] == "EMBED"
+    assert action["clientToken"] in action["url"]
+    form = urlsplit(action["url"])
+    assert sandbox.request("GET", form.path).status == 200
+    again = tokenize(gateway, "LOANPRO")["tokenization"]["action"]
+    assert again["clientToken"] != action["clientToken"]
+    assert kept_anywhere(gateway, action["clientToken"]) == []
+
+
+def test_caselles_settings_are_for_the_browser_alone(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    found = tokenize(gateway, "CASELLE")["tokenization"]
+    assert found["action"] is None
+    secrets = [value for value in _texts(found["clientConfig"]) if len(value) >= 16]
+    assert secrets
+    assert [name for secret in secrets for name in kept_anywhere(gateway, secret)] == []
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in _texts(inner)]
+    return [value] if isinstance(value, str) else []
+
+
+@pytest.mark.parametrize(("provider", "customer", "code"), [
+    ("ALOHA", "cus_alex", "UNSUPPORTED_BY_PROVIDER"),
+    ("JPMORGAN", "cus_alex", "UNSUPPORTED_BY_PROVIDER"),
+    ("LOANPRO", "cus_nobody", "NOT_FOUND"),
+])  # fmt: skip
+def test_what_cannot_be_captured_is_refused_without_a_call(
+    gateway: RunningGateway, sandbox: RunningSandbox, provider: str, customer: str, code: str
+) -> None:
+    payload = tokenize(gateway, provider, customer)
+    assert ([error["code"] for error in payload["userErrors"]], payload["tokenization"]) == ([code], None)
+    assert sandbox.calls() == []
+
+
+def test_a_vault_that_is_down_is_told_as_such(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    sandbox.fault("loanpro", "status", status=503)
+    payload = tokenize(gateway, "LOANPRO")
+    assert [error["code"] for error in payload["userErrors"]] == ["PROVIDER_UNAVAILABLE"]
+
+
+def test_a_hosted_session_is_shown_once(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    key = f"session-{uuid4()}"
+    first = host(gateway, idempotencyKey=key)
+    assert first["userErrors"] == []
+    assert sandbox.request("GET", urlsplit(first["nextAction"]["url"]).path).status == 200
+    again = host(gateway, idempotencyKey=key)
+    assert (again["operation"]["replayed"], again["nextAction"]) == (True, None)
+    made = [call for call in sandbox.calls("caselle") if call["path"] == "/v1/hosted-sessions"]
+    assert len(made) == 1
+    if first["nextAction"]["clientToken"]:
+        assert kept_anywhere(gateway, first["nextAction"]["clientToken"]) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "path"),
+    [
+        ({"provider": "ALOHA"}, "UNSUPPORTED_BY_PROVIDER", ["input", "provider"]),
+        ({"customerId": "cus_kim"}, "NOT_LINKED", ["input", "provider"]),
+        ({"amount": None}, "REQUIRED", ["input", "amount"]),
+        ({"amount": {"amount": "1.005", "currency": "USD"}}, "INVALID_INPUT", ["input", "amount", "amount"]),
+        ({"returnUrl": "https://elsewhere.example/x"}, "INVALID_INPUT", ["input", "returnUrl"]),
+    ],
+)
+def test_a_session_that_cannot_be_is_refused_before_any_call(
+    gateway: RunningGateway, sandbox: RunningSandbox, more: dict[str, Any], code: str, path: list[str]
+) -> None:
+    refused = host(gateway, **more)
+    assert [(error["code"], error["path"]) for error in refused["userErrors"]] == [(code, path)]
+    assert sandbox.calls() == []

@@ -75,7 +75,10 @@ def test_the_walk_reaches_what_it_should() -> None:
     assert len(named) > 45
 
 
-@pytest.mark.parametrize("mutation", list(mutations()))
+WRITES = [name for name in mutations() if name != "createTokenization"]  # which asks a vault and writes nothing
+
+
+@pytest.mark.parametrize("mutation", WRITES)
 async def test_the_smallest_input_passes_and_reaches_the_use_case(mutation: str) -> None:
     writer = NotingWriter()
     assert await ask(world_with(writer), mutation, sample(mutations()[mutation])) == []

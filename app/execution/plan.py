@@ -14,7 +14,7 @@ from app.execution.survey import Survey, Unsupported, survey
 from app.execution.variables import acceptor
 
 MOST_VARIANTS: Final = 16  # one hostile document could otherwise have a variant for every combination of its variables
-_BYTES_PER_FIELD: Final = 2_000  # measured: tracemalloc over the wallet's plan
+_BYTES_PER_FIELD: Final = 600  # measured: tracemalloc over the wallet's plan
 Key = tuple[tuple[object, ...], tuple[bool, ...]]
 
 

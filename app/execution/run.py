@@ -28,7 +28,9 @@ async def run_operation(
     """
     assert document.node is not None
     if document.plans is not None:
-        planned = await document.plans.execute(document, operation_name, variables, context, hide_suggestions=not suggest)
+        planned = await document.plans.execute(
+            document, operation_name, variables, context, hide_suggestions=not suggest
+        )
         if planned is not None:
             return planned
     result = execute(

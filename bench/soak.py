@@ -75,7 +75,7 @@ class Soak:
                     task.cancel()
                 await asyncio.gather(*side, return_exceptions=True)
             await session.delete(f"{self._parts.control}/faults")
-            await asyncio.sleep(5)  # what is still on its way comes to its end
+        await asyncio.sleep(12)  # what is still on its way comes to its end, and idle connections are given up
         self.tally.rss_kb.append((self._seconds, self._parts.rss_kb()))
 
     async def _load(self, session: aiohttp.ClientSession) -> None:

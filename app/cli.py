@@ -8,6 +8,7 @@ import click
 
 from app.cli_documents import documents, schema_check
 from app.cli_import import import_file, link_customer
+from app.cli_payments import payments
 from app.cli_scopes import SCOPES, TakesScopes
 from app.errors import VaultgraphError
 
@@ -213,4 +214,5 @@ def explain(file: TextIO) -> None:
 main.add_command(documents)
 main.add_command(import_file)
 main.add_command(link_customer)
+main.add_command(payments)
 schema.add_command(schema_check)

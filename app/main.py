@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,16 +37,18 @@ from app.providers import build_providers
 from app.settings import Settings
 from app.settings_check import missing_settings
 from app.store import Store, migrate, migrations_are_current
-from app.store.records import Change, EventType, MethodAddress, NewReceipt, Topic
+from app.store.records import Change, EventType, MethodAddress, NewReceipt, PaymentState, Topic
 from app.vault.names import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
 from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache
+from app.wallet.feed import Feed
 from app.wallet.ids import Ids
 from app.wallet.inbound import Handler, Inbound, ReceiptWorker, rereads_named_methods, rereads_the_customer
 from app.wallet.keys import derive_key
 from app.wallet.noting import Noting, NotingPace
+from app.wallet.paid import as_it_stands, tells_of_payments
 from app.wallet.reading import ReadPolicy, WalletReader
 from app.wallet.reconcile import Reconciler
 from app.wallet.sightings import Sightings
@@ -94,6 +97,7 @@ class Gateway:
         self.rules = _rules(settings, self.providers)
         self.writer = WalletWriter(self._writing())
         self.reconciler = Reconciler(self.writer.deps, self.writer.runner)
+        self.feed = Feed(self.store)
         self.services = self._services()
         inbound = Inbound(self.store, self.providers, self.snapshots, self.sightings)
         self.sweep = DailySweep(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
@@ -115,7 +119,7 @@ class Gateway:
         await self.documents.start()
         await self.owner.start()
         await self.reconciler.start()
-        work = (self._watch_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run())
+        work = (self._watch_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run(), self.feed.run())
         self._background.extend(asyncio.create_task(one) for one in (*work, self.audit.run(), self.documents.run()))
 
     async def stop(self) -> None:
@@ -154,10 +158,13 @@ class Gateway:
             return_origins=ReturnOrigins.of(settings.return_origins, loopback=settings.mode == "development"),
             writer=self.writer,
             operations=self.store.journal,
-            payment=self.store.payments.payment,
+            payment=partial(as_it_stands, self.store),
             deleted_by_us=self._deleted_by_us,
             circuit=self.circuit,
             audit=self.audit,
+            events=self.store.events,
+            feed=self.feed,
+            again=self.callers.again,
         )
 
     def _rates(self) -> Rates:
@@ -349,6 +356,8 @@ def _webhook_senders(settings: Settings) -> dict[str, CaselleSender | JpMorganSe
 def _webhook_handlers(inbound: Inbound) -> dict[tuple[str, str], Handler]:
     return {
         ("caselle", "provider.noc"): rereads_named_methods(inbound, ProviderName.CASELLE, "saved_payment_method_ids"),
+        ("caselle", "payment.completed"): tells_of_payments(inbound.store, ProviderName.CASELLE, PaymentState.CAPTURED),
+        ("caselle", "payment.failed"): tells_of_payments(inbound.store, ProviderName.CASELLE, PaymentState.DECLINED),
         ("jpmorgan", "ConsumerProfileNotification"): rereads_the_customer(
             inbound, ProviderName.JPMORGAN, "consumer_profile_id"
         ),

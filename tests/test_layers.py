@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.serving_guard": set(),
     "resolvers": {"app.vault", "app.wallet", "app.pan", "app.store.records"},
 }
-SEES_EVERYTHING = ("app.main", "app.cli", "app.cli_documents", "app.cli_import", "app.commands")
+SEES_EVERYTHING = ("app.main", "app.cli", "app.cli_documents", "app.cli_import", "app.cli_payments", "app.commands")
 
 
 def modules() -> Iterator[tuple[str, Path]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -67,6 +68,9 @@ class Store:
             await self.journal.forget(customer_id, tx=tx)
             await self.events.forget(customer_id, tx=tx)
             return record
+
+    def now(self) -> datetime:
+        return self._db.now()
 
     def on_change(self, listener: OnChange) -> None:
         """Call `listener` with the changes of each commit of this process; it must not block or raise."""

@@ -1,12 +1,17 @@
 """Quote and capture over HTTP: exact amounts, one capture whatever the keys, and what nobody can know."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from tests.support.gateway import RunningGateway
+from tests.support.gateway import KEYS, RunningGateway
 from tests.support.sandbox import RunningSandbox
 
 FIELDS = """
@@ -21,7 +26,9 @@ CAPTURE = f"mutation Capture($input: CapturePaymentInput!) {{ capturePayment(inp
 @pytest.fixture(scope="module")
 def gateway(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     sandbox_server.reset()
-    with RunningGateway(sandbox_server.url, tmp_path_factory.mktemp("payments")) as running:
+    secret = sandbox_server.credentials("caselle")["webhook_secret"]
+    folder = tmp_path_factory.mktemp("payments")
+    with RunningGateway(sandbox_server.url, folder, caselle={"webhook_secret": secret}) as running:
         yield running
 
 
@@ -162,3 +169,56 @@ def test_another_vaults_method_cannot_pay(gateway: RunningGateway, sandbox: Runn
     refused = quote(gateway, using={"paymentMethodId": card})
     assert [error["code"] for error in refused["userErrors"]] == ["UNSUPPORTED_BY_PROVIDER"]
     assert sandbox.calls() == []
+
+
+def state_of(gateway: RunningGateway, payment_id: str) -> str:
+    query = "query P($id: ID!) { node(id: $id) { ... on Payment { state } } }"
+    return str(gateway.data(query, id=payment_id)["node"]["state"])
+
+
+def eventually(gateway: RunningGateway, payment_id: str, wanted: str) -> Any:
+    """What another key is told, once the waiting capture is finished."""
+    give_up_at = time.monotonic() + 20
+    while time.monotonic() < give_up_at:
+        told = capture(gateway, payment_id)
+        if told["operation"] and told["operation"]["state"] == wanted:
+            return told
+        time.sleep(0.1)
+    raise AssertionError("the capture was never decided")
+
+
+def lost(gateway: RunningGateway, sandbox: RunningSandbox) -> str:
+    """A payment whose capture went out and was not answered."""
+    payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]})["payment"]
+    sandbox.fault("caselle", "drop_after", method="POST", path="/api/payments/", times=1)
+    assert capture(gateway, payment["id"])["operation"]["state"] == "UNKNOWN"
+    assert state_of(gateway, payment["id"]) == "UNKNOWN"
+    return str(payment["id"])
+
+
+def test_the_vaults_notification_decides_a_lost_capture(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    sandbox.control("POST", "/webhooks", {"provider": "caselle", "url": f"{gateway.url}/webhooks/caselle/pa_7Qm2"})
+    payment_id = lost(gateway, sandbox)
+    told = eventually(gateway, payment_id, "SUCCEEDED")
+    assert (told["payment"]["state"], told["userErrors"]) == ("CAPTURED", [])
+    assert captures(sandbox) == 1
+    page = gateway.on_loop(gateway.gateway.store.events.of_customer("cus_alex", first=100))
+    about = [one for one in page.events if one.detail.get("payment_id") == payment_id]
+    assert [one.detail["state"] for one in about] == ["CAPTURED"]
+    sandbox.control("POST", "/webhooks", {"provider": "caselle"})
+
+
+@pytest.mark.parametrize(("end", "state"), [("completed", "CAPTURED"), ("failed", "DECLINED")])
+def test_a_person_decides_a_lost_capture(
+    gateway: RunningGateway, sandbox: RunningSandbox, end: str, state: str
+) -> None:
+    payment_id = lost(gateway, sandbox)
+    command = [str(Path(sys.executable).parent / "vaultgraph"), "payments", "resolve", payment_id, end]
+    command += ["--data-dir", str(gateway.data_dir)]
+    environment = {**os.environ, "VAULTGRAPH_DIGEST_KEY": KEYS["digest_key"]}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert state_of(gateway, payment_id) == state
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert "has ended already" in again.stderr
+    assert captures(sandbox) == 1

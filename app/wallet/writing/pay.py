@@ -12,9 +12,7 @@ from typing import Any, ClassVar, Final
 from app.store.database import Tx
 from app.store.records import (
     DirectoryEntry,
-    EventType,
     MethodAddress,
-    NewEvent,
     OperationRecord,
     OperationState,
     PaymentRecord,
@@ -27,6 +25,7 @@ from app.vault.names import DefaultState, MethodRef, PaymentMethodKind, Provider
 from app.vault.payments import NewPayment, PayingVault, PaymentRef, Quote
 from app.vault.provider import Call
 from app.wallet.commands import Actor, CapturePayment, Problem, ProblemCode, QuotePayment, WriteResult
+from app.wallet.paid import exclusive_of, payment_event
 from app.wallet.writing.deps import find
 from app.wallet.writing.record import Json, from_address, to_address
 from app.wallet.writing.refusals import problems_of_faults
@@ -159,7 +158,7 @@ class CapturesPayment(UseCase[CapturePayment]):
             of={"payment_id": payment.id},
             customer_id=payment.customer_id,
             provider=payment.method.provider,
-            exclusive=f"capture:{payment.id}",
+            exclusive=exclusive_of(payment.id),
         )
 
     async def run(self, session: Session) -> Done:
@@ -185,13 +184,7 @@ class CapturesPayment(UseCase[CapturePayment]):
 
     def _done(self, session: Session, payment: PaymentRecord, facts: Json) -> Done:
         state = PaymentState(facts["state"])
-        event = NewEvent(
-            type=EventType.PAYMENT_UPDATED,
-            provider=payment.method.provider,
-            customer_ref=payment.method.customer_ref,
-            method_ref=payment.method.method_ref,
-            detail={"payment_id": payment.id, "state": state.value},
-        )
+        event = payment_event(payment, state)
 
         async def apply(tx: Tx) -> None:
             values = {"decline_code": facts.get("decline_code")}

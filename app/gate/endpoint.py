@@ -107,9 +107,7 @@ class GraphQLEndpoint:
             kind = allowed.answer or kind
             found = await self._found(scope, receive, headers, allowed, request_id)
             if not isinstance(found, Answer):
-                await send_events(
-                    found, receive, send, extra, self._draining, send_within_s=self._limits.send_timeout_s
-                )
+                await self._stream(found, receive, send, extra)
                 return
             answer = found
             if answer.is_open:
@@ -125,7 +123,7 @@ class GraphQLEndpoint:
 
     async def _found(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], allowed: Accepted, request_id: str
-    ) -> "Answer | AsyncIterator[dict[str, Any]]":
+    ) -> "Answer | _Stream":
         method = scope["method"]
         if method == "OPTIONS":
             return self._browser.options(headers)
@@ -143,13 +141,29 @@ class GraphQLEndpoint:
             return await self._batch(request, caller, headers, allowed, receive, request_id)
         prepared = await self._operations.prepare(request, caller, streams=allowed.events)
         if prepared.is_subscription:
-            return _bodies(self._operations.events(prepared, request_id, headers))
+            return _Stream(_bodies(self._operations.events(prepared, request_id, headers)), caller)
         outcome = await self._run(prepared, receive, headers, request_id)
         if allowed.answer is None:
-            return _once(outcome.body)
+            return _Stream(_once(outcome.body), caller)
         status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
         answer = json_answer(outcome.body, allowed.answer, status, is_open=not prepared.is_mutation)
         return kept(answer, outcome.body, headers) if named is not None and method == "GET" else answer
+
+    async def _stream(
+        self, stream: "_Stream", receive: Receive, send: Send, extra: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        async def is_still_welcome() -> bool:
+            return await self._gate.again(stream.caller) is not None
+
+        await send_events(
+            stream.bodies,
+            receive,
+            send,
+            extra,
+            self._draining,
+            send_within_s=self._limits.send_timeout_s,
+            is_still_welcome=is_still_welcome,
+        )
 
     async def _run(self, prepared: Prepared, receive: Receive, headers: Mapping[str, str], request_id: str) -> Outcome:
         """A query ends when its client leaves; a mutation is finished, whoever waits for it."""
@@ -234,6 +248,14 @@ class GraphQLEndpoint:
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """Answers that come one by one, and who is entitled to them."""
+
+    bodies: AsyncIterator[dict[str, Any]]
+    caller: Any
 
 
 class _ClientLeft(Exception):

@@ -5,7 +5,7 @@ awake. https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from starlette.types import Receive, Send
@@ -32,8 +32,12 @@ async def send_events(
     draining: asyncio.Event,
     *,
     send_within_s: float,
+    is_still_welcome: Callable[[], Awaitable[bool]],
+    look_every_s: float = _HEARTBEAT_S,
 ) -> None:
-    """Send until the source ends, the client leaves, the process drains, or a chunk is not taken in time."""
+    """Send until the source ends, the client leaves or loses its rights, the process drains, or a chunk is not taken
+    in time."""
+    looked_at = _now()
     await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *extra]})
     gone = asyncio.ensure_future(_gone(receive))
     drained = asyncio.ensure_future(draining.wait())
@@ -44,9 +48,13 @@ async def send_events(
             if coming is None:
                 coming = asyncio.ensure_future(anext(bodies))
             waiting: set[asyncio.Future[Any]] = {coming, gone, drained}
-            done, _ = await asyncio.wait(waiting, timeout=_HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(waiting, timeout=look_every_s, return_when=asyncio.FIRST_COMPLETED)
             if gone in done:
                 return
+            if _now() - looked_at >= look_every_s:
+                looked_at = _now()
+                if not await is_still_welcome():
+                    break
             if coming in done:
                 try:
                     body = coming.result()
@@ -74,6 +82,10 @@ async def send_events(
 async def _chunk(send: Send, chunk: bytes, within_s: float) -> None:
     async with asyncio.timeout(within_s):
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _gone(receive: Receive) -> None:

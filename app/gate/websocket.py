@@ -121,7 +121,6 @@ class _Connection:
         self._headers = headers
         self._receive = receive
         self._asgi_send = send
-        self._payload: object = None
         self._caller: Any = None
         self._was_asked = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -206,7 +205,6 @@ class _Connection:
         if self._was_asked:
             raise _Closed(4429, "Too many initialisation requests")
         self._was_asked = True
-        self._payload = payload
         try:
             caller = await self._server.gate.authenticate_payload(payload)
         except Refused:
@@ -269,6 +267,8 @@ class _Connection:
             await self._answer({"id": name, "type": "error", "payload": masked.as_errors()})
 
     async def _operate_or_refuse(self, name: str, payload: dict[str, Any], request_id: str) -> None:
+        if not await self._is_still_welcome():
+            return
         operations = self._server.operations
         prepared = await operations.prepare(from_members(payload), self._caller, streams=True)
         if prepared.is_subscription:
@@ -306,11 +306,17 @@ class _Connection:
     async def _recheck(self) -> None:
         while True:
             await asyncio.sleep(self._server.limits.recheck_s)
-            try:
-                await self._server.gate.authenticate_payload(self._payload)
-            except Refused:
-                self.end(4403, "Forbidden")
+            if not await self._is_still_welcome():
                 return
+
+    async def _is_still_welcome(self) -> bool:
+        """Tokens end and keys are disabled while a connection lives; rights may change too."""
+        caller = await self._server.gate.again(self._caller)
+        if caller is None:
+            self.end(4403, "Forbidden")
+            return False
+        self._caller = caller
+        return True
 
     def _let_go(self) -> None:
         for task in list(self._tasks.values()):

@@ -1,10 +1,12 @@
 """Server-sent events: one operation, one open response, bounded and let go in good order."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from app.gate.sse import send_events
 from tests.security.test_http_requests import GOOD, codes
 from tests.support.asgi import call
 from tests.support.small_graph import SmallKeeper, endpoint
@@ -125,3 +127,30 @@ async def opened(
     headers = [(name.encode(), value.encode()) for name, value in EVENTS.items()]
     scope = {"type": "http", "method": "POST", "path": "/graphql", "query_string": b"", "headers": headers}
     return sent, asyncio.create_task(app(scope, receive, send))
+
+
+async def test_who_loses_its_rights_loses_its_stream() -> None:
+    welcome = [True, True, False]
+    sent: list[Any] = []
+
+    async def endless() -> AsyncIterator[dict[str, Any]]:
+        while True:
+            await asyncio.sleep(0.01)
+            yield {"data": None}
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def is_still_welcome() -> bool:
+        return welcome.pop(0)
+
+    streaming = send_events(
+        endless(), receive, send, [], asyncio.Event(),
+        send_within_s=1, is_still_welcome=is_still_welcome, look_every_s=0.03,
+    )  # fmt: skip
+    await asyncio.wait_for(streaming, 5)
+    assert welcome == []
+    assert sent[-2]["body"].startswith(b"event: complete")

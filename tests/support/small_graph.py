@@ -36,6 +36,8 @@ class Seen:
 class SmallContext:
     seen: Seen
     upstream_calls: int = 0
+    resume_after: str | None = None
+    event_id: str | None = None
 
     def response_extensions(self) -> Mapping[str, Any]:
         return {}
@@ -148,6 +150,9 @@ class SmallKeeper:
         if scopes is None:
             raise Refused("UNAUTHENTICATED")
         return Caller(name=given.removeprefix("Bearer "), scopes=scopes)
+
+    async def again(self, caller: Caller) -> Caller | None:
+        return caller if caller.name in self.good else None
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         if request.query is None:

@@ -17,6 +17,7 @@ from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache, DirectoryEntry, MethodAddress
 from app.wallet.reading import WalletReader
 from resolvers.audit import AuditTrail, NoTrail, Refusal, Refusals
+from resolvers.events import EventFeed, EventLog, NoEvents, unchanged
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.loaders import EntryLoader, OwnerLoader, StatusLoader, VaultLoader
 from resolvers.wallets import CustomerWallet
@@ -47,7 +48,8 @@ async def _no_payment(payment_id: str) -> PaymentRecord | None:
 class Services:
     """What resolvers use of the process; made once. `rules.operations` has the vaults that are enabled.
 
-    `deleted_by_us` tells whether a customer's method that its vault shows as inactive was deleted through us.
+    `deleted_by_us` tells whether a customer's method that its vault shows as inactive was deleted through us. `again`
+    answers a caller with the rights it has now, None when it has none; a stream asks at least every `recheck_s`.
     """
 
     directory: DirectoryCache
@@ -64,6 +66,10 @@ class Services:
     circuit: Callable[[ProviderName], CircuitState] = _closed
     deleted_by_us: Callable[[str, MethodAddress], Awaitable[bool]] = _not_by_us
     audit: AuditTrail = field(default_factory=NoTrail)
+    events: EventLog = field(default_factory=NoEvents)
+    feed: EventFeed = field(default_factory=NoEvents)
+    again: Callable[[Caller], Awaitable[Caller | None]] = unchanged
+    recheck_s: float = 15.0
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
     assembler: Assembler = field(init=False)
 
@@ -73,7 +79,10 @@ class Services:
 
 @dataclass(kw_only=True)
 class Context:
-    """One request. Make it with `create` on the running loop, and `close` it whatever happened."""
+    """One request. Make it with `create` on the running loop, and `close` it whatever happened.
+
+    Of a stream: `resume_after` is the last event id that its client had (Last-Event-ID), `event_id` that of the answer.
+    """
 
     services: Services
     caller: Caller
@@ -83,6 +92,8 @@ class Context:
     entries: EntryLoader = field(init=False)
     owners: OwnerLoader = field(init=False)
     refusals: Refusals = field(default_factory=Refusals, init=False)
+    resume_after: str | None = field(default=None, init=False)
+    event_id: str | None = field(default=None, init=False)
     writes_refused: Mapping[str, tuple[str, ...]] | None = field(default=None, init=False)
     _wallets: dict[str, CustomerWallet] = field(default_factory=dict, init=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)

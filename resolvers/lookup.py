@@ -9,6 +9,7 @@ from resolvers.context import Info
 from resolvers.errors import SourcesUnavailable
 from resolvers.scopes import require
 from resolvers.types.customer import READ_METHODS, Customer, methods_of
+from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent
 from resolvers.types.node import Node
 from resolvers.types.operation import Operation
 from resolvers.types.payment import Payment
@@ -29,6 +30,8 @@ async def node(info: Info, any_id: str) -> Node | None:
     if kind is IdKind.PAYMENT:
         require(info, READ_METHODS)
         return await payment(info, any_id)
+    if kind is IdKind.EVENT:
+        return await event(info, any_id)
     return None
 
 
@@ -57,6 +60,15 @@ async def payment(info: Info, payment_id: str) -> Payment | None:
     if record is None or await info.context.entry(record.customer_id) is None:
         return None
     return Payment.of(record)
+
+
+async def event(info: Info, event_id: str) -> CustomerEvent | None:
+    """What the audit trail alone has is no event of a customer's."""
+    require(info, "audit:read")
+    record = await info.context.services.events.event(event_id)
+    if record is None or record.type not in CUSTOMER_EVENTS or record.customer_id is None:
+        return None
+    return CustomerEvent.of(record, info) if await info.context.entry(record.customer_id) else None
 
 
 async def payment_method(info: Info, method_id: str) -> PaymentMethod | None:

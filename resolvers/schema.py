@@ -15,6 +15,7 @@ from resolvers.mutations.root import Mutation
 from resolvers.query import MOST_NODES, Query
 from resolvers.scalars import SCALARS
 from resolvers.scopes import enforce
+from resolvers.subscriptions.root import Subscription
 from resolvers.types.customer import Customer
 from resolvers.types.payment_method import BankAccount, Card, OtherMethod
 from resolvers.types.user_errors import ConflictError, DuplicateError, InputError, ProviderError
@@ -46,6 +47,7 @@ async def _entity(info: Info, representation: object) -> Any:
 schema: Final = Schema(
     query=Query,
     mutation=Mutation,
+    subscription=Subscription,
     types=[Card, BankAccount, OtherMethod, InputError, DuplicateError, ConflictError, ProviderError],
     config=StrawberryConfig(scalar_map=dict(SCALARS)),
     extensions=[RequestScope],

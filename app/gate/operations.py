@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import strawberry
-from graphql import ExecutionResult, OperationDefinitionNode
+from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode
 
 from app.execution.documents import Document, is_mutation, is_subscription
 from app.execution.run import run_operation, run_subscription
@@ -81,6 +81,8 @@ class Operations:
         """The answers of a subscription, in order; one that was not executed is the only one."""
         request = prepared.request
         context = self._gate.context(prepared.caller, request_id, headers)
+        if last := headers.get("last-event-id"):
+            context.resume_after = last
         try:
             started = await run_subscription(
                 self._schema, prepared.document, request.operation_name, request.variables, context
@@ -91,6 +93,9 @@ class Operations:
             async with aclosing(started) as results:  # type: ignore[type-var]
                 async for result in results:
                     yield _outcome(result, context, prepared.admission, request_id)
+        except GraphQLError as error:  # the source ended with it: nothing comes after
+            body = {"errors": mask.shown([error], request_id), "extensions": {"requestId": request_id}}
+            yield Outcome(body, was_executed=False)
         finally:
             context.close()
 
@@ -119,6 +124,7 @@ def _outcome(result: ExecutionResult, context: RequestContext, admission: Admiss
         body["errors"] = mask.shown(result.errors, request_id)
     body["data"] = result.data
     body["extensions"] = {
+        **({"eventId": context.event_id} if context.event_id else {}),
         "requestId": request_id,
         "cost": admission.shown(context.upstream_calls),
         **context.response_extensions(),

@@ -57,6 +57,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         Problem("PERSISTED_QUERY_ID_REQUIRED", 400, "This caller runs published documents only: send an id, not text."),
         Problem("CANNOT_SEND_PQ_ID_AND_BODY", 400, "Send the document's id or its text, not both."),
         Problem("THROTTLED", 429, "Too many requests: try again later."),
+        Problem("SLOW_CONSUMER", 200, "Events were not taken in time: subscribe again."),
         Problem("SOURCES_UNAVAILABLE", 200, "No linked vault answered."),
         Problem("OVERLOADED", 503, "The gateway is busy: try again in a moment."),
         Problem("INTERNAL_SERVER_ERROR", 500, "Unexpected error."),

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import strawberry
 
@@ -15,13 +15,17 @@ from resolvers.context import Info
 from resolvers.errors import BadInput, SourcesUnavailable
 from resolvers.inputs.payment_method_filter import PaymentMethodFilter
 from resolvers.scopes import scoped
+from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent, EventConnection, EventEdge
 from resolvers.types.link import ProviderLink
 from resolvers.types.node import Node
+from resolvers.types.paging import PageInfo, from_cursor, page_size, to_cursor
 from resolvers.types.payment_method import Card, PaymentMethod, auth_status_of, to_graph
 from resolvers.types.sources import SourceStatus
 from resolvers.wallets import ALL
 
 READ_METHODS = "payment_methods:read"
+_EVENT: Final = "event"
+_MOST_EVENTS: Final = 100
 
 
 @strawberry.type(description="The effective default and why it is that one.")
@@ -179,6 +183,25 @@ class Customer(Node):
     @scoped("links:read", description="Where the vaults know the customer.")
     def links(self) -> list[ProviderLink] | None:
         return [ProviderLink.of(link) for link in self.entry.links]
+
+    @scoped("audit:read", description="What happened to the customer's payment methods, the newest first.")
+    async def events(
+        self, info: Info, first: int = 20, after: str | None = strawberry.UNSET
+    ) -> EventConnection | None:
+        size = page_size(first, _MOST_EVENTS)
+        start = from_cursor(_EVENT, after) if after else None
+        log = info.context.services.events
+        page = await log.of_customer(self.id, first=size, after=start, types=CUSTOMER_EVENTS)
+        edges = [EventEdge(cursor=to_cursor(_EVENT, one.id), node=CustomerEvent.of(one, info)) for one in page.events]
+        return EventConnection(
+            edges=edges,
+            page_info=PageInfo(
+                has_next_page=page.has_next,
+                has_previous_page=start is not None,
+                start_cursor=edges[0].cursor if edges else None,
+                end_cursor=edges[-1].cursor if edges else None,
+            ),
+        )
 
     @classmethod
     def of(cls, entry: DirectoryEntry) -> Self:

@@ -1,0 +1,119 @@
+"""Live changes: a customer's events, and one write until it is decided.
+
+Whoever listens is asked for its rights again before each answer and every now and then between them: a token that has
+ended, a partner that was disabled and a grant that was taken back end the stream.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import strawberry
+
+from app.store.records import EventType
+from app.wallet.feed import TooSlow
+from app.wallet.ids import IdKind, kind_of
+from resolvers import lookup
+from resolvers.context import Info
+from resolvers.directives import RequiresScope
+from resolvers.errors import BadInput, CodedError
+from resolvers.scopes import require
+from resolvers.types.customer import READ_METHODS
+from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent, GraphEventType
+from resolvers.types.operation import Operation
+
+_NEEDS: Final = (RequiresScope(any=[READ_METHODS]),)
+_LOOK_EVERY_S: Final = 2.0
+_LIVE: Final = frozenset({"PENDING", "UNKNOWN"})
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(
+        directives=_NEEDS,
+        description="A customer's events as they happen. `after` is the id of the last event that was received: those "
+        "that came after it are sent first, so that a client that was away misses nothing.",
+    )
+    async def customer_events(
+        self,
+        info: Info,
+        customer_id: strawberry.ID,
+        types: list[GraphEventType] | None = strawberry.UNSET,
+        after: strawberry.ID | None = strawberry.UNSET,
+    ) -> AsyncIterator[CustomerEvent]:
+        context = info.context
+        start = after or context.resume_after
+        if start is not None and kind_of(start) is not IdKind.EVENT:
+            raise BadInput("after is not the id of an event.")
+        if types == []:
+            raise BadInput("types is empty: leave it out for events of every type.")
+        wanted = frozenset(one.kept_as for one in types) if types else CUSTOMER_EVENTS
+        await _may_listen(info, customer_id)
+        feed = context.services.feed.events(customer_id, wanted, after=start, tick_s=context.services.recheck_s)
+        try:
+            async for event in feed:
+                await _may_listen(info, customer_id)
+                if event is not None:
+                    context.event_id = event.id
+                    yield CustomerEvent.of(event, info)
+        except TooSlow as slow:
+            raise CodedError(
+                "SLOW_CONSUMER", "Events were not taken in time: subscribe again.", lastEventId=slow.last_id
+            ) from None
+        finally:
+            await feed.aclose()  # type: ignore[attr-defined]
+
+    @strawberry.subscription(
+        directives=_NEEDS,
+        description="A write as it is now and whenever its state changes; ends when it is decided.",
+    )
+    async def operation_updated(self, info: Info, id: strawberry.ID) -> AsyncIterator[Operation]:
+        context = info.context
+        record = await context.services.operations.operation(id) if kind_of(id) is IdKind.OPERATION else None
+        if record is None:
+            raise _not_found()
+        changes = context.services.feed.events(
+            record.customer_id or "", frozenset({EventType.MUTATION}), tick_s=_LOOK_EVERY_S
+        )
+        told: str | None = None
+        try:
+            while True:
+                await _renew(info)
+                found = await lookup.operation(info, id)
+                if found is None:
+                    raise _not_found()
+                if found.state.value != told:
+                    told = found.state.value
+                    yield found
+                if told not in _LIVE:
+                    return
+                try:
+                    await anext(changes)
+                except TooSlow:
+                    changes = context.services.feed.events(
+                        record.customer_id or "", frozenset({EventType.MUTATION}), tick_s=_LOOK_EVERY_S
+                    )
+        finally:
+            await changes.aclose()  # type: ignore[attr-defined]
+
+
+async def _may_listen(info: Info, customer_id: str) -> None:
+    """Raises what ends the stream, when the caller or its rights are gone."""
+    await _renew(info)
+    known = kind_of(customer_id) is IdKind.CUSTOMER and await info.context.entry(customer_id)
+    if not known:
+        raise _not_found()
+
+
+async def _renew(info: Info) -> None:
+    """The caller with the rights it has now, in a context that remembers nothing of earlier answers."""
+    context = info.context
+    caller = await context.services.again(context.caller)
+    if caller is None:
+        raise CodedError("UNAUTHENTICATED", "The credentials are no longer valid.")
+    context.caller = caller
+    context.after_write()
+    require(info, READ_METHODS)
+
+
+def _not_found() -> CodedError:
+    return CodedError("NOT_FOUND", "Nothing here.")

@@ -1,0 +1,101 @@
+"""A subscriber for tests: graphql-transport-ws or server-sent events, blocking, with a time limit on every wait."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.request import Request, urlopen
+
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from tests.support.gateway import RunningGateway
+
+EVENTS = """
+subscription Events($customer: ID!, $types: [EventType!], $after: ID) {
+  customerEvents(customerId: $customer, types: $types, after: $after) {
+    id type origin provider paymentMethodId customer { id name }
+  }
+}
+"""
+FIELD = "customerEvents"
+
+
+class Listener:
+    """One socket with one subscription, called ``1``."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    def message(self, timeout: float = 10) -> Any:
+        """The next message but pings."""
+        while True:
+            found = json.loads(self.socket.recv(timeout))
+            if found["type"] != "ping":
+                return found
+
+    def next(self, timeout: float = 10) -> Any:
+        """The next event's fields."""
+        found = self.message(timeout)
+        assert found["type"] == "next", found
+        assert "errors" not in found["payload"], found
+        return found["payload"]["data"][FIELD]
+
+    def is_silent(self, for_s: float = 0.7) -> bool:
+        try:
+            self.socket.recv(for_s)
+        except TimeoutError:
+            return True
+        return False
+
+
+@contextmanager
+def socket_of(gateway: RunningGateway, token: str | None = None) -> Iterator[ClientConnection]:
+    """An initialised socket; `token` is that of the gateway's own tests without one, an API key may stand for it."""
+    url = gateway.url.replace("http", "ws") + "/graphql"
+    with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], open_timeout=10) as socket:
+        payload = {"authorization": f"Bearer {token or gateway.token()}"}
+        socket.send(json.dumps({"type": "connection_init", "payload": payload}))
+        assert json.loads(socket.recv(10)) == {"type": "connection_ack"}
+        yield socket
+
+
+@contextmanager
+def listening(
+    gateway: RunningGateway, query: str = EVENTS, token: str | None = None, **variables: Any
+) -> Iterator[Listener]:
+    with socket_of(gateway, token) as socket:
+        payload = {"query": query, "variables": variables}
+        socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": payload}))
+        yield Listener(socket)
+
+
+def until_joined(gateway: RunningGateway, count: int = 1) -> None:
+    """Wait until so many subscribers have their place in the feed: what happens from now on reaches them."""
+    give_up_at = time.monotonic() + 10
+    while len(gateway.gateway.feed) < count:
+        assert time.monotonic() < give_up_at, "nobody subscribed"
+        time.sleep(0.01)
+
+
+@contextmanager
+def streaming(
+    gateway: RunningGateway, variables: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> Iterator[Iterator[dict[str, str]]]:
+    """The same over server-sent events: yields blocks as ``{"id": ..., "event": ..., "data": ...}``."""
+    body = json.dumps({"query": EVENTS, "variables": dict(variables)}).encode()
+    sent = {"content-type": "application/json", "accept": "text/event-stream", **gateway.headers, **(headers or {})}
+    with urlopen(Request(f"{gateway.url}/graphql", body, sent), timeout=10) as reply:
+
+        def blocks() -> Iterator[dict[str, str]]:
+            block: dict[str, str] = {}
+            for line in reply:
+                name, _, value = line.decode().rstrip("\n").partition(":")
+                if name:
+                    block[name] = value.strip()
+                elif block:
+                    yield block
+                    block = {}
+
+        yield blocks()

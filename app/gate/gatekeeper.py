@@ -11,7 +11,14 @@ from app.gate.request import GraphQLRequest
 
 
 class RequestContext(Protocol):
-    """What the resolvers' context shows to the gate after an operation ran."""
+    """What the resolvers' context shows to the gate after an operation ran.
+
+    `resume_after` is set before a subscription starts: the last event id that the client had. `event_id` is that of the
+    answer which a stream gives just now, if it has one.
+    """
+
+    resume_after: str | None
+    event_id: str | None
 
     def response_extensions(self) -> Mapping[str, Any]: ...
 

@@ -61,7 +61,7 @@ async def send_events(
                 except StopAsyncIteration:
                     break
                 coming = None
-                await _chunk(send, b"event: next\ndata: %s\n\n" % encode(body), send_within_s)
+                await _chunk(send, b"%sevent: next\ndata: %s\n\n" % (_id_of(body), encode(body)), send_within_s)
             elif drained in done:
                 break
             else:
@@ -82,6 +82,12 @@ async def send_events(
 async def _chunk(send: Send, chunk: bytes, within_s: float) -> None:
     async with asyncio.timeout(within_s):
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
+
+
+def _id_of(body: dict[str, Any]) -> bytes:
+    """What a browser's EventSource sends back as Last-Event-ID when it connects again."""
+    event_id = body.get("extensions", {}).get("eventId")
+    return b"id: %s\n" % event_id.encode() if event_id else b""
 
 
 def _now() -> float:

@@ -10,6 +10,7 @@ from app.cli_documents import documents, schema_check
 from app.cli_import import import_file, link_customer
 from app.cli_payments import payments
 from app.cli_scopes import SCOPES, TakesScopes
+from app.cli_webhooks import webhooks
 from app.errors import VaultgraphError
 
 _DATA_DIR = click.option(
@@ -214,5 +215,6 @@ def explain(file: TextIO) -> None:
 main.add_command(documents)
 main.add_command(import_file)
 main.add_command(link_customer)
+main.add_command(webhooks)
 main.add_command(payments)
 schema.add_command(schema_check)

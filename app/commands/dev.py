@@ -80,6 +80,7 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
     gateway = Gateway(settings, page_token=token)
     gateway.after_start.append(_link_demo_customers)
     address = url_of(sock)
+    await _send_webhooks_to(address, settings, sandbox_url)
 
     def started() -> None:
         _announce(address, sandbox_url, token, folder, bundled=gateway.has_bundled_graphiql)
@@ -90,6 +91,19 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
             await serve(gateway.app, sock, stop, grace_s=settings.grace_s, on_started=started)
     finally:
         stopping.cancel()
+
+
+async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) -> None:
+    """Have the sandbox tell this gateway of changes; what it cannot be told yet it delivers again later."""
+    asked = {"provider": "caselle", "url": f"{address}/webhooks/caselle/{settings.caselle.payment_account_uid}"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
+            session.post(f"{sandbox_url}/__sandbox/webhooks", json=asked) as reply,
+        ):
+            reply.raise_for_status()
+    except (aiohttp.ClientError, TimeoutError):
+        click.echo("the sandbox was not told where to send webhooks: changes there are noticed by reading", err=True)
 
 
 async def _drain_first(gateway: Any, stop: asyncio.Event) -> None:
@@ -247,6 +261,7 @@ def _vaults(credentials: Mapping[str, Any]) -> dict[str, Any]:
             "payment_account_uid": {name.lower(): value for name, value in caselle["headers"].items()}[
                 "x-payment-account-uid"
             ],
+            "webhook_secret": caselle["webhook_secret"],
         },
     }
 

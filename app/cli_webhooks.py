@@ -1,0 +1,49 @@
+"""The words of `vaultgraph webhooks`."""
+
+from pathlib import Path
+
+import click
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_DATA_DIR = click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="As for `vaultgraph dev`."
+)
+_CONFIG = click.option("--config", "config_file", type=_FILE, default=None, envvar="VAULTGRAPH_CONFIG")
+
+
+@click.group()
+def webhooks() -> None:
+    """What the vaults told us of: deliveries that could not be worked off, and having them tried again."""
+
+
+@webhooks.command("list")
+@click.option(
+    "--state",
+    type=click.Choice(["dead", "received", "done", "all"]),
+    default="dead",
+    help="dead: put aside after the last attempt; received: still to be worked off.",
+)
+@_CONFIG
+@_DATA_DIR
+def webhooks_list(state: str, config_file: Path | None, data_dir: Path | None) -> None:
+    """One line a delivery, oldest first."""
+    from app.commands.webhooks import run_list
+    from app.store.records import ReceiptState
+
+    run_list(config_file, data_dir, None if state == "all" else ReceiptState(state.upper()))
+
+
+@webhooks.command("replay")
+@click.argument("deliveries", nargs=-1, metavar="[rcp_...]...")
+@click.option("--all-dead", is_flag=True, help="Every delivery that was put aside.")
+@_CONFIG
+@_DATA_DIR
+def webhooks_replay(
+    deliveries: tuple[str, ...], all_dead: bool, config_file: Path | None, data_dir: Path | None
+) -> None:
+    """Make deliveries due again. What was applied already has no effect twice: the vault is read anew."""
+    from app.commands.webhooks import run_replay
+
+    if bool(deliveries) == all_dead:
+        raise click.UsageError("name deliveries, or say --all-dead")
+    run_replay(config_file, data_dir, deliveries, all_dead=all_dead)

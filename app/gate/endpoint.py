@@ -155,15 +155,20 @@ class GraphQLEndpoint:
         async def is_still_welcome() -> bool:
             return await self._gate.again(stream.caller) is not None
 
-        await send_events(
-            stream.bodies,
-            receive,
-            send,
-            extra,
-            self._draining,
-            send_within_s=self._limits.send_timeout_s,
-            is_still_welcome=is_still_welcome,
-        )
+        with self._sockets.one_more(stream.caller.key):
+            self._in_flight -= 1  # a stream is bounded by its caller's share, and no reason to shed requests
+            try:
+                await send_events(
+                    stream.bodies,
+                    receive,
+                    send,
+                    extra,
+                    self._draining,
+                    send_within_s=self._limits.send_timeout_s,
+                    is_still_welcome=is_still_welcome,
+                )
+            finally:
+                self._in_flight += 1
 
     async def _run(self, prepared: Prepared, receive: Receive, headers: Mapping[str, str], request_id: str) -> Outcome:
         """A query ends when its client leaves; a mutation is finished, whoever waits for it."""

@@ -8,8 +8,8 @@ none, 4401 no connection_init yet, 4403 credentials refused, 4406 another subpro
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import aclosing
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -54,12 +54,31 @@ class SocketServer:
         self.gate = gatekeeper
         self.limits = limits
         self.json_depth = json_depth
-        self.running: Counter[str] = Counter()  # operations by caller, over all of its connections
+        self.running: Counter[str] = Counter()  # operations by caller, over all of its connections and streams
         self._browser = browser
         self._connections: set[_Connection] = set()
         self._addresses: Counter[str] = Counter()
         self._is_draining = False
         self._finishing: set[asyncio.Task[None]] = set()
+
+    @contextmanager
+    def one_more(self, key: str) -> Iterator[None]:
+        """Count an operation of this caller while it runs; raises Refused where there are too many already."""
+        self.enter(key)
+        try:
+            yield
+        finally:
+            self.leave(key)
+
+    def enter(self, key: str) -> None:
+        if self.running[key] >= self.limits.operations_per_caller:
+            raise Refused("THROTTLED", "Too many operations at once: complete some.")
+        self.running[key] += 1
+
+    def leave(self, key: str) -> None:
+        self.running[key] -= 1
+        if not self.running[key]:
+            del self.running[key]
 
     def begin_drain(self) -> None:
         """Close every connection as "going away" and take no new one."""
@@ -220,22 +239,18 @@ class _Connection:
             raise _Closed(4400, "Invalid message")
         if name in self._tasks:
             raise _Closed(4409, "Subscriber already exists")
-        limits, running = self._server.limits, self._server.running
-        if (
-            len(self._tasks) >= limits.operations_per_connection
-            or running[self._caller.key] >= limits.operations_per_caller
-        ):
-            refused = Refused("THROTTLED", "Too many operations at once: complete some.")
+        server, key = self._server, self._caller.key
+        try:
+            if len(self._tasks) >= server.limits.operations_per_connection:
+                raise Refused("THROTTLED", "Too many operations on this connection: complete some.")
+            server.enter(key)
+        except Refused as refused:
             await self._send({"id": name, "type": "error", "payload": refused.as_errors()})
             return
-        key = self._caller.key
-        running[key] += 1
         task = self._tasks[name] = asyncio.create_task(self._operate(name, payload))
 
         def done(ended: asyncio.Task[None]) -> None:
-            running[key] -= 1
-            if not running[key]:
-                del running[key]
+            server.leave(key)
             self._muted.discard(ended)
             self._mutating.discard(ended)
             if self._tasks.get(name) is ended:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.gate.sse import send_events
+from app.gate.websocket import SocketLimits
 from tests.security.test_http_requests import GOOD, codes
 from tests.support.asgi import call
 from tests.support.small_graph import SmallKeeper, endpoint
@@ -127,6 +128,20 @@ async def opened(
     headers = [(name.encode(), value.encode()) for name, value in EVENTS.items()]
     scope = {"type": "http", "method": "POST", "path": "/graphql", "query_string": b"", "headers": headers}
     return sent, asyncio.create_task(app(scope, receive, send))
+
+
+async def test_streams_are_bounded_by_caller_and_shed_nobody() -> None:
+    app = endpoint(max_in_flight=1, sockets=SocketLimits(operations_per_caller=2))
+    endless = "subscription{count(to:100000,seconds:0.01)}"
+    streams = [(await opened(app, endless))[1] for _ in range(2)]
+    await asyncio.sleep(0.05)
+    refused = await call(app, "POST", "/graphql", json={"query": endless}, headers=EVENTS)
+    assert (refused.status, codes(refused)) == (429, ["THROTTLED"])
+    plain = await call(app, "POST", "/graphql", json={"query": "{hello}"}, headers={**EVENTS, "accept": "*/*"})
+    assert plain.status == 200
+    app.begin_drain()
+    await asyncio.wait_for(asyncio.gather(*streams), 5)
+    assert (await call(app, "POST", "/graphql", json={"query": "{hello}"}, headers=EVENTS)).status == 200
 
 
 async def test_who_loses_its_rights_loses_its_stream() -> None:

@@ -54,6 +54,7 @@ from app.wallet.reconcile import Reconciler
 from app.wallet.sightings import Sightings
 from app.wallet.snapshots import SnapshotCache
 from app.wallet.sweeps import DailySweep
+from app.wallet.watch import Watch, WatchPace
 from app.wallet.writing import WalletWriter
 from app.wallet.writing.deps import Deps
 from app.wallet.writing.owner import Owner
@@ -98,6 +99,7 @@ class Gateway:
         self.writer = WalletWriter(self._writing())
         self.reconciler = Reconciler(self.writer.deps, self.writer.runner)
         self.feed = Feed(self.store)
+        self.watch = self._watch()
         self.services = self._services()
         inbound = Inbound(self.store, self.providers, self.snapshots, self.sightings)
         self.sweep = DailySweep(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
@@ -119,8 +121,9 @@ class Gateway:
         await self.documents.start()
         await self.owner.start()
         await self.reconciler.start()
-        work = (self._watch_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run(), self.feed.run())
-        self._background.extend(asyncio.create_task(one) for one in (*work, self.audit.run(), self.documents.run()))
+        work = [self._watch_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run()]
+        work += [self.feed.run(), self.watch.run(), self.audit.run(), self.documents.run()]
+        self._background.extend(asyncio.create_task(one) for one in work)
 
     async def stop(self) -> None:
         await self.writer.drain()
@@ -174,6 +177,12 @@ class Gateway:
         """What somebody asked us to delete has an actor; what was seen to go behind our back has none."""
         found = await self.store.events.of_method(customer_id, address, [EventType.METHOD_DELETED])
         return any(event.actor is not None for event in found)
+
+    def _watch(self) -> Watch:
+        """Over the vaults that nobody tells us of."""
+        silent = [name for name in ProviderName if name.value not in _webhook_senders(self.settings)]
+        pace = WatchPace(every_s=self.settings.watch.every_s, calls_per_s=self.settings.watch.calls_per_s)
+        return Watch(self.store, self.feed, self.reader, self.sightings, silent, pace, _utc_now)
 
     def _writing(self) -> Deps:
         settings = self.settings

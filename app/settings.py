@@ -122,9 +122,12 @@ class ExecutionSettings(_Section):
 
 
 class WatchSettings(_Section):
-    """How changes behind our back are noticed: the pace of noting what reads see, and of the daily sweep."""
+    """How changes behind our back are noticed: the pace of noting what reads see, of reading for subscribers the vaults
+    that send no webhooks, and of the daily sweep."""
 
     notes_per_s: float = Field(20.0, gt=0)
+    every_s: float = Field(30.0, gt=0)
+    calls_per_s: float = Field(5.0, gt=0)
     sweep_every_s: float = Field(86_400.0, gt=0)
 
 

@@ -1,0 +1,150 @@
+"""Vaults that tell us nothing are read now and then, for customers that somebody subscribes to.
+
+What differs from the last list that was seen becomes events, once, whoever sees it first (`sightings`). A vault that
+cannot be read twice in a row is an event too, and so is its return.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ulid import ULID
+
+from app.errors import VaultError
+from app.store import Store
+from app.store.records import DirectoryEntry, EventOrigin, EventType, NewEvent, OperationState
+from app.vault.model import VaultWallet
+from app.vault.names import CustomerRef, ProviderName
+from app.vault.provider import Call
+from app.wallet.feed import Feed
+from app.wallet.reading import WalletReader
+from app.wallet.sightings import Sightings
+
+_log = logging.getLogger("vaultgraph.watch")
+_AT_ONCE: Final = 20
+_CALL_S: Final = 10.0
+_HICCUPS: Final = 2
+_HEALTH: Final = frozenset({EventType.SOURCE_DEGRADED, EventType.SOURCE_RECOVERED})
+
+Watched = tuple[str, CustomerRef]
+"""Our customer id, and the vault's ref."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchPace:
+    """Each subscribed customer is read every `every_s` seconds, with at most `calls_per_s` calls to all vaults: where
+    there are more customers than that allows, a round takes longer."""
+
+    every_s: float = 30.0
+    calls_per_s: float = 5.0
+
+
+class Watch:
+    """One per process, for its own subscribers. `providers` are the vaults that send no webhooks here."""
+
+    def __init__(
+        self,
+        store: Store,
+        feed: Feed,
+        reader: WalletReader,
+        sightings: Sightings,
+        providers: Collection[ProviderName],
+        pace: WatchPace,
+        utc_now: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._feed = feed
+        self._reader = reader
+        self._sightings = sightings
+        self._providers = [name for name in providers if name in reader.providers]
+        self._pace = pace
+        self._utc_now = utc_now
+        self._failures: dict[tuple[ProviderName, str], int] = {}
+
+    async def run(self) -> None:
+        """Round after round until cancelled. What fails is logged and left for the next one."""
+        while True:
+            await asyncio.sleep(self._pace.every_s)
+            try:
+                await self.round()
+            except Exception:  # noqa: BLE001 - a watch that died would leave subscribers without news
+                _log.exception("watching the vaults failed; it goes on with the next round")
+
+    async def round(self) -> None:
+        """Read everyone who is subscribed to, once."""
+        subscribed = set(self._feed.customers())
+        self._failures = {key: count for key, count in self._failures.items() if key[1] in subscribed}
+        entries = await self._store.directory.entries(subscribed)
+        for provider in self._providers:
+            watched = [one for entry in entries.values() if (one := _watched(entry, provider)) is not None]
+            try:
+                await self._read_all(provider, watched)
+            except Exception:  # noqa: BLE001 - one vault's trouble must not keep the others from being read
+                _log.exception("watching %s failed; it goes on with the next round", provider.value)
+
+    async def _read_all(self, provider: ProviderName, watched: Sequence[Watched]) -> None:
+        for start in range(0, len(watched), _AT_ONCE):
+            calls = await self._read(provider, watched[start : start + _AT_ONCE])
+            await asyncio.sleep(calls / self._pace.calls_per_s)
+
+    async def _read(self, provider: ProviderName, watched: Sequence[Watched]) -> int:
+        """Answers how many calls it took."""
+        began = self._utc_now()
+        deadline_at = asyncio.get_running_loop().time() + _CALL_S
+        call = Call(deadline_at=deadline_at, request_id=str(ULID()), client="watch")
+        vault = self._reader.providers[provider]
+        found: Mapping[CustomerRef, VaultWallet | VaultError]
+        try:
+            found = await vault.wallets([ref for _, ref in watched], call)
+        except VaultError as error:  # none of them could be read
+            found = {ref: error for _, ref in watched}
+        for customer_id, ref in watched:
+            read = found.get(ref)
+            if isinstance(read, VaultWallet):
+                await self._saw(read, customer_id, began)
+            elif isinstance(read, VaultError):
+                await self._missed(provider, ref, customer_id)
+        return call.meter.calls
+
+    async def _saw(self, wallet: VaultWallet, customer_id: str, began: datetime) -> None:
+        provider, ref = wallet.provider, wallet.customer_ref
+        self._failures.pop((provider, customer_id), None)
+        if await self._is_degraded(provider, customer_id):
+            await self._tell(EventType.SOURCE_RECOVERED, provider, ref, customer_id)
+        if await self._is_disturbed(customer_id, began):
+            return  # the list may be older than what we wrote meanwhile: the next round will see
+        if await self._sightings.compare(wallet, customer_id, EventOrigin.RECONCILIATION):
+            self._reader.snapshots.drop(provider, ref)
+
+    async def _is_disturbed(self, customer_id: str, began: datetime) -> bool:
+        """Whether a write of ours, here or on a replica, ran while the vault was read."""
+        recent = await self._store.journal.of_customer(customer_id, limit=5)
+        return any(
+            one.state is OperationState.PENDING or (one.finished_at is not None and one.finished_at >= began)
+            for one in recent
+        )
+
+    async def _missed(self, provider: ProviderName, ref: CustomerRef, customer_id: str) -> None:
+        key = (provider, customer_id)
+        self._failures[key] = self._failures.get(key, 0) + 1
+        if self._failures[key] >= _HICCUPS and not await self._is_degraded(provider, customer_id):
+            await self._tell(EventType.SOURCE_DEGRADED, provider, ref, customer_id)
+
+    async def _is_degraded(self, provider: ProviderName, customer_id: str) -> bool:
+        """What was told last, by any replica."""
+        page = await self._store.events.of_customer(customer_id, first=20, types=_HEALTH)
+        last = next((event for event in page.events if event.provider is provider), None)
+        return last is not None and last.type is EventType.SOURCE_DEGRADED
+
+    async def _tell(self, kind: EventType, provider: ProviderName, ref: CustomerRef, customer_id: str) -> None:
+        origin = EventOrigin.RECONCILIATION
+        event = NewEvent(type=kind, origin=origin, customer_id=customer_id, provider=provider, customer_ref=ref)
+        await self._store.events.append(event)
+
+
+def _watched(entry: DirectoryEntry, provider: ProviderName) -> Watched | None:
+    link = entry.link(provider)
+    return None if link is None else (entry.customer.id, link.customer_ref)

@@ -104,7 +104,7 @@ class Context:
     def _load_anew(self) -> None:
         reader = self.services.reader
         self.vaults = {name: VaultLoader(reader, name, self.call, self.adopt) for name in reader.providers}
-        self.statuses = StatusLoader(reader, self.call, self.adopt)
+        self.statuses = StatusLoader(reader, self.call, self.spawn)
         self.entries = EntryLoader(self.services.directory, self.adopt)
         self.owners = OwnerLoader(self.services.directory, self.adopt)
 

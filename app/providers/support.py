@@ -149,7 +149,17 @@ async def each(
 ) -> dict[CustomerRef, VaultWallet | VaultError]:
     """Read customers one call each, all at once; the answers are `placed`."""
     wanted = list(dict.fromkeys(refs))
-    return placed(wanted, await asyncio.gather(*map(read, wanted), return_exceptions=True))
+    return placed(wanted, await settled([read(ref) for ref in wanted]))
+
+
+async def settled(works: Sequence[Awaitable[T]]) -> list[T | BaseException]:
+    """All answers or failures, in order. A single one, which is what most reads are, needs no task of its own."""
+    if len(works) != 1:
+        return await asyncio.gather(*works, return_exceptions=True)
+    try:
+        return [await works[0]]
+    except Exception as error:  # noqa: BLE001 - handed to the caller, as gather does
+        return [error]
 
 
 def placed(

@@ -1,6 +1,5 @@
 """LoanPro LMS: which calls, in which order. A payment method is a `PaymentAccounts` child of its customer."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
 from app.providers.loanpro import mapping, outgoing
 from app.providers.loanpro.browser import CaptureForms
 from app.providers.loanpro.wire import WireElement
-from app.providers.support import VaultAdapter, placed, reading, request_id_of
+from app.providers.support import VaultAdapter, placed, reading, request_id_of, settled
 from app.settings import LoanProSettings
 from app.vault.model import (
     Added,
@@ -88,7 +87,7 @@ class LoanProVault(VaultAdapter):
                 found[ref] = VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         wanted = [ref for ref in dict.fromkeys(refs) if ref not in found]
         chunks = [wanted[start : start + BATCH_LIMIT] for start in range(0, len(wanted), BATCH_LIMIT)]
-        answers = await asyncio.gather(*(self._batch(chunk, call) for chunk in chunks), return_exceptions=True)
+        answers = await settled([self._batch(chunk, call) for chunk in chunks])
         flat: list[VaultWallet | BaseException] = []
         for chunk, answer in zip(chunks, answers, strict=True):
             flat += [answer] * len(chunk) if isinstance(answer, BaseException) else [answer[ref] for ref in chunk]
@@ -107,9 +106,7 @@ class LoanProVault(VaultAdapter):
             else VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         )
         known = [ref for ref in refs if ref in held]
-        wallets = await asyncio.gather(
-            *(self._wallet(ref, held[ref], reply, call) for ref in known), return_exceptions=True
-        )
+        wallets = await settled([self._wallet(ref, held[ref], reply, call) for ref in known])
         return {**dict.fromkeys(refs, absent), **dict(zip(known, wallets, strict=True))}
 
     async def _wallet(self, ref: CustomerRef, customer: Any, reply: VaultReply, call: Call) -> VaultWallet:

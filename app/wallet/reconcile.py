@@ -75,7 +75,7 @@ class Reconciler:
                 client=_CLIENT,
             )
             try:
-                found = await self._runner.resume(operation, call)
+                found = await self._runner.resume(operation, call, is_patient=False)
             except Exception:  # noqa: BLE001 - one operation that fails must not keep the others waiting
                 _log.exception("%s could not be reconciled; trying again later", operation.id)
                 return

@@ -1,8 +1,9 @@
 """A writer over real adapters, the sandbox and a store of its own, with the demo customers linked."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
@@ -40,10 +41,43 @@ def new_key() -> str:
     return f"key-for-tests-{next(_KEYS):08d}"
 
 
-class Bench:
-    """One process's writing side. `deadline_s` is every vault's write deadline."""
+class AheadClock:
+    """The time, and by how much a test has moved it on."""
 
-    def __init__(self, sandbox: RunningSandbox, store: Store, *, deadline_s: float = 1.2, **settings: Any) -> None:
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    def advance(self, **by: float) -> None:
+        self.ahead += timedelta(**by)
+
+
+def open_store(url: str) -> Store:
+    """A store whose clock is an `AheadClock`; a `Bench` on it goes by the same."""
+    return Store.open(url, clock=AheadClock())
+
+
+class Bench:
+    """One process's writing side. `deadline_s` is every vault's write deadline.
+
+    When an answer is lost, the clock is moved on until nothing can be on its way any more: then one look decides, and
+    no test waits. Without `is_hurried` that takes as long as it takes.
+    """
+
+    def __init__(
+        self,
+        sandbox: RunningSandbox,
+        store: Store,
+        *,
+        deadline_s: float = 8.0,
+        is_hurried: bool = True,
+        **settings: Any,
+    ) -> None:
+        clock = store._db.now
+        assert isinstance(clock, AheadClock)
+        self.clock, self._is_hurried = clock, is_hurried
         same = {name.value: {"write_deadline_s": deadline_s, "breaker": {"minimum_calls": 10_000}} for name in P}
         for name, wanted in settings.items():
             same[name] = {**same[name], **wanted} if name in same else wanted
@@ -57,6 +91,7 @@ class Bench:
         )
         self.points: list[str] = []
         self.die_at: str | None = None
+        self.at: dict[str, Callable[[], object]] = {}
         self.deps = Deps(
             store=store,
             reader=self.reader,
@@ -66,15 +101,21 @@ class Bench:
                 precedence=tuple(P),
                 group_secret=b"g" * 32,
             ),
-            owner=Owner(store, lambda: self.deps.utc_now()),
+            owner=Owner(store, clock),
             digest_keys=(self.settings.digest_key.get_secret_value(),),
             deadlines_s=dict.fromkeys(P, deadline_s),
+            utc_now=clock,
             reached=self._reached,
         )
         self.writer = WalletWriter(self.deps)
 
     def _reached(self, point: str) -> None:
+        """Points are noted; a test may do something at one (`at`), or end the process there (`die_at`)."""
         self.points.append(point)
+        if point.startswith("lost:") and self._is_hurried:
+            self.clock.advance(seconds=10)
+        if point in self.at:
+            self.at[point]()
         if point == self.die_at:
             raise Died(point)
 
@@ -102,6 +143,15 @@ class Bench:
         if "method" not in changes:
             given["method"] = self.method(name)
         return AddMethod(**given | changes)
+
+    async def until_settled(self, ask: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
+        """Ask again, as a client would, for as long as the answer says that it may be."""
+        for _ in range(100):
+            result = await ask()
+            if not any(problem.retryable for problem in result.problems):
+                return result
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"never settled: {result.problems}")
 
     async def add(self, name: ProviderName, **changes: Any) -> WriteResult:
         return await self.writer.add_method(self.adding(name, **changes), STAFF, soon())

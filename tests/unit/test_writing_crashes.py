@@ -14,7 +14,7 @@ from app.wallet.commands import CreateCustomer, DeleteMethod, EraseCustomer, Set
 from app.wallet.reconcile import Reconciler
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
-from tests.support.writing import STAFF, Bench, bench_on, dead, new_key
+from tests.support.writing import STAFF, Bench, bench_on, dead, new_key, open_store
 
 P = ProviderName
 ADD_POINTS = ["begun", "prepared:add", "answered:add", "prepared:default", "answered:default", "finishing", "finished"]
@@ -23,16 +23,17 @@ WITH_DEFAULT = [P.JPMORGAN, P.CASELLE]
 
 @pytest.fixture
 async def opened(sqlite_url: str) -> AsyncIterator[Store]:
-    store = Store.open(sqlite_url)
+    store = open_store(sqlite_url)
     yield store
     await store.close()
 
 
 async def die_at(sandbox: RunningSandbox, store: Store, point: str, method: str, command: Any) -> None:
-    """Run a command in a process that dies at a point."""
+    """Run a command in a process that dies at a point, some time ago: nothing of it is on its way any more."""
     async with bench_on(sandbox, store) as bench:
         bench.die_at = point
         await dead(getattr(bench.writer, method)(command, STAFF, soon()))
+        bench.clock.advance(minutes=1)
 
 
 @pytest.mark.parametrize("name", list(P))

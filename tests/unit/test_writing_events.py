@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.sandbox.demo import ALEX
-from app.store import Store
 from app.store.records import EventOrigin, EventRecord, EventType
 from app.vault.model import Expiry
 from app.vault.names import CustomerRef, MethodRef, ProviderName
@@ -14,7 +13,7 @@ from app.wallet.sightings import Sightings
 from app.wallet.writing.deps import fresh_wallet
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
-from tests.support.writing import STAFF, Bench, bench_on
+from tests.support.writing import STAFF, Bench, bench_on, open_store
 
 P = ProviderName
 T = EventType
@@ -22,7 +21,7 @@ T = EventType
 
 @pytest.fixture
 async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
-    store = Store.open(sqlite_url)
+    store = open_store(sqlite_url)
     async with bench_on(sandbox, store) as opened:
         yield opened
     await store.close()

@@ -9,7 +9,6 @@ import pytest
 
 from app.errors import OutcomeUnknown
 from app.sandbox.demo import ALEX, KIM
-from app.store import Store
 from app.store.records import OperationState, WriteOutcome
 from app.vault.model import Added, Expiry, NewCustomer, NewMethod
 from app.vault.names import LinkProof, PaymentMethodStatus, ProviderName
@@ -19,7 +18,7 @@ from app.wallet.commands import DeleteMethod, LinkCustomer, ProblemCode, SetDefa
 from app.wallet.reconcile import Reconciler
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
-from tests.support.writing import BY_NAME, STAFF, Bench, bench_on, new_key
+from tests.support.writing import BY_NAME, STAFF, Bench, bench_on, new_key, open_store
 
 P = ProviderName
 C = ProblemCode
@@ -27,8 +26,17 @@ C = ProblemCode
 
 @pytest.fixture
 async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
-    store = Store.open(sqlite_url)
+    store = open_store(sqlite_url)
     async with bench_on(sandbox, store) as opened:
+        yield opened
+    await store.close()
+
+
+@pytest.fixture
+async def dark(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
+    """For vaults that cannot be read after a write: nobody waits for them for long."""
+    store = open_store(sqlite_url)
+    async with bench_on(sandbox, store, deadline_s=1.5) as opened:
         yield opened
     await store.close()
 
@@ -103,65 +111,56 @@ async def test_an_add_that_was_not_made_runs_again_under_its_key(
 
 
 async def test_a_vault_that_stays_dark_is_unknown_and_settled_by_the_same_key(
-    sandbox: RunningSandbox, bench: Bench
+    sandbox: RunningSandbox, dark: Bench
 ) -> None:
     """The write is made, its answer lost, and the list cannot be read either."""
-    held = set(await bench.wallet(P.CASELLE))
-    command = bench.adding(P.CASELLE)
+    held = set(await dark.wallet(P.CASELLE))
+    command = dark.adding(P.CASELLE)
     on_add(sandbox, P.CASELLE, "drop_after", times=1)
-    bench.deps.reached = lambda point: (
-        (sandbox.fault("caselle", "status", status=503, method="GET") if point == "lost:add" else None) and None
-    )
-    result = await bench.writer.add_method(command, STAFF, soon())
-    bench.deps.reached = lambda point: None
+    dark.at["lost:add"] = lambda: sandbox.fault("caselle", "status", status=503, method="GET")
+    result = await dark.writer.add_method(command, STAFF, soon())
+    dark.at.clear()
     (problem,) = result.problems
     assert (problem.code, problem.outcome, problem.retryable) == (C.OUTCOME_UNKNOWN, WriteOutcome.UNKNOWN, True)
     assert state(result) is OperationState.UNKNOWN
-    still = await bench.writer.add_method(command, STAFF, soon())
+    still = await dark.writer.add_method(command, STAFF, soon())
     assert (codes(still), state(still)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
     sandbox.clear_faults()
-    again = await bench.writer.add_method(command, STAFF, soon())
+    again = await dark.until_settled(lambda: dark.writer.add_method(command, STAFF, soon()))
     assert (codes(again), state(again), again.replayed) == ([], OperationState.SUCCEEDED, True)
     assert again.method is not None
-    assert set(await bench.wallet(P.CASELLE)) - held == {again.method.method_ref}
+    assert set(await dark.wallet(P.CASELLE)) - held == {again.method.method_ref}
 
 
-async def test_the_reconciler_settles_what_is_unknown(sandbox: RunningSandbox, bench: Bench) -> None:
+async def test_the_reconciler_settles_what_is_unknown(sandbox: RunningSandbox, dark: Bench) -> None:
     on_add(sandbox, P.JPMORGAN, "hang", times=1, commit=True)
-    bench.deps.reached = lambda point: (
-        (sandbox.fault("jpmorgan", "status", status=503, method="GET") if point == "lost:add" else None) and None
-    )
-    result = await bench.add(P.JPMORGAN)
+    dark.at["lost:add"] = lambda: sandbox.fault("jpmorgan", "status", status=503, method="GET")
+    result = await dark.add(P.JPMORGAN)
     assert state(result) is OperationState.UNKNOWN
     sandbox.clear_faults()
-    reconciler = Reconciler(bench.deps, bench.writer.runner)
-    for _ in range(60):
-        await reconciler.sweep()
-        assert result.operation is not None
-        found = await bench.store.journal.operation(result.operation.id)
-        assert found is not None
-        if found.state is not OperationState.UNKNOWN:
-            break
-        await asyncio.sleep(0.05)
+    reconciler = Reconciler(dark.deps, dark.writer.runner)
+    dark.clock.advance(minutes=1)
+    assert await reconciler.sweep() == 1
+    assert result.operation is not None
+    found = await dark.store.journal.operation(result.operation.id)
+    assert found is not None
     assert found.state is OperationState.SUCCEEDED
-    assert found.result["method"][2] in await bench.wallet(P.JPMORGAN)
+    assert found.result["method"][2] in await dark.wallet(P.JPMORGAN)
 
 
-async def test_a_slow_vault_gets_its_time_before_an_absence_counts(sandbox: RunningSandbox, bench: Bench) -> None:
+async def test_a_slow_vault_gets_its_time_before_an_absence_counts(sandbox: RunningSandbox, sqlite_url: str) -> None:
     """The vault makes the write long after we gave up waiting: the key, sent again at once, must not make a second."""
-    held = set(await bench.wallet(P.CASELLE))
-    command = bench.adding(P.CASELLE)
-    on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=1700)
-    result = await bench.writer.add_method(command, STAFF, soon())
-    assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
-    again = await bench.writer.add_method(command, STAFF, soon())
-    assert codes(again) in ([], [C.OUTCOME_UNKNOWN])
-    for _ in range(40):
-        again = await bench.writer.add_method(command, STAFF, soon())
-        if not again.problems:
-            break
-    assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
-    assert len(set(await bench.wallet(P.CASELLE)) - held) == 1
+    store = open_store(sqlite_url)
+    async with bench_on(sandbox, store, deadline_s=3.0, is_hurried=False) as bench:
+        held = set(await bench.wallet(P.CASELLE))
+        command = bench.adding(P.CASELLE)
+        on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=3300)
+        result = await bench.writer.add_method(command, STAFF, soon())
+        assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
+        again = await bench.until_settled(lambda: bench.writer.add_method(command, STAFF, soon()))
+        assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
+        assert len(set(await bench.wallet(P.CASELLE)) - held) == 1
+    await store.close()
 
 
 async def test_several_that_it_may_be_are_left_to_a_person(sandbox: RunningSandbox, bench: Bench) -> None:
@@ -233,7 +232,7 @@ async def test_a_refusal_is_final_and_replayed_without_asking_again(sandbox: Run
 
 
 async def test_refused_credentials_leave_the_key_open(sandbox: RunningSandbox, sqlite_url: str) -> None:
-    store = Store.open(sqlite_url)
+    store = open_store(sqlite_url)
     async with bench_on(sandbox, store) as good, bench_on(sandbox, store, aloha={"password": "wrong"}) as bad:
         command = good.adding(P.ALOHA)
         result = await bad.writer.add_method(command, STAFF, soon())
@@ -330,29 +329,27 @@ async def test_two_defaults_at_once_end_in_one_of_them(bench: Bench, name: Provi
     assert choice.method_ref in (one.method_ref, two.method_ref)
 
 
-async def test_a_write_waits_for_what_is_unknown_there(sandbox: RunningSandbox, bench: Bench) -> None:
+async def test_a_write_waits_for_what_is_unknown_there(sandbox: RunningSandbox, dark: Bench) -> None:
     """And settles it itself, as soon as the vault can be read."""
-    held = set(await bench.wallet(P.CASELLE))
+    held = set(await dark.wallet(P.CASELLE))
     on_add(sandbox, P.CASELLE, "drop_after", times=1)
-    bench.deps.reached = lambda point: (
-        (sandbox.fault("caselle", "status", status=503, method="GET") if point == "lost:add" else None) and None
-    )
-    first = await bench.add(P.CASELLE)
+    dark.at["lost:add"] = lambda: sandbox.fault("caselle", "status", status=503, method="GET")
+    first = await dark.add(P.CASELLE)
     assert state(first) is OperationState.UNKNOWN
-    bench.deps.reached = lambda point: None
-    other = bench.adding(P.CASELLE)
-    blocked = await bench.writer.add_method(other, STAFF, soon())
+    dark.at.clear()
+    other = dark.adding(P.CASELLE)
+    blocked = await dark.writer.add_method(other, STAFF, soon())
     assert codes(blocked) == [C.IDEMPOTENCY_IN_PROGRESS]
-    elsewhere = await bench.add(P.ALOHA)
-    assert codes(elsewhere) == []
+    elsewhere = dark.adding(P.ALOHA)
+    assert codes(await dark.until_settled(lambda: dark.writer.add_method(elsewhere, STAFF, soon()))) == []
     sandbox.clear_faults()
-    second = await bench.writer.add_method(other, STAFF, soon())
+    second = await dark.until_settled(lambda: dark.writer.add_method(other, STAFF, soon()))
     assert codes(second) == []
-    settled = await bench.store.journal.operation(first.operation.id if first.operation else "")
+    settled = await dark.store.journal.operation(first.operation.id if first.operation else "")
     assert settled is not None
     assert settled.state is OperationState.SUCCEEDED
     assert second.method is not None
-    assert set(await bench.wallet(P.CASELLE)) - held == {settled.result["method"][2], second.method.method_ref}
+    assert set(await dark.wallet(P.CASELLE)) - held == {settled.result["method"][2], second.method.method_ref}
 
 
 # ---- other writes whose answer is lost --------------------------------------------------------------------
@@ -384,20 +381,19 @@ async def test_a_lost_default(
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
-async def test_an_unknown_default_is_made_by_its_key(sandbox: RunningSandbox, bench: Bench, kind: str) -> None:
-    target = (await bench.add(P.CASELLE)).method
+async def test_an_unknown_default_is_made_by_its_key(sandbox: RunningSandbox, dark: Bench, kind: str) -> None:
+    adding = dark.adding(P.CASELLE)
+    target = (await dark.until_settled(lambda: dark.writer.add_method(adding, STAFF, soon()))).method
     assert target is not None
-    command = SetDefault(customer_id=ALEX.id, method_id=bench.ids.encode_address(target), idempotency_key=new_key())
+    command = SetDefault(customer_id=ALEX.id, method_id=dark.ids.encode_address(target), idempotency_key=new_key())
     sandbox.fault("caselle", kind, method="PUT", times=1)
-    bench.deps.reached = lambda point: (
-        (sandbox.fault("caselle", "status", status=503, method="GET") if point == "lost:default" else None) and None
-    )
-    result = await bench.writer.set_default(command, STAFF, soon())
+    dark.at["lost:default"] = lambda: sandbox.fault("caselle", "status", status=503, method="GET")
+    result = await dark.writer.set_default(command, STAFF, soon())
     assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
     sandbox.clear_faults()
-    again = await bench.writer.set_default(command, STAFF, soon())
+    again = await dark.until_settled(lambda: dark.writer.set_default(command, STAFF, soon()))
     assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
-    shown = [ref for ref, each in (await bench.wallet(P.CASELLE)).items() if each.is_provider_default]
+    shown = [ref for ref, each in (await dark.wallet(P.CASELLE)).items() if each.is_provider_default]
     assert shown == [target.method_ref]
 
 

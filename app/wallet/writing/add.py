@@ -15,10 +15,11 @@ from app.store.records import (
     OperationState,
     WriteOutcome,
 )
-from app.vault.model import BeforeAdd, NewMethod
+from app.vault.model import BeforeAdd, NewCard, NewMethod, VaultWallet
 from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.lookalikes import look_of
+from app.vault.secret import Secret
 from app.wallet.commands import Actor, AddMethod, OnDuplicate, Problem, ProblemCode, WriteResult
 from app.wallet.writing import provision
 from app.wallet.writing.defaults import (
@@ -173,13 +174,20 @@ class AddsMethod(UseCase[AddMethod]):
         if len(found) > 1 and session.new is not None:
             after = await session.vault(name).before_add(ref, session.new, call)
             found = [one for one in found if one == after.duplicate_of] or found
+        if wallet.skipped or wallet.truncated:
+            found += await self._unreadable(session, name, ref, wallet, before, call)
         if len(found) == 1:
             return Found({"method_ref": found[0]})
-        if found:
-            return Undecidable(tuple(found))
-        if wallet.skipped or wallet.truncated:
-            return Undecidable()  # what cannot be read may be what was added
-        return Absent()
+        return Undecidable(tuple(found)) if found else Absent()
+
+    async def _unreadable(
+        self, session: Session, name: ProviderName, ref: CustomerRef, wallet: VaultWallet, before: Json, call: Call
+    ) -> list[MethodRef]:
+        """New records that cannot be read: each may be what was added. Their ids come with a list for an add."""
+        any_card = NewCard(provider=name, route=AddRoute.PROVIDER_TOKEN, secret=Secret(""))
+        after = await session.vault(name).before_add(ref, session.new or any_card, call)
+        readable = {method.method_ref for method in wallet.methods}
+        return sorted(after.method_refs - readable - set(before["refs"]))
 
     # ---- what follows ----
 

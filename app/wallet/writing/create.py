@@ -1,6 +1,5 @@
 """A new customer of ours and, where asked for, its record in the vaults: told vault by vault."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
@@ -14,7 +13,7 @@ from app.wallet.commands import Actor, CreateCustomer, Problem, ProblemCode, Wri
 from app.wallet.writing import provision
 from app.wallet.writing.record import Json
 from app.wallet.writing.refusals import problems_of_faults
-from app.wallet.writing.rows import Ending, ended, summary
+from app.wallet.writing.rows import Ending, all_ended, ended, summary
 from app.wallet.writing.session import Session
 from app.wallet.writing.signals import Refused
 from app.wallet.writing.usecase import Done, Ready, UseCase, invalid, row_of, unsupported
@@ -88,7 +87,7 @@ class CreatesCustomer(UseCase[CreateCustomer]):
 
     async def run(self, session: Session) -> Done:
         wanted = [ProviderName(name) for name in session.of["provision_at"]]
-        endings = await asyncio.gather(*(self._at_vault(session, name) for name in wanted))
+        endings = await all_ended(self._at_vault(session, name) for name in wanted)
         customer_id = session.operation.customer_id or ""
         created = NewEvent(type=EventType.CUSTOMER_CREATED, once=f"created|{customer_id}")
         return summary(endings, WriteResult(customer_id=customer_id), events=(created,))

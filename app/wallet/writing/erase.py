@@ -1,6 +1,5 @@
 """Erasing a customer: at every linked vault as far as each can, then here. What failed keeps its link, to try again."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
@@ -13,7 +12,7 @@ from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, Provide
 from app.vault.provider import Call, VaultProvider
 from app.wallet.commands import Actor, EraseCustomer, Problem, ProblemCode, WriteResult
 from app.wallet.writing.record import Json
-from app.wallet.writing.rows import Ending, ended, summary
+from app.wallet.writing.rows import Ending, all_ended, ended, summary
 from app.wallet.writing.session import Absent, Found, Look, Session
 from app.wallet.writing.signals import Refused
 from app.wallet.writing.usecase import Done, Ready, UseCase, invalid, row_of, unsupported
@@ -47,7 +46,7 @@ class ErasesCustomer(UseCase[EraseCustomer]):
 
     async def run(self, session: Session) -> Done:
         links = [(ProviderName(name), CustomerRef(ref)) for name, ref in session.of["links"]]
-        endings = await asyncio.gather(*(self._at_vault(session, name, ref) for name, ref in links))
+        endings = await all_ended(self._at_vault(session, name, ref) for name, ref in links)
         kept = [one.provider for one in endings if one.state is not OperationState.SUCCEEDED]
         customer_id = session.operation.customer_id or ""
 

@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from app.errors import VaultError
@@ -59,7 +59,7 @@ class Finisher:
             OperationState.FAILED,
             outcome=WriteOutcome.NOT_APPLIED,
             is_final=False,
-            result=to_json(WriteResult(problems=(interrupted(operation.provider),))),
+            result=to_json(WriteResult(problems=(interrupted(operation.provider),), customer_id=operation.customer_id)),
         )
         return marked or await self._deps.store.journal.operation(operation.id) or operation
 
@@ -132,11 +132,14 @@ class Finisher:
             raise TakenOver
         return marked
 
-    def _look_again_at(self, operation: OperationRecord, done: Done) -> Any:
+    def _look_again_at(self, operation: OperationRecord, done: Done) -> datetime | None:
         now = self._deps.utc_now()
         if done.state is not OperationState.UNKNOWN or done.for_person or now - operation.created_at > LOOK_FOR:
             return None
-        return now + min(_SOON * 2 ** min(operation.looks, 6), _LONGEST)
+        if done.look_at is not None and done.look_at > now:
+            return done.look_at
+        pause: timedelta = min(_SOON * 2 ** min(operation.looks, 6), _LONGEST)
+        return now + pause
 
     def _events(self, session: Session, done: Done) -> list[NewEvent]:
         """What the use case tells, each completed, and the audit's row."""
@@ -179,6 +182,7 @@ def _unknown(session: Session, unknown: StillUnknown) -> Done:
         state=state,
         outcome=outcome,
         for_person=unknown.for_person,
+        look_at=unknown.look_at,
         rows=rows or _rows(session, state, outcome, (problem,)),
     )
 

@@ -1,7 +1,9 @@
 """Writes at several vaults: each ends for itself, and all of them together as one operation."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from app.errors import VaultError
 from app.store.records import NewEvent, OperationState, WriteOutcome
@@ -22,8 +24,18 @@ class Ending:
     outcome: WriteOutcome
     is_final: bool = True
     for_person: bool = False
+    look_at: datetime | None = None
     problems: tuple[Problem, ...] = ()
     customer_ref: CustomerRef | None = None
+
+
+async def all_ended(parts: Iterable[Awaitable[Ending]]) -> list[Ending]:
+    """Every vault's part at once. Nothing is raised before the last of them is over: none may go on by itself."""
+    found = await asyncio.gather(*parts, return_exceptions=True)
+    for one in found:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in found if isinstance(one, Ending)]
 
 
 async def ended(provider: ProviderName, work: Callable[[], Awaitable[Json]], *path: str) -> Ending:
@@ -42,6 +54,7 @@ async def ended(provider: ProviderName, work: Callable[[], Awaitable[Json]], *pa
             state=OperationState.UNKNOWN,
             outcome=WriteOutcome.UNKNOWN,
             for_person=unknown.for_person,
+            look_at=unknown.look_at,
             problems=(replace(outcome_unknown(provider, unknown.error), path=path),),
         )
     except VaultError as error:
@@ -72,6 +85,7 @@ def summary(
         outcome=WriteOutcome.UNKNOWN if unknown else WriteOutcome.APPLIED,
         is_final=all(one.is_final for one in failed),
         for_person=all(one.for_person for one in unknown),
+        look_at=max((one.look_at for one in unknown if one.look_at is not None), default=None),
         rows=tuple(
             row_of(
                 number,

@@ -98,18 +98,20 @@ class Runner:
             rows=ready.rows,
             exclusive=ready.exclusive,
         )
-        async with self.deps.store.transaction() as tx:
-            begun = await self.deps.store.journal.begin(new, tx=tx)
-            if isinstance(begun, Fresh):
-                # Known as running before anybody else can see it, so that nobody takes it for an orphan of ours.
-                self.deps.owner.running.add(begun.operation.id)
-                try:
+        running, begun = self.deps.owner.running, None
+        try:
+            async with self.deps.store.transaction() as tx:
+                begun = await self.deps.store.journal.begin(new, tx=tx)
+                if isinstance(begun, Fresh):
+                    # Known as running before anybody else can see it, so that nobody takes it for an orphan of ours.
+                    running.add(begun.operation.id)
                     if ready.within is not None:
                         await ready.within(tx)
-                except BaseException:
-                    self.deps.owner.running.discard(begun.operation.id)
-                    raise
-        return begun
+            return begun
+        except BaseException:
+            if begun is not None:
+                running.discard(begun.operation.id)
+            raise
 
     async def _run(
         self, use_case: UseCase[Any], operation: OperationRecord, ready: Ready, actor: Actor, call: Call
@@ -220,21 +222,28 @@ class Runner:
 
     # ---- what others left behind --------------------------------------------------------------------------
 
-    async def resume(self, operation: OperationRecord, call: Call, *, held: Iterable[VaultRef] = ()) -> OperationRecord:
+    async def resume(
+        self, operation: OperationRecord, call: Call, *, held: Iterable[VaultRef] = (), is_patient: bool = True
+    ) -> OperationRecord:
         """Take over an operation that nobody works on, and bring it as far as can be told now.
 
-        `held` are locks that the caller has already. Answers the operation as it then stands.
+        `held` are locks that the caller has already; without `is_patient` an undecided step is looked at once. Answers
+        the operation as it then stands.
         """
         if operation.id in self.deps.owner.running:
             return operation
         self.deps.owner.running.add(operation.id)
         try:
-            return await self._resume(operation, call, frozenset(held))
+            return await self._resume(operation, call, frozenset(held), is_patient)
         finally:
             self.deps.owner.running.discard(operation.id)
 
-    async def _resume(self, operation: OperationRecord, call: Call, held: frozenset[VaultRef]) -> OperationRecord:
+    async def _resume(
+        self, operation: OperationRecord, call: Call, held: frozenset[VaultRef], is_patient: bool
+    ) -> OperationRecord:
         journal, use_case = self.deps.store.journal, self.use_cases.get(operation.mutation)
+        if use_case is None:  # begun by a version that could do more than this one
+            return operation
         refs = _refs_in(operation)
         async with AsyncExitStack() as locks:
             try:
@@ -244,13 +253,14 @@ class Runner:
             adopted = await journal.adopt(
                 operation, self.deps.owner.id, look_again_at=self.deps.utc_now() + _LOOK_AGAIN
             )
-            if adopted is None or use_case is None:
+            if adopted is None:
                 return await journal.operation(operation.id) or operation
             if adopted.sent_at is None:
                 return await self._finisher.nothing_sent(adopted)
             for provider, ref in refs:  # the vault was written to by a process that could not tell our cache
                 self.deps.drop(provider, ref)
-            session = Session(self.deps, adopted, Intent.from_json(adopted.intent), call, is_resumed=True)
+            intent = Intent.from_json(adopted.intent)
+            session = Session(self.deps, adopted, intent, call, is_resumed=True, is_patient=is_patient)
             try:
                 await self._finisher.complete(use_case, session)
             except TakenOver:

@@ -49,7 +49,8 @@ Look = Found | Absent | Undecidable
 
 class Session:
     """`new` and `extra` are what was asked to be written, while it is still in memory; `memo` is for facts that only
-    this run needs. `is_resumed`: taken up from the journal."""
+    this run needs. `is_resumed`: taken up from the journal; without `is_patient`, by somebody who will come again, and
+    looks once at what nobody waits for."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Session:
         new: NewMethod | None = None,
         extra: Any = None,
         is_resumed: bool = False,
+        is_patient: bool = True,
     ) -> None:
         self.deps = deps
         self.operation = operation
@@ -69,6 +71,7 @@ class Session:
         self.new = new
         self.extra = extra
         self.is_resumed = is_resumed
+        self.is_patient = is_patient
         self.memo: dict[str, Any] = {}
         self.next_action: NextAction | None = None
         self._in_doubt = set(intent.doing) if is_resumed else set()
@@ -161,6 +164,8 @@ class Session:
         total_s = self.deps.deadline_s([provider])
         now = loop_time()
         if self.call.deadline_at - now < total_s * _LEAST_SHARE:
+            if self.intent.done:  # half done: whoever comes next has time for the rest
+                raise StillUnknown(provider)
             raise VaultTimeout(provider, "Too little time was left to send the write; nothing was sent.")
         sending_until = min(now + total_s * SENDING_SHARE, self.call.deadline_at)
         await self._prepare(step, sending_until - now)
@@ -215,6 +220,6 @@ class Session:
                 raise NotApplied(provider, error)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             wait_s = min(pause_s, left_s + 0.001) if left_s > 0 else pause_s
-            if loop_time() + wait_s >= self.call.deadline_at:
-                raise StillUnknown(provider, error=error)
+            if not self.is_patient or loop_time() + wait_s >= self.call.deadline_at:
+                raise StillUnknown(provider, error=error, look_at=believe_at if left_s > 0 else None)
             await asyncio.sleep(wait_s)

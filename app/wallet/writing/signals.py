@@ -1,6 +1,7 @@
 """How a write leaves its straight line: raised by use cases and steps, caught by the runner alone."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from app.errors import VaultError
 from app.vault.names import MethodRef, ProviderName
@@ -30,7 +31,10 @@ class NotApplied(Signal):
 
 
 class StillUnknown(Signal):
-    """Nobody can tell yet. `for_person`: looking again will not help; `candidates` are what it may be."""
+    """Nobody can tell yet. `for_person`: looking again will not help; `candidates` are what it may be.
+
+    `look_at` is from when on a look may decide, where that is known.
+    """
 
     def __init__(
         self,
@@ -39,9 +43,11 @@ class StillUnknown(Signal):
         for_person: bool = False,
         candidates: Sequence[MethodRef] = (),
         error: VaultError | None = None,
+        look_at: datetime | None = None,
     ) -> None:
         super().__init__()
         self.provider = provider
+        self.look_at = look_at
         self.for_person = for_person
         self.candidates = tuple(candidates)
         self.error = error

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
 from app.errors import FieldFault
@@ -54,13 +55,17 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """How it ended. `apply` and `events` are written in the transaction of the journal's final state."""
+    """How it ended. `apply` and `events` are written in the transaction of the journal's final state.
+
+    Of one that is still UNKNOWN, `look_at` is from when on a look may decide, `for_person` that none will.
+    """
 
     result: WriteResult
     state: OperationState = OperationState.SUCCEEDED
     outcome: WriteOutcome = WriteOutcome.APPLIED
     is_final: bool = True
     for_person: bool = False
+    look_at: datetime | None = None
     rows: tuple[ResultRow, ...] = ()
     apply: Apply | None = None
     events: tuple[NewEvent, ...] = field(default=())

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
+from app.execution import documents as execution
 from app.store.records import EventType
 from tests.support.gateway import GraphQLReply, RunningGateway
 from tests.support.gateways import StartGateway, upstream
@@ -244,3 +245,36 @@ def test_uses_are_counted_for_each_document(acme: PartnerApp) -> None:
         "x-acme:1": (0, False),
         "delete": (0, False),
     }
+
+
+def test_the_hot_path_neither_parses_nor_validates(acme: PartnerApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even at the first request: that was done when the publication was heard of."""
+    done: list[str] = []
+    for name in ("parse", "validate"):
+        real = getattr(execution, name)
+
+        def counted(*arguments: Any, _real: Any = real, _name: str = name, **options: Any) -> Any:
+            done.append(_name)
+            return _real(*arguments, **options)
+
+        monkeypatch.setattr(execution, name, counted)
+    text = "query Fresh($id: ID!) { customer(id: $id) { name id } }"
+    acme.publish({"fresh": text})
+    found = acme.gateway.gateway.documents.catalogue.find("acme", "fresh")
+    assert found is not None
+    acme.wait_until(lambda: found.is_ready)
+    assert done == ["parse", "validate"]
+    before = executions(acme.gateway)
+    for _ in range(5):
+        assert acme.ask(ALEX, documentId="fresh").data == {"customer": {"name": "Alex Morales", "id": "cus_alex"}}
+    assert done == ["parse", "validate"]
+    assert executions(acme.gateway) - before == 5, "planned, too"
+
+
+def executions(gateway: RunningGateway) -> float:
+    """How many operations ran by their plan."""
+    page = gateway.request("GET", "/metrics").raw.decode()
+    (line,) = [
+        line for line in page.splitlines() if line.startswith('vaultgraph_executions_total{path="compiled"}')
+    ] or ["x 0"]
+    return float(line.split()[-1])

@@ -131,3 +131,16 @@ def test_a_subscription_and_a_mutation_know_their_kind(tmp_path: Path) -> None:
     assert faults == []
     assert [one.new.operation_kind for one in good] == ["mutation"]
     assert good[0].scopes == (frozenset({"payment_methods:write"}),)
+
+
+@pytest.mark.parametrize("document_id", ["md5:0123", ":0123", "sha256:0123", "sha256:" + "A" * 64, "", "a" * 201, 5])
+def test_an_id_that_could_not_be_asked_for_is_not_published(tmp_path: Path, document_id: object) -> None:
+    found, faults = read(written(tmp_path, [[document_id, TEXT]]))
+    assert found == []
+    assert len(faults) == 1
+
+
+@pytest.mark.parametrize("document_id", ["x-acme:1", "acme.wallet-1_2", "sha256:" + "a" * 64, "0" * 32])
+def test_ids_are_opaque(tmp_path: Path, document_id: str) -> None:
+    found, faults = read(written(tmp_path, {document_id: TEXT}))
+    assert ([one.document_id for one in found], faults) == ([document_id], [])

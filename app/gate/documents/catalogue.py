@@ -48,6 +48,11 @@ class Published:
     def text(self) -> str:
         return self._compiled.text
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether `document` has been made."""
+        return self._compiled.is_made
+
 
 class _Compiled:
     __slots__ = ("_document", "_make", "text", "users")
@@ -229,7 +234,7 @@ class Catalogue:
     def _tell_of_broken(self, clients: Iterable[str]) -> None:
         for client in clients:
             for document_id, published in self._partners.get(client, {}).items():
-                if published._compiled.is_made and (published.document.errors or published.document.parse_error):
+                if published.is_ready and (published.document.errors or published.document.parse_error):
                     _log.error("document %s of %s does not fit this schema: it is refused", document_id, client)
 
     def _take_uses(self) -> list[tuple[Published, DocumentUse]]:

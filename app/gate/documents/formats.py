@@ -8,7 +8,6 @@
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +26,9 @@ from graphql import (
 )
 
 from app.errors import VaultgraphError
+from app.gate.documents.naming import fault_in
 
 APOLLO: Final = "apollo-persisted-query-manifest"
-_ID: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,200}")
 _LARGEST_FILE: Final = 64_000_000
 
 
@@ -96,8 +95,8 @@ def _checked(file: str, entries: Iterable[tuple[Any, Any, str | None]]) -> tuple
     faults: list[Fault] = []
     for number, (document_id, text, name) in enumerate(entries, start=1):
         shown = name if isinstance(name, str) else f"entry {number}"
-        if not (isinstance(document_id, str) and _ID.fullmatch(document_id)):
-            faults.append(Fault(file, shown, "its id is not 1 to 200 letters, digits, and . _ : -"))
+        if fault := fault_in(document_id if isinstance(document_id, str) else ""):
+            faults.append(Fault(file, shown, fault))
         elif not (isinstance(text, str) and text.strip()):
             faults.append(Fault(file, shown, "its text is missing"))
         elif document_id in found:

@@ -67,13 +67,19 @@ def _of_extension(persisted: Any) -> str:
     return hashed
 
 
-def _checked(document_id: str) -> str:
+def fault_in(document_id: str) -> str | None:
+    """What is wrong with an id, in a sentence; None for one that can be published and asked for."""
     if ID.fullmatch(document_id) is None:
-        raise Refused("BAD_REQUEST", "The document's id is malformed.")
+        return "An id is 1 to 200 letters, digits, and . _ : -."
     prefix, colon, rest = document_id.partition(":")
     if colon and prefix == "sha256":
-        if not is_sha256(rest):
-            raise Refused("BAD_REQUEST", "sha256: is followed by 64 lower-case hexadecimal digits.")
-    elif colon and not prefix.startswith("x-"):
-        raise Refused("BAD_REQUEST", "The prefix of the document's id is not known here.")
+        return None if is_sha256(rest) else "sha256: is followed by 64 lower-case hexadecimal digits."
+    if colon and not prefix.startswith("x-"):
+        return "The id's prefix is not known: there are sha256: and x-...:."
+    return None
+
+
+def _checked(document_id: str) -> str:
+    if fault := fault_in(document_id):
+        raise Refused("BAD_REQUEST", fault)
     return document_id

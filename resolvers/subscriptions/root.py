@@ -16,12 +16,12 @@ from resolvers import lookup
 from resolvers.context import Info
 from resolvers.directives import RequiresScope
 from resolvers.errors import BadInput, CodedError
+from resolvers.lookup import READ_CUSTOMERS
 from resolvers.scopes import require
 from resolvers.types.customer import READ_METHODS
 from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent, GraphEventType
 from resolvers.types.operation import Operation
 
-_NEEDS: Final = (RequiresScope(any=[READ_METHODS]),)
 _LOOK_EVERY_S: Final = 2.0
 _LIVE: Final = frozenset({"PENDING", "UNKNOWN"})
 
@@ -29,7 +29,7 @@ _LIVE: Final = frozenset({"PENDING", "UNKNOWN"})
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
-        directives=_NEEDS,
+        directives=(RequiresScope(any=[READ_CUSTOMERS]),),
         description="A customer's events as they happen. `after` is the id of the last event that was received: those "
         "that came after it are sent first, so that a client that was away misses nothing.",
     )
@@ -63,7 +63,7 @@ class Subscription:
             await feed.aclose()  # type: ignore[attr-defined]
 
     @strawberry.subscription(
-        directives=_NEEDS,
+        directives=(RequiresScope(any=[READ_METHODS]),),
         description="A write as it is now and whenever its state changes; ends when it is decided.",
     )
     async def operation_updated(self, info: Info, id: strawberry.ID) -> AsyncIterator[Operation]:
@@ -77,7 +77,7 @@ class Subscription:
         told: str | None = None
         try:
             while True:
-                await _renew(info)
+                await _renew(info, READ_METHODS)
                 found = await lookup.operation(info, id)
                 if found is None:
                     raise _not_found()
@@ -98,13 +98,13 @@ class Subscription:
 
 async def _may_listen(info: Info, customer_id: str) -> None:
     """Raises what ends the stream, when the caller or its rights are gone."""
-    await _renew(info)
+    await _renew(info, READ_CUSTOMERS)
     known = kind_of(customer_id) is IdKind.CUSTOMER and await info.context.entry(customer_id)
     if not known:
         raise _not_found()
 
 
-async def _renew(info: Info) -> None:
+async def _renew(info: Info, scope: str) -> None:
     """The caller with the rights it has now, in a context that remembers nothing of earlier answers."""
     context = info.context
     caller = await context.services.again(context.caller)
@@ -112,7 +112,7 @@ async def _renew(info: Info) -> None:
         raise CodedError("UNAUTHENTICATED", "The credentials are no longer valid.")
     context.caller = caller
     context.after_write()
-    require(info, READ_METHODS)
+    require(info, scope)
 
 
 def _not_found() -> CodedError:

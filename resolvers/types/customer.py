@@ -185,9 +185,7 @@ class Customer(Node):
         return [ProviderLink.of(link) for link in self.entry.links]
 
     @scoped("audit:read", description="What happened to the customer's payment methods, the newest first.")
-    async def events(
-        self, info: Info, first: int = 20, after: str | None = strawberry.UNSET
-    ) -> EventConnection | None:
+    async def events(self, info: Info, first: int = 20, after: str | None = strawberry.UNSET) -> EventConnection | None:
         size = page_size(first, _MOST_EVENTS)
         start = from_cursor(_EVENT, after) if after else None
         log = info.context.services.events

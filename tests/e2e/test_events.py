@@ -118,7 +118,7 @@ def test_who_may_not_see_the_customer_may_not_listen(demo_gateway: RunningGatewa
     sams = demo_gateway.token(["customers:read", "payment_methods:read"], "cus_sam")
     assert refusal(demo_gateway, sams, customer="cus_alex") == ["NOT_FOUND"]
     assert refusal(demo_gateway, customer="cus_nobody") == ["NOT_FOUND"]
-    assert refusal(demo_gateway, demo_gateway.token(["customers:read"]), customer="cus_alex") == ["FORBIDDEN"]
+    assert refusal(demo_gateway, demo_gateway.token(["payment_methods:read"]), customer="cus_alex") == ["FORBIDDEN"]
     assert refusal(demo_gateway, customer="cus_alex", after="evt_never") == ["BAD_USER_INPUT"]
     assert refusal(demo_gateway, customer="cus_alex", types=[]) == ["BAD_USER_INPUT"]
     with listening(demo_gateway, token=sams, customer="cus_sam") as own:

@@ -6,11 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
 from app.gate.rate import Budget, LocalBuckets, Taken, wait_for
 
 _log = logging.getLogger("vaultgraph.gate")
@@ -52,7 +47,13 @@ class RedisBuckets:
         local: LocalBuckets | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._redis: Redis = Redis.from_url(
+        from redis.asyncio import Redis  # a sixth of the start's time, and few have one
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+        from redis.exceptions import RedisError
+
+        self._failures = (RedisError, OSError, TimeoutError)
+        self._redis = Redis.from_url(
             url, socket_timeout=_WITHIN_S, socket_connect_timeout=_WITHIN_S, retry=Retry(NoBackoff(), 0)
         )
         self._take = self._redis.register_script(_TAKE)
@@ -65,7 +66,7 @@ class RedisBuckets:
         if self._clock() >= self._rest_until:
             try:
                 return await self._asked(client, budget, requests, cost)
-            except (RedisError, OSError, TimeoutError) as error:
+            except self._failures as error:
                 self._rest_until = self._clock() + _REST_S
                 _log.warning("rates are counted by each process for now: %s", type(error).__name__)
         return self._local.take_now(client, budget, requests, cost)

@@ -11,11 +11,6 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, Protocol
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
 _log = logging.getLogger("vaultgraph.documents")
 _WITHIN_S: Final = 0.1
 _REST_S: Final = 1.0
@@ -102,7 +97,13 @@ class RedisTexts:
         prefix: str = "vaultgraph:apq:",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._redis: Redis = Redis.from_url(
+        from redis.asyncio import Redis  # a sixth of the start's time, and few have one
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+        from redis.exceptions import RedisError
+
+        self._failures = (RedisError, OSError, TimeoutError)
+        self._redis = Redis.from_url(
             url, socket_timeout=_WITHIN_S, socket_connect_timeout=_WITHIN_S, retry=Retry(NoBackoff(), 0)
         )
         self._share_bytes = share_bytes
@@ -116,7 +117,7 @@ class RedisTexts:
             return None
         try:
             kept = await self._redis.getex(self._prefix + digest, ex=_KEPT_FOR_S)
-        except (RedisError, OSError, TimeoutError) as error:
+        except self._failures as error:
             self._failed(error)
             return None
         if not isinstance(kept, bytes) or sha256(kept).hexdigest() != digest:
@@ -135,7 +136,7 @@ class RedisTexts:
                 _, spent = await pipe.execute()
             if spent <= self._share_bytes:
                 await self._redis.set(self._prefix + digest, body, ex=_KEPT_FOR_S, nx=True)
-        except (RedisError, OSError, TimeoutError) as error:
+        except self._failures as error:
             self._failed(error)
 
     async def close(self) -> None:

@@ -54,9 +54,9 @@ class AheadClock:
         self.ahead += timedelta(**by)
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, clock: AheadClock | None = None) -> Store:
     """A store whose clock is an `AheadClock`; a `Bench` on it goes by the same."""
-    return Store.open(url, clock=AheadClock())
+    return Store.open(url, clock=clock or AheadClock())
 
 
 class Bench:

@@ -1,0 +1,117 @@
+"""Which method an add has made, from what the vault lists and what the journal kept."""
+
+from typing import Any
+
+import pytest
+
+from app.vault.model import BankAccount, Card, Expiry, NewBankAccount, NewCard, NewMethod, PaymentMethod
+from app.vault.names import AddRoute, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName
+from app.vault.secret import Secret
+from app.wallet.writing.recognise import candidates, look_for
+
+KEY = "d" * 32
+P = ProviderName
+
+
+def new_card(**changes: Any) -> NewCard:
+    given: dict[str, Any] = {
+        "provider": P.JPMORGAN,
+        "route": AddRoute.RAW_CARD,
+        "secret": Secret("4012888888881881"),
+        "brand": CardBrand.VISA,
+        "expiry": Expiry(2031, 7),
+        "first_name": "Ada",
+        "last_name": "Example",
+    }
+    return NewCard(**given | changes)
+
+
+def card(ref: str, **changes: Any) -> Card:
+    given: dict[str, Any] = {
+        "brand": CardBrand.VISA,
+        "last4": "1881",
+        "expiry": Expiry(2031, 7),
+        "holder_name": "Ada Example",
+    }
+    return Card(provider=P.JPMORGAN, customer_ref=CustomerRef("C"), method_ref=MethodRef(ref), **given | changes)
+
+
+def account(ref: str, **changes: Any) -> BankAccount:
+    return BankAccount(
+        provider=P.JPMORGAN, customer_ref=CustomerRef("C"), method_ref=MethodRef(ref), rail=BankRail.ACH, **changes
+    )
+
+
+def found(new: NewMethod, *methods: PaymentMethod, before: tuple[str, ...] = (), claimed: tuple[str, ...] = ()) -> Any:
+    return candidates(before, methods, look_for(new, KEY), claimed, [KEY])
+
+
+def test_only_what_was_not_there_before_and_is_nobody_elses() -> None:
+    assert found(new_card(), card("1"), card("2"), card("3"), before=("1",), claimed=("3",)) == ["2"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"last4": "4242"}, {"brand": CardBrand.AMEX}, {"expiry": Expiry(2031, 8)}],
+    ids=["last4", "brand", "expiry"],
+)
+def test_what_looks_otherwise_is_somebody_elses(other: dict[str, Any]) -> None:
+    assert found(new_card(), card("1", **other)) == []
+    assert found(new_card(), card("1", **other), card("2")) == ["2"]
+
+
+@pytest.mark.parametrize(
+    "unsaid",
+    [{"last4": None}, {"brand": CardBrand.UNKNOWN}, {"brand": CardBrand.OTHER}, {"expiry": None}],
+    ids=["last4", "unknown", "other", "expiry"],
+)
+def test_what_a_vault_does_not_say_is_no_difference(unsaid: dict[str, Any]) -> None:
+    assert found(new_card(), card("1", **unsaid)) == ["1"]
+
+
+def test_what_the_caller_did_not_say_is_none_either() -> None:
+    by_token = new_card(
+        provider=P.LOANPRO, route=AddRoute.PROVIDER_TOKEN, brand=None, expiry=None, secret=Secret("tok_1881")
+    )
+    assert found(by_token, card("1", last4="4242")) == ["1"]
+
+
+def test_a_network_tokens_own_digits_and_expiry_may_differ_from_the_cards() -> None:
+    token = new_card(route=AddRoute.NETWORK_TOKEN, secret=Secret("5555555555554444"))
+    assert found(token, card("1", last4="9999", expiry=Expiry(2029, 1))) == ["1"]
+    assert found(token, card("1", brand=CardBrand.AMEX)) == []
+
+
+def test_a_card_is_no_account() -> None:
+    ach = NewBankAccount(provider=P.JPMORGAN, route=AddRoute.BANK_ACCOUNT, secret=Secret("0888271156"))
+    assert found(ach, card("1", last4="1156"), account("2", last4="1156"), account("3", last4="0000")) == ["2"]
+    assert found(new_card(), account("2", last4="1881")) == []
+
+
+def test_the_holder_decides_between_equals_and_excludes_nobody() -> None:
+    assert found(new_card(), card("1", holder_name="Bob"), card("2", holder_name=" ada  EXAMPLE")) == ["2"]
+    assert found(new_card(), card("1", holder_name="Bob")) == ["1"]
+    assert found(new_card(), card("1", holder_name="Bob"), card("2", holder_name="Eve")) == ["1", "2"]
+
+
+def test_what_is_kept_holds_neither_number_nor_name() -> None:
+    kept = repr(look_for(new_card(), KEY))
+    assert "4012888888881881" not in kept
+    assert "Ada" not in kept
+    assert "'last4': '1881'" in kept
+    token = look_for(new_card(route=AddRoute.PROVIDER_TOKEN, secret=Secret("prx_1234")), KEY)
+    assert token["last4"] is None
+    iban = NewBankAccount(
+        provider=P.JPMORGAN, route=AddRoute.BANK_ACCOUNT, rail=BankRail.SEPA, secret=Secret("GB33BUKB2020155555AB5C")
+    )
+    assert look_for(iban, KEY)["last4"] is None
+
+
+def test_aloha_is_recognised_by_its_masked_number() -> None:
+    new = new_card(
+        provider=P.ALOHA,
+        route=AddRoute.PROVIDER_TOKEN,
+        secret=Secret("201:token"),
+        masked_card_number="401288******1881",
+    )
+    assert found(new, card("1"), card("2", last4="0005")) == ["1"]

@@ -11,7 +11,7 @@ from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
 from app.wallet.ids import Ids
 from resolvers.schema import schema
 from tests.support.gateway import KEYS, RunningGateway
-from tests.support.gateways import StartGateway, each_vault, sources
+from tests.support.gateways import StartGateway, patient, sources
 from tests.support.sandbox import RunningSandbox
 
 ALL_OK = dict.fromkeys(("LOANPRO", "ALOHA", "JPMORGAN", "CASELLE"), "OK")
@@ -219,7 +219,7 @@ def _flipped(text: str, at: int) -> str:
 
 
 def test_ids_of_another_gateway_mean_nothing_here(demo_gateway: RunningGateway, start_gateway: StartGateway) -> None:
-    other = start_gateway(id_key="some other gateway's key " * 2)
+    other = start_gateway(**patient(), id_key="some other gateway's key " * 2)
     theirs = wallet(other, "cus_alex")["paymentMethods"][0]["id"]
     assert demo_gateway.data("query ($id: ID!) { paymentMethod(id: $id) { id } }", id=theirs) == {"paymentMethod": None}
 
@@ -287,7 +287,7 @@ SWITCHES = [
 def test_every_reading_of_a_disputed_shape_is_the_same_graph(
     provider: str, name: str, value: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**each_vault(fresh_for_s=0))
+    gateway = start_gateway(**patient())
     ids = ["cus_alex", "cus_sam", "cus_load-0007"]
     before = [_timeless(wallet(gateway, one)) for one in ids]
     sandbox.switch(provider, name, value)
@@ -296,7 +296,7 @@ def test_every_reading_of_a_disputed_shape_is_the_same_graph(
 
 def test_one_saved_payment_in_every_shape(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     """Aloha's help page shows one object where others saw a list."""
-    gateway = start_gateway(**each_vault(fresh_for_s=0))
+    gateway = start_gateway(**patient())
     gateway.on_loop(_link(gateway, "cus_kim", ODD))
     before = _timeless(wallet(gateway, "cus_kim"))
     assert [(one["__typename"], one["provider"]) for one in before["paymentMethods"]] == [("Card", "ALOHA")]
@@ -309,7 +309,7 @@ def test_an_empty_vault_is_read_and_empty_in_both_spellings(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     """Aloha answers a customer without saved payments with 404 or with an empty list."""
-    gateway = start_gateway(**each_vault(fresh_for_s=0))
+    gateway = start_gateway(**patient())
     gateway.on_loop(_link(gateway, "cus_kim", UNLINKED))
     for value in ("not_found", "empty_array"):
         sandbox.switch("aloha", "EMPTY_PAYMENTS", value)

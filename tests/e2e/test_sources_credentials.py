@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import leaks
 from tests.support.gateway import RunningGateway
-from tests.support.gateways import PROVIDERS, StartGateway, each_vault, sources
+from tests.support.gateways import PROVIDERS, StartGateway, patient, sources
 from tests.support.sandbox import RunningSandbox
 
 WALLET = 'query { customer(id: "cus_alex") { paymentMethods { id } sources { provider state } } }'
@@ -22,7 +22,7 @@ def tokens_fetched(sandbox: RunningSandbox, provider: str) -> int:
 def test_a_revoked_token_is_refreshed_once_and_nobody_notices(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**each_vault(fresh_for_s=0))
+    gateway = start_gateway(**patient())
     gateway.data(WALLET)
     sandbox.clear_calls()
     sandbox.switch(provider, "REVOKE_TOKENS", "now")
@@ -38,7 +38,7 @@ def test_tokens_that_end_soon_are_refreshed_and_nobody_notices(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     sandbox.switch(provider, "TOKEN_EXPIRES_IN", "2")
-    gateway = start_gateway(**each_vault(fresh_for_s=0))
+    gateway = start_gateway(**patient())
     for _ in range(8):
         assert sources(gateway.data(WALLET)["customer"]) == dict.fromkeys(PROVIDERS, "OK")
         time.sleep(0.5)
@@ -49,7 +49,7 @@ def test_tokens_that_end_soon_are_refreshed_and_nobody_notices(
 def test_a_client_that_is_refused_costs_its_row_and_is_not_asked_in_a_storm(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**{**each_vault(fresh_for_s=0), provider: {"client_secret": "wrong", "fresh_for_s": 0}})
+    gateway = start_gateway(**{**patient(), provider: {"client_secret": "wrong", "fresh_for_s": 0, "deadline_s": 15}})
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: gateway.data(WALLET), range(12)))
     for one in answers:
@@ -59,7 +59,7 @@ def test_a_client_that_is_refused_costs_its_row_and_is_not_asked_in_a_storm(
 
 def test_what_the_vaults_keep_secret_stays_there(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     """Tokens come with every list. The gateway's answers, logs and files are searched for them when it stops."""
-    gateway: RunningGateway = start_gateway(**each_vault(fresh_for_s=0))
+    gateway: RunningGateway = start_gateway(**patient())
     found = [*_secrets(sandbox, "aloha"), *_secrets(sandbox, "loanpro")]
     assert len(found) >= 3
     leaks.note(*found)

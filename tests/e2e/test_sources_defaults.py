@@ -6,10 +6,10 @@ import pytest
 
 from app.store.records import MethodAddress
 from tests.support.gateway import RunningGateway
-from tests.support.gateways import PROVIDERS, StartGateway, each_vault, sources, status_calls
+from tests.support.gateways import PROVIDERS, StartGateway, patient, sources, status_calls
 from tests.support.sandbox import RunningSandbox
 
-QUICK = each_vault(deadline_s=0.8, fresh_for_s=0, stale_if_error_for_s=0)
+PATIENT = patient(stale_if_error_for_s=0)
 DEFAULT = """query ($id: ID!) { customer(id: $id) {
   defaultMethod { id provider label status authStatus } defaultMethodInfo { state reason setAt setBy }
   authStatus authSummary { status basis { id } isComplete }
@@ -58,7 +58,7 @@ def test_a_linked_vault_that_is_switched_off_has_not_answered(start_gateway: Sta
 
 
 def test_precedence_is_a_setting(start_gateway: StartGateway) -> None:
-    gateway = start_gateway(provider_precedence=["jpmorgan", "caselle", "loanpro", "aloha"])
+    gateway = start_gateway(**PATIENT, provider_precedence=["jpmorgan", "caselle", "loanpro", "aloha"])
     alex = asked(gateway)
     assert state(alex) == ("RESOLVED", "PROVIDER_PRECEDENCE")
     assert (alex["defaultMethod"]["provider"], alex["defaultMethod"]["label"]) == ("JPMORGAN", "Discover ending 0919")
@@ -71,7 +71,7 @@ def test_precedence_is_a_setting(start_gateway: StartGateway) -> None:
 
 
 def test_the_customers_own_choice_wins(start_gateway: StartGateway) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**PATIENT)
     card = of(asked(gateway), "JPMORGAN", "Visa ending 1111")
     choose(gateway, card["id"])
     alex = asked(gateway)
@@ -83,7 +83,7 @@ def test_the_customers_own_choice_wins(start_gateway: StartGateway) -> None:
 
 @pytest.mark.parametrize("down", ["LOANPRO", "ALOHA", "CASELLE"])
 def test_a_choice_needs_only_its_own_vault(down: str, start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**PATIENT)
     card = of(asked(gateway), "JPMORGAN", "Visa ending 1111")
     choose(gateway, card["id"])
     sandbox.fault(down.lower(), "status", status=500)
@@ -94,7 +94,7 @@ def test_a_choice_needs_only_its_own_vault(down: str, start_gateway: StartGatewa
 
 
 def test_a_choice_whose_vault_is_down_is_unknown_and_kept(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**PATIENT)
     card = of(asked(gateway), "JPMORGAN", "Visa ending 1111")
     choose(gateway, card["id"])
     sandbox.fault("jpmorgan", "status", status=500)
@@ -109,7 +109,7 @@ def test_a_choice_whose_vault_is_down_is_unknown_and_kept(start_gateway: StartGa
 
 
 def test_a_choice_that_the_vault_no_longer_has_is_cleared(start_gateway: StartGateway) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**PATIENT)
     there = gateway.gateway.ids.decode(of(asked(gateway), "CASELLE", "Visa ending 4242")["id"])
     assert there is not None
     choose_address(gateway, MethodAddress(there.provider, there.customer_ref, type(there.method_ref)("spm_gone")))
@@ -122,7 +122,7 @@ def test_a_choice_that_the_vault_no_longer_has_is_cleared(start_gateway: StartGa
 
 
 def test_an_expired_choice_is_none_and_never_another_card(start_gateway: StartGateway) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**PATIENT)
     expired = of(asked(gateway), "ALOHA", "Mastercard ending 7890")
     assert expired["status"] == "EXPIRED"
     choose(gateway, expired["id"])
@@ -139,7 +139,7 @@ def test_without_a_choice_every_linked_vault_must_answer(
     down: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     """Also where the vault that is silent has no defaults at all: its card might be the only usable one."""
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**PATIENT)
     sandbox.fault(down.lower(), "status", status=500)
     alex = asked(gateway)
     assert state(alex) == ("UNKNOWN", None)
@@ -147,7 +147,7 @@ def test_without_a_choice_every_linked_vault_must_answer(
 
 
 def test_a_vault_that_is_not_linked_may_be_down(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**PATIENT)
     sandbox.fault("aloha", "hang")
     sam = asked(gateway, "cus_sam")
     assert (state(sam)[0], sam["isComplete"]) == ("RESOLVED", True)
@@ -156,7 +156,7 @@ def test_a_vault_that_is_not_linked_may_be_down(start_gateway: StartGateway, san
 def test_a_status_that_cannot_be_read_is_unknown_and_costs_jpmorgans_row(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**PATIENT)
     card = of(asked(gateway), "JPMORGAN", "Visa ending 1111")
     sandbox.fault("jpmorgan", "status", status=500, path=f"{STATUSES}/6d66f2e5")
     alex = asked(gateway)
@@ -175,7 +175,7 @@ def test_a_status_that_cannot_be_read_is_unknown_and_costs_jpmorgans_row(
 def test_statuses_that_fail_in_any_way_hide_no_card(
     kind: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**patient(*(["JPMORGAN"] if kind == "hang" else [])))
     sandbox.fault("jpmorgan", kind, path=STATUSES)
     alex = asked(gateway)
     assert len(alex["paymentMethods"]) == 9
@@ -191,7 +191,7 @@ def test_statuses_that_fail_in_any_way_hide_no_card(
 def test_every_three_d_secure_result(
     status: str, shown: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**QUICK, provider_precedence=["jpmorgan", "loanpro", "caselle", "aloha"])
+    gateway = start_gateway(**PATIENT, provider_precedence=["jpmorgan", "loanpro", "caselle", "aloha"])
     sandbox.three_ds("63aaba29-4857-494a-82bc-2a80e1fa2b1e", status)
     alex = asked(gateway)
     assert of(alex, "JPMORGAN", "Discover ending 0919")["authStatus"] == shown

@@ -8,11 +8,10 @@ import pytest
 
 from tests.support.between import Between
 from tests.support.gateway import GraphQLReply, RunningGateway
-from tests.support.gateways import PROVIDERS, StartGateway, each_vault, sources, upstream
+from tests.support.gateways import PROVIDERS, StartGateway, patient, sources, upstream
 from tests.support.sandbox import RunningSandbox
 
-DEADLINE_S = 0.8
-QUICK = each_vault(deadline_s=DEADLINE_S, fresh_for_s=0)
+SOON_S = 10  # the deadline of a vault that hangs is far below, the faults' own delay far above
 HELD = {"LOANPRO": 2, "ALOHA": 2, "JPMORGAN": 3, "CASELLE": 2}
 WALLET = """{ customer(id: "cus_alex") {
   name paymentMethods { provider isDefault isStale } defaultMethod { id } defaultMethodInfo { state reason }
@@ -27,8 +26,13 @@ def asked(gateway: RunningGateway, query: str = WALLET) -> tuple[Any, GraphQLRep
     reply = gateway.query(query)
     took = time.monotonic() - began
     assert (reply.status, reply.errors) == (200, [])
-    assert took < DEADLINE_S + 2, "the slowest vault within the deadline, with room for a slow machine"
+    assert took < SOON_S, "the slowest vault within the deadline, with room for a slow machine"
     return reply.data["customer"], reply
+
+
+def patient_with(provider: str, **settings: Any) -> dict[str, Any]:
+    every = patient()
+    return {**every, provider.lower(): {**every[provider.lower()], **settings}}
 
 
 def row_of(customer: Any, provider: str) -> Any:
@@ -63,7 +67,7 @@ def test_one_vault_costs_its_own_row_and_nothing_else(
     start_gateway: StartGateway,
     sandbox: RunningSandbox,
 ) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**patient(*([provider] if states == {"TIMEOUT"} else [])))
     sandbox.fault(provider.lower(), kind, **fields)
     customer, reply = asked(gateway)
     state = row_of(customer, provider)["state"]
@@ -88,7 +92,7 @@ def test_one_vault_costs_its_own_row_and_nothing_else(
 def test_a_read_that_was_lost_once_is_repeated(
     provider: str, kind: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**each_vault(fresh_for_s=0))
+    gateway = start_gateway(**patient())
     sandbox.fault(provider.lower(), kind, times=1)
     customer = gateway.data(WALLET)["customer"]
     assert sources(customer) == dict.fromkeys(PROVIDERS, "OK")
@@ -97,27 +101,27 @@ def test_a_read_that_was_lost_once_is_repeated(
 
 def test_a_slow_vault_within_the_deadline_is_waited_for(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     """The answer takes as long as the slowest vault, never the sum."""
-    gateway = start_gateway(**each_vault(fresh_for_s=0))
+    gateway = start_gateway(**patient())
     gateway.data(WALLET)  # tokens and connections are there
     for provider in PROVIDERS:
-        sandbox.fault(provider.lower(), "delay", delay_ms=700)
+        sandbox.fault(provider.lower(), "delay", delay_ms=1500)
     began = time.monotonic()
     customer = gateway.data(WALLET)["customer"]
     took = time.monotonic() - began
     assert sources(customer) == dict.fromkeys(PROVIDERS, "OK")
-    assert 0.7 <= took < 2.1, "together, not one after the other"
-    assert all(row["latencyMs"] >= 700 for row in customer["sources"])
+    assert 1.5 <= took < 5.5, "together, not one after the other"
+    assert all(row["latencyMs"] >= 1500 for row in customer["sources"])
 
 
 def test_a_vault_that_hangs_does_not_slow_who_does_not_ask_it(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**each_vault(fresh_for_s=0))
+    gateway = start_gateway(**patient())
     sandbox.fault("aloha", "hang")
     began = time.monotonic()
     gateway.data('{ customer(id: "cus_alex") { paymentMethods(filter: {providers: [LOANPRO, CASELLE]}) { id } } }')
     gateway.data('{ customer(id: "cus_sam") { paymentMethods { id } } }')
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < SOON_S
 
 
 def test_the_default_deadline_holds(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
@@ -126,7 +130,7 @@ def test_the_default_deadline_holds(start_gateway: StartGateway, sandbox: Runnin
         sandbox.fault(provider.lower(), "hang")
     began = time.monotonic()
     customer = gateway.data(WALLET)["customer"]
-    assert 2.5 < time.monotonic() - began < 5
+    assert 2.5 < time.monotonic() - began < SOON_S
     assert sources(customer) == {**dict.fromkeys(PROVIDERS, "TIMEOUT"), "LOANPRO": "OK"}
 
 
@@ -134,7 +138,7 @@ def test_the_default_deadline_holds(start_gateway: StartGateway, sandbox: Runnin
 def test_a_token_server_that_is_down_costs_its_own_vault(
     kind: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**patient("CASELLE"))
     sandbox.fault("caselle", kind, path="/oauth2/token", status=503)
     customer, _ = asked(gateway)
     assert sources(customer)["CASELLE"] in {"TIMEOUT", "UNAVAILABLE"}
@@ -147,7 +151,7 @@ def test_a_token_server_that_is_down_costs_its_own_vault(
 def test_all_linked_vaults_down_is_null_with_one_error(
     kind: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**patient(*PROVIDERS))
     for name in ("loanpro", "jpmorgan", "caselle"):
         sandbox.fault(name, kind)
     began = time.monotonic()
@@ -155,7 +159,7 @@ def test_all_linked_vaults_down_is_null_with_one_error(
         """{ customer(id: "cus_sam") { name paymentMethods { id } defaultMethod { id } defaultMethodInfo { state }
              authStatus sources { provider state methodCount } isComplete } }"""
     )
-    assert time.monotonic() - began < DEADLINE_S + 2
+    assert time.monotonic() - began < SOON_S
     assert (reply.status, reply.codes) == (200, ["SOURCES_UNAVAILABLE"])
     assert reply.errors[0]["path"] == ["customer", "paymentMethods"]
     customer = reply.data["customer"]
@@ -173,7 +177,7 @@ def test_all_linked_vaults_down_is_null_with_one_error(
 
 
 def test_only_the_vaults_that_were_asked_count_as_down(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**patient())
     sandbox.fault("aloha", "status", status=500)
     reply = gateway.query(
         """{ customer(id: "cus_alex") {
@@ -188,7 +192,7 @@ def test_only_the_vaults_that_were_asked_count_as_down(start_gateway: StartGatew
 def test_a_method_whose_vault_is_down_is_no_missing_method(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**each_vault(deadline_s=DEADLINE_S, fresh_for_s=0, stale_if_error_for_s=0))
+    gateway = start_gateway(**patient(stale_if_error_for_s=0))
     methods = gateway.data('{ customer(id: "cus_alex") { paymentMethods(filter: {providers: [ALOHA]}) { id } } }')
     sandbox.fault("aloha", "status", status=500)
     reply = gateway.query(
@@ -201,7 +205,7 @@ def test_a_method_whose_vault_is_down_is_no_missing_method(
 def test_a_batch_of_customers_loses_one_vault_and_no_customer(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**patient())
     sandbox.fault(provider.lower(), "status", status=500)
     ids = [f"cus_load-{number:04d}" for number in range(1, 21)]
     reply = gateway.query(
@@ -219,7 +223,7 @@ def test_a_batch_of_customers_loses_one_vault_and_no_customer(
 def test_what_a_vault_last_said_is_shown_marked(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**patient())
     asked(gateway)
     sandbox.fault(provider.lower(), "status", status=503)
     customer, reply = asked(gateway)
@@ -238,7 +242,7 @@ def test_what_a_vault_last_said_is_shown_marked(
 def test_a_vault_that_refuses_us_takes_back_what_it_said(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**patient())
     asked(gateway)
     sandbox.fault(provider.lower(), "status", status=401)
     for _ in range(2):
@@ -251,7 +255,7 @@ def test_a_vault_that_refuses_us_takes_back_what_it_said(
 
 
 def test_a_vault_that_fails_too_often_is_left_alone(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    gateway = start_gateway(**QUICK)
+    gateway = start_gateway(**patient(breaker={"open_for_s": 60}))
     sandbox.fault("caselle", "status", status=500)
     for _ in range(60):
         state = sources(asked(gateway)[0])["CASELLE"]
@@ -311,7 +315,7 @@ def test_a_malformed_record_is_skipped_and_counted(
 ) -> None:
     base_url = sandbox.credentials(provider.lower())["base_url"]
     with Between(base_url, _second(SPOILT[spoilt])) as between:
-        gateway = start_gateway(**{**QUICK, provider.lower(): {**QUICK[provider.lower()], "base_url": between.url}})
+        gateway = start_gateway(**patient_with(provider, base_url=between.url))
         customer, reply = asked(gateway)
         row = row_of(customer, provider)
         assert (row["state"], row["skippedCount"]) == ("PARTIAL", 1)
@@ -351,7 +355,7 @@ def test_an_answer_of_any_other_form_costs_its_own_row(
 ) -> None:
     base_url = sandbox.credentials(provider.lower())["base_url"]
     with Between(base_url, lambda _: body) as between:
-        gateway = start_gateway(**{**QUICK, provider.lower(): {**QUICK[provider.lower()], "base_url": between.url}})
+        gateway = start_gateway(**patient_with(provider, base_url=between.url))
         customer, reply = asked(gateway)
     state = row_of(customer, provider)["state"]
     if provider == "ALOHA" and body in (b"", b"null"):

@@ -12,6 +12,7 @@ from tests.support.gateway import RunningGateway
 from tests.support.sandbox import RunningSandbox
 
 StartGateway = Callable[..., RunningGateway]
+HURRIED_S = 0.8
 PROVIDERS = ("LOANPRO", "ALOHA", "JPMORGAN", "CASELLE")
 
 
@@ -42,13 +43,21 @@ def start_gateway(sandbox: RunningSandbox, _demo_directory: Path, tmp_path: Path
 
 @pytest.fixture
 def demo_gateway(start_gateway: StartGateway) -> RunningGateway:
-    """A gateway as `vaultgraph dev` runs it."""
-    return start_gateway()
+    """A gateway as `vaultgraph dev` runs it, but for deadlines that a busy machine keeps."""
+    return start_gateway(**patient(fresh_for_s=60))
 
 
 def each_vault(**settings: Any) -> dict[str, Any]:
     """The same settings for every vault, as `start_gateway` takes them."""
     return {name.lower(): dict(settings) for name in PROVIDERS}
+
+
+def patient(*hurried: str, **settings: Any) -> dict[str, Any]:
+    """Deadlines that a busy machine keeps, and no answer without a call; the vaults that are named get 0.8 s each."""
+    every = each_vault(**{"deadline_s": 15, "fresh_for_s": 0, **settings})
+    for name in hurried:
+        every[name.lower()]["deadline_s"] = HURRIED_S
+    return {"request_deadline_s": 20, **every}
 
 
 def sources(data: Any) -> dict[str, str]:

@@ -1,0 +1,159 @@
+"""Who runs operations, who is gone, and the work beside the requests."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from app.sandbox.demo import ALEX
+from app.store import Store
+from app.store.records import Fresh, NewOperation, OperationRecord, OperationState
+from app.vault.names import ProviderName
+from app.wallet.reconcile import KEEP_KEYS, Pace, Reconciler
+from app.wallet.writing.owner import Owner
+from tests.support.calls import soon
+from tests.support.sandbox import RunningSandbox
+from tests.support.writing import STAFF, AheadClock, bench_on, dead, open_store
+
+P = ProviderName
+
+
+@pytest.fixture
+def clock() -> AheadClock:
+    return AheadClock()
+
+
+@pytest.fixture
+async def opened(sqlite_url: str, clock: AheadClock) -> AsyncIterator[Store]:
+    store = open_store(sqlite_url, clock)
+    yield store
+    await store.close()
+
+
+async def begun(store: Store, owner_id: str) -> OperationRecord:
+    new = NewOperation(
+        caller="staff:x", mutation="addPaymentMethod", input_digest="d", owner_id=owner_id, deadline_at=store._db.now()
+    )
+    found = await store.journal.begin(new)
+    assert isinstance(found, Fresh)
+    return found.operation
+
+
+async def test_what_we_do_not_run_is_abandoned(opened: Store, clock: AheadClock) -> None:
+    owner = Owner(opened, clock)
+    await owner.start()
+    operation = await begun(opened, owner.id)
+    assert await owner.is_abandoned(operation)
+    owner.running.add(operation.id)
+    assert not await owner.is_abandoned(operation)
+    await owner.stop()
+
+
+async def test_a_process_that_stopped_or_never_was_has_abandoned_its_work(opened: Store, clock: AheadClock) -> None:
+    owner, other = Owner(opened, clock), Owner(opened, clock)
+    await owner.start()
+    assert await owner.is_abandoned(await begun(opened, "own_unknown"))
+    await opened.owners.register(other.id, host="elsewhere", pid=1)
+    operation = await begun(opened, other.id)
+    assert not await owner.is_abandoned(operation)
+    clock.advance(seconds=16)
+    assert await owner.is_abandoned(operation)
+    await opened.owners.beat(other.id)
+    assert not await owner.is_abandoned(operation)
+    await opened.owners.stop(other.id)
+    assert await owner.is_abandoned(operation)
+    await owner.stop()
+
+
+async def test_a_killed_process_of_this_machine_is_known_at_once(opened: Store, clock: AheadClock) -> None:
+    owner = Owner(opened, clock)
+    await owner.start()
+    running = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        await opened.owners.register("own_alive", host=owner.host, pid=running.pid)
+        assert await owner.killed() == set()
+    finally:
+        running.kill()
+    for _ in range(500):  # killed, and not waited for: a zombie
+        if await owner.killed():
+            break
+        await asyncio.sleep(0.01)
+    assert await owner.killed() == {"own_alive"}
+    running.wait(10)
+    assert await owner.killed() == {"own_alive"}
+    await opened.owners.register("own_elsewhere", host="another-machine", pid=running.pid)
+    await opened.owners.register("own_before_restart", host=owner.host, pid=os.getpid())
+    assert await owner.killed() == {"own_alive", "own_before_restart"}
+    await owner.stop()
+
+
+async def test_the_heart_beats_and_finds_itself_forgotten(opened: Store, clock: AheadClock) -> None:
+    owner = Owner(opened, clock, lease=timedelta(seconds=0.03))
+    await owner.start()
+    first = owner.id
+    clock.advance(seconds=5)
+    for _ in range(500):
+        (row,) = await opened.owners.all()
+        if row.beat_at > row.started_at:
+            break
+        await asyncio.sleep(0.01)
+    assert row.beat_at - row.started_at >= timedelta(seconds=5)
+    await opened.owners.stop(first)
+    for _ in range(500):
+        if owner.id != first:
+            break
+        await asyncio.sleep(0.01)
+    assert {one.id for one in await opened.owners.all()} == {first, owner.id}
+    await owner.stop()
+    assert all(one.stopped_at for one in await opened.owners.all())
+
+
+async def test_the_reconciler_works_by_itself_and_survives_a_bad_moment(
+    opened: Store, clock: AheadClock, sandbox: RunningSandbox
+) -> None:
+    async with bench_on(sandbox, opened) as bench:
+        command = bench.adding(P.CASELLE)
+        bench.die_at = "answered:add"
+        await dead(bench.writer.add_method(command, STAFF, soon()))
+        clock.advance(minutes=1)
+    async with bench_on(sandbox, opened) as bench:
+        orphans, failures = opened.journal.orphans, 0
+
+        async def failing(**how: object) -> list[OperationRecord]:
+            nonlocal failures
+            failures += 1
+            if failures == 1:
+                raise OSError("the store is away")
+            return await orphans(**how)  # type: ignore[arg-type]
+
+        opened.journal.orphans = failing  # type: ignore[method-assign, assignment]
+        reconciler = Reconciler(bench.deps, bench.writer.runner, Pace(sweep_every_s=0.02))
+        await reconciler.start()
+        for _ in range(500):
+            (operation,) = await opened.journal.of_customer(ALEX.id)
+            if operation.state is not OperationState.PENDING:
+                break
+            await asyncio.sleep(0.01)
+        await reconciler.stop()
+        assert operation.state is OperationState.SUCCEEDED
+        assert failures > 1
+
+
+async def test_old_keys_and_old_processes_are_forgotten(
+    opened: Store, clock: AheadClock, sandbox: RunningSandbox
+) -> None:
+    async with bench_on(sandbox, opened) as bench:
+        command = bench.adding(P.ALOHA)
+        done = await bench.writer.add_method(command, STAFF, soon())
+        reconciler = Reconciler(bench.deps, bench.writer.runner)
+        clock.advance(days=KEEP_KEYS.days - 1)
+        await reconciler.clean()
+        assert (await bench.writer.add_method(command, STAFF, soon())).operation == done.operation
+        clock.advance(days=2)
+        await reconciler.clean()
+        assert await opened.journal.of_customer(ALEX.id) == []
+        assert await opened.owners.all() == []

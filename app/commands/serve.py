@@ -12,7 +12,6 @@ from app.errors import SettingsError
 from app.serving import bind, run_until_signal, serve, url_of
 from app.settings import load_settings
 
-
 _COLLECT_AFTER: Final = (50_000, 20, 50)  # new objects; then how many of the younger generation's collections
 
 

@@ -1,7 +1,7 @@
 """One customer's wallet within one request: read once for all fields that ask, only at the vaults that they need."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -64,12 +64,21 @@ class CustomerWallet:
             if self._task is task:
                 return self._rows(wallet)
 
-    def status(self, card: Card) -> Awaitable[StatusReading]:
-        """The card's 3-D Secure status: asked once per request, however many fields show it."""
+    def status(self, card: Card) -> "asyncio.Future[StatusReading]":
+        """The card's 3-D Secure status: asked once per request, however many fields show it; done where it is fresh."""
         key = status_key(card)
         if key not in self._statuses:
-            self._statuses[key] = card.provider, self._context.statuses.load(card)
-        return asyncio.shield(self._statuses[key][1])
+            self._statuses[key] = card.provider, self._ask_status(card)
+        asked = self._statuses[key][1]
+        return asked if asked.done() else asyncio.shield(asked)
+
+    def _ask_status(self, card: Card) -> "asyncio.Future[StatusReading]":
+        ready = self._context.services.reader.status_at_hand(card)
+        if ready is None:
+            return self._context.statuses.load(card)
+        done: asyncio.Future[StatusReading] = asyncio.get_running_loop().create_future()
+        done.set_result(ready)
+        return done
 
     def view(self, wallet: Wallet, build: Callable[[Wallet], View]) -> View:
         """`build` once per wallet, and once for all requests that see the same methods."""

@@ -169,6 +169,14 @@ class WalletReader:
             return StatusReading(AuthStatus.UNKNOWN, failed=True)
         return to_status(found.snapshot.value, card.three_d_secure)
 
+    def status_at_hand(self, card: Card) -> StatusReading | None:
+        """What `three_d_secure` would answer from a fresh result, at once; None where it would have to wait."""
+        if not self.asks_status(card):
+            return None
+        key: Key = (card.provider, card.customer_ref, card.method_ref)
+        snapshot = self.snapshots.at_hand(key, self._policies[card.provider].fresh_for_s)
+        return None if snapshot is None else to_status(snapshot.value, card.three_d_secure)
+
     def asks_status(self, method: PaymentMethod) -> bool:
         """Whether its 3-D Secure status costs a call."""
         vault = self.providers.get(method.provider)

@@ -221,8 +221,10 @@ def auth_status_of(shown: PaymentMethod, info: Info) -> AuthStatus | Awaitable[A
 # Both ask when they are called, so that `sources` knows; only the waiting is left to the coroutine.
 
 
-def _auth_status(shown: PaymentMethod, card: VaultCard, info: Info) -> Awaitable[AuthStatus]:
+def _auth_status(shown: PaymentMethod, card: VaultCard, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
     asked = info.context.wallet_of(shown.customer.entry).status(card)
+    if asked.done():
+        return asked.result().status
 
     async def answer() -> AuthStatus:
         return (await asked).status

@@ -23,10 +23,11 @@ from app.wallet.commands import (
     SetDefault,
     WriteResult,
 )
+from app.wallet.reconcile import Reconciler
 from tests.contract.case_loanpro import new_customer
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
-from tests.support.writing import BY_NAME, STAFF, Bench, bench_on, new_key, open_store
+from tests.support.writing import BY_NAME, STAFF, Bench, bench_on, dead, new_key, open_store
 
 P = ProviderName
 C = ProblemCode
@@ -355,3 +356,36 @@ async def test_a_brand_that_a_vault_does_not_know_is_a_fault_of_the_field(bench:
         P.ALOHA, method=replace(method, brand=CardBrand.UNIONPAY), method_path=("method", "aloha_token")
     )
     assert [(each.path, each.outcome) for each in result.problems] == [(("method", "aloha_token", "brand"), None)]
+
+
+async def test_a_vault_that_is_turned_off_leaves_its_write_unknown(
+    bench: Bench, sandbox: RunningSandbox, sqlite_url: str
+) -> None:
+    """And on again, it is settled: nobody may take its silence for an answer."""
+    held = set(await bench.wallet(P.CASELLE))
+    command = bench.adding(P.CASELLE)
+    bench.die_at = "answered:add"
+    await dead(bench.writer.add_method(command, STAFF, soon()))
+    bench.die_at = None
+    bench.clock.advance(minutes=1)
+    on = bench.reader.providers
+    bench.reader.providers = {name: vault for name, vault in on.items() if name is not P.CASELLE}
+    await Reconciler(bench.deps, bench.writer.runner).sweep()
+    (operation,) = await bench.store.journal.of_customer(ALEX.id)
+    assert operation.state is OperationState.UNKNOWN
+    bench.reader.providers = on
+    result = await bench.writer.add_method(command, STAFF, soon())
+    assert (codes(result), result.replayed) == ([], True)
+    assert len(set(await bench.wallet(P.CASELLE)) - held) == 1
+
+
+async def test_a_customer_erased_meanwhile_leaves_its_write_unknown(bench: Bench) -> None:
+    command = bench.adding(P.CASELLE)
+    bench.die_at = "answered:add"
+    await dead(bench.writer.add_method(command, STAFF, soon()))
+    bench.die_at = None
+    bench.clock.advance(minutes=1)
+    await bench.store.erase(ALEX.id)
+    await Reconciler(bench.deps, bench.writer.runner).sweep()
+    (operation,) = await bench.store.journal.of_customer(ALEX.id)
+    assert operation.state is OperationState.UNKNOWN

@@ -17,6 +17,7 @@ from app.store.records import (
     Topic,
     WriteOutcome,
 )
+from app.vault.names import ProviderName
 from app.wallet.commands import Problem, WriteResult
 from app.wallet.writing.deps import Deps
 from app.wallet.writing.record import to_json
@@ -82,18 +83,24 @@ class Finisher:
     async def _outcome(self, use_case: UseCase[Any], session: Session) -> Done:
         try:
             return await use_case.run(session)
-        except Refused as refused:
-            return _failed(session, refused.problems, final=refused.is_final)
+        except (Refused, NothingSent, VaultError) as error:
+            if session.intent.doing:  # taken up, and stopped before the step that may have left was looked at
+                provider = session.operation.provider or ProviderName(str(session.of["refs"][0][0]))
+                return _unknown(session, StillUnknown(provider))
+            return self._not_done(use_case, session, error)
         except NotApplied as absent:
             return _failed(session, (proven_absent(absent.provider, absent.error),), final=False)
-        except NothingSent:
-            return _failed(session, (interrupted(session.operation.provider),), final=False)
         except StillUnknown as unknown:
             return _unknown(session, unknown)
-        except VaultError as error:
+
+    def _not_done(self, use_case: UseCase[Any], session: Session, error: Exception) -> Done:
+        if isinstance(error, Refused):
+            return _failed(session, error.problems, final=error.is_final)
+        if isinstance(error, VaultError):
             of = session.of
             problems = problems_of(error, lambda fault: use_case.path_of(of, fault))
             return _failed(session, problems, final=is_final(error))
+        return _failed(session, (interrupted(session.operation.provider),), final=False)
 
     async def _finish(self, session: Session, done: Done) -> OperationRecord:
         self._deps.reached("finishing")

@@ -92,7 +92,11 @@ class Session:
         )
 
     def vault(self, name: ProviderName) -> VaultProvider:
-        return self.deps.providers[name]
+        """One that was turned off since the operation was begun cannot tell what became of it: raises StillUnknown."""
+        found = self.deps.providers.get(name)
+        if found is None:
+            raise StillUnknown(name)
+        return found
 
     async def wallet(self, name: ProviderName, ref: CustomerRef, call: Call | None = None) -> VaultWallet:
         return await fresh_wallet(self.vault(name), ref, call or self.call)

@@ -93,8 +93,10 @@ class Owner:
             await asyncio.sleep(self.lease.total_seconds() / 3)
             try:
                 if not await self._store.owners.beat(self.id):
-                    self.id = _new_id()
-                    await self._store.owners.register(self.id, host=self.host, pid=os.getpid())
+                    # Known to the others before anything is begun under it: else it would look like nobody's.
+                    fresh = _new_id()
+                    await self._store.owners.register(fresh, host=self.host, pid=os.getpid())
+                    self.id = fresh
             except Exception:  # noqa: BLE001 - a heart that stops for one bad moment would give our work away
                 _log.exception("the heartbeat could not be written; trying again")
 

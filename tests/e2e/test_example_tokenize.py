@@ -35,7 +35,7 @@ def test_a_shopper_saves_a_card_and_goes_to_pay(sandbox: RunningSandbox, tmp_pat
             )  # fmt: skip
         finally:
             shop.terminate()
-            shop.wait()
+            shop.communicate()  # closes the pipe too
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout)
     assert (seen["errors"], seen["added"]) == ([], "Saved: Visa ending 4242")

@@ -51,6 +51,8 @@ class Running:
             self.process.kill()
         self.process.wait(10)
         self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -29,6 +29,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     """Run a coroutine on a loop of this kind; sockets left open are an error."""
 
     def on_loop(main: Coroutine[Any, Any, None]) -> None:
+        gc.collect()  # what other tests of this process left must not be taken for ours
         with warnings.catch_warnings(record=True) as caught, asyncio.Runner(loop_factory=request.param) as runner:
             warnings.simplefilter("always", ResourceWarning)
             runner.run(asyncio.wait_for(main, 20))

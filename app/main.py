@@ -91,9 +91,10 @@ class Gateway:
         self.metrics.watch(_doors(self.providers), self.snapshots)
         self.sightings = Sightings(self.store)
         self.owner = Owner(self.store, _utc_now)
-        pace = NotingPace(per_s=settings.watch.notes_per_s)
+        pace = NotingPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
         self.noting = Noting(self.store, self.sightings, pace, self.owner.is_writing)
-        self.reader = WalletReader(self.providers, self.snapshots, self.ids, _policies(settings), self.noting.saw)
+        policies, noting = _policies(settings), self.noting
+        self.reader = WalletReader(self.providers, self.snapshots, self.ids, policies, noting.saw, noting.saw_status)
         self.directory = DirectoryCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.rules = _rules(settings, self.providers)
         self.writer = WalletWriter(self._writing())
@@ -338,6 +339,10 @@ def store_url(settings: Settings) -> str:
     if not url.startswith(_STORES):
         raise SettingsError(f"store.url must begin with {' or '.join(_STORES)}")
     return url
+
+
+def _longest_read_s(settings: Settings) -> float:
+    return max(policy.deadline_s for policy in _policies(settings).values())
 
 
 def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:

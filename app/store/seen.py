@@ -1,15 +1,16 @@
 """What each vault was last seen to hold: whose a notified method is, what changed behind our back, what expires."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, delete, select, tuple_, update
 
 from app.store.database import Database, Tx
-from app.store.records import SeenChanges, SeenMethod, SeenRecord
+from app.store.records import SeenChanges, SeenMethod, SeenRecord, SeenStatus
 from app.store.tables import links, methods
 from app.store.text import is_storable, storable
-from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
+from app.vault.names import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 
 
 class Seen:
@@ -22,30 +23,55 @@ class Seen:
         customer_ref: CustomerRef,
         found: Iterable[SeenMethod],
         *,
+        asked_at: datetime | None = None,
+        is_settled: bool = False,
         tx: Tx | None = None,
     ) -> SeenChanges:
         """Remember a complete list and answer what differs from the last one, to one caller only.
 
-        Nothing is written when nothing differs. A ref that nobody is linked to is not remembered.
+        Nothing is written when nothing differs, unless `is_settled`: this is what a write of ours led to, and whatever
+        differs from now on is another change. A list asked for before the last one was remembered is left alone. A ref
+        that nobody is linked to is not remembered.
         """
         now = {method.method_ref: method for method in found}
         storable(customer_ref, *now)
-        if tx is None and await self._is_unchanged(provider, customer_ref, now):
+        if tx is None and not is_settled and await self.is_unchanged(provider, customer_ref, now.values()):
             return SeenChanges((), (), (), is_first=False)
         async with self._db.writing(tx) as own:
             link = (await own.conn.execute(self._link(provider, customer_ref).with_for_update())).first()
             if link is None:
                 return SeenChanges((), (), (), is_first=True)
+            if asked_at is not None and link.seen_at is not None and asked_at < link.seen_at:
+                return SeenChanges((), (), (), is_first=False, is_outdated=True)
             before = await self._etags(provider, customer_ref, own)
             added = tuple(ref for ref in now if ref not in before)
             changed = tuple(ref for ref in now if ref in before and before[ref] != now[ref].etag)
             removed = tuple(ref for ref in before if ref not in now)
             await self._put(link.customer_id, provider, customer_ref, [now[ref] for ref in (*added, *changed)], own)
             await self._drop(provider, customer_ref, removed, own)
-            await own.conn.execute(
-                update(links).where(*self._at(links, provider, customer_ref)).values(seen_at=self._db.now())
-            )
+            if added or changed or removed or link.seen_at is None or is_settled:
+                here = self._at(links, provider, customer_ref)
+                await own.conn.execute(update(links).where(*here).values(seen_at=self._db.now()))
             return SeenChanges(added, changed, removed, is_first=link.seen_at is None, since=link.seen_at)
+
+    async def status(
+        self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef, *, tx: Tx | None = None
+    ) -> SeenStatus | None:
+        """A method's 3-D Secure status as last seen; None for a method that no list had."""
+        here = [*self._at(methods, provider, customer_ref), methods.c.method_ref == method_ref]
+        query = select(methods.c.customer_id, methods.c.auth_status, methods.c.auth_seen_at).where(*here)
+        async with self._db.reading(tx) as conn:
+            row = (await conn.execute(query.with_for_update() if tx is not None else query)).first()
+        if row is None:
+            return None
+        return SeenStatus(row.customer_id, AuthStatus(row.auth_status) if row.auth_status else None, row.auth_seen_at)
+
+    async def put_status(
+        self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef, status: AuthStatus, *, tx: Tx
+    ) -> None:
+        here = [*self._at(methods, provider, customer_ref), methods.c.method_ref == method_ref]
+        values = {"auth_status": status.value, "auth_seen_at": self._db.now()}
+        await tx.conn.execute(update(methods).where(*here).values(**values))
 
     async def owners(self, provider: ProviderName, method_refs: Iterable[MethodRef]) -> list[SeenRecord]:
         """Who holds these methods. A ref may be several customers' where the vault numbers them per customer."""
@@ -79,14 +105,15 @@ class Seen:
             conditions.append(key > tuple_(after.provider.value, after.customer_ref, after.method_ref))
         return await self._read(*conditions, limit=limit)
 
-    async def _is_unchanged(
-        self, provider: ProviderName, customer_ref: CustomerRef, now: Mapping[MethodRef, SeenMethod]
+    async def is_unchanged(
+        self, provider: ProviderName, customer_ref: CustomerRef, found: Iterable[SeenMethod]
     ) -> bool:
+        """Whether a list is the one remembered: without a write, and without keeping anybody waiting."""
         async with self._db.reading() as conn:
             link = (await conn.execute(self._link(provider, customer_ref))).first()
         if link is None or link.seen_at is None:
             return False
-        return await self._etags(provider, customer_ref) == {ref: method.etag for ref, method in now.items()}
+        return await self._etags(provider, customer_ref) == {one.method_ref: one.etag for one in found}
 
     def _link(self, provider: ProviderName, customer_ref: CustomerRef) -> Any:
         return select(links.c.customer_id, links.c.seen_at).where(*self._at(links, provider, customer_ref))
@@ -118,6 +145,7 @@ class Seen:
                 "status": method.status.value,
                 "expiry": method.expiry,
                 "seen_at": self._db.now(),
+                "auth_status": method.auth.value if method.auth else None,
             }
             for method in found
         ]

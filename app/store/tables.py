@@ -142,6 +142,8 @@ methods = Table(
     Column("status", String(32), nullable=False),
     Column("expiry", String(7)),
     Column("seen_at", Instant, nullable=False),
+    Column("auth_status", String(32)),
+    Column("auth_seen_at", Instant),
     Index(None, "tenant", "customer_id"),
     Index(None, "tenant", "provider", "method_ref"),
     Index(None, "tenant", "expiry"),

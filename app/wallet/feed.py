@@ -85,6 +85,10 @@ class Feed:
         """Those whom somebody subscribes to at this moment."""
         return list(self._by_customer)
 
+    def wants(self, customer_id: str, kind: EventType) -> bool:
+        """Whether somebody listens to this kind of a customer's events."""
+        return any(kind in one.types for one in self._by_customer.get(customer_id, ()))
+
     def __len__(self) -> int:
         return sum(len(subscribers) for subscribers in self._by_customer.values())
 

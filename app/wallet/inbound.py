@@ -16,10 +16,17 @@ from ulid import ULID
 from app.errors import VaultError
 from app.store import Store, Tx
 from app.store.records import EventOrigin, ReceiptRecord
-from app.vault.model import VaultWallet
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.model import Card, VaultWallet
+from app.vault.names import (
+    AuthStatus,
+    CustomerRef,
+    MethodRef,
+    PaymentMethodStatus,
+    ProviderCapability,
+    ProviderName,
+)
 from app.vault.provider import Call, VaultProvider
-from app.wallet.sightings import Sightings
+from app.wallet.sightings import Sightings, status_of
 from app.wallet.snapshots import SnapshotCache
 
 _log = logging.getLogger("vaultgraph.webhooks")
@@ -29,10 +36,16 @@ _IDLE_S: Final = 0.5
 _CALL_S: Final = 10.0
 _SEARCH_LIMIT: Final = 5_000
 _SEARCH_AT_ONCE: Final = 8
+_STATUSES: Final = 16
+_TOLD: Final = EventOrigin.PROVIDER_WEBHOOK
 
 Settle = Callable[[Tx], Awaitable[None]]
 Handler = Callable[[ReceiptRecord, Settle], Awaitable[None]]
 """Applies one delivery. Its transaction calls `settle`, which raises ClaimLost when it must not commit."""
+
+
+class Overtaken(Exception):
+    """What was read may be older than what is known by now: the vault must be asked again."""
 
 
 class ClaimLost(Exception):
@@ -98,6 +111,8 @@ class ReceiptWorker:
             return
         except VaultError as error:
             await self._later(receipt, error.code)
+        except Overtaken:
+            await self._later(receipt, "OVERTAKEN")
         except Exception as error:  # noqa: BLE001 - one broken delivery must not stop the others
             _log.exception("webhook delivery %s failed", receipt.id)
             await self._later(receipt, type(error).__name__)
@@ -127,14 +142,17 @@ def rereads_named_methods(inbound: Inbound, provider: ProviderName, field: str) 
     async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
         named = [MethodRef(ref) for ref in receipt.body.get(field, ()) if isinstance(ref, str)]
         owners = await _owners(inbound, provider, named)
+        asked_at = datetime.now(UTC)
         fresh = await _read(inbound, provider, list(owners)) if owners else {}
         for ref in owners:
             inbound.snapshots.drop(provider, ref)
         async with inbound.store.transaction() as tx:
             for ref, wallet in fresh.items():
-                await inbound.sightings.compare(
-                    wallet, owners[ref], EventOrigin.PROVIDER_WEBHOOK, named=frozenset(named), tx=tx
+                seen = await inbound.sightings.compare(
+                    wallet, owners[ref], _TOLD, asked_at=asked_at, named=frozenset(named), tx=tx
                 )
+                if seen.is_outdated:
+                    raise Overtaken
             await settle(tx)
 
     return handler
@@ -146,11 +164,17 @@ def rereads_the_customer(inbound: Inbound, provider: ProviderName, field: str) -
     async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
         ref = CustomerRef(str(receipt.body.get(field, "")))
         owner = (await inbound.store.directory.owners_of(provider, [ref])).get(ref)
+        asked_at = datetime.now(UTC)
         fresh = await _read(inbound, provider, [ref]) if owner else {}
+        statuses = [found for wallet in fresh.values() for found in await _statuses(inbound, wallet)]
         inbound.snapshots.drop(provider, ref)
         async with inbound.store.transaction() as tx:
             for wallet in fresh.values():
-                await inbound.sightings.compare(wallet, str(owner), EventOrigin.PROVIDER_WEBHOOK, tx=tx)
+                seen = await inbound.sightings.compare(wallet, str(owner), _TOLD, asked_at=asked_at, tx=tx)
+                if seen.is_outdated:
+                    raise Overtaken
+            for card, status in statuses:
+                await inbound.sightings.status(card, status, _TOLD, asked_at=asked_at, tx=tx)
             await settle(tx)
 
     return handler
@@ -171,17 +195,34 @@ async def _search(inbound: Inbound, provider: ProviderName, missing: set[MethodR
     found: dict[CustomerRef, str] = {}
     unseen = await inbound.store.seen.unseen_links(provider, limit=_SEARCH_LIMIT)
     for start in range(0, len(unseen), _SEARCH_AT_ONCE):
-        some = dict(unseen[start : start + _SEARCH_AT_ONCE])
+        some, asked_at = dict(unseen[start : start + _SEARCH_AT_ONCE]), datetime.now(UTC)
         for ref, wallet in (await _read(inbound, provider, list(some))).items():
             hits = missing & {method.method_ref for method in wallet.methods}
             if hits:
                 found[ref] = some[ref]
                 missing -= hits
             else:
-                await inbound.sightings.compare(wallet, some[ref], EventOrigin.PROVIDER_WEBHOOK)
+                await inbound.sightings.compare(wallet, some[ref], _TOLD, asked_at=asked_at)
         if not missing:
             break
     return found
+
+
+async def _statuses(inbound: Inbound, wallet: VaultWallet) -> list[tuple[Card, AuthStatus]]:
+    """The cards' 3-D Secure statuses, where they cost a call each: of so many cards at most. One that its vault does
+    not tell now is seen when somebody asks for it."""
+    vault = inbound.providers.get(wallet.provider)
+    if vault is None or ProviderCapability.THREE_D_SECURE not in vault.capabilities.operations:
+        return []
+    cards = [one for one in wallet.methods if isinstance(one, Card) and one.status is PaymentMethodStatus.ACTIVE]
+    call = _call()
+    found = await asyncio.gather(*(status_of(inbound.providers, card, call) for card in cards[:_STATUSES]))
+    return [(card, status) for card, status in zip(cards, found, strict=False) if status is not None]
+
+
+def _call() -> Call:
+    deadline_at = asyncio.get_running_loop().time() + _CALL_S
+    return Call(deadline_at=deadline_at, request_id=str(ULID()), client="webhooks")
 
 
 async def _read(
@@ -191,8 +232,7 @@ async def _read(
     vault = inbound.providers.get(provider)
     if vault is None:
         return {}
-    deadline = asyncio.get_running_loop().time() + _CALL_S
-    found = await vault.wallets(refs, Call(deadline_at=deadline, request_id=str(ULID()), client="webhooks"))
+    found = await vault.wallets(refs, _call())
     wallets: dict[CustomerRef, VaultWallet] = {}
     for ref in refs:
         wallet = found[ref]

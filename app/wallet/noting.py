@@ -9,13 +9,14 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.store import Store
 from app.store.records import EventOrigin
-from app.vault.model import VaultWallet
-from app.vault.names import CustomerRef, ProviderName
-from app.wallet.sightings import Sightings
+from app.vault.model import Card, VaultWallet
+from app.vault.names import AuthStatus, CustomerRef, MethodRef, ProviderName
+from app.wallet.sightings import Sightings, StatusNoted
 
 _log = logging.getLogger("vaultgraph.noting")
 _QUEUE: Final = 200
@@ -24,10 +25,33 @@ _REMEMBERED: Final = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotingPace:
-    """At most `per_s` lists a second are noted, and each customer's every `again_after_s` seconds."""
+    """At most `per_s` lists and statuses a second are noted; each customer's list, and a card's status that stays the
+    same, every `again_after_s` seconds. A list that arrives was asked for `longest_read_s` seconds before at most."""
 
     per_s: float = 20.0
     again_after_s: float = 60.0
+    longest_read_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A complete list, and when it was asked for at the earliest."""
+
+    wallet: VaultWallet
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    """A card's 3-D Secure status, and when it was asked for."""
+
+    card: Card
+    status: AuthStatus
+    asked_at: datetime
+
+    @property
+    def key(self) -> tuple[ProviderName, CustomerRef, MethodRef]:
+        return self.card.provider, self.card.customer_ref, self.card.method_ref
 
 
 class Noting:
@@ -45,8 +69,11 @@ class Noting:
         self._store = store
         self._sightings = sightings
         self._pace = pace
-        self._queue: asyncio.Queue[VaultWallet] = asyncio.Queue(_QUEUE)
+        self._longest_read = timedelta(seconds=pace.longest_read_s)
+        self._queue: asyncio.Queue[_List | _Status] = asyncio.Queue(_QUEUE)
         self._last: OrderedDict[tuple[ProviderName, CustomerRef], float] = OrderedDict()
+        self._statuses: OrderedDict[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
+        self._statuses = OrderedDict()
 
     def saw(self, wallet: VaultWallet) -> None:
         """A complete list has just been read from a vault."""
@@ -59,23 +86,50 @@ class Noting:
         self._last.move_to_end(key)
         if len(self._last) > _REMEMBERED:
             self._last.popitem(last=False)
-        self._queue.put_nowait(wallet)
+        self._queue.put_nowait(_List(wallet, datetime.now(UTC) - self._longest_read))
+
+    def saw_status(self, card: Card, status: AuthStatus, asked_at: datetime) -> None:
+        """A card's 3-D Secure status has just been read from its vault. The card's list was seen before it."""
+        now = asyncio.get_running_loop().time()
+        seen = _Status(card, status, asked_at)
+        last = self._statuses.get(seen.key)
+        is_old_news = last is not None and last[0] is status and now - last[1] < self._pace.again_after_s
+        if is_old_news or self._queue.full():
+            return
+        self._statuses[seen.key] = (status, now)
+        self._statuses.move_to_end(seen.key)
+        if len(self._statuses) > _REMEMBERED:
+            self._statuses.popitem(last=False)
+        self._queue.put_nowait(seen)
 
     async def run(self) -> None:
         """Note what was seen until cancelled; what fails is logged and left for another day."""
         while True:
-            wallet = await self._queue.get()
+            seen = await self._queue.get()
             try:
-                await self._note(wallet)
+                if isinstance(seen, _Status):
+                    await self._note_status(seen)
+                else:
+                    await self._note(seen)
             except Exception:  # noqa: BLE001 - nothing here is worth more than the next list
-                _log.exception("a list of %s could not be noted", wallet.provider.value)
+                _log.exception("what a vault showed could not be noted")
             await asyncio.sleep(1 / self._pace.per_s)
 
-    async def _note(self, wallet: VaultWallet) -> None:
+    async def _note_status(self, seen: _Status) -> None:
+        origin = EventOrigin.RECONCILIATION
+        noted = await self._sightings.status(seen.card, seen.status, origin, asked_at=seen.asked_at)
+        if noted is StatusNoted.LEFT:
+            self._statuses.pop(seen.key, None)
+
+    async def _note(self, seen: _List) -> None:
+        wallet = seen.wallet
         if self._is_written(wallet.provider, wallet.customer_ref):
             self._last.pop((wallet.provider, wallet.customer_ref), None)
             return
         owners = await self._store.directory.owners_of(wallet.provider, [wallet.customer_ref])
         owner = owners.get(wallet.customer_ref)
         if owner is not None:
-            await self._sightings.compare(wallet, owner, EventOrigin.RECONCILIATION)
+            origin = EventOrigin.RECONCILIATION
+            noted = await self._sightings.compare(wallet, owner, origin, asked_at=seen.asked_at)
+            if noted.is_outdated:
+                self._last.pop((wallet.provider, wallet.customer_ref), None)

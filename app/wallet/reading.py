@@ -116,12 +116,15 @@ class WalletReader:
         ids: IdMaker,
         policies: Mapping[ProviderName, ReadPolicy] | None = None,
         on_list: Callable[[VaultWallet], None] | None = None,
+        on_status: Callable[[Card, AuthStatus, datetime], None] | None = None,
     ) -> None:
-        """`on_list` hears of every list that a vault gave; it must be quick and must not raise."""
+        """`on_list` hears of every list that a vault gave, `on_status` of every 3-D Secure status, with the time when
+        it was asked for; they must be quick and must not raise."""
         self.providers = providers
         self.snapshots = snapshots
         self._ids = ids
         self._on_list = on_list
+        self._on_status = on_status
         self._policies = {name: (policies or {}).get(name, ReadPolicy()) for name in providers}
         self._gates = {name: asyncio.Semaphore(policy.three_ds_concurrency) for name, policy in self._policies.items()}
 
@@ -167,7 +170,10 @@ class WalletReader:
         found = (await self.snapshots.read([key], self._status_source(name, policy, call), until=until))[key]
         if found.error is not None or found.snapshot is None:
             return StatusReading(AuthStatus.UNKNOWN, failed=True)
-        return to_status(found.snapshot.value, card.three_d_secure)
+        status = to_status(found.snapshot.value, card.three_d_secure)
+        if self._on_status is not None and found.latency_s is not None:
+            self._on_status(card, status.status, found.snapshot.asked_at)
+        return status
 
     def status_at_hand(self, card: Card) -> StatusReading | None:
         """What `three_d_secure` would answer from a fresh result, at once; None where it would have to wait."""

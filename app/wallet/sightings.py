@@ -5,14 +5,35 @@ of change, and the watch over customers that somebody subscribes to. A differenc
 it first, because comparing and remembering are one transaction.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from enum import Enum, auto
 
+from app.errors import VaultError
 from app.store import Store, Tx
-from app.store.records import EventOrigin, EventType, MethodAddress, NewEvent, SeenChanges, SeenMethod
+from app.store.records import (
+    EventOrigin,
+    EventType,
+    MethodAddress,
+    NewEvent,
+    SeenChanges,
+    SeenMethod,
+)
 from app.vault.model import Card, PaymentMethod, VaultWallet
-from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
+from app.vault.names import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
+from app.vault.provider import Call, VaultProvider
 from app.vault.rules.etag import etag_of
+from app.wallet.reading import to_status
+
+
+class StatusNoted(Enum):
+    """What became of a 3-D Secure status: `LEFT` alone, as last time (`SAME`), the `FIRST` one, or `CHANGED`."""
+
+    LEFT = auto()
+    SAME = auto()
+    FIRST = auto()
+    CHANGED = auto()
 
 
 class Sightings:
@@ -27,25 +48,74 @@ class Sightings:
         customer_id: str,
         origin: EventOrigin,
         *,
+        asked_at: datetime | None = None,
         named: Collection[MethodRef] = (),
         tx: Tx | None = None,
     ) -> SeenChanges:
         """Remember `wallet` and append one event per difference, in one transaction.
 
-        `named` are methods that the vault itself says have changed: each is an event even where this is the first
-        list that we see. An incomplete list proves nothing and is left alone.
+        `asked_at` is when the vault was asked: a list that a write of ours, or a list noted since, may have overtaken
+        is outdated and left alone. `named` are methods that the vault itself says have changed: each is an event even
+        where this is the first list that we see. An incomplete list proves nothing and is left alone.
         """
         if wallet.skipped or wallet.truncated:
             return SeenChanges((), (), (), is_first=False)
+        seen = self._store.seen
+        if tx is None and await seen.is_unchanged(wallet.provider, wallet.customer_ref, sighted(wallet.methods)):
+            return SeenChanges((), (), (), is_first=False)
+        if asked_at is not None and await self._is_disturbed(customer_id, wallet.provider, asked_at):
+            return SeenChanges((), (), (), is_first=False, is_outdated=True)
         if tx is not None:
-            return await self._compare(wallet, customer_id, origin, named, tx)
+            return await self._compare(wallet, customer_id, origin, asked_at, named, tx)
         async with self._store.transaction() as own:
-            return await self._compare(wallet, customer_id, origin, named, own)
+            return await self._compare(wallet, customer_id, origin, asked_at, named, own)
+
+    async def _is_disturbed(self, customer_id: str, provider: ProviderName, asked_at: datetime) -> bool:
+        """Whether a write of ours, here or on a replica, ran since the vault was asked, or did nobody knows what: it
+        will tell itself what it changed."""
+        journal = self._store.journal
+        if await journal.unreconciled(customer_id, provider):
+            return True
+        recent = await journal.of_customer(customer_id, limit=5)
+        return any(one.finished_at is not None and one.finished_at >= asked_at for one in recent)
+
+    async def status(
+        self, card: Card, status: AuthStatus, origin: EventOrigin, *, asked_at: datetime, tx: Tx | None = None
+    ) -> StatusNoted:
+        """Remember a card's 3-D Secure status, asked for then; append the event if it differs from the one last seen.
+
+        The first status of a card is no news. Left alone where no list had the card yet, or where it may be older than
+        the one last seen: then nothing is remembered.
+        """
+        where = (card.provider, card.customer_ref, card.method_ref)
+        known = await self._store.seen.status(*where, tx=tx)
+        if known is None or known.status is status:
+            return StatusNoted.LEFT if known is None else StatusNoted.SAME
+        if tx is None:  # seen to differ without a lock: looked at again with one
+            async with self._store.transaction() as own:
+                return await self.status(card, status, origin, asked_at=asked_at, tx=own)
+        if known.since is not None and asked_at < known.since:
+            return StatusNoted.LEFT
+        await self._store.seen.put_status(*where, status, tx=tx)
+        if known.status is None:
+            return StatusNoted.FIRST
+        detail = {"from": known.status.value, "to": status.value}
+        event = replace(_event(EventType.AUTH_CHANGED, *where, known.customer_id, origin), detail=detail)
+        await self._store.events.append(event, tx=tx)
+        return StatusNoted.CHANGED
 
     async def _compare(
-        self, wallet: VaultWallet, customer_id: str, origin: EventOrigin, named: Collection[MethodRef], tx: Tx
+        self,
+        wallet: VaultWallet,
+        customer_id: str,
+        origin: EventOrigin,
+        asked_at: datetime | None,
+        named: Collection[MethodRef],
+        tx: Tx,
     ) -> SeenChanges:
-        found = await self._store.seen.note(wallet.provider, wallet.customer_ref, sighted(wallet.methods), tx=tx)
+        found = await self._store.seen.note(
+            wallet.provider, wallet.customer_ref, sighted(wallet.methods), asked_at=asked_at, tx=tx
+        )
         news = [
             event
             for event in _events(wallet, customer_id, origin, found, named)
@@ -65,6 +135,15 @@ class Sightings:
         return any(one.actor is not None and one.occurred_at > since for one in told)
 
 
+async def status_of(providers: Mapping[ProviderName, VaultProvider], card: Card, call: Call) -> AuthStatus | None:
+    """A card's 3-D Secure status at this moment, past every cache; None where its vault could not tell."""
+    try:
+        result = await providers[card.provider].three_d_secure(card.customer_ref, card.method_ref, call)
+    except VaultError:
+        return None
+    return to_status(result, card.three_d_secure).status
+
+
 def sighted(methods: Iterable[PaymentMethod]) -> list[SeenMethod]:
     """What is remembered of each method: an etag, its status and its expiry; nothing that could be shown."""
     return [
@@ -73,6 +152,7 @@ def sighted(methods: Iterable[PaymentMethod]) -> list[SeenMethod]:
             etag=etag_of(method, None),
             status=method.status,
             expiry=str(method.expiry) if isinstance(method, Card) and method.expiry else None,
+            auth=method.three_d_secure.status if isinstance(method, Card) and method.three_d_secure else None,
         )
         for method in methods
     ]

@@ -1,13 +1,14 @@
 """Vaults that tell us nothing are read now and then, for customers that somebody subscribes to.
 
 What differs from the last list that was seen becomes events, once, whoever sees it first (`sightings`). A vault that
-cannot be read twice in a row is an event too, and so is its return.
+cannot be read twice in a row is an event too, and so is its return. 3-D Secure statuses cost a call each: they are
+read for those who listen to them, a few cards of each customer in a round, in turn.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -15,18 +16,19 @@ from ulid import ULID
 
 from app.errors import VaultError
 from app.store import Store
-from app.store.records import DirectoryEntry, EventOrigin, EventType, NewEvent, OperationState
-from app.vault.model import VaultWallet
-from app.vault.names import CustomerRef, ProviderName
+from app.store.records import DirectoryEntry, EventOrigin, EventType, NewEvent
+from app.vault.model import Card, VaultWallet
+from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.provider import Call
 from app.wallet.feed import Feed
 from app.wallet.reading import WalletReader
-from app.wallet.sightings import Sightings
+from app.wallet.sightings import Sightings, StatusNoted, status_of
 
 _log = logging.getLogger("vaultgraph.watch")
 _AT_ONCE: Final = 20
 _CALL_S: Final = 10.0
 _HICCUPS: Final = 2
+_STATUSES: Final = 4
 _HEALTH: Final = frozenset({EventType.SOURCE_DEGRADED, EventType.SOURCE_RECOVERED})
 
 Watched = tuple[str, CustomerRef]
@@ -63,6 +65,8 @@ class Watch:
         self._pace = pace
         self._utc_now = utc_now
         self._failures: dict[tuple[ProviderName, str], int] = {}
+        self._rounds = 0
+        self._asked: dict[tuple[str, ProviderName, MethodRef], int] = {}
 
     async def run(self) -> None:
         """Round after round until cancelled. What fails is logged and left for the next one."""
@@ -77,6 +81,8 @@ class Watch:
         """Read everyone who is subscribed to, once."""
         subscribed = set(self._feed.customers())
         self._failures = {key: count for key, count in self._failures.items() if key[1] in subscribed}
+        self._asked = {key: number for key, number in self._asked.items() if key[0] in subscribed}
+        self._rounds += 1
         entries = await self._store.directory.entries(subscribed)
         for provider in self._providers:
             watched = [one for entry in entries.values() if (one := _watched(entry, provider)) is not None]
@@ -105,6 +111,7 @@ class Watch:
             read = found.get(ref)
             if isinstance(read, VaultWallet):
                 await self._saw(read, customer_id, began)
+                await self._see_statuses(read, customer_id, call)
             elif isinstance(read, VaultError):
                 await self._missed(provider, ref, customer_id)
         return call.meter.calls
@@ -114,18 +121,26 @@ class Watch:
         self._failures.pop((provider, customer_id), None)
         if await self._is_degraded(provider, customer_id):
             await self._tell(EventType.SOURCE_RECOVERED, provider, ref, customer_id)
-        if await self._is_disturbed(customer_id, began):
-            return  # the list may be older than what we wrote meanwhile: the next round will see
-        if await self._sightings.compare(wallet, customer_id, EventOrigin.RECONCILIATION):
+        if await self._sightings.compare(wallet, customer_id, EventOrigin.RECONCILIATION, asked_at=began):
             self._reader.snapshots.drop(provider, ref)
 
-    async def _is_disturbed(self, customer_id: str, began: datetime) -> bool:
-        """Whether a write of ours, here or on a replica, ran while the vault was read."""
-        recent = await self._store.journal.of_customer(customer_id, limit=5)
-        return any(
-            one.state is OperationState.PENDING or (one.finished_at is not None and one.finished_at >= began)
-            for one in recent
-        )
+    async def _see_statuses(self, wallet: VaultWallet, customer_id: str, call: Call) -> None:
+        """Those of the cards that were not asked about for the longest time. What fails is asked in a later round."""
+        if not self._feed.wants(customer_id, EventType.AUTH_CHANGED):
+            return
+        cards = [one for one in wallet.methods if isinstance(one, Card) and self._reader.asks_status(one)]
+        cards = [one for one in cards if one.status is PaymentMethodStatus.ACTIVE]
+        cards.sort(key=lambda one: self._asked.get((customer_id, one.provider, one.method_ref), 0))
+        asked_at, own = self._utc_now(), replace(call, deadline_at=asyncio.get_running_loop().time() + _CALL_S)
+        for card in cards[:_STATUSES]:
+            self._asked[customer_id, card.provider, card.method_ref] = self._rounds
+        found = await asyncio.gather(*(status_of(self._reader.providers, card, own) for card in cards[:_STATUSES]))
+        for card, status in zip(cards, found, strict=False):
+            if status is None:
+                continue
+            origin = EventOrigin.RECONCILIATION
+            if await self._sightings.status(card, status, origin, asked_at=asked_at) is StatusNoted.CHANGED:
+                self._reader.snapshots.drop(card.provider, card.customer_ref)
 
     async def _missed(self, provider: ProviderName, ref: CustomerRef, customer_id: str) -> None:
         key = (provider, customer_id)

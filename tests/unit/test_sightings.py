@@ -1,15 +1,17 @@
 """What was seen before decides what is news: lists compared, expiries told once, ordinary reads noted."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from app.store import Store
 from app.store.records import EventOrigin, EventType
-from app.vault.model import BankAccount, Card, Expiry, PaymentMethod, VaultWallet
-from app.vault.names import CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
+from app.vault.model import BankAccount, Card, Expiry, PaymentMethod, ThreeDSecure, VaultWallet
+from app.vault.names import AuthStatus, CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
 from app.wallet.noting import Noting, NotingPace
-from app.wallet.sightings import Sightings
+from app.wallet.sightings import Sightings, StatusNoted
 from app.wallet.sweeps import DailySweep
+from tests.support.stores import HandClock
 
 REF = CustomerRef("37")
 
@@ -106,3 +108,75 @@ async def test_ordinary_reads_are_noted_at_a_pace_and_not_again_at_once(store: S
         assert await store.seen.unseen_links(ProviderName.LOANPRO, limit=10) == []
     finally:
         working.cancel()
+
+
+# ---- 3-D Secure --------------------------------------------------------------------------------------------
+
+
+async def shown(store: Store, one: Card, status: AuthStatus, asked_at: datetime | None = None) -> bool:
+    now = asked_at or datetime(2026, 1, 1, tzinfo=UTC)
+    noted = await Sightings(store).status(one, status, EventOrigin.RECONCILIATION, asked_at=now)
+    return noted is not StatusNoted.LEFT
+
+
+async def test_a_3d_secure_status_that_differs_from_the_one_last_seen_is_one_event(store: Store) -> None:
+    customer_id, one = await linked(store), card("1")
+    assert not await shown(store, one, AuthStatus.NOT_PERFORMED)  # nobody knows the card yet
+    await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
+    statuses = [AuthStatus.NOT_PERFORMED, AuthStatus.NOT_PERFORMED, AuthStatus.AUTHENTICATED, AuthStatus.AUTHENTICATED]
+    for status in statuses:
+        assert await shown(store, one, status)
+    page = await store.events.of_customer(customer_id, first=10)
+    assert [(event.type, event.method_ref, event.detail) for event in page.events] == [
+        (EventType.AUTH_CHANGED, "1", {"from": "NOT_PERFORMED", "to": "AUTHENTICATED"})
+    ]
+    # The list that is read after it says nothing of 3-D Secure, and changes nothing of what was seen.
+    await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
+    assert await shown(store, one, AuthStatus.AUTHENTICATED)
+    assert len((await store.events.of_customer(customer_id)).events) == 1
+
+
+async def test_a_status_that_two_replicas_see_at_once_is_one_event(store: Store) -> None:
+    customer_id, one = await linked(store), card("1")
+    await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
+    await shown(store, one, AuthStatus.AUTHENTICATED)
+    await asyncio.gather(*(shown(store, one, AuthStatus.FAILED) for _ in range(8)))
+    assert await told(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
+
+
+async def test_a_status_asked_for_before_the_last_difference_was_seen_changes_nothing(
+    store: Store, clock: HandClock
+) -> None:
+    customer_id, one = await linked(store), card("1")
+    await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
+    await shown(store, one, AuthStatus.NOT_PERFORMED)
+    before = clock.advance(seconds=1)
+    clock.advance(seconds=1)
+    await shown(store, one, AuthStatus.AUTHENTICATED, clock.instant)
+    assert not await shown(store, one, AuthStatus.NOT_PERFORMED, before)
+    assert await told(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
+
+
+async def test_what_the_list_said_of_3d_secure_is_where_statuses_start_from(store: Store) -> None:
+    customer_id = await linked(store)
+    one = replace(card("1"), three_d_secure=ThreeDSecure(status=AuthStatus.CHALLENGE_REQUIRED))
+    await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
+    await shown(store, one, AuthStatus.CHALLENGE_REQUIRED)
+    await shown(store, one, AuthStatus.AUTHENTICATED)
+    assert await told(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
+
+
+async def test_statuses_that_reads_see_are_noted_again_only_when_they_differ(store: Store) -> None:
+    customer_id, one = await linked(store), card("1")
+    noting = Noting(store, Sightings(store), NotingPace(per_s=1_000, again_after_s=60))
+    working = asyncio.create_task(noting.run())
+    try:
+        noting.saw(wallet(one))
+        for status in (AuthStatus.NOT_PERFORMED, AuthStatus.NOT_PERFORMED, AuthStatus.FAILED, AuthStatus.FAILED):
+            noting.saw_status(one, status, datetime(2026, 1, 1, tzinfo=UTC))
+        async with asyncio.timeout(10):
+            while not await told(store, customer_id):
+                await asyncio.sleep(0.01)
+    finally:
+        working.cancel()
+    assert await told(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]

@@ -34,6 +34,7 @@ from app.store.records.inbound import (
     SeenChanges,
     SeenMethod,
     SeenRecord,
+    SeenStatus,
 )
 from app.store.records.journal import (
     Begun,
@@ -89,6 +90,7 @@ __all__ = [
     "SeenChanges",
     "SeenMethod",
     "SeenRecord",
+    "SeenStatus",
     "Taken",
     "Topic",
     "WriteOutcome",

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
+from app.vault.names import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 
 
 class ReceiptState(StrEnum):
@@ -66,19 +66,24 @@ class ImportRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenMethod:
-    """A method as last read. `etag` changes when anything shown changes; `expiry` is ``YYYY-MM``."""
+    """A method as last read. `etag` changes when anything shown changes; `expiry` is ``YYYY-MM``.
+
+    `auth` is what the list itself says of its 3-D Secure, if anything: where later statuses start from.
+    """
 
     method_ref: MethodRef
     etag: str
     status: PaymentMethodStatus
     expiry: str | None = None
+    auth: AuthStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SeenChanges:
     """What differs from the last time. `is_first` says that there was no last time: nothing in it is news.
 
-    `since` is when a difference was last found, or the list first seen; None at the first time.
+    `since` is when a difference was last found, or the list first seen; None at the first time. `is_outdated` says that
+    the list may be older than the last one remembered: nothing was compared.
     """
 
     added: tuple[MethodRef, ...]
@@ -86,9 +91,19 @@ class SeenChanges:
     removed: tuple[MethodRef, ...]
     is_first: bool
     since: datetime | None = field(default=None, compare=False)
+    is_outdated: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenStatus:
+    """What is remembered of a method's 3-D Secure: the status last seen, and since when; None before the first."""
+
+    customer_id: str
+    status: AuthStatus | None
+    since: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

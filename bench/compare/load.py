@@ -4,104 +4,103 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-CUSTOMERS: Final = 999
+from bench.compare import stub
+
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
-_FIELDS: Final = """
-  id
-  paymentMethods%s {
-    __typename provider label last4 status isDefault holderName
-    ... on Card { brand expiry expiryState authStatus }
-    ... on BankAccount { rail accountType bankName }
-  }
-  sources { provider state methodCount }
-"""
-ONE: Final = f"query Wallet($id: ID!) {{ customer(id: $id) {{ {_FIELDS % ''} }} }}"
-NODES: Final = f"query Wallets($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Customer {{ {_FIELDS % ''} }} }} }}"
-_SCRIPT: Final = """
-local number, bad = 0, 0
-wrk.method = "POST"
-wrk.headers = {%(headers)s}
-local function id()
-  number = number %% %(customers)d + 1
-  return string.format('"cus_load-%%04d"', number)
-end
-function request()
-  local value
-  if %(nodes)d == 0 then value = '"id":' .. id() else
-    local ids = {}
-    for place = 1, %(nodes)d do ids[place] = id() end
-    value = '"ids":[' .. table.concat(ids, ",") .. ']'
-  end
-  return wrk.format(nil, nil, nil, '{"query":' .. %(query)s .. ',"variables":{' .. value .. '}}')
-end
-function done(summary, latency, requests)
-  io.write(string.format('RESULT {"requests":%%d,"us":%%d,"p50":%%d,"p99":%%d,"bad":%%d}\\n', summary.requests,
-    summary.duration, latency:percentile(50), latency:percentile(99),
-    summary.errors.status + summary.errors.timeout + summary.errors.read + summary.errors.connect))
-end
-"""
+_SPARE_S: Final = 40.0
+_SETTLE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`foreign` is the share of core 0 that others used: where it is large, the sample is worth little."""
+    """`bad` answers: errors, and whatever is not as long as it should be. `calls` of the vaults for each request.
+
+    `foreign` is the share of core 0 that others used: where it is large, the sample is worth little.
+    """
 
     per_s: float
     p50_ms: float
     p99_ms: float
     cpu_us: float
+    calls: float
     bad: int
     rss_mb: float
     foreign: float
 
 
-def body(number: int, nodes: int = 0) -> bytes:
-    """The same request as wrk's, for one look at the answer."""
-    ids = [f"cus_load-{number + place:04d}" for place in range(max(1, nodes))]
-    asked = {"query": NODES, "variables": {"ids": ids}} if nodes else {"query": ONE, "variables": {"id": ids[0]}}
-    return json.dumps(asked).encode()
+class Meter:
+    """What a process, its core and the stub did since this was made."""
+
+    def __init__(self, pid: int, counter: int) -> None:
+        settle(counter)
+        self._pid, self._counter = pid, counter
+        self._cpu, self._core, self._calls, self._since = self._now()
+
+    def _now(self) -> tuple[float, float, int, float]:
+        return _cpu_s(self._pid), _core_busy_s(), stub.count(self._counter), time.monotonic()
+
+    def read(self, requests: int) -> tuple[float, float, float, float]:
+        """CPU us and vault calls for each of `requests`, RSS, and the share of core 0 that others had.
+
+        One call less than counted: the count was asked for when this was made.
+        """
+        cpu, core, calls, now = self._now()
+        used, many = cpu - self._cpu, max(1, requests)
+        foreign = max(0.0, core - self._core - used) / (now - self._since)
+        return used / many * 1e6, (calls - 1 - self._calls) / many, _rss_mb(self._pid), foreign
 
 
-def write_script(folder: Path, headers: Mapping[str, str], nodes: int) -> Path:
-    every = {"content-type": "application/json", **headers}
-    listed = ", ".join(f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in every.items())
-    query = json.dumps(json.dumps(NODES if nodes else ONE))
-    path = folder / f"load-{len(list(folder.glob('load-*.lua')))}.lua"
-    path.write_text(_SCRIPT % {"headers": listed, "customers": CUSTOMERS, "nodes": nodes, "query": query})
-    return path
+def settle(counter: int) -> None:
+    """Wait until the vaults are asked nothing more: what a load leaves behind is not the next one's."""
+    seen, give_up_at = -1, time.monotonic() + _SETTLE_S
+    while (now := stub.count(counter)) > seen + 1 and time.monotonic() < give_up_at:
+        seen = now
+        time.sleep(0.25)
 
 
-def run(url: str, script: Path, pid: int, *, clients: int, seconds: float) -> Sample:
+def run(url: str, script: Path, meter: Meter, *, clients: int, seconds: float) -> Sample:
     """Load on core 1, the gateway being on core 0."""
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "--timeout", "20s"]
-    before, busy = _cpu_s(pid), _core_busy_s()
-    output = subprocess.run([*command, "-s", str(script), url], capture_output=True, text=True, check=True).stdout
-    used, core = _cpu_s(pid) - before, _core_busy_s() - busy
+    command += ["-s", str(script), url]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + _SPARE_S).stdout
     match = re.search(r"RESULT (\{.*\})", output)
     if match is None:
         raise RuntimeError(f"wrk told no result: {output}")
     found = json.loads(match[1])
-    count, took_s = max(1, found["requests"]), found["us"] / 1e6
+    cpu_us, calls, rss_mb, foreign = meter.read(found["requests"])
     return Sample(
-        per_s=found["requests"] / took_s,
+        per_s=found["requests"] / (found["us"] / 1e6),
         p50_ms=found["p50"] / 1000,
         p99_ms=found["p99"] / 1000,
-        cpu_us=used / count * 1e6,
+        cpu_us=cpu_us,
+        calls=calls,
         bad=found["bad"],
-        rss_mb=_rss_mb(pid),
-        foreign=max(0.0, core - used) / took_s,
+        rss_mb=rss_mb,
+        foreign=foreign,
     )
 
 
+def _family(pid: int) -> list[int]:
+    """The process and all that it started."""
+    found = [pid]
+    for one in found:
+        for task in Path(f"/proc/{one}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
 def _cpu_s(pid: int) -> float:
-    """User and system time of the process with all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK_S
+    """User and system time of the process and its children, with all their threads."""
+    ticks = 0
+    for one in _family(pid):
+        fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks * _TICK_S
 
 
 def _core_busy_s() -> float:
@@ -114,5 +113,5 @@ def _core_busy_s() -> float:
 
 
 def _rss_mb(pid: int) -> float:
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) / 1024
+    texts = [Path(f"/proc/{one}/status").read_text() for one in _family(pid)]
+    return sum(int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) for text in texts) / 1024

@@ -1,18 +1,28 @@
 """The fast stub of the four vaults: nginx with fixed bodies, so that it is never the limit.
 
-Only a LoanPro call for several customers, and a delay, run a line of Lua. The same stub serves every peer.
+Only a LoanPro call for several customers, and a delay, run a line of Lua. The same stub serves every peer, knows nobody
+by name, and counts what it is asked.
 """
 
 import json
+import re
 import subprocess
+import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench.compare import bodies
 
+# The customer of the large case: every vault answers for anybody, LoanPro with more for this one.
+LARGE: Final = 1000
+METHODS: Final = 10_000
 
-def write(folder: Path, *, port: int, delay_ms: int = 0, tls: tuple[Path, Path] | None = None, extra: int = 0) -> Path:
-    """Write nginx's configuration and the bodies into `folder`; answers the configuration's path."""
+
+def write(folder: Path, *, port: int, counter: int, delay_ms: int = 0, tls: tuple[Path, Path] | None = None) -> Path:
+    """Write nginx's configuration and the bodies into `folder`; answers the configuration's path.
+
+    `counter` is the port where it tells how many requests it had: see `count`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     listen = f"listen 127.0.0.1:{port} backlog=4096;"
     if tls is not None:
@@ -21,19 +31,25 @@ def write(folder: Path, *, port: int, delay_ms: int = 0, tls: tuple[Path, Path] 
             f"listen 127.0.0.1:{port} ssl backlog=4096; ssl_certificate {certificate}; "
             f"ssl_certificate_key {key}; ssl_protocols TLSv1.3;"
         )
-    sleep = f"access_by_lua_block {{ ngx.sleep({delay_ms / 1000}) }}" if delay_ms else ""
-    customer = json.dumps(bodies.loanpro_customer(extra), separators=(",", ":"))
-    (folder / "customer.json").write_text(customer, "utf-8")
+    # `return` answers before any phase in which Lua may sleep.
+    answer, end = ("set $answer", _LATE % (delay_ms / 1000)) if delay_ms else ("return 200", "")
+    small = bodies.loanpro_customer()
+    large = bodies.loanpro_customer(METHODS - bodies.METHODS)
+    (folder / "customer.json").write_text(_text(small), "utf-8")
+    (folder / "large.json").write_text(_text(_found(large), str(1000 + LARGE), True), "utf-8")
     text = _CONFIGURATION.format(
         folder=folder,
         listen=listen,
-        sleep=sleep,
-        loanpro=_text({"d": {"results": [bodies.loanpro_customer(0)], "summary": {"total": 1}}}, "$loanpro_id", True),
+        counter=counter,
+        large=1000 + LARGE,
+        answer=answer,
+        end=end,
+        nap=f"ngx.sleep({delay_ms / 1000})" if delay_ms else "",
+        loanpro=_text(_found(small), "$loanpro_id", True),
         aloha=_text(bodies.aloha_payments()),
         profile=_text(bodies.jpmorgan_profile(), "$1"),
         status=_text(bodies.jpmorgan_status(), "$1"),
         caselle=_text(bodies.caselle_methods()),
-        use_lua_for_one="true" if extra else "false",
     )
     path = folder / "nginx.conf"
     path.write_text(text, "utf-8")
@@ -44,11 +60,32 @@ def start(configuration: Path, core: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["taskset", "-c", str(core), "nginx", "-c", str(configuration)])
 
 
-def _text(body: Any, ref: str = "", is_number: bool = False) -> str:
+def count(counter: int) -> int:
+    """How many requests the stub has had, this one not counted."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{counter}/", timeout=10) as reply:
+        found = re.search(rb"^ \d+ \d+ (\d+) $", reply.read(), re.MULTILINE)
+    if found is None:
+        raise RuntimeError("nginx does not say how many requests it had")
+    return int(found[1]) - 1
+
+
+def _found(customer: dict[str, Any]) -> dict[str, Any]:
+    return {"d": {"results": [customer], "summary": {"total": 1}}}
+
+
+def _text(body: Any, ref: str = "@ID@", is_number: bool = False) -> str:
+    """With `ref` as the customer's; where it is a number, without its quotes."""
     quoted = '"@ID@"' if is_number else "@ID@"
     return json.dumps(body, separators=(",", ":")).replace(quoted, ref)
 
 
+_LATE = """
+      content_by_lua_block {
+        ngx.sleep(%s)
+        ngx.header.content_length = #ngx.var.answer
+        ngx.print(ngx.var.answer)
+      }
+"""
 _CONFIGURATION = """
 load_module modules/ndk_http_module.so;
 load_module modules/ngx_http_lua_module.so;
@@ -65,19 +102,26 @@ http {{
   uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
   default_type application/json;
   map $args $loanpro_id {{ default 0; "~id(%20|\\+| )eq(%20|\\+| )(?<number>[0-9]+)" $number; }}
-  map $args $is_batch {{ default {use_lua_for_one}; "~(%20|\\+| )or(%20|\\+| )" true; }}
+  map $args $is_batch {{ default false; "~(%20|\\+| )or(%20|\\+| )" true; }}
   init_by_lua_block {{
     local file = io.open("{folder}/customer.json"); customer = file:read("*a"); file:close()
   }}
   server {{
+    listen 127.0.0.1:{counter};
+    location / {{ stub_status; }}
+  }}
+  server {{
     {listen}
-    {sleep}
     location /loanpro/ {{
       if ($is_batch = true) {{ rewrite ^ /batch last; }}
-      return 200 '{loanpro}';
+      if ($loanpro_id = {large}) {{ rewrite ^ /large.json last; }}
+      {answer} '{loanpro}'; {end}
     }}
-    location /batch {{
+    location = /large.json {{ internal; root {folder}; }}
+    location = /batch {{
+      internal;
       content_by_lua_block {{
+        {nap}
         local rows = {{}}
         for id in string.gmatch(ngx.unescape_uri(ngx.var.args or ""), "id eq (%d+)") do
           rows[#rows + 1] = (string.gsub(customer, '"@ID@"', id, 1))
@@ -85,10 +129,10 @@ http {{
         ngx.print('{{"d":{{"results":[', table.concat(rows, ","), ']}}}}')
       }}
     }}
-    location /aloha/ {{ return 200 '{aloha}'; }}
-    location ~ ^/jpmorgan/.*consumer-profiles/(\\w+)/payment-methods/ {{ return 200 '{status}'; }}
-    location ~ ^/jpmorgan/.*consumer-profiles/(\\w+)$ {{ return 200 '{profile}'; }}
-    location /caselle/ {{ return 200 '{caselle}'; }}
+    location /aloha/ {{ {answer} '{aloha}'; {end} }}
+    location ~ ^/jpmorgan/.*consumer-profiles/(\\w+)/payment-methods/ {{ {answer} '{status}'; {end} }}
+    location ~ ^/jpmorgan/.*consumer-profiles/(\\w+)$ {{ {answer} '{profile}'; {end} }}
+    location /caselle/ {{ {answer} '{caselle}'; {end} }}
     location ~ /oauth2/token$ {{
       return 200 '{{"access_token":"stub","expires_in":86400,"token_type":"Bearer"}}';
     }}

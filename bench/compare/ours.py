@@ -1,0 +1,84 @@
+"""Our own gateway in production settings: a token checked for every request, every limit on, metrics on."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from app.commands.demo_data import add_demo_customer
+from app.gate.callers import development
+from app.sandbox.demo import load_customer
+from app.store import Store, migrate
+from bench.compare import stub
+from bench.compare.ground import Ground, Party, free_port, process, ready
+from bench.compare.questions import CUSTOMERS
+
+
+@contextmanager
+def ours(name: str, ground: Ground) -> Iterator[Party]:
+    folder, port = ground.folder_of(name), free_port()
+    tokens = development.DevTokens.open(folder)
+    settings = folder / "vaultgraph.toml"
+    settings.write_text(_settings(ground, folder, tokens.jwks_path, port, name.partition("-")[2] or "aiohttp"))
+    asyncio.run(_link_customers(f"sqlite+aiosqlite:///{folder / 'vaultgraph.db'}"))
+    headers, other = (
+        {"authorization": f"Bearer {tokens.mint(name=caller, valid_for_s=14_400)}"} for caller in ("bench", "other")
+    )
+    environ = {"SSL_CERT_FILE": str(ground.ca)} if ground.ca else {}
+    command: list[str | Path] = [Path(sys.executable).parent / "vaultgraph", "serve", "--config", settings]
+    with process(command, environ, folder) as pid:
+        yield ready(Party(name, f"http://127.0.0.1:{port}/graphql", pid, headers, other), folder)
+
+
+async def _link_customers(url: str) -> None:
+    store = Store.open(url)
+    try:
+        await migrate(store.engine)
+        async with store.transaction() as tx:
+            for number in (*range(1, CUSTOMERS + 1), stub.LARGE):
+                await add_demo_customer(store, load_customer(number), tx)
+    finally:
+        await store.close()
+
+
+def _settings(ground: Ground, folder: Path, jwks: Path, port: int, transport: str) -> str:
+    """Production: tokens checked, every limit on, metrics on. Only the budget of the one caller is raised."""
+    top = {
+        "data_dir": str(folder),
+        "port": port,
+        "id_key": "a key that only this benchmark has, 1234567890",
+        "digest_key": "another key that only this benchmark has, 1",
+        "metrics_token": "metrics-of-the-benchmark",
+    }
+    plenty = dict.fromkeys(("requests_per_s", "requests_burst", "cost_per_s", "cost_burst"), 1e9)
+    every = {
+        "enabled": True,
+        "transport": transport,
+        "fresh_for_s": 3600.0 if ground.is_kept else 0.0,
+        "deadline_s": 20.0,
+        "max_body_bytes": 64_000_000,
+    }
+    at = ground.vaults
+    oauth = {"token_url": f"{at}/oauth2/token", "client_id": "bench", "client_secret": "bench-secret"}
+    sections: dict[str, Mapping[str, Any]] = {
+        "auth": {"issuer": development.ISSUER, "audience": [development.AUDIENCE], "jwks_path": str(jwks)},
+        "gate": {"cors_origins": ["none"], "cost": 100_000},
+        "rate.staff": plenty,
+        "loanpro": {**every, "base_url": f"{at}/loanpro/api/public", "api_token": "bench-token", "instance_id": "1"},
+        "aloha": {
+            **every,
+            "base_url": f"{at}/aloha",
+            "username": "bench",
+            "password": "bench-password",
+            "company_code": "B1",
+        },
+        "jpmorgan": {**every, **oauth, "base_url": f"{at}/jpmorgan/api/v2", "merchant_identifier": "000000000001"},
+        "caselle": {**every, **oauth, "base_url": f"{at}/caselle/api", "payment_account_uid": "pa_bench"},
+    }
+    lines = [f"{key} = {json.dumps(value)}" for key, value in {"request_deadline_s": 20.0, **top}.items()]
+    for section, values in sections.items():
+        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    return "\n".join(lines)

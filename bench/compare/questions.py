@@ -1,0 +1,93 @@
+"""What is asked: the same of every party that can, of one customer after the other."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+CUSTOMERS: Final = 999
+_FIELDS: Final = """
+  id
+  paymentMethods {
+    __typename provider label last4 status isDefault holderName
+    ... on Card { brand expiry expiryState authStatus }
+    ... on BankAccount { rail accountType bankName }
+  }
+  sources { provider state methodCount }
+"""
+_ONE: Final = f"query Wallet($id: ID!) {{ customer(id: $id) {{ {_FIELDS} }} }}"
+_NODES: Final = f"query Wallets($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Customer {{ {_FIELDS} }} }} }}"
+_SCRIPT: Final = """
+local number, threads = 0, {}
+wrk.method = "POST"
+wrk.headers = {%(headers)s}
+other = 0
+local methods = {%(methods)s}
+local function id()
+  number = number %% %(customers)d + 1
+  return string.format('"%(id_of)s"', number)
+end
+function setup(thread) table.insert(threads, thread) end
+function request()
+  local value
+  if %(nodes)d == 0 then value = '"id":' .. id() else
+    local ids = {}
+    for place = 1, %(nodes)d do ids[place] = id() end
+    value = '"ids":[' .. table.concat(ids, ",") .. ']'
+  end
+  if #methods > 0 then value = value .. ',"method":"' .. methods[number] .. '"' end
+  return wrk.format(nil, nil, nil, '{"query":' .. %(query)s .. ',"variables":{' .. value .. '}}')
+end
+function response(status, headers, body)
+  if status == 200 and #body ~= %(length)d then other = other + 1 end
+end
+function done(summary, latency, requests)
+  local errors = summary.errors
+  local bad = errors.status + errors.timeout + errors.read + errors.write + errors.connect
+  for _, thread in ipairs(threads) do bad = bad + thread:get("other") end
+  io.write(string.format('RESULT {"requests":%%d,"us":%%d,"p50":%%d,"p99":%%d,"bad":%%d}\\n', summary.requests,
+    summary.duration, latency:percentile(50), latency:percentile(99), bad))
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`nodes` 0 asks for one customer. `methods` are the payment methods to write to, customer 1's first."""
+
+    query: str = _ONE
+    id_of: str = "cus_load-%04d"
+    nodes: int = 0
+    methods: Sequence[str] = ()
+
+    def body(self, number: int) -> bytes:
+        """The request for customer `number`, or for as many as are asked at once from there on."""
+        ids = [self.id_of % (number + place) for place in range(max(1, self.nodes))]
+        variables: dict[str, Any] = {"ids": ids} if self.nodes else {"id": ids[0]}
+        if self.methods:
+            variables["method"] = self.methods[number - 1]
+        return json.dumps({"query": self.query, "variables": variables}).encode()
+
+    def write_script(self, folder: Path, headers: Mapping[str, str], length: int) -> Path:
+        """For wrk. An answer that is not of `length` counts as bad: all customers' are equally long."""
+        every = {"content-type": "application/json", **headers}
+        path = folder / f"load-{len(list(folder.glob('load-*.lua')))}.lua"
+        parts = {
+            "headers": ", ".join(f"[{json.dumps(name)}] = {json.dumps(value)}" for name, value in every.items()),
+            "methods": ", ".join(map(json.dumps, self.methods)),
+            "customers": CUSTOMERS,
+            "id_of": self.id_of,
+            "nodes": self.nodes,
+            "query": json.dumps(json.dumps(self.query)),
+            "length": length,
+        }
+        path.write_text(_SCRIPT % parts)
+        return path
+
+
+WALLET: Final = Question()
+
+
+def wallets(nodes: int) -> Question:
+    return Question(_NODES, nodes=nodes)

@@ -1,0 +1,27 @@
+"""What was compared with what."""
+
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from typing import Final
+
+from bench.compare.ground import PEERS
+
+_OURS: Final = ("strawberry-graphql", "uvicorn", "uvloop", "aiohttp", "httptools")
+_PEERS: Final = ("@apollo/server", "graphql-yoga", "graphql", "undici", "dataloader")
+
+
+def versions() -> str:
+    listed = json.loads((PEERS / "package-lock.json").read_text())["packages"]
+    peers = [f"{name} {listed[f'node_modules/{name}']['version']}" for name in _PEERS]
+    ours = [f"{name} {version(name)}" for name in _OURS]
+    tools = [_said("node", "--version"), _said("nginx", "-v"), _said("wrk", "-v")]
+    return ", ".join([f"Python {platform.python_version()}", *ours, *peers, *tools])
+
+
+def _said(tool: str, option: str) -> str:
+    """The first line of what it says; wrk says its version and calls that a failure."""
+    done = subprocess.run([tool, option], capture_output=True, text=True, check=False)
+    line = (done.stdout + done.stderr).strip().splitlines()[0]
+    return line.split(" [")[0] if tool in line else f"{tool} {line}"

@@ -104,7 +104,9 @@ class Gateway:
         self.services = self._services()
         inbound = Inbound(self.store, self.providers, self.snapshots, self.sightings)
         self.sweep = DailySweep(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
-        self.receipt_worker = ReceiptWorker(inbound, _webhook_handlers(inbound))
+        self.receipt_worker = ReceiptWorker(
+            inbound, _webhook_handlers(inbound), name=self.owner.id, gone=self.owner.killed
+        )
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
         self.app = self._front()
         self._background: list[asyncio.Task[None]] = []

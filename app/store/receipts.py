@@ -1,6 +1,6 @@
 """Webhook deliveries: stored before they are acknowledged, worked off in order, kept when they cannot be."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -90,6 +90,17 @@ class Receipts:
         """Put it on the dead-letter list; its lane goes on."""
         values = {"state": ReceiptState.DEAD.value, "next_attempt_at": None, "error": error}
         return await self._settle(receipt_id, worker, values, None)
+
+    async def release(self, workers: Collection[str]) -> int:
+        """Give back what workers that are gone had claimed: due again at once. Answers how many there were."""
+        held = (
+            receipts.c.tenant == self._db.tenant,
+            receipts.c.state == ReceiptState.RECEIVED.value,
+            receipts.c.claimed_by.in_(workers),
+            receipts.c.claimed_until > self._db.now(),
+        )
+        async with self._db.writing() as tx:
+            return (await tx.conn.execute(update(receipts).where(*held).values(claimed_until=None))).rowcount
 
     async def replay(self, receipt_id: str) -> ReceiptRecord | None:
         """Make a dead or done receipt due again; None when it is neither."""

@@ -41,12 +41,13 @@ class Seen:
             link = (await own.conn.execute(self._link(provider, customer_ref).with_for_update())).first()
             if link is None:
                 return SeenChanges((), (), (), is_first=True)
-            if asked_at is not None and link.seen_at is not None and asked_at < link.seen_at:
-                return SeenChanges((), (), (), is_first=False, is_outdated=True)
             before = await self._etags(provider, customer_ref, own)
             added = tuple(ref for ref in now if ref not in before)
             changed = tuple(ref for ref in now if ref in before and before[ref] != now[ref].etag)
             removed = tuple(ref for ref in before if ref not in now)
+            is_old = asked_at is not None and link.seen_at is not None and asked_at < link.seen_at
+            if is_old and (added or changed or removed):
+                return SeenChanges((), (), (), is_first=False, is_outdated=True)
             await self._put(link.customer_id, provider, customer_ref, [now[ref] for ref in (*added, *changed)], own)
             await self._drop(provider, customer_ref, removed, own)
             if added or changed or removed or link.seen_at is None or is_settled:

@@ -6,7 +6,7 @@ deliveries do no harm.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -26,13 +26,14 @@ from app.vault.names import (
     ProviderName,
 )
 from app.vault.provider import Call, VaultProvider
-from app.wallet.sightings import Sightings, status_of
+from app.wallet.sightings import Named, Sightings, status_of
 from app.wallet.snapshots import SnapshotCache
 
 _log = logging.getLogger("vaultgraph.webhooks")
 _LEASE: Final = timedelta(seconds=60)
 _RETRY_AFTER_S: Final = (2, 10, 60, 300, 1_800, 7_200)
 _IDLE_S: Final = 0.5
+_LOOK_EVERY_S: Final = 5.0
 _CALL_S: Final = 10.0
 _SEARCH_LIMIT: Final = 5_000
 _SEARCH_AT_ONCE: Final = 8
@@ -65,10 +66,20 @@ class Inbound:
 class ReceiptWorker:
     """One per process; several processes share the work through claims."""
 
-    def __init__(self, inbound: Inbound, handlers: Mapping[tuple[str, str], Handler]) -> None:
+    def __init__(
+        self,
+        inbound: Inbound,
+        handlers: Mapping[tuple[str, str], Handler],
+        *,
+        name: str | None = None,
+        gone: Callable[[], Awaitable[Collection[str]]] | None = None,
+    ) -> None:
+        """`name` claims; `gone` answers the names of workers that are known to have died, whose claims are free."""
         self._inbound = inbound
         self._handlers = dict(handlers)
-        self._name = str(ULID())
+        self._name = name or str(ULID())
+        self._gone = gone
+        self._look_at = 0.0
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -77,8 +88,15 @@ class ReceiptWorker:
 
     async def run(self) -> None:
         """Work until cancelled. A failure of the store is logged and tried again."""
+        try:
+            await self._run()
+        finally:
+            await self._inbound.store.receipts.release([self._name])
+
+    async def _run(self) -> None:
         while True:
             try:
+                await self._take_over()
                 busy = await self.work_once()
             except Exception:  # noqa: BLE001 - a worker that died would leave every delivery lying
                 _log.exception("webhook deliveries could not be worked off; trying again")
@@ -90,6 +108,15 @@ class ReceiptWorker:
                         await self._wake.wait()
                 except TimeoutError:
                     continue
+
+    async def _take_over(self) -> None:
+        """Free what the dead had claimed, now and then: without it, their claims end by themselves."""
+        now = asyncio.get_running_loop().time()
+        if self._gone is not None and now >= self._look_at:
+            self._look_at = now + _LOOK_EVERY_S
+            gone = await self._gone()
+            if gone:
+                await self._inbound.store.receipts.release(gone)
 
     async def work_once(self) -> bool:
         """Apply what is due now; False when nothing was."""
@@ -146,10 +173,11 @@ def rereads_named_methods(inbound: Inbound, provider: ProviderName, field: str) 
         fresh = await _read(inbound, provider, list(owners)) if owners else {}
         for ref in owners:
             inbound.snapshots.drop(provider, ref)
+        by_vault = Named(frozenset(named), receipt.received_at)
         async with inbound.store.transaction() as tx:
             for ref, wallet in fresh.items():
                 seen = await inbound.sightings.compare(
-                    wallet, owners[ref], _TOLD, asked_at=asked_at, named=frozenset(named), tx=tx
+                    wallet, owners[ref], _TOLD, asked_at=asked_at, named=by_vault, tx=tx
                 )
                 if seen.is_outdated:
                     raise Overtaken

@@ -6,9 +6,10 @@ it first, because comparing and remembering are one transaction.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
+from typing import Final
 
 from app.errors import VaultError
 from app.store import Store, Tx
@@ -26,6 +27,13 @@ from app.vault.provider import Call, VaultProvider
 from app.vault.rules.etag import etag_of
 from app.wallet.reading import to_status
 
+_METHOD_EVENTS: Final = (
+    EventType.METHOD_ADDED,
+    EventType.METHOD_UPDATED,
+    EventType.METHOD_REPLACED,
+    EventType.METHOD_DELETED,
+)
+
 
 class StatusNoted(Enum):
     """What became of a 3-D Secure status: `LEFT` alone, as last time (`SAME`), the `FIRST` one, or `CHANGED`."""
@@ -34,6 +42,14 @@ class StatusNoted(Enum):
     SAME = auto()
     FIRST = auto()
     CHANGED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Methods of which their vault said, at that time, that they had changed."""
+
+    refs: Collection[MethodRef]
+    at: datetime
 
 
 class Sightings:
@@ -49,19 +65,20 @@ class Sightings:
         origin: EventOrigin,
         *,
         asked_at: datetime | None = None,
-        named: Collection[MethodRef] = (),
+        named: Named | None = None,
         tx: Tx | None = None,
     ) -> SeenChanges:
         """Remember `wallet` and append one event per difference, in one transaction.
 
         `asked_at` is when the vault was asked: a list that a write of ours, or a list noted since, may have overtaken
         is outdated and left alone. `named` are methods that the vault itself says have changed: each is an event even
-        where this is the first list that we see. An incomplete list proves nothing and is left alone.
+        where the list that has the change is the first that we saw. An incomplete list proves nothing and is left
+        alone.
         """
         if wallet.skipped or wallet.truncated:
             return SeenChanges((), (), (), is_first=False)
         seen = self._store.seen
-        if tx is None and await seen.is_unchanged(wallet.provider, wallet.customer_ref, sighted(wallet.methods)):
+        if named is None and await seen.is_unchanged(wallet.provider, wallet.customer_ref, sighted(wallet.methods)):
             return SeenChanges((), (), (), is_first=False)
         if asked_at is not None and await self._is_disturbed(customer_id, wallet.provider, asked_at):
             return SeenChanges((), (), (), is_first=False, is_outdated=True)
@@ -110,18 +127,39 @@ class Sightings:
         customer_id: str,
         origin: EventOrigin,
         asked_at: datetime | None,
-        named: Collection[MethodRef],
+        named: Named | None,
         tx: Tx,
     ) -> SeenChanges:
         found = await self._store.seen.note(
             wallet.provider, wallet.customer_ref, sighted(wallet.methods), asked_at=asked_at, tx=tx
         )
+        if found.is_outdated:
+            return found
+        refs = named.refs if named is not None else ()
         news = [
             event
-            for event in _events(wallet, customer_id, origin, found, named)
-            if event.method_ref in named or not await self._is_told(event, found.since)
+            for event in _events(wallet, customer_id, origin, found, refs)
+            if event.method_ref in refs or not await self._is_told(event, found.since)
         ]
+        if named is not None:
+            told, where = {event.method_ref for event in news}, (wallet.provider, wallet.customer_ref)
+            untold = [ref for ref in await self._untold(wallet, customer_id, named) if ref not in told]
+            news += [_event(EventType.METHOD_UPDATED, *where, ref, customer_id, origin) for ref in untold]
         await self._store.events.append_all(news, tx=tx)
+        return found
+
+    async def _untold(self, wallet: VaultWallet, customer_id: str, named: Named) -> list[MethodRef]:
+        """Those whose change came into a list that told nothing, because it was the first or a write's own: it was
+        seen after the vault had named them, and nobody has heard of it since."""
+        held = {method.method_ref for method in wallet.methods}
+        found: list[MethodRef] = []
+        for row in await self._store.seen.owners(wallet.provider, named.refs):
+            if row.customer_ref != wallet.customer_ref or row.method_ref not in held or row.seen_at < named.at:
+                continue
+            address = MethodAddress(row.provider, row.customer_ref, row.method_ref)
+            events = await self._store.events.of_method(customer_id, address, _METHOD_EVENTS, first=1)
+            if not events or events[0].occurred_at < named.at:
+                found.append(row.method_ref)
         return found
 
     async def _is_told(self, event: NewEvent, since: datetime | None) -> bool:

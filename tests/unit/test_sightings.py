@@ -9,7 +9,7 @@ from app.store.records import EventOrigin, EventType
 from app.vault.model import BankAccount, Card, Expiry, PaymentMethod, ThreeDSecure, VaultWallet
 from app.vault.names import AuthStatus, CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
 from app.wallet.noting import Noting, NotingPace
-from app.wallet.sightings import Sightings, StatusNoted
+from app.wallet.sightings import Named, Sightings, StatusNoted
 from app.wallet.sweeps import DailySweep
 from tests.support.stores import HandClock
 
@@ -64,9 +64,24 @@ async def test_the_first_list_is_no_news_and_each_difference_is_one_event(store:
 
 async def test_a_method_named_by_its_vault_is_news_even_at_first_sight(store: Store) -> None:
     customer_id = await linked(store)
-    named = {MethodRef("2"), MethodRef("9")}
+    named = Named({MethodRef("2"), MethodRef("9")}, datetime(2026, 1, 1, tzinfo=UTC))
     await Sightings(store).compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=named)
     assert await told(store, customer_id) == [(EventType.METHOD_UPDATED, "2")]
+
+
+async def test_two_methods_named_one_after_the_other_are_news_both_though_the_first_list_had_both(
+    store: Store, clock: HandClock
+) -> None:
+    customer_id, sightings = await linked(store), Sightings(store)
+    at = clock.instant
+    clock.advance(seconds=1)
+    for ref in ("1", "2", "1", "2"):
+        named = Named({MethodRef(ref)}, at)
+        await sightings.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=named)
+    assert await told(store, customer_id) == [(EventType.METHOD_UPDATED, "1"), (EventType.METHOD_UPDATED, "2")]
+    later = Named({MethodRef("1"), MethodRef("2")}, clock.advance(seconds=1))  # the vault says so, and nothing differs
+    await sightings.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=later)
+    assert len(await told(store, customer_id)) == 2
 
 
 async def test_an_incomplete_list_proves_nothing(store: Store) -> None:

@@ -134,3 +134,13 @@ async def test_only_what_is_done_expires(store: Store, clock: HandClock) -> None
     assert await store.receipts.expire(clock() - timedelta(days=30)) == 1
     assert [record.id for record in await store.receipts.all()] == [dead.id, waiting.id]
     assert [record.id for record in await store.receipts.all(after=dead.id)] == [waiting.id]
+
+
+async def test_what_a_worker_that_is_gone_had_claimed_is_given_back_at_once(store: Store) -> None:
+    for name in ("a", "b", "c"):
+        await stored(store, name, name)
+    assert await claimed(store, "w1", limit=2) == ["a", "b"]
+    assert await claimed(store, "w2") == ["c"]
+    assert await store.receipts.release(["w1", "w9"]) == 2
+    assert await store.receipts.release(["w1"]) == 0
+    assert await claimed(store, "w3") == ["a", "b"]

@@ -14,7 +14,8 @@ from app.vault.rules.expiry import ExpiryClock
 _log = logging.getLogger("vaultgraph.sweeps")
 _DUTY: Final = "daily-sweep"
 _PAGE: Final = 500
-_LONG_AGO: Final = "2000-01"
+_LOOK_BACK: Final = timedelta(days=365)
+"""Of what expired longer ago nobody is told. Events must be kept for longer: they say what was told already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,20 +71,24 @@ class DailySweep:
         return told
 
     async def _pages(self) -> AsyncIterator[list[SeenRecord]]:
-        year, month = ExpiryClock.at(self._now(), self._soon_days).soon
+        now = self._now()
+        first_month, last_month = _month(ExpiryClock.at(now - _LOOK_BACK, 0).current), _month(self._clock(now).soon)
         last: SeenRecord | None = None
         while True:
-            page = await self._store.seen.expiring(_LONG_AGO, f"{year:04d}-{month:02d}", after=last, limit=_PAGE)
+            page = await self._store.seen.expiring(first_month, last_month, after=last, limit=_PAGE)
             if page:
                 yield page
             if len(page) < _PAGE:
                 return
             last = page[-1]
 
+    def _clock(self, now: datetime) -> ExpiryClock:
+        return ExpiryClock.at(now, self._soon_days)
+
     def _event(self, record: SeenRecord) -> NewEvent | None:
         if record.expiry is None:
             return None
-        clock = ExpiryClock.at(self._now(), self._soon_days)
+        clock = self._clock(self._now())
         year, month = (int(part) for part in record.expiry.split("-"))
         if (year, month) < clock.current:
             kind = EventType.METHOD_EXPIRED
@@ -100,3 +105,7 @@ class DailySweep:
             once=f"{kind.value}|{record.provider.value}|{record.customer_ref}|{record.method_ref}|{record.expiry}",
             detail={"expiry": record.expiry},
         )
+
+
+def _month(month: tuple[int, int]) -> str:
+    return f"{month[0]:04d}-{month[1]:02d}"

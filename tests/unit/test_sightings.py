@@ -1,6 +1,7 @@
 """What was seen before decides what is news: lists compared, expiries told once, ordinary reads noted."""
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -40,7 +41,7 @@ async def linked(store: Store) -> str:
 
 
 async def told(store: Store, customer_id: str) -> list[tuple[EventType, str | None]]:
-    page = await store.events.of_customer(customer_id, first=100)
+    page = await store.events.of_customer(customer_id, first=200)
     return [(event.type, event.method_ref) for event in reversed(page.events)]
 
 
@@ -107,6 +108,39 @@ async def test_expiring_and_expired_are_told_once_each(store: Store) -> None:
     instant = datetime(2026, 4, 15, tzinfo=UTC)
     assert await sweep.sweep() == 1
     assert (await told(store, customer_id))[-1] == (EventType.METHOD_EXPIRED, "soon")
+
+
+async def test_a_card_that_expired_is_not_told_again_when_its_event_is_past_its_keep(
+    store: Store, clock: HandClock
+) -> None:
+    customer_id = await linked(store)
+    cards = [card("over", expiry=Expiry(2026, 1)), card("long over", expiry=Expiry(2024, 5))]
+    await Sightings(store).compare(wallet(*cards), customer_id, EventOrigin.RECONCILIATION)
+    sweep = DailySweep(store, every_s=60, soon_days=30, now=clock)
+    counted = 0
+    for _ in range(30):  # two and a half years, a month at a time
+        clock.advance(days=30)
+        counted += await sweep.sweep()
+    assert counted == 2  # "over" was EXPIRING, then EXPIRED
+    assert await told(store, customer_id) == []
+
+
+async def test_two_replicas_that_sweep_at_once_tell_of_each_card_once(store_url: str, clock: HandClock) -> None:
+    replicas = [Store.open(store_url, clock=clock) for _ in range(2)]
+    try:
+        customer_id = await linked(replicas[0])
+        cards = [card(str(number), expiry=Expiry(2026, 1 + number % 4)) for number in range(40)]
+        await Sightings(replicas[0]).compare(wallet(*cards), customer_id, EventOrigin.RECONCILIATION)
+        for _ in range(6):
+            sweeps = [DailySweep(replica, every_s=60, soon_days=30, now=clock) for replica in replicas for _ in "ab"]
+            await asyncio.gather(*(one.sweep() for one in sweeps))
+            clock.advance(days=31)
+        counted = Counter(await told(replicas[0], customer_id))
+        kinds = (EventType.METHOD_EXPIRING, EventType.METHOD_EXPIRED)
+        assert counted == Counter((kind, one.method_ref) for kind in kinds for one in cards)
+    finally:
+        for replica in replicas:
+            await replica.close()
 
 
 async def test_ordinary_reads_are_noted_at_a_pace_and_not_again_at_once(store: Store) -> None:

@@ -104,7 +104,7 @@ async def method_at(info: Info, address: MethodAddress) -> PaymentMethod | None:
     shown = Customer.of(entry)
     is_inactive = found.status is PaymentMethodStatus.INACTIVE
     if is_inactive and await context.services.deleted_by_us(entry.customer.id, address):
-        return method_to_graph(replace(found, status=PaymentMethodStatus.DELETED), shown)
+        return method_to_graph(replace(found, status=PaymentMethodStatus.DELETED), wallet, shown)
     return methods_of(shown, wallet, info)[found.id]
 
 

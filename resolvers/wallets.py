@@ -80,10 +80,10 @@ class CustomerWallet:
         done.set_result(ready)
         return done
 
-    def view(self, wallet: Wallet, build: Callable[[Wallet], View]) -> View:
+    def view(self, wallet: Wallet, build: Callable[[Wallet], View], told_again: Callable[[View, Wallet], View]) -> View:
         """`build` once per wallet, and once for all requests that see the same methods."""
         if self._view is None or self._view[0] is not wallet:
-            self._view = wallet, self._context.services.assembler.view(wallet, build)
+            self._view = wallet, self._context.services.assembler.view(wallet, build, told_again)
         return self._view[1]  # type: ignore[return-value]
 
     def troubles(self) -> list[Mapping[str, Any]]:

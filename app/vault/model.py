@@ -3,7 +3,7 @@
 Frozen values without behaviour. Months are 1 to 12, years four digits, instants aware UTC.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.vault.names import (
@@ -153,11 +153,12 @@ class OtherMethod(MethodBase):
 PaymentMethod = Card | BankAccount | OtherMethod
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class VaultWallet:
     """Everything one vault holds for one of its customers, at one instant, INACTIVE methods included.
 
-    `skipped` counts records that could not be read; `truncated` says that the vault held more than it gave.
+    `skipped` counts records that could not be read; `truncated` says that the vault held more than it gave. `digest` is
+    that of the reply which all of it was read from, where there was just one.
     """
 
     provider: ProviderName
@@ -166,6 +167,7 @@ class VaultWallet:
     skipped: int = 0
     truncated: bool = False
     provider_request_id: str | None = None
+    digest: bytes = field(default=b"", repr=False, compare=False)
 
 
 # ---- what a caller wants written -------------------------------------------------------------------------

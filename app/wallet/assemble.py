@@ -52,7 +52,6 @@ class WalletMethod:
     group_key: str | None
     lookalikes: tuple[str, ...]
     capabilities: tuple[ProviderCapability, ...]
-    as_of: datetime
     is_stale: bool
 
     @property
@@ -60,7 +59,7 @@ class WalletMethod:
         return MethodAddress(self.method.provider, self.method.customer_ref, self.method.method_ref)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, though nobody changes one: it is made anew for each read
 class SourceRow:
     """A row of `sources`: what one vault contributed. `method_count` None: unknown."""
 
@@ -97,7 +96,7 @@ class DefaultInfo:
     choice_is_gone: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, as rows are not
 class Wallet:
     """Everything readable of one customer, inactive methods included, in a stable order.
 
@@ -231,10 +230,15 @@ def _answer(name: ProviderName, entry: DirectoryEntry, row: SourceRow, reading: 
     """
     if entry.link(name) is None:
         return SourceState.NOT_LINKED
+    return row.state if reading is None or speaks_of_choice(entry, name, reading) else SourceState.PARTIAL
+
+
+def speaks_of_choice(entry: DirectoryEntry, name: ProviderName, reading: SourceReading) -> bool:
+    """Whether the reading is recent enough to prove something about the customer's choice, if that is this vault's."""
     choice = entry.choice
-    if choice is not None and choice.provider is name and reading is not None and reading.asked_at is not None:
-        return row.state if reading.asked_at > choice.set_at else SourceState.PARTIAL
-    return row.state
+    if choice is None or choice.provider is not name or reading.asked_at is None:
+        return True
+    return reading.asked_at > choice.set_at
 
 
 def _candidate(draft: _Draft) -> Candidate:
@@ -266,7 +270,6 @@ def _method(
     rules: AssemblyRules,
 ) -> WalletMethod:
     one, method, reading = draft.entry, draft.entry.method, draft.reading
-    assert reading.fetched_at is not None
     nickname = None
     if entry.nicknames:
         nickname = entry.nicknames.get(MethodAddress(method.provider, method.customer_ref, method.method_ref))
@@ -282,6 +285,5 @@ def _method(
         group_key=group_key(one.look, entry.customer.id, rules.group_secret) if one.look else None,
         lookalikes=tuple(alike.get(one.id, ())),
         capabilities=capabilities_of(method.kind, draft.usable, rules.operations.get(method.provider, frozenset())),
-        as_of=reading.fetched_at,
         is_stale=reading.is_stale,
     )

@@ -7,29 +7,33 @@ erasure, its age), what was assembled from it goes too.
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from app.store.records import DirectoryEntry
 from app.vault.names import ProviderName
 from app.vault.rules.expiry import ExpiryClock
-from app.wallet.assemble import AssemblyRules, SourceRow, Wallet, assemble
-from app.wallet.reading import Held, SourceReading
+from app.wallet.assemble import AssemblyRules, SourceRow, Wallet, assemble, speaks_of_choice
+from app.wallet.reading import Content, SourceReading
 
 View = TypeVar("View")
 _VAULTS: Final = tuple(ProviderName)
 MOST_METHODS: Final = 20_000  # some 50 MB, with the graph's objects
 
+Times = tuple[datetime | None, ...]
+"""When each vault said what it said, in the order of `ProviderName`."""
+
 
 @dataclass(slots=True)
 class _Record:
-    """`parts` is what the methods depend on; `view` is what the graph made of them."""
+    """`parts` is what the methods depend on; `view` is what the graph made of them, and `told_at` its times."""
 
     parts: tuple[object, ...]
     wallet: Wallet
-    held: tuple[weakref.ref[Held], ...]
+    contents: tuple[weakref.ref[Content], ...]
     view: Any = None
+    told_at: Times = ()
 
 
 class Assembler:
@@ -54,18 +58,25 @@ class Assembler:
             return _told_anew(known.wallet, readings)
         wallet = assemble(entry, readings, self._rules, now)
         self._drop(key)
-        held = [reading.held for reading in readings.values() if reading.held is not None]
-        if held and len(wallet.methods) <= self._most:
-            self._keep(key, _Record(parts, wallet, tuple(weakref.ref(one, self._dropper(key)) for one in held)))
+        contents = [reading.held.content for reading in readings.values() if reading.held is not None]
+        if contents and len(wallet.methods) <= self._most:
+            self._keep(key, _Record(parts, wallet, tuple(weakref.ref(one, self._dropper(key)) for one in contents)))
         return wallet
 
-    def view(self, wallet: Wallet, build: Callable[[Wallet], View]) -> View:
-        """`build` once for the same methods; always the same `build`, whose result nobody changes."""
+    def view(self, wallet: Wallet, build: Callable[[Wallet], View], told_again: Callable[[View, Wallet], View]) -> View:
+        """`build` once for the same methods, `told_again` where the vaults said the same at another time.
+
+        Always the same functions, whose results nobody changes.
+        """
         record = self._records.get(wallet.entry.customer.id)
         if record is None or record.wallet.methods is not wallet.methods:
             return build(wallet)
+        times: Times = tuple([row.fetched_at for row in wallet.sources.values()])
         if record.view is None:
             record.view = build(wallet)
+        elif record.told_at != times:
+            record.view = told_again(record.view, wallet)
+        record.told_at = times
         found: View = record.view
         return found
 
@@ -80,12 +91,12 @@ class Assembler:
         if dropped is not None:
             self._methods -= len(dropped.wallet.methods)
 
-    def _dropper(self, key: str) -> Callable[[weakref.ref[Held]], None]:
-        """Called when a snapshot is gone; a record that was made of a later one stays."""
+    def _dropper(self, key: str) -> Callable[[weakref.ref[Content]], None]:
+        """Called when what a vault held is gone; a record that was made of something later stays."""
 
-        def drop(gone: weakref.ref[Held]) -> None:
+        def drop(gone: weakref.ref[Content]) -> None:
             record = self._records.get(key)
-            if record is not None and any(one is gone for one in record.held):
+            if record is not None and any(one is gone for one in record.contents):
                 self._drop(key)
 
         return drop
@@ -96,40 +107,47 @@ def _told_anew(wallet: Wallet, readings: Mapping[ProviderName, SourceReading]) -
     rows = {name: _row(row, readings.get(name)) for name, row in wallet.sources.items()}
     if all(rows[name] is row for name, row in wallet.sources.items()):
         return wallet
-    return replace(wallet, sources=rows)
+    return Wallet(entry=wallet.entry, methods=wallet.methods, by_id=wallet.by_id, default=wallet.default, sources=rows)
 
 
 def _row(row: SourceRow, reading: SourceReading | None) -> SourceRow:
     """What of a row is the call's own; the rest follows from the parts that are the same."""
-    if reading is None:
+    if reading is None or (
+        reading.fetched_at == row.fetched_at
+        and reading.latency_ms == row.latency_ms
+        and reading.retry_after_s == row.retry_after_s
+        and reading.message == row.message
+        and reading.provider_request_id == row.provider_request_id
+    ):
         return row
-    told = (reading.latency_ms, reading.retry_after_s, reading.message, reading.provider_request_id)
-    if told == (row.latency_ms, row.retry_after_s, row.message, row.provider_request_id):
-        return row
-    latency_ms, retry_after_s, message, request_id = told
-    return replace(
-        row, latency_ms=latency_ms, retry_after_s=retry_after_s, message=message, provider_request_id=request_id
+    return SourceRow(
+        provider=row.provider,
+        state=row.state,
+        method_count=row.method_count,
+        skipped_count=row.skipped_count,
+        truncated=row.truncated,
+        fetched_at=reading.fetched_at,
+        is_stale=row.is_stale,
+        latency_ms=reading.latency_ms,
+        retry_after_s=reading.retry_after_s,
+        message=reading.message,
+        provider_request_id=reading.provider_request_id,
     )
 
 
 def _parts(
     entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], clock: ExpiryClock
 ) -> tuple[object, ...]:
-    """Large things by identity: a record lives no longer than they do, so that an identity is not used twice."""
-    return (
-        id(entry),
-        clock.current,
-        clock.soon,
-        *(
-            (
-                name,
-                id(one.held) if one.held is not None else None,
-                one.state,
-                one.asked_at,
-                one.fetched_at,
-                one.is_stale,
-            )
-            for name in _VAULTS
-            if (one := readings.get(name)) is not None
-        ),
-    )
+    """Large things by identity: a record lives no longer than they do, so that an identity is not used twice.
+
+    When the vaults were asked is no part, but for what it proves about the customer's choice.
+    """
+    parts: list[object] = [id(entry), clock.current, clock.soon]
+    for name in _VAULTS:
+        one = readings.get(name)
+        if one is not None:
+            held = one.held
+            truncated = held is not None and held.wallet.truncated
+            content = None if held is None else id(held.content)
+            parts += (name, content, truncated, one.state, one.is_stale, speaks_of_choice(entry, name, one))
+    return tuple(parts)

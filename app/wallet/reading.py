@@ -63,19 +63,35 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
-class Held:
-    """One vault's wallet as it is kept. `skipped` counts the vault's unreadable records and ours."""
+class Content:
+    """What a vault holds, ready to be shown: one object for as long as reads find the same. `skipped` counts the
+    vault's unreadable records and ours."""
 
-    wallet: VaultWallet
     entries: tuple[Entry, ...]
     skipped: int
 
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One vault's wallet as it is kept."""
+
+    wallet: VaultWallet
+    content: Content
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return self.content.entries
+
+    @property
+    def skipped(self) -> int:
+        return self.content.skipped
+
     @property
     def is_whole(self) -> bool:
-        return not self.skipped and not self.wallet.truncated
+        return not self.content.skipped and not self.wallet.truncated
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, though nobody changes one: it is made anew for each read
 class SourceReading:
     """What one vault answered for one customer. `held` is None when there is nothing to show.
 
@@ -202,7 +218,7 @@ class WalletReader:
                     if not isinstance(answer, VaultError):
                         self._on_list(answer)
             return {
-                key: reply if isinstance(reply, VaultError) else hold(reply, self._ids)
+                key: reply if isinstance(reply, VaultError) else hold(reply, self._ids, self.snapshots.last(key))
                 for key in keys
                 if (reply := found.get(key[1])) is not None
             }
@@ -235,8 +251,13 @@ class WalletReader:
         )
 
 
-def hold(wallet: VaultWallet, ids: IdMaker) -> Held:
-    """Make a wallet ready to be shown often, in a stable order. A method whose refs fit no id counts as skipped."""
+def hold(wallet: VaultWallet, ids: IdMaker, last: Held | None = None) -> Held:
+    """Make a wallet ready to be shown often, in a stable order. A method whose refs fit no id counts as skipped.
+
+    `last` is what was held before: where the vault's methods are the very same objects, nothing is made anew.
+    """
+    if last is not None and last.wallet.methods is wallet.methods:
+        return last if last.wallet is wallet else Held(wallet, last.content)
     entries: list[Entry] = []
     for method in sorted(wallet.methods, key=by_provider):
         try:
@@ -244,7 +265,7 @@ def hold(wallet: VaultWallet, ids: IdMaker) -> Held:
         except ValueError:
             continue
         entries.append(Entry(method, method_id, label_of(method), look_of(method)))
-    return Held(wallet, tuple(entries), wallet.skipped + len(wallet.methods) - len(entries))
+    return Held(wallet, Content(tuple(entries), wallet.skipped + len(wallet.methods) - len(entries)))
 
 
 def to_reading(read: Read[Held]) -> SourceReading:

@@ -19,7 +19,7 @@ Key = tuple[ProviderName, CustomerRef, MethodRef | None]
 """Whose. The last part is None for the whole wallet, else one method."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, though nobody changes one: it is made anew for each read
 class Snapshot(Generic[Value]):
     """`as_of` is when the vault's answer had arrived, `taken_at` the same instant on the monotonic clock.
 
@@ -33,7 +33,7 @@ class Snapshot(Generic[Value]):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Read(Generic[Value]):
     """One answer. A snapshot together with an error is a stale one. `latency_s` is None where no call was needed."""
 
@@ -138,6 +138,11 @@ class SnapshotCache:
         if snapshot is not None:
             self.counts["fresh"] += 1
         return snapshot
+
+    def last(self, key: Key) -> Any:
+        """The value that is kept, however old; None where there is none."""
+        snapshot = self._kept.get(key)
+        return None if snapshot is None else snapshot.value
 
     def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
         """Forget one customer at one vault, reads on their way included: whoever asks from now on asks the vault."""

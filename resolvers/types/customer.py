@@ -19,7 +19,7 @@ from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent, EventConnectio
 from resolvers.types.link import ProviderLink
 from resolvers.types.node import Node
 from resolvers.types.paging import PageInfo, from_cursor, page_size, to_cursor
-from resolvers.types.payment_method import Card, PaymentMethod, auth_status_of, to_graph
+from resolvers.types.payment_method import Card, PaymentMethod, auth_status_of, to_graph, told_again
 from resolvers.types.sources import SourceStatus
 from resolvers.wallets import ALL
 
@@ -221,7 +221,7 @@ class Customer(Node):
 
 def methods_of(customer: Customer, wallet: Wallet, info: Info) -> dict[str, PaymentMethod]:
     """The wallet's methods as graph objects, made once per request."""
-    return info.context.wallet_of(customer.entry).view(wallet, lambda made: to_graph(made, customer))
+    return info.context.wallet_of(customer.entry).view(wallet, lambda made: to_graph(made, customer), told_again)
 
 
 def default_of(customer: Customer, wallet: Wallet, info: Info) -> PaymentMethod | None:

@@ -136,16 +136,31 @@ class OtherMethod(PaymentMethod):
 
 def to_graph(wallet: Wallet, customer: "Customer") -> dict[str, PaymentMethod]:
     """Every method of a wallet by id, in the wallet's order, look-alikes tied to each other."""
-    made = {one.id: method_to_graph(one, customer) for one in wallet.methods}
-    for one in wallet.methods:
-        if one.lookalikes:
-            made[one.id].possible_duplicates = [made[other] for other in one.lookalikes]
+    made = {one.id: method_to_graph(one, wallet, customer) for one in wallet.methods}
+    _tie(made, wallet)
     return made
 
 
-def method_to_graph(one: WalletMethod, customer: "Customer") -> PaymentMethod:
+def told_again(shown: Mapping[str, PaymentMethod], wallet: Wallet) -> dict[str, PaymentMethod]:
+    """The same methods for a wallet whose vaults said the same at another time."""
+    rows = wallet.sources
+    made: dict[str, PaymentMethod] = {}
+    for method_id, one in shown.items():
+        copy = made[method_id] = object.__new__(one.__class__)
+        copy.__dict__ = {**one.__dict__, "as_of": rows[one.provider].fetched_at}
+    _tie(made, wallet)
+    return made
+
+
+def _tie(made: dict[str, PaymentMethod], wallet: Wallet) -> None:
+    for one in wallet.methods:
+        if one.lookalikes:
+            made[one.id].possible_duplicates = [made[other] for other in one.lookalikes]
+
+
+def method_to_graph(one: WalletMethod, wallet: Wallet, customer: "Customer") -> PaymentMethod:
     method = one.method
-    shared = _shared(one, customer)
+    shared = _shared(one, wallet, customer)
     if isinstance(method, VaultCard):
         return Card(
             **shared,
@@ -168,7 +183,7 @@ def method_to_graph(one: WalletMethod, customer: "Customer") -> PaymentMethod:
     return OtherMethod(**shared, provider_kind=method.provider_kind)
 
 
-def _shared(one: WalletMethod, customer: "Customer") -> Mapping[str, Any]:
+def _shared(one: WalletMethod, wallet: Wallet, customer: "Customer") -> Mapping[str, Any]:
     method = one.method
     return {
         "id": one.id,
@@ -190,7 +205,7 @@ def _shared(one: WalletMethod, customer: "Customer") -> Mapping[str, Any]:
         "group_key": one.group_key,
         "created_at": method.created_at,
         "updated_at": method.updated_at,
-        "as_of": one.as_of,
+        "as_of": wallet.sources[method.provider].fetched_at,
         "is_stale": one.is_stale,
         "provider_ref": method.method_ref,
         "source": one,

@@ -5,8 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from app.store.records import ChoiceRecord, MethodAddress
 from app.vault.model import VaultWallet
-from app.vault.names import CustomerRef, ProviderCapability, ProviderName, SourceState
+from app.vault.names import CustomerRef, MethodRef, ProviderCapability, ProviderName, SourceState
 from app.wallet.assemble import AssemblyRules, assemble
 from app.wallet.assembler import Assembler
 from app.wallet.ids import Ids
@@ -64,8 +65,6 @@ def test_every_part_that_changes_makes_it_anew() -> None:
         (entry, {P.LOANPRO: other}, NOW),
         (entry, {P.LOANPRO: replace(one, is_stale=True)}, NOW),
         (entry, {P.LOANPRO: replace(one, state=SourceState.PARTIAL)}, NOW),
-        (entry, {P.LOANPRO: replace(one, fetched_at=NOW + timedelta(seconds=1))}, NOW),
-        (entry, {P.LOANPRO: replace(one, asked_at=NOW - timedelta(seconds=1))}, NOW),
         (entry, {P.LOANPRO: one, P.CASELLE: reading(provider=P.CASELLE, ref="cs")}, NOW),
         (entry, {}, NOW),
         (entry, {P.LOANPRO: one}, datetime(2029, 1, 1, tzinfo=UTC)),
@@ -112,16 +111,49 @@ def test_it_is_bounded_by_methods_and_the_least_used_goes_first() -> None:
     assert len(assembler) == 1, "what is larger than the bound is not kept, nor what it replaces"
 
 
-def test_a_view_is_built_once_for_the_same_methods() -> None:
+def test_a_view_is_built_once_for_the_same_methods_and_told_again_at_another_time() -> None:
     assembler, entry, one = Assembler(RULES), entry_of(), reading(card("1"))
-    built: list[int] = []
+    built: list[str] = []
 
     def build(wallet: Any) -> list[str]:
-        built.append(len(wallet.methods))
+        built.append("built")
         return [method.id for method in wallet.methods]
 
+    def told_again(view: list[str], wallet: Any) -> list[str]:
+        built.append(f"told at {wallet.sources[P.LOANPRO].fetched_at:%H:%M}")
+        return list(view)
+
     wallet = assembler.assemble(entry, {P.LOANPRO: one}, NOW)
-    assert assembler.view(wallet, build) is assembler.view(wallet, build)
+    first = assembler.view(wallet, build, told_again)
+    assert assembler.view(wallet, build, told_again) is first
+    at = NOW + timedelta(minutes=5)
+    later = assembler.assemble(entry, {P.LOANPRO: replace(one, asked_at=at, fetched_at=at)}, at)
+    assert (later.methods, later.sources[P.LOANPRO].fetched_at) == (wallet.methods, at)
+    assert later.methods is wallet.methods
+    second = assembler.view(later, build, told_again)
+    assert second == first
+    assert second is not first
+    assert assembler.view(later, build, told_again) is second
     foreign = assemble(entry, {P.LOANPRO: one}, RULES, NOW)
-    assembler.view(foreign, build)
-    assert built == [1, 1]
+    assembler.view(foreign, build, told_again)
+    assert built == ["built", f"told at {at:%H:%M}", "built"]
+
+
+def test_a_reading_from_before_the_choice_proves_nothing_against_it() -> None:
+    assembler = Assembler(RULES)
+    entry = entry_of()
+    chosen = MethodAddress(P.LOANPRO, CustomerRef("37"), MethodRef("gone"))
+    choice = ChoiceRecord(
+        customer_id="cus_a",
+        provider=chosen.provider,
+        customer_ref=chosen.customer_ref,
+        method_ref=chosen.method_ref,
+        allow_expired=False,
+        set_at=NOW,
+        set_by="a person",
+    )
+    entry = replace(entry, choice=choice)
+    one = reading(card("1"))
+    before = assembler.assemble(entry, {P.LOANPRO: replace(one, asked_at=NOW - timedelta(seconds=1))}, NOW)
+    after = assembler.assemble(entry, {P.LOANPRO: replace(one, asked_at=NOW + timedelta(seconds=1))}, NOW)
+    assert (before.default.choice_is_gone, after.default.choice_is_gone) == (False, True)

@@ -4,12 +4,14 @@
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRejected, VaultUnavailable
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
 from app.providers.aloha import mapping, outgoing
+from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of
 from app.settings import AlohaSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet
@@ -40,35 +42,47 @@ class AlohaVault(VaultAdapter):
     def __init__(self, settings: AlohaSettings, http: VaultHttp) -> None:
         super().__init__(http)
         self._settings = settings
+        self._replies = LastReplies()
 
     # ---- reading ----
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        async def read(ref: CustomerRef) -> VaultWallet:
-            body, reply = await self._listed(ref, call)
-            with reading(self.name):
-                return mapping.to_wallet(ref, body, request_id_of(reply))
+        return await each(refs, partial(self._wallet, call))
 
-        return await each(refs, read)
+    async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
+        reply = await self._list(ref, call)
+        request_id = request_id_of(reply)
+        digest = digest_of(reply.body) if reply.status == 200 else b""
+        if digest and (known := self._replies.again(ref, digest, request_id)) is not None:
+            return known
+        body = await self._read_list(ref, reply, call)
+        with reading(self.name):
+            wallet = mapping.to_wallet(ref, body, request_id)
+        return wallet if body is None else self._replies.keep(wallet, digest)
 
-    async def _listed(self, ref: CustomerRef, call: Call) -> tuple[Any, VaultReply]:
+    async def _listed(self, ref: CustomerRef, call: Call) -> Any:
+        return await self._read_list(ref, await self._list(ref, call), call)
+
+    async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
+        """A ref that is no GUID is unknown without a call."""
+        if not mapping.is_guid(ref):
+            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+        return await self._get(f"{_path(ref)}/Payments", "v1/Customers/{id}/Payments", call)
+
+    async def _read_list(self, ref: CustomerRef, reply: VaultReply, call: Call) -> Any:
         """The list as it comes, None when nothing is saved.
 
         A 404, 204, null or empty body may say "no payments" or "no customer": only then the customer is asked for.
-        A ref that is no GUID is unknown without a call.
         """
-        if not mapping.is_guid(ref):
-            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
-        reply = await self._get(f"{_path(ref)}/Payments", "v1/Customers/{id}/Payments", call)
         if reply.status not in (200, 204, 404):
             raise outgoing.refusal(reply, Effect.READ)
         if reply.status == 200 and reply.body.strip():
             with reading(self.name):
                 body = reply.json()
             if body is not None:
-                return body, reply
+                return body
         if await self.customer_exists(ref, call):
-            return None, reply
+            return None
         raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND, provider_request_id=request_id_of(reply))
 
     async def _get(self, path: str, route: str, call: Call) -> VaultReply:
@@ -114,7 +128,7 @@ class AlohaVault(VaultAdapter):
         return outgoing.faults_of_card(new, self._settings.payment_providers)
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
-        body, _ = await self._listed(ref, call)
+        body = await self._listed(ref, call)
         provider = new.payment_provider if isinstance(new, NewCard) else None
         with reading(self.name):
             return mapping.to_before(body, provider, new.secret)

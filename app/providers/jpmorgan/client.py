@@ -38,6 +38,7 @@ from app.providers.jpmorgan.rules import (
 )
 from app.providers.jpmorgan.wire import WireBankAccount, WireCard
 from app.providers.jpmorgan.writing import from_change, from_customer, from_new, list_of
+from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, last4_of, reading, request_id_of, unsupported
 from app.settings import JpMorganSettings
 from app.vault.model import (
@@ -96,6 +97,7 @@ class JpMorganVault(VaultAdapter):
     ) -> None:
         super().__init__(http)
         self._merchant = settings.merchant_identifier
+        self._replies = LastReplies()
         self.capabilities = narrowed(raw_cards=raw_cards, network_tokens=network_tokens)
 
     # ---- reading ------------------------------------------------------------------------------------------
@@ -104,18 +106,28 @@ class JpMorganVault(VaultAdapter):
         return await each(refs, partial(self._wallet, call))
 
     async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
-        profile, request_id = await self._profile(ref, call)
+        """Its request id is the vault's own of its answer, else the one that we gave it."""
+        reply = await self._profile_reply(ref, call)
+        digest, request_id = digest_of(reply.body), request_id_of(reply) or _uuid_of(call)
+        known = self._replies.again(ref, digest, request_id)
+        if known is not None:
+            return known
         with reading(self.name):
-            return to_wallet(ref, profile, request_id)
+            wallet = to_wallet(ref, reply.json(), request_id)
+        return self._replies.keep(wallet, digest)
 
-    async def _profile(self, ref: CustomerRef, call: Call) -> tuple[Any, str]:
-        """The profile as it came, and the id of the answer: the vault's own, else the one that we gave it."""
+    async def _profile(self, ref: CustomerRef, call: Call) -> Any:
+        """The profile as it came."""
+        reply = await self._profile_reply(ref, call)
+        with reading(self.name):
+            return reply.json()
+
+    async def _profile_reply(self, ref: CustomerRef, call: Call) -> VaultReply:
         self._demand(ref)
         reply = await self._send("GET", _PROFILE_ROUTE, call, (_PROFILES, ref))
         if reply.status != 200:
             raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
-        with reading(self.name):
-            return reply.json(), request_id_of(reply) or _uuid_of(call)
+        return reply
 
     async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:
         self._demand(ref, method)
@@ -130,7 +142,7 @@ class JpMorganVault(VaultAdapter):
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         try:
-            profile, _ = await self._profile(ref, call)
+            profile = await self._profile(ref, call)
         except VaultRejected:
             return False
         with reading(self.name):
@@ -144,7 +156,7 @@ class JpMorganVault(VaultAdapter):
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
         """The ids of a fresh profile. Numbers never come back, so the same number again cannot be seen here."""
-        profile, _ = await self._profile(ref, call)
+        profile = await self._profile(ref, call)
         with reading(self.name):
             profile_id_of(profile)
             return BeforeAdd(method_refs=refs_of(profile), default_ref=default_of(profile))

@@ -1,0 +1,43 @@
+"""The same bytes are read once, and nothing of them outlives what was made of them."""
+
+import gc
+from dataclasses import replace
+
+from app.providers.remembered import LastReplies, digest_of
+from app.vault.model import VaultWallet
+from app.vault.names import CustomerRef, ProviderName
+from tests.support.memory import card
+
+REF = CustomerRef("37")
+
+
+def wallet(request_id: str | None = None) -> VaultWallet:
+    return VaultWallet(
+        provider=ProviderName.LOANPRO, customer_ref=REF, methods=(card("1"),), provider_request_id=request_id
+    )
+
+
+def test_the_same_bytes_give_the_same_methods_with_this_replys_id() -> None:
+    replies, digest = LastReplies(), digest_of(b"[]")
+    assert replies.again(REF, digest, None) is None
+    kept = replies.keep(wallet("first"), digest)
+    assert replies.again(REF, digest, "first") is kept
+    later = replies.again(REF, digest, "second")
+    assert later is not None
+    assert later.methods is kept.methods
+    assert (later.provider_request_id, kept.provider_request_id) == ("second", "first")
+    assert replies.again(CustomerRef("38"), digest, "first") is None
+    assert replies.again(REF, digest_of(b"[1]"), "second") is None
+
+
+def test_nothing_is_remembered_that_nobody_keeps() -> None:
+    replies, digest = LastReplies(), digest_of(b"[]")
+    kept = replies.keep(wallet(), digest)
+    del kept
+    gc.collect()
+    assert replies.again(REF, digest, None) is None
+
+
+def test_a_digest_is_no_part_of_what_is_compared_or_shown() -> None:
+    assert replace(wallet(), digest=digest_of(b"x")) == wallet()
+    assert "digest" not in repr(replace(wallet(), digest=digest_of(b"x")))

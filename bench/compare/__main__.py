@@ -11,6 +11,8 @@ Cases (all of them unless told otherwise):
     hit         the same with everything read before; 1 and 64 clients
     nodes10     ten customers at once, 8 clients
     nodes100    a hundred at once, 1 client
+    large       10,000 methods in one answer, one after the other, and another caller's wallet of ten 40 times a second
+    large-hit   the same with everything read before
 
 Parties: ours (aiohttp to the vaults), ours-lean, apollo, yoga, and yoga-fetch, which has to be asked for. A party that
 cannot be started is named and left out, and so is what cannot be asked of it.
@@ -27,7 +29,7 @@ import sys
 import time
 from collections.abc import Collection
 
-from bench.compare.cases import CASES, compare
+from bench.compare.cases import CASES, Comparison
 from bench.compare.parties import DEFAULT, PARTIES
 from bench.compare.versions import versions
 
@@ -49,7 +51,7 @@ def main() -> None:
         if time.monotonic() > give_up_at:
             print(f"Left out: {chosen.at_most:g} minutes are over.")
             continue
-        for line in compare(CASES[name], name, parties, chosen, give_up_at):
+        for line in Comparison(name, chosen, give_up_at).lines(parties):
             print(line, flush=True)
 
 

@@ -74,7 +74,7 @@ def caselle_methods() -> list[dict[str, Any]]:
 def _card(number: int, is_primary: int) -> dict[str, Any]:
     child = {
         "id": number,
-        "cardNumber": f"XXXXXXXXXXXX{1000 + number}",
+        "cardNumber": f"XXXXXXXXXXXX{(1000 + number) % 10_000:04d}",
         "cardType": "creditCard.type.visa",
         "cardExpiration": "01/2031",
         "cardHolderName": "Load Customer",

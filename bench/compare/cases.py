@@ -6,30 +6,33 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench.compare import stub
+from bench.compare import large, stub
 from bench.compare.ground import Ground, NotStarted, Party, free_port
 from bench.compare.load import Meter, Sample, run
 from bench.compare.parties import running
-from bench.compare.questions import WALLET, Question, wallets
+from bench.compare.questions import LARGE_WALLET, WALLET, Question, wallets
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`nodes` 0 asks for one customer. `is_kept`: nothing is read from a vault."""
+    """`nodes` 0 asks for one customer. `is_kept`: nothing is read from a vault. `is_large`: one has 10,000 methods."""
 
     clients: tuple[int, ...] = (64,)
     nodes: int = 0
     delay_ms: int = 0
     is_tls: bool = False
     is_kept: bool = False
+    is_large: bool = False
 
     def question(self, party: Party) -> Question:
+        if self.is_large:
+            return LARGE_WALLET
         return wallets(self.nodes) if self.nodes else party.wallet
 
 
@@ -40,9 +43,13 @@ CASES: Final = {
     "hit": Case((1, 64), is_kept=True),
     "nodes10": Case((8,), nodes=10),
     "nodes100": Case((1,), nodes=100),
+    "large": Case(is_large=True),
+    "large-hit": Case(is_large=True, is_kept=True),
 }
 # A profile is read before the status of its card: no gateway can be faster than two calls of a vault.
 _CALLS_IN_A_ROW: Final = 2
+# Calls for each request, when all is kept.
+_HARDLY: Final = 0.01
 _COLUMNS: Final = (
     "c",
     "gateway",
@@ -68,7 +75,8 @@ def standing(case: Case, folder: Path) -> Iterator[Ground]:
     try:
         time.sleep(0.5)
         scheme = "https" if pair else "http"
-        yield Ground(f"{scheme}://127.0.0.1:{port}", counter, folder, case.is_kept, pair[0] if pair else None)
+        ca = pair[0] if pair else None
+        yield Ground(f"{scheme}://127.0.0.1:{port}", counter, folder, case.is_kept, case.is_large, ca)
     finally:
         process.terminate()
         process.wait(10)
@@ -82,57 +90,112 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
-def compare(
-    case: Case, name: str, names: Sequence[str], options: argparse.Namespace, give_up_at: float
-) -> Iterator[str]:
-    """The table, line by line."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        ground = stack.enter_context(standing(case, Path(folder)))
-        parties = []
-        for one in names:
-            try:
-                parties.append(stack.enter_context(running(one, ground)))
-            except NotStarted as reason:
-                yield f"Without {one}: {reason}"
-        if not parties:
-            return
-        questions = {party.name: case.question(party) for party in parties}
-        check_equal(parties, questions)
-        yield f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}"
+class Comparison:
+    """One case: who takes part, and how long it may take."""
+
+    def __init__(self, name: str, options: argparse.Namespace, give_up_at: float) -> None:
+        self.case, self._options, self._give_up_at = CASES[name], options, give_up_at
+        self._parties: list[Party] = []
+
+    def lines(self, names: Sequence[str]) -> Iterator[str]:
+        """The table, line by line."""
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+            ground = stack.enter_context(standing(self.case, Path(folder)))
+            for name in names:
+                try:
+                    self._parties.append(stack.enter_context(running(name, ground)))
+                except NotStarted as reason:
+                    yield f"Without {name}: {reason}\n"
+            if not self._parties:
+                return
+            questions = {party.name: self.case.question(party) for party in self._parties}
+            self._check_equal(questions)
+            yield from self._large(ground) if self.case.is_large else self._loads(ground, questions)
+            self._check_equal(questions)
+
+    def _check_equal(self, questions: Mapping[str, Question]) -> None:
+        check_equal(self._parties, questions, (1, 2, 77, stub.LARGE) if self.case.is_large else (1, 2, 77))
+
+    def _rounds(self) -> Iterator[int]:
+        """The first always, the others while there is time."""
+        for number in range(self._options.rounds):
+            if number and time.monotonic() > self._give_up_at:
+                return
+            yield number
+
+    def _loads(self, ground: Ground, questions: Mapping[str, Question]) -> Iterator[str]:
         scripts = {}
-        for party in parties:
+        for party in self._parties:
             question = questions[party.name]
             length = len(party.ask(question.body(1)))
-            scripts[party.name] = script = question.write_script(ground.folder, party.headers, length)
-            meter = Meter(party.pid, ground.counter)
-            run(party.url, script, meter, clients=max(case.clients), seconds=options.warm_up)
-        for clients in case.clients:
-            samples: dict[str, list[Sample]] = {party.name: [] for party in parties}
-            for number in range(options.rounds):
-                if number and time.monotonic() > give_up_at:
-                    break
-                for party in parties:
+            scripts[party.name] = question.write_script(ground.folder, party.headers, length)
+            self._warm(party, scripts[party.name], ground)
+        yield _head(_COLUMNS)
+        for clients in self.case.clients:
+            samples: dict[str, list[Sample]] = {party.name: [] for party in self._parties}
+            for _ in self._rounds():
+                for party in self._parties:
                     meter = Meter(party.pid, ground.counter)
-                    sample = run(party.url, scripts[party.name], meter, clients=clients, seconds=options.seconds)
+                    sample = run(party.url, scripts[party.name], meter, clients=clients, seconds=self._options.seconds)
                     samples[party.name].append(sample)
-            yield from _rows(clients, samples, _CALLS_IN_A_ROW * case.delay_ms)
-        check_equal(parties, questions)
+            yield from _rows(clients, samples, _CALLS_IN_A_ROW * self.case.delay_ms if clients == 1 else 0)
+
+    def _warm(self, party: Party, script: Path, ground: Ground) -> None:
+        """Where everything is to be kept, until nothing has to be read any more: three times as long at the most."""
+        for _ in range(3):
+            meter = Meter(party.pid, ground.counter)
+            sample = run(party.url, script, meter, clients=max(self.case.clients), seconds=self._options.warm_up)
+            if not self.case.is_kept or sample.calls < _HARDLY:
+                return
+
+    def _large(self, ground: Ground) -> Iterator[str]:
+        for party in self._parties:
+            large.measure(party, ground, self._options.warm_up / 2)
+        yield _head(large.COLUMNS)
+        samples: dict[str, list[large.Sample]] = {party.name: [] for party in self._parties}
+        for _ in self._rounds():
+            for party in self._parties:
+                samples[party.name].append(large.measure(party, ground, self._options.seconds))
+        yield from large.rows(samples)
 
 
-def check_equal(parties: Sequence[Party], questions: dict[str, Question]) -> None:
+def _head(columns: Sequence[str]) -> str:
+    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+
+
+def check_equal(parties: Sequence[Party], questions: Mapping[str, Question], numbers: Sequence[int]) -> None:
     """Every party's data is the first one's, and nobody's has errors. Who answers in a shape of its own is let be."""
-    for number in (1, 2, 77):
+    for number in numbers:
         answers = {party.name: json.loads(party.ask(questions[party.name].body(number))) for party in parties}
         alike = [party.name for party in parties if party.wallet is WALLET]
         for name, answer in answers.items():
             first = answers[alike[0]] if name in alike else answer
-            if answer.get("errors") or _plain(answer["data"]) != _plain(first["data"]):
-                raise SystemExit(f"{name} answers differently:\n{json.dumps(answer)}\n{json.dumps(first)}")
+            if answer.get("errors"):
+                raise SystemExit(f"{name} answers with errors: {json.dumps(answer['errors'])[:2000]}")
+            found = _difference(answer["data"], first["data"], "data")
+            if found is not None:
+                raise SystemExit(f"{name} answers otherwise than {alike[0]}: {found}")
 
 
-def _plain(value: Any) -> Any:
-    """Rows of `sources` may come in any order."""
-    return json.dumps(value, sort_keys=True)
+def _difference(mine: Any, base: Any, at: str) -> str | None:
+    """The first one, and where. Rows of `sources` may come in any order."""
+    if isinstance(mine, dict) and isinstance(base, dict) and mine.keys() == base.keys():
+        parts = [(f"{at}.{key}", mine[key], base[key]) for key in mine]
+    elif isinstance(mine, list) and isinstance(base, list) and len(mine) == len(base):
+        if at.endswith(".sources"):
+            mine, base = (sorted(rows, key=json.dumps) for rows in (mine, base))
+        parts = [(f"{at}.{place}", *pair) for place, pair in enumerate(zip(mine, base, strict=True))]
+    else:
+        return (
+            None
+            if mine == base
+            else f"{at}: {_size(mine)}{json.dumps(mine)[:500]} and not {_size(base)}{json.dumps(base)[:500]}"
+        )
+    return next((found for place, one, two in parts if (found := _difference(one, two, place))), None)
+
+
+def _size(value: Any) -> str:
+    return f"{len(value)} of " if isinstance(value, list) else ""
 
 
 def _rows(clients: int, samples: dict[str, list[Sample]], floor_ms: float) -> Iterator[str]:

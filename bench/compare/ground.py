@@ -26,7 +26,8 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What all parties of one comparison share: where the vaults are, and whether what was read is kept.
+    """What all parties of one comparison share: where the vaults are, whether what was read is kept, and whether
+    one list may have 10,000 methods.
 
     `counter` is the port where the vaults' stub tells how often it was asked.
     """
@@ -35,6 +36,7 @@ class Ground:
     counter: int
     folder: Path
     is_kept: bool = False
+    is_large: bool = False
     ca: Path | None = None
 
     def folder_of(self, name: str) -> Path:

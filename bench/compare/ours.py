@@ -28,7 +28,11 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
         {"authorization": f"Bearer {tokens.mint(name=caller, valid_for_s=14_400)}"} for caller in ("bench", "other")
     )
     environ = {"SSL_CERT_FILE": str(ground.ca)} if ground.ca else {}
-    command: list[str | Path] = [Path(sys.executable).parent / "vaultgraph", "serve", "--config", settings]
+    command: list[str | Path] = [Path(sys.executable).parent / "vaultgraph"]
+    if ground.is_large:
+        command = [sys.executable, "-m", "bench.compare.serve"]
+        environ["PYTHONPATH"] = str(Path.cwd())
+    command += ["serve", "--config", settings]
     with process(command, environ, folder) as pid:
         yield ready(Party(name, f"http://127.0.0.1:{port}/graphql", pid, headers, other), folder)
 

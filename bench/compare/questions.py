@@ -9,15 +9,15 @@ from typing import Any, Final
 CUSTOMERS: Final = 999
 _FIELDS: Final = """
   id
-  paymentMethods {
+  paymentMethods%s {
     __typename provider label last4 status isDefault holderName
     ... on Card { brand expiry expiryState authStatus }
     ... on BankAccount { rail accountType bankName }
   }
   sources { provider state methodCount }
 """
-_ONE: Final = f"query Wallet($id: ID!) {{ customer(id: $id) {{ {_FIELDS} }} }}"
-_NODES: Final = f"query Wallets($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Customer {{ {_FIELDS} }} }} }}"
+_ONE: Final = f"query Wallet($id: ID!) {{ customer(id: $id) {{ {_FIELDS % ''} }} }}"
+_NODES: Final = f"query Wallets($ids: [ID!]!) {{ nodes(ids: $ids) {{ ... on Customer {{ {_FIELDS % ''} }} }} }}"
 _SCRIPT: Final = """
 local number, threads = 0, {}
 wrk.method = "POST"
@@ -87,6 +87,8 @@ class Question:
 
 
 WALLET: Final = Question()
+# The wallet of the customer who has many methods, with all of them.
+LARGE_WALLET: Final = Question(f"query Large($id: ID!) {{ customer(id: $id) {{ {_FIELDS % '(first: 10000)'} }} }}")
 
 
 def wallets(nodes: int) -> Question:

@@ -1,7 +1,7 @@
 """The fast stub of the four vaults: nginx with fixed bodies, so that it is never the limit.
 
-Only a LoanPro call for several customers, and a delay, run a line of Lua. The same stub serves every peer, knows nobody
-by name, and counts what it is asked.
+Only a LoanPro call for several customers or for the large one, and a delay, run a line of Lua. The same stub serves
+every peer, and counts what it is asked.
 """
 
 import json
@@ -104,7 +104,8 @@ http {{
   map $args $loanpro_id {{ default 0; "~id(%20|\\+| )eq(%20|\\+| )(?<number>[0-9]+)" $number; }}
   map $args $is_batch {{ default false; "~(%20|\\+| )or(%20|\\+| )" true; }}
   init_by_lua_block {{
-    local file = io.open("{folder}/customer.json"); customer = file:read("*a"); file:close()
+    local function read(name) local file = io.open(name); local text = file:read("*a"); file:close(); return text end
+    customer, large = read("{folder}/customer.json"), read("{folder}/large.json")
   }}
   server {{
     listen 127.0.0.1:{counter};
@@ -114,10 +115,17 @@ http {{
     {listen}
     location /loanpro/ {{
       if ($is_batch = true) {{ rewrite ^ /batch last; }}
-      if ($loanpro_id = {large}) {{ rewrite ^ /large.json last; }}
+      if ($loanpro_id = {large}) {{ rewrite ^ /large last; }}
       {answer} '{loanpro}'; {end}
     }}
-    location = /large.json {{ internal; root {folder}; }}
+    location = /large {{
+      internal;
+      content_by_lua_block {{
+        {nap}
+        ngx.header.content_length = #large
+        ngx.print(large)
+      }}
+    }}
     location = /batch {{
       internal;
       content_by_lua_block {{

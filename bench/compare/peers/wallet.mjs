@@ -13,7 +13,7 @@ export const typeDefs = /* GraphQL */ `
     rail: String! accountType: String bankName: String
   }
   type Source { provider: Provider! state: String! methodCount: Int }
-  type Customer { id: ID! paymentMethods: [PaymentMethod!] sources: [Source!]! }
+  type Customer { id: ID! paymentMethods(first: Int! = 100): [PaymentMethod!] sources: [Source!]! }
   type Query { customer(id: ID!): Customer nodes(ids: [ID!]!): [Customer]! }
 `;
 
@@ -121,6 +121,7 @@ export function makeContext(get) {
 }
 
 export const resolvers = {
+  Customer: { paymentMethods: (customer, { first }) => customer.paymentMethods.slice(0, first) },
   PaymentMethod: { __resolveType: (method) => method.__typename },
   Query: {
     customer: (_root, { id }, context) => context.loader.load(id),

@@ -1,0 +1,122 @@
+"""One caller, in a process of its own: requests one after the other, or at a steady rate whatever became of the last.
+
+    python -m bench.compare.probe < order.json
+
+What is sent at a rate is timed from the moment it was due, so that waiting in line behind a slow answer counts.
+"""
+
+import http.client
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+_AT_ONCE: Final = 32
+_TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """`per_s` 0: one after the other. `length` is that of a good answer; other answers are counted as bad."""
+
+    url: str
+    headers: Mapping[str, str]
+    bodies: Sequence[str]
+    length: int
+    seconds: float
+    per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How long each request took, in order of length."""
+
+    took_ms: Sequence[float]
+    bad: int
+
+
+class Running:
+    """A caller at work."""
+
+    def __init__(self, order: Order) -> None:
+        command = ["taskset", "-c", "1", sys.executable, "-m", "bench.compare.probe"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._order = order
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asdict(order)))
+        self._process.stdin.close()
+
+    def told(self) -> Told:
+        """Waits until it is done."""
+        try:
+            assert self._process.stdout is not None
+            timer = threading.Timer(self._order.seconds + 2 * _TIMEOUT_S, self._process.kill)
+            timer.start()
+            said = self._process.stdout.read()
+            timer.cancel()
+            if self._process.wait():
+                raise RuntimeError(f"a caller failed with {self._process.returncode}")
+            return Told(**json.loads(said))
+        finally:
+            self._process.kill()
+
+
+class _Caller:
+    def __init__(self, order: Order) -> None:
+        self._order, self._at = order, urlsplit(order.url)
+        self._headers = {"content-type": "application/json", **order.headers}
+        self._own = threading.local()
+        self.bad, self.took_ms = 0, list[float]()
+
+    def call(self, number: int, due: float) -> None:
+        is_good = False
+        try:
+            connection: http.client.HTTPConnection | None = getattr(self._own, "connection", None)
+            if connection is None:
+                connection = http.client.HTTPConnection(self._at.hostname or "", self._at.port, timeout=_TIMEOUT_S)
+                self._own.connection = connection
+            body = self._order.bodies[number % len(self._order.bodies)].encode()
+            connection.request("POST", self._at.path, body, self._headers)
+            reply = connection.getresponse()
+            is_good = len(reply.read()) == self._order.length and reply.status == 200
+        except (OSError, http.client.HTTPException):
+            self._own.connection = None
+        self.bad += not is_good
+        self.took_ms.append((time.monotonic() - due) * 1000)
+
+    def in_turn(self) -> None:
+        number, stop_at = 0, time.monotonic() + self._order.seconds
+        while (now := time.monotonic()) < stop_at:
+            self.call(number, now)
+            number += 1
+
+    def at_rate(self) -> None:
+        start = time.monotonic()
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for number in range(int(self._order.seconds * self._order.per_s)):
+                due = start + number / self._order.per_s
+                time.sleep(max(0.0, due - time.monotonic()))
+                pool.submit(self.call, number, due)
+
+    def told(self) -> Told:
+        return Told(sorted(self.took_ms), self.bad)
+
+
+def main() -> None:
+    order: dict[str, Any] = json.load(sys.stdin)
+    caller = _Caller(Order(**order))
+    if order["per_s"]:
+        caller.at_rate()
+    else:
+        caller.in_turn()
+    print(json.dumps(asdict(caller.told())))
+
+
+if __name__ == "__main__":
+    main()

@@ -87,6 +87,38 @@ class Sightings:
         async with self._store.transaction() as own:
             return await self._compare(wallet, customer_id, origin, asked_at, named, own)
 
+    async def settle(
+        self,
+        customer_id: str,
+        before: Iterable[tuple[VaultWallet, datetime]],
+        after: Iterable[VaultWallet],
+        told: Collection[NewEvent],
+        *,
+        tx: Tx,
+    ) -> None:
+        """Within the transaction that ends a write: what was there `before` it is compared like any list; what is there
+        `after` it is remembered, so that whatever differs from then on is another change.
+
+        The write tells what it did itself (`told`), and other methods may change with it (one default at most, say):
+        of those only the ones that came or went are told here.
+        """
+        origin = EventOrigin.RECONCILIATION
+        for wallet, asked_at in before:
+            if not (wallet.skipped or wallet.truncated):
+                await self._compare(wallet, customer_id, origin, asked_at, None, tx)
+        own = {event.method_ref for event in told} | {event.detail.get("replaced") for event in told}
+        for wallet in after:
+            if wallet.skipped or wallet.truncated:
+                continue
+            found = await self._store.seen.note(
+                wallet.provider, wallet.customer_ref, sighted(wallet.methods), is_settled=True, tx=tx
+            )
+            events = _events(wallet, customer_id, origin, replace(found, changed=()), ())
+            others = [
+                event for event in events if event.method_ref not in own and not await self._is_told(event, found.since)
+            ]
+            await self._store.events.append_all(others, tx=tx)
+
     async def _is_disturbed(self, customer_id: str, provider: ProviderName, asked_at: datetime) -> bool:
         """Whether a write of ours, here or on a replica, ran since the vault was asked, or did nobody knows what: it
         will tell itself what it changed."""

@@ -6,7 +6,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from app.gate.callers.development import DEFAULT_SCOPES
 from app.store.records import ReceiptState
+from tests.support.adding import adding, raw_card
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.sandbox import RunningSandbox
@@ -16,13 +18,17 @@ from tests.support.webhooks import eventually, notification, notify, public_keys
 CARDS = """{ customer(id: "cus_alex") {
   paymentMethods(filter: { providers: [JPMORGAN], kinds: [CARD] }) { id ... on Card { last4 authStatus } }
 } }"""
+ADD = """mutation Add($input: AddPaymentMethodInput!) {
+  addPaymentMethod(input: $input) { operation { state } userErrors { code message } }
+}"""
 AUTH = ["AUTH_CHANGED"]
 
 
 def start(start_gateway: StartGateway, **more: Any) -> RunningGateway:
     """Every question asks the vaults; rounds of the watch are run by the tests."""
-    jpmorgan = {"fresh_for_s": 0, **more}
-    return start_gateway(jpmorgan=jpmorgan, watch={"every_s": 3_600, "calls_per_s": 1_000, "notes_per_s": 1_000})
+    adds = {"raw_cards": True, "return_origins": ["https://shop.example"]}
+    watch = {"every_s": 3_600, "calls_per_s": 1_000, "notes_per_s": 1_000}
+    return start_gateway(jpmorgan={"fresh_for_s": 0, **more}, watch=watch, **adds)
 
 
 def cards(gateway: RunningGateway) -> list[dict[str, Any]]:
@@ -114,3 +120,26 @@ def test_a_notification_of_the_profile_finds_it(
     receipts = gateway.gateway.store.receipts
     eventually(lambda: all(one.state is ReceiptState.DONE for one in gateway.on_loop(receipts.all())), "all worked off")
     assert all_events(gateway) == [("PROVIDER_WEBHOOK", method)]
+
+
+def test_a_card_added_by_us_is_heard_of_when_its_shopper_has_answered(
+    start_gateway: StartGateway, sandbox: RunningSandbox
+) -> None:
+    gateway = start(start_gateway)
+    gateway.headers["authorization"] = f"Bearer {gateway.token([*DEFAULT_SCOPES, 'pan:write'])}"
+    until_noted(gateway)
+    before = {one["id"] for one in cards(gateway)}
+    card = raw_card(sandbox, authenticate={"returnUrl": "https://shop.example/back"})
+    with listening(gateway, customer="cus_alex", types=AUTH) as alex:
+        until_joined(gateway)
+        done = gateway.data(ADD, input=adding(card))["addPaymentMethod"]
+        assert (done["operation"]["state"], done["userErrors"]) == ("SUCCEEDED", [])
+        (added,) = [one for one in cards(gateway) if one["id"] not in before]
+        assert added["authStatus"] == "CHALLENGE_REQUIRED"
+        assert alex.is_silent(0.5)
+        method = ref_of(gateway, added["id"])
+        sandbox.three_ds(method, "SUCCESS")
+        for _ in range(2):
+            cards(gateway)
+        assert alex.next()["paymentMethodId"] == added["id"]
+    assert all_events(gateway) == [("RECONCILIATION", method)]

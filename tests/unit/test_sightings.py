@@ -95,7 +95,8 @@ async def test_an_incomplete_list_proves_nothing(store: Store) -> None:
 async def test_expiring_and_expired_are_told_once_each(store: Store) -> None:
     customer_id = await linked(store)
     bank = BankAccount(provider=ProviderName.LOANPRO, customer_ref=REF, method_ref=MethodRef("b"), last4="4235")
-    cards = [card("over", expiry=Expiry(2026, 1)), card("soon", expiry=Expiry(2026, 3)), card("good"), bank]
+    cards: list[PaymentMethod] = [card("over", expiry=Expiry(2026, 1)), card("soon", expiry=Expiry(2026, 3))]
+    cards += [card("good"), bank]
     await Sightings(store).compare(wallet(*cards), customer_id, EventOrigin.RECONCILIATION)
     instant = datetime(2026, 3, 15, tzinfo=UTC)
     sweep = DailySweep(store, every_s=60, soon_days=30, now=lambda: instant)

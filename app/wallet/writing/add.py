@@ -43,6 +43,7 @@ from app.wallet.writing.wallets import duplicate_warnings, lookalikes, unfit_as_
 
 class AddsMethod(UseCase[AddMethod]):
     mutation: ClassVar[str] = "addPaymentMethod"
+    changes_methods: ClassVar[bool] = True
 
     def digest(self, command: AddMethod) -> Mapping[str, Any]:
         return {

@@ -25,6 +25,7 @@ NOT_MIRRORED: Final = Problem(
 
 class SetsDefault(UseCase[SetDefault]):
     mutation: ClassVar[str] = "setDefaultPaymentMethod"
+    changes_methods: ClassVar[bool] = True
 
     def digest(self, command: SetDefault) -> Mapping[str, Any]:
         asked = asdict(command)

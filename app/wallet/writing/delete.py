@@ -25,6 +25,7 @@ _GONE: Final = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELE
 
 class DeletesMethod(UseCase[DeleteMethod]):
     mutation: ClassVar[str] = "deletePaymentMethod"
+    changes_methods: ClassVar[bool] = True
 
     def digest(self, command: DeleteMethod) -> Mapping[str, Any]:
         asked = asdict(command)

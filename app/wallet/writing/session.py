@@ -8,7 +8,7 @@ and a step whose request may have left us is not sent a second time but looked u
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from app.errors import OutcomeUnknown, VaultError, VaultTimeout
@@ -16,7 +16,7 @@ from app.store.records import EventOrigin, NewEvent, OperationRecord
 from app.vault.model import NewMethod, NextAction, VaultWallet
 from app.vault.names import CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call, VaultProvider
-from app.wallet.writing.deps import SENDING_SHARE, Deps, fresh_wallet, loop_time, until
+from app.wallet.writing.deps import SENDING_SHARE, Deps, VaultRef, fresh_wallet, loop_time, until
 from app.wallet.writing.record import Intent, Json
 from app.wallet.writing.signals import NotApplied, NothingSent, StillUnknown, TakenOver
 
@@ -50,7 +50,10 @@ Look = Found | Absent | Undecidable
 class Session:
     """`new` and `extra` are what was asked to be written, while it is still in memory; `memo` is for facts that only
     this run needs. `is_resumed`: taken up from the journal; without `is_patient`, by somebody who will come again, and
-    looks once at what nobody waits for."""
+    looks once at what nobody waits for.
+
+    `changed` is where steps were done. `before` is what was there before any of them, and when it was asked for.
+    """
 
     def __init__(
         self,
@@ -74,6 +77,8 @@ class Session:
         self.is_patient = is_patient
         self.memo: dict[str, Any] = {}
         self.next_action: NextAction | None = None
+        self.changed: set[VaultRef] = set()
+        self.before: dict[VaultRef, tuple[VaultWallet, datetime]] = {}
         self._in_doubt = set(intent.doing) if is_resumed else set()
         self._preparing = asyncio.Lock()
 
@@ -99,7 +104,11 @@ class Session:
         return found
 
     async def wallet(self, name: ProviderName, ref: CustomerRef, call: Call | None = None) -> VaultWallet:
-        return await fresh_wallet(self.vault(name), ref, call or self.call)
+        asked_at, is_first = self.deps.utc_now(), not (self.intent.doing or self.intent.done)
+        found = await fresh_wallet(self.vault(name), ref, call or self.call)
+        if is_first:
+            self.before[name, ref] = (found, asked_at)
+        return found
 
     async def once(self, name: str, read: Callable[[], Awaitable[Any]]) -> Any:
         """A fact that decides the write, as JSON: read the first time, and journalled with the next step."""
@@ -138,6 +147,8 @@ class Session:
         finally:
             if ref is not None:
                 self.deps.drop(provider, ref)
+        if ref is not None:
+            self.changed.add((provider, ref))
         self.intent.done[step] = facts
         self.intent.doing = [one for one in self.intent.doing if one != step]
         return facts

@@ -27,6 +27,7 @@ _NOTHING: Final = MethodChange()
 
 class UpdatesMethod(UseCase[UpdateMethod]):
     mutation: ClassVar[str] = "updatePaymentMethod"
+    changes_methods: ClassVar[bool] = True
 
     def digest(self, command: UpdateMethod) -> Mapping[str, Any]:
         asked = {

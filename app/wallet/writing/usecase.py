@@ -75,6 +75,8 @@ class UseCase(ABC, Generic[C]):
     """One mutation. `run` is written as if nothing could go wrong in between: `Session` makes it so."""
 
     mutation: ClassVar[str]
+    changes_methods: ClassVar[bool] = False
+    """Whether its steps change lists of methods: then they are read at its end, and what differs later is told."""
 
     def __init__(self, deps: Deps) -> None:
         self.deps = deps

@@ -1,0 +1,166 @@
+"""What others change around a write of ours is told, and what the write changed is not told a second time."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+import pytest
+
+from app.sandbox.demo import ALEX
+from app.store.records import EventOrigin, EventType, SeenChanges
+from app.vault.model import Expiry, MethodChange, VaultWallet
+from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.wallet.commands import DeleteMethod, SetDefault, UpdateMethod
+from app.wallet.sightings import Sightings
+from app.wallet.writing.deps import fresh_wallet
+from tests.support.calls import soon
+from tests.support.sandbox import RunningSandbox
+from tests.support.writing import STAFF, Bench, bench_on, open_store
+
+P = ProviderName
+OURS, OTHERS = EventOrigin.GATEWAY, EventOrigin.RECONCILIATION
+UPDATED, ADDED, DELETED = EventType.METHOD_UPDATED, EventType.METHOD_ADDED, EventType.METHOD_DELETED
+METHODS = {UPDATED, ADDED, DELETED, EventType.METHOD_REPLACED}
+
+
+@pytest.fixture
+async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
+    store = open_store(sqlite_url)
+    async with bench_on(sandbox, store) as opened:
+        yield opened
+    await store.close()
+
+
+async def read(bench: Bench, name: ProviderName) -> tuple[VaultWallet, datetime]:
+    """A list, and when it was asked for."""
+    asked_at = bench.clock()
+    return await fresh_wallet(bench.providers[name], CustomerRef(ALEX.refs[name.value]), soon()), asked_at
+
+
+async def note(bench: Bench, found: tuple[VaultWallet, datetime]) -> SeenChanges:
+    """What reads, the watch and notifications do with a list."""
+    return await Sightings(bench.store).compare(found[0], ALEX.id, OTHERS, asked_at=found[1])
+
+
+async def look(bench: Bench, name: ProviderName) -> SeenChanges:
+    return await note(bench, await read(bench, name))
+
+
+async def told(bench: Bench) -> list[tuple[EventType, EventOrigin, MethodRef | None]]:
+    """Oldest first."""
+    page = await bench.store.events.of_customer(ALEX.id, first=100, types=METHODS)
+    return [(event.type, event.origin, event.method_ref) for event in page.events[::-1]]
+
+
+async def change(bench: Bench, method: MethodRef, expiry: Expiry) -> None:
+    """Somebody changes a card of J.P. Morgan's, past the gateway."""
+    vault = bench.providers[P.JPMORGAN]
+    wallet, _ = await read(bench, P.JPMORGAN)
+    held = next(one for one in wallet.methods if one.method_ref == method)
+    await vault.update(held, MethodChange(expiry=expiry), soon())
+
+
+async def write(bench: Bench, method: MethodRef, expiry: Expiry) -> None:
+    done = await bench.writer.update_method(
+        UpdateMethod(method_id=bench.id(P.JPMORGAN, method), expiry=expiry), STAFF, soon()
+    )
+    assert done.problems == ()
+
+
+async def cards(bench: Bench) -> list[MethodRef]:
+    wallet, _ = await read(bench, P.JPMORGAN)
+    return [one.method_ref for one in wallet.methods if one.kind.value == "CARD" and one.status.value == "ACTIVE"]
+
+
+async def test_a_change_by_others_right_after_ours_is_not_taken_for_ours(bench: Bench) -> None:
+    await look(bench, P.JPMORGAN)
+    first, *_ = await cards(bench)
+    await write(bench, first, Expiry(2038, 1))
+    await change(bench, first, Expiry(2038, 2))
+    await look(bench, P.JPMORGAN)
+    assert await told(bench) == [(UPDATED, OURS, first), (UPDATED, OTHERS, first)]
+
+
+async def test_a_change_by_others_just_before_ours_is_told_too(bench: Bench) -> None:
+    await look(bench, P.JPMORGAN)
+    first = await cards(bench)
+    added = (await bench.add(P.JPMORGAN)).method  # a second card, so that another than ours can change
+    assert added is not None
+    await change(bench, added.method_ref, Expiry(2038, 2))
+    await write(bench, first[0], Expiry(2038, 1))
+    for _ in range(2):
+        await look(bench, P.JPMORGAN)
+    assert sorted((await told(bench))[1:]) == sorted([(UPDATED, OTHERS, added.method_ref), (UPDATED, OURS, first[0])])
+
+
+async def test_a_method_that_others_add_while_we_add_one_is_told(bench: Bench) -> None:
+    await look(bench, P.CASELLE)
+    vault, ref = bench.providers[P.CASELLE], CustomerRef(ALEX.refs["caselle"])
+    new = bench.method(P.CASELLE)
+    theirs = await vault.add(ref, new, await vault.before_add(ref, new, soon()), False, soon())
+    ours = (await bench.add(P.CASELLE)).method
+    assert ours is not None
+    await look(bench, P.CASELLE)
+    assert sorted(await told(bench)) == sorted([(ADDED, OTHERS, theirs.method_ref), (ADDED, OURS, ours.method_ref)])
+
+
+async def test_what_a_default_changes_beside_it_is_no_change_by_others(bench: Bench) -> None:
+    await look(bench, P.CASELLE)
+    added = (await bench.add(P.CASELLE)).method
+    assert added is not None
+    chosen = SetDefault(customer_id=ALEX.id, method_id=bench.ids.encode_address(added))
+    assert (await bench.writer.set_default(chosen, STAFF, soon())).problems == ()
+    await look(bench, P.CASELLE)
+    assert await told(bench) == [(ADDED, OURS, added.method_ref)]
+
+
+async def test_a_list_read_before_a_write_and_noted_after_it_changes_nothing(bench: Bench) -> None:
+    await look(bench, P.JPMORGAN)
+    first, *_ = await cards(bench)
+    old = await read(bench, P.JPMORGAN)
+    await write(bench, first, Expiry(2038, 1))
+    assert (await note(bench, old)).is_outdated
+    for _ in range(2):
+        assert not await look(bench, P.JPMORGAN)
+    assert await told(bench) == [(UPDATED, OURS, first)]
+
+
+async def test_a_list_read_before_a_later_one_and_noted_after_it_changes_nothing(bench: Bench) -> None:
+    await look(bench, P.JPMORGAN)
+    first, *_ = await cards(bench)
+    old = await read(bench, P.JPMORGAN)
+    await change(bench, first, Expiry(2038, 1))
+    await look(bench, P.JPMORGAN)
+    assert (await note(bench, old)).is_outdated
+    assert not await look(bench, P.JPMORGAN)
+    assert await told(bench) == [(UPDATED, OTHERS, first)]
+
+
+async def test_a_list_read_while_a_write_runs_is_left_alone(bench: Bench) -> None:
+    await look(bench, P.JPMORGAN)
+    first, *_ = await cards(bench)
+    during: list[SeenChanges] = []
+    real = bench.providers[P.JPMORGAN].update
+
+    async def watched(*arguments: object) -> MethodRef:
+        now = await real(*arguments)  # type: ignore[arg-type]
+        during.append(await look(bench, P.JPMORGAN))  # the vault shows it, and the write has not told it yet
+        return now
+
+    bench.providers[P.JPMORGAN].update = watched  # type: ignore[method-assign, assignment]
+    await write(bench, first, Expiry(2038, 1))
+    assert [one.is_outdated for one in during] == [True]
+    await look(bench, P.JPMORGAN)
+    assert await told(bench) == [(UPDATED, OURS, first)]
+
+
+async def test_a_list_that_cannot_be_read_after_a_write_is_compared_later(bench: Bench) -> None:
+    await look(bench, P.CASELLE)
+    added = (await bench.add(P.CASELLE)).method
+    assert added is not None
+    bench.at["finishing"] = bench.sandbox.clear_faults
+    bench.at["answered:delete"] = lambda: bench.sandbox.fault("caselle", "status", method="GET", status=503)
+    gone = DeleteMethod(method_id=bench.ids.encode_address(added))
+    assert (await bench.writer.delete_method(gone, STAFF, soon())).problems == ()
+    for _ in range(2):
+        await look(bench, P.CASELLE)
+    assert await told(bench) == [(ADDED, OURS, added.method_ref), (DELETED, OURS, added.method_ref)]

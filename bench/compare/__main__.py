@@ -10,8 +10,8 @@ Cases (all of them unless told otherwise):
     slow        the same with vaults that take 20 ms for each call; 1 and 64 clients
     hit         the same with everything read before; 1 and 64 clients
     nodes10     ten customers at once, 8 clients
-    nodes100    a hundred at once, 1 client
-    large       10,000 methods in one answer, one after the other, and another caller's wallet of ten 40 times a second
+    nodes100    a hundred at once, one after the other; another caller's wallet 40 times a second, alone and meanwhile
+    large       10,000 methods in one answer, in the same way
     large-hit   the same with everything read before
 
 Parties: ours (aiohttp to the vaults), ours-lean, apollo, yoga, and yoga-fetch, which has to be asked for. A party that

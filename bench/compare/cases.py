@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench.compare import large, stub
+from bench.compare import beside, stub
 from bench.compare.ground import Ground, NotStarted, Party, free_port
 from bench.compare.load import Meter, Sample, run
 from bench.compare.parties import running
-from bench.compare.questions import LARGE_WALLET, WALLET, Question, wallets
+from bench.compare.questions import CUSTOMERS, LARGE_WALLET, WALLET, Question, wallets
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`nodes` 0 asks for one customer. `is_kept`: nothing is read from a vault. `is_large`: one has 10,000 methods."""
+    """`nodes` 0 asks for one customer. `is_kept`: nothing is read from a vault. `is_large`: one has 10,000 methods.
+
+    `is_beside`: one client asks that, while another asks for one small wallet after the other.
+    """
 
     clients: tuple[int, ...] = (64,)
     nodes: int = 0
@@ -29,6 +32,7 @@ class Case:
     is_tls: bool = False
     is_kept: bool = False
     is_large: bool = False
+    is_beside: bool = False
 
     def question(self, party: Party) -> Question:
         if self.is_large:
@@ -42,9 +46,9 @@ CASES: Final = {
     "slow": Case((1, 64), delay_ms=20),
     "hit": Case((1, 64), is_kept=True),
     "nodes10": Case((8,), nodes=10),
-    "nodes100": Case((1,), nodes=100),
-    "large": Case(is_large=True),
-    "large-hit": Case(is_large=True, is_kept=True),
+    "nodes100": Case(nodes=100, is_beside=True),
+    "large": Case(is_large=True, is_beside=True),
+    "large-hit": Case(is_large=True, is_beside=True, is_kept=True),
 }
 # A profile is read before the status of its card: no gateway can be faster than two calls of a vault.
 _CALLS_IN_A_ROW: Final = 2
@@ -110,7 +114,7 @@ class Comparison:
                 return
             questions = {party.name: self.case.question(party) for party in self._parties}
             self._check_equal(questions)
-            yield from self._large(ground) if self.case.is_large else self._loads(ground, questions)
+            yield from self._beside(ground, questions) if self.case.is_beside else self._loads(ground, questions)
             self._check_equal(questions)
 
     def _check_equal(self, questions: Mapping[str, Question]) -> None:
@@ -148,15 +152,21 @@ class Comparison:
             if not self.case.is_kept or sample.calls < _HARDLY:
                 return
 
-    def _large(self, ground: Ground) -> Iterator[str]:
+    def _beside(self, ground: Ground, questions: Mapping[str, Question]) -> Iterator[str]:
+        numbers = [stub.LARGE] if self.case.is_large else range(1, CUSTOMERS - self.case.nodes, self.case.nodes)
+
+        def measure(party: Party, seconds: float) -> beside.Sample:
+            asked = [questions[party.name].body(number) for number in numbers]
+            return beside.measure(party, ground, asked, seconds)
+
         for party in self._parties:
-            large.measure(party, ground, self._options.warm_up / 2)
-        yield _head(large.COLUMNS)
-        samples: dict[str, list[large.Sample]] = {party.name: [] for party in self._parties}
+            measure(party, self._options.warm_up / 2)
+        yield _head(beside.COLUMNS)
+        samples: dict[str, list[beside.Sample]] = {party.name: [] for party in self._parties}
         for _ in self._rounds():
             for party in self._parties:
-                samples[party.name].append(large.measure(party, ground, self._options.seconds))
-        yield from large.rows(samples)
+                samples[party.name].append(measure(party, self._options.seconds))
+        yield from beside.rows(samples)
 
 
 def _head(columns: Sequence[str]) -> str:

@@ -98,4 +98,5 @@ def ready(party: Party, folder: Path) -> Party:
         except (OSError, ssl.SSLError, ValueError) as error:
             trouble = repr(error)
         time.sleep(0.2)
-    raise NotStarted(f"it does not answer: {trouble}\n{(folder / 'out.log').read_text()[-2000:]}")
+    said = (folder / "out.log").read_text().strip().splitlines()
+    raise NotStarted(f"it does not answer: {trouble}; it said: {said[-1] if said else 'nothing'}")

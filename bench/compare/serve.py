@@ -9,6 +9,7 @@ from resolvers.context import Services
 
 if __name__ == "__main__":
     defaults = Services.__init__.__kwdefaults__
-    assert defaults is not None and "list_limit" in defaults
+    assert defaults is not None
+    assert "list_limit" in defaults
     defaults["list_limit"] = stub.METHODS
     main()

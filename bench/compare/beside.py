@@ -1,25 +1,25 @@
-"""Ten thousand methods in one answer, and what another caller's small question waits for meanwhile."""
+"""Something big, one after the other, and what another caller's small question waits for meanwhile."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.compare import stub
 from bench.compare.ground import Ground, Party
 from bench.compare.load import Meter
 from bench.compare.probe import Order, Running, Told
-from bench.compare.questions import CUSTOMERS, LARGE_WALLET, WALLET
+from bench.compare.questions import CUSTOMERS, WALLET
 
 # So seldom that the questions themselves are little load.
 _PER_S: Final = 40.0
 COLUMNS: Final = (
     "gateway",
-    "large answer ms: p50 (min-max of rounds)",
+    "big answer ms: p50 (min-max of rounds)",
     "max",
     "CPU ms",
+    "calls",
     "small alone ms: p50 / p99 / max",
-    "small beside the large ms: p50 / p99 / max",
+    "small beside the big ms: p50 / p99 / max",
     "answers",
     "RSS MB",
     "foreign CPU",
@@ -29,39 +29,44 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    large: Told
+    big: Told
     alone: Told
     beside: Told
     cpu_ms: float
+    calls: float
     rss_mb: float
     foreign: float
 
 
-def measure(party: Party, ground: Ground, seconds: float) -> Sample:
-    """The small question alone, then both: one caller asks for the large answer again and again, another for little."""
+def measure(party: Party, ground: Ground, asked: Sequence[bytes], seconds: float) -> Sample:
+    """The small question alone, then both: one caller asks one of `asked` after the other, another for little.
+
+    CPU and calls are those of both, for each big answer.
+    """
     bodies = [WALLET.body(number).decode() for number in range(1, CUSTOMERS + 1)]
     length = len(party.ask(WALLET.body(1)))
     small = Order(party.url, {**party.headers, **party.other}, bodies, length, seconds, _PER_S)
     alone = Running(small).told()
-    body = LARGE_WALLET.body(stub.LARGE)
-    large = Order(party.url, party.headers, [body.decode()], len(party.ask(body)), seconds)
+    bodies = [body.decode() for body in asked]
+    big = Order(party.url, party.headers, bodies, len(party.ask(asked[0])), seconds)
     meter = Meter(party.pid, ground.counter)
-    first, second = Running(large), Running(small)
+    first, second = Running(big), Running(small)
     answers, beside = first.told(), second.told()
-    cpu_us, _, rss_mb, foreign = meter.read(len(answers.took_ms))
-    return Sample(answers, alone, beside, cpu_us / 1000, rss_mb, foreign)
+    cpu_us, calls, rss_mb, foreign = meter.read(len(answers.took_ms))
+    return Sample(answers, alone, beside, cpu_us / 1000, calls, rss_mb, foreign)
 
 
 def rows(samples: Mapping[str, Sequence[Sample]]) -> Iterator[str]:
     middle = statistics.median
     for name, found in samples.items():
-        p50s = [middle(one.large.took_ms) for one in found]
-        bad = sum(told.bad for one in found for told in (one.large, one.alone, one.beside))
+        p50s = [middle(one.big.took_ms) for one in found]
+        bad = sum(told.bad for one in found for told in (one.big, one.alone, one.beside))
         yield (
             f"| {name} | {middle(p50s):.1f} ({min(p50s):.1f}-{max(p50s):.1f}) | "
-            f"{max(one.large.took_ms[-1] for one in found):.0f} | {middle(one.cpu_ms for one in found):.1f} | "
+            f"{max(one.big.took_ms[-1] for one in found):.0f} | {middle(one.cpu_ms for one in found):.1f} | "
+            f"{middle(one.calls for one in found):.1f} | "
             f"{_latency([one.alone for one in found])} | {_latency([one.beside for one in found])} | "
-            f"{sum(len(one.large.took_ms) for one in found)} | {max(one.rss_mb for one in found):.0f} | "
+            f"{sum(len(one.big.took_ms) for one in found)} | {max(one.rss_mb for one in found):.0f} | "
             f"{100 * max(one.foreign for one in found):.0f} % | {bad} |"
         )
 

@@ -9,6 +9,7 @@ Cases (all of them unless told otherwise):
     tls         the same over TLS to the vaults, 64 clients
     slow        the same with vaults that take 20 ms for each call; 1 and 64 clients
     hit         the same with everything read before; 1 and 64 clients
+    mutation    setDefaultPaymentMethod at Caselle: the vault is read, then told; 1 and 64 clients
     nodes10     ten customers at once, 8 clients
     nodes100    a hundred at once, one after the other; another caller's wallet 40 times a second, alone and meanwhile
     large       10,000 methods in one answer, in the same way

@@ -16,7 +16,7 @@ from bench.compare import beside, stub
 from bench.compare.ground import Ground, NotStarted, Party, free_port
 from bench.compare.load import Meter, Sample, run
 from bench.compare.parties import running
-from bench.compare.questions import CUSTOMERS, LARGE_WALLET, WALLET, Question, wallets
+from bench.compare.questions import CUSTOMERS, LARGE_WALLET, WALLET, Question, choosing, wallets
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,11 @@ class Case:
     is_kept: bool = False
     is_large: bool = False
     is_beside: bool = False
+    is_writing: bool = False
 
     def question(self, party: Party) -> Question:
+        if self.is_writing:
+            return choosing(party.ask)
         if self.is_large:
             return LARGE_WALLET
         return wallets(self.nodes) if self.nodes else party.wallet
@@ -46,6 +49,7 @@ CASES: Final = {
     "slow": Case((1, 64), delay_ms=20),
     "hit": Case((1, 64), is_kept=True),
     "nodes10": Case((8,), nodes=10),
+    "mutation": Case((1, 64), is_writing=True),
     "nodes100": Case(nodes=100, is_beside=True),
     "large": Case(is_large=True, is_beside=True),
     "large-hit": Case(is_large=True, is_beside=True, is_kept=True),

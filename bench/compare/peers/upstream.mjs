@@ -2,9 +2,14 @@
 import { Pool } from "undici";
 
 export function makeGet(base, kind, connections) {
-  if (kind === "fetch") return async (path) => (await fetch(base + path)).json();
+  const options = (body) => body === undefined ? { method: "GET" }
+    : { method: "PUT", body: JSON.stringify(body), headers: { "content-type": "application/json" } };
+  if (kind === "fetch") return async (path, body) => (await fetch(base + path, options(body))).json();
   const make = () => new Pool(base, { connections, pipelining: 1, connect: { rejectUnauthorized: true, ca: process.env.BENCH_CA } });
   // A pool for each vault, as Vaultgraph has, though here all four are one host.
   const pools = { loanpro: make(), aloha: make(), jpmorgan: make(), caselle: make() };
-  return async (path) => (await pools[path.slice(1, path.indexOf("/", 1))].request({ path, method: "GET" })).body.json();
+  return async (path, body) => {
+    const pool = pools[path.slice(1, path.indexOf("/", 1))];
+    return (await pool.request({ path, ...options(body) })).body.json();
+  };
 }

@@ -20,12 +20,13 @@ from app.gate.compression import compressed
 from app.gate.gatekeeper import Gatekeeper
 from app.gate.kept import id_in_path, kept
 from app.gate.leaving import LeaveWatch
-from app.gate.negotiation import Accepted, AnswerType, accepted, is_json_body
+from app.gate.multipart import MULTIPART
+from app.gate.negotiation import Accepted, AnswerType, StreamType, accepted, is_json_body
 from app.gate.operations import Operations, Outcome, Prepared
 from app.gate.problems import Refused
 from app.gate.request import Batch, GraphQLRequest, from_body, from_query_string
 from app.gate.request_id import new_request_id
-from app.gate.sse import send_events
+from app.gate.sse import EVENTS, send_events
 from app.gate.websocket import SocketLimits, SocketServer
 from app.http.redact import RedactingFilter
 
@@ -132,19 +133,19 @@ class GraphQLEndpoint:
             return self._page
         if method not in ("GET", "POST"):
             raise Refused("METHOD_NOT_ALLOWED", headers={"allow": "GET, POST, OPTIONS"})
-        if allowed.answer is None and not allowed.events:
+        if allowed.answer is None and allowed.stream is None:
             raise Refused("NOT_ACCEPTABLE")
         self._browser.check_forgery(headers, method)
         caller = await self._gate.authenticate(headers)
         request = await self._request(scope, receive, headers, named)
         if isinstance(request, Batch):
             return await self._batch(request, caller, headers, allowed, receive, request_id)
-        prepared = await self._operations.prepare(request, caller, streams=allowed.events)
+        prepared = await self._operations.prepare(request, caller, streams=allowed.stream is not None)
         if prepared.is_subscription:
-            return _Stream(_bodies(self._operations.events(prepared, request_id, headers)), caller)
+            return _Stream(_bodies(self._operations.events(prepared, request_id, headers)), caller, allowed.stream)
         outcome = await self._run(prepared, receive, headers, request_id)
         if allowed.answer is None:
-            return _Stream(_once(outcome.body), caller)
+            return _Stream(_once(outcome.body), caller, allowed.stream)
         status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
         answer = json_answer(outcome.body, allowed.answer, status, is_open=not prepared.is_mutation)
         return kept(answer, outcome.body, headers) if named is not None and method == "GET" else answer
@@ -166,6 +167,7 @@ class GraphQLEndpoint:
                     self._draining,
                     send_within_s=self._limits.send_timeout_s,
                     is_still_welcome=is_still_welcome,
+                    framing=MULTIPART if stream.type is StreamType.MULTIPART else EVENTS,
                 )
             finally:
                 self._in_flight += 1
@@ -261,6 +263,7 @@ class _Stream:
 
     bodies: AsyncIterator[dict[str, Any]]
     caller: Any
+    type: StreamType | None
 
 
 class _ClientLeft(Exception):

@@ -9,6 +9,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
+BOUNDARY: Final = "graphql"
 _LONGEST_KEPT: Final = 300
 _LONGEST_READ: Final = 2_000
 
@@ -29,6 +30,13 @@ class AnswerType(Enum):
         return self is AnswerType.JSON
 
 
+class StreamType(Enum):
+    """How several answers come one by one."""
+
+    EVENTS = "text/event-stream"
+    MULTIPART = "multipart/mixed"
+
+
 _CONTENT_TYPES: Final = {
     AnswerType.GRAPHQL_RESPONSE: "application/graphql-response+json; charset=utf-8",
     AnswerType.JSON: "application/json; charset=utf-8",
@@ -38,10 +46,11 @@ _CONTENT_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`answer`: the type of a single answer, None where none of ours is allowed. `events`: a stream is allowed."""
+    """`answer`: the type of a single answer, None where none of ours is allowed. `stream`: how several may come, if
+    they may."""
 
     answer: AnswerType | None
-    events: bool = False
+    stream: StreamType | None = None
 
 
 _ANYTHING: Final = Accepted(AnswerType.JSON_BY_DEFAULT)
@@ -66,7 +75,7 @@ def _read(accept: str) -> Accepted:
     best: AnswerType | None = None
     best_quality = 0.0
     refused: set[AnswerType] = set()
-    events = False
+    stream: StreamType | None = None
     ranges: list[float] = []
     for part in accept.lower().split(","):
         media, *parameters = (piece.strip() for piece in part.split(";"))
@@ -74,7 +83,9 @@ def _read(accept: str) -> Accepted:
             continue
         quality = _quality(parameters)
         if media == "text/event-stream":
-            events = quality > 0
+            stream = StreamType.EVENTS if quality > 0 else stream
+        elif _is_multipart(media, parameters):
+            stream = stream or (StreamType.MULTIPART if quality > 0 else None)
         elif media in _RANGES:
             ranges.append(quality)
         elif media in _OFFERED:
@@ -84,7 +95,7 @@ def _read(accept: str) -> Accepted:
                 best, best_quality = _OFFERED[media], quality
     if any(quality > best_quality for quality in ranges):
         best = _by_range(refused)
-    return Accepted(best, events)
+    return Accepted(best, stream)
 
 
 _kept = lru_cache(maxsize=512)(_read)
@@ -105,6 +116,19 @@ def is_json_body(content_type: str | None) -> bool:
         return False
     media, *parameters = (piece.strip().lower() for piece in content_type.split(";"))
     return media == "application/json" and _is_utf8(parameters)
+
+
+def _is_multipart(media: str, parameters: list[str]) -> bool:
+    """Whether subscriptions in parts are meant, in lower case: incremental delivery has the same type."""
+    if media != "multipart/mixed":
+        return False
+    given = dict(_name_and_value(one) for one in parameters)
+    return given.get("subscriptionspec", "").startswith("1.") and given.get("boundary", BOUNDARY) == BOUNDARY
+
+
+def _name_and_value(parameter: str) -> tuple[str, str]:
+    name, _, value = parameter.partition("=")
+    return name.strip(), value.strip().strip('"')
 
 
 def _quality(parameters: list[str]) -> float:

@@ -2,26 +2,56 @@
 
 ``event: next`` carries an execution result, ``event: complete`` ends the stream; a comment now and then keeps proxies
 awake. https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
+
+`send_events` is the sending itself, in this framing or another (`multipart`).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from starlette.types import Receive, Send
 
 from app.gate.answers import encode
 
 _HEADERS: Final = (
-    (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
     (b"x-content-type-options", b"nosniff"),
     (b"vary", b"accept, accept-encoding, origin"),
 )
-_HEARTBEAT: Final = b":\n\n"
-_COMPLETE: Final = b"event: complete\ndata:\n\n"
 _HEARTBEAT_S: Final = 12.0
+
+
+class Framing(Protocol):
+    """How results look on the wire. `opening` is sent at once, `sign_of_life` now and then, `ending` last."""
+
+    @property
+    def content_type(self) -> bytes: ...
+
+    @property
+    def opening(self) -> bytes: ...
+
+    @property
+    def sign_of_life(self) -> bytes: ...
+
+    @property
+    def ending(self) -> bytes: ...
+
+    def next(self, body: dict[str, Any]) -> bytes: ...
+
+
+class ServerSentEvents:
+    content_type: Final = b"text/event-stream; charset=utf-8"
+    opening: Final = b":\n\n"
+    sign_of_life: Final = b":\n\n"
+    ending: Final = b"event: complete\ndata:\n\n"
+
+    def next(self, body: dict[str, Any]) -> bytes:
+        return b"%sevent: next\ndata: %s\n\n" % (_id_of(body), encode(body))
+
+
+EVENTS: Final = ServerSentEvents()
 
 
 async def send_events(
@@ -34,16 +64,18 @@ async def send_events(
     send_within_s: float,
     is_still_welcome: Callable[[], Awaitable[bool]],
     look_every_s: float = _HEARTBEAT_S,
+    framing: Framing = EVENTS,
 ) -> None:
     """Send until the source ends, the client leaves or loses its rights, the process drains, or a chunk is not taken
     in time."""
     looked_at = _now()
-    await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *extra]})
+    headers = [(b"content-type", framing.content_type), *_HEADERS, *extra]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     gone = asyncio.ensure_future(_gone(receive))
     drained = asyncio.ensure_future(draining.wait())
     coming: asyncio.Future[dict[str, Any]] | None = None
     try:
-        await _chunk(send, _HEARTBEAT, send_within_s)  # headers and a first byte at once, whatever the source does
+        await _chunk(send, framing.opening, send_within_s)  # headers and a first byte at once, whatever the source does
         while True:
             if coming is None:
                 coming = asyncio.ensure_future(anext(bodies))
@@ -61,12 +93,12 @@ async def send_events(
                 except StopAsyncIteration:
                     break
                 coming = None
-                await _chunk(send, b"%sevent: next\ndata: %s\n\n" % (_id_of(body), encode(body)), send_within_s)
+                await _chunk(send, framing.next(body), send_within_s)
             elif drained in done:
                 break
             else:
-                await _chunk(send, _HEARTBEAT, send_within_s)
-        await _chunk(send, _COMPLETE, send_within_s)
+                await _chunk(send, framing.sign_of_life, send_within_s)
+        await _chunk(send, framing.ending, send_within_s)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
     except TimeoutError:
         return  # a reader this slow is let go; the server closes the unfinished response's connection

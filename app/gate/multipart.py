@@ -1,0 +1,34 @@
+"""GraphQL subscriptions over HTTP multipart, as Apollo's and urql's clients read them: `subscriptionSpec=1.0`.
+
+Every part is a JSON object with the execution result as `payload`; an empty object is a sign of life. A part ends with
+the delimiter of the next one, so that a reader need not wait for that to show it.
+https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/multipart-protocol
+"""
+
+from typing import Any, Final
+
+from app.gate.answers import encode
+from app.gate.negotiation import BOUNDARY
+
+_DELIMITER: Final = f"--{BOUNDARY}".encode()
+
+
+class Multipart:
+    """See `app.gate.sse.Framing`."""
+
+    content_type: Final = f'multipart/mixed; boundary="{BOUNDARY}"; subscriptionSpec="1.0"'.encode()
+    ending: Final = b"--\r\n"
+
+    def __init__(self) -> None:
+        self.sign_of_life = _part({})
+        self.opening = _DELIMITER + self.sign_of_life
+
+    def next(self, body: dict[str, Any]) -> bytes:
+        return _part({"payload": body})
+
+
+def _part(body: dict[str, Any]) -> bytes:
+    return b"\r\ncontent-type: application/json\r\n\r\n%s\r\n%s" % (encode(body), _DELIMITER)
+
+
+MULTIPART: Final = Multipart()

@@ -1,0 +1,82 @@
+"""Subscriptions in parts: the same stream as server-sent events, for clients that read multipart/mixed."""
+
+import json
+from typing import Any
+
+import pytest
+
+from app.gate.negotiation import Accepted, AnswerType, StreamType, accepted
+from tests.security.test_http_requests import GOOD, codes
+from tests.support.asgi import call
+from tests.support.small_graph import SmallKeeper, endpoint
+
+APOLLO = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json"
+PARTS = {**GOOD, "content-type": "application/json", "accept": APOLLO}
+
+
+def parts(raw: bytes) -> list[Any]:
+    """What the parts hold, read as the specification of multipart says; signs of life are left out."""
+    preamble, *found, ending = (b"\r\n" + raw).split(b"\r\n--graphql")
+    assert (preamble, ending) == (b"", b"--\r\n")
+    bodies = []
+    for part in found:
+        head, _, body = part.partition(b"\r\n\r\n")
+        assert head == b"\r\ncontent-type: application/json"
+        bodies.append(json.loads(body))
+    return [body["payload"] for body in bodies if body]
+
+
+async def test_a_subscription_comes_in_parts() -> None:
+    keeper = SmallKeeper()
+    query = {"query": "subscription{count(to:3)}"}
+    reply = await call(endpoint(keeper), "POST", "/graphql", json=query, headers=PARTS)
+    assert reply.status == 200
+    assert reply.headers["content-type"] == 'multipart/mixed; boundary="graphql"; subscriptionSpec="1.0"'
+    assert reply.headers["cache-control"] == "no-store"
+    assert [body["data"] for body in parts(reply.body)] == [{"count": number} for number in range(3)]
+    assert keeper.seen.streams_open == 0
+
+
+async def test_a_query_is_answered_as_json_unless_parts_alone_are_taken() -> None:
+    reply = await call(endpoint(), "POST", "/graphql", json={"query": "{hello}"}, headers=PARTS)
+    assert reply.headers["content-type"] == "application/json; charset=utf-8"
+    alone = {**PARTS, "accept": "multipart/mixed;subscriptionSpec=1.0"}
+    reply = await call(endpoint(), "POST", "/graphql", json={"query": "{hello}"}, headers=alone)
+    assert [body["data"] for body in parts(reply.body)] == [{"hello": "hello world"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b'{"query":"subscription{"}', 400, "GRAPHQL_PARSE_FAILED"),
+        (b'{"query":"subscription{nothing}"}', 400, "GRAPHQL_VALIDATION_FAILED"),
+    ],
+)
+async def test_what_is_refused_is_no_stream(body: bytes, status: int, code: str) -> None:
+    headers = {**PARTS, "accept": "multipart/mixed;subscriptionSpec=1.0"}
+    reply = await call(endpoint(), "POST", "/graphql", body=body, headers=headers)
+    assert (reply.status, codes(reply)) == (status, [code])
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (APOLLO, Accepted(AnswerType.JSON, StreamType.MULTIPART)),
+        ('Multipart/Mixed; subscriptionSpec="1.0"; boundary="graphql"', Accepted(None, StreamType.MULTIPART)),
+        ("multipart/mixed;subscriptionSpec=1.0, text/event-stream", Accepted(None, StreamType.EVENTS)),
+        ("text/event-stream, multipart/mixed;subscriptionSpec=1.0", Accepted(None, StreamType.EVENTS)),
+        ("multipart/mixed;subscriptionSpec=1.0;q=0, application/json", Accepted(AnswerType.JSON)),
+        ("multipart/mixed;deferSpec=20220824, application/json", Accepted(AnswerType.JSON)),
+        ("multipart/mixed;subscriptionSpec=2.0", Accepted(None)),
+        ("multipart/mixed;boundary=other;subscriptionSpec=1.0", Accepted(None)),
+        ("multipart/mixed", Accepted(None)),
+    ],
+)
+def test_which_accept_headers_mean_it(accept: str, expected: Accepted) -> None:
+    assert accepted(accept) == expected
+
+
+async def test_a_subscription_needs_an_accept_header_that_means_it() -> None:
+    headers = {**PARTS, "accept": "multipart/mixed;deferSpec=20220824,application/json"}
+    reply = await call(endpoint(), "POST", "/graphql", json={"query": "subscription{count(to:1)}"}, headers=headers)
+    assert (reply.status, codes(reply)) == (406, ["NOT_ACCEPTABLE"])

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import tempfile
@@ -58,6 +59,7 @@ CASES: Final = {
 _CALLS_IN_A_ROW: Final = 2
 # Calls for each request, when all is kept.
 _HARDLY: Final = 0.01
+_TRIES: Final = 3
 _COLUMNS: Final = (
     "c",
     "gateway",
@@ -102,7 +104,7 @@ class Comparison:
     """One case: who takes part, and how long it may take."""
 
     def __init__(self, name: str, options: argparse.Namespace, give_up_at: float) -> None:
-        self.case, self._options, self._give_up_at = CASES[name], options, give_up_at
+        self.case, self._name, self._options, self._give_up_at = CASES[name], name, options, give_up_at
         self._parties: list[Party] = []
 
     def lines(self, names: Sequence[str]) -> Iterator[str]:
@@ -111,7 +113,7 @@ class Comparison:
             ground = stack.enter_context(standing(self.case, Path(folder)))
             for name in names:
                 try:
-                    self._parties.append(stack.enter_context(running(name, ground)))
+                    self._parties.append(stack.enter_context(running(name, ground, self._name)))
                 except NotStarted as reason:
                     yield f"Without {name}: {reason}\n"
             if not self._parties:
@@ -143,10 +145,18 @@ class Comparison:
             samples: dict[str, list[Sample]] = {party.name: [] for party in self._parties}
             for _ in self._rounds():
                 for party in self._parties:
-                    meter = Meter(party.pid, ground.counter)
-                    sample = run(party.url, scripts[party.name], meter, clients=clients, seconds=self._options.seconds)
-                    samples[party.name].append(sample)
+                    samples[party.name].append(self._sample(party, scripts[party.name], ground, clients))
             yield from _rows(clients, samples, _CALLS_IN_A_ROW * self.case.delay_ms if clients == 1 else 0)
+
+    def _sample(self, party: Party, script: Path, ground: Ground, clients: int) -> Sample:
+        """The calmest of up to three: others on the gateway's core spoil a sample."""
+        found: list[Sample] = []
+        for _ in range(_TRIES):
+            meter = Meter(party.pid, ground.counter)
+            found.append(run(party.url, script, meter, clients=clients, seconds=self._options.seconds))
+            if found[-1].foreign * 100 <= self._options.foreign or time.monotonic() > self._give_up_at:
+                break
+        return min(found, key=lambda sample: sample.foreign)
 
     def _warm(self, party: Party, script: Path, ground: Ground) -> None:
         """Where everything is to be kept, until nothing has to be read any more: three times as long at the most."""
@@ -217,7 +227,7 @@ def _rows(clients: int, samples: dict[str, list[Sample]], floor_ms: float) -> It
     ours = next((name for name in names if name.startswith("ours")), names[0])
     middle = statistics.median
     for name, found in samples.items():
-        ratios = [mine.per_s / base.per_s for mine, base in zip(found, samples[ours], strict=True)]
+        ratios = [mine.per_s / (base.per_s or math.nan) for mine, base in zip(found, samples[ours], strict=True)]
         p50_ms = middle(one.p50_ms for one in found)
         over = f"{p50_ms - floor_ms:.1f}" if floor_ms else "-"
         yield (

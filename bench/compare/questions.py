@@ -90,6 +90,36 @@ class Question:
 
 
 WALLET: Final = Question()
+# The same facts in each vault's own shape, for who cannot merge them; a customer is known by what LoanPro calls it.
+RAW_WALLET: Final = Question(
+    """query Wallet($id: ID!) {
+  customer(id: $id) {
+    id
+    loanpro { d { results { PaymentAccounts { results {
+      id isPrimary type active
+      CreditCard { cardNumber cardType cardExpiration cardHolderName }
+      CheckingAccount { accountType accountNumber bankName cardHolderName }
+    } } } } }
+    aloha { MethodType MaskedAccountNumber ExpirationDate }
+    jpmorgan { profileStatus paymentMethodType {
+      cardList {
+        last4CardNumber cardExpirationMonthYearNumber cardType accountStatus firstName lastName
+        status { cardAuthenticationDetails { responseStatus } }
+      }
+      achList { last4AccountNumber accountType accountStatus firstName lastName }
+    } }
+    caselle {
+      is_default
+      payment_method {
+        payment_method_type
+        credit { last4 exp_month exp_year card_brand holder_name }
+        ach { account_suffix account_type holder_name }
+      }
+    }
+  }
+}""",
+    id_of="1%03d",
+)
 # The wallet of the customer who has many methods, with all of them.
 LARGE_WALLET: Final = Question(f"query Large($id: ID!) {{ customer(id: $id) {{ {_FIELDS % '(first: 10000)'} }} }}")
 

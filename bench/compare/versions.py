@@ -9,7 +9,7 @@ from typing import Final
 from bench.compare.ground import PEERS
 
 _OURS: Final = ("strawberry-graphql", "uvicorn", "uvloop", "aiohttp", "httptools")
-_PEERS: Final = ("@apollo/server", "graphql-yoga", "graphql", "undici", "dataloader")
+_PEERS: Final = ("@apollo/server", "graphql-yoga", "graphql", "undici", "dataloader", "@tailcallhq/core-linux-x64-gnu")
 
 
 def versions() -> str:

@@ -19,7 +19,7 @@ from app.wallet.reading import WalletReader
 from resolvers.audit import AuditTrail, NoTrail, Refusal, Refusals
 from resolvers.events import EventFeed, EventLog, NoEvents, unchanged
 from resolvers.inputs.urls import ReturnOrigins
-from resolvers.loaders import EntryLoader, OwnerLoader, StatusLoader, VaultLoader
+from resolvers.loaders import EntryLoader, OwnerLoader, StatusLoader
 from resolvers.wallets import CustomerWallet
 from resolvers.writer import NoWrites, Operations, Writer
 
@@ -87,26 +87,38 @@ class Context:
     services: Services
     caller: Caller
     call: Call
-    vaults: dict[ProviderName, VaultLoader] = field(init=False)
-    statuses: StatusLoader = field(init=False)
-    entries: EntryLoader = field(init=False)
-    owners: OwnerLoader = field(init=False)
     refusals: Refusals = field(default_factory=Refusals, init=False)
     resume_after: str | None = field(default=None, init=False)
     event_id: str | None = field(default=None, init=False)
     writes_refused: Mapping[str, tuple[str, ...]] | None = field(default=None, init=False)
     _wallets: dict[str, CustomerWallet] = field(default_factory=dict, init=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
+    _statuses: StatusLoader | None = field(default=None, init=False)
+    _entries: EntryLoader | None = field(default=None, init=False)
+    _owners: OwnerLoader | None = field(default=None, init=False)
 
-    def __post_init__(self) -> None:
-        self._load_anew()
+    # Loaders are made when the first field needs one: most requests need none.
+
+    @property
+    def statuses(self) -> StatusLoader:
+        if self._statuses is None:
+            self._statuses = StatusLoader(self.services.reader, self.call, self.spawn)
+        return self._statuses
+
+    @property
+    def entries(self) -> EntryLoader:
+        if self._entries is None:
+            self._entries = EntryLoader(self.services.directory, self.adopt)
+        return self._entries
+
+    @property
+    def owners(self) -> OwnerLoader:
+        if self._owners is None:
+            self._owners = OwnerLoader(self.services.directory, self.adopt)
+        return self._owners
 
     def _load_anew(self) -> None:
-        reader = self.services.reader
-        self.vaults = {name: VaultLoader(reader, name, self.call, self.adopt) for name in reader.providers}
-        self.statuses = StatusLoader(reader, self.call, self.spawn)
-        self.entries = EntryLoader(self.services.directory, self.adopt)
-        self.owners = OwnerLoader(self.services.directory, self.adopt)
+        self._statuses = self._entries = self._owners = None
 
     @classmethod
     def create(
@@ -137,7 +149,8 @@ class Context:
         if not self.caller.may_see(customer_id):
             self.refusals.add(Refusal("Customer", "NOT_GRANTED", customer_id[:80]))
             return None
-        return await self.entries.load(customer_id)
+        known = self.services.directory.at_hand(customer_id)
+        return known if known is not None else await self.entries.load(customer_id)
 
     def wallet_of(self, entry: DirectoryEntry) -> CustomerWallet:
         """The request's one wallet of a customer, however many fields and aliases ask."""
@@ -176,6 +189,10 @@ class Context:
         """Let go of whatever is still on its way; shared reads go on for others. Harmless when repeated."""
         for task in tuple(self._tasks):
             task.cancel()
+        # No circles: what a request leaves must be gone with it, not when the collector comes.
+        self._load_anew()
+        for wallet in self._wallets.values():
+            wallet.let_go()
         self.refusals.tell(self.services.audit, self.caller, self.request_id)
 
     def response_extensions(self) -> Mapping[str, Any]:

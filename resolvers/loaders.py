@@ -1,4 +1,4 @@
-"""Loaders of one request: however many fields ask, each vault is asked once for each customer."""
+"""Loaders of one request: however many fields ask, each thing is asked for once."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -10,36 +10,12 @@ from app.vault.model import Card
 from app.vault.names import CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call
 from app.wallet.directory import DirectoryCache, DirectoryEntry
-from app.wallet.reading import SourceReading, StatusReading, WalletReader
+from app.wallet.reading import StatusReading, WalletReader
 
 Adopt = Callable[[], None]
 Spawn = Callable[[Coroutine[Any, Any, StatusReading]], "asyncio.Task[StatusReading]"]
 StatusKey = tuple[ProviderName, CustomerRef, MethodRef]
 OwnerKey = tuple[ProviderName, CustomerRef]
-
-
-class VaultLoader(DataLoader[CustomerRef, SourceReading]):
-    """Customer ref to what one vault says: all refs of a tick in one go."""
-
-    def __init__(self, reader: WalletReader, name: ProviderName, call: Call, adopt: Adopt) -> None:
-        super().__init__()
-        self._reader, self._name, self._call, self._adopt = reader, name, call, adopt
-        self._at_hand: dict[CustomerRef, SourceReading | None] = {}
-
-    async def batch_load_fn(self, refs: list[CustomerRef]) -> list[SourceReading]:
-        self._adopt()
-        return await self._reader.read_many(self._name, refs, self._call)
-
-    def at_hand(self, ref: CustomerRef) -> SourceReading | None:
-        """A fresh snapshot's reading, at once; None where it must be loaded. The same for the whole request."""
-        if ref not in self._at_hand:
-            self._at_hand[ref] = self._reader.at_hand(self._name, ref)
-        return self._at_hand[ref]
-
-    def clear(self, key: CustomerRef) -> "VaultLoader":
-        self._at_hand.pop(key, None)
-        super().clear(key)
-        return self
 
 
 class StatusLoader:

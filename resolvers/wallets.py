@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app.vault.model import Card
-from app.vault.names import ProviderName, SourceState
+from app.vault.names import CustomerRef, ProviderName, SourceState
 from app.wallet.assemble import SourceRow, Wallet
 from app.wallet.directory import DirectoryEntry
 from app.wallet.reading import SourceReading, StatusReading
@@ -22,46 +22,54 @@ _TURNS: Final = 4  # of the loop, until what waited for the same wallet has gone
 
 
 class CustomerWallet:
-    """Fields say what they need (`want`) while graphql-core is still starting their siblings, and await it afterwards.
+    """Fields say what they need (`want`) while the executor is still starting their siblings, and await it afterwards.
 
-    So all vaults that any field needs are read together, and `sources` can tell which ones nobody needed.
+    So all vaults that any field needs are read together, and `sources` can tell which ones nobody needed. A vault is
+    asked once for the whole request, however many fields come later.
     """
 
     def __init__(self, context: "Context", entry: DirectoryEntry) -> None:
         self.entry = entry
-        self._context = context
+        self._context: Context = context
+        self._is_wanted = False
         self._wanted: frozenset[ProviderName] = frozenset()
-        self._covered: frozenset[ProviderName] | None = None
+        self._covered: frozenset[ProviderName] = frozenset()
+        self._asked: set[ProviderName] = set()
+        self._readings: dict[ProviderName, SourceReading] = {}
+        self._wallet: Wallet | None = None
         self._task: asyncio.Task[Wallet] | None = None
         self._statuses: dict[Any, tuple[ProviderName, asyncio.Future[StatusReading]]] = {}
         self._view: tuple[Wallet, object] | None = None
 
     def want(self, providers: Collection[ProviderName] = ALL) -> None:
         """Say what is needed: at once, not after an await."""
-        self._wanted |= frozenset(providers)
-        is_collecting = self._task is not None and self._covered is None
-        if not is_collecting and (self._covered is None or not self._wanted <= self._covered):
-            self._covered = None
-            self._task = self._context.spawn(self._read())
+        self._is_wanted = True
+        self._wanted = self._wanted.union(providers)
 
     async def wallet(self) -> Wallet:
         """What was wanted so far. A field that is cancelled leaves the others' read alone."""
-        if self._task is None:
+        if not self._is_wanted:
             self.want()
-        assert self._task is not None
-        return await asyncio.shield(self._task)
+        if self._task is None or not self._wanted <= self._covered:
+            ready = self._at_hand()
+            if ready is not None:
+                return ready
+            self._task = self._context.spawn(self._read(self._task))
+            self._covered = self._wanted
+        task = self._task
+        return task.result() if task.done() else await asyncio.shield(task)
 
     async def rows(self) -> list[SourceRow]:
         """One row per vault, once everything that this request asks of them is in."""
         await asyncio.sleep(0)
-        if self._task is None:
+        if not self._is_wanted:
             self.want()
         while True:
-            task = self._task  # before waiting: whoever waits for the same may ask for more before we go on
+            wanted = self._wanted  # before waiting: whoever waits for the same may ask for more before we go on
             wallet = await self.wallet()
             if self._more_may_be_asked(wallet):
                 await self._settle()
-            if self._task is task:
+            if self._wanted == wanted:
                 return self._rows(wallet)
 
     def status(self, card: Card) -> "asyncio.Future[StatusReading]":
@@ -88,31 +96,64 @@ class CustomerWallet:
 
     def troubles(self) -> list[Mapping[str, Any]]:
         """The rows that make the answer incomplete, as they are echoed in `extensions.sources`."""
-        task = self._task
-        if task is None or not task.done() or task.cancelled() or task.exception() is not None:
+        wallet = self._wallet
+        if wallet is None:
             return []
-        return [_echo(self.entry, row) for row in self._rows(task.result()) if not row.is_harmless]
+        return [_echo(self.entry, row) for row in self._rows(wallet) if not row.is_harmless]
 
-    async def _read(self) -> Wallet:
-        await asyncio.sleep(0)
-        wanted = self._covered = self._wanted
-        context, services = self._context, self._context.services
-        links = [link for link in self.entry.links if link.provider in wanted and link.provider in context.vaults]
-        readings: dict[ProviderName, SourceReading] = {}
-        loads: dict[ProviderName, asyncio.Future[SourceReading]] = {}
-        for link in links:
-            vault = context.vaults[link.provider]
-            if (ready := vault.at_hand(link.customer_ref)) is not None:
-                readings[link.provider] = ready
-            else:
-                loads[link.provider] = vault.load(link.customer_ref)
-        if loads:
-            await asyncio.wait(loads.values())
-            readings.update((name, load.result()) for name, load in loads.items())
-        wallet = services.assembler.assemble(self.entry, readings, services.utc_now())
+    def let_go(self) -> None:
+        """The request is over: nothing can be asked for any more, only `troubles` is still told."""
+        self.__dict__.pop("_context", None)
+
+    def _at_hand(self) -> Wallet | None:
+        """The wallet where fresh snapshots have all of it: no task, and no turn of the loop."""
+        if self._wallet is not None and self._wanted <= self._covered:
+            return self._wallet
+        is_reading = self._task is not None and not self._task.done()
+        if is_reading or self._missing():
+            return None
+        wallet = self._assembled()
         if wallet.default.choice_is_gone:
-            await services.directory.clear_gone_choice(self.entry)
+            return None
+        self._covered = self._wanted
+        self._wallet = wallet
         return wallet
+
+    async def _read(self, before: "asyncio.Task[Wallet] | None") -> Wallet:
+        """Ask the vaults that are wanted and were not asked yet. `before` is the read that was asked for earlier."""
+        reader, call = self._context.services.reader, self._context.call
+        missing = self._missing()
+        self._asked.update([name for name, _ in missing])
+        seats = [reader.ask(name, ref, call) for name, ref in missing]
+        for (name, _), reading in zip(missing, await reader.answers(seats), strict=True):
+            self._readings[name] = reading
+        if before is not None:
+            await asyncio.wait([before])
+            before.result()
+        wallet = self._wallet = self._assembled()
+        if wallet.default.choice_is_gone:
+            await self._context.services.directory.clear_gone_choice(self.entry)
+        return wallet
+
+    def _missing(self) -> list[tuple[ProviderName, CustomerRef]]:
+        """Where a vault must be asked; what is fresh is taken on the way, and stays the same for the request."""
+        reader = self._context.services.reader
+        missing: list[tuple[ProviderName, CustomerRef]] = []
+        for link in self.entry.links:
+            name = link.provider
+            is_known = name in self._readings or name in self._asked
+            if is_known or name not in self._wanted or name not in reader.providers:
+                continue
+            ready = reader.at_hand(name, link.customer_ref)
+            if ready is None:
+                missing.append((name, link.customer_ref))
+            else:
+                self._readings[name] = ready
+        return missing
+
+    def _assembled(self) -> Wallet:
+        services = self._context.services
+        return services.assembler.assemble(self.entry, self._readings, services.utc_now())
 
     def _more_may_be_asked(self, wallet: Wallet) -> bool:
         reader = self._context.services.reader

@@ -73,9 +73,9 @@ class Operations:
             result = await run_operation(
                 self._schema, prepared.document, request.operation_name, request.variables, context
             )
+            return _outcome(result, context, prepared.admission, request_id)
         finally:
             context.close()  # whatever is still on its way for nobody else ends here
-        return _outcome(result, context, prepared.admission, request_id)
 
     async def events(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> AsyncIterator[Outcome]:
         """The answers of a subscription, in order; one that was not executed is the only one."""

@@ -59,6 +59,13 @@ class DirectoryCache:
         self._kept: OrderedDict[str, DirectoryEntry] = OrderedDict()
         self._readings: set[_Reading] = set()
 
+    def at_hand(self, customer_id: str) -> DirectoryEntry | None:
+        """The customer, at once; None where the store must be asked."""
+        entry = self._kept.get(customer_id)
+        if entry is not None:
+            self._kept.move_to_end(customer_id)
+        return entry
+
     async def entries(self, ids: Collection[str]) -> dict[str, DirectoryEntry]:
         found: dict[str, DirectoryEntry] = {}
         missing: list[str] = []

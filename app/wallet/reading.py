@@ -28,7 +28,7 @@ from app.vault.provider import Call, VaultProvider
 from app.vault.rules.label import label_of
 from app.vault.rules.lookalikes import look_of
 from app.vault.rules.order import by_provider
-from app.wallet.snapshots import Key, Read, SnapshotCache, Source
+from app.wallet.snapshots import Key, Read, Seat, SnapshotCache, Source
 
 # What one method costs in memory, id and label included, and what a wallet costs without methods: measured on CPython.
 METHOD_BYTES: Final = 1_400
@@ -142,7 +142,13 @@ class WalletReader:
         self._on_list = on_list
         self._on_status = on_status
         self._policies = {name: (policies or {}).get(name, ReadPolicy()) for name in providers}
-        self._gates = {name: asyncio.Semaphore(policy.three_ds_concurrency) for name, policy in self._policies.items()}
+        self._sources = {name: self._source(name, policy) for name, policy in self._policies.items()}
+        self._status_sources = {name: self._status_source(name, policy) for name, policy in self._policies.items()}
+        self._with_status = frozenset(
+            name
+            for name, vault in providers.items()
+            if ProviderCapability.THREE_D_SECURE in vault.capabilities.operations
+        )
 
     async def read(
         self,
@@ -163,12 +169,23 @@ class WalletReader:
         self, name: ProviderName, refs: Sequence[CustomerRef], call: Call, *, force_fresh: bool = False
     ) -> list[SourceReading]:
         """Many customers at one vault, in the order of `refs`; never later than the deadline, whatever it does."""
-        policy = self._policies[name]
-        source = self._source(name, policy, call)
         keys: list[Key] = [(name, ref, None) for ref in refs]
-        until = min(call.deadline_at, _now() + policy.deadline_s)
-        found = await self.snapshots.read(keys, source, until=until, force_fresh=force_fresh)
+        until = min(call.deadline_at, _now() + self._policies[name].deadline_s)
+        source = self._sources[name]
+        found = await self.snapshots.read(keys, source, until=until, force_fresh=force_fresh, caller=call)
         return [to_reading(found[key]) for key in keys]
+
+    def ask(self, name: ProviderName, ref: CustomerRef, call: Call) -> Seat[Held]:
+        """Have one customer read at one vault, from now on; `answers` waits for it, and must be awaited.
+
+        Customers asked for with the same `call` within a turn of the loop are one call to a vault that can do that.
+        """
+        until = min(call.deadline_at, _now() + self._policies[name].deadline_s)
+        return self.snapshots.board((name, ref, None), self._sources[name], until, call)
+
+    async def answers(self, seats: Sequence[Seat[Held]]) -> list[SourceReading]:
+        """In the order of `seats`; never later than the deadlines."""
+        return [to_reading(read) for read in await self.snapshots.landed(seats)]
 
     def at_hand(self, name: ProviderName, ref: CustomerRef) -> SourceReading | None:
         """What `read_many` would answer from a fresh snapshot, at once; None where it would have to wait."""
@@ -180,10 +197,9 @@ class WalletReader:
         name = card.provider
         if not self.asks_status(card):
             return StatusReading(AuthStatus.NOT_APPLICABLE)
-        policy = self._policies[name]
         key: Key = (name, card.customer_ref, card.method_ref)
-        until = min(call.deadline_at, _now() + policy.deadline_s)
-        found = (await self.snapshots.read([key], self._status_source(name, policy, call), until=until))[key]
+        until = min(call.deadline_at, _now() + self._policies[name].deadline_s)
+        found = (await self.snapshots.read([key], self._status_sources[name], until=until, caller=call))[key]
         if found.error is not None or found.snapshot is None:
             return StatusReading(AuthStatus.UNKNOWN, failed=True)
         status = to_status(found.snapshot.value, card.three_d_secure)
@@ -201,17 +217,12 @@ class WalletReader:
 
     def asks_status(self, method: PaymentMethod) -> bool:
         """Whether its 3-D Secure status costs a call."""
-        vault = self.providers.get(method.provider)
-        return (
-            isinstance(method, Card)
-            and vault is not None
-            and ProviderCapability.THREE_D_SECURE in vault.capabilities.operations
-        )
+        return method.provider in self._with_status and isinstance(method, Card)
 
-    def _source(self, name: ProviderName, policy: ReadPolicy, call: Call) -> Source[Held]:
+    def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[Held]:
         vault = self.providers[name]
 
-        async def fetch(keys: Sequence[Key]) -> Mapping[Key, Held | VaultError]:
+        async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, Held | VaultError]:
             found = await vault.wallets([ref for _, ref, _ in keys], _own_deadline(call, policy))
             if self._on_list is not None:
                 for answer in found.values():
@@ -232,10 +243,10 @@ class WalletReader:
             batch_limit=max(1, vault.capabilities.batch_limit),
         )
 
-    def _status_source(self, name: ProviderName, policy: ReadPolicy, call: Call) -> Source[ThreeDSecure | None]:
-        vault, gate = self.providers[name], self._gates[name]
+    def _status_source(self, name: ProviderName, policy: ReadPolicy) -> Source[ThreeDSecure | None]:
+        vault, gate = self.providers[name], asyncio.Semaphore(policy.three_ds_concurrency)
 
-        async def fetch(keys: Sequence[Key]) -> Mapping[Key, ThreeDSecure | VaultError | None]:
+        async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, ThreeDSecure | VaultError | None]:
             ((_, ref, method),) = keys
             async with gate:
                 result = await vault.three_d_secure(ref, method or MethodRef(""), _own_deadline(call, policy))
@@ -342,7 +353,8 @@ def message_of(error: VaultError) -> str:
 
 def _own_deadline(call: Call, policy: ReadPolicy) -> Call:
     """A shared read lives by the vault's deadline: the first caller's smaller one is not the others'."""
-    return replace(call, deadline_at=_now() + policy.deadline_s)
+    deadline_at = _now() + policy.deadline_s
+    return Call(deadline_at, call.request_id, call.traceparent, call.client, call.tags, call.meter)
 
 
 def _now() -> float:

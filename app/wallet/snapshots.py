@@ -50,29 +50,43 @@ class Read(Generic[Value]):
 class Source(Generic[Value]):
     """How one kind of thing is read and how long it keeps. Durations are seconds.
 
-    `fetch` reads many at once: a VaultError that it raises concerns all keys, one in a key's place that key alone.
-    At most `batch_limit` keys are fetched together. `weigh` estimates a value's bytes.
+    `fetch` reads many at once, on behalf of whoever asked first: a VaultError that it raises concerns all keys, one in
+    a key's place that key alone. At most `batch_limit` keys are fetched together. `weigh` estimates a value's bytes.
     """
 
     provider: ProviderName
-    fetch: Callable[[Sequence[Key]], Awaitable[Mapping[Key, Value | VaultError]]]
+    fetch: Callable[[Sequence[Key], Any], Awaitable[Mapping[Key, Value | VaultError]]]
     weigh: Callable[[Value], int]
     fresh_for_s: float
     stale_if_error_for_s: float
     batch_limit: int = 1
 
 
-class _Flight:
-    """One upstream read on its way, and how many wait for it."""
+class Flight:
+    """One upstream read on its way, for whom it began, and how many wait for it."""
 
-    __slots__ = ("keys", "latency_s", "outcomes", "task", "waiters")
+    __slots__ = ("caller", "has_begun", "keys", "latency_s", "outcomes", "task", "waiters")
 
-    def __init__(self, keys: Sequence[Key]) -> None:
+    def __init__(self, keys: list[Key], caller: object) -> None:
         self.keys = keys
+        self.caller = caller
+        self.has_begun = False
         self.waiters = 0
         self.latency_s = 0.0
         self.outcomes: dict[Key, Snapshot[Any] | VaultError] = {}
         self.task: asyncio.Task[None]
+
+
+@dataclass(slots=True)
+class Seat(Generic[Value]):
+    """One reader's place on one flight, until when it waits, and since when."""
+
+    key: Key
+    flight: Flight
+    source: "Source[Value]"
+    until: float
+    since: float
+    is_joined: bool
 
 
 class SnapshotCache:
@@ -93,14 +107,21 @@ class SnapshotCache:
         self._utc_now = utc_now
         self._monotonic = monotonic
         self._kept: OrderedDict[Key, Snapshot[Any]] = OrderedDict()
-        self._flights: dict[Key, _Flight] = {}
+        self._flights: dict[Key, Flight] = {}
+        self._boarding: dict[ProviderName, Flight] = {}
         self._of_customer: dict[tuple[ProviderName, CustomerRef], set[Key]] = {}
         self.bytes = 0
         self.counts = {"fresh": 0, "joined": 0, "vault": 0, "stale": 0, "nobody": 0}
         """Reads since the start by who answered: a fresh snapshot, a read on its way, the vault, a stale snapshot."""
 
     async def read(
-        self, keys: Iterable[Key], source: Source[Value], *, until: float, force_fresh: bool = False
+        self,
+        keys: Iterable[Key],
+        source: Source[Value],
+        *,
+        until: float,
+        force_fresh: bool = False,
+        caller: object = None,
     ) -> dict[Key, Read[Value]]:
         """Answer every key by `until` (on the loop's clock), from the cache, a read on its way, or a new one.
 
@@ -108,29 +129,52 @@ class SnapshotCache:
         the answer; any other exception is a bug and is raised.
         """
         found: dict[Key, Read[Value]] = {}
-        flights: dict[Key, _Flight] = {}
-        missing: list[Key] = []
-        joined: set[Key] = set()
+        seats: list[Seat[Value]] = []
+        fresh_flight: Flight | None = None
         for key in dict.fromkeys(keys):
             snapshot = None if force_fresh else self._fresh(key, source.fresh_for_s)
             if snapshot is not None:
                 found[key] = Read(snapshot)
                 self.counts["fresh"] += 1
-            elif not force_fresh and key in self._flights:
-                flights[key] = self._flights[key]
-                joined.add(key)
+            elif force_fresh:
+                if fresh_flight is None or len(fresh_flight.keys) >= source.batch_limit:
+                    fresh_flight = self._begin(key, source, caller)
+                else:
+                    self._add(key, fresh_flight)
+                fresh_flight.waiters += 1
+                seats.append(Seat(key, fresh_flight, source, until, self._now(), False))
             else:
-                missing.append(key)
-        for start in range(0, len(missing), source.batch_limit):
-            together = missing[start : start + source.batch_limit]
-            flights.update(dict.fromkeys(together, self._begin(together, source)))
-        if flights:
-            began = self._now()
-            await self._wait({*flights.values()}, until)
-            for key, flight in flights.items():
-                read = found[key] = self._landed(key, flight, source, began, force_fresh)
-                self.counts[_answered(read, key in joined)] += 1
+                seats.append(self.board(key, source, until, caller))
+        if seats:
+            reads = await self.landed(seats, may_be_stale=not force_fresh)
+            found.update(zip([seat.key for seat in seats], reads, strict=True))
         return found
+
+    def board(self, key: Key, source: Source[Value], until: float, caller: object = None) -> Seat[Value]:
+        """A seat on the read of this key that is on its way, or on a new one. Whoever boards must await `landed`.
+
+        Keys that one caller asks for before a flight begins, which is at the loop's next turn, go together.
+        """
+        flight = self._flights.get(key)
+        is_joined = flight is not None
+        if flight is None:
+            flight = self._departing(key, source, caller)
+        flight.waiters += 1
+        return Seat(key, flight, source, until, self._now(), is_joined)
+
+    async def landed(self, seats: Sequence[Seat[Value]], *, may_be_stale: bool = True) -> list[Read[Value]]:
+        """What each seat's flight brought, in order, each waited for until its time."""
+        try:
+            await _over(seats)
+        finally:
+            for seat in seats:
+                self._leave(seat.flight)
+        reads: list[Read[Value]] = []
+        for seat in seats:
+            read = self._arrived(seat, may_be_stale)
+            self.counts[_answered(read, seat.is_joined)] += 1
+            reads.append(read)
+        return reads
 
     def at_hand(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
         """A fresh snapshot, without a turn of the loop; None when it must be read."""
@@ -174,19 +218,39 @@ class SnapshotCache:
         self._kept.move_to_end(key)
         return snapshot
 
-    def _begin(self, keys: Sequence[Key], source: Source[Value]) -> _Flight:
-        flight = _Flight(keys)
-        for key in keys:
-            self._flights[key] = flight
-            self._of_customer.setdefault(key[:2], set()).add(key)
+    def _departing(self, key: Key, source: Source[Value], caller: object) -> Flight:
+        if source.batch_limit <= 1:
+            return self._begin(key, source, caller)
+        flight = self._boarding.get(source.provider)
+        if flight is None or flight.has_begun or flight.caller is not caller or len(flight.keys) >= source.batch_limit:
+            flight = self._boarding[source.provider] = self._begin(key, source, caller)
+        else:
+            self._add(key, flight)
+        return flight
+
+    def _begin(self, key: Key, source: Source[Value], caller: object) -> Flight:
+        flight = Flight([], caller)
+        self._add(key, flight)
         flight.task = asyncio.get_running_loop().create_task(self._fly(flight, source))
         return flight
 
-    async def _fly(self, flight: _Flight, source: Source[Value]) -> None:
+    def _add(self, key: Key, flight: Flight) -> None:
+        flight.keys.append(key)
+        self._flights[key] = flight
+        listed = self._of_customer.get(key[:2])
+        if listed is None:
+            self._of_customer[key[:2]] = {key}
+        else:
+            listed.add(key)
+
+    async def _fly(self, flight: Flight, source: Source[Value]) -> None:
+        flight.has_begun = True
+        if self._boarding.get(source.provider) is flight:
+            del self._boarding[source.provider]
         keys, began = flight.keys, self._now()
         asked_at = self._utc_now()
         try:
-            replies = await source.fetch(keys)
+            replies = await source.fetch(keys, flight.caller)
         except VaultError as error:
             replies = dict.fromkeys(keys, error)
         except BaseException:
@@ -204,7 +268,7 @@ class SnapshotCache:
             self._record(key, flight, outcome, source)
         self._strike(flight)
 
-    def _record(self, key: Key, flight: _Flight, outcome: Snapshot[Any] | VaultError, source: Source[Any]) -> None:
+    def _record(self, key: Key, flight: Flight, outcome: Snapshot[Any] | VaultError, source: Source[Any]) -> None:
         if self._flights.get(key) is not flight:
             return
         if isinstance(outcome, VaultError):
@@ -226,7 +290,7 @@ class SnapshotCache:
             self.bytes -= snapshot.size
             self._unlist(key)
 
-    def _strike(self, flight: _Flight) -> None:
+    def _strike(self, flight: Flight) -> None:
         for key in flight.keys:
             if self._flights.get(key) is flight:
                 del self._flights[key]
@@ -241,33 +305,67 @@ class SnapshotCache:
             if not listed:
                 del self._of_customer[key[:2]]
 
-    async def _wait(self, flights: set[_Flight], until: float) -> None:
-        """Wait for all, or until then. Leaving, for whatever reason, ends a flight that nobody else waits for."""
-        for flight in flights:
-            flight.waiters += 1
-        try:
-            timeout = max(0.0, until - asyncio.get_running_loop().time())
-            await asyncio.wait([flight.task for flight in flights], timeout=timeout)
-        finally:
-            for flight in flights:
-                flight.waiters -= 1
-                if not flight.waiters and not flight.task.done():
-                    self._strike(flight)
-                    flight.task.cancel()
+    def _leave(self, flight: Flight) -> None:
+        """A flight that nobody waits for any more ends."""
+        flight.waiters -= 1
+        if not flight.waiters and not flight.task.done():
+            self._strike(flight)
+            flight.task.cancel()
 
-    def _landed(self, key: Key, flight: _Flight, source: Source[Value], began: float, force_fresh: bool) -> Read[Value]:
+    def _arrived(self, seat: Seat[Value], may_be_stale: bool) -> Read[Value]:
+        flight, source = seat.flight, seat.source
         outcome: Snapshot[Any] | VaultError
         if flight.task.done() and not flight.task.cancelled():
             flight.task.result()
-            outcome, latency_s = flight.outcomes[key], flight.latency_s
+            outcome, latency_s = flight.outcomes[seat.key], flight.latency_s
         else:
-            outcome, latency_s = VaultTimeout(source.provider), self._now() - began
+            outcome, latency_s = VaultTimeout(source.provider), self._now() - seat.since
         if not isinstance(outcome, VaultError):
             return Read(outcome, latency_s=latency_s)
         stale = None
-        if not force_fresh and _may_show_stale(outcome):
-            stale = self._within(key, source.stale_if_error_for_s)
+        if may_be_stale and _may_show_stale(outcome):
+            stale = self._within(seat.key, source.stale_if_error_for_s)
         return Read(stale, outcome, latency_s)
+
+
+class _Countdown:
+    """A future that is done once so many tasks are."""
+
+    __slots__ = ("future", "left")
+
+    def __init__(self, left: int, future: "asyncio.Future[None]") -> None:
+        self.left = left
+        self.future = future
+
+    def __call__(self, _: object) -> None:
+        self.left -= 1
+        if not self.left:
+            self.wake()
+
+    def wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+
+async def _over(seats: Sequence[Seat[Any]]) -> None:
+    """Until every flight has landed or its seat's time is over. `asyncio.wait`, with a time for each."""
+    loop = asyncio.get_running_loop()
+    while True:
+        now = loop.time()
+        pending = [seat for seat in seats if seat.until > now and not seat.flight.task.done()]
+        if not pending:
+            return
+        tasks = {seat.flight.task for seat in pending}
+        countdown = _Countdown(len(tasks), loop.create_future())
+        for task in tasks:
+            task.add_done_callback(countdown)
+        timer = loop.call_at(min([seat.until for seat in pending]), countdown.wake)
+        try:
+            await countdown.future
+        finally:
+            timer.cancel()
+            for task in tasks:
+                task.remove_done_callback(countdown)
 
 
 def _answered(read: Read[Any], is_joined: bool) -> str:

@@ -259,10 +259,16 @@ async def test_a_fresh_snapshot_is_one_reading_for_the_whole_request() -> None:
     world = World()
     await world.data('{ customer(id: "cus_a") { paymentMethods { label } } }')
     context = Context.create(world.services, Caller(name="tests", scopes=ALL_SCOPES), "req-2")
-    loader = context.vaults[P.LOANPRO]
-    first = loader.at_hand(CustomerRef("37"))
-    assert first is not None
+    entry = await context.entry("cus_a")
+    assert entry is not None
+    calls = len(world.vaults[P.LOANPRO].calls)
+    context.wallet_of(entry).want([P.LOANPRO])
+    first = (await context.wallet_of(entry).wallet()).sources[P.LOANPRO]
     world.services.reader.snapshots.drop(P.LOANPRO, CustomerRef("37"))
-    assert loader.at_hand(CustomerRef("37")) is first
-    loader.clear(CustomerRef("37"))
-    assert loader.at_hand(CustomerRef("37")) is None, "after a write of ours it is read anew"
+    context.wallet_of(entry).want()
+    assert (await context.wallet_of(entry).wallet()).sources[P.LOANPRO] == first
+    assert len(world.vaults[P.LOANPRO].calls) == calls, "whoever asks for more asks for more, and not again"
+    context.after_write()
+    assert (await context.wallet_of(entry).wallet()).sources[P.LOANPRO].fetched_at is not None
+    assert len(world.vaults[P.LOANPRO].calls) == calls + 1, "after a write of ours it is read anew"
+    context.close()

@@ -49,7 +49,7 @@ class Vault:
         self.answer: Callable[[Key], str | VaultError] | None = None
         self.failure: Exception | None = None
 
-    async def fetch(self, keys: Sequence[Key]) -> Mapping[Key, str | VaultError]:
+    async def fetch(self, keys: Sequence[Key], caller: object) -> Mapping[Key, str | VaultError]:
         self.calls.append([one[1] for one in keys])
         number, answer, failure = len(self.calls), self.answer, self.failure
         try:
@@ -341,7 +341,7 @@ async def test_a_bug_reaches_every_reader_and_is_not_taken_for_an_outage() -> No
 async def test_a_key_that_the_answer_lacks_is_unreadable() -> None:
     setup = Setup()
 
-    async def nothing(keys: Sequence[Key]) -> Mapping[Key, str | VaultError]:
+    async def nothing(keys: Sequence[Key], caller: object) -> Mapping[Key, str | VaultError]:
         return {}
 
     source = Source(provider=P, fetch=nothing, weigh=len, fresh_for_s=5.0, stale_if_error_for_s=5.0)

@@ -13,6 +13,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from app.store import Store, make_engine, migrate, migrations_are_current
+from app.store.migrating import newest_revision
+from app.store.schema import NEWEST_REVISION
 from app.store.tables import metadata
 
 _START = """
@@ -33,6 +35,10 @@ async def test_the_migrations_make_exactly_the_tables(store: Store) -> None:
 
     async with store.engine.connect() as conn:
         assert await conn.run_sync(differences) == []
+
+
+def test_the_revision_that_is_expected_is_the_newest_script() -> None:
+    assert newest_revision() == NEWEST_REVISION
 
 
 async def test_migrating_again_changes_nothing(store: Store) -> None:

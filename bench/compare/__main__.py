@@ -15,15 +15,18 @@ Cases (all of them unless told otherwise):
     large       10,000 methods in one answer, in the same way
     large-hit   the same with everything read before
 
-Parties: ours (aiohttp to the vaults), ours-lean, apollo, yoga, tailcall (uncached and slow alone), and yoga-fetch, which
-has to be asked for. A party that cannot be started is named and left out, and so is what cannot be asked of it.
+Parties: ours (aiohttp to the vaults), ours-lean, apollo, yoga, hive (all but the mutation), tailcall (uncached and slow
+alone), and yoga-fetch, which has to be asked for. A party that cannot be started is named and left out, and so is what
+cannot be asked of it.
 
 Two cores: gateways on core 0, one at a time under load; the vaults' stub (nginx) and the load (wrk) on core 1. Needs
-Linux, `wrk`, `nginx` with its Lua module (Debian: wrk, nginx-light, libnginx-mod-http-lua), Node.js, and
-`npm ci --prefix bench/compare/peers`. Every party's JSON must be equal before and after.
+Linux, `wrk`, `nginx` with its Lua module (Debian: wrk, nginx-light, libnginx-mod-http-lua), Node.js,
+`npm ci --prefix bench/compare/peers`, and for Hive `npm ci --prefix bench/compare/peers/hive --ignore-scripts`. Every
+party's data must be equal before and after, but Tailcall's, which keeps each vault's shape.
 
 A sample in which others used more than `--foreign` per cent of core 0 is taken again, up to twice; the calmest counts.
-All of it takes about half an hour on a calm machine. After `--at-most` minutes nothing new is begun, and what is missing is said.
+All of it takes about half an hour on a calm machine. After `--at-most` minutes nothing new is begun, and what is
+missing is said.
 """
 
 import argparse

@@ -1,18 +1,25 @@
 """The gateways that are compared, by name."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Final
 
 from bench.compare.ground import PEERS, Ground, NotStarted, Party, free_port, process, ready
 from bench.compare.ours import ours
 from bench.compare.questions import RAW_WALLET
 
-DEFAULT: Final = ("ours", "ours-lean", "apollo", "yoga", "tailcall")
+DEFAULT: Final = ("ours", "ours-lean", "apollo", "yoga", "hive", "tailcall")
 PARTIES: Final = (*DEFAULT, "yoga-fetch")
 # What they have been taught; the others can be asked anything.
-_CASES: Final = {"tailcall": ("uncached", "slow")}
+_CASES: Final = {
+    "hive": ("uncached", "tls", "slow", "hit", "nodes10", "nodes100", "large", "large-hit"),
+    "tailcall": ("uncached", "slow"),
+}
+_HIVE: Final = PEERS / "hive"
+_COMPOSING_S: Final = 60.0
 _TAILCALL: Final = PEERS / "node_modules/@tailcallhq/core-linux-x64-gnu/bin/tailcall"
 
 
@@ -24,23 +31,52 @@ def running(name: str, ground: Ground, case: str) -> AbstractContextManager[Part
         return ours(name, ground)
     if not (PEERS / "node_modules").is_dir():
         raise NotStarted(f"npm ci --prefix {PEERS}")
-    return _tailcall(name, ground) if name == "tailcall" else _node(name, ground)
+    return {"tailcall": _tailcall, "hive": _hive}.get(name, _node)(name, ground)
+
+
+def _environ(ground: Ground) -> dict[str, str]:
+    """What tells a Node peer where the vaults are, and whether what was read is kept."""
+    environ = {"BENCH_VAULTS": ground.vaults, "NODE_ENV": "production"}
+    if ground.is_kept:
+        environ["BENCH_ENTITY_CACHE"] = "1"
+    if ground.ca:
+        environ |= {"BENCH_CA_FILE": str(ground.ca), "NODE_EXTRA_CA_CERTS": str(ground.ca)}
+    return environ
 
 
 @contextmanager
 def _node(name: str, ground: Ground) -> Iterator[Party]:
     port, folder = free_port(), ground.folder_of(name)
-    environ = {"BENCH_PORT": str(port), "BENCH_VAULTS": ground.vaults, "NODE_ENV": "production"}
+    environ = {"BENCH_PORT": str(port), **_environ(ground)}
     script, _, client = name.partition("-")
     if client:
         environ["BENCH_CLIENT"] = client
-    if ground.is_kept:
-        environ["BENCH_ENTITY_CACHE"] = "1"
-    if ground.ca:
-        environ |= {"BENCH_CA_FILE": str(ground.ca), "NODE_EXTRA_CA_CERTS": str(ground.ca)}
     with process(["node", PEERS / f"{script}.mjs"], environ, folder) as pid:
         url = f"http://127.0.0.1:{port}/" + ("graphql" if script == "yoga" else "")
         yield ready(Party(name, url, pid), folder)
+
+
+@contextmanager
+def _hive(name: str, ground: Ground) -> Iterator[Party]:
+    """Mesh composes the vaults' operations first, as it would before a deployment."""
+    tools = _HIVE / "node_modules/.bin"
+    if not tools.is_dir():
+        raise NotStarted(f"npm ci --prefix {_HIVE}")
+    port, folder, environ = free_port(), ground.folder_of(name), _environ(ground)
+    composed = folder / "supergraph.graphql"
+    done = subprocess.run(
+        [tools / "mesh-compose", "-c", "mesh.config.mjs", "-o", composed],
+        env={**os.environ, **environ},
+        cwd=_HIVE,
+        capture_output=True,
+        timeout=_COMPOSING_S,
+        check=False,
+    )
+    if done.returncode or not composed.exists():
+        raise NotStarted(f"mesh-compose failed: {done.stderr[-500:].decode(errors='replace')}")
+    command: list[str | Path] = [tools / "hive-gateway", "supergraph", composed, "-c", _HIVE / "gateway.config.mjs"]
+    with process([*command, "-h", "127.0.0.1", "-p", str(port)], environ, folder) as pid:
+        yield ready(Party(name, f"http://127.0.0.1:{port}/graphql", pid), folder)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ _PEERS: Final = ("@apollo/server", "graphql-yoga", "graphql", "undici", "dataloa
 def versions() -> str:
     listed = json.loads((PEERS / "package-lock.json").read_text())["packages"]
     peers = [f"{name} {listed[f'node_modules/{name}']['version']}" for name in _PEERS]
+    hive = json.loads((PEERS / "hive/package.json").read_text())["dependencies"]
+    peers += [f"{name} {number}" for name, number in hive.items() if name != "graphql"]
     ours = [f"{name} {version(name)}" for name in _OURS]
     tools = [_said("node", "--version"), _said("nginx", "-v"), _said("wrk", "-v")]
     return ", ".join([f"Python {platform.python_version()}", *ours, *peers, *tools])

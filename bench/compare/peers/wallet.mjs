@@ -94,20 +94,28 @@ const refs = (id) => {
   return { loanpro: 1000 + number, jpmorgan: `LD${id.slice(-4)}`, caselle: `cus_load${id.slice(-4)}`, aloha: number };
 };
 
-export function makeContext(get) {
+const vaultsBy = (get) => ({
+  loanpro: (ref) => get(`/loanpro/api/public/api/1/odata.svc/Customers()?$filter=id%20eq%20${ref}`),
+  aloha: (ref) => get(`/aloha/v1/Customers/${ref}/Payments`),
+  jpmorgan: (ref) => get(`/jpmorgan/api/v2/mmp/consumer-profiles/${ref}`),
+  jpmorganStatus: (ref, method) => get(`/jpmorgan/api/v2/mmp/consumer-profiles/${ref}/payment-methods/${method}/status`),
+  caselle: (ref) => get(`/caselle/api/customers/${ref}/payment-methods`),
+});
+
+export function makeContext(get, vaults = vaultsBy(get)) {
   const read = async (id) => {
     const ref = refs(id);
     const profileOf = async () => {
-      const profile = await get(`/jpmorgan/api/v2/mmp/consumer-profiles/${ref.jpmorgan}`);
+      const profile = await vaults.jpmorgan(ref.jpmorgan);
       const statuses = await Promise.all(profile.paymentMethodType.cardList.map((row) =>
-        get(`/jpmorgan/api/v2/mmp/consumer-profiles/${ref.jpmorgan}/payment-methods/${row.paymentMethodId}/status`)));
+        vaults.jpmorganStatus(ref.jpmorgan, row.paymentMethodId)));
       return fromJpMorgan(profile, statuses);
     };
     const [loanpro, aloha, jpmorgan, caselle] = await Promise.all([
-      get(`/loanpro/api/public/api/1/odata.svc/Customers()?$filter=id%20eq%20${ref.loanpro}`),
-      get(`/aloha/v1/Customers/${ref.aloha}/Payments`),
+      vaults.loanpro(ref.loanpro),
+      vaults.aloha(ref.aloha),
       profileOf(),
-      get(`/caselle/api/customers/${ref.caselle}/payment-methods`),
+      vaults.caselle(ref.caselle),
     ]);
     const parts = {
       LOANPRO: fromLoanPro(loanpro.d.results[0].PaymentAccounts.results), ALOHA: fromAloha(aloha), JPMORGAN: jpmorgan,

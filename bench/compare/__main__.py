@@ -26,15 +26,17 @@ party's data must be equal before and after, but Tailcall's, which keeps each va
 
 A sample in which others used more than `--foreign` per cent of core 0 is taken again, up to twice; the calmest counts.
 All of it takes about half an hour on a calm machine. After `--at-most` minutes nothing new is begun, and what is
-missing is said.
+missing is said. A case that fails, or in which somebody answers otherwise, is given up, and the exit status is 1.
 """
 
 import argparse
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Collection
 
-from bench.compare.cases import CASES, Comparison
+from bench.compare.cases import CASES, Comparison, Unequal
 from bench.compare.parties import DEFAULT, PARTIES
 from bench.compare.versions import versions
 
@@ -51,14 +53,23 @@ def main() -> None:
     chosen = options.parse_args()
     cases, parties = _listed(chosen.cases, CASES), _listed(chosen.parties, PARTIES)
     give_up_at = time.monotonic() + chosen.at_most * 60
+    failed: list[str] = []
+    # What was started must not outlive this, however it ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(versions())
     for name in cases:
         print(f"\n**{name}**\n", flush=True)
         if time.monotonic() > give_up_at:
             print(f"Left out: {chosen.at_most:g} minutes are over.")
             continue
-        for line in Comparison(name, chosen, give_up_at).lines(parties):
-            print(line, flush=True)
+        try:
+            for line in Comparison(name, chosen, give_up_at).lines(parties):
+                print(line, flush=True)
+        except (Unequal, RuntimeError, OSError, subprocess.SubprocessError) as error:
+            failed.append(name)
+            print(f"\nGiven up: {error}", flush=True)
+    if failed:
+        sys.exit(f"given up: {', '.join(failed)}")
 
 
 def _listed(text: str, known: Collection[str]) -> list[str]:

@@ -20,6 +20,10 @@ from bench.compare.parties import running
 from bench.compare.questions import CUSTOMERS, LARGE_WALLET, WALLET, Question, choosing, wallets
 
 
+class Unequal(Exception):
+    """Who does other work cannot be compared."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """`nodes` 0 asks for one customer. `is_kept`: nothing is read from a vault. `is_large`: one has 10,000 methods.
@@ -195,10 +199,10 @@ def check_equal(parties: Sequence[Party], questions: Mapping[str, Question], num
         for name, answer in answers.items():
             first = answers[alike[0]] if name in alike else answer
             if answer.get("errors"):
-                raise SystemExit(f"{name} answers with errors: {json.dumps(answer['errors'])[:2000]}")
+                raise Unequal(f"{name} answers with errors: {json.dumps(answer['errors'])[:2000]}")
             found = _difference(answer["data"], first["data"], "data")
             if found is not None:
-                raise SystemExit(f"{name} answers otherwise than {alike[0]}: {found}")
+                raise Unequal(f"{name} answers otherwise than {alike[0]}: {found}")
 
 
 def _difference(mine: Any, base: Any, at: str) -> str | None:

@@ -7,17 +7,20 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from bench.compare import beside, stub
 from bench.compare.ground import Ground, NotStarted, Party, free_port
 from bench.compare.load import Meter, Sample, run
 from bench.compare.parties import running
 from bench.compare.questions import CUSTOMERS, LARGE_WALLET, WALLET, Question, choosing, wallets
+
+Taken = TypeVar("Taken", Sample, beside.Sample)
 
 
 class Unequal(Exception):
@@ -149,15 +152,19 @@ class Comparison:
             samples: dict[str, list[Sample]] = {party.name: [] for party in self._parties}
             for _ in self._rounds():
                 for party in self._parties:
-                    samples[party.name].append(self._sample(party, scripts[party.name], ground, clients))
+                    load = partial(self._load, party, scripts[party.name], ground, clients)
+                    samples[party.name].append(self._calmest(load))
             yield from _rows(clients, samples, _CALLS_IN_A_ROW * self.case.delay_ms if clients == 1 else 0)
 
-    def _sample(self, party: Party, script: Path, ground: Ground, clients: int) -> Sample:
-        """The calmest of up to three: others on the gateway's core spoil a sample."""
-        found: list[Sample] = []
+    def _load(self, party: Party, script: Path, ground: Ground, clients: int) -> Sample:
+        meter = Meter(party.pid, ground.counter)
+        return run(party.url, script, meter, clients=clients, seconds=self._options.seconds)
+
+    def _calmest(self, take: Callable[[], Taken]) -> Taken:
+        """Of up to three samples: others on the gateway's core spoil one."""
+        found: list[Taken] = []
         for _ in range(_TRIES):
-            meter = Meter(party.pid, ground.counter)
-            found.append(run(party.url, script, meter, clients=clients, seconds=self._options.seconds))
+            found.append(take())
             if found[-1].foreign * 100 <= self._options.foreign or time.monotonic() > self._give_up_at:
                 break
         return min(found, key=lambda sample: sample.foreign)
@@ -183,7 +190,7 @@ class Comparison:
         samples: dict[str, list[beside.Sample]] = {party.name: [] for party in self._parties}
         for _ in self._rounds():
             for party in self._parties:
-                samples[party.name].append(measure(party, self._options.seconds))
+                samples[party.name].append(self._calmest(partial(measure, party, self._options.seconds)))
         yield from beside.rows(samples)
 
 

@@ -1,0 +1,84 @@
+"""What `vaultgraph serve` loads: every package more is start time and memory of each worker."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.store import make_engine, migrate
+
+_IMPORT = """
+import json, sys
+import app.cli, app.commands.serve, app.main, app.serving
+print(json.dumps(sorted(sys.modules)))
+"""
+_START = """
+import asyncio, json, sys
+from app.main import Gateway
+from app.settings import load_settings
+
+async def start(gateway):
+    await gateway.start()
+    ready = await gateway._readyz()
+    await gateway.stop()
+    return str(ready.status)
+
+keys = {"id_key": "a key that only this test has, 1234567890", "digest_key": "another key that only this test has, 12"}
+settings = load_settings(None, mode="development", data_dir=sys.argv[1], **keys)
+status = asyncio.run(start(Gateway(settings)))
+print(json.dumps([status, *sorted(sys.modules)]))
+"""
+# Whose work is done elsewhere: by other commands, by tests, or only where a setting asks for it.
+_ELSEWHERE = (
+    "alembic",
+    "app.sandbox",
+    "app.store.migrating",
+    "asyncpg",
+    "hypothesis",
+    "jinja2",
+    "libcst",
+    "mako",
+    "pygments",
+    "pytest",
+    "redis",
+    "rich",
+    "uvicorn.workers",
+)
+
+
+def _loaded(script: str, *arguments: str) -> list[str]:
+    run = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found: list[str] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+def _needless(modules: list[str]) -> set[str]:
+    return {one for one in modules if any(one == name or one.startswith(f"{name}.") for name in _ELSEWHERE)}
+
+
+def test_importing_what_serve_needs_loads_nothing_of_the_others() -> None:
+    modules = _loaded(_IMPORT)
+    assert {"app.main", "app.serving", "strawberry", "sqlalchemy"} <= set(modules)
+    assert _needless(modules) == set()
+
+
+@pytest.mark.parametrize("is_migrated", [True, False])
+async def test_alembic_comes_only_where_something_has_to_be_migrated(tmp_path: Path, is_migrated: bool) -> None:
+    if is_migrated:
+        engine = make_engine(f"sqlite+aiosqlite:///{tmp_path / 'vaultgraph.db'}")
+        await migrate(engine)
+        await engine.dispose()
+    status, *modules = _loaded(_START, str(tmp_path))
+    assert status == "200"
+    assert ("alembic" in modules) is not is_migrated
+    if is_migrated:
+        assert _needless(modules) == set()

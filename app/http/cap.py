@@ -27,10 +27,16 @@ class FairCap:
         self._max_wait_s = max_wait_s
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
 
+    def take(self) -> bool:
+        """A slot at once, where one is free and nobody waits for it."""
+        if self.in_flight >= self.limit or self.waiting:
+            return False
+        self.in_flight += 1
+        return True
+
     async def acquire(self, client: str, deadline_at: float) -> None:
         """Take a slot, to be given back with `release`; raises CapFull. Cancellation leaves nothing behind."""
-        if self.in_flight < self.limit and not self.waiting:
-            self.in_flight += 1
+        if self.take():
             return
         loop = asyncio.get_running_loop()
         until = min(deadline_at, loop.time() + self._max_wait_s)

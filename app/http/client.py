@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
 
@@ -23,7 +23,7 @@ from app.http.auth import Credentials, Ticket
 from app.http.breaker import Breaker, Verdict
 from app.http.cap import CapFull, FairCap
 from app.http.choice import open_transport
-from app.http.message import CallLike, Effect, VaultReply, VaultRequest
+from app.http.message import CallLike, Effect, FixedHeaders, VaultReply, VaultRequest
 from app.http.retry import Pause, RetryBudget, backoff_s, is_worth_trying, retry_after_s
 from app.http.transport import Cause, NotSent, Transport, TransportError
 from app.settings import ProviderSettings
@@ -31,9 +31,11 @@ from app.settings import ProviderSettings
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
 _QUERY_SAFE: Final = "$,/:@()"  # OData's `$filter` and lists, as every server reads them and some insist
+_WITHOUT_SAFE: Final = str.maketrans("", "", _QUERY_SAFE)
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
 _ENOUGH_TIME: Final = 0.5
+_MOST_FIXED: Final = 32  # an adapter has a handful, for the life of the process
 
 
 class Observer(Protocol):
@@ -48,15 +50,18 @@ class _Nobody:
 
 
 class _Prepared:
-    """A request as it goes out, made once for all attempts."""
+    """A request as it goes out, made once for all attempts. `fixed`: all of its headers never change."""
 
-    __slots__ = ("body", "headers", "method", "url")
+    __slots__ = ("body", "fixed", "headers", "method", "url")
 
-    def __init__(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> None:
+    def __init__(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, fixed: FixedHeaders | None
+    ) -> None:
         self.method = method
         self.url = url
         self.headers = headers
         self.body = body
+        self.fixed = fixed
 
 
 class _Failed(Exception):
@@ -91,6 +96,7 @@ class HttpDoor:
         self._cap = FairCap(settings.concurrency, settings.queue_limit, settings.queue_wait_s)
         self._budget = RetryBudget(settings.retry_budget_ratio)
         self._pause = Pause()
+        self._merged: dict[FixedHeaders, tuple[Ticket, FixedHeaders]] = {}
         self.breaker = Breaker(settings.breaker)
         self.retries = 0
 
@@ -155,7 +161,8 @@ class HttpDoor:
     ) -> VaultReply:
         """One attempt, or two where a 401 says that the token is no good: a 401 means that nothing was done."""
         for is_last in (False, True):
-            self._check_open()
+            if self._pause.is_asked or self.breaker.state != "CLOSED":
+                self._check_open()
             ticket = self._credentials.at_hand() or await self._credentials.obtain(deadline_at)
             reply = await self._attempt(prepared, ticket, effect, client, deadline_at)
             if reply.status != 401:
@@ -178,12 +185,14 @@ class HttpDoor:
     async def _attempt(
         self, prepared: _Prepared, ticket: Ticket, effect: Effect, client: str, deadline_at: float
     ) -> VaultReply:
+        if not self._cap.take():
+            try:
+                await self._cap.acquire(client, deadline_at)
+            except CapFull:
+                raise VaultThrottled(self.name, "Too many calls to this vault at once; nothing was sent.") from None
         try:
-            await self._cap.acquire(client, deadline_at)
-        except CapFull:
-            raise VaultThrottled(self.name, "Too many calls to this vault at once; nothing was sent.") from None
-        try:
-            self._check_open()  # again: either may have changed while we queued
+            if self._pause.is_asked or self.breaker.state != "CLOSED":
+                self._check_open()  # again: either may have changed while we queued
             permit = self.breaker.admit()
             if permit is None:
                 raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
@@ -197,7 +206,7 @@ class HttpDoor:
         now = asyncio.get_running_loop().time
         began_at, verdict = now(), Verdict.NONE
         try:
-            headers = {**prepared.headers, **_lower(ticket.headers)}
+            headers = self._with_ticket(prepared, ticket)
             reply = await self._transport.send(prepared.method, prepared.url, headers, prepared.body, deadline_at)
             verdict = Verdict.BAD if reply.status >= 500 else Verdict.GOOD if reply.status != 429 else Verdict.NONE
         except TransportError as error:
@@ -249,15 +258,31 @@ class HttpDoor:
     def _prepare(self, request: VaultRequest) -> _Prepared:
         url = self._base_url + _checked_path(self.name, request.path)
         if request.query:
-            url = f"{url}?{urlencode(request.query, quote_via=quote, safe=_QUERY_SAFE)}"
+            url = f"{url}?{'&'.join([_encoded_pair(name, value) for name, value in request.query])}"
+        given = request.headers
+        if given.__class__ is FixedHeaders and request.json is None and request.body is None:
+            return _Prepared(request.method, url, given, None, given)
         headers, body = dict(self._headers), request.body
         if request.json is not None:
             body = orjson.dumps(request.json)
             headers["content-type"] = _JSON
         if request.content_type:
             headers["content-type"] = request.content_type
-        headers.update(_lower(request.headers))
-        return _Prepared(request.method, url, headers, body)
+        headers.update(_lower(given))
+        return _Prepared(request.method, url, headers, body, None)
+
+    def _with_ticket(self, prepared: _Prepared, ticket: Ticket) -> Mapping[str, str]:
+        fixed = prepared.fixed
+        if fixed is None:
+            return {**prepared.headers, **_lower(ticket.headers)}
+        known = self._merged.get(fixed)
+        if known is not None and known[0] is ticket:
+            return known[1]
+        merged = FixedHeaders({**self._headers, **_lower(fixed), **_lower(ticket.headers)})
+        if len(self._merged) >= _MOST_FIXED:
+            self._merged.clear()
+        self._merged[fixed] = ticket, merged
+        return merged
 
 
 def open_door(
@@ -296,6 +321,15 @@ _OUTCOMES: Final[tuple[tuple[type[VaultError], str], ...]] = (
     (VaultRefusedUs, "refused_us"),
     (InvalidRequest, "invalid"),
 )
+
+
+def _encoded_pair(name: str, value: str) -> str:
+    return f"{_encoded(name)}={_encoded(value)}"
+
+
+def _encoded(text: str) -> str:
+    is_plain = text.isascii() and text.translate(_WITHOUT_SAFE).isalnum()
+    return text if is_plain else quote(text, safe=_QUERY_SAFE)
 
 
 def _checked_base(name: str, base_url: str) -> str:

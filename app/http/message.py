@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -36,7 +36,28 @@ class CallLike(Protocol):
     def meter(self) -> Meter: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedHeaders(dict[str, str]):
+    """Headers that nobody ever changes and that many requests share: what follows from them is worked out once.
+
+    `wire` is for transports: how they are written, once a transport has found them safe to write.
+    """
+
+    __slots__ = ("wire",)
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers)
+        self.wire: str | None = None
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # by identity: nobody changes it
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or dict.__eq__(self, other) is True
+
+
+NO_HEADERS: Final = FixedHeaders({})
+
+
+@dataclass(slots=True, kw_only=True)  # not frozen, though nobody changes one: it is made for each call
 class VaultRequest:
     """One call to a vault.
 
@@ -53,10 +74,10 @@ class VaultRequest:
     json: Any = None
     body: bytes | None = None
     content_type: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = NO_HEADERS
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as requests
 class VaultReply:
     """A complete answer. Header names are lower case. `body` never goes into a log or an exception."""
 

@@ -76,5 +76,10 @@ class Pause:
     def ask(self, seconds: float) -> None:
         self._until = max(self._until, self._clock() + min(seconds, MAX_PAUSE_S))
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether the vault ever asked: no clock is read to say no."""
+        return self._until > 0.0
+
     def left_s(self) -> float:
         return max(0.0, self._until - self._clock()) if self._until else 0.0

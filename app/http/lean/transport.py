@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from app.http.lean.pool import Pool
-from app.http.message import VaultReply
+from app.http.message import FixedHeaders, VaultReply
 from app.http.transport import Cause, NotSent, refuse_unsafe
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -47,14 +47,14 @@ class LeanTransport:
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline_at: float
     ) -> VaultReply:
-        self._refuse_unsafe(method, url, headers)
+        written = self._written(method, url, headers)
         if self._is_closed:
             raise NotSent(Cause.CLOSED)
         now = asyncio.get_running_loop().time()
         if deadline_at <= now:
             raise NotSent(Cause.TIMEOUT)
         host, target = self._located(url)
-        request = _request(method, target, host.header, headers, body)
+        request = _request(method, target, host.header, written, body)
         connection = host.pool.take(now) or await host.pool.obtain(deadline_at)
         waiter = connection.ask(request, is_head=method == "HEAD", deadline_at=deadline_at, started_at=now)
         try:
@@ -102,6 +102,19 @@ class LeanTransport:
             self._tls.set_alpn_protocols(["http/1.1"])
         return self._tls
 
+    def _written(self, method: str, url: str, headers: Mapping[str, str]) -> str:
+        """The headers as text, refused where they or the request line cannot be written safely."""
+        if headers.__class__ is not FixedHeaders:
+            self._refuse_unsafe(method, url, headers)
+            return _lines(headers)
+        fixed = headers
+        if fixed.wire is None:
+            self._refuse_unsafe(method, url, fixed)
+            fixed.wire = _lines(fixed)
+        elif not (method in _KNOWN_METHODS and url.isascii() and url.isprintable() and " " not in url):
+            self._refuse_unsafe(method, url, fixed)
+        return fixed.wire
+
     def _refuse_unsafe(self, method: str, url: str, headers: Mapping[str, str]) -> None:
         """`refuse_unsafe`, and headers that would contradict what is written here.
 
@@ -126,12 +139,13 @@ class LeanTransport:
             self._safe_names.update(names)  # in lower case only: two spellings of one name always take the long way
 
 
-def _request(method: str, target: str, host: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
+def _request(method: str, target: str, host: str, written: str, body: bytes | None) -> bytes:
     """The whole request. Everything in it has been through `_refuse_unsafe`."""
-    lines = [f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+    head = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{written}"
     if body is not None:
-        lines.append(f"content-length: {len(body)}\r\n\r\n")
-        return "".join(lines).encode() + body
-    lines.append("\r\n" if method in _BODILESS else "content-length: 0\r\n\r\n")
-    return "".join(lines).encode()
+        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    return f"{head}\r\n".encode() if method in _BODILESS else f"{head}content-length: 0\r\n\r\n".encode()

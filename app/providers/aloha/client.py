@@ -6,20 +6,19 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRejected, VaultUnavailable
-from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.aloha import mapping, outgoing
 from app.providers.remembered import LastReplies, digest_of
-from app.providers.support import VaultAdapter, each, reading, request_id_of
+from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
 from app.settings import AlohaSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet
 from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.provider import Call
 
 _BY_TOKEN: Final = {AddRoute.PROVIDER_TOKEN: frozenset((PaymentMethodKind.CARD,))}
-_JSON: Final = {"Accept": "application/json"}
+_JSON: Final = FixedHeaders({"Accept": "application/json"})
 _NOBODY: Final = "00000000-0000-0000-0000-000000000000"
 _CREATE_QUERY: Final = (
     ("verbose", "false"),
@@ -152,4 +151,4 @@ class AlohaVault(VaultAdapter):
 
 
 def _path(ref: CustomerRef) -> str:
-    return f"v1/Customers/{quote(ref, safe='')}"
+    return f"v1/Customers/{segment(ref)}"

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
-from urllib.parse import quote
 
 from app.errors import (
     FieldFault,
@@ -16,7 +15,7 @@ from app.errors import (
     VaultRejected,
     VaultUnavailable,
 )
-from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.caselle import paying
 from app.providers.caselle.mapping import (
     ROUTE_KINDS,
@@ -34,7 +33,7 @@ from app.providers.caselle.mapping import (
 )
 from app.providers.caselle.replies import body_of, is_taken, names_our_account, refusal
 from app.providers.remembered import LastReplies, digest_of
-from app.providers.support import VaultAdapter, each, reading, request_id_of
+from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
 from app.settings import CaselleSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
 from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability, ProviderName
@@ -96,7 +95,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     def __init__(self, settings: CaselleSettings, http: VaultHttp) -> None:
         super().__init__(http)
         self._account = settings.payment_account_uid
-        self._headers = {"X-Payment-Account-Uid": self._account}
+        self._headers = FixedHeaders({"X-Payment-Account-Uid": self._account})
         self._replies = LastReplies()
 
     # ---- reading ------------------------------------------------------------------------------------------
@@ -351,4 +350,4 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
 def _path(*parts: str) -> str:
     """The first part is ours and has slashes of its own."""
-    return "/".join((parts[0], *(quote(part, safe="") for part in parts[1:])))
+    return "/".join([parts[0], *[segment(part) for part in parts[1:]]])

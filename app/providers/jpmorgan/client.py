@@ -3,9 +3,8 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, cast
-from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from app.errors import (
@@ -39,7 +38,7 @@ from app.providers.jpmorgan.rules import (
 from app.providers.jpmorgan.wire import WireBankAccount, WireCard
 from app.providers.jpmorgan.writing import from_change, from_customer, from_new, list_of
 from app.providers.remembered import LastReplies, digest_of
-from app.providers.support import VaultAdapter, each, last4_of, reading, request_id_of, unsupported
+from app.providers.support import VaultAdapter, each, last4_of, reading, request_id_of, segment, unsupported
 from app.settings import JpMorganSettings
 from app.vault.model import (
     Added,
@@ -257,7 +256,7 @@ class JpMorganVault(VaultAdapter):
     ) -> VaultReply:
         request = VaultRequest(
             method=verb,
-            path="/".join(quote(part, safe="") for part in path),
+            path="/".join([segment(part) for part in path]),
             route=route,
             effect=effect,
             json=json,
@@ -307,11 +306,16 @@ def narrowed(*, raw_cards: bool, network_tokens: bool) -> Capabilities:
 
 
 def _uuid_of(call: Call) -> str:
+    return _uuid(call.request_id)
+
+
+@lru_cache(maxsize=256)  # asked for several times in one request
+def _uuid(request_id: str) -> str:
     """The request's id as the UUID that `requestIdentifier` should be: itself if it is one, else derived from it."""
     try:
-        return str(UUID(call.request_id))
+        return str(UUID(request_id))
     except ValueError:
-        return str(uuid5(_REQUESTS, call.request_id))
+        return str(uuid5(_REQUESTS, request_id))
 
 
 def _looks_like(record: WireCard | WireBankAccount, new: NewMethod) -> bool:

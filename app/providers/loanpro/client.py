@@ -83,6 +83,8 @@ class LoanProVault(VaultAdapter):
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
         """One OData call per 40 customers, all at once. A ref that is no LoanPro id is unknown without a call."""
+        if len(refs) == 1 and mapping.is_ref(refs[0]):
+            return placed(refs, [(await self._batch([refs[0]], call))[refs[0]]])
         found: dict[CustomerRef, VaultWallet | VaultError] = {}
         for ref in refs:
             if not mapping.is_ref(ref):

@@ -52,7 +52,8 @@ class Seen:
             await self._drop(provider, customer_ref, removed, own)
             if added or changed or removed or link.seen_at is None or is_settled:
                 here = self._at(links, provider, customer_ref)
-                await own.conn.execute(update(links).where(*here).values(seen_at=self._db.now()))
+                at = asked_at if is_settled and asked_at is not None else self._db.now()
+                await own.conn.execute(update(links).where(*here).values(seen_at=at))
             return SeenChanges(added, changed, removed, is_first=link.seen_at is None, since=link.seen_at)
 
     async def status(

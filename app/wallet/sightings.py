@@ -7,7 +7,7 @@ it first, because comparing and remembering are one transaction.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
@@ -27,6 +27,8 @@ from app.vault.provider import Call, VaultProvider
 from app.vault.rules.etag import etag_of
 from app.wallet.reading import to_status
 
+_SETTLING: Final = timedelta(seconds=3)
+"""How long after a write its own look at what it led to may take: until then nobody else compares."""
 _METHOD_EVENTS: Final = (
     EventType.METHOD_ADDED,
     EventType.METHOD_UPDATED,
@@ -71,53 +73,60 @@ class Sightings:
         """Remember `wallet` and append one event per difference, in one transaction.
 
         `asked_at` is when the vault was asked: a list that a write of ours, or a list noted since, may have overtaken
-        is outdated and left alone. `named` are methods that the vault itself says have changed: each is an event even
-        where the list that has the change is the first that we saw. An incomplete list proves nothing and is left
-        alone.
+        is outdated and left alone, and so is one of the moments after a write. `named` are methods that the vault
+        itself says have changed: each is an event even where the list that has the change is the first that we saw. An
+        incomplete list proves nothing and is left alone.
         """
         if wallet.skipped or wallet.truncated:
             return SeenChanges((), (), (), is_first=False)
         seen = self._store.seen
         if named is None and await seen.is_unchanged(wallet.provider, wallet.customer_ref, sighted(wallet.methods)):
             return SeenChanges((), (), (), is_first=False)
-        if asked_at is not None and await self._is_disturbed(customer_id, wallet.provider, asked_at):
+        if asked_at is not None and await self._is_disturbed(customer_id, wallet.provider, asked_at - _SETTLING):
             return SeenChanges((), (), (), is_first=False, is_outdated=True)
         if tx is not None:
             return await self._compare(wallet, customer_id, origin, asked_at, named, tx)
         async with self._store.transaction() as own:
             return await self._compare(wallet, customer_id, origin, asked_at, named, own)
 
+    async def found_before(self, customer_id: str, lists: Iterable[tuple[VaultWallet, datetime]], *, tx: Tx) -> None:
+        """Within the transaction that ends a write: what it found before its first step is compared like any list."""
+        for wallet, asked_at in lists:
+            if not (wallet.skipped or wallet.truncated):
+                await self._compare(wallet, customer_id, EventOrigin.RECONCILIATION, asked_at, None, tx)
+
     async def settle(
         self,
+        wallet: VaultWallet,
         customer_id: str,
-        before: Iterable[tuple[VaultWallet, datetime]],
-        after: Iterable[VaultWallet],
         told: Collection[NewEvent],
         *,
-        tx: Tx,
+        asked_at: datetime,
+        tx: Tx | None = None,
     ) -> None:
-        """Within the transaction that ends a write: what was there `before` it is compared like any list; what is there
-        `after` it is remembered, so that whatever differs from then on is another change.
+        """Remember what a write led to, so that whatever differs from then on is another change.
 
         The write tells what it did itself (`told`), and other methods may change with it (one default at most, say):
-        of those only the ones that came or went are told here.
+        of those only the ones that came or went are told here. Without `tx` the write has ended before the vault was
+        asked, and nothing is remembered where another has run since: that one remembers.
         """
-        origin = EventOrigin.RECONCILIATION
-        for wallet, asked_at in before:
-            if not (wallet.skipped or wallet.truncated):
-                await self._compare(wallet, customer_id, origin, asked_at, None, tx)
-        own = {event.method_ref for event in told} | {event.detail.get("replaced") for event in told}
-        for wallet in after:
-            if wallet.skipped or wallet.truncated:
-                continue
-            found = await self._store.seen.note(
-                wallet.provider, wallet.customer_ref, sighted(wallet.methods), is_settled=True, tx=tx
-            )
-            events = _events(wallet, customer_id, origin, replace(found, changed=()), ())
-            others = [
-                event for event in events if event.method_ref not in own and not await self._is_told(event, found.since)
-            ]
-            await self._store.events.append_all(others, tx=tx)
+        if wallet.skipped or wallet.truncated:
+            return
+        if tx is None:
+            if await self._is_disturbed(customer_id, wallet.provider, asked_at):
+                return
+            async with self._store.transaction() as own:
+                await self.settle(wallet, customer_id, told, asked_at=asked_at, tx=own)
+            return
+        found = await self._store.seen.note(
+            wallet.provider, wallet.customer_ref, sighted(wallet.methods), asked_at=asked_at, is_settled=True, tx=tx
+        )
+        mine = {event.method_ref for event in told} | {event.detail.get("replaced") for event in told}
+        events = _events(wallet, customer_id, EventOrigin.RECONCILIATION, replace(found, changed=()), ())
+        others = [
+            event for event in events if event.method_ref not in mine and not await self._is_told(event, found.since)
+        ]
+        await self._store.events.append_all(others, tx=tx)
 
     async def _is_disturbed(self, customer_id: str, provider: ProviderName, asked_at: datetime) -> bool:
         """Whether a write of ours, here or on a replica, ran since the vault was asked, or did nobody knows what: it

@@ -87,7 +87,10 @@ class Bench:
         self.providers = build_providers(self.settings)
         self.ids = Ids(self.settings.id_key.get_secret_value())
         self.reader = WalletReader(
-            self.providers, SnapshotCache(10_000_000), self.ids, dict.fromkeys(P, ReadPolicy(deadline_s=2))
+            self.providers,
+            SnapshotCache(10_000_000, utc_now=clock),
+            self.ids,
+            dict.fromkeys(P, ReadPolicy(deadline_s=2)),
         )
         self.points: list[str] = []
         self.die_at: str | None = None

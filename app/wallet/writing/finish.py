@@ -1,8 +1,6 @@
 """The end of a write: its outcome, the directory's changes and the events, as one transaction of the journal."""
 
-import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -19,11 +17,11 @@ from app.store.records import (
     Topic,
     WriteOutcome,
 )
-from app.vault.model import VaultWallet
-from app.vault.names import ProviderName, SourceState
+from app.vault.names import ProviderName
 from app.wallet.commands import Problem, WriteResult
 from app.wallet.sightings import Sightings
-from app.wallet.writing.deps import Deps, loop_time, until
+from app.wallet.writing.afterwards import Afterwards
+from app.wallet.writing.deps import Deps
 from app.wallet.writing.record import to_json
 from app.wallet.writing.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
 from app.wallet.writing.session import Session
@@ -33,7 +31,6 @@ from app.wallet.writing.usecase import Done, UseCase, row_of
 _log = logging.getLogger("vaultgraph.writing")
 _SOON: Final = timedelta(seconds=1)
 _LONGEST: Final = timedelta(seconds=60)
-_LIST_WITHIN_S: Final = 2.0
 LOOK_FOR: Final = timedelta(hours=24)
 """How long an unknown outcome is looked up again by itself; after that a person must decide."""
 
@@ -42,16 +39,18 @@ class Finisher:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._sightings = Sightings(deps.store)
+        self.afterwards = Afterwards(deps, self._sightings)
 
     async def complete(self, use_case: UseCase[Any], session: Session) -> WriteResult:
         """Carry out and finish. Raises TakenOver when another process holds the operation now."""
         done = await self._outcome(use_case, session)
-        lists = await self._lists(session, done) if use_case.changes_methods else ()
         try:
-            operation = await self._finish(session, done, lists)
+            operation = await self._finish(session, done)
         except Refused as refused:  # the directory's own rules had the last word
             done = _failed(session, refused.problems, final=refused.is_final)
             operation = await self._finish(session, done)
+        if use_case.changes_methods:
+            self.afterwards.look(session, done)
         return replace(done.result, operation=operation, next_action=session.next_action)
 
     async def give_up(self, session: Session, problem: Problem) -> WriteResult:
@@ -109,45 +108,27 @@ class Finisher:
             return _failed(session, problems, final=is_final(error))
         return _failed(session, (interrupted(session.operation.provider),), final=False)
 
-    async def _lists(self, session: Session, done: Done) -> Sequence[VaultWallet]:
-        """What the vaults hold after it, where it changed anything. A list that cannot be had now is compared later:
-        then a change of the same method by others, before that, may pass for ours."""
-        if done.state is OperationState.UNKNOWN:
-            return ()
-        told = {
-            (event.provider, event.customer_ref)
-            for event in done.events
-            if session.changed and event.provider is not None and event.customer_ref is not None
-        }
-        at = [(name, ref) for name, ref in session.changed | told if name in self._deps.providers]
-        call = until(session.call, min(session.call.deadline_at, loop_time() + _LIST_WITHIN_S))
-        found = await asyncio.gather(*(self._deps.reader.read_many(name, [ref], call) for name, ref in at))
-        return [one.held.wallet for (one,) in found if one.held is not None and one.state is SourceState.OK]
-
-    async def _finish(self, session: Session, done: Done, lists: Sequence[VaultWallet] = ()) -> OperationRecord:
+    async def _finish(self, session: Session, done: Done) -> OperationRecord:
         self._deps.reached("finishing")
         try:
-            operation = await self._commit(session, done, lists, with_changes=True)
+            operation = await self._commit(session, done, with_changes=True)
         except CustomerUnknown:  # erased meanwhile: nothing of the customer's is left to change
-            operation = await self._commit(session, done, (), with_changes=False)
+            operation = await self._commit(session, done, with_changes=False)
         self._deps.reached("finished")
         return operation
 
-    async def _commit(
-        self, session: Session, done: Done, lists: Sequence[VaultWallet], *, with_changes: bool
-    ) -> OperationRecord:
+    async def _commit(self, session: Session, done: Done, *, with_changes: bool) -> OperationRecord:
         store, operation = self._deps.store, session.operation
-        is_news, at = done.state is not operation.state, self._deps.utc_now()
+        is_news = done.state is not operation.state
         async with store.transaction() as tx:
             if is_news and operation.customer_id is not None:
                 tx.touch(Topic.CUSTOMER, operation.customer_id)
             if with_changes and done.apply is not None:
                 await done.apply(tx)
-            if lists and operation.customer_id is not None:
-                before = list(session.before.values())
-                await self._sightings.settle(operation.customer_id, before, lists, done.events, tx=tx)
+            if session.changed and with_changes and operation.customer_id is not None:
+                await self._sightings.found_before(operation.customer_id, session.before.values(), tx=tx)
             if is_news:
-                await store.events.append_all(self._events(session, done, at), tx=tx)
+                await store.events.append_all(self._events(session, done), tx=tx)
             return await self._mark(session, done, tx)
 
     async def _mark(self, session: Session, done: Done, tx: Tx) -> OperationRecord:
@@ -175,9 +156,8 @@ class Finisher:
         pause: timedelta = min(_SOON * 2 ** min(operation.looks, 6), _LONGEST)
         return now + pause
 
-    def _events(self, session: Session, done: Done, at: datetime) -> list[NewEvent]:
-        """What the use case tells, each completed, and the audit's row. They happened before the lists after them were
-        noted: whatever differs from those is another change."""
+    def _events(self, session: Session, done: Done) -> list[NewEvent]:
+        """What the use case tells, each completed, and the audit's row."""
         operation = session.operation
         audit = NewEvent(
             type=EventType.MUTATION,
@@ -190,7 +170,7 @@ class Finisher:
                 **({"reason": session.of["reason"]} if "reason" in session.of else {}),
             },
         )
-        return [replace(session.told(event), occurred_at=at) for event in (*done.events, audit)]
+        return [session.told(event) for event in (*done.events, audit)]
 
 
 def _failed(session: Session, problems: tuple[Problem, ...], *, final: bool) -> Done:

@@ -64,6 +64,7 @@ class Runner:
         """Wait for what is running: each ends by its own deadline."""
         while self._tasks:
             await asyncio.wait(list(self._tasks))
+        await self._finisher.afterwards.drain()
 
     async def _submit(self, use_case: UseCase[C], command: C, actor: Actor, call: Call) -> WriteResult:
         key: str | None = getattr(command, "idempotency_key", None)

@@ -76,7 +76,7 @@ class UseCase(ABC, Generic[C]):
 
     mutation: ClassVar[str]
     changes_methods: ClassVar[bool] = False
-    """Whether its steps change lists of methods: then they are read at its end, and what differs later is told."""
+    """Whether its steps change lists of methods: then they are read when it has ended, see `afterwards`."""
 
     def __init__(self, deps: Deps) -> None:
         self.deps = deps

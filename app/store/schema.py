@@ -1,7 +1,7 @@
 """The schema: bring a database up to date, and tell whether it is.
 
-Alembic brings 7 MB and a tenth of the start, and a database that is up to date needs nothing of it: the one row that
-it keeps is read here.
+Alembic weighs some 10 MB, and a database that is up to date needs nothing of it: the one row that it keeps is read
+here.
 """
 
 from typing import Final

@@ -61,7 +61,7 @@ class Operations:
         if request.is_get and is_mutation(operation):
             raise Refused("METHOD_NOT_ALLOWED", "Mutations go by POST.", headers={"allow": "POST"})
         if is_subscription(operation) and not streams:
-            raise Refused("NOT_ACCEPTABLE", "Subscriptions go over WebSocket, or as text/event-stream.")
+            raise Refused("NOT_ACCEPTABLE", "Subscriptions go over WebSocket, text/event-stream or multipart/mixed.")
         admission = await self._gate.admit(document, operation, request, caller)
         return Prepared(request, caller, document, operation, admission)
 

@@ -104,7 +104,8 @@ async def method_at(info: Info, address: MethodAddress) -> PaymentMethod | None:
     shown = Customer.of(entry)
     is_inactive = found.status is PaymentMethodStatus.INACTIVE
     if is_inactive and await context.services.deleted_by_us(entry.customer.id, address):
-        return method_to_graph(replace(found, status=PaymentMethodStatus.DELETED), wallet, shown)
+        deleted = replace(found, status=PaymentMethodStatus.DELETED)
+        return method_to_graph(deleted, wallet, shown, context.services.reader)
     return methods_of(shown, wallet, info)[found.id]
 
 

@@ -157,15 +157,15 @@ class CustomerWallet:
 
     def _more_may_be_asked(self, wallet: Wallet) -> bool:
         reader = self._context.services.reader
-        return any(row.state is SourceState.SKIPPED for row in wallet.sources.values()) or any(
-            reader.asks_status(one.method) for one in wallet.methods
+        return any(
+            row.state is SourceState.SKIPPED or (row.method_count and reader.may_ask_status(name))
+            for name, row in wallet.sources.items()
         )
 
     async def _settle(self) -> None:
         """Let the siblings that waited for the same wallet go on, and wait for the statuses that they ask for."""
         while True:
-            for _ in range(_TURNS):
-                await asyncio.sleep(0)
+            await _turns(_TURNS)
             pending = [future for _, future in self._statuses.values() if not future.done()]
             if not pending:
                 return
@@ -178,6 +178,21 @@ class CustomerWallet:
             if future.done() and not future.cancelled() and future.exception() is None and future.result().failed
         }
         return [_with_statuses(wallet.sources[name], name in unread) for name in ProviderName]
+
+
+async def _turns(count: int) -> None:
+    """Let the loop go round so often. Callbacks: waking a task for each turn would cost several times as much."""
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+
+    def turn(left: int) -> None:
+        if left:
+            loop.call_soon(turn, left - 1)
+        elif not over.done():
+            over.set_result(None)
+
+    loop.call_soon(turn, count - 2)  # one is this callback's, one the waking's
+    await over
 
 
 def _with_statuses(row: SourceRow, is_unread: bool) -> SourceRow:

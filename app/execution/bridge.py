@@ -65,6 +65,7 @@ __all__ = [
 ]
 
 CAST_MARK: Final = TYPE_CAST_ATTRIBUTE
+AT_ONCE: Final = "known_at_once"
 Details = list[FieldDetails]
 PathLike = tuple[Any, ...]  # (previous or None, key, type name or None), as graphql-core's Path without its class
 
@@ -102,6 +103,13 @@ class Resolver:
 
 def strawberry_field(field: GraphQLField) -> StrawberryField | None:
     return field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+
+
+def known_attribute(field: GraphQLField) -> str | None:
+    """For a field declared with ``metadata={AT_ONCE: name}``: its value wherever that attribute is not None, as its
+    resolver would say."""
+    own = strawberry_field(field)
+    return None if own is None else own.metadata.get(AT_ONCE)
 
 
 def definition_of(type_: Any) -> StrawberryObjectDefinition | None:

@@ -18,6 +18,7 @@ from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_leaf_
 
 from app.execution import bridge
 from app.execution.careful import Completer
+from app.execution.listed import listed
 from app.execution.state import Path, Run
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def compile_selection(selection: "Selection") -> Code | None:
     return Code(writer.function(kind, selection.type), frozenset(holes))
 
 
-def tried_first(variant: "Variant", details: bridge.Details, type_: Any, careful: Completer) -> Completer:
+def tried_first(
+    variant: "Variant", place: bridge.Place, details: bridge.Details, type_: Any, careful: Completer
+) -> Completer:
     """A completer that tries generated code on the whole value, where all below it is plain."""
     writer = _Writer(variant)
     inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
@@ -58,7 +61,7 @@ def tried_first(variant: "Variant", details: bridge.Details, type_: Any, careful
         return careful
     expression = writer.value(type_, details, "o")
     if expression is None:
-        return careful
+        return listed(variant, place, details, inner, careful) if isinstance(inner, GraphQLList) else careful
     made = writer.expression(expression)
 
     def complete(run: Run, value: Any, path: Path) -> Any:

@@ -127,6 +127,14 @@ class Selection:
             self._all = [(entry.key, self._executor(entry)) for entry in self.entries]
         return self._all
 
+    def holes(self) -> list[tuple[str, fields.Execute]]:
+        """What the generated function leaves out."""
+        self.code()
+        return self._holes
+
+    def entry(self, key: str) -> Entry:
+        return next(one for one in self.entries if one.key == key)
+
     def code(self) -> fast.Code | None:
         """The generated function; None where nothing here is plain."""
         if not self._is_compiled:
@@ -149,7 +157,7 @@ class Selection:
         call = fields.call_of(self.variant.strawberry, place, entry.resolution)
         complete = self.variant.completer(place, entry.details, place.field.type)
         if self.variant.is_fast:
-            complete = fast.tried_first(self.variant, entry.details, place.field.type, complete)
+            complete = fast.tried_first(self.variant, place, entry.details, place.field.type, complete)
         return fields.field(place, call, complete)
 
 

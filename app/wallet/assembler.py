@@ -55,7 +55,8 @@ class Assembler:
         known = self._records.get(key)
         if known is not None and known.parts == parts:
             self._records.move_to_end(key)
-            return _told_anew(known.wallet, readings)
+            known.wallet = _told_anew(known.wallet, readings)
+            return known.wallet
         wallet = assemble(entry, readings, self._rules, now)
         self._drop(key)
         contents = [reading.held.content for reading in readings.values() if reading.held is not None]

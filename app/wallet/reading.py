@@ -190,7 +190,12 @@ class WalletReader:
     def at_hand(self, name: ProviderName, ref: CustomerRef) -> SourceReading | None:
         """What `read_many` would answer from a fresh snapshot, at once; None where it would have to wait."""
         snapshot = self.snapshots.at_hand((name, ref, None), self._policies[name].fresh_for_s)
-        return None if snapshot is None else to_reading(Read(snapshot))
+        if snapshot is None:
+            return None
+        if snapshot.shown is None:
+            snapshot.shown = to_reading(Read(snapshot))
+        found: SourceReading = snapshot.shown
+        return found
 
     async def three_d_secure(self, card: Card, call: Call) -> StatusReading:
         """The card's last 3-D Secure result; NOT_APPLICABLE where the vault has none, without a call."""
@@ -214,6 +219,10 @@ class WalletReader:
         key: Key = (card.provider, card.customer_ref, card.method_ref)
         snapshot = self.snapshots.at_hand(key, self._policies[card.provider].fresh_for_s)
         return None if snapshot is None else to_status(snapshot.value, card.three_d_secure)
+
+    def may_ask_status(self, name: ProviderName) -> bool:
+        """Whether a card of this vault may cost a call for its 3-D Secure status."""
+        return name in self._with_status
 
     def asks_status(self, method: PaymentMethod) -> bool:
         """Whether its 3-D Secure status costs a call."""

@@ -23,7 +23,8 @@ Key = tuple[ProviderName, CustomerRef, MethodRef | None]
 class Snapshot(Generic[Value]):
     """`as_of` is when the vault's answer had arrived, `taken_at` the same instant on the monotonic clock.
 
-    `asked_at` is when the call began: what happened later may be missing from the answer.
+    `asked_at` is when the call began: what happened later may be missing from the answer. `shown` is for whoever reads
+    it often: what they made of it.
     """
 
     value: Value
@@ -31,6 +32,7 @@ class Snapshot(Generic[Value]):
     as_of: datetime
     taken_at: float
     size: int
+    shown: Any = None
 
 
 @dataclass(slots=True)

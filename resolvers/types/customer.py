@@ -221,7 +221,9 @@ class Customer(Node):
 
 def methods_of(customer: Customer, wallet: Wallet, info: Info) -> dict[str, PaymentMethod]:
     """The wallet's methods as graph objects, made once per request."""
-    return info.context.wallet_of(customer.entry).view(wallet, lambda made: to_graph(made, customer), told_again)
+    context = info.context
+    reader = context.services.reader
+    return context.wallet_of(customer.entry).view(wallet, lambda one: to_graph(one, customer, reader), told_again)
 
 
 def default_of(customer: Customer, wallet: Wallet, info: Info) -> PaymentMethod | None:

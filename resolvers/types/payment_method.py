@@ -27,6 +27,7 @@ from app.vault.names import (
 )
 from app.vault.rules.etag import etag_of
 from app.wallet.assemble import Wallet, WalletMethod
+from app.wallet.reading import WalletReader
 from resolvers.context import Info
 from resolvers.scalars import CountryCode, Last4
 from resolvers.scopes import scoped
@@ -77,9 +78,12 @@ class PaymentMethod(Node):
     is_stale: bool = strawberry.field(description="The vault could not be asked now: this is what it last said.")
     provider_ref: str | None = scoped("provider_refs:read", description="The vault's own id.")
     source: strawberry.Private[WalletMethod]
+    auth_status_at_once: strawberry.Private[AuthStatus | None]
 
     @strawberry.field(
-        graphql_type=AuthStatus, description="The last known 3-D Secure result; UNKNOWN when the vault cannot tell now."
+        graphql_type=AuthStatus,
+        description="The last known 3-D Secure result; UNKNOWN when the vault cannot tell now.",
+        metadata={"known_at_once": "auth_status_at_once"},
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
         return auth_status_of(self, info)
@@ -134,9 +138,9 @@ class OtherMethod(PaymentMethod):
         return await _reference(cls, info, id)
 
 
-def to_graph(wallet: Wallet, customer: "Customer") -> dict[str, PaymentMethod]:
+def to_graph(wallet: Wallet, customer: "Customer", reader: WalletReader) -> dict[str, PaymentMethod]:
     """Every method of a wallet by id, in the wallet's order, look-alikes tied to each other."""
-    made = {one.id: method_to_graph(one, wallet, customer) for one in wallet.methods}
+    made = {one.id: method_to_graph(one, wallet, customer, reader) for one in wallet.methods}
     _tie(made, wallet)
     return made
 
@@ -158,9 +162,9 @@ def _tie(made: dict[str, PaymentMethod], wallet: Wallet) -> None:
             made[one.id].possible_duplicates = [made[other] for other in one.lookalikes]
 
 
-def method_to_graph(one: WalletMethod, wallet: Wallet, customer: "Customer") -> PaymentMethod:
+def method_to_graph(one: WalletMethod, wallet: Wallet, customer: "Customer", reader: WalletReader) -> PaymentMethod:
     method = one.method
-    shared = _shared(one, wallet, customer)
+    shared = _shared(one, wallet, customer, None if reader.asks_status(method) else AuthStatus.NOT_APPLICABLE)
     if isinstance(method, VaultCard):
         return Card(
             **shared,
@@ -183,7 +187,9 @@ def method_to_graph(one: WalletMethod, wallet: Wallet, customer: "Customer") -> 
     return OtherMethod(**shared, provider_kind=method.provider_kind)
 
 
-def _shared(one: WalletMethod, wallet: Wallet, customer: "Customer") -> Mapping[str, Any]:
+def _shared(
+    one: WalletMethod, wallet: Wallet, customer: "Customer", auth_status: AuthStatus | None
+) -> Mapping[str, Any]:
     method = one.method
     return {
         "id": one.id,
@@ -209,6 +215,7 @@ def _shared(one: WalletMethod, wallet: Wallet, customer: "Customer") -> Mapping[
         "is_stale": one.is_stale,
         "provider_ref": method.method_ref,
         "source": one,
+        "auth_status_at_once": auth_status,
     }
 
 
@@ -228,8 +235,8 @@ def _address(address: VaultAddress | None) -> Address | None:
 def auth_status_of(shown: PaymentMethod, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
     """At once where no vault has to be asked."""
     method = shown.source.method
-    if not isinstance(method, VaultCard) or not info.context.services.reader.asks_status(method):
-        return AuthStatus.NOT_APPLICABLE
+    if shown.auth_status_at_once is not None or not isinstance(method, VaultCard):
+        return shown.auth_status_at_once or AuthStatus.NOT_APPLICABLE
     return _auth_status(shown, method, info)
 
 

@@ -192,6 +192,21 @@ def test_classes_stand_for_types_only_where_nobody_else_decides() -> None:
     assert getattr(marked, bridge.CAST_MARK) is Card
 
 
+def test_what_is_known_at_once_is_an_attribute_of_every_class() -> None:
+    """`resolvers` may not import the name of the metadata's key."""
+    named = {
+        (type_.name, name): attribute
+        for type_ in GRAPH.type_map.values()
+        if isinstance(type_, GraphQLObjectType)
+        for name, field in type_.fields.items()
+        if (attribute := bridge.known_attribute(field)) is not None
+    }
+    kinds = ("Card", "BankAccount", "OtherMethod")
+    assert named == {(kind, "authStatus"): "auth_status_at_once" for kind in kinds}
+    classes = [bridge.class_of(GRAPH.type_map[kind]) for kind in kinds]  # type: ignore[arg-type]
+    assert all("auth_status_at_once" in kind.__dataclass_fields__ for kind in classes)  # type: ignore[union-attr]
+
+
 def test_leaves_are_written_by_their_types() -> None:
     brand: Any = GRAPH.type_map["CardBrand"]
     names = bridge.member_names(brand)

@@ -1,4 +1,4 @@
-"""Payment methods. Everything cheap is a plain attribute, set when the object is made; resolvers are for calls."""
+"""Payment methods. What is cheap and often asked is a plain attribute; resolvers are for the rest, and for calls."""
 
 from collections.abc import Awaitable, Mapping
 from datetime import datetime
@@ -48,13 +48,27 @@ class Address:
     country: CountryCode | None
 
 
+# Seldom asked for, and not kept as attributes: from the thirtieth on, CPython gives each object a table of the names of
+# its own, which makes a card five times as large.
+
+
+def _status_detail(root: "PaymentMethod") -> str | None:
+    return root.source.method.status_detail
+
+
+def _is_secondary(root: "PaymentMethod") -> bool | None:
+    return root.source.method.is_secondary
+
+
 @strawberry.interface(description="A stored means to pay, whichever vault holds it.")
 class PaymentMethod(Node):
     customer: Annotated["Customer", strawberry.lazy("resolvers.types.customer")]
     provider: ProviderName = strawberry.field(description="The vault that holds it.")
     kind: PaymentMethodKind
     status: PaymentMethodStatus
-    status_detail: str | None = strawberry.field(description="The vault's own word, where ours says less.")
+    status_detail: str | None = strawberry.field(
+        resolver=_status_detail, description="The vault's own word, where ours says less."
+    )
     label: str = strawberry.field(description="Safe to show and to log, e.g. Visa ending 4242.")
     nickname: str | None = strawberry.field(description="What the customer calls it; kept by the gateway.")
     holder_name: str | None
@@ -64,7 +78,7 @@ class PaymentMethod(Node):
     is_provider_default: bool | None = strawberry.field(
         description="The owning vault's own flag; null = that vault has no such notion."
     )
-    is_secondary: bool | None
+    is_secondary: bool | None = strawberry.field(resolver=_is_secondary)
     capabilities: list[ProviderCapability] = strawberry.field(description="What its vault can do with it as it stands.")
     possible_duplicates: list["PaymentMethod"] = strawberry.field(
         description="Same-looking instruments in any vault: a hint for grouping, never proof."
@@ -151,7 +165,8 @@ def told_again(shown: Mapping[str, PaymentMethod], wallet: Wallet) -> dict[str, 
     made: dict[str, PaymentMethod] = {}
     for method_id, one in shown.items():
         copy = made[method_id] = object.__new__(one.__class__)
-        copy.__dict__ = {**one.__dict__, "as_of": rows[one.provider].fetched_at}
+        attributes = copy.__dict__ = one.__dict__.copy()  # unlike {**...}, shares the table of their names
+        attributes["as_of"] = rows[one.provider].fetched_at
     _tie(made, wallet)
     return made
 
@@ -197,7 +212,6 @@ def _shared(
         "provider": method.provider,
         "kind": method.kind,
         "status": one.status,
-        "status_detail": method.status_detail,
         "label": one.label,
         "nickname": one.nickname,
         "holder_name": method.holder_name,
@@ -205,7 +219,6 @@ def _shared(
         "billing_address": _address(method.billing_address),
         "is_default": one.is_default,
         "is_provider_default": method.is_provider_default,
-        "is_secondary": method.is_secondary,
         "capabilities": one.capabilities,
         "possible_duplicates": [],
         "group_key": one.group_key,

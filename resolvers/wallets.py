@@ -184,15 +184,15 @@ async def _turns(count: int) -> None:
     """Let the loop go round so often. Callbacks: waking a task for each turn would cost several times as much."""
     loop = asyncio.get_running_loop()
     over = loop.create_future()
-
-    def turn(left: int) -> None:
-        if left:
-            loop.call_soon(turn, left - 1)
-        elif not over.done():
-            over.set_result(None)
-
-    loop.call_soon(turn, count - 2)  # one is this callback's, one the waking's
+    loop.call_soon(_turn, loop, over, count - 2)  # one is this callback's, one the waking's
     await over
+
+
+def _turn(loop: asyncio.AbstractEventLoop, over: "asyncio.Future[None]", left: int) -> None:
+    if left:
+        loop.call_soon(_turn, loop, over, left - 1)
+    elif not over.done():
+        over.set_result(None)
 
 
 def _with_statuses(row: SourceRow, is_unread: bool) -> SourceRow:

@@ -44,6 +44,7 @@ class Watched:
         self._watch.discard(self)
         if self.listener is not None:
             self.listener.cancel()
+            self.listener = None  # it knows this object: no circle may be left for the collector
 
     def ended_it(self) -> bool:
         """Whether a CancelledError that has just been caught came from here, and from nowhere else."""

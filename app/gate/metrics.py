@@ -5,12 +5,14 @@ is read when somebody asks. No label has a value that a client can choose.
 """
 
 import hmac
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from time import perf_counter
 from typing import Final, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -49,19 +51,6 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._calls = Counter(
-            "vaultgraph_upstream_calls",
-            "Calls to vaults; a repeated one counts once, see upstream_retries.",
-            ("vault", "route", "outcome"),
-            registry=self.registry,
-        )
-        self._call_seconds = Histogram(
-            "vaultgraph_upstream_seconds",
-            "How long calls to vaults took, waiting for a turn and repeating included.",
-            ("vault",),
-            buckets=_CALL_S,
-            registry=self.registry,
-        )
         self._requests = Counter(
             "vaultgraph_requests", "Requests to /graphql by how they ended.", ("outcome",), registry=self.registry
         )
@@ -74,22 +63,21 @@ class Metrics:
         self._plans = Counter(
             "vaultgraph_executions", "Operations run, by the way they were run.", ("path",), registry=self.registry
         )
-        self._call_children: dict[tuple[str, str, str], Counter] = {}
-        self._seconds_children: dict[str, Histogram] = {}
+        self._calls: dict[tuple[str, str, str], int] = {}
+        self._took: dict[str, _Took] = {}
+        self.registry.register(_Calls(self._calls, self._took))
         self._request_children: dict[str, Counter] = {}
         self._plan_children: dict[str, Counter] = {}
         self.in_flight = 0
 
     def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
         key = (provider, route, outcome)
-        calls = self._call_children.get(key)
-        if calls is None:
-            calls = self._call_children[key] = self._calls.labels(*key)
-        calls.inc()
-        took = self._seconds_children.get(provider)
+        self._calls[key] = self._calls.get(key, 0) + 1
+        took = self._took.get(provider)
         if took is None:
-            took = self._seconds_children[provider] = self._call_seconds.labels(provider)
-        took.observe(seconds)
+            took = self._took[provider] = _Took()
+        took.counts[bisect_left(_CALL_S, seconds)] += 1
+        took.sum += seconds
 
     def on_request(self, outcome: str, seconds: float) -> None:
         """`outcome`: ok, refused (4xx), shed (503), failed (5xx), left (the client did)."""
@@ -148,6 +136,43 @@ def _outcome(status: int) -> str:
     if status < 500:
         return "refused"
     return "shed" if status == 503 else "failed"
+
+
+class _Took:
+    """How many calls took up to each of `_CALL_S` and more than the one before, and longer than all; seconds in all."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_CALL_S) + 1)
+        self.sum = 0.0
+
+
+class _Calls(Collector):
+    """Calls to vaults, of which one request makes many: plain numbers where they happen, put into form when asked."""
+
+    def __init__(self, calls: Mapping[tuple[str, str, str], int], took: Mapping[str, _Took]) -> None:
+        self._calls = calls
+        self._took = took
+
+    def collect(self) -> Iterable[Metric]:
+        calls = CounterMetricFamily(
+            "vaultgraph_upstream_calls",
+            "Calls to vaults; a repeated one counts once, see upstream_retries.",
+            labels=("vault", "route", "outcome"),
+        )
+        for key, count in self._calls.items():
+            calls.add_metric(key, count)
+        yield calls
+        seconds = HistogramMetricFamily(
+            "vaultgraph_upstream_seconds",
+            "How long calls to vaults took, waiting for a turn and repeating included.",
+            labels=("vault",),
+        )
+        for vault, took in self._took.items():
+            upto = [*(str(bound) for bound in _CALL_S), "+Inf"]
+            seconds.add_metric((vault,), list(zip(upto, accumulate(took.counts), strict=True)), took.sum)
+        yield seconds
 
 
 class _States(Collector):

@@ -191,24 +191,17 @@ class HttpDoor:
             except CapFull:
                 raise VaultThrottled(self.name, "Too many calls to this vault at once; nothing was sent.") from None
         try:
-            if self._pause.is_asked or self.breaker.state != "CLOSED":
-                self._check_open()  # again: either may have changed while we queued
-            permit = self.breaker.admit()
-            if permit is None:
-                raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
-            return await self._exchange(prepared, ticket, effect, permit, deadline_at)
-        finally:
+            permit = self._permit()
+        except VaultError:
             self._cap.release()
-
-    async def _exchange(
-        self, prepared: _Prepared, ticket: Ticket, effect: Effect, permit: int, deadline_at: float
-    ) -> VaultReply:
+            raise
         now = asyncio.get_running_loop().time
         began_at, verdict = now(), Verdict.NONE
         try:
             headers = self._with_ticket(prepared, ticket)
             reply = await self._transport.send(prepared.method, prepared.url, headers, prepared.body, deadline_at)
-            verdict = Verdict.BAD if reply.status >= 500 else Verdict.GOOD if reply.status != 429 else Verdict.NONE
+            status = reply.status
+            verdict = Verdict.BAD if status >= 500 else Verdict.GOOD if status != 429 else Verdict.NONE
         except TransportError as error:
             verdict = self._verdict(error, deadline_at - began_at)
             raise self._failed(error, effect) from None
@@ -218,10 +211,20 @@ class HttpDoor:
                 verdict = Verdict.BAD
             raise
         finally:
+            self._cap.release()
             self.breaker.record(permit, verdict)
-        if reply.status == 429 or reply.status >= 500:
+        if status == 429 or status >= 500:
             raise self._refused(reply, effect)
         return reply
+
+    def _permit(self) -> int:
+        """Once more, as either may have changed while we queued: may the vault be called?"""
+        if self._pause.is_asked or self.breaker.state != "CLOSED":
+            self._check_open()
+        permit = self.breaker.admit()
+        if permit is None:
+            raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
+        return permit
 
     def _verdict(self, error: TransportError, allowed_s: float) -> Verdict:
         """A caller in a hurry must not open the circuit for everyone: too short a time proves nothing."""

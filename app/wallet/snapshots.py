@@ -208,7 +208,9 @@ class SnapshotCache:
         return len(self._kept)
 
     def _now(self) -> float:
-        return self._monotonic() if self._monotonic else asyncio.get_running_loop().time()
+        if self._monotonic is None:
+            self._monotonic = asyncio.get_running_loop().time  # looked up once: the cache belongs to one loop
+        return self._monotonic()
 
     def _fresh(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
         return self._within(key, fresh_for_s) if fresh_for_s > 0 else None
@@ -224,7 +226,8 @@ class SnapshotCache:
         if source.batch_limit <= 1:
             return self._begin(key, source, caller)
         flight = self._boarding.get(source.provider)
-        if flight is None or flight.has_begun or flight.caller is not caller or len(flight.keys) >= source.batch_limit:
+        is_open = flight is not None and not flight.has_begun and flight.waiters and flight.caller is caller
+        if flight is None or not is_open or len(flight.keys) >= source.batch_limit:
             flight = self._boarding[source.provider] = self._begin(key, source, caller)
         else:
             self._add(key, flight)
@@ -280,10 +283,14 @@ class SnapshotCache:
             self._keep(key, outcome)
 
     def _keep(self, key: Key, snapshot: Snapshot[Any]) -> None:
-        self._forget(key)
+        before = self._kept.get(key)
         self._kept[key] = snapshot
-        self._of_customer.setdefault(key[:2], set()).add(key)
-        self.bytes += snapshot.size
+        if before is None:
+            self._of_customer.setdefault(key[:2], set()).add(key)
+            self.bytes += snapshot.size
+        else:
+            self._kept.move_to_end(key)
+            self.bytes += snapshot.size - before.size
         while self.bytes > self._max_bytes:
             self._forget(next(iter(self._kept)))
 

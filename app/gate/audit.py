@@ -58,6 +58,7 @@ class Audit:
         self._clock = clock
         self._waiting: deque[NewEvent] = deque()
         self._arrived = asyncio.Event()
+        self._one_writer = asyncio.Lock()
         self._seconds: dict[str, tuple[int, int]] = {}
         self._untold: dict[str, int] = {}
 
@@ -97,10 +98,17 @@ class Audit:
                     await asyncio.sleep(_TRY_AGAIN_S)
 
     async def flush(self) -> None:
+        """Everything noted before is in the store after this, what `run` is just writing included."""
+        async with self._one_writer:
+            pass
         while self._waiting and await self._write():
             pass
 
     async def _write(self) -> bool:
+        async with self._one_writer:
+            return await self._write_batch()
+
+    async def _write_batch(self) -> bool:
         batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
         try:
             await self._events.append_all(batch)

@@ -41,7 +41,7 @@ from graphql.execution.values import (
 )
 from graphql.pyutils import Path, gather_with_cancel, is_iterable
 from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
-from graphql.type import GraphQLResolveInfoHelpers
+from graphql.type import GraphQLNonNull, GraphQLResolveInfoHelpers
 from strawberry.extensions import FieldExtension
 from strawberry.schema.schema import _OperationContextAwareGraphQLResolveInfo
 from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -105,11 +105,28 @@ def strawberry_field(field: GraphQLField) -> StrawberryField | None:
     return field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A field's value wherever this attribute of its source is not None, and how the values are called."""
+
+    attribute: str
+    names: Mapping[int, str]
+
+
 def known_attribute(field: GraphQLField) -> str | None:
-    """For a field declared with ``metadata={AT_ONCE: name}``: its value wherever that attribute is not None, as its
-    resolver would say."""
+    """Of a field declared with ``metadata={AT_ONCE: name}``: where it is not None, its resolver would say the same."""
     own = strawberry_field(field)
     return None if own is None else own.metadata.get(AT_ONCE)
+
+
+def known_at_once(place: "Place", resolution: Attribute | Resolver | None) -> Known | None:
+    """For enums: other types are rare here, and resolved."""
+    attribute = known_attribute(place.field)
+    type_ = place.field.type
+    inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+    if attribute is None or not isinstance(resolution, Resolver) or not isinstance(inner, GraphQLEnumType):
+        return None
+    return Known(attribute, member_names(inner))
 
 
 def definition_of(type_: Any) -> StrawberryObjectDefinition | None:

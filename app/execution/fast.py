@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _TEXT: Final = frozenset({"String", "ID"})
 _SENT_AS_THEY_ARE: Final = frozenset({str, int, float, bool})
 _LEAST, _MOST = -(2**31), 2**31 - 1
+_LEFT_ALONE: Final = 50
 
 
 class Odd(Exception):
@@ -41,9 +42,9 @@ class Code:
     holes: frozenset[str]
 
 
-def compile_selection(selection: "Selection") -> Code | None:
-    """None where no field is plain."""
-    writer = _Writer(selection.variant)
+def compile_selection(selection: "Selection", *, at_once: bool = False) -> Code | None:
+    """None where no field is plain. `at_once`: what is often known when the object is made is taken for known."""
+    writer = _Writer(selection.variant, at_once=at_once)
     holes = [entry.key for entry in selection.entries if not writer.add(selection.type, entry)]
     if len(holes) == len(selection.entries):
         return None
@@ -60,15 +61,28 @@ def tried_first(
     if is_leaf_type(inner):
         return careful
     expression = writer.value(type_, details, "o")
-    if expression is None:
-        return listed(variant, place, details, inner, careful) if isinstance(inner, GraphQLList) else careful
-    made = writer.expression(expression)
+    if expression is not None:
+        return _tried(writer.expression(expression), careful)
+    slower = listed(variant, place, details, inner, careful) if isinstance(inner, GraphQLList) else careful
+    writer = _Writer(variant, at_once=True)
+    expression = writer.value(type_, details, "o")
+    return slower if expression is None else _tried(writer.expression(expression), slower)
+
+
+def _tried(made: Callable[[Any], Any], otherwise: Completer) -> Completer:
+    """`made`, unless it failed lately: some documents' values are mostly odd, and trying costs."""
+    left_alone = 0
 
     def complete(run: Run, value: Any, path: Path) -> Any:
+        nonlocal left_alone
+        if left_alone:
+            left_alone -= 1
+            return otherwise(run, value, path)
         try:
             return made(value)
-        except Exception:  # noqa: BLE001 - whatever is odd about this value is met again, and told, by `careful`
-            return careful(run, value, path)
+        except Exception:  # noqa: BLE001 - whatever is odd about this value is met again, and told, by `otherwise`
+            left_alone = _LEFT_ALONE
+            return otherwise(run, value, path)
 
     return complete
 
@@ -76,8 +90,9 @@ def tried_first(
 class _Writer:
     """Source of one function, and the constants that it uses."""
 
-    def __init__(self, variant: "Variant") -> None:
+    def __init__(self, variant: "Variant", *, at_once: bool = False) -> None:
         self._variant = variant
+        self._at_once = at_once
         self._constants: dict[str, Any] = {"Odd": Odd, "sent": _SENT_AS_THEY_ARE}
         self._lines: list[str] = []
         self._members: list[str] = []
@@ -94,6 +109,10 @@ class _Writer:
             if expression is not None:
                 self._members.append(f"{entry.key!r}: {expression}")
                 return True
+        known = bridge.known_at_once(entry.place, entry.resolution) if self._at_once else None
+        if known is not None:  # None is in no table of names: a KeyError, where it is not known after all
+            self._members.append(f"{entry.key!r}: {self._constant(known.names)}[id(o.{known.attribute})]")
+            return True
         self._members.append(f"{entry.key!r}: None")
         return False
 
@@ -167,11 +186,11 @@ class _Writer:
     def _object(self, type_: Any, details: bridge.Details) -> str | None:
         """A call with `$` for the value."""
         if not is_abstract_type(type_):
-            code = self._variant.select(type_, details).code()
+            code = self._variant.select(type_, details).code(at_once=self._at_once)
             return f"{self._constant(code.function)}($)" if code is not None and not code.holes else None
         functions: dict[type, Callable[[Any], Any]] = {}
         for kind, runtime in bridge.classes_of(self._variant.schema, type_).items():
-            code = self._variant.select(runtime, details).code()
+            code = self._variant.select(runtime, details).code(at_once=self._at_once)
             if code is None or code.holes:
                 return None
             functions[kind] = code.function

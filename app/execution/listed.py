@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from graphql import GraphQLEnumType, GraphQLObjectType
+from graphql import GraphQLObjectType
 from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_object_type
 
 from app.execution import bridge
@@ -18,7 +18,7 @@ from app.execution.state import Path, Run
 
 if TYPE_CHECKING:
     from app.execution.fields import Execute
-    from app.execution.selections import Selection, Variant
+    from app.execution.selections import Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +141,12 @@ class _Shapes:
         at_once: list[_AtOnce] = []
         asked: list[tuple[str, Execute]] = []
         for key, execute in selection.holes():
-            names, attribute = _known_at_once(selection, key)
-            if attribute is None:
+            place, resolution = selection.resolved(key)
+            known = bridge.known_at_once(place, resolution)
+            if known is None:
                 asked.append((key, execute))
             else:
-                at_once.append(_AtOnce(key, attribute, names, execute))
+                at_once.append(_AtOnce(key, known.attribute, known.names, execute))
         return _Shape(code.function, tuple(at_once), tuple(asked))
 
     def _runtime(self, kind: type) -> GraphQLObjectType:
@@ -157,16 +158,3 @@ class _Shapes:
         if runtime is None:
             raise _NoShape
         return runtime
-
-
-def _known_at_once(selection: "Selection", key: str) -> tuple[Mapping[int, str], str | None]:
-    """For a field that names an attribute in its metadata, and is an enum: others are rare, and executed."""
-    entry = selection.entry(key)
-    if entry.place is None or not isinstance(entry.resolution, bridge.Resolver):
-        return {}, None
-    type_ = entry.place.field.type
-    inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
-    attribute = bridge.known_attribute(entry.place.field)
-    if attribute is None or not isinstance(inner, GraphQLEnumType):
-        return {}, None
-    return bridge.member_names(inner), attribute

@@ -97,6 +97,7 @@ class Selection:
         variant.weight += 1 + len(self.entries)
         self._all: list[tuple[str, fields.Execute]] | None = None
         self._code: fast.Code | None = None
+        self._at_once: fast.Code | None = None
         self._holes: list[tuple[str, fields.Execute]] = []
         self._is_compiled = False
 
@@ -132,14 +133,21 @@ class Selection:
         self.code()
         return self._holes
 
-    def entry(self, key: str) -> Entry:
-        return next(one for one in self.entries if one.key == key)
+    def resolved(self, key: str) -> tuple[bridge.Place, bridge.Attribute | bridge.Resolver | None]:
+        """A hole's field, and how it gets its value."""
+        entry = next(one for one in self.entries if one.key == key)
+        assert entry.place is not None  # `__typename` leaves no hole
+        return entry.place, entry.resolution
 
-    def code(self) -> fast.Code | None:
-        """The generated function; None where nothing here is plain."""
+    def code(self, *, at_once: bool = False) -> fast.Code | None:
+        """The generated function; None where nothing here is plain. See `fast.compile_selection`."""
         if not self._is_compiled:
             self._compile()
-        return self._code
+        if not at_once or self._code is None or not self._code.holes:
+            return self._code
+        if self._at_once is None:
+            self._at_once = fast.compile_selection(self, at_once=True)
+        return self._at_once
 
     def _compile(self) -> None:
         self._is_compiled = True

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 _TEXT: Final = frozenset({"String", "ID"})
 _SENT_AS_THEY_ARE: Final = frozenset({str, int, float, bool})
 _LEAST, _MOST = -(2**31), 2**31 - 1
-_LEFT_ALONE: Final = 50
 
 
 class Odd(Exception):
@@ -61,28 +60,15 @@ def tried_first(
     if is_leaf_type(inner):
         return careful
     expression = writer.value(type_, details, "o")
-    if expression is not None:
-        return _tried(writer.expression(expression), careful)
-    slower = listed(variant, place, details, inner, careful) if isinstance(inner, GraphQLList) else careful
-    writer = _Writer(variant, at_once=True)
-    expression = writer.value(type_, details, "o")
-    return slower if expression is None else _tried(writer.expression(expression), slower)
-
-
-def _tried(made: Callable[[Any], Any], otherwise: Completer) -> Completer:
-    """`made`, unless it failed lately: some documents' values are mostly odd, and trying costs."""
-    left_alone = 0
+    if expression is None:
+        return listed(variant, place, details, inner, careful) if isinstance(inner, GraphQLList) else careful
+    made = writer.expression(expression)
 
     def complete(run: Run, value: Any, path: Path) -> Any:
-        nonlocal left_alone
-        if left_alone:
-            left_alone -= 1
-            return otherwise(run, value, path)
         try:
             return made(value)
-        except Exception:  # noqa: BLE001 - whatever is odd about this value is met again, and told, by `otherwise`
-            left_alone = _LEFT_ALONE
-            return otherwise(run, value, path)
+        except Exception:  # noqa: BLE001 - whatever is odd about this value is met again, and told, by `careful`
+            return careful(run, value, path)
 
     return complete
 

@@ -33,8 +33,10 @@ class _AtOnce:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """Items of one class. `asked` are the fields that must be executed for each of them."""
+    """Items of one class. `whole` makes an item of which everything is known at once, and raises for others: then
+    `plain` makes what is plain, and `asked` are the fields that must be executed for each."""
 
+    whole: Callable[[Any], dict[str, Any]]
     plain: Callable[[Any], dict[str, Any]]
     at_once: tuple[_AtOnce, ...]
     asked: tuple[tuple[str, "Execute"], ...]
@@ -53,6 +55,7 @@ def listed(
     if not is_object_type(item) and not is_abstract_type(item):
         return careful
     shapes = _Shapes(variant, details, item)
+    known = shapes.known
 
     def complete(run: Run, value: Any, path: Path) -> Any:
         if value.__class__ is not list:
@@ -61,11 +64,12 @@ def listed(
         left_out: list[tuple[int, Sequence[tuple[str, Execute]]]] = []
         try:
             for one in value:
-                shape = shapes.of(one.__class__)
-                made = shape.plain(one)
-                asked = _asked(shape, one, made) if shape.at_once else shape.asked
-                if asked:
-                    left_out.append((len(results), asked))
+                shape = known.get(one.__class__) or shapes.of(one.__class__)
+                try:
+                    made = shape.whole(one)
+                except Exception:  # noqa: BLE001 - something of it must be asked; what is odd raises again below
+                    made = shape.plain(one)
+                    left_out.append((len(results), _asked(shape, one, made)))
                 results.append(made)
         except Exception:  # noqa: BLE001 - whatever is odd about an item is met again, and told, by `careful`
             return careful(run, value, path)
@@ -114,6 +118,10 @@ def _asked(shape: _Shape, one: Any, made: dict[str, Any]) -> Sequence[tuple[str,
     return (*shape.asked, *unknown) if unknown else shape.asked
 
 
+def _refuse(one: Any) -> dict[str, Any]:
+    raise _NoShape
+
+
 class _Shapes:
     """By class, made when the first item of it comes. Raises _NoShape for what is not plain enough."""
 
@@ -124,12 +132,10 @@ class _Shapes:
         self._variant = variant
         self._details = details
         self._item = item
-        self._known: dict[type, _Shape] = {}
+        self.known: dict[type, _Shape] = {}
 
     def of(self, kind: type) -> _Shape:
-        found = self._known.get(kind)
-        if found is None:
-            found = self._known[kind] = self._made(kind)
+        found = self.known[kind] = self._made(kind)
         return found
 
     def _made(self, kind: type) -> _Shape:
@@ -147,7 +153,8 @@ class _Shapes:
                 asked.append((key, execute))
             else:
                 at_once.append(_AtOnce(key, known.attribute, known.names, execute))
-        return _Shape(code.function, tuple(at_once), tuple(asked))
+        whole = selection.code(at_once=True) if not asked else None
+        return _Shape(whole.function if whole is not None else _refuse, code.function, tuple(at_once), tuple(asked))
 
     def _runtime(self, kind: type) -> GraphQLObjectType:
         if is_object_type(self._item):

@@ -5,6 +5,7 @@ Frozen values without behaviour. Months are 1 to 12, years four digits, instants
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from app.vault.names import (
     AddRoute,
@@ -42,7 +43,12 @@ class Expiry:
             raise ValueError("not a month of a four-digit year")
 
     def __str__(self) -> str:
-        return f"{self.year:04d}-{self.month:02d}"
+        return _spelled(self.year, self.month)
+
+
+@lru_cache(maxsize=1_200)  # a hundred years: written for every card of every answer
+def _spelled(year: int, month: int) -> str:
+    return f"{year:04d}-{month:02d}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,7 +31,8 @@ class Unequal(Exception):
 class Case:
     """`nodes` 0 asks for one customer. `is_kept`: nothing is read from a vault. `is_large`: one has 10,000 methods.
 
-    `is_beside`: one client asks that, while another asks for one small wallet after the other.
+    `is_beside`: one client asks that, while another asks for one small wallet after the other. `is_changing`: a vault
+    never sends the same bytes twice.
     """
 
     clients: tuple[int, ...] = (64,)
@@ -42,6 +43,7 @@ class Case:
     is_large: bool = False
     is_beside: bool = False
     is_writing: bool = False
+    is_changing: bool = False
 
     def question(self, party: Party) -> Question:
         if self.is_writing:
@@ -53,6 +55,7 @@ class Case:
 
 CASES: Final = {
     "uncached": Case((1, 8, 64)),
+    "changing": Case(is_changing=True),
     "tls": Case(is_tls=True),
     "slow": Case((1, 64), delay_ms=20),
     "hit": Case((1, 64), is_kept=True),
@@ -87,7 +90,9 @@ def standing(case: Case, folder: Path) -> Iterator[Ground]:
     """The stub of the four vaults, up."""
     port, counter = free_port(), free_port()
     pair = _certificate(folder) if case.is_tls else None
-    configuration = stub.write(folder / "stub", port=port, counter=counter, delay_ms=case.delay_ms, tls=pair)
+    configuration = stub.write(
+        folder / "stub", port=port, counter=counter, delay_ms=case.delay_ms, tls=pair, is_changing=case.is_changing
+    )
     process = stub.start(configuration, 1)
     try:
         time.sleep(0.5)

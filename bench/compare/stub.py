@@ -18,11 +18,20 @@ LARGE: Final = 1000
 METHODS: Final = 10_000
 
 
-def write(folder: Path, *, port: int, counter: int, delay_ms: int = 0, tls: tuple[Path, Path] | None = None) -> Path:
+def write(
+    folder: Path,
+    *,
+    port: int,
+    counter: int,
+    delay_ms: int = 0,
+    tls: tuple[Path, Path] | None = None,
+    is_changing: bool = False,
+) -> Path:
     """Write nginx's configuration and the bodies into `folder`; answers the configuration's path.
 
-    `counter` is the port where it tells how many requests it had: see `count`.
+    `counter` is the port where it tells how many requests it had: see `count`. `is_changing`: no two bodies are equal.
     """
+    told = _with_nonce if is_changing else str
     folder.mkdir(parents=True, exist_ok=True)
     listen = f"listen 127.0.0.1:{port} backlog=4096;"
     if tls is not None:
@@ -45,15 +54,21 @@ def write(folder: Path, *, port: int, counter: int, delay_ms: int = 0, tls: tupl
         answer=answer,
         end=end,
         nap=f"ngx.sleep({delay_ms / 1000})" if delay_ms else "",
-        loanpro=_text(_found(small), "$loanpro_id", True),
-        aloha=_text(bodies.aloha_payments()),
-        profile=_text(bodies.jpmorgan_profile(), "$1"),
-        status=_text(bodies.jpmorgan_status(), "$1"),
-        caselle=_text(bodies.caselle_methods()),
+        loanpro=told(_text(_found(small), "$loanpro_id", True)),
+        aloha=told(_text(bodies.aloha_payments())),
+        profile=told(_text(bodies.jpmorgan_profile(), "$1")),
+        status=told(_text(bodies.jpmorgan_status(), "$1")),
+        caselle=told(_text(bodies.caselle_methods())),
     )
     path = folder / "nginx.conf"
     path.write_text(text, "utf-8")
     return path
+
+
+def _with_nonce(text: str) -> str:
+    """One more member, which nobody reads, in the last object of all: nginx makes a new value for each request."""
+    before, brace, after = text.rpartition("}")
+    return f'{before},"nonce":"$request_id"{brace}{after}'
 
 
 def start(configuration: Path, core: int) -> subprocess.Popen[bytes]:

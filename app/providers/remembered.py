@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Final
 from weakref import WeakValueDictionary
 
-from app.vault.model import VaultWallet
+from app.vault.model import SameReply, VaultWallet
 from app.vault.names import CustomerRef
 
 _DIGEST_BYTES: Final = 16
@@ -29,7 +29,7 @@ class LastReplies:
     def again(self, ref: CustomerRef, digest: bytes, request_id: str | None) -> VaultWallet | None:
         """What the same bytes were read as before, with this reply's request id."""
         known = self._known.get(ref)
-        if known is None or known.digest != digest:
+        if known is None or known.reply is None or known.reply.digest != digest:
             return None
         if known.provider_request_id == request_id:
             return known
@@ -37,5 +37,5 @@ class LastReplies:
         return made
 
     def keep(self, wallet: VaultWallet, digest: bytes) -> VaultWallet:
-        made = self._known[wallet.customer_ref] = replace(wallet, digest=digest)
+        made = self._known[wallet.customer_ref] = replace(wallet, reply=SameReply(digest))
         return made

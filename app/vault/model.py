@@ -159,12 +159,19 @@ class OtherMethod(MethodBase):
 PaymentMethod = Card | BankAccount | OtherMethod
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class SameReply:
+    """One reply's bytes, of which only the digest is kept. Compared by identity."""
+
+    digest: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class VaultWallet:
     """Everything one vault holds for one of its customers, at one instant, INACTIVE methods included.
 
-    `skipped` counts records that could not be read; `truncated` says that the vault held more than it gave. `digest` is
-    that of the reply which all of it was read from, where there was just one.
+    `skipped` counts records that could not be read; `truncated` says that the vault held more than it gave. `reply` is
+    the reply that all of it was read from, where there was just one: the same object while the same bytes come.
     """
 
     provider: ProviderName
@@ -173,7 +180,7 @@ class VaultWallet:
     skipped: int = 0
     truncated: bool = False
     provider_request_id: str | None = None
-    digest: bytes = field(default=b"", repr=False, compare=False)
+    reply: "SameReply | None" = field(default=None, repr=False, compare=False)
 
 
 # ---- what a caller wants written -------------------------------------------------------------------------

@@ -6,6 +6,7 @@ not noted today is noted another day; a burst of reads never becomes a burst of 
 
 import asyncio
 import logging
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Final
 
 from app.store import Store
 from app.store.records import EventOrigin
-from app.vault.model import Card, VaultWallet
+from app.vault.model import Card, SameReply, VaultWallet
 from app.vault.names import AuthStatus, CustomerRef, MethodRef, ProviderName
 from app.wallet.sightings import Sightings, StatusNoted
 
@@ -26,10 +27,12 @@ _REMEMBERED: Final = 20_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotingPace:
     """At most `per_s` lists and statuses a second are noted; each customer's list, and a card's status that stays the
-    same, every `again_after_s` seconds. A list that arrives was asked for `longest_read_s` seconds before at most."""
+    same, every `again_after_s` seconds, and a list of the very same bytes every `unchanged_after_s`. A list that arrives
+    was asked for `longest_read_s` seconds before at most."""
 
     per_s: float = 20.0
     again_after_s: float = 60.0
+    unchanged_after_s: float = 3_600.0
     longest_read_s: float = 10.0
 
 
@@ -39,6 +42,10 @@ class _List:
 
     wallet: VaultWallet
     asked_at: datetime
+
+    @property
+    def key(self) -> tuple[ProviderName, CustomerRef]:
+        return self.wallet.provider, self.wallet.customer_ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,8 @@ class Noting:
         self._pace = pace
         self._longest_read = timedelta(seconds=pace.longest_read_s)
         self._queue: asyncio.Queue[_List | _Status] = asyncio.Queue(_QUEUE)
-        self._last: OrderedDict[tuple[ProviderName, CustomerRef], float] = OrderedDict()
+        self._last: OrderedDict[tuple[ProviderName, CustomerRef], tuple[float, weakref.ref[SameReply] | None]]
+        self._last = OrderedDict()
         self._statuses: OrderedDict[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
         self._statuses = OrderedDict()
 
@@ -79,10 +87,16 @@ class Noting:
         """A complete list has just been read from a vault."""
         now = asyncio.get_running_loop().time()
         key = (wallet.provider, wallet.customer_ref)
-        last = self._last.get(key)
-        if (last is not None and now - last < self._pace.again_after_s) or self._queue.full():
+        last, reply = self._last.get(key), wallet.reply
+        if last is not None:
+            at, noted = last
+            # A write or an erasure drops the snapshot, and the reply with it: then it is not the same any more.
+            is_same = reply is not None and noted is not None and noted() is reply
+            if now - at < (self._pace.unchanged_after_s if is_same else self._pace.again_after_s):
+                return
+        if self._queue.full():
             return
-        self._last[key] = now
+        self._last[key] = now, None if reply is None else weakref.ref(reply)
         self._last.move_to_end(key)
         if len(self._last) > _REMEMBERED:
             self._last.popitem(last=False)
@@ -109,10 +123,12 @@ class Noting:
             try:
                 if isinstance(seen, _Status):
                     await self._note_status(seen)
-                else:
-                    await self._note(seen)
+                elif not await self._note(seen):
+                    self._last.pop(seen.key, None)
             except Exception:  # noqa: BLE001 - nothing here is worth more than the next list
                 _log.exception("what a vault showed could not be noted")
+                if isinstance(seen, _List):
+                    self._last.pop(seen.key, None)
             await asyncio.sleep(1 / self._pace.per_s)
 
     async def _note_status(self, seen: _Status) -> None:
@@ -121,15 +137,14 @@ class Noting:
         if noted is StatusNoted.LEFT:
             self._statuses.pop(seen.key, None)
 
-    async def _note(self, seen: _List) -> None:
+    async def _note(self, seen: _List) -> bool:
+        """Whether the list was compared with the last one; else the next one is as good as this."""
         wallet = seen.wallet
         if self._is_written(wallet.provider, wallet.customer_ref):
-            self._last.pop((wallet.provider, wallet.customer_ref), None)
-            return
+            return False
         owners = await self._store.directory.owners_of(wallet.provider, [wallet.customer_ref])
         owner = owners.get(wallet.customer_ref)
-        if owner is not None:
-            origin = EventOrigin.RECONCILIATION
-            noted = await self._sightings.compare(wallet, owner, origin, asked_at=seen.asked_at)
-            if noted.is_outdated:
-                self._last.pop((wallet.provider, wallet.customer_ref), None)
+        if owner is None:
+            return False
+        noted = await self._sightings.compare(wallet, owner, EventOrigin.RECONCILIATION, asked_at=seen.asked_at)
+        return not noted.is_outdated

@@ -4,10 +4,13 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
+
+import pytest
 
 from app.store import Store
-from app.store.records import EventOrigin, EventType
-from app.vault.model import BankAccount, Card, Expiry, PaymentMethod, ThreeDSecure, VaultWallet
+from app.store.records import EventOrigin, EventType, SeenChanges
+from app.vault.model import BankAccount, Card, Expiry, PaymentMethod, SameReply, ThreeDSecure, VaultWallet
 from app.vault.names import AuthStatus, CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
 from app.wallet.noting import Noting, NotingPace
 from app.wallet.sightings import Named, Sightings, StatusNoted
@@ -158,6 +161,46 @@ async def test_ordinary_reads_are_noted_at_a_pace_and_not_again_at_once(store: S
         assert await store.seen.unseen_links(ProviderName.LOANPRO, limit=10) == []
     finally:
         working.cancel()
+
+
+class CountingSightings(Sightings):
+    """Fails the first `failures` times."""
+
+    def __init__(self, store: Store, failures: int = 0) -> None:
+        super().__init__(store)
+        self.compared: list[int] = []
+        self._failures = failures
+
+    async def compare(self, wallet: VaultWallet, *args: Any, **kwargs: Any) -> SeenChanges:
+        self.compared.append(len(wallet.methods))
+        if len(self.compared) <= self._failures:
+            raise RuntimeError("not now")
+        return await super().compare(wallet, *args, **kwargs)
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+async def test_a_list_of_the_same_bytes_is_noted_once_unless_that_failed(store: Store, failures: int) -> None:
+    await linked(store)
+    sightings = CountingSightings(store, failures)
+    noting = Noting(store, sightings, NotingPace(per_s=1_000, again_after_s=0))
+    working = asyncio.create_task(noting.run())
+    one = replace(wallet(card("1")), reply=SameReply(b"1"))
+    two = replace(wallet(card("1"), card("2")), reply=SameReply(b"2"))
+    try:
+        async with asyncio.timeout(10):
+            noting.saw(one)
+            while not sightings.compared:
+                await asyncio.sleep(0.01)
+            noting.saw(replace(one, provider_request_id="another"))
+            while len(sightings.compared) < 1 + failures:
+                await asyncio.sleep(0.01)
+            for seen in (one, two, two):
+                noting.saw(seen)
+            while 2 not in sightings.compared:
+                await asyncio.sleep(0.01)
+    finally:
+        working.cancel()
+    assert sightings.compared == [1] * (1 + failures) + [2]
 
 
 # ---- 3-D Secure --------------------------------------------------------------------------------------------

@@ -26,8 +26,8 @@ _REMEMBERED: Final = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotingPace:
-    """At most `per_s` lists and statuses a second are noted; each customer's list, and a card's status that stays the
-    same, every `again_after_s` seconds, and a list of the very same bytes every `unchanged_after_s`. A list that arrives
+    """At most `per_s` lists and statuses a second are noted. Each customer's list, and a card's status that stays the
+    same, every `again_after_s` seconds; a list of the very same bytes every `unchanged_after_s`. A list that arrives
     was asked for `longest_read_s` seconds before at most."""
 
     per_s: float = 20.0

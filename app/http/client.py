@@ -1,7 +1,7 @@
 """The door to one vault: everything between an adapter's request and a transport's bytes."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -99,6 +99,7 @@ class HttpDoor:
         self._merged: dict[FixedHeaders, tuple[Ticket, FixedHeaders]] = {}
         self.breaker = Breaker(settings.breaker)
         self.retries = 0
+        self._loop_time: Callable[[], float] | None = None
 
     @property
     def circuit(self) -> str:
@@ -115,7 +116,9 @@ class HttpDoor:
 
     async def send(self, request: VaultRequest, call: CallLike) -> VaultReply:
         """See `VaultHttp.send`. Also raises `InvalidRequest`, before sending, for what HTTP cannot carry safely."""
-        now = asyncio.get_running_loop().time
+        if self._loop_time is None:
+            self._loop_time = asyncio.get_running_loop().time  # looked up once: a door belongs to one loop
+        now = self._loop_time
         started_at = now()
         outcome = "cancelled"
         try:
@@ -195,7 +198,7 @@ class HttpDoor:
         except VaultError:
             self._cap.release()
             raise
-        now = asyncio.get_running_loop().time
+        now = self._loop_time or asyncio.get_running_loop().time
         began_at, verdict = now(), Verdict.NONE
         try:
             headers = self._with_ticket(prepared, ticket)

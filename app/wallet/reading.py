@@ -141,6 +141,7 @@ class WalletReader:
         self._ids = ids
         self._on_list = on_list
         self._on_status = on_status
+        self._time: Callable[[], float] | None = None
         self._policies = {name: (policies or {}).get(name, ReadPolicy()) for name in providers}
         self._sources = {name: self._source(name, policy) for name, policy in self._policies.items()}
         self._status_sources = {name: self._status_source(name, policy) for name, policy in self._policies.items()}
@@ -170,7 +171,7 @@ class WalletReader:
     ) -> list[SourceReading]:
         """Many customers at one vault, in the order of `refs`; never later than the deadline, whatever it does."""
         keys: list[Key] = [(name, ref, None) for ref in refs]
-        until = min(call.deadline_at, _now() + self._policies[name].deadline_s)
+        until = min(call.deadline_at, self._now() + self._policies[name].deadline_s)
         source = self._sources[name]
         found = await self.snapshots.read(keys, source, until=until, force_fresh=force_fresh, caller=call)
         return [to_reading(found[key]) for key in keys]
@@ -180,7 +181,7 @@ class WalletReader:
 
         Customers asked for with the same `call` within a turn of the loop are one call to a vault that can do that.
         """
-        until = min(call.deadline_at, _now() + self._policies[name].deadline_s)
+        until = min(call.deadline_at, self._now() + self._policies[name].deadline_s)
         return self.snapshots.board((name, ref, None), self._sources[name], until, call)
 
     async def answers(self, seats: Sequence[Seat[Held]]) -> list[SourceReading]:
@@ -203,7 +204,7 @@ class WalletReader:
         if not self.asks_status(card):
             return StatusReading(AuthStatus.NOT_APPLICABLE)
         key: Key = (name, card.customer_ref, card.method_ref)
-        until = min(call.deadline_at, _now() + self._policies[name].deadline_s)
+        until = min(call.deadline_at, self._now() + self._policies[name].deadline_s)
         found = (await self.snapshots.read([key], self._status_sources[name], until=until, caller=call))[key]
         if found.error is not None or found.snapshot is None:
             return StatusReading(AuthStatus.UNKNOWN, failed=True)
@@ -232,7 +233,7 @@ class WalletReader:
         vault = self.providers[name]
 
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, Held | VaultError]:
-            found = await vault.wallets([ref for _, ref, _ in keys], _own_deadline(call, policy))
+            found = await vault.wallets([ref for _, ref, _ in keys], self._own_deadline(call, policy))
             if self._on_list is not None:
                 for answer in found.values():
                     if not isinstance(answer, VaultError):
@@ -252,13 +253,23 @@ class WalletReader:
             batch_limit=max(1, vault.capabilities.batch_limit),
         )
 
+    def _now(self) -> float:
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time  # looked up once: a reader belongs to one loop
+        return self._time()
+
+    def _own_deadline(self, call: Call, policy: ReadPolicy) -> Call:
+        """A shared read lives by the vault's deadline: the first caller's smaller one is not the others'."""
+        deadline_at = self._now() + policy.deadline_s
+        return Call(deadline_at, call.request_id, call.traceparent, call.client, call.tags, call.meter)
+
     def _status_source(self, name: ProviderName, policy: ReadPolicy) -> Source[ThreeDSecure | None]:
         vault, gate = self.providers[name], asyncio.Semaphore(policy.three_ds_concurrency)
 
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, ThreeDSecure | VaultError | None]:
             ((_, ref, method),) = keys
             async with gate:
-                result = await vault.three_d_secure(ref, method or MethodRef(""), _own_deadline(call, policy))
+                result = await vault.three_d_secure(ref, method or MethodRef(""), self._own_deadline(call, policy))
             return {keys[0]: result}
 
         # A result that may have changed is never shown as if it had not: no stale ones here.
@@ -358,13 +369,3 @@ def message_of(error: VaultError) -> str:
     if isinstance(error, VaultRejected) and error.reason is RejectReason.CUSTOMER_NOT_FOUND:
         return "The vault does not know this customer."
     return _MESSAGES[state_of(error)]
-
-
-def _own_deadline(call: Call, policy: ReadPolicy) -> Call:
-    """A shared read lives by the vault's deadline: the first caller's smaller one is not the others'."""
-    deadline_at = _now() + policy.deadline_s
-    return Call(deadline_at, call.request_id, call.traceparent, call.client, call.tags, call.meter)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -111,6 +111,7 @@ class SnapshotCache:
         self._kept: OrderedDict[Key, Snapshot[Any]] = OrderedDict()
         self._flights: dict[Key, Flight] = {}
         self._boarding: dict[ProviderName, Flight] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._of_customer: dict[tuple[ProviderName, CustomerRef], set[Key]] = {}
         self.bytes = 0
         self.counts = {"fresh": 0, "joined": 0, "vault": 0, "stale": 0, "nobody": 0}
@@ -236,7 +237,9 @@ class SnapshotCache:
     def _begin(self, key: Key, source: Source[Value], caller: object) -> Flight:
         flight = Flight([], caller)
         self._add(key, flight)
-        flight.task = asyncio.get_running_loop().create_task(self._fly(flight, source))
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # looked up once: the cache belongs to one loop
+        flight.task = self._loop.create_task(self._fly(flight, source))
         return flight
 
     def _add(self, key: Key, flight: Flight) -> None:

@@ -100,7 +100,7 @@ class JpMorganSettings(ProviderSettings):
     resource: str = ""
     scope: str = ""
     merchant_identifier: str = ""
-    three_ds_concurrency: int = Field(8, ge=1)
+    three_ds_concurrency: int = Field(32, ge=1)
     webhook_jwks_path: str = ""
 
 

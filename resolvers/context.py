@@ -19,7 +19,7 @@ from app.wallet.reading import WalletReader
 from resolvers.audit import AuditTrail, NoTrail, Refusal, Refusals
 from resolvers.events import EventFeed, EventLog, NoEvents, unchanged
 from resolvers.inputs.urls import ReturnOrigins
-from resolvers.loaders import EntryLoader, OwnerLoader, StatusLoader
+from resolvers.loaders import EntryLoader, OwnerLoader
 from resolvers.wallets import CustomerWallet
 from resolvers.writer import NoWrites, Operations, Writer
 
@@ -93,17 +93,10 @@ class Context:
     writes_refused: Mapping[str, tuple[str, ...]] | None = field(default=None, init=False)
     _wallets: dict[str, CustomerWallet] = field(default_factory=dict, init=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
-    _statuses: StatusLoader | None = field(default=None, init=False)
     _entries: EntryLoader | None = field(default=None, init=False)
     _owners: OwnerLoader | None = field(default=None, init=False)
 
     # Loaders are made when the first field needs one: most requests need none.
-
-    @property
-    def statuses(self) -> StatusLoader:
-        if self._statuses is None:
-            self._statuses = StatusLoader(self.services.reader, self.call, self.spawn)
-        return self._statuses
 
     @property
     def entries(self) -> EntryLoader:
@@ -118,7 +111,7 @@ class Context:
         return self._owners
 
     def _load_anew(self) -> None:
-        self._statuses = self._entries = self._owners = None
+        self._entries = self._owners = None
 
     @classmethod
     def create(

@@ -10,7 +10,6 @@ from app.vault.names import CustomerRef, ProviderName, SourceState
 from app.wallet.assemble import SourceRow, Wallet
 from app.wallet.directory import DirectoryEntry
 from app.wallet.reading import SourceReading, StatusReading
-from resolvers.loaders import status_key
 
 if TYPE_CHECKING:
     from resolvers.context import Context
@@ -56,8 +55,11 @@ class CustomerWallet:
                 return ready
             self._task = self._context.spawn(self._read(self._task))
             self._covered = self._wanted
-        task = self._task
-        return task.result() if task.done() else await asyncio.shield(task)
+        if not self._task.done():
+            return await asyncio.shield(self._task)
+        self._task.result()  # raises what it raised
+        assert self._wallet is not None
+        return self._wallet  # what was asked for later and was at hand is in it, too
 
     async def rows(self) -> list[SourceRow]:
         """One row per vault, once everything that this request asks of them is in."""
@@ -74,16 +76,17 @@ class CustomerWallet:
 
     def status(self, card: Card) -> "asyncio.Future[StatusReading]":
         """The card's 3-D Secure status: asked once per request, however many fields show it; done where it is fresh."""
-        key = status_key(card)
+        key = card.provider, card.method_ref
         if key not in self._statuses:
             self._statuses[key] = card.provider, self._ask_status(card)
         asked = self._statuses[key][1]
         return asked if asked.done() else asyncio.shield(asked)
 
     def _ask_status(self, card: Card) -> "asyncio.Future[StatusReading]":
-        ready = self._context.services.reader.status_at_hand(card)
+        reader = self._context.services.reader
+        ready = reader.status_at_hand(card)
         if ready is None:
-            return self._context.statuses.load(card)
+            return self._context.spawn(reader.three_d_secure(card, self._context.call))
         done: asyncio.Future[StatusReading] = asyncio.get_running_loop().create_future()
         done.set_result(ready)
         return done

@@ -100,7 +100,7 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
             done = item(run, one, path)
             if done.__class__ is CoroutineType:
                 waiting.append(len(results))
-                done = guarded(run, done, path)
+                done = run.finished(done, place, path, is_nullable)
         except Exception as error:  # noqa: BLE001 - any failure of an item is its field's error
             run.fail(error, place, path, is_nullable)
             done = None
@@ -110,13 +110,6 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
         try:
             done = item(run, await one, path)
             return await done if done.__class__ is CoroutineType else done
-        except Exception as error:  # noqa: BLE001
-            run.fail(error, place, path, is_nullable)
-            return None
-
-    async def guarded(run: Run, completing: Awaitable[Any], path: Path) -> Any:
-        try:
-            return await completing
         except Exception as error:  # noqa: BLE001
             run.fail(error, place, path, is_nullable)
             return None

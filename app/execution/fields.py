@@ -28,7 +28,7 @@ def field(place: bridge.Place, call: Call, complete: Completer) -> Execute:
             if value.__class__ not in NEVER_AWAITABLE and is_awaitable(value):
                 return later(run, value, path)
             done = complete(run, value, path)
-            return guarded(run, done, path) if done.__class__ is CoroutineType else done
+            return run.finished(done, place, path, is_nullable) if done.__class__ is CoroutineType else done
         except Exception as error:  # noqa: BLE001 - any failure of a resolver is its field's error
             run.fail(error, place, path, is_nullable)
             return None
@@ -37,13 +37,6 @@ def field(place: bridge.Place, call: Call, complete: Completer) -> Execute:
         try:
             done = complete(run, await value, path)
             return await done if done.__class__ is CoroutineType else done
-        except Exception as error:  # noqa: BLE001
-            run.fail(error, place, path, is_nullable)
-            return None
-
-    async def guarded(run: Run, completing: Awaitable[Any], path: Path) -> Any:
-        try:
-            return await completing
         except Exception as error:  # noqa: BLE001
             run.fail(error, place, path, is_nullable)
             return None

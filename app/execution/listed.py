@@ -86,7 +86,7 @@ def listed(
                     done = shapes.execute_fields(run, value[index], at, asked, results[index])
                     if done.__class__ is CoroutineType:
                         waiting.append(index)
-                        done = guarded(run, done, at)
+                        done = run.finished(done, place, at, is_nullable)
                 except Exception as error:  # noqa: BLE001 - any failure of an item is its field's error
                     run.fail(error, place, at, is_nullable)
                     done = None
@@ -95,13 +95,6 @@ def listed(
             run.settle([results[index] for index in waiting])
             raise
         return filled(results, waiting) if waiting else results
-
-    async def guarded(run: Run, completing: Awaitable[Any], path: Path) -> Any:
-        try:
-            return await completing
-        except Exception as error:  # noqa: BLE001
-            run.fail(error, place, path, is_nullable)
-            return None
 
     return complete
 

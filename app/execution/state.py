@@ -67,6 +67,14 @@ class Run:
         nulled.add(path)
         self.errors.append(error)
 
+    async def finished(self, completing: Awaitable[Any], place: bridge.Place, path: Path, is_nullable: bool) -> Any:
+        """What is being completed, or null where that fails: see `fail`."""
+        try:
+            return await completing
+        except Exception as error:  # noqa: BLE001 - any failure below is this position's error
+            self.fail(error, place, path, is_nullable)
+            return None
+
     def settle(self, pending: Sequence[Awaitable[Any]]) -> None:
         """Let siblings of a failed field run to their end without waiting for them."""
         if pending:

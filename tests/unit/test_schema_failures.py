@@ -9,7 +9,7 @@ import pytest
 from app.errors import VaultRefusedUs, VaultTimeout, VaultUnavailable
 from app.execution.documents import Documents
 from app.execution.run import run_operation
-from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus
+from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, SourceState
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.reading import ReadPolicy
 from resolvers.context import Context
@@ -271,4 +271,24 @@ async def test_a_fresh_snapshot_is_one_reading_for_the_whole_request() -> None:
     context.after_write()
     assert (await context.wallet_of(entry).wallet()).sources[P.LOANPRO].fetched_at is not None
     assert len(world.vaults[P.LOANPRO].calls) == calls + 1, "after a write of ours it is read anew"
+    context.close()
+
+
+async def test_what_is_at_hand_later_is_in_the_wallet_of_whoever_asks_next() -> None:
+    """Though the first part of it had to be read."""
+    world = World()
+    await world.data('{ customer(id: "cus_a") { paymentMethods { label } } }')
+    world.services.reader.snapshots.drop(P.LOANPRO, CustomerRef("37"))
+    context = Context.create(world.services, Caller(name="tests", scopes=ALL_SCOPES), "req-3")
+    entry = await context.entry("cus_a")
+    assert entry is not None
+    wallet = context.wallet_of(entry)
+    wallet.want([P.LOANPRO])
+    first = await wallet.wallet()
+    wallet.want()
+    second, third = await wallet.wallet(), await wallet.wallet()
+    linked = {link.provider for link in entry.links}
+    assert {name for name in linked if first.sources[name].state is SourceState.SKIPPED} == linked - {P.LOANPRO}
+    assert [name for name in linked if second.sources[name].state is SourceState.SKIPPED] == []
+    assert third.sources == second.sources
     context.close()

@@ -1,7 +1,7 @@
 """One customer's wallet within one request: read once for all fields that ask, only at the vaults that they need."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -14,6 +14,7 @@ from app.wallet.reading import SourceReading, StatusReading
 if TYPE_CHECKING:
     from resolvers.context import Context
 
+Made = TypeVar("Made")
 View = TypeVar("View")
 
 ALL: Final = frozenset(ProviderName)
@@ -61,8 +62,25 @@ class CustomerWallet:
         assert self._wallet is not None
         return self._wallet  # what was asked for later and was at hand is in it, too
 
-    async def rows(self) -> list[SourceRow]:
-        """One row per vault, once everything that this request asks of them is in."""
+    def when_read(self, providers: Collection[ProviderName], make: Callable[[Wallet], Made]) -> Made | Awaitable[Made]:
+        """What `make` makes of the wallet: at once where fresh snapshots have all that is wanted."""
+        self.want(providers)
+        ready = self._at_hand()
+        return make(ready) if ready is not None else self._made(make)
+
+    async def _made(self, make: Callable[[Wallet], Made]) -> Made:
+        return make(await self.wallet())
+
+    def rows(self) -> list[SourceRow] | Awaitable[list[SourceRow]]:
+        """One row per vault: at once where nothing that other fields still ask for could change one, else once
+        everything that this request asks of them is in."""
+        if self._wanted == ALL:
+            ready = self._at_hand()
+            if ready is not None and not self._more_may_be_asked(ready):
+                return self._rows(ready)
+        return self._settled_rows()
+
+    async def _settled_rows(self) -> list[SourceRow]:
         await asyncio.sleep(0)
         if not self._is_wanted:
             self.want()
@@ -159,10 +177,16 @@ class CustomerWallet:
         return services.assembler.assemble(self.entry, self._readings, services.utc_now())
 
     def _more_may_be_asked(self, wallet: Wallet) -> bool:
+        """Whether another field may still have a vault read, or a card's status asked for, that is not at hand."""
         reader = self._context.services.reader
-        return any(
-            row.state is SourceState.SKIPPED or (row.method_count and reader.may_ask_status(name))
-            for name, row in wallet.sources.items()
+        may_ask = False
+        for name, row in wallet.sources.items():
+            if row.state is SourceState.SKIPPED:
+                return True
+            may_ask = may_ask or bool(row.method_count and reader.may_ask_status(name))
+        return may_ask and any(
+            isinstance(card := one.method, Card) and reader.asks_status(card) and reader.status_at_hand(card) is None
+            for one in wallet.methods
         )
 
     async def _settle(self) -> None:

@@ -9,7 +9,7 @@ import strawberry
 from app.vault.names import AuthStatus, DefaultReason, DefaultState
 from app.vault.rules.filter import MethodFilter, matches
 from app.vault.rules.order import PaymentMethodOrder, newest_first
-from app.wallet.assemble import Wallet, WalletMethod
+from app.wallet.assemble import SourceRow, Wallet, WalletMethod
 from app.wallet.directory import DirectoryEntry
 from resolvers.context import Info
 from resolvers.errors import BadInput, SourcesUnavailable
@@ -63,9 +63,11 @@ class AuthSummary:
         statuses = [one if isinstance(one, AuthStatus) else await one for one in asked]
         return [card for card, found in zip(cards, statuses, strict=True) if found is AuthStatus.CHALLENGE_REQUIRED]
 
-    @strawberry.field(description="False while a vault that could change the summary has not answered.")
-    async def is_complete(self, info: Info) -> bool:
-        return await _is_complete(self.customer.entry, info)
+    @strawberry.field(
+        graphql_type=bool, description="False while a vault that could change the summary has not answered."
+    )
+    def is_complete(self, info: Info) -> bool | Awaitable[bool]:
+        return _is_complete(self.customer.entry, info)
 
 
 @strawberry.federation.type(keys=["id"], description="One person or business, whichever vaults know them.")
@@ -87,44 +89,33 @@ class Customer(Node):
         filter: PaymentMethodFilter | None = strawberry.UNSET,
         order_by: PaymentMethodOrder = PaymentMethodOrder.DEFAULT_FIRST,
         first: int = 100,
-    ) -> Awaitable[list[PaymentMethod] | None]:
+    ) -> list[PaymentMethod] | None | Awaitable[list[PaymentMethod] | None]:
         services = info.context.services
         if not 1 <= first <= services.list_limit:
             raise BadInput(f"first must be from 1 to {services.list_limit}.")
         wanted = filter.to_rules(services.utc_now()) if filter else MethodFilter()
         providers = ALL if wanted.providers is None else wanted.providers
-        info.context.wallet_of(self.entry).want(providers)
 
-        async def answer() -> list[PaymentMethod] | None:
-            wallet = await info.context.wallet_of(self.entry).wallet()
+        def answer(wallet: Wallet) -> list[PaymentMethod] | None:
             if wallet.nothing_answered(providers):
                 raise SourcesUnavailable
             chosen = [one for one in wallet.methods if matches(wanted, one.method, one.status, one.capabilities)]
             shown = methods_of(self, wallet, info)
             return [shown[one.id] for one in _ordered(chosen, order_by)[:first]]
 
-        return answer()
+        return info.context.wallet_of(self.entry).when_read(providers, answer)
 
     @scoped(
         READ_METHODS,
         graphql_type=PaymentMethod | None,
         description="Effective default; null when none OR unknown: read defaultMethodInfo.state before paying.",
     )
-    def default_method(self, info: Info) -> Awaitable[PaymentMethod | None]:
-        info.context.wallet_of(self.entry).want()
-
-        async def answer() -> PaymentMethod | None:
-            wallet = await info.context.wallet_of(self.entry).wallet()
-            return default_of(self, wallet, info)
-
-        return answer()
+    def default_method(self, info: Info) -> PaymentMethod | None | Awaitable[PaymentMethod | None]:
+        return info.context.wallet_of(self.entry).when_read(ALL, lambda wallet: default_of(self, wallet, info))
 
     @strawberry.field(graphql_type=DefaultMethodInfo, description="Why that default, or why none.")
-    def default_method_info(self, info: Info) -> Awaitable[DefaultMethodInfo]:
-        info.context.wallet_of(self.entry).want()
-
-        async def answer() -> DefaultMethodInfo:
-            wallet = await info.context.wallet_of(self.entry).wallet()
+    def default_method_info(self, info: Info) -> DefaultMethodInfo | Awaitable[DefaultMethodInfo]:
+        def answer(wallet: Wallet) -> DefaultMethodInfo:
             shown, choice = methods_of(self, wallet, info), wallet.default.choice
             return DefaultMethodInfo(
                 state=wallet.default.state,
@@ -134,29 +125,23 @@ class Customer(Node):
                 defaults=[shown[one.id] for one in wallet.provider_defaults],
             )
 
-        return answer()
+        return info.context.wallet_of(self.entry).when_read(ALL, answer)
 
     @strawberry.field(
         graphql_type=AuthStatus,
         description="3-D Secure state of the effective default; a display hint, never a liability-shift promise.",
     )
-    def auth_status(self, info: Info) -> Awaitable[AuthStatus]:
-        info.context.wallet_of(self.entry).want()
-
-        async def answer() -> AuthStatus:
-            wallet = await info.context.wallet_of(self.entry).wallet()
+    def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
+        def answer(wallet: Wallet) -> AuthStatus | Awaitable[AuthStatus]:
             default = default_of(self, wallet, info)
-            found = _status_of_default(default, wallet.default.state is not DefaultState.UNKNOWN, info)
-            return found if isinstance(found, AuthStatus) else await found
+            return _status_of_default(default, wallet.default.state is not DefaultState.UNKNOWN, info)
 
-        return answer()
+        found = info.context.wallet_of(self.entry).when_read(ALL, answer)
+        return found if isinstance(found, AuthStatus) else _known(found)
 
     @strawberry.field(graphql_type=AuthSummary, description="3-D Secure across the customer's cards.")
-    def auth_summary(self, info: Info) -> Awaitable[AuthSummary]:
-        info.context.wallet_of(self.entry).want()
-
-        async def answer() -> AuthSummary:
-            wallet = await info.context.wallet_of(self.entry).wallet()
+    def auth_summary(self, info: Info) -> AuthSummary | Awaitable[AuthSummary]:
+        def answer(wallet: Wallet) -> AuthSummary:
             shown = methods_of(self, wallet, info)
             listed = [shown[one.id] for one in wallet.methods if matches(MethodFilter(), one.method, one.status, ())]
             return AuthSummary(
@@ -166,19 +151,20 @@ class Customer(Node):
                 is_default_known=wallet.default.state is not DefaultState.UNKNOWN,
             )
 
-        return answer()
+        return info.context.wallet_of(self.entry).when_read(ALL, answer)
 
-    @strawberry.field(description="One row per provider, always all of them.")
-    async def sources(self, info: Info) -> list[SourceStatus]:
-        rows = await info.context.wallet_of(self.entry).rows()
-        return [SourceStatus.of(row) for row in rows]
+    @strawberry.field(graphql_type=list[SourceStatus], description="One row per provider, always all of them.")
+    def sources(self, info: Info) -> list[SourceStatus] | Awaitable[list[SourceStatus]]:
+        rows = info.context.wallet_of(self.entry).rows()
+        return [SourceStatus.of(row) for row in rows] if isinstance(rows, list) else _sources(rows)
 
     @strawberry.field(
+        graphql_type=bool,
         description="True when every source is OK; NOT_LINKED, DISABLED and SKIPPED (no selected field needs it) "
-        "do not count against it."
+        "do not count against it.",
     )
-    async def is_complete(self, info: Info) -> bool:
-        return await _is_complete(self.entry, info)
+    def is_complete(self, info: Info) -> bool | Awaitable[bool]:
+        return _is_complete(self.entry, info)
 
     @scoped("links:read", description="Where the vaults know the customer.")
     def links(self) -> list[ProviderLink] | None:
@@ -237,8 +223,26 @@ def _status_of_default(default: PaymentMethod | None, is_known: bool, info: Info
     return AuthStatus.NOT_APPLICABLE if is_known else AuthStatus.UNKNOWN
 
 
-async def _is_complete(entry: DirectoryEntry, info: Info) -> bool:
-    return all(row.is_harmless for row in await info.context.wallet_of(entry).rows())
+async def _known(found: Awaitable[AuthStatus | Awaitable[AuthStatus]]) -> AuthStatus:
+    status = await found
+    return status if isinstance(status, AuthStatus) else await status
+
+
+async def _sources(rows: Awaitable[list[SourceRow]]) -> list[SourceStatus]:
+    return [SourceStatus.of(row) for row in await rows]
+
+
+def _is_complete(entry: DirectoryEntry, info: Info) -> bool | Awaitable[bool]:
+    rows = info.context.wallet_of(entry).rows()
+    return _are_harmless(rows) if isinstance(rows, list) else _once_harmless(rows)
+
+
+def _are_harmless(rows: list[SourceRow]) -> bool:
+    return all(row.is_harmless for row in rows)
+
+
+async def _once_harmless(rows: Awaitable[list[SourceRow]]) -> bool:
+    return _are_harmless(await rows)
 
 
 def _ordered(methods: list[WalletMethod], order: PaymentMethodOrder) -> list[WalletMethod]:

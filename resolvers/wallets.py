@@ -38,7 +38,7 @@ class CustomerWallet:
         self._readings: dict[ProviderName, SourceReading] = {}
         self._wallet: Wallet | None = None
         self._task: asyncio.Task[Wallet] | None = None
-        self._statuses: dict[Any, tuple[ProviderName, asyncio.Future[StatusReading]]] = {}
+        self._statuses: dict[Any, tuple[ProviderName, StatusReading | asyncio.Future[StatusReading]]] = {}
         self._view: tuple[Wallet, object] | None = None
 
     def want(self, providers: Collection[ProviderName] = ALL) -> None:
@@ -92,22 +92,18 @@ class CustomerWallet:
             if self._wanted == wanted:
                 return self._rows(wallet)
 
-    def status(self, card: Card) -> "asyncio.Future[StatusReading]":
-        """The card's 3-D Secure status: asked once per request, however many fields show it; done where it is fresh."""
+    def status(self, card: Card) -> "StatusReading | asyncio.Future[StatusReading]":
+        """The card's 3-D Secure status, at once where it is fresh: asked once per request, however many show it."""
         key = card.provider, card.method_ref
         if key not in self._statuses:
-            self._statuses[key] = card.provider, self._ask_status(card)
-        asked = self._statuses[key][1]
-        return asked if asked.done() else asyncio.shield(asked)
-
-    def _ask_status(self, card: Card) -> "asyncio.Future[StatusReading]":
-        reader = self._context.services.reader
-        ready = reader.status_at_hand(card)
-        if ready is None:
-            return self._context.spawn(reader.three_d_secure(card, self._context.call))
-        done: asyncio.Future[StatusReading] = asyncio.get_running_loop().create_future()
-        done.set_result(ready)
-        return done
+            reader = self._context.services.reader
+            ready = reader.status_at_hand(card)
+            asked = ready or self._context.spawn(reader.three_d_secure(card, self._context.call))
+            self._statuses[key] = card.provider, asked
+        found = self._statuses[key][1]
+        if isinstance(found, StatusReading):
+            return found
+        return found.result() if found.done() else asyncio.shield(found)
 
     def view(self, wallet: Wallet, build: Callable[[Wallet], View], told_again: Callable[[View, Wallet], View]) -> View:
         """`build` once per wallet, and once for all requests that see the same methods."""
@@ -193,18 +189,22 @@ class CustomerWallet:
         """Let the siblings that waited for the same wallet go on, and wait for the statuses that they ask for."""
         while True:
             await _turns(_TURNS)
-            pending = [future for _, future in self._statuses.values() if not future.done()]
+            pending = [one for _, one in self._statuses.values() if isinstance(one, asyncio.Future) and not one.done()]
             if not pending:
                 return
             await asyncio.wait(pending)
 
     def _rows(self, wallet: Wallet) -> list[SourceRow]:
-        unread = {
-            name
-            for name, future in self._statuses.values()
-            if future.done() and not future.cancelled() and future.exception() is None and future.result().failed
-        }
-        return [_with_statuses(wallet.sources[name], name in unread) for name in ProviderName]
+        unread = {name for name, asked in self._statuses.values() if _is_unread(asked)}
+        rows = list(wallet.sources.values())
+        return [_with_statuses(row, row.provider in unread) for row in rows] if unread else rows
+
+
+def _is_unread(asked: "StatusReading | asyncio.Future[StatusReading]") -> bool:
+    if isinstance(asked, StatusReading):
+        return asked.failed
+    is_told = asked.done() and not asked.cancelled() and asked.exception() is None
+    return is_told and asked.result().failed
 
 
 async def _turns(count: int) -> None:

@@ -1,10 +1,10 @@
 """One wallet out of what the vaults answered: pure, from readings and directory facts to what the graph shows."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 from app.store.records import ChoiceRecord, DirectoryEntry, MethodAddress
 from app.vault.model import PaymentMethod
@@ -74,6 +74,8 @@ class SourceRow:
     retry_after_s: float | None = None
     message: str | None = None
     provider_request_id: str | None = None
+    shown: Any = field(default=None, compare=False, repr=False)
+    """For whoever shows it often: what they made of it."""
 
     @property
     def is_harmless(self) -> bool:
@@ -100,11 +102,13 @@ class DefaultInfo:
 class Wallet:
     """Everything readable of one customer, inactive methods included, in a stable order.
 
-    `sources` has one row per vault, always all of them.
+    `visible` is without what nobody wants to see unasked, the default first. `sources` has one row per vault, always
+    all of them, in the order of `ProviderName`.
     """
 
     entry: DirectoryEntry
     methods: tuple[WalletMethod, ...]
+    visible: tuple[WalletMethod, ...]
     by_id: Mapping[str, WalletMethod]
     default: DefaultInfo
     sources: Mapping[ProviderName, SourceRow]
@@ -117,9 +121,9 @@ class Wallet:
     def provider_defaults(self) -> tuple[WalletMethod, ...]:
         return tuple(one for one in self.methods if one.method.is_provider_default and not is_hidden(one.status))
 
-    def nothing_answered(self, providers: Iterable[ProviderName]) -> bool:
+    def nothing_answered(self, providers: Collection[ProviderName]) -> bool:
         """Of the linked vaults among these, not one had anything to show; false when none is linked."""
-        linked = [name for name in providers if self.entry.link(name) is not None]
+        linked = [link.provider for link in self.entry.links if link.provider in providers]
         return bool(linked) and all(self.sources[name].fetched_at is None for name in linked)
 
 
@@ -153,6 +157,9 @@ def assemble(
     return Wallet(
         entry=entry,
         methods=methods,
+        visible=tuple(
+            sorted([one for one in methods if not is_hidden(one.status)], key=lambda one: not one.is_default)
+        ),
         by_id={one.id: one for one in methods},
         default=default,
         sources=sources,

@@ -27,12 +27,18 @@ Times = tuple[datetime | None, ...]
 
 @dataclass(slots=True)
 class _Record:
-    """`parts` is what the methods depend on; `view` is what the graph made of them, and `told_at` its times."""
+    """`parts` is what the methods depend on; `view` is what the graph made of them, and `told_at` its times.
+
+    `wallet` was made at `hour` (since 1970; no card expires within one) of `readings`, which snapshots keep.
+    """
 
     parts: tuple[object, ...]
     wallet: Wallet
     contents: tuple[weakref.ref[Content], ...]
+    hour: int = 0
+    readings: tuple[weakref.ref[SourceReading], ...] = ()
     view: Any = None
+    view_of: Wallet | None = None
     told_at: Times = ()
 
 
@@ -50,18 +56,23 @@ class Assembler:
 
     def assemble(self, entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], now: datetime) -> Wallet:
         """As `assemble`; the methods and the default are those of last time where no part of them has changed."""
-        key = entry.customer.id
-        parts = _parts(entry, readings, ExpiryClock.at(now, self._rules.expiring_soon_days))
+        key, hour = entry.customer.id, int(now.timestamp() // 3600)
         known = self._records.get(key)
+        if known is not None and known.hour == hour and known.wallet.entry is entry and _are(known.readings, readings):
+            self._records.move_to_end(key)
+            return known.wallet
+        parts = _parts(entry, readings, ExpiryClock.at(now, self._rules.expiring_soon_days))
         if known is not None and known.parts == parts:
             self._records.move_to_end(key)
             known.wallet = _told_anew(known.wallet, readings)
+            known.hour, known.readings = hour, _references(readings)
             return known.wallet
         wallet = assemble(entry, readings, self._rules, now)
         self._drop(key)
         contents = [reading.held.content for reading in readings.values() if reading.held is not None]
         if contents and len(wallet.methods) <= self._most:
-            self._keep(key, _Record(parts, wallet, tuple(weakref.ref(one, self._dropper(key)) for one in contents)))
+            gone = tuple([weakref.ref(one, self._dropper(key)) for one in contents])
+            self._keep(key, _Record(parts, wallet, gone, hour, _references(readings)))
         return wallet
 
     def view(self, wallet: Wallet, build: Callable[[Wallet], View], told_again: Callable[[View, Wallet], View]) -> View:
@@ -72,12 +83,15 @@ class Assembler:
         record = self._records.get(wallet.entry.customer.id)
         if record is None or record.wallet.methods is not wallet.methods:
             return build(wallet)
+        if record.view_of is wallet:
+            kept: View = record.view
+            return kept
         times: Times = tuple([row.fetched_at for row in wallet.sources.values()])
         if record.view is None:
             record.view = build(wallet)
         elif record.told_at != times:
             record.view = told_again(record.view, wallet)
-        record.told_at = times
+        record.told_at, record.view_of = times, wallet
         found: View = record.view
         return found
 
@@ -103,12 +117,30 @@ class Assembler:
         return drop
 
 
+def _references(readings: Mapping[ProviderName, SourceReading]) -> tuple[weakref.ref[SourceReading], ...]:
+    return tuple([weakref.ref(one) for one in readings.values()])
+
+
+def _are(known: tuple[weakref.ref[SourceReading], ...], readings: Mapping[ProviderName, SourceReading]) -> bool:
+    """Whether these are the very same readings, as they are when all come from snapshots that were read before."""
+    if len(known) != len(readings):
+        return False
+    return all(reference() is one for reference, one in zip(known, readings.values(), strict=True))
+
+
 def _told_anew(wallet: Wallet, readings: Mapping[ProviderName, SourceReading]) -> Wallet:
     """The same wallet, its rows telling of these readings' calls."""
     rows = {name: _row(row, readings.get(name)) for name, row in wallet.sources.items()}
     if all(rows[name] is row for name, row in wallet.sources.items()):
         return wallet
-    return Wallet(entry=wallet.entry, methods=wallet.methods, by_id=wallet.by_id, default=wallet.default, sources=rows)
+    return Wallet(
+        entry=wallet.entry,
+        methods=wallet.methods,
+        visible=wallet.visible,
+        by_id=wallet.by_id,
+        default=wallet.default,
+        sources=rows,
+    )
 
 
 def _row(row: SourceRow, reading: SourceReading | None) -> SourceRow:

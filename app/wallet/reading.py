@@ -91,7 +91,7 @@ class Held:
         return not self.content.skipped and not self.wallet.truncated
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen, though nobody changes one: it is made anew for each read
+@dataclass(slots=True, weakref_slot=True, kw_only=True)  # not frozen, though nobody changes one: made for each read
 class SourceReading:
     """What one vault answered for one customer. `held` is None when there is nothing to show.
 

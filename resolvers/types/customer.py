@@ -1,6 +1,6 @@
 """A customer: what the directory knows at once, what the vaults know by asking."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Any, Final, Self
 
@@ -26,6 +26,7 @@ from resolvers.wallets import ALL
 READ_METHODS = "payment_methods:read"
 _EVENT: Final = "event"
 _MOST_EVENTS: Final = 100
+_EVERYTHING: Final = MethodFilter()
 
 
 @strawberry.type(description="The effective default and why it is that one.")
@@ -89,19 +90,18 @@ class Customer(Node):
         filter: PaymentMethodFilter | None = strawberry.UNSET,
         order_by: PaymentMethodOrder = PaymentMethodOrder.DEFAULT_FIRST,
         first: int = 100,
-    ) -> list[PaymentMethod] | None | Awaitable[list[PaymentMethod] | None]:
+    ) -> list[PaymentMethod] | Awaitable[list[PaymentMethod] | None] | None:
         services = info.context.services
         if not 1 <= first <= services.list_limit:
             raise BadInput(f"first must be from 1 to {services.list_limit}.")
-        wanted = filter.to_rules(services.utc_now()) if filter else MethodFilter()
+        wanted = filter.to_rules(services.utc_now()) if filter else _EVERYTHING
         providers = ALL if wanted.providers is None else wanted.providers
 
         def answer(wallet: Wallet) -> list[PaymentMethod] | None:
             if wallet.nothing_answered(providers):
                 raise SourcesUnavailable
-            chosen = [one for one in wallet.methods if matches(wanted, one.method, one.status, one.capabilities)]
             shown = methods_of(self, wallet, info)
-            return [shown[one.id] for one in _ordered(chosen, order_by)[:first]]
+            return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[:first]]
 
         return info.context.wallet_of(self.entry).when_read(providers, answer)
 
@@ -110,7 +110,7 @@ class Customer(Node):
         graphql_type=PaymentMethod | None,
         description="Effective default; null when none OR unknown: read defaultMethodInfo.state before paying.",
     )
-    def default_method(self, info: Info) -> PaymentMethod | None | Awaitable[PaymentMethod | None]:
+    def default_method(self, info: Info) -> PaymentMethod | Awaitable[PaymentMethod | None] | None:
         return info.context.wallet_of(self.entry).when_read(ALL, lambda wallet: default_of(self, wallet, info))
 
     @strawberry.field(graphql_type=DefaultMethodInfo, description="Why that default, or why none.")
@@ -143,7 +143,7 @@ class Customer(Node):
     def auth_summary(self, info: Info) -> AuthSummary | Awaitable[AuthSummary]:
         def answer(wallet: Wallet) -> AuthSummary:
             shown = methods_of(self, wallet, info)
-            listed = [shown[one.id] for one in wallet.methods if matches(MethodFilter(), one.method, one.status, ())]
+            listed = [shown[one.id] for one in _chosen(wallet, _EVERYTHING, PaymentMethodOrder.PROVIDER)]
             return AuthSummary(
                 customer=self,
                 methods=listed,
@@ -243,6 +243,12 @@ def _are_harmless(rows: list[SourceRow]) -> bool:
 
 async def _once_harmless(rows: Awaitable[list[SourceRow]]) -> bool:
     return _are_harmless(await rows)
+
+
+def _chosen(wallet: Wallet, wanted: MethodFilter, order: PaymentMethodOrder) -> Sequence[WalletMethod]:
+    if wanted is _EVERYTHING and order is PaymentMethodOrder.DEFAULT_FIRST:
+        return wallet.visible
+    return _ordered([one for one in wallet.methods if matches(wanted, one.method, one.status, one.capabilities)], order)
 
 
 def _ordered(methods: list[WalletMethod], order: PaymentMethodOrder) -> list[WalletMethod]:

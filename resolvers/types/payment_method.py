@@ -27,7 +27,7 @@ from app.vault.names import (
 )
 from app.vault.rules.etag import etag_of
 from app.wallet.assemble import Wallet, WalletMethod
-from app.wallet.reading import WalletReader
+from app.wallet.reading import StatusReading, WalletReader
 from resolvers.context import Info
 from resolvers.scalars import CountryCode, Last4
 from resolvers.scopes import scoped
@@ -120,7 +120,7 @@ class Card(PaymentMethod):
     @strawberry.field(
         graphql_type=ThreeDSecure | None, description="The last 3-D Secure result; null when there is none to show."
     )
-    def three_d_secure(self, info: Info) -> Awaitable[ThreeDSecure | None] | None:
+    def three_d_secure(self, info: Info) -> ThreeDSecure | Awaitable[ThreeDSecure | None] | None:
         method = self.source.method
         if not isinstance(method, VaultCard) or not info.context.services.reader.asks_status(method):
             return None
@@ -258,23 +258,26 @@ def auth_status_of(shown: PaymentMethod, info: Info) -> AuthStatus | Awaitable[A
 
 def _auth_status(shown: PaymentMethod, card: VaultCard, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
     asked = info.context.wallet_of(shown.customer.entry).status(card)
-    if asked.done():
-        return asked.result().status
-
-    async def answer() -> AuthStatus:
-        return (await asked).status
-
-    return answer()
+    return asked.status if isinstance(asked, StatusReading) else _status_once_known(asked)
 
 
-def _three_d_secure(shown: PaymentMethod, card: VaultCard, info: Info) -> Awaitable[ThreeDSecure | None]:
+async def _status_once_known(asked: Awaitable[StatusReading]) -> AuthStatus:
+    return (await asked).status
+
+
+def _three_d_secure(
+    shown: PaymentMethod, card: VaultCard, info: Info
+) -> ThreeDSecure | Awaitable[ThreeDSecure | None] | None:
     asked = info.context.wallet_of(shown.customer.entry).status(card)
+    return _result_of(asked) if isinstance(asked, StatusReading) else _result_once_known(asked)
 
-    async def answer() -> ThreeDSecure | None:
-        result = (await asked).result
-        return ThreeDSecure.of(result) if result else None
 
-    return answer()
+def _result_of(found: StatusReading) -> ThreeDSecure | None:
+    return ThreeDSecure.of(found.result) if found.result else None
+
+
+async def _result_once_known(asked: Awaitable[StatusReading]) -> ThreeDSecure | None:
+    return _result_of(await asked)
 
 
 async def _reference(cls: type[PaymentMethod], info: Info, method_id: str) -> PaymentMethod | None:

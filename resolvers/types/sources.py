@@ -25,6 +25,14 @@ class SourceStatus:
 
     @classmethod
     def of(cls, row: SourceRow) -> Self:
+        """Made once for a row: rows of kept wallets are shown many times."""
+        if row.shown is None:
+            row.shown = cls._made(row)
+        found: Self = row.shown
+        return found
+
+    @classmethod
+    def _made(cls, row: SourceRow) -> Self:
         return cls(
             provider=row.provider,
             state=row.state,

@@ -23,7 +23,7 @@ from app.http.auth import Credentials, Ticket
 from app.http.breaker import Breaker, Verdict
 from app.http.cap import CapFull, FairCap
 from app.http.choice import open_transport
-from app.http.message import CallLike, Effect, FixedHeaders, VaultReply, VaultRequest
+from app.http.message import CallLike, Effect, ExtendedHeaders, FixedHeaders, VaultReply, VaultRequest
 from app.http.retry import Pause, RetryBudget, backoff_s, is_worth_trying, retry_after_s
 from app.http.transport import Cause, NotSent, Transport, TransportError
 from app.settings import ProviderSettings
@@ -31,7 +31,7 @@ from app.settings import ProviderSettings
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
 _QUERY_SAFE: Final = "$,/:@()"  # OData's `$filter` and lists, as every server reads them and some insist
-_WITHOUT_SAFE: Final = str.maketrans("", "", _QUERY_SAFE)
+_WITHOUT_SAFE: Final = str.maketrans("", "", _QUERY_SAFE + " ")
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
 _ENOUGH_TIME: Final = 0.5
@@ -50,18 +50,25 @@ class _Nobody:
 
 
 class _Prepared:
-    """A request as it goes out, made once for all attempts. `fixed`: all of its headers never change."""
+    """A request as it goes out, made once for all attempts. `fixed`: its headers never change, but for its `own`."""
 
-    __slots__ = ("body", "fixed", "headers", "method", "url")
+    __slots__ = ("body", "fixed", "headers", "method", "own", "url")
 
     def __init__(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, fixed: FixedHeaders | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        fixed: FixedHeaders | None = None,
+        own: Mapping[str, str] | None = None,
     ) -> None:
         self.method = method
         self.url = url
         self.headers = headers
         self.body = body
         self.fixed = fixed
+        self.own = own
 
 
 class _Failed(Exception):
@@ -267,7 +274,7 @@ class HttpDoor:
             url = f"{url}?{'&'.join([_encoded_pair(name, value) for name, value in request.query])}"
         given = request.headers
         if given.__class__ is FixedHeaders and request.json is None and request.body is None:
-            return _Prepared(request.method, url, given, None, given)
+            return _Prepared(request.method, url, given, None, given, request.own_headers)
         headers, body = dict(self._headers), request.body
         if request.json is not None:
             body = orjson.dumps(request.json)
@@ -275,20 +282,20 @@ class HttpDoor:
         if request.content_type:
             headers["content-type"] = request.content_type
         headers.update(_lower(given))
-        return _Prepared(request.method, url, headers, body, None)
+        headers.update(request.own_headers or {})
+        return _Prepared(request.method, url, headers, body)
 
     def _with_ticket(self, prepared: _Prepared, ticket: Ticket) -> Mapping[str, str]:
         fixed = prepared.fixed
         if fixed is None:
             return {**prepared.headers, **_lower(ticket.headers)}
         known = self._merged.get(fixed)
-        if known is not None and known[0] is ticket:
-            return known[1]
-        merged = FixedHeaders({**self._headers, **_lower(fixed), **_lower(ticket.headers)})
-        if len(self._merged) >= _MOST_FIXED:
-            self._merged.clear()
-        self._merged[fixed] = ticket, merged
-        return merged
+        if known is None or known[0] is not ticket:
+            if len(self._merged) >= _MOST_FIXED:
+                self._merged.clear()
+            merged = FixedHeaders({**self._headers, **_lower(fixed), **_lower(ticket.headers)})
+            known = self._merged[fixed] = ticket, merged
+        return known[1] if prepared.own is None else ExtendedHeaders(known[1], prepared.own)
 
 
 def open_door(
@@ -335,7 +342,7 @@ def _encoded_pair(name: str, value: str) -> str:
 
 def _encoded(text: str) -> str:
     is_plain = text.isascii() and text.translate(_WITHOUT_SAFE).isalnum()
-    return text if is_plain else quote(text, safe=_QUERY_SAFE)
+    return text.replace(" ", "%20") if is_plain else quote(text, safe=_QUERY_SAFE)
 
 
 def _checked_base(name: str, base_url: str) -> str:

@@ -54,6 +54,20 @@ class FixedHeaders(dict[str, str]):
         return self is other or dict.__eq__(self, other) is True
 
 
+class ExtendedHeaders(dict[str, str]):
+    """Fixed headers and a few of one call's own, of other names. Transports may read it as any other mapping."""
+
+    __slots__ = ("fixed", "own")
+
+    def __init__(self, fixed: FixedHeaders, own: Mapping[str, str]) -> None:
+        if not fixed.keys().isdisjoint(own):
+            raise ValueError("a header would be sent twice")
+        super().__init__(fixed)
+        self.update(own)
+        self.fixed = fixed
+        self.own = own
+
+
 NO_HEADERS: Final = FixedHeaders({})
 
 
@@ -63,7 +77,8 @@ class VaultRequest:
 
     `path` is relative to the base URL, already percent-encoded, without a leading slash; `query` is encoded here.
     `route` names the operation without ids (``consumer-profiles/{id}``) for metrics and logs. `json` is encoded with
-    orjson; `body` with `content_type` is for anything else.
+    orjson; `body` with `content_type` is for anything else. `own_headers` go with this call alone, beside `headers` and
+    never in their place; their names are in lower case.
     """
 
     method: str
@@ -75,6 +90,7 @@ class VaultRequest:
     body: bytes | None = None
     content_type: str | None = None
     headers: Mapping[str, str] = NO_HEADERS
+    own_headers: Mapping[str, str] | None = None
 
 
 @dataclass(slots=True)  # as requests

@@ -105,16 +105,16 @@ class Noting:
     def saw_status(self, card: Card, status: AuthStatus, asked_at: datetime) -> None:
         """A card's 3-D Secure status has just been read from its vault. The card's list was seen before it."""
         now = asyncio.get_running_loop().time()
-        seen = _Status(card, status, asked_at)
-        last = self._statuses.get(seen.key)
+        key = card.provider, card.customer_ref, card.method_ref
+        last = self._statuses.get(key)
         is_old_news = last is not None and last[0] is status and now - last[1] < self._pace.again_after_s
         if is_old_news or self._queue.full():
             return
-        self._statuses[seen.key] = (status, now)
-        self._statuses.move_to_end(seen.key)
+        self._statuses[key] = (status, now)
+        self._statuses.move_to_end(key)
         if len(self._statuses) > _REMEMBERED:
             self._statuses.popitem(last=False)
-        self._queue.put_nowait(seen)
+        self._queue.put_nowait(_Status(card, status, asked_at))
 
     async def run(self) -> None:
         """Note what was seen until cancelled; what fails is logged and left for another day."""

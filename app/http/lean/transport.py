@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from app.http.lean.pool import Pool
-from app.http.message import FixedHeaders, VaultReply
+from app.http.message import ExtendedHeaders, FixedHeaders, VaultReply
 from app.http.transport import Cause, NotSent, refuse_unsafe
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -104,15 +104,20 @@ class LeanTransport:
 
     def _written(self, method: str, url: str, headers: Mapping[str, str]) -> str:
         """The headers as text, refused where they or the request line cannot be written safely."""
-        if headers.__class__ is not FixedHeaders:
+        if isinstance(headers, ExtendedHeaders):
+            self._refuse_unsafe(method, url, headers.own)
+            return self._written_once(headers.fixed) + _lines(headers.own)
+        if not isinstance(headers, FixedHeaders):
             self._refuse_unsafe(method, url, headers)
             return _lines(headers)
-        fixed = headers
+        if not (method in _KNOWN_METHODS and url.isascii() and url.isprintable() and " " not in url):
+            self._refuse_unsafe(method, url, headers)
+        return self._written_once(headers)
+
+    def _written_once(self, fixed: FixedHeaders) -> str:
         if fixed.wire is None:
-            self._refuse_unsafe(method, url, fixed)
+            self._refuse_unsafe("GET", "/", fixed)
             fixed.wire = _lines(fixed)
-        elif not (method in _KNOWN_METHODS and url.isascii() and url.isprintable() and " " not in url):
-            self._refuse_unsafe(method, url, fixed)
         return fixed.wire
 
     def _refuse_unsafe(self, method: str, url: str, headers: Mapping[str, str]) -> None:

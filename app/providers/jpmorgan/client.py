@@ -17,7 +17,7 @@ from app.errors import (
     VaultRejected,
     VaultUnavailable,
 )
-from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.jpmorgan.mapping import (
     default_of,
     new_records,
@@ -78,6 +78,7 @@ CAPABILITIES: Final = Capabilities(
 )
 _CUSTOMER_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,$@&_.-]{0,63}")
 _METHOD_REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_BARE_UUID: Final = re.compile(r"[0-9a-f]{32}")
 _REQUESTS: Final = UUID("0f3e1f39-7a53-4d8e-9f0e-5a2c1d9b6e47")
 _PROBE: Final = CustomerRef("CREDENTIALS-CHECK")
 _PROFILES: Final = "consumer-profiles"
@@ -95,7 +96,7 @@ class JpMorganVault(VaultAdapter):
         self, settings: JpMorganSettings, http: VaultHttp, *, raw_cards: bool = False, network_tokens: bool = False
     ) -> None:
         super().__init__(http)
-        self._merchant = settings.merchant_identifier
+        self._headers = FixedHeaders({"merchantIdentifier": settings.merchant_identifier})
         self._replies = LastReplies()
         self.capabilities = narrowed(raw_cards=raw_cards, network_tokens=network_tokens)
 
@@ -254,17 +255,15 @@ class JpMorganVault(VaultAdapter):
         effect: Effect = Effect.READ,
         json: Any = None,
     ) -> VaultReply:
+        request_id = _uuid_of(call)
         request = VaultRequest(
             method=verb,
             path="/".join([segment(part) for part in path]),
             route=route,
             effect=effect,
             json=json,
-            headers={
-                "merchantIdentifier": self._merchant,
-                "requestIdentifier": _uuid_of(call),
-                "correlationIdentifier": _uuid_of(call),
-            },
+            headers=self._headers,
+            own_headers={"requestidentifier": request_id, "correlationidentifier": request_id},
         )
         return await self._http.send(request, call)
 
@@ -312,6 +311,8 @@ def _uuid_of(call: Call) -> str:
 @lru_cache(maxsize=256)  # asked for several times in one request
 def _uuid(request_id: str) -> str:
     """The request's id as the UUID that `requestIdentifier` should be: itself if it is one, else derived from it."""
+    if _BARE_UUID.fullmatch(request_id):  # as ours are
+        return "-".join((request_id[:8], request_id[8:12], request_id[12:16], request_id[16:20], request_id[20:]))
     try:
         return str(UUID(request_id))
     except ValueError:

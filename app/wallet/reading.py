@@ -285,14 +285,17 @@ class WalletReader:
 def hold(wallet: VaultWallet, ids: IdMaker, last: Held | None = None) -> Held:
     """Make a wallet ready to be shown often, in a stable order. A method whose refs fit no id counts as skipped.
 
-    `last` is what was held before: where the vault's methods are the very same objects, nothing is made anew.
+    `last` is what was held before: where the vault's methods are the very same objects, nothing is made anew, and the
+    id of a method that was there before is the same.
     """
-    if last is not None and last.wallet.methods is wallet.methods:
+    if last is not None and last.wallet.methods is wallet.methods and last.wallet.skipped == wallet.skipped:
         return last if last.wallet is wallet else Held(wallet, last.content)
+    known = {one.method.method_ref: one.id for one in last.entries} if last is not None else {}
     entries: list[Entry] = []
     for method in sorted(wallet.methods, key=by_provider):
+        ref = method.method_ref
         try:
-            method_id = ids.encode(method.provider, method.customer_ref, method.method_ref)
+            method_id = known.get(ref) or ids.encode(method.provider, method.customer_ref, ref)
         except ValueError:
             continue
         entries.append(Entry(method, method_id, label_of(method), look_of(method)))

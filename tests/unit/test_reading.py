@@ -225,6 +225,17 @@ def test_a_method_whose_ref_fits_no_id_is_skipped_and_counted() -> None:
     assert ([one.method.method_ref for one in held.entries], held.skipped, held.is_whole) == (["9"], 3, False)
 
 
+def test_what_was_held_saves_work_and_changes_nothing() -> None:
+    world, ref = World(), CustomerRef("37")
+    wallet = VaultWallet(provider=P.LOANPRO, customer_ref=ref, methods=(card("8"), card("9")))
+    held = hold(wallet, world.ids)
+    same = replace(wallet, provider_request_id="another")
+    assert hold(same, world.ids, held).content is held.content
+    assert hold(replace(wallet, skipped=1), world.ids, held).skipped == 1
+    changed = replace(wallet, methods=(card("9", last4="1111"), card("10")))
+    assert hold(changed, world.ids, held) == hold(changed, world.ids)
+
+
 # ---- 3-D Secure --------------------------------------------------------------------------------------------
 
 JPM_CARD = replace(card("pm1"), provider=P.JPMORGAN, customer_ref=CustomerRef("PACJGQ"))

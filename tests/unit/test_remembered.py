@@ -30,6 +30,19 @@ def test_the_same_bytes_give_the_same_methods_with_this_replys_id() -> None:
     assert replies.again(REF, digest_of(b"[1]"), "second") is None
 
 
+def test_other_bytes_that_say_the_same_keep_the_methods_and_nothing_else() -> None:
+    replies = LastReplies()
+    first = replies.keep(wallet("first"), digest_of(b"[]"))
+    again = replies.keep(replace(wallet("second"), skipped=1, truncated=True), digest_of(b"[ ]"))
+    assert again.methods is first.methods
+    assert again == replace(wallet("second"), skipped=1, truncated=True)
+    assert again.reply is not first.reply
+    assert replies.again(REF, digest_of(b"[ ]"), "second") is again
+    other = replies.keep(replace(wallet(), methods=(card("1", holder_name="Another"),)), digest_of(b"[2]"))
+    assert other.methods is not first.methods
+    assert [method.holder_name for method in other.methods] == ["Another"]
+
+
 def test_nothing_is_remembered_that_nobody_keeps() -> None:
     replies, digest = LastReplies(), digest_of(b"[]")
     kept = replies.keep(wallet(), digest)

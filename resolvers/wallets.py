@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app.vault.model import Card
@@ -57,7 +58,7 @@ class CustomerWallet:
             self._task = self._context.spawn(self._read(self._task))
             self._covered = self._wanted
         if not self._task.done():
-            return await asyncio.shield(self._task)
+            return await _told(self._task)
         self._task.result()  # raises what it raised
         assert self._wallet is not None
         return self._wallet  # what was asked for later and was at hand is in it, too
@@ -92,7 +93,7 @@ class CustomerWallet:
             if self._wanted == wanted:
                 return self._rows(wallet)
 
-    def status(self, card: Card) -> "StatusReading | asyncio.Future[StatusReading]":
+    def status(self, card: Card) -> StatusReading | Awaitable[StatusReading]:
         """The card's 3-D Secure status, at once where it is fresh: asked once per request, however many show it."""
         key = card.provider, card.method_ref
         if key not in self._statuses:
@@ -103,7 +104,7 @@ class CustomerWallet:
         found = self._statuses[key][1]
         if isinstance(found, StatusReading):
             return found
-        return found.result() if found.done() else asyncio.shield(found)
+        return found.result() if found.done() else _told(found)
 
     def view(self, wallet: Wallet, build: Callable[[Wallet], View], told_again: Callable[[View, Wallet], View]) -> View:
         """`build` once per wallet, and once for all requests that see the same methods."""
@@ -145,8 +146,7 @@ class CustomerWallet:
         for (name, _), reading in zip(missing, await reader.answers(seats), strict=True):
             self._readings[name] = reading
         if before is not None:
-            await asyncio.wait([before])
-            before.result()
+            await _told(before)
         wallet = self._wallet = self._assembled()
         if wallet.default.choice_is_gone:
             await self._context.services.directory.clear_gone_choice(self.entry)
@@ -192,12 +192,36 @@ class CustomerWallet:
             pending = [one for _, one in self._statuses.values() if isinstance(one, asyncio.Future) and not one.done()]
             if not pending:
                 return
-            await asyncio.wait(pending)
+            for one in pending:
+                await _over(one)
 
     def _rows(self, wallet: Wallet) -> list[SourceRow]:
         unread = {name for name, asked in self._statuses.values() if _is_unread(asked)}
         rows = list(wallet.sources.values())
         return [_with_statuses(row, row.provider in unread) for row in rows] if unread else rows
+
+
+async def _told(shared: "asyncio.Future[Made]") -> Made:
+    """What it answers. It goes on for others where whoever waits is cancelled: `asyncio.shield`, for what is ours."""
+    await _over(shared)
+    return shared.result()
+
+
+def _over(shared: "asyncio.Future[Any]") -> "asyncio.Future[None]":
+    """Done when it is."""
+    waiter: asyncio.Future[None] = shared.get_loop().create_future()
+    if shared.done():
+        waiter.set_result(None)
+    else:
+        shared.add_done_callback(partial(_wake, waiter))
+    return waiter
+
+
+def _wake(waiter: "asyncio.Future[None]", shared: "asyncio.Future[Any]") -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+    elif not shared.cancelled():
+        shared.exception()  # whoever waited has left: let nobody complain that it was never looked at
 
 
 def _is_unread(asked: "StatusReading | asyncio.Future[StatusReading]") -> bool:

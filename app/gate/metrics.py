@@ -9,9 +9,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -51,48 +51,61 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._requests = Counter(
-            "vaultgraph_requests", "Requests to /graphql by how they ended.", ("outcome",), registry=self.registry
+        self._calls: dict[tuple[str, ...], int] = {}
+        self._call_seconds: dict[tuple[str, ...], _Took] = {}
+        self._requests: dict[tuple[str, ...], int] = {}
+        self._request_seconds = _Took(_REQUEST_S)
+        self._executions: dict[tuple[str, ...], int] = {}
+        self.registry.register(
+            _Counted(
+                _Count(
+                    "vaultgraph_upstream_calls",
+                    "Calls to vaults; a repeated one counts once, see upstream_retries.",
+                    ("vault", "route", "outcome"),
+                    self._calls,
+                ),
+                _Count("vaultgraph_requests", "Requests to /graphql by how they ended.", ("outcome",), self._requests),
+                _Count(
+                    "vaultgraph_executions", "Operations run, by the way they were run.", ("path",), self._executions
+                ),
+            )
         )
-        self._request_seconds = Histogram(
-            "vaultgraph_request_seconds",
-            "How long requests to /graphql took.",
-            buckets=_REQUEST_S,
-            registry=self.registry,
+        self.registry.register(
+            _Timed(
+                _Times(
+                    "vaultgraph_upstream_seconds",
+                    "How long calls to vaults took, waiting for a turn and repeating included.",
+                    ("vault",),
+                    self._call_seconds,
+                ),
+                _Times(
+                    "vaultgraph_request_seconds",
+                    "How long requests to /graphql took.",
+                    (),
+                    {(): self._request_seconds},
+                ),
+            )
         )
-        self._plans = Counter(
-            "vaultgraph_executions", "Operations run, by the way they were run.", ("path",), registry=self.registry
-        )
-        self._calls: dict[tuple[str, str, str], int] = {}
-        self._took: dict[str, _Took] = {}
-        self.registry.register(_Calls(self._calls, self._took))
-        self._request_children: dict[str, Counter] = {}
-        self._plan_children: dict[str, Counter] = {}
         self.in_flight = 0
 
     def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
-        key = (provider, route, outcome)
+        key = provider, route, outcome
         self._calls[key] = self._calls.get(key, 0) + 1
-        took = self._took.get(provider)
+        took = self._call_seconds.get((provider,))
         if took is None:
-            took = self._took[provider] = _Took()
-        took.counts[bisect_left(_CALL_S, seconds)] += 1
-        took.sum += seconds
+            took = self._call_seconds[(provider,)] = _Took(_CALL_S)
+        took.add(seconds)
 
     def on_request(self, outcome: str, seconds: float) -> None:
         """`outcome`: ok, refused (4xx), shed (503), failed (5xx), left (the client did)."""
-        ended = self._request_children.get(outcome)
-        if ended is None:
-            ended = self._request_children[outcome] = self._requests.labels(outcome)
-        ended.inc()
-        self._request_seconds.observe(seconds)
+        key = (outcome,)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        self._request_seconds.add(seconds)
 
     def on_execution(self, path: str) -> None:
         """`path`: compiled, or fallback where graphql-core ran the operation."""
-        runs = self._plan_children.get(path)
-        if runs is None:
-            runs = self._plan_children[path] = self._plans.labels(path)
-        runs.inc()
+        key = (path,)
+        self._executions[key] = self._executions.get(key, 0) + 1
 
     def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: Kept) -> None:
         """Show these states from now on."""
@@ -139,40 +152,61 @@ def _outcome(status: int) -> str:
 
 
 class _Took:
-    """How many calls took up to each of `_CALL_S` and more than the one before, and longer than all; seconds in all."""
+    """How many took up to each bound and more than the one before, and longer than all; seconds in all."""
 
-    __slots__ = ("counts", "sum")
+    __slots__ = ("bounds", "counts", "sum")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(_CALL_S) + 1)
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
 
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum += seconds
 
-class _Calls(Collector):
-    """Calls to vaults, of which one request makes many: plain numbers where they happen, put into form when asked."""
 
-    def __init__(self, calls: Mapping[tuple[str, str, str], int], took: Mapping[str, _Took]) -> None:
-        self._calls = calls
-        self._took = took
+class _Count(NamedTuple):
+    name: str
+    about: str
+    labels: tuple[str, ...]
+    counts: Mapping[tuple[str, ...], int]
+
+
+class _Times(NamedTuple):
+    name: str
+    about: str
+    labels: tuple[str, ...]
+    took: Mapping[tuple[str, ...], _Took]
+
+
+# The library's own counters take a lock for each count, and one request counts a dozen things: these are plain numbers
+# where they happen, and put into form when asked. Everything happens on one loop.
+
+
+class _Counted(Collector):
+    def __init__(self, *counts: _Count) -> None:
+        self._counts = counts
 
     def collect(self) -> Iterable[Metric]:
-        calls = CounterMetricFamily(
-            "vaultgraph_upstream_calls",
-            "Calls to vaults; a repeated one counts once, see upstream_retries.",
-            labels=("vault", "route", "outcome"),
-        )
-        for key, count in self._calls.items():
-            calls.add_metric(key, count)
-        yield calls
-        seconds = HistogramMetricFamily(
-            "vaultgraph_upstream_seconds",
-            "How long calls to vaults took, waiting for a turn and repeating included.",
-            labels=("vault",),
-        )
-        for vault, took in self._took.items():
-            upto = [*(str(bound) for bound in _CALL_S), "+Inf"]
-            seconds.add_metric((vault,), list(zip(upto, accumulate(took.counts), strict=True)), took.sum)
-        yield seconds
+        for one in self._counts:
+            family = CounterMetricFamily(one.name, one.about, labels=one.labels)
+            for key, count in one.counts.items():
+                family.add_metric(key, count)
+            yield family
+
+
+class _Timed(Collector):
+    def __init__(self, *times: _Times) -> None:
+        self._times = times
+
+    def collect(self) -> Iterable[Metric]:
+        for one in self._times:
+            family = HistogramMetricFamily(one.name, one.about, labels=one.labels)
+            for key, took in one.took.items():
+                upto = [*(str(bound) for bound in took.bounds), "+Inf"]
+                family.add_metric(key, list(zip(upto, accumulate(took.counts), strict=True)), took.sum)
+            yield family
 
 
 class _States(Collector):

@@ -1,12 +1,9 @@
 """What every adapter needs: guarded reading of replies, tolerant values, and a base that refuses what it cannot do."""
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, Final, NoReturn, TypeVar
-from urllib.parse import quote
 
 from app.errors import (
     FieldFault,
@@ -21,11 +18,11 @@ from app.errors import (
 from app.http.client import HttpDoor
 from app.http.message import Effect, VaultHttp, VaultReply
 from app.providers.countries import alpha2, alpha3
+from app.providers.values import digits, expiry_of, flag, instant_of, last4_of, month_of, segment, text
 from app.vault.model import (
     Added,
     BeforeAdd,
     Capabilities,
-    Expiry,
     MethodChange,
     NewCustomer,
     NewMethod,
@@ -61,6 +58,7 @@ __all__ = [
     "flag",
     "instant_of",
     "last4_of",
+    "month_of",
     "placed",
     "reading",
     "records_of",
@@ -77,7 +75,6 @@ UNSUPPORTED: Final = "UNSUPPORTED_BY_PROVIDER"
 PAN_NOT_ALLOWED: Final = "PAN_NOT_ALLOWED"
 
 _REQUEST_ID_HEADERS: Final = ("request-id", "x-request-id", "requestidentifier", "x-correlation-id")
-_LINK_CHARACTERS: Final = re.compile(r"[\s\-]")
 _SHAPE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError)
 
 T = TypeVar("T")
@@ -182,97 +179,6 @@ def placed(
     if failures and len(failures) == len(found) and not any(isinstance(error, VaultRejected) for error in failures):
         raise failures[0]
     return found
-
-
-# ---- tolerant values --------------------------------------------------------------------------------------
-
-
-def text(value: object) -> str | None:
-    """A string without surrounding blanks; None when it is empty or not a string."""
-    return (value.strip() or None) if isinstance(value, str) else None
-
-
-def digits(value: object) -> str:
-    """The ASCII digits of a string, in order."""
-    return "".join(char for char in value if char in "0123456789") if isinstance(value, str) else ""
-
-
-def segment(part: str) -> str:
-    """One part of a path, percent-encoded. What most refs are made of, letters, digits and dashes, stays as it is."""
-    return part if part.isascii() and part.replace("-", "").isalnum() else quote(part, safe="")
-
-
-def last4_of(value: object) -> str | None:
-    """The final four digits of a masked or plain number, or None when it does not end in four digits.
-
-    The number itself is not kept; blanks and dashes between digits are ignored.
-    """
-    if not isinstance(value, str):
-        return None
-    tail = _LINK_CHARACTERS.sub("", value)[-4:]
-    return tail if len(tail) == 4 and tail.isascii() and tail.isdigit() else None
-
-
-def flag(value: object) -> bool:
-    """Vault booleans: true/false, 1/0, or the same as text. Anything else raises ValueError; None is false."""
-    if value is None:
-        return False
-    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
-    spelled = str(value).strip().lower()
-    if spelled not in known:
-        raise ValueError("not a flag")
-    return known[spelled]
-
-
-_EXPIRY_SHAPES: Final = (
-    re.compile(r"^(?P<year>\d{4})-(?P<month>\d{1,2})(?:-\d{1,2}(?:[T ].*)?)?$"),
-    re.compile(r"^(?P<month>\d{1,2})\s*[/-]\s*(?P<year>\d{4}|\d{2})$"),
-    re.compile(r"^(?P<month>\d{1,2})/\d{1,2}/(?P<year>\d{4})(?:\s.*)?$"),
-    re.compile(r"^(?P<month>0[1-9]|1[0-2])(?P<year>\d{4}|\d{2})$"),
-    re.compile(r"^(?P<year>\d{4})(?P<month>0[1-9]|1[0-2])$"),
-)
-_EPOCH_SECONDS: Final = re.compile(r"^/Date\((-?\d+)(?:[+-]\d{4})?\)/$")
-
-
-def expiry_of(value: object) -> Expiry | None:
-    """A month in any of the spellings the vaults use; None when it is none of them. Two-digit years are 20xx.
-
-    `YYYY-MM(-DD)` (with or without a time), `MM/YYYY`, `MM/YY`, `M/D/YYYY`, `MMYYYY`, `MMYY`, `YYYYMM`,
-    `/Date(seconds)/`.
-    """
-    spelled = text(value)
-    if spelled is None:
-        return None
-    if _EPOCH_SECONDS.match(spelled):
-        instant = instant_of(spelled)
-        return Expiry(instant.year, instant.month) if instant else None
-    for shape in _EXPIRY_SHAPES:
-        if found := shape.match(spelled):
-            year, month = int(found["year"]), int(found["month"])
-            try:
-                return Expiry(year + 2000 if year < 100 else year, month)
-            except ValueError:
-                return None
-    return None
-
-
-def instant_of(value: object) -> datetime | None:
-    """An aware UTC instant from ISO 8601 or `/Date(seconds)/` text; None for null dates and anything unreadable.
-
-    Text without an offset is UTC. Vaults write "no date" as an instant before 1900.
-    """
-    spelled = text(value)
-    if spelled is None:
-        return None
-    try:
-        if epoch := _EPOCH_SECONDS.match(spelled):
-            instant = datetime.fromtimestamp(int(epoch[1]), UTC)
-        else:
-            instant = datetime.fromisoformat(spelled)
-    except (ValueError, OverflowError, OSError):
-        return None
-    instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-    return instant if instant.year >= 1900 else None
 
 
 # ---- faults -----------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ _NUMBER_OF_CARD: Final = {
 }
 _NUMBER_OF_PROVIDER: Final = {"connectedpayments": 2, "creditcall": 4, "freedompay": 6}
 _GUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_SEPARATORS: Final = re.compile(r"[\s\-]")
 _MASKED_BIN: Final = re.compile(r"(\d{6}|\d{8})[*xX●]")
 
 
@@ -49,7 +50,7 @@ def is_guid(ref: str) -> bool:
 def guid_of(value: object) -> str:
     """A GUID in lower case, braces taken off; raises ValueError on anything else."""
     spelled = value.strip().removeprefix("{").removesuffix("}").lower() if isinstance(value, str) else ""
-    if not is_guid(spelled):
+    if _GUID.fullmatch(spelled) is None:
         raise ValueError("not a GUID")
     return spelled
 
@@ -119,7 +120,9 @@ def _brand(method_type: object) -> CardBrand:
 
 def _bin(masked: object) -> str | None:
     """The leading digits, where a mask follows them."""
-    found = _MASKED_BIN.match(re.sub(r"[\s\-]", "", masked)) if isinstance(masked, str) else None
+    if not isinstance(masked, str):
+        return None
+    found = _MASKED_BIN.match(masked) or _MASKED_BIN.match(_SEPARATORS.sub("", masked))
     return found[1] if found else None
 
 

@@ -17,7 +17,7 @@ from app.providers.caselle.wire import (
     WirePaymentMethod,
     WireSavedMethod,
 )
-from app.providers.support import collect, fault, flag, instant_of, last4_of, required, text, unsupported
+from app.providers.support import collect, fault, flag, instant_of, last4_of, month_of, required, text, unsupported
 from app.vault.model import (
     BankAccount,
     Card,
@@ -203,6 +203,8 @@ def _kind(method: WirePaymentMethod) -> str:
     named = text(method.get("payment_method_type"))
     if named is None:
         named = next((kind for kind in ("credit", "ach") if method.get(kind)), None)
+    if named in _CREDIT or named in _ACH:
+        return named
     if named is None or _WORD.fullmatch(named) is None:
         raise ValueError("a method without a type")
     return named
@@ -225,14 +227,18 @@ def _status(word: object) -> tuple[PaymentMethodStatus, str | None]:
 
 
 def _brand(word: object) -> CardBrand:
-    spelled = _NOT_LETTERS.sub("", word.upper()) if isinstance(word, str) else ""
+    if not isinstance(word, str):
+        return CardBrand.UNKNOWN
+    if known := _BRAND.get(word):
+        return known
+    spelled = _NOT_LETTERS.sub("", word.upper())
     return _BRAND.get(spelled, CardBrand.OTHER) if spelled else CardBrand.UNKNOWN
 
 
 def _expiry(month: object, year: object) -> Expiry | None:
     if month is None and year is None:
         return None
-    return Expiry(month=_integer(month), year=_integer(year))
+    return month_of(_integer(year), _integer(month))
 
 
 def _integer(value: object) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar, cast
 
 from app.providers.jpmorgan.wire import WireAddress, WireBankAccount, WireCard, WireMethod, WireStatus
-from app.providers.support import alpha2, collect, instant_of, text
+from app.providers.support import alpha2, collect, instant_of, month_of, text
 from app.vault.model import Address, BankAccount, Card, Expiry, NextAction, PaymentMethod, ThreeDSecure, VaultWallet
 from app.vault.names import (
     AuthStatus,
@@ -86,9 +86,10 @@ def to_wallet(ref: CustomerRef, profile: Any, request_id: str | None) -> VaultWa
     methods: list[PaymentMethod] = []
     skipped = 0
     for name in LISTS:
-        found, unreadable = collect(_list(profile, name), _reader(name, ref, addresses, default))
-        methods.extend(found)
-        skipped += unreadable
+        if records := _list(profile, name):
+            found, unreadable = collect(records, _reader(name, ref, addresses, default))
+            methods.extend(found)
+            skipped += unreadable
     return VaultWallet(
         provider=ProviderName.JPMORGAN,
         customer_ref=ref,
@@ -253,7 +254,7 @@ def _method_ref(wire: WireMethod) -> MethodRef:
 
 def _holder(wire: WireMethod) -> str | None:
     parts = (text(wire.get("firstName")), text(wire.get("middleName")), text(wire.get("lastName")))
-    return " ".join(part for part in parts if part) or None
+    return " ".join([part for part in parts if part]) or None
 
 
 def _billing(wire: WireMethod, addresses: Mapping[str, Address]) -> Address | None:
@@ -272,7 +273,7 @@ def _expiry(value: object) -> Expiry | None:
     found = _MONTH_YEAR.fullmatch(value) if isinstance(value, str) else None
     if found is None:
         raise ValueError("an expiry is not MM/YYYY")
-    return Expiry(month=int(found[1]), year=int(found[2]))
+    return month_of(int(found[2]), int(found[1]))
 
 
 def _verification(wire: WireBankAccount, status: PaymentMethodStatus) -> BankVerification:

@@ -37,6 +37,8 @@ _BRANDS: Final = {
     "unionpay": CardBrand.UNIONPAY,
 }
 _ACCOUNT_TYPES: Final = {"checking": BankAccountType.CHECKING, "savings": BankAccountType.SAVINGS}
+_ADDRESS: Final = ("address1", "address2", "city", "state", "zipcode", "country")
+_NOT_LETTERS: Final = re.compile(r"[^a-z]")
 _REF: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
@@ -47,6 +49,8 @@ def is_ref(ref: str) -> bool:
 
 def ref_of(value: object) -> str:
     """An id as JSON integer or numeric text; raises ValueError on anything else."""
+    if type(value) is int and 0 < value < 10**18:
+        return str(value)
     if isinstance(value, (int, str)) and not isinstance(value, bool) and is_ref(spelled := str(value).strip()):
         return spelled
     raise ValueError("not an id")
@@ -180,20 +184,26 @@ def _brand(card_type: object) -> CardBrand:
     spelled = text(card_type)
     if spelled is None:
         return CardBrand.UNKNOWN
-    return _BRANDS.get(re.sub(r"[^a-z]", "", _last_word(spelled)), CardBrand.OTHER)
+    word = _last_word(spelled)
+    return _BRANDS.get(word) or _BRANDS.get(_NOT_LETTERS.sub("", word), CardBrand.OTHER)
 
 
 def _address(wire: Any) -> Address | None:
-    region, country = text(wire.get("state")), text(wire.get("country"))
-    address = Address(
-        line1=text(wire.get("address1")),
-        line2=text(wire.get("address2")),
-        city=text(wire.get("city")),
+    if not any(map(wire.get, _ADDRESS)):
+        return None
+    line1, line2, city = text(wire.get("address1")), text(wire.get("address2")), text(wire.get("city"))
+    region, postal_code, country = text(wire.get("state")), text(wire.get("zipcode")), text(wire.get("country"))
+    code = alpha2(country.removeprefix("company.country.")) if country else None
+    if not (line1 or line2 or city or region or postal_code or code):
+        return None
+    return Address(
+        line1=line1,
+        line2=line2,
+        city=city,
         region=region.removeprefix("geo.state.") if region else None,
-        postal_code=text(wire.get("zipcode")),
-        country=alpha2(country.removeprefix("company.country.")) if country else None,
+        postal_code=postal_code,
+        country=code,
     )
-    return address if address != Address() else None
 
 
 # ---- comparing what a write left behind ---------------------------------------------------------------------

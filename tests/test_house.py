@@ -35,6 +35,16 @@ def test_types_are_strict() -> None:
     run(BIN / "mypy")
 
 
+@pytest.mark.timeout(300)
+def test_the_types_refuse_to_change_a_value(tmp_path: Path) -> None:
+    changing = tmp_path / "changing.py"
+    changing.write_text(
+        "from app.vault.model import Card\n\ndef f(one: Card) -> None:\n    one.title = None\n", "utf-8"
+    )
+    done = subprocess.run([BIN / "mypy", changing], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert ':4: error: Property "title" defined in "Card" is read-only' in done.stdout
+
+
 def test_the_dockerfile_lints() -> None:
     run(BIN / "hadolint", "Dockerfile")
 

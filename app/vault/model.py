@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
+from app.vault.frozen import value
 from app.vault.names import (
     AddRoute,
     AlohaPaymentProvider,
@@ -51,7 +52,7 @@ def _spelled(year: int, month: int) -> str:
     return f"{year:04d}-{month:02d}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Address:
     """`country` is ISO 3166-1 alpha-2; adapters convert."""
 
@@ -94,7 +95,7 @@ class ThreeDSecure:
     next_action: NextAction | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class MethodBase:
     """What every stored means to pay has. `status` is the vault's word; expiry is judged later, by the clock.
 
@@ -116,7 +117,7 @@ class MethodBase:
     updated_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class Card(MethodBase):
     """`bin` is the leading 6 or 8 digits. `three_d_secure` is only what came with the list itself, if anything."""
 
@@ -133,7 +134,7 @@ class Card(MethodBase):
         return PaymentMethodKind.CARD
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class BankAccount(MethodBase):
     rail: BankRail = BankRail.OTHER
     account_type: BankAccountType | None = None
@@ -145,7 +146,7 @@ class BankAccount(MethodBase):
         return PaymentMethodKind.BANK_ACCOUNT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class OtherMethod(MethodBase):
     """A kind that we have no type for yet; `provider_kind` is the vault's word for it."""
 
@@ -166,7 +167,7 @@ class SameReply:
     digest: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, weakref_slot=True)
+@value(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class VaultWallet:
     """Everything one vault holds for one of its customers, at one instant, INACTIVE methods included.
 

@@ -6,8 +6,9 @@ an address and no permission.
 """
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
+from binascii import b2a_base64
 from collections.abc import Sequence
 from enum import Enum
 from typing import Final
@@ -25,6 +26,7 @@ _KEY_BYTES: Final = 64  # AES-256-SIV
 _TAG_BYTES: Final = 16
 _LONGEST_REF: Final = 255
 _LONGEST_ID: Final = len(METHOD) + -(-(_TAG_BYTES + 2 + 16 + 2 * _LONGEST_REF) * 4 // 3)
+_FOR_URLS: Final = bytes.maketrans(b"+/", b"-_")
 _PAD: Final = ("", "===", "==", "=")
 
 _ULID: Final = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
@@ -64,6 +66,7 @@ class Ids:
         if not secrets:
             raise ValueError("at least one key is needed")
         self._ciphers = [AESSIV(derive_key(secret, "ids/payment-method", _KEY_BYTES)) for secret in secrets]
+        self._maker = self._ciphers[0]
         self._bound_to = [_VERSION, tenant.encode()]
 
     def encode(self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef) -> str:
@@ -71,11 +74,10 @@ class Ids:
         ref, method = customer_ref.encode(), method_ref.encode()
         if len(ref) > _LONGEST_REF or len(method) > _LONGEST_REF:
             raise ValueError("a ref is too long for an id")
-        name = provider.value.encode()
+        name = provider.encode()
         # Lengths before the first two parts: no two addresses can run together into the same bytes.
         plain = bytes((len(name), len(ref))) + name + ref + method
-        sealed = self._ciphers[0].encrypt(plain, self._bound_to)
-        return METHOD + urlsafe_b64encode(sealed).decode().rstrip("=")
+        return METHOD + _armoured(self._maker.encrypt(plain, self._bound_to))
 
     def encode_address(self, address: MethodAddress) -> str:
         return self.encode(address.provider, address.customer_ref, address.method_ref)
@@ -116,6 +118,11 @@ def kind_of(any_id: str) -> IdKind | None:
     return next((kind for shape, kind in _SHAPES if shape.fullmatch(any_id)), None)
 
 
+def _armoured(sealed: bytes) -> str:
+    """Base64 for URLs, without padding."""
+    return b2a_base64(sealed, newline=False).translate(_FOR_URLS, b"=").decode("ascii")
+
+
 def _unarmoured(method_id: str) -> bytes | None:
     if len(method_id) > _LONGEST_ID or not _METHOD.fullmatch(method_id):
         return None
@@ -125,7 +132,7 @@ def _unarmoured(method_id: str) -> bytes | None:
     except Base64Error:
         return None
     # base64 ignores the last character's spare bits: without this, one method would have several ids.
-    return sealed if urlsafe_b64encode(sealed).decode().rstrip("=") == body else None
+    return sealed if _armoured(sealed) == body else None
 
 
 def _address(plain: bytes) -> MethodAddress | None:

@@ -15,6 +15,7 @@ from app.errors import (
     VaultThrottled,
     VaultTimeout,
 )
+from app.vault.frozen import value
 from app.vault.model import Card, PaymentMethod, ThreeDSecure, VaultWallet
 from app.vault.names import (
     AuthStatus,
@@ -52,7 +53,7 @@ class ReadPolicy:
     three_ds_concurrency: int = 8
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Entry:
     """One method with what follows from it alone, worked out once per read of the vault."""
 

@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any, Final
 
 from app.store.records import ChoiceRecord, DirectoryEntry, MethodAddress
+from app.vault.frozen import value
 from app.vault.model import PaymentMethod
 from app.vault.names import (
     DefaultReason,
@@ -17,13 +18,15 @@ from app.vault.names import (
     ProviderName,
     SourceState,
 )
-from app.vault.rules.default import Candidate, Default, ExplicitChoice, effective_default
+from app.vault.rules.default import Candidate, ExplicitChoice, effective_default
 from app.vault.rules.expiry import ExpiryClock, shown_status
 from app.vault.rules.filter import is_hidden
-from app.vault.rules.lookalikes import group_key, groups
+from app.vault.rules.lookalikes import group_keys, groups
 from app.vault.rules.usable import capabilities_of, is_usable, is_usable_but_for_expiry
 from app.wallet.reading import Entry, SourceReading
 
+_VAULTS: Final = tuple(ProviderName)
+_NONE: Final[frozenset[ProviderCapability]] = frozenset()
 _HARMLESS: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED, SourceState.DISABLED, SourceState.SKIPPED})
 
 
@@ -37,7 +40,7 @@ class AssemblyRules:
     expiring_soon_days: int = 30
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(frozen=True, slots=True, kw_only=True)
 class WalletMethod:
     """One payment method with all that is known about it now. `is_default` None: it cannot be known."""
 
@@ -129,9 +132,13 @@ class Wallet:
 
 @dataclass(slots=True)
 class _Draft:
+    """A method while its wallet is being put together."""
+
     entry: Entry
-    reading: SourceReading
+    method: PaymentMethod
+    is_stale: bool
     status: PaymentMethodStatus
+    is_hidden: bool
     expiry: ExpiryState
     usable: bool
 
@@ -144,16 +151,18 @@ def assemble(
 ) -> Wallet:
     """Merge. `readings` has only vaults that were asked; the rest are told apart here."""
     clock = ExpiryClock.at(now, rules.expiring_soon_days)
-    drafts = [
-        _draft(one, readings[name], clock)
-        for name in ProviderName
-        if name in readings and readings[name].held
-        for one in _entries(readings[name])
-    ]
-    sources = {name: _row(name, entry, readings.get(name), rules, drafts) for name in ProviderName}
+    linked = frozenset([link.provider for link in entry.links])
+    drafts: list[_Draft] = []
+    sources: dict[ProviderName, SourceRow] = {}
+    for name in _VAULTS:
+        reading = readings.get(name)
+        found = (
+            [_draft(one, reading.is_stale, clock) for one in reading.held.entries] if reading and reading.held else []
+        )
+        sources[name] = _row(name, name in linked, reading, rules, found)
+        drafts += found
     default = _default(entry, drafts, sources, readings, rules)
-    alike = groups((draft.entry.id, None if is_hidden(draft.status) else draft.entry.look) for draft in drafts)
-    methods = tuple(_method(draft, entry, default, alike, rules) for draft in drafts)
+    methods = _methods(entry, drafts, default, rules)
     return Wallet(
         entry=entry,
         methods=methods,
@@ -166,33 +175,26 @@ def assemble(
     )
 
 
-def _entries(reading: SourceReading) -> Sequence[Entry]:
-    return reading.held.entries if reading.held else ()
-
-
-def _draft(one: Entry, reading: SourceReading, clock: ExpiryClock) -> _Draft:
-    expiry = clock.state_of(one.method)
-    return _Draft(one, reading, shown_status(one.method.status, expiry), expiry, is_usable(one.method, expiry))
+def _draft(one: Entry, is_stale: bool, clock: ExpiryClock) -> _Draft:
+    method = one.method
+    expiry = clock.state_of(method)
+    status = shown_status(method.status, expiry)
+    return _Draft(one, method, is_stale, status, is_hidden(status), expiry, is_usable(method, expiry))
 
 
 def _row(
-    name: ProviderName,
-    entry: DirectoryEntry,
-    reading: SourceReading | None,
-    rules: AssemblyRules,
-    drafts: Sequence[_Draft],
+    name: ProviderName, is_linked: bool, reading: SourceReading | None, rules: AssemblyRules, drafts: Sequence[_Draft]
 ) -> SourceRow:
+    """`drafts` are those of this vault."""
     if name not in rules.operations:
         return SourceRow(provider=name, state=SourceState.DISABLED)
     if reading is None:
-        linked = entry.link(name) is not None
-        return SourceRow(provider=name, state=SourceState.SKIPPED if linked else SourceState.NOT_LINKED)
+        return SourceRow(provider=name, state=SourceState.SKIPPED if is_linked else SourceState.NOT_LINKED)
     held = reading.held
-    shown = sum(1 for draft in drafts if draft.reading is reading and not is_hidden(draft.status))
     return SourceRow(
         provider=name,
         state=reading.state,
-        method_count=shown if held else None,
+        method_count=len([draft for draft in drafts if not draft.is_hidden]) if held else None,
         skipped_count=held.skipped if held else 0,
         truncated=held.wallet.truncated if held else False,
         fetched_at=reading.fetched_at,
@@ -212,18 +214,20 @@ def _default(
     rules: AssemblyRules,
 ) -> DefaultInfo:
     choice = entry.choice
+    candidates = [_candidate(draft) for draft in drafts]
     found = effective_default(
-        [_candidate(draft) for draft in drafts],
-        {name: _answer(name, entry, sources[name], readings.get(name)) for name in ProviderName},
+        candidates,
+        {name: _answer(name, entry, row, readings.get(name)) for name, row in sources.items()},
         ExplicitChoice((choice.provider, choice.customer_ref, choice.method_ref), choice.allow_expired)
         if choice
         else None,
         rules.precedence,
     )
+    ids = (draft.entry.id for one, draft in zip(candidates, drafts, strict=True) if one.key == found.key)
     return DefaultInfo(
         state=found.state,
         reason=found.reason,
-        method_id=_id_of(found, drafts),
+        method_id=None if found.key is None else next(ids, None),
         choice=None if found.choice_is_gone else choice,
         choice_is_gone=found.choice_is_gone,
     )
@@ -249,48 +253,43 @@ def speaks_of_choice(entry: DirectoryEntry, name: ProviderName, reading: SourceR
 
 
 def _candidate(draft: _Draft) -> Candidate:
-    method = draft.entry.method
+    method = draft.method
     return Candidate(
-        key=(method.provider, method.customer_ref, method.method_ref),
+        (method.provider, method.customer_ref, method.method_ref),
         usable=draft.usable,
-        usable_but_for_expiry=is_usable_but_for_expiry(method),
+        usable_but_for_expiry=draft.usable or is_usable_but_for_expiry(method),
         is_provider_default=bool(method.is_provider_default),
     )
 
 
-def _id_of(found: Default, drafts: Sequence[_Draft]) -> str | None:
-    if found.key is None:
-        return None
-    provider, customer_ref, method_ref = found.key
+def _methods(
+    entry: DirectoryEntry, drafts: Sequence[_Draft], default: DefaultInfo, rules: AssemblyRules
+) -> tuple[WalletMethod, ...]:
+    alike = groups([(draft.entry.id, None if draft.is_hidden else draft.entry.look) for draft in drafts])
+    group_of = group_keys(entry.customer.id, rules.group_secret)
+    is_known = default.state is not DefaultState.UNKNOWN
+    made: list[WalletMethod] = []
     for draft in drafts:
-        method = draft.entry.method
-        if (method.provider, method.customer_ref, method.method_ref) == (provider, customer_ref, method_ref):
-            return draft.entry.id
-    return None
+        one, method = draft.entry, draft.method
+        operations = rules.operations.get(method.provider, _NONE)
+        made.append(
+            WalletMethod(
+                id=one.id,
+                method=method,
+                label=one.label,
+                status=draft.status,
+                expiry_state=draft.expiry,
+                usable=draft.usable,
+                is_default=one.id == default.method_id if is_known else None,
+                nickname=_nickname(entry, method) if entry.nicknames else None,
+                group_key=group_of(one.look) if one.look else None,
+                lookalikes=tuple(alike.get(one.id, ())),
+                capabilities=capabilities_of(method.kind, draft.usable, operations),
+                is_stale=draft.is_stale,
+            )
+        )
+    return tuple(made)
 
 
-def _method(
-    draft: _Draft,
-    entry: DirectoryEntry,
-    default: DefaultInfo,
-    alike: Mapping[str, Sequence[str]],
-    rules: AssemblyRules,
-) -> WalletMethod:
-    one, method, reading = draft.entry, draft.entry.method, draft.reading
-    nickname = None
-    if entry.nicknames:
-        nickname = entry.nicknames.get(MethodAddress(method.provider, method.customer_ref, method.method_ref))
-    return WalletMethod(
-        id=one.id,
-        method=method,
-        label=one.label,
-        status=draft.status,
-        expiry_state=draft.expiry,
-        usable=draft.usable,
-        is_default=None if default.state is DefaultState.UNKNOWN else one.id == default.method_id,
-        nickname=nickname,
-        group_key=group_key(one.look, entry.customer.id, rules.group_secret) if one.look else None,
-        lookalikes=tuple(alike.get(one.id, ())),
-        capabilities=capabilities_of(method.kind, draft.usable, rules.operations.get(method.provider, frozenset())),
-        is_stale=reading.is_stale,
-    )
+def _nickname(entry: DirectoryEntry, method: PaymentMethod) -> str | None:
+    return entry.nicknames.get(MethodAddress(method.provider, method.customer_ref, method.method_ref))

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from app.vault.frozen import value
 from app.vault.names import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
 
 MethodKey = tuple[ProviderName, CustomerRef, MethodRef]
 _MAY_LACK = frozenset({SourceState.NOT_LINKED})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Candidate:
     """What the rules need to know of one method. `usable_but_for_expiry` is what `allowExpired` accepts."""
 

@@ -1,6 +1,6 @@
 """Same-looking methods, in any vault: a hint for grouping, never proof that they are one."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import TypeVar
 
@@ -28,12 +28,19 @@ def look_of(method: PaymentMethod) -> str | None:
     return None
 
 
-def group_key(look: str, scope: str, key: bytes) -> str:
-    """An opaque, stable name for a look within `scope` (one customer): it tells nothing, and links no two customers.
+def group_keys(scope: str, key: bytes) -> Callable[[str], str]:
+    """Names looks within `scope` (one customer): opaque, stable names that tell nothing, and link no two customers.
 
     `key` is at most 64 bytes.
     """
-    return "grp_" + blake2b(f"{scope}|{look}".encode(), key=key, digest_size=15).hexdigest()
+    of_scope = blake2b(f"{scope}|".encode(), key=key, digest_size=15)
+
+    def name(look: str) -> str:
+        digest = of_scope.copy()
+        digest.update(look.encode())
+        return "grp_" + digest.hexdigest()
+
+    return name
 
 
 def groups(looks: Iterable[tuple[_Key, str | None]]) -> Mapping[_Key, Sequence[_Key]]:

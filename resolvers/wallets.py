@@ -175,15 +175,16 @@ class CustomerWallet:
     def _more_may_be_asked(self, wallet: Wallet) -> bool:
         """Whether another field may still have a vault read, or a card's status asked for, that is not at hand."""
         reader = self._context.services.reader
-        may_ask = False
+        asking: set[ProviderName] = set()
         for name, row in wallet.sources.items():
             if row.state is SourceState.SKIPPED:
                 return True
-            may_ask = may_ask or bool(row.method_count and reader.may_ask_status(name))
-        return may_ask and any(
-            isinstance(card := one.method, Card) and reader.asks_status(card) and reader.status_at_hand(card) is None
-            for one in wallet.methods
-        )
+            if row.method_count and reader.may_ask_status(name):
+                asking.add(name)
+        if not asking:
+            return False
+        cards = [one.method for one in wallet.methods if one.method.provider in asking]
+        return any(isinstance(card, Card) and reader.status_at_hand(card) is None for card in cards)
 
     async def _settle(self) -> None:
         """Let the siblings that waited for the same wallet go on, and wait for the statuses that they ask for."""
@@ -196,8 +197,10 @@ class CustomerWallet:
                 await _over(one)
 
     def _rows(self, wallet: Wallet) -> list[SourceRow]:
-        unread = {name for name, asked in self._statuses.values() if _is_unread(asked)}
         rows = list(wallet.sources.values())
+        if not self._statuses:
+            return rows
+        unread = {name for name, asked in self._statuses.values() if _is_unread(asked)}
         return [_with_statuses(row, row.provider in unread) for row in rows] if unread else rows
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -336,6 +337,7 @@ _OUTCOMES: Final[tuple[tuple[type[VaultError], str], ...]] = (
 )
 
 
+@lru_cache(maxsize=64)  # half of what is asked for is the same in every call
 def _encoded_pair(name: str, value: str) -> str:
     return f"{_encoded(name)}={_encoded(value)}"
 

@@ -12,11 +12,13 @@ class SlidingCount:
         self._slot_s = window_s / _SLOTS
         self._slots = [[0, 0] for _ in range(_SLOTS)]
         self._at = 0
+        self._until = 0.0  # of the slot that is counted in
         self.total = 0
         self.marked = 0
 
     def add(self, now: float, total: int = 0, marked: int = 0) -> None:
-        self.roll(now)
+        if now >= self._until:
+            self.roll(now)
         slot = self._slots[self._at % _SLOTS]
         slot[0] += total
         slot[1] += marked
@@ -28,6 +30,7 @@ class SlidingCount:
         at = int(now / self._slot_s)
         if at <= self._at:
             return
+        self._until = (at + 1) * self._slot_s
         for index in range(max(self._at + 1, at - _SLOTS + 1), at + 1):
             slot = self._slots[index % _SLOTS]
             self.total -= slot[0]

@@ -117,9 +117,10 @@ def records_of(value: Any) -> list[Any]:
 
 def request_id_of(reply: VaultReply) -> str | None:
     """The vault's own id of its answer, if it named one in a header."""
+    headers = reply.headers
     for name in _REQUEST_ID_HEADERS:
-        if found := reply.headers.get(name):
-            return found[:128]
+        if headers.get(name):
+            return headers[name][:128]
     return None
 
 

@@ -142,7 +142,7 @@ class WalletReader:
         self._ids = ids
         self._on_list = on_list
         self._on_status = on_status
-        self._time: Callable[[], float] | None = None
+        self._now: Callable[[], float] = self._loops_time
         self._policies = {name: (policies or {}).get(name, ReadPolicy()) for name in providers}
         self._sources = {name: self._source(name, policy) for name, policy in self._policies.items()}
         self._status_sources = {name: self._status_source(name, policy) for name, policy in self._policies.items()}
@@ -191,7 +191,8 @@ class WalletReader:
 
     def at_hand(self, name: ProviderName, ref: CustomerRef) -> SourceReading | None:
         """What `read_many` would answer from a fresh snapshot, at once; None where it would have to wait."""
-        snapshot = self.snapshots.at_hand((name, ref, None), self._policies[name].fresh_for_s)
+        fresh_for_s = self._policies[name].fresh_for_s
+        snapshot = self.snapshots.at_hand((name, ref, None), fresh_for_s) if fresh_for_s > 0 else None
         if snapshot is None:
             return None
         if snapshot.shown is None:
@@ -216,10 +217,11 @@ class WalletReader:
 
     def status_at_hand(self, card: Card) -> StatusReading | None:
         """What `three_d_secure` would answer from a fresh result, at once; None where it would have to wait."""
-        if not self.asks_status(card):
+        fresh_for_s = self._policies[card.provider].fresh_for_s
+        if fresh_for_s <= 0 or not self.asks_status(card):
             return None
         key: Key = (card.provider, card.customer_ref, card.method_ref)
-        snapshot = self.snapshots.at_hand(key, self._policies[card.provider].fresh_for_s)
+        snapshot = self.snapshots.at_hand(key, fresh_for_s)
         return None if snapshot is None else to_status(snapshot.value, card.three_d_secure)
 
     def may_ask_status(self, name: ProviderName) -> bool:
@@ -254,10 +256,9 @@ class WalletReader:
             batch_limit=max(1, vault.capabilities.batch_limit),
         )
 
-    def _now(self) -> float:
-        if self._time is None:
-            self._time = asyncio.get_running_loop().time  # looked up once: a reader belongs to one loop
-        return self._time()
+    def _loops_time(self) -> float:
+        self._now = asyncio.get_running_loop().time  # looked up once: a reader belongs to one loop
+        return self._now()
 
     def _own_deadline(self, call: Call, policy: ReadPolicy) -> Call:
         """A shared read lives by the vault's deadline: the first caller's smaller one is not the others'."""

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from app.errors import RejectReason, VaultError, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
@@ -102,12 +103,12 @@ class SnapshotCache:
         self,
         max_bytes: int,
         *,
-        utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        utc_now: Callable[[], datetime] = partial(datetime.now, UTC),
         monotonic: Callable[[], float] | None = None,
     ) -> None:
         self._max_bytes = max_bytes
         self._utc_now = utc_now
-        self._monotonic = monotonic
+        self._now: Callable[[], float] = monotonic or self._loops_time
         self._kept: OrderedDict[Key, Snapshot[Any]] = OrderedDict()
         self._flights: dict[Key, Flight] = {}
         self._boarding: dict[ProviderName, Flight] = {}
@@ -181,7 +182,9 @@ class SnapshotCache:
 
     def at_hand(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
         """A fresh snapshot, without a turn of the loop; None when it must be read."""
-        snapshot = self._fresh(key, fresh_for_s)
+        if fresh_for_s <= 0:
+            return None
+        snapshot = self._within(key, fresh_for_s)
         if snapshot is not None:
             self.counts["fresh"] += 1
         return snapshot
@@ -208,10 +211,9 @@ class SnapshotCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def _now(self) -> float:
-        if self._monotonic is None:
-            self._monotonic = asyncio.get_running_loop().time  # looked up once: the cache belongs to one loop
-        return self._monotonic()
+    def _loops_time(self) -> float:
+        self._now = asyncio.get_running_loop().time  # looked up once: the cache belongs to one loop
+        return self._now()
 
     def _fresh(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
         return self._within(key, fresh_for_s) if fresh_for_s > 0 else None
@@ -326,14 +328,14 @@ class SnapshotCache:
 
     def _arrived(self, seat: Seat[Value], may_be_stale: bool) -> Read[Value]:
         flight, source = seat.flight, seat.source
-        outcome: Snapshot[Any] | VaultError
-        if flight.task.done() and not flight.task.cancelled():
-            flight.task.result()
-            outcome, latency_s = flight.outcomes[seat.key], flight.latency_s
-        else:
+        outcome = flight.outcomes.get(seat.key)
+        if isinstance(outcome, Snapshot):
+            return Read(outcome, None, flight.latency_s)
+        latency_s = flight.latency_s
+        if outcome is None:
+            if flight.task.done() and not flight.task.cancelled():
+                flight.task.result()  # raises what is a bug
             outcome, latency_s = VaultTimeout(source.provider), self._now() - seat.since
-        if not isinstance(outcome, VaultError):
-            return Read(outcome, latency_s=latency_s)
         stale = None
         if may_be_stale and _may_show_stale(outcome):
             stale = self._within(seat.key, source.stale_if_error_for_s)

@@ -15,6 +15,8 @@ MAX_HEAD_BYTES: Final = 65_536
 _VERSIONS: Final = ("1.1", "1.0")
 _FIRST_BYTE: Final = b"H"  # llhttp would also take RTSP/ and ICE/
 _SWITCHING: Final = 101
+_BLANKS: Final = b" \t"
+_AROUND: Final = 4  # a colon, a blank and a line end around each name and value
 _MAX_SPELLINGS: Final = 512
 _spellings: dict[bytes, str] = {}
 
@@ -90,19 +92,30 @@ class ReplyReader:
             raise Refused(Cause.UNREADABLE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_size += len(name) + len(value) + 4
+        if self.has_head:  # a trailer: nothing of ours asks for one
+            self._count(name, value)
+            return
+        key = _spellings.get(name) or _lower_name(name)
+        headers = self._headers
+        if key in headers:
+            self._count(name, value)  # it takes the other's place, and would not be counted with the rest
+            if key == "transfer-encoding":
+                raise Refused(Cause.UNREADABLE)
+        if value and value[-1] in _BLANKS:
+            value = value.rstrip(b" \t")
+        headers[key] = value.decode("utf-8", "surrogateescape")
+
+    def _count(self, name: bytes, value: bytes) -> None:
+        self._head_size += len(name) + len(value) + _AROUND
         if self._head_size > MAX_HEAD_BYTES:
             raise Refused(Cause.UNREADABLE)
-        if self.has_head:
-            return  # a trailer: nothing of ours asks for one
-        key = _spellings.get(name) or _lower_name(name)
-        if key == "transfer-encoding" and key in self._headers:
-            raise Refused(Cause.UNREADABLE)
-        self._headers[key] = value.decode("utf-8", "surrogateescape").rstrip(" \t")
 
     def on_headers_complete(self) -> None:
         status, version, headers = self._parser.get_status_code(), self._parser.get_http_version(), self._headers
         self._status = status
+        self._head_size += sum(map(len, headers)) + sum(map(len, headers.values())) + _AROUND * len(headers)
+        if self._head_size > MAX_HEAD_BYTES:
+            raise Refused(Cause.UNREADABLE)
         if status < 100 or status == _SWITCHING or version not in _VERSIONS:
             raise Refused(Cause.UNREADABLE)
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")

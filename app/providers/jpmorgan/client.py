@@ -258,7 +258,7 @@ class JpMorganVault(VaultAdapter):
         request_id = _uuid_of(call)
         request = VaultRequest(
             method=verb,
-            path="/".join([segment(part) for part in path]),
+            path="/".join([path[0], *[segment(part) for part in path[1:]]]),
             route=route,
             effect=effect,
             json=json,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each request
 class Admission:
     """`requested` is the price in calls to vaults; `throttle` what the caller's buckets still hold, if it has any."""
 

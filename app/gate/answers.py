@@ -21,7 +21,7 @@ _NOT_KEPT: Final = (b"cache-control", b"no-store")
 _DOCUMENT_FAULTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each request
 class Answer:
     """`body` is encoded, or empty. Header names are lower case. `is_open` data may be compressed: see compression."""
 

@@ -17,7 +17,7 @@ from app.gate.problems import Refused
 from app.gate.request import GraphQLRequest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each request
 class Prepared:
     """An operation that may run: nothing upstream has been called yet."""
 
@@ -36,7 +36,7 @@ class Prepared:
         return is_subscription(self.operation)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each request
 class Outcome:
     """A response body. `was_executed` is False where the variables did not fit: there is no `data` then."""
 

@@ -72,7 +72,7 @@ class Content:
     skipped: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each read
 class Held:
     """One vault's wallet as it is kept."""
 
@@ -114,7 +114,7 @@ class SourceReading:
         return self.held.wallet if self.held else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each read
 class StatusReading:
     """A card's 3-D Secure status. `failed` means that the vault could not be asked: the status is UNKNOWN."""
 

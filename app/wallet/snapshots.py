@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from app.errors import RejectReason, VaultError, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
 from app.vault.names import CustomerRef, MethodRef, ProviderName
 
 Value = TypeVar("Value")
+_UTC_NOW: Final = partial(datetime.now, UTC)
 
 Key = tuple[ProviderName, CustomerRef, MethodRef | None]
 """Whose. The last part is None for the whole wallet, else one method."""
@@ -103,7 +104,7 @@ class SnapshotCache:
         self,
         max_bytes: int,
         *,
-        utc_now: Callable[[], datetime] = partial(datetime.now, UTC),
+        utc_now: Callable[[], datetime] = _UTC_NOW,
         monotonic: Callable[[], float] | None = None,
     ) -> None:
         self._max_bytes = max_bytes

@@ -187,14 +187,18 @@ class CustomerWallet:
         return any(isinstance(card, Card) and reader.status_at_hand(card) is None for card in cards)
 
     async def _settle(self) -> None:
-        """Let the siblings that waited for the same wallet go on, and wait for the statuses that they ask for."""
+        """Wait for the statuses that are asked for, and let the siblings that waited for the same wallet go on, until
+        they ask for no more."""
         while True:
+            for asked in self._pending():
+                await _over(asked)
             await _turns(_TURNS)
-            pending = [one for _, one in self._statuses.values() if isinstance(one, asyncio.Future) and not one.done()]
-            if not pending:
+            if not self._pending():
                 return
-            for one in pending:
-                await _over(one)
+
+    def _pending(self) -> list["asyncio.Future[StatusReading]"]:
+        asked = [one for _, one in self._statuses.values()]
+        return [one for one in asked if not isinstance(one, StatusReading) and not one.done()]
 
     def _rows(self, wallet: Wallet) -> list[SourceRow]:
         rows = list(wallet.sources.values())

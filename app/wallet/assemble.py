@@ -130,8 +130,8 @@ class Wallet:
         return bool(linked) and all(self.sources[name].fetched_at is None for name in linked)
 
 
-@dataclass(slots=True)
-class _Draft:
+@value(frozen=True, slots=True)
+class _Draft(Candidate):
     """A method while its wallet is being put together."""
 
     entry: Entry
@@ -140,7 +140,6 @@ class _Draft:
     status: PaymentMethodStatus
     is_hidden: bool
     expiry: ExpiryState
-    usable: bool
 
 
 def assemble(
@@ -179,7 +178,19 @@ def _draft(one: Entry, is_stale: bool, clock: ExpiryClock) -> _Draft:
     method = one.method
     expiry = clock.state_of(method)
     status = shown_status(method.status, expiry)
-    return _Draft(one, method, is_stale, status, is_hidden(status), expiry, is_usable(method, expiry))
+    usable = is_usable(method, expiry)
+    return _Draft(
+        key=(method.provider, method.customer_ref, method.method_ref),
+        usable=usable,
+        usable_but_for_expiry=usable or is_usable_but_for_expiry(method),
+        is_provider_default=bool(method.is_provider_default),
+        entry=one,
+        method=method,
+        is_stale=is_stale,
+        status=status,
+        is_hidden=is_hidden(status),
+        expiry=expiry,
+    )
 
 
 def _row(
@@ -214,20 +225,18 @@ def _default(
     rules: AssemblyRules,
 ) -> DefaultInfo:
     choice = entry.choice
-    candidates = [_candidate(draft) for draft in drafts]
     found = effective_default(
-        candidates,
+        drafts,
         {name: _answer(name, entry, row, readings.get(name)) for name, row in sources.items()},
         ExplicitChoice((choice.provider, choice.customer_ref, choice.method_ref), choice.allow_expired)
         if choice
         else None,
         rules.precedence,
     )
-    ids = (draft.entry.id for one, draft in zip(candidates, drafts, strict=True) if one.key == found.key)
     return DefaultInfo(
         state=found.state,
         reason=found.reason,
-        method_id=None if found.key is None else next(ids, None),
+        method_id=next((draft.entry.id for draft in drafts if draft.key == found.key), None) if found.key else None,
         choice=None if found.choice_is_gone else choice,
         choice_is_gone=found.choice_is_gone,
     )
@@ -250,16 +259,6 @@ def speaks_of_choice(entry: DirectoryEntry, name: ProviderName, reading: SourceR
     if choice is None or choice.provider is not name or reading.asked_at is None:
         return True
     return reading.asked_at > choice.set_at
-
-
-def _candidate(draft: _Draft) -> Candidate:
-    method = draft.method
-    return Candidate(
-        (method.provider, method.customer_ref, method.method_ref),
-        usable=draft.usable,
-        usable_but_for_expiry=draft.usable or is_usable_but_for_expiry(method),
-        is_provider_default=bool(method.is_provider_default),
-    )
 
 
 def _methods(

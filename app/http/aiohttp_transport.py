@@ -11,7 +11,7 @@ from aiohttp import client_exceptions as errors
 from yarl import URL
 
 from app.http.message import VaultReply
-from app.http.transport import Cause, MaybeSent, NotSent, TransportError, refuse_unsafe
+from app.http.transport import Cause, MaybeSent, NotSent, TransportError, refuse_unsafe_once
 
 # Common servers drop idle connections after 5 s (uvicorn, Node). A connection dropped just as a write goes out makes
 # that write's outcome unknown, so ours are given up first.
@@ -98,7 +98,7 @@ class AiohttpTransport:
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline_at: float
     ) -> VaultReply:
-        refuse_unsafe(method, url, headers)
+        refuse_unsafe_once(method, url, headers)
         session = self._session or self._open()
         started_at = asyncio.get_running_loop().time()
         if deadline_at <= started_at:

@@ -39,13 +39,14 @@ class CallLike(Protocol):
 class FixedHeaders(dict[str, str]):
     """Headers that nobody ever changes and that many requests share: what follows from them is worked out once.
 
-    `wire` is for transports: how they are written, once a transport has found them safe to write.
+    Both attributes are for transports: `is_safe` once one has found that they can be written, and in `wire` how.
     """
 
-    __slots__ = ("wire",)
+    __slots__ = ("is_safe", "wire")
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__(headers)
+        self.is_safe = False
         self.wire: str | None = None
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # by identity: nobody changes it

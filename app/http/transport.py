@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final, Protocol
 
-from app.http.message import VaultReply
+from app.http.message import NO_HEADERS, ExtendedHeaders, FixedHeaders, VaultReply
 
 
 class Cause(Enum):
@@ -55,6 +55,18 @@ _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110
 _VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch  # RFC 9110 §5.5, less what has no Latin-1 octet
 _TARGET: Final = re.compile(r"[\x21-\x7e]*").fullmatch
 _METHOD: Final = re.compile(r"[A-Z]+").fullmatch
+
+
+def refuse_unsafe_once(method: str, url: str, headers: Mapping[str, str]) -> None:
+    """`refuse_unsafe`; headers that never change are looked at once."""
+    fixed = headers.fixed if isinstance(headers, ExtendedHeaders) else headers
+    if not isinstance(fixed, FixedHeaders):
+        refuse_unsafe(method, url, headers)
+        return
+    refuse_unsafe(method, url, headers.own if isinstance(headers, ExtendedHeaders) else NO_HEADERS)
+    if not fixed.is_safe:
+        refuse_unsafe(method, url, fixed)
+        fixed.is_safe = True
 
 
 def refuse_unsafe(method: str, url: str, headers: Mapping[str, str]) -> None:

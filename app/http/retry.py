@@ -72,14 +72,12 @@ class Pause:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._until = 0.0
+        self.is_asked = False
+        """Whether the vault ever asked: no clock is read to say no."""
 
     def ask(self, seconds: float) -> None:
         self._until = max(self._until, self._clock() + min(seconds, MAX_PAUSE_S))
-
-    @property
-    def is_asked(self) -> bool:
-        """Whether the vault ever asked: no clock is read to say no."""
-        return self._until > 0.0
+        self.is_asked = True
 
     def left_s(self) -> float:
         return max(0.0, self._until - self._clock()) if self._until else 0.0

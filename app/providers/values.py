@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from app.vault.model import Expiry
 
+_PLAIN: Final = re.compile(r"[A-Za-z0-9-]*").fullmatch
 _LINK_CHARACTERS: Final = re.compile(r"[\s\-]")
 
 
@@ -23,7 +24,7 @@ def digits(value: object) -> str:
 
 def segment(part: str) -> str:
     """One part of a path, percent-encoded. What most refs are made of, letters, digits and dashes, stays as it is."""
-    return part if part.isascii() and part.replace("-", "").isalnum() else quote(part, safe="")
+    return part if _PLAIN(part) is not None else quote(part, safe="")
 
 
 def last4_of(value: object) -> str | None:

@@ -92,7 +92,8 @@ def keys_of(path: Path | None) -> list[str | int]:
 
 
 async def together(pending: Sequence[Awaitable[Any]]) -> list[Any]:
-    """All results in order. The first failure cancels the others, and waits until they have ended."""
+    """All results in order. The first failure cancels the others, and waits until they have ended; so does the
+    caller's cancellation."""
     loop = asyncio.get_running_loop()
     futures = [one if isinstance(one, asyncio.Future) else loop.create_task(one) for one in pending]  # type: ignore[arg-type]
     race = _Race(len(futures), loop.create_future())
@@ -100,17 +101,14 @@ async def together(pending: Sequence[Awaitable[Any]]) -> list[Any]:
         future.add_done_callback(race)
     try:
         failed = await race.over
-    except asyncio.CancelledError:
+        if failed is not None:
+            failed.result()  # which raises
+    except BaseException:
         for future in futures:
             future.cancel()
+        await asyncio.gather(*futures, return_exceptions=True)
         raise
-    if failed is None:
-        return [future.result() for future in futures]
-    for future in futures:
-        if not future.done():
-            future.cancel()
-    await asyncio.gather(*futures, return_exceptions=True)
-    return [failed.result()]  # which raises
+    return [future.result() for future in futures]
 
 
 class _Race:

@@ -71,7 +71,8 @@ class Assembler:
         self._drop(key)
         contents = [reading.held.content for reading in readings.values() if reading.held is not None]
         if contents and len(wallet.methods) <= self._most:
-            gone = tuple([weakref.ref(one, self._dropper(key)) for one in contents])
+            drop = self._dropper(key)
+            gone = tuple([weakref.ref(one, drop) for one in contents])
             self._keep(key, _Record(parts, wallet, gone, hour, _references(readings)))
         return wallet
 

@@ -7,6 +7,7 @@ Cases (all of them unless told otherwise):
 
     uncached    one customer's wallet, five vault calls; 1, 8 and 64 clients
     changing    the same from vaults that never send the same bytes twice, 64 clients: ours reads equal bytes once only
+    renewed     the same, and half of the methods differ from the last time: ours keeps methods that are equal
     tls         the same over TLS to the vaults, 64 clients
     slow        the same with vaults that take 20 ms for each call; 1 and 64 clients
     hit         the same with everything read before; 1 and 64 clients

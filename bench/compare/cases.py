@@ -44,6 +44,7 @@ class Case:
     is_beside: bool = False
     is_writing: bool = False
     is_changing: bool = False
+    is_renewed: bool = False
 
     def question(self, party: Party) -> Question:
         if self.is_writing:
@@ -56,6 +57,7 @@ class Case:
 CASES: Final = {
     "uncached": Case((1, 8, 64)),
     "changing": Case(is_changing=True),
+    "renewed": Case(is_renewed=True),
     "tls": Case(is_tls=True),
     "slow": Case((1, 64), delay_ms=20),
     "hit": Case((1, 64), is_kept=True),
@@ -91,7 +93,13 @@ def standing(case: Case, folder: Path) -> Iterator[Ground]:
     port, counter = free_port(), free_port()
     pair = _certificate(folder) if case.is_tls else None
     configuration = stub.write(
-        folder / "stub", port=port, counter=counter, delay_ms=case.delay_ms, tls=pair, is_changing=case.is_changing
+        folder / "stub",
+        port=port,
+        counter=counter,
+        delay_ms=case.delay_ms,
+        tls=pair,
+        is_changing=case.is_changing,
+        is_renewed=case.is_renewed,
     )
     process = stub.start(configuration, 1)
     try:

@@ -26,12 +26,14 @@ def write(
     delay_ms: int = 0,
     tls: tuple[Path, Path] | None = None,
     is_changing: bool = False,
+    is_renewed: bool = False,
 ) -> Path:
     """Write nginx's configuration and the bodies into `folder`; answers the configuration's path.
 
     `counter` is the port where it tells how many requests it had: see `count`. `is_changing`: no two bodies are equal.
+    `is_renewed`: nor do two of LoanPro's or Aloha's say the same of a method.
     """
-    told = _with_nonce if is_changing else str
+    told = _renewed if is_renewed else _with_nonce if is_changing else str
     folder.mkdir(parents=True, exist_ok=True)
     listen = f"listen 127.0.0.1:{port} backlog=4096;"
     if tls is not None:
@@ -69,6 +71,13 @@ def _with_nonce(text: str) -> str:
     """One more member, which nobody reads, in the last object of all: nginx makes a new value for each request."""
     before, brace, after = text.rpartition("}")
     return f'{before},"nonce":"$request_id"{brace}{after}'
+
+
+def _renewed(text: str) -> str:
+    """`_with_nonce`, and new values for two members that ours maps and that no question here asks for."""
+    for member, before in (("title", '"Profile"'), ("ZipCode", "null")):
+        text = text.replace(f'"{member}":{before}', f'"{member}":"$request_id"')
+    return _with_nonce(text)
 
 
 def start(configuration: Path, core: int) -> subprocess.Popen[bytes]:

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from app.store.asyncio_engine import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from app.store.changelog import ChangeLog
 from app.store.clients import Clients
 from app.store.database import Clock, Database, OnChange, Tx, make_engine, utc_now

@@ -19,8 +19,8 @@ from sqlalchemy import Connection, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.store.asyncio_engine import AsyncEngine, create_async_engine
 from app.store.errors import StoreError
 from app.store.outbox import Outbox
 from app.store.records import Change

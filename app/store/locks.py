@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.store.asyncio_engine import AsyncConnection
 from app.store.database import Database
 from app.store.errors import LockTimeout
 from app.vault.names import CustomerRef, ProviderName

@@ -7,8 +7,8 @@ here.
 from typing import Final
 
 from sqlalchemy import Connection, column, func, inspect, select, table
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.store.asyncio_engine import AsyncEngine
 from app.store.database import Database
 
 NEWEST_REVISION: Final = "0002"

@@ -30,14 +30,6 @@ settings = load_settings(None, mode="development", data_dir=sys.argv[1], **keys)
 status = asyncio.run(start(Gateway(settings)))
 print(json.dumps([status, *sorted(sys.modules)]))
 """
-_REST_OF_THE_PACKAGE = """
-import json, sys
-from app.store.asyncio_engine import AsyncEngine
-import sqlalchemy.ext.asyncio as package
-before = "sqlalchemy.orm" in sys.modules
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
-print(json.dumps([before, package.AsyncEngine is AsyncEngine, AsyncSession.__module__, hasattr(package, "nothing")]))
-"""
 # Whose work is done elsewhere: by other commands, by tests, or only where a setting asks for it.
 _ELSEWHERE = (
     "alembic",
@@ -52,7 +44,6 @@ _ELSEWHERE = (
     "pytest",
     "redis",
     "rich",
-    "sqlalchemy.orm",
     "uvicorn.workers",
 )
 
@@ -91,7 +82,3 @@ async def test_alembic_comes_only_where_something_has_to_be_migrated(tmp_path: P
     assert ("alembic" in modules) is not is_migrated
     if is_migrated:
         assert _needless(modules) == set()
-
-
-def test_the_rest_of_sqlalchemys_package_is_there_for_who_asks() -> None:
-    assert _loaded(_REST_OF_THE_PACKAGE) == [False, True, "sqlalchemy.ext.asyncio.session", False]

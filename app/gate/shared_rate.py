@@ -46,7 +46,9 @@ class RedisBuckets:
         prefix: str = "vaultgraph:rate:",
         local: LocalBuckets | None = None,
         clock: Callable[[], float] = time.monotonic,
+        within_s: float = _WITHIN_S,
     ) -> None:
+        """Redis answers `within_s` or is not waited for."""
         from redis.asyncio import Redis  # a sixth of the start's time, and few have one
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
@@ -54,7 +56,7 @@ class RedisBuckets:
 
         self._failures = (RedisError, OSError, TimeoutError)
         self._redis = Redis.from_url(
-            url, socket_timeout=_WITHIN_S, socket_connect_timeout=_WITHIN_S, retry=Retry(NoBackoff(), 0)
+            url, socket_timeout=within_s, socket_connect_timeout=within_s, retry=Retry(NoBackoff(), 0)
         )
         self._take = self._redis.register_script(_TAKE)
         self._prefix = prefix

@@ -125,7 +125,7 @@ def redis() -> Iterator[RedisServer]:
 
 
 async def test_replicas_share_one_bucket(redis: RedisServer) -> None:
-    one, other = (RedisBuckets(redis.url, prefix="test-share:") for _ in range(2))
+    one, other = (RedisBuckets(redis.url, prefix="test-share:", within_s=30) for _ in range(2))
     slow = Budget(requests_per_s=0.001, requests_burst=6, cost_per_s=0.001, cost_burst=1_000)
     taken = await asyncio.gather(*(buckets.take("ann", slow, 1, 1) for buckets in (one, other) * 10))
     assert sum(1 for each in taken if not each.wait_s) == 6, "whoever asked, six were let in"
@@ -138,7 +138,7 @@ async def test_replicas_share_one_bucket(redis: RedisServer) -> None:
 
 
 async def test_shared_buckets_fill_again_and_are_forgotten(redis: RedisServer) -> None:
-    buckets = RedisBuckets(redis.url, prefix="test-fill:")
+    buckets = RedisBuckets(redis.url, prefix="test-fill:", within_s=30)
     fast = Budget(requests_per_s=50, requests_burst=1, cost_per_s=1_000, cost_burst=10)
     assert not (await buckets.take("ann", fast, 1, 10)).wait_s
     await asyncio.sleep(0.1)

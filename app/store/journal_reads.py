@@ -1,10 +1,10 @@
 """Reading the journal: one operation, its rows, and those that somebody must look at."""
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select
 
 from app.store.database import Database, Tx
 from app.store.hashing import hash_of_key
@@ -53,23 +53,20 @@ class JournalReads:
         Sent and still PENDING, or UNKNOWN with another look to come. Those that have sent nothing, and those that only
         a person can decide, are left out: the first are harmless, the second must not block the customer for ever.
         """
-        part = exists().where(
-            operation_results.c.tenant == operations.c.tenant,
-            operation_results.c.operation_id == operations.c.id,
-            operation_results.c.provider == provider.value,
-            operation_results.c.state.in_(["PENDING", "UNKNOWN"]),
-        )
-        query = self._ours().where(
-            operations.c.customer_id == customer_id,
-            or_(operations.c.provider == provider.value, and_(operations.c.provider.is_(None), part)),
-            or_(
-                and_(operations.c.state == "PENDING", operations.c.sent_at.is_not(None)),
-                and_(operations.c.state == "UNKNOWN", operations.c.reconcile_at.is_not(None)),
-            ),
-        )
+        query = self._ours().where(operations.c.customer_id == customer_id, _is_unreconciled(provider))
         if besides is not None:
             query = query.where(operations.c.id != besides)
         return await self._many(query.order_by(operations.c.id))
+
+    async def is_disturbed(self, customer_id: str, provider: ProviderName, since: datetime) -> bool:
+        """Whether an operation of the customer has ended since, or is `unreconciled` at the vault."""
+        query = self._ours().where(
+            operations.c.customer_id == customer_id,
+            or_(operations.c.finished_at >= since, _is_unreconciled(provider)),
+        )
+        async with self._db.reading() as conn:
+            found = await conn.scalar(query.with_only_columns(operations.c.id).limit(1))
+        return found is not None
 
     async def orphans(
         self, *, lease: timedelta = LEASE, dead: Collection[str] = (), limit: int = 100
@@ -123,6 +120,22 @@ class JournalReads:
     async def _many(self, query: Select[Any]) -> list[OperationRecord]:
         async with self._db.reading() as conn:
             return [to_operation(row) for row in await conn.execute(query)]
+
+
+def _is_unreconciled(provider: ProviderName) -> ColumnElement[bool]:
+    part = exists().where(
+        operation_results.c.tenant == operations.c.tenant,
+        operation_results.c.operation_id == operations.c.id,
+        operation_results.c.provider == provider.value,
+        operation_results.c.state.in_(["PENDING", "UNKNOWN"]),
+    )
+    return and_(
+        or_(operations.c.provider == provider.value, and_(operations.c.provider.is_(None), part)),
+        or_(
+            and_(operations.c.state == "PENDING", operations.c.sent_at.is_not(None)),
+            and_(operations.c.state == "UNKNOWN", operations.c.reconcile_at.is_not(None)),
+        ),
+    )
 
 
 def to_operation(row: Row[Any]) -> OperationRecord:

@@ -131,11 +131,7 @@ class Sightings:
     async def _is_disturbed(self, customer_id: str, provider: ProviderName, asked_at: datetime) -> bool:
         """Whether a write of ours, here or on a replica, ran since the vault was asked, or did nobody knows what: it
         will tell itself what it changed."""
-        journal = self._store.journal
-        if await journal.unreconciled(customer_id, provider):
-            return True
-        recent = await journal.of_customer(customer_id, limit=5)
-        return any(one.finished_at is not None and one.finished_at >= asked_at for one in recent)
+        return await self._store.journal.is_disturbed(customer_id, provider, asked_at)
 
     async def status(
         self, card: Card, status: AuthStatus, origin: EventOrigin, *, asked_at: datetime, tx: Tx | None = None

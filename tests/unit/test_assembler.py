@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.store.records import ChoiceRecord, MethodAddress
-from app.vault.model import VaultWallet
-from app.vault.names import CustomerRef, MethodRef, ProviderCapability, ProviderName, SourceState
+from app.vault.model import Expiry, VaultWallet
+from app.vault.names import CustomerRef, ExpiryState, MethodRef, ProviderCapability, ProviderName, SourceState
 from app.wallet.assemble import AssemblyRules, assemble
 from app.wallet.assembler import Assembler
 from app.wallet.ids import Ids
@@ -44,6 +44,16 @@ def test_the_same_parts_give_the_same_methods_and_what_assembling_gives() -> Non
     again = assembler.assemble(entry, {P.LOANPRO: replace(one)}, NOW + timedelta(hours=1))
     assert again is first
     assert again == assemble(entry, {P.LOANPRO: one}, RULES, NOW)
+
+
+def test_the_very_same_readings_give_the_same_wallet_until_a_card_may_have_expired() -> None:
+    assembler, entry, one = Assembler(RULES), entry_of(), reading(card("1", expiry=Expiry(NOW.year, NOW.month)))
+    first = assembler.assemble(entry, {P.LOANPRO: one}, NOW)
+    assert assembler.assemble(entry, {P.LOANPRO: one}, NOW + timedelta(minutes=1)) is first
+    later = NOW + timedelta(days=70)
+    over = assembler.assemble(entry, {P.LOANPRO: one}, later)
+    assert over == assemble(entry, {P.LOANPRO: one}, RULES, later)
+    assert [method.expiry_state for method in over.methods] == [ExpiryState.EXPIRED]
 
 
 def test_rows_tell_of_the_call_that_was_made_now() -> None:

@@ -271,6 +271,7 @@ BIG = b"a" * (MAX_HEAD_BYTES + 1)
         OK + b"x: " + BIG + b"\r\ncontent-length: 0\r\n\r\n",
         OK + b"".join(b"x%d: 1\r\n" % number for number in range(9_000)) + b"content-length: 0\r\n\r\n",
         OK + BIG + b": 1\r\ncontent-length: 0\r\n\r\n",
+        OK + b"x: 1\r\n" * 13_000 + b"content-length: 0\r\n\r\n",
         b"HTTP/1.1 103 E\r\nlink: 12345\r\n\r\n" * 9_000 + OK + b"content-length: 0\r\n\r\n",
         CHUNKED + b"1\r\nx\r\n0\r\nt: " + BIG + b"\r\n\r\n",
         CHUNKED + b"1\r\nx\r\n0\r\n" + b"t: 1234\r\n" * 9_000 + b"\r\n",

@@ -184,7 +184,7 @@ class CustomerWallet:
         if not asking:
             return False
         cards = [one.method for one in wallet.methods if one.method.provider in asking]
-        return any(isinstance(card, Card) and reader.status_at_hand(card) is None for card in cards)
+        return any(isinstance(card, Card) and reader.must_ask_status(card) for card in cards)
 
     async def _settle(self) -> None:
         """Wait for the statuses that are asked for, and let the siblings that waited for the same wallet go on, until

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -339,7 +338,6 @@ _OUTCOMES: Final[tuple[tuple[type[VaultError], str], ...]] = (
 )
 
 
-@lru_cache(maxsize=64)  # half of what is asked for is the same in every call
 def _encoded_pair(name: str, value: str) -> str:
     return f"{_encoded(name)}={_encoded(value)}"
 

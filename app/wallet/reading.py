@@ -224,6 +224,12 @@ class WalletReader:
         snapshot = self.snapshots.at_hand(key, fresh_for_s)
         return None if snapshot is None else to_status(snapshot.value, card.three_d_secure)
 
+    def must_ask_status(self, card: Card) -> bool:
+        """Whether its 3-D Secure status costs a call now."""
+        key: Key = (card.provider, card.customer_ref, card.method_ref)
+        fresh_for_s = self._policies[card.provider].fresh_for_s
+        return self.asks_status(card) and not self.snapshots.is_at_hand(key, fresh_for_s)
+
     def may_ask_status(self, name: ProviderName) -> bool:
         """Whether a card of this vault may cost a call for its 3-D Secure status."""
         return name in self._with_status

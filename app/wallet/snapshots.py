@@ -190,6 +190,11 @@ class SnapshotCache:
             self.counts["fresh"] += 1
         return snapshot
 
+    def is_at_hand(self, key: Key, fresh_for_s: float) -> bool:
+        """Whether `at_hand` would answer; nobody reads it by asking."""
+        snapshot = self._kept.get(key)
+        return fresh_for_s > 0 and snapshot is not None and self._now() - snapshot.taken_at <= fresh_for_s
+
     def last(self, key: Key) -> Any:
         """The value that is kept, however old; None where there is none."""
         snapshot = self._kept.get(key)

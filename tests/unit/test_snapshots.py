@@ -106,6 +106,21 @@ async def test_fresh_answers_need_no_call_and_tell_exactly_how_old_they_are() ->
     assert (later.snapshot.value, later.snapshot.as_of) == ("1#2", START + timedelta(seconds=5.001))
 
 
+async def test_asking_whether_it_is_fresh_is_no_read() -> None:
+    setup = Setup()
+    assert not setup.cache.is_at_hand(key("1"), 5.0)
+    await setup.read("1")
+    setup.clock.seconds += 5.0
+    assert setup.cache.is_at_hand(key("1"), 5.0)
+    assert not setup.cache.is_at_hand(key("1"), 0.0)
+    assert setup.cache.counts["fresh"] == 0
+    assert setup.cache.at_hand(key("1"), 5.0) is not None
+    assert setup.cache.counts["fresh"] == 1
+    setup.clock.seconds += 0.001
+    assert not setup.cache.is_at_hand(key("1"), 5.0)
+    assert setup.cache.at_hand(key("1"), 5.0) is None
+
+
 async def test_fresh_for_zero_asks_every_time_and_still_shares_reads_on_their_way() -> None:
     setup = Setup(fresh=0.0)
     assert [await setup.value("1"), await setup.value("1")] == ["1#1", "1#2"]

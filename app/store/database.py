@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from app.store import one_hop
 from app.store.errors import StoreError
 from app.store.outbox import Outbox
 from app.store.records import Change
@@ -136,7 +137,9 @@ def make_engine(url: str | URL) -> AsyncEngine:
         )
     if parsed.database:
         _create_private(Path(parsed.database))
-    engine = create_async_engine(parsed, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_async_engine(
+        parsed, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": one_hop.connect}
+    )
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine

@@ -49,7 +49,8 @@ from app.wallet.inbound import Handler, Inbound, ReceiptWorker, rereads_named_me
 from app.wallet.keys import derive_key
 from app.wallet.noting import Noting, NotingPace
 from app.wallet.paid import as_it_stands, tells_of_payments
-from app.wallet.reading import ReadPolicy, WalletReader
+from app.wallet.policy import ReadPolicy
+from app.wallet.reading import WalletReader
 from app.wallet.reconcile import Reconciler
 from app.wallet.sightings import Sightings
 from app.wallet.snapshots import SnapshotCache

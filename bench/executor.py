@@ -41,7 +41,8 @@ from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.directory import DirectoryCache
 from app.wallet.ids import Ids
-from app.wallet.reading import ReadPolicy, WalletReader
+from app.wallet.policy import ReadPolicy
+from app.wallet.reading import WalletReader
 from app.wallet.snapshots import SnapshotCache
 from resolvers.context import Context, Services
 from resolvers.schema import schema

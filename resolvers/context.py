@@ -15,6 +15,7 @@ from app.wallet.assemble import AssemblyRules
 from app.wallet.assembler import Assembler
 from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache, DirectoryEntry, MethodAddress
+from app.wallet.foresight import Question
 from app.wallet.reading import WalletReader
 from resolvers.audit import AuditTrail, NoTrail, Refusal, Refusals
 from resolvers.events import EventFeed, EventLog, NoEvents, unchanged
@@ -81,6 +82,7 @@ class Services:
 class Context:
     """One request. Make it with `create` on the running loop, and `close` it whatever happened.
 
+    `question` is the operation's: the same whenever the same fields are asked for; None where nobody says.
     Of a stream: `resume_after` is the last event id that its client had (Last-Event-ID), `event_id` that of the answer.
     """
 
@@ -90,6 +92,7 @@ class Context:
     refusals: Refusals = field(default_factory=Refusals, init=False)
     resume_after: str | None = field(default=None, init=False)
     event_id: str | None = field(default=None, init=False)
+    question: Question | None = field(default=None, init=False)
     writes_refused: Mapping[str, tuple[str, ...]] | None = field(default=None, init=False)
     _wallets: dict[str, CustomerWallet] = field(default_factory=dict, init=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
@@ -131,6 +134,11 @@ class Context:
     @property
     def request_id(self) -> str:
         return self.call.request_id
+
+    @property
+    def asks(self) -> Question | None:
+        """What is asked with these rights; None where nobody says. Others' rights might reach other fields."""
+        return None if self.question is None else (self.question, self.caller.scopes)
 
     @property
     def upstream_calls(self) -> int:

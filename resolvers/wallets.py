@@ -7,16 +7,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app.vault.model import Card
-from app.vault.names import CustomerRef, ProviderName, SourceState
+from app.vault.names import CustomerRef, MethodRef, ProviderName, SourceState
 from app.wallet.assemble import SourceRow, Wallet
 from app.wallet.directory import DirectoryEntry
-from app.wallet.reading import SourceReading, StatusReading
+from app.wallet.foresight import Foresight, Question
+from app.wallet.reading import SourceReading
+from app.wallet.statuses import StatusReading, StatusSeat
 
 if TYPE_CHECKING:
     from resolvers.context import Context
 
 Made = TypeVar("Made")
 View = TypeVar("View")
+
+_OneMethod = tuple[ProviderName, MethodRef]
 
 ALL: Final = frozenset(ProviderName)
 _TURNS: Final = 4  # of the loop, until what waited for the same wallet has gone on and asked for more
@@ -39,7 +43,9 @@ class CustomerWallet:
         self._readings: dict[ProviderName, SourceReading] = {}
         self._wallet: Wallet | None = None
         self._task: asyncio.Task[Wallet] | None = None
-        self._statuses: dict[Any, tuple[ProviderName, StatusReading | asyncio.Future[StatusReading]]] = {}
+        self._statuses: dict[_OneMethod, StatusReading | asyncio.Future[StatusReading]] = {}
+        self._foreseen: dict[_OneMethod, StatusSeat] = {}
+        self._has_asked_status = False
         self._view: tuple[Wallet, object] | None = None
 
     def want(self, providers: Collection[ProviderName] = ALL) -> None:
@@ -96,15 +102,23 @@ class CustomerWallet:
     def status(self, card: Card) -> StatusReading | Awaitable[StatusReading]:
         """The card's 3-D Secure status, at once where it is fresh: asked once per request, however many show it."""
         key = card.provider, card.method_ref
-        if key not in self._statuses:
-            reader = self._context.services.reader
-            ready = reader.status_at_hand(card)
-            asked = ready or self._context.spawn(reader.three_d_secure(card, self._context.call))
-            self._statuses[key] = card.provider, asked
-        found = self._statuses[key][1]
+        found = self._statuses.get(key)
+        if found is None:
+            found = self._statuses[key] = self._status(key, card)
         if isinstance(found, StatusReading):
             return found
         return found.result() if found.done() else _told(found)
+
+    def _status(self, key: _OneMethod, card: Card) -> "StatusReading | asyncio.Future[StatusReading]":
+        statuses, call = self._context.services.reader.statuses, self._context.call
+        seat = self._foreseen.pop(key, None)
+        if seat is None:
+            ready = statuses.at_hand(card)
+            if ready is not None:
+                return ready
+        self._has_asked_status = True
+        asked = statuses.foreseen(card, seat, call) if seat else statuses.read(card, call)
+        return asked if isinstance(asked, StatusReading) else self._context.spawn(asked)
 
     def view(self, wallet: Wallet, build: Callable[[Wallet], View], told_again: Callable[[View, Wallet], View]) -> View:
         """`build` once per wallet, and once for all requests that see the same methods."""
@@ -121,7 +135,28 @@ class CustomerWallet:
 
     def let_go(self) -> None:
         """The request is over: nothing can be asked for any more, only `troubles` is still told."""
-        self.__dict__.pop("_context", None)
+        context = self.__dict__.pop("_context", None)
+        if context is not None and (self._has_asked_status or self._foreseen):
+            context.services.reader.statuses.unneeded(self._foreseen.values())
+            self._learn(context.asks)
+
+    def _learn(self, question: Question | None) -> None:
+        """For the next time that the same is asked of the same lists: which statuses were needed, which were not."""
+        for name, reading in self._readings.items():
+            refs = [method_ref for provider, method_ref in self._statuses if provider is name]
+            if question is None or reading.held is None or not (refs or self._has_foreseen(name)):
+                continue
+            content = reading.held.content
+            if content.foresight is None:
+                content.foresight = Foresight()
+            if self._has_foreseen(name):
+                content.foresight.forget(question)
+            else:
+                content.foresight.learn(question, refs)
+
+    def _has_foreseen(self, name: ProviderName) -> bool:
+        """Whether a status of this vault was asked for that nobody needed."""
+        return any(provider is name for provider, _ in self._foreseen)
 
     def _at_hand(self) -> Wallet | None:
         """The wallet where fresh snapshots have all of it: no task, and no turn of the loop."""
@@ -143,6 +178,9 @@ class CustomerWallet:
         missing = self._missing()
         self._asked.update([name for name, _ in missing])
         seats = [reader.ask(name, ref, call) for name, ref in missing]
+        for name, ref in missing:
+            for method_ref, seat in reader.foresee(name, ref, self._context.asks, call).items():
+                self._foreseen[name, method_ref] = seat
         for (name, _), reading in zip(missing, await reader.answers(seats), strict=True):
             self._readings[name] = reading
         if before is not None:
@@ -179,12 +217,12 @@ class CustomerWallet:
         for name, row in wallet.sources.items():
             if row.state is SourceState.SKIPPED:
                 return True
-            if row.method_count and reader.may_ask_status(name):
+            if row.method_count and reader.statuses.may_ask(name):
                 asking.add(name)
         if not asking:
             return False
         cards = [one.method for one in wallet.methods if one.method.provider in asking]
-        return any(isinstance(card, Card) and reader.must_ask_status(card) for card in cards)
+        return any(isinstance(card, Card) and reader.statuses.must_ask(card) for card in cards)
 
     async def _settle(self) -> None:
         """Wait for the statuses that are asked for, and let the siblings that waited for the same wallet go on, until
@@ -197,14 +235,13 @@ class CustomerWallet:
                 return
 
     def _pending(self) -> list["asyncio.Future[StatusReading]"]:
-        asked = [one for _, one in self._statuses.values()]
-        return [one for one in asked if not isinstance(one, StatusReading) and not one.done()]
+        return [one for one in self._statuses.values() if not isinstance(one, StatusReading) and not one.done()]
 
     def _rows(self, wallet: Wallet) -> list[SourceRow]:
         rows = list(wallet.sources.values())
         if not self._statuses:
             return rows
-        unread = {name for name, asked in self._statuses.values() if _is_unread(asked)}
+        unread = {name for (name, _), asked in self._statuses.items() if _is_unread(asked)}
         return [_with_statuses(row, row.provider in unread) for row in rows] if unread else rows
 
 
@@ -256,7 +293,8 @@ def _turn(loop: asyncio.AbstractEventLoop, over: "asyncio.Future[None]", left: i
 def _with_statuses(row: SourceRow, is_unread: bool) -> SourceRow:
     if not is_unread or row.state is not SourceState.OK:
         return row
-    return replace(row, state=SourceState.PARTIAL, message="A card's 3-D Secure status could not be read.")
+    message = "A card's 3-D Secure status could not be read."
+    return replace(row, state=SourceState.PARTIAL, message=message)
 
 
 def _echo(entry: DirectoryEntry, row: SourceRow) -> Mapping[str, Any]:

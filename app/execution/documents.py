@@ -4,10 +4,11 @@ One entry serves every request with the same text, whoever sends it, so an entry
 alone. Refusals are kept too: a client that repeats a broken document costs one look-up.
 """
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from graphql import (
     ASTValidationRule,
@@ -53,6 +54,19 @@ class Document:
         if name is not None:
             return self.operations.get(name)
         return next(iter(self.operations.values())) if len(self.operations) == 1 else None
+
+
+_QUESTIONS: Final = "execution.questions"  # in a document's memo: a number for each of its operations
+_numbers: Final = itertools.count()
+
+
+def question_of(document: Document, operation_name: str | None) -> int:
+    """A number that no other operation has, for as long as the document is known."""
+    known: dict[str | None, int] = document.memo.setdefault(_QUESTIONS, {})
+    number = known.get(operation_name)
+    if number is None:
+        number = known[operation_name] = next(_numbers)
+    return number
 
 
 class Documents:

@@ -1,6 +1,6 @@
 """What the endpoint asks of the rest of the gate, whatever the transport."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
 
 from graphql import OperationDefinitionNode
@@ -14,8 +14,11 @@ class RequestContext(Protocol):
     """What the resolvers' context shows to the gate after an operation ran.
 
     `resume_after` is set before a subscription starts: the last event id that the client had. `event_id` is that of the
-    answer which a stream gives just now, if it has one.
+    answer which a stream gives just now, if it has one. `question` is set before an operation starts: the same for all
+    requests of one operation.
     """
+
+    question: Hashable | None
 
     resume_after: str | None
     event_id: str | None

@@ -8,7 +8,7 @@ from typing import Any
 import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode
 
-from app.execution.documents import Document, is_mutation, is_subscription
+from app.execution.documents import Document, is_mutation, is_subscription, question_of
 from app.execution.run import run_operation, run_subscription
 from app.gate import mask
 from app.gate.admission import Admission
@@ -69,6 +69,7 @@ class Operations:
         """Execute a query or mutation."""
         request = prepared.request
         context = self._gate.context(prepared.caller, request_id, headers)
+        context.question = question_of(prepared.document, request.operation_name)
         try:
             result = await run_operation(
                 self._schema, prepared.document, request.operation_name, request.variables, context

@@ -77,7 +77,7 @@ class SourceRow:
     retry_after_s: float | None = None
     message: str | None = None
     provider_request_id: str | None = None
-    shown: Any = field(default=None, compare=False, repr=False)
+    shown: Any = field(default=None, init=False, compare=False, repr=False)
     """For whoever shows it often: what they made of it."""
 
     @property

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -16,12 +16,11 @@ from app.errors import (
     VaultTimeout,
 )
 from app.vault.frozen import value
-from app.vault.model import Card, PaymentMethod, ThreeDSecure, VaultWallet
+from app.vault.model import Card, PaymentMethod, VaultWallet
 from app.vault.names import (
     AuthStatus,
     CustomerRef,
     MethodRef,
-    ProviderCapability,
     ProviderName,
     SourceState,
 )
@@ -29,28 +28,20 @@ from app.vault.provider import Call, VaultProvider
 from app.vault.rules.label import label_of
 from app.vault.rules.lookalikes import look_of
 from app.vault.rules.order import by_provider
+from app.wallet.foresight import Foresight, Question
+from app.wallet.policy import ReadPolicy
 from app.wallet.snapshots import Key, Read, Seat, SnapshotCache, Source
+from app.wallet.statuses import StatusReader, StatusSeat
 
 # What one method costs in memory, id and label included, and what a wallet costs without methods: measured on CPython.
 METHOD_BYTES: Final = 1_400
 WALLET_BYTES: Final = 1_000
-STATUS_BYTES: Final = 600
 
 
 class IdMaker(Protocol):
     """Makes a method's opaque id; raises ValueError when its refs are too long for one."""
 
     def encode(self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef) -> str: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadPolicy:
-    """How one vault is read. Durations are seconds."""
-
-    deadline_s: float = 3.0
-    fresh_for_s: float = 5.0
-    stale_if_error_for_s: float = 600.0
-    three_ds_concurrency: int = 8
 
 
 @value(frozen=True, slots=True)
@@ -63,13 +54,14 @@ class Entry:
     look: str | None
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(slots=True, weakref_slot=True)
 class Content:
     """What a vault holds, ready to be shown: one object for as long as reads find the same. `skipped` counts the
-    vault's unreadable records and ours."""
+    vault's unreadable records and ours. `foresight` is there once statuses of its cards were asked for."""
 
     entries: tuple[Entry, ...]
     skipped: int
+    foresight: Foresight | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each read
@@ -114,15 +106,6 @@ class SourceReading:
         return self.held.wallet if self.held else None
 
 
-@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each read
-class StatusReading:
-    """A card's 3-D Secure status. `failed` means that the vault could not be asked: the status is UNKNOWN."""
-
-    status: AuthStatus
-    result: ThreeDSecure | None = None
-    failed: bool = False
-
-
 class WalletReader:
     """Reads through the snapshots. One per process; belongs to one event loop."""
 
@@ -141,16 +124,10 @@ class WalletReader:
         self.snapshots = snapshots
         self._ids = ids
         self._on_list = on_list
-        self._on_status = on_status
         self._now: Callable[[], float] = self._loops_time
         self._policies = {name: (policies or {}).get(name, ReadPolicy()) for name in providers}
         self._sources = {name: self._source(name, policy) for name, policy in self._policies.items()}
-        self._status_sources = {name: self._status_source(name, policy) for name, policy in self._policies.items()}
-        self._with_status = frozenset(
-            name
-            for name, vault in providers.items()
-            if ProviderCapability.THREE_D_SECURE in vault.capabilities.operations
-        )
+        self.statuses = StatusReader(providers, snapshots, self._policies, lambda: self._now(), on_status)
 
     async def read(
         self,
@@ -172,7 +149,7 @@ class WalletReader:
     ) -> list[SourceReading]:
         """Many customers at one vault, in the order of `refs`; never later than the deadline, whatever it does."""
         keys: list[Key] = [(name, ref, None) for ref in refs]
-        until = min(call.deadline_at, self._now() + self._policies[name].deadline_s)
+        until = self._policies[name].until(call, self._now())
         source = self._sources[name]
         found = await self.snapshots.read(keys, source, until=until, force_fresh=force_fresh, caller=call)
         return [to_reading(found[key]) for key in keys]
@@ -182,7 +159,7 @@ class WalletReader:
 
         Customers asked for with the same `call` within a turn of the loop are one call to a vault that can do that.
         """
-        until = min(call.deadline_at, self._now() + self._policies[name].deadline_s)
+        until = self._policies[name].until(call, self._now())
         return self.snapshots.board((name, ref, None), self._sources[name], until, call)
 
     async def answers(self, seats: Sequence[Seat[Held]]) -> list[SourceReading]:
@@ -200,49 +177,22 @@ class WalletReader:
         found: SourceReading = snapshot.shown
         return found
 
-    async def three_d_secure(self, card: Card, call: Call) -> StatusReading:
-        """The card's last 3-D Secure result; NOT_APPLICABLE where the vault has none, without a call."""
-        name = card.provider
-        if not self.asks_status(card):
-            return StatusReading(AuthStatus.NOT_APPLICABLE)
-        key: Key = (name, card.customer_ref, card.method_ref)
-        until = min(call.deadline_at, self._now() + self._policies[name].deadline_s)
-        found = (await self.snapshots.read([key], self._status_sources[name], until=until, caller=call))[key]
-        if found.error is not None or found.snapshot is None:
-            return StatusReading(AuthStatus.UNKNOWN, failed=True)
-        status = to_status(found.snapshot.value, card.three_d_secure)
-        if self._on_status is not None and found.latency_s is not None:
-            self._on_status(card, status.status, found.snapshot.asked_at)
-        return status
-
-    def status_at_hand(self, card: Card) -> StatusReading | None:
-        """What `three_d_secure` would answer from a fresh result, at once; None where it would have to wait."""
-        fresh_for_s = self._policies[card.provider].fresh_for_s
-        if fresh_for_s <= 0 or not self.asks_status(card):
-            return None
-        key: Key = (card.provider, card.customer_ref, card.method_ref)
-        snapshot = self.snapshots.at_hand(key, fresh_for_s)
-        return None if snapshot is None else to_status(snapshot.value, card.three_d_secure)
-
-    def must_ask_status(self, card: Card) -> bool:
-        """Whether its 3-D Secure status costs a call now."""
-        key: Key = (card.provider, card.customer_ref, card.method_ref)
-        fresh_for_s = self._policies[card.provider].fresh_for_s
-        return self.asks_status(card) and not self.snapshots.is_at_hand(key, fresh_for_s)
-
-    def may_ask_status(self, name: ProviderName) -> bool:
-        """Whether a card of this vault may cost a call for its 3-D Secure status."""
-        return name in self._with_status
-
-    def asks_status(self, method: PaymentMethod) -> bool:
-        """Whether its 3-D Secure status costs a call."""
-        return method.provider in self._with_status and isinstance(method, Card)
+    def foresee(
+        self, name: ProviderName, ref: CustomerRef, question: Question | None, call: Call
+    ) -> Mapping[MethodRef, StatusSeat]:
+        """Have those statuses read from now on that the same question asked for when this vault's list said what is
+        kept of it: beside the list, not after it."""
+        if question is None or not self.statuses.may_ask(name):
+            return {}
+        held = self.snapshots.last((name, ref, None))
+        foresight = None if held is None else held.content.foresight
+        return {} if foresight is None else self.statuses.foresee(name, ref, foresight.of(question), call)
 
     def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[Held]:
         vault = self.providers[name]
 
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, Held | VaultError]:
-            found = await vault.wallets([ref for _, ref, _ in keys], self._own_deadline(call, policy))
+            found = await vault.wallets([ref for _, ref, _ in keys], policy.own_deadline(call, self._now()))
             if self._on_list is not None:
                 for answer in found.values():
                     if not isinstance(answer, VaultError):
@@ -265,29 +215,6 @@ class WalletReader:
     def _loops_time(self) -> float:
         self._now = asyncio.get_running_loop().time  # looked up once: a reader belongs to one loop
         return self._now()
-
-    def _own_deadline(self, call: Call, policy: ReadPolicy) -> Call:
-        """A shared read lives by the vault's deadline: the first caller's smaller one is not the others'."""
-        deadline_at = self._now() + policy.deadline_s
-        return Call(deadline_at, call.request_id, call.traceparent, call.client, call.tags, call.meter)
-
-    def _status_source(self, name: ProviderName, policy: ReadPolicy) -> Source[ThreeDSecure | None]:
-        vault, gate = self.providers[name], asyncio.Semaphore(policy.three_ds_concurrency)
-
-        async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, ThreeDSecure | VaultError | None]:
-            ((_, ref, method),) = keys
-            async with gate:
-                result = await vault.three_d_secure(ref, method or MethodRef(""), self._own_deadline(call, policy))
-            return {keys[0]: result}
-
-        # A result that may have changed is never shown as if it had not: no stale ones here.
-        return Source(
-            provider=name,
-            fetch=fetch,
-            weigh=lambda _: STATUS_BYTES,
-            fresh_for_s=policy.fresh_for_s,
-            stale_if_error_for_s=0.0,
-        )
 
 
 def hold(wallet: VaultWallet, ids: IdMaker, last: Held | None = None) -> Held:
@@ -342,15 +269,6 @@ def to_reading(read: Read[Held]) -> SourceReading:
         message=message_of(error),
         provider_request_id=error.provider_request_id,
     )
-
-
-def to_status(result: ThreeDSecure | None, listed: ThreeDSecure | None) -> StatusReading:
-    """The status call's result, with the next action that only the list may tell; no attempt is NOT_PERFORMED."""
-    if result is None:
-        return StatusReading(listed.status if listed else AuthStatus.NOT_PERFORMED, listed)
-    if result.next_action is None and listed is not None and listed.next_action is not None:
-        result = replace(result, next_action=listed.next_action)
-    return StatusReading(result.status, result)
 
 
 def state_of(error: VaultError) -> SourceState:

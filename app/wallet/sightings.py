@@ -25,7 +25,7 @@ from app.vault.model import Card, PaymentMethod, VaultWallet
 from app.vault.names import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.etag import etag_of
-from app.wallet.reading import to_status
+from app.wallet.statuses import to_status
 
 _SETTLING: Final = timedelta(seconds=3)
 """How long after a write its own look at what it led to may take: until then nobody else compares."""

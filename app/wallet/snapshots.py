@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from app.errors import RejectReason, VaultError, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
 from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.wallet.landing import over
 
 Value = TypeVar("Value")
 _UTC_NOW: Final = partial(datetime.now, UTC)
@@ -170,16 +171,16 @@ class SnapshotCache:
     async def landed(self, seats: Sequence[Seat[Value]], *, may_be_stale: bool = True) -> list[Read[Value]]:
         """What each seat's flight brought, in order, each waited for until its time."""
         try:
-            await _over(seats)
+            await over(seats)
         finally:
             for seat in seats:
-                self._leave(seat.flight)
-        reads: list[Read[Value]] = []
-        for seat in seats:
-            read = self._arrived(seat, may_be_stale)
-            self.counts[_answered(read, seat.is_joined)] += 1
-            reads.append(read)
-        return reads
+                self.leave(seat)
+        return [self._arrived(seat, may_be_stale) for seat in seats]
+
+    def arrived(self, seat: Seat[Value]) -> Read[Value]:
+        """As `landed`, for one seat whose flight is over: its task is done."""
+        self.leave(seat)
+        return self._arrived(seat, may_be_stale=True)
 
     def at_hand(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
         """A fresh snapshot, without a turn of the loop; None when it must be read."""
@@ -325,14 +326,20 @@ class SnapshotCache:
             if not listed:
                 del self._of_customer[key[:2]]
 
-    def _leave(self, flight: Flight) -> None:
-        """A flight that nobody waits for any more ends."""
+    def leave(self, seat: Seat[Any]) -> None:
+        """Wait no longer. A flight that nobody waits for any more ends."""
+        flight = seat.flight
         flight.waiters -= 1
         if not flight.waiters and not flight.task.done():
             self._strike(flight)
             flight.task.cancel()
 
     def _arrived(self, seat: Seat[Value], may_be_stale: bool) -> Read[Value]:
+        read = self._brought(seat, may_be_stale)
+        self.counts[_answered(read, seat.is_joined)] += 1
+        return read
+
+    def _brought(self, seat: Seat[Value], may_be_stale: bool) -> Read[Value]:
         flight, source = seat.flight, seat.source
         outcome = flight.outcomes.get(seat.key)
         if isinstance(outcome, Snapshot):
@@ -346,46 +353,6 @@ class SnapshotCache:
         if may_be_stale and _may_show_stale(outcome):
             stale = self._within(seat.key, source.stale_if_error_for_s)
         return Read(stale, outcome, latency_s)
-
-
-class _Countdown:
-    """A future that is done once so many tasks are."""
-
-    __slots__ = ("future", "left")
-
-    def __init__(self, left: int, future: "asyncio.Future[None]") -> None:
-        self.left = left
-        self.future = future
-
-    def __call__(self, _: object) -> None:
-        self.left -= 1
-        if not self.left:
-            self.wake()
-
-    def wake(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
-
-
-async def _over(seats: Sequence[Seat[Any]]) -> None:
-    """Until every flight has landed or its seat's time is over. `asyncio.wait`, with a time for each."""
-    loop = asyncio.get_running_loop()
-    while True:
-        now = loop.time()
-        pending = [seat for seat in seats if seat.until > now and not seat.flight.task.done()]
-        if not pending:
-            return
-        tasks = {seat.flight.task for seat in pending}
-        countdown = _Countdown(len(tasks), loop.create_future())
-        for task in tasks:
-            task.add_done_callback(countdown)
-        timer = loop.call_at(min([seat.until for seat in pending]), countdown.wake)
-        try:
-            await countdown.future
-        finally:
-            timer.cancel()
-            for task in tasks:
-                task.remove_done_callback(countdown)
 
 
 def _answered(read: Read[Any], is_joined: bool) -> str:

@@ -27,7 +27,8 @@ from app.vault.names import (
 )
 from app.vault.rules.etag import etag_of
 from app.wallet.assemble import Wallet, WalletMethod
-from app.wallet.reading import StatusReading, WalletReader
+from app.wallet.reading import WalletReader
+from app.wallet.statuses import StatusReading
 from resolvers.context import Info
 from resolvers.scalars import CountryCode, Last4
 from resolvers.scopes import scoped
@@ -122,7 +123,7 @@ class Card(PaymentMethod):
     )
     def three_d_secure(self, info: Info) -> ThreeDSecure | Awaitable[ThreeDSecure | None] | None:
         method = self.source.method
-        if not isinstance(method, VaultCard) or not info.context.services.reader.asks_status(method):
+        if not isinstance(method, VaultCard) or not info.context.services.reader.statuses.asks(method):
             return None
         return _three_d_secure(self, method, info)
 
@@ -179,7 +180,7 @@ def _tie(made: dict[str, PaymentMethod], wallet: Wallet) -> None:
 
 def method_to_graph(one: WalletMethod, wallet: Wallet, customer: "Customer", reader: WalletReader) -> PaymentMethod:
     method = one.method
-    shared = _shared(one, wallet, customer, None if reader.asks_status(method) else AuthStatus.NOT_APPLICABLE)
+    shared = _shared(one, wallet, customer, None if reader.statuses.asks(method) else AuthStatus.NOT_APPLICABLE)
     if isinstance(method, VaultCard):
         return Card(
             **shared,

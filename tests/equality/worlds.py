@@ -21,7 +21,7 @@ from app.vault.names import (
 )
 from app.vault.provider import Call
 from app.wallet.caller import ALL_SCOPES, Caller
-from app.wallet.reading import ReadPolicy
+from app.wallet.policy import ReadPolicy
 from resolvers.context import Context
 from tests.support.memory import MemoryVault, P, World, card
 

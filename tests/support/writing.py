@@ -18,7 +18,8 @@ from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.commands import Actor, AddMethod, WriteResult
 from app.wallet.ids import Ids
-from app.wallet.reading import ReadPolicy, WalletReader
+from app.wallet.policy import ReadPolicy
+from app.wallet.reading import WalletReader
 from app.wallet.snapshots import SnapshotCache
 from app.wallet.writing import WalletWriter
 from app.wallet.writing.deps import Deps, fresh_wallet

@@ -35,7 +35,8 @@ from app.vault.rules.label import label_of
 from app.vault.secret import Secret
 from app.wallet.assemble import Wallet, assemble
 from app.wallet.directory import DirectoryCache
-from app.wallet.reading import METHOD_BYTES, ReadPolicy, SourceReading, WalletReader, hold
+from app.wallet.policy import ReadPolicy
+from app.wallet.reading import METHOD_BYTES, SourceReading, WalletReader, hold
 from tests.support.memory import LONG_AGO, NOW, MemoryDirectory, MemoryVault, P, World, card, choice_of
 
 EVERYWHERE = {
@@ -244,11 +245,11 @@ JPM_CARD = replace(card("pm1"), provider=P.JPMORGAN, customer_ref=CustomerRef("P
 async def test_only_cards_of_a_vault_with_3ds_cost_a_call() -> None:
     world = World()
     reader = world.services.reader
-    found = await reader.three_d_secure(card("9"), call())
+    found = await reader.statuses.read(card("9"), call())
     assert (found.status, found.failed) == (AuthStatus.NOT_APPLICABLE, False)
-    assert reader.asks_status(JPM_CARD)
+    assert reader.statuses.asks(JPM_CARD)
     bank = BankAccount(provider=P.JPMORGAN, customer_ref=CustomerRef("PACJGQ"), method_ref=MethodRef("ach"))
-    assert not reader.asks_status(bank)
+    assert not reader.statuses.asks(bank)
     assert not any(vault.status_calls for vault in world.vaults.values())
 
 
@@ -256,21 +257,21 @@ async def test_a_status_is_kept_as_long_as_a_wallet_and_dropped_with_it() -> Non
     world = World()
     vault, reader = world.vaults[P.JPMORGAN], world.services.reader
     vault.results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
-    first = await reader.three_d_secure(JPM_CARD, call())
-    again = await reader.three_d_secure(JPM_CARD, call())
+    first = await reader.statuses.read(JPM_CARD, call())
+    again = await reader.statuses.read(JPM_CARD, call())
     assert (first.status, again.status, vault.status_calls) == (AuthStatus.AUTHENTICATED,) * 2 + (["pm1"],)
     reader.snapshots.drop(P.JPMORGAN, CustomerRef("PACJGQ"))
     vault.results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.FAILED)
-    assert (await reader.three_d_secure(JPM_CARD, call())).status is AuthStatus.FAILED
+    assert (await reader.statuses.read(JPM_CARD, call())).status is AuthStatus.FAILED
 
 
 async def test_no_attempt_is_not_performed_and_a_failed_call_is_unknown() -> None:
     world = World(policy=ReadPolicy(fresh_for_s=0.0))
     vault, reader = world.vaults[P.JPMORGAN], world.services.reader
-    never = await reader.three_d_secure(JPM_CARD, call())
+    never = await reader.statuses.read(JPM_CARD, call())
     assert (never.status, never.result, never.failed) == (AuthStatus.NOT_PERFORMED, None, False)
     vault.results[MethodRef("pm1")] = VaultUnavailable(P.JPMORGAN)
-    failed = await reader.three_d_secure(JPM_CARD, call())
+    failed = await reader.statuses.read(JPM_CARD, call())
     assert (failed.status, failed.result, failed.failed) == (AuthStatus.UNKNOWN, None, True)
 
 
@@ -278,27 +279,27 @@ async def test_a_failed_status_is_never_replaced_by_a_stale_one() -> None:
     world = World(policy=ReadPolicy(fresh_for_s=0.0, stale_if_error_for_s=600.0))
     vault, reader = world.vaults[P.JPMORGAN], world.services.reader
     vault.results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
-    await reader.three_d_secure(JPM_CARD, call())
+    await reader.statuses.read(JPM_CARD, call())
     vault.failure = VaultTimeout(P.JPMORGAN)
-    assert (await reader.three_d_secure(JPM_CARD, call())).status is AuthStatus.UNKNOWN
+    assert (await reader.statuses.read(JPM_CARD, call())).status is AuthStatus.UNKNOWN
 
 
 async def test_the_lists_next_action_goes_with_the_status_calls_result() -> None:
     world = World()
     action = NextAction(kind=NextActionKind.CHALLENGE, client_token=Secret("t"))
     listed = replace(JPM_CARD, three_d_secure=ThreeDSecure(status=AuthStatus.CHALLENGE_REQUIRED, next_action=action))
-    pending = await world.services.reader.three_d_secure(listed, call())
+    pending = await world.services.reader.statuses.read(listed, call())
     assert (pending.status, pending.result and pending.result.next_action) == (AuthStatus.CHALLENGE_REQUIRED, action)
     world.services.reader.snapshots.clear()
     world.vaults[P.JPMORGAN].results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
-    done = await world.services.reader.three_d_secure(listed, call())
+    done = await world.services.reader.statuses.read(listed, call())
     assert (done.status, done.result and done.result.next_action) == (AuthStatus.AUTHENTICATED, action)
 
 
 async def test_status_calls_run_side_by_side_up_to_the_cap() -> None:
     world = World(policy=ReadPolicy(three_ds_concurrency=3))
     cards = [replace(JPM_CARD, method_ref=MethodRef(f"pm{number}")) for number in range(10)]
-    await asyncio.gather(*(world.services.reader.three_d_secure(one, call()) for one in cards))
+    await asyncio.gather(*(world.services.reader.statuses.read(one, call()) for one in cards))
     assert (len(world.vaults[P.JPMORGAN].status_calls), world.vaults[P.JPMORGAN].most_at_once) == (10, 3)
 
 

@@ -1,10 +1,12 @@
 """What changed since when, so that every replica can drop what it has cached."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import Select, delete, func, select, update
 
 from app.store.database import Database
+from app.store.prepared import Asked, prepared
 from app.store.records import Change, Changes, Topic
 from app.store.tables import changes, heads
 
@@ -17,21 +19,15 @@ class ChangeLog:
 
     async def version(self) -> int:
         async with self._db.reading() as conn:
-            found = await conn.scalar(select(heads.c.version).where(heads.c.tenant == self._db.tenant))
-        return found or 0
+            return await conn.scalar(*_version(self._db.tenant)) or 0
 
     async def since(self, version: int, *, limit: int = 10_000) -> Changes:
         """Changes after `version`, oldest first. More than `limit`, or pruned ones, make it incomplete."""
-        query = (
-            select(changes.c.version, changes.c.topic, changes.c.key)
-            .where(changes.c.tenant == self._db.tenant, changes.c.version > version)
-            .order_by(changes.c.version)
-            .limit(limit + 1)
-        )
         async with self._db.reading() as conn:
             # The rows first: a version read before them could lie below the last row.
-            rows = [Change(row.version, Topic(row.topic), row.key) for row in await conn.execute(query)]
-            head = (await conn.execute(select(heads).where(heads.c.tenant == self._db.tenant))).first()
+            found = await conn.execute(*_since(self._db.tenant, version, limit + 1))
+            rows = [Change(row.version, Topic(row.topic), row.key) for row in found]
+            head = (await conn.execute(*_head(self._db.tenant))).first()
         if head is None:
             return Changes(version, (), is_complete=True)
         if version < head.pruned_to or version > head.version or len(rows) > limit:
@@ -50,3 +46,21 @@ class ChangeLog:
             )
             await tx.conn.execute(update(heads).where(heads.c.tenant == self._db.tenant).values(pruned_to=last))
             return gone.rowcount
+
+
+@prepared
+def _version(tenant: Asked) -> Select[Any]:
+    return select(heads.c.version).where(heads.c.tenant == tenant)
+
+
+@prepared
+def _head(tenant: Asked) -> Select[Any]:
+    return select(heads).where(heads.c.tenant == tenant)
+
+
+@prepared
+def _since(tenant: Asked, version: Asked, limit: Asked) -> Select[Any]:
+    later = changes.c.tenant == tenant, changes.c.version > version
+    return (
+        select(changes.c.version, changes.c.topic, changes.c.key).where(*later).order_by(changes.c.version).limit(limit)
+    )

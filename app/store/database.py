@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, event
+from sqlalchemy import Connection, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from app.store import one_hop
 from app.store.errors import StoreError
 from app.store.outbox import Outbox
+from app.store.prepared import Insert
 from app.store.records import Change
 from app.store.steady import SteadyConnection
 
@@ -56,6 +57,7 @@ class Database:
         self.tenant = tenant
         self.now = clock
         self.is_sqlite = engine.dialect.name == "sqlite"
+        self.insert: Insert = sqlite.insert if self.is_sqlite else postgresql.insert
         self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         self._writer = engine.execution_options(**{_WRITES: True})
         # SQLite has one writer at a time. Queueing here is fair and costs nothing; its own busy handler polls.
@@ -119,10 +121,6 @@ class Database:
         if changes:
             for listener in self._listeners:
                 listener(changes)
-
-    def insert(self, table: Table) -> Any:
-        """An INSERT that has `on_conflict_do_nothing` and `on_conflict_do_update`, in the backend's dialect."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
 
 def make_engine(url: str | URL) -> AsyncEngine:

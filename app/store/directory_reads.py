@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Row, Select, Table, and_, select
 
 from app.store.database import Database, Tx
+from app.store.prepared import Asked, Statement, prepared
 from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
 from app.store.steady import SteadyConnection
 from app.store.tables import choices, customers, links, nicknames
@@ -26,11 +27,12 @@ class DirectoryReads:
     async def customer(
         self, customer_id: str, *, include_erased: bool = False, tx: Tx | None = None
     ) -> CustomerRecord | None:
-        found = await self._customers(customers.c.id == customer_id, [customer_id], include_erased, tx)
+        asked = _with_erased if include_erased else _customers
+        found = await self._customers(asked(self._db.tenant, [customer_id]), [customer_id], tx)
         return found[0] if found else None
 
     async def customer_by_external_id(self, external_id: str, *, tx: Tx | None = None) -> CustomerRecord | None:
-        found = await self._customers(customers.c.external_id == external_id, [external_id], False, tx)
+        found = await self._customers(_by_external_id(self._db.tenant, external_id), [external_id], tx)
         return found[0] if found else None
 
     async def customer_by_ref(
@@ -42,7 +44,7 @@ class DirectoryReads:
     async def customers(self, ids: Collection[str], *, tx: Tx | None = None) -> dict[str, CustomerRecord]:
         """Many at once, by our id, in no order; unknown and erased ones are absent."""
         wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
-        found = await self._customers(customers.c.id.in_(wanted), wanted, False, tx)
+        found = await self._customers(_customers(self._db.tenant, wanted), wanted, tx)
         return {record.id: record for record in found}
 
     async def links_of(self, ids: Collection[str], *, tx: Tx | None = None) -> dict[str, tuple[LinkRecord, ...]]:
@@ -57,9 +59,9 @@ class DirectoryReads:
         wanted = [ref for ref in refs if is_storable(ref)]
         if not wanted:
             return {}
-        query = self._ours(links).where(links.c.provider == provider.value, links.c.customer_ref.in_(wanted))
         async with self._db.reading(tx) as conn:
-            return {CustomerRef(row.customer_ref): row.customer_id for row in await conn.execute(query)}
+            rows = await conn.execute(*_owners(self._db.tenant, provider.value, wanted))
+        return {CustomerRef(row.customer_ref): row.customer_id for row in rows}
 
     async def entry(self, customer_id: str, *, tx: Tx | None = None) -> DirectoryEntry | None:
         return (await self.entries([customer_id], tx=tx)).get(customer_id)
@@ -73,7 +75,7 @@ class DirectoryReads:
         if not wanted:
             return {}
         async with self._db.reading(tx) as conn:
-            rows = (await conn.execute(self._joined(wanted))).all()
+            rows = (await conn.execute(*_entries(self._db.tenant, wanted))).all()
             named = await self._nicknames(conn, {row.id for row in rows})
         linked: dict[str, list[LinkRecord]] = defaultdict(list)
         for row in rows:
@@ -89,21 +91,6 @@ class DirectoryReads:
             for row in rows
         }
 
-    def _joined(self, ids: Collection[str]) -> Select[Any]:
-        """One row per link, or one for a customer without any; the choice stands in each."""
-        link = and_(links.c.tenant == customers.c.tenant, links.c.customer_id == customers.c.id)
-        choice = and_(choices.c.tenant == customers.c.tenant, choices.c.customer_id == customers.c.id)
-        columns = [
-            *(links.c[name].label(f"link_{name}") for name in _LINK),
-            *(choices.c[name].label(f"choice_{name}") for name in _CHOICE),
-        ]
-        return (
-            select(*customers.c, *columns)
-            .select_from(customers.outerjoin(links, link).outerjoin(choices, choice))
-            .where(customers.c.tenant == self._db.tenant, customers.c.id.in_(ids), customers.c.erased_at.is_(None))
-            .order_by(customers.c.id, links.c.provider)
-        )
-
     async def choice(self, customer_id: str, *, tx: Tx | None = None) -> ChoiceRecord | None:
         async with self._db.reading(tx) as conn:
             return (await self._choices(conn, [customer_id])).get(customer_id)
@@ -114,47 +101,93 @@ class DirectoryReads:
 
     async def page_of_ids(self, after: str = "", *, limit: int = 1000) -> list[str]:
         """Ids of all customers that are not erased, in order, for sweeps; empty at the end."""
-        query = (
-            select(customers.c.id)
-            .where(customers.c.tenant == self._db.tenant, customers.c.id > after, customers.c.erased_at.is_(None))
-            .order_by(customers.c.id)
-            .limit(limit)
-        )
         async with self._db.reading() as conn:
-            return list((await conn.execute(query)).scalars())
+            return list((await conn.execute(*_page_of_ids(self._db.tenant, after, limit))).scalars())
 
-    def _ours(self, table: Table) -> Select[Any]:
-        return select(table).where(table.c.tenant == self._db.tenant)
-
-    async def _customers(
-        self, condition: Any, values: Sequence[str], include_erased: bool, tx: Tx | None
-    ) -> list[CustomerRecord]:
+    async def _customers(self, asked: Statement, values: Sequence[str], tx: Tx | None) -> list[CustomerRecord]:
         if not values or not all(is_storable(value) for value in values):
             return []
-        query = self._ours(customers).where(condition)
-        if not include_erased:
-            query = query.where(customers.c.erased_at.is_(None))
         async with self._db.reading(tx) as conn:
-            return [to_customer(row) for row in await conn.execute(query)]
+            return [to_customer(row) for row in await conn.execute(*asked)]
 
     async def _links(self, conn: SteadyConnection, ids: Iterable[str]) -> dict[str, tuple[LinkRecord, ...]]:
         wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
-        query = self._ours(links).where(links.c.customer_id.in_(wanted)).order_by(links.c.provider)
         found: dict[str, list[LinkRecord]] = {customer_id: [] for customer_id in ids}
-        for row in await conn.execute(query):
+        for row in await conn.execute(*_links(self._db.tenant, wanted)):
             found[row.customer_id].append(to_link(row))
         return {customer_id: tuple(records) for customer_id, records in found.items()}
 
     async def _choices(self, conn: SteadyConnection, ids: Iterable[str]) -> dict[str, ChoiceRecord]:
-        query = self._ours(choices).where(choices.c.customer_id.in_(list(ids)))
-        return {row.customer_id: to_choice(row) for row in await conn.execute(query)}
+        rows = await conn.execute(*_choices(self._db.tenant, list(ids)))
+        return {row.customer_id: to_choice(row) for row in rows}
 
     async def _nicknames(self, conn: SteadyConnection, ids: Iterable[str]) -> dict[str, dict[MethodAddress, str]]:
-        query = self._ours(nicknames).where(nicknames.c.customer_id.in_(list(ids)))
         found: dict[str, dict[MethodAddress, str]] = defaultdict(dict)
-        for row in await conn.execute(query):
+        for row in await conn.execute(*_nicknames(self._db.tenant, list(ids))):
             found[row.customer_id][to_address(row)] = row.nickname
         return found
+
+
+@prepared
+def _customers(tenant: Asked, ids: Asked) -> Select[Any]:
+    return _ours(customers, tenant).where(customers.c.id.in_(ids), customers.c.erased_at.is_(None))
+
+
+@prepared
+def _with_erased(tenant: Asked, ids: Asked) -> Select[Any]:
+    return _ours(customers, tenant).where(customers.c.id.in_(ids))
+
+
+@prepared
+def _by_external_id(tenant: Asked, external_id: Asked) -> Select[Any]:
+    return _ours(customers, tenant).where(customers.c.external_id == external_id, customers.c.erased_at.is_(None))
+
+
+@prepared
+def _page_of_ids(tenant: Asked, after: Asked, limit: Asked) -> Select[Any]:
+    ours = select(customers.c.id).where(customers.c.tenant == tenant, customers.c.erased_at.is_(None))
+    return ours.where(customers.c.id > after).order_by(customers.c.id).limit(limit)
+
+
+@prepared
+def _owners(tenant: Asked, provider: Asked, refs: Asked) -> Select[Any]:
+    return _ours(links, tenant).where(links.c.provider == provider, links.c.customer_ref.in_(refs))
+
+
+@prepared
+def _links(tenant: Asked, ids: Asked) -> Select[Any]:
+    return _ours(links, tenant).where(links.c.customer_id.in_(ids)).order_by(links.c.provider)
+
+
+@prepared
+def _choices(tenant: Asked, ids: Asked) -> Select[Any]:
+    return _ours(choices, tenant).where(choices.c.customer_id.in_(ids))
+
+
+@prepared
+def _nicknames(tenant: Asked, ids: Asked) -> Select[Any]:
+    return _ours(nicknames, tenant).where(nicknames.c.customer_id.in_(ids))
+
+
+@prepared
+def _entries(tenant: Asked, ids: Asked) -> Select[Any]:
+    """One row per link, or one for a customer without any; the choice stands in each."""
+    link = and_(links.c.tenant == customers.c.tenant, links.c.customer_id == customers.c.id)
+    choice = and_(choices.c.tenant == customers.c.tenant, choices.c.customer_id == customers.c.id)
+    columns = [
+        *(links.c[name].label(f"link_{name}") for name in _LINK),
+        *(choices.c[name].label(f"choice_{name}") for name in _CHOICE),
+    ]
+    return (
+        select(*customers.c, *columns)
+        .select_from(customers.outerjoin(links, link).outerjoin(choices, choice))
+        .where(customers.c.tenant == tenant, customers.c.id.in_(ids), customers.c.erased_at.is_(None))
+        .order_by(customers.c.id, links.c.provider)
+    )
+
+
+def _ours(table: Table, tenant: Asked) -> Select[Any]:
+    return select(table).where(table.c.tenant == tenant)
 
 
 def to_customer(row: Row[Any]) -> CustomerRecord:

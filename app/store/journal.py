@@ -6,15 +6,17 @@ called), `mark` (the outcome). A crash between two steps leaves a row that says 
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, delete, update
+from sqlalchemy import and_, delete, update
 from sqlalchemy.exc import IntegrityError
 
 from app.store.database import Tx
 from app.store.errors import StoreError
 from app.store.hashing import hash_of_key
 from app.store.journal_reads import JournalReads, to_operation
+from app.store.prepared import Asked, Insert, prepared
 from app.store.records import (
     Begun,
     Existing,
@@ -39,10 +41,9 @@ class Journal(JournalReads):
         """Write the operation down, unless its key or its `exclusive` is in use; atomic under any concurrency."""
         storable(new.caller, new.customer_id, new.exclusive, new.request_id)
         row = self._new_row(new)
-        insert = self._db.insert(operations).values(row).on_conflict_do_nothing().returning(*operations.c)
         async with self._db.writing(tx) as own:
             for _ in range(_TRIES):
-                made = (await own.conn.execute(insert)).first()
+                made = (await own.conn.execute(_begin(self._db.insert), row)).first()
                 if made is not None:
                     await self._write_rows(made.id, new.rows, own)
                     return Fresh(to_operation(made))
@@ -163,8 +164,8 @@ class Journal(JournalReads):
         """
         values: dict[str, Any] = {
             "owner_id": owner_id,
-            "epoch": operations.c.epoch + 1,
-            "looks": operations.c.looks + 1,
+            "epoch": operation.epoch + 1,  # of this epoch or not at all, see `_change`
+            "looks": operation.looks + 1,  # changes with the epoch alone
         }
         if operation.state is OperationState.UNKNOWN:
             values["reconcile_at"] = look_again_at
@@ -185,7 +186,7 @@ class Journal(JournalReads):
         values: dict[str, Any] = {
             "state": OperationState.PENDING.value,
             "outcome": None,
-            "epoch": operations.c.epoch + 1,
+            "epoch": operation.epoch + 1,
             "owner_id": owner_id,
             "deadline_at": deadline_at,
             "sent_at": None,
@@ -231,32 +232,39 @@ class Journal(JournalReads):
         rows: Iterable[ResultRow],
         tx: Tx | None,
     ) -> OperationRecord | None:
-        changes = dict(values) or {"epoch": operations.c.epoch}  # an empty change still checks and locks
-        statement = update(operations).where(*self._still(operation, expected)).values(changes)
+        changes = values or {"epoch": operation.epoch}  # an empty change still checks and locks
+        still = (self._db.tenant, operation.id, operation.epoch, [state.value for state in expected])
         async with self._db.writing(tx) as own:
-            row = (await own.conn.execute(statement.returning(*operations.c))).first()
+            row = (await own.conn.execute(*_change(*still, **changes))).first()
             if row is None:
                 return None
             await self._write_rows(row.id, rows, own)
             return to_operation(row)
 
-    def _still(self, operation: OperationRecord, expected: Collection[OperationState]) -> list[ColumnElement[bool]]:
-        return [
-            operations.c.tenant == self._db.tenant,
-            operations.c.id == operation.id,
-            operations.c.epoch == operation.epoch,
-            operations.c.state.in_([state.value for state in expected]),
-        ]
-
     async def _write_rows(self, operation_id: str, rows: Iterable[ResultRow], tx: Tx) -> None:
         key = {"tenant": self._db.tenant, "operation_id": operation_id}
         values = [{**key, **_row(row)} for row in rows]
-        if not values:
-            return
-        insert = self._db.insert(operation_results)
-        replaced = {name: insert.excluded[name] for name in values[0] if name not in (*key, "row")}
-        statement = insert.on_conflict_do_update(index_elements=[*key, "row"], set_=replaced)
-        await tx.conn.execute(statement, values)
+        if values:
+            await tx.conn.execute(_put_rows(self._db.insert), values)
+
+
+@cache
+def _begin(insert: Insert) -> Any:
+    return insert(operations).on_conflict_do_nothing().returning(*operations.c)
+
+
+@prepared
+def _change(tenant: Asked, operation_id: Asked, epoch: Asked, states: Asked) -> Any:
+    still = operations.c.epoch == epoch, operations.c.state.in_(states)
+    mine = operations.c.tenant == tenant, operations.c.id == operation_id
+    return update(operations).where(*mine, *still).returning(*operations.c)
+
+
+@cache
+def _put_rows(insert: Insert) -> Any:
+    put, key = insert(operation_results), list(operation_results.primary_key.columns.keys())
+    replaced = {name: put.excluded[name] for name in operation_results.c.keys() if name not in key}  # noqa: SIM118
+    return put.on_conflict_do_update(index_elements=key, set_=replaced)
 
 
 def _row(row: ResultRow) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select
 from app.store.database import Database, Tx
 from app.store.hashing import hash_of_key
 from app.store.owners import is_dead
+from app.store.prepared import Asked, Statement, prepared
 from app.store.records import OperationRecord, OperationState, ResultPage, ResultRow, WriteOutcome
 from app.store.tables import operation_results, operations, owners
 from app.store.text import is_storable
@@ -25,25 +26,19 @@ class JournalReads:
     async def operation(self, operation_id: str, *, tx: Tx | None = None) -> OperationRecord | None:
         if not is_storable(operation_id):
             return None
-        return await self._one(self._ours().where(operations.c.id == operation_id), tx)
+        return await self._one(_operation(self._db.tenant, operation_id), tx)
 
     async def by_key(
         self, caller: str, mutation: str, idempotency_key: str, *, tx: Tx | None = None
     ) -> OperationRecord | None:
-        query = self._ours().where(
-            operations.c.caller == caller,
-            operations.c.mutation == mutation,
-            operations.c.key_hash == hash_of_key(idempotency_key),
-        )
-        return await self._one(query, tx)
+        return await self._one(_by_key(self._db.tenant, caller, mutation, hash_of_key(idempotency_key)), tx)
 
     async def by_exclusive(self, exclusive: str, *, tx: Tx | None = None) -> OperationRecord | None:
-        return await self._one(self._ours().where(operations.c.exclusive == exclusive), tx)
+        return await self._one(_by_exclusive(self._db.tenant, exclusive), tx)
 
     async def of_customer(self, customer_id: str, *, limit: int = 100) -> list[OperationRecord]:
         """The newest first."""
-        query = self._ours().where(operations.c.customer_id == customer_id)
-        return await self._many(query.order_by(operations.c.id.desc()).limit(limit))
+        return await self._many(_of_customer(self._db.tenant, customer_id, limit))
 
     async def unreconciled(
         self, customer_id: str, provider: ProviderName, *, besides: str | None = None
@@ -53,20 +48,13 @@ class JournalReads:
         Sent and still PENDING, or UNKNOWN with another look to come. Those that have sent nothing, and those that only
         a person can decide, are left out: the first are harmless, the second must not block the customer for ever.
         """
-        query = self._ours().where(operations.c.customer_id == customer_id, _is_unreconciled(provider))
-        if besides is not None:
-            query = query.where(operations.c.id != besides)
-        return await self._many(query.order_by(operations.c.id))
+        return await self._many(_unreconciled(self._db.tenant, customer_id, provider.value, besides or ""))
 
     async def is_disturbed(self, customer_id: str, provider: ProviderName, since: datetime) -> bool:
         """Whether an operation of the customer has ended since, or is `unreconciled` at the vault."""
-        query = self._ours().where(
-            operations.c.customer_id == customer_id,
-            or_(operations.c.finished_at >= since, _is_unreconciled(provider)),
-        )
+        asked = _disturbing(self._db.tenant, customer_id, provider.value, since)
         async with self._db.reading() as conn:
-            found = await conn.scalar(query.with_only_columns(operations.c.id).limit(1))
-        return found is not None
+            return await conn.scalar(*asked) is not None
 
     async def orphans(
         self, *, lease: timedelta = LEASE, dead: Collection[str] = (), limit: int = 100
@@ -75,62 +63,111 @@ class JournalReads:
 
         `dead` names owners that the caller knows to be gone although their lease still runs.
         """
-        whose = and_(owners.c.tenant == operations.c.tenant, owners.c.id == operations.c.owner_id)
-        query = (
-            self._ours()
-            .select_from(operations.outerjoin(owners, whose))
-            .where(operations.c.state == "PENDING", is_dead(self._db.now(), lease, dead))
-        )
-        return await self._many(query.order_by(operations.c.id).limit(limit))
+        return await self._many(_orphans(self._db.tenant, self._db.now() - lease, list(dead), limit))
 
     async def due(self, *, limit: int = 100) -> list[OperationRecord]:
         """UNKNOWN operations whose next look has come: `adopt` each before touching it."""
-        query = self._ours().where(operations.c.state == "UNKNOWN", operations.c.reconcile_at <= self._db.now())
-        return await self._many(query.order_by(operations.c.reconcile_at).limit(limit))
+        return await self._many(_due(self._db.tenant, self._db.now(), limit))
 
     async def undecided(self, *, limit: int = 100) -> list[OperationRecord]:
         """UNKNOWN operations that only a person can decide, oldest first."""
-        query = self._ours().where(operations.c.state == "UNKNOWN", operations.c.reconcile_at.is_(None))
-        return await self._many(query.order_by(operations.c.id).limit(limit))
+        return await self._many(_undecided(self._db.tenant, limit))
 
     async def results(self, operation_id: str, *, after: int = -1, first: int = 50) -> ResultPage:
         """Rows after the row number `after`, in order."""
-        query = (
-            select(operation_results)
-            .where(
-                operation_results.c.tenant == self._db.tenant,
-                operation_results.c.operation_id == operation_id,
-                operation_results.c.row > after,
-            )
-            .order_by(operation_results.c.row)
-            .limit(first + 1)
-        )
         async with self._db.reading() as conn:
-            rows = [_result(row) for row in await conn.execute(query)]
+            found = await conn.execute(*_results(self._db.tenant, operation_id, after, first + 1))
+            rows = [_result(row) for row in found]
         return ResultPage(tuple(rows[:first]), has_next=len(rows) > first)
 
-    def _ours(self) -> Select[Any]:
-        return select(operations).where(operations.c.tenant == self._db.tenant)
-
-    async def _one(self, query: Select[Any], tx: Tx | None = None) -> OperationRecord | None:
+    async def _one(self, asked: Statement, tx: Tx | None = None) -> OperationRecord | None:
         async with self._db.reading(tx) as conn:
-            row = (await conn.execute(query)).first()
+            row = (await conn.execute(*asked)).first()
         return None if row is None else to_operation(row)
 
-    async def _many(self, query: Select[Any]) -> list[OperationRecord]:
+    async def _many(self, asked: Statement) -> list[OperationRecord]:
         async with self._db.reading() as conn:
-            return [to_operation(row) for row in await conn.execute(query)]
+            return [to_operation(row) for row in await conn.execute(*asked)]
 
 
-def _is_unreconciled(provider: ProviderName) -> ColumnElement[bool]:
+@prepared
+def _operation(tenant: Asked, operation_id: Asked) -> Select[Any]:
+    return _ours(tenant).where(operations.c.id == operation_id)
+
+
+@prepared
+def _by_key(tenant: Asked, caller: Asked, mutation: Asked, key_hash: Asked) -> Select[Any]:
+    same = operations.c.caller == caller, operations.c.mutation == mutation, operations.c.key_hash == key_hash
+    return _ours(tenant).where(*same)
+
+
+@prepared
+def _by_exclusive(tenant: Asked, exclusive: Asked) -> Select[Any]:
+    return _ours(tenant).where(operations.c.exclusive == exclusive)
+
+
+@prepared
+def _of_customer(tenant: Asked, customer_id: Asked, limit: Asked) -> Select[Any]:
+    return _ours(tenant).where(operations.c.customer_id == customer_id).order_by(operations.c.id.desc()).limit(limit)
+
+
+@prepared
+def _unreconciled(tenant: Asked, customer_id: Asked, provider: Asked, besides: Asked) -> Select[Any]:
+    theirs = operations.c.customer_id == customer_id, operations.c.id != besides
+    return _ours(tenant).where(*theirs, _is_unreconciled(provider)).order_by(operations.c.id)
+
+
+@prepared
+def _disturbing(tenant: Asked, customer_id: Asked, provider: Asked, since: Asked) -> Select[Any]:
+    disturbs = or_(operations.c.finished_at >= since, _is_unreconciled(provider))
+    theirs = operations.c.tenant == tenant, operations.c.customer_id == customer_id
+    return select(operations.c.id).where(*theirs, disturbs).limit(1)
+
+
+@prepared
+def _orphans(tenant: Asked, silent_since: Asked, dead: Asked, limit: Asked) -> Select[Any]:
+    whose = and_(owners.c.tenant == operations.c.tenant, owners.c.id == operations.c.owner_id)
+    return (
+        _ours(tenant)
+        .select_from(operations.outerjoin(owners, whose))
+        .where(operations.c.state == "PENDING", is_dead(silent_since, dead))
+        .order_by(operations.c.id)
+        .limit(limit)
+    )
+
+
+@prepared
+def _due(tenant: Asked, now: Asked, limit: Asked) -> Select[Any]:
+    due = operations.c.state == "UNKNOWN", operations.c.reconcile_at <= now
+    return _ours(tenant).where(*due).order_by(operations.c.reconcile_at).limit(limit)
+
+
+@prepared
+def _undecided(tenant: Asked, limit: Asked) -> Select[Any]:
+    undecided = operations.c.state == "UNKNOWN", operations.c.reconcile_at.is_(None)
+    return _ours(tenant).where(*undecided).order_by(operations.c.id).limit(limit)
+
+
+@prepared
+def _results(tenant: Asked, operation_id: Asked, after: Asked, limit: Asked) -> Select[Any]:
+    row = operation_results.c.row
+    its = operation_results.c.tenant == tenant, operation_results.c.operation_id == operation_id
+    return select(operation_results).where(*its, row > after).order_by(row).limit(limit)
+
+
+def _ours(tenant: Asked) -> Select[Any]:
+    return select(operations).where(operations.c.tenant == tenant)
+
+
+def _is_unreconciled(provider: Asked) -> ColumnElement[bool]:
     part = exists().where(
         operation_results.c.tenant == operations.c.tenant,
         operation_results.c.operation_id == operations.c.id,
-        operation_results.c.provider == provider.value,
+        operation_results.c.provider == provider,
         operation_results.c.state.in_(["PENDING", "UNKNOWN"]),
     )
     return and_(
-        or_(operations.c.provider == provider.value, and_(operations.c.provider.is_(None), part)),
+        or_(operations.c.provider == provider, and_(operations.c.provider.is_(None), part)),
         or_(
             and_(operations.c.state == "PENDING", operations.c.sent_at.is_not(None)),
             and_(operations.c.state == "UNKNOWN", operations.c.reconcile_at.is_not(None)),

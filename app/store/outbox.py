@@ -1,17 +1,20 @@
 """What a transaction tells others: changed keys and events, numbered at its very end."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Select, Update, insert, select, update
 
+from app.store.prepared import Asked, Insert, prepared
 from app.store.records import Change, EventRecord, NewEvent, Topic
 from app.store.steady import SteadyConnection
 from app.store.tables import changes, events, heads
 from app.store.ulids import EVENT, new_id_after
 
-Insert = Callable[[Table], Any]
+_ADD_CHANGES: Final = insert(changes)
+_ADD_EVENTS: Final = insert(events)
 
 
 class Outbox:
@@ -45,24 +48,18 @@ class Outbox:
             kept.append(_record(last_event_id, event, now))
         changed = [Change(version + 1 + place, *touched) for place, touched in enumerate(self._touched)]
         if changed:
-            await conn.execute(insert(changes), [self._change_row(change, now) for change in changed])
+            await conn.execute(_ADD_CHANGES, [self._change_row(change, now) for change in changed])
         if kept:
             rows = [self._event_row(*pair) for pair in zip(kept, fresh, strict=True)]
-            await conn.execute(insert(events), rows)
-        await conn.execute(
-            update(heads)
-            .where(heads.c.tenant == self._tenant)
-            .values(version=version + len(changed), last_event_id=last_event_id)
-        )
+            await conn.execute(_ADD_EVENTS, rows)
+        await conn.execute(*_move_head(self._tenant, version=version + len(changed), last_event_id=last_event_id))
         self.changes, self.events = tuple(changed), tuple(kept)
 
     async def _take_head(self, conn: SteadyConnection, upsert: Insert) -> tuple[int, str | None]:
-        head = select(heads.c.version, heads.c.last_event_id).where(heads.c.tenant == self._tenant).with_for_update()
-        row = (await conn.execute(head)).first()
+        row = (await conn.execute(*_head(self._tenant))).first()
         if row is None:
-            start = {"tenant": self._tenant, "version": 0, "pruned_to": 0}
-            await conn.execute(upsert(heads).values(start).on_conflict_do_nothing())
-            row = (await conn.execute(head)).one()
+            await conn.execute(_start(upsert), {"tenant": self._tenant, "version": 0, "pruned_to": 0})
+            row = (await conn.execute(*_head(self._tenant))).one()
         return row.version, row.last_event_id
 
     async def _unseen(self, conn: SteadyConnection) -> Sequence[NewEvent]:
@@ -70,8 +67,7 @@ class Outbox:
         keys = {event.once for event in self._told if event.once is not None}
         if not keys:
             return self._told
-        query = select(events.c.once).where(events.c.tenant == self._tenant, events.c.once.in_(keys))
-        seen = set((await conn.execute(query)).scalars())
+        seen = set((await conn.execute(*_known(self._tenant, list(keys)))).scalars())
         fresh: list[NewEvent] = []
         for event in self._told:
             if event.once is None or event.once not in seen:
@@ -105,6 +101,26 @@ class Outbox:
             "once": source.once,
             "detail": dict(record.detail),
         }
+
+
+@prepared
+def _head(tenant: Asked) -> Select[Any]:
+    return select(heads.c.version, heads.c.last_event_id).where(heads.c.tenant == tenant).with_for_update()
+
+
+@cache
+def _start(insert: Insert) -> Any:
+    return insert(heads).on_conflict_do_nothing()
+
+
+@prepared
+def _move_head(tenant: Asked) -> Update:
+    return update(heads).where(heads.c.tenant == tenant)
+
+
+@prepared
+def _known(tenant: Asked, keys: Asked) -> Select[Any]:
+    return select(events.c.once).where(events.c.tenant == tenant, events.c.once.in_(keys))
 
 
 def _record(event_id: str, event: NewEvent, now: datetime) -> EventRecord:

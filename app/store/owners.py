@@ -1,12 +1,12 @@
 """Which processes run operations, and which of them are still there."""
 
-from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, Update, and_, delete, or_, select, update
 
 from app.store.database import Database
+from app.store.prepared import Asked, prepared
 from app.store.records import OwnerRecord
 from app.store.tables import operations, owners
 
@@ -31,18 +31,16 @@ class Owners:
 
     async def beat(self, owner_id: str) -> bool:
         """Say that the process lives; False when it is not registered (any more), so its operations may be others'."""
-        alive = update(owners).where(self._is(owner_id), owners.c.stopped_at.is_(None))
         async with self._db.writing() as tx:
-            return (await tx.conn.execute(alive.values(beat_at=self._db.now()))).rowcount == 1
+            return (await tx.conn.execute(*_beat(self._db.tenant, owner_id, beat_at=self._db.now()))).rowcount == 1
 
     async def stop(self, owner_id: str) -> None:
         async with self._db.writing() as tx:
             await tx.conn.execute(update(owners).where(self._is(owner_id)).values(stopped_at=self._db.now()))
 
     async def all(self) -> list[OwnerRecord]:
-        query = select(owners).where(owners.c.tenant == self._db.tenant).order_by(owners.c.started_at, owners.c.id)
         async with self._db.reading() as conn:
-            return [_record(row) for row in await conn.execute(query)]
+            return [_record(row) for row in await conn.execute(*_all(self._db.tenant))]
 
     async def forget(self, before: datetime) -> int:
         """Remove processes that were last heard of before then and have no open operation."""
@@ -59,13 +57,23 @@ class Owners:
         return and_(owners.c.tenant == self._db.tenant, owners.c.id == owner_id)
 
 
-def is_dead(now: datetime, lease: timedelta, dead: Collection[str]) -> ColumnElement[bool]:
+@prepared
+def _beat(tenant: Asked, owner_id: Asked) -> Update:
+    return update(owners).where(owners.c.tenant == tenant, owners.c.id == owner_id, owners.c.stopped_at.is_(None))
+
+
+@prepared
+def _all(tenant: Asked) -> Select[Any]:
+    return select(owners).where(owners.c.tenant == tenant).order_by(owners.c.started_at, owners.c.id)
+
+
+def is_dead(silent_since: Asked, dead: Asked) -> ColumnElement[bool]:
     """Of a joined `owners` row, missing where nobody registered."""
     return or_(
         owners.c.id.is_(None),
         owners.c.stopped_at.is_not(None),
-        owners.c.beat_at < now - lease,
-        owners.c.id.in_(list(dead)),
+        owners.c.beat_at < silent_since,
+        owners.c.id.in_(dead),
     )
 
 

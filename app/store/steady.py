@@ -58,8 +58,8 @@ class SteadyConnection:
     ) -> CursorResult[Any]:
         return await steadily(self._raw.execute(statement, values))
 
-    async def scalar(self, statement: Executable) -> Any:
-        return await steadily(self._raw.scalar(statement))
+    async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
+        return await steadily(self._raw.scalar(statement, values))
 
     async def run_sync(self, work: Callable[[Connection], T]) -> T:
         return await steadily(self._raw.run_sync(work))

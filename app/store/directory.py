@@ -2,13 +2,15 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Table, delete, select, update
+from sqlalchemy import ColumnElement, Select, Table, delete, select, update
 
 from app.store.database import Tx
 from app.store.directory_reads import DirectoryReads, to_choice, to_customer, to_link
 from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict
+from app.store.prepared import Asked, Insert, prepared, replacing
 from app.store.records import (
     ChoiceRecord,
     CustomerRecord,
@@ -52,9 +54,8 @@ class Directory(DirectoryReads):
             created_at=self._db.now(),
         )
         row = {name: getattr(record, name) for name in customers.c.keys() if name != "tenant"}  # noqa: SIM118
-        insert = self._db.insert(customers).values(tenant=self._db.tenant, **row)
         async with self._db.writing(tx) as own:
-            made = await own.conn.execute(insert.on_conflict_do_nothing().returning(customers.c.id))
+            made = await own.conn.execute(_create(self._db.insert), {"tenant": self._db.tenant, **row})
             if made.first() is None:
                 raise ExternalIdTaken(await self._holder(external_id, record.id, own))
             own.touch(Topic.CUSTOMER, record.id)
@@ -82,6 +83,7 @@ class Directory(DirectoryReads):
         async with self._db.writing(tx) as own:
             await self._lock(customer_id, own)
             row = {
+                "tenant": self._db.tenant,
                 "customer_id": customer_id,
                 "provider": provider.value,
                 "customer_ref": customer_ref,
@@ -89,8 +91,7 @@ class Directory(DirectoryReads):
                 "linked_at": self._db.now(),
                 "linked_by": linked_by,
             }
-            insert = self._db.insert(links).values(tenant=self._db.tenant, **row)
-            made = (await own.conn.execute(insert.on_conflict_do_nothing().returning(*links.c))).first()
+            made = (await own.conn.execute(_link(self._db.insert), row)).first()
             if made is None:
                 return await self._same_link(customer_id, provider, customer_ref, own)
             own.touch(Topic.CUSTOMER, customer_id)
@@ -132,6 +133,8 @@ class Directory(DirectoryReads):
         """Make `method` the customer's default; answers the choice it replaced. Raises CustomerUnknown."""
         storable(method.method_ref, method.customer_ref, set_by)
         row = {
+            "tenant": self._db.tenant,
+            "customer_id": customer_id,
             **_address_row(method),
             "allow_expired": allow_expired,
             "set_at": set_at or self._db.now(),
@@ -140,8 +143,7 @@ class Directory(DirectoryReads):
         async with self._db.writing(tx) as own:
             await self._lock(customer_id, own)
             before = await self.choice(customer_id, tx=own)
-            insert = self._db.insert(choices).values(tenant=self._db.tenant, customer_id=customer_id, **row)
-            await own.conn.execute(insert.on_conflict_do_update(index_elements=["tenant", "customer_id"], set_=row))
+            await own.conn.execute(_put_choice(self._db.insert), row)
             own.touch(Topic.CUSTOMER, customer_id)
             return before
 
@@ -186,10 +188,8 @@ class Directory(DirectoryReads):
                 conditions = [nicknames.c[name] == value for name, value in address.items()]
                 await self._remove(nicknames, customer_id, *conditions, tx=own)
             else:
-                row = {"customer_id": customer_id, "nickname": nickname}
-                insert = self._db.insert(nicknames).values(tenant=self._db.tenant, **address, **row)
-                key = ["tenant", *address]
-                await own.conn.execute(insert.on_conflict_do_update(index_elements=key, set_=row))
+                row = {"tenant": self._db.tenant, **address, "customer_id": customer_id, "nickname": nickname}
+                await own.conn.execute(_put_nickname(self._db.insert), row)
             own.touch(Topic.CUSTOMER, customer_id)
 
     async def erase(
@@ -223,7 +223,7 @@ class Directory(DirectoryReads):
 
     async def _lock(self, customer_id: str, tx: Tx, *, include_erased: bool = False) -> CustomerRecord:
         storable(customer_id)
-        row = (await tx.conn.execute(select(customers).where(*self._row(customer_id)).with_for_update())).first()
+        row = (await tx.conn.execute(*_lock(self._db.tenant, customer_id))).first()
         if row is None or (row.erased_at is not None and not include_erased):
             raise CustomerUnknown("no such customer")
         return to_customer(row)
@@ -237,6 +237,32 @@ class Directory(DirectoryReads):
 
     def _of(self, table: Table, customer_id: str) -> tuple[ColumnElement[bool], ...]:
         return table.c.tenant == self._db.tenant, table.c.customer_id == customer_id
+
+
+@cache
+def _create(insert: Insert) -> Any:
+    return insert(customers).on_conflict_do_nothing().returning(customers.c.id)
+
+
+@cache
+def _link(insert: Insert) -> Any:
+    return insert(links).on_conflict_do_nothing().returning(*links.c)
+
+
+@cache
+def _put_choice(insert: Insert) -> Any:
+    return replacing(insert(choices))
+
+
+@cache
+def _put_nickname(insert: Insert) -> Any:
+    return replacing(insert(nicknames))
+
+
+@prepared
+def _lock(tenant: Asked, customer_id: Asked) -> Select[Any]:
+    mine = customers.c.tenant == tenant, customers.c.id == customer_id
+    return select(customers).where(*mine).with_for_update()
 
 
 def _address_row(method: MethodAddress) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, select, update
+from sqlalchemy import ColumnElement, Row, Select, delete, select, update
 
 from app.store.database import Database, Tx
+from app.store.prepared import Asked, prepared
 from app.store.records import EventOrigin, EventPage, EventRecord, EventType, MethodAddress, NewEvent
 from app.store.tables import events, heads
 from app.store.text import is_storable, storable
@@ -68,15 +69,10 @@ class Events:
         self, customer_id: str, address: MethodAddress, types: Collection[EventType], *, first: int = 20
     ) -> list[EventRecord]:
         """What happened to one payment method of a customer, the newest first."""
-        return await self._read(
-            events.c.customer_id == customer_id,
-            events.c.provider == address.provider.value,
-            events.c.customer_ref == address.customer_ref,
-            events.c.method_ref == address.method_ref,
-            *_of_types(types),
-            limit=first,
-            is_newest_first=True,
-        )
+        where = address.provider.value, address.customer_ref, address.method_ref
+        asked = _of_method(self._db.tenant, customer_id, *where, [each.value for each in types], first)
+        async with self._db.reading() as conn:
+            return [_record(row) for row in await conn.execute(*asked)]
 
     async def after(
         self,
@@ -95,9 +91,7 @@ class Events:
     async def last_id(self) -> str | None:
         """The id of the newest event, even when it has been expired since: where a live feed begins."""
         async with self._db.reading() as conn:
-            found: str | None = await conn.scalar(
-                select(heads.c.last_event_id).where(heads.c.tenant == self._db.tenant)
-            )
+            found: str | None = await conn.scalar(*_last_id(self._db.tenant))
         return found
 
     async def forget(self, customer_id: str, *, tx: Tx | None = None) -> None:
@@ -119,6 +113,26 @@ class Events:
         query = query.order_by(events.c.id.desc() if is_newest_first else events.c.id).limit(limit)
         async with self._db.reading() as conn:
             return [_record(row) for row in await conn.execute(query)]
+
+
+@prepared
+def _of_method(
+    tenant: Asked,
+    customer_id: Asked,
+    provider: Asked,
+    customer_ref: Asked,
+    method_ref: Asked,
+    types: Asked,
+    limit: Asked,
+) -> Select[Any]:
+    theirs = events.c.tenant == tenant, events.c.customer_id == customer_id, events.c.type.in_(types)
+    its = events.c.provider == provider, events.c.customer_ref == customer_ref, events.c.method_ref == method_ref
+    return select(events).where(*theirs, *its).order_by(events.c.id.desc()).limit(limit)
+
+
+@prepared
+def _last_id(tenant: Asked) -> Select[Any]:
+    return select(heads.c.last_event_id).where(heads.c.tenant == tenant)
 
 
 def _of_types(types: Collection[EventType] | None) -> list[ColumnElement[bool]]:

@@ -16,7 +16,7 @@ from app.store.database import Tx
 from app.store.errors import StoreError
 from app.store.hashing import hash_of_key
 from app.store.journal_reads import JournalReads, to_operation
-from app.store.prepared import Asked, Insert, prepared
+from app.store.prepared import Asked, Insert, prepared, replacing
 from app.store.records import (
     Begun,
     Existing,
@@ -262,9 +262,7 @@ def _change(tenant: Asked, operation_id: Asked, epoch: Asked, states: Asked) -> 
 
 @cache
 def _put_rows(insert: Insert) -> Any:
-    put, key = insert(operation_results), list(operation_results.primary_key.columns.keys())
-    replaced = {name: put.excluded[name] for name in operation_results.c.keys() if name not in key}  # noqa: SIM118
-    return put.on_conflict_do_update(index_elements=key, set_=replaced)
+    return replacing(insert(operation_results))
 
 
 def _row(row: ResultRow) -> dict[str, Any]:

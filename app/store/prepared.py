@@ -44,3 +44,11 @@ class Prepared:
 
 
 prepared = Prepared
+
+
+def replacing(insert: Any, *but: str) -> Any:
+    """An INSERT of whole rows, each of which takes the place of the one with its primary key; columns named in `but`
+    stay as they are there."""
+    key = [column.name for column in insert.table.primary_key]
+    replaced = {column.name: column for column in insert.excluded if column.name not in (*key, *but)}
+    return insert.on_conflict_do_update(index_elements=key, set_=replaced)

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, and_, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, Update, and_, delete, exists, or_, select, update
 
 from app.store.database import Database, Tx
+from app.store.prepared import Asked, Insert, prepared
 from app.store.records import NewReceipt, ReceiptRecord, ReceiptState
 from app.store.tables import receipts
 from app.store.text import is_storable, storable
@@ -40,41 +42,18 @@ class Receipts:
             "received_at": now,
             "next_attempt_at": now,
         }
-        insert = self._db.insert(receipts).values(row).on_conflict_do_nothing().returning(*receipts.c)
         async with self._db.writing() as tx:
-            made = (await tx.conn.execute(insert)).first()
+            made = (await tx.conn.execute(_add(self._db.insert), row)).first()
         return None if made is None else _record(made)
 
     async def claim(self, worker: str, *, lease: timedelta, limit: int = 10) -> list[ReceiptRecord]:
         """Due receipts, oldest first, one of each lane: the next of a lane waits until this one is done or dead."""
         now = self._db.now()
-        earlier = receipts.alias("earlier")
-        is_blocked = exists().where(
-            earlier.c.tenant == receipts.c.tenant,
-            earlier.c.lane == receipts.c.lane,
-            earlier.c.state == ReceiptState.RECEIVED.value,
-            earlier.c.id < receipts.c.id,
-        )
-        due = (
-            select(receipts.c.id)
-            .where(
-                receipts.c.tenant == self._db.tenant,
-                receipts.c.state == ReceiptState.RECEIVED.value,
-                receipts.c.next_attempt_at <= now,
-                or_(receipts.c.claimed_until.is_(None), receipts.c.claimed_until <= now),
-                ~is_blocked,
-            )
-            .order_by(receipts.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
         async with self._db.writing() as tx:
-            ids = list((await tx.conn.execute(due)).scalars())
+            ids = list((await tx.conn.execute(*_due(self._db.tenant, now, limit))).scalars())
             if not ids:
                 return []
-            values = {"claimed_by": worker, "claimed_until": now + lease, "attempts": receipts.c.attempts + 1}
-            claim = update(receipts).where(receipts.c.tenant == self._db.tenant, receipts.c.id.in_(ids))
-            rows = await tx.conn.execute(claim.values(values).returning(*receipts.c))
+            rows = await tx.conn.execute(*_claim(self._db.tenant, ids, claimed_by=worker, claimed_until=now + lease))
             return sorted((_record(row) for row in rows), key=lambda record: record.id)
 
     async def done(self, receipt_id: str, worker: str, *, tx: Tx | None = None) -> bool:
@@ -141,17 +120,54 @@ class Receipts:
             return gone.rowcount
 
     async def _settle(self, receipt_id: str, worker: str, values: Mapping[str, Any], tx: Tx | None) -> bool:
-        mine = (
-            self._is(receipt_id),
-            receipts.c.claimed_by == worker,
-            receipts.c.state == ReceiptState.RECEIVED.value,
-        )
         freed = {**values, "claimed_by": None, "claimed_until": None}
         async with self._db.writing(tx) as own:
-            return (await own.conn.execute(update(receipts).where(*mine).values(freed))).rowcount == 1
+            settled = await own.conn.execute(*_settle(self._db.tenant, receipt_id, worker, **freed))
+            return settled.rowcount == 1
 
     def _is(self, receipt_id: str) -> ColumnElement[bool]:
         return and_(receipts.c.tenant == self._db.tenant, receipts.c.id == receipt_id)
+
+
+@cache
+def _add(insert: Insert) -> Any:
+    return insert(receipts).on_conflict_do_nothing().returning(*receipts.c)
+
+
+@prepared
+def _due(tenant: Asked, now: Asked, limit: Asked) -> Select[Any]:
+    earlier = receipts.alias("earlier")
+    is_blocked = exists().where(
+        earlier.c.tenant == receipts.c.tenant,
+        earlier.c.lane == receipts.c.lane,
+        earlier.c.state == ReceiptState.RECEIVED.value,
+        earlier.c.id < receipts.c.id,
+    )
+    return (
+        select(receipts.c.id)
+        .where(
+            receipts.c.tenant == tenant,
+            receipts.c.state == ReceiptState.RECEIVED.value,
+            receipts.c.next_attempt_at <= now,
+            or_(receipts.c.claimed_until.is_(None), receipts.c.claimed_until <= now),
+            ~is_blocked,
+        )
+        .order_by(receipts.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+
+
+@prepared
+def _claim(tenant: Asked, ids: Asked) -> Any:
+    claim = update(receipts).where(receipts.c.tenant == tenant, receipts.c.id.in_(ids))
+    return claim.values(attempts=receipts.c.attempts + 1).returning(*receipts.c)
+
+
+@prepared
+def _settle(tenant: Asked, receipt_id: Asked, worker: Asked) -> Update:
+    claimed = receipts.c.claimed_by == worker, receipts.c.state == ReceiptState.RECEIVED.value
+    return update(receipts).where(receipts.c.tenant == tenant, receipts.c.id == receipt_id, *claimed)
 
 
 def _record(row: Row[Any]) -> ReceiptRecord:

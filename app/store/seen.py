@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, Delete, Row, Select, Table, Update, and_, delete, select, tuple_, update
 
 from app.store.database import Database, Tx
+from app.store.prepared import Asked, Insert, Statement, prepared, replacing
 from app.store.records import SeenChanges, SeenMethod, SeenRecord, SeenStatus
 from app.store.tables import links, methods
 from app.store.text import is_storable, storable
 from app.vault.names import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
+
+_ORDER: Final = (methods.c.provider, methods.c.customer_ref, methods.c.method_ref)
 
 
 class Seen:
@@ -37,8 +41,9 @@ class Seen:
         storable(customer_ref, *now)
         if tx is None and not is_settled and await self.is_unchanged(provider, customer_ref, now.values()):
             return SeenChanges((), (), (), is_first=False)
+        here = self._at(provider, customer_ref)
         async with self._db.writing(tx) as own:
-            link = (await own.conn.execute(self._link(provider, customer_ref).with_for_update())).first()
+            link = (await own.conn.execute(*_lock_link(*here))).first()
             if link is None:
                 return SeenChanges((), (), (), is_first=True)
             before = await self._etags(provider, customer_ref, own)
@@ -51,19 +56,17 @@ class Seen:
             await self._put(link.customer_id, provider, customer_ref, [now[ref] for ref in (*added, *changed)], own)
             await self._drop(provider, customer_ref, removed, own)
             if added or changed or removed or link.seen_at is None or is_settled:
-                here = self._at(links, provider, customer_ref)
                 at = asked_at if is_settled and asked_at is not None else self._db.now()
-                await own.conn.execute(update(links).where(*here).values(seen_at=at))
+                await own.conn.execute(*_link_seen(*here, seen_at=at))
             return SeenChanges(added, changed, removed, is_first=link.seen_at is None, since=link.seen_at)
 
     async def status(
         self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef, *, tx: Tx | None = None
     ) -> SeenStatus | None:
         """A method's 3-D Secure status as last seen; None for a method that no list had."""
-        here = [*self._at(methods, provider, customer_ref), methods.c.method_ref == method_ref]
-        query = select(methods.c.customer_id, methods.c.auth_status, methods.c.auth_seen_at).where(*here)
+        asked = _status if tx is None else _lock_status
         async with self._db.reading(tx) as conn:
-            row = (await conn.execute(query.with_for_update() if tx is not None else query)).first()
+            row = (await conn.execute(*asked(*self._at(provider, customer_ref), method_ref))).first()
         if row is None:
             return None
         return SeenStatus(row.customer_id, AuthStatus(row.auth_status) if row.auth_status else None, row.auth_seen_at)
@@ -71,61 +74,44 @@ class Seen:
     async def put_status(
         self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef, status: AuthStatus, *, tx: Tx
     ) -> None:
-        here = [*self._at(methods, provider, customer_ref), methods.c.method_ref == method_ref]
-        values = {"auth_status": status.value, "auth_seen_at": self._db.now()}
-        await tx.conn.execute(update(methods).where(*here).values(**values))
+        here = *self._at(provider, customer_ref), method_ref
+        await tx.conn.execute(*_put_status(*here, auth_status=status.value, auth_seen_at=self._db.now()))
 
     async def owners(self, provider: ProviderName, method_refs: Iterable[MethodRef]) -> list[SeenRecord]:
         """Who holds these methods. A ref may be several customers' where the vault numbers them per customer."""
         wanted = [ref for ref in method_refs if is_storable(ref)]
-        return await self._read(methods.c.provider == provider.value, methods.c.method_ref.in_(wanted))
+        return await self._read(_owners(self._db.tenant, provider.value, wanted))
 
     async def unseen_links(self, provider: ProviderName, *, limit: int) -> list[tuple[CustomerRef, str]]:
         """Linked customers whose list was never noted: (the vault's ref, our id)."""
-        query = (
-            select(links.c.customer_ref, links.c.customer_id)
-            .where(links.c.tenant == self._db.tenant, links.c.provider == provider.value, links.c.seen_at.is_(None))
-            .order_by(links.c.customer_ref)
-            .limit(limit)
-        )
         async with self._db.reading() as conn:
-            return [(CustomerRef(row.customer_ref), row.customer_id) for row in await conn.execute(query)]
+            rows = await conn.execute(*_unseen_links(self._db.tenant, provider.value, limit))
+        return [(CustomerRef(row.customer_ref), row.customer_id) for row in rows]
 
     async def of_customer(self, customer_id: str) -> list[SeenRecord]:
-        return await self._read(methods.c.customer_id == customer_id)
+        return await self._read(_of_customer(self._db.tenant, customer_id))
 
     async def expiring(
         self, first_month: str, last_month: str, *, after: SeenRecord | None = None, limit: int = 500
     ) -> list[SeenRecord]:
         """ACTIVE methods whose expiry (``YYYY-MM``) lies within, both ends included, page by page."""
-        conditions = [
-            methods.c.expiry.between(first_month, last_month),
-            methods.c.status == PaymentMethodStatus.ACTIVE.value,
-        ]
-        key = tuple_(methods.c.provider, methods.c.customer_ref, methods.c.method_ref)
-        if after is not None:
-            conditions.append(key > tuple_(after.provider.value, after.customer_ref, after.method_ref))
-        return await self._read(*conditions, limit=limit)
+        last = ("", "", "") if after is None else (after.provider.value, after.customer_ref, after.method_ref)
+        return await self._read(_expiring(self._db.tenant, first_month, last_month, *last, limit))
 
     async def is_unchanged(
         self, provider: ProviderName, customer_ref: CustomerRef, found: Iterable[SeenMethod]
     ) -> bool:
         """Whether a list is the one remembered: without a write, and without keeping anybody waiting."""
         async with self._db.reading() as conn:
-            link = (await conn.execute(self._link(provider, customer_ref))).first()
-        if link is None or link.seen_at is None:
+            rows = (await conn.execute(*_list(*self._at(provider, customer_ref)))).all()
+        if not rows or rows[0].seen_at is None:
             return False
-        return await self._etags(provider, customer_ref) == {one.method_ref: one.etag for one in found}
+        remembered = {row.method_ref: row.etag for row in rows if row.method_ref is not None}
+        return remembered == {one.method_ref: one.etag for one in found}
 
-    def _link(self, provider: ProviderName, customer_ref: CustomerRef) -> Any:
-        return select(links.c.customer_id, links.c.seen_at).where(*self._at(links, provider, customer_ref))
-
-    async def _etags(
-        self, provider: ProviderName, customer_ref: CustomerRef, tx: Tx | None = None
-    ) -> dict[MethodRef, str]:
-        query = select(methods.c.method_ref, methods.c.etag).where(*self._at(methods, provider, customer_ref))
-        async with self._db.reading(tx) as conn:
-            return {MethodRef(row.method_ref): row.etag for row in await conn.execute(query)}
+    async def _etags(self, provider: ProviderName, customer_ref: CustomerRef, tx: Tx) -> dict[MethodRef, str]:
+        rows = await tx.conn.execute(*_etags(*self._at(provider, customer_ref)))
+        return {MethodRef(row.method_ref): row.etag for row in rows}
 
     async def _put(
         self,
@@ -151,29 +137,109 @@ class Seen:
             }
             for method in found
         ]
-        insert = self._db.insert(methods)
-        replaced = {name: insert.excluded[name] for name in ("customer_id", "etag", "status", "expiry", "seen_at")}
-        await tx.conn.execute(insert.on_conflict_do_update(index_elements=[*key, "method_ref"], set_=replaced), rows)
+        await tx.conn.execute(_put(self._db.insert), rows)
 
     async def _drop(
         self, provider: ProviderName, customer_ref: CustomerRef, refs: tuple[MethodRef, ...], tx: Tx
     ) -> None:
         if refs:
-            here = self._at(methods, provider, customer_ref)
-            await tx.conn.execute(delete(methods).where(*here, methods.c.method_ref.in_(refs)))
+            await tx.conn.execute(*_drop(*self._at(provider, customer_ref), list(refs)))
 
-    def _at(self, table: Any, provider: ProviderName, customer_ref: CustomerRef) -> list[ColumnElement[bool]]:
-        return [
-            table.c.tenant == self._db.tenant,
-            table.c.provider == provider.value,
-            table.c.customer_ref == customer_ref,
-        ]
+    def _at(self, provider: ProviderName, customer_ref: CustomerRef) -> tuple[str, str, str]:
+        return self._db.tenant, provider.value, customer_ref
 
-    async def _read(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[SeenRecord]:
-        order = (methods.c.provider, methods.c.customer_ref, methods.c.method_ref)
-        query = select(methods).where(methods.c.tenant == self._db.tenant, *conditions).order_by(*order).limit(limit)
+    async def _read(self, asked: Statement) -> list[SeenRecord]:
         async with self._db.reading() as conn:
-            return [_record(row) for row in await conn.execute(query)]
+            return [_record(row) for row in await conn.execute(*asked)]
+
+
+def _at(table: Table, tenant: Asked, provider: Asked, customer_ref: Asked) -> tuple[ColumnElement[bool], ...]:
+    return table.c.tenant == tenant, table.c.provider == provider, table.c.customer_ref == customer_ref
+
+
+@prepared
+def _lock_link(tenant: Asked, provider: Asked, customer_ref: Asked) -> Select[Any]:
+    here = _at(links, tenant, provider, customer_ref)
+    return select(links.c.customer_id, links.c.seen_at).where(*here).with_for_update()
+
+
+@prepared
+def _link_seen(tenant: Asked, provider: Asked, customer_ref: Asked) -> Update:
+    return update(links).where(*_at(links, tenant, provider, customer_ref))
+
+
+@prepared
+def _unseen_links(tenant: Asked, provider: Asked, limit: Asked) -> Select[Any]:
+    unseen = links.c.tenant == tenant, links.c.provider == provider, links.c.seen_at.is_(None)
+    query = select(links.c.customer_ref, links.c.customer_id).where(*unseen)
+    return query.order_by(links.c.customer_ref).limit(limit)
+
+
+@prepared
+def _list(tenant: Asked, provider: Asked, customer_ref: Asked) -> Select[Any]:
+    """One row per method, or one without any: when the list was last noted stands in each."""
+    same = (getattr(methods.c, name) == getattr(links.c, name) for name in ("tenant", "provider", "customer_ref"))
+    joined = links.outerjoin(methods, and_(*same))
+    query = select(links.c.seen_at, methods.c.method_ref, methods.c.etag).select_from(joined)
+    return query.where(*_at(links, tenant, provider, customer_ref))
+
+
+@prepared
+def _etags(tenant: Asked, provider: Asked, customer_ref: Asked) -> Select[Any]:
+    return select(methods.c.method_ref, methods.c.etag).where(*_at(methods, tenant, provider, customer_ref))
+
+
+@cache
+def _put(insert: Insert) -> Any:
+    return replacing(insert(methods), "auth_status", "auth_seen_at")
+
+
+@prepared
+def _drop(tenant: Asked, provider: Asked, customer_ref: Asked, refs: Asked) -> Delete:
+    return delete(methods).where(*_at(methods, tenant, provider, customer_ref), methods.c.method_ref.in_(refs))
+
+
+@prepared
+def _status(tenant: Asked, provider: Asked, customer_ref: Asked, method_ref: Asked) -> Select[Any]:
+    return _statuses(tenant, provider, customer_ref, method_ref)
+
+
+@prepared
+def _lock_status(tenant: Asked, provider: Asked, customer_ref: Asked, method_ref: Asked) -> Select[Any]:
+    return _statuses(tenant, provider, customer_ref, method_ref).with_for_update()
+
+
+def _statuses(tenant: Asked, provider: Asked, customer_ref: Asked, method_ref: Asked) -> Select[Any]:
+    here = *_at(methods, tenant, provider, customer_ref), methods.c.method_ref == method_ref
+    return select(methods.c.customer_id, methods.c.auth_status, methods.c.auth_seen_at).where(*here)
+
+
+@prepared
+def _put_status(tenant: Asked, provider: Asked, customer_ref: Asked, method_ref: Asked) -> Update:
+    return update(methods).where(*_at(methods, tenant, provider, customer_ref), methods.c.method_ref == method_ref)
+
+
+@prepared
+def _owners(tenant: Asked, provider: Asked, refs: Asked) -> Select[Any]:
+    return _ours(tenant).where(methods.c.provider == provider, methods.c.method_ref.in_(refs))
+
+
+@prepared
+def _of_customer(tenant: Asked, customer_id: Asked) -> Select[Any]:
+    return _ours(tenant).where(methods.c.customer_id == customer_id)
+
+
+@prepared
+def _expiring(
+    tenant: Asked, first: Asked, last: Asked, provider: Asked, customer_ref: Asked, method_ref: Asked, limit: Asked
+) -> Select[Any]:
+    is_later = tuple_(*_ORDER) > tuple_(provider, customer_ref, method_ref)
+    is_active = methods.c.status == PaymentMethodStatus.ACTIVE.value
+    return _ours(tenant).where(methods.c.expiry.between(first, last), is_active, is_later).limit(limit)
+
+
+def _ours(tenant: Asked) -> Select[Any]:
+    return select(methods).where(methods.c.tenant == tenant).order_by(*_ORDER)
 
 
 def _record(row: Row[Any]) -> SeenRecord:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, event
+from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
@@ -31,7 +31,6 @@ from app.store.steady import SteadyConnection
 BUSY_TIMEOUT_S: Final = 30
 _WAL_TRIES: Final = 200
 _WAL_PAUSE_S: Final = 0.01
-_WRITES: Final = "vaultgraph_writes"
 
 Clock = Callable[[], datetime]
 OnChange = Callable[[Sequence[Change]], None]
@@ -59,7 +58,9 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self.insert: Insert = sqlite.insert if self.is_sqlite else postgresql.insert
         self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._writer = engine.execution_options(**{_WRITES: True})
+        # Reads of SQLite run statement by statement. A write holds the write lock from its first moment, so it cannot
+        # deadlock. Said here rather than by a listener on the engine, which would be asked at each statement.
+        self._begin = "BEGIN IMMEDIATE" if self.is_sqlite else None
         # SQLite has one writer at a time. Queueing here is fair and costs nothing; its own busy handler polls.
         self._turn = asyncio.Lock()
         self._turn_of: asyncio.Task[Any] | None = None
@@ -99,9 +100,9 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Tx]:
-        conn = await SteadyConnection.open(self._writer)
+        conn = await SteadyConnection.open(self.engine)
         try:
-            await conn.begin()
+            await conn.begin(self._begin)
             try:
                 own = Tx(conn, self.tenant)
                 yield own
@@ -139,7 +140,6 @@ def make_engine(url: str | URL) -> AsyncEngine:
         parsed, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": one_hop.connect}
     )
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-    event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -152,7 +152,7 @@ def _create_private(file: Path) -> None:
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _record: object) -> None:
-    # The driver must not begin transactions by itself: `_begin_sqlite` does, so that writes take the lock at once.
+    # The driver must not begin transactions by itself: `Database` does, so that writes take the lock at once.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
@@ -173,9 +173,3 @@ def _use_wal(cursor: DBAPICursor) -> None:
             if is_last:
                 raise
             time.sleep(_WAL_PAUSE_S)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    """Reads run statement by statement; a write holds the write lock from its first moment, so it cannot deadlock."""
-    if connection.get_execution_options().get(_WRITES):
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -64,8 +64,9 @@ class SteadyConnection:
     async def run_sync(self, work: Callable[[Connection], T]) -> T:
         return await steadily(self._raw.run_sync(work))
 
-    async def begin(self) -> None:
-        await steadily(_begin(self._raw))
+    async def begin(self, sql: str | None) -> None:
+        """`sql`: what begins the transaction where the driver must not do it its own way."""
+        await steadily(_begin(self._raw, sql))
 
     async def commit(self, then: Callable[[], None]) -> None:
         """`then` runs if and only if the commit succeeded, even when the caller was cancelled meanwhile."""
@@ -82,8 +83,10 @@ async def _connect(engine: AsyncEngine) -> AsyncConnection:
     return await engine.connect()
 
 
-async def _begin(raw: AsyncConnection) -> None:
+async def _begin(raw: AsyncConnection, sql: str | None) -> None:
     await raw.begin()
+    if sql is not None:
+        await raw.exec_driver_sql(sql)
 
 
 async def _commit(raw: AsyncConnection, then: Callable[[], None]) -> None:

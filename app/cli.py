@@ -40,93 +40,95 @@ class _Commands(click.Group):
             sys.exit(1)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+    help="One GraphQL graph over every vault in which a customer's payment methods live.",
+)
 @click.version_option(package_name="vaultgraph")
 def main() -> None:
-    """One GraphQL graph over every vault in which a customer's payment methods live."""
+    pass
 
 
-@main.command()
+@main.command(help="The gateway with four sandboxes and demo customers, on loopback. For development only.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Where the gateway listens, on loopback.")
 @click.option("--sandbox-port", type=click.IntRange(0, 65535), default=8001, help="Where the four sandboxes listen.")
 @click.option("--sandbox-url", default=None, help="Use a sandbox that already runs; wins over --sandbox-port.")
 @_CONFIG
 @_DATA_DIR
 def dev(port: int, sandbox_port: int, sandbox_url: str | None, config_file: Path | None, data_dir: Path | None) -> None:
-    """The gateway with four sandboxes and demo customers, on loopback. For development only."""
     from app.commands.dev import run_dev
 
     run_dev(port=port, sandbox_port=sandbox_port, sandbox_url=sandbox_url, config_file=config_file, data_dir=data_dir)
 
 
-@main.command()
+@main.command(help="The four sandboxes alone, with the demo data; their state survives a restart.")
 @click.option("--host", default="127.0.0.1")
 @click.option("--port", type=click.IntRange(0, 65535), default=8001)
 @_DATA_DIR
 def sandbox(host: str, port: int, data_dir: Path | None) -> None:
-    """The four sandboxes alone, with the demo data; their state survives a restart."""
     from app.commands.sandbox import run_sandbox
 
     run_sandbox(host=host, port=port, data_dir=data_dir)
 
 
-@main.command()
+@main.command(help="The gateway alone, from settings. Refuses to start where a setting that it needs is missing.")
 @_CONFIG
 @_DATA_DIR
 def serve(config_file: Path | None, data_dir: Path | None) -> None:
-    """The gateway alone, from settings. Refuses to start where a setting that it needs is missing."""
     from app.commands.serve import run_serve
 
     run_serve(config_file=config_file, data_dir=data_dir)
 
 
-@main.group(invoke_without_command=True)
+@main.group(invoke_without_command=True, help="Print the schema (SDL); `schema check` compares two.")
 @click.pass_context
 def schema(ctx: click.Context) -> None:
-    """Print the schema (SDL); `schema check` compares two."""
     if ctx.invoked_subcommand is None:
         from resolvers.schema import print_sdl
 
         click.echo(print_sdl(), nl=False)
 
 
-@main.command(cls=TakesScopes)
+@main.command(
+    cls=TakesScopes,
+    help="A token for the `dev` of the same data directory. [default: staff, every scope but pan:write]",
+)
 @SCOPES
 @click.option("--customer", metavar="cus_...", default=None, help="Make it an end user's, who sees this customer only.")
 @_DATA_DIR
 def token(scopes: tuple[str, ...], customer: str | None, data_dir: Path | None) -> None:
-    """A token for the `dev` of the same data directory. [default: staff, every scope but pan:write]"""
     from app.commands.token import run_token
 
     run_token(data_dir=data_dir, scopes=scopes, customer=customer)
 
 
-@main.command()
+@main.command(help="Bring the store's schema up to date. SQLite in the data directory needs no call: `serve` does it.")
 @_CONFIG
 @_DATA_DIR
 def migrate(config_file: Path | None, data_dir: Path | None) -> None:
-    """Bring the store's schema up to date. SQLite in the data directory needs no call: `serve` does it."""
     from app.commands.migrate import run_migrate
 
     run_migrate(config_file=config_file, data_dir=data_dir)
 
 
-@main.command()
+@main.command(help="Read the settings and try every enabled vault's credentials: one line each.")
 @_CONFIG
 @_DATA_DIR
 def check(config_file: Path | None, data_dir: Path | None) -> None:
-    """Read the settings and try every enabled vault's credentials: one line each."""
     from app.commands.check import run_check
 
     sys.exit(0 if run_check(config_file=config_file, data_dir=data_dir) else 1)
 
 
-@main.group()
+@main.group(help="Partner apps: their keys, scopes and customers.")
 def partner() -> None:
-    """Partner apps: their keys, scopes and customers."""
+    pass
 
 
-@partner.command("add", cls=TakesScopes)
+@partner.command(
+    "add", cls=TakesScopes, help="Add a partner. Its key is the last word of the last line, and is shown this once."
+)
 @click.argument("name")
 @SCOPES
 @click.option("--customers", type=click.Choice(["granted", "all"]), default="granted", help="Whom it may see.")
@@ -135,57 +137,52 @@ def partner() -> None:
 def partner_add(
     name: str, scopes: tuple[str, ...], customers: str, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    """Add a partner. Its key is the last word of the last line, and is shown this once."""
     from app.commands.partner import Place, run_add
 
     run_add(Place(config_file, data_dir), name, scopes, sees_all=customers == "all")
 
 
-@partner.command("list")
+@partner.command("list", help="One line a partner; never a key.")
 @_CONFIG
 @_DATA_DIR
 def partner_list(config_file: Path | None, data_dir: Path | None) -> None:
-    """One line a partner; never a key."""
     from app.commands.partner import Place, run_list
 
     run_list(Place(config_file, data_dir))
 
 
-@partner.command("rotate")
+@partner.command("rotate", help="A new key, the last word of the last line; the one before it stays valid beside it.")
 @click.argument("name")
 @click.option("--old-valid-for-h", type=click.FloatRange(min=0), default=None, help="Hours. [default: no end]")
 @_CONFIG
 @_DATA_DIR
 def partner_rotate(name: str, old_valid_for_h: float | None, config_file: Path | None, data_dir: Path | None) -> None:
-    """A new key, the last word of the last line; the one before it stays valid beside it."""
     from app.commands.partner import Place, run_rotate
 
     run_rotate(Place(config_file, data_dir), name, old_valid_for_h=old_valid_for_h)
 
 
-@partner.command("disable")
+@partner.command("disable", help="Refuse the partner's keys from now on.")
 @click.argument("name")
 @_CONFIG
 @_DATA_DIR
 def partner_disable(name: str, config_file: Path | None, data_dir: Path | None) -> None:
-    """Refuse the partner's keys from now on."""
     from app.commands.partner import Place, run_disable
 
     run_disable(Place(config_file, data_dir), name, disabled=True)
 
 
-@partner.command("enable")
+@partner.command("enable", help="Take a disabled partner's keys again.")
 @click.argument("name")
 @_CONFIG
 @_DATA_DIR
 def partner_enable(name: str, config_file: Path | None, data_dir: Path | None) -> None:
-    """Take a disabled partner's keys again."""
     from app.commands.partner import Place, run_disable
 
     run_disable(Place(config_file, data_dir), name, disabled=False)
 
 
-@partner.command("grant")
+@partner.command("grant", help="Let the partner see these customers.")
 @click.argument("name")
 @click.argument("customers", nargs=-1, required=True, metavar="cus_...")
 @click.option("--take-back", is_flag=True, help="Take these grants back instead.")
@@ -194,19 +191,17 @@ def partner_enable(name: str, config_file: Path | None, data_dir: Path | None) -
 def partner_grant(
     name: str, customers: tuple[str, ...], take_back: bool, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    """Let the partner see these customers."""
     from app.commands.partner import Place, run_grant
 
     run_grant(Place(config_file, data_dir), name, customers, take_back=take_back)
 
 
-@main.command()
+@main.command(
+    help="How each operation of FILE (- for standard input) runs: by a plan or why not, its loads, its price.\n\n"
+    "Exit status 1 when the document is broken, or an operation has no plan.",
+)
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 def explain(file: TextIO) -> None:
-    """How each operation of FILE (- for standard input) runs: by a plan or why not, its loads, its price.
-
-    Exit status 1 when the document is broken, or an operation has no plan.
-    """
     from app.commands.explain import run_explain
 
     sys.exit(0 if run_explain(file.read()) else 1)

@@ -14,37 +14,35 @@ _DATA_DIR = click.option(
 _CONFIG = click.option("--config", "config_file", type=_SDL, default=None, envvar="VAULTGRAPH_CONFIG")
 
 
-@click.group()
+@click.group(help="Published documents: all that a partner app can run.")
 def documents() -> None:
-    """Published documents: all that a partner app can run."""
+    pass
 
 
-@documents.command()
+@documents.command(help="Publish a manifest, or a folder of .graphql files: all of it, or nothing.")
 @click.argument("partner")
 @click.argument("file", type=_FILE)
 @click.option("--replace", is_flag=True, help="Retire what is published and not in the file.")
 @_CONFIG
 @_DATA_DIR
 def publish(partner: str, file: Path, replace: bool, config_file: Path | None, data_dir: Path | None) -> None:
-    """Publish a manifest, or a folder of .graphql files: all of it, or nothing."""
     from app.commands.documents import Place, run_publish
 
     run_publish(Place(config_file, data_dir), partner, file, replace=replace)
 
 
-@documents.command()
+@documents.command(help="What `publish --replace` would change.")
 @click.argument("partner")
 @click.argument("file", type=_FILE)
 @_CONFIG
 @_DATA_DIR
 def diff(partner: str, file: Path, config_file: Path | None, data_dir: Path | None) -> None:
-    """What `publish --replace` would change."""
     from app.commands.documents import Place, run_diff
 
     run_diff(Place(config_file, data_dir), partner, file)
 
 
-@documents.command("list")
+@documents.command("list", help="One line a document.")
 @click.argument("partner", required=False)
 @click.option("--usage", is_flag=True, help="How often each was used, and when last.")
 @click.option("--retired", is_flag=True, help="Retired ones too.")
@@ -53,40 +51,41 @@ def diff(partner: str, file: Path, config_file: Path | None, data_dir: Path | No
 def list_documents(
     partner: str | None, usage: bool, retired: bool, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    """One line a document."""
     from app.commands.documents import Place, run_list
 
     run_list(Place(config_file, data_dir), partner, usage=usage, retired=retired)
 
 
-@documents.command()
+@documents.command(help="Take documents out of service by their ids.")
 @click.argument("partner")
 @click.argument("ids", nargs=-1, required=True)
 @_CONFIG
 @_DATA_DIR
 def retire(partner: str, ids: tuple[str, ...], config_file: Path | None, data_dir: Path | None) -> None:
-    """Take documents out of service by their ids."""
     from app.commands.documents import Place, run_retire
 
     run_retire(Place(config_file, data_dir), partner, ids)
 
 
-@documents.command("check", cls=TakesScopes)
+@documents.command(
+    "check",
+    cls=TakesScopes,
+    help="Check a file against a schema alone: no store, no settings. For a partner's own CI.\n\n"
+    "Without --scope, scopes are not checked.",
+)
 @click.argument("file", type=_FILE)
 @click.option("--schema", "schema_file", type=_SDL, default=None, help="A schema.graphql. [default: this version's]")
 @SCOPES
 def check_documents(file: Path, schema_file: Path | None, scopes: tuple[str, ...]) -> None:
-    """Check a file against a schema alone: no store, no settings. For a partner's own CI.
-
-    Without --scope, scopes are not checked.
-    """
     from app.commands.documents import run_check
     from app.commands.token import checked_scopes
 
     run_check(file, schema_file=schema_file, scopes=checked_scopes(scopes) if scopes else None)
 
 
-@click.command("check")
+@click.command(
+    "check", help="Name every difference to a schema in service; refuse one that breaks a published document."
+)
 @click.option("--against", type=_SDL, required=True, help="The schema.graphql that is in service now.")
 @click.option("--new", type=_SDL, default=None, help="The schema to come. [default: this version's]")
 @click.option(
@@ -106,7 +105,6 @@ def schema_check(
     config_file: Path | None,
     data_dir: Path | None,
 ) -> None:
-    """Name every difference to a schema in service; refuse one that breaks a published document."""
     from app.commands.schema_check import run_schema_check
 
     run_schema_check(

@@ -14,7 +14,11 @@ _CONFIG = click.option("--config", "config_file", type=_FILE, default=None, envv
 _SANDBOX = click.option("--sandbox-url", default=None, help="Where the sandbox is, in development. [default: dev's]")
 
 
-@click.command("import")
+@click.command(
+    "import",
+    help="Link existing vault customers, and import Caselle's processor tokens, from a .csv or .ndjson file.\n\n"
+    "Cut short, it goes on where it stopped when it is called again. Exit status 1 when a row was not imported.",
+)
 @click.argument("file", type=_FILE)
 @click.option("--dry-run", is_flag=True, help="Check every row and change nothing.")
 @click.option("--create-customers", is_flag=True, help="Make customers of ours that are missing.")
@@ -33,10 +37,6 @@ def import_file(
     config_file: Path | None,
     data_dir: Path | None,
 ) -> None:
-    """Link existing vault customers, and import Caselle's processor tokens, from a .csv or .ndjson file.
-
-    Cut short, it goes on where it stopped when it is called again. Exit status 1 when a row was not imported.
-    """
     from app.commands.importing import run_import
 
     whole = run_import(
@@ -51,7 +51,7 @@ def import_file(
     sys.exit(0 if whole else 1)
 
 
-@click.command("link")
+@click.command("link", help="Say which customer of a vault one of ours (its id or external id) is.")
 @click.argument("customer")
 @click.argument("provider", type=click.Choice(["loanpro", "aloha", "jpmorgan", "caselle"], case_sensitive=False))
 @click.argument("customer_ref")
@@ -66,7 +66,6 @@ def link_customer(
     config_file: Path | None,
     data_dir: Path | None,
 ) -> None:
-    """Say which customer of a vault one of ours (its id or external id) is."""
     from app.commands.importing import run_link
 
     run_link(customer, provider, customer_ref, config_file=config_file, data_dir=data_dir, sandbox_url=sandbox_url)

@@ -11,12 +11,12 @@ _DATA_DIR = click.option(
 _CONFIG = click.option("--config", "config_file", type=_FILE, default=None, envvar="VAULTGRAPH_CONFIG")
 
 
-@click.group()
+@click.group(help="What the vaults told us of: deliveries that could not be worked off, and having them tried again.")
 def webhooks() -> None:
-    """What the vaults told us of: deliveries that could not be worked off, and having them tried again."""
+    pass
 
 
-@webhooks.command("list")
+@webhooks.command("list", help="One line a delivery, oldest first.")
 @click.option(
     "--state",
     type=click.Choice(["dead", "received", "done", "all"]),
@@ -26,14 +26,15 @@ def webhooks() -> None:
 @_CONFIG
 @_DATA_DIR
 def webhooks_list(state: str, config_file: Path | None, data_dir: Path | None) -> None:
-    """One line a delivery, oldest first."""
     from app.commands.webhooks import run_list
     from app.store.records import ReceiptState
 
     run_list(config_file, data_dir, None if state == "all" else ReceiptState(state.upper()))
 
 
-@webhooks.command("replay")
+@webhooks.command(
+    "replay", help="Make deliveries due again. What was applied already has no effect twice: the vault is read anew."
+)
 @click.argument("deliveries", nargs=-1, metavar="[rcp_...]...")
 @click.option("--all-dead", is_flag=True, help="Every delivery that was put aside.")
 @_CONFIG
@@ -41,7 +42,6 @@ def webhooks_list(state: str, config_file: Path | None, data_dir: Path | None) -
 def webhooks_replay(
     deliveries: tuple[str, ...], all_dead: bool, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    """Make deliveries due again. What was applied already has no effect twice: the vault is read anew."""
     from app.commands.webhooks import run_replay
 
     if bool(deliveries) == all_dead:

@@ -45,8 +45,12 @@ class SettingsError(VaultgraphError):
 
 
 class VaultError(VaultgraphError):
-    """A vault did not do what was asked. `provider` is one of loanpro, aloha, jpmorgan, caselle."""
+    """A vault did not do what was asked. `provider` is one of loanpro, aloha, jpmorgan, caselle.
 
+    `meaning` is the message where none is given, in place of a docstring, which optimised Python (-OO) does without.
+    """
+
+    meaning = "A vault did not do what was asked."
     code = "PROVIDER_UNAVAILABLE"
     retryable = False
 
@@ -59,7 +63,7 @@ class VaultError(VaultgraphError):
         retry_after_s: float | None = None,
         provider_request_id: str | None = None,
     ) -> None:
-        super().__init__(message or self.__class__.__doc__ or self.code)
+        super().__init__(message or self.meaning)
         self.provider = provider
         self.provider_code = provider_code
         self.retry_after_s = retry_after_s
@@ -67,8 +71,7 @@ class VaultError(VaultgraphError):
 
 
 class UnsupportedByVault(VaultError):
-    """This vault cannot do that; nothing was sent."""
-
+    meaning = "This vault cannot do that; nothing was sent."
     code = "UNSUPPORTED_BY_PROVIDER"
 
 
@@ -83,30 +86,26 @@ class InvalidRequest(VaultError):
 
 
 class VaultUnavailable(VaultError):
-    """The vault could not be reached, or failed on a read; nothing was changed."""
-
+    meaning = "The vault could not be reached, or failed on a read; nothing was changed."
     retryable = True
 
 
 class VaultTimeout(VaultUnavailable):
-    """The vault did not answer a read within the deadline."""
-
+    meaning = "The vault did not answer a read within the deadline."
     code = "PROVIDER_TIMEOUT"
 
 
 class VaultThrottled(VaultUnavailable):
-    """The vault, or our own cap on calls to it, refused for now; nothing was changed."""
-
+    meaning = "The vault, or our own cap on calls to it, refused for now; nothing was changed."
     code = "PROVIDER_THROTTLED"
 
 
 class CircuitOpen(VaultUnavailable):
-    """We are not calling this vault for a moment because too many calls failed; nothing was sent."""
+    meaning = "We are not calling this vault for a moment because too many calls failed; nothing was sent."
 
 
 class OutcomeUnknown(VaultError):
-    """A write left us and no readable answer came back: look before repeating."""
-
+    meaning = "A write left us and no readable answer came back: look before repeating."
     code = "OUTCOME_UNKNOWN"
     retryable = True
 
@@ -136,13 +135,11 @@ class VaultRejected(VaultError):
 
 
 class VaultRefusedUs(VaultError):
-    """The vault does not accept our credentials: an operator must look."""
-
+    meaning = "The vault does not accept our credentials: an operator must look."
     code = "PROVIDER_AUTH"
 
 
 class VaultReplyUnreadable(VaultError):
-    """A read was answered off its documentation."""
-
+    meaning = "A read was answered off its documentation."
     code = "PROVIDER_UNAVAILABLE"
     retryable = True

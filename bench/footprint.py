@@ -21,7 +21,7 @@ from typing import Final
 from bench.compare import stub
 from bench.compare.ground import Ground, free_port, process
 from bench.compare.load import Meter, run
-from bench.compare.ours import ours
+from bench.compare.ours import as_in_the_image, ours
 from bench.compare.questions import WALLET
 
 _WITHIN_S: Final = 30.0
@@ -70,7 +70,7 @@ def _start(settings: Path, port: int, folder: Path) -> Start:
     """One start, and its end."""
     command: list[str | Path] = [Path(sys.executable).parent / "vaultgraph", "serve", "--config", settings]
     began = time.monotonic()
-    with process(command, {}, folder) as pid:
+    with process(command, as_in_the_image(), folder) as pid:
         while not _is_ready(port):
             if time.monotonic() - began > _WITHIN_S:
                 raise SystemExit(f"not ready within {_WITHIN_S:.0f} s: {(folder / 'out.log').read_text()[-500:]}")

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,9 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
     headers, other = (
         {"authorization": f"Bearer {tokens.mint(name=caller, valid_for_s=14_400)}"} for caller in ("bench", "other")
     )
-    environ = {"SSL_CERT_FILE": str(ground.ca)} if ground.ca else {}
+    environ = dict(as_in_the_image())
+    if ground.ca:
+        environ["SSL_CERT_FILE"] = str(ground.ca)
     command: list[str | Path] = [Path(sys.executable).parent / "vaultgraph"]
     if ground.is_large:
         command = [sys.executable, "-m", "bench.compare.serve"]
@@ -35,6 +39,15 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
     command += ["serve", "--config", settings]
     with process(command, environ, folder) as pid:
         yield ready(Party(name, f"http://127.0.0.1:{port}/graphql", pid, headers, other), folder)
+
+
+@cache
+def as_in_the_image() -> Mapping[str, str]:
+    """Python's own settings of the Dockerfile, with the bytecode for them, which is made there, too."""
+    folders = [path for path in sys.path if path and Path(path).is_dir()]
+    skipped = "/(test|tests|idlelib|lib2to3|tkinter|ensurepip)/"
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-o", "2", "-x", skipped, *folders], check=True)
+    return {"PYTHONOPTIMIZE": "2"}
 
 
 async def _link_customers(url: str) -> None:

@@ -30,6 +30,25 @@ settings = load_settings(None, mode="development", data_dir=sys.argv[1], **keys)
 status = asyncio.run(start(Gateway(settings)))
 print(json.dumps([status, *sorted(sys.modules)]))
 """
+_WORDS = """
+import click
+import app.errors
+from app.cli import main
+from resolvers.schema import print_sdl
+
+def told(command, path):
+    context = click.Context(command, info_name=path)
+    print(command.get_help(context))
+    for name in getattr(command, "commands", ()):
+        told(command.commands[name], f"{path} {name}")
+
+told(main, "vaultgraph")
+print(print_sdl())
+for name, kind in vars(app.errors).items():
+    if isinstance(kind, type) and issubclass(kind, app.errors.VaultError):
+        extra = {"InvalidRequest": [[]], "VaultRejected": [app.errors.RejectReason.DECLINED]}.get(name, [])
+        print(name, kind("aloha", *extra))
+"""
 # Whose work is done elsewhere: by other commands, by tests, or only where a setting asks for it.
 _ELSEWHERE = (
     "alembic",
@@ -49,16 +68,19 @@ _ELSEWHERE = (
 
 
 def _loaded(script: str, *arguments: str) -> list[str]:
-    run = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
+    found: list[str] = json.loads(_python("-c", script, *arguments).splitlines()[-1])
+    return found
+
+
+def _python(*arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, *arguments],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
-    )
-    found: list[str] = json.loads(run.stdout.splitlines()[-1])
-    return found
+    ).stdout
 
 
 def _needless(modules: list[str]) -> set[str]:
@@ -82,3 +104,12 @@ async def test_alembic_comes_only_where_something_has_to_be_migrated(tmp_path: P
     assert ("alembic" in modules) is not is_migrated
     if is_migrated:
         assert _needless(modules) == set()
+
+
+def test_without_docstrings_the_gateway_starts_and_says_the_same(tmp_path: Path) -> None:
+    """As in the image, which sets PYTHONOPTIMIZE=2."""
+    assert json.loads(_python("-OO", "-c", _START, str(tmp_path)).splitlines()[-1])[0] == "200"
+    plain, optimised = _python("-c", _WORDS), _python("-OO", "-c", _WORDS)
+    assert "The gateway alone, from settings." in plain
+    assert "The vault did not answer a read within the deadline." in plain
+    assert optimised == plain

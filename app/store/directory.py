@@ -129,8 +129,8 @@ class Directory(DirectoryReads):
         allow_expired: bool = False,
         set_at: datetime | None = None,
         tx: Tx | None = None,
-    ) -> ChoiceRecord | None:
-        """Make `method` the customer's default; answers the choice it replaced. Raises CustomerUnknown."""
+    ) -> None:
+        """Make `method` the customer's default. Raises CustomerUnknown."""
         storable(method.method_ref, method.customer_ref, set_by)
         row = {
             "tenant": self._db.tenant,
@@ -142,10 +142,8 @@ class Directory(DirectoryReads):
         }
         async with self._db.writing(tx) as own:
             await self._lock(customer_id, own)
-            before = await self.choice(customer_id, tx=own)
             await own.conn.execute(_put_choice(self._db.insert), row)
             own.touch(Topic.CUSTOMER, customer_id)
-            return before
 
     async def clear_choice(
         self, customer_id: str, *, only_if: MethodAddress | None = None, tx: Tx | None = None

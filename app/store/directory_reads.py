@@ -67,7 +67,7 @@ class DirectoryReads:
         return (await self.entries([customer_id], tx=tx)).get(customer_id)
 
     async def entries(self, ids: Collection[str], *, tx: Tx | None = None) -> dict[str, DirectoryEntry]:
-        """Customers with links, choice and nicknames: two statements for any number of customers.
+        """Customers with links, choice and the nicknames of what is linked: one statement for any number of customers.
 
         Whoever caches the answer must drop it when a change of that customer was announced while it was being read.
         """
@@ -75,29 +75,27 @@ class DirectoryReads:
         if not wanted:
             return {}
         async with self._db.reading(tx) as conn:
-            rows = (await conn.execute(*_entries(self._db.tenant, wanted))).all()
-            named = await self._nicknames(conn, {row.id for row in rows})
-        linked: dict[str, list[LinkRecord]] = defaultdict(list)
-        for row in rows:
-            if row.link_provider is not None:
-                linked[row.id].append(_joined_link(row))
-        return {
-            row.id: DirectoryEntry(
-                customer=to_customer(row),
-                links=tuple(linked[row.id]),
-                choice=_joined_choice(row) if row.choice_provider is not None else None,
-                nicknames=named.get(row.id, {}),
-            )
-            for row in rows
-        }
+            return _to_entries((await conn.execute(*_entries(self._db.tenant, wanted))).all())
+
+    async def entry_at(
+        self, provider: ProviderName, customer_ref: CustomerRef, *, tx: Tx | None = None
+    ) -> DirectoryEntry | None:
+        """The entry of whoever is linked there."""
+        if not is_storable(customer_ref):
+            return None
+        async with self._db.reading(tx) as conn:
+            rows = (await conn.execute(*_entry_at(self._db.tenant, provider.value, customer_ref))).all()
+        return next(iter(_to_entries(rows).values()), None)
 
     async def choice(self, customer_id: str, *, tx: Tx | None = None) -> ChoiceRecord | None:
         async with self._db.reading(tx) as conn:
-            return (await self._choices(conn, [customer_id])).get(customer_id)
+            row = (await conn.execute(*_choice(self._db.tenant, customer_id))).first()
+        return None if row is None else to_choice(row)
 
     async def nicknames(self, customer_id: str, *, tx: Tx | None = None) -> dict[MethodAddress, str]:
         async with self._db.reading(tx) as conn:
-            return (await self._nicknames(conn, [customer_id]))[customer_id]
+            rows = await conn.execute(*_nicknames(self._db.tenant, customer_id))
+        return {to_address(row): row.nickname for row in rows}
 
     async def page_of_ids(self, after: str = "", *, limit: int = 1000) -> list[str]:
         """Ids of all customers that are not erased, in order, for sweeps; empty at the end."""
@@ -116,16 +114,6 @@ class DirectoryReads:
         for row in await conn.execute(*_links(self._db.tenant, wanted)):
             found[row.customer_id].append(to_link(row))
         return {customer_id: tuple(records) for customer_id, records in found.items()}
-
-    async def _choices(self, conn: SteadyConnection, ids: Iterable[str]) -> dict[str, ChoiceRecord]:
-        rows = await conn.execute(*_choices(self._db.tenant, list(ids)))
-        return {row.customer_id: to_choice(row) for row in rows}
-
-    async def _nicknames(self, conn: SteadyConnection, ids: Iterable[str]) -> dict[str, dict[MethodAddress, str]]:
-        found: dict[str, dict[MethodAddress, str]] = defaultdict(dict)
-        for row in await conn.execute(*_nicknames(self._db.tenant, list(ids))):
-            found[row.customer_id][to_address(row)] = row.nickname
-        return found
 
 
 @prepared
@@ -160,34 +148,66 @@ def _links(tenant: Asked, ids: Asked) -> Select[Any]:
 
 
 @prepared
-def _choices(tenant: Asked, ids: Asked) -> Select[Any]:
-    return _ours(choices, tenant).where(choices.c.customer_id.in_(ids))
+def _choice(tenant: Asked, customer_id: Asked) -> Select[Any]:
+    return _ours(choices, tenant).where(choices.c.customer_id == customer_id)
 
 
 @prepared
-def _nicknames(tenant: Asked, ids: Asked) -> Select[Any]:
-    return _ours(nicknames, tenant).where(nicknames.c.customer_id.in_(ids))
+def _nicknames(tenant: Asked, customer_id: Asked) -> Select[Any]:
+    return _ours(nicknames, tenant).where(nicknames.c.customer_id == customer_id)
 
 
 @prepared
 def _entries(tenant: Asked, ids: Asked) -> Select[Any]:
-    """One row per link, or one for a customer without any; the choice stands in each."""
+    return _whole(tenant).where(customers.c.id.in_(ids))
+
+
+@prepared
+def _entry_at(tenant: Asked, provider: Asked, customer_ref: Asked) -> Select[Any]:
+    theirs = links.alias("theirs")
+    there = theirs.c.tenant == tenant, theirs.c.provider == provider, theirs.c.customer_ref == customer_ref
+    return _whole(tenant).where(customers.c.id == select(theirs.c.customer_id).where(*there).scalar_subquery())
+
+
+def _whole(tenant: Asked) -> Select[Any]:
+    """One row per link, or one for a customer without any, and with a link's nicknames one for each of them; the
+    choice stands in each."""
     link = and_(links.c.tenant == customers.c.tenant, links.c.customer_id == customers.c.id)
     choice = and_(choices.c.tenant == customers.c.tenant, choices.c.customer_id == customers.c.id)
+    there = (nicknames.c[name] == links.c[name] for name in ("tenant", "provider", "customer_ref", "customer_id"))
     columns = [
         *(links.c[name].label(f"link_{name}") for name in _LINK),
         *(choices.c[name].label(f"choice_{name}") for name in _CHOICE),
+        nicknames.c.method_ref.label("named_ref"),
+        nicknames.c.nickname,
     ]
     return (
         select(*customers.c, *columns)
-        .select_from(customers.outerjoin(links, link).outerjoin(choices, choice))
-        .where(customers.c.tenant == tenant, customers.c.id.in_(ids), customers.c.erased_at.is_(None))
+        .select_from(customers.outerjoin(links, link).outerjoin(choices, choice).outerjoin(nicknames, and_(*there)))
+        .where(customers.c.tenant == tenant, customers.c.erased_at.is_(None))
         .order_by(customers.c.id, links.c.provider)
     )
 
 
 def _ours(table: Table, tenant: Asked) -> Select[Any]:
     return select(table).where(table.c.tenant == tenant)
+
+
+def _to_entries(rows: Sequence[Row[Any]]) -> dict[str, DirectoryEntry]:
+    grouped: dict[str, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        grouped[row.id].append(row)
+    return {customer_id: _to_entry(its) for customer_id, its in grouped.items()}
+
+
+def _to_entry(rows: Sequence[Row[Any]]) -> DirectoryEntry:
+    linked = {row.link_provider: row for row in rows if row.link_provider is not None}
+    return DirectoryEntry(
+        customer=to_customer(rows[0]),
+        links=tuple(_joined_link(row) for row in linked.values()),
+        choice=_joined_choice(rows[0]) if rows[0].choice_provider is not None else None,
+        nicknames={_joined_address(row): row.nickname for row in rows if row.nickname is not None},
+    )
 
 
 def to_customer(row: Row[Any]) -> CustomerRecord:
@@ -247,6 +267,10 @@ def _joined_choice(row: Row[Any]) -> ChoiceRecord:
         set_at=row.choice_set_at,
         set_by=row.choice_set_by,
     )
+
+
+def _joined_address(row: Row[Any]) -> MethodAddress:
+    return MethodAddress(ProviderName(row.link_provider), CustomerRef(row.link_customer_ref), MethodRef(row.named_ref))
 
 
 def to_address(row: Row[Any]) -> MethodAddress:

@@ -162,13 +162,42 @@ async def test_an_entry_holds_everything(store: Store, clock: HandClock) -> None
     assert entries[ann.id].link(ProviderName.ALOHA) is None
 
 
+async def test_an_entry_with_several_nicknames_at_several_vaults(store: Store) -> None:
+    ann, bob = await made(store), await made(store, "user-2")
+    first, second = await linked(store, ann.id), await linked(store, ann.id, "C1", ProviderName.CASELLE)
+    await linked(store, bob.id, "C2", ProviderName.CASELLE)
+    there = MethodAddress(ProviderName.CASELLE, CustomerRef("C1"), MethodRef("1181"))
+    names = {CARD: "blue", OTHER_CARD: "red", there: "green"}
+    for address, nickname in names.items():
+        await store.directory.set_nickname(ann.id, address, nickname)
+    entry = await store.directory.entry(ann.id)
+    assert entry == DirectoryEntry(customer=ann, links=(second, first), nicknames=names)
+
+
+async def test_an_entry_by_the_vaults_ref(store: Store) -> None:
+    ann, bob = await made(store), await made(store, "user-2")
+    await linked(store, ann.id)
+    await linked(store, ann.id, "C1", ProviderName.CASELLE)
+    await linked(store, bob.id, "C2", ProviderName.CASELLE)
+    directory = store.directory
+    assert await directory.entry_at(CARD.provider, CARD.customer_ref) == await directory.entry(ann.id)
+    assert await directory.entry_at(ProviderName.CASELLE, CustomerRef("C2")) == await directory.entry(bob.id)
+    assert await directory.entry_at(ProviderName.ALOHA, CustomerRef("C2")) is None
+    assert await directory.entry_at(ProviderName.ALOHA, CustomerRef("\x00")) is None
+    await directory.erase(bob.id, keep_links=[ProviderName.CASELLE])
+    assert (await directory.entry_at(ProviderName.CASELLE, CustomerRef("C2"))) == await directory.entry(bob.id)
+    await directory.erase(bob.id)
+    assert await directory.entry_at(ProviderName.CASELLE, CustomerRef("C2")) is None
+
+
 async def test_a_choice_is_replaced_and_cleared_only_when_it_is_still_the_same(store: Store) -> None:
     ann = await made(store)
     directory = store.directory
-    assert await directory.set_choice(ann.id, CARD, set_by="ann") is None
-    before = await directory.set_choice(ann.id, OTHER_CARD, set_by="bob")
+    await directory.set_choice(ann.id, CARD, set_by="ann")
+    before = await directory.choice(ann.id)
     assert before is not None
     assert (before.method_ref, before.set_by) == (CARD.method_ref, "ann")
+    await directory.set_choice(ann.id, OTHER_CARD, set_by="bob")
     assert await directory.clear_choice(ann.id, only_if=CARD) is None
     now = await directory.choice(ann.id)
     assert now is not None

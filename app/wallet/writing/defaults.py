@@ -34,9 +34,7 @@ class SetsDefault(UseCase[SetDefault]):
 
     async def ready(self, command: SetDefault, actor: Actor, known: OperationRecord | None) -> Ready:
         entry = await self.entry_of(command.customer_id, actor)
-        address, owner = await self.method_of(command.method_id, actor, _PATH)
-        if owner.customer.id != entry.customer.id:
-            raise Refused(not_found("There is no such payment method.", _PATH))
+        address = self.method_in(entry, command.method_id, _PATH)
         self.vault_of(address.provider, _PATH)
         return Ready(
             of={
@@ -117,7 +115,8 @@ def choose(deps: Deps, session: Session, address: MethodAddress, *, allow_expire
     customer_id = session.operation.customer_id or ""
 
     async def apply(tx: Tx) -> None:
-        entry = await deps.store.directory.entry(customer_id, tx=tx)
+        # One that was not taken up late is superseded by nothing: then the choice need not be looked at.
+        entry = await deps.store.directory.entry(customer_id, tx=tx) if session.is_resumed else None
         if not is_superseded(session, entry):
             await deps.store.directory.set_choice(
                 customer_id, address, set_by=session.intent.by, allow_expired=allow_expired, tx=tx

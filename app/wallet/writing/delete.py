@@ -42,7 +42,7 @@ class DeletesMethod(UseCase[DeleteMethod]):
         vault = self.vault_of(address.provider, "id")
         if ProviderCapability.DELETE not in vault.capabilities.operations:
             raise Refused(unsupported(vault.name, "This vault cannot delete payment methods.", "id"))
-        replacement = await self._replacement(command, address, entry, actor)
+        replacement = self._replacement(command, address, entry)
         both = [address] if replacement is None else [address, replacement]
         return Ready(
             of={
@@ -55,14 +55,12 @@ class DeletesMethod(UseCase[DeleteMethod]):
             refs=tuple(dict.fromkeys((one.provider, one.customer_ref) for one in both)),
         )
 
-    async def _replacement(
-        self, command: DeleteMethod, address: MethodAddress, entry: DirectoryEntry, actor: Actor
+    def _replacement(
+        self, command: DeleteMethod, address: MethodAddress, entry: DirectoryEntry
     ) -> MethodAddress | None:
         if command.replacement_id is None:
             return None
-        found, owner = await self.method_of(command.replacement_id, actor, _REPLACEMENT)
-        if owner.customer.id != entry.customer.id:
-            raise Refused(not_found("There is no such payment method.", _REPLACEMENT))
+        found = self.method_in(entry, command.replacement_id, _REPLACEMENT)
         if found == address:
             raise Refused(invalid("A method cannot replace itself.", _REPLACEMENT))
         self.vault_of(found.provider, _REPLACEMENT)

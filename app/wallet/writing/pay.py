@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Final
 
 from app.store.database import Tx
 from app.store.records import (
-    DirectoryEntry,
     MethodAddress,
     OperationRecord,
     OperationState,
@@ -48,7 +47,8 @@ class QuotesPayment(UseCase[QuotePayment]):
 
     async def ready(self, command: QuotePayment, actor: Actor, known: OperationRecord | None) -> Ready:
         entry = await self.entry_of(command.customer_id, actor)
-        address = await self._named(command, actor, entry)
+        named = command.method_id  # None: the default, found by a fresh read
+        address = self.method_in(entry, named, _USING, "payment_method_id") if named is not None else None
         if address is not None:
             _paying(self, address.provider)
         return Ready(
@@ -63,15 +63,6 @@ class QuotesPayment(UseCase[QuotePayment]):
             customer_id=entry.customer.id,
             provider=address.provider if address else None,
         )
-
-    async def _named(self, command: QuotePayment, actor: Actor, entry: DirectoryEntry) -> MethodAddress | None:
-        """The method that was named, which must be this customer's; None: the default, found by a fresh read."""
-        if command.method_id is None:
-            return None
-        address, owner = await self.method_of(command.method_id, actor, _USING, "payment_method_id")
-        if owner.customer.id != entry.customer.id:
-            raise Refused(not_found("There is no such payment method.", _USING, "payment_method_id"))
-        return address
 
     async def run(self, session: Session) -> Done:
         address = to_address(session.of["method"]) or await self._default(session)

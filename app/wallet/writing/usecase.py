@@ -111,12 +111,19 @@ class UseCase(ABC, Generic[C]):
         refusal = Refused(not_found("There is no such payment method.", *path))
         if address is None:
             raise refusal
-        owners = await self.deps.store.directory.owners_of(address.provider, [address.customer_ref])
-        owner = owners.get(address.customer_ref)
-        entry = await self.deps.store.directory.entry(owner) if owner and actor.may_see(owner) else None
-        if entry is None:
+        entry = await self.deps.store.directory.entry_at(address.provider, address.customer_ref)
+        if entry is None or not actor.may_see(entry.customer.id):
             raise refusal
         return address, entry
+
+    def method_in(self, entry: DirectoryEntry, method_id: str, *path: str) -> MethodAddress:
+        """`method_of` where the owner has been read: a method of anybody else is none."""
+        address = self.deps.ids.decode(method_id)
+        if address is not None:
+            link = entry.link(address.provider)
+            if link is not None and link.customer_ref == address.customer_ref:
+                return address
+        raise Refused(not_found("There is no such payment method.", *path))
 
     def vault_of(self, provider: ProviderName, *path: str) -> VaultProvider:
         found = self.deps.providers.get(provider)

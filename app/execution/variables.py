@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode
-from graphql.type import GraphQLNonNull
+from graphql.type import GraphQLList, GraphQLNonNull
 
 from app.execution import bridge
 
@@ -67,10 +67,25 @@ def _simple(
         signature = bridge.get_variable_signature(schema, definition)
         if isinstance(signature, GraphQLError):
             return None
-        is_required = isinstance(signature.type, GraphQLNonNull)
-        inner = signature.type.of_type if isinstance(signature.type, GraphQLNonNull) else signature.type
-        fits = _FITS.get(getattr(inner, "name", ""))
+        is_required, inner = _unwrapped(signature.type)
+        fits = _FITS.get(getattr(inner, "name", "")) or _list_fits(inner)
         if fits is None:
             return None
         found.append((signature.name, signature, fits, is_required))
     return found
+
+
+def _unwrapped(given: Any) -> tuple[bool, Any]:
+    """Whether it is non-null, and what of."""
+    return (True, given.of_type) if isinstance(given, GraphQLNonNull) else (False, given)
+
+
+def _list_fits(given: Any) -> Callable[[Any], bool] | None:
+    """For lists of plain values that may not be null; one value in a list's place is graphql-core's to wrap."""
+    if not isinstance(given, GraphQLList):
+        return None
+    is_required, item = _unwrapped(given.of_type)
+    fits = _FITS.get(getattr(item, "name", ""))
+    if fits is None or not is_required:
+        return None
+    return lambda value: value.__class__ is list and all(map(fits, value))

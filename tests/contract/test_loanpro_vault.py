@@ -8,7 +8,7 @@ import pytest
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable
 from app.http.message import VaultRequest
 from app.providers.loanpro import LoanProVault
-from app.vault.model import BankAccount, Card, MethodChange
+from app.vault.model import BankAccount, Card, MethodChange, VaultWallet
 from app.vault.names import CardBrand, CustomerRef, MethodRef, PaymentMethodStatus
 from app.vault.provider import Call
 from tests.contract.case_loanpro import LOANPRO, new_bank, new_card, new_customer
@@ -313,3 +313,33 @@ async def test_a_customer_that_looks_like_another_is_a_duplicate(loanpro: LoanPr
         "TransactionWarningException",
     )
     assert "Alex" not in str(refused.value)
+
+
+async def test_customers_of_a_batch_are_mapped_once_while_they_are_told_the_same(
+    loanpro: LoanProVault, call: Call
+) -> None:
+    refs = LOANPRO.many_refs[:4]
+    first = await loanpro.wallets(refs, call)
+    again = await loanpro.wallets(list(reversed(refs)), call)  # other bytes in all, the same of each
+    for ref in refs:
+        one, other = first[ref], again[ref]
+        assert isinstance(one, VaultWallet)
+        assert isinstance(other, VaultWallet)
+        assert one.methods
+        assert other.methods is one.methods
+
+
+async def test_customer_of_a_batch_that_changed_is_mapped_anew(
+    loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
+) -> None:
+    refs = [ALEX, *LOANPRO.many_refs[:2]]
+    first = await loanpro.wallets(refs, call)
+    new = new_card(sandbox)
+    await loanpro.add(ALEX, new, await loanpro.before_add(ALEX, new, call), False, call)
+    again = await loanpro.wallets(refs, call)
+    counts = []
+    for found in (first, again):
+        wallet = found[ALEX]
+        assert isinstance(wallet, VaultWallet)
+        counts.append(len(wallet.methods))
+    assert counts[1] == counts[0] + 1

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import orjson
+
 from app.errors import (
     FieldFault,
     OutcomeUnknown,
@@ -113,23 +115,40 @@ class LoanProVault(VaultAdapter):
             if is_cut_short
             else VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         )
-        known = [ref for ref in refs if ref in held]
-        told_by = digest if read is reply else b""
-        wallets = await settled([self._wallet(ref, held[ref], read, call, told_by) for ref in known])
-        return {**dict.fromkeys(refs, absent), **dict(zip(known, wallets, strict=True))}
+        found: dict[CustomerRef, VaultWallet | BaseException] = dict.fromkeys(refs, absent)
+        unlisted: list[CustomerRef] = []
+        for ref in [ref for ref in refs if ref in held]:
+            told_by = digest if digest and read is reply else digest_of(orjson.dumps(held[ref]))
+            try:
+                wallet = self._wallet(ref, held[ref], request_id_of(read), told_by)
+            except VaultError as error:
+                found[ref] = error
+                continue
+            if wallet is None:
+                unlisted.append(ref)
+            else:
+                found[ref] = wallet
+        if unlisted:
+            wallets = await settled([self._expanded(ref, call) for ref in unlisted])
+            found.update(zip(unlisted, wallets, strict=True))
+        return found
 
-    async def _wallet(
-        self, ref: CustomerRef, customer: Any, reply: VaultReply, call: Call, digest: bytes
-    ) -> VaultWallet:
-        """From the batch where it was expanded; else one more call for this customer."""
+    def _wallet(self, ref: CustomerRef, customer: Any, request_id: str | None, digest: bytes) -> VaultWallet | None:
+        """From what a list tells of a customer; None where it was not expanded. `digest` is of what was told."""
+        same = self._replies.again(ref, digest, request_id)
+        if same is not None:
+            return same
         with reading(self.name):
             accounts = customer["PaymentAccounts"]
-            must_expand = mapping.must_expand(accounts)
-        if must_expand:
-            accounts, reply = await self._accounts(ref, call)
+            if mapping.must_expand(accounts):
+                return None
+            return self._replies.keep(mapping.to_wallet(ref, accounts, request_id), digest)
+
+    async def _expanded(self, ref: CustomerRef, call: Call) -> VaultWallet:
+        """One more call for this customer."""
+        accounts, reply = await self._accounts(ref, call)
         with reading(self.name):
-            wallet = mapping.to_wallet(ref, accounts, request_id_of(reply))
-        return self._replies.keep(wallet, digest) if digest and not must_expand else wallet
+            return mapping.to_wallet(ref, accounts, request_id_of(reply))
 
     async def _accounts(self, ref: CustomerRef, call: Call) -> tuple[Any, VaultReply]:
         """The profiles of one customer as they come, inactive ones included; 409 means that there is no customer."""

@@ -21,7 +21,7 @@ from app.vault.names import (
 from app.vault.rules.default import Candidate, ExplicitChoice, effective_default
 from app.vault.rules.expiry import ExpiryClock, shown_status
 from app.vault.rules.filter import is_hidden
-from app.vault.rules.lookalikes import group_keys, groups
+from app.vault.rules.lookalikes import group_keys, groups, look_of
 from app.vault.rules.usable import capabilities_of, is_usable, is_usable_but_for_expiry
 from app.wallet.reading import Entry, SourceReading
 
@@ -52,7 +52,6 @@ class WalletMethod:
     usable: bool
     is_default: bool | None
     nickname: str | None
-    group_key: str | None
     lookalikes: tuple[str, ...]
     capabilities: tuple[ProviderCapability, ...]
     is_stale: bool
@@ -60,6 +59,12 @@ class WalletMethod:
     @property
     def address(self) -> MethodAddress:
         return MethodAddress(self.method.provider, self.method.customer_ref, self.method.method_ref)
+
+
+def group_key(customer_id: str, method: PaymentMethod, rules: AssemblyRules) -> str | None:
+    """Equal for the same-looking methods of one customer. Seldom asked for, and made then: thousands are kept."""
+    look = look_of(method)
+    return group_keys(customer_id, rules.group_secret)(look) if look else None
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen, though nobody changes one: it is made anew for each read
@@ -264,8 +269,7 @@ def speaks_of_choice(entry: DirectoryEntry, name: ProviderName, reading: SourceR
 def _methods(
     entry: DirectoryEntry, drafts: Sequence[_Draft], default: DefaultInfo, rules: AssemblyRules
 ) -> tuple[WalletMethod, ...]:
-    alike = groups([(draft.entry.id, None if draft.is_hidden else draft.entry.look) for draft in drafts])
-    group_of = group_keys(entry.customer.id, rules.group_secret)
+    alike = groups([(draft.entry.id, None if draft.is_hidden else look_of(draft.method)) for draft in drafts])
     is_known = default.state is not DefaultState.UNKNOWN
     made: list[WalletMethod] = []
     for draft in drafts:
@@ -281,7 +285,6 @@ def _methods(
                 usable=draft.usable,
                 is_default=one.id == default.method_id if is_known else None,
                 nickname=_nickname(entry, method) if entry.nicknames else None,
-                group_key=group_of(one.look) if one.look else None,
                 lookalikes=tuple(alike.get(one.id, ())),
                 capabilities=capabilities_of(method.kind, draft.usable, operations),
                 is_stale=draft.is_stale,

@@ -26,7 +26,6 @@ from app.vault.names import (
 )
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.label import label_of
-from app.vault.rules.lookalikes import look_of
 from app.vault.rules.order import by_provider
 from app.wallet.foresight import Foresight, Question
 from app.wallet.policy import ReadPolicy
@@ -51,7 +50,6 @@ class Entry:
     method: PaymentMethod
     id: str
     label: str
-    look: str | None
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -233,7 +231,7 @@ def hold(wallet: VaultWallet, ids: IdMaker, last: Held | None = None) -> Held:
             method_id = known.get(ref) or ids.encode(method.provider, method.customer_ref, ref)
         except ValueError:
             continue
-        entries.append(Entry(method, method_id, label_of(method), look_of(method)))
+        entries.append(Entry(method, method_id, label_of(method)))
     return Held(wallet, Content(tuple(entries), wallet.skipped + len(wallet.methods) - len(entries)))
 
 

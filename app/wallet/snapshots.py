@@ -115,7 +115,8 @@ class SnapshotCache:
         self._flights: dict[Key, Flight] = {}
         self._boarding: dict[ProviderName, Flight] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._of_customer: dict[tuple[ProviderName, CustomerRef], set[Key]] = {}
+        # Of one method each: a customer's wallet, which most keys are of, is found without.
+        self._methods: dict[tuple[ProviderName, CustomerRef], set[Key]] = {}
         self.bytes = 0
         self.counts = {"fresh": 0, "joined": 0, "vault": 0, "stale": 0, "nobody": 0}
         """Reads since the start by who answered: a fresh snapshot, a read on its way, the vault, a stale snapshot."""
@@ -203,7 +204,7 @@ class SnapshotCache:
 
     def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
         """Forget one customer at one vault, reads on their way included: whoever asks from now on asks the vault."""
-        for key in self._of_customer.pop((provider, ref), ()):
+        for key in ((provider, ref, None), *self._methods.pop((provider, ref), ())):
             self._flights.pop(key, None)
             if (snapshot := self._kept.pop(key, None)) is not None:
                 self.bytes -= snapshot.size
@@ -212,7 +213,7 @@ class SnapshotCache:
         """Forget everything, for when it is not known what has changed."""
         self._flights.clear()
         self._kept.clear()
-        self._of_customer.clear()
+        self._methods.clear()
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -254,11 +255,8 @@ class SnapshotCache:
     def _add(self, key: Key, flight: Flight) -> None:
         flight.keys.append(key)
         self._flights[key] = flight
-        listed = self._of_customer.get(key[:2])
-        if listed is None:
-            self._of_customer[key[:2]] = {key}
-        else:
-            listed.add(key)
+        if key[2] is not None:
+            self._methods.setdefault(key[:2], set()).add(key)
 
     async def _fly(self, flight: Flight, source: Source[Value]) -> None:
         flight.has_begun = True
@@ -298,7 +296,8 @@ class SnapshotCache:
         before = self._kept.get(key)
         self._kept[key] = snapshot
         if before is None:
-            self._of_customer.setdefault(key[:2], set()).add(key)
+            if key[2] is not None:
+                self._methods.setdefault(key[:2], set()).add(key)
             self.bytes += snapshot.size
         else:
             self._kept.move_to_end(key)
@@ -318,13 +317,13 @@ class SnapshotCache:
                 self._unlist(key)
 
     def _unlist(self, key: Key) -> None:
-        if key in self._kept or key in self._flights:
+        if key[2] is None or key in self._kept or key in self._flights:
             return
-        listed = self._of_customer.get(key[:2])
+        listed = self._methods.get(key[:2])
         if listed is not None:
             listed.discard(key)
             if not listed:
-                del self._of_customer[key[:2]]
+                del self._methods[key[:2]]
 
     def leave(self, seat: Seat[Any]) -> None:
         """Wait no longer. A flight that nobody waits for any more ends."""

@@ -26,7 +26,7 @@ from app.vault.names import (
     WalletKind,
 )
 from app.vault.rules.etag import etag_of
-from app.wallet.assemble import Wallet, WalletMethod
+from app.wallet.assemble import Wallet, WalletMethod, group_key
 from app.wallet.reading import WalletReader
 from app.wallet.statuses import StatusReading
 from resolvers.context import Info
@@ -61,6 +61,11 @@ def _is_secondary(root: "PaymentMethod") -> bool | None:
     return root.source.method.is_secondary
 
 
+def _group_key(root: "PaymentMethod", info: Info) -> strawberry.ID | None:
+    found = group_key(root.customer.entry.customer.id, root.source.method, info.context.services.rules)
+    return None if found is None else strawberry.ID(found)
+
+
 @strawberry.interface(description="A stored means to pay, whichever vault holds it.")
 class PaymentMethod(Node):
     customer: Annotated["Customer", strawberry.lazy("resolvers.types.customer")]
@@ -85,7 +90,7 @@ class PaymentMethod(Node):
         description="Same-looking instruments in any vault: a hint for grouping, never proof."
     )
     group_key: strawberry.ID | None = strawberry.field(
-        description="Equal for same-looking methods of one customer; means nothing beyond that."
+        resolver=_group_key, description="Equal for same-looking methods of one customer; means nothing beyond that."
     )
     created_at: datetime | None
     updated_at: datetime | None
@@ -225,7 +230,6 @@ def _shared(
         "is_provider_default": method.is_provider_default,
         "capabilities": one.capabilities,
         "possible_duplicates": _NO_DUPLICATES,
-        "group_key": one.group_key,
         "created_at": method.created_at,
         "updated_at": method.updated_at,
         "as_of": wallet.sources[method.provider].fetched_at,

@@ -336,7 +336,7 @@ async def test_bookkeeping_leaves_nothing_behind() -> None:
     await setup.read(*[str(number) for number in range(50)])
     assert (len(setup.cache), setup.cache.bytes) == (0, 0)
     assert not setup.cache._flights
-    assert not setup.cache._of_customer
+    assert not setup.cache._methods
 
 
 async def test_a_bug_reaches_every_reader_and_is_not_taken_for_an_outage() -> None:

@@ -41,6 +41,7 @@ class CustomerWallet:
         self._covered: frozenset[ProviderName] = frozenset()
         self._asked: set[ProviderName] = set()
         self._readings: dict[ProviderName, SourceReading] = {}
+        self._absent_of: frozenset[ProviderName] | None = None  # not all of these were at hand when last looked for
         self._wallet: Wallet | None = None
         self._task: asyncio.Task[Wallet] | None = None
         self._statuses: dict[_OneMethod, StatusReading | asyncio.Future[StatusReading]] = {}
@@ -142,28 +143,31 @@ class CustomerWallet:
 
     def _learn(self, question: Question | None) -> None:
         """For the next time that the same is asked of the same lists: which statuses were needed, which were not."""
-        for name, reading in self._readings.items():
-            refs = [method_ref for provider, method_ref in self._statuses if provider is name]
-            if question is None or reading.held is None or not (refs or self._has_foreseen(name)):
+        needed: dict[ProviderName, list[MethodRef]] = {}
+        for name, method_ref in self._statuses:
+            needed.setdefault(name, []).append(method_ref)
+        unneeded = {name for name, _ in self._foreseen}
+        for name in unneeded.union(needed):
+            reading = self._readings.get(name)
+            if question is None or reading is None or reading.held is None:
                 continue
             content = reading.held.content
             if content.foresight is None:
                 content.foresight = Foresight()
-            if self._has_foreseen(name):
+            if name in unneeded:
                 content.foresight.forget(question)
             else:
-                content.foresight.learn(question, refs)
-
-    def _has_foreseen(self, name: ProviderName) -> bool:
-        """Whether a status of this vault was asked for that nobody needed."""
-        return any(provider is name for provider, _ in self._foreseen)
+                content.foresight.learn(question, needed[name])
 
     def _at_hand(self) -> Wallet | None:
         """The wallet where fresh snapshots have all of it: no task, and no turn of the loop."""
         if self._wallet is not None and self._wanted <= self._covered:
             return self._wallet
+        if self._absent_of is not None and self._absent_of <= self._wanted:
+            return None
         is_reading = self._task is not None and not self._task.done()
         if is_reading or self._missing():
+            self._absent_of = self._wanted
             return None
         wallet = self._assembled()
         if wallet.default.choice_is_gone:
@@ -175,7 +179,7 @@ class CustomerWallet:
     async def _read(self, before: "asyncio.Task[Wallet] | None") -> Wallet:
         """Ask the vaults that are wanted and were not asked yet. `before` is the read that was asked for earlier."""
         reader, call = self._context.services.reader, self._context.call
-        missing = self._missing()
+        missing, self._absent_of = self._missing(), None
         self._asked.update([name for name, _ in missing])
         seats = [reader.ask(name, ref, call) for name, ref in missing]
         for name, ref in missing:

@@ -70,7 +70,8 @@ class Question:
         variables: dict[str, Any] = {"ids": ids} if self.nodes else {"id": ids[0]}
         if self.methods:
             variables["method"] = self.methods[number - 1]
-        return json.dumps({"query": self.query, "variables": variables}).encode()
+        body = {"query": self.query, "variables": variables}
+        return json.dumps(body, separators=(",", ":")).encode()  # as JavaScript writes it
 
     def write_script(self, folder: Path, headers: Mapping[str, str], length: int) -> Path:
         """For wrk. An answer that is not of `length` counts as bad: all customers' are equally long."""

@@ -1,0 +1,41 @@
+"""JSON is read strictly however it is spelled: what is written as orjson would write it takes a shorter way."""
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.gate.strict_json import NotStrictJson, loads
+
+LEAVES = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text() | st.floats(allow_nan=False)
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4))
+
+
+def spelled(value: Any, more: bytes = b"") -> bytes:
+    return orjson.dumps(value) if not more else orjson.dumps(value)[:-1] + b"," + more + b"}"
+
+
+@given(VALUES)
+def test_compact_and_spaced_are_read_alike(value: Any) -> None:
+    compact = orjson.dumps(value)
+    assert loads(compact, max_depth=50) == loads(json.dumps(orjson.loads(compact)).encode(), max_depth=50)
+
+
+@given(st.dictionaries(st.text(), VALUES, min_size=1, max_size=4), st.data())
+def test_key_that_stands_twice_is_refused(value: dict[str, Any], data: st.DataObject) -> None:
+    again = data.draw(st.sampled_from(sorted(value)))
+    twice = spelled(value, orjson.dumps(again) + b":" + orjson.dumps(data.draw(VALUES)))
+    for raw in (twice, b'{"variables":' + twice + b"}", b"[" + twice + b"]"):
+        with pytest.raises(NotStrictJson, match="twice"):
+            loads(raw, max_depth=50)
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"a":1,"a":1}', b'{"a":1,"\\u0061":1}', b'{"a":{"b":1,"b":1}}', b'[{"a":[],"a":[]}]']
+)
+def test_even_the_same_value_twice_is_refused(raw: bytes) -> None:
+    with pytest.raises(NotStrictJson, match="twice"):
+        loads(raw, max_depth=50)

@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Row, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -24,9 +23,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from app.store import one_hop
 from app.store.errors import StoreError
 from app.store.outbox import Outbox
-from app.store.prepared import Insert
+from app.store.prepared import Insert, Statement
 from app.store.records import Change
-from app.store.steady import SteadyConnection
+from app.store.steady import SteadyConnection, read
 
 BUSY_TIMEOUT_S: Final = 30
 _WAL_TRIES: Final = 200
@@ -48,6 +47,15 @@ class Tx(Outbox):
         self.conn = conn
 
 
+def _insert_of(dialect: str) -> Insert:
+    """The dialect's own INSERT, which has ON CONFLICT: of two dialects only the one in use is loaded."""
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert
+    else:
+        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+    return insert
+
+
 class Database:
     """The engine, the tenant and the clock that all repositories share."""
 
@@ -56,7 +64,7 @@ class Database:
         self.tenant = tenant
         self.now = clock
         self.is_sqlite = engine.dialect.name == "sqlite"
-        self.insert: Insert = sqlite.insert if self.is_sqlite else postgresql.insert
+        self.insert: Insert = _insert_of(engine.dialect.name)
         self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
         # Reads of SQLite run statement by statement. A write holds the write lock from its first moment, so it cannot
         # deadlock. Said here rather than by a listener on the engine, which would be asked at each statement.
@@ -77,6 +85,12 @@ class Database:
             yield conn
         finally:
             await conn.close()
+
+    async def rows(self, asked: Statement, tx: Tx | None = None) -> Sequence[Row[Any]]:
+        """What one statement finds; `reading` is for several."""
+        if tx is not None:
+            return (await tx.conn.execute(*asked)).all()
+        return await read(self._reader, *asked)
 
     @asynccontextmanager
     async def writing(self, tx: Tx | None = None) -> AsyncIterator[Tx]:
@@ -100,19 +114,14 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Tx]:
-        conn = await SteadyConnection.open(self.engine)
+        conn = await SteadyConnection.begun(self.engine, self._begin)
+        own = Tx(conn, self.tenant)
         try:
-            await conn.begin(self._begin)
-            try:
-                own = Tx(conn, self.tenant)
-                yield own
-                await own.flush(conn, self.now(), self.insert)
-            except BaseException:
-                await conn.rollback()
-                raise
-            await conn.commit(then=lambda: self._tell(own.changes))
-        finally:
+            yield own
+        except BaseException:
             await conn.close()
+            raise
+        await conn.end(lambda raw: own.flush(raw, self.now(), self.insert), then=lambda: self._tell(own.changes))
 
     def on_change(self, listener: OnChange) -> None:
         """Call `listener` after each commit of this process that changed something; it must not block or raise."""

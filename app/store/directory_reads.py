@@ -59,8 +59,7 @@ class DirectoryReads:
         wanted = [ref for ref in refs if is_storable(ref)]
         if not wanted:
             return {}
-        async with self._db.reading(tx) as conn:
-            rows = await conn.execute(*_owners(self._db.tenant, provider.value, wanted))
+        rows = await self._db.rows(_owners(self._db.tenant, provider.value, wanted), tx)
         return {CustomerRef(row.customer_ref): row.customer_id for row in rows}
 
     async def entry(self, customer_id: str, *, tx: Tx | None = None) -> DirectoryEntry | None:
@@ -74,8 +73,7 @@ class DirectoryReads:
         wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
         if not wanted:
             return {}
-        async with self._db.reading(tx) as conn:
-            return _to_entries((await conn.execute(*_entries(self._db.tenant, wanted))).all())
+        return _to_entries(await self._db.rows(_entries(self._db.tenant, wanted), tx))
 
     async def entry_at(
         self, provider: ProviderName, customer_ref: CustomerRef, *, tx: Tx | None = None
@@ -83,18 +81,15 @@ class DirectoryReads:
         """The entry of whoever is linked there."""
         if not is_storable(customer_ref):
             return None
-        async with self._db.reading(tx) as conn:
-            rows = (await conn.execute(*_entry_at(self._db.tenant, provider.value, customer_ref))).all()
+        rows = await self._db.rows(_entry_at(self._db.tenant, provider.value, customer_ref), tx)
         return next(iter(_to_entries(rows).values()), None)
 
     async def choice(self, customer_id: str, *, tx: Tx | None = None) -> ChoiceRecord | None:
-        async with self._db.reading(tx) as conn:
-            row = (await conn.execute(*_choice(self._db.tenant, customer_id))).first()
-        return None if row is None else to_choice(row)
+        rows = await self._db.rows(_choice(self._db.tenant, customer_id), tx)
+        return to_choice(rows[0]) if rows else None
 
     async def nicknames(self, customer_id: str, *, tx: Tx | None = None) -> dict[MethodAddress, str]:
-        async with self._db.reading(tx) as conn:
-            rows = await conn.execute(*_nicknames(self._db.tenant, customer_id))
+        rows = await self._db.rows(_nicknames(self._db.tenant, customer_id), tx)
         return {to_address(row): row.nickname for row in rows}
 
     async def page_of_ids(self, after: str = "", *, limit: int = 1000) -> list[str]:
@@ -105,8 +100,7 @@ class DirectoryReads:
     async def _customers(self, asked: Statement, values: Sequence[str], tx: Tx | None) -> list[CustomerRecord]:
         if not values or not all(is_storable(value) for value in values):
             return []
-        async with self._db.reading(tx) as conn:
-            return [to_customer(row) for row in await conn.execute(*asked)]
+        return [to_customer(row) for row in await self._db.rows(asked, tx)]
 
     async def _links(self, conn: SteadyConnection, ids: Iterable[str]) -> dict[str, tuple[LinkRecord, ...]]:
         wanted = [customer_id for customer_id in ids if is_storable(customer_id)]

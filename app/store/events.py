@@ -71,8 +71,7 @@ class Events:
         """What happened to one payment method of a customer, the newest first."""
         where = address.provider.value, address.customer_ref, address.method_ref
         asked = _of_method(self._db.tenant, customer_id, *where, [each.value for each in types], first)
-        async with self._db.reading() as conn:
-            return [_record(row) for row in await conn.execute(*asked)]
+        return [_record(row) for row in await self._db.rows(asked)]
 
     async def after(
         self,

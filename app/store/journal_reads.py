@@ -53,8 +53,7 @@ class JournalReads:
     async def is_disturbed(self, customer_id: str, provider: ProviderName, since: datetime) -> bool:
         """Whether an operation of the customer has ended since, or is `unreconciled` at the vault."""
         asked = _disturbing(self._db.tenant, customer_id, provider.value, since)
-        async with self._db.reading() as conn:
-            return await conn.scalar(*asked) is not None
+        return bool(await self._db.rows(asked))
 
     async def orphans(
         self, *, lease: timedelta = LEASE, dead: Collection[str] = (), limit: int = 100
@@ -81,13 +80,11 @@ class JournalReads:
         return ResultPage(tuple(rows[:first]), has_next=len(rows) > first)
 
     async def _one(self, asked: Statement, tx: Tx | None = None) -> OperationRecord | None:
-        async with self._db.reading(tx) as conn:
-            row = (await conn.execute(*asked)).first()
-        return None if row is None else to_operation(row)
+        rows = await self._db.rows(asked, tx)
+        return to_operation(rows[0]) if rows else None
 
     async def _many(self, asked: Statement) -> list[OperationRecord]:
-        async with self._db.reading() as conn:
-            return [to_operation(row) for row in await conn.execute(*asked)]
+        return [to_operation(row) for row in await self._db.rows(asked)]
 
 
 @prepared

@@ -5,11 +5,10 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Select, Update, insert, select, update
+from sqlalchemy import Connection, Select, Update, insert, select, update
 
 from app.store.prepared import Asked, Insert, prepared
 from app.store.records import Change, EventRecord, NewEvent, Topic
-from app.store.steady import SteadyConnection
 from app.store.tables import changes, events, heads
 from app.store.ulids import EVENT, new_id_after
 
@@ -37,37 +36,37 @@ class Outbox:
     def tell(self, event: NewEvent) -> None:
         self._told.append(event)
 
-    async def flush(self, conn: SteadyConnection, now: datetime, upsert: Insert) -> None:
+    def flush(self, conn: Connection, now: datetime, upsert: Insert) -> None:
         if not self._touched and not self._told:
             return
-        version, last_event_id = await self._take_head(conn, upsert)
-        fresh = await self._unseen(conn)
+        version, last_event_id = self._take_head(conn, upsert)
+        fresh = self._unseen(conn)
         kept: list[EventRecord] = []
         for event in fresh:
             last_event_id = new_id_after(EVENT, last_event_id)
             kept.append(_record(last_event_id, event, now))
         changed = [Change(version + 1 + place, *touched) for place, touched in enumerate(self._touched)]
         if changed:
-            await conn.execute(_ADD_CHANGES, [self._change_row(change, now) for change in changed])
+            conn.execute(_ADD_CHANGES, [self._change_row(change, now) for change in changed])
         if kept:
             rows = [self._event_row(*pair) for pair in zip(kept, fresh, strict=True)]
-            await conn.execute(_ADD_EVENTS, rows)
-        await conn.execute(*_move_head(self._tenant, version=version + len(changed), last_event_id=last_event_id))
+            conn.execute(_ADD_EVENTS, rows)
+        conn.execute(*_move_head(self._tenant, version=version + len(changed), last_event_id=last_event_id))
         self.changes, self.events = tuple(changed), tuple(kept)
 
-    async def _take_head(self, conn: SteadyConnection, upsert: Insert) -> tuple[int, str | None]:
-        row = (await conn.execute(*_head(self._tenant))).first()
+    def _take_head(self, conn: Connection, upsert: Insert) -> tuple[int, str | None]:
+        row = conn.execute(*_head(self._tenant)).first()
         if row is None:
-            await conn.execute(_start(upsert), {"tenant": self._tenant, "version": 0, "pruned_to": 0})
-            row = (await conn.execute(*_head(self._tenant))).one()
+            conn.execute(_start(upsert), {"tenant": self._tenant, "version": 0, "pruned_to": 0})
+            row = conn.execute(*_head(self._tenant)).one()
         return row.version, row.last_event_id
 
-    async def _unseen(self, conn: SteadyConnection) -> Sequence[NewEvent]:
+    def _unseen(self, conn: Connection) -> Sequence[NewEvent]:
         """Drop events whose `once` is known; under the head's lock nobody can add it meanwhile."""
         keys = {event.once for event in self._told if event.once is not None}
         if not keys:
             return self._told
-        seen = set((await conn.execute(*_known(self._tenant, list(keys)))).scalars())
+        seen = set(conn.execute(*_known(self._tenant, list(keys))).scalars())
         fresh: list[NewEvent] = []
         for event in self._told:
             if event.once is None or event.once not in seen:

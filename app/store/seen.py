@@ -102,8 +102,7 @@ class Seen:
         self, provider: ProviderName, customer_ref: CustomerRef, found: Iterable[SeenMethod]
     ) -> bool:
         """Whether a list is the one remembered: without a write, and without keeping anybody waiting."""
-        async with self._db.reading() as conn:
-            rows = (await conn.execute(*_list(*self._at(provider, customer_ref)))).all()
+        rows = await self._db.rows(_list(*self._at(provider, customer_ref)))
         if not rows or rows[0].seen_at is None:
             return False
         remembered = {row.method_ref: row.etag for row in rows if row.method_ref is not None}
@@ -149,8 +148,7 @@ class Seen:
         return self._db.tenant, provider.value, customer_ref
 
     async def _read(self, asked: Statement) -> list[SeenRecord]:
-        async with self._db.reading() as conn:
-            return [_record(row) for row in await conn.execute(*asked)]
+        return [_record(row) for row in await self._db.rows(asked)]
 
 
 def _at(table: Table, tenant: Asked, provider: Asked, customer_ref: Asked) -> tuple[ColumnElement[bool], ...]:

@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Executable
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Row
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.util import greenlet_spawn
 
 T = TypeVar("T")
 
@@ -37,58 +38,80 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 
 
 class SteadyConnection:
-    """The few things that repositories do with a connection. Results are read whole before they are answered."""
+    """The few things that repositories do with a connection. Results are read whole before they are answered.
 
-    def __init__(self, raw: AsyncConnection) -> None:
+    It is SQLAlchemy's own connection, used as its `AsyncConnection` does: synchronous code in a greenlet, which leaves
+    it to wait for the driver. A step may so be several of its calls, at the price of one.
+    """
+
+    def __init__(self, raw: Connection) -> None:
         self._raw = raw
 
     @classmethod
     async def open(cls, engine: AsyncEngine) -> "SteadyConnection":
-        opening = asyncio.get_running_loop().create_task(_connect(engine))
+        return await cls._opened(engine.sync_engine.connect)
+
+    @classmethod
+    async def begun(cls, engine: AsyncEngine, sql: str | None) -> "SteadyConnection":
+        """In a transaction, which `end` or `close` ends. `sql` begins it where the driver must not in its own way."""
+        return await cls._opened(lambda: _begun(engine.sync_engine, sql))
+
+    @classmethod
+    async def _opened(cls, work: Callable[[], Connection]) -> "SteadyConnection":
+        opening = asyncio.get_running_loop().create_task(greenlet_spawn(work))
         try:
             return cls(await asyncio.shield(opening))
         except asyncio.CancelledError:
             await _ended(opening)
             if not opening.cancelled() and opening.exception() is None:
-                await steadily(opening.result().close())
+                await steadily(greenlet_spawn(opening.result().close))
             raise
 
     async def execute(
         self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[Any]:
-        return await steadily(self._raw.execute(statement, values))
+        return await steadily(greenlet_spawn(self._raw.execute, statement, values))
 
     async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
-        return await steadily(self._raw.scalar(statement, values))
+        return await steadily(greenlet_spawn(self._raw.scalar, statement, values))
 
     async def run_sync(self, work: Callable[[Connection], T]) -> T:
-        return await steadily(self._raw.run_sync(work))
+        return await steadily(greenlet_spawn(work, self._raw))
 
-    async def begin(self, sql: str | None) -> None:
-        """`sql`: what begins the transaction where the driver must not do it its own way."""
-        await steadily(_begin(self._raw, sql))
-
-    async def commit(self, then: Callable[[], None]) -> None:
-        """`then` runs if and only if the commit succeeded, even when the caller was cancelled meanwhile."""
-        await steadily(_commit(self._raw, then))
-
-    async def rollback(self) -> None:
-        await steadily(self._raw.rollback())
+    async def end(self, last: Callable[[Connection], None], then: Callable[[], None]) -> None:
+        """Run `last`, commit, and close, whatever comes of it. `then` runs if and only if the commit succeeded, even
+        when the caller was cancelled meanwhile."""
+        await steadily(greenlet_spawn(_end, self._raw, last, then))
 
     async def close(self) -> None:
-        await steadily(self._raw.close())
+        """What is open is rolled back."""
+        await steadily(greenlet_spawn(self._raw.close))
 
 
-async def _connect(engine: AsyncEngine) -> AsyncConnection:
-    return await engine.connect()
+async def read(engine: AsyncEngine, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    """One statement with a connection of its own, as one step."""
+    return await steadily(greenlet_spawn(_read, engine.sync_engine, statement, values))
 
 
-async def _begin(raw: AsyncConnection, sql: str | None) -> None:
-    await raw.begin()
-    if sql is not None:
-        await raw.exec_driver_sql(sql)
+def _read(engine: Engine, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+    with engine.connect() as raw:
+        return raw.execute(statement, values).all()
 
 
-async def _commit(raw: AsyncConnection, then: Callable[[], None]) -> None:
-    await raw.commit()
-    then()
+def _begun(engine: Engine, sql: str | None) -> Connection:
+    raw = engine.connect()
+    try:
+        raw.begin()
+        if sql is not None:
+            raw.exec_driver_sql(sql)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _end(raw: Connection, last: Callable[[Connection], None], then: Callable[[], None]) -> None:
+    with raw:
+        last(raw)
+        raw.commit()
+        then()

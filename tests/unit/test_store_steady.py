@@ -6,7 +6,7 @@ import random
 import pytest
 from sqlalchemy import text
 
-from app.store import Store
+from app.store import Store, Tx
 from app.store.records import Change
 from app.store.steady import steadily
 
@@ -81,6 +81,24 @@ async def test_a_failed_transaction_leaves_a_usable_connection(store: Store) -> 
     with pytest.raises(Exception, match="no_such_column"):
         await fail()
     await store.directory.create(external_id="user-1")
+
+
+async def test_a_transaction_that_cannot_end_is_undone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it tells others is written in the same step as the commit: without the one there is no other."""
+    heard: list[Change] = []
+    store.on_change(heard.extend)
+
+    def fail(*_: object) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(Tx, "flush", fail)
+    with pytest.raises(KeyError):
+        await store.directory.create(external_id="user-1")
+    monkeypatch.undo()
+    assert (await store.directory.page_of_ids(), heard) == ([], [])
+    assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    await store.directory.create(external_id="user-1")
+    assert len(heard) == 1
 
 
 async def test_work_runs_to_its_end_however_often_it_is_cancelled() -> None:

@@ -56,15 +56,6 @@ def _insert_of(dialect: str) -> Insert:
     return insert
 
 
-def _insert_of(dialect: str) -> Insert:
-    """The dialect's own INSERT, which has ON CONFLICT: of two dialects only the one in use is loaded."""
-    if dialect == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert
-    else:
-        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-    return insert
-
-
 class Database:
     """The engine, the tenant and the clock that all repositories share."""
 

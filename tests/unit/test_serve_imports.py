@@ -63,6 +63,7 @@ _ELSEWHERE = (
     "pytest",
     "redis",
     "rich",
+    "sqlalchemy.dialects.postgresql",
     "uvicorn.workers",
 )
 

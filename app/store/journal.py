@@ -9,14 +9,14 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, delete, update
+from sqlalchemy import Connection, and_, delete, update
 from sqlalchemy.exc import IntegrityError
 
 from app.store.database import Tx
 from app.store.errors import StoreError
 from app.store.hashing import hash_of_key
 from app.store.journal_reads import JournalReads, to_operation
-from app.store.prepared import Asked, Insert, prepared, replacing
+from app.store.prepared import Asked, Insert, Statement, prepared, replacing
 from app.store.records import (
     Begun,
     Existing,
@@ -43,10 +43,9 @@ class Journal(JournalReads):
         row = self._new_row(new)
         async with self._db.writing(tx) as own:
             for _ in range(_TRIES):
-                made = (await own.conn.execute(_begin(self._db.insert), row)).first()
+                made = await own.conn.run_sync(lambda raw: self._changed(raw, (_begin(self._db.insert), row), new.rows))
                 if made is not None:
-                    await self._write_rows(made.id, new.rows, own)
-                    return Fresh(to_operation(made))
+                    return Fresh(made)
                 standing = await self._standing(new, own)
                 if standing is not None:
                     return standing
@@ -235,17 +234,20 @@ class Journal(JournalReads):
         changes = values or {"epoch": operation.epoch}  # an empty change still checks and locks
         still = (self._db.tenant, operation.id, operation.epoch, [state.value for state in expected])
         async with self._db.writing(tx) as own:
-            row = (await own.conn.execute(*_change(*still, **changes))).first()
-            if row is None:
-                return None
-            await self._write_rows(row.id, rows, own)
-            return to_operation(row)
+            return await own.conn.run_sync(lambda raw: self._changed(raw, _change(*still, **changes), rows))
 
-    async def _write_rows(self, operation_id: str, rows: Iterable[ResultRow], tx: Tx) -> None:
+    def _changed(self, raw: Connection, change: Statement, rows: Iterable[ResultRow]) -> OperationRecord | None:
+        row = raw.execute(*change).first()
+        if row is None:
+            return None
+        self._write_rows(raw, row.id, rows)
+        return to_operation(row)
+
+    def _write_rows(self, raw: Connection, operation_id: str, rows: Iterable[ResultRow]) -> None:
         key = {"tenant": self._db.tenant, "operation_id": operation_id}
         values = [{**key, **_row(row)} for row in rows]
         if values:
-            await tx.conn.execute(_put_rows(self._db.insert), values)
+            raw.execute(_put_rows(self._db.insert), values)
 
 
 @cache

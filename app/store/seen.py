@@ -1,11 +1,24 @@
 """What each vault was last seen to hold: whose a notified method is, what changed behind our back, what expires."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Delete, Row, Select, Table, Update, and_, delete, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Delete,
+    Row,
+    Select,
+    Table,
+    Update,
+    and_,
+    delete,
+    select,
+    tuple_,
+    update,
+)
 
 from app.store.database import Database, Tx
 from app.store.prepared import Asked, Insert, Statement, prepared, replacing
@@ -43,22 +56,47 @@ class Seen:
             return SeenChanges((), (), (), is_first=False)
         here = self._at(provider, customer_ref)
         async with self._db.writing(tx) as own:
-            link = (await own.conn.execute(*_lock_link(*here))).first()
-            if link is None:
-                return SeenChanges((), (), (), is_first=True)
-            before = await self._etags(provider, customer_ref, own)
-            added = tuple(ref for ref in now if ref not in before)
-            changed = tuple(ref for ref in now if ref in before and before[ref] != now[ref].etag)
-            removed = tuple(ref for ref in before if ref not in now)
-            is_old = asked_at is not None and link.seen_at is not None and asked_at < link.seen_at
-            if is_old and (added or changed or removed):
-                return SeenChanges((), (), (), is_first=False, is_outdated=True)
-            await self._put(link.customer_id, provider, customer_ref, [now[ref] for ref in (*added, *changed)], own)
-            await self._drop(provider, customer_ref, removed, own)
-            if added or changed or removed or link.seen_at is None or is_settled:
-                at = asked_at if is_settled and asked_at is not None else self._db.now()
-                await own.conn.execute(*_link_seen(*here, seen_at=at))
-            return SeenChanges(added, changed, removed, is_first=link.seen_at is None, since=link.seen_at)
+            return await own.conn.run_sync(lambda raw: self._note(raw, here, now, asked_at, is_settled))
+
+    def _note(
+        self,
+        raw: Connection,
+        here: tuple[str, str, str],
+        now: Mapping[MethodRef, SeenMethod],
+        asked_at: datetime | None,
+        is_settled: bool,
+    ) -> SeenChanges:
+        link = raw.execute(*_lock_link(*here)).first()
+        if link is None:
+            return SeenChanges((), (), (), is_first=True)
+        before = {MethodRef(row.method_ref): row.etag for row in raw.execute(*_etags(*here))}  # with the link locked
+        added = tuple(ref for ref in now if ref not in before)
+        changed = tuple(ref for ref in now if ref in before and before[ref] != now[ref].etag)
+        removed = tuple(ref for ref in before if ref not in now)
+        is_old = asked_at is not None and link.seen_at is not None and asked_at < link.seen_at
+        if is_old and (added or changed or removed):
+            return SeenChanges((), (), (), is_first=False, is_outdated=True)
+        if added or changed:
+            rows = [self._row(here, link.customer_id, now[ref]) for ref in (*added, *changed)]
+            raw.execute(_put(self._db.insert), rows)
+        if removed:
+            raw.execute(*_drop(*here, list(removed)))
+        if added or changed or removed or link.seen_at is None or is_settled:
+            at = asked_at if is_settled and asked_at is not None else self._db.now()
+            raw.execute(*_link_seen(*here, seen_at=at))
+        return SeenChanges(added, changed, removed, is_first=link.seen_at is None, since=link.seen_at)
+
+    def _row(self, here: tuple[str, str, str], customer_id: str, method: SeenMethod) -> dict[str, Any]:
+        return {
+            **dict(zip(("tenant", "provider", "customer_ref"), here, strict=True)),
+            "method_ref": method.method_ref,
+            "customer_id": customer_id,
+            "etag": method.etag,
+            "status": method.status.value,
+            "expiry": method.expiry,
+            "seen_at": self._db.now(),
+            "auth_status": method.auth.value if method.auth else None,
+        }
 
     async def status(
         self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef, *, tx: Tx | None = None
@@ -107,42 +145,6 @@ class Seen:
             return False
         remembered = {row.method_ref: row.etag for row in rows if row.method_ref is not None}
         return remembered == {one.method_ref: one.etag for one in found}
-
-    async def _etags(self, provider: ProviderName, customer_ref: CustomerRef, tx: Tx) -> dict[MethodRef, str]:
-        rows = await tx.conn.execute(*_etags(*self._at(provider, customer_ref)))
-        return {MethodRef(row.method_ref): row.etag for row in rows}
-
-    async def _put(
-        self,
-        customer_id: str,
-        provider: ProviderName,
-        customer_ref: CustomerRef,
-        found: list[SeenMethod],
-        tx: Tx,
-    ) -> None:
-        if not found:
-            return
-        key = {"tenant": self._db.tenant, "provider": provider.value, "customer_ref": customer_ref}
-        rows = [
-            {
-                **key,
-                "method_ref": method.method_ref,
-                "customer_id": customer_id,
-                "etag": method.etag,
-                "status": method.status.value,
-                "expiry": method.expiry,
-                "seen_at": self._db.now(),
-                "auth_status": method.auth.value if method.auth else None,
-            }
-            for method in found
-        ]
-        await tx.conn.execute(_put(self._db.insert), rows)
-
-    async def _drop(
-        self, provider: ProviderName, customer_ref: CustomerRef, refs: tuple[MethodRef, ...], tx: Tx
-    ) -> None:
-        if refs:
-            await tx.conn.execute(*_drop(*self._at(provider, customer_ref), list(refs)))
 
     def _at(self, provider: ProviderName, customer_ref: CustomerRef) -> tuple[str, str, str]:
         return self._db.tenant, provider.value, customer_ref

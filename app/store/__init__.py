@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Engine
 
 from app.store.changelog import ChangeLog
 from app.store.clients import Clients
@@ -21,6 +21,7 @@ from app.store.receipts import Receipts
 from app.store.records import CustomerRecord
 from app.store.schema import migrate, migrations_are_current
 from app.store.seen import Seen
+from app.store.steady import dispose
 from app.vault.names import ProviderName
 
 __all__ = ["Store", "Tx", "make_engine", "migrate", "migrations_are_current"]
@@ -29,7 +30,7 @@ __all__ = ["Store", "Tx", "make_engine", "migrate", "migrations_are_current"]
 class Store:
     """The repositories. Several of their writes commit as one inside ``async with store.transaction() as tx``."""
 
-    def __init__(self, engine: AsyncEngine, *, tenant: str = "default", clock: Clock = utc_now) -> None:
+    def __init__(self, engine: Engine, *, tenant: str = "default", clock: Clock = utc_now) -> None:
         self.engine = engine
         self._db = database = Database(engine, tenant=tenant, clock=clock)
         self.directory = Directory(database)
@@ -78,4 +79,4 @@ class Store:
 
     async def close(self) -> None:
         await self.locks.close()
-        await self.engine.dispose()
+        await dispose(self.engine)

@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Row, event
+from sqlalchemy import Engine, Row, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.store import one_hop
 from app.store.errors import StoreError
@@ -59,7 +58,7 @@ def _insert_of(dialect: str) -> Insert:
 class Database:
     """The engine, the tenant and the clock that all repositories share."""
 
-    def __init__(self, engine: AsyncEngine, *, tenant: str = "default", clock: Clock = utc_now) -> None:
+    def __init__(self, engine: Engine, *, tenant: str = "default", clock: Clock = utc_now) -> None:
         self.engine = engine
         self.tenant = tenant
         self.now = clock
@@ -133,22 +132,22 @@ class Database:
                 listener(changes)
 
 
-def make_engine(url: str | URL) -> AsyncEngine:
+def make_engine(url: str | URL) -> Engine:
     """An engine for ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://...``; nothing is connected yet.
 
     A new SQLite file is readable by its owner only, for it holds names and e-mail addresses.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_async_engine(
+        return create_engine(
             parsed, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_recycle=1800
         )
     if parsed.database:
         _create_private(Path(parsed.database))
-    engine = create_async_engine(
+    engine = create_engine(
         parsed, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": one_hop.connect}
     )
-    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    event.listen(engine, "connect", _set_up_sqlite)
     return engine
 
 

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.util import greenlet_spawn
 
 from app.store.database import Database
 from app.store.errors import LockTimeout
@@ -117,7 +117,7 @@ class _SharedLocks:
 
     def __init__(self, database: Database) -> None:
         self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._session: AsyncConnection | None = None
+        self._session: Connection | None = None
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -142,8 +142,8 @@ class _SharedLocks:
         async with self._turn:
             session, self._session = self._session, None
             if session is not None:
-                await session.invalidate()  # a pooled connection would keep the session, and with it the locks
-                await session.close()
+                await greenlet_spawn(session.invalidate)  # a pooled connection would keep the session, and its locks
+                await greenlet_spawn(session.close)
 
     async def _try(self, key: int) -> bool:
         attempt = self._spawn(self._ask(key))
@@ -170,15 +170,15 @@ class _SharedLocks:
 
     async def _run(self, key: int) -> bool:
         if self._session is None:
-            self._session = await self._engine.connect()
-        return bool(await self._session.scalar(_TRY, {"key": key}))
+            self._session = await greenlet_spawn(self._engine.connect)
+        return bool(await greenlet_spawn(self._session.scalar, _TRY, {"key": key}))
 
     async def _free(self, key: int) -> None:
         async with self._turn:
             if self._session is None:
                 return
             try:
-                await self._session.execute(_FREE, {"key": key})
+                await greenlet_spawn(self._session.execute, _FREE, {"key": key})
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
@@ -187,7 +187,7 @@ class _SharedLocks:
     async def _drop(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            await session.close()
+            await greenlet_spawn(session.close)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)

@@ -6,17 +6,17 @@ here.
 
 from typing import Final
 
-from sqlalchemy import Connection, column, func, inspect, select, table
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection, Engine, column, func, inspect, select, table
 
 from app.store.database import Database
+from app.store.steady import SteadyConnection
 
 NEWEST_REVISION: Final = "0002"
 _MIGRATING: Final = 0x7661756C74  # PostgreSQL advisory lock: one migration at a time
 _VERSION: Final = table("alembic_version", column("version_num"))
 
 
-async def migrate(engine: AsyncEngine) -> None:
+async def migrate(engine: Engine) -> None:
     """Apply what is missing, in one transaction; several processes may call this at once."""
     if await migrations_are_current(engine):
         return
@@ -28,10 +28,13 @@ async def migrate(engine: AsyncEngine) -> None:
         await tx.conn.run_sync(upgrade)
 
 
-async def migrations_are_current(engine: AsyncEngine) -> bool:
+async def migrations_are_current(engine: Engine) -> bool:
     """Whether the database has exactly the schema that this code expects. Raises when it cannot be asked."""
-    async with engine.connect() as conn:
+    conn = await SteadyConnection.open(engine)
+    try:
         return await conn.run_sync(_revisions) == [NEWEST_REVISION]
+    finally:
+        await conn.close()
 
 
 def _revisions(connection: Connection) -> list[str]:

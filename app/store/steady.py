@@ -10,7 +10,6 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, Executable, Row
-from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.util import greenlet_spawn
 
 T = TypeVar("T")
@@ -41,20 +40,21 @@ class SteadyConnection:
     """The few things that repositories do with a connection. Results are read whole before they are answered.
 
     It is SQLAlchemy's own connection, used as its `AsyncConnection` does: synchronous code in a greenlet, which leaves
-    it to wait for the driver. A step may so be several of its calls, at the price of one.
+    it to wait for the driver. A step may so be several of its calls, at the price of one; and SQLAlchemy's package for
+    asyncio, which brings the ORM and 6 MB with it, is not loaded.
     """
 
     def __init__(self, raw: Connection) -> None:
         self._raw = raw
 
     @classmethod
-    async def open(cls, engine: AsyncEngine) -> "SteadyConnection":
-        return await cls._opened(engine.sync_engine.connect)
+    async def open(cls, engine: Engine) -> "SteadyConnection":
+        return await cls._opened(engine.connect)
 
     @classmethod
-    async def begun(cls, engine: AsyncEngine, sql: str | None) -> "SteadyConnection":
+    async def begun(cls, engine: Engine, sql: str | None) -> "SteadyConnection":
         """In a transaction, which `end` or `close` ends. `sql` begins it where the driver must not in its own way."""
-        return await cls._opened(lambda: _begun(engine.sync_engine, sql))
+        return await cls._opened(lambda: _begun(engine, sql))
 
     @classmethod
     async def _opened(cls, work: Callable[[], Connection]) -> "SteadyConnection":
@@ -88,9 +88,14 @@ class SteadyConnection:
         await steadily(greenlet_spawn(self._raw.close))
 
 
-async def read(engine: AsyncEngine, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
+async def dispose(engine: Engine) -> None:
+    """Close the pool's connections."""
+    await steadily(greenlet_spawn(engine.dispose))
+
+
+async def read(engine: Engine, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[Any]]:
     """One statement with a connection of its own, as one step."""
-    return await steadily(greenlet_spawn(_read, engine.sync_engine, statement, values))
+    return await steadily(greenlet_spawn(_read, engine, statement, values))
 
 
 def _read(engine: Engine, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[Any]]:

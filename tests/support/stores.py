@@ -9,6 +9,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store, make_engine, migrate
 from tests.support.postgres import Postgres, running_postgres
@@ -92,4 +93,4 @@ async def _command(server: Postgres, statement: str) -> None:
 async def _migrated(url: str) -> None:
     engine = make_engine(url)
     await migrate(engine)
-    await engine.dispose()
+    await AsyncEngine(engine).dispose()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import exc, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.store import make_engine, one_hop
 
@@ -29,10 +29,10 @@ def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 async def conn(tmp_path: Path) -> AsyncIterator[AsyncConnection]:
     engine = make_engine(f"sqlite+aiosqlite:///{tmp_path / 'vaultgraph.db'}")
-    async with engine.connect() as conn:
+    async with AsyncEngine(engine).connect() as conn:
         await conn.execute(text("CREATE TABLE t (id INTEGER PRIMARY KEY, word TEXT UNIQUE)"))
         yield conn
-    await engine.dispose()
+    await AsyncEngine(engine).dispose()
 
 
 async def test_statement_is_one_trip(conn: AsyncConnection, trips: list[str]) -> None:
@@ -101,8 +101,8 @@ async def test_connections_run_side_by_side(tmp_path: Path) -> None:
     engine = make_engine(f"sqlite+aiosqlite:///{tmp_path / 'vaultgraph.db'}")
 
     async def ask(number: int) -> int:
-        async with engine.connect() as conn:
+        async with AsyncEngine(engine).connect() as conn:
             return int((await conn.execute(text("SELECT :number"), {"number": number})).scalar_one())
 
     assert await asyncio.gather(*[ask(number) for number in range(8)]) == list(range(8))
-    await engine.dispose()
+    await AsyncEngine(engine).dispose()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import make_engine, migrate
 
@@ -64,6 +65,8 @@ _ELSEWHERE = (
     "redis",
     "rich",
     "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.ext.asyncio",
+    "sqlalchemy.orm",
     "uvicorn.workers",
 )
 
@@ -99,7 +102,7 @@ async def test_alembic_comes_only_where_something_has_to_be_migrated(tmp_path: P
     if is_migrated:
         engine = make_engine(f"sqlite+aiosqlite:///{tmp_path / 'vaultgraph.db'}")
         await migrate(engine)
-        await engine.dispose()
+        await AsyncEngine(engine).dispose()
     status, *modules = _loaded(_START, str(tmp_path))
     assert status == "200"
     assert ("alembic" in modules) is not is_migrated

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store
 from app.store.records import (
@@ -120,7 +121,7 @@ async def test_of_many_that_send_one_key_at_once_one_is_fresh(store_url: str, st
 
 async def test_the_key_itself_is_not_stored(store: Store, clock: HandClock) -> None:
     await begun(store, clock, idempotency_key="a-key-with-4111111111111111")
-    async with store.engine.connect() as conn:
+    async with AsyncEngine(store.engine).connect() as conn:
         row = (await conn.execute(text("SELECT * FROM operations"))).one()
     assert "4111" not in str(row)
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store
 from app.store.errors import LockTimeout
@@ -173,7 +174,7 @@ async def test_one_leader_among_replicas(pg_store: Store, replica: Store) -> Non
 
 async def test_the_session_may_die_and_locks_work_again(pg_store: Store, replica: Store) -> None:
     held_by = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database <> 0"
-    async with vault_lock(pg_store), replica.engine.connect() as conn:
+    async with vault_lock(pg_store), AsyncEngine(replica.engine).connect() as conn:
         assert (await conn.exec_driver_sql(held_by)).scalars().all() == [True]
     async with vault_lock(pg_store, wait_s=5), vault_lock(pg_store, OTHER_REF, wait_s=5):
         pass

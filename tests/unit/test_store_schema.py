@@ -11,6 +11,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store, make_engine, migrate, migrations_are_current
 from app.store.migrating import newest_revision
@@ -33,7 +34,7 @@ async def test_the_migrations_make_exactly_the_tables(store: Store) -> None:
     def differences(connection: Connection) -> list[object]:
         return compare_metadata(MigrationContext.configure(connection), metadata)
 
-    async with store.engine.connect() as conn:
+    async with AsyncEngine(store.engine).connect() as conn:
         assert await conn.run_sync(differences) == []
 
 
@@ -51,8 +52,8 @@ async def test_migrating_again_changes_nothing(store: Store) -> None:
 async def test_an_empty_or_older_database_is_not_current(store: Store, tmp_path: Path) -> None:
     empty = make_engine(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
     assert not await migrations_are_current(empty)
-    await empty.dispose()
-    async with store.engine.begin() as conn:
+    await AsyncEngine(empty).dispose()
+    async with AsyncEngine(store.engine).begin() as conn:
         await conn.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     assert not await migrations_are_current(store.engine)
 
@@ -93,7 +94,7 @@ async def test_many_that_migrate_at_the_same_moment_wait_for_each_other(empty_ur
     await asyncio.gather(*(migrate(engine) for engine in engines))
     assert await migrations_are_current(engines[0])
     for engine in engines:
-        await engine.dispose()
+        await AsyncEngine(engine).dispose()
 
 
 async def test_a_new_sqlite_file_is_the_owners_alone(tmp_path: Path) -> None:
@@ -101,15 +102,15 @@ async def test_a_new_sqlite_file_is_the_owners_alone(tmp_path: Path) -> None:
     engine = make_engine(f"sqlite+aiosqlite:///{file}")
     await migrate(engine)
     assert {stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()} == {0o600}
-    async with engine.connect() as conn:
+    async with AsyncEngine(engine).connect() as conn:
         assert (await conn.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
         assert (await conn.execute(text("PRAGMA foreign_keys"))).scalar() == 1
-    await engine.dispose()
+    await AsyncEngine(engine).dispose()
 
 
 async def _wipe(url: str) -> None:
     engine = make_engine(url)
-    async with engine.begin() as conn:
+    async with AsyncEngine(engine).begin() as conn:
         await conn.execute(text("DROP SCHEMA public CASCADE"))
         await conn.execute(text("CREATE SCHEMA public"))
-    await engine.dispose()
+    await AsyncEngine(engine).dispose()

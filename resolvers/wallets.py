@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -121,10 +122,17 @@ class CustomerWallet:
         asked = statuses.foreseen(card, seat, call) if seat else statuses.read(card, call)
         return asked if isinstance(asked, StatusReading) else self._context.spawn(asked)
 
-    def view(self, wallet: Wallet, build: Callable[[Wallet], View], told_again: Callable[[View, Wallet], View]) -> View:
+    def told_at(self, name: ProviderName) -> datetime:
+        """When a vault said what is shown of it."""
+        assert self._wallet is not None
+        told_at = self._wallet.sources[name].fetched_at
+        assert told_at is not None
+        return told_at
+
+    def view(self, wallet: Wallet, build: Callable[[Wallet], View]) -> View:
         """`build` once per wallet, and once for all requests that see the same methods."""
         if self._view is None or self._view[0] is not wallet:
-            self._view = wallet, self._context.services.assembler.view(wallet, build, told_again)
+            self._view = wallet, self._context.services.assembler.view(wallet, build)
         return self._view[1]  # type: ignore[return-value]
 
     def troubles(self) -> list[Mapping[str, Any]]:

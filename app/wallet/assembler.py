@@ -21,13 +21,10 @@ View = TypeVar("View")
 _VAULTS: Final = tuple(ProviderName)
 MOST_METHODS: Final = 20_000  # some 50 MB, with the graph's objects
 
-Times = tuple[datetime | None, ...]
-"""When each vault said what it said, in the order of `ProviderName`."""
-
 
 @dataclass(slots=True)
 class _Record:
-    """`parts` is what the methods depend on; `view` is what the graph made of them, and `told_at` its times.
+    """`parts` is what the methods depend on; `view` is what the graph made of them.
 
     `wallet` was made at `hour` (since 1970; no card expires within one) of `readings`, which snapshots keep.
     """
@@ -38,8 +35,6 @@ class _Record:
     hour: int = 0
     readings: tuple[weakref.ref[SourceReading], ...] = ()
     view: Any = None
-    view_of: Wallet | None = None
-    told_at: Times = ()
 
 
 class Assembler:
@@ -76,23 +71,13 @@ class Assembler:
             self._keep(key, _Record(parts, wallet, gone, hour, _references(readings)))
         return wallet
 
-    def view(self, wallet: Wallet, build: Callable[[Wallet], View], told_again: Callable[[View, Wallet], View]) -> View:
-        """`build` once for the same methods, `told_again` where the vaults said the same at another time.
-
-        Always the same functions, whose results nobody changes.
-        """
+    def view(self, wallet: Wallet, build: Callable[[Wallet], View]) -> View:
+        """`build` once for the same methods; always the same function, and nobody changes what it answers."""
         record = self._records.get(wallet.entry.customer.id)
         if record is None or record.wallet.methods is not wallet.methods:
             return build(wallet)
-        if record.view_of is wallet:
-            kept: View = record.view
-            return kept
-        times: Times = tuple([row.fetched_at for row in wallet.sources.values()])
         if record.view is None:
             record.view = build(wallet)
-        elif record.told_at != times:
-            record.view = told_again(record.view, wallet)
-        record.told_at, record.view_of = times, wallet
         found: View = record.view
         return found
 

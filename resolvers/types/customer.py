@@ -19,7 +19,7 @@ from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent, EventConnectio
 from resolvers.types.link import ProviderLink
 from resolvers.types.node import Node
 from resolvers.types.paging import PageInfo, from_cursor, page_size, to_cursor
-from resolvers.types.payment_method import Card, PaymentMethod, auth_status_of, to_graph, told_again
+from resolvers.types.payment_method import Card, PaymentMethod, auth_status_of, to_graph
 from resolvers.types.sources import SourceStatus
 from resolvers.wallets import ALL
 
@@ -209,7 +209,7 @@ def methods_of(customer: Customer, wallet: Wallet, info: Info) -> dict[str, Paym
     """The wallet's methods as graph objects, made once per request."""
     context = info.context
     reader = context.services.reader
-    return context.wallet_of(customer.entry).view(wallet, lambda one: to_graph(one, customer, reader), told_again)
+    return context.wallet_of(customer.entry).view(wallet, lambda one: to_graph(one, customer, reader))
 
 
 def default_of(customer: Customer, wallet: Wallet, info: Info) -> PaymentMethod | None:

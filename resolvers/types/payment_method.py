@@ -66,6 +66,11 @@ def _group_key(root: "PaymentMethod", info: Info) -> strawberry.ID | None:
     return None if found is None else strawberry.ID(found)
 
 
+def _as_of(root: "PaymentMethod", info: Info) -> datetime:
+    """Of this answer: the method itself stays the same for as long as its vault says the same."""
+    return info.context.wallet_of(root.customer.entry).told_at(root.provider)
+
+
 @strawberry.interface(description="A stored means to pay, whichever vault holds it.")
 class PaymentMethod(Node):
     customer: Annotated["Customer", strawberry.lazy("resolvers.types.customer")]
@@ -94,7 +99,7 @@ class PaymentMethod(Node):
     )
     created_at: datetime | None
     updated_at: datetime | None
-    as_of: datetime = strawberry.field(description="When its vault said so.")
+    as_of: datetime = strawberry.field(resolver=_as_of, description="When its vault said so.")
     is_stale: bool = strawberry.field(description="The vault could not be asked now: this is what it last said.")
     provider_ref: str | None = scoped("provider_refs:read", description="The vault's own id.")
     source: strawberry.Private[WalletMethod]
@@ -165,18 +170,6 @@ def to_graph(wallet: Wallet, customer: "Customer", reader: WalletReader) -> dict
     return made
 
 
-def told_again(shown: Mapping[str, PaymentMethod], wallet: Wallet) -> dict[str, PaymentMethod]:
-    """The same methods for a wallet whose vaults said the same at another time."""
-    rows = wallet.sources
-    made: dict[str, PaymentMethod] = {}
-    for method_id, one in shown.items():
-        copy = made[method_id] = object.__new__(one.__class__)
-        attributes = copy.__dict__ = one.__dict__.copy()  # unlike {**...}, shares the table of their names
-        attributes["as_of"] = rows[one.provider].fetched_at
-    _tie(made, wallet)
-    return made
-
-
 def _tie(made: dict[str, PaymentMethod], wallet: Wallet) -> None:
     for one in wallet.methods:
         if one.lookalikes:
@@ -232,7 +225,6 @@ def _shared(
         "possible_duplicates": _NO_DUPLICATES,
         "created_at": method.created_at,
         "updated_at": method.updated_at,
-        "as_of": wallet.sources[method.provider].fetched_at,
         "is_stale": one.is_stale,
         "provider_ref": method.method_ref,
         "source": one,

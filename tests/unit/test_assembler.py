@@ -121,7 +121,7 @@ def test_it_is_bounded_by_methods_and_the_least_used_goes_first() -> None:
     assert len(assembler) == 1, "what is larger than the bound is not kept, nor what it replaces"
 
 
-def test_a_view_is_built_once_for_the_same_methods_and_told_again_at_another_time() -> None:
+def test_a_view_is_built_once_for_the_same_methods_at_whatever_time_they_are_told() -> None:
     assembler, entry, one = Assembler(RULES), entry_of(), reading(card("1"))
     built: list[str] = []
 
@@ -129,24 +129,17 @@ def test_a_view_is_built_once_for_the_same_methods_and_told_again_at_another_tim
         built.append("built")
         return [method.id for method in wallet.methods]
 
-    def told_again(view: list[str], wallet: Any) -> list[str]:
-        built.append(f"told at {wallet.sources[P.LOANPRO].fetched_at:%H:%M}")
-        return list(view)
-
     wallet = assembler.assemble(entry, {P.LOANPRO: one}, NOW)
-    first = assembler.view(wallet, build, told_again)
-    assert assembler.view(wallet, build, told_again) is first
+    first = assembler.view(wallet, build)
+    assert assembler.view(wallet, build) is first
     at = NOW + timedelta(minutes=5)
     later = assembler.assemble(entry, {P.LOANPRO: replace(one, asked_at=at, fetched_at=at)}, at)
     assert (later.methods, later.sources[P.LOANPRO].fetched_at) == (wallet.methods, at)
     assert later.methods is wallet.methods
-    second = assembler.view(later, build, told_again)
-    assert second == first
-    assert second is not first
-    assert assembler.view(later, build, told_again) is second
+    assert assembler.view(later, build) is first
     foreign = assemble(entry, {P.LOANPRO: one}, RULES, NOW)
-    assembler.view(foreign, build, told_again)
-    assert built == ["built", f"told at {at:%H:%M}", "built"]
+    assert assembler.view(foreign, build) is not first
+    assert built == ["built", "built"]
 
 
 def test_a_reading_from_before_the_choice_proves_nothing_against_it() -> None:

@@ -16,15 +16,17 @@ RUN /opt/vaultgraph/bin/pip install --no-cache-dir --no-deps --no-build-isolatio
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/vaultgraph vaultgraph
 COPY --from=build /opt/vaultgraph /opt/vaultgraph
-# Without docstrings and assertions a process is 6 MB smaller (PYTHONOPTIMIZE below). Bytecode for it comes with neither
-# the base image nor pip, and the user may not write it: without this, each start would compile all that it imports.
-RUN python3 -m compileall -q -o 2 -x '/(test|tests|idlelib|lib2to3|tkinter|ensurepip)/' \
+# Without docstrings and assertions (PYTHONOPTIMIZE below) a process is 6 MB smaller, and 2 MB without the columns of
+# tracebacks. Bytecode for it comes with neither the base image nor pip, and the user may not write it: without this,
+# each start would compile all that it imports.
+RUN PYTHONNODEBUGRANGES=1 python3 -m compileall -q -o 2 -x '/(test|tests|idlelib|lib2to3|tkinter|ensurepip)/' \
     /usr/local/lib/python3.11 /opt/vaultgraph/lib/python3.11/site-packages
 USER 10001
 WORKDIR /var/lib/vaultgraph
 ENV PATH=/opt/vaultgraph/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONOPTIMIZE=2 \
+    PYTHONNODEBUGRANGES=1 \
     VAULTGRAPH_HOST=0.0.0.0
 EXPOSE 8000
 VOLUME /var/lib/vaultgraph

@@ -203,9 +203,10 @@ def _to_entries(rows: Sequence[Row[Any]]) -> dict[str, DirectoryEntry]:
 
 def _to_entry(rows: Sequence[Row[Any]]) -> DirectoryEntry:
     linked = {row.link_provider: row for row in rows if row.link_provider is not None}
+    same: dict[Any, Any] = {rows[0].id: rows[0].id}  # entries are kept by the thousand, and links say much alike
     return DirectoryEntry(
         customer=to_customer(rows[0]),
-        links=tuple(_joined_link(row) for row in linked.values()),
+        links=tuple(_joined_link(row, same) for row in linked.values()),
         choice=_joined_choice(rows[0]) if rows[0].choice_provider is not None else None,
         nicknames={_joined_address(row): row.nickname for row in rows if row.nickname is not None},
     )
@@ -247,14 +248,14 @@ def to_choice(row: Row[Any]) -> ChoiceRecord:
     )
 
 
-def _joined_link(row: Row[Any]) -> LinkRecord:
+def _joined_link(row: Row[Any], same: dict[Any, Any]) -> LinkRecord:
     return LinkRecord(
-        customer_id=row.id,
+        customer_id=same.setdefault(row.id, row.id),
         provider=ProviderName(row.link_provider),
         customer_ref=CustomerRef(row.link_customer_ref),
         proof=LinkProof(row.link_proof),
-        linked_at=row.link_linked_at,
-        linked_by=row.link_linked_by,
+        linked_at=same.setdefault(row.link_linked_at, row.link_linked_at),
+        linked_by=same.setdefault(row.link_linked_by, row.link_linked_by),
     )
 
 

@@ -23,22 +23,19 @@ class Foresight:
     __slots__ = ("_asked",)
 
     def __init__(self) -> None:
-        self._asked: tuple[tuple[Question, frozenset[MethodRef]], ...] = ()
+        self._asked: tuple[tuple[Question, tuple[MethodRef, ...]], ...] = ()
 
-    def of(self, question: Question) -> frozenset[MethodRef]:
+    def of(self, question: Question) -> tuple[MethodRef, ...]:
         for known, refs in self._asked:
             if known == question:
                 return refs
-        return _NOTHING
+        return ()
 
     def learn(self, question: Question, refs: Iterable[MethodRef]) -> None:
-        asked = frozenset(refs)
+        asked = tuple(sorted(refs))
         if self.of(question) != asked:
             self.forget(question)
             self._asked = ((question, asked), *self._asked[: _MOST - 1])
 
     def forget(self, question: Question) -> None:
         self._asked = tuple([one for one in self._asked if one[0] != question])
-
-
-_NOTHING: Final[frozenset[MethodRef]] = frozenset()

@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from app.commands.demo_data import add_demo_customer
 from app.gate.callers import development
@@ -41,13 +42,17 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
         yield ready(Party(name, f"http://127.0.0.1:{port}/graphql", pid, headers, other), folder)
 
 
+_SMALLER: Final = {"PYTHONNODEBUGRANGES": "1"}
+
+
 @cache
 def as_in_the_image() -> Mapping[str, str]:
     """Python's own settings of the Dockerfile, with the bytecode for them, which is made there, too."""
     folders = [path for path in sys.path if path and Path(path).is_dir()]
     skipped = "/(test|tests|idlelib|lib2to3|tkinter|ensurepip)/"
-    subprocess.run([sys.executable, "-m", "compileall", "-q", "-o", "2", "-x", skipped, *folders], check=True)
-    return {"PYTHONOPTIMIZE": "2"}
+    compiling = [sys.executable, "-m", "compileall", "-q", "-f", "-j", "0", "-o", "2", "-x", skipped, *folders]
+    subprocess.run(compiling, env=os.environ | _SMALLER, check=True)
+    return {"PYTHONOPTIMIZE": "2", **_SMALLER}
 
 
 async def _link_customers(url: str) -> None:

@@ -19,7 +19,6 @@ class RequestContext(Protocol):
     """
 
     question: Hashable | None
-
     resume_after: str | None
     event_id: str | None
 

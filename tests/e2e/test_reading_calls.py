@@ -177,6 +177,22 @@ def test_statuses_are_asked_side_by_side(start_gateway: StartGateway, sandbox: R
     assert _seconds(max(times)) - _seconds(min(times)) < 1.5, "each began before the first was answered"
 
 
+def test_statuses_are_asked_beside_their_list_once_the_same_was_asked(
+    start_gateway: StartGateway, sandbox: RunningSandbox
+) -> None:
+    gateway = start_gateway(**patient())
+    sandbox.fault("jpmorgan", "delay", delay_ms=1500)
+    spans = []
+    for _ in range(2):
+        sandbox.clear_calls()
+        gateway.data('{ customer(id: "cus_alex") { paymentMethods { authStatus } } }')
+        times = [row["at"] for row in sandbox.calls("jpmorgan")]
+        assert (len(times), sorted(status_calls(sandbox))) == (4, sorted(CARDS)), "not one call more"
+        spans.append(_seconds(max(times)) - _seconds(min(times)))
+    assert spans[0] >= 1.5, "nobody knows the cards before the list has come"
+    assert spans[1] < 1.5, "each began before the list had come"
+
+
 def _seconds(at: str) -> float:
     return datetime.fromisoformat(at).timestamp()
 

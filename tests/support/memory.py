@@ -177,6 +177,7 @@ class World:
     enabled: Collection[ProviderName] = tuple(ProviderName)
     list_limit: int = 100
     circuit: Callable[[ProviderName], CircuitState] = lambda name: CircuitState.CLOSED
+    vault: type[MemoryVault] = MemoryVault
     vaults: dict[ProviderName, MemoryVault] = field(init=False)
     directory: MemoryDirectory = field(init=False)
     services: Services = field(init=False)
@@ -184,7 +185,7 @@ class World:
     context: Context | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self.vaults = {name: MemoryVault(name) for name in ProviderName}
+        self.vaults = {name: self.vault(name) for name in ProviderName}
         self.directory = MemoryDirectory()
         self.ids = Ids("k" * 32)
         providers: dict[ProviderName, VaultProvider] = {

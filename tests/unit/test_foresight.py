@@ -8,10 +8,11 @@ import pytest
 
 from app.errors import CircuitOpen, VaultUnavailable
 from app.vault.model import ThreeDSecure, VaultWallet
-from app.vault.names import AuthStatus, CustomerRef, MethodRef
+from app.vault.names import AuthStatus, CustomerRef, MethodRef, ProviderName
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.foresight import Foresight
 from app.wallet.policy import ReadPolicy
+from app.wallet.reading import hold
 from resolvers.context import Context
 from resolvers.schema import schema
 from tests.support.memory import MemoryVault, P, World, card
@@ -24,17 +25,14 @@ ANN = Caller(name="ann", scopes=ALL_SCOPES)
 class Diary(MemoryVault):
     """Notes when each call begins and ends."""
 
-    def __init__(self) -> None:
-        super().__init__(P.JPMORGAN)
+    def __init__(self, name: ProviderName) -> None:
+        super().__init__(name)
         self.lines: list[str] = []
-        self.list_failure: Exception | None = None
 
     async def wallets(self, refs: Any, call: Any) -> Any:
         self.lines.append("list?")
         for _ in range(5):
             await asyncio.sleep(0)
-        if self.list_failure:
-            raise self.list_failure
         found = await super().wallets(refs, call)
         self.lines.append("list!")
         return found
@@ -48,23 +46,9 @@ class Diary(MemoryVault):
 
 @pytest.fixture
 def world() -> World:
-    world = World(policy=ReadPolicy(fresh_for_s=0.0), enabled=(P.JPMORGAN,))
-    diary = Diary()
-    diary.put("PACJGQ", card("pm1"), card("pm2", last4="1111"))
-    _install(world, diary)
+    world = World(policy=ReadPolicy(fresh_for_s=0.0), enabled=(P.JPMORGAN,), vault=Diary)
+    diary(world).put("PACJGQ", card("pm1"), card("pm2", last4="1111"))
     return world
-
-
-def _install(world: World, vault: Diary) -> None:
-    world.vaults[P.JPMORGAN] = vault
-    rebuilt = World(policy=world.policy, enabled=world.enabled)
-    reader = type(rebuilt.services.reader)(
-        {P.JPMORGAN: vault},  # type: ignore[dict-item]
-        rebuilt.services.reader.snapshots,
-        rebuilt.ids,
-        {P.JPMORGAN: world.policy},
-    )
-    world.services.reader = reader
 
 
 async def ask(world: World, query: str, question: Hashable | None = 1, caller: Caller = ANN) -> Any:
@@ -166,7 +150,7 @@ async def test_list_that_is_no_longer_kept_foresees_nothing(world: World) -> Non
     await ask(world, STATUSES)
     vault = diary(world)
     world.services.reader.snapshots.drop(P.JPMORGAN, CustomerRef("PACJGQ"))
-    vault.list_failure = VaultUnavailable(P.JPMORGAN)
+    vault.failure = VaultUnavailable(P.JPMORGAN)
     data = await ask(world, '{ customer(id: "cus_a") { sources { state } } }')
     assert "UNAVAILABLE" in [row["state"] for row in data["customer"]["sources"]]
     assert vault.lines == ["list?"]
@@ -198,8 +182,6 @@ def test_only_the_latest_questions_are_known() -> None:
 
 def test_wallet_that_is_equal_has_an_equal_content_whatever_was_foreseen(world: World) -> None:
     wallet: VaultWallet = diary(world).held[CustomerRef("PACJGQ")]
-    from app.wallet.reading import hold
-
     one, other = hold(wallet, world.ids), hold(wallet, world.ids)
     one.content.foresight = Foresight()
     assert one == other

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import uvloop
 
-from app.http.aiohttp_transport import AiohttpTransport
 from app.http.choice import KINDS, open_transport
 from app.http.lean import LeanTransport, connection, pool
 from app.http.message import VaultReply
@@ -489,39 +488,3 @@ def test_what_could_become_another_request_is_never_sent(
             assert len(server.asked) == 1
 
     run(main())
-
-
-@pytest.mark.parametrize(
-    ("url", "header", "target"),
-    [
-        ("http://Vault.Example", "vault.example", "/"),
-        ("http://vault.example?a=/b", "vault.example", "/?a=/b"),
-        ("http://vault.example:80/a/b?c=d", "vault.example", "/a/b?c=d"),
-        ("http://vault.example:8080/a//b", "vault.example:8080", "/a//b"),
-        ("https://vault.example:443/", "vault.example", "/"),
-        ("https://vault.example:80/#f", "vault.example:80", "/"),
-        ("http://[::1]:8080/a", "[::1]:8080", "/a"),
-    ],
-)
-def test_whom_a_url_means(url: str, header: str, target: str) -> None:
-    transport = LeanTransport(connections=1, max_body_bytes=1)
-    for _ in range(2):
-        host, found = transport._located(url)
-        assert (host.header, found) == (header, target)
-    assert len(transport._hosts) == 1
-
-
-@pytest.mark.parametrize(
-    "url", ["", "x", "http://", "http:///a", "ftp://x/", "http://u:p@x/", "http://x:0/", "http://[x/"]
-)
-def test_a_url_that_means_nobody(url: str) -> None:
-    with pytest.raises(NotSent) as caught:
-        LeanTransport(connections=1, max_body_bytes=1)._located(url)
-    assert caught.value.cause is Cause.INVALID
-    assert "u:p" not in str(caught.value)
-
-
-def test_behind_a_proxy_aiohttp_does_it() -> None:
-    made = open_transport("lean", connections=1, max_body_bytes=1, proxy="http://127.0.0.1:1")
-    assert isinstance(made, AiohttpTransport)
-    assert isinstance(open_transport("lean", connections=1, max_body_bytes=1), LeanTransport)

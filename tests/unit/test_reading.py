@@ -17,27 +17,23 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.store.records import MethodAddress
-from app.vault.model import BankAccount, Expiry, NextAction, ThreeDSecure, VaultWallet
+from app.vault.model import BankAccount, Expiry, VaultWallet
 from app.vault.names import (
-    AuthStatus,
     BankVerification,
     CustomerRef,
     DefaultReason,
     DefaultState,
     MethodRef,
-    NextActionKind,
     PaymentMethodStatus,
     ProviderName,
     SourceState,
 )
 from app.vault.provider import Call
 from app.vault.rules.label import label_of
-from app.vault.secret import Secret
 from app.wallet.assemble import Wallet, assemble, group_key
-from app.wallet.directory import DirectoryCache
 from app.wallet.policy import ReadPolicy
 from app.wallet.reading import METHOD_BYTES, SourceReading, WalletReader, hold
-from tests.support.memory import LONG_AGO, NOW, MemoryDirectory, MemoryVault, P, World, card, choice_of
+from tests.support.memory import NOW, MemoryVault, P, World, card, choice_of
 
 EVERYWHERE = {
     P.LOANPRO: CustomerRef("37"),
@@ -237,72 +233,6 @@ def test_what_was_held_saves_work_and_changes_nothing() -> None:
     assert hold(changed, world.ids, held) == hold(changed, world.ids)
 
 
-# ---- 3-D Secure --------------------------------------------------------------------------------------------
-
-JPM_CARD = replace(card("pm1"), provider=P.JPMORGAN, customer_ref=CustomerRef("PACJGQ"))
-
-
-async def test_only_cards_of_a_vault_with_3ds_cost_a_call() -> None:
-    world = World()
-    reader = world.services.reader
-    found = await reader.statuses.read(card("9"), call())
-    assert (found.status, found.failed) == (AuthStatus.NOT_APPLICABLE, False)
-    assert reader.statuses.asks(JPM_CARD)
-    bank = BankAccount(provider=P.JPMORGAN, customer_ref=CustomerRef("PACJGQ"), method_ref=MethodRef("ach"))
-    assert not reader.statuses.asks(bank)
-    assert not any(vault.status_calls for vault in world.vaults.values())
-
-
-async def test_a_status_is_kept_as_long_as_a_wallet_and_dropped_with_it() -> None:
-    world = World()
-    vault, reader = world.vaults[P.JPMORGAN], world.services.reader
-    vault.results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
-    first = await reader.statuses.read(JPM_CARD, call())
-    again = await reader.statuses.read(JPM_CARD, call())
-    assert (first.status, again.status, vault.status_calls) == (AuthStatus.AUTHENTICATED,) * 2 + (["pm1"],)
-    reader.snapshots.drop(P.JPMORGAN, CustomerRef("PACJGQ"))
-    vault.results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.FAILED)
-    assert (await reader.statuses.read(JPM_CARD, call())).status is AuthStatus.FAILED
-
-
-async def test_no_attempt_is_not_performed_and_a_failed_call_is_unknown() -> None:
-    world = World(policy=ReadPolicy(fresh_for_s=0.0))
-    vault, reader = world.vaults[P.JPMORGAN], world.services.reader
-    never = await reader.statuses.read(JPM_CARD, call())
-    assert (never.status, never.result, never.failed) == (AuthStatus.NOT_PERFORMED, None, False)
-    vault.results[MethodRef("pm1")] = VaultUnavailable(P.JPMORGAN)
-    failed = await reader.statuses.read(JPM_CARD, call())
-    assert (failed.status, failed.result, failed.failed) == (AuthStatus.UNKNOWN, None, True)
-
-
-async def test_a_failed_status_is_never_replaced_by_a_stale_one() -> None:
-    world = World(policy=ReadPolicy(fresh_for_s=0.0, stale_if_error_for_s=600.0))
-    vault, reader = world.vaults[P.JPMORGAN], world.services.reader
-    vault.results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
-    await reader.statuses.read(JPM_CARD, call())
-    vault.failure = VaultTimeout(P.JPMORGAN)
-    assert (await reader.statuses.read(JPM_CARD, call())).status is AuthStatus.UNKNOWN
-
-
-async def test_the_lists_next_action_goes_with_the_status_calls_result() -> None:
-    world = World()
-    action = NextAction(kind=NextActionKind.CHALLENGE, client_token=Secret("t"))
-    listed = replace(JPM_CARD, three_d_secure=ThreeDSecure(status=AuthStatus.CHALLENGE_REQUIRED, next_action=action))
-    pending = await world.services.reader.statuses.read(listed, call())
-    assert (pending.status, pending.result and pending.result.next_action) == (AuthStatus.CHALLENGE_REQUIRED, action)
-    world.services.reader.snapshots.clear()
-    world.vaults[P.JPMORGAN].results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
-    done = await world.services.reader.statuses.read(listed, call())
-    assert (done.status, done.result and done.result.next_action) == (AuthStatus.AUTHENTICATED, action)
-
-
-async def test_status_calls_run_side_by_side_up_to_the_cap() -> None:
-    world = World(policy=ReadPolicy(three_ds_concurrency=3))
-    cards = [replace(JPM_CARD, method_ref=MethodRef(f"pm{number}")) for number in range(10)]
-    await asyncio.gather(*(world.services.reader.statuses.read(one, call()) for one in cards))
-    assert (len(world.vaults[P.JPMORGAN].status_calls), world.vaults[P.JPMORGAN].most_at_once) == (10, 3)
-
-
 # ---- assembling --------------------------------------------------------------------------------------------
 
 
@@ -433,82 +363,3 @@ async def test_nothing_answered_is_about_linked_vaults_only() -> None:
     assert (wallet.nothing_answered(P), wallet.nothing_answered([P.LOANPRO])) == (False, True)
     world.directory.add("cus_a", {})
     assert not (await wallet_of(world)).nothing_answered(P)
-
-
-# ---- the directory's cache ---------------------------------------------------------------------------------
-
-
-async def test_customers_are_read_once_until_they_change() -> None:
-    directory = MemoryDirectory()
-    directory.add("cus_a", {})
-    directory.add("cus_b", {})
-    cache = DirectoryCache(directory, limit=2)
-    await cache.entries(["cus_a"])
-    await cache.entries(["cus_a", "cus_b", "cus_a"])
-    assert directory.reads == [["cus_a"], ["cus_b"]]
-    cache.drop("cus_a")
-    await cache.entries(["cus_a", "cus_b", "cus_nobody"])
-    assert directory.reads[2:] == [["cus_a", "cus_nobody"]]
-    cache.clear()
-    await cache.entries(["cus_b"])
-    assert directory.reads[3:] == [["cus_b"]]
-
-
-async def test_the_least_recently_used_customer_is_forgotten_first() -> None:
-    directory = MemoryDirectory()
-    for customer_id in ("cus_a", "cus_b", "cus_c"):
-        directory.add(customer_id, {})
-    cache = DirectoryCache(directory, limit=2)
-    for customer_id in ("cus_a", "cus_b", "cus_a", "cus_c", "cus_a"):
-        await cache.entries([customer_id])
-    assert directory.reads == [["cus_a"], ["cus_b"], ["cus_c"]]
-
-
-async def test_refs_outlive_the_customer_and_are_told_when_they_go() -> None:
-    directory = MemoryDirectory()
-    for name in "abc":
-        directory.add(f"cus_{name}", {P.LOANPRO: f"lp-{name}", P.CASELLE: f"cs-{name}"})
-    told: list[tuple[ProviderName, str]] = []
-    cache = DirectoryCache(directory, limit=1, refs_limit=2, on_forgotten=lambda *refs: told.append(refs))
-    await cache.entries(["cus_a", "cus_b"])
-    cache.drop("cus_a")
-    assert cache.refs_of("cus_a") == ((P.LOANPRO, "lp-a"), (P.CASELLE, "cs-a"))
-    assert cache.refs_of("cus_nobody") == ()
-    await cache.entries(["cus_c"])
-    assert cache.refs_of("cus_a") == ()
-    assert told == [(P.LOANPRO, "lp-a"), (P.CASELLE, "cs-a")]
-
-
-@pytest.mark.parametrize("change", ["drop", "clear"])
-async def test_what_changed_while_it_was_read_is_answered_and_not_kept(change: str) -> None:
-    directory = MemoryDirectory()
-    directory.add("cus_a", {})
-    cache = DirectoryCache(directory)
-    asked = directory.entries
-
-    async def changing(ids: Sequence[str]) -> object:
-        found = await asked(ids)
-        if change == "drop":
-            cache.drop("cus_a")
-        else:
-            cache.clear()
-        return found
-
-    directory.entries = changing  # type: ignore[method-assign, assignment]
-    assert "cus_a" in await cache.entries(["cus_a"])
-    directory.entries = asked  # type: ignore[method-assign]
-    await cache.entries(["cus_a"])
-    await cache.entries(["cus_a"])
-    assert len(directory.reads) == 2
-
-
-async def test_a_choice_that_is_gone_is_cleared_only_while_it_is_still_that_one() -> None:
-    world = World()
-    world.directory.known["cus_a"] = replace(
-        world.directory.known["cus_a"], choice=choice_of("cus_a", P.CASELLE, "cs", "deleted", at=LONG_AGO)
-    )
-    await world.services.directory.clear_gone_choice(world.directory.known["cus_a"])
-    address = MethodAddress(P.CASELLE, CustomerRef("cs"), MethodRef("deleted"))
-    assert world.directory.cleared == [("cus_a", address)]
-    await world.services.directory.clear_gone_choice(world.directory.known["cus_a"])
-    assert len(world.directory.cleared) == 1

@@ -117,7 +117,7 @@ class LoanProVault(VaultAdapter):
         )
         found: dict[CustomerRef, VaultWallet | BaseException] = dict.fromkeys(refs, absent)
         unlisted: list[CustomerRef] = []
-        for ref in [ref for ref in refs if ref in held]:
+        for ref in filter(held.__contains__, refs):
             told_by = digest if digest and read is reply else digest_of(orjson.dumps(held[ref]))
             try:
                 wallet = self._wallet(ref, held[ref], request_id_of(read), told_by)

@@ -1,0 +1,91 @@
+"""The directory's cache: read once until something changes, and never kept across a change."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from app.store.records import MethodAddress
+from app.vault.names import (
+    CustomerRef,
+    MethodRef,
+    ProviderName,
+)
+from app.wallet.directory import DirectoryCache
+from tests.support.memory import LONG_AGO, MemoryDirectory, P, World, choice_of
+
+
+async def test_customers_are_read_once_until_they_change() -> None:
+    directory = MemoryDirectory()
+    directory.add("cus_a", {})
+    directory.add("cus_b", {})
+    cache = DirectoryCache(directory, limit=2)
+    await cache.entries(["cus_a"])
+    await cache.entries(["cus_a", "cus_b", "cus_a"])
+    assert directory.reads == [["cus_a"], ["cus_b"]]
+    cache.drop("cus_a")
+    await cache.entries(["cus_a", "cus_b", "cus_nobody"])
+    assert directory.reads[2:] == [["cus_a", "cus_nobody"]]
+    cache.clear()
+    await cache.entries(["cus_b"])
+    assert directory.reads[3:] == [["cus_b"]]
+
+
+async def test_the_least_recently_used_customer_is_forgotten_first() -> None:
+    directory = MemoryDirectory()
+    for customer_id in ("cus_a", "cus_b", "cus_c"):
+        directory.add(customer_id, {})
+    cache = DirectoryCache(directory, limit=2)
+    for customer_id in ("cus_a", "cus_b", "cus_a", "cus_c", "cus_a"):
+        await cache.entries([customer_id])
+    assert directory.reads == [["cus_a"], ["cus_b"], ["cus_c"]]
+
+
+async def test_refs_outlive_the_customer_and_are_told_when_they_go() -> None:
+    directory = MemoryDirectory()
+    for name in "abc":
+        directory.add(f"cus_{name}", {P.LOANPRO: f"lp-{name}", P.CASELLE: f"cs-{name}"})
+    told: list[tuple[ProviderName, str]] = []
+    cache = DirectoryCache(directory, limit=1, refs_limit=2, on_forgotten=lambda *refs: told.append(refs))
+    await cache.entries(["cus_a", "cus_b"])
+    cache.drop("cus_a")
+    assert cache.refs_of("cus_a") == ((P.LOANPRO, "lp-a"), (P.CASELLE, "cs-a"))
+    assert cache.refs_of("cus_nobody") == ()
+    await cache.entries(["cus_c"])
+    assert cache.refs_of("cus_a") == ()
+    assert told == [(P.LOANPRO, "lp-a"), (P.CASELLE, "cs-a")]
+
+
+@pytest.mark.parametrize("change", ["drop", "clear"])
+async def test_what_changed_while_it_was_read_is_answered_and_not_kept(change: str) -> None:
+    directory = MemoryDirectory()
+    directory.add("cus_a", {})
+    cache = DirectoryCache(directory)
+    asked = directory.entries
+
+    async def changing(ids: Sequence[str]) -> object:
+        found = await asked(ids)
+        if change == "drop":
+            cache.drop("cus_a")
+        else:
+            cache.clear()
+        return found
+
+    directory.entries = changing  # type: ignore[method-assign, assignment]
+    assert "cus_a" in await cache.entries(["cus_a"])
+    directory.entries = asked  # type: ignore[method-assign]
+    await cache.entries(["cus_a"])
+    await cache.entries(["cus_a"])
+    assert len(directory.reads) == 2
+
+
+async def test_a_choice_that_is_gone_is_cleared_only_while_it_is_still_that_one() -> None:
+    world = World()
+    world.directory.known["cus_a"] = replace(
+        world.directory.known["cus_a"], choice=choice_of("cus_a", P.CASELLE, "cs", "deleted", at=LONG_AGO)
+    )
+    await world.services.directory.clear_gone_choice(world.directory.known["cus_a"])
+    address = MethodAddress(P.CASELLE, CustomerRef("cs"), MethodRef("deleted"))
+    assert world.directory.cleared == [("cus_a", address)]
+    await world.services.directory.clear_gone_choice(world.directory.known["cus_a"])
+    assert len(world.directory.cleared) == 1

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pydantic import SecretStr
-
 from app.settings import Settings
+from app.settings_structure import Secret
 
 _REQUIRED: Final[Mapping[str, Sequence[str]]] = {
     "loanpro": ("base_url", "api_token", "instance_id"),
@@ -46,4 +45,4 @@ def _is_weak(settings: Settings, name: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return value.get_secret_value() if isinstance(value, Secret) else str(value)

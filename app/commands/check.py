@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from msgspec.structs import replace
 
 from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultReplyUnreadable
 from app.providers import build_providers
@@ -60,9 +61,9 @@ async def _outcome(name: ProviderName, settings: Settings, missing: list[str]) -
 
 def _only(name: ProviderName, settings: Settings) -> Settings:
     """So that one vault's impossible setting does not hide what the others answer."""
-    others = {other: getattr(settings, other).model_copy(update={"enabled": False}) for other in ProviderName}
+    others = {other: replace(getattr(settings, other), enabled=False) for other in ProviderName}
     del others[name]
-    return settings.model_copy(update={other.value: section for other, section in others.items()})
+    return replace(settings, **{other.value: section for other, section in others.items()})
 
 
 async def _try(vault: VaultProvider) -> str:

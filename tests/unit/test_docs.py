@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, SecretStr
 
 from app.settings import Settings, load_settings
+from app.settings_structure import Secret, Section
 from app.vault.names import ProviderName
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -18,17 +18,17 @@ _ROW = re.compile(r"^\| `([\w.]+)` \| (`[^`]*`|-) \| (.*) \|$", re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
-def flat(section: BaseModel, path: str = "") -> Iterator[tuple[str, Any]]:
-    for name in type(section).model_fields:
+def flat(section: Section, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name in section.__struct_fields__:
         value = getattr(section, name)
-        if isinstance(value, BaseModel):
+        if isinstance(value, Section):
             yield from flat(value, f"{path}{name}.")
         else:
             yield f"{path}{name}", value
 
 
 def shown(value: Any) -> str:
-    if isinstance(value, SecretStr):
+    if isinstance(value, Secret):
         value = value.get_secret_value()
     elif isinstance(value, Path):
         value = str(value)

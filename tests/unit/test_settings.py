@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from msgspec.structs import fields
 
 from app.errors import SettingsError
 from app.settings import Settings, load_settings
 from app.settings_check import missing_settings
+from app.settings_structure import Secret, Section
 
 
 def loaded(toml: str = "", environ: dict[str, str] | None = None, *, folder: Path, **overrides: Any) -> Settings:
@@ -103,6 +104,51 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
     assert "\n" not in said
 
 
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("port = 'x'", "port: Expected a whole number, got text"),
+        ("port = 65536", "port: Expected a whole number <= 65535"),
+        ("raw_cards = 'yes'", "raw_cards: Expected true or false, got text"),
+        ("data_dir = 5", "data_dir: Expected text"),
+        ("loanpro = 5", "loanpro: Expected a section, got a whole number"),
+        ("nonsense = 1", "nonsense: there is no such setting"),
+        ("[loanpro.breaker]\nnonsense = 1", "loanpro.breaker.nonsense: there is no such setting"),
+        ("mode = 'x'", "mode: Expected one of production, development"),
+        (
+            "provider_precedence = ['aloha', 'x']",
+            "provider_precedence: Expected one of loanpro, jpmorgan, caselle, aloha",
+        ),
+        ("[auth]\nscopes_by_role = {staff = 'x'}", "auth.scopes_by_role: Expected a list, got text"),
+        ("[auth]\nscope_claim = ''", "auth.scope_claim: Expected text of length >= 1"),
+        (
+            "[documents]\nids_only = true\nautomatic = false",
+            "documents: ids_only needs own_client: the name that your own documents are published for",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_words(toml: str, said: str, tmp_path: Path) -> None:
+    assert refusal(toml, folder=tmp_path) == said
+
+
+def test_text_is_taken_for_what_is_meant() -> None:
+    environ = {
+        "VAULTGRAPH_RAW_CARDS": "true",
+        "VAULTGRAPH_NETWORK_TOKENS": "0",
+        "VAULTGRAPH_DATA_DIR": "/somewhere",
+        "VAULTGRAPH_LOANPRO__DEADLINE_S": "1.5",
+        "VAULTGRAPH_RETURN_ORIGINS": " https://a.example,, https://b.example ",
+    }
+    settings = load_settings(None, environ)
+    assert (settings.raw_cards, settings.network_tokens, settings.loanpro.deadline_s) == (True, False, 1.5)
+    assert settings.data_dir == Path("/somewhere")
+    assert settings.return_origins == ["https://a.example", "https://b.example"]
+
+
+def test_a_path_may_be_given_as_one(tmp_path: Path) -> None:
+    assert load_settings(None, {}, data_dir=tmp_path).data_dir == tmp_path
+
+
 def test_every_wrong_setting_is_named_at_once(tmp_path: Path) -> None:
     said = refusal("port = 'x'\n[aloha]\nretries = -1\n", folder=tmp_path)
     assert said.count(";") == 1
@@ -119,7 +165,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_no_secret_shows_itself(tmp_path: Path) -> None:
-    secrets = {name: "hunter2-hunter2" for name, field in _fields(Settings) if field is SecretStr}
+    secrets = {name: "hunter2-hunter2" for name, field in _fields(Settings) if field is Secret}
     assert {"id_key", "digest_key", "store.url", "loanpro.api_token", "caselle.client_secret"} <= set(secrets)
     overrides: dict[str, Any] = {}
     for name, value in secrets.items():
@@ -133,14 +179,13 @@ def test_no_secret_shows_itself(tmp_path: Path) -> None:
     assert "hunter2" not in str(settings)
 
 
-def _fields(model: type[BaseModel], path: str = "") -> list[tuple[str, Any]]:
+def _fields(section: type[Section], path: str = "") -> list[tuple[str, Any]]:
     found: list[tuple[str, Any]] = []
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found += _fields(kind, f"{path}{name}.")
+    for field in fields(section):
+        if isinstance(field.type, type) and issubclass(field.type, Section):
+            found += _fields(field.type, f"{path}{field.name}.")
         else:
-            found.append((f"{path}{name}", kind))
+            found.append((f"{path}{field.name}", field.type))
     return found
 
 
@@ -149,7 +194,7 @@ def test_whatever_could_hold_a_credential_is_a_secret() -> None:
     for name, kind in _fields(Settings):
         last = name.rsplit(".", 1)[-1]
         if any(word in last for word in ("secret", "password", "token", "_key")) and last not in public:
-            assert kind is SecretStr, name
+            assert kind is Secret, name
 
 
 def test_what_is_missing_is_named_as_a_person_would_set_it() -> None:

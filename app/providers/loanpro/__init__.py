@@ -1,5 +1,7 @@
 """LoanPro: customers and their linked payment profiles in the LMS."""
 
+from msgspec.structs import replace
+
 from app.http.auth import StaticHeaders
 from app.http.client import Observer, open_door
 from app.providers.loanpro.browser import CaptureForms
@@ -28,5 +30,5 @@ def _forms(ours: LoanProSettings, observer: Observer | None) -> CaptureForms | N
     }
     if not (ours.secure_payments_url and all(pair.values())):
         return None
-    there = ours.model_copy(update={"base_url": ours.secure_payments_url})
+    there = replace(ours, base_url=ours.secure_payments_url)
     return CaptureForms(open_door(LoanProVault.name, there, StaticHeaders(pair), observer), ours.secure_payments_url)

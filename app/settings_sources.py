@@ -1,0 +1,74 @@
+"""Where settings are found: a TOML file, the environment, secret files; and which lies over which."""
+
+import re
+import tomllib
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, Final
+
+from app.errors import SettingsError
+
+ENV_PREFIX: Final = "VAULTGRAPH_"
+_FILE_SUFFIX: Final = "_file"
+_NOT_SETTINGS: Final = frozenset(
+    {"VAULTGRAPH_CONFIG", "VAULTGRAPH_TEST_REQUIRE"}
+)  # read by the command and by the tests
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"the settings file cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        place = re.search(r" \(at [a-z0-9, ]+\)$", str(error))  # the rest of the message may quote a value
+        raise SettingsError(f"the settings file is not valid TOML{place[0] if place else ''}") from None
+
+
+def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """``VAULTGRAPH_LOANPRO__API_TOKEN`` becomes ``{"loanpro": {"api_token": ...}}``; lists are comma-separated."""
+    found: dict[str, Any] = {}
+    for key, value in environ.items():
+        if not key.upper().startswith(ENV_PREFIX) or key.upper() in _NOT_SETTINGS:
+            continue
+        *sections, name = key[len(ENV_PREFIX) :].lower().split("__")
+        place = found
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise SettingsError(f"{section}: is a section, and {ENV_PREFIX}{section.upper()} gives it a value")
+        place[name] = value
+    return found
+
+
+def lay_over(base: MutableMapping[str, Any], upper: Mapping[str, Any]) -> None:
+    """`x` above replaces `x_file` below, and the other way round."""
+    for key, value in upper.items():
+        if f"{key}{_FILE_SUFFIX}" not in upper:
+            base.pop(f"{key}{_FILE_SUFFIX}", None)
+        if key.endswith(_FILE_SUFFIX) and key.removesuffix(_FILE_SUFFIX) not in upper:
+            base.pop(key.removesuffix(_FILE_SUFFIX), None)
+        below = base.get(key)
+        if isinstance(value, Mapping) and isinstance(below, MutableMapping):
+            lay_over(below, value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def resolve_files(section: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
+    """Replace every ``x_file`` by ``x`` holding the file's text."""
+    for key in list(section):
+        value = section[key]
+        if isinstance(value, MutableMapping):
+            resolve_files(value, (*path, key))
+        elif key.endswith(_FILE_SUFFIX) and isinstance(value, str):
+            name, shown = key.removesuffix(_FILE_SUFFIX), ".".join((*path, key))
+            if name in section:
+                raise SettingsError(f"{shown}: set it or {name}, not both")
+            try:
+                section[name] = Path(value).read_text("utf-8").rstrip("\r\n")
+            except OSError as error:
+                raise SettingsError(f"{shown}: {error.strerror}") from None
+            except UnicodeDecodeError:
+                raise SettingsError(f"{shown}: the file is not UTF-8 text") from None
+            del section[key]

@@ -1,0 +1,126 @@
+"""How what was found becomes settings: checked by msgspec, every fault named at once, no value ever quoted."""
+
+import re
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
+
+from msgspec import Struct, ValidationError, convert
+from msgspec.structs import fields
+
+from app.errors import SettingsError
+
+Made = TypeVar("Made", bound="Section")
+
+_WORDS: Final = {
+    "`object`": "a section",
+    "`array`": "a list",
+    "`str`": "text",
+    "`int`": "a whole number",
+    "`float`": "a number",
+    "`bool`": "true or false",
+    "`null`": "nothing",
+}
+_UNKNOWN: Final = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Settings that belong together. Made in code its values are not checked: `structured` does that."""
+
+
+class Secret:
+    """A credential. It says its text when asked for it, and neither in `repr` nor in a message."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def get_secret_value(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('**********')" if self._text else "Secret('')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+def structured(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
+    """`found` as a section of this kind; text is taken for numbers, lists and paths where those are meant, for the
+    environment has nothing but text. `found` is used up. Raises SettingsError naming each wrong setting."""
+    _split_lists(found, kind)
+    faults: list[str] = []
+    while True:
+        try:
+            made = convert(found, kind, strict=False, dec_hook=_of_text)
+        except ValidationError as error:
+            names, said = _fault(str(error), kind)
+            faults.append(f"{'.'.join(names)}: {said}")
+            if not _take_out(found, names):  # so that the next fault is found
+                break
+        else:
+            if not faults:
+                return made
+            break
+    raise SettingsError("; ".join(faults))
+
+
+def _of_text(kind: type[Any], value: Any) -> Any:
+    if isinstance(value, kind):
+        return value
+    if kind not in (Path, Secret) or not isinstance(value, str):
+        raise TypeError("Expected text")
+    return kind(value)
+
+
+def _split_lists(found: MutableMapping[str, Any], kind: type[Section]) -> None:
+    for field in fields(kind):
+        value = found.get(field.name)
+        if isinstance(value, MutableMapping) and isinstance(field.type, type) and issubclass(field.type, Section):
+            _split_lists(value, field.type)
+        elif isinstance(value, str) and get_origin(_bare(field.type)) is list:
+            found[field.name] = [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _fault(message: str, kind: type[Section]) -> tuple[list[str], str]:
+    """Which setting, and what is wrong with it. Of an item of a list, or of a table, it is the list that is named."""
+    said, _, place = message.partition(" - at `$")
+    names = re.sub(r"\[[^]]*\]", "", place.removesuffix("`")).strip(".")
+    path = names.split(".") if names else []
+    unknown = _UNKNOWN.fullmatch(said)
+    if unknown:
+        return [*path, unknown[1]], "there is no such setting"
+    if choices := _choices(path, kind):
+        return path, f"Expected {'one of ' if len(choices) > 1 else ''}{', '.join(choices)}"
+    for ours, theirs in _WORDS.items():
+        said = said.replace(ours, theirs)
+    return path, said
+
+
+def _choices(path: list[str], kind: type[Section]) -> tuple[str, ...]:
+    """The words that a setting has to choose from; msgspec's message would quote the one that was found."""
+    here: Any = kind
+    for name in path:
+        here = {field.name: field.type for field in fields(here)}[name]
+    here = _bare(here)
+    if get_origin(here) is list:
+        here = get_args(here)[0]
+    return get_args(here) if get_origin(here) is Literal else ()
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _take_out(found: MutableMapping[str, Any], names: list[str]) -> bool:
+    here: Any = found
+    for name in names[:-1]:
+        here = here.get(name) if isinstance(here, Mapping) else None
+    if not names or not isinstance(here, MutableMapping) or names[-1] not in here:
+        return False
+    del here[names[-1]]
+    return True

@@ -8,6 +8,7 @@ from typing import Final
 
 import aiohttp
 from aiohttp import client_exceptions as errors
+from multidict import CIMultiDict
 from yarl import URL
 
 from app.http.message import VaultReply
@@ -55,11 +56,12 @@ CAUSES: Final[Mapping[type[aiohttp.ClientError], Cause]] = {
 
 
 class _Flight:
-    """One request's only fact: whether it was handed to a connection."""
+    """One request's headers, and whether it was handed to a connection."""
 
-    __slots__ = ("is_sent",)
+    __slots__ = ("headers", "is_sent")
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers
         self.is_sent = False
 
 
@@ -67,7 +69,20 @@ _FLIGHT: Final[ContextVar[_Flight]] = ContextVar("vaultgraph_flight")
 
 
 class _Request(aiohttp.ClientRequest):
-    """Notes the moment before the first byte is written. Exceptions alone cannot tell: a time-out has no phase."""
+    """Notes the moment before the first byte is written. Exceptions alone cannot tell: a time-out has no phase.
+
+    Its headers are the flight's and no others: the session would copy them one by one, twice, and add its own.
+    """
+
+    _skip_auto_headers = CIMultiDict({"Content-Type": None})  # the one that would come with a body
+
+    def update_headers(self, headers: object) -> None:
+        own = _FLIGHT.get().headers
+        host = self.url.host_port_subcomponent or ""
+        self.headers = CIMultiDict(own if "host" in own else [("Host", host), *own.items()])
+
+    def update_auto_headers(self, skip_auto_headers: object) -> None:
+        """None is wanted."""
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         _FLIGHT.get().is_sent = True
@@ -103,11 +118,11 @@ class AiohttpTransport:
         started_at = asyncio.get_running_loop().time()
         if deadline_at <= started_at:
             raise NotSent(Cause.TIMEOUT)
-        flight = _Flight()
+        flight = _Flight(headers)
         marker = _FLIGHT.set(flight)
         try:
             async with asyncio.timeout_at(deadline_at):
-                return await self._exchange(session, method, url, headers, body, started_at)
+                return await self._exchange(session, method, url, body, started_at)
         except TransportError:
             raise
         except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError, and resets while the body is read
@@ -123,11 +138,10 @@ class AiohttpTransport:
         session: aiohttp.ClientSession,
         method: str,
         url: str,
-        headers: Mapping[str, str],
         body: bytes | None,
         started_at: float,
     ) -> VaultReply:
-        reply = await session.request(method, URL(url, encoded=True), headers=headers, data=body, allow_redirects=False)
+        reply = await session.request(method, URL(url, encoded=True), data=body, allow_redirects=False)
         try:
             content = await self._read(reply)
         except BaseException:
@@ -163,7 +177,6 @@ class AiohttpTransport:
             raise NotSent(Cause.CLOSED)
         connector = aiohttp.TCPConnector(
             limit=self._connections,
-            limit_per_host=self._connections,
             keepalive_timeout=KEEPALIVE_S,
             ttl_dns_cache=_DNS_TTL_S,
             ssl=self._tls or True,
@@ -171,7 +184,6 @@ class AiohttpTransport:
         session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             timeout=aiohttp.ClientTimeout(total=None),  # `send` keeps the one deadline
             request_class=_Request,
             raise_for_status=False,

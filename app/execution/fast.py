@@ -103,13 +103,13 @@ class _Writer:
         return False
 
     def function(self, kind: type | None, type_: GraphQLObjectType) -> Callable[[Any], dict[str, Any]]:
-        if kind is not None:
+        if type_.is_type_of is None:  # nobody asks what class it is: a resolver may answer any that has the attributes
+            check = f"o.__class__ in {self._vetted()} or vet(o)"
+        elif kind is not None:
             self._constants["kind"] = kind
             check = "if o.__class__ is not kind: raise Odd"
-        elif type_.is_type_of is not None:
-            check = "raise Odd"
         else:
-            check = f"o.__class__ in {self._vetted()} or vet(o)"
+            check = "raise Odd"
         marked = f"if hasattr(o, {bridge.CAST_MARK!r}): raise Odd"
         body = [check, *([marked] if type_.is_type_of is not None else []), *self._lines]
         body.append("return {" + ", ".join(self._members) + "}")

@@ -151,7 +151,7 @@ class _Shapes:
 
     def _runtime(self, kind: type) -> GraphQLObjectType:
         if is_object_type(self._item):
-            if bridge.class_of(self._item) is kind:
+            if self._item.is_type_of is None or bridge.class_of(self._item) is kind:
                 return self._item
             raise _NoShape
         runtime = bridge.classes_of(self._variant.schema, self._item).get(kind)

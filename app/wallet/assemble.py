@@ -1,10 +1,10 @@
 """One wallet out of what the vaults answered: pure, from readings and directory facts to what the graph shows."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
-from typing import Any, Final
+from typing import Final
 
 from app.store.records import ChoiceRecord, DirectoryEntry, MethodAddress
 from app.vault.frozen import value
@@ -82,8 +82,6 @@ class SourceRow:
     retry_after_s: float | None = None
     message: str | None = None
     provider_request_id: str | None = None
-    shown: Any = field(default=None, init=False, compare=False, repr=False)
-    """For whoever shows it often: what they made of it."""
 
     @property
     def is_harmless(self) -> bool:

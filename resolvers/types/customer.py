@@ -154,9 +154,8 @@ class Customer(Node):
         return info.context.wallet_of(self.entry).when_read(ALL, answer)
 
     @strawberry.field(graphql_type=list[SourceStatus], description="One row per provider, always all of them.")
-    def sources(self, info: Info) -> list[SourceStatus] | Awaitable[list[SourceStatus]]:
-        rows = info.context.wallet_of(self.entry).rows()
-        return [SourceStatus.of(row) for row in rows] if isinstance(rows, list) else _sources(rows)
+    def sources(self, info: Info) -> list[SourceRow] | Awaitable[list[SourceRow]]:
+        return info.context.wallet_of(self.entry).rows()
 
     @strawberry.field(
         graphql_type=bool,
@@ -226,10 +225,6 @@ def _status_of_default(default: PaymentMethod | None, is_known: bool, info: Info
 async def _known(found: Awaitable[AuthStatus | Awaitable[AuthStatus]]) -> AuthStatus:
     status = await found
     return status if isinstance(status, AuthStatus) else await status
-
-
-async def _sources(rows: Awaitable[list[SourceRow]]) -> list[SourceStatus]:
-    return [SourceStatus.of(row) for row in await rows]
 
 
 def _is_complete(entry: DirectoryEntry, info: Info) -> bool | Awaitable[bool]:

@@ -1,16 +1,16 @@
 """What each vault contributed to an answer."""
 
 from datetime import datetime
-from typing import Self
 
 import strawberry
 
 from app.vault.names import ProviderName, SourceState
-from app.wallet.assemble import SourceRow
 
 
 @strawberry.type(description="What one vault contributed to this customer's answer.")
 class SourceStatus:
+    """The graph's description of `SourceRow`, which is answered as it is: rows are made anew for each read."""
+
     provider: ProviderName
     state: SourceState
     method_count: int | None = strawberry.field(description="Inactive methods left out; null = unknown.")
@@ -22,27 +22,3 @@ class SourceStatus:
     retry_after_seconds: int | None
     message: str | None
     provider_request_id: str | None = strawberry.field(description="For a talk with the vault's support.")
-
-    @classmethod
-    def of(cls, row: SourceRow) -> Self:
-        """Made once for a row: rows of kept wallets are shown many times."""
-        if row.shown is None:
-            row.shown = cls._made(row)
-        found: Self = row.shown
-        return found
-
-    @classmethod
-    def _made(cls, row: SourceRow) -> Self:
-        return cls(
-            provider=row.provider,
-            state=row.state,
-            method_count=row.method_count,
-            skipped_count=row.skipped_count,
-            truncated=row.truncated,
-            fetched_at=row.fetched_at,
-            is_stale=row.is_stale,
-            latency_ms=row.latency_ms,
-            retry_after_seconds=row.retry_after_seconds,
-            message=row.message,
-            provider_request_id=row.provider_request_id,
-        )

@@ -155,6 +155,38 @@ class Stand:
     colour: Any = None
 
 
+@strawberry.type
+class Row:
+    """Of no interface: nobody asks what class an answer is, and any with the attributes will do."""
+
+    name: str
+    colour: Colour | None
+
+    @strawberry.field
+    async def late(self, info: Info) -> str | None:
+        await info.context.turns(f"late {self.name}")
+        return f"late {self.name}"
+
+
+def row(world: World, key: str) -> Any:
+    kind = world.choose(f"row {key}", "row", "stand", "stand", "stand", "none", "bare", "error", "later")
+    if kind == "none":
+        return None
+    if kind == "bare":
+        return object()
+    if kind == "error":
+        return ValueError(f"row {key}")
+    if kind == "later":
+        return _row_later(world, key)
+    made = Row if kind == "row" else Stand
+    return made(name=key, colour=world.choose(f"row colour {key}", Colour.RED, None, "r"))
+
+
+async def _row_later(world: World, key: str) -> Any:
+    await world.turns(f"row {key}")
+    return Stand(key)
+
+
 Found = Annotated[Plain | Nested | Asked, strawberry.union("Found")]
 
 
@@ -276,6 +308,14 @@ class Query:
         world = info.context
         stand: Any = Stand(world.choose("stand", "s", None, 5), world.choose("shade", None, Colour.RED))
         return [make(world, "f0"), stand, plain(world, "f1"), Asked(name="a", colour=None), make(world, "f2")]
+
+    @strawberry.field(graphql_type=Row | None)
+    def row(self, info: Info) -> Any:
+        return row(info.context, "r")
+
+    @strawberry.field(graphql_type=list[Row | None] | None)
+    def rows(self, info: Info) -> Any:
+        return [row(info.context, f"r{index}") for index in range(info.context.choose("rows", 0, 2, 4))]
 
     @strawberry.field
     def wanted(self, wanted: Wanted, other: Wanted | None = None) -> str:

@@ -15,6 +15,7 @@ import strawberry
 
 from app.execution.documents import Document, Documents
 from app.execution.plan import Plan
+from app.execution.survey import Unsupported, survey
 from resolvers.schema import schema as wallet_schema
 from tests.equality import odd_graph, worlds
 from tests.equality.compare import KINDS, by_graphql_core, by_plan, differences
@@ -43,14 +44,24 @@ def seeds(part: int) -> range:
 
 
 def generated(schema: strawberry.Schema, seed: int, documents: Documents, **how: Any) -> tuple[Generated, Document]:
-    """The seed's document, or where that is not valid, the next try's."""
+    """The seed's document, or where that is not valid or too large for a plan, the next try's."""
     random = Random(seed)
     while True:
         kinds = ["query", "query", "mutation"] if schema is odd_graph.schema else ["query"]
         made = Generator(schema._schema, random, **how).document(random.choice(kinds))
         document = documents.prepare(made.text)
-        if document.parse_error is None and not document.errors:
+        if document.parse_error is None and not document.errors and not _is_too_large(schema, document):
             return made, document
+
+
+def _is_too_large(schema: strawberry.Schema, document: Document) -> bool:
+    operation = document.operation(None)
+    assert operation is not None
+    try:
+        survey(schema, operation, document.fragments)
+    except Unsupported as unsupported:
+        return unsupported.reason == "too_large"
+    return False
 
 
 async def assert_equal(

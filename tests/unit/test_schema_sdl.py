@@ -7,8 +7,11 @@ import pytest
 from graphql import GraphQLNonNull, GraphQLObjectType, build_schema, is_interface_type, is_object_type
 
 from app.execution.bridge import class_of
+from app.vault.names import ProviderName, SourceState
+from app.wallet.assemble import SourceRow
 from resolvers.schema import print_sdl, schema
 from resolvers.scopes import ScopeGuard
+from resolvers.types.sources import SourceStatus
 
 ROOT = Path(__file__).parents[2]
 GRAPH = schema._schema
@@ -29,6 +32,12 @@ def test_it_is_a_federation_2_9_subgraph() -> None:
 
 def test_what_is_printed_can_be_read_again() -> None:
     assert set(build_schema(print_sdl(), assume_valid=True).type_map) >= {"Customer", "PaymentMethod", "SourceStatus"}
+
+
+def test_a_row_of_sources_has_every_field_of_its_type() -> None:
+    """It is answered as it is, without being one."""
+    row = SourceRow(provider=ProviderName.ALOHA, state=SourceState.OK)
+    assert {one.name for one in dataclasses.fields(SourceStatus)} <= set(dir(row))  # type: ignore[arg-type]
 
 
 def test_every_scoped_field_is_nullable_and_guarded_as_it_is_printed() -> None:

@@ -32,6 +32,7 @@ from app.settings import ProviderSettings
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
 _QUERY_SAFE: Final = "$,/:@()"  # OData's `$filter` and lists, as every server reads them and some insist
+_PLAIN_TEXT: Final = re.compile(r"[A-Za-z0-9_.-]*").fullmatch
 _WITHOUT_SAFE: Final = str.maketrans("", "", _QUERY_SAFE + " ")
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
@@ -343,6 +344,8 @@ def _encoded_pair(name: str, value: str) -> str:
 
 
 def _encoded(text: str) -> str:
+    if _PLAIN_TEXT(text) is not None:
+        return text
     is_plain = text.isascii() and text.translate(_WITHOUT_SAFE).isalnum()
     return text.replace(" ", "%20") if is_plain else quote(text, safe=_QUERY_SAFE)
 

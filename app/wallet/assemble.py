@@ -115,13 +115,12 @@ class Wallet:
     entry: DirectoryEntry
     methods: tuple[WalletMethod, ...]
     visible: tuple[WalletMethod, ...]
-    by_id: Mapping[str, WalletMethod]
     default: DefaultInfo
     sources: Mapping[ProviderName, SourceRow]
 
     @property
     def default_method(self) -> WalletMethod | None:
-        return self.by_id.get(self.default.method_id) if self.default.method_id else None
+        return next((one for one in self.methods if one.id == self.default.method_id), None)
 
     @property
     def provider_defaults(self) -> tuple[WalletMethod, ...]:
@@ -171,7 +170,6 @@ def assemble(
         visible=tuple(
             sorted([one for one in methods if not is_hidden(one.status)], key=lambda one: not one.is_default)
         ),
-        by_id={one.id: one for one in methods},
         default=default,
         sources=sources,
     )

@@ -123,7 +123,6 @@ def _told_anew(wallet: Wallet, readings: Mapping[ProviderName, SourceReading]) -
         entry=wallet.entry,
         methods=wallet.methods,
         visible=wallet.visible,
-        by_id=wallet.by_id,
         default=wallet.default,
         sources=rows,
     )

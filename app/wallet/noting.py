@@ -77,7 +77,8 @@ class Noting:
         self._sightings = sightings
         self._pace = pace
         self._longest_read = timedelta(seconds=pace.longest_read_s)
-        self._queue: asyncio.Queue[_List | _Status] = asyncio.Queue(_QUEUE)
+        self._queue: asyncio.Queue[_List | _Status] = asyncio.Queue()
+        self._queued = 0  # `_QUEUE` at the most; the queue's own look at its size costs three calls
         self._last: OrderedDict[tuple[ProviderName, CustomerRef], tuple[float, weakref.ref[SameReply] | None]]
         self._last = OrderedDict()
         self._statuses: OrderedDict[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
@@ -85,6 +86,8 @@ class Noting:
 
     def saw(self, wallet: VaultWallet) -> None:
         """A complete list has just been read from a vault."""
+        if self._queued >= _QUEUE:
+            return
         now = asyncio.get_running_loop().time()
         key = (wallet.provider, wallet.customer_ref)
         last, reply = self._last.get(key), wallet.reply
@@ -94,32 +97,36 @@ class Noting:
             is_same = reply is not None and noted is not None and noted() is reply
             if now - at < (self._pace.unchanged_after_s if is_same else self._pace.again_after_s):
                 return
-        if self._queue.full():
-            return
         self._last[key] = now, None if reply is None else weakref.ref(reply)
         self._last.move_to_end(key)
         if len(self._last) > _REMEMBERED:
             self._last.popitem(last=False)
-        self._queue.put_nowait(_List(wallet, datetime.now(UTC) - self._longest_read))
+        self._put(_List(wallet, datetime.now(UTC) - self._longest_read))
 
     def saw_status(self, card: Card, status: AuthStatus, asked_at: datetime) -> None:
         """A card's 3-D Secure status has just been read from its vault. The card's list was seen before it."""
+        if self._queued >= _QUEUE:
+            return
         now = asyncio.get_running_loop().time()
         key = card.provider, card.customer_ref, card.method_ref
         last = self._statuses.get(key)
-        is_old_news = last is not None and last[0] is status and now - last[1] < self._pace.again_after_s
-        if is_old_news or self._queue.full():
+        if last is not None and last[0] is status and now - last[1] < self._pace.again_after_s:
             return
         self._statuses[key] = (status, now)
         self._statuses.move_to_end(key)
         if len(self._statuses) > _REMEMBERED:
             self._statuses.popitem(last=False)
-        self._queue.put_nowait(_Status(card, status, asked_at))
+        self._put(_Status(card, status, asked_at))
+
+    def _put(self, seen: _List | _Status) -> None:
+        self._queued += 1
+        self._queue.put_nowait(seen)
 
     async def run(self) -> None:
         """Note what was seen until cancelled; what fails is logged and left for another day."""
         while True:
             seen = await self._queue.get()
+            self._queued -= 1
             try:
                 if isinstance(seen, _Status):
                     await self._note_status(seen)

@@ -314,7 +314,8 @@ class SnapshotCache:
         for key in flight.keys:
             if self._flights.get(key) is flight:
                 del self._flights[key]
-                self._unlist(key)
+                if key[2] is not None:
+                    self._unlist(key)
 
     def _unlist(self, key: Key) -> None:
         if key[2] is None or key in self._kept or key in self._flights:
@@ -334,15 +335,17 @@ class SnapshotCache:
             flight.task.cancel()
 
     def _arrived(self, seat: Seat[Value], may_be_stale: bool) -> Read[Value]:
-        read = self._brought(seat, may_be_stale)
-        self.counts[_answered(read, seat.is_joined)] += 1
-        return read
-
-    def _brought(self, seat: Seat[Value], may_be_stale: bool) -> Read[Value]:
-        flight, source = seat.flight, seat.source
+        flight = seat.flight
         outcome = flight.outcomes.get(seat.key)
         if isinstance(outcome, Snapshot):
+            self.counts["joined" if seat.is_joined else "vault"] += 1
             return Read(outcome, None, flight.latency_s)
+        read = self._not_brought(seat, outcome, may_be_stale)
+        self.counts["nobody" if read.snapshot is None else "stale"] += 1
+        return read
+
+    def _not_brought(self, seat: Seat[Value], outcome: VaultError | None, may_be_stale: bool) -> Read[Value]:
+        flight, source = seat.flight, seat.source
         latency_s = flight.latency_s
         if outcome is None:
             if flight.task.done() and not flight.task.cancelled():
@@ -352,12 +355,6 @@ class SnapshotCache:
         if may_be_stale and _may_show_stale(outcome):
             stale = self._within(seat.key, source.stale_if_error_for_s)
         return Read(stale, outcome, latency_s)
-
-
-def _answered(read: Read[Any], is_joined: bool) -> str:
-    if read.error is not None:
-        return "stale" if read.snapshot is not None else "nobody"
-    return "joined" if is_joined else "vault"
 
 
 def _may_show_stale(error: VaultError) -> bool:

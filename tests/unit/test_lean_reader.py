@@ -263,6 +263,7 @@ def test_headers_are_lower_case_and_without_padding() -> None:
 
 
 BIG = b"a" * (MAX_HEAD_BYTES + 1)
+HALF_A_HEAD = CHUNKED.removesuffix(b"\r\n") + b"x: " + b"a" * 40_000 + b"\r\n\r\n"
 
 
 @pytest.mark.parametrize(
@@ -275,6 +276,8 @@ BIG = b"a" * (MAX_HEAD_BYTES + 1)
         b"HTTP/1.1 103 E\r\nlink: 12345\r\n\r\n" * 9_000 + OK + b"content-length: 0\r\n\r\n",
         CHUNKED + b"1\r\nx\r\n0\r\nt: " + BIG + b"\r\n\r\n",
         CHUNKED + b"1\r\nx\r\n0\r\n" + b"t: 1234\r\n" * 9_000 + b"\r\n",
+        HALF_A_HEAD + b"1\r\nx\r\n0\r\n" + b"t: 1234\r\n" * 4_500 + b"\r\n",
+        b"HTTP/1.1 103 E\r\nlink: 12345\r\n\r\n" * 3_000 + HALF_A_HEAD + b"0\r\n\r\n",
     ],
 )
 def test_heads_and_trailers_are_limited_wherever_they_are_cut(data: bytes) -> None:

@@ -277,7 +277,8 @@ async def test_look_alikes_are_tied_across_vaults_and_deleted_ones_are_not() -> 
     wallet = await wallet_of(world)
     ours, theirs = world.id(P.LOANPRO, "37", "9"), world.id(P.CASELLE, "cs", "uid")
     assert {one.id: one.lookalikes for one in wallet.methods if one.lookalikes} == {ours: (theirs,), theirs: (ours,)}
-    keys = {group_key("cus_a", wallet.by_id[one].method, world.services.rules) for one in (ours, theirs)}
+    methods = {one.id: one.method for one in wallet.methods}
+    keys = {group_key("cus_a", methods[one], world.services.rules) for one in (ours, theirs)}
     assert len(keys) == 1
     assert None not in keys
 

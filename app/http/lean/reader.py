@@ -38,8 +38,8 @@ class ReplyReader:
     """
 
     __slots__ = (
-        "_body", "_cause", "_head_size", "_headers", "_is_bodiless", "_max_body_bytes", "_parser", "_quiet", "_size",
-        "_status", "has_head", "is_complete", "may_keep",
+        "_body", "_cause", "_fed", "_head_size", "_headers", "_is_bodiless", "_is_counted", "_max_body_bytes",
+        "_parser", "_quiet", "_size", "_status", "has_head", "is_complete", "may_keep",
     )  # fmt: skip
 
     def __init__(self, max_body_bytes: int) -> None:
@@ -53,14 +53,15 @@ class ReplyReader:
         self._body: bytes | bytearray = b""
         self._cause = Cause.UNREADABLE
         self._is_bodiless = is_bodiless
-        self._status = self._size = self._head_size = self._quiet = 0
-        self.has_head = self.is_complete = self.may_keep = False
+        self._status = self._size = self._fed = self._head_size = self._quiet = 0
+        self.has_head = self.is_complete = self.may_keep = self._is_counted = False
 
     def feed(self, data: bytes) -> bool:
         """Whether the reply is whole now. Raises `Refused`."""
         if not self._quiet and not self.has_head and not data.startswith(_FIRST_BYTE):
             raise Refused(Cause.UNREADABLE)
         had = self._size
+        self._fed += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
@@ -93,6 +94,8 @@ class ReplyReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.has_head:  # a trailer: nothing of ours asks for one
+            if not self._is_counted:
+                self._count_head()
             self._count(name, value)
             return
         key = _spellings.get(name) or _lower_name(name)
@@ -110,12 +113,17 @@ class ReplyReader:
         if self._head_size > MAX_HEAD_BYTES:
             raise Refused(Cause.UNREADABLE)
 
-    def on_headers_complete(self) -> None:
-        status, version, headers = self._parser.get_status_code(), self._parser.get_http_version(), self._headers
-        self._status = status
+    def _count_head(self) -> None:
+        headers, self._is_counted = self._headers, True
         self._head_size += sum(map(len, headers)) + sum(map(len, headers.values())) + _AROUND * len(headers)
         if self._head_size > MAX_HEAD_BYTES:
             raise Refused(Cause.UNREADABLE)
+
+    def on_headers_complete(self) -> None:
+        status, version, headers = self._parser.get_status_code(), self._parser.get_http_version(), self._headers
+        self._status = status
+        if self._fed > MAX_HEAD_BYTES or status < 200:  # else the head is smaller for certain, and more may never come
+            self._count_head()
         if status < 100 or status == _SWITCHING or version not in _VERSIONS:
             raise Refused(Cause.UNREADABLE)
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
@@ -144,7 +152,7 @@ class ReplyReader:
 
     def on_message_complete(self) -> None:
         if self._status < 200:
-            self._headers, self.has_head = {}, False
+            self._headers, self.has_head, self._is_counted = {}, False, False
             return
         self.is_complete = True
         self.may_keep = not self._is_bodiless and self._parser.should_keep_alive()

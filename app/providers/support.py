@@ -119,8 +119,8 @@ def request_id_of(reply: VaultReply) -> str | None:
     """The vault's own id of its answer, if it named one in a header."""
     headers = reply.headers
     for name in _REQUEST_ID_HEADERS:
-        if headers.get(name):
-            return headers[name][:128]
+        if name in headers and (found := headers[name]):
+            return found[:128]
     return None
 
 

@@ -224,17 +224,17 @@ class CustomerWallet:
 
     def _more_may_be_asked(self, wallet: Wallet) -> bool:
         """Whether another field may still have a vault read, or a card's status asked for, that is not at hand."""
-        reader = self._context.services.reader
-        asking: set[ProviderName] = set()
-        for name, row in wallet.sources.items():
+        sources, statuses = wallet.sources, self._context.services.reader.statuses
+        for row in sources.values():
             if row.state is SourceState.SKIPPED:
                 return True
-            if row.method_count and reader.statuses.may_ask(name):
-                asking.add(name)
-        if not asking:
-            return False
-        cards = [one.method for one in wallet.methods if one.method.provider in asking]
-        return any(isinstance(card, Card) and reader.statuses.must_ask(card) for card in cards)
+        asking = [name for name in statuses.vaults if sources[name].method_count]
+        if asking:
+            for one in wallet.methods:
+                method = one.method
+                if method.provider in asking and isinstance(method, Card) and statuses.must_ask(method):
+                    return True
+        return False
 
     async def _settle(self) -> None:
         """Wait for the statuses that are asked for, and let the siblings that waited for the same wallet go on, until

@@ -48,12 +48,16 @@ class Document:
     errors: Sequence[GraphQLError] = ()
     memo: dict[str, Any] = field(default_factory=dict)
     plans: "Plans | None" = None
+    sole: OperationDefinitionNode | None = field(init=False)
+    """The operation, where there is just one."""
+
+    def __post_init__(self) -> None:
+        found = tuple(self.operations.values())
+        object.__setattr__(self, "sole", found[0] if len(found) == 1 else None)
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The operation that a request means; None when the name is unknown, or missing where several stand."""
-        if name is not None:
-            return self.operations.get(name)
-        return next(iter(self.operations.values())) if len(self.operations) == 1 else None
+        return self.sole if name is None else self.operations.get(name)
 
 
 _QUESTIONS: Final = "execution.questions"  # in a document's memo: a number for each of its operations

@@ -66,7 +66,10 @@ class Plan:
     @property
     def weight(self) -> int:
         """Bytes, estimated. Grows as more is compiled."""
-        return 1_000 + sum(one.weight for one in self._variants.values()) * _BYTES_PER_FIELD
+        weight = 0
+        for one in self._variants.values():
+            weight += one.weight
+        return 1_000 + weight * _BYTES_PER_FIELD
 
     def _variant(self, values: Mapping[str, Any], context: Any) -> Variant:
         survey = self.survey

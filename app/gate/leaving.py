@@ -33,10 +33,12 @@ class Watched:
         self.is_late = False
 
     def __enter__(self) -> "Watched":
-        self._task = asyncio.current_task()
-        self._since = asyncio.get_running_loop().time()
         self._watch.add(self)
         return self
+
+    def begin(self, task: "asyncio.Task[Any] | None", now: float) -> None:
+        self._task = task
+        self._since = now
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -77,6 +79,7 @@ class LeaveWatch:
 
     def __init__(self) -> None:
         self._watched: set[Watched] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     def for_leaving(self, receive: Receive) -> Watched:
@@ -86,6 +89,10 @@ class LeaveWatch:
         return Watched(self, None, within_s)
 
     def add(self, one: Watched) -> None:
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.get_running_loop()  # looked up once: a gateway belongs to one loop
+        one.begin(asyncio.current_task(loop), loop.time())
         self._watched.add(one)
         if self._sweeper is None or self._sweeper.done():
             self._sweeper = asyncio.create_task(self._sweep())

@@ -23,7 +23,7 @@ class AnswerType(Enum):
 
     @property
     def content_type(self) -> str:
-        return _CONTENT_TYPES[self]
+        return _GRAPHQL_RESPONSE if self is AnswerType.GRAPHQL_RESPONSE else _JSON
 
     @property
     def refuses_with_200(self) -> bool:
@@ -37,11 +37,8 @@ class StreamType(Enum):
     MULTIPART = "multipart/mixed"
 
 
-_CONTENT_TYPES: Final = {
-    AnswerType.GRAPHQL_RESPONSE: "application/graphql-response+json; charset=utf-8",
-    AnswerType.JSON: "application/json; charset=utf-8",
-    AnswerType.JSON_BY_DEFAULT: "application/json; charset=utf-8",
-}
+_GRAPHQL_RESPONSE: Final = "application/graphql-response+json; charset=utf-8"
+_JSON: Final = "application/json; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,19 @@ class LocalBuckets:
             if len(self._levels) >= self._most:
                 self._levels.popitem(last=False)
         else:
-            passed = max(0.0, now - level[2])
-            has_requests = min(budget.requests_burst, level[0] + passed * budget.requests_per_s)
-            has_cost = min(budget.cost_burst, level[1] + passed * budget.cost_per_s)
+            # Twice for each request: comparisons cost a third of what `min` and `max` do.
+            passed = now - level[2] if now > level[2] else 0.0
+            has_requests, has_cost = level[0] + passed * budget.requests_per_s, level[1] + passed * budget.cost_per_s
+            if has_requests > budget.requests_burst:
+                has_requests = budget.requests_burst
+            if has_cost > budget.cost_burst:
+                has_cost = budget.cost_burst
             self._levels.move_to_end(client)
-        wait_s = wait_for(budget, has_requests - requests, has_cost - cost)
-        if not wait_s:
+        wait_s = 0.0
+        if has_requests >= requests and has_cost >= cost:
             has_requests, has_cost = has_requests - requests, has_cost - cost
+        else:
+            wait_s = wait_for(budget, has_requests - requests, has_cost - cost)
         self._levels[client] = (has_requests, has_cost, now)
         return Taken(has_requests, has_cost, wait_s)
 

@@ -79,7 +79,7 @@ def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
         raise Refused("BAD_REQUEST", "A request is a JSON object.")
     for name, one in value.items():
         kind = _KINDS.get(name)
-        if kind is not None and one is not None and not isinstance(one, kind):
+        if kind is not None and one.__class__ is not kind and one is not None and not isinstance(one, kind):
             what = "a string" if kind is str else "an object"
             raise Refused("BAD_REQUEST", f"The member {name} must be {what}.")
     ids = [value[name] for name in _ID_FIELDS if name in value and value[name] is not None]

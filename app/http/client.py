@@ -37,7 +37,7 @@ _WITHOUT_SAFE: Final = str.maketrans("", "", _QUERY_SAFE + " ")
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
 _ENOUGH_TIME: Final = 0.5
-_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_()-]+(?:/[A-Za-z0-9_()-]+)*").fullmatch  # which climbs nowhere
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_()-]+(?:[./][A-Za-z0-9_()-]+)*").fullmatch  # which climbs nowhere
 _MOST_FIXED: Final = 32  # an adapter has a handful, for the life of the process
 
 

@@ -128,8 +128,13 @@ class Wallet:
 
     def nothing_answered(self, providers: Collection[ProviderName]) -> bool:
         """Of the linked vaults among these, not one had anything to show; false when none is linked."""
-        linked = [link.provider for link in self.entry.links if link.provider in providers]
-        return bool(linked) and all(self.sources[name].fetched_at is None for name in linked)
+        is_linked = False
+        for link in self.entry.links:
+            if link.provider in providers:
+                is_linked = True
+                if self.sources[link.provider].fetched_at is not None:
+                    return False
+        return is_linked
 
 
 @value(frozen=True, slots=True)

@@ -111,7 +111,10 @@ def _are(known: tuple[weakref.ref[SourceReading], ...], readings: Mapping[Provid
     """Whether these are the very same readings, as they are when all come from snapshots that were read before."""
     if len(known) != len(readings):
         return False
-    return all(reference() is one for reference, one in zip(known, readings.values(), strict=True))
+    for reference, one in zip(known, readings.values(), strict=True):  # noqa: SIM110 - each hit pays: a third of `all`
+        if reference() is not one:
+            return False
+    return True
 
 
 def _told_anew(wallet: Wallet, readings: Mapping[ProviderName, SourceReading]) -> Wallet:

@@ -1,7 +1,7 @@
 """Who is asking, as the use cases see it. The gate makes one per request."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -37,10 +37,10 @@ class CallerKind(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """`name` is a token's subject or a partner's name: the same name may occur once in each kind, so `key` is what
-    counts, locks and scopes. `acting_customer` is set for an end user, who sees that customer and nobody else.
-
-    `granted` lists the customers that a partner may see; None means all of them. Scopes and customers both must allow.
-    `expires_at` is when the caller's token ends, in seconds since 1970: for what outlives a request.
+    counts, locks and scopes: ``staff:ann``, ``partner:acme``. `acting_customer` is set for an end user, who sees that
+    customer and nobody else. `granted` lists the customers that a partner may see; None means all of them. Scopes and
+    customers both must allow. `expires_at` is when the caller's token ends, in seconds since 1970: for what outlives a
+    request.
     """
 
     name: str
@@ -49,11 +49,10 @@ class Caller:
     acting_customer: str | None = None
     granted: frozenset[str] | None = None
     expires_at: float | None = None
+    key: str = field(init=False)
 
-    @property
-    def key(self) -> str:
-        """One caller, whatever its name: ``staff:ann``, ``partner:acme``."""
-        return f"{self.kind.value}:{self.name}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", f"{self.kind.value}:{self.name}")  # once: a token's caller asks many times
 
     def may_see(self, customer_id: str) -> bool:
         if self.acting_customer is not None and customer_id != self.acting_customer:

@@ -180,7 +180,7 @@ class WalletReader:
     ) -> Mapping[MethodRef, StatusSeat]:
         """Have those statuses read from now on that the same question asked for when this vault's list said what is
         kept of it: beside the list, not after it."""
-        if question is None or not self.statuses.may_ask(name):
+        if question is None or name not in self.statuses.vaults:
             return {}
         held = self.snapshots.last((name, ref, None))
         foresight = None if held is None else held.content.foresight
@@ -191,15 +191,16 @@ class WalletReader:
 
         async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, Held | VaultError]:
             found = await vault.wallets([ref for _, ref, _ in keys], policy.own_deadline(call, self._now()))
-            if self._on_list is not None:
-                for answer in found.values():
-                    if not isinstance(answer, VaultError):
-                        self._on_list(answer)
-            return {
-                key: reply if isinstance(reply, VaultError) else hold(reply, self._ids, self.snapshots.last(key))
-                for key in keys
-                if (reply := found.get(key[1])) is not None
-            }
+            held: dict[Key, Held | VaultError] = {}
+            for key in keys:
+                reply = found.get(key[1])
+                if isinstance(reply, VaultError):
+                    held[key] = reply
+                elif reply is not None:
+                    if self._on_list is not None:
+                        self._on_list(reply)
+                    held[key] = hold(reply, self._ids, self.snapshots.last(key))
+            return held
 
         return Source(
             provider=name,

@@ -51,6 +51,8 @@ class StatusReader:
             for name, vault in providers.items()
             if ProviderCapability.THREE_D_SECURE in vault.capabilities.operations
         }
+        self.vaults: Final = tuple(self._sources)
+        """Whose cards may cost a call."""
 
     async def read(self, card: Card, call: Call) -> StatusReading:
         """The card's last 3-D Secure result; NOT_APPLICABLE where the vault has none, without a call."""
@@ -91,10 +93,6 @@ class StatusReader:
     def unneeded(self, seats: Iterable[StatusSeat]) -> None:
         for seat in seats:
             self._snapshots.leave(seat)
-
-    def may_ask(self, name: ProviderName) -> bool:
-        """Whether a card of this vault may cost a call."""
-        return name in self._sources
 
     def asks(self, method: PaymentMethod) -> bool:
         """Whether its status costs a call."""

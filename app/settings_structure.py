@@ -21,6 +21,10 @@ _WORDS: Final = {
     "`bool`": "true or false",
     "`null`": "nothing",
 }
+_FLAGS: Final = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
 _UNKNOWN: Final = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
 
 
@@ -52,7 +56,7 @@ class Secret:
 def structured(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
     """`found` as a section of this kind; text is taken for numbers, lists and paths where those are meant, for the
     environment has nothing but text. `found` is used up. Raises SettingsError naming each wrong setting."""
-    _split_lists(found, kind)
+    _read_text(found, kind)
     faults: list[str] = []
     while True:
         try:
@@ -77,13 +81,18 @@ def _of_text(kind: type[Any], value: Any) -> Any:
     return kind(value)
 
 
-def _split_lists(found: MutableMapping[str, Any], kind: type[Section]) -> None:
+def _read_text(found: MutableMapping[str, Any], kind: type[Section]) -> None:
+    """What msgspec leaves alone in the environment's text: lists, blanks around numbers, and flags as people write."""
     for field in fields(kind):
-        value = found.get(field.name)
-        if isinstance(value, MutableMapping) and isinstance(field.type, type) and issubclass(field.type, Section):
-            _split_lists(value, field.type)
-        elif isinstance(value, str) and get_origin(_bare(field.type)) is list:
+        value, bare = found.get(field.name), _bare(field.type)
+        if isinstance(value, MutableMapping) and isinstance(bare, type) and issubclass(bare, Section):
+            _read_text(value, bare)
+        elif isinstance(value, str) and get_origin(bare) is list:
             found[field.name] = [part.strip() for part in value.split(",") if part.strip()]
+        elif isinstance(value, str) and bare is bool:
+            found[field.name] = _FLAGS.get(value.strip().lower(), value)
+        elif isinstance(value, str) and bare in (int, float):
+            found[field.name] = value.strip()
 
 
 def _fault(message: str, kind: type[Section]) -> tuple[list[str], str]:

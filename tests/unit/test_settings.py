@@ -109,7 +109,7 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
     [
         ("port = 'x'", "port: Expected a whole number, got text"),
         ("port = 65536", "port: Expected a whole number <= 65535"),
-        ("raw_cards = 'yes'", "raw_cards: Expected true or false, got text"),
+        ("raw_cards = 'ja'", "raw_cards: Expected true or false, got text"),
         ("data_dir = 5", "data_dir: Expected text"),
         ("loanpro = 5", "loanpro: Expected a section, got a whole number"),
         ("nonsense = 1", "nonsense: there is no such setting"),
@@ -136,11 +136,17 @@ def test_text_is_taken_for_what_is_meant() -> None:
         "VAULTGRAPH_RAW_CARDS": "true",
         "VAULTGRAPH_NETWORK_TOKENS": "0",
         "VAULTGRAPH_DATA_DIR": "/somewhere",
+        "VAULTGRAPH_LOANPRO__ENABLED": " Yes",
+        "VAULTGRAPH_AUTH__PARTNERS_ONLY": "on",
+        "VAULTGRAPH_EXECUTION__PLANS": "off",
         "VAULTGRAPH_LOANPRO__DEADLINE_S": "1.5",
+        "VAULTGRAPH_LOANPRO__RETRIES": " 7\n",
         "VAULTGRAPH_RETURN_ORIGINS": " https://a.example,, https://b.example ",
     }
     settings = load_settings(None, environ)
     assert (settings.raw_cards, settings.network_tokens, settings.loanpro.deadline_s) == (True, False, 1.5)
+    assert (settings.loanpro.enabled, settings.auth.partners_only, settings.execution.plans) == (True, True, False)
+    assert settings.loanpro.retries == 7
     assert settings.data_dir == Path("/somewhere")
     assert settings.return_origins == ["https://a.example", "https://b.example"]
 

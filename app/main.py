@@ -85,7 +85,7 @@ class Gateway:
         self.callers = build_callers(settings, self.store.clients, _issuers_keys(settings))
         self.audit = Audit(self.store.events)
         self.shared_buckets = _shared_buckets(settings)
-        self.ids = Ids(settings.id_key.get_secret_value())
+        self.ids = Ids(settings.id_key.reveal())
         self.metrics = Metrics()
         self.providers = build_providers(settings, self.metrics)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
@@ -115,7 +115,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Bring the store up to date, run the hooks, begin what runs beside the requests."""
-        if self.settings.mode == "development" or not self.settings.store.url.get_secret_value():
+        if self.settings.mode == "development" or not self.settings.store.url:
             self.settings.data_dir.mkdir(parents=True, exist_ok=True)
             await migrate(self.store.engine)
         for hook in self.after_start:
@@ -196,7 +196,7 @@ class Gateway:
             ids=self.ids,
             rules=self.rules,
             owner=self.owner,
-            digest_keys=(settings.digest_key.get_secret_value(),),
+            digest_keys=(settings.digest_key.reveal(),),
             deadlines_s={name: getattr(settings, name.value).write_deadline_s for name in ProviderName},
             utc_now=_utc_now,
         )
@@ -314,7 +314,7 @@ def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) 
     return AssemblyRules(
         operations={name: vault.capabilities.operations for name, vault in providers.items()},
         precedence=tuple(ProviderName(name) for name in settings.provider_precedence),
-        group_secret=derive_key(settings.id_key.get_secret_value(), "wallet/groups"),
+        group_secret=derive_key(settings.id_key.reveal(), "wallet/groups"),
         expiring_soon_days=settings.expiring_soon_days,
     )
 
@@ -326,7 +326,7 @@ def _refuse_incomplete(settings: Settings) -> None:
 
 
 def _shared_buckets(settings: Settings) -> RedisBuckets | None:
-    url = settings.store.redis_url.get_secret_value()
+    url = settings.store.redis_url.reveal()
     return RedisBuckets(url) if url else None
 
 
@@ -338,7 +338,7 @@ def _issuers_keys(settings: Settings) -> Fetch | None:
 
 def store_url(settings: Settings) -> str:
     """The SQLAlchemy URL that the settings mean; raises SettingsError for a database that we have no driver for."""
-    url = settings.store.url.get_secret_value() or f"sqlite+aiosqlite:///{settings.data_dir / 'vaultgraph.db'}"
+    url = settings.store.url.reveal() or f"sqlite+aiosqlite:///{settings.data_dir / 'vaultgraph.db'}"
     if not url.startswith(_STORES):
         raise SettingsError(f"store.url must begin with {' or '.join(_STORES)}")
     return url
@@ -363,7 +363,7 @@ def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
 
 def _webhook_senders(settings: Settings) -> dict[str, CaselleSender | JpMorganSender]:
     senders: dict[str, CaselleSender | JpMorganSender] = {}
-    if secret := settings.caselle.webhook_secret.get_secret_value():
+    if secret := settings.caselle.webhook_secret.reveal():
         senders["caselle"] = CaselleSender(settings.caselle.payment_account_uid, secret)
     if path := settings.jpmorgan.webhook_jwks_path:
         senders["jpmorgan"] = JpMorganSender.from_file(Path(path))
@@ -388,7 +388,7 @@ def _doors(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, HttpDoo
 
 def _metrics_page(settings: Settings, metrics: Metrics) -> dict[str, ASGIApp]:
     """Open in development; in production there for who knows the token, and nowhere without one."""
-    token = settings.metrics_token.get_secret_value()
+    token = settings.metrics_token.reveal()
     return {"/metrics": MetricsPage(metrics, token)} if token or settings.mode == "development" else {}
 
 

@@ -12,10 +12,12 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from app.settings_sources import lay_over, read_environment, read_toml, resolve_files
-from app.settings_structure import Secret, Section, structured
+from app.settings_structure import Section, structured
+from app.vault.secret import Secret
 
 Positive = Annotated[float, Meta(gt=0)]
 ZeroOrMore = Annotated[float, Meta(ge=0)]
+AtLeastOne = Annotated[float, Meta(ge=1)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
 CountOrNone = Annotated[int, Meta(ge=0)]
@@ -53,18 +55,18 @@ class ProviderSettings(Section, frozen=True):
 class LoanProSettings(ProviderSettings, frozen=True):
     """LMS headers `Authorization: Bearer` and `Autopal-Instance-Id`; the Secure Payments pair mints OBO tokens."""
 
-    api_token: Secret = Secret()
+    api_token: Secret = Secret("")
     instance_id: str = ""
     secure_payments_url: str = ""
-    secure_payments_token: Secret = Secret()
-    secure_payments_secret: Secret = Secret()
+    secure_payments_token: Secret = Secret("")
+    secure_payments_secret: Secret = Secret("")
 
 
 class AlohaSettings(ProviderSettings, frozen=True):
     """HTTP Basic plus `X-Api-CompanyCode`. `payment_providers` are those that the company is set up for."""
 
     username: str = ""
-    password: Secret = Secret()
+    password: Secret = Secret("")
     company_code: str = ""
     payment_providers: list[Literal["CONNECTED_PAYMENTS", "CREDIT_CALL", "FREEDOM_PAY"]] = field(
         default_factory=lambda: ["CONNECTED_PAYMENTS", "CREDIT_CALL", "FREEDOM_PAY"]
@@ -76,8 +78,8 @@ class JpMorganSettings(ProviderSettings, frozen=True):
 
     token_url: str = ""
     client_id: str = ""
-    client_secret: Secret = Secret()
-    private_key: Secret = Secret()
+    client_secret: Secret = Secret("")
+    private_key: Secret = Secret("")
     key_id: str = ""
     resource: str = ""
     scope: str = ""
@@ -91,10 +93,10 @@ class CaselleSettings(ProviderSettings, frozen=True):
 
     token_url: str = ""
     client_id: str = ""
-    client_secret: Secret = Secret()
+    client_secret: Secret = Secret("")
     scope: str = "com.govineer.payments/admin"
     payment_account_uid: str = ""
-    webhook_secret: Secret = Secret()
+    webhook_secret: Secret = Secret("")
 
 
 class ExecutionSettings(Section, frozen=True):
@@ -116,8 +118,8 @@ class WatchSettings(Section, frozen=True):
 class StoreSettings(Section, frozen=True):
     """`url` is an SQLAlchemy async URL; empty means SQLite in the data directory."""
 
-    url: Secret = Secret()
-    redis_url: Secret = Secret()
+    url: Secret = Secret("")
+    redis_url: Secret = Secret("")
 
 
 class AuthSettings(Section, frozen=True):
@@ -131,7 +133,7 @@ class AuthSettings(Section, frozen=True):
     audience: list[str] = []
     jwks_url: str = ""
     jwks_path: str = ""
-    jwks_max_age_s: Annotated[float, Meta(ge=1)] = 600.0
+    jwks_max_age_s: AtLeastOne = 600.0
     jwks_min_interval_s: Annotated[float, Meta(ge=0.1)] = 10.0
     leeway_s: Annotated[float, Meta(ge=0, le=300)] = 30.0
     max_token_bytes: Annotated[int, Meta(ge=256, le=16_000)] = 8_192
@@ -202,23 +204,23 @@ class BudgetSettings(Section, frozen=True):
     """What one client may ask: requests, and cost in calls to vaults, refilled by the second up to a burst."""
 
     requests_per_s: Positive = 10_000
-    requests_burst: Annotated[float, Meta(ge=1)] = 20_000
+    requests_burst: AtLeastOne = 20_000
     cost_per_s: Positive = 100_000
-    cost_burst: Annotated[float, Meta(ge=1)] = 200_000
+    cost_burst: AtLeastOne = 200_000
 
 
 class PartnerBudgetSettings(BudgetSettings, frozen=True):
     requests_per_s: Positive = 500
-    requests_burst: Annotated[float, Meta(ge=1)] = 1_000
+    requests_burst: AtLeastOne = 1_000
     cost_per_s: Positive = 5_000
-    cost_burst: Annotated[float, Meta(ge=1)] = 10_000
+    cost_burst: AtLeastOne = 10_000
 
 
 class EndUserBudgetSettings(BudgetSettings, frozen=True):
     requests_per_s: Positive = 50
-    requests_burst: Annotated[float, Meta(ge=1)] = 200
+    requests_burst: AtLeastOne = 200
     cost_per_s: Positive = 500
-    cost_burst: Annotated[float, Meta(ge=1)] = 2_000
+    cost_burst: AtLeastOne = 2_000
 
 
 class RateSettings(Section, frozen=True):
@@ -236,9 +238,9 @@ class Settings(Section, frozen=True):
     data_dir: Path = Path("vaultgraph-data")
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
-    id_key: Secret = Secret()
-    digest_key: Secret = Secret()
-    metrics_token: Secret = Secret()
+    id_key: Secret = Secret("")
+    digest_key: Secret = Secret("")
+    metrics_token: Secret = Secret("")
     grace_s: ZeroOrMore = 10.0
     request_deadline_s: Positive = 3.0
     provider_precedence: list[Literal["loanpro", "jpmorgan", "caselle", "aloha"]] = field(

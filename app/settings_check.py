@@ -1,10 +1,10 @@
 """Which settings are missing, by the name a person would set."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from app.settings import Settings
-from app.settings_structure import Secret
+from app.vault.secret import Secret
 
 _REQUIRED: Final[Mapping[str, Sequence[str]]] = {
     "loanpro": ("base_url", "api_token", "instance_id"),
@@ -21,9 +21,9 @@ def missing_settings(settings: Settings) -> dict[str, list[str]]:
         found["gateway"] += _unprotected(settings)
     for vault, names in _REQUIRED.items():
         section = getattr(settings, vault)
-        found[vault] = [f"{vault}.{name}" for name in names if section.enabled and not _text(getattr(section, name))]
+        found[vault] = [f"{vault}.{name}" for name in names if section.enabled and not getattr(section, name)]
     jpmorgan = settings.jpmorgan
-    if jpmorgan.enabled and not (_text(jpmorgan.client_secret) or _text(jpmorgan.private_key)):
+    if jpmorgan.enabled and not (jpmorgan.client_secret or jpmorgan.private_key):
         found["jpmorgan"].append("jpmorgan.client_secret or jpmorgan.private_key")
     return found
 
@@ -41,8 +41,5 @@ def _unprotected(settings: Settings) -> list[str]:
 
 
 def _is_weak(settings: Settings, name: str) -> bool:
-    return len(_text(getattr(settings, name))) < 32
-
-
-def _text(value: Any) -> str:
-    return value.get_secret_value() if isinstance(value, Secret) else str(value)
+    key: Secret = getattr(settings, name)
+    return len(key.reveal()) < 32

@@ -9,6 +9,7 @@ from msgspec import Struct, ValidationError, convert
 from msgspec.structs import fields
 
 from app.errors import SettingsError
+from app.vault.secret import Secret
 
 Made = TypeVar("Made", bound="Section")
 
@@ -30,27 +31,6 @@ _UNKNOWN: Final = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Settings that belong together. Made in code its values are not checked: `structured` does that."""
-
-
-class Secret:
-    """A credential. It says its text when asked for it, and neither in `repr` nor in a message."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str = "") -> None:
-        self._text = text
-
-    def get_secret_value(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret('**********')" if self._text else "Secret('')"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
 
 
 def structured(found: MutableMapping[str, Any], kind: type[Made]) -> Made:

@@ -16,7 +16,7 @@ def run_migrate(*, config_file: Path | None, data_dir: Path | None) -> None:
 
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
     settings = load_settings(config_file, **overrides)
-    if not settings.store.url.get_secret_value():
+    if not settings.store.url:
         usable_folder(settings.data_dir)
 
     async def apply() -> None:

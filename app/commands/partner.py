@@ -32,7 +32,7 @@ class Place:
 
     def run(self, work: Work) -> None:
         settings = store_settings(self._config_file, self._data_dir)
-        hasher = KeyHasher(settings.digest_key.get_secret_value())
+        hasher = KeyHasher(settings.digest_key.reveal())
 
         async def main() -> None:
             async with opened_store(settings) as store:

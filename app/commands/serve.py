@@ -23,7 +23,7 @@ def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
     if settings.mode == "development" and settings.host not in ("127.0.0.1", "::1", "localhost"):
         raise SettingsError("mode development listens on loopback only: set mode to production, or host to 127.0.0.1")
     gateway = Gateway(settings)
-    if not settings.store.url.get_secret_value():
+    if not settings.store.url:
         usable_folder(settings.data_dir)
 
     async def main(stop: asyncio.Event) -> None:

@@ -17,9 +17,9 @@ def store_settings(config_file: Path | None, data_dir: Path | None) -> Settings:
     """Where no digest key is set, and no settings file given, `dev` is meant: its keys are in the data directory."""
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
     settings = load_settings(config_file, **overrides)
-    if settings.digest_key.get_secret_value():
+    if settings.digest_key:
         return settings
-    if config_file is not None or settings.store.url.get_secret_value():
+    if config_file is not None or settings.store.url:
         raise SettingsError("missing settings: digest_key")
     folder = data_dir or DEFAULT_DATA_DIR
     made_up: dict[str, Any] = {"mode": "development", "data_dir": str(folder), **dev_keys(folder)}
@@ -29,7 +29,7 @@ def store_settings(config_file: Path | None, data_dir: Path | None) -> Settings:
 @asynccontextmanager
 async def opened_store(settings: Settings) -> AsyncIterator[Store]:
     """Open, and brought up to date where it is a file of ours; raises SettingsError where it cannot be."""
-    url = settings.store.url.get_secret_value()
+    url = settings.store.url.reveal()
     with opening_the_store():
         if url:
             store = Store.open(url)

@@ -45,7 +45,7 @@ async def working_gateway(
 async def _settings(config_file: Path | None, data_dir: Path | None, sandbox_url: str | None) -> Settings:
     overrides = {} if data_dir is None else {"data_dir": str(data_dir)}
     settings = load_settings(config_file, None, None, **overrides)
-    if settings.digest_key.get_secret_value():
+    if settings.digest_key:
         return settings
     from app.commands.dev import credentials_of, dev_keys, dev_settings
 

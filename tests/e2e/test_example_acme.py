@@ -38,7 +38,7 @@ def test_what_its_readme_says(demo_gateway: RunningGateway) -> None:
     told: dict[str, str] = {}
     for words in commands_of_the_readme():
         where = [] if words[:2] == ["documents", "check"] else ["--data-dir", str(demo_gateway.data_dir)]
-        env = {"VAULTGRAPH_DIGEST_KEY": demo_gateway.settings.digest_key.get_secret_value()}
+        env = {"VAULTGRAPH_DIGEST_KEY": demo_gateway.settings.digest_key.reveal()}
         words = [
             str(ROOT / word) if word.startswith("examples/") or word == "schema.graphql" else word for word in words
         ]

@@ -25,8 +25,8 @@ def partner(*arguments: str | Path, **env: str) -> str:
 def as_run(gateway: RunningGateway) -> dict[str, str]:
     """The environment in which a command works on this gateway's store."""
     return {
-        "VAULTGRAPH_DIGEST_KEY": gateway.settings.digest_key.get_secret_value(),
-        "VAULTGRAPH_ID_KEY": gateway.settings.id_key.get_secret_value(),
+        "VAULTGRAPH_DIGEST_KEY": gateway.settings.digest_key.reveal(),
+        "VAULTGRAPH_ID_KEY": gateway.settings.id_key.reveal(),
         "VAULTGRAPH_DATA_DIR": str(gateway.data_dir),
     }
 

@@ -86,7 +86,7 @@ class Bench:
         self.sandbox = sandbox
         self.store = store
         self.providers = build_providers(self.settings)
-        self.ids = Ids(self.settings.id_key.get_secret_value())
+        self.ids = Ids(self.settings.id_key.reveal())
         self.reader = WalletReader(
             self.providers,
             SnapshotCache(10_000_000, utc_now=clock),
@@ -106,7 +106,7 @@ class Bench:
                 group_secret=b"g" * 32,
             ),
             owner=Owner(store, clock),
-            digest_keys=(self.settings.digest_key.get_secret_value(),),
+            digest_keys=(self.settings.digest_key.reveal(),),
             deadlines_s=dict.fromkeys(P, deadline_s),
             utc_now=clock,
             reached=self._reached,

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from app.settings import Settings, load_settings
-from app.settings_structure import Secret, Section
+from app.settings_structure import Section
 from app.vault.names import ProviderName
+from app.vault.secret import Secret
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -29,7 +30,7 @@ def flat(section: Section, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def shown(value: Any) -> str:
     if isinstance(value, Secret):
-        value = value.get_secret_value()
+        value = value.reveal()
     elif isinstance(value, Path):
         value = str(value)
     elif isinstance(value, float) and value.is_integer():

@@ -9,7 +9,8 @@ from msgspec.structs import fields
 from app.errors import SettingsError
 from app.settings import Settings, load_settings
 from app.settings_check import missing_settings
-from app.settings_structure import Secret, Section
+from app.settings_structure import Section
+from app.vault.secret import Secret
 
 
 def loaded(toml: str = "", environ: dict[str, str] | None = None, *, folder: Path, **overrides: Any) -> Settings:
@@ -53,7 +54,7 @@ def test_secrets_from_files(tmp_path: Path) -> None:
     for number, ending in enumerate(["", "\n", "\r\n"]):
         (tmp_path / f"secret{number}").write_text(f" s3cret {ending}", newline="")
         settings = loaded(f"[loanpro]\napi_token_file = '{tmp_path}/secret{number}'\n", folder=tmp_path)
-        assert settings.loanpro.api_token.get_secret_value() == " s3cret "
+        assert settings.loanpro.api_token.reveal() == " s3cret "
         environ = {"VAULTGRAPH_LOANPRO__API_TOKEN_FILE": f"{tmp_path}/secret{number}"}
         assert loaded(environ=environ, folder=tmp_path) == settings
 
@@ -62,10 +63,10 @@ def test_a_secret_above_replaces_its_file_below_and_the_other_way_round(tmp_path
     (tmp_path / "secret").write_text("from a file")
     in_file = f"[aloha]\npassword_file = '{tmp_path}/secret'\n"
     settings = loaded(in_file, {"VAULTGRAPH_ALOHA__PASSWORD": "from the environment"}, folder=tmp_path)
-    assert settings.aloha.password.get_secret_value() == "from the environment"
+    assert settings.aloha.password.reveal() == "from the environment"
     environ = {"VAULTGRAPH_ALOHA__PASSWORD_FILE": f"{tmp_path}/secret"}
     settings = loaded("[aloha]\npassword = 'from the toml'\n", environ, folder=tmp_path)
-    assert settings.aloha.password.get_secret_value() == "from a file"
+    assert settings.aloha.password.reveal() == "from a file"
 
 
 def test_a_secret_and_its_file_side_by_side_are_refused(tmp_path: Path) -> None:

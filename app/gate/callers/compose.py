@@ -16,7 +16,7 @@ from app.wallet.caller import ALL_SCOPES
 def build_callers(settings: Settings, clients: Clients, fetch: Fetch | None) -> Callers:
     """`fetch` reads `auth.jwks_url`, where there is one. Raises SettingsError."""
     auth = settings.auth
-    partners = Partners(clients, KeyHasher(settings.digest_key.get_secret_value()))
+    partners = Partners(clients, KeyHasher(settings.digest_key.reveal()))
     return Callers(partners, _verifier(auth, fetch), _claim_rules(auth))
 
 

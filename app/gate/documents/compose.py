@@ -47,7 +47,7 @@ class DocumentRoom:
 
 def _automatic(settings: Settings) -> AutomaticTexts:
     section = settings.documents
-    url = settings.store.redis_url.get_secret_value()
+    url = settings.store.redis_url.reveal()
     share_bytes = int(section.automatic_bytes * section.automatic_client_share)
     return AutomaticTexts(
         LocalTexts(max_bytes=section.automatic_bytes, share=section.automatic_client_share),

@@ -15,7 +15,7 @@ def open_caselle(settings: Settings, observer: Observer | None = None) -> Casell
         CaselleVault.name,
         ours.token_url,
         ours.client_id,
-        client_secret=ours.client_secret.get_secret_value(),
+        client_secret=ours.client_secret.reveal(),
         scope=ours.scope,
     )
     return CaselleVault(ours, open_door(CaselleVault.name, ours, credentials, observer))

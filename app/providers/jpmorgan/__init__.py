@@ -11,13 +11,13 @@ __all__ = ["JpMorganVault", "open_jpmorgan"]
 def open_jpmorgan(settings: Settings, observer: Observer | None = None) -> JpMorganVault:
     """A signed assertion where there is a key, else the client secret in the form, as the mock wants it."""
     ours = settings.jpmorgan
-    key = ours.private_key.get_secret_value()
+    key = ours.private_key.reveal()
     credentials = OAuthClientCredentials(
         JpMorganVault.name,
         ours.token_url,
         ours.client_id,
         method="private_key_jwt" if key else "client_secret_post",
-        client_secret=ours.client_secret.get_secret_value(),
+        client_secret=ours.client_secret.reveal(),
         private_key=key,
         key_id=ours.key_id,
         scope=ours.scope,

@@ -15,7 +15,7 @@ def open_loanpro(settings: Settings, observer: Observer | None = None) -> LoanPr
     """The LMS of one tenant: a bearer token and the tenant's id."""
     ours = settings.loanpro
     headers = {
-        "Authorization": f"Bearer {ours.api_token.get_secret_value()}",
+        "Authorization": f"Bearer {ours.api_token.reveal()}",
         "Autopal-Instance-Id": ours.instance_id,
     }
     door = open_door(LoanProVault.name, ours, StaticHeaders(headers), observer)
@@ -25,8 +25,8 @@ def open_loanpro(settings: Settings, observer: Observer | None = None) -> LoanPr
 def _forms(ours: LoanProSettings, observer: Observer | None) -> CaptureForms | None:
     """Secure Payments has an address and a pair of credentials of its own; without them no form is offered."""
     pair = {
-        "Authorization": ours.secure_payments_token.get_secret_value(),
-        "Secret": ours.secure_payments_secret.get_secret_value(),
+        "Authorization": ours.secure_payments_token.reveal(),
+        "Secret": ours.secure_payments_secret.reveal(),
     }
     if not (ours.secure_payments_url and all(pair.values())):
         return None

@@ -9,12 +9,14 @@ import orjson
 from starlette.requests import Request
 
 from app.sandbox.faults import Fault, FaultKind
+from app.sandbox.rewrite import BadPointer, Rewrite, parts_of
 
 _MAX_DELAY_MS: Final = 3_600_000
 _MAX_SHIFT: Final = timedelta(days=100 * 366)
 _FAULT_FIELDS: Final = frozenset(
     {"provider", "method", "path", "kind", "status", "delay_ms", "retry_after_s", "times", "commit"}
 )
+_REWRITE_FIELDS: Final = frozenset({"headers", "body", "set", "remove"})
 
 
 class BadInput(Exception):
@@ -71,11 +73,12 @@ def _whole(body: Mapping[str, Any], field: str, default: int, low: int, high: in
 
 def fault_from(body: dict[str, Any]) -> Fault:
     """Read ``POST /faults``; the caller has checked the provider."""
-    allow_only(body, _FAULT_FIELDS)
     kinds = [kind.value for kind in FaultKind]
     kind = text(body, "kind")
     if kind not in kinds:
         raise BadInput("kind", f"This must be one of {' '.join(kinds)}.")
+    is_rewrite = kind == FaultKind.REWRITE
+    allow_only(body, _FAULT_FIELDS | _REWRITE_FIELDS if is_rewrite else _FAULT_FIELDS)
     if kind == FaultKind.DELAY and "delay_ms" not in body:
         raise BadInput("delay_ms", "A delay needs it.")
     is_committed = body.get("commit", False)
@@ -91,6 +94,33 @@ def fault_from(body: dict[str, Any]) -> Fault:
         retry_after_s=_number(body, "retry_after_s", 1, 0, 86_400),
         times=_whole(body, "times", 1, 1, 1_000_000) if "times" in body else None,
         is_committed=is_committed,
+        rewrite=_rewrite_from(body) if is_rewrite else None,
+    )
+
+
+def _rewrite_from(body: Mapping[str, Any]) -> Rewrite:
+    headers, values, removed = body.get("headers", {}), body.get("set", {}), body.get("remove", [])
+    if not isinstance(headers, dict) or not all(
+        value is None or (isinstance(value, str) and value.isascii() and value.isprintable())
+        for value in headers.values()
+    ):
+        raise BadInput("headers", "This must map header names to text, or to null to remove the header.")
+    if not isinstance(values, dict):
+        raise BadInput("set", "This must map JSON Pointers to values.")
+    if not isinstance(removed, list) or not all(isinstance(pointer, str) for pointer in removed):
+        raise BadInput("remove", "This must be a list of JSON Pointers.")
+    for name, pointers in (("set", values), ("remove", removed)):
+        try:
+            for pointer in pointers:
+                parts_of(pointer)
+        except BadPointer as bad:
+            raise BadInput(name, str(bad)) from None
+    return Rewrite(
+        status=_whole(body, "status", 500, 200, 599) if "status" in body else None,
+        headers=headers,
+        body=body.get("body"),
+        values=values,
+        removed=tuple(removed),
     )
 
 

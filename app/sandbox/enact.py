@@ -87,6 +87,10 @@ class GuardedEmulator:
             connection.abort()
         elif fault.kind is FaultKind.TRUNCATE:
             await self._truncate(connection, scope, receive, send)
+        elif fault.rewrite is not None:
+            reply = _Captured()
+            await self._app(scope, receive, reply.send)
+            await _answer(send, *fault.rewrite.apply(reply.status, reply.headers, bytes(reply.body)))
         else:
             if fault.is_committed:
                 await self._app(scope, receive, _Captured().send)

@@ -7,6 +7,8 @@ from enum import StrEnum
 from itertools import count
 from typing import Any
 
+from app.sandbox.rewrite import Rewrite
+
 
 class FaultKind(StrEnum):
     DELAY = "delay"
@@ -17,6 +19,7 @@ class FaultKind(StrEnum):
     DROP_AFTER = "drop_after"
     TRUNCATE = "truncate"
     GARBAGE = "garbage"
+    REWRITE = "rewrite"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,6 +38,7 @@ class Fault:
     retry_after_s: float = 1
     times: int | None = None
     is_committed: bool = False
+    rewrite: Rewrite | None = None
     id: str = ""
 
     def matches(self, method: str, path: str, *, is_token_route: bool) -> bool:
@@ -46,7 +50,7 @@ class Fault:
         return path.startswith(self.path.lower())
 
     def shown(self) -> dict[str, Any]:
-        return {
+        shown: dict[str, Any] = {
             "id": self.id,
             "provider": self.provider,
             "method": self.method,
@@ -58,6 +62,15 @@ class Fault:
             "times": self.times,
             "commit": self.is_committed,
         }
+        if self.rewrite is not None:
+            shown |= {
+                "status": self.rewrite.status,
+                "headers": dict(self.rewrite.headers),
+                "body": self.rewrite.body,
+                "set": dict(self.rewrite.values),
+                "remove": list(self.rewrite.removed),
+            }
+        return shown
 
 
 class FaultBook:

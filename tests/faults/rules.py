@@ -59,6 +59,7 @@ FAULTS: Final = (
     Fault("drop_after", FaultKind.DROP_AFTER, Heard.LOSS, works=True),
     Fault("truncate", FaultKind.TRUNCATE, Heard.LOSS, works=True),
     Fault("garbage", FaultKind.GARBAGE, Heard.NOISE, works=False),
+    Fault("rewrite to HTML", FaultKind.REWRITE, Heard.NOISE, works=True, fields={"body": "<html></html>"}),
     Fault("garbage, committed", FaultKind.GARBAGE, Heard.NOISE, works=True, fields={"commit": True}),
 )
 """Every kind, and `commit` wherever the control API takes it (a test checks both)."""

@@ -131,7 +131,7 @@ class RunningSandbox:
         self.control("DELETE", "/calls")
 
     def fault(self, provider: str, kind: str, **fields: Any) -> dict[str, Any]:
-        """Set a fault: `method path status delay_ms retry_after_s times commit`."""
+        """Set a fault; the fields are those of ``POST /faults`` in docs/sandbox.md."""
         shown: dict[str, Any] = self.control("POST", "/faults", {"provider": provider, "kind": kind, **fields})
         return shown
 

@@ -106,12 +106,54 @@ def test_what_a_fault_says_unless_told() -> None:
         ({"kind": "status", "commit": "yes"}, "commit"),
         ({"kind": "status", "path": ""}, "path"),
         ({"kind": "status", "method": 7}, "method"),
+        ({"kind": "status", "set": {"/a": 1}}, "set"),
+        ({"kind": "rewrite", "set": {"a": 1}}, "set"),
+        ({"kind": "rewrite", "set": ["/a"]}, "set"),
+        ({"kind": "rewrite", "remove": "/a"}, "remove"),
+        ({"kind": "rewrite", "remove": ["a"]}, "remove"),
+        ({"kind": "rewrite", "headers": {"x": 1}}, "headers"),
+        ({"kind": "rewrite", "headers": {"x": "a\r\nb"}}, "headers"),
+        ({"kind": "rewrite", "status": 600}, "status"),
     ],
 )
 def test_bad_faults_name_the_field(sent: dict[str, Any], field: str) -> None:
     with pytest.raises(BadInput) as refused:
         fault_from({"provider": "loanpro", **sent})
     assert refused.value.field == field
+
+
+def rewritten(sent: dict[str, Any], body: bytes = b'{"a": [{"b": 1}, {"b": 2}], "c": {"d/e": 3}}') -> Any:
+    fault = fault_from({"provider": "loanpro", "kind": "rewrite", **sent})
+    assert fault.rewrite is not None
+    status, headers, changed = fault.rewrite.apply(200, [(b"content-type", b"application/json"), (b"x", b"1")], body)
+    return status, dict(headers), changed
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        ({}, b'{"a": [{"b": 1}, {"b": 2}], "c": {"d/e": 3}}'),
+        ({"set": {"/a/0/b": None, "/new": []}}, b'{"a":[{"b":null},{"b":2}],"c":{"d/e":3},"new":[]}'),
+        ({"set": {"/a/*/b": 7, "/a/-": 8}}, b'{"a":[{"b":7},{"b":7},8],"c":{"d/e":3}}'),
+        ({"set": {"/a/9/b": 7, "/z/y": 1}}, b'{"a":[{"b":1},{"b":2}],"c":{"d/e":3}}'),
+        ({"remove": ["/a/*/b", "/c/d~1e", "/z"]}, b'{"a":[{},{}],"c":{}}'),
+        ({"remove": ["/a/*"]}, b'{"a":[],"c":{"d/e":3}}'),
+        ({"set": {"": [1]}}, b"[1]"),
+        ({"body": "<html>"}, b"<html>"),
+        ({"body": [1, {"a": None}]}, b'[1,{"a":null}]'),
+    ],
+)
+def test_a_rewrite_changes_the_body(sent: dict[str, Any], body: bytes) -> None:
+    assert rewritten(sent) == (200, {b"content-type": b"application/json", b"x": b"1"}, body)
+
+
+def test_a_rewrite_changes_status_and_headers() -> None:
+    status, headers, _ = rewritten({"status": 202, "headers": {"X": None, "Content-Type": "text/html", "Y": "2"}})
+    assert (status, headers) == (202, {b"content-type": b"text/html", b"y": b"2"})
+
+
+def test_a_rewrite_leaves_a_body_that_is_not_json() -> None:
+    assert rewritten({"set": {"/a": 1}}, b"<xml/>")[2] == b"<xml/>"
 
 
 def test_the_clock_is_set_or_advanced() -> None:

@@ -7,16 +7,36 @@ import pytest
 
 from tests.support.node import skipped_for_want
 from tests.support.sandbox import RunningSandbox
+from tests.support.shared import SharedServer
 from tests.support.stores import (  # noqa: F401
+    POSTGRES_ADDRESS,
     _sqlite_template,
     clock,
     postgres_server,
     postgres_url,
+    postgres_with_template,
     sqlite_url,
     store,
     store_url,
 )
 from tests.support.transports import ASKED_FOR, BOTH, every_door_over
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Offer one PostgreSQL to all workers; it starts when a test asks for it."""
+    given = getattr(config, "workerinput", None)
+    if given is None:
+        server = SharedServer("PostgreSQL", postgres_with_template)
+        config.add_cleanup(server.close)
+        config.stash[POSTGRES_ADDRESS] = server.address
+    else:
+        config.stash[POSTGRES_ADDRESS] = given["postgres"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Of pytest-xdist: what a new worker is told."""
+    node.workerinput["postgres"] = node.config.stash[POSTGRES_ADDRESS]
 
 
 @pytest.fixture(scope="session", autouse=True)

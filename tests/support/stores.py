@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,9 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store, make_engine, migrate
 from tests.support.postgres import Postgres, running_postgres
+from tests.support.shared import ask
 
 _TEMPLATE = "vaultgraph_template"
 _NUMBERS = itertools.count(1)
+POSTGRES_ADDRESS = pytest.StashKey[str]()
+"""Where `postgres_server` asks for the server."""
 
 
 class HandClock:
@@ -32,13 +37,20 @@ class HandClock:
         return self.instant
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Postgres]:
-    """One server for each test worker, started by the first test that needs it."""
+@contextmanager
+def postgres_with_template() -> Iterator[Postgres]:
+    """A server with one migrated database, from which each test's own is copied."""
     with running_postgres() as server:
         asyncio.run(_command(server, f"CREATE DATABASE {_TEMPLATE}"))
         asyncio.run(_migrated(server.url(_TEMPLATE)))
         yield server
+
+
+@pytest.fixture
+def postgres_server(pytestconfig: pytest.Config) -> Postgres:
+    """The one server of the session, started by the first test that needs it."""
+    server: Postgres = ask(pytestconfig.stash[POSTGRES_ADDRESS])
+    return server
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +69,7 @@ def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 def postgres_url(postgres_server: Postgres) -> Iterator[str]:
-    name = f"test_{next(_NUMBERS)}"
+    name = f"test_{os.getpid()}_{next(_NUMBERS)}"
     asyncio.run(_command(postgres_server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
     yield postgres_server.url(name)
     asyncio.run(_command(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))

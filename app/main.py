@@ -89,7 +89,8 @@ class Gateway:
         self.metrics = Metrics()
         self.providers = build_providers(settings, self.metrics)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
-        self.metrics.watch(_doors(self.providers), self.snapshots)
+        adapters = {name.value: vault for name, vault in self.providers.items()}
+        self.metrics.watch(_doors(self.providers), self.snapshots, adapters)
         self.sightings = Sightings(self.store)
         self.owner = Owner(self.store, _utc_now)
         pace = NotingPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))

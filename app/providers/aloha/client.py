@@ -32,6 +32,7 @@ class AlohaVault(VaultAdapter):
     """Cards by token only. Aloha can neither change nor delete a saved token, nor mark one as default."""
 
     name: ProviderName = ProviderName.ALOHA
+    canonical_ref = staticmethod(mapping.canonical_ref)
     capabilities: Capabilities = Capabilities(
         operations=frozenset((ProviderCapability.LIST, ProviderCapability.ADD)),
         add_via=frozenset((AddRoute.PROVIDER_TOKEN,)),
@@ -56,11 +57,16 @@ class AlohaVault(VaultAdapter):
             return known
         body = await self._read_list(ref, reply, call)
         with reading(self.name):
+            self.require_customer(ref, mapping.customers_in(body), call, reply)
             wallet = mapping.to_wallet(ref, body, request_id)
         return wallet if body is None else self._replies.keep(wallet, digest)
 
     async def _listed(self, ref: CustomerRef, call: Call) -> Any:
-        return await self._read_list(ref, await self._list(ref, call), call)
+        reply = await self._list(ref, call)
+        body = await self._read_list(ref, reply, call)
+        with reading(self.name):
+            self.require_customer(ref, mapping.customers_in(body), call, reply)
+        return body
 
     async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
         """A ref that is no GUID is unknown without a call."""
@@ -71,9 +77,11 @@ class AlohaVault(VaultAdapter):
     async def _read_list(self, ref: CustomerRef, reply: VaultReply, call: Call) -> Any:
         """The list as it comes, None when nothing is saved.
 
-        A 404, 204, null or empty body may say "no payments" or "no customer": only then the customer is asked for.
+        Aloha's 404, a 204, null or an empty body may say "no payments" or "no customer": only then the customer is
+        asked for. A 404 with any other body is some other server's, or of a path that Aloha lacks.
         """
-        if reply.status not in (200, 204, 404):
+        is_missing = reply.status == 404 and (not reply.body.strip() or _says_not_found(reply))
+        if reply.status not in (200, 204) and not is_missing:
             raise outgoing.refusal(reply, Effect.READ)
         if reply.status == 200 and reply.body.strip():
             with reading(self.name):
@@ -91,10 +99,12 @@ class AlohaVault(VaultAdapter):
         if not mapping.is_guid(ref):
             return False
         reply = await self._get(_path(ref), "v1/Customers/{id}", call)
-        if reply.status == 404:
+        if _says_not_found(reply):
             return False
         if reply.status != 200:
             raise outgoing.refusal(reply, Effect.READ)
+        with reading(self.name):
+            self.require_customer(ref, mapping.customers_in(reply.json()), call, reply)
         return True
 
     async def check(self, call: Call) -> None:
@@ -148,6 +158,14 @@ class AlohaVault(VaultAdapter):
         if reply.status not in (200, 201):
             raise outgoing.refusal(reply, Effect.WRITE)
         return reply
+
+
+def _says_not_found(reply: VaultReply) -> bool:
+    """Whether Aloha itself says that it has no such record: its 404 names ``NotFound``."""
+    if reply.status != 404:
+        return False
+    error = outgoing.refusal(reply, Effect.READ)
+    return isinstance(error, VaultRejected) and error.reason is RejectReason.CUSTOMER_NOT_FOUND
 
 
 def _path(ref: CustomerRef) -> str:

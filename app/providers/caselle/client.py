@@ -20,6 +20,7 @@ from app.providers.caselle import paying
 from app.providers.caselle.mapping import (
     ROUTE_KINDS,
     customer_ref_of,
+    customers_in,
     default_in,
     faults_of_method,
     faults_of_new_customer,
@@ -111,6 +112,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             return known
         with reading(self.name):
             body = reply.json()
+            self.require_customer(ref, customers_in(body, is_customer=True), call, reply)
             is_told = tells_default(body)
         default = None if is_told else await self._default_of(ref, call)
         with reading(self.name):
@@ -128,9 +130,11 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         """What the customer's own record names as default. That call is not published: where it fails, nothing is."""
         try:
             reply = await self._send("GET", _CUSTOMER_ROUTE, call, _path(_CUSTOMERS, ref))
-            return default_in(reply.json()) if reply.status == 200 else None
+            customer = reply.json() if reply.status == 200 else None
         except (VaultUnavailable, ValueError):
             return None
+        self.require_customer(ref, customers_in(customer, is_customer=True), call, reply)
+        return default_in(customer)
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         """By its list of methods: the one published call that names a customer and changes nothing."""
@@ -139,7 +143,9 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         except VaultRejected:
             return False
         with reading(self.name):
-            records_in(reply.json())
+            body = reply.json()
+            records_in(body)
+        self.require_customer(ref, customers_in(body, is_customer=True), call, reply)
         return True
 
     async def find_customer(self, external_id: str, call: Call) -> CustomerRef | None:
@@ -147,10 +153,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         if reply.status != 200:
             raise refusal(reply, Effect.READ, RejectReason.CONTRACT)
         with reading(self.name):
-            for record in records_in(reply.json()):
-                if record["reference_id"] == external_id:
-                    return customer_ref_of(record)
-        return None
+            records = records_in(reply.json())
+            if any(record["reference_id"] != external_id for record in records):
+                raise self.mismatch("customer", call, reply)
+            return customer_ref_of(records[0]) if records else None
 
     async def _look_up(self, external_id: str, call: Call) -> VaultReply:
         """OData: a quote inside a quoted text is doubled."""
@@ -173,7 +179,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             reply = await self._send("POST", _CUSTOMERS, call, _CUSTOMERS, Effect.WRITE, from_customer(new))
             if reply.status in (200, 201):
                 with reading(self.name, Effect.WRITE):
-                    return customer_ref_of(reply.json())
+                    made = reply.json()
+                    if made.get("reference_id", new.external_id) != new.external_id:
+                        raise self.mismatch("customer", call, reply, Effect.WRITE)
+                    return customer_ref_of(made)
         except OutcomeUnknown as unknown:
             return await self._find_after(new, unknown, call)
         error = refusal(reply, Effect.WRITE, RejectReason.CONTRACT)
@@ -203,6 +212,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         reply = await self._list(ref, call)
         with reading(self.name):
             body = reply.json()
+            self.require_customer(ref, customers_in(body, is_customer=True), call, reply)
             wallet = to_wallet(ref, body, None, None)
             default = next((method.method_ref for method in wallet.methods if method.is_provider_default), None)
             return BeforeAdd(method_refs=refs_in(body), default_ref=default)
@@ -216,7 +226,9 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         if reply.status not in (200, 201):
             raise refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND)
         with reading(self.name, Effect.WRITE):
-            return Added(customer_ref=ref, method_ref=saved_ref_of(reply.json()))
+            saved = reply.json()
+            self.require_customer(ref, customers_in(saved), call, reply, Effect.WRITE)
+            return Added(customer_ref=ref, method_ref=saved_ref_of(saved))
 
     async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
@@ -225,7 +237,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         reply = await self._send("PUT", _DEFAULT_ROUTE, call, path, Effect.WRITE, body)
         if reply.status not in (200, 204):
             raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
-        self._believe(reply)
+        customer = self._believe(reply)
+        self.require_customer(ref, customers_in(customer, is_customer=True), call, reply, Effect.WRITE)
+        if default_in(customer) not in (None, method):
+            raise self.mismatch("payment method", call, reply, Effect.WRITE)
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
@@ -234,7 +249,8 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         if reply.status not in (200, 204, 404):
             raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
         if reply.status != 404:
-            self._believe(reply)
+            answer = self._believe(reply)
+            self.require_customer(ref, customers_in(answer), call, reply, Effect.WRITE)
 
     # ---- paying, capturing in the browser, importing ------------------------------------------------------
 
@@ -275,7 +291,9 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         if reply.status not in (200, 201):
             raise refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND)
         with reading(self.name, Effect.WRITE):
-            return paying.to_session(new, reply.json())
+            session = reply.json()
+            self.require_customer(new.customer_ref, customers_in(session), call, reply, Effect.WRITE)
+            return paying.to_session(new, session)
 
     async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization:
         """The payment account's browser configuration, the same for every customer; its credentials are short-lived."""
@@ -300,7 +318,12 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         if reply.status != 200:
             raise refusal(reply, Effect.WRITE, RejectReason.CONTRACT)
         with reading(self.name, Effect.WRITE):
-            return paying.to_results(len(rows), reply.json())
+            body = reply.json()
+            results = paying.to_results(len(rows), body)
+            for record in body["results"]:
+                asked = rows[record["index"]].customer_ref
+                self.require_customer(asked, customers_in(record), call, reply, Effect.WRITE)
+            return results
 
     async def check(self, call: Call) -> None:
         """Look for a customer whom nobody has: it proves the token, its scope and the payment account."""
@@ -329,11 +352,12 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         )
         return await self._http.send(request, call)
 
-    def _believe(self, reply: VaultReply) -> None:
+    def _believe(self, reply: VaultReply) -> Any:
         """A success says nothing or JSON. Anything else came from something in between: the outcome is unknown."""
-        if reply.body.strip():
-            with reading(self.name, Effect.WRITE):
-                reply.json()
+        if not reply.body.strip():
+            return None
+        with reading(self.name, Effect.WRITE):
+            return reply.json()
 
     def _allow(self, faults: Sequence[FieldFault]) -> None:
         """Every write passes here, so that nothing that the rules refuse is ever sent."""

@@ -24,6 +24,7 @@ _REASON_OF_CODE: Final = (
     (re.compile(r"declined"), RejectReason.DECLINED),
 )
 _OUR_ACCOUNT: Final = re.compile(r"payment_?account")
+_CUSTOMER: Final = re.compile(r"\bcustomer\b", re.I)  # as a word: paths, which some servers repeat, say "customers"
 _TAKEN: Final = re.compile(r"customer_exists|duplicate|already_exists|conflict")
 _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
     "fingerprint": ("secret",),
@@ -43,7 +44,11 @@ _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
 
 
 def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultError:
-    """The error for a reply that is not a success; `missing` is what a 404 means for this operation."""
+    """The error for a reply that is not a success; `missing` is what a 404 means for this operation.
+
+    A READ is told that its customer is unknown only by a 404 that names the customer: any other server at the address,
+    and a path that Caselle lacks, answer 404 too.
+    """
     body = body_of(reply)
     code = code_in(body)
     if reply.status == 408:
@@ -51,6 +56,8 @@ def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultEr
     if names_our_account(reply):
         return VaultRefusedUs(_NAME, provider_code=code, provider_request_id=request_id_of(reply))
     reason = _missing(code, missing) if reply.status == 404 else reason_of(reply.status, code)
+    if effect is Effect.READ and reason is RejectReason.CUSTOMER_NOT_FOUND and not _names_customer(body, code):
+        reason = RejectReason.CONTRACT
     return failed_reply(_NAME, reply, effect, reason, code, faults_in(body))
 
 
@@ -79,6 +86,16 @@ def faults_in(body: Any) -> list[FieldFault]:
     """`errors` under our field names, each once; the vault's texts may quote values and are not repeated."""
     paths = (_PATH_OF_LEAF.get(re.split(r"[.\]]", name)[-1]) for name in _fields_in(body))
     return [fault(*path, message="Caselle refuses this field.") for path in dict.fromkeys(p for p in paths if p)]
+
+
+def _names_customer(body: Any, code: str | None) -> bool:
+    """By the error's code, or by its text where the code is not known."""
+    if code is not None and "customer" in code.lower():
+        return True
+    inner = body.get("error") if isinstance(body, dict) else None
+    errors = [one for one in (body, inner) if isinstance(one, dict)]
+    said = [one.get(key) for one in errors for key in ("title", "detail", "message")]
+    return any(isinstance(words, str) and _CUSTOMER.search(words) for words in [inner, *said])
 
 
 def _missing(code: str | None, missing: RejectReason) -> RejectReason:

@@ -19,6 +19,8 @@ from app.vault.names import ProviderName
 
 _NAME: Final = ProviderName.JPMORGAN
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{2,50}")
+_PROFILE: Final = re.compile(r"profile|consumer", re.I)
+_PART: Final = re.compile(r"method|address|communication", re.I)
 _FIELD_MESSAGE: Final = "J.P. Morgan refuses this field."
 _REASON: Final = {
     400: RejectReason.INVALID_INPUT,
@@ -59,7 +61,9 @@ def refusal(
 ) -> VaultError:
     """The error for a reply that is not 200.
 
-    `missing` is what a 404 means for this operation. A 408 of a write may have been committed: OutcomeUnknown.
+    `missing` is what a 404 means for this operation. A READ is told that its customer is unknown only by a 404 that
+    says so in J.P. Morgan's own body: any other server at the address, and a path that it lacks, answer 404 too. A 408
+    of a write may have been committed: OutcomeUnknown.
     """
     body = _body(reply)
     code = _code(body) or f"HTTP_{reply.status}"
@@ -69,7 +73,7 @@ def refusal(
         return lost(_NAME, provider_code=code, provider_request_id=request_id)
     if reply.status in (401, 403):
         return VaultRefusedUs(_NAME, provider_code=code, provider_request_id=request_id)
-    if effect is Effect.READ and reply.status != 404:
+    if effect is Effect.READ and not (reply.status == 404 and _names_profile(body)):
         return VaultReplyUnreadable(_NAME, provider_code=code, provider_request_id=request_id)
     return VaultRejected(
         _NAME,
@@ -78,6 +82,18 @@ def refusal(
         faults=faults_in(body, is_update=is_update),
         provider_request_id=request_id,
     )
+
+
+def names_profile(reply: VaultReply) -> bool:
+    """Whether an error is about the consumer profile itself, and not about one of its payment methods."""
+    return _names_profile(_body(reply))
+
+
+def _names_profile(body: Any) -> bool:
+    """By code or message: the codes are not published."""
+    said = (body.get("responseCode"), body.get("responseMessage")) if isinstance(body, dict) else ()
+    words = " ".join(word for word in said if isinstance(word, str))
+    return _code(body) is not None and bool(_PROFILE.search(words)) and not _PART.search(words)
 
 
 def is_theirs(reply: VaultReply) -> bool:

@@ -214,7 +214,8 @@ def refusal(reply: VaultReply, effect: Effect, *, missing: RejectReason | None =
     if reply.status != 409:
         return failed_reply(NAME, reply, effect, RejectReason.CONTRACT, code)
     if missing is not None:
-        return failed_reply(NAME, reply, effect, missing, code)
+        is_theirs = bool(said) or code is not None  # any other server's 409 says nothing of the record
+        return failed_reply(NAME, reply, effect, missing if is_theirs else RejectReason.CONTRACT, code)
     reason, faults = _judge(said, code)
     return failed_reply(NAME, reply, effect, reason, code, faults)
 

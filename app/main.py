@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,10 +33,11 @@ from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
 from app.http.client import HttpDoor
 from app.http.fetch import DocumentFetcher
 from app.providers import build_providers
+from app.providers.caselle.paying import PAYMENT_EVENTS
 from app.settings import Settings
 from app.settings_check import missing_settings
 from app.store import Store, migrate, migrations_are_current
-from app.store.records import Change, EventType, MethodAddress, NewReceipt, PaymentState, Topic
+from app.store.records import Change, EventType, MethodAddress, NewReceipt, Topic
 from app.vault.names import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
 from app.wallet.assemble import AssemblyRules
@@ -48,7 +48,6 @@ from app.wallet.ids import Ids
 from app.wallet.inbound import Handler, Inbound, ReceiptWorker, rereads_named_methods, rereads_the_customer
 from app.wallet.keys import derive_key
 from app.wallet.noting import Noting, NotingPace
-from app.wallet.paid import as_it_stands, tells_of_payments
 from app.wallet.policy import ReadPolicy
 from app.wallet.reading import WalletReader
 from app.wallet.reconcile import Reconciler
@@ -59,6 +58,7 @@ from app.wallet.watch import Watch, WatchPace
 from app.wallet.writing import WalletWriter
 from app.wallet.writing.deps import Deps
 from app.wallet.writing.owner import Owner
+from app.wallet.writing.payment_status import payment_status_handler
 from resolvers.context import Context, Services
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.schema import schema
@@ -166,7 +166,7 @@ class Gateway:
             return_origins=ReturnOrigins.of(settings.return_origins, loopback=settings.mode == "development"),
             writer=self.writer,
             operations=self.store.journal,
-            payment=partial(as_it_stands, self.store),
+            payment=self.store.payments.payment,
             deleted_by_us=self._deleted_by_us,
             circuit=self.circuit,
             audit=self.audit,
@@ -374,8 +374,10 @@ def _webhook_senders(settings: Settings) -> dict[str, CaselleSender | JpMorganSe
 def _webhook_handlers(inbound: Inbound) -> dict[tuple[str, str], Handler]:
     return {
         ("caselle", "provider.noc"): rereads_named_methods(inbound, ProviderName.CASELLE, "saved_payment_method_ids"),
-        ("caselle", "payment.completed"): tells_of_payments(inbound.store, ProviderName.CASELLE, PaymentState.CAPTURED),
-        ("caselle", "payment.failed"): tells_of_payments(inbound.store, ProviderName.CASELLE, PaymentState.DECLINED),
+        **{
+            ("caselle", event_type): payment_status_handler(inbound.store, ProviderName.CASELLE, state)
+            for event_type, state in PAYMENT_EVENTS.items()
+        },
         ("jpmorgan", "ConsumerProfileNotification"): rereads_the_customer(
             inbound, ProviderName.JPMORGAN, "consumer_profile_id"
         ),

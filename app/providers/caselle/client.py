@@ -267,7 +267,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         reply = await self._send("POST", _PAYMENTS, call, _PAYMENTS, Effect.WRITE, paying.from_payment(new))
         if reply.status not in (200, 201):
             raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
-        with reading(self.name, Effect.WRITE):
+        with reading(self.name):  # as a quote moves nothing, one that cannot be read is as good as none
             return paying.to_quote(new, reply.json())
 
     async def capture(self, quote: Quote, call: Call) -> Captured:

@@ -32,6 +32,10 @@ _REASONS: Final[Mapping[RejectReason, tuple[ProblemCode, str]]] = {
     RejectReason.CONFLICT: (ProblemCode.PROVIDER_REJECTED, "The vault's record does not allow that now."),
     RejectReason.NOT_ENABLED: (ProblemCode.PROVIDER_REJECTED, "This is not enabled at the vault."),
     RejectReason.DECLINED: (ProblemCode.DECLINED, "The vault declined."),
+    RejectReason.QUOTE_MISMATCH: (
+        ProblemCode.PROVIDER_REJECTED,
+        "The vault's quote does not agree with what was asked; no payment was made.",
+    ),
     RejectReason.CONTRACT: (ProblemCode.PROVIDER_REJECTED, "The vault refused the request."),
 }
 _UNAVAILABLE: Final = (ProblemCode.PROVIDER_UNAVAILABLE, "The vault could not be reached or read; nothing was changed.")

@@ -114,6 +114,8 @@ choices = Table(
     _flag("allow_expired", False),
     Column("set_at", Instant, nullable=False),
     Column("set_by", Text, nullable=False),
+    _flag("is_kept", False),
+    Column("missing_since", Instant),
     _of_customer(),
 )
 

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import partial
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,13 +33,14 @@ from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
 from app.http.client import HttpDoor
 from app.http.fetch import DocumentFetcher
 from app.providers import build_providers
+from app.providers.caselle.paying import PAYMENT_EVENTS
 from app.settings import Settings
 from app.settings_check import missing_settings
 from app.store import Store, migrate, migrations_are_current
-from app.store.records import Change, EventType, MethodAddress, NewReceipt, PaymentState, Topic
+from app.store.records import Change, EventType, MethodAddress, NewReceipt, Topic
 from app.vault.names import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
-from app.wallet.assemble import AssemblyRules
+from app.wallet.assemble import AssemblyRules, DefaultInfo
 from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache
 from app.wallet.feed import Feed
@@ -48,17 +48,18 @@ from app.wallet.ids import Ids
 from app.wallet.inbound import Handler, Inbound, ReceiptWorker, rereads_named_methods, rereads_the_customer
 from app.wallet.keys import derive_key
 from app.wallet.noting import Noting, NotingPace
-from app.wallet.paid import as_it_stands, tells_of_payments
 from app.wallet.policy import ReadPolicy
 from app.wallet.reading import WalletReader
 from app.wallet.reconcile import Reconciler
 from app.wallet.sightings import Sightings
 from app.wallet.snapshots import SnapshotCache
+from app.wallet.stored_choice import ChoiceChange, StoredChoices
 from app.wallet.sweeps import DailySweep
 from app.wallet.watch import Watch, WatchPace
 from app.wallet.writing import WalletWriter
 from app.wallet.writing.deps import Deps
 from app.wallet.writing.owner import Owner
+from app.wallet.writing.payment_status import payment_status_handler
 from resolvers.context import Context, Services
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.schema import schema
@@ -89,8 +90,10 @@ class Gateway:
         self.metrics = Metrics()
         self.providers = build_providers(settings, self.metrics)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
-        self.metrics.watch(_doors(self.providers), self.snapshots)
+        adapters = {name.value: vault for name, vault in self.providers.items()}
+        self.metrics.watch(_doors(self.providers), self.snapshots, adapters)
         self.sightings = Sightings(self.store)
+        self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
         self.owner = Owner(self.store, _utc_now)
         pace = NotingPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
         self.noting = Noting(self.store, self.sightings, pace, self.owner.is_writing)
@@ -103,7 +106,7 @@ class Gateway:
         self.feed = Feed(self.store)
         self.watch = self._watch()
         self.services = self._services()
-        inbound = Inbound(self.store, self.providers, self.snapshots, self.sightings)
+        inbound = Inbound(self.store, self.providers, self.snapshots, self.sightings, self.choices)
         self.sweep = DailySweep(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
         self.receipt_worker = ReceiptWorker(
             inbound, _webhook_handlers(inbound), name=self.owner.id, gone=self.owner.killed
@@ -165,8 +168,9 @@ class Gateway:
             return_origins=ReturnOrigins.of(settings.return_origins, loopback=settings.mode == "development"),
             writer=self.writer,
             operations=self.store.journal,
-            payment=partial(as_it_stands, self.store),
+            payment=self.store.payments.payment,
             deleted_by_us=self._deleted_by_us,
+            note_choice=self._note_choice,
             circuit=self.circuit,
             audit=self.audit,
             events=self.store.events,
@@ -182,11 +186,23 @@ class Gateway:
         found = await self.store.events.of_method(customer_id, address, [EventType.METHOD_DELETED])
         return any(event.actor is not None for event in found)
 
+    async def _note_choice(self, default: DefaultInfo) -> bool:
+        """A read goes on without it: what cannot be written down now is seen again by the next read."""
+        choice, asked_at = default.choice, default.choice_read_at
+        if choice is None or asked_at is None:
+            return False
+        try:
+            is_listed = default.choice_change is ChoiceChange.BACK
+            return await self.choices.saw(choice, is_listed=is_listed, asked_at=asked_at)
+        except Exception:  # noqa: BLE001 - a store that is down must not fail a read of the vaults
+            _log.exception("what a list says about a stored default could not be written down")
+            return False
+
     def _watch(self) -> Watch:
         """Over the vaults that nobody tells us of."""
         silent = [name for name in ProviderName if name.value not in _webhook_senders(self.settings)]
         pace = WatchPace(every_s=self.settings.watch.every_s, calls_per_s=self.settings.watch.calls_per_s)
-        return Watch(self.store, self.feed, self.reader, self.sightings, silent, pace, _utc_now)
+        return Watch(self.store, self.feed, self.reader, self.sightings, self.choices, silent, pace, _utc_now)
 
     def _writing(self) -> Deps:
         settings = self.settings
@@ -316,6 +332,7 @@ def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) 
         precedence=tuple(ProviderName(name) for name in settings.provider_precedence),
         group_secret=derive_key(settings.id_key.reveal(), "wallet/groups"),
         expiring_soon_days=settings.expiring_soon_days,
+        clear_default_after=timedelta(seconds=settings.default.clear_after_s),
     )
 
 
@@ -373,8 +390,10 @@ def _webhook_senders(settings: Settings) -> dict[str, CaselleSender | JpMorganSe
 def _webhook_handlers(inbound: Inbound) -> dict[tuple[str, str], Handler]:
     return {
         ("caselle", "provider.noc"): rereads_named_methods(inbound, ProviderName.CASELLE, "saved_payment_method_ids"),
-        ("caselle", "payment.completed"): tells_of_payments(inbound.store, ProviderName.CASELLE, PaymentState.CAPTURED),
-        ("caselle", "payment.failed"): tells_of_payments(inbound.store, ProviderName.CASELLE, PaymentState.DECLINED),
+        **{
+            ("caselle", event_type): payment_status_handler(inbound.store, ProviderName.CASELLE, state)
+            for event_type, state in PAYMENT_EVENTS.items()
+        },
         ("jpmorgan", "ConsumerProfileNotification"): rereads_the_customer(
             inbound, ProviderName.JPMORGAN, "consumer_profile_id"
         ),

@@ -99,6 +99,13 @@ class CaselleSettings(ProviderSettings, frozen=True):
     webhook_secret: Secret = Secret("")
 
 
+class DefaultSettings(Section, frozen=True):
+    """Stored defaults. `clear_after_s`: how far apart the two complete lists must be that both lack one, before it is
+    forgotten."""
+
+    clear_after_s: ZeroOrMore = 300.0
+
+
 class ExecutionSettings(Section, frozen=True):
     """`plans` runs documents that are used again by compiled plans; the answers are the same without."""
 
@@ -253,6 +260,7 @@ class Settings(Section, frozen=True):
     return_origins: list[str] = []
     store: StoreSettings = StoreSettings()
     watch: WatchSettings = WatchSettings()
+    default: DefaultSettings = DefaultSettings()
     execution: ExecutionSettings = ExecutionSettings()
     auth: AuthSettings = AuthSettings()
     gate: GateSettings = GateSettings()

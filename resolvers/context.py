@@ -11,7 +11,7 @@ import strawberry
 from app.store.records import PaymentRecord
 from app.vault.names import CircuitState, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call
-from app.wallet.assemble import AssemblyRules
+from app.wallet.assemble import AssemblyRules, DefaultInfo
 from app.wallet.assembler import Assembler
 from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache, DirectoryEntry, MethodAddress
@@ -41,6 +41,10 @@ async def _not_by_us(customer_id: str, address: MethodAddress) -> bool:
     return False
 
 
+async def _unnoted(default: DefaultInfo) -> bool:
+    return False
+
+
 async def _no_payment(payment_id: str) -> PaymentRecord | None:
     return None
 
@@ -49,7 +53,8 @@ async def _no_payment(payment_id: str) -> PaymentRecord | None:
 class Services:
     """What resolvers use of the process; made once. `rules.operations` has the vaults that are enabled.
 
-    `deleted_by_us` tells whether a customer's method that its vault shows as inactive was deleted through us. `again`
+    `deleted_by_us` tells whether a customer's method that its vault shows as inactive was deleted through us.
+    `note_choice` writes down what lists change about a stored default, and answers whether it was forgotten. `again`
     answers a caller with the rights it has now, None when it has none; a stream asks at least every `recheck_s`.
     """
 
@@ -66,6 +71,7 @@ class Services:
     payment: Callable[[str], Awaitable[PaymentRecord | None]] = _no_payment
     circuit: Callable[[ProviderName], CircuitState] = _closed
     deleted_by_us: Callable[[str, MethodAddress], Awaitable[bool]] = _not_by_us
+    note_choice: Callable[[DefaultInfo], Awaitable[bool]] = _unnoted
     audit: AuditTrail = field(default_factory=NoTrail)
     events: EventLog = field(default_factory=NoEvents)
     feed: EventFeed = field(default_factory=NoEvents)

@@ -118,5 +118,5 @@ async def operation(info: Info, operation_id: str) -> Operation | None:
     if record is None:
         return None
     caller = info.context.caller
-    is_theirs = caller.may_see(record.customer_id) if record.customer_id else record.caller == caller.name
+    is_theirs = caller.may_see(record.customer_id) if record.customer_id else record.caller == caller.key
     return Operation.of(record) if is_theirs else None

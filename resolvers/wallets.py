@@ -178,7 +178,7 @@ class CustomerWallet:
             self._absent_of = self._wanted
             return None
         wallet = self._assembled()
-        if wallet.default.choice_is_gone:
+        if wallet.default.choice_change is not None:
             return None
         self._covered = self._wanted
         self._wallet = wallet
@@ -198,8 +198,9 @@ class CustomerWallet:
         if before is not None:
             await _told(before)
         wallet = self._wallet = self._assembled()
-        if wallet.default.choice_is_gone:
-            await self._context.services.directory.clear_gone_choice(self.entry)
+        if wallet.default.choice_change is not None and await self._context.services.note_choice(wallet.default):
+            self.entry = replace(self.entry, choice=None)
+            wallet = self._wallet = self._assembled()
         return wallet
 
     def _missing(self) -> list[tuple[ProviderName, CustomerRef]]:

@@ -9,7 +9,7 @@ from app.commands.starting import opening_the_store
 from app.commands.storing import opened_store, store_settings
 from app.errors import VaultgraphError
 from app.store.records import EventOrigin, PaymentState
-from app.wallet.paid import decide
+from app.wallet.writing.payment_status import StatusUpdate, settle_payment
 
 _ENDS = {"completed": PaymentState.CAPTURED, "failed": PaymentState.DECLINED}
 
@@ -27,11 +27,10 @@ def run_resolve(payment_id: str, end: str, *, config_file: Path | None, data_dir
                 payment = await store.payments.payment(payment_id)
                 if payment is None:
                     raise PaymentsError("there is no such payment")
+                update = StatusUpdate(state=_ENDS[end], origin=EventOrigin.GATEWAY, actor="operator")
                 async with store.transaction() as tx:
-                    decided = await decide(
-                        store, payment, _ENDS[end], origin=EventOrigin.GATEWAY, actor="operator", tx=tx
-                    )
-        if not decided:
+                    settled = await settle_payment(store, payment.id, update, tx=tx)
+        if settled is None:
             raise PaymentsError("the payment has ended already")
         click.echo(f"{payment_id} {end}")
 

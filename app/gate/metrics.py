@@ -36,6 +36,13 @@ class VaultTraffic(Protocol):
     def retries(self) -> int: ...
 
 
+class Vault(Protocol):
+    """What one vault's adapter tells of itself."""
+
+    @property
+    def identity_mismatches(self) -> int: ...
+
+
 class Kept(Protocol):
     """What the snapshot cache tells of itself. The first two are now, the others since the start."""
 
@@ -107,9 +114,9 @@ class Metrics:
         key = (path,)
         self._executions[key] = self._executions.get(key, 0) + 1
 
-    def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: Kept) -> None:
+    def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: Kept, adapters: Mapping[str, Vault]) -> None:
         """Show these states from now on."""
-        self.registry.register(_States(self, vaults, snapshots))
+        self.registry.register(_States(self, vaults, snapshots, adapters))
 
     def measured(self, app: ASGIApp) -> ASGIApp:
         """`app`, with each of its HTTP requests counted."""
@@ -212,9 +219,16 @@ class _Timed(Collector):
 class _States(Collector):
     """Read at scrape time: cheaper than keeping gauges up to date, and never out of step."""
 
-    def __init__(self, metrics: Metrics, vaults: Mapping[str, VaultTraffic], snapshots: Kept) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        vaults: Mapping[str, VaultTraffic],
+        snapshots: Kept,
+        adapters: Mapping[str, Vault],
+    ) -> None:
         self._metrics = metrics
         self._vaults = vaults
+        self._adapters = adapters
         self._snapshots = snapshots
 
     def collect(self) -> Iterable[Metric]:
@@ -226,6 +240,14 @@ class _States(Collector):
         for name, vault in self._vaults.items():
             retries.add_metric((name,), vault.retries)
         yield retries
+        mismatches = CounterMetricFamily(
+            "vaultgraph_vault_identity_mismatches",
+            "Replies that named another customer or payment method than was asked for; none of them is used.",
+            labels=("provider",),
+        )
+        for name, adapter in self._adapters.items():
+            mismatches.add_metric((name,), adapter.identity_mismatches)
+        yield mismatches
         yield _gauge("vaultgraph_snapshot_bytes", "Estimated bytes of kept answers.", self._snapshots.bytes)
         yield _gauge("vaultgraph_snapshots", "Answers kept.", len(self._snapshots))
         reads = CounterMetricFamily(

@@ -30,6 +30,13 @@ from app.store.records import NewReceipt
 
 _LONGEST_BODY: Final = 256_000
 _MOST_METHODS: Final = 1_000
+_MOST_MONEY: Final = 10**12
+_AMOUNTS: Final = {
+    "base": "base_amount",
+    "tax": "tax_amount",
+    "fee": "processing_fee_amount",
+    "total": "total_amount",
+}
 _CASELLE_WINDOW_S: Final = 300
 _JPMORGAN_WINDOW_S: Final = 86_400  # the time stands in the body, so a repeated delivery keeps its first one
 
@@ -63,7 +70,7 @@ class CaselleSender:
         body = _object(raw)
         event_type, delivery = _text(body, "event_type"), _text(body, "id")
         data = body.get("data")
-        kept = _caselle_facts(data if isinstance(data, dict) else {})
+        kept = _caselle_facts(event_type, data if isinstance(data, dict) else {})
         lane = f"caselle:{kept.get('payment_uid') or next(iter(kept['saved_payment_method_ids']), delivery)}"
         return NewReceipt(
             source="caselle",
@@ -136,14 +143,37 @@ class WebhookReceiver:
         await answer.send(send)
 
 
-def _caselle_facts(data: Mapping[str, Any]) -> dict[str, Any]:
+def _caselle_facts(event_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Ids, and of a payment its amounts. What an event says of a payment is not published: the payment itself is read,
+    and an event's own object that names or holds it."""
     listed = data.get("saved_payment_method_ids")
     refs = [ref for ref in listed if isinstance(ref, str)] if isinstance(listed, list) else []
     facts: dict[str, Any] = {"saved_payment_method_ids": refs[:_MOST_METHODS]}
-    payment = data.get("payment_uid", data.get("uid"))
-    if isinstance(payment, str):
-        facts["payment_uid"] = payment
+    inner = data.get("payment")
+    payment = inner if isinstance(inner, dict) else {}
+    named = (data.get("payment_uid"), payment.get("uid"), data.get("payment_id"), data.get("uid"))
+    uid = next((one for one in named if isinstance(one, str) and one), None)
+    if uid is None:
+        return facts
+    facts["payment_uid"] = uid
+    about = {**data, **payment}
+    amounts = {name: about[theirs] for name, theirs in _AMOUNTS.items() if _is_amount(about.get(theirs))}
+    if isinstance(about.get("currency"), str):
+        amounts["currency"] = about["currency"][:16].upper()
+    if event_type == "payment.completed" and amounts:
+        facts["amounts"] = amounts
+    if event_type == "payment.refunded":
+        one = data.get("refund")
+        parts = (data.get("refund_amount"), one.get("amount") if isinstance(one, dict) else None, data.get("amount"))
+        part = next((found for found in parts if _is_amount(found)), None)
+        refund = {"total": about.get("refunded_amount"), "part": part}
+        facts["refund"] = {name: value for name, value in refund.items() if _is_amount(value)}
     return facts
+
+
+def _is_amount(value: object) -> bool:
+    """Minor units, within what anybody pays: longer numbers may be those of cards."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_MONEY
 
 
 def _object(raw: bytes) -> dict[str, Any]:

@@ -5,15 +5,15 @@ from types import MappingProxyType
 from typing import Final
 
 from app.http.client import Observer
-from app.providers.aloha import open_aloha
-from app.providers.caselle import open_caselle
-from app.providers.jpmorgan import open_jpmorgan
-from app.providers.loanpro import open_loanpro
+from app.providers.aloha import AlohaVault, open_aloha
+from app.providers.caselle import CaselleVault, open_caselle
+from app.providers.jpmorgan import JpMorganVault, open_jpmorgan
+from app.providers.loanpro import LoanProVault, open_loanpro
 from app.settings import Settings
-from app.vault.names import ProviderName
+from app.vault.names import CustomerRef, ProviderName
 from app.vault.provider import VaultProvider
 
-__all__ = ["build_providers"]
+__all__ = ["build_providers", "canonical_ref"]
 
 Open = Callable[[Settings, Observer | None], VaultProvider]
 
@@ -26,6 +26,16 @@ _TABLE: Final[Mapping[ProviderName, Open]] = MappingProxyType(
         ProviderName.CASELLE: open_caselle,
     }
 )
+
+
+_CANONICAL: Final[Mapping[ProviderName, Callable[[str], CustomerRef]]] = MappingProxyType(
+    {vault.name: vault.canonical_ref for vault in (LoanProVault, AlohaVault, JpMorganVault, CaselleVault)}
+)
+
+
+def canonical_ref(provider: ProviderName, text: str) -> CustomerRef:
+    """The one spelling of a vault's customer ref, whether that vault is enabled here or not."""
+    return _CANONICAL[provider](text)
 
 
 def build_providers(settings: Settings, observer: Observer | None = None) -> dict[ProviderName, VaultProvider]:

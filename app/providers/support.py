@@ -1,6 +1,7 @@
 """What every adapter needs: guarded reading of replies, tolerant values, and a base that refuses what it cannot do."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NoReturn, TypeVar
@@ -45,13 +46,13 @@ __all__ = [
     "INVALID",
     "PAN_NOT_ALLOWED",
     "REQUIRED",
-    "SHAPE_ERRORS",
     "UNSUPPORTED",
     "VaultAdapter",
     "alpha2",
     "alpha3",
     "collect",
     "digits",
+    "distinct",
     "each",
     "expiry_of",
     "failed_reply",
@@ -75,8 +76,11 @@ REQUIRED: Final = "REQUIRED"
 UNSUPPORTED: Final = "UNSUPPORTED_BY_PROVIDER"
 PAN_NOT_ALLOWED: Final = "PAN_NOT_ALLOWED"
 
+IDENTITY_MISMATCH: Final = "IDENTITY_MISMATCH"
+
+_log = logging.getLogger("vaultgraph.providers")
 _REQUEST_ID_HEADERS: Final = ("request-id", "x-request-id", "requestidentifier", "x-correlation-id")
-SHAPE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError)
+_SHAPE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError)
 
 T = TypeVar("T")
 
@@ -92,7 +96,7 @@ def reading(provider: ProviderName, effect: Effect = Effect.READ) -> Iterator[No
     """
     try:
         yield
-    except SHAPE_ERRORS:
+    except _SHAPE_ERRORS:
         unreadable = OutcomeUnknown if effect is Effect.WRITE else VaultReplyUnreadable
         raise unreadable(provider) from None
 
@@ -104,9 +108,23 @@ def collect(records: Iterable[Any], read: Callable[[Any], T]) -> tuple[tuple[T, 
     for record in records:
         try:
             found.append(read(record))
-        except SHAPE_ERRORS:
+        except _SHAPE_ERRORS:
             skipped += 1
     return tuple(found), skipped
+
+
+def distinct(methods: Iterable[PaymentMethod], skipped: int) -> tuple[tuple[PaymentMethod, ...], int]:
+    """Each payment method once, the first record of an id; and how many records could not be used.
+
+    The same record again says nothing new. One that says something else of the same method is counted as skipped: the
+    vault contradicts itself, and the list is not complete.
+    """
+    found: dict[MethodRef, PaymentMethod] = {}
+    for method in methods:
+        known = found.setdefault(method.method_ref, method)
+        if known is not method and known != method:
+            skipped += 1
+    return tuple(found.values()), skipped
 
 
 def records_of(value: Any) -> list[Any]:
@@ -217,6 +235,38 @@ class VaultAdapter:
 
     def __init__(self, http: VaultHttp) -> None:
         self._http = http
+        self.identity_mismatches = 0
+
+    @staticmethod
+    def canonical_ref(text: str, /) -> CustomerRef:
+        """As the vault spells it: for vaults whose refs are exact."""
+        return CustomerRef(text.strip())
+
+    def require_customer(
+        self, ref: CustomerRef, named: Iterable[str], call: Call, reply: VaultReply, effect: Effect = Effect.READ
+    ) -> None:
+        """Raise unless each of the customers that a reply names is `ref`. A reply that names none passes."""
+        asked = self.canonical_ref(ref)
+        for one in named:
+            if self.canonical_ref(one) != asked:
+                raise self.mismatch("customer", call, reply, effect)
+
+    def mismatch(self, what: str, call: Call, reply: VaultReply, effect: Effect = Effect.READ) -> VaultError:
+        """The error of a reply that names another customer or payment method than was asked for: logged and counted.
+
+        No ref is logged: the one in the reply belongs to somebody else.
+        """
+        self.identity_mismatches += 1
+        theirs = request_id_of(reply)
+        _log.error(
+            "%s answered for another %s than was asked for; the reply is not used (request %s, the vault's request %s)",
+            self.name.value,
+            what,
+            call.request_id,
+            theirs or "-",
+        )
+        error = OutcomeUnknown if effect is Effect.WRITE else VaultReplyUnreadable
+        return error(self.name, provider_code=IDENTITY_MISMATCH, provider_request_id=theirs)
 
     @property
     def circuit(self) -> CircuitState:

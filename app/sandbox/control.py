@@ -1,5 +1,6 @@
 """The control API at ``/__sandbox``: what tests and scripts do to the sandbox, beside what clients do to the vaults."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import orjson
@@ -32,6 +33,11 @@ _NOC_FIELDS = frozenset(
 )
 
 
+_PAYMENT_EVENT_FIELDS = frozenset(
+    {"provider", "event_type", "payment_uid", "reference_id", "amount", "deliveries", "signature"}
+)
+
+
 @runtime_checkable
 class HasThreeDs(Protocol):
     """An emulator whose 3-D Secure results can be decided from outside."""
@@ -49,6 +55,9 @@ class SendsWebhooks(Protocol):
 
     def notify_of_change(self, wish: Json) -> Json:
         """Change saved methods as the network would, and queue one event: `{changed, event_id}`; ValueError."""
+
+    def notify_of_payment(self, wish: Json) -> Json:
+        """Let something become of a payment, and queue one event: `{payment_uid, event_id}`; ValueError."""
 
     async def deliver_due(self) -> int:
         """Send what is due by the sandbox clock; answers how many deliveries were accepted."""
@@ -78,6 +87,7 @@ def control_app(sandbox: "Sandbox") -> Starlette:
         Route("/three-ds", control.set_three_ds, methods=["POST"]),
         Route("/webhooks", control.set_callback, methods=["POST"]),
         Route("/noc", control.notify_of_change, methods=["POST"]),
+        Route("/payment-events", control.notify_of_payment, methods=["POST"]),
     ]
     handlers: Any = {BadInput: _bad_input, _NotFound: _not_found, HTTPException: _http_error}
     return Starlette(routes=routes, exception_handlers=handlers)
@@ -213,13 +223,20 @@ class _Control:
 
     async def notify_of_change(self, request: Request) -> Response:
         body = await body_of(request)
-        allow_only(body, _NOC_FIELDS)
+        return self._notify(body, _NOC_FIELDS, self._sender(body).notify_of_change)
+
+    async def notify_of_payment(self, request: Request) -> Response:
+        body = await body_of(request)
+        return self._notify(body, _PAYMENT_EVENT_FIELDS, self._sender(body).notify_of_payment)
+
+    def _notify(self, body: Json, known: frozenset[str], notify: Callable[[Json], Json]) -> Response:
+        allow_only(body, known)
         try:
-            return _reply(self._sender(body).notify_of_change(body))
+            return _reply(notify(body))
         except ValueError as error:
             complaint = str(error)
             field = complaint.partition(" ")[0]
-            raise BadInput(field if field in _NOC_FIELDS else "", complaint) from None
+            raise BadInput(field if field in known else "", complaint) from None
 
     def _sender(self, body: Json) -> SendsWebhooks:
         emulator = self._emulator(text(body, "provider"))

@@ -127,10 +127,11 @@ class Directory(DirectoryReads):
         *,
         set_by: str,
         allow_expired: bool = False,
+        is_kept: bool = False,
         set_at: datetime | None = None,
         tx: Tx | None = None,
     ) -> None:
-        """Make `method` the customer's default. Raises CustomerUnknown."""
+        """Store `method` as the customer's default, whatever was stored before. Raises CustomerUnknown."""
         storable(method.method_ref, method.customer_ref, set_by)
         row = {
             "tenant": self._db.tenant,
@@ -139,11 +140,24 @@ class Directory(DirectoryReads):
             "allow_expired": allow_expired,
             "set_at": set_at or self._db.now(),
             "set_by": set_by,
+            "is_kept": is_kept,
+            "missing_since": None,
         }
         async with self._db.writing(tx) as own:
             await self._lock(customer_id, own)
             await own.conn.execute(_put_choice(self._db.insert), row)
             own.touch(Topic.CUSTOMER, customer_id)
+
+    async def locked_choice(self, customer_id: str, *, tx: Tx) -> ChoiceRecord | None:
+        """The stored default, which nobody else changes until `tx` ends. Raises CustomerUnknown."""
+        await self._lock(customer_id, tx)
+        return await self.choice(customer_id, tx=tx)
+
+    async def mark_choice(self, customer_id: str, *, missing_since: datetime | None, tx: Tx) -> None:
+        """Remember since when the vault's lists lack the stored default; None: they show it."""
+        statement = update(choices).where(*self._of(choices, customer_id)).values(missing_since=missing_since)
+        await tx.conn.execute(statement)
+        tx.touch(Topic.CUSTOMER, customer_id)
 
     async def clear_choice(
         self, customer_id: str, *, only_if: MethodAddress | None = None, tx: Tx | None = None
@@ -168,7 +182,8 @@ class Directory(DirectoryReads):
             moved = False
             for table in (choices, nicknames):
                 conditions = [table.c[name] == value for name, value in _address_row(old).items()]
-                statement = update(table).where(*self._of(table, customer_id), *conditions).values(_address_row(new))
+                values = _address_row(new) | ({"missing_since": None} if table is choices else {})
+                statement = update(table).where(*self._of(table, customer_id), *conditions).values(values)
                 result = await own.conn.execute(statement)
                 moved = moved or (table is choices and result.rowcount > 0)
             own.touch(Topic.CUSTOMER, customer_id)

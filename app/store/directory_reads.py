@@ -15,7 +15,16 @@ from app.store.text import is_storable
 from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
 
 _LINK: Final = ("provider", "customer_ref", "proof", "linked_at", "linked_by")
-_CHOICE: Final = ("provider", "customer_ref", "method_ref", "allow_expired", "set_at", "set_by")
+_CHOICE: Final = (
+    "provider",
+    "customer_ref",
+    "method_ref",
+    "allow_expired",
+    "set_at",
+    "set_by",
+    "is_kept",
+    "missing_since",
+)
 
 
 class DirectoryReads:
@@ -245,6 +254,8 @@ def to_choice(row: Row[Any]) -> ChoiceRecord:
         allow_expired=row.allow_expired,
         set_at=row.set_at,
         set_by=row.set_by,
+        is_kept=row.is_kept,
+        missing_since=row.missing_since,
     )
 
 
@@ -268,6 +279,8 @@ def _joined_choice(row: Row[Any]) -> ChoiceRecord:
         allow_expired=row.choice_allow_expired,
         set_at=row.choice_set_at,
         set_by=row.choice_set_by,
+        is_kept=row.choice_is_kept,
+        missing_since=row.choice_missing_since,
     )
 
 

@@ -1,6 +1,6 @@
 """Payments by stored methods: quoted, captured, and what became of them."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, select, update
@@ -14,7 +14,8 @@ from app.vault.names import CustomerRef, MethodRef, ProviderName
 
 
 class Payments:
-    """That a payment is captured once is the journal's to see to (`NewOperation.exclusive`)."""
+    """Which state may follow which is not decided here but in `app.vault.rules.payment_state`: `locked`, decide,
+    `change`, in one transaction."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -60,37 +61,28 @@ class Payments:
             rows = await conn.execute(query.order_by(payments.c.id.desc()).limit(limit))
             return [_record(row) for row in rows]
 
-    async def change(
-        self,
-        payment_id: str,
-        state: PaymentState,
-        *,
-        expected: Collection[PaymentState],
-        values: Mapping[str, Any] | None = None,
-        tx: Tx | None = None,
-    ) -> PaymentRecord | None:
-        """Move to `state` from one of `expected`, else None; `values` may set payment_ref, tax, fee, total,
-        decline_code and quote."""
+    async def locked(self, payment_id: str, *, tx: Tx) -> PaymentRecord | None:
+        """The payment, which nobody else changes until the transaction ends."""
+        return await self._one(payments.c.id == payment_id, payment_id, tx, is_locked=True)
+
+    async def change(self, payment_id: str, values: Mapping[str, Any], *, tx: Tx) -> PaymentRecord:
+        """Set any of state, decline_code, refunded, refunds and capture_id of a payment that is `locked`."""
         statement = (
             update(payments)
-            .where(
-                payments.c.tenant == self._db.tenant,
-                payments.c.id == payment_id,
-                payments.c.state.in_([each.value for each in expected]),
-            )
-            .values({**(values or {}), "state": state.value, "updated_at": self._db.now()})
+            .where(payments.c.tenant == self._db.tenant, payments.c.id == payment_id)
+            .values({**values, "updated_at": self._db.now()})
             .returning(*payments.c)
         )
-        async with self._db.writing(tx) as own:
-            row = (await own.conn.execute(statement)).first()
-        return None if row is None else _record(row)
+        return _record((await tx.conn.execute(statement)).one())
 
-    async def _one(self, condition: ColumnElement[bool], value: str, tx: Tx | None) -> PaymentRecord | None:
+    async def _one(
+        self, condition: ColumnElement[bool], value: str, tx: Tx | None, *, is_locked: bool = False
+    ) -> PaymentRecord | None:
         if not is_storable(value):
             return None
+        query = select(payments).where(payments.c.tenant == self._db.tenant, condition)
         async with self._db.reading(tx) as conn:
-            query = select(payments).where(payments.c.tenant == self._db.tenant, condition)
-            row = (await conn.execute(query)).first()
+            row = (await conn.execute(query.with_for_update() if is_locked else query)).first()
         return None if row is None else _record(row)
 
 
@@ -108,6 +100,9 @@ def _record(row: Row[Any]) -> PaymentRecord:
         total=row.total,
         reference=row.reference,
         decline_code=row.decline_code,
+        refunded=row.refunded,
+        refunds=row.refunds or {},
+        capture_id=row.capture_id,
         quote=row.quote,
         created_at=row.created_at,
         updated_at=row.updated_at,

@@ -114,6 +114,8 @@ choices = Table(
     _flag("allow_expired", False),
     Column("set_at", Instant, nullable=False),
     Column("set_by", Text, nullable=False),
+    _flag("is_kept", False),
+    Column("missing_since", Instant),
     _of_customer(),
 )
 
@@ -257,6 +259,9 @@ payments = Table(
     Column("total", BigInteger),
     Column("reference", Text, nullable=False),
     Column("decline_code", Text),
+    Column("refunded", BigInteger),
+    Column("refunds", JSON_DOCUMENT),
+    Column("capture_id", SORTED_ID),
     Column("quote", JSON_DOCUMENT, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),

@@ -23,6 +23,8 @@ SessionRef = NewType("SessionRef", str)
 
 
 class PaymentState(StrEnum):
+    """`app.vault.rules.payment_state` says which may follow which."""
+
     QUOTED = "QUOTED"
     REQUIRES_ACTION = "REQUIRES_ACTION"
     PROCESSING = "PROCESSING"
@@ -31,6 +33,10 @@ class PaymentState(StrEnum):
     DECLINED = "DECLINED"
     CANCELED = "CANCELED"
     UNKNOWN = "UNKNOWN"
+    REFUNDED = "REFUNDED"
+    REVERSED = "REVERSED"
+    RETURNED = "RETURNED"
+    DISPUTED = "DISPUTED"
 
 
 # ---- paying with a saved method ---------------------------------------------------------------------------
@@ -49,13 +55,31 @@ class NewPayment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Amounts:
+    """Amounts as a vault's answer names them, in minor units; None for what it leaves out.
+
+    A float is a number that is no whole one: it agrees with nothing. `currency` is in capitals.
+    """
+
+    base: int | float | None = None
+    tax: int | float | None = None
+    fee: int | float | None = None
+    total: int | float | None = None
+    currency: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """A payment that the vault checked and priced: `fee` and `total` are its words. Capture repeats all of it."""
+    """A payment that the vault checked and priced: `fee` and `total` are its words. Capture repeats all of it.
+
+    `answered` is everything that the vault's answer says of amounts.
+    """
 
     payment_ref: PaymentRef
     payment: NewPayment
     fee: int
     total: int
+    answered: Amounts = field(default=Amounts(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +89,7 @@ class Captured:
     payment_ref: PaymentRef
     state: PaymentState
     decline_code: str | None = None
+    answered: Amounts = Amounts()
 
 
 @runtime_checkable

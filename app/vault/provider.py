@@ -51,6 +51,8 @@ class VaultProvider(Protocol):
     - `faults_of_*` are pure: no I/O, every fault at once, an empty list when the vault may be called.
     - Reads raise `VaultUnavailable` and its kin, `VaultRefusedUs` or `VaultReplyUnreadable`.
     - Writes raise those only when nothing left us; else `VaultRejected` (final, nothing changed) or `OutcomeUnknown`.
+    - A reply that names another customer or payment method than was asked for is never used: a read raises
+      `VaultReplyUnreadable`, a write `OutcomeUnknown`, both with the provider code ``IDENTITY_MISMATCH``.
     """
 
     @property
@@ -59,11 +61,24 @@ class VaultProvider(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
+    @property
+    def identity_mismatches(self) -> int:
+        """How many replies named another customer or payment method than was asked for, since the start."""
+        ...
+
+    def canonical_ref(self, text: str, /) -> CustomerRef:
+        """The one spelling of a customer ref: equal for two texts exactly when the vault means the same customer.
+
+        Idempotent. Text that cannot be a ref of this vault is answered without surrounding blanks: no customer has it.
+        """
+        ...
+
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
         """Read many customers, at most `capabilities.batch_limit` per upstream call.
 
-        A customer whom the vault does not know is `VaultRejected(CUSTOMER_NOT_FOUND)` in its place. A failure of the
-        call itself is raised when it concerns all refs, else stands in its ref's place.
+        A customer of whom the vault says, in its documented way, that it does not know it is
+        `VaultRejected(CUSTOMER_NOT_FOUND)` in its place; any other "not found" is unreadable. A failure of the call
+        itself is raised when it concerns all refs, else stands in its ref's place. A method is listed once.
         """
         ...
 

@@ -1,8 +1,8 @@
 """One wallet out of what the vaults answered: pure, from readings and directory facts to what the graph shows."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
@@ -18,12 +18,13 @@ from app.vault.names import (
     ProviderName,
     SourceState,
 )
-from app.vault.rules.default import Candidate, ExplicitChoice, effective_default
+from app.vault.rules.default import Candidate, Default, StoredChoice, effective_default
 from app.vault.rules.expiry import ExpiryClock, shown_status
 from app.vault.rules.filter import is_hidden
 from app.vault.rules.lookalikes import group_keys, groups, look_of
 from app.vault.rules.usable import capabilities_of, is_usable, is_usable_but_for_expiry
 from app.wallet.reading import Entry, SourceReading
+from app.wallet.stored_choice import CLEAR_AFTER, ChoiceChange, ReadAge, age_of_read, change_of
 
 _VAULTS: Final = tuple(ProviderName)
 _NONE: Final[frozenset[ProviderCapability]] = frozenset()
@@ -32,12 +33,16 @@ _HARMLESS: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED, SourceStat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssemblyRules:
-    """What assembling needs besides facts. `operations` has every enabled vault; `group_secret` at most 64 bytes."""
+    """What assembling needs besides facts. `operations` has every enabled vault; `group_secret` at most 64 bytes.
+
+    `clear_default_after` is how far apart two complete lists that lack a stored default must be.
+    """
 
     operations: Mapping[ProviderName, frozenset[ProviderCapability]]
     precedence: tuple[ProviderName, ...]
     group_secret: bytes
     expiring_soon_days: int = 30
+    clear_default_after: timedelta = CLEAR_AFTER
 
 
 @value(frozen=True, slots=True, kw_only=True)
@@ -95,13 +100,16 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultInfo:
-    """The effective default and why. `choice_is_gone`: the vault no longer has what was chosen; clear it."""
+    """The effective default and why. `choice_change` is what the lists change about the stored choice, to be written
+    down; `answers` are the vaults' states as the rules take them."""
 
     state: DefaultState
     reason: DefaultReason | None
     method_id: str | None
     choice: ChoiceRecord | None
-    choice_is_gone: bool
+    answers: Mapping[ProviderName, SourceState]
+    choice_change: ChoiceChange | None = None
+    choice_read_at: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen, as rows are not
@@ -231,24 +239,68 @@ def _default(
     rules: AssemblyRules,
 ) -> DefaultInfo:
     choice = entry.choice
-    found = effective_default(
-        drafts,
-        {name: _answer(name, entry, row, readings.get(name)) for name, row in sources.items()},
-        ExplicitChoice((choice.provider, choice.customer_ref, choice.method_ref), choice.allow_expired)
-        if choice
-        else None,
-        rules.precedence,
-    )
+    answers = {name: _answer(name, entry, row, readings.get(name), rules) for name, row in sources.items()}
+    found = effective_default(drafts, answers, _stored(choice) if choice else None, rules.precedence)
+    change, read_at = None, None
+    if choice is not None and (reading := readings.get(choice.provider)) is not None:
+        change, read_at = _change(entry, choice, found, reading, drafts, rules), reading.asked_at
     return DefaultInfo(
         state=found.state,
         reason=found.reason,
         method_id=next((draft.entry.id for draft in drafts if draft.key == found.key), None) if found.key else None,
-        choice=None if found.choice_is_gone else choice,
-        choice_is_gone=found.choice_is_gone,
+        choice=choice,
+        answers=answers,
+        choice_change=change,
+        choice_read_at=read_at,
     )
 
 
-def _answer(name: ProviderName, entry: DirectoryEntry, row: SourceRow, reading: SourceReading | None) -> SourceState:
+def _stored(choice: ChoiceRecord) -> StoredChoice:
+    return StoredChoice((choice.provider, choice.customer_ref, choice.method_ref), choice.allow_expired, choice.is_kept)
+
+
+def _change(
+    entry: DirectoryEntry,
+    choice: ChoiceRecord,
+    found: Default,
+    reading: SourceReading,
+    drafts: Sequence[_Draft],
+    rules: AssemblyRules,
+) -> ChoiceChange | None:
+    if reading.asked_at is None:
+        return None
+    key = (choice.provider, choice.customer_ref, choice.method_ref)
+    is_listed = choice.missing_since is not None and any(draft.key == key for draft in drafts)
+    if not found.choice_is_missing and not is_listed:
+        return None
+    return change_of(choice, read_age(entry, choice.provider, reading, rules), is_listed=is_listed)
+
+
+def default_for_payment(wallet: Wallet, rules: AssemblyRules) -> DefaultInfo:
+    """The default among the methods that can pay: usable, at a vault that pays with stored methods.
+
+    A choice of the customer's that cannot pay gives NONE; one that was merely kept leaves it to the rules.
+    """
+    choice = wallet.default.choice
+    stored = None if choice is None else replace(_stored(choice), allow_expired=False)
+    pays = stored is None or ProviderCapability.PAY in rules.operations.get(stored.key[0], _NONE)
+    if stored is not None and not pays:
+        if not stored.is_kept:
+            return replace(wallet.default, state=DefaultState.NONE, reason=None, method_id=None)
+        stored = None
+    by_key = {(one.method.provider, one.method.customer_ref, one.method.method_ref): one for one in wallet.methods}
+    candidates = [
+        Candidate(key, ProviderCapability.PAY in one.capabilities, False, bool(one.method.is_provider_default))
+        for key, one in by_key.items()
+    ]
+    found = effective_default(candidates, wallet.default.answers, stored, rules.precedence)
+    method_id = by_key[found.key].id if found.key is not None else None
+    return replace(wallet.default, state=found.state, reason=found.reason, method_id=method_id)
+
+
+def _answer(
+    name: ProviderName, entry: DirectoryEntry, row: SourceRow, reading: SourceReading | None, rules: AssemblyRules
+) -> SourceState:
     """The row's state as the default's rules take it.
 
     A vault that is not linked has nothing to say, enabled or not. And a list that was asked for before the choice was
@@ -256,15 +308,18 @@ def _answer(name: ProviderName, entry: DirectoryEntry, row: SourceRow, reading: 
     """
     if entry.link(name) is None:
         return SourceState.NOT_LINKED
-    return row.state if reading is None or speaks_of_choice(entry, name, reading) else SourceState.PARTIAL
+    if reading is not None and read_age(entry, name, reading, rules) is ReadAge.BEFORE_CHOICE:
+        return SourceState.PARTIAL
+    return row.state
 
 
-def speaks_of_choice(entry: DirectoryEntry, name: ProviderName, reading: SourceReading) -> bool:
-    """Whether the reading is recent enough to prove something about the customer's choice, if that is this vault's."""
+def read_age(entry: DirectoryEntry, name: ProviderName, reading: SourceReading, rules: AssemblyRules) -> ReadAge:
+    """When the list was asked for, as far as that proves something about the customer's choice, if that is this
+    vault's."""
     choice = entry.choice
     if choice is None or choice.provider is not name or reading.asked_at is None:
-        return True
-    return reading.asked_at > choice.set_at
+        return ReadAge.AFTER_CHOICE
+    return age_of_read(choice, reading.asked_at, rules.clear_default_after)
 
 
 def _methods(

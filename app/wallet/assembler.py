@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from app.store.records import DirectoryEntry
 from app.vault.names import ProviderName
 from app.vault.rules.expiry import ExpiryClock
-from app.wallet.assemble import AssemblyRules, SourceRow, Wallet, assemble, speaks_of_choice
+from app.wallet.assemble import AssemblyRules, SourceRow, Wallet, assemble, read_age
 from app.wallet.reading import Content, SourceReading
 
 View = TypeVar("View")
@@ -56,7 +56,7 @@ class Assembler:
         if known is not None and known.hour == hour and known.wallet.entry is entry and _are(known.readings, readings):
             self._records.move_to_end(key)
             return known.wallet
-        parts = _parts(entry, readings, ExpiryClock.at(now, self._rules.expiring_soon_days))
+        parts = _parts(entry, readings, self._rules, ExpiryClock.at(now, self._rules.expiring_soon_days))
         if known is not None and known.parts == parts:
             self._records.move_to_end(key)
             known.wallet = _told_anew(known.wallet, readings)
@@ -157,7 +157,7 @@ def _row(row: SourceRow, reading: SourceReading | None) -> SourceRow:
 
 
 def _parts(
-    entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], clock: ExpiryClock
+    entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: AssemblyRules, clock: ExpiryClock
 ) -> tuple[object, ...]:
     """Large things by identity: a record lives no longer than they do, so that an identity is not used twice.
 
@@ -170,5 +170,5 @@ def _parts(
             held = one.held
             truncated = held is not None and held.wallet.truncated
             content = None if held is None else id(held.content)
-            parts += (name, content, truncated, one.state, one.is_stale, speaks_of_choice(entry, name, one))
+            parts += (name, content, truncated, one.state, one.is_stale, read_age(entry, name, one, rules))
     return tuple(parts)

@@ -23,8 +23,6 @@ class Directory(Protocol):
 
     async def owners_of(self, provider: ProviderName, refs: Collection[CustomerRef]) -> dict[CustomerRef, str]: ...
 
-    async def clear_choice(self, customer_id: str, *, only_if: MethodAddress | None = None) -> object: ...
-
 
 class _Reading:
     """A read of the store on its way, and which of its customers changed meanwhile."""
@@ -106,14 +104,6 @@ class DirectoryCache:
         while len(self._refs) > self._refs_limit:
             for provider, ref in self._refs.popitem(last=False)[1]:
                 self._on_forgotten(provider, ref)
-
-    async def clear_gone_choice(self, entry: DirectoryEntry) -> None:
-        """The vault no longer has what was chosen: forget the choice, unless another one was made meanwhile."""
-        choice = entry.choice
-        if choice is not None:
-            address = MethodAddress(choice.provider, choice.customer_ref, choice.method_ref)
-            await self.store.clear_choice(entry.customer.id, only_if=address)
-            self.drop(entry.customer.id)
 
     def drop(self, customer_id: str) -> None:
         """The customer has changed: reads that are on their way are answered and not kept."""

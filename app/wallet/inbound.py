@@ -28,6 +28,7 @@ from app.vault.names import (
 from app.vault.provider import Call, VaultProvider
 from app.wallet.sightings import Named, Sightings, status_of
 from app.wallet.snapshots import SnapshotCache
+from app.wallet.stored_choice import StoredChoices
 
 _log = logging.getLogger("vaultgraph.webhooks")
 _LEASE: Final = timedelta(seconds=60)
@@ -61,6 +62,7 @@ class Inbound:
     providers: Mapping[ProviderName, VaultProvider]
     snapshots: SnapshotCache
     sightings: Sightings
+    choices: StoredChoices
 
 
 class ReceiptWorker:
@@ -181,6 +183,9 @@ def rereads_named_methods(inbound: Inbound, provider: ProviderName, field: str) 
                 )
                 if seen.is_outdated:
                     raise Overtaken
+                await inbound.choices.saw_list(
+                    wallet, owners[ref], asked_at=asked_at, origin=_TOLD, notified_of=named, tx=tx
+                )
             await settle(tx)
 
     return handler
@@ -201,6 +206,9 @@ def rereads_the_customer(inbound: Inbound, provider: ProviderName, field: str) -
                 seen = await inbound.sightings.compare(wallet, str(owner), _TOLD, asked_at=asked_at, tx=tx)
                 if seen.is_outdated:
                     raise Overtaken
+                await inbound.choices.saw_list(
+                    wallet, str(owner), asked_at=asked_at, origin=_TOLD, notified_of=None, tx=tx
+                )
             for card, status in statuses:
                 await inbound.sightings.status(card, status, _TOLD, asked_at=asked_at, tx=tx)
             await settle(tx)

@@ -209,6 +209,7 @@ class WalletReader:
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=policy.stale_if_error_for_s,
             batch_limit=max(1, vault.capabilities.batch_limit),
+            is_complete=lambda held: held.is_whole,
         )
 
     def _loops_time(self) -> float:

@@ -27,7 +27,8 @@ class Snapshot(Generic[Value]):
     """`as_of` is when the vault's answer had arrived, `taken_at` the same instant on the monotonic clock.
 
     `asked_at` is when the call began: what happened later may be missing from the answer. `shown` is for whoever reads
-    it often: what they made of it.
+    it often: what they made of it. `better` is the last complete snapshot, kept beside an incomplete one for when the
+    vault fails.
     """
 
     value: Value
@@ -36,6 +37,7 @@ class Snapshot(Generic[Value]):
     taken_at: float
     size: int
     shown: Any = None
+    better: "Snapshot[Value] | None" = None
 
 
 @dataclass(slots=True)
@@ -57,6 +59,7 @@ class Source(Generic[Value]):
 
     `fetch` reads many at once, on behalf of whoever asked first: a VaultError that it raises concerns all keys, one in
     a key's place that key alone. At most `batch_limit` keys are fetched together. `weigh` estimates a value's bytes.
+    `is_complete` tells whether a value is all that the vault holds.
     """
 
     provider: ProviderName
@@ -65,6 +68,7 @@ class Source(Generic[Value]):
     fresh_for_s: float
     stale_if_error_for_s: float
     batch_limit: int = 1
+    is_complete: Callable[[Value], bool] = lambda value: True
 
 
 class Flight:
@@ -290,7 +294,16 @@ class SnapshotCache:
             if not _may_show_stale(outcome):
                 self._forget(key)
         elif source.fresh_for_s > 0 or source.stale_if_error_for_s > 0:
+            if not source.is_complete(outcome.value):
+                self._keep_better(outcome, self._kept.get(key), source)
             self._keep(key, outcome)
+
+    def _keep_better(self, partial: Snapshot[Any], before: Snapshot[Any] | None, source: Source[Any]) -> None:
+        """A partial answer is shown as it is, and does not take the place of a complete one that could still serve."""
+        better = before if before is None or source.is_complete(before.value) else before.better
+        if better is not None and self._now() - better.taken_at <= source.stale_if_error_for_s:
+            partial.better = better
+            partial.size += better.size
 
     def _keep(self, key: Key, snapshot: Snapshot[Any]) -> None:
         before = self._kept.get(key)
@@ -353,8 +366,14 @@ class SnapshotCache:
             outcome, latency_s = VaultTimeout(source.provider), self._now() - seat.since
         stale = None
         if may_be_stale and _may_show_stale(outcome):
-            stale = self._within(seat.key, source.stale_if_error_for_s)
+            stale = self._stale(seat.key, source.stale_if_error_for_s)
         return Read(stale, outcome, latency_s)
+
+    def _stale(self, key: Key, age_s: float) -> Snapshot[Any] | None:
+        """The last complete snapshot, or where there is none that is young enough, the last incomplete one."""
+        snapshot = self._within(key, age_s)
+        better = None if snapshot is None else snapshot.better
+        return better if better is not None and self._now() - better.taken_at <= age_s else snapshot
 
 
 def _may_show_stale(error: VaultError) -> bool:

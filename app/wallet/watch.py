@@ -23,6 +23,7 @@ from app.vault.provider import Call
 from app.wallet.feed import Feed
 from app.wallet.reading import WalletReader
 from app.wallet.sightings import Sightings, StatusNoted, status_of
+from app.wallet.stored_choice import StoredChoices
 
 _log = logging.getLogger("vaultgraph.watch")
 _AT_ONCE: Final = 20
@@ -53,6 +54,7 @@ class Watch:
         feed: Feed,
         reader: WalletReader,
         sightings: Sightings,
+        choices: StoredChoices,
         providers: Collection[ProviderName],
         pace: WatchPace,
         utc_now: Callable[[], datetime],
@@ -61,6 +63,7 @@ class Watch:
         self._feed = feed
         self._reader = reader
         self._sightings = sightings
+        self._choices = choices
         self._providers = [name for name in providers if name in reader.providers]
         self._pace = pace
         self._utc_now = utc_now
@@ -123,6 +126,7 @@ class Watch:
             await self._tell(EventType.SOURCE_RECOVERED, provider, ref, customer_id)
         if await self._sightings.compare(wallet, customer_id, EventOrigin.RECONCILIATION, asked_at=began):
             self._reader.snapshots.drop(provider, ref)
+        await self._choices.saw_list(wallet, customer_id, asked_at=began)
 
     async def _see_statuses(self, wallet: VaultWallet, customer_id: str, call: Call) -> None:
         """Those of the cards that were not asked about for the longest time. What fails is asked in a later round."""

@@ -18,14 +18,14 @@ class PaymentMutations:
     @scoped("payments:write", calls=4, description="Check the method and fix fee and total; no money moves.")
     async def quote_payment(self, info: Info, input: QuotePaymentInput) -> PaymentPayload | None:
         result = await run(info, input, info.context.services.writer.quote_payment, input.problems)
-        return PaymentPayload(**await _answer(info, result))
+        return PaymentPayload(**await _answer(info, result, result.payment_id))
 
     @scoped("payments:write", calls=1, description="Take the money that was quoted: once, whatever the keys.")
     async def capture_payment(self, info: Info, input: CapturePaymentInput) -> PaymentPayload | None:
         result = await run(info, input, info.context.services.writer.capture_payment)
-        return PaymentPayload(**await _answer(info, result))
+        return PaymentPayload(**await _answer(info, result, input.payment_id))
 
 
-async def _answer(info: Info, result: WriteResult) -> dict[str, Any]:
-    payment = await lookup.payment(info, result.payment_id) if result.payment_id else None
+async def _answer(info: Info, result: WriteResult, payment_id: str | None) -> dict[str, Any]:
+    payment = await lookup.payment(info, payment_id) if payment_id else None
     return {**await common(info, result), "payment": payment, "next_action": result.next_action}

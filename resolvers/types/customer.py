@@ -33,7 +33,9 @@ _EVERYTHING: Final = MethodFilter()
 class DefaultMethodInfo:
     state: DefaultState
     reason: DefaultReason | None = strawberry.field(description="The rule that found it; null unless RESOLVED.")
-    set_at: datetime | None = strawberry.field(description="When the customer's own choice was made, if there is one.")
+    set_at: datetime | None = strawberry.field(
+        description="When the default was stored, if one is: chosen, or kept when a method was added."
+    )
     set_by: str | None
     defaults: strawberry.Private[list[PaymentMethod]]
 

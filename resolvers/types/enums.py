@@ -26,7 +26,8 @@ _DESCRIPTIONS: Final[dict[type[Enum], str]] = {
     names.AuthStatus: "The last known 3-D Secure result; NOT_APPLICABLE where the vault or the method has none.",
     names.AuthPurpose: "What the cardholder was authenticated for.",
     names.SourceState: "How a vault's part of the answer came about.",
-    names.DefaultState: "UNKNOWN: a vault that could change the answer did not answer.",
+    names.DefaultState: "NONE: nothing is chosen and no rule finds one, or what is chosen cannot be used or is not in "
+    "its vault's list. UNKNOWN: a vault that could change the answer did not answer in full.",
     names.DefaultReason: "Which rule found the effective default.",
     names.CircuitState: "OPEN: the vault is not called for a moment, because too many calls failed.",
     names.ProviderCapability: "What a vault can really do.",

@@ -52,6 +52,7 @@ class CustomerEvent(Node):
     origin: EventOrigin
     provider: ProviderName | None
     payment_method_id: strawberry.ID | None = strawberry.field(description="The method that it happened to.")
+    payment_id: strawberry.ID | None = strawberry.field(description="The payment of PAYMENT_UPDATED.")
     customer_id: strawberry.Private[str]
     who: strawberry.Private[str | None]
 
@@ -81,6 +82,7 @@ class CustomerEvent(Node):
             origin=record.origin,
             provider=record.provider,
             payment_method_id=method_id,
+            payment_id=strawberry.ID(paid) if (paid := record.detail.get("payment_id")) else None,
             customer_id=record.customer_id or "",
             who=record.actor,
         )

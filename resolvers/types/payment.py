@@ -17,7 +17,11 @@ from resolvers.types.node import Node
 from resolvers.types.payment_method import PaymentMethod
 
 strawberry.enum(
-    PaymentState, description="UNKNOWN: sent to be captured, and not known how it ended. CAPTURED, DECLINED: final."
+    PaymentState,
+    description="UNKNOWN: sent to be captured, and not known how it ended: do not pay again. DECLINED, CANCELED (the "
+    "vault refused the capture): no money was taken, quote anew. CAPTURED: the total was taken; REFUNDED, REVERSED, "
+    "RETURNED (by the payer's bank), DISPUTED (charged back) say what became of it since, the last that applies. "
+    "Open enum: clients must tolerate values added later.",
 )
 
 
@@ -36,17 +40,22 @@ class _Kept:
     method: MethodAddress
 
 
-@strawberry.type(description="Quoted first, with the vault's fee; captured once.")
+@strawberry.type(description="Quoted first, with the vault's fee; captured once. Shown as it stands now.")
 class Payment(Node):
     amount: Money
     processing_fee: Money | None = strawberry.field(description="The vault's, fixed by the quote.")
     total: Money | None = strawberry.field(description="What is taken from the payer.")
+    refunded_amount: Money | None = strawberry.field(
+        description="Given back so far. A part of the total leaves the payment CAPTURED. null where nothing was, or "
+        "the vault does not say how much."
+    )
     state: PaymentState
     provider: ProviderName
     reference: str
     auth_status: AuthStatus = strawberry.field(description="NOT_APPLICABLE: no vault that pays has 3-D Secure.")
     decline_code: str | None
     created_at: datetime
+    updated_at: datetime
     kept: strawberry.Private[_Kept]
 
     @classmethod
@@ -58,12 +67,14 @@ class Payment(Node):
             amount=amount,
             processing_fee=Money.of(record.fee, record.currency),
             total=Money.of(record.total, record.currency),
+            refunded_amount=Money.of(record.refunded, record.currency),
             state=record.state,
             provider=record.method.provider,
             reference=record.reference,
             auth_status=AuthStatus.NOT_APPLICABLE,
             decline_code=record.decline_code,
             created_at=record.created_at,
+            updated_at=record.updated_at,
             kept=_Kept(record.method),
         )
 

@@ -123,3 +123,26 @@ def test_a_card_number_in_a_row_is_refused_before_anything(gateway: RunningGatew
         ("PAN_NOT_ALLOWED", ["input", "rows", "0", "card", "holderName"])
     ]
     assert sandbox.calls() == []
+
+
+def test_an_imports_operation_is_its_own_callers(gateway: RunningGateway) -> None:
+    """It has no customer, so the caller that began it reads it: a token's subject alone does not say which one."""
+    staff, reading = gateway.token(name="ann"), ["customers:read", "payment_methods:read"]
+    given = {"idempotencyKey": f"import-{uuid4()}", "rows": [row("LOANPRO", "39")], "dryRun": True}
+    made = gateway.query(IMPORT, {"input": given}, headers=bearer(staff)).data["importPaymentMethods"]["operation"][
+        "id"
+    ]
+
+    def seen_by(token: str) -> Any:
+        asked = gateway.query("query ($id: ID!) { operation(id: $id) { id } }", {"id": made}, headers=bearer(token))
+        assert asked.errors == []
+        return asked.data["operation"]
+
+    assert seen_by(staff) == {"id": made}
+    assert seen_by(gateway.token(name="bob")) is None
+    for name in ("ann", "staff:ann", "user:ann"):
+        assert seen_by(gateway.token(reading, "cus_alex", name=name)) is None
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}

@@ -108,19 +108,6 @@ def test_a_choice_whose_vault_is_down_is_unknown_and_kept(start_gateway: StartGa
     assert state(asked(gateway)) == ("RESOLVED", "EXPLICIT_CHOICE")
 
 
-def test_a_choice_that_the_vault_no_longer_has_is_cleared(start_gateway: StartGateway) -> None:
-    gateway = start_gateway(**PATIENT)
-    there = gateway.gateway.ids.decode(of(asked(gateway), "CASELLE", "Visa ending 4242")["id"])
-    assert there is not None
-    choose_address(gateway, MethodAddress(there.provider, there.customer_ref, type(there.method_ref)("spm_gone")))
-    for _ in range(2):
-        alex = asked(gateway)
-        assert state(alex) == ("RESOLVED", "PROVIDER_PRECEDENCE")
-        assert (alex["defaultMethodInfo"]["setAt"], alex["defaultMethodInfo"]["setBy"]) == (None, None)
-    entry = gateway.on_loop(gateway.gateway.store.directory.entries(["cus_alex"]))["cus_alex"]
-    assert entry.choice is None
-
-
 def test_an_expired_choice_is_none_and_never_another_card(start_gateway: StartGateway) -> None:
     gateway = start_gateway(**PATIENT)
     expired = of(asked(gateway), "ALOHA", "Mastercard ending 7890")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.errors import RejectReason, VaultError, VaultRejected
-from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
+from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord
 from app.vault.model import Capabilities, Card, Expiry, PaymentMethod, ThreeDSecure, VaultWallet
 from app.vault.names import (
     AddRoute,
@@ -101,7 +101,6 @@ class MemoryDirectory:
     def __init__(self) -> None:
         self.known: dict[str, DirectoryEntry] = {}
         self.reads: list[list[str]] = []
-        self.cleared: list[tuple[str, MethodAddress | None]] = []
 
     def add(self, customer_id: str, refs: Mapping[ProviderName, str], **fields: Any) -> None:
         record = CustomerRecord(
@@ -143,10 +142,6 @@ class MemoryDirectory:
             for link in entry.links
             if link.provider == provider and link.customer_ref in refs
         }
-
-    async def clear_choice(self, customer_id: str, *, only_if: MethodAddress | None = None) -> None:
-        self.cleared.append((customer_id, only_if))
-        self.known[customer_id] = replace(self.known[customer_id], choice=None)
 
 
 def card(ref: str, **fields: Any) -> Card:

@@ -5,13 +5,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.store.records import ChoiceRecord, MethodAddress
+from app.store.records import ChoiceRecord, DirectoryEntry, MethodAddress
 from app.vault.model import Expiry, VaultWallet
-from app.vault.names import CustomerRef, ExpiryState, MethodRef, ProviderCapability, ProviderName, SourceState
+from app.vault.names import (
+    CustomerRef,
+    DefaultState,
+    ExpiryState,
+    MethodRef,
+    ProviderCapability,
+    ProviderName,
+    SourceState,
+)
 from app.wallet.assemble import AssemblyRules, assemble
 from app.wallet.assembler import Assembler
 from app.wallet.ids import Ids
 from app.wallet.reading import SourceReading, hold
+from app.wallet.stored_choice import ChoiceChange
 from tests.support.memory import NOW, MemoryDirectory, P, card
 
 IDS = Ids("k" * 32)
@@ -157,6 +166,33 @@ def test_a_reading_from_before_the_choice_proves_nothing_against_it() -> None:
     )
     entry = replace(entry, choice=choice)
     one = reading(card("1"))
-    before = assembler.assemble(entry, {P.LOANPRO: replace(one, asked_at=NOW - timedelta(seconds=1))}, NOW)
-    after = assembler.assemble(entry, {P.LOANPRO: replace(one, asked_at=NOW + timedelta(seconds=1))}, NOW)
-    assert (before.default.choice_is_gone, after.default.choice_is_gone) == (False, True)
+
+    def change(seconds: float, entry: DirectoryEntry = entry) -> ChoiceChange | None:
+        asked_at = NOW + timedelta(seconds=seconds)
+        return assembler.assemble(entry, {P.LOANPRO: replace(one, asked_at=asked_at)}, NOW).default.choice_change
+
+    assert (change(-1), change(1)) == (None, ChoiceChange.MISSING)
+    marked = replace(entry, choice=replace(choice, missing_since=NOW + timedelta(seconds=1)))
+    assert [change(seconds, marked) for seconds in (-1, 1, 2, 300, 301)] == [None, None, None, None, ChoiceChange.GONE]
+
+
+def test_a_method_that_is_listed_again_resets_what_was_missing() -> None:
+    assembler = Assembler(RULES)
+    one = reading(card("1"))
+    method = one.held.entries[0].method if one.held else None
+    assert method is not None
+    choice = ChoiceRecord(
+        customer_id="cus_a",
+        provider=method.provider,
+        customer_ref=method.customer_ref,
+        method_ref=method.method_ref,
+        allow_expired=False,
+        set_at=NOW,
+        set_by="a person",
+        missing_since=NOW + timedelta(seconds=1),
+    )
+    entry = replace(entry_of(), choice=choice)
+    for seconds, change in ((0.5, None), (1, None), (2, ChoiceChange.BACK)):
+        asked_at = NOW + timedelta(seconds=seconds)
+        default = assembler.assemble(entry, {P.LOANPRO: replace(one, asked_at=asked_at)}, NOW).default
+        assert (default.state, default.choice_change) == (DefaultState.RESOLVED, change)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import RejectReason
+from app.errors import RejectReason, VaultRejected
 from app.providers.caselle import CaselleVault
 from app.providers.caselle.paying import (
     declined,
@@ -26,6 +26,7 @@ from app.providers.caselle.paying import (
 from app.vault.model import Expiry
 from app.vault.names import CardBrand, CustomerRef, MethodRef, NextActionKind, PaymentMethodKind
 from app.vault.payments import (
+    Amounts,
     HostingVault,
     ImportedCard,
     ImportingVault,
@@ -105,6 +106,50 @@ def test_sums_that_are_no_minor_units_are_refused(changed: dict[str, Any]) -> No
         to_quote(PAYMENT, wire)
 
 
+@pytest.mark.parametrize("status", ["Validated", "quoted", None])
+def test_a_quote_may_say_that_it_is_one(status: str | None) -> None:
+    wire = {"uid": "pay_5c1", "status": status, "processing_fee_amount": 99, "total_amount": 12444}
+    assert to_quote(PAYMENT, wire) == QUOTE
+
+
+def test_a_quote_that_was_declined_is_a_refusal() -> None:
+    wire = {"uid": "pay_5c1", "status": "DECLINED", "processing_fee_amount": 99, "total_amount": 12444}
+    with pytest.raises(VaultRejected) as caught:
+        to_quote(PAYMENT, wire)
+    assert (caught.value.reason, caught.value.provider_code) == (RejectReason.DECLINED, "declined")
+
+
+@pytest.mark.parametrize("status", ["completed", "voided", "", 7])
+def test_a_quote_with_a_status_of_something_else_is_none(status: object) -> None:
+    wire = {"uid": "pay_5c1", "status": status, "processing_fee_amount": 99, "total_amount": 12444}
+    with pytest.raises((ValueError, AttributeError)):
+        to_quote(PAYMENT, wire)
+
+
+@pytest.mark.parametrize(
+    ("wire", "answered"),
+    [
+        ({}, Amounts()),
+        (
+            {"base_amount": 12345, "tax_amount": "0", "processing_fee_amount": 99.0, "total_amount": 124.44},
+            Amounts(base=12345, tax=0, fee=99, total=124.44),
+        ),
+        ({"total_amount": None, "currency": "usd"}, Amounts(currency="USD")),
+    ],
+)
+def test_the_amounts_that_an_answer_names(wire: dict[str, Any], answered: Amounts) -> None:
+    assert to_captured(QUOTE, {"status": "completed", **wire}).answered == answered
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [{"total_amount": "much"}, {"total_amount": True}, {"total_amount": "nan"}, {"currency": 840}, {"tax_amount": []}],
+)
+def test_amounts_that_are_none_cannot_be_read(wire: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        to_captured(QUOTE, {"status": "completed", **wire})
+
+
 @pytest.mark.parametrize(
     ("status", "state"),
     [
@@ -127,7 +172,7 @@ def test_what_does_not_say_how_a_capture_ended(wire: Any) -> None:
 
 
 def test_a_decline_names_its_code() -> None:
-    found = declined(QUOTE, "payment_declined")
+    found = declined(QUOTE, {"code": "payment_declined", "detail": "4111111111111111"})
     assert (found.state, found.decline_code) == (PaymentState.DECLINED, "payment_declined")
     assert declined(QUOTE, None).decline_code is None
 

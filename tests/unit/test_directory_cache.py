@@ -1,18 +1,14 @@
 """The directory's cache: read once until something changes, and never kept across a change."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
-from app.store.records import MethodAddress
 from app.vault.names import (
-    CustomerRef,
-    MethodRef,
     ProviderName,
 )
 from app.wallet.directory import DirectoryCache
-from tests.support.memory import LONG_AGO, MemoryDirectory, P, World, choice_of
+from tests.support.memory import MemoryDirectory, P
 
 
 async def test_customers_are_read_once_until_they_change() -> None:
@@ -77,15 +73,3 @@ async def test_what_changed_while_it_was_read_is_answered_and_not_kept(change: s
     await cache.entries(["cus_a"])
     await cache.entries(["cus_a"])
     assert len(directory.reads) == 2
-
-
-async def test_a_choice_that_is_gone_is_cleared_only_while_it_is_still_that_one() -> None:
-    world = World()
-    world.directory.known["cus_a"] = replace(
-        world.directory.known["cus_a"], choice=choice_of("cus_a", P.CASELLE, "cs", "deleted", at=LONG_AGO)
-    )
-    await world.services.directory.clear_gone_choice(world.directory.known["cus_a"])
-    address = MethodAddress(P.CASELLE, CustomerRef("cs"), MethodRef("deleted"))
-    assert world.directory.cleared == [("cus_a", address)]
-    await world.services.directory.clear_gone_choice(world.directory.known["cus_a"])
-    assert len(world.directory.cleared) == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import RejectReason, VaultRejected, VaultReplyUnreadable, VaultTimeout
+from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable, VaultTimeout
 from app.http.message import Effect, VaultReply
 from app.providers.jpmorgan.replies import refusal
 
@@ -48,14 +48,37 @@ def test_taken_external_id_is_a_duplicate() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "is_unknown"),
+    [
+        (b'{"responseStatus":"ERROR","responseCode":"PROFILE_NOT_FOUND","responseMessage":"Not found"}', True),
+        (b'{"responseStatus":"ERROR","responseCode":"NOT_FOUND","responseMessage":"No such consumer profile"}', True),
+        (b'{"responseStatus":"ERROR","responseCode":"NOT_FOUND","responseMessage":"Not found"}', False),
+        (b'{"responseStatus":"ERROR","responseCode":"NOT_FOUND","responseMessage":"No such payment method"}', False),
+        (b'{"errorSource":"APG-EDGE","errorCode":"EDG00404","errorDescription":"no such profile"}', False),
+        (b'{"message":"profile not found"}', False),
+        (b"<html>profile", False),
+        (b"", False),
+    ],
+)
+def test_only_a_404_that_names_the_profile_says_that_the_customer_is_unknown(body: bytes, is_unknown: bool) -> None:
+    error = refusal(reply(404, body), Effect.READ, RejectReason.CUSTOMER_NOT_FOUND)
+    if is_unknown:
+        assert isinstance(error, VaultRejected)
+        assert error.reason is RejectReason.CUSTOMER_NOT_FOUND
+    else:
+        assert isinstance(error, VaultReplyUnreadable)
+
+
+@pytest.mark.parametrize(
     ("status", "effect", "kind", "code"),
     [
         (400, Effect.READ, VaultReplyUnreadable, "PROVIDER_UNAVAILABLE"),
         (403, Effect.READ, None, "PROVIDER_AUTH"),
         (403, Effect.WRITE, None, "PROVIDER_AUTH"),
-        (404, Effect.READ, VaultRejected, "PROVIDER_REJECTED"),
+        (404, Effect.READ, VaultReplyUnreadable, "PROVIDER_UNAVAILABLE"),
         (404, Effect.WRITE, VaultRejected, "PROVIDER_REJECTED"),
         (408, Effect.READ, VaultTimeout, "PROVIDER_TIMEOUT"),
+        (408, Effect.WRITE, OutcomeUnknown, "OUTCOME_UNKNOWN"),
         (405, Effect.WRITE, VaultRejected, "PROVIDER_REJECTED"),
     ],
 )

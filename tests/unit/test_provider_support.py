@@ -9,9 +9,10 @@ import pytest
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable, VaultUnavailable
 from app.http.message import Effect
 from app.providers.countries import ALPHA2_OF, ALPHA3_OF, alpha2, alpha3
-from app.providers.support import collect, each, flag, instant_of, last4_of, placed, reading
+from app.providers.support import collect, distinct, each, flag, instant_of, last4_of, placed, reading
 from app.vault.model import VaultWallet
 from app.vault.names import CustomerRef, ProviderName
+from tests.support.memory import card
 
 ALOHA = ProviderName.ALOHA
 A, B = CustomerRef("a"), CustomerRef("b")
@@ -65,6 +66,14 @@ async def test_failures_stand_in_their_places_unless_all_failed() -> None:
     assert isinstance(found[B], VaultUnavailable)
     with pytest.raises(VaultUnavailable):
         await each([B], read)
+
+
+def test_a_method_that_is_listed_twice_is_one() -> None:
+    first, same, other = card("1"), card("1"), card("2")
+    assert distinct([first, other, same], 0) == ((first, other), 0)
+    contradicting = card("1", last4="9999")
+    assert distinct([first, contradicting, same], 3) == ((first,), 4)
+    assert distinct([], 2) == ((), 2)
 
 
 def test_what_is_no_vault_error_is_a_bug_and_raised() -> None:

@@ -33,6 +33,7 @@ from app.vault.rules.label import label_of
 from app.wallet.assemble import Wallet, assemble, group_key
 from app.wallet.policy import ReadPolicy
 from app.wallet.reading import METHOD_BYTES, SourceReading, WalletReader, hold
+from app.wallet.stored_choice import ChoiceChange
 from tests.support.memory import NOW, MemoryVault, P, World, card, choice_of
 
 EVERYWHERE = {
@@ -331,17 +332,14 @@ async def test_a_failed_bank_check_is_not_usable() -> None:
     assert wallet.default_method.method.method_ref == "9"
 
 
-async def test_a_choice_that_its_vault_lacks_is_gone_and_the_rest_decides() -> None:
+async def test_a_choice_that_its_vault_lacks_is_missing_and_nothing_else_decides() -> None:
     world = World()
     world.directory.known["cus_a"] = replace(
         world.directory.known["cus_a"], choice=choice_of("cus_a", P.CASELLE, "cs", "deleted")
     )
     default = (await wallet_of(world)).default
-    assert (default.choice_is_gone, default.choice, default.reason) == (
-        True,
-        None,
-        DefaultReason.ONLY_PROVIDER_DEFAULT,
-    )
+    assert (default.state, default.choice_change, default.reason) == (DefaultState.NONE, ChoiceChange.MISSING, None)
+    assert default.choice is not None
 
 
 async def test_a_list_asked_for_before_the_choice_was_made_proves_nothing_against_it() -> None:
@@ -349,7 +347,7 @@ async def test_a_list_asked_for_before_the_choice_was_made_proves_nothing_agains
     later = choice_of("cus_a", P.CASELLE, "cs", "just-added", at=NOW + timedelta(seconds=1))
     world.directory.known["cus_a"] = replace(world.directory.known["cus_a"], choice=later)
     default = (await wallet_of(world)).default
-    assert (default.state, default.choice_is_gone, default.choice) == (DefaultState.UNKNOWN, False, later)
+    assert (default.state, default.choice_change, default.choice) == (DefaultState.UNKNOWN, None, later)
 
 
 async def test_nothing_answered_is_about_linked_vaults_only() -> None:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.vault.names import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
-from app.vault.rules.default import Candidate, Default, ExplicitChoice, MethodKey, effective_default
+from app.vault.rules.default import Candidate, Default, MethodKey, StoredChoice, effective_default
 
 PRECEDENCE = (ProviderName.LOANPRO, ProviderName.JPMORGAN, ProviderName.CASELLE, ProviderName.ALOHA)
 ALL_OK = dict.fromkeys(ProviderName, SourceState.OK)
@@ -27,7 +27,7 @@ LP_DEFAULT, JPM_DEFAULT = one(ProviderName.LOANPRO, default=True), one(ProviderN
 
 
 def test_an_explicit_choice_wins_over_every_vault_default() -> None:
-    chosen = effective_default([LP_DEFAULT, JPM], ALL_OK, ExplicitChoice(JPM.key), PRECEDENCE)
+    chosen = effective_default([LP_DEFAULT, JPM], ALL_OK, StoredChoice(JPM.key), PRECEDENCE)
     assert chosen == resolved(JPM, DefaultReason.EXPLICIT_CHOICE)
 
 
@@ -63,41 +63,58 @@ def test_no_link_at_all_is_none_and_not_unknown() -> None:
 def test_a_vault_that_has_not_answered_makes_the_vault_rules_unknown(state: SourceState) -> None:
     states = {**ALL_OK, ProviderName.ALOHA: state}
     assert effective_default([LP], states, None, PRECEDENCE) == Default(DefaultState.UNKNOWN)
-    chosen = effective_default([LP, JPM], states, ExplicitChoice(JPM.key), PRECEDENCE)
+    chosen = effective_default([LP, JPM], states, StoredChoice(JPM.key), PRECEDENCE)
     assert chosen == resolved(JPM, DefaultReason.EXPLICIT_CHOICE)
 
 
 @pytest.mark.parametrize("state", NOT_ANSWERS)
-def test_a_choice_missing_from_a_vault_that_has_not_answered_is_unknown_and_kept(state: SourceState) -> None:
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_choice_missing_from_a_vault_that_has_not_answered_is_unknown(state: SourceState, is_kept: bool) -> None:
     states = {**ALL_OK, ProviderName.JPMORGAN: state}
-    found = effective_default([LP], states, ExplicitChoice(JPM.key), PRECEDENCE)
-    assert found == Default(DefaultState.UNKNOWN, choice_is_gone=False)
+    found = effective_default([LP], states, StoredChoice(JPM.key, is_kept=is_kept), PRECEDENCE)
+    assert found == Default(DefaultState.UNKNOWN)
 
 
 @pytest.mark.parametrize("state", [SourceState.OK, SourceState.NOT_LINKED])
-def test_a_choice_that_its_vault_no_longer_has_is_reported_and_the_rest_decides(state: SourceState) -> None:
-    states = {**ALL_OK, ProviderName.JPMORGAN: state}
-    found = effective_default([LP], states, ExplicitChoice(JPM.key), PRECEDENCE)
-    assert found == Default(DefaultState.RESOLVED, LP.key, DefaultReason.ONLY_USABLE_METHOD, choice_is_gone=True)
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_choice_that_its_vault_does_not_show_is_none_and_never_another_card(
+    state: SourceState, is_kept: bool
+) -> None:
+    states = {**ALL_OK, ProviderName.JPMORGAN: state, ProviderName.CASELLE: SourceState.TIMEOUT}
+    for others in ({}, {ProviderName.CASELLE: SourceState.OK}):
+        found = effective_default(
+            [LP_DEFAULT], {**states, **others}, StoredChoice(JPM.key, is_kept=is_kept), PRECEDENCE
+        )
+        assert found == Default(DefaultState.NONE, choice_is_missing=True)
 
 
-def test_a_choice_that_is_gone_is_reported_even_when_the_rest_is_unknown() -> None:
+def test_a_kept_default_stays_whatever_the_rules_would_say() -> None:
     states = {**ALL_OK, ProviderName.LOANPRO: SourceState.TIMEOUT}
-    found = effective_default([], states, ExplicitChoice(JPM.key), PRECEDENCE)
-    assert found == Default(DefaultState.UNKNOWN, choice_is_gone=True)
+    for answers in (ALL_OK, states):
+        kept = effective_default([LP_DEFAULT, JPM], answers, StoredChoice(JPM.key, is_kept=True), PRECEDENCE)
+        assert kept == resolved(JPM, DefaultReason.KEPT)
+
+
+def test_a_kept_default_that_cannot_be_used_leaves_it_to_the_rules() -> None:
+    broken = one(ProviderName.JPMORGAN, usable=False)
+    kept = StoredChoice(broken.key, is_kept=True)
+    found = effective_default([LP, broken], ALL_OK, kept, PRECEDENCE)
+    assert found == resolved(LP, DefaultReason.ONLY_USABLE_METHOD)
+    states = {**ALL_OK, ProviderName.CASELLE: SourceState.PARTIAL}
+    assert effective_default([LP, broken], states, kept, PRECEDENCE) == Default(DefaultState.UNKNOWN)
 
 
 def test_an_unusable_choice_gives_none_and_never_slides_to_another_card() -> None:
     broken = one(ProviderName.JPMORGAN, usable=False)
-    found = effective_default([LP_DEFAULT, broken], ALL_OK, ExplicitChoice(broken.key), PRECEDENCE)
+    found = effective_default([LP_DEFAULT, broken], ALL_OK, StoredChoice(broken.key), PRECEDENCE)
     assert found == Default(DefaultState.NONE)
 
 
 def test_allow_expired_excuses_the_expiry_and_nothing_else() -> None:
     expired = Candidate(JPM.key, usable=False, usable_but_for_expiry=True, is_provider_default=False)
-    allowed = ExplicitChoice(JPM.key, allow_expired=True)
+    allowed = StoredChoice(JPM.key, allow_expired=True)
     assert effective_default([expired], ALL_OK, allowed, PRECEDENCE) == resolved(JPM, DefaultReason.EXPLICIT_CHOICE)
-    assert effective_default([expired], ALL_OK, ExplicitChoice(JPM.key), PRECEDENCE) == Default(DefaultState.NONE)
+    assert effective_default([expired], ALL_OK, StoredChoice(JPM.key), PRECEDENCE) == Default(DefaultState.NONE)
     broken = one(ProviderName.JPMORGAN, usable=False)
     assert effective_default([broken], ALL_OK, allowed, PRECEDENCE) == Default(DefaultState.NONE)
 
@@ -114,7 +131,11 @@ wallets = st.lists(
     unique_by=lambda method: method.key,
     max_size=8,
 )
-choices = st.none() | st.builds(ExplicitChoice, keys, st.booleans())
+choices = (
+    st.none()
+    | st.builds(StoredChoice, keys, allow_expired=st.booleans())
+    | st.builds(StoredChoice, keys, is_kept=st.just(True))
+)
 source_states = st.fixed_dictionaries({name: st.sampled_from(SourceState) for name in ProviderName})
 precedences = st.permutations(list(ProviderName))
 
@@ -123,7 +144,7 @@ precedences = st.permutations(list(ProviderName))
 def test_what_holds_for_every_wallet(
     methods: list[Candidate],
     states: dict[ProviderName, SourceState],
-    choice: ExplicitChoice | None,
+    choice: StoredChoice | None,
     precedence: list[ProviderName],
 ) -> None:
     found = effective_default(methods, states, choice, precedence)
@@ -133,20 +154,19 @@ def test_what_holds_for_every_wallet(
 
     assert (found.key is not None) == (found.reason is not None) == (found.state is DefaultState.RESOLVED)
     assert found == effective_default(list(reversed(methods)), states, choice, precedence), "order must not matter"
-    if chosen is not None and choice is not None:
+    if choice is not None and chosen is None:
+        has_answered = states[choice.key[0]] in (SourceState.OK, SourceState.NOT_LINKED)
+        assert found.state is (DefaultState.NONE if has_answered else DefaultState.UNKNOWN), "never another card"
+        assert found.choice_is_missing == has_answered
+    elif choice is not None and chosen is not None and (chosen.usable or not choice.is_kept):
         assert found.state is not DefaultState.UNKNOWN
         assert found.key in (None, choice.key), "never another card than the chosen one"
-        assert not found.choice_is_gone
-    elif not answered:
-        assert found.state is DefaultState.UNKNOWN
     else:
-        assert found.state is not DefaultState.UNKNOWN
-        assert found.choice_is_gone == (choice is not None)
+        assert (found.state is DefaultState.UNKNOWN) == (not answered)
+    if chosen is not None or choice is None:
+        assert not found.choice_is_missing
     if found.key is not None and not (choice and choice.allow_expired):
         assert by_key[found.key].usable
-    if found.choice_is_gone:
-        assert choice is not None
-        assert states[choice.key[0]] in (SourceState.OK, SourceState.NOT_LINKED)
 
 
 @given(wallets, precedences)

@@ -107,6 +107,42 @@ async def test_quotes_that_are_refused(vault: Vault, change: dict[str, Any], exp
     assert vault.emulator.state["payments"] == {}
 
 
+async def test_events_of_a_payment_on_demand(vault: Vault) -> None:
+    vault.emulator.set_callback(HOOK)
+    path, _ = await vault.pay(INVOICE)
+    uid = path.rpartition("/")[2]
+    for event_type, more, status, refunded in (
+        ("provider.chargeback", {"payment_uid": uid}, "validated", 0),
+        ("payment.completed", {"reference_id": "inv-1", "deliveries": 2}, "completed", 0),
+        ("payment.failed", {"payment_uid": uid}, "completed", 0),
+        ("payment.refunded", {"payment_uid": uid, "amount": 44}, "refunded", 44),
+        ("payment.refunded", {"payment_uid": uid}, "refunded", 12444),
+    ):
+        outcome = vault.emulator.notify_of_payment({"event_type": event_type, **more})
+        assert outcome["payment_uid"] == uid
+        events = await vault.delivered()
+        assert [event["id"] for event in events] == [outcome["event_id"]] * more.get("deliveries", 1)
+        data = events[0]["data"]
+        assert (events[0]["event_type"], data["payment_uid"]) == (event_type, uid)
+        assert (data["status"], data["refunded_amount"]) == (status, refunded)
+
+
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        ({"event_type": "provider.noc", "reference_id": "inv-1"}, "event_type"),
+        ({"event_type": "provider.nsf"}, "payment_uid"),
+        ({"event_type": "provider.nsf", "payment_uid": "pay_none"}, "payment_uid"),
+        ({"event_type": "provider.nsf", "reference_id": "inv-2"}, "reference_id"),
+        ({"event_type": "payment.refunded", "reference_id": "inv-1", "amount": 0}, "amount"),
+    ],
+)
+async def test_events_of_a_payment_that_cannot_be(vault: Vault, wish: dict[str, Any], field: str) -> None:
+    await vault.pay(INVOICE)
+    with pytest.raises(ValueError, match=f"^{field} "):
+        vault.emulator.notify_of_payment(wish)
+
+
 async def test_a_declined_method_closes_the_payment(vault: Vault) -> None:
     vault.emulator.set_callback(HOOK)
     vault.emulator.notify_of_change({"saved_payment_method_ids": ["spm_alexvisa"], "last4": "0002"})

@@ -8,6 +8,8 @@ import pytest
 from app.store.records import MethodAddress
 from app.vault.model import BankAccount, Expiry, OtherMethod
 from app.vault.names import BankRail, CardBrand, CustomerRef, MethodRef, PaymentMethodStatus
+from app.wallet.assemble import DefaultInfo
+from app.wallet.stored_choice import ChoiceChange
 from tests.support.memory import LONG_AGO, NOW, P, World, card, choice_of
 
 WALLET = """
@@ -314,13 +316,36 @@ async def test_an_expired_choice_is_none_unless_it_was_allowed() -> None:
     assert (data["defaultMethodInfo"]["state"], data["defaultMethodInfo"]["reason"]) == ("RESOLVED", "EXPLICIT_CHOICE")
 
 
-async def test_a_choice_that_the_vault_no_longer_has_is_cleared_in_the_store() -> None:
-    world = World()
-    world.directory.known["cus_a"] = replace(
-        world.directory.known["cus_a"], choice=choice_of("cus_a", P.ALOHA, "al", "deleted")
+async def test_a_choice_that_its_vault_does_not_show_stays_and_no_other_card_takes_its_place() -> None:
+    world, noted = World(), []
+
+    async def note(default: DefaultInfo) -> bool:
+        noted.append((default.choice_change, default.choice_read_at))
+        return False
+
+    world.services.note_choice = note
+    entry = world.directory.known["cus_a"]
+    world.directory.known["cus_a"] = replace(entry, choice=choice_of("cus_a", P.ALOHA, "al", "deleted"))
+    data = (await world.data(DEFAULT))["customer"]
+    assert (data["defaultMethod"], data["defaultMethodInfo"]["state"], data["defaultMethodInfo"]["reason"]) == (
+        None,
+        "NONE",
+        None,
     )
+    assert data["defaultMethodInfo"]["setAt"] is not None
+    ((change, read_at),) = noted
+    assert change is ChoiceChange.MISSING
+    assert read_at is not None
+
+
+async def test_once_the_store_has_forgotten_a_choice_the_same_answer_goes_by_the_rules() -> None:
+    world = World()
+
+    async def forgotten(default: DefaultInfo) -> bool:
+        return True
+
+    world.services.note_choice = forgotten
+    entry = world.directory.known["cus_a"]
+    world.directory.known["cus_a"] = replace(entry, choice=choice_of("cus_a", P.ALOHA, "al", "deleted"))
     data = (await world.data(DEFAULT))["customer"]["defaultMethodInfo"]
-    assert (data["reason"], data["setAt"]) == ("ONLY_PROVIDER_DEFAULT", None)
-    assert world.directory.cleared == [("cus_a", MethodAddress(P.ALOHA, CustomerRef("al"), MethodRef("deleted")))]
-    await world.data(DEFAULT)
-    assert len(world.directory.cleared) == 1
+    assert (data["state"], data["reason"], data["setAt"]) == ("RESOLVED", "ONLY_PROVIDER_DEFAULT", None)

@@ -362,3 +362,38 @@ async def test_a_key_that_the_answer_lacks_is_unreadable() -> None:
     source = Source(provider=P, fetch=nothing, weigh=len, fresh_for_s=5.0, stale_if_error_for_s=5.0)
     found = await setup.cache.read([key("1")], source, until=asyncio.get_running_loop().time() + 5)
     assert isinstance(found[key("1")].error, VaultReplyUnreadable)
+
+
+async def test_a_partial_answer_is_shown_and_the_complete_one_is_what_an_outage_shows() -> None:
+    setup = Setup()
+    setup.source = replace(setup.source, is_complete=lambda value: not value.startswith("part"))
+    await setup.read("a")
+    for text in ("part1", "part2"):
+        setup.clock.seconds += 6
+        setup.vault.answer = lambda one, text=text: text  # type: ignore[misc]
+        (partial,) = await setup.read("a")
+        assert (partial.snapshot and partial.snapshot.value, partial.is_stale) == (text, False)
+        assert setup.cache.bytes == 200, "both are counted"
+    setup.clock.seconds += 6
+    setup.vault.failure = VaultUnavailable(P)
+    (stale,) = await setup.read("a")
+    assert (stale.snapshot and stale.snapshot.value, stale.is_stale) == ("a#1", True)
+    setup.clock.seconds += 590  # the complete one is too old by now, the partial one is not
+    (older,) = await setup.read("a")
+    assert (older.snapshot and older.snapshot.value, older.is_stale) == ("part2", True)
+    setup.vault.failure, setup.vault.answer = None, None
+    await setup.read("a")
+    assert setup.cache.bytes == 100, "a complete answer takes the place of both"
+
+
+async def test_a_drop_forgets_the_complete_answer_behind_a_partial_one_too() -> None:
+    setup = Setup()
+    setup.source = replace(setup.source, is_complete=lambda value: value != "part")
+    await setup.read("a")
+    setup.clock.seconds += 6
+    setup.vault.answer = lambda one: "part"
+    await setup.read("a")
+    setup.cache.drop(*key("a")[:2])
+    setup.vault.failure = VaultUnavailable(P)
+    (nothing,) = await setup.read("a")
+    assert (nothing.snapshot, setup.cache.bytes) == (None, 0)

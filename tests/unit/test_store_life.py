@@ -1,6 +1,7 @@
 """Imports that go on where they stopped, what vaults were seen to hold, payments, and erasure over all of it."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -123,7 +124,7 @@ async def test_expiring_methods_are_paged(store: Store) -> None:
     assert [record.method_ref for record in first + rest] == ["1", "2", "3"]
 
 
-async def test_a_payment_moves_only_from_where_it_is(store: Store, clock: HandClock) -> None:
+async def test_a_payment_is_changed_by_one_at_a_time(store: Store, clock: HandClock) -> None:
     customer = await linked(store)
     address = MethodAddress(CASELLE, REF, MethodRef("1"))
     quoted = await store.payments.create(
@@ -161,16 +162,29 @@ async def test_a_payment_moves_only_from_where_it_is(store: Store, clock: HandCl
     assert await store.payments.by_ref(CASELLE, "p-1") == quoted
     assert await store.payments.by_ref(ProviderName.LOANPRO, "p-1") is None
     clock.advance(seconds=1)
-    moves = (
-        store.payments.change(quoted.id, PaymentState.PROCESSING, expected=[PaymentState.QUOTED]) for _ in range(5)
+
+    async def claim() -> bool:
+        async with store.transaction() as tx:
+            current = await store.payments.locked(quoted.id, tx=tx)
+            if current is None or current.state is not PaymentState.QUOTED:
+                return False
+            await store.payments.change(quoted.id, {"state": "PROCESSING", "capture_id": "op_1"}, tx=tx)
+            return True
+
+    assert sorted(await asyncio.gather(*(claim() for _ in range(5)))) == [False] * 4 + [True]
+    async with store.transaction() as tx:
+        values = {"state": "REFUNDED", "refunded": 12_345_678_926, "refunds": {"evt_1": 12_345_678_926}}
+        refunded = await store.payments.change(quoted.id, values, tx=tx)
+        assert await store.payments.locked("pay_nothing", tx=tx) is None
+    assert refunded == replace(
+        quoted,
+        state=PaymentState.REFUNDED,
+        refunded=12_345_678_926,
+        refunds={"evt_1": 12_345_678_926},
+        capture_id="op_1",
+        updated_at=clock(),
     )
-    won = [answer for answer in await asyncio.gather(*moves) if answer is not None]
-    assert [(payment.state, payment.updated_at) for payment in won] == [(PaymentState.PROCESSING, clock())]
-    declined = await store.payments.change(
-        quoted.id, PaymentState.DECLINED, expected=[PaymentState.PROCESSING], values={"decline_code": "51"}
-    )
-    assert declined is not None
-    assert await store.payments.of_customer(customer) == [declined]
+    assert await store.payments.of_customer(customer) == [refunded]
 
 
 async def test_erasing_takes_the_person_out_of_journal_and_events(store: Store, clock: HandClock) -> None:

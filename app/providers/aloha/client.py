@@ -12,7 +12,6 @@ from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultR
 from app.providers.aloha import mapping, outgoing
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
-from app.providers.write_outcome import WriteAnswers
 from app.settings import AlohaSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet
 from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
@@ -33,6 +32,7 @@ class AlohaVault(VaultAdapter):
     """Cards by token only. Aloha can neither change nor delete a saved token, nor mark one as default."""
 
     name: ProviderName = ProviderName.ALOHA
+    canonical_ref = staticmethod(mapping.canonical_ref)
     capabilities: Capabilities = Capabilities(
         operations=frozenset((ProviderCapability.LIST, ProviderCapability.ADD)),
         add_via=frozenset((AddRoute.PROVIDER_TOKEN,)),
@@ -57,11 +57,16 @@ class AlohaVault(VaultAdapter):
             return known
         body = await self._read_list(ref, reply, call)
         with reading(self.name):
+            self.require_customer(ref, mapping.customers_in(body), call, reply)
             wallet = mapping.to_wallet(ref, body, request_id)
         return wallet if body is None else self._replies.keep(wallet, digest)
 
     async def _listed(self, ref: CustomerRef, call: Call) -> Any:
-        return await self._read_list(ref, await self._list(ref, call), call)
+        reply = await self._list(ref, call)
+        body = await self._read_list(ref, reply, call)
+        with reading(self.name):
+            self.require_customer(ref, mapping.customers_in(body), call, reply)
+        return body
 
     async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
         """A ref that is no GUID is unknown without a call."""
@@ -72,9 +77,11 @@ class AlohaVault(VaultAdapter):
     async def _read_list(self, ref: CustomerRef, reply: VaultReply, call: Call) -> Any:
         """The list as it comes, None when nothing is saved.
 
-        A 404, 204, null or empty body may say "no payments" or "no customer": only then the customer is asked for.
+        Aloha's 404, a 204, null or an empty body may say "no payments" or "no customer": only then the customer is
+        asked for. A 404 with any other body is some other server's, or of a path that Aloha lacks.
         """
-        if reply.status not in (200, 204, 404):
+        is_missing = reply.status == 404 and (not reply.body.strip() or _says_not_found(reply))
+        if reply.status not in (200, 204) and not is_missing:
             raise outgoing.refusal(reply, Effect.READ)
         if reply.status == 200 and reply.body.strip():
             with reading(self.name):
@@ -92,10 +99,12 @@ class AlohaVault(VaultAdapter):
         if not mapping.is_guid(ref):
             return False
         reply = await self._get(_path(ref), "v1/Customers/{id}", call)
-        if reply.status == 404:
+        if _says_not_found(reply):
             return False
         if reply.status != 200:
             raise outgoing.refusal(reply, Effect.READ)
+        with reading(self.name):
+            self.require_customer(ref, mapping.customers_in(reply.json()), call, reply)
         return True
 
     async def check(self, call: Call) -> None:
@@ -117,9 +126,9 @@ class AlohaVault(VaultAdapter):
 
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
         """Aloha keeps no key of ours: a lost answer cannot be looked up again."""
-        body = outgoing.from_customer(new)
-        answer = await self._put("v1/Customers", body, call, outgoing.CUSTOMER_CREATED, query=_CREATE_QUERY)
-        return mapping.to_customer_ref(answer)
+        reply = await self._put("v1/Customers", outgoing.from_customer(new), call, query=_CREATE_QUERY)
+        with reading(self.name, Effect.WRITE):
+            return mapping.to_customer_ref(reply.json())
 
     def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
         refused = self.route_faults(new, _BY_TOKEN)
@@ -137,18 +146,26 @@ class AlohaVault(VaultAdapter):
         """Aloha has no default: `make_default` is the caller's affair. It answers the new `AccountId` itself."""
         if isinstance(new, NewBankAccount):
             self.refuse()
-        body = outgoing.from_card(ref, new)
-        answer = await self._put("v1/Customers/Payment/Token", body, call, outgoing.TOKEN_ADDED)
-        return Added(customer_ref=ref, method_ref=MethodRef(mapping.to_guid_answer(answer)))
+        reply = await self._put("v1/Customers/Payment/Token", outgoing.from_card(ref, new), call)
+        with reading(self.name, Effect.WRITE):
+            return Added(customer_ref=ref, method_ref=MethodRef(mapping.to_guid_answer(reply.body)))
 
-    async def _put(
-        self, path: str, body: Any, call: Call, answers: WriteAnswers, query: tuple[tuple[str, str], ...] = ()
-    ) -> Any:
+    async def _put(self, path: str, body: Any, call: Call, query: tuple[tuple[str, str], ...] = ()) -> VaultReply:
         request = VaultRequest(
             method="PUT", path=path, route=path, effect=Effect.WRITE, query=query, json=body, headers=_JSON
         )
         reply = await self._http.send(request, call)
-        return answers.read(self.name, reply, lambda: outgoing.refusal(reply, Effect.WRITE))
+        if reply.status not in (200, 201):
+            raise outgoing.refusal(reply, Effect.WRITE)
+        return reply
+
+
+def _says_not_found(reply: VaultReply) -> bool:
+    """Whether Aloha itself says that it has no such record: its 404 names ``NotFound``."""
+    if reply.status != 404:
+        return False
+    error = outgoing.refusal(reply, Effect.READ)
+    return isinstance(error, VaultRejected) and error.reason is RejectReason.CUSTOMER_NOT_FOUND
 
 
 def _path(ref: CustomerRef) -> str:

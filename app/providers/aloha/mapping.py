@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.providers.aloha.wire import WirePayment
-from app.providers.support import collect, expiry_of, last4_of, records_of, text
+from app.providers.support import collect, distinct, expiry_of, last4_of, records_of, text
 from app.vault.model import Address, BeforeAdd, Card, VaultWallet
 from app.vault.names import AlohaPaymentProvider, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
@@ -38,6 +38,9 @@ _NUMBER_OF_CARD: Final = {
 }
 _NUMBER_OF_PROVIDER: Final = {"connectedpayments": 2, "creditcall": 4, "freedompay": 6}
 _GUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_BARE_GUID: Final = re.compile(r"[0-9a-f]{32}")
+_BRACES: Final = (("{", "}"), ("(", ")"))
+_LIST_KEYS: Final = ("Payments", "$values", "AccountId")
 _SEPARATORS: Final = re.compile(r"[\s\-]")
 _MASKED_BIN: Final = re.compile(r"(\d{6}|\d{8})[*xX●]")
 
@@ -48,11 +51,40 @@ def is_guid(ref: str) -> bool:
 
 
 def guid_of(value: object) -> str:
-    """A GUID in lower case, braces taken off; raises ValueError on anything else."""
-    spelled = value.strip().removeprefix("{").removesuffix("}").lower() if isinstance(value, str) else ""
+    """A GUID in lower case with dashes, without braces or parentheses; raises ValueError on anything else.
+
+    .NET reads and writes a GUID in each of these forms, and they are the same id.
+    """
+    spelled = value.strip().lower() if isinstance(value, str) else ""
+    if (spelled[:1], spelled[-1:]) in _BRACES:
+        spelled = spelled[1:-1]
+    if _BARE_GUID.fullmatch(spelled):
+        spelled = "-".join((spelled[:8], spelled[8:12], spelled[12:16], spelled[16:20], spelled[20:]))
     if _GUID.fullmatch(spelled) is None:
         raise ValueError("not a GUID")
     return spelled
+
+
+def canonical_ref(spelled: str, /) -> CustomerRef:
+    """A GUID as `guid_of` spells it; other text as it is, without surrounding blanks."""
+    try:
+        return CustomerRef(guid_of(spelled))
+    except ValueError:
+        return CustomerRef(spelled.strip())
+
+
+def customers_in(body: Any) -> list[str]:
+    """The customers that a reply names: in itself, or in any saved payment.
+
+    `CustomerProfileId`, of `Payments/Info`, is an id of the payment provider and names nobody here.
+    """
+    records = [body, *payments_of(body)] if isinstance(body, list | dict) and _is_list(body) else [body]
+    named = (record.get("CustomerId") for record in records if isinstance(record, dict))
+    return [found for one in named if (found := text(one))]
+
+
+def _is_list(body: Any) -> bool:
+    return isinstance(body, list) or any(key in body for key in _LIST_KEYS)
 
 
 def enum_number(value: object, names: Mapping[str, int]) -> int | None:
@@ -88,7 +120,7 @@ def payments_of(body: Any) -> list[Any]:
 
 
 def to_wallet(ref: CustomerRef, body: Any, request_id: str | None = None) -> VaultWallet:
-    methods, skipped = collect(payments_of(body), lambda payment: to_card(ref, payment))
+    methods, skipped = distinct(*collect(payments_of(body), lambda payment: to_card(ref, payment)))
     return VaultWallet(
         provider=NAME, customer_ref=ref, methods=methods, skipped=skipped, provider_request_id=request_id
     )
@@ -153,9 +185,9 @@ def _with_token(
     return tuple(ref for ref in refs if ref is not None)
 
 
-def to_guid_answer(body: str | bytes) -> str:
+def to_guid_answer(body: bytes) -> str:
     """The bare JSON string that an add answers; also without its quotes. Raises ValueError on anything else."""
-    return guid_of((body.decode("utf-8") if isinstance(body, bytes) else body).strip().strip('"'))
+    return guid_of(body.decode("utf-8").strip().strip('"'))
 
 
 def to_customer_ref(body: Any) -> CustomerRef:

@@ -16,10 +16,11 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
-from app.providers.caselle import paying, replies
+from app.providers.caselle import paying
 from app.providers.caselle.mapping import (
     ROUTE_KINDS,
     customer_ref_of,
+    customers_in,
     default_in,
     faults_of_method,
     faults_of_new_customer,
@@ -31,10 +32,9 @@ from app.providers.caselle.mapping import (
     tells_default,
     to_wallet,
 )
-from app.providers.caselle.replies import names_our_account, refusal
+from app.providers.caselle.replies import body_of, is_taken, names_our_account, refusal
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
-from app.providers.write_outcome import WriteAnswers, demand_gone
 from app.settings import CaselleSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
 from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability, ProviderName
@@ -112,6 +112,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             return known
         with reading(self.name):
             body = reply.json()
+            self.require_customer(ref, customers_in(body, is_customer=True), call, reply)
             is_told = tells_default(body)
         default = None if is_told else await self._default_of(ref, call)
         with reading(self.name):
@@ -129,9 +130,11 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         """What the customer's own record names as default. That call is not published: where it fails, nothing is."""
         try:
             reply = await self._send("GET", _CUSTOMER_ROUTE, call, _path(_CUSTOMERS, ref))
-            return default_in(reply.json()) if reply.status == 200 else None
+            customer = reply.json() if reply.status == 200 else None
         except (VaultUnavailable, ValueError):
             return None
+        self.require_customer(ref, customers_in(customer, is_customer=True), call, reply)
+        return default_in(customer)
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         """By its list of methods: the one published call that names a customer and changes nothing."""
@@ -140,7 +143,9 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         except VaultRejected:
             return False
         with reading(self.name):
-            records_in(reply.json())
+            body = reply.json()
+            records_in(body)
+        self.require_customer(ref, customers_in(body, is_customer=True), call, reply)
         return True
 
     async def find_customer(self, external_id: str, call: Call) -> CustomerRef | None:
@@ -148,10 +153,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         if reply.status != 200:
             raise refusal(reply, Effect.READ, RejectReason.CONTRACT)
         with reading(self.name):
-            for record in records_in(reply.json()):
-                if record["reference_id"] == external_id:
-                    return customer_ref_of(record)
-        return None
+            records = records_in(reply.json())
+            if any(record["reference_id"] != external_id for record in records):
+                raise self.mismatch("customer", call, reply)
+            return customer_ref_of(records[0]) if records else None
 
     async def _look_up(self, external_id: str, call: Call) -> VaultReply:
         """OData: a quote inside a quoted text is doubled."""
@@ -167,22 +172,26 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
         """Create, or fetch the one that is there: `reference_id` is unique, so racers end with the same uid.
 
-        What is no clear yes or no is looked up once by the same key; only if nothing is found does it stay unknown.
+        A lost answer is looked up once by the same key; only if nothing is found does it stay unknown.
         """
         self._allow(self.faults_of_customer(new))
         try:
-            body = await self._write(
-                replies.CUSTOMER_CREATED,
-                RejectReason.CONTRACT,
-                "POST",
-                _CUSTOMERS,
-                call,
-                _CUSTOMERS,
-                from_customer(new),
-            )
+            reply = await self._send("POST", _CUSTOMERS, call, _CUSTOMERS, Effect.WRITE, from_customer(new))
+            if reply.status in (200, 201):
+                with reading(self.name, Effect.WRITE):
+                    made = reply.json()
+                    if made.get("reference_id", new.external_id) != new.external_id:
+                        raise self.mismatch("customer", call, reply, Effect.WRITE)
+                    return customer_ref_of(made)
         except OutcomeUnknown as unknown:
             return await self._find_after(new, unknown, call)
-        return customer_ref_of(body)
+        error = refusal(reply, Effect.WRITE, RejectReason.CONTRACT)
+        if not is_taken(reply):
+            raise error
+        found = await self.find_customer(new.external_id, call)
+        if found is None:
+            raise error
+        return found
 
     async def _find_after(self, new: NewCustomer, unknown: OutcomeUnknown, call: Call) -> CustomerRef:
         try:
@@ -203,6 +212,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         reply = await self._list(ref, call)
         with reading(self.name):
             body = reply.json()
+            self.require_customer(ref, customers_in(body, is_customer=True), call, reply)
             wallet = to_wallet(ref, body, None, None)
             default = next((method.method_ref for method in wallet.methods if method.is_provider_default), None)
             return BeforeAdd(method_refs=refs_in(body), default_ref=default)
@@ -212,34 +222,35 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._allow(self.faults_of_add(new))
         self._demand(ref)
         path = _path(_CUSTOMERS, ref, "payment-methods")
-        body = await self._write(
-            replies.METHOD_SAVED, RejectReason.CUSTOMER_NOT_FOUND, "POST", _METHODS_ROUTE, call, path, from_new(new)
-        )
-        return Added(customer_ref=ref, method_ref=saved_ref_of(body))
+        reply = await self._send("POST", _METHODS_ROUTE, call, path, Effect.WRITE, from_new(new))
+        if reply.status not in (200, 201):
+            raise refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND)
+        with reading(self.name, Effect.WRITE):
+            saved = reply.json()
+            self.require_customer(ref, customers_in(saved), call, reply, Effect.WRITE)
+            return Added(customer_ref=ref, method_ref=saved_ref_of(saved))
 
     async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
         path = _path(_CUSTOMERS, ref, "default-payment-method")
-        wish = {"saved_payment_method_uid": method}
-        body = await self._write(
-            replies.DEFAULT_SET, RejectReason.METHOD_NOT_FOUND, "PUT", _DEFAULT_ROUTE, call, path, wish
-        )
-        if body is not None and (customer_ref_of(body) != ref or default_in(body) not in (None, method)):
-            raise OutcomeUnknown(self.name, provider_code="NOT_SHOWN")
+        body = {"saved_payment_method_uid": method}
+        reply = await self._send("PUT", _DEFAULT_ROUTE, call, path, Effect.WRITE, body)
+        if reply.status not in (200, 204):
+            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+        customer = self._believe(reply)
+        self.require_customer(ref, customers_in(customer, is_customer=True), call, reply, Effect.WRITE)
+        if default_in(customer) not in (None, method):
+            raise self.mismatch("payment method", call, reply, Effect.WRITE)
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
         path = _path(_CUSTOMERS, ref, "payment-methods", method)
-        missing = RejectReason.METHOD_NOT_FOUND
-        try:
-            await self._write(replies.METHOD_DELETED, missing, "DELETE", _METHOD_ROUTE, call, path)
-        except OutcomeUnknown as unknown:
-            await demand_gone(unknown, partial(self._holds, ref, method, call))
-
-    async def _holds(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
-        reply = await self._list(ref, call)
-        with reading(self.name):
-            return method in refs_in(reply.json())
+        reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
+        if reply.status not in (200, 204, 404):
+            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+        if reply.status != 404:
+            answer = self._believe(reply)
+            self.require_customer(ref, customers_in(answer), call, reply, Effect.WRITE)
 
     # ---- paying, capturing in the browser, importing ------------------------------------------------------
 
@@ -253,27 +264,22 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._allow(self.faults_of_payment(new))
         if _REF.fullmatch(new.method_ref) is None:
             raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
-        wish = paying.from_payment(new)
-        body = await self._write(
-            replies.QUOTED, RejectReason.METHOD_NOT_FOUND, "POST", _PAYMENTS, call, _PAYMENTS, wish
-        )
-        with reading(self.name, Effect.WRITE):
-            return paying.to_quote(new, body)
+        reply = await self._send("POST", _PAYMENTS, call, _PAYMENTS, Effect.WRITE, paying.from_payment(new))
+        if reply.status not in (200, 201):
+            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+        with reading(self.name):  # as a quote moves nothing, one that cannot be read is as good as none
+            return paying.to_quote(new, reply.json())
 
     async def capture(self, quote: Quote, call: Call) -> Captured:
         """Repeats the quote exactly. A decline is an answer; a lost answer stays unknown and is never repeated."""
         path = _path(_PAYMENTS, quote.payment_ref, "capture")
-        wish = paying.from_quote(quote)
-        try:
-            body = await self._write(
-                replies.CAPTURED, RejectReason.METHOD_NOT_FOUND, "POST", _CAPTURE_ROUTE, call, path, wish
-            )
-        except VaultRejected as refused:
-            if refused.reason is not RejectReason.DECLINED:
-                raise
-            return paying.declined(quote, refused.provider_code)
+        reply = await self._send("POST", _CAPTURE_ROUTE, call, path, Effect.WRITE, paying.from_quote(quote))
+        if reply.status == 402:
+            return paying.declined(quote, body_of(reply))
+        if reply.status not in (200, 201):
+            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
         with reading(self.name, Effect.WRITE):
-            return paying.to_captured(quote, body)
+            return paying.to_captured(quote, reply.json())
 
     def faults_of_session(self, new: NewSession) -> list[FieldFault]:
         return paying.faults_of_session(new)
@@ -281,12 +287,13 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     async def create_session(self, new: NewSession, call: Call) -> HostedSession:
         self._allow(self.faults_of_session(new))
         self._demand(new.customer_ref)
-        wish = paying.from_session(new)
-        body = await self._write(
-            replies.SESSION_CREATED, RejectReason.CUSTOMER_NOT_FOUND, "POST", _SESSIONS, call, _SESSIONS, wish
-        )
+        reply = await self._send("POST", _SESSIONS, call, _SESSIONS, Effect.WRITE, paying.from_session(new))
+        if reply.status not in (200, 201):
+            raise refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND)
         with reading(self.name, Effect.WRITE):
-            return paying.to_session(new, body)
+            session = reply.json()
+            self.require_customer(new.customer_ref, customers_in(session), call, reply, Effect.WRITE)
+            return paying.to_session(new, session)
 
     async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization:
         """The payment account's browser configuration, the same for every customer; its credentials are short-lived."""
@@ -307,10 +314,16 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._allow([found for row in rows for found in self.faults_of_import(row)])
         if not rows:
             return []
-        wish = paying.from_import(rows)
-        body = await self._write(replies.IMPORTED, RejectReason.CONTRACT, "POST", _IMPORT, call, _IMPORT, wish)
+        reply = await self._send("POST", _IMPORT, call, _IMPORT, Effect.WRITE, paying.from_import(rows))
+        if reply.status != 200:
+            raise refusal(reply, Effect.WRITE, RejectReason.CONTRACT)
         with reading(self.name, Effect.WRITE):
-            return paying.to_results(len(rows), body)
+            body = reply.json()
+            results = paying.to_results(len(rows), body)
+            for record in body["results"]:
+                asked = rows[record["index"]].customer_ref
+                self.require_customer(asked, customers_in(record), call, reply, Effect.WRITE)
+            return results
 
     async def check(self, call: Call) -> None:
         """Look for a customer whom nobody has: it proves the token, its scope and the payment account."""
@@ -339,19 +352,12 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         )
         return await self._http.send(request, call)
 
-    async def _write(
-        self,
-        answers: WriteAnswers,
-        missing: RejectReason,
-        verb: str,
-        route: str,
-        call: Call,
-        path: str,
-        json: Any = None,
-    ) -> Any:
-        """The decoded body of an applied write; `missing` is what a 404 means."""
-        reply = await self._send(verb, route, call, path, Effect.WRITE, json)
-        return answers.read(self.name, reply, lambda: refusal(reply, Effect.WRITE, missing))
+    def _believe(self, reply: VaultReply) -> Any:
+        """A success says nothing or JSON. Anything else came from something in between: the outcome is unknown."""
+        if not reply.body.strip():
+            return None
+        with reading(self.name, Effect.WRITE):
+            return reply.json()
 
     def _allow(self, faults: Sequence[FieldFault]) -> None:
         """Every write passes here, so that nothing that the rules refuse is ever sent."""

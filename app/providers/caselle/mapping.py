@@ -17,7 +17,18 @@ from app.providers.caselle.wire import (
     WirePaymentMethod,
     WireSavedMethod,
 )
-from app.providers.support import collect, fault, flag, instant_of, last4_of, month_of, required, text, unsupported
+from app.providers.support import (
+    collect,
+    distinct,
+    fault,
+    flag,
+    instant_of,
+    last4_of,
+    month_of,
+    required,
+    text,
+    unsupported,
+)
 from app.vault.model import (
     BankAccount,
     Card,
@@ -78,6 +89,7 @@ _ROUTING: Final = re.compile(r"[0-9]{9}")
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _CREDIT: Final = ("credit", "card")  # hosted sessions call the same thing a card
 _ACH: Final = ("ach",)
+_CUSTOMER_KEYS: Final = ("customer_uid", "customer_id", "customer")
 _DEFAULT_UID: Final = "default_saved_payment_method_uid"
 
 
@@ -92,7 +104,7 @@ def to_wallet(ref: CustomerRef, body: Any, default: MethodRef | None, request_id
     """
     records = records_in(body)
     named = default or default_in(body)
-    methods, skipped = collect(records, lambda record: to_method(record, ref, named))
+    methods, skipped = distinct(*collect(records, lambda record: to_method(record, ref, named)))
     return VaultWallet(
         provider=ProviderName.CASELLE,
         customer_ref=ref,
@@ -100,6 +112,30 @@ def to_wallet(ref: CustomerRef, body: Any, default: MethodRef | None, request_id
         skipped=skipped,
         provider_request_id=request_id,
     )
+
+
+def customers_in(body: Any, *, is_customer: bool = False) -> list[str]:
+    """The customers that a reply names, in itself and in the records of its lists.
+
+    `is_customer`: a `uid` of the reply itself is a customer's, and not that of a saved method.
+    """
+    if isinstance(body, list):
+        return [found for record in body for found in _named_in(record)]
+    if not isinstance(body, dict):
+        return []
+    named = _named_in(body)
+    if is_customer and (own := text(body.get("uid"))):
+        named.append(own)
+    lists = [value for value in body.values() if isinstance(value, list)]
+    return named + [found for records in lists for record in records for found in _named_in(record)]
+
+
+def _named_in(record: Any) -> list[str]:
+    if not isinstance(record, dict):
+        return []
+    named = [record[key] for key in _CUSTOMER_KEYS if key in record]
+    uids = (text(one.get("uid")) if isinstance(one, dict) else text(one) for one in named)
+    return [uid for uid in uids if uid]
 
 
 def records_in(body: Any) -> list[Any]:

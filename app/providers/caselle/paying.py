@@ -5,15 +5,17 @@ Bodies hold exactly the properties that the pages show, since unknown ones are r
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any, Final
 
-from app.errors import FieldFault, RejectReason
+from app.errors import FieldFault, RejectReason, VaultRejected
 from app.providers.caselle.mapping import brand_word, saved_ref_of
 from app.providers.caselle.replies import code_in, reason_of
 from app.providers.support import fault, instant_of, required, text
 from app.vault.model import NextAction
-from app.vault.names import NextActionKind, PaymentMethodKind
+from app.vault.names import NextActionKind, PaymentMethodKind, ProviderName
 from app.vault.payments import (
+    Amounts,
     Captured,
     HostedSession,
     ImportedCard,
@@ -38,15 +40,25 @@ _WALLET_TYPE: Final[Mapping[PaymentMethodKind, str]] = {
 _STATE: Final[Mapping[str, PaymentState]] = {
     "completed": PaymentState.CAPTURED,
     "captured": PaymentState.CAPTURED,
-    "succeeded": PaymentState.CAPTURED,
-    "approved": PaymentState.CAPTURED,
-    "paid": PaymentState.CAPTURED,
     "authorized": PaymentState.AUTHORIZED,
     "pending": PaymentState.PROCESSING,
     "processing": PaymentState.PROCESSING,
     "failed": PaymentState.DECLINED,
     "declined": PaymentState.DECLINED,
 }
+PAYMENT_EVENTS: Final[Mapping[str, PaymentState]] = {
+    "payment.completed": PaymentState.CAPTURED,
+    "payment.failed": PaymentState.DECLINED,
+    "payment.refunded": PaymentState.REFUNDED,
+    "provider.nsf": PaymentState.RETURNED,
+    "provider.reversal": PaymentState.REVERSED,
+    "provider.chargeback": PaymentState.DISPUTED,
+}
+"""What an event of the webhook reports, page "Accounts"."""
+_READY_TO_CAPTURE: Final = frozenset(
+    {"validated", "valid", "quoted", "created", "new", "open", "pending", "ready", "requires_capture"}
+)
+"""What a quote may say of its status. None is documented: the published answer has no status."""
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _LAST4: Final = re.compile(r"[0-9]{4}")
 _WEB_ADDRESS: Final = re.compile(r"https?://[^\s<>\"']+")
@@ -89,12 +101,21 @@ def from_payment(new: NewPayment) -> dict[str, Any]:
 
 
 def to_quote(new: NewPayment, wire: Any) -> Quote:
-    """Fee and total as the vault fixed them; raises ValueError where either is no whole number of minor units."""
+    """Fee and total as the vault fixed them; raises ValueError where either is no whole number of minor units.
+
+    Raises VaultRejected where its status says that it was declined, ValueError where that is any other surprise.
+    """
+    status = wire.get("status")
+    if status is not None and status.lower() not in _READY_TO_CAPTURE:
+        if _STATE.get(status.lower()) is PaymentState.DECLINED:
+            raise VaultRejected(ProviderName.CASELLE, RejectReason.DECLINED, provider_code=status.lower())
+        raise ValueError("a quote with a status that no quote has")
     return Quote(
         payment_ref=_payment_ref(wire),
         payment=new,
         fee=_minor_units(wire["processing_fee_amount"]),
         total=_minor_units(wire["total_amount"]),
+        answered=_answered(wire),
     )
 
 
@@ -107,11 +128,11 @@ def to_captured(quote: Quote, wire: Any) -> Captured:
     """Raises ValueError for another payment's answer, and KeyError where its status is missing or new to us."""
     if wire.get("uid") not in (None, quote.payment_ref):
         raise ValueError("another payment was answered")
-    return Captured(payment_ref=quote.payment_ref, state=_STATE[wire["status"].strip().lower()])
+    return Captured(payment_ref=quote.payment_ref, state=_STATE[wire["status"].lower()], answered=_answered(wire))
 
 
-def declined(quote: Quote, code: str | None) -> Captured:
-    return Captured(payment_ref=quote.payment_ref, state=PaymentState.DECLINED, decline_code=code)
+def declined(quote: Quote, body: Any) -> Captured:
+    return Captured(payment_ref=quote.payment_ref, state=PaymentState.DECLINED, decline_code=code_in(body))
 
 
 def _payment_ref(wire: Any) -> PaymentRef:
@@ -119,6 +140,33 @@ def _payment_ref(wire: Any) -> PaymentRef:
     if found is None:
         raise ValueError("no payment uid")
     return PaymentRef(found)
+
+
+def _answered(wire: Any) -> Amounts:
+    """The amounts that an answer names; raises ValueError for one that is no number. Only a quote's are documented."""
+    currency = wire.get("currency")
+    if currency is not None and not isinstance(currency, str):
+        raise ValueError("a currency that is no text")
+    return Amounts(
+        base=_number(wire.get("base_amount")),
+        tax=_number(wire.get("tax_amount")),
+        fee=_number(wire.get("processing_fee_amount")),
+        total=_number(wire.get("total_amount")),
+        currency=currency[:16].upper() if currency is not None else None,
+    )
+
+
+def _number(value: object) -> int | float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError("not a number")
+    if isinstance(value, int):
+        return value
+    number = float(value)  # which makes "12444" and 12444.0 the same amount
+    if not isfinite(number):
+        raise ValueError("not an amount")
+    return int(number) if number.is_integer() else number
 
 
 def _minor_units(value: object) -> int:

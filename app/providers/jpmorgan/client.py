@@ -19,23 +19,17 @@ from app.errors import (
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.jpmorgan.mapping import (
+    canonical_ref,
     default_of,
     new_records,
     next_action_of,
     profile_id_of,
+    profiles_in,
     refs_of,
     to_three_d_secure,
     to_wallet,
 )
-from app.providers.jpmorgan.replies import (
-    METHOD_ADDED,
-    METHOD_CHANGED,
-    METHOD_DELETED,
-    PROFILE_CREATED,
-    PROFILE_DELETED,
-    is_theirs,
-    refusal,
-)
+from app.providers.jpmorgan.replies import is_theirs, names_profile, refusal
 from app.providers.jpmorgan.rules import (
     ROUTE_KINDS,
     faults_of_address,
@@ -47,7 +41,6 @@ from app.providers.jpmorgan.wire import WireBankAccount, WireCard
 from app.providers.jpmorgan.writing import from_change, from_customer, from_new, list_of
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, last4_of, reading, request_id_of, segment, unsupported
-from app.providers.write_outcome import WriteAnswers, demand_gone
 from app.settings import JpMorganSettings
 from app.vault.model import (
     Added,
@@ -100,6 +93,7 @@ class JpMorganVault(VaultAdapter):
     """One profile holds everything of one customer: a read is one GET, and every write answers the whole profile."""
 
     name = ProviderName.JPMORGAN
+    canonical_ref = staticmethod(canonical_ref)
 
     def __init__(
         self, settings: JpMorganSettings, http: VaultHttp, *, raw_cards: bool = False, network_tokens: bool = False
@@ -122,14 +116,18 @@ class JpMorganVault(VaultAdapter):
         if known is not None:
             return known
         with reading(self.name):
-            wallet = to_wallet(ref, reply.json(), request_id)
+            profile = reply.json()
+            self.require_customer(ref, profiles_in(profile), call, reply)
+            wallet = to_wallet(ref, profile, request_id)
         return self._replies.keep(wallet, digest)
 
     async def _profile(self, ref: CustomerRef, call: Call) -> Any:
         """The profile as it came."""
         reply = await self._profile_reply(ref, call)
         with reading(self.name):
-            return reply.json()
+            profile = reply.json()
+            self.require_customer(ref, profiles_in(profile), call, reply)
+            return profile
 
     async def _profile_reply(self, ref: CustomerRef, call: Call) -> VaultReply:
         self._demand(ref)
@@ -142,12 +140,15 @@ class JpMorganVault(VaultAdapter):
         self._demand(ref, method)
         path = (_PROFILES, ref, "payment-methods", method, "status")
         reply = await self._send("GET", f"{_METHOD_ROUTE}/status", call, path)
-        if reply.status == 404:
+        if reply.status == 404 and is_theirs(reply) and not names_profile(reply):
             return None
         if reply.status != 200:
-            raise self._refusal(reply, Effect.READ, RejectReason.METHOD_NOT_FOUND, call)
+            raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
         with reading(self.name):
-            return to_three_d_secure(reply.json())
+            status = reply.json()
+            self.require_customer(ref, profiles_in(status), call, reply)
+            self._require_method(method, [status.get("paymentMethodId")], call, reply, Effect.READ)
+            return to_three_d_secure(status)
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         try:
@@ -176,7 +177,7 @@ class JpMorganVault(VaultAdapter):
         self._demand(ref)
         path = (_PROFILES, ref, "payment-methods")
         reply = await self._send("POST", _METHODS_ROUTE, call, path, Effect.WRITE, from_new(new))
-        profile = self._written(METHOD_ADDED, reply, RejectReason.CUSTOMER_NOT_FOUND, call, of=ref)
+        profile = self._written(reply, RejectReason.CUSTOMER_NOT_FOUND, call, ref)
         return self._added(ref, new, profile, before.method_refs)
 
     async def create_with_method(self, customer: NewCustomer, new: NewMethod, call: Call) -> Added:
@@ -184,8 +185,10 @@ class JpMorganVault(VaultAdapter):
         self._allow([*faults_of_new_profile(customer), *self.faults_of_add(new)])
         body = from_customer(customer, new)
         reply = await self._send("POST", _PROFILES, call, (_PROFILES,), Effect.WRITE, body)
-        profile = self._written(PROFILE_CREATED, reply, RejectReason.CONTRACT, call)
-        return self._added(profile_id_of(profile), new, profile, frozenset())
+        profile = self._written(reply, RejectReason.CONTRACT, call, None)
+        with reading(self.name, Effect.WRITE):
+            ref = profile_id_of(profile)
+        return self._added(ref, new, profile, frozenset())
 
     def _added(self, ref: CustomerRef, new: NewMethod, profile: Any, before: frozenset[MethodRef]) -> Added:
         """Tell the new method by set difference; another writer's addition is told apart by kind and last four."""
@@ -218,48 +221,35 @@ class JpMorganVault(VaultAdapter):
         self._demand(method.customer_ref, method.method_ref)
         path = (_PROFILES, method.customer_ref, "payment-methods", method.method_ref)
         reply = await self._send("PATCH", _METHOD_ROUTE, call, path, Effect.WRITE, from_change(method, change))
-        profile = self._written(
-            METHOD_CHANGED, reply, RejectReason.METHOD_NOT_FOUND, call, of=method.customer_ref, is_update=True
-        )
-        with reading(self.name, Effect.WRITE):
-            self._demand_shown(method.method_ref in refs_of(profile))
-        return method.method_ref
+        ref, name = method.customer_ref, method.method_ref
+        profile = self._written(reply, RejectReason.METHOD_NOT_FOUND, call, ref, is_update=True)
+        if name not in refs_of(profile):
+            raise self.mismatch("payment method", call, reply, Effect.WRITE)
+        return name
 
     async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
         path = (_PROFILES, ref, "payment-methods", method, "default")
         reply = await self._send("PATCH", f"{_METHOD_ROUTE}/default", call, path, Effect.WRITE)
-        profile = self._written(METHOD_CHANGED, reply, RejectReason.METHOD_NOT_FOUND, call, of=ref)
-        with reading(self.name, Effect.WRITE):
-            self._demand_shown(default_of(profile) == method)
+        profile = self._written(reply, RejectReason.METHOD_NOT_FOUND, call, ref)
+        self._require_method(method, [default_of(profile)], call, reply)
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
         path = (_PROFILES, ref, "payment-methods", method)
         reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
-        try:
-            profile = self._written(METHOD_DELETED, reply, RejectReason.METHOD_NOT_FOUND, call, of=ref)
-        except OutcomeUnknown as unknown:
-            await demand_gone(unknown, partial(self._holds, ref, method, call))
-            return
-        with reading(self.name, Effect.WRITE):
-            self._demand_shown(method not in refs_of(profile))
-
-    async def _holds(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
-        profile = await self._profile(ref, call)
-        with reading(self.name):
-            profile_id_of(profile)
-            return method in refs_of(profile)
+        if reply.status != 404:
+            self._written(reply, RejectReason.METHOD_NOT_FOUND, call, ref)
 
     async def erase_customer(self, ref: CustomerRef, call: Call) -> None:
         """Delete the profile; one that is already gone is success."""
         self._demand(ref)
         reply = await self._send("DELETE", _PROFILE_ROUTE, call, (_PROFILES, ref), Effect.WRITE)
-        refusal = partial(self._refusal, reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND, call)
-        try:
-            PROFILE_DELETED.read(self.name, reply, refusal)
-        except OutcomeUnknown as unknown:
-            await demand_gone(unknown, partial(self.customer_exists, ref, call))
+        if reply.status not in (200, 404):
+            raise self._refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND, call)
+        if reply.status == 200:
+            with reading(self.name, Effect.WRITE):
+                self.require_customer(ref, profiles_in(reply.json()), call, reply, Effect.WRITE)
 
     async def check(self, call: Call) -> None:
         """Ask for a profile that nobody has: 404 proves token and merchant, which the health check would not."""
@@ -295,25 +285,28 @@ class JpMorganVault(VaultAdapter):
         return await self._http.send(request, call)
 
     def _written(
-        self,
-        answers: WriteAnswers,
-        reply: VaultReply,
-        missing: RejectReason,
-        call: Call,
-        *,
-        of: CustomerRef | None = None,
-        is_update: bool = False,
+        self, reply: VaultReply, missing: RejectReason, call: Call, ref: CustomerRef | None, *, is_update: bool = False
     ) -> Any:
-        """The profile after a write; OutcomeUnknown where it is not that `of` the customer."""
-        refusal = partial(self._refusal, reply, Effect.WRITE, missing, call, is_update=is_update)
-        profile = answers.read(self.name, reply, refusal)
-        self._demand_shown(of is None or profile_id_of(profile).casefold() == of.casefold())
+        """The profile after a write; OutcomeUnknown where a 200 carries something else, or not the profile `ref`."""
+        if reply.status != 200:
+            raise self._refusal(reply, Effect.WRITE, missing, call, is_update=is_update)
+        with reading(self.name, Effect.WRITE):
+            profile = reply.json()
+            found = profile_id_of(profile)
+            self.require_customer(ref or found, profiles_in(profile), call, reply, Effect.WRITE)
         return profile
 
-    def _demand_shown(self, is_shown: bool) -> None:
-        """A profile that does not show what was written is no answer to it."""
-        if not is_shown:
-            raise OutcomeUnknown(self.name, provider_code="NOT_SHOWN")
+    def _require_method(
+        self,
+        method: MethodRef,
+        named: Sequence[str | None],
+        call: Call,
+        reply: VaultReply,
+        effect: Effect = Effect.WRITE,
+    ) -> None:
+        """Raise where a reply names another payment method than was asked for. Ids are UUIDs, in any case."""
+        if any(one and one.lower() != method.lower() for one in named):
+            raise self.mismatch("payment method", call, reply, effect)
 
     def _refusal(
         self, reply: VaultReply, effect: Effect, missing: RejectReason, call: Call, *, is_update: bool = False

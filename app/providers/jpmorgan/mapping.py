@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeVar, cast
 
 from app.providers.jpmorgan.wire import WireAddress, WireBankAccount, WireCard, WireMethod, WireStatus
-from app.providers.support import alpha2, collect, instant_of, month_of, text
+from app.providers.support import alpha2, collect, distinct, instant_of, month_of, text
 from app.vault.model import Address, BankAccount, Card, Expiry, NextAction, PaymentMethod, ThreeDSecure, VaultWallet
 from app.vault.names import (
     AuthStatus,
@@ -90,20 +90,35 @@ def to_wallet(ref: CustomerRef, profile: Any, request_id: str | None) -> VaultWa
             found, unreadable = collect(records, _reader(name, ref, addresses, default))
             methods.extend(found)
             skipped += unreadable
+    once, skipped = distinct(methods, skipped)
     return VaultWallet(
         provider=ProviderName.JPMORGAN,
         customer_ref=ref,
-        methods=tuple(methods),
+        methods=once,
         skipped=skipped,
         provider_request_id=text(profile.get("requestId")) or request_id,
     )
+
+
+def canonical_ref(spelled: str, /) -> CustomerRef:
+    """In capitals: J.P. Morgan stores ids in capitals, and takes them in any case. Source: OpenAPI 2.4.2."""
+    plain = spelled.strip()
+    return CustomerRef(plain.upper() if plain.isascii() else plain)
+
+
+def profiles_in(reply: Any) -> list[str]:
+    """The profiles that a reply names: its own, and that of each record that names one."""
+    if not isinstance(reply, dict):
+        return []
+    records = [reply, *(record for name in LISTS for record in _list(reply, name) if isinstance(record, dict))]
+    return [found for record in records if (found := text(record.get("consumerProfileId")))]
 
 
 def profile_id_of(profile: Any) -> CustomerRef:
     """The profile's own id; raises ValueError where the reply is not a profile."""
     if not isinstance(profile, dict) or not text(profile.get("consumerProfileId")):
         raise ValueError("not a consumer profile")
-    return CustomerRef(profile["consumerProfileId"])
+    return canonical_ref(profile["consumerProfileId"])
 
 
 def default_of(profile: Any) -> MethodRef | None:

@@ -49,6 +49,7 @@ class LoanProVault(VaultAdapter):
     """Writes PUT the customer with a list of children, so the caller must serialise a customer's writes."""
 
     name: ProviderName = ProviderName.LOANPRO
+    canonical_ref = staticmethod(mapping.canonical_ref)
     capabilities: Capabilities = Capabilities(
         operations=frozenset(
             (
@@ -109,7 +110,9 @@ class LoanProVault(VaultAdapter):
         data, read = await self._decoded(reply, _CUSTOMERS, query, "Customers()?$filter", call)
         with reading(self.name):
             is_cut_short = mapping.is_cut_short(data)
-            held = {mapping.ref_of(customer["id"]): customer for customer in mapping.results_of(data)}
+            held = self._customers_in(data)
+            if not set(refs).issuperset(held):
+                raise self.mismatch("customer", call, read)
         absent = (
             VaultReplyUnreadable(self.name, provider_code="CUT_SHORT")
             if is_cut_short
@@ -120,7 +123,7 @@ class LoanProVault(VaultAdapter):
         for ref in filter(held.__contains__, refs):
             told_by = digest if digest and read is reply else digest_of(orjson.dumps(held[ref]))
             try:
-                wallet = self._wallet(ref, held[ref], request_id_of(read), told_by)
+                wallet = self._wallet(ref, held[ref], call, read, told_by)
             except VaultError as error:
                 found[ref] = error
                 continue
@@ -133,13 +136,27 @@ class LoanProVault(VaultAdapter):
             found.update(zip(unlisted, wallets, strict=True))
         return found
 
-    def _wallet(self, ref: CustomerRef, customer: Any, request_id: str | None, digest: bytes) -> VaultWallet | None:
+    @staticmethod
+    def _customers_in(data: Any) -> dict[CustomerRef, Any]:
+        """The customers of a list by their ids, whatever its order; raises ValueError where it is no list."""
+        if data is None:
+            raise ValueError("no list")
+        held: dict[CustomerRef, Any] = {}
+        for customer in mapping.results_of(data):
+            held.setdefault(CustomerRef(mapping.ref_of(customer["id"])), customer)
+        return held
+
+    def _wallet(
+        self, ref: CustomerRef, customer: Any, call: Call, reply: VaultReply, digest: bytes
+    ) -> VaultWallet | None:
         """From what a list tells of a customer; None where it was not expanded. `digest` is of what was told."""
+        request_id = request_id_of(reply)
         same = self._replies.again(ref, digest, request_id)
         if same is not None:
             return same
         with reading(self.name):
             accounts = customer["PaymentAccounts"]
+            self.require_customer(ref, mapping.owners_in(accounts), call, reply)
             if mapping.must_expand(accounts):
                 return None
             return self._replies.keep(mapping.to_wallet(ref, accounts, request_id), digest)
@@ -152,13 +169,16 @@ class LoanProVault(VaultAdapter):
 
     async def _accounts(self, ref: CustomerRef, call: Call) -> tuple[Any, VaultReply]:
         """The profiles of one customer as they come, inactive ones included; 409 means that there is no customer."""
-        return await self._read(
+        accounts, reply = await self._read(
             f"odata.svc/Customers({ref})/PaymentAccounts",
             (_EXPAND_ONE, _NO_PAGING),
             "Customers({id})/PaymentAccounts",
             call,
             missing=RejectReason.CUSTOMER_NOT_FOUND,
         )
+        with reading(self.name):
+            self.require_customer(ref, mapping.owners_in(accounts), call, reply)
+        return accounts, reply
 
     async def _listed(self, ref: CustomerRef, call: Call) -> list[Any]:
         if not mapping.is_ref(ref):
@@ -212,25 +232,29 @@ class LoanProVault(VaultAdapter):
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         if not mapping.is_ref(ref):
             return False
-        return str(ref) in await self._ids(f"id eq {ref}", call)
+        found, reply = await self._found(f"id eq {ref}", call)
+        self.require_customer(ref, found, call, reply)
+        return bool(found)
 
     async def find_customer(self, external_id: str, call: Call) -> CustomerRef | None:
         """By `customId`. LoanPro does not keep it unique: several customers under one key are unreadable."""
         if not external_id:
             return None
-        found = await self._ids(f"customId eq {outgoing.quoted(external_id)}", call)
+        found, reply = await self._found(f"customId eq {outgoing.quoted(external_id)}", call)
+        if any(customer.get("customId", external_id) != external_id for customer in found.values()):
+            raise self.mismatch("customer", call, reply)
         if len(found) > 1:
             raise VaultReplyUnreadable(self.name, provider_code="SEVERAL_CUSTOMERS")
-        return CustomerRef(found[0]) if found else None
+        return next(iter(found), None)
 
-    async def _ids(self, condition: str, call: Call) -> list[str]:
-        data, _ = await self._read(_CUSTOMERS, (("$filter", condition),), "Customers()?$filter", call)
+    async def _found(self, condition: str, call: Call) -> tuple[dict[CustomerRef, Any], VaultReply]:
+        data, reply = await self._read(_CUSTOMERS, (("$filter", condition),), "Customers()?$filter", call)
         with reading(self.name):
-            return [mapping.ref_of(customer["id"]) for customer in mapping.results_of(data)]
+            return self._customers_in(data), reply
 
     async def check(self, call: Call) -> None:
         """Ask for a customer that cannot be: proves address, token and tenant without reading anybody."""
-        await self._ids("id eq 0", call)
+        await self._found("id eq 0", call)
 
     # ---- customers ----
 
@@ -320,17 +344,22 @@ class LoanProVault(VaultAdapter):
 
     async def _put(self, ref: CustomerRef, elements: list[WireElement], call: Call) -> Any:
         body = outgoing.children(*elements)
-        data = await self._write("PUT", f"odata.svc/Customers({ref})", "Customers({id})", body, call)
-        with reading(self.name, Effect.WRITE):
-            if mapping.ref_of(data.get("id", ref)) != ref:
-                raise ValueError("another customer was answered")
-        return data
+        return await self._write("PUT", f"odata.svc/Customers({ref})", "Customers({id})", body, call, ref)
 
-    async def _write(self, method: str, path: str, route: str, body: dict[str, Any], call: Call) -> Any:
-        """Send one write: the record that it answers."""
+    async def _write(
+        self, method: str, path: str, route: str, body: dict[str, Any], call: Call, ref: CustomerRef | None = None
+    ) -> Any:
+        """Send one write; success is 200 with a root `d`. A 200 without it, or with another customer than `ref`, was
+        perhaps applied: unknown."""
         request = VaultRequest(method=method, path=path, route=route, effect=Effect.WRITE, json=body)
         reply = await self._http.send(request, call)
-        return outgoing.WRITTEN.read(self.name, reply, lambda: outgoing.refusal(reply, Effect.WRITE))["d"]
+        if reply.status not in (200, 201):
+            raise outgoing.refusal(reply, Effect.WRITE)
+        with reading(self.name, Effect.WRITE):
+            data = reply.json()["d"]
+            if ref is not None and isinstance(data, dict):
+                self.require_customer(ref, mapping.customer_in(data), call, reply, Effect.WRITE)
+            return data
 
 
 def _recognised_in(data: Any, before: BeforeAdd, new: NewMethod) -> MethodRef | None:

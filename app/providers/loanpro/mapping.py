@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
 from app.providers.loanpro.wire import WireCheckingAccount, WireCreditCard, WirePaymentAccount
-from app.providers.support import alpha2, collect, expiry_of, flag, instant_of, last4_of, records_of, text
+from app.providers.support import alpha2, collect, distinct, expiry_of, flag, instant_of, last4_of, records_of, text
 from app.vault.model import Address, BankAccount, BeforeAdd, Card, OtherMethod, PaymentMethod, VaultWallet
 from app.vault.names import (
     BankAccountType,
@@ -38,6 +38,8 @@ _BRANDS: Final = {
 }
 _ACCOUNT_TYPES: Final = {"checking": BankAccountType.CHECKING, "savings": BankAccountType.SAVINGS}
 _ADDRESS: Final = ("address1", "address2", "city", "state", "zipcode", "country")
+_CUSTOMER: Final = "Entity.Customer"
+_OWNER_KEYS: Final = ("entityId", "customerId", "parentId")
 _NOT_LETTERS: Final = re.compile(r"[^a-z]")
 _REF: Final = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -54,6 +56,33 @@ def ref_of(value: object) -> str:
     if isinstance(value, (int, str)) and not isinstance(value, bool) and is_ref(spelled := str(value).strip()):
         return spelled
     raise ValueError("not an id")
+
+
+def canonical_ref(spelled: str, /) -> CustomerRef:
+    """A decimal number without sign or leading zeros; other text as it is, without surrounding blanks."""
+    plain = spelled.strip()
+    number = plain.removeprefix("+").lstrip("0")
+    return CustomerRef(number if plain.isascii() and is_ref(number) else plain)
+
+
+def owners_in(accounts: Any) -> list[str]:
+    """The customers that profiles name as theirs. An owner that is no id is the record's own fault: see `to_method`."""
+    if is_deferred(accounts):
+        return []
+    named, _ = collect(results_of(accounts), _owners_of)
+    return [owner for owners in named for owner in owners]
+
+
+def customer_in(data: dict[str, Any]) -> list[str]:
+    """The customer that the answer of a write names, by its own id and in the profiles that it shows."""
+    own = [] if data.get("id") is None else [ref_of(data["id"])]
+    return own + owners_in(data.get("PaymentAccounts"))
+
+
+def _owners_of(account: Any) -> list[str]:
+    """`entityId` is a customer's where `entityType` says so, or says nothing."""
+    keys = _OWNER_KEYS if account.get("entityType", _CUSTOMER) == _CUSTOMER else _OWNER_KEYS[1:]
+    return [ref_of(account[key]) for key in keys if account.get(key) is not None]
 
 
 def is_deferred(value: object) -> bool:
@@ -93,7 +122,7 @@ _BANK_CHILD: Final = ("CheckingAccount", "checkingAccountId")
 
 def to_wallet(ref: CustomerRef, accounts: Any, request_id: str | None = None) -> VaultWallet:
     """Read a customer's expanded `PaymentAccounts`, inactive ones included."""
-    methods, skipped = collect(results_of(accounts), lambda account: to_method(ref, account))
+    methods, skipped = distinct(*collect(results_of(accounts), lambda account: to_method(ref, account)))
     return VaultWallet(
         provider=NAME,
         customer_ref=ref,
@@ -226,7 +255,7 @@ def flagged(accounts: Iterable[Any], name: str) -> list[MethodRef]:
         return MethodRef(ref_of(account["id"])) if flag(account.get(name)) else None
 
     refs, _ = collect(accounts, read)
-    return [ref for ref in refs if ref is not None]
+    return list(dict.fromkeys(ref for ref in refs if ref is not None))
 
 
 def is_active(account: WirePaymentAccount) -> bool:

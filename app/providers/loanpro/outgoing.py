@@ -10,7 +10,6 @@ from app.http.message import Effect, VaultReply
 from app.providers.loanpro.mapping import NAME
 from app.providers.loanpro.wire import WireElement
 from app.providers.support import alpha2, alpha3, digits, failed_reply, fault, required, text, unsupported
-from app.providers.write_outcome import WriteAnswers
 from app.vault.model import Address, MethodChange, NewBankAccount, NewCustomer, NewMethod
 from app.vault.names import BankAccountType, BankRail, MethodRef
 
@@ -205,26 +204,6 @@ _FIELDS: Final = (
 )
 
 
-def _is_record(body: Any) -> bool:
-    """ "Success is 200 and a root `d`", which is the customer."""
-    return isinstance(body["d"], dict) and bool(body["d"]) and "error" not in body["d"]
-
-
-def _is_error(body: Any) -> bool:
-    error = (body.get("d") or body)["error"]
-    return isinstance(error, dict) and isinstance(error["message"], str | dict)
-
-
-WRITTEN: Final = WriteAnswers(applied={200: _is_record, 201: _is_record}, refused={409: _is_error})
-"""Every write is a POST or PUT of a customer. Sources: 'Response Codes', 'Transaction Warnings'."""
-
-
-def is_challenge(reply: VaultReply) -> bool:
-    """The 401 of its page 'Response Codes': ``{"code": "401-CN0001", "message": "Unauthorized", ...}``."""
-    _, code = _read_error(reply)
-    return code is not None and code.startswith("401-")
-
-
 def refusal(reply: VaultReply, effect: Effect, *, missing: RejectReason | None = None) -> VaultError:
     """What a reply other than success means. LoanPro says 409 to nearly everything, so its words decide.
 
@@ -235,7 +214,8 @@ def refusal(reply: VaultReply, effect: Effect, *, missing: RejectReason | None =
     if reply.status != 409:
         return failed_reply(NAME, reply, effect, RejectReason.CONTRACT, code)
     if missing is not None:
-        return failed_reply(NAME, reply, effect, missing, code)
+        is_theirs = bool(said) or code is not None  # any other server's 409 says nothing of the record
+        return failed_reply(NAME, reply, effect, missing if is_theirs else RejectReason.CONTRACT, code)
     reason, faults = _judge(said, code)
     return failed_reply(NAME, reply, effect, reason, code, faults)
 

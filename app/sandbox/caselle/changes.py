@@ -24,17 +24,23 @@ def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
     for name, value in change.items():
         if (wrong := _CHANGES[name](value)) is not None:
             raise ValueError(f"{name} {wrong}")
-    copies, signature = wish.get("deliveries", 1), wish.get("signature", "good")
-    if integer(1, 100)(copies) is not None:
-        raise ValueError("deliveries must be 1 to 100")
-    if signature not in SIGNATURES:
-        raise ValueError("signature must be good, bad or none")
+    copies, signature = delivery_of(wish)
     owned = [found for uid in ids if (found := owner_of(state, account["uid"], uid)) is not None]
     for _, method in owned:
         _change(method["payment_method"], change)
     data = {"saved_payment_method_ids": ids}
     event = events.record(state, account, "provider.noc", data, now, copies=copies, signature=signature)
     return {"changed": len(owned), "event_id": event["id"] if event else None}
+
+
+def delivery_of(wish: Json) -> tuple[int, str]:
+    """How often an event is sent, and with what signature; raises ValueError."""
+    copies, signature = wish.get("deliveries", 1), wish.get("signature", "good")
+    if integer(1, 100)(copies) is not None:
+        raise ValueError("deliveries must be 1 to 100")
+    if signature not in SIGNATURES:
+        raise ValueError("signature must be good, bad or none")
+    return copies, signature
 
 
 def _change(payment_method: Json, change: dict[str, Any]) -> None:

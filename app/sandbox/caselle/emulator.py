@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.sandbox.caselle import changes, events, sessions, shapes, tokenizer
+from app.sandbox.caselle import changes, events, payment_events, sessions, shapes, tokenizer
 from app.sandbox.caselle.api import Answer, Api, Ask, Operation
 from app.sandbox.caselle.demo import ACCOUNT, demo_data
 from app.sandbox.caselle.problems import Problem, Refused
@@ -129,6 +129,12 @@ class CaselleEmulator(Emulator):
     def notify_of_change(self, wish: Json, account: str = ACCOUNT) -> Json:
         """Change saved methods as the network would, and queue one `provider.noc`; see `changes.notify`."""
         outcome = changes.notify(self.state, self.state["accounts"][account], wish, self.clock.now())
+        self.touch()
+        return outcome
+
+    def notify_of_payment(self, wish: Json, account: str = ACCOUNT) -> Json:
+        """Let something become of a payment outside the API, and queue the event; see `payment_events.notify`."""
+        outcome = payment_events.notify(self.state, self.state["accounts"][account], wish, self.clock.now())
         self.touch()
         return outcome
 

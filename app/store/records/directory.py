@@ -40,7 +40,9 @@ class LinkRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceRecord:
-    """The customer's own choice of default, which wins over every vault's."""
+    """The customer's default as we store it: its own choice, which wins over every vault's, or with `is_kept` one that
+    a rule had found and that an added method would have taken away. `missing_since`: when a complete list of its
+    vault first lacked it; None while no list does."""
 
     customer_id: str
     provider: ProviderName
@@ -49,6 +51,12 @@ class ChoiceRecord:
     allow_expired: bool
     set_at: datetime
     set_by: str
+    is_kept: bool = False
+    missing_since: datetime | None = None
+
+    @property
+    def address(self) -> "MethodAddress":
+        return MethodAddress(self.provider, self.customer_ref, self.method_ref)
 
 
 @dataclass(frozen=True, slots=True)

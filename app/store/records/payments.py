@@ -3,21 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from app.store.records.directory import MethodAddress
-
-
-class PaymentState(StrEnum):
-    QUOTED = "QUOTED"
-    REQUIRES_ACTION = "REQUIRES_ACTION"
-    PROCESSING = "PROCESSING"
-    AUTHORIZED = "AUTHORIZED"
-    CAPTURED = "CAPTURED"
-    DECLINED = "DECLINED"
-    CANCELED = "CANCELED"
-    UNKNOWN = "UNKNOWN"
+from app.vault.payments import PaymentState as PaymentState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +32,9 @@ class NewPayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRecord:
+    """`refunded` is what was given back, None where the vault did not say how much; `refunds` are the refunds that
+    were reported one by one, by the report's id. `capture_id` is the operation that sent the capture, if any did."""
+
     id: str
     customer_id: str
     method: MethodAddress
@@ -55,6 +47,9 @@ class PaymentRecord:
     total: int | None
     reference: str
     decline_code: str | None
+    refunded: int | None = None
+    refunds: Mapping[str, int] = field(default_factory=dict)
+    capture_id: str | None = None
     quote: Mapping[str, Any]
     created_at: datetime
     updated_at: datetime

@@ -1,13 +1,14 @@
-"""The effective default across vaults: one decision, and why."""
+"""Which of a customer's methods is the default, and by which rule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from app.vault.frozen import value
 from app.vault.names import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
 
 MethodKey = tuple[ProviderName, CustomerRef, MethodRef]
-_MAY_LACK = frozenset({SourceState.NOT_LINKED})
+_ANSWERED: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED})
 
 
 @value(frozen=True, slots=True)
@@ -21,66 +22,65 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class ExplicitChoice:
-    """The default that was chosen through us."""
+class StoredChoice:
+    """The default in our store: chosen by the customer, or with `is_kept` found by a rule and kept when a method was
+    added. A kept one is weaker: when its method cannot be used, the rules decide again."""
 
     key: MethodKey
     allow_expired: bool = False
+    is_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """`key` is given only when `state` is RESOLVED. `choice_is_gone`: the vault answered and no longer has the choice,
-    so the caller clears it in the store; the decision was made without it."""
+    """`key` is given only when `state` is RESOLVED. `choice_is_missing`: its vault answered without the stored choice.
+    One such answer proves too little to forget the choice, so the state is NONE and no other method takes its place."""
 
     state: DefaultState
     key: MethodKey | None = None
     reason: DefaultReason | None = None
-    choice_is_gone: bool = False
+    choice_is_missing: bool = False
 
 
 def effective_default(
     candidates: Sequence[Candidate],
     states: Mapping[ProviderName, SourceState],
-    choice: ExplicitChoice | None,
+    choice: StoredChoice | None,
     precedence: Sequence[ProviderName],
 ) -> Default:
-    """Explicit choice, else the only usable method, else the only usable vault default, else precedence among those.
+    """Stored choice, else the only usable method, else the only usable vault default, else precedence among those.
 
     `states` has a row for every vault. Only OK is an answer: what a stale or partial list lacks proves nothing.
-    A choice that exists and is not usable gives NONE: never a slide to another card.
+    A choice of the customer's that is not usable gives NONE: never a slide to another card.
     """
-    gone = False
     if choice is not None:
         found = next((one for one in candidates if one.key == choice.key), None)
-        if found is not None:
-            return _of_choice(found, choice)
-        if not _proves_absence(states.get(choice.key[0], SourceState.NOT_LINKED)):
-            return Default(DefaultState.UNKNOWN)
-        gone = True
-    if not all(state is SourceState.OK or state in _MAY_LACK for state in states.values()):
-        return Default(DefaultState.UNKNOWN, choice_is_gone=gone)
-    return _of_vaults([one for one in candidates if one.usable], precedence, gone)
+        if found is None:
+            return _of_missing(states.get(choice.key[0], SourceState.NOT_LINKED))
+        if found.usable or (choice.allow_expired and found.usable_but_for_expiry):
+            reason = DefaultReason.KEPT if choice.is_kept else DefaultReason.EXPLICIT_CHOICE
+            return Default(DefaultState.RESOLVED, found.key, reason)
+        if not choice.is_kept:
+            return Default(DefaultState.NONE)
+    if not all(state in _ANSWERED for state in states.values()):
+        return Default(DefaultState.UNKNOWN)
+    return _of_vaults([one for one in candidates if one.usable], precedence)
 
 
-def _of_choice(found: Candidate, choice: ExplicitChoice) -> Default:
-    if found.usable or (choice.allow_expired and found.usable_but_for_expiry):
-        return Default(DefaultState.RESOLVED, found.key, DefaultReason.EXPLICIT_CHOICE)
-    return Default(DefaultState.NONE)
+def _of_missing(state: SourceState) -> Default:
+    if state in _ANSWERED:
+        return Default(DefaultState.NONE, choice_is_missing=True)
+    return Default(DefaultState.UNKNOWN)
 
 
-def _proves_absence(state: SourceState) -> bool:
-    return state is SourceState.OK or state is SourceState.NOT_LINKED
-
-
-def _of_vaults(usable: Sequence[Candidate], precedence: Sequence[ProviderName], gone: bool) -> Default:
+def _of_vaults(usable: Sequence[Candidate], precedence: Sequence[ProviderName]) -> Default:
     if len(usable) == 1:
-        return Default(DefaultState.RESOLVED, usable[0].key, DefaultReason.ONLY_USABLE_METHOD, gone)
+        return Default(DefaultState.RESOLVED, usable[0].key, DefaultReason.ONLY_USABLE_METHOD)
     defaults = [one for one in usable if one.is_provider_default]
     if not defaults:
-        return Default(DefaultState.NONE, choice_is_gone=gone)
+        return Default(DefaultState.NONE)
     if len(defaults) == 1:
-        return Default(DefaultState.RESOLVED, defaults[0].key, DefaultReason.ONLY_PROVIDER_DEFAULT, gone)
+        return Default(DefaultState.RESOLVED, defaults[0].key, DefaultReason.ONLY_PROVIDER_DEFAULT)
     order = [*precedence, *(name for name in ProviderName if name not in precedence)]
     first = min(defaults, key=lambda one: (order.index(one.key[0]), one.key))
-    return Default(DefaultState.RESOLVED, first.key, DefaultReason.PROVIDER_PRECEDENCE, gone)
+    return Default(DefaultState.RESOLVED, first.key, DefaultReason.PROVIDER_PRECEDENCE)

@@ -23,7 +23,7 @@ from app.wallet.sightings import Sightings
 from app.wallet.writing.afterwards import Afterwards
 from app.wallet.writing.deps import Deps
 from app.wallet.writing.record import to_json
-from app.wallet.writing.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
+from app.wallet.writing.refusals import interrupted, is_final, problems_of, proven_absent
 from app.wallet.writing.session import Session
 from app.wallet.writing.signals import NotApplied, NothingSent, Refused, StillUnknown, TakenOver
 from app.wallet.writing.usecase import Done, UseCase, row_of
@@ -45,10 +45,10 @@ class Finisher:
         """Carry out and finish. Raises TakenOver when another process holds the operation now."""
         done = await self._outcome(use_case, session)
         try:
-            operation = await self._finish(session, done)
+            operation, done = await self._finish(session, done, use_case)
         except Refused as refused:  # the directory's own rules had the last word
             done = _failed(session, refused.problems, final=refused.is_final)
-            operation = await self._finish(session, done)
+            operation, done = await self._finish(session, done, use_case)
         if use_case.changes_methods:
             self.afterwards.look(session, done)
         return replace(done.result, operation=operation, next_action=session.next_action)
@@ -56,7 +56,7 @@ class Finisher:
     async def give_up(self, session: Session, problem: Problem) -> WriteResult:
         """Nothing was sent, and nothing will be: the same key may run it again."""
         done = _failed(session, (problem,), final=False)
-        operation = await self._finish(session, done)
+        operation, done = await self._finish(session, done)
         return replace(done.result, operation=operation)
 
     async def nothing_sent(self, operation: OperationRecord) -> OperationRecord:
@@ -92,12 +92,12 @@ class Finisher:
         except (Refused, NothingSent, VaultError) as error:
             if session.intent.doing:  # taken up, and stopped before the step that may have left was looked at
                 provider = session.operation.provider or ProviderName(str(session.of["refs"][0][0]))
-                return _unknown(session, StillUnknown(provider))
+                return _unknown(session, StillUnknown(provider), use_case)
             return self._not_done(use_case, session, error)
         except NotApplied as absent:
             return _failed(session, (proven_absent(absent.provider, absent.error),), final=False)
         except StillUnknown as unknown:
-            return _unknown(session, unknown)
+            return _unknown(session, unknown, use_case)
 
     def _not_done(self, use_case: UseCase[Any], session: Session, error: Exception) -> Done:
         if isinstance(error, Refused):
@@ -108,19 +108,25 @@ class Finisher:
             return _failed(session, problems, final=is_final(error))
         return _failed(session, (interrupted(session.operation.provider),), final=False)
 
-    async def _finish(self, session: Session, done: Done) -> OperationRecord:
+    async def _finish(
+        self, session: Session, done: Done, use_case: UseCase[Any] | None = None
+    ) -> tuple[OperationRecord, Done]:
         self._deps.reached("finishing")
         try:
-            operation = await self._commit(session, done, with_changes=True)
+            ended = await self._commit(session, done, use_case, with_changes=True)
         except CustomerUnknown:  # erased meanwhile: nothing of the customer's is left to change
-            operation = await self._commit(session, done, with_changes=False)
+            ended = await self._commit(session, done, use_case, with_changes=False)
         self._deps.reached("finished")
-        return operation
+        return ended
 
-    async def _commit(self, session: Session, done: Done, *, with_changes: bool) -> OperationRecord:
+    async def _commit(
+        self, session: Session, done: Done, use_case: UseCase[Any] | None, *, with_changes: bool
+    ) -> tuple[OperationRecord, Done]:
         store, operation = self._deps.store, session.operation
-        is_news = done.state is not operation.state
         async with store.transaction() as tx:
+            if use_case is not None:
+                done = await use_case.settle(session, done, tx)
+            is_news = done.state is not operation.state
             if is_news and operation.customer_id is not None:
                 tx.touch(Topic.CUSTOMER, operation.customer_id)
             if with_changes and done.apply is not None:
@@ -129,7 +135,7 @@ class Finisher:
                 await self._sightings.found_before(operation.customer_id, session.before.values(), tx=tx)
             if is_news:
                 await store.events.append_all(self._events(session, done), tx=tx)
-            return await self._mark(session, done, tx)
+            return await self._mark(session, done, tx), done
 
     async def _mark(self, session: Session, done: Done, tx: Tx) -> OperationRecord:
         marked = await self._deps.store.journal.mark(
@@ -183,9 +189,9 @@ def _failed(session: Session, problems: tuple[Problem, ...], *, final: bool) -> 
     )
 
 
-def _unknown(session: Session, unknown: StillUnknown) -> Done:
+def _unknown(session: Session, unknown: StillUnknown, use_case: UseCase[Any]) -> Done:
     """Undecided. For a person, each method that it may be is a row of its own."""
-    problem = outcome_unknown(unknown.provider, unknown.error)
+    problem = use_case.unknown(unknown.provider, unknown.error)
     state, outcome = OperationState.UNKNOWN, WriteOutcome.UNKNOWN
     refs = session.of.get("refs") or [[unknown.provider, None]]
     rows = tuple(

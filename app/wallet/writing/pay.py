@@ -1,16 +1,27 @@
 """Paying with a stored method, in two phases: a quote fixes fee and total at the vault, a capture moves the money once.
 
-No vault tells afterwards what became of a capture, so a lost answer is looked up nowhere: the payment stays UNKNOWN
-until the vault's notification, or a person, says how it ended. At most one capture of a payment is ever begun that
-may have moved money: `Ready.exclusive` holds it, whatever the keys.
+No vault call reads a payment, so a lost answer cannot be looked up: the payment stays UNKNOWN until the vault's webhook
+or an operator reports how it ended. A capture is sent only for a payment that is QUOTED, and the transaction before it
+is sent ends that state: there is no second one, whatever the keys. Back to QUOTED goes only what never left us.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Final
 
+from app.errors import (
+    InvalidRequest,
+    OutcomeUnknown,
+    RejectReason,
+    UnsupportedByVault,
+    VaultError,
+    VaultRefusedUs,
+    VaultRejected,
+    VaultUnavailable,
+)
 from app.store.database import Tx
 from app.store.records import (
+    EventOrigin,
     MethodAddress,
     OperationRecord,
     OperationState,
@@ -21,19 +32,39 @@ from app.store.records import (
 from app.store.records import NewPayment as NewPaymentRecord
 from app.vault.model import BankAccount, PaymentMethod
 from app.vault.names import DefaultState, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
-from app.vault.payments import NewPayment, PayingVault, PaymentRef, Quote
+from app.vault.payments import Amounts, NewPayment, PayingVault
 from app.vault.provider import Call
+from app.vault.rules.payment_amounts import adds_up, differences
+from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money
 from app.wallet.commands import Actor, CapturePayment, Problem, ProblemCode, QuotePayment, WriteResult
-from app.wallet.paid import exclusive_of, payment_event
 from app.wallet.writing.deps import find
+from app.wallet.writing.payment_status import (
+    Ending,
+    StatusUpdate,
+    answered_json,
+    ending_of,
+    exclusive_of,
+    quote_of,
+    settle_payment,
+    unpaid,
+)
 from app.wallet.writing.record import Json, from_address, to_address
-from app.wallet.writing.refusals import problems_of_faults
+from app.wallet.writing.refusals import outcome_unknown, problems_of_faults
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
-from app.wallet.writing.signals import Refused
+from app.wallet.writing.signals import Refused, StillUnknown
 from app.wallet.writing.usecase import Done, Ready, UseCase, not_found, row_of, unsupported
 from app.wallet.writing.wallets import read_wallet, unfit_as_default
 
 _USING: Final = "using"
+_REPORT: Final = "report"
+_NEVER_SENT: Final = (InvalidRequest, UnsupportedByVault, VaultUnavailable)
+"""Errors of a write whose request provably never left us."""
+_QUOTE_ANEW: Final = "To pay, quote anew."
+_UNKNOWN: Final = (
+    "It is not known whether the money was taken, and the vault has no call that tells. Its webhook, or an operator "
+    "with `vaultgraph payments resolve`, decides it; from then on this request tells the outcome. Until then, do not "
+    "pay anew."
+)
 
 
 class QuotesPayment(UseCase[QuotePayment]):
@@ -74,6 +105,8 @@ class QuotesPayment(UseCase[QuotePayment]):
 
         async def send(call: Call) -> Json:
             quote = await vault.quote(new, call)
+            if not adds_up(quote) or differences(quote, quote.answered):
+                raise VaultRejected(address.provider, RejectReason.QUOTE_MISMATCH)
             return {"payment_ref": quote.payment_ref, "fee": quote.fee, "total": quote.total}
 
         async def look(call: Call) -> Look:
@@ -133,6 +166,8 @@ class QuotesPayment(UseCase[QuotePayment]):
 
 
 class CapturesPayment(UseCase[CapturePayment]):
+    """`settle` decides how it ends: by the payment as it stands, whoever reported what in the meantime."""
+
     mutation: ClassVar[str] = "capturePayment"
 
     def digest(self, command: CapturePayment) -> Mapping[str, Any]:
@@ -142,9 +177,10 @@ class CapturesPayment(UseCase[CapturePayment]):
         payment = await self.deps.store.payments.payment(command.payment_id)
         if payment is None or not actor.may_see(payment.customer_id):
             raise Refused(not_found("There is no such payment.", "payment_id"))
-        if payment.state is PaymentState.DECLINED:
-            raise Refused(_declined("The payment was declined before: quote it anew."))
-        _paying(self, payment.method.provider)
+        if has_ended_unpaid(payment.state):
+            raise Refused(unpaid(payment))
+        if not has_moved_money(payment.state):
+            _paying(self, payment.method.provider)
         return Ready(
             of={"payment_id": payment.id},
             customer_id=payment.customer_id,
@@ -156,43 +192,120 @@ class CapturesPayment(UseCase[CapturePayment]):
         payment = await self.deps.store.payments.payment(session.of["payment_id"])
         if payment is None:
             raise Refused(not_found("There is no such payment.", "payment_id"))
-        vault = _paying(self, payment.method.provider)
-        quote = _quote_of(payment)
+        if session.is_resumed or payment.state is PaymentState.QUOTED:
+            try:
+                facts = await self._capture(session, payment)
+            except _Settled:
+                payment = await self.deps.store.payments.payment(payment.id) or payment
+            else:
+                session.memo[_REPORT] = facts
+                return _captured(payment)
+        if ending_of(payment) is None:  # no operation that we know of sent it
+            raise StillUnknown(payment.method.provider, for_person=True)
+        return _captured(payment)
+
+    async def _capture(self, session: Session, payment: PaymentRecord) -> Json:
+        """Send the capture, unless one was ever sent. What becomes of it is noted for `settle`."""
+        provider, quote = payment.method.provider, quote_of(payment)
+        vault = _paying(self, provider)
+
+        async def claim(tx: Tx) -> None:
+            """From here on a capture may have left us, so there will be no other."""
+            current = await self.deps.store.payments.locked(payment.id, tx=tx)
+            if current is None or current.state is not PaymentState.QUOTED:
+                raise _Settled
+            values = {"state": PaymentState.PROCESSING.value, "capture_id": session.operation.id}
+            await self.deps.store.payments.change(payment.id, values, tx=tx)
 
         async def send(call: Call) -> Json:
-            captured = await vault.capture(quote, call)
-            return {"state": captured.state.value, "decline_code": captured.decline_code}
+            try:
+                captured = await vault.capture(quote, call)
+            except _NEVER_SENT:
+                session.memo[_REPORT] = {"state": PaymentState.QUOTED.value}
+                raise
+            except (VaultRejected, VaultRefusedUs) as refused:
+                session.memo[_REPORT] = {"state": PaymentState.CANCELED.value, "decline_code": refused.provider_code}
+                raise
+            except OutcomeUnknown:
+                raise
+            except VaultError as error:
+                raise OutcomeUnknown(error.provider, provider_code=error.provider_code) from None
+            return {
+                "state": captured.state.value,
+                "decline_code": captured.decline_code,
+                "answered": answered_json(captured.answered),
+            }
 
         async def look(call: Call) -> Look:
-            """No call reads a payment: only what was told about it since counts."""
+            """No call reads a payment: only what was reported of it since counts."""
             current = await self.deps.store.payments.payment(payment.id)
-            if current is not None and current.state in (PaymentState.CAPTURED, PaymentState.DECLINED):
-                return _told(current)
-            return Undecidable()
+            return Found() if current is not None and ending_of(current) is not None else Undecidable()
 
-        facts = await session.do("capture", (payment.method.provider, None), send, look)
-        return self._done(session, payment, facts)
+        return await session.do("capture", (provider, None), send, look, claim)
 
-    def _done(self, session: Session, payment: PaymentRecord, facts: Json) -> Done:
-        state = PaymentState(facts["state"])
-        event = payment_event(payment, state)
+    async def settle(self, session: Session, done: Done, tx: Tx) -> Done:
+        report = session.memo.get(_REPORT)
+        if report is None and done.state is OperationState.UNKNOWN:
+            report = {"state": PaymentState.UNKNOWN.value}
+        payment_id = session.of["payment_id"]
+        if report:
+            update = StatusUpdate(
+                state=PaymentState(report["state"]),
+                origin=EventOrigin.RECONCILIATION if session.is_resumed else EventOrigin.GATEWAY,
+                actor=session.intent.by,
+                request_id=session.operation.request_id,
+                decline_code=report.get("decline_code"),
+                answered=Amounts(**report.get("answered", {})),
+            )
+            await settle_payment(self.deps.store, payment_id, update, by_its_capture=True, tx=tx)
+        payment = await self.deps.store.payments.locked(payment_id, tx=tx)
+        return done if payment is None else self._as_it_ended(payment, done)
 
-        async def apply(tx: Tx) -> None:
-            values = {"decline_code": facts.get("decline_code")}
-            expected = [one for one in PaymentState if one is not state]
-            await self.deps.store.payments.change(payment.id, state, expected=expected, values=values, tx=tx)
-
-        is_declined = state is PaymentState.DECLINED
-        problems = (_declined("The payment was declined."),) if is_declined else ()
+    def _as_it_ended(self, payment: PaymentRecord, done: Done) -> Done:
+        ending = ending_of(payment)
+        if ending is None and payment.state is PaymentState.UNKNOWN:
+            problem = self.unknown(payment.method.provider)
+            ending = Ending(OperationState.UNKNOWN, WriteOutcome.UNKNOWN, done.result.problems or (problem,))
+        if ending is None or (ending.state is done.state and done.state is not OperationState.FAILED):
+            return done
+        problems = ending.problems
+        if payment.state is PaymentState.CANCELED and done.result.problems:  # the vault's own reason, this time
+            problems = tuple(replace(one, message=f"{one.message} {_QUOTE_ANEW}") for one in done.result.problems)
         result = WriteResult(customer_id=payment.customer_id, payment_id=payment.id, problems=problems)
-        operation = OperationState.FAILED if is_declined else OperationState.SUCCEEDED
-        outcome = WriteOutcome.NOT_APPLIED if is_declined else WriteOutcome.APPLIED
-        row = row_of(0, payment.method.provider, operation, outcome, method_ref=payment.method.method_ref)
-        return Done(result=result, state=operation, outcome=outcome, rows=(row,), apply=apply, events=(event,))
+        row = row_of(
+            0,
+            payment.method.provider,
+            ending.state,
+            ending.outcome,
+            method_ref=payment.method.method_ref,
+            problem=problems[0] if problems else None,
+        )
+        is_unknown = ending.state is OperationState.UNKNOWN
+        return replace(
+            done,
+            result=result,
+            state=ending.state,
+            outcome=ending.outcome,
+            is_final=True,
+            for_person=is_unknown,
+            look_at=None,
+            rows=(row,),
+        )
+
+    def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> Problem:
+        return replace(outcome_unknown(provider, error), message=_UNKNOWN)
 
 
-def _told(payment: PaymentRecord) -> Look:
-    return Found({"state": payment.state.value, "decline_code": payment.decline_code})
+class _Settled(Exception):
+    """The payment is no longer a quote: nothing is sent."""
+
+
+def _captured(payment: PaymentRecord) -> Done:
+    provider, method_ref = payment.method.provider, payment.method.method_ref
+    return Done(
+        result=WriteResult(customer_id=payment.customer_id, payment_id=payment.id),
+        rows=(row_of(0, provider, OperationState.SUCCEEDED, WriteOutcome.APPLIED, method_ref=method_ref),),
+    )
 
 
 def _paying(use_case: UseCase[Any], name: ProviderName) -> PayingVault:
@@ -212,21 +325,3 @@ def _new_payment(of: Json, method_ref: MethodRef, method: PaymentMethod) -> NewP
         currency=of["currency"],
         reference=of["reference"],
     )
-
-
-def _quote_of(payment: PaymentRecord) -> Quote:
-    """Exactly what was quoted: the vault compares every number."""
-    new = NewPayment(
-        method_ref=payment.method.method_ref,
-        method_kind=PaymentMethodKind(payment.quote["kind"]),
-        amount=payment.amount,
-        tax=payment.tax or 0,
-        currency=payment.currency,
-        reference=payment.reference,
-    )
-    ref = PaymentRef(payment.payment_ref or "")
-    return Quote(payment_ref=ref, payment=new, fee=payment.fee or 0, total=payment.total or 0)
-
-
-def _declined(message: str) -> Problem:
-    return Problem(code=ProblemCode.DECLINED, message=message, path=("payment_id",), outcome=WriteOutcome.NOT_APPLIED)

@@ -32,6 +32,10 @@ _REASONS: Final[Mapping[RejectReason, tuple[ProblemCode, str]]] = {
     RejectReason.CONFLICT: (ProblemCode.PROVIDER_REJECTED, "The vault's record does not allow that now."),
     RejectReason.NOT_ENABLED: (ProblemCode.PROVIDER_REJECTED, "This is not enabled at the vault."),
     RejectReason.DECLINED: (ProblemCode.DECLINED, "The vault declined."),
+    RejectReason.QUOTE_MISMATCH: (
+        ProblemCode.PROVIDER_REJECTED,
+        "The vault's quote does not agree with what was asked; no payment was made.",
+    ),
     RejectReason.CONTRACT: (ProblemCode.PROVIDER_REJECTED, "The vault refused the request."),
 }
 _UNAVAILABLE: Final = (ProblemCode.PROVIDER_UNAVAILABLE, "The vault could not be reached or read; nothing was changed.")
@@ -68,13 +72,10 @@ def is_final(error: VaultError) -> bool:
 
 
 def proven_absent(provider: ProviderName, error: VaultError | None) -> Problem:
-    """The answer was lost or not understood, and the vault's list shows that nothing came of it."""
-    if isinstance(error, OutcomeUnknown) and error.if_absent is not None:
-        return _base(error.if_absent)
+    """The answer was lost, and the vault's list shows that nothing came of it."""
     return Problem(
         code=ProblemCode.PROVIDER_UNAVAILABLE,
-        message="The vault gave no answer that can be understood, and its list shows that nothing was changed: it may "
-        "be sent again.",
+        message="The vault's answer was lost, and its list shows that nothing was changed: it may be sent again.",
         retryable=True,
         provider=provider,
         outcome=WriteOutcome.NOT_APPLIED,
@@ -97,8 +98,8 @@ def interrupted(provider: ProviderName | None) -> Problem:
 def outcome_unknown(provider: ProviderName | None, error: VaultError | None = None) -> Problem:
     return Problem(
         code=ProblemCode.OUTCOME_UNKNOWN,
-        message="The vault gave no answer that can be understood, and whether the write was made is not known yet. It "
-        "is looked up again; the same request with the same key tells the outcome.",
+        message="The vault's answer was lost, and it cannot be told yet whether the write was made. It is looked up "
+        "again; the same request with the same key tells the outcome.",
         retryable=True,
         provider=provider,
         outcome=WriteOutcome.UNKNOWN,

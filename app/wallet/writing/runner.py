@@ -184,7 +184,11 @@ class Runner:
             holder = await self.resume(holder, call)
         if holder.state in _DONE:
             return await self._replayed(holder)
-        return WriteResult(operation=holder, replayed=True, problems=(outcome_unknown(holder.provider),))
+        return WriteResult(operation=holder, replayed=True, problems=(self._unknown(holder),))
+
+    def _unknown(self, operation: OperationRecord) -> Problem:
+        use_case = self.use_cases.get(operation.mutation)
+        return (use_case.unknown if use_case else outcome_unknown)(operation.provider)
 
     async def _run_again(
         self, use_case: UseCase[C], known: OperationRecord, command: C, actor: Actor, call: Call
@@ -214,7 +218,7 @@ class Runner:
     async def _replayed(self, known: OperationRecord) -> WriteResult:
         result = from_json(known, replayed=True)
         if known.state is OperationState.UNKNOWN and not result.problems:
-            return replace(result, problems=(outcome_unknown(known.provider),))
+            return replace(result, problems=(self._unknown(known),))
         linked = linked_provider(known)
         if linked is not None and known.customer_id is not None:
             entry = await self.deps.store.directory.entry(known.customer_id)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from app.errors import OutcomeUnknown, VaultError, VaultTimeout
+from app.store.database import Tx
 from app.store.records import EventOrigin, NewEvent, OperationRecord
 from app.vault.model import NewMethod, NextAction, VaultWallet
 from app.vault.names import CustomerRef, MethodRef, ProviderName
@@ -122,9 +123,11 @@ class Session:
         at: tuple[ProviderName, CustomerRef | None],
         send: Callable[[Call], Awaitable[Json | None]] | None,
         look: Callable[[Call], Awaitable[Look]],
+        within: Callable[[Tx], Awaitable[None]] | None = None,
     ) -> Json:
         """Do one step, once: answers what it led to.
 
+        `within` runs in the transaction that says that the step is about to be sent: if it raises, nothing is sent.
         Raises VaultError when it certainly changed nothing, `NotApplied` when that had to be looked up, `StillUnknown`
         when it cannot be told, `NothingSent` when the journal alone is not enough to send it (`send` is None).
         """
@@ -134,11 +137,11 @@ class Session:
         try:
             if step in self._in_doubt:
                 self._in_doubt.discard(step)
-                facts = await self._take_up(step, provider, send, look)
+                facts = await self._take_up(step, provider, send, look, within)
             elif send is None:
                 raise NothingSent
             else:
-                facts = await self._send(step, provider, send, look)
+                facts = await self._send(step, provider, send, look, within)
         except StillUnknown:
             raise
         except (VaultError, NotApplied):
@@ -159,6 +162,7 @@ class Session:
         provider: ProviderName,
         send: Callable[[Call], Awaitable[Json | None]] | None,
         look: Callable[[Call], Awaitable[Look]],
+        within: Callable[[Tx], Awaitable[None]] | None,
     ) -> Json:
         """A step that may have left a process that is gone: looked up, and sent only if it is proven not to have."""
         try:
@@ -167,7 +171,7 @@ class Session:
             if send is None:
                 raise
         self.intent.doing = [one for one in self.intent.doing if one != step]
-        return await self._send(step, provider, send, look)
+        return await self._send(step, provider, send, look, within)
 
     async def _send(
         self,
@@ -175,6 +179,7 @@ class Session:
         provider: ProviderName,
         send: Callable[[Call], Awaitable[Json | None]],
         look: Callable[[Call], Awaitable[Look]],
+        within: Callable[[Tx], Awaitable[None]] | None,
     ) -> Json:
         total_s = self.deps.deadline_s([provider])
         now = loop_time()
@@ -183,7 +188,7 @@ class Session:
                 raise StillUnknown(provider)
             raise VaultTimeout(provider, "Too little time was left to send the write; nothing was sent.")
         sending_until = min(now + total_s * SENDING_SHARE, self.call.deadline_at)
-        await self._prepare(step, sending_until - now)
+        await self._prepare(step, sending_until - now, within)
         self.deps.reached(f"prepared:{step}")
         try:
             facts = await send(until(self.call, sending_until)) or {}
@@ -197,17 +202,24 @@ class Session:
         self.deps.reached(f"answered:{step}")
         return facts
 
-    async def _prepare(self, step: str, within_s: float) -> None:
+    async def _prepare(self, step: str, within_s: float, within: Callable[[Tx], Awaitable[None]] | None) -> None:
         async with self._preparing:
             self.intent.doing.append(step)
             deadline_at = self.deps.utc_now() + timedelta(seconds=within_s)
             if self.operation.sent_at is not None:
                 deadline_at = max(deadline_at, self.operation.deadline_at)
-            prepared = await self.deps.store.journal.prepare(
-                self.operation, self.intent.to_json(), deadline_at=deadline_at
-            )
-            if prepared is None:
-                raise TakenOver
+            try:
+                async with self.deps.store.transaction() as tx:
+                    if within is not None:
+                        await within(tx)
+                    prepared = await self.deps.store.journal.prepare(
+                        self.operation, self.intent.to_json(), deadline_at=deadline_at, tx=tx
+                    )
+                    if prepared is None:
+                        raise TakenOver
+            except BaseException:
+                self.intent.doing.remove(step)
+                raise
             self.operation = prepared
 
     async def _settle(
@@ -220,8 +232,6 @@ class Session:
         """Look until the vault's list decides, or the time is over. An absence counts only when the request that may
         still be on its way has had its time before the look began."""
         believe_at = max(self.operation.deadline_at, self.intent.believe_at or self.operation.deadline_at)
-        if isinstance(error, OutcomeUnknown) and not error.is_in_flight:
-            believe_at = self.deps.utc_now()
         pause_s = _FIRST_PAUSE_S
         while True:
             left_s = (believe_at - self.deps.utc_now()).total_seconds()

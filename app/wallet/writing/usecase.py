@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from app.errors import FieldFault
+from app.errors import FieldFault, VaultError
 from app.store.database import Tx
 from app.store.records import (
     DirectoryEntry,
@@ -24,7 +24,7 @@ from app.wallet.commands import Actor, WriteResult
 from app.wallet.problems import Problem, ProblemCode
 from app.wallet.writing.deps import Deps, VaultRef
 from app.wallet.writing.record import Json, problem_row
-from app.wallet.writing.refusals import as_it_stands
+from app.wallet.writing.refusals import as_it_stands, outcome_unknown
 from app.wallet.writing.session import Session
 from app.wallet.writing.signals import Refused
 
@@ -92,6 +92,14 @@ class UseCase(ABC, Generic[C]):
     @abstractmethod
     async def run(self, session: Session) -> Done:
         """Carry out, or go on from the journal. Raises VaultError and the signals."""
+
+    async def settle(self, session: Session, done: Done, tx: Tx) -> Done:
+        """Called in the transaction that ends the operation, however it ended; what it answers is how it ends."""
+        return done
+
+    def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> Problem:
+        """How a caller is told that the outcome is not known, and who will find out."""
+        return outcome_unknown(provider, error)
 
     def path_of(self, of: Json, fault: FieldFault) -> tuple[str, ...]:
         return as_it_stands(fault)

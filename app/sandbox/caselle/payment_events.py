@@ -1,0 +1,49 @@
+"""What becomes of a payment outside the API, on demand: banks return it, card holders dispute it, clerks refund it."""
+
+from datetime import datetime
+from typing import Final
+
+from app.sandbox.caselle import events, payments
+from app.sandbox.caselle.changes import delivery_of
+from app.sandbox.caselle.shapes import integer
+from app.sandbox.caselle.wallets import stamp
+from app.sandbox.kit import Json
+
+_CLOSES: Final = {"payment.completed": "completed", "payment.failed": "failed"}
+EVENT_TYPES: Final = (*_CLOSES, "payment.refunded", "provider.nsf", "provider.reversal", "provider.chargeback")
+
+
+def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
+    """`wish`: `event_type`, `payment_uid` or `reference_id` (the newest payment that has it), `amount` of a refund (all
+    that is left), `deliveries` (1), `signature` (good).
+
+    Any event in any state: what does not fit the payment changes nothing, and is sent all the same. Answers
+    `{payment_uid, event_id}`; raises ValueError.
+    """
+    event_type, amount = wish.get("event_type"), wish.get("amount")
+    if event_type not in EVENT_TYPES:
+        raise ValueError(f"event_type must be one of {' '.join(EVENT_TYPES)}")
+    if amount is not None and integer(1)(amount) is not None:
+        raise ValueError("amount must be a positive whole number of minor units")
+    copies, signature = delivery_of(wish)
+    uid, payment = _find(state, account, wish)
+    if event_type in _CLOSES and payment["status"] == "validated":
+        payment.update(status=_CLOSES[event_type], closed_at=stamp(now))
+    elif event_type == "payment.refunded":
+        left = payment["quoted"]["total_amount"] - payment["refunded_amount"]
+        payment["refunded_amount"] += min(left if amount is None else amount, left)
+        payment["status"] = "refunded"
+    data = {**payments.show(uid, payment), "payment_uid": uid}
+    event = events.record(state, account, event_type, data, now, copies=copies, signature=signature)
+    return {"payment_uid": uid, "event_id": event["id"] if event else None}
+
+
+def _find(state: Json, account: Json, wish: Json) -> tuple[str, Json]:
+    uid, reference = wish.get("payment_uid"), wish.get("reference_id")
+    if (uid is None) == (reference is None):
+        raise ValueError("payment_uid or reference_id must name the payment")
+    for found, payment in reversed(state["payments"].items()):
+        is_it = found == uid if reference is None else payment["quoted"]["reference_id"] == reference
+        if is_it and payment["account"] == account["uid"]:
+            return found, payment
+    raise ValueError("payment_uid is unknown" if reference is None else "reference_id is unknown")

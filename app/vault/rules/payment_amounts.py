@@ -1,0 +1,29 @@
+"""Whether the amounts in a vault's answer are those that were asked for."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from app.vault.payments import Amounts, Quote
+
+Difference = tuple[int | float | str | None, int | float | str | None]
+"""What was asked, what was answered."""
+
+
+def differences(quote: Quote, answered: Amounts) -> Mapping[str, Difference]:
+    """Each amount, and the currency, that an answer names otherwise than the quote. What it leaves out agrees."""
+    asked = amounts_of(quote)
+    return {
+        each.name: (getattr(asked, each.name), found)
+        for each in fields(Amounts)
+        if (found := getattr(answered, each.name)) is not None and found != getattr(asked, each.name)
+    }
+
+
+def adds_up(quote: Quote) -> bool:
+    """Whether the total is base, tax and fee."""
+    return quote.fee >= 0 and quote.total == quote.payment.amount + quote.payment.tax + quote.fee
+
+
+def amounts_of(quote: Quote) -> Amounts:
+    new = quote.payment
+    return Amounts(base=new.amount, tax=new.tax, fee=quote.fee, total=quote.total, currency=new.currency)

@@ -1,0 +1,48 @@
+"""Replies about somebody else, over HTTP: never shown, told in `sources`, logged and counted."""
+
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_metrics import scraped
+from tests.support.gateways import PROVIDERS, StartGateway, patient, sources
+from tests.support.sandbox import RunningSandbox
+
+WALLET = """{ customer(id: "cus_alex") {
+  paymentMethods { provider isStale } defaultMethodInfo { state reason } sources { provider state methodCount }
+} }"""
+STRANGER: dict[str, dict[str, Any]] = {
+    "LOANPRO": {"/d/results/0/id": 987654},
+    "ALOHA": {"/*/CustomerId": "aaaaaaaa-534f-415a-9e28-87be989e461f"},
+    "JPMORGAN": {"/consumerProfileId": "EGQSGO"},
+    "CASELLE": {"/*/customer_uid": "cus_stranger"},
+}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_another_customers_reply_costs_the_vault_its_row(
+    provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
+) -> None:
+    gateway = start_gateway(**patient())
+    sandbox.fault(provider.lower(), "rewrite", method="GET", set=STRANGER[provider])
+    customer = gateway.query(WALLET).data["customer"]
+    assert sources(customer) == {**dict.fromkeys(PROVIDERS, "OK"), provider: "UNAVAILABLE"}
+    assert provider not in {one["provider"] for one in customer["paymentMethods"]}
+    assert customer["defaultMethodInfo"]["state"] == "UNKNOWN"
+    sandbox.clear_faults()
+    assert set(sources(gateway.query(WALLET).data["customer"]).values()) == {"OK"}
+    counted = scraped(gateway)["vaultgraph_vault_identity_mismatches_total"]
+    assert counted == {(name.lower(),): float(name == provider) for name in PROVIDERS}
+    lines = [line for line in gateway.log.splitlines() if "another customer" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"{provider.lower()} answered for another customer")
+
+
+def test_the_last_good_answer_stands_in_marked(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+    gateway = start_gateway(**patient())
+    held = len(gateway.query(WALLET).data["customer"]["paymentMethods"])
+    sandbox.fault("jpmorgan", "rewrite", method="GET", set=STRANGER["JPMORGAN"])
+    customer = gateway.query(WALLET).data["customer"]
+    assert sources(customer)["JPMORGAN"] == "STALE"
+    assert len(customer["paymentMethods"]) == held
+    assert {one["isStale"] for one in customer["paymentMethods"] if one["provider"] == "JPMORGAN"} == {True}

@@ -11,7 +11,9 @@ from aiohttp import client_exceptions as errors
 from multidict import CIMultiDict
 from yarl import URL
 
+from app.http.decode import decoded
 from app.http.message import VaultReply
+from app.http.refused import Refused
 from app.http.transport import Cause, MaybeSent, NotSent, TransportError, refuse_unsafe_once
 
 # Common servers drop idle connections after 5 s (uvicorn, Node). A connection dropped just as a write goes out makes
@@ -19,6 +21,7 @@ from app.http.transport import Cause, MaybeSent, NotSent, TransportError, refuse
 KEEPALIVE_S: Final = 4.0
 _DNS_TTL_S: Final = 10
 _LEAST_BUFFER: Final = 2**16
+_LEAST_FINAL: Final = 200  # 101 is an answer for aiohttp, and the end of HTTP on that connection
 
 CAUSES: Final[Mapping[type[aiohttp.ClientError], Cause]] = {
     errors.ClientError: Cause.RESET,
@@ -85,6 +88,8 @@ class _Request(aiohttp.ClientRequest):
         """None is wanted."""
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        if conn.protocol is None or not conn.protocol.is_connected():
+            raise errors.ClientConnectionResetError  # the vault hung up, or spoke unasked, before we said a word
         _FLIGHT.get().is_sent = True
         return await super().send(conn)
 
@@ -148,15 +153,23 @@ class AiohttpTransport:
             reply.close()  # an unread rest must never be taken for the next reply
             raise
         reply.release()
+        if reply.status < _LEAST_FINAL:
+            raise MaybeSent(Cause.UNREADABLE)
+        headers = {name.lower(): value for name, value in reply.headers.items()}
+        if content and "content-encoding" in headers:
+            try:
+                content = decoded(content, headers["content-encoding"], self._max_body_bytes)
+            except Refused as refused:
+                raise MaybeSent(refused.cause) from None
         return VaultReply(
             status=reply.status,
-            headers={name.lower(): value for name, value in reply.headers.items()},
+            headers=headers,
             body=content,
             latency_ms=round((asyncio.get_running_loop().time() - started_at) * 1000),
         )
 
     async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
-        """The whole body, decompressed; the limit counts decompressed bytes."""
+        """The whole body as it was sent, within the limit."""
         stream, limit = reply.content, self._max_body_bytes
         if (reply.content_length or 0) > limit:
             raise MaybeSent(Cause.TOO_LARGE)
@@ -175,14 +188,14 @@ class AiohttpTransport:
     def _open(self) -> aiohttp.ClientSession:
         if self._is_closed:
             raise NotSent(Cause.CLOSED)
-        connector = aiohttp.TCPConnector(
-            limit=self._connections,
-            keepalive_timeout=KEEPALIVE_S,
-            ttl_dns_cache=_DNS_TTL_S,
-            ssl=self._tls or True,
-        )
         session = aiohttp.ClientSession(
-            connector=connector,
+            connector=aiohttp.TCPConnector(
+                limit=self._connections,
+                keepalive_timeout=KEEPALIVE_S,
+                ttl_dns_cache=_DNS_TTL_S,
+                ssl=self._tls or True,
+            ),
+            auto_decompress=False,  # `decoded` knows more codings, and notices a stream that ends early
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # `send` keeps the one deadline
             request_class=_Request,

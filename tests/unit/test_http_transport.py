@@ -177,6 +177,7 @@ CUT = b'HTTP/1.1 200 OK\r\ncontent-length: 50\r\nconnection: close\r\n\r\n{"half
 CUT_CHUNKS = b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n8\r\n{"half":\r\n'
 NOT_HTTP = b"SSH-2.0-OpenSSH_9.2\r\nconnection: close\r\n\r\n"
 HUGE_HEAD = b"HTTP/1.1 200 OK\r\nconnection: close\r\nx: " + b"a" * 100_000 + b"\r\n\r\n"
+BOMB = reply(200, gzip.compress(bytes(50_000_000)), "content-encoding: gzip\r\n")
 BAD_GZIP = reply(200, b"this is not gzip", "content-encoding: gzip\r\nconnection: close\r\n")
 
 
@@ -189,7 +190,7 @@ BAD_GZIP = reply(200, b"this is not gzip", "content-encoding: gzip\r\nconnection
         (HUGE_HEAD, Cause.UNREADABLE),
         (BAD_GZIP, Cause.TRUNCATED),
         (reply(200, b"x" * 5_000_000), Cause.TOO_LARGE),
-        (reply(200, gzip.compress(bytes(50_000_000)), "content-encoding: gzip\r\n"), Cause.TOO_LARGE),
+        (BOMB, Cause.TOO_LARGE),
         (None, Cause.RESET),
     ],
 )
@@ -203,7 +204,8 @@ async def test_an_answer_that_cannot_be_used(transport_to: Connects, answer: Ans
         assert caught.value.cause is cause
         with pytest.raises(TransportError):
             await get(transport, server)
-    assert server.asked[0].connection != server.asked[1].connection  # the rest of it was not kept for the next
+    if answer is not BOMB:  # which is small, until it is inflated, and was read to its end
+        assert server.asked[0].connection != server.asked[1].connection  # the rest of it was not kept for the next
 
 
 async def test_bodies_come_whole_in_every_framing(transport_to: Connects) -> None:
@@ -213,7 +215,10 @@ async def test_bodies_come_whole_in_every_framing(transport_to: Connects) -> Non
         reply(200, text),
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunked + b"0\r\n\r\n",
         reply(200, gzip.compress(text), "content-encoding: gzip\r\n"),
+        reply(200, gzip.compress(text), "content-encoding: x-gzip\r\n"),
+        reply(200, gzip.compress(text[:999]) + gzip.compress(text[999:]) + bytes(9), "content-encoding: gzip\r\n"),
         reply(200, zlib.compress(text), "content-encoding: deflate\r\n"),
+        reply(200, zlib.compress(text, wbits=-zlib.MAX_WBITS), "content-encoding: deflate\r\n"),
         b"HTTP/1.1 100 Continue\r\n\r\n" + reply(200, text),
         b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n" + text,
     ]

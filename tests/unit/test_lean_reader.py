@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.http.lean.reader import MAX_HEAD_BYTES, ReplyReader
-from app.http.lean.refused import Refused
+from app.http.refused import Refused
 from app.http.transport import Cause
 
 LIMIT = 10_000

@@ -5,8 +5,8 @@ import select
 from typing import Final, Protocol, cast
 
 from app.http.lean.reader import ReplyReader
-from app.http.lean.refused import Refused
 from app.http.message import VaultReply
+from app.http.refused import Refused
 from app.http.transport import Cause, MaybeSent
 
 # Common servers drop idle connections after 5 s (uvicorn, Node). A connection dropped just as a write goes out makes

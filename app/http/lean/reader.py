@@ -4,9 +4,9 @@ from typing import Final
 
 import httptools
 
-from app.http.lean.decode import decoded
-from app.http.lean.refused import Refused
+from app.http.decode import decoded
 from app.http.message import VaultReply
+from app.http.refused import Refused
 from app.http.transport import Cause
 
 MAX_HEAD_BYTES: Final = 65_536

@@ -1,4 +1,4 @@
-"""The one exception inside this package."""
+"""The one exception inside the transports."""
 
 from app.http.transport import Cause
 

@@ -11,6 +11,7 @@ from aiohttp import client_exceptions as errors
 from multidict import CIMultiDict
 from yarl import URL
 
+from app.http.aiohttp_connection import connector
 from app.http.decode import decoded
 from app.http.message import VaultReply
 from app.http.refused import Refused
@@ -189,12 +190,7 @@ class AiohttpTransport:
         if self._is_closed:
             raise NotSent(Cause.CLOSED)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._connections,
-                keepalive_timeout=KEEPALIVE_S,
-                ttl_dns_cache=_DNS_TTL_S,
-                ssl=self._tls or True,
-            ),
+            connector=connector(limit=self._connections, keepalive_s=KEEPALIVE_S, dns_ttl_s=_DNS_TTL_S, tls=self._tls),
             auto_decompress=False,  # `decoded` knows more codings, and notices a stream that ends early
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),  # `send` keeps the one deadline

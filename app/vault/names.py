@@ -145,6 +145,10 @@ class DefaultReason(StrEnum):
     PROVIDER_PRECEDENCE = "PROVIDER_PRECEDENCE"
 
 
+class UsableFor(StrEnum):
+    PAY = "PAY"
+
+
 class CircuitState(StrEnum):
     CLOSED = "CLOSED"
     HALF_OPEN = "HALF_OPEN"

@@ -128,7 +128,10 @@ class Wallet:
 
     @property
     def default_method(self) -> WalletMethod | None:
-        return next((one for one in self.methods if one.id == self.default.method_id), None)
+        return self.method(self.default.method_id)
+
+    def method(self, method_id: str | None) -> WalletMethod | None:
+        return next((one for one in self.methods if one.id == method_id), None)
 
     @property
     def provider_defaults(self) -> tuple[WalletMethod, ...]:

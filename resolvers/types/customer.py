@@ -6,10 +6,10 @@ from typing import Any, Final, Self
 
 import strawberry
 
-from app.vault.names import AuthStatus, DefaultReason, DefaultState
+from app.vault.names import AuthStatus, DefaultReason, DefaultState, UsableFor
 from app.vault.rules.filter import MethodFilter, matches
 from app.vault.rules.order import PaymentMethodOrder, newest_first
-from app.wallet.assemble import SourceRow, Wallet, WalletMethod
+from app.wallet.assemble import DefaultInfo, SourceRow, Wallet, WalletMethod, default_for_payment
 from app.wallet.directory import DirectoryEntry
 from resolvers.context import Info
 from resolvers.errors import BadInput, SourcesUnavailable
@@ -110,18 +110,31 @@ class Customer(Node):
     @scoped(
         READ_METHODS,
         graphql_type=PaymentMethod | None,
-        description="Effective default; null when none OR unknown: read defaultMethodInfo.state before paying.",
+        description="Effective default; null when none OR unknown: read defaultMethodInfo.state before paying. With "
+        "`usableFor`, the default among the methods that are good for it.",
     )
-    def default_method(self, info: Info) -> PaymentMethod | Awaitable[PaymentMethod | None] | None:
-        return info.context.wallet_of(self.entry).when_read(ALL, lambda wallet: default_of(self, wallet, info))
+    def default_method(
+        self, info: Info, usable_for: UsableFor | None = strawberry.UNSET
+    ) -> PaymentMethod | Awaitable[PaymentMethod | None] | None:
+        def answer(wallet: Wallet) -> PaymentMethod | None:
+            return default_of(self, wallet, info, usable_for or None)
 
-    @strawberry.field(graphql_type=DefaultMethodInfo, description="Why that default, or why none.")
-    def default_method_info(self, info: Info) -> DefaultMethodInfo | Awaitable[DefaultMethodInfo]:
+        return info.context.wallet_of(self.entry).when_read(ALL, answer)
+
+    @strawberry.field(
+        graphql_type=DefaultMethodInfo,
+        description="Why that default, or why none; with `usableFor`, of the default among the methods that are good "
+        "for it.",
+    )
+    def default_method_info(
+        self, info: Info, usable_for: UsableFor | None = strawberry.UNSET
+    ) -> DefaultMethodInfo | Awaitable[DefaultMethodInfo]:
         def answer(wallet: Wallet) -> DefaultMethodInfo:
             shown, choice = methods_of(self, wallet, info), wallet.default.choice
+            default = _default(wallet, info, usable_for or None)
             return DefaultMethodInfo(
-                state=wallet.default.state,
-                reason=wallet.default.reason,
+                state=default.state,
+                reason=default.reason,
                 set_at=choice.set_at if choice else None,
                 set_by=choice.set_by if choice else None,
                 defaults=[shown[one.id] for one in wallet.provider_defaults],
@@ -213,8 +226,14 @@ def methods_of(customer: Customer, wallet: Wallet, info: Info) -> dict[str, Paym
     return context.wallet_of(customer.entry).view(wallet, lambda one: to_graph(one, customer, reader))
 
 
-def default_of(customer: Customer, wallet: Wallet, info: Info) -> PaymentMethod | None:
-    default = wallet.default.method_id
+def _default(wallet: Wallet, info: Info, usable_for: UsableFor | None) -> DefaultInfo:
+    return wallet.default if usable_for is None else default_for_payment(wallet, info.context.services.rules)
+
+
+def default_of(
+    customer: Customer, wallet: Wallet, info: Info, usable_for: UsableFor | None = None
+) -> PaymentMethod | None:
+    default = _default(wallet, info, usable_for).method_id
     return methods_of(customer, wallet, info)[default] if default else None
 
 

@@ -28,7 +28,9 @@ _DESCRIPTIONS: Final[dict[type[Enum], str]] = {
     names.SourceState: "How a vault's part of the answer came about.",
     names.DefaultState: "NONE: nothing is chosen and no rule finds one, or what is chosen cannot be used or is not in "
     "its vault's list. UNKNOWN: a vault that could change the answer did not answer in full.",
-    names.DefaultReason: "Which rule found the effective default.",
+    names.DefaultReason: "Which rule found the effective default. KEPT: it was the default by another rule when "
+    "a method was added, and stays it.",
+    names.UsableFor: "What a method must be good for. PAY: usable, and at a vault that pays with stored methods.",
     names.CircuitState: "OPEN: the vault is not called for a moment, because too many calls failed.",
     names.ProviderCapability: "What a vault can really do.",
     names.AddRoute: "By which way a method can be added to a vault.",

@@ -36,6 +36,7 @@ from app.vault.payments import Amounts, NewPayment, PayingVault
 from app.vault.provider import Call
 from app.vault.rules.payment_amounts import adds_up, differences
 from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money
+from app.wallet.assemble import default_for_payment
 from app.wallet.commands import Actor, CapturePayment, Problem, ProblemCode, QuotePayment, WriteResult
 from app.wallet.writing.deps import find
 from app.wallet.writing.payment_status import (
@@ -53,7 +54,7 @@ from app.wallet.writing.refusals import outcome_unknown, problems_of_faults
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
 from app.wallet.writing.signals import Refused, StillUnknown
 from app.wallet.writing.usecase import Done, Ready, UseCase, not_found, row_of, unsupported
-from app.wallet.writing.wallets import read_wallet, unfit_as_default
+from app.wallet.writing.wallets import read_wallet, unfit_as_default, why_no_default_pays
 
 _USING: Final = "using"
 _REPORT: Final = "report"
@@ -146,14 +147,15 @@ class QuotesPayment(UseCase[QuotePayment]):
             raise Refused(not_found("There is no such customer.", "customer_id"))
         linked = [link.provider for link in entry.links if link.provider in self.deps.providers]
         wallet = await read_wallet(self.deps, entry, session.call, force_fresh=linked)
-        if wallet.default.state is DefaultState.UNKNOWN:
+        default = default_for_payment(wallet, self.deps.rules)
+        if default.state is DefaultState.UNKNOWN:
             message = "The default cannot be told now: not every vault answered."
             unknown = Problem(code=ProblemCode.DEFAULT_UNKNOWN, message=message, path=path, retryable=True)
             raise Refused(unknown, is_final=False)
-        if wallet.default_method is None:
-            message = "The customer has no default that could pay."
-            raise Refused(Problem(code=ProblemCode.DEFAULT_REQUIRED, message=message, path=path), is_final=False)
-        return wallet.default_method.address
+        method = wallet.method(default.method_id)
+        if method is None:
+            raise Refused(why_no_default_pays(self.deps, wallet, *path), is_final=False)
+        return method.address
 
     async def _usable(self, session: Session, address: MethodAddress) -> PaymentMethod:
         """The method as its vault has it at this moment; what is expired or not usable pays nothing."""

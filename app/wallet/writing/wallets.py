@@ -1,10 +1,11 @@
 """Looking at wallets while writing: one vault for the write's own sake, all of them for what is told beside it."""
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 
 from app.store.records import DirectoryEntry, MethodAddress
 from app.vault.model import PaymentMethod
-from app.vault.names import ExpiryState, ProviderName
+from app.vault.names import ExpiryState, ProviderCapability, ProviderName
 from app.vault.provider import Call
 from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.lookalikes import look_of
@@ -66,6 +67,30 @@ def unfit_as_default(deps: Deps, method: PaymentMethod, *path: str, allow_expire
             return None
         return Problem(code=ProblemCode.METHOD_EXPIRED, message="The card is expired.", path=path)
     return Problem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
+
+
+def why_no_default_pays(deps: Deps, wallet: Wallet, *path: str) -> Problem:
+    """Of a customer without a default that can pay: what was chosen is named, and why it cannot."""
+    choice = wallet.entry.choice
+    if choice is None or choice.is_kept:
+        message = "The customer has no default among the methods that can pay: choose one, or name the method."
+        return Problem(code=ProblemCode.DEFAULT_REQUIRED, message=message, path=path)
+    vault = deps.providers.get(choice.provider)
+    held = next((one for one in wallet.methods if one.address == choice.address), None)
+    if vault is None or ProviderCapability.PAY not in vault.capabilities.operations:
+        problem = Problem(
+            code=ProblemCode.UNSUPPORTED_BY_PROVIDER,
+            message="Its vault does not pay with stored methods.",
+            path=path,
+            provider=choice.provider,
+        )
+    elif held is None:
+        problem = Problem(code=ProblemCode.METHOD_NOT_USABLE, message="Its vault does not list it now.", path=path)
+    else:
+        unusable = Problem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
+        problem = unfit_as_default(deps, held.method, *path) or unusable
+    name = held.id if held else deps.ids.encode(choice.provider, choice.customer_ref, choice.method_ref)
+    return replace(problem, message=f"The customer's chosen default, {name}, cannot pay. {problem.message}")
 
 
 def duplicate_warnings(found: Iterable[MethodAddress]) -> tuple[Problem, ...]:

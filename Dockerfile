@@ -6,8 +6,8 @@ WORKDIR /src
 RUN apt-get update \
     && apt-get install -y --no-install-recommends nodejs npm \
     && rm -rf /var/lib/apt/lists/*
-COPY constraints.txt ./
-RUN python3 -m venv /opt/vaultgraph && /opt/vaultgraph/bin/pip install --no-cache-dir -r constraints.txt
+COPY requirements/run.txt requirements/
+RUN python3 -m venv /opt/vaultgraph && /opt/vaultgraph/bin/pip install --no-cache-dir -r requirements/run.txt
 COPY pyproject.toml hatch_build.py README.md schema.graphql ./
 COPY app ./app
 COPY resolvers ./resolvers

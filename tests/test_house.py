@@ -86,5 +86,5 @@ def test_lock_files_name_no_addresses() -> None:
     for name in run("git", "ls-files").splitlines():
         if name.endswith("package-lock.json"):
             assert '"resolved"' not in (ROOT / name).read_text("utf-8"), name
-        elif name.startswith("constraints"):
+        elif name.startswith("requirements/"):
             assert "://" not in (ROOT / name).read_text("utf-8"), name

@@ -106,9 +106,28 @@ class CircuitOpen(VaultUnavailable):
 
 
 class OutcomeUnknown(VaultError):
-    meaning = "A write left us and no readable answer came back: look before repeating."
+    """`is_in_flight` is false once the vault is certainly done with the request: then its list decides at once.
+
+    `if_absent` is what the answer means should the list show that nothing was done, where that is known.
+    """
+
+    meaning = "A write left us and no answer that can be understood came back: look before repeating."
     code = "OUTCOME_UNKNOWN"
     retryable = True
+
+    def __init__(
+        self,
+        provider: str,
+        message: str = "",
+        *,
+        provider_code: str | None = None,
+        provider_request_id: str | None = None,
+        is_in_flight: bool = True,
+        if_absent: VaultError | None = None,
+    ) -> None:
+        super().__init__(provider, message, provider_code=provider_code, provider_request_id=provider_request_id)
+        self.is_in_flight = is_in_flight
+        self.if_absent = if_absent
 
 
 class VaultRejected(VaultError):

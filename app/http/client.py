@@ -37,8 +37,13 @@ _WITHOUT_SAFE: Final = str.maketrans("", "", _QUERY_SAFE + " ")
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
 _ENOUGH_TIME: Final = 0.5
+_UNEXPLAINED_401: Final = "The vault answered 401 to a write without asking for credentials."
 _PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_()-]+(?:[./][A-Za-z0-9_()-]+)*").fullmatch  # which climbs nowhere
 _MOST_FIXED: Final = 32  # an adapter has a handful, for the life of the process
+
+
+Challenge = Callable[[VaultReply], bool]
+"""Whether a 401 is the vault's documented answer to bad credentials."""
 
 
 class Observer(Protocol):
@@ -95,6 +100,7 @@ class HttpDoor:
         *,
         headers: Mapping[str, str] | None = None,
         observer: Observer | None = None,
+        is_challenge: Challenge | None = None,
     ) -> None:
         self.name = name
         self._settings = settings
@@ -103,6 +109,7 @@ class HttpDoor:
         self._transport = transport
         self._headers = _DEFAULT_HEADERS | _lower(headers or {})
         self._observer: Observer = observer or _Nobody()
+        self._is_challenge = is_challenge
         self._cap = FairCap(settings.concurrency, settings.queue_limit, settings.queue_wait_s)
         self._budget = RetryBudget(settings.retry_budget_ratio)
         self._pause = Pause()
@@ -172,7 +179,7 @@ class HttpDoor:
     async def _with_fresh_ticket(
         self, prepared: _Prepared, effect: Effect, client: str, deadline_at: float
     ) -> VaultReply:
-        """One attempt, or two where a 401 says that the token is no good: a 401 means that nothing was done."""
+        """One attempt, or two where a 401 says that the token is no good, and so that nothing was done."""
         for is_last in (False, True):
             if self._pause.is_asked or self.breaker.state != "CLOSED":
                 self._check_open()
@@ -181,9 +188,19 @@ class HttpDoor:
             if reply.status != 401:
                 ticket.is_proven = True
                 return reply
-            if is_last or not self._credentials.rejected(ticket):
+            may_retry = not is_last and self._credentials.rejected(ticket)
+            if effect is Effect.WRITE and not self._challenges(reply):
+                raise OutcomeUnknown(self.name, _UNEXPLAINED_401, if_absent=self._refused_us(reply))
+            if not may_retry:
                 break
-        raise VaultRefusedUs(
+        raise self._refused_us(reply)
+
+    def _challenges(self, reply: VaultReply) -> bool:
+        """Whether a 401 comes from what checks credentials, before anything is done (RFC 9110 §15.5.2)."""
+        return "www-authenticate" in reply.headers or (self._is_challenge is not None and self._is_challenge(reply))
+
+    def _refused_us(self, reply: VaultReply) -> VaultRefusedUs:
+        return VaultRefusedUs(
             self.name, "The vault answered 401 to our credentials.", provider_request_id=_request_id(reply)
         )
 
@@ -256,18 +273,22 @@ class HttpDoor:
         return _Failed(kind(self.name, f"No answer: {error}."), may_retry=error.cause not in _NO_RETRY)
 
     def _refused(self, reply: VaultReply, effect: Effect) -> Exception:
-        """429 and 5xx. `Retry-After` on a 429 or a 503 is obeyed from here on, by every call to this vault."""
+        """429 and 5xx. `Retry-After` on a 429 or a 503 is obeyed from here on, by every call to this vault.
+
+        No vault documents that it answers a write with 429, so one that does is looked up like a 5xx.
+        """
         wait_s = retry_after_s(reply.headers.get("retry-after"))
         if wait_s and reply.status in (429, 503):
             self._pause.ask(wait_s)
         request_id = _request_id(reply)
-        if reply.status == 429:
-            return VaultThrottled(
-                self.name, "The vault answered 429.", retry_after_s=wait_s, provider_request_id=request_id
-            )
         message = f"The vault answered {reply.status}."
+        throttled = None
+        if reply.status == 429:
+            throttled = VaultThrottled(self.name, message, retry_after_s=wait_s, provider_request_id=request_id)
         if effect is Effect.WRITE:
-            return OutcomeUnknown(self.name, message, provider_request_id=request_id)
+            return OutcomeUnknown(self.name, message, provider_request_id=request_id, if_absent=throttled)
+        if throttled is not None:
+            return throttled
         error = VaultUnavailable(self.name, message, retry_after_s=wait_s, provider_request_id=request_id)
         return _Failed(error, may_retry=reply.status != 501 and not self._pause.left_s())
 
@@ -308,8 +329,11 @@ def open_door(
     observer: Observer | None = None,
     *,
     headers: Mapping[str, str] | None = None,
+    is_challenge: Challenge | None = None,
 ) -> HttpDoor:
     """The door to one vault, by its settings. Needs no running loop; nothing is opened before the first call.
+
+    `is_challenge` tells the vault's own 401 for bad credentials where that carries no ``WWW-Authenticate``.
 
     `headers` go with every call (tenant headers, another ``Accept``); a request's own headers win over them, and the
     credentials' over both. Raises SettingsError for a base URL that cannot work.
@@ -317,7 +341,9 @@ def open_door(
     transport = open_transport(
         settings.transport, connections=settings.concurrency, max_body_bytes=settings.max_body_bytes
     )
-    return HttpDoor(name, settings, credentials, transport, headers=headers, observer=observer)
+    return HttpDoor(
+        name, settings, credentials, transport, headers=headers, observer=observer, is_challenge=is_challenge
+    )
 
 
 def outcome_of(error: VaultError) -> str:

@@ -111,14 +111,14 @@ class VaultReply:
 class VaultHttp(Protocol):
     """One vault's HTTP door: session, credentials, deadline, cap, retries, breaker, redaction.
 
-    `send` answers any reply with a status below 500 other than 429 (and 401 after one refresh where tokens are used);
+    `send` answers any reply with a status below 500 other than 401 (after one refresh where tokens are used) and 429;
     it raises, all from `app.errors`:
 
-    - `VaultThrottled` on 429 (with retry_after_s), or when our cap's queue is full or too slow: nothing was sent
+    - `VaultThrottled` on a READ's 429 (with retry_after_s), or when our cap's queue is full or too slow: nothing sent
     - `CircuitOpen` when not calling at all
     - READ: `VaultTimeout`, `VaultUnavailable` (connect, reset, truncated reply, 5xx) after bounded retries
     - WRITE: `VaultUnavailable`/`VaultTimeout` only when provably nothing left us (cap, refused connection, token
-      fetch failed); otherwise `OutcomeUnknown` (5xx, reset, timeout, truncated reply)
+      fetch failed); otherwise `OutcomeUnknown` (5xx, 429, reset, timeout, truncated reply, a 401 without a challenge)
     - `VaultRefusedUs` on a 401 that survives one token refresh, or when the token endpoint refuses us
     """
 

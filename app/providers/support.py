@@ -46,6 +46,7 @@ __all__ = [
     "INVALID",
     "PAN_NOT_ALLOWED",
     "REQUIRED",
+    "SHAPE_ERRORS",
     "UNSUPPORTED",
     "VaultAdapter",
     "alpha2",
@@ -80,7 +81,7 @@ IDENTITY_MISMATCH: Final = "IDENTITY_MISMATCH"
 
 _log = logging.getLogger("vaultgraph.providers")
 _REQUEST_ID_HEADERS: Final = ("request-id", "x-request-id", "requestidentifier", "x-correlation-id")
-_SHAPE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError)
+SHAPE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError)
 
 T = TypeVar("T")
 
@@ -96,7 +97,7 @@ def reading(provider: ProviderName, effect: Effect = Effect.READ) -> Iterator[No
     """
     try:
         yield
-    except _SHAPE_ERRORS:
+    except SHAPE_ERRORS:
         unreadable = OutcomeUnknown if effect is Effect.WRITE else VaultReplyUnreadable
         raise unreadable(provider) from None
 
@@ -108,7 +109,7 @@ def collect(records: Iterable[Any], read: Callable[[Any], T]) -> tuple[tuple[T, 
     for record in records:
         try:
             found.append(read(record))
-        except _SHAPE_ERRORS:
+        except SHAPE_ERRORS:
             skipped += 1
     return tuple(found), skipped
 

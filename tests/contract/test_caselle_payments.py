@@ -54,9 +54,8 @@ async def test_quote_then_capture_once(vault: CaselleVault, sandbox: RunningSand
     assert quote.total == new.amount + new.tax + quote.fee
     captured = await vault.capture(quote, soon())
     assert (captured.payment_ref, captured.state) == (quote.payment_ref, PaymentState.CAPTURED)
-    with pytest.raises(VaultRejected) as caught:
+    with pytest.raises(OutcomeUnknown):  # a conflict may mean that it was captured: that is no refusal
         await vault.capture(quote, soon())
-    assert caught.value.reason is RejectReason.CONFLICT
     assert paths(sandbox, "caselle") == [
         "POST /api/payments",
         *[f"POST /api/payments/{quote.payment_ref}/capture"] * 2,
@@ -65,9 +64,8 @@ async def test_quote_then_capture_once(vault: CaselleVault, sandbox: RunningSand
 
 async def test_a_capture_that_does_not_repeat_its_quote(vault: CaselleVault) -> None:
     quote = await vault.quote(BY_CARD, soon())
-    with pytest.raises(VaultRejected) as caught:
+    with pytest.raises(OutcomeUnknown):
         await vault.capture(replace(quote, total=quote.total - 1), soon())
-    assert (caught.value.reason, caught.value.provider_code) == (RejectReason.CONFLICT, "payment_mismatch")
 
 
 async def test_a_decline_is_an_answer(vault: CaselleVault, sandbox: RunningSandbox) -> None:

@@ -123,15 +123,16 @@ async def test_a_write_that_may_have_been_made_is_unknown(
     assert (await vault.before_add(case.full_ref, new, call)).method_refs == before.method_refs
 
 
-async def test_a_throttled_write_is_not_made(
+async def test_a_throttled_write_is_unknown_and_throttled_if_absent(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     new = next(iter(case.new_methods.values()))(sandbox)
     before = await vault.before_add(case.full_ref, new, call)
     held = sandbox.held(case.name, case.full_ref)
     sandbox.fault(case.name, "throttle", method=case.write_verb, path=case.write_path)
-    with pytest.raises(VaultThrottled):
+    with pytest.raises(OutcomeUnknown) as unknown:
         await vault.add(case.full_ref, new, before, False, call)
+    assert isinstance(unknown.value.if_absent, VaultThrottled)
     assert sandbox.held(case.name, case.full_ref) == held
 
 

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.sandbox.demo import ALEX
 from tests.support.adding import ach, adding, aloha_connected, caselle_card, loanpro_card, new_key
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, each_vault, upstream
@@ -112,12 +113,12 @@ def test_an_external_id_is_used_once(gateway: RunningGateway, sandbox: RunningSa
 
 
 def test_a_vault_that_fails_leaves_the_others_done(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
-    sandbox.fault("aloha", "status", status=400, times=50)
-    done = create(gateway, "CASELLE", "ALOHA")
-    sandbox.clear_faults()
+    done = create(gateway, "CASELLE", "ALOHA", email=ALEX.email)  # which Aloha has already
     assert rows(done) == {"CASELLE": ("SUCCEEDED", "APPLIED"), "ALOHA": ("FAILED", "NOT_APPLIED")}
     assert done["operation"]["state"] == "PARTIAL"
-    assert [(error["__typename"], error["provider"]) for error in done["userErrors"]] == [("ProviderError", "ALOHA")]
+    assert [(error["code"], error["path"]) for error in done["userErrors"]] == [
+        ("LINK_CONFLICT", ["input", "provisionAt"])
+    ]
     assert [link["provider"] for link in done["customer"]["links"]] == ["CASELLE"]
 
 

@@ -90,17 +90,56 @@ def test_a_lost_answer_is_unknown_for_every_key_and_never_sent_again(
     assert captures(sandbox) == 1
 
 
-def test_a_refused_connection_moved_nothing_and_the_same_key_tries_again(
+def test_a_capture_that_never_left_moved_nothing_and_the_same_key_tries_again(
     gateway: RunningGateway, sandbox: RunningSandbox
 ) -> None:
-    payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]})["payment"]
-    sandbox.fault("caselle", "throttle", method="POST", path="/api/payments/", times=1, retry_after_s=0)
+    using = {"paymentMethodId": methods(gateway)["CARD"]}
+    payment = quote(gateway, using=using)["payment"]
+    sandbox.fault("caselle", "throttle", method="GET", times=1, retry_after_s=1)
+    quote(gateway, using=using)  # its read hears that we are to wait
     key = f"capture-{uuid4()}"
     first = capture(gateway, payment["id"], key)
     assert [(error["code"], error["retryable"]) for error in first["userErrors"]] == [("PROVIDER_THROTTLED", True)]
-    second = capture(gateway, payment["id"], key)
+    assert captures(sandbox) == 0
+    second = first
+    while [error["code"] for error in second["userErrors"]] == ["PROVIDER_THROTTLED"]:
+        second = capture(gateway, payment["id"], key)
     assert second["payment"]["state"] == "CAPTURED"
     assert second["operation"]["id"] == first["operation"]["id"]
+    assert captures(sandbox) == 1
+
+
+@pytest.mark.parametrize("status", [202, 204, 302, 400, 404, 409, 429, 500])
+def test_an_answer_that_is_not_documented_is_no_reason_to_capture_again(
+    gateway: RunningGateway, sandbox: RunningSandbox, status: int
+) -> None:
+    payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]})["payment"]
+    sandbox.fault("caselle", "status", method="POST", path="/api/payments/", status=status, commit=True, times=1)
+    first = capture(gateway, payment["id"])
+    assert [error["code"] for error in first["userErrors"]] == ["OUTCOME_UNKNOWN"]
+    assert [error["code"] for error in capture(gateway, payment["id"])["userErrors"]] == ["OUTCOME_UNKNOWN"]
+    assert captures(sandbox) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "word", "state"),
+    [
+        (200, "succeeded", "CAPTURED"),
+        (200, "Approved", "CAPTURED"),
+        (201, "paid", "CAPTURED"),
+        (202, "processing", "PROCESSING"),
+        (202, "pending", "PROCESSING"),
+        (200, "declined", "DECLINED"),
+    ],
+)
+def test_the_words_of_a_capture(
+    gateway: RunningGateway, sandbox: RunningSandbox, status: int, word: str, state: str
+) -> None:
+    payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]})["payment"]
+    change = {"status": status, "set": {"/status": word}}
+    sandbox.fault("caselle", "rewrite", method="POST", path="/api/payments/", times=1, **change)
+    assert capture(gateway, payment["id"])["payment"]["state"] == state
+    assert captures(sandbox) == 1
 
 
 def test_a_declined_card_is_a_final_answer(gateway: RunningGateway, sandbox: RunningSandbox) -> None:

@@ -1,7 +1,7 @@
 """What is expected of every cell of the fault matrix, worked out from rules and never from recorded output.
 
 A fault is described by two facts: what the gateway hears, and whether the vault has done its work. What an operation
-then ends in follows from `READS` and `WRITES`, and what it costs from `read_calls` and `write_calls`.
+then ends in follows from `READS` and `ABSENT`, and what it costs from `read_calls`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ class Heard(StrEnum):
     SILENCE = "nothing within the deadline"
     FAILURE = "5xx"
     NO_ENTRY = "401"
-    REFUSAL = "another 4xx"
+    OTHER = "another status"
     THROTTLE = "429"
     LOSS = "a lost connection"
     NOISE = "200 and noise"
@@ -35,13 +35,27 @@ class Heard(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One row. `works` says that the vault does what it was asked, whatever the gateway hears."""
+    """One row. `works` says that the vault does what it was asked, whatever the gateway hears.
+
+    `of_writes`: the row is about mutations alone.
+    """
 
     label: str
     kind: FaultKind
     heard: Heard
     works: bool
     fields: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    of_writes: bool = False
+
+    def strikes(self, operation: "Operation") -> bool:
+        return not (self.of_writes and operation.is_read)
+
+
+def _status(status: int, *, works: bool) -> Fault:
+    """An answer to a write that its vault does not document."""
+    label = f"status {status}, committed" if works else f"status {status}"
+    fields = {"status": status, "commit": works}
+    return Fault(label, FaultKind.STATUS, Heard.OTHER, works=works, fields=fields, of_writes=True)
 
 
 FAULTS: Final = (
@@ -53,7 +67,13 @@ FAULTS: Final = (
     Fault("status 500, committed", FaultKind.STATUS, Heard.FAILURE, works=True, fields={"status": 500, "commit": True}),
     Fault("status 503", FaultKind.STATUS, Heard.FAILURE, works=False, fields={"status": 503}),
     Fault("status 401", FaultKind.STATUS, Heard.NO_ENTRY, works=False, fields={"status": 401}),
-    Fault("status 418", FaultKind.STATUS, Heard.REFUSAL, works=False, fields={"status": 418}),
+    Fault("status 418", FaultKind.STATUS, Heard.OTHER, works=False, fields={"status": 418}),
+    _status(202, works=True),
+    _status(204, works=True),
+    _status(302, works=True),
+    _status(404, works=False),
+    _status(404, works=True),
+    _status(409, works=True),
     Fault("throttle", FaultKind.THROTTLE, Heard.THROTTLE, works=False, fields={"retry_after_s": 1}),
     Fault("drop_before", FaultKind.DROP_BEFORE, Heard.LOSS, works=False),
     Fault("drop_after", FaultKind.DROP_AFTER, Heard.LOSS, works=True),
@@ -98,7 +118,7 @@ READS: Final[Mapping[Heard, str]] = {
     Heard.SILENCE: "TIMEOUT",
     Heard.FAILURE: "UNAVAILABLE",
     Heard.NO_ENTRY: "UNAUTHORIZED",
-    Heard.REFUSAL: "UNAVAILABLE",
+    Heard.OTHER: "UNAVAILABLE",
     Heard.THROTTLE: "THROTTLED",
     Heard.LOSS: "UNAVAILABLE",
     Heard.NOISE: "UNAVAILABLE",
@@ -115,17 +135,13 @@ _READS_NOISE_TWICE: Final = frozenset({ProviderName.LOANPRO})
 """LoanPro's large answers are sometimes cut short, says its documentation: what does not parse is read once more."""
 
 
-WRITES: Final[Mapping[Heard, str | None]] = {
-    Heard.ANSWER: "done",
-    Heard.SILENCE: None,
-    Heard.FAILURE: None,
+ABSENT: Final[Mapping[Heard, str]] = {
+    Heard.SILENCE: "OUTCOME_UNKNOWN",
     Heard.NO_ENTRY: "PROVIDER_AUTH",
-    Heard.REFUSAL: "PROVIDER_REJECTED",
     Heard.THROTTLE: "PROVIDER_THROTTLED",
-    Heard.LOSS: None,
-    Heard.NOISE: None,
 }
-"""What the mutation says where the vault's answer can be believed; None where it must be looked up: see `looked_up`."""
+"""What the mutation says where the vault's list does not show the write, if not PROVIDER_UNAVAILABLE. After silence the
+request may still be on its way for longer than the mutation waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,22 +175,12 @@ class Cell:
 
 
 def expected_of_write(cell: Cell) -> Expected:
-    """A write is sent once, whatever becomes of it. Only a 401, which says that it was not looked at, is followed by
-    another attempt, where there is a new token to try."""
+    """A write is sent once, whatever becomes of it. None of these answers is documented: the vault's list is read, and
+    what it shows was done."""
     if NEEDS[cell.operation] not in CAPABILITIES[cell.provider]:
         return Expected(_WITHOUT_THE_VAULT[cell.operation], 0)
-    heard = cell.fault.heard
-    said = WRITES[heard] or looked_up(cell.fault)
-    calls = 2 if heard is Heard.NO_ENTRY and cell.provider in _RENEWS else 1
-    return Expected(said, calls, int(cell.fault.works))
-
-
-def looked_up(fault: Fault) -> str:
-    """The answer is lost; the vault's list is read. What it shows was done. What it does not show was not done, once
-    the request can no longer be on its way: after silence that is later than the mutation waits."""
-    if fault.works:
-        return "done"
-    return "OUTCOME_UNKNOWN" if fault.heard is Heard.SILENCE else "PROVIDER_UNAVAILABLE"
+    said = "done" if cell.fault.works else ABSENT.get(cell.fault.heard, "PROVIDER_UNAVAILABLE")
+    return Expected(said, 1, int(cell.fault.works))
 
 
 def read_calls(provider: ProviderName, heard: Heard) -> int:
@@ -190,7 +196,7 @@ def read_calls(provider: ProviderName, heard: Heard) -> int:
 
 def cells() -> Iterator[Cell]:
     for fault in FAULTS:
-        for operation in OPERATIONS:
+        for operation in filter(fault.strikes, OPERATIONS):
             for provider in ProviderName:
                 yield Cell(provider, fault, operation)
 

@@ -74,7 +74,7 @@ class Runner:
             self._sandbox.reset()
             with RunningGateway(self._sandbox.url, folder, **settings_for(self._fault)) as self._gateway:
                 self._warm_up()
-                for operation in (Operation.READ, Operation.REREAD):
+                for operation in filter(self._fault.strikes, (Operation.READ, Operation.REREAD)):
                     found.update(self._reads(operation))
                 for together in self._groups():
                     found.update(self._writes(together))

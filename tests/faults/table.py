@@ -23,6 +23,8 @@ def _of(operation: Operation) -> Iterator[str]:
     yield f"| fault | {' | '.join(_SHOWN.values())} |"
     yield f"|---|{'---|' * len(_SHOWN)}"
     for fault in FAULTS:
+        if not fault.strikes(operation):
+            continue
         yield f"| {fault.label} | {' | '.join(_cell(fault, operation, name) for name in _SHOWN)} |"
 
 

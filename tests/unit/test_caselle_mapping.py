@@ -8,7 +8,6 @@ import pytest
 
 from app.errors import (
     FieldFault,
-    OutcomeUnknown,
     RejectReason,
     VaultRefusedUs,
     VaultRejected,
@@ -29,7 +28,7 @@ from app.providers.caselle.mapping import (
     to_method,
     to_wallet,
 )
-from app.providers.caselle.replies import code_in, is_taken, refusal
+from app.providers.caselle.replies import code_in, refusal
 from app.vault.model import (
     Address,
     Authenticate,
@@ -451,7 +450,6 @@ def test_refused_writes_have_our_reason(status: int, body: Any, reason: RejectRe
         (404, {"code": "payment_account_not_found"}, Effect.READ, VaultRefusedUs),
         (400, None, Effect.READ, VaultReplyUnreadable),
         (408, None, Effect.READ, VaultTimeout),
-        (408, None, Effect.WRITE, OutcomeUnknown),
     ],
 )
 def test_refusals_of_another_kind(status: int, body: Any, effect: Effect, kind: type[Exception]) -> None:
@@ -470,11 +468,3 @@ def test_fields_of_every_error_shape(errors: Any) -> None:
     assert isinstance(error, VaultRejected)
     assert paths(list(error.faults)) == [(("expiry",), "INVALID_INPUT")]
     assert "4111111111111111" not in str(error.faults)
-
-
-def test_taken_customer_in_every_status() -> None:
-    assert is_taken(reply(409))
-    assert is_taken(reply(422, {"code": "customer_exists"}))
-    assert is_taken(reply(400, {"error": "duplicate_reference"}))
-    assert not is_taken(reply(400, {"code": "validation_failed"}))
-    assert not is_taken(reply(404, {"code": "conflict"}))

@@ -172,7 +172,7 @@ def test_what_does_not_say_how_a_capture_ended(wire: Any) -> None:
 
 
 def test_a_decline_names_its_code() -> None:
-    found = declined(QUOTE, {"code": "payment_declined", "detail": "4111111111111111"})
+    found = declined(QUOTE, "payment_declined")
     assert (found.state, found.decline_code) == (PaymentState.DECLINED, "payment_declined")
     assert declined(QUOTE, None).decline_code is None
 

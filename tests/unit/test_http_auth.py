@@ -45,6 +45,7 @@ class Vault:
         self.token_answers: list[Answer] = []
         self.token_delay_s = 0.0
         self.honours_tokens = True
+        self.challenge = 'WWW-Authenticate: Bearer error="invalid_token"\r\n'
         self.forms: list[dict[str, list[str]]] = []
         self.token_headers: list[dict[str, str]] = []
         self.calls = 0
@@ -53,7 +54,9 @@ class Vault:
         if asked.target != "/token":
             self.calls += 1
             bearer = asked.headers.get("authorization", "").removeprefix("Bearer ")
-            return reply(200 if bearer in self.valid and self.honours_tokens else 401)
+            if bearer in self.valid and self.honours_tokens:
+                return reply(200)
+            return reply(401, headers=self.challenge)
         self.forms.append(parse_qs(asked.body.decode()))
         self.token_headers.append(asked.headers)
         await asyncio.sleep(self.token_delay_s)
@@ -142,6 +145,35 @@ async def test_a_401_that_stays_is_refusal_and_does_not_mint_a_token_per_call() 
         vault.honours_tokens = True
         assert (await door.send(GET, call())).status == 200
     assert (vault.minted, vault.calls) == (2, 7)
+
+
+async def test_a_401_without_a_challenge_says_nothing_of_a_write() -> None:
+    """Whoever answered so may have done it before: it is not sent again, and the next call has a new token."""
+    vault = Vault()
+    async with door_to(vault) as (door, _, _):
+        await door.send(GET, call())
+        vault.valid.clear()
+        vault.challenge = ""
+        with pytest.raises(OutcomeUnknown) as caught:
+            await door.send(POST, call())
+        assert isinstance(caught.value.if_absent, VaultRefusedUs)
+        assert vault.calls == 2
+        assert (await door.send(GET, call())).status == 200
+    assert (vault.minted, vault.calls) == (2, 3)
+
+
+async def test_a_vault_may_have_a_401_of_its_own() -> None:
+    vault = Vault()
+    vault.challenge = ""
+    async with raw_server(vault.answer) as server:
+        credentials = OAuthClientCredentials("caselle", f"{server.url}/token", "client-1", client_secret=SECRET)
+        settings = ProviderSettings(base_url=server.url)
+        door = open_door("caselle", settings, credentials, is_challenge=lambda reply: reply.body == b"{}")
+        await door.send(GET, call())
+        vault.valid.clear()
+        assert (await door.send(POST, call())).status == 200
+        await door.close()
+    assert (vault.minted, vault.calls) == (2, 3)
 
 
 async def test_one_callers_cancellation_leaves_the_refresh_to_the_others() -> None:

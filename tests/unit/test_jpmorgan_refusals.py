@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable, VaultTimeout
+from app.errors import RejectReason, VaultRejected, VaultReplyUnreadable, VaultTimeout
 from app.http.message import Effect, VaultReply
 from app.providers.jpmorgan.replies import refusal
 
@@ -78,7 +78,6 @@ def test_only_a_404_that_names_the_profile_says_that_the_customer_is_unknown(bod
         (404, Effect.READ, VaultReplyUnreadable, "PROVIDER_UNAVAILABLE"),
         (404, Effect.WRITE, VaultRejected, "PROVIDER_REJECTED"),
         (408, Effect.READ, VaultTimeout, "PROVIDER_TIMEOUT"),
-        (408, Effect.WRITE, OutcomeUnknown, "OUTCOME_UNKNOWN"),
         (405, Effect.WRITE, VaultRejected, "PROVIDER_REJECTED"),
     ],
 )

@@ -12,6 +12,7 @@ from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultR
 from app.providers.aloha import mapping, outgoing
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
+from app.providers.write_outcome import WriteAnswers
 from app.settings import AlohaSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet
 from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
@@ -126,9 +127,9 @@ class AlohaVault(VaultAdapter):
 
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
         """Aloha keeps no key of ours: a lost answer cannot be looked up again."""
-        reply = await self._put("v1/Customers", outgoing.from_customer(new), call, query=_CREATE_QUERY)
-        with reading(self.name, Effect.WRITE):
-            return mapping.to_customer_ref(reply.json())
+        body = outgoing.from_customer(new)
+        answer = await self._put("v1/Customers", body, call, outgoing.CUSTOMER_CREATED, query=_CREATE_QUERY)
+        return mapping.to_customer_ref(answer)
 
     def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
         refused = self.route_faults(new, _BY_TOKEN)
@@ -146,18 +147,18 @@ class AlohaVault(VaultAdapter):
         """Aloha has no default: `make_default` is the caller's affair. It answers the new `AccountId` itself."""
         if isinstance(new, NewBankAccount):
             self.refuse()
-        reply = await self._put("v1/Customers/Payment/Token", outgoing.from_card(ref, new), call)
-        with reading(self.name, Effect.WRITE):
-            return Added(customer_ref=ref, method_ref=MethodRef(mapping.to_guid_answer(reply.body)))
+        body = outgoing.from_card(ref, new)
+        answer = await self._put("v1/Customers/Payment/Token", body, call, outgoing.TOKEN_ADDED)
+        return Added(customer_ref=ref, method_ref=MethodRef(mapping.to_guid_answer(answer)))
 
-    async def _put(self, path: str, body: Any, call: Call, query: tuple[tuple[str, str], ...] = ()) -> VaultReply:
+    async def _put(
+        self, path: str, body: Any, call: Call, answers: WriteAnswers, query: tuple[tuple[str, str], ...] = ()
+    ) -> Any:
         request = VaultRequest(
             method="PUT", path=path, route=path, effect=Effect.WRITE, query=query, json=body, headers=_JSON
         )
         reply = await self._http.send(request, call)
-        if reply.status not in (200, 201):
-            raise outgoing.refusal(reply, Effect.WRITE)
-        return reply
+        return answers.read(self.name, reply, lambda: outgoing.refusal(reply, Effect.WRITE))
 
 
 def _says_not_found(reply: VaultReply) -> bool:

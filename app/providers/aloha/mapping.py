@@ -185,9 +185,9 @@ def _with_token(
     return tuple(ref for ref in refs if ref is not None)
 
 
-def to_guid_answer(body: bytes) -> str:
+def to_guid_answer(body: str | bytes) -> str:
     """The bare JSON string that an add answers; also without its quotes. Raises ValueError on anything else."""
-    return guid_of(body.decode("utf-8").strip().strip('"'))
+    return guid_of((body.decode("utf-8") if isinstance(body, bytes) else body).strip().strip('"'))
 
 
 def to_customer_ref(body: Any) -> CustomerRef:

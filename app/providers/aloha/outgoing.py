@@ -9,9 +9,10 @@ import orjson
 
 from app.errors import FieldFault, RejectReason, VaultError
 from app.http.message import Effect, VaultReply
-from app.providers.aloha.mapping import CARD_TYPES, NAME, PROVIDER_TYPES
+from app.providers.aloha.mapping import CARD_TYPES, NAME, PROVIDER_TYPES, to_customer_ref, to_guid_answer
 from app.providers.aloha.wire import WireAddress, WireCustomer, WireNewToken
 from app.providers.support import PAN_NOT_ALLOWED, digits, failed_reply, fault, required, text, unsupported
+from app.providers.write_outcome import WriteAnswers
 from app.vault.model import Address, Expiry, NewCard, NewCustomer
 from app.vault.names import AlohaPaymentProvider, CustomerRef
 
@@ -180,6 +181,31 @@ _FIELDS: Final = {
     "lastname": ("name", "last"),
     "voicephone": ("phone",),
 }
+
+
+def _is_guid(body: Any) -> bool:
+    return bool(to_guid_answer(body))
+
+
+def _is_customer(body: Any) -> bool:
+    return bool(to_customer_ref(body))
+
+
+def _is_error(body: Any) -> bool:
+    """ASP.NET's own shape: the help pages give names of errors and no body."""
+    return isinstance(body["Message"], str)
+
+
+def _is_duplicate(body: Any) -> bool:
+    return str(body["Message"]).strip() == "DuplicateKey"
+
+
+TOKEN_ADDED: Final = WriteAnswers(applied={200: _is_guid, 201: _is_guid}, refused={400: _is_error})
+"""``PUT v1/Customers/Payment/Token``: a GUID, else BadRequest or InternalServerError."""
+CUSTOMER_CREATED: Final = WriteAnswers(
+    applied={200: _is_customer, 201: _is_customer}, refused={400: _is_error, 409: _is_duplicate}
+)
+"""``PUT v1/Customers``: ``CustomerResults``, else BadRequest or DuplicateKey."""
 
 
 def refusal(reply: VaultReply, effect: Effect) -> VaultError:

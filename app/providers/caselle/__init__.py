@@ -3,6 +3,7 @@
 from app.http.auth import OAuthClientCredentials
 from app.http.client import Observer, open_door
 from app.providers.caselle.client import CaselleVault
+from app.providers.caselle.replies import is_challenge
 from app.settings import Settings
 
 __all__ = ["CaselleVault", "open_caselle"]
@@ -18,4 +19,5 @@ def open_caselle(settings: Settings, observer: Observer | None = None) -> Casell
         client_secret=ours.client_secret.reveal(),
         scope=ours.scope,
     )
-    return CaselleVault(ours, open_door(CaselleVault.name, ours, credentials, observer))
+    door = open_door(CaselleVault.name, ours, credentials, observer, is_challenge=is_challenge)
+    return CaselleVault(ours, door)

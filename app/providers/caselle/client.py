@@ -16,7 +16,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
-from app.providers.caselle import paying
+from app.providers.caselle import paying, replies
 from app.providers.caselle.mapping import (
     ROUTE_KINDS,
     customer_ref_of,
@@ -32,9 +32,10 @@ from app.providers.caselle.mapping import (
     tells_default,
     to_wallet,
 )
-from app.providers.caselle.replies import body_of, is_taken, names_our_account, refusal
+from app.providers.caselle.replies import names_our_account, refusal
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
+from app.providers.write_outcome import WriteAnswers, demand_gone
 from app.settings import CaselleSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
 from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability, ProviderName
@@ -172,26 +173,24 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
         """Create, or fetch the one that is there: `reference_id` is unique, so racers end with the same uid.
 
-        A lost answer is looked up once by the same key; only if nothing is found does it stay unknown.
+        What is no clear yes or no is looked up once by the same key; only if nothing is found does it stay unknown.
         """
         self._allow(self.faults_of_customer(new))
         try:
-            reply = await self._send("POST", _CUSTOMERS, call, _CUSTOMERS, Effect.WRITE, from_customer(new))
-            if reply.status in (200, 201):
-                with reading(self.name, Effect.WRITE):
-                    made = reply.json()
-                    if made.get("reference_id", new.external_id) != new.external_id:
-                        raise self.mismatch("customer", call, reply, Effect.WRITE)
-                    return customer_ref_of(made)
+            body, reply = await self._write(
+                replies.CUSTOMER_CREATED,
+                RejectReason.CONTRACT,
+                "POST",
+                _CUSTOMERS,
+                call,
+                _CUSTOMERS,
+                from_customer(new),
+            )
+            if body.get("reference_id", new.external_id) != new.external_id:
+                raise self.mismatch("customer", call, reply, Effect.WRITE)
         except OutcomeUnknown as unknown:
             return await self._find_after(new, unknown, call)
-        error = refusal(reply, Effect.WRITE, RejectReason.CONTRACT)
-        if not is_taken(reply):
-            raise error
-        found = await self.find_customer(new.external_id, call)
-        if found is None:
-            raise error
-        return found
+        return customer_ref_of(body)
 
     async def _find_after(self, new: NewCustomer, unknown: OutcomeUnknown, call: Call) -> CustomerRef:
         try:
@@ -222,22 +221,19 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._allow(self.faults_of_add(new))
         self._demand(ref)
         path = _path(_CUSTOMERS, ref, "payment-methods")
-        reply = await self._send("POST", _METHODS_ROUTE, call, path, Effect.WRITE, from_new(new))
-        if reply.status not in (200, 201):
-            raise refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND)
-        with reading(self.name, Effect.WRITE):
-            saved = reply.json()
-            self.require_customer(ref, customers_in(saved), call, reply, Effect.WRITE)
-            return Added(customer_ref=ref, method_ref=saved_ref_of(saved))
+        body, reply = await self._write(
+            replies.METHOD_SAVED, RejectReason.CUSTOMER_NOT_FOUND, "POST", _METHODS_ROUTE, call, path, from_new(new)
+        )
+        self.require_customer(ref, customers_in(body), call, reply, Effect.WRITE)
+        return Added(customer_ref=ref, method_ref=saved_ref_of(body))
 
     async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
         path = _path(_CUSTOMERS, ref, "default-payment-method")
-        body = {"saved_payment_method_uid": method}
-        reply = await self._send("PUT", _DEFAULT_ROUTE, call, path, Effect.WRITE, body)
-        if reply.status not in (200, 204):
-            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
-        customer = self._believe(reply)
+        wish = {"saved_payment_method_uid": method}
+        customer, reply = await self._write(
+            replies.DEFAULT_SET, RejectReason.METHOD_NOT_FOUND, "PUT", _DEFAULT_ROUTE, call, path, wish
+        )
         self.require_customer(ref, customers_in(customer, is_customer=True), call, reply, Effect.WRITE)
         if default_in(customer) not in (None, method):
             raise self.mismatch("payment method", call, reply, Effect.WRITE)
@@ -245,12 +241,16 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
         path = _path(_CUSTOMERS, ref, "payment-methods", method)
-        reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
-        if reply.status not in (200, 204, 404):
-            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
-        if reply.status != 404:
-            answer = self._believe(reply)
-            self.require_customer(ref, customers_in(answer), call, reply, Effect.WRITE)
+        missing = RejectReason.METHOD_NOT_FOUND
+        try:
+            await self._write(replies.METHOD_DELETED, missing, "DELETE", _METHOD_ROUTE, call, path)
+        except OutcomeUnknown as unknown:
+            await demand_gone(unknown, partial(self._holds, ref, method, call))
+
+    async def _holds(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
+        reply = await self._list(ref, call)
+        with reading(self.name):
+            return method in refs_in(reply.json())
 
     # ---- paying, capturing in the browser, importing ------------------------------------------------------
 
@@ -264,22 +264,27 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._allow(self.faults_of_payment(new))
         if _REF.fullmatch(new.method_ref) is None:
             raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
-        reply = await self._send("POST", _PAYMENTS, call, _PAYMENTS, Effect.WRITE, paying.from_payment(new))
-        if reply.status not in (200, 201):
-            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+        wish = paying.from_payment(new)
+        body, _ = await self._write(
+            replies.QUOTED, RejectReason.METHOD_NOT_FOUND, "POST", _PAYMENTS, call, _PAYMENTS, wish
+        )
         with reading(self.name):  # as a quote moves nothing, one that cannot be read is as good as none
-            return paying.to_quote(new, reply.json())
+            return paying.to_quote(new, body)
 
     async def capture(self, quote: Quote, call: Call) -> Captured:
         """Repeats the quote exactly. A decline is an answer; a lost answer stays unknown and is never repeated."""
         path = _path(_PAYMENTS, quote.payment_ref, "capture")
-        reply = await self._send("POST", _CAPTURE_ROUTE, call, path, Effect.WRITE, paying.from_quote(quote))
-        if reply.status == 402:
-            return paying.declined(quote, body_of(reply))
-        if reply.status not in (200, 201):
-            raise refusal(reply, Effect.WRITE, RejectReason.METHOD_NOT_FOUND)
+        wish = paying.from_quote(quote)
+        try:
+            body, _ = await self._write(
+                replies.CAPTURED, RejectReason.METHOD_NOT_FOUND, "POST", _CAPTURE_ROUTE, call, path, wish
+            )
+        except VaultRejected as refused:
+            if refused.reason is not RejectReason.DECLINED:
+                raise
+            return paying.declined(quote, refused.provider_code)
         with reading(self.name, Effect.WRITE):
-            return paying.to_captured(quote, reply.json())
+            return paying.to_captured(quote, body)
 
     def faults_of_session(self, new: NewSession) -> list[FieldFault]:
         return paying.faults_of_session(new)
@@ -287,13 +292,13 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     async def create_session(self, new: NewSession, call: Call) -> HostedSession:
         self._allow(self.faults_of_session(new))
         self._demand(new.customer_ref)
-        reply = await self._send("POST", _SESSIONS, call, _SESSIONS, Effect.WRITE, paying.from_session(new))
-        if reply.status not in (200, 201):
-            raise refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND)
+        wish = paying.from_session(new)
+        body, reply = await self._write(
+            replies.SESSION_CREATED, RejectReason.CUSTOMER_NOT_FOUND, "POST", _SESSIONS, call, _SESSIONS, wish
+        )
         with reading(self.name, Effect.WRITE):
-            session = reply.json()
-            self.require_customer(new.customer_ref, customers_in(session), call, reply, Effect.WRITE)
-            return paying.to_session(new, session)
+            self.require_customer(new.customer_ref, customers_in(body), call, reply, Effect.WRITE)
+            return paying.to_session(new, body)
 
     async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization:
         """The payment account's browser configuration, the same for every customer; its credentials are short-lived."""
@@ -314,11 +319,9 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._allow([found for row in rows for found in self.faults_of_import(row)])
         if not rows:
             return []
-        reply = await self._send("POST", _IMPORT, call, _IMPORT, Effect.WRITE, paying.from_import(rows))
-        if reply.status != 200:
-            raise refusal(reply, Effect.WRITE, RejectReason.CONTRACT)
+        wish = paying.from_import(rows)
+        body, reply = await self._write(replies.IMPORTED, RejectReason.CONTRACT, "POST", _IMPORT, call, _IMPORT, wish)
         with reading(self.name, Effect.WRITE):
-            body = reply.json()
             results = paying.to_results(len(rows), body)
             for record in body["results"]:
                 asked = rows[record["index"]].customer_ref
@@ -352,12 +355,19 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         )
         return await self._http.send(request, call)
 
-    def _believe(self, reply: VaultReply) -> Any:
-        """A success says nothing or JSON. Anything else came from something in between: the outcome is unknown."""
-        if not reply.body.strip():
-            return None
-        with reading(self.name, Effect.WRITE):
-            return reply.json()
+    async def _write(
+        self,
+        answers: WriteAnswers,
+        missing: RejectReason,
+        verb: str,
+        route: str,
+        call: Call,
+        path: str,
+        json: Any = None,
+    ) -> tuple[Any, VaultReply]:
+        """The answer to an applied write, decoded and as it came; `missing` is what a 404 means."""
+        reply = await self._send(verb, route, call, path, Effect.WRITE, json)
+        return answers.read(self.name, reply, lambda: refusal(reply, Effect.WRITE, missing)), reply
 
     def _allow(self, faults: Sequence[FieldFault]) -> None:
         """Every write passes here, so that nothing that the rules refuse is ever sent."""

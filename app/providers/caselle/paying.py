@@ -40,6 +40,9 @@ _WALLET_TYPE: Final[Mapping[PaymentMethodKind, str]] = {
 _STATE: Final[Mapping[str, PaymentState]] = {
     "completed": PaymentState.CAPTURED,
     "captured": PaymentState.CAPTURED,
+    "succeeded": PaymentState.CAPTURED,
+    "approved": PaymentState.CAPTURED,
+    "paid": PaymentState.CAPTURED,
     "authorized": PaymentState.AUTHORIZED,
     "pending": PaymentState.PROCESSING,
     "processing": PaymentState.PROCESSING,
@@ -128,11 +131,12 @@ def to_captured(quote: Quote, wire: Any) -> Captured:
     """Raises ValueError for another payment's answer, and KeyError where its status is missing or new to us."""
     if wire.get("uid") not in (None, quote.payment_ref):
         raise ValueError("another payment was answered")
-    return Captured(payment_ref=quote.payment_ref, state=_STATE[wire["status"].lower()], answered=_answered(wire))
+    state = _STATE[wire["status"].strip().lower()]
+    return Captured(payment_ref=quote.payment_ref, state=state, answered=_answered(wire))
 
 
-def declined(quote: Quote, body: Any) -> Captured:
-    return Captured(payment_ref=quote.payment_ref, state=PaymentState.DECLINED, decline_code=code_in(body))
+def declined(quote: Quote, code: str | None) -> Captured:
+    return Captured(payment_ref=quote.payment_ref, state=PaymentState.DECLINED, decline_code=code)
 
 
 def _payment_ref(wire: Any) -> PaymentRef:

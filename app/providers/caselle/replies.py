@@ -4,16 +4,17 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from app.errors import FieldFault, OutcomeUnknown, RejectReason, VaultError, VaultRefusedUs, VaultTimeout
+from app.errors import FieldFault, RejectReason, VaultError, VaultRefusedUs, VaultTimeout
 from app.http.message import Effect, VaultReply
+from app.providers.caselle.mapping import customer_ref_of, saved_ref_of
 from app.providers.support import failed_reply, fault, request_id_of
+from app.providers.write_outcome import Shape, WriteAnswers, empty
 from app.vault.names import ProviderName
 
 _NAME: Final = ProviderName.CASELLE
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{1,63}")
 _REASON: Final = {
     400: RejectReason.INVALID_INPUT,
-    402: RejectReason.DECLINED,
     409: RejectReason.CONFLICT,
     422: RejectReason.INVALID_INPUT,
 }
@@ -25,7 +26,7 @@ _REASON_OF_CODE: Final = (
 )
 _OUR_ACCOUNT: Final = re.compile(r"payment_?account")
 _CUSTOMER: Final = re.compile(r"\bcustomer\b", re.I)  # as a word: paths, which some servers repeat, say "customers"
-_TAKEN: Final = re.compile(r"customer_exists|duplicate|already_exists|conflict")
+_MAY_STAND: Final = re.compile(r"already|exist|duplicate|conflict|captur|complete|paid|closed|process|pending|progress")
 _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
     "fingerprint": ("secret",),
     "last4": ("last4",),
@@ -43,6 +44,64 @@ _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
+def _is_refusal(body: Any) -> bool:
+    """An error with a code, unless the code says that it may be there already: no error body is published."""
+    code = code_in(body)
+    return code is not None and _MAY_STAND.search(code.lower()) is None
+
+
+def _is_customer(body: Any) -> bool:
+    return bool(customer_ref_of(body))
+
+
+def _is_saved(body: Any) -> bool:
+    return bool(saved_ref_of(body))
+
+
+def _has(*names: str) -> Shape:
+    def has(body: Any) -> bool:
+        return isinstance(body, dict) and all(name in body for name in names)
+
+    return has
+
+
+def _refused_with(*statuses: int) -> dict[int, Shape]:
+    return dict.fromkeys(statuses, _is_refusal)
+
+
+CUSTOMER_CREATED: Final = WriteAnswers(
+    applied=dict.fromkeys((200, 201), _is_customer), refused=_refused_with(400, 403, 404, 422)
+)
+"""``POST /api/customers``. A conflict means that the customer is there, to be fetched: page "Customers & wallets"."""
+METHOD_SAVED: Final = WriteAnswers(
+    applied=dict.fromkeys((200, 201), _is_saved), refused=_refused_with(400, 403, 404, 422)
+)
+DEFAULT_SET: Final = WriteAnswers(applied={200: _is_customer, 204: empty}, refused=_refused_with(400, 403, 404, 422))
+METHOD_DELETED: Final = WriteAnswers(applied={204: empty}, refused=_refused_with(400, 403), over=frozenset({404}))
+"""After a 404 the method is gone, or was never there, or is there still: only the list can tell."""
+QUOTED: Final = WriteAnswers(
+    applied=dict.fromkeys((200, 201), _has("uid", "processing_fee_amount", "total_amount")),
+    refused=_refused_with(400, 403, 404, 422),
+    over=frozenset(range(100, 600)),
+)
+"""``POST /api/payments``. It moves nothing, so there is nothing to wait for."""
+CAPTURED: Final = WriteAnswers(
+    applied=dict.fromkeys((200, 201, 202), _has("status")), refused=_refused_with(400, 402, 403, 404, 422)
+)
+"""``POST /api/payments/{uid}/capture``. A conflict is no refusal: it may mean that the payment was captured before."""
+SESSION_CREATED: Final = WriteAnswers(
+    applied=dict.fromkeys((200, 201), _has("session_id", "hosted_url")), refused=_refused_with(400, 403, 404, 422)
+)
+IMPORTED: Final = WriteAnswers(applied={200: _has("results")}, refused=_refused_with(400, 403, 404, 422))
+
+
+def is_challenge(reply: VaultReply) -> bool:
+    """Its own 401 has a code; that of an AWS gateway, whose tokens these are, one of two messages."""
+    body = body_of(reply)
+    message = body.get("message") if isinstance(body, dict) else None
+    return code_in(body) is not None or message in ("Unauthorized", "The incoming token has expired")
+
+
 def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultError:
     """The error for a reply that is not a success; `missing` is what a 404 means for this operation.
 
@@ -51,8 +110,8 @@ def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultEr
     """
     body = body_of(reply)
     code = code_in(body)
-    if reply.status == 408:
-        return (OutcomeUnknown if effect is Effect.WRITE else VaultTimeout)(_NAME, provider_code=code)
+    if reply.status == 408 and effect is Effect.READ:
+        return VaultTimeout(_NAME, provider_code=code)
     if names_our_account(reply):
         return VaultRefusedUs(_NAME, provider_code=code, provider_request_id=request_id_of(reply))
     reason = _missing(code, missing) if reply.status == 404 else reason_of(reply.status, code)
@@ -64,13 +123,6 @@ def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultEr
 def names_our_account(reply: VaultReply) -> bool:
     """Whether it is the payment account of our settings that is not there, whatever was asked of it."""
     return reply.status == 404 and _OUR_ACCOUNT.search((code_in(body_of(reply)) or "").lower()) is not None
-
-
-def is_taken(reply: VaultReply) -> bool:
-    """Whether a create was refused because the customer is there already."""
-    if reply.status == 409:
-        return True
-    return reply.status in (400, 422) and _TAKEN.search((code_in(body_of(reply)) or "").lower()) is not None
 
 
 def code_in(body: Any) -> str | None:
@@ -106,7 +158,9 @@ def _missing(code: str | None, missing: RejectReason) -> RejectReason:
 
 
 def reason_of(status: int, code: str | None) -> RejectReason:
-    """Ours for a status and a code: a code that says more than its status wins."""
+    """Ours for a status and a code: a code that says more than its status wins, but over 402."""
+    if status == 402:
+        return RejectReason.DECLINED
     spelled = (code or "").lower()
     for shape, reason in _REASON_OF_CODE:
         if shape.search(spelled):

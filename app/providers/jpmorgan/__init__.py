@@ -3,6 +3,7 @@
 from app.http.auth import OAuthClientCredentials
 from app.http.client import Observer, open_door
 from app.providers.jpmorgan.client import JpMorganVault
+from app.providers.jpmorgan.replies import is_challenge
 from app.settings import Settings
 
 __all__ = ["JpMorganVault", "open_jpmorgan"]
@@ -23,5 +24,5 @@ def open_jpmorgan(settings: Settings, observer: Observer | None = None) -> JpMor
         scope=ours.scope,
         extra={"resource": ours.resource} if ours.resource else {},
     )
-    door = open_door(JpMorganVault.name, ours, credentials, observer)
+    door = open_door(JpMorganVault.name, ours, credentials, observer, is_challenge=is_challenge)
     return JpMorganVault(ours, door, raw_cards=settings.raw_cards, network_tokens=settings.network_tokens)

@@ -29,7 +29,16 @@ from app.providers.jpmorgan.mapping import (
     to_three_d_secure,
     to_wallet,
 )
-from app.providers.jpmorgan.replies import is_theirs, names_profile, refusal
+from app.providers.jpmorgan.replies import (
+    METHOD_ADDED,
+    METHOD_CHANGED,
+    METHOD_DELETED,
+    PROFILE_CREATED,
+    PROFILE_DELETED,
+    is_theirs,
+    names_profile,
+    refusal,
+)
 from app.providers.jpmorgan.rules import (
     ROUTE_KINDS,
     faults_of_address,
@@ -41,6 +50,7 @@ from app.providers.jpmorgan.wire import WireBankAccount, WireCard
 from app.providers.jpmorgan.writing import from_change, from_customer, from_new, list_of
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, last4_of, reading, request_id_of, segment, unsupported
+from app.providers.write_outcome import WriteAnswers, demand_gone
 from app.settings import JpMorganSettings
 from app.vault.model import (
     Added,
@@ -177,7 +187,7 @@ class JpMorganVault(VaultAdapter):
         self._demand(ref)
         path = (_PROFILES, ref, "payment-methods")
         reply = await self._send("POST", _METHODS_ROUTE, call, path, Effect.WRITE, from_new(new))
-        profile = self._written(reply, RejectReason.CUSTOMER_NOT_FOUND, call, ref)
+        profile = self._written(METHOD_ADDED, reply, RejectReason.CUSTOMER_NOT_FOUND, call, ref)
         return self._added(ref, new, profile, before.method_refs)
 
     async def create_with_method(self, customer: NewCustomer, new: NewMethod, call: Call) -> Added:
@@ -185,10 +195,8 @@ class JpMorganVault(VaultAdapter):
         self._allow([*faults_of_new_profile(customer), *self.faults_of_add(new)])
         body = from_customer(customer, new)
         reply = await self._send("POST", _PROFILES, call, (_PROFILES,), Effect.WRITE, body)
-        profile = self._written(reply, RejectReason.CONTRACT, call, None)
-        with reading(self.name, Effect.WRITE):
-            ref = profile_id_of(profile)
-        return self._added(ref, new, profile, frozenset())
+        profile = self._written(PROFILE_CREATED, reply, RejectReason.CONTRACT, call, None)
+        return self._added(profile_id_of(profile), new, profile, frozenset())
 
     def _added(self, ref: CustomerRef, new: NewMethod, profile: Any, before: frozenset[MethodRef]) -> Added:
         """Tell the new method by set difference; another writer's addition is told apart by kind and last four."""
@@ -222,7 +230,7 @@ class JpMorganVault(VaultAdapter):
         path = (_PROFILES, method.customer_ref, "payment-methods", method.method_ref)
         reply = await self._send("PATCH", _METHOD_ROUTE, call, path, Effect.WRITE, from_change(method, change))
         ref, name = method.customer_ref, method.method_ref
-        profile = self._written(reply, RejectReason.METHOD_NOT_FOUND, call, ref, is_update=True)
+        profile = self._written(METHOD_CHANGED, reply, RejectReason.METHOD_NOT_FOUND, call, ref, is_update=True)
         if name not in refs_of(profile):
             raise self.mismatch("payment method", call, reply, Effect.WRITE)
         return name
@@ -231,25 +239,40 @@ class JpMorganVault(VaultAdapter):
         self._demand(ref, method)
         path = (_PROFILES, ref, "payment-methods", method, "default")
         reply = await self._send("PATCH", f"{_METHOD_ROUTE}/default", call, path, Effect.WRITE)
-        profile = self._written(reply, RejectReason.METHOD_NOT_FOUND, call, ref)
-        self._require_method(method, [default_of(profile)], call, reply)
+        profile = self._written(METHOD_CHANGED, reply, RejectReason.METHOD_NOT_FOUND, call, ref)
+        with reading(self.name, Effect.WRITE):
+            default = default_of(profile)
+        self._require_method(method, [default], call, reply)
+        self._require_shown(default is not None)
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
         path = (_PROFILES, ref, "payment-methods", method)
         reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
-        if reply.status != 404:
-            self._written(reply, RejectReason.METHOD_NOT_FOUND, call, ref)
+        try:
+            profile = self._written(METHOD_DELETED, reply, RejectReason.METHOD_NOT_FOUND, call, ref)
+        except OutcomeUnknown as unknown:
+            await demand_gone(unknown, partial(self._holds, ref, method, call))
+            return
+        with reading(self.name, Effect.WRITE):
+            self._require_shown(method not in refs_of(profile))
+
+    async def _holds(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
+        profile = await self._profile(ref, call)
+        with reading(self.name):
+            return method in refs_of(profile)
 
     async def erase_customer(self, ref: CustomerRef, call: Call) -> None:
         """Delete the profile; one that is already gone is success."""
         self._demand(ref)
         reply = await self._send("DELETE", _PROFILE_ROUTE, call, (_PROFILES, ref), Effect.WRITE)
-        if reply.status not in (200, 404):
-            raise self._refusal(reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND, call)
-        if reply.status == 200:
-            with reading(self.name, Effect.WRITE):
-                self.require_customer(ref, profiles_in(reply.json()), call, reply, Effect.WRITE)
+        refusal = partial(self._refusal, reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND, call)
+        try:
+            body = PROFILE_DELETED.read(self.name, reply, refusal)
+        except OutcomeUnknown as unknown:
+            await demand_gone(unknown, partial(self.customer_exists, ref, call))
+            return
+        self.require_customer(ref, profiles_in(body), call, reply, Effect.WRITE)
 
     async def check(self, call: Call) -> None:
         """Ask for a profile that nobody has: 404 proves token and merchant, which the health check would not."""
@@ -285,16 +308,26 @@ class JpMorganVault(VaultAdapter):
         return await self._http.send(request, call)
 
     def _written(
-        self, reply: VaultReply, missing: RejectReason, call: Call, ref: CustomerRef | None, *, is_update: bool = False
+        self,
+        answers: WriteAnswers,
+        reply: VaultReply,
+        missing: RejectReason,
+        call: Call,
+        ref: CustomerRef | None,
+        *,
+        is_update: bool = False,
     ) -> Any:
-        """The profile after a write; OutcomeUnknown where a 200 carries something else, or not the profile `ref`."""
-        if reply.status != 200:
-            raise self._refusal(reply, Effect.WRITE, missing, call, is_update=is_update)
+        """The profile after a write; OutcomeUnknown where it is not the profile `ref`."""
+        refusal = partial(self._refusal, reply, Effect.WRITE, missing, call, is_update=is_update)
+        profile = answers.read(self.name, reply, refusal)
         with reading(self.name, Effect.WRITE):
-            profile = reply.json()
-            found = profile_id_of(profile)
-            self.require_customer(ref or found, profiles_in(profile), call, reply, Effect.WRITE)
+            self.require_customer(ref or profile_id_of(profile), profiles_in(profile), call, reply, Effect.WRITE)
         return profile
+
+    def _require_shown(self, is_shown: bool) -> None:
+        """A profile that does not show what was written is no answer to it."""
+        if not is_shown:
+            raise OutcomeUnknown(self.name, provider_code="NOT_SHOWN")
 
     def _require_method(
         self,

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from app.errors import (
     FieldFault,
-    OutcomeUnknown,
     RejectReason,
     VaultError,
     VaultRefusedUs,
@@ -14,7 +13,9 @@ from app.errors import (
     VaultTimeout,
 )
 from app.http.message import Effect, VaultReply
+from app.providers.jpmorgan.mapping import profile_id_of
 from app.providers.support import fault, request_id_of
+from app.providers.write_outcome import WriteAnswers
 from app.vault.names import ProviderName
 
 _NAME: Final = ProviderName.JPMORGAN
@@ -22,11 +23,6 @@ _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{2,50}")
 _PROFILE: Final = re.compile(r"profile|consumer", re.I)
 _PART: Final = re.compile(r"method|address|communication", re.I)
 _FIELD_MESSAGE: Final = "J.P. Morgan refuses this field."
-_REASON: Final = {
-    400: RejectReason.INVALID_INPUT,
-    409: RejectReason.CONFLICT,
-    422: RejectReason.INVALID_INPUT,
-}
 _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
     "accountNumber": ("secret",),
     "internationalBankAccountNumber": ("secret",),
@@ -56,21 +52,51 @@ _PATH_IN_UPDATE: Final[dict[str, tuple[str, ...]]] = {
 EXTERNAL_ID_FIELD: Final = "externalConsumerProfileIdentifier"
 
 
+def _is_profile(body: Any) -> bool:
+    return bool(profile_id_of(body))
+
+
+def _is_accepted(body: Any) -> bool:
+    return bool(body["responseStatus"] == "SUCCESS")
+
+
+def _is_messages(body: Any) -> bool:
+    """`messages`: the declared body of every error but 401."""
+    return body["responseStatus"] == "ERROR" and _code(body) is not None
+
+
+def is_challenge(reply: VaultReply) -> bool:
+    """`adfsError`, the declared body of a 401."""
+    body = _body(reply)
+    return isinstance(body, dict) and {"errorSource", "errorCode", "errorDescription"} <= body.keys()
+
+
+_REFUSED: Final = dict.fromkeys((400, 403), _is_messages)
+METHOD_ADDED: Final = WriteAnswers(
+    applied=dict.fromkeys((200, 201), _is_profile), refused={**_REFUSED, 404: _is_messages}
+)
+"""``POST .../payment-methods``. Declared, as everywhere: 200 with the profile; 400, 403, 404 with `messages`; 408."""
+PROFILE_CREATED: Final = WriteAnswers(applied=dict.fromkeys((200, 201), _is_profile), refused=_REFUSED)
+METHOD_CHANGED: Final = WriteAnswers(applied={200: _is_profile}, refused={**_REFUSED, 404: _is_messages})
+"""``PATCH .../payment-methods/{id}`` and its ``/default``."""
+METHOD_DELETED: Final = WriteAnswers(applied={200: _is_profile}, refused=_REFUSED, over=frozenset({404}))
+PROFILE_DELETED: Final = WriteAnswers(applied={200: _is_accepted}, refused=_REFUSED, over=frozenset({404}))
+"""After a 404 to a deletion it is gone, or was never there, or is there still: only the list can tell."""
+
+
 def refusal(
     reply: VaultReply, effect: Effect, missing: RejectReason, *, is_update: bool = False, sent_id: str | None = None
 ) -> VaultError:
     """The error for a reply that is not 200.
 
     `missing` is what a 404 means for this operation. A READ is told that its customer is unknown only by a 404 that
-    says so in J.P. Morgan's own body: any other server at the address, and a path that it lacks, answer 404 too. A 408
-    of a write may have been committed: OutcomeUnknown.
+    says so in J.P. Morgan's own body: any other server at the address, and a path that it lacks, answer 404 too.
     """
     body = _body(reply)
     code = _code(body) or f"HTTP_{reply.status}"
     request_id = _request_id(body) or request_id_of(reply) or sent_id
-    if reply.status == 408:
-        lost = OutcomeUnknown if effect is Effect.WRITE else VaultTimeout
-        return lost(_NAME, provider_code=code, provider_request_id=request_id)
+    if reply.status == 408 and effect is Effect.READ:
+        return VaultTimeout(_NAME, provider_code=code, provider_request_id=request_id)
     if reply.status in (401, 403):
         return VaultRefusedUs(_NAME, provider_code=code, provider_request_id=request_id)
     if effect is Effect.READ and not (reply.status == 404 and _names_profile(body)):
@@ -117,7 +143,7 @@ def _reason(status: int, body: Any) -> RejectReason:
         return RejectReason.NOT_ENABLED
     if any(entity.endswith(EXTERNAL_ID_FIELD) for entity in _entities(body)):
         return RejectReason.DUPLICATE_CUSTOMER
-    return _REASON.get(status, RejectReason.CONTRACT)
+    return RejectReason.INVALID_INPUT if status == 400 else RejectReason.CONTRACT
 
 
 def _entities(body: Any) -> list[str]:

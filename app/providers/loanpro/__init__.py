@@ -6,6 +6,7 @@ from app.http.auth import StaticHeaders
 from app.http.client import Observer, open_door
 from app.providers.loanpro.browser import CaptureForms
 from app.providers.loanpro.client import LoanProVault
+from app.providers.loanpro.outgoing import is_challenge
 from app.settings import LoanProSettings, Settings
 
 __all__ = ["LoanProVault", "open_loanpro"]
@@ -18,7 +19,7 @@ def open_loanpro(settings: Settings, observer: Observer | None = None) -> LoanPr
         "Authorization": f"Bearer {ours.api_token.reveal()}",
         "Autopal-Instance-Id": ours.instance_id,
     }
-    door = open_door(LoanProVault.name, ours, StaticHeaders(headers), observer)
+    door = open_door(LoanProVault.name, ours, StaticHeaders(headers), observer, is_challenge=is_challenge)
     return LoanProVault(ours, door, _forms(ours, observer))
 
 

@@ -349,17 +349,14 @@ class LoanProVault(VaultAdapter):
     async def _write(
         self, method: str, path: str, route: str, body: dict[str, Any], call: Call, ref: CustomerRef | None = None
     ) -> Any:
-        """Send one write; success is 200 with a root `d`. A 200 without it, or with another customer than `ref`, was
-        perhaps applied: unknown."""
+        """Send one write: the record that it answers. With another customer than `ref` it was perhaps applied."""
         request = VaultRequest(method=method, path=path, route=route, effect=Effect.WRITE, json=body)
         reply = await self._http.send(request, call)
-        if reply.status not in (200, 201):
-            raise outgoing.refusal(reply, Effect.WRITE)
-        with reading(self.name, Effect.WRITE):
-            data = reply.json()["d"]
-            if ref is not None and isinstance(data, dict):
+        data = outgoing.WRITTEN.read(self.name, reply, lambda: outgoing.refusal(reply, Effect.WRITE))["d"]
+        if ref is not None:
+            with reading(self.name, Effect.WRITE):
                 self.require_customer(ref, mapping.customer_in(data), call, reply, Effect.WRITE)
-            return data
+        return data
 
 
 def _recognised_in(data: Any, before: BeforeAdd, new: NewMethod) -> MethodRef | None:

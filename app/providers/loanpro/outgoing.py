@@ -10,6 +10,7 @@ from app.http.message import Effect, VaultReply
 from app.providers.loanpro.mapping import NAME
 from app.providers.loanpro.wire import WireElement
 from app.providers.support import alpha2, alpha3, digits, failed_reply, fault, required, text, unsupported
+from app.providers.write_outcome import WriteAnswers
 from app.vault.model import Address, MethodChange, NewBankAccount, NewCustomer, NewMethod
 from app.vault.names import BankAccountType, BankRail, MethodRef
 
@@ -202,6 +203,26 @@ _FIELDS: Final = (
     ("title", ("title",)),
     ("account ?type", ("account_type",)),
 )
+
+
+def _is_record(body: Any) -> bool:
+    """ "Success is 200 and a root `d`", which is the customer."""
+    return isinstance(body["d"], dict) and bool(body["d"]) and "error" not in body["d"]
+
+
+def _is_error(body: Any) -> bool:
+    error = (body.get("d") or body)["error"]
+    return isinstance(error, dict) and isinstance(error["message"], str | dict)
+
+
+WRITTEN: Final = WriteAnswers(applied={200: _is_record, 201: _is_record}, refused={409: _is_error})
+"""Every write is a POST or PUT of a customer. Sources: 'Response Codes', 'Transaction Warnings'."""
+
+
+def is_challenge(reply: VaultReply) -> bool:
+    """The 401 of its page 'Response Codes': ``{"code": "401-CN0001", "message": "Unauthorized", ...}``."""
+    _, code = _read_error(reply)
+    return code is not None and code.startswith("401-")
 
 
 def refusal(reply: VaultReply, effect: Effect, *, missing: RejectReason | None = None) -> VaultError:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from app.errors import FieldFault, VaultError
+from app.errors import FieldFault, OutcomeUnknown, VaultError
 from app.store.database import Tx
 from app.store.records import (
     DirectoryEntry,
@@ -131,6 +131,8 @@ class AddsMethod(UseCase[AddMethod]):
         async def send(call: Call) -> Json:
             assert new is not None
             added = await vault.add(ref, new, _from_note(before), session.of["make_default"], call)
+            if added.method_ref in before["refs"]:
+                raise OutcomeUnknown(name, "The vault named a method that was there before.")
             session.next_action = added.next_action
             return {"method_ref": added.method_ref}
 

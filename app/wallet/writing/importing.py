@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, ClassVar, Final
 
-from app.errors import RejectReason, VaultError, VaultRejected
+from app.errors import OutcomeUnknown, RejectReason, VaultError, VaultRejected
 from app.store.database import Tx
 from app.store.errors import ExternalIdTaken, LinkConflict, UnstorableText
 from app.store.records import (
@@ -252,7 +252,7 @@ class ImportsMethods(UseCase[ImportMethods]):
                 reason = result.reason or RejectReason.INVALID_INPUT
                 raise VaultRejected(name, reason, provider_code=result.provider_code)
             if result.method_ref is None:
-                raise VaultError(name, "The vault named neither a method nor a reason.")
+                raise OutcomeUnknown(name, "The vault named neither a method nor a reason.")
             return {"method_ref": result.method_ref}
 
         async def look(call: Call) -> Look:

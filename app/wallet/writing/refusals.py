@@ -72,10 +72,13 @@ def is_final(error: VaultError) -> bool:
 
 
 def proven_absent(provider: ProviderName, error: VaultError | None) -> Problem:
-    """The answer was lost, and the vault's list shows that nothing came of it."""
+    """The answer was lost or not understood, and the vault's list shows that nothing came of it."""
+    if isinstance(error, OutcomeUnknown) and error.if_absent is not None:
+        return _base(error.if_absent)
     return Problem(
         code=ProblemCode.PROVIDER_UNAVAILABLE,
-        message="The vault's answer was lost, and its list shows that nothing was changed: it may be sent again.",
+        message="The vault gave no answer that can be understood, and its list shows that nothing was changed: it may "
+        "be sent again.",
         retryable=True,
         provider=provider,
         outcome=WriteOutcome.NOT_APPLIED,
@@ -98,8 +101,8 @@ def interrupted(provider: ProviderName | None) -> Problem:
 def outcome_unknown(provider: ProviderName | None, error: VaultError | None = None) -> Problem:
     return Problem(
         code=ProblemCode.OUTCOME_UNKNOWN,
-        message="The vault's answer was lost, and it cannot be told yet whether the write was made. It is looked up "
-        "again; the same request with the same key tells the outcome.",
+        message="The vault gave no answer that can be understood, and whether the write was made is not known yet. It "
+        "is looked up again; the same request with the same key tells the outcome.",
         retryable=True,
         provider=provider,
         outcome=WriteOutcome.UNKNOWN,

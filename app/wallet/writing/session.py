@@ -232,6 +232,8 @@ class Session:
         """Look until the vault's list decides, or the time is over. An absence counts only when the request that may
         still be on its way has had its time before the look began."""
         believe_at = max(self.operation.deadline_at, self.intent.believe_at or self.operation.deadline_at)
+        if isinstance(error, OutcomeUnknown) and not error.is_in_flight:
+            believe_at = self.deps.utc_now()
         pause_s = _FIRST_PAUSE_S
         while True:
             left_s = (believe_at - self.deps.utc_now()).total_seconds()

@@ -1,0 +1,90 @@
+"""What the answers to one write mean: applied, refused, or neither, which is unknown until the vault's list decides."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from app.errors import OutcomeUnknown, VaultError
+from app.http.message import VaultReply
+from app.providers.support import SHAPE_ERRORS, request_id_of
+from app.vault.names import ProviderName
+
+Shape = Callable[[Any], bool]
+"""Whether a decoded body (see `decoded`) is the documented one; a body of another shape may raise `SHAPE_ERRORS`."""
+
+
+class Verdict(Enum):
+    APPLIED = "applied"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteAnswers:
+    """The understood answers to one write operation, as statuses and the shape of their bodies.
+
+    `applied` says that the vault did it, `refused` that it changed nothing. Everything else is unknown, whatever its
+    status. `over` are statuses of unknown answers after which the request is certainly not on its way any more.
+    """
+
+    applied: Mapping[int, Shape]
+    refused: Mapping[int, Shape]
+    over: frozenset[int] = field(default=frozenset())
+
+    def classify(self, reply: VaultReply) -> Verdict:
+        return self._judge(reply.status, decoded(reply))
+
+    def _judge(self, status: int, body: Any) -> Verdict:
+        if _fits(self.applied.get(status), body):
+            return Verdict.APPLIED
+        return Verdict.REFUSED if _fits(self.refused.get(status), body) else Verdict.UNKNOWN
+
+    def read(self, provider: ProviderName, reply: VaultReply, refusal: Callable[[], VaultError]) -> Any:
+        """The decoded body of an applied write. Raises `refusal()` for a refused one, else OutcomeUnknown."""
+        body = decoded(reply)
+        verdict = self._judge(reply.status, body)
+        if verdict is Verdict.APPLIED:
+            return body
+        if verdict is Verdict.REFUSED:
+            raise refusal()
+        raise OutcomeUnknown(
+            provider,
+            provider_code=f"HTTP_{reply.status}",
+            provider_request_id=request_id_of(reply),
+            is_in_flight=reply.status not in self.over,
+        )
+
+
+async def demand_gone(unknown: OutcomeUnknown, is_there: Callable[[], Awaitable[bool]]) -> None:
+    """What a deletion comes to that was answered with "not found": done where the vault's list agrees.
+
+    Raises `unknown` again where the list shows it still, or cannot be read.
+    """
+    if not unknown.is_in_flight:
+        with suppress(VaultError):
+            if not await is_there():
+                return
+    raise unknown
+
+
+def decoded(reply: VaultReply) -> Any:
+    """The JSON value of the body, None where it is empty, and the bytes themselves where they are no JSON."""
+    if not reply.body.strip():
+        return None
+    try:
+        return reply.json()
+    except ValueError:
+        return reply.body
+
+
+def empty(body: Any) -> bool:
+    return body is None
+
+
+def _fits(shape: Shape | None, body: Any) -> bool:
+    try:
+        return shape is not None and shape(body)
+    except SHAPE_ERRORS:
+        return False

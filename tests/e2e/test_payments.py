@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,8 @@ from uuid import uuid4
 import pytest
 
 from tests.support.gateway import KEYS, RunningGateway
+from tests.support.paying import capture, captures, eventually, methods, quote, state_of
 from tests.support.sandbox import RunningSandbox
-
-FIELDS = """
-  operation { id state replayed }
-  payment { id state amount { amount currency } processingFee { amount } total { amount } declineCode reference }
-  userErrors { code path retryable }
-"""
-QUOTE = f"mutation Quote($input: QuotePaymentInput!) {{ quotePayment(input: $input) {{ {FIELDS} }} }}"
-CAPTURE = f"mutation Capture($input: CapturePaymentInput!) {{ capturePayment(input: $input) {{ {FIELDS} }} }}"
 
 
 @pytest.fixture(scope="module")
@@ -30,33 +22,6 @@ def gateway(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("payments")
     with RunningGateway(sandbox_server.url, folder, caselle={"webhook_secret": secret}) as running:
         yield running
-
-
-def methods(gateway: RunningGateway, customer: str = "cus_alex", provider: str = "CASELLE") -> dict[str, str]:
-    wanted = "paymentMethods(filter: {providers: $p}) { id kind }"
-    query = f"query M($id: ID!, $p: [Provider!]) {{ customer(id: $id) {{ {wanted} }} }}"
-    found = gateway.data(query, id=customer, p=[provider])["customer"]["paymentMethods"]
-    return {one["kind"]: one["id"] for one in found}
-
-
-def quote(gateway: RunningGateway, **more: Any) -> Any:
-    given = {
-        "customerId": "cus_alex",
-        "idempotencyKey": f"quote-{uuid4()}",
-        "amount": {"amount": "123.45", "currency": "USD"},
-        "reference": "inv-2026-0611",
-        **more,
-    }
-    return gateway.data(QUOTE, input=given)["quotePayment"]
-
-
-def capture(gateway: RunningGateway, payment_id: str, key: str | None = None) -> Any:
-    given = {"paymentId": payment_id, "idempotencyKey": key or f"capture-{uuid4()}"}
-    return gateway.data(CAPTURE, input=given)["capturePayment"]
-
-
-def captures(sandbox: RunningSandbox) -> int:
-    return len([call for call in sandbox.calls("caselle") if call["path"].endswith("/capture")])
 
 
 @pytest.mark.parametrize(("kind", "fee"), [("CARD", "0.99"), ("BANK_ACCOUNT", "0.50")])
@@ -210,20 +175,14 @@ def test_another_vaults_method_cannot_pay(gateway: RunningGateway, sandbox: Runn
     assert sandbox.calls() == []
 
 
-def state_of(gateway: RunningGateway, payment_id: str) -> str:
-    query = "query P($id: ID!) { node(id: $id) { ... on Payment { state } } }"
-    return str(gateway.data(query, id=payment_id)["node"]["state"])
-
-
-def eventually(gateway: RunningGateway, payment_id: str, wanted: str) -> Any:
+def decided(gateway: RunningGateway, payment_id: str, wanted: str) -> Any:
     """What another key is told, once the waiting capture is finished."""
-    give_up_at = time.monotonic() + 20
-    while time.monotonic() < give_up_at:
+
+    def look() -> Any:
         told = capture(gateway, payment_id)
-        if told["operation"] and told["operation"]["state"] == wanted:
-            return told
-        time.sleep(0.1)
-    raise AssertionError("the capture was never decided")
+        return told if told["operation"] and told["operation"]["state"] == wanted else None
+
+    return eventually(look, wanted)
 
 
 def lost(gateway: RunningGateway, sandbox: RunningSandbox) -> str:
@@ -238,7 +197,7 @@ def lost(gateway: RunningGateway, sandbox: RunningSandbox) -> str:
 def test_the_vaults_notification_decides_a_lost_capture(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     sandbox.control("POST", "/webhooks", {"provider": "caselle", "url": f"{gateway.url}/webhooks/caselle/pa_7Qm2"})
     payment_id = lost(gateway, sandbox)
-    told = eventually(gateway, payment_id, "SUCCEEDED")
+    told = decided(gateway, payment_id, "SUCCEEDED")
     assert (told["payment"]["state"], told["userErrors"]) == ("CAPTURED", [])
     assert captures(sandbox) == 1
     page = gateway.on_loop(gateway.gateway.store.events.of_customer("cus_alex", first=100))

@@ -142,7 +142,7 @@ async def test_every_two_steps(bench: Bench) -> None:
 
 async def test_some_of_every_four_steps(bench: Bench) -> None:
     chosen = random.Random(14)  # the same ones every time
-    for _ in range(80):
+    for _ in range(40):
         await play(bench, chosen.choices(STEPS, k=4))
 
 

@@ -17,6 +17,7 @@ _BASE_HEADERS: Final = (
     (b"vary", b"accept, accept-encoding, origin"),
 )
 NOT_MODIFIED: Final = 304
+_WITHOUT_BODY: Final = (204, NOT_MODIFIED)
 _NOT_KEPT: Final = (b"cache-control", b"no-store")
 _DOCUMENT_FAULTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
 
@@ -37,7 +38,7 @@ class Answer:
 
     async def start(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
         headers = [*_BASE_HEADERS, *extra]
-        if self.status != NOT_MODIFIED:  # which tells of a body that the client has
+        if self.status not in _WITHOUT_BODY:  # RFC 9110, 8.6: a 204 has no length either
             headers.append((b"content-type", self.content_type.encode()))
             headers.append((b"content-length", str(len(self.body)).encode()))
         if self.headers:

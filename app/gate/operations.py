@@ -113,6 +113,8 @@ def runnable(document: Document, operation_name: str | None) -> OperationDefinit
     if operation is None:
         if not document.operations:
             raise Refused("BAD_REQUEST", "The document holds no operation.")
+        if operation_name is not None:
+            raise Refused("OPERATION_RESOLUTION_FAILURE", "The document holds no operation of this name.")
         raise Refused("OPERATION_RESOLUTION_FAILURE")
     return operation
 

@@ -276,6 +276,21 @@ async def test_a_partial_answer_is_200_with_its_data() -> None:
     assert reply.json()["data"] == {"hello": "hello world", "maybeCrash": None}
 
 
+@pytest.mark.parametrize(
+    ("document", "name", "message"),
+    [
+        ("query a{hello} query b{hello}", None, "The document holds several operations: name one of them."),
+        ("query a{hello} query b{hello}", "c", "The document holds no operation of this name."),
+        ("query a{hello}", "c", "The document holds no operation of this name."),
+        ("{hello}", "c", "The document holds no operation of this name."),
+    ],
+)
+async def test_what_is_wrong_with_the_operations_name_is_said(document: str, name: str | None, message: str) -> None:
+    reply = await post({"query": document, "operationName": name})
+    assert codes(reply) == ["OPERATION_RESOLUTION_FAILURE"]
+    assert reply.json()["errors"][0]["message"] == message
+
+
 async def test_headers_that_must_stand_once() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b'{"query":"{hello}"}', "more_body": False}

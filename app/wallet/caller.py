@@ -39,8 +39,8 @@ class Caller:
     """`name` is a token's subject or a partner's name: the same name may occur once in each kind, so `key` is what
     counts, locks and scopes: ``staff:ann``, ``partner:acme``. `acting_customer` is set for an end user, who sees that
     customer and nobody else. `granted` lists the customers that a partner may see; None means all of them. Scopes and
-    customers both must allow. `expires_at` is when the caller's token ends, in seconds since 1970: for what outlives a
-    request.
+    customers both must allow. `expires_at` is when the caller's token ends, in seconds since 1970, `key_hash` that
+    of its API key: both for what outlives a request.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Caller:
     acting_customer: str | None = None
     granted: frozenset[str] | None = None
     expires_at: float | None = None
+    key_hash: str | None = field(default=None, repr=False, compare=False)
     key: str = field(init=False)
 
     def __post_init__(self) -> None:

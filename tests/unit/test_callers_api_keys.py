@@ -162,17 +162,37 @@ async def test_grants_are_read_again_when_they_change(store: Store, partners: Pa
     assert caller.granted == {"cus_b"}
 
 
-async def test_what_outlives_a_request_can_ask_again(store: Store, partners: Partners) -> None:
+async def test_what_outlives_a_request_can_ask_again(store: Store, partners: Partners, clock: HandClock) -> None:
     caller = await partners.caller(await add(store))
     assert caller is not None
-    assert await partners.again("acme") == caller
+    assert await partners.again(caller) == caller
     await store.clients.change("acme", scopes=["explore"])
-    changed = await partners.again("acme")
+    partners.forget("acme")
+    changed = await partners.again(caller)
     assert changed is not None
     assert changed.scopes == {"explore"}
     await store.clients.disable("acme")
-    assert await partners.again("acme") is None
-    assert await partners.again("nobody") is None
+    clock.advance(seconds=1)
+    assert await partners.again(caller) is None
+
+
+async def test_what_outlives_a_request_ends_with_its_own_key(
+    store: Store, partners: Partners, clock: HandClock
+) -> None:
+    """The partner's new key is good; that is nothing to a socket opened with the old one."""
+    first = await add(store)
+    caller = await partners.caller(first)
+    assert caller is not None
+    new = new_key()
+    for key in (new_key(), new):  # two are valid at most
+        clock.advance(seconds=1)
+        await store.clients.rotate("acme", HASHER.hash(key))
+    partners.forget("acme")
+    assert await partners.caller(first) is None
+    assert await partners.again(caller) is None
+    now = await partners.caller(new)
+    assert now is not None
+    assert await partners.again(now) == now
 
 
 async def test_many_who_ask_at_once_share_a_look_up_and_guesses_queue(

@@ -24,8 +24,8 @@ class OneKey:
     async def caller(self, key: str) -> Caller | None:
         return ACME if key == KEY else None
 
-    async def again(self, name: str) -> Caller | None:
-        return ACME if name == "acme" else None
+    async def again(self, caller: Caller) -> Caller | None:
+        return ACME if caller.name == "acme" else None
 
 
 @pytest.fixture

@@ -82,22 +82,19 @@ class Partners:
 
     async def caller(self, key: str) -> Caller | None:
         """None for a key that is unknown, expired or its partner's who is disabled."""
-        if not looks_like_key(key):
-            return None
-        name = self._hasher.hash(key)
+        return await self._by_hash(self._hasher.hash(key)) if looks_like_key(key) else None
+
+    async def again(self, caller: Caller) -> Caller | None:
+        """The caller as it is now, for what outlives a request; None once a request with its key would be refused."""
+        return None if caller.key_hash is None else await self._by_hash(caller.key_hash)
+
+    async def _by_hash(self, name: str) -> Caller | None:
         known = self._known.get(name)
         if known is None or self._clock() - known.read_at >= self._keep_s:
             known = await self._shared(name)
         if known.expires_at is not None and known.expires_at <= self._utc_now():
             return None
         return known.caller
-
-    async def again(self, name: str) -> Caller | None:
-        """The partner as it is now, for what outlives a request; None when it was disabled."""
-        record = await self._clients.client(name)
-        if record is None or record.disabled_at is not None or not record.keys:
-            return None
-        return _caller(record, None if record.sees_all_customers else await self._granted(record, self._generation))
 
     def forget(self, name: str | None = None) -> None:
         """Something about the partner of this name changed; about any of them, where the name is None."""
@@ -123,7 +120,7 @@ class Partners:
             if record is not None and record.disabled_at is None:
                 granted = None if record.sees_all_customers else await self._granted(record, generation)
                 expires_at = next((one.expires_at for one in record.keys if one.key_hash == name), None)
-                found = _Known(read_at, expires_at, _caller(record, granted))
+                found = _Known(read_at, expires_at, _caller(record, granted, name))
         if generation == self._generation:
             self._known[name] = found
             self._known.move_to_end(name)
@@ -147,5 +144,11 @@ class Partners:
         return granted
 
 
-def _caller(record: ClientRecord, granted: frozenset[str] | None) -> Caller:
-    return Caller(name=record.name, kind=CallerKind.PARTNER, scopes=ALL_SCOPES & record.scopes, granted=granted)
+def _caller(record: ClientRecord, granted: frozenset[str] | None, key_hash: str) -> Caller:
+    return Caller(
+        name=record.name,
+        kind=CallerKind.PARTNER,
+        scopes=ALL_SCOPES & record.scopes,
+        granted=granted,
+        key_hash=key_hash,
+    )

@@ -47,9 +47,9 @@ class Callers:
 
     async def again(self, caller: Caller) -> Caller | None:
         """The same caller with the rights that it has now, for connections and streams; None when it has none any
-        more: its token has ended, or the partner was disabled."""
+        more: its token has ended, its key was rotated away, or the partner was disabled."""
         if caller.kind is CallerKind.PARTNER:
-            return await self.partners.again(caller.name)
+            return await self.partners.again(caller)
         return caller if caller.expires_at is None or time.time() < caller.expires_at else None
 
     async def _bearer(self, value: str | None) -> Caller:

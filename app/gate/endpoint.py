@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import strawberry
 from starlette.types import Receive, Scope, Send
@@ -18,6 +18,7 @@ from app.gate.asking import REQUEST_ID
 from app.gate.browser import Browser
 from app.gate.compression import compressed
 from app.gate.gatekeeper import Gatekeeper
+from app.gate.headers import connection_of, read_headers
 from app.gate.kept import id_in_path, kept
 from app.gate.leaving import LeaveWatch
 from app.gate.multipart import MULTIPART
@@ -32,9 +33,6 @@ from app.http.redact import RedactingFilter
 
 _log = logging.getLogger("vaultgraph.gate")
 _log.addFilter(RedactingFilter())
-_ONCE_ONLY: Final = frozenset(
-    {"authorization", "content-type", "content-length", "content-encoding", "host", "origin", "x-api-key"}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +47,7 @@ class EndpointLimits:
     batch_items: int = 0
     compress_from_bytes: int = 1_024
     send_timeout_s: float = 10.0
+    recheck_s: float = 10.0
 
 
 class GraphQLEndpoint:
@@ -108,7 +107,7 @@ class GraphQLEndpoint:
             kind = allowed.answer or kind
             found = await self._found(scope, receive, headers, allowed, request_id)
             if not isinstance(found, Answer):
-                await self._stream(found, receive, send, extra)
+                await self._stream(found, scope, receive, send, extra)
                 return
             answer = found
             if answer.is_open:
@@ -137,11 +136,16 @@ class GraphQLEndpoint:
             raise Refused("NOT_ACCEPTABLE")
         self._browser.check_forgery(headers, method)
         caller = await self._gate.authenticate(headers)
+        connection = connection_of(scope)
+        if connection is not None:
+            connection.authenticated()
         request = await self._request(scope, receive, headers, named)
         if isinstance(request, Batch):
             return await self._batch(request, caller, headers, allowed, receive, request_id)
         prepared = await self._operations.prepare(request, caller, streams=allowed.stream is not None)
         if prepared.is_subscription:
+            if self._draining.is_set():
+                raise Refused("OVERLOADED", headers={"retry-after": "1", "connection": "close"})
             return _Stream(_bodies(self._operations.events(prepared, request_id, headers)), caller, allowed.stream)
         outcome = await self._run(prepared, receive, headers, request_id)
         if allowed.answer is None:
@@ -151,7 +155,7 @@ class GraphQLEndpoint:
         return kept(answer, outcome.body, headers) if named is not None and method == "GET" else answer
 
     async def _stream(
-        self, stream: "_Stream", receive: Receive, send: Send, extra: Sequence[tuple[bytes, bytes]]
+        self, stream: "_Stream", scope: Scope, receive: Receive, send: Send, extra: Sequence[tuple[bytes, bytes]]
     ) -> None:
         async def is_still_welcome() -> bool:
             return await self._gate.again(stream.caller) is not None
@@ -167,6 +171,8 @@ class GraphQLEndpoint:
                     self._draining,
                     send_within_s=self._limits.send_timeout_s,
                     is_still_welcome=is_still_welcome,
+                    look_every_s=self._limits.recheck_s,
+                    connection=connection_of(scope),
                     framing=MULTIPART if stream.type is StreamType.MULTIPART else EVENTS,
                 )
             finally:
@@ -268,21 +274,6 @@ class _Stream:
 
 class _ClientLeft(Exception):
     """Nobody waits for the answer any more."""
-
-
-def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], str | None]:
-    """Headers by lower-case name, and the first that stands twice though it must not. Others are joined."""
-    found: dict[str, str] = {}
-    repeated: str | None = None
-    for name_bytes, value_bytes in raw:
-        name, value = name_bytes.decode("latin-1"), value_bytes.decode("latin-1")
-        if name not in found:
-            found[name] = value
-        elif name in _ONCE_ONLY:
-            repeated = repeated or name
-        else:
-            found[name] = f"{found[name]}, {value}"
-    return found, repeated
 
 
 def request_id_from(headers: Mapping[str, str]) -> str:

@@ -1,7 +1,8 @@
 """GraphQL subscriptions over HTTP multipart, as Apollo's and urql's clients read them: `subscriptionSpec=1.0`.
 
 Every part is a JSON object with the execution result as `payload`; an empty object is a sign of life. A part ends with
-the delimiter of the next one, so that a reader need not wait for that to show it.
+the delimiter of the next one, so that a reader need not wait for that to show it. A part without payload but with
+errors says that the stream broke: clients subscribe again (Apollo's with `RetryLink`).
 https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/multipart-protocol
 """
 
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from app.gate.answers import encode
 from app.gate.negotiation import BOUNDARY
+from app.gate.problems import Refused
 
 _DELIMITER: Final = f"--{BOUNDARY}".encode()
 
@@ -25,6 +27,9 @@ class Multipart:
 
     def next(self, body: dict[str, Any]) -> bytes:
         return _part({"payload": body})
+
+    def cut_short(self, why: Refused) -> bytes:
+        return _part({"payload": None, "errors": why.as_errors()}) + self.ending
 
 
 def _part(body: dict[str, Any]) -> bytes:

@@ -1,7 +1,8 @@
 """GraphQL over server-sent events, distinct connections mode: one operation, one response that stays open.
 
-``event: next`` carries an execution result, ``event: complete`` ends the stream; a comment now and then keeps proxies
-awake. https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
+``event: next`` carries an execution result, ``event: complete`` ends the stream for good: clients do not come back
+after it. A stream that ends for another reason is cut off, which clients take for a network error and subscribe again.
+A comment now and then keeps proxies awake. https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 
 `send_events` is the sending itself, in this framing or another (`multipart`).
 """
@@ -13,6 +14,8 @@ from typing import Any, Final, Protocol
 from starlette.types import Receive, Send
 
 from app.gate.answers import encode
+from app.gate.headers import ClientConnection
+from app.gate.problems import Refused
 
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
@@ -20,11 +23,11 @@ _HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"vary", b"accept, accept-encoding, origin"),
 )
-_HEARTBEAT_S: Final = 12.0
+_HEARTBEAT_S: Final = 10.0
 
 
 class Framing(Protocol):
-    """How results look on the wire. `opening` is sent at once, `sign_of_life` now and then, `ending` last."""
+    """How results look on the wire. `opening` is sent at once, `sign_of_life` now and then, `ending` after the last."""
 
     @property
     def content_type(self) -> bytes: ...
@@ -40,6 +43,11 @@ class Framing(Protocol):
 
     def next(self, body: dict[str, Any]) -> bytes: ...
 
+    def cut_short(self, why: Refused) -> bytes | None:
+        """What ends a stream that should have gone on, so that clients subscribe again; None where nothing can say so
+        but the end of the connection."""
+        ...
+
 
 class ServerSentEvents:
     content_type: Final = b"text/event-stream; charset=utf-8"
@@ -49,6 +57,9 @@ class ServerSentEvents:
 
     def next(self, body: dict[str, Any]) -> bytes:
         return b"%sevent: next\ndata: %s\n\n" % (_id_of(body), encode(body))
+
+    def cut_short(self, why: Refused) -> None:
+        return None
 
 
 EVENTS: Final = ServerSentEvents()
@@ -65,15 +76,17 @@ async def send_events(
     is_still_welcome: Callable[[], Awaitable[bool]],
     look_every_s: float = _HEARTBEAT_S,
     framing: Framing = EVENTS,
+    connection: ClientConnection | None = None,
 ) -> None:
     """Send until the source ends, the client leaves or loses its rights, the process drains, or a chunk is not taken
-    in time."""
+    in time. `connection` is what is dropped where only that tells the client of an early end."""
     looked_at = _now()
     headers = [(b"content-type", framing.content_type), *_HEADERS, *extra]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     gone = asyncio.ensure_future(_gone(receive))
     drained = asyncio.ensure_future(draining.wait())
     coming: asyncio.Future[dict[str, Any]] | None = None
+    ending: bytes | None = framing.ending
     try:
         await _chunk(send, framing.opening, send_within_s)  # headers and a first byte at once, whatever the source does
         while True:
@@ -86,6 +99,7 @@ async def send_events(
             if _now() - looked_at >= look_every_s:
                 looked_at = _now()
                 if not await is_still_welcome():
+                    ending = framing.cut_short(Refused("UNAUTHENTICATED"))
                     break
             if coming in done:
                 try:
@@ -95,11 +109,16 @@ async def send_events(
                 coming = None
                 await _chunk(send, framing.next(body), send_within_s)
             elif drained in done:
+                ending = framing.cut_short(Refused("OVERLOADED", "The gateway is restarting: subscribe again."))
                 break
             else:
                 await _chunk(send, framing.sign_of_life, send_within_s)
-        await _chunk(send, framing.ending, send_within_s)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if ending is not None:
+            await _chunk(send, ending, send_within_s)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        elif connection is not None:
+            connection.drop()
+            await asyncio.wait({gone}, timeout=send_within_s)
     except TimeoutError:
         return  # a reader this slow is let go; the server closes the unfinished response's connection
     finally:

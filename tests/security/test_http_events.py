@@ -12,6 +12,7 @@ from tests.security.test_http_requests import GOOD, codes
 from tests.support.asgi import call
 from tests.support.small_graph import SmallKeeper, endpoint
 
+GOOD_JSON = {**GOOD, "content-type": "application/json"}
 EVENTS = {**GOOD, "content-type": "application/json", "accept": "text/event-stream"}
 
 
@@ -91,7 +92,8 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
     assert len(sent) == 4
 
 
-async def test_draining_completes_the_stream() -> None:
+async def test_draining_cuts_the_stream_off() -> None:
+    """After ``complete`` no client would come back."""
     keeper = SmallKeeper()
     app = endpoint(keeper)
     sent, stream = await opened(app, "subscription{count(to:100000,seconds:0.01)}")
@@ -99,9 +101,17 @@ async def test_draining_completes_the_stream() -> None:
         await asyncio.sleep(0.01)
     app.begin_drain()
     await asyncio.wait_for(stream, 5)
-    assert sent[-2]["body"] == b"event: complete\ndata:\n\n"
-    assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+    assert sent[-1]["body"].startswith(b"event: next")
+    assert sent[-1]["more_body"]
     assert keeper.seen.streams_open == 0
+
+
+async def test_no_stream_begins_while_the_process_drains() -> None:
+    app = endpoint()
+    app.begin_drain()
+    reply = await call(app, "POST", "/graphql", json={"query": "subscription{count(to:1)}"}, headers=EVENTS)
+    assert (reply.status, codes(reply), reply.headers["connection"]) == (503, ["OVERLOADED"], "close")
+    assert (await call(app, "POST", "/graphql", json={"query": "{hello}"}, headers=GOOD_JSON)).status == 200
 
 
 async def opened(
@@ -168,4 +178,5 @@ async def test_who_loses_its_rights_loses_its_stream() -> None:
     )  # fmt: skip
     await asyncio.wait_for(streaming, 5)
     assert welcome == []
-    assert sent[-2]["body"].startswith(b"event: complete")
+    assert sent[-1]["body"].startswith(b"event: next")
+    assert sent[-1]["more_body"], "cut off, not completed"

@@ -1,5 +1,6 @@
 """Subscriptions in parts: the same stream as server-sent events, for clients that read multipart/mixed."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -80,3 +81,18 @@ async def test_a_subscription_needs_an_accept_header_that_means_it() -> None:
     headers = {**PARTS, "accept": "multipart/mixed;deferSpec=20220824,application/json"}
     reply = await call(endpoint(), "POST", "/graphql", json={"query": "subscription{count(to:1)}"}, headers=headers)
     assert (reply.status, codes(reply)) == (406, ["NOT_ACCEPTABLE"])
+
+
+async def test_draining_ends_with_an_error_and_no_payload() -> None:
+    """On which Apollo Client's RetryLink subscribes again, as it would not after a plain end."""
+    app = endpoint()
+    endless = {"query": "subscription{count(to:100000,seconds:0.01)}"}
+    asking = asyncio.create_task(call(app, "POST", "/graphql", json=endless, headers=PARTS))
+    await asyncio.sleep(0.1)
+    app.begin_drain()
+    reply = await asyncio.wait_for(asking, 5)
+    *_, last, ending = reply.body.split(b"\r\n--graphql")
+    assert ending == b"--\r\n"
+    told = json.loads(last.partition(b"\r\n\r\n")[2])
+    assert told["payload"] is None
+    assert [error["extensions"]["code"] for error in told["errors"]] == ["OVERLOADED"]

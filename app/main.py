@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from app.addresses import TrustedProxies
 from app.errors import SettingsError
 from app.execution.documents import Documents
 from app.execution.plans import Plans
@@ -34,6 +35,7 @@ from app.http.client import HttpDoor
 from app.http.fetch import DocumentFetcher
 from app.providers import build_providers
 from app.providers.caselle.paying import PAYMENT_EVENTS
+from app.serving_connections import ConnectionLimits
 from app.settings import Settings
 from app.settings_check import missing_settings
 from app.store import Store, migrate, migrations_are_current
@@ -152,6 +154,21 @@ class Gateway:
         self.is_draining = True
         self._endpoint.begin_drain()
 
+    @property
+    def connection_limits(self) -> ConnectionLimits:
+        """For the server that serves `app`. The endpoint's own deadline for a body ends a second before the server's:
+        its answer carries the request's id."""
+        gate = self.settings.gate
+        return ConnectionLimits(
+            head_timeout_s=gate.head_timeout_s,
+            body_timeout_s=gate.body_timeout_s + 1,
+            send_timeout_s=gate.send_timeout_s,
+            keep_alive_s=gate.keep_alive_s,
+            connections=gate.connections,
+            connections_per_address=gate.connections_per_address,
+            trusted_proxies=TrustedProxies(gate.trusted_proxies),
+        )
+
     def circuit(self, name: ProviderName) -> CircuitState:
         vault = self.providers.get(name)
         return getattr(vault, "circuit", CircuitState.CLOSED)
@@ -250,6 +267,7 @@ class Gateway:
             apps={"/graphql": graphql, **_metrics_page(self.settings, self.metrics)},
             pages={"/healthz": healthz, "/readyz": self._readyz},
             mounts=mounts,
+            sockets=graphql,
             start=self.start,
             stop=self.stop,
         )

@@ -20,9 +20,15 @@ import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import VaultgraphError
-from app.serving_guard import GuardedProtocol
+from app.http.redact import RedactingFilter
+from app.serving_connections import ConnectionLimits
+from app.serving_guard import error_body, guarded, sweep
 
+_log = logging.getLogger("vaultgraph.serving")
+_log.addFilter(RedactingFilter())
 _M_ARENA_MAX: Final = -8  # malloc.h
+_JSON: Final = b"application/json"
+_GRAPHQL_RESPONSE: Final = b"application/graphql-response+json"
 _SAME_PRESS_S: Final = 0.1
 
 
@@ -72,6 +78,7 @@ async def serve(
     stop: asyncio.Event,
     *,
     grace_s: float,
+    limits: ConnectionLimits | None = None,
     on_started: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
@@ -84,7 +91,8 @@ async def serve(
         if on_started is not None and not stop.is_set():
             on_started()
 
-    server = _Server(_config(_Interruptible(app, stop), grace_s, options), started)
+    bounds = (limits or ConnectionLimits()).within_open_files()
+    server = _Server(_config(_Interruptible(app, stop), grace_s, bounds, options), started)
 
     async def exit_when_told() -> None:
         await stop.wait()
@@ -92,10 +100,12 @@ async def serve(
 
     async with _lifespan(app):
         telling = asyncio.create_task(exit_when_told())
+        sweeping = asyncio.create_task(sweep(server.server_state.connections))
         try:
             await server.serve(sockets=[sock])
         finally:
             telling.cancel()
+            sweeping.cancel()
 
 
 @contextlib.asynccontextmanager
@@ -124,7 +134,8 @@ async def _lifespan(app: ASGIApp) -> AsyncIterator[None]:
 
 
 class _Interruptible:
-    """What is still running when the grace period ends is cancelled by uvicorn: its client is told to ask again."""
+    """Answers for the application where it cannot: when the grace period ends and uvicorn cancels what still runs, and
+    when an exception escapes it."""
 
     def __init__(self, app: ASGIApp, stop: asyncio.Event) -> None:
         self._app = app
@@ -136,17 +147,39 @@ class _Interruptible:
         except asyncio.CancelledError:
             if not self._stop.is_set() or scope["type"] != "http":
                 raise
-            await _give_up(send)
+            await _end(send, _cut_short(scope))
+        except Exception:
+            if scope["type"] != "http":
+                raise
+            _log.exception("a request failed")
+            await _end(send, (500, error_body("INTERNAL_SERVER_ERROR", "Unexpected error."), _JSON))
 
 
-async def _give_up(send: Send) -> None:
-    """End the answer: with a 503, or where one has begun, as it is."""
-    headers = [(b"content-length", b"0"), (b"connection", b"close"), (b"retry-after", b"1")]
-    end: Message = {"type": "http.response.body", "body": b"", "more_body": False}
-    with contextlib.suppress(RuntimeError):  # the answer has begun, or was complete
-        await send({"type": "http.response.start", "status": 503, "headers": headers})
+def _cut_short(scope: Scope) -> tuple[int, bytes, bytes]:
+    """A GraphQL error in the media type that a GraphQL client asked for."""
+    wants = any(name == b"accept" and _GRAPHQL_RESPONSE in value.lower() for name, value in scope["headers"])
+    body = error_body("OVERLOADED", "The gateway is restarting: send the request again.")
+    return 503, body, _GRAPHQL_RESPONSE if wants else _JSON
+
+
+async def _end(send: Send, answer: tuple[int, bytes, bytes]) -> None:
+    """End the request: with this answer, or where one has begun, as it is."""
+    status, body, media_type = answer
+    headers = [
+        (b"content-type", media_type + b"; charset=utf-8"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"connection", b"close"),
+    ]
+    if status == 503:
+        headers.append((b"retry-after", b"1"))
+    try:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+    except RuntimeError:  # the answer has begun, or was complete
+        body = b""
     with contextlib.suppress(RuntimeError):
-        await send(end)
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _share_arenas() -> None:
@@ -209,10 +242,10 @@ class _StopOrDie:
             os._exit(128 + number)
 
 
-def _config(app: Any, grace_s: float, options: dict[str, Any]) -> uvicorn.Config:
+def _config(app: Any, grace_s: float, limits: ConnectionLimits, options: dict[str, Any]) -> uvicorn.Config:
     chosen: dict[str, Any] = {
-        "http": GuardedProtocol,
-        "ws": "websockets-sansio",
+        **guarded(limits),
+        "timeout_keep_alive": limits.keep_alive_s,
         "ws_max_size": 300_000,
         "ws_per_message_deflate": False,  # a window per connection, and lengths that tell secrets
         "lifespan": "off",  # see _lifespan

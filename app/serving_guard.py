@@ -1,111 +1,342 @@
-"""uvicorn's HTTP protocol with the limits that it lacks: on headers, and on how long a request may take to begin.
+"""uvicorn's HTTP and WebSocket protocols with the limits that they lack: on heads, on time, on connections.
 
-llhttp bounds neither the size nor the number of headers, and uvicorn waits for ever for a request that trickles in.
-Refusals at this level are JSON, as everywhere else.
+llhttp bounds neither the size nor the number of headers, and uvicorn waits for ever: for a head, for a body, for a
+client that does not read its answer. Here each of these has a deadline, which a sweep over all connections enforces:
+it costs a request nothing. Refusals at this level are GraphQL error bodies, as everywhere else.
 """
 
 import asyncio
+import contextlib
 import json
+import socket
+import struct
+from collections.abc import Iterable
 from http import HTTPStatus
+from math import inf
+from types import SimpleNamespace
 from typing import Any, Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from app.serving_connections import SPARE, ClientConnection, ConnectionLimits, Connections
 
 MOST_HEADER_BYTES: Final = 32_768
 MOST_HEADERS: Final = 100
-_HEAD_WITHIN_S: Final = 10.0
-_MOST_LEFT_OVER: Final = 16_000_000  # of a body that nobody reads any more
+MOST_PIPELINED: Final = 100
+_LINGER_S: Final = 3.0
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+_SWEEP_EVERY_S: Final = 0.25
+_OF_UPGRADES: Final = (b"upgrade", b"http2-settings")
 _TOLD: Final = {
     400: ("BAD_REQUEST", "The request is not HTTP."),
+    405: ("METHOD_NOT_ALLOWED", "This method is not allowed here."),
     408: ("REQUEST_TIMEOUT", "The request did not arrive in time."),
+    429: ("THROTTLED", "Too many connections from this address: try again later."),
     431: ("HEADER_LIMIT", "The request headers are too large."),
+    503: ("OVERLOADED", "The gateway is busy: try again in a moment."),
+}
+_MORE_HEADERS: Final = {
+    405: "allow: GET, HEAD, POST, OPTIONS\r\n",
+    429: "retry-after: 1\r\n",
+    503: "retry-after: 1\r\n",
 }
 
 
-class _HeadersTooLarge(Exception):
+class _Refused(Exception):
     """Raised into the parser, which stops."""
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """One connection. `head_within_s` counts from its opening, or from a request's first bytes."""
+def guarded(limits: ConnectionLimits) -> dict[str, type[asyncio.Protocol]]:
+    """The protocol classes for one server, as uvicorn's options."""
+    return {
+        "http": type("_GuardedProtocol", (GuardedProtocol,), {"limits": limits, "room": Connections(limits)}),
+        "ws": type("_GuardedWebSocket", (GuardedWebSocket,), {"limits": limits}),
+    }
 
-    head_within_s = _HEAD_WITHIN_S
+
+def error_body(code: str, message: str) -> bytes:
+    """A GraphQL response that holds one error."""
+    return json.dumps({"errors": [{"message": message, "extensions": {"code": code}}]}).encode()
+
+
+async def sweep(connections: Iterable[Any]) -> None:
+    """End what takes too long, for ever. `connections` is the server's own set."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_SWEEP_EVERY_S)
+        now = loop.time()
+        for one in tuple(connections):
+            one.look(now)
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """End the connection now, with what is unsent: `close` waits for a client that does not read, and so would the
+    kernel after it, unless it is told not to."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and transport.get_write_buffer_size():
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()
+
+
+class _Unsent:
+    """Since when the end of an answer waits for its reader."""
+
+    __slots__ = ("_of", "_since")
+
+    def __init__(self) -> None:
+        self._of: object = None
+        self._since = inf
+
+    def is_late(
+        self, transport: asyncio.Transport, now: float, within_s: float, *, answer: object, is_complete: bool
+    ) -> bool:
+        """`is_complete`: nothing will be added to `answer`. One that goes on is bounded by its pauses instead."""
+        if not transport.get_write_buffer_size() or not is_complete:
+            self._since = inf
+        elif self._since == inf or self._of is not answer:
+            self._of, self._since = answer, now
+        return now - self._since >= within_s
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection. `due_at` is when the sweep ends it, unless the client does its part before."""
+
+    limits = ConnectionLimits()
+    room = Connections(limits)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.due_at = inf
         self._in_head = True
         self._head_bytes = 0
-        self._left_over = 0
+        self._bytes_without_body = 0
+        self._is_body_open = False
+        self._is_read_again = False
+        self._is_lingering = False
+        self._keeps_alive = True
         self._status = 400
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._paused_at = inf
+        self._unsent = _Unsent()
+        self._connection: ClientConnection | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(self.head_within_s, self._head_is_late)
+        self.due_at = self.loop.time() + self.limits.head_timeout_s
+        status = self.room.admit(self, self.client[0] if self.client else "-", self.connections)
+        if not status:
+            self._connection = ClientConnection(lambda: self.room.release(self), self.transport.close)
+            self.app_state = {**self.app_state, "connection": self._connection}
+        elif len(self.connections) > self.limits.connections + SPARE:
+            transport.abort()
+        else:
+            self._refuse(status)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
+        self._leave_room()
         super().connection_lost(exc)
 
+    def handle_websocket_upgrade(self) -> None:
+        self._leave_room()  # the gate counts WebSockets
+        super().handle_websocket_upgrade()
+
     def data_received(self, data: bytes) -> None:
+        """As uvicorn's, but for what it does with upgrades and faults."""
+        if self._is_lingering:
+            return
+        self._unset_keepalive_if_required()
         if self._in_head:
             self._head_bytes += len(data)
-        super().data_received(data)
-        if not self._in_head or not self._head_bytes or self.transport.is_closing():
-            return
-        if self._head_bytes > MOST_HEADER_BYTES:
-            self._refuse(431)
-        elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(self.head_within_s, self._head_is_late)
+        else:
+            self._bytes_without_body += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(self._status)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._is_read_again:
+                self._read_again(data[upgrade.args[0] :])
+            else:
+                self.handle_websocket_upgrade()
+        else:
+            if self._in_head:
+                if self._head_bytes:
+                    self._await_head()
+            elif not self._is_body_open:
+                self._await_body()
+            elif self._bytes_without_body > MOST_HEADER_BYTES:
+                self._refuse(431)  # trailers, or extensions of a chunk
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._stop_timer()
+        self.due_at = inf
         headers = self.headers
         if self._head_bytes > MOST_HEADER_BYTES or len(headers) > MOST_HEADERS:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in headers)
             if size > MOST_HEADER_BYTES or len(headers) > MOST_HEADERS:
-                self._status = 431
-                raise _HeadersTooLarge
+                self._stop_parsing(431)
+        if len(self.pipeline) >= MOST_PIPELINED:
+            self._stop_parsing(429)
+        if self.parser.should_upgrade():
+            self._check_upgrade()
+            if self._is_read_again:
+                return
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if self.cycle is not None and self.cycle.response_complete:
-            self._left_over += len(body)
-            if self._left_over > _MOST_LEFT_OVER:
-                self.transport.close()
+        self._bytes_without_body = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._is_read_again:
+            return
+        if self._is_body_open:
+            self._is_body_open = False
+            self.due_at = inf
+            if not self.cycle.response_started:
+                self.cycle.keep_alive = self._keeps_alive
         self._in_head = True
         self._head_bytes = 0
-        self._left_over = 0
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(self._status)
+    def pause_writing(self) -> None:
+        self._paused_at = self.loop.time()
+        super().pause_writing()
 
-    def _head_is_late(self) -> None:
-        self._head_timer = None
-        if self._in_head and not self.transport.is_closing():
+    def resume_writing(self) -> None:
+        self._paused_at = inf
+        super().resume_writing()
+
+    def is_waiting(self) -> bool:
+        """See `app.serving_connections.Held`."""
+        return (self._is_body_open or not self._is_answering()) and not self.transport.is_closing()
+
+    def evict(self) -> None:
+        self.transport.abort()
+
+    def look(self, now: float) -> None:
+        """Called by the sweep."""
+        transport, within_s = self.transport, self.limits.send_timeout_s
+        is_complete = self._is_lingering or transport.is_closing() or not self._is_answering()
+        is_late = self._unsent.is_late(transport, now, within_s, answer=self.cycle, is_complete=is_complete)
+        if is_late or now - self._paused_at >= within_s:
+            _reset(transport)
+        elif now < self.due_at or transport.is_closing():
+            return
+        elif self._is_lingering:
+            if not transport.get_write_buffer_size():
+                transport.abort()
+        elif self._is_body_open:
+            if self.pipeline:
+                transport.close()  # a refusal would come before the answers to the requests before this one
+            elif not self.cycle.response_started:
+                self._refuse(408)
+        elif not self._is_answering():
             if self._head_bytes:
                 self._refuse(408)
             else:
-                self.transport.close()
+                transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _await_head(self) -> None:
+        if self._head_bytes > MOST_HEADER_BYTES:
+            self._refuse(431)
+        elif self.due_at == inf:
+            self.due_at = self.loop.time() + self.limits.head_timeout_s
+
+    def _await_body(self) -> None:
+        """The rest of a body is still to come. An answer that is given before it has come closes the connection: what
+        then arrives is not read as a request, and the client need not be waited for."""
+        self._is_body_open = True
+        self._bytes_without_body = 0
+        self.due_at = self.loop.time() + self.limits.body_timeout_s
+        cycle = self.cycle
+        self._keeps_alive, cycle.keep_alive = cycle.keep_alive, False
+        transport = self.transport
+        cycle.transport = SimpleNamespace(  # type: ignore[assignment]
+            write=transport.write, is_closing=transport.is_closing, close=self._linger
+        )
+
+    def _check_upgrade(self) -> None:
+        """Only a WebSocket's handshake changes the protocol; any other request for an upgrade may be ignored, RFC 9110,
+        7.8, and is: Java's HttpClient and curl send `Upgrade: h2c` with ordinary requests."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._stop_parsing(405)
+        elif method != b"GET" or not self._should_upgrade():
+            self._is_read_again = True
+        elif self._is_answering() or any(_announces_body(name, value) for name, value in self.headers):
+            self._stop_parsing(400)
+
+    def _read_again(self, rest: bytes) -> None:
+        """The parser does not read the body of a request for an upgrade: have another one read it without."""
+        head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
+        for name, value in self.headers:
+            if name == b"connection":
+                tokens = [token.strip() for token in value.split(b",")]
+                value = b", ".join(token for token in tokens if token.lower() not in _OF_UPGRADES)
+            if name not in _OF_UPGRADES:
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self._is_read_again = False
+        self._in_head, self._head_bytes = True, 0
+        self.data_received(b"".join([*head, b"\r\n", rest]))
+
+    def _stop_parsing(self, status: int) -> None:
+        self._status = status
+        raise _Refused
 
     def _refuse(self, status: int) -> None:
-        self._stop_timer()
         code, message = _TOLD[status]
-        body = json.dumps({"errors": [{"message": message, "extensions": {"code": code}}]}).encode()
+        body = error_body(code, message)
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json; charset=utf-8\r\n"
             f"content-length: {len(body)}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\n"
-            "connection: close\r\n\r\n"
+            f"{_MORE_HEADERS.get(status, '')}connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        self._linger()
+        if self._is_answering():  # the application hears that its client has gone, and says nothing more
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
 
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _linger(self) -> None:
+        """Close after what was written, but read on for a moment: closing at once, with bytes unread, makes the kernel
+        reset the connection, and the client may never see its answer."""
+        if self._is_lingering or self.transport.is_closing():
+            return
+        self._is_lingering = True
+        self.due_at = self.loop.time() + _LINGER_S
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _leave_room(self) -> None:
+        self.room.release(self)
+        if self._connection is not None:
+            self._connection.forget()
+            self._connection = None
+
+
+class GuardedWebSocket(WebSocketsSansIOProtocol):
+    """A connection after its handshake: the gate bounds what it does, and this how long its last words may take."""
+
+    limits = ConnectionLimits()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._unsent = _Unsent()
+
+    def look(self, now: float) -> None:
+        transport, within_s = self.transport, self.limits.send_timeout_s
+        if self._unsent.is_late(transport, now, within_s, answer=None, is_complete=transport.is_closing()):
+            _reset(transport)
+
+
+def _announces_body(name: bytes, value: bytes) -> bool:
+    return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 ") != b"")

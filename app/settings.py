@@ -13,6 +13,7 @@ from msgspec import Meta, field
 
 from app.settings_sources import lay_over, read_environment, read_toml, resolve_files
 from app.settings_structure import Section, structured
+from app.settings_texts import CorsOrigin, HeaderName, Network, Origin
 from app.vault.secret import Secret
 
 Positive = Annotated[float, Meta(gt=0)]
@@ -156,14 +157,22 @@ class GateSettings(Section, frozen=True):
     """How much one request may ask, and who may ask from a browser. `docs/limits.md` says what each number counts.
 
     `cors_origins` are origins (``https://app.example``), or ``*``; `hosts` the names to answer to, any when empty.
-    `batch_items` 0 refuses batches, `compress_from_bytes` 0 compresses nothing.
+    `trusted_proxies` are the addresses whose forwarding headers are believed. `batch_items` 0 refuses batches,
+    `compress_from_bytes` 0 compresses nothing.
     """
 
-    cors_origins: list[str] = []
+    cors_origins: list[CorsOrigin] = []
+    cors_headers: list[HeaderName] = []
     hosts: list[str] = []
+    trusted_proxies: list[Network] = []
+    connections: Count = 8_000
+    connections_per_address: Count = 100
+    keep_alive_s: Positive = 75.0
+    head_timeout_s: Positive = 10.0
     body_bytes: Annotated[int, Meta(ge=1_000)] = 256_000
     body_timeout_s: Positive = 10.0
     send_timeout_s: Positive = 10.0
+    recheck_s: Positive = 10.0
     json_depth: Annotated[int, Meta(ge=8, le=500)] = 64
     max_in_flight: Count = 4_000
     batch_items: Annotated[int, Meta(ge=0, le=100)] = 0
@@ -181,7 +190,8 @@ class GateSettings(Section, frozen=True):
     variable_depth: Count = 16
     cost: Count = 400
     socket_connections: CountOrNone = 2_000
-    socket_connections_per_address: Count = 200
+    socket_connections_per_address: Count = 50
+    socket_connections_per_caller: Count = 200
     socket_init_timeout_s: Positive = 3.0
     socket_operations: Count = 50
     socket_operations_per_caller: Count = 200
@@ -257,7 +267,7 @@ class Settings(Section, frozen=True):
     snapshot_bytes: CountOrNone = 64_000_000
     raw_cards: bool = False
     network_tokens: bool = False
-    return_origins: list[str] = []
+    return_origins: list[Origin] = []
     store: StoreSettings = StoreSettings()
     watch: WatchSettings = WatchSettings()
     default: DefaultSettings = DefaultSettings()

@@ -9,6 +9,7 @@ from msgspec import Struct, ValidationError, convert
 from msgspec.structs import fields
 
 from app.errors import SettingsError
+from app.settings_texts import CheckedText
 from app.vault.secret import Secret
 
 Made = TypeVar("Made", bound="Section")
@@ -56,7 +57,7 @@ def structured(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
 def _of_text(kind: type[Any], value: Any) -> Any:
     if isinstance(value, kind):
         return value
-    if kind not in (Path, Secret) or not isinstance(value, str):
+    if not issubclass(kind, (Path, Secret, CheckedText)) or not isinstance(value, str):
         raise TypeError("Expected text")
     return kind(value)
 

@@ -37,7 +37,14 @@ def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
         draining = asyncio.create_task(drain_first())
         try:
             with opening_the_store():
-                await serve(gateway.app, sock, stop, grace_s=settings.grace_s, on_started=lambda: _started(address))
+                await serve(
+                    gateway.app,
+                    sock,
+                    stop,
+                    grace_s=settings.grace_s,
+                    limits=gateway.connection_limits,
+                    on_started=lambda: _started(address),
+                )
         finally:
             draining.cancel()
             sock.close()

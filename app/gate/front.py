@@ -7,13 +7,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.gate.answers import Answer, encode
 from app.gate.problems import Refused
+from app.gate.websocket import deny
 
 Page = Callable[[], Awaitable[Answer]]
 Lifespan = Callable[[], Awaitable[None]]
 
 
 class Front:
-    """`apps` by exact path, `pages` by exact path (GET and HEAD), `mounts` by prefix.
+    """`apps` by exact path, `pages` by exact path (GET and HEAD), `mounts` by prefix. Of the applications, `sockets`
+    alone takes WebSockets.
 
     `start` and `stop` are the process's: a `start` that raises ends it before anything is served.
     """
@@ -24,12 +26,14 @@ class Front:
         apps: Mapping[str, ASGIApp],
         pages: Mapping[str, Page],
         mounts: Mapping[str, ASGIApp],
+        sockets: ASGIApp,
         start: Lifespan,
         stop: Lifespan,
     ) -> None:
         self._apps = dict(apps)
         self._pages = dict(pages)
         self._mounts = dict(mounts)
+        self._sockets = sockets
         self._start = start
         self._stop = stop
 
@@ -39,15 +43,16 @@ class Front:
             return
         path: str = scope["path"]
         app = self._apps.get(path)
-        if app is not None:
+        if app is None:
+            app = next((mounted for prefix, mounted in self._mounts.items() if path.startswith(prefix)), None)
+            if app is not None and scope["type"] == "http":
+                await _mounted(app, scope, receive, send)
+                return
+        if scope["type"] == "websocket" and app is not self._sockets:
+            await receive()
+            await deny(scope, send, Refused("NOT_FOUND"))
+        elif app is not None:
             await app(scope, receive, send)
-            return
-        if scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-            return
-        app = next((mounted for prefix, mounted in self._mounts.items() if path.startswith(prefix)), None)
-        if app is not None:
-            await _mounted(app, scope, receive, send)
         else:
             await (await self._page(scope)).send(send, body=scope["method"] != "HEAD")
 

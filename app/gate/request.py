@@ -37,7 +37,7 @@ def from_body(raw: bytes, *, max_depth: int, document_id: str | None = None) -> 
     """Read a POST body; raises Refused. `document_id` is one that the path holds."""
     value = decoded(raw, max_depth=max_depth)
     if document_id is not None and isinstance(value, dict):
-        value = _named_once(value, document_id)
+        value = named_once(value, document_id)
     if isinstance(value, list):
         if document_id is not None:
             raise Refused("BAD_REQUEST", "A batch names its documents one by one.")
@@ -69,7 +69,7 @@ def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = N
         if found.get(name):
             members[name] = _decoded_parameter(name, found[name], max_depth)
     if document_id is not None:
-        members = _named_once(members, document_id)
+        members = named_once(members, document_id)
     return from_members(members, is_get=True)
 
 
@@ -95,7 +95,8 @@ def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
     )
 
 
-def _named_once(members: dict[str, Any], document_id: str) -> dict[str, Any]:
+def named_once(members: dict[str, Any], document_id: str) -> dict[str, Any]:
+    """The request's members with the id that the path holds; raises Refused where they name a document themselves."""
     if any(members.get(name) is not None for name in _ID_FIELDS):
         raise Refused("BAD_REQUEST", "The document is named twice.")
     return {**members, "documentId": document_id}

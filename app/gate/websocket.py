@@ -10,18 +10,21 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 
+from app.addresses import TrustedProxies, bucket_of
 from app.gate.answers import encode
 from app.gate.asking import REQUEST_ID
 from app.gate.browser import Browser
 from app.gate.gatekeeper import Gatekeeper
+from app.gate.headers import read_headers
+from app.gate.kept import id_in_path
 from app.gate.operations import Operations
 from app.gate.problems import Refused
-from app.gate.request import decoded, from_members
+from app.gate.request import GraphQLRequest, decoded, from_members, named_once
 from app.gate.request_id import new_request_id
 from app.http.redact import RedactingFilter
 
@@ -33,15 +36,20 @@ _LONGEST_ID: Final = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketLimits:
-    """How much sockets may hold. `recheck_s`: how soon an expired token or a disabled key ends its connections."""
+    """How much sockets may hold. `recheck_s`: how soon an expired token or a withdrawn key ends its connections.
+
+    `connections_per_address` bounds those that have not said yet who they are, `connections_per_caller` the others.
+    """
 
     connections: int = 2_000
-    connections_per_address: int = 200
+    connections_per_address: int = 50
+    connections_per_caller: int = 200
     init_timeout_s: float = 3.0
     operations_per_connection: int = 50
     operations_per_caller: int = 200
     send_timeout_s: float = 10.0
-    recheck_s: float = 30.0
+    recheck_s: float = 10.0
+    trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
 
 class SocketServer:
@@ -57,7 +65,8 @@ class SocketServer:
         self.running: Counter[str] = Counter()  # operations by caller, over all of its connections and streams
         self._browser = browser
         self._connections: set[_Connection] = set()
-        self._addresses: Counter[str] = Counter()
+        self._addresses: Counter[str] = Counter()  # connections that have not said who they are
+        self._callers: Counter[str] = Counter()  # and those that have
         self._is_draining = False
         self._finishing: set[asyncio.Task[None]] = set()
 
@@ -94,16 +103,18 @@ class SocketServer:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        address = (scope.get("client") or ("-",))[0]
-        if (status := self._refusal(headers, address)) is not None:
-            await _deny(scope, send, status)
+        headers, repeated = read_headers(scope["headers"])
+        peer = (scope.get("client") or ("-",))[0]
+        address = bucket_of(self.limits.trusted_proxies.client_of(peer, headers))
+        refused = Refused("BAD_REQUEST", f"The header {repeated} stands twice.") if repeated else None
+        if (refused := refused or self._refusal(headers, address)) is not None:
+            await deny(scope, send, refused)
             return
         if SUBPROTOCOL not in scope.get("subprotocols", ()):
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.close", "code": 4406, "reason": "Subprotocol not acceptable"})
             return
-        connection = _Connection(self, headers, receive, send)
+        connection = _Connection(self, headers, receive, send, address, id_in_path(scope["path"]))
         self._connections.add(connection)
         self._addresses[address] += 1
         try:
@@ -111,16 +122,31 @@ class SocketServer:
             await connection.run()
         finally:
             self._connections.discard(connection)
-            self._addresses[address] -= 1
-            if not self._addresses[address]:
-                del self._addresses[address]
+            _count_down(*((self._callers, connection.key) if connection.key else (self._addresses, address)))
 
-    def _refusal(self, headers: Mapping[str, str], address: str) -> int | None:
+    def introduce(self, connection: "_Connection", key: str) -> bool:
+        """The connection said who it is: from now on it counts for this caller. False where that one has too many."""
+        if self._callers[key] >= self.limits.connections_per_caller:
+            return False
+        connection.key = key
+        self._callers[key] += 1
+        _count_down(self._addresses, connection.address)
+        return True
+
+    def _refusal(self, headers: Mapping[str, str], address: str) -> Refused | None:
         if not self._browser.may_connect(headers):
-            return 403
+            return Refused("FORBIDDEN")
         if self._is_draining or len(self._connections) >= self.limits.connections:
-            return 503
-        return 429 if self._addresses[address] >= self.limits.connections_per_address else None
+            return Refused("OVERLOADED", headers={"retry-after": "1"})
+        if self._addresses[address] >= self.limits.connections_per_address:
+            return Refused("THROTTLED", headers={"retry-after": "1"})
+        return None
+
+
+def _count_down(counter: Counter[str], key: str) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
 
 
 class _Closed(Exception):
@@ -135,7 +161,18 @@ class _Closed(Exception):
 class _Connection:
     """One client: a reader that dispatches, and a task for each operation."""
 
-    def __init__(self, server: SocketServer, headers: Mapping[str, str], receive: Receive, send: Send) -> None:
+    def __init__(
+        self,
+        server: SocketServer,
+        headers: Mapping[str, str],
+        receive: Receive,
+        send: Send,
+        address: str,
+        document_id: str | None,
+    ) -> None:
+        self.address = address
+        self.key = ""  # the caller's, once it is known
+        self._document_id = document_id
         self._server = server
         self._headers = headers
         self._receive = receive
@@ -228,6 +265,8 @@ class _Connection:
             caller = await self._server.gate.authenticate_payload(payload)
         except Refused:
             raise _Closed(4403, "Forbidden") from None
+        if not self._server.introduce(self, caller.key):
+            raise _Closed(1013, "Too many connections")  # a code on which clients try again later
         await self._send({"type": "connection_ack"})
         self._caller = caller
 
@@ -285,7 +324,7 @@ class _Connection:
         if not await self._is_still_welcome():
             return
         operations = self._server.operations
-        prepared = await operations.prepare(from_members(payload), self._caller, streams=True)
+        prepared = await operations.prepare(self._request(payload), self._caller, streams=True)
         if prepared.is_subscription:
             async with aclosing(operations.events(prepared, request_id, self._headers)) as outcomes:  # type: ignore[type-var]
                 async for outcome in outcomes:
@@ -303,6 +342,11 @@ class _Connection:
                 return
             await self._answer({"id": name, "type": "next", "payload": outcome.body})
         await self._answer({"id": name, "type": "complete"})
+
+    def _request(self, payload: dict[str, Any]) -> GraphQLRequest:
+        if self._document_id is not None:
+            payload = named_once(payload, self._document_id)
+        return from_members(payload)
 
     async def _answer(self, message: dict[str, Any]) -> None:
         if asyncio.current_task() not in self._muted:
@@ -351,15 +395,13 @@ class _Connection:
             return
 
 
-async def _deny(scope: Scope, send: Send, status: int) -> None:
-    """Refuse the handshake: with a status where the server can, else with its plain 403."""
+async def deny(scope: Scope, send: Send, refused: Refused) -> None:
+    """Refuse the handshake: with an answer where the server can send one, else with its plain 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008})
         return
-    code = {403: "FORBIDDEN", 429: "THROTTLED", 503: "OVERLOADED"}[status]
-    body = encode({"errors": Refused(code).as_errors()})
+    body = encode({"errors": refused.as_errors()})
     headers = [(b"content-type", b"application/json; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-    if status != 403:
-        headers.append((b"retry-after", b"1"))
-    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    headers += [(name.encode(), value.encode()) for name, value in refused.headers.items()]
+    await send({"type": "websocket.http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})

@@ -150,9 +150,8 @@ def test_pipelined_requests_are_answered_in_order(hostile: RunningGateway) -> No
 
 
 @pytest.fixture
-def hurried(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> RunningGateway:
-    monkeypatch.setattr("app.serving_guard.GuardedProtocol.head_within_s", 0.3)
-    return start_gateway(gate={"body_timeout_s": 0.3})
+def hurried(start_gateway: StartGateway) -> RunningGateway:
+    return start_gateway(gate={"head_timeout_s": 0.3, "body_timeout_s": 0.3})
 
 
 def test_a_body_that_trickles_is_given_up(hurried: RunningGateway) -> None:

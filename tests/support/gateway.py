@@ -130,7 +130,8 @@ class RunningGateway:
             self.gateway.after_start.append(_link_demo)
         sock = bind("127.0.0.1", 0, "--port")
         self.url = url_of(sock)
-        await serve(self.gateway.app, sock, self._stop, grace_s=2, on_started=self._is_up.set)
+        limits = self.gateway.connection_limits
+        await serve(self.gateway.app, sock, self._stop, grace_s=2, limits=limits, on_started=self._is_up.set)
 
     def query(
         self,

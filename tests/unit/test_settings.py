@@ -12,6 +12,9 @@ from app.settings_check import missing_settings
 from app.settings_structure import Section
 from app.vault.secret import Secret
 
+ORIGIN = "Expected origins, as https://app.example: a scheme, a host (no wildcard), no path"
+NETWORK = "Expected an IP address or a network, as 10.0.0.0/8 or 2001:db8::/32"
+
 
 def loaded(toml: str = "", environ: dict[str, str] | None = None, *, folder: Path, **overrides: Any) -> Settings:
     path = folder / "vaultgraph.toml"
@@ -122,6 +125,9 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
         ),
         ("[auth]\nscopes_by_role = {staff = 'x'}", "auth.scopes_by_role: Expected a list, got text"),
         ("[auth]\nscope_claim = ''", "auth.scope_claim: Expected text of length >= 1"),
+        ("[gate]\ntrusted_proxies = ['proxy.example']", f"gate.trusted_proxies: {NETWORK}"),
+        ("[gate]\ntrusted_proxies = ['10.0.0.0/8', '10.0.0.1/8']", f"gate.trusted_proxies: {NETWORK}"),
+        ("[gate]\ncors_headers = ['x tenant']", "gate.cors_headers: Expected the name of a header, as x-tenant"),
         (
             "[documents]\nids_only = true\nautomatic = false",
             "documents: ids_only needs own_client: the name that your own documents are published for",
@@ -130,6 +136,31 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
 )
 def test_what_is_wrong_is_said_in_words(toml: str, said: str, tmp_path: Path) -> None:
     assert refusal(toml, folder=tmp_path) == said
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "app.example", "https://", "https://app.example/shop", "https://app.example?x=1", "https://*.example.com",
+        "https://user@app.example", "https://app.example:port", "https://app.example, https://b.example", "null",
+        "https//app.example", "https://münchen.example", "file:///home/x", "javascript:alert(1)", "http://[::1", "",
+    ],
+)  # fmt: skip
+def test_an_origin_that_is_none_is_refused_by_name(value: str, tmp_path: Path) -> None:
+    for setting, section in (("gate.cors_origins", "[gate]\ncors_origins"), ("return_origins", "return_origins")):
+        toml = f"{section} = ['https://good.example', '{value}']"
+        assert refusal(toml, folder=tmp_path) == f"{setting}: {ORIGIN}"
+
+
+def test_origins_are_read_as_browsers_send_them() -> None:
+    given = "https://App.Example/,https://b.example:443, http://c.example:8080,capacitor://localhost,http://[::1]:5173"
+    settings = load_settings(None, {"VAULTGRAPH_GATE__CORS_ORIGINS": given})
+    assert settings.gate.cors_origins == [
+        "https://app.example", "https://b.example", "http://c.example:8080", "capacitor://localhost",
+        "http://[::1]:5173",
+    ]  # fmt: skip
+    for word in ("none", "*"):
+        assert load_settings(None, {"VAULTGRAPH_GATE__CORS_ORIGINS": word}).gate.cors_origins == [word]
 
 
 def test_text_is_taken_for_what_is_meant() -> None:

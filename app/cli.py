@@ -51,15 +51,25 @@ def main() -> None:
 
 
 @main.command(help="The gateway with four sandboxes and demo customers, on loopback. For development only.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Where the gateway listens, on loopback.")
+@click.option("--host", default="127.0.0.1", help="The address to listen on; 0.0.0.0 lets other devices in.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="The port to listen on.")
 @click.option("--sandbox-port", type=click.IntRange(0, 65535), default=8001, help="Where the four sandboxes listen.")
 @click.option("--sandbox-url", default=None, help="Use a sandbox that already runs; wins over --sandbox-port.")
 @_CONFIG
 @_DATA_DIR
-def dev(port: int, sandbox_port: int, sandbox_url: str | None, config_file: Path | None, data_dir: Path | None) -> None:
+def dev(
+    host: str, port: int, sandbox_port: int, sandbox_url: str | None, config_file: Path | None, data_dir: Path | None
+) -> None:
     from app.commands.dev import run_dev
 
-    run_dev(port=port, sandbox_port=sandbox_port, sandbox_url=sandbox_url, config_file=config_file, data_dir=data_dir)
+    run_dev(
+        host=host,
+        port=port,
+        sandbox_port=sandbox_port,
+        sandbox_url=sandbox_url,
+        config_file=config_file,
+        data_dir=data_dir,
+    )
 
 
 @main.command(help="The four sandboxes alone, with the demo data; their state survives a restart.")

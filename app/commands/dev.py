@@ -23,6 +23,7 @@ from app.commands.sandbox import DEFAULT_DATA_DIR, naming_the_option
 from app.commands.starting import opening_the_store, usable_folder
 from app.commands.working import note_sandbox
 from app.errors import SettingsError, VaultgraphError
+from app.gate.browser import is_local_host
 from app.gate.callers import development
 from app.sandbox.run import serve_sandbox
 from app.serving import bind, run_until_signal, serve, url_of
@@ -41,19 +42,25 @@ class SandboxSilent(VaultgraphError):
 
 
 def run_dev(
-    *, port: int, sandbox_port: int, sandbox_url: str | None, config_file: Path | None, data_dir: Path | None
+    *,
+    host: str,
+    port: int,
+    sandbox_port: int,
+    sandbox_url: str | None,
+    config_file: Path | None,
+    data_dir: Path | None,
 ) -> None:
     folder = data_dir or DEFAULT_DATA_DIR
     keys = dev_keys(folder)
 
     async def main(stop: asyncio.Event) -> None:
-        sock = bind(_LOOPBACK, port, "--port")
+        sock = bind(host, port, "--port")
         try:
             async with _Sandboxes(sandbox_url, sandbox_port, folder) as url:
                 credentials = await _unless_stopped(credentials_of(url), stop)
                 if credentials is not None:
                     note_sandbox(folder, url)
-                    settings = _settings(url, credentials, keys, folder, config_file)
+                    settings = _settings(url, credentials, keys, folder, config_file, host)
                     await _serve_gateway(settings, folder, sock, url, stop)
         finally:
             sock.close()
@@ -77,18 +84,26 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
     from app.main import Gateway
 
     token = page_token(settings, folder)
-    gateway = Gateway(settings, page_token=token)
+    is_exposed = not is_local_host(settings.host)
+    gateway = Gateway(settings, page_token=None if is_exposed else token)  # whoever opens the page has its token
     gateway.after_start.append(_link_demo_customers)
-    address = url_of(sock)
+    address = url_of(sock).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     await _send_webhooks_to(address, settings, sandbox_url)
 
     def started() -> None:
-        _announce(address, sandbox_url, token, folder, bundled=gateway.has_bundled_graphiql)
+        _announce(address, sandbox_url, token, folder, bundled=gateway.has_bundled_graphiql, is_exposed=is_exposed)
 
     stopping = asyncio.create_task(_drain_first(gateway, stop))
     try:
         with opening_the_store():
-            await serve(gateway.app, sock, stop, grace_s=settings.grace_s, on_started=started)
+            await serve(
+                gateway.app,
+                sock,
+                stop,
+                grace_s=settings.grace_s,
+                limits=gateway.connection_limits,
+                on_started=started,
+            )
     finally:
         stopping.cancel()
 
@@ -188,10 +203,15 @@ def dev_keys(folder: Path) -> dict[str, str]:
 
 
 def _settings(
-    url: str, credentials: Mapping[str, Any], keys: Mapping[str, str], folder: Path, config_file: Path | None
+    url: str,
+    credentials: Mapping[str, Any],
+    keys: Mapping[str, str],
+    folder: Path,
+    config_file: Path | None,
+    host: str,
 ) -> Settings:
     try:
-        return dev_settings(credentials, keys, folder, config_file)
+        return dev_settings(credentials, keys, folder, config_file, host=host)
     except (KeyError, TypeError, AttributeError):
         raise SandboxSilent(f"what answers at {url} is no sandbox of Vaultgraph; see --sandbox-url") from None
 
@@ -274,14 +294,18 @@ def page_token(settings: Settings, folder: Path) -> str | None:
     return tokens.mint() if is_ours and not auth.partners_only else None
 
 
-def _announce(address: str, sandbox_url: str, token: str | None, folder: Path, *, bundled: bool) -> None:
+def _announce(
+    address: str, sandbox_url: str, token: str | None, folder: Path, *, bundled: bool, is_exposed: bool
+) -> None:
     query = '{ customer(id: \\"cus_alex\\") { name paymentMethods { label provider } sources { provider state } } }'
     click.echo(f"Gateway      {address}/graphql")
-    click.echo(f"GraphiQL     {address}/graphql   (open it in a browser; a token is filled in)")
+    hint = "paste a token from below" if is_exposed else "a token is filled in"
+    click.echo(f"GraphiQL     {address}/graphql   (open it in a browser; {hint})")
     if not bundled:
         click.echo("GraphiQL     was not bundled (no Node.js when this was installed): its page comes from a CDN")
     click.echo(f"Sandboxes    {sandbox_url}   (control API: {sandbox_url}/__sandbox)")
-    click.echo("Relaxed      development: mints its own tokens, loopback only, introspection and GraphiQL are on")
+    reach = "OPEN TO YOUR NETWORK (--host)" if is_exposed else "loopback only"
+    click.echo(f"Relaxed      development: mints its own tokens, {reach}, introspection and GraphiQL are on")
     click.echo(f"Token        {shlex.join([sys.argv[0], 'token', '--data-dir', str(folder)])}")
     click.echo("Try")
     bearer = f"-H 'authorization: Bearer {token or 'YOUR-TOKEN'}'"

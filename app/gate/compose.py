@@ -1,6 +1,7 @@
 """From settings to the parts of the gate that have no other home."""
 
-from app.gate.browser import LOOPBACK_HOSTS, Browser
+from app.addresses import TrustedProxies, is_ip_address
+from app.gate.browser import Browser, is_local_host
 from app.gate.endpoint import EndpointLimits
 from app.gate.limits import Limits
 from app.gate.websocket import SocketLimits
@@ -36,6 +37,7 @@ def endpoint_limits(settings: Settings) -> EndpointLimits:
         batch_items=gate.batch_items,
         compress_from_bytes=gate.compress_from_bytes,
         send_timeout_s=gate.send_timeout_s,
+        recheck_s=gate.recheck_s,
     )
 
 
@@ -44,16 +46,25 @@ def socket_limits(settings: Settings) -> SocketLimits:
     return SocketLimits(
         connections=gate.socket_connections,
         connections_per_address=gate.socket_connections_per_address,
+        connections_per_caller=gate.socket_connections_per_caller,
         init_timeout_s=gate.socket_init_timeout_s,
         operations_per_connection=gate.socket_operations,
         operations_per_caller=gate.socket_operations_per_caller,
         send_timeout_s=gate.send_timeout_s,
+        recheck_s=gate.recheck_s,
+        trusted_proxies=TrustedProxies(gate.trusted_proxies),
     )
 
 
 def browser_of(settings: Settings) -> Browser:
-    """In development the page carries a token, so only a page served from this machine by name may ask for it."""
-    hosts = settings.gate.hosts
-    if not hosts and settings.mode == "development":
-        hosts = [*LOOPBACK_HOSTS]
-    return Browser(settings.gate.cors_origins, hosts)
+    """In development the page carries a token, so only a page served from this machine by name may ask for it; where
+    it listens on other addresses too (`dev --host`), by those: an address is no name that could be pointed here."""
+    gate = settings.gate
+    if gate.hosts or settings.mode != "development":
+        return Browser(gate.cors_origins, gate.hosts, headers=gate.cors_headers)
+    is_exposed = not is_local_host(settings.host)
+
+    def serves(host: str) -> bool:
+        return is_local_host(host) or (is_exposed and (is_ip_address(host) or host == settings.host.lower()))
+
+    return Browser(gate.cors_origins, headers=gate.cors_headers, serves=serves)

@@ -1,7 +1,11 @@
 """What pages in a browser may ask, and what they must not make of an answer: CSRF, CORS, host names, media types."""
 
+import pytest
+
 from app.gate.answers import Answer
 from app.gate.browser import Browser
+from app.gate.compose import browser_of
+from app.settings import Settings, load_settings
 from tests.support.asgi import call
 from tests.support.small_graph import SmallKeeper, endpoint
 from tests.support.small_requests import codes, get, post
@@ -55,6 +59,81 @@ async def test_cors_permits_listed_origins_alone() -> None:
 async def test_options_without_an_origin_says_what_is_allowed() -> None:
     reply = await call(endpoint(), "OPTIONS", "/graphql")
     assert (reply.status, reply.headers["allow"], reply.body) == (204, "GET, POST, OPTIONS", b"")
+    assert not {"content-length", "content-type", "transfer-encoding"} & set(reply.headers), "RFC 9110, 8.6"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "last-event-id", "baggage", "sentry-trace", "traceparent", "tracestate", "b3", "x-datadog-trace-id",
+        "apollo-require-preflight", "x-apollo-operation-name", "apollographql-client-name", "graphql-client-version",
+        "x-deadline-ms", "x-request-id", "idempotency-key", "x-tenant",
+    ],
+)  # fmt: skip
+async def test_a_preflight_allows_what_clients_send(name: str) -> None:
+    app = endpoint(browser=Browser([APP], headers=["x-tenant"]))
+    asked = {"origin": APP, "access-control-request-method": "POST", "access-control-request-headers": name}
+    allowed = (await call(app, "OPTIONS", "/graphql", headers=asked)).headers["access-control-allow-headers"]
+    assert name in allowed.split(", ")
+
+
+def settings(**more: object) -> Settings:
+    return load_settings(None, {}, {"mode": "development"}, **more)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost:5173", "http://127.0.0.1:3000", "https://[::1]:8443", "http://app.localhost:4200",
+        "http://localhost", "http://10.0.2.2:8000",
+    ],
+)  # fmt: skip
+async def test_development_lets_every_page_of_this_machine_in(origin: str) -> None:
+    app = endpoint(browser=browser_of(settings()))
+    asked = {"host": "localhost:8000", "origin": origin, "access-control-request-method": "POST"}
+    preflight = await call(app, "OPTIONS", "/graphql", headers=asked)
+    assert preflight.headers["access-control-allow-origin"] == origin
+    assert browser_of(settings()).may_connect({"host": "localhost:8000", "origin": origin})
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        EVIL, "null", "http://localhost.evil.example", "http://127.0.0.1.nip.io:8000", "http://",
+        "http://evil.example:8000/localhost", "http://localhost@evil.example", "http://192.168.1.9",
+        "file://localhost",
+    ],
+)  # fmt: skip
+async def test_development_lets_no_other_page_in(origin: str) -> None:
+    for chosen in (settings(), settings(host="0.0.0.0")):
+        app = endpoint(browser=browser_of(chosen))
+        reply = await post({"query": "{hello}"}, app, {"host": "localhost:8000", "origin": origin})
+        assert "access-control-allow-origin" not in reply.headers
+        assert not browser_of(chosen).may_connect({"host": "localhost:8000", "origin": origin})
+
+
+async def test_production_lets_listed_pages_in_alone() -> None:
+    browser = browser_of(load_settings(None, {}, gate={"cors_origins": [APP]}))
+    assert not browser.may_connect({"host": "localhost:8000", "origin": "http://localhost:5173"})
+    assert browser.may_connect({"host": "localhost:8000", "origin": APP})
+
+
+async def test_development_answers_to_names_of_this_machine() -> None:
+    app = endpoint(browser=browser_of(settings()))
+    for host in ("localhost:8000", "127.0.0.1", "[::1]:8000", "10.0.2.2:8000", "10.0.3.2:8000", "vg.localhost"):
+        assert (await post({"query": "{hello}"}, app, {"host": host})).status == 200, host
+    for host in ("evil.example", "10.0.2.2.nip.io", "192.168.1.5:8000", "localhost.evil.example", ""):
+        assert (await post({"query": "{hello}"}, app, {"host": host})).status == 403, host
+
+
+async def test_development_on_other_addresses_answers_to_those_and_to_no_name() -> None:
+    app = endpoint(browser=browser_of(settings(host="0.0.0.0")))
+    for host in ("localhost:8000", "192.168.1.5:8000", "10.0.2.2:8000", "[fd00::5]:8000"):
+        assert (await post({"query": "{hello}"}, app, {"host": host})).status == 200, host
+    for host in ("evil.example", "192.168.1.5.nip.io", ""):
+        assert (await post({"query": "{hello}"}, app, {"host": host})).status == 403, host
+    reply = await post({"query": "{hello}"}, app, {"host": "192.168.1.5:8000", "origin": "http://192.168.1.5:3000"})
+    assert reply.headers["access-control-allow-origin"] == "http://192.168.1.5:3000"
 
 
 async def test_a_foreign_host_name_is_not_served_where_names_are_listed() -> None:

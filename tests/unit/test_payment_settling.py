@@ -4,8 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from alembic import command
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.store import Store
+from app.store import Store, migrate, migrating
 from app.store.records import (
     EventOrigin,
     EventType,
@@ -232,6 +235,25 @@ async def test_an_operator_agrees_to_what_the_amounts_leave_open(
     assert resolved.state is S.CAPTURED
     (event,) = [one for one in await store.events.after(None) if one.type is EventType.PAYMENT_UPDATED]
     assert (event.actor, event.origin) == ("operator", EventOrigin.GATEWAY)
+
+
+async def test_captures_from_before_the_migration_are_found(
+    store: Store, clock: HandClock, payment: PaymentRecord
+) -> None:
+    """That a capture was sent stood in the journal alone then."""
+
+    def downgrade(connection: Connection) -> None:
+        config = migrating._config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0002")
+
+    capture = await captured(store, clock, payment, OperationState.UNKNOWN, S.QUOTED)
+    async with AsyncEngine(store.engine).begin() as conn:
+        await conn.run_sync(downgrade)
+    await migrate(store.engine)
+    found = await store.payments.payment(payment.id)
+    assert found is not None
+    assert (found.state, found.capture_id, found.refunded) == (S.UNKNOWN, capture.id, None)
 
 
 async def test_what_is_no_payment_of_ours_changes_nothing(store: Store) -> None:

@@ -4,17 +4,34 @@ from pathlib import Path
 
 import click
 
+_CONFIG = click.option(
+    "--config", "config_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=None
+)
+_DATA_DIR = click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="As for `dev`."
+)
+
 
 @click.group(help="Payments that only a person can decide.")
 def payments() -> None:
     pass
 
 
-@payments.command(help="Say how a payment ended whose capture was never answered: look it up at the vault first.")
+@payments.command("list", help="One line a payment, oldest first: id, state, vault, the vault's id, total, reference.")
+@click.option("--state", default="UNKNOWN", show_default=True, help="Any state of a payment.")
+@_CONFIG
+@_DATA_DIR
+def list_payments(state: str, config_file: Path | None, data_dir: Path | None) -> None:
+    from app.commands.payments import run_list
+
+    run_list(state, config_file=config_file, data_dir=data_dir)
+
+
+@payments.command(help="Report how a payment ended whose capture was never answered: look it up at the vault first.")
 @click.argument("payment_id", metavar="pay_...")
 @click.argument("end", type=click.Choice(["completed", "failed"]))
-@click.option("--config", "config_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=None)
-@click.option("--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="As for `dev`.")
+@_CONFIG
+@_DATA_DIR
 def resolve(payment_id: str, end: str, config_file: Path | None, data_dir: Path | None) -> None:
     from app.commands.payments import run_resolve
 

@@ -1,6 +1,7 @@
-"""`vaultgraph payments resolve`: a person says how a payment ended whose capture was never answered."""
+"""`vaultgraph payments`: those that wait for an operator, and the operator's report of how one ended."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import click
@@ -8,7 +9,8 @@ import click
 from app.commands.starting import opening_the_store
 from app.commands.storing import opened_store, store_settings
 from app.errors import VaultgraphError
-from app.store.records import EventOrigin, PaymentState
+from app.store.records import EventOrigin, PaymentRecord, PaymentState
+from app.wallet.money import to_decimal
 from app.wallet.writing.payment_status import StatusUpdate, settle_payment
 
 _ENDS = {"completed": PaymentState.CAPTURED, "failed": PaymentState.DECLINED}
@@ -16,6 +18,29 @@ _ENDS = {"completed": PaymentState.CAPTURED, "failed": PaymentState.DECLINED}
 
 class PaymentsError(VaultgraphError):
     """The command cannot be carried out; the message says why."""
+
+
+def run_list(state: str, *, config_file: Path | None, data_dir: Path | None) -> None:
+    wanted = next((one for one in PaymentState if one.value == state.upper()), None)
+    if wanted is None:
+        raise PaymentsError(f"--state must be one of {' '.join(PaymentState)}")
+
+    async def main() -> None:
+        async with opened_store(store_settings(config_file, data_dir)) as store:
+            with opening_the_store():
+                after = ""
+                while page := await store.payments.in_state(wanted, after=after):
+                    for payment in page:
+                        click.echo(_line(payment))
+                    after = page[-1].id
+
+    asyncio.run(main())
+
+
+def _line(payment: PaymentRecord) -> str:
+    total = f"{to_decimal(payment.total or 0, payment.currency)} {payment.currency}"
+    at_vault = f"{payment.method.provider.value} {payment.payment_ref}"
+    return f"{payment.id}  {payment.state.value}  {at_vault}  {total}  {json.dumps(payment.reference)}"
 
 
 def run_resolve(payment_id: str, end: str, *, config_file: Path | None, data_dir: Path | None) -> None:

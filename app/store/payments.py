@@ -61,6 +61,14 @@ class Payments:
             rows = await conn.execute(query.order_by(payments.c.id.desc()).limit(limit))
             return [_record(row) for row in rows]
 
+    async def in_state(self, state: PaymentState, *, after: str = "", limit: int = 100) -> list[PaymentRecord]:
+        """Oldest first, page by page."""
+        query = select(payments).where(
+            payments.c.tenant == self._db.tenant, payments.c.state == state.value, payments.c.id > after
+        )
+        async with self._db.reading() as conn:
+            return [_record(row) for row in await conn.execute(query.order_by(payments.c.id).limit(limit))]
+
     async def locked(self, payment_id: str, *, tx: Tx) -> PaymentRecord | None:
         """The payment, which nobody else changes until the transaction ends."""
         return await self._one(payments.c.id == payment_id, payment_id, tx, is_locked=True)

@@ -206,17 +206,23 @@ def test_the_vaults_notification_decides_a_lost_capture(gateway: RunningGateway,
     sandbox.control("POST", "/webhooks", {"provider": "caselle"})
 
 
+def vaultgraph(gateway: RunningGateway, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "vaultgraph"), "payments", *words]
+    command += ["--data-dir", str(gateway.data_dir)]
+    environment = {**os.environ, "VAULTGRAPH_DIGEST_KEY": KEYS["digest_key"]}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+
+
 @pytest.mark.parametrize(("end", "state"), [("completed", "CAPTURED"), ("failed", "DECLINED")])
 def test_a_person_decides_a_lost_capture(
     gateway: RunningGateway, sandbox: RunningSandbox, end: str, state: str
 ) -> None:
     payment_id = lost(gateway, sandbox)
-    command = [str(Path(sys.executable).parent / "vaultgraph"), "payments", "resolve", payment_id, end]
-    command += ["--data-dir", str(gateway.data_dir)]
-    environment = {**os.environ, "VAULTGRAPH_DIGEST_KEY": KEYS["digest_key"]}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    listed = [line.split("  ") for line in vaultgraph(gateway, "list").stdout.splitlines()]
+    payment = gateway.on_loop(gateway.gateway.store.payments.payment(payment_id))
+    assert listed[-1] == [payment_id, "UNKNOWN", f"caselle {payment.payment_ref}", "124.44 USD", '"inv-2026-0611"']
+    done = vaultgraph(gateway, "resolve", payment_id, end)
     assert done.returncode == 0, done.stderr
     assert state_of(gateway, payment_id) == state
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
-    assert "has ended already" in again.stderr
+    assert "has ended already" in vaultgraph(gateway, "resolve", payment_id, end).stderr
     assert captures(sandbox) == 1

@@ -252,6 +252,15 @@ def test_a_quote_that_does_not_agree_is_no_payment(
     assert refused["operation"]["state"] == "FAILED"
 
 
+def test_a_quote_of_another_payment_is_no_payment(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    """Two payments of ours that are one at the vault would capture it twice."""
+    first = gateway.on_loop(gateway.gateway.store.payments.payment(quoted(gateway)))
+    using = {"paymentMethodId": methods(gateway)["CARD"]}
+    sandbox.control("POST", "/faults", {**QUOTING, "kind": "rewrite", "set": {"/uid": first.payment_ref}})
+    refused = quote(gateway, using=using)
+    assert (refused["payment"], codes(refused)) == (None, ["PROVIDER_REJECTED"])
+
+
 @pytest.mark.parametrize(
     "change",
     [{"/base_amount": 12_345, "/tax_amount": 0, "/currency": "usd"}, {"/status": "validated"}],

@@ -106,7 +106,8 @@ class QuotesPayment(UseCase[QuotePayment]):
 
         async def send(call: Call) -> Json:
             quote = await vault.quote(new, call)
-            if not adds_up(quote) or differences(quote, quote.answered):
+            is_known = await self.deps.store.payments.by_ref(address.provider, quote.payment_ref) is not None
+            if is_known or not adds_up(quote) or differences(quote, quote.answered):
                 raise VaultRejected(address.provider, RejectReason.QUOTE_MISMATCH)
             return {"payment_ref": quote.payment_ref, "fee": quote.fee, "total": quote.total}
 

@@ -300,7 +300,8 @@ class Added:
 class Capabilities:
     """What a vault can really do, as data beside the code that honours it.
 
-    `batch_limit` is how many customers one list call reads.
+    `batch_limit` is how many customers one list call reads. `token_life_s` is how many seconds a token from a browser
+    may be used again, at a vault whose lists do not show by which token a method was added.
     """
 
     operations: frozenset[ProviderCapability]
@@ -311,4 +312,5 @@ class Capabilities:
     erases_customers: bool = False
     finds_customers_by_external_id: bool = False
     deletes_softly: bool = False
+    token_life_s: float | None = None
     titles_methods: bool = False

@@ -60,6 +60,11 @@ def holder_digest(key: bytes | str, name: str) -> str:
     return hmac.new(derive_key(key, "digest/holder"), words.encode(), sha256).hexdigest()[:32]
 
 
+def token_digest(key: bytes | str, token: Secret) -> str:
+    """32 hex characters by which a vault's token is recognised when it comes again."""
+    return hmac.new(derive_key(key, "digest/token use"), token.reveal().encode(), sha256).hexdigest()[:32]
+
+
 def _plain(value: Any, token_key: bytes) -> Any:
     """JSON that cannot mean two things: what is not a JSON type is wrapped in an object with one ``$`` key."""
     match value:

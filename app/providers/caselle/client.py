@@ -72,6 +72,7 @@ CAPABILITIES: Final = Capabilities(
     batch_limit=1,
     creates_customers=True,
     finds_customers_by_external_id=True,
+    token_life_s=15 * 60,
 )
 _REF: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _PROBE: Final = "credentials-check"

@@ -1,7 +1,8 @@
 """Adding a payment method: duplicates, the vault's customer where it has none yet, the add itself, the default."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from app.errors import FieldFault, OutcomeUnknown, VaultError
@@ -21,6 +22,7 @@ from app.vault.provider import Call, VaultProvider
 from app.vault.rules.lookalikes import look_of
 from app.vault.secret import Secret
 from app.wallet.commands import Actor, AddMethod, OnDuplicate, Problem, ProblemCode, WriteResult
+from app.wallet.digest import token_digest
 from app.wallet.writing import provision
 from app.wallet.writing.defaults import (
     NOT_MIRRORED,
@@ -33,8 +35,8 @@ from app.wallet.writing.defaults import (
 from app.wallet.writing.deps import find, fresh_wallet
 from app.wallet.writing.inputs import method_digest, nickname_problems
 from app.wallet.writing.recognise import candidates, look_for
-from app.wallet.writing.record import Json
-from app.wallet.writing.refusals import problems_of, problems_of_faults, proven_absent
+from app.wallet.writing.record import Json, to_address
+from app.wallet.writing.refusals import in_progress, problems_of, problems_of_faults, proven_absent
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
 from app.wallet.writing.signals import NotApplied, NothingSent, Refused
 from app.wallet.writing.usecase import Apply, Done, Ready, UseCase, applied_row, not_found
@@ -81,6 +83,7 @@ class AddsMethod(UseCase[AddMethod]):
             "make_default": command.make_default,
             "on_duplicate": command.on_duplicate.value,
             "look": look_for(command.method, self.deps.digest_keys[0]),
+            "token": self._token(vault, command.method, self.deps.digest_keys[0]),
         }
         link = entry.link(name)
         new, customer = _titled(command, vault), None
@@ -147,6 +150,8 @@ class AddsMethod(UseCase[AddMethod]):
             raise NothingSent
         vault = session.vault(name)
         before = await vault.before_add(ref, session.new, session.call)
+        if before.duplicate_of is None and session.of["on_duplicate"] != OnDuplicate.ALLOW.value:
+            before = replace(before, duplicate_of=await self._added_before(session, vault, ref, before.method_refs))
         if session.of["on_duplicate"] == OnDuplicate.REJECT.value and before.duplicate_of is None:
             await self._refuse_lookalikes(session, vault, ref)
         return {
@@ -154,6 +159,32 @@ class AddsMethod(UseCase[AddMethod]):
             "duplicate": before.duplicate_of,
             "default": before.default_ref,
         }
+
+    def _token(self, vault: VaultProvider, new: NewMethod, key: bytes | str) -> str | None:
+        """What the journal keeps of a token that the vault's lists do not show."""
+        if vault.capabilities.token_life_s is None or new.route is not AddRoute.PROVIDER_TOKEN:
+            return None
+        return token_digest(key, new.secret)
+
+    async def _added_before(
+        self, session: Session, vault: VaultProvider, ref: CustomerRef, held: Collection[MethodRef]
+    ) -> MethodRef | None:
+        """The method that the same token made, under another key, while it lives. Raises Refused while that is open."""
+        assert session.new is not None
+        tokens = {self._token(vault, session.new, key) for key in self.deps.digest_keys} - {None}
+        if not tokens:
+            return None
+        since = self.deps.utc_now() - timedelta(seconds=vault.capabilities.token_life_s or 0)
+        for other in await self.deps.store.journal.of_customer(session.operation.customer_id or ""):
+            is_same = other.provider is vault.name and other.intent.get("of", {}).get("token") in tokens
+            if not is_same or other.id == session.operation.id or other.created_at < since:
+                continue
+            if other.state in (OperationState.PENDING, OperationState.UNKNOWN):
+                raise Refused(in_progress(), is_final=False)
+            made = to_address(other.result.get("method"))
+            if made is not None and made.customer_ref == ref and made.method_ref in held:
+                return made.method_ref
+        return None
 
     async def _refuse_lookalikes(self, session: Session, vault: VaultProvider, ref: CustomerRef) -> None:
         """REJECT takes look-alikes in the same vault for duplicates, as far as the input says what it looks like."""

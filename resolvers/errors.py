@@ -25,5 +25,5 @@ class BadInput(CodedError):
 
 
 class SourcesUnavailable(CodedError):
-    def __init__(self) -> None:
-        super().__init__("SOURCES_UNAVAILABLE", "No linked vault answered.")
+    def __init__(self, message: str = "No linked vault answered.") -> None:
+        super().__init__("SOURCES_UNAVAILABLE", message)

@@ -109,6 +109,12 @@ async def method_at(info: Info, address: MethodAddress) -> PaymentMethod | None:
     return methods_of(shown, wallet, info)[found.id]
 
 
+async def is_expected(info: Info, address: MethodAddress) -> bool:
+    """Whether a method that its vault does not show should be there: linked, and not deleted through us."""
+    owner = await info.context.owners.load((address.provider, address.customer_ref))
+    return owner is not None and not await info.context.services.deleted_by_us(owner, address)
+
+
 async def operation(info: Info, operation_id: str) -> Operation | None:
     """For whoever may see its customer; one without a customer, for whoever asked for it."""
     require(info, READ_METHODS)

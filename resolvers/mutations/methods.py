@@ -39,6 +39,7 @@ class MethodMutations:
             was_duplicate=result.was_duplicate,
             next_action=NextAction.of(result.next_action) if result.next_action else None,
             address=result.method,
+            done_at=result.operation.finished_at if result.operation else None,
             customer_id=result.customer_id,
         )
 
@@ -51,6 +52,7 @@ class MethodMutations:
             **await common(info, result),
             replaced_id=_id(info, result.replaced),
             address=result.method,
+            done_at=result.operation.finished_at if result.operation else None,
         )
 
     @scoped(WRITE_METHODS, calls=4, description="Choose the method to pay with, across all vaults.")

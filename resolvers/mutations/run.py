@@ -36,9 +36,25 @@ async def run(info: Info, given: "Input[C]", use_case: "UseCase[C]", *checks: Ch
     if problems:
         return WriteResult(problems=tuple(problems))
     try:
-        return await use_case(given.to_command(), Actor(caller=context.caller), context.call)
+        result = await use_case(given.to_command(), Actor(caller=context.caller), context.call)
+        if result.replayed:
+            _forget_what_it_changed(info, result)
+        return result
     finally:
         context.after_write()
+
+
+def _forget_what_it_changed(info: Info, result: WriteResult) -> None:
+    """Another replica may have done it a moment ago, and word of it may not have reached this process yet."""
+    services, operation = info.context.services, result.operation
+    customer_id = result.customer_id or (operation.customer_id if operation else None)
+    named = [result.method, result.previous, result.replaced, result.deleted]
+    changed = {(one.provider, one.customer_ref) for one in named if one is not None}
+    if customer_id is not None:
+        changed.update(services.directory.refs_of(customer_id))
+        services.directory.drop(customer_id)
+    for provider, ref in changed:
+        services.reader.snapshots.drop(provider, ref)
 
 
 async def common(info: Info, result: WriteResult) -> dict[str, Any]:

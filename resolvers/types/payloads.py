@@ -1,5 +1,8 @@
 """What mutations answer. What was written is read anew, the ordinary way, when it is asked for."""
 
+from datetime import datetime, timedelta
+from typing import Final
+
 import strawberry
 
 from app.store.records import MethodAddress
@@ -8,6 +11,7 @@ from app.vault.payments import Tokenization as VaultTokenization
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.directives import UpstreamCost
+from resolvers.errors import SourcesUnavailable
 from resolvers.scalars import JSON
 from resolvers.scopes import scoped
 from resolvers.types.auth import NextAction
@@ -20,6 +24,9 @@ from resolvers.types.user_errors import UserError
 
 CustomerId = strawberry.Private[str | None]
 Address = strawberry.Private[MethodAddress | None]
+DoneAt = strawberry.Private[datetime | None]
+_SHOWN_WITHIN: Final = timedelta(minutes=1)
+"""How long a vault's list may lag behind what was written there."""
 
 
 @strawberry.interface(description="`operation` is null where nothing was journalled: a refusal before the journal.")
@@ -34,11 +41,12 @@ class AddPaymentMethodPayload(MutationPayload):
     was_duplicate: bool = strawberry.field(description="The vault held the same token already; nothing was added.")
     next_action: NextAction | None = strawberry.field(description="Shown once: a repeat of the request has it not.")
     address: Address
+    done_at: DoneAt
     customer_id: CustomerId
 
     @scoped(READ_METHODS, calls=1)
     async def payment_method(self, info: Info) -> PaymentMethod | None:
-        return await _method(info, self.address)
+        return await _written(info, self.address, self.done_at)
 
     @scoped(lookup.READ_CUSTOMERS, calls=4)
     async def customer(self, info: Info) -> Customer | None:
@@ -51,10 +59,11 @@ class UpdatePaymentMethodPayload(MutationPayload):
         description="The id it had before, where the vault replaces what it changes."
     )
     address: Address
+    done_at: DoneAt
 
     @scoped(READ_METHODS, calls=1)
     async def payment_method(self, info: Info) -> PaymentMethod | None:
-        return await _method(info, self.address)
+        return await _written(info, self.address, self.done_at)
 
 
 @strawberry.type(description="The customer, with the default as it is now.")
@@ -159,6 +168,16 @@ class ImportPaymentMethodsPayload(MutationPayload):
 
 async def _customer(info: Info, customer_id: str | None) -> Customer | None:
     return await lookup.customer(info, customer_id) if customer_id else None
+
+
+async def _written(info: Info, address: MethodAddress | None, done_at: datetime | None) -> PaymentMethod | None:
+    """What was written, never null soon after: a list that does not show it yet is an error that may pass."""
+    found = await _method(info, address)
+    if found is None and address is not None and done_at is not None:
+        services = info.context.services
+        if services.utc_now() - done_at < _SHOWN_WITHIN and await lookup.is_expected(info, address):
+            raise SourcesUnavailable("The vault does not show the payment method yet.")
+    return found
 
 
 async def _method(info: Info, address: MethodAddress | None) -> PaymentMethod | None:

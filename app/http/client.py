@@ -296,6 +296,8 @@ class HttpDoor:
         url = self._base_url + _checked_path(self.name, request.path)
         if request.query:
             url = f"{url}?{'&'.join([_encoded_pair(name, value) for name, value in request.query])}"
+        elif request.raw_query:
+            url = f"{url}?{request.raw_query}"
         given = request.headers
         if given.__class__ is FixedHeaders and request.json is None and request.body is None:
             return _Prepared(request.method, url, given, None, given, request.own_headers)

@@ -1,5 +1,6 @@
 """What an adapter hands to the HTTP room, and what it gets back."""
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -69,6 +70,13 @@ class ExtendedHeaders(dict[str, str]):
         self.own = own
 
 
+_MARKS: Final = (  # UTF-32 first: its mark begins with that of UTF-16
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 NO_HEADERS: Final = FixedHeaders({})
 
 
@@ -76,10 +84,11 @@ NO_HEADERS: Final = FixedHeaders({})
 class VaultRequest:
     """One call to a vault.
 
-    `path` is relative to the base URL, already percent-encoded, without a leading slash; `query` is encoded here.
-    `route` names the operation without ids (``consumer-profiles/{id}``) for metrics and logs. `json` is encoded with
-    orjson; `body` with `content_type` is for anything else. `own_headers` go with this call alone, beside `headers` and
-    never in their place; their names are in lower case.
+    `path` is relative to the base URL, already percent-encoded, without a leading slash; `query` is encoded here, and
+    `raw_query`, for a page that a vault named itself, is taken as it is. `route` names the operation without ids
+    (``consumer-profiles/{id}``) for metrics and logs. `json` is encoded with orjson; `body` with `content_type` is for
+    anything else. `own_headers` go with this call alone, beside `headers` and never in their place; their names are in
+    lower case.
     """
 
     method: str
@@ -87,6 +96,7 @@ class VaultRequest:
     route: str
     effect: Effect = Effect.READ
     query: tuple[tuple[str, str], ...] = ()
+    raw_query: str = ""
     json: Any = None
     body: bytes | None = None
     content_type: str | None = None
@@ -104,8 +114,21 @@ class VaultReply:
     latency_ms: int = 0
 
     def json(self) -> Any:
-        """Decode the body; raises ValueError (orjson.JSONDecodeError) without quoting it."""
-        return orjson.loads(self.body)
+        """Decode the body; raises ValueError (orjson.JSONDecodeError) without quoting it.
+
+        A byte order mark is taken off, as RFC 8259 allows; UTF-16 and UTF-32 are read where one says so.
+        """
+        try:
+            return orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            encoding = next((name for mark, name in _MARKS if self.body.startswith(mark)), None)
+            if encoding is None:
+                raise
+        try:
+            decoded = self.body.decode(encoding)
+        except UnicodeDecodeError:
+            raise ValueError("the body is not text in its own encoding") from None  # the other one holds the body
+        return orjson.loads(decoded)
 
 
 class VaultHttp(Protocol):

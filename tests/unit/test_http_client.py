@@ -126,6 +126,13 @@ async def test_a_request_arrives_as_it_was_meant() -> None:
     assert noted.calls == [("loanpro", "Customers", "ok")]
 
 
+async def test_a_query_that_a_vault_named_is_sent_as_it_is() -> None:
+    named = "$skiptoken=a%2Fb+c%3D=&x=(1,2)"
+    async with door_to(always(reply(200, b"[]"))) as (door, server):
+        await door.send(VaultRequest(method="GET", path="api/list", route="list", raw_query=named), call())
+    assert [asked.target for asked in server.asked] == [f"/api/v1/api/list?{named}"]
+
+
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 403, 404, 409, 422])
 async def test_below_500_is_an_answer_and_no_redirect_is_followed(status: int) -> None:
     body = b"" if status == 204 else b"{}"

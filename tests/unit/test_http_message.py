@@ -1,8 +1,8 @@
-"""Headers that many requests share, and what one call adds to them."""
+"""Headers that many requests share, what one call adds to them, and JSON in replies."""
 
 import pytest
 
-from app.http.message import ExtendedHeaders, FixedHeaders
+from app.http.message import ExtendedHeaders, FixedHeaders, VaultReply
 from app.http.transport import NotSent, refuse_unsafe_once
 
 
@@ -25,3 +25,27 @@ def test_fixed_headers_are_looked_at_once_and_own_ones_each_time() -> None:
         refuse_unsafe_once("GET", "http://vault/ HTTP/1.1\r\nx: y", fixed)
     with pytest.raises(NotSent):
         refuse_unsafe_once("GET", "http://vault/", FixedHeaders({"x": "a\nb"}))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_json_is_read_with_a_byte_order_mark(encoding: str) -> None:
+    assert VaultReply(200, {}, '{"name": "Zoë"}'.encode(encoding)).json() == {"name": "Zoë"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"\xff\xfe4\x001",
+        b"\xff\xfe\x00\xd8",
+        b"\xef\xbb\xbf\xef\xbb\xbf[]",
+        b"{\xef\xbb\xbf}",
+        b"\xef\xbb\xbf\xff",
+    ],
+)
+def test_what_is_no_json_stays_none_and_is_not_quoted(body: bytes) -> None:
+    with pytest.raises(ValueError) as refused:
+        VaultReply(200, {}, body).json()
+    assert refused.value.__cause__ is None
+    assert not isinstance(refused.value, UnicodeDecodeError), "it would hold the body"

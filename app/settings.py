@@ -49,6 +49,7 @@ class ProviderSettings(Section, frozen=True):
     fresh_for_s: ZeroOrMore = 5.0
     stale_if_error_for_s: ZeroOrMore = 600.0
     max_body_bytes: Count = 8_000_000
+    max_methods: Count = 1_000
     transport: Literal["aiohttp", "lean"] = "aiohttp"
     breaker: BreakerSettings = BreakerSettings()
 

@@ -19,7 +19,22 @@ from app.errors import (
 from app.http.client import HttpDoor
 from app.http.message import Effect, VaultHttp, VaultReply
 from app.providers.countries import alpha2, alpha3
-from app.providers.values import digits, expiry_of, flag, instant_of, last4_of, month_of, segment, text
+from app.providers.lists import are_errors
+from app.providers.values import (
+    bin_of,
+    digits,
+    expiry_of,
+    flag,
+    instant_of,
+    integer,
+    last4_of,
+    postal_code_of,
+    read_expiry,
+    read_month,
+    segment,
+    text,
+    word,
+)
 from app.vault.model import (
     Added,
     BeforeAdd,
@@ -51,7 +66,9 @@ __all__ = [
     "VaultAdapter",
     "alpha2",
     "alpha3",
+    "bin_of",
     "collect",
+    "collect_methods",
     "digits",
     "distinct",
     "each",
@@ -60,9 +77,12 @@ __all__ = [
     "fault",
     "flag",
     "instant_of",
+    "integer",
     "last4_of",
-    "month_of",
     "placed",
+    "postal_code_of",
+    "read_expiry",
+    "read_month",
     "reading",
     "records_of",
     "request_id_of",
@@ -70,6 +90,7 @@ __all__ = [
     "segment",
     "text",
     "unsupported",
+    "word",
 ]
 
 INVALID: Final = "INVALID_INPUT"
@@ -126,6 +147,16 @@ def distinct(methods: Iterable[PaymentMethod], skipped: int) -> tuple[tuple[Paym
         if known is not method and known != method:
             skipped += 1
     return tuple(found.values()), skipped
+
+
+def collect_methods(
+    records: Sequence[Any], read: Callable[[Any], PaymentMethod]
+) -> tuple[tuple[PaymentMethod, ...], int]:
+    """As `collect`, of a whole list, each method once; raises ValueError for a list of errors."""
+    found, skipped = collect(records, read)
+    if skipped and not found and are_errors(records):
+        raise ValueError("a list of errors")
+    return distinct(found, skipped)
 
 
 def records_of(value: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Values as vaults write them: tolerant of spelling, and None or ValueError for what is none."""
+"""Values as vaults write them: tolerant of spelling and type. What cannot be read is None, and nothing here raises."""
 
 import re
 from datetime import UTC, datetime
@@ -9,7 +9,12 @@ from urllib.parse import quote
 from app.vault.model import Expiry
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9-]*").fullmatch
-_LINK_CHARACTERS: Final = re.compile(r"[\s\-]")
+_SEPARATORS: Final = re.compile(r"[\s\-]")
+_MASKED: Final = re.compile(r"[^A-WYZa-wyz]*", re.ASCII).fullmatch
+_BIN: Final = re.compile(r"([0-9]{6,8})(?:[*xX#●•].*)?").fullmatch
+_MOST_DIGITS: Final = 18
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_./ -]{0,49}").fullmatch
+_MANY_DIGITS: Final = re.compile(r"(?:[0-9][^0-9]*){5}").search
 
 
 def text(value: object) -> str | None:
@@ -17,9 +22,26 @@ def text(value: object) -> str | None:
     return (value.strip() or None) if isinstance(value, str) else None
 
 
+def word(value: object) -> str | None:
+    """A vault's own word, if it looks like one: it is shown, so that nothing with the digits of a number passes."""
+    spelled = text(value)
+    return spelled if spelled and _WORD(spelled) and not _MANY_DIGITS(spelled) else None
+
+
 def digits(value: object) -> str:
     """The ASCII digits of a string, in order."""
     return "".join(char for char in value if char in "0123456789") if isinstance(value, str) else ""
+
+
+def integer(value: object) -> int | None:
+    """A whole number: JSON integers, floats without a fraction, decimal text of up to 18 digits. No booleans."""
+    if isinstance(value, int):
+        return None if isinstance(value, bool) else value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    spelled = text(value)
+    is_number = spelled is not None and spelled.isascii() and spelled.isdecimal() and len(spelled) <= _MOST_DIGITS
+    return int(spelled) if spelled is not None and is_number else None
 
 
 def segment(part: str) -> str:
@@ -30,67 +52,122 @@ def segment(part: str) -> str:
 def last4_of(value: object) -> str | None:
     """The final four digits of a masked or plain number, or None when it does not end in four digits.
 
-    The number itself is not kept; blanks and dashes between digits are ignored.
+    The number itself is not kept; blanks and dashes between digits are ignored, and so is the mask, but letters other
+    than X are no mask. A JSON number has lost its leading zeros: 7 is 0007.
     """
     if not isinstance(value, str):
-        return None
+        number = integer(value)
+        return None if number is None or number < 0 else f"{number:04d}"[-4:]
     tail = value[-4:]
-    if not tail.isdigit():
-        tail = _LINK_CHARACTERS.sub("", value)[-4:]
-    return tail if len(tail) == 4 and tail.isascii() and tail.isdigit() else None
+    if not (tail.isascii() and tail.isdigit()):
+        tail = _SEPARATORS.sub("", value)[-4:]
+    return tail if len(tail) == 4 and tail.isascii() and tail.isdigit() and _MASKED(value) else None
 
 
-_FLAGS: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False, "": False}
+def bin_of(value: object) -> str | None:
+    """The leading six or eight digits, alone or before a mask; of seven the first six. No number starts with a zero
+    here, so that a JSON number has lost nothing."""
+    number = None if isinstance(value, str) else integer(value)
+    spelled = text(value) if number is None else str(number)
+    found = _BIN(_SEPARATORS.sub("", spelled)) if spelled else None
+    if found is None:
+        return None
+    return found[1][:6] if len(found[1]) == 7 else found[1]
 
 
-def flag(value: object) -> bool:
-    """Vault booleans: true/false, 1/0, or the same as text. Anything else raises ValueError; None is false."""
+def postal_code_of(value: object) -> str | None:
+    """Text, or a JSON number of at least five digits: a shorter one may have lost leading zeros."""
+    number = None if isinstance(value, str) else integer(value)
+    return text(value) if number is None or number < 10_000 else str(number)
+
+
+_FLAGS: Final = {
+    **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "off"), False),
+}
+
+
+def flag(value: object) -> bool | None:
+    """True or False: JSON booleans, 1 and 0, or words for them in any case; None where it says neither."""
     if isinstance(value, int) and value in (0, 1):  # true and false are integers too
         return value == 1
-    if value is None:
-        return False
-    spelled = str(value).strip().lower()
-    if spelled not in _FLAGS:
-        raise ValueError("not a flag")
-    return _FLAGS[spelled]
+    return _FLAGS.get(str(value).strip().lower()) if isinstance(value, (str, float)) else None
 
 
 month_of: Final = lru_cache(maxsize=1_200)(Expiry)  # a hundred years: cards share few months
 """``Expiry(year, month)``, the same one for the same month; raises ValueError where it is none."""
 
 _EXPIRY_SHAPES: Final = (
-    re.compile(r"^(?P<year>\d{4})-(?P<month>\d{1,2})(?:-\d{1,2}(?:[T ].*)?)?$"),
-    re.compile(r"^(?P<month>\d{1,2})\s*[/-]\s*(?P<year>\d{4}|\d{2})$"),
-    re.compile(r"^(?P<month>\d{1,2})/\d{1,2}/(?P<year>\d{4})(?:\s.*)?$"),
-    re.compile(r"^(?P<month>0[1-9]|1[0-2])(?P<year>\d{4}|\d{2})$"),
-    re.compile(r"^(?P<year>\d{4})(?P<month>0[1-9]|1[0-2])$"),
+    re.compile(r"^(?P<year>\d{4})[-/.](?P<month>\d{1,2})(?:[-/.]\d{1,2}(?:[T ].*)?)?$", re.ASCII),
+    re.compile(r"^(?P<month>\d{1,2})\s*[/.-]\s*(?P<year>\d{4}|\d{2})$", re.ASCII),
+    re.compile(r"^(?P<month>\d{1,2})/\d{1,2}/(?P<year>\d{4})(?:\s.*)?$", re.ASCII),
+    re.compile(r"^(?P<month>0[1-9]|1[0-2])(?P<year>\d{4}|\d{2})$", re.ASCII),
+    re.compile(r"^(?P<year>\d{4})(?P<month>0[1-9]|1[0-2])$", re.ASCII),
 )
-_EPOCH_SECONDS: Final = re.compile(r"^/Date\((-?\d+)(?:[+-]\d{4})?\)/$")
+_EPOCH: Final = re.compile(r"^/Date\((-?\d+)(?:[+-]\d{4})?\)/$", re.ASCII)
+_LEAST_MILLISECONDS: Final = 10**11  # as seconds that would be the year 5138
 _A_DAY: Final = len("YYYY-MM-DD")
 
 
 def expiry_of(value: object) -> Expiry | None:
     """A month in any of the spellings the vaults use; None when it is none of them. Two-digit years are 20xx.
 
-    `YYYY-MM(-DD)` (with or without a time), `MM/YYYY`, `MM/YY`, `M/D/YYYY`, `MMYYYY`, `MMYY`, `YYYYMM`,
-    `/Date(seconds)/`.
+    `YYYY-MM(-DD)` (with or without a time), `MM/YYYY`, `MM/YY`, `M/D/YYYY`, `MMYYYY`, `MMYY`, `YYYYMM`, the last three
+    also as a number, and `/Date(seconds)/` or `/Date(milliseconds)/`.
     """
     spelled = text(value)
     if spelled is None:
-        return None
+        number = integer(value)
+        if number is None or number <= 0:
+            return None
+        spelled = str(number)
+        spelled = spelled if len(spelled) % 2 == 0 else f"0{spelled}"
     # What is longer than a day, and might be no date at all, is never kept.
     return _month_once(spelled) if len(spelled) <= _A_DAY else _month(spelled)
 
 
+def read_expiry(value: object) -> tuple[Expiry | None, bool]:
+    """The month, and whether something is there that cannot be read. Null, blanks and LoanPro's null date are nothing.
+
+    What says "none" in words is not taken for nothing: only the vault knows what it means by that.
+    """
+    found = expiry_of(value)
+    if found is not None or value is None:
+        return found, False
+    spelled = text(value)
+    return None, not isinstance(value, str) or (spelled is not None and not _is_null_date(spelled))
+
+
+def read_month(month: object, year: object) -> tuple[Expiry | None, bool]:
+    """As `read_expiry`, of a month and a year that come apart."""
+    if _is_blank(month) and _is_blank(year):
+        return None, False
+    in_year, in_month = integer(year), integer(month)
+    if in_year is None or in_month is None:
+        return None, True
+    try:
+        return month_of(in_year + 2000 if 0 < in_year < 100 else in_year, in_month), False
+    except ValueError:
+        return None, True
+
+
+def _is_blank(value: object) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _is_null_date(spelled: str) -> bool:
+    return _EPOCH.match(spelled) is not None and "-" in spelled and instant_of(spelled) is None
+
+
 def _month(spelled: str) -> Expiry | None:
-    if _EPOCH_SECONDS.match(spelled):
+    if _EPOCH.match(spelled):
         instant = instant_of(spelled)
         return month_of(instant.year, instant.month) if instant else None
     for shape in _EXPIRY_SHAPES:
         if found := shape.match(spelled):
             year, month = int(found["year"]), int(found["month"])
             try:
-                return month_of(year + 2000 if year < 100 else year, month)
+                return month_of(year + 2000 if len(found["year"]) == 2 else year, month)
             except ValueError:
                 return None
     return None
@@ -100,19 +177,23 @@ _month_once: Final = lru_cache(maxsize=1_024)(_month)
 
 
 def instant_of(value: object) -> datetime | None:
-    """An aware UTC instant from ISO 8601 or `/Date(seconds)/` text; None for null dates and anything unreadable.
+    """An aware UTC instant from ISO 8601, `/Date(...)/` or a number since 1970; None for null dates and the unreadable.
 
-    Text without an offset is UTC. Vaults write "no date" as an instant before 1900.
+    Text without an offset is UTC. Up to eleven digits are seconds, more are milliseconds. Vaults write "no date" as an
+    instant before 1900.
     """
-    spelled = text(value)
+    number = None if isinstance(value, str) else integer(value)
+    spelled = text(value) if number is None else f"/Date({number})/"
     if spelled is None:
         return None
     try:
-        if epoch := _EPOCH_SECONDS.match(spelled):
-            instant = datetime.fromtimestamp(int(epoch[1]), UTC)
+        if epoch := _EPOCH.match(spelled):
+            number = int(epoch[1])
+            seconds = number / 1000 if abs(number) >= _LEAST_MILLISECONDS else number
+            instant = datetime.fromtimestamp(seconds, UTC)
         else:
             instant = datetime.fromisoformat(spelled)
+        instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
-    instant = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
     return instant if instant.year >= 1900 else None

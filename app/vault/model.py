@@ -119,13 +119,18 @@ class MethodBase:
 
 @value(frozen=True, slots=True, kw_only=True)
 class Card(MethodBase):
-    """`bin` is the leading 6 or 8 digits. `three_d_secure` is only what came with the list itself, if anything."""
+    """`bin` is the leading 6 or 8 digits. `three_d_secure` is only what came with the list itself, if anything.
+
+    `has_unreadable_expiry`: the vault says something about the expiry, and it cannot be read. Else an `expiry` of None
+    means that it says nothing.
+    """
 
     brand: CardBrand = CardBrand.UNKNOWN
     funding: CardFunding | None = None
     token_type: CardTokenType = CardTokenType.PROVIDER_TOKEN
     wallet: WalletKind | None = None
     expiry: Expiry | None = None
+    has_unreadable_expiry: bool = False
     bin: str | None = None
     three_d_secure: ThreeDSecure | None = None
 

@@ -1,5 +1,6 @@
 """J.P. Morgan's words to ours and back: tables, joins, tolerance, field rules. Test cards only."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,7 @@ from app.vault.model import (
     Card,
     Expiry,
     NextAction,
+    OtherMethod,
 )
 from app.vault.names import (
     AuthStatus,
@@ -120,16 +122,77 @@ def test_a_list_that_is_no_list_is_refused() -> None:
         "card",
         wire_card(paymentMethodId=None),
         wire_card(paymentMethodId=7),
-        wire_card(last4CardNumber="4111111111111111"),
-        wire_card(last4CardNumber=919),
-        wire_card(cardExpirationMonthYearNumber="13/2025"),
-        wire_card(cardExpirationMonthYearNumber="2025-02"),
-        wire_card(first6CardNumber="4111111"),
     ],
 )
 def test_one_malformed_record_is_skipped_and_counted(malformed: Any) -> None:
     wallet = to_wallet(REF, profile(cardList=[malformed, wire_card()], achList=[wire_account()]), None)
     assert (len(wallet.methods), wallet.skipped) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "shown"),
+    [
+        ("last4CardNumber", 919, {"last4": "0919"}),
+        ("last4CardNumber", "", {"last4": None}),
+        ("first6CardNumber", "", {"bin": None}),
+        ("first6CardNumber", "4111111", {"bin": "411111"}),
+        ("cardExpirationMonthYearNumber", "2/2030", {"expiry": Expiry(2030, 2)}),
+        ("cardExpirationMonthYearNumber", "02/30", {"expiry": Expiry(2030, 2)}),
+        ("cardExpirationMonthYearNumber", "2030-02", {"expiry": Expiry(2030, 2)}),
+        ("cardExpirationMonthYearNumber", "13/2O27", {"expiry": None, "has_unreadable_expiry": True}),
+        ("cardExpirationMonthYearNumber", "N/A", {"expiry": None, "has_unreadable_expiry": True}),
+        ("cardExpirationMonthYearNumber", None, {"expiry": None}),
+        ("accountNumberType", ["PAN"], {}),
+        ("walletProvider", {}, {}),
+        ("cardType", 7, {"brand": CardBrand.UNKNOWN}),
+        ("firstName", 7, {"holder_name": "Doe"}),
+        ("addressIdentifier", [], {"billing_address": None}),
+    ],
+)
+def test_one_value_costs_itself(field: str, given: Any, shown: dict[str, Any]) -> None:
+    as_documented = to_wallet(REF, profile(cardList=[wire_card()]), None).methods[0]
+    wallet = to_wallet(REF, profile(cardList=[wire_card(**{field: given})]), None)
+    assert (wallet.methods, wallet.skipped) == ((replace(as_documented, **shown),), 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "status", "detail"),
+    [
+        ("ACTIVE", "ACTIVE", PaymentMethodStatus.ACTIVE, None),
+        (None, "ACTIVE", PaymentMethodStatus.ACTIVE, None),
+        ("INACTIVE", "ACTIVE", PaymentMethodStatus.INACTIVE, "PROFILE_INACTIVE"),
+        ("inactive", "PENDING", PaymentMethodStatus.INACTIVE, "PROFILE_INACTIVE"),
+        ("DELETED", "ACTIVE", PaymentMethodStatus.INACTIVE, "PROFILE_INACTIVE"),
+        ("PENDING", "ACTIVE", PaymentMethodStatus.PENDING, "PROFILE_PENDING"),
+        ("PENDING", "SUSPENDED", PaymentMethodStatus.SUSPENDED, None),
+        ("ERRORED", "ACTIVE", PaymentMethodStatus.UNKNOWN, "PROFILE_UNKNOWN"),
+        ("ON_HOLD", "ACTIVE", PaymentMethodStatus.UNKNOWN, "PROFILE_UNKNOWN"),
+        ("", "ACTIVE", PaymentMethodStatus.UNKNOWN, "PROFILE_UNKNOWN"),
+        ({}, "INACTIVE", PaymentMethodStatus.INACTIVE, None),
+    ],
+)
+def test_a_profile_that_is_not_active_has_no_active_methods(
+    given: Any, own: str, status: PaymentMethodStatus, detail: str | None
+) -> None:
+    held = profile(cardList=[wire_card(accountStatus=own)], achList=[wire_account(accountStatus=own)])
+    wallet = to_wallet(REF, held | {"profileStatus": given}, None)
+    assert [(one.status, one.status_detail) for one in wallet.methods] == [(status, detail)] * 2
+
+
+def test_a_kind_that_is_new_is_shown_and_is_no_card() -> None:
+    held = profile(pazeList=[{"paymentMethodId": "p-1", "accountStatus": "ACTIVE", "firstName": "Ann"}, {}])
+    wallet = to_wallet(REF, held, None)
+    assert wallet.skipped == 1
+    assert wallet.methods == (
+        OtherMethod(
+            provider=ProviderName.JPMORGAN,
+            customer_ref=REF,
+            method_ref=MethodRef("p-1"),
+            holder_name="Ann",
+            is_provider_default=False,
+            provider_kind="paze",
+        ),
+    )
 
 
 def test_numbers_in_a_record_never_pass() -> None:
@@ -188,6 +251,14 @@ def test_statuses(word: Any, status: PaymentMethodStatus, detail: str | None) ->
         ({"accountStatus": "VERIFICATION_FAILED"}, BankVerification.FAILED),
         ({"verificationResult": {"messages": {"responseStatus": "SUCCESS"}}}, BankVerification.VERIFIED),
         ({"verificationResult": {"messages": {"responseStatus": "ERROR"}}}, BankVerification.FAILED),
+        (
+            {"verificationResult": {"messages": {"responseStatus": "SUCCESS", "responseCode": "DECLINED"}}},
+            BankVerification.FAILED,
+        ),
+        (
+            {"verificationResult": {"messages": {"responseStatus": "SUCCESS", "responseCode": "PENDING"}}},
+            BankVerification.UNKNOWN,
+        ),
         ({"verificationResult": {"transactionId": "t"}}, BankVerification.UNKNOWN),
     ],
 )
@@ -240,9 +311,30 @@ def test_default_of_any_kind(kind: str) -> None:
     assert default_of(profile(defaultMOP={kind: {"paymentMethodId": FIRST}})) == FIRST
 
 
-@pytest.mark.parametrize("named", [None, {}, {"card": None}, {"wallet": {"paymentMethodId": "x"}}])
+@pytest.mark.parametrize("named", [None, {}, {"card": None}])
 def test_no_default(named: Any) -> None:
-    assert default_of(profile(defaultMOP=named)) is None
+    held = profile(defaultMOP=named, cardList=[wire_card()])
+    assert default_of(held) is None
+    assert to_wallet(REF, held, None).methods[0].is_provider_default is False
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "x",
+        [],
+        7,
+        {"card": {}},
+        {"card": "x"},
+        {"card": {"paymentMethodId": 7}},
+        {"card": {"paymentMethodId": "x"}, "ach": {"paymentMethodId": "y"}},
+        {"card": {"paymentMethodId": "x"}, "ach": {}},
+    ],
+)
+def test_a_default_that_cannot_be_read_is_not_known(named: Any) -> None:
+    held = profile(defaultMOP=named, cardList=[wire_card()])
+    assert default_of(held) is None
+    assert to_wallet(REF, held, None).methods[0].is_provider_default is None
 
 
 def test_ids_include_records_that_cannot_be_read_otherwise() -> None:
@@ -289,8 +381,50 @@ def test_three_d_secure_words(word: Any, status: AuthStatus, raw: str | None) ->
     assert found.authenticated_at == datetime(2025, 8, 14, 10, 43, 52, 100_000, UTC)
 
 
+@pytest.mark.parametrize(
+    ("details", "status"),
+    [
+        ({"responseCode": "ACCEPTED", "responseMessage": "Request Accepted"}, AuthStatus.AUTHENTICATED),
+        ({"responseCode": "APPROVED", "hostMessage": "Success"}, AuthStatus.AUTHENTICATED),
+        ({"responseCode": "", "hostMessage": " "}, AuthStatus.AUTHENTICATED),
+        ({"threeDSTransactionStatus": "Y"}, AuthStatus.AUTHENTICATED),
+        ({"responseCode": "DECLINED"}, AuthStatus.FAILED),
+        ({"responseCode": "declined"}, AuthStatus.FAILED),
+        ({"responseCode": "AUTHENTICATION_DENIED"}, AuthStatus.FAILED),
+        ({"responseCode": "ACCEPTED", "hostMessage": "Declined by issuer"}, AuthStatus.FAILED),
+        ({"responseCode": "ACCEPTED", "responseMessage": "Not approved"}, AuthStatus.FAILED),
+        ({"responseCode": "ACCEPTED", "hostMessage": "Do not honor"}, AuthStatus.FAILED),
+        ({"responseCode": "NOT_AUTHENTICATED"}, AuthStatus.FAILED),
+        ({"responseCode": "UNSUCCESSFUL"}, AuthStatus.FAILED),
+        ({"threeDSTransactionStatus": "N"}, AuthStatus.FAILED),
+        ({"responseCode": "PENDING"}, AuthStatus.UNKNOWN),
+        ({"responseCode": "HOST_ERROR"}, AuthStatus.UNKNOWN),
+        ({"responseCode": "NEW_CODE"}, AuthStatus.UNKNOWN),
+        ({"responseCode": 5}, AuthStatus.UNKNOWN),
+        ({"hostMessage": {"text": "Success"}}, AuthStatus.UNKNOWN),
+        ({"threeDSTransactionStatus": "C"}, AuthStatus.UNKNOWN),
+        ({"responseStatus": "success"}, AuthStatus.AUTHENTICATED),
+        ({"responseStatus": "DENIED", "responseCode": "ACCEPTED"}, AuthStatus.FAILED),
+        ({"responseStatus": "ERROR", "responseCode": "ACCEPTED"}, AuthStatus.UNAVAILABLE),
+    ],
+)
+def test_a_success_that_is_contradicted_is_none(details: dict[str, Any], status: AuthStatus) -> None:
+    wire: Any = {"consumerProfileId": REF, "cardAuthenticationDetails": {"responseStatus": "SUCCESS"} | details}
+    found = to_three_d_secure(wire)
+    assert found is not None
+    assert found.status is status
+
+
 def test_no_details_means_no_attempt() -> None:
     assert to_three_d_secure({"consumerProfileId": REF}) is None
+    assert to_three_d_secure({"consumerProfileId": REF, "cardAuthenticationDetails": None}) is None
+    for shapeless in ([], "", 0, False, "SUCCESS", [{"responseStatus": "SUCCESS"}]):
+        wire: Any = {"consumerProfileId": REF, "cardAuthenticationDetails": shapeless}
+        with pytest.raises(ValueError):
+            to_three_d_secure(wire)
+    failed: Any = {"consumerProfileId": REF, "responseStatus": "ERROR", "responseCode": "X"}
+    with pytest.raises(ValueError):
+        to_three_d_secure(failed)
     with pytest.raises(ValueError):
         to_three_d_secure({})
 

@@ -170,17 +170,30 @@ def test_every_spelling_of_an_expiry(spelled: str) -> None:
     assert method.expiry == Expiry(2027, 1)
 
 
-@pytest.mark.parametrize("spelled", [None, "", "soon", "13/2027", "00/27", "/Date(-62169984000)/"])
-def test_an_expiry_that_cannot_be_read_is_unknown(spelled: str | None) -> None:
+@pytest.mark.parametrize(
+    ("spelled", "is_unreadable"),
+    [
+        (None, False),
+        ("", False),
+        ("/Date(-62169984000)/", False),
+        ("/Date(-62169984000000)/", False),
+        ("soon", True),
+        ("13/2027", True),
+        ("00/27", True),
+        (True, True),
+        ({"month": 1}, True),
+    ],
+)
+def test_an_expiry_that_is_absent_is_told_from_one_that_cannot_be_read(spelled: Any, is_unreadable: bool) -> None:
     account = card_account()
     account["CreditCard"]["cardExpiration"] = spelled
     method = mapping.to_method(REF, account)
     assert isinstance(method, Card)
-    assert method.expiry is None
+    assert (method.expiry, method.has_unreadable_expiry) == (None, is_unreadable)
 
 
-@pytest.mark.parametrize("on", [1, "1", True])
-@pytest.mark.parametrize("off", [0, "0", False, None])
+@pytest.mark.parametrize("on", [1, "1", True, "Y", "yes", "T", "on", 1.0])
+@pytest.mark.parametrize("off", [0, "0", False, "N", "no", "F", "off"])
 def test_flags_as_numbers_text_or_booleans(on: Any, off: Any) -> None:
     method = mapping.to_method(REF, card_account(id="1", active=on, isPrimary=on, isSecondary=off))
     assert (method.status, method.is_provider_default, method.is_secondary) == (
@@ -188,8 +201,31 @@ def test_flags_as_numbers_text_or_booleans(on: Any, off: Any) -> None:
         True,
         False,
     )
-    inactive = mapping.to_method(REF, card_account(active=0 if off is None else off, isPrimary=on))
+    inactive = mapping.to_method(REF, card_account(active=off, isPrimary=on))
     assert (inactive.status, inactive.is_provider_default) == (PaymentMethodStatus.INACTIVE, False)
+
+
+@pytest.mark.parametrize("unreadable", ["perhaps", 2, [], {}, None, ""])
+def test_a_flag_that_cannot_be_read_is_not_known(unreadable: Any) -> None:
+    method = mapping.to_method(REF, card_account(isPrimary=unreadable, isSecondary=unreadable, title=7))
+    assert (method.is_provider_default, method.is_secondary, method.title) == (None, None, None)
+    assert mapping.to_method(REF, card_account(active=unreadable)).status is PaymentMethodStatus.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "detail"),
+    [
+        (0, PaymentMethodStatus.INACTIVE, "PAYMENT_NOT_ALLOWED"),
+        ("0", PaymentMethodStatus.INACTIVE, "PAYMENT_NOT_ALLOWED"),
+        ("N", PaymentMethodStatus.INACTIVE, "PAYMENT_NOT_ALLOWED"),
+        ("perhaps", PaymentMethodStatus.UNKNOWN, None),
+        (None, PaymentMethodStatus.ACTIVE, None),
+        (1, PaymentMethodStatus.ACTIVE, None),
+    ],
+)
+def test_a_profile_that_must_not_pay_is_inactive(given: Any, status: PaymentMethodStatus, detail: str | None) -> None:
+    method = mapping.to_method(REF, card_account(isPaymentAllowed=given, isPrimary=1))
+    assert (method.status, method.status_detail, method.is_provider_default) == (status, detail, True)
 
 
 def test_a_hidden_profile_is_inactive_and_says_so() -> None:
@@ -223,7 +259,7 @@ def test_a_canadian_account_is_no_ach() -> None:
         {"title": "no id", "type": "paymentAccount.type.credit"},
         {"id": "seven", "type": "paymentAccount.type.credit"},
         {"id": 4},
-        {"id": 5, "type": "paymentAccount.type.credit", "active": "perhaps"},
+        {"id": 5, "type": "paymentAccount.type.4111111111111111"},
         card_account(id=6, entityId=99),
         "text",
         None,
@@ -239,10 +275,24 @@ def test_a_broken_record_is_counted_and_costs_only_itself(broken: Any) -> None:
 def test_collections_wrapped_bare_or_absent() -> None:
     for accounts in ({"results": [card_account()]}, [card_account()]):
         assert len(mapping.to_wallet(REF, accounts).methods) == 1
-    assert mapping.to_wallet(REF, None).methods == ()
     assert mapping.to_wallet(REF, {"results": []}).methods == ()
-    with pytest.raises(ValueError):
-        mapping.to_wallet(REF, "garbage")
+
+
+@pytest.mark.parametrize(
+    "no_collection",
+    [None, [], {}, "garbage", {"error": {"code": 409}}, {"results": None}, {"results": [], "error": "x"}],
+)
+def test_what_is_no_collection_is_not_empty(no_collection: Any) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        mapping.to_wallet(REF, no_collection)
+    with pytest.raises((ValueError, KeyError)):
+        mapping.results_of(mapping.under_d({"d": no_collection}))
+
+
+@pytest.mark.parametrize("no_success", [None, [], "x", {}, {"d": None}, {"error": {"code": 500}, "d": {"results": []}}])
+def test_what_is_no_success_says_nothing(no_success: Any) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        mapping.under_d(no_success)
 
 
 def test_summary_tells_that_a_list_was_cut() -> None:
@@ -251,6 +301,9 @@ def test_summary_tells_that_a_list_was_cut() -> None:
 
 
 def test_what_must_be_expanded() -> None:
+    assert mapping.must_expand(None)
+    assert mapping.must_expand({"results": [card_account()], "summary": {"total": 2}})
+    assert mapping.must_expand({"results": [card_account()], "__next": "Customers(37)/PaymentAccounts?$skip=1"})
     link = {"__deferred": {"uri": "x"}}
     assert mapping.must_expand(link)
     assert mapping.must_expand([card_account(CreditCard=link)])

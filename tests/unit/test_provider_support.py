@@ -9,8 +9,19 @@ import pytest
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable, VaultUnavailable
 from app.http.message import Effect
 from app.providers.countries import ALPHA2_OF, ALPHA3_OF, alpha2, alpha3
-from app.providers.support import collect, distinct, each, flag, instant_of, last4_of, placed, reading
-from app.vault.model import VaultWallet
+from app.providers.support import (
+    collect,
+    distinct,
+    each,
+    flag,
+    instant_of,
+    last4_of,
+    placed,
+    postal_code_of,
+    read_expiry,
+    reading,
+)
+from app.vault.model import Expiry, VaultWallet
 from app.vault.names import CustomerRef, ProviderName
 from tests.support.memory import card
 
@@ -91,17 +102,60 @@ def test_country_codes_go_both_ways() -> None:
 
 @pytest.mark.parametrize(
     ("masked", "last4"),
-    [("XXXX-XXXX-XXXX-1234", "1234"), ("1 2 3 4", "1234"), ("411111******", None), ("٤٤٤٤", None), (4242, None)],
+    [("XXXX-XXXX-XXXX-1234", "1234"), ("1 2 3 4", "1234"), ("411111******", None), ("٤٤٤٤", None), (4242, "4242")],
 )
 def test_last4_is_what_a_number_ends_in(masked: object, last4: str | None) -> None:
     assert last4_of(masked) == last4
 
 
 def test_flags_are_not_guessed() -> None:
-    assert [flag(value) for value in (1, "1", True, "true", 0, "0", False, None)] == [True] * 4 + [False] * 4
-    for value in (2, "perhaps", [], {}):
-        with pytest.raises(ValueError):
-            flag(value)
+    assert [flag(value) for value in (1, "1", True, "true", 0, "0", False, "F")] == [True] * 4 + [False] * 4
+    assert [flag(value) for value in (2, "perhaps", [], {}, None, "", 0.5)] == [None] * 7
+
+
+@pytest.mark.parametrize(
+    ("spelled", "expiry", "is_unreadable"),
+    [
+        ("/Date(1480550400000)/", Expiry(2016, 12), False),
+        ("/Date(1480550400)/", Expiry(2016, 12), False),
+        ("/Date(1798761600000+0000)/", Expiry(2027, 1), False),
+        ("2/2030", Expiry(2030, 2), False),
+        ("12.2027", Expiry(2027, 12), False),
+        ("2027/12", Expiry(2027, 12), False),
+        (122027, Expiry(2027, 12), False),
+        (12027, Expiry(2027, 1), False),
+        (127, Expiry(2027, 1), False),
+        (202712, Expiry(2027, 12), False),
+        ("12/00", Expiry(2000, 12), False),
+        (None, None, False),
+        (" ", None, False),
+        ("13/2O27", None, True),
+        ("13/2027", None, True),
+        ("00/2027", None, True),
+        ("12/0000", None, True),
+        ("12/027", None, True),
+        ("0000-00-00", None, True),
+        ("12", None, True),
+        ("none", None, True),
+        ("N/A", None, True),
+        ("/Date(x)/", None, True),
+        ("/Date(99999999999999999)/", None, True),
+        ("٠١/٢٠٢٧", None, True),
+        (0, None, True),
+        (-122027, None, True),
+        (False, None, True),
+        ([], None, True),
+    ],
+)
+def test_expiries(spelled: object, expiry: Expiry | None, is_unreadable: bool) -> None:
+    assert read_expiry(spelled) == (expiry, is_unreadable)
+
+
+@pytest.mark.parametrize(
+    ("given", "code"), [("02101", "02101"), (84105, "84105"), (2101, None), ([], None), ("", None)]
+)
+def test_postal_codes(given: object, code: str | None) -> None:
+    assert postal_code_of(given) == code
 
 
 @pytest.mark.parametrize(
@@ -111,11 +165,15 @@ def test_flags_are_not_guessed() -> None:
         ("2026-01-05T10:00:00+01:00", datetime(2026, 1, 5, 9, tzinfo=UTC)),
         ("2026-01-05 09:00:00", datetime(2026, 1, 5, 9, tzinfo=UTC)),
         ("/Date(1767603600)/", datetime(2026, 1, 5, 9, tzinfo=UTC)),
+        ("/Date(1767603600000)/", datetime(2026, 1, 5, 9, tzinfo=UTC)),
+        (1767603600, datetime(2026, 1, 5, 9, tzinfo=UTC)),
+        ("0001-01-01T00:00:00+05:00", None),
+        ({}, None),
         ("/Date(-62169984000)/", None),
         ("/Date(99999999999999999)/", None),
         ("yesterday", None),
         (None, None),
     ],
 )
-def test_instants(spelled: str | None, instant: datetime | None) -> None:
+def test_instants(spelled: object, instant: datetime | None) -> None:
     assert instant_of(spelled) == instant

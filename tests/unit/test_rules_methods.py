@@ -59,6 +59,22 @@ def test_an_unknown_expiry_is_usable_and_a_past_one_is_not() -> None:
     assert not is_usable(CARD, ExpiryState.EXPIRED)
 
 
+def test_an_expiry_that_cannot_be_read_is_excused_as_a_past_one_is() -> None:
+    card = replace(CARD, expiry=None, has_unreadable_expiry=True)
+    assert ExpiryClock.at(datetime(2026, 1, 1, tzinfo=UTC), 30).state_of(card) is ExpiryState.UNKNOWN
+    assert not is_usable(card, ExpiryState.UNKNOWN)
+    assert is_usable_but_for_expiry(card)
+
+
+def test_an_unknown_kind_is_never_usable() -> None:
+    other = replace(OTHER, status=PaymentMethodStatus.ACTIVE, is_provider_default=True)
+    assert not is_usable(other, ExpiryState.UNKNOWN)
+    assert not is_usable_but_for_expiry(other)
+    offered = capabilities_of(PaymentMethodKind.OTHER, True, frozenset(ProviderCapability))
+    assert not {ProviderCapability.PAY, ProviderCapability.SET_DEFAULT} & {*offered}
+    assert ProviderCapability.DELETE in offered
+
+
 @pytest.mark.parametrize("verification", BankVerification)
 def test_a_failed_bank_verification_is_not_usable(verification: BankVerification) -> None:
     expected = verification is not BankVerification.FAILED

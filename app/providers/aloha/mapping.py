@@ -8,8 +8,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.providers.aloha.wire import WirePayment
-from app.providers.support import collect, distinct, expiry_of, last4_of, records_of, text
-from app.vault.model import Address, BeforeAdd, Card, VaultWallet
+from app.providers.lists import is_error, says_more
+from app.providers.support import (
+    collect,
+    collect_methods,
+    integer,
+    last4_of,
+    postal_code_of,
+    read_expiry,
+    records_of,
+    text,
+)
+from app.vault.model import Address, BeforeAdd, Card, Expiry, VaultWallet
 from app.vault.names import AlohaPaymentProvider, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
 
@@ -42,7 +52,8 @@ _BARE_GUID: Final = re.compile(r"[0-9a-f]{32}")
 _BRACES: Final = (("{", "}"), ("(", ")"))
 _LIST_KEYS: Final = ("Payments", "$values", "AccountId")
 _SEPARATORS: Final = re.compile(r"[\s\-]")
-_MASKED_BIN: Final = re.compile(r"(\d{6}|\d{8})[*xX●]")
+_MASKED_BIN: Final = re.compile(r"([0-9]{6}|[0-9]{8})[*xX●]")
+_NOTHING_SHOWN: Final = re.compile(r"[*xX●/\- ]*")
 
 
 def is_guid(ref: str) -> bool:
@@ -89,12 +100,11 @@ def _is_list(body: Any) -> bool:
 
 def enum_number(value: object, names: Mapping[str, int]) -> int | None:
     """An enum's number from a number, numeric text or its name; -1 for a name not met before, None for null."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
+    number = integer(value)
+    if number is not None:
+        return number
     spelled = text(value)
-    if spelled is None:
-        return None
-    return int(spelled) if spelled.isdecimal() else names.get(re.sub(r"[^a-z]", "", spelled.lower()), -1)
+    return None if spelled is None else names.get(re.sub(r"[^a-z]", "", spelled.lower()), -1)
 
 
 def payments_of(body: Any) -> list[Any]:
@@ -106,23 +116,35 @@ def payments_of(body: Any) -> list[Any]:
     if body is None:
         return []
     if isinstance(body, dict):
-        if "Payments" in body:
-            return payments_of(body["Payments"])
-        if "$values" in body:
-            return payments_of(body["$values"])
+        within = next((name for name in ("Payments", "$values") if name in body), None)
+        if is_error(body, is_empty=within is not None and not body[within]):
+            raise ValueError("an error")
+        if within is not None:
+            return payments_of(body[within])
         if "AccountId" in body:
             return [body]
     records = records_of(body)
-    by_id = {record["$id"]: record for record in records if isinstance(record, dict) and "$id" in record}
-    return [
-        by_id.get(record["$ref"]) if isinstance(record, dict) and "$ref" in record else record for record in records
-    ]
+    by_id = {
+        id_: record for record in records if isinstance(record, dict) and isinstance(id_ := record.get("$id"), str)
+    }
+    return [_referenced(record, by_id) for record in records]
+
+
+def _referenced(record: Any, by_id: Mapping[str, Any]) -> Any:
+    ref = record.get("$ref") if isinstance(record, dict) else None
+    return by_id.get(ref) if isinstance(ref, str) else record
 
 
 def to_wallet(ref: CustomerRef, body: Any, request_id: str | None = None) -> VaultWallet:
-    methods, skipped = distinct(*collect(payments_of(body), lambda payment: to_card(ref, payment)))
+    """Read a list. Aloha has no pages: should it ever say that there is more, the wallet is truncated."""
+    methods, skipped = collect_methods(payments_of(body), lambda payment: to_card(ref, payment))
     return VaultWallet(
-        provider=NAME, customer_ref=ref, methods=methods, skipped=skipped, provider_request_id=request_id
+        provider=NAME,
+        customer_ref=ref,
+        methods=methods,
+        skipped=skipped,
+        truncated=isinstance(body, dict) and says_more(body, len(methods) + skipped),
+        provider_request_id=request_id,
     )
 
 
@@ -132,7 +154,8 @@ def to_card(ref: CustomerRef, payment: WirePayment) -> Card:
     Raises KeyError or ValueError without an `AccountId`. Numbers of `MethodType` beyond the published ones exist.
     Source: 'GET v1/Customers/{customerId}/Payments'.
     """
-    masked, postal_code = payment.get("MaskedAccountNumber"), text(payment.get("ZipCode"))
+    masked, postal_code = payment.get("MaskedAccountNumber"), postal_code_of(payment.get("ZipCode"))
+    expiry, has_unreadable_expiry = _expiry(payment)
     return Card(
         provider=NAME,
         customer_ref=ref,
@@ -140,9 +163,20 @@ def to_card(ref: CustomerRef, payment: WirePayment) -> Card:
         brand=_brand(payment.get("MethodType")),
         last4=last4_of(masked),
         bin=_bin(masked),
-        expiry=expiry_of(payment.get("ExpirationDate")) or expiry_of(payment.get("MaskedExpirationDate")),
+        expiry=expiry,
+        has_unreadable_expiry=has_unreadable_expiry,
         billing_address=Address(postal_code=postal_code) if postal_code else None,
     )
+
+
+def _expiry(payment: WirePayment) -> tuple[Expiry | None, bool]:
+    """`ExpirationDate`, else `MaskedExpirationDate`; a date that is all mask says nothing."""
+    expiry, is_unreadable = read_expiry(payment.get("ExpirationDate"))
+    masked = payment.get("MaskedExpirationDate")
+    if expiry is not None or (isinstance(masked, str) and _NOTHING_SHOWN.fullmatch(masked)):
+        return expiry, is_unreadable
+    from_mask, is_mask_unreadable = read_expiry(masked)
+    return from_mask, from_mask is None and (is_unreadable or is_mask_unreadable)
 
 
 def _brand(method_type: object) -> CardBrand:
@@ -187,7 +221,7 @@ def _with_token(
 
 def to_guid_answer(body: str | bytes) -> str:
     """The bare JSON string that an add answers; also without its quotes. Raises ValueError on anything else."""
-    return guid_of((body.decode("utf-8") if isinstance(body, bytes) else body).strip().strip('"'))
+    return guid_of((body.decode("utf-8-sig") if isinstance(body, bytes) else body).strip().strip('"'))
 
 
 def to_customer_ref(body: Any) -> CustomerRef:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from app.errors import (
     VaultError,
     VaultRefusedUs,
     VaultRejected,
+    VaultReplyUnreadable,
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
@@ -26,6 +28,7 @@ from app.providers.caselle.mapping import (
     faults_of_new_customer,
     from_customer,
     from_new,
+    page_of,
     records_in,
     refs_in,
     saved_ref_of,
@@ -33,6 +36,7 @@ from app.providers.caselle.mapping import (
     to_wallet,
 )
 from app.providers.caselle.replies import names_our_account, refusal
+from app.providers.lists import Page, follow
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
 from app.providers.write_outcome import WriteAnswers, demand_gone
@@ -89,6 +93,16 @@ _IMPORT: Final = "api/saved-payment-methods/import"
 _DEFAULT_ROUTE: Final = "api/customers/{id}/default-payment-method"
 
 
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A list of saved methods: the body of its first page, and the records of all pages that could be read."""
+
+    body: Any
+    records: list[Any]
+    is_cut_short: bool
+    is_one_page: bool
+
+
 class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, ImportingVault):
     """A customer is keyed by our external id; a method is saved by the browser's token and never changed."""
 
@@ -98,6 +112,8 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     def __init__(self, settings: CaselleSettings, http: VaultHttp) -> None:
         super().__init__(http)
         self._account = settings.payment_account_uid
+        self._base_url = settings.base_url.rstrip("/")
+        self._most = settings.max_methods
         self._headers = FixedHeaders({"X-Payment-Account-Uid": self._account})
         self._replies = LastReplies()
 
@@ -112,21 +128,54 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         known = self._replies.again(ref, digest, request_id)
         if known is not None:
             return known
+        listed = await self._all_pages(ref, reply, call)
+        is_told = tells_default(listed.body, listed.records)
+        default = default_in(listed.body) if is_told else await self._default_of(ref, call)
         with reading(self.name):
-            body = reply.json()
-            self.require_customer(ref, customers_in(body, is_customer=True), call, reply)
-            is_told = tells_default(body)
-        default = None if is_told else await self._default_of(ref, call)
-        with reading(self.name):
-            wallet = to_wallet(ref, body, default, request_id)
-        return self._replies.keep(wallet, digest) if is_told else wallet
+            wallet = to_wallet(ref, listed.records, default, request_id, truncated=listed.is_cut_short)
+        return self._replies.keep(wallet, digest) if is_told and listed.is_one_page else wallet
 
     async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
         self._demand(ref)
-        reply = await self._send("GET", _METHODS_ROUTE, call, _path(_CUSTOMERS, ref, "payment-methods"))
+        return await self._listed(self._list_request(ref), call)
+
+    def _list_request(self, ref: CustomerRef) -> VaultRequest:
+        path = _path(_CUSTOMERS, ref, "payment-methods")
+        return VaultRequest(method="GET", path=path, route=_METHODS_ROUTE, headers=self._headers)
+
+    async def _listed(self, request: VaultRequest, call: Call) -> VaultReply:
+        reply = await self._http.send(request, call)
         if reply.status != 200:
             raise refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND)
         return reply
+
+    async def _all_pages(self, ref: CustomerRef, reply: VaultReply, call: Call) -> "_Listed":
+        """The whole list of which `reply` is the first page."""
+        request, named = self._list_request(ref), list[str]()
+        url = f"{self._base_url}/{request.path}"
+
+        def read(body: Any, headers: Mapping[str, str]) -> Page:
+            named.extend(customers_in(body, is_customer=True))
+            return page_of(body, headers, url)
+
+        async def fetch(following: VaultRequest, within: Call) -> Page:
+            found = await self._listed(following, within)
+            with reading(self.name):
+                return read(found.json(), found.headers)
+
+        with reading(self.name):
+            body = reply.json()
+            first = read(body, reply.headers)
+        records, is_cut_short = await follow(first, request, fetch, call, self._most)
+        self.require_customer(ref, named, call, reply)
+        return _Listed(body, records, is_cut_short, len(records) == len(first.records) and not is_cut_short)
+
+    async def _whole_list(self, ref: CustomerRef, call: Call) -> "_Listed":
+        """A list that decides a write must be whole."""
+        listed = await self._all_pages(ref, await self._list(ref, call), call)
+        if listed.is_cut_short:
+            raise VaultReplyUnreadable(self.name, provider_code="CUT_SHORT")
+        return listed
 
     async def _default_of(self, ref: CustomerRef, call: Call) -> MethodRef | None:
         """What the customer's own record names as default. That call is not published: where it fails, nothing is."""
@@ -209,13 +258,11 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
         """The ids of a fresh list. Lists hold no tokens, so the same token again cannot be seen here."""
-        reply = await self._list(ref, call)
+        listed = await self._whole_list(ref, call)
         with reading(self.name):
-            body = reply.json()
-            self.require_customer(ref, customers_in(body, is_customer=True), call, reply)
-            wallet = to_wallet(ref, body, None, None)
+            wallet = to_wallet(ref, listed.records, default_in(listed.body), None)
             default = next((method.method_ref for method in wallet.methods if method.is_provider_default), None)
-            return BeforeAdd(method_refs=refs_in(body), default_ref=default)
+            return BeforeAdd(method_refs=refs_in(listed.records), default_ref=default)
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
         """Swap the browser's token for a saved method. A default is a second call: `make_default` is ignored."""
@@ -249,9 +296,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             await demand_gone(unknown, partial(self._holds, ref, method, call))
 
     async def _holds(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
-        reply = await self._list(ref, call)
-        with reading(self.name):
-            return method in refs_in(reply.json())
+        return method in refs_in((await self._whole_list(ref, call)).records)
 
     # ---- paying, capturing in the browser, importing ------------------------------------------------------
 

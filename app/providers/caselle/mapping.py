@@ -1,10 +1,10 @@
 """Caselle's words to ours and back. Pure: no I/O, no clock, no settings.
 
-The shape of its lists is not published: a bare array and an array under any one key are both read.
+The shape of its lists is not published: a bare array is read, and an array under one of the names that APIs use for it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from app.errors import FieldFault
@@ -17,22 +17,23 @@ from app.providers.caselle.wire import (
     WirePaymentMethod,
     WireSavedMethod,
 )
+from app.providers.lists import Page, is_error, to_page
 from app.providers.support import (
-    collect,
-    distinct,
+    bin_of,
+    collect_methods,
     fault,
     flag,
     instant_of,
     last4_of,
-    month_of,
+    read_month,
     required,
     text,
     unsupported,
+    word,
 )
 from app.vault.model import (
     BankAccount,
     Card,
-    Expiry,
     NewBankAccount,
     NewCard,
     NewCustomer,
@@ -72,17 +73,22 @@ _BRAND: Final[Mapping[str, CardBrand]] = {
 _STATUS: Final[Mapping[str, PaymentMethodStatus]] = {
     "active": PaymentMethodStatus.ACTIVE,
     "inactive": PaymentMethodStatus.INACTIVE,
+    "disabled": PaymentMethodStatus.INACTIVE,
+    "deactivated": PaymentMethodStatus.INACTIVE,
+    "deleted": PaymentMethodStatus.DELETED,
     "pending": PaymentMethodStatus.PENDING,
     "suspended": PaymentMethodStatus.SUSPENDED,
+    "blocked": PaymentMethodStatus.SUSPENDED,
     "expired": PaymentMethodStatus.EXPIRED,
 }
+_USE_FLAGS: Final = ("active", "is_active", "enabled")
+_LIST_NAMES: Final = ("value", "items", "data", "results", "payment_methods", "saved_payment_methods", "customers")
 _ACCOUNT_TYPE: Final[Mapping[str, BankAccountType]] = {
     "checking": BankAccountType.CHECKING,
     "savings": BankAccountType.SAVINGS,
 }
 _TYPE_OF_ACCOUNT: Final[Mapping[BankAccountType, str]] = {ours: theirs for theirs, ours in _ACCOUNT_TYPE.items()}
 _NOT_LETTERS: Final = re.compile(r"[^A-Z]")
-_WORD: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,49}")
 _LAST4: Final = re.compile(r"[0-9]{4}")
 _BIN: Final = re.compile(r"[0-9]{6,8}")
 _ROUTING: Final = re.compile(r"[0-9]{9}")
@@ -96,20 +102,26 @@ _DEFAULT_UID: Final = "default_saved_payment_method_uid"
 # ---- reading ----------------------------------------------------------------------------------------------
 
 
-def to_wallet(ref: CustomerRef, body: Any, default: MethodRef | None, request_id: str | None) -> VaultWallet:
-    """Read a list of saved methods; a record that cannot be read is skipped and counted.
+def to_wallet(
+    ref: CustomerRef,
+    records: Sequence[Any],
+    default: MethodRef | None,
+    request_id: str | None,
+    *,
+    truncated: bool = False,
+) -> VaultWallet:
+    """Read the records of a list of saved methods; one that cannot be read is skipped and counted.
 
-    `default` is the customer's own word for it, used where the records carry no `is_default`. Raises ValueError when
-    the reply is no list. Source: "Customers & wallets".
+    `default` is the customer's own word for it, used where the records carry no `is_default`. Raises ValueError for a
+    list of errors. Source: "Customers & wallets".
     """
-    records = records_in(body)
-    named = default or default_in(body)
-    methods, skipped = distinct(*collect(records, lambda record: to_method(record, ref, named)))
+    methods, skipped = collect_methods(records, lambda record: to_method(record, ref, default))
     return VaultWallet(
         provider=ProviderName.CASELLE,
         customer_ref=ref,
         methods=methods,
         skipped=skipped,
+        truncated=truncated,
         provider_request_id=request_id,
     )
 
@@ -139,13 +151,19 @@ def _named_in(record: Any) -> list[str]:
 
 
 def records_in(body: Any) -> list[Any]:
-    """The records of a list reply: bare, or under the one key that holds an array."""
+    """The records of a list reply: bare, or under one name. Raises ValueError for anything else, errors included."""
     if isinstance(body, list):
         return body
-    arrays = [value for value in body.values() if isinstance(value, list)] if isinstance(body, dict) else []
-    if len(arrays) != 1:
+    found = [body[name] for name in _LIST_NAMES if isinstance(body.get(name), list)] if isinstance(body, dict) else []
+    if len(found) != 1 or is_error(body, is_empty=not found[0]):
         raise ValueError("not a list")
-    return arrays[0]
+    records: list[Any] = found[0]
+    return records
+
+
+def page_of(body: Any, headers: Mapping[str, str], url: str) -> Page:
+    """A list reply as one page; raises ValueError when it is no list. How Caselle pages is not published: as OData."""
+    return to_page(records_in(body), body if isinstance(body, dict) else {}, headers, url)
 
 
 def default_in(body: Any) -> MethodRef | None:
@@ -154,27 +172,28 @@ def default_in(body: Any) -> MethodRef | None:
     return MethodRef(named) if named else None
 
 
-def tells_default(body: Any) -> bool:
+def tells_default(body: Any, records: Sequence[Any]) -> bool:
     """Whether a list says which method is the default, or is empty and has none: else the customer must be asked."""
     if isinstance(body, dict) and _DEFAULT_UID in body:
         return True
-    records = records_in(body)
-    return not records or any(isinstance(record, dict) and "is_default" in record for record in records)
+    told = (flag(record.get("is_default")) for record in records if isinstance(record, dict))
+    return not records or any(said is not None for said in told)
 
 
-def refs_in(body: Any) -> frozenset[MethodRef]:
+def refs_in(records: Sequence[Any]) -> frozenset[MethodRef]:
     """The ids of all records, of those too that cannot be read otherwise."""
-    records = (record for record in records_in(body) if isinstance(record, dict))
-    return frozenset(MethodRef(uid) for uid in (text(_uid(record)) for record in records) if uid)
+    held = (record for record in records if isinstance(record, dict))
+    return frozenset(MethodRef(uid) for uid in (text(_uid(record)) for record in held) if uid)
 
 
 def to_method(wire: Any, ref: CustomerRef, default: MethodRef | None = None) -> PaymentMethod:
     """Read one saved method. Without a published status it is ACTIVE; a type we have not met is an OtherMethod.
 
-    Raises KeyError, TypeError, AttributeError or ValueError on a shape that the source rules out.
+    Raises KeyError, TypeError, AttributeError or ValueError without an id or a type; any other value that cannot be
+    read is None.
     """
     record = cast("WireSavedMethod", wire)
-    status, detail = _status(record.get("status"))
+    status, detail = _status(wire)
     base: dict[str, Any] = {
         "provider": ProviderName.CASELLE,
         "customer_ref": ref,
@@ -187,9 +206,9 @@ def to_method(wire: Any, ref: CustomerRef, default: MethodRef | None = None) -> 
     method = record["payment_method"]
     kind = _kind(method)
     if kind in _CREDIT:
-        return _to_card(base, method["credit"])
+        return _to_card(base, cast("WireCredit", _part(method, _CREDIT)))
     if kind in _ACH:
-        return _to_bank_account(base, method["ach"])
+        return _to_bank_account(base, cast("WireAch", _part(method, _ACH)))
     return OtherMethod(**base, provider_kind=kind)
 
 
@@ -214,13 +233,15 @@ def _uid(record: Mapping[str, Any]) -> object:
 
 
 def _to_card(base: Mapping[str, Any], wire: WireCredit) -> Card:
+    expiry, has_unreadable_expiry = read_month(wire.get("exp_month"), wire.get("exp_year"))
     return Card(
         **base,
         holder_name=text(wire.get("holder_name")),
-        last4=_matching(_LAST4, wire.get("last4")),
+        last4=last4_of(wire.get("last4")),
         brand=_brand(wire.get("card_brand")),
-        expiry=_expiry(wire.get("exp_month"), wire.get("exp_year")),
-        bin=_bin(wire.get("bin")),
+        expiry=expiry,
+        has_unreadable_expiry=has_unreadable_expiry,
+        bin=bin_of(wire.get("bin")),
     )
 
 
@@ -229,72 +250,60 @@ def _to_bank_account(base: Mapping[str, Any], wire: WireAch) -> BankAccount:
     return BankAccount(
         **base,
         holder_name=text(wire.get("holder_name")),
-        last4=last4_of(wire.get("account_suffix") or wire.get("last4")),
+        last4=last4_of(wire.get("account_suffix")) or last4_of(wire.get("last4")),
         rail=BankRail.ACH,
         account_type=_ACCOUNT_TYPE.get(account_type.lower(), BankAccountType.UNKNOWN) if account_type else None,
     )
 
 
 def _kind(method: WirePaymentMethod) -> str:
-    named = text(method.get("payment_method_type"))
+    """The method's type; without one, the part that is there names it. Raises ValueError where neither can be read."""
+    given = method.get("payment_method_type")
+    named = word(given)
+    if named is None and not text(given):
+        held = [kind for kind in (*_CREDIT, *_ACH) if method.get(kind)]
+        named = held[0] if len(held) == 1 else None
     if named is None:
-        named = next((kind for kind in ("credit", "ach") if method.get(kind)), None)
-    if named in _CREDIT or named in _ACH:
-        return named
-    if named is None or _WORD.fullmatch(named) is None:
         raise ValueError("a method without a type")
-    return named
+    return named.lower() if named.lower() in (*_CREDIT, *_ACH) else named
+
+
+def _part(method: WirePaymentMethod, names: Sequence[str]) -> Mapping[str, Any]:
+    """The details of a method; empty where they are missing or no object."""
+    parts = (cast("Mapping[str, Any]", method).get(name) for name in names)
+    return next((part for part in parts if isinstance(part, dict)), {})
 
 
 def _is_default(record: WireSavedMethod, default: MethodRef | None) -> bool | None:
     """None where neither the record nor the customer says: no vault word, no guess."""
-    if record.get("is_default") is not None:
-        return flag(record["is_default"])
-    return saved_ref_of(record) == default if default else None
+    told = flag(record.get("is_default"))
+    if told is None and default:
+        return saved_ref_of(record) == default
+    return told
 
 
-def _status(word: object) -> tuple[PaymentMethodStatus, str | None]:
-    if word is None:
-        return PaymentMethodStatus.ACTIVE, None
-    known = _STATUS.get(word.lower()) if isinstance(word, str) else None
-    if known is not None:
-        return known, None
-    return PaymentMethodStatus.UNKNOWN, word if isinstance(word, str) and _WORD.fullmatch(word) else None
+def _status(record: Mapping[str, Any]) -> tuple[PaymentMethodStatus, str | None]:
+    """The record's `status`, and any flag that says not to use it. What cannot be read is UNKNOWN, not ACTIVE."""
+    flags = [flag(record[name]) for name in _USE_FLAGS if record.get(name) is not None]
+    given = record.get("status")
+    if given is None:
+        found, detail = PaymentMethodStatus.ACTIVE, None
+    else:
+        spelled = word(given)
+        found = _STATUS.get((spelled or "").lower(), PaymentMethodStatus.UNKNOWN)
+        detail = spelled if found is PaymentMethodStatus.UNKNOWN else None
+    if found is PaymentMethodStatus.ACTIVE and not all(flags):
+        return (PaymentMethodStatus.INACTIVE if False in flags else PaymentMethodStatus.UNKNOWN), None
+    return found, detail
 
 
-def _brand(word: object) -> CardBrand:
-    if not isinstance(word, str):
+def _brand(name: object) -> CardBrand:
+    if not isinstance(name, str):
         return CardBrand.UNKNOWN
-    if known := _BRAND.get(word):
+    if known := _BRAND.get(name):
         return known
-    spelled = _NOT_LETTERS.sub("", word.upper())
+    spelled = _NOT_LETTERS.sub("", name.upper())
     return _BRAND.get(spelled, CardBrand.OTHER) if spelled else CardBrand.UNKNOWN
-
-
-def _expiry(month: object, year: object) -> Expiry | None:
-    if month is None and year is None:
-        return None
-    return month_of(_integer(year), _integer(month))
-
-
-def _integer(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ValueError("not an integer")
-    return int(value)
-
-
-def _bin(value: object) -> str | None:
-    """Six to eight digits; our model knows six or eight."""
-    found = _matching(_BIN, value)
-    return found[:6] if found and len(found) == 7 else found
-
-
-def _matching(shape: re.Pattern[str], value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str) or shape.fullmatch(value) is None:
-        raise ValueError("a value has another shape than documented")
-    return value
 
 
 # ---- writing: exact bodies, since unknown properties are rejected -----------------------------------------

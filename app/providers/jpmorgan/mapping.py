@@ -2,11 +2,33 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
 from app.providers.jpmorgan.wire import WireAddress, WireBankAccount, WireCard, WireMethod, WireStatus
-from app.providers.support import alpha2, collect, distinct, instant_of, month_of, text
-from app.vault.model import Address, BankAccount, Card, Expiry, NextAction, PaymentMethod, ThreeDSecure, VaultWallet
+from app.providers.lists import is_error, says_more
+from app.providers.support import (
+    alpha2,
+    bin_of,
+    collect,
+    distinct,
+    instant_of,
+    last4_of,
+    postal_code_of,
+    read_expiry,
+    text,
+    word,
+)
+from app.vault.model import (
+    Address,
+    BankAccount,
+    Card,
+    NextAction,
+    OtherMethod,
+    PaymentMethod,
+    ThreeDSecure,
+    VaultWallet,
+)
 from app.vault.names import (
     AuthStatus,
     BankAccountType,
@@ -64,11 +86,22 @@ _RAIL_OF_LIST: Final[Mapping[str, BankRail]] = {
     "bacsList": BankRail.BACS,
 }
 LISTS: Final = ("cardList", *_RAIL_OF_LIST)
-_DEFAULT_KINDS: Final = ("card", "ach", "sepa", "bacs")
-_WORD: Final = re.compile(r"[A-Z][A-Z_]{0,49}")
-_MONTH_YEAR: Final = re.compile(r"(0[1-9]|1[0-2])/([0-9]{4})")
-_LAST4: Final = re.compile(r"[0-9]{4}")
-_BIN: Final = re.compile(r"[0-9]{6}|[0-9]{8}")
+_DEFAULT: Final = "defaultMOP"
+_PROFILE_STATUS: Final[Mapping[str, PaymentMethodStatus]] = {
+    "ACTIVE": PaymentMethodStatus.ACTIVE,
+    "INACTIVE": PaymentMethodStatus.INACTIVE,
+    "DELETED": PaymentMethodStatus.INACTIVE,
+    "PENDING": PaymentMethodStatus.PENDING,
+    "SUSPENDED": PaymentMethodStatus.SUSPENDED,
+}
+_VERIFIED: Final = {True: BankVerification.VERIFIED, False: BankVerification.FAILED}
+_LETTER_OF_3DS: Final = {"Y": True, "N": False, "R": False}
+_GOOD: Final = re.compile(r"\b(?:ACCEPT|APPROV|SUCCE|AUTHENTICATED|AUTHORI[SZ]ED|COMPLETED?\b)|^(?:OK|0+)$")
+_BAD: Final = re.compile(
+    r"DECLIN|DENIED|DENY|DENIAL|REJECT|REFUS|FAIL|UNSUCCESS|UNAUTHENTICATED|UNAPPROV|DO NOT HONOU?R|INSUFFICIENT|STOLEN"
+)
+_NEGATION: Final = re.compile(r"\b(?:NOT?|NON|NEVER|WITHOUT|CANNOT)\b")
+_TALK: Final = ("responseCode", "responseMessage", "hostMessage")
 
 
 # ---- the profile ------------------------------------------------------------------------------------------
@@ -77,25 +110,25 @@ _BIN: Final = re.compile(r"[0-9]{6}|[0-9]{8}")
 def to_wallet(ref: CustomerRef, profile: Any, request_id: str | None) -> VaultWallet:
     """Read a whole profile: the methods of all four lists, defaults and addresses joined in.
 
-    A record that cannot be read is skipped and counted. Raises ValueError, KeyError or TypeError when the reply is no
-    profile at all. Source: "Manage payment methods for a consumer profile".
+    A record that cannot be read is skipped and counted. A profile that is not ACTIVE makes none of its methods usable.
+    Raises ValueError, KeyError or TypeError when the reply is no profile at all. Source: "Manage payment methods for a
+    consumer profile".
     """
     profile_id_of(profile)
-    addresses = _addresses(profile)
-    default = default_of(profile)
+    joined = Joined(_addresses(profile), _defaults(profile), _profile_status(profile.get("profileStatus")))
     methods: list[PaymentMethod] = []
     skipped = 0
-    for name in LISTS:
-        if records := _list(profile, name):
-            found, unreadable = collect(records, _reader(name, ref, addresses, default))
-            methods.extend(found)
-            skipped += unreadable
+    for name, records in _lists(profile):
+        found, unreadable = collect(records, _reader(name, ref, joined))
+        methods.extend(found)
+        skipped += unreadable
     once, skipped = distinct(methods, skipped)
     return VaultWallet(
         provider=ProviderName.JPMORGAN,
         customer_ref=ref,
         methods=once,
         skipped=skipped,
+        truncated=says_more(profile, len(methods) + skipped),
         provider_request_id=text(profile.get("requestId")) or request_id,
     )
 
@@ -115,22 +148,34 @@ def profiles_in(reply: Any) -> list[str]:
 
 
 def profile_id_of(profile: Any) -> CustomerRef:
-    """The profile's own id; raises ValueError where the reply is not a profile."""
-    if not isinstance(profile, dict) or not text(profile.get("consumerProfileId")):
+    """The profile's own id; raises ValueError where the reply is not a profile, or says that it is an error."""
+    found = text(profile.get("consumerProfileId")) if isinstance(profile, dict) else None
+    if found is None or is_refusal(profile):
         raise ValueError("not a consumer profile")
-    return canonical_ref(profile["consumerProfileId"])
+    return canonical_ref(found)
+
+
+def is_refusal(body: Mapping[str, Any]) -> bool:
+    """Whether a body is `messages` with an error, or the edge's error, whatever its HTTP status was."""
+    said = body.get("responseStatus")
+    is_fine = said is None or (isinstance(said, str) and said.upper() in ("SUCCESS", ""))
+    return not is_fine or bool(body.get("validationErrors")) or is_error(body)
 
 
 def default_of(profile: Any) -> MethodRef | None:
-    """The id in `defaultMOP`, which copies the method under one of four keys; None where there is no default."""
-    named = _methods(profile).get("defaultMOP")
-    if not isinstance(named, dict):
+    """The id in `defaultMOP`, which copies the method under one key; None where there is no default, or no telling."""
+    return next(iter(_defaults(profile) or ()), None)
+
+
+def _defaults(profile: Any) -> frozenset[MethodRef] | None:
+    """The id in `defaultMOP`; empty without a default, and None where `defaultMOP` cannot be read."""
+    given = _methods(profile).get(_DEFAULT)
+    if given is not None and not isinstance(given, dict):
         return None
-    for kind in _DEFAULT_KINDS:
-        method = named.get(kind)
-        if isinstance(method, dict) and (found := text(method.get("paymentMethodId"))):
-            return MethodRef(found)
-    return None
+    held = [method for method in (given or {}).values() if method is not None]
+    named = {text(method.get("paymentMethodId")) if isinstance(method, dict) else None for method in held}
+    found = frozenset(MethodRef(one) for one in named if one)
+    return found if len(named) == len(found) <= 1 else None
 
 
 def refs_of(profile: Any) -> frozenset[MethodRef]:
@@ -157,6 +202,16 @@ def _methods(profile: Any) -> dict[str, Any]:
     return found
 
 
+def _lists(profile: Any) -> Iterator[tuple[str, list[Any]]]:
+    """The four lists, then those of kinds that J.P. Morgan may add."""
+    for name in LISTS:
+        if records := _list(profile, name):
+            yield name, records
+    for name, held in _methods(profile).items():
+        if name not in LISTS and name != _DEFAULT and isinstance(held, list):
+            yield name, held
+
+
 def _list(profile: Any, name: str) -> list[Any]:
     found = _methods(profile).get(name) or []
     if not isinstance(found, list):
@@ -177,75 +232,105 @@ def _addresses(profile: Any) -> dict[str, Address]:
 # ---- one method -------------------------------------------------------------------------------------------
 
 
-def _reader(
-    name: str, ref: CustomerRef, addresses: Mapping[str, Address], default: MethodRef | None
-) -> Callable[[Any], PaymentMethod]:
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a profile says of all its methods. `defaults` None: it cannot be told which one is the default.
+
+    `status` is None for an ACTIVE profile, else what it makes of methods that are ACTIVE by themselves.
+    """
+
+    addresses: Mapping[str, Address] = field(default_factory=dict)
+    defaults: frozenset[MethodRef] | None = frozenset()
+    status: PaymentMethodStatus | None = None
+
+
+_ALONE: Final = Joined()
+
+
+def _reader(name: str, ref: CustomerRef, joined: Joined) -> Callable[[Any], PaymentMethod]:
     rail = _RAIL_OF_LIST.get(name)
-    if rail is None:
-        return lambda record: to_card(record, ref, addresses, default)
-    return lambda record: to_bank_account(record, rail, ref, addresses, default)
+    if rail is not None:
+        return lambda record: to_bank_account(record, rail, ref, joined)
+    if name in LISTS:
+        return lambda record: to_card(record, ref, joined)
+    return lambda record: _to_other(record, name, ref, joined)
 
 
-def to_card(
-    wire: WireCard, ref: CustomerRef, addresses: Mapping[str, Address] | None = None, default: MethodRef | None = None
-) -> Card:
+def to_card(wire: WireCard, ref: CustomerRef, joined: Joined = _ALONE) -> Card:
     """Read one card. Its expiry is ``MM/YYYY``; networks outside our list are OTHER, none named is UNKNOWN.
 
-    Raises KeyError, TypeError or ValueError on a shape that the source rules out.
+    Raises KeyError, TypeError or ValueError without an id; any other value that cannot be read is None.
     """
-    status, detail = to_status(wire.get("accountStatus"))
+    status, detail = to_status(wire.get("accountStatus"), joined.status)
+    expiry, has_unreadable_expiry = read_expiry(wire.get("cardExpirationMonthYearNumber"))
     return Card(
-        provider=ProviderName.JPMORGAN,
-        customer_ref=ref,
-        method_ref=_method_ref(wire),
-        status=status,
-        status_detail=detail,
-        holder_name=_holder(wire),
-        last4=_matching(_LAST4, wire.get("last4CardNumber")),
-        billing_address=_billing(wire, addresses or {}),
-        is_provider_default=wire["paymentMethodId"] == default,
+        **_common(wire, ref, joined, status, detail),
+        last4=last4_of(wire.get("last4CardNumber")),
         brand=_brand(wire.get("cardType")),
-        token_type=_TOKEN_TYPE.get(wire.get("accountNumberType", ""), CardTokenType.PROVIDER_TOKEN),
+        token_type=_named(_TOKEN_TYPE, wire.get("accountNumberType"), None) or CardTokenType.PROVIDER_TOKEN,
         wallet=_named(_WALLET, wire.get("walletProvider"), WalletKind.OTHER),
-        expiry=_expiry(wire.get("cardExpirationMonthYearNumber")),
-        bin=_matching(_BIN, wire.get("first6CardNumber")),
+        expiry=expiry,
+        has_unreadable_expiry=has_unreadable_expiry,
+        bin=bin_of(wire.get("first6CardNumber")),
         three_d_secure=_pending_authentication(wire) if status is PaymentMethodStatus.PENDING else None,
     )
 
 
-def to_bank_account(
-    wire: WireBankAccount,
-    rail: BankRail,
-    ref: CustomerRef,
-    addresses: Mapping[str, Address] | None = None,
-    default: MethodRef | None = None,
-) -> BankAccount:
+def to_bank_account(wire: WireBankAccount, rail: BankRail, ref: CustomerRef, joined: Joined = _ALONE) -> BankAccount:
     """Read one ACH, SEPA or BACS account; raises like `to_card`."""
-    status, detail = to_status(wire.get("accountStatus"))
+    status, detail = to_status(wire.get("accountStatus"), joined.status)
     return BankAccount(
-        provider=ProviderName.JPMORGAN,
-        customer_ref=ref,
-        method_ref=_method_ref(wire),
-        status=status,
-        status_detail=detail,
-        holder_name=_holder(wire),
-        last4=_matching(_LAST4, wire.get("last4AccountNumber")),
-        billing_address=_billing(wire, addresses or {}),
-        is_provider_default=wire["paymentMethodId"] == default,
+        **_common(wire, ref, joined, status, detail),
+        last4=last4_of(wire.get("last4AccountNumber")),
         rail=rail,
         account_type=_named(_ACCOUNT_TYPE, wire.get("accountType"), BankAccountType.UNKNOWN),
         verification=_verification(wire, status),
     )
 
 
-def to_status(word: object) -> tuple[PaymentMethodStatus, str | None]:
-    """`accountStatus` to ours. ERRORED and words we have not met are UNKNOWN with the word as detail."""
-    if not isinstance(word, str):
-        return PaymentMethodStatus.UNKNOWN, None
-    known = _STATUS.get(word)
-    if known is not None:
-        return known, None
-    return PaymentMethodStatus.UNKNOWN, _safe_word(word)
+def _to_other(wire: WireMethod, name: str, ref: CustomerRef, joined: Joined) -> OtherMethod:
+    """A method of a kind that we have not met: its list names the kind. Raises ValueError where that is no word."""
+    kind = word(name.removesuffix("List"))
+    if kind is None:
+        raise ValueError("a list without a name")
+    status, detail = to_status(wire.get("accountStatus"), joined.status)
+    return OtherMethod(**_common(wire, ref, joined, status, detail), provider_kind=kind)
+
+
+def _common(
+    wire: WireMethod, ref: CustomerRef, joined: Joined, status: PaymentMethodStatus, detail: str | None
+) -> dict[str, Any]:
+    method_ref = _method_ref(wire)
+    return {
+        "provider": ProviderName.JPMORGAN,
+        "customer_ref": ref,
+        "method_ref": method_ref,
+        "status": status,
+        "status_detail": detail,
+        "holder_name": _holder(wire),
+        "billing_address": _billing(wire, joined.addresses),
+        "is_provider_default": None if joined.defaults is None else method_ref in joined.defaults,
+    }
+
+
+def to_status(given: object, of_profile: PaymentMethodStatus | None = None) -> tuple[PaymentMethodStatus, str | None]:
+    """`accountStatus` to ours. ERRORED and words we have not met are UNKNOWN with the word as detail.
+
+    Of a profile that is not ACTIVE, no method is: an INACTIVE profile's are INACTIVE whatever they say of themselves.
+    """
+    spelled = word(given)
+    found = _STATUS.get((spelled or "").upper(), PaymentMethodStatus.UNKNOWN)
+    if of_profile is PaymentMethodStatus.INACTIVE or (of_profile and found is PaymentMethodStatus.ACTIVE):
+        return of_profile, f"PROFILE_{of_profile.value}"
+    return found, spelled if found is PaymentMethodStatus.UNKNOWN else None
+
+
+def _profile_status(given: object) -> PaymentMethodStatus | None:
+    """None for an ACTIVE profile, and where nothing is said."""
+    if given is None:
+        return None
+    found = _PROFILE_STATUS.get((text(given) or "").upper(), PaymentMethodStatus.UNKNOWN)
+    return None if found is PaymentMethodStatus.ACTIVE else found
 
 
 def to_address(wire: WireAddress) -> Address:
@@ -255,7 +340,7 @@ def to_address(wire: WireAddress) -> Address:
         line2=text(wire.get("line2")),
         city=text(wire.get("city")),
         region=text(wire.get("state")),
-        postal_code=text(wire.get("postalCode")),
+        postal_code=postal_code_of(wire.get("postalCode")),
         country=alpha2(wire.get("countryCode")),
     )
 
@@ -279,16 +364,8 @@ def _billing(wire: WireMethod, addresses: Mapping[str, Address]) -> Address | No
 
 
 def _brand(code: object) -> CardBrand:
-    return BRAND.get(code, CardBrand.OTHER) if isinstance(code, str) and code else CardBrand.UNKNOWN
-
-
-def _expiry(value: object) -> Expiry | None:
-    if value is None:
-        return None
-    found = _MONTH_YEAR.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError("an expiry is not MM/YYYY")
-    return month_of(int(found[2]), int(found[1]))
+    spelled = text(code)
+    return BRAND.get(spelled.upper(), CardBrand.OTHER) if spelled else CardBrand.UNKNOWN
 
 
 def _verification(wire: WireBankAccount, status: PaymentMethodStatus) -> BankVerification:
@@ -297,10 +374,11 @@ def _verification(wire: WireBankAccount, status: PaymentMethodStatus) -> BankVer
         return BankVerification.FAILED
     result = wire.get("verificationResult")
     messages = result.get("messages") if isinstance(result, dict) else None
-    said = messages.get("responseStatus") if isinstance(messages, dict) else None
-    if said == "SUCCESS":
-        return BankVerification.VERIFIED
-    if said == "ERROR":
+    said = (text(messages.get("responseStatus")) or "").upper() if isinstance(messages, dict) else ""
+    if messages and said == "SUCCESS":
+        verdict = _verdict(messages)
+        return BankVerification.UNKNOWN if verdict is None else _VERIFIED[verdict]
+    if said in ("ERROR", "DENIED"):
         return BankVerification.FAILED
     return BankVerification.PENDING if status is PaymentMethodStatus.PENDING else BankVerification.UNKNOWN
 
@@ -313,18 +391,47 @@ def to_three_d_secure(wire: WireStatus) -> ThreeDSecure | None:
 
     Source: "Retrieve the 3D Secure status of a payment method".
     """
-    if not isinstance(wire, dict) or not text(wire.get("consumerProfileId")):
-        raise ValueError("not a status reply")
+    profile_id_of(wire)
     details = wire.get("cardAuthenticationDetails")
-    if not details:
+    if details is None or details == {}:
         return None
-    word = details.get("responseStatus")
+    if not isinstance(details, dict):
+        raise ValueError("details of another shape")
+    said = word(details.get("responseStatus"))
+    status = _AUTH.get((said or "").upper(), AuthStatus.UNKNOWN)
+    if status is AuthStatus.AUTHENTICATED and not _verdict(details):
+        status = AuthStatus.UNKNOWN if _verdict(details) is None else AuthStatus.FAILED
     return ThreeDSecure(
-        status=_AUTH.get(word, AuthStatus.UNKNOWN) if isinstance(word, str) else AuthStatus.UNKNOWN,
-        raw_status=_safe_word(word),
+        status=status,
+        raw_status=said,
         authentication_id=text(details.get("authenticationId")),
         authenticated_at=instant_of(details.get("transactionDate")),
     )
+
+
+def _verdict(said: Mapping[str, Any]) -> bool | None:
+    """Whether what stands beside a SUCCESS bears it out: True also where nothing does, False where it says that the
+    holder or the account was turned down, and None where it says anything else, or cannot be read."""
+    verdicts = [_verdict_of(said.get(name)) for name in _TALK]
+    letter = said.get("threeDSTransactionStatus")
+    if letter is not None:
+        verdicts.append(_LETTER_OF_3DS.get(letter) if isinstance(letter, str) else None)
+    if False in verdicts:
+        return False
+    return None if None in verdicts else True
+
+
+def _verdict_of(value: object) -> bool | None:
+    """Of one code or message; there is no published list of either, but for ``ACCEPTED``."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return True
+    spelled = value.upper().replace("_", " ").strip() if isinstance(value, str) else ""
+    is_good, is_negated = _GOOD.search(spelled) is not None, _NEGATION.search(spelled) is not None
+    if _BAD.search(spelled):
+        return None if is_negated and "HONO" not in spelled else False
+    if is_good:
+        return not is_negated
+    return None
 
 
 def next_action_of(wire: WireCard) -> NextAction | None:
@@ -350,19 +457,6 @@ def _pending_authentication(wire: WireCard) -> ThreeDSecure | None:
 # ---- small words ------------------------------------------------------------------------------------------
 
 
-def _named(table: Mapping[str, E], word: object, unlisted: E) -> E | None:
-    return table.get(word, unlisted) if isinstance(word, str) and word else None
-
-
-def _safe_word(word: object) -> str | None:
-    """A vault's own status word, if it looks like one and not like data."""
-    return word if isinstance(word, str) and _WORD.fullmatch(word) else None
-
-
-def _matching(shape: re.Pattern[str], value: object) -> str | None:
-    """A value of exactly this shape; raises ValueError where it is there and is anything else."""
-    if value is None:
-        return None
-    if not isinstance(value, str) or shape.fullmatch(value) is None:
-        raise ValueError("a value has another shape than documented")
-    return value
+def _named(table: Mapping[str, E], given: object, unlisted: E | None) -> E | None:
+    spelled = text(given)
+    return table.get(spelled.upper(), unlisted) if spelled else None

@@ -14,6 +14,7 @@ from app.errors import (
     VaultReplyUnreadable,
 )
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.providers.lists import Page, follow
 from app.providers.loanpro import mapping, outgoing
 from app.providers.loanpro.browser import CaptureForms
 from app.providers.loanpro.wire import WireElement
@@ -37,6 +38,7 @@ from app.vault.provider import Call
 BATCH_LIMIT: Final = 40
 """Ids per `$filter`: 40 long ones keep the URL well below 2,000 characters, and the answer below one page of 50."""
 _CUSTOMERS: Final = "odata.svc/Customers()"
+_FILTERED: Final = "Customers()?$filter"
 _EXPAND_BATCH: Final = ("$expand", "PaymentAccounts,PaymentAccounts/CheckingAccount,PaymentAccounts/CreditCard")
 _EXPAND_ONE: Final = ("$expand", "CheckingAccount,CreditCard")
 _NO_PAGING: Final = ("nopaging", "true")
@@ -103,14 +105,15 @@ class LoanProVault(VaultAdapter):
 
     async def _batch(self, refs: list[CustomerRef], call: Call) -> dict[CustomerRef, VaultWallet | BaseException]:
         query = (("$filter", " or ".join(f"id eq {ref}" for ref in refs)), _EXPAND_BATCH, _NO_PAGING)
-        reply = await self._reply(_CUSTOMERS, query, "Customers()?$filter", call)
+        request = VaultRequest(method="GET", path=_CUSTOMERS, query=query, route=_FILTERED)
+        reply = await self._reply(request, call)
         digest = digest_of(reply.body) if len(refs) == 1 else b""
         if digest and (same := self._replies.again(refs[0], digest, request_id_of(reply))) is not None:
             return {refs[0]: same}
-        data, read = await self._decoded(reply, _CUSTOMERS, query, "Customers()?$filter", call)
+        data, read = await self._decoded(reply, request, call)
+        customers, is_cut_short = await self._all_pages(data, request, call)
         with reading(self.name):
-            is_cut_short = mapping.is_cut_short(data)
-            held = self._customers_in(data)
+            held = self._by_id(customers)
             if not set(refs).issuperset(held):
                 raise self.mismatch("customer", call, read)
         absent = (
@@ -137,12 +140,10 @@ class LoanProVault(VaultAdapter):
         return found
 
     @staticmethod
-    def _customers_in(data: Any) -> dict[CustomerRef, Any]:
-        """The customers of a list by their ids, whatever its order; raises ValueError where it is no list."""
-        if data is None:
-            raise ValueError("no list")
+    def _by_id(customers: Sequence[Any]) -> dict[CustomerRef, Any]:
+        """The customers of a list by their ids, whatever its order."""
         held: dict[CustomerRef, Any] = {}
-        for customer in mapping.results_of(data):
+        for customer in customers:
             held.setdefault(CustomerRef(mapping.ref_of(customer["id"])), customer)
         return held
 
@@ -162,72 +163,69 @@ class LoanProVault(VaultAdapter):
             return self._replies.keep(mapping.to_wallet(ref, accounts, request_id), digest)
 
     async def _expanded(self, ref: CustomerRef, call: Call) -> VaultWallet:
-        """One more call for this customer."""
-        accounts, reply = await self._accounts(ref, call)
+        """By the list of this customer's profiles: one more call, and one for each further page."""
+        accounts, is_cut_short, reply = await self._accounts(ref, call)
         with reading(self.name):
-            return mapping.to_wallet(ref, accounts, request_id_of(reply))
+            return mapping.to_wallet(ref, {"results": accounts}, request_id_of(reply), truncated=is_cut_short)
 
-    async def _accounts(self, ref: CustomerRef, call: Call) -> tuple[Any, VaultReply]:
-        """The profiles of one customer as they come, inactive ones included; 409 means that there is no customer."""
-        accounts, reply = await self._read(
-            f"odata.svc/Customers({ref})/PaymentAccounts",
-            (_EXPAND_ONE, _NO_PAGING),
-            "Customers({id})/PaymentAccounts",
-            call,
-            missing=RejectReason.CUSTOMER_NOT_FOUND,
-        )
+    async def _accounts(self, ref: CustomerRef, call: Call) -> tuple[list[Any], bool, VaultReply]:
+        """The profiles of one customer as they come, inactive ones included, and whether there are more than those.
+
+        409 means that there is no customer.
+        """
+        path, route = f"odata.svc/Customers({ref})/PaymentAccounts", "Customers({id})/PaymentAccounts"
+        request = VaultRequest(method="GET", path=path, query=(_EXPAND_ONE, _NO_PAGING), route=route)
+        reply = await self._reply(request, call, missing=RejectReason.CUSTOMER_NOT_FOUND)
+        data, read = await self._decoded(reply, request, call)
+        accounts, is_cut_short = await self._all_pages(data, request, call)
         with reading(self.name):
-            self.require_customer(ref, mapping.owners_in(accounts), call, reply)
-        return accounts, reply
+            self.require_customer(ref, mapping.owners_in({"results": accounts}), call, read)
+        return accounts, is_cut_short, read
 
     async def _listed(self, ref: CustomerRef, call: Call) -> list[Any]:
         if not mapping.is_ref(ref):
             raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
-        accounts, _ = await self._accounts(ref, call)
+        accounts, is_cut_short, _ = await self._accounts(ref, call)
+        if is_cut_short:  # a list that decides a write must be whole
+            raise VaultReplyUnreadable(self.name, provider_code="CUT_SHORT")
+        return accounts
+
+    async def _all_pages(self, data: Any, request: VaultRequest, call: Call) -> tuple[list[Any], bool]:
+        """The rows of all pages of a list, of which `data` is the first, and whether there are more than those.
+
+        `nopaging` asks for a single page; a tenant that takes no notice of it is followed page by page.
+        """
+        url = f"{self._settings.base_url.rstrip('/')}/{request.path}"
         with reading(self.name):
-            if mapping.is_cut_short(accounts):
-                raise ValueError("a list that decides a write must be whole")
-            return mapping.results_of(accounts)
+            first = mapping.page_of(data, url)
 
-    async def _read(
-        self,
-        path: str,
-        query: tuple[tuple[str, str], ...],
-        route: str,
-        call: Call,
-        missing: RejectReason | None = None,
-    ) -> tuple[Any, VaultReply]:
-        """GET what stands under `d`."""
-        return await self._decoded(await self._reply(path, query, route, call, missing), path, query, route, call)
+        async def fetch(following: VaultRequest, within: Call) -> Page:
+            found, _ = await self._decoded(await self._reply(following, within), following, within)
+            with reading(self.name):
+                return mapping.page_of(found, url)
 
-    async def _reply(
-        self,
-        path: str,
-        query: tuple[tuple[str, str], ...],
-        route: str,
-        call: Call,
-        missing: RejectReason | None = None,
-    ) -> VaultReply:
-        reply = await self._http.send(VaultRequest(method="GET", path=path, query=query, route=route), call)
+        return await follow(first, request, fetch, call, self._settings.max_methods)
+
+    async def _reply(self, request: VaultRequest, call: Call, missing: RejectReason | None = None) -> VaultReply:
+        reply = await self._http.send(request, call)
         if reply.status != 200:
             raise outgoing.refusal(reply, Effect.READ, missing=missing)
         return reply
 
-    async def _decoded(
-        self, reply: VaultReply, path: str, query: tuple[tuple[str, str], ...], route: str, call: Call
-    ) -> tuple[Any, VaultReply]:
-        """Very large answers are sometimes truncated: one that does not parse is asked for again.
+    async def _decoded(self, reply: VaultReply, request: VaultRequest, call: Call) -> tuple[Any, VaultReply]:
+        """What stands under `d`.
 
+        Very large answers are sometimes truncated: one that does not parse is asked for again.
         Source: 'Getting Customer Information'.
         """
         try:
             body = reply.json()
         except ValueError:
-            reply = await self._http.send(VaultRequest(method="GET", path=path, query=query, route=route), call)
+            reply = await self._http.send(request, call)
             with reading(self.name):
                 body = reply.json()
         with reading(self.name):
-            return body["d"], reply
+            return mapping.under_d(body), reply
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         if not mapping.is_ref(ref):
@@ -248,9 +246,10 @@ class LoanProVault(VaultAdapter):
         return next(iter(found), None)
 
     async def _found(self, condition: str, call: Call) -> tuple[dict[CustomerRef, Any], VaultReply]:
-        data, reply = await self._read(_CUSTOMERS, (("$filter", condition),), "Customers()?$filter", call)
+        request = VaultRequest(method="GET", path=_CUSTOMERS, query=(("$filter", condition),), route=_FILTERED)
+        data, reply = await self._decoded(await self._reply(request, call), request, call)
         with reading(self.name):
-            return self._customers_in(data), reply
+            return self._by_id(mapping.results_of(data)), reply
 
     async def check(self, call: Call) -> None:
         """Ask for a customer that cannot be: proves address, token and tenant without reading anybody."""

@@ -9,8 +9,21 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
+from app.providers.lists import Page, is_error, to_page
 from app.providers.loanpro.wire import WireCheckingAccount, WireCreditCard, WirePaymentAccount
-from app.providers.support import alpha2, collect, distinct, expiry_of, flag, instant_of, last4_of, records_of, text
+from app.providers.support import (
+    alpha2,
+    collect,
+    collect_methods,
+    flag,
+    instant_of,
+    last4_of,
+    postal_code_of,
+    read_expiry,
+    records_of,
+    text,
+    word,
+)
 from app.vault.model import Address, BankAccount, BeforeAdd, Card, OtherMethod, PaymentMethod, VaultWallet
 from app.vault.names import (
     BankAccountType,
@@ -67,7 +80,7 @@ def canonical_ref(spelled: str, /) -> CustomerRef:
 
 def owners_in(accounts: Any) -> list[str]:
     """The customers that profiles name as theirs. An owner that is no id is the record's own fault: see `to_method`."""
-    if is_deferred(accounts):
+    if accounts is None or is_deferred(accounts):
         return []
     named, _ = collect(results_of(accounts), _owners_of)
     return [owner for owners in named for owner in owners]
@@ -90,22 +103,43 @@ def is_deferred(value: object) -> bool:
 
 
 def results_of(value: Any) -> list[Any]:
-    """The rows of an OData collection: `{results: [...]}`, a bare list, or nothing at all."""
-    if value is None:
-        return []
-    return records_of(value["results"] if isinstance(value, dict) else value)
+    """The rows of an OData collection: `{results: [...]}`, or rows in a bare list. Anything else raises ValueError.
+
+    A bare list without rows is no collection: nothing in it says that it is one.
+    """
+    if isinstance(value, list) and value:
+        return value
+    if not isinstance(value, dict) or is_error(value):
+        raise ValueError("not a collection")
+    return records_of(value["results"])
+
+
+def under_d(body: Any) -> Any:
+    """What every success has under `d`; raises ValueError or KeyError for anything else, errors included."""
+    if not isinstance(body, dict) or is_error(body) or body["d"] is None:
+        raise ValueError("not a success")
+    return body["d"]
+
+
+def page_of(collection: Any, url: str = "") -> Page:
+    """The rows, and what `summary.total` or `__next` say of more. `url` is what was asked for."""
+    around = collection if isinstance(collection, dict) else {}
+    summary = around.get("summary")
+    return to_page(results_of(collection), {**(summary if isinstance(summary, dict) else {}), **around}, {}, url)
 
 
 def is_cut_short(collection: Any) -> bool:
-    """Whether a collection's `summary.total` says that there is more than was given."""
-    summary = collection.get("summary") if isinstance(collection, dict) else None
-    total = summary.get("total") if isinstance(summary, dict) else None
-    return isinstance(total, int) and total > len(results_of(collection))
+    """Whether a collection says that there is more than was given."""
+    page = page_of(collection)
+    return page.has_more or (page.total is not None and page.total > len(page.records))
 
 
 def must_expand(accounts: Any) -> bool:
-    """Whether the profiles, or the details of one that has any, came as links instead of objects."""
-    if is_deferred(accounts):
+    """Whether the profiles, or the details of one that has any, came as links instead of objects, or not at all.
+
+    The list of one customer's profiles says more than a list inside another: it has pages, and it is never null.
+    """
+    if accounts is None or is_deferred(accounts) or is_cut_short(accounts):
         return True
     lacking, _ = collect(results_of(accounts), _lacks_details)
     return any(lacking)
@@ -120,15 +154,17 @@ def _lacks_details(account: dict[str, Any]) -> bool:
 _BANK_CHILD: Final = ("CheckingAccount", "checkingAccountId")
 
 
-def to_wallet(ref: CustomerRef, accounts: Any, request_id: str | None = None) -> VaultWallet:
+def to_wallet(
+    ref: CustomerRef, accounts: Any, request_id: str | None = None, *, truncated: bool = False
+) -> VaultWallet:
     """Read a customer's expanded `PaymentAccounts`, inactive ones included."""
-    methods, skipped = distinct(*collect(results_of(accounts), lambda account: to_method(ref, account)))
+    methods, skipped = collect_methods(results_of(accounts), lambda account: to_method(ref, account))
     return VaultWallet(
         provider=NAME,
         customer_ref=ref,
         methods=methods,
         skipped=skipped,
-        truncated=is_cut_short(accounts),
+        truncated=truncated or is_cut_short(accounts),
         provider_request_id=request_id,
     )
 
@@ -152,12 +188,14 @@ def to_method(ref: CustomerRef, account: WirePaymentAccount) -> PaymentMethod:
 def _kind(account: dict[str, Any]) -> str:
     """The last word of `paymentAccount.type.credit`; without a type, the child that is there names it."""
     if spelled := text(account.get("type")):
-        return spelled.rsplit(".", 1)[-1].lower()
-    if _child(account.get("CreditCard")):
-        return "credit"
-    if _child(account.get("CheckingAccount")):
-        return "checking"
-    raise ValueError("a profile without a type")
+        kind = word(_last_word(spelled))
+        if kind is None:
+            raise ValueError("a type that is no word")
+        return kind
+    has_card, has_account = bool(_child(account.get("CreditCard"))), bool(_child(account.get("CheckingAccount")))
+    if has_card == has_account:
+        raise ValueError("a profile without a type")
+    return "credit" if has_card else "checking"
 
 
 def _child(value: Any) -> dict[str, Any]:
@@ -166,25 +204,44 @@ def _child(value: Any) -> dict[str, Any]:
 
 def _common(ref: CustomerRef, account: WirePaymentAccount, child: Any) -> dict[str, Any]:
     is_active = flag(account.get("active", 1))
-    is_hidden = not flag(account.get("visible", 1))
+    is_primary = flag(account.get("isPrimary"))
+    status, detail = _status(account)
     return {
         "provider": NAME,
         "customer_ref": ref,
         "method_ref": MethodRef(ref_of(account["id"])),
-        "status": PaymentMethodStatus.ACTIVE if is_active and not is_hidden else PaymentMethodStatus.INACTIVE,
-        "status_detail": "HIDDEN" if is_active and is_hidden else None,
+        "status": status,
+        "status_detail": detail,
         "title": text(account.get("title")),
         "holder_name": text(child.get("cardHolderName")),
-        "is_provider_default": is_active and flag(account.get("isPrimary")),
+        "is_provider_default": False if is_active is False else is_primary,
         "is_secondary": flag(account.get("isSecondary")),
         "created_at": instant_of(child.get("created")),
     }
 
 
+_USE_FLAGS: Final = (("active", None), ("visible", "HIDDEN"), ("isPaymentAllowed", "PAYMENT_NOT_ALLOWED"))
+
+
+def _status(account: WirePaymentAccount) -> tuple[PaymentMethodStatus, str | None]:
+    """INACTIVE where LoanPro says in any way that the profile is not to be paid with; where that cannot be read, it is
+    UNKNOWN. Tenants without the newer flags leave them out, or send null."""
+    held, is_clear = cast("dict[str, Any]", account), True
+    for name, detail in _USE_FLAGS:
+        given = held.get(name, 1)
+        found = True if given is None and detail else flag(given)
+        if found is False:
+            return PaymentMethodStatus.INACTIVE, detail
+        is_clear = is_clear and bool(found)
+    return (PaymentMethodStatus.ACTIVE if is_clear else PaymentMethodStatus.UNKNOWN), None
+
+
 def _to_card(ref: CustomerRef, account: WirePaymentAccount, card: WireCreditCard) -> Card:
+    expiry, has_unreadable_expiry = read_expiry(card.get("cardExpiration"))
     return Card(
         brand=_brand(card.get("cardType")),
-        expiry=expiry_of(card.get("cardExpiration")),
+        expiry=expiry,
+        has_unreadable_expiry=has_unreadable_expiry,
         last4=last4_of(card.get("cardNumber")),
         billing_address=_address(card),
         **_common(ref, account, card),
@@ -221,7 +278,11 @@ def _address(wire: Any) -> Address | None:
     if not any(map(wire.get, _ADDRESS)):
         return None
     line1, line2, city = text(wire.get("address1")), text(wire.get("address2")), text(wire.get("city"))
-    region, postal_code, country = text(wire.get("state")), text(wire.get("zipcode")), text(wire.get("country"))
+    region, postal_code, country = (
+        text(wire.get("state")),
+        postal_code_of(wire.get("zipcode")),
+        text(wire.get("country")),
+    )
     code = alpha2(country.removeprefix("company.country.")) if country else None
     if not (line1 or line2 or city or region or postal_code or code):
         return None
@@ -259,7 +320,8 @@ def flagged(accounts: Iterable[Any], name: str) -> list[MethodRef]:
 
 
 def is_active(account: WirePaymentAccount) -> bool:
-    return flag(account.get("active", 1))
+    """What cannot be read counts as active: deactivating it once more does no harm."""
+    return flag(account.get("active", 1)) is not False
 
 
 def to_before(accounts: Sequence[Any], secret: Secret) -> BeforeAdd:

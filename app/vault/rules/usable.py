@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from app.vault.model import BankAccount, PaymentMethod
+from app.vault.model import BankAccount, Card, OtherMethod, PaymentMethod
 from app.vault.names import (
     BankVerification,
     ExpiryState,
@@ -21,19 +21,27 @@ _ABOUT_THE_VAULT = frozenset(
         ProviderCapability.IDEMPOTENT_WRITES,
     }
 )
+_NOT_WHILE_UNUSABLE = frozenset({ProviderCapability.PAY})
+_NOT_OF_OTHER_KINDS = frozenset({ProviderCapability.PAY, ProviderCapability.SET_DEFAULT})
 _ABOUT_CARDS = frozenset({ProviderCapability.UPDATE_EXPIRY, ProviderCapability.THREE_D_SECURE})
 
 
 def is_usable(method: PaymentMethod, expiry: ExpiryState) -> bool:
-    """ACTIVE, not over, and no bank that failed its verification. An unknown expiry is usable."""
+    """Of a kind that we know, ACTIVE, not over, and no bank that failed its verification.
+
+    A card without an expiry is usable; one whose expiry is there and cannot be read may be over, and is not.
+    """
     return (
-        method.status is PaymentMethodStatus.ACTIVE and expiry is not ExpiryState.EXPIRED and not _failed_check(method)
+        method.status is PaymentMethodStatus.ACTIVE
+        and expiry is not ExpiryState.EXPIRED
+        and not (isinstance(method, Card) and method.has_unreadable_expiry)
+        and not _is_never_usable(method)
     )
 
 
 def is_usable_but_for_expiry(method: PaymentMethod) -> bool:
-    """What `allowExpired` excuses: the expiry and nothing else."""
-    return method.status in (PaymentMethodStatus.ACTIVE, PaymentMethodStatus.EXPIRED) and not _failed_check(method)
+    """What `allowExpired` excuses: an expiry that is over or cannot be read, and nothing else."""
+    return method.status in (PaymentMethodStatus.ACTIVE, PaymentMethodStatus.EXPIRED) and not _is_never_usable(method)
 
 
 @lru_cache(maxsize=256)
@@ -42,10 +50,15 @@ def capabilities_of(
 ) -> tuple[ProviderCapability, ...]:
     """What the owning vault can do with one such method, in the vocabulary's order; PAY only while it is usable."""
     without = _ABOUT_THE_VAULT if kind is PaymentMethodKind.CARD else _ABOUT_THE_VAULT | _ABOUT_CARDS
+    if kind is PaymentMethodKind.OTHER:
+        without |= _NOT_OF_OTHER_KINDS
     if not usable:
-        without |= {ProviderCapability.PAY}
+        without |= _NOT_WHILE_UNUSABLE
     return tuple(capability for capability in ProviderCapability if capability in operations - without)
 
 
-def _failed_check(method: PaymentMethod) -> bool:
-    return isinstance(method, BankAccount) and method.verification is BankVerification.FAILED
+def _is_never_usable(method: PaymentMethod) -> bool:
+    """A kind that we do not know is shown, and never chosen or charged."""
+    if isinstance(method, BankAccount):
+        return method.verification is BankVerification.FAILED
+    return isinstance(method, OtherMethod)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from app.store.records import DirectoryEntry, MethodAddress
 from app.vault.model import PaymentMethod
-from app.vault.names import ExpiryState, ProviderCapability, ProviderName
+from app.vault.names import ExpiryState, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.provider import Call
 from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.lookalikes import look_of
@@ -65,6 +65,9 @@ def unfit_as_default(deps: Deps, method: PaymentMethod, *path: str, allow_expire
     if is_usable_but_for_expiry(method):
         if allow_expired:
             return None
+        if expiry is not ExpiryState.EXPIRED and method.status is not PaymentMethodStatus.EXPIRED:
+            message = "The card's expiry cannot be read; it may be over."
+            return Problem(code=ProblemCode.METHOD_NOT_USABLE, message=message, path=path)
         return Problem(code=ProblemCode.METHOD_EXPIRED, message="The card is expired.", path=path)
     return Problem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
 

@@ -1,0 +1,158 @@
+"""Lists in replies: telling them from errors, and following their pages."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from app.errors import VaultError
+from app.http.message import VaultRequest
+from app.providers.values import flag, integer, text
+from app.vault.provider import Call
+
+MOST_PAGES: Final = 200
+_ERRORS: Final = frozenset(
+    ("error", "errors", "fault", "exception", "exceptionmessage", "modelstate", "errorcode", "error_code")
+)
+_ABOUT_AN_ERROR: Final = frozenset(("message", "detail", "title", "code", "reason", "responsemessage"))
+_BESIDE_AN_ERROR: Final = frozenset(("status", "type", "field", "path", "property", "trace_id", "instance"))
+_NO_ERROR: Final = frozenset(("ok", "success", "successful"))
+_NEXT_LINKS: Final = ("@odata.nextLink", "odata.nextLink", "nextLink", "next_link", "__next", "next")
+_MORE: Final = ("has_more", "hasMore", "HasMore")
+_TOTALS: Final = ("@odata.count", "odata.count", "__count", "total", "total_count", "totalCount")
+_LINK_HEADER: Final = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.IGNORECASE)
+_SENDABLE_QUERY: Final = re.compile(r"[A-Za-z0-9!$%&'()*+,./:;=?@\[\]_~-]{1,4000}").fullmatch
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_SHARE_OF_TIME: Final = 0.85
+
+
+def is_error(body: Mapping[str, Any], *, is_empty: bool = False) -> bool:
+    """Whether an object reports a failure.
+
+    `is_empty`: the list in it holds nothing. Then a message beside it is enough: it says why.
+    """
+    for key, value in body.items():
+        name = key.lower()
+        if value and name in _ERRORS:
+            return True
+        if is_empty and _explains(name, value):
+            return True
+    return False
+
+
+def _explains(name: str, value: object) -> bool:
+    if name == "status":
+        return (integer(value) or 0) >= 400
+    if name == "success":
+        return flag(value) is False
+    return bool(value) and name in _ABOUT_AN_ERROR and (text(value) or "").lower() not in _NO_ERROR
+
+
+def are_errors(records: Sequence[Any]) -> bool:
+    """Whether a list holds descriptions of errors, and nothing else."""
+    return bool(records) and all(isinstance(one, dict) and _describes_error(one) for one in records)
+
+
+def _describes_error(record: Mapping[str, Any]) -> bool:
+    names = {key.lower() for key in record}
+    said = names & (_ERRORS | _ABOUT_AN_ERROR)
+    return bool(said) and names <= said | _BESIDE_AN_ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list, and what its vault says of further ones.
+
+    `next_query` is the encoded query of the next page; None with `has_more` where the vault does not say how to get it.
+    `total` is how many records there are in all pages.
+    """
+
+    records: list[Any]
+    has_more: bool = False
+    next_query: str | None = None
+    total: int | None = None
+
+
+def to_page(records: list[Any], around: Mapping[str, Any], headers: Mapping[str, str], url: str) -> Page:
+    """`around` is the object that holds the list; a ``Link`` header is read too. `url` is what was asked for."""
+    link = next((around[key] for key in _NEXT_LINKS if around.get(key)), None)
+    if link is None and (in_header := _LINK_HEADER.search(headers.get("link", ""))):
+        link = in_header[1]
+    return Page(
+        records,
+        has_more=link is not None or any(flag(around.get(key)) for key in _MORE),
+        next_query=_query_of(link, urlsplit(url)),
+        total=next((total for key in _TOTALS if (total := integer(around.get(key))) is not None), None),
+    )
+
+
+def says_more(around: Mapping[str, Any], given: int) -> bool:
+    """Whether the object around a list of `given` records says that there are more than those."""
+    page = to_page([], around, {}, "")
+    return page.has_more or (page.total is not None and page.total > given)
+
+
+async def follow(
+    first: Page,
+    request: VaultRequest,
+    fetch: Callable[[VaultRequest, Call], Awaitable[Page]],
+    call: Call,
+    most: int,
+) -> tuple[list[Any], bool]:
+    """All records of the list that begins with `first`, the answer to `request`; and whether it has more than those.
+
+    A page that is not named is asked for with ``$skip``. Stops at `most` records, at a page that was there before, and
+    a little before the deadline, so that what was read can still be answered.
+    """
+    records, page, asked = list(first.records), first, set[str]()
+    now = asyncio.get_running_loop().time()
+    within = replace(call, deadline_at=now + _SHARE_OF_TIME * (call.deadline_at - now))
+    while page.has_more or (page.total is not None and page.total > len(records)):
+        following = _following(request, page, len(records))
+        name = f"{following.raw_query} {following.query}"
+        if name in asked or len(asked) >= MOST_PAGES or not page.records or len(records) >= most:
+            return records, True
+        asked.add(name)
+        try:
+            found = await fetch(following, within)
+        except VaultError:
+            return records, True
+        if found.records == page.records:  # the vault takes no notice of the query
+            return records, True
+        page = found
+        records += page.records
+    return records, False
+
+
+def _following(request: VaultRequest, page: Page, start: int) -> VaultRequest:
+    if page.next_query:
+        return replace(request, query=(), raw_query=page.next_query)
+    return replace(request, query=(*request.query, ("$skip", str(start))))
+
+
+def _query_of(link: object, asked: SplitResult) -> str | None:
+    """The query of a link to the same list; None for any other link. Nothing else of a link is ever used."""
+    if not isinstance(link, str):
+        return None
+    try:
+        parts = urlsplit(link.strip())
+        is_here = not parts.netloc or _host(parts) == _host(asked)
+    except ValueError:
+        return None
+    there, here = _segments(parts.path), _segments(asked.path)
+    shorter = min(len(there), len(here))
+    is_same = is_here and (not there or there[-shorter:] == here[-shorter:])
+    return parts.query if is_same and _SENDABLE_QUERY(parts.query) else None
+
+
+def _host(parts: SplitResult) -> tuple[str | None, int | None]:
+    """Without a scheme: behind a proxy, vaults write ``http`` in links to themselves."""
+    return parts.hostname, None if parts.port == _DEFAULT_PORTS.get(parts.scheme) else parts.port
+
+
+def _segments(path: str) -> list[str]:
+    """``Customers()`` and ``Customers``, ``Customers(id=7)`` and ``Customers(7)`` are the same."""
+    parts = unquote(path).lower().replace("(id=", "(").split("/")
+    return [part.removesuffix("()") for part in parts if part]

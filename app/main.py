@@ -391,6 +391,7 @@ def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
             deadline_s=section.deadline_s,
             fresh_for_s=section.fresh_for_s,
             stale_if_error_for_s=section.stale_if_error_for_s,
+            max_methods=section.max_methods,
             three_ds_concurrency=getattr(section, "three_ds_concurrency", ReadPolicy().three_ds_concurrency),
         )
     return found

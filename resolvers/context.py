@@ -63,7 +63,7 @@ class Services:
     ids: IdReader
     rules: AssemblyRules
     deadline_s: float = 3.0
-    list_limit: int = 100
+    list_limit: int = 1_000
     test_mode: bool = False
     return_origins: ReturnOrigins = field(default_factory=ReturnOrigins)
     writer: Writer = field(default_factory=NoWrites)

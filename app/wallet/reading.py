@@ -197,6 +197,8 @@ class WalletReader:
                 if isinstance(reply, VaultError):
                     held[key] = reply
                 elif reply is not None:
+                    if len(reply.methods) > policy.max_methods:
+                        reply = cut(reply, policy.max_methods)
                     if self._on_list is not None:
                         self._on_list(reply)
                     held[key] = hold(reply, self._ids, self.snapshots.last(key))
@@ -215,6 +217,12 @@ class WalletReader:
     def _loops_time(self) -> float:
         self._now = asyncio.get_running_loop().time  # looked up once: a reader belongs to one loop
         return self._now()
+
+
+def cut(wallet: VaultWallet, most: int) -> VaultWallet:
+    """The first `most` methods in the order in which they are listed, and that there are more."""
+    kept = tuple(sorted(wallet.methods, key=by_provider)[:most])
+    return replace(wallet, methods=kept, truncated=True, reply=None)
 
 
 def hold(wallet: VaultWallet, ids: IdMaker, last: Held | None = None) -> Held:

@@ -84,17 +84,17 @@ class Customer(Node):
         READ_METHODS,
         graphql_type=list[PaymentMethod] | None,
         description="null only if no linked vault answered (plus an error with code SOURCES_UNAVAILABLE); "
-        "[] means read and empty.",
+        "[] means read and empty. first gives the beginning; sources say where a vault holds more than was read.",
     )
     def payment_methods(
         self,
         info: Info,
         filter: PaymentMethodFilter | None = strawberry.UNSET,
         order_by: PaymentMethodOrder = PaymentMethodOrder.DEFAULT_FIRST,
-        first: int = 100,
+        first: int | None = strawberry.UNSET,
     ) -> list[PaymentMethod] | Awaitable[list[PaymentMethod] | None] | None:
         services = info.context.services
-        if not 1 <= first <= services.list_limit:
+        if isinstance(first, int) and not 1 <= first <= services.list_limit:
             raise BadInput(f"first must be from 1 to {services.list_limit}.")
         wanted = filter.to_rules(services.utc_now()) if filter else _EVERYTHING
         providers = ALL if wanted.providers is None else wanted.providers
@@ -103,7 +103,7 @@ class Customer(Node):
             if wallet.nothing_answered(providers):
                 raise SourcesUnavailable
             shown = methods_of(self, wallet, info)
-            return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[:first]]
+            return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[: first or None]]
 
         return info.context.wallet_of(self.entry).when_read(providers, answer)
 

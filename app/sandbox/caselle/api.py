@@ -103,7 +103,22 @@ class Api:
 
     def list_methods(self, ask: Ask) -> Answer:
         has_default = self._emulator.switch("DEFAULT_MARKER") != "customer"
-        return self._list(wallets.show_methods(self._customer(ask), has_default=has_default))
+        rows = wallets.show_methods(self._customer(ask), has_default=has_default)
+        size = self._emulator.switch("PAGE_SIZE")
+        return self._list(rows) if size == "none" else self._page(ask, rows, int(size))
+
+    def _page(self, ask: Ask, rows: list[Json], size: int) -> Answer:
+        """One page, by `$skip`. How Caselle pages is not published (assumed)."""
+        start = odata.skipped(ask.query)
+        end, hint = start + size, self._emulator.switch("PAGE_HINT")
+        body: Json = {"value": rows[start:end]}
+        if hint == "has_more":
+            body["has_more"] = end < len(rows)
+        elif hint != "silent" and end < len(rows):
+            relative = f"payment-methods?$skip={end}"
+            customer = f"{ask.base}/api/customers/{ask.path['customer']}"
+            body["@odata.nextLink"] = relative if hint == "relative" else f"{customer}/{relative}"
+        return Answer(200, body)
 
     def set_default(self, ask: Ask) -> Answer:
         customer = self._customer(ask)

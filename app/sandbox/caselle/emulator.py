@@ -51,6 +51,13 @@ class CaselleEmulator(Emulator):
     token_paths: ClassVar[tuple[str, ...]] = (TOKEN_PATH,)
     switches: ClassVar[Mapping[str, Switch]] = {
         "LIST_SHAPE": Switch(("bare", "wrapped"), 'Lists as a bare array, or as `{"value": [...]}`.'),
+        "PAGE_SIZE": Switch(
+            ("none", "1", "2", "5", "50"), "How many saved methods a list gives at once; pages are wrapped lists."
+        ),
+        "PAGE_HINT": Switch(
+            ("next_link", "relative", "has_more", "silent"),
+            "What a page with more behind it says: an absolute or relative `@odata.nextLink`, `has_more`, or nothing.",
+        ),
         "DEFAULT_MARKER": Switch(
             ("both", "list", "customer"), "Where the default shows: `is_default` in lists, the customer's uid, or both."
         ),

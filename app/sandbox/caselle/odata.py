@@ -29,6 +29,11 @@ def select(rows: Iterable[Json], query: Sequence[tuple[str, str]], fields: froze
     return found[start:] if top is None else found[start : start + top]
 
 
+def skipped(query: Sequence[tuple[str, str]]) -> int:
+    """`$skip` alone, of a list that takes no other option."""
+    return _count(dict(query), "$skip") or 0
+
+
 def _count(options: Mapping[str, str], name: str) -> int | None:
     given = options.get(name)
     if given is None:

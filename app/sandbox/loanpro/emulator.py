@@ -37,6 +37,13 @@ class LoanProEmulator(Emulator):
         "FLAGS": Switch(("ints", "strings"), "Whether isPrimary, isSecondary and active come as 1 or as '1'."),
         "CARD_DETAILS": Switch(("full", "none"), "Whether LMS shows a card's number, brand, expiry and holder."),
         "TOKEN_ECHO": Switch(("encoded", "decoded", "none"), "The form in which LMS echoes a profile's token."),
+        "PAGE_SIZE": Switch(
+            ("none", "1", "2", "5", "50"), "How many payment profiles a list gives at once, `nopaging` or not."
+        ),
+        "PAGE_HINT": Switch(
+            ("summary", "next_link", "silent"),
+            "What a page with more behind it says: `summary.total`, `__next`, or nothing.",
+        ),
         "SEARCH_DELAY_S": Switch(("0", "1", "2", "5", "10", "60"), "Seconds by which the search index lags behind."),
     }
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from urllib.parse import urlencode
 
 from app.sandbox.kit import Json, SandboxClock
 from app.sandbox.loanpro import customers, odata, render, search
@@ -103,6 +104,9 @@ def _list(asked: Asked) -> Json:
     wanted = held.values() if query.wanted_ids is None else _picked(held, query.wanted_ids)
     page, summary = odata.select([render.customer_row(customer) for customer in wanted], query)
     shown = [render.customer(held[str(row["id"])], state, query.expand, style) for row in page]
+    for customer in shown:
+        if "results" in customer["PaymentAccounts"]:
+            customer["PaymentAccounts"] = _page_of(asked, customer["PaymentAccounts"], f"Customers({customer['id']})")
     return {"d": {"results": shown, "summary": summary}}
 
 
@@ -123,7 +127,22 @@ def _update(asked: Asked) -> Json:
 
 
 def _list_accounts(asked: Asked) -> Json:
-    return _accounts(asked, render.accounts_of(customers.find(asked.state, asked.number), asked.state))
+    held = render.accounts_of(customers.find(asked.state, asked.number), asked.state)
+    return {"d": _page_of(asked, _accounts(asked, held)["d"], f"Customers({asked.number})")}
+
+
+def _page_of(asked: Asked, rows: Json, owner: str) -> Json:
+    """A customer's profiles, cut to a page, as tenants may do that take no notice of `nopaging` (assumed)."""
+    switch, held = asked.host.switch, rows["results"]
+    if switch("PAGE_SIZE") == "none" or len(held) <= int(switch("PAGE_SIZE")):
+        return rows
+    size, start = int(switch("PAGE_SIZE")), rows.get("summary", {}).get("start", 0)
+    if switch("PAGE_HINT") == "summary":
+        return {"results": held[:size], "summary": {"start": start, "pageSize": size, "total": start + len(held)}}
+    if switch("PAGE_HINT") == "silent":
+        return {"results": held[:size]}
+    following = {name: value for name, value in asked.options.items() if name != "$skip"} | {"$skip": start + size}
+    return {"results": held[:size], "__next": f"{owner}/PaymentAccounts?{urlencode(following, safe='$,/()')}"}
 
 
 def _list_all_accounts(asked: Asked) -> Json:

@@ -14,6 +14,7 @@ from app.store.documents import Documents
 from app.store.events import Events
 from app.store.imports import Imports
 from app.store.journal import Journal
+from app.store.link_health import LinkHealth
 from app.store.locks import Locks
 from app.store.owners import Owners
 from app.store.payments import Payments
@@ -34,6 +35,7 @@ class Store:
         self.engine = engine
         self._db = database = Database(engine, tenant=tenant, clock=clock)
         self.directory = Directory(database)
+        self.link_health = LinkHealth(database)
         self.seen = Seen(database)
         self.journal = Journal(database)
         self.owners = Owners(database)

@@ -19,7 +19,7 @@ from app.store.records import (
     MethodAddress,
     Topic,
 )
-from app.store.tables import choices, client_grants, customers, links, methods, nicknames
+from app.store.tables import choices, client_grants, customers, link_conflicts, links, methods, nicknames
 from app.store.text import storable
 from app.store.ulids import CUSTOMER, new_id
 from app.vault.names import CustomerRef, LinkProof, ProviderName
@@ -94,6 +94,7 @@ class Directory(DirectoryReads):
             made = (await own.conn.execute(_link(self._db.insert), row)).first()
             if made is None:
                 return await self._same_link(customer_id, provider, customer_ref, own)
+            await self._remove(link_conflicts, customer_id, link_conflicts.c.provider == provider.value, tx=own)
             own.touch(Topic.CUSTOMER, customer_id)
             return to_link(made)
 
@@ -109,9 +110,13 @@ class Directory(DirectoryReads):
         raise LinkConflict(LinkConflictReason.CUSTOMER_LINKED, customer_id)
 
     async def unlink(self, customer_id: str, provider: ProviderName, *, tx: Tx | None = None) -> LinkRecord | None:
-        """Remove the link and all that hung on it (choice, nicknames, what was seen); None when there was none."""
+        """Remove the link and all that hung on it (choice, nicknames, what was seen); None when there was none.
+
+        A link that was set aside (`link_conflicts`) goes as well.
+        """
         async with self._db.writing(tx) as own:
             await self._lock(customer_id, own)
+            await self._remove(link_conflicts, customer_id, link_conflicts.c.provider == provider.value, tx=own)
             removed = await self._remove(links, customer_id, links.c.provider == provider.value, tx=own)
             if not removed:
                 return None
@@ -218,7 +223,7 @@ class Directory(DirectoryReads):
             record = await self._lock(customer_id, own, include_erased=True)
             if record.erased_at is not None:
                 return record
-            for table in (choices, nicknames, methods):
+            for table in (choices, nicknames, methods, link_conflicts):
                 await self._remove(table, customer_id, tx=own)
             await self._remove(links, customer_id, links.c.provider.not_in(kept), tx=own)
             gone: dict[str, Any] = {"first_name": None, "last_name": None, "email": None, "phone": None}

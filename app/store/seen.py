@@ -81,10 +81,18 @@ class Seen:
             raw.execute(_put(self._db.insert), rows)
         if removed:
             raw.execute(*_drop(*here, list(removed)))
-        if added or changed or removed or link.seen_at is None or is_settled:
+        is_found_again = link.not_found_at is not None
+        if added or changed or removed or link.seen_at is None or is_settled or is_found_again:
             at = asked_at if is_settled and asked_at is not None else self._db.now()
-            raw.execute(*_link_seen(*here, seen_at=at))
-        return SeenChanges(added, changed, removed, is_first=link.seen_at is None, since=link.seen_at)
+            raw.execute(*_link_seen(*here, seen_at=at, not_found_at=None))
+        return SeenChanges(
+            added,
+            changed,
+            removed,
+            is_first=link.seen_at is None,
+            since=link.seen_at,
+            is_found_again=is_found_again,
+        )
 
     def _row(self, here: tuple[str, str, str], customer_id: str, method: SeenMethod) -> dict[str, Any]:
         return {
@@ -141,7 +149,7 @@ class Seen:
     ) -> bool:
         """Whether a list is the one remembered: without a write, and without keeping anybody waiting."""
         rows = await self._db.rows(_list(*self._at(provider, customer_ref)))
-        if not rows or rows[0].seen_at is None:
+        if not rows or rows[0].seen_at is None or rows[0].not_found_at is not None:
             return False
         remembered = {row.method_ref: row.etag for row in rows if row.method_ref is not None}
         return remembered == {one.method_ref: one.etag for one in found}
@@ -160,7 +168,7 @@ def _at(table: Table, tenant: Asked, provider: Asked, customer_ref: Asked) -> tu
 @prepared
 def _lock_link(tenant: Asked, provider: Asked, customer_ref: Asked) -> Select[Any]:
     here = _at(links, tenant, provider, customer_ref)
-    return select(links.c.customer_id, links.c.seen_at).where(*here).with_for_update()
+    return select(links.c.customer_id, links.c.seen_at, links.c.not_found_at).where(*here).with_for_update()
 
 
 @prepared
@@ -180,7 +188,7 @@ def _list(tenant: Asked, provider: Asked, customer_ref: Asked) -> Select[Any]:
     """One row per method, or one without any: when the list was last noted stands in each."""
     same = (getattr(methods.c, name) == getattr(links.c, name) for name in ("tenant", "provider", "customer_ref"))
     joined = links.outerjoin(methods, and_(*same))
-    query = select(links.c.seen_at, methods.c.method_ref, methods.c.etag).select_from(joined)
+    query = select(links.c.seen_at, links.c.not_found_at, methods.c.method_ref, methods.c.etag).select_from(joined)
     return query.where(*_at(links, tenant, provider, customer_ref))
 
 

@@ -98,10 +98,32 @@ links = Table(
     Column("linked_at", Instant, nullable=False),
     Column("linked_by", Text, nullable=False),
     Column("seen_at", Instant),
+    Column("not_found_at", Instant),
     UniqueConstraint("tenant", "customer_id", "provider"),
     _of_customer(),
 )
-"""A vault's customer belongs to one of ours, and one of ours has one record per vault."""
+"""A vault's customer belongs to one of ours, and one of ours has one record per vault.
+
+`customer_ref` is in its vault's canonical spelling. `not_found_at` is since when the vault does not know it."""
+
+link_conflicts = Table(
+    "link_conflicts",
+    metadata,
+    _tenant(),
+    Column("provider", String(16), primary_key=True),
+    Column("customer_id", String(80), primary_key=True),
+    Column("customer_ref", Text, nullable=False),
+    Column("linked_customer_id", String(80), nullable=False),
+    Column("proof", String(32), nullable=False),
+    Column("linked_at", Instant, nullable=False),
+    Column("linked_by", Text, nullable=False),
+    Column("detail", JSON_DOCUMENT, nullable=False),
+    _of_customer(),
+)
+"""Links that were set aside: `customer_ref` is another spelling of what `linked_customer_id` was linked to before.
+
+`detail` is what hung on the link (`choice`, `nicknames`). A row goes when the customer is linked there again, unlinked,
+or erased."""
 
 choices = Table(
     "choices",

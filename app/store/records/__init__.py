@@ -13,6 +13,7 @@ from app.store.records.directory import (
     CustomerRecord,
     DirectoryEntry,
     LinkConflictReason,
+    LinkConflictRecord,
     LinkRecord,
     MethodAddress,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "Fresh",
     "ImportRecord",
     "LinkConflictReason",
+    "LinkConflictRecord",
     "LinkRecord",
     "MethodAddress",
     "NewDocument",

@@ -39,6 +39,18 @@ class LinkRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LinkConflictRecord:
+    """A link that was set aside: its ref is another spelling of the one that `linked_customer_id` is linked to."""
+
+    customer_id: str
+    provider: ProviderName
+    customer_ref: CustomerRef
+    linked_customer_id: str
+    linked_at: datetime
+    linked_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceRecord:
     """The customer's default as we store it: its own choice, which wins over every vault's, or with `is_kept` one that
     a rule had found and that an added method would have taken away. `missing_since`: when a complete list of its

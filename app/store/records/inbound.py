@@ -83,7 +83,8 @@ class SeenChanges:
     """What differs from the last time. `is_first` says that there was no last time: nothing in it is news.
 
     `since` is when a difference was last found, or the list first seen; None at the first time. `is_outdated` says that
-    the list may be older than the last one remembered: nothing was compared.
+    the list may be older than the last one remembered: nothing was compared. `is_found_again`: the vault did not know
+    the customer the last time.
     """
 
     added: tuple[MethodRef, ...]
@@ -92,6 +93,7 @@ class SeenChanges:
     is_first: bool
     since: datetime | None = field(default=None, compare=False)
     is_outdated: bool = False
+    is_found_again: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)

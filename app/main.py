@@ -33,7 +33,7 @@ from app.gate.shared_rate import RedisBuckets
 from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
 from app.http.client import HttpDoor
 from app.http.fetch import DocumentFetcher
-from app.providers import build_providers
+from app.providers import build_providers, canonical_ref
 from app.providers.caselle.paying import PAYMENT_EVENTS
 from app.serving_connections import ConnectionLimits
 from app.settings import Settings
@@ -88,7 +88,7 @@ class Gateway:
         self.callers = build_callers(settings, self.store.clients, _issuers_keys(settings))
         self.audit = Audit(self.store.events)
         self.shared_buckets = _shared_buckets(settings)
-        self.ids = Ids(settings.id_key.reveal())
+        self.ids = Ids(settings.id_key.reveal(), canonical_ref=canonical_ref)
         self.metrics = Metrics()
         self.providers = build_providers(settings, self.metrics)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
@@ -193,6 +193,7 @@ class Gateway:
             events=self.store.events,
             feed=self.feed,
             again=self.callers.again,
+            canonical_ref=canonical_ref,
         )
 
     def _rates(self) -> Rates:

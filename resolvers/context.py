@@ -37,6 +37,10 @@ def _closed(provider: ProviderName) -> CircuitState:
     return CircuitState.CLOSED
 
 
+def _as_spelled(provider: ProviderName, ref: str) -> CustomerRef:
+    return CustomerRef(ref)
+
+
 async def _not_by_us(customer_id: str, address: MethodAddress) -> bool:
     return False
 
@@ -56,6 +60,7 @@ class Services:
     `deleted_by_us` tells whether a customer's method that its vault shows as inactive was deleted through us.
     `note_choice` writes down what lists change about a stored default, and answers whether it was forgotten. `again`
     answers a caller with the rights it has now, None when it has none; a stream asks at least every `recheck_s`.
+    `canonical_ref` gives a vault's customer ref its one spelling.
     """
 
     directory: DirectoryCache
@@ -77,6 +82,7 @@ class Services:
     feed: EventFeed = field(default_factory=NoEvents)
     again: Callable[[Caller], Awaitable[Caller | None]] = unchanged
     recheck_s: float = 15.0
+    canonical_ref: Callable[[ProviderName, str], CustomerRef] = _as_spelled
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
     assembler: Assembler = field(init=False)
 

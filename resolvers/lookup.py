@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.store.records import MethodAddress
-from app.vault.names import CustomerRef, PaymentMethodStatus, ProviderName
+from app.vault.names import PaymentMethodStatus, ProviderName
 from app.wallet.ids import IdKind, kind_of
 from resolvers.context import Info
 from resolvers.errors import SourcesUnavailable
@@ -50,7 +50,8 @@ async def customer_by_external_id(info: Info, external_id: str) -> Customer | No
 
 async def customer_by_ref(info: Info, provider: ProviderName, ref: str) -> Customer | None:
     require(info, "links:read")
-    record = await info.context.services.directory.store.customer_by_ref(provider, CustomerRef(ref))
+    services = info.context.services
+    record = await services.directory.store.customer_by_ref(provider, services.canonical_ref(provider, ref))
     return await customer(info, record.id) if record else None
 
 

@@ -9,7 +9,7 @@ import re
 from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
 from binascii import b2a_base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 
@@ -61,12 +61,19 @@ class Ids:
     an older key stays valid and differs from the new one of the same method: compare addresses, not ids.
     """
 
-    def __init__(self, keys: bytes | str | Sequence[bytes | str], tenant: str = "default") -> None:
+    def __init__(
+        self,
+        keys: bytes | str | Sequence[bytes | str],
+        tenant: str = "default",
+        canonical_ref: Callable[[ProviderName, str], CustomerRef] = lambda provider, ref: CustomerRef(ref),
+    ) -> None:
+        """`canonical_ref` gives a customer ref its vault's one spelling: older ids may hold another."""
         secrets = [keys] if isinstance(keys, bytes | str) else list(keys)
         if not secrets:
             raise ValueError("at least one key is needed")
         self._ciphers = [AESSIV(derive_key(secret, "ids/payment-method", _KEY_BYTES)) for secret in secrets]
         self._maker = self._ciphers[0]
+        self._canonical_ref = canonical_ref
         self._bound_to = [_VERSION, tenant.encode()]
 
     def encode(self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef) -> str:
@@ -89,9 +96,13 @@ class Ids:
             return None
         for cipher in self._ciphers:
             try:
-                return _address(cipher.decrypt(sealed, self._bound_to))
+                address = _address(cipher.decrypt(sealed, self._bound_to))
             except InvalidTag:
                 continue
+            if address is None:
+                return None
+            ref = self._canonical_ref(address.provider, address.customer_ref)
+            return MethodAddress(address.provider, ref, address.method_ref)
         return None
 
     @staticmethod

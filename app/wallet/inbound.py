@@ -195,7 +195,9 @@ def rereads_the_customer(inbound: Inbound, provider: ProviderName, field: str) -
     """For deliveries whose body's `field` is a vault's customer ref: read that customer anew, tell what changed."""
 
     async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
-        ref = CustomerRef(str(receipt.body.get(field, "")))
+        vault = inbound.providers.get(provider)
+        named = str(receipt.body.get(field, ""))
+        ref = CustomerRef(named) if vault is None else vault.canonical_ref(named)
         owner = (await inbound.store.directory.owners_of(provider, [ref])).get(ref)
         asked_at = datetime.now(UTC)
         fresh = await _read(inbound, provider, [ref]) if owner else {}

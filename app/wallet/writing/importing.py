@@ -62,6 +62,7 @@ class ImportsMethods(UseCase[ImportMethods]):
             raise Refused(not_found("There is nothing to import for this caller.", "rows"))
         if not 1 <= len(command.rows) <= MOST_ROWS:
             raise Refused(invalid(f"An import has 1 to {MOST_ROWS} rows.", "rows"))
+        command = replace(command, rows=tuple(self._canonical(row) for row in command.rows))
         kept = [self._kept(row) for row in command.rows]
         linked = {(row.provider, row.customer_ref) for row in command.rows if row.processor_token is not None}
         return Ready(
@@ -75,6 +76,11 @@ class ImportsMethods(UseCase[ImportMethods]):
             ),
             extra=(command, actor),
         )
+
+    def _canonical(self, row: ImportRow) -> ImportRow:
+        """With the vault's customer in its vault's one spelling."""
+        vault = self.deps.providers.get(row.provider)
+        return row if vault is None else replace(row, customer_ref=vault.canonical_ref(row.customer_ref))
 
     def _kept(self, row: ImportRow) -> Json:
         """What the journal keeps of a row: no token, no name; the holder by a digest."""

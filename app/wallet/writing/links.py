@@ -38,10 +38,11 @@ class LinksCustomer(UseCase[LinkCustomer]):
     async def ready(self, command: LinkCustomer, actor: Actor, known: OperationRecord | None) -> Ready:
         _refuse_end_users(actor)
         entry = await self.entry_of(command.customer_id, actor)
-        self.vault_of(command.provider, "provider")
+        vault = self.vault_of(command.provider, "provider")
         ref = command.customer_ref
         if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
             raise Refused(invalid("This cannot be a vault's key of a customer.", "customer_ref"))
+        ref = vault.canonical_ref(ref)
         return Ready(
             of={"provider": command.provider.value, "ref": ref},
             customer_id=entry.customer.id,

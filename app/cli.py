@@ -122,10 +122,30 @@ def migrate(config_file: Path | None, data_dir: Path | None) -> None:
     run_migrate(config_file=config_file, data_dir=data_dir)
 
 
-@main.command(help="Read the settings and try every enabled vault's credentials: one line each.")
+@main.command(
+    help="Read the settings and try every enabled vault's credentials: one line each.\n\n"
+    "With --links, ask the vaults for every linked customer instead, and list the links that are broken: those whose "
+    "vault does not know the customer, and those that an upgrade set aside because another customer's names the same."
+)
+@click.option("--links", "checks_links", is_flag=True, help="Check the links instead.")
+@click.option("--calls-per-s", type=click.FloatRange(min=0.1), default=5.0, help="How fast --links asks each vault.")
+@click.option("--sandbox-url", default=None, help="For --links: the sandbox of a `dev` that does not run now.")
 @_CONFIG
 @_DATA_DIR
-def check(config_file: Path | None, data_dir: Path | None) -> None:
+def check(
+    checks_links: bool,
+    calls_per_s: float,
+    sandbox_url: str | None,
+    config_file: Path | None,
+    data_dir: Path | None,
+) -> None:
+    if checks_links:
+        from app.commands.check_links import run_check_links
+
+        is_well = run_check_links(
+            config_file=config_file, data_dir=data_dir, sandbox_url=sandbox_url, calls_per_s=calls_per_s
+        )
+        sys.exit(0 if is_well else 1)
     from app.commands.check import run_check
 
     sys.exit(0 if run_check(config_file=config_file, data_dir=data_dir) else 1)

@@ -100,7 +100,15 @@ class Gateway:
         pace = NotingPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
         self.noting = Noting(self.store, self.sightings, pace, self.owner.is_writing)
         policies, noting = _policies(settings), self.noting
-        self.reader = WalletReader(self.providers, self.snapshots, self.ids, policies, noting.saw, noting.saw_status)
+        self.reader = WalletReader(
+            self.providers,
+            self.snapshots,
+            self.ids,
+            policies,
+            noting.saw,
+            noting.saw_status,
+            noting.saw_no_customer,
+        )
         self.directory = DirectoryCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.rules = _rules(settings, self.providers)
         self.writer = WalletWriter(self._writing())
@@ -123,6 +131,8 @@ class Gateway:
         if self.settings.mode == "development" or not self.settings.store.url:
             self.settings.data_dir.mkdir(parents=True, exist_ok=True)
             await migrate(self.store.engine)
+        if conflicts := await self.store.link_health.conflicts():
+            _log.warning("%d links were set aside by an upgrade: see vaultgraph check --links", len(conflicts))
         for hook in self.after_start:
             await hook(self)
         self.store.on_change(self._forget)

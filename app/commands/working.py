@@ -33,7 +33,7 @@ async def working_gateway(
     """A started gateway that listens nowhere; stopped at the end. Raises SettingsError."""
     from app.main import Gateway
 
-    gateway = Gateway(await _settings(config_file, data_dir, sandbox_url))
+    gateway = Gateway(await settings_of_writes(config_file, data_dir, sandbox_url))
     with opening_the_store():
         await gateway.start()
     try:
@@ -42,7 +42,8 @@ async def working_gateway(
         await gateway.stop()
 
 
-async def _settings(config_file: Path | None, data_dir: Path | None, sandbox_url: str | None) -> Settings:
+async def settings_of_writes(config_file: Path | None, data_dir: Path | None, sandbox_url: str | None) -> Settings:
+    """Those of `serve` or, where no digest key is set, of the `dev` of the same data directory."""
     overrides = {} if data_dir is None else {"data_dir": str(data_dir)}
     settings = load_settings(config_file, None, None, **overrides)
     if settings.digest_key:

@@ -28,7 +28,15 @@ from app.wallet.stored_choice import CLEAR_AFTER, ChoiceChange, ReadAge, age_of_
 
 _VAULTS: Final = tuple(ProviderName)
 _NONE: Final[frozenset[ProviderCapability]] = frozenset()
-_HARMLESS: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED, SourceState.DISABLED, SourceState.SKIPPED})
+_HARMLESS: Final = frozenset(
+    {
+        SourceState.OK,
+        SourceState.NOT_LINKED,
+        SourceState.CUSTOMER_NOT_FOUND,
+        SourceState.DISABLED,
+        SourceState.SKIPPED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,10 +227,11 @@ def _row(
     if reading is None:
         return SourceRow(provider=name, state=SourceState.SKIPPED if is_linked else SourceState.NOT_LINKED)
     held = reading.held
+    is_known = held is not None or reading.state is SourceState.CUSTOMER_NOT_FOUND
     return SourceRow(
         provider=name,
         state=reading.state,
-        method_count=len([draft for draft in drafts if not draft.is_hidden]) if held else None,
+        method_count=len([draft for draft in drafts if not draft.is_hidden]) if is_known else None,
         skipped_count=held.skipped if held else 0,
         truncated=held.wallet.truncated if held else False,
         fetched_at=reading.fetched_at,

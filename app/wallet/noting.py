@@ -61,6 +61,13 @@ class _Status:
         return self.card.provider, self.card.customer_ref, self.card.method_ref
 
 
+@dataclass(frozen=True, slots=True)
+class _NotFound:
+    """A customer that its vault does not know."""
+
+    key: tuple[ProviderName, CustomerRef]
+
+
 class Noting:
     """`saw` is called on the hot path: a look into a dictionary, and now and then a place in a queue."""
 
@@ -77,12 +84,13 @@ class Noting:
         self._sightings = sightings
         self._pace = pace
         self._longest_read = timedelta(seconds=pace.longest_read_s)
-        self._queue: asyncio.Queue[_List | _Status] = asyncio.Queue()
+        self._queue: asyncio.Queue[_List | _Status | _NotFound] = asyncio.Queue()
         self._queued = 0  # `_QUEUE` at the most; the queue's own look at its size costs three calls
         self._last: OrderedDict[tuple[ProviderName, CustomerRef], tuple[float, weakref.ref[SameReply] | None]]
         self._last = OrderedDict()
         self._statuses: OrderedDict[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
         self._statuses = OrderedDict()
+        self._not_found: OrderedDict[tuple[ProviderName, CustomerRef], float] = OrderedDict()
 
     def saw(self, wallet: VaultWallet) -> None:
         """A complete list has just been read from a vault."""
@@ -118,7 +126,22 @@ class Noting:
             self._statuses.popitem(last=False)
         self._put(_Status(card, status, asked_at))
 
-    def _put(self, seen: _List | _Status) -> None:
+    def saw_no_customer(self, provider: ProviderName, customer_ref: CustomerRef) -> None:
+        """A vault has just said that it does not know this customer."""
+        if self._queued >= _QUEUE:
+            return
+        now, key = asyncio.get_running_loop().time(), (provider, customer_ref)
+        at = self._not_found.get(key)
+        if at is not None and now - at < self._pace.again_after_s:
+            return
+        self._not_found[key] = now
+        self._not_found.move_to_end(key)
+        if len(self._not_found) > _REMEMBERED:
+            self._not_found.popitem(last=False)
+        self._last.pop(key, None)  # the next list is news
+        self._put(_NotFound(key))
+
+    def _put(self, seen: _List | _Status | _NotFound) -> None:
         self._queued += 1
         self._queue.put_nowait(seen)
 
@@ -130,6 +153,8 @@ class Noting:
             try:
                 if isinstance(seen, _Status):
                     await self._note_status(seen)
+                elif isinstance(seen, _NotFound):
+                    await self._note_not_found(seen)
                 elif not await self._note(seen):
                     self._last.pop(seen.key, None)
             except Exception:  # noqa: BLE001 - nothing here is worth more than the next list
@@ -137,6 +162,12 @@ class Noting:
                 if isinstance(seen, _List):
                     self._last.pop(seen.key, None)
             await asyncio.sleep(1 / self._pace.per_s)
+
+    async def _note_not_found(self, seen: _NotFound) -> None:
+        if self._is_written(*seen.key):
+            self._not_found.pop(seen.key, None)
+        else:
+            await self._sightings.not_found(*seen.key)
 
     async def _note_status(self, seen: _Status) -> None:
         origin = EventOrigin.RECONCILIATION

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from app.errors import (
@@ -115,13 +115,16 @@ class WalletReader:
         policies: Mapping[ProviderName, ReadPolicy] | None = None,
         on_list: Callable[[VaultWallet], None] | None = None,
         on_status: Callable[[Card, AuthStatus, datetime], None] | None = None,
+        on_not_found: Callable[[ProviderName, CustomerRef], None] | None = None,
     ) -> None:
         """`on_list` hears of every list that a vault gave, `on_status` of every 3-D Secure status, with the time when
-        it was asked for; they must be quick and must not raise."""
+        it was asked for, `on_not_found` of every customer that its vault does not know; they must be quick and must
+        not raise."""
         self.providers = providers
         self.snapshots = snapshots
         self._ids = ids
         self._on_list = on_list
+        self._on_not_found = on_not_found
         self._now: Callable[[], float] = self._loops_time
         self._policies = {name: (policies or {}).get(name, ReadPolicy()) for name in providers}
         self._sources = {name: self._source(name, policy) for name, policy in self._policies.items()}
@@ -196,6 +199,8 @@ class WalletReader:
                 reply = found.get(key[1])
                 if isinstance(reply, VaultError):
                     held[key] = reply
+                    if self._on_not_found is not None and is_not_found(reply):
+                        self._on_not_found(name, key[1])
                 elif reply is not None:
                     if len(reply.methods) > policy.max_methods:
                         reply = cut(reply, policy.max_methods)
@@ -251,8 +256,11 @@ def to_reading(read: Read[Held]) -> SourceReading:
     error, snapshot = read.error, read.snapshot
     if snapshot is None:
         assert error is not None
+        asked_at = read.asked_at if is_not_found(error) else None
         return SourceReading(
             state=state_of(error),
+            asked_at=asked_at,
+            fetched_at=asked_at and asked_at + timedelta(seconds=read.latency_s or 0),
             latency_ms=latency_ms,
             retry_after_s=error.retry_after_s,
             message=message_of(error),
@@ -279,8 +287,15 @@ def to_reading(read: Read[Held]) -> SourceReading:
     )
 
 
+def is_not_found(error: VaultError) -> bool:
+    """Whether the vault answered that it does not know the customer."""
+    return isinstance(error, VaultRejected) and error.reason is RejectReason.CUSTOMER_NOT_FOUND
+
+
 def state_of(error: VaultError) -> SourceState:
     """The one table from what went wrong to what `sources` says."""
+    if is_not_found(error):
+        return SourceState.CUSTOMER_NOT_FOUND
     if isinstance(error, VaultTimeout):
         return SourceState.TIMEOUT
     if isinstance(error, VaultThrottled):
@@ -293,6 +308,7 @@ def state_of(error: VaultError) -> SourceState:
 
 
 _MESSAGES: Final[Mapping[SourceState, str]] = {
+    SourceState.CUSTOMER_NOT_FOUND: "The vault does not know this customer.",
     SourceState.TIMEOUT: "The vault did not answer in time.",
     SourceState.THROTTLED: "Too many calls to the vault for now.",
     SourceState.CIRCUIT_OPEN: "The vault is not called for a moment, because too many calls failed.",
@@ -303,6 +319,4 @@ _MESSAGES: Final[Mapping[SourceState, str]] = {
 
 def message_of(error: VaultError) -> str:
     """In our words: what a vault wrote never reaches a client."""
-    if isinstance(error, VaultRejected) and error.reason is RejectReason.CUSTOMER_NOT_FOUND:
-        return "The vault does not know this customer."
     return _MESSAGES[state_of(error)]

@@ -128,6 +128,36 @@ class Sightings:
         ]
         await self._store.events.append_all(others, tx=tx)
 
+    async def not_found(self, provider: ProviderName, customer_ref: CustomerRef) -> None:
+        """The vault no longer knows a linked customer: one LINK_CHANGED event, until the vault knows it again."""
+        if await self._store.link_health.is_marked(provider, customer_ref):
+            return
+        async with self._store.transaction() as tx:
+            customer_id = await self._store.link_health.mark_not_found(provider, customer_ref, tx=tx)
+            if customer_id is not None:
+                origin = EventOrigin.RECONCILIATION
+                await self._tell_of_link(provider, customer_ref, customer_id, origin, tx, is_known=False)
+
+    async def _tell_of_link(
+        self,
+        provider: ProviderName,
+        customer_ref: CustomerRef,
+        customer_id: str,
+        origin: EventOrigin,
+        tx: Tx,
+        *,
+        is_known: bool,
+    ) -> None:
+        event = NewEvent(
+            type=EventType.LINK_CHANGED,
+            origin=origin,
+            customer_id=customer_id,
+            provider=provider,
+            customer_ref=customer_ref,
+            detail={"linked": True, "known": is_known},
+        )
+        await self._store.events.append(event, tx=tx)
+
     async def _is_disturbed(self, customer_id: str, provider: ProviderName, asked_at: datetime) -> bool:
         """Whether a write of ours, here or on a replica, ran since the vault was asked, or did nobody knows what: it
         will tell itself what it changed."""
@@ -172,6 +202,8 @@ class Sightings:
         )
         if found.is_outdated:
             return found
+        if found.is_found_again:
+            await self._tell_of_link(wallet.provider, wallet.customer_ref, customer_id, origin, tx, is_known=True)
         refs = named.refs if named is not None else ()
         news = [
             event

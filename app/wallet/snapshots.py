@@ -42,11 +42,15 @@ class Snapshot(Generic[Value]):
 
 @dataclass(slots=True)
 class Read(Generic[Value]):
-    """One answer. A snapshot together with an error is a stale one. `latency_s` is None where no call was needed."""
+    """One answer. A snapshot together with an error is a stale one. `latency_s` is None where no call was needed.
+
+    `asked_at` is when the call began that ended in `error`.
+    """
 
     snapshot: Snapshot[Value] | None
     error: VaultError | None = None
     latency_s: float | None = None
+    asked_at: datetime | None = None
 
     @property
     def is_stale(self) -> bool:
@@ -74,7 +78,7 @@ class Source(Generic[Value]):
 class Flight:
     """One upstream read on its way, for whom it began, and how many wait for it."""
 
-    __slots__ = ("caller", "has_begun", "keys", "latency_s", "outcomes", "task", "waiters")
+    __slots__ = ("asked_at", "caller", "has_begun", "keys", "latency_s", "outcomes", "task", "waiters")
 
     def __init__(self, keys: list[Key], caller: object) -> None:
         self.keys = keys
@@ -82,6 +86,7 @@ class Flight:
         self.has_begun = False
         self.waiters = 0
         self.latency_s = 0.0
+        self.asked_at: datetime | None = None
         self.outcomes: dict[Key, Snapshot[Any] | VaultError] = {}
         self.task: asyncio.Task[None]
 
@@ -267,7 +272,7 @@ class SnapshotCache:
         if self._boarding.get(source.provider) is flight:
             del self._boarding[source.provider]
         keys, began = flight.keys, self._now()
-        asked_at = self._utc_now()
+        asked_at = flight.asked_at = self._utc_now()
         try:
             replies = await source.fetch(keys, flight.caller)
         except VaultError as error:
@@ -367,7 +372,7 @@ class SnapshotCache:
         stale = None
         if may_be_stale and _may_show_stale(outcome):
             stale = self._stale(seat.key, source.stale_if_error_for_s)
-        return Read(stale, outcome, latency_s)
+        return Read(stale, outcome, latency_s, flight.asked_at)
 
     def _stale(self, key: Key, age_s: float) -> Snapshot[Any] | None:
         """The last complete snapshot, or where there is none that is young enough, the last incomplete one."""

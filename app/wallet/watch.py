@@ -21,7 +21,7 @@ from app.vault.model import Card, VaultWallet
 from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.provider import Call
 from app.wallet.feed import Feed
-from app.wallet.reading import WalletReader
+from app.wallet.reading import WalletReader, is_not_found
 from app.wallet.sightings import Sightings, StatusNoted, status_of
 from app.wallet.stored_choice import StoredChoices
 
@@ -115,6 +115,10 @@ class Watch:
             if isinstance(read, VaultWallet):
                 await self._saw(read, customer_id, began)
                 await self._see_statuses(read, customer_id, call)
+            elif isinstance(read, VaultError) and is_not_found(read):  # an answer: the vault is well
+                self._failures.pop((provider, customer_id), None)
+                await self._sightings.not_found(provider, ref)
+                self._reader.snapshots.drop(provider, ref)
             elif isinstance(read, VaultError):
                 await self._missed(provider, ref, customer_id)
         return call.meter.calls

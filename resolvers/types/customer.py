@@ -174,8 +174,8 @@ class Customer(Node):
 
     @strawberry.field(
         graphql_type=bool,
-        description="True when every source is OK; NOT_LINKED, DISABLED and SKIPPED (no selected field needs it) "
-        "do not count against it.",
+        description="True when every source is OK; NOT_LINKED, CUSTOMER_NOT_FOUND, DISABLED and SKIPPED (no selected "
+        "field needs it) do not count against it.",
     )
     def is_complete(self, info: Info) -> bool | Awaitable[bool]:
         return _is_complete(self.entry, info)

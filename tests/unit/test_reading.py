@@ -87,11 +87,6 @@ async def test_vaults_that_are_not_linked_or_not_enabled_are_not_asked() -> None
         (VaultReplyUnreadable(P.LOANPRO), SourceState.UNAVAILABLE, "The vault could not be read."),
         (VaultUnavailable(P.LOANPRO, "a secret host name"), SourceState.UNAVAILABLE, "The vault could not be read."),
         (VaultRejected(P.LOANPRO, RejectReason.CONTRACT), SourceState.UNAVAILABLE, "The vault could not be read."),
-        (
-            VaultRejected(P.LOANPRO, RejectReason.CUSTOMER_NOT_FOUND),
-            SourceState.UNAVAILABLE,
-            "The vault does not know this customer.",
-        ),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, VaultError) else None,
 )
@@ -122,7 +117,10 @@ async def test_a_customer_that_the_vault_does_not_know_is_told_apart_from_an_emp
         P.LOANPRO, [CustomerRef("empty"), CustomerRef("nobody")], call()
     )
     assert (empty.state, empty.wallet and empty.wallet.methods) == (SourceState.OK, ())
-    assert (unknown.state, unknown.wallet) == (SourceState.UNAVAILABLE, None)
+    assert (unknown.state, unknown.wallet) == (SourceState.CUSTOMER_NOT_FOUND, None)
+    assert unknown.asked_at is not None
+    assert unknown.fetched_at is not None
+    assert unknown.asked_at <= unknown.fetched_at
     assert unknown.message == "The vault does not know this customer."
 
 

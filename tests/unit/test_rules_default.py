@@ -7,7 +7,8 @@ from app.vault.rules.default import Candidate, Default, MethodKey, StoredChoice,
 
 PRECEDENCE = (ProviderName.LOANPRO, ProviderName.JPMORGAN, ProviderName.CASELLE, ProviderName.ALOHA)
 ALL_OK = dict.fromkeys(ProviderName, SourceState.OK)
-NOT_ANSWERS = [state for state in SourceState if state not in (SourceState.OK, SourceState.NOT_LINKED)]
+ANSWERS = [SourceState.OK, SourceState.NOT_LINKED, SourceState.CUSTOMER_NOT_FOUND]
+NOT_ANSWERS = [state for state in SourceState if state not in ANSWERS]
 
 
 def key(provider: ProviderName, ref: str = "1") -> MethodKey:
@@ -75,7 +76,7 @@ def test_a_choice_missing_from_a_vault_that_has_not_answered_is_unknown(state: S
     assert found == Default(DefaultState.UNKNOWN)
 
 
-@pytest.mark.parametrize("state", [SourceState.OK, SourceState.NOT_LINKED])
+@pytest.mark.parametrize("state", ANSWERS)
 @pytest.mark.parametrize("is_kept", [False, True])
 def test_a_choice_that_its_vault_does_not_show_is_none_and_never_another_card(
     state: SourceState, is_kept: bool
@@ -149,13 +150,13 @@ def test_what_holds_for_every_wallet(
 ) -> None:
     found = effective_default(methods, states, choice, precedence)
     by_key = {method.key: method for method in methods}
-    answered = all(state in (SourceState.OK, SourceState.NOT_LINKED) for state in states.values())
+    answered = all(state in ANSWERS for state in states.values())
     chosen = by_key.get(choice.key) if choice else None
 
     assert (found.key is not None) == (found.reason is not None) == (found.state is DefaultState.RESOLVED)
     assert found == effective_default(list(reversed(methods)), states, choice, precedence), "order must not matter"
     if choice is not None and chosen is None:
-        has_answered = states[choice.key[0]] in (SourceState.OK, SourceState.NOT_LINKED)
+        has_answered = states[choice.key[0]] in ANSWERS
         assert found.state is (DefaultState.NONE if has_answered else DefaultState.UNKNOWN), "never another card"
         assert found.choice_is_missing == has_answered
     elif choice is not None and chosen is not None and (chosen.usable or not choice.is_kept):

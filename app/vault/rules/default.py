@@ -8,7 +8,7 @@ from app.vault.frozen import value
 from app.vault.names import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
 
 MethodKey = tuple[ProviderName, CustomerRef, MethodRef]
-_ANSWERED: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED})
+_ANSWERED: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED, SourceState.CUSTOMER_NOT_FOUND})
 
 
 @value(frozen=True, slots=True)
@@ -50,8 +50,8 @@ def effective_default(
 ) -> Default:
     """Stored choice, else the only usable method, else the only usable vault default, else precedence among those.
 
-    `states` has a row for every vault. Only OK is an answer: what a stale or partial list lacks proves nothing.
-    A choice of the customer's that is not usable gives NONE: never a slide to another card.
+    `states` has a row for every vault. OK and CUSTOMER_NOT_FOUND are answers: what a stale or partial list lacks
+    proves nothing. A choice of the customer's that is not usable gives NONE: never a slide to another card.
     """
     if choice is not None:
         found = next((one for one in candidates if one.key == choice.key), None)

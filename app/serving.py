@@ -80,9 +80,12 @@ async def serve(
     grace_s: float,
     limits: ConnectionLimits | None = None,
     on_started: Callable[[], None] | None = None,
+    on_stop: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
     """Serve one application until `stop` is set, then finish what is in flight, for `grace_s` at the most.
+
+    `on_stop` is called as soon as `stop` is set, before connections are closed.
 
     Requests that take longer are answered 503. Whatever the application raises while it starts is raised here.
     """
@@ -96,6 +99,8 @@ async def serve(
 
     async def exit_when_told() -> None:
         await stop.wait()
+        if on_stop is not None:
+            on_stop()
         server.should_exit = True
 
     async with _lifespan(app):

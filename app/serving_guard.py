@@ -19,6 +19,7 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Response
 
 from app.serving_connections import SPARE, ClientConnection, ConnectionLimits, Connections
 
@@ -31,10 +32,12 @@ _SWEEP_EVERY_S: Final = 0.25
 _OF_UPGRADES: Final = (b"upgrade", b"http2-settings")
 _TOLD: Final = {
     400: ("BAD_REQUEST", "The request is not HTTP."),
+    403: ("FORBIDDEN", "The caller may not do this."),
     405: ("METHOD_NOT_ALLOWED", "This method is not allowed here."),
     408: ("REQUEST_TIMEOUT", "The request did not arrive in time."),
     429: ("THROTTLED", "Too many connections from this address: try again later."),
     431: ("HEADER_LIMIT", "The request headers are too large."),
+    500: ("INTERNAL_SERVER_ERROR", "Unexpected error."),
     503: ("OVERLOADED", "The gateway is busy: try again in a moment."),
 }
 _MORE_HEADERS: Final = {
@@ -331,6 +334,19 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._unsent = _Unsent()
+        self._plain_rejection = self.conn.reject
+        self.conn.reject = self._rejection  # type: ignore[method-assign]
+
+    def _rejection(self, status: int, text: str) -> Response:
+        """What is answered to a handshake that is no good, or that nobody takes: a GraphQL error too."""
+        response = self._plain_rejection(status, text)
+        code, message = _TOLD.get(int(status), ("BAD_REQUEST", "The WebSocket handshake is not valid."))
+        body = error_body(code, message)
+        for name, value in (("Content-Type", "application/json; charset=utf-8"), ("Content-Length", str(len(body)))):
+            del response.headers[name]
+            response.headers[name] = value
+        response.body = body
+        return response
 
     def look(self, now: float) -> None:
         transport, within_s = self.transport, self.limits.send_timeout_s

@@ -93,19 +93,16 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
     def started() -> None:
         _announce(address, sandbox_url, token, folder, bundled=gateway.has_bundled_graphiql, is_exposed=is_exposed)
 
-    stopping = asyncio.create_task(_drain_first(gateway, stop))
-    try:
-        with opening_the_store():
-            await serve(
-                gateway.app,
-                sock,
-                stop,
-                grace_s=settings.grace_s,
-                limits=gateway.connection_limits,
-                on_started=started,
-            )
-    finally:
-        stopping.cancel()
+    with opening_the_store():
+        await serve(
+            gateway.app,
+            sock,
+            stop,
+            grace_s=settings.grace_s,
+            limits=gateway.connection_limits,
+            on_started=started,
+            on_stop=gateway.begin_drain,
+        )
 
 
 async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) -> None:
@@ -119,11 +116,6 @@ async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) 
             reply.raise_for_status()
     except (aiohttp.ClientError, TimeoutError):
         click.echo("the sandbox was not told where to send webhooks: changes there are noticed by reading", err=True)
-
-
-async def _drain_first(gateway: Any, stop: asyncio.Event) -> None:
-    await stop.wait()
-    gateway.begin_drain()
 
 
 async def _link_demo_customers(gateway: Any) -> None:

@@ -30,11 +30,6 @@ def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
         sock = bind(settings.host, settings.port, "the setting port")
         address = url_of(sock)
 
-        async def drain_first() -> None:
-            await stop.wait()
-            gateway.begin_drain()
-
-        draining = asyncio.create_task(drain_first())
         try:
             with opening_the_store():
                 await serve(
@@ -44,9 +39,9 @@ def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
                     grace_s=settings.grace_s,
                     limits=gateway.connection_limits,
                     on_started=lambda: _started(address),
+                    on_stop=gateway.begin_drain,
                 )
         finally:
-            draining.cancel()
             sock.close()
 
     run_until_signal(main)

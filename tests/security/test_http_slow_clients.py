@@ -251,6 +251,22 @@ def test_a_handshake_is_a_handshake(opened: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "instead", "status"),
+    [
+        (b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n", b"", 400),
+        (b"dGhlIHNhbXBsZSBub25jZQ==", b"short", 400),
+        (b"sec-websocket-version: 13", b"sec-websocket-version: 8", 400),
+        (b"host: localhost", b"host: localhost\r\norigin: https://evil.example", 403),
+    ],
+)
+def test_a_handshake_that_is_no_good_is_refused_in_json(said: bytes, instead: bytes, status: int, opened: Any) -> None:
+    reply = Client(opened(HURRIED).url).send(upgrade().replace(said, instead)).everything()
+    assert reply.status == status
+    assert reply.codes == ["FORBIDDEN" if status == 403 else "BAD_REQUEST"]
+    assert b"content-type: application/json" in reply.head
+
+
+@pytest.mark.parametrize(
     "lines",
     [
         ["connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAU"],

@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from app.addresses import TrustedProxies
 from app.gate.browser import Browser
 from app.gate.websocket import SocketLimits
 from tests.support.served import served
@@ -189,15 +190,65 @@ def test_listed_and_own_origins_are_let_in(start: Any) -> None:
     assert opened(origin=f"http://127.0.0.1:{host[1]}").started()
 
 
-def test_connections_are_bounded_by_address(start: Any) -> None:
+def test_connections_that_do_not_say_who_they_are_are_bounded_by_address(start: Any) -> None:
     opened = start(connections_per_address=2)
     first, _ = opened(), opened()
     with pytest.raises(InvalidStatus) as refused:
         opened()
-    assert refused.value.response.status_code == 429
-    first.connection.close()
-    time.sleep(0.2)
-    assert opened().started()
+    assert (refused.value.response.status_code, refused.value.response.headers["retry-after"]) == (429, "1")
+    first.started()
+    assert opened().started(), "who said so counts no more"
+
+
+def test_connections_are_bounded_by_caller_once_they_said_who_they_are(start: Any, keeper: SmallKeeper) -> None:
+    """Others behind the same address are none the worse for it."""
+    opened = start(connections_per_address=2, connections_per_caller=5)
+    sockets = [opened().started() for _ in range(5)]
+    surplus = opened()
+    surplus.send(INIT)
+    assert surplus.close_code() == 1013
+    other = opened()
+    other.send({"type": "connection_init", "payload": {"authorization": "Bearer plain"}})
+    assert other.next() == {"type": "connection_ack"}
+    sockets[0].connection.close()
+    until(lambda: opened_again(opened))
+
+
+def opened_again(opened: Open) -> bool:
+    socket = opened()
+    socket.send(INIT)
+    try:
+        return bool(socket.next() == {"type": "connection_ack"})
+    except ConnectionClosed:
+        return False
+
+
+def test_behind_a_trusted_proxy_clients_are_told_apart(start: Any) -> None:
+    opened = start(connections_per_address=1, trusted_proxies=TrustedProxies(["127.0.0.1"]))
+
+    def by(address: str) -> Socket:
+        socket: Socket = opened(additional_headers={"x-forwarded-for": f"203.0.113.99, {address}"})
+        return socket
+
+    assert [by(address) for address in ("198.51.100.1", "198.51.100.2", "2001:db8::1")]
+    for address in ("198.51.100.1", "2001:db8::2"):
+        with pytest.raises(InvalidStatus) as refused:
+            by(address)
+        assert refused.value.response.status_code == 429
+
+
+def test_nobody_else_is_believed_about_addresses(start: Any) -> None:
+    opened = start(connections_per_address=1, trusted_proxies=TrustedProxies(["10.0.0.0/8"]))
+    opened(additional_headers={"x-forwarded-for": "198.51.100.1"})
+    with pytest.raises(InvalidStatus):
+        opened(additional_headers={"x-forwarded-for": "198.51.100.2"})
+
+
+def test_the_path_may_name_a_document_as_that_of_a_post_may(start: Any) -> None:
+    opened = start()
+    assert opened(path="/").started(subscribe("1", "{hello}")).next()["payload"]["data"] == {"hello": "hello world"}
+    twice = opened(path="/some-id").started(subscribe("1", "{hello}", documentId="other-id")).next()
+    assert (twice["type"], twice["payload"][0]["message"]) == ("error", "The document is named twice.")
 
 
 def test_connections_are_bounded_in_all(start: Any) -> None:

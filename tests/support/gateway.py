@@ -55,7 +55,7 @@ class GraphQLReply:
 class RunningGateway:
     """`overrides` are settings, as `load_settings` takes them. Sync methods, usable from async tests too."""
 
-    def __init__(self, sandbox_url: str, data_dir: Path, *, demo: bool = True, **overrides: Any) -> None:
+    def __init__(self, sandbox_url: str, data_dir: Path, *, demo: bool = True, port: int = 0, **overrides: Any) -> None:
         with urlopen(f"{sandbox_url}/__sandbox/credentials", timeout=10) as reply:
             credentials = json.load(reply)
         self.settings = dev_settings(credentials, KEYS, data_dir, None, environ={}, **overrides)
@@ -65,6 +65,7 @@ class RunningGateway:
         self.data_dir = data_dir
         self.gateway: Gateway
         self._demo = demo
+        self._port = port
         self._is_up = threading.Event()
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -128,10 +129,17 @@ class RunningGateway:
         self.gateway = Gateway(self.settings)
         if self._demo:
             self.gateway.after_start.append(_link_demo)
-        sock = bind("127.0.0.1", 0, "--port")
+        sock = bind("127.0.0.1", self._port, "--port")
         self.url = url_of(sock)
-        limits = self.gateway.connection_limits
-        await serve(self.gateway.app, sock, self._stop, grace_s=2, limits=limits, on_started=self._is_up.set)
+        await serve(
+            self.gateway.app,
+            sock,
+            self._stop,
+            grace_s=2,
+            limits=self.gateway.connection_limits,
+            on_started=self._is_up.set,
+            on_stop=self.gateway.begin_drain,
+        )
 
     def query(
         self,

@@ -1,6 +1,7 @@
 """The first thing that a request meets: a pure ASGI router, kept thin because every request pays for it."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -10,6 +11,7 @@ from app.gate.problems import Refused
 from app.gate.websocket import deny
 
 Page = Callable[[], Awaitable[Answer]]
+_READ: Final = {"allow": "GET, HEAD"}
 Lifespan = Callable[[], Awaitable[None]]
 
 
@@ -61,7 +63,7 @@ class Front:
         if page is None:
             return _refusal("NOT_FOUND")
         if scope["method"] not in ("GET", "HEAD"):
-            return _refusal("METHOD_NOT_ALLOWED", {"allow": "GET, HEAD"})
+            return _refusal("METHOD_NOT_ALLOWED", _READ)
         return await page()
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -78,7 +80,7 @@ async def _mounted(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
     try:
         await app(scope, receive, send)
     except HTTPException as error:
-        answer = _refusal("METHOD_NOT_ALLOWED" if error.status_code == 405 else "NOT_FOUND")
+        answer = _refusal("METHOD_NOT_ALLOWED", _READ) if error.status_code == 405 else _refusal("NOT_FOUND")
         await answer.send(send, body=scope["method"] != "HEAD")
 
 

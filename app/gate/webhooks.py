@@ -26,6 +26,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import SettingsError
 from app.gate.answers import Answer, encode
+from app.gate.headers import connection_of
 from app.store.records import NewReceipt
 
 _LONGEST_BODY: Final = 256_000
@@ -45,9 +46,10 @@ Headers = Mapping[str, str]
 
 
 class _Rejected(Exception):
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.headers = headers or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,22 @@ class CaselleSender:
     account: str
     secret: str
 
-    def receipt(self, path: str, headers: Headers, raw: bytes) -> NewReceipt:
+    def check(self, path: str, headers: Headers) -> None:
+        """What can be refused before the body is read; raises _Rejected."""
         if path != self.account:
             raise _Rejected(404, "No such account.")
+        if not headers.get("x-webhook-signature"):
+            raise _Rejected(401, "The signature is missing.")
+        stamp = headers.get("x-webhook-timestamp", "")
+        if not (stamp.isdecimal() and abs(time.time() - int(stamp)) <= _CASELLE_WINDOW_S):
+            raise _Rejected(401, "The delivery is too old.")
+
+    def receipt(self, headers: Headers, raw: bytes) -> NewReceipt:
         stamp = headers.get("x-webhook-timestamp", "")
         signed = hmac.new(self.secret.encode(), stamp.encode("latin-1") + b"." + raw, sha256).hexdigest()
         given = headers.get("x-webhook-signature", "")
         if not hmac.compare_digest(f"sha256={signed}".encode(), given.encode("latin-1")):
             raise _Rejected(401, "The signature does not fit.")
-        if not (stamp.isdecimal() and abs(time.time() - int(stamp)) <= _CASELLE_WINDOW_S):
-            raise _Rejected(401, "The delivery is too old.")
         body = _object(raw)
         event_type, delivery = _text(body, "event_type"), _text(body, "id")
         data = body.get("data")
@@ -96,11 +104,16 @@ class JpMorganSender:
             raise SettingsError("jpmorgan.webhook_jwks_path: not a readable JSON Web Key Set") from None
         return cls({key.key_id or "": key.key for key in found.keys if isinstance(key.key, EllipticCurvePublicKey)})
 
-    def receipt(self, path: str, headers: Headers, raw: bytes) -> NewReceipt:
-        key = self.keys.get(headers.get("key-id", ""))
+    def check(self, path: str, headers: Headers) -> None:
+        """See `CaselleSender.check`."""
+        if path:
+            raise _Rejected(404, "No such account.")
+        if not headers.get("signature") or headers.get("key-id", "") not in self.keys:
+            raise _Rejected(401, "The signature is missing, or its key is unknown.")
+
+    def receipt(self, headers: Headers, raw: bytes) -> NewReceipt:
+        key = self.keys[headers["key-id"]]
         try:
-            if path or key is None:
-                raise InvalidSignature
             key.verify(b64decode(headers.get("signature", ""), validate=True), raw, ECDSA(SHA256()))
         except (InvalidSignature, Base64Error, ValueError):
             raise _Rejected(401, "The signature does not fit.") from None
@@ -129,15 +142,19 @@ class WebhookReceiver:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["type"] != "http" or scope["method"] != "POST":
-                raise _Rejected(405, "Webhooks are sent by POST.")
+                raise _Rejected(405, "Webhooks are sent by POST.", {"allow": "POST"})
             name, _, path = scope["path"].removeprefix("/webhooks/").partition("/")
             sender = self._senders.get(name)
             if sender is None:
                 raise _Rejected(404, "No such sender.")
             headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-            await self._keep(sender.receipt(path, headers, await _body(receive)))
+            sender.check(path, headers)  # a stranger's body is not even read
+            receipt = sender.receipt(headers, await _body(receive, headers))
+            if (connection := connection_of(scope)) is not None:
+                connection.authenticated()
+            await self._keep(receipt)
         except _Rejected as rejected:
-            answer = Answer(rejected.status, encode({"error": str(rejected)}))
+            answer = Answer(rejected.status, encode({"error": str(rejected)}), headers=rejected.headers)
         else:
             answer = Answer(200, encode({"received": True}))
         await answer.send(send)
@@ -200,7 +217,10 @@ def _instant(text: str) -> float:
         raise _Rejected(400, "The member messageCreateTimestamp is not a time.") from None
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(receive: Receive, headers: Headers) -> bytes:
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > _LONGEST_BODY):
+        raise _Rejected(413, "The body is too large.")
     chunks: list[bytes] = []
     size = 0
     while True:

@@ -172,6 +172,30 @@ def test_a_head_that_trickles_is_given_up(hurried: RunningGateway) -> None:
     assert (reply.status, reply.codes) == (408, ["REQUEST_TIMEOUT"])
 
 
+@pytest.mark.parametrize(
+    ("path", "lines", "status"),
+    [
+        ("/webhooks/nobody/x", [], 404),
+        ("/webhooks/caselle/x", ["x-webhook-signature: sha256=00", "x-webhook-timestamp: NOW"], 404),
+        ("/webhooks/caselle/ACCOUNT", [], 401),
+        ("/webhooks/caselle/ACCOUNT", ["x-webhook-timestamp: NOW"], 401),
+        ("/webhooks/caselle/ACCOUNT", ["x-webhook-signature: sha256=00", "x-webhook-timestamp: 5"], 401),
+        ("/webhooks/caselle/ACCOUNT", ["x-webhook-signature: sha256=00", "x-webhook-timestamp: NOW"], 408),
+    ],
+)
+def test_a_strangers_webhook_is_refused_before_its_body_is_read(
+    path: str, lines: list[str], status: int, start_gateway: StartGateway
+) -> None:
+    """The last one looks right so far: its body is waited for, and not for long."""
+    gateway = start_gateway(gate={"body_timeout_s": 0.3} if status == 408 else {"body_timeout_s": 60})
+    named = {"ACCOUNT": gateway.settings.caselle.payment_account_uid, "NOW": str(int(time.time()))}
+    text = "\r\n".join([f"POST {path} HTTP/1.1", "host: a", *lines, "content-length: 5000", "", "{"])
+    for word, value in named.items():
+        text = text.replace(word, value)
+    reply = exchange(gateway.url, text.encode())
+    assert (reply.status, b"connection: close" in reply.head) == (status, True)
+
+
 def test_a_connection_without_a_request_is_closed(hurried: RunningGateway) -> None:
     assert exchange(hurried.url, b"", timeout_s=5).raw == b""
 
@@ -217,6 +241,24 @@ def test_many_slow_bodies_do_not_slow_others(start_gateway: StartGateway) -> Non
         thread.join(20)
     assert took < 1
     assert [reply.status for reply in replies] == [200] * 50
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/healthz", "GET, HEAD"),
+        ("/readyz", "GET, HEAD"),
+        ("/graphql", "GET, POST, OPTIONS"),
+        ("/graphql/some-id", "GET, POST, OPTIONS"),
+        ("/webhooks/caselle/x", "POST"),
+    ],
+)
+def test_a_method_that_is_refused_comes_with_those_that_are_not(
+    path: str, allowed: str, hostile: RunningGateway
+) -> None:
+    for method in ("DELETE", "PATCH"):
+        reply = hostile.request(method, path)
+        assert (reply.status, reply.headers["allow"]) == (405, allowed)
 
 
 def test_health_pages_take_no_methods_but_two(hostile: RunningGateway) -> None:

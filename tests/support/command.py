@@ -3,6 +3,7 @@
 import os
 import queue
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -31,11 +32,20 @@ def vaultgraph(*arguments: str | Path, timeout: float = 60, **env: str) -> subpr
 class Running:
     """A command that runs until it is told to stop; killed when the block is left."""
 
-    def __init__(self, *arguments: str | Path, cwd: Path | None = None, **env: str) -> None:
+    def __init__(
+        self, *arguments: str | Path, cwd: Path | None = None, open_files: int | None = None, **env: str
+    ) -> None:
+        """`open_files` is how many it may have open, whatever it asks for."""
+
+        def limit() -> None:
+            if open_files is not None:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [EXECUTABLE, *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd, env=environment(**env),
+            preexec_fn=limit,
         )  # fmt: skip
         self._queue: queue.Queue[str | None] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -176,6 +176,7 @@ class Gateway:
             keep_alive_s=gate.keep_alive_s,
             connections=gate.connections,
             connections_per_address=gate.connections_per_address,
+            connections_per_caller=gate.connections_per_caller,
             trusted_proxies=TrustedProxies(gate.trusted_proxies),
         )
 

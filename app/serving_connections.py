@@ -28,7 +28,8 @@ class ConnectionLimits:
     """Seconds that a client may take for each part of its work, all absolute, and how many connections there may be.
 
     `send_timeout_s` is for taking an answer. `connections` bounds the process, `connections_per_address` those of one
-    address that carry no authenticated request yet; `trusted_proxies` connect for many clients and are not bound by it.
+    address that carried no authenticated request yet, `connections_per_caller` those whose last request was of one
+    caller. `trusted_proxies` connect for many clients, and are not bound as an address.
     """
 
     head_timeout_s: float = 10.0
@@ -37,6 +38,7 @@ class ConnectionLimits:
     keep_alive_s: float = 75.0
     connections: int = 8_000
     connections_per_address: int = 100
+    connections_per_caller: int = 2_000
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
     def within_open_files(self) -> "ConnectionLimits":
@@ -60,41 +62,49 @@ class Held(Protocol):
 
 
 class Connections:
-    """`held` are all connections, WebSockets too, the newcomer included."""
+    """Which connections count for which address or caller, in the order in which they came to."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
-        self._strangers: dict[str, dict[Held, None]] = {}  # by address, the oldest first
-        self._order: dict[Held, str] = {}  # the same of all addresses
+        self._groups: dict[str, dict[Held, None]] = {}  # by address, or by caller
+        self._group_of: dict[Held, str] = {}
 
     def admit(self, newcomer: Held, address: str, held: Collection[Any]) -> int:
-        """0, or the HTTP status to refuse with."""
+        """0, or the HTTP status to refuse with. `held` are all connections, WebSockets too, the newcomer included."""
         if len(held) > self._limits.connections:
             others = (one for one in held if one is not newcomer)
-            if not self._make_room(self._order, others):
+            if not self._make_room(self._group_of, others):
                 return 503
         if address in self._limits.trusted_proxies:
             return 0
-        bucket = bucket_of(address)
-        known = self._strangers.get(bucket, {})
-        if len(known) >= self._limits.connections_per_address and not self._make_room(known):
-            return 429
-        self._strangers.setdefault(bucket, {})[newcomer] = None
-        self._order[newcomer] = bucket
-        return 0
+        group = f"address {bucket_of(address)}"
+        return 0 if self._join(newcomer, group, self._limits.connections_per_address) else 429
+
+    def claim(self, connection: Held, caller: str) -> bool:
+        """The connection carries a request of this caller, and counts for it from now on; False where that one has too
+        many, none of which waits."""
+        self.release(connection)
+        return self._join(connection, f"caller {caller}", self._limits.connections_per_caller)
 
     def release(self, connection: Held) -> None:
-        """It carried an authenticated request, or has ended: it no longer counts for its address."""
-        bucket = self._order.pop(connection, None)
-        if bucket is None:
+        group = self._group_of.pop(connection, None)
+        if group is None:
             return
-        strangers = self._strangers[bucket]
-        del strangers[connection]
-        if not strangers:
-            del self._strangers[bucket]
+        members = self._groups[group]
+        del members[connection]
+        if not members:
+            del self._groups[group]
+
+    def _join(self, connection: Held, group: str, most: int) -> bool:
+        members = self._groups.get(group, {})
+        if len(members) >= most and not self._make_room(members):
+            return False
+        self._groups.setdefault(group, {})[connection] = None
+        self._group_of[connection] = group
+        return True
 
     def _make_room(self, first: Iterable[Held], then: Iterable[Any] = ()) -> bool:
-        """Close the one of `first` that came first and waits; else any that waits."""
+        """Close the one of `first` that came first and waits; else any of `then` that waits."""
         for group in (first, then):
             for one in group:
                 if getattr(one, "is_waiting", _never)():
@@ -107,26 +117,29 @@ class Connections:
 class ClientConnection:
     """What the application sees of the connection that a request came by: ``scope["state"]["connection"]``."""
 
-    __slots__ = ("_on_authenticated", "_on_drop")
+    __slots__ = ("_caller", "_claim", "_drop")
 
-    def __init__(self, on_authenticated: Callable[[], None], on_drop: Callable[[], None]) -> None:
-        self._on_authenticated: Callable[[], None] | None = on_authenticated
-        self._on_drop: Callable[[], None] | None = on_drop
+    def __init__(self, claim: Callable[[str], bool], drop: Callable[[], None]) -> None:
+        self._claim: Callable[[str], bool] | None = claim
+        self._drop: Callable[[], None] | None = drop
+        self._caller = ""
 
-    def authenticated(self) -> None:
-        """The request proved who sends it: the connection no longer counts for its address alone."""
-        if self._on_authenticated is not None:
-            self._on_authenticated()
-            self._on_authenticated = None
+    def authenticated(self, caller: str) -> bool:
+        """The request proved that this caller sends it. False where the caller has too many connections."""
+        if caller == self._caller or self._claim is None:
+            return True
+        is_welcome = self._claim(caller)
+        self._caller = caller if is_welcome else ""
+        return is_welcome
 
     def drop(self) -> None:
         """Close without finishing the answer, so that the client sees it was cut short."""
-        if self._on_drop is not None:
-            self._on_drop()
+        if self._drop is not None:
+            self._drop()
 
     def forget(self) -> None:
         """The connection is gone; nothing here may keep it alive."""
-        self._on_authenticated = self._on_drop = None
+        self._claim = self._drop = None
 
 
 def _never() -> bool:

@@ -11,6 +11,7 @@ import json
 import socket
 import struct
 from collections.abc import Iterable
+from functools import partial
 from http import HTTPStatus
 from math import inf
 from types import SimpleNamespace
@@ -130,7 +131,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.due_at = self.loop.time() + self.limits.head_timeout_s
         status = self.room.admit(self, self.client[0] if self.client else "-", self.connections)
         if not status:
-            self._connection = ClientConnection(lambda: self.room.release(self), self.transport.close)
+            self._connection = ClientConnection(partial(self.room.claim, self), self.transport.close)
             self.app_state = {**self.app_state, "connection": self._connection}
         elif len(self.connections) > self.limits.connections + SPARE:
             transport.abort()

@@ -168,6 +168,7 @@ class GateSettings(Section, frozen=True):
     trusted_proxies: list[Network] = []
     connections: Count = 8_000
     connections_per_address: Count = 100
+    connections_per_caller: Count = 2_000
     keep_alive_s: Positive = 75.0
     head_timeout_s: Positive = 10.0
     body_bytes: Annotated[int, Meta(ge=1_000)] = 256_000

@@ -97,11 +97,11 @@ class GraphQLEndpoint:
         extra = [(b"x-request-id", request_id.encode())]
         kind = AnswerType.JSON_BY_DEFAULT
         try:
-            if self._in_flight > self._limits.max_in_flight:
-                raise Refused("OVERLOADED", headers={"retry-after": "1"})
             if repeated:
                 raise Refused("BAD_REQUEST", f"The header {repeated} stands twice.")
             extra += self._browser.shares_with(headers)
+            if self._in_flight > self._limits.max_in_flight:
+                raise Refused("OVERLOADED", headers={"retry-after": "1"})
             self._browser.check_host(headers)
             allowed = accepted(headers.get("accept"))
             kind = allowed.answer or kind
@@ -137,8 +137,9 @@ class GraphQLEndpoint:
         self._browser.check_forgery(headers, method)
         caller = await self._gate.authenticate(headers)
         connection = connection_of(scope)
-        if connection is not None:
-            connection.authenticated()
+        if connection is not None and not connection.authenticated(caller.key):
+            headers = {"retry-after": "1", "connection": "close"}
+            raise Refused("THROTTLED", "Too many connections: close some.", headers=headers)
         request = await self._request(scope, receive, headers, named)
         if isinstance(request, Batch):
             return await self._batch(request, caller, headers, allowed, receive, request_id)

@@ -13,8 +13,9 @@ _ONCE_ONLY: Final = frozenset(
 class ClientConnection(Protocol):
     """What the server lets an application do with a connection; not every server does."""
 
-    def authenticated(self) -> None:
-        """The request proved who sends it: the connection no longer counts for its address alone."""
+    def authenticated(self, caller: str) -> bool:
+        """The request proved that this caller sends it: the connection counts for the caller now, not for its address.
+        False where the caller has too many."""
         ...
 
     def drop(self) -> None:

@@ -151,7 +151,7 @@ class WebhookReceiver:
             sender.check(path, headers)  # a stranger's body is not even read
             receipt = sender.receipt(headers, await _body(receive, headers))
             if (connection := connection_of(scope)) is not None:
-                connection.authenticated()
+                connection.authenticated(f"webhooks:{name}")
             await self._keep(receipt)
         except _Rejected as rejected:
             answer = Answer(rejected.status, encode({"error": str(rejected)}), headers=rejected.headers)

@@ -322,6 +322,37 @@ def test_connections_that_are_known_do_not_count_for_their_address(opened: Any) 
     assert [client.is_closed() for client in known[:-1]] == [False] * 20
 
 
+def test_connections_of_one_caller_make_room_for_each_other(opened: Any, keeper: SmallKeeper) -> None:
+    server = opened({"connections_per_caller": 5})
+    other = Client(server.url).send(post(token="plain"))
+    assert other.answer().status == 200
+    idle = []
+    for _ in range(20):
+        idle.append(Client(server.url).send(post()))
+        assert idle[-1].answer().status == 200
+    until(lambda: [client.is_closed() for client in idle] == [True] * 15 + [False] * 5)
+    assert not other.is_closed()
+
+
+def test_where_none_of_a_callers_connections_idles_the_next_is_refused(opened: Any) -> None:
+    server = opened({"connections_per_caller": 2})
+    slow = b'{"query":"{slow(seconds:60)}"}'
+    busy = [Client(server.url).send(post(slow)) for _ in range(2)]
+    until(lambda: Client(server.url).send(post()).answer().codes == ["THROTTLED"])
+    assert Client(server.url).send(post(token="plain")).answer().status == 200
+    busy[0].socket.close()
+    until(lambda: is_well(server))
+
+
+def test_a_connection_counts_for_the_caller_of_its_last_request(opened: Any) -> None:
+    """One that a proxy keeps open carries requests of many."""
+    server = opened({"connections_per_caller": 2})
+    clients = [Client(server.url) for _ in range(4)]
+    for token, pair in (("good", clients[:2]), ("plain", clients[2:]), ("plain", clients[:2])):
+        assert {client.send(post(token=token)).answer().status for client in pair} == {200}
+    until(lambda: [client.is_closed() for client in clients] == [False, False, True, True])
+
+
 def test_a_trusted_proxy_connects_for_many(opened: Any) -> None:
     server = opened({"connections_per_address": 5, "trusted_proxies": TrustedProxies(["127.0.0.0/8"])})
     idle = [Client(server.url) for _ in range(20)]

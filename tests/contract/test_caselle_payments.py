@@ -5,7 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from app.errors import InvalidRequest, OutcomeUnknown, RejectReason, VaultRefusedUs, VaultRejected
+from app.errors import (
+    InvalidRequest,
+    OutcomeUnknown,
+    RejectReason,
+    VaultRefusedUs,
+    VaultRejected,
+    VaultReplyUnreadable,
+)
 from app.providers.caselle import CaselleVault, open_caselle
 from app.sandbox.demo import ALEX
 from app.vault.model import BeforeAdd, Expiry
@@ -60,6 +67,18 @@ async def test_quote_then_capture_once(vault: CaselleVault, sandbox: RunningSand
         "POST /api/payments",
         *[f"POST /api/payments/{quote.payment_ref}/capture"] * 2,
     ]
+
+
+async def test_an_answer_that_names_another_method_is_not_used(vault: CaselleVault, sandbox: RunningSandbox) -> None:
+    stranger = {"/payment_method/wallet": {"saved_payment_method_uid": "spm_stranger"}}
+    sandbox.fault("caselle", "rewrite", path="/api/payments", times=1, set=stranger)
+    with pytest.raises(VaultReplyUnreadable):
+        await vault.quote(BY_CARD, soon())
+    quote = await vault.quote(BY_CARD, soon())
+    sandbox.fault("caselle", "rewrite", path="/api/payments", times=1, set=stranger)
+    with pytest.raises(OutcomeUnknown):
+        await vault.capture(quote, soon())
+    assert vault.identity_mismatches == 2
 
 
 async def test_a_capture_that_does_not_repeat_its_quote(vault: CaselleVault) -> None:

@@ -291,7 +291,8 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         path = _path(_CUSTOMERS, ref, "payment-methods", method)
         missing = RejectReason.METHOD_NOT_FOUND
         try:
-            await self._write(replies.METHOD_DELETED, missing, "DELETE", _METHOD_ROUTE, call, path)
+            body, reply = await self._write(replies.METHOD_DELETED, missing, "DELETE", _METHOD_ROUTE, call, path)
+            self.require_customer(ref, customers_in(body), call, reply, Effect.WRITE)
         except OutcomeUnknown as unknown:
             await demand_gone(unknown, partial(self._holds, ref, method, call))
 
@@ -311,10 +312,12 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         if _REF.fullmatch(new.method_ref) is None:
             raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
         wish = paying.from_payment(new)
-        body, _ = await self._write(
+        body, reply = await self._write(
             replies.QUOTED, RejectReason.METHOD_NOT_FOUND, "POST", _PAYMENTS, call, _PAYMENTS, wish
         )
         with reading(self.name):  # as a quote moves nothing, one that cannot be read is as good as none
+            if paying.method_in(body) not in (None, new.method_ref):
+                raise self.mismatch("payment method", call, reply)
             return paying.to_quote(new, body)
 
     async def capture(self, quote: Quote, call: Call) -> Captured:
@@ -322,7 +325,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         path = _path(_PAYMENTS, quote.payment_ref, "capture")
         wish = paying.from_quote(quote)
         try:
-            body, _ = await self._write(
+            body, reply = await self._write(
                 replies.CAPTURED, RejectReason.METHOD_NOT_FOUND, "POST", _CAPTURE_ROUTE, call, path, wish
             )
         except VaultRejected as refused:
@@ -330,6 +333,8 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
                 raise
             return paying.declined(quote, refused.provider_code)
         with reading(self.name, Effect.WRITE):
+            if paying.method_in(body) not in (None, quote.payment.method_ref):
+                raise self.mismatch("payment method", call, reply, Effect.WRITE)
             return paying.to_captured(quote, body)
 
     def faults_of_session(self, new: NewSession) -> list[FieldFault]:

@@ -13,7 +13,7 @@ from app.providers.caselle.mapping import brand_word, saved_ref_of
 from app.providers.caselle.replies import code_in, reason_of
 from app.providers.support import fault, instant_of, required, text
 from app.vault.model import NextAction
-from app.vault.names import NextActionKind, PaymentMethodKind, ProviderName
+from app.vault.names import MethodRef, NextActionKind, PaymentMethodKind, ProviderName
 from app.vault.payments import (
     Amounts,
     Captured,
@@ -101,6 +101,14 @@ def from_payment(new: NewPayment) -> dict[str, Any]:
             "wallet": {"saved_payment_method_uid": new.method_ref},
         },
     }
+
+
+def method_in(wire: Any) -> MethodRef | None:
+    """The saved method that a payment's answer names; None where it names none."""
+    method = wire.get("payment_method") if isinstance(wire, dict) else None
+    wallet = method.get("wallet") if isinstance(method, dict) else None
+    named = text(wallet.get("saved_payment_method_uid")) if isinstance(wallet, dict) else None
+    return MethodRef(named) if named else None
 
 
 def to_quote(new: NewPayment, wire: Any) -> Quote:

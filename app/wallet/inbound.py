@@ -26,6 +26,7 @@ from app.vault.names import (
     ProviderName,
 )
 from app.vault.provider import Call, VaultProvider
+from app.wallet.reading import is_not_found
 from app.wallet.sightings import Named, Sightings, status_of
 from app.wallet.snapshots import SnapshotCache
 from app.wallet.stored_choice import StoredChoices
@@ -266,7 +267,10 @@ def _call() -> Call:
 async def _read(
     inbound: Inbound, provider: ProviderName, refs: Sequence[CustomerRef]
 ) -> dict[CustomerRef, VaultWallet]:
-    """Fresh lists; raises the vault's error when any of them is missing, so that the delivery is tried again."""
+    """Fresh lists; raises the vault's error when any of them is missing, so that the delivery is tried again.
+
+    A customer whom the vault does not know is an answer, and left out.
+    """
     vault = inbound.providers.get(provider)
     if vault is None:
         return {}
@@ -274,7 +278,10 @@ async def _read(
     wallets: dict[CustomerRef, VaultWallet] = {}
     for ref in refs:
         wallet = found[ref]
-        if isinstance(wallet, VaultError):
+        if not isinstance(wallet, VaultError):
+            wallets[ref] = wallet
+        elif is_not_found(wallet):
+            await inbound.sightings.not_found(provider, ref)
+        else:
             raise wallet
-        wallets[ref] = wallet
     return wallets

@@ -25,7 +25,8 @@ _DESCRIPTIONS: Final[dict[type[Enum], str]] = {
     names.BankVerification: "Whether the account was found to exist and to be the customer's.",
     names.AuthStatus: "The last known 3-D Secure result; NOT_APPLICABLE where the vault or the method has none.",
     names.AuthPurpose: "What the cardholder was authenticated for.",
-    names.SourceState: "How a vault's part of the answer came about.",
+    names.SourceState: "How a vault's part of the answer came about. CUSTOMER_NOT_FOUND: the vault answered that it "
+    "does not know the linked customer, and so holds nothing.",
     names.DefaultState: "NONE: nothing is chosen and no rule finds one, or what is chosen cannot be used or is not in "
     "its vault's list. UNKNOWN: a vault that could change the answer did not answer in full.",
     names.DefaultReason: "Which rule found the effective default. KEPT: it was the default by another rule when "

@@ -1,15 +1,18 @@
 """A vault that no longer knows a linked customer: an answer, told once, and found by `vaultgraph check --links`."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from app.store.records import ReceiptState
 from tests.e2e.test_import_command import vaultgraph
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import PROVIDERS, StartGateway, patient, sources, upstream
 from tests.support.sandbox import RunningSandbox
-from tests.support.webhooks import eventually
+from tests.support.webhooks import eventually, notification, notify, public_keys
 
 WALLET = """{ customer(id: "cus_alex") {
   paymentMethods { provider isDefault } defaultMethodInfo { state } isComplete
@@ -73,6 +76,25 @@ def test_unknown_customers_do_not_open_the_circuit(start_gateway: StartGateway, 
     for _ in range(6):
         assert sources(gateway.query(WALLET).data["customer"])["JPMORGAN"] == "CUSTOMER_NOT_FOUND"
     assert upstream(sandbox)["JPMORGAN"] == 6
+
+
+def test_a_notification_of_a_customer_that_is_gone_is_worked_off(
+    start_gateway: StartGateway, sandbox: RunningSandbox, tmp_path: Path
+) -> None:
+    key = generate_private_key(SECP256R1())
+    gateway = start_gateway(jpmorgan={"webhook_jwks_path": public_keys(tmp_path, key)})
+    links = gateway.data('{ customer(id: "cus_alex") { links { provider customerRef } } }')["customer"]["links"]
+    profile = next(one["customerRef"] for one in links if one["provider"] == "JPMORGAN")
+    told = link_events(gateway, "JPMORGAN")
+    sandbox.fault("jpmorgan", "rewrite", method="GET", **UNKNOWN["JPMORGAN"])
+    assert notify(gateway, key, "jpmorgan", notification(profile.lower(), "n-1")) == 200
+
+    def done() -> bool:
+        found = gateway.on_loop(gateway.gateway.store.receipts.all())
+        return [one.state for one in found] == [ReceiptState.DONE]
+
+    eventually(done, "the notification worked off")
+    assert link_events(gateway, "JPMORGAN") == told + 1
 
 
 def test_check_links_finds_them(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:

@@ -18,6 +18,7 @@ from app.store import Store, make_engine, migrate
 from app.store.migrating import _config
 from app.store.records import LinkConflictRecord, MethodAddress
 from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+from tests.support.command import vaultgraph
 from tests.unit.test_canonical_refs import GUID
 
 UPPER = GUID.upper()
@@ -215,6 +216,22 @@ async def test_the_first_link_stays_and_later_ones_are_set_aside(engine: AsyncEn
     kept = [json.loads(one) if isinstance(one, str) else one for one in detail]
     assert [one["nicknames"] for one in kept] == [{CARD: "second's card"}, {}]
     assert kept[0]["choice"]["method_ref"] == CARD
+
+
+async def test_migrate_tells_the_operator(tmp_path: Path) -> None:
+    engine = AsyncEngine(make_engine(f"sqlite+aiosqlite:///{tmp_path / 'vaultgraph.db'}"))
+    async with engine.begin() as conn:
+        await conn.run_sync(_before)
+    await customer(engine, "first", "aloha", UPPER, 1)
+    await customer(engine, "second", "aloha", GUID, 2)
+    await engine.dispose()
+    told = await asyncio.to_thread(vaultgraph, "migrate", "--data-dir", tmp_path)
+    assert (told.returncode, told.stderr) == (0, "")
+    lines = told.stdout.splitlines()
+    assert lines[0] == "the store is up to date"
+    assert lines[1].startswith(f"aloha cus_second LINK_CONFLICT: {GUID} is the vault customer that cus_first")
+    again = await asyncio.to_thread(vaultgraph, "migrate", "--data-dir", tmp_path)
+    assert again.stdout == told.stdout
 
 
 async def test_linking_or_unlinking_decides_a_conflict(engine: AsyncEngine) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -39,7 +39,7 @@ from app.serving_connections import ConnectionLimits
 from app.settings import Settings
 from app.settings_check import missing_settings
 from app.store import Store, migrate, migrations_are_current
-from app.store.records import Change, EventType, MethodAddress, NewReceipt, Topic
+from app.store.records import Change, EventOrigin, EventType, MethodAddress, NewReceipt, Topic
 from app.vault.names import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
 from app.wallet.assemble import AssemblyRules, DefaultInfo
@@ -48,6 +48,7 @@ from app.wallet.directory import DirectoryCache
 from app.wallet.feed import Feed
 from app.wallet.ids import Ids
 from app.wallet.inbound import Handler, Inbound, ReceiptWorker, rereads_named_methods, rereads_the_customer
+from app.wallet.kept_default import DefaultKeeper
 from app.wallet.keys import derive_key
 from app.wallet.noting import Noting, NotingPace
 from app.wallet.policy import ReadPolicy
@@ -94,7 +95,7 @@ class Gateway:
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
         adapters = {name.value: vault for name, vault in self.providers.items()}
         self.metrics.watch(_doors(self.providers), self.snapshots, adapters)
-        self.sightings = Sightings(self.store)
+        self.sightings = Sightings(self.store, self._added_elsewhere)
         self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
         self.owner = Owner(self.store, _utc_now)
         pace = NotingPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
@@ -111,6 +112,7 @@ class Gateway:
         )
         self.directory = DirectoryCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.rules = _rules(settings, self.providers)
+        self.keeper = DefaultKeeper(self.store, self.reader, self.rules, _utc_now)
         self.writer = WalletWriter(self._writing())
         self.reconciler = Reconciler(self.writer.deps, self.writer.runner)
         self.feed = Feed(self.store)
@@ -151,6 +153,7 @@ class Gateway:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self.keeper.stop()
         for vault in self.providers.values():
             await vault.close()
         if self.shared_buckets is not None:
@@ -214,6 +217,9 @@ class Gateway:
         """What somebody asked us to delete has an actor; what was seen to go behind our back has none."""
         found = await self.store.events.of_method(customer_id, address, [EventType.METHOD_DELETED])
         return any(event.actor is not None for event in found)
+
+    def _added_elsewhere(self, customer_id: str, methods: Collection[MethodAddress], origin: EventOrigin) -> None:
+        self.keeper.added(customer_id, methods, origin)
 
     async def _note_choice(self, default: DefaultInfo) -> bool:
         """A read goes on without it: what cannot be written down now is seen again by the next read."""

@@ -252,7 +252,7 @@ def _default(
 ) -> DefaultInfo:
     choice = entry.choice
     answers = {name: _answer(name, entry, row, readings.get(name), rules) for name, row in sources.items()}
-    found = effective_default(drafts, answers, _stored(choice) if choice else None, rules.precedence)
+    found = effective_default(drafts, answers, stored_choice(choice) if choice else None, rules.precedence)
     change, read_at = None, None
     if choice is not None and (reading := readings.get(choice.provider)) is not None:
         change, read_at = _change(entry, choice, found, reading, drafts, rules), reading.asked_at
@@ -267,7 +267,7 @@ def _default(
     )
 
 
-def _stored(choice: ChoiceRecord) -> StoredChoice:
+def stored_choice(choice: ChoiceRecord) -> StoredChoice:
     return StoredChoice((choice.provider, choice.customer_ref, choice.method_ref), choice.allow_expired, choice.is_kept)
 
 
@@ -294,7 +294,7 @@ def default_for_payment(wallet: Wallet, rules: AssemblyRules) -> DefaultInfo:
     A choice of the customer's that cannot pay gives NONE; one that was merely kept leaves it to the rules.
     """
     choice = wallet.default.choice
-    stored = None if choice is None else replace(_stored(choice), allow_expired=False)
+    stored = None if choice is None else replace(stored_choice(choice), allow_expired=False)
     pays = stored is None or ProviderCapability.PAY in rules.operations.get(stored.key[0], _NONE)
     if stored is not None and not pays:
         if not stored.is_kept:

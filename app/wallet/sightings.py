@@ -5,7 +5,7 @@ of change, and the watch over customers that somebody subscribes to. A differenc
 it first, because comparing and remembering are one transaction.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -37,6 +37,10 @@ _METHOD_EVENTS: Final = (
 )
 
 
+OnAdded = Callable[[str, Collection[MethodAddress], EventOrigin], None]
+"""Told our customer's id, the methods, and how they were found."""
+
+
 class StatusNoted(Enum):
     """What became of a 3-D Secure status: `LEFT` alone, as last time (`SAME`), the `FIRST` one, or `CHANGED`."""
 
@@ -57,8 +61,10 @@ class Named:
 class Sightings:
     """Compares lists with the last ones seen and tells what changed."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, on_added: OnAdded | None = None) -> None:
+        """`on_added` hears of methods that were added elsewhere; it must not block or raise."""
         self._store = store
+        self._on_added = on_added
 
     async def compare(
         self,
@@ -215,6 +221,9 @@ class Sightings:
             untold = [ref for ref in await self._untold(wallet, customer_id, named) if ref not in told]
             news += [_event(EventType.METHOD_UPDATED, *where, ref, customer_id, origin) for ref in untold]
         await self._store.events.append_all(news, tx=tx)
+        if found.added and not found.is_first and self._on_added is not None:
+            where = (wallet.provider, wallet.customer_ref)
+            self._on_added(customer_id, [MethodAddress(*where, ref) for ref in found.added], origin)
         return found
 
     async def _untold(self, wallet: VaultWallet, customer_id: str, named: Named) -> list[MethodRef]:

@@ -79,6 +79,10 @@ class MethodAddress:
     customer_ref: CustomerRef
     method_ref: MethodRef
 
+    def is_beside(self, other: "MethodAddress") -> bool:
+        """Whether both are one customer's at one vault."""
+        return self.provider is other.provider and self.customer_ref == other.customer_ref
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryEntry:

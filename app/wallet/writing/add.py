@@ -21,13 +21,16 @@ from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.lookalikes import look_of
 from app.vault.secret import Secret
+from app.wallet.assemble import Wallet
 from app.wallet.commands import Actor, AddMethod, OnDuplicate, Problem, ProblemCode, WriteResult
 from app.wallet.digest import token_digest
+from app.wallet.kept_default import default_taken_away
 from app.wallet.writing import provision
 from app.wallet.writing.defaults import (
     NOT_MIRRORED,
     choose,
     default_events,
+    keeps,
     method_event,
     mirrors,
     set_vault_default,
@@ -40,7 +43,7 @@ from app.wallet.writing.refusals import in_progress, problems_of, problems_of_fa
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
 from app.wallet.writing.signals import NotApplied, NothingSent, Refused
 from app.wallet.writing.usecase import Apply, Done, Ready, UseCase, applied_row, not_found
-from app.wallet.writing.wallets import duplicate_warnings, lookalikes, unfit_as_default
+from app.wallet.writing.wallets import alike_in, beside, duplicate_warnings, read_wallet, unfit_as_default
 
 
 class AddsMethod(UseCase[AddMethod]):
@@ -228,8 +231,14 @@ class AddsMethod(UseCase[AddMethod]):
     async def _finished(self, session: Session, address: MethodAddress, was_duplicate: bool) -> Done:
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         problems, warnings, applies, events = await self._default(session, entry, address)
-        if not session.is_resumed and entry is not None and not was_duplicate:
-            warnings = (*warnings, *await self._lookalike_warnings(session, entry, address))
+        if entry is not None and not was_duplicate:
+            is_chosen = bool(applies) or (entry.choice is not None and not entry.choice.is_kept)
+            # Where the default may be lost, slow vaults get the time of a read; for look-alikes alone, less.
+            wallet = await read_wallet(self.deps, entry, beside(session.call) if is_chosen else session.call)
+            if not session.is_resumed:
+                warnings = (*warnings, *duplicate_warnings(alike_in(wallet, address)))
+            if not is_chosen and (kept := self._taken_away(session, wallet, address)):
+                applies = (keeps(session, kept),)
         if session.of["nickname"]:
             applies = (*applies, self._named(session, address))
         if not was_duplicate:
@@ -288,14 +297,10 @@ class AddsMethod(UseCase[AddMethod]):
             await set_vault_default(session, address)
         return True
 
-    async def _lookalike_warnings(
-        self, session: Session, entry: DirectoryEntry, address: MethodAddress
-    ) -> tuple[Problem, ...]:
-        (reading,) = await self.deps.reader.read_many(address.provider, [address.customer_ref], session.call)
-        added = find(reading.wallet, address) if reading.wallet else None
-        if added is None:
-            return ()
-        return duplicate_warnings(await lookalikes(self.deps, entry, look_of(added), address, session.call))
+    def _taken_away(self, session: Session, wallet: Wallet, added: MethodAddress) -> MethodAddress | None:
+        ref = session.intent.notes.get("before", {}).get("default")
+        vault_default = MethodAddress(added.provider, added.customer_ref, MethodRef(ref)) if ref else None
+        return default_taken_away(wallet, lambda one: one == added, self.deps.rules, vault_default)
 
     def _named(self, session: Session, address: MethodAddress) -> Apply:
         async def apply(tx: Tx) -> None:

@@ -9,6 +9,7 @@ from app.store.records import DirectoryEntry, EventType, MethodAddress, NewEvent
 from app.vault.names import ProviderCapability
 from app.vault.provider import Call
 from app.wallet.commands import Actor, Problem, ProblemCode, SetDefault, WriteResult
+from app.wallet.kept_default import By, keep_default
 from app.wallet.writing.deps import Deps, find
 from app.wallet.writing.record import Json, from_address, to_address
 from app.wallet.writing.session import Absent, Found, Look, Session
@@ -121,6 +122,17 @@ def choose(deps: Deps, session: Session, address: MethodAddress, *, allow_expire
             await deps.store.directory.set_choice(
                 customer_id, address, set_by=session.intent.by, allow_expired=allow_expired, tx=tx
             )
+
+    return apply
+
+
+def keeps(session: Session, address: MethodAddress) -> Apply:
+    """What a rule had made the default stays it, although a method was added."""
+    told = session.told(NewEvent(type=EventType.DEFAULT_CHANGED))
+    by = By(actor=session.intent.by, origin=told.origin, request_id=told.request_id)
+
+    async def apply(tx: Tx) -> None:
+        await keep_default(session.deps.store, session.operation.customer_id or "", address, by, tx=tx)
 
     return apply
 

@@ -15,8 +15,11 @@ from app.errors import OutcomeUnknown, RejectReason, VaultError, VaultRejected
 from app.store.database import Tx
 from app.store.errors import ExternalIdTaken, LinkConflict, UnstorableText
 from app.store.records import (
+    DirectoryEntry,
+    EventOrigin,
     EventType,
     LinkConflictReason,
+    MethodAddress,
     NewEvent,
     OperationRecord,
     OperationState,
@@ -30,6 +33,8 @@ from app.vault.payments import ImportedCard, ImportingVault, ImportState
 from app.vault.provider import Call, VaultProvider
 from app.wallet.commands import Actor, ImportMethods, ImportRow, Problem, ProblemCode, WriteResult
 from app.wallet.digest import Token
+from app.wallet.kept_default import By, DefaultKeeper
+from app.wallet.writing.deps import VaultRef
 from app.wallet.writing.provision import link_conflict
 from app.wallet.writing.recognise import candidates, look_for
 from app.wallet.writing.record import Json
@@ -38,10 +43,12 @@ from app.wallet.writing.rows import Ending, ended
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
 from app.wallet.writing.signals import NothingSent, Refused
 from app.wallet.writing.usecase import Done, Ready, UseCase, invalid, not_found, row_of, unsupported
+from app.wallet.writing.wallets import beside
 
 MOST_ROWS: Final = 500
 _AT_ONCE: Final = 8
 _LONGEST_REF: Final = 255
+_LINKED: Final = "linked"
 
 
 class ImportsMethods(UseCase[ImportMethods]):
@@ -105,9 +112,40 @@ class ImportsMethods(UseCase[ImportMethods]):
             async with gate, at_once[_place(session.of["rows"][number])]:
                 return await self._store_row(session, number, rows[number])
 
-        return _summary(
-            await asyncio.gather(*(store(number) for number in range(len(rows)))), dry_run=session.of["dry_run"]
-        )
+        found = await asyncio.gather(*(store(number) for number in range(len(rows))))
+        if not session.of["dry_run"]:
+            stored = [
+                MethodAddress(*_place(row), ref)
+                for row, (_, ref) in zip(session.of["rows"], found, strict=True)
+                if ref is not None
+            ]
+            await self._keep_defaults(session, frozenset(stored), gate)
+        return _summary(found, dry_run=session.of["dry_run"])
+
+    async def _keep_defaults(self, session: Session, stored: frozenset[MethodAddress], gate: asyncio.Semaphore) -> None:
+        """Neither stored cards nor new links take a default away from a customer that had one."""
+        directory = self.deps.store.directory
+        linked: set[VaultRef] = session.memo.get(_LINKED, set())
+        by_vault: dict[ProviderName, set[CustomerRef]] = {}
+        for provider, ref in {*linked, *((one.provider, one.customer_ref) for one in stored)}:
+            by_vault.setdefault(provider, set()).add(ref)
+        owners = [
+            owner for name, refs in by_vault.items() for owner in (await directory.owners_of(name, refs)).values()
+        ]
+        entries = (await directory.entries(dict.fromkeys(owners))).values()
+        keeper = DefaultKeeper(self.deps.store, self.deps.reader, self.deps.rules, self.deps.utc_now)
+        origin = EventOrigin.RECONCILIATION if session.is_resumed else EventOrigin.GATEWAY
+        by = By(actor=session.intent.by, origin=origin, request_id=session.operation.request_id)
+
+        def is_new(one: MethodAddress) -> bool:
+            return one in stored or (one.provider, one.customer_ref) in linked
+
+        async def keep(entry: DirectoryEntry) -> None:
+            if any((link.provider, link.customer_ref) not in linked for link in entry.links):
+                async with gate:
+                    await keeper.keep(entry.customer.id, is_new, by, beside(session.call))
+
+        await asyncio.gather(*(keep(entry) for entry in entries))
 
     def _has_card(self, session: Session, number: int) -> bool:
         return session.of["rows"][number]["card"] is not None and not session.of["dry_run"]
@@ -161,6 +199,7 @@ class ImportsMethods(UseCase[ImportMethods]):
             return
         async with self.deps.store.transaction() as tx:
             await self._write_link(session, row, customer.id if customer else None, tx)
+        session.memo.setdefault(_LINKED, set()).add((row.provider, ref))
 
     async def _ask_ahead(self, session: Session, rows: Sequence[ImportRow], gate: asyncio.Semaphore) -> None:
         """Ask the vaults for all their customers at once: in as few calls as each can, some at a time.

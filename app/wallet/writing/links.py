@@ -1,7 +1,7 @@
 """Linking a vault's customer to one of ours, and undoing it: by staff and backends, never by the customer."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Final
 
 from app.store.database import Tx
@@ -10,6 +10,7 @@ from app.store.records import (
     EventType,
     LinkConflictReason,
     LinkRecord,
+    MethodAddress,
     NewEvent,
     OperationRecord,
     OperationState,
@@ -18,10 +19,13 @@ from app.store.records import (
 from app.store.text import is_storable
 from app.vault.names import CustomerRef, LinkProof, ProviderName
 from app.wallet.commands import Actor, LinkCustomer, UnlinkCustomer, WriteResult
+from app.wallet.kept_default import default_taken_away
+from app.wallet.writing.defaults import keeps
 from app.wallet.writing.provision import link_conflict
 from app.wallet.writing.session import Session
 from app.wallet.writing.signals import Refused
 from app.wallet.writing.usecase import Done, Ready, UseCase, invalid, not_found, row_of
+from app.wallet.writing.wallets import beside, read_wallet
 
 _LONGEST_REF: Final = 255
 _LONGEST_REASON: Final = 500
@@ -55,14 +59,28 @@ class LinksCustomer(UseCase[LinkCustomer]):
         await self._refuse_conflicts(session, name, ref)
         if not await session.vault(name).customer_exists(ref, session.call):
             raise Refused(not_found("The vault does not know this customer.", "customer_ref"))
-        result = WriteResult(customer_id=session.operation.customer_id, link=_link(session, self.deps.utc_now()))
+        link = _link(session, self.deps.utc_now())
+        result = WriteResult(customer_id=session.operation.customer_id, link=link)
+        kept = await self._taken_away(session, link)
 
         async def apply(tx: Tx) -> None:
             await self._apply(session, name, ref, tx)
+            if kept is not None:
+                await keeps(session, kept)(tx)
 
         event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
         return Done(result=result, rows=(row,), apply=apply, events=(event,))
+
+    async def _taken_away(self, session: Session, link: LinkRecord) -> MethodAddress | None:
+        """The default by a rule that the vault's methods would take away."""
+        entry = await self.deps.store.directory.entry(link.customer_id)
+        if entry is None or not entry.links or entry.link(link.provider) is not None:
+            return None
+        linked = replace(entry, links=(*entry.links, link))
+        wallet = await read_wallet(self.deps, linked, beside(session.call))
+        place = (link.provider, link.customer_ref)
+        return default_taken_away(wallet, lambda one: (one.provider, one.customer_ref) == place, self.deps.rules)
 
     async def _refuse_conflicts(self, session: Session, name: ProviderName, ref: CustomerRef) -> None:
         """Said before the vault is asked; the store's own rules decide in the end."""

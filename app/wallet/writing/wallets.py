@@ -29,11 +29,11 @@ async def read_wallet(
 
 async def effective_default(deps: Deps, entry: DirectoryEntry, call: Call) -> MethodAddress | None:
     """The default just now: the customer's own choice without asking anybody, else what the vaults' facts give."""
-    if entry.choice is not None:
+    if entry.choice is not None and not entry.choice.is_kept:
         return address_of_choice(entry)
     if not entry.links:
         return None
-    found = (await read_wallet(deps, entry, _beside(call))).default_method
+    found = (await read_wallet(deps, entry, beside(call))).default_method
     return found.address if found else None
 
 
@@ -48,9 +48,19 @@ async def lookalikes(
     """Shown methods of the customer, in any vault that answers soon, that look so."""
     if look is None:
         return []
-    wallet = await read_wallet(deps, entry, _beside(call))
+    return _alike(await read_wallet(deps, entry, beside(call)), look, but)
+
+
+def _alike(wallet: Wallet, look: str, but: MethodAddress) -> list[MethodAddress]:
     shown = (one for one in wallet.methods if one.status.value not in ("INACTIVE", "DELETED"))
     return [one.address for one in shown if one.address != but and look_of(one.method) == look]
+
+
+def alike_in(wallet: Wallet, address: MethodAddress) -> list[MethodAddress]:
+    """Shown methods that look like this one."""
+    method = next((one for one in wallet.methods if one.address == address), None)
+    look = look_of(method.method) if method else None
+    return [] if look is None else _alike(wallet, look, address)
 
 
 def expiry_state(deps: Deps, method: PaymentMethod) -> ExpiryState:
@@ -103,5 +113,6 @@ def duplicate_warnings(found: Iterable[MethodAddress]) -> tuple[Problem, ...]:
     )
 
 
-def _beside(call: Call) -> Call:
+def beside(call: Call) -> Call:
+    """Less time, for what is merely told beside a write."""
     return until(call, min(call.deadline_at, loop_time() + _BESIDE_S))

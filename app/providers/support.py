@@ -135,18 +135,15 @@ def collect(records: Iterable[Any], read: Callable[[Any], T]) -> tuple[tuple[T, 
     return tuple(found), skipped
 
 
-def distinct(methods: Iterable[PaymentMethod], skipped: int) -> tuple[tuple[PaymentMethod, ...], int]:
-    """Each payment method once, the first record of an id; and how many records could not be used.
+def distinct(methods: Iterable[PaymentMethod]) -> tuple[PaymentMethod, ...]:
+    """Each payment method once: the first record of an id stands, whatever a later one says.
 
-    The same record again says nothing new. One that says something else of the same method is counted as skipped: the
-    vault contradicts itself, and the list is not complete.
+    A repeated id hides no other method, so the list is as complete as it would be without.
     """
     found: dict[MethodRef, PaymentMethod] = {}
     for method in methods:
-        known = found.setdefault(method.method_ref, method)
-        if known is not method and known != method:
-            skipped += 1
-    return tuple(found.values()), skipped
+        found.setdefault(method.method_ref, method)
+    return tuple(found.values())
 
 
 def collect_methods(
@@ -156,7 +153,7 @@ def collect_methods(
     found, skipped = collect(records, read)
     if skipped and not found and are_errors(records):
         raise ValueError("a list of errors")
-    return distinct(found, skipped)
+    return distinct(found), skipped
 
 
 def records_of(value: Any) -> list[Any]:

@@ -122,11 +122,10 @@ def to_wallet(ref: CustomerRef, profile: Any, request_id: str | None) -> VaultWa
         found, unreadable = collect(records, _reader(name, ref, joined))
         methods.extend(found)
         skipped += unreadable
-    once, skipped = distinct(methods, skipped)
     return VaultWallet(
         provider=ProviderName.JPMORGAN,
         customer_ref=ref,
-        methods=once,
+        methods=distinct(methods),
         skipped=skipped,
         truncated=says_more(profile, len(methods) + skipped),
         provider_request_id=text(profile.get("requestId")) or request_id,

@@ -27,6 +27,7 @@ from app.serving_connections import SPARE, ClientConnection, ConnectionLimits, C
 MOST_HEADER_BYTES: Final = 32_768
 MOST_HEADERS: Final = 100
 MOST_PIPELINED: Final = 100
+_LINE_ENDS: Final = 4
 _LINGER_S: Final = 3.0
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _SWEEP_EVERY_S: Final = 0.25
@@ -167,7 +168,7 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             if self._in_head:
                 if self._head_bytes:
-                    self._await_head()
+                    self._await_head(data)
             elif not self._is_body_open:
                 self._await_body()
             elif self._bytes_without_body > MOST_HEADER_BYTES:
@@ -246,7 +247,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _await_head(self) -> None:
+    def _await_head(self, data: bytes) -> None:
+        if self._head_bytes == len(data) <= _LINE_ENDS and not data.strip(b"\r\n"):
+            self._head_bytes = 0  # what some clients send after a body: no request that could be refused
         if self._head_bytes > MOST_HEADER_BYTES:
             self._refuse(431)
         elif self.due_at == inf:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -89,6 +90,22 @@ def test_dev_prints_what_a_newcomer_needs(tmp_path: Path) -> None:
     assert "rror" not in running.text
     assert (tmp_path / "data" / "vaultgraph.db").is_file()
     assert (tmp_path / "data" / "dev-keys.json").stat().st_mode & 0o077 == 0
+
+
+def test_dev_on_every_address_is_reached_by_address_and_its_page_holds_no_token(tmp_path: Path) -> None:
+    with Running("dev", *FREE, "--host", "0.0.0.0", "--data-dir", tmp_path) as running:
+        url = gateway_of(running)
+        assert running.until(r"^Relaxed .*OPEN TO YOUR NETWORK")
+        bearer = re.search(r"Bearer ([^']+)", curl_of(running))
+        assert bearer is not None
+        for host, status in (("192.168.1.5:8000", 200), ("10.0.2.2:8000", 200), ("evil.example", 403)):
+            request = Request(f"{url}/graphql", headers={"accept": "text/html", "host": host})
+            try:
+                with urlopen(request, timeout=10) as reply:
+                    found, page = reply.status, reply.read().decode()
+            except HTTPError as refused:
+                found, page = refused.code, ""
+            assert (found, bearer[1] in page) == (status, False), host
 
 
 def test_ids_and_sandboxes_survive_a_restart(tmp_path: Path) -> None:

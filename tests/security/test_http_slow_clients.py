@@ -145,6 +145,14 @@ def test_a_second_head_that_does_not_end_is_given_up_too(opened: Any) -> None:
     assert client.send(b"POST /graphql HT").everything().codes == ["REQUEST_TIMEOUT"]
 
 
+def test_line_ends_after_a_request_are_no_request(opened: Any) -> None:
+    """An answer that nobody asked for could be taken for that to the next request."""
+    client = Client(opened(HURRIED).url)
+    assert client.send(post()).answer().status == 200
+    assert client.send(b"\r\n" + post()).answer().status == 200
+    assert client.send(b"\r\n").everything().raw == b""
+
+
 @pytest.mark.parametrize("body", [b"", b'{"que'])
 @pytest.mark.parametrize("body_timeout_s", [0.2, 60], ids=["the endpoint", "the server"])
 def test_a_body_that_does_not_come_is_given_up(body_timeout_s: float, body: bytes, opened: Any) -> None:

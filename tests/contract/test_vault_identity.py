@@ -296,6 +296,21 @@ async def test_a_customer_that_the_vault_does_not_know(
     assert await vault.customer_exists(case.full_ref, call) is False
 
 
+async def test_a_conflict_says_that_one_customer_is_unknown_and_of_several_nothing(
+    vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
+) -> None:
+    if case.name is not ProviderName.LOANPRO:
+        pytest.skip("LoanPro alone answers 409 for what it does not have")
+    error = {"message": {"lang": "en-US", "value": "Customer not found"}, "type": "EntityException", "code": 409}
+    sandbox.fault(case.name, "rewrite", status=409, body={"error": error})
+    found = await failure(vault, case.full_ref, call)
+    assert isinstance(found, VaultRejected)
+    assert found.reason is RejectReason.CUSTOMER_NOT_FOUND
+    assert await vault.customer_exists(case.full_ref, call) is False
+    with pytest.raises(VaultReplyUnreadable):
+        await vault.wallets(case.many_refs[:3], call)
+
+
 @pytest.mark.parametrize("body", [{"d": None}, {"d": {}}, {"d": {"results": None}}, {"d": "none"}, {}])
 async def test_an_answer_without_a_list_is_no_empty_list(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call, body: Any

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_metrics import scraped
+from tests.support.adding import adding, caselle_card, loanpro_card
 from tests.support.gateways import PROVIDERS, StartGateway, patient, sources
+from tests.support.mutating import ADD, codes, methods, run
 from tests.support.sandbox import RunningSandbox
 
 WALLET = """{ customer(id: "cus_alex") {
@@ -46,3 +48,47 @@ def test_the_last_good_answer_stands_in_marked(start_gateway: StartGateway, sand
     assert sources(customer)["JPMORGAN"] == "STALE"
     assert len(customer["paymentMethods"]) == held
     assert {one["isStale"] for one in customer["paymentMethods"] if one["provider"] == "JPMORGAN"} == {True}
+
+
+@pytest.mark.parametrize(
+    ("provider", "verb", "make", "place"),
+    [
+        ("LOANPRO", "PUT", loanpro_card, {"/d/id": 987654}),
+        ("CASELLE", "POST", caselle_card, {"/customer_uid": "cus_stranger"}),
+    ],
+)
+def test_a_write_whose_answer_names_another_customer_is_looked_up(
+    provider: str,
+    verb: str,
+    make: Any,
+    place: dict[str, Any],
+    start_gateway: StartGateway,
+    sandbox: RunningSandbox,
+) -> None:
+    """It was made: the vault's own list, asked about the right customer, shows it once."""
+    gateway = start_gateway(**patient())
+    held = {one["id"] for one in methods(gateway, provider)}
+    value = adding(make(sandbox))
+    sandbox.fault(provider.lower(), "rewrite", method=verb, set=place)
+    done = run(gateway, ADD, value)
+    assert codes(done) == []
+    now = {one["id"] for one in methods(gateway, provider)}
+    assert now - held == {done["paymentMethod"]["id"]}
+    again = run(gateway, ADD, value)
+    assert again["paymentMethod"]["id"] == done["paymentMethod"]["id"]
+    assert {one["id"] for one in methods(gateway, provider)} == now
+
+
+def test_a_3d_secure_status_of_another_customer_is_unknown(
+    start_gateway: StartGateway, sandbox: RunningSandbox
+) -> None:
+    gateway = start_gateway(**patient())
+    asked = """{ customer(id: "cus_alex") { sources { provider state }
+      paymentMethods(filter: {providers: [JPMORGAN]}) { ... on Card { authStatus } } } }"""
+    before = gateway.query(asked).data["customer"]
+    assert "AUTHENTICATED" in {one.get("authStatus") for one in before["paymentMethods"]}
+    path = sandbox.calls("jpmorgan")[0]["path"]
+    sandbox.fault("jpmorgan", "rewrite", path=f"{path}/payment-methods/", set={"/consumerProfileId": "EGQSGO"})
+    after = gateway.query(asked).data["customer"]
+    assert "AUTHENTICATED" not in {one.get("authStatus") for one in after["paymentMethods"]}
+    assert sources(after)["JPMORGAN"] == "PARTIAL"

@@ -106,7 +106,12 @@ class LoanProVault(VaultAdapter):
     async def _batch(self, refs: list[CustomerRef], call: Call) -> dict[CustomerRef, VaultWallet | BaseException]:
         query = (("$filter", " or ".join(f"id eq {ref}" for ref in refs)), _EXPAND_BATCH, _NO_PAGING)
         request = VaultRequest(method="GET", path=_CUSTOMERS, query=query, route=_FILTERED)
-        reply = await self._reply(request, call)
+        try:
+            reply = await self._reply(request, call)
+        except VaultRejected as refused:  # of one customer it may say that there is none, of several it says nothing
+            if len(refs) == 1:
+                return {refs[0]: refused}
+            raise VaultReplyUnreadable(self.name, provider_code=refused.provider_code) from None
         digest = digest_of(reply.body) if len(refs) == 1 else b""
         if digest and (same := self._replies.again(refs[0], digest, request_id_of(reply))) is not None:
             return {refs[0]: same}
@@ -230,7 +235,10 @@ class LoanProVault(VaultAdapter):
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
         if not mapping.is_ref(ref):
             return False
-        found, reply = await self._found(f"id eq {ref}", call)
+        try:
+            found, reply = await self._found(f"id eq {ref}", call)
+        except VaultRejected:
+            return False
         self.require_customer(ref, found, call, reply)
         return bool(found)
 

@@ -224,6 +224,21 @@ async def test_other_amounts_are_for_a_person_and_both_are_kept(
     }
 
 
+async def test_a_capture_that_went_well_so_far_is_unknown_with_its_payment(
+    store: Store, clock: HandClock, payment: PaymentRecord, report: Report
+) -> None:
+    capture = await captured(store, clock, payment, OperationState.SUCCEEDED, S.PROCESSING)
+    await report(S.CAPTURED, answered=Amounts(total=999_999))
+    current = await store.journal.operation(capture.id)
+    assert current is not None
+    assert (current.state, current.reconcile_at, current.exclusive) == (
+        OperationState.UNKNOWN,
+        None,
+        exclusive_of(payment.id),
+    )
+    assert [problem["code"] for problem in current.result["problems"]] == ["OUTCOME_UNKNOWN"]
+
+
 async def test_an_operator_agrees_to_what_the_amounts_leave_open(
     store: Store, payment: PaymentRecord, report: Report
 ) -> None:

@@ -40,17 +40,18 @@ from app.wallet.assemble import default_for_payment
 from app.wallet.commands import Actor, CapturePayment, Problem, ProblemCode, QuotePayment, WriteResult
 from app.wallet.writing.deps import find
 from app.wallet.writing.payment_status import (
-    Ending,
     StatusUpdate,
     answered_json,
+    capture_unknown,
     ending_of,
     exclusive_of,
+    is_decided,
     quote_of,
     settle_payment,
     unpaid,
 )
 from app.wallet.writing.record import Json, from_address, to_address
-from app.wallet.writing.refusals import outcome_unknown, problems_of_faults
+from app.wallet.writing.refusals import problems_of_faults
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
 from app.wallet.writing.signals import Refused, StillUnknown
 from app.wallet.writing.usecase import Done, Ready, UseCase, not_found, row_of, unsupported
@@ -61,11 +62,6 @@ _REPORT: Final = "report"
 _NEVER_SENT: Final = (InvalidRequest, UnsupportedByVault, VaultUnavailable)
 """Errors of a write whose request provably never left us."""
 _QUOTE_ANEW: Final = "To pay, quote anew."
-_UNKNOWN: Final = (
-    "It is not known whether the money was taken, and the vault has no call that tells. Its webhook, or an operator "
-    "with `vaultgraph payments resolve`, decides it; from then on this request tells the outcome. Until then, do not "
-    "pay anew."
-)
 
 
 class QuotesPayment(UseCase[QuotePayment]):
@@ -203,7 +199,7 @@ class CapturesPayment(UseCase[CapturePayment]):
             else:
                 session.memo[_REPORT] = facts
                 return _captured(payment)
-        if ending_of(payment) is None:  # no operation that we know of sent it
+        if not is_decided(payment):  # no operation that we know of sent it
             raise StillUnknown(payment.method.provider, for_person=True)
         return _captured(payment)
 
@@ -242,7 +238,7 @@ class CapturesPayment(UseCase[CapturePayment]):
         async def look(call: Call) -> Look:
             """No call reads a payment: only what was reported of it since counts."""
             current = await self.deps.store.payments.payment(payment.id)
-            return Found() if current is not None and ending_of(current) is not None else Undecidable()
+            return Found() if current is not None and is_decided(current) else Undecidable()
 
         return await session.do("capture", (provider, None), send, look, claim)
 
@@ -266,9 +262,6 @@ class CapturesPayment(UseCase[CapturePayment]):
 
     def _as_it_ended(self, payment: PaymentRecord, done: Done) -> Done:
         ending = ending_of(payment)
-        if ending is None and payment.state is PaymentState.UNKNOWN:
-            problem = self.unknown(payment.method.provider)
-            ending = Ending(OperationState.UNKNOWN, WriteOutcome.UNKNOWN, done.result.problems or (problem,))
         if ending is None or (ending.state is done.state and done.state is not OperationState.FAILED):
             return done
         problems = ending.problems
@@ -296,7 +289,7 @@ class CapturesPayment(UseCase[CapturePayment]):
         )
 
     def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> Problem:
-        return replace(outcome_unknown(provider, error), message=_UNKNOWN)
+        return capture_unknown(provider, error)
 
 
 class _Settled(Exception):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+from app.errors import VaultError
 from app.store import Store, Tx
 from app.store.records import (
     EventOrigin,
@@ -28,12 +29,18 @@ from app.wallet.commands import WriteResult
 from app.wallet.inbound import Handler, Settle
 from app.wallet.problems import Problem, ProblemCode
 from app.wallet.writing.record import Json, problem_row, to_json
+from app.wallet.writing.refusals import outcome_unknown
 
-_NOTHING_TOLD: Final = Amounts()
+_NO_AMOUNTS: Final = Amounts()
 _log = logging.getLogger("vaultgraph.payments")
 _S = PaymentState
 _ANSWERS: Final = (_S.PROCESSING, _S.AUTHORIZED, _S.CAPTURED)
 """Reports of a capture that went well so far: their amounts must be the quoted ones."""
+_UNKNOWN: Final = (
+    "It is not known whether the money was taken, and the vault has no call that tells. Its webhook, or an operator "
+    "with `vaultgraph payments resolve`, decides it; from then on this request tells the outcome. Until then, do not "
+    "pay anew."
+)
 _SILENT: Final = (_S.QUOTED, _S.PROCESSING, _S.UNKNOWN)
 """States that only say how far our own capture has come: no events."""
 
@@ -47,7 +54,7 @@ class Refund:
     part: int | None = None
 
     @property
-    def is_told(self) -> bool:
+    def has_amount(self) -> bool:
         """Whether the vault says how much."""
         return self.total is not None or self.part is not None
 
@@ -61,13 +68,13 @@ class StatusUpdate:
     actor: str | None = None
     request_id: str | None = None
     decline_code: str | None = None
-    answered: Amounts = _NOTHING_TOLD
+    answered: Amounts = _NO_AMOUNTS
     refund: Refund | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the operation of a capture ends when its payment has."""
+    """How the operation of a capture stands when its payment does so."""
 
     state: OperationState
     outcome: WriteOutcome
@@ -93,13 +100,23 @@ def quote_of(payment: PaymentRecord) -> Quote:
     return Quote(payment_ref=ref, payment=new, fee=payment.fee or 0, total=payment.total or 0)
 
 
+def is_decided(payment: PaymentRecord) -> bool:
+    return has_moved_money(payment.state) or has_ended_unpaid(payment.state)
+
+
 def ending_of(payment: PaymentRecord) -> Ending | None:
-    """None while nobody knows, or the vault still works on it."""
+    """None for a payment that says nothing of its capture, or whose vault still works on it."""
     if has_moved_money(payment.state):
         return Ending(OperationState.SUCCEEDED, WriteOutcome.APPLIED)
     if has_ended_unpaid(payment.state):
         return Ending(OperationState.FAILED, WriteOutcome.NOT_APPLIED, (unpaid(payment),))
+    if payment.state is PaymentState.UNKNOWN:
+        return Ending(OperationState.UNKNOWN, WriteOutcome.UNKNOWN, (capture_unknown(payment.method.provider),))
     return None
+
+
+def capture_unknown(provider: ProviderName | None, error: VaultError | None = None) -> Problem:
+    return replace(outcome_unknown(provider, error), message=_UNKNOWN)
 
 
 def unpaid(payment: PaymentRecord) -> Problem:
@@ -126,10 +143,12 @@ async def settle_payment(
     payment = await store.payments.locked(payment_id, tx=tx)
     if payment is None:
         return None
-    state, refund = update.state, update.refund
-    changes = _refunded(payment, refund) if refund is not None and refund.is_told else {}
-    if refund is not None and refund.is_told and changes.get("refunded", payment.refunded or 0) < (payment.total or 0):
-        state = PaymentState.CAPTURED  # only a part was given back
+    state = update.state
+    changes: Json = {}
+    if update.refund is not None and update.refund.has_amount:
+        changes = _refunded(payment, update.refund)
+        if changes.get("refunded", payment.refunded or 0) < (payment.total or 0):
+            state = PaymentState.CAPTURED  # only a part was given back
     found = differences(quote_of(payment), update.answered) if update.state in _ANSWERS else {}
     if found:
         _log.error("%s: the vault answers other amounts than were quoted; a person must decide", payment.id)

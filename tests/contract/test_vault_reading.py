@@ -161,15 +161,16 @@ async def test_a_vault_that_misbehaves(
 
 
 async def test_a_vault_that_hangs_costs_its_deadline(
-    vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
+    build: Build, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
+    vault = build(case, deadline_s=60.0)
     await vault.check(call)
     sandbox.fault(case.name, "hang", path=case.read_path)
     now = asyncio.get_running_loop().time
     started_at = now()
     error = await failure(vault, case.full_ref, Call(deadline_at=started_at + 0.3, request_id="contract"))
     assert isinstance(error, VaultTimeout)
-    assert now() - started_at < 2
+    assert now() - started_at < 30
     sandbox.clear_faults()
 
 

@@ -18,24 +18,24 @@ WALLET = '{ customer(id: "cus_alex") { paymentMethods { id } sources { provider 
 
 @pytest.mark.parametrize("asked_ms", ["500", "1000"])  # time enough for the other vaults on a busy machine
 def test_a_client_may_ask_for_less(asked_ms: str, start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    gateway = start_gateway()
-    gateway.query(WALLET, headers={"x-deadline-ms": "2500"})
+    gateway = start_gateway(**{**each_vault(deadline_s=60), "request_deadline_s": 60})
+    gateway.query(WALLET)
     sandbox.fault("caselle", "hang")
     gateway.gateway.snapshots.clear()
     began = time.monotonic()
     reply = gateway.query(WALLET, headers={"x-deadline-ms": asked_ms})
     took = time.monotonic() - began
     assert sources(reply.data["customer"]) == {**dict.fromkeys(PROVIDERS, "OK"), "CASELLE": "TIMEOUT"}
-    assert int(asked_ms) / 1000 <= took < 2.0, "well below the gateway's own three seconds"
+    assert int(asked_ms) / 1000 <= took < 30, "well below the gateway's own 60 seconds"
 
 
 def test_a_client_cannot_ask_for_more(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    gateway = start_gateway(request_deadline_s=0.5)
+    gateway = start_gateway(**each_vault(deadline_s=60), request_deadline_s=0.5)
     sandbox.fault("caselle", "hang")
     began = time.monotonic()
     reply = gateway.query(WALLET, headers={"x-deadline-ms": "60000"})
     assert sources(reply.data["customer"])["CASELLE"] == "TIMEOUT"
-    assert time.monotonic() - began < 2.5
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("value", ["0", "-5", "1.5", "soon", "", "1e3", "١٠٠", "9999999999"])

@@ -11,7 +11,7 @@ from tests.support.gateway import GraphQLReply, RunningGateway
 from tests.support.gateways import PROVIDERS, StartGateway, patient, sources, upstream
 from tests.support.sandbox import RunningSandbox
 
-SOON_S = 10  # the deadline of a vault that hangs is far below, the faults' own delay far above
+SOON_S = 60  # the deadline of a vault that hangs is far below, the faults' own delay far above
 HELD = {"LOANPRO": 2, "ALOHA": 2, "JPMORGAN": 3, "CASELLE": 2}
 WALLET = """{ customer(id: "cus_alex") {
   name paymentMethods { provider isDefault isStale } defaultMethod { id } defaultMethodInfo { state reason }
@@ -104,13 +104,14 @@ def test_a_slow_vault_within_the_deadline_is_waited_for(start_gateway: StartGate
     gateway = start_gateway(**patient())
     gateway.data(WALLET)  # tokens and connections are there
     for provider in PROVIDERS:
-        sandbox.fault(provider.lower(), "delay", delay_ms=1500)
+        sandbox.fault(provider.lower(), "delay", delay_ms=600)
     began = time.monotonic()
     customer = gateway.data(WALLET)["customer"]
     took = time.monotonic() - began
     assert sources(customer) == dict.fromkeys(PROVIDERS, "OK")
-    assert 1.5 <= took < 5.5, "together, not one after the other"
-    assert all(row["latencyMs"] >= 1500 for row in customer["sources"])
+    latencies = [row["latencyMs"] for row in customer["sources"]]
+    assert min(latencies) >= 600
+    assert 0.6 <= took < 0.75 * sum(latencies) / 1000, "together, not one after the other"
 
 
 def test_a_vault_that_hangs_does_not_slow_who_does_not_ask_it(

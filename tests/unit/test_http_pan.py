@@ -170,8 +170,16 @@ def test_spans_are_ordered_apart_and_hold_a_plausible_number(text: str) -> None:
     assert looks_like_card_number(text) == bool(card_number_spans(text))
 
 
-def test_a_long_text_of_digits_takes_no_time_to_speak_of() -> None:
-    began = time.perf_counter()
-    for text in ("4" * 200_000, "4 " * 50_000, "41111111 " * 20_000, "-" * 200_000, "a4111111111111111" * 10_000):
-        card_number_spans(text)
-    assert time.perf_counter() - began < 5
+@pytest.mark.parametrize("unit", ["4", "4 ", "41111111 ", "-", "a4111111111111111"])
+def test_eight_times_the_digits_are_about_eight_times_the_work(unit: str) -> None:
+    """Of this thread's processor time, the least of several; a search that starts again and again needs 64 times."""
+
+    def work(text: str) -> float:
+        took = []
+        for _ in range(5):
+            began = time.thread_time()
+            card_number_spans(text)
+            took.append(time.thread_time() - began)
+        return min(took)
+
+    assert work(unit * (16_000 // len(unit))) < 30 * max(work(unit * (2_000 // len(unit))), 0.0005)

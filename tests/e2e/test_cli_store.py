@@ -50,7 +50,7 @@ def test_migrate_then_serve_on_postgresql(environ: dict[str, str], tmp_path: Pat
         url = running.until(r"^Gateway +(http://\S+)/graphql")[1]
         with urlopen(f"{url}/readyz", timeout=10) as reply:
             assert json.load(reply) == {"status": "ready", "failing": []}
-        assert running.stop()[0] == 0
+        assert running.stop() == 0
     assert not list(tmp_path.rglob("*.db")), "nothing is kept beside PostgreSQL"
 
 

@@ -59,6 +59,8 @@ def last4_of(value: object) -> str | None:
         number = integer(value)
         return None if number is None or number < 0 else f"{number:04d}"[-4:]
     tail = value[-4:]
+    if tail == value and len(tail) == 4 and tail.isascii() and tail.isdigit():  # as most vaults send it
+        return tail
     if not (tail.isascii() and tail.isdigit()):
         tail = _SEPARATORS.sub("", value)[-4:]
     return tail if len(tail) == 4 and tail.isascii() and tail.isdigit() and _MASKED(value) else None
@@ -67,6 +69,8 @@ def last4_of(value: object) -> str | None:
 def bin_of(value: object) -> str | None:
     """The leading six or eight digits, alone or before a mask; of seven the first six. No number starts with a zero
     here, so that a JSON number has lost nothing."""
+    if isinstance(value, str) and len(value) == 6 and value.isascii() and value.isdigit():
+        return value
     number = None if isinstance(value, str) else integer(value)
     spelled = text(value) if number is None else str(number)
     found = _BIN(_SEPARATORS.sub("", spelled)) if spelled else None

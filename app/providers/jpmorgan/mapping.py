@@ -317,6 +317,8 @@ def to_status(given: object, of_profile: PaymentMethodStatus | None = None) -> t
 
     Of a profile that is not ACTIVE, no method is: an INACTIVE profile's are INACTIVE whatever they say of themselves.
     """
+    if given == "ACTIVE" and of_profile is None:
+        return PaymentMethodStatus.ACTIVE, None
     spelled = word(given)
     found = _STATUS.get((spelled or "").upper(), PaymentMethodStatus.UNKNOWN)
     if of_profile is PaymentMethodStatus.INACTIVE or (of_profile and found is PaymentMethodStatus.ACTIVE):

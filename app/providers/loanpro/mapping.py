@@ -130,6 +130,8 @@ def page_of(collection: Any, url: str = "") -> Page:
 
 def is_cut_short(collection: Any) -> bool:
     """Whether a collection says that there is more than was given."""
+    if isinstance(collection, dict) and len(collection) == 1:
+        return False  # `results` alone says nothing
     page = page_of(collection)
     return page.has_more or (page.total is not None and page.total > len(page.records))
 
@@ -151,6 +153,7 @@ def _lacks_details(account: dict[str, Any]) -> bool:
     return is_deferred(account.get(child)) and account.get(child_id, 0) is not None
 
 
+_KINDS: Final = ("credit", "checking", "savings")
 _BANK_CHILD: Final = ("CheckingAccount", "checkingAccountId")
 
 
@@ -188,7 +191,8 @@ def to_method(ref: CustomerRef, account: WirePaymentAccount) -> PaymentMethod:
 def _kind(account: dict[str, Any]) -> str:
     """The last word of `paymentAccount.type.credit`; without a type, the child that is there names it."""
     if spelled := text(account.get("type")):
-        kind = word(_last_word(spelled))
+        last = _last_word(spelled)
+        kind = last if last in _KINDS else word(last)
         if kind is None:
             raise ValueError("a type that is no word")
         return kind
@@ -227,6 +231,8 @@ def _status(account: WirePaymentAccount) -> tuple[PaymentMethodStatus, str | Non
     """INACTIVE where LoanPro says in any way that the profile is not to be paid with; where that cannot be read, it is
     UNKNOWN. Tenants without the newer flags leave them out, or send null."""
     held, is_clear = cast("dict[str, Any]", account), True
+    if held.get("active") == held.get("visible", 1) == held.get("isPaymentAllowed", 1) == 1:  # as nearly all are
+        return PaymentMethodStatus.ACTIVE, None
     for name, detail in _USE_FLAGS:
         given = held.get(name, 1)
         found = True if given is None and detail else flag(given)

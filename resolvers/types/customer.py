@@ -17,6 +17,7 @@ from resolvers.inputs.payment_method_filter import PaymentMethodFilter
 from resolvers.scopes import scoped
 from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent, EventConnection, EventEdge
 from resolvers.types.link import ProviderLink
+from resolvers.types.method_connection import PaymentMethodConnection, method_page
 from resolvers.types.node import Node
 from resolvers.types.paging import PageInfo, from_cursor, page_size, to_cursor
 from resolvers.types.payment_method import Card, PaymentMethod, auth_status_of, to_graph
@@ -104,6 +105,32 @@ class Customer(Node):
                 raise SourcesUnavailable
             shown = methods_of(self, wallet, info)
             return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[: first or None]]
+
+        return info.context.wallet_of(self.entry).when_read(providers, answer)
+
+    @scoped(
+        READ_METHODS,
+        graphql_type=PaymentMethodConnection | None,
+        description="paymentMethods page by page; null where that is null.",
+    )
+    def payment_methods_connection(
+        self,
+        info: Info,
+        filter: PaymentMethodFilter | None = strawberry.UNSET,
+        order_by: PaymentMethodOrder = PaymentMethodOrder.DEFAULT_FIRST,
+        first: int = 50,
+        after: str | None = strawberry.UNSET,
+    ) -> PaymentMethodConnection | Awaitable[PaymentMethodConnection | None] | None:
+        services = info.context.services
+        size = page_size(first, services.list_limit)
+        wanted = filter.to_rules(services.utc_now()) if filter else _EVERYTHING
+        providers = ALL if wanted.providers is None else wanted.providers
+
+        def answer(wallet: Wallet) -> PaymentMethodConnection | None:
+            if wallet.nothing_answered(providers):
+                raise SourcesUnavailable
+            shown = methods_of(self, wallet, info)
+            return method_page(_chosen(wallet, wanted, order_by), shown, size, after or None)
 
         return info.context.wallet_of(self.entry).when_read(providers, answer)
 

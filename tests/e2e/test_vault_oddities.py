@@ -253,6 +253,53 @@ def test_all_that_was_read_is_shown_and_what_was_not_is_told(
     assert told(some) == (120, False, "PARTIAL", 120, True)
 
 
+PAGE = """query ($first: Int!, $after: String) { customer(id: "cus_alex") {
+  paymentMethodsConnection(filter: {providers: [CASELLE]}, orderBy: PROVIDER, first: $first, after: $after) {
+    totalCount edges { cursor node { id } }
+    pageInfo { hasNextPage hasPreviousPage startCursor endCursor } } } }"""
+
+
+def page_of(gateway: RunningGateway, first: int, after: str | None = None) -> Any:
+    return gateway.data(PAGE, first=first, after=after)["customer"]["paymentMethodsConnection"]
+
+
+def test_a_wallet_page_by_page(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    sandbox.fault("caselle", "rewrite", method="GET", body=many(130))
+    seen: list[str] = []
+    after = None
+    for count, has_next in ((60, True), (60, True), (10, False)):
+        page = page_of(gateway, 60, after)
+        info = page["pageInfo"]
+        assert (page["totalCount"], len(page["edges"]), info["hasNextPage"]) == (130, count, has_next)
+        assert info["hasPreviousPage"] == (after is not None)
+        assert (info["startCursor"], info["endCursor"]) == (page["edges"][0]["cursor"], page["edges"][-1]["cursor"])
+        seen += [edge["node"]["id"] for edge in page["edges"]]
+        after = info["endCursor"]
+    assert len(set(seen)) == 130
+    assert page_of(gateway, 60, after)["edges"] == []
+
+
+def test_a_cursor_outlives_what_it_points_at(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    sandbox.fault("caselle", "rewrite", method="GET", body=many(6))
+    every = [edge["node"]["id"] for edge in page_of(gateway, 6)["edges"]]
+    after = page_of(gateway, 3)["pageInfo"]["endCursor"]
+    sandbox.clear_faults()
+    rest = many(6)
+    sandbox.fault("caselle", "rewrite", method="GET", body=rest[1:])
+    assert [edge["node"]["id"] for edge in page_of(gateway, 9, after)["edges"]] == every[3:], "it moved up"
+    sandbox.clear_faults()
+    sandbox.fault("caselle", "rewrite", method="GET", body=rest[:2] + rest[3:])
+    assert [edge["node"]["id"] for edge in page_of(gateway, 9, after)["edges"]] == every[3:], "it is gone"
+
+
+@pytest.mark.parametrize("after", ["", "x", "bWV0aG9kOng", "ZXZlbnQ6MS5wbV94", "bWV0aG9kOi0xLnBtX3g"])
+def test_what_is_no_cursor_is_refused(gateway: RunningGateway, after: str) -> None:
+    reply = gateway.query(PAGE, {"first": 1, "after": after})
+    assert reply.codes == ([] if after == "" else ["BAD_USER_INPUT"])
+    for first in (0, 1001):
+        assert gateway.query(PAGE, {"first": first}).codes == ["BAD_USER_INPUT"]
+
+
 @pytest.mark.parametrize("provider", ["caselle", "loanpro"])
 def test_pages_make_no_difference(gateway: RunningGateway, sandbox: RunningSandbox, provider: str) -> None:
     before = wallet(gateway)

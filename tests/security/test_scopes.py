@@ -27,6 +27,8 @@ NEEDED: Final = {
     "paymentMethod": "payment_methods:read",
     "operation": "payment_methods:read",
     "Customer.paymentMethods": "payment_methods:read",
+    "Customer.paymentMethodsConnection": "payment_methods:read",
+    "PaymentMethodEdge.node": "payment_methods:read",
     "Customer.links": "links:read",
     "Customer.events": "audit:read",
     "PaymentMethod.providerRef": "provider_refs:read",

@@ -109,6 +109,7 @@ _EXPIRY_SHAPES: Final = (
     re.compile(r"^(?P<year>\d{4})(?P<month>0[1-9]|1[0-2])$", re.ASCII),
 )
 _EPOCH: Final = re.compile(r"^/Date\((-?\d+)(?:[+-]\d{4})?\)/$", re.ASCII)
+_LEAST_SECONDS: Final = 10**8  # a smaller number is hardly a time: 1973
 _LEAST_MILLISECONDS: Final = 10**11  # as seconds that would be the year 5138
 _A_DAY: Final = len("YYYY-MM-DD")
 
@@ -188,7 +189,7 @@ def instant_of(value: object) -> datetime | None:
     """
     number = None if isinstance(value, str) else integer(value)
     spelled = text(value) if number is None else f"/Date({number})/"
-    if spelled is None:
+    if spelled is None or (number is not None and abs(number) < _LEAST_SECONDS):
         return None
     try:
         if epoch := _EPOCH.match(spelled):

@@ -125,7 +125,9 @@ class Card(PaymentMethod):
     token_type: CardTokenType
     wallet: WalletKind | None
     expiry: Expiry | None
-    expiry_state: ExpiryState
+    expiry_state: ExpiryState = strawberry.field(
+        description="UNKNOWN: the vault says nothing of it, or what it says cannot be read. The latter pays nothing."
+    )
     bin: str | None = scoped("payment_methods:bin", description="The leading six or eight digits.")
 
     @strawberry.field(

@@ -413,6 +413,9 @@ def test_a_success_that_is_contradicted_is_none(details: dict[str, Any], status:
     found = to_three_d_secure(wire)
     assert found is not None
     assert found.status is status
+    refused = to_three_d_secure(wire | {"responseMessage": "Request Declined"})
+    assert refused is not None
+    assert refused.status is not AuthStatus.AUTHENTICATED
 
 
 def test_no_details_means_no_attempt() -> None:

@@ -228,6 +228,13 @@ def test_a_profile_that_must_not_pay_is_inactive(given: Any, status: PaymentMeth
     assert (method.status, method.status_detail, method.is_provider_default) == (status, detail, True)
 
 
+@pytest.mark.parametrize(("active", "is_usable"), [(0, False), ("N", False), (1, True), (None, True), ("?", True)])
+def test_a_deactivated_customer_has_no_active_profiles(active: Any, is_usable: bool) -> None:
+    wallet = mapping.to_wallet(REF, {"results": [card_account()]}, customer={"id": 2, "active": active})
+    expected = (PaymentMethodStatus.ACTIVE, None) if is_usable else (PaymentMethodStatus.INACTIVE, "CUSTOMER_INACTIVE")
+    assert [(one.status, one.status_detail) for one in wallet.methods] == [expected]
+
+
 def test_a_hidden_profile_is_inactive_and_says_so() -> None:
     method = mapping.to_method(REF, card_account(visible=0))
     assert (method.status, method.status_detail) == (PaymentMethodStatus.INACTIVE, "HIDDEN")

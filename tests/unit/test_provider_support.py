@@ -167,6 +167,7 @@ def test_postal_codes(given: object, code: str | None) -> None:
         ("/Date(1767603600)/", datetime(2026, 1, 5, 9, tzinfo=UTC)),
         ("/Date(1767603600000)/", datetime(2026, 1, 5, 9, tzinfo=UTC)),
         (1767603600, datetime(2026, 1, 5, 9, tzinfo=UTC)),
+        (7, None),
         ("0001-01-01T00:00:00+05:00", None),
         ({}, None),
         ("/Date(-62169984000)/", None),

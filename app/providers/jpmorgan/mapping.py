@@ -400,8 +400,8 @@ def to_three_d_secure(wire: WireStatus) -> ThreeDSecure | None:
         raise ValueError("details of another shape")
     said = word(details.get("responseStatus"))
     status = _AUTH.get((said or "").upper(), AuthStatus.UNKNOWN)
-    if status is AuthStatus.AUTHENTICATED and not _verdict(details):
-        status = AuthStatus.UNKNOWN if _verdict(details) is None else AuthStatus.FAILED
+    if status is AuthStatus.AUTHENTICATED and not (_verdict(details) and _verdict(wire) is not False):
+        status = AuthStatus.FAILED if _verdict(details) is False else AuthStatus.UNKNOWN
     return ThreeDSecure(
         status=status,
         raw_status=said,

@@ -118,6 +118,7 @@ class LoanProVault(VaultAdapter):
         data, read = await self._decoded(reply, request, call)
         customers, is_cut_short = await self._all_pages(data, request, call)
         with reading(self.name):
+            is_one_page = len(customers) == len(mapping.results_of(data))
             held = self._by_id(customers)
             if not set(refs).issuperset(held):
                 raise self.mismatch("customer", call, read)
@@ -129,7 +130,7 @@ class LoanProVault(VaultAdapter):
         found: dict[CustomerRef, VaultWallet | BaseException] = dict.fromkeys(refs, absent)
         unlisted: list[CustomerRef] = []
         for ref in filter(held.__contains__, refs):
-            told_by = digest if digest and read is reply else digest_of(orjson.dumps(held[ref]))
+            told_by = digest if digest and read is reply and is_one_page else digest_of(orjson.dumps(held[ref]))
             try:
                 wallet = self._wallet(ref, held[ref], call, read, told_by)
             except VaultError as error:
@@ -140,7 +141,7 @@ class LoanProVault(VaultAdapter):
             else:
                 found[ref] = wallet
         if unlisted:
-            wallets = await settled([self._expanded(ref, call) for ref in unlisted])
+            wallets = await settled([self._expanded(ref, held[ref], call) for ref in unlisted])
             found.update(zip(unlisted, wallets, strict=True))
         return found
 
@@ -165,13 +166,14 @@ class LoanProVault(VaultAdapter):
             self.require_customer(ref, mapping.owners_in(accounts), call, reply)
             if mapping.must_expand(accounts):
                 return None
-            return self._replies.keep(mapping.to_wallet(ref, accounts, request_id), digest)
+            return self._replies.keep(mapping.to_wallet(ref, accounts, request_id, customer=customer), digest)
 
-    async def _expanded(self, ref: CustomerRef, call: Call) -> VaultWallet:
+    async def _expanded(self, ref: CustomerRef, customer: Any, call: Call) -> VaultWallet:
         """By the list of this customer's profiles: one more call, and one for each further page."""
         accounts, is_cut_short, reply = await self._accounts(ref, call)
         with reading(self.name):
-            return mapping.to_wallet(ref, {"results": accounts}, request_id_of(reply), truncated=is_cut_short)
+            listed, request_id = {"results": accounts}, request_id_of(reply)
+            return mapping.to_wallet(ref, listed, request_id, truncated=is_cut_short, customer=customer)
 
     async def _accounts(self, ref: CustomerRef, call: Call) -> tuple[list[Any], bool, VaultReply]:
         """The profiles of one customer as they come, inactive ones included, and whether there are more than those.

@@ -7,6 +7,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from app.providers.lists import Page, is_error, to_page
@@ -158,10 +159,20 @@ _BANK_CHILD: Final = ("CheckingAccount", "checkingAccountId")
 
 
 def to_wallet(
-    ref: CustomerRef, accounts: Any, request_id: str | None = None, *, truncated: bool = False
+    ref: CustomerRef,
+    accounts: Any,
+    request_id: str | None = None,
+    *,
+    truncated: bool = False,
+    customer: Any = None,
 ) -> VaultWallet:
-    """Read a customer's expanded `PaymentAccounts`, inactive ones included."""
+    """Read a customer's expanded `PaymentAccounts`, inactive ones included. A deactivated `customer` has no others."""
     methods, skipped = collect_methods(results_of(accounts), lambda account: to_method(ref, account))
+    if isinstance(customer, dict) and flag(customer.get("active")) is False:
+        methods = tuple(
+            replace(method, status=PaymentMethodStatus.INACTIVE, status_detail="CUSTOMER_INACTIVE")
+            for method in methods
+        )
     return VaultWallet(
         provider=NAME,
         customer_ref=ref,

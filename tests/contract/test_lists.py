@@ -235,3 +235,28 @@ async def test_a_reply_with_a_byte_order_mark_is_read(
     empty = '{"consumerProfileId": "PACJGQ"}' if case is JPMORGAN else "[]"
     sandbox.fault(case.name, "rewrite", path=case.read_path, body=f"\ufeff{empty}")
     assert fields_of(await read(vault, case.full_ref, call)) == (set(), 0, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "is_empty"),
+    [
+        ({"CustomerId": ALOHA.full_ref, "Email": "a@example.com"}, True),
+        ({"Email": "a@example.com"}, True),
+        ("null", False),
+        ({}, False),
+        ({"Message": "x"}, False),
+        ({"CustomerId": ALOHA.full_ref, "ExceptionMessage": "x"}, False),
+        ([], False),
+        ("gone", False),
+    ],
+)
+async def test_nothing_is_saved_only_by_a_customer_who_exists(
+    build: Build, sandbox: RunningSandbox, call: Call, body: object, is_empty: bool
+) -> None:
+    vault, path = build(ALOHA), f"/v1/Customers/{ALOHA.full_ref}"
+    sandbox.fault("aloha", "rewrite", path=f"{path}/Payments", body="null")
+    sandbox.fault("aloha", "rewrite", path=path, body=body)
+    if is_empty:
+        assert fields_of(await read(vault, ALOHA.full_ref, call)) == (set(), 0, False)
+    else:
+        assert isinstance(await failure(vault, ALOHA.full_ref, call), VaultReplyUnreadable)

@@ -105,7 +105,7 @@ class AlohaVault(VaultAdapter):
         if reply.status != 200:
             raise outgoing.refusal(reply, Effect.READ)
         with reading(self.name):
-            self.require_customer(ref, mapping.customers_in(reply.json()), call, reply)
+            self.require_customer(ref, mapping.customers_in(mapping.customer_of(reply.json())), call, reply)
         return True
 
     async def check(self, call: Call) -> None:

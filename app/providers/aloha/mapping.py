@@ -98,6 +98,13 @@ def _is_list(body: Any) -> bool:
     return isinstance(body, list) or any(key in body for key in _LIST_KEYS)
 
 
+def customer_of(body: Any) -> dict[str, Any]:
+    """The record of a customer; raises ValueError for anything else: an error, or nothing at all, proves nobody."""
+    if not isinstance(body, dict) or not body or is_error(body, is_empty="CustomerId" not in body):
+        raise ValueError("not a customer")
+    return body
+
+
 def enum_number(value: object, names: Mapping[str, int]) -> int | None:
     """An enum's number from a number, numeric text or its name; -1 for a name not met before, None for null."""
     number = integer(value)

@@ -57,15 +57,14 @@ class WriteAnswers:
         )
 
 
-async def demand_gone(unknown: OutcomeUnknown, is_there: Callable[[], Awaitable[bool]]) -> None:
-    """What a deletion comes to that was answered with "not found": done where the vault's list agrees.
+async def require_done(unknown: OutcomeUnknown, is_done: Callable[[], Awaitable[bool]]) -> None:
+    """What a write comes to whose answer says nothing, where the vault's list alone can tell.
 
-    Raises `unknown` again where the list shows it still, or cannot be read.
+    Raises `unknown` again where the list does not show that it was done, or cannot be read.
     """
-    if not unknown.is_in_flight:
-        with suppress(VaultError):
-            if not await is_there():
-                return
+    with suppress(VaultError):
+        if await is_done():
+            return
     raise unknown
 
 
@@ -77,10 +76,6 @@ def decoded(reply: VaultReply) -> Any:
         return reply.json()
     except ValueError:
         return reply.body
-
-
-def empty(body: Any) -> bool:
-    return body is None
 
 
 def _fits(shape: Shape | None, body: Any) -> bool:

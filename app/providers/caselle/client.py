@@ -39,7 +39,7 @@ from app.providers.caselle.replies import names_our_account, refusal
 from app.providers.lists import Page, follow
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
-from app.providers.write_outcome import WriteAnswers, demand_gone
+from app.providers.write_outcome import WriteAnswers, decoded, require_done
 from app.settings import CaselleSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
 from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability, ProviderName
@@ -279,25 +279,32 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._demand(ref, method)
         path = _path(_CUSTOMERS, ref, "default-payment-method")
         wish = {"saved_payment_method_uid": method}
-        customer, reply = await self._write(
-            replies.DEFAULT_SET, RejectReason.METHOD_NOT_FOUND, "PUT", _DEFAULT_ROUTE, call, path, wish
-        )
+        reply = await self._send("PUT", _DEFAULT_ROUTE, call, path, Effect.WRITE, wish)
+        try:
+            customer = self._read(replies.DEFAULT_SET, RejectReason.METHOD_NOT_FOUND, reply)
+        except OutcomeUnknown as unknown:
+            await require_done(unknown, partial(self._is_default, ref, method, call))
+            return
         self.require_customer(ref, customers_in(customer, is_customer=True), call, reply, Effect.WRITE)
-        if default_in(customer) not in (None, method):
+        if default_in(customer) != method:
             raise self.mismatch("payment method", call, reply, Effect.WRITE)
+
+    async def _is_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
+        wallet = await self._wallet(call, ref)
+        return any(one.method_ref == method and one.is_provider_default for one in wallet.methods)
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         self._demand(ref, method)
         path = _path(_CUSTOMERS, ref, "payment-methods", method)
-        missing = RejectReason.METHOD_NOT_FOUND
+        reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
+        self.require_customer(ref, customers_in(decoded(reply)), call, reply, Effect.WRITE)
         try:
-            body, reply = await self._write(replies.METHOD_DELETED, missing, "DELETE", _METHOD_ROUTE, call, path)
-            self.require_customer(ref, customers_in(body), call, reply, Effect.WRITE)
+            self._read(replies.METHOD_DELETED, RejectReason.METHOD_NOT_FOUND, reply)
         except OutcomeUnknown as unknown:
-            await demand_gone(unknown, partial(self._holds, ref, method, call))
+            await require_done(unknown, partial(self._lacks, ref, method, call))
 
-    async def _holds(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
-        return method in refs_in((await self._whole_list(ref, call)).records)
+    async def _lacks(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
+        return method not in refs_in((await self._whole_list(ref, call)).records)
 
     # ---- paying, capturing in the browser, importing ------------------------------------------------------
 
@@ -418,7 +425,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     ) -> tuple[Any, VaultReply]:
         """The answer to an applied write, decoded and as it came; `missing` is what a 404 means."""
         reply = await self._send(verb, route, call, path, Effect.WRITE, json)
-        return answers.read(self.name, reply, lambda: refusal(reply, Effect.WRITE, missing)), reply
+        return self._read(answers, missing, reply), reply
+
+    def _read(self, answers: WriteAnswers, missing: RejectReason, reply: VaultReply) -> Any:
+        return answers.read(self.name, reply, lambda: refusal(reply, Effect.WRITE, missing))
 
     def _allow(self, faults: Sequence[FieldFault]) -> None:
         """Every write passes here, so that nothing that the rules refuse is ever sent."""

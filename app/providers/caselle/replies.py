@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRefusedUs, VaultTimeout
 from app.http.message import Effect, VaultReply
-from app.providers.caselle.mapping import customer_ref_of, saved_ref_of
+from app.providers.caselle.mapping import customer_ref_of, default_in, saved_ref_of
 from app.providers.support import failed_reply, fault, request_id_of
-from app.providers.write_outcome import Shape, WriteAnswers, empty
+from app.providers.write_outcome import Shape, WriteAnswers
 from app.vault.names import ProviderName
 
 _NAME: Final = ProviderName.CASELLE
@@ -54,6 +54,10 @@ def _is_customer(body: Any) -> bool:
     return bool(customer_ref_of(body))
 
 
+def _shows_default(body: Any) -> bool:
+    return _is_customer(body) and default_in(body) is not None
+
+
 def _is_saved(body: Any) -> bool:
     return bool(saved_ref_of(body))
 
@@ -76,9 +80,10 @@ CUSTOMER_CREATED: Final = WriteAnswers(
 METHOD_SAVED: Final = WriteAnswers(
     applied=dict.fromkeys((200, 201), _is_saved), refused=_refused_with(400, 403, 404, 422)
 )
-DEFAULT_SET: Final = WriteAnswers(applied={200: _is_customer, 204: empty}, refused=_refused_with(400, 403, 404, 422))
-METHOD_DELETED: Final = WriteAnswers(applied={204: empty}, refused=_refused_with(400, 403), over=frozenset({404}))
-"""After a 404 the method is gone, or was never there, or is there still: only the list can tell."""
+DEFAULT_SET: Final = WriteAnswers(applied={200: _shows_default}, refused=_refused_with(400, 403, 404, 422))
+"""``PUT .../default-payment-method``. Its answer is not published: one without the customer is decided by the list."""
+METHOD_DELETED: Final = WriteAnswers(applied={}, refused=_refused_with(400, 403), over=frozenset({404}))
+"""``DELETE .../payment-methods/{uid}``. No answer is published, so the list decides; after a 404, once and for all."""
 QUOTED: Final = WriteAnswers(
     applied=dict.fromkeys((200, 201), _has("uid", "processing_fee_amount", "total_amount")),
     refused=_refused_with(400, 403, 404, 422),

@@ -50,7 +50,7 @@ from app.providers.jpmorgan.wire import WireBankAccount, WireCard
 from app.providers.jpmorgan.writing import from_change, from_customer, from_new, list_of
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, last4_of, reading, request_id_of, segment, unsupported
-from app.providers.write_outcome import WriteAnswers, demand_gone
+from app.providers.write_outcome import WriteAnswers, require_done
 from app.settings import JpMorganSettings
 from app.vault.model import (
     Added,
@@ -252,15 +252,15 @@ class JpMorganVault(VaultAdapter):
         try:
             profile = self._written(METHOD_DELETED, reply, RejectReason.METHOD_NOT_FOUND, call, ref)
         except OutcomeUnknown as unknown:
-            await demand_gone(unknown, partial(self._holds, ref, method, call))
+            await require_done(unknown, partial(self._lacks, ref, method, call))
             return
         with reading(self.name, Effect.WRITE):
             self._require_shown(method not in refs_of(profile))
 
-    async def _holds(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
+    async def _lacks(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
         profile = await self._profile(ref, call)
         with reading(self.name):
-            return method in refs_of(profile)
+            return method not in refs_of(profile)
 
     async def erase_customer(self, ref: CustomerRef, call: Call) -> None:
         """Delete the profile; one that is already gone is success."""
@@ -270,9 +270,12 @@ class JpMorganVault(VaultAdapter):
         try:
             body = PROFILE_DELETED.read(self.name, reply, refusal)
         except OutcomeUnknown as unknown:
-            await demand_gone(unknown, partial(self.customer_exists, ref, call))
+            await require_done(unknown, partial(self._is_erased, ref, call))
             return
         self.require_customer(ref, profiles_in(body), call, reply, Effect.WRITE)
+
+    async def _is_erased(self, ref: CustomerRef, call: Call) -> bool:
+        return not await self.customer_exists(ref, call)
 
     async def check(self, call: Call) -> None:
         """Ask for a profile that nobody has: 404 proves token and merchant, which the health check would not."""

@@ -4,7 +4,8 @@
 
 Each round sends adds, defaults, updates and deletes to a gateway while vaults drop connections before and after they
 do their work, and kills the gateway with SIGKILL at a random instant. The next gateway is sent every key of the round
-again, and killed too now and then, until each has a final answer. Then the vaults are looked into.
+again, and killed too now and then, until each has a final answer. Then the vaults are looked into. Vaults also answer
+with any status from 200 to 599, the write made or not, with a body of no meaning or with that of their success.
 """
 
 import argparse

@@ -187,7 +187,7 @@ def with_check_digit(digits: str) -> str:
 
 
 def faults(rng: random.Random) -> Iterator[Json]:
-    """What goes wrong in a round: some answers lost before, some after the vault did its work."""
+    """What goes wrong in a round: answers lost, or of any status, before or after the vault did its work."""
     for provider in VAULTS:
         if rng.random() < 0.6:
             yield {
@@ -203,6 +203,9 @@ def faults(rng: random.Random) -> Iterator[Json]:
                         {"kind": "garbage", "commit": True},
                         {"kind": "truncate"},
                         {"kind": "delay", "delay_ms": rng.randrange(20, 200)},
+                        {"kind": "status", "status": rng.randrange(200, 600), "commit": True},
+                        {"kind": "status", "status": rng.randrange(200, 600)},
+                        {"kind": "rewrite", "status": rng.randrange(200, 600)},
                     ]
                 ),
             }

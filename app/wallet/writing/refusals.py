@@ -1,6 +1,7 @@
 """What a vault's error, or a fault in the input, is told as. One table, for every mutation."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from app.errors import (
@@ -74,7 +75,7 @@ def is_final(error: VaultError) -> bool:
 def proven_absent(provider: ProviderName, error: VaultError | None) -> Problem:
     """The answer was lost or not understood, and the vault's list shows that nothing came of it."""
     if isinstance(error, OutcomeUnknown) and error.if_absent is not None:
-        return _base(error.if_absent)
+        return replace(_base(error.if_absent), retryable=True)
     return Problem(
         code=ProblemCode.PROVIDER_UNAVAILABLE,
         message="The vault gave no answer that can be understood, and its list shows that nothing was changed: it may "

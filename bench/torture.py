@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,9 +30,9 @@ from app.wallet.caller import ALL_SCOPES
 from bench.pages import put_section
 from bench.parts import figures
 from bench.torture_plan import VAULTS, Json, Plan, Write, faults
-from bench.zygote import Zygote
 from tests.support import leaks
-from tests.support.command import Running
+from tests.support.command import EXECUTABLE, Running, environment
+from tests.support.warm import WarmProcess
 
 DEADLINE_S: Final = 1.2
 _READY_WITHIN_S: Final = 60.0
@@ -76,23 +77,22 @@ class Report:
 class Gateway:
     """The process under test; a new one after each kill, on the same data directory."""
 
-    def __init__(self, zygote: Zygote, folder: Path, sandbox_url: str) -> None:
-        self._zygote = zygote
+    def __init__(self, folder: Path, sandbox_url: str) -> None:
+        self._process: WarmProcess | None = None
         self._folder = folder
         self._log = folder / "gateway.log"
         config = folder / "vaultgraph.toml"
         config.write_text(CONFIG)
-        self._arguments = [
-            "dev", "--port", "0", "--sandbox-url", sandbox_url, "--config", str(config),
+        self._command: list[str | Path] = [
+            EXECUTABLE, "dev", "--port", "0", "--sandbox-url", sandbox_url, "--config", str(config),
             "--data-dir", str(folder / "data"),
         ]  # fmt: skip
-        self.pid = 0
         self.url = ""
         self.headers: dict[str, str] = {}
 
     async def start(self) -> None:
-        self._log.write_text("")
-        self.pid = self._zygote.start(self._arguments, self._log)
+        with self._log.open("w") as log:
+            self._process = WarmProcess(self._command, cwd=None, env=environment(), stdout=log, stderr=log)
         give_up_at = time.monotonic() + _READY_WITHIN_S
         while not (found := re.search(r"Gateway +(http://\S+)/graphql", self._log.read_text())):
             if time.monotonic() > give_up_at:
@@ -103,7 +103,12 @@ class Gateway:
         self.headers = {"authorization": f"Bearer {token}"}
 
     def kill(self) -> None:
-        self._zygote.kill(self.pid)
+        """SIGKILL, and wait until it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(30)
+
+    close = kill
 
     @property
     def database(self) -> Path:
@@ -311,10 +316,10 @@ def _agree(first: tuple[Any, ...], then: tuple[Any, ...]) -> bool:
 
 async def torture(folder: Path, rounds: int, seed: int, writes_per_round: int = 8) -> Report:
     """Run it in `folder`; what is left there may be looked into afterwards."""
-    with Running("sandbox", "--port", "0", "--data-dir", folder / "vaults") as sandbox, Zygote() as zygote:
+    with Running("sandbox", "--port", "0", "--data-dir", folder / "vaults") as sandbox:
         sandbox_url = sandbox.until(r"Control +(http://\S+)/__sandbox").group(1)
-        gateway = Gateway(zygote, folder, sandbox_url)
-        report = await Torture(gateway, sandbox_url, random.Random(seed), writes_per_round).run(rounds)
+        with closing(Gateway(folder, sandbox_url)) as gateway:
+            report = await Torture(gateway, sandbox_url, random.Random(seed), writes_per_round).run(rounds)
     report.wrong += [f"a secret in {leak}" for leak in leaks.found_in_folder(folder / "data")]
     report.wrong += [f"a secret in the log: {leak}" for leak in leaks.found_in((folder / "gateway.log").read_bytes())]
     return report

@@ -30,7 +30,6 @@ import aiohttp
 
 from bench.parts import figures
 from bench.torture import Gateway
-from bench.zygote import Zygote
 from tests.support.command import Running
 
 ACCOUNT: Final = "pa_7Qm2"
@@ -236,10 +235,10 @@ class Torture:
 
 
 async def torture(folder: Path, rounds: int, seed: int) -> Report:
-    with Running("sandbox", "--port", "0", "--data-dir", folder / "vaults") as sandbox, Zygote() as zygote:
+    with Running("sandbox", "--port", "0", "--data-dir", folder / "vaults") as sandbox:
         sandbox_url = sandbox.until(r"Control +(http://\S+)/__sandbox").group(1)
-        gateway = Gateway(zygote, folder, sandbox_url)
-        return await Torture(gateway, sandbox_url, random.Random(seed)).run(rounds)
+        with closing(Gateway(folder, sandbox_url)) as gateway:
+            return await Torture(gateway, sandbox_url, random.Random(seed)).run(rounds)
 
 
 def main() -> None:

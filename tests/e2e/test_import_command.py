@@ -1,18 +1,15 @@
 """`vaultgraph import` and `vaultgraph link`, as a person runs them: a file, its rejects, a run that was cut short."""
 
 import csv
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support import leaks
+from tests.support import command, leaks
 from tests.support.sandbox import RunningSandbox
 
-BIN = Path(sys.executable).parent / "vaultgraph"
 HEADER = [
     "external_id",
     "provider",
@@ -26,8 +23,7 @@ HEADER = [
 
 
 def vaultgraph(*words: str | Path, data_dir: Path, sandbox: RunningSandbox) -> subprocess.CompletedProcess[str]:
-    command = [str(BIN), *map(str, words), "--data-dir", str(data_dir), "--sandbox-url", sandbox.url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=data_dir)
+    return command.vaultgraph(*words, "--data-dir", data_dir, "--sandbox-url", sandbox.url, cwd=data_dir, timeout=120)
 
 
 def written(path: Path, rows: list[list[str]]) -> Path:
@@ -114,15 +110,14 @@ def test_a_run_that_is_killed_goes_on_where_it_stopped(folder: Path, tmp_path: P
     rows = [card(f"shop-{n}", f"cus_load{n:04d}", f"zift-tok-{n:016d}", "7777") for n in range(1, 101)]
     path = written(tmp_path / "many.csv", rows)
     sandbox.fault("caselle", "delay", method="POST", delay_ms=20)
-    words = ["import", str(path), "--create-customers", "--data-dir", str(folder), "--sandbox-url", sandbox.url]
-    child = subprocess.Popen([str(BIN), *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
-    give_up_at = time.monotonic() + 60
-    posts = 0
-    while posts < 20 and time.monotonic() < give_up_at:
-        posts = len([call for call in sandbox.calls("caselle") if call["method"] == "POST"])
-        time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
+    words = ["import", path, "--create-customers", "--data-dir", folder, "--sandbox-url", sandbox.url]
+    with command.Running(*words, cwd=folder) as child:
+        give_up_at = time.monotonic() + 60
+        posts = 0
+        while posts < 20 and time.monotonic() < give_up_at:
+            posts = len([call for call in sandbox.calls("caselle") if call["method"] == "POST"])
+            time.sleep(0.02)
+        child.process.kill()
     assert posts >= 20
     sandbox.clear_faults()
     done = vaultgraph(*words[:3], data_dir=folder, sandbox=sandbox)

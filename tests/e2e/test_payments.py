@@ -1,15 +1,13 @@
 """Quote and capture over HTTP: exact amounts, one capture whatever the keys, and what nobody can know."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from tests.support import command
 from tests.support.gateway import KEYS, RunningGateway
 from tests.support.paying import capture, captures, eventually, methods, quote, state_of
 from tests.support.sandbox import RunningSandbox
@@ -207,10 +205,8 @@ def test_the_vaults_notification_decides_a_lost_capture(gateway: RunningGateway,
 
 
 def vaultgraph(gateway: RunningGateway, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "vaultgraph"), "payments", *words]
-    command += ["--data-dir", str(gateway.data_dir)]
-    environment = {**os.environ, "VAULTGRAPH_DIGEST_KEY": KEYS["digest_key"]}
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    key = {"VAULTGRAPH_DIGEST_KEY": KEYS["digest_key"]}
+    return command.vaultgraph("payments", *words, "--data-dir", gateway.data_dir, **key)
 
 
 @pytest.mark.parametrize(("end", "state"), [("completed", "CAPTURED"), ("failed", "DECLINED")])

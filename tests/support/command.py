@@ -24,11 +24,13 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-def vaultgraph(*arguments: str | Path, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+def vaultgraph(
+    *arguments: str | Path, timeout: float = 60, cwd: Path | None = None, **env: str
+) -> subprocess.CompletedProcess[str]:
     """Run a command to its end."""
     command = [EXECUTABLE, *arguments]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
-        process = WarmProcess(command, cwd=None, env=environment(**env), stdout=out, stderr=errors)
+        process = WarmProcess(command, cwd=cwd, env=environment(**env), stdout=out, stderr=errors)
         try:
             status = process.wait(timeout)
         finally:

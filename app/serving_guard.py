@@ -27,7 +27,6 @@ from app.serving_connections import SPARE, ClientConnection, ConnectionLimits, C
 MOST_HEADER_BYTES: Final = 32_768
 MOST_HEADERS: Final = 100
 MOST_PIPELINED: Final = 100
-_LINE_ENDS: Final = 4
 _LINGER_S: Final = 3.0
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _SWEEP_EVERY_S: Final = 0.25
@@ -116,11 +115,15 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **options)
         self.due_at = inf
         self._in_head = True
-        self._head_bytes = 0
+        self._chunk_bytes = 0
+        self._head_bytes = 0  # of the head that is being read, from its second piece on where it follows a request
+        self._last_headers: object = None
         self._bytes_without_body = 0
         self._is_body_open = False
         self._is_read_again = False
+        self._is_deaf = False
         self._is_lingering = False
+        self._current: object = None
         self._keeps_alive = True
         self._status = 400
         self._paused_at = inf
@@ -149,13 +152,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """As uvicorn's, but for what it does with upgrades and faults."""
-        if self._is_lingering:
+        if self._is_deaf:
             return
         self._unset_keepalive_if_required()
+        self._chunk_bytes = size = len(data)
         if self._in_head:
-            self._head_bytes += len(data)
+            self._head_bytes += size
         else:
-            self._bytes_without_body += len(data)
+            self._bytes_without_body += size
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
@@ -167,8 +171,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.handle_websocket_upgrade()
         else:
             if self._in_head:
-                if self._head_bytes:
-                    self._await_head(data)
+                if self.headers is not self._last_headers or self.cycle is None or self.cycle.response_complete:
+                    self._await_head()
             elif not self._is_body_open:
                 self._await_body()
             elif self._bytes_without_body > MOST_HEADER_BYTES:
@@ -178,7 +182,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self.due_at = inf
         headers = self.headers
-        if self._head_bytes > MOST_HEADER_BYTES or len(headers) > MOST_HEADERS:
+        if self._head_bytes > MOST_HEADER_BYTES or self._chunk_bytes > MOST_HEADER_BYTES or len(headers) > MOST_HEADERS:
             size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in headers)
             if size > MOST_HEADER_BYTES or len(headers) > MOST_HEADERS:
                 self._stop_parsing(431)
@@ -189,6 +193,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._is_read_again:
                 return
         super().on_headers_complete()
+        self._current = self.cycle
 
     def on_body(self, body: bytes) -> None:
         self._bytes_without_body = 0
@@ -204,6 +209,8 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.cycle.keep_alive = self._keeps_alive
         self._in_head = True
         self._head_bytes = 0
+        self._current = None
+        self._last_headers = self.headers
         super().on_message_complete()
 
     def pause_writing(self) -> None:
@@ -234,12 +241,12 @@ class GuardedProtocol(HttpToolsProtocol):
             if not transport.get_write_buffer_size():
                 transport.abort()
         elif self._is_body_open:
-            if self.pipeline:
-                transport.close()  # a refusal would come before the answers to the requests before this one
+            if self.flow.read_paused:
+                self.due_at = now + self.limits.body_timeout_s  # it is we who do not read
             elif not self.cycle.response_started:
                 self._refuse(408)
         elif not self._is_answering():
-            if self._head_bytes:
+            if self._has_begun():
                 self._refuse(408)
             else:
                 transport.close()
@@ -247,9 +254,11 @@ class GuardedProtocol(HttpToolsProtocol):
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _await_head(self, data: bytes) -> None:
-        if self._head_bytes == len(data) <= _LINE_ENDS and not data.strip(b"\r\n"):
-            self._head_bytes = 0  # what some clients send after a body: no request that could be refused
+    def _has_begun(self) -> bool:
+        """Whether part of a head has come. Line ends before it, which some clients send after a body, are none."""
+        return self.headers is not self._last_headers
+
+    def _await_head(self) -> None:
         if self._head_bytes > MOST_HEADER_BYTES:
             self._refuse(431)
         elif self.due_at == inf:
@@ -299,6 +308,17 @@ class GuardedProtocol(HttpToolsProtocol):
         raise _Refused
 
     def _refuse(self, status: int) -> None:
+        """Answer the request that is being read, after those before it, and close."""
+        self._is_deaf = True
+        is_earlier = self.cycle is not self._current
+        if self._is_answering() and (is_earlier or self.pipeline):
+            if is_earlier:
+                self.cycle.on_response = partial(self._refuse, status)
+            else:
+                self.transport.close()  # it was queued itself; its refusal would come before its turn
+            return
+        if self.transport.is_closing():
+            return
         code, message = _TOLD[status]
         body = error_body(code, message)
         head = (
@@ -317,7 +337,7 @@ class GuardedProtocol(HttpToolsProtocol):
         reset the connection, and the client may never see its answer."""
         if self._is_lingering or self.transport.is_closing():
             return
-        self._is_lingering = True
+        self._is_deaf = self._is_lingering = True
         self.due_at = self.loop.time() + _LINGER_S
         self.flow.resume_reading()
         if self.transport.can_write_eof():

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, Protocol
 
 from app.errors import (
@@ -256,11 +256,11 @@ def to_reading(read: Read[Held]) -> SourceReading:
     error, snapshot = read.error, read.snapshot
     if snapshot is None:
         assert error is not None
-        asked_at = read.asked_at if is_not_found(error) else None
+        is_answer = is_not_found(error)
         return SourceReading(
             state=state_of(error),
-            asked_at=asked_at,
-            fetched_at=asked_at and asked_at + timedelta(seconds=read.latency_s or 0),
+            asked_at=read.asked_at if is_answer else None,
+            fetched_at=read.answered_at if is_answer else None,
             latency_ms=latency_ms,
             retry_after_s=error.retry_after_s,
             message=message_of(error),

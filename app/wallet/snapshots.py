@@ -44,13 +44,14 @@ class Snapshot(Generic[Value]):
 class Read(Generic[Value]):
     """One answer. A snapshot together with an error is a stale one. `latency_s` is None where no call was needed.
 
-    `asked_at` is when the call began that ended in `error`.
+    `asked_at` and `answered_at` are when the call began and ended that ended in `error`.
     """
 
     snapshot: Snapshot[Value] | None
     error: VaultError | None = None
     latency_s: float | None = None
     asked_at: datetime | None = None
+    answered_at: datetime | None = None
 
     @property
     def is_stale(self) -> bool:
@@ -78,7 +79,7 @@ class Source(Generic[Value]):
 class Flight:
     """One upstream read on its way, for whom it began, and how many wait for it."""
 
-    __slots__ = ("asked_at", "caller", "has_begun", "keys", "latency_s", "outcomes", "task", "waiters")
+    __slots__ = ("answered_at", "asked_at", "caller", "has_begun", "keys", "latency_s", "outcomes", "task", "waiters")
 
     def __init__(self, keys: list[Key], caller: object) -> None:
         self.keys = keys
@@ -87,6 +88,7 @@ class Flight:
         self.waiters = 0
         self.latency_s = 0.0
         self.asked_at: datetime | None = None
+        self.answered_at: datetime | None = None
         self.outcomes: dict[Key, Snapshot[Any] | VaultError] = {}
         self.task: asyncio.Task[None]
 
@@ -285,7 +287,7 @@ class SnapshotCache:
             reply = replies[key] if key in replies else VaultReplyUnreadable(source.provider)
             outcome: Snapshot[Any] | VaultError
             if isinstance(reply, VaultError):
-                outcome = reply
+                outcome, flight.answered_at = reply, self._utc_now()
             else:
                 outcome = Snapshot(reply, asked_at, self._utc_now(), self._now(), source.weigh(reply))
             flight.outcomes[key] = outcome
@@ -372,7 +374,7 @@ class SnapshotCache:
         stale = None
         if may_be_stale and _may_show_stale(outcome):
             stale = self._stale(seat.key, source.stale_if_error_for_s)
-        return Read(stale, outcome, latency_s, flight.asked_at)
+        return Read(stale, outcome, latency_s, flight.asked_at, flight.answered_at)
 
     def _stale(self, key: Key, age_s: float) -> Snapshot[Any] | None:
         """The last complete snapshot, or where there is none that is young enough, the last incomplete one."""

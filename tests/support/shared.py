@@ -4,6 +4,7 @@ The process that runs the session owns the server (the controller of pytest-xdis
 workers ask for it over a Unix socket. A server that cannot start fails the first test that asks and skips the others.
 """
 
+import shutil
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -12,6 +13,8 @@ from multiprocessing.connection import Client, Listener
 from typing import Any
 
 import pytest
+
+from tests.support.folders import short_folder
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class SharedServer:
     def __init__(self, name: str, start: Callable[[], AbstractContextManager[Any]]) -> None:
         self._name = name
         self._start = start
-        self._listener = Listener(family="AF_UNIX")
-        self.address = str(self._listener.address)
+        self._folder = short_folder("vg-shared-")
+        self.address = str(self._folder / "s")
+        self._listener = Listener(self.address, family="AF_UNIX")
         self._thread = threading.Thread(target=self._serve, name=f"shared {name}", daemon=True)
         self._thread.start()
 
@@ -36,6 +40,7 @@ class SharedServer:
         with Client(self.address) as connection:
             connection.send("close")
         self._thread.join()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _serve(self) -> None:
         """Runs to the end of the session: a server that dies with its parent dies when the parent's thread ends."""

@@ -10,16 +10,18 @@ import importlib
 import json
 import os
 import pkgutil
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
+
+from tests.support.folders import short_folder
 
 _START_S = 60
 
@@ -81,10 +83,12 @@ class WarmProcess:
 @cache
 def _parent() -> str:
     """The address of this worker's parent of warm processes; it ends with the worker."""
-    path = str(Path(tempfile.mkdtemp(prefix="vg-warm-")) / "s")
+    folder = short_folder("vg-warm-")
+    path = str(folder / "s")
     command = [sys.executable, "-m", "tests.support.warm", path]
     root = Path(__file__).parents[2]
     process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(process.kill)
     give_up_at = time.monotonic() + _START_S
     while not os.path.exists(path):

@@ -23,17 +23,27 @@ Last4 = NewType("Last4", str)
 IdempotencyKey = NewType("IdempotencyKey", str)
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_MONTH: Final = "year and month as YYYY-MM"
+_DAY: Final = "a day as YYYY-MM-DD"
+_DECIMAL: Final = "a decimal number as text, at most 18 digits before the point and 9 after it"
+_ADDRESS: Final = "an address that begins with https and holds no credentials"
+_COUNTRY: Final = "two capital letters of ISO 3166-1 alpha-2"
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
-def _text(value: object, name: str, pattern: str) -> str:
+def _not_a(name: str, rule: str) -> GraphQLError:
+    """`rule` says what one is; the gate shows it as it is (`app/gate/mask.py`)."""
+    return GraphQLError(f"Not a {name}: {rule}.")
+
+
+def _text(value: object, name: str, pattern: str, rule: str) -> str:
     if not isinstance(value, str) or not re.fullmatch(pattern, value, re.ASCII):
-        raise GraphQLError(f"Not a {name}.")
+        raise _not_a(name, rule)
     return value
 
 
-def _matching(name: str, pattern: str) -> Callable[[Any], str]:
-    return lambda value: _text(value, name, pattern)
+def _matching(name: str, pattern: str, rule: str) -> Callable[[Any], str]:
+    return lambda value: _text(value, name, pattern, rule)
 
 
 def _parse_instant(value: object) -> datetime:
@@ -42,7 +52,7 @@ def _parse_instant(value: object) -> datetime:
             return datetime.fromisoformat(value.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    raise GraphQLError("Not a DateTime: RFC 3339 with a time zone is.")
+    raise _not_a("DateTime", "RFC 3339 with a time zone")
 
 
 def _write_instant(value: datetime) -> str:
@@ -50,50 +60,50 @@ def _write_instant(value: datetime) -> str:
 
 
 def _parse_month(value: object) -> Expiry:
-    year, _, month = _text(value, "YearMonth", r"\d{4}-\d\d").partition("-")
+    year, _, month = _text(value, "YearMonth", r"\d{4}-\d\d", _MONTH).partition("-")
     try:
         return Expiry(int(year), int(month))
     except ValueError:
-        raise GraphQLError("Not a YearMonth.") from None
+        raise _not_a("YearMonth", _MONTH) from None
 
 
 def _parse_date(value: object) -> date:
     try:
-        return date.fromisoformat(_text(value, "Date", r"\d{4}-\d\d-\d\d"))
+        return date.fromisoformat(_text(value, "Date", r"\d{4}-\d\d-\d\d", _DAY))
     except ValueError:
-        raise GraphQLError("Not a Date.") from None
+        raise _not_a("Date", _DAY) from None
 
 
 def _parse_decimal(value: object) -> Decimal:
     """Text only: a JSON number may have been a binary fraction before it came here."""
     try:
-        return Decimal(_text(value, "Decimal", r"-?\d{1,18}(\.\d{1,9})?"))
+        return Decimal(_text(value, "Decimal", r"-?\d{1,18}(\.\d{1,9})?", _DECIMAL))
     except InvalidOperation:
-        raise GraphQLError("Not a Decimal.") from None
+        raise _not_a("Decimal", _DECIMAL) from None
 
 
 def _parse_url(value: object) -> str:
-    text = _text(value, "URL", r"[\x21-\x7e]{1,2000}")
+    text = _text(value, "URL", r"[\x21-\x7e]{1,2000}", _ADDRESS)
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise GraphQLError("Not a URL.") from None
+        raise _not_a("URL", _ADDRESS) from None
     is_web = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
     if not is_web or not host or parts.username is not None or parts.password is not None:
-        raise GraphQLError("Not a URL that may be used here: https, without credentials.")
+        raise _not_a("URL", _ADDRESS)
     return text
 
 
 def _parse_country(value: object) -> str:
-    if _text(value, "CountryCode", "[A-Z]{2}") not in ALPHA3_OF:
-        raise GraphQLError("Not a CountryCode of ISO 3166-1 alpha-2.")
+    if _text(value, "CountryCode", "[A-Z]{2}", _COUNTRY) not in ALPHA3_OF:
+        raise _not_a("CountryCode", _COUNTRY)
     return str(value)
 
 
 def _parse_secret(value: object) -> Secret:
     if not isinstance(value, str) or not value:
-        raise GraphQLError("Not a SensitiveString.")
+        raise _not_a("SensitiveString", "text that is not empty")
     return Secret(value)
 
 
@@ -122,19 +132,23 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
         parse_value=_parse_decimal,
     ),
     CurrencyCode: strawberry.scalar(
-        name="CurrencyCode", description="ISO 4217.", parse_value=_matching("CurrencyCode", "[A-Z]{3}")
+        name="CurrencyCode",
+        description="ISO 4217.",
+        parse_value=_matching("CurrencyCode", "[A-Z]{3}", "three capital letters of ISO 4217"),
     ),
     CountryCode: strawberry.scalar(name="CountryCode", description="ISO 3166-1 alpha-2.", parse_value=_parse_country),
     URL: strawberry.scalar(
         name="URL", description="https; http only to this machine, in development.", parse_value=_parse_url
     ),
     Last4: strawberry.scalar(
-        name="Last4", description="The last four digits, as text.", parse_value=_matching("Last4", "[0-9]{4}")
+        name="Last4",
+        description="The last four digits, as text.",
+        parse_value=_matching("Last4", "[0-9]{4}", "four digits, as text"),
     ),
     IdempotencyKey: strawberry.scalar(
         name="IdempotencyKey",
         description="16 to 255 visible ASCII characters; a version 4 UUID is a good one.",
-        parse_value=_matching("IdempotencyKey", r"[\x21-\x7e]{16,255}"),
+        parse_value=_matching("IdempotencyKey", r"[\x21-\x7e]{16,255}", "16 to 255 visible ASCII characters"),
     ),
     Secret: strawberry.scalar(
         name="SensitiveString",

@@ -18,10 +18,13 @@ from graphql import (
     GraphQLSchema,
     OperationDefinitionNode,
     OperationType,
+    ValuesOfCorrectTypeRule,
     parse,
     specified_rules,
     validate,
 )
+
+from app.execution.literals import LocatedValuesRule
 
 if TYPE_CHECKING:
     from app.execution.plans import Plans
@@ -97,7 +100,8 @@ class Documents:
         self._suggest = suggest
         self._screen = screen
         self._plans = plans
-        self._rules = (*specified_rules, *rules)
+        own = (LocatedValuesRule if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules)
+        self._rules = (*own, *rules)
         self._known: OrderedDict[str, Document] = OrderedDict()
         self._bytes = 0
 

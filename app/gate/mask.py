@@ -124,16 +124,41 @@ def _without_values(error: GraphQLError) -> str:
     return f"{what[:_LONGEST]} {fault}{place[:_LONGEST]}: {_reason(message)}."
 
 
+# The type that a message speaks of, however it speaks of it; ours are those of `resolvers/scalars.py`.
+_TYPES: Final = (
+    re.compile(r"(?:^|: )Not an? (\w+)[.:]"),
+    re.compile(r"(?:^|: )(Int|Float|String|Boolean|ID) cannot represent"),
+    re.compile(r"does not exist in '(\w+)' enum"),
+    re.compile(r"(?:^|: )Enum '(\w+)' cannot represent"),
+    re.compile(r"(?:^|: )Expected (?:a )?value of (?:non-null )?type '([\w\[\]!]+)'"),
+    re.compile(r"OneOf Input Object '(\w+)'"),
+    re.compile(r"(?:^|: )Within OneOf Input Object type '(\w+)'"),
+)
+_OWN_RULE: Final = re.compile(r"(?:^|: )Not an? \w+: ([^'\"]{1,120})\.$")
+_RULES: Final = {
+    "Int": "a whole number of 32 bits",
+    "Float": "a number",
+    "String": "text in quotes",
+    "Boolean": "true or false",
+    "ID": "text in quotes or a whole number",
+}
+
+
 def _reason(text: str) -> str:
+    kind = next((found[1] for pattern in _TYPES if (found := pattern.search(text))), None)
     if missing := _MISSING_FIELD.search(text):
-        return f"the required field '{missing[1]}' is missing"
+        return f"the required field '{missing[1]}' is missing" + (f" in a {kind}" if kind else "")
     if "non-null" in text:
-        return "a value is required"
+        return "a value is required" + (f", of the type {kind}" if kind else "")
     if "unknown field" in text:
-        return "it has a field that its type does not know"
+        return f"it has a field that {kind or 'its type'} does not know"
     if "OneOf" in text:
-        return "exactly one of its fields must be given"
-    return "it does not fit its type"
+        return "exactly one of its fields must be given" + (f", of the type {kind}" if kind else "")
+    if kind is None:
+        return "it does not fit its type"
+    own = _OWN_RULE.search(text)
+    rule = own[1] if own else _RULES.get(kind, "the name of one of its values" if "num" in text else "")
+    return f"it does not fit the type {kind}" + (f", which is {rule}" if rule else "")
 
 
 def _bounded(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

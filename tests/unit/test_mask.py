@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from graphql import GraphQLError
+from graphql import GraphQLError, is_scalar_type
 
 from app.execution.documents import Documents
 from app.execution.run import run_operation
@@ -131,3 +131,65 @@ def test_only_codes_of_our_table_make_a_message_ours() -> None:
 def test_errors_past_two_hundred_say_nothing_new() -> None:
     errors = [GraphQLError("No.", extensions={"code": "FORBIDDEN"}, path=[n]) for n in range(500)]
     assert len(mask.shown(errors, "request")) == 200
+
+
+SET_DEFAULT = 'mutation{setDefaultPaymentMethod(input:{customerId:"a",paymentMethodId:"b",VALUE}){operation{id}}}'
+METHODS = '{customer(id:"a"){paymentMethods(VALUE){id}}}'
+LITERALS = [
+    (SET_DEFAULT, 'idempotencyKey:"4111111111"', "input", ".idempotencyKey", "IdempotencyKey", "16 to 255 visible"),
+    (SET_DEFAULT, "idempotencyKey:4111111111111111", "input", ".idempotencyKey", "IdempotencyKey", "16 to 255 visible"),
+    (SET_DEFAULT, 'allowExpired:"4111111111111111"', "input", ".allowExpired", "Boolean", "true or false"),
+    (METHODS, "filter:{providers:[LOANPRO,X4111111111111111]}", "filter", ".providers[1]", "Provider", "one of its"),
+    (METHODS, "filter:{expiringWithinDays:4111111111111111}", "filter", ".expiringWithinDays", "Int", "32 bits"),
+    (METHODS, 'first:"4111111111111111"', "first", "", "Int", "32 bits"),
+    (METHODS, 'orderBy:"X4111111111111111"', "orderBy", "", "PaymentMethodOrder", "one of its"),
+    ("{nodes(ids:[VALUE]){id}}", '"a",["4111111111111111"]', "ids", "[1]", "ID", "whole number"),
+    ("{viewer{partner @skip(if:VALUE)}}", '"4111111111111111"', "if", "", "Boolean", "true or false"),
+]
+
+
+@pytest.mark.parametrize(("text", "value", "argument", "place", "kind", "rule"), LITERALS)
+def test_a_literal_is_told_by_place_type_and_rule(
+    text: str, value: str, argument: str, place: str, kind: str, rule: str
+) -> None:
+    documents = Documents(schema._schema, max_bytes=0, max_tokens=1_000, suggest=False)
+    document = documents.prepare(text.replace("VALUE", value))
+    (told,) = mask.faults(document.errors, "GRAPHQL_VALIDATION_FAILED")
+    where = f" at {place}" if place else ""
+    assert told["message"].startswith(f"Argument '{argument}' has an invalid value{where}: ")
+    assert f"the type {kind}, which is " in told["message"]
+    assert rule in told["message"]
+    assert "4111111111" not in told["message"]
+    assert told["locations"]
+
+
+async def test_a_variable_is_told_by_place_type_and_rule() -> None:
+    documents = Documents(schema._schema, max_bytes=0, max_tokens=1_000, suggest=False)
+    document = documents.prepare(
+        "mutation($i:SetDefaultPaymentMethodInput!){setDefaultPaymentMethod(input:$i){operation{id}}}"
+    )
+    given = {"customerId": "a", "paymentMethodId": "b", "idempotencyKey": "4111111111"}
+    result = await run_operation(schema, document, None, {"i": given}, None)
+    assert [told["message"] for told in mask.misfits(result.errors or ())] == [
+        "Variable '$i' has an invalid value at .idempotencyKey: it does not fit the type IdempotencyKey, which is "
+        "16 to 255 visible ASCII characters."
+    ]
+
+
+def test_every_scalar_says_what_it_is() -> None:
+    kinds = [one for one in schema._schema.type_map.values() if is_scalar_type(one)]
+    own = {one.name for one in kinds} - {
+        "Int",
+        "Float",
+        "String",
+        "Boolean",
+        "ID",
+        "JSON",
+        "_Any",
+        "_FieldSet",
+        "link__Import",
+    }
+    for name in own:
+        with pytest.raises(GraphQLError) as refused:
+            schema._schema.type_map[name].coerce_input_value([])  # type: ignore[attr-defined]
+        assert mask._OWN_RULE.search(refused.value.message), name

@@ -187,10 +187,15 @@ class GateSettings(Section, frozen=True):
     root_fields: Count = 50
     mutation_fields: Count = 5
     directives: CountOrNone = 50
+    definitions: Count = 100
+    variables: CountOrNone = 100
+    comparisons: Annotated[int, Meta(ge=100)] = 5_000
     list_items: Count = 1_000
     variable_values: Count = 20_000
     variable_depth: Count = 16
     cost: Count = 400
+    response_fields: Annotated[int, Meta(ge=100)] = 100_000
+    response_bytes: Annotated[int, Meta(ge=10_000)] = 16_000_000
     socket_connections: CountOrNone = 2_000
     socket_connections_per_address: Count = 50
     socket_connections_per_caller: Count = 200

@@ -41,6 +41,19 @@ def _as_spelled(provider: ProviderName, ref: str) -> CustomerRef:
     return CustomerRef(ref)
 
 
+class Budget(Protocol):
+    """What the answer may hold. `take_work`: a resolver looks through so many things for one field."""
+
+    def take_work(self, items: int) -> None: ...
+
+
+class NoBudget:
+    """For operations that nobody bounds."""
+
+    def take_work(self, items: int) -> None:
+        return None
+
+
 async def _not_by_us(customer_id: str, address: MethodAddress) -> bool:
     return False
 
@@ -101,6 +114,7 @@ class Context:
     services: Services
     caller: Caller
     call: Call
+    budget: Budget = field(default_factory=NoBudget, init=False)
     refusals: Refusals = field(default_factory=Refusals, init=False)
     resume_after: str | None = field(default=None, init=False)
     event_id: str | None = field(default=None, init=False)

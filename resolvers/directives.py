@@ -25,7 +25,21 @@ class Sensitive:
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="upstreamCost",
-    description="How many calls to vaults the field may cost: the unit in which requests are limited.",
+    description="How many calls to vaults the field may cost: the unit in which requests are limited. `perMethod`: "
+    "once for each payment method of a customer, however many fields ask.",
 )
 class UpstreamCost:
     calls: int
+    per_method: bool | None = strawberry.UNSET
+
+
+@strawberry.schema_directive(
+    locations=[Location.FIELD_DEFINITION],
+    name="listSize",
+    description="How many items a list is taken to hold when a document is priced: `assumedSize`, or a smaller number "
+    "in one of `slicingArguments`. With `sizedFields` it is said of the lists of a connection.",
+)
+class ListSize:
+    assumed_size: int
+    slicing_arguments: list[str] | None = strawberry.UNSET
+    sized_fields: list[str] | None = strawberry.UNSET

@@ -6,6 +6,7 @@ import strawberry
 
 from resolvers import lookup
 from resolvers.context import Info
+from resolvers.directives import ListSize
 from resolvers.errors import BadInput
 from resolvers.inputs.customer_by import CustomerBy
 from resolvers.scopes import scoped
@@ -62,6 +63,6 @@ class Query:
     async def operation(self, info: Info, id: strawberry.ID) -> Operation | None:
         return await lookup.operation(info, id)
 
-    @strawberry.field(description="Every vault, and what it can really do.")
+    @strawberry.field(description="Every vault, and what it can really do.", directives=[ListSize(assumed_size=4)])
     def providers(self, info: Info) -> list[ProviderInfo]:
         return provider_infos(info.context.services)

@@ -25,7 +25,7 @@ from strawberry.extensions import FieldExtension
 
 from resolvers.audit import Refusal, customer_named
 from resolvers.context import Info
-from resolvers.directives import RequiresScope, UpstreamCost
+from resolvers.directives import ListSize, RequiresScope, UpstreamCost
 from resolvers.errors import Forbidden
 
 GraphInfo = GraphQLResolveInfo[Any]
@@ -35,14 +35,19 @@ Needs = tuple[tuple[str, ...], ...]
 _NOTHING_RAN: Final = "Nothing was run: the caller lacks the scope for another field of this request."
 
 
-def scoped(*scopes: str, calls: int | None = None, **field: Any) -> Any:
-    """`strawberry.field` for a field that needs any one of these scopes, and may cost this many vault calls.
+def scoped(
+    *scopes: str, calls: int | None = None, per_method: bool = False, size: ListSize | None = None, **field: Any
+) -> Any:
+    """`strawberry.field` for a field that needs any one of these scopes, may cost this many vault calls (`per_method`:
+    for each payment method that it shows), and is a list of this size.
 
     The field must be nullable: without the scope it is null, with an error FORBIDDEN.
     """
     directives: list[object] = [RequiresScope(any=list(scopes))]
     if calls is not None:
-        directives.append(UpstreamCost(calls=calls))
+        directives.append(UpstreamCost(calls=calls, per_method=per_method or strawberry.UNSET))
+    if size is not None:
+        directives.append(size)
     return strawberry.field(directives=directives, extensions=[ScopeGuard(scopes)], **field)
 
 

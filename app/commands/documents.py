@@ -68,6 +68,9 @@ def run_check(path: Path, *, schema_file: Path | None, scopes: frozenset[str] | 
     """No store and no settings: what a partner's own CI runs."""
     sdl = schema_file.read_text("utf-8") if schema_file is not None else installed_sdl()
     checked = _checked(path, _checker(sdl, Settings()), scopes)
+    for one in checked:
+        shown = one.new.operation_name or one.new.document_id
+        click.echo(f"{shown}: price {one.estimate.price}: {one.estimate.told}")
     click.echo(f"{len(checked)} documents can be published.")
 
 

@@ -54,9 +54,11 @@ def _load(load: Load) -> str:
 
 def _price(limiter: Limiter, document: Document, operation: OperationDefinitionNode) -> Iterator[str]:
     """Without variables: those that set the length of a list can only add to it."""
+    found = limiter.estimate(document, operation, {})
+    yield found.told
     try:
-        cost = limiter.admit(document, operation, {}, Caller(name="explain", scopes=ALL_SCOPES))
+        limiter.admit(document, operation, {}, Caller(name="explain", scopes=ALL_SCOPES))
     except Refused as refused:
-        yield f"refused: {refused.code}"
+        yield f"refused: {refused.code}: {refused.message}"
     else:
-        yield f"price without variables: {cost} calls to vaults"
+        yield f"price without variables: {found.price}"

@@ -32,6 +32,7 @@ from graphql.execution.collect_fields import (
     collect_fields,
     collect_subfields,
 )
+from graphql.execution.executor import collect_iterator_awaitables, to_nodes
 from graphql.execution.get_variable_signature import get_variable_signature
 from graphql.execution.values import (
     VariableValues,
@@ -43,6 +44,9 @@ from graphql.pyutils import Path, gather_with_cancel, is_iterable
 from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
 from graphql.type import GraphQLNonNull, GraphQLResolveInfoHelpers
 from strawberry.extensions import FieldExtension
+from strawberry.schema.schema import (
+    StrawberryGraphQLCoreExecutionContext as LibraryExecutor,
+)
 from strawberry.schema.schema import _OperationContextAwareGraphQLResolveInfo
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import StrawberryArgument, convert_arguments
@@ -53,15 +57,20 @@ from strawberry.types.scalar import identity
 
 __all__ = [
     "Details",
+    "LibraryExecutor",
+    "Path",
     "StrawberryArgument",
     "VariableValueSource",
     "VariableValues",
+    "collect_iterator_awaitables",
+    "gather_with_cancel",
     "get_argument_values",
     "get_variable_signature",
     "get_variable_values",
     "is_async_iterable",
     "is_awaitable",
     "is_iterable",
+    "to_nodes",
 ]
 
 CAST_MARK: Final = TYPE_CAST_ATTRIBUTE

@@ -82,14 +82,36 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
         results: list[Any] = []
         waiting: list[int] = []
         rest = iter(value)
+        budget = run.budget
         try:
             for index, one in enumerate(rest):
                 add(run, one, (path, index, None), results, waiting)
+                if budget.until_turn < 0:
+                    return in_turns(run, rest, path, results, waiting)
         except Exception:
-            pending = [results[index] for index in waiting]
-            run.settle([*pending, *_awaitables(rest)])
+            abandon(run, rest, results, waiting)
             raise
         return filled(results, waiting) if waiting else results
+
+    async def in_turns(run: Run, rest: Any, path: Path, results: list[Any], waiting: list[int]) -> list[Any]:
+        """The rest of a list that is too long for one slice."""
+        budget = run.budget
+        try:
+            await budget.turn()
+            for one in rest:
+                add(run, one, (path, len(results), None), results, waiting)
+                if budget.until_turn < 0:
+                    await budget.turn()
+        except Exception:
+            abandon(run, rest, results, waiting)
+            raise
+        except BaseException:  # the request was cancelled: what was not begun never is
+            closed(results, waiting)
+            raise
+        return await filled(results, waiting) if waiting else results
+
+    def abandon(run: Run, rest: Any, results: list[Any], waiting: list[int]) -> None:
+        run.settle([*[results[index] for index in waiting], *_awaitables(rest)])
 
     def add(run: Run, one: Any, path: Path, results: list[Any], waiting: list[int]) -> None:
         if one.__class__ not in NEVER_AWAITABLE and is_awaitable(one):
@@ -108,7 +130,10 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
 
     async def later(run: Run, one: Awaitable[Any], path: Path) -> Any:
         try:
-            done = item(run, await one, path)
+            found = await one
+            if run.budget.until_turn < 0:
+                await run.budget.turn()
+            done = item(run, found, path)
             return await done if done.__class__ is CoroutineType else done
         except Exception as error:  # noqa: BLE001
             run.fail(error, place, path, is_nullable)
@@ -128,6 +153,8 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
                     run.fail(error, place, path, is_nullable=False)
                     break
                 add(run, one, (path, len(results), None), results, waiting)
+                if run.budget.until_turn < 0:
+                    await run.budget.turn()
         except Exception:
             close = getattr(items, "aclose", None)
             if close is not None:
@@ -137,6 +164,12 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
         return await filled(results, waiting) if waiting else results
 
     return complete
+
+
+def closed(results: list[Any], waiting: list[int]) -> None:
+    """Nobody waits for these coroutines any more."""
+    for index in waiting:
+        results[index].close()
 
 
 async def filled(results: list[Any], waiting: list[int]) -> list[Any]:

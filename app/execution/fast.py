@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
-from graphql import GraphQLEnumType, GraphQLLeafType, GraphQLObjectType, Undefined
+from graphql import GraphQLEnumType, GraphQLLeafType, GraphQLObjectType, Undefined, get_named_type
 from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_leaf_type
 
 from app.execution import bridge
+from app.execution.budget import SLICE, Budget, TooLarge
 from app.execution.careful import Completer
 from app.execution.listed import listed
 from app.execution.state import Path, Run
@@ -35,9 +36,10 @@ class Odd(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """`function(source)` answers the object's results in order, with None at the `holes`: fields that it left out."""
+    """`function(source, budget)` answers the object's results in order, with None at the `holes`: fields that it left
+    out. It counts the items of lists; whoever calls it counts the object itself (`Selection.full_weight`)."""
 
-    function: Callable[[Any], dict[str, Any]]
+    function: Callable[[Any, Budget], dict[str, Any]]
     holes: frozenset[str]
 
 
@@ -63,12 +65,58 @@ def tried_first(
     if expression is None:
         return listed(variant, place, details, inner, careful) if isinstance(inner, GraphQLList) else careful
     made = writer.expression(expression)
+    if isinstance(inner, GraphQLList):
+        item_fields = max(1, variant.weight_of(inner.of_type, details)[0])
+        return _in_turns(made, max(1, SLICE // item_fields), careful)
+    fields, size = variant.weight_of(type_, details)
 
     def complete(run: Run, value: Any, path: Path) -> Any:
+        budget = run.budget
+        before = budget.fields, budget.bytes
         try:
-            return made(value)
+            budget.take(fields, size, 1)
+            return made(value, budget)
+        except TooLarge:
+            raise
         except Exception:  # noqa: BLE001 - whatever is odd about this value is met again, and told, by `careful`
+            budget.given_back(*before)
             return careful(run, value, path)
+
+    return complete
+
+
+def _in_turns(made: Callable[[Any, Budget], Any], at_once: int, careful: Completer) -> Completer:
+    """For a list: `at_once` items are made in one slice, more of them one slice after the other."""
+
+    def complete(run: Run, value: Any, path: Path) -> Any:
+        budget = run.budget
+        if value.__class__ is list and (len(value) > at_once or budget.until_turn < 0):
+            return slices(run, value, path)
+        before = budget.fields, budget.bytes
+        try:
+            return made(value, budget)
+        except TooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - whatever is odd about this value is met again, and told, by `careful`
+            budget.given_back(*before)
+            return careful(run, value, path)
+
+    async def slices(run: Run, value: list[Any], path: Path) -> Any:
+        budget = run.budget
+        before = budget.fields, budget.bytes
+        results: list[Any] = []
+        try:
+            for start in range(0, len(value), at_once):
+                if budget.until_turn < 0:
+                    await budget.turn()
+                results += made(value[start : start + at_once], budget)
+        except TooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            budget.given_back(*before)
+            done = careful(run, value, path)
+            return await done if done.__class__ is CoroutineType else done
+        return results
 
     return complete
 
@@ -102,7 +150,7 @@ class _Writer:
         self._members.append(f"{entry.key!r}: None")
         return False
 
-    def function(self, kind: type | None, type_: GraphQLObjectType) -> Callable[[Any], dict[str, Any]]:
+    def function(self, kind: type | None, type_: GraphQLObjectType) -> Callable[[Any, Budget], dict[str, Any]]:
         if type_.is_type_of is None:  # nobody asks what class it is: a resolver may answer any that has the attributes
             check = f"o.__class__ in {self._vetted()} or vet(o)"
         elif kind is not None:
@@ -115,7 +163,7 @@ class _Writer:
         body.append("return {" + ", ".join(self._members) + "}")
         return self._made(body)
 
-    def expression(self, expression: str) -> Callable[[Any], Any]:
+    def expression(self, expression: str) -> Callable[[Any, Budget], Any]:
         return self._made([f"return {expression}"])
 
     def value(self, type_: Any, details: bridge.Details, variable: str) -> str | None:
@@ -129,7 +177,12 @@ class _Writer:
             if item is None:
                 return None
             items = self._constant(_SEQUENCES)
-            code = f"([{item} for x in {variable}] if {variable}.__class__ in {items} else odd())"
+            counted = ""
+            if not is_leaf_type(get_named_type(inner)):
+                counted = " and b.take_items({}, {}, {})".format(
+                    variable, *self._variant.weight_of(inner.of_type, details)
+                )
+            code = f"([{item} for x in {variable}] if {variable}.__class__ in {items}{counted} else odd())"
             self._constants["odd"] = _odd
         else:
             function = self._object(inner, details)
@@ -173,14 +226,14 @@ class _Writer:
         """A call with `$` for the value."""
         if not is_abstract_type(type_):
             code = self._variant.select(type_, details).code(at_once=self._at_once)
-            return f"{self._constant(code.function)}($)" if code is not None and not code.holes else None
-        functions: dict[type, Callable[[Any], Any]] = {}
+            return f"{self._constant(code.function)}($, b)" if code is not None and not code.holes else None
+        functions: dict[type, Callable[[Any, Budget], Any]] = {}
         for kind, runtime in bridge.classes_of(self._variant.schema, type_).items():
             code = self._variant.select(runtime, details).code(at_once=self._at_once)
             if code is None or code.holes:
                 return None
             functions[kind] = code.function
-        return f"{self._constant(functions)}[$.__class__]($)" if functions else None
+        return f"{self._constant(functions)}[$.__class__]($, b)" if functions else None
 
     def _constant(self, value: Any) -> str:
         name = f"c{len(self._constants)}"
@@ -191,12 +244,12 @@ class _Writer:
         self._constants["vet"] = _vet
         return self._constant(_VETTED)
 
-    def _made(self, body: list[str]) -> Callable[[Any], Any]:
-        source = "def made(o):\n" + "".join(f"    {line}\n" for line in body)
+    def _made(self, body: list[str]) -> Callable[[Any, Budget], Any]:
+        source = "def made(o, b):\n" + "".join(f"    {line}\n" for line in body)
         space = dict(self._constants)
         exec(compile(source, "<plan>", "exec"), space)  # noqa: S102 - our own source; see the module's docstring
         self._variant.weight += len(source) // 40
-        made: Callable[[Any], Any] = space["made"]
+        made: Callable[[Any, Budget], Any] = space["made"]
         return made
 
 

@@ -35,7 +35,10 @@ def field(place: bridge.Place, call: Call, complete: Completer) -> Execute:
 
     async def later(run: Run, value: Awaitable[Any], path: Path) -> Any:
         try:
-            done = complete(run, await value, path)
+            found = await value
+            if run.budget.until_turn < 0:
+                await run.budget.turn()
+            done = complete(run, found, path)
             return await done if done.__class__ is CoroutineType else done
         except Exception as error:  # noqa: BLE001
             run.fail(error, place, path, is_nullable)

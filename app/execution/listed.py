@@ -13,12 +13,17 @@ from graphql import GraphQLObjectType
 from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_object_type
 
 from app.execution import bridge
-from app.execution.careful import Completer, filled
+from app.execution.budget import SLICE, STEPS_INTERPRETED, Budget, TooLarge
+from app.execution.careful import Completer, closed, filled
 from app.execution.state import Path, Run
 
 if TYPE_CHECKING:
     from app.execution.fields import Execute
     from app.execution.selections import Variant
+
+
+LeftOut = list[tuple[int, Sequence[tuple[str, "Execute"]]]]
+"""The items of which something must be asked, by their place, and what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,8 @@ class _Shape:
     """Items of one class. `whole` makes an item of which everything is known at once, and raises for others: then
     `plain` makes what is plain, and `asked` are the fields that must be executed for each."""
 
-    whole: Callable[[Any], dict[str, Any]]
-    plain: Callable[[Any], dict[str, Any]]
+    whole: Callable[[Any, Budget], dict[str, Any]]
+    plain: Callable[[Any, Budget], dict[str, Any]]
     at_once: tuple[_AtOnce, ...]
     asked: tuple[tuple[str, "Execute"], ...]
 
@@ -60,41 +65,113 @@ def listed(
     def complete(run: Run, value: Any, path: Path) -> Any:
         if value.__class__ is not list:
             return careful(run, value, path)
+        budget = run.budget
+        fields, size = shapes.weight
+        if len(value) * fields > SLICE or budget.until_turn < 0:
+            return slices(run, value, path)
+        before = budget.fields, budget.bytes
         results: list[Any] = []
-        left_out: list[tuple[int, Sequence[tuple[str, Execute]]]] = []
+        left_out: LeftOut = []
         try:
-            for one in value:
-                shape = known.get(one.__class__) or shapes.of(one.__class__)
-                try:
-                    made = shape.whole(one)
-                except Exception:  # noqa: BLE001 - something of it must be asked; what is odd raises again below
-                    made = shape.plain(one)
-                    left_out.append((len(results), _asked(shape, one, made)))
-                results.append(made)
+            budget.take_items(value, fields, size)
+            make(value, budget, results, left_out)
+        except TooLarge:
+            raise
         except Exception:  # noqa: BLE001 - whatever is odd about an item is met again, and told, by `careful`
+            budget.given_back(*before)
             return careful(run, value, path)
         return fill(run, value, path, results, left_out) if left_out else results
 
+    async def slices(run: Run, value: list[Any], path: Path) -> Any:
+        """The same for a list that would keep others waiting."""
+        budget = run.budget
+        fields, size = shapes.weight
+        at_once = max(1, SLICE // fields)
+        before = budget.fields, budget.bytes
+        results: list[Any] = []
+        left_out: LeftOut = []
+        try:
+            for start in range(0, len(value), at_once):
+                if budget.until_turn < 0:
+                    await budget.turn()
+                part = value[start : start + at_once]
+                budget.take_items(part, fields, size)
+                make(part, budget, results, left_out)
+        except TooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            budget.given_back(*before)
+            done = careful(run, value, path)
+            return await done if done.__class__ is CoroutineType else done
+        return await fill_in_turns(run, value, path, results, left_out, 0, [])
+
+    def make(value: list[Any], budget: Budget, results: list[Any], left_out: LeftOut) -> None:
+        for one in value:
+            shape = known.get(one.__class__) or shapes.of(one.__class__)
+            try:
+                made = shape.whole(one, budget)
+            except TooLarge:
+                raise
+            except Exception:  # noqa: BLE001 - something of it must be asked; what is odd raises again below
+                made = shape.plain(one, budget)
+                left_out.append((len(results), _asked(shape, one, made)))
+            results.append(made)
+
     def fill(
-        run: Run, value: list[Any], path: Path, results: list[Any], left_out: list[tuple[int, Any]]
+        run: Run, value: list[Any], path: Path, results: list[Any], left_out: LeftOut
     ) -> list[Any] | Awaitable[list[Any]]:
         waiting: list[int] = []
-        try:
-            for index, asked in left_out:
-                at = (path, index, None)
-                try:
-                    done = shapes.execute_fields(run, value[index], at, asked, results[index])
-                    if done.__class__ is CoroutineType:
-                        waiting.append(index)
-                        done = run.finished(done, place, at, is_nullable)
-                except Exception as error:  # noqa: BLE001 - any failure of an item is its field's error
-                    run.fail(error, place, at, is_nullable)
-                    done = None
-                results[index] = done
-        except Exception:
-            run.settle([results[index] for index in waiting])
-            raise
+        budget = run.budget
+        for number, (index, asked) in enumerate(left_out, 1):
+            fill_one(run, value[index], (path, index, None), results, asked, waiting)
+            if budget.until_turn < 0:
+                return fill_in_turns(run, value, path, results, left_out, number, waiting)
         return filled(results, waiting) if waiting else results
+
+    async def fill_in_turns(
+        run: Run,
+        value: list[Any],
+        path: Path,
+        results: list[Any],
+        left_out: LeftOut,
+        done: int,
+        waiting: list[int],
+    ) -> list[Any]:
+        budget = run.budget
+        for index, asked in left_out[done:]:
+            if budget.until_turn < 0:
+                try:
+                    await budget.turn()
+                except BaseException:
+                    closed(results, waiting)
+                    raise
+            fill_one(run, value[index], (path, index, None), results, asked, waiting)
+        return await filled(results, waiting) if waiting else results
+
+    def fill_one(
+        run: Run,
+        one: Any,
+        at: Path,
+        results: list[Any],
+        asked: Sequence[tuple[str, "Execute"]],
+        waiting: list[int],
+    ) -> None:
+        """What is left out of one item; its place in `results` holds a coroutine where that must be awaited."""
+        index = at[1]
+        try:
+            run.budget.until_turn -= len(asked) * STEPS_INTERPRETED
+            done = shapes.execute_fields(run, one, at, asked, results[index])
+            if done.__class__ is CoroutineType:
+                waiting.append(index)
+                done = run.finished(done, place, at, is_nullable)
+            results[index] = done
+        except Exception as error:  # noqa: BLE001 - any failure of an item is its field's error
+            try:
+                run.fail(error, place, at, is_nullable)
+            except Exception:
+                run.settle([results[other] for other in waiting])
+                raise
+            results[index] = None
 
     return complete
 
@@ -111,7 +188,7 @@ def _asked(shape: _Shape, one: Any, made: dict[str, Any]) -> Sequence[tuple[str,
     return (*shape.asked, *unknown) if unknown else shape.asked
 
 
-def _refuse(one: Any) -> dict[str, Any]:
+def _refuse(one: Any, budget: Budget) -> dict[str, Any]:
     raise _NoShape
 
 
@@ -126,6 +203,8 @@ class _Shapes:
         self._details = details
         self._item = item
         self.known: dict[type, _Shape] = {}
+        fields, size = variant.weight_of(item, details)
+        self.weight = max(1, fields), size
 
     def of(self, kind: type) -> _Shape:
         found = self.known[kind] = self._made(kind)

@@ -53,6 +53,7 @@ class Plan:
     async def _execute(self, run: Run, variant: Variant) -> ExecutionResult:
         data: dict[str, Any] | None
         try:
+            run.budget.take(*variant.root.own_weight)
             if self._is_serial:
                 data = await execute_serially(run, variant.root)
             else:

@@ -4,13 +4,16 @@ Parsing, validation, limits, masking and logging are the gate's; what is left of
 """
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from inspect import isawaitable
 from typing import Any
 
 import strawberry
 from graphql import ExecutionResult, execute, subscribe
 
+from app.execution.budget import TooLarge
 from app.execution.documents import Document
+from app.execution.executor import BoundedExecutor
 
 
 async def run_operation(
@@ -32,18 +35,18 @@ async def run_operation(
             document, operation_name, variables, context, hide_suggestions=not suggest
         )
         if planned is not None:
-            return planned
-    result = execute(
+            return _whole(planned)
+    made = execute(
         schema._schema,
         document.node,
         variable_values=dict(variables),
         operation_name=operation_name,
         context_value=context,
-        executor_class=schema.execution_context_class,
+        executor_class=BoundedExecutor,
         operation_extensions=None,
         hide_suggestions=not suggest,
     )
-    return await result if isawaitable(result) else result
+    return _whole(await made if isawaitable(made) else made)
 
 
 async def run_subscription(
@@ -63,8 +66,24 @@ async def run_subscription(
         variable_values=dict(variables),
         operation_name=operation_name,
         context_value=context,
-        executor_class=schema.execution_context_class,
+        executor_class=BoundedExecutor,
         operation_extensions=None,
         hide_suggestions=not suggest,
     )
-    return await started if isawaitable(started) else started
+    found = await started if isawaitable(started) else started
+    return found if isinstance(found, ExecutionResult) else _each_whole(found)
+
+
+async def _each_whole(results: AsyncIterator[ExecutionResult]) -> AsyncIterator[ExecutionResult]:
+    async with aclosing(results):  # type: ignore[type-var]
+        async for result in results:
+            yield _whole(result)
+
+
+def _whole(result: ExecutionResult) -> ExecutionResult:
+    """Where the answer is too large as a whole nothing else is told of it."""
+    if result.data is None:
+        for error in result.errors or ():
+            if isinstance(error, TooLarge):
+                return ExecutionResult(None, [error])
+    return result

@@ -6,16 +6,23 @@ function meets anything odd it gives up, and all fields of that object are execu
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import CoroutineType
-from typing import Any
+from typing import Any, Final
 
 import strawberry
 from graphql import FragmentDefinitionNode, GraphQLObjectType, GraphQLSchema, OperationDefinitionNode
+from graphql.error import located_error
 from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_leaf_type, is_object_type
 
 from app.execution import bridge, careful, fast, fields
+from app.execution.budget import TooLarge
 from app.execution.careful import Completer
 from app.execution.state import Path, Run, together
+
+_BYTES_OF_FIELD: Final = 5  # two quotes, a colon, a comma and a value of one character
+
+Weight = tuple[int, int]  # fields and bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,16 @@ class Variant:
             grouped = bridge.sub_fields(self.schema, self.operation, self._fragments, self._conditions, type_, details)
             found = self._known[key] = Selection(self, type_, grouped)
         return found
+
+    def weight_of(self, type_: Any, details: bridge.Details) -> Weight:
+        """Of the largest object that may stand here; nothing for leaves and lists."""
+        inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+        if is_object_type(inner):
+            return self.select(inner, details).full_weight
+        if not is_abstract_type(inner):
+            return 0, 0
+        found = [self.select(one, details).full_weight for one in self.schema.get_possible_types(inner)]
+        return max(found, default=(0, 0))
 
     def resolution(self, place: bridge.Place) -> bridge.Attribute | bridge.Resolver | None:
         """None where a guard refuses: then Strawberry's own chain runs, and says so."""
@@ -115,12 +132,32 @@ class Selection:
         if not self._is_compiled:
             self._compile()
         if self._code is None:
+            run.budget.take(*self.own_weight)
             return execute_fields(run, source, path, self.executors(), {})
+        run.budget.take(*self.full_weight)
         try:
-            results = self._code.function(source)
+            results = self._code.function(source, run.budget)
+        except TooLarge:
+            raise
         except Exception:  # noqa: BLE001 - whatever is odd about this object is met again, and told, below
             return execute_fields(run, source, path, self.executors(), {})
         return execute_fields(run, source, path, self._holes, results) if self._holes else results
+
+    @cached_property
+    def own_weight(self) -> Weight:
+        """Of an object's own fields."""
+        size = sum(len(one.key) for one in self.entries) + _BYTES_OF_FIELD * len(self.entries)
+        return len(self.entries), size
+
+    @cached_property
+    def full_weight(self) -> Weight:
+        """With the objects that generated code makes along with it: those in attributes, but not those in lists."""
+        fields, size = self.own_weight
+        for entry in self.entries:
+            if entry.place is not None and isinstance(entry.resolution, bridge.Attribute):
+                more = self.variant.weight_of(entry.place.field.type, entry.details)
+                fields, size = fields + more[0], size + more[1]
+        return fields, size
 
     def executors(self) -> list[tuple[str, fields.Execute]]:
         """All fields one by one."""
@@ -197,9 +234,17 @@ async def _awaited(results: dict[str, Any], waiting: list[str]) -> dict[str, Any
 
 
 async def execute_serially(run: Run, selection: Selection) -> dict[str, Any]:
-    """`execute_fields_serially`: each root field ends before the next begins."""
+    """`execute_fields_serially`: each root field ends before the next begins. Where one answers too much it is null,
+    and those after it are not begun: nobody could be told what became of them."""
     results: dict[str, Any] = {}
+    budget = run.budget
     for key, execute in selection.executors():
-        done = execute(run, None, None)
-        results[key] = await done if done.__class__ is CoroutineType else done
+        try:
+            if budget.error is not None:
+                raise budget.error
+            done = execute(run, None, None)
+            results[key] = await done if done.__class__ is CoroutineType else done
+        except TooLarge as error:
+            results[key] = None
+            run.add(located_error(error, None, [key]), (None, key, None))
     return results

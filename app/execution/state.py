@@ -8,6 +8,7 @@ from graphql import FragmentDefinitionNode, GraphQLError, GraphQLSchema, Operati
 from graphql.error import located_error
 
 from app.execution import bridge
+from app.execution.budget import TooLarge, budget_of
 
 Path = bridge.PathLike
 
@@ -18,6 +19,7 @@ class Run:
     __slots__ = (
         "_background",
         "_nulled",
+        "budget",
         "context",
         "errors",
         "fragments",
@@ -41,13 +43,17 @@ class Run:
         self.fragments = fragments
         self.variables = variables
         self.context = context
+        self.budget = budget_of(context)
         self.hide = hide
         self.errors: list[GraphQLError] = []
         self._nulled: set[Path | None] = set()
         self._background: set[asyncio.Future[Any]] = set()
 
     def fail(self, error: Exception, place: bridge.Place, path: Path, is_nullable: bool) -> None:
-        """The position is null from now on; raises the located error where null is not allowed there."""
+        """The position is null from now on; raises the located error where null is not allowed there. An answer that
+        is too large is so as a whole."""
+        if isinstance(error, TooLarge):
+            raise error
         located = located_error(error, place.nodes, keys_of(path))
         if not is_nullable:
             raise located

@@ -57,7 +57,14 @@ def encode(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
+        return json.dumps(value, separators=(",", ":"), allow_nan=False, default=_parsed).encode("ascii")
+
+
+def _parsed(value: object) -> Any:
+    """What is encoded already."""
+    if isinstance(value, orjson.Fragment):
+        return json.loads(orjson.dumps(value))
+    raise TypeError
 
 
 def json_answer(

@@ -19,10 +19,15 @@ def limits_of(settings: Settings) -> Limits:
         root_fields=gate.root_fields,
         mutation_fields=gate.mutation_fields,
         directives=gate.directives,
+        definitions=gate.definitions,
+        variables=gate.variables,
+        comparisons=gate.comparisons,
         list_items=gate.list_items,
         variable_values=gate.variable_values,
         variable_depth=gate.variable_depth,
         cost=gate.cost,
+        response_fields=gate.response_fields,
+        response_bytes=gate.response_bytes,
     )
 
 
@@ -33,6 +38,8 @@ def endpoint_limits(settings: Settings) -> EndpointLimits:
         json_depth=gate.json_depth,
         body_timeout_s=gate.body_timeout_s,
         document_characters=gate.document_characters,
+        response_fields=gate.response_fields,
+        response_bytes=gate.response_bytes,
         max_in_flight=gate.max_in_flight,
         batch_items=gate.batch_items,
         compress_from_bytes=gate.compress_from_bytes,

@@ -43,6 +43,8 @@ class EndpointLimits:
     json_depth: int = 64
     body_timeout_s: float = 10.0
     document_characters: int = 60_000
+    response_fields: int = 100_000
+    response_bytes: int = 16_000_000
     max_in_flight: int = 4_000
     batch_items: int = 0
     compress_from_bytes: int = 1_024
@@ -67,7 +69,7 @@ class GraphQLEndpoint:
         self._limits = limits = limits or EndpointLimits()
         self._page = page
         self._browser = browser or Browser()
-        self._operations = Operations(schema, gatekeeper, limits.document_characters)
+        self._operations = Operations(schema, gatekeeper, limits)
         self._draining = asyncio.Event()
         self._sockets = SocketServer(
             self._operations, gatekeeper, self._browser, sockets or SocketLimits(), json_depth=limits.json_depth

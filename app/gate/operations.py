@@ -1,18 +1,22 @@
 """One GraphQL operation from request to answer, the same over every transport: find, admit, execute, mask."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode
+from graphql.error import located_error
 
+from app.execution.budget import Budget, TooLarge, Turns
 from app.execution.documents import Document, is_mutation, is_subscription, question_of
 from app.execution.run import run_operation, run_subscription
 from app.gate import mask
 from app.gate.admission import Admission
+from app.gate.encoding import encoded
 from app.gate.gatekeeper import Gatekeeper, RequestContext
+from app.gate.introspection import IntrospectionCache
 from app.gate.problems import Refused
 from app.gate.request import GraphQLRequest
 
@@ -44,18 +48,33 @@ class Outcome:
     was_executed: bool = True
 
 
-class Operations:
-    """`document_characters` bounds the text of a document before it is even looked up."""
+class Most(Protocol):
+    """The limits that are kept here."""
 
-    def __init__(self, schema: strawberry.Schema, gatekeeper: Gatekeeper, document_characters: int) -> None:
+    @property
+    def document_characters(self) -> int: ...
+
+    @property
+    def response_fields(self) -> int: ...
+
+    @property
+    def response_bytes(self) -> int: ...
+
+
+class Operations:
+    """`most.document_characters` bounds the text of a document before it is even looked up."""
+
+    def __init__(self, schema: strawberry.Schema, gatekeeper: Gatekeeper, most: Most) -> None:
         self._schema = schema
         self._gate = gatekeeper
-        self._most_characters = document_characters
+        self._most = most
+        self._turns = Turns()
+        self._introspection = IntrospectionCache()
 
     async def prepare(self, request: GraphQLRequest, caller: Any, *, streams: bool = False) -> Prepared:
         """Raises Refused. `streams`: whether the transport can carry a subscription."""
-        if request.query is not None and len(request.query) > self._most_characters:
-            raise Refused("TOKEN_LIMIT", limit=self._most_characters)
+        if request.query is not None and len(request.query) > self._most.document_characters:
+            raise Refused("TOKEN_LIMIT", limit=self._most.document_characters)
         document = await self._gate.document(request, caller)
         operation = runnable(document, request.operation_name)
         if request.is_get and is_mutation(operation):
@@ -68,20 +87,27 @@ class Operations:
     async def run(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> Outcome:
         """Execute a query or mutation."""
         request = prepared.request
-        context = self._gate.context(prepared.caller, request_id, headers)
+        context = self._context(prepared, request_id, headers)
         context.question = question_of(prepared.document, request.operation_name)
         try:
+            key = self._introspection.key(prepared.document, prepared.operation, request.variables)
+            known = self._introspection.get(key) if key is not None else None
+            if known is not None:
+                return _executed(known, [], context, prepared, request_id)
             result = await run_operation(
                 self._schema, prepared.document, request.operation_name, request.variables, context
             )
-            return _outcome(result, context, prepared.admission, request_id)
+            outcome = await _outcome(result, context, prepared, request_id)
+            if key is not None and outcome.was_executed and not result.errors and "errors" not in outcome.body:
+                self._introspection.put(key, outcome.body["data"])
+            return outcome
         finally:
             context.close()  # whatever is still on its way for nobody else ends here
 
     async def events(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> AsyncIterator[Outcome]:
         """The answers of a subscription, in order; one that was not executed is the only one."""
         request = prepared.request
-        context = self._gate.context(prepared.caller, request_id, headers)
+        context = self._context(prepared, request_id, headers)
         if last := headers.get("last-event-id"):
             context.resume_after = last
         try:
@@ -89,16 +115,21 @@ class Operations:
                 self._schema, prepared.document, request.operation_name, request.variables, context
             )
             if isinstance(started, ExecutionResult):
-                yield _outcome(started, context, prepared.admission, request_id)
+                yield await _outcome(started, context, prepared, request_id)
                 return
             async with aclosing(started) as results:  # type: ignore[type-var]
                 async for result in results:
-                    yield _outcome(result, context, prepared.admission, request_id)
+                    yield await _outcome(result, context, prepared, request_id)
         except GraphQLError as error:  # the source ended with it: nothing comes after
             body = {"errors": mask.shown([error], request_id), "extensions": {"requestId": request_id}}
             yield Outcome(body, was_executed=False)
         finally:
             context.close()
+
+    def _context(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> RequestContext:
+        context = self._gate.context(prepared.caller, request_id, headers)
+        context.budget = Budget(self._most.response_fields, self._most.response_bytes, self._turns)
+        return context
 
 
 def runnable(document: Document, operation_name: str | None) -> OperationDefinitionNode:
@@ -119,17 +150,38 @@ def runnable(document: Document, operation_name: str | None) -> OperationDefinit
     return operation
 
 
-def _outcome(result: ExecutionResult, context: RequestContext, admission: Admission, request_id: str) -> Outcome:
+async def _outcome(result: ExecutionResult, context: RequestContext, prepared: Prepared, request_id: str) -> Outcome:
+    data, errors = result.data, list(result.errors or ())
+    if errors and data is None and all(error.path is None for error in errors) and context.budget.error is None:
+        return Outcome({"errors": mask.misfits(errors), "extensions": {"requestId": request_id}}, False)
+    shown: Any = None
+    if data is not None:
+        try:
+            shown = await encoded(data, context.budget)
+        except TooLarge as error:
+            shown, errors = _left_out(data, error, is_mutation=prepared.is_mutation)
+    return _executed(shown, errors, context, prepared, request_id)
+
+
+def _executed(
+    shown: Any, errors: Sequence[GraphQLError], context: RequestContext, prepared: Prepared, request_id: str
+) -> Outcome:
+    """`shown` is the data as it is sent."""
     body: dict[str, Any] = {}
-    if result.errors:
-        if result.data is None and all(error.path is None for error in result.errors):
-            return Outcome({"errors": mask.misfits(result.errors), "extensions": {"requestId": request_id}}, False)
-        body["errors"] = mask.shown(result.errors, request_id)
-    body["data"] = result.data
+    if errors:
+        body["errors"] = mask.shown(errors, request_id)
+    body["data"] = shown
     body["extensions"] = {
         **({"eventId": context.event_id} if context.event_id else {}),
         "requestId": request_id,
-        "cost": admission.shown(context.upstream_calls),
+        "cost": prepared.admission.shown(context.upstream_calls),
         **context.response_extensions(),
     }
     return Outcome(body)
+
+
+def _left_out(data: dict[str, Any], error: TooLarge, *, is_mutation: bool) -> tuple[Any, list[GraphQLError]]:
+    """What is left of an answer that was found too large when it was encoded: of a mutation, that its fields ran."""
+    if not is_mutation:
+        return None, [error]
+    return dict.fromkeys(data), [located_error(error, None, [key]) for key in data]

@@ -18,7 +18,7 @@ from resolvers.types.payloads import CreateHostedSessionPayload, CreateTokenizat
 
 @strawberry.type
 class HostedMutations:
-    @scoped("payment_methods:write", calls=1, description="Open a page of the vault's own for this customer.")
+    @scoped("payment_methods:write", calls=4, description="Open a page of the vault's own for this customer.")
     async def create_hosted_session(
         self, info: Info, input: CreateHostedSessionInput
     ) -> CreateHostedSessionPayload | None:
@@ -26,7 +26,7 @@ class HostedMutations:
         action = NextAction.of(result.next_action) if result.next_action else None
         return CreateHostedSessionPayload(**await common(info, result), next_action=action)
 
-    @scoped("payment_methods:write", calls=1, description="What a browser needs to capture a number for this vault.")
+    @scoped("payment_methods:write", calls=4, description="What a browser needs to capture a number for this vault.")
     async def create_tokenization(self, info: Info, input: CreateTokenizationInput) -> CreateTokenizationPayload | None:
         """Nothing is written, so nothing is journalled; the answer is kept nowhere."""
         problems, found = tuple(text_problems(input)), None

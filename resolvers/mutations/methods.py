@@ -29,7 +29,7 @@ WRITE_METHODS = "payment_methods:write"
 
 @strawberry.type
 class MethodMutations:
-    @scoped(WRITE_METHODS, calls=4, description="Store a payment method in the vault whose token it is.")
+    @scoped(WRITE_METHODS, calls=12, description="Store a payment method in the vault whose token it is.")
     async def add_payment_method(self, info: Info, input: AddPaymentMethodInput) -> AddPaymentMethodPayload | None:
         result = await run(
             info, input, info.context.services.writer.add_method, input.problems, lambda: _closed_route(info, input)
@@ -43,7 +43,7 @@ class MethodMutations:
             customer_id=result.customer_id,
         )
 
-    @scoped(WRITE_METHODS, calls=4, description="Change what its vault can change of a payment method.")
+    @scoped(WRITE_METHODS, calls=8, description="Change what its vault can change of a payment method.")
     async def update_payment_method(
         self, info: Info, input: UpdatePaymentMethodInput
     ) -> UpdatePaymentMethodPayload | None:
@@ -55,7 +55,7 @@ class MethodMutations:
             done_at=result.operation.finished_at if result.operation else None,
         )
 
-    @scoped(WRITE_METHODS, calls=4, description="Choose the method to pay with, across all vaults.")
+    @scoped(WRITE_METHODS, calls=8, description="Choose the method to pay with, across all vaults.")
     async def set_default_payment_method(
         self, info: Info, input: SetDefaultPaymentMethodInput
     ) -> SetDefaultPaymentMethodPayload | None:
@@ -66,7 +66,7 @@ class MethodMutations:
             customer_id=result.customer_id,
         )
 
-    @scoped(WRITE_METHODS, calls=4, description="Delete a payment method from its vault.")
+    @scoped(WRITE_METHODS, calls=10, description="Delete a payment method from its vault.")
     async def delete_payment_method(
         self, info: Info, input: DeletePaymentMethodInput
     ) -> DeletePaymentMethodPayload | None:

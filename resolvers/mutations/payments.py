@@ -15,12 +15,12 @@ from resolvers.types.payloads import PaymentPayload
 
 @strawberry.type
 class PaymentMutations:
-    @scoped("payments:write", calls=4, description="Check the method and fix fee and total; no money moves.")
+    @scoped("payments:write", calls=8, description="Check the method and fix fee and total; no money moves.")
     async def quote_payment(self, info: Info, input: QuotePaymentInput) -> PaymentPayload | None:
         result = await run(info, input, info.context.services.writer.quote_payment, input.problems)
         return PaymentPayload(**await _answer(info, result, result.payment_id))
 
-    @scoped("payments:write", calls=1, description="Take the money that was quoted: once, whatever the keys.")
+    @scoped("payments:write", calls=6, description="Take the money that was quoted: once, whatever the keys.")
     async def capture_payment(self, info: Info, input: CapturePaymentInput) -> PaymentPayload | None:
         result = await run(info, input, info.context.services.writer.capture_payment)
         return PaymentPayload(**await _answer(info, result, input.payment_id))

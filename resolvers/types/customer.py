@@ -12,6 +12,7 @@ from app.vault.rules.order import PaymentMethodOrder, newest_first
 from app.wallet.assemble import DefaultInfo, SourceRow, Wallet, WalletMethod, default_for_payment
 from app.wallet.directory import DirectoryEntry
 from resolvers.context import Info
+from resolvers.directives import ListSize, UpstreamCost
 from resolvers.errors import BadInput, SourcesUnavailable
 from resolvers.inputs.payment_method_filter import PaymentMethodFilter
 from resolvers.scopes import scoped
@@ -40,7 +41,7 @@ class DefaultMethodInfo:
     set_by: str | None
     defaults: strawberry.Private[list[PaymentMethod]]
 
-    @scoped(READ_METHODS, description="What each vault calls its default.")
+    @scoped(READ_METHODS, size=ListSize(assumed_size=4), description="What each vault calls its default.")
     def provider_defaults(self) -> list[PaymentMethod] | None:
         return self.defaults
 
@@ -52,7 +53,11 @@ class AuthSummary:
     basis_method: strawberry.Private[PaymentMethod | None]
     is_default_known: strawberry.Private[bool]
 
-    @strawberry.field(graphql_type=AuthStatus, description="That of the effective default.")
+    @strawberry.field(
+        graphql_type=AuthStatus,
+        description="That of the effective default.",
+        directives=[UpstreamCost(calls=1, per_method=True)],
+    )
     def status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
         return _status_of_default(self.basis_method, self.is_default_known, info)
 
@@ -60,9 +65,16 @@ class AuthSummary:
     def basis(self) -> PaymentMethod | None:
         return self.basis_method
 
-    @scoped(READ_METHODS, description="Cards whose holder must still answer a challenge.")
+    @scoped(
+        READ_METHODS,
+        calls=1,
+        per_method=True,
+        size=ListSize(assumed_size=10),
+        description="Cards whose holder must still answer a challenge.",
+    )
     async def challenge_pending(self, info: Info) -> list[Card] | None:
         cards = [one for one in self.methods if isinstance(one, Card)]
+        info.context.budget.take_work(len(self.methods))
         asked = [auth_status_of(card, info) for card in cards]
         statuses = [one if isinstance(one, AuthStatus) else await one for one in asked]
         return [card for card, found in zip(cards, statuses, strict=True) if found is AuthStatus.CHALLENGE_REQUIRED]
@@ -84,6 +96,7 @@ class Customer(Node):
     @scoped(
         READ_METHODS,
         graphql_type=list[PaymentMethod] | None,
+        size=ListSize(assumed_size=10, slicing_arguments=["first"]),
         description="null only if no linked vault answered (plus an error with code SOURCES_UNAVAILABLE); "
         "[] means read and empty. first gives the beginning; sources say where a vault holds more than was read.",
     )
@@ -104,6 +117,8 @@ class Customer(Node):
             if wallet.nothing_answered(providers):
                 raise SourcesUnavailable
             shown = methods_of(self, wallet, info)
+            if wanted is not _EVERYTHING or order_by is not PaymentMethodOrder.DEFAULT_FIRST:
+                info.context.budget.take_work(len(wallet.methods))
             return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[: first or None]]
 
         return info.context.wallet_of(self.entry).when_read(providers, answer)
@@ -111,6 +126,7 @@ class Customer(Node):
     @scoped(
         READ_METHODS,
         graphql_type=PaymentMethodConnection | None,
+        size=ListSize(assumed_size=10, slicing_arguments=["first"], sized_fields=["edges"]),
         description="paymentMethods page by page; null where that is null.",
     )
     def payment_methods_connection(
@@ -130,6 +146,7 @@ class Customer(Node):
             if wallet.nothing_answered(providers):
                 raise SourcesUnavailable
             shown = methods_of(self, wallet, info)
+            info.context.budget.take_work(len(wallet.methods))
             return method_page(_chosen(wallet, wanted, order_by), shown, size, after or None)
 
         return info.context.wallet_of(self.entry).when_read(providers, answer)
@@ -172,6 +189,7 @@ class Customer(Node):
     @strawberry.field(
         graphql_type=AuthStatus,
         description="3-D Secure state of the effective default; a display hint, never a liability-shift promise.",
+        directives=[UpstreamCost(calls=1, per_method=True)],
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
         def answer(wallet: Wallet) -> AuthStatus | Awaitable[AuthStatus]:
@@ -185,6 +203,7 @@ class Customer(Node):
     def auth_summary(self, info: Info) -> AuthSummary | Awaitable[AuthSummary]:
         def answer(wallet: Wallet) -> AuthSummary:
             shown = methods_of(self, wallet, info)
+            info.context.budget.take_work(len(wallet.methods))
             listed = [shown[one.id] for one in _chosen(wallet, _EVERYTHING, PaymentMethodOrder.PROVIDER)]
             return AuthSummary(
                 customer=self,
@@ -195,7 +214,11 @@ class Customer(Node):
 
         return info.context.wallet_of(self.entry).when_read(ALL, answer)
 
-    @strawberry.field(graphql_type=list[SourceStatus], description="One row per provider, always all of them.")
+    @strawberry.field(
+        graphql_type=list[SourceStatus],
+        description="One row per provider, always all of them.",
+        directives=[ListSize(assumed_size=4)],
+    )
     def sources(self, info: Info) -> list[SourceRow] | Awaitable[list[SourceRow]]:
         return info.context.wallet_of(self.entry).rows()
 
@@ -207,11 +230,15 @@ class Customer(Node):
     def is_complete(self, info: Info) -> bool | Awaitable[bool]:
         return _is_complete(self.entry, info)
 
-    @scoped("links:read", description="Where the vaults know the customer.")
+    @scoped("links:read", size=ListSize(assumed_size=4), description="Where the vaults know the customer.")
     def links(self) -> list[ProviderLink] | None:
         return [ProviderLink.of(link) for link in self.entry.links]
 
-    @scoped("audit:read", description="What happened to the customer's payment methods, the newest first.")
+    @scoped(
+        "audit:read",
+        size=ListSize(assumed_size=_MOST_EVENTS, slicing_arguments=["first"], sized_fields=["edges"]),
+        description="What happened to the customer's payment methods, the newest first.",
+    )
     async def events(self, info: Info, first: int = 20, after: str | None = strawberry.UNSET) -> EventConnection | None:
         size = page_size(first, _MOST_EVENTS)
         start = from_cursor(_EVENT, after) if after else None
@@ -254,7 +281,10 @@ def methods_of(customer: Customer, wallet: Wallet, info: Info) -> dict[str, Paym
 
 
 def _default(wallet: Wallet, info: Info, usable_for: UsableFor | None) -> DefaultInfo:
-    return wallet.default if usable_for is None else default_for_payment(wallet, info.context.services.rules)
+    if usable_for is None:
+        return wallet.default
+    info.context.budget.take_work(len(wallet.methods))
+    return default_for_payment(wallet, info.context.services.rules)
 
 
 def default_of(

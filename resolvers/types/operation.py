@@ -9,6 +9,7 @@ from app.store.records import MethodAddress, OperationRecord, OperationState, Re
 from app.vault.names import ProviderName
 from app.wallet.writing.record import row_problem
 from resolvers.context import Info
+from resolvers.directives import ListSize
 from resolvers.errors import BadInput
 from resolvers.scopes import scoped
 from resolvers.types.customer import READ_METHODS
@@ -71,7 +72,10 @@ class Operation(Node):
     created_at: datetime
     finished_at: datetime | None = strawberry.field(description="null while PENDING or UNKNOWN.")
 
-    @strawberry.field(description="Part by part, where there are several.")
+    @strawberry.field(
+        description="Part by part, where there are several.",
+        directives=[ListSize(assumed_size=_MOST_RESULTS, slicing_arguments=["first"], sized_fields=["edges"])],
+    )
     async def results(
         self, info: Info, first: int = 50, after: str | None = strawberry.UNSET
     ) -> OperationResultConnection:

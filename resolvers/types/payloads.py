@@ -10,7 +10,7 @@ from app.vault.names import ProviderName
 from app.vault.payments import Tokenization as VaultTokenization
 from resolvers import lookup
 from resolvers.context import Info
-from resolvers.directives import UpstreamCost
+from resolvers.directives import ListSize, UpstreamCost
 from resolvers.errors import SourcesUnavailable
 from resolvers.scalars import JSON
 from resolvers.scopes import scoped
@@ -32,8 +32,12 @@ _SHOWN_WITHIN: Final = timedelta(minutes=1)
 @strawberry.interface(description="`operation` is null where nothing was journalled: a refusal before the journal.")
 class MutationPayload:
     operation: Operation | None
-    user_errors: list[UserError] = strawberry.field(description="Why it was not done; empty when it was.")
-    warnings: list[UserError] = strawberry.field(description="It was done, and this is worth knowing.")
+    user_errors: list[UserError] = strawberry.field(
+        description="Why it was not done; empty when it was.", directives=[ListSize(assumed_size=2)]
+    )
+    warnings: list[UserError] = strawberry.field(
+        description="It was done, and this is worth knowing.", directives=[ListSize(assumed_size=2)]
+    )
 
 
 @strawberry.type(description="The method that was added, or the one that was there already.")
@@ -89,7 +93,7 @@ class DeletePaymentMethodPayload(MutationPayload):
     @strawberry.field(
         description="Methods in any vault that look like the deleted one: the customer may mean these too. Empty "
         "without the scope payment_methods:read.",
-        directives=[UpstreamCost(calls=4)],
+        directives=[UpstreamCost(calls=4), ListSize(assumed_size=4)],
     )
     async def remaining_lookalikes(self, info: Info) -> list[PaymentMethod]:
         if not info.context.caller.has_any([READ_METHODS]):

@@ -30,6 +30,7 @@ from app.wallet.assemble import Wallet, WalletMethod, group_key
 from app.wallet.reading import WalletReader
 from app.wallet.statuses import StatusReading
 from resolvers.context import Info
+from resolvers.directives import ListSize, UpstreamCost
 from resolvers.scalars import CountryCode, Last4
 from resolvers.scopes import scoped
 from resolvers.types.auth import ThreeDSecure
@@ -92,7 +93,8 @@ class PaymentMethod(Node):
     is_secondary: bool | None = strawberry.field(resolver=_is_secondary)
     capabilities: list[ProviderCapability] = strawberry.field(description="What its vault can do with it as it stands.")
     possible_duplicates: list["PaymentMethod"] = strawberry.field(
-        description="Same-looking instruments in any vault: a hint for grouping, never proof."
+        description="Same-looking instruments in any vault: a hint for grouping, never proof.",
+        directives=[ListSize(assumed_size=2)],
     )
     group_key: strawberry.ID | None = strawberry.field(
         resolver=_group_key, description="Equal for same-looking methods of one customer; means nothing beyond that."
@@ -109,6 +111,7 @@ class PaymentMethod(Node):
         graphql_type=AuthStatus,
         description="The last known 3-D Secure result; UNKNOWN when the vault cannot tell now.",
         metadata={"known_at_once": "auth_status_at_once"},
+        directives=[UpstreamCost(calls=1, per_method=True)],
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
         return auth_status_of(self, info)
@@ -131,7 +134,9 @@ class Card(PaymentMethod):
     bin: str | None = scoped("payment_methods:bin", description="The leading six or eight digits.")
 
     @strawberry.field(
-        graphql_type=ThreeDSecure | None, description="The last 3-D Secure result; null when there is none to show."
+        graphql_type=ThreeDSecure | None,
+        description="The last 3-D Secure result; null when there is none to show.",
+        directives=[UpstreamCost(calls=1, per_method=True)],
     )
     def three_d_secure(self, info: Info) -> ThreeDSecure | Awaitable[ThreeDSecure | None] | None:
         method = self.source.method

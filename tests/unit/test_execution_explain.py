@@ -23,9 +23,20 @@ def test_a_planned_operation_names_its_loads_its_scopes_and_its_price() -> None:
     assert lines[1].startswith("planned: ")
     assert lines[2] == "one variant for each combination of $more"
     assert "load Query.customer, up to 4 calls, needs customers:read" in lines
-    assert "load PaymentMethod.authStatus" in lines
+    assert "load PaymentMethod.authStatus, up to 1 call" in lines
     assert not [line for line in lines if "label" in line]
-    assert lines[-1].startswith("price without variables: ")
+    assert lines[-2] == "may cost 4 calls to vaults, 10 more for single payment methods, and answer 33 fields"
+    assert lines[-1] == "price without variables: 14"
+
+
+def test_an_answer_that_would_be_too_large_is_refused_before_it_is_asked_for() -> None:
+    loop = "customer { paymentMethods { " * 5 + "id" + " } }" * 5
+    code, output = asked('{ customer(id: "c") { paymentMethods { ' + loop + " } } }")
+    assert code == 0
+    assert "and answer 1222222 fields" in output
+    assert (
+        "refused: COST_ESTIMATED_TOO_EXPENSIVE: The answer may hold 1222222 fields, and 100000 are allowed." in output
+    )
 
 
 def test_an_operation_without_a_plan_says_why_and_fails() -> None:

@@ -26,7 +26,7 @@ from graphql import (
 from app.execution.documents import Document, Documents, is_subscription
 from app.gate import mask
 from app.gate.documents.formats import Candidate, Fault, Unreadable
-from app.gate.limits import Limiter, Limits
+from app.gate.limits import Estimate, Limiter, Limits
 from app.gate.problems import Refused
 from app.store.records import NewDocument
 
@@ -36,10 +36,11 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A document that may be published, and the scopes that it needs: one of each group."""
+    """A document that may be published, the scopes that it needs (one of each group), and what it may cost."""
 
     new: NewDocument
     scopes: tuple[frozenset[str], ...]
+    estimate: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,10 @@ class Checker:
         except Refused as refused:
             yield Fault(candidate.place, shown, refused.message)
             return
-        good.append(Checked(_new(candidate, document, cost), needed))
+        operation = document.operation(None)
+        assert operation is not None
+        estimate = self._limiter.estimate(document, operation, {})
+        good.append(Checked(_new(candidate, document, cost), needed, estimate))
 
     def _cost(self, document: Document, scopes: frozenset[str] | None) -> int:
         """The price without variables: what varies is priced again for each request."""

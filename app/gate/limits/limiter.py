@@ -7,9 +7,11 @@ from typing import Any, Final, Protocol
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 
 from app.execution.documents import Document, is_mutation
+from app.gate.limits.overlaps import comparisons
 from app.gate.limits.prices import PriceList
+from app.gate.limits.pricing import RootPrice, root_prices
 from app.gate.limits.rules import Limits
-from app.gate.limits.survey import Charge, Measures, SpreadTooDeep, Surveyor
+from app.gate.limits.survey import Measures, SpreadTooDeep, Surveyor
 from app.gate.limits.variables import check_variables
 from app.gate.problems import PROBLEMS, Refused
 
@@ -22,13 +24,43 @@ class HasScopes(Protocol):
     def scopes(self) -> frozenset[str]: ...
 
 
+FIELDS_PER_CALL: Final = 500
+"""So many fields of an answer weigh as much as one call to a vault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Of one request, each at most: `calls` to vaults, `statuses` of single payment methods that are asked for beside
+    them, and `fields` of the answer. `price` is what it is charged."""
+
+    calls: int
+    statuses: int
+    fields: int
+
+    @property
+    def price(self) -> int:
+        return max(self.calls + self.statuses, self.fields // FIELDS_PER_CALL)
+
+    @property
+    def told(self) -> str:
+        return (
+            f"may cost {self.calls} calls to vaults, {self.statuses} more for single payment methods, "
+            f"and answer {self.fields} fields"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What admission needs of one operation. `fixed` is the price that no variable changes."""
+    """What admission needs of one operation. `fixed` is what no variable changes."""
 
     introspects: bool
-    fixed: int
-    varying: Sequence[Charge]
+    fixed: Estimate
+    varying: Sequence[RootPrice]
+
+    def estimate(self, variables: Mapping[str, Any]) -> Estimate:
+        if not self.varying:
+            return self.fixed
+        return _sum(self.varying, variables, self.fixed)
 
 
 class Limiter:
@@ -40,15 +72,27 @@ class Limiter:
         self._prices = PriceList(schema)
 
     def screen(self, node: DocumentNode, operations: Sequence[OperationDefinitionNode]) -> Sequence[GraphQLError]:
-        """Before validation, which costs more than this: the first limit that the document breaks, if any."""
-        surveyor = Surveyor(self._schema, self._prices, node)
-        for operation in operations:
-            try:
-                measures = surveyor.measure(operation)
-            except (SpreadTooDeep, RecursionError):
-                return [_error("DEPTH_LIMIT", "Fragments are spread within fragments too deep.", {})]
-            if error := self._broken(operation, measures):
-                return [error]
+        """Before validation, which costs more than this: the first limit that the document breaks, if any.
+
+        Whatever validation walks is counted, and so fragments that nothing spreads, too.
+        """
+        surveyor = Surveyor(self._schema, node)
+        try:
+            for operation in operations:
+                if error := self._broken(surveyor.measure(operation), operation):
+                    return [error]
+            roots = [one.selection_set for one in operations]
+            for fragment in surveyor.unused():
+                roots.append(fragment.selection_set)
+                if error := self._broken(surveyor.measure_fragment(fragment)):
+                    return [error]
+        except (SpreadTooDeep, RecursionError):
+            return [_error("DEPTH_LIMIT", "Fragments are spread within fragments too deep.", {})]
+        if len(node.definitions) > self.limits.definitions:
+            return [_over("DEFINITION_LIMIT", self.limits.definitions, len(node.definitions))]
+        most = self.limits.comparisons
+        if comparisons(roots, surveyor.fragments, at_most=most) > most:
+            return [_error("FIELD_LIMIT", "The document repeats the same fields too often.", {"limit": most})]
         return ()
 
     def admit(
@@ -58,22 +102,33 @@ class Limiter:
         variables: Mapping[str, Any],
         caller: HasScopes,
     ) -> int:
-        """The price of this request in calls to vaults; raises Refused. Pure: nothing has been called yet."""
+        """The price of this request, in calls to vaults; raises Refused. Pure: nothing has been called yet."""
         if variables:
             check_variables(variables, self.limits)
         row = self._row(document, operation)
         if row.introspects and EXPLORE not in caller.scopes:
             raise Refused("INTROSPECTION_DISABLED")
-        cost = row.fixed
-        for charge in row.varying:
-            cost += charge.price(variables)
-        if cost > self.limits.cost:
+        found = row.estimate(variables)
+        limits = self.limits
+        if found.calls > limits.cost:
             raise Refused(
                 "COST_ESTIMATED_TOO_EXPENSIVE",
-                f"The request may cost {cost} calls to vaults, and {self.limits.cost} are allowed.",
-                cost={"requested": cost, "maximum": self.limits.cost},
+                f"The request may cost {found.calls} calls to vaults, and {limits.cost} are allowed.",
+                cost={"requested": found.calls, "maximum": limits.cost},
             )
-        return cost
+        if found.fields > limits.response_fields:
+            raise Refused(
+                "COST_ESTIMATED_TOO_EXPENSIVE",
+                f"The answer may hold {found.fields} fields, and {limits.response_fields} are allowed.",
+                cost={"requestedFields": found.fields, "maximumFields": limits.response_fields},
+            )
+        return found.price
+
+    def estimate(
+        self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
+    ) -> Estimate:
+        """What the request may cost, whatever is allowed."""
+        return self._row(document, operation).estimate(variables)
 
     def prepare(self, document: Document) -> None:
         """Price a document that will be used again, before its first request."""
@@ -90,18 +145,21 @@ class Limiter:
 
     def _made(self, document: Document, operation: OperationDefinitionNode) -> _Row:
         assert document.node is not None
-        surveyor = Surveyor(self._schema, self._prices, document.node)
-        charges = surveyor.charges(operation)
-        varying = tuple(one for one in charges if one.variable is not None)
-        fixed = sum(one.price({}) for one in charges if one.variable is None)
-        return _Row(surveyor.measure(operation).introspects, fixed, varying)
+        introspects = Surveyor(self._schema, document.node).measure(operation).introspects
+        roots = root_prices(self._schema, self._prices, operation, document.fragments)
+        fixed = [one for one in roots if one.variable is None]
+        varying = tuple(one for one in roots if one.variable is not None)
+        return _Row(introspects, _sum(fixed, {}, Estimate(1 if introspects else 0, 0, 0)), varying)
 
-    def _broken(self, operation: OperationDefinitionNode, found: Measures) -> GraphQLError | None:
+    def _broken(self, found: Measures, operation: OperationDefinitionNode | None = None) -> GraphQLError | None:
+        """`operation` None: of a fragment that none spreads, whose top fields are at no root."""
         limits = self.limits
-        if is_mutation(operation) and found.top_fields > limits.mutation_fields:
+        if operation is None:
+            found.top_fields = 0
+        elif is_mutation(operation) and found.top_fields > limits.mutation_fields:
             return _over("ROOT_FIELD_LIMIT", limits.mutation_fields, found.top_fields)
         for code, name in _CHECKS:
-            limit, number = getattr(limits, name), getattr(found, _MEASURED.get(name, name))
+            limit, number = getattr(limits, _LIMITED.get(name, name)), getattr(found, name)
             if number > limit:
                 return _over(code, limit, number)
         return None
@@ -111,11 +169,26 @@ _CHECKS: Final = (
     ("DEPTH_LIMIT", "depth"),
     ("ALIAS_LIMIT", "aliases"),
     ("FIELD_LIMIT", "fields"),
-    ("ROOT_FIELD_LIMIT", "root_fields"),
+    ("FIELD_LIMIT", "spreads"),
+    ("ROOT_FIELD_LIMIT", "top_fields"),
     ("DIRECTIVE_LIMIT", "directives"),
-    ("LIST_LIMIT", "list_items"),
+    ("VARIABLES_LIMIT", "variables"),
+    ("LIST_LIMIT", "longest_list"),
 )
-_MEASURED: Final = {"root_fields": "top_fields", "list_items": "longest_list"}
+_LIMITED: Final = {"top_fields": "root_fields", "longest_list": "list_items", "spreads": "fields"}
+
+
+def _sum(roots: Sequence[RootPrice], variables: Mapping[str, Any], start: Estimate) -> Estimate:
+    calls: dict[object, int] = {}
+    statuses: dict[object, int] = {}
+    fields = start.fields
+    for one in roots:
+        times = one.times_with(variables)
+        key = one.key if one.variable is None else (*one.key, one.variable)
+        calls[key] = max(calls.get(key, 0), one.calls * times)
+        statuses[key] = max(statuses.get(key, 0), one.statuses * times)
+        fields += one.fields * times
+    return Estimate(start.calls + sum(calls.values()), sum(statuses.values()), fields)
 
 
 def _over(code: str, limit: int, found: int) -> GraphQLError:

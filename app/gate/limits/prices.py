@@ -1,27 +1,63 @@
-"""What a root field costs, in calls to vaults: read from the schema once, when the process starts.
+"""What fields cost, in calls to vaults, and how long lists are taken to be: read from the schema once.
 
 A field says so by `@upstreamCost(calls:)`. A type costs what the root field costs that answers it; an abstract type
 what its dearest member costs. A root field without the directive costs what its type costs, so `node`, `nodes` and
 `_entities` have the price of the dearest thing that they may answer.
+
+A list says by `@listSize(assumedSize:)` how many items to expect; lists of the introspection types are as long as
+this schema makes them.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from graphql import (
     GraphQLArgument,
     GraphQLField,
+    GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
     get_named_type,
     get_nullable_type,
     is_abstract_type,
+    is_enum_type,
+    is_input_object_type,
+    is_interface_type,
+    is_introspection_type,
     is_list_type,
+    is_object_type,
     is_scalar_type,
     value_from_ast_untyped,
 )
 
+ASSUMED_METHODS: Final = 10
+"""Payment methods of one customer, of which each may have to be asked for its status."""
 _WRITE: Final = 4  # read before, write, read after, and one to spare: what a mutation without the directive costs
+_UNDECLARED: Final = 10  # items of a list that says nothing
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`calls` for the field itself, or with `per_method` for each payment method that it shows."""
+
+    calls: int
+    per_method: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a list, or of the lists `sized_fields` of a connection. `arguments` may ask for less than `assumed`, and
+    `by_default` is what is asked for without them. `beneath` are the sizes of lists of the items, where these are
+    others than elsewhere."""
+
+    assumed: float
+    by_default: float
+    arguments: tuple[str, ...] = ()
+    sized_fields: tuple[str, ...] = ()
+    beneath: Mapping[str, float] | None = None
 
 
 class PriceList:
@@ -29,15 +65,17 @@ class PriceList:
 
     def __init__(self, schema: GraphQLSchema) -> None:
         roots = [one for one in (schema.query_type, schema.mutation_type, schema.subscription_type) if one is not None]
-        self._fields = _directives(schema)
-        self._types = _types(schema, self._fields)
-        self._roots: dict[tuple[str, str], int] = {}
-        self._lists: dict[tuple[str, str], frozenset[str]] = {}
+        self._costs = _costs(schema)
+        own = {key: one.calls for key, one in self._costs.items() if not one.per_method}
+        self._types = _types(schema, own)
+        self._sizes = {**_introspection(schema), **_sizes(schema)}
+        self._roots: dict[Key, int] = {}
+        self._lists: dict[Key, frozenset[str]] = {}
         for root in roots:
             default = _WRITE if root is schema.mutation_type else 0
             for name, field in root.fields.items():
                 of_type = self._types.get(get_named_type(field.type).name, 0)
-                self._roots[root.name, name] = self._fields.get((root.name, name), max(default, of_type))
+                self._roots[root.name, name] = own.get((root.name, name), max(default, of_type))
                 self._lists[root.name, name] = frozenset(
                     argument for argument, one in field.args.items() if _multiplies(one)
                 )
@@ -45,45 +83,87 @@ class PriceList:
     def of_root(self, root: str, field: str) -> int:
         return self._roots.get((root, field), 0)
 
-    def of_field(self, parent: str, field: str) -> int:
-        return self._fields.get((parent, field), 0)
+    def of_field(self, parent: str, field: str) -> Cost | None:
+        return self._costs.get((parent, field))
 
     def of_type(self, name: str) -> int:
         return self._types.get(name, 0)
+
+    def size_of(self, parent: str, field: str) -> Size | None:
+        """None for what is no list of objects."""
+        return self._sizes.get((parent, field))
 
     def lists_of(self, root: str, field: str) -> frozenset[str]:
         """The arguments whose length multiplies the field's price: lists of scalars, one thing each."""
         return self._lists.get((root, field), frozenset())
 
 
-def _directives(schema: GraphQLSchema) -> Mapping[tuple[str, str], int]:
-    found: dict[tuple[str, str], int] = {}
+def _declared_fields(schema: GraphQLSchema) -> list[tuple[Key, GraphQLField]]:
+    found: list[tuple[Key, GraphQLField]] = []
     for kind in schema.type_map.values():
-        if isinstance(kind, GraphQLObjectType) and not kind.name.startswith("__"):
-            for name, field in kind.fields.items():
-                calls = _calls(field)
-                if calls is not None:
-                    found[kind.name, name] = calls
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType) and not is_introspection_type(kind):
+            found.extend(((kind.name, name), field) for name, field in kind.fields.items())
     return found
 
 
-def _calls(field: GraphQLField) -> int | None:
-    """Strawberry keeps a field's directives on its definition, which it hangs on the field of graphql-core.
+def _costs(schema: GraphQLSchema) -> dict[Key, Cost]:
+    found: dict[Key, Cost] = {}
+    for key, one in _declared_fields(schema):
+        said = _said(one, "upstreamCost")
+        if said is not None:
+            found[key] = Cost(int(said["calls"]), bool(said.get("perMethod", False)))
+    return found
 
-    A schema that was built from SDL has them in its syntax tree.
+
+def _sizes(schema: GraphQLSchema) -> dict[Key, Size]:
+    found: dict[Key, Size] = {}
+    for key, one in _declared_fields(schema):
+        said = _said(one, "listSize")
+        if said is not None:
+            assumed, arguments = int(said["assumedSize"]), tuple(said.get("slicingArguments") or ())
+            defaults = [one.args[name].default_value for name in arguments if name in one.args]
+            by_default = min([assumed, *(value for value in defaults if isinstance(value, int))])
+            found[key] = Size(assumed, by_default, arguments, tuple(said.get("sizedFields") or ()))
+        elif is_list_type(get_nullable_type(one.type)) and not _is_leaf(one):
+            found[key] = _fixed(_UNDECLARED)
+    sized = {(parent, name) for (parent, _), size in found.items() for name in size.sized_fields}
+    if sized:  # a connection's own lists are as long as the field says that answers it
+        for key, one in _declared_fields(schema):
+            size = found.get(key)
+            if size is not None and size.sized_fields:
+                for name in size.sized_fields:
+                    found.pop((get_named_type(one.type).name, name), None)
+    return found
+
+
+def _is_leaf(field: GraphQLField) -> bool:
+    named = get_named_type(field.type)
+    return not (is_object_type(named) or is_abstract_type(named))
+
+
+def _said(field: GraphQLField, name: str) -> Mapping[str, Any] | None:
+    """A directive's arguments by their names in GraphQL, where the field carries it.
+
+    Strawberry keeps a field's directives on its definition, which it hangs on the field of graphql-core. A schema that
+    was built from SDL has them in its syntax tree.
     """
     for node in field.ast_node.directives or () if field.ast_node is not None else ():
-        if node.name.value == "upstreamCost" and node.arguments:
-            return int(value_from_ast_untyped(node.arguments[0].value))
+        if node.name.value == name:
+            return {one.name.value: value_from_ast_untyped(one.value) for one in node.arguments or ()}
     definition: Any = field.extensions.get("strawberry-definition")
     for directive in getattr(definition, "directives", ()):
         declared = getattr(type(directive), "__strawberry_directive__", None)
-        if declared is not None and declared.graphql_name == "upstreamCost":
-            return int(directive.calls)
+        if declared is not None and declared.graphql_name == name:
+            return {_camel(key): value for key, value in vars(directive).items()}
     return None
 
 
-def _types(schema: GraphQLSchema, fields: Mapping[tuple[str, str], int]) -> Mapping[str, int]:
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part.capitalize() for part in rest)
+
+
+def _types(schema: GraphQLSchema, fields: Mapping[Key, int]) -> Mapping[str, int]:
     found: dict[str, int] = {}
     query = schema.query_type
     for name, field in query.fields.items() if query is not None else ():
@@ -98,6 +178,41 @@ def _types(schema: GraphQLSchema, fields: Mapping[tuple[str, str], int]) -> Mapp
             dearest = max((found.get(member.name, 0) for member in schema.get_possible_types(kind)), default=0)
             found[kind.name] = max(dearest, found.get(kind.name, 0))
     return found
+
+
+def _introspection(schema: GraphQLSchema) -> dict[Key, Size]:
+    """Going through all types, lists are as long as they are on average over all; elsewhere, as over those types that
+    have any: what is asked about is rather an object than a scalar."""
+    kinds = list(schema.type_map.values())
+    lengths: dict[str, list[int]] = {
+        "fields": [len(one.fields) for one in kinds if is_object_type(one) or is_interface_type(one)],
+        "inputFields": [len(one.fields) for one in kinds if is_input_object_type(one)],
+        "enumValues": [len(one.values) for one in kinds if is_enum_type(one)],
+        "interfaces": [len(one.interfaces) for one in kinds if is_object_type(one)],
+        "possibleTypes": [len(schema.get_possible_types(one)) for one in kinds if is_abstract_type(one)],
+    }
+    arguments = [
+        len(one.args)
+        for kind in kinds
+        if is_object_type(kind) or is_interface_type(kind)
+        for one in kind.fields.values()
+    ]
+    average = {name: sum(found) / len(kinds) for name, found in lengths.items()}
+    return {
+        ("__Schema", "types"): Size(len(kinds), len(kinds), beneath=average),
+        ("__Schema", "directives"): _fixed(len(schema.directives)),
+        ("__Directive", "args"): _fixed(2),
+        ("__Field", "args"): _fixed(_mean(arguments)),
+        **{("__Type", name): _fixed(_mean(found)) for name, found in lengths.items()},
+    }
+
+
+def _fixed(size: float) -> Size:
+    return Size(size, size)
+
+
+def _mean(counts: list[int]) -> float:
+    return sum(counts) / len(counts) if counts else 1
 
 
 def _multiplies(argument: GraphQLArgument) -> bool:

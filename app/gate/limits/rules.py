@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Counts are of the document as it is executed: a fragment counts again wherever it is spread."""
+    """Counts are of the document as it is executed: a fragment counts again wherever it is spread.
+
+    `response_fields` and `response_bytes` are of the answer: estimated before it is made, counted while it is.
+    """
 
     document_characters: int = 60_000
     tokens: int = 4_000
@@ -15,7 +18,12 @@ class Limits:
     root_fields: int = 50
     mutation_fields: int = 5
     directives: int = 50
+    definitions: int = 100
+    variables: int = 100
+    comparisons: int = 5_000
     list_items: int = 1_000
     variable_values: int = 20_000
     variable_depth: int = 16
     cost: int = 400
+    response_fields: int = 100_000
+    response_bytes: int = 16_000_000

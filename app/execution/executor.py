@@ -1,0 +1,142 @@
+"""graphql-core's executor with a budget: what has no plan is bounded, and takes turns, like what has one."""
+
+from collections.abc import Awaitable, Iterable, Iterator
+from typing import Any
+
+from graphql.error import located_error
+
+from app.execution.bridge import LibraryExecutor, Path, collect_iterator_awaitables, gather_with_cancel, to_nodes
+from app.execution.budget import STEPS_BY_LIBRARY, TooLarge, budget_of
+
+
+class BoundedExecutor(LibraryExecutor):
+    """`Executor` of graphql-core 3.3 as Strawberry extends it; method names and arguments are theirs."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.budget = budget_of(self.context_value)
+        self._sizes: dict[int, tuple[int, Any]] = {}
+
+    def build_per_event_executor(self, payload: Any) -> Any:
+        self.budget.renew()
+        return super().build_per_event_executor(payload)
+
+    def execute_fields(self, parent_type: Any, source_value: Any, path: Any, grouped_field_set: Any, *more: Any) -> Any:
+        self._take(grouped_field_set)
+        return super().execute_fields(parent_type, source_value, path, grouped_field_set, *more)
+
+    def _take(self, grouped_field_set: Any) -> None:
+        known = self._sizes.get(id(grouped_field_set))
+        if known is None:
+            size = sum(len(one) + 5 for one in grouped_field_set)
+            known = self._sizes[id(grouped_field_set)] = (size, grouped_field_set)  # kept: its id is not used again
+        self.budget.take(len(grouped_field_set), known[0], STEPS_BY_LIBRARY)
+
+    async def execute_fields_serially(
+        self, parent_type: Any, source_value: Any, path: Any, grouped_field_set: Any, position_context: Any
+    ) -> dict[str, Any]:
+        """Where a field answers too much it is null, and those after it are not begun."""
+        results: dict[str, Any] = {}
+        self._take(grouped_field_set)
+        for name, details in grouped_field_set.items():
+            field_path = Path(path, name, parent_type.name)
+            try:
+                if self.budget.error is not None:
+                    raise self.budget.error
+                done = self.execute_field(parent_type, source_value, details, field_path, position_context)
+                results[name] = await done if self.is_awaitable(done) else done
+            except TooLarge as error:
+                results[name] = None
+                self.collected_errors.add(located_error(error, to_nodes(details), field_path.as_list()), field_path)
+        return results
+
+    def handle_field_error(self, raw_error: Exception, *more: Any) -> None:
+        """An answer that is too large is so as a whole, whatever may be null in it."""
+        if isinstance(raw_error, TooLarge):
+            raise raw_error
+        super().handle_field_error(raw_error, *more)
+
+    async def complete_awaitable_value(
+        self, return_type: Any, field_details_list: Any, info: Any, path: Any, result: Any, position_context: Any
+    ) -> Any:
+        return await super().complete_awaitable_value(
+            return_type, field_details_list, info, path, self._in_turn(result), position_context
+        )
+
+    async def _in_turn(self, result: Awaitable[Any]) -> Any:
+        found = await result
+        if self.budget.until_turn < 0:
+            await self.budget.turn()
+        return found
+
+    def complete_iterable_value(
+        self, item_type: Any, details: Any, info: Any, path: Any, items: Iterable[Any], position_context: Any
+    ) -> Any:
+        """Item by item, and the rest in further slices where one is used up. `@stream` is not served here."""
+        listed = _List(self, (item_type, details, info), path, position_context)
+        rest = iter(items)
+        budget = self.budget
+        try:
+            for one in rest:
+                listed.add(one)
+                if budget.until_turn < 0:
+                    return self._in_turns(listed, rest)
+        except Exception:
+            self._abandon(listed, rest)
+            raise
+        return listed.finished() if listed.waiting else listed.results
+
+    async def _in_turns(self, listed: "_List", rest: Iterator[Any]) -> list[Any]:
+        budget = self.budget
+        try:
+            await budget.turn()
+            for one in rest:
+                listed.add(one)
+                if budget.until_turn < 0:
+                    await budget.turn()
+        except Exception:
+            self._abandon(listed, rest)
+            raise
+        except BaseException:  # the request was cancelled: what was not begun never is
+            for index in listed.waiting:
+                listed.results[index].close()
+            raise
+        return await listed.finished() if listed.waiting else listed.results
+
+    def _abandon(self, listed: "_List", rest: Iterator[Any]) -> None:
+        pending = [listed.results[index] for index in listed.waiting]
+        pending.extend(collect_iterator_awaitables(rest, self.is_awaitable))
+        if pending:
+            self.settle_in_background(pending)
+
+
+class _List:
+    """A list under way: `waiting` are the places that hold awaitables."""
+
+    __slots__ = ("_context", "_executor", "_path", "_what", "results", "waiting")
+
+    def __init__(self, executor: BoundedExecutor, what: tuple[Any, Any, Any], path: Any, context: Any) -> None:
+        self._executor = executor
+        self._what = what
+        self._path = path
+        self._context = context
+        self.results: list[Any] = []
+        self.waiting: list[int] = []
+
+    def add(self, one: Any) -> None:
+        executor, results = self._executor, self.results
+        index = len(results)
+        at = self._path.add_key(index, None)
+        if executor.is_awaitable(one):
+            waited = executor._in_turn(one)
+            results.append(executor.complete_awaitable_list_item_value(waited, *self._what, at, self._context))
+            self.waiting.append(index)
+        elif executor.complete_list_item_value(one, results, *self._what, at, self._context):
+            self.waiting.append(index)
+
+    async def finished(self) -> list[Any]:
+        results, waiting = self.results, self.waiting
+        found = await gather_with_cancel(*[results[index] for index in waiting])
+        for index, one in zip(waiting, found, strict=True):
+            results[index] = one
+        return results

@@ -1,0 +1,75 @@
+"""Answers about the schema itself: the same for all who may ask, and so made once."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from graphql import FieldNode, FragmentSpreadNode, OperationDefinitionNode, SelectionSetNode
+
+from app.execution.documents import Document
+
+_STATIC: Final = frozenset({"__schema", "__type", "__typename", "_service"})
+_MEMO: Final = "introspection"
+
+Key = tuple[str, str | None, bytes]
+
+
+class IntrospectionCache:
+    """Encoded `data`, least recently used first out. Only of operations that ask about nothing but the schema."""
+
+    def __init__(self, max_bytes: int = 8_000_000) -> None:
+        self._max_bytes = max_bytes
+        self._known: OrderedDict[Key, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def key(self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Key | None:
+        """Under which the answer is kept; None for everything that asks for more than the schema."""
+        if not _is_static(document, operation):
+            return None
+        try:
+            given = orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
+        except TypeError:  # integers past 64 bits: no introspection takes them
+            return None
+        return document.text, operation.name.value if operation.name else None, given
+
+    def get(self, key: Key) -> orjson.Fragment | None:
+        found = self._known.get(key)
+        if found is None:
+            return None
+        self._known.move_to_end(key)
+        return orjson.Fragment(found)
+
+    def put(self, key: Key, data: orjson.Fragment) -> None:
+        if key in self._known:  # asked twice before it was answered
+            return
+        encoded = orjson.dumps(data)
+        self._known[key] = encoded
+        self._bytes += _weight(key, encoded)
+        while self._bytes > self._max_bytes:
+            dropped, gone = self._known.popitem(last=False)
+            self._bytes -= _weight(dropped, gone)
+
+
+def _weight(key: Key, encoded: bytes) -> int:
+    return len(key[0]) + len(key[2]) + len(encoded)
+
+
+def _is_static(document: Document, operation: OperationDefinitionNode) -> bool:
+    known: dict[int, bool] = document.memo.setdefault(_MEMO, {})
+    found = known.get(id(operation))  # the document keeps its nodes alive, so an id is not used again
+    if found is None:
+        found = known[id(operation)] = _asks_for_the_schema(document, operation.selection_set)
+    return found
+
+
+def _asks_for_the_schema(document: Document, selections: SelectionSetNode) -> bool:
+    for one in selections.selections:
+        if isinstance(one, FieldNode):
+            if one.name.value not in _STATIC:
+                return False
+        else:
+            part: Any = document.fragments[one.name.value] if isinstance(one, FragmentSpreadNode) else one
+            if not _asks_for_the_schema(document, part.selection_set):
+                return False
+    return True

@@ -1,0 +1,28 @@
+# Short names for the commands of CONTRIBUTING.md. `make install` once, then any of the others.
+BIN := .venv/bin
+
+.PHONY: install test lint types schema docs dev
+
+install:  ## a virtual environment with the locked dependencies and this checkout
+	python3 -m venv .venv
+	$(BIN)/pip install -q -r requirements/test.txt
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+
+test:  ## the whole suite; one file: make test T=tests/unit/test_ids.py
+	$(BIN)/pytest $(T)
+
+lint:  ## lint and format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types:
+	$(BIN)/mypy
+
+schema:  ## print the schema into schema.graphql
+	$(BIN)/vaultgraph schema > schema.graphql
+
+docs:  ## the tests that compare the pages with the code
+	$(BIN)/pytest -n 0 tests/unit/test_docs.py tests/unit/test_sandbox_docs.py tests/unit/test_schema_sdl.py
+
+dev:
+	$(BIN)/vaultgraph dev

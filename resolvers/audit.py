@@ -86,8 +86,8 @@ def customer_named(source: Any, arguments: Mapping[str, Any]) -> str | None:
     named = arguments.get("id") or _customer_of_input(given)
     if isinstance(named, str) and named.startswith("cus_"):
         return named[:80]
-    about = getattr(source, "customer", source)
-    found = getattr(about, "id", None)
+    about = getattr(source, "owner", source)  # a payment method's
+    found = getattr(about, "customer_id", None) or getattr(about, "id", None)
     return found if isinstance(found, str) and found.startswith("cus_") else None
 
 

@@ -48,7 +48,7 @@ class DefaultMethodInfo:
 
 @strawberry.type(description="3-D Secure across the customer's cards.")
 class AuthSummary:
-    customer: strawberry.Private["Customer"]
+    owner: strawberry.Private["Customer"]
     methods: strawberry.Private[list[PaymentMethod]]
     basis_method: strawberry.Private[PaymentMethod | None]
     is_default_known: strawberry.Private[bool]
@@ -83,7 +83,7 @@ class AuthSummary:
         graphql_type=bool, description="False while a vault that could change the summary has not answered."
     )
     def is_complete(self, info: Info) -> bool | Awaitable[bool]:
-        return _is_complete(self.customer.entry, info)
+        return _is_complete(self.owner.entry, info)
 
 
 @strawberry.federation.type(keys=["id"], description="One person or business, whichever vaults know them.")
@@ -206,7 +206,7 @@ class Customer(Node):
             info.context.budget.take_work(len(wallet.methods))
             listed = [shown[one.id] for one in _chosen(wallet, _EVERYTHING, PaymentMethodOrder.PROVIDER)]
             return AuthSummary(
-                customer=self,
+                owner=self,
                 methods=listed,
                 basis_method=default_of(self, wallet, info),
                 is_default_known=wallet.default.state is not DefaultState.UNKNOWN,

@@ -56,8 +56,8 @@ class CustomerEvent(Node):
     customer_id: strawberry.Private[str]
     who: strawberry.Private[str | None]
 
-    @strawberry.field(description="The customer as it is now.")
-    async def customer(self, info: Info) -> Annotated["Customer", strawberry.lazy("resolvers.types.customer")]:
+    @scoped("customers:read", description="The customer as it is now.")
+    async def customer(self, info: Info) -> Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None:
         from resolvers.types.customer import Customer
 
         entry = await info.context.entry(self.customer_id)

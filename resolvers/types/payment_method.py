@@ -54,6 +54,10 @@ class Address:
 # its own, which makes a card five times as large.
 
 
+def _customer(root: "PaymentMethod") -> Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None:
+    return root.owner
+
+
 def _status_detail(root: "PaymentMethod") -> str | None:
     return root.source.method.status_detail
 
@@ -63,18 +67,20 @@ def _is_secondary(root: "PaymentMethod") -> bool | None:
 
 
 def _group_key(root: "PaymentMethod", info: Info) -> strawberry.ID | None:
-    found = group_key(root.customer.entry.customer.id, root.source.method, info.context.services.rules)
+    found = group_key(root.owner.entry.customer.id, root.source.method, info.context.services.rules)
     return None if found is None else strawberry.ID(found)
 
 
 def _as_of(root: "PaymentMethod", info: Info) -> datetime:
     """Of this answer: the method itself stays the same for as long as its vault says the same."""
-    return info.context.wallet_of(root.customer.entry).told_at(root.provider)
+    return info.context.wallet_of(root.owner.entry).told_at(root.provider)
 
 
 @strawberry.interface(description="A stored means to pay, whichever vault holds it.")
 class PaymentMethod(Node):
-    customer: Annotated["Customer", strawberry.lazy("resolvers.types.customer")]
+    customer: Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None = scoped(
+        "customers:read", resolver=_customer
+    )
     provider: ProviderName = strawberry.field(description="The vault that holds it.")
     kind: PaymentMethodKind
     status: PaymentMethodStatus
@@ -104,6 +110,7 @@ class PaymentMethod(Node):
     as_of: datetime = strawberry.field(resolver=_as_of, description="When its vault said so.")
     is_stale: bool = strawberry.field(description="The vault could not be asked now: this is what it last said.")
     provider_ref: str | None = scoped("provider_refs:read", description="The vault's own id.")
+    owner: strawberry.Private["Customer"]
     source: strawberry.Private[WalletMethod]
     auth_status_at_once: strawberry.Private[AuthStatus | None]
 
@@ -217,7 +224,7 @@ def _shared(
     method = one.method
     return {
         "id": one.id,
-        "customer": customer,
+        "owner": customer,
         "provider": method.provider,
         "kind": method.kind,
         "status": one.status,
@@ -264,7 +271,7 @@ def auth_status_of(shown: PaymentMethod, info: Info) -> AuthStatus | Awaitable[A
 
 
 def _auth_status(shown: PaymentMethod, card: VaultCard, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
-    asked = info.context.wallet_of(shown.customer.entry).status(card)
+    asked = info.context.wallet_of(shown.owner.entry).status(card)
     return asked.status if isinstance(asked, StatusReading) else _status_once_known(asked)
 
 
@@ -275,7 +282,7 @@ async def _status_once_known(asked: Awaitable[StatusReading]) -> AuthStatus:
 def _three_d_secure(
     shown: PaymentMethod, card: VaultCard, info: Info
 ) -> ThreeDSecure | Awaitable[ThreeDSecure | None] | None:
-    asked = info.context.wallet_of(shown.customer.entry).status(card)
+    asked = info.context.wallet_of(shown.owner.entry).status(card)
     return _result_of(asked) if isinstance(asked, StatusReading) else _result_once_known(asked)
 
 

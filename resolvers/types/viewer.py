@@ -3,6 +3,7 @@
 import strawberry
 
 from resolvers.context import Info
+from resolvers.scopes import scoped
 from resolvers.types.customer import Customer
 
 
@@ -13,7 +14,7 @@ class Viewer:
     test_mode: bool
     schema_date: str = strawberry.field(description="The day of the schema's last change that clients should know of.")
 
-    @strawberry.field(description="The customer for whom an end user's token speaks; null for other callers.")
+    @scoped("customers:read", description="The customer for whom an end user's token speaks; null for other callers.")
     async def acting_customer(self, info: Info) -> Customer | None:
         acting = info.context.caller.acting_customer
         entry = await info.context.entry(acting) if acting else None

@@ -164,7 +164,7 @@ async def test_providers_and_viewer() -> None:
     data = await opened.data(
         "{ providers { provider displayName enabled circuit capabilities addVia } viewer { partner scopes testMode "
         "schemaDate actingCustomer { id } } }",
-        caller=Caller(name="shop", scopes=frozenset({"b", "a"}), acting_customer="cus_a"),
+        caller=Caller(name="shop", scopes=frozenset({"b", "customers:read"}), acting_customer="cus_a"),
     )
     assert [(one["provider"], one["enabled"], one["circuit"]) for one in data["providers"]] == [
         ("LOANPRO", True, "CLOSED"),
@@ -176,7 +176,7 @@ async def test_providers_and_viewer() -> None:
     assert data["providers"][2]["addVia"] == ["NETWORK_TOKEN", "BANK_ACCOUNT"]
     assert data["providers"][3]["capabilities"] == []
     viewer = data["viewer"]
-    assert (viewer["partner"], viewer["scopes"], viewer["testMode"]) == ("shop", ["a", "b"], False)
+    assert (viewer["partner"], viewer["scopes"], viewer["testMode"]) == ("shop", ["b", "customers:read"], False)
     assert viewer["actingCustomer"] == {"id": "cus_a"}
     assert opened.calls() == {}
 

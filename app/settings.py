@@ -135,7 +135,8 @@ class AuthSettings(Section, frozen=True):
     """Tokens of staff and end users: one issuer, its key set behind an https address or in a file.
 
     `scopes_by_role` maps words of the role claim to scopes; a token whose customer claim holds a customer id is an end
-    user's. `partners_only` says that there are no tokens: API keys alone.
+    user's. A token without one is staff's where `staff_claim` holds one of `staff_values`, and refused otherwise: no
+    token is staff's by default. `partners_only` says that there are no tokens: API keys alone.
     """
 
     issuer: str = ""
@@ -150,6 +151,8 @@ class AuthSettings(Section, frozen=True):
     role_claim: Word = "roles"
     scopes_by_role: dict[str, list[str]] = {}
     customer_claim: Word = "customer_id"
+    staff_claim: Word = "vaultgraph_staff"
+    staff_values: list[Word] = field(default_factory=lambda: ["true"])
     end_user_scopes: list[str] = field(default_factory=lambda: ["customers:read", "payment_methods:read"])
     partners_only: bool = False
 

@@ -33,7 +33,7 @@ def test_it_opens_the_gateway_of_its_data_directory(start_gateway: StartGateway,
         None,
     )
     assert seen("--customer", "cus_alex") == (END_USER_SCOPES, "cus_alex")
-    assert seen("--customer", "cus_alex", "--scope", "explore pan:write") == ({"explore"}, "cus_alex")
+    assert seen("--customer", "cus_alex", "--scope", "customers:read pan:write") == ({"customers:read"}, "cus_alex")
     stranger = token("--data-dir", tmp_path / "other")
     assert gateway.query(WHO, headers={"authorization": f"Bearer {stranger}"}).status == 401
 

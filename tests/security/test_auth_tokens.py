@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -151,6 +152,25 @@ def test_tokens_by_an_issuers_key_set_which_changes(start_gateway: StartGateway,
     reply = ask(gateway, f"Bearer {token(ec_key('next'), 'ES256', said, kid='next')}")
     assert (reply.status, reply.errors) == (200, [])
     assert issuer.paths == ["/jwks", "/jwks"]
+
+
+def test_without_a_customer_and_without_proof_of_staff_a_token_is_refused(
+    start_gateway: StartGateway, issuer: Issuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "vaultgraph.gate")
+    gateway = trusting(start_gateway, issuer, customer_claim="vg.customer_id")
+    usual = {"scope": "customers:read payment_methods:read links:read"}
+    for said in ({}, {"vg": "cus_alex"}, {"vg": None}, {"vg": {"customer_id": ["cus_alex"]}}, {"vg": {}}):
+        proofless = {"vaultgraph_staff": None} if said in ({}, {"vg": {}}) else {}
+        sent = token(rsa_key(), "RS256", {**claims(**usual, **proofless), **said}, kid="r")
+        reply = ask(gateway, f"Bearer {sent}")
+        assert (reply.status, reply.codes) == (401, ["UNAUTHENTICATED"]), said
+        assert sent not in gateway.log
+    assert "a token was refused: the customer claim is not where it should be" in gateway.log
+    assert "a token was refused: neither the customer claim nor the staff claim says who this is" in gateway.log
+    assert "cus_alex" not in gateway.log
+    end_user = token(rsa_key(), "RS256", claims(**usual, vg={"customer_id": "cus_alex"}), kid="r")
+    assert ask(gateway, f"Bearer {end_user}").data["customer"]["paymentMethods"]
 
 
 def test_a_token_names_no_address_that_we_call(start_gateway: StartGateway, issuer: Issuer) -> None:

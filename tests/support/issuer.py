@@ -52,6 +52,7 @@ def claims(**changes: Any) -> dict[str, Any]:
     """What a staff token says; a change to None leaves the claim out."""
     now = int(time.time())
     usual = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 600, "scope": "customers:read"}
+    usual["vaultgraph_staff"] = True
     return {name: value for name, value in {**usual, **changes}.items() if value is not None}
 
 

@@ -4,13 +4,19 @@ from typing import Any
 
 import pytest
 
+from app.errors import SettingsError
 from app.gate.callers.claims import END_USER_SCOPES, ClaimRules, caller_of
+from app.gate.callers.compose import build_callers
 from app.gate.callers.tokens import BadToken
+from app.settings import AuthSettings, Settings
 from app.wallet.caller import ALL_SCOPES, CallerKind
+
+SUBJECT = {"sub": "ann", "exp": 2_000_000_000}
 
 
 def made(rules: ClaimRules | None = None, **claims: Any) -> Any:
-    return caller_of({"sub": "ann", "exp": 2_000_000_000, **claims}, rules or ClaimRules())
+    """Of an end user where `claims` name a customer, else of proven staff."""
+    return caller_of({"vaultgraph_staff": True, **SUBJECT, **claims}, rules or ClaimRules())
 
 
 @pytest.mark.parametrize("said", ["customers:read explore", ["customers:read", "explore"]])
@@ -73,7 +79,66 @@ def test_an_end_user_without_scopes_has_the_usual_ones_and_staff_none() -> None:
     assert made().scopes == frozenset()
 
 
-@pytest.mark.parametrize("said", [None, "", "alex", 5, ["cus_a"], {"id": "cus_a"}, True, "cus_\u0430"])
+NO_IDS = [None, "", "alex", "cus_", 5, ["cus_a"], {"id": "cus_a"}, True, "cus_\u0430", "cus_a cus_b", "cus_a\n"]
+
+
+@pytest.mark.parametrize("said", NO_IDS)
 def test_a_customer_claim_without_an_id_never_makes_staff(said: object) -> None:
     with pytest.raises(BadToken):
         made(customer_id=said, scope=" ".join(ALL_SCOPES))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"vg.customer_id": one} for one in NO_IDS]
+    + [{"vg": {"customer_id": one}} for one in NO_IDS]
+    + [{"vg": one} for one in ("cus_alex", None, "", 5, ["cus_alex"], [{"customer_id": "cus_alex"}], True)]
+    + [{"vg.customer_id": "cus_alex", "vg": {"customer_id": "cus_sam"}}, {"vg.customer_id": "cus_a", "vg": "cus_a"}],
+)
+def test_nor_does_one_with_a_path(said: dict[str, Any]) -> None:
+    with pytest.raises(BadToken):
+        made(ClaimRules(customer_claim="vg.customer_id"), scope=" ".join(ALL_SCOPES), **said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"vg": {"customer_id": "cus_alex"}},
+        {"vg.customer_id": "cus_alex"},
+        {"vg.customer_id": "cus_alex", "vg": {"customer_id": "cus_alex"}},
+        {"vg.customer_id": "cus_alex", "vg": {}},
+    ],
+)
+def test_a_path_leads_to_the_customer_or_is_its_very_name(said: dict[str, Any]) -> None:
+    caller = made(ClaimRules(customer_claim="vg.customer_id"), **said)
+    assert (caller.kind, caller.acting_customer) == (CallerKind.END_USER, "cus_alex"), "even of a token that says staff"
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"vg": {}}, {"vaultgraph_staff": False}, {"vaultgraph_staff": "yes"}, {"Vaultgraph_staff": True},
+             {"vaultgraph_staff": 1}, {"vaultgraph_staff": [True]}, {"vaultgraph_staff": {"true": True}},
+             {"vaultgraph_staff": None}, {"customerId": "cus_alex"}],
+)  # fmt: skip
+def test_staff_is_proven_and_never_what_is_left(said: dict[str, Any]) -> None:
+    with pytest.raises(BadToken, match="neither the customer claim nor the staff claim"):
+        caller_of({**SUBJECT, "scope": " ".join(ALL_SCOPES), **said}, ClaimRules(customer_claim="vg.customer_id"))
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        (ClaimRules(), {"vaultgraph_staff": True}),
+        (ClaimRules(), {"vaultgraph_staff": "true"}),
+        (ClaimRules(staff_claim="realm.roles", staff_values=["clerk", "boss"]), {"realm": {"roles": ["a", "boss"]}}),
+        (ClaimRules(staff_claim="scope", staff_values=["vaultgraph:staff"]), {"scope": "explore vaultgraph:staff"}),
+    ],
+)
+def test_what_proves_staff_is_a_setting(rules: ClaimRules, said: dict[str, Any]) -> None:
+    caller = caller_of({**SUBJECT, **said}, rules)
+    assert (caller.kind, caller.key, caller.acting_customer) == (CallerKind.STAFF, "staff:ann", None)
+
+
+def test_one_claim_cannot_prove_a_customer_and_staff() -> None:
+    auth = AuthSettings(customer_claim="who", staff_claim="who")
+    with pytest.raises(SettingsError, match=r"auth\.staff_claim and auth\.customer_claim"):
+        build_callers(Settings(auth=auth), None, None)  # type: ignore[arg-type]

@@ -9,12 +9,14 @@ from typing import Any, Final
 
 from app.gate.callers.tokens import BadToken
 from app.wallet.caller import ALL_SCOPES, Caller, CallerKind
+from app.wallet.ids import IdKind, kind_of
 
 END_USER_SCOPES: Final = frozenset(
     {"customers:read", "payment_methods:read", "payment_methods:write", "payments:write", "explore"}
 )
 """What an end user's token may ever hold. Linking, erasing, importing and auditing are done by staff and backends."""
 
+STAFF_CLAIM: Final = "vaultgraph_staff"
 _MOST_WORDS: Final = 200
 
 
@@ -24,7 +26,8 @@ class ClaimRules:
 
     `scope_claim` holds scopes, as a list or as text with spaces. `role_claim` holds roles likewise, each of which
     stands for the scopes in `scopes_by_role`. `customer_claim` holds our customer id and makes an end user.
-    `end_user_scopes` is what end users have whose token says nothing about scopes.
+    `end_user_scopes` is what end users have whose token says nothing about scopes. `staff_claim` proves staff where it
+    holds one of `staff_values`: as text with spaces, as a list, or as the JSON value true for the word ``true``.
     """
 
     scope_claim: str = "scope"
@@ -32,20 +35,23 @@ class ClaimRules:
     scopes_by_role: Mapping[str, Sequence[str]] = field(default_factory=dict)
     customer_claim: str = "customer_id"
     end_user_scopes: Sequence[str] = ("customers:read", "payment_methods:read")
+    staff_claim: str = STAFF_CLAIM
+    staff_values: Sequence[str] = ("true",)
 
 
 def caller_of(claims: Mapping[str, Any], rules: ClaimRules) -> Caller:
-    """Raises BadToken where the customer claim is there and holds no id: an end user must never turn into staff."""
+    """The end user whom the customer claim names, or staff where the staff claim proves it. A token with both is an
+    end user's: the lesser right. Raises BadToken where there is neither, and where the customer claim holds no id."""
     name, ends = str(claims["sub"]), float(claims["exp"])
-    customer = _at(claims, rules.customer_claim)
+    customer = _customer(claims, rules.customer_claim)
     granted = _at(claims, rules.scope_claim)
     scopes = set(_words(granted))
     for role in _words(_at(claims, rules.role_claim)):
         scopes.update(rules.scopes_by_role.get(role, ()))
-    if customer is _ABSENT:
+    if customer is None:
+        if not _is_staff(_at(claims, rules.staff_claim), rules.staff_values):
+            raise BadToken("neither the customer claim nor the staff claim says who this is")
         return Caller(name=name, kind=CallerKind.STAFF, scopes=ALL_SCOPES & scopes, expires_at=ends)
-    if not isinstance(customer, str) or not customer.startswith("cus_") or not customer.isascii():
-        raise BadToken("the customer claim holds no customer id")
     if granted is _ABSENT and not scopes:
         scopes = set(rules.end_user_scopes)
     return Caller(
@@ -58,6 +64,35 @@ def caller_of(claims: Mapping[str, Any], rules: ClaimRules) -> Caller:
 
 
 _ABSENT: Final = object()
+
+
+def _customer(claims: Mapping[str, Any], name: str) -> str | None:
+    """None where nothing of the claim is there. A part of its path that is no object, two claims that the name fits
+    and disagree, and a value that is no id are no customer, and no absence either. Raises BadToken."""
+    found = [claims[name]] if name in claims else []
+    at: Any = claims
+    for part in name.split(".") if "." in name else ():
+        if not isinstance(at, Mapping):
+            raise BadToken("the customer claim is not where it should be")
+        at = at.get(part, _ABSENT)
+        if at is _ABSENT:
+            break
+    else:
+        if "." in name:
+            found.append(at)
+    if not found:
+        return None
+    if any(other != found[0] for other in found[1:]):
+        raise BadToken("two claims fit the name of the customer claim, and they disagree")
+    customer = found[0]
+    if not isinstance(customer, str) or kind_of(customer) is not IdKind.CUSTOMER:
+        raise BadToken("the customer claim holds no customer id")
+    return customer
+
+
+def _is_staff(value: Any, wanted: Sequence[str]) -> bool:
+    words = ["true"] if value is True else _words(value)
+    return not set(words).isdisjoint(wanted)
 
 
 def _at(claims: Mapping[str, Any], name: str) -> Any:

@@ -38,10 +38,14 @@ def _claim_rules(auth: AuthSettings) -> ClaimRules:
     named = {scope for scopes in auth.scopes_by_role.values() for scope in scopes} | set(auth.end_user_scopes)
     if unknown := sorted(named - ALL_SCOPES):
         raise SettingsError(f"auth: there is no scope {', '.join(unknown)}")
+    if auth.staff_claim == auth.customer_claim:
+        raise SettingsError("auth.staff_claim and auth.customer_claim are the same claim: it cannot prove both")
     return ClaimRules(
         scope_claim=auth.scope_claim,
         role_claim=auth.role_claim,
         scopes_by_role=auth.scopes_by_role,
         customer_claim=auth.customer_claim,
         end_user_scopes=auth.end_user_scopes,
+        staff_claim=auth.staff_claim,
+        staff_values=auth.staff_values,
     )

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from jwt.algorithms import ECAlgorithm
 
 from app.errors import SettingsError
+from app.gate.callers.claims import STAFF_CLAIM
 from app.wallet.caller import ALL_SCOPES
 
 ISSUER: Final = "vaultgraph-dev"
@@ -69,8 +70,7 @@ class DevTokens:
             "exp": now + int(valid_for_s),
             "scope": " ".join(sorted(scopes)),
         }
-        if customer is not None:
-            claims["customer_id"] = customer
+        claims |= {STAFF_CLAIM: True} if customer is None else {"customer_id": customer}
         return jwt.encode(claims, self.key, algorithm="ES256", headers={"kid": ISSUER})
 
 

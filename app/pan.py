@@ -1,51 +1,79 @@
-"""What looks like a card number. Pure, and imports nothing of ours.
+"""Recognises card numbers in text. Pure, and imports nothing of ours: one recogniser for every input and the redactor.
 
-Three things must agree: an issuer's range, a length that issuer uses, and the check digit (ISO/IEC 7812-1, Annex B).
-Ids, timestamps and telephone numbers nearly always fail one of them.
+A card number is 12 to 19 digits that agree in three things: an issuer's range, a length which that issuer uses, and
+the check digit (ISO/IEC 7812-1, Annex B). Up to three characters other than letters and digits may separate two
+digits. Digits of every script count.
+
+Digits that touch belong together: a longer unbroken run of digits that merely contains a card number is not one.
+Left alone, too, are identifiers and other standard forms: UUIDs, ULIDs, hexadecimal ids of 24 to 128 characters,
+ISO 8601 dates and times, IPv4 addresses, fractions (``0.4111111111111111``) and telephone numbers with a leading ``+``.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import Final
 
 Span = tuple[int, int]
 
-_LEAST, _MOST = 13, 19
-# Leading digits as numbers, both ends included, and the lengths in use.
+_LEAST, _MOST = 12, 19
+# Leading digits, both ends included, and the lengths in use.
 _RANGES: Final[tuple[tuple[str, str, Iterable[int]], ...]] = (
-    ("4", "4", (13, 16, 19)),  # Visa
-    ("51", "55", (16,)),  # MasterCard
+    ("4", "4", (13, 16, 19)),  # Visa, and Elo, Dankort and others that share its range
+    ("4903", "4903", (18,)),  # Switch
+    ("4905", "4905", (18,)),
+    ("4911", "4911", (18,)),
+    ("4936", "4936", (18,)),
+    ("51", "55", (16,)),  # Mastercard
     ("2221", "2720", (16,)),
     ("34", "34", (15,)),  # American Express
     ("37", "37", (15,)),
-    ("6011", "6011", range(16, 20)),  # Discover
-    ("644", "649", range(16, 20)),
-    ("65", "65", range(16, 20)),
-    ("622126", "622925", range(16, 20)),
-    ("3528", "3589", range(16, 20)),  # JCB
     ("300", "305", range(14, 20)),  # Diners Club
     ("3095", "3095", range(14, 20)),
     ("36", "36", range(14, 20)),
     ("38", "39", range(14, 20)),
-    ("62", "62", range(16, 20)),  # UnionPay
-    ("5018", "5018", range(13, 20)),  # Maestro
-    ("5020", "5020", range(13, 20)),
-    ("5038", "5038", range(13, 20)),
-    ("5893", "5893", range(13, 20)),
-    ("6304", "6304", range(13, 20)),
-    ("6759", "6763", range(13, 20)),
+    ("3528", "3589", range(16, 20)),  # JCB; RuPay's 353 and 356, LankaPay
+    ("2131", "2131", (15,)),
+    ("1800", "1800", (15,)),
+    # Maestro's whole range, which holds Discover 6011, 644-649 and 65, UnionPay 62, RuPay 508, 60 and 65, Elo 50, 636
+    # and 65, Verve 506, 507 and 650, Troy 65, Hipercard 6062, InterPayment 636, Laser, Solo, Bankcard, mada, eftpos.
+    ("50", "50", range(12, 20)),
+    ("56", "69", range(12, 20)),
+    ("81", "82", (16, 17, 18, 19)),  # RuPay, and UnionPay's 81
+    ("2200", "2205", range(16, 20)),  # Mir, Borica
+    ("9792", "9792", (16,)),  # Troy
+    ("9704", "9704", (16, 19)),  # NAPAS
+    ("9860", "9860", (16,)),  # Humo
+    ("8600", "8600", (16,)),  # Uzcard
+    ("9051", "9051", (16,)),  # ArCa
+    ("1946", "1946", (16,)),  # GPN
+    ("1", "1", (15,)),  # UATP
 )
 _BY_LENGTH: Final = {
     length: tuple((low, high) for low, high, lengths in _RANGES if length in lengths)
     for length in range(_LEAST, _MOST + 1)
 }
-_GAP: Final = r"[ \t\u00a0\u2000-\u200d\u202f\u3000\-\u2010-\u2015\u2212]{1,2}"
-_RUN: Final = re.compile(rf"\d(?:(?:{_GAP})?\d){{{_LEAST - 1},}}")  # \d: digits of every script
-_GROUP: Final = re.compile(r"\d+")
-_UUID: Final = re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?![0-9a-fA-F])")
-_HEX: Final = re.compile("[0-9a-fA-F]+").fullmatch
-_LONGEST_ID: Final = 128
+_MAYBE: Final = re.compile(rf"[0-9](?:[\W_]{{0,3}}[0-9]){{{_LEAST - 1}}}")  # \W: all but letters, digits and _
+_GROUP: Final = re.compile(r"[0-9]+")
+_GAP: Final = re.compile(r"[\W_]{1,3}")
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+_KNOWN_FORMS: Final = re.compile(
+    r"(?<![0-9A-Za-z])(?:"
+    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # UUID
+    r"|(?:[0-9a-f]{8}){3,16}+|(?:[0-9A-F]{8}){3,16}+"  # ids and digests of 96 to 512 bits
+    r"|[0-7][0-9A-HJKMNP-TV-Z]{25}|[0-7][0-9a-hjkmnp-tv-z]{25}"  # ULID
+    r")(?![0-9A-Za-z])"
+    # ISO 8601, RFC 3339
+    r"|(?<![0-9])(?:19|20|21)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-6][0-9](?:[.,][0-9]{1,9})?)?(?:[+-][0-9]{2}:?[0-9]{2})?)?(?![0-9])"
+    rf"|(?<![0-9.])(?:{_OCTET}\.){{3}}{_OCTET}(?::[0-9]{{1,5}})?(?![0-9.])"  # IPv4, with a port
+    r"|(?<![\w.])0\.[0-9]+(?![0-9.])"
+)
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_LONGEST_PHONE: Final = 15  # E.164
+# Country codes in Amex's and Diners' ranges: their telephone numbers have 13 digits at most.
+_SHORTER_PHONES: Final = ("30", "34", "36", "37", "38")
 
 
 def looks_like_card_number(text: str) -> bool:
@@ -54,31 +82,46 @@ def looks_like_card_number(text: str) -> bool:
 
 
 def card_number_spans(text: str) -> list[Span]:
-    """Where the card numbers in `text` are, in order, as half-open character ranges that do not overlap.
-
-    Spaces and dashes between the digits are part of it. Left alone: digits inside a longer unbroken run of digits,
-    hexadecimal ids and UUIDs, fractions (``0.4111111111111111``) and numbers with a leading ``+`` (telephones).
-    """
+    """Where the card numbers in `text` are, in order, as half-open character ranges that do not overlap."""
     return list(_spans(text))
 
 
 def _spans(text: str) -> Iterator[Span]:
     if len(text) < _LEAST:
         return
-    uuids: list[Span] | None = None
-    for run in _RUN.finditer(text):
-        if uuids is None:
-            uuids = [found.span() for found in _UUID.finditer(text)]
-        groups = [found.span() for found in _GROUP.finditer(text, *run.span())]
-        done = 0
-        while done < len(groups):
-            taken = _number_at(text, groups, done)
-            span = (groups[done][0], groups[done + taken - 1][1]) if taken else None
-            if span is not None and not _is_something_else(text, span, uuids):
-                yield span
-                done += taken
-            else:
-                done += 1
+    if not text.isascii():
+        text = "".join(map(_ascii_digit, text))
+    if _MAYBE.search(text) is None:
+        return
+    text = _KNOWN_FORMS.sub(_blanked, text)
+    for groups in _runs(text):
+        first = 0
+        while first < len(groups):
+            taken = _number_at(text, groups, first)
+            if taken:
+                yield groups[first][0], groups[first + taken - 1][1]
+            first += taken or 1
+
+
+def _ascii_digit(char: str) -> str:
+    return char if char.isascii() or (digit := unicodedata.digit(char, None)) is None else str(digit)
+
+
+def _blanked(known: re.Match[str]) -> str:
+    """Letters of the same length: nothing on either side is joined through them."""
+    return "x" * (known.end() - known.start())
+
+
+def _runs(text: str) -> Iterator[list[Span]]:
+    """Groups of touching digits, in lists of those between which there is nothing but separators."""
+    found = [group.span() for group in _GROUP.finditer(text)]
+    run = found[:1]
+    for before, group in pairwise(found):
+        if group[0] - before[1] > 3 or not _GAP.fullmatch(text, before[1], group[0]):
+            yield run
+            run = []
+        run.append(group)
+    yield run
 
 
 def _number_at(text: str, groups: list[Span], first: int) -> int:
@@ -89,14 +132,12 @@ def _number_at(text: str, groups: list[Span], first: int) -> int:
         if len(digits) + end - start > _MOST:
             break
         digits += text[start:end]
-        if len(digits) >= _LEAST and _is_card_number(digits):
+        if len(digits) >= _LEAST and _is_card_number(digits) and not _is_phone(text, groups[first][0], digits):
             best = index - first + 1
     return best
 
 
 def _is_card_number(digits: str) -> bool:
-    if not digits.isascii():
-        digits = "".join(str(int(digit)) for digit in digits)
     in_range = any(low <= digits[: len(low)] <= high for low, high in _BY_LENGTH[len(digits)])
     return in_range and _check_digit_is_right(digits)
 
@@ -107,25 +148,8 @@ def _check_digit_is_right(digits: str) -> bool:
     return (straight + doubled) % 10 == 0
 
 
-def _is_something_else(text: str, span: Span, uuids: list[Span]) -> bool:
-    start, end = span
-    before = text[start - 1] if start else ""
-    if before == "+" or (before == "." and start > 1 and text[start - 2].isdigit()):
-        return True
-    if any(low < end and start < high for low, high in uuids):
-        return True
-    return _is_in_hex_word(text, start, end)
-
-
-def _is_in_hex_word(text: str, start: int, end: int) -> bool:
-    """Glued to a-f, in a word that has no other letters: an id, not a number after a word like ``card``.
-
-    No further than an id is long, or a text made of such words would take quadratic time.
-    """
-    low, high = start, end
-    while low > max(0, start - _LONGEST_ID) and text[low - 1].isascii() and text[low - 1].isalnum():
-        low -= 1
-    while high < min(len(text), end + _LONGEST_ID) and text[high].isascii() and text[high].isalnum():
-        high += 1
-    around = text[low:start] + text[end:high]
-    return bool(around) and _HEX(around) is not None
+def _is_phone(text: str, start: int, digits: str) -> bool:
+    """A number in E.164 has a + and up to 15 digits."""
+    if start == 0 or text[start - 1] not in "+＋" or len(digits) > _LONGEST_PHONE:
+        return False
+    return not (len(digits) > _LONGEST_PHONE - 2 and digits.startswith(_SHORTER_PHONES))

@@ -21,11 +21,11 @@ _PHONE: Final = re.compile(r"\+?[0-9](?:[ ().\-/]{0,3}[0-9]){4,19}(?: ?(?:x|ext\
     "beyond the name is validated before any call."
 )
 class CreateCustomerInput:
-    external_id: strawberry.ID = text(is_reference=True, description="Your own key of the customer, unique among all.")
+    external_id: strawberry.ID = text(description="Your own key of the customer, unique among all.")
     idempotency_key: IdempotencyKey
     name: PersonNameInput
     email: str | None = text(is_optional=True)
-    phone: str | None = text(is_optional=True, is_reference=True, max_length=32)
+    phone: str | None = text(is_optional=True, max_length=32)
     address: AddressInput | None = optional("For the vaults that need one; not kept here.")
     provision_at: list[ProviderName] = strawberry.field(default_factory=list)
 
@@ -56,7 +56,7 @@ class LinkProviderCustomerInput:
     customer_id: strawberry.ID
     idempotency_key: IdempotencyKey
     provider: ProviderName
-    customer_ref: str = text(is_reference=True, description="The vault's own key of the customer.")
+    customer_ref: str = text(description="The vault's own key of the customer.")
 
     def to_command(self) -> LinkCustomer:
         return LinkCustomer(

@@ -27,7 +27,7 @@ class ImportedCardInput:
 class ImportRowInput:
     external_id: strawberry.ID
     provider: ProviderName
-    customer_ref: str = text(is_reference=True, description="The vault's own key of the customer.")
+    customer_ref: str = text(description="The vault's own key of the customer.")
     caselle_processor_token: Secret | None = sensitive(is_optional=True)
     card: ImportedCardInput | None = optional("What is shown of the token's card; required with it.")
 

@@ -14,6 +14,7 @@ from app.vault.names import (
     ChallengePreference,
     ProviderName,
 )
+from app.vault.rules.iban import is_iban
 from app.vault.secret import Secret
 from resolvers.inputs.fields import given, optional, sensitive, text, words
 from resolvers.scalars import URL
@@ -32,7 +33,7 @@ class JpmAuthenticateInput:
 
 @strawberry.input(description="A number that the card network issued in the card number's place.")
 class JpmNetworkTokenInput:
-    token: Secret = sensitive()
+    token: Secret = sensitive(may_hold_card_number=True)
     device: bool = strawberry.field(default=False, description="It belongs to a device's wallet.")
     expiry: Expiry = strawberry.field(description="The token's own.")
     brand: CardBrand
@@ -47,7 +48,7 @@ class JpmNetworkTokenInput:
 
 @strawberry.input(description="A card by its number.")
 class JpmRawCardInput:
-    account_number: Secret = sensitive()
+    account_number: Secret = sensitive(may_hold_card_number=True)
     expiry: Expiry
     brand: CardBrand
     first_name: str | None = text(is_optional=True)
@@ -82,7 +83,7 @@ class JpmAchInput:
 
 @strawberry.input(description="A bank account in the SEPA area, with the mandate to debit it.")
 class JpmSepaInput:
-    iban: Secret = sensitive()
+    iban: Secret = sensitive(known_form=is_iban)
     bic: str = text(max_length=32)
     first_name: str | None = text(is_optional=True)
     last_name: str | None = text(is_optional=True)

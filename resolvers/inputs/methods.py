@@ -3,6 +3,7 @@
 import strawberry
 
 from app.vault.model import Expiry
+from app.vault.rules.etag import is_etag
 from app.wallet.commands import AddMethod, DeleteMethod, IfDefault, OnDuplicate, SetDefault, UpdateMethod
 from app.wallet.problems import Problem
 from resolvers.inputs.add_method import AddMethodInput
@@ -53,7 +54,7 @@ class AddPaymentMethodInput:
 class UpdatePaymentMethodInput:
     id: strawberry.ID
     idempotency_key: IdempotencyKey | None = optional()
-    if_match: str | None = text(is_optional=True, is_reference=True, description="The etag that you saw.")
+    if_match: str | None = text(is_optional=True, known_form=is_etag, description="The etag that you saw.")
     expiry: Expiry | None = optional()
     holder: PersonNameInput | None = optional()
     nickname: str | None = text(

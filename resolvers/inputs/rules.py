@@ -1,17 +1,19 @@
 """What every mutation's input must keep, checked before anybody acts on it: one walk over whatever was given.
 
-A card number is refused in all text but the fields that are declared to hold one (`resolvers.inputs.fields`). Scalars
-of our own (keys, months, last4, country codes) and ids were checked when they were read and are no free text. Problems
-carry `path` as the use cases write it: snake_case names from the input on.
+A card number is refused everywhere but in the fields that are declared to hold one (`resolvers.inputs.fields`): in
+text, ids, keys, tokens, URLs and amounts alike. Problems carry `path` as the use cases write it: snake_case names from
+the input on.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from decimal import Decimal
 from enum import Enum
 from functools import cache
 from typing import Any, Final, get_args, get_type_hints
+from urllib.parse import unquote
 
 import strawberry
 
@@ -24,11 +26,11 @@ from resolvers.scalars import URL, CountryCode, CurrencyCode, IdempotencyKey, La
 
 Path = tuple[str, ...]
 
-_ID: Final = TextRules(max_length=1000, may_hold_card_number=True)
+_ID: Final = TextRules(max_length=1000)
 _SCALARS: Final[Mapping[object, TextRules | None]] = {
     strawberry.ID: _ID,
     URL: TextRules(max_length=2000, is_return_url=True),
-    IdempotencyKey: None,
+    IdempotencyKey: TextRules(),
     CountryCode: None,
     CurrencyCode: None,
     Last4: None,
@@ -53,9 +55,9 @@ def _walk(value: Any, path: Path, origins: ReturnOrigins) -> Iterator[Problem]:
     for field, part in _given_fields(value):
         here = (*path, field.name)
         for place, one in _each(here, part):
-            if isinstance(one, Secret | str) and not isinstance(one, Enum):
+            if isinstance(one, Secret | str | Decimal) and not isinstance(one, Enum):
                 if field.rules is not None:
-                    yield from _faults(one, field.rules, place, origins)
+                    yield from _faults(_text_of(one), field.rules, place, origins)
             else:
                 yield from _walk(one, place, origins)
 
@@ -66,20 +68,31 @@ def _each(path: Path, value: Any) -> Iterable[tuple[Path, Any]]:
     return [(path, value)]
 
 
-def _faults(value: str | Secret, rules: TextRules, path: Path, origins: ReturnOrigins) -> Iterator[Problem]:
-    text = value.reveal() if isinstance(value, Secret) else value
+def _text_of(value: str | Secret | Decimal) -> str:
+    if isinstance(value, Secret):
+        return value.reveal()
+    return format(value, "f") if isinstance(value, Decimal) else value
+
+
+def _faults(text: str, rules: TextRules, path: Path, origins: ReturnOrigins) -> Iterator[Problem]:
     if not text.strip() and not rules.may_be_blank:
         yield Problem(code=ProblemCode.REQUIRED, message="It must not be blank.", path=path)
+    elif not rules.may_hold_card_number and _holds_card_number(text, rules):
+        yield Problem(
+            code=ProblemCode.PAN_NOT_ALLOWED, message="A card number must not stand here. It was not kept.", path=path
+        )
     elif len(text) > rules.max_length:
         yield _invalid(f"At most {rules.max_length} characters.", path)
     elif any(unicodedata.category(char) in _NOT_TEXT for char in text) or _TURNS_TEXT.search(text):
         yield _invalid("Control characters are not allowed.", path)
-    elif not rules.may_hold_card_number and looks_like_card_number(text):
-        yield Problem(
-            code=ProblemCode.PAN_NOT_ALLOWED, message="A card number must not stand here. It was not kept.", path=path
-        )
     elif rules.is_return_url and not origins.allows(text):
         yield _invalid("The operator does not let shoppers be sent back to this site (return_origins).", path)
+
+
+def _holds_card_number(text: str, rules: TextRules) -> bool:
+    if rules.known_form is not None and rules.known_form(text):
+        return False
+    return looks_like_card_number(text) or (rules.is_return_url and looks_like_card_number(unquote(text)))
 
 
 def _given_fields(value: Any) -> Iterator[tuple[_Field, Any]]:

@@ -9,7 +9,7 @@ from app.providers.jpmorgan.mapping import (
     to_bank_account,
     to_card,
 )
-from app.providers.jpmorgan.rules import faults_of_method, faults_of_new_profile, is_iban, is_routing_number
+from app.providers.jpmorgan.rules import faults_of_method, faults_of_new_profile, is_routing_number
 from app.providers.jpmorgan.writing import from_change, from_customer, from_new
 from app.vault.model import (
     Address,
@@ -30,6 +30,7 @@ from app.vault.names import (
     ChallengePreference,
     ProviderName,
 )
+from app.vault.rules.iban import is_iban
 from app.vault.secret import Secret
 from tests.support.jpmorgan_wire import REF, wire_account, wire_card
 

@@ -14,6 +14,7 @@ from app.providers.jpmorgan.mapping import BRAND
 from app.providers.support import alpha3, fault, required, unsupported
 from app.vault.model import Address, Authenticate, NewBankAccount, NewCard, NewCustomer, NewMethod, PersonName
 from app.vault.names import AddRoute, BankAccountType, BankRail, CardBrand, PaymentMethodKind
+from app.vault.rules.iban import compact, is_iban
 
 ROUTE_KINDS: Final[Mapping[AddRoute, frozenset[PaymentMethodKind]]] = {
     AddRoute.NETWORK_TOKEN: frozenset({PaymentMethodKind.CARD}),
@@ -26,7 +27,6 @@ _ACH_NUMBER: Final = re.compile(r"[0-9]{4,17}")
 _BACS_NUMBER: Final = re.compile(r"[0-9]{8}")
 _ROUTING: Final = re.compile(r"[0-9]{9}")
 _SORT_CODE: Final = re.compile(r"[0-9]{6}")
-_IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _BIC: Final = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")
 _LINE: Final = re.compile(r"[^<>{}]{1,100}")
 _CITY: Final = re.compile(r"[\w\s\-'.,&()]{1,40}")
@@ -34,7 +34,6 @@ _REGION: Final = re.compile(r"(?=.{1,3}\Z)[A-Za-z0-9]+(?:[\s-]+[A-Za-z0-9]+)*")
 _POSTAL_CODE: Final = re.compile(r"(?=.{3,12}\Z)[A-Za-z0-9]+[-\s]*[A-Za-z0-9]+")
 _EXTERNAL_ID: Final = re.compile(r"(?! )(?!.*&&)[A-Za-z0-9,$@& -]{1,36}")
 _RETURN_URL: Final = re.compile(r"https?://[^\s/?#]+\S*")
-_SEPARATORS: Final = re.compile(r"[\s-]")
 
 
 # ---- a new method -----------------------------------------------------------------------------------------
@@ -187,24 +186,11 @@ def faults_of_new_profile(new: NewCustomer) -> list[FieldFault]:
 # ---- check digits -----------------------------------------------------------------------------------------
 
 
-def compact(value: str) -> str:
-    """Without the spaces and dashes that people write into account codes."""
-    return _SEPARATORS.sub("", value)
-
-
 def is_routing_number(value: str) -> bool:
     """Nine digits whose weighted sum (3, 7, 1) is a multiple of ten: the ABA rule."""
     if _ROUTING.fullmatch(value) is None:
         return False
     return sum(int(digit) * weight for digit, weight in zip(value, (3, 7, 1) * 3, strict=True)) % 10 == 0
-
-
-def is_iban(value: str) -> bool:
-    """ISO 13616: up to 34 characters that leave 1 modulo 97, letters read as 10 to 35."""
-    iban = compact(value).upper()
-    if _IBAN.fullmatch(iban) is None:
-        return False
-    return int("".join(str(int(char, 36)) for char in iban[4:] + iban[:4])) % 97 == 1
 
 
 def _is_day(value: str) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.providers.jpmorgan.mapping import BRAND
-from app.providers.jpmorgan.rules import compact
 from app.providers.support import alpha3
 from app.vault.model import (
     Address,
@@ -21,6 +20,7 @@ from app.vault.model import (
     PaymentMethod,
 )
 from app.vault.names import AddRoute, BankAccountType, BankRail, CardBrand, CardTokenType
+from app.vault.rules.iban import compact
 
 Body = dict[str, Any]
 

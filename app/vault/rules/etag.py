@@ -1,5 +1,6 @@
 """A method's etag: changes when something that clients see of it changes, and only then."""
 
+import re
 from dataclasses import fields
 from hashlib import blake2b
 from typing import Final
@@ -11,6 +12,8 @@ _SEEN: Final = {
     kind: tuple(field.name for field in fields(kind) if field.name not in _LEFT_OUT)
     for kind in (Card, BankAccount, OtherMethod)
 }
+
+is_etag: Final = re.compile("[0-9a-f]{20}").fullmatch
 
 
 def etag_of(method: PaymentMethod, nickname: str | None) -> str:

@@ -12,6 +12,7 @@ from app.cli_payments import payments
 from app.cli_scopes import SCOPES, TakesScopes
 from app.cli_webhooks import webhooks
 from app.errors import VaultgraphError
+from app.pan import looks_like_card_number
 
 _DATA_DIR = click.option(
     "--data-dir",
@@ -31,6 +32,13 @@ _CONFIG = click.option(
 
 class _Commands(click.Group):
     """Turns our own errors into one line and exit status 1; anything else is a bug and keeps its traceback."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Before any argument is used, stored or repeated in a message."""
+        for number, one in enumerate(args, start=1):
+            if looks_like_card_number(one):
+                raise click.UsageError(f"PAN_NOT_ALLOWED: argument {number} holds a card number. It was not kept.")
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -50,10 +50,13 @@ _RANGES: Final[tuple[tuple[str, str, Iterable[int]], ...]] = (
     ("1946", "1946", (16,)),  # GPN
     ("1", "1", (15,)),  # UATP
 )
-_BY_LENGTH: Final = {
-    length: tuple((low, high) for low, high, lengths in _RANGES if length in lengths)
-    for length in range(_LEAST, _MOST + 1)
-}
+_PREFIX = 4  # no range needs more
+_LENGTHS: Final[dict[str, frozenset[int]]] = {}
+"""By the first four digits."""
+for _low, _high, _lengths in _RANGES:
+    for _number in range(int(_low.ljust(_PREFIX, "0")), int(_high.ljust(_PREFIX, "9")) + 1):
+        _prefix = f"{_number:04d}"
+        _LENGTHS[_prefix] = _LENGTHS.get(_prefix, frozenset()) | frozenset(_lengths)
 _MAYBE: Final = re.compile(rf"[0-9](?:[\W_]{{0,3}}[0-9]){{{_LEAST - 1}}}")  # \W: all but letters, digits and _
 _GROUP: Final = re.compile(r"[0-9]+")
 _GAP: Final = re.compile(r"[\W_]{1,3}")
@@ -70,7 +73,7 @@ _KNOWN_FORMS: Final = re.compile(
     rf"|(?<![0-9.])(?:{_OCTET}\.){{3}}{_OCTET}(?::[0-9]{{1,5}})?(?![0-9.])"  # IPv4, with a port
     r"|(?<![\w.])0\.[0-9]+(?![0-9.])"
 )
-_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_DOUBLED: Final = str.maketrans("0123456789", "0246813579")  # twice the digit, less 9 where that has two
 _LONGEST_PHONE: Final = 15  # E.164
 # Country codes in Amex's and Diners' ranges: their telephone numbers have 13 digits at most.
 _SHORTER_PHONES: Final = ("30", "34", "36", "37", "38")
@@ -126,26 +129,23 @@ def _runs(text: str) -> Iterator[list[Span]]:
 
 def _number_at(text: str, groups: list[Span], first: int) -> int:
     """How many whole groups from `first` on make a card number, the longest first; 0 for none."""
-    digits, best = "", 0
+    digits, best, lengths = "", 0, None
     for index in range(first, min(first + _MOST, len(groups))):
         start, end = groups[index]
         if len(digits) + end - start > _MOST:
             break
         digits += text[start:end]
-        if len(digits) >= _LEAST and _is_card_number(digits) and not _is_phone(text, groups[first][0], digits):
-            best = index - first + 1
+        if lengths is None and len(digits) >= _PREFIX:
+            lengths = _LENGTHS.get(digits[:_PREFIX])
+            if lengths is None:
+                break
+        if lengths and len(digits) in lengths and _check_digit_is_right(digits):
+            best = best if _is_phone(text, groups[first][0], digits) else index - first + 1
     return best
 
 
-def _is_card_number(digits: str) -> bool:
-    in_range = any(low <= digits[: len(low)] <= high for low, high in _BY_LENGTH[len(digits)])
-    return in_range and _check_digit_is_right(digits)
-
-
 def _check_digit_is_right(digits: str) -> bool:
-    straight = sum(map(int, digits[-1::-2]))
-    doubled = sum(_DOUBLED[int(digit)] for digit in digits[-2::-2])
-    return (straight + doubled) % 10 == 0
+    return (sum(map(int, digits[-1::-2])) + sum(map(int, digits[-2::-2].translate(_DOUBLED)))) % 10 == 0
 
 
 def _is_phone(text: str, start: int, digits: str) -> bool:

@@ -53,6 +53,10 @@ class ImportRefused(VaultgraphError):
 class Unreadable(ValueError):
     """One row cannot be understood; the message names the column and never its value."""
 
+    def __init__(self, message: str, code: str = "INVALID_INPUT") -> None:
+        super().__init__(message)
+        self.code = code
+
 
 @dataclass(frozen=True, slots=True)
 class Reject:
@@ -147,7 +151,7 @@ class _Run:
             try:
                 readable.append((number, row_from(values)))
             except Unreadable as fault:
-                rejects.append(Reject(number, values, "INVALID_INPUT", str(fault)))
+                rejects.append(Reject(number, values, fault.code, str(fault)))
         counts.update(["rejected"] * len(rejects))
         if readable:
             rejects += await self._send(start, batch, readable, counts)
@@ -257,11 +261,11 @@ def _check_columns(names: Iterable[str]) -> None:
 
 def row_from(values: Mapping[str, str]) -> ImportRow:
     """Read one row. Raises Unreadable."""
-    for name in COLUMNS:
-        value = values.get(name, "")
-        if name != "caselle_processor_token" and looks_like_card_number(value):
-            raise Unreadable(f"{name} holds a card number, which must not stand there")
-        if len(value) > _LONGEST:
+    for name, value in values.items():
+        if looks_like_card_number(name) or looks_like_card_number(value):
+            place = name if name in COLUMNS else "another column"
+            raise Unreadable(f"{place} holds a card number, which must not stand there", "PAN_NOT_ALLOWED")
+        if name in COLUMNS and len(value) > _LONGEST:
             raise Unreadable(f"{name} is too long")
     for name in _REQUIRED:
         if not values.get(name, "").strip():

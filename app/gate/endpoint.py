@@ -30,6 +30,7 @@ from app.gate.request_id import new_request_id
 from app.gate.sse import EVENTS, send_events
 from app.gate.websocket import SocketLimits, SocketServer
 from app.http.redact import RedactingFilter
+from app.pan import looks_like_card_number
 
 _log = logging.getLogger("vaultgraph.gate")
 _log.addFilter(RedactingFilter())
@@ -280,9 +281,11 @@ class _ClientLeft(Exception):
 
 
 def request_id_from(headers: Mapping[str, str]) -> str:
-    """The caller's X-Request-Id where it is short and plain, else a new one."""
+    """The caller's X-Request-Id where it is short, plain and no card number, else a new one."""
     given = headers.get("x-request-id")
-    return given if given is not None and _is_plain(given) else new_request_id()
+    if given is not None and _is_plain(given) and not looks_like_card_number(given):
+        return given
+    return new_request_id()
 
 
 def _is_plain(text: str) -> bool:

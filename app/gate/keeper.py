@@ -15,6 +15,7 @@ from app.gate.limits import Limiter
 from app.gate.problems import Refused
 from app.gate.rate import Rates
 from app.gate.request import GraphQLRequest
+from app.pan import looks_like_card_number
 from app.wallet.caller import Caller
 
 
@@ -68,7 +69,10 @@ class Keeper:
         return Admission(cost, await self._rates.cost(caller, cost))
 
     def context(self, caller: Caller, request_id: str, headers: Mapping[str, str]) -> Any:
-        return self._make_context(caller, request_id, headers.get("traceparent"), asked_s(headers))
+        trace = headers.get("traceparent")
+        if trace is not None and looks_like_card_number(trace):
+            trace = None
+        return self._make_context(caller, request_id, trace, asked_s(headers))
 
 
 def _counted(operation: OperationDefinitionNode, request: GraphQLRequest) -> Mapping[str, Any]:

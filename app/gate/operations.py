@@ -14,6 +14,7 @@ from app.execution.documents import Document, is_mutation, is_subscription, ques
 from app.execution.run import run_operation, run_subscription
 from app.gate import mask
 from app.gate.admission import Admission
+from app.gate.card_numbers import check_name, check_variables
 from app.gate.encoding import encoded
 from app.gate.gatekeeper import Gatekeeper, RequestContext
 from app.gate.introspection import IntrospectionCache
@@ -77,6 +78,7 @@ class Operations:
             raise Refused("TOKEN_LIMIT", limit=self._most.document_characters)
         document = await self._gate.document(request, caller)
         operation = runnable(document, request.operation_name)
+        check_variables(document, request.variables)
         if request.is_get and is_mutation(operation):
             raise Refused("METHOD_NOT_ALLOWED", "Mutations go by POST.", headers={"allow": "POST"})
         if is_subscription(operation) and not streams:
@@ -145,6 +147,7 @@ def runnable(document: Document, operation_name: str | None) -> OperationDefinit
         if not document.operations:
             raise Refused("BAD_REQUEST", "The document holds no operation.")
         if operation_name is not None:
+            check_name(operation_name)
             raise Refused("OPERATION_RESOLUTION_FAILURE", "The document holds no operation of this name.")
         raise Refused("OPERATION_RESOLUTION_FAILURE")
     return operation

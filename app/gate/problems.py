@@ -26,6 +26,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         Problem("GRAPHQL_PARSE_FAILED", 400, "The document is not GraphQL."),
         Problem("GRAPHQL_VALIDATION_FAILED", 400, "The document does not fit the schema."),
         Problem("BAD_USER_INPUT", 400, "A variable or argument has a value that its type does not allow."),
+        Problem("PAN_NOT_ALLOWED", 400, "A card number must not stand here. It was not kept."),
         Problem("OPERATION_RESOLUTION_FAILURE", 400, "The document holds several operations: name one of them."),
         Problem(
             "CSRF_PREVENTED", 400, "A page of another site could have sent this: send apollo-require-preflight: 1."

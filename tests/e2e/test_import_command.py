@@ -59,16 +59,23 @@ def test_a_file_is_imported_once_and_its_rejects_say_why(folder: Path, tmp_path:
             link("shop-3", "paypal", "1"),
             link("4111 1111 1111 1111", "loanpro", "1002"),
             link("shop-4", "loanpro", "1001"),
+            [*link("shop-5", "caselle", "cus_load0001")[:3], "201:4111111111111111", "1111", "2031-05", "VISA", "A"],
         ],
     )
     done = vaultgraph("import", path, "--create-customers", data_dir=folder, sandbox=sandbox)
     assert done.returncode == 1, done.stderr
-    assert "2 imported, 4 rejected" in done.stdout
+    assert "2 imported, 5 rejected" in done.stdout
     with path.with_name("wallets.csv.rejects.csv").open(encoding="utf-8", newline="") as file:
         rejects = [(row["row"], row["code"]) for row in csv.DictReader(file)]
-    assert rejects == [("3", "NOT_FOUND"), ("4", "INVALID_INPUT"), ("5", "INVALID_INPUT"), ("6", "LINK_CONFLICT")]
+    assert rejects == [
+        ("3", "NOT_FOUND"),
+        ("4", "INVALID_INPUT"),
+        ("5", "PAN_NOT_ALLOWED"),
+        ("6", "LINK_CONFLICT"),
+        ("7", "PAN_NOT_ALLOWED"),
+    ]
     texts = [done.stdout.encode(), done.stderr.encode(), path.with_name("wallets.csv.rejects.csv").read_bytes()]
-    assert leaks.found_in(*texts, secrets=[token, "4111 1111 1111 1111"]) == []
+    assert leaks.found_in(*texts, secrets=[token, "4111 1111 1111 1111", "4111111111111111"]) == []
     assert leaks.found_in_folder(folder) == []
     again = vaultgraph("import", path, "--create-customers", data_dir=folder, sandbox=sandbox)
     assert "imported before, to its end" in again.stdout

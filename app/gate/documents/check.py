@@ -28,6 +28,7 @@ from app.gate import mask
 from app.gate.documents.formats import Candidate, Fault, Unreadable
 from app.gate.limits import Estimate, Limiter, Limits
 from app.gate.problems import Refused
+from app.pan import looks_like_card_number
 from app.store.records import NewDocument
 
 _DIRECTIVE: Final = "requiresScope"
@@ -92,6 +93,9 @@ class Checker:
         self, candidate: Candidate, partner_scopes: frozenset[str] | None, good: list[Checked]
     ) -> Iterator[Fault]:
         shown = candidate.name or candidate.document_id
+        if looks_like_card_number(candidate.text):
+            yield Fault(candidate.place, "", "holds a card number")
+            return
         document = self._documents.prepare(candidate.text)
         broken = [document.parse_error] if document.parse_error is not None else list(document.errors)
         if broken:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from app.gate.problems import Refused
 from app.gate.request import GraphQLRequest
+from app.pan import looks_like_card_number
 
 ID: Final = re.compile(r"[A-Za-z0-9_.:\-]{1,200}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -71,6 +72,8 @@ def fault_in(document_id: str) -> str | None:
     """What is wrong with an id, in a sentence; None for one that can be published and asked for."""
     if ID.fullmatch(document_id) is None:
         return "An id is 1 to 200 letters, digits, and . _ : -."
+    if looks_like_card_number(document_id):
+        return "An id must not hold a card number."
     prefix, colon, rest = document_id.partition(":")
     if colon and prefix == "sha256":
         return None if is_sha256(rest) else "sha256: is followed by 64 lower-case hexadecimal digits."

@@ -7,6 +7,7 @@ automatic persisted queries, and run what was published for `own_client`, as far
 from dataclasses import dataclass
 
 from app.execution.documents import Document, Documents
+from app.gate.card_numbers import check_text
 from app.gate.documents.apq import AutomaticTexts, digest_of
 from app.gate.documents.catalogue import Catalogue
 from app.gate.documents.naming import hash_of, id_of, is_hash_extension
@@ -87,6 +88,7 @@ class Resolver:
             raise Refused("PERSISTED_QUERY_HASH_MISMATCH" if by_extension else "CANNOT_SEND_PQ_ID_AND_BODY")
         if digest_of(text) != digest:
             raise Refused("PERSISTED_QUERY_HASH_MISMATCH")
+        check_text(text)
         document = self._documents.get(text)
         if self._automatic is not None and document.parse_error is None and not document.errors:
             await self._automatic.keep(digest, text, caller.key)

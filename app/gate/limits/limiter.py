@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 
 from app.execution.documents import Document, is_mutation
+from app.gate.card_numbers import refused_in
 from app.gate.limits.overlaps import comparisons
 from app.gate.limits.prices import PriceList
 from app.gate.limits.pricing import RootPrice, root_prices
@@ -72,10 +73,12 @@ class Limiter:
         self._prices = PriceList(schema)
 
     def screen(self, node: DocumentNode, operations: Sequence[OperationDefinitionNode]) -> Sequence[GraphQLError]:
-        """Before validation, which costs more than this: the first limit that the document breaks, if any.
+        """Before validation, which costs more than this: a card number, or the first limit that the document breaks.
 
         Whatever validation walks is counted, and so fragments that nothing spreads, too.
         """
+        if found := refused_in(node):
+            return found
         surveyor = Surveyor(self._schema, node)
         try:
             for operation in operations:

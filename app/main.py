@@ -34,7 +34,7 @@ from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
 from app.http.client import HttpDoor
 from app.http.fetch import DocumentFetcher
 from app.providers import build_providers, canonical_ref
-from app.providers.caselle.paying import PAYMENT_EVENTS
+from app.providers.caselle.payments import PAYMENT_EVENTS
 from app.serving_connections import ConnectionLimits
 from app.settings import Settings
 from app.settings_check import missing_settings

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import FieldFault, RejectReason, VaultRefusedUs, VaultRejected, VaultReplyUnreadable
 from app.http.message import Effect, VaultReply
-from app.providers.aloha import mapping, outgoing
+from app.providers.aloha import errors, mapping, requests, validation
 from app.vault.model import Address, Authenticate, BeforeAdd, Card, Expiry, NewCard, NewCustomer, PersonName
 from app.vault.names import AddRoute, AlohaPaymentProvider, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
@@ -178,7 +178,7 @@ def test_a_duplicate_is_the_same_token_at_the_same_payment_provider(provider_typ
     assert mapping.to_before(held, connected, Secret("201:9")) == BeforeAdd(method_refs=refs)
 
 
-# ---- outgoing ---------------------------------------------------------------------------------------------
+# ---- requests ---------------------------------------------------------------------------------------------
 
 
 def new_card(**changes: Any) -> NewCard:
@@ -197,7 +197,7 @@ def new_card(**changes: Any) -> NewCard:
 
 
 def test_the_token_call_says_month_and_short_year() -> None:
-    assert outgoing.from_card(REF, new_card()) == {
+    assert requests.from_card(REF, new_card()) == {
         "CustomerId": REF,
         "ProviderType": 2,
         "MaskedCardNumber": "123456xxxxxx7890",
@@ -213,7 +213,7 @@ def test_the_token_call_says_month_and_short_year() -> None:
         brand=CardBrand.AMEX,
         expiry=Expiry(2030, 1),
     )
-    wire = outgoing.from_card(REF, freedom)
+    wire = requests.from_card(REF, freedom)
     assert (wire["ProviderType"], wire["CardType"], wire["CardHolderName"], wire["ExpirationDate"]) == (
         6,
         0,
@@ -228,7 +228,7 @@ def codes(faults: list[FieldFault]) -> dict[str, str]:
 
 def test_every_rule_of_the_token_call_at_once() -> None:
     nothing = new_card(payment_provider=None, secret=Secret(""), masked_card_number=None, expiry=None, brand=None)
-    assert codes(outgoing.faults_of_card(nothing, ALL)) == {
+    assert codes(validation.faults_of_card(nothing, ALL)) == {
         "payment_provider": "REQUIRED",
         "secret": "REQUIRED",
         "masked_card_number": "REQUIRED",
@@ -264,12 +264,12 @@ def test_every_rule_of_the_token_call_at_once() -> None:
     ],
 )
 def test_each_rule_of_the_token_call(changes: dict[str, Any], faults: dict[str, str]) -> None:
-    assert codes(outgoing.faults_of_card(new_card(**changes), ALL)) == faults
+    assert codes(validation.faults_of_card(new_card(**changes), ALL)) == faults
 
 
 def test_a_payment_provider_that_the_company_lacks() -> None:
     card = new_card(payment_provider=AlohaPaymentProvider.CREDIT_CALL)
-    assert codes(outgoing.faults_of_card(card, ["FREEDOM_PAY"])) == {"payment_provider": "UNSUPPORTED_BY_PROVIDER"}
+    assert codes(validation.faults_of_card(card, ["FREEDOM_PAY"])) == {"payment_provider": "UNSUPPORTED_BY_PROVIDER"}
 
 
 def test_a_customer_gets_a_password_that_nobody_keeps() -> None:
@@ -280,8 +280,8 @@ def test_a_customer_gets_a_password_that_nobody_keeps() -> None:
         phone="5125550100",
         address=Address(line1="1 Way", city="Provo", region="UT", postal_code="84601", country="US"),
     )
-    assert outgoing.faults_of_customer(new) == []
-    first, second = outgoing.from_customer(new), outgoing.from_customer(new)
+    assert validation.faults_of_customer(new) == []
+    first, second = requests.from_customer(new), requests.from_customer(new)
     assert first["Customer"] == {
         "Email": "ada@example.com",
         "FirstName": "Ada",
@@ -295,13 +295,13 @@ def test_a_customer_gets_a_password_that_nobody_keeps() -> None:
 
 
 def test_what_a_customer_lacks_is_named_by_field() -> None:
-    assert codes(outgoing.faults_of_customer(NewCustomer(external_id="x", name=PersonName("", "B" * 101)))) == {
+    assert codes(validation.faults_of_customer(NewCustomer(external_id="x", name=PersonName("", "B" * 101)))) == {
         "name.first": "REQUIRED",
         "name.last": "INVALID_INPUT",
         "email": "REQUIRED",
     }
     wrong = NewCustomer(external_id="x", name=PersonName("A", "B"), email="a@b", phone="1" * 31)
-    assert codes(outgoing.faults_of_customer(wrong)) == {"email": "INVALID_INPUT", "phone": "INVALID_INPUT"}
+    assert codes(validation.faults_of_customer(wrong)) == {"email": "INVALID_INPUT", "phone": "INVALID_INPUT"}
 
 
 # ---- refusals ---------------------------------------------------------------------------------------------
@@ -338,13 +338,13 @@ def invalid(*fields: str) -> VaultReply:
     ],
 )
 def test_refused_writes(answer: VaultReply, reason: RejectReason, code: str, paths: list[tuple[str, ...]]) -> None:
-    error = outgoing.refusal(answer, Effect.WRITE)
+    error = errors.refusal(answer, Effect.WRITE)
     assert isinstance(error, VaultRejected)
     assert (error.reason, error.provider_code, [fault.path for fault in error.faults]) == (reason, code, paths)
     assert TOKEN not in str(error) + repr(error.faults)
 
 
 def test_refused_reads_and_credentials() -> None:
-    assert isinstance(outgoing.refusal(invalid("CardToken"), Effect.READ), VaultReplyUnreadable)
+    assert isinstance(errors.refusal(invalid("CardToken"), Effect.READ), VaultReplyUnreadable)
     for status in (401, 403):
-        assert isinstance(outgoing.refusal(reply(status, b""), Effect.WRITE), VaultRefusedUs)
+        assert isinstance(errors.refusal(reply(status, b""), Effect.WRITE), VaultRefusedUs)

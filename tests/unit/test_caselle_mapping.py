@@ -15,12 +15,9 @@ from app.errors import (
     VaultTimeout,
 )
 from app.http.message import Effect, VaultReply
+from app.providers.caselle.errors import code_in, refusal
 from app.providers.caselle.mapping import (
     default_in,
-    faults_of_method,
-    faults_of_new_customer,
-    from_customer,
-    from_new,
     records_in,
     refs_in,
     saved_ref_of,
@@ -28,7 +25,8 @@ from app.providers.caselle.mapping import (
     to_method,
     to_wallet,
 )
-from app.providers.caselle.replies import code_in, refusal
+from app.providers.caselle.requests import from_customer, from_new
+from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
 from app.vault.model import (
     Address,
     Authenticate,

@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import RejectReason, VaultRejected, VaultReplyUnreadable, VaultTimeout
 from app.http.message import Effect, VaultReply
-from app.providers.jpmorgan.replies import refusal
+from app.providers.jpmorgan.errors import refusal
 
 
 def reply(status: int, body: bytes = b"", **headers: str) -> VaultReply:

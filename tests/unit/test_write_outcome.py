@@ -7,10 +7,10 @@ import pytest
 
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected
 from app.http.message import VaultReply
-from app.providers.aloha import outgoing as aloha
-from app.providers.caselle import replies as caselle
-from app.providers.jpmorgan import replies as jpmorgan
-from app.providers.loanpro import outgoing as loanpro
+from app.providers.aloha import errors as aloha
+from app.providers.caselle import errors as caselle
+from app.providers.jpmorgan import errors as jpmorgan
+from app.providers.loanpro import errors as loanpro
 from app.providers.write_outcome import Verdict, WriteAnswers, require_done
 from app.vault.names import ProviderName
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRejected, VaultUnavailable
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
-from app.providers.aloha import mapping, outgoing
+from app.providers.aloha import errors, mapping, requests, validation
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
 from app.providers.write_outcome import WriteAnswers
@@ -83,7 +83,7 @@ class AlohaVault(VaultAdapter):
         """
         is_missing = reply.status == 404 and (not reply.body.strip() or _says_not_found(reply))
         if reply.status not in (200, 204) and not is_missing:
-            raise outgoing.refusal(reply, Effect.READ)
+            raise errors.refusal(reply, Effect.READ)
         if reply.status == 200 and reply.body.strip():
             with reading(self.name):
                 body = reply.json()
@@ -103,7 +103,7 @@ class AlohaVault(VaultAdapter):
         if _says_not_found(reply):
             return False
         if reply.status != 200:
-            raise outgoing.refusal(reply, Effect.READ)
+            raise errors.refusal(reply, Effect.READ)
         with reading(self.name):
             self.require_customer(ref, mapping.customers_in(mapping.customer_of(reply.json())), call, reply)
         return True
@@ -113,7 +113,7 @@ class AlohaVault(VaultAdapter):
         path which Aloha does not have, prove nothing."""
         reply = await self._get(_path(CustomerRef(_NOBODY)), "v1/Customers/{id}", call)
         if reply.status not in (200, 404):
-            raise outgoing.refusal(reply, Effect.READ)
+            raise errors.refusal(reply, Effect.READ)
         if reply.body.strip():
             with reading(self.name):
                 reply.json()
@@ -123,19 +123,19 @@ class AlohaVault(VaultAdapter):
     # ---- writing ----
 
     def faults_of_customer(self, new: NewCustomer) -> list[FieldFault]:
-        return outgoing.faults_of_customer(new)
+        return validation.faults_of_customer(new)
 
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
         """Aloha keeps no key of ours: a lost answer cannot be looked up again."""
-        body = outgoing.from_customer(new)
-        answer = await self._put("v1/Customers", body, call, outgoing.CUSTOMER_CREATED, query=_CREATE_QUERY)
+        body = requests.from_customer(new)
+        answer = await self._put("v1/Customers", body, call, errors.CUSTOMER_CREATED, query=_CREATE_QUERY)
         return mapping.to_customer_ref(answer)
 
     def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
         refused = self.route_faults(new, _BY_TOKEN)
         if refused or isinstance(new, NewBankAccount):
             return refused
-        return outgoing.faults_of_card(new, self._settings.payment_providers)
+        return validation.faults_of_card(new, self._settings.payment_providers)
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
         body = await self._listed(ref, call)
@@ -147,8 +147,8 @@ class AlohaVault(VaultAdapter):
         """Aloha has no default: `make_default` is the caller's affair. It answers the new `AccountId` itself."""
         if isinstance(new, NewBankAccount):
             self.refuse()
-        body = outgoing.from_card(ref, new)
-        answer = await self._put("v1/Customers/Payment/Token", body, call, outgoing.TOKEN_ADDED)
+        body = requests.from_card(ref, new)
+        answer = await self._put("v1/Customers/Payment/Token", body, call, errors.TOKEN_ADDED)
         return Added(customer_ref=ref, method_ref=MethodRef(mapping.to_guid_answer(answer)))
 
     async def _put(
@@ -158,14 +158,14 @@ class AlohaVault(VaultAdapter):
             method="PUT", path=path, route=path, effect=Effect.WRITE, query=query, json=body, headers=_JSON
         )
         reply = await self._http.send(request, call)
-        return answers.read(self.name, reply, lambda: outgoing.refusal(reply, Effect.WRITE))
+        return answers.read(self.name, reply, lambda: errors.refusal(reply, Effect.WRITE))
 
 
 def _says_not_found(reply: VaultReply) -> bool:
     """Whether Aloha itself says that it has no such record: its 404 names ``NotFound``."""
     if reply.status != 404:
         return False
-    error = outgoing.refusal(reply, Effect.READ)
+    error = errors.refusal(reply, Effect.READ)
     return isinstance(error, VaultRejected) and error.reason is RejectReason.CUSTOMER_NOT_FOUND
 
 

@@ -3,7 +3,7 @@
 from app.http.auth import OAuthClientCredentials
 from app.http.client import Observer, open_door
 from app.providers.caselle.client import CaselleVault
-from app.providers.caselle.replies import is_challenge
+from app.providers.caselle.errors import is_challenge
 from app.settings import Settings
 
 __all__ = ["CaselleVault", "open_caselle"]

@@ -18,16 +18,13 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
-from app.providers.caselle import paying, replies
+from app.providers.caselle import capture, errors, imports, payments
+from app.providers.caselle.errors import names_our_account, refusal
 from app.providers.caselle.mapping import (
     ROUTE_KINDS,
     customer_ref_of,
     customers_in,
     default_in,
-    faults_of_method,
-    faults_of_new_customer,
-    from_customer,
-    from_new,
     page_of,
     records_in,
     refs_in,
@@ -35,7 +32,8 @@ from app.providers.caselle.mapping import (
     tells_default,
     to_wallet,
 )
-from app.providers.caselle.replies import names_our_account, refusal
+from app.providers.caselle.requests import from_customer, from_new
+from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
 from app.providers.lists import Page, follow
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
@@ -228,7 +226,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._allow(self.faults_of_customer(new))
         try:
             body, reply = await self._write(
-                replies.CUSTOMER_CREATED,
+                errors.CUSTOMER_CREATED,
                 RejectReason.CONTRACT,
                 "POST",
                 _CUSTOMERS,
@@ -270,7 +268,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._demand(ref)
         path = _path(_CUSTOMERS, ref, "payment-methods")
         body, reply = await self._write(
-            replies.METHOD_SAVED, RejectReason.CUSTOMER_NOT_FOUND, "POST", _METHODS_ROUTE, call, path, from_new(new)
+            errors.METHOD_SAVED, RejectReason.CUSTOMER_NOT_FOUND, "POST", _METHODS_ROUTE, call, path, from_new(new)
         )
         self.require_customer(ref, customers_in(body), call, reply, Effect.WRITE)
         return Added(customer_ref=ref, method_ref=saved_ref_of(body))
@@ -281,7 +279,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         wish = {"saved_payment_method_uid": method}
         reply = await self._send("PUT", _DEFAULT_ROUTE, call, path, Effect.WRITE, wish)
         try:
-            customer = self._read(replies.DEFAULT_SET, RejectReason.METHOD_NOT_FOUND, reply)
+            customer = self._read(errors.DEFAULT_SET, RejectReason.METHOD_NOT_FOUND, reply)
         except OutcomeUnknown as unknown:
             await require_done(unknown, partial(self._is_default, ref, method, call))
             return
@@ -299,7 +297,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         reply = await self._send("DELETE", _METHOD_ROUTE, call, path, Effect.WRITE)
         self.require_customer(ref, customers_in(decoded(reply)), call, reply, Effect.WRITE)
         try:
-            self._read(replies.METHOD_DELETED, RejectReason.METHOD_NOT_FOUND, reply)
+            self._read(errors.METHOD_DELETED, RejectReason.METHOD_NOT_FOUND, reply)
         except OutcomeUnknown as unknown:
             await require_done(unknown, partial(self._lacks, ref, method, call))
 
@@ -308,55 +306,55 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     # ---- paying, capturing in the browser, importing ------------------------------------------------------
 
-    import_limit = paying.IMPORT_LIMIT
+    import_limit = imports.IMPORT_LIMIT
 
     def faults_of_payment(self, new: NewPayment) -> list[FieldFault]:
-        return paying.faults_of_payment(new)
+        return payments.faults_of_payment(new)
 
     async def quote(self, new: NewPayment, call: Call) -> Quote:
         """The vault checks the method and fixes the fee; no money moves."""
         self._allow(self.faults_of_payment(new))
         if _REF.fullmatch(new.method_ref) is None:
             raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
-        wish = paying.from_payment(new)
+        wish = payments.from_payment(new)
         body, reply = await self._write(
-            replies.QUOTED, RejectReason.METHOD_NOT_FOUND, "POST", _PAYMENTS, call, _PAYMENTS, wish
+            errors.QUOTED, RejectReason.METHOD_NOT_FOUND, "POST", _PAYMENTS, call, _PAYMENTS, wish
         )
         with reading(self.name):  # as a quote moves nothing, one that cannot be read is as good as none
-            if paying.method_in(body) not in (None, new.method_ref):
+            if payments.method_in(body) not in (None, new.method_ref):
                 raise self.mismatch("payment method", call, reply)
-            return paying.to_quote(new, body)
+            return payments.to_quote(new, body)
 
     async def capture(self, quote: Quote, call: Call) -> Captured:
         """Repeats the quote exactly. A decline is an answer; a lost answer stays unknown and is never repeated."""
         path = _path(_PAYMENTS, quote.payment_ref, "capture")
-        wish = paying.from_quote(quote)
+        wish = payments.from_quote(quote)
         try:
             body, reply = await self._write(
-                replies.CAPTURED, RejectReason.METHOD_NOT_FOUND, "POST", _CAPTURE_ROUTE, call, path, wish
+                errors.CAPTURED, RejectReason.METHOD_NOT_FOUND, "POST", _CAPTURE_ROUTE, call, path, wish
             )
         except VaultRejected as refused:
             if refused.reason is not RejectReason.DECLINED:
                 raise
-            return paying.declined(quote, refused.provider_code)
+            return payments.declined(quote, refused.provider_code)
         with reading(self.name, Effect.WRITE):
-            if paying.method_in(body) not in (None, quote.payment.method_ref):
+            if payments.method_in(body) not in (None, quote.payment.method_ref):
                 raise self.mismatch("payment method", call, reply, Effect.WRITE)
-            return paying.to_captured(quote, body)
+            return payments.to_captured(quote, body)
 
     def faults_of_session(self, new: NewSession) -> list[FieldFault]:
-        return paying.faults_of_session(new)
+        return capture.faults_of_session(new)
 
     async def create_session(self, new: NewSession, call: Call) -> HostedSession:
         self._allow(self.faults_of_session(new))
         self._demand(new.customer_ref)
-        wish = paying.from_session(new)
+        wish = capture.from_session(new)
         body, reply = await self._write(
-            replies.SESSION_CREATED, RejectReason.CUSTOMER_NOT_FOUND, "POST", _SESSIONS, call, _SESSIONS, wish
+            errors.SESSION_CREATED, RejectReason.CUSTOMER_NOT_FOUND, "POST", _SESSIONS, call, _SESSIONS, wish
         )
         with reading(self.name, Effect.WRITE):
             self.require_customer(new.customer_ref, customers_in(body), call, reply, Effect.WRITE)
-            return paying.to_session(new, body)
+            return capture.to_session(new, body)
 
     async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization:
         """The payment account's browser configuration, the same for every customer; its credentials are short-lived."""
@@ -367,20 +365,20 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         if reply.status != 200:
             raise refusal(reply, Effect.READ, RejectReason.CONTRACT)
         with reading(self.name):
-            return paying.to_tokenization(reply.json())
+            return capture.to_tokenization(reply.json())
 
     def faults_of_import(self, row: ImportedCard) -> list[FieldFault]:
-        return paying.faults_of_import(row)
+        return imports.faults_of_import(row)
 
     async def import_methods(self, rows: Sequence[ImportedCard], call: Call) -> list[ImportResult]:
         """One call for at most `import_limit` rows, each with an outcome of its own."""
         self._allow([found for row in rows for found in self.faults_of_import(row)])
         if not rows:
             return []
-        wish = paying.from_import(rows)
-        body, reply = await self._write(replies.IMPORTED, RejectReason.CONTRACT, "POST", _IMPORT, call, _IMPORT, wish)
+        wish = imports.from_import(rows)
+        body, reply = await self._write(errors.IMPORTED, RejectReason.CONTRACT, "POST", _IMPORT, call, _IMPORT, wish)
         with reading(self.name, Effect.WRITE):
-            results = paying.to_results(len(rows), body)
+            results = imports.to_results(len(rows), body)
             for record in body["results"]:
                 asked = rows[record["index"]].customer_ref
                 self.require_customer(asked, customers_in(record), call, reply, Effect.WRITE)

@@ -1,19 +1,15 @@
-"""Caselle's words to ours and back. Pure: no I/O, no clock, no settings.
+"""Maps Caselle's wire types to the unified model. Pure: no I/O, no clock, no settings.
 
 The shape of its lists is not published: a bare array is read, and an array under one of the names that APIs use for it.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from app.errors import FieldFault
 from app.providers.caselle.wire import (
     WireAch,
-    WireAchToSave,
     WireCredit,
-    WireCreditToSave,
-    WireMethodToSave,
     WirePaymentMethod,
     WireSavedMethod,
 )
@@ -21,23 +17,16 @@ from app.providers.lists import Page, is_error, to_page
 from app.providers.support import (
     bin_of,
     collect_methods,
-    fault,
     flag,
     instant_of,
     last4_of,
     read_month,
-    required,
     text,
-    unsupported,
     word,
 )
 from app.vault.model import (
     BankAccount,
     Card,
-    NewBankAccount,
-    NewCard,
-    NewCustomer,
-    NewMethod,
     OtherMethod,
     PaymentMethod,
     VaultWallet,
@@ -87,19 +76,12 @@ _ACCOUNT_TYPE: Final[Mapping[str, BankAccountType]] = {
     "checking": BankAccountType.CHECKING,
     "savings": BankAccountType.SAVINGS,
 }
-_TYPE_OF_ACCOUNT: Final[Mapping[BankAccountType, str]] = {ours: theirs for theirs, ours in _ACCOUNT_TYPE.items()}
+TYPE_OF_ACCOUNT: Final[Mapping[BankAccountType, str]] = {ours: theirs for theirs, ours in _ACCOUNT_TYPE.items()}
 _NOT_LETTERS: Final = re.compile(r"[^A-Z]")
-_LAST4: Final = re.compile(r"[0-9]{4}")
-_BIN: Final = re.compile(r"[0-9]{6,8}")
-_ROUTING: Final = re.compile(r"[0-9]{9}")
-_EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _CREDIT: Final = ("credit", "card")  # hosted sessions call the same thing a card
 _ACH: Final = ("ach",)
 _CUSTOMER_KEYS: Final = ("customer_uid", "customer_id", "customer")
 _DEFAULT_UID: Final = "default_saved_payment_method_uid"
-
-
-# ---- reading ----------------------------------------------------------------------------------------------
 
 
 def to_wallet(
@@ -304,112 +286,3 @@ def _brand(name: object) -> CardBrand:
         return known
     spelled = _NOT_LETTERS.sub("", name.upper())
     return _BRAND.get(spelled, CardBrand.OTHER) if spelled else CardBrand.UNKNOWN
-
-
-# ---- writing: exact bodies, since unknown properties are rejected -----------------------------------------
-
-
-def from_customer(new: NewCustomer) -> dict[str, str]:
-    """The body of ``POST /api/customers``: the name is one string, phone and address have no place."""
-    body = {"reference_id": new.external_id, "name": str(new.name), "email": new.email}
-    return {name: value for name, value in body.items() if value}
-
-
-def from_new(new: NewMethod) -> dict[str, WireMethodToSave]:
-    """The body of ``POST /api/customers/{uid}/payment-methods``. It has passed `faults_of_method`."""
-    if isinstance(new, NewCard):
-        return {"payment_method": {"payment_method_type": "credit", "credit": _credit(new)}}
-    return {"payment_method": {"payment_method_type": "ach", "ach": _ach(new)}}
-
-
-def _credit(new: NewCard) -> WireCreditToSave:
-    found: dict[str, Any] = {
-        "fingerprint": new.secret.reveal(),
-        "last4": new.last4,
-        "exp_month": new.expiry.month if new.expiry else None,
-        "exp_year": new.expiry.year if new.expiry else None,
-        "bin": new.bin,
-        "card_brand": brand_word(new.brand),
-        "holder_name": holder_of(new),
-    }
-    return cast("WireCreditToSave", {name: value for name, value in found.items() if value is not None})
-
-
-def _ach(new: NewBankAccount) -> WireAchToSave:
-    found: dict[str, Any] = {
-        "fingerprint": new.secret.reveal(),
-        "routing_number": new.routing_number,
-        "account_suffix": new.last4,
-        "account_type": _TYPE_OF_ACCOUNT.get(new.account_type) if new.account_type else None,
-        "holder_name": holder_of(new),
-    }
-    return cast("WireAchToSave", {name: value for name, value in found.items() if value is not None})
-
-
-def holder_of(new: NewMethod) -> str | None:
-    """The holder as one string: as given, else joined from its parts."""
-    return new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part) or None
-
-
-def brand_word(brand: CardBrand | None) -> str | None:
-    """`card_brand` of a brand; None where there is no word that Caselle would know."""
-    return None if brand in (None, CardBrand.OTHER, CardBrand.UNKNOWN) else cast("CardBrand", brand).value
-
-
-# ---- rules ------------------------------------------------------------------------------------------------
-
-
-def faults_of_method(new: NewMethod) -> list[FieldFault]:
-    """Every fault of one new method at once; what Caselle has no property for is refused, not dropped."""
-    return [*_faults_of_any(new), *(_faults_of_card(new) if isinstance(new, NewCard) else _faults_of_account(new))]
-
-
-def _faults_of_any(new: NewMethod) -> Iterator[FieldFault]:
-    if not new.secret:
-        yield required("secret", message="Caselle needs the token that the browser got.")
-    if new.last4 is None:
-        yield required("last4", message="Caselle needs the final four digits.")
-    elif _LAST4.fullmatch(new.last4) is None:
-        yield fault("last4", message="The final four digits are four digits.")
-    if not (holder_of(new) or "").strip():
-        yield required("holder_name", message="Caselle needs the holder's name.")
-    if new.title is not None:
-        yield unsupported("title", message="Caselle keeps no title for a payment method.")
-    if new.is_secondary:
-        yield unsupported("is_secondary", message="Caselle knows no secondary payment method.")
-    if new.billing_address is not None:
-        yield unsupported("billing_address", message="Caselle keeps no address for a payment method.")
-
-
-def _faults_of_card(new: NewCard) -> Iterator[FieldFault]:
-    if new.expiry is None:
-        yield required("expiry", message="Caselle needs the month of expiry.")
-    if new.bin is not None and _BIN.fullmatch(new.bin) is None:
-        yield fault("bin", message="A BIN has 6 to 8 digits.")
-    if new.authenticate is not None:
-        yield unsupported("authenticate", message="Caselle performs no 3-D Secure.")
-
-
-def _faults_of_account(new: NewBankAccount) -> Iterator[FieldFault]:
-    if new.rail is not BankRail.ACH:
-        yield unsupported("rail", message="Caselle stores ACH accounts only.")
-    if new.routing_number is None:
-        yield required("routing_number", message="An ACH account needs its routing number.")
-    elif _ROUTING.fullmatch(new.routing_number) is None:
-        yield fault("routing_number", message="A routing number has nine digits.")
-    if new.account_type is None:
-        yield required("account_type", message="An ACH account needs its type.")
-    elif new.account_type not in _TYPE_OF_ACCOUNT:
-        yield fault("account_type", message="Caselle knows checking and savings accounts.")
-
-
-def faults_of_new_customer(new: NewCustomer) -> list[FieldFault]:
-    """`external_id` becomes `reference_id`: 1 to 255 characters, case-sensitive. Phone and address are not kept."""
-    faults: list[FieldFault] = []
-    if not new.external_id.strip():
-        faults.append(required("external_id", message="Caselle needs a key for its customer."))
-    elif len(new.external_id) > 255:
-        faults.append(fault("external_id", message="Caselle takes keys of up to 255 characters."))
-    if new.email and _EMAIL.fullmatch(new.email) is None:
-        faults.append(fault("email", message="This is not an e-mail address."))
-    return faults

@@ -3,7 +3,7 @@
 from app.http.auth import OAuthClientCredentials
 from app.http.client import Observer, open_door
 from app.providers.jpmorgan.client import JpMorganVault
-from app.providers.jpmorgan.replies import is_challenge
+from app.providers.jpmorgan.errors import is_challenge
 from app.settings import Settings
 
 __all__ = ["JpMorganVault", "open_jpmorgan"]

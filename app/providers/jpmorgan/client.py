@@ -18,6 +18,16 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
+from app.providers.jpmorgan.errors import (
+    METHOD_ADDED,
+    METHOD_CHANGED,
+    METHOD_DELETED,
+    PROFILE_CREATED,
+    PROFILE_DELETED,
+    is_theirs,
+    names_profile,
+    refusal,
+)
 from app.providers.jpmorgan.mapping import (
     canonical_ref,
     default_of,
@@ -29,17 +39,8 @@ from app.providers.jpmorgan.mapping import (
     to_three_d_secure,
     to_wallet,
 )
-from app.providers.jpmorgan.replies import (
-    METHOD_ADDED,
-    METHOD_CHANGED,
-    METHOD_DELETED,
-    PROFILE_CREATED,
-    PROFILE_DELETED,
-    is_theirs,
-    names_profile,
-    refusal,
-)
-from app.providers.jpmorgan.rules import (
+from app.providers.jpmorgan.requests import from_change, from_customer, from_new, list_of
+from app.providers.jpmorgan.validation import (
     ROUTE_KINDS,
     faults_of_address,
     faults_of_method,
@@ -47,7 +48,6 @@ from app.providers.jpmorgan.rules import (
     faults_of_person,
 )
 from app.providers.jpmorgan.wire import WireBankAccount, WireCard
-from app.providers.jpmorgan.writing import from_change, from_customer, from_new, list_of
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, last4_of, reading, request_id_of, segment, unsupported
 from app.providers.write_outcome import WriteAnswers, require_done

@@ -4,9 +4,9 @@ from msgspec.structs import replace
 
 from app.http.auth import StaticHeaders
 from app.http.client import Observer, open_door
-from app.providers.loanpro.browser import CaptureForms
+from app.providers.loanpro.capture import CaptureForms
 from app.providers.loanpro.client import LoanProVault
-from app.providers.loanpro.outgoing import is_challenge
+from app.providers.loanpro.errors import is_challenge
 from app.settings import LoanProSettings, Settings
 
 __all__ = ["LoanProVault", "open_loanpro"]

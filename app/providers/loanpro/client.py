@@ -15,8 +15,8 @@ from app.errors import (
 )
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
 from app.providers.lists import Page, follow
-from app.providers.loanpro import mapping, outgoing
-from app.providers.loanpro.browser import CaptureForms
+from app.providers.loanpro import errors, mapping, requests, validation
+from app.providers.loanpro.capture import CaptureForms
 from app.providers.loanpro.wire import WireElement
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, placed, reading, request_id_of, settled
@@ -216,7 +216,7 @@ class LoanProVault(VaultAdapter):
     async def _reply(self, request: VaultRequest, call: Call, missing: RejectReason | None = None) -> VaultReply:
         reply = await self._http.send(request, call)
         if reply.status != 200:
-            raise outgoing.refusal(reply, Effect.READ, missing=missing)
+            raise errors.refusal(reply, Effect.READ, missing=missing)
         return reply
 
     async def _decoded(self, reply: VaultReply, request: VaultRequest, call: Call) -> tuple[Any, VaultReply]:
@@ -248,7 +248,7 @@ class LoanProVault(VaultAdapter):
         """By `customId`. LoanPro does not keep it unique: several customers under one key are unreadable."""
         if not external_id:
             return None
-        found, reply = await self._found(f"customId eq {outgoing.quoted(external_id)}", call)
+        found, reply = await self._found(f"customId eq {requests.quoted(external_id)}", call)
         if any(customer.get("customId", external_id) != external_id for customer in found.values()):
             raise self.mismatch("customer", call, reply)
         if len(found) > 1:
@@ -268,17 +268,17 @@ class LoanProVault(VaultAdapter):
     # ---- customers ----
 
     def faults_of_customer(self, new: NewCustomer) -> list[FieldFault]:
-        return outgoing.faults_of_customer(new)
+        return validation.faults_of_customer(new)
 
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
-        data = await self._write("POST", "odata.svc/Customers", "Customers", outgoing.from_customer(new), call)
+        data = await self._write("POST", "odata.svc/Customers", "Customers", requests.from_customer(new), call)
         with reading(self.name, Effect.WRITE):
             return CustomerRef(mapping.ref_of(data["id"]))
 
     # ---- writing ----
 
     def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
-        return self.route_faults(new, _BY_TOKEN) or outgoing.faults_of_new(new)
+        return self.route_faults(new, _BY_TOKEN) or validation.faults_of_new(new)
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
         accounts = await self._listed(ref, call)
@@ -292,10 +292,10 @@ class LoanProVault(VaultAdapter):
         """
         elements: list[WireElement] = []
         if make_default and before.default_ref is not None:
-            elements.append(outgoing.element(before.default_ref, isPrimary=0))
+            elements.append(requests.element(before.default_ref, isPrimary=0))
         if new.is_secondary:
             elements += self._demoted(await self._listed(ref, call), "isSecondary", None)
-        data = await self._put(ref, [*elements, outgoing.new_element(new, make_default)], call)
+        data = await self._put(ref, [*elements, requests.new_element(new, make_default)], call)
         found = _recognised_in(data, before, new)
         if found is None:
             found = mapping.recognise(before.method_refs, await self._listed_after(ref, call), new.secret)
@@ -311,12 +311,12 @@ class LoanProVault(VaultAdapter):
             raise OutcomeUnknown(self.name, provider_code=error.provider_code) from None
 
     def faults_of_update(self, method: PaymentMethod, change: MethodChange) -> list[FieldFault]:
-        return super().faults_of_update(method, change) or outgoing.faults_of_change(change)
+        return super().faults_of_update(method, change) or validation.faults_of_change(change)
 
     async def update(self, method: PaymentMethod, change: MethodChange, call: Call) -> MethodRef:
         accounts = await self._listed_with(method.customer_ref, method.method_ref, call)
         elements = self._demoted(accounts, "isSecondary", method.method_ref) if change.is_secondary else []
-        await self._put(method.customer_ref, [*elements, outgoing.changed_element(method.method_ref, change)], call)
+        await self._put(method.customer_ref, [*elements, requests.changed_element(method.method_ref, change)], call)
         return method.method_ref
 
     async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
@@ -331,7 +331,7 @@ class LoanProVault(VaultAdapter):
         if primaries == [method]:
             return
         demoted = self._demoted(accounts, "isPrimary", method)
-        await self._put(ref, [*demoted, outgoing.element(method, isPrimary=1)], call)
+        await self._put(ref, [*demoted, requests.element(method, isPrimary=1)], call)
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         """Deactivate: LMS has no deletion of a profile. One that is gone or inactive already is success."""
@@ -339,11 +339,11 @@ class LoanProVault(VaultAdapter):
         with reading(self.name):
             is_done = held is None or not mapping.is_active(held)
         if not is_done:
-            await self._put(ref, [outgoing.changed_element(method, MethodChange(active=False))], call)
+            await self._put(ref, [requests.changed_element(method, MethodChange(active=False))], call)
 
     def _demoted(self, accounts: list[Any], name: str, but: MethodRef | None) -> list[WireElement]:
         """Take a flag from whoever has it: LoanPro keeps one primary and one secondary, and refuses a second."""
-        return [outgoing.element(ref, **{name: 0}) for ref in mapping.flagged(accounts, name) if ref != but]
+        return [requests.element(ref, **{name: 0}) for ref in mapping.flagged(accounts, name) if ref != but]
 
     async def _listed_with(self, ref: CustomerRef, method: MethodRef, call: Call) -> list[Any]:
         accounts = await self._listed(ref, call)
@@ -352,7 +352,7 @@ class LoanProVault(VaultAdapter):
         return accounts
 
     async def _put(self, ref: CustomerRef, elements: list[WireElement], call: Call) -> Any:
-        body = outgoing.children(*elements)
+        body = requests.children(*elements)
         return await self._write("PUT", f"odata.svc/Customers({ref})", "Customers({id})", body, call, ref)
 
     async def _write(
@@ -361,7 +361,7 @@ class LoanProVault(VaultAdapter):
         """Send one write: the record that it answers. With another customer than `ref` it was perhaps applied."""
         request = VaultRequest(method=method, path=path, route=route, effect=Effect.WRITE, json=body)
         reply = await self._http.send(request, call)
-        data = outgoing.WRITTEN.read(self.name, reply, lambda: outgoing.refusal(reply, Effect.WRITE))["d"]
+        data = errors.WRITTEN.read(self.name, reply, lambda: errors.refusal(reply, Effect.WRITE))["d"]
         if ref is not None:
             with reading(self.name, Effect.WRITE):
                 self.require_customer(ref, mapping.customer_in(data), call, reply, Effect.WRITE)

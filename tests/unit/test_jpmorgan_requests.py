@@ -9,8 +9,8 @@ from app.providers.jpmorgan.mapping import (
     to_bank_account,
     to_card,
 )
-from app.providers.jpmorgan.rules import faults_of_method, faults_of_new_profile, is_routing_number
-from app.providers.jpmorgan.writing import from_change, from_customer, from_new
+from app.providers.jpmorgan.requests import from_change, from_customer, from_new
+from app.providers.jpmorgan.validation import faults_of_method, faults_of_new_profile, is_routing_number
 from app.vault.model import (
     Address,
     Authenticate,

@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import FieldFault, RejectReason, VaultRefusedUs, VaultRejected, VaultReplyUnreadable
 from app.http.message import Effect, VaultReply
-from app.providers.loanpro import outgoing
+from app.providers.loanpro import errors, requests, validation
 from app.vault.model import Address, Authenticate, MethodChange, NewBankAccount, NewCard, NewCustomer, PersonName
 from app.vault.names import AddRoute, BankAccountType, BankRail, MethodRef, ProviderName
 from app.vault.secret import Secret
@@ -42,31 +42,31 @@ def test_the_three_payloads_of_the_link_page() -> None:
         "type": "paymentAccount.type.credit",
         "CreditCard": {"token": "tok"},
     }
-    bank = outgoing.new_element(new_bank(account_type=BankAccountType.CHECKING, is_secondary=True), False)
-    card = outgoing.new_element(new_card(is_secondary=True), False)
-    assert outgoing.children(bank) == {"PaymentAccounts": {"results": [checking]}}
-    assert outgoing.children(card) == {"PaymentAccounts": {"results": [credit]}}
-    primary = outgoing.new_element(new_bank(), True)
-    assert outgoing.children(primary, card) == {
+    bank = requests.new_element(new_bank(account_type=BankAccountType.CHECKING, is_secondary=True), False)
+    card = requests.new_element(new_card(is_secondary=True), False)
+    assert requests.children(bank) == {"PaymentAccounts": {"results": [checking]}}
+    assert requests.children(card) == {"PaymentAccounts": {"results": [credit]}}
+    primary = requests.new_element(new_bank(), True)
+    assert requests.children(primary, card) == {
         "PaymentAccounts": {"results": [checking | {"isPrimary": 1, "isSecondary": 0}, credit]}
     }
 
 
 def test_a_savings_account_keeps_its_own_title() -> None:
-    made = outgoing.new_element(new_bank(account_type=BankAccountType.SAVINGS, title="Rent"), False)
+    made = requests.new_element(new_bank(account_type=BankAccountType.SAVINGS, title="Rent"), False)
     assert (made["title"], made["CheckingAccount"]["accountType"]) == ("Rent", "bankacct.type.savings")
 
 
 def test_updates_carry_both_keys_and_only_what_changes() -> None:
     ref = MethodRef("363")
     keys = {"id": 363, "__id": 363, "__update": True}
-    assert outgoing.changed_element(ref, MethodChange(title="Main")) == keys | {"title": "Main"}
-    assert outgoing.changed_element(ref, MethodChange(is_secondary=True)) == keys | {"isSecondary": 1}
-    assert outgoing.changed_element(ref, MethodChange(active=True, is_secondary=False)) == keys | {
+    assert requests.changed_element(ref, MethodChange(title="Main")) == keys | {"title": "Main"}
+    assert requests.changed_element(ref, MethodChange(is_secondary=True)) == keys | {"isSecondary": 1}
+    assert requests.changed_element(ref, MethodChange(active=True, is_secondary=False)) == keys | {
         "active": 1,
         "isSecondary": 0,
     }
-    assert outgoing.changed_element(ref, MethodChange(active=False)) == keys | {
+    assert requests.changed_element(ref, MethodChange(active=False)) == keys | {
         "active": 0,
         "isPrimary": 0,
         "isSecondary": 0,
@@ -89,8 +89,8 @@ def test_a_customer_is_sent_with_both_addresses() -> None:
         "zipcode": "60602",
         "country": "company.country.usa",
     }
-    assert outgoing.faults_of_customer(new) == []
-    assert outgoing.from_customer(new) == {
+    assert validation.faults_of_customer(new) == []
+    assert requests.from_customer(new) == {
         "customId": "user-1",
         "customerType": "customer.type.individual",
         "status": "Active",
@@ -111,7 +111,7 @@ def codes(faults: list[FieldFault]) -> dict[str, str]:
 
 def test_what_a_customer_lacks_is_named_by_field() -> None:
     bare = NewCustomer(external_id="x", name=PersonName("A", "B"))
-    assert codes(outgoing.faults_of_customer(bare)) == {
+    assert codes(validation.faults_of_customer(bare)) == {
         "email": "REQUIRED",
         "address.line1": "REQUIRED",
         "address.city": "REQUIRED",
@@ -125,7 +125,7 @@ def test_what_a_customer_lacks_is_named_by_field() -> None:
         phone="12",
         address=Address(line1="1 Way", city="Provo", region="Utah", postal_code="84601", country="US"),
     )
-    assert codes(outgoing.faults_of_customer(wrong)) == {
+    assert codes(validation.faults_of_customer(wrong)) == {
         "name.last": "REQUIRED",
         "email": "INVALID_INPUT",
         "phone": "INVALID_INPUT",
@@ -137,28 +137,28 @@ def test_what_a_customer_lacks_is_named_by_field() -> None:
         email="a@b.example",
         address=Address(line1="1 Way", city="Provo", region="UT", country="XX"),
     )
-    assert codes(outgoing.faults_of_customer(nowhere)) == {"address.country": "INVALID_INPUT"}
+    assert codes(validation.faults_of_customer(nowhere)) == {"address.country": "INVALID_INPUT"}
 
 
 def test_the_rules_of_a_new_method() -> None:
-    assert outgoing.faults_of_new(new_card()) == []
-    assert outgoing.faults_of_new(new_bank(account_type=BankAccountType.SAVINGS)) == []
-    assert codes(outgoing.faults_of_new(new_card(secret=Secret("")))) == {"secret": "REQUIRED"}
-    assert codes(outgoing.faults_of_new(new_card(secret=Secret("a b")))) == {"secret": "INVALID_INPUT"}
-    assert codes(outgoing.faults_of_new(new_card(title="x" * 101))) == {"title": "INVALID_INPUT"}
+    assert validation.faults_of_new(new_card()) == []
+    assert validation.faults_of_new(new_bank(account_type=BankAccountType.SAVINGS)) == []
+    assert codes(validation.faults_of_new(new_card(secret=Secret("")))) == {"secret": "REQUIRED"}
+    assert codes(validation.faults_of_new(new_card(secret=Secret("a b")))) == {"secret": "INVALID_INPUT"}
+    assert codes(validation.faults_of_new(new_card(title="x" * 101))) == {"title": "INVALID_INPUT"}
     assert codes(
-        outgoing.faults_of_new(new_card(billing_address=Address(), authenticate=Authenticate(return_url="u")))
+        validation.faults_of_new(new_card(billing_address=Address(), authenticate=Authenticate(return_url="u")))
     ) == {
         "billing_address": "UNSUPPORTED_BY_PROVIDER",
         "authenticate": "UNSUPPORTED_BY_PROVIDER",
     }
     assert codes(
-        outgoing.faults_of_new(new_bank(rail=BankRail.SEPA, account_type=BankAccountType.CORPORATE_CHECKING))
+        validation.faults_of_new(new_bank(rail=BankRail.SEPA, account_type=BankAccountType.CORPORATE_CHECKING))
     ) == {"rail": "UNSUPPORTED_BY_PROVIDER", "account_type": "UNSUPPORTED_BY_PROVIDER"}
 
 
 def test_text_in_a_filter_is_quoted() -> None:
-    assert outgoing.quoted("o'neil' or id gt 0") == "'o''neil'' or id gt 0'"
+    assert requests.quoted("o'neil' or id gt 0") == "'o''neil'' or id gt 0'"
 
 
 # ---- refusals ---------------------------------------------------------------------------------------------
@@ -202,28 +202,28 @@ def conflict(message: Any, kind: str = "EntityException") -> VaultReply:
     ],
 )
 def test_refused_writes(answer: VaultReply, reason: RejectReason, code: str) -> None:
-    error = outgoing.refusal(answer, Effect.WRITE)
+    error = errors.refusal(answer, Effect.WRITE)
     assert isinstance(error, VaultRejected)
     assert (error.reason, error.provider_code) == (reason, code)
     assert "4555555555" not in str(error)
 
 
 def test_a_refusal_names_our_field() -> None:
-    error = outgoing.refusal(conflict("Mail Address is required"), Effect.WRITE)
+    error = errors.refusal(conflict("Mail Address is required"), Effect.WRITE)
     assert isinstance(error, VaultRejected)
     assert [fault.path for fault in error.faults] == [("address",)]
 
 
 def test_reads_by_id_and_reads_in_general() -> None:
-    by_id = outgoing.refusal(conflict("whatever"), Effect.READ, missing=RejectReason.CUSTOMER_NOT_FOUND)
+    by_id = errors.refusal(conflict("whatever"), Effect.READ, missing=RejectReason.CUSTOMER_NOT_FOUND)
     assert isinstance(by_id, VaultRejected)
     assert by_id.reason is RejectReason.CUSTOMER_NOT_FOUND
-    assert isinstance(outgoing.refusal(conflict("bad filter"), Effect.READ), VaultReplyUnreadable)
-    assert isinstance(outgoing.refusal(reply(404, b""), Effect.READ), VaultReplyUnreadable)
+    assert isinstance(errors.refusal(conflict("bad filter"), Effect.READ), VaultReplyUnreadable)
+    assert isinstance(errors.refusal(reply(404, b""), Effect.READ), VaultReplyUnreadable)
 
 
 def test_refused_credentials() -> None:
     body = {"code": "401-CN0001", "message": "Unauthorized", "context": {"ip": "", "errors": ["Reason 1"]}}
-    error = outgoing.refusal(reply(401, body), Effect.READ)
+    error = errors.refusal(reply(401, body), Effect.READ)
     assert isinstance(error, VaultRefusedUs)
     assert error.provider_code == "401-CN0001"

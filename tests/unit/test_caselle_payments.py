@@ -8,21 +8,9 @@ import pytest
 
 from app.errors import RejectReason, VaultRejected
 from app.providers.caselle import CaselleVault
-from app.providers.caselle.paying import (
-    declined,
-    faults_of_import,
-    faults_of_payment,
-    faults_of_session,
-    from_import,
-    from_payment,
-    from_quote,
-    from_session,
-    to_captured,
-    to_quote,
-    to_results,
-    to_session,
-    to_tokenization,
-)
+from app.providers.caselle.capture import faults_of_session, from_session, to_session, to_tokenization
+from app.providers.caselle.imports import faults_of_import, from_import, to_results
+from app.providers.caselle.payments import declined, faults_of_payment, from_payment, from_quote, to_captured, to_quote
 from app.vault.model import Expiry
 from app.vault.names import CardBrand, CustomerRef, MethodRef, NextActionKind, PaymentMethodKind
 from app.vault.payments import (

@@ -1,4 +1,4 @@
-"""Ours to J.P. Morgan's words, for writing. Pure. What it is given has passed `rules`: no checks are repeated here.
+"""Builds the request bodies of J.P. Morgan's API. Pure. Its input has passed `validation`: no checks are repeated here.
 
 Bodies hold numbers: they go to the HTTP room and nowhere else.
 """

@@ -1,4 +1,4 @@
-"""What J.P. Morgan's refusals mean. Its code table is not public: the HTTP status decides, the code is a detail."""
+"""Maps J.P. Morgan's refusals to typed outcomes. Its codes are unpublished: the HTTP status decides."""
 
 import re
 from typing import Any, Final

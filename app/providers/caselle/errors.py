@@ -1,4 +1,4 @@
-"""What Caselle's refusals mean. No error body is published: every shape that its platform could use is read."""
+"""Maps Caselle's refusals to typed outcomes. No error body is published: every shape that it could have is read."""
 
 import re
 from collections.abc import Iterator

@@ -1,0 +1,61 @@
+"""Builds the request bodies of Aloha's API from the unified model. Pure but for a random password."""
+
+import secrets
+from typing import Any
+
+from app.providers.aloha.mapping import CARD_TYPES, PROVIDER_TYPES
+from app.providers.aloha.wire import WireAddress, WireCustomer, WireNewToken
+from app.providers.support import text
+from app.vault.model import Address, Expiry, NewCard, NewCustomer
+from app.vault.names import CustomerRef
+
+
+def mm_yy(expiry: Expiry) -> str:
+    """`MM/YY` is valid under every reading of the page; a date with a day is so only under one."""
+    return f"{expiry.month:02d}/{expiry.year % 100:02d}"
+
+
+def from_card(ref: CustomerRef, new: NewCard) -> WireNewToken:
+    """The body of PUT v1/Customers/Payment/Token. Expects a card without faults; raises KeyError or ValueError else."""
+    if new.payment_provider is None or new.brand is None or new.expiry is None or new.masked_card_number is None:
+        raise ValueError("a card with faults")
+    return {
+        "CustomerId": ref,
+        "ProviderType": PROVIDER_TYPES[new.payment_provider],
+        "MaskedCardNumber": new.masked_card_number.strip(),
+        "ExpirationDate": mm_yy(new.expiry),
+        "CardToken": new.secret.reveal().strip(),
+        "CardType": CARD_TYPES[new.brand],
+        "CardHolderName": text(new.holder_name),
+    }
+
+
+def from_customer(new: NewCustomer) -> dict[str, Any]:
+    """The body of PUT v1/Customers. Aloha demands a log-in: its password is made up here and kept by nobody."""
+    customer: WireCustomer = {
+        "Email": (new.email or "").strip(),
+        "FirstName": new.name.first.strip(),
+        "LastName": new.name.last.strip(),
+        "Addresses": [_from_address(new.address)] if new.address else [],
+    }
+    if new.phone:
+        customer["VoicePhone"] = new.phone.strip()
+    return {
+        "Customer": customer,
+        "Password": f"Aa1-{secrets.token_urlsafe(24)}",
+        "SecurityQuestion": secrets.token_urlsafe(12),
+        "SecurityAnswer": secrets.token_urlsafe(12),
+    }
+
+
+def _from_address(address: Address) -> WireAddress:
+    parts = {
+        "AddressLine1": address.line1,
+        "AddressLine2": address.line2,
+        "City": address.city,
+        "State": address.region,
+        "Postal": address.postal_code,
+    }
+    wire: WireAddress = {"IsDefault": True}
+    wire.update({name: value.strip() for name, value in parts.items() if value and value.strip()})  # type: ignore[typeddict-item]
+    return wire

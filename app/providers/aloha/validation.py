@@ -1,0 +1,105 @@
+"""Checks what Aloha would refuse, before anything is sent. Pure."""
+
+import re
+from collections.abc import Collection
+from typing import Final
+
+from app.errors import FieldFault
+from app.providers.aloha.mapping import CARD_TYPES
+from app.providers.support import PAN_NOT_ALLOWED, digits, fault, required, text, unsupported
+from app.vault.model import NewCard, NewCustomer
+from app.vault.names import AlohaPaymentProvider
+
+_MASK: Final = "*xX●"
+_CONNECTED_NUMBER: Final = re.compile(r"\d{6}[*xX●]+\d{4}")
+_CONNECTED_TOKEN: Final = re.compile(r"\d{3}:.+")
+_EMAIL: Final = re.compile(r"\w+(?:[-+.']\w+)*@\w+(?:[-.]\w+)*\.\w+(?:[-.]\w+)*")
+
+
+def faults_of_customer(new: NewCustomer) -> list[FieldFault]:
+    faults: list[FieldFault] = []
+    for part in ("first", "last"):
+        value = text(getattr(new.name, part))
+        if value is None:
+            faults.append(required("name", part))
+        elif len(value) > 100:
+            faults.append(fault("name", part, message="Aloha keeps at most 100 characters of a name."))
+    email = text(new.email)
+    if email is None:
+        faults.append(required("email", message="Aloha needs an e-mail address."))
+    elif len(email) > 256 or not _EMAIL.fullmatch(email):
+        faults.append(fault("email", message="Aloha does not take this for an e-mail address."))
+    if new.phone and (len(new.phone.strip()) > 30 or not digits(new.phone)):
+        faults.append(fault("phone", message="A phone number has digits, and at most 30 characters."))
+    return faults
+
+
+def faults_of_card(new: NewCard, enabled: Collection[str]) -> list[FieldFault]:
+    """Every rule of the token call. `enabled` are the payment providers for which the company is set up."""
+    return [
+        *_faults_of_provider(new, enabled),
+        *_faults_of_token(new),
+        *_faults_of_number(new),
+        *_faults_of_expiry(new),
+        *_faults_of_brand(new),
+        *_faults_of_extras(new),
+    ]
+
+
+def _faults_of_provider(new: NewCard, enabled: Collection[str]) -> list[FieldFault]:
+    if new.payment_provider is None:
+        return [required("payment_provider")]
+    if new.payment_provider.value not in enabled:
+        return [unsupported("payment_provider", message="This company is not set up for that payment provider.")]
+    return []
+
+
+def _faults_of_token(new: NewCard) -> list[FieldFault]:
+    token = new.secret.reveal().strip()
+    if not token:
+        return [required("secret", message="The token is missing.")]
+    is_connected = new.payment_provider is AlohaPaymentProvider.CONNECTED_PAYMENTS
+    if is_connected and not _CONNECTED_TOKEN.fullmatch(token):
+        return [fault("secret", message="A Connected Payments token is its three-digit type, a colon, its value.")]
+    return []
+
+
+def _faults_of_number(new: NewCard) -> list[FieldFault]:
+    """Aloha ignores all but digits and mask characters. At most eight leading and four last digits may be open."""
+    masked = text(new.masked_card_number)
+    if masked is None:
+        return [required("masked_card_number")]
+    kept = "".join(char for char in masked if char in _MASK or char in "0123456789")
+    if len(digits(kept)) > (12 if len(kept) > len(digits(kept)) else 11):
+        return [fault("masked_card_number", code=PAN_NOT_ALLOWED, message="Mask the middle of the card number.")]
+    if new.payment_provider is AlohaPaymentProvider.CONNECTED_PAYMENTS and not _CONNECTED_NUMBER.fullmatch(kept):
+        message = "Connected Payments needs the first six digits, mask characters, and the last four digits."
+        return [fault("masked_card_number", message=message)]
+    return []
+
+
+def _faults_of_expiry(new: NewCard) -> list[FieldFault]:
+    if new.expiry is None:
+        return [required("expiry")]
+    if not 2000 <= new.expiry.year <= 2099:
+        return [fault("expiry", message="Aloha takes two-digit years of this century.")]
+    return []
+
+
+def _faults_of_brand(new: NewCard) -> list[FieldFault]:
+    if new.brand is None:
+        return [required("brand")]
+    return [] if new.brand in CARD_TYPES else [unsupported("brand", message="Aloha has no number for this brand.")]
+
+
+def _faults_of_extras(new: NewCard) -> list[FieldFault]:
+    faults: list[FieldFault] = []
+    if new.payment_provider is AlohaPaymentProvider.FREEDOM_PAY and text(new.holder_name) is None:
+        faults.append(required("holder_name", message="FreedomPay needs the holder's name."))
+    if new.billing_address is not None:
+        faults.append(unsupported("billing_address", message="Aloha keeps no billing address with a token."))
+    if new.is_secondary:
+        faults.append(unsupported("is_secondary", message="Aloha knows no secondary method."))
+    if new.authenticate is not None:
+        faults.append(unsupported("authenticate", message="Aloha has no 3-D Secure."))
+    return faults

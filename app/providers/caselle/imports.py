@@ -1,0 +1,77 @@
+"""Bulk import of cards by their processor's tokens: Caselle's wire types and the unified model. Pure.
+
+Bodies hold exactly the properties that the pages show, since unknown ones are rejected.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from app.errors import FieldFault, RejectReason
+from app.providers.caselle.errors import code_in, reason_of
+from app.providers.caselle.mapping import saved_ref_of
+from app.providers.caselle.requests import brand_word
+from app.providers.support import fault, required
+from app.vault.payments import (
+    ImportedCard,
+    ImportResult,
+    ImportState,
+)
+
+IMPORT_LIMIT: Final = 1000
+"""Rows of one import call; assumed, as the page gives no number."""
+_LAST4: Final = re.compile(r"[0-9]{4}")
+
+
+def faults_of_import(row: ImportedCard) -> list[FieldFault]:
+    faults: list[FieldFault] = []
+    if not row.secret:
+        faults.append(required("secret", message="An import needs the processor's token."))
+    if _LAST4.fullmatch(row.last4) is None:
+        faults.append(fault("last4", message="The final four digits are four digits."))
+    if not row.holder_name.strip():
+        faults.append(required("holder_name", message="Caselle needs the holder's name."))
+    return faults
+
+
+def from_import(rows: Sequence[ImportedCard]) -> dict[str, Any]:
+    """The body of ``POST /api/saved-payment-methods/import``; its shape is assumed."""
+    return {"items": [_item(row) for row in rows]}
+
+
+def _item(row: ImportedCard) -> dict[str, Any]:
+    credit: dict[str, Any] = {
+        "last4": row.last4,
+        "exp_month": row.expiry.month,
+        "exp_year": row.expiry.year,
+        "holder_name": row.holder_name,
+    }
+    if brand := brand_word(row.brand):
+        credit["card_brand"] = brand
+    return {
+        "customer_uid": row.customer_ref,
+        "processor_token": row.secret.reveal(),
+        "payment_method": {"payment_method_type": "credit", "credit": credit},
+    }
+
+
+def to_results(count: int, wire: Any) -> list[ImportResult]:
+    """Outcomes in the order of the rows, by the answer's own ``index``; a row that it does not name is UNKNOWN."""
+    found = [ImportResult(state=ImportState.UNKNOWN)] * count
+    for record in wire["results"]:
+        index = record["index"]
+        if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < count:
+            raise ValueError("an outcome of no row")
+        found[index] = _result(record)
+    return found
+
+
+def _result(record: Any) -> ImportResult:
+    if record.get("status") == "imported":
+        return ImportResult(state=ImportState.IMPORTED, method_ref=saved_ref_of(record))
+    if record.get("status") == "failed":
+        code = code_in(record)
+        missing = RejectReason.CUSTOMER_NOT_FOUND if code and "customer" in code else None
+        reason = missing or reason_of(422, code)
+        return ImportResult(state=ImportState.REJECTED, reason=reason, provider_code=code)
+    return ImportResult(state=ImportState.UNKNOWN)

@@ -7,13 +7,13 @@ deliveries do no harm.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ulid import ULID
 
-from app.errors import VaultError
+from app.errors import VaultError, VaultRejected
 from app.store import Store, Tx
 from app.store.records import EventOrigin, ReceiptRecord
 from app.vault.model import Card, VaultWallet
@@ -166,19 +166,24 @@ def _ignore(store: Store) -> Handler:
     return handler
 
 
-def rereads_named_methods(inbound: Inbound, provider: ProviderName, field: str) -> Handler:
-    """For deliveries whose body's `field` lists method refs: find their owners, read anew, tell what changed."""
+def rereads_named_methods(inbound: Inbound, provider: ProviderName, member: str) -> Handler:
+    """For deliveries whose body's `member` lists method refs: find their owners, read them anew, record what changed.
+
+    Each customer counts for itself: what can be read is recorded even if another customer's list cannot. Then the
+    delivery is retried, but only where that may help. Refs that no linked customer holds are ignored.
+    """
 
     async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
-        named = [MethodRef(ref) for ref in receipt.body.get(field, ()) if isinstance(ref, str)]
-        owners = await _owners(inbound, provider, named)
+        named = [MethodRef(ref) for ref in receipt.body.get(member, ()) if isinstance(ref, str)]
+        owners, searched = await _owners(inbound, provider, named)
         asked_at = datetime.now(UTC)
-        fresh = await _read(inbound, provider, list(owners)) if owners else {}
+        fresh = await _read(inbound, provider, list(owners))
+        failure = searched.merged(fresh).worth_retrying()
         for ref in owners:
             inbound.snapshots.drop(provider, ref)
         by_vault = Named(frozenset(named), receipt.received_at)
         async with inbound.store.transaction() as tx:
-            for ref, wallet in fresh.items():
+            for ref, wallet in fresh.wallets.items():
                 seen = await inbound.sightings.compare(
                     wallet, owners[ref], _TOLD, asked_at=asked_at, named=by_vault, tx=tx
                 )
@@ -187,21 +192,27 @@ def rereads_named_methods(inbound: Inbound, provider: ProviderName, field: str) 
                 await inbound.choices.saw_list(
                     wallet, owners[ref], asked_at=asked_at, origin=_TOLD, notified_of=named, tx=tx
                 )
-            await settle(tx)
+            if failure is None:
+                await settle(tx)
+        if failure is not None:
+            raise failure
 
     return handler
 
 
-def rereads_the_customer(inbound: Inbound, provider: ProviderName, field: str) -> Handler:
-    """For deliveries whose body's `field` is a vault's customer ref: read that customer anew, tell what changed."""
+def rereads_the_customer(inbound: Inbound, provider: ProviderName, member: str) -> Handler:
+    """For deliveries whose body's `member` is a vault's customer ref: read that customer anew, record what changed."""
 
     async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
         vault = inbound.providers.get(provider)
-        named = str(receipt.body.get(field, ""))
+        named = str(receipt.body.get(member, ""))
         ref = CustomerRef(named) if vault is None else vault.canonical_ref(named)
         owner = (await inbound.store.directory.owners_of(provider, [ref])).get(ref)
         asked_at = datetime.now(UTC)
-        fresh = await _read(inbound, provider, [ref]) if owner else {}
+        lists = await _read(inbound, provider, [ref] if owner else [])
+        if (failure := lists.worth_retrying()) is not None:
+            raise failure
+        fresh = lists.wallets
         statuses = [found for wallet in fresh.values() for found in await _statuses(inbound, wallet)]
         inbound.snapshots.drop(provider, ref)
         async with inbound.store.transaction() as tx:
@@ -219,32 +230,65 @@ def rereads_the_customer(inbound: Inbound, provider: ProviderName, field: str) -
     return handler
 
 
-async def _owners(inbound: Inbound, provider: ProviderName, named: Sequence[MethodRef]) -> dict[CustomerRef, str]:
-    """Whose the methods are, by the vault's ref; methods that nobody linked holds are nobody's."""
+@dataclass(slots=True)
+class _Lists:
+    """What was read of some customers. `failures` are of those whose list could not be; `is_answered` says that the
+    vault had an answer for at least one, be it that it does not know the customer."""
+
+    wallets: dict[CustomerRef, VaultWallet] = field(default_factory=dict)
+    failures: list[VaultError] = field(default_factory=list)
+    is_answered: bool = False
+
+    def merged(self, other: "_Lists") -> "_Lists":
+        return _Lists(
+            self.wallets | other.wallets, self.failures + other.failures, self.is_answered or other.is_answered
+        )
+
+    def worth_retrying(self) -> VaultError | None:
+        """A failure that may pass. A vault that refuses one customer only, and answers for others, will go on so."""
+        passing = next((one for one in self.failures if one.retryable), None)
+        if passing is not None or self.is_answered:
+            return passing
+        return next(iter(self.failures), None)
+
+
+async def _owners(
+    inbound: Inbound, provider: ProviderName, named: Sequence[MethodRef]
+) -> tuple[dict[CustomerRef, str], _Lists]:
+    """Maps the vault's customer refs that hold the methods to our customer ids, and what was read to find them;
+    methods that no linked customer holds are omitted."""
     known = await inbound.store.seen.owners(provider, named)
     found = {record.customer_ref: record.customer_id for record in known}
     missing = set(named) - {record.method_ref for record in known}
-    if missing:
-        found |= await _search(inbound, provider, missing)
-    return found
+    if not missing:
+        return found, _Lists()
+    more, searched = await _search(inbound, provider, missing)
+    return found | more, searched
 
 
-async def _search(inbound: Inbound, provider: ProviderName, missing: set[MethodRef]) -> dict[CustomerRef, str]:
+async def _search(
+    inbound: Inbound, provider: ProviderName, missing: set[MethodRef]
+) -> tuple[dict[CustomerRef, str], _Lists]:
     """Look among linked customers whose list was never seen: a bounded walk, needed once per customer at the most."""
     found: dict[CustomerRef, str] = {}
+    searched = _Lists()
     unseen = await inbound.store.seen.unseen_links(provider, limit=_SEARCH_LIMIT)
     for start in range(0, len(unseen), _SEARCH_AT_ONCE):
         some, asked_at = dict(unseen[start : start + _SEARCH_AT_ONCE]), datetime.now(UTC)
-        for ref, wallet in (await _read(inbound, provider, list(some))).items():
+        lists = await _read(inbound, provider, list(some))
+        searched = searched.merged(replace(lists, wallets={}))
+        for ref, wallet in lists.wallets.items():
             hits = missing & {method.method_ref for method in wallet.methods}
             if hits:
                 found[ref] = some[ref]
                 missing -= hits
             else:
                 await inbound.sightings.compare(wallet, some[ref], _TOLD, asked_at=asked_at)
-        if not missing:
+        if not missing or not lists.is_answered:  # a vault that is down is not asked for everybody
             break
-    return found
+    if not missing:
+        searched.failures.clear()  # whoever could not be read holds none of them
+    return found, searched
 
 
 async def _statuses(inbound: Inbound, wallet: VaultWallet) -> list[tuple[Card, AuthStatus]]:
@@ -264,24 +308,24 @@ def _call() -> Call:
     return Call(deadline_at=deadline_at, request_id=str(ULID()), client="webhooks")
 
 
-async def _read(
-    inbound: Inbound, provider: ProviderName, refs: Sequence[CustomerRef]
-) -> dict[CustomerRef, VaultWallet]:
-    """Fresh lists; raises the vault's error when any of them is missing, so that the delivery is tried again.
-
-    A customer whom the vault does not know is an answer, and left out.
-    """
+async def _read(inbound: Inbound, provider: ProviderName, refs: Sequence[CustomerRef]) -> _Lists:
+    """Fresh lists, each customer for itself. A customer whom the vault does not know is an answer, and left out."""
     vault = inbound.providers.get(provider)
-    if vault is None:
-        return {}
-    found = await vault.wallets(refs, _call())
-    wallets: dict[CustomerRef, VaultWallet] = {}
+    lists = _Lists()
+    if vault is None or not refs:
+        return lists
+    try:
+        found = await vault.wallets(refs, _call())
+    except VaultError as error:  # of all of them
+        lists.failures.append(error)
+        return lists
     for ref in refs:
         wallet = found[ref]
         if not isinstance(wallet, VaultError):
-            wallets[ref] = wallet
+            lists.wallets[ref] = wallet
         elif is_not_found(wallet):
             await inbound.sightings.not_found(provider, ref)
         else:
-            raise wallet
-    return wallets
+            lists.failures.append(wallet)
+        lists.is_answered |= not isinstance(wallet, VaultError) or isinstance(wallet, VaultRejected)
+    return lists

@@ -11,6 +11,7 @@ import pytest
 
 from app.store.records import EventOrigin, EventType, ReceiptState
 from tests.support.gateway import GraphQLReply, RunningGateway
+from tests.support.gateways import StartGateway
 from tests.support.sandbox import RunningSandbox
 
 
@@ -135,3 +136,34 @@ def test_a_delivery_waits_for_its_vault(gateway: RunningGateway, sandbox: Runnin
     eventually(lambda: any(one.error for one in receipts(gateway) if one.state is ReceiptState.RECEIVED), "a retry")
     sandbox.clear_faults()
     eventually(lambda: len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == before + 1, "the event")
+
+
+UNKNOWN_CUSTOMER = {"status": 404, "body": {"status": 404, "code": "customer_not_found"}}
+REFUSED = {"status": 403, "body": {"status": 403, "code": "forbidden"}}
+UNREADABLE = {"body": "<html>"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_done"), [(UNKNOWN_CUSTOMER, True), (REFUSED, True), (UNREADABLE, False)], ids=str
+)
+def test_one_bad_link_stops_neither_the_others_nor_later_notifications(
+    start_gateway: StartGateway, sandbox: RunningSandbox, answer: dict[str, Any], *, is_done: bool
+) -> None:
+    """A linked customer that was never read cannot be, while the notification names a method that nobody holds."""
+    caselle = {"webhook_secret": sandbox.credentials("caselle")["webhook_secret"], "fresh_for_s": 60}
+    gateway = start_gateway(caselle=caselle)
+    gateway.data('{ customer(id: "cus_alex") { paymentMethods { label } } }')
+    sandbox.fault("caselle", "rewrite", method="GET", path="/api/customers/cus_load0001", **answer)
+    method = sandbox.held("caselle", "cus_88420")[0]["ref"]
+    for number in (1, 2):
+        named = {"saved_payment_method_ids": ["spm_unknown", method]}
+        sandbox.control("POST", "/noc", {"provider": "caselle", **named, "exp_month": number, "exp_year": 2037})
+        body = {"id": f"evt_{number}", "event_type": "provider.noc", "data": named}
+        assert deliver(gateway, sandbox, body).status == 200
+        eventually(lambda n=number: len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == n, f"{number}")
+    if is_done:
+        eventually(lambda: all(one.state is ReceiptState.DONE for one in receipts(gateway)), "every delivery done")
+    else:
+        eventually(lambda: all(one.error for one in receipts(gateway)), "a retry of both")
+    found = events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)
+    assert [(event.type, event.method_ref) for event in found] == [(EventType.METHOD_UPDATED, method)] * 2

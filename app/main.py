@@ -19,7 +19,7 @@ from app.gate import graphiql
 from app.gate.answers import Answer
 from app.gate.audit import Audit
 from app.gate.callers.compose import build_callers
-from app.gate.callers.keys import Fetch
+from app.gate.callers.keys import Fetch, FetchedKeys, FileKeys
 from app.gate.compose import browser_of, endpoint_limits, limits_of, socket_limits
 from app.gate.documents.compose import DocumentRoom
 from app.gate.endpoint import GraphQLEndpoint
@@ -30,7 +30,7 @@ from app.gate.limits import Limiter
 from app.gate.metrics import Metrics, MetricsPage
 from app.gate.rate import Rates, budgets_of
 from app.gate.shared_rate import RedisBuckets
-from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
+from app.gate.webhooks import CaselleSender, JpMorganSender, Sender, WebhookReceiver
 from app.http.client import HttpDoor
 from app.http.fetch import DocumentFetcher
 from app.providers import build_providers, canonical_ref
@@ -116,6 +116,7 @@ class Gateway:
         self.writer = WalletWriter(self._writing())
         self.reconciler = Reconciler(self.writer.deps, self.writer.runner)
         self.feed = Feed(self.store)
+        self._senders = _webhook_senders(settings)
         self.watch = self._watch()
         self.services = self._services()
         inbound = Inbound(self.store, self.providers, self.snapshots, self.sightings, self.choices)
@@ -235,7 +236,7 @@ class Gateway:
 
     def _watch(self) -> Watch:
         """Over the vaults that nobody tells us of."""
-        silent = [name for name in ProviderName if name.value not in _webhook_senders(self.settings)]
+        silent = [name for name in ProviderName if name.value not in self._senders]
         pace = WatchPace(every_s=self.settings.watch.every_s, calls_per_s=self.settings.watch.calls_per_s)
         return Watch(self.store, self.feed, self.reader, self.sightings, self.choices, silent, pace, _utc_now)
 
@@ -276,7 +277,7 @@ class Gateway:
             browser=browser_of(self.settings),
             sockets=socket_limits(self.settings),
         )
-        mounts: dict[str, Any] = {"/webhooks/": WebhookReceiver(_webhook_senders(self.settings), self._keep_receipt)}
+        mounts: dict[str, Any] = {"/webhooks/": WebhookReceiver(self._senders, self._keep_receipt)}
         if folder is not None and is_development:
             mounts[f"{graphiql.ASSETS_PATH}/"] = _below(graphiql.ASSETS_PATH, StaticFiles(directory=folder))
         graphql = self.metrics.measured(endpoint)
@@ -415,12 +416,17 @@ def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
     return found
 
 
-def _webhook_senders(settings: Settings) -> dict[str, CaselleSender | JpMorganSender]:
-    senders: dict[str, CaselleSender | JpMorganSender] = {}
-    if secret := settings.caselle.webhook_secret.reveal():
-        senders["caselle"] = CaselleSender(settings.caselle.payment_account_uid, secret)
-    if path := settings.jpmorgan.webhook_jwks_path:
-        senders["jpmorgan"] = JpMorganSender.from_file(Path(path))
+def _webhook_senders(settings: Settings) -> dict[str, Sender]:
+    """By the vault's name, those whose webhooks can be verified."""
+    senders: dict[str, Sender] = {}
+    caselle, jpmorgan = settings.caselle, settings.jpmorgan
+    if secrets := [secret for secret in (caselle.webhook_secret, *caselle.webhook_secrets) if secret.reveal()]:
+        senders["caselle"] = CaselleSender(caselle.payment_account_uid, secrets)
+    if url := jpmorgan.webhook_jwks_url:
+        setting = "jpmorgan.webhook_jwks_url"
+        senders["jpmorgan"] = JpMorganSender(FetchedKeys(DocumentFetcher(url, setting=setting).fetch, setting=setting))
+    elif path := jpmorgan.webhook_jwks_path:
+        senders["jpmorgan"] = JpMorganSender(FileKeys(Path(path), setting="jpmorgan.webhook_jwks_path"))
     return senders
 
 

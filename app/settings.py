@@ -76,7 +76,10 @@ class AlohaSettings(ProviderSettings, frozen=True):
 
 
 class JpMorganSettings(ProviderSettings, frozen=True):
-    """OAuth2 client credentials: a client secret, or an RS256 assertion signed with `private_key` (PEM)."""
+    """OAuth2 client credentials: a client secret, or an RS256 assertion signed with `private_key` (PEM).
+
+    Webhooks are on where the keys that sign them are named: by `webhook_jwks_url`, or a file at `webhook_jwks_path`.
+    """
 
     token_url: str = ""
     client_id: str = ""
@@ -87,11 +90,19 @@ class JpMorganSettings(ProviderSettings, frozen=True):
     scope: str = ""
     merchant_identifier: str = ""
     three_ds_concurrency: Count = 32
+    webhook_jwks_url: str = ""
     webhook_jwks_path: str = ""
+
+    def __post_init__(self) -> None:
+        if self.webhook_jwks_url and self.webhook_jwks_path:
+            raise ValueError("webhook_jwks_url and webhook_jwks_path: set one of them, not both")
 
 
 class CaselleSettings(ProviderSettings, frozen=True):
-    """OAuth2 client credentials by HTTP Basic, plus `X-Payment-Account-Uid`."""
+    """OAuth2 client credentials by HTTP Basic, plus `X-Payment-Account-Uid`.
+
+    A webhook may be signed with `webhook_secret` or with any of `webhook_secrets`.
+    """
 
     token_url: str = ""
     client_id: str = ""
@@ -99,6 +110,11 @@ class CaselleSettings(ProviderSettings, frozen=True):
     scope: str = "com.govineer.payments/admin"
     payment_account_uid: str = ""
     webhook_secret: Secret = Secret("")
+    webhook_secrets: list[Secret] = []
+
+    def __post_init__(self) -> None:
+        if not all(secret.reveal() for secret in self.webhook_secrets):
+            raise ValueError("webhook_secrets: an entry is empty")
 
 
 class DefaultSettings(Section, frozen=True):

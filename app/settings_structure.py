@@ -69,7 +69,7 @@ def _read_text(found: MutableMapping[str, Any], kind: type[Section]) -> None:
         if isinstance(value, MutableMapping) and isinstance(bare, type) and issubclass(bare, Section):
             _read_text(value, bare)
         elif isinstance(value, str) and get_origin(bare) is list:
-            found[field.name] = [part.strip() for part in value.split(",") if part.strip()]
+            found[field.name] = [part.strip() for part in re.split("[,\n]", value) if part.strip()]
         elif isinstance(value, str) and bare is bool:
             found[field.name] = _FLAGS.get(value.strip().lower(), value)
         elif isinstance(value, str) and bare in (int, float):

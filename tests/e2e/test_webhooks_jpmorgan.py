@@ -21,14 +21,17 @@ def test_a_signed_notification_has_the_profile_read_anew_once(
     links = gateway.data(asked)["customer"]["links"]
     profile = next(one["customerRef"] for one in links if one["provider"] == "JPMORGAN")
     body = notification(profile, "n-1")
-    old = {**body, "messageCreateTimestamp": (datetime.now(UTC) - timedelta(days=2)).isoformat()}
+    handshake = {"notificationType": "SubscriptionVerification", "subscriptionId": "s-1"}
+    old = {**body, "messageCreateTimestamp": (datetime.now(UTC) - timedelta(days=20)).isoformat()}
+    old["notificationType"] = "consumerProfileNotification"
     assert notify(gateway, other, "jpmorgan", body) == 401
     assert notify(gateway, key, "jpmorgan", body, key_id="k2") == 401
-    assert notify(gateway, key, "jpmorgan", old) == 401
+    assert notify(gateway, other, "jpmorgan", handshake) == 401
+    assert notify(gateway, key, "jpmorgan", handshake) == 200
     assert notify(gateway, key, "jpmorgan", {**body, "notificationId": None}) == 400
     assert gateway.on_loop(gateway.gateway.store.receipts.all()) == []
     sandbox.clear_calls()
-    assert [notify(gateway, key, "jpmorgan", body) for _ in range(2)] == [200, 200]
+    assert [notify(gateway, key, "jpmorgan", one) for one in (old, body)] == [200, 200]
 
     def done() -> Any:
         found = gateway.on_loop(gateway.gateway.store.receipts.all())

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from jwt.algorithms import ECAlgorithm
 
 from tests.support.gateway import RunningGateway
+from tests.support.issuer import key_set, listed
+
+PrivateKey = EllipticCurvePrivateKey | RSAPrivateKey
 
 
 def eventually(look: Callable[[], Any], what: str, within_s: float = 20) -> Any:
@@ -26,11 +30,10 @@ def eventually(look: Callable[[], Any], what: str, within_s: float = 20) -> Any:
     raise AssertionError(f"never seen: {what}")
 
 
-def public_keys(folder: Path, key: EllipticCurvePrivateKey) -> str:
+def public_keys(folder: Path, key: PrivateKey) -> str:
     """A file with the public key, called ``k1``, as `jpmorgan.webhook_jwks_path` takes it."""
-    public = {**json.loads(ECAlgorithm.to_jwk(key.public_key())), "kid": "k1", "alg": "ES256", "use": "sig"}
     file = folder / "jpmorgan-keys.json"
-    file.write_text(json.dumps({"keys": [public]}), "utf-8")
+    file.write_bytes(key_set(listed(key, "k1", use="sig")))
     return str(file)
 
 
@@ -45,8 +48,14 @@ def notification(profile: str, notification_id: str) -> dict[str, Any]:
     }
 
 
-def notify(gateway: RunningGateway, key: EllipticCurvePrivateKey, name: str, body: Any, key_id: str = "k1") -> int:
+def signature_of(key: PrivateKey, raw: bytes) -> str:
+    """As J.P. Morgan signs a body with a key of this kind."""
+    if isinstance(key, RSAPrivateKey):
+        return b64encode(key.sign(raw, PKCS1v15(), SHA256())).decode()
+    return b64encode(key.sign(raw, ECDSA(SHA256()))).decode()
+
+
+def notify(gateway: RunningGateway, key: PrivateKey, name: str, body: Any, key_id: str = "k1") -> int:
     raw = json.dumps(body).encode()
-    signature = b64encode(key.sign(raw, ECDSA(SHA256()))).decode()
-    headers = {"key-id": key_id, "signature": signature, "content-type": "application/json"}
+    headers = {"key-id": key_id, "signature": signature_of(key, raw), "content-type": "application/json"}
     return gateway.request("POST", f"/webhooks/{name}", raw, headers).status

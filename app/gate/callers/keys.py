@@ -1,4 +1,4 @@
-"""Public keys that tokens are checked with: a JSON Web Key Set from a file or an address, and nothing a token names.
+"""Public keys that tokens and webhooks are checked with: from a file or an address, and nothing a token names.
 
 A key decides its one algorithm (RSA: RS256, P-256: ES256), so that a token cannot choose another for it.
 """
@@ -45,8 +45,9 @@ class VerifyingKey:
 
 
 class KeySource(Protocol):
-    async def find(self, key_id: str | None, algorithm: str) -> VerifyingKey | None:
-        """The key of this id; without an id, the only one for the algorithm. Raises KeysUnavailable."""
+    async def find(self, key_id: str | None, algorithm: str | None) -> VerifyingKey | None:
+        """The key of this id; without an id, the only one for the algorithm. Without an algorithm, a key of any.
+        Raises KeysUnavailable."""
         ...
 
 
@@ -73,8 +74,8 @@ class KeySet:
             raise NotAKeySet("no RSA or P-256 key in the key set")
         return cls(tuple(found))
 
-    def find(self, key_id: str | None, algorithm: str) -> VerifyingKey | None:
-        fitting = [key for key in self._keys if key.algorithm == algorithm]
+    def find(self, key_id: str | None, algorithm: str | None) -> VerifyingKey | None:
+        fitting = [key for key in self._keys if algorithm in (None, key.algorithm)]
         if key_id is None:
             return fitting[0] if len(fitting) == 1 else None
         return next((key for key in fitting if key.key_id == key_id), None)
@@ -83,14 +84,14 @@ class KeySet:
 class FileKeys:
     """A key set that was read at start; a change of the file needs a restart."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, setting: str = "auth.jwks_path") -> None:
         try:
             self._keys = KeySet.parse(path.read_bytes())
         except (OSError, NotAKeySet) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise SettingsError(f"auth.jwks_path cannot be used: {reason}") from None
+            raise SettingsError(f"{setting} cannot be used: {reason}") from None
 
-    async def find(self, key_id: str | None, algorithm: str) -> VerifyingKey | None:
+    async def find(self, key_id: str | None, algorithm: str | None) -> VerifyingKey | None:
         return self._keys.find(key_id, algorithm)
 
 
@@ -110,8 +111,11 @@ class FetchedKeys:
         min_interval_s: float = 10.0,
         keep_for_s: float = 86_400.0,
         clock: Callable[[], float] = time.monotonic,
+        setting: str = "auth.jwks_url",
     ) -> None:
+        """`setting` names the address in messages."""
         self._fetch = fetch
+        self._setting = setting
         self._max_age_s = max_age_s
         self._min_interval_s = min_interval_s
         self._keep_for_s = keep_for_s
@@ -121,12 +125,12 @@ class FetchedKeys:
         self._tried_at = float("-inf")
         self._running: asyncio.Task[None] | None = None
 
-    async def find(self, key_id: str | None, algorithm: str) -> VerifyingKey | None:
+    async def find(self, key_id: str | None, algorithm: str | None) -> VerifyingKey | None:
         age = self._clock() - self._read_at
         if self._keys is None or age > self._keep_for_s:
             await self._refresh()
             if self._keys is None or self._clock() - self._read_at > self._keep_for_s:
-                raise KeysUnavailable("the issuer's keys cannot be read")
+                raise KeysUnavailable(f"the keys at {self._setting} cannot be read")
         elif age > self._max_age_s:
             self._start()  # nobody waits for it: the set in hand is still good
         found = self._keys.find(key_id, algorithm)
@@ -155,7 +159,7 @@ class FetchedKeys:
             self._keys = KeySet.parse(await self._fetch())
             self._read_at = self._clock()
         except Exception as error:  # noqa: BLE001 - whatever it is, the keys in hand stay; the next try says more
-            _log.warning("the issuer's keys could not be read: %s", type(error).__name__)
+            _log.warning("the keys at %s could not be read: %s", self._setting, type(error).__name__)
 
 
 def _usable(listed: Any) -> VerifyingKey | None:

@@ -115,6 +115,41 @@ def test_a_lost_answer_is_looked_up_and_never_sent_twice(
     assert len(held) == 1
 
 
+@pytest.mark.parametrize("status", [503, 429])
+def test_the_same_key_runs_again_the_rows_that_may_pass_and_only_those(
+    gateway: RunningGateway, sandbox: RunningSandbox, status: int
+) -> None:
+    path, last4 = "/api/saved-payment-methods/import", f"4{status}"
+    cards = [
+        row("CASELLE", ref, external_id, caselleProcessorToken=f"zift-tok-{uuid4().hex}", card={**CARD, "last4": last4})
+        for ref, external_id in (("cus_88420", "user-88420"), ("cus_88421", "user-88421"))
+    ]
+    rows = [cards[0], row("LOANPRO", "999999"), cards[1], row("LOANPRO", "37")]
+    key = f"import-{uuid4()}"
+    sandbox.fault("caselle", "status", method="POST", path=path, status=status, times=1)
+    first = imported(gateway, rows, dryRun=False, idempotencyKey=key)
+    states = [state for _, state, _, _ in outcomes(first)]
+    assert sorted(states) == ["FAILED", "FAILED", "FAILED", "SUCCEEDED"]
+    sandbox.clear_faults()
+    sandbox.clear_calls()
+    again = imported(gateway, rows, dryRun=False, idempotencyKey=key)
+    assert (again["operation"]["id"], again["operation"]["state"]) == (first["operation"]["id"], "PARTIAL")
+    assert [(state, code) for _, state, _, code in outcomes(again)] == [
+        ("SUCCEEDED", None),
+        ("FAILED", "NOT_FOUND"),
+        ("SUCCEEDED", None),
+        ("FAILED", "LINK_CONFLICT"),
+    ]
+    assert len([call for call in sandbox.calls("caselle") if call["path"] == path]) == 1
+    assert [call for call in sandbox.calls("loanpro") if "999999" in call["path"]] == []
+    for ref in ("cus_88420", "cus_88421"):
+        assert [one["last4"] for one in sandbox.held("caselle", ref)].count(last4) == 1
+    sandbox.clear_calls()
+    third = imported(gateway, rows, dryRun=False, idempotencyKey=key)
+    assert third["operation"]["replayed"] is True
+    assert sandbox.calls() == []
+
+
 def test_a_card_number_in_a_row_is_refused_before_anything(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     rows = [row("CASELLE", "cus_free01", card={**CARD, "holderName": "4111 1111 1111 1111"})]
     payload = imported(gateway, rows)

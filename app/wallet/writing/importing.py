@@ -2,6 +2,8 @@
 
 A row first links, then stores its card. Each card is a step of its own in the journal, so that an import which is cut
 short goes on with the same key: what was stored is known, what may have been is looked up, nothing is sent twice.
+
+The same key runs again the rows that failed for a reason that may pass, and only those: see `is_settled`.
 """
 
 import asyncio
@@ -51,6 +53,13 @@ _LONGEST_REF: Final = 255
 _LINKED: Final = "linked"
 
 
+def is_settled(row: ResultRow) -> bool:
+    """Whether the row has ended for good. A vault that was down comes back, and credentials can be mended."""
+    if row.state is not OperationState.FAILED or row.error is None:
+        return row.state is OperationState.SUCCEEDED
+    return not row.error.get("retryable") and row.error.get("code") != ProblemCode.PROVIDER_AUTH
+
+
 class ImportsMethods(UseCase[ImportMethods]):
     mutation: ClassVar[str] = "importPaymentMethods"
 
@@ -84,6 +93,11 @@ class ImportsMethods(UseCase[ImportMethods]):
             extra=(command, actor),
         )
 
+    async def _settled(self, operation: OperationRecord) -> dict[int, OperationState]:
+        """The rows that an earlier run of the operation settled, by their number."""
+        page = await self.deps.store.journal.results(operation.id, first=MOST_ROWS)
+        return {row.row: row.state for row in page.rows if is_settled(row)}
+
     def _canonical(self, row: ImportRow) -> ImportRow:
         """With the vault's customer in its vault's one spelling."""
         vault = self.deps.providers.get(row.provider)
@@ -100,10 +114,12 @@ class ImportsMethods(UseCase[ImportMethods]):
         """First the links, one after the other in the rows' order; then the cards, several at once."""
         command, actor = session.extra or (None, None)
         rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(session.of["rows"])
+        settled = await self._settled(session.operation)
+        open_rows = [number for number in range(len(rows)) if number not in settled]
         gate = asyncio.Semaphore(_AT_ONCE)
         if command is not None:
-            await self._ask_ahead(session, command.rows, gate)
-        linked = [await self._link_row(session, number, row, actor) for number, row in enumerate(rows)]
+            await self._ask_ahead(session, [command.rows[number] for number in open_rows], gate)
+        linked = {number: await self._link_row(session, number, rows[number], actor) for number in open_rows}
         at_once = {_place(row): asyncio.Lock() for row in session.of["rows"]}
 
         async def store(number: int) -> tuple[Ending, MethodRef | None]:
@@ -112,15 +128,16 @@ class ImportsMethods(UseCase[ImportMethods]):
             async with gate, at_once[_place(session.of["rows"][number])]:
                 return await self._store_row(session, number, rows[number])
 
-        found = await asyncio.gather(*(store(number) for number in range(len(rows))))
+        ended_now = await asyncio.gather(*(store(number) for number in open_rows))
+        found = dict(zip(open_rows, ended_now, strict=True))
         if not session.of["dry_run"]:
             stored = [
-                MethodAddress(*_place(row), ref)
-                for row, (_, ref) in zip(session.of["rows"], found, strict=True)
+                MethodAddress(*_place(session.of["rows"][number]), ref)
+                for number, (_, ref) in found.items()
                 if ref is not None
             ]
             await self._keep_defaults(session, frozenset(stored), gate)
-        return _summary(found, dry_run=session.of["dry_run"])
+        return _summary(found, settled.values(), dry_run=session.of["dry_run"])
 
     async def _keep_defaults(self, session: Session, stored: frozenset[MethodAddress], gate: asyncio.Semaphore) -> None:
         """Neither stored cards nor new links take a default away from a customer that had one."""
@@ -356,15 +373,19 @@ def _as_new_card(row: ImportRow) -> NewCard:
     )
 
 
-def _summary(found: Collection[tuple[Ending, MethodRef | None]], *, dry_run: bool) -> Done:
-    """PARTIAL where some rows failed, FAILED where all did; a dry run's good rows are SUCCEEDED and NOT_APPLIED."""
-    endings = [ending for ending, _ in found]
-    count = Counter(ending.state for ending in endings)
+def _summary(
+    found: Mapping[int, tuple[Ending, MethodRef | None]], settled: Collection[OperationState], *, dry_run: bool
+) -> Done:
+    """PARTIAL where some rows failed, FAILED where all did; a dry run's good rows are SUCCEEDED and NOT_APPLIED.
+
+    `found` is by row number; `settled` are the other rows, whose results stay as they are."""
+    endings = [ending for ending, _ in found.values()]
+    count = Counter([*settled, *(ending.state for ending in endings)])
     state = OperationState.SUCCEEDED
     if count[OperationState.UNKNOWN]:
         state = OperationState.UNKNOWN
     elif count[OperationState.FAILED]:
-        state = OperationState.FAILED if count[OperationState.FAILED] == len(endings) else OperationState.PARTIAL
+        state = OperationState.FAILED if count[OperationState.FAILED] == count.total() else OperationState.PARTIAL
     applied = WriteOutcome.NOT_APPLIED if dry_run or state is OperationState.FAILED else WriteOutcome.APPLIED
     return Done(
         result=WriteResult(),
@@ -372,9 +393,7 @@ def _summary(found: Collection[tuple[Ending, MethodRef | None]], *, dry_run: boo
         outcome=WriteOutcome.UNKNOWN if state is OperationState.UNKNOWN else applied,
         is_final=all(one.is_final for one in endings if one.state is OperationState.FAILED),
         for_person=all(one.for_person for one in endings if one.state is OperationState.UNKNOWN),
-        rows=tuple(
-            _result_row(number, ending, method, dry_run=dry_run) for number, (ending, method) in enumerate(found)
-        ),
+        rows=tuple(_result_row(number, ending, method, dry_run=dry_run) for number, (ending, method) in found.items()),
     )
 
 

@@ -9,6 +9,7 @@ from app.gate.callers.claims import END_USER_SCOPES, ClaimRules, caller_of
 from app.gate.callers.compose import build_callers
 from app.gate.callers.tokens import BadToken
 from app.settings import AuthSettings, Settings
+from app.vault.secret import Secret
 from app.wallet.caller import ALL_SCOPES, CallerKind
 
 SUBJECT = {"sub": "ann", "exp": 2_000_000_000}
@@ -141,4 +142,4 @@ def test_what_proves_staff_is_a_setting(rules: ClaimRules, said: dict[str, Any])
 def test_one_claim_cannot_prove_a_customer_and_staff() -> None:
     auth = AuthSettings(customer_claim="who", staff_claim="who")
     with pytest.raises(SettingsError, match=r"auth\.staff_claim and auth\.customer_claim"):
-        build_callers(Settings(auth=auth), None, None)  # type: ignore[arg-type]
+        build_callers(Settings(auth=auth, digest_key=Secret("d" * 32)), None, None)  # type: ignore[arg-type]

@@ -170,6 +170,7 @@ def partner() -> None:
 @click.argument("name")
 @SCOPES
 @click.option("--customers", type=click.Choice(["granted", "all"]), default="granted", help="Whom it may see.")
+@click.option("--all-customers", "customers", flag_value="all", help="The same as --customers all.")
 @_CONFIG
 @_DATA_DIR
 def partner_add(

@@ -1,9 +1,10 @@
 """`vaultgraph partner`: who may call with an API key, what for, and for which customers."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -15,6 +16,7 @@ from app.gate.callers.api_keys import KeyHasher, new_key
 from app.store import Store
 from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
 from app.store.records import ClientRecord
+from app.wallet.caller import ALL_CUSTOMERS_SCOPES
 
 Work = Callable[[Store, KeyHasher], Awaitable[None]]
 
@@ -57,6 +59,8 @@ def run_add(place: Place, name: str, scopes: Sequence[str], *, sees_all: bool) -
     wanted = checked_scopes(scopes)
     if not wanted:
         raise click.BadParameter("say what the partner may do", param_hint="--scope")
+    if not sees_all and (refused := ALL_CUSTOMERS_SCOPES & wanted):
+        raise click.BadParameter(f"--all-customers is needed for {_both(refused)}: {_WHY}", param_hint="--scope")
 
     async def work(store: Store, hasher: KeyHasher) -> None:
         key = new_key()
@@ -93,6 +97,12 @@ def run_grant(place: Place, name: str, customers: Sequence[str], *, take_back: b
             gone = await store.clients.revoke(name, customers)
             click.echo(f"{gone} grants were taken back from {name}.")
         else:
+            record = await store.clients.client(name)
+            if record is not None and (refused := _without_effect(record)):
+                raise PartnerError(
+                    f"{name} has {_both(refused)}, for partners that see all customers alone: {_WHY}. "
+                    "Add a partner without, and grant it the customers"
+                )
             await store.clients.grant(name, customers)
             click.echo(f"Partner {name} sees {', '.join(customers)}.")
 
@@ -107,6 +117,18 @@ def run_list(place: Place) -> None:
     place.run(work)
 
 
+_WHY: Final = "whoever links a vault's customer sees its payment methods"
+
+
+def _both(scopes: Collection[str]) -> str:
+    return " and ".join(sorted(scopes))
+
+
+def _without_effect(record: ClientRecord) -> frozenset[str]:
+    """Scopes that are in force only for a partner of all customers, of one that is not: added by an older release."""
+    return frozenset() if record.sees_all_customers else ALL_CUSTOMERS_SCOPES & record.scopes
+
+
 _BOTH = "The key before it stays valid: rotate once more, and it ends."
 
 
@@ -117,4 +139,6 @@ def _show(key: str) -> None:
 def _line(record: ClientRecord) -> str:
     state = "disabled" if record.disabled_at else f"{len(record.keys)} key{'' if len(record.keys) == 1 else 's'}"
     customers = "all customers" if record.sees_all_customers else "granted customers"
-    return f"{record.name:24} {state:9} {customers:18} {' '.join(sorted(record.scopes))}"
+    unused = _without_effect(record)
+    note = f" (without effect, as it does not see all customers: {_both(unused)})" if unused else ""
+    return f"{record.name:24} {state:9} {customers:18} {' '.join(sorted(record.scopes))}{note}"

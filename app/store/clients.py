@@ -55,6 +55,12 @@ class Clients:
         found = await self._find(clients.c.name.in_(owner))
         return found[0] if found else None
 
+    async def key_hashes(self, *, limit: int) -> frozenset[str]:
+        """Of all clients' valid keys, disabled clients included; `limit` of them at most."""
+        query = select(client_keys.c.key_hash).where(self._is_valid()).limit(limit)
+        async with self._db.reading() as conn:
+            return frozenset((await conn.execute(query)).scalars())
+
     async def all(self) -> list[ClientRecord]:
         return await self._find()
 

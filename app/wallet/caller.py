@@ -25,6 +25,10 @@ ALL_SCOPES: Final = frozenset(
     }
 )
 
+ALL_CUSTOMERS_SCOPES: Final = frozenset({"links:write", "import:write"})
+"""In force only for callers who may see all customers. A link decides whose a vault's customer is: with a grant of one
+customer, these scopes would open every vault customer that is not linked."""
+
 
 class CallerKind(StrEnum):
     """How the caller proved who it is."""

@@ -9,8 +9,10 @@ from tests.support.adding import adding, caselle_card, new_key
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import each_vault, upstream
 from tests.support.mutating import ADD, DELETE, ERASE, LINK, SET_DEFAULT, UNLINK, UPDATE, codes, methods, run
+from tests.support.partners import PartnerApp
 from tests.support.sandbox import RunningSandbox
 
+IMPORT = "mutation ($input: ImportPaymentMethodsInput!) { importPaymentMethods(input: $input) { operation { id } } }"
 WRITE = "payment_methods:write"
 READ = ["customers:read", "payment_methods:read"]
 
@@ -105,4 +107,27 @@ def test_an_end_user_makes_no_links(gateway: RunningGateway, sandbox: RunningSan
     sandbox.clear_calls()
     reply = gateway.query(LINK, {"input": value}, headers={"authorization": f"Bearer {token}"})
     assert (reply.data, reply.codes) == ({"linkProviderCustomer": None}, ["FORBIDDEN"])
+    assert upstream(sandbox) == {}
+
+
+def test_a_partner_with_grants_makes_no_links_and_no_imports(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    """Added so by an older release: it would link a stranger's vault customer to its own, and read the cards."""
+    partner = PartnerApp(
+        gateway,
+        "linker",
+        scopes=["links:write", "import:write", *READ],
+        granted=["cus_kim"],
+        documents={"link": LINK, "unlink": UNLINK, "import": IMPORT, "who": "{ viewer { scopes } }"},
+    )
+    link = {"customerId": "cus_kim", "idempotencyKey": new_key(), "provider": "CASELLE", "customerRef": "cus_88421"}
+    row = {"provider": "CASELLE", "customerRef": "cus_88421", "externalId": "user-kim"}
+    sandbox.clear_calls()
+    for name, root, value in (
+        ("link", "linkProviderCustomer", link),
+        ("unlink", "unlinkProviderCustomer", {"customerId": "cus_kim", "provider": "LOANPRO", "reason": "none"}),
+        ("import", "importPaymentMethods", {"rows": [row], "idempotencyKey": new_key()}),
+    ):
+        reply = partner.ask({"input": value}, documentId=name)
+        assert (reply.data, reply.codes) == ({root: None}, ["FORBIDDEN"])
+    assert partner.ask(documentId="who").data["viewer"]["scopes"] == sorted(READ)
     assert upstream(sandbox) == {}

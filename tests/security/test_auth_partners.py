@@ -114,6 +114,8 @@ def test_all_customers_only_when_so_added(gateway: RunningGateway) -> None:
         (("add", "acme", "--scope", "everything"), 2, "there is no scope everything"),
         (("add", "a b", "--scope", "explore"), 2, "NAME"),
         (("add", "../x", "--scope", "explore"), 2, "NAME"),
+        (("add", "acme", "--scope", "explore links:write"), 2, "--all-customers is needed for links:write"),
+        (("add", "acme", "--scope", "import:write", "--customers", "granted"), 2, "needed for import:write"),
         (("rotate", "nobody"), 1, "no partner of this name"),
         (("disable", "nobody"), 1, "no partner of this name"),
         (("grant", "nobody", "cus_x"), 1, "no partner of this name"),
@@ -124,6 +126,19 @@ def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], status: int
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_links_and_imports_are_for_partners_of_all_customers(gateway: RunningGateway) -> None:
+    where = ("--data-dir", gateway.data_dir)
+    partner("add", "linker", "--scope", "links:write import:write", "--all-customers", *where, **as_run(gateway))
+    older = gateway.gateway.store.clients.add("older", key_hash="x", scopes=["links:write", "customers:read"])
+    gateway.on_loop(older)
+    done = vaultgraph("partner", "grant", "older", "cus_alex", *where, **as_run(gateway))
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "older has links:write" in done.stderr
+    assert gateway.on_loop(gateway.gateway.store.clients.grants("older")) == []
+    listed = partner("list", *where, **as_run(gateway)).splitlines()
+    assert [("without effect" in line) for line in listed] == [False, True]
 
 
 def test_a_second_partner_of_the_same_name_is_refused_and_the_first_keeps_its_key(gateway: RunningGateway) -> None:

@@ -22,12 +22,16 @@ class Watched:
 
     def __init__(self, clients: Clients) -> None:
         self.clients = clients
-        self.asked = 0
+        self.asked = self.lists = 0
         self.at_once = 0
         self.most_at_once = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.clients, name)
+
+    async def key_hashes(self, *, limit: int) -> frozenset[str]:
+        self.lists += 1
+        return await self.clients.key_hashes(limit=limit)
 
     async def by_key_hash(self, key_hash: str) -> ClientRecord | None:
         self.asked += 1
@@ -195,20 +199,67 @@ async def test_what_outlives_a_request_ends_with_its_own_key(
     assert await partners.again(now) == now
 
 
-async def test_many_who_ask_at_once_share_a_look_up_and_guesses_queue(
-    store: Store, partners: Partners, watched: Watched
-) -> None:
+async def test_many_who_ask_at_once_share_a_look_up(store: Store, partners: Partners, watched: Watched) -> None:
     key = await add(store)
     found = await asyncio.gather(*(partners.caller(key) for _ in range(50)))
-    assert watched.asked == 1
+    assert (watched.asked, watched.lists) == (1, 1)
     assert all(found)
-    await asyncio.gather(*(partners.caller(new_key()) for _ in range(200)))
+
+
+async def test_guesses_cost_no_look_up_and_no_memory(
+    store: Store, partners: Partners, watched: Watched, clock: HandClock
+) -> None:
+    key = await add(store)
+    for _ in range(3):
+        found = await asyncio.gather(*(partners.caller(new_key()) for _ in range(200)))
+        assert not any(found)
+        clock.advance(seconds=1)
+    assert (watched.asked, watched.lists) == (3, 1), "one a second, in case its partner was just added elsewhere"
+    assert await partners.caller(key) is not None
+    assert len(partners._known) == 1
+    assert partners._running == {}
+
+
+async def test_a_key_of_another_process_is_known_at_once_or_when_the_change_is_heard_of(
+    store: Store, partners: Partners, watched: Watched
+) -> None:
+    assert await partners.caller(new_key()) is None, "the one look-up of this second"
+    keys = [await add(store, f"acme{number}") for number in range(2)]
+    assert await partners.caller(keys[0]) is None
+    partners.forget("acme0")
+    assert [caller is not None for caller in [await partners.caller(key) for key in keys]] == [True, True]
+    assert watched.lists == 2
+
+
+async def test_a_key_that_was_rotated_away_is_no_look_up_each(
+    store: Store, partners: Partners, watched: Watched, clock: HandClock
+) -> None:
+    key = await add(store)
+    assert await partners.caller(key) is not None
+    await store.clients.rotate("acme", HASHER.hash(new_key()))
+    await store.clients.rotate("acme", HASHER.hash(new_key()))
+    clock.advance(seconds=1)
+    for _ in range(5):
+        assert await partners.caller(key) is None
+    assert watched.asked == 2
+
+
+async def test_with_more_keys_than_are_kept_guesses_queue(watched: Watched, store: Store, clock: HandClock) -> None:
+    keys = [await add(store, f"acme{number}") for number in range(3)]
+    small = Partners(watched, HASHER, most=2, most_keys=2, clock=lambda: clock().timestamp())  # type: ignore[arg-type]
+    assert all([await small.caller(key) for key in keys])
+    assert len(small._known) == 2
+    await asyncio.gather(*(small.caller(new_key()) for _ in range(200)))
     assert watched.most_at_once <= 8
-
-
-async def test_guesses_do_not_fill_the_memory(store: Store, watched: Watched, clock: HandClock) -> None:
-    small = Partners(watched, HASHER, most=10, clock=lambda: clock().timestamp())  # type: ignore[arg-type]
-    for _ in range(50):
-        await small.caller(new_key())
-    assert len(small._known) == 10
     assert small._running == {}
+
+
+async def test_scopes_that_need_all_customers_are_not_in_force_without_them(store: Store, partners: Partners) -> None:
+    """Of a partner that an older release added so."""
+    said = ["links:write", "import:write", "links:read", "customers:write"]
+    for name, sees_all in (("some", False), ("all", True)):
+        key = new_key()
+        await store.clients.add(name, key_hash=HASHER.hash(key), scopes=said, sees_all_customers=sees_all)
+        caller = await partners.caller(key)
+        assert caller is not None
+        assert caller.scopes == set(said if sees_all else said[2:])

@@ -5,6 +5,7 @@ Looking a key up by a keyed hash takes the same time whatever was sent: no compa
 
 import asyncio
 import hmac
+import math
 import re
 import secrets
 import time
@@ -17,7 +18,7 @@ from typing import Final
 
 from app.store.clients import Clients
 from app.store.records import ClientRecord
-from app.wallet.caller import ALL_SCOPES, Caller, CallerKind
+from app.wallet.caller import ALL_CUSTOMERS_SCOPES, ALL_SCOPES, Caller, CallerKind
 from app.wallet.keys import derive_key
 
 PREFIX: Final = "vg_"
@@ -47,7 +48,7 @@ class KeyHasher:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a hash stood for a moment ago; `caller` is None for unknown and disabled."""
+    """What a hash stood for a moment ago; `caller` is None where the partner is disabled."""
 
     read_at: float
     expires_at: datetime | None
@@ -55,7 +56,12 @@ class _Known:
 
 
 class Partners:
-    """From a key to its partner. Answers are `keep_s` old at most, so a disabled key is refused within a second."""
+    """From a key to its partner. Answers are `keep_s` old at most, so a disabled key is refused within a second.
+
+    The hashes of all keys are kept in memory, `most_keys` at most, and read again after a change of any partner: a key
+    that is not among them costs no look-up. Only once in `keep_s` is such a key looked up all the same, because word of
+    a key that another process has just added may still be on its way. With more keys than that, all are looked up.
+    """
 
     def __init__(
         self,
@@ -64,6 +70,7 @@ class Partners:
         *,
         keep_s: float = 1.0,
         most: int = 5_000,
+        most_keys: int = 100_000,
         lookups_at_once: int = 8,
         clock: Callable[[], float] = time.monotonic,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -72,6 +79,10 @@ class Partners:
         self._hasher = hasher
         self._keep_s = keep_s
         self._most = most
+        self._most_keys = most_keys
+        self._hashes: frozenset[str] | None = None
+        self._reading_hashes: asyncio.Task[frozenset[str]] | None = None
+        self._looked_at = -math.inf
         self._turn = asyncio.Semaphore(lookups_at_once)  # guesses wait for each other, the store does not drown
         self._clock = clock
         self._utc_now = utc_now
@@ -91,6 +102,8 @@ class Partners:
     async def _by_hash(self, name: str) -> Caller | None:
         known = self._known.get(name)
         if known is None or self._clock() - known.read_at >= self._keep_s:
+            if not await self._may_exist(name):
+                return None
             known = await self._shared(name)
         if known.expires_at is not None and known.expires_at <= self._utc_now():
             return None
@@ -100,10 +113,33 @@ class Partners:
         """Something about the partner of this name changed; about any of them, where the name is None."""
         self._generation += 1
         self._known.clear()
+        self._hashes = self._reading_hashes = None
         if name is None:
             self._grants.clear()
         else:
             self._grants.pop(name, None)
+
+    async def _may_exist(self, name: str) -> bool:
+        """False for a hash that is certain to be, or almost certain to be, nobody's."""
+        hashes = self._hashes
+        if hashes is None:
+            if self._reading_hashes is None or self._reading_hashes.done():
+                self._reading_hashes = asyncio.create_task(self._read_hashes())
+            hashes = await asyncio.shield(self._reading_hashes)
+        if name in hashes or len(hashes) > self._most_keys:
+            return True
+        now = self._clock()
+        if now - self._looked_at < self._keep_s:
+            return False
+        self._looked_at = now
+        return True
+
+    async def _read_hashes(self) -> frozenset[str]:
+        generation = self._generation
+        hashes = await self._clients.key_hashes(limit=self._most_keys + 1)
+        if generation == self._generation:
+            self._hashes = hashes
+        return hashes
 
     async def _shared(self, name: str) -> _Known:
         running = self._running.get(name)
@@ -121,7 +157,7 @@ class Partners:
                 granted = None if record.sees_all_customers else await self._granted(record, generation)
                 expires_at = next((one.expires_at for one in record.keys if one.key_hash == name), None)
                 found = _Known(read_at, expires_at, _caller(record, granted, name))
-        if generation == self._generation:
+        if generation == self._generation and (record is not None or name in (self._hashes or ())):
             self._known[name] = found
             self._known.move_to_end(name)
             if len(self._known) > self._most:
@@ -145,10 +181,11 @@ class Partners:
 
 
 def _caller(record: ClientRecord, granted: frozenset[str] | None, key_hash: str) -> Caller:
+    allowed = ALL_SCOPES if granted is None else ALL_SCOPES - ALL_CUSTOMERS_SCOPES
     return Caller(
         name=record.name,
         kind=CallerKind.PARTNER,
-        scopes=ALL_SCOPES & record.scopes,
+        scopes=allowed & record.scopes,
         granted=granted,
         key_hash=key_hash,
     )

@@ -45,6 +45,17 @@ class SettingsError(VaultgraphError):
     """A setting is missing or wrong; the message names the setting and never its value."""
 
 
+class StoreUnavailable(VaultgraphError):
+    """The database cannot be reached or used now. Nothing is known of a transaction whose commit failed so.
+
+    `cause` is the name of the driver's exception: its text may show address and user.
+    """
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the store cannot be used ({cause})")
+        self.cause = cause
+
+
 class VaultError(VaultgraphError):
     """A vault did not do what was asked. `provider` is one of loanpro, aloha, jpmorgan, caselle.
 

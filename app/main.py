@@ -39,6 +39,7 @@ from app.serving_connections import ConnectionLimits
 from app.settings import Settings
 from app.settings_check import missing_settings
 from app.store import Store, migrate, migrations_are_current
+from app.store.errors import StoreUnavailable
 from app.store.records import Change, EventOrigin, EventType, MethodAddress, NewReceipt, Topic
 from app.vault.names import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
@@ -230,6 +231,8 @@ class Gateway:
         try:
             is_listed = default.choice_change is ChoiceChange.BACK
             return await self.choices.saw(choice, is_listed=is_listed, asked_at=asked_at)
+        except StoreUnavailable:
+            return False
         except Exception:  # noqa: BLE001 - a store that is down must not fail a read of the vaults
             _log.exception("what a list says about a stored default could not be written down")
             return False
@@ -336,6 +339,8 @@ class Gateway:
                 if await self.store.changes.version() == self._seen_version:
                     continue
                 found = await self.store.changes.since(self._seen_version)
+            except StoreUnavailable:
+                continue
             except Exception:  # noqa: BLE001 - a watch that died would serve stale links for ever
                 _log.exception("the store's changes could not be read; trying again")
                 continue

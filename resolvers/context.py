@@ -109,6 +109,7 @@ class Context:
 
     `question` is the operation's: the same whenever the same fields are asked for; None where nobody says.
     Of a stream: `resume_after` is the last event id that its client had (Last-Event-ID), `event_id` that of the answer.
+    `has_failed` once the store was not there for a write.
     """
 
     services: Services
@@ -119,6 +120,7 @@ class Context:
     resume_after: str | None = field(default=None, init=False)
     event_id: str | None = field(default=None, init=False)
     question: Question | None = field(default=None, init=False)
+    has_failed: bool = field(default=False, init=False)
     writes_refused: Mapping[str, tuple[str, ...]] | None = field(default=None, init=False)
     _wallets: dict[str, CustomerWallet] = field(default_factory=dict, init=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import SettingsError
+from app.store.errors import StoreUnavailable
 
 
 def usable_folder(folder: Path) -> Path:
@@ -26,10 +27,11 @@ def opening_the_store() -> Iterator[None]:
     """A store that cannot be opened is one line: its driver's own words would show address and user."""
     try:
         yield
-    except (OSError, SQLAlchemyError) as error:
-        cause = getattr(error, "orig", None) or error
+    except (OSError, SQLAlchemyError, StoreUnavailable) as error:
+        origin = getattr(error, "orig", None) or error
+        cause = error.cause if isinstance(error, StoreUnavailable) else type(origin).__name__
         raise SettingsError(
-            f"the store cannot be opened ({type(cause).__name__}): check store.url or the data directory, and whether "
+            f"the store cannot be opened ({cause}): check store.url or the data directory, and whether "
             "`vaultgraph migrate` has run"
         ) from None
 

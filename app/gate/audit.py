@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from app.gate.asking import REQUEST_ID
-from app.store.errors import UnstorableText
+from app.store.errors import RETRY_STORE_S, StoreUnavailable, UnstorableText
 from app.store.events import Events
 from app.store.records import EventType, NewEvent
 from app.store.text import is_storable
@@ -35,7 +35,6 @@ _BATCH: Final = 200
 _MOST_WAITING: Final = 20_000
 _PER_S: Final = 50  # of one actor
 _MOST_ACTORS: Final = 10_000
-_TRY_AGAIN_S: Final = 1.0
 ANONYMOUS: Final = "anonymous"
 
 
@@ -95,7 +94,7 @@ class Audit:
             self._arrived.clear()
             while self._waiting:
                 if not await self._write():
-                    await asyncio.sleep(_TRY_AGAIN_S)
+                    await asyncio.sleep(RETRY_STORE_S)
 
     async def flush(self) -> None:
         """Everything noted before is in the store after this, what `run` is just writing included."""
@@ -117,6 +116,9 @@ class Audit:
             raise
         except UnstorableText:  # nothing that gets here should be; one bad note must not hold up the others
             _log.exception("%d notes of the audit trail could not be written", len(batch))
+        except StoreUnavailable:
+            self._waiting.extendleft(reversed(batch))
+            return False
         except Exception:  # noqa: BLE001 - whatever the store has, the notes must wait for its end
             _log.exception("the audit trail cannot be written; trying again")
             self._waiting.extendleft(reversed(batch))

@@ -21,6 +21,8 @@ from app.gate.gatekeeper import Gatekeeper
 from app.gate.headers import connection_of, read_headers
 from app.gate.kept import id_in_path, kept
 from app.gate.leaving import LeaveWatch
+from app.gate.mask import masked
+from app.gate.metrics import HAS_FAILED
 from app.gate.multipart import MULTIPART
 from app.gate.negotiation import Accepted, AnswerType, StreamType, accepted, is_json_body
 from app.gate.operations import Operations, Outcome, Prepared
@@ -119,9 +121,9 @@ class GraphQLEndpoint:
             answer = refusal(refused, kind, request_id)
         except _ClientLeft:
             return
-        except Exception:  # noqa: BLE001 - the last line: a bug is logged, masked and answered
-            _log.exception("request %s failed", request_id)
-            answer = refusal(Refused("INTERNAL_SERVER_ERROR", requestId=request_id), kind, request_id)
+        except Exception as error:  # noqa: BLE001 - the last line: a bug is logged, masked and answered
+            scope[HAS_FAILED] = True
+            answer = refusal(masked(error, request_id), kind, request_id)
         await answer.send(send, extra, body=scope["method"] != "HEAD")
 
     async def _found(
@@ -145,13 +147,15 @@ class GraphQLEndpoint:
             raise Refused("THROTTLED", "Too many connections: close some.", headers=headers)
         request = await self._request(scope, receive, headers, named)
         if isinstance(request, Batch):
-            return await self._batch(request, caller, headers, allowed, receive, request_id)
+            return await self._batch(request, caller, headers, allowed, scope, receive, request_id)
         prepared = await self._operations.prepare(request, caller, streams=allowed.stream is not None)
         if prepared.is_subscription:
             if self._draining.is_set():
                 raise Refused("OVERLOADED", headers={"retry-after": "1", "connection": "close"})
             return _Stream(_bodies(self._operations.events(prepared, request_id, headers)), caller, allowed.stream)
         outcome = await self._run(prepared, receive, headers, request_id)
+        if outcome.has_failed:
+            scope[HAS_FAILED] = True
         if allowed.answer is None:
             return _Stream(_once(outcome.body), caller, allowed.stream)
         status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
@@ -200,6 +204,7 @@ class GraphQLEndpoint:
         caller: Any,
         headers: Mapping[str, str],
         allowed: Accepted,
+        scope: Scope,
         receive: Receive,
         request_id: str,
     ) -> Answer:
@@ -214,7 +219,10 @@ class GraphQLEndpoint:
             if isinstance(one, Refused):
                 bodies.append(refusal_body(one, request_id))
             else:
-                bodies.append((await self._run(one, receive, headers, request_id)).body)
+                outcome = await self._run(one, receive, headers, request_id)
+                if outcome.has_failed:
+                    scope[HAS_FAILED] = True
+                bodies.append(outcome.body)
         status = 400 if all(isinstance(one, Refused) for one in ready) else 200
         return json_answer(bodies, allowed.answer, status)
 

@@ -15,13 +15,15 @@ class RequestContext(Protocol):
 
     `resume_after` is set before a subscription starts: the last event id that the client had. `event_id` is that of the
     answer which a stream gives just now, if it has one. `question` is set before an operation starts: the same for all
-    requests of one operation. `budget` is what the answer may hold, set before anything runs.
+    requests of one operation. `budget` is what the answer may hold, set before anything runs. `has_failed` is whether a
+    mutation's payload tells of a failure of the gateway itself.
     """
 
     budget: Any
     question: Hashable | None
     resume_after: str | None
     event_id: str | None
+    has_failed: bool
 
     def response_extensions(self) -> Mapping[str, Any]: ...
 

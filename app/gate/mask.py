@@ -12,15 +12,30 @@ from typing import Any, Final
 
 from graphql import GraphQLError, GraphQLSyntaxError
 
-from app.gate.problems import PROBLEMS
+from app.gate.problems import PROBLEMS, Refused
 from app.http.redact import RedactingFilter
+from app.store.errors import StoreUnavailable
 
 _log = logging.getLogger("vaultgraph.errors")
 _log.addFilter(RedactingFilter())  # whatever handlers the process has, a trace leaves here scrubbed
 _MASKED: Final = "Unexpected error."
+_FAILURES: Final = frozenset({"INTERNAL_SERVER_ERROR", "STORE_UNAVAILABLE"})
 _MOST_FAULTS: Final = 5
 _MOST_ERRORS: Final = 200
 _LONGEST: Final = 300
+
+
+def masked(error: Exception, request_id: str) -> Refused:
+    """What a request is told that ended in an exception; a bug is logged, a store that is down was logged already."""
+    if isinstance(error, StoreUnavailable):
+        return Refused("STORE_UNAVAILABLE", headers={"retry-after": "1"}, retryable=True, requestId=request_id)
+    _log.error("request %s failed", request_id, exc_info=error)
+    return Refused("INTERNAL_SERVER_ERROR", requestId=request_id)
+
+
+def has_failed(rows: Iterable[dict[str, Any]]) -> bool:
+    """Whether any of these errors is the gateway's own failure, and not the client's or a vault's."""
+    return any(row["extensions"].get("code") in _FAILURES for row in rows)
 
 
 def shown(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
@@ -61,6 +76,9 @@ def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
     cause = _cause(error)
     if cause is None:  # graphql-core's own: an argument that does not fit its type
         return _formatted(error, _without_values(error), {"code": "BAD_USER_INPUT"})
+    if isinstance(cause, StoreUnavailable):
+        told = masked(cause, request_id)
+        return _formatted(error, told.message, {"code": told.code, **told.extensions})
     _log.error("request %s failed at %s", request_id, error.path, exc_info=cause)
     return _formatted(error, _MASKED, {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id})
 

@@ -23,6 +23,10 @@ _REQUEST_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.
 _CIRCUITS: Final = ("CLOSED", "HALF_OPEN", "OPEN")
 
 
+HAS_FAILED: Final = "vaultgraph.has_failed"
+"""Key of an HTTP scope: set where the gateway itself failed, whatever the status says."""
+
+
 class VaultTraffic(Protocol):
     """What one vault's door tells of itself."""
 
@@ -145,7 +149,8 @@ class _Measured:
             await self._app(scope, receive, noted)
         finally:
             self._metrics.in_flight -= 1
-            self._metrics.on_request(_outcome(status), perf_counter() - began)
+            outcome = "failed" if HAS_FAILED in scope else _outcome(status)
+            self._metrics.on_request(outcome, perf_counter() - began)
 
 
 def _outcome(status: int) -> str:

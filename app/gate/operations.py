@@ -43,10 +43,12 @@ class Prepared:
 
 @dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each request
 class Outcome:
-    """A response body. `was_executed` is False where the variables did not fit: there is no `data` then."""
+    """A response body. `was_executed` is False where the variables did not fit: there is no `data` then. `has_failed`
+    where the gateway itself could not do some of it."""
 
     body: dict[str, Any]
     was_executed: bool = True
+    has_failed: bool = False
 
 
 class Most(Protocol):
@@ -180,7 +182,7 @@ def _executed(
         "cost": prepared.admission.shown(context.upstream_calls),
         **context.response_extensions(),
     }
-    return Outcome(body)
+    return Outcome(body, has_failed=context.has_failed or bool(errors and mask.has_failed(body["errors"])))
 
 
 def _left_out(data: dict[str, Any], error: TooLarge, *, is_mutation: bool) -> tuple[Any, list[GraphQLError]]:

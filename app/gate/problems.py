@@ -63,6 +63,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         Problem("SLOW_CONSUMER", 200, "Events were not taken in time: subscribe again."),
         Problem("SOURCES_UNAVAILABLE", 200, "No linked vault answered."),
         Problem("OVERLOADED", 503, "The gateway is busy: try again in a moment."),
+        Problem("STORE_UNAVAILABLE", 503, "The gateway's store cannot be used at the moment: try again."),
         Problem("INTERNAL_SERVER_ERROR", 500, "Unexpected error."),
     )
 }

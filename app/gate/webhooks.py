@@ -28,6 +28,7 @@ from starlette.types import Receive, Scope, Send
 from app.gate.answers import Answer, encode
 from app.gate.callers.keys import KeySource, KeysUnavailable, VerifyingKey
 from app.gate.headers import connection_of
+from app.store.errors import StoreUnavailable
 from app.store.records import NewReceipt
 from app.vault.secret import Secret
 
@@ -190,6 +191,8 @@ class WebhookReceiver:
                 connection.authenticated(f"webhooks:{name}")
             if receipt is not None:
                 await self._keep(receipt)
+        except StoreUnavailable:  # the sender delivers it again
+            answer = Answer(503, encode({"error": "Try again later."}), headers={"retry-after": "1"})
         except _Rejected as rejected:
             answer = Answer(rejected.status, encode({"error": str(rejected)}), headers=rejected.headers)
         else:

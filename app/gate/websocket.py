@@ -22,11 +22,13 @@ from app.gate.browser import Browser
 from app.gate.gatekeeper import Gatekeeper
 from app.gate.headers import read_headers
 from app.gate.kept import id_in_path
+from app.gate.mask import masked
 from app.gate.operations import Operations
 from app.gate.problems import Refused
 from app.gate.request import GraphQLRequest, decoded, from_members, named_once
 from app.gate.request_id import new_request_id
 from app.http.redact import RedactingFilter
+from app.store.errors import StoreUnavailable
 
 SUBPROTOCOL: Final = "graphql-transport-ws"
 _log = logging.getLogger("vaultgraph.websocket")
@@ -195,6 +197,8 @@ class _Connection:
             waiting: set[asyncio.Future[Any]] = {reader, self._end}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             closed = self._end.result() if self._end.done() else reader.result()
+        except StoreUnavailable:
+            closed = _Closed(1013, "Try again later")
         except Exception:  # noqa: BLE001 - a bug of ours ends this connection, in the protocol's words
             _log.exception("a WebSocket connection failed")
             closed = _Closed(4500, "Internal server error")
@@ -315,10 +319,8 @@ class _Connection:
             await self._operate_or_refuse(name, payload, request_id)
         except Refused as refused:
             await self._answer({"id": name, "type": "error", "payload": refused.as_errors()})
-        except Exception:  # noqa: BLE001 - logged, masked and answered
-            _log.exception("request %s failed", request_id)
-            masked = Refused("INTERNAL_SERVER_ERROR", requestId=request_id)
-            await self._answer({"id": name, "type": "error", "payload": masked.as_errors()})
+        except Exception as error:  # noqa: BLE001 - logged, masked and answered
+            await self._answer({"id": name, "type": "error", "payload": masked(error, request_id).as_errors()})
 
     async def _operate_or_refuse(self, name: str, payload: dict[str, Any], request_id: str) -> None:
         if not await self._is_still_welcome():

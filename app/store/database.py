@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 
 from app.store import one_hop
+from app.store.availability import Availability
 from app.store.errors import StoreError
 from app.store.outbox import Outbox
 from app.store.prepared import Insert, Statement
@@ -27,6 +28,7 @@ from app.store.records import Change
 from app.store.steady import SteadyConnection, read
 
 BUSY_TIMEOUT_S: Final = 30
+_CONNECT_WITHIN_S: Final = 10
 _WAL_TRIES: Final = 200
 _WAL_PAUSE_S: Final = 0.01
 
@@ -62,6 +64,7 @@ class Database:
         self.engine = engine
         self.tenant = tenant
         self.now = clock
+        self.availability = Availability()
         self.is_sqlite = engine.dialect.name == "sqlite"
         self.insert: Insert = _insert_of(engine.dialect.name)
         self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -79,7 +82,7 @@ class Database:
         if tx is not None:
             yield tx.conn
             return
-        conn = await SteadyConnection.open(self._reader)
+        conn = await SteadyConnection.open(self._reader, self.availability.reads)
         try:
             yield conn
         finally:
@@ -89,7 +92,7 @@ class Database:
         """What one statement finds; `reading` is for several."""
         if tx is not None:
             return (await tx.conn.execute(*asked)).all()
-        return await read(self._reader, *asked)
+        return await read(self._reader, *asked, self.availability.reads)
 
     @asynccontextmanager
     async def writing(self, tx: Tx | None = None) -> AsyncIterator[Tx]:
@@ -113,7 +116,7 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Tx]:
-        conn = await SteadyConnection.begun(self.engine, self._begin)
+        conn = await SteadyConnection.begun(self.engine, self._begin, self.availability.writes)
         own = Tx(conn, self.tenant)
         try:
             yield own
@@ -140,7 +143,14 @@ def make_engine(url: str | URL) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         return create_engine(
-            parsed, hide_parameters=True, pool_pre_ping=True, pool_size=10, max_overflow=20, pool_recycle=1800
+            parsed,
+            hide_parameters=True,
+            pool_pre_ping=True,
+            pool_size=10,
+            max_overflow=20,
+            pool_recycle=1800,
+            pool_timeout=_CONNECT_WITHIN_S,
+            connect_args={"timeout": _CONNECT_WITHIN_S},
         )
     if parsed.database:
         _create_private(Path(parsed.database))

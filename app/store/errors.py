@@ -1,11 +1,18 @@
 """What the store refuses. No message quotes a value."""
 
+from typing import Final
+
+from app.errors import StoreUnavailable as StoreUnavailable
 from app.errors import VaultgraphError
 from app.store.records import LinkConflictReason
 
 
 class StoreError(VaultgraphError):
     """The store refused; nothing was written."""
+
+
+RETRY_STORE_S: Final = 1.0
+"""How long background work waits before it asks a store again that was unavailable."""
 
 
 class CustomerUnknown(StoreError):

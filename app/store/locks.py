@@ -6,7 +6,7 @@ the locks are lost without their holders noticing: the journal's look at `unreco
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from typing import Any, Final
 
@@ -14,8 +14,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import greenlet_spawn
 
+from app.store.availability import outage
 from app.store.database import Database
-from app.store.errors import LockTimeout
+from app.store.errors import LockTimeout, StoreUnavailable
 from app.vault.names import CustomerRef, ProviderName
 
 _FIRST_PAUSE_S: Final = 0.005
@@ -118,6 +119,7 @@ class _SharedLocks:
     def __init__(self, database: Database) -> None:
         self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._session: Connection | None = None
+        self._access = database.availability.writes
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -155,23 +157,30 @@ class _SharedLocks:
 
     async def _undo(self, attempt: asyncio.Task[bool], key: int) -> None:
         """Whoever wanted the lock has gone: give back what may have been won meanwhile."""
-        if await attempt:
-            await self._free(key)
+        with suppress(StoreUnavailable):  # the locks went with the connection
+            if await attempt:
+                await self._free(key)
 
     async def _ask(self, key: int) -> bool:
         async with self._turn:
             try:
+                try:
+                    return await self._run(key)
+                except DBAPIError as error:
+                    if not error.connection_invalidated:
+                        raise
+                    await self._drop()
                 return await self._run(key)
-            except DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise
-                await self._drop()
-                return await self._run(key)
+            except Exception as error:
+                self._access.failed(error)
+                raise
 
     async def _run(self, key: int) -> bool:
         if self._session is None:
             self._session = await greenlet_spawn(self._engine.connect)
-        return bool(await greenlet_spawn(self._session.scalar, _TRY, {"key": key}))
+        found = bool(await greenlet_spawn(self._session.scalar, _TRY, {"key": key}))
+        self._access.worked()
+        return found
 
     async def _free(self, key: int) -> None:
         async with self._turn:
@@ -180,7 +189,7 @@ class _SharedLocks:
             try:
                 await greenlet_spawn(self._session.execute, _FREE, {"key": key})
             except DBAPIError as error:
-                if not error.connection_invalidated:
+                if outage(error) is None:
                     raise
                 await self._drop()  # the locks went with the connection
 

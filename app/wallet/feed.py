@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from app.store import Store
+from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.records import EventRecord, EventType
 
 _log = logging.getLogger("vaultgraph.feed")
@@ -127,6 +128,8 @@ class Feed:
             await self._somebody.wait()
             try:
                 await self.look()
+            except StoreUnavailable:
+                await asyncio.sleep(RETRY_STORE_S)
             except Exception:  # noqa: BLE001 - a feed that died would leave every subscriber waiting
                 _log.exception("new events could not be read; trying again")
             await asyncio.sleep(self._pace.poll_s)

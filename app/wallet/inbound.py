@@ -7,6 +7,7 @@ deliveries do no harm.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -15,6 +16,7 @@ from ulid import ULID
 
 from app.errors import VaultError, VaultRejected
 from app.store import Store, Tx
+from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.records import EventOrigin, ReceiptRecord
 from app.vault.model import Card, VaultWallet
 from app.vault.names import (
@@ -94,13 +96,17 @@ class ReceiptWorker:
         try:
             await self._run()
         finally:
-            await self._inbound.store.receipts.release([self._name])
+            with suppress(StoreUnavailable):  # then the claims run out
+                await self._inbound.store.receipts.release([self._name])
 
     async def _run(self) -> None:
         while True:
             try:
                 await self._take_over()
                 busy = await self.work_once()
+            except StoreUnavailable:
+                await asyncio.sleep(RETRY_STORE_S)
+                busy = False
             except Exception:  # noqa: BLE001 - a worker that died would leave every delivery lying
                 _log.exception("webhook deliveries could not be worked off; trying again")
                 busy = False
@@ -138,6 +144,8 @@ class ReceiptWorker:
         try:
             await handler(receipt, settle)
         except ClaimLost:
+            return
+        except StoreUnavailable:  # the claim runs out, and the delivery is taken up again
             return
         except VaultError as error:
             await self._later(receipt, error.code)

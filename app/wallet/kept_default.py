@@ -13,7 +13,7 @@ from typing import Final
 from ulid import ULID
 
 from app.store import Store, Tx
-from app.store.errors import CustomerUnknown
+from app.store.errors import CustomerUnknown, StoreUnavailable
 from app.store.records import EventOrigin, EventType, MethodAddress, NewEvent
 from app.vault.names import DefaultReason, DefaultState
 from app.vault.provider import Call
@@ -116,6 +116,8 @@ class DefaultKeeper:
         logged: the methods are there, and the default is then what the rules say."""
         try:
             await self._keep(customer_id, is_new, by, call)
+        except StoreUnavailable:
+            return
         except Exception:  # noqa: BLE001 - the add itself has ended well
             _log.exception("the default could not be looked at after a method was added")
 

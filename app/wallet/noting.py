@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.store import Store
+from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.records import EventOrigin
 from app.vault.model import Card, SameReply, VaultWallet
 from app.vault.names import AuthStatus, CustomerRef, MethodRef, ProviderName
@@ -157,6 +158,10 @@ class Noting:
                     await self._note_not_found(seen)
                 elif not await self._note(seen):
                     self._last.pop(seen.key, None)
+            except StoreUnavailable:
+                if isinstance(seen, _List):
+                    self._last.pop(seen.key, None)
+                await asyncio.sleep(RETRY_STORE_S)
             except Exception:  # noqa: BLE001 - nothing here is worth more than the next list
                 _log.exception("what a vault showed could not be noted")
                 if isinstance(seen, _List):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from app.store.records import MethodAddress, WriteOutcome
 from app.vault.names import ProviderName
@@ -33,6 +34,7 @@ class ProblemCode(StrEnum):
     PROVIDER_REJECTED = "PROVIDER_REJECTED"
     PROVIDER_AUTH = "PROVIDER_AUTH"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"
     PAYER_AUTHENTICATION_REQUIRED = "PAYER_AUTHENTICATION_REQUIRED"
     DECLINED = "DECLINED"
     DEFAULT_NOT_MIRRORED = "DEFAULT_NOT_MIRRORED"
@@ -57,3 +59,11 @@ class Problem:
     provider_request_id: str | None = None
     existing: MethodAddress | None = None
     current_etag: str | None = None
+
+
+STORE_UNAVAILABLE: Final = Problem(
+    code=ProblemCode.STORE_UNAVAILABLE,
+    message="The gateway's store cannot be used at the moment; no vault was called. Send the same request again.",
+    retryable=True,
+)
+"""The journal cannot be written, and no vault is called without it."""

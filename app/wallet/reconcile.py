@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from app.store.errors import StoreUnavailable
 from app.store.records import OperationRecord
 from app.vault.provider import Call
 from app.wallet.writing.deps import Deps, loop_time
@@ -76,6 +77,8 @@ class Reconciler:
             )
             try:
                 found = await self._runner.resume(operation, call, is_patient=False)
+            except StoreUnavailable:
+                return
             except Exception:  # noqa: BLE001 - one operation that fails must not keep the others waiting
                 _log.exception("%s could not be reconciled; trying again later", operation.id)
                 return
@@ -85,13 +88,17 @@ class Reconciler:
     async def _sweep_quietly(self) -> None:
         try:
             await self.sweep()
-        except Exception:  # noqa: BLE001 - the store may be away for a moment
+        except StoreUnavailable:
+            return
+        except Exception:  # noqa: BLE001 - a sweep that died would leave operations undecided
             _log.exception("the journal could not be swept; trying again")
 
     async def _clean_quietly(self) -> None:
         try:
             await self.clean()
-        except Exception:  # noqa: BLE001 - the store may be away for a moment
+        except StoreUnavailable:
+            return
+        except Exception:  # noqa: BLE001 - what is not cleaned now is cleaned next time
             _log.exception("the journal could not be cleaned; trying again later")
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:

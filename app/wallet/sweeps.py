@@ -8,12 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.store import Store
+from app.store.errors import StoreUnavailable
 from app.store.records import EventType, NewEvent, SeenRecord
 from app.vault.rules.expiry import ExpiryClock
 
 _log = logging.getLogger("vaultgraph.sweeps")
 _DUTY: Final = "daily-sweep"
 _PAGE: Final = 500
+_RETRY_S: Final = 60.0
 _LOOK_BACK: Final = timedelta(days=365)
 """Of what expired longer ago nobody is told. Events must be kept for longer: they say what was told already."""
 
@@ -49,13 +51,16 @@ class DailySweep:
     async def run(self) -> None:
         """Sweep now and then every `every_s` seconds, until cancelled."""
         while True:
+            pause_s = self._every_s
             try:
                 async with self._store.locks.leadership(_DUTY) as leads:
                     if leads:
                         await self.sweep()
+            except StoreUnavailable:
+                pause_s = min(pause_s, _RETRY_S)
             except Exception:  # noqa: BLE001 - tomorrow is another day
                 _log.exception("the daily sweep failed; it is tried again")
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(pause_s)
 
     async def sweep(self) -> int:
         """Tell of every card that expires or has expired, once each; remove what is old. Answers how many events."""

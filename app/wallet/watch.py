@@ -16,6 +16,7 @@ from ulid import ULID
 
 from app.errors import VaultError
 from app.store import Store
+from app.store.errors import StoreUnavailable
 from app.store.records import DirectoryEntry, EventOrigin, EventType, NewEvent
 from app.vault.model import Card, VaultWallet
 from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
@@ -77,6 +78,8 @@ class Watch:
             await asyncio.sleep(self._pace.every_s)
             try:
                 await self.round()
+            except StoreUnavailable:
+                continue
             except Exception:  # noqa: BLE001 - a watch that died would leave subscribers without news
                 _log.exception("watching the vaults failed; it goes on with the next round")
 
@@ -91,6 +94,8 @@ class Watch:
             watched = [one for entry in entries.values() if (one := _watched(entry, provider)) is not None]
             try:
                 await self._read_all(provider, watched)
+            except StoreUnavailable:
+                raise
             except Exception:  # noqa: BLE001 - one vault's trouble must not keep the others from being read
                 _log.exception("watching %s failed; it goes on with the next round", provider.value)
 

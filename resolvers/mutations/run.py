@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from app.errors import StoreUnavailable
 from app.vault.provider import Call
 from app.wallet.commands import Actor, WriteResult
-from app.wallet.problems import Problem
+from app.wallet.problems import STORE_UNAVAILABLE, Problem
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.inputs.rules import text_problems
@@ -39,7 +40,11 @@ async def run(info: Info, given: "Input[C]", use_case: "UseCase[C]", *checks: Ch
         result = await use_case(given.to_command(), Actor(caller=context.caller), context.call)
         if result.replayed:
             _forget_what_it_changed(info, result)
+        context.has_failed = context.has_failed or STORE_UNAVAILABLE in result.problems
         return result
+    except StoreUnavailable:
+        context.has_failed = True
+        return WriteResult(problems=(STORE_UNAVAILABLE,))
     finally:
         context.after_write()
 

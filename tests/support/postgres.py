@@ -27,6 +27,10 @@ _START_S = 60
 _LONGEST_BASE = 60  # a socket's whole path has 107 bytes
 
 
+_SERVERS: dict[Path, subprocess.Popen[bytes]] = {}
+"""Those that this process started: a `Postgres` is sent to other processes, a process is not."""
+
+
 @dataclass(frozen=True)
 class Postgres:
     """A running server; `url(name)` is one of its databases. Its superuser is `postgres`, without a password."""
@@ -38,26 +42,35 @@ class Postgres:
         made = URL.create("postgresql+asyncpg", username="postgres", database=database)
         return made.update_query_dict({"host": str(self.directory)}).render_as_string(hide_password=False)
 
+    def stop(self) -> None:
+        """What a fast shutdown does: every session is ended, nobody can connect."""
+        server = _SERVERS.pop(self.directory)
+        server.send_signal(signal.SIGINT)
+        server.wait(_START_S)
+
+    def start(self) -> None:
+        """Again on the same data and at the same address."""
+        _SERVERS[self.directory] = server = _serve(self, self.directory / "data", _user())
+        _await_socket(self.directory, server)
+
 
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
     """Start a server and stop it at the end. Raises `RuntimeError` with PostgreSQL's own words when it cannot start."""
     user = _user()
     directory = Path(tempfile.mkdtemp(prefix="vg-pg-", dir=_base(user)))
-    server: subprocess.Popen[bytes] | None = None
+    postgres: Postgres | None = None
     try:
         if user is not None:
             os.chown(directory, user["user"], user["group"])
         postgres = Postgres(directory, _binaries(directory))
         data = directory / "data"
         _run([postgres.binaries / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8", *_FAST_INIT], user)
-        server = _serve(postgres, data, user)
-        _await_socket(directory, server)
+        postgres.start()
         yield postgres
     finally:
-        if server is not None:
-            server.send_signal(signal.SIGINT)  # fast shutdown: it does not wait for clients
-            server.wait(_START_S)
+        if postgres is not None and directory in _SERVERS:
+            postgres.stop()
         shutil.rmtree(directory, ignore_errors=True)
 
 

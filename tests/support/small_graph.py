@@ -38,6 +38,7 @@ class SmallContext:
     upstream_calls: int = 0
     resume_after: str | None = None
     event_id: str | None = None
+    has_failed: bool = False
 
     def response_extensions(self) -> Mapping[str, Any]:
         return {}

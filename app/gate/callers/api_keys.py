@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Final
 
 from app.store.clients import Clients
+from app.store.errors import StoreUnavailable
 from app.store.records import ClientRecord
 from app.wallet.caller import ALL_CUSTOMERS_SCOPES, ALL_SCOPES, Caller, CallerKind
 from app.wallet.keys import derive_key
@@ -25,6 +26,7 @@ PREFIX: Final = "vg_"
 _SHAPE: Final = re.compile(r"vg_[A-Za-z0-9_-]{43}")
 _PURPOSE: Final = "gate/api-keys"
 _PAGE: Final = 5_000
+_KEEP_WITHOUT_STORE_S: Final = 60.0
 
 
 def new_key() -> str:
@@ -61,6 +63,8 @@ class Partners:
     The hashes of all keys are kept in memory, `most_keys` at most, and read again after a change of any partner: a key
     that is not among them costs no look-up. Only once in `keep_s` is such a key looked up all the same, because word of
     a key that another process has just added may still be on its way. With more keys than that, all are looked up.
+
+    While the store is down they are a minute old at most: reads of what is in memory go on.
     """
 
     def __init__(
@@ -102,9 +106,13 @@ class Partners:
     async def _by_hash(self, name: str) -> Caller | None:
         known = self._known.get(name)
         if known is None or self._clock() - known.read_at >= self._keep_s:
-            if not await self._may_exist(name):
-                return None
-            known = await self._shared(name)
+            try:
+                if not await self._may_exist(name):
+                    return None
+                known = await self._shared(name)
+            except StoreUnavailable:
+                if known is None or self._clock() - known.read_at >= _KEEP_WITHOUT_STORE_S:
+                    raise
         if known.expires_at is not None and known.expires_at <= self._utc_now():
             return None
         return known.caller

@@ -10,6 +10,7 @@ from app.gate.callers.claims import ClaimRules, caller_of
 from app.gate.callers.keys import KeysUnavailable
 from app.gate.callers.tokens import BadToken, TokenVerifier
 from app.gate.problems import Refused
+from app.store.errors import StoreUnavailable
 from app.wallet.caller import Caller, CallerKind
 
 _log = logging.getLogger("vaultgraph.gate")
@@ -49,7 +50,10 @@ class Callers:
         """The same caller with the rights that it has now, for connections and streams; None when it has none any
         more: its token has ended, its key was rotated away, or the partner was disabled."""
         if caller.kind is CallerKind.PARTNER:
-            return await self.partners.again(caller)
+            try:
+                return await self.partners.again(caller)
+            except StoreUnavailable:  # nothing says that it has lost its rights; new requests are checked
+                return caller
         return caller if caller.expires_at is None or time.time() < caller.expires_at else None
 
     async def _bearer(self, value: str | None) -> Caller:

@@ -13,10 +13,10 @@ from typing import Final, Protocol
 
 from app.execution.documents import Document
 from app.gate.documents.naming import spellings
+from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.records import DocumentRecord, DocumentUse
 
 _log = logging.getLogger("vaultgraph.documents")
-_TRY_AGAIN_S: Final = 1.0
 _READY_WITHIN_S: Final = 10.0
 
 Make = Callable[[str], Document]
@@ -158,6 +158,8 @@ class Catalogue:
         """Write what was counted, if that can be done: the process ends either way."""
         try:
             await self.flush()
+        except StoreUnavailable:
+            return
         except Exception:  # noqa: BLE001 - counts wait for the store, whatever it has
             _log.exception("the use of documents could not be written")
 
@@ -174,10 +176,14 @@ class Catalogue:
             stale, self._stale = self._stale, set()
             try:
                 await self._read(stale)
+            except StoreUnavailable:
+                self._stale |= stale
+                await asyncio.sleep(RETRY_STORE_S)
+                self._woken.set()
             except Exception:  # noqa: BLE001 - what is known stays in force until the store can be read
                 _log.exception("published documents could not be read; trying again")
                 self._stale |= stale
-                await asyncio.sleep(_TRY_AGAIN_S)
+                await asyncio.sleep(RETRY_STORE_S)
                 self._woken.set()
 
     async def _read(self, stale: Collection[str | None]) -> None:

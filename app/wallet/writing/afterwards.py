@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection
 from typing import Final
 
+from app.store.errors import StoreUnavailable
 from app.store.records import NewEvent, OperationState
 from app.vault.model import VaultWallet
 from app.vault.names import CustomerRef, ProviderName, SourceState
@@ -53,5 +54,7 @@ class Afterwards:
                 assert wallet is not None
                 customer_id = session.operation.customer_id or ""
                 await self._sightings.settle(wallet, customer_id, told, asked_at=reading.asked_at)
+        except StoreUnavailable:
+            return
         except Exception:  # noqa: BLE001 - the write has ended well, and is not to be undone by this
             _log.exception("what a write led to at %s could not be noted", name.value)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.errors import VaultError
 from app.store.database import Tx
-from app.store.errors import CustomerUnknown
+from app.store.errors import CustomerUnknown, StoreUnavailable
 from app.store.records import (
     EventType,
     NewEvent,
@@ -83,6 +83,8 @@ class Finisher:
                 outcome=WriteOutcome.UNKNOWN,
                 reconcile_at=self._deps.utc_now() + _SOON,
             )
+        except StoreUnavailable:
+            return
         except Exception:  # noqa: BLE001 - the row stays PENDING without anybody running it, which says the same
             _log.exception("the journal could not be told that %s broke off", operation.id)
 

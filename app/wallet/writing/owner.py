@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from app.store import Store
+from app.store.errors import StoreUnavailable
 from app.store.journal_reads import LEASE
 from app.store.records import OperationRecord, OwnerRecord
 from app.vault.names import CustomerRef, ProviderName
@@ -67,7 +68,8 @@ class Owner:
         self._beating.cancel()
         await asyncio.gather(self._beating, return_exceptions=True)
         self._beating = None
-        await self._store.owners.stop(self.id)
+        with suppress(StoreUnavailable):  # then our lease runs out
+            await self._store.owners.stop(self.id)
 
     async def is_abandoned(self, operation: OperationRecord) -> bool:
         """Whether nobody works on this PENDING operation any more."""
@@ -97,6 +99,8 @@ class Owner:
                     fresh = _new_id()
                     await self._store.owners.register(fresh, host=self.host, pid=os.getpid())
                     self.id = fresh
+            except StoreUnavailable:
+                continue
             except Exception:  # noqa: BLE001 - a heart that stops for one bad moment would give our work away
                 _log.exception("the heartbeat could not be written; trying again")
 

@@ -18,12 +18,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from app.store.errors import LockTimeout
+from app.store.errors import LockTimeout, StoreUnavailable
 from app.store.records import Existing, Fresh, NewOperation, OperationRecord, OperationState, Taken
 from app.vault.names import CustomerRef, ProviderName
 from app.vault.provider import Call
 from app.wallet.commands import Actor, Problem, ProblemCode, WriteResult
 from app.wallet.digest import input_digest, is_same_input
+from app.wallet.problems import STORE_UNAVAILABLE
 from app.wallet.writing.deps import Deps, VaultRef, loop_time, until
 from app.wallet.writing.finish import Finisher
 from app.wallet.writing.record import Intent, from_json, linked_provider
@@ -136,6 +137,11 @@ class Runner:
         except TakenOver:
             current = await self.deps.store.journal.operation(session.operation.id)
             return WriteResult(operation=current, problems=(in_progress(current),))
+        except StoreUnavailable:
+            await self._finisher.leave(session)
+            is_sent = session.operation.sent_at is not None
+            problem = outcome_unknown(session.operation.provider) if is_sent else STORE_UNAVAILABLE
+            return WriteResult(operation=session.operation, problems=(problem,))
         except Exception:
             await self._finisher.leave(session)
             raise

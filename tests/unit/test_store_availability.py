@@ -1,0 +1,57 @@
+"""What counts as an outage of the store, and how often it is told."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from app.store import Store
+from app.store.availability import Availability
+from app.store.errors import StoreUnavailable
+
+SQLITE = "sqlite+aiosqlite:///"
+
+
+@pytest.mark.parametrize("kind", ["no database", "folder"])
+async def test_a_file_that_cannot_be_used_is_an_outage(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "vaultgraph.db"
+    if kind == "folder":
+        file.mkdir()
+    else:
+        file.write_bytes(b"this is no database" * 400)
+    store = Store.open(f"{SQLITE}{file}")
+    with pytest.raises(StoreUnavailable, match=r"DatabaseError|OperationalError"):
+        await store.directory.entry("cus_1")
+    with pytest.raises(StoreUnavailable):
+        await store.directory.create(external_id="one")
+    await store.close()
+
+
+async def test_mistakes_in_a_statement_are_bugs_and_no_outage(store: Store) -> None:
+    for wrong in ("SELECT * FROM no_such_table", "SELEKT 1"):
+        with pytest.raises(Exception, match=r"no_such_table|SELEKT") as raised:
+            async with store.transaction() as tx:
+                await tx.conn.execute(text(wrong))
+        assert not isinstance(raised.value, StoreUnavailable)
+
+
+def test_each_change_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    now = 100.0
+    store = Availability(lambda: now)
+    with caplog.at_level(logging.INFO, "vaultgraph.store"):
+        for access in (store.reads, store.writes, store.reads):
+            with pytest.raises(StoreUnavailable):
+                access.failed(ConnectionRefusedError("host and user are in here"))
+        store.reads.worked()  # within a second of a failure it says nothing
+        assert not store.is_up
+        now += 2
+        store.reads.worked()
+        assert not store.is_up  # a disk that is full still reads
+        store.writes.worked()
+        assert store.is_up
+        store.writes.worked()
+    assert [record.getMessage() for record in caplog.records] == [
+        "the store cannot be used (ConnectionRefusedError): requests that need it are refused until it can",
+        "the store can be used again",
+    ]

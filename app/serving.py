@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import VaultgraphError
 from app.http.redact import RedactingFilter
-from app.serving_connections import ConnectionLimits
+from app.serving_connections import ConnectionLimits, Connections
 from app.serving_guard import error_body, guarded, sweep
 
 _log = logging.getLogger("vaultgraph.serving")
@@ -95,7 +95,8 @@ async def serve(
             on_started()
 
     bounds = (limits or ConnectionLimits()).within_open_files()
-    server = _Server(_config(_Interruptible(app, stop), grace_s, bounds, options), started)
+    room = Connections(bounds)
+    server = _Server(_config(_Interruptible(app, stop), grace_s, bounds, room, options), started)
 
     async def exit_when_told() -> None:
         await stop.wait()
@@ -105,7 +106,7 @@ async def serve(
 
     async with _lifespan(app):
         telling = asyncio.create_task(exit_when_told())
-        sweeping = asyncio.create_task(sweep(server.server_state.connections))
+        sweeping = asyncio.create_task(sweep(server.server_state.connections, room))
         try:
             await server.serve(sockets=[sock])
         finally:
@@ -247,9 +248,11 @@ class _StopOrDie:
             os._exit(128 + number)
 
 
-def _config(app: Any, grace_s: float, limits: ConnectionLimits, options: dict[str, Any]) -> uvicorn.Config:
+def _config(
+    app: Any, grace_s: float, limits: ConnectionLimits, room: Connections, options: dict[str, Any]
+) -> uvicorn.Config:
     chosen: dict[str, Any] = {
-        **guarded(limits),
+        **guarded(limits, room),
         "timeout_keep_alive": limits.keep_alive_s,
         "ws_max_size": 300_000,
         "ws_per_message_deflate": False,  # a window per connection, and lengths that tell secrets

@@ -1,14 +1,16 @@
 """The connections of one server: how many there may be, and which one makes room for a newcomer.
 
 Most connections that come to nothing come from few addresses and wait for their client: a head or a body that does not
-arrive, a keep-alive connection nobody uses. So at a bound, the connection that waits longest is closed for the new one;
-only where none waits is the new one refused.
+arrive, a keep-alive connection nobody uses. So at a bound, the connection that came first and waits is closed for the
+new one; only where none waits is the new one refused. The bounds of addresses and callers leave one alone that has
+waited for less than a second: in a burst of connections, requests have arrived that were not read yet.
 """
 
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any, Final, Protocol
 
 from app.addresses import TrustedProxies, bucket_of
@@ -20,7 +22,10 @@ except ImportError:  # Windows has no such limits
 
 _log = logging.getLogger("vaultgraph.serving")
 _FILES_FOR_OTHERS: Final = 512  # the vaults' pools, the store, logs
+_LEFT_ALONE_S: Final = 1.0
 SPARE: Final = 64  # connections beyond the bound that are told so; those beyond them are just closed
+
+_Group = tuple[str, str]  # address or caller, and which
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +59,8 @@ class ConnectionLimits:
 class Held(Protocol):
     """One connection, as the bounds see it."""
 
-    def is_waiting(self) -> bool:
-        """Whether it is the client's turn to send something."""
+    def waits_since(self) -> float:
+        """Since when, in the loop's time, it is the client's turn to send something; inf while it is not."""
         ...
 
     def evict(self) -> None: ...
@@ -66,25 +71,24 @@ class Connections:
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
-        self._groups: dict[str, dict[Held, None]] = {}  # by address, or by caller
-        self._group_of: dict[Held, str] = {}
+        self._groups: dict[_Group, dict[Held, None]] = {}
+        self._group_of: dict[Held, _Group] = {}
 
-    def admit(self, newcomer: Held, address: str, held: Collection[Any]) -> int:
+    def admit(self, newcomer: Held, address: str, held: Collection[Any], now: float) -> int:
         """0, or the HTTP status to refuse with. `held` are all connections, WebSockets too, the newcomer included."""
         if len(held) > self._limits.connections:
             others = (one for one in held if one is not newcomer)
-            if not self._make_room(self._group_of, others):
+            if not (self._make_room(self._group_of, now, 0.0) or self._make_room(others, now, 0.0)):
                 return 503
         if address in self._limits.trusted_proxies:
             return 0
-        group = f"address {bucket_of(address)}"
-        return 0 if self._join(newcomer, group, self._limits.connections_per_address) else 429
+        return 0 if self._join(newcomer, ("address", bucket_of(address)), now) else 429
 
-    def claim(self, connection: Held, caller: str) -> bool:
+    def claim(self, connection: Held, caller: str, now: float) -> bool:
         """The connection carries a request of this caller, and counts for it from now on; False where that one has too
         many, none of which waits."""
         self.release(connection)
-        return self._join(connection, f"caller {caller}", self._limits.connections_per_caller)
+        return self._join(connection, ("caller", caller), now)
 
     def release(self, connection: Held) -> None:
         group = self._group_of.pop(connection, None)
@@ -95,22 +99,32 @@ class Connections:
         if not members:
             del self._groups[group]
 
-    def _join(self, connection: Held, group: str, most: int) -> bool:
+    def trim(self, now: float) -> None:
+        """Bring groups that a burst took beyond their bound back to it."""
+        for group in [group for group, members in self._groups.items() if len(members) > self._most(group)]:
+            while len(self._groups[group]) > self._most(group) and self._make_room(self._groups[group], now):
+                pass
+
+    def _join(self, connection: Held, group: _Group, now: float) -> bool:
         members = self._groups.get(group, {})
-        if len(members) >= most and not self._make_room(members):
+        is_full = len(members) >= self._most(group) and not self._make_room(members, now)
+        if is_full and all(one.waits_since() == inf for one in members):
             return False
         self._groups.setdefault(group, {})[connection] = None
         self._group_of[connection] = group
         return True
 
-    def _make_room(self, first: Iterable[Held], then: Iterable[Any] = ()) -> bool:
-        """Close the one of `first` that came first and waits; else any of `then` that waits."""
-        for group in (first, then):
-            for one in group:
-                if getattr(one, "is_waiting", _never)():
-                    self.release(one)
-                    one.evict()
-                    return True
+    def _most(self, group: _Group) -> int:
+        limits = self._limits
+        return limits.connections_per_address if group[0] == "address" else limits.connections_per_caller
+
+    def _make_room(self, candidates: Iterable[Any], now: float, left_alone_s: float = _LEFT_ALONE_S) -> bool:
+        """Close the first that waits, and has for that long; WebSockets never do."""
+        for one in candidates:
+            if hasattr(one, "waits_since") and now - one.waits_since() >= left_alone_s:
+                self.release(one)
+                one.evict()
+                return True
         return False
 
 
@@ -140,10 +154,6 @@ class ClientConnection:
     def forget(self) -> None:
         """The connection is gone; nothing here may keep it alive."""
         self._claim = self._drop = None
-
-
-def _never() -> bool:
-    return False
 
 
 def _raise_open_files(wanted: int) -> int:

@@ -52,10 +52,10 @@ class _Refused(Exception):
     """Raised into the parser, which stops."""
 
 
-def guarded(limits: ConnectionLimits) -> dict[str, type[asyncio.Protocol]]:
+def guarded(limits: ConnectionLimits, room: Connections) -> dict[str, type[asyncio.Protocol]]:
     """The protocol classes for one server, as uvicorn's options."""
     return {
-        "http": type("_GuardedProtocol", (GuardedProtocol,), {"limits": limits, "room": Connections(limits)}),
+        "http": type("_GuardedProtocol", (GuardedProtocol,), {"limits": limits, "room": room}),
         "ws": type("_GuardedWebSocket", (GuardedWebSocket,), {"limits": limits}),
     }
 
@@ -65,7 +65,7 @@ def error_body(code: str, message: str) -> bytes:
     return json.dumps({"errors": [{"message": message, "extensions": {"code": code}}]}).encode()
 
 
-async def sweep(connections: Iterable[Any]) -> None:
+async def sweep(connections: Iterable[Any], room: Connections) -> None:
     """End what takes too long, for ever. `connections` is the server's own set."""
     loop = asyncio.get_running_loop()
     while True:
@@ -73,6 +73,7 @@ async def sweep(connections: Iterable[Any]) -> None:
         now = loop.time()
         for one in tuple(connections):
             one.look(now)
+        room.trim(now)
 
 
 def _reset(transport: asyncio.Transport) -> None:
@@ -133,9 +134,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.due_at = self.loop.time() + self.limits.head_timeout_s
-        status = self.room.admit(self, self.client[0] if self.client else "-", self.connections)
+        status = self.room.admit(self, self.client[0] if self.client else "-", self.connections, self.loop.time())
         if not status:
-            self._connection = ClientConnection(partial(self.room.claim, self), self.transport.close)
+            self._connection = ClientConnection(self._claim, self.transport.close)
             self.app_state = {**self.app_state, "connection": self._connection}
         elif len(self.connections) > self.limits.connections + SPARE:
             transport.abort()
@@ -221,9 +222,18 @@ class GuardedProtocol(HttpToolsProtocol):
         self._paused_at = inf
         super().resume_writing()
 
-    def is_waiting(self) -> bool:
+    def waits_since(self) -> float:
         """See `app.serving_connections.Held`."""
-        return (self._is_body_open or not self._is_answering()) and not self.transport.is_closing()
+        limits, resting = self.limits, self.timeout_keep_alive_task
+        if self.transport.is_closing():
+            return inf
+        if self._is_lingering:
+            return self.due_at - _LINGER_S
+        if self._is_body_open:
+            return self.due_at - limits.body_timeout_s
+        if self._is_answering():
+            return inf
+        return self.due_at - limits.head_timeout_s if resting is None else resting.when() - limits.keep_alive_s
 
     def evict(self) -> None:
         self.transport.abort()
@@ -250,6 +260,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refuse(408)
             else:
                 transport.close()
+
+    def _claim(self, caller: str) -> bool:
+        return self.room.claim(self, caller, self.loop.time())
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

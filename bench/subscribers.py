@@ -30,6 +30,7 @@ QUERY: Final = 'subscription { customerEvents(customerId: "cus_alex") { id } }'
 _AT_ONCE: Final = 50
 _GATE: Final = {
     "socket_connections_per_address": 5_000,
+    "socket_connections_per_caller": 5_000,
     "socket_operations_per_caller": 5_000,
     "socket_connections": 5_000,
 }

@@ -3,13 +3,14 @@
 Most connections that come to nothing come from few addresses and wait for their client: a head or a body that does not
 arrive, a keep-alive connection nobody uses. So at a bound, the connection that came first and waits is closed for the
 new one; only where none waits is the new one refused. The bounds of addresses and callers leave one alone that has
-waited for less than a second: in a burst of connections, requests have arrived that were not read yet.
+waited for less than 3 s: in a burst of connections, requests have arrived that were not read yet.
 """
 
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from math import inf
 from typing import Any, Final, Protocol
 
@@ -22,10 +23,12 @@ except ImportError:  # Windows has no such limits
 
 _log = logging.getLogger("vaultgraph.serving")
 _FILES_FOR_OTHERS: Final = 512  # the vaults' pools, the store, logs
-_LEFT_ALONE_S: Final = 1.0
+_LEFT_ALONE_S: Final = 3.0
+_LOOKED_AT: Final = 16
 SPARE: Final = 64  # connections beyond the bound that are told so; those beyond them are just closed
 
 _Group = tuple[str, str]  # address or caller, and which
+_OF_PROXIES: Final[_Group] = ("proxies", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,10 @@ class Held(Protocol):
         """Since when, in the loop's time, it is the client's turn to send something; inf while it is not."""
         ...
 
+    def has_unread(self) -> bool:
+        """Whether the client did send something, which the server has not come to read."""
+        ...
+
     def evict(self) -> None: ...
 
 
@@ -74,14 +81,12 @@ class Connections:
         self._groups: dict[_Group, dict[Held, None]] = {}
         self._group_of: dict[Held, _Group] = {}
 
-    def admit(self, newcomer: Held, address: str, held: Collection[Any], now: float) -> int:
+    def admit(self, newcomer: Held, address: str, held: Sized, now: float) -> int:
         """0, or the HTTP status to refuse with. `held` are all connections, WebSockets too, the newcomer included."""
-        if len(held) > self._limits.connections:
-            others = (one for one in held if one is not newcomer)
-            if not (self._make_room(self._group_of, now, 0.0) or self._make_room(others, now, 0.0)):
-                return 503
+        if len(held) > self._limits.connections and not self._make_room(self._group_of, now, 0.0):
+            return 503
         if address in self._limits.trusted_proxies:
-            return 0
+            return 0 if self._join(newcomer, _OF_PROXIES, now) else 429
         return 0 if self._join(newcomer, ("address", bucket_of(address)), now) else 429
 
     def claim(self, connection: Held, caller: str, now: float) -> bool:
@@ -114,17 +119,20 @@ class Connections:
         self._group_of[connection] = group
         return True
 
-    def _most(self, group: _Group) -> int:
+    def _most(self, group: _Group) -> float:
+        if group is _OF_PROXIES:
+            return inf
         limits = self._limits
         return limits.connections_per_address if group[0] == "address" else limits.connections_per_caller
 
-    def _make_room(self, candidates: Iterable[Any], now: float, left_alone_s: float = _LEFT_ALONE_S) -> bool:
-        """Close the first that waits, and has for that long; WebSockets never do."""
-        for one in candidates:
-            if hasattr(one, "waits_since") and now - one.waits_since() >= left_alone_s:
+    def _make_room(self, candidates: dict[Held, Any], now: float, left_alone_s: float = _LEFT_ALONE_S) -> bool:
+        """Close the first that waits, and has for that long. Few are looked at; those that cannot go come last then."""
+        for one in list(islice(candidates, _LOOKED_AT)):
+            if now - one.waits_since() >= left_alone_s and not one.has_unread():
                 self.release(one)
                 one.evict()
                 return True
+            candidates[one] = candidates.pop(one)
         return False
 
 

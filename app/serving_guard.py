@@ -24,6 +24,12 @@ from websockets.http11 import Response
 
 from app.serving_connections import SPARE, ClientConnection, ConnectionLimits, Connections
 
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 MOST_HEADER_BYTES: Final = 32_768
 MOST_HEADERS: Final = 100
 MOST_PIPELINED: Final = 100
@@ -235,6 +241,16 @@ class GuardedProtocol(HttpToolsProtocol):
             return inf
         return self.due_at - limits.head_timeout_s if resting is None else resting.when() - limits.keep_alive_s
 
+    def has_unread(self) -> bool:
+        """See `app.serving_connections.Held`."""
+        sock = self.transport.get_extra_info("socket")
+        if fcntl is None or sock is None or self._is_deaf:
+            return False
+        try:
+            return fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)) != bytes(4)
+        except OSError:
+            return False
+
     def evict(self) -> None:
         self.transport.abort()
 
@@ -245,8 +261,8 @@ class GuardedProtocol(HttpToolsProtocol):
         is_late = self._unsent.is_late(transport, now, within_s, answer=self.cycle, is_complete=is_complete)
         if is_late or now - self._paused_at >= within_s:
             _reset(transport)
-        elif now < self.due_at or transport.is_closing():
-            return
+        elif now < self.due_at or transport.is_closing() or self.has_unread():
+            return  # where the process is behind with reading, it is not the client that is late
         elif self._is_lingering:
             if not transport.get_write_buffer_size():
                 transport.abort()

@@ -100,7 +100,14 @@ async def _asked_together(gateway: RunningGateway, customers: list[str], names: 
 def _behind(url: str, **aloha: Any) -> dict[str, Any]:
     settings = each_vault(deadline_s=60, fresh_for_s=0, stale_if_error_for_s=0)
     more = {"base_url": url, "queue_wait_s": 60, "queue_limit": 5_000, **aloha}
-    return {**settings, "aloha": {**settings["aloha"], **more}, "request_deadline_s": 60, "rate": UNLIMITED}
+    gate = {"connections_per_address": 5_000, "connections_per_caller": 5_000}
+    return {
+        **settings,
+        "aloha": {**settings["aloha"], **more},
+        "request_deadline_s": 60,
+        "rate": UNLIMITED,
+        "gate": gate,
+    }
 
 
 async def test_two_thousand_requests_at_once_never_exceed_the_cap(start_gateway: StartGateway) -> None:

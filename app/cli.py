@@ -100,12 +100,15 @@ def serve(config_file: Path | None, data_dir: Path | None) -> None:
 
 
 @main.group(invoke_without_command=True, help="Print the schema (SDL); `schema check` compares two.")
+@click.option(
+    "--subgraph", is_flag=True, help="With Apollo Federation's directives, for composition into a supergraph."
+)
 @click.pass_context
-def schema(ctx: click.Context) -> None:
+def schema(ctx: click.Context, subgraph: bool) -> None:
     if ctx.invoked_subcommand is None:
-        from resolvers.schema import print_sdl
+        from resolvers.schema import print_sdl, subgraph_sdl
 
-        click.echo(print_sdl(), nl=False)
+        click.echo(subgraph_sdl() if subgraph else print_sdl(), nl=False)
 
 
 @main.command(

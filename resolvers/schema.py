@@ -1,13 +1,15 @@
-"""The schema. `schema.graphql` is what `print_sdl` answers."""
+"""The schema. `schema.graphql` is what `print_sdl` returns, `subgraph_sdl` what federation routers compose."""
 
 import inspect
 from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 import strawberry
+from graphql import GraphQLDirective, GraphQLEnumType, GraphQLSchema
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 
+from app.sdl import api_sdl
 from resolvers.context import Info
 from resolvers.errors import BadInput
 from resolvers.extensions import RequestScope
@@ -58,6 +60,40 @@ schema: Final = Schema(
 enforce(schema._schema)
 
 
-def print_sdl() -> str:
-    """The SDL as it is committed, directives and federation's own parts included."""
+_PUBLISHED_LOCATIONS: Final = frozenset(
+    {
+        "QUERY", "MUTATION", "SUBSCRIPTION", "FIELD", "FRAGMENT_DEFINITION", "FRAGMENT_SPREAD", "INLINE_FRAGMENT",
+        "VARIABLE_DEFINITION", "SCHEMA", "SCALAR", "OBJECT", "FIELD_DEFINITION", "ARGUMENT_DEFINITION", "INTERFACE",
+        "UNION", "ENUM", "ENUM_VALUE", "INPUT_OBJECT", "INPUT_FIELD_DEFINITION",
+    }
+)  # fmt: skip
+"""Where directives may stand. Source: https://spec.graphql.org/September2025/#DirectiveLocation"""
+
+
+def _list_published_locations(graph: GraphQLSchema) -> None:
+    """Leave other directive locations out of introspection: graphql-core 3.3 lists DIRECTIVE_DEFINITION, on which
+    clients fail that know the specification (graphql-core 3.2 in gql 3.5 and ariadne-codegen 0.17, Apollo Kotlin)."""
+    directives = []
+    for one in graph.directives:
+        made: dict[str, Any] = dict(one.to_kwargs())
+        made["locations"] = [at for at in one.locations if at.name in _PUBLISHED_LOCATIONS]
+        directives.append(GraphQLDirective(**made))
+    graph.directives = tuple(directives)
+    # graphql-core shares its introspection types among all schemas of a process, and lets nobody copy them.
+    locations = graph.type_map["__DirectiveLocation"]
+    assert isinstance(locations, GraphQLEnumType)
+    for name in locations.values.keys() - _PUBLISHED_LOCATIONS:
+        del locations.values[name]
+
+
+_list_published_locations(schema._schema)
+
+
+def subgraph_sdl() -> str:
+    """The SDL with federation's directives, types and fields, as `_service` answers it."""
     return inspect.cleandoc(schema.as_str()) + "\n"
+
+
+def print_sdl() -> str:
+    """The API schema as SDL: what `schema.graphql` holds, and what tools without federation support load."""
+    return api_sdl(subgraph_sdl())

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT: dict[str, set[str]] = {
     "app.errors": set(),
     "app.pan": set(),
+    "app.sdl": set(),
     "app.vault": {"app.pan"},
     "app.http": {"app.pan", "app.settings"},
     "app.providers": {"app.vault", "app.http", "app.settings"},
@@ -25,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "app.execution",
         "app.settings",
         "app.pan",
+        "app.sdl",
         "app.http.redact",
         "app.addresses",
     },
@@ -38,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.serving": {"app.serving_connections", "app.serving_guard", "app.http.redact"},
     "app.serving_connections": {"app.addresses"},
     "app.serving_guard": {"app.serving_connections"},
-    "resolvers": {"app.vault", "app.wallet", "app.pan", "app.store.records"},
+    "resolvers": {"app.vault", "app.wallet", "app.pan", "app.sdl", "app.store.records"},
 }
 SEES_EVERYTHING = ("app.main", "app.cli", "app.cli_documents", "app.cli_import", "app.cli_payments", "app.commands")
 

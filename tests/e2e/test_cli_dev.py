@@ -330,6 +330,9 @@ def test_schema_prints_the_committed_schema() -> None:
     done = vaultgraph("schema")
     committed = Path(__file__).resolve().parent.parent.parent / "schema.graphql"
     assert (done.returncode, done.stdout) == (0, committed.read_text("utf-8"))
+    subgraph = vaultgraph("schema", "--subgraph")
+    assert subgraph.returncode == 0
+    assert 'type Customer implements Node @key(fields: "id") {' in subgraph.stdout
 
 
 def test_help_names_every_command() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from app.gate.documents.changes import Weight, compare, schema_from
 from app.gate.documents.formats import Candidate
+from resolvers.schema import print_sdl, subgraph_sdl
 
 OLD = """
 type Query { card(id: ID!, live: Boolean): Card cards(filter: Filter, kinds: [Kind!]): [Card!] bank: Bank }
@@ -38,6 +39,12 @@ def changed(*replacements: tuple[str, str]) -> tuple[list[tuple[str, str, tuple[
 
 def test_the_same_schema_changes_nothing() -> None:
     assert changed() == ([], [])
+
+
+def test_a_subgraph_and_its_api_schema_are_the_same() -> None:
+    """A file printed by `vaultgraph schema --subgraph` compares with one of `vaultgraph schema`, either way round."""
+    api, subgraph = (schema_from(sdl, "schema") for sdl in (print_sdl(), subgraph_sdl()))
+    assert compare(api, subgraph, {}) == compare(subgraph, api, {}) == ([], [])
 
 
 @pytest.mark.parametrize(

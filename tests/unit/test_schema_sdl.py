@@ -4,12 +4,21 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from graphql import GraphQLNonNull, GraphQLObjectType, build_schema, is_interface_type, is_object_type
+from graphql import (
+    GraphQLNonNull,
+    GraphQLObjectType,
+    build_schema,
+    graphql_sync,
+    is_interface_type,
+    is_object_type,
+)
+from graphql.utilities import find_schema_changes
 
 from app.execution.bridge import class_of
+from app.sdl import api_sdl
 from app.vault.names import ProviderName, SourceState
 from app.wallet.assemble import SourceRow
-from resolvers.schema import print_sdl, schema
+from resolvers.schema import print_sdl, schema, subgraph_sdl
 from resolvers.scopes import ScopeGuard
 from resolvers.types.sources import SourceStatus
 
@@ -21,17 +30,65 @@ def test_schema_graphql_is_what_the_code_prints() -> None:
     assert (ROOT / "schema.graphql").read_text("utf-8") == print_sdl(), "print it again: resolvers.schema.print_sdl()"
 
 
-def test_it_is_a_federation_2_9_subgraph() -> None:
-    assert 'schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key"])' in print_sdl()
+def test_the_subgraph_is_of_federation_2_9() -> None:
+    assert 'schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key"])' in subgraph_sdl()
     for name in ("Customer", "Card", "BankAccount", "OtherMethod"):
         assert any(
             line.startswith(f"type {name} implements") and '@key(fields: "id")' in line
-            for line in print_sdl().splitlines()
+            for line in subgraph_sdl().splitlines()
         )
 
 
-def test_what_is_printed_can_be_read_again() -> None:
-    assert set(build_schema(print_sdl(), assume_valid=True).type_map) >= {"Customer", "PaymentMethod", "SourceStatus"}
+def test_the_api_schema_stands_by_itself() -> None:
+    """Read with validation, which knows the directives of the specification and those that the file defines."""
+    read = build_schema(print_sdl())
+    assert [name for name in read.type_map if "_" in name and not name.startswith("__")] == []
+    whole = build_schema(subgraph_sdl(), assume_valid_sdl=True)
+    changes = {change.description for change in find_schema_changes(whole, read)}
+    assert changes == {
+        "Field Query._entities was removed.",
+        "Field Query._service was removed.",
+        "_Any was removed.",
+        "_Entity was removed.",
+        "_Service was removed.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("sdl", "expected"),
+    [
+        ("type Query { a: Int }", "type Query { a: Int }"),
+        ('extend schema @link(url: "x")\n\ntype Query { a: Int }\n', "type Query { a: Int }\n"),
+        ("scalar _Any\ntype Query { a: Int @shareable @deprecated }", "type Query { a: Int @deprecated }"),
+        (
+            "directive @b on FIELD_DEFINITION\ntype Query { a: Int @b @c }",
+            "directive @b on FIELD_DEFINITION\ntype Query { a: Int @b }",
+        ),
+        ('type Query { a: Int }\n\n"é"\ntype _Service @key(fields: "id") { sdl: String }\n', "type Query { a: Int }\n"),
+        (
+            "enum link__Purpose { A }\nscalar federation__FieldSet\ntype Query { _a(b: Int @c): Int }",
+            "type Query { _a(b: Int): Int }",
+        ),
+    ],
+)
+def test_only_federation_is_removed(sdl: str, expected: str) -> None:
+    assert api_sdl(sdl) == expected
+
+
+def test_introspection_lists_published_locations_only() -> None:
+    """https://spec.graphql.org/September2025/#DirectiveLocation: clients fail on a location that they do not know."""
+    query = '{ __schema { directives { name locations } } __type(name: "__DirectiveLocation") { enumValues { name } } }'
+    data = graphql_sync(GRAPH, query).data
+    assert data is not None
+    published = {
+        "QUERY", "MUTATION", "SUBSCRIPTION", "FIELD", "FRAGMENT_DEFINITION", "FRAGMENT_SPREAD", "INLINE_FRAGMENT",
+        "VARIABLE_DEFINITION", "SCHEMA", "SCALAR", "OBJECT", "FIELD_DEFINITION", "ARGUMENT_DEFINITION", "INTERFACE",
+        "UNION", "ENUM", "ENUM_VALUE", "INPUT_OBJECT", "INPUT_FIELD_DEFINITION",
+    }  # fmt: skip
+    assert {one["name"] for one in data["__type"]["enumValues"]} == published
+    found = {one["name"]: set(one["locations"]) for one in data["__schema"]["directives"]}
+    assert set().union(*found.values()) <= published
+    assert found["deprecated"] == {"FIELD_DEFINITION", "ARGUMENT_DEFINITION", "INPUT_FIELD_DEFINITION", "ENUM_VALUE"}
 
 
 def test_a_row_of_sources_has_every_field_of_its_type() -> None:

@@ -24,6 +24,7 @@ from graphql.utilities import BreakingChange, BreakingChangeType, DangerousChang
 
 from app.gate.documents.check import told_of
 from app.gate.documents.formats import Candidate, Unreadable
+from app.sdl import api_sdl
 
 _NAMES: Final = re.compile(r"\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\b")
 
@@ -65,8 +66,9 @@ class Broken:
 
 
 def schema_from(sdl: str, place: str) -> GraphQLSchema:
+    """The API schema: a subgraph's SDL and its API schema are the same schema. Raises Unreadable."""
     try:
-        return build_schema(sdl, assume_valid_sdl=True)
+        return build_schema(api_sdl(sdl), assume_valid_sdl=True)
     except (GraphQLError, TypeError):
         raise Unreadable(f"{place}: not readable as SDL") from None
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +13,40 @@ from tests.support.command import Running
 from tests.support.node import npm_ci, require_chromium, require_node, skip_or_fail
 
 BROWSER = Path(__file__).resolve().parent.parent / "browser"
+SOURCES = Path(__file__).resolve().parents[2] / "app" / "gate" / "graphiql"
 
 
-def opened(url: str, folder: Path) -> Any:
-    """What happened when a browser opened the page and ran the example."""
+def opened(script: str, url: str, folder: Path) -> Any:
+    """What happened when a browser opened the page and did what the script says."""
     node, chromium = require_node(), require_chromium()
     npm_ci(BROWSER)
     done = subprocess.run(
-        [node, "graphiql.mjs", chromium, url, str(folder / "graphiql.png")],
+        [node, script, chromium, url, str(folder / "graphiql.png")],
         cwd=BROWSER, capture_output=True, text=True, timeout=150, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 
 
-@pytest.mark.timeout(600)
-def test_the_page_works_with_no_network_beyond_the_gateway(tmp_path: Path) -> None:
-    """As `vaultgraph dev` serves it: opened, and the example run, without a thing to fill in."""
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[str]:
+    """The address of GraphiQL as `vaultgraph dev` serves it."""
     require_node()
     require_chromium()
-    if graphiql.assets_folder() is None:
+    assets = graphiql.assets_folder()
+    if assets is None:
         skip_or_fail("node", "GraphiQL was not bundled when this was installed")
+    elif (SOURCES / "page.jsx").read_text("utf-8") not in (assets / "sources").read_text("utf-8"):
+        skip_or_fail("node", "GraphiQL's bundle is older than its sources: install this again")
     with Running("dev", "--port", "0", "--sandbox-port", "0", "--data-dir", tmp_path / "data") as running:
-        seen = opened(running.until(r"^GraphiQL +(http://\S+)")[1], tmp_path)
+        yield running.until(r"^GraphiQL +(http://\S+)")[1]
         assert "CDN" not in running.text
+
+
+@pytest.mark.timeout(600)
+def test_the_page_works_with_no_network_beyond_the_gateway(page: str, tmp_path: Path) -> None:
+    """Opened, and the example run, without a thing to fill in."""
+    seen = opened("graphiql.mjs", page, tmp_path)
     assert seen["elsewhere"] == []
     assert seen["failed"] == []
     assert seen["errors"] == []
@@ -47,3 +58,16 @@ def test_the_page_works_with_no_network_beyond_the_gateway(tmp_path: Path) -> No
     assert set(seen["graphql"]) == {200}, "introspection, and the example"
     assert len(seen["graphql"]) >= 2
     assert "Query" in seen["docs"]
+
+
+@pytest.mark.timeout(600)
+def test_queries_mutations_and_subscriptions_run_in_the_page(page: str, tmp_path: Path) -> None:
+    seen = opened("graphiql-subscription.mjs", page, tmp_path)
+    assert seen["errors"] == []
+    assert "errors" not in seen["query"]
+    assert '"paymentMethods"' in seen["shown"]
+    assert seen["mutation"]["data"] == {"setDefaultPaymentMethod": {"userErrors": [], "customer": {"id": "cus_alex"}}}
+    assert '"type": "DEFAULT_CHANGED"' in seen["event"]
+    assert len(seen["sockets"]) == 2, "one of the subscription, one that was refused: it is not tried again"
+    assert '"message": "Socket closed with event 4403 Forbidden"' in seen["refused"]
+    assert seen["spins"] == 0

@@ -67,12 +67,22 @@ async def test_a_websockets_first_message_has_it_as_authorization(
     assert await callers.authenticate_payload({name: KEY}) is ACME
 
 
+async def test_credentials_that_come_twice_and_agree_are_taken(callers: Callers) -> None:
+    """GraphiQL merges the connection's parameters with the headers of its tab, in whatever case they are written."""
+    for payload in (
+        {"authorization": f"Bearer {KEY}", "Authorization": f"Bearer {KEY}"},
+        {"Authorization": KEY, "authorization": f"Bearer {KEY}", "AUTHORIZATION": f"Bearer {KEY}"},
+    ):
+        assert await callers.authenticate_payload(payload) is ACME
+
+
 @pytest.mark.parametrize(
     "payload",
     [
         None, {}, [], "text", 5, {"token": "x"}, {"authorization": None}, {"authorization": 5}, {"authorization": ""},
         {"authorization": ["Bearer x"]}, {"authorization": "Basic dTpw"}, {"headers": {"authorization": "Bearer x"}},
-        {"authorization": KEY, "Authorization": KEY}, {"authorization": f"Bearer {KEY} {KEY}"},
+        {"authorization": KEY, "Authorization": f"{KEY}x"}, {"authorization": f"Bearer {KEY} {KEY}"},
+        {"authorization": KEY, "Authorization": None}, {"authorization": KEY, "Authorization": ""},
         {"authorization": "Bearer " + "x" * 100_000}, {"authorization": "Bearer \ud800"}, {5: KEY},
     ],
 )  # fmt: skip

@@ -36,15 +36,18 @@ class Callers:
         return await self._bearer(bearer)
 
     async def authenticate_payload(self, payload: object) -> Caller:
-        """The same for the payload of a WebSocket's `connection_init`: its member `authorization`, with or without
-        the word Bearer, in any case as clients send it. Raises Refused."""
+        """The same for the payload of a WebSocket's `connection_init`: its member `authorization` in any case, with or
+        without the word Bearer, as clients send it. Some send it twice, from two places of their configuration: that
+        is no fault while both say the same. Raises Refused."""
         if not isinstance(payload, Mapping):
             raise unauthenticated()
         found = [value for name, value in payload.items() if str(name).lower() == "authorization"]
-        if len(found) != 1 or not isinstance(found[0], str):
+        if not all(isinstance(value, str) for value in found):
             raise unauthenticated()
-        text = found[0]
-        return await self._bearer(text if " " in text else f"Bearer {text}")
+        different = {value if " " in value else f"Bearer {value}" for value in found}
+        if len(different) != 1:
+            raise unauthenticated()
+        return await self._bearer(different.pop())
 
     async def again(self, caller: Caller) -> Caller | None:
         """The same caller with the rights that it has now, for connections and streams; None when it has none any

@@ -1,6 +1,7 @@
 // GraphiQL for Vaultgraph: the page's settings come from a JSON block that the gateway writes into the HTML.
 import { createGraphiQLFetcher } from "@graphiql/toolkit";
 import { GraphiQL } from "graphiql";
+import { createClient } from "graphql-ws";
 import { createRoot } from "react-dom/client";
 import "graphiql/style.css";
 
@@ -14,11 +15,14 @@ globalThis.MonacoEnvironment = {
   },
 };
 
-const fetcher = createGraphiQLFetcher({
-  url: settings.url,
-  subscriptionUrl: settings.subscriptionUrl,
-  wsConnectionParams: settings.token ? { authorization: `Bearer ${settings.token}` } : {},
-});
+const subscriptionUrl = new URL(settings.subscriptionUrl, location.href).href.replace(/^http/, "ws");
+
+// A client for each operation, which connects only for a subscription: with the headers of the page's own tab, as
+// every other operation. It does not try again, so that a connection that is refused or lost shows as an error.
+const fetcher = (operation, options) => {
+  const wsClient = createClient({ url: subscriptionUrl, connectionParams: options?.headers, retryAttempts: 0 });
+  return createGraphiQLFetcher({ url: settings.url, wsClient })(operation, options);
+};
 
 const headers = settings.token ? JSON.stringify({ Authorization: `Bearer ${settings.token}` }, null, 2) : "";
 

@@ -156,7 +156,7 @@ def test_hostile_variables_are_refused(text: str, variables: Any, code: str, hos
     assert b"s3cret" not in reply.raw
 
 
-@pytest.mark.parametrize("first", [-1, 0, 101, 1_000_000])
+@pytest.mark.parametrize("first", [-1, 0, 1_001, 1_000_000])
 def test_a_page_has_a_size(first: int, hostile: RunningGateway) -> None:
     reply = hostile.query(FIRST, {"n": first})
     assert (reply.status, reply.codes) == (200, ["BAD_USER_INPUT"])

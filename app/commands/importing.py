@@ -27,6 +27,7 @@ from app.store.records import ImportRecord, OperationState
 from app.vault.model import Expiry
 from app.vault.names import CardBrand, CustomerRef, ProviderName
 from app.vault.provider import Call
+from app.vault.rules.text import tidy
 from app.vault.secret import Secret
 from app.wallet.commands import ImportedLook, ImportMethods, ImportRow, LinkCustomer, WriteResult
 
@@ -294,7 +295,7 @@ def _card_from(values: Mapping[str, str]) -> ImportedLook:
         brand = CardBrand(values.get("brand", "").strip().upper())
     except ValueError:
         raise Unreadable("expiry is not YYYY-MM, or brand is not known") from None
-    return ImportedLook(last4=last4, expiry=expiry, brand=brand, holder_name=values.get("holder_name", "").strip())
+    return ImportedLook(last4=last4, expiry=expiry, brand=brand, holder_name=tidy(values.get("holder_name", "")))
 
 
 def _measured(path: Path) -> tuple[str, int]:

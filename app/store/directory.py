@@ -34,6 +34,7 @@ class Directory(DirectoryReads):
         external_id: str,
         first_name: str | None = None,
         last_name: str | None = None,
+        business_name: str | None = None,
         email: str | None = None,
         phone: str | None = None,
         customer_id: str | None = None,
@@ -43,12 +44,13 @@ class Directory(DirectoryReads):
 
         Raises ExternalIdTaken when another customer has the external id.
         """
-        storable(external_id, first_name, last_name, email, phone, customer_id)
+        storable(external_id, first_name, last_name, business_name, email, phone, customer_id)
         record = CustomerRecord(
             id=customer_id or new_id(CUSTOMER),
             external_id=external_id,
             first_name=first_name,
             last_name=last_name,
+            business_name=business_name,
             email=email,
             phone=phone,
             created_at=self._db.now(),
@@ -226,7 +228,7 @@ class Directory(DirectoryReads):
             for table in (choices, nicknames, methods, link_conflicts):
                 await self._remove(table, customer_id, tx=own)
             await self._remove(links, customer_id, links.c.provider.not_in(kept), tx=own)
-            gone: dict[str, Any] = {"first_name": None, "last_name": None, "email": None, "phone": None}
+            gone: dict[str, Any] = dict.fromkeys(("first_name", "last_name", "business_name", "email", "phone"))
             if not await self._has_links(customer_id, own):
                 gone |= {"external_id": None, "erased_at": self._db.now()}
                 await self._remove(client_grants, customer_id, tx=own)

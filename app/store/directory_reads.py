@@ -227,6 +227,7 @@ def to_customer(row: Row[Any]) -> CustomerRecord:
         external_id=row.external_id,
         first_name=row.first_name,
         last_name=row.last_name,
+        business_name=row.business_name,
         email=row.email,
         phone=row.phone,
         created_at=row.created_at,

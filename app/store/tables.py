@@ -80,6 +80,7 @@ customers = Table(
     Column("external_id", Text),
     Column("first_name", Text),
     Column("last_name", Text),
+    Column("business_name", Text),
     Column("email", Text),
     Column("phone", Text),
     Column("created_at", Instant, nullable=False),

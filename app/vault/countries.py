@@ -24,3 +24,11 @@ _PAIRS: Final = _TABLE.split()
 
 ALPHA3_OF: Final[dict[str, str]] = dict(zip(_PAIRS[::2], _PAIRS[1::2], strict=True))
 ALPHA2_OF: Final[dict[str, str]] = {alpha3: alpha2 for alpha2, alpha3 in ALPHA3_OF.items()}
+
+_WITHOUT_POSTAL_CODES: Final = """
+AE AG AO AQ AW BF BI BJ BO BQ BS BV BW BZ CD CF CG CI CK CM CW DJ DM ER FJ GA GD GH GM GN GQ GY HK HM IE JM KE
+KI KM KN KP LC LY ML MO MR MS MW NA NR NU PA QA RW SB SC SL SO SR SS ST SX SY TD TF TG TK TL TO TT TV TZ UG UM
+VC VU WS YE ZW
+"""
+WITHOUT_POSTAL_CODES: Final = frozenset(_WITHOUT_POSTAL_CODES.split())
+"""Countries whose addresses have no postal code, or may go without one (Ireland's). Source: Universal Postal Union."""

@@ -66,8 +66,10 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class PersonName:
-    first: str
-    last: str
+    """Either part may be empty: not everybody has two names."""
+
+    first: str = ""
+    last: str = ""
 
     def __str__(self) -> str:
         return f"{self.first} {self.last}".strip()
@@ -263,6 +265,7 @@ class NewCustomer:
 
     external_id: str
     name: PersonName
+    business_name: str | None = None
     email: str | None = None
     phone: str | None = None
     address: Address | None = None

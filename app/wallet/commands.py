@@ -130,6 +130,7 @@ class CreateCustomer:
     external_id: str
     idempotency_key: str
     name: PersonName
+    business_name: str | None = None
     email: str | None = None
     phone: str | None = None
     address: Address | None = None

@@ -5,11 +5,12 @@ from typing import Final
 
 import strawberry
 
+from app.vault.model import PersonName
 from app.vault.names import CustomerRef, ProviderName
 from app.wallet.commands import CreateCustomer, EraseCustomer, LinkCustomer, UnlinkCustomer
 from app.wallet.problems import Problem, ProblemCode
-from resolvers.inputs.fields import optional, text, words
-from resolvers.inputs.people import AddressInput, PersonNameInput, to_address
+from resolvers.inputs.fields import given, optional, text, words
+from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_name
 from resolvers.scalars import IdempotencyKey
 
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@(?=.{1,255}\Z)[^@\s.]+(\.[^@\s.]+)+")
@@ -23,7 +24,8 @@ _PHONE: Final = re.compile(r"\+?[0-9](?:[ ().\-/]{0,3}[0-9]){4,19}(?: ?(?:x|ext\
 class CreateCustomerInput:
     external_id: strawberry.ID = text(description="Your own key of the customer, unique among all.")
     idempotency_key: IdempotencyKey
-    name: PersonNameInput
+    name: PersonNameInput | None = optional("The person's; a business may do without.")
+    business_name: str | None = text(is_optional=True, description="Of a business; `Customer.name` shows it.")
     email: str | None = text(is_optional=True)
     phone: str | None = text(is_optional=True, max_length=32)
     address: AddressInput | None = optional("For the vaults that need one; not kept here.")
@@ -33,6 +35,9 @@ class CreateCustomerInput:
         """What no vault and no mail server would take; a vault may be stricter."""
         email, phone = words(self.email), words(self.phone)
         found: list[Problem] = []
+        if given(self.name) is None and words(self.business_name) is None:
+            missing = "Give the name of a person or of a business."
+            found.append(Problem(code=ProblemCode.REQUIRED, message=missing, path=("name",)))
         if email is not None and not _EMAIL.fullmatch(email):
             found.append(_invalid("email", "This is not an e-mail address."))
         if phone is not None and not _PHONE.fullmatch(phone):
@@ -43,7 +48,8 @@ class CreateCustomerInput:
         return CreateCustomer(
             external_id=self.external_id,
             idempotency_key=self.idempotency_key,
-            name=self.name.to_name(),
+            name=to_name(self.name) or PersonName(),
+            business_name=words(self.business_name),
             email=words(self.email),
             phone=words(self.phone),
             address=to_address(self.address),

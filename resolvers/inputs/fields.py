@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import strawberry
 
+from app.vault.rules.text import tidy
 from resolvers.directives import RequiresScope, Sensitive
 
 TEXT_RULES: Final = "vaultgraph/text"
@@ -68,5 +69,5 @@ def given(value: Any) -> Any:
 
 
 def words(value: Any) -> Any:
-    """Text without blanks around it; None where that leaves nothing or nothing was given."""
-    return (value.strip() or None) if isinstance(value, str) else None
+    """Tidy text; None where that leaves nothing or nothing was given."""
+    return (tidy(value) or None) if isinstance(value, str) else None

@@ -4,6 +4,7 @@ import strawberry
 
 from app.vault.model import Expiry
 from app.vault.names import CardBrand, CustomerRef, ProviderName
+from app.vault.rules.text import tidy
 from app.vault.secret import Secret
 from app.wallet.commands import ImportedLook, ImportMethods, ImportRow
 from resolvers.inputs.fields import given, optional, sensitive, text
@@ -18,9 +19,7 @@ class ImportedCardInput:
     holder_name: str = text()
 
     def to_look(self) -> ImportedLook:
-        return ImportedLook(
-            last4=self.last4, expiry=self.expiry, brand=self.brand, holder_name=self.holder_name.strip()
-        )
+        return ImportedLook(last4=self.last4, expiry=self.expiry, brand=self.brand, holder_name=tidy(self.holder_name))
 
 
 @strawberry.input(description="A link of an existing vault customer; at Caselle also a card, by its processor's token.")

@@ -1,19 +1,28 @@
 """Names and addresses."""
 
+from collections.abc import Iterator
+
 import strawberry
 
+from app.vault.countries import WITHOUT_POSTAL_CODES
 from app.vault.model import Address, PersonName
+from app.vault.rules.text import tidy
+from app.wallet.problems import Problem, ProblemCode
 from resolvers.inputs.fields import given, text, words
 from resolvers.scalars import CountryCode
 
 
-@strawberry.input(description="A person's name.")
+@strawberry.input(description="A person's name: one part is enough, for not everybody has two. Some vaults need both.")
 class PersonNameInput:
-    first: str = text()
-    last: str = text()
+    first: str | None = text(is_optional=True)
+    last: str | None = text(is_optional=True)
+
+    def own_problems(self, path: tuple[str, ...]) -> Iterator[Problem]:
+        if words(self.first) is None and words(self.last) is None:
+            yield _required("Give a first or a last name.", *path, "last")
 
     def to_name(self) -> PersonName:
-        return PersonName(self.first.strip(), self.last.strip())
+        return PersonName(words(self.first) or "", words(self.last) or "")
 
 
 @strawberry.input(description="An address. What a vault needs beyond these is said by the field.")
@@ -22,16 +31,22 @@ class AddressInput:
     line2: str | None = text(is_optional=True)
     city: str = text()
     region: str | None = text(is_optional=True, description="The code of the state or province, where there is one.")
-    postal_code: str = text(max_length=32)
+    postal_code: str | None = text(
+        is_optional=True, max_length=32, description="Needed in countries that have postal codes."
+    )
     country: CountryCode
+
+    def own_problems(self, path: tuple[str, ...]) -> Iterator[Problem]:
+        if words(self.postal_code) is None and self.country not in WITHOUT_POSTAL_CODES:
+            yield _required("Addresses in this country have a postal code.", *path, "postal_code")
 
     def to_address(self) -> Address:
         return Address(
-            line1=self.line1.strip(),
+            line1=tidy(self.line1),
             line2=words(self.line2),
-            city=self.city.strip(),
+            city=tidy(self.city),
             region=words(self.region),
-            postal_code=self.postal_code.strip(),
+            postal_code=words(self.postal_code),
             country=self.country,
         )
 
@@ -44,3 +59,7 @@ def to_address(address: AddressInput | None) -> Address | None:
 def to_name(name: PersonNameInput | None) -> PersonName | None:
     shown = given(name)
     return None if shown is None else shown.to_name()
+
+
+def _required(message: str, *path: str) -> Problem:
+    return Problem(code=ProblemCode.REQUIRED, message=message, path=path)

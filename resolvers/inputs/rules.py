@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final, Protocol, get_args, get_type_hints, runtime_checkable
 from urllib.parse import unquote
 
 import strawberry
@@ -51,7 +51,16 @@ def text_problems(given_input: Any, origins: ReturnOrigins = NOWHERE) -> list[Pr
     return list(_walk(given_input, (), origins))
 
 
+@runtime_checkable
+class HasOwnProblems(Protocol):
+    """An input with a rule over several of its fields."""
+
+    def own_problems(self, path: Path) -> Iterable[Problem]: ...
+
+
 def _walk(value: Any, path: Path, origins: ReturnOrigins) -> Iterator[Problem]:
+    if isinstance(value, HasOwnProblems):
+        yield from value.own_problems(path)
     for field, part in _given_fields(value):
         here = (*path, field.name)
         for place, one in _each(here, part):

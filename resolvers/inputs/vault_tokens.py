@@ -12,6 +12,7 @@ from app.vault.names import (
     PaymentMethodKind,
     ProviderName,
 )
+from app.vault.rules.text import tidy
 from app.vault.secret import Secret
 from app.wallet.problems import Problem, ProblemCode
 from resolvers.inputs.fields import given, optional, sensitive, text, words
@@ -101,7 +102,7 @@ class CaselleCardInput:
             expiry=self.expiry,
             bin=self.bin.strip(),
             brand=self.brand,
-            holder_name=self.holder_name.strip(),
+            holder_name=tidy(self.holder_name),
             billing_address=billing,
         )
 
@@ -123,7 +124,7 @@ class CaselleAchInput:
             last4=self.last4,
             routing_number=self.routing_number.strip(),
             account_type=self.account_type,
-            holder_name=self.holder_name.strip(),
+            holder_name=tidy(self.holder_name),
             billing_address=billing,
         )
 

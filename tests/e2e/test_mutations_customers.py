@@ -93,6 +93,10 @@ def test_jpmorgan_makes_no_profile_without_a_method(gateway: RunningGateway, san
         ({"address": ADDRESS | {"region": "Utah"}}, "INVALID_INPUT", ["input", "address", "region"]),
         ({"name": {"first": "4111 1111 1111 1111", "last": "x"}}, "PAN_NOT_ALLOWED", ["input", "name", "first"]),
         ({"name": {"first": " ", "last": "x"}}, "REQUIRED", ["input", "name", "first"]),
+        ({"name": {"first": " "}}, "REQUIRED", ["input", "name", "last"]),
+        ({"name": None}, "REQUIRED", ["input", "name"]),
+        ({"name": None, "businessName": "Example Ltd"}, "REQUIRED", ["input", "name", "first"]),
+        ({"address": ADDRESS | {"postalCode": None}}, "REQUIRED", ["input", "address", "postalCode"]),
     ],
     ids=lambda value: str(value)[:40],
 )

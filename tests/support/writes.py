@@ -34,6 +34,8 @@ SAMPLES: dict[str, Any] = {
     "Boolean": False,
     "Int": 1,
 }
+NEEDED = {"CreateCustomerInput": ["name"], "PersonNameInput": ["last"], "AddressInput": ["postalCode"]}
+"""What no type requires, but the rules over several fields do."""
 Path = tuple[str, ...]
 
 
@@ -82,6 +84,7 @@ def sample(kind: Any, path: Path = (), value: Any = None) -> Any:
         return [sample(kind.of_type, path, value)]
     if isinstance(kind, GraphQLInputObjectType):
         wanted = [name for name, field in kind.fields.items() if is_required_input_field(field)]
+        wanted += [name for name in NEEDED.get(kind.name, ()) if name not in (*wanted, *path[:1])]
         if path and path[0] not in wanted:
             wanted.append(path[0])
         if kind.extensions["strawberry-definition"].is_one_of and not wanted:

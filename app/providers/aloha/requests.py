@@ -38,6 +38,8 @@ def from_customer(new: NewCustomer) -> dict[str, Any]:
         "LastName": new.name.last.strip(),
         "Addresses": [_from_address(new.address)] if new.address else [],
     }
+    if new.business_name:
+        customer["BusinessName"] = new.business_name
     if new.phone:
         customer["VoicePhone"] = new.phone.strip()
     return {

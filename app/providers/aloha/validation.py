@@ -21,9 +21,12 @@ def faults_of_customer(new: NewCustomer) -> list[FieldFault]:
     for part in ("first", "last"):
         value = text(getattr(new.name, part))
         if value is None:
-            faults.append(required("name", part))
+            message = "Aloha needs a first and a last name, of a business's contact too."
+            faults.append(required("name", part, message=message))
         elif len(value) > 100:
             faults.append(fault("name", part, message="Aloha keeps at most 100 characters of a name."))
+    if len(new.business_name or "") > 100:
+        faults.append(fault("business_name", message="Aloha keeps at most 100 characters of a business's name."))
     email = text(new.email)
     if email is None:
         faults.append(required("email", message="Aloha needs an e-mail address."))

@@ -52,5 +52,6 @@ class WireCustomer(TypedDict, total=False):
     Email: str
     FirstName: str
     LastName: str
+    BusinessName: str
     VoicePhone: str
     Addresses: list[WireAddress]

@@ -21,7 +21,7 @@ from app.vault.names import (
 
 def from_customer(new: NewCustomer) -> dict[str, str]:
     """The body of ``POST /api/customers``: the name is one string, phone and address have no place."""
-    body = {"reference_id": new.external_id, "name": str(new.name), "email": new.email}
+    body = {"reference_id": new.external_id, "name": new.business_name or str(new.name), "email": new.email}
     return {name: value for name, value in body.items() if value}
 
 

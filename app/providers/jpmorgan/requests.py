@@ -52,8 +52,7 @@ def from_customer(customer: NewCustomer, new: NewMethod) -> Body:
     """
     body: Body = {
         "externalConsumerProfileIdentifier": customer.external_id,
-        "firstName": customer.name.first,
-        "lastName": customer.name.last,
+        **_present(firstName=customer.name.first, lastName=customer.name.last, fullName=customer.business_name),
         "profileStatus": "ACTIVE",
         "profilePaymentMethod": from_new(new),
     }
@@ -76,10 +75,16 @@ def from_change(method: PaymentMethod, change: MethodChange) -> Body:
     if change.active is not None:
         record["accountStatus"] = "ACTIVE" if change.active else "INACTIVE"
     if change.holder is not None:
+        # An empty part is sent, too: one that is left out would keep the former holder's.
         record |= {"firstName": change.holder.first, "lastName": change.holder.last}
     if change.billing_address is not None:
         record["consumerProfileAddress"] = from_address(change.billing_address)
     return {_KIND_OF_RAIL[method.rail] if isinstance(method, BankAccount) else "card": record}
+
+
+def city_of(address: Address) -> str:
+    """With the plain apostrophe: the vault's pattern has none of the curly ones that telephones type."""
+    return (address.city or "").replace("\u2019", "'")
 
 
 def from_address(address: Address) -> Body:
@@ -89,7 +94,7 @@ def from_address(address: Address) -> Body:
         **_present(
             line1=address.line1,
             line2=address.line2,
-            city=address.city,
+            city=city_of(address),
             state=address.region,
             postalCode=address.postal_code,
             countryCode=alpha3(address.country),

@@ -11,6 +11,7 @@ from typing import Final
 
 from app.errors import FieldFault
 from app.providers.jpmorgan.mapping import BRAND
+from app.providers.jpmorgan.requests import city_of
 from app.providers.support import alpha3, fault, required, unsupported
 from app.vault.model import Address, Authenticate, NewBankAccount, NewCard, NewCustomer, NewMethod, PersonName
 from app.vault.names import AddRoute, BankAccountType, BankRail, CardBrand, PaymentMethodKind
@@ -22,6 +23,7 @@ ROUTE_KINDS: Final[Mapping[AddRoute, frozenset[PaymentMethodKind]]] = {
     AddRoute.BANK_ACCOUNT: frozenset({PaymentMethodKind.BANK_ACCOUNT}),
 }
 NAME_LENGTH: Final = 70
+BUSINESS_LENGTH: Final = 140  # `fullName`
 _CARD_NUMBER: Final = re.compile(r"[0-9]{13,19}")
 _ACH_NUMBER: Final = re.compile(r"[0-9]{4,17}")
 _BACS_NUMBER: Final = re.compile(r"[0-9]{8}")
@@ -139,11 +141,11 @@ def faults_of_person(name: PersonName, *path: str) -> Iterator[FieldFault]:
     yield from _faults_of_name(name.last, *path, "last")
 
 
-def _faults_of_name(value: str | None, *path: str) -> Iterator[FieldFault]:
+def _faults_of_name(value: str | None, *path: str, longest: int = NAME_LENGTH) -> Iterator[FieldFault]:
     if value is None:
         return
-    if len(value) > NAME_LENGTH:
-        yield fault(*path, message="J.P. Morgan takes names of up to 70 characters.")
+    if len(value) > longest:
+        yield fault(*path, message=f"J.P. Morgan takes names of up to {longest} characters.")
     elif not all(_is_name_character(char) for char in value):
         yield fault(*path, message="J.P. Morgan takes letters, digits, punctuation and spaces in names.")
 
@@ -157,7 +159,7 @@ def faults_of_address(address: Address, *path: str) -> Iterator[FieldFault]:
     for name, value, shape, message in (
         ("line1", address.line1, _LINE, "A line has up to 100 characters and none of < > { }."),
         ("line2", address.line2, _LINE, "A line has up to 100 characters and none of < > { }."),
-        ("city", address.city, _CITY, "A city has up to 40 letters, digits and common signs."),
+        ("city", city_of(address), _CITY, "A city has up to 40 letters, digits and common signs."),
         ("region", address.region, _REGION, "A region is its ISO 3166-2 code of up to 3 characters."),
         ("postal_code", address.postal_code, _POSTAL_CODE, "A postal code has 3 to 12 letters and digits."),
     ):
@@ -178,6 +180,7 @@ def faults_of_new_profile(new: NewCustomer) -> list[FieldFault]:
             fault("external_id", message="J.P. Morgan takes up to 36 letters, digits, spaces and - , $ @ & (no &&).")
         )
     faults.extend(faults_of_person(new.name, "name"))
+    faults.extend(_faults_of_name(new.business_name, "business_name", longest=BUSINESS_LENGTH))
     if new.address is not None:
         faults.extend(faults_of_address(new.address, "address"))
     return faults

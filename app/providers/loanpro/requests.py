@@ -70,8 +70,9 @@ def from_customer(new: NewCustomer) -> dict[str, Any]:
     address = _from_address(new.address or Address())
     body: dict[str, Any] = {
         "customId": new.external_id,
-        "customerType": "customer.type.individual",
+        "customerType": f"customer.type.{'company' if new.business_name else 'individual'}",
         "status": "Active",
+        **({"companyName": new.business_name} if new.business_name else {}),
         "firstName": new.name.first.strip(),
         "lastName": new.name.last.strip(),
         "email": new.email,

@@ -16,7 +16,8 @@ _NEEDS_STATE: Final = ("US", "CA")
 
 
 def faults_of_customer(new: NewCustomer) -> list[FieldFault]:
-    faults = [required("name", part) for part in ("first", "last") if not text(getattr(new.name, part))]
+    both = "LoanPro needs a first and a last name, of a business's contact too."
+    faults = [required("name", part, message=both) for part in ("first", "last") if not text(getattr(new.name, part))]
     if not text(new.email):
         faults.append(required("email", message="LoanPro needs an e-mail address."))
     elif not _EMAIL.fullmatch(new.email or ""):
@@ -29,7 +30,9 @@ def faults_of_customer(new: NewCustomer) -> list[FieldFault]:
 def _faults_of_address(address: Address) -> list[FieldFault]:
     needed = ("line1", "city", "region", "country")
     faults = [
-        required("address", part, message="LoanPro needs it.") for part in needed if not text(getattr(address, part))
+        required("address", part, message="LoanPro needs it in every address.")
+        for part in needed
+        if not text(getattr(address, part))
     ]
     country = alpha2(address.country)
     if text(address.country) and country is None:

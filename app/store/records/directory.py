@@ -16,6 +16,7 @@ class CustomerRecord:
     external_id: str | None
     first_name: str | None
     last_name: str | None
+    business_name: str | None = None
     email: str | None
     phone: str | None = None
     created_at: datetime
@@ -23,7 +24,8 @@ class CustomerRecord:
 
     @property
     def name(self) -> str | None:
-        return " ".join(part for part in (self.first_name, self.last_name) if part) or None
+        """That of the business where there is one, else the person's."""
+        return self.business_name or " ".join(part for part in (self.first_name, self.last_name) if part) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

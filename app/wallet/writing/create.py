@@ -27,6 +27,8 @@ class CreatesCustomer(UseCase[CreateCustomer]):
     def digest(self, command: CreateCustomer) -> Mapping[str, Any]:
         asked = asdict(command)
         del asked["idempotency_key"]
+        if command.business_name is None:
+            del asked["business_name"]  # keys used before the field existed still fit their input
         return {**asked, "provision_at": sorted(set(command.provision_at))}
 
     async def ready(self, command: CreateCustomer, actor: Actor, known: OperationRecord | None) -> Ready:
@@ -34,6 +36,7 @@ class CreatesCustomer(UseCase[CreateCustomer]):
         new = NewCustomer(
             external_id=command.external_id,
             name=command.name,
+            business_name=command.business_name,
             email=command.email,
             phone=command.phone,
             address=command.address,
@@ -74,8 +77,9 @@ class CreatesCustomer(UseCase[CreateCustomer]):
             await self.deps.store.directory.create(
                 customer_id=customer_id,
                 external_id=command.external_id,
-                first_name=command.name.first.strip(),
-                last_name=command.name.last.strip(),
+                first_name=command.name.first or None,
+                last_name=command.name.last or None,
+                business_name=command.business_name,
                 email=command.email,
                 phone=command.phone,
                 tx=tx,
@@ -109,12 +113,11 @@ def _own_faults(command: CreateCustomer) -> list[Problem]:
         found.append(Problem(code=ProblemCode.REQUIRED, message="A customer needs a key.", path=("external_id",)))
     elif len(command.external_id) > 255:
         found.append(invalid("The key has at most 255 characters.", "external_id"))
-    for part in ("first", "last"):
-        value = getattr(command.name, part)
-        if not value.strip():
-            found.append(Problem(code=ProblemCode.REQUIRED, message="The name is missing.", path=("name", part)))
-        elif len(value) > 255:
-            found.append(invalid("A name has at most 255 characters.", "name", part))
+    if not (command.name.first or command.name.last or command.business_name):
+        found.append(Problem(code=ProblemCode.REQUIRED, message="A customer needs a name.", path=("name",)))
+    for path, value in ((("name", "first"), command.name.first), (("name", "last"), command.name.last)):
+        if len(value) > 255:
+            found.append(invalid("A name has at most 255 characters.", *path))
     return found
 
 

@@ -9,6 +9,7 @@ from app.store.records import DirectoryEntry, EventType, LinkConflictReason, Lin
 from app.vault.model import NewCustomer, NewMethod, PersonName
 from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
 from app.vault.provider import Call, VaultProvider
+from app.vault.rules.text import tidy
 from app.wallet.commands import Problem, ProblemCode
 from app.wallet.writing.recognise import candidates
 from app.wallet.writing.record import Json
@@ -18,7 +19,7 @@ from app.wallet.writing.signals import Refused
 from app.wallet.writing.usecase import unsupported
 
 PROFILE: Final = "profile"
-CUSTOMER_FIELDS: Final = frozenset({"name", "email", "phone", "external_id", "address"})
+CUSTOMER_FIELDS: Final = frozenset({"name", "business_name", "email", "phone", "external_id", "address"})
 
 
 def lock_ref(customer_id: str) -> CustomerRef:
@@ -38,7 +39,8 @@ def prepared(vault: VaultProvider, entry: DirectoryEntry, new: NewMethod) -> tup
     record = entry.customer
     customer = NewCustomer(
         external_id=record.external_id or "",
-        name=PersonName(record.first_name or "", record.last_name or ""),
+        name=PersonName(tidy(record.first_name or ""), tidy(record.last_name or "")),
+        business_name=record.business_name,
         email=record.email,
         phone=record.phone,
         address=new.billing_address,

@@ -17,13 +17,17 @@ _SANDBOX = click.option("--sandbox-url", default=None, help="Where the sandbox i
 @click.command(
     "import",
     help="Link existing vault customers, and import Caselle's processor tokens, from a .csv or .ndjson file.\n\n"
-    "Cut short, it goes on where it stopped when it is called again. Exit status 1 when a row was not imported.",
+    "The whole file is checked first. Run again, it goes on where it was cut short, and retries rows that failed for a "
+    "reason that may pass. Exit status 1 when a row was not imported.",
 )
 @click.argument("file", type=_FILE)
 @click.option("--dry-run", is_flag=True, help="Check every row and change nothing.")
 @click.option("--create-customers", is_flag=True, help="Make customers of ours that are missing.")
 @click.option(
-    "--rejects", type=click.Path(dir_okay=False, path_type=Path), default=None, help="[default: FILE.rejects.csv]"
+    "--rejects",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Where to list rows that were not imported; never over an existing file. [default: FILE.rejects.csv]",
 )
 @_SANDBOX
 @_CONFIG

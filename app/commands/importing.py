@@ -1,27 +1,24 @@
 """`vaultgraph import` and `vaultgraph link`: existing vault customers and processor tokens, from a file or one by one.
 
-A file is read in batches, each of which is one operation of the journal under a key made of the file's digest and the
-batch's place: so a run that was cut short, however it was, goes on where it stopped and applies no row twice. What is
-in memory is one batch.
+The whole file is checked first. Then it is sent in batches, each of which is one operation of the journal under a key
+made of the file's digest and the batch's place: so any later run of the same file finds what became of each row, sends
+only what never was or what failed for a reason that may pass, and applies no row twice. What is in memory is one batch.
 """
 
 import asyncio
-import csv
-import json
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 from ulid import ULID
 
+from app.commands.import_file import CARD, REQUIRED, TOKEN, WITHHELD, ImportRefused, measure, rows_of
+from app.commands.import_rejects import Reject, RejectsFile
 from app.commands.working import OPERATOR, deadline_in, working_gateway
-from app.errors import VaultgraphError
 from app.pan import looks_like_card_number
 from app.store.records import ImportRecord, OperationState
 from app.vault.model import Expiry
@@ -30,6 +27,7 @@ from app.vault.provider import Call
 from app.vault.rules.text import tidy
 from app.vault.secret import Secret
 from app.wallet.commands import ImportedLook, ImportMethods, ImportRow, LinkCustomer, WriteResult
+from app.wallet.writing.importing import ImportsMethods, is_settled
 
 if TYPE_CHECKING:
     from app.main import Gateway
@@ -37,18 +35,8 @@ if TYPE_CHECKING:
 BATCH: Final = 200
 _WITHIN_S: Final = 600.0
 _UNDECIDED_S: Final = 60.0
-_UNDECIDED: Final = frozenset({OperationState.PENDING, OperationState.UNKNOWN})
-COLUMNS: Final = (
-    "external_id", "provider", "customer_ref", "caselle_processor_token", "last4", "expiry", "brand", "holder_name"
-)  # fmt: skip
-_REQUIRED: Final = COLUMNS[:3]
-_CARD: Final = COLUMNS[4:]
-_REJECTED: Final = ("row", "external_id", "provider", "customer_ref", "code", "message")
-_LONGEST: Final = 4_096
-
-
-class ImportRefused(VaultgraphError):
-    """The file cannot be imported at all; the message says why."""
+_RETRYABLE: Final = "retryable"
+"""Counted besides: those of the rejected rows that another run takes up."""
 
 
 class Unreadable(ValueError):
@@ -57,21 +45,6 @@ class Unreadable(ValueError):
     def __init__(self, message: str, code: str = "INVALID_INPUT") -> None:
         super().__init__(message)
         self.code = code
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A row that was not imported, and why. It repeats the row's refs and never its token."""
-
-    row: int
-    values: Mapping[str, str]
-    code: str
-    message: str
-
-    def columns(self) -> list[str]:
-        shown = [self.values.get(name, "") for name in _REQUIRED]
-        safe = ["" if looks_like_card_number(value) else value[:255] for value in shown]
-        return [str(self.row), *safe, self.code, self.message]
 
 
 def run_import(
@@ -85,24 +58,26 @@ def run_import(
     sandbox_url: str | None,
 ) -> bool:
     """Import a file; True when every row is imported."""
-    digest, total = _measured(path)
-    target = rejects or path.with_name(f"{path.name}.rejects.csv")
+    digest, total = measure(path)
+    RejectsFile.beside(path, rejects, is_repeat=True)  # what can be refused without the store
 
-    async def main() -> Counter[str]:
+    async def main() -> tuple[Counter[str], Path | None]:
         async with working_gateway(config_file, data_dir, sandbox_url) as gateway:
             run = _Run(gateway, path, digest, dry_run=dry_run, create_customers=create_customers)
-            return await run.all(total, target)
+            return await run.all(total, rejects)
 
-    counts = asyncio.run(main())
-    told = [f"{count} {name}" for name, count in sorted(counts.items()) if count]
+    counts, written = asyncio.run(main())
+    told = [f"{count} {name}" for name, count in sorted(counts.items()) if count and name != _RETRYABLE]
     click.echo(", ".join(told) or "nothing to import")
-    if counts["rejected"] or counts["unknown"]:
-        click.echo(f"The rows that were not imported, and why: {target}")
+    if written is not None:
+        click.echo(f"The rows that were not imported, and why: {written}")
+    if (again := counts[_RETRYABLE] + counts["unknown"]) and not dry_run:
+        click.echo(f"{again} of them may be imported by running the same command again.")
     return not (counts["rejected"] or counts["unknown"])
 
 
 class _Run:
-    """One file on its way."""
+    """One run over one file."""
 
     def __init__(self, gateway: "Gateway", path: Path, digest: str, *, dry_run: bool, create_customers: bool) -> None:
         self._gateway = gateway
@@ -110,42 +85,57 @@ class _Run:
         self._digest = digest
         self._dry_run = dry_run
         self._create = create_customers
-        self._key = f"import:{digest[:32]}:{'dry' if dry_run else 'real'}:{'create' if create_customers else 'known'}"
+        key = f"import:{digest[:32]}:{'dry' if dry_run else 'real'}:{'create' if create_customers else 'known'}"
+        self._key = f"{key}:{ULID()}" if dry_run else key  # a dry run begins anew each time
 
-    async def all(self, total: int, target: Path) -> Counter[str]:
+    async def all(self, total: int, asked: Path | None) -> tuple[Counter[str], Path | None]:
+        """How many rows ended in which way, and where those that were not imported are listed."""
         imports = self._gateway.store.imports
-        key = f"{self._key}:{ULID()}" if self._dry_run else self._key  # a dry run begins anew each time
-        record = await imports.start(key, content_digest=self._digest, started_by=OPERATOR.shown)
-        counts: Counter[str] = Counter(record.counts)
-        if record.finished_at is not None:
+        is_repeat = await imports.find(self._key) is not None
+        rejects = RejectsFile.beside(self._path, asked, is_repeat=is_repeat)
+        record = await imports.start(self._key, content_digest=self._digest, started_by=OPERATOR.shown)
+        if record.finished_at is not None and not _leaves_work(record.counts):
             click.echo("This file was imported before, to its end; nothing is sent again.")
-            return counts
-        if record.next_row:
+            return Counter(record.counts), None
+        if record.finished_at is not None:
+            click.echo(
+                "This file was imported before: only rows that failed for a reason that may pass are sent again."
+            )
+        elif record.next_row:
             click.echo(f"Going on after row {record.next_row}.")
-        _keep_rejects_up_to(target, record.next_row)
+        try:
+            return await self._batches(record, total, rejects), rejects.written
+        finally:
+            rejects.close()
+
+    async def _batches(self, record: ImportRecord, total: int, rejects: RejectsFile) -> Counter[str]:
+        """Every batch from the first on: the journal answers for what is settled, without asking a vault."""
+        imports, counts, start = self._gateway.store.imports, Counter[str](), 0
         with (
             closing(rows_of(self._path)) as rows,
-            target.open("a", encoding="utf-8", newline="") as out,
             click.progressbar(length=total, label="Importing", show_pos=True) as bar,
         ):
-            writer = csv.writer(out)
-            bar.update(sum(1 for _ in islice(rows, record.next_row)))
             while batch := list(islice(rows, BATCH)):
-                found = await self._batch(record.next_row, batch, counts)
-                writer.writerows(reject.columns() for reject in found)
-                out.flush()
-                record = await self._progress(record, len(batch), counts)
+                rejects.write(await self._batch(start, batch, counts, was_done=start < record.next_row))
+                start += len(batch)
+                if start > record.next_row:
+                    record = await self._progress(record, start, counts)
                 bar.update(len(batch))
-        await imports.progress(record, next_row=record.next_row, counts=counts, is_finished=True)
+        if record.finished_at is None:
+            await imports.progress(record, next_row=record.next_row, counts=_known(counts), is_finished=True)
+        else:
+            await imports.recount(record.key, _known(counts))
         return counts
 
-    async def _progress(self, record: ImportRecord, rows: int, counts: Mapping[str, int]) -> ImportRecord:
-        moved = await self._gateway.store.imports.progress(record, next_row=record.next_row + rows, counts=counts)
+    async def _progress(self, record: ImportRecord, next_row: int, counts: Mapping[str, int]) -> ImportRecord:
+        moved = await self._gateway.store.imports.progress(record, next_row=next_row, counts=counts)
         if moved is None:
             raise ImportRefused("another run is importing this file")
         return moved
 
-    async def _batch(self, start: int, batch: list[dict[str, str]], counts: Counter[str]) -> list[Reject]:
+    async def _batch(
+        self, start: int, batch: list[dict[str, str]], counts: Counter[str], *, was_done: bool
+    ) -> list[Reject]:
         readable: list[tuple[int, ImportRow]] = []
         rejects: list[Reject] = []
         for number, values in enumerate(batch, start=start + 1):
@@ -155,14 +145,27 @@ class _Run:
                 rejects.append(Reject(number, values, fault.code, str(fault)))
         counts.update(["rejected"] * len(rejects))
         if readable:
-            rejects += await self._send(start, batch, readable, counts)
+            rejects += await self._send(start, batch, readable, counts, was_done=was_done)
         return sorted(rejects, key=lambda reject: reject.row)
 
     async def _send(
-        self, start: int, batch: list[dict[str, str]], readable: list[tuple[int, ImportRow]], counts: Counter[str]
+        self,
+        start: int,
+        batch: list[dict[str, str]],
+        readable: list[tuple[int, ImportRow]],
+        counts: Counter[str],
+        *,
+        was_done: bool,
     ) -> list[Reject]:
+        key = f"{self._key}:{start}"
+        journal = self._gateway.store.journal
+        if was_done and await journal.by_key(OPERATOR.id, ImportsMethods.mutation, key) is None:
+            raise ImportRefused(
+                "this file was imported so long ago that what became of its rows is no longer known here; "
+                "import the rows of its rejects file"
+            )
         command = ImportMethods(
-            idempotency_key=f"{self._key}:{start}" if not self._dry_run else f"dry-run:{ULID()}",
+            idempotency_key=key,
             rows=tuple(row for _, row in readable),
             dry_run=self._dry_run,
             create_customers=self._create,
@@ -170,28 +173,47 @@ class _Run:
         result = await self._decided(command)
         if result.operation is None:
             raise ImportRefused("; ".join(problem.message for problem in result.problems))
-        page = await self._gateway.store.journal.results(result.operation.id, first=BATCH)
+        page = await journal.results(result.operation.id, first=BATCH)
         rejects: list[Reject] = []
         for outcome in page.rows:
             number, _ = readable[outcome.row]
             if outcome.state is OperationState.SUCCEEDED:
                 counts["checked" if self._dry_run else "imported"] += 1
                 continue
-            counts["unknown" if outcome.state is not OperationState.FAILED else "rejected"] += 1
+            is_failed = outcome.state is OperationState.FAILED
+            counts["rejected" if is_failed else "unknown"] += 1
+            if is_failed and not is_settled(outcome):
+                counts[_RETRYABLE] += 1
             error = outcome.error or {}
             code, message = str(error.get("code", "OUTCOME_UNKNOWN")), str(error.get("message", ""))
             rejects.append(Reject(number, batch[number - start - 1], code, message))
         return rejects
 
     async def _decided(self, command: ImportMethods) -> WriteResult:
-        """Ask again under the same key while it is not known what became of a row: a lost answer, a run cut short."""
+        """Ask again under the same key while it is not known what became of a row, and a look may tell: a lost answer,
+        a run cut short."""
         give_up_at = deadline_in(_UNDECIDED_S)
         while True:
             result = await self._gateway.writer.import_methods(command, OPERATOR, _call())
-            waits = result.operation is not None and result.operation.state in _UNDECIDED
-            if not waits or deadline_in(0) > give_up_at:
+            if not _may_be_decided(result) or deadline_in(0) > give_up_at:
                 return result
             await asyncio.sleep(1)
+
+
+def _may_be_decided(result: WriteResult) -> bool:
+    operation = result.operation
+    if operation is None or operation.state is not OperationState.UNKNOWN:
+        return operation is not None and operation.state is OperationState.PENDING
+    return operation.reconcile_at is not None
+
+
+def _leaves_work(counts: Mapping[str, int]) -> bool:
+    """Whether another run may import more. Imports of earlier versions did not count what may be retried."""
+    return bool(counts.get("unknown") or counts.get(_RETRYABLE, counts.get("rejected")))
+
+
+def _known(counts: Counter[str]) -> dict[str, int]:
+    return {_RETRYABLE: 0, **counts}
 
 
 def run_link(
@@ -225,63 +247,27 @@ def run_link(
     click.echo("linked")
 
 
-def rows_of(path: Path) -> Generator[dict[str, str], None, None]:
-    """The rows of a CSV file with a header, or of newline-delimited JSON; one at a time. Raises ImportRefused."""
-    with path.open(encoding="utf-8-sig", newline="", errors="strict") as file:
-        try:
-            yield from _json_rows(file) if path.suffix.lower() in (".ndjson", ".jsonl") else _csv_rows(file)
-        except UnicodeDecodeError:
-            raise ImportRefused("the file is not UTF-8") from None
-
-
-def _csv_rows(file: IO[str]) -> Iterator[dict[str, str]]:
-    reader = csv.DictReader(file, restkey="", restval="")
-    _check_columns(reader.fieldnames or ())
-    for row in reader:
-        yield {name: value for name, value in row.items() if isinstance(value, str)}
-
-
-def _json_rows(file: IO[str]) -> Iterator[dict[str, str]]:
-    for line in file:
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        yield {name: str(value) for name, value in row.items() if value is not None} if isinstance(row, dict) else {}
-
-
-def _check_columns(names: Iterable[str]) -> None:
-    found = list(names)
-    if missing := [name for name in _REQUIRED if name not in found]:
-        raise ImportRefused(f"the file lacks the columns: {', '.join(missing)}")
-    if unknown := [name for name in found if name not in COLUMNS]:
-        raise ImportRefused(f"columns that are not known: {len(unknown)}; there are {', '.join(COLUMNS)}")
-
-
 def row_from(values: Mapping[str, str]) -> ImportRow:
     """Read one row. Raises Unreadable."""
     for name, value in values.items():
-        if looks_like_card_number(name) or looks_like_card_number(value):
-            place = name if name in COLUMNS else "another column"
-            raise Unreadable(f"{place} holds a card number, which must not stand there", "PAN_NOT_ALLOWED")
-        if name in COLUMNS and len(value) > _LONGEST:
-            raise Unreadable(f"{name} is too long")
-    for name in _REQUIRED:
+        if looks_like_card_number(value):
+            raise Unreadable(f"{name} holds a card number, which must not stand there", "PAN_NOT_ALLOWED")
+    for name in REQUIRED:
         if not values.get(name, "").strip():
             raise Unreadable(f"{name} is missing")
     try:
         provider = ProviderName(values["provider"].strip().lower())
     except ValueError:
         raise Unreadable(f"provider is none of {', '.join(ProviderName)}") from None
-    token = values.get("caselle_processor_token", "").strip()
+    token = values.get(TOKEN, "").strip()
+    if token == WITHHELD:
+        raise Unreadable(f"{TOKEN} is not in a rejects file: put the token back, or empty the cell to link alone")
     return ImportRow(
         external_id=values["external_id"].strip(),
         provider=provider,
         customer_ref=CustomerRef(values["customer_ref"].strip()),
         processor_token=Secret(token) if token else None,
-        card=_card_from(values) if any(values.get(name, "").strip() for name in _CARD) else None,
+        card=_card_from(values) if any(values.get(name, "").strip() for name in CARD) else None,
     )
 
 
@@ -296,25 +282,6 @@ def _card_from(values: Mapping[str, str]) -> ImportedLook:
     except ValueError:
         raise Unreadable("expiry is not YYYY-MM, or brand is not known") from None
     return ImportedLook(last4=last4, expiry=expiry, brand=brand, holder_name=tidy(values.get("holder_name", "")))
-
-
-def _measured(path: Path) -> tuple[str, int]:
-    """The file's digest and how many rows it has, read once without keeping it."""
-    digest = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest(), sum(1 for _ in rows_of(path))
-
-
-def _keep_rejects_up_to(target: Path, row: int) -> None:
-    """Rejects of a batch that was cut short are told again: drop them. The file is small: it holds rejects alone."""
-    kept: list[list[str]] = []
-    if row and target.exists():
-        with target.open(encoding="utf-8", newline="") as file:
-            kept = [line for line in csv.reader(file) if line and line[0].isdigit() and int(line[0]) <= row]
-    with target.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([_REJECTED, *kept])
 
 
 def _call() -> Call:

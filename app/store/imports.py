@@ -68,6 +68,13 @@ class Imports:
             row = (await own.conn.execute(statement)).first()
         return None if row is None else _record(row)
 
+    async def recount(self, key: str, counts: Mapping[str, int]) -> None:
+        """Say what a later run found out about an import that had come to its end."""
+        ended = imports.c.tenant == self._db.tenant, imports.c.key == key, imports.c.finished_at.is_not(None)
+        values = {"counts": dict(counts), "updated_at": self._db.now()}
+        async with self._db.writing() as own:
+            await own.conn.execute(update(imports).where(*ended).values(values))
+
     async def find(self, key: str) -> ImportRecord | None:
         if not is_storable(key):
             return None

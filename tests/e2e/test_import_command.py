@@ -99,7 +99,7 @@ def test_a_dry_run_changes_nothing_and_json_lines_are_read_too(
     ("text", "complaint"),
     [
         ("external_id,provider\n1,loanpro\n", "lacks the columns: customer_ref"),
-        ("external_id,provider,customer_ref,pan\n", "columns that are not known: 1"),
+        ("external_id,provider,customer_ref,pan\n", "line 1, the header, column 4: is not known"),
     ],
 )
 def test_a_file_of_another_shape_is_refused_in_one_line(

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from app.vault.names import ProviderName
+
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
 _DATA_DIR = click.option(
@@ -57,7 +59,7 @@ def import_file(
 
 @click.command("link", help="Say which customer of a vault one of ours (its id or external id) is.")
 @click.argument("customer")
-@click.argument("provider", type=click.Choice(["loanpro", "aloha", "jpmorgan", "caselle"], case_sensitive=False))
+@click.argument("provider", type=click.Choice([name.value for name in ProviderName], case_sensitive=False))
 @click.argument("customer_ref")
 @_SANDBOX
 @_CONFIG

@@ -33,8 +33,8 @@ from app.gate.shared_rate import RedisBuckets
 from app.gate.webhooks import CaselleSender, JpMorganSender, Sender, WebhookReceiver
 from app.http.client import HttpDoor
 from app.http.fetch import DocumentFetcher
-from app.providers import build_providers, canonical_ref
 from app.providers.caselle.payments import PAYMENT_EVENTS
+from app.providers.registry import build_providers, canonical_ref
 from app.serving_connections import ConnectionLimits
 from app.settings import Settings
 from app.settings_check import missing_settings
@@ -252,7 +252,7 @@ class Gateway:
             rules=self.rules,
             owner=self.owner,
             digest_keys=(settings.digest_key.reveal(),),
-            deadlines_s={name: getattr(settings, name.value).write_deadline_s for name in ProviderName},
+            deadlines_s={name: settings.provider(name.value).write_deadline_s for name in ProviderName},
             utc_now=_utc_now,
         )
 
@@ -410,7 +410,7 @@ def _longest_read_s(settings: Settings) -> float:
 def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
     found: dict[ProviderName, ReadPolicy] = {}
     for name in ProviderName:
-        section = getattr(settings, name.value)
+        section = settings.provider(name.value)
         found[name] = ReadPolicy(
             deadline_s=section.deadline_s,
             fresh_for_s=section.fresh_for_s,
@@ -424,7 +424,8 @@ def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
 def _webhook_senders(settings: Settings) -> dict[str, Sender]:
     """By the vault's name, those whose webhooks can be verified."""
     senders: dict[str, Sender] = {}
-    caselle, jpmorgan = settings.caselle, settings.jpmorgan
+    caselle: Any = settings.provider("caselle")
+    jpmorgan: Any = settings.provider("jpmorgan")
     if secrets := [secret for secret in (caselle.webhook_secret, *caselle.webhook_secrets) if secret.reveal()]:
         senders["caselle"] = CaselleSender(caselle.payment_account_uid, secrets)
     if url := jpmorgan.webhook_jwks_url:
@@ -437,13 +438,15 @@ def _webhook_senders(settings: Settings) -> dict[str, Sender]:
 
 def _webhook_handlers(inbound: Inbound) -> dict[tuple[str, str], Handler]:
     return {
-        ("caselle", "provider.noc"): rereads_named_methods(inbound, ProviderName.CASELLE, "saved_payment_method_ids"),
+        ("caselle", "provider.noc"): rereads_named_methods(
+            inbound, ProviderName("caselle"), "saved_payment_method_ids"
+        ),
         **{
-            ("caselle", event_type): payment_status_handler(inbound.store, ProviderName.CASELLE, state)
+            ("caselle", event_type): payment_status_handler(inbound.store, ProviderName("caselle"), state)
             for event_type, state in PAYMENT_EVENTS.items()
         },
         ("jpmorgan", "ConsumerProfileNotification"): rereads_the_customer(
-            inbound, ProviderName.JPMORGAN, "consumer_profile_id"
+            inbound, ProviderName("jpmorgan"), "consumer_profile_id"
         ),
     }
 

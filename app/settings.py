@@ -7,114 +7,27 @@ The environment wins over the file. Any secret may instead be named by a file: `
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta, defstruct, field
 
+from app.errors import SettingsError
+from app.http.settings import ProviderSettings
+from app.providers.registry import by_precedence, specs
 from app.settings_sources import lay_over, read_environment, read_toml, resolve_files
-from app.settings_structure import Section, structured
+from app.settings_structure import (
+    AtLeastOne,
+    Count,
+    CountOrNone,
+    Positive,
+    Section,
+    Share,
+    Word,
+    ZeroOrMore,
+    structured,
+)
 from app.settings_texts import CorsOrigin, HeaderName, Network, Origin
 from app.vault.secret import Secret
-
-Positive = Annotated[float, Meta(gt=0)]
-ZeroOrMore = Annotated[float, Meta(ge=0)]
-AtLeastOne = Annotated[float, Meta(ge=1)]
-Share = Annotated[float, Meta(gt=0, le=1)]
-Count = Annotated[int, Meta(ge=1)]
-CountOrNone = Annotated[int, Meta(ge=0)]
-Word = Annotated[str, Meta(min_length=1)]
-
-
-class BreakerSettings(Section, frozen=True):
-    """The circuit breaker of one vault."""
-
-    minimum_calls: Count = 20
-    window_s: Positive = 10.0
-    failure_ratio: Share = 0.5
-    open_for_s: Positive = 5.0
-
-
-class ProviderSettings(Section, frozen=True):
-    """What every vault has. Durations are seconds; `fresh_for_s` 0 turns the fresh cache off."""
-
-    enabled: bool = False
-    base_url: str = ""
-    deadline_s: Positive = 3.0
-    write_deadline_s: Positive = 8.0
-    concurrency: Count = 64
-    queue_limit: CountOrNone = 1000
-    queue_wait_s: ZeroOrMore = 1.0
-    retries: CountOrNone = 2
-    retry_budget_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.1
-    fresh_for_s: ZeroOrMore = 5.0
-    stale_if_error_for_s: ZeroOrMore = 600.0
-    max_body_bytes: Count = 8_000_000
-    max_methods: Count = 1_000
-    transport: Literal["aiohttp", "lean"] = "aiohttp"
-    breaker: BreakerSettings = BreakerSettings()
-
-
-class LoanProSettings(ProviderSettings, frozen=True):
-    """LMS headers `Authorization: Bearer` and `Autopal-Instance-Id`; the Secure Payments pair mints OBO tokens."""
-
-    api_token: Secret = Secret("")
-    instance_id: str = ""
-    secure_payments_url: str = ""
-    secure_payments_token: Secret = Secret("")
-    secure_payments_secret: Secret = Secret("")
-
-
-class AlohaSettings(ProviderSettings, frozen=True):
-    """HTTP Basic plus `X-Api-CompanyCode`. `payment_providers` are those that the company is set up for."""
-
-    username: str = ""
-    password: Secret = Secret("")
-    company_code: str = ""
-    payment_providers: list[Literal["CONNECTED_PAYMENTS", "CREDIT_CALL", "FREEDOM_PAY"]] = field(
-        default_factory=lambda: ["CONNECTED_PAYMENTS", "CREDIT_CALL", "FREEDOM_PAY"]
-    )
-
-
-class JpMorganSettings(ProviderSettings, frozen=True):
-    """OAuth2 client credentials: a client secret, or an RS256 assertion signed with `private_key` (PEM).
-
-    Webhooks are on where the keys that sign them are named: by `webhook_jwks_url`, or a file at `webhook_jwks_path`.
-    """
-
-    token_url: str = ""
-    client_id: str = ""
-    client_secret: Secret = Secret("")
-    private_key: Secret = Secret("")
-    key_id: str = ""
-    resource: str = ""
-    scope: str = ""
-    merchant_identifier: str = ""
-    three_ds_concurrency: Count = 32
-    webhook_jwks_url: str = ""
-    webhook_jwks_path: str = ""
-
-    def __post_init__(self) -> None:
-        if self.webhook_jwks_url and self.webhook_jwks_path:
-            raise ValueError("webhook_jwks_url and webhook_jwks_path: set one of them, not both")
-
-
-class CaselleSettings(ProviderSettings, frozen=True):
-    """OAuth2 client credentials by HTTP Basic, plus `X-Payment-Account-Uid`.
-
-    A webhook may be signed with `webhook_secret` or with any of `webhook_secrets`.
-    """
-
-    token_url: str = ""
-    client_id: str = ""
-    client_secret: Secret = Secret("")
-    scope: str = "com.govineer.payments/admin"
-    payment_account_uid: str = ""
-    webhook_secret: Secret = Secret("")
-    webhook_secrets: list[Secret] = []
-
-    def __post_init__(self) -> None:
-        if not all(secret.reveal() for secret in self.webhook_secrets):
-            raise ValueError("webhook_secrets: an entry is empty")
 
 
 class DefaultSettings(Section, frozen=True):
@@ -274,8 +187,11 @@ class RateSettings(Section, frozen=True):
     end_user: EndUserBudgetSettings = EndUserBudgetSettings()
 
 
-class Settings(Section, frozen=True):
-    """The whole configuration. `id_key` and `digest_key` are base64 or long random strings (32 characters or more)."""
+class GatewaySettings(Section, frozen=True):
+    """The whole configuration but for the vaults.
+
+    `id_key` and `digest_key` are base64 or long random strings (32 characters or more).
+    """
 
     mode: Literal["production", "development"] = "production"
     data_dir: Path = Path("vaultgraph-data")
@@ -286,9 +202,7 @@ class Settings(Section, frozen=True):
     metrics_token: Secret = Secret("")
     grace_s: ZeroOrMore = 10.0
     request_deadline_s: Positive = 3.0
-    provider_precedence: list[Literal["loanpro", "jpmorgan", "caselle", "aloha"]] = field(
-        default_factory=lambda: ["loanpro", "jpmorgan", "caselle", "aloha"]
-    )
+    provider_precedence: list[str] = []
     expiring_soon_days: CountOrNone = 30
     snapshot_bytes: CountOrNone = 64_000_000
     raw_cards: bool = False
@@ -302,10 +216,32 @@ class Settings(Section, frozen=True):
     gate: GateSettings = GateSettings()
     rate: RateSettings = RateSettings()
     documents: DocumentSettings = DocumentSettings()
-    loanpro: LoanProSettings = LoanProSettings()
-    aloha: AlohaSettings = AlohaSettings()
-    jpmorgan: JpMorganSettings = JpMorganSettings()
-    caselle: CaselleSettings = CaselleSettings()
+
+    def provider(self, name: str) -> ProviderSettings:
+        """The section of a registered vault."""
+        found: ProviderSettings = getattr(self, name)
+        return found
+
+
+if TYPE_CHECKING:
+
+    class Settings(GatewaySettings, frozen=True):
+        """`GatewaySettings`, and a section for every registered vault, by its name: see `provider`."""
+else:
+    for _name in GatewaySettings.__struct_fields__:
+        if _name in specs():
+            raise SettingsError(f"a vault cannot be named {_name}: that is a setting of the gateway")
+    _PRECEDENCE: Final = by_precedence()
+    Settings = defstruct(
+        "Settings",
+        [
+            ("provider_precedence", list[Literal[tuple(_PRECEDENCE)]], field(default_factory=lambda: [*_PRECEDENCE])),
+            *((spec.name, spec.settings, spec.settings()) for spec in specs().values()),
+        ],
+        bases=(GatewaySettings,),
+        module=__name__,
+        frozen=True,
+    )
 
 
 def load_settings(

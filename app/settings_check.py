@@ -1,17 +1,8 @@
 """Which settings are missing, by the name a person would set."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final
-
+from app.providers.registry import specs
 from app.settings import Settings
 from app.vault.secret import Secret
-
-_REQUIRED: Final[Mapping[str, Sequence[str]]] = {
-    "loanpro": ("base_url", "api_token", "instance_id"),
-    "aloha": ("base_url", "username", "password", "company_code"),
-    "jpmorgan": ("base_url", "token_url", "client_id", "merchant_identifier"),
-    "caselle": ("base_url", "token_url", "client_id", "client_secret", "payment_account_uid"),
-}
 
 
 def missing_settings(settings: Settings) -> dict[str, list[str]]:
@@ -19,12 +10,10 @@ def missing_settings(settings: Settings) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {"gateway": [name for name in ("id_key", "digest_key") if _is_weak(settings, name)]}
     if settings.mode == "production":
         found["gateway"] += _unprotected(settings)
-    for vault, names in _REQUIRED.items():
-        section = getattr(settings, vault)
-        found[vault] = [f"{vault}.{name}" for name in names if section.enabled and not getattr(section, name)]
-    jpmorgan = settings.jpmorgan
-    if jpmorgan.enabled and not (jpmorgan.client_secret or jpmorgan.private_key):
-        found["jpmorgan"].append("jpmorgan.client_secret or jpmorgan.private_key")
+    for spec in specs().values():
+        section = settings.provider(spec.name)
+        lacking = [f"{spec.name}.{name}" for name in spec.required if not getattr(section, name)]
+        found[spec.name] = [*lacking, *spec.missing(section)] if section.enabled else []
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
 from app.errors import SettingsError
@@ -13,6 +13,14 @@ from app.settings_texts import CheckedText
 from app.vault.secret import Secret
 
 Made = TypeVar("Made", bound="Section")
+
+Positive = Annotated[float, Meta(gt=0)]
+ZeroOrMore = Annotated[float, Meta(ge=0)]
+AtLeastOne = Annotated[float, Meta(ge=1)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+CountOrNone = Annotated[int, Meta(ge=0)]
+Word = Annotated[str, Meta(min_length=1)]
 
 _WORDS: Final = {
     "`object`": "a section",

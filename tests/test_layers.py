@@ -14,8 +14,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.pan": set(),
     "app.sdl": set(),
     "app.vault": {"app.pan"},
-    "app.http": {"app.pan", "app.settings"},
-    "app.providers": {"app.vault", "app.http", "app.settings"},
+    "app.vault.names": {"app.providers"},  # which vaults there are: see `test_the_names_of_the_vaults_need_no_vault`
+    "app.http": {"app.pan", "app.settings_structure"},
+    "app.providers": {"app.vault", "app.http", "app.settings_structure"},
     "app.store": {"app.vault"},
     "app.wallet": {"app.vault", "app.store", "app.settings", "app.pan"},
     "app.execution": set(),
@@ -31,8 +32,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "app.addresses",
     },
     "app.sandbox": set(),
-    "app.settings": {"app.settings_sources", "app.settings_structure", "app.settings_texts", "app.vault.secret"},
-    "app.settings_check": {"app.settings", "app.vault.secret"},
+    "app.settings": {
+        "app.settings_sources",
+        "app.settings_structure",
+        "app.settings_texts",
+        "app.vault.secret",
+        "app.http.settings",
+        "app.providers.registry",
+    },
+    "app.settings_check": {"app.settings", "app.vault.secret", "app.providers.registry"},
     "app.settings_sources": set(),
     "app.settings_structure": {"app.settings_texts", "app.vault.secret"},
     "app.settings_texts": set(),
@@ -40,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.serving": {"app.serving_connections", "app.serving_guard", "app.http.redact"},
     "app.serving_connections": {"app.addresses"},
     "app.serving_guard": {"app.serving_connections"},
-    "resolvers": {"app.vault", "app.wallet", "app.pan", "app.sdl", "app.store.records"},
+    "resolvers": {"app.vault", "app.wallet", "app.pan", "app.sdl", "app.store.records", "app.providers.registry"},
 }
 SEES_EVERYTHING = ("app.main", "app.cli", "app.cli_documents", "app.cli_import", "app.cli_payments", "app.commands")
 
@@ -86,6 +94,11 @@ def test_providers_do_not_import_each_other() -> None:
         for name in imports_of(path):
             if name.startswith("app.providers.") and not name.startswith(own):
                 assert (ROOT / Path(*name.split("."))).with_suffix(".py").exists(), f"{module} imports {name}"
+
+
+def test_the_names_of_the_vaults_need_no_vault() -> None:
+    assert imports_of(ROOT / "app" / "providers" / "__init__.py") == {"app.errors"}
+    assert imports_of(ROOT / "app" / "vault" / "names.py") == {"app.providers"}
 
 
 def test_the_unified_language_knows_no_framework() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from msgspec.structs import replace
 
 from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultReplyUnreadable
-from app.providers import build_providers
+from app.providers.registry import open_provider, specs
+from app.providers.spec import ProviderSpec
 from app.settings import Settings, load_settings
 from app.settings_check import missing_settings
 from app.vault.names import ProviderName
@@ -18,16 +18,6 @@ from app.vault.provider import Call, VaultProvider
 _WITHIN_S: Final = 10.0
 _OK: Final = "ok"
 _DISABLED: Final = "disabled"
-_OF_CALLS: Final = {
-    "loanpro": "loanpro.api_token and loanpro.instance_id",
-    "aloha": "aloha.username, aloha.password and aloha.company_code",
-    "jpmorgan": "jpmorgan.merchant_identifier",
-    "caselle": "caselle.payment_account_uid and caselle.scope",
-}
-_OF_TOKENS: Final = {
-    "jpmorgan": "jpmorgan.token_url, jpmorgan.client_id and jpmorgan.client_secret (or jpmorgan.private_key)",
-    "caselle": "caselle.token_url, caselle.client_id, caselle.client_secret and caselle.scope",
-}
 _TOKEN_ENDPOINT: Final = ("The token endpoint", "No access token")  # how app/http/auth.py begins
 
 
@@ -42,28 +32,22 @@ async def _check(settings: Settings) -> bool:
     outcomes = {"gateway": _missing(missing["gateway"]) or _OK}
     tried = await asyncio.gather(*(_outcome(name, settings, missing.get(name, [])) for name in ProviderName))
     outcomes.update(zip(ProviderName, tried, strict=True))
+    width = max(map(len, outcomes))
     for name, outcome in outcomes.items():
-        click.echo(f"{name:<9} {outcome}")
+        click.echo(f"{name:<{width}}  {outcome}")
     return all(outcome == _OK or outcome.startswith(_DISABLED) for outcome in outcomes.values())
 
 
 async def _outcome(name: ProviderName, settings: Settings, missing: list[str]) -> str:
-    if not getattr(settings, name).enabled:
+    if not settings.provider(name.value).enabled:
         return f"{_DISABLED} ({name.value}.enabled is false)"
     if missing:
         return _missing(missing)
     try:
-        vault = build_providers(_only(name, settings))[name]
+        vault = open_provider(name, settings)
     except SettingsError as error:
         return str(error)
     return await _try(vault)
-
-
-def _only(name: ProviderName, settings: Settings) -> Settings:
-    """So that one vault's impossible setting does not hide what the others answer."""
-    others = {other: replace(getattr(settings, other), enabled=False) for other in ProviderName}
-    del others[name]
-    return replace(settings, **{other.value: section for other, section in others.items()})
 
 
 async def _try(vault: VaultProvider) -> str:
@@ -71,21 +55,21 @@ async def _try(vault: VaultProvider) -> str:
     try:
         await vault.check(call)
     except VaultError as error:
-        return _cause(vault.name.value, error)
+        return _cause(specs()[vault.name], error)
     finally:
         await vault.close()
     return _OK
 
 
-def _cause(name: str, error: VaultError) -> str:
+def _cause(spec: ProviderSpec[Any], error: VaultError) -> str:
     """What is wrong and which setting mends it."""
-    said = str(error)
+    said, name = str(error), spec.name
     if f"{name}." in said:
         return said
     if said.startswith(_TOKEN_ENDPOINT):
-        return f"{said} Check {_OF_TOKENS[name]}."
+        return f"{said} Check {spec.credential_help.tokens}."
     if isinstance(error, VaultRefusedUs):
-        return f"The vault does not accept our credentials. Check {_OF_CALLS[name]}."
+        return f"The vault does not accept our credentials. Check {spec.credential_help.calls}."
     if isinstance(error, VaultReplyUnreadable):
         return f"What answers is not this vault's API. Check {name}.base_url."
     return f"{said} Check {name}.base_url and the network."

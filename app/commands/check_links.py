@@ -14,7 +14,7 @@ import click
 from app.commands.storing import opened_store
 from app.commands.working import settings_of_writes
 from app.errors import VaultError
-from app.providers import build_providers
+from app.providers.registry import build_providers
 from app.store import Store
 from app.store.records import LinkConflictRecord, LinkRecord
 from app.vault.model import VaultWallet

@@ -25,6 +25,7 @@ from app.commands.working import note_sandbox
 from app.errors import SettingsError, VaultgraphError
 from app.gate.browser import is_local_host
 from app.gate.callers import development
+from app.providers.registry import specs
 from app.sandbox.run import serve_sandbox
 from app.serving import bind, run_until_signal, serve, url_of
 from app.settings import Settings, load_settings
@@ -107,7 +108,8 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
 
 async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) -> None:
     """Have the sandbox tell this gateway of changes; what it cannot be told yet it delivers again later."""
-    asked = {"provider": "caselle", "url": f"{address}/webhooks/caselle/{settings.caselle.payment_account_uid}"}
+    caselle: Any = settings.provider("caselle")
+    asked = {"provider": "caselle", "url": f"{address}/webhooks/caselle/{caselle.payment_account_uid}"}
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
@@ -234,47 +236,11 @@ def dev_settings(
 
 
 def _vaults(credentials: Mapping[str, Any]) -> dict[str, Any]:
-    loanpro, aloha, jpmorgan, caselle = (credentials[name] for name in ("loanpro", "aloha", "jpmorgan", "caselle"))
-    lms = {name.lower(): value for name, value in loanpro["headers"].items()}
-    pair = {name.lower(): value for name, value in loanpro["secure_payments"]["headers"].items()}
+    """A section, enabled, for every vault that the sandbox has."""
     return {
-        "loanpro": {
-            "enabled": True,
-            "base_url": loanpro["base_url"],
-            "api_token": lms["authorization"].removeprefix("Bearer "),
-            "instance_id": lms["autopal-instance-id"],
-            "secure_payments_url": loanpro["secure_payments"]["base_url"],
-            "secure_payments_token": pair["authorization"],
-            "secure_payments_secret": pair["secret"],
-        },
-        "aloha": {
-            "enabled": True,
-            "base_url": aloha["base_url"],
-            "username": aloha["username"],
-            "password": aloha["password"],
-            "company_code": {name.lower(): value for name, value in aloha["headers"].items()}["x-api-companycode"],
-        },
-        "jpmorgan": {
-            "enabled": True,
-            "base_url": jpmorgan["base_url"],
-            "token_url": jpmorgan["token_url"],
-            "client_id": jpmorgan["client_id"],
-            "client_secret": jpmorgan["client_secret"],
-            "merchant_identifier": {name.lower(): value for name, value in jpmorgan["headers"].items()}[
-                "merchantidentifier"
-            ],
-        },
-        "caselle": {
-            "enabled": True,
-            "base_url": caselle["base_url"],
-            "token_url": caselle["token_url"],
-            "client_id": caselle["client_id"],
-            "client_secret": caselle["client_secret"],
-            "payment_account_uid": {name.lower(): value for name, value in caselle["headers"].items()}[
-                "x-payment-account-uid"
-            ],
-            "webhook_secret": caselle["webhook_secret"],
-        },
+        spec.name: {"enabled": True, **spec.sandbox(credentials[spec.name])}
+        for spec in specs().values()
+        if spec.sandbox is not None
     }
 
 

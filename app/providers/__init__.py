@@ -1,50 +1,37 @@
-"""The vaults there are: a fifth one adds a line to this table, and its name to `app.vault.names` and `app.settings`."""
+"""The names of the vaults, and where each one's `ProviderSpec` is. Imports no adapter: `app.providers.registry` does.
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+Further vaults are installed packages with an entry point in the group `vaultgraph.providers`: its name is the vault's,
+its object the vault's `ProviderSpec`.
+"""
+
+import re
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from app.http.client import Observer
-from app.providers.aloha import AlohaVault, open_aloha
-from app.providers.caselle import CaselleVault, open_caselle
-from app.providers.jpmorgan import JpMorganVault, open_jpmorgan
-from app.providers.loanpro import LoanProVault, open_loanpro
-from app.settings import Settings
-from app.vault.names import CustomerRef, ProviderName
-from app.vault.provider import VaultProvider
+from app.errors import SettingsError
 
-__all__ = ["build_providers", "canonical_ref"]
-
-Open = Callable[[Settings, Observer | None], VaultProvider]
+GROUP: Final = "vaultgraph.providers"
+BUILT_IN: Final = {
+    "loanpro": "app.providers.loanpro.spec:SPEC",
+    "aloha": "app.providers.aloha.spec:SPEC",
+    "jpmorgan": "app.providers.jpmorgan.spec:SPEC",
+    "caselle": "app.providers.caselle.spec:SPEC",
+}
+_NAME: Final = re.compile(r"[a-z][a-z0-9]{1,15}")  # a table name in TOML, a part of a URL, 16 characters in the store
 
 
-_TABLE: Final[Mapping[ProviderName, Open]] = MappingProxyType(
-    {
-        ProviderName.LOANPRO: open_loanpro,
-        ProviderName.ALOHA: open_aloha,
-        ProviderName.JPMORGAN: open_jpmorgan,
-        ProviderName.CASELLE: open_caselle,
-    }
-)
+@cache
+def provider_entries() -> dict[str, EntryPoint]:
+    """By name: the built-in vaults, then installed ones by name. Nothing is imported.
 
-
-_CANONICAL: Final[Mapping[ProviderName, Callable[[str], CustomerRef]]] = MappingProxyType(
-    {vault.name: vault.canonical_ref for vault in (LoanProVault, AlohaVault, JpMorganVault, CaselleVault)}
-)
-
-
-def canonical_ref(provider: ProviderName, text: str) -> CustomerRef:
-    """The one spelling of a vault's customer ref, whether that vault is enabled here or not."""
-    return _CANONICAL[provider](text)
-
-
-def build_providers(settings: Settings, observer: Observer | None = None) -> dict[ProviderName, VaultProvider]:
-    """Every enabled vault, in the table's order. Opens no connection; raises SettingsError for what cannot work.
-
-    Each must be closed by whoever built it.
+    Raises SettingsError for a name that two vaults have or that is no name.
     """
-    return {name: open_vault(settings, observer) for name, open_vault in _TABLE.items() if _is_enabled(settings, name)}
-
-
-def _is_enabled(settings: Settings, name: ProviderName) -> bool:
-    return bool(getattr(settings, name.value).enabled)
+    found = {name: EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()}
+    for entry in sorted(entry_points(group=GROUP), key=lambda one: (one.name, one.value)):
+        if _NAME.fullmatch(entry.name) is None:
+            raise SettingsError(f"{GROUP}: a vault's name is 2 to 16 small letters and digits, a letter first")
+        if entry.name in found and found[entry.name].value != entry.value:
+            raise SettingsError(f"{GROUP}: two vaults are named {entry.name}: {found[entry.name].value}, {entry.value}")
+        found.setdefault(entry.name, entry)
+    return found

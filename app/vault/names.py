@@ -3,6 +3,8 @@
 from enum import StrEnum
 from typing import NewType
 
+from app.providers import provider_entries
+
 CustomerRef = NewType("CustomerRef", str)
 """A vault's own key of one customer. It never reaches a client except as part of an opaque id."""
 MethodRef = NewType("MethodRef", str)
@@ -10,12 +12,12 @@ MethodRef = NewType("MethodRef", str)
 
 
 class ProviderName(StrEnum):
-    """The vaults. The value is how settings, the sandbox and URLs spell the name."""
+    """The registered vaults: a member for each, named in capitals, in the order of registration.
 
-    LOANPRO = "loanpro"
-    ALOHA = "aloha"
-    JPMORGAN = "jpmorgan"
-    CASELLE = "caselle"
+    The value is how settings, the sandbox and URLs spell the name. Raises ValueError for a name that is not registered.
+    """
+
+    vars().update({_name.upper(): _name for _name in provider_entries()})
 
 
 class PaymentMethodKind(StrEnum):

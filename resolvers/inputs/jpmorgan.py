@@ -69,7 +69,7 @@ class JpmAchInput:
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewBankAccount(
-            provider=ProviderName.JPMORGAN,
+            provider=ProviderName("jpmorgan"),
             route=AddRoute.BANK_ACCOUNT,
             secret=self.account_number,
             rail=BankRail.ACH,
@@ -92,7 +92,7 @@ class JpmSepaInput:
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewBankAccount(
-            provider=ProviderName.JPMORGAN,
+            provider=ProviderName("jpmorgan"),
             route=AddRoute.BANK_ACCOUNT,
             secret=self.iban,
             rail=BankRail.SEPA,
@@ -116,7 +116,7 @@ class JpmBacsInput:
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewBankAccount(
-            provider=ProviderName.JPMORGAN,
+            provider=ProviderName("jpmorgan"),
             route=AddRoute.BANK_ACCOUNT,
             secret=self.account_number,
             rail=BankRail.BACS,
@@ -145,7 +145,7 @@ def _card(
 ) -> NewCard:
     asked = given(card.authenticate)
     return NewCard(
-        provider=ProviderName.JPMORGAN,
+        provider=ProviderName("jpmorgan"),
         route=route,
         secret=secret,
         token_type=token_type,

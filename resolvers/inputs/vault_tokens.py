@@ -39,7 +39,7 @@ class LoanProTokenInput:
     def to_new(self, billing: Address | None) -> NewMethod:
         if self.kind is PaymentMethodKind.BANK_ACCOUNT:
             return NewBankAccount(
-                provider=ProviderName.LOANPRO,
+                provider=ProviderName("loanpro"),
                 route=AddRoute.PROVIDER_TOKEN,
                 secret=self.token,
                 account_type=given(self.account_type),
@@ -48,7 +48,7 @@ class LoanProTokenInput:
                 billing_address=billing,
             )
         return NewCard(
-            provider=ProviderName.LOANPRO,
+            provider=ProviderName("loanpro"),
             route=AddRoute.PROVIDER_TOKEN,
             secret=self.token,
             title=words(self.title),
@@ -71,7 +71,7 @@ class AlohaTokenInput:
     def to_new(self, billing: Address | None) -> NewMethod:
         masked = self.masked_card_number.strip()
         return NewCard(
-            provider=ProviderName.ALOHA,
+            provider=ProviderName("aloha"),
             route=AddRoute.PROVIDER_TOKEN,
             secret=self.token,
             payment_provider=self.payment_provider,
@@ -95,7 +95,7 @@ class CaselleCardInput:
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewCard(
-            provider=ProviderName.CASELLE,
+            provider=ProviderName("caselle"),
             route=AddRoute.PROVIDER_TOKEN,
             secret=self.fingerprint,
             last4=self.last4,
@@ -117,7 +117,7 @@ class CaselleAchInput:
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewBankAccount(
-            provider=ProviderName.CASELLE,
+            provider=ProviderName("caselle"),
             route=AddRoute.PROVIDER_TOKEN,
             secret=self.fingerprint,
             rail=BankRail.ACH,

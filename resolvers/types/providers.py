@@ -1,18 +1,10 @@
 """What each vault can do, as clients should know before they offer it."""
 
-from typing import Final
-
 import strawberry
 
+from app.providers.registry import specs
 from app.vault.names import AddRoute, CircuitState, ProviderCapability, ProviderName
 from resolvers.context import Services
-
-_DISPLAY_NAMES: Final = {
-    ProviderName.LOANPRO: "LoanPro",
-    ProviderName.ALOHA: "NCR Aloha Online Ordering",
-    ProviderName.JPMORGAN: "J.P. Morgan Consumer Profile Management",
-    ProviderName.CASELLE: "Caselle",
-}
 
 
 @strawberry.type(description="One vault.")
@@ -36,7 +28,7 @@ def _info(services: Services, name: ProviderName) -> ProviderInfo:
     vault = services.reader.providers.get(name)
     return ProviderInfo(
         provider=name,
-        display_name=_DISPLAY_NAMES[name],
+        display_name=specs()[name].display_name,
         enabled=vault is not None,
         circuit=services.circuit(name) if vault else CircuitState.CLOSED,
         capabilities=[one for one in ProviderCapability if one in vault.capabilities.operations] if vault else [],

@@ -10,7 +10,7 @@ import pytest
 
 from app.commands.dev import dev_settings
 from app.http.choice import Kind
-from app.providers import build_providers
+from app.providers.registry import build_providers
 from app.vault.provider import Call, VaultProvider
 from tests.contract.case import VaultCase
 from tests.contract.cases import CASES

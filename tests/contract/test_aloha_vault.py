@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from app.errors import RejectReason, VaultError, VaultRejected
-from app.providers.aloha import AlohaVault
+from app.providers.aloha.client import AlohaVault
 from app.sandbox.aloha.demo import ELSEWHERE, ODD, UNLINKED
 from app.vault.model import Card, Expiry, NewCard, VaultWallet
 from app.vault.names import CardBrand, CustomerRef

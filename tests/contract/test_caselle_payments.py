@@ -13,10 +13,11 @@ from app.errors import (
     VaultRejected,
     VaultReplyUnreadable,
 )
-from app.providers.caselle import CaselleVault, open_caselle
+from app.providers.caselle.client import CaselleVault
+from app.providers.registry import open_provider
 from app.sandbox.demo import ALEX
 from app.vault.model import BeforeAdd, Expiry
-from app.vault.names import CardBrand, CustomerRef, MethodRef, NextActionKind, PaymentMethodKind
+from app.vault.names import CardBrand, CustomerRef, MethodRef, NextActionKind, PaymentMethodKind, ProviderName
 from app.vault.payments import ImportedCard, ImportState, NewPayment, NewSession, PaymentState
 from app.vault.secret import Secret
 from tests.contract.case_caselle import new_card
@@ -46,7 +47,7 @@ SESSION = NewSession(
 
 @pytest.fixture
 async def vault(sandbox: RunningSandbox) -> AsyncIterator[CaselleVault]:
-    opened = open_caselle(settings_on(sandbox))
+    opened = open_provider(ProviderName.CASELLE, settings_on(sandbox))
     yield opened
     await opened.close()
 
@@ -155,7 +156,7 @@ async def test_what_the_browser_needs(vault: CaselleVault) -> None:
 
 
 async def test_no_configuration_for_an_account_that_is_not_ours(sandbox: RunningSandbox) -> None:
-    opened = open_caselle(settings_on(sandbox, caselle={"payment_account_uid": "pa_nobody"}))
+    opened = open_provider(ProviderName.CASELLE, settings_on(sandbox, caselle={"payment_account_uid": "pa_nobody"}))
     try:
         with pytest.raises(VaultRefusedUs):
             await opened.tokenization(None, soon())

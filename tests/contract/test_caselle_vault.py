@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.errors import OutcomeUnknown, RejectReason, VaultRefusedUs, VaultRejected, VaultUnavailable
-from app.providers.caselle import CaselleVault, open_caselle
+from app.providers.caselle.client import CaselleVault
+from app.providers.registry import open_provider
 from app.sandbox.caselle.demo import CARDS_ONLY_ACCOUNT, INACTIVE_ACCOUNT
 from app.sandbox.demo import ALEX
 from app.vault.model import BankAccount, BeforeAdd, Card, Expiry, NewCustomer, PersonName, VaultWallet
@@ -25,7 +26,7 @@ NOTHING = BeforeAdd(method_refs=frozenset())
 
 @pytest.fixture
 async def vault(sandbox: RunningSandbox) -> AsyncIterator[CaselleVault]:
-    opened = open_caselle(settings_on(sandbox))
+    opened = open_provider(ProviderName.CASELLE, settings_on(sandbox))
     yield opened
     await opened.close()
 
@@ -110,7 +111,7 @@ async def test_quotes_in_a_key_are_data(vault: CaselleVault, external_id: str) -
 
 @pytest.mark.parametrize("account", [INACTIVE_ACCOUNT, "pa_nobody", ""])
 async def test_a_payment_account_that_is_not_ours(sandbox: RunningSandbox, account: str) -> None:
-    opened = open_caselle(settings_on(sandbox, caselle={"payment_account_uid": account}))
+    opened = open_provider(ProviderName.CASELLE, settings_on(sandbox, caselle={"payment_account_uid": account}))
     try:
         with pytest.raises(VaultRefusedUs):
             await opened.check(soon())
@@ -183,7 +184,9 @@ async def test_tokens_that_are_over_or_of_another_kind(vault: CaselleVault, sand
 
 
 async def test_a_kind_that_the_account_does_not_take(sandbox: RunningSandbox) -> None:
-    opened = open_caselle(settings_on(sandbox, caselle={"payment_account_uid": CARDS_ONLY_ACCOUNT}))
+    opened = open_provider(
+        ProviderName.CASELLE, settings_on(sandbox, caselle={"payment_account_uid": CARDS_ONLY_ACCOUNT})
+    )
     try:
         ref = await opened.create_customer(new_customer(5), soon())
         with pytest.raises(VaultRejected) as caught:
@@ -225,7 +228,7 @@ async def test_deleting_is_repeatable_and_promotes_nobody(vault: CaselleVault) -
 
 
 async def test_an_address_without_the_api_is_named(sandbox: RunningSandbox) -> None:
-    opened = open_caselle(settings_on(sandbox, caselle={"base_url": f"{sandbox.url}/nowhere"}))
+    opened = open_provider(ProviderName.CASELLE, settings_on(sandbox, caselle={"base_url": f"{sandbox.url}/nowhere"}))
     try:
         with pytest.raises(VaultUnavailable, match=r"caselle\.base_url"):
             await opened.check(soon())

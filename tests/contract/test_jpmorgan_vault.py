@@ -16,7 +16,8 @@ from app.errors import (
     VaultTimeout,
     VaultUnavailable,
 )
-from app.providers.jpmorgan import JpMorganVault, open_jpmorgan
+from app.providers.jpmorgan.client import JpMorganVault
+from app.providers.registry import open_provider
 from app.sandbox.demo import ALEX, SAM, demo_guid, load_customer
 from app.vault.model import (
     Address,
@@ -62,7 +63,7 @@ HOME = Address(line1="1 High St", line2="Flat 2", city="Leeds", region="LDS", po
 
 @pytest.fixture
 async def vault(sandbox: RunningSandbox) -> AsyncIterator[JpMorganVault]:
-    opened = open_jpmorgan(settings_on(sandbox, raw_cards=True))
+    opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, raw_cards=True))
     yield opened
     await opened.close()
 
@@ -197,7 +198,7 @@ async def test_who_may_ask(sandbox: RunningSandbox, vault: JpMorganVault) -> Non
     await vault.check(soon())
     other = sandbox.credentials("jpmorgan")["other_merchant_identifier"]
     for merchant, fault in ((other, None), ("111111111111", VaultRefusedUs), ("", VaultRefusedUs)):
-        opened = open_jpmorgan(settings_on(sandbox, jpmorgan={"merchant_identifier": merchant}))
+        opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, jpmorgan={"merchant_identifier": merchant}))
         try:
             if fault is None:
                 await opened.check(soon())
@@ -212,7 +213,7 @@ async def test_who_may_ask(sandbox: RunningSandbox, vault: JpMorganVault) -> Non
 async def test_signed_assertion_opens_the_door_too(sandbox: RunningSandbox) -> None:
     shown = sandbox.credentials("jpmorgan")
     signed = {name: shown[name] for name in ("private_key", "key_id", "resource")}
-    opened = open_jpmorgan(settings_on(sandbox, jpmorgan={"client_secret": "", **signed}))
+    opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, jpmorgan={"client_secret": "", **signed}))
     try:
         await opened.check(soon())
     finally:
@@ -220,7 +221,7 @@ async def test_signed_assertion_opens_the_door_too(sandbox: RunningSandbox) -> N
 
 
 async def test_a_wrong_secret_is_refused(sandbox: RunningSandbox) -> None:
-    opened = open_jpmorgan(settings_on(sandbox, jpmorgan={"client_secret": "wrong"}))
+    opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, jpmorgan={"client_secret": "wrong"}))
     try:
         with pytest.raises(VaultRefusedUs):
             await opened.wallets([ALEX_REF], soon())
@@ -311,7 +312,7 @@ async def test_an_addition_of_somebody_else_meanwhile_is_told_apart(vault: JpMor
 
 
 async def test_closed_routes_send_nothing(sandbox: RunningSandbox) -> None:
-    opened = open_jpmorgan(settings_on(sandbox, network_tokens=False))
+    opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, network_tokens=False))
     try:
         assert opened.capabilities.add_via == {AddRoute.BANK_ACCOUNT}
         for new in (card(), card(route=AddRoute.NETWORK_TOKEN), card(route=AddRoute.PROVIDER_TOKEN)):
@@ -336,7 +337,7 @@ async def test_a_refused_field_has_its_path(vault: JpMorganVault, sandbox: Runni
 
 async def test_a_kind_that_the_merchant_may_not_use(sandbox: RunningSandbox) -> None:
     other = sandbox.credentials("jpmorgan")["other_merchant_identifier"]
-    opened = open_jpmorgan(settings_on(sandbox, jpmorgan={"merchant_identifier": other}))
+    opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, jpmorgan={"merchant_identifier": other}))
     customer = NewCustomer(external_id="other-1", name=PersonName("A", "B"))
     try:
         with pytest.raises(VaultRejected) as caught:
@@ -448,7 +449,7 @@ async def test_deleting_the_default_promotes_nobody_and_is_repeatable(vault: JpM
 
 
 async def test_an_address_without_the_api_is_named(sandbox: RunningSandbox) -> None:
-    opened = open_jpmorgan(settings_on(sandbox, jpmorgan={"base_url": f"{sandbox.url}/nowhere"}))
+    opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, jpmorgan={"base_url": f"{sandbox.url}/nowhere"}))
     try:
         with pytest.raises(VaultUnavailable, match=r"jpmorgan\.base_url"):
             await opened.check(soon())

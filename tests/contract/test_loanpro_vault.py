@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable
 from app.http.message import VaultRequest
-from app.providers.loanpro import LoanProVault
+from app.providers.loanpro.client import LoanProVault
 from app.vault.model import BankAccount, Card, MethodChange, VaultWallet
 from app.vault.names import CardBrand, CustomerRef, MethodRef, PaymentMethodStatus
 from app.vault.provider import Call

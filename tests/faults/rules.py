@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from app.providers.aloha import AlohaVault
-from app.providers.caselle import CaselleVault
+from app.providers.aloha.client import AlohaVault
+from app.providers.caselle.client import CaselleVault
 from app.providers.jpmorgan.client import CAPABILITIES as JPMORGAN_CAPABILITIES
-from app.providers.loanpro import LoanProVault
+from app.providers.loanpro.client import LoanProVault
 from app.sandbox.faults import FaultKind
 from app.vault.names import ProviderCapability, ProviderName
 

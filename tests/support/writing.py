@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from app.commands.demo_data import add_demo_customer
-from app.providers import build_providers
+from app.providers.registry import build_providers
 from app.sandbox.demo import ALEX, KIM, SAM
 from app.store import Store
 from app.store.records import MethodAddress

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.providers import canonical_ref
+from app.providers.registry import canonical_ref
 from app.vault.names import ProviderName
 
 GUID = "82c6fdcb-534f-415a-9e28-87be989e461f"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from app.errors import RejectReason, VaultRejected
-from app.providers.caselle import CaselleVault
 from app.providers.caselle.capture import faults_of_session, from_session, to_session, to_tokenization
+from app.providers.caselle.client import CaselleVault
 from app.providers.caselle.imports import faults_of_import, from_import, to_results
 from app.providers.caselle.payments import declined, faults_of_payment, from_payment, from_quote, to_captured, to_quote
 from app.vault.model import Expiry

@@ -18,7 +18,7 @@ from app.http.auth import OAuthClientCredentials, StaticHeaders, basic
 from app.http.client import HttpDoor, open_door
 from app.http.message import Effect, VaultRequest
 from app.http.redact import MASK, REDACTOR
-from app.settings import ProviderSettings
+from app.http.settings import ProviderSettings
 from app.vault.provider import Call
 from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
 

@@ -13,7 +13,7 @@ from alembic import command
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.providers import canonical_ref
+from app.providers.registry import canonical_ref
 from app.store import Store, make_engine, migrate
 from app.store.migrating import _config
 from app.store.records import LinkConflictRecord, MethodAddress

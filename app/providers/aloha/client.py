@@ -10,10 +10,10 @@ from typing import Any, Final
 from app.errors import FieldFault, RejectReason, VaultError, VaultRejected, VaultUnavailable
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.aloha import errors, mapping, requests, validation
+from app.providers.aloha.settings import AlohaSettings
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
 from app.providers.write_outcome import WriteAnswers
-from app.settings import AlohaSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet
 from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.provider import Call
@@ -32,7 +32,7 @@ _CREATE_QUERY: Final = (
 class AlohaVault(VaultAdapter):
     """Cards by token only. Aloha can neither change nor delete a saved token, nor mark one as default."""
 
-    name: ProviderName = ProviderName.ALOHA
+    name: ProviderName = mapping.NAME
     canonical_ref = staticmethod(mapping.canonical_ref)
     capabilities: Capabilities = Capabilities(
         operations=frozenset((ProviderCapability.LIST, ProviderCapability.ADD)),

@@ -23,7 +23,7 @@ from app.vault.model import Address, BeforeAdd, Card, Expiry, VaultWallet
 from app.vault.names import AlohaPaymentProvider, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
 
-NAME: Final = ProviderName.ALOHA
+NAME: Final = ProviderName("aloha")
 
 CARD_TYPES: Final[Mapping[CardBrand, int]] = {
     CardBrand.AMEX: 0,

@@ -21,6 +21,7 @@ from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultR
 from app.providers.caselle import capture, errors, imports, payments
 from app.providers.caselle.errors import names_our_account, refusal
 from app.providers.caselle.mapping import (
+    NAME,
     ROUTE_KINDS,
     customer_ref_of,
     customers_in,
@@ -33,14 +34,14 @@ from app.providers.caselle.mapping import (
     to_wallet,
 )
 from app.providers.caselle.requests import from_customer, from_new
+from app.providers.caselle.settings import CaselleSettings
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
 from app.providers.lists import Page, follow
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
 from app.providers.write_outcome import WriteAnswers, decoded, require_done
-from app.settings import CaselleSettings
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
-from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability, ProviderName
+from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.payments import (
     Captured,
     HostedSession,
@@ -104,7 +105,7 @@ class _Listed:
 class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, ImportingVault):
     """A customer is keyed by our external id; a method is saved by the browser's token and never changed."""
 
-    name = ProviderName.CASELLE
+    name = NAME
     capabilities = CAPABILITIES
 
     def __init__(self, settings: CaselleSettings, http: VaultHttp) -> None:

@@ -6,12 +6,10 @@ from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRefusedUs, VaultTimeout
 from app.http.message import Effect, VaultReply
-from app.providers.caselle.mapping import customer_ref_of, default_in, saved_ref_of
+from app.providers.caselle.mapping import NAME, customer_ref_of, default_in, saved_ref_of
 from app.providers.support import failed_reply, fault, request_id_of
 from app.providers.write_outcome import Shape, WriteAnswers
-from app.vault.names import ProviderName
 
-_NAME: Final = ProviderName.CASELLE
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{1,63}")
 _REASON: Final = {
     400: RejectReason.INVALID_INPUT,
@@ -116,13 +114,13 @@ def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultEr
     body = body_of(reply)
     code = code_in(body)
     if reply.status == 408 and effect is Effect.READ:
-        return VaultTimeout(_NAME, provider_code=code)
+        return VaultTimeout(NAME, provider_code=code)
     if names_our_account(reply):
-        return VaultRefusedUs(_NAME, provider_code=code, provider_request_id=request_id_of(reply))
+        return VaultRefusedUs(NAME, provider_code=code, provider_request_id=request_id_of(reply))
     reason = _missing(code, missing) if reply.status == 404 else reason_of(reply.status, code)
     if effect is Effect.READ and reason is RejectReason.CUSTOMER_NOT_FOUND and not _names_customer(body, code):
         reason = RejectReason.CONTRACT
-    return failed_reply(_NAME, reply, effect, reason, code, faults_in(body))
+    return failed_reply(NAME, reply, effect, reason, code, faults_in(body))
 
 
 def names_our_account(reply: VaultReply) -> bool:

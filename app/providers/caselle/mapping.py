@@ -43,6 +43,7 @@ from app.vault.names import (
     ProviderName,
 )
 
+NAME: Final = ProviderName("caselle")
 ROUTE_KINDS: Final[Mapping[AddRoute, frozenset[PaymentMethodKind]]] = {
     AddRoute.PROVIDER_TOKEN: frozenset({PaymentMethodKind.CARD, PaymentMethodKind.BANK_ACCOUNT}),
 }
@@ -99,7 +100,7 @@ def to_wallet(
     """
     methods, skipped = collect_methods(records, lambda record: to_method(record, ref, default))
     return VaultWallet(
-        provider=ProviderName.CASELLE,
+        provider=NAME,
         customer_ref=ref,
         methods=methods,
         skipped=skipped,
@@ -177,7 +178,7 @@ def to_method(wire: Any, ref: CustomerRef, default: MethodRef | None = None) -> 
     record = cast("WireSavedMethod", wire)
     status, detail = _status(wire)
     base: dict[str, Any] = {
-        "provider": ProviderName.CASELLE,
+        "provider": NAME,
         "customer_ref": ref,
         "method_ref": saved_ref_of(record),
         "status": status,

@@ -9,8 +9,9 @@ from math import isfinite
 from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultRejected
+from app.providers.caselle.mapping import NAME
 from app.providers.support import fault, text
-from app.vault.names import MethodRef, PaymentMethodKind, ProviderName
+from app.vault.names import MethodRef, PaymentMethodKind
 from app.vault.payments import (
     Amounts,
     Captured,
@@ -101,7 +102,7 @@ def to_quote(new: NewPayment, wire: Any) -> Quote:
     status = wire.get("status")
     if status is not None and status.lower() not in _READY_TO_CAPTURE:
         if _STATE.get(status.lower()) is PaymentState.DECLINED:
-            raise VaultRejected(ProviderName.CASELLE, RejectReason.DECLINED, provider_code=status.lower())
+            raise VaultRejected(NAME, RejectReason.DECLINED, provider_code=status.lower())
         raise ValueError("a quote with a status that no quote has")
     return Quote(
         payment_ref=_payment_ref(wire),

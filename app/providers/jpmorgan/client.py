@@ -29,6 +29,7 @@ from app.providers.jpmorgan.errors import (
     refusal,
 )
 from app.providers.jpmorgan.mapping import (
+    NAME,
     canonical_ref,
     default_of,
     new_records,
@@ -40,6 +41,7 @@ from app.providers.jpmorgan.mapping import (
     to_wallet,
 )
 from app.providers.jpmorgan.requests import from_change, from_customer, from_new, list_of
+from app.providers.jpmorgan.settings import JpMorganSettings
 from app.providers.jpmorgan.validation import (
     ROUTE_KINDS,
     faults_of_address,
@@ -51,7 +53,6 @@ from app.providers.jpmorgan.wire import WireBankAccount, WireCard
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, each, last4_of, reading, request_id_of, segment, unsupported
 from app.providers.write_outcome import WriteAnswers, require_done
-from app.settings import JpMorganSettings
 from app.vault.model import (
     Added,
     BankAccount,
@@ -66,7 +67,7 @@ from app.vault.model import (
     ThreeDSecure,
     VaultWallet,
 )
-from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability, ProviderName
+from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.provider import Call
 
 CAPABILITIES: Final = Capabilities(
@@ -102,7 +103,7 @@ _METHOD_ROUTE: Final = "consumer-profiles/{id}/payment-methods/{id}"
 class JpMorganVault(VaultAdapter):
     """One profile holds everything of one customer: a read is one GET, and every write answers the whole profile."""
 
-    name = ProviderName.JPMORGAN
+    name = NAME
     canonical_ref = staticmethod(canonical_ref)
 
     def __init__(

@@ -13,12 +13,10 @@ from app.errors import (
     VaultTimeout,
 )
 from app.http.message import Effect, VaultReply
-from app.providers.jpmorgan.mapping import profile_id_of
+from app.providers.jpmorgan.mapping import NAME, profile_id_of
 from app.providers.support import fault, request_id_of
 from app.providers.write_outcome import WriteAnswers
-from app.vault.names import ProviderName
 
-_NAME: Final = ProviderName.JPMORGAN
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{2,50}")
 _PROFILE: Final = re.compile(r"profile|consumer", re.I)
 _PART: Final = re.compile(r"method|address|communication", re.I)
@@ -96,13 +94,13 @@ def refusal(
     code = _code(body) or f"HTTP_{reply.status}"
     request_id = _request_id(body) or request_id_of(reply) or sent_id
     if reply.status == 408 and effect is Effect.READ:
-        return VaultTimeout(_NAME, provider_code=code, provider_request_id=request_id)
+        return VaultTimeout(NAME, provider_code=code, provider_request_id=request_id)
     if reply.status in (401, 403):
-        return VaultRefusedUs(_NAME, provider_code=code, provider_request_id=request_id)
+        return VaultRefusedUs(NAME, provider_code=code, provider_request_id=request_id)
     if effect is Effect.READ and not (reply.status == 404 and _names_profile(body)):
-        return VaultReplyUnreadable(_NAME, provider_code=code, provider_request_id=request_id)
+        return VaultReplyUnreadable(NAME, provider_code=code, provider_request_id=request_id)
     return VaultRejected(
-        _NAME,
+        NAME,
         missing if reply.status == 404 else _reason(reply.status, body),
         provider_code=code,
         faults=faults_in(body, is_update=is_update),

@@ -44,6 +44,7 @@ from app.vault.names import (
     WalletKind,
 )
 
+NAME: Final = ProviderName("jpmorgan")
 E = TypeVar("E")
 
 BRAND: Final[Mapping[str, CardBrand]] = {
@@ -123,7 +124,7 @@ def to_wallet(ref: CustomerRef, profile: Any, request_id: str | None) -> VaultWa
         methods.extend(found)
         skipped += unreadable
     return VaultWallet(
-        provider=ProviderName.JPMORGAN,
+        provider=NAME,
         customer_ref=ref,
         methods=distinct(methods),
         skipped=skipped,
@@ -301,7 +302,7 @@ def _common(
 ) -> dict[str, Any]:
     method_ref = _method_ref(wire)
     return {
-        "provider": ProviderName.JPMORGAN,
+        "provider": NAME,
         "customer_ref": ref,
         "method_ref": method_ref,
         "status": status,

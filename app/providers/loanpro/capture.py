@@ -6,14 +6,13 @@ An on-behalf-of token opens the form; a new one is asked for at every call and k
 
 from app.errors import OutcomeUnknown, UnsupportedByVault, VaultUnavailable
 from app.http.message import Effect, VaultHttp, VaultRequest
+from app.providers.loanpro.mapping import NAME
 from app.providers.support import failed_reply, reading, text
 from app.vault.model import NextAction
-from app.vault.names import NextActionKind, ProviderName
+from app.vault.names import NextActionKind
 from app.vault.payments import Tokenization
 from app.vault.provider import Call
 from app.vault.secret import Secret
-
-_NAME = ProviderName.LOANPRO
 
 
 class CaptureForms:
@@ -26,16 +25,16 @@ class CaptureForms:
     async def tokenization(self, call: Call) -> Tokenization:
         """The card form's address. The bank form is the same with ``check-capture-form``; its token is the same."""
         if self._http is None:
-            raise UnsupportedByVault(_NAME, "LoanPro's Secure Payments is not configured.")
+            raise UnsupportedByVault(NAME, "LoanPro's Secure Payments is not configured.")
         # Minting twice does no harm, but the route is no read: it is sent once, and a lost answer changed nothing.
         request = VaultRequest(method="POST", path="users/obo-token", route="users/obo-token", effect=Effect.WRITE)
         try:
             reply = await self._http.send(request, call)
         except OutcomeUnknown as error:
-            raise VaultUnavailable(_NAME, provider_code=error.provider_code) from None
+            raise VaultUnavailable(NAME, provider_code=error.provider_code) from None
         if reply.status != 200:
-            raise failed_reply(_NAME, reply, Effect.READ)
-        with reading(_NAME):
+            raise failed_reply(NAME, reply, Effect.READ)
+        with reading(NAME):
             token = text(reply.json()["token"])
             if token is None:
                 raise ValueError("no token")

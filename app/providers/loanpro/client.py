@@ -17,10 +17,10 @@ from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
 from app.providers.lists import Page, follow
 from app.providers.loanpro import errors, mapping, requests, validation
 from app.providers.loanpro.capture import CaptureForms
+from app.providers.loanpro.settings import LoanProSettings
 from app.providers.loanpro.wire import WireElement
 from app.providers.remembered import LastReplies, digest_of
 from app.providers.support import VaultAdapter, placed, reading, request_id_of, settled
-from app.settings import LoanProSettings
 from app.vault.model import (
     Added,
     BeforeAdd,
@@ -50,7 +50,7 @@ _BY_TOKEN: Final = {
 class LoanProVault(VaultAdapter):
     """Writes PUT the customer with a list of children, so the caller must serialise a customer's writes."""
 
-    name: ProviderName = ProviderName.LOANPRO
+    name: ProviderName = mapping.NAME
     canonical_ref = staticmethod(mapping.canonical_ref)
     capabilities: Capabilities = Capabilities(
         operations=frozenset(

@@ -37,7 +37,7 @@ from app.vault.names import (
 )
 from app.vault.secret import Secret
 
-NAME: Final = ProviderName.LOANPRO
+NAME: Final = ProviderName("loanpro")
 
 _BRANDS: Final = {
     "visa": CardBrand.VISA,

@@ -1,0 +1,36 @@
+"""The settings that every vault has. A public interface: a vault's own settings extend `ProviderSettings`."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from app.settings_structure import Count, CountOrNone, Positive, Section, Share, ZeroOrMore
+
+
+class BreakerSettings(Section, frozen=True):
+    """The circuit breaker of one vault."""
+
+    minimum_calls: Count = 20
+    window_s: Positive = 10.0
+    failure_ratio: Share = 0.5
+    open_for_s: Positive = 5.0
+
+
+class ProviderSettings(Section, frozen=True):
+    """What every vault has. Durations are seconds; `fresh_for_s` 0 turns the fresh cache off."""
+
+    enabled: bool = False
+    base_url: str = ""
+    deadline_s: Positive = 3.0
+    write_deadline_s: Positive = 8.0
+    concurrency: Count = 64
+    queue_limit: CountOrNone = 1000
+    queue_wait_s: ZeroOrMore = 1.0
+    retries: CountOrNone = 2
+    retry_budget_ratio: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    fresh_for_s: ZeroOrMore = 5.0
+    stale_if_error_for_s: ZeroOrMore = 600.0
+    max_body_bytes: Count = 8_000_000
+    max_methods: Count = 1_000
+    transport: Literal["aiohttp", "lean"] = "aiohttp"
+    breaker: BreakerSettings = BreakerSettings()

@@ -1,0 +1,51 @@
+"""The Caselle Payment API, as the gateway knows it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.http.auth import OAuthClientCredentials
+from app.http.client import open_door
+from app.providers.caselle.client import CaselleVault
+from app.providers.caselle.errors import is_challenge
+from app.providers.caselle.mapping import NAME
+from app.providers.caselle.settings import CaselleSettings
+from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec
+
+
+def open_caselle(settings: CaselleSettings, options: OpenOptions) -> CaselleVault:
+    """One payment account; its platform's client proves itself by HTTP Basic at the token endpoint."""
+    credentials = OAuthClientCredentials(
+        NAME,
+        settings.token_url,
+        settings.client_id,
+        client_secret=settings.client_secret.reveal(),
+        scope=settings.scope,
+    )
+    door = open_door(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
+    return CaselleVault(settings, door)
+
+
+def _sandbox(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    copied = ("base_url", "token_url", "client_id", "client_secret", "webhook_secret")
+    headers = {name.lower(): value for name, value in credentials["headers"].items()}
+    return {
+        **{name: credentials[name] for name in copied},
+        "payment_account_uid": headers["x-payment-account-uid"],
+    }
+
+
+SPEC: Final = ProviderSpec(
+    name="caselle",
+    display_name="Caselle",
+    settings=CaselleSettings,
+    required=("base_url", "token_url", "client_id", "client_secret", "payment_account_uid"),
+    credential_help=CredentialHelp(
+        calls="caselle.payment_account_uid and caselle.scope",
+        tokens="caselle.token_url, caselle.client_id, caselle.client_secret and caselle.scope",
+    ),
+    capabilities=CaselleVault.capabilities,
+    canonical_ref=CaselleVault.canonical_ref,
+    open=open_caselle,
+    precedence=20,
+    sandbox=_sandbox,
+)

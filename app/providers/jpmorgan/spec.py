@@ -1,0 +1,61 @@
+"""J.P. Morgan Payments, as the gateway knows it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from app.http.auth import OAuthClientCredentials
+from app.http.client import open_door
+from app.providers.jpmorgan.client import CAPABILITIES, JpMorganVault
+from app.providers.jpmorgan.errors import is_challenge
+from app.providers.jpmorgan.mapping import NAME
+from app.providers.jpmorgan.settings import JpMorganSettings
+from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec
+
+
+def open_jpmorgan(settings: JpMorganSettings, options: OpenOptions) -> JpMorganVault:
+    """A signed assertion where there is a key, else the client secret in the form, as the mock wants it."""
+    key = settings.private_key.reveal()
+    credentials = OAuthClientCredentials(
+        NAME,
+        settings.token_url,
+        settings.client_id,
+        method="private_key_jwt" if key else "client_secret_post",
+        client_secret=settings.client_secret.reveal(),
+        private_key=key,
+        key_id=settings.key_id,
+        scope=settings.scope,
+        extra={"resource": settings.resource} if settings.resource else {},
+    )
+    door = open_door(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
+    return JpMorganVault(settings, door, raw_cards=options.raw_cards, network_tokens=options.network_tokens)
+
+
+def _missing(settings: JpMorganSettings) -> Sequence[str]:
+    has_proof = settings.client_secret or settings.private_key
+    return () if has_proof else ("jpmorgan.client_secret or jpmorgan.private_key",)
+
+
+def _sandbox(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    headers = {name.lower(): value for name, value in credentials["headers"].items()}
+    return {
+        **{name: credentials[name] for name in ("base_url", "token_url", "client_id", "client_secret")},
+        "merchant_identifier": headers["merchantidentifier"],
+    }
+
+
+SPEC: Final = ProviderSpec(
+    name="jpmorgan",
+    display_name="J.P. Morgan Consumer Profile Management",
+    settings=JpMorganSettings,
+    required=("base_url", "token_url", "client_id", "merchant_identifier"),
+    credential_help=CredentialHelp(
+        calls="jpmorgan.merchant_identifier",
+        tokens="jpmorgan.token_url, jpmorgan.client_id and jpmorgan.client_secret (or jpmorgan.private_key)",
+    ),
+    capabilities=CAPABILITIES,
+    canonical_ref=JpMorganVault.canonical_ref,
+    open=open_jpmorgan,
+    missing=_missing,
+    precedence=30,
+    sandbox=_sandbox,
+)

@@ -1,0 +1,60 @@
+"""Every registered vault: built in, or installed under the entry point group `vaultgraph.providers`."""
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from app.errors import SettingsError
+from app.http.client import Observer
+from app.http.settings import ProviderSettings
+from app.providers import provider_entries
+from app.providers.spec import OpenOptions, ProviderSpec
+from app.vault.names import CustomerRef, ProviderName
+from app.vault.provider import VaultProvider
+
+
+class HasProviders(Protocol):
+    """What is needed of the gateway's settings."""
+
+    @property
+    def raw_cards(self) -> bool: ...
+
+    @property
+    def network_tokens(self) -> bool: ...
+
+    def provider(self, name: str, /) -> ProviderSettings: ...
+
+
+@cache
+def specs() -> Mapping[ProviderName, ProviderSpec[Any]]:
+    """By name, in the order of registration. Loaded once; raises SettingsError for an entry that is no spec."""
+    found: dict[ProviderName, ProviderSpec[Any]] = {}
+    for name, entry in provider_entries().items():
+        spec = entry.load()
+        if not isinstance(spec, ProviderSpec) or spec.name != name:
+            raise SettingsError(f"{entry.group}: {entry.value} is no ProviderSpec with the name {name}")
+        found[ProviderName(name)] = spec
+    return MappingProxyType(found)
+
+
+def by_precedence() -> list[str]:
+    """Names, those with the highest precedence first."""
+    return [spec.name for spec in sorted(specs().values(), key=lambda spec: -spec.precedence)]
+
+
+def canonical_ref(provider: ProviderName, text: str) -> CustomerRef:
+    """The one spelling of a vault's customer ref, whether that vault is enabled here or not."""
+    return specs()[provider].canonical_ref(text)
+
+
+def open_provider(name: ProviderName, settings: HasProviders, observer: Observer | None = None) -> VaultProvider:
+    """One vault, enabled or not. Opens no connection; raises SettingsError for what cannot work."""
+    options = OpenOptions(observer=observer, raw_cards=settings.raw_cards, network_tokens=settings.network_tokens)
+    return specs()[name].open(settings.provider(name.value), options)
+
+
+def build_providers(settings: HasProviders, observer: Observer | None = None) -> dict[ProviderName, VaultProvider]:
+    """Every enabled vault, in the order of registration. Each must be closed by whoever built it."""
+    enabled = [name for name in specs() if settings.provider(name.value).enabled]
+    return {name: open_provider(name, settings, observer) for name in enabled}

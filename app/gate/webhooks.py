@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeGuard
 
 import orjson
 from cryptography.exceptions import InvalidSignature
@@ -28,6 +28,7 @@ from starlette.types import Receive, Scope, Send
 from app.gate.answers import Answer, encode
 from app.gate.callers.keys import KeySource, KeysUnavailable, VerifyingKey
 from app.gate.headers import connection_of
+from app.pan import looks_like_card_number
 from app.store.errors import StoreUnavailable
 from app.store.records import NewReceipt
 from app.vault.secret import Secret
@@ -161,7 +162,7 @@ class JpMorganSender:
         merchant = body.get("merchantId")
         return NewReceipt(
             source="jpmorgan",
-            account=merchant[:64] if isinstance(merchant, str) and merchant.isprintable() else "",
+            account=merchant[:64] if _is_plain(merchant) and merchant.isprintable() else "",
             delivery_id=delivery,
             event_type=_PROFILE if is_about_profile else kind,
             lane=f"jpmorgan:{delivery}",
@@ -276,19 +277,19 @@ def _caselle_facts(event_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """Ids, and of a payment its amounts. What an event says of a payment is not published: the payment itself is read,
     and an event's own object that names or holds it."""
     listed = data.get("saved_payment_method_ids")
-    refs = [ref for ref in listed if isinstance(ref, str)] if isinstance(listed, list) else []
+    refs = [ref for ref in listed if _is_plain(ref)] if isinstance(listed, list) else []
     facts: dict[str, Any] = {"saved_payment_method_ids": refs[:_MOST_METHODS]}
     inner = data.get("payment")
     payment = inner if isinstance(inner, dict) else {}
     named = (data.get("payment_uid"), payment.get("uid"), data.get("payment_id"), data.get("uid"))
-    uid = next((one for one in named if isinstance(one, str) and one), None)
+    uid = next((one for one in named if _is_plain(one) and one), None)
     if uid is None:
         return facts
     facts["payment_uid"] = uid
     about = {**data, **payment}
     amounts = {name: about[theirs] for name, theirs in _AMOUNTS.items() if _is_amount(about.get(theirs))}
-    if isinstance(about.get("currency"), str):
-        amounts["currency"] = about["currency"][:16].upper()
+    if _is_plain(currency := about.get("currency")):
+        amounts["currency"] = currency[:16].upper()
     if event_type == "payment.completed" and amounts:
         facts["amounts"] = amounts
     if event_type == "payment.refunded":
@@ -319,7 +320,14 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if not (isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()):
         raise _Rejected(400, f"The member {name} is missing or not a short string.")
+    if not _is_plain(value):
+        raise _Rejected(400, f"The member {name} holds a card number.")
     return value
+
+
+def _is_plain(value: object) -> TypeGuard[str]:
+    """Text that may be stored: no card number is, whoever signed it."""
+    return isinstance(value, str) and not looks_like_card_number(value)
 
 
 async def _body(receive: Receive, headers: Headers) -> bytes:

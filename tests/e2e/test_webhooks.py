@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.store.records import EventOrigin, EventType, ReceiptState
+from tests.support import leaks
 from tests.support.gateway import GraphQLReply, RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.sandbox import RunningSandbox
@@ -124,6 +125,19 @@ def test_unknown_event_types_are_kept_and_ignored(gateway: RunningGateway, sandb
     kept = [one for one in receipts(gateway) if one.delivery_id == "evt_future"]
     assert len(kept) == 1
     assert "4111" not in json.dumps(kept[0].body)
+
+
+def test_a_card_number_in_place_of_an_id_is_not_kept(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    number = "4716108999716531"
+    leaks.note(number)
+    for where in ("id", "event_type"):
+        body = {"id": "evt_number", "event_type": "provider.noc", "data": {}} | {where: number}
+        assert deliver(gateway, sandbox, body).status == 400
+    data = {"saved_payment_method_ids": [number, "spm_other"], "payment_uid": number, "currency": number}
+    body = {"id": "evt_number", "event_type": "provider.noc", "data": data}
+    assert deliver(gateway, sandbox, body).status == 200
+    (kept,) = [one for one in receipts(gateway) if one.delivery_id == "evt_number"]
+    assert kept.body == {"saved_payment_method_ids": ["spm_other"]}
 
 
 def test_a_delivery_waits_for_its_vault(gateway: RunningGateway, sandbox: RunningSandbox) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from starlette.staticfiles import StaticFiles
@@ -19,7 +18,7 @@ from app.gate import graphiql
 from app.gate.answers import Answer
 from app.gate.audit import Audit
 from app.gate.callers.compose import build_callers
-from app.gate.callers.keys import Fetch, FetchedKeys, FileKeys
+from app.gate.callers.keys import Fetch
 from app.gate.compose import browser_of, endpoint_limits, limits_of, socket_limits
 from app.gate.documents.compose import DocumentRoom
 from app.gate.endpoint import GraphQLEndpoint
@@ -30,11 +29,10 @@ from app.gate.limits import Limiter
 from app.gate.metrics import Metrics, MetricsPage
 from app.gate.rate import Rates, budgets_of
 from app.gate.shared_rate import RedisBuckets
-from app.gate.webhooks import CaselleSender, JpMorganSender, Sender, WebhookReceiver
+from app.gate.webhooks import WebhookReceiver
 from app.http.client import HttpDoor
 from app.http.fetch import DocumentFetcher
-from app.providers.caselle.payments import PAYMENT_EVENTS
-from app.providers.registry import build_providers, canonical_ref
+from app.providers.registry import build_providers, canonical_ref, specs
 from app.serving_connections import ConnectionLimits
 from app.settings import Settings
 from app.settings_check import missing_settings
@@ -43,6 +41,7 @@ from app.store.errors import StoreUnavailable
 from app.store.records import Change, EventOrigin, EventType, MethodAddress, NewReceipt, Topic
 from app.vault.names import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
+from app.vault.webhooks import ReportsPayment, RereadsCustomer, RereadsMethods, WebhookEffect, WebhookSender
 from app.wallet.assemble import AssemblyRules, DefaultInfo
 from app.wallet.caller import Caller
 from app.wallet.directory import DirectoryCache
@@ -421,34 +420,33 @@ def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
     return found
 
 
-def _webhook_senders(settings: Settings) -> dict[str, Sender]:
+def _webhook_senders(settings: Settings) -> dict[str, WebhookSender]:
     """By the vault's name, those whose webhooks can be verified."""
-    senders: dict[str, Sender] = {}
-    caselle: Any = settings.provider("caselle")
-    jpmorgan: Any = settings.provider("jpmorgan")
-    if secrets := [secret for secret in (caselle.webhook_secret, *caselle.webhook_secrets) if secret.reveal()]:
-        senders["caselle"] = CaselleSender(caselle.payment_account_uid, secrets)
-    if url := jpmorgan.webhook_jwks_url:
-        setting = "jpmorgan.webhook_jwks_url"
-        senders["jpmorgan"] = JpMorganSender(FetchedKeys(DocumentFetcher(url, setting=setting).fetch, setting=setting))
-    elif path := jpmorgan.webhook_jwks_path:
-        senders["jpmorgan"] = JpMorganSender(FileKeys(Path(path), setting="jpmorgan.webhook_jwks_path"))
+    senders: dict[str, WebhookSender] = {}
+    for spec in specs().values():
+        sender = spec.webhooks.sender(settings.provider(spec.name)) if spec.webhooks is not None else None
+        if sender is not None:
+            senders[spec.name] = sender
     return senders
 
 
 def _webhook_handlers(inbound: Inbound) -> dict[tuple[str, str], Handler]:
     return {
-        ("caselle", "provider.noc"): rereads_named_methods(
-            inbound, ProviderName("caselle"), "saved_payment_method_ids"
-        ),
-        **{
-            ("caselle", event_type): payment_status_handler(inbound.store, ProviderName("caselle"), state)
-            for event_type, state in PAYMENT_EVENTS.items()
-        },
-        ("jpmorgan", "ConsumerProfileNotification"): rereads_the_customer(
-            inbound, ProviderName("jpmorgan"), "consumer_profile_id"
-        ),
+        (spec.name, event_type): _handler(inbound, name, effect)
+        for name, spec in specs().items()
+        if spec.webhooks is not None
+        for event_type, effect in spec.webhooks.effects.items()
     }
+
+
+def _handler(inbound: Inbound, name: ProviderName, effect: WebhookEffect) -> Handler:
+    match effect:
+        case RereadsMethods(field):
+            return rereads_named_methods(inbound, name, field)
+        case RereadsCustomer(field):
+            return rereads_the_customer(inbound, name, field)
+        case ReportsPayment(state):
+            return payment_status_handler(inbound.store, name, state)
 
 
 def _doors(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, HttpDoor]:

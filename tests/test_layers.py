@@ -16,7 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.vault": {"app.pan"},
     "app.vault.names": {"app.providers"},  # which vaults there are: see `test_the_names_of_the_vaults_need_no_vault`
     "app.http": {"app.pan", "app.settings_structure"},
-    "app.providers": {"app.vault", "app.http", "app.settings_structure"},
+    "app.providers": {"app.vault", "app.http", "app.pan", "app.settings_structure", "app.gate.callers.keys"},
     "app.store": {"app.vault"},
     "app.wallet": {"app.vault", "app.store", "app.settings", "app.pan"},
     "app.execution": set(),

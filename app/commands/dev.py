@@ -108,14 +108,14 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
 
 async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) -> None:
     """Have the sandbox tell this gateway of changes; what it cannot be told yet it delivers again later."""
-    caselle: Any = settings.provider("caselle")
-    asked = {"provider": "caselle", "url": f"{address}/webhooks/caselle/{caselle.payment_account_uid}"}
+    timeout = aiohttp.ClientTimeout(total=5)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session,
-            session.post(f"{sandbox_url}/__sandbox/webhooks", json=asked) as reply,
-        ):
-            reply.raise_for_status()
+        async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session:
+            for spec in specs().values():
+                if spec.webhooks is not None and spec.webhooks.sandbox_path is not None:
+                    path = spec.webhooks.sandbox_path(settings.provider(spec.name))
+                    asked = {"provider": spec.name, "url": f"{address}/webhooks/{spec.name}{path}"}
+                    await session.post(f"{sandbox_url}/__sandbox/webhooks", json=asked)
     except (aiohttp.ClientError, TimeoutError):
         click.echo("the sandbox was not told where to send webhooks: changes there are noticed by reading", err=True)
 

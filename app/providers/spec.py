@@ -9,6 +9,7 @@ from app.http.settings import ProviderSettings
 from app.vault.model import Capabilities
 from app.vault.names import CustomerRef
 from app.vault.provider import VaultProvider
+from app.vault.webhooks import WebhookEffect, WebhookSender
 
 S = TypeVar("S", bound=ProviderSettings)
 
@@ -35,6 +36,21 @@ class CredentialHelp:
 
     calls: str
     tokens: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSpec(Generic[S]):
+    """The vault's webhooks, taken at ``/webhooks/{name}/...``."""
+
+    sender: Callable[[S], WebhookSender | None]
+    """Who verifies deliveries; None where the settings turn webhooks off. Raises SettingsError."""
+
+    effects: Mapping[str, WebhookEffect]
+    """By event type. Deliveries of other types are stored and marked done."""
+
+    sandbox_path: Callable[[S], str] | None = None
+    """For `vaultgraph dev`: the path below ``/webhooks/{name}`` to which the sandbox should deliver, with its leading
+    slash. None: the sandbox sends none."""
 
 
 def _nothing_more(_: Any) -> Sequence[str]:
@@ -75,6 +91,9 @@ class ProviderSpec(Generic[S]):
 
     missing: Callable[[S], Sequence[str]] = _nothing_more
     """What an enabled vault lacks besides `required`: full names, e.g. ``x.client_secret or x.private_key``."""
+
+    webhooks: WebhookSpec[S] | None = None
+    """None: the vault sends none; customers with subscribers are then read in intervals."""
 
     precedence: int = 0
     """Higher ones come first in the default of `provider_precedence`; equal ones by the order of registration."""

@@ -14,7 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import SettingsError
 from app.gate.callers.keys import FetchedKeys, FileKeys
-from app.gate.webhooks import CaselleSender, JpMorganSender, WebhookReceiver
+from app.gate.webhooks import WebhookReceiver
+from app.providers.caselle.webhooks import CaselleSender
+from app.providers.jpmorgan.webhooks import JpMorganSender
 from app.settings import load_settings
 from app.store.records import NewReceipt
 from app.vault.secret import Secret

@@ -37,15 +37,6 @@ _STATE: Final[Mapping[str, PaymentState]] = {
     "failed": PaymentState.DECLINED,
     "declined": PaymentState.DECLINED,
 }
-PAYMENT_EVENTS: Final[Mapping[str, PaymentState]] = {
-    "payment.completed": PaymentState.CAPTURED,
-    "payment.failed": PaymentState.DECLINED,
-    "payment.refunded": PaymentState.REFUNDED,
-    "provider.nsf": PaymentState.RETURNED,
-    "provider.reversal": PaymentState.REVERSED,
-    "provider.chargeback": PaymentState.DISPUTED,
-}
-"""What an event of the webhook reports, page "Accounts"."""
 _READY_TO_CAPTURE: Final = frozenset(
     {"validated", "valid", "quoted", "created", "new", "open", "pending", "ready", "requires_capture"}
 )

@@ -9,7 +9,8 @@ from app.providers.caselle.client import CaselleVault
 from app.providers.caselle.errors import is_challenge
 from app.providers.caselle.mapping import NAME
 from app.providers.caselle.settings import CaselleSettings
-from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec
+from app.providers.caselle.webhooks import EFFECTS, sender_of
+from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec, WebhookSpec
 
 
 def open_caselle(settings: CaselleSettings, options: OpenOptions) -> CaselleVault:
@@ -46,6 +47,11 @@ SPEC: Final = ProviderSpec(
     capabilities=CaselleVault.capabilities,
     canonical_ref=CaselleVault.canonical_ref,
     open=open_caselle,
+    webhooks=WebhookSpec(
+        sender=sender_of,
+        effects=EFFECTS,
+        sandbox_path=lambda settings: f"/{settings.payment_account_uid}",
+    ),
     precedence=20,
     sandbox=_sandbox,
 )

@@ -9,7 +9,8 @@ from app.providers.jpmorgan.client import CAPABILITIES, JpMorganVault
 from app.providers.jpmorgan.errors import is_challenge
 from app.providers.jpmorgan.mapping import NAME
 from app.providers.jpmorgan.settings import JpMorganSettings
-from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec
+from app.providers.jpmorgan.webhooks import EFFECTS, sender_of
+from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec, WebhookSpec
 
 
 def open_jpmorgan(settings: JpMorganSettings, options: OpenOptions) -> JpMorganVault:
@@ -56,6 +57,7 @@ SPEC: Final = ProviderSpec(
     canonical_ref=JpMorganVault.canonical_ref,
     open=open_jpmorgan,
     missing=_missing,
+    webhooks=WebhookSpec(sender=sender_of, effects=EFFECTS),
     precedence=30,
     sandbox=_sandbox,
 )

@@ -1,0 +1,72 @@
+"""Helpers for verifying and reading webhook deliveries. Nothing here quotes a delivery."""
+
+import hmac
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, Final, TypeGuard
+
+import orjson
+
+from app.pan import looks_like_card_number
+from app.vault.secret import Secret
+from app.vault.webhooks import WebhookRejected
+
+_MOST_SIGNATURES: Final = 16
+_ONE_SIGNATURE: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]{0,15}=)?(?:([0-9A-Fa-f]{64})|([A-Za-z0-9+/_-]{43}=?))")
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """The body's JSON object. Raises WebhookRejected."""
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise WebhookRejected(400, "The body is not JSON.") from None
+    if not isinstance(body, dict):
+        raise WebhookRejected(400, "The body is not a JSON object.")
+    return body
+
+
+def short_text(body: Mapping[str, Any], name: str) -> str:
+    """A member that is 1 to 200 printable characters and no card number. Raises WebhookRejected."""
+    value = body.get(name)
+    if not (isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()):
+        raise WebhookRejected(400, f"The member {name} is missing or not a short string.")
+    if not is_plain(value):
+        raise WebhookRejected(400, f"The member {name} holds a card number.")
+    return value
+
+
+def is_plain(value: object) -> TypeGuard[str]:
+    """Text that may be stored: no card number is, whoever signed it."""
+    return isinstance(value, str) and not looks_like_card_number(value)
+
+
+def base64_bytes(text: str) -> bytes:
+    """Of either alphabet, with or without padding; empty where it is neither."""
+    bare = text.strip().translate(str.maketrans("-_", "+/")).rstrip("=")
+    try:
+        return b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except (Base64Error, ValueError):
+        return b""
+
+
+def hmac_signatures(header: str) -> list[bytes]:
+    """Every SHA-256 HMAC in a header: hex or base64, ``sha256=`` or ``v1=`` before it, commas or blanks between."""
+    found: list[bytes] = []
+    for part in re.split(r"[,;\s]+", header)[: 4 * _MOST_SIGNATURES]:
+        if match := _ONE_SIGNATURE.fullmatch(part):
+            found.append(bytes.fromhex(match[1]) if match[1] else base64_bytes(match[2]))
+    return found[:_MOST_SIGNATURES]
+
+
+def is_hmac_signed(signed: bytes, signatures: Sequence[bytes], secrets: Sequence[Secret]) -> bool:
+    """Whether any signature is the HMAC by any secret. Compares all of them, in constant time."""
+    is_signed = False
+    for secret in secrets:
+        expected = hmac.digest(secret.reveal().encode(), signed, sha256)
+        for signature in signatures:
+            is_signed |= hmac.compare_digest(expected, signature)
+    return is_signed

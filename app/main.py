@@ -87,10 +87,10 @@ class Gateway:
         self.is_draining = False
         self.store = Store.open(store_url(settings))
         self.callers = build_callers(settings, self.store.clients, _issuers_keys(settings))
-        self.audit = Audit(self.store.events)
+        self.metrics = Metrics()
+        self.audit = Audit(self.store.events, observer=self.metrics)
         self.shared_buckets = _shared_buckets(settings)
         self.ids = Ids(settings.id_key.reveal(), canonical_ref=canonical_ref)
-        self.metrics = Metrics()
         self.providers = build_providers(settings, self.metrics)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
         adapters = {name.value: vault for name, vault in self.providers.items()}

@@ -1,7 +1,7 @@
 """The audit trail's notes: who was refused what, and which writes ended before the journal knew of them.
 
-Notes are taken in memory and written in batches, so that no answer waits for them. What comes faster than a trail can
-use (a client that is refused a thousand times a second) is counted, and the count is written.
+Notes are taken in memory and written in batches, so that no answer waits for them. Refusals of anonymous requests, and
+those of one caller beyond `_PER_MINUTE`, are counted: the trail gets one row a minute for each caller and code.
 """
 
 import asyncio
@@ -33,8 +33,10 @@ NOTED: Final = frozenset(
 """Refusals of the gate that are about who asks; the others (limits, syntax, rate) are about what."""
 _BATCH: Final = 200
 _MOST_WAITING: Final = 20_000
-_PER_S: Final = 50  # of one actor
-_MOST_ACTORS: Final = 10_000
+_PER_MINUTE: Final = 60
+"""Refusals of one caller that are kept one by one."""
+_MINUTE_S: Final = 60.0
+_MOST_COUNTED: Final = 10_000
 ANONYMOUS: Final = "anonymous"
 
 
@@ -49,22 +51,32 @@ class RefusalLike(Protocol):
     def scopes(self) -> Sequence[str]: ...
 
 
+class Observer(Protocol):
+    """Counts every refusal. `caller`: staff, user, partner or anonymous."""
+
+    def on_refusal(self, caller: str, code: str) -> None: ...
+
+
 class Audit:
     """`run` writes what the other methods note; `flush` writes what is left, when the process ends."""
 
-    def __init__(self, events: Events, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, events: Events, *, observer: Observer | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._events = events
+        self._observer = observer
         self._clock = clock
         self._waiting: deque[NewEvent] = deque()
         self._arrived = asyncio.Event()
         self._one_writer = asyncio.Lock()
-        self._seconds: dict[str, tuple[int, int]] = {}
-        self._untold: dict[str, int] = {}
+        self._kept: dict[str, int] = {}  # by actor, in this minute
+        self._counted: dict[tuple[EventType, str, str], int] = {}  # what was not kept: by actor and outcome
+        self._minute_ends_at = clock() + _MINUTE_S
 
     def turned_away(self, caller: Caller | None, code: str, **detail: Any) -> None:
         """The gate refused a request. Codes that are not about who asks are let go."""
         if code in NOTED:
-            self._note(caller.key if caller else ANONYMOUS, None, code, REQUEST_ID.get(), detail)
+            self._note(caller, None, code, REQUEST_ID.get(), detail)
 
     def refused(self, caller: Caller, request_id: str, refusals: Sequence[RefusalLike], more: int) -> None:
         """Of one request, field by field. `more` were too many to be told one by one."""
@@ -72,7 +84,7 @@ class Audit:
             detail: dict[str, Any] = {"what": one.what, "scopes": list(one.scopes)}
             if more and number == len(refusals) - 1:
                 detail["more"] = more
-            self._note(caller.key, one.customer_id, one.code, request_id, detail)
+            self._note(caller, one.customer_id, one.code, request_id, detail)
 
     def mutation(
         self,
@@ -85,12 +97,18 @@ class Audit:
     ) -> None:
         """A write that the journal has no operation of."""
         detail = {"mutation": mutation, "codes": list(codes)}
-        self._keep(EventType.MUTATION, caller.key, customer_id, outcome, request_id, detail)
+        if outcome == "DONE":
+            self._keep(EventType.MUTATION, caller.key, customer_id, outcome, request_id, detail)
+        else:
+            self._bounded(EventType.MUTATION, caller, customer_id, outcome, request_id, detail)
 
     async def run(self) -> None:
         """Until cancelled. A store that fails is tried again: notes wait for it, up to a bound."""
         while True:
-            await self._arrived.wait()
+            try:
+                await asyncio.wait_for(self._arrived.wait(), max(0.0, self._minute_ends_at - self._clock()))
+            except TimeoutError:
+                self._end_minute()
             self._arrived.clear()
             while self._waiting:
                 if not await self._write():
@@ -98,6 +116,7 @@ class Audit:
 
     async def flush(self) -> None:
         """Everything noted before is in the store after this, what `run` is just writing included."""
+        self._end_minute()
         async with self._one_writer:
             pass
         while self._waiting and await self._write():
@@ -126,21 +145,46 @@ class Audit:
         return True
 
     def _note(
-        self, actor: str, customer_id: str | None, code: str, request_id: str | None, detail: dict[str, Any]
+        self,
+        caller: Caller | None,
+        customer_id: str | None,
+        code: str,
+        request_id: str | None,
+        detail: dict[str, Any],
     ) -> None:
-        second = int(self._clock())
-        began, count = self._seconds.get(actor, (second, 0))
-        if began != second:
-            began, count = second, 0
-        if count >= _PER_S:
-            self._untold[actor] = self._untold.get(actor, 0) + 1
-            return
-        if len(self._seconds) > _MOST_ACTORS:
-            self._seconds.clear()
-        self._seconds[actor] = (began, count + 1)
-        if untold := self._untold.pop(actor, 0):
-            detail = {**detail, "untold": untold}
-        self._keep(EventType.ACCESS_REFUSED, actor, customer_id, code, request_id, detail)
+        if self._observer is not None:
+            self._observer.on_refusal(caller.kind.value if caller else ANONYMOUS, code)
+        self._bounded(EventType.ACCESS_REFUSED, caller, customer_id, code, request_id, detail)
+
+    def _bounded(
+        self,
+        kind: EventType,
+        caller: Caller | None,
+        customer_id: str | None,
+        outcome: str,
+        request_id: str | None,
+        detail: dict[str, Any],
+    ) -> None:
+        """Keep it, or count it: what nobody in particular did, and what one caller did too often."""
+        if self._clock() >= self._minute_ends_at:
+            self._end_minute()
+        actor = caller.key if caller else ANONYMOUS
+        kept = self._kept.get(actor, 0)
+        if caller is not None and kept < _PER_MINUTE:
+            self._kept[actor] = kept + 1
+            self._keep(kind, actor, customer_id, outcome, request_id, detail)
+        else:
+            self._counted[kind, actor, outcome] = self._counted.get((kind, actor, outcome), 0) + 1
+        if len(self._kept) > _MOST_COUNTED or len(self._counted) > _MOST_COUNTED:
+            self._end_minute()
+
+    def _end_minute(self) -> None:
+        """Note what was only counted since the last time."""
+        counted, self._counted = self._counted, {}
+        self._kept.clear()
+        self._minute_ends_at = self._clock() + _MINUTE_S
+        for (kind, actor, outcome), count in counted.items():
+            self._keep(kind, actor, None, outcome, None, {"count": count})
 
     def _keep(
         self, kind: EventType, actor: str, customer_id: str | None, outcome: str, request_id: str | None, detail: Any

@@ -67,6 +67,7 @@ class Metrics:
         self._requests: dict[tuple[str, ...], int] = {}
         self._request_seconds = _Took(_REQUEST_S)
         self._executions: dict[tuple[str, ...], int] = {}
+        self._refusals: dict[tuple[str, ...], int] = {}
         self.registry.register(
             _Counted(
                 _Count(
@@ -76,6 +77,12 @@ class Metrics:
                     self._calls,
                 ),
                 _Count("vaultgraph_requests", "Requests to /graphql by how they ended.", ("outcome",), self._requests),
+                _Count(
+                    "vaultgraph_refusals",
+                    "Refusals for who asks: credentials, scopes, grants, documents. Kinds of callers, by code.",
+                    ("caller", "code"),
+                    self._refusals,
+                ),
                 _Count(
                     "vaultgraph_executions", "Operations run, by the way they were run.", ("path",), self._executions
                 ),
@@ -112,6 +119,11 @@ class Metrics:
         key = (outcome,)
         self._requests[key] = self._requests.get(key, 0) + 1
         self._request_seconds.add(seconds)
+
+    def on_refusal(self, caller: str, code: str) -> None:
+        """`caller`: staff, user, partner, anonymous. `code`: one of ours, never a client's word."""
+        key = caller, code
+        self._refusals[key] = self._refusals.get(key, 0) + 1
 
     def on_execution(self, path: str) -> None:
         """`path`: compiled, or fallback where graphql-core ran the operation."""

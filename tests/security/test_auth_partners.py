@@ -177,5 +177,8 @@ def test_what_was_refused_is_on_the_trail(gateway: RunningGateway) -> None:
         ("refused-0001", "partner:acme", "NOT_GRANTED", "cus_alex", "Customer"),
         ("refused-0002", "partner:acme", "INTROSPECTION_DISABLED", None, None),
         ("refused-0003", "partner:acme", "PERSISTED_QUERY_ID_REQUIRED", None, None),
-        ("refused-0004", "anonymous", "UNAUTHENTICATED", None, None),
+        (None, "anonymous", "UNAUTHENTICATED", None, None),  # counted
     ]
+    page = gateway.request("GET", "/metrics").raw.decode()
+    assert 'vaultgraph_refusals_total{caller="anonymous",code="UNAUTHENTICATED"} 1.0' in page
+    assert 'vaultgraph_refusals_total{caller="partner",code="NOT_GRANTED"} 1.0' in page

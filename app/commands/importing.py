@@ -93,7 +93,7 @@ class _Run:
         imports = self._gateway.store.imports
         is_repeat = await imports.find(self._key) is not None
         rejects = RejectsFile.beside(self._path, asked, is_repeat=is_repeat)
-        record = await imports.start(self._key, content_digest=self._digest, started_by=OPERATOR.shown)
+        record = await imports.start(self._key, content_digest=self._digest, started_by=OPERATOR.id)
         if record.finished_at is not None and not _leaves_work(record.counts):
             click.echo("This file was imported before, to its end; nothing is sent again.")
             return Counter(record.counts), None

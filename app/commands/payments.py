@@ -10,6 +10,7 @@ from app.commands.starting import opening_the_store
 from app.commands.storing import opened_store, store_settings
 from app.errors import VaultgraphError
 from app.store.records import EventOrigin, PaymentRecord, PaymentState
+from app.wallet.caller import OPERATOR_KEY
 from app.wallet.money import to_decimal
 from app.wallet.writing.payment_status import StatusUpdate, settle_payment
 
@@ -52,7 +53,7 @@ def run_resolve(payment_id: str, end: str, *, config_file: Path | None, data_dir
                 payment = await store.payments.payment(payment_id)
                 if payment is None:
                     raise PaymentsError("there is no such payment")
-                update = StatusUpdate(state=_ENDS[end], origin=EventOrigin.GATEWAY, actor="operator")
+                update = StatusUpdate(state=_ENDS[end], origin=EventOrigin.GATEWAY, actor=OPERATOR_KEY)
                 async with store.transaction() as tx:
                     settled = await settle_payment(store, payment.id, update, tx=tx)
         if settled is None:

@@ -11,13 +11,13 @@ from app.commands.sandbox import DEFAULT_DATA_DIR
 from app.commands.starting import opening_the_store
 from app.errors import SettingsError
 from app.settings import Settings, load_settings
-from app.wallet.caller import ALL_SCOPES, Caller
+from app.wallet.caller import ALL_SCOPES, OPERATOR_KEY, Caller, CallerKind
 from app.wallet.commands import Actor
 
 if TYPE_CHECKING:
     from app.main import Gateway
 
-OPERATOR: Final = Actor(caller=Caller(name="operator", scopes=ALL_SCOPES), display="operator")
+OPERATOR: Final = Actor(caller=Caller(name=OPERATOR_KEY, kind=CallerKind.OPERATOR, scopes=ALL_SCOPES))
 _NOTE: Final = "dev-sandbox.json"
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, column, func, inspect, select, table
 from app.store.database import Database
 from app.store.steady import SteadyConnection
 
-NEWEST_REVISION: Final = "0006"
+NEWEST_REVISION: Final = "0007"
 _MIGRATING: Final = 0x7661756C74  # PostgreSQL advisory lock: one migration at a time
 _VERSION: Final = table("alembic_version", column("version_num"))
 

@@ -36,15 +36,20 @@ class CallerKind(StrEnum):
     STAFF = "staff"  # a token without a customer: people of ours, and our backends
     END_USER = "user"  # a token that names one customer
     PARTNER = "partner"  # an API key
+    OPERATOR = "operator"  # a command on the gateway's own machine; never over HTTP
+
+
+OPERATOR_KEY: Final = "operator"
+"""The key of all operator commands. No other caller's key is without its kind and a colon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """`name` is a token's subject or a partner's name: the same name may occur once in each kind, so `key` is what
-    counts, locks and scopes: ``staff:ann``, ``partner:acme``. `acting_customer` is set for an end user, who sees that
-    customer and nobody else. `granted` lists the customers that a partner may see; None means all of them. Scopes and
-    customers both must allow. `expires_at` is when the caller's token ends, in seconds since 1970, `key_hash` that
-    of its API key: both for what outlives a request.
+    counts, locks and scopes, and what the audit trail names: ``staff:ann``, ``partner:acme``, ``operator``.
+    `acting_customer` is set for an end user, who sees that customer and nobody else. `granted` lists the customers that
+    a partner may see; None means all of them. Scopes and customers both must allow. `expires_at` is when the caller's
+    token ends, in seconds since 1970, `key_hash` that of its API key: both for what outlives a request.
     """
 
     name: str
@@ -57,7 +62,9 @@ class Caller:
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "key", f"{self.kind.value}:{self.name}")  # once: a token's caller asks many times
+        is_operator = self.kind is CallerKind.OPERATOR
+        key = OPERATOR_KEY if is_operator else f"{self.kind.value}:{self.name}"
+        object.__setattr__(self, "key", key)  # once: a token's caller asks many times
 
     def may_see(self, customer_id: str) -> bool:
         if self.acting_customer is not None and customer_id != self.acting_customer:

@@ -49,18 +49,13 @@ class IfDefault(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who writes. `caller.key` scopes idempotency keys; `display` stands in `setBy`, `linkedBy` and the audit."""
+    """Who writes. `caller.key` scopes idempotency keys, and stands in `setBy`, `linkedBy` and the audit trail."""
 
     caller: Caller
-    display: str = ""
 
     @property
     def id(self) -> str:
         return self.caller.key
-
-    @property
-    def shown(self) -> str:
-        return self.display or self.caller.name
 
     @property
     def is_end_user(self) -> bool:

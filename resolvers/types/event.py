@@ -65,7 +65,7 @@ class CustomerEvent(Node):
             raise CodedError("NOT_FOUND", "The customer is gone.")
         return Customer.of(entry)
 
-    @scoped("audit:read", description="Who did it, where it was done through us.")
+    @scoped("audit:read", description="Who did it, where it was done through us: the caller's key, e.g. staff:ann.")
     def actor(self) -> str | None:
         return self.who
 

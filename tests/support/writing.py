@@ -30,7 +30,7 @@ from tests.support.sandbox import RunningSandbox
 
 P = ProviderName
 BY_NAME = {case.name: case for case in CASES}
-STAFF = Actor(caller=Caller(name="staff:tests", scopes=ALL_SCOPES), display="Tests")
+STAFF = Actor(caller=Caller(name="tests", scopes=ALL_SCOPES))
 _KEYS = count(1)
 
 

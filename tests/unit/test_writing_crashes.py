@@ -161,7 +161,7 @@ async def test_a_delete_with_another_default_first(
         assert choice.method_ref == other.method.method_ref
         assert [ref for ref, one in shown.items() if one.is_provider_default] == [other.method.method_ref]
         told = await opened.events.of_customer(ALEX.id, types=[EventType.METHOD_DELETED])
-        assert [(event.method_ref, event.actor) for event in told.events] == [(gone.method_ref, "Tests")]
+        assert [(event.method_ref, event.actor) for event in told.events] == [(gone.method_ref, "staff:tests")]
 
 
 def _create(bench: Bench, *vaults: ProviderName) -> CreateCustomer:

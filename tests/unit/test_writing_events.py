@@ -57,11 +57,11 @@ async def test_each_change_is_told_once(bench: Bench, name: ProviderName) -> Non
     mine = [(one.type, one.origin, one.actor) for one in await told(bench) if one.method_ref == added.method_ref]
     gateway = EventOrigin.GATEWAY
     assert mine == [
-        (T.METHOD_ADDED, gateway, "Tests"),
-        (T.METHOD_UPDATED, gateway, "Tests"),
-        (T.DEFAULT_CHANGED, gateway, "Tests"),
-        (T.METHOD_DELETED, gateway, "Tests"),
-        (T.DEFAULT_CHANGED, gateway, "Tests"),
+        (T.METHOD_ADDED, gateway, "staff:tests"),
+        (T.METHOD_UPDATED, gateway, "staff:tests"),
+        (T.DEFAULT_CHANGED, gateway, "staff:tests"),
+        (T.METHOD_DELETED, gateway, "staff:tests"),
+        (T.DEFAULT_CHANGED, gateway, "staff:tests"),
     ]
 
 
@@ -90,7 +90,7 @@ async def test_every_write_leaves_one_row_in_the_audit(bench: Bench) -> None:
     assert [(row.outcome, row.actor, dict(row.detail)) for row in rows] == [
         (
             "SUCCEEDED",
-            "Tests",
+            "staff:tests",
             {"mutation": "addPaymentMethod", "operation": done.operation.id, "codes": []},
         )
     ]

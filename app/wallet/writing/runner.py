@@ -122,7 +122,7 @@ class Runner:
         try:
             self.deps.reached("begun")
             call = until(call, loop_time() + self.deps.deadline_s({name for name, _ in ready.refs}))
-            intent = Intent(by=actor.shown, of={**ready.of, "refs": [list(ref) for ref in ready.refs]})
+            intent = Intent(by=actor.id, of={**ready.of, "refs": [list(ref) for ref in ready.refs]})
             session = Session(self.deps, operation, intent, call, new=ready.new, extra=ready.extra)
             return await self._carry_out(use_case, session, ready.refs)
         finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from app.commands.operator_log import note, some_of
 from app.commands.starting import opening_the_store
 from app.commands.storing import opened_store, store_settings
 from app.errors import VaultgraphError
@@ -80,7 +81,12 @@ def run_publish(place: Place, partner: str, path: Path, *, replace: bool) -> Non
         checker = _checker(installed_sdl(), place.settings)
         checked = _checked(path, checker, client.scopes)
         try:
-            made = await store.documents.publish(partner, [one.new for one in checked], replace=replace)
+            async with store.transaction() as tx:
+                made = await store.documents.publish(partner, [one.new for one in checked], replace=replace, tx=tx)
+                added, retired = some_of(made.added), some_of(made.retired)
+                await note(
+                    store, tx, "documents publish", partner=partner, version=made.version, added=added, retired=retired
+                )
         except DocumentChanged as changed:
             for document_id in changed.document_ids:
                 click.echo(f"{path.name}: {document_id}: is published with another text", err=True)
@@ -131,7 +137,9 @@ def run_list(place: Place, partner: str | None, *, usage: bool, retired: bool) -
 
 def run_retire(place: Place, partner: str, document_ids: Sequence[str]) -> None:
     async def work(store: Store) -> None:
-        gone = await store.documents.retire(partner, document_ids)
+        async with store.transaction() as tx:
+            gone = await store.documents.retire(partner, document_ids, tx=tx)
+            await note(store, tx, "documents retire", partner=partner, retired=some_of(gone))
         for document_id in gone:
             click.echo(f"retired {document_id}")
         missing = sorted(set(document_ids) - set(gone))

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from app.commands.operator_log import note
 from app.commands.starting import opening_the_store
 from app.commands.storing import opened_store, store_settings
 from app.commands.token import checked_scopes
@@ -64,7 +65,9 @@ def run_add(place: Place, name: str, scopes: Sequence[str], *, sees_all: bool) -
 
     async def work(store: Store, hasher: KeyHasher) -> None:
         key = new_key()
-        await store.clients.add(name, key_hash=hasher.hash(key), scopes=wanted, sees_all_customers=sees_all)
+        async with store.transaction() as tx:
+            await store.clients.add(name, key_hash=hasher.hash(key), scopes=wanted, sees_all_customers=sees_all, tx=tx)
+            await note(store, tx, "partner add", partner=name, scopes=sorted(wanted), all_customers=sees_all)
         click.echo(f"Partner {name} may: {', '.join(sorted(wanted))}")
         click.echo(f"It sees {'all customers' if sees_all else 'the customers granted to it, none so far'}.")
         _show(key)
@@ -76,7 +79,10 @@ def run_rotate(place: Place, name: str, *, old_valid_for_h: float | None) -> Non
     async def work(store: Store, hasher: KeyHasher) -> None:
         key = new_key()
         until = None if old_valid_for_h is None else datetime.now(UTC) + timedelta(hours=old_valid_for_h)
-        await store.clients.rotate(name, hasher.hash(key), old_until=until)
+        async with store.transaction() as tx:
+            await store.clients.rotate(name, hasher.hash(key), old_until=until, tx=tx)
+            ends = None if until is None else until.isoformat(timespec="seconds")
+            await note(store, tx, "partner rotate", partner=name, old_key_until=ends)
         click.echo(f"The key before it is valid until {until:%Y-%m-%d %H:%M} UTC." if until else _BOTH)
         _show(key)
 
@@ -85,7 +91,9 @@ def run_rotate(place: Place, name: str, *, old_valid_for_h: float | None) -> Non
 
 def run_disable(place: Place, name: str, *, disabled: bool) -> None:
     async def work(store: Store, _: KeyHasher) -> None:
-        await (store.clients.disable(name) if disabled else store.clients.enable(name))
+        async with store.transaction() as tx:
+            await (store.clients.disable(name, tx=tx) if disabled else store.clients.enable(name, tx=tx))
+            await note(store, tx, f"partner {'disable' if disabled else 'enable'}", partner=name)
         click.echo(f"Partner {name} is {'disabled: its keys are refused within a second' if disabled else 'enabled'}.")
 
     place.run(work)
@@ -94,7 +102,10 @@ def run_disable(place: Place, name: str, *, disabled: bool) -> None:
 def run_grant(place: Place, name: str, customers: Sequence[str], *, take_back: bool) -> None:
     async def work(store: Store, _: KeyHasher) -> None:
         if take_back:
-            gone = await store.clients.revoke(name, customers)
+            async with store.transaction() as tx:
+                gone = await store.clients.revoke(name, customers, tx=tx)
+                for customer in dict.fromkeys(customers if gone else ()):
+                    await note(store, tx, "partner grant --take-back", customer_id=customer, partner=name)
             click.echo(f"{gone} grants were taken back from {name}.")
         else:
             record = await store.clients.client(name)
@@ -103,7 +114,10 @@ def run_grant(place: Place, name: str, customers: Sequence[str], *, take_back: b
                     f"{name} has {_both(refused)}, for partners that see all customers alone: {_WHY}. "
                     "Add a partner without, and grant it the customers"
                 )
-            await store.clients.grant(name, customers)
+            async with store.transaction() as tx:
+                await store.clients.grant(name, customers, tx=tx)
+                for customer in dict.fromkeys(customers):
+                    await note(store, tx, "partner grant", customer_id=customer, partner=name)
             click.echo(f"Partner {name} sees {', '.join(customers)}.")
 
     place.run(work)

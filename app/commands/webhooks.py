@@ -7,6 +7,7 @@ from typing import Final
 
 import click
 
+from app.commands.operator_log import note, some_of
 from app.commands.starting import opening_the_store
 from app.commands.storing import opened_store, store_settings
 from app.errors import VaultgraphError
@@ -62,7 +63,11 @@ def run_replay(config_file: Path | None, data_dir: Path | None, ids: Sequence[st
         async with opened_store(store_settings(config_file, data_dir)) as store:
             with opening_the_store():
                 wanted = await _dead(store) if all_dead else list(dict.fromkeys(ids))
-                unknown = [one for one in wanted if await store.receipts.replay(one) is None]
+                async with store.transaction() as tx:
+                    due = [one for one in wanted if await store.receipts.replay(one, tx=tx) is not None]
+                    if due:
+                        await note(store, tx, "webhooks replay", deliveries=some_of(due))
+                unknown = [one for one in wanted if one not in due]
         if unknown:
             raise NoSuchDelivery(f"not dead and not done, or not there: {', '.join(unknown)}")
         return len(wanted)

@@ -21,7 +21,13 @@ class Clients:
         self._db = database
 
     async def add(
-        self, name: str, *, key_hash: str, scopes: Iterable[str], sees_all_customers: bool = False
+        self,
+        name: str,
+        *,
+        key_hash: str,
+        scopes: Iterable[str],
+        sees_all_customers: bool = False,
+        tx: Tx | None = None,
     ) -> ClientRecord:
         """Raises ClientExists."""
         storable(name)
@@ -33,12 +39,12 @@ class Clients:
             "created_at": self._db.now(),
         }
         insert = self._db.insert(clients).values(row).on_conflict_do_nothing().returning(clients.c.name)
-        async with self._db.writing() as tx:
-            if (await tx.conn.execute(insert)).first() is None:
+        async with self._db.writing(tx) as own:
+            if (await own.conn.execute(insert)).first() is None:
                 raise ClientExists("a client of this name exists")
-            await self._add_key(name, key_hash, tx)
-            tx.touch(Topic.CLIENT, name)
-            return await self._must_find(name, tx)
+            await self._add_key(name, key_hash, own)
+            own.touch(Topic.CLIENT, name)
+            return await self._must_find(name, own)
 
     async def client(self, name: str, *, tx: Tx | None = None) -> ClientRecord | None:
         """With its valid keys, disabled or not."""
@@ -64,21 +70,23 @@ class Clients:
     async def all(self) -> list[ClientRecord]:
         return await self._find()
 
-    async def rotate(self, name: str, key_hash: str, *, old_until: datetime | None = None) -> ClientRecord:
+    async def rotate(
+        self, name: str, key_hash: str, *, old_until: datetime | None = None, tx: Tx | None = None
+    ) -> ClientRecord:
         """Add a key; the newest of the others stays valid, until `old_until` if given. So there are two at most.
 
         Raises ClientUnknown.
         """
-        async with self._db.writing() as tx:
-            record = await self._must_find(name, tx, is_locked=True)
+        async with self._db.writing(tx) as own:
+            record = await self._must_find(name, own, is_locked=True)
             newest = max(record.keys, key=lambda key: key.created_at, default=None)
             mine = and_(client_keys.c.tenant == self._db.tenant, client_keys.c.client == name)
             kept = newest.key_hash if newest else ""
-            await tx.conn.execute(delete(client_keys).where(mine, client_keys.c.key_hash != kept))
-            await tx.conn.execute(update(client_keys).where(mine).values(expires_at=old_until))
-            await self._add_key(name, key_hash, tx)
-            tx.touch(Topic.CLIENT, name)
-            return await self._must_find(name, tx)
+            await own.conn.execute(delete(client_keys).where(mine, client_keys.c.key_hash != kept))
+            await own.conn.execute(update(client_keys).where(mine).values(expires_at=old_until))
+            await self._add_key(name, key_hash, own)
+            own.touch(Topic.CLIENT, name)
+            return await self._must_find(name, own)
 
     async def change(
         self, name: str, *, scopes: Iterable[str] | None = None, sees_all_customers: bool | None = None
@@ -91,39 +99,39 @@ class Clients:
             values["sees_all_customers"] = sees_all_customers
         return await self._update(name, values)
 
-    async def disable(self, name: str) -> ClientRecord:
+    async def disable(self, name: str, *, tx: Tx | None = None) -> ClientRecord:
         """From now on its keys are refused. Raises ClientUnknown."""
-        return await self._update(name, {"disabled_at": self._db.now()})
+        return await self._update(name, {"disabled_at": self._db.now()}, tx)
 
-    async def enable(self, name: str) -> ClientRecord:
-        return await self._update(name, {"disabled_at": None})
+    async def enable(self, name: str, *, tx: Tx | None = None) -> ClientRecord:
+        return await self._update(name, {"disabled_at": None}, tx)
 
-    async def grant(self, name: str, customer_ids: Iterable[str]) -> None:
+    async def grant(self, name: str, customer_ids: Iterable[str], *, tx: Tx | None = None) -> None:
         """Let it see these customers. Raises ClientUnknown, or CustomerUnknown and then grants none of them."""
         wanted = set(customer_ids)
         storable(*wanted)
-        async with self._db.writing() as tx:
-            await self._must_find(name, tx, is_locked=True)
+        async with self._db.writing(tx) as own:
+            await self._must_find(name, own, is_locked=True)
             known = select(customers.c.id).where(
                 customers.c.tenant == self._db.tenant, customers.c.id.in_(wanted), customers.c.erased_at.is_(None)
             )
-            if len((await tx.conn.execute(known)).all()) != len(wanted):
+            if len((await own.conn.execute(known)).all()) != len(wanted):
                 raise CustomerUnknown("no such customer")
             if wanted:
                 now = self._db.now()
                 key = {"tenant": self._db.tenant, "client": name, "granted_at": now}
                 rows = [{**key, "customer_id": customer_id} for customer_id in sorted(wanted)]
-                await tx.conn.execute(self._db.insert(client_grants).on_conflict_do_nothing(), rows)
-            tx.touch(Topic.CLIENT, name)
+                await own.conn.execute(self._db.insert(client_grants).on_conflict_do_nothing(), rows)
+            own.touch(Topic.CLIENT, name)
 
-    async def revoke(self, name: str, customer_ids: Collection[str]) -> int:
+    async def revoke(self, name: str, customer_ids: Collection[str], *, tx: Tx | None = None) -> int:
         """Take grants back; answers how many there were."""
         statement = delete(client_grants).where(
             *self._grants(name), client_grants.c.customer_id.in_(list(customer_ids))
         )
-        async with self._db.writing() as tx:
-            gone = (await tx.conn.execute(statement)).rowcount
-            tx.touch(Topic.CLIENT, name)
+        async with self._db.writing(tx) as own:
+            gone = (await own.conn.execute(statement)).rowcount
+            own.touch(Topic.CLIENT, name)
             return gone
 
     async def granted(self, name: str, customer_ids: Collection[str]) -> set[str]:
@@ -139,13 +147,13 @@ class Clients:
         async with self._db.reading() as conn:
             return list((await conn.execute(query.order_by(client_grants.c.customer_id).limit(limit))).scalars())
 
-    async def _update(self, name: str, values: dict[str, Any]) -> ClientRecord:
-        async with self._db.writing() as tx:
-            await self._must_find(name, tx, is_locked=True)
+    async def _update(self, name: str, values: dict[str, Any], tx: Tx | None = None) -> ClientRecord:
+        async with self._db.writing(tx) as own:
+            await self._must_find(name, own, is_locked=True)
             if values:
-                await tx.conn.execute(update(clients).where(self._is(name)).values(values))
-            tx.touch(Topic.CLIENT, name)
-            return await self._must_find(name, tx)
+                await own.conn.execute(update(clients).where(self._is(name)).values(values))
+            own.touch(Topic.CLIENT, name)
+            return await self._must_find(name, own)
 
     async def _add_key(self, name: str, key_hash: str, tx: Tx) -> None:
         row = {"tenant": self._db.tenant, "client": name, "key_hash": key_hash, "created_at": self._db.now()}

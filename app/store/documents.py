@@ -18,7 +18,9 @@ class Documents:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def publish(self, client: str, new: Sequence[NewDocument], *, replace: bool = False) -> Publication:
+    async def publish(
+        self, client: str, new: Sequence[NewDocument], *, replace: bool = False, tx: Tx | None = None
+    ) -> Publication:
         """Add documents, all or none; with `replace`, whatever is not among them is retired by the same commit.
 
         A live id with another text is DocumentChanged unless `replace`; a retired id lives again, with any text.
@@ -27,9 +29,9 @@ class Documents:
         for document in new:
             storable(document.document_id, document.text, document.operation_name)
         wanted = {document.document_id: document for document in new}
-        async with self._db.writing() as tx:
-            await self._lock(client, tx)
-            known = {record.document_id: record for record in await self._of(client, tx)}
+        async with self._db.writing(tx) as own:
+            await self._lock(client, own)
+            known = {record.document_id: record for record in await self._of(client, own)}
             live = {key: record for key, record in known.items() if record.retired_at is None}
             same = {key for key, document in wanted.items() if key in live and live[key].sha256 == document.sha256}
             changed = tuple(key for key in wanted if key in live and key not in same)
@@ -38,18 +40,18 @@ class Documents:
             version = 1 + max((record.version for record in known.values()), default=0)
             fresh = [document for key, document in wanted.items() if key not in same]
             gone = tuple(key for key in live if key not in wanted) if replace else ()
-            await self._write(client, fresh, version, tx)
-            await self._retire(client, gone, tx)
-            tx.touch(Topic.DOCUMENTS, client)
+            await self._write(client, fresh, version, own)
+            await self._retire(client, gone, own)
+            own.touch(Topic.DOCUMENTS, client)
         added = tuple(document.document_id for document in fresh)
         return Publication(version, added, tuple(key for key in wanted if key in same), gone)
 
-    async def retire(self, client: str, document_ids: Iterable[str]) -> tuple[str, ...]:
+    async def retire(self, client: str, document_ids: Iterable[str], *, tx: Tx | None = None) -> tuple[str, ...]:
         """Retire live documents; answers those that were. Raises ClientUnknown."""
-        async with self._db.writing() as tx:
-            await self._lock(client, tx)
-            gone = await self._retire(client, [key for key in document_ids if is_storable(key)], tx)
-            tx.touch(Topic.DOCUMENTS, client)
+        async with self._db.writing(tx) as own:
+            await self._lock(client, own)
+            gone = await self._retire(client, [key for key in document_ids if is_storable(key)], own)
+            own.touch(Topic.DOCUMENTS, client)
             return gone
 
     async def live(self, client: str | None = None) -> list[DocumentRecord]:

@@ -81,7 +81,7 @@ class Receipts:
         async with self._db.writing() as tx:
             return (await tx.conn.execute(update(receipts).where(*held).values(claimed_until=None))).rowcount
 
-    async def replay(self, receipt_id: str) -> ReceiptRecord | None:
+    async def replay(self, receipt_id: str, *, tx: Tx | None = None) -> ReceiptRecord | None:
         """Make a dead or done receipt due again; None when it is neither."""
         values = {
             "state": ReceiptState.RECEIVED.value,
@@ -93,8 +93,8 @@ class Receipts:
         }
         over = [ReceiptState.DEAD.value, ReceiptState.DONE.value]
         statement = update(receipts).where(self._is(receipt_id), receipts.c.state.in_(over)).values(values)
-        async with self._db.writing() as tx:
-            row = (await tx.conn.execute(statement.returning(*receipts.c))).first()
+        async with self._db.writing(tx) as own:
+            row = (await own.conn.execute(statement.returning(*receipts.c))).first()
         return None if row is None else _record(row)
 
     async def receipt(self, receipt_id: str) -> ReceiptRecord | None:

@@ -1,0 +1,27 @@
+"""Operator commands in the audit trail: one row a command, in the transaction that carries it out."""
+
+from typing import Any, Final
+
+from app.store import Store
+from app.store.database import Tx
+from app.store.records import EventType, NewEvent
+from app.wallet.caller import OPERATOR_KEY
+
+_MOST_IDS: Final = 100
+
+
+async def note(store: Store, tx: Tx, command: str, *, customer_id: str | None = None, **detail: Any) -> None:
+    """`command` as it was typed, without its arguments; `detail` has those that are names and numbers."""
+    event = NewEvent(
+        type=EventType.OPERATOR_COMMAND,
+        actor=OPERATOR_KEY,
+        customer_id=customer_id,
+        outcome="DONE",
+        detail={"command": command, **detail},
+    )
+    await store.events.append(event, tx=tx)
+
+
+def some_of(ids: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """How many there are, and the first of them."""
+    return {"count": len(ids), "ids": list(ids[:_MOST_IDS])}

@@ -43,11 +43,46 @@ def test_clients_come_back_after_a_restart(
     assert heard == {name: [before, after] for name in clients}
 
 
+def test_an_event_source_with_its_own_fetch_resumes(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+    """By `Last-Event-ID`: what happened while the stream was away comes first, and nothing comes twice."""
+    node = require_node()
+    npm_ci(FOLDER / "protocol")
+    first = start_gateway(**patient())
+    command = [node, "resume.mjs", f"{first.url}/graphql", first.token()]
+    with listening(command, FOLDER / "protocol") as lines:
+        until_joined(first)
+        before = happen(first)
+        assert lines.get(timeout=60) == "LISTENING"
+        first.stop()
+        with RunningGateway(sandbox.url, first.data_dir, port=urlsplit(first.url).port or 0, **patient()) as second:
+            missed = happen(second)
+            lines.say("go on")
+            until_joined(second)
+            after = happen(second)
+            told = json.loads(lines.get(timeout=60))
+    assert told == {"heard": [before, missed, after], "sent": [None, before]}
+
+
+class Lines(queue.Queue[str]):
+    """What a command prints, line by line, and its input."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        super().__init__()
+        self._process = process
+
+    def say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+
 @contextmanager
-def listening(command: list[str], folder: Path) -> Iterator["queue.Queue[str]"]:
+def listening(command: list[str], folder: Path) -> Iterator[Lines]:
     """The command's lines, as they come; the last item is what it said at its end where it failed."""
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    lines: queue.Queue[str] = queue.Queue()
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    lines = Lines(process)
 
     def read() -> None:
         assert process.stdout is not None

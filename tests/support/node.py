@@ -56,7 +56,7 @@ def npm_ci(folder: Path) -> Path:
 
 
 def skip_or_fail(what: str, reason: str) -> None:
-    """For want of `what` (``node`` or ``chromium``): skip, or fail where it is required."""
+    """For want of `what` (``node``, ``chromium``, ``python-clients``): skip, or fail where it is required."""
     if what in os.environ.get("VAULTGRAPH_TEST_REQUIRE", "").split(","):
         pytest.fail(f"{reason}, and VAULTGRAPH_TEST_REQUIRE asks for it")
     pytest.skip(f"{_WANT}{reason}")

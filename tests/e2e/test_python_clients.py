@@ -1,0 +1,50 @@
+"""Python's clients, and those of their older versions that are still in use, read the schema and ask for a wallet."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.gateway import RunningGateway
+from tests.support.python_clients import FOLDER, ROOT, python_clients, run_python
+
+SCHEMA = ROOT / "schema.graphql"
+CODEGEN = "from ariadne_codegen.main import main; main()"
+
+pytestmark = [pytest.mark.xdist_group("python_clients"), pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize(("is_old", "versions"), [(True, ("3.5", "3.2")), (False, ("4.", "3.3"))], ids=["3.5", "4"])
+def test_gql_by_introspection_and_from_the_file(
+    is_old: bool, versions: tuple[str, str], demo_gateway: RunningGateway
+) -> None:
+    site = python_clients() if is_old else None
+    words = [FOLDER / "with_gql.py", f"{demo_gateway.url}/graphql", demo_gateway.token(), SCHEMA]
+    told = json.loads(run_python(*words, site=site, cwd=FOLDER))
+    assert told["gql"].startswith(versions[0])
+    assert told["core"].startswith(versions[1])
+    expected = demo_gateway.data('{ customer(id: "cus_alex") { name paymentMethods { label } } }')
+    assert told["introspected"] == told["fromFile"] == expected
+
+
+@pytest.mark.parametrize("source", ["file", "introspection"])
+def test_ariadne_codegen_makes_a_client_that_works(source: str, demo_gateway: RunningGateway, tmp_path: Path) -> None:
+    site = python_clients()
+    url, token = f"{demo_gateway.url}/graphql", demo_gateway.token()
+    schema = {
+        "file": f'schema_path = "{SCHEMA}"',
+        "introspection": f'remote_schema_url = "{url}"\nremote_schema_headers = {{Authorization = "$GATEWAY_TOKEN"}}',
+    }
+    for name in ("wallet.graphql", "with_codegen.py"):
+        shutil.copy(FOLDER / name, tmp_path)
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.ariadne-codegen]\n"
+        f"{schema[source]}\n"
+        'queries_path = "wallet.graphql"\ntarget_package_path = "."\ntarget_package_name = "wallet_client"\n'
+    )
+    run_python("-c", CODEGEN, site=site, cwd=tmp_path, GATEWAY_TOKEN=f"Bearer {token}")
+    told = json.loads(run_python("with_codegen.py", url, token, site=site, cwd=tmp_path))
+    wallet = demo_gateway.data('{ customer(id: "cus_alex") { name paymentMethods { label } } }')["customer"]
+    assert (told["name"], told["methods"]) == (wallet["name"], len(wallet["paymentMethods"]))
+    assert len(told["kinds"]) == 2, told

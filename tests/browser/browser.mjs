@@ -7,8 +7,9 @@ import { chromium } from "playwright-core";
 export const plain = (text) => text.replaceAll("\u00a0", " ");
 
 // Calls `work` with a browser context, in which nothing but `origins` can be reached, and closes it.
-// Returns the addresses that pages asked for in vain.
-export async function withBrowser(executablePath, origins, work) {
+// Returns the addresses that pages asked for in vain. `origins` null leaves requests to the browser alone: where they
+// are looked at, Playwright answers CORS preflights itself. `more` are further arguments of Chromium.
+export async function withBrowser(executablePath, origins, work, more = []) {
   const profile = await mkdtemp(join(tmpdir(), "vaultgraph-browser-"));
   const elsewhere = [];
   const context = await chromium.launchPersistentContext(profile, {
@@ -23,15 +24,17 @@ export async function withBrowser(executablePath, origins, work) {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...more,
     ],
   });
   try {
-    await context.route("**/*", (route) => {
+    const filter = (route) => {
       const address = route.request().url();
       if (origins.some((origin) => address.startsWith(origin)) || /^(data|blob):/.test(address)) return route.continue();
       elsewhere.push(address);
       return route.abort();
-    });
+    };
+    if (origins !== null) await context.route("**/*", filter);
     await work(context);
   } finally {
     await context.close();

@@ -6,6 +6,7 @@ from typing import Any, TextIO
 
 import click
 
+from app.cli_create import CREATE
 from app.cli_documents import documents, schema_check
 from app.cli_import import import_file, link_customer
 from app.cli_payments import payments
@@ -172,6 +173,7 @@ def partner() -> None:
 )
 @click.argument("name")
 @SCOPES
+@CREATE
 @click.option("--customers", type=click.Choice(["granted", "all"]), default="granted", help="Whom it may see.")
 @click.option("--all-customers", "customers", flag_value="all", help="The same as --customers all.")
 @_CONFIG

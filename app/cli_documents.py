@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from app.cli_create import CREATE
 from app.cli_scopes import SCOPES, TakesScopes
 
 _FILE = click.Path(exists=True, path_type=Path)
@@ -22,6 +23,7 @@ def documents() -> None:
 @documents.command(help="Publish a manifest, or a folder of .graphql files: all of it, or nothing.")
 @click.argument("partner")
 @click.argument("file", type=_FILE)
+@CREATE
 @click.option("--replace", is_flag=True, help="Retire what is published and not in the file.")
 @_CONFIG
 @_DATA_DIR

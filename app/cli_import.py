@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from app.cli_create import CREATE
 from app.vault.names import ProviderName
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -31,6 +32,7 @@ _SANDBOX = click.option("--sandbox-url", default=None, help="Where the sandbox i
     default=None,
     help="Where to list rows that were not imported; never over an existing file. [default: FILE.rejects.csv]",
 )
+@CREATE
 @_SANDBOX
 @_CONFIG
 @_DATA_DIR

@@ -14,7 +14,14 @@ from msgspec import Meta, defstruct, field
 from app.errors import SettingsError
 from app.http.settings import ProviderSettings
 from app.providers.registry import by_precedence, specs
-from app.settings_sources import lay_over, read_environment, read_toml, resolve_files
+from app.settings_sources import (
+    ENV_PREFIX,
+    lay_over,
+    read_environment,
+    read_toml,
+    refuse_unknown_variables,
+    resolve_files,
+)
 from app.settings_structure import (
     AtLeastOne,
     Count,
@@ -24,6 +31,7 @@ from app.settings_structure import (
     Share,
     Word,
     ZeroOrMore,
+    names_in,
     structured,
 )
 from app.settings_texts import CorsOrigin, HeaderName, Network, Origin
@@ -258,7 +266,9 @@ def load_settings(
     lay_over(merged, base or {})
     if toml_file is not None:
         lay_over(merged, read_toml(toml_file))
-    lay_over(merged, read_environment(os.environ if environ is None else environ))
+    found = os.environ if environ is None else environ
+    refuse_unknown_variables(found, dict(names_in(Settings, ENV_PREFIX)))
+    lay_over(merged, read_environment(found))
     lay_over(merged, overrides)
     resolve_files(merged, ())
     return structured(merged, Settings)

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping, MutableMapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +26,32 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"the settings file is not valid TOML{place[0] if place else ''}") from None
 
 
+def variables(environ: Mapping[str, str]) -> list[str]:
+    """Those that are meant to be settings, as they are spelled."""
+    return [key for key in environ if key.upper().startswith(ENV_PREFIX) and key.upper() not in _NOT_SETTINGS]
+
+
+def refuse_unknown_variables(environ: Mapping[str, str], known: Mapping[str, bool]) -> None:
+    """`known` are the names of settings, and whether each is a table with any names below. Raises SettingsError naming each variable of ours that is no setting, and the one that
+    may be meant."""
+    faults: list[str] = []
+    for key in variables(environ):
+        name = key.upper()
+        is_known = name in known or name.removesuffix("_FILE") in known
+        if is_known or any(is_open and name.startswith(f"{one}__") for one, is_open in known.items()):
+            continue
+        near = get_close_matches(name.removeprefix(ENV_PREFIX), [one.removeprefix(ENV_PREFIX) for one in known], n=1)
+        hint = f", perhaps {ENV_PREFIX}{near[0]} is meant" if near else ""
+        faults.append(f"the environment variable {key} is no setting{hint}; only settings may begin with {ENV_PREFIX}")
+    if faults:
+        raise SettingsError("; ".join(faults))
+
+
 def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     """``VAULTGRAPH_LOANPRO__API_TOKEN`` becomes ``{"loanpro": {"api_token": ...}}``; lists are comma-separated."""
     found: dict[str, Any] = {}
-    for key, value in environ.items():
-        if not key.upper().startswith(ENV_PREFIX) or key.upper() in _NOT_SETTINGS:
-            continue
+    for key in variables(environ):
+        value = environ[key]
         *sections, name = key[len(ENV_PREFIX) :].lower().split("__")
         place = found
         for section in sections:

@@ -1,7 +1,7 @@
 """How what was found becomes settings: checked by msgspec, every fault named at once, no value ever quoted."""
 
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
@@ -60,6 +60,17 @@ def structured(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
                 return made
             break
     raise SettingsError("; ".join(faults))
+
+
+def names_in(kind: type[Section], prefix: str) -> Iterator[tuple[str, bool]]:
+    """The environment's name of each setting and section (all begin with `prefix`), and whether it is a table with any names below."""
+    for field in fields(kind):
+        name, bare = f"{prefix}{field.name.upper()}", _bare(field.type)
+        if isinstance(bare, type) and issubclass(bare, Section):
+            yield name, False  # given a value, it is refused as a section
+            yield from names_in(bare, f"{name}__")
+        else:
+            yield name, get_origin(bare) is dict
 
 
 def _of_text(kind: type[Any], value: Any) -> Any:

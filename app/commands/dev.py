@@ -20,7 +20,7 @@ import aiohttp
 import click
 
 from app.commands.sandbox import DEFAULT_DATA_DIR, naming_the_option
-from app.commands.starting import opening_the_store, usable_folder
+from app.commands.starting import described_store, opening_the_store, usable_folder
 from app.commands.working import note_sandbox
 from app.errors import SettingsError, VaultgraphError
 from app.gate.browser import is_local_host
@@ -92,6 +92,7 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
     await _send_webhooks_to(address, settings, sandbox_url)
 
     def started() -> None:
+        click.echo(f"Store        {described_store(settings)}")
         _announce(address, sandbox_url, token, folder, bundled=gateway.has_bundled_graphiql, is_exposed=is_exposed)
 
     with opening_the_store():

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from app.commands.starting import opening_the_store, usable_folder
+from app.commands.starting import described_store, opening_the_store, usable_folder
 from app.settings import load_settings
 
 
@@ -31,6 +31,7 @@ def run_migrate(*, config_file: Path | None, data_dir: Path | None) -> None:
 
     with opening_the_store():
         conflicts = asyncio.run(apply())
+    click.echo(f"store: {described_store(settings)}", err=True)
     click.echo("the store is up to date")
     for conflict in conflicts:
         click.echo(f"{conflict.provider.value} {conflict.customer_id} {words_of(conflict)}")

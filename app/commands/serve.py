@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from app.commands.starting import opening_the_store, usable_folder
+from app.commands.starting import described_store, opening_the_store, usable_folder
 from app.errors import SettingsError
 from app.serving import bind, run_until_signal, serve, url_of
 from app.settings import load_settings
@@ -38,7 +38,7 @@ def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
                     stop,
                     grace_s=settings.grace_s,
                     limits=gateway.connection_limits,
-                    on_started=lambda: _started(address),
+                    on_started=lambda: _started(address, described_store(settings)),
                     on_stop=gateway.begin_drain,
                 )
         finally:
@@ -47,7 +47,7 @@ def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
     run_until_signal(main)
 
 
-def _started(address: str) -> None:
+def _started(address: str, store: str) -> None:
     """What is there by now stays: the collector need not walk through the schema again and again.
 
     A wallet's objects hold no cycles: few collections free anything, and each one stops all requests.
@@ -55,8 +55,9 @@ def _started(address: str) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
-    _announce(address)
+    _announce(address, store)
 
 
-def _announce(address: str) -> None:
+def _announce(address: str, store: str) -> None:
     click.echo(f"Gateway      {address}/graphql   (health: {address}/healthz, {address}/readyz)")
+    click.echo(f"Store        {store}")

@@ -5,9 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.cli_create import may_create
 from app.errors import SettingsError
+from app.settings import Settings
 from app.store.errors import StoreUnavailable
 
 
@@ -22,6 +26,27 @@ def usable_folder(folder: Path) -> Path:
     return folder
 
 
+def sqlite_file(settings: Settings) -> Path | None:
+    """The file of an embedded store; None for a database server. SQLAlchemy's ArgumentError for a URL that is none."""
+    url = settings.store.url.reveal()
+    if not url:
+        return settings.data_dir / "vaultgraph.db"
+    parsed = make_url(url)
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
+    return Path(str(parsed.database)) if is_file else None
+
+
+def described_store(settings: Settings) -> str:
+    """The store in words that hold no credentials: a path, or a database server's host and database."""
+    file = sqlite_file(settings)
+    if file is not None:
+        return str(file.absolute())
+    url = make_url(settings.store.url.reveal())
+    host = url.host or url.query.get("host") or "localhost"
+    port = f":{url.port}" if url.port else ""
+    return f"{url.get_backend_name()} {host}{port}/{url.database or ''}"
+
+
 @contextmanager
 def opening_the_store() -> Iterator[None]:
     """A store that cannot be opened is one line: its driver's own words would show address and user."""
@@ -34,6 +59,23 @@ def opening_the_store() -> Iterator[None]:
             f"the store cannot be opened ({cause}): check store.url or the data directory, and whether "
             "`vaultgraph migrate` has run"
         ) from None
+
+
+def name_store(settings: Settings) -> None:
+    """Say which store is worked on. Raises SettingsError where it does not exist and may not be made."""
+    file = sqlite_file(settings)
+    if file is not None:
+        require_store(file)
+    click.echo(f"store: {described_store(settings)}", err=True)
+
+
+def require_store(file: Path) -> None:
+    """Raises SettingsError where the file is missing and may not be made."""
+    if not file.exists() and not may_create():
+        raise SettingsError(
+            f"there is no store at {file.absolute()}: name another with --data-dir or --config, make this one with "
+            "`vaultgraph migrate`, or with --create where the command has it"
+        )
 
 
 def _unusable(folder: Path, reason: str | None) -> SettingsError:

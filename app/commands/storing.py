@@ -7,7 +7,7 @@ from typing import Any
 
 from app.commands.dev import dev_keys
 from app.commands.sandbox import DEFAULT_DATA_DIR
-from app.commands.starting import opening_the_store, usable_folder
+from app.commands.starting import name_store, opening_the_store, require_store, usable_folder
 from app.errors import SettingsError
 from app.settings import Settings, load_settings
 from app.store import Store, migrate
@@ -22,15 +22,18 @@ def store_settings(config_file: Path | None, data_dir: Path | None) -> Settings:
     if config_file is not None or settings.store.url:
         raise SettingsError("missing settings: digest_key")
     folder = data_dir or DEFAULT_DATA_DIR
+    require_store(folder / "vaultgraph.db")
     made_up: dict[str, Any] = {"mode": "development", "data_dir": str(folder), **dev_keys(folder)}
     return load_settings(None, {}, made_up)
 
 
 @asynccontextmanager
 async def opened_store(settings: Settings) -> AsyncIterator[Store]:
-    """Open, and brought up to date where it is a file of ours; raises SettingsError where it cannot be."""
+    """Open, named on standard error, and brought up to date where it is a file of ours; raises SettingsError where it
+    cannot be, or where there is none and the command was not called with --create."""
     url = settings.store.url.reveal()
     with opening_the_store():
+        name_store(settings)
         if url:
             store = Store.open(url)
         else:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.commands.sandbox import DEFAULT_DATA_DIR
-from app.commands.starting import opening_the_store
+from app.commands.starting import name_store, opening_the_store, require_store
 from app.errors import SettingsError
 from app.settings import Settings, load_settings
 from app.wallet.caller import ALL_SCOPES, OPERATOR_KEY, Caller, CallerKind
@@ -33,8 +33,10 @@ async def working_gateway(
     """A started gateway that listens nowhere; stopped at the end. Raises SettingsError."""
     from app.main import Gateway
 
-    gateway = Gateway(await settings_of_writes(config_file, data_dir, sandbox_url))
+    settings = await settings_of_writes(config_file, data_dir, sandbox_url)
     with opening_the_store():
+        name_store(settings)
+        gateway = Gateway(settings)
         await gateway.start()
     try:
         yield gateway
@@ -51,6 +53,8 @@ async def settings_of_writes(config_file: Path | None, data_dir: Path | None, sa
     from app.commands.dev import credentials_of, dev_keys, dev_settings
 
     folder = data_dir or DEFAULT_DATA_DIR
+    if sandbox_url is not None:
+        require_store(folder / "vaultgraph.db")
     credentials = await credentials_of(sandbox_url or _noted(folder))
     return dev_settings(credentials, dev_keys(folder), folder, config_file)
 

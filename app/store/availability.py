@@ -23,12 +23,14 @@ _SETTLED_S: Final = 1.0
 class Availability:
     """One store's state. Reads and writes fail apart (a full disk still reads): the store is up when neither fails.
 
-    A success counts only a second after the last failure, so that a store that fails now and then is one line.
+    A success counts only a second after the last failure, so that a store that fails now and then is one line. A store
+    that was never up has no change to tell: whoever opens it says why that failed.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._failing: set[str] = set()
+        self.is_settled = False  # was up once, and nothing fails
         self._failed_at = 0.0
         self.reads = Access(self, "reads")
         self.writes = Access(self, "writes")
@@ -39,20 +41,23 @@ class Availability:
 
     def failed(self, kind: str, cause: str) -> None:
         self._failed_at = self._clock()
-        if not self._failing:
+        was_settled, self.is_settled = self.is_settled, False
+        if was_settled:
             _log.error("the store cannot be used (%s): requests that need it are refused until it can", cause)
         self._failing.add(kind)
 
     def worked(self, kind: str) -> None:
-        if kind not in self._failing or self._clock() - self._failed_at < _SETTLED_S:
+        if self._failing and (kind not in self._failing or self._clock() - self._failed_at < _SETTLED_S):
             return
+        was_failing = bool(self._failing)
         self._failing.discard(kind)
-        if not self._failing:
+        self.is_settled = not self._failing
+        if was_failing and self.is_settled:
             _log.warning("the store can be used again")
 
 
 class Access:
-    """One kind of use of the store; `is_failing` is read after every success, so it is a plain look-up."""
+    """One kind of use of the store."""
 
     __slots__ = ("_availability", "_kind")
 
@@ -70,7 +75,7 @@ class Access:
             raise StoreUnavailable(cause) from None
 
     def worked(self) -> None:
-        if self._availability._failing:
+        if not self._availability.is_settled:
             self._availability.worked(self._kind)
 
 

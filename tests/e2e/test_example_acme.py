@@ -20,7 +20,7 @@ SCHEMA = ROOT / "schema.graphql"
 
 
 def app(gateway: RunningGateway, key: str, *words: str) -> tuple[int, list[str]]:
-    env = {**os.environ, "VAULTGRAPH_KEY": key, "VAULTGRAPH_URL": f"{gateway.url}/graphql"}
+    env = {**os.environ, "ACME_KEY": key, "ACME_URL": f"{gateway.url}/graphql"}
     done = subprocess.run(
         [require_node(), ACME / "app.mjs", *words], env=env, capture_output=True, text=True, timeout=60, check=False
     )

@@ -122,6 +122,7 @@ def test_all_customers_only_when_so_added(gateway: RunningGateway) -> None:
     ],
 )
 def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], status: int, said: str, tmp_path: Path) -> None:
+    vaultgraph("migrate", "--data-dir", tmp_path)
     done = vaultgraph("partner", *arguments, "--data-dir", tmp_path)
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr.splitlines()[-1]
@@ -134,7 +135,7 @@ def test_links_and_imports_are_for_partners_of_all_customers(gateway: RunningGat
     older = gateway.gateway.store.clients.add("older", key_hash="x", scopes=["links:write", "customers:read"])
     gateway.on_loop(older)
     done = vaultgraph("partner", "grant", "older", "cus_alex", *where, **as_run(gateway))
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 2)
     assert "older has links:write" in done.stderr
     assert gateway.on_loop(gateway.gateway.store.clients.grants("older")) == []
     listed = partner("list", *where, **as_run(gateway)).splitlines()
@@ -144,7 +145,7 @@ def test_links_and_imports_are_for_partners_of_all_customers(gateway: RunningGat
 def test_a_second_partner_of_the_same_name_is_refused_and_the_first_keeps_its_key(gateway: RunningGateway) -> None:
     key = add(gateway, "acme", "--scope", "customers:read")
     done = vaultgraph("partner", "add", "acme", "--scope", "explore", "--data-dir", gateway.data_dir, **as_run(gateway))
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 2)
     assert seen(gateway, key)[0] == 200
 
 
@@ -153,7 +154,7 @@ def test_one_unknown_customer_grants_none(gateway: RunningGateway) -> None:
     done = vaultgraph(
         "partner", "grant", "acme", "cus_alex", "cus_nobody", "--data-dir", gateway.data_dir, **as_run(gateway)
     )
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 2)
     time.sleep(0.6)
     assert seen(gateway, key)[1]["customer"] is None
 
@@ -182,3 +183,18 @@ def test_what_was_refused_is_on_the_trail(gateway: RunningGateway) -> None:
     page = gateway.request("GET", "/metrics").raw.decode()
     assert 'vaultgraph_refusals_total{caller="anonymous",code="UNAUTHENTICATED"} 1.0' in page
     assert 'vaultgraph_refusals_total{caller="partner",code="NOT_GRANTED"} 1.0' in page
+
+
+def test_a_store_that_does_not_exist_is_made_only_on_request(tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    add = ["partner", "add", "acme", "--scope", "explore", "--data-dir", folder]
+    refused = vaultgraph(*add)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert f"there is no store at {folder}/vaultgraph.db" in refused.stderr
+    assert "--create" in refused.stderr
+    assert not folder.exists()
+    made = vaultgraph(*add, "--create")
+    assert made.returncode == 0, made.stderr
+    assert made.stderr == f"store: {folder}/vaultgraph.db\n"
+    listed = vaultgraph("partner", "list", "--data-dir", folder)
+    assert (listed.returncode, listed.stderr) == (0, made.stderr)

@@ -84,8 +84,8 @@ def test_a_secret_and_its_file_side_by_side_are_refused(tmp_path: Path) -> None:
         ("nonsense = 1", {}, "nonsense"),
         ("[loanpro]\nnonsense = 1", {}, "loanpro.nonsense"),
         ("[nobank]\nenabled = true", {}, "nobank"),
-        ("", {"VAULTGRAPH_NONSENSE": "hunter2"}, "nonsense"),
-        ("", {"VAULTGRAPH_LOANPRO__NONSENSE": "hunter2"}, "loanpro.nonsense"),
+        ("", {"VAULTGRAPH_NONSENSE": "hunter2"}, "VAULTGRAPH_NONSENSE"),
+        ("", {"VAULTGRAPH_LOANPRO__NONSENSE": "hunter2"}, "VAULTGRAPH_LOANPRO__NONSENSE"),
         ("", {"VAULTGRAPH_LOANPRO": "hunter2"}, "loanpro"),
         ("", {"VAULTGRAPH_LOANPRO": "hunter2", "VAULTGRAPH_LOANPRO__RETRIES": "1"}, "loanpro"),
         ("", {"VAULTGRAPH_LOANPRO__RETRIES": "1", "VAULTGRAPH_LOANPRO": "hunter2"}, "loanpro"),
@@ -254,3 +254,19 @@ def test_what_is_missing_is_named_as_a_person_would_set_it() -> None:
     short = load_settings(None, {}, id_key="k" * 31, digest_key="d" * 32)
     assert "id_key" in missing_settings(short)["gateway"]
     assert "digest_key" not in missing_settings(short)["gateway"]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("VAULTGRAPH_KEY", ""),
+        ("VAULTGRAPH_ID_KYE", "VAULTGRAPH_ID_KEY"),
+        ("vaultgraph_loanpro__api_tokn", "VAULTGRAPH_LOANPRO__API_TOKEN"),
+        ("VAULTGRAPH_LOANPRO_BASE_URL", "VAULTGRAPH_LOANPRO__BASE_URL"),
+    ],
+)
+def test_unknown_variables_are_named_as_such_with_what_may_be_meant(given: str, meant: str, tmp_path: Path) -> None:
+    said = refusal(environ={given: "hunter2", "VAULTGRAPH_AUTH__SCOPES_BY_ROLE__CLERK": "explore"}, folder=tmp_path)
+    assert said.startswith(f"the environment variable {given} is no setting")
+    assert (f"perhaps {meant} is meant" in said) == bool(meant)
+    assert "hunter2" not in said

@@ -40,6 +40,11 @@ def test_each_change_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     now = 100.0
     store = Availability(lambda: now)
     with caplog.at_level(logging.INFO, "vaultgraph.store"):
+        with pytest.raises(StoreUnavailable):  # never up: who opens it says so
+            store.reads.failed(ConnectionRefusedError())
+        now += 2
+        store.reads.worked()
+        caplog.clear()
         for access in (store.reads, store.writes, store.reads):
             with pytest.raises(StoreUnavailable):
                 access.failed(ConnectionRefusedError("host and user are in here"))

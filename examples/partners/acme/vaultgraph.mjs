@@ -6,8 +6,8 @@ const ids = new Map(manifest.operations.map(({ name, id }) => [name, id]));
 
 /** Runs one operation of the manifest; throws where the gateway refuses it or nothing could be answered. */
 export async function run(operation, variables) {
-  const { VAULTGRAPH_URL: url = "http://127.0.0.1:8000/graphql", VAULTGRAPH_KEY: key } = process.env;
-  if (!key) throw new Error("set VAULTGRAPH_KEY to the key that `vaultgraph partner add` printed");
+  const { ACME_URL: url = "http://127.0.0.1:8000/graphql", ACME_KEY: key } = process.env;
+  if (!key) throw new Error("set ACME_KEY to the key that `vaultgraph partner add` printed");
   const reply = await fetch(url, {
     method: "POST",
     headers: { "content-type": "application/json", "x-api-key": key },

@@ -57,6 +57,7 @@ def test_a_dry_run_checks_every_row_and_changes_nothing(gateway: RunningGateway,
         row("CASELLE", "cus_free01", "nobody-knows"),
         row("JPMORGAN", "FREE01", caselleProcessorToken="zift-tok-dry-000001", card=CARD),
         row("CASELLE", "cus_free01", caselleProcessorToken="zift-tok-dry-000002"),
+        row("LOANPRO", "39", "x" * 256),
     ]
     payload = imported(gateway, rows)
     assert outcomes(payload) == [
@@ -66,6 +67,7 @@ def test_a_dry_run_checks_every_row_and_changes_nothing(gateway: RunningGateway,
         (3, "FAILED", "NOT_APPLIED", "NOT_FOUND"),
         (4, "FAILED", "NOT_APPLIED", "UNSUPPORTED_BY_PROVIDER"),
         (5, "FAILED", "NOT_APPLIED", "REQUIRED"),
+        (6, "FAILED", "NOT_APPLIED", "INVALID_INPUT"),
     ]
     assert kims_links(gateway) == []
     assert {call["method"] for call in sandbox.calls()} <= {"GET"}

@@ -50,6 +50,7 @@ from app.wallet.writing.wallets import beside
 MOST_ROWS: Final = 500
 _AT_ONCE: Final = 8
 _LONGEST_REF: Final = 255
+_LONGEST_KEY: Final = 255
 _LINKED: Final = "linked"
 
 
@@ -198,6 +199,9 @@ class ImportsMethods(UseCase[ImportMethods]):
         self._refuse_card(row)
         if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
             raise Refused(invalid("This cannot be a vault's key of a customer.", "customer_ref"))
+        external_id = row.external_id
+        if not external_id.strip() or len(external_id) > _LONGEST_KEY or not is_storable(external_id):
+            raise Refused(invalid("A customer's key has 1 to 255 characters that can be kept.", "external_id"))
         vault = self.vault_of(row.provider, "provider")
         directory = self.deps.store.directory
         customer = await directory.customer_by_external_id(row.external_id)

@@ -15,6 +15,7 @@ from app.vault.secret import Secret
 from app.vault.webhooks import WebhookRejected
 
 _MOST_SIGNATURES: Final = 16
+_LONGEST_TEXT: Final = 200
 _ONE_SIGNATURE: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]{0,15}=)?(?:([0-9A-Fa-f]{64})|([A-Za-z0-9+/_-]{43}=?))")
 
 
@@ -32,7 +33,7 @@ def json_object(raw: bytes) -> dict[str, Any]:
 def short_text(body: Mapping[str, Any], name: str) -> str:
     """A member that is 1 to 200 printable characters and no card number. Raises WebhookRejected."""
     value = body.get(name)
-    if not (isinstance(value, str) and 0 < len(value) <= 200 and value.isprintable()):
+    if not _is_short(value):
         raise WebhookRejected(400, f"The member {name} is missing or not a short string.")
     if not is_plain(value):
         raise WebhookRejected(400, f"The member {name} holds a card number.")
@@ -40,8 +41,13 @@ def short_text(body: Mapping[str, Any], name: str) -> str:
 
 
 def is_plain(value: object) -> TypeGuard[str]:
-    """Text that may be stored: no card number is, whoever signed it."""
-    return isinstance(value, str) and not looks_like_card_number(value)
+    """Text that may be stored, as `short_text` takes it: no card number is, whoever signed it."""
+    return _is_short(value) and not looks_like_card_number(value)
+
+
+def _is_short(value: object) -> TypeGuard[str]:
+    """What an id can be, and every store can hold."""
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT and value.isprintable()
 
 
 def base64_bytes(text: str) -> bytes:

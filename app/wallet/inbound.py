@@ -14,7 +14,7 @@ from typing import Final
 
 from ulid import ULID
 
-from app.errors import VaultError, VaultRejected
+from app.errors import VaultError, VaultRejected, VaultReplyUnreadable
 from app.store import Store, Tx
 from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.records import EventOrigin, ReceiptRecord
@@ -277,13 +277,17 @@ async def _owners(
 async def _search(
     inbound: Inbound, provider: ProviderName, missing: set[MethodRef]
 ) -> tuple[dict[CustomerRef, str], _Lists]:
-    """Look among linked customers whose list was never seen: a bounded walk, needed once per customer at the most."""
+    """Look among linked customers whose list was never seen: a bounded walk, needed once per customer at the most.
+
+    One whose list cannot be understood is passed over: nothing of it was ever shown that could be out of date.
+    """
     found: dict[CustomerRef, str] = {}
     searched = _Lists()
     unseen = await inbound.store.seen.unseen_links(provider, limit=_SEARCH_LIMIT)
     for start in range(0, len(unseen), _SEARCH_AT_ONCE):
         some, asked_at = dict(unseen[start : start + _SEARCH_AT_ONCE]), datetime.now(UTC)
         lists = await _read(inbound, provider, list(some))
+        lists.failures = [one for one in lists.failures if not isinstance(one, VaultReplyUnreadable)]
         searched = searched.merged(replace(lists, wallets={}))
         for ref, wallet in lists.wallets.items():
             hits = missing & {method.method_ref for method in wallet.methods}
@@ -292,7 +296,8 @@ async def _search(
                 missing -= hits
             else:
                 await inbound.sightings.compare(wallet, some[ref], _TOLD, asked_at=asked_at)
-        if not missing or not lists.is_answered:  # a vault that is down is not asked for everybody
+        is_down = bool(lists.failures) and not lists.is_answered
+        if not missing or is_down:  # a vault that is down is not asked for everybody
             break
     if not missing:
         searched.failures.clear()  # whoever could not be read holds none of them

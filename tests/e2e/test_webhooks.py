@@ -154,11 +154,15 @@ def test_a_delivery_waits_for_its_vault(gateway: RunningGateway, sandbox: Runnin
 
 UNKNOWN_CUSTOMER = {"status": 404, "body": {"status": 404, "code": "customer_not_found"}}
 REFUSED = {"status": 403, "body": {"status": 403, "code": "forbidden"}}
+NO_SUCH_PAGE = {"status": 404, "body": "<html>"}
 UNREADABLE = {"body": "<html>"}
+DOWN = {"status": 503}
 
 
 @pytest.mark.parametrize(
-    ("answer", "is_done"), [(UNKNOWN_CUSTOMER, True), (REFUSED, True), (UNREADABLE, False)], ids=str
+    ("answer", "is_done"),
+    [(UNKNOWN_CUSTOMER, True), (REFUSED, True), (NO_SUCH_PAGE, True), (UNREADABLE, True), (DOWN, False)],
+    ids=["unknown", "refused", "no page", "unreadable", "down"],
 )
 def test_one_bad_link_stops_neither_the_others_nor_later_notifications(
     start_gateway: StartGateway, sandbox: RunningSandbox, answer: dict[str, Any], *, is_done: bool

@@ -4,10 +4,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from app.errors import SettingsError
+from app.providers.jpmorgan.webhooks import sender_of
+from app.settings import load_settings
 from app.store.records import ReceiptState
+from tests.security.test_auth_tokens import Issuer
 from tests.support.gateways import StartGateway, upstream
+from tests.support.issuer import key_set, listed, rsa_key
 from tests.support.sandbox import RunningSandbox
 from tests.support.webhooks import eventually, notification, notify, public_keys
 
@@ -39,3 +45,18 @@ def test_a_signed_notification_has_the_profile_read_anew_once(
 
     assert len(eventually(done, "the notification worked off")) == 1
     assert set(upstream(sandbox)) == {"JPMORGAN"}
+
+
+def test_the_keys_may_stand_behind_an_address(start_gateway: StartGateway) -> None:
+    with Issuer() as sender:
+        sender.document = key_set(listed(rsa_key("jpmorgan"), "k1"))
+        gateway = start_gateway(jpmorgan={"webhook_jwks_url": f"{sender.url}/jwks"})
+        body = {"notificationType": "SubscriptionVerification"}
+        assert [notify(gateway, rsa_key("jpmorgan"), "jpmorgan", body) for _ in range(3)] == [200] * 3
+        assert notify(gateway, rsa_key("another"), "jpmorgan", body) == 401
+        assert sender.paths == ["/jwks"]
+
+
+def test_an_address_of_keys_is_https() -> None:
+    with pytest.raises(SettingsError, match=r"jpmorgan\.webhook_jwks_url must be an https address"):
+        sender_of(load_settings(None, {}, jpmorgan={"webhook_jwks_url": "http://keys.example/jwks"}).jpmorgan)

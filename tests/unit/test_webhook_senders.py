@@ -268,8 +268,9 @@ async def test_a_timestamp_that_is_none_is_refused(receiver: WebhookReceiver, ke
 def test_the_settings_of_webhooks() -> None:
     environ = {"VAULTGRAPH_CASELLE__WEBHOOK_SECRETS": "one, two"}
     assert load_settings(None, environ).caselle.webhook_secrets == [Secret("one"), Secret("two")]
-    with pytest.raises(SettingsError, match=r"caselle.*webhook_secrets: an entry is empty"):
-        load_settings(None, {}, caselle={"webhook_secrets": ["one", ""]})
+    for empty in ("", " "):
+        with pytest.raises(SettingsError, match=r"caselle.*webhook_secrets: an entry is empty"):
+            load_settings(None, {}, caselle={"webhook_secrets": ["one", empty]})
     both = {"webhook_jwks_url": "https://keys.test/", "webhook_jwks_path": "keys.json"}
     with pytest.raises(SettingsError, match=r"jpmorgan.*not both"):
         load_settings(None, {}, jpmorgan=both)
@@ -280,3 +281,12 @@ def test_secrets_may_stand_in_a_file_one_a_line(tmp_path: Path) -> None:
     file.write_text("one\ntwo\n")
     found = load_settings(None, {"VAULTGRAPH_CASELLE__WEBHOOK_SECRETS_FILE": str(file)}).caselle.webhook_secrets
     assert found == [Secret("one"), Secret("two")]
+
+
+async def test_ids_that_no_store_can_hold_are_left_out(receiver: WebhookReceiver, kept: Kept) -> None:
+    ids = ["spm_1", "a\x00b", "", "x" * 300, 5, None, {"id": "spm_2"}]
+    data = {"saved_payment_method_ids": ids, "payment_uid": "pay\x00", "currency": "U\x00"}
+    raw, stamp = json.dumps({**NOC, "data": data}).encode(), str(int(time.time()))
+    headers = {"x-webhook-signature": hmac_of("the new one", stamp, raw), "x-webhook-timestamp": stamp}
+    assert (await call(receiver, "POST", "/webhooks/caselle/pa_1", body=raw, headers=headers)).status == 200
+    assert [one.body for one in kept] == [{"saved_payment_method_ids": ["spm_1"]}]

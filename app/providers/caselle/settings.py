@@ -19,5 +19,5 @@ class CaselleSettings(ProviderSettings, frozen=True):
     webhook_secrets: list[Secret] = []
 
     def __post_init__(self) -> None:
-        if not all(secret.reveal() for secret in self.webhook_secrets):
+        if not all(secret.reveal().strip() for secret in self.webhook_secrets):
             raise ValueError("webhook_secrets: an entry is empty")

@@ -103,7 +103,7 @@ def _facts(event_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
     inner = data.get("payment")
     payment = inner if isinstance(inner, dict) else {}
     named = (data.get("payment_uid"), payment.get("uid"), data.get("payment_id"), data.get("uid"))
-    uid = next((one for one in named if is_plain(one) and one), None)
+    uid = next((one for one in named if is_plain(one)), None)
     if uid is None:
         return facts
     facts["payment_uid"] = uid

@@ -92,7 +92,7 @@ class JpMorganSender:
         profile = _profile_in(body) if is_about_profile else None
         merchant = body.get("merchantId")
         return WebhookDelivery(
-            account=merchant[:64] if is_plain(merchant) and merchant.isprintable() else "",
+            account=merchant[:64] if is_plain(merchant) else "",
             delivery_id=delivery,
             event_type=_PROFILE if is_about_profile else kind,
             facts={"consumer_profile_id": profile} if profile else {},

@@ -32,8 +32,10 @@ def variables(environ: Mapping[str, str]) -> list[str]:
 
 
 def refuse_unknown_variables(environ: Mapping[str, str], known: Mapping[str, bool]) -> None:
-    """`known` are the names of settings, and whether each is a table with any names below. Raises SettingsError naming each variable of ours that is no setting, and the one that
-    may be meant."""
+    """`known` are the names of settings, and whether each is a table with any names below.
+
+    Raises SettingsError naming each variable of ours that is no setting, and the one that may be meant.
+    """
     faults: list[str] = []
     for key in variables(environ):
         name = key.upper()

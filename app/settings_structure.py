@@ -63,7 +63,8 @@ def structured(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
 
 
 def names_in(kind: type[Section], prefix: str) -> Iterator[tuple[str, bool]]:
-    """The environment's name of each setting and section (all begin with `prefix`), and whether it is a table with any names below."""
+    """The environment's name of each setting and section (all begin with `prefix`), and whether it is a table with any
+    names below."""
     for field in fields(kind):
         name, bare = f"{prefix}{field.name.upper()}", _bare(field.type)
         if isinstance(bare, type) and issubclass(bare, Section):

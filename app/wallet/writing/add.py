@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from msgspec import structs
+
 from app.errors import FieldFault, OutcomeUnknown, VaultError
 from app.store.database import Tx
 from app.store.records import (
@@ -37,8 +39,9 @@ from app.wallet.writing.defaults import (
 )
 from app.wallet.writing.deps import find, fresh_wallet
 from app.wallet.writing.inputs import method_digest, nickname_problems
+from app.wallet.writing.intents import AddMethodIntent, BeforeAddNote, Intent, MethodFacts, token_of
 from app.wallet.writing.recognise import candidates, look_for
-from app.wallet.writing.record import Json, to_address
+from app.wallet.writing.record import to_address
 from app.wallet.writing.refusals import in_progress, problems_of, problems_of_faults, proven_absent
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
 from app.wallet.writing.signals import NotApplied, NothingSent, Refused
@@ -46,7 +49,7 @@ from app.wallet.writing.usecase import Apply, Done, Ready, UseCase, applied_row,
 from app.wallet.writing.wallets import alike_in, beside, duplicate_warnings, read_wallet, unfit_as_default
 
 
-class AddsMethod(UseCase[AddMethod]):
+class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
     mutation: ClassVar[str] = "addPaymentMethod"
     changes_methods: ClassVar[bool] = True
 
@@ -60,58 +63,59 @@ class AddsMethod(UseCase[AddMethod]):
             "on_duplicate": command.on_duplicate,
         }
 
-    def path_of(self, of: Json, fault: FieldFault) -> tuple[str, ...]:
+    def path_of(self, intent: AddMethodIntent, fault: FieldFault) -> tuple[str, ...]:
         head = fault.path[:1]
         if head and head[0] in provision.CUSTOMER_FIELDS:
             return provision.path_of(fault)
         if head == ("billing_address",):
             return fault.path
-        if head == ("title",) and of["nickname"] is not None:
+        if head == ("title",) and intent.nickname is not None:
             return ("nickname",)
         if head == ("secret",):
-            return (*of["path"], of["secret"])
-        return (*of["path"], *fault.path)
+            return (*intent.path, intent.secret)
+        return (*intent.path, *fault.path)
 
     # ---- checks for which no vault is asked ----
 
-    async def ready(self, command: AddMethod, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(self, command: AddMethod, actor: Actor, known: OperationRecord | None) -> Ready[AddMethodIntent]:
         entry = await self.entry_of(command.customer_id, actor)
         name = command.method.provider
         vault = self.vault_of(name, *command.method_path)
-        of: Json = {
-            "provider": name.value,
-            "path": list(command.method_path),
-            "secret": command.secret_field,
-            "nickname": command.nickname,
-            "make_default": command.make_default,
-            "on_duplicate": command.on_duplicate.value,
-            "look": look_for(command.method, self.deps.digest_keys[0]),
-            "token": self._token(vault, command.method, self.deps.digest_keys[0]),
-        }
         link = entry.link(name)
         new, customer = _titled(command, vault), None
         if link is None:
             if not command.provision:
                 raise Refused(_not_linked(name))
             new, customer = provision.prepared(vault, entry, new)
-        self._refuse_faults(command, vault, new, of)
         ref = link.customer_ref if link else provision.lock_ref(entry.customer.id)
-        return Ready(of=of, customer_id=entry.customer.id, provider=name, refs=((name, ref),), new=new, extra=customer)
+        intent = AddMethodIntent(
+            refs=((name, ref),),
+            provider=name,
+            path=command.method_path,
+            secret=command.secret_field,
+            nickname=command.nickname,
+            make_default=command.make_default,
+            on_duplicate=command.on_duplicate,
+            look=look_for(command.method, self.deps.digest_keys[0]),
+            token=self._token(vault, command.method, self.deps.digest_keys[0]),
+        )
+        self._refuse_faults(command, vault, new, intent)
+        return Ready(intent=intent, customer_id=entry.customer.id, provider=name, new=new, extra=customer)
 
-    def _refuse_faults(self, command: AddMethod, vault: VaultProvider, new: NewMethod, of: Json) -> None:
+    def _refuse_faults(self, command: AddMethod, vault: VaultProvider, new: NewMethod, intent: AddMethodIntent) -> None:
         if new.route is AddRoute.RAW_CARD and AddRoute.RAW_CARD not in vault.capabilities.add_via:
             raise Refused(_raw_card_disabled(command.method_path))
         found = (
             *nickname_problems(command.nickname),
-            *problems_of_faults(vault.faults_of_add(new), lambda fault: self.path_of(of, fault)),
+            *problems_of_faults(vault.faults_of_add(new), lambda fault: self.path_of(intent, fault)),
         )
         if found:
             raise Refused(*found)
 
     # ---- carrying out ----
 
-    async def run(self, session: Session) -> Done:
-        name = ProviderName(session.of["provider"])
+    async def run(self, session: Session[AddMethodIntent]) -> Done:
+        name = session.intent.provider
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         if entry is None:
             raise Refused(not_found("There is no such customer.", "customer_id"))
@@ -123,45 +127,45 @@ class AddsMethod(UseCase[AddMethod]):
             address, was_duplicate = await self._add(session, name, ref)
         return await self._finished(session, address, was_duplicate)
 
-    async def _add(self, session: Session, name: ProviderName, ref: CustomerRef) -> tuple[MethodAddress, bool]:
+    async def _add(
+        self, session: Session[AddMethodIntent], name: ProviderName, ref: CustomerRef
+    ) -> tuple[MethodAddress, bool]:
         """The method's address, and whether the vault had it already."""
-        before = await session.once("before", lambda: self._before(session, name, ref))
-        policy = OnDuplicate(session.of["on_duplicate"])
-        if before["duplicate"] is not None and policy is not OnDuplicate.ALLOW:
-            existing = MethodAddress(name, ref, MethodRef(before["duplicate"]))
+        before = await session.once("before", BeforeAddNote, lambda: self._before(session, name, ref))
+        policy = session.intent.on_duplicate
+        if before.duplicate is not None and policy is not OnDuplicate.ALLOW:
+            existing = MethodAddress(name, ref, before.duplicate)
             if policy is OnDuplicate.REJECT:
-                raise Refused(_duplicate(existing, session.of["path"]))
+                raise Refused(_duplicate(existing, session.intent.path))
             return existing, True
         new, vault = session.new, session.vault(name)
 
-        async def send(call: Call) -> Json:
+        async def send(call: Call) -> MethodFacts:
             assert new is not None
-            added = await vault.add(ref, new, _from_note(before), session.of["make_default"], call)
-            if added.method_ref in before["refs"]:
+            added = await vault.add(ref, new, _from_note(before), session.intent.make_default, call)
+            if added.method_ref in before.refs:
                 raise OutcomeUnknown(name, "The vault named a method that was there before.")
             session.next_action = added.next_action
-            return {"method_ref": added.method_ref}
+            return MethodFacts(method_ref=added.method_ref)
 
-        async def look(call: Call) -> Look:
+        async def look(call: Call) -> Look[MethodFacts]:
             return await self._look(session, name, ref, before, call)
 
-        facts = await session.do("add", (name, ref), send if new is not None else None, look)
-        return MethodAddress(name, ref, MethodRef(facts["method_ref"])), False
+        facts = await session.do("add", MethodFacts, (name, ref), send if new is not None else None, look)
+        return MethodAddress(name, ref, facts.method_ref), False
 
-    async def _before(self, session: Session, name: ProviderName, ref: CustomerRef) -> Json:
+    async def _before(self, session: Session[AddMethodIntent], name: ProviderName, ref: CustomerRef) -> BeforeAddNote:
         if session.new is None:
             raise NothingSent
         vault = session.vault(name)
         before = await vault.before_add(ref, session.new, session.call)
-        if before.duplicate_of is None and session.of["on_duplicate"] != OnDuplicate.ALLOW.value:
+        if before.duplicate_of is None and session.intent.on_duplicate is not OnDuplicate.ALLOW:
             before = replace(before, duplicate_of=await self._added_before(session, vault, ref, before.method_refs))
-        if session.of["on_duplicate"] == OnDuplicate.REJECT.value and before.duplicate_of is None:
+        if session.intent.on_duplicate is OnDuplicate.REJECT and before.duplicate_of is None:
             await self._refuse_lookalikes(session, vault, ref)
-        return {
-            "refs": sorted(before.method_refs),
-            "duplicate": before.duplicate_of,
-            "default": before.default_ref,
-        }
+        return BeforeAddNote(
+            refs=tuple(sorted(before.method_refs)), duplicate=before.duplicate_of, default=before.default_ref
+        )
 
     def _token(self, vault: VaultProvider, new: NewMethod, key: bytes | str) -> str | None:
         """What the journal keeps of a token that the vault's lists do not show."""
@@ -170,7 +174,7 @@ class AddsMethod(UseCase[AddMethod]):
         return token_digest(key, new.secret)
 
     async def _added_before(
-        self, session: Session, vault: VaultProvider, ref: CustomerRef, held: Collection[MethodRef]
+        self, session: Session[AddMethodIntent], vault: VaultProvider, ref: CustomerRef, held: Collection[MethodRef]
     ) -> MethodRef | None:
         """The method that the same token made, under another key, while it lives. Raises Refused while that is open."""
         assert session.new is not None
@@ -179,7 +183,7 @@ class AddsMethod(UseCase[AddMethod]):
             return None
         since = self.deps.utc_now() - timedelta(seconds=vault.capabilities.token_life_s or 0)
         for other in await self.deps.store.journal.of_customer(session.operation.customer_id or ""):
-            is_same = other.provider is vault.name and other.intent.get("of", {}).get("token") in tokens
+            is_same = other.provider is vault.name and token_of(other) in tokens
             if not is_same or other.id == session.operation.id or other.created_at < since:
                 continue
             if other.state in (OperationState.PENDING, OperationState.UNKNOWN):
@@ -189,46 +193,54 @@ class AddsMethod(UseCase[AddMethod]):
                 return made.method_ref
         return None
 
-    async def _refuse_lookalikes(self, session: Session, vault: VaultProvider, ref: CustomerRef) -> None:
+    async def _refuse_lookalikes(
+        self, session: Session[AddMethodIntent], vault: VaultProvider, ref: CustomerRef
+    ) -> None:
         """REJECT takes look-alikes in the same vault for duplicates, as far as the input says what it looks like."""
-        look = session.of["look"]
-        if not look["last4"]:
+        look = structs.replace(session.intent.look, holder=None)
+        if not look.last4:
             return
         wallet = await fresh_wallet(vault, ref, session.call)
         shown = [one for one in wallet.methods if one.status.value not in ("INACTIVE", "DELETED")]
         alike = [
-            one
-            for one in shown
-            if one.method_ref in candidates((), [one], {**look, "holder": None}, (), ()) and look_of(one) is not None
+            one for one in shown if one.method_ref in candidates((), [one], look, (), ()) and look_of(one) is not None
         ]
         if alike:
-            raise Refused(_duplicate(MethodAddress(vault.name, ref, alike[0].method_ref), session.of["path"]))
+            raise Refused(_duplicate(MethodAddress(vault.name, ref, alike[0].method_ref), session.intent.path))
 
-    async def _look(self, session: Session, name: ProviderName, ref: CustomerRef, before: Json, call: Call) -> Look:
+    async def _look(
+        self, session: Session[AddMethodIntent], name: ProviderName, ref: CustomerRef, before: BeforeAddNote, call: Call
+    ) -> Look[MethodFacts]:
         wallet = await session.wallet(name, ref, call)
         claimed = await claimed_refs(session, name, ref)
-        found = candidates(before["refs"], wallet.methods, session.of["look"], claimed, self.deps.digest_keys)
+        found = candidates(before.refs, wallet.methods, session.intent.look, claimed, self.deps.digest_keys)
         if len(found) > 1 and session.new is not None:
             after = await session.vault(name).before_add(ref, session.new, call)
             found = [one for one in found if one == after.duplicate_of] or found
         if wallet.skipped or wallet.truncated:
             found += await self._unreadable(session, name, ref, wallet, before, call)
         if len(found) == 1:
-            return Found({"method_ref": found[0]})
+            return Found(MethodFacts(method_ref=found[0]))
         return Undecidable(tuple(found)) if found else Absent()
 
     async def _unreadable(
-        self, session: Session, name: ProviderName, ref: CustomerRef, wallet: VaultWallet, before: Json, call: Call
+        self,
+        session: Session[AddMethodIntent],
+        name: ProviderName,
+        ref: CustomerRef,
+        wallet: VaultWallet,
+        before: BeforeAddNote,
+        call: Call,
     ) -> list[MethodRef]:
         """New records that cannot be read: each may be what was added. Their ids come with a list for an add."""
         any_card = NewCard(provider=name, route=AddRoute.PROVIDER_TOKEN, secret=Secret(""))
         after = await session.vault(name).before_add(ref, session.new or any_card, call)
         readable = {method.method_ref for method in wallet.methods}
-        return sorted(after.method_refs - readable - set(before["refs"]))
+        return sorted(after.method_refs - readable - set(before.refs))
 
     # ---- what follows ----
 
-    async def _finished(self, session: Session, address: MethodAddress, was_duplicate: bool) -> Done:
+    async def _finished(self, session: Session[AddMethodIntent], address: MethodAddress, was_duplicate: bool) -> Done:
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         problems, warnings, applies, events = await self._default(session, entry, address)
         if entry is not None and not was_duplicate:
@@ -239,7 +251,7 @@ class AddsMethod(UseCase[AddMethod]):
                 warnings = (*warnings, *duplicate_warnings(alike_in(wallet, address)))
             if not is_chosen and (kept := self._taken_away(session, wallet, address)):
                 applies = (keeps(session, kept),)
-        if session.of["nickname"]:
+        if session.intent.nickname:
             applies = (*applies, self._named(session, address))
         if not was_duplicate:
             events = (method_event(EventType.METHOD_ADDED, address), *events)
@@ -259,13 +271,13 @@ class AddsMethod(UseCase[AddMethod]):
         )
 
     async def _default(
-        self, session: Session, entry: DirectoryEntry | None, address: MethodAddress
+        self, session: Session[AddMethodIntent], entry: DirectoryEntry | None, address: MethodAddress
     ) -> tuple[tuple[Problem, ...], tuple[Problem, ...], tuple[Apply, ...], tuple[NewEvent, ...]]:
         """Make it the default, if that was asked. The method is there by now: a failure is told and undoes nothing.
 
         It is final: the same key must not add again. `setDefaultPaymentMethod` is the way on from there.
         """
-        if not session.of["make_default"]:
+        if not session.intent.make_default:
             return (), (), (), ()
         try:
             is_mirrored = await self._mirror(session, address)
@@ -283,7 +295,7 @@ class AddsMethod(UseCase[AddMethod]):
             default_events(session, entry, address),
         )
 
-    async def _mirror(self, session: Session, address: MethodAddress) -> bool:
+    async def _mirror(self, session: Session[AddMethodIntent], address: MethodAddress) -> bool:
         """Whether the vault itself now has it as default; some take the wish with the add, so it is read first."""
         (reading,) = await self.deps.reader.read_many(
             address.provider, [address.customer_ref], session.call, force_fresh=True
@@ -297,21 +309,24 @@ class AddsMethod(UseCase[AddMethod]):
             await set_vault_default(session, address)
         return True
 
-    def _taken_away(self, session: Session, wallet: Wallet, added: MethodAddress) -> MethodAddress | None:
-        ref = session.intent.notes.get("before", {}).get("default")
-        vault_default = MethodAddress(added.provider, added.customer_ref, MethodRef(ref)) if ref else None
+    def _taken_away(
+        self, session: Session[AddMethodIntent], wallet: Wallet, added: MethodAddress
+    ) -> MethodAddress | None:
+        before = session.progress.notes.get("before")
+        ref = before.default if isinstance(before, BeforeAddNote) else None
+        vault_default = MethodAddress(added.provider, added.customer_ref, ref) if ref else None
         return default_taken_away(wallet, lambda one: one == added, self.deps.rules, vault_default)
 
-    def _named(self, session: Session, address: MethodAddress) -> Apply:
+    def _named(self, session: Session[AddMethodIntent], address: MethodAddress) -> Apply:
         async def apply(tx: Tx) -> None:
             await self.deps.store.directory.set_nickname(
-                session.operation.customer_id or "", address, session.of["nickname"], tx=tx
+                session.operation.customer_id or "", address, session.intent.nickname, tx=tx
             )
 
         return apply
 
 
-async def claimed_refs(session: Session, name: ProviderName, ref: CustomerRef) -> set[str]:
+async def claimed_refs(session: Session[Intent], name: ProviderName, ref: CustomerRef) -> set[str]:
     """Methods that other operations of this customer are known to have made: they are nobody else's."""
     others = await session.deps.store.journal.of_customer(session.operation.customer_id or "")
     return {
@@ -330,12 +345,8 @@ def _titled(command: AddMethod, vault: VaultProvider) -> NewMethod:
     return command.method
 
 
-def _from_note(before: Json) -> BeforeAdd:
-    return BeforeAdd(
-        method_refs=frozenset(MethodRef(ref) for ref in before["refs"]),
-        duplicate_of=before["duplicate"],
-        default_ref=before["default"],
-    )
+def _from_note(before: BeforeAddNote) -> BeforeAdd:
+    return BeforeAdd(method_refs=frozenset(before.refs), duplicate_of=before.duplicate, default_ref=before.default)
 
 
 def _all(applies: tuple[Apply, ...]) -> Apply:
@@ -363,10 +374,10 @@ def _raw_card_disabled(path: tuple[str, ...]) -> Problem:
     return Problem(code=ProblemCode.RAW_CARD_DISABLED, message="Card numbers are not taken here.", path=path)
 
 
-def _duplicate(existing: MethodAddress, path: list[str]) -> Problem:
+def _duplicate(existing: MethodAddress, path: tuple[str, ...]) -> Problem:
     return Problem(
         code=ProblemCode.DUPLICATE,
         message="The customer has this payment method already.",
-        path=tuple(path),
+        path=path,
         existing=existing,
     )

@@ -12,6 +12,7 @@ from app.vault.model import VaultWallet
 from app.vault.names import CustomerRef, ProviderName, SourceState
 from app.wallet.sightings import Sightings
 from app.wallet.writing.deps import Deps, loop_time, until
+from app.wallet.writing.intents import Intent
 from app.wallet.writing.session import Session
 from app.wallet.writing.usecase import Done
 
@@ -27,7 +28,7 @@ class Afterwards:
         self._sightings = sightings
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def look(self, session: Session, done: Done) -> None:
+    def look(self, session: Session[Intent], done: Done) -> None:
         """The operation has ended, and its transaction is committed."""
         customer_id = session.operation.customer_id
         if customer_id is None or done.state is OperationState.UNKNOWN or not session.changed:
@@ -45,7 +46,9 @@ class Afterwards:
         while self._tasks:
             await asyncio.wait(list(self._tasks))
 
-    async def _settle(self, session: Session, name: ProviderName, ref: CustomerRef, told: Collection[NewEvent]) -> None:
+    async def _settle(
+        self, session: Session[Intent], name: ProviderName, ref: CustomerRef, told: Collection[NewEvent]
+    ) -> None:
         call = until(session.call, loop_time() + _WITHIN_S)
         try:
             (reading,) = await self._deps.reader.read_many(name, [ref], call)

@@ -8,10 +8,10 @@ from app.store.database import Tx
 from app.store.errors import ExternalIdTaken, UnstorableText
 from app.store.records import EventType, NewEvent, OperationRecord, OperationState, WriteOutcome
 from app.vault.model import NewCustomer
-from app.vault.names import ProviderName
+from app.vault.names import CustomerRef, ProviderName
 from app.wallet.commands import Actor, CreateCustomer, Problem, ProblemCode, WriteResult
 from app.wallet.writing import provision
-from app.wallet.writing.record import Json
+from app.wallet.writing.intents import CreateCustomerIntent
 from app.wallet.writing.refusals import problems_of_faults
 from app.wallet.writing.rows import Ending, all_ended, ended, summary
 from app.wallet.writing.session import Session
@@ -21,7 +21,7 @@ from app.wallet.writing.usecase import Done, Ready, UseCase, invalid, row_of, un
 _PATH = "provision_at"
 
 
-class CreatesCustomer(UseCase[CreateCustomer]):
+class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
     mutation: ClassVar[str] = "createCustomer"
 
     def digest(self, command: CreateCustomer) -> Mapping[str, Any]:
@@ -31,7 +31,9 @@ class CreatesCustomer(UseCase[CreateCustomer]):
             del asked["business_name"]  # keys used before the field existed still fit their input
         return {**asked, "provision_at": sorted(set(command.provision_at))}
 
-    async def ready(self, command: CreateCustomer, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(
+        self, command: CreateCustomer, actor: Actor, known: OperationRecord | None
+    ) -> Ready[CreateCustomerIntent]:
         wanted = tuple(dict.fromkeys(command.provision_at))
         new = NewCustomer(
             external_id=command.external_id,
@@ -53,10 +55,11 @@ class CreatesCustomer(UseCase[CreateCustomer]):
             await self._create(command, made, tx)
 
         return Ready(
-            of={"provision_at": [name.value for name in wanted]},
+            intent=CreateCustomerIntent(
+                refs=tuple((name, provision.lock_ref(made)) for name in wanted), provision_at=wanted
+            ),
             customer_id=made,
             provider=None,
-            refs=tuple((name, provision.lock_ref(made)) for name in wanted),
             rows=tuple(
                 row_of(number, name, OperationState.PENDING, WriteOutcome.UNKNOWN) for number, name in enumerate(wanted)
             ),
@@ -89,20 +92,19 @@ class CreatesCustomer(UseCase[CreateCustomer]):
         except UnstorableText:
             raise Refused(invalid("The input has characters that cannot be kept.")) from None
 
-    async def run(self, session: Session) -> Done:
-        wanted = [ProviderName(name) for name in session.of["provision_at"]]
-        endings = await all_ended(self._at_vault(session, name) for name in wanted)
+    async def run(self, session: Session[CreateCustomerIntent]) -> Done:
+        endings = await all_ended(self._at_vault(session, name) for name in session.intent.provision_at)
         customer_id = session.operation.customer_id or ""
         created = NewEvent(type=EventType.CUSTOMER_CREATED, once=f"created|{customer_id}")
         return summary(endings, WriteResult(customer_id=customer_id), events=(created,))
 
-    async def _at_vault(self, session: Session, name: ProviderName) -> Ending:
-        async def make() -> Json:
+    async def _at_vault(self, session: Session[CreateCustomerIntent], name: ProviderName) -> Ending:
+        async def make() -> CustomerRef:
             entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
             linked = entry.link(name) if entry else None
             if linked is not None:
-                return {"customer_ref": linked.customer_ref}
-            return {"customer_ref": await provision.create(session, name)}
+                return linked.customer_ref
+            return await provision.create(session, name)
 
         return await ended(name, make, _PATH)
 

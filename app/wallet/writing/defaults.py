@@ -11,7 +11,7 @@ from app.vault.provider import Call
 from app.wallet.commands import Actor, Problem, ProblemCode, SetDefault, WriteResult
 from app.wallet.kept_default import By, keep_default
 from app.wallet.writing.deps import Deps, find
-from app.wallet.writing.record import Json, from_address, to_address
+from app.wallet.writing.intents import NO_FACTS, DefaultCheck, Intent, NoFacts, SetDefaultIntent
 from app.wallet.writing.session import Absent, Found, Look, Session
 from app.wallet.writing.signals import Refused
 from app.wallet.writing.usecase import Apply, Done, Ready, UseCase, applied_row, not_found
@@ -24,7 +24,7 @@ NOT_MIRRORED: Final = Problem(
 )
 
 
-class SetsDefault(UseCase[SetDefault]):
+class SetsDefault(UseCase[SetDefault, SetDefaultIntent]):
     mutation: ClassVar[str] = "setDefaultPaymentMethod"
     changes_methods: ClassVar[bool] = True
 
@@ -33,85 +33,83 @@ class SetsDefault(UseCase[SetDefault]):
         del asked["idempotency_key"]
         return {**asked, "method_id": self.address_digest(command.method_id)}
 
-    async def ready(self, command: SetDefault, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(self, command: SetDefault, actor: Actor, known: OperationRecord | None) -> Ready[SetDefaultIntent]:
         entry = await self.entry_of(command.customer_id, actor)
         address = self.method_in(entry, command.method_id, _PATH)
         self.vault_of(address.provider, _PATH)
         return Ready(
-            of={
-                "method": from_address(address),
-                "allow_expired": command.allow_expired,
-                "mirror": command.mirror_to_provider,
-            },
+            intent=SetDefaultIntent(
+                refs=((address.provider, address.customer_ref),),
+                method=address,
+                allow_expired=command.allow_expired,
+                mirror=command.mirror_to_provider,
+            ),
             customer_id=entry.customer.id,
             provider=address.provider,
-            refs=((address.provider, address.customer_ref),),
         )
 
-    async def run(self, session: Session) -> Done:
-        address = to_address(session.of["method"])
-        assert address is not None
-        checked = await session.once("checked", lambda: self._check(session, address))
-        if checked["mirror"]:
+    async def run(self, session: Session[SetDefaultIntent]) -> Done:
+        address = session.intent.method
+        checked = await session.once("checked", DefaultCheck, lambda: self._check(session, address))
+        if checked.mirror:
             await set_vault_default(session, address)
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         return Done(
             result=WriteResult(
                 customer_id=session.operation.customer_id,
                 method=address,
-                previous=to_address(checked["previous"]),
-                warnings=() if checked["warn"] is False else (NOT_MIRRORED,),
+                previous=checked.previous,
+                warnings=(NOT_MIRRORED,) if checked.warn else (),
             ),
             rows=applied_row(address),
-            apply=choose(self.deps, session, address, allow_expired=session.of["allow_expired"]),
+            apply=choose(self.deps, session, address, allow_expired=session.intent.allow_expired),
             events=default_events(session, entry, address),
         )
 
-    async def _check(self, session: Session, address: MethodAddress) -> Json:
+    async def _check(self, session: Session[SetDefaultIntent], address: MethodAddress) -> DefaultCheck:
         """The vault must have the method, now, and fit to be a default. A vault that marks it already is left alone."""
         wallet = await session.wallet(address.provider, address.customer_ref)
         method = find(wallet, address)
         if method is None:
             raise Refused(not_found("The vault does not have this payment method.", _PATH))
-        unfit = unfit_as_default(self.deps, method, _PATH, allow_expired=session.of["allow_expired"])
+        unfit = unfit_as_default(self.deps, method, _PATH, allow_expired=session.intent.allow_expired)
         if unfit is not None:
             raise Refused(unfit)
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         previous = await effective_default(self.deps, entry, session.call) if entry else None
         can = mirrors(session, address)
-        wants = session.of["mirror"]
-        return {
-            "mirror": can and wants and not method.is_provider_default,
-            "warn": wants and not can,
-            "previous": from_address(previous),
-        }
+        wants = session.intent.mirror
+        return DefaultCheck(
+            mirror=can and wants and not method.is_provider_default, warn=wants and not can, previous=previous
+        )
 
 
-def mirrors(session: Session, address: MethodAddress) -> bool:
+def mirrors(session: Session[Intent], address: MethodAddress) -> bool:
     return ProviderCapability.SET_DEFAULT in session.vault(address.provider).capabilities.operations
 
 
-async def set_vault_default(session: Session, address: MethodAddress, step: str = "default") -> None:
+async def set_vault_default(session: Session[Intent], address: MethodAddress, step: str = "default") -> None:
     """The vault's own default. Raises what `Session.do` raises."""
     vault = session.vault(address.provider)
 
-    async def send(call: Call) -> None:
+    async def send(call: Call) -> NoFacts:
         await vault.set_default(address.customer_ref, address.method_ref, call)
+        return NO_FACTS
 
-    async def look(call: Call) -> Look:
+    async def look(call: Call) -> Look[NoFacts]:
         held = find(await session.wallet(address.provider, address.customer_ref, call), address)
-        return Found() if held is not None and held.is_provider_default else Absent()
+        return Found(NO_FACTS) if held is not None and held.is_provider_default else Absent()
 
-    await session.do(step, (address.provider, address.customer_ref), send, look)
+    await session.do(step, NoFacts, (address.provider, address.customer_ref), send, look)
 
 
-def is_superseded(session: Session, entry: DirectoryEntry | None) -> bool:
+def is_superseded(session: Session[Intent], entry: DirectoryEntry | None) -> bool:
     """Taken up late: the customer chose something else after this was asked."""
     choice = entry.choice if entry else None
     return session.is_resumed and choice is not None and choice.set_at > session.operation.created_at
 
 
-def choose(deps: Deps, session: Session, address: MethodAddress, *, allow_expired: bool = False) -> Apply:
+def choose(deps: Deps, session: Session[Intent], address: MethodAddress, *, allow_expired: bool = False) -> Apply:
     """Make it the customer's choice, unless the customer has chosen since."""
     customer_id = session.operation.customer_id or ""
 
@@ -120,16 +118,16 @@ def choose(deps: Deps, session: Session, address: MethodAddress, *, allow_expire
         entry = await deps.store.directory.entry(customer_id, tx=tx) if session.is_resumed else None
         if not is_superseded(session, entry):
             await deps.store.directory.set_choice(
-                customer_id, address, set_by=session.intent.by, allow_expired=allow_expired, tx=tx
+                customer_id, address, set_by=session.progress.by, allow_expired=allow_expired, tx=tx
             )
 
     return apply
 
 
-def keeps(session: Session, address: MethodAddress) -> Apply:
+def keeps(session: Session[Intent], address: MethodAddress) -> Apply:
     """What a rule had made the default stays it, although a method was added."""
     told = session.told(NewEvent(type=EventType.DEFAULT_CHANGED))
-    by = By(actor=session.intent.by, origin=told.origin, request_id=told.request_id)
+    by = By(actor=session.progress.by, origin=told.origin, request_id=told.request_id)
 
     async def apply(tx: Tx) -> None:
         await keep_default(session.deps.store, session.operation.customer_id or "", address, by, tx=tx)
@@ -137,7 +135,9 @@ def keeps(session: Session, address: MethodAddress) -> Apply:
     return apply
 
 
-def default_events(session: Session, entry: DirectoryEntry | None, address: MethodAddress) -> tuple[NewEvent, ...]:
+def default_events(
+    session: Session[Intent], entry: DirectoryEntry | None, address: MethodAddress
+) -> tuple[NewEvent, ...]:
     """DEFAULT_CHANGED, if it does."""
     if is_superseded(session, entry) or (entry is not None and address_of_choice(entry) == address):
         return ()

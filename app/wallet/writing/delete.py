@@ -13,7 +13,7 @@ from app.vault.rules.lookalikes import look_of
 from app.wallet.commands import Actor, DeleteMethod, IfDefault, Problem, ProblemCode, WriteResult
 from app.wallet.writing.defaults import choose, default_events, method_event, mirrors, set_vault_default
 from app.wallet.writing.deps import find
-from app.wallet.writing.record import Json, from_address, to_address
+from app.wallet.writing.intents import NO_FACTS, DeleteCheck, DeleteMethodIntent, NoFacts
 from app.wallet.writing.session import Absent, Found, Look, Session
 from app.wallet.writing.signals import Refused
 from app.wallet.writing.usecase import Done, Ready, UseCase, applied_row, invalid, not_found, unsupported
@@ -23,7 +23,7 @@ _REPLACEMENT: Final = "replacement_default_id"
 _GONE: Final = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
 
 
-class DeletesMethod(UseCase[DeleteMethod]):
+class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
     mutation: ClassVar[str] = "deletePaymentMethod"
     changes_methods: ClassVar[bool] = True
 
@@ -37,7 +37,9 @@ class DeletesMethod(UseCase[DeleteMethod]):
             "replacement_id": None if replacement is None else self.address_digest(replacement),
         }
 
-    async def ready(self, command: DeleteMethod, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(
+        self, command: DeleteMethod, actor: Actor, known: OperationRecord | None
+    ) -> Ready[DeleteMethodIntent]:
         address, entry = await self.method_of(command.method_id, actor, "id")
         vault = self.vault_of(address.provider, "id")
         if ProviderCapability.DELETE not in vault.capabilities.operations:
@@ -45,14 +47,14 @@ class DeletesMethod(UseCase[DeleteMethod]):
         replacement = self._replacement(command, address, entry)
         both = [address] if replacement is None else [address, replacement]
         return Ready(
-            of={
-                "method": from_address(address),
-                "replacement": from_address(replacement),
-                "if_default": command.if_default.value,
-            },
+            intent=DeleteMethodIntent(
+                refs=tuple(dict.fromkeys((one.provider, one.customer_ref) for one in both)),
+                method=address,
+                replacement=replacement,
+                if_default=command.if_default,
+            ),
             customer_id=entry.customer.id,
             provider=address.provider,
-            refs=tuple(dict.fromkeys((one.provider, one.customer_ref) for one in both)),
         )
 
     def _replacement(
@@ -66,31 +68,30 @@ class DeletesMethod(UseCase[DeleteMethod]):
         self.vault_of(found.provider, _REPLACEMENT)
         return found
 
-    async def run(self, session: Session) -> Done:
-        address, replacement = to_address(session.of["method"]), to_address(session.of["replacement"])
-        assert address is not None
-        checked = await session.once("checked", lambda: self._check(session, address, replacement))
+    async def run(self, session: Session[DeleteMethodIntent]) -> Done:
+        address, replacement = session.intent.method, session.intent.replacement
+        checked = await session.once("checked", DeleteCheck, lambda: self._check(session, address, replacement))
         if replacement is not None:
-            await self._replace(session, replacement, is_mirrored=checked["mirror"])
-        if not checked["gone"]:
+            await self._replace(session, replacement, is_mirrored=checked.mirror)
+        if not checked.gone:
             await self._delete(session, address)
         return await self._done(session, address, checked)
 
-    async def _check(self, session: Session, address: MethodAddress, replacement: MethodAddress | None) -> Json:
+    async def _check(
+        self, session: Session[DeleteMethodIntent], address: MethodAddress, replacement: MethodAddress | None
+    ) -> DeleteCheck:
         entry = await self._entry(session)
         held = find(await session.wallet(address.provider, address.customer_ref), address)
-        if session.of["if_default"] == IfDefault.REJECT.value and replacement is None and entry is not None:
+        if session.intent.if_default is IfDefault.REJECT and replacement is None and entry is not None:
             await self._refuse_default(session, entry, address)
         mirror = False
         if replacement is not None:
             other = find(await session.wallet(replacement.provider, replacement.customer_ref), replacement)
             self._refuse_unfit(other)
             mirror = mirrors(session, replacement) and other is not None and not other.is_provider_default
-        return {
-            "gone": held is None or held.status in _GONE,
-            "look": look_of(held) if held else None,
-            "mirror": mirror,
-        }
+        return DeleteCheck(
+            gone=held is None or held.status in _GONE, look=look_of(held) if held else None, mirror=mirror
+        )
 
     def _refuse_unfit(self, replacement: PaymentMethod | None) -> None:
         if replacement is None:
@@ -99,7 +100,9 @@ class DeletesMethod(UseCase[DeleteMethod]):
         if unfit is not None:
             raise Refused(unfit)
 
-    async def _refuse_default(self, session: Session, entry: DirectoryEntry, address: MethodAddress) -> None:
+    async def _refuse_default(
+        self, session: Session[DeleteMethodIntent], entry: DirectoryEntry, address: MethodAddress
+    ) -> None:
         wallet = await read_wallet(self.deps, entry, session.call, force_fresh=(address.provider,))
         if wallet.default.state is DefaultState.UNKNOWN:
             raise Refused(_default_unknown(), is_final=False)
@@ -107,7 +110,9 @@ class DeletesMethod(UseCase[DeleteMethod]):
         if default is not None and default.address == address:
             raise Refused(_in_use())
 
-    async def _replace(self, session: Session, replacement: MethodAddress, *, is_mirrored: bool) -> None:
+    async def _replace(
+        self, session: Session[DeleteMethodIntent], replacement: MethodAddress, *, is_mirrored: bool
+    ) -> None:
         """The other default is settled, vault and choice, before anything is deleted: neither hangs on the other."""
         if is_mirrored:
             await set_vault_default(session, replacement, "replace")
@@ -120,24 +125,25 @@ class DeletesMethod(UseCase[DeleteMethod]):
             await self.deps.store.events.append_all(events, tx=tx)
         self.deps.reached("replaced")
 
-    async def _delete(self, session: Session, address: MethodAddress) -> None:
+    async def _delete(self, session: Session[DeleteMethodIntent], address: MethodAddress) -> None:
         vault = session.vault(address.provider)
 
-        async def send(call: Call) -> None:
+        async def send(call: Call) -> NoFacts:
             await vault.delete(address.customer_ref, address.method_ref, call)
+            return NO_FACTS
 
-        async def look(call: Call) -> Look:
+        async def look(call: Call) -> Look[NoFacts]:
             held = find(await session.wallet(address.provider, address.customer_ref, call), address)
-            return Found() if held is None or held.status in _GONE else Absent()
+            return Found(NO_FACTS) if held is None or held.status in _GONE else Absent()
 
-        await session.do("delete", (address.provider, address.customer_ref), send, look)
+        await session.do("delete", NoFacts, (address.provider, address.customer_ref), send, look)
 
-    async def _done(self, session: Session, address: MethodAddress, checked: Json) -> Done:
+    async def _done(self, session: Session[DeleteMethodIntent], address: MethodAddress, checked: DeleteCheck) -> Done:
         entry = await self._entry(session)
         alike: list[MethodAddress] = []
         if entry is not None and not session.is_resumed:
-            alike = await lookalikes(self.deps, entry, checked["look"], address, session.call)
-        events: list[NewEvent] = [] if checked["gone"] else [method_event(EventType.METHOD_DELETED, address)]
+            alike = await lookalikes(self.deps, entry, checked.look, address, session.call)
+        events: list[NewEvent] = [] if checked.gone else [method_event(EventType.METHOD_DELETED, address)]
         if entry is not None and address_of_choice(entry) == address:
             events.append(method_event(EventType.DEFAULT_CHANGED, address))
         return Done(
@@ -147,13 +153,13 @@ class DeletesMethod(UseCase[DeleteMethod]):
             events=tuple(events),
         )
 
-    async def _forget(self, session: Session, address: MethodAddress, tx: Tx) -> None:
+    async def _forget(self, session: Session[DeleteMethodIntent], address: MethodAddress, tx: Tx) -> None:
         customer_id, directory = session.operation.customer_id or "", self.deps.store.directory
         tx.touch(Topic.CUSTOMER, customer_id)
         await directory.clear_choice(customer_id, only_if=address, tx=tx)
         await directory.set_nickname(customer_id, address, None, tx=tx)
 
-    async def _entry(self, session: Session) -> DirectoryEntry | None:
+    async def _entry(self, session: Session[DeleteMethodIntent]) -> DirectoryEntry | None:
         return await self.deps.store.directory.entry(session.operation.customer_id or "")
 
 

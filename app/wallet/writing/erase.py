@@ -11,7 +11,7 @@ from app.vault.model import VaultWallet
 from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.provider import Call, VaultProvider
 from app.wallet.commands import Actor, EraseCustomer, Problem, ProblemCode, WriteResult
-from app.wallet.writing.record import Json
+from app.wallet.writing.intents import NO_FACTS, EraseCustomerIntent, HeldMethods, NoFacts
 from app.wallet.writing.rows import Ending, all_ended, ended, summary
 from app.wallet.writing.session import Absent, Found, Look, Session
 from app.wallet.writing.signals import Refused
@@ -20,7 +20,7 @@ from app.wallet.writing.usecase import Done, Ready, UseCase, invalid, row_of, un
 _GONE = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
 
 
-class ErasesCustomer(UseCase[EraseCustomer]):
+class ErasesCustomer(UseCase[EraseCustomer, EraseCustomerIntent]):
     mutation: ClassVar[str] = "eraseCustomer"
 
     def digest(self, command: EraseCustomer) -> Mapping[str, Any]:
@@ -28,25 +28,25 @@ class ErasesCustomer(UseCase[EraseCustomer]):
         del asked["idempotency_key"]
         return asked
 
-    async def ready(self, command: EraseCustomer, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(
+        self, command: EraseCustomer, actor: Actor, known: OperationRecord | None
+    ) -> Ready[EraseCustomerIntent]:
         entry = await self.entry_of(command.customer_id, actor)
         if command.confirm_external_id != entry.customer.external_id:
             raise Refused(invalid("This is not the customer's external id.", "confirm_external_id"))
         links = [(link.provider, link.customer_ref) for link in entry.links]
         return Ready(
-            of={"links": [[name.value, ref] for name, ref in links]},
+            intent=EraseCustomerIntent(refs=tuple(links)),
             customer_id=entry.customer.id,
             provider=None,
-            refs=tuple(links),
             rows=tuple(
                 row_of(number, name, OperationState.PENDING, WriteOutcome.UNKNOWN, customer_ref=ref)
                 for number, (name, ref) in enumerate(links)
             ),
         )
 
-    async def run(self, session: Session) -> Done:
-        links = [(ProviderName(name), CustomerRef(ref)) for name, ref in session.of["links"]]
-        endings = await all_ended(self._at_vault(session, name, ref) for name, ref in links)
+    async def run(self, session: Session[EraseCustomerIntent]) -> Done:
+        endings = await all_ended(self._at_vault(session, name, ref) for name, ref in session.intent.refs)
         kept = [one.provider for one in endings if one.state is not OperationState.SUCCEEDED]
         customer_id = session.operation.customer_id or ""
 
@@ -58,8 +58,8 @@ class ErasesCustomer(UseCase[EraseCustomer]):
         events = () if kept else (NewEvent(type=EventType.CUSTOMER_ERASED),)
         return summary(endings, WriteResult(customer_id=customer_id), apply=apply, events=events)
 
-    async def _at_vault(self, session: Session, name: ProviderName, ref: CustomerRef) -> Ending:
-        async def erase() -> Json:
+    async def _at_vault(self, session: Session[EraseCustomerIntent], name: ProviderName, ref: CustomerRef) -> Ending:
+        async def erase() -> CustomerRef:
             vault = self.deps.providers.get(name)
             if vault is None:
                 raise Refused(_disabled(name), is_final=False)
@@ -69,44 +69,50 @@ class ErasesCustomer(UseCase[EraseCustomer]):
                 await self._delete_all(session, vault, ref)
             else:
                 raise Refused(unsupported(name, "This vault can neither erase a customer nor delete a method."))
-            return {"customer_ref": ref}
+            return ref
 
         return await ended(name, erase)
 
-    async def _erase_customer(self, session: Session, vault: VaultProvider, ref: CustomerRef) -> None:
-        async def send(call: Call) -> None:
+    async def _erase_customer(
+        self, session: Session[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef
+    ) -> None:
+        async def send(call: Call) -> NoFacts:
             await vault.erase_customer(ref, call)
+            return NO_FACTS
 
-        async def look(call: Call) -> Look:
-            return Absent() if await vault.customer_exists(ref, call) else Found()
+        async def look(call: Call) -> Look[NoFacts]:
+            return Absent() if await vault.customer_exists(ref, call) else Found(NO_FACTS)
 
-        await session.do(f"erase:{vault.name.value}", (vault.name, ref), send, look)
+        await session.do(f"erase:{vault.name.value}", NoFacts, (vault.name, ref), send, look)
 
-    async def _delete_all(self, session: Session, vault: VaultProvider, ref: CustomerRef) -> None:
-        refs = await session.once(f"held:{vault.name.value}", lambda: self._held(session, vault, ref))
-        for method_ref in refs:
-            await self._delete(session, vault, ref, MethodRef(method_ref))
+    async def _delete_all(self, session: Session[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> None:
+        held = await session.once(f"held:{vault.name.value}", HeldMethods, lambda: self._held(session, vault, ref))
+        for method_ref in held.refs:
+            await self._delete(session, vault, ref, method_ref)
 
-    async def _held(self, session: Session, vault: VaultProvider, ref: CustomerRef) -> list[str]:
+    async def _held(self, session: Session[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> HeldMethods:
         """What is there to delete; what cannot be read cannot be deleted, and must not be said to be."""
         try:
             wallet = await session.wallet(vault.name, ref)
         except VaultRejected as error:
             if error.reason is RejectReason.CUSTOMER_NOT_FOUND:
-                return []
+                return HeldMethods(refs=())
             raise
         if wallet.skipped or wallet.truncated:
             raise Refused(_unreadable(vault.name), is_final=False)
-        return [one.method_ref for one in wallet.methods if one.status not in _GONE]
+        return HeldMethods(refs=tuple(one.method_ref for one in wallet.methods if one.status not in _GONE))
 
-    async def _delete(self, session: Session, vault: VaultProvider, ref: CustomerRef, method: MethodRef) -> None:
-        async def send(call: Call) -> None:
+    async def _delete(
+        self, session: Session[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef, method: MethodRef
+    ) -> None:
+        async def send(call: Call) -> NoFacts:
             await vault.delete(ref, method, call)
+            return NO_FACTS
 
-        async def look(call: Call) -> Look:
-            return Absent() if _holds(await session.wallet(vault.name, ref, call), method) else Found()
+        async def look(call: Call) -> Look[NoFacts]:
+            return Absent() if _holds(await session.wallet(vault.name, ref, call), method) else Found(NO_FACTS)
 
-        await session.do(f"delete:{vault.name.value}:{method}", (vault.name, ref), send, look)
+        await session.do(f"delete:{vault.name.value}:{method}", NoFacts, (vault.name, ref), send, look)
 
 
 def _holds(wallet: VaultWallet, method: MethodRef) -> bool:

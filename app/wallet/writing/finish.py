@@ -17,15 +17,16 @@ from app.store.records import (
     Topic,
     WriteOutcome,
 )
-from app.vault.names import ProviderName
 from app.wallet.commands import Problem, WriteResult
 from app.wallet.sightings import Sightings
 from app.wallet.writing.afterwards import Afterwards
 from app.wallet.writing.deps import Deps
+from app.wallet.writing.intents import Intent
 from app.wallet.writing.record import to_json
-from app.wallet.writing.refusals import interrupted, is_final, problems_of, proven_absent
+from app.wallet.writing.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
 from app.wallet.writing.session import Session
 from app.wallet.writing.signals import NotApplied, NothingSent, Refused, StillUnknown, TakenOver
+from app.wallet.writing.upgrades import IntentUnreadable
 from app.wallet.writing.usecase import Done, UseCase, row_of
 
 _log = logging.getLogger("vaultgraph.writing")
@@ -33,6 +34,7 @@ _SOON: Final = timedelta(seconds=1)
 _LONGEST: Final = timedelta(seconds=60)
 LOOK_FOR: Final = timedelta(hours=24)
 """How long an unknown outcome is looked up again by itself; after that a person must decide."""
+_FOR_OPERATOR: Final = "What another version of the gateway stored of it cannot be read here: an operator decides it."
 
 
 class Finisher:
@@ -41,7 +43,7 @@ class Finisher:
         self._sightings = Sightings(deps.store)
         self.afterwards = Afterwards(deps, self._sightings)
 
-    async def complete(self, use_case: UseCase[Any], session: Session) -> WriteResult:
+    async def complete(self, use_case: UseCase[Any, Any], session: Session[Intent]) -> WriteResult:
         """Carry out and finish. Raises TakenOver when another process holds the operation now."""
         done = await self._outcome(use_case, session)
         try:
@@ -53,7 +55,7 @@ class Finisher:
             self.afterwards.look(session, done)
         return replace(done.result, operation=operation, next_action=session.next_action)
 
-    async def give_up(self, session: Session, problem: Problem) -> WriteResult:
+    async def give_up(self, session: Session[Intent], problem: Problem) -> WriteResult:
         """Nothing was sent, and nothing will be: the same key may run it again."""
         done = _failed(session, (problem,), final=False)
         operation, done = await self._finish(session, done)
@@ -70,7 +72,7 @@ class Finisher:
         )
         return marked or await self._deps.store.journal.operation(operation.id) or operation
 
-    async def leave(self, session: Session) -> None:
+    async def leave(self, session: Session[Intent]) -> None:
         """An error of ours in the middle of it: say at least how far it came, for the reconciler."""
         journal, operation = self._deps.store.journal, session.operation
         try:
@@ -88,12 +90,40 @@ class Finisher:
         except Exception:  # noqa: BLE001 - the row stays PENDING without anybody running it, which says the same
             _log.exception("the journal could not be told that %s broke off", operation.id)
 
-    async def _outcome(self, use_case: UseCase[Any], session: Session) -> Done:
+    async def leave_to_operator(
+        self, operation: OperationRecord, reason: IntentUnreadable, use_case: UseCase[Any, Any] | None
+    ) -> None:
+        """What is stored of it cannot be read, so no look can decide it. Other writes there wait for as long as its
+        request may still be on its way. Raises TakenOver."""
+        _log.error(
+            "%s (%s) cannot be taken up: %s; it stays UNKNOWN until an operator decides it",
+            operation.id,
+            operation.mutation,
+            reason,
+        )
+        done = _unreadable(operation, use_case, self._deps.utc_now())
+        async with self._deps.store.transaction() as tx:
+            if use_case is not None:
+                done = await use_case.settle_unread(operation, done, tx)
+            marked = await self._deps.store.journal.mark(
+                operation,
+                done.state,
+                outcome=done.outcome,
+                is_final=done.is_final,
+                result=to_json(done.result),
+                reconcile_at=self._look_again_at(operation, done),
+                rows=done.rows,
+                tx=tx,
+            )
+            if marked is None:
+                raise TakenOver
+
+    async def _outcome(self, use_case: UseCase[Any, Any], session: Session[Intent]) -> Done:
         try:
             return await use_case.run(session)
         except (Refused, NothingSent, VaultError) as error:
-            if session.intent.doing:  # taken up, and stopped before the step that may have left was looked at
-                provider = session.operation.provider or ProviderName(str(session.of["refs"][0][0]))
+            if session.progress.doing:  # taken up, and stopped before the step that may have left was looked at
+                provider = session.operation.provider or session.intent.refs[0][0]
                 return _unknown(session, StillUnknown(provider), use_case)
             return self._not_done(use_case, session, error)
         except NotApplied as absent:
@@ -101,17 +131,16 @@ class Finisher:
         except StillUnknown as unknown:
             return _unknown(session, unknown, use_case)
 
-    def _not_done(self, use_case: UseCase[Any], session: Session, error: Exception) -> Done:
+    def _not_done(self, use_case: UseCase[Any, Any], session: Session[Intent], error: Exception) -> Done:
         if isinstance(error, Refused):
             return _failed(session, error.problems, final=error.is_final)
         if isinstance(error, VaultError):
-            of = session.of
-            problems = problems_of(error, lambda fault: use_case.path_of(of, fault))
+            problems = problems_of(error, lambda fault: use_case.path_of(session.intent, fault))
             return _failed(session, problems, final=is_final(error))
         return _failed(session, (interrupted(session.operation.provider),), final=False)
 
     async def _finish(
-        self, session: Session, done: Done, use_case: UseCase[Any] | None = None
+        self, session: Session[Intent], done: Done, use_case: UseCase[Any, Any] | None = None
     ) -> tuple[OperationRecord, Done]:
         self._deps.reached("finishing")
         try:
@@ -122,7 +151,7 @@ class Finisher:
         return ended
 
     async def _commit(
-        self, session: Session, done: Done, use_case: UseCase[Any] | None, *, with_changes: bool
+        self, session: Session[Intent], done: Done, use_case: UseCase[Any, Any] | None, *, with_changes: bool
     ) -> tuple[OperationRecord, Done]:
         store, operation = self._deps.store, session.operation
         async with store.transaction() as tx:
@@ -139,14 +168,14 @@ class Finisher:
                 await store.events.append_all(self._events(session, done), tx=tx)
             return await self._mark(session, done, tx), done
 
-    async def _mark(self, session: Session, done: Done, tx: Tx) -> OperationRecord:
+    async def _mark(self, session: Session[Intent], done: Done, tx: Tx) -> OperationRecord:
         marked = await self._deps.store.journal.mark(
             session.operation,
             done.state,
             outcome=done.outcome,
             is_final=done.is_final,
             result=to_json(done.result),
-            intent=session.intent.to_json(),
+            intent=session.progress.to_json(),
             reconcile_at=self._look_again_at(session.operation, done),
             rows=done.rows,
             tx=tx,
@@ -164,9 +193,9 @@ class Finisher:
         pause: timedelta = min(_SOON * 2 ** min(operation.looks, 6), _LONGEST)
         return now + pause
 
-    def _events(self, session: Session, done: Done) -> list[NewEvent]:
+    def _events(self, session: Session[Intent], done: Done) -> list[NewEvent]:
         """What the use case tells, each completed, and the audit's row."""
-        operation = session.operation
+        operation, reason = session.operation, session.intent.audit_reason
         audit = NewEvent(
             type=EventType.MUTATION,
             provider=operation.provider,
@@ -175,13 +204,13 @@ class Finisher:
                 "mutation": operation.mutation,
                 "operation": operation.id,
                 "codes": [problem.code.value for problem in done.result.problems],
-                **({"reason": session.of["reason"]} if "reason" in session.of else {}),
+                **({} if reason is None else {"reason": reason}),
             },
         )
         return [session.told(event) for event in (*done.events, audit)]
 
 
-def _failed(session: Session, problems: tuple[Problem, ...], *, final: bool) -> Done:
+def _failed(session: Session[Intent], problems: tuple[Problem, ...], *, final: bool) -> Done:
     return Done(
         result=WriteResult(problems=problems, customer_id=session.operation.customer_id),
         state=OperationState.FAILED,
@@ -191,13 +220,13 @@ def _failed(session: Session, problems: tuple[Problem, ...], *, final: bool) -> 
     )
 
 
-def _unknown(session: Session, unknown: StillUnknown, use_case: UseCase[Any]) -> Done:
+def _unknown(session: Session[Intent], unknown: StillUnknown, use_case: UseCase[Any, Any]) -> Done:
     """Undecided. For a person, each method that it may be is a row of its own."""
     problem = use_case.unknown(unknown.provider, unknown.error)
     state, outcome = OperationState.UNKNOWN, WriteOutcome.UNKNOWN
-    refs = session.of.get("refs") or [[unknown.provider, None]]
+    customer_ref = session.intent.refs[0][1] if session.intent.refs else None
     rows = tuple(
-        row_of(number, unknown.provider, state, outcome, customer_ref=refs[0][1], method_ref=ref, problem=problem)
+        row_of(number, unknown.provider, state, outcome, customer_ref=customer_ref, method_ref=ref, problem=problem)
         for number, ref in enumerate(unknown.candidates)
     )
     return Done(
@@ -210,8 +239,22 @@ def _unknown(session: Session, unknown: StillUnknown, use_case: UseCase[Any]) ->
     )
 
 
+def _unreadable(operation: OperationRecord, use_case: UseCase[Any, Any] | None, now: datetime) -> Done:
+    told = (use_case.unknown if use_case else outcome_unknown)(operation.provider)
+    problem = replace(told, message=f"{told.message} {_FOR_OPERATOR}")
+    state, outcome, provider = OperationState.UNKNOWN, WriteOutcome.UNKNOWN, operation.provider
+    return Done(
+        result=WriteResult(problems=(problem,), customer_id=operation.customer_id),
+        state=state,
+        outcome=outcome,
+        for_person=operation.deadline_at <= now,
+        look_at=operation.deadline_at,
+        rows=() if provider is None else (row_of(0, provider, state, outcome, problem=problem),),
+    )
+
+
 def _rows(
-    session: Session, state: OperationState, outcome: WriteOutcome, problems: tuple[Problem, ...]
+    session: Session[Intent], state: OperationState, outcome: WriteOutcome, problems: tuple[Problem, ...]
 ) -> tuple[ResultRow, ...]:
     """The one row of a write at one vault; writes at several make their own."""
     provider = session.operation.provider

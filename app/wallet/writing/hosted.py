@@ -5,11 +5,11 @@ from dataclasses import asdict
 from typing import Any, ClassVar, Final
 
 from app.store.records import OperationRecord, OperationState, WriteOutcome
-from app.vault.names import CustomerRef, ProviderCapability, ProviderName
+from app.vault.names import ProviderCapability
 from app.vault.payments import HostingVault, NewSession
 from app.vault.provider import Call
 from app.wallet.commands import Actor, CreateHostedSession, Problem, ProblemCode, SessionPurpose, WriteResult
-from app.wallet.writing.record import Json
+from app.wallet.writing.intents import HostedSessionFacts, HostedSessionIntent
 from app.wallet.writing.refusals import problems_of_faults
 from app.wallet.writing.session import Absent, Look, Session
 from app.wallet.writing.signals import Refused
@@ -18,7 +18,7 @@ from app.wallet.writing.usecase import Done, Ready, UseCase, row_of, unsupported
 _STEP: Final = "session"
 
 
-class CreatesHostedSession(UseCase[CreateHostedSession]):
+class CreatesHostedSession(UseCase[CreateHostedSession, HostedSessionIntent]):
     """Its address and credential are shown once, in the answer, and kept nowhere: a repeat has them not."""
 
     mutation: ClassVar[str] = "createHostedSession"
@@ -28,7 +28,9 @@ class CreatesHostedSession(UseCase[CreateHostedSession]):
         del asked["idempotency_key"]
         return asked
 
-    async def ready(self, command: CreateHostedSession, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(
+        self, command: CreateHostedSession, actor: Actor, known: OperationRecord | None
+    ) -> Ready[HostedSessionIntent]:
         entry = await self.entry_of(command.customer_id, actor)
         vault = self.vault_of(command.provider, "provider")
         if ProviderCapability.HOSTED_SESSION not in vault.capabilities.operations or not isinstance(
@@ -50,27 +52,27 @@ class CreatesHostedSession(UseCase[CreateHostedSession]):
         if faults := vault.faults_of_session(new):
             raise Refused(*problems_of_faults(faults))
         return Ready(
-            of={"provider": command.provider.value, "ref": link.customer_ref},
+            intent=HostedSessionIntent(provider=command.provider, ref=link.customer_ref),
             customer_id=entry.customer.id,
             provider=command.provider,
             extra=new,
         )
 
-    async def run(self, session: Session) -> Done:
-        name, ref = ProviderName(session.of["provider"]), CustomerRef(session.of["ref"])
+    async def run(self, session: Session[HostedSessionIntent]) -> Done:
+        name, ref = session.intent.provider, session.intent.ref
         new: NewSession | None = session.extra
         vault = session.vault(name)
 
-        async def send(call: Call) -> Json:
+        async def send(call: Call) -> HostedSessionFacts:
             assert isinstance(vault, HostingVault)
             assert new is not None
             made = await vault.create_session(new, call)
             session.next_action = made.next_action
-            return {"session_ref": made.session_ref}
+            return HostedSessionFacts(session_ref=made.session_ref)
 
-        async def look(call: Call) -> Look:
+        async def look(call: Call) -> Look[HostedSessionFacts]:
             return Absent()  # a page that nobody was shown takes no money: making another is as good
 
-        await session.do(_STEP, (name, ref), send if new is not None else None, look)
+        await session.do(_STEP, HostedSessionFacts, (name, ref), send if new is not None else None, look)
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
         return Done(result=WriteResult(customer_id=session.operation.customer_id), rows=(row,))

@@ -37,9 +37,9 @@ from app.wallet.commands import Actor, ImportMethods, ImportRow, Problem, Proble
 from app.wallet.digest import Token
 from app.wallet.kept_default import By, DefaultKeeper
 from app.wallet.writing.deps import VaultRef
+from app.wallet.writing.intents import HeldMethods, ImportedRow, ImportMethodsIntent, MethodFacts
 from app.wallet.writing.provision import link_conflict
 from app.wallet.writing.recognise import candidates, look_for
-from app.wallet.writing.record import Json
 from app.wallet.writing.refusals import problems_of_faults
 from app.wallet.writing.rows import Ending, ended
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
@@ -61,7 +61,7 @@ def is_settled(row: ResultRow) -> bool:
     return not row.error.get("retryable") and row.error.get("code") != ProblemCode.PROVIDER_AUTH
 
 
-class ImportsMethods(UseCase[ImportMethods]):
+class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
     mutation: ClassVar[str] = "importPaymentMethods"
 
     def digest(self, command: ImportMethods) -> Mapping[str, Any]:
@@ -74,19 +74,24 @@ class ImportsMethods(UseCase[ImportMethods]):
         ]
         return {"rows": rows, "dry_run": command.dry_run, "create_customers": command.create_customers}
 
-    async def ready(self, command: ImportMethods, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(
+        self, command: ImportMethods, actor: Actor, known: OperationRecord | None
+    ) -> Ready[ImportMethodsIntent]:
         if actor.is_end_user:
             raise Refused(not_found("There is nothing to import for this caller.", "rows"))
         if not 1 <= len(command.rows) <= MOST_ROWS:
             raise Refused(invalid(f"An import has 1 to {MOST_ROWS} rows.", "rows"))
         command = replace(command, rows=tuple(self._canonical(row) for row in command.rows))
-        kept = [self._kept(row) for row in command.rows]
         linked = {(row.provider, row.customer_ref) for row in command.rows if row.processor_token is not None}
         return Ready(
-            of={"rows": kept, "dry_run": command.dry_run, "create_customers": command.create_customers},
+            intent=ImportMethodsIntent(
+                refs=() if command.dry_run else tuple(sorted(linked)),
+                rows=tuple(self._kept(row) for row in command.rows),
+                dry_run=command.dry_run,
+                create_customers=command.create_customers,
+            ),
             customer_id=None,
             provider=None,
-            refs=() if command.dry_run else tuple(sorted(linked)),
             rows=tuple(
                 row_of(number, row.provider, OperationState.PENDING, WriteOutcome.UNKNOWN)
                 for number, row in enumerate(command.rows)
@@ -104,43 +109,45 @@ class ImportsMethods(UseCase[ImportMethods]):
         vault = self.deps.providers.get(row.provider)
         return row if vault is None else replace(row, customer_ref=vault.canonical_ref(row.customer_ref))
 
-    def _kept(self, row: ImportRow) -> Json:
+    def _kept(self, row: ImportRow) -> ImportedRow:
         """What the journal keeps of a row: no token, no name; the holder by a digest."""
         card = None
         if row.processor_token is not None and row.card is not None:
             card = look_for(_as_new_card(row), self.deps.digest_keys[0])
-        return {"provider": row.provider.value, "ref": row.customer_ref, "card": card}
+        return ImportedRow(provider=row.provider, ref=row.customer_ref, card=card)
 
-    async def run(self, session: Session) -> Done:
+    async def run(self, session: Session[ImportMethodsIntent]) -> Done:
         """First the links, one after the other in the rows' order; then the cards, several at once."""
         command, actor = session.extra or (None, None)
-        rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(session.of["rows"])
+        rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(session.intent.rows)
         settled = await self._settled(session.operation)
         open_rows = [number for number in range(len(rows)) if number not in settled]
         gate = asyncio.Semaphore(_AT_ONCE)
         if command is not None:
             await self._ask_ahead(session, [command.rows[number] for number in open_rows], gate)
         linked = {number: await self._link_row(session, number, rows[number], actor) for number in open_rows}
-        at_once = {_place(row): asyncio.Lock() for row in session.of["rows"]}
+        at_once = {row.place: asyncio.Lock() for row in session.intent.rows}
 
         async def store(number: int) -> tuple[Ending, MethodRef | None]:
             if linked[number].state is not OperationState.SUCCEEDED or not self._has_card(session, number):
                 return linked[number], None
-            async with gate, at_once[_place(session.of["rows"][number])]:
+            async with gate, at_once[session.intent.rows[number].place]:
                 return await self._store_row(session, number, rows[number])
 
         ended_now = await asyncio.gather(*(store(number) for number in open_rows))
         found = dict(zip(open_rows, ended_now, strict=True))
-        if not session.of["dry_run"]:
+        if not session.intent.dry_run:
             stored = [
-                MethodAddress(*_place(session.of["rows"][number]), ref)
+                MethodAddress(*session.intent.rows[number].place, ref)
                 for number, (_, ref) in found.items()
                 if ref is not None
             ]
             await self._keep_defaults(session, frozenset(stored), gate)
-        return _summary(found, settled.values(), dry_run=session.of["dry_run"])
+        return _summary(found, settled.values(), dry_run=session.intent.dry_run)
 
-    async def _keep_defaults(self, session: Session, stored: frozenset[MethodAddress], gate: asyncio.Semaphore) -> None:
+    async def _keep_defaults(
+        self, session: Session[ImportMethodsIntent], stored: frozenset[MethodAddress], gate: asyncio.Semaphore
+    ) -> None:
         """Neither stored cards nor new links take a default away from a customer that had one."""
         directory = self.deps.store.directory
         linked: set[VaultRef] = session.memo.get(_LINKED, set())
@@ -153,7 +160,7 @@ class ImportsMethods(UseCase[ImportMethods]):
         entries = (await directory.entries(dict.fromkeys(owners))).values()
         keeper = DefaultKeeper(self.deps.store, self.deps.reader, self.deps.rules, self.deps.utc_now)
         origin = EventOrigin.RECONCILIATION if session.is_resumed else EventOrigin.GATEWAY
-        by = By(actor=session.intent.by, origin=origin, request_id=session.operation.request_id)
+        by = By(actor=session.progress.by, origin=origin, request_id=session.operation.request_id)
 
         def is_new(one: MethodAddress) -> bool:
             return one in stored or (one.provider, one.customer_ref) in linked
@@ -165,35 +172,39 @@ class ImportsMethods(UseCase[ImportMethods]):
 
         await asyncio.gather(*(keep(entry) for entry in entries))
 
-    def _has_card(self, session: Session, number: int) -> bool:
-        return session.of["rows"][number]["card"] is not None and not session.of["dry_run"]
+    def _has_card(self, session: Session[ImportMethodsIntent], number: int) -> bool:
+        return session.intent.rows[number].card is not None and not session.intent.dry_run
 
-    async def _link_row(self, session: Session, number: int, row: ImportRow | None, actor: Actor | None) -> Ending:
-        provider, ref = _place(session.of["rows"][number])
+    async def _link_row(
+        self, session: Session[ImportMethodsIntent], number: int, row: ImportRow | None, actor: Actor | None
+    ) -> Ending:
+        provider, ref = session.intent.rows[number].place
 
-        async def work() -> Json:
+        async def work() -> CustomerRef:
             if row is not None and actor is not None:
                 await self._link(session, row, actor)
             elif not self._has_card(session, number):
                 raise NothingSent
-            return {"customer_ref": ref}
+            return ref
 
         return await ended(provider, work, "rows", str(number))
 
-    async def _store_row(self, session: Session, number: int, row: ImportRow | None) -> tuple[Ending, MethodRef | None]:
-        provider, ref = _place(session.of["rows"][number])
+    async def _store_row(
+        self, session: Session[ImportMethodsIntent], number: int, row: ImportRow | None
+    ) -> tuple[Ending, MethodRef | None]:
+        provider, ref = session.intent.rows[number].place
         stored: list[MethodRef] = []
 
-        async def work() -> Json:
+        async def work() -> CustomerRef:
             stored.append(await self._store(session, number, row))
-            return {"customer_ref": ref}
+            return ref
 
         ending = await ended(provider, work, "rows", str(number))
         return ending, (stored[0] if stored else None)
 
     # ---- the link -----------------------------------------------------------------------------------------
 
-    async def _link(self, session: Session, row: ImportRow, actor: Actor) -> None:
+    async def _link(self, session: Session[ImportMethodsIntent], row: ImportRow, actor: Actor) -> None:
         """Checks in the order of their cost, then the link. A link that exists already is as good."""
         ref = row.customer_ref
         self._refuse_card(row)
@@ -207,7 +218,7 @@ class ImportsMethods(UseCase[ImportMethods]):
         customer = await directory.customer_by_external_id(row.external_id)
         if customer is not None and not actor.may_see(customer.id):
             customer = None
-        elif customer is None and not (session.of["create_customers"] and actor.caller.granted is None):
+        elif customer is None and not (session.intent.create_customers and actor.caller.granted is None):
             raise Refused(not_found("There is no customer with this external id.", "external_id"))
         owner = (await directory.owners_of(row.provider, [ref])).get(ref)
         if owner is not None:
@@ -216,13 +227,15 @@ class ImportsMethods(UseCase[ImportMethods]):
             return
         if not await self._exists(session, vault, ref):
             raise Refused(not_found("The vault does not know this customer.", "customer_ref"))
-        if session.of["dry_run"]:
+        if session.intent.dry_run:
             return
         async with self.deps.store.transaction() as tx:
             await self._write_link(session, row, customer.id if customer else None, tx)
         session.memo.setdefault(_LINKED, set()).add((row.provider, ref))
 
-    async def _ask_ahead(self, session: Session, rows: Sequence[ImportRow], gate: asyncio.Semaphore) -> None:
+    async def _ask_ahead(
+        self, session: Session[ImportMethodsIntent], rows: Sequence[ImportRow], gate: asyncio.Semaphore
+    ) -> None:
         """Ask the vaults for all their customers at once: in as few calls as each can, some at a time.
 
         A vault that fails is asked again for each row, so that each row tells of it.
@@ -250,16 +263,20 @@ class ImportsMethods(UseCase[ImportMethods]):
                 work += [self._ask_one(session, vault, ref, gate) for ref in dict.fromkeys(refs)]
         await asyncio.gather(*work)
 
-    async def _ask_one(self, session: Session, vault: VaultProvider, ref: CustomerRef, gate: asyncio.Semaphore) -> None:
+    async def _ask_one(
+        self, session: Session[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef, gate: asyncio.Semaphore
+    ) -> None:
         async with gate:
             with suppress(VaultError):
                 session.memo[f"{vault.name}|{ref}"] = await vault.customer_exists(ref, session.call)
 
-    async def _exists(self, session: Session, vault: VaultProvider, ref: CustomerRef) -> bool:
+    async def _exists(self, session: Session[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef) -> bool:
         known: bool | None = session.memo.get(f"{vault.name}|{ref}")
         return await vault.customer_exists(ref, session.call) if known is None else known
 
-    async def _write_link(self, session: Session, row: ImportRow, customer_id: str | None, tx: Tx) -> None:
+    async def _write_link(
+        self, session: Session[ImportMethodsIntent], row: ImportRow, customer_id: str | None, tx: Tx
+    ) -> None:
         store = self.deps.store
         try:
             if customer_id is None:
@@ -270,7 +287,7 @@ class ImportsMethods(UseCase[ImportMethods]):
                 row.provider,
                 row.customer_ref,
                 proof=LinkProof.TRUSTED_BACKEND,
-                linked_by=session.intent.by,
+                linked_by=session.progress.by,
                 tx=tx,
             )
         except (LinkConflict, ExternalIdTaken) as conflict:
@@ -283,7 +300,7 @@ class ImportsMethods(UseCase[ImportMethods]):
             customer_id=customer_id,
             provider=row.provider,
             customer_ref=row.customer_ref,
-            actor=session.intent.by,
+            actor=session.progress.by,
             request_id=session.operation.request_id,
             detail={"linked": True, "imported": True},
         )
@@ -305,12 +322,12 @@ class ImportsMethods(UseCase[ImportMethods]):
         if faults:
             raise Refused(*problems_of_faults(faults))
 
-    async def _store(self, session: Session, number: int, row: ImportRow | None) -> MethodRef:
-        name, ref = _place(session.of["rows"][number])
+    async def _store(self, session: Session[ImportMethodsIntent], number: int, row: ImportRow | None) -> MethodRef:
+        name, ref = session.intent.rows[number].place
         vault = session.vault(name)
-        before = await session.once(f"before:{number}", lambda: self._held(session, name, ref))
+        before = await session.once(f"before:{number}", HeldMethods, lambda: self._held(session, name, ref))
 
-        async def send(call: Call) -> Json:
+        async def send(call: Call) -> MethodFacts:
             assert isinstance(vault, ImportingVault)
             assert row is not None
             (result,) = await vault.import_methods([_as_imported(row)], call)
@@ -319,31 +336,23 @@ class ImportsMethods(UseCase[ImportMethods]):
                 raise VaultRejected(name, reason, provider_code=result.provider_code)
             if result.method_ref is None:
                 raise OutcomeUnknown(name, "The vault named neither a method nor a reason.")
-            return {"method_ref": result.method_ref}
+            return MethodFacts(method_ref=result.method_ref)
 
-        async def look(call: Call) -> Look:
+        async def look(call: Call) -> Look[MethodFacts]:
             wallet = await session.wallet(name, ref, call)
-            claimed = [facts.get("method_ref") for facts in session.intent.done.values()]
-            found = candidates(
-                before, wallet.methods, session.of["rows"][number]["card"], _texts(claimed), self.deps.digest_keys
-            )
+            claimed = [facts.method_ref for facts in session.progress.done.values() if isinstance(facts, MethodFacts)]
+            card = session.intent.rows[number].card
+            assert card is not None
+            found = candidates(before.refs, wallet.methods, card, claimed, self.deps.digest_keys)
             if len(found) > 1:
                 return Undecidable(tuple(found))
-            return Found({"method_ref": found[0]}) if found else Absent()
+            return Found(MethodFacts(method_ref=found[0])) if found else Absent()
 
-        facts = await session.do(f"import:{number}", (name, ref), send if row is not None else None, look)
-        return MethodRef(facts["method_ref"])
+        facts = await session.do(f"import:{number}", MethodFacts, (name, ref), send if row is not None else None, look)
+        return facts.method_ref
 
-    async def _held(self, session: Session, name: ProviderName, ref: CustomerRef) -> list[str]:
-        return [method.method_ref for method in (await session.wallet(name, ref)).methods]
-
-
-def _place(row: Json) -> tuple[ProviderName, CustomerRef]:
-    return ProviderName(row["provider"]), CustomerRef(row["ref"])
-
-
-def _texts(values: Collection[Any]) -> list[str]:
-    return [value for value in values if isinstance(value, str)]
+    async def _held(self, session: Session[ImportMethodsIntent], name: ProviderName, ref: CustomerRef) -> HeldMethods:
+        return HeldMethods(refs=tuple(one.method_ref for one in (await session.wallet(name, ref)).methods))
 
 
 def _required(message: str, *path: str) -> Problem:

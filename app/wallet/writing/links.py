@@ -21,6 +21,7 @@ from app.vault.names import CustomerRef, LinkProof, ProviderName
 from app.wallet.commands import Actor, LinkCustomer, UnlinkCustomer, WriteResult
 from app.wallet.kept_default import default_taken_away
 from app.wallet.writing.defaults import keeps
+from app.wallet.writing.intents import LinkCustomerIntent, UnlinkCustomerIntent
 from app.wallet.writing.provision import link_conflict
 from app.wallet.writing.session import Session
 from app.wallet.writing.signals import Refused
@@ -31,7 +32,7 @@ _LONGEST_REF: Final = 255
 _LONGEST_REASON: Final = 500
 
 
-class LinksCustomer(UseCase[LinkCustomer]):
+class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
     mutation: ClassVar[str] = "linkProviderCustomer"
 
     def digest(self, command: LinkCustomer) -> Mapping[str, Any]:
@@ -39,7 +40,9 @@ class LinksCustomer(UseCase[LinkCustomer]):
         del asked["idempotency_key"]
         return asked
 
-    async def ready(self, command: LinkCustomer, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(
+        self, command: LinkCustomer, actor: Actor, known: OperationRecord | None
+    ) -> Ready[LinkCustomerIntent]:
         _refuse_end_users(actor)
         entry = await self.entry_of(command.customer_id, actor)
         vault = self.vault_of(command.provider, "provider")
@@ -48,14 +51,13 @@ class LinksCustomer(UseCase[LinkCustomer]):
             raise Refused(invalid("This cannot be a vault's key of a customer.", "customer_ref"))
         ref = vault.canonical_ref(ref)
         return Ready(
-            of={"provider": command.provider.value, "ref": ref},
+            intent=LinkCustomerIntent(refs=((command.provider, ref),), provider=command.provider, ref=ref),
             customer_id=entry.customer.id,
             provider=command.provider,
-            refs=((command.provider, ref),),
         )
 
-    async def run(self, session: Session) -> Done:
-        name, ref = ProviderName(session.of["provider"]), CustomerRef(session.of["ref"])
+    async def run(self, session: Session[LinkCustomerIntent]) -> Done:
+        name, ref = session.intent.provider, session.intent.ref
         await self._refuse_conflicts(session, name, ref)
         if not await session.vault(name).customer_exists(ref, session.call):
             raise Refused(not_found("The vault does not know this customer.", "customer_ref"))
@@ -72,7 +74,7 @@ class LinksCustomer(UseCase[LinkCustomer]):
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
         return Done(result=result, rows=(row,), apply=apply, events=(event,))
 
-    async def _taken_away(self, session: Session, link: LinkRecord) -> MethodAddress | None:
+    async def _taken_away(self, session: Session[LinkCustomerIntent], link: LinkRecord) -> MethodAddress | None:
         """The default by a rule that the vault's methods would take away."""
         entry = await self.deps.store.directory.entry(link.customer_id)
         if entry is None or not entry.links or entry.link(link.provider) is not None:
@@ -82,7 +84,9 @@ class LinksCustomer(UseCase[LinkCustomer]):
         place = (link.provider, link.customer_ref)
         return default_taken_away(wallet, lambda one: (one.provider, one.customer_ref) == place, self.deps.rules)
 
-    async def _refuse_conflicts(self, session: Session, name: ProviderName, ref: CustomerRef) -> None:
+    async def _refuse_conflicts(
+        self, session: Session[LinkCustomerIntent], name: ProviderName, ref: CustomerRef
+    ) -> None:
         """Said before the vault is asked; the store's own rules decide in the end."""
         customer_id = session.operation.customer_id or ""
         owner = (await self.deps.store.directory.owners_of(name, [ref])).get(ref)
@@ -93,11 +97,11 @@ class LinksCustomer(UseCase[LinkCustomer]):
         if linked is not None and linked.customer_ref != ref:
             raise Refused(link_conflict(name, LinkConflictReason.CUSTOMER_LINKED, "provider"))
 
-    async def _apply(self, session: Session, name: ProviderName, ref: CustomerRef, tx: Tx) -> None:
+    async def _apply(self, session: Session[LinkCustomerIntent], name: ProviderName, ref: CustomerRef, tx: Tx) -> None:
         store, customer_id = self.deps.store, session.operation.customer_id or ""
         try:
             await store.directory.link(
-                customer_id, name, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by=session.intent.by, tx=tx
+                customer_id, name, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by=session.progress.by, tx=tx
             )
         except LinkConflict as conflict:
             raise Refused(link_conflict(name, conflict.reason, "customer_ref")) from None
@@ -115,27 +119,32 @@ class LinksCustomer(UseCase[LinkCustomer]):
                 )
 
 
-class UnlinksCustomer(UseCase[UnlinkCustomer]):
+class UnlinksCustomer(UseCase[UnlinkCustomer, UnlinkCustomerIntent]):
     mutation: ClassVar[str] = "unlinkProviderCustomer"
 
     def digest(self, command: UnlinkCustomer) -> Mapping[str, Any]:
         return asdict(command)
 
-    async def ready(self, command: UnlinkCustomer, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(
+        self, command: UnlinkCustomer, actor: Actor, known: OperationRecord | None
+    ) -> Ready[UnlinkCustomerIntent]:
         _refuse_end_users(actor)
         entry = await self.entry_of(command.customer_id, actor)
         if len(command.reason) > _LONGEST_REASON:
             raise Refused(invalid(f"A reason has at most {_LONGEST_REASON} characters.", "reason"))
         link = entry.link(command.provider)
         return Ready(
-            of={"provider": command.provider.value, "reason": command.reason},
+            intent=UnlinkCustomerIntent(
+                refs=((command.provider, link.customer_ref),) if link else (),
+                provider=command.provider,
+                reason=command.reason,
+            ),
             customer_id=entry.customer.id,
             provider=command.provider,
-            refs=((command.provider, link.customer_ref),) if link else (),
         )
 
-    async def run(self, session: Session) -> Done:
-        name, customer_id = ProviderName(session.of["provider"]), session.operation.customer_id or ""
+    async def run(self, session: Session[UnlinkCustomerIntent]) -> Done:
+        name, customer_id = session.intent.provider, session.operation.customer_id or ""
         entry = await self.deps.store.directory.entry(customer_id)
         link = entry.link(name) if entry else None
         ref = link.customer_ref if link else None
@@ -158,13 +167,13 @@ def _refuse_end_users(actor: Actor) -> None:
         raise Refused(not_found("There is no such customer.", "customer_id"))
 
 
-def _link(session: Session, now: Any) -> LinkRecord:
+def _link(session: Session[LinkCustomerIntent], now: Any) -> LinkRecord:
     """The link as it will stand; a replay shows the directory's own record."""
     return LinkRecord(
         customer_id=session.operation.customer_id or "",
-        provider=ProviderName(session.of["provider"]),
-        customer_ref=CustomerRef(session.of["ref"]),
+        provider=session.intent.provider,
+        customer_ref=session.intent.ref,
         proof=LinkProof.TRUSTED_BACKEND,
         linked_at=now,
-        linked_by=session.intent.by,
+        linked_by=session.progress.by,
     )

@@ -32,16 +32,16 @@ from app.store.records import (
 from app.store.records import NewPayment as NewPaymentRecord
 from app.vault.model import BankAccount, PaymentMethod
 from app.vault.names import DefaultState, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
-from app.vault.payments import Amounts, NewPayment, PayingVault
+from app.vault.payments import NewPayment, PayingVault
 from app.vault.provider import Call
 from app.vault.rules.payment_amounts import adds_up, differences
 from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money
 from app.wallet.assemble import default_for_payment
 from app.wallet.commands import Actor, CapturePayment, Problem, ProblemCode, QuotePayment, WriteResult
 from app.wallet.writing.deps import find
+from app.wallet.writing.intents import CaptureFacts, CapturePaymentIntent, QuoteFacts, QuotePaymentIntent
 from app.wallet.writing.payment_status import (
     StatusUpdate,
-    answered_json,
     capture_unknown,
     ending_of,
     exclusive_of,
@@ -50,7 +50,6 @@ from app.wallet.writing.payment_status import (
     settle_payment,
     unpaid,
 )
-from app.wallet.writing.record import Json, from_address, to_address
 from app.wallet.writing.refusals import problems_of_faults
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
 from app.wallet.writing.signals import Refused, StillUnknown
@@ -64,7 +63,7 @@ _NEVER_SENT: Final = (InvalidRequest, UnsupportedByVault, VaultUnavailable)
 _QUOTE_ANEW: Final = "To pay, quote anew."
 
 
-class QuotesPayment(UseCase[QuotePayment]):
+class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
     mutation: ClassVar[str] = "quotePayment"
 
     def digest(self, command: QuotePayment) -> Mapping[str, Any]:
@@ -73,47 +72,51 @@ class QuotesPayment(UseCase[QuotePayment]):
         method = self.address_digest(command.method_id) if command.method_id else None
         return {**asked, "method_id": method}
 
-    async def ready(self, command: QuotePayment, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(
+        self, command: QuotePayment, actor: Actor, known: OperationRecord | None
+    ) -> Ready[QuotePaymentIntent]:
         entry = await self.entry_of(command.customer_id, actor)
         named = command.method_id  # None: the default, found by a fresh read
         address = self.method_in(entry, named, _USING, "payment_method_id") if named is not None else None
         if address is not None:
             _paying(self, address.provider)
         return Ready(
-            of={
-                "method": from_address(address),
-                "amount": command.amount,
-                "tax": command.tax,
-                "currency": command.currency,
-                "reference": command.reference,
-                "payment_id": self.deps.ids.new_payment_id(),
-            },
+            intent=QuotePaymentIntent(
+                method=address,
+                amount=command.amount,
+                tax=command.tax,
+                currency=command.currency,
+                reference=command.reference,
+                payment_id=self.deps.ids.new_payment_id(),
+            ),
             customer_id=entry.customer.id,
             provider=address.provider if address else None,
         )
 
-    async def run(self, session: Session) -> Done:
-        address = to_address(session.of["method"]) or await self._default(session)
+    async def run(self, session: Session[QuotePaymentIntent]) -> Done:
+        address = session.intent.method or await self._default(session)
         method = await self._usable(session, address)
         vault = _paying(self, address.provider)
-        new = _new_payment(session.of, address.method_ref, method)
+        new = _new_payment(session.intent, address.method_ref, method)
         if faults := vault.faults_of_payment(new):
             raise Refused(*problems_of_faults(faults))
 
-        async def send(call: Call) -> Json:
+        async def send(call: Call) -> QuoteFacts:
             quote = await vault.quote(new, call)
             is_known = await self.deps.store.payments.by_ref(address.provider, quote.payment_ref) is not None
             if is_known or not adds_up(quote) or differences(quote, quote.answered):
                 raise VaultRejected(address.provider, RejectReason.QUOTE_MISMATCH)
-            return {"payment_ref": quote.payment_ref, "fee": quote.fee, "total": quote.total}
+            return QuoteFacts(payment_ref=quote.payment_ref, fee=quote.fee, total=quote.total)
 
-        async def look(call: Call) -> Look:
+        async def look(call: Call) -> Look[QuoteFacts]:
             return Absent()  # a quote moves nothing: one that nobody heard is as good as none
 
-        facts = await session.do("quote", (address.provider, address.customer_ref), send, look)
+        facts = await session.do("quote", QuoteFacts, (address.provider, address.customer_ref), send, look)
         return self._done(session, address, new, facts)
 
-    def _done(self, session: Session, address: MethodAddress, new: NewPayment, facts: Json) -> Done:
+    def _done(
+        self, session: Session[QuotePaymentIntent], address: MethodAddress, new: NewPayment, facts: QuoteFacts
+    ) -> Done:
         customer_id = session.operation.customer_id or ""
         made = NewPaymentRecord(
             customer_id=customer_id,
@@ -122,12 +125,12 @@ class QuotesPayment(UseCase[QuotePayment]):
             currency=new.currency,
             amount=new.amount,
             tax=new.tax,
-            fee=facts["fee"],
-            total=facts["total"],
+            fee=facts.fee,
+            total=facts.total,
             reference=new.reference,
-            payment_ref=facts["payment_ref"],
+            payment_ref=facts.payment_ref,
             quote={"kind": new.method_kind.value},
-            payment_id=session.of["payment_id"],
+            payment_id=session.intent.payment_id,
         )
 
         async def apply(tx: Tx) -> None:
@@ -137,7 +140,7 @@ class QuotesPayment(UseCase[QuotePayment]):
         result = WriteResult(customer_id=customer_id, method=address, payment_id=made.payment_id)
         return Done(result=result, rows=(row,), apply=apply)
 
-    async def _default(self, session: Session) -> MethodAddress:
+    async def _default(self, session: Session[QuotePaymentIntent]) -> MethodAddress:
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         path = (_USING, "default_of_customer")
         if entry is None:
@@ -154,7 +157,7 @@ class QuotesPayment(UseCase[QuotePayment]):
             raise Refused(why_no_default_pays(self.deps, wallet, *path), is_final=False)
         return method.address
 
-    async def _usable(self, session: Session, address: MethodAddress) -> PaymentMethod:
+    async def _usable(self, session: Session[QuotePaymentIntent], address: MethodAddress) -> PaymentMethod:
         """The method as its vault has it at this moment; what is expired or not usable pays nothing."""
         method = find(await session.wallet(address.provider, address.customer_ref), address)
         if method is None:
@@ -164,7 +167,7 @@ class QuotesPayment(UseCase[QuotePayment]):
         return method
 
 
-class CapturesPayment(UseCase[CapturePayment]):
+class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
     """`settle` decides how it ends: by the payment as it stands, whoever reported what in the meantime."""
 
     mutation: ClassVar[str] = "capturePayment"
@@ -172,7 +175,9 @@ class CapturesPayment(UseCase[CapturePayment]):
     def digest(self, command: CapturePayment) -> Mapping[str, Any]:
         return {"payment_id": command.payment_id}
 
-    async def ready(self, command: CapturePayment, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(
+        self, command: CapturePayment, actor: Actor, known: OperationRecord | None
+    ) -> Ready[CapturePaymentIntent]:
         payment = await self.deps.store.payments.payment(command.payment_id)
         if payment is None or not actor.may_see(payment.customer_id):
             raise Refused(not_found("There is no such payment.", "payment_id"))
@@ -181,14 +186,14 @@ class CapturesPayment(UseCase[CapturePayment]):
         if not has_moved_money(payment.state):
             _paying(self, payment.method.provider)
         return Ready(
-            of={"payment_id": payment.id},
+            intent=CapturePaymentIntent(payment_id=payment.id),
             customer_id=payment.customer_id,
             provider=payment.method.provider,
             exclusive=exclusive_of(payment.id),
         )
 
-    async def run(self, session: Session) -> Done:
-        payment = await self.deps.store.payments.payment(session.of["payment_id"])
+    async def run(self, session: Session[CapturePaymentIntent]) -> Done:
+        payment = await self.deps.store.payments.payment(session.intent.payment_id)
         if payment is None:
             raise Refused(not_found("There is no such payment.", "payment_id"))
         if session.is_resumed or payment.state is PaymentState.QUOTED:
@@ -203,7 +208,7 @@ class CapturesPayment(UseCase[CapturePayment]):
             raise StillUnknown(payment.method.provider, for_person=True)
         return _captured(payment)
 
-    async def _capture(self, session: Session, payment: PaymentRecord) -> Json:
+    async def _capture(self, session: Session[CapturePaymentIntent], payment: PaymentRecord) -> CaptureFacts:
         """Send the capture, unless one was ever sent. What becomes of it is noted for `settle`."""
         provider, quote = payment.method.provider, quote_of(payment)
         vault = _paying(self, provider)
@@ -216,46 +221,54 @@ class CapturesPayment(UseCase[CapturePayment]):
             values = {"state": PaymentState.PROCESSING.value, "capture_id": session.operation.id}
             await self.deps.store.payments.change(payment.id, values, tx=tx)
 
-        async def send(call: Call) -> Json:
+        async def send(call: Call) -> CaptureFacts:
             try:
                 captured = await vault.capture(quote, call)
             except _NEVER_SENT:
-                session.memo[_REPORT] = {"state": PaymentState.QUOTED.value}
+                session.memo[_REPORT] = CaptureFacts(state=PaymentState.QUOTED)
                 raise
             except (VaultRejected, VaultRefusedUs) as refused:
-                session.memo[_REPORT] = {"state": PaymentState.CANCELED.value, "decline_code": refused.provider_code}
+                session.memo[_REPORT] = CaptureFacts(state=PaymentState.CANCELED, decline_code=refused.provider_code)
                 raise
             except OutcomeUnknown:
                 raise
             except VaultError as error:
                 raise OutcomeUnknown(error.provider, provider_code=error.provider_code) from None
-            return {
-                "state": captured.state.value,
-                "decline_code": captured.decline_code,
-                "answered": answered_json(captured.answered),
-            }
+            return CaptureFacts(state=captured.state, decline_code=captured.decline_code, answered=captured.answered)
 
-        async def look(call: Call) -> Look:
+        async def look(call: Call) -> Look[CaptureFacts]:
             """No call reads a payment: only what was reported of it since counts."""
             current = await self.deps.store.payments.payment(payment.id)
-            return Found() if current is not None and is_decided(current) else Undecidable()
+            return Found(CaptureFacts()) if current is not None and is_decided(current) else Undecidable()
 
-        return await session.do("capture", (provider, None), send, look, claim)
+        return await session.do("capture", CaptureFacts, (provider, None), send, look, claim)
 
-    async def settle(self, session: Session, done: Done, tx: Tx) -> Done:
-        report = session.memo.get(_REPORT)
+    async def settle(self, session: Session[CapturePaymentIntent], done: Done, tx: Tx) -> Done:
+        report: CaptureFacts | None = session.memo.get(_REPORT)
         if report is None and done.state is OperationState.UNKNOWN:
-            report = {"state": PaymentState.UNKNOWN.value}
-        payment_id = session.of["payment_id"]
-        if report:
+            report = CaptureFacts(state=PaymentState.UNKNOWN)
+        update = None
+        if report is not None and report.state is not None:
             update = StatusUpdate(
-                state=PaymentState(report["state"]),
+                state=report.state,
                 origin=EventOrigin.RECONCILIATION if session.is_resumed else EventOrigin.GATEWAY,
-                actor=session.intent.by,
+                actor=session.progress.by,
                 request_id=session.operation.request_id,
-                decline_code=report.get("decline_code"),
-                answered=Amounts(**report.get("answered", {})),
+                decline_code=report.decline_code,
+                answered=report.answered,
             )
+        return await self._settled(session.intent.payment_id, update, done, tx)
+
+    async def settle_unread(self, operation: OperationRecord, done: Done, tx: Tx) -> Done:
+        """Also without its intent, the payment is known by what the operation holds."""
+        payment_id = (operation.exclusive or "").removeprefix(exclusive_of(""))
+        update = StatusUpdate(
+            state=PaymentState.UNKNOWN, origin=EventOrigin.RECONCILIATION, request_id=operation.request_id
+        )
+        return await self._settled(payment_id, update, done, tx)
+
+    async def _settled(self, payment_id: str, update: StatusUpdate | None, done: Done, tx: Tx) -> Done:
+        if update is not None:
             await settle_payment(self.deps.store, payment_id, update, by_its_capture=True, tx=tx)
         payment = await self.deps.store.payments.locked(payment_id, tx=tx)
         return done if payment is None else self._as_it_ended(payment, done)
@@ -265,7 +278,7 @@ class CapturesPayment(UseCase[CapturePayment]):
         if ending is None or (ending.state is done.state and done.state is not OperationState.FAILED):
             return done
         problems = ending.problems
-        if payment.state is PaymentState.CANCELED and done.result.problems:  # the vault's own reason, this time
+        if payment.state is PaymentState.CANCELED and done.state is OperationState.FAILED:  # the vault's own reason
             problems = tuple(replace(one, message=f"{one.message} {_QUOTE_ANEW}") for one in done.result.problems)
         result = WriteResult(customer_id=payment.customer_id, payment_id=payment.id, problems=problems)
         row = row_of(
@@ -304,20 +317,20 @@ def _captured(payment: PaymentRecord) -> Done:
     )
 
 
-def _paying(use_case: UseCase[Any], name: ProviderName) -> PayingVault:
+def _paying(use_case: UseCase[Any, Any], name: ProviderName) -> PayingVault:
     vault = use_case.vault_of(name, _USING)
     if ProviderCapability.PAY not in vault.capabilities.operations or not isinstance(vault, PayingVault):
         raise Refused(unsupported(name, "This vault does not pay with stored methods.", _USING))
     return vault
 
 
-def _new_payment(of: Json, method_ref: MethodRef, method: PaymentMethod) -> NewPayment:
+def _new_payment(intent: QuotePaymentIntent, method_ref: MethodRef, method: PaymentMethod) -> NewPayment:
     kind = PaymentMethodKind.BANK_ACCOUNT if isinstance(method, BankAccount) else PaymentMethodKind.CARD
     return NewPayment(
         method_ref=method_ref,
         method_kind=kind,
-        amount=of["amount"],
-        tax=of["tax"],
-        currency=of["currency"],
-        reference=of["reference"],
+        amount=intent.amount,
+        tax=intent.tax,
+        currency=intent.currency,
+        reference=intent.reference,
     )

@@ -5,7 +5,7 @@ No vault call reads a payment, so what is reported from outside is all that deci
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from app.errors import VaultError
@@ -252,7 +252,3 @@ def payment_status_handler(store: Store, provider: ProviderName, state: PaymentS
 
 def _refund_of(receipt: ReceiptRecord) -> Refund:
     return Refund(report=receipt.delivery_id, **receipt.body.get("refund", {}))
-
-
-def answered_json(answered: Amounts) -> Json:
-    return {name: value for name, value in asdict(answered).items() if value is not None}

@@ -7,12 +7,12 @@ from app.errors import FieldFault
 from app.store.errors import LinkConflict
 from app.store.records import DirectoryEntry, EventType, LinkConflictReason, LinkRecord, MethodAddress, NewEvent
 from app.vault.model import NewCustomer, NewMethod, PersonName
-from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+from app.vault.names import CustomerRef, LinkProof, ProviderName
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.text import tidy
 from app.wallet.commands import Problem, ProblemCode
+from app.wallet.writing.intents import AddMethodIntent, CustomerFacts, Intent, ProfileFacts
 from app.wallet.writing.recognise import candidates
-from app.wallet.writing.record import Json
 from app.wallet.writing.refusals import problems_of_faults
 from app.wallet.writing.session import Absent, Found, Look, Session, Undecidable
 from app.wallet.writing.signals import Refused
@@ -62,75 +62,73 @@ def path_of(fault: FieldFault) -> tuple[str, ...]:
     return ("billing_address", *fault.path[1:]) if fault.path[:1] == ("address",) else ("provision", *fault.path)
 
 
-def is_profile(session: Session, name: ProviderName, link: LinkRecord | None) -> bool:
+def is_profile(session: Session[Intent], name: ProviderName, link: LinkRecord | None) -> bool:
     """Whether customer and method are, or were, made in one call."""
-    if PROFILE in session.intent.doing or PROFILE in session.intent.done:
+    if PROFILE in session.progress.doing or PROFILE in session.progress.done:
         return True
     return link is None and session.vault(name).capabilities.creates_customer_with_method
 
 
-async def create(session: Session, name: ProviderName) -> CustomerRef:
+async def create(session: Session[Intent], name: ProviderName) -> CustomerRef:
     """Make the vault's customer and link it."""
     vault, customer = session.vault(name), session.extra
     is_known = isinstance(customer, NewCustomer)
 
-    async def send(call: Call) -> Json:
-        return {"customer_ref": await vault.create_customer(customer, call)}
+    async def send(call: Call) -> CustomerFacts:
+        return CustomerFacts(customer_ref=await vault.create_customer(customer, call))
 
-    async def look(call: Call) -> Look:
+    async def look(call: Call) -> Look[CustomerFacts]:
         return await _look_for_customer(session, vault, call)
 
-    facts = await session.do(step_of(name), (name, None), send if is_known else None, look)
-    ref = CustomerRef(facts["customer_ref"])
-    await link(session, name, ref)
-    return ref
+    facts = await session.do(step_of(name), CustomerFacts, (name, None), send if is_known else None, look)
+    await link(session, name, facts.customer_ref)
+    return facts.customer_ref
 
 
-async def _look_for_customer(session: Session, vault: VaultProvider, call: Call) -> Look:
+async def _look_for_customer(session: Session[Intent], vault: VaultProvider, call: Call) -> Look[CustomerFacts]:
     """By the link, should we have come so far (or a person have made it), else by the key that the vault keeps."""
     entry = await session.deps.store.directory.entry(session.operation.customer_id or "")
     made = entry.link(vault.name) if entry else None
     if made is not None:
-        return Found({"customer_ref": made.customer_ref})
+        return Found(CustomerFacts(customer_ref=made.customer_ref))
     if entry is None or not vault.capabilities.finds_customers_by_external_id:
         return Undecidable()
     found = await vault.find_customer(entry.customer.external_id or "", call)
-    return Found({"customer_ref": found}) if found is not None else Absent()
+    return Found(CustomerFacts(customer_ref=found)) if found is not None else Absent()
 
 
-async def create_with_method(session: Session, name: ProviderName) -> MethodAddress:
+async def create_with_method(session: Session[AddMethodIntent], name: ProviderName) -> MethodAddress:
     """Make both in one call. If its answer is lost, only a person can find the record: linking it decides."""
     vault, new, customer = session.vault(name), session.new, session.extra
     is_known = new is not None and isinstance(customer, NewCustomer)
 
-    async def send(call: Call) -> Json:
+    async def send(call: Call) -> ProfileFacts:
         assert new is not None
         added = await vault.create_with_method(customer, new, call)
         session.next_action = added.next_action
-        return {"customer_ref": added.customer_ref, "method_ref": added.method_ref}
+        return ProfileFacts(customer_ref=added.customer_ref, method_ref=added.method_ref)
 
-    async def look(call: Call) -> Look:
+    async def look(call: Call) -> Look[ProfileFacts]:
         return await _look_for_profile(session, name, call)
 
-    facts = await session.do(PROFILE, (name, None), send if is_known else None, look)
-    ref = CustomerRef(facts["customer_ref"])
-    await link(session, name, ref)
-    return MethodAddress(name, ref, MethodRef(facts["method_ref"]))
+    facts = await session.do(PROFILE, ProfileFacts, (name, None), send if is_known else None, look)
+    await link(session, name, facts.customer_ref)
+    return MethodAddress(name, facts.customer_ref, facts.method_ref)
 
 
-async def _look_for_profile(session: Session, name: ProviderName, call: Call) -> Look:
+async def _look_for_profile(session: Session[AddMethodIntent], name: ProviderName, call: Call) -> Look[ProfileFacts]:
     entry = await session.deps.store.directory.entry(session.operation.customer_id or "")
     made = entry.link(name) if entry else None
     if made is None:
         return Undecidable()
     wallet = await session.wallet(name, made.customer_ref, call)
-    found = candidates((), wallet.methods, session.of["look"], (), session.deps.digest_keys)
+    found = candidates((), wallet.methods, session.intent.look, (), session.deps.digest_keys)
     if len(found) == 1:
-        return Found({"customer_ref": made.customer_ref, "method_ref": found[0]})
+        return Found(ProfileFacts(customer_ref=made.customer_ref, method_ref=found[0]))
     return Undecidable(tuple(found)) if found else Absent()
 
 
-async def link(session: Session, name: ProviderName, ref: CustomerRef) -> LinkRecord:
+async def link(session: Session[Intent], name: ProviderName, ref: CustomerRef) -> LinkRecord:
     """Committed at once, before anything else is tried: a link that is lost is a record that nobody finds."""
     store, customer_id = session.deps.store, session.operation.customer_id or ""
     event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
@@ -138,7 +136,7 @@ async def link(session: Session, name: ProviderName, ref: CustomerRef) -> LinkRe
         async with store.transaction() as tx:
             known = await store.directory.links_of([customer_id], tx=tx)
             made = await store.directory.link(
-                customer_id, name, ref, proof=LinkProof.CREATED_BY_GATEWAY, linked_by=session.intent.by, tx=tx
+                customer_id, name, ref, proof=LinkProof.CREATED_BY_GATEWAY, linked_by=session.progress.by, tx=tx
             )
             if made not in known[customer_id]:
                 await store.events.append(session.told(event), tx=tx)

@@ -1,36 +1,39 @@
 """Which of a vault's methods an add has made, when nobody heard the answer. Pure."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from app.vault.model import BankAccount, Card, NewCard, NewMethod, PaymentMethod
 from app.vault.names import AddRoute, CardBrand, MethodRef
 from app.wallet.digest import holder_digest
-from app.wallet.writing.record import Json
+from app.wallet.writing.intents import MethodLook
 
-_UNNAMED: Final = frozenset({None, CardBrand.OTHER.value, CardBrand.UNKNOWN.value})
+_UNNAMED: Final = frozenset({None, CardBrand.OTHER, CardBrand.UNKNOWN})
 
 
-def look_for(new: NewMethod, digest_key: bytes | str) -> Json:
+def look_for(new: NewMethod, digest_key: bytes | str) -> MethodLook:
     """What the method will look like in the vault's list, as the journal may keep it.
 
     A network token's last digits and expiry are its own: a vault may show those of the card behind it.
     """
-    look: dict[str, Any] = {"kind": new.kind.value, "last4": _last4(new)}
-    if isinstance(new, NewCard):
-        look["brand"] = new.brand.value if new.brand else None
-        look["expiry"] = str(new.expiry) if new.expiry else None
-        if new.route is AddRoute.NETWORK_TOKEN:
-            look["last4"] = look["expiry"] = None
-    holder = new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part)
-    look["holder"] = holder_digest(digest_key, holder) if holder else None
-    return look
+    name = new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part)
+    holder = holder_digest(digest_key, name) if name else None
+    if not isinstance(new, NewCard):
+        return MethodLook(kind=new.kind, last4=_last4(new), holder=holder)
+    is_network_token = new.route is AddRoute.NETWORK_TOKEN
+    return MethodLook(
+        kind=new.kind,
+        last4=None if is_network_token else _last4(new),
+        brand=new.brand,
+        expiry=str(new.expiry) if new.expiry and not is_network_token else None,
+        holder=holder,
+    )
 
 
 def candidates(
     before: Collection[str],
     methods: Iterable[PaymentMethod],
-    look: Json,
+    look: MethodLook,
     claimed: Collection[str],
     digest_keys: Sequence[bytes | str],
 ) -> list[MethodRef]:
@@ -43,20 +46,20 @@ def candidates(
         for method in methods
         if method.method_ref not in before and method.method_ref not in claimed and _may_be(method, look)
     ]
-    if len(found) > 1 and look["holder"]:
-        held = [one for one in found if _is_held_by(one, look["holder"], digest_keys)]
+    if len(found) > 1 and look.holder:
+        held = [one for one in found if _is_held_by(one, look.holder, digest_keys)]
         found = held or found
     return [method.method_ref for method in found]
 
 
-def _may_be(method: PaymentMethod, look: Json) -> bool:
-    if method.kind.value != look["kind"] or _differ(look["last4"], method.last4):
+def _may_be(method: PaymentMethod, look: MethodLook) -> bool:
+    if method.kind is not look.kind or _differ(look.last4, method.last4):
         return False
     if not isinstance(method, Card):
         return isinstance(method, BankAccount)
-    brand = None if method.brand.value in _UNNAMED else method.brand.value
-    asked = None if look.get("brand") in _UNNAMED else look.get("brand")
-    return not _differ(asked, brand) and not _differ(look.get("expiry"), str(method.expiry) if method.expiry else None)
+    brand = None if method.brand in _UNNAMED else method.brand
+    asked = None if look.brand in _UNNAMED else look.brand
+    return not _differ(asked, brand) and not _differ(look.expiry, str(method.expiry) if method.expiry else None)
 
 
 def _differ(asked: str | None, shown: str | None) -> bool:

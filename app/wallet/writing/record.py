@@ -1,11 +1,7 @@
-"""What the journal keeps of a write, as JSON: its intent while it runs, and its answer, to be given again.
-
-No secret and no name is in it. The intent may hold a nickname; erasure strips intents.
-"""
+"""The answer of a write as the journal keeps it, as JSON, to be given again. No secret and no name is in it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from datetime import datetime
+from dataclasses import fields
 from typing import Any
 
 from app.store.records import MethodAddress, OperationRecord, WriteOutcome
@@ -14,51 +10,6 @@ from app.wallet.commands import WriteResult
 from app.wallet.problems import Problem, ProblemCode
 
 Json = dict[str, Any]
-
-
-# ---- the intent -------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True, kw_only=True)
-class Intent:
-    """How far an operation has come.
-
-    `of` is what was asked, without secrets. `notes` are facts read before the write (ids in the vault's list). `doing`
-    names the steps whose request may have left us; `done` has what finished steps answered. `believe_at` is from when
-    on a list that lacks the result proves its absence, where that is later than the journal's own deadline.
-    """
-
-    by: str
-    of: Json
-    notes: Json = field(default_factory=dict)
-    doing: list[str] = field(default_factory=list)
-    done: dict[str, Json] = field(default_factory=dict)
-    believe_at: datetime | None = None
-
-    def to_json(self) -> Json:
-        return {
-            "by": self.by,
-            "of": self.of,
-            "notes": self.notes,
-            "doing": self.doing,
-            "done": self.done,
-            "believe_at": self.believe_at.isoformat() if self.believe_at else None,
-        }
-
-    @classmethod
-    def from_json(cls, kept: Mapping[str, Any]) -> "Intent":
-        believe_at = kept["believe_at"]
-        return cls(
-            by=kept["by"],
-            of=dict(kept["of"]),
-            notes=dict(kept["notes"]),
-            doing=list(kept["doing"]),
-            done=dict(kept["done"]),
-            believe_at=datetime.fromisoformat(believe_at) if believe_at else None,
-        )
-
-
-# ---- the answer -------------------------------------------------------------------------------------------
 
 
 def to_json(result: WriteResult) -> Json:

@@ -9,7 +9,6 @@ from app.errors import VaultError
 from app.store.records import NewEvent, OperationState, WriteOutcome
 from app.vault.names import CustomerRef, ProviderName
 from app.wallet.commands import Problem, WriteResult
-from app.wallet.writing.record import Json
 from app.wallet.writing.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
 from app.wallet.writing.signals import NotApplied, NothingSent, Refused, StillUnknown
 from app.wallet.writing.usecase import Apply, Done, row_of
@@ -38,10 +37,13 @@ async def all_ended(parts: Iterable[Awaitable[Ending]]) -> list[Ending]:
     return [one for one in found if isinstance(one, Ending)]
 
 
-async def ended(provider: ProviderName, work: Callable[[], Awaitable[Json]], *path: str) -> Ending:
-    """Run one vault's part, and say how it ended. `path` is where to point when a vault names no field."""
+async def ended(provider: ProviderName, work: Callable[[], Awaitable[CustomerRef]], *path: str) -> Ending:
+    """Run one vault's part, which answers the vault's customer, and say how it ended.
+
+    `path` is where to point when a vault names no field.
+    """
     try:
-        facts = await work()
+        ref = await work()
     except Refused as refused:
         return _failed(provider, refused.problems, refused.is_final, path)
     except NothingSent:
@@ -59,12 +61,11 @@ async def ended(provider: ProviderName, work: Callable[[], Awaitable[Json]], *pa
         )
     except VaultError as error:
         return _failed(provider, problems_of(error), is_final(error), path)
-    ref = facts.get("customer_ref")
     return Ending(
         provider=provider,
         state=OperationState.SUCCEEDED,
         outcome=WriteOutcome.APPLIED,
-        customer_ref=CustomerRef(ref) if ref else None,
+        customer_ref=ref,
     )
 
 

@@ -20,17 +20,18 @@ from typing import Any, Final, TypeVar
 
 from app.store.errors import LockTimeout, StoreUnavailable
 from app.store.records import Existing, Fresh, NewOperation, OperationRecord, OperationState, Taken
-from app.vault.names import CustomerRef, ProviderName
 from app.vault.provider import Call
 from app.wallet.commands import Actor, Problem, ProblemCode, WriteResult
 from app.wallet.digest import input_digest, is_same_input
 from app.wallet.problems import STORE_UNAVAILABLE
 from app.wallet.writing.deps import Deps, VaultRef, loop_time, until
 from app.wallet.writing.finish import Finisher
-from app.wallet.writing.record import Intent, from_json, linked_provider
+from app.wallet.writing.intents import Intent, Progress, refs_of
+from app.wallet.writing.record import from_json, linked_provider
 from app.wallet.writing.refusals import in_progress, outcome_unknown
 from app.wallet.writing.session import Session
 from app.wallet.writing.signals import Busy, Refused, TakenOver
+from app.wallet.writing.upgrades import IntentUnreadable, read_intent
 from app.wallet.writing.usecase import Ready, UseCase, not_found
 
 _log = logging.getLogger("vaultgraph.writing")
@@ -46,7 +47,7 @@ T = TypeVar("T")
 class Runner:
     """`use_cases` by mutation: what the journal holds is taken up by the one that began it."""
 
-    def __init__(self, deps: Deps, use_cases: Mapping[str, UseCase[Any]]) -> None:
+    def __init__(self, deps: Deps, use_cases: Mapping[str, UseCase[Any, Any]]) -> None:
         self.deps = deps
         self.use_cases = use_cases
         self._finisher = Finisher(deps)
@@ -54,7 +55,7 @@ class Runner:
 
     # ---- a caller's write ---------------------------------------------------------------------------------
 
-    async def submit(self, use_case: UseCase[C], command: C, actor: Actor, call: Call) -> WriteResult:
+    async def submit(self, use_case: UseCase[C, Any], command: C, actor: Actor, call: Call) -> WriteResult:
         """Run it in a task of its own: a caller that goes away does not cut a write in two."""
         task = asyncio.get_running_loop().create_task(self._submit(use_case, command, actor, call))
         self._tasks.add(task)
@@ -67,7 +68,7 @@ class Runner:
             await asyncio.wait(list(self._tasks))
         await self._finisher.afterwards.drain()
 
-    async def _submit(self, use_case: UseCase[C], command: C, actor: Actor, call: Call) -> WriteResult:
+    async def _submit(self, use_case: UseCase[C, Any], command: C, actor: Actor, call: Call) -> WriteResult:
         key: str | None = getattr(command, "idempotency_key", None)
         values = use_case.digest(command)
         known = await self.deps.store.journal.by_key(actor.id, use_case.mutation, key) if key else None
@@ -85,7 +86,13 @@ class Runner:
         return await self._repeat(use_case, known, values, command, actor, call)
 
     async def _begin(
-        self, use_case: UseCase[C], ready: Ready, values: Mapping[str, Any], key: str | None, actor: Actor, call: Call
+        self,
+        use_case: UseCase[C, Any],
+        ready: Ready[Intent],
+        values: Mapping[str, Any],
+        key: str | None,
+        actor: Actor,
+        call: Call,
     ) -> Fresh | Existing | Taken:
         new = NewOperation(
             caller=actor.id,
@@ -116,19 +123,22 @@ class Runner:
             raise
 
     async def _run(
-        self, use_case: UseCase[Any], operation: OperationRecord, ready: Ready, actor: Actor, call: Call
+        self, use_case: UseCase[Any, Any], operation: OperationRecord, ready: Ready[Intent], actor: Actor, call: Call
     ) -> WriteResult:
         self.deps.owner.running.add(operation.id)
         try:
             self.deps.reached("begun")
-            call = until(call, loop_time() + self.deps.deadline_s({name for name, _ in ready.refs}))
-            intent = Intent(by=actor.id, of={**ready.of, "refs": [list(ref) for ref in ready.refs]})
-            session = Session(self.deps, operation, intent, call, new=ready.new, extra=ready.extra)
-            return await self._carry_out(use_case, session, ready.refs)
+            refs = ready.intent.refs
+            call = until(call, loop_time() + self.deps.deadline_s({name for name, _ in refs}))
+            progress = Progress(by=actor.id, intent=ready.intent)
+            session = Session(self.deps, operation, progress, call, new=ready.new, extra=ready.extra)
+            return await self._carry_out(use_case, session, refs)
         finally:
             self.deps.owner.running.discard(operation.id)
 
-    async def _carry_out(self, use_case: UseCase[Any], session: Session, refs: Collection[VaultRef]) -> WriteResult:
+    async def _carry_out(
+        self, use_case: UseCase[Any, Any], session: Session[Intent], refs: Collection[VaultRef]
+    ) -> WriteResult:
         try:
             try:
                 return await self._in_turn(session, refs, lambda: self._finisher.complete(use_case, session))
@@ -150,7 +160,7 @@ class Runner:
 
     async def _repeat(
         self,
-        use_case: UseCase[C],
+        use_case: UseCase[C, Any],
         known: OperationRecord,
         values: Mapping[str, Any],
         command: C,
@@ -197,7 +207,7 @@ class Runner:
         return (use_case.unknown if use_case else outcome_unknown)(operation.provider)
 
     async def _run_again(
-        self, use_case: UseCase[C], known: OperationRecord, command: C, actor: Actor, call: Call
+        self, use_case: UseCase[C, Any], known: OperationRecord, command: C, actor: Actor, call: Call
     ) -> WriteResult | None:
         """None when somebody else was quicker."""
         try:
@@ -253,9 +263,7 @@ class Runner:
         self, operation: OperationRecord, call: Call, held: frozenset[VaultRef], is_patient: bool
     ) -> OperationRecord:
         journal, use_case = self.deps.store.journal, self.use_cases.get(operation.mutation)
-        if use_case is None:  # begun by a version that could do more than this one
-            return operation
-        refs = _refs_in(operation)
+        refs = refs_of(operation)
         async with AsyncExitStack() as locks:
             try:
                 await self._lock(locks, [ref for ref in refs if ref not in held], call)
@@ -270,20 +278,39 @@ class Runner:
                 return await self._finisher.nothing_sent(adopted)
             for provider, ref in refs:  # the vault was written to by a process that could not tell our cache
                 self.deps.drop(provider, ref)
-            intent = Intent.from_json(adopted.intent)
-            session = Session(self.deps, adopted, intent, call, is_resumed=True, is_patient=is_patient)
             try:
-                await self._finisher.complete(use_case, session)
+                await self._take_up(use_case, adopted, call, is_patient)
             except TakenOver:
                 _log.info("another process was quicker to reconcile %s", operation.id)
-            except Exception:
-                await self._finisher.leave(session)
-                raise
         return await journal.operation(operation.id) or adopted
+
+    async def _take_up(
+        self, use_case: UseCase[Any, Any] | None, adopted: OperationRecord, call: Call, is_patient: bool
+    ) -> None:
+        """Go on from the journal. What is not understood there, another version's for example, is not guessed."""
+        try:
+            progress = read_intent(adopted)
+            if use_case is None:
+                raise IntentUnreadable(None, "this process does not know the mutation")
+        except IntentUnreadable as reason:
+            await self._finisher.leave_to_operator(adopted, reason, use_case)
+            return
+        session = Session(self.deps, adopted, progress, call, is_resumed=True, is_patient=is_patient)
+        try:
+            await self._finisher.complete(use_case, session)
+        except IntentUnreadable as reason:
+            await self._finisher.leave_to_operator(session.operation, reason, use_case)
+        except TakenOver:
+            raise
+        except Exception:
+            await self._finisher.leave(session)
+            raise
 
     # ---- one at a time ------------------------------------------------------------------------------------
 
-    async def _in_turn(self, session: Session, refs: Collection[VaultRef], body: Callable[[], Awaitable[T]]) -> T:
+    async def _in_turn(
+        self, session: Session[Intent], refs: Collection[VaultRef], body: Callable[[], Awaitable[T]]
+    ) -> T:
         """Run `body` while nobody else writes there, and nobody's earlier write there is unsettled. Raises Busy."""
         pause_s = _PAUSE_S
         while True:
@@ -305,7 +332,7 @@ class Runner:
                 raise Busy from None
             locks.enter_context(self.deps.owner.at(provider, ref))
 
-    async def _is_settled(self, session: Session, refs: Collection[VaultRef]) -> bool:
+    async def _is_settled(self, session: Session[Intent], refs: Collection[VaultRef]) -> bool:
         customer_id, journal = session.operation.customer_id, self.deps.store.journal
         if customer_id is None:
             return True
@@ -318,16 +345,11 @@ class Runner:
     async def _settled(self, other: OperationRecord, call: Call, held: Collection[VaultRef]) -> bool:
         """Look after another's unsettled write, if it is nobody's and concerns no vault that we have not locked."""
         is_idle = other.state is OperationState.UNKNOWN or await self.deps.owner.is_abandoned(other)
-        if not is_idle or not set(_refs_in(other)) <= set(held):
+        if not is_idle or not set(refs_of(other)) <= set(held):
             return False
         left_s = call.deadline_at - loop_time()
         found = await self.resume(other, until(call, loop_time() + left_s / 2), held=held)
         return found.state in _DONE or (found.state is OperationState.UNKNOWN and found.reconcile_at is None)
-
-
-def _refs_in(operation: OperationRecord) -> list[VaultRef]:
-    kept = operation.intent.get("of", {}).get("refs", ())
-    return [(ProviderName(provider), CustomerRef(ref)) for provider, ref in kept]
 
 
 _KEY_REUSED: Final = Problem(

@@ -7,9 +7,9 @@ and a step whose request may have left us is not sent a second time but looked u
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 from app.errors import OutcomeUnknown, VaultError, VaultTimeout
 from app.store.database import Tx
@@ -18,19 +18,24 @@ from app.vault.model import NewMethod, NextAction, VaultWallet
 from app.vault.names import CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call, VaultProvider
 from app.wallet.writing.deps import SENDING_SHARE, Deps, VaultRef, fresh_wallet, loop_time, until
-from app.wallet.writing.record import Intent, Json
+from app.wallet.writing.intents import VERSION, AnyFacts, AnyNote, IntentT_co, Progress
 from app.wallet.writing.signals import NotApplied, NothingSent, StillUnknown, TakenOver
+from app.wallet.writing.upgrades import IntentUnreadable
 
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
 _LEAST_SHARE: Final = 0.2
 
+N = TypeVar("N", bound=AnyNote)
+F = TypeVar("F", bound=AnyFacts)
+K = TypeVar("K")
+
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Found(Generic[F]):
     """The vault's list shows that the step happened, and what came of it."""
 
-    facts: Json = field(default_factory=dict)
+    facts: F
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,13 @@ class Undecidable:
     candidates: tuple[MethodRef, ...] = ()
 
 
-Look = Found | Absent | Undecidable
+Look = Found[F] | Absent | Undecidable
 
 
-class Session:
-    """`new` and `extra` are what was asked to be written, while it is still in memory; `memo` is for facts that only
-    this run needs. `is_resumed`: taken up from the journal; without `is_patient`, by somebody who will come again, and
-    looks once at what nobody waits for.
+class Session(Generic[IntentT_co]):
+    """`intent` is what was asked, `progress` how far it has come. `new` and `extra` are what was asked to be written,
+    while it is still in memory; `memo` is for facts that only this run needs. `is_resumed`: taken up from the journal;
+    without `is_patient`, by a caller that will come again, and looks once at what nobody waits for.
 
     `changed` is where steps were done. `before` is what was there before any of them, and when it was asked for.
     """
@@ -60,7 +65,7 @@ class Session:
         self,
         deps: Deps,
         operation: OperationRecord,
-        intent: Intent,
+        progress: Progress[IntentT_co],
         call: Call,
         *,
         new: NewMethod | None = None,
@@ -70,7 +75,8 @@ class Session:
     ) -> None:
         self.deps = deps
         self.operation = operation
-        self.intent = intent
+        self.progress = progress
+        self.intent = progress.intent
         self.call = call
         self.new = new
         self.extra = extra
@@ -80,19 +86,15 @@ class Session:
         self.next_action: NextAction | None = None
         self.changed: set[VaultRef] = set()
         self.before: dict[VaultRef, tuple[VaultWallet, datetime]] = {}
-        self._in_doubt = set(intent.doing) if is_resumed else set()
+        self._in_doubt = set(progress.doing) if is_resumed else set()
         self._preparing = asyncio.Lock()
-
-    @property
-    def of(self) -> Json:
-        return self.intent.of
 
     def told(self, event: NewEvent) -> NewEvent:
         """An event as of this operation: by whom, for whom, and whether it was found out later."""
         return replace(
             event,
             origin=EventOrigin.RECONCILIATION if self.is_resumed else EventOrigin.GATEWAY,
-            actor=self.intent.by,
+            actor=self.progress.by,
             customer_id=self.operation.customer_id,
             request_id=self.operation.request_id,
         )
@@ -105,34 +107,38 @@ class Session:
         return found
 
     async def wallet(self, name: ProviderName, ref: CustomerRef, call: Call | None = None) -> VaultWallet:
-        asked_at, is_first = self.deps.utc_now(), not (self.intent.doing or self.intent.done)
+        asked_at, is_first = self.deps.utc_now(), not (self.progress.doing or self.progress.done)
         found = await fresh_wallet(self.vault(name), ref, call or self.call)
         if is_first:
             self.before[name, ref] = (found, asked_at)
         return found
 
-    async def once(self, name: str, read: Callable[[], Awaitable[Any]]) -> Any:
-        """A fact that decides the write, as JSON: read the first time, and journalled with the next step."""
-        if name not in self.intent.notes:
-            self.intent.notes[name] = await read()
-        return self.intent.notes[name]
+    async def once(self, name: str, kind: type[N], read: Callable[[], Awaitable[N]]) -> N:
+        """A fact that decides the write: read the first time, and journalled with the next step."""
+        known = self.progress.notes.get(name)
+        if known is not None:
+            return _known(kind, known)
+        note = self.progress.notes[name] = await read()
+        return note
 
     async def do(
         self,
         step: str,
+        kind: type[F],
         at: tuple[ProviderName, CustomerRef | None],
-        send: Callable[[Call], Awaitable[Json | None]] | None,
-        look: Callable[[Call], Awaitable[Look]],
+        send: Callable[[Call], Awaitable[F]] | None,
+        look: Callable[[Call], Awaitable[Look[F]]],
         within: Callable[[Tx], Awaitable[None]] | None = None,
-    ) -> Json:
-        """Do one step, once: answers what it led to.
+    ) -> F:
+        """Do one step, once: answers what it led to, facts of this kind.
 
         `within` runs in the transaction that says that the step is about to be sent: if it raises, nothing is sent.
         Raises VaultError when it certainly changed nothing, `NotApplied` when that had to be looked up, `StillUnknown`
         when it cannot be told, `NothingSent` when the journal alone is not enough to send it (`send` is None).
         """
-        if step in self.intent.done:
-            return self.intent.done[step]
+        known = self.progress.done.get(step)
+        if known is not None:
+            return _known(kind, known)
         provider, ref = at
         try:
             if step in self._in_doubt:
@@ -145,66 +151,66 @@ class Session:
         except StillUnknown:
             raise
         except (VaultError, NotApplied):
-            self.intent.doing = [one for one in self.intent.doing if one != step]
+            self.progress.doing = [one for one in self.progress.doing if one != step]
             raise
         finally:
             if ref is not None:
                 self.deps.drop(provider, ref)
         if ref is not None:
             self.changed.add((provider, ref))
-        self.intent.done[step] = facts
-        self.intent.doing = [one for one in self.intent.doing if one != step]
+        self.progress.done[step] = facts
+        self.progress.doing = [one for one in self.progress.doing if one != step]
         return facts
 
     async def _take_up(
         self,
         step: str,
         provider: ProviderName,
-        send: Callable[[Call], Awaitable[Json | None]] | None,
-        look: Callable[[Call], Awaitable[Look]],
+        send: Callable[[Call], Awaitable[F]] | None,
+        look: Callable[[Call], Awaitable[Look[F]]],
         within: Callable[[Tx], Awaitable[None]] | None,
-    ) -> Json:
+    ) -> F:
         """A step that may have left a process that is gone: looked up, and sent only if it is proven not to have."""
         try:
             return await self._settle(step, provider, look, None)
         except NotApplied:
             if send is None:
                 raise
-        self.intent.doing = [one for one in self.intent.doing if one != step]
+        self.progress.doing = [one for one in self.progress.doing if one != step]
         return await self._send(step, provider, send, look, within)
 
     async def _send(
         self,
         step: str,
         provider: ProviderName,
-        send: Callable[[Call], Awaitable[Json | None]],
-        look: Callable[[Call], Awaitable[Look]],
+        send: Callable[[Call], Awaitable[F]],
+        look: Callable[[Call], Awaitable[Look[F]]],
         within: Callable[[Tx], Awaitable[None]] | None,
-    ) -> Json:
+    ) -> F:
         total_s = self.deps.deadline_s([provider])
         now = loop_time()
         if self.call.deadline_at - now < total_s * _LEAST_SHARE:
-            if self.intent.done:  # half done: whoever comes next has time for the rest
+            if self.progress.done:  # half done: whoever comes next has time for the rest
                 raise StillUnknown(provider)
             raise VaultTimeout(provider, "Too little time was left to send the write; nothing was sent.")
         sending_until = min(now + total_s * SENDING_SHARE, self.call.deadline_at)
         await self._prepare(step, sending_until - now, within)
         self.deps.reached(f"prepared:{step}")
         try:
-            facts = await send(until(self.call, sending_until)) or {}
+            facts = await send(until(self.call, sending_until))
         except OutcomeUnknown as error:
             self.deps.reached(f"lost:{step}")
             if loop_time() >= sending_until - 0.01:
                 # The vault was silent for the whole time, so it may be slow: it gets as long again before an absence
                 # is believed.
-                self.intent.believe_at = self.deps.utc_now() + timedelta(seconds=total_s)
+                self.progress.believe_at = self.deps.utc_now() + timedelta(seconds=total_s)
             return await self._settle(step, provider, look, error)
         self.deps.reached(f"answered:{step}")
         return facts
 
     async def _prepare(self, step: str, within_s: float, within: Callable[[Tx], Awaitable[None]] | None) -> None:
         async with self._preparing:
-            self.intent.doing.append(step)
+            self.progress.doing.append(step)
             deadline_at = self.deps.utc_now() + timedelta(seconds=within_s)
             if self.operation.sent_at is not None:
                 deadline_at = max(deadline_at, self.operation.deadline_at)
@@ -213,12 +219,12 @@ class Session:
                     if within is not None:
                         await within(tx)
                     prepared = await self.deps.store.journal.prepare(
-                        self.operation, self.intent.to_json(), deadline_at=deadline_at, tx=tx
+                        self.operation, self.progress.to_json(), deadline_at=deadline_at, tx=tx
                     )
                     if prepared is None:
                         raise TakenOver
             except BaseException:
-                self.intent.doing.remove(step)
+                self.progress.doing.remove(step)
                 raise
             self.operation = prepared
 
@@ -226,12 +232,12 @@ class Session:
         self,
         step: str,
         provider: ProviderName,
-        look: Callable[[Call], Awaitable[Look]],
+        look: Callable[[Call], Awaitable[Look[F]]],
         error: VaultError | None,
-    ) -> Json:
+    ) -> F:
         """Look until the vault's list decides, or the time is over. An absence counts only when the request that may
         still be on its way has had its time before the look began."""
-        believe_at = max(self.operation.deadline_at, self.intent.believe_at or self.operation.deadline_at)
+        believe_at = max(self.operation.deadline_at, self.progress.believe_at or self.operation.deadline_at)
         if isinstance(error, OutcomeUnknown) and not error.is_in_flight:
             believe_at = self.deps.utc_now()
         pause_s = _FIRST_PAUSE_S
@@ -252,3 +258,10 @@ class Session:
             if not self.is_patient or loop_time() + wait_s >= self.call.deadline_at:
                 raise StillUnknown(provider, error=error, look_at=believe_at if left_s > 0 else None)
             await asyncio.sleep(wait_s)
+
+
+def _known(kind: type[K], kept: object) -> K:
+    """What the journal had of it, if it is what this mutation wrote there."""
+    if not isinstance(kept, kind):
+        raise IntentUnreadable(VERSION, "a step has facts of another step")
+    return kept

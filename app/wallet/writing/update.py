@@ -8,7 +8,7 @@ from app.errors import FieldFault
 from app.store.database import Tx
 from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord
 from app.vault.model import Address, Card, MethodChange, PaymentMethod
-from app.vault.names import MethodRef, PaymentMethodStatus
+from app.vault.names import PaymentMethodStatus
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.etag import etag_of
 from app.wallet.commands import Actor, Problem, ProblemCode, UpdateMethod, WriteResult
@@ -16,7 +16,7 @@ from app.wallet.digest import holder_digest
 from app.wallet.writing.defaults import method_event
 from app.wallet.writing.deps import find
 from app.wallet.writing.inputs import nickname_problems
-from app.wallet.writing.record import Json, from_address, to_address
+from app.wallet.writing.intents import ChangeTarget, MethodFacts, UpdateCheck, UpdateMethodIntent
 from app.wallet.writing.refusals import problems_of_faults
 from app.wallet.writing.session import Absent, Found, Look, Session
 from app.wallet.writing.signals import Refused
@@ -25,7 +25,7 @@ from app.wallet.writing.usecase import Done, Ready, UseCase, applied_row, invali
 _NOTHING: Final = MethodChange()
 
 
-class UpdatesMethod(UseCase[UpdateMethod]):
+class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
     mutation: ClassVar[str] = "updatePaymentMethod"
     changes_methods: ClassVar[bool] = True
 
@@ -35,10 +35,12 @@ class UpdatesMethod(UseCase[UpdateMethod]):
         }
         return {**asked, "method_id": self.address_digest(command.method_id)}
 
-    def path_of(self, of: Json, fault: FieldFault) -> tuple[str, ...]:
-        return ("nickname", *fault.path[1:]) if fault.path[:1] == ("title",) else fault.path
+    def path_of(self, intent: UpdateMethodIntent, fault: FieldFault) -> tuple[str, ...]:
+        return _path_of(fault)
 
-    async def ready(self, command: UpdateMethod, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(
+        self, command: UpdateMethod, actor: Actor, known: OperationRecord | None
+    ) -> Ready[UpdateMethodIntent]:
         address, entry = await self.method_of(command.method_id, actor, "id")
         vault = self.vault_of(address.provider, "id")
         change = _change_of(command, vault)
@@ -49,101 +51,96 @@ class UpdatesMethod(UseCase[UpdateMethod]):
             # A card can be changed in more ways than anything else, so what is refused for one needs no look at it.
             some_card = Card(provider=vault.name, customer_ref=address.customer_ref, method_ref=address.method_ref)
             faults = vault.faults_of_update(some_card, change)
-            found = (*found, *problems_of_faults(faults, lambda fault: self.path_of({}, fault)))
+            found = (*found, *problems_of_faults(faults, _path_of))
         if found:
             raise Refused(*found)
         return Ready(
-            of={
-                "method": from_address(address),
-                "nickname": command.nickname,
-                "if_match": command.if_match,
-                "target": self._target(change),
-            },
+            intent=UpdateMethodIntent(
+                refs=((address.provider, address.customer_ref),),
+                method=address,
+                nickname=command.nickname,
+                if_match=command.if_match,
+                target=self._target(change),
+            ),
             customer_id=entry.customer.id,
             provider=address.provider,
-            refs=((address.provider, address.customer_ref),),
             extra=change,
         )
 
-    def _target(self, change: MethodChange) -> Json | None:
+    def _target(self, change: MethodChange) -> ChangeTarget | None:
         """What the vault will show once it is done; names and addresses only as digests. None: no call is needed."""
         if change == _NOTHING:
             return None
         key = self.deps.digest_keys[0]
-        target = {
-            "expiry": str(change.expiry) if change.expiry else None,
-            "active": change.active,
-            "is_secondary": change.is_secondary,
-            "title": holder_digest(key, change.title) if change.title else None,
-            "holder": holder_digest(key, str(change.holder)) if change.holder else None,
-            "address": holder_digest(key, _spelled(change.billing_address)) if change.billing_address else None,
-        }
-        return {name: value for name, value in target.items() if value is not None}
+        return ChangeTarget(
+            expiry=str(change.expiry) if change.expiry else None,
+            active=change.active,
+            is_secondary=change.is_secondary,
+            title=holder_digest(key, change.title) if change.title else None,
+            holder=holder_digest(key, str(change.holder)) if change.holder else None,
+            address=holder_digest(key, _spelled(change.billing_address)) if change.billing_address else None,
+        )
 
-    async def run(self, session: Session) -> Done:
-        address = to_address(session.of["method"])
-        assert address is not None
-        await session.once("checked", lambda: self._check(session, address))
-        if session.of["target"] is None:
+    async def run(self, session: Session[UpdateMethodIntent]) -> Done:
+        address, target = session.intent.method, session.intent.target
+        await session.once("checked", UpdateCheck, lambda: self._check(session, address))
+        if target is None:
             return await self._done(session, address, address)
         vault, change = session.vault(address.provider), session.extra
         method: PaymentMethod | None = session.memo.get("method")
 
-        async def send(call: Call) -> Json:
+        async def send(call: Call) -> MethodFacts:
             assert method is not None
-            return {"method_ref": await vault.update(method, change, call)}
+            return MethodFacts(method_ref=await vault.update(method, change, call))
 
-        async def look(call: Call) -> Look:
+        async def look(call: Call) -> Look[MethodFacts]:
             held = find(await session.wallet(address.provider, address.customer_ref, call), address)
-            is_done = held is not None and self._is_reached(held, session.of["target"])
-            return Found({"method_ref": address.method_ref}) if is_done else Absent()
+            is_done = held is not None and self._is_reached(held, target)
+            return Found(MethodFacts(method_ref=address.method_ref)) if is_done else Absent()
 
         at = (address.provider, address.customer_ref)
-        facts = await session.do("update", at, send if method is not None else None, look)
-        now = replace(address, method_ref=MethodRef(facts["method_ref"]))
+        facts = await session.do("update", MethodFacts, at, send if method is not None else None, look)
+        now = replace(address, method_ref=facts.method_ref)
         return await self._done(session, address, now)
 
-    async def _check(self, session: Session, address: MethodAddress) -> bool:
+    async def _check(self, session: Session[UpdateMethodIntent], address: MethodAddress) -> UpdateCheck:
         """The etag, and the rules for this very method. A nickname alone needs no vault."""
-        if session.of["target"] is None and session.of["if_match"] is None:
-            return True
+        if session.intent.target is None and session.intent.if_match is None:
+            return UpdateCheck()
         method = find(await session.wallet(address.provider, address.customer_ref), address)
         if method is None:
             raise Refused(not_found("The vault does not have this payment method.", "id"))
         nicknames = await self.deps.store.directory.nicknames(session.operation.customer_id or "")
         etag = etag_of(method, nicknames.get(address))
-        if session.of["if_match"] not in (None, etag):
+        if session.intent.if_match not in (None, etag):
             raise Refused(_stale(etag))
         faults = (
             [] if session.extra == _NOTHING else session.vault(address.provider).faults_of_update(method, session.extra)
         )
         if faults:
-            raise Refused(*problems_of_faults(faults, lambda fault: self.path_of({}, fault)))
+            raise Refused(*problems_of_faults(faults, _path_of))
         session.memo["method"] = method
-        return True
+        return UpdateCheck()
 
-    def _is_reached(self, method: PaymentMethod, target: Json) -> bool:
+    def _is_reached(self, method: PaymentMethod, target: ChangeTarget) -> bool:
         """Whether the vault shows everything that was asked. What it shows beyond that is not our concern."""
-        is_active = method.status is not PaymentMethodStatus.INACTIVE
-        shown = {
-            "expiry": str(getattr(method, "expiry", None)),
-            "active": is_active,
-            "is_secondary": bool(method.is_secondary),
-        }
-        if any(shown[name] != target[name] for name in shown if name in target):
-            return False
-        texts = {
-            "title": method.title,
-            "holder": method.holder_name,
-            "address": _spelled(method.billing_address) if method.billing_address else None,
-        }
-        return all(self._is_text(texts[name], target[name]) for name in texts if name in target)
+        address = _spelled(method.billing_address) if method.billing_address else None
+        return (
+            target.expiry in (None, str(getattr(method, "expiry", None)))
+            and target.active in (None, method.status is not PaymentMethodStatus.INACTIVE)
+            and target.is_secondary in (None, bool(method.is_secondary))
+            and self._is_text(method.title, target.title)
+            and self._is_text(method.holder_name, target.holder)
+            and self._is_text(address, target.address)
+        )
 
-    def _is_text(self, shown: str | None, digest: str) -> bool:
+    def _is_text(self, shown: str | None, digest: str | None) -> bool:
+        if digest is None:
+            return True
         return shown is not None and any(holder_digest(key, shown) == digest for key in self.deps.digest_keys)
 
-    async def _done(self, session: Session, before: MethodAddress, now: MethodAddress) -> Done:
-        store, customer_id, nickname = self.deps.store, session.operation.customer_id or "", session.of["nickname"]
+    async def _done(self, session: Session[UpdateMethodIntent], before: MethodAddress, now: MethodAddress) -> Done:
+        store, customer_id, nickname = self.deps.store, session.operation.customer_id or "", session.intent.nickname
 
         async def apply(tx: Tx) -> None:
             if now != before:
@@ -157,6 +154,10 @@ class UpdatesMethod(UseCase[UpdateMethod]):
             apply=apply,
             events=(_event(before, now),),
         )
+
+
+def _path_of(fault: FieldFault) -> tuple[str, ...]:
+    return ("nickname", *fault.path[1:]) if fault.path[:1] == ("title",) else fault.path
 
 
 def _event(before: MethodAddress, now: MethodAddress) -> NewEvent:

@@ -22,30 +22,31 @@ from app.vault.names import CustomerRef, MethodRef, ProviderName
 from app.vault.provider import VaultProvider
 from app.wallet.commands import Actor, WriteResult
 from app.wallet.problems import Problem, ProblemCode
-from app.wallet.writing.deps import Deps, VaultRef
-from app.wallet.writing.record import Json, problem_row
+from app.wallet.writing.deps import Deps
+from app.wallet.writing.intents import Intent, IntentT_co
+from app.wallet.writing.record import problem_row
 from app.wallet.writing.refusals import as_it_stands, outcome_unknown
 from app.wallet.writing.session import Session
 from app.wallet.writing.signals import Refused
 
 C = TypeVar("C")
+IntentT = TypeVar("IntentT", bound=Intent)
 Apply = Callable[[Tx], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ready:
+class Ready(Generic[IntentT_co]):
     """A command that passed every check for which no vault need be asked.
 
-    `of` is what the journal keeps of it. `customer_id` is None where several customers take part. `refs` are the
-    vaults' customers whose writes it must wait for; `provider` is None when several take part, each with a row.
-    `within` is written together with the operation's first row. `new` and `extra` stay in memory.
+    `intent` is what the journal keeps of it. `customer_id` is None where several customers take part, `provider` when
+    several vaults do, each with a row. `within` is written together with the operation's first row. `new` and `extra`
+    stay in memory.
     `exclusive` is held by one operation at a time, whatever its key; whoever comes second is told of that one.
     """
 
-    of: Json
+    intent: IntentT_co
     customer_id: str | None
     provider: ProviderName | None
-    refs: tuple[VaultRef, ...] = ()
     rows: tuple[ResultRow, ...] = ()
     within: Apply | None = None
     new: NewMethod | None = None
@@ -71,7 +72,7 @@ class Done:
     events: tuple[NewEvent, ...] = field(default=())
 
 
-class UseCase(ABC, Generic[C]):
+class UseCase(ABC, Generic[C, IntentT]):
     """One mutation. `run` is written as if nothing could go wrong in between: `Session` makes it so."""
 
     mutation: ClassVar[str]
@@ -86,22 +87,26 @@ class UseCase(ABC, Generic[C]):
         """What makes two inputs the same, for `input_digest`."""
 
     @abstractmethod
-    async def ready(self, command: C, actor: Actor, known: OperationRecord | None) -> Ready:
+    async def ready(self, command: C, actor: Actor, known: OperationRecord | None) -> Ready[IntentT]:
         """Check without asking any vault. `known` is the operation that will run again. Raises Refused."""
 
     @abstractmethod
-    async def run(self, session: Session) -> Done:
+    async def run(self, session: Session[IntentT]) -> Done:
         """Carry out, or go on from the journal. Raises VaultError and the signals."""
 
-    async def settle(self, session: Session, done: Done, tx: Tx) -> Done:
+    async def settle(self, session: Session[IntentT], done: Done, tx: Tx) -> Done:
         """Called in the transaction that ends the operation, however it ended; what it answers is how it ends."""
+        return done
+
+    async def settle_unread(self, operation: OperationRecord, done: Done, tx: Tx) -> Done:
+        """`settle` of an operation whose intent cannot be read, which is left to an operator."""
         return done
 
     def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> Problem:
         """How a caller is told that the outcome is not known, and who will find out."""
         return outcome_unknown(provider, error)
 
-    def path_of(self, of: Json, fault: FieldFault) -> tuple[str, ...]:
+    def path_of(self, intent: IntentT, fault: FieldFault) -> tuple[str, ...]:
         return as_it_stands(fault)
 
     # ---- what several mutations need ----

@@ -54,7 +54,7 @@ class WalletWriter:
         self._quote = QuotesPayment(deps)
         self._capture = CapturesPayment(deps)
         self._host = CreatesHostedSession(deps)
-        all_of_them: tuple[UseCase[Any], ...] = (
+        all_of_them: tuple[UseCase[Any, Any], ...] = (
             self._add,
             self._update,
             self._set_default,

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from app.providers import BUILT_IN
+
 ROOT = Path(__file__).resolve().parent.parent
+
+PROVIDERS = {"app.providers", "app.vault", "app.http", "app.pan", "app.settings_structure", "app.gate.callers.keys"}
+GRAPHQL_INPUTS = {"resolvers.inputs.fields", "resolvers.scalars", "app.wallet.problems"}
 
 # room -> rooms it may import, besides itself and app.errors. The longest matching room name decides.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -16,7 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.vault": {"app.pan"},
     "app.vault.names": {"app.providers"},  # which vaults there are: see `test_the_names_of_the_vaults_need_no_vault`
     "app.http": {"app.pan", "app.settings_structure"},
-    "app.providers": {"app.vault", "app.http", "app.pan", "app.settings_structure", "app.gate.callers.keys"},
+    "app.providers": PROVIDERS,
+    **{f"app.providers.{vault}.graphql": PROVIDERS | GRAPHQL_INPUTS for vault in BUILT_IN},
     "app.store": {"app.vault"},
     "app.wallet": {"app.vault", "app.store", "app.settings", "app.pan"},
     "app.execution": set(),

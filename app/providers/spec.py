@@ -38,6 +38,20 @@ class CredentialHelp:
     tokens: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class AddInput:
+    """One field of the graph's `AddMethodInput`: one way to add a payment method to this vault.
+
+    `field` is its name in snake_case. `type` is a Strawberry input with ``to_new(billing) -> NewMethod`` and one field
+    of the type `Secret`, or a one-of input of such. A caller needs one of `scopes`, where there are any.
+    """
+
+    field: str
+    type: type
+    description: str
+    scopes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSpec(Generic[S]):
     """The vault's webhooks, taken at ``/webhooks/{name}/...``."""
@@ -91,6 +105,10 @@ class ProviderSpec(Generic[S]):
 
     missing: Callable[[S], Sequence[str]] = _nothing_more
     """What an enabled vault lacks besides `required`: full names, e.g. ``x.client_secret or x.private_key``."""
+
+    graphql: str | None = None
+    """The module whose ``ADD_INPUTS`` is a sequence of `AddInput`. It alone imports Strawberry; it is imported when
+    the schema is made. None: nothing can be added through the graph."""
 
     webhooks: WebhookSpec[S] | None = None
     """None: the vault sends none; customers with subscribers are then read in intervals."""

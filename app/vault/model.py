@@ -5,12 +5,12 @@ Frozen values without behaviour. Months are 1 to 12, years four digits, instants
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from functools import lru_cache
 
 from app.vault.frozen import value
 from app.vault.names import (
     AddRoute,
-    AlohaPaymentProvider,
     AuthPurpose,
     AuthStatus,
     BankAccountType,
@@ -218,7 +218,7 @@ class NewCard:
     first_name: str | None = None
     last_name: str | None = None
     token_type: CardTokenType = CardTokenType.PROVIDER_TOKEN
-    payment_provider: AlohaPaymentProvider | None = None
+    payment_provider: StrEnum | None = None
     title: str | None = None
     is_secondary: bool | None = None
     billing_address: Address | None = None

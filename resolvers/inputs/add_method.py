@@ -1,16 +1,18 @@
-"""The ways in which a payment method can be added: one of them at a time."""
+"""The ways in which a payment method can be added: one of them at a time. Each vault brings its own."""
 
 from dataclasses import fields
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, get_type_hints, runtime_checkable
 
 import strawberry
 
+from app.errors import SettingsError
+from app.providers.registry import specs
 from app.vault.model import Address, NewMethod
+from app.vault.secret import Secret
 from resolvers.inputs.fields import given, optional
-from resolvers.inputs.jpmorgan import JpmBankAccountInput, JpmNetworkTokenInput, JpmRawCardInput
-from resolvers.inputs.vault_tokens import AlohaTokenInput, CaselleTokenInput, LoanProTokenInput, Path
 
-_SECRETS: Final = ("token", "account_number", "iban", "fingerprint")
+Path = tuple[str, ...]
 
 
 @runtime_checkable
@@ -26,24 +28,7 @@ class ChosenWay(NamedTuple):
     secret_field: str
 
 
-@strawberry.input(one_of=True, description="Exactly one of these.")
-class AddMethodInput:
-    loanpro_token: LoanProTokenInput | None = optional(
-        "LoanPro: a Secure Payments (Adaptive Wallet) token, captured in the browser."
-    )
-    aloha_token: AlohaTokenInput | None = optional("NCR Aloha: a Connected Payments, CreditCall or FreedomPay token.")
-    jpm_network_token: JpmNetworkTokenInput | None = optional(
-        "Needs the setting network_tokens, so that a card number cannot come in by this door unnoticed.",
-        scopes=("network_tokens:write",),
-    )
-    jpm_bank_account: JpmBankAccountInput | None = optional("J.P. Morgan: a bank account.")
-    jpm_raw_card: JpmRawCardInput | None = optional(
-        "Works only while the operator has turned raw cards on.", scopes=("pan:write",)
-    )
-    caselle_token: CaselleTokenInput | None = optional(
-        "Caselle: the browser's 15-minute token for a card or a bank account."
-    )
-
+class _OneWay:
     def chosen(self) -> ChosenWay:
         """Down to the innermost one that holds the method's own fields."""
         inner: object = self
@@ -55,5 +40,29 @@ class AddMethodInput:
                 if (value := given(getattr(inner, field.name))) is not None
             )
             path = (*path, name)
-        secret_field = next(name for name in _SECRETS if hasattr(inner, name))
+        secret_field = next(name for name, kind in get_type_hints(type(inner)).items() if kind is Secret)
         return ChosenWay(inner, path, secret_field)
+
+
+def _ways() -> dict[str, Any]:
+    """The namespace of `AddMethodInput`: a field for every way of every registered vault."""
+    members: dict[str, Any] = {}
+    hints: dict[str, Any] = {}
+    for spec in specs().values():
+        for way in import_module(spec.graphql).ADD_INPUTS if spec.graphql else ():
+            if way.field in hints:
+                raise SettingsError(f"two vaults add methods by {way.field}; one of them is {spec.name}")
+            hints[way.field] = way.type | None
+            members[way.field] = optional(way.description, way.scopes)
+    return {"__annotations__": hints, **members}
+
+
+if TYPE_CHECKING:
+
+    class AddMethodInput(_OneWay): ...
+else:
+    AddMethodInput = strawberry.input(
+        type("AddMethodInput", (_OneWay,), {"__module__": __name__, **_ways()}),
+        one_of=True,
+        description="Exactly one of these.",
+    )

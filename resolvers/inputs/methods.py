@@ -5,11 +5,9 @@ import strawberry
 from app.vault.model import Expiry
 from app.vault.rules.etag import is_etag
 from app.wallet.commands import AddMethod, DeleteMethod, IfDefault, OnDuplicate, SetDefault, UpdateMethod
-from app.wallet.problems import Problem
 from resolvers.inputs.add_method import AddMethodInput
 from resolvers.inputs.fields import given, optional, text, words
 from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_name
-from resolvers.inputs.vault_tokens import LoanProTokenInput
 from resolvers.scalars import IdempotencyKey
 
 _NICKNAME_LENGTH = 100
@@ -27,11 +25,6 @@ class AddPaymentMethodInput:
         default=False, description="Where the vault does not know the customer yet, make it known there first."
     )
     on_duplicate: OnDuplicate = OnDuplicate.RETURN_EXISTING
-
-    def problems(self) -> list[Problem]:
-        """What only this input's shape can tell."""
-        chosen = self.method.chosen()
-        return chosen.way.problems(chosen.path) if isinstance(chosen.way, LoanProTokenInput) else []
 
     def to_command(self) -> AddMethod:
         chosen = self.method.chosen()

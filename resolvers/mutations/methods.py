@@ -31,9 +31,7 @@ WRITE_METHODS = "payment_methods:write"
 class MethodMutations:
     @scoped(WRITE_METHODS, calls=12, description="Store a payment method in the vault whose token it is.")
     async def add_payment_method(self, info: Info, input: AddPaymentMethodInput) -> AddPaymentMethodPayload | None:
-        result = await run(
-            info, input, info.context.services.writer.add_method, input.problems, lambda: _closed_route(info, input)
-        )
+        result = await run(info, input, info.context.services.writer.add_method, lambda: _closed_route(info, input))
         return AddPaymentMethodPayload(
             **await common(info, result),
             was_duplicate=result.was_duplicate,

@@ -38,7 +38,6 @@ _DESCRIPTIONS: Final[dict[type[Enum], str]] = {
     names.NextActionKind: "What the shopper must do next.",
     names.LinkProof: "Why we believe that a vault's customer is ours.",
     names.ChallengePreference: "Whether the cardholder should be challenged.",
-    names.AlohaPaymentProvider: "Whose token NCR Aloha is given.",
     OperationState: "PARTIAL: done at some vaults. UNKNOWN: sent, and not yet known whether it was applied.",
     WriteOutcome: "Whether a vault applied a write.",
     OnDuplicate: "Duplicate: the same vault, the same token. Look-alikes only warn; REJECT refuses those in the same "

@@ -4,10 +4,11 @@ from itertools import count
 from typing import Any
 
 from app.errors import RejectReason
+from app.providers.aloha.mapping import AlohaPaymentProvider
 from app.sandbox.aloha.demo import UNLINKED
 from app.sandbox.demo import ALEX, demo_guid, load_customer
 from app.vault.model import Expiry, NewCard, NewCustomer, PersonName
-from app.vault.names import AddRoute, AlohaPaymentProvider, CardBrand, CustomerRef, MethodRef, ProviderName
+from app.vault.names import AddRoute, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
 from tests.contract.case import VaultCase
 from tests.support.sandbox import RunningSandbox

@@ -8,8 +8,9 @@ import pytest
 from app.errors import FieldFault, RejectReason, VaultRefusedUs, VaultRejected, VaultReplyUnreadable
 from app.http.message import Effect, VaultReply
 from app.providers.aloha import errors, mapping, requests, validation
+from app.providers.aloha.mapping import AlohaPaymentProvider
 from app.vault.model import Address, Authenticate, BeforeAdd, Card, Expiry, NewCard, NewCustomer, PersonName
-from app.vault.names import AddRoute, AlohaPaymentProvider, CardBrand, CustomerRef, MethodRef, ProviderName
+from app.vault.names import AddRoute, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
 
 REF = CustomerRef("82c6fdcb-534f-415a-9e28-87be989e461f")

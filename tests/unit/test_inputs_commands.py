@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from app.providers.aloha.mapping import AlohaPaymentProvider
 from app.vault.model import Address, Authenticate, Expiry, NewBankAccount, NewCard, NewMethod, PersonName
 from app.vault.names import (
     AddRoute,
-    AlohaPaymentProvider,
     BankAccountType,
     BankRail,
     CardBrand,

@@ -5,6 +5,7 @@ The token (`AccountNumber`) and `SecurityCode` stop here; a token is only ever c
 
 import re
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Any, Final
 
 from app.providers.aloha.wire import WirePayment
@@ -20,10 +21,17 @@ from app.providers.support import (
     text,
 )
 from app.vault.model import Address, BeforeAdd, Card, Expiry, VaultWallet
-from app.vault.names import AlohaPaymentProvider, CardBrand, CustomerRef, MethodRef, ProviderName
+from app.vault.names import CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
 
 NAME: Final = ProviderName("aloha")
+
+
+class AlohaPaymentProvider(StrEnum):
+    CONNECTED_PAYMENTS = "CONNECTED_PAYMENTS"
+    CREDIT_CALL = "CREDIT_CALL"
+    FREEDOM_PAY = "FREEDOM_PAY"
+
 
 CARD_TYPES: Final[Mapping[CardBrand, int]] = {
     CardBrand.AMEX: 0,
@@ -32,7 +40,7 @@ CARD_TYPES: Final[Mapping[CardBrand, int]] = {
     CardBrand.MASTERCARD: 6,
     CardBrand.VISA: 7,
 }
-PROVIDER_TYPES: Final[Mapping[AlohaPaymentProvider, int]] = {
+PROVIDER_TYPES: Final[Mapping[StrEnum, int]] = {
     AlohaPaymentProvider.CONNECTED_PAYMENTS: 2,
     AlohaPaymentProvider.CREDIT_CALL: 4,
     AlohaPaymentProvider.FREEDOM_PAY: 6,
@@ -199,7 +207,7 @@ def _bin(masked: object) -> str | None:
     return found[1] if found else None
 
 
-def to_before(body: Any, provider: AlohaPaymentProvider | None, secret: Secret) -> BeforeAdd:
+def to_before(body: Any, provider: StrEnum | None, secret: Secret) -> BeforeAdd:
     """What stands before an add. The same token at the same payment provider is the same card."""
     payments = payments_of(body)
     refs, _ = collect(payments, lambda payment: MethodRef(guid_of(payment["AccountId"])))
@@ -208,9 +216,7 @@ def to_before(body: Any, provider: AlohaPaymentProvider | None, secret: Secret) 
     )
 
 
-def _with_token(
-    payments: Iterable[Any], provider: AlohaPaymentProvider | None, secret: Secret
-) -> tuple[MethodRef, ...]:
+def _with_token(payments: Iterable[Any], provider: StrEnum | None, secret: Secret) -> tuple[MethodRef, ...]:
     """Compared here, in memory, and nowhere else."""
     number = None if provider is None else PROVIDER_TYPES[provider]
 

@@ -34,6 +34,7 @@ SPEC: Final = ProviderSpec(
     capabilities=AlohaVault.capabilities,
     canonical_ref=AlohaVault.canonical_ref,
     open=open_aloha,
+    graphql="app.providers.aloha.graphql",
     precedence=10,
     sandbox=_sandbox,
 )

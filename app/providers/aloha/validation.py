@@ -5,10 +5,9 @@ from collections.abc import Collection
 from typing import Final
 
 from app.errors import FieldFault
-from app.providers.aloha.mapping import CARD_TYPES
+from app.providers.aloha.mapping import CARD_TYPES, AlohaPaymentProvider
 from app.providers.support import PAN_NOT_ALLOWED, digits, fault, required, text, unsupported
 from app.vault.model import NewCard, NewCustomer
-from app.vault.names import AlohaPaymentProvider
 
 _MASK: Final = "*xX●"
 _CONNECTED_NUMBER: Final = re.compile(r"\d{6}[*xX●]+\d{4}")

@@ -47,6 +47,7 @@ SPEC: Final = ProviderSpec(
     capabilities=CaselleVault.capabilities,
     canonical_ref=CaselleVault.canonical_ref,
     open=open_caselle,
+    graphql="app.providers.caselle.graphql",
     webhooks=WebhookSpec(
         sender=sender_of,
         effects=EFFECTS,

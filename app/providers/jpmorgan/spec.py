@@ -56,6 +56,7 @@ SPEC: Final = ProviderSpec(
     capabilities=CAPABILITIES,
     canonical_ref=JpMorganVault.canonical_ref,
     open=open_jpmorgan,
+    graphql="app.providers.jpmorgan.graphql",
     missing=_missing,
     webhooks=WebhookSpec(sender=sender_of, effects=EFFECTS),
     precedence=30,

@@ -60,6 +60,7 @@ SPEC: Final = ProviderSpec(
     capabilities=LoanProVault.capabilities,
     canonical_ref=LoanProVault.canonical_ref,
     open=open_loanpro,
+    graphql="app.providers.loanpro.graphql",
     precedence=40,
     sandbox=_sandbox,
 )

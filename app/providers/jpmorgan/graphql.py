@@ -1,9 +1,12 @@
-"""What J.P. Morgan stores: tokens of the card networks, bank accounts and, where the operator allows it, cards."""
+"""GraphQL inputs of J.P. Morgan: network tokens, bank accounts and, where the operator allows it, cards."""
 
 from datetime import date
+from typing import Final
 
 import strawberry
 
+from app.providers.jpmorgan.mapping import NAME
+from app.providers.spec import AddInput
 from app.vault.model import Address, Authenticate, Expiry, NewBankAccount, NewCard, NewMethod
 from app.vault.names import (
     AddRoute,
@@ -12,7 +15,6 @@ from app.vault.names import (
     CardBrand,
     CardTokenType,
     ChallengePreference,
-    ProviderName,
 )
 from app.vault.rules.iban import is_iban
 from app.vault.secret import Secret
@@ -69,7 +71,7 @@ class JpmAchInput:
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewBankAccount(
-            provider=ProviderName("jpmorgan"),
+            provider=NAME,
             route=AddRoute.BANK_ACCOUNT,
             secret=self.account_number,
             rail=BankRail.ACH,
@@ -92,7 +94,7 @@ class JpmSepaInput:
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewBankAccount(
-            provider=ProviderName("jpmorgan"),
+            provider=NAME,
             route=AddRoute.BANK_ACCOUNT,
             secret=self.iban,
             rail=BankRail.SEPA,
@@ -116,7 +118,7 @@ class JpmBacsInput:
 
     def to_new(self, billing: Address | None) -> NewMethod:
         return NewBankAccount(
-            provider=ProviderName("jpmorgan"),
+            provider=NAME,
             route=AddRoute.BANK_ACCOUNT,
             secret=self.account_number,
             rail=BankRail.BACS,
@@ -145,7 +147,7 @@ def _card(
 ) -> NewCard:
     asked = given(card.authenticate)
     return NewCard(
-        provider=ProviderName("jpmorgan"),
+        provider=NAME,
         route=route,
         secret=secret,
         token_type=token_type,
@@ -156,3 +158,24 @@ def _card(
         billing_address=billing,
         authenticate=None if asked is None else asked.to_authenticate(),
     )
+
+
+ADD_INPUTS: Final = (
+    AddInput(
+        "jpm_network_token",
+        JpmNetworkTokenInput,
+        "Needs the setting network_tokens, so that a card number cannot come in by this door unnoticed.",
+        scopes=("network_tokens:write",),
+    ),
+    AddInput(
+        "jpm_bank_account",
+        JpmBankAccountInput,
+        "J.P. Morgan: a bank account.",
+    ),
+    AddInput(
+        "jpm_raw_card",
+        JpmRawCardInput,
+        "Works only while the operator has turned raw cards on.",
+        scopes=("pan:write",),
+    ),
+)

@@ -1,0 +1,53 @@
+"""GraphQL inputs of NCR Aloha: a token that a browser got; the number itself never passes through here."""
+
+from typing import Final
+
+import strawberry
+
+from app.providers.aloha.mapping import NAME, AlohaPaymentProvider
+from app.providers.spec import AddInput
+from app.vault.model import Address, Expiry, NewCard, NewMethod
+from app.vault.names import (
+    AddRoute,
+    CardBrand,
+)
+from app.vault.secret import Secret
+from resolvers.inputs.fields import sensitive, text, words
+
+strawberry.enum(AlohaPaymentProvider, description="Whose token NCR Aloha is given.")
+
+
+@strawberry.input(description="NCR Aloha: a Connected Payments, CreditCall or FreedomPay token.")
+class AlohaTokenInput:
+    payment_provider: AlohaPaymentProvider
+    token: Secret = sensitive()
+    masked_card_number: str = text(
+        description="First six, mask characters, last four, for CONNECTED_PAYMENTS.", max_length=64
+    )
+    expiry: Expiry
+    brand: CardBrand
+    holder_name: str | None = text(is_optional=True, description="Required for FREEDOM_PAY.")
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        masked = self.masked_card_number.strip()
+        return NewCard(
+            provider=NAME,
+            route=AddRoute.PROVIDER_TOKEN,
+            secret=self.token,
+            payment_provider=self.payment_provider,
+            masked_card_number=masked,
+            last4=masked[-4:] if masked[-4:].isdecimal() else None,
+            expiry=self.expiry,
+            brand=self.brand,
+            holder_name=words(self.holder_name),
+            billing_address=billing,
+        )
+
+
+ADD_INPUTS: Final = (
+    AddInput(
+        "aloha_token",
+        AlohaTokenInput,
+        "NCR Aloha: a Connected Payments, CreditCall or FreedomPay token.",
+    ),
+)

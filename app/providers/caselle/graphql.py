@@ -1,0 +1,79 @@
+"""GraphQL inputs of Caselle: a token that a browser got; the number itself never passes through here."""
+
+from typing import Final
+
+import strawberry
+
+from app.providers.caselle.mapping import NAME
+from app.providers.spec import AddInput
+from app.vault.model import Address, Expiry, NewBankAccount, NewCard, NewMethod
+from app.vault.names import (
+    AddRoute,
+    BankAccountType,
+    BankRail,
+    CardBrand,
+)
+from app.vault.rules.text import tidy
+from app.vault.secret import Secret
+from resolvers.inputs.fields import optional, sensitive, text
+from resolvers.scalars import Last4
+
+
+@strawberry.input(description="A card that Caselle's page captured.")
+class CaselleCardInput:
+    fingerprint: Secret = sensitive()
+    last4: Last4
+    expiry: Expiry
+    bin: str = text(max_length=8)
+    brand: CardBrand
+    holder_name: str = text()
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        return NewCard(
+            provider=NAME,
+            route=AddRoute.PROVIDER_TOKEN,
+            secret=self.fingerprint,
+            last4=self.last4,
+            expiry=self.expiry,
+            bin=self.bin.strip(),
+            brand=self.brand,
+            holder_name=tidy(self.holder_name),
+            billing_address=billing,
+        )
+
+
+@strawberry.input(description="A bank account that Caselle's page captured.")
+class CaselleAchInput:
+    fingerprint: Secret = sensitive()
+    last4: Last4
+    routing_number: str = text(max_length=32)
+    account_type: BankAccountType
+    holder_name: str = text()
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        return NewBankAccount(
+            provider=NAME,
+            route=AddRoute.PROVIDER_TOKEN,
+            secret=self.fingerprint,
+            rail=BankRail.ACH,
+            last4=self.last4,
+            routing_number=self.routing_number.strip(),
+            account_type=self.account_type,
+            holder_name=tidy(self.holder_name),
+            billing_address=billing,
+        )
+
+
+@strawberry.input(one_of=True, description="Caselle: the browser's 15-minute token.")
+class CaselleTokenInput:
+    card: CaselleCardInput | None = optional()
+    ach: CaselleAchInput | None = optional()
+
+
+ADD_INPUTS: Final = (
+    AddInput(
+        "caselle_token",
+        CaselleTokenInput,
+        "Caselle: the browser's 15-minute token for a card or a bank account.",
+    ),
+)

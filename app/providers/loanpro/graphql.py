@@ -1,0 +1,66 @@
+"""GraphQL inputs of LoanPro: a token that a browser got; the number itself never passes through here."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import strawberry
+
+from app.providers.loanpro.mapping import NAME
+from app.providers.spec import AddInput
+from app.vault.model import Address, NewBankAccount, NewCard, NewMethod
+from app.vault.names import (
+    AddRoute,
+    BankAccountType,
+    PaymentMethodKind,
+)
+from app.vault.secret import Secret
+from app.wallet.problems import Problem, ProblemCode
+from resolvers.inputs.fields import given, optional, sensitive, text, words
+
+
+@strawberry.input(description="LoanPro: a Secure Payments (Adaptive Wallet) token.")
+class LoanProTokenInput:
+    token: Secret = sensitive()
+    kind: PaymentMethodKind = strawberry.field(description="CARD or BANK_ACCOUNT.")
+    account_type: BankAccountType | None = optional("For a BANK_ACCOUNT.")
+    title: str | None = text(is_optional=True, description="What LoanPro calls the profile; else the nickname.")
+    is_secondary: bool | None = optional()
+
+    def own_problems(self, path: tuple[str, ...]) -> Iterator[Problem]:
+        if self.kind is PaymentMethodKind.OTHER:
+            yield _invalid((*path, "kind"), "LoanPro stores cards and bank accounts.")
+        elif self.kind is PaymentMethodKind.CARD and given(self.account_type) is not None:
+            yield _invalid((*path, "account_type"), "A card has no account type.")
+
+    def to_new(self, billing: Address | None) -> NewMethod:
+        if self.kind is PaymentMethodKind.BANK_ACCOUNT:
+            return NewBankAccount(
+                provider=NAME,
+                route=AddRoute.PROVIDER_TOKEN,
+                secret=self.token,
+                account_type=given(self.account_type),
+                title=words(self.title),
+                is_secondary=given(self.is_secondary),
+                billing_address=billing,
+            )
+        return NewCard(
+            provider=NAME,
+            route=AddRoute.PROVIDER_TOKEN,
+            secret=self.token,
+            title=words(self.title),
+            is_secondary=given(self.is_secondary),
+            billing_address=billing,
+        )
+
+
+def _invalid(path: tuple[str, ...], message: str) -> Problem:
+    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
+
+
+ADD_INPUTS: Final = (
+    AddInput(
+        "loanpro_token",
+        LoanProTokenInput,
+        "LoanPro: a Secure Payments (Adaptive Wallet) token, captured in the browser.",
+    ),
+)

@@ -35,7 +35,7 @@ from app.http.fetch import DocumentFetcher
 from app.providers.registry import build_providers, canonical_ref, specs
 from app.serving_connections import ConnectionLimits
 from app.settings import Settings
-from app.settings_check import missing_settings
+from app.settings_check import missing_settings, unsafe_settings, warnings_of
 from app.store import Store, migrate, migrations_are_current
 from app.store.errors import StoreUnavailable
 from app.store.records import Change, EventOrigin, EventType, MethodAddress, NewReceipt, Topic
@@ -381,6 +381,10 @@ def _refuse_incomplete(settings: Settings) -> None:
     missing = [name for names in missing_settings(settings).values() for name in names]
     if missing:
         raise SettingsError(f"missing settings: {', '.join(missing)}")
+    if unsafe := [one for found in unsafe_settings(settings).values() for one in found]:
+        raise SettingsError("; ".join(unsafe))
+    for warning in warnings_of(settings):
+        _log.warning("%s", warning)
 
 
 def _shared_buckets(settings: Settings) -> RedisBuckets | None:

@@ -81,6 +81,7 @@ class AuthSettings(Section, frozen=True):
     jwks_url: str = ""
     jwks_path: str = ""
     jwks_max_age_s: AtLeastOne = 600.0
+    jwks_keep_s: AtLeastOne = 86_400.0
     jwks_min_interval_s: Annotated[float, Meta(ge=0.1)] = 10.0
     leeway_s: Annotated[float, Meta(ge=0, le=300)] = 30.0
     max_token_bytes: Annotated[int, Meta(ge=256, le=16_000)] = 8_192

@@ -1,6 +1,9 @@
 """Where settings are found: a TOML file, the environment, secret files; and which lies over which."""
 
+import logging
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping, MutableMapping
 from difflib import get_close_matches
@@ -8,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import SettingsError
+
+_log = logging.getLogger("vaultgraph.settings")
 
 ENV_PREFIX: Final = "VAULTGRAPH_"
 _FILE_SUFFIX: Final = "_file"
@@ -89,9 +94,24 @@ def resolve_files(section: MutableMapping[str, Any], path: tuple[str, ...]) -> N
             if name in section:
                 raise SettingsError(f"{shown}: set it or {name}, not both")
             try:
+                _refuse_if_shared(Path(value), shown)
                 section[name] = Path(value).read_text("utf-8").rstrip("\r\n")
             except OSError as error:
                 raise SettingsError(f"{shown}: {error.strerror}") from None
             except UnicodeDecodeError:
                 raise SettingsError(f"{shown}: the file is not UTF-8 text") from None
             del section[key]
+
+
+def _refuse_if_shared(path: Path, shown: str) -> None:
+    """Raises SettingsError for a secret that every user of the machine can read; warns where a group can.
+
+    What is mounted read-only is taken as it is: Kubernetes and Docker mount secrets so, readable by all in the
+    container unless told otherwise.
+    """
+    mode = path.stat().st_mode
+    if not mode & (stat.S_IROTH | stat.S_IRGRP) or os.statvfs(path).f_flag & os.ST_RDONLY:
+        return
+    if mode & stat.S_IROTH:
+        raise SettingsError(f"{shown}: every user of this machine can read the file: take that right away (chmod 600)")
+    _log.warning("%s: the file's group can read it", shown)

@@ -13,7 +13,7 @@ from tests.support.command import Running, vaultgraph
 from tests.support.leaks import found_in
 from tests.support.sandbox import RunningSandbox
 
-KEY = "k" * 40
+KEY = "key-of-the-tests-" + "k" * 32
 
 
 def settings_of(sandbox: RunningSandbox) -> dict[str, Any]:
@@ -139,6 +139,7 @@ def test_the_environment_and_secret_files_win_over_the_file(sandbox: RunningSand
     values = settings_of(sandbox)
     secret = tmp_path / "secret"
     secret.write_text(values["caselle"]["client_secret"] + "\n")
+    secret.chmod(0o600)
     broken = with_changes(values, "aloha", {"password": "wrong"})
     del broken["caselle"]["client_secret"]
     del broken["jpmorgan"]["client_id"]
@@ -197,6 +198,7 @@ def test_serve_without_any_settings_names_what_is_missing(tmp_path: Path) -> Non
 def test_serve_from_a_file_the_environment_and_secret_files(sandbox: RunningSandbox, tmp_path: Path) -> None:
     values = settings_of(sandbox)
     (tmp_path / "loanpro-token").write_text(values["loanpro"].pop("api_token") + "\n")
+    (tmp_path / "loanpro-token").chmod(0o600)
     values["loanpro"]["api_token_file"] = str(tmp_path / "loanpro-token")
     company = values["aloha"].pop("company_code")
     token = vaultgraph("token", "--data-dir", tmp_path).stdout.split()[-1]

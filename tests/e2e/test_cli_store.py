@@ -14,8 +14,8 @@ from tests.support.postgres import Postgres
 
 _NUMBERS = itertools.count(1)
 PRODUCTION = {
-    "VAULTGRAPH_ID_KEY": "k" * 40,
-    "VAULTGRAPH_DIGEST_KEY": "d" * 40,
+    "VAULTGRAPH_ID_KEY": "id-key-of-tests-" + "k" * 32,
+    "VAULTGRAPH_DIGEST_KEY": "digest-key-of-tests-" + "d" * 32,
     "VAULTGRAPH_AUTH__PARTNERS_ONLY": "true",
     "VAULTGRAPH_GATE__CORS_ORIGINS": "none",
     "VAULTGRAPH_PORT": "0",

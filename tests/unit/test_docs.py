@@ -61,6 +61,7 @@ def test_the_example_of_a_deployment_is_one(tmp_path: Path) -> None:
         path = tmp_path / "vaultgraph.toml"
         secret = tmp_path / "secret"
         secret.write_text("s" * 40)
+        secret.chmod(0o600)
         path.write_text(re.sub(r'_file = "[^"]+"', f'_file = "{secret}"', example))
         load_settings(path, {})
 

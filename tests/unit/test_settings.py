@@ -8,7 +8,7 @@ from msgspec.structs import fields
 
 from app.errors import SettingsError
 from app.settings import Settings, load_settings
-from app.settings_check import missing_settings
+from app.settings_check import missing_settings, unsafe_settings, warnings_of
 from app.settings_structure import Section
 from app.vault.secret import Secret
 
@@ -56,6 +56,7 @@ def test_the_environments_names_in_any_case_and_depth(tmp_path: Path) -> None:
 def test_secrets_from_files(tmp_path: Path) -> None:
     for number, ending in enumerate(["", "\n", "\r\n"]):
         (tmp_path / f"secret{number}").write_text(f" s3cret {ending}", newline="")
+        (tmp_path / f"secret{number}").chmod(0o600)
         settings = loaded(f"[loanpro]\napi_token_file = '{tmp_path}/secret{number}'\n", folder=tmp_path)
         assert settings.loanpro.api_token.reveal() == " s3cret "
         environ = {"VAULTGRAPH_LOANPRO__API_TOKEN_FILE": f"{tmp_path}/secret{number}"}
@@ -64,6 +65,7 @@ def test_secrets_from_files(tmp_path: Path) -> None:
 
 def test_a_secret_above_replaces_its_file_below_and_the_other_way_round(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("from a file")
+    (tmp_path / "secret").chmod(0o600)
     in_file = f"[aloha]\npassword_file = '{tmp_path}/secret'\n"
     settings = loaded(in_file, {"VAULTGRAPH_ALOHA__PASSWORD": "from the environment"}, folder=tmp_path)
     assert settings.aloha.password.reveal() == "from the environment"
@@ -199,6 +201,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
         load_settings(tmp_path / "missing.toml", {})
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "binary").chmod(0o600)
     assert "not UTF-8" in refusal(f"id_key_file = '{tmp_path}/binary'", folder=tmp_path)
 
 
@@ -270,3 +273,71 @@ def test_unknown_variables_are_named_as_such_with_what_may_be_meant(given: str, 
     assert said.startswith(f"the environment variable {given} is no setting")
     assert (f"perhaps {meant} is meant" in said) == bool(meant)
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_refused"), [(0o600, False), (0o400, False), (0o640, False), (0o644, True), (0o604, True)]
+)
+def test_secrets_that_everyone_can_read_are_refused_by_name(
+    mode: int, is_refused: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2")
+    secret.chmod(mode)
+    toml = f"[loanpro]\napi_token_file = '{secret}'\n"
+    if is_refused:
+        said = refusal(toml, folder=tmp_path)
+        assert said.startswith("loanpro.api_token_file: every user of this machine can read the file")
+        return
+    assert loaded(toml, folder=tmp_path).loanpro.api_token.reveal() == "hunter2"
+    warned = [record.getMessage() for record in caplog.records]
+    assert warned == (["loanpro.api_token_file: the file's group can read it"] if mode == 0o640 else [])
+
+
+RANDOM = "Zk3vQ8xN1mT6yB4wL9cH2rJ7sD5fG0pA"
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"id_key": RANDOM, "digest_key": RANDOM[::-1]}, []),
+        ({"id_key": RANDOM, "digest_key": RANDOM}, ["digest_key: it is the same as id_key"]),
+        ({"id_key": "k" * 40, "digest_key": RANDOM}, ["id_key: it has fewer than 8 different characters"]),
+        ({"id_key": RANDOM, "digest_key": "01" * 32}, ["digest_key: it has fewer than 8 different characters"]),
+    ],
+)
+def test_weak_keys_are_refused_by_name(keys: dict[str, str], named: list[str]) -> None:
+    found = unsafe_settings(load_settings(None, {}, **keys))["gateway"]
+    assert [one.partition(",")[0] for one in found] == named
+
+
+@pytest.mark.parametrize(
+    "url", ["http://vault.example", "HTTP://vault.example:8080/x", "http://10.0.0.8", "http://[fd00::1]/"]
+)
+def test_production_refuses_addresses_without_tls(url: str) -> None:
+    values: dict[str, Any] = {
+        "loanpro": {"enabled": True, "base_url": url, "secure_payments_url": url},
+        "jpmorgan": {"enabled": True, "base_url": "https://vault.example", "token_url": url, "webhook_jwks_url": url},
+        "caselle": {"enabled": False, "base_url": url},
+        "auth": {"jwks_url": url},
+    }
+    found = unsafe_settings(load_settings(None, {}, **values))
+    assert {one.partition(":")[0] for rows in found.values() for one in rows} == {
+        "loanpro.base_url", "loanpro.secure_payments_url", "jpmorgan.token_url", "jpmorgan.webhook_jwks_url",
+        "auth.jwks_url",
+    }  # fmt: skip
+    assert not any(unsafe_settings(load_settings(None, {}, mode="development", **values)).values())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8001", "127.8.9.1", "[::1]:8001", "localhost:8001"])
+def test_loopback_needs_no_tls(host: str) -> None:
+    values = {"loanpro": {"enabled": True, "base_url": f"http://{host}/loanpro"}}
+    assert not any(unsafe_settings(load_settings(None, {}, **values)).values())
+    assert not list(warnings_of(load_settings(None, {}, store={"redis_url": f"redis://{host}"})))
+
+
+def test_an_open_redis_elsewhere_is_warned_of() -> None:
+    (warning,) = warnings_of(load_settings(None, {}, store={"redis_url": "redis://:hunter2@cache.example:6379/0"}))
+    assert warning.startswith("store.redis_url: ")
+    assert "hunter2" not in warning
+    assert not list(warnings_of(load_settings(None, {}, store={"redis_url": "rediss://cache.example:6379/0"})))

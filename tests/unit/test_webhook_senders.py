@@ -279,6 +279,7 @@ def test_the_settings_of_webhooks() -> None:
 def test_secrets_may_stand_in_a_file_one_a_line(tmp_path: Path) -> None:
     file = tmp_path / "secrets"
     file.write_text("one\ntwo\n")
+    file.chmod(0o600)
     found = load_settings(None, {"VAULTGRAPH_CASELLE__WEBHOOK_SECRETS_FILE": str(file)}).caselle.webhook_secrets
     assert found == [Secret("one"), Secret("two")]
 

@@ -26,7 +26,12 @@ def _verifier(auth: AuthSettings, fetch: Fetch | None) -> TokenVerifier | None:
     if not (auth.issuer and auth.audience):
         raise SettingsError("auth.issuer and auth.audience must say whose tokens, for whom, are believed")
     keys: KeySource = (
-        FetchedKeys(fetch, max_age_s=auth.jwks_max_age_s, min_interval_s=auth.jwks_min_interval_s)
+        FetchedKeys(
+            fetch,
+            max_age_s=auth.jwks_max_age_s,
+            min_interval_s=auth.jwks_min_interval_s,
+            keep_for_s=auth.jwks_keep_s,
+        )
         if fetch
         else FileKeys(Path(auth.jwks_path))
     )

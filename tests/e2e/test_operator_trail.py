@@ -15,6 +15,8 @@ from tests.e2e.test_import_command import link, vaultgraph, written
 from tests.support import command
 from tests.support.sandbox import RunningSandbox
 
+NEW = ("--create-customers", "--create")
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -45,7 +47,7 @@ def commands(folder: Path) -> list[tuple[str, dict[str, Any], str | None]]:
 
 
 def test_what_is_done_to_a_partner_and_its_documents(folder: Path, tmp_path: Path) -> None:
-    run("partner", "add", "acme", "--scope", "customers:read", folder=folder)
+    run("partner", "add", "acme", "--scope", "customers:read", "--create", folder=folder)
     run("partner", "rotate", "acme", folder=folder)
     run("partner", "disable", "acme", folder=folder)
     run("partner", "enable", "acme", folder=folder)
@@ -70,7 +72,7 @@ def test_what_is_done_to_a_partner_and_its_documents(folder: Path, tmp_path: Pat
 def test_links_imports_and_grants_are_the_operators(folder: Path, tmp_path: Path, sandbox: RunningSandbox) -> None:
     folder.mkdir()
     path = written(tmp_path / "one.csv", [link("shop-1", "loanpro", "1001")])
-    assert vaultgraph("import", path, "--create-customers", data_dir=folder, sandbox=sandbox).returncode == 0
+    assert vaultgraph("import", path, *NEW, data_dir=folder, sandbox=sandbox).returncode == 0
     assert vaultgraph("link", "shop-1", "jpmorgan", "FREE01", data_dir=folder, sandbox=sandbox).returncode == 0
     writes = [one for one in trail(folder) if one.origin == "GATEWAY"]
     assert {one.actor for one in writes} == {"operator"}

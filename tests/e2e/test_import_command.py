@@ -1,6 +1,7 @@
 """`vaultgraph import` and `vaultgraph link`, as a person runs them: a file, its rejects, a run that was cut short."""
 
 import csv
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -42,9 +43,11 @@ def card(external_id: str, ref: str, token: str, last4: str) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, _sqlite_template: Path) -> Path:
+    """A data directory with a store."""
     made = tmp_path / "data"
     made.mkdir()
+    shutil.copy(_sqlite_template, made / "vaultgraph.db")
     return made
 
 

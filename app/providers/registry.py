@@ -28,12 +28,15 @@ class HasProviders(Protocol):
 
 @cache
 def specs() -> Mapping[ProviderName, ProviderSpec[Any]]:
-    """By name, in the order of registration. Loaded once; raises SettingsError for an entry that is no spec."""
+    """By name, in the order of registration. Loaded once; raises SettingsError for what is no spec."""
     found: dict[ProviderName, ProviderSpec[Any]] = {}
     for name, entry in provider_entries().items():
-        spec = entry.load()
+        try:
+            spec = entry.load()
+        except (ImportError, AttributeError, ValueError) as error:
+            raise SettingsError(f"{entry.group}: {name} ({entry.value}) cannot be loaded: {error}") from error
         if not isinstance(spec, ProviderSpec) or spec.name != name:
-            raise SettingsError(f"{entry.group}: {entry.value} is no ProviderSpec with the name {name}")
+            raise SettingsError(f"{entry.group}: {name} ({entry.value}) is no ProviderSpec of that name")
         found[ProviderName(name)] = spec
     return MappingProxyType(found)
 

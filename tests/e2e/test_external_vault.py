@@ -1,0 +1,134 @@
+"""A vault that is installed beside Vaultgraph is everywhere where the built-in ones are."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SPEC = "tests.support.toy.spec:SPEC"
+KEYS = {"VAULTGRAPH_ID_KEY": "i" * 40, "VAULTGRAPH_DIGEST_KEY": "d" * 40, "VAULTGRAPH_MODE": "development"}
+ENABLED = {"VAULTGRAPH_TOY__ENABLED": "true", "VAULTGRAPH_TOY__BASE_URL": "http://127.0.0.1:9/"}
+TOY = {**KEYS, **ENABLED, "VAULTGRAPH_TOY__API_KEY": "k"}
+VAULTS = ["LOANPRO", "ALOHA", "JPMORGAN", "CASELLE"]
+
+_GATEWAY = """
+import asyncio, json, sys
+from pathlib import Path
+from app.gate.callers import development
+from app.main import Gateway
+from app.settings import load_settings
+from app.vault.names import CustomerRef, LinkProof, ProviderName
+from tests.support.asgi import call
+
+QUERY = '''{
+  providers { provider displayName enabled capabilities addVia }
+  __type(name: "Provider") { enumValues { name } }
+  customer(id: "cus_toy") { paymentMethods { provider last4 } sources { provider state } }
+}'''
+
+async def main(folder):
+    tokens = development.DevTokens.open(folder)
+    auth = {"issuer": development.ISSUER, "audience": [development.AUDIENCE], "jwks_path": str(tokens.jwks_path)}
+    gateway = Gateway(load_settings(None, data_dir=str(folder), auth=auth, gate={"hosts": ["sandbox.test"]}))
+    await gateway.start()
+    async with gateway.store.transaction() as tx:
+        await gateway.store.directory.create(
+            customer_id="cus_toy", external_id="toy", first_name="A", last_name="B", email=None, tx=tx
+        )
+        toy, ref, proof = ProviderName("toy"), CustomerRef("1"), LinkProof.TRUSTED_BACKEND
+        await gateway.store.directory.link("cus_toy", toy, ref, proof=proof, linked_by="test", tx=tx)
+    headers = {"authorization": f"Bearer {tokens.mint()}"}
+    reply = await call(gateway.app, "POST", "/graphql", json={"query": QUERY}, headers=headers)
+    await gateway.stop()
+    print(json.dumps([gateway.settings.provider_precedence, reply.json()]))
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def installed(folder: Path, **names: str) -> dict[str, str]:
+    """The environment of a process that has a package with these entry points on its path."""
+    info = folder / "site" / "toy_vault-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-vault\nVersion: 1.0\n", "utf-8")
+    lines = [f"{name} = {value}" for name, value in names.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[vaultgraph.providers]", *lines, ""]), "utf-8")
+    return {"PYTHONPATH": os.pathsep.join([str(info.parent), str(ROOT)])}
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return run("-c", "from app.cli import main; main()", *arguments, **env)
+
+
+def test_check_tries_it_and_names_its_settings(tmp_path: Path) -> None:
+    site = installed(tmp_path, toy=SPEC)
+    off, lacking, right = (command("check", **site, **env) for env in (KEYS, KEYS | ENABLED, TOY))
+    assert [line.split(maxsplit=1) for line in right.stdout.splitlines()][-1] == ["toy", "ok"], right.stderr
+    assert lacking.stdout.splitlines()[-1].endswith("missing: set toy.api_key")
+    assert off.stdout.splitlines()[-1].endswith("disabled (toy.enabled is false)")
+    assert (off.returncode, lacking.returncode, right.returncode) == (0, 1, 0)
+
+
+def test_the_schema_has_its_name_and_its_input(tmp_path: Path) -> None:
+    sdl = command("schema", **installed(tmp_path, toy=SPEC)).stdout
+    committed = (ROOT / "schema.graphql").read_text("utf-8")
+    added = set(sdl.splitlines()) - set(committed.splitlines())
+    assert {line.strip() for line in added if line.strip()} >= {
+        "TOY",
+        "toyToken: ToyTokenInput",
+        "input ToyTokenInput {",
+    }
+    assert set(committed.splitlines()) <= set(sdl.splitlines())
+
+
+def test_a_gateway_lists_it_and_reads_from_it(tmp_path: Path) -> None:
+    done = run("-c", _GATEWAY, str(tmp_path), **installed(tmp_path, toy=SPEC), **TOY)
+    assert done.returncode == 0, done.stderr
+    precedence, reply = json.loads(done.stdout.splitlines()[-1])
+    assert precedence == ["loanpro", "jpmorgan", "caselle", "aloha", "toy"]
+    assert "errors" not in reply, reply
+    data = reply["data"]
+    assert [row["provider"] for row in data["providers"]] == [*VAULTS, "TOY"]
+    assert data["providers"][-1] == {
+        "provider": "TOY",
+        "displayName": "Toy Vault",
+        "enabled": True,
+        "capabilities": ["LIST", "ADD"],
+        "addVia": ["PROVIDER_TOKEN"],
+    }
+    assert [one["name"] for one in data["__type"]["enumValues"]] == [*VAULTS, "TOY"]
+    assert data["customer"] == {
+        "paymentMethods": [{"provider": "TOY", "last4": "4242"}],
+        "sources": [*({"provider": one, "state": "DISABLED"} for one in VAULTS), {"provider": "TOY", "state": "OK"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("loanpro", SPEC, "vaultgraph.providers: two vaults are named loanpro"),
+        ("Toy", SPEC, "vaultgraph.providers: a vault's name is 2 to 16 small letters and digits"),
+        ("other", SPEC, f"vaultgraph.providers: other ({SPEC}) cannot be loaded: 'toy' is not a valid ProviderName"),
+        ("toy", "tests.support.toy.spec:NAME", "is no ProviderSpec of that name"),
+    ],
+)
+def test_what_is_no_vault_is_refused_by_name(name: str, value: str, said: str, tmp_path: Path) -> None:
+    done = command("check", **installed(tmp_path, **{name: value}), **KEYS)
+    assert done.returncode != 0
+    assert said in done.stderr

@@ -132,7 +132,7 @@ class Gateway:
     async def start(self) -> None:
         """Bring the store up to date, run the hooks, begin what runs beside the requests."""
         if self.settings.mode == "development" or not self.settings.store.url:
-            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             await migrate(self.store.engine)
         if conflicts := await self.store.link_health.conflicts():
             _log.warning("%d links were set aside by an upgrade: see vaultgraph check --links", len(conflicts))

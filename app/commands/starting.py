@@ -18,7 +18,7 @@ from app.store.errors import StoreUnavailable
 def usable_folder(folder: Path) -> Path:
     """The data directory, made where it is missing; raises SettingsError when it cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _unusable(folder, error.strerror) from None
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -23,7 +23,9 @@ _NOTE: Final = "dev-sandbox.json"
 
 def note_sandbox(folder: Path, url: str) -> None:
     """`dev` leaves here where its vaults are, for the commands that work on the same data directory."""
-    (folder / _NOTE).write_text(json.dumps({"url": url}), "utf-8")
+    note = folder / _NOTE
+    note.touch(mode=0o600)
+    note.write_text(json.dumps({"url": url}), "utf-8")
 
 
 @asynccontextmanager

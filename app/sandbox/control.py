@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import orjson
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.sandbox.control_guard import Forbidden, check
 from app.sandbox.control_input import (
     BadInput,
     allow_only,
@@ -67,7 +70,7 @@ class _NotFound(Exception):
     """What the path or a field names does not exist; the message is shown."""
 
 
-def control_app(sandbox: "Sandbox") -> Starlette:
+def control_app(sandbox: "Sandbox") -> ASGIApp:
     control = _Control(sandbox)
     routes = [
         Route("/reset", control.reset, methods=["POST"]),
@@ -90,7 +93,19 @@ def control_app(sandbox: "Sandbox") -> Starlette:
         Route("/payment-events", control.notify_of_payment, methods=["POST"]),
     ]
     handlers: Any = {BadInput: _bad_input, _NotFound: _not_found, HTTPException: _http_error}
-    return Starlette(routes=routes, exception_handlers=handlers)
+    return _guarded(Starlette(routes=routes, exception_handlers=handlers))
+
+
+def _guarded(app: ASGIApp) -> ASGIApp:
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            check(Headers(scope=scope))
+        except Forbidden as error:
+            await _complaint(str(error), error.status)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return guarded
 
 
 class _Control:

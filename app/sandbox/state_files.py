@@ -29,7 +29,8 @@ class StateFiles:
         """Give each emulator its saved state, where there is one that can be read."""
         if self._directory is None:
             return
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # `parents` would get the usual mode
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for emulator in self._emulators:
             path = self._path(emulator)
             if path.exists():
@@ -70,7 +71,9 @@ class StateFiles:
 
 def _replace(path: Path, content: bytes) -> None:
     beside = path.with_suffix(".writing")
-    beside.write_bytes(content)
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
     os.replace(beside, path)
 
 

@@ -164,7 +164,7 @@ def make_engine(url: str | URL) -> Engine:
 def _create_private(file: Path) -> None:
     """Make the file if there is none. One that exists must not even be opened here: closing it again would drop the
     locks that this process holds on it (SQLite, "How To Corrupt An SQLite Database File", 2.2)."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 

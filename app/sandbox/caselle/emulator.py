@@ -17,6 +17,7 @@ from app.sandbox.caselle import changes, events, payment_events, sessions, shape
 from app.sandbox.caselle.api import Answer, Api, Ask, Operation
 from app.sandbox.caselle.demo import ACCOUNT, demo_data
 from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.control_guard import is_loopback_address
 from app.sandbox.kit import Emulator, Json, SandboxClock, Switch
 from app.sandbox.oauth import (
     LIFETIME_SWITCH,
@@ -128,6 +129,8 @@ class CaselleEmulator(Emulator):
         """Where an account's webhooks go; None turns them off. Raises ValueError."""
         if url is not None and shapes.WEB_ADDRESS(url) is not None:
             raise ValueError("url must be an http or https address")
+        if url is not None and not is_loopback_address(url):
+            raise ValueError("url must be an address of this machine: 127.0.0.1, [::1] or localhost")
         if account not in self.state["accounts"]:
             raise ValueError("account is unknown")
         self.state["accounts"][account].update(callback_url=url, webhook_enabled=url is not None)

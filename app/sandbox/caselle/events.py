@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 
 from app.sandbox.caselle.wallets import new_uid, stamp
+from app.sandbox.control_guard import is_loopback_address
 from app.sandbox.kit import Emulator, Json
 
 RETRY_AFTER: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 720))
@@ -70,7 +71,9 @@ async def deliver_due(emulator: Emulator, post: Post) -> int:
     for delivery in list(emulator.state["deliveries"]):
         now = emulator.clock.now()
         account = emulator.state["accounts"].get(delivery["account"], {})
-        if datetime.fromisoformat(delivery["due_at"]) > now or not account.get("callback_url"):
+        if datetime.fromisoformat(delivery["due_at"]) > now or not is_loopback_address(
+            account.get("callback_url") or ""
+        ):
             continue
         headers = signed_headers(delivery, account["webhook_secret"], now)
         status = await post(account["callback_url"], headers, delivery["body"].encode())

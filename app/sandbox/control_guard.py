@@ -1,0 +1,68 @@
+"""Who may use the control API: scripts on this machine, and no page that a browser shows from elsewhere.
+
+A page of another site can send requests to localhost (CSRF), and by DNS rebinding read the answers. So the Host must
+be a name that no public DNS server answers for, an Origin must be local too, and a body must be JSON.
+"""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+_LOCAL_ENDS: Final = (".localhost", ".internal", ".local")
+_CURL: Final = "application/x-www-form-urlencoded"
+
+
+class Forbidden(Exception):
+    """The request may come from a page of another site; the message is shown. `status` is 403, or 415 for a body."""
+
+    def __init__(self, message: str, status: int = 403) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def check(headers: Mapping[str, str]) -> None:
+    """Raises Forbidden. `headers` have lower-case names."""
+    host = _host_of(f"//{headers.get('host', '')}")
+    if not _is_local(host):
+        raise Forbidden("The control API answers to local names and addresses only: ask localhost.")
+    origin = headers.get("origin")
+    if origin is not None and not is_loopback(_host_of(origin)) and _host_of(origin) != host:
+        raise Forbidden("Pages of other sites may not use the control API.")
+    if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site") and origin is None:
+        raise Forbidden("Pages of other sites may not use the control API.")
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    # curl -d says that it sends a form; a browser that does says by Origin that it is one.
+    is_json = media_type in ("", "application/json") or media_type.endswith("+json")
+    if not is_json and not (media_type == _CURL and origin is None):
+        raise Forbidden("Send application/json.", 415)
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def is_loopback_address(url: str) -> bool:
+    """Whether this web address is one of the machine itself."""
+    return is_loopback(_host_of(url))
+
+
+def _is_local(host: str) -> bool:
+    """An address, or a name that is not on public DNS: localhost, a container's, one under a reserved domain."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return bool(host) and ("." not in host or host.endswith(_LOCAL_ENDS))
+    return True
+
+
+def _host_of(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").removesuffix(".")
+    except ValueError:
+        return ""

@@ -82,11 +82,12 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         name = command.method.provider
         vault = self.vault_of(name, *command.method_path)
         link = entry.link(name)
-        new, customer = _titled(command, vault), None
+        new, memory = _titled(command, vault), provision.ProvisionMemory()
         if link is None:
             if not command.provision:
                 raise Refused(_not_linked(name))
             new, customer = provision.prepared(vault, entry, new)
+            memory = provision.ProvisionMemory(customer)
         ref = link.customer_ref if link else provision.lock_ref(entry.customer.id)
         intent = AddMethodIntent(
             refs=((name, ref),),
@@ -100,7 +101,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
             token=self._token(vault, command.method, self.deps.digest_keys[0]),
         )
         self._refuse_faults(command, vault, new, intent)
-        return Ready(intent=intent, customer_id=entry.customer.id, provider=name, new=new, extra=customer)
+        return Ready(intent=intent, customer_id=entry.customer.id, provider=name, new=new, memory=memory)
 
     def _refuse_faults(self, command: AddMethod, vault: VaultProvider, new: NewMethod, intent: AddMethodIntent) -> None:
         if new.route is AddRoute.RAW_CARD and AddRoute.RAW_CARD not in vault.capabilities.add_via:

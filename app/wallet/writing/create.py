@@ -64,7 +64,7 @@ class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
                 row_of(number, name, OperationState.PENDING, WriteOutcome.UNKNOWN) for number, name in enumerate(wanted)
             ),
             within=within,
-            extra=new,
+            memory=provision.ProvisionMemory(new),
         )
 
     def _vault_faults(self, name: ProviderName, new: NewCustomer) -> tuple[Problem, ...]:

@@ -1,7 +1,7 @@
 """A hosted session: the vault's own page, on which the shopper pays or saves a method. No number passes through us."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Final
 
 from app.store.records import OperationRecord, OperationState, WriteOutcome
@@ -16,6 +16,13 @@ from app.wallet.writing.signals import Refused
 from app.wallet.writing.usecase import Done, Ready, UseCase, row_of, unsupported
 
 _STEP: Final = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """The page to make: the shop's addresses need not be stored."""
+
+    new: NewSession | None = None
 
 
 class CreatesHostedSession(UseCase[CreateHostedSession, HostedSessionIntent]):
@@ -55,12 +62,12 @@ class CreatesHostedSession(UseCase[CreateHostedSession, HostedSessionIntent]):
             intent=HostedSessionIntent(provider=command.provider, ref=link.customer_ref),
             customer_id=entry.customer.id,
             provider=command.provider,
-            extra=new,
+            memory=_Memory(new),
         )
 
     async def run(self, session: Session[HostedSessionIntent]) -> Done:
         name, ref = session.intent.provider, session.intent.ref
-        new: NewSession | None = session.extra
+        new = session.memory(_Memory).new
         vault = session.vault(name)
 
         async def send(call: Call) -> HostedSessionFacts:

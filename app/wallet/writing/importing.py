@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Final
 
 from app.errors import OutcomeUnknown, RejectReason, VaultError, VaultRejected
@@ -51,7 +51,6 @@ MOST_ROWS: Final = 500
 _AT_ONCE: Final = 8
 _LONGEST_REF: Final = 255
 _LONGEST_KEY: Final = 255
-_LINKED: Final = "linked"
 
 
 def is_settled(row: ResultRow) -> bool:
@@ -59,6 +58,16 @@ def is_settled(row: ResultRow) -> bool:
     if row.state is not OperationState.FAILED or row.error is None:
         return row.state is OperationState.SUCCEEDED
     return not row.error.get("retryable") and row.error.get("code") != ProblemCode.PROVIDER_AUTH
+
+
+@dataclass(slots=True)
+class _Memory:
+    """The rows with their tokens, who asked, whom this run linked, and whom the vaults know."""
+
+    command: ImportMethods | None = None
+    actor: Actor | None = None
+    linked: set[VaultRef] = field(default_factory=set)
+    exists: dict[VaultRef, bool] = field(default_factory=dict)
 
 
 class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
@@ -96,7 +105,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
                 row_of(number, row.provider, OperationState.PENDING, WriteOutcome.UNKNOWN)
                 for number, row in enumerate(command.rows)
             ),
-            extra=(command, actor),
+            memory=_Memory(command, actor),
         )
 
     async def _settled(self, operation: OperationRecord) -> dict[int, OperationState]:
@@ -118,7 +127,8 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
 
     async def run(self, session: Session[ImportMethodsIntent]) -> Done:
         """First the links, one after the other in the rows' order; then the cards, several at once."""
-        command, actor = session.extra or (None, None)
+        memory = session.memory(_Memory)
+        command, actor = memory.command, memory.actor
         rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(session.intent.rows)
         settled = await self._settled(session.operation)
         open_rows = [number for number in range(len(rows)) if number not in settled]
@@ -150,7 +160,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
     ) -> None:
         """Neither stored cards nor new links take a default away from a customer that had one."""
         directory = self.deps.store.directory
-        linked: set[VaultRef] = session.memo.get(_LINKED, set())
+        linked = session.memory(_Memory).linked
         by_vault: dict[ProviderName, set[CustomerRef]] = {}
         for provider, ref in {*linked, *((one.provider, one.customer_ref) for one in stored)}:
             by_vault.setdefault(provider, set()).add(ref)
@@ -231,7 +241,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
             return
         async with self.deps.store.transaction() as tx:
             await self._write_link(session, row, customer.id if customer else None, tx)
-        session.memo.setdefault(_LINKED, set()).add((row.provider, ref))
+        session.memory(_Memory).linked.add((row.provider, ref))
 
     async def _ask_ahead(
         self, session: Session[ImportMethodsIntent], rows: Sequence[ImportRow], gate: asyncio.Semaphore
@@ -250,7 +260,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
                 with suppress(VaultError):
                     for ref, found in (await vault.wallets(refs, session.call)).items():
                         if not isinstance(found, VaultError):
-                            session.memo[f"{vault.name}|{ref}"] = True
+                            session.memory(_Memory).exists[vault.name, ref] = True
 
         work = []
         for name, refs in by_vault.items():
@@ -268,10 +278,11 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
     ) -> None:
         async with gate:
             with suppress(VaultError):
-                session.memo[f"{vault.name}|{ref}"] = await vault.customer_exists(ref, session.call)
+                exists = session.memory(_Memory).exists
+                exists[vault.name, ref] = await vault.customer_exists(ref, session.call)
 
     async def _exists(self, session: Session[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef) -> bool:
-        known: bool | None = session.memo.get(f"{vault.name}|{ref}")
+        known = session.memory(_Memory).exists.get((vault.name, ref))
         return await vault.customer_exists(ref, session.call) if known is None else known
 
     async def _write_link(

@@ -6,7 +6,7 @@ is sent ends that state: there is no second one, whatever the keys. Back to QUOT
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Final
 
 from app.errors import (
@@ -57,7 +57,6 @@ from app.wallet.writing.usecase import Done, Ready, UseCase, not_found, row_of, 
 from app.wallet.writing.wallets import read_wallet, unfit_as_default, why_no_default_pays
 
 _USING: Final = "using"
-_REPORT: Final = "report"
 _NEVER_SENT: Final = (InvalidRequest, UnsupportedByVault, VaultUnavailable)
 """Errors of a write whose request provably never left us."""
 _QUOTE_ANEW: Final = "To pay, quote anew."
@@ -167,6 +166,13 @@ class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
         return method
 
 
+@dataclass(slots=True)
+class _Memory:
+    """What the vault answered to the capture, for `settle`."""
+
+    report: CaptureFacts | None = None
+
+
 class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
     """`settle` decides how it ends: by the payment as it stands, whoever reported what in the meantime."""
 
@@ -202,7 +208,7 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
             except _Settled:
                 payment = await self.deps.store.payments.payment(payment.id) or payment
             else:
-                session.memo[_REPORT] = facts
+                session.memory(_Memory).report = facts
                 return _captured(payment)
         if not is_decided(payment):  # no operation that we know of sent it
             raise StillUnknown(payment.method.provider, for_person=True)
@@ -225,10 +231,12 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
             try:
                 captured = await vault.capture(quote, call)
             except _NEVER_SENT:
-                session.memo[_REPORT] = CaptureFacts(state=PaymentState.QUOTED)
+                session.memory(_Memory).report = CaptureFacts(state=PaymentState.QUOTED)
                 raise
             except (VaultRejected, VaultRefusedUs) as refused:
-                session.memo[_REPORT] = CaptureFacts(state=PaymentState.CANCELED, decline_code=refused.provider_code)
+                session.memory(_Memory).report = CaptureFacts(
+                    state=PaymentState.CANCELED, decline_code=refused.provider_code
+                )
                 raise
             except OutcomeUnknown:
                 raise
@@ -244,7 +252,7 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
         return await session.do("capture", CaptureFacts, (provider, None), send, look, claim)
 
     async def settle(self, session: Session[CapturePaymentIntent], done: Done, tx: Tx) -> Done:
-        report: CaptureFacts | None = session.memo.get(_REPORT)
+        report = session.memory(_Memory).report
         if report is None and done.state is OperationState.UNKNOWN:
             report = CaptureFacts(state=PaymentState.UNKNOWN)
         update = None

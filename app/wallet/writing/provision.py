@@ -1,6 +1,6 @@
 """Making the vault's record of a customer, and linking it: together with an add, or for `createCustomer`."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from app.errors import FieldFault
@@ -20,6 +20,13 @@ from app.wallet.writing.usecase import unsupported
 
 PROFILE: Final = "profile"
 CUSTOMER_FIELDS: Final = frozenset({"name", "business_name", "email", "phone", "external_id", "address"})
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionMemory:
+    """The customer to make. Its name and address are stored nowhere but in the directory and the vault."""
+
+    customer: NewCustomer | None = None
 
 
 def lock_ref(customer_id: str) -> CustomerRef:
@@ -71,16 +78,16 @@ def is_profile(session: Session[Intent], name: ProviderName, link: LinkRecord | 
 
 async def create(session: Session[Intent], name: ProviderName) -> CustomerRef:
     """Make the vault's customer and link it."""
-    vault, customer = session.vault(name), session.extra
-    is_known = isinstance(customer, NewCustomer)
+    vault, customer = session.vault(name), session.memory(ProvisionMemory).customer
 
     async def send(call: Call) -> CustomerFacts:
+        assert customer is not None
         return CustomerFacts(customer_ref=await vault.create_customer(customer, call))
 
     async def look(call: Call) -> Look[CustomerFacts]:
         return await _look_for_customer(session, vault, call)
 
-    facts = await session.do(step_of(name), CustomerFacts, (name, None), send if is_known else None, look)
+    facts = await session.do(step_of(name), CustomerFacts, (name, None), send if customer is not None else None, look)
     await link(session, name, facts.customer_ref)
     return facts.customer_ref
 
@@ -99,11 +106,12 @@ async def _look_for_customer(session: Session[Intent], vault: VaultProvider, cal
 
 async def create_with_method(session: Session[AddMethodIntent], name: ProviderName) -> MethodAddress:
     """Make both in one call. If its answer is lost, only a person can find the record: linking it decides."""
-    vault, new, customer = session.vault(name), session.new, session.extra
-    is_known = new is not None and isinstance(customer, NewCustomer)
+    vault, new, customer = session.vault(name), session.new, session.memory(ProvisionMemory).customer
+    is_known = new is not None and customer is not None
 
     async def send(call: Call) -> ProfileFacts:
         assert new is not None
+        assert customer is not None
         added = await vault.create_with_method(customer, new, call)
         session.next_action = added.next_action
         return ProfileFacts(customer_ref=added.customer_ref, method_ref=added.method_ref)

@@ -131,7 +131,7 @@ class Runner:
             refs = ready.intent.refs
             call = until(call, loop_time() + self.deps.deadline_s({name for name, _ in refs}))
             progress = Progress(by=actor.id, intent=ready.intent)
-            session = Session(self.deps, operation, progress, call, new=ready.new, extra=ready.extra)
+            session = Session(self.deps, operation, progress, call, new=ready.new, memory=ready.memory)
             return await self._carry_out(use_case, session, refs)
         finally:
             self.deps.owner.running.discard(operation.id)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from app.errors import OutcomeUnknown, VaultError, VaultTimeout
 from app.store.database import Tx
@@ -54,9 +54,9 @@ Look = Found[F] | Absent | Undecidable
 
 
 class Session(Generic[IntentT_co]):
-    """`intent` is what was asked, `progress` how far it has come. `new` and `extra` are what was asked to be written,
-    while it is still in memory; `memo` is for facts that only this run needs. `is_resumed`: taken up from the journal;
-    without `is_patient`, by a caller that will come again, and looks once at what nobody waits for.
+    """`intent` is what was asked, `progress` how far it has come. `new` is the method to be added, `memory` what else
+    the mutation knows in this run alone: neither is stored. `is_resumed`: taken up from the journal; without
+    `is_patient`, by a caller that will come again, and looks once at what nobody waits for.
 
     `changed` is where steps were done. `before` is what was there before any of them, and when it was asked for.
     """
@@ -69,7 +69,7 @@ class Session(Generic[IntentT_co]):
         call: Call,
         *,
         new: NewMethod | None = None,
-        extra: Any = None,
+        memory: object = None,
         is_resumed: bool = False,
         is_patient: bool = True,
     ) -> None:
@@ -79,15 +79,20 @@ class Session(Generic[IntentT_co]):
         self.intent = progress.intent
         self.call = call
         self.new = new
-        self.extra = extra
         self.is_resumed = is_resumed
         self.is_patient = is_patient
-        self.memo: dict[str, Any] = {}
+        self._memory = memory
         self.next_action: NextAction | None = None
         self.changed: set[VaultRef] = set()
         self.before: dict[VaultRef, tuple[VaultWallet, datetime]] = {}
         self._in_doubt = set(progress.doing) if is_resumed else set()
         self._preparing = asyncio.Lock()
+
+    def memory(self, kind: type[K]) -> K:
+        """The mutation's own, as its `Ready` has it; of one that is taken up from the journal, an empty one."""
+        if not isinstance(self._memory, kind):
+            self._memory = kind()
+        return self._memory
 
     def told(self, event: NewEvent) -> NewEvent:
         """An event as of this operation: by whom, for whom, and whether it was found out later."""

@@ -1,7 +1,7 @@
 """Changing a payment method: what its vault can change there, the nickname here."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Final
 
 from app.errors import FieldFault
@@ -23,6 +23,14 @@ from app.wallet.writing.signals import Refused
 from app.wallet.writing.usecase import Done, Ready, UseCase, applied_row, invalid, not_found
 
 _NOTHING: Final = MethodChange()
+
+
+@dataclass(slots=True)
+class _Memory:
+    """The change, and the method as the vault had it when the change was checked."""
+
+    change: MethodChange | None = None
+    method: PaymentMethod | None = None
 
 
 class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
@@ -64,7 +72,7 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
             ),
             customer_id=entry.customer.id,
             provider=address.provider,
-            extra=change,
+            memory=_Memory(change),
         )
 
     def _target(self, change: MethodChange) -> ChangeTarget | None:
@@ -86,11 +94,12 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
         await session.once("checked", UpdateCheck, lambda: self._check(session, address))
         if target is None:
             return await self._done(session, address, address)
-        vault, change = session.vault(address.provider), session.extra
-        method: PaymentMethod | None = session.memo.get("method")
+        vault, memory = session.vault(address.provider), session.memory(_Memory)
+        change, method = memory.change, memory.method
 
         async def send(call: Call) -> MethodFacts:
             assert method is not None
+            assert change is not None
             return MethodFacts(method_ref=await vault.update(method, change, call))
 
         async def look(call: Call) -> Look[MethodFacts]:
@@ -99,7 +108,9 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
             return Found(MethodFacts(method_ref=address.method_ref)) if is_done else Absent()
 
         at = (address.provider, address.customer_ref)
-        facts = await session.do("update", MethodFacts, at, send if method is not None else None, look)
+        facts = await session.do(
+            "update", MethodFacts, at, send if method is not None and change is not None else None, look
+        )
         now = replace(address, method_ref=facts.method_ref)
         return await self._done(session, address, now)
 
@@ -114,12 +125,12 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
         etag = etag_of(method, nicknames.get(address))
         if session.intent.if_match not in (None, etag):
             raise Refused(_stale(etag))
-        faults = (
-            [] if session.extra == _NOTHING else session.vault(address.provider).faults_of_update(method, session.extra)
-        )
-        if faults:
-            raise Refused(*problems_of_faults(faults, _path_of))
-        session.memo["method"] = method
+        memory = session.memory(_Memory)
+        if memory.change is not None and memory.change != _NOTHING:
+            faults = session.vault(address.provider).faults_of_update(method, memory.change)
+            if faults:
+                raise Refused(*problems_of_faults(faults, _path_of))
+        memory.method = method
         return UpdateCheck()
 
     def _is_reached(self, method: PaymentMethod, target: ChangeTarget) -> bool:

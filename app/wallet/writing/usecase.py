@@ -39,8 +39,8 @@ class Ready(Generic[IntentT_co]):
     """A command that passed every check for which no vault need be asked.
 
     `intent` is what the journal keeps of it. `customer_id` is None where several customers take part, `provider` when
-    several vaults do, each with a row. `within` is written together with the operation's first row. `new` and `extra`
-    stay in memory.
+    several vaults do, each with a row. `within` is written together with the operation's first row. `new` and `memory`
+    are not stored.
     `exclusive` is held by one operation at a time, whatever its key; whoever comes second is told of that one.
     """
 
@@ -50,7 +50,7 @@ class Ready(Generic[IntentT_co]):
     rows: tuple[ResultRow, ...] = ()
     within: Apply | None = None
     new: NewMethod | None = None
-    extra: Any = None
+    memory: object = None
     exclusive: str | None = None
 
 

@@ -11,6 +11,7 @@ const retryWait = () => new Promise((resolve) => setTimeout(resolve, 200));
 const options = { retryAttempts: 100, retryWait };
 const socket = overSocket({
   url: url.replace("http", "ws"), webSocketImpl: WebSocket, connectionParams: { authorization }, ...options,
+  shouldRetry: () => true, // as its documentation says: without it a refused connection is not tried again
 });
 const events = overEvents({ url, headers: { authorization }, retry: retryWait, ...options });
 

@@ -1,4 +1,4 @@
-"""`vaultgraph check`: the settings read, and every enabled vault's credentials tried once."""
+"""`vaultgraph check`: the settings read, and everything that the gateway depends on tried once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import click
 
+from app.commands.check_parts import check_parts
 from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultReplyUnreadable
 from app.providers.registry import open_provider, specs
 from app.providers.spec import ProviderSpec
 from app.settings import Settings, load_settings
-from app.settings_check import missing_settings
+from app.settings_check import missing_settings, unsafe_settings
 from app.vault.names import ProviderName
 from app.vault.provider import Call, VaultProvider
 
@@ -22,27 +23,32 @@ _TOKEN_ENDPOINT: Final = ("The token endpoint", "No access token")  # how app/ht
 
 
 def run_check(*, config_file: Path | None, data_dir: Path | None) -> bool:
-    """Print one line per vault; True when nothing is wrong."""
+    """Print one line for each thing that the gateway depends on; True when nothing is wrong."""
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
     return asyncio.run(_check(load_settings(config_file, **overrides)))
 
 
 async def _check(settings: Settings) -> bool:
-    missing = missing_settings(settings)
-    outcomes = {"gateway": _missing(missing["gateway"]) or _OK}
-    tried = await asyncio.gather(*(_outcome(name, settings, missing.get(name, [])) for name in ProviderName))
-    outcomes.update(zip(ProviderName, tried, strict=True))
+    missing, unsafe = missing_settings(settings), unsafe_settings(settings)
+    outcomes = {"gateway": _missing(missing["gateway"]) or "; ".join(unsafe["gateway"]) or _OK}
+    trying = asyncio.gather(
+        *(_outcome(name, settings, missing.get(name, []), unsafe.get(name, [])) for name in ProviderName)
+    )
+    outcomes.update(await check_parts(settings))
+    outcomes.update(zip(ProviderName, await trying, strict=True))
     width = max(map(len, outcomes))
     for name, outcome in outcomes.items():
         click.echo(f"{name:<{width}}  {outcome}")
     return all(outcome == _OK or outcome.startswith(_DISABLED) for outcome in outcomes.values())
 
 
-async def _outcome(name: ProviderName, settings: Settings, missing: list[str]) -> str:
+async def _outcome(name: ProviderName, settings: Settings, missing: list[str], unsafe: list[str]) -> str:
     if not settings.provider(name.value).enabled:
         return f"{_DISABLED} ({name.value}.enabled is false)"
     if missing:
         return _missing(missing)
+    if unsafe:
+        return "; ".join(unsafe)
     try:
         vault = open_provider(name, settings)
     except SettingsError as error:

@@ -20,7 +20,7 @@ import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import VaultgraphError
-from app.http.redact import RedactingFilter
+from app.http.redact import RedactingFilter, log_through_redactor
 from app.serving_connections import ConnectionLimits, Connections
 from app.serving_guard import error_body, guarded, sweep
 
@@ -205,6 +205,7 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]])
     """
 
     _share_arenas()
+    log_through_redactor()
 
     async def with_signals() -> None:
         stop = asyncio.Event()

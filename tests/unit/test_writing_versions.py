@@ -146,6 +146,10 @@ UNREADABLE: dict[str, tuple[Callable[[Any], Any], str]] = {
     "text": (lambda kept: kept | {"of": kept["of"] | {"version": "1"}}, "version unknown: "),
     "true": (lambda kept: kept | {"of": kept["of"] | {"version": True}}, "version unknown: "),
     "empty": (lambda kept: {}, "version unknown: "),
+    "a list": (lambda kept: ["of"], "version unknown: "),
+    "refs that are none": (
+        lambda kept: kept | {"of": kept["of"] | {"refs": [["caselle", 5], 7]}}, f"version {VERSION}: ",
+    ),
     "no intent": (lambda kept: kept | {"of": None}, "version unknown: "),
     "a field is missing": (_without, f"version {VERSION}: "),
     "a field is unknown": (lambda kept: kept | {"of": kept["of"] | {"expected": "x"}}, f"version {VERSION}: "),
@@ -179,7 +183,7 @@ async def test_what_is_not_understood_is_left_to_an_operator(
 ) -> None:
     operation, command = await cut_off(sandbox, opened, "add-default")
     change, told = UNREADABLE[kind]
-    kept = change(dict(operation.intent))
+    kept = change(operation.intent)
     await rewrite(opened, operation, intent=kept)
     sandbox.clear_calls()
     async with bench_on(sandbox, opened) as bench:
@@ -201,6 +205,7 @@ async def test_what_is_not_understood_is_left_to_an_operator(
         assert _sent(bench) == []
         other = await bench.add(P.CASELLE)
         assert other.problems == (), "what only a person can decide blocks nobody"
+        assert len([one for one in caplog.records if operation.id in one.getMessage()]) == 1
 
 
 async def test_an_unknown_mutation_is_left_to_an_operator(

@@ -95,28 +95,31 @@ class Finisher:
     ) -> None:
         """What is stored of it cannot be read, so no look can decide it. Other writes there wait for as long as its
         request may still be on its way. Raises TakenOver."""
-        _log.error(
-            "%s (%s) cannot be taken up: %s; it stays UNKNOWN until an operator decides it",
-            operation.id,
-            operation.mutation,
-            reason,
-        )
         done = _unreadable(operation, use_case, self._deps.utc_now())
         async with self._deps.store.transaction() as tx:
             if use_case is not None:
                 done = await use_case.settle_unread(operation, done, tx)
+            result = to_json(done.result)
             marked = await self._deps.store.journal.mark(
                 operation,
                 done.state,
                 outcome=done.outcome,
                 is_final=done.is_final,
-                result=to_json(done.result),
+                result=result,
                 reconcile_at=self._look_again_at(operation, done),
                 rows=done.rows,
                 tx=tx,
             )
             if marked is None:
                 raise TakenOver
+        if operation.result != result:  # else it was said before
+            _log.error(
+                "%s (%s) cannot be taken up: %s; it is %s, for an operator to look at",
+                operation.id,
+                operation.mutation,
+                reason,
+                done.state.value,
+            )
 
     async def _outcome(self, use_case: UseCase[Any, Any], session: Session[Intent]) -> Done:
         try:

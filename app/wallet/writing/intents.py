@@ -10,7 +10,7 @@ No secret and no name is in it; an intent may hold a nickname. Erasure strips in
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from msgspec import Struct, field, to_builtins
+from msgspec import Struct, ValidationError, convert, field, to_builtins
 
 from app.store.records import MethodAddress, OperationRecord, PaymentState
 from app.vault.names import CardBrand, CustomerRef, MethodRef, PaymentMethodKind, ProviderName
@@ -291,10 +291,9 @@ class Progress(Struct, Generic[IntentT_co], kw_only=True, forbid_unknown_fields=
 
 def refs_of(operation: OperationRecord) -> list[VaultRef]:
     """The vaults' customers that it concerns; none where that cannot be told."""
-    refs = _asked(operation).get("refs")
     try:
-        return [(ProviderName(provider), CustomerRef(ref)) for provider, ref in refs or ()]
-    except (TypeError, ValueError):
+        return convert(_asked(operation).get("refs"), list[VaultRef])
+    except ValidationError:
         return []
 
 
@@ -305,5 +304,5 @@ def token_of(operation: OperationRecord) -> str | None:
 
 
 def _asked(operation: OperationRecord) -> dict[str, Any]:
-    asked = operation.intent.get("of")
+    asked = operation.intent.get("of") if isinstance(operation.intent, dict) else None
     return asked if isinstance(asked, dict) else {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from app.store.database import Tx
@@ -167,7 +168,7 @@ def _refuse_end_users(actor: Actor) -> None:
         raise Refused(not_found("There is no such customer.", "customer_id"))
 
 
-def _link(session: Session[LinkCustomerIntent], now: Any) -> LinkRecord:
+def _link(session: Session[LinkCustomerIntent], now: datetime) -> LinkRecord:
     """The link as it will stand; a replay shows the directory's own record."""
     return LinkRecord(
         customer_id=session.operation.customer_id or "",

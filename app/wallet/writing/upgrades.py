@@ -39,8 +39,8 @@ def read_intent(operation: OperationRecord) -> Progress[Intent]:
     return found
 
 
-def _version_of(kept: Mapping[str, Any]) -> int:
-    asked = kept.get("of")
+def _version_of(kept: object) -> int:
+    asked = kept.get("of") if isinstance(kept, dict) else None
     if not isinstance(asked, dict):
         raise IntentUnreadable(None, "there is no intent")
     version = asked.get("version", 0)

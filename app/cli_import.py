@@ -19,7 +19,7 @@ _SANDBOX = click.option("--sandbox-url", default=None, help="Where the sandbox i
 
 @click.command(
     "import",
-    help="Link existing vault customers, and import Caselle's processor tokens, from a .csv or .ndjson file.\n\n"
+    help="Link existing vault customers, and import cards by their processor's tokens, from a .csv or .ndjson file.\n\n"
     "The whole file is checked first. Run again, it goes on where it was cut short, and retries rows that failed for a "
     "reason that may pass. Exit status 1 when a row was not imported.",
 )

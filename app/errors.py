@@ -57,7 +57,7 @@ class StoreUnavailable(VaultgraphError):
 
 
 class VaultError(VaultgraphError):
-    """A vault did not do what was asked. `provider` is one of loanpro, aloha, jpmorgan, caselle.
+    """A vault did not do what was asked. `provider` is the vault's registered name.
 
     `meaning` is the message where none is given, in place of a docstring, which optimised Python (-OO) does without.
     """

@@ -1,7 +1,7 @@
-"""Every setting: from a TOML file, the environment (``VAULTGRAPH_LOANPRO__API_TOKEN``) and secret files.
+"""Every setting: from a TOML file, the environment (``VAULTGRAPH_STORE__URL``) and secret files.
 
 The environment wins over the file. Any secret may instead be named by a file: ``api_token_file = "/run/secrets/x"`` or
-``VAULTGRAPH_LOANPRO__API_TOKEN_FILE``; a trailing newline in such a file is not part of the secret.
+``VAULTGRAPH_STORE__URL_FILE``; a trailing newline in such a file is not part of the secret.
 """
 
 import os

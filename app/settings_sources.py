@@ -55,7 +55,7 @@ def refuse_unknown_variables(environ: Mapping[str, str], known: Mapping[str, boo
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """``VAULTGRAPH_LOANPRO__API_TOKEN`` becomes ``{"loanpro": {"api_token": ...}}``; lists are comma-separated."""
+    """``VAULTGRAPH_STORE__REDIS_URL`` becomes ``{"store": {"redis_url": ...}}``; lists are comma-separated."""
     found: dict[str, Any] = {}
     for key in variables(environ):
         value = environ[key]

@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.providers": PROVIDERS,
     **{f"app.providers.{vault}.graphql": PROVIDERS | GRAPHQL_INPUTS for vault in BUILT_IN},
     "app.store": {"app.vault"},
+    "app.store.migrations.versions": {"app.vault", "app.providers.registry"},
     "app.wallet": {"app.vault", "app.store", "app.settings", "app.pan"},
     "app.execution": set(),
     "app.gate": {

@@ -15,18 +15,19 @@ from typing import BinaryIO, Final
 
 from app.errors import VaultgraphError
 from app.gate.strict_json import NotStrictJson, loads
+from app.providers.registry import import_token_fields
 
 REQUIRED: Final = ("external_id", "provider", "customer_ref")
 CARD: Final = ("last4", "expiry", "brand", "holder_name")
-TOKEN: Final = "caselle_processor_token"  # noqa: S105 - a column
-COLUMNS: Final = (*REQUIRED, TOKEN, *CARD)
+TOKENS: Final = tuple(import_token_fields())
+COLUMNS: Final = (*REQUIRED, *TOKENS, *CARD)
 REASON_COLUMNS: Final = ("row", "code", "message")
 """What a rejects file has besides: ignored when such a file is imported."""
 WITHHELD: Final = "[put the token back]"
 """Stands in a rejects file for the token."""
 
 _LONGEST_LINE: Final = 65_536
-_LONGEST: Final = {TOKEN: 4_096, "message": 4_096}
+_LONGEST: Final = {**dict.fromkeys(TOKENS, 4_096), "message": 4_096}
 _LONGEST_OTHER: Final = 255
 _DEPTH: Final = 8
 _FIELD: Final = re.compile(r'"(?:[^"]|"")*+"(?=,|$)|[^",]*+(?=,|$)')

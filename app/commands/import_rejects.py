@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from app.commands.import_file import COLUMNS, TOKEN, WITHHELD, ImportRefused, quoted
+from app.commands.import_file import COLUMNS, TOKENS, WITHHELD, ImportRefused, quoted
 from app.pan import looks_like_card_number
 
 _HEADER: Final = ("row", *COLUMNS, "code", "message")
@@ -26,8 +26,9 @@ class Reject:
     def cells(self) -> list[str]:
         shown = {name: self.values.get(name, "") for name in COLUMNS}
         shown = {name: "" if looks_like_card_number(value) else value for name, value in shown.items()}
-        if self.values.get(TOKEN, "").strip():
-            shown[TOKEN] = WITHHELD
+        for token in TOKENS:
+            if self.values.get(token, "").strip():
+                shown[token] = WITHHELD
         return [str(self.row), *(quoted(value) for value in shown.values()), self.code, quoted(self.message)]
 
 

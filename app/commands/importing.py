@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Final
 import click
 from ulid import ULID
 
-from app.commands.import_file import CARD, REQUIRED, TOKEN, WITHHELD, ImportRefused, measure, rows_of
+from app.commands.import_file import CARD, REQUIRED, TOKENS, WITHHELD, ImportRefused, measure, rows_of
 from app.commands.import_rejects import Reject, RejectsFile
 from app.commands.working import OPERATOR, deadline_in, working_gateway
 from app.pan import looks_like_card_number
+from app.providers.registry import import_token_field
 from app.store.records import ImportRecord, OperationState
 from app.vault.model import Expiry
 from app.vault.names import CardBrand, CustomerRef, ProviderName
@@ -259,14 +260,16 @@ def row_from(values: Mapping[str, str]) -> ImportRow:
         provider = ProviderName(values["provider"].strip().lower())
     except ValueError:
         raise Unreadable(f"provider is none of {', '.join(ProviderName)}") from None
-    token = values.get(TOKEN, "").strip()
+    column = import_token_field(provider, [name for name in TOKENS if values.get(name, "").strip()])
+    token = values.get(column, "").strip()
     if token == WITHHELD:
-        raise Unreadable(f"{TOKEN} is not in a rejects file: put the token back, or empty the cell to link alone")
+        raise Unreadable(f"{column} is not in a rejects file: put the token back, or empty the cell to link alone")
     return ImportRow(
         external_id=values["external_id"].strip(),
         provider=provider,
         customer_ref=CustomerRef(values["customer_ref"].strip()),
         processor_token=Secret(token) if token else None,
+        token_field=column,
         card=_card_from(values) if any(values.get(name, "").strip() for name in CARD) else None,
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from app.providers.registry import specs
 from app.sandbox.run import SandboxPortTaken, serve_sandbox
 from app.serving import PortTaken, run_until_signal
 
@@ -15,7 +16,8 @@ DEFAULT_DATA_DIR = Path("vaultgraph-data")
 
 def run_sandbox(*, host: str, port: int, data_dir: Path | None) -> None:
     def ready(url: str) -> None:
-        click.echo(f"Sandboxes    {url}/loanpro  /aloha  /jpmorgan  /caselle")
+        first, *others = [spec.name for spec in specs().values() if spec.sandbox is not None]
+        click.echo(f"Sandboxes    {url}/{first}{''.join(f'  /{name}' for name in others)}")
         click.echo(f"Control      {url}/__sandbox   (credentials: {url}/__sandbox/credentials)")
 
     async def serve(stop: asyncio.Event) -> None:

@@ -1,6 +1,6 @@
 """Every registered vault: built in, or installed under the entry point group `vaultgraph.providers`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from app.http.client import Observer
 from app.http.settings import ProviderSettings
 from app.providers import provider_entries
 from app.providers.spec import OpenOptions, ProviderSpec
+from app.vault.model import Capabilities
 from app.vault.names import CustomerRef, ProviderName
 from app.vault.provider import VaultProvider
 
@@ -49,6 +50,22 @@ def by_precedence() -> list[str]:
 def canonical_ref(provider: ProviderName, text: str) -> CustomerRef:
     """The one spelling of a vault's customer ref, whether that vault is enabled here or not."""
     return specs()[provider].canonical_ref(text)
+
+
+def import_token_fields() -> list[str]:
+    """The fields or columns that hold a token for a card to import: one for each vault that imports."""
+    return [spec.import_token for spec in specs().values() if spec.import_token]
+
+
+def import_token_field(provider: ProviderName, given: Iterable[str]) -> str:
+    """Where the token of a row for this vault stands: at a vault that imports, its own field alone; else one that was
+    given, to be refused there."""
+    return specs()[provider].import_token or next(iter(given), "processor_token")
+
+
+def names_of_the_able(is_able: Callable[[Capabilities], bool]) -> str:
+    """Display names for a sentence, e.g. ``X or Y``, of the vaults that can do something."""
+    return " or ".join(spec.display_name for spec in specs().values() if is_able(spec.capabilities))
 
 
 def open_provider(name: ProviderName, settings: HasProviders, observer: Observer | None = None) -> VaultProvider:

@@ -110,6 +110,10 @@ class ProviderSpec(Generic[S]):
     """The module whose ``ADD_INPUTS`` is a sequence of `AddInput`. It alone imports Strawberry; it is imported when
     the schema is made. None: nothing can be added through the graph."""
 
+    import_token: str | None = None
+    """The column of an import file, and in the graph the field of `ImportRowInput`, that holds this vault's token for a
+    card; for a vault with the capability IMPORT."""
+
     webhooks: WebhookSpec[S] | None = None
     """None: the vault sends none; customers with subscribers are then read in intervals."""
 

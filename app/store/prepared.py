@@ -7,7 +7,7 @@ same each time but for the values. So a builder is called once, with a placehold
     def _link(tenant: Asked, provider: Asked) -> Select[Any]:
         return select(links).where(links.c.tenant == tenant, links.c.provider == provider)
 
-    await conn.execute(*_link("acme", "jpmorgan"))
+    await conn.execute(*_link("acme", "vault"))
 
 A placeholder takes the type of the column it is compared with, and stands for many values within `in_`. A builder is
 called with placeholders only, so it must not decide anything by what is asked for: each shape of a statement has a

@@ -69,7 +69,7 @@ class Actor:
 class AddMethod:
     """`method` carries the billing address too.
 
-    `method_path` is where the method's own fields stand in the input, e.g. ``("method", "jpm_bank_account", "ach")``;
+    `method_path` is where the method's own fields stand in the input, e.g. ``("method", "bank_account", "ach")``;
     `secret_field` is what its `secret` is called there: both serve the paths of errors alone.
     """
 
@@ -168,12 +168,16 @@ class ImportedLook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRow:
-    """A link of one of our customers to a vault's and, with a processor's token, a card to store there."""
+    """A link of one of our customers to a vault's and, with a processor's token, a card to store there.
+
+    `token_field` is where the token stands in the input, for the paths of errors alone.
+    """
 
     external_id: str
     provider: ProviderName
     customer_ref: CustomerRef
     processor_token: Secret | None = None
+    token_field: str = "processor_token"  # noqa: S105 - the name of a field
     card: ImportedLook | None = None
 
 

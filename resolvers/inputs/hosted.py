@@ -2,12 +2,15 @@
 
 import strawberry
 
-from app.vault.names import ProviderName
+from app.providers.registry import names_of_the_able
+from app.vault.names import ProviderCapability, ProviderName
 from app.wallet.commands import CreateHostedSession, Problem, SessionPurpose
 from app.wallet.money import to_minor
 from resolvers.inputs.fields import given, optional
 from resolvers.inputs.payments import MoneyInput, amount_problems
 from resolvers.scalars import URL, IdempotencyKey
+
+_HOSTS = names_of_the_able(lambda can: ProviderCapability.HOSTED_SESSION in can.operations)
 
 strawberry.enum(SessionPurpose, description="ADD: to save a method. PAY: to pay with one, saved or new.")
 
@@ -18,7 +21,7 @@ class CreateHostedSessionInput:
     idempotency_key: IdempotencyKey
     provider: ProviderName
     purpose: SessionPurpose
-    amount: MoneyInput | None = optional("What is to be paid; Caselle's pages need it.")
+    amount: MoneyInput | None = optional(f"What is to be paid; {_HOSTS}'s pages need it.")
     return_url: URL
     cancel_url: URL
 

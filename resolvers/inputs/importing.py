@@ -1,14 +1,20 @@
 """The input of an import: links of existing vault customers, and cards by their processor's tokens."""
 
+from typing import TYPE_CHECKING, Any
+
 import strawberry
 
+from app.providers.registry import import_token_field, import_token_fields, names_of_the_able
 from app.vault.model import Expiry
-from app.vault.names import CardBrand, CustomerRef, ProviderName
+from app.vault.names import CardBrand, CustomerRef, ProviderCapability, ProviderName
 from app.vault.rules.text import tidy
 from app.vault.secret import Secret
 from app.wallet.commands import ImportedLook, ImportMethods, ImportRow
 from resolvers.inputs.fields import given, optional, sensitive, text
 from resolvers.scalars import IdempotencyKey, Last4
+
+_TOKENS = import_token_fields()
+_IMPORTS = names_of_the_able(lambda can: ProviderCapability.IMPORT in can.operations)
 
 
 @strawberry.input(description="What is shown of an imported card.")
@@ -22,23 +28,51 @@ class ImportedCardInput:
         return ImportedLook(last4=self.last4, expiry=self.expiry, brand=self.brand, holder_name=tidy(self.holder_name))
 
 
-@strawberry.input(description="A link of an existing vault customer; at Caselle also a card, by its processor's token.")
-class ImportRowInput:
+class _Row:
     external_id: strawberry.ID
     provider: ProviderName
-    customer_ref: str = text(description="The vault's own key of the customer.")
-    caselle_processor_token: Secret | None = sensitive(is_optional=True)
-    card: ImportedCardInput | None = optional("What is shown of the token's card; required with it.")
+    customer_ref: str
+    card: ImportedCardInput | None
 
     def to_row(self) -> ImportRow:
         card = given(self.card)
+        tokens = {name: token for name in _TOKENS if (token := given(getattr(self, name))) is not None}
+        field = import_token_field(self.provider, tokens)
         return ImportRow(
             external_id=self.external_id,
             provider=self.provider,
             customer_ref=CustomerRef(self.customer_ref.strip()),
-            processor_token=given(self.caselle_processor_token),
+            processor_token=tokens.get(field),
+            token_field=field,
             card=card.to_look() if card is not None else None,
         )
+
+
+def _members() -> dict[str, Any]:
+    """The fields of `ImportRowInput`: one for each vault's own kind of token."""
+    hints = {
+        "external_id": strawberry.ID,
+        "provider": ProviderName,
+        "customer_ref": str,
+        **dict.fromkeys(_TOKENS, Secret | None),
+        "card": ImportedCardInput | None,
+    }
+    return {
+        "__annotations__": hints,
+        "customer_ref": text(description="The vault's own key of the customer."),
+        **{name: sensitive(is_optional=True) for name in _TOKENS},
+        "card": optional("What is shown of the token's card; required with it."),
+    }
+
+
+if TYPE_CHECKING:
+
+    class ImportRowInput(_Row): ...
+else:
+    ImportRowInput = strawberry.input(
+        type("ImportRowInput", (_Row,), {"__module__": __name__, **_members()}),
+        description=f"A link of an existing vault customer; at {_IMPORTS} also a card, by its processor's token.",
+    )
 
 
 @strawberry.input(description="At most 500 rows; their outcomes stand in `operation.results`, in the rows' order.")

@@ -2,7 +2,9 @@
 
 import strawberry
 
+from app.providers.registry import names_of_the_able
 from app.vault.model import Expiry
+from app.vault.names import ProviderCapability
 from app.vault.rules.etag import is_etag
 from app.wallet.commands import AddMethod, DeleteMethod, IfDefault, OnDuplicate, SetDefault, UpdateMethod
 from resolvers.inputs.add_method import AddMethodInput
@@ -11,6 +13,8 @@ from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, t
 from resolvers.scalars import IdempotencyKey
 
 _NICKNAME_LENGTH = 100
+_TITLED = names_of_the_able(lambda can: can.titles_methods)
+_KEEPS_SECONDARY = names_of_the_able(lambda can: ProviderCapability.UPDATE_SECONDARY in can.operations)
 
 
 @strawberry.input(description="A payment method to add to one of the customer's vaults.")
@@ -53,11 +57,11 @@ class UpdatePaymentMethodInput:
     nickname: str | None = text(
         is_optional=True,
         max_length=_NICKNAME_LENGTH,
-        description='Ours; at LoanPro also the profile\'s title. "" takes it away.',
+        description=f'Ours; at {_TITLED} also the profile\'s title. "" takes it away.',
     )
     billing_address: AddressInput | None = optional()
     active: bool | None = optional()
-    is_secondary: bool | None = optional("LoanPro only.")
+    is_secondary: bool | None = optional(f"{_KEEPS_SECONDARY} only.")
 
     def to_command(self) -> UpdateMethod:
         nickname = given(self.nickname)

@@ -48,6 +48,7 @@ SPEC: Final = ProviderSpec(
     canonical_ref=CaselleVault.canonical_ref,
     open=open_caselle,
     graphql="app.providers.caselle.graphql",
+    import_token="caselle_processor_token",  # noqa: S106 - the name of a column
     webhooks=WebhookSpec(
         sender=sender_of,
         effects=EFFECTS,

@@ -74,13 +74,11 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
     mutation: ClassVar[str] = "importPaymentMethods"
 
     def digest(self, command: ImportMethods) -> Mapping[str, Any]:
-        rows = [
-            {
-                **asdict(replace(row, processor_token=None)),
-                "processor_token": Token(row.processor_token) if row.processor_token else None,
-            }
-            for row in command.rows
-        ]
+        rows = []
+        for row in command.rows:
+            asked = asdict(replace(row, processor_token=None))
+            del asked["token_field"]
+            rows.append({**asked, "processor_token": Token(row.processor_token) if row.processor_token else None})
         return {"rows": rows, "dry_run": command.dry_run, "create_customers": command.create_customers}
 
     async def ready(
@@ -324,9 +322,9 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
             return
         vault = self.vault_of(row.provider, "provider")
         if not isinstance(vault, ImportingVault):
-            raise Refused(unsupported(row.provider, "This vault imports no cards.", "caselle_processor_token"))
+            raise Refused(unsupported(row.provider, "This vault imports no cards.", row.token_field))
         if row.processor_token is None:
-            raise Refused(_required("The card's token is missing.", "caselle_processor_token"))
+            raise Refused(_required("The card's token is missing.", row.token_field))
         if row.card is None:
             raise Refused(_required("What the card shows is missing.", "card"))
         faults = vault.faults_of_import(_as_imported(row))

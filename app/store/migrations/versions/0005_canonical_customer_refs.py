@@ -5,14 +5,17 @@ that was made first stays. Later ones are moved, with what hung on them, to `lin
 nothing is merged, and nothing is lost.
 """
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
+
+from app.providers.registry import canonical_ref
+from app.vault.names import ProviderName
 
 INSTANT = sa.DateTime(timezone=True)
 JSON_DOCUMENT = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
@@ -110,43 +113,17 @@ def downgrade() -> None:
     op.drop_column("links", "not_found_at")
 
 
-# ---- the spellings, as they were when this was written ------------------------------------------------------
-
-_GUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_BARE_GUID: Final = re.compile(r"[0-9a-f]{32}")
-_NUMBER: Final = re.compile(r"[1-9][0-9]{0,17}")
-_BRACES: Final = (("{", "}"), ("(", ")"))
+# ---- the spellings, which each vault's `ProviderSpec` knows -------------------------------------------------
 
 
-def _aloha(ref: str) -> str:
-    spelled = ref.strip().lower()
-    if (spelled[:1], spelled[-1:]) in _BRACES:
-        spelled = spelled[1:-1]
-    if _BARE_GUID.fullmatch(spelled):
-        spelled = "-".join((spelled[:8], spelled[8:12], spelled[12:16], spelled[16:20], spelled[20:]))
-    return spelled if _GUID.fullmatch(spelled) else ref.strip()
-
-
-def _loanpro(ref: str) -> str:
-    number = ref.strip().removeprefix("+").lstrip("0")
-    return number if _NUMBER.fullmatch(number) else ref.strip()
-
-
-def _jpmorgan(ref: str) -> str:
-    return ref.strip().upper() if ref.strip().isascii() else ref.strip()
-
-
-CANONICAL: Final[Mapping[str, Callable[[str], str]]] = {
-    "aloha": _aloha,
-    "loanpro": _loanpro,
-    "jpmorgan": _jpmorgan,
-    "caselle": str.strip,
-}
+@cache
+def _vaults() -> Mapping[str, ProviderName]:
+    return {name.value: name for name in ProviderName}
 
 
 def canonical(provider: str | None, ref: str) -> str:
-    spell = CANONICAL.get(provider or "")
-    return ref if spell is None else spell(ref)
+    name = _vaults().get(provider or "")
+    return ref if name is None else canonical_ref(name, ref)
 
 
 # ---- links: the first of each vault customer stays ----------------------------------------------------------
@@ -257,7 +234,7 @@ def _unfinished(bind: sa.Connection) -> int:
 def _in_json(kept: Any) -> Any:
     """Refs stand beside their vault: ``[vault, ref, ...]`` or ``{"provider": vault, "ref": ref}``."""
     if isinstance(kept, list):
-        if len(kept) in (2, 3) and all(isinstance(one, str) for one in kept) and kept[0] in CANONICAL:
+        if len(kept) in (2, 3) and all(isinstance(one, str) for one in kept) and kept[0] in _vaults():
             return [kept[0], canonical(kept[0], kept[1]), *kept[2:]]
         return [_in_json(one) for one in kept]
     if isinstance(kept, dict):

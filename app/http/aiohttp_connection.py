@@ -1,8 +1,8 @@
-"""aiohttp's client connections, and what it leaves out: bytes that no request asked for end a connection.
+"""aiohttp client connections that close when unsolicited bytes arrive (RFC 9112 §9.2).
 
-aiohttp keeps such bytes and takes them for the answer to the next request (RFC 9112 §9.2 says what to do instead). This
-is the only file that relies on private parts of aiohttp (3.14; a release that renames one fails
-tests/unit/test_http_connections.py): the connector's `_factory`, and its protocol's `_parser` and `_buffer`.
+Plain aiohttp keeps such bytes and parses them as the response to the next request. This is the only file that uses
+private attributes of aiohttp (3.14; tests/unit/test_http_connections.py fails if a release renames one): the
+connector's `_factory`, and its protocol's `_parser` and `_buffer`.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _SWITCHING: Final = 101
 
 
 class AnswersOnly(ResponseHandler):
-    """One connection. Waits for an answer from `set_response_params`, which comes before each request, to its end."""
+    """One connection. A response is expected from `set_response_params`, called before each request, to its end."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -37,9 +37,9 @@ class AnswersOnly(ResponseHandler):
             self._poll.register(sock.fileno(), select.POLLIN)
 
     def is_connected(self) -> bool:
-        """Whether it may carry a request. aiohttp asks when it takes a connection from the pool.
+        """Whether a request may be sent. aiohttp calls this when it takes a connection from the pool.
 
-        Asks the kernel too: bytes, or an end, that have arrived but that the loop has not read yet.
+        Polls the socket too: data or EOF may have arrived that the event loop has not read yet.
         """
         if not super().is_connected():
             return False
@@ -50,7 +50,7 @@ class AnswersOnly(ResponseHandler):
         super().set_response_params(**params)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """A message's head has been read; `data` is the message and its payload."""
+        """Called when a message's head has been parsed; `data` is the message and its payload."""
         message, payload = data
         if self._answer is not None:
             self._has_more = True
@@ -60,7 +60,7 @@ class AnswersOnly(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         if not self._is_asked:
-            if data:  # aiohttp resumes reading with none
+            if data:  # aiohttp calls this with no data when it resumes reading
                 self.abort()
             return
         super().data_received(data)
@@ -71,17 +71,17 @@ class AnswersOnly(ResponseHandler):
                 self._refuse(answer)
 
     def _has_surplus(self) -> bool:
-        """Whether anything, if only a part of a message, came in the same piece as the answer's end, behind it."""
+        """Whether any data, even a partial message, followed the end of the response in the same read."""
         parser, self._parser = self._parser, None
         if self._has_more or parser is None:
             return True
         try:
             return parser.feed_eof() is not None
-        except Exception:  # noqa: BLE001 - whatever it cannot end was no end
+        except Exception:  # noqa: BLE001 - the parser fails if a message is incomplete
             return True
 
     def _refuse(self, answer: aiohttp.StreamReader) -> None:
-        """Nobody can say which of the two was the answer: the request fails, wherever its caller waits."""
+        """Fail the request: it is ambiguous which of the two messages is its response."""
         self.abort()
         self._buffer.clear()
         failure = MaybeSent(Cause.UNREADABLE)
@@ -90,7 +90,7 @@ class AnswersOnly(ResponseHandler):
 
 
 def connector(*, limit: int, keepalive_s: float, dns_ttl_s: int, tls: ssl.SSLContext | None) -> aiohttp.TCPConnector:
-    """A connector whose connections are `AnswersOnly`; needs a running loop."""
+    """A connector whose connections are `AnswersOnly`. Requires a running loop."""
     made = aiohttp.TCPConnector(limit=limit, keepalive_timeout=keepalive_s, ttl_dns_cache=dns_ttl_s, ssl=tls or True)
     loop = asyncio.get_running_loop()
     made._factory = lambda: AnswersOnly(loop)  # type: ignore[assignment]

@@ -17,12 +17,12 @@ from app.http.message import VaultReply
 from app.http.refused import Refused
 from app.http.transport import Cause, MaybeSent, NotSent, TransportError, refuse_unsafe_once
 
-# Common servers drop idle connections after 5 s (uvicorn, Node). A connection dropped just as a write goes out makes
-# that write's outcome unknown, so ours are given up first.
+# Common servers close idle connections after 5 s (uvicorn, Node). A connection closed just as a write is sent makes
+# that write's outcome unknown, so the client closes first.
 KEEPALIVE_S: Final = 4.0
 _DNS_TTL_S: Final = 10
 _LEAST_BUFFER: Final = 2**16
-_LEAST_FINAL: Final = 200  # 101 is an answer for aiohttp, and the end of HTTP on that connection
+_LEAST_FINAL: Final = 200  # aiohttp returns 101 as a response, but HTTP ends on that connection
 
 CAUSES: Final[Mapping[type[aiohttp.ClientError], Cause]] = {
     errors.ClientError: Cause.RESET,
@@ -56,7 +56,7 @@ CAUSES: Final[Mapping[type[aiohttp.ClientError], Cause]] = {
     errors.ClientConnectorSSLError: Cause.CONNECT,
     errors.ClientConnectorCertificateError: Cause.CONNECT,
 }
-"""Every exception of aiohttp's client, by exact class: a test fails when a new version brings one that is not here."""
+"""Every exception of aiohttp's client, by exact class. A test fails if a new version adds one that is missing here."""
 
 
 class _Flight:
@@ -73,12 +73,12 @@ _FLIGHT: Final[ContextVar[_Flight]] = ContextVar("vaultgraph_flight")
 
 
 class _Request(aiohttp.ClientRequest):
-    """Notes the moment before the first byte is written. Exceptions alone cannot tell: a time-out has no phase.
+    """Marks the request as sent before the first byte is written: a timeout exception does not tell the phase.
 
-    Its headers are the flight's and no others: the session would copy them one by one, twice, and add its own.
+    Sends exactly the headers of `_FLIGHT`. The session would copy them twice and add its defaults.
     """
 
-    _skip_auto_headers = CIMultiDict({"Content-Type": None})  # the one that would come with a body
+    _skip_auto_headers = CIMultiDict({"Content-Type": None})  # otherwise added to requests with a body
 
     def update_headers(self, headers: object) -> None:
         own = _FLIGHT.get().headers
@@ -86,19 +86,19 @@ class _Request(aiohttp.ClientRequest):
         self.headers = CIMultiDict(own if "host" in own else [("Host", host), *own.items()])
 
     def update_auto_headers(self, skip_auto_headers: object) -> None:
-        """None is wanted."""
+        """No automatic headers."""
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         if conn.protocol is None or not conn.protocol.is_connected():
-            raise errors.ClientConnectionResetError  # the vault hung up, or spoke unasked, before we said a word
+            raise errors.ClientConnectionResetError  # closed, or unsolicited data received, before sending
         _FLIGHT.get().is_sent = True
         return await super().send(conn)
 
 
 class AiohttpTransport:
-    """See `Transport`. May be made without a running loop; the session opens with the first call.
+    """See `Transport`. Needs no running loop when created; the session opens on the first call.
 
-    Proxy variables of the environment and ``.netrc`` are ignored; pass `proxy` to use one.
+    Ignores proxy environment variables and ``.netrc``; pass `proxy` to use a proxy.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class AiohttpTransport:
         except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError, and resets while the body is read
             failure = MaybeSent if flight.is_sent else NotSent
             raise failure(cause_of(error), type(error).__name__) from None
-        except ValueError:  # a URL that yarl refuses, a number in a reply's head that is none
+        except ValueError:  # yarl rejects the URL, or the reply's head has an invalid number
             raise (MaybeSent(Cause.UNREADABLE) if flight.is_sent else NotSent(Cause.INVALID)) from None
         finally:
             _FLIGHT.reset(marker)
@@ -151,7 +151,7 @@ class AiohttpTransport:
         try:
             content = await self._read(reply)
         except BaseException:
-            reply.close()  # an unread rest must never be taken for the next reply
+            reply.close()  # unread data must never be parsed as the next reply
             raise
         reply.release()
         if reply.status < _LEAST_FINAL:
@@ -170,7 +170,7 @@ class AiohttpTransport:
         )
 
     async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
-        """The whole body as it was sent, within the limit."""
+        """Read the whole body, still encoded; raises `MaybeSent` above `max_body_bytes`."""
         stream, limit = reply.content, self._max_body_bytes
         if (reply.content_length or 0) > limit:
             raise MaybeSent(Cause.TOO_LARGE)
@@ -191,23 +191,23 @@ class AiohttpTransport:
             raise NotSent(Cause.CLOSED)
         session = aiohttp.ClientSession(
             connector=connector(limit=self._connections, keepalive_s=KEEPALIVE_S, dns_ttl_s=_DNS_TTL_S, tls=self._tls),
-            auto_decompress=False,  # `decoded` knows more codings, and notices a stream that ends early
+            auto_decompress=False,  # `decoded` supports more codings and detects truncated streams
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None),  # `send` keeps the one deadline
+            timeout=aiohttp.ClientTimeout(total=None),  # `send` enforces the deadline
             request_class=_Request,
             raise_for_status=False,
             trust_env=False,
             proxy=self._proxy,
             read_bufsize=max(_LEAST_BUFFER, min(self._max_body_bytes, 2**18)),
         )
-        # aiohttp repeats GET, PUT and DELETE by itself when a kept connection turns out dead (client.py,
-        # `retry_persistent_connection`). A PUT may have been applied by then; whether to repeat is decided in retry.py.
+        # aiohttp retries GET, PUT and DELETE by itself when a keep-alive connection is dead (client.py,
+        # `retry_persistent_connection`). A PUT may have been applied by then; retry.py decides about retries.
         session._retry_connection = False
         self._session = session
         return session
 
     async def close(self) -> None:
-        """End the session; idempotent. Calls in flight fail, later ones are `NotSent`."""
+        """Close the session; idempotent. Calls in flight fail; later calls raise `NotSent`."""
         self._is_closed = True
         session, self._session = self._session, None
         if session is not None:
@@ -215,7 +215,7 @@ class AiohttpTransport:
 
 
 def cause_of(error: BaseException) -> Cause:
-    """Our word for a library's exception."""
+    """Map a library exception to a `Cause`."""
     if isinstance(error, aiohttp.ClientError):
         known = (CAUSES[kind] for kind in type(error).__mro__ if kind in CAUSES)
         return next(known, Cause.RESET)

@@ -1,4 +1,4 @@
-"""Who we are to a vault: headers that never change, or OAuth tokens that are fetched once and shared."""
+"""Credentials for vault calls: static headers, or OAuth tokens that are fetched once and shared."""
 
 import asyncio
 import base64
@@ -34,43 +34,43 @@ _MAX_HOLD_S: Final = 5.0
 
 
 class Ticket:
-    """The headers of one identity at one time. `repr` shows nothing of them."""
+    """Authentication headers, for example one access token. `repr` does not show them."""
 
     __slots__ = ("headers", "is_proven")
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self.headers = headers
         self.is_proven = False
-        """A call with it was answered with something other than 401."""
+        """A call with these headers received a status other than 401."""
 
 
 class Credentials(Protocol):
     """How calls to one vault are authenticated."""
 
     def at_hand(self) -> Ticket | None:
-        """A ticket that can be used now, without waiting."""
+        """The cached headers, or None if they must be fetched first."""
         ...
 
     async def obtain(self, deadline_at: float) -> Ticket:
-        """A ticket, waiting for one if need be; raises `VaultUnavailable`, `VaultTimeout` or `VaultRefusedUs`."""
+        """The cached or newly fetched headers; raises `VaultUnavailable`, `VaultTimeout` or `VaultRefusedUs`."""
         ...
 
     def rejected(self, ticket: Ticket) -> bool:
-        """A call with `ticket` got a 401. True when trying once more, with `obtain`, makes sense."""
+        """Record that a call with `ticket` got a 401. True if the call should be retried with `obtain`."""
         ...
 
     async def close(self) -> None: ...
 
 
 class StaticHeaders:
-    """Headers from settings, for the life of the process. The redactor learns those that are secret by their name."""
+    """Fixed headers from settings. Values whose header name suggests a secret are registered with the redactor."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self._ticket = Ticket(dict(headers))
         for name, value in headers.items():
             if any(word in name.lower() for word in _SECRET_WORDS):
                 REDACTOR.learn(value)
-                REDACTOR.learn(value.partition(" ")[2])  # `Bearer x`: x alone is as secret
+                REDACTOR.learn(value.partition(" ")[2])  # `Bearer x`: x alone is secret too
 
     def at_hand(self) -> Ticket:
         return self._ticket
@@ -95,10 +95,9 @@ def basic(username: str, password: str) -> StaticHeaders:
 class OAuthClientCredentials:
     """OAuth 2 client credentials (RFC 6749 §4.4), one token shared by all calls to a vault.
 
-    A token is renewed in the background before it expires, by one task however many callers there are, and that task
-    belongs to nobody: a caller who gives up leaves it running for the others. `extra` goes into the token request's
-    form (``resource``, ``audience``). With `private_key` (PEM, RS256) the client proves itself by an assertion
-    (RFC 7523) with `key_id` as ``kid`` and the token URL as ``aud``.
+    One background task (single-flight) renews the token before it expires; cancelling a caller does not cancel the
+    task. `extra` is added to the token request's form (``resource``, ``audience``). With `private_key` (PEM, RS256)
+    the client authenticates with an assertion (RFC 7523): `key_id` is its ``kid``, the token URL its ``aud``.
     """
 
     def __init__(
@@ -145,7 +144,7 @@ class OAuthClientCredentials:
             return ticket
         if now < self._expires_at:
             if now >= self._retry_at:
-                self._start()  # early, in the background; this call still goes with the old token
+                self._start_refresh()  # early, in the background; this call still uses the old token
             return ticket
         return None
 
@@ -154,10 +153,10 @@ class OAuthClientCredentials:
         if ticket is not None:
             return ticket
         if self._failure is not None and time.monotonic() < self._retry_at:
-            raise _afresh(self._failure)
-        refresh = self._start()
+            raise _copy(self._failure)
+        refresh = self._start_refresh()
         left = deadline_at - asyncio.get_running_loop().time()
-        # `wait`, unlike `wait_for`, leaves the task alone when this caller gives up or is cancelled.
+        # `wait`, unlike `wait_for`, does not cancel the task when this caller times out or is cancelled.
         await asyncio.wait({refresh}, timeout=max(0.0, left))
         if not refresh.done():
             raise VaultTimeout(self._provider, "No access token in time; nothing was sent.")
@@ -165,14 +164,14 @@ class OAuthClientCredentials:
             raise VaultUnavailable(self._provider, "No access token: closing down.")
         error = refresh.exception()
         if isinstance(error, VaultError):
-            raise _afresh(error)
+            raise _copy(error)
         return refresh.result()
 
     def rejected(self, ticket: Ticket) -> bool:
         if ticket is not self._ticket:
-            return True  # somebody renewed it meanwhile, or is about to
+            return True  # another call has renewed it, or is renewing it
         if not ticket.is_proven and time.monotonic() < self._doubtful_until:
-            return False  # the new token is refused as well: a fresh one for every call would help nobody
+            return False  # the new token is rejected as well: do not fetch another one for every call
         self._ticket = None
         self._was_rejected = True
         return True
@@ -182,17 +181,17 @@ class OAuthClientCredentials:
             self._refresh.cancel()
         await self._transport.close()
 
-    def _start(self) -> "asyncio.Task[Ticket]":
+    def _start_refresh(self) -> "asyncio.Task[Ticket]":
         if self._refresh is None or self._refresh.done():
-            # An empty context: the task serves everyone and must not carry the first caller's request id.
+            # An empty context: the task is shared and must not carry the first caller's request id.
             task = asyncio.get_running_loop().create_task(self._renew(), context=Context())
-            task.add_done_callback(_look_at_result)
+            task.add_done_callback(_retrieve_exception)
             self._refresh = task
         return self._refresh
 
     async def _renew(self) -> Ticket:
         try:
-            ticket, life_s = await self._fetch_patiently()
+            ticket, life_s = await self._fetch_with_retry()
         except VaultError as error:
             self._failures += 1
             self._failure = error
@@ -209,22 +208,22 @@ class OAuthClientCredentials:
         self._ticket = ticket
         return ticket
 
-    async def _fetch_patiently(self) -> tuple[Ticket, float]:
-        """Asking for a token changes nothing, so one lost answer is asked for again."""
+    async def _fetch_with_retry(self) -> tuple[Ticket, float]:
+        """Fetch a token, with one retry after a transport error or a 5xx; fetching is safe to repeat."""
         deadline_at = asyncio.get_running_loop().time() + self._timeout_s
         for attempt in range(1, _TRIES + 1):
             try:
-                reply = await self._ask(deadline_at)
+                reply = await self._request_token(deadline_at)
             except TransportError as error:
                 if attempt == _TRIES or asyncio.get_running_loop().time() >= deadline_at:
                     raise VaultUnavailable(self._provider, f"No access token: {error}.") from None
             else:
                 if reply.status < 500 or attempt == _TRIES:
-                    return self._read(reply)
+                    return self._parse_token(reply)
             await asyncio.sleep(backoff_s(attempt))
         raise AssertionError("unreachable")
 
-    async def _ask(self, deadline_at: float) -> VaultReply:
+    async def _request_token(self, deadline_at: float) -> VaultReply:
         form = dict(self._form)
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
         if self._method == "client_secret_basic":
@@ -253,7 +252,7 @@ class OAuthClientCredentials:
         headers = {"typ": "JWT"} | ({"kid": self._key_id} if self._key_id else {})
         return jwt.encode(claims, self._key, algorithm="RS256", headers=headers)
 
-    def _read(self, reply: VaultReply) -> tuple[Ticket, float]:
+    def _parse_token(self, reply: VaultReply) -> tuple[Ticket, float]:
         if reply.status == 429 or reply.status >= 500:
             raise VaultUnavailable(self._provider, f"No access token: the token endpoint answered {reply.status}.")
         if reply.status != 200:
@@ -263,9 +262,9 @@ class OAuthClientCredentials:
             token = found["access_token"]
             life_s = float(found.get("expires_in") or _DEFAULT_LIFE_S)
         except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValueError):
-            raise VaultUnavailable(self._provider, "No access token: the token endpoint's answer is odd.") from None
+            raise VaultUnavailable(self._provider, "No access token: the token endpoint's reply is invalid.") from None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or " " in token:
-            raise VaultUnavailable(self._provider, "No access token: the token endpoint's answer is odd.")
+            raise VaultUnavailable(self._provider, "No access token: the token endpoint's reply is invalid.")
         REDACTOR.learn(token)
         return Ticket({"Authorization": f"Bearer {token}"}), max(1.0, life_s)
 
@@ -280,12 +279,12 @@ def _rsa_key(provider: str, pem: str) -> RSAPrivateKey:
     return key
 
 
-def _afresh(error: VaultError) -> VaultError:
-    """Many callers get the same answer, each in an exception of its own: a shared one would grow with each raise."""
+def _copy(error: VaultError) -> VaultError:
+    """A copy of `error` for one caller: a shared exception would collect a traceback with each raise."""
     return type(error)(error.provider, str(error))
 
 
-def _look_at_result(task: "asyncio.Task[Ticket]") -> None:
-    """A background refresh that fails while no one waits is no surprise: the next caller sees `_failure`."""
+def _retrieve_exception(task: "asyncio.Task[Ticket]") -> None:
+    """Retrieve a failed background refresh, so that asyncio does not warn: the next caller gets `_failure`."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""Stop calling a vault for a moment when too many calls to it fail."""
+"""Circuit breaker: stops calls to a vault for a while when too many of them fail."""
 
 import time
 from collections.abc import Callable
@@ -9,18 +9,18 @@ from app.http.window import SlidingCount
 
 
 class Verdict(Enum):
-    """What one call says about the vault's health."""
+    """Whether one call counts as a success or a failure of the vault."""
 
-    GOOD = "good"  # it answered below 500, whatever the answer
+    GOOD = "good"  # any status below 500
     BAD = "bad"
-    NONE = "none"  # cancelled, given too little time, refused by our own cap, throttled
+    NONE = "none"  # not counted: cancelled, deadline too short, concurrency limit reached, throttled
 
 
 class Breaker:
-    """CLOSED counts; OPEN refuses; HALF_OPEN lets one probe through and refuses the rest until it is back.
+    """CLOSED counts failures; OPEN rejects calls; HALF_OPEN admits one probe and rejects the rest until it returns.
 
-    `admit` and `record` pair up by a generation number, so that a call begun before a change of state cannot speak
-    for the state after it.
+    `admit` returns a generation number that `record` takes, so that calls admitted before a state change are not
+    counted after it.
     """
 
     def __init__(self, settings: BreakerSettings, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,13 +34,13 @@ class Breaker:
         self._is_probing = False
 
     def admit(self) -> int | None:
-        """A permit for one call, or None while the circuit refuses. Every permit must come back through `record`."""
+        """A permit for one call, or None while the circuit rejects calls. Pass every permit to `record`."""
         if self.state == "CLOSED":
             return self._generation
         if self.state == "OPEN":
             if self._clock() - self._opened_at < self._settings.open_for_s:
                 return None
-            self._become("HALF_OPEN")
+            self._set_state("HALF_OPEN")
         if self._is_probing:
             return None
         self._is_probing = True
@@ -52,24 +52,24 @@ class Breaker:
         if self.state == "HALF_OPEN":
             self._is_probing = False
             if verdict is not Verdict.NONE:
-                self._become("CLOSED" if verdict is Verdict.GOOD else "OPEN")
+                self._set_state("CLOSED" if verdict is Verdict.GOOD else "OPEN")
         elif verdict is not Verdict.NONE:
             window, settings = self._window, self._settings
             window.add(self._clock(), 1, verdict is Verdict.BAD)
             if window.total >= settings.minimum_calls and window.marked >= settings.failure_ratio * window.total:
-                self._become("OPEN")
+                self._set_state("OPEN")
 
     def retry_after_s(self) -> float:
-        """How long the circuit will certainly refuse; 0 when it would try."""
+        """Seconds until the circuit may admit a probe; 0 unless it is OPEN."""
         if self.state != "OPEN":
             return 0.0
         return max(0.0, self._opened_at + self._settings.open_for_s - self._clock())
 
     def would_refuse(self) -> bool:
-        """True while `admit` would answer None; changes nothing."""
+        """Whether `admit` would return None. Changes no state."""
         return self.state != "CLOSED" and (self._is_probing or self.retry_after_s() > 0)
 
-    def _become(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         self.state = state
         self._generation += 1
         self._is_probing = False

@@ -1,4 +1,4 @@
-"""At most so many calls to one vault at a time, and fair turns for the callers who wait."""
+"""Concurrency limit per vault, with fair queueing between clients."""
 
 import asyncio
 from collections import OrderedDict
@@ -6,17 +6,17 @@ from typing import Final
 
 
 class CapFull(Exception):
-    """No place in the queue, or no turn in time; nothing was sent."""
+    """The queue is full, or the wait timed out; nothing was sent."""
 
 
 _Queue = dict["asyncio.Future[None]", None]  # in order of arrival, with removal from the middle
 
 
 class FairCap:
-    """A counting lock whose waiters queue per client; freed slots go round the clients, one each.
+    """A semaphore with one queue per client; released slots go to the clients in round-robin order.
 
-    `queue_limit` bounds all waiters together. When it is reached, a client that waits for less than the greediest
-    takes the place of that client's last waiter: one client's flood cannot shut the others out.
+    `queue_limit` bounds all waiters together. At the limit, a client with fewer waiters than the client with the most
+    replaces that client's newest waiter, so one client's burst cannot lock out the others.
     """
 
     def __init__(self, limit: int, queue_limit: int, max_wait_s: float) -> None:
@@ -28,14 +28,14 @@ class FairCap:
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
 
     def take(self) -> bool:
-        """A slot at once, where one is free and nobody waits for it."""
+        """Acquire without waiting; False if full or if others are queued."""
         if self.in_flight >= self.limit or self.waiting:
             return False
         self.in_flight += 1
         return True
 
     async def acquire(self, client: str, deadline_at: float) -> None:
-        """Take a slot, to be given back with `release`; raises CapFull. Cancellation leaves nothing behind."""
+        """Acquire a slot; call `release` afterwards. Raises CapFull. Safe to cancel."""
         if self.take():
             return
         loop = asyncio.get_running_loop()
@@ -46,24 +46,24 @@ class FairCap:
         turn: asyncio.Future[None] = loop.create_future()
         self._queues.setdefault(client, {})[turn] = None
         self.waiting += 1
-        alarm = loop.call_at(until, self._give_up, client, turn)
+        alarm = loop.call_at(until, self._reject, client, turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self.release()  # the slot had just been handed to us
+                self.release()  # the slot was assigned just before the cancellation
             else:
-                self._forget(client, turn)
+                self._dequeue(client, turn)
             raise
         finally:
             alarm.cancel()
 
     def release(self) -> None:
-        """Give the slot to the next client in turn, or back."""
+        """Pass the slot to the next client's oldest waiter, or free it."""
         while self._queues:
             client, queue = next(iter(self._queues.items()))
             turn = next(iter(queue))
-            self._forget(client, turn)
+            self._dequeue(client, turn)
             if client in self._queues:
                 self._queues.move_to_end(client)
             if not turn.done():
@@ -74,17 +74,17 @@ class FairCap:
     def _make_room(self, client: str) -> None:
         if self.waiting < self._queue_limit:
             return
-        greediest = max(self._queues, key=lambda name: len(self._queues[name]), default=None)
-        if greediest is None or len(self._queues.get(client, ())) + 1 >= len(self._queues[greediest]):
+        largest = max(self._queues, key=lambda name: len(self._queues[name]), default=None)
+        if largest is None or len(self._queues.get(client, ())) + 1 >= len(self._queues[largest]):
             raise CapFull
-        self._give_up(greediest, next(reversed(self._queues[greediest])))
+        self._reject(largest, next(reversed(self._queues[largest])))
 
-    def _give_up(self, client: str, turn: "asyncio.Future[None]") -> None:
-        self._forget(client, turn)
+    def _reject(self, client: str, turn: "asyncio.Future[None]") -> None:
+        self._dequeue(client, turn)
         if not turn.done():
             turn.set_exception(CapFull())
 
-    def _forget(self, client: str, turn: "asyncio.Future[None]") -> None:
+    def _dequeue(self, client: str, turn: "asyncio.Future[None]") -> None:
         queue = self._queues.get(client)
         if queue is not None and turn in queue:
             del queue[turn]

@@ -1,4 +1,4 @@
-"""Which transport carries the calls."""
+"""Transport selection."""
 
 import ssl
 from typing import Final, Literal
@@ -14,7 +14,7 @@ KINDS: Final[tuple[Kind, ...]] = ("aiohttp", "lean")
 def open_transport(
     kind: Kind, *, connections: int, max_body_bytes: int, proxy: str | None = None, tls: ssl.SSLContext | None = None
 ) -> Transport:
-    """A transport of that kind. Behind a proxy it is always aiohttp, which knows how to speak to one."""
+    """Create the transport `kind`; with a proxy always aiohttp, the only one that supports proxies."""
     if kind == "lean" and proxy is None:
         return LeanTransport(connections=connections, max_body_bytes=max_body_bytes, tls=tls)
     return AiohttpTransport(connections=connections, max_body_bytes=max_body_bytes, proxy=proxy, tls=tls)

@@ -1,4 +1,4 @@
-"""The door to one vault: everything between an adapter's request and a transport's bytes."""
+"""HTTP client of one vault: credentials, deadline, concurrency limit, retries and circuit breaker."""
 
 import asyncio
 import re
@@ -31,15 +31,15 @@ from app.http.transport import Cause, NotSent, Transport, TransportError
 
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
-_QUERY_SAFE: Final = "$,/:@()"  # OData's `$filter` and lists, as every server reads them and some insist
+_QUERY_SAFE: Final = "$,/:@()"  # OData's `$filter` and lists: every server accepts these unencoded, some require it
 _PLAIN_TEXT: Final = re.compile(r"[A-Za-z0-9_.-]*").fullmatch
 _WITHOUT_SAFE: Final = str.maketrans("", "", _QUERY_SAFE + " ")
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
 _ENOUGH_TIME: Final = 0.5
 _UNEXPLAINED_401: Final = "The vault answered 401 to a write without asking for credentials."
-_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_()-]+(?:[./][A-Za-z0-9_()-]+)*").fullmatch  # which climbs nowhere
-_MOST_FIXED: Final = 32  # an adapter has a handful, for the life of the process
+_PLAIN_PATH: Final = re.compile(r"[A-Za-z0-9_()-]+(?:[./][A-Za-z0-9_()-]+)*").fullmatch  # without dot segments
+_MOST_FIXED: Final = 32  # an adapter uses fewer than ten
 
 
 Challenge = Callable[[VaultReply], bool]
@@ -47,7 +47,7 @@ Challenge = Callable[[VaultReply], bool]
 
 
 class Observer(Protocol):
-    """What the metrics want to know. Called once per `send`; `outcome` is a short word from `outcome_of`."""
+    """Metrics hook, called once per `send`; `outcome` is ``ok``, ``client_error`` or a value of `outcome_of`."""
 
     def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None: ...
 
@@ -58,7 +58,7 @@ class _Nobody:
 
 
 class _Prepared:
-    """A request as it goes out, made once for all attempts. `fixed`: its headers never change, but for its `own`."""
+    """A request ready to send, shared by all attempts. `fixed`: its constant headers; `own`: those of this call."""
 
     __slots__ = ("body", "fixed", "headers", "method", "own", "url")
 
@@ -80,7 +80,7 @@ class _Prepared:
 
 
 class _Failed(Exception):
-    """One attempt's failure, and whether another may follow: a step inside `send`, never seen outside."""
+    """One attempt's failure, and whether it may be retried. Never leaves `send`."""
 
     def __init__(self, error: VaultError, *, may_retry: bool) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class _Failed(Exception):
 
 
 class HttpDoor:
-    """Keeps the promises of `VaultHttp`. One per vault, for the life of the process."""
+    """Implements `VaultHttp`. One per vault, for the life of the process."""
 
     def __init__(
         self,
@@ -132,9 +132,9 @@ class HttpDoor:
         return self._cap.waiting
 
     async def send(self, request: VaultRequest, call: CallLike) -> VaultReply:
-        """See `VaultHttp.send`. Also raises `InvalidRequest`, before sending, for what HTTP cannot carry safely."""
+        """See `VaultHttp.send`. Also raises `InvalidRequest`, before sending, for values unsafe in HTTP."""
         if self._loop_time is None:
-            self._loop_time = asyncio.get_running_loop().time  # looked up once: a door belongs to one loop
+            self._loop_time = asyncio.get_running_loop().time  # looked up once: the client stays on one loop
         now = self._loop_time
         started_at = now()
         outcome = "cancelled"
@@ -149,7 +149,7 @@ class HttpDoor:
             self._observer.on_call(self.name, request.route, outcome, now() - started_at)
 
     async def close(self) -> None:
-        """Close the sessions; idempotent. Calls after this end in `VaultUnavailable`, with nothing sent."""
+        """Close the sessions; idempotent. Later calls raise `VaultUnavailable` and send nothing."""
         await self._credentials.close()
         await self._transport.close()
 
@@ -179,7 +179,7 @@ class HttpDoor:
     async def _with_fresh_ticket(
         self, prepared: _Prepared, effect: Effect, client: str, deadline_at: float
     ) -> VaultReply:
-        """One attempt, or two where a 401 says that the token is no good, and so that nothing was done."""
+        """Make one attempt, and a second one if a 401 shows that the token is invalid and nothing was done."""
         for is_last in (False, True):
             if self._pause.is_asked or self.breaker.state != "CLOSED":
                 self._check_open()
@@ -196,7 +196,7 @@ class HttpDoor:
         raise self._refused_us(reply)
 
     def _challenges(self, reply: VaultReply) -> bool:
-        """Whether a 401 comes from what checks credentials, before anything is done (RFC 9110 §15.5.2)."""
+        """Whether a 401 is an authentication challenge, sent before anything is done (RFC 9110 §15.5.2)."""
         return "www-authenticate" in reply.headers or (self._is_challenge is not None and self._is_challenge(reply))
 
     def _refused_us(self, reply: VaultReply) -> VaultRefusedUs:
@@ -205,7 +205,7 @@ class HttpDoor:
         )
 
     def _check_open(self) -> None:
-        """Refuse what need not even wait: the vault asked for a pause, or the circuit is open."""
+        """Raise if a `Retry-After` is in force or the circuit is open."""
         left_s = self._pause.left_s()
         if left_s:
             raise VaultThrottled(self.name, "The vault asked us to wait; nothing was sent.", retry_after_s=left_s)
@@ -236,7 +236,7 @@ class HttpDoor:
             verdict = self._verdict(error, deadline_at - began_at)
             raise self._failed(error, effect) from None
         except asyncio.CancelledError:
-            # Whoever called lost patience. After a full deadline's silence that says something about the vault.
+            # The caller cancelled. Silence for nearly a full deadline counts against the vault.
             if now() - began_at >= 0.9 * self._settings.deadline_s:
                 verdict = Verdict.BAD
             raise
@@ -248,7 +248,7 @@ class HttpDoor:
         return reply
 
     def _permit(self) -> int:
-        """Once more, as either may have changed while we queued: may the vault be called?"""
+        """Check `Retry-After` and the circuit again: both may have changed while the call was queued."""
         if self._pause.is_asked or self.breaker.state != "CLOSED":
             self._check_open()
         permit = self.breaker.admit()
@@ -257,7 +257,7 @@ class HttpDoor:
         return permit
 
     def _verdict(self, error: TransportError, allowed_s: float) -> Verdict:
-        """A caller in a hurry must not open the circuit for everyone: too short a time proves nothing."""
+        """Timeouts of calls with a short deadline are not counted: they must not open the circuit for all."""
         if error.cause is Cause.TIMEOUT:
             return Verdict.BAD if allowed_s >= _ENOUGH_TIME * self._settings.deadline_s else Verdict.NONE
         return Verdict.NONE if error.cause in (Cause.INVALID, Cause.CLOSED, Cause.TOO_LARGE) else Verdict.BAD
@@ -273,9 +273,9 @@ class HttpDoor:
         return _Failed(kind(self.name, f"No answer: {error}."), may_retry=error.cause not in _NO_RETRY)
 
     def _refused(self, reply: VaultReply, effect: Effect) -> Exception:
-        """429 and 5xx. `Retry-After` on a 429 or a 503 is obeyed from here on, by every call to this vault.
+        """The exception for a 429 or 5xx. `Retry-After` on a 429 or 503 applies to all later calls to this vault.
 
-        No vault documents that it answers a write with 429, so one that does is looked up like a 5xx.
+        No vault documents 429 as a reply to a write, so the outcome of such a write is unknown, as after a 5xx.
         """
         wait_s = retry_after_s(reply.headers.get("retry-after"))
         if wait_s and reply.status in (429, 503):
@@ -333,12 +333,12 @@ def open_door(
     headers: Mapping[str, str] | None = None,
     is_challenge: Challenge | None = None,
 ) -> HttpDoor:
-    """The door to one vault, by its settings. Needs no running loop; nothing is opened before the first call.
+    """Create the HTTP client of one vault. Needs no running loop; connections open on the first call.
 
-    `is_challenge` tells the vault's own 401 for bad credentials where that carries no ``WWW-Authenticate``.
+    `is_challenge` recognises the vault's 401 for bad credentials where it has no ``WWW-Authenticate``.
 
-    `headers` go with every call (tenant headers, another ``Accept``); a request's own headers win over them, and the
-    credentials' over both. Raises SettingsError for a base URL that cannot work.
+    `headers` go with every call (tenant headers, another ``Accept``); a request's headers override them, and the
+    credentials' headers override both. Raises SettingsError for an unusable base URL.
     """
     transport = open_transport(
         settings.transport, connections=settings.concurrency, max_body_bytes=settings.max_body_bytes
@@ -349,7 +349,7 @@ def open_door(
 
 
 def outcome_of(error: VaultError) -> str:
-    """One word for metrics."""
+    """The metric label for `error`."""
     for kind, word in _OUTCOMES:
         if isinstance(error, kind):
             return word
@@ -383,7 +383,7 @@ def _checked_base(name: str, base_url: str) -> str:
     try:
         parts = urlsplit(base_url)
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is none, brackets that are not IPv6
+    except ValueError:  # invalid port, or brackets that are not IPv6
         is_usable = False
     if not is_usable:
         raise SettingsError(f"{name}.base_url is not an http(s) URL")
@@ -393,15 +393,15 @@ def _checked_base(name: str, base_url: str) -> str:
 
 
 def _checked_path(name: str, path: str) -> str:
-    """`path` as it is, if it stays below the base URL whoever reads it."""
+    """`path`, unchanged; raises `InvalidRequest` if any server could resolve it outside the base URL."""
     if _PLAIN_PATH(path) is not None:
         return path
-    if "?" in path or "#" in path or "\\" in path or path.startswith("/") or _climbs(path):
+    if "?" in path or "#" in path or "\\" in path or path.startswith("/") or _has_dot_segments(path):
         raise InvalidRequest(name, [FieldFault((), "INVALID_INPUT", "A value cannot be part of a path.")])
     return path
 
 
-def _climbs(path: str) -> bool:
+def _has_dot_segments(path: str) -> bool:
     if "." not in path and "%" not in path:
         return False
     return any(part.lower().replace("%2e", ".") in (".", "..") for part in path.split("/"))

@@ -1,4 +1,4 @@
-"""Content codings of a whole body, with a limit on what comes out."""
+"""Decodes content codings of a whole body, with a limit on the decoded size."""
 
 import zlib
 from typing import Final
@@ -15,9 +15,9 @@ _WINDOW: Final = 65_536
 
 
 def decoded(body: bytes, codings: str, limit: int) -> bytes:
-    """`body` without its content codings; one that is not known leaves it as it is.
+    """`body` without its content codings; unknown codings are ignored.
 
-    Raises `Refused`: TOO_LARGE past `limit` bytes, TRUNCATED for a stream that is broken or ends early.
+    Raises `Refused`: TOO_LARGE above `limit` bytes, TRUNCATED for a corrupt or incomplete stream.
     """
     names = [name.strip().lower() for name in codings.split(",")]
     if len(names) > _MAX_CODINGS or not _UNDECODABLE.isdisjoint(names):
@@ -33,15 +33,15 @@ def decoded(body: bytes, codings: str, limit: int) -> bytes:
 
 
 def _deflate_kind(body: bytes) -> int:
-    """RFC 9110 §8.4.1.2 means zlib's format; some servers send raw deflate, which lacks its header (RFC 1950 §2.2)."""
+    """zlib format (RFC 9110 §8.4.1.2), or raw deflate without its header (RFC 1950 §2.2), which some servers send."""
     is_zlib = body[0] & 0xF == 8 and int.from_bytes(body[:2], "big") % 31 == 0
     return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
 
 
 def _inflated(body: bytes, window: int, limit: int) -> bytes:
-    """Every member: a gzip body may have several (RFC 1952 §2.2), and zeros behind each, as `gzip` itself allows.
+    """Decompress every member: a gzip body may have several (RFC 1952 §2.2), each padded with zeros as `gzip` allows.
 
-    Fed piece by piece: zlib copies what lies behind a member's end, and would copy the whole rest for each of many.
+    Works in pieces: zlib copies all input after a member's end, so whole-body input would be quadratic in members.
     """
     found = bytearray()
     member, members, is_between = zlib.decompressobj(window), 1, False

@@ -1,4 +1,4 @@
-"""One document from one address that an operator named: bounded in time and size, no redirects, https only."""
+"""Fetches one document from a configured URL: https only, no redirects, limited time and size."""
 
 import asyncio
 from typing import Final
@@ -12,11 +12,11 @@ _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class NotFetched(VaultgraphError):
-    """There was an answer, but no document."""
+    """The reply has a status other than 200."""
 
 
 class DocumentFetcher:
-    """Fetches `url` anew at each call. Raises SettingsError for an address that is neither https nor on loopback."""
+    """Fetches `url` on each call. Raises SettingsError for a URL that is neither https nor on loopback."""
 
     def __init__(self, url: str, *, setting: str, max_bytes: int = 256_000, within_s: float = _WITHIN_S) -> None:
         parts = urlsplit(url)
@@ -29,7 +29,7 @@ class DocumentFetcher:
 
     async def fetch(self) -> bytes:
         """Raises NotFetched or TransportError."""
-        transport = AiohttpTransport(connections=1, max_body_bytes=self._max_bytes)  # too seldom to keep one open
+        transport = AiohttpTransport(connections=1, max_body_bytes=self._max_bytes)  # too rarely used to keep open
         try:
             deadline_at = asyncio.get_running_loop().time() + self._within_s
             headers = {"accept": "application/json", "user-agent": "vaultgraph"}

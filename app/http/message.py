@@ -1,4 +1,4 @@
-"""What an adapter hands to the HTTP room, and what it gets back."""
+"""Requests and replies of vault calls, and the protocol of the HTTP client."""
 
 import codecs
 from collections.abc import Mapping
@@ -10,20 +10,20 @@ import orjson
 
 
 class Effect(Enum):
-    """What repeating the request would do. It decides retries and what a lost answer means."""
+    """Whether the request changes state at the vault. Decides retries and the error for a lost reply."""
 
-    READ = "read"  # may be retried; a lost answer is VaultUnavailable or VaultTimeout
-    WRITE = "write"  # never retried once it may have left us; a lost answer is OutcomeUnknown
+    READ = "read"  # may be retried; a lost reply is VaultUnavailable or VaultTimeout
+    WRITE = "write"  # never retried once it may have been sent; a lost reply is OutcomeUnknown
 
 
 class Meter(Protocol):
-    """Counts calls that were made; what refuses to call leaves it alone."""
+    """Counts the calls made. Calls rejected before sending are not counted."""
 
     calls: int
 
 
 class CallLike(Protocol):
-    """The parts of `app.vault.provider.Call` that this room needs."""
+    """The parts of `app.vault.provider.Call` that this package needs."""
 
     @property
     def deadline_at(self) -> float: ...
@@ -38,9 +38,9 @@ class CallLike(Protocol):
 
 
 class FixedHeaders(dict[str, str]):
-    """Headers that nobody ever changes and that many requests share: what follows from them is worked out once.
+    """Immutable headers shared by many requests, so that transports can cache what they derive from them.
 
-    Both attributes are for transports: `is_safe` once one has found that they can be written, and in `wire` how.
+    Transports set `is_safe` once the headers have been checked, and `wire` to their serialized form.
     """
 
     __slots__ = ("is_safe", "wire")
@@ -50,14 +50,14 @@ class FixedHeaders(dict[str, str]):
         self.is_safe = False
         self.wire: str | None = None
 
-    __hash__ = object.__hash__  # type: ignore[assignment]  # by identity: nobody changes it
+    __hash__ = object.__hash__  # type: ignore[assignment]  # by identity: the headers never change
 
     def __eq__(self, other: object) -> bool:
         return self is other or dict.__eq__(self, other) is True
 
 
 class ExtendedHeaders(dict[str, str]):
-    """Fixed headers and a few of one call's own, of other names. Transports may read it as any other mapping."""
+    """Fixed headers plus headers of one call (`own`) with other names. Also readable as a plain mapping."""
 
     __slots__ = ("fixed", "own")
 
@@ -70,7 +70,7 @@ class ExtendedHeaders(dict[str, str]):
         self.own = own
 
 
-_MARKS: Final = (  # UTF-32 first: its mark begins with that of UTF-16
+_MARKS: Final = (  # UTF-32 before UTF-16: its byte order mark starts with that of UTF-16
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -80,15 +80,15 @@ _MARKS: Final = (  # UTF-32 first: its mark begins with that of UTF-16
 NO_HEADERS: Final = FixedHeaders({})
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen, though nobody changes one: it is made for each call
+@dataclass(slots=True, kw_only=True)  # never changed, but not frozen: creating a frozen one is slower
 class VaultRequest:
     """One call to a vault.
 
-    `path` is relative to the base URL, already percent-encoded, without a leading slash; `query` is encoded here, and
-    `raw_query`, for a page that a vault named itself, is taken as it is. `route` names the operation without ids
-    (``consumer-profiles/{id}``) for metrics and logs. `json` is encoded with orjson; `body` with `content_type` is for
-    anything else. `own_headers` go with this call alone, beside `headers` and never in their place; their names are in
-    lower case.
+    `path` is relative to the base URL, already percent-encoded, without a leading slash. `query` is encoded by the
+    client; `raw_query`, for page links that a vault returns, is sent unchanged. `route` names the operation without
+    ids (``consumer-profiles/{id}``) for metrics and logs. `json` is encoded with orjson; `body` with `content_type` is
+    for anything else. `own_headers` belong to this call, in addition to `headers`; no name may be in both, and names
+    are lower case.
     """
 
     method: str
@@ -104,9 +104,9 @@ class VaultRequest:
     own_headers: Mapping[str, str] | None = None
 
 
-@dataclass(slots=True)  # as requests
+@dataclass(slots=True)  # not frozen, for speed
 class VaultReply:
-    """A complete answer. Header names are lower case. `body` never goes into a log or an exception."""
+    """A complete reply. Header names are lower case. Never log `body` or put it into an exception."""
 
     status: int
     headers: Mapping[str, str]
@@ -116,7 +116,7 @@ class VaultReply:
     def json(self) -> Any:
         """Decode the body; raises ValueError (orjson.JSONDecodeError) without quoting it.
 
-        A byte order mark is taken off, as RFC 8259 allows; UTF-16 and UTF-32 are read where one says so.
+        A byte order mark is ignored, as RFC 8259 allows; UTF-16 and UTF-32 are decoded if their mark is present.
         """
         try:
             return orjson.loads(self.body)
@@ -127,22 +127,22 @@ class VaultReply:
         try:
             decoded = self.body.decode(encoding)
         except UnicodeDecodeError:
-            raise ValueError("the body is not text in its own encoding") from None  # the other one holds the body
+            raise ValueError("the body is not valid in its encoding") from None  # UnicodeDecodeError holds the body
         return orjson.loads(decoded)
 
 
 class VaultHttp(Protocol):
-    """One vault's HTTP door: session, credentials, deadline, cap, retries, breaker, redaction.
+    """HTTP client of one vault: session, credentials, deadline, concurrency limit, retries, breaker, redaction.
 
-    `send` answers any reply with a status below 500 other than 401 (after one refresh where tokens are used) and 429;
-    it raises, all from `app.errors`:
+    `send` returns any reply with a status below 500 except 401 (after one token refresh, if any) and 429.
+    It raises, all from `app.errors`:
 
-    - `VaultThrottled` on a READ's 429 (with retry_after_s), or when our cap's queue is full or too slow: nothing sent
-    - `CircuitOpen` when not calling at all
+    - `VaultThrottled` on a READ's 429 (with retry_after_s), or, with nothing sent, when the queue is full or too slow
+    - `CircuitOpen` while the circuit breaker rejects calls; nothing sent
     - READ: `VaultTimeout`, `VaultUnavailable` (connect, reset, truncated reply, 5xx) after bounded retries
-    - WRITE: `VaultUnavailable`/`VaultTimeout` only when provably nothing left us (cap, refused connection, token
-      fetch failed); otherwise `OutcomeUnknown` (5xx, 429, reset, timeout, truncated reply, a 401 without a challenge)
-    - `VaultRefusedUs` on a 401 that survives one token refresh, or when the token endpoint refuses us
+    - WRITE: `VaultUnavailable`/`VaultTimeout` only if certainly nothing was sent (queue, refused connection, failed
+      token fetch); otherwise `OutcomeUnknown` (5xx, 429, reset, timeout, truncated reply, a 401 without a challenge)
+    - `VaultRefusedUs` on a 401 that remains after one token refresh, or if the token endpoint rejects the client
     """
 
     async def send(self, request: VaultRequest, call: CallLike) -> VaultReply: ...

@@ -1,4 +1,4 @@
-"""The one redactor: logs, traces and recordings all pass through it."""
+"""Redacts card numbers and secrets in logs, traces and recordings."""
 
 import logging
 import sys
@@ -13,20 +13,20 @@ from urllib.parse import quote, quote_plus
 from app.pan import card_number_spans
 
 MASK: Final = "[redacted]"
-_SHORTEST: Final = 6  # shorter ones would blank out ordinary words
+_SHORTEST: Final = 6  # redacting shorter secrets would hide ordinary words
 _MOST_LEARNED: Final = 1000
 _STANDARD: Final = frozenset(vars(logging.LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
 
 
 def find_card_numbers(text: str) -> list[str]:
-    """The card numbers in `text`, as they are written there. For tests and checks; never log what it returns."""
+    """The card numbers in `text`, as written. For tests and checks; never log the result."""
     return [text[start:end] for start, end in card_number_spans(text)]
 
 
 class Redactor:
-    """Replaces card numbers and every secret that it has learned by ``[redacted]``.
+    """Replaces card numbers and registered secrets by ``[redacted]``.
 
-    It holds at most 1,000 secrets and forgets the one learned longest ago: access tokens come and go.
+    Holds at most 1,000 secrets and evicts the oldest: access tokens are short-lived.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Redactor:
         self._lock = Lock()
 
     def learn(self, secret: str) -> None:
-        """Cut `secret` from now on, in its percent-encoded and escaped spellings too; short ones are not learned."""
+        """Register `secret`, also in its percent-encoded and escaped forms. Secrets under 6 characters are ignored."""
         if len(secret) < _SHORTEST:
             return
         escaped = secret.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
@@ -45,7 +45,7 @@ class Redactor:
             while len(self._secrets) > _MOST_LEARNED:
                 self._secrets.popitem(last=False)
             forms = {form for spellings in self._secrets.values() for form in spellings}
-            self._ordered = tuple(sorted(forms, key=len, reverse=True))  # a secret inside another goes second
+            self._ordered = tuple(sorted(forms, key=len, reverse=True))  # longest first: one may contain another
 
     def text(self, text: str) -> str:
         for secret in self._ordered:
@@ -57,7 +57,7 @@ class Redactor:
         return text
 
     def value(self, value: Any) -> Any:
-        """`value` itself where nothing in its text is secret, else its redacted text; containers are walked."""
+        """`value` if its text contains no secret, otherwise the redacted text; recurses into containers."""
         if value is None or isinstance(value, bool | float):
             return value
         if isinstance(value, str):
@@ -72,13 +72,13 @@ class Redactor:
 
 
 REDACTOR: Final = Redactor()
-"""The process's own. Credentials from settings and tokens minted at run time are learned here by who holds them."""
+"""The redactor of the process. Holders of credentials and tokens register them here."""
 
 
 class RedactingFilter(logging.Filter):
-    """Scrubs a log record: message, arguments, exception and stack text, and extra fields.
+    """Redacts a log record: message, arguments, exception and stack text, and extra fields.
 
-    Put it on handlers; a filter on a logger does not see the records of its children.
+    Attach it to handlers: a logger's filter does not see the records of child loggers.
     """
 
     def __init__(self, redactor: Redactor = REDACTOR) -> None:
@@ -105,15 +105,15 @@ class RedactingFilter(logging.Filter):
             record.args = redact.value(record.args)
         try:
             message = record.getMessage()
-        except (TypeError, ValueError):  # a number became text under %d, or the call was wrong to begin with
+        except (TypeError, ValueError):  # redaction turned a %d argument into text, or the arguments did not match
             record.msg, record.args = redact.text(f"{record.msg} {record.args}"), ()
             return
         clean = redact.text(message)
-        if clean != message:  # put together from harmless halves
+        if clean != message:  # the secret is split over message and arguments
             record.msg, record.args = clean, ()
 
     def _scrub_exception(self, record: logging.LogRecord) -> None:
-        """Keep the exception itself only where its text needs no redaction."""
+        """Drop the exception object if its text needs redaction."""
         assert record.exc_info
         shown = "".join(traceback.format_exception(*record.exc_info)).rstrip("\n")
         clean = self._redactor.text(shown)
@@ -158,7 +158,7 @@ def log_through_redactor(redactor: Redactor = REDACTOR) -> None:
 
 
 def scrub_logs(*handlers: logging.Handler, redactor: Redactor = REDACTOR) -> None:
-    """Put the filter on these handlers, or on those of the root logger when none are named."""
+    """Add the filter to `handlers`, or to the root logger's handlers if none are given."""
     for handler in handlers or tuple(logging.getLogger().handlers):
         if not any(isinstance(known, RedactingFilter) for known in handler.filters):
             handler.addFilter(RedactingFilter(redactor))

@@ -1,10 +1,10 @@
-"""The one exception inside the transports."""
+"""The exception that transports use internally."""
 
 from app.http.transport import Cause
 
 
 class Refused(Exception):
-    """What arrived cannot be used, and neither can its connection."""
+    """The reply is unusable; its connection must be closed."""
 
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause.value)

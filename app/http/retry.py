@@ -1,4 +1,4 @@
-"""Whether, and after how long, a failed call is made again; and how long a vault asked us to stay away."""
+"""Retry policy: retry budget, backoff and `Retry-After`."""
 
 import random
 import time
@@ -18,10 +18,10 @@ MAX_PAUSE_S: Final = 30.0
 
 
 class RetryBudget:
-    """Retries to one vault, at most `ratio` of the calls of the last ten seconds, and never fewer than two.
+    """Limits retries to one vault: at most `ratio` of the calls of the last ten seconds, but at least two.
 
-    The two are for quiet times: a lone failure may be retried. They are a floor, not an addition, so a vault that is
-    down sees at most `ratio` more calls than it was meant to.
+    The minimum allows retries at low traffic. It is not added on top, so a vault that is down receives at most `ratio`
+    more calls.
     """
 
     def __init__(self, ratio: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +33,7 @@ class RetryBudget:
         self._window.add(self._clock(), 1, 0)
 
     def take(self) -> bool:
-        """Spend one retry if there is one."""
+        """Spend one retry; False if the budget is exhausted."""
         self._window.roll(self._clock())
         if self._window.marked + 1 > max(_LEAST_RETRIES if self._ratio else 0, self._ratio * self._window.total):
             return False
@@ -42,7 +42,7 @@ class RetryBudget:
 
 
 def backoff_s(failures: int) -> float:
-    """Exponential with full jitter: somewhere between nothing and 50 ms, 100 ms, 200 ms, ... at most 1 s."""
+    """Exponential backoff with full jitter: a random delay up to 50 ms, 100 ms, 200 ms, ... at most 1 s."""
     return random.uniform(0.0, min(_CEILING_S, _BASE_S * 2 ** (failures - 1)))  # noqa: S311 - spreads load
 
 
@@ -67,13 +67,13 @@ def retry_after_s(value: str | None) -> float | None:
 
 
 class Pause:
-    """No call before the instant that the vault named, or 30 s from now, whichever is sooner."""
+    """Blocks calls until the vault's `Retry-After`, at most 30 s."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._until = 0.0
         self.is_asked = False
-        """Whether the vault ever asked: no clock is read to say no."""
+        """Whether a `Retry-After` was ever received; saves reading the clock."""
 
     def ask(self, seconds: float) -> None:
         self._until = max(self._until, self._clock() + min(seconds, MAX_PAUSE_S))

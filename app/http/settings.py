@@ -1,4 +1,4 @@
-"""The settings that every vault has. A public interface: a vault's own settings extend `ProviderSettings`."""
+"""Settings common to all vaults. Public interface: each vault's settings model extends `ProviderSettings`."""
 
 from typing import Annotated, Literal
 
@@ -17,7 +17,7 @@ class BreakerSettings(Section, frozen=True):
 
 
 class ProviderSettings(Section, frozen=True):
-    """What every vault has. Durations are seconds; `fresh_for_s` 0 turns the fresh cache off."""
+    """Common settings of a vault. Durations in seconds; `fresh_for_s` 0 disables the fresh cache."""
 
     enabled: bool = False
     base_url: str = ""

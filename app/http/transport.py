@@ -1,4 +1,4 @@
-"""The seam between what we promise about a call and how bytes move: one small protocol, one honest kind of failure."""
+"""Transport protocol: sends one request, and reports for each failure whether the request may have been sent."""
 
 import re
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from app.http.message import NO_HEADERS, ExtendedHeaders, FixedHeaders, VaultRep
 
 
 class Cause(Enum):
-    """Why there is no reply. It never says more than this: hosts, paths and bodies stay out."""
+    """Why there is no reply. The texts contain no hosts, paths or bodies."""
 
     TIMEOUT = "timed out"
     CONNECT = "could not connect"
@@ -22,7 +22,7 @@ class Cause(Enum):
 
 
 class TransportError(Exception):
-    """No reply. `detail` is a class name of the library below, for operators; it quotes nothing."""
+    """No reply. `detail` is an exception class name of the library, for operators; it contains no data."""
 
     def __init__(self, cause: Cause, detail: str = "") -> None:
         super().__init__(f"{cause.value} ({detail})" if detail else cause.value)
@@ -30,18 +30,18 @@ class TransportError(Exception):
 
 
 class NotSent(TransportError):
-    """Not one byte of the request was handed to a connection: repeating it is safe, whatever it does."""
+    """No byte of the request was passed to a connection: safe to repeat."""
 
 
 class MaybeSent(TransportError):
-    """Some of the request may have reached the vault: only a read may be repeated."""
+    """The request may have reached the vault: only a read may be repeated."""
 
 
 class Transport(Protocol):
-    """Sends one request once. It follows no redirect, keeps no cookie and never repeats anything by itself.
+    """Sends one request once: no redirects, no cookies, no retries.
 
-    `url` is absolute and percent-encoded already. `deadline_at` is on the loop's clock and covers connecting,
-    sending and reading the whole body. Raises `NotSent` or `MaybeSent`; any status is a reply.
+    `url` is absolute and percent-encoded. `deadline_at` is in loop time and covers connecting, sending and reading
+    the whole body. Raises `NotSent` or `MaybeSent`; a reply with any status is returned.
     """
 
     async def send(
@@ -52,13 +52,13 @@ class Transport(Protocol):
 
 
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110 §5.6.2, "token"
-_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch  # RFC 9110 §5.5, less what has no Latin-1 octet
+_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch  # RFC 9110 §5.5, Latin-1 only
 _TARGET: Final = re.compile(r"[\x21-\x7e]*").fullmatch
 _METHOD: Final = re.compile(r"[A-Z]+").fullmatch
 
 
 def refuse_unsafe_once(method: str, url: str, headers: Mapping[str, str]) -> None:
-    """`refuse_unsafe`; headers that never change are looked at once."""
+    """Like `refuse_unsafe`, but checks fixed headers only once."""
     fixed = headers.fixed if isinstance(headers, ExtendedHeaders) else headers
     if not isinstance(fixed, FixedHeaders):
         refuse_unsafe(method, url, headers)
@@ -70,7 +70,7 @@ def refuse_unsafe_once(method: str, url: str, headers: Mapping[str, str]) -> Non
 
 
 def refuse_unsafe(method: str, url: str, headers: Mapping[str, str]) -> None:
-    """Raise `NotSent(INVALID)` for anything that could end a line early: header injection, request splitting."""
+    """Raise `NotSent(INVALID)` for characters that allow header injection or request splitting."""
     if _METHOD(method) is None or _TARGET(url) is None:
         raise NotSent(Cause.INVALID, "request line")
     for name, value in headers.items():

@@ -1,4 +1,4 @@
-"""Counts over the last so many seconds, in constant memory and time."""
+"""Sliding-window counters in constant memory and time."""
 
 from typing import Final
 
@@ -6,13 +6,13 @@ _SLOTS: Final = 10
 
 
 class SlidingCount:
-    """Two counters over a sliding window, cut into ten slots: exact to a tenth of the window."""
+    """Two counters over a sliding window of ten slots: accurate to a tenth of the window."""
 
     def __init__(self, window_s: float) -> None:
         self._slot_s = window_s / _SLOTS
         self._slots = [[0, 0] for _ in range(_SLOTS)]
         self._at = 0
-        self._until = 0.0  # of the slot that is counted in
+        self._until = 0.0  # end of the current slot
         self.total = 0
         self.marked = 0
 
@@ -26,7 +26,7 @@ class SlidingCount:
         self.marked += marked
 
     def roll(self, now: float) -> None:
-        """Forget what is older than the window."""
+        """Drop counts older than the window."""
         at = int(now / self._slot_s)
         if at <= self._at:
             return

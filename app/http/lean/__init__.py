@@ -1,4 +1,4 @@
-"""A keep-alive HTTP/1.1 client for vault calls and nothing else. Why: docs/decisions/0004-lean-transport.md."""
+"""A minimal keep-alive HTTP/1.1 client for vault calls. Rationale: docs/decisions/0004-lean-transport.md."""
 
 from app.http.lean.transport import LeanTransport
 

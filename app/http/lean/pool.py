@@ -1,4 +1,4 @@
-"""The connections to one host: few, reused while they are young, and never more than the cap."""
+"""Connection pool of one host: bounded, with keep-alive and a maximum connection age."""
 
 import asyncio
 import socket
@@ -15,11 +15,11 @@ from app.http.transport import Cause, NotSent
 
 _DNS_TTL_S: Final = 10.0
 _SECOND_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305 §8
-_TLS_GOODBYE_S: Final = 1.0
+_TLS_SHUTDOWN_S: Final = 1.0
 
 
 class Pool:
-    """Hands out connections to one host and port, at most `limit` at once; who finds none free waits in line."""
+    """At most `limit` connections to one host and port; further callers wait in FIFO order."""
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, limit: int, max_body_bytes: int) -> None:
         self._host = host
@@ -27,17 +27,17 @@ class Pool:
         self._tls = tls
         self._limit = limit
         self._max_body_bytes = max_body_bytes
-        self._free: list[Connection] = []  # the one used last is at the end, and used first
+        self._free: list[Connection] = []  # LIFO: the most recently used connection is last
         self._all: set[Connection] = set()
-        self._slots = 0  # taken: connections that live, and those being made
-        self._line: deque[asyncio.Future[Connection | None]] = deque()
+        self._slots = 0  # in use: open connections and those being opened
+        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
         self._addresses: Sequence[aiohappyeyeballs.AddrInfoType] = ()
         self._addresses_until = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     def take(self, now: float) -> Connection | None:
-        """A free connection that may be used now, if there is one."""
+        """A free, usable connection, or None."""
         free = self._free
         while free:
             connection = free.pop()
@@ -47,23 +47,23 @@ class Pool:
         return None
 
     async def obtain(self, deadline_at: float) -> Connection:
-        """A connection, made or waited for. Raises `NotSent` only."""
+        """Open a connection or wait for one. Raises `NotSent` only."""
         try:
             async with asyncio.timeout_at(deadline_at):
                 return await self._obtain()
         except TimeoutError:
             raise NotSent(Cause.TIMEOUT) from None
-        except OSError as error:  # refused, unreachable, no such name, and everything of TLS
+        except OSError as error:  # refused, unreachable, unknown host, TLS errors
             raise NotSent(Cause.CONNECT, type(error).__name__) from None
-        except ValueError:  # a name that DNS cannot carry
+        except ValueError:  # host name that DNS cannot encode
             raise NotSent(Cause.INVALID, "host") from None
 
     async def close(self) -> None:
-        """Close all; requests in flight and in line fail."""
+        """Close all connections; requests in flight and waiting fail."""
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        while self._line:
+        while self._waiters:
             self._wake_next(None)
         left = list(self._all)
         for connection in left:
@@ -71,7 +71,7 @@ class Pool:
         if left:
             await asyncio.sleep(0)  # let the loop close the sockets
 
-    # `Owner`: what the connections tell.
+    # `Owner` callbacks.
 
     def on_free(self, connection: Connection) -> None:
         if self._is_closed:
@@ -92,9 +92,9 @@ class Pool:
         self._wake_next(None)
 
     def _wake_next(self, connection: Connection | None) -> bool:
-        """Give the first in line a connection, or news that it may make one (or find the pool closed)."""
-        while self._line:
-            waiter = self._line.popleft()
+        """Wake the first waiter with a connection, or with None: a slot is free, or the pool is closed."""
+        while self._waiters:
+            waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(connection)
                 return True
@@ -112,15 +112,15 @@ class Pool:
                 if connection.is_usable(asyncio.get_running_loop().time()):
                     return connection
                 connection.drop()
-            is_first_in_line = True  # it has waited once; whoever was quicker is not to make it wait last again
+            is_first_in_line = True  # it has waited once: a faster caller must not send it to the end of the queue
         raise NotSent(Cause.CLOSED)
 
     async def _wait(self, is_first_in_line: bool) -> Connection | None:
         waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         if is_first_in_line:
-            self._line.appendleft(waiter)
+            self._waiters.appendleft(waiter)
         else:
-            self._line.append(waiter)
+            self._waiters.append(waiter)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -128,7 +128,7 @@ class Pool:
             raise
 
     def _pass_on(self, waiter: "asyncio.Future[Connection | None]") -> None:
-        """What was given to someone who had left a moment before goes to the next."""
+        """Hand a cancelled waiter's connection or slot to the next waiter."""
         if not waiter.done() or waiter.cancelled():
             return
         connection = waiter.result()
@@ -146,7 +146,7 @@ class Pool:
         except BaseException:
             self._free_slot()
             raise
-        if connection.is_gone:  # the vault hung up before we said a word; the slot came back with the news
+        if connection.is_gone:  # the vault closed it before use; `on_gone` has already freed the slot
             raise NotSent(Cause.CONNECT)
         self._all.add(connection)
         if self._is_closed:
@@ -166,14 +166,14 @@ class Pool:
                 sock=sock,
                 ssl=self._tls,
                 server_hostname=self._host if self._tls else None,
-                ssl_shutdown_timeout=_TLS_GOODBYE_S if self._tls else None,
+                ssl_shutdown_timeout=_TLS_SHUTDOWN_S if self._tls else None,
             )
         except BaseException:
             sock.close()
             raise
         if connection.is_gone and isinstance(loop, uvloop.Loop):
-            # uvloop takes charge of the socket object only now, and closed its descriptor before: another connection
-            # may have that number already, and must not lose it when this object is collected.
+            # uvloop takes over the socket object only now, but closed its descriptor before. Another connection may
+            # already have the same descriptor; collecting this object must not close it.
             sock.detach()
         return connection
 
@@ -184,7 +184,7 @@ class Pool:
         return self._addresses
 
     def _sweep(self) -> None:
-        """Close what has been free for too long, so that nothing stays open because nobody calls."""
+        """Close connections that have been idle too long, also when no calls are made."""
         now = asyncio.get_running_loop().time()
         for connection in [one for one in self._free if not one.is_usable(now)]:
             connection.drop()

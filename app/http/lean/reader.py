@@ -1,4 +1,4 @@
-"""Bytes to replies: llhttp in strict mode, through httptools, and a few refusals of our own."""
+"""Parses replies with llhttp in strict mode (httptools) and a few additional checks."""
 
 from typing import Final
 
@@ -10,19 +10,19 @@ from app.http.refused import Refused
 from app.http.transport import Cause
 
 MAX_HEAD_BYTES: Final = 65_536
-"""Names and values of a reply's headers, of those of 1xx replies before it, and of its trailers, together."""
+"""Total size of a reply's headers and trailers, including the headers of preceding 1xx replies."""
 
 _VERSIONS: Final = ("1.1", "1.0")
-_FIRST_BYTE: Final = b"H"  # llhttp would also take RTSP/ and ICE/
+_FIRST_BYTE: Final = b"H"  # llhttp also accepts RTSP/ and ICE/
 _SWITCHING: Final = 101
 _BLANKS: Final = b" \t"
-_AROUND: Final = 4  # a colon, a blank and a line end around each name and value
+_AROUND: Final = 4  # bytes per header besides name and value: colon, space, CRLF
 _MAX_SPELLINGS: Final = 512
 _spellings: dict[bytes, str] = {}
 
 
 def _lower_name(name: bytes) -> str:
-    """A header name in lower case; the few that vaults send are remembered."""
+    """A header name in lower case, cached."""
     lower = name.decode("ascii").lower()
     if len(_spellings) < _MAX_SPELLINGS:
         _spellings[name] = lower
@@ -30,11 +30,11 @@ def _lower_name(name: bytes) -> str:
 
 
 class ReplyReader:
-    """Reads one reply after the other from one connection: `expect`, `feed` until it says True, `reply`.
+    """Reads the replies of one connection: call `expect`, `feed` until it returns True, then `reply`.
 
-    After `Refused` neither the reader nor its connection may be used again. Beyond what llhttp refuses, these are:
+    After `Refused` neither the reader nor its connection may be used again. In addition to llhttp, it refuses
     versions other than 1.0 and 1.1, any transfer coding but chunked alone, chunked in HTTP/1.0, a body on a 1xx, 101,
-    and anything but line ends behind a reply's end. Each would make two readers disagree on where a reply ends.
+    and anything but line ends after a reply. Two parsers could disagree on where such a reply ends.
     """
 
     __slots__ = (
@@ -48,7 +48,7 @@ class ReplyReader:
         self.expect(is_bodiless=False)
 
     def expect(self, *, is_bodiless: bool) -> None:
-        """Get ready for the next reply; `is_bodiless` when it answers a HEAD."""
+        """Reset for the next reply; `is_bodiless` if the request is a HEAD."""
         self._headers: dict[str, str] = {}
         self._body: bytes | bytearray = b""
         self._cause = Cause.UNREADABLE
@@ -57,7 +57,7 @@ class ReplyReader:
         self.has_head = self.is_complete = self.may_keep = self._is_counted = False
 
     def feed(self, data: bytes) -> bool:
-        """Whether the reply is whole now. Raises `Refused`."""
+        """Parse `data`; True once the reply is complete. Raises `Refused`."""
         if not self._quiet and not self.has_head and not data.startswith(_FIRST_BYTE):
             raise Refused(Cause.UNREADABLE)
         had = self._size
@@ -68,14 +68,14 @@ class ReplyReader:
             raise Refused(self._cause) from None
         if self.is_complete:
             return True
-        # A header or trailer without an end is gathered below us, where no callback tells its size.
+        # httptools buffers an unfinished header or trailer without a callback, so bytes without progress are counted.
         self._quiet = self._quiet + len(data) if self._size == had else 0
         if self._quiet > MAX_HEAD_BYTES:
             raise Refused(Cause.UNREADABLE)
         return False
 
     def ends_with_connection(self) -> bool:
-        """Whether the end of the connection is the end of this reply, as it is when its head gives no length."""
+        """Whether EOF ends this reply: its head gives no length."""
         headers = self._headers
         return self.has_head and "content-length" not in headers and "transfer-encoding" not in headers
 
@@ -86,14 +86,14 @@ class ReplyReader:
             body = decoded(body, headers["content-encoding"], self._max_body_bytes)
         return VaultReply(self._status, headers, body, latency_ms)
 
-    # What the parser calls. An exception from here ends its work; `feed` tells why.
+    # Parser callbacks. An exception raised here stops the parser; `feed` re-raises it as `Refused`.
 
     def on_message_begin(self) -> None:
-        if self.is_complete:  # more than was asked for: whose reply was the first, then?
+        if self.is_complete:  # a second reply to one request
             raise Refused(Cause.UNREADABLE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.has_head:  # a trailer: nothing of ours asks for one
+        if self.has_head:  # a trailer: counted and dropped
             if not self._is_counted:
                 self._count_head()
             self._count(name, value)
@@ -101,7 +101,7 @@ class ReplyReader:
         key = _spellings.get(name) or _lower_name(name)
         headers = self._headers
         if key in headers:
-            self._count(name, value)  # it takes the other's place, and would not be counted with the rest
+            self._count(name, value)  # it replaces the first value, so `_count_head` would miss one of the two
             if key == "transfer-encoding":
                 raise Refused(Cause.UNREADABLE)
         if value and value[-1] in _BLANKS:
@@ -122,7 +122,7 @@ class ReplyReader:
     def on_headers_complete(self) -> None:
         status, version, headers = self._parser.get_status_code(), self._parser.get_http_version(), self._headers
         self._status = status
-        if self._fed > MAX_HEAD_BYTES or status < 200:  # else the head is smaller for certain, and more may never come
+        if self._fed > MAX_HEAD_BYTES or status < 200:  # otherwise the head is certainly smaller
             self._count_head()
         if status < 100 or status == _SWITCHING or version not in _VERSIONS:
             raise Refused(Cause.UNREADABLE)
@@ -132,7 +132,7 @@ class ReplyReader:
         if status < 200 and (coding is not None or length not in (None, "0")):
             raise Refused(Cause.UNREADABLE)
         if self._is_bodiless:
-            self.is_complete = status >= 200  # and the parser, which does not know, is given up
+            self.is_complete = status >= 200  # the parser still expects a body: `may_keep` stays False
         elif length is not None and int(length) > self._max_body_bytes:
             self._cause = Cause.TOO_LARGE
             raise Refused(Cause.TOO_LARGE)

@@ -1,4 +1,4 @@
-"""The lean transport: the request line, the headers, and one future to wait for."""
+"""The lean transport: writes HTTP/1.1 requests on pooled connections."""
 
 import asyncio
 import ssl
@@ -12,7 +12,7 @@ from app.http.transport import Cause, NotSent, refuse_unsafe
 
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
-_OURS_TO_SET: Final = frozenset(
+_RESERVED_HEADERS: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
 )
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -20,7 +20,7 @@ _MAX_NAMES: Final = 256
 
 
 class _Host:
-    """One scheme, host and port: its connections, and how it is called in a request."""
+    """One scheme, host and port: its connection pool and `Host` header."""
 
     __slots__ = ("header", "pool")
 
@@ -30,10 +30,10 @@ class _Host:
 
 
 class LeanTransport:
-    """See `Transport`. May be made without a running loop; connections are made by the calls that need them.
+    """See `Transport`. Needs no running loop when created; connections open on demand.
 
-    At most `connections` to one host. Knows no proxy: whoever needs one uses aiohttp. `tls` replaces the default
-    context, which verifies names and chains.
+    At most `connections` per host. Proxies are not supported (use aiohttp). `tls` replaces the default context, which
+    verifies host names and certificate chains.
     """
 
     def __init__(self, *, connections: int, max_body_bytes: int, tls: ssl.SSLContext | None = None) -> None:
@@ -64,17 +64,17 @@ class LeanTransport:
             raise
 
     async def close(self) -> None:
-        """Close every connection; idempotent. Calls in flight fail, later ones are `NotSent`."""
+        """Close every connection; idempotent. Calls in flight fail; later calls raise `NotSent`."""
         self._is_closed = True
         hosts, self._hosts = self._hosts, {}
         for host in hosts.values():
             await host.pool.close()
 
     def _located(self, url: str) -> tuple[_Host, str]:
-        """Whom to ask, and the request target."""
+        """The host and the request target; raises `NotSent` for an invalid URL."""
         if "#" in url:
             url = url.partition("#")[0]
-        cut = url.find("/", 8)  # behind "http://" or "https://"
+        cut = url.find("/", 8)  # after "http://" or "https://"
         host = self._hosts.get(url[:cut]) if cut > 0 else None
         if host is not None:
             return host, url[cut:]
@@ -103,7 +103,7 @@ class LeanTransport:
         return self._tls
 
     def _written(self, method: str, url: str, headers: Mapping[str, str]) -> str:
-        """The headers as text, refused where they or the request line cannot be written safely."""
+        """The headers as text; raises `NotSent` if they or the request line are unsafe."""
         if isinstance(headers, ExtendedHeaders):
             self._refuse_unsafe(method, url, headers.own)
             return self._written_once(headers.fixed) + _lines(headers.own)
@@ -121,9 +121,9 @@ class LeanTransport:
         return fixed.wire
 
     def _refuse_unsafe(self, method: str, url: str, headers: Mapping[str, str]) -> None:
-        """`refuse_unsafe`, and headers that would contradict what is written here.
+        """Like `refuse_unsafe`; also refuses headers that this transport sets itself.
 
-        The long way round is for what is unusual; visible ASCII under names seen before needs no second look.
+        Fast path: printable ASCII values under header names that were checked before.
         """
         values = "".join(headers.values())
         if (
@@ -138,10 +138,10 @@ class LeanTransport:
             return
         refuse_unsafe(method, url, headers)
         names = {name.lower() for name in headers}
-        if method == "CONNECT" or len(names) < len(headers) or not names.isdisjoint(_OURS_TO_SET):
+        if method == "CONNECT" or len(names) < len(headers) or not names.isdisjoint(_RESERVED_HEADERS):
             raise NotSent(Cause.INVALID, "header")
         if len(self._safe_names) < _MAX_NAMES:
-            self._safe_names.update(names)  # in lower case only: two spellings of one name always take the long way
+            self._safe_names.update(names)  # lower case only, so two spellings of one name never take the fast path
 
 
 def _lines(headers: Mapping[str, str]) -> str:
@@ -149,7 +149,7 @@ def _lines(headers: Mapping[str, str]) -> str:
 
 
 def _request(method: str, target: str, host: str, written: str, body: bytes | None) -> bytes:
-    """The whole request. Everything in it has been through `_refuse_unsafe`."""
+    """The whole request, from parts checked by `_refuse_unsafe`."""
     head = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{written}"
     if body is not None:
         return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from app.providers.registry import specs
 from bench.pages import put_section
 from bench.parts import Parts, figures, running_parts
 
@@ -29,7 +30,7 @@ CUSTOMERS: Final = 20
 """Few enough that the sandbox, which is one process too, is not what is measured: reads of one customer are shared."""
 
 WALLET: Final = """query ($id: ID!) { customer(id: $id) { paymentMethods { id label } sources { provider state } } }"""
-VAULTS: Final = ("loanpro", "aloha", "jpmorgan", "caselle")
+VAULTS: Final = tuple(spec.name for spec in specs().values() if spec.sandbox is not None)
 SETTINGS: Final = """
 [gate]
 max_in_flight = 150

@@ -19,10 +19,11 @@ from typing import Any, Final
 
 import aiohttp
 
+from app.providers.registry import specs
 from bench.pages import put_section
 from bench.parts import Parts, figures, running_parts
 
-VAULTS: Final = ("loanpro", "aloha", "jpmorgan", "caselle")
+VAULTS: Final = tuple(spec.name for spec in specs().values() if spec.sandbox is not None)
 FAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"kind": "delay", "delay_ms": 400},
     {"kind": "hang"},

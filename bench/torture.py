@@ -26,10 +26,11 @@ from typing import Any, Final
 import aiohttp
 
 from app.gate.callers.development import DevTokens
+from app.vault.names import ProviderCapability
 from app.wallet.caller import ALL_SCOPES
 from bench.pages import put_section
 from bench.parts import figures
-from bench.torture_plan import VAULTS, Json, Plan, Write, faults
+from bench.torture_plan import VAULTS, Json, Plan, Write, can, faults
 from tests.support import leaks
 from tests.support.command import EXECUTABLE, Running, environment
 from tests.support.warm import WarmProcess
@@ -280,7 +281,11 @@ class Torture:
         defaults = [row for row in held if row["is_default"] and row["active"]]
         if len(defaults) > 1:
             self.report.wrong.append(f"{provider} {customer.id}: several defaults")
-        if provider == "aloha" or default is None or default["provider"].lower() != provider:
+        if (
+            not can(provider, ProviderCapability.SET_DEFAULT)
+            or default is None
+            or default["provider"].lower() != provider
+        ):
             return
         if shown["defaultMethodInfo"]["reason"] == "EXPLICIT_CHOICE" and not default["isProviderDefault"]:
             self.report.wrong.append(f"{provider} {customer.id}: choice and vault disagree about the default")

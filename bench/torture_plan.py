@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from app.providers.registry import specs
 from app.sandbox.demo import DemoCustomer, load_customer
+from app.vault.names import ProviderCapability, ProviderName
 
-VAULTS: Final = ("loanpro", "aloha", "jpmorgan", "caselle")
+VAULTS: Final = tuple(spec.name for spec in specs().values() if spec.sandbox is not None)
 CUSTOMERS: Final = 40
 Json = dict[str, Any]
 
@@ -56,6 +58,10 @@ class Added:
     nickname: str | None = None
 
 
+def can(provider: str, operation: ProviderCapability) -> bool:
+    return operation in specs()[ProviderName(provider)].capabilities.operations
+
+
 class Plan:
     """Makes writes of all kinds, each at a place where its effect cannot be mistaken for another's.
 
@@ -81,7 +87,7 @@ class Plan:
             if kind == "add":
                 made.append(await self._add())
                 continue
-            able = [one for one in alive if kind == "update" or one.write.provider != "aloha" or kind == "default"]
+            able = [one for one in alive if kind != "delete" or can(one.write.provider, ProviderCapability.DELETE)]
             if able:
                 chosen = self._rng.choice(able)
                 busy.add(chosen.method_id)

@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from app.providers.aloha.client import AlohaVault
-from app.providers.caselle.client import CaselleVault
-from app.providers.jpmorgan.client import CAPABILITIES as JPMORGAN_CAPABILITIES
-from app.providers.loanpro.client import LoanProVault
+from app.providers.registry import specs
 from app.sandbox.faults import FaultKind
 from app.vault.names import ProviderCapability, ProviderName
 
@@ -128,7 +125,7 @@ READS: Final[Mapping[Heard, str]] = {
 _OURS_TO_SHOW: Final = frozenset({"TIMEOUT", "UNAVAILABLE", "THROTTLED"})
 """States in which the last answer is shown instead, marked STALE. A vault that refuses us takes it back."""
 
-_RENEWS: Final = frozenset({ProviderName.JPMORGAN, ProviderName.CASELLE})
+_RENEWS: Final = frozenset(name for name, spec in specs().items() if spec.credential_help.tokens)
 """Vaults with access tokens: a 401 is answered with a new token and one more attempt."""
 
 _READS_NOISE_TWICE: Final = frozenset({ProviderName.LOANPRO})
@@ -211,10 +208,7 @@ NEEDS: Final[Mapping[Operation, ProviderCapability]] = {
 """What a vault must be able to do for the operation to reach it at all."""
 
 CAPABILITIES: Final[Mapping[ProviderName, frozenset[ProviderCapability]]] = {
-    ProviderName.LOANPRO: LoanProVault.capabilities.operations,
-    ProviderName.ALOHA: AlohaVault.capabilities.operations,
-    ProviderName.JPMORGAN: JPMORGAN_CAPABILITIES.operations,
-    ProviderName.CASELLE: CaselleVault.capabilities.operations,
+    name: spec.capabilities.operations for name, spec in specs().items()
 }
 
 _WITHOUT_THE_VAULT: Final[Mapping[Operation, str]] = {

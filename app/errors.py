@@ -1,6 +1,6 @@
-"""What can go wrong, in our words. Named for what the caller can do next; none carries a value or a reply body.
+"""Error classes, named for what the caller can do next. None carries a value or a response body.
 
-`code` is stable and safe to show. `retryable` says whether the same call may succeed later without any change.
+`code` is stable and safe to show. `retryable` is true if the same call may succeed later unchanged.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class RejectReason(StrEnum):
-    """Why a vault said no: a closed list of ours, whatever words the vault used."""
+    """Why a vault rejected a request: a closed list, mapped from each vault's own codes."""
 
     CUSTOMER_NOT_FOUND = "CUSTOMER_NOT_FOUND"
     METHOD_NOT_FOUND = "METHOD_NOT_FOUND"
@@ -25,11 +25,11 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FieldFault:
-    """One thing wrong with one input field.
+    """One error in one input field.
 
-    `path` holds our snake_case field names from the input's root, e.g. ``("billing_address", "postal_code")``;
-    `code` is an ErrorCode of the graph (`INVALID_INPUT`, `REQUIRED`, `UNSUPPORTED_BY_PROVIDER`, ...); `message`
-    never quotes the value.
+    `path` holds snake_case field names from the input's root, e.g. ``("billing_address", "postal_code")``; `code` is an
+    ErrorCode of the graph (`INVALID_INPUT`, `REQUIRED`, `UNSUPPORTED_BY_PROVIDER`, ...); `message` never quotes the
+    value.
     """
 
     path: tuple[str, ...]
@@ -38,17 +38,17 @@ class FieldFault:
 
 
 class VaultgraphError(Exception):
-    """Base of everything we raise on purpose."""
+    """Base class of the project's errors."""
 
 
 class SettingsError(VaultgraphError):
-    """A setting is missing or wrong; the message names the setting and never its value."""
+    """A setting is missing or invalid; the message names the setting, never its value."""
 
 
 class StoreUnavailable(VaultgraphError):
-    """The database cannot be reached or used now. Nothing is known of a transaction whose commit failed so.
+    """The database cannot be reached or used now. If a commit fails with it, the transaction's outcome is unknown.
 
-    `cause` is the name of the driver's exception: its text may show address and user.
+    `cause` is the class name of the driver's exception; its text may contain address and user.
     """
 
     def __init__(self, cause: str) -> None:
@@ -57,12 +57,12 @@ class StoreUnavailable(VaultgraphError):
 
 
 class VaultError(VaultgraphError):
-    """A vault did not do what was asked. `provider` is the vault's registered name.
+    """A call to a vault failed. `provider` is the vault's registered name.
 
-    `meaning` is the message where none is given, in place of a docstring, which optimised Python (-OO) does without.
+    `meaning` is the default message. It is no docstring, because optimised Python (-OO) removes those.
     """
 
-    meaning = "A vault did not do what was asked."
+    meaning = "A call to a vault failed."
     code = "PROVIDER_UNAVAILABLE"
     retryable = False
 
@@ -83,17 +83,17 @@ class VaultError(VaultgraphError):
 
 
 class UnsupportedByVault(VaultError):
-    meaning = "This vault cannot do that; nothing was sent."
+    meaning = "This vault does not support the operation; nothing was sent."
     code = "UNSUPPORTED_BY_PROVIDER"
 
 
 class InvalidRequest(VaultError):
-    """The input breaks a rule of this vault; nothing was sent."""
+    """The input violates a rule of this vault; nothing was sent."""
 
     code = "INVALID_INPUT"
 
     def __init__(self, provider: str, faults: Sequence[FieldFault]) -> None:
-        super().__init__(provider, "The input breaks a rule of this vault.")
+        super().__init__(provider, "The input violates a rule of this vault.")
         self.faults = tuple(faults)
 
 
@@ -108,21 +108,22 @@ class VaultTimeout(VaultUnavailable):
 
 
 class VaultThrottled(VaultUnavailable):
-    meaning = "The vault, or our own cap on calls to it, refused for now; nothing was changed."
+    meaning = "The vault's rate limit or the gateway's concurrency limit was reached; nothing was changed."
     code = "PROVIDER_THROTTLED"
 
 
 class CircuitOpen(VaultUnavailable):
-    meaning = "We are not calling this vault for a moment because too many calls failed; nothing was sent."
+    meaning = "The circuit breaker is open because too many calls to this vault failed; nothing was sent."
 
 
 class OutcomeUnknown(VaultError):
-    """`is_in_flight` is false once the vault is certainly done with the request: then its list decides at once.
+    """A write whose outcome is unknown.
 
-    `if_absent` is what the answer means should the list show that nothing was done, where that is known.
+    `is_in_flight` is false once the vault has certainly finished the request: its list is then conclusive. `if_absent`
+    is the error to report if the list shows that the write was not applied, where known.
     """
 
-    meaning = "A write left us and no answer that can be understood came back: look before repeating."
+    meaning = "A write was sent, but no conclusive answer came back: check its result before repeating it."
     code = "OUTCOME_UNKNOWN"
     retryable = True
 
@@ -142,7 +143,7 @@ class OutcomeUnknown(VaultError):
 
 
 class VaultRejected(VaultError):
-    """The vault said no, and changed nothing."""
+    """The vault rejected the request and changed nothing."""
 
     code = "PROVIDER_REJECTED"
 
@@ -157,7 +158,7 @@ class VaultRejected(VaultError):
     ) -> None:
         super().__init__(
             provider,
-            f"The vault refused the request ({reason.value}).",
+            f"The vault rejected the request ({reason.value}).",
             provider_code=provider_code,
             provider_request_id=provider_request_id,
         )
@@ -166,11 +167,11 @@ class VaultRejected(VaultError):
 
 
 class VaultRefusedUs(VaultError):
-    meaning = "The vault does not accept our credentials: an operator must look."
+    meaning = "The vault does not accept the gateway's credentials: an operator must check them."
     code = "PROVIDER_AUTH"
 
 
 class VaultReplyUnreadable(VaultError):
-    meaning = "A read was answered off its documentation."
+    meaning = "The vault answered a read in an undocumented format."
     code = "PROVIDER_UNAVAILABLE"
     retryable = True

@@ -1,4 +1,4 @@
-"""The composition root: settings in, one ASGI application out. Nothing else imports everything."""
+"""Composition root: builds the ASGI application from the settings."""
 
 import asyncio
 import logging
@@ -76,17 +76,18 @@ Hook = Callable[["Gateway"], Awaitable[None]]
 
 
 class Gateway:
-    """One process's gateway. Made outside a loop; opens nothing before `start`, which the server calls."""
+    """The gateway of one process. Create it outside an event loop; it opens nothing before `start`, which the server
+    calls."""
 
     def __init__(self, settings: Settings, *, page_token: str | None = None) -> None:
-        """`page_token` fills GraphiQL's headers; development alone has one."""
-        _refuse_incomplete(settings)
+        """`page_token` fills GraphiQL's headers; set only in development."""
+        _validate(settings)
         self.settings = settings
         self._page_token = page_token
         self.after_start: list[Hook] = []
         self.is_draining = False
         self.store = Store.open(store_url(settings))
-        self.callers = build_callers(settings, self.store.clients, _issuers_keys(settings))
+        self.callers = build_callers(settings, self.store.clients, _jwks_fetcher(settings))
         self.metrics = Metrics()
         self.audit = Audit(self.store.events, observer=self.metrics)
         self.shared_buckets = _shared_buckets(settings)
@@ -94,8 +95,8 @@ class Gateway:
         self.providers = build_providers(settings, self.metrics)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
         adapters = {name.value: vault for name, vault in self.providers.items()}
-        self.metrics.watch(_doors(self.providers), self.snapshots, adapters)
-        self.sightings = Sightings(self.store, self._added_elsewhere)
+        self.metrics.watch(_http_clients(self.providers), self.snapshots, adapters)
+        self.sightings = Sightings(self.store, self._on_method_added)
         self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
         self.owner = Owner(self.store, _utc_now)
         pace = NotingPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
@@ -130,7 +131,7 @@ class Gateway:
         self._seen_version = 0
 
     async def start(self) -> None:
-        """Bring the store up to date, run the hooks, begin what runs beside the requests."""
+        """Migrate the store, run the hooks, start the background tasks."""
         if self.settings.mode == "development" or not self.settings.store.url:
             self.settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             await migrate(self.store.engine)
@@ -138,7 +139,7 @@ class Gateway:
             _log.warning("%d links were set aside by an upgrade: see vaultgraph check --links", len(conflicts))
         for hook in self.after_start:
             await hook(self)
-        self.store.on_change(self._forget)
+        self.store.on_change(self._invalidate)
         self._seen_version = await self.store.changes.version()
         await self.documents.start()
         await self.owner.start()
@@ -164,14 +165,14 @@ class Gateway:
         await self.store.close()
 
     def begin_drain(self) -> None:
-        """From now on `/readyz` says no, while requests in flight are finished."""
+        """Begin a graceful shutdown: `/readyz` fails, requests in flight are completed."""
         self.is_draining = True
         self._endpoint.begin_drain()
 
     @property
     def connection_limits(self) -> ConnectionLimits:
-        """For the server that serves `app`. The endpoint's own deadline for a body ends a second before the server's:
-        its answer carries the request's id."""
+        """Limits for the server. The endpoint's deadline for a request body is a second shorter than the server's: its
+        response contains the request id."""
         gate = self.settings.gate
         return ConnectionLimits(
             head_timeout_s=gate.head_timeout_s,
@@ -215,15 +216,17 @@ class Gateway:
         return Rates(budgets_of(self.settings.rate), self.shared_buckets)
 
     async def _deleted_by_us(self, customer_id: str, address: MethodAddress) -> bool:
-        """What somebody asked us to delete has an actor; what was seen to go behind our back has none."""
+        """True if the method was deleted through the gateway: those events have an actor, observed deletions have
+        none."""
         found = await self.store.events.of_method(customer_id, address, [EventType.METHOD_DELETED])
         return any(event.actor is not None for event in found)
 
-    def _added_elsewhere(self, customer_id: str, methods: Collection[MethodAddress], origin: EventOrigin) -> None:
+    def _on_method_added(self, customer_id: str, methods: Collection[MethodAddress], origin: EventOrigin) -> None:
         self.keeper.added(customer_id, methods, origin)
 
     async def _note_choice(self, default: DefaultInfo) -> bool:
-        """A read goes on without it: what cannot be written down now is seen again by the next read."""
+        """Store the change of a stored default. A failure does not fail the read: the next read finds the change
+        again."""
         choice, asked_at = default.choice, default.choice_read_at
         if choice is None or asked_at is None:
             return False
@@ -232,15 +235,15 @@ class Gateway:
             return await self.choices.saw(choice, is_listed=is_listed, asked_at=asked_at)
         except StoreUnavailable:
             return False
-        except Exception:  # noqa: BLE001 - a store that is down must not fail a read of the vaults
-            _log.exception("what a list says about a stored default could not be written down")
+        except Exception:  # noqa: BLE001 - a store failure must not fail a read of the vaults
+            _log.exception("the change of a stored default could not be saved")
             return False
 
     def _watch(self) -> Watch:
-        """Over the vaults that nobody tells us of."""
-        silent = [name for name in ProviderName if name.value not in self._senders]
+        """Polls the vaults that send no webhooks."""
+        polled = [name for name in ProviderName if name.value not in self._senders]
         pace = WatchPace(every_s=self.settings.watch.every_s, calls_per_s=self.settings.watch.calls_per_s)
-        return Watch(self.store, self.feed, self.reader, self.sightings, self.choices, silent, pace, _utc_now)
+        return Watch(self.store, self.feed, self.reader, self.sightings, self.choices, polled, pace, _utc_now)
 
     def _writing(self) -> Deps:
         settings = self.settings
@@ -331,7 +334,7 @@ class Gateway:
         return {"store": store, "migrations": migrations, "draining": not_draining}
 
     async def _watch_changes(self) -> None:
-        """Hear what other processes changed: replicas, and the commands that a person runs."""
+        """Poll for changes by other processes: replicas and CLI commands."""
         while True:
             await asyncio.sleep(_WATCH_EVERY_S)
             try:
@@ -340,11 +343,11 @@ class Gateway:
                 found = await self.store.changes.since(self._seen_version)
             except StoreUnavailable:
                 continue
-            except Exception:  # noqa: BLE001 - a watch that died would serve stale links for ever
-                _log.exception("the store's changes could not be read; trying again")
+            except Exception:  # noqa: BLE001 - the loop must survive: without it, links would stay stale
+                _log.exception("the store's changes could not be read; retrying")
                 continue
             if found.is_complete:
-                self._forget(found.rows)
+                self._invalidate(found.rows)
             else:
                 self.directory.clear()
                 self.snapshots.clear()
@@ -352,7 +355,7 @@ class Gateway:
                 self.documents.hear(None)
             self._seen_version = found.version
 
-    def _forget(self, changes: Sequence[Change]) -> None:
+    def _invalidate(self, changes: Sequence[Change]) -> None:
         for change in changes:
             self.documents.hear(change)
             if change.topic is Topic.CUSTOMER:
@@ -377,7 +380,7 @@ def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) 
     )
 
 
-def _refuse_incomplete(settings: Settings) -> None:
+def _validate(settings: Settings) -> None:
     missing = [name for names in missing_settings(settings).values() for name in names]
     if missing:
         raise SettingsError(f"missing settings: {', '.join(missing)}")
@@ -392,14 +395,14 @@ def _shared_buckets(settings: Settings) -> RedisBuckets | None:
     return RedisBuckets(url) if url else None
 
 
-def _issuers_keys(settings: Settings) -> Fetch | None:
-    """Reads the key set at `auth.jwks_url`; the address is checked now, and called when a token comes."""
+def _jwks_fetcher(settings: Settings) -> Fetch | None:
+    """Reads the key set at `auth.jwks_url`; the address is validated now, and fetched when a token arrives."""
     url = settings.auth.jwks_url
     return DocumentFetcher(url, setting="auth.jwks_url").fetch if url else None
 
 
 def store_url(settings: Settings) -> str:
-    """The SQLAlchemy URL that the settings mean; raises SettingsError for a database that we have no driver for."""
+    """The SQLAlchemy URL of the settings; raises SettingsError for an unsupported database."""
     url = settings.store.url.reveal() or f"sqlite+aiosqlite:///{settings.data_dir / 'vaultgraph.db'}"
     if not url.startswith(_STORES):
         raise SettingsError(f"store.url must begin with {' or '.join(_STORES)}")
@@ -425,7 +428,7 @@ def _policies(settings: Settings) -> dict[ProviderName, ReadPolicy]:
 
 
 def _webhook_senders(settings: Settings) -> dict[str, WebhookSender]:
-    """By the vault's name, those whose webhooks can be verified."""
+    """The vaults whose webhooks can be verified, by name."""
     senders: dict[str, WebhookSender] = {}
     for spec in specs().values():
         sender = spec.webhooks.sender(settings.provider(spec.name)) if spec.webhooks is not None else None
@@ -453,13 +456,13 @@ def _handler(inbound: Inbound, name: ProviderName, effect: WebhookEffect) -> Han
             return payment_status_handler(inbound.store, name, state)
 
 
-def _doors(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, HttpDoor]:
-    doors = {name.value: getattr(vault, "door", None) for name, vault in providers.items()}
-    return {name: door for name, door in doors.items() if door is not None}
+def _http_clients(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, HttpDoor]:
+    clients = {name.value: getattr(vault, "door", None) for name, vault in providers.items()}
+    return {name: client for name, client in clients.items() if client is not None}
 
 
 def _metrics_page(settings: Settings, metrics: Metrics) -> dict[str, ASGIApp]:
-    """Open in development; in production there for who knows the token, and nowhere without one."""
+    """Open in development; in production it needs the token, and is absent without one."""
     token = settings.metrics_token.reveal()
     return {"/metrics": MetricsPage(metrics, token)} if token or settings.mode == "development" else {}
 

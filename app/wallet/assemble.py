@@ -1,4 +1,4 @@
-"""One wallet out of what the vaults answered: pure, from readings and directory facts to what the graph shows."""
+"""Builds one wallet from the vaults' readings and the stored facts: a pure function."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,9 +41,10 @@ _HARMLESS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssemblyRules:
-    """What assembling needs besides facts. `operations` has every enabled vault; `group_secret` at most 64 bytes.
+    """Configuration of a wallet. `operations` has every enabled vault; `group_secret` at most 64 bytes.
 
-    `clear_default_after` is how far apart two complete lists that lack a stored default must be.
+    `clear_default_after` is the minimum time between two complete lists without the stored default before it is
+    cleared.
     """
 
     operations: Mapping[ProviderName, frozenset[ProviderCapability]]
@@ -55,7 +56,7 @@ class AssemblyRules:
 
 @value(frozen=True, slots=True, kw_only=True)
 class WalletMethod:
-    """One payment method with all that is known about it now. `is_default` None: it cannot be known."""
+    """One payment method with its derived state. `is_default` None: unknown."""
 
     id: str
     method: PaymentMethod
@@ -75,14 +76,15 @@ class WalletMethod:
 
 
 def group_key(customer_id: str, method: PaymentMethod, rules: AssemblyRules) -> str | None:
-    """Equal for the same-looking methods of one customer. Seldom asked for, and made then: thousands are kept."""
+    """Equal for look-alike methods of one customer. Computed on demand: it is rarely selected, and thousands are
+    cached."""
     look = look_of(method)
     return group_keys(customer_id, rules.group_secret)(look) if look else None
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen, though nobody changes one: it is made anew for each read
+@dataclass(slots=True, kw_only=True)  # immutable in use; `frozen` would slow its creation, once per read
 class SourceRow:
-    """A row of `sources`: what one vault contributed. `method_count` None: unknown."""
+    """A row of `sources`: one vault's contribution. `method_count` None: unknown."""
 
     provider: ProviderName
     state: SourceState
@@ -98,7 +100,7 @@ class SourceRow:
 
     @property
     def is_harmless(self) -> bool:
-        """Whether the answer is complete in spite of this row."""
+        """True if the response is complete despite this row."""
         return self.state in _HARMLESS
 
     @property
@@ -108,8 +110,8 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DefaultInfo:
-    """The effective default and why. `choice_change` is what the lists change about the stored choice, to be written
-    down; `answers` are the vaults' states as the rules take them."""
+    """The effective default and its reason. `choice_change` is the change of the stored choice that these lists imply,
+    to be stored; `answers` are the vaults' states as input of the default's rules."""
 
     state: DefaultState
     reason: DefaultReason | None
@@ -120,12 +122,12 @@ class DefaultInfo:
     choice_read_at: datetime | None = None
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen, as rows are not
+@dataclass(slots=True, kw_only=True)  # as for `SourceRow`
 class Wallet:
-    """Everything readable of one customer, inactive methods included, in a stable order.
+    """All of a customer's methods, inactive ones included, in a stable order.
 
-    `visible` is without what nobody wants to see unasked, the default first. `sources` has one row per vault, always
-    all of them, in the order of `ProviderName`.
+    `visible` has the methods listed by default, the default one first. `sources` has one row for every vault, in the
+    order of `ProviderName`.
     """
 
     entry: DirectoryEntry
@@ -146,7 +148,7 @@ class Wallet:
         return tuple(one for one in self.methods if one.method.is_provider_default and not is_hidden(one.status))
 
     def nothing_answered(self, providers: Collection[ProviderName]) -> bool:
-        """Of the linked vaults among these, not one had anything to show; false when none is linked."""
+        """True if none of the linked vaults among `providers` returned data; false if none is linked."""
         is_linked = False
         for link in self.entry.links:
             if link.provider in providers:
@@ -158,7 +160,7 @@ class Wallet:
 
 @value(frozen=True, slots=True)
 class _Draft(Candidate):
-    """A method while its wallet is being put together."""
+    """A method while its wallet is being built."""
 
     entry: Entry
     method: PaymentMethod
@@ -174,7 +176,7 @@ def assemble(
     rules: AssemblyRules,
     now: datetime,
 ) -> Wallet:
-    """Merge. `readings` has only vaults that were asked; the rest are told apart here."""
+    """Build the wallet. `readings` has only the vaults that were asked; the other rows are derived here."""
     clock = ExpiryClock.at(now, rules.expiring_soon_days)
     linked = frozenset([link.provider for link in entry.links])
     drafts: list[_Draft] = []
@@ -221,7 +223,7 @@ def _draft(one: Entry, is_stale: bool, clock: ExpiryClock) -> _Draft:
 def _row(
     name: ProviderName, is_linked: bool, reading: SourceReading | None, rules: AssemblyRules, drafts: Sequence[_Draft]
 ) -> SourceRow:
-    """`drafts` are those of this vault."""
+    """`drafts` are this vault's."""
     if name not in rules.operations:
         return SourceRow(provider=name, state=SourceState.DISABLED)
     if reading is None:
@@ -289,9 +291,9 @@ def _change(
 
 
 def default_for_payment(wallet: Wallet, rules: AssemblyRules) -> DefaultInfo:
-    """The default among the methods that can pay: usable, at a vault that pays with stored methods.
+    """The default among the methods that can pay: usable, at a vault that supports payments.
 
-    A choice of the customer's that cannot pay gives NONE; one that was merely kept leaves it to the rules.
+    A customer's choice that cannot pay gives NONE; for a kept default the rules choose another method.
     """
     choice = wallet.default.choice
     stored = None if choice is None else replace(stored_choice(choice), allow_expired=False)
@@ -313,10 +315,10 @@ def default_for_payment(wallet: Wallet, rules: AssemblyRules) -> DefaultInfo:
 def _answer(
     name: ProviderName, entry: DirectoryEntry, row: SourceRow, reading: SourceReading | None, rules: AssemblyRules
 ) -> SourceState:
-    """The row's state as the default's rules take it.
+    """The row's state as input of the default's rules.
 
-    A vault that is not linked has nothing to say, enabled or not. And a list that was asked for before the choice was
-    made may lack what was chosen: it proves nothing against the choice.
+    An unlinked vault contributes nothing. A list requested before the choice was made may lack the chosen method, so it
+    counts as PARTIAL.
     """
     if entry.link(name) is None:
         return SourceState.NOT_LINKED
@@ -326,8 +328,7 @@ def _answer(
 
 
 def read_age(entry: DirectoryEntry, name: ProviderName, reading: SourceReading, rules: AssemblyRules) -> ReadAge:
-    """When the list was asked for, as far as that proves something about the customer's choice, if that is this
-    vault's."""
+    """The list's time relative to the customer's choice, if the choice is at this vault."""
     choice = entry.choice
     if choice is None or choice.provider is not name or reading.asked_at is None:
         return ReadAge.AFTER_CHOICE

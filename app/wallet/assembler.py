@@ -1,7 +1,7 @@
-"""Wallets assembled once for as long as their parts are the same: every reader of a fresh snapshot sees one.
+"""Cache of built wallets: rebuilt only when their inputs change.
 
-Nothing is kept longer than the snapshots that it was made of: when one of them is dropped (a write, a notification, an
-erasure, its age), what was assembled from it goes too.
+An entry lives no longer than the snapshots it was built from: dropping one of them (write, webhook, erasure, expiry)
+drops the wallet too.
 """
 
 import weakref
@@ -24,9 +24,10 @@ MOST_METHODS: Final = 20_000  # some 50 MB, with the graph's objects
 
 @dataclass(slots=True)
 class _Record:
-    """`parts` is what the methods depend on; `view` is what the graph made of them.
+    """`parts` are the inputs of the methods; `view` is the graph object built from them.
 
-    `wallet` was made at `hour` (since 1970; no card expires within one) of `readings`, which snapshots keep.
+    `wallet` was built in `hour` (hours since 1970; card expiry changes only at an hour's start) from `readings`, which
+    snapshots keep alive.
     """
 
     parts: tuple[object, ...]
@@ -50,16 +51,21 @@ class Assembler:
         return len(self._records)
 
     def assemble(self, entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], now: datetime) -> Wallet:
-        """As `assemble`; the methods and the default are those of last time where no part of them has changed."""
+        """As the function `assemble`, but reuses the methods and the default while their inputs are unchanged."""
         key, hour = entry.customer.id, int(now.timestamp() // 3600)
         known = self._records.get(key)
-        if known is not None and known.hour == hour and known.wallet.entry is entry and _are(known.readings, readings):
+        if (
+            known is not None
+            and known.hour == hour
+            and known.wallet.entry is entry
+            and _are_same(known.readings, readings)
+        ):
             self._records.move_to_end(key)
             return known.wallet
         parts = _parts(entry, readings, self._rules, ExpiryClock.at(now, self._rules.expiring_soon_days))
         if known is not None and known.parts == parts:
             self._records.move_to_end(key)
-            known.wallet = _told_anew(known.wallet, readings)
+            known.wallet = _with_new_rows(known.wallet, readings)
             known.hour, known.readings = hour, _references(readings)
             return known.wallet
         wallet = assemble(entry, readings, self._rules, now)
@@ -72,7 +78,8 @@ class Assembler:
         return wallet
 
     def view(self, wallet: Wallet, build: Callable[[Wallet], View]) -> View:
-        """`build` once for the same methods; always the same function, and nobody changes what it answers."""
+        """Calls `build` once for the same methods. `build` must always be the same function, and its result is never
+        changed."""
         record = self._records.get(wallet.entry.customer.id)
         if record is None or record.wallet.methods is not wallet.methods:
             return build(wallet)
@@ -93,7 +100,7 @@ class Assembler:
             self._methods -= len(dropped.wallet.methods)
 
     def _dropper(self, key: str) -> Callable[[weakref.ref[Content]], None]:
-        """Called when what a vault held is gone; a record that was made of something later stays."""
+        """A callback for when a vault's content is freed; records built from newer content stay."""
 
         def drop(gone: weakref.ref[Content]) -> None:
             record = self._records.get(key)
@@ -107,18 +114,18 @@ def _references(readings: Mapping[ProviderName, SourceReading]) -> tuple[weakref
     return tuple([weakref.ref(one) for one in readings.values()])
 
 
-def _are(known: tuple[weakref.ref[SourceReading], ...], readings: Mapping[ProviderName, SourceReading]) -> bool:
-    """Whether these are the very same readings, as they are when all come from snapshots that were read before."""
+def _are_same(known: tuple[weakref.ref[SourceReading], ...], readings: Mapping[ProviderName, SourceReading]) -> bool:
+    """True if these are the same reading objects, as when all come from cached snapshots."""
     if len(known) != len(readings):
         return False
-    for reference, one in zip(known, readings.values(), strict=True):  # noqa: SIM110 - each hit pays: a third of `all`
+    for reference, one in zip(known, readings.values(), strict=True):  # noqa: SIM110 - runs on every hit: a third of the cost of `all`
         if reference() is not one:
             return False
     return True
 
 
-def _told_anew(wallet: Wallet, readings: Mapping[ProviderName, SourceReading]) -> Wallet:
-    """The same wallet, its rows telling of these readings' calls."""
+def _with_new_rows(wallet: Wallet, readings: Mapping[ProviderName, SourceReading]) -> Wallet:
+    """The same wallet with source rows that describe the calls of these readings."""
     rows = {name: _row(row, readings.get(name)) for name, row in wallet.sources.items()}
     if all(rows[name] is row for name, row in wallet.sources.items()):
         return wallet
@@ -132,7 +139,7 @@ def _told_anew(wallet: Wallet, readings: Mapping[ProviderName, SourceReading]) -
 
 
 def _row(row: SourceRow, reading: SourceReading | None) -> SourceRow:
-    """What of a row is the call's own; the rest follows from the parts that are the same."""
+    """The row with the fields of the new call; the other fields follow from unchanged inputs."""
     if reading is None or (
         reading.fetched_at == row.fetched_at
         and reading.latency_ms == row.latency_ms
@@ -159,9 +166,10 @@ def _row(row: SourceRow, reading: SourceReading | None) -> SourceRow:
 def _parts(
     entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: AssemblyRules, clock: ExpiryClock
 ) -> tuple[object, ...]:
-    """Large things by identity: a record lives no longer than they do, so that an identity is not used twice.
+    """The inputs that decide the result. Large ones by identity: a record lives no longer than they do, so an identity
+    is not reused.
 
-    When the vaults were asked is no part, but for what it proves about the customer's choice.
+    Of the time of the read, only its relation to the customer's stored choice matters.
     """
     parts: list[object] = [id(entry), clock.current, clock.soon]
     for name in _VAULTS:

@@ -1,4 +1,4 @@
-"""Who is asking, as the use cases see it. The gate makes one per request."""
+"""The caller of a request as the use cases see it. Authentication creates one per request."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -26,31 +26,30 @@ ALL_SCOPES: Final = frozenset(
 )
 
 ALL_CUSTOMERS_SCOPES: Final = frozenset({"links:write", "import:write"})
-"""In force only for callers who may see all customers. A link decides whose a vault's customer is: with a grant of one
-customer, these scopes would open every vault customer that is not linked."""
+"""Effective only for callers that may see all customers. Linking decides which customer owns a vault's customer: with
+access to one customer, these scopes would open every unlinked vault customer."""
 
 
 class CallerKind(StrEnum):
-    """How the caller proved who it is."""
+    """How the caller authenticated."""
 
-    STAFF = "staff"  # a token without a customer: people of ours, and our backends
+    STAFF = "staff"  # a token without a customer: staff and backend services
     END_USER = "user"  # a token that names one customer
     PARTNER = "partner"  # an API key
-    OPERATOR = "operator"  # a command on the gateway's own machine; never over HTTP
+    OPERATOR = "operator"  # a CLI command on the gateway's host; never over HTTP
 
 
 OPERATOR_KEY: Final = "operator"
-"""The key of all operator commands. No other caller's key is without its kind and a colon."""
+"""The key of all operator commands. Every other caller's key contains a colon."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """`name` is a token's subject or a partner's name: the same name may occur once in each kind, so `key` is what
-    counts, locks and scopes, and what the audit trail names: ``staff:ann``, ``partner:acme``, ``operator``.
-    `acting_customer` is set for an end user, who sees that customer and nobody else. `granted` lists the customers that
-    a partner may see; None means all of them. Scopes and customers both must allow. `expires_at` is when the caller's
-    token ends, in seconds since 1970, `key_hash` that of its API key: both for what outlives a request.
-    """
+    """`name` is a token's subject or a partner's name and unique only within its kind. `key` is unique: it scopes locks
+    and idempotency keys and stands in the audit trail (``staff:ann``, ``partner:acme``, ``operator``).
+    `acting_customer` is set for an end user, who sees only that customer. `granted` lists the customers that a partner
+    may see; None means all. Both scopes and customers must allow. `expires_at` is when the caller's token ends, in
+    seconds since 1970, `key_hash` the hash of its API key: both serve to revalidate long-lived connections."""
 
     name: str
     scopes: frozenset[str]
@@ -64,7 +63,7 @@ class Caller:
     def __post_init__(self) -> None:
         is_operator = self.kind is CallerKind.OPERATOR
         key = OPERATOR_KEY if is_operator else f"{self.kind.value}:{self.name}"
-        object.__setattr__(self, "key", key)  # once: a token's caller asks many times
+        object.__setattr__(self, "key", key)  # computed once: it is read often
 
     def may_see(self, customer_id: str) -> bool:
         if self.acting_customer is not None and customer_id != self.acting_customer:

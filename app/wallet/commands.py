@@ -1,4 +1,4 @@
-"""What can be asked of the writing side: one command per mutation, and the one shape of every answer."""
+"""Commands of the write side, one per mutation, and their common result."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,7 +49,8 @@ class IfDefault(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actor:
-    """Who writes. `caller.key` scopes idempotency keys, and stands in `setBy`, `linkedBy` and the audit trail."""
+    """The author of a write. `caller.key` scopes idempotency keys and is stored in `setBy`, `linkedBy` and the audit
+    trail."""
 
     caller: Caller
 
@@ -67,10 +68,10 @@ class Actor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddMethod:
-    """`method` carries the billing address too.
+    """`method` includes the billing address.
 
-    `method_path` is where the method's own fields stand in the input, e.g. ``("method", "bank_account", "ach")``;
-    `secret_field` is what its `secret` is called there: both serve the paths of errors alone.
+    `method_path` is the path of the method's fields in the input, e.g. ``("method", "bank_account", "ach")``;
+    `secret_field` is the name of its `secret` there. Both are used only in error paths.
     """
 
     customer_id: str
@@ -86,7 +87,8 @@ class AddMethod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateMethod:
-    """Only what is not None changes; a nickname of ``""`` takes the nickname away. `method_id` is the graph's `id`."""
+    """Fields that are None stay unchanged; a nickname of ``""`` removes the nickname. `method_id` is the graph's
+    `id`."""
 
     method_id: str
     idempotency_key: str | None = None
@@ -142,7 +144,7 @@ class LinkCustomer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnlinkCustomer:
-    """Needs no key: unlinking twice is the same as once."""
+    """Needs no key: unlinking is idempotent."""
 
     customer_id: str
     provider: ProviderName
@@ -158,7 +160,7 @@ class EraseCustomer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedLook:
-    """What is shown of a card that is imported by a processor's token."""
+    """Display data of a card imported by a processor's token."""
 
     last4: str
     expiry: Expiry
@@ -168,9 +170,9 @@ class ImportedLook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRow:
-    """A link of one of our customers to a vault's and, with a processor's token, a card to store there.
+    """A link of a customer to a vault's customer and, with a processor's token, a card to store there.
 
-    `token_field` is where the token stands in the input, for the paths of errors alone.
+    `token_field` is the token's field in the input, used only in error paths.
     """
 
     external_id: str
@@ -183,7 +185,7 @@ class ImportRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportMethods:
-    """`dry_run` checks everything and changes nothing. `create_customers` makes customers of ours that are missing."""
+    """`dry_run` validates everything and changes nothing. `create_customers` creates missing customers."""
 
     idempotency_key: str
     rows: tuple[ImportRow, ...]
@@ -217,7 +219,7 @@ class SessionPurpose(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateHostedSession:
-    """A page of the vault's own. `amount` is an integer of the currency's minor unit."""
+    """A page hosted by the vault. `amount` is an integer of the currency's minor unit."""
 
     customer_id: str
     idempotency_key: str
@@ -247,12 +249,12 @@ Command = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteResult:
-    """What became of a write; what it concerns is named by address or id, for the graph to read and show.
+    """The result of a write; objects are named by address or id, for the graph to read.
 
-    `operation` is None where nothing was journalled; `replayed` says that an earlier request did the work. `problems`
-    empty means that it was done. `method` is the added, changed, chosen or already existing one, `previous` the
-    default before, `replaced` the address that an update gave up, `deleted` what went, `lookalikes` what still looks
-    like it. `next_action` is shown once and kept nowhere.
+    `operation` is None if nothing was journalled; `replayed` means that an earlier request did the work. Empty
+    `problems` means success. `method` is the added, changed, chosen or existing method, `previous` the previous
+    default, `replaced` the address that an update replaced, `deleted` the deleted method, `lookalikes` the remaining
+    look-alike methods. `next_action` is returned once and never stored.
     """
 
     operation: OperationRecord | None = None

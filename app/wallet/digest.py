@@ -1,9 +1,9 @@
-"""What identifies a repeated write without keeping what was sent.
+"""Digests that identify a repeated write without storing its input.
 
-Two inputs are the same when their digests are. A provider token takes part as an HMAC under a key of its own; a card or
-account number or an IBAN takes no part at all, in no form: only that there was one. What tells two such inputs apart
-is what may be stored anyway (brand, expiry, holder, address, and last4 where the caller has it as a field of its own).
-The whole is an HMAC too, so that a stored digest cannot be tried against guessed names and addresses.
+Two inputs are the same if their digests are equal. A provider token is included as an HMAC under a separate key. A card
+number, account number or IBAN is never included, only its presence: two such inputs differ by fields that may be stored
+anyway (brand, expiry, holder, address, and last4 if it is a field of the input). The digest is an HMAC too, so that it
+cannot be tested against guessed names and addresses.
 """
 
 import hmac
@@ -26,14 +26,14 @@ _MARK: Final = "$"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Marks a vault's token or fingerprint: it takes part by its HMAC."""
+    """A vault's token or fingerprint: included as an HMAC."""
 
     secret: Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """Marks a card number, account number or IBAN: it takes no part, only its presence does."""
+    """A card number, account number or IBAN: only its presence is included."""
 
     secret: Secret
 
@@ -41,8 +41,8 @@ class Number:
 def input_digest(key: bytes | str, values: Mapping[str, Any]) -> str:
     """64 hex characters for an input of plain values, mappings, sequences, dataclasses, `Token` and `Number`.
 
-    The order of keys does not matter; that of sequences does. None and absent differ. Raises TypeError for a Secret
-    that nobody marked, or a value whose meaning is not clear, and never quotes it.
+    The order of keys does not matter; that of sequences does. None and absent differ. Raises TypeError, which never
+    contains the value, for an unmarked Secret or an unsupported type.
     """
     token_key = derive_key(key, "digest/token")
     canonical = orjson.dumps(_plain(values, token_key), option=orjson.OPT_SORT_KEYS)
@@ -50,23 +50,23 @@ def input_digest(key: bytes | str, values: Mapping[str, Any]) -> str:
 
 
 def is_same_input(keys: Sequence[bytes | str], digest: str, values: Mapping[str, Any]) -> bool:
-    """Whether a stored digest is of these values, under any of the keys (they may be rotated)."""
+    """True if a stored digest matches these values under any of the keys (they may be rotated)."""
     return any(hmac.compare_digest(input_digest(key, values), digest) for key in keys)
 
 
 def holder_digest(key: bytes | str, name: str) -> str:
-    """32 hex characters by which a card holder's name is recognised again, whatever its case and spacing."""
+    """32 hex characters that identify a cardholder's name, ignoring case and spacing."""
     words = " ".join(name.split()).casefold()
     return hmac.new(derive_key(key, "digest/holder"), words.encode(), sha256).hexdigest()[:32]
 
 
 def token_digest(key: bytes | str, token: Secret) -> str:
-    """32 hex characters by which a vault's token is recognised when it comes again."""
+    """32 hex characters that identify a vault's token."""
     return hmac.new(derive_key(key, "digest/token use"), token.reveal().encode(), sha256).hexdigest()[:32]
 
 
 def _plain(value: Any, token_key: bytes) -> Any:
-    """JSON that cannot mean two things: what is not a JSON type is wrapped in an object with one ``$`` key."""
+    """Unambiguous JSON: a value of another type becomes an object with one ``$`` key."""
     match value:
         case Token():
             return {f"{_MARK}token": hmac.new(token_key, value.secret.reveal().encode(), sha256).hexdigest()}

@@ -1,4 +1,4 @@
-"""Our customers, from memory while nothing about them has changed."""
+"""In-memory cache of customers and their links."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection
@@ -13,7 +13,7 @@ Refs = tuple[tuple[ProviderName, CustomerRef], ...]
 
 
 class Directory(Protocol):
-    """What reading needs of the store. Unknown and erased customers are absent."""
+    """The part of the store that reads use. Unknown and erased customers are absent."""
 
     async def entries(self, ids: Collection[str]) -> dict[str, DirectoryEntry]: ...
 
@@ -25,7 +25,7 @@ class Directory(Protocol):
 
 
 class _Reading:
-    """A read of the store on its way, and which of its customers changed meanwhile."""
+    """A store read in flight, and the customers that changed during it."""
 
     __slots__ = ("all_changed", "changed")
 
@@ -35,10 +35,10 @@ class _Reading:
 
 
 class DirectoryCache:
-    """Keeps `limit` customers; whoever changes one, or hears of a change, calls `drop`.
+    """Caches `limit` customers. `drop` must be called for every change.
 
-    Where the vaults know a customer is remembered for longer (`refs_of`): whoever hears that a customer changed must
-    know which snapshots that makes old. Refs that are forgotten are told to `on_forgotten`, for the same reason.
+    The vault refs of a customer are kept longer (`refs_of`): on a change, the caller must know which snapshots become
+    outdated. `on_forgotten` is called for refs that leave the cache, for the same reason.
     """
 
     def __init__(
@@ -54,25 +54,25 @@ class DirectoryCache:
         self._refs_limit = refs_limit
         self._on_forgotten = on_forgotten
         self._refs: OrderedDict[str, Refs] = OrderedDict()
-        self._kept: OrderedDict[str, DirectoryEntry] = OrderedDict()
-        self._readings: set[_Reading] = set()
+        self._cached: OrderedDict[str, DirectoryEntry] = OrderedDict()
+        self._in_flight: set[_Reading] = set()
 
     def at_hand(self, customer_id: str) -> DirectoryEntry | None:
-        """The customer, at once; None where the store must be asked."""
-        entry = self._kept.get(customer_id)
+        """The customer if cached, else None."""
+        entry = self._cached.get(customer_id)
         if entry is not None:
-            self._kept.move_to_end(customer_id)
+            self._cached.move_to_end(customer_id)
         return entry
 
     async def entries(self, ids: Collection[str]) -> dict[str, DirectoryEntry]:
         found: dict[str, DirectoryEntry] = {}
         missing: list[str] = []
         for customer_id in dict.fromkeys(ids):
-            entry = self._kept.get(customer_id)
+            entry = self._cached.get(customer_id)
             if entry is None:
                 missing.append(customer_id)
             else:
-                self._kept.move_to_end(customer_id)
+                self._cached.move_to_end(customer_id)
                 found[customer_id] = entry
         if missing:
             found.update(await self._read(missing))
@@ -80,22 +80,22 @@ class DirectoryCache:
 
     async def _read(self, ids: Collection[str]) -> dict[str, DirectoryEntry]:
         reading = _Reading()
-        self._readings.add(reading)
+        self._in_flight.add(reading)
         try:
             found = await self.store.entries(ids)
         finally:
-            self._readings.discard(reading)
+            self._in_flight.discard(reading)
         for customer_id, entry in found.items():
             self._remember(customer_id, tuple((link.provider, link.customer_ref) for link in entry.links))
             if not reading.all_changed and customer_id not in reading.changed:
-                self._kept[customer_id] = entry
-                self._kept.move_to_end(customer_id)
-        while len(self._kept) > self._limit:
-            self._kept.popitem(last=False)
+                self._cached[customer_id] = entry
+                self._cached.move_to_end(customer_id)
+        while len(self._cached) > self._limit:
+            self._cached.popitem(last=False)
         return found
 
     def refs_of(self, customer_id: str) -> Refs:
-        """Where the vaults knew the customer when it was last read here."""
+        """The customer's vault refs as last read."""
         return self._refs.get(customer_id, ())
 
     def _remember(self, customer_id: str, refs: Refs) -> None:
@@ -106,13 +106,13 @@ class DirectoryCache:
                 self._on_forgotten(provider, ref)
 
     def drop(self, customer_id: str) -> None:
-        """The customer has changed: reads that are on their way are answered and not kept."""
-        self._kept.pop(customer_id, None)
-        for reading in self._readings:
+        """Invalidate a customer. Reads in flight still return their result, but do not cache it."""
+        self._cached.pop(customer_id, None)
+        for reading in self._in_flight:
             reading.changed.add(customer_id)
 
     def clear(self) -> None:
-        """It is not known what has changed."""
-        self._kept.clear()
-        for reading in self._readings:
+        """Invalidate all customers."""
+        self._cached.clear()
+        for reading in self._in_flight:
             reading.all_changed = True

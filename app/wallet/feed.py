@@ -1,7 +1,7 @@
-"""New events, handed to whoever subscribed to their customer, in the order of their ids.
+"""Delivers new events to the subscribers of their customer, in id order.
 
-One task per process polls the store for what came after the last event it saw: an event of this process and one of
-another replica arrive the same way, and an id below the last one cannot appear later (the store numbers by commit).
+One task per process polls the store for events after the last one it saw, so events of this process and of other
+replicas arrive the same way. No id below the last one can appear later: the store numbers events by commit.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _PAGE: Final = 500
 
 
 class TooSlow(Exception):
-    """The subscriber did not take its events: as many as it may leave waiting were waiting. It was let go."""
+    """The subscriber's queue was full; its subscription was ended."""
 
     def __init__(self, last_id: str | None) -> None:
         super().__init__("a subscriber was too slow")
@@ -30,7 +30,7 @@ class TooSlow(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedPace:
-    """How often the store is asked while somebody subscribes, and how many events may wait for one subscriber."""
+    """Interval between polls while there are subscribers, and the length of each subscriber's queue."""
 
     poll_s: float = 0.25
     waiting: int = 256
@@ -38,7 +38,7 @@ class FeedPace:
 
 @dataclass(eq=False, slots=True)
 class Subscriber:
-    """One subscription's place in the feed: a bounded queue."""
+    """One subscription's bounded queue."""
 
     customer_id: str
     types: Collection[EventType]
@@ -58,7 +58,7 @@ class Subscriber:
         self.news.set()
 
     async def next(self, within_s: float) -> EventRecord | None:
-        """The next event; None when there was none within that time. Raises TooSlow without an id."""
+        """The next event; None after `within_s` seconds without one. Raises TooSlow without an id."""
         if not self.waiting and not self.is_over:
             self.news.clear()
             try:
@@ -72,22 +72,22 @@ class Subscriber:
 
 
 class Feed:
-    """One per process. `run` does the work; nothing is read while nobody subscribes."""
+    """One per process. `run` polls the store, and does not poll while there are no subscribers."""
 
     def __init__(self, store: Store, pace: FeedPace | None = None) -> None:
         self._store = store
         self._pace = pace or FeedPace()
         self._by_customer: defaultdict[str, set[Subscriber]] = defaultdict(set)
-        self._somebody = asyncio.Event()
+        self._has_subscribers = asyncio.Event()
         self._position: str | None = None
-        self._is_placed = False
+        self._has_position = False
 
     def customers(self) -> list[str]:
-        """Those whom somebody subscribes to at this moment."""
+        """Customers that have a subscriber now."""
         return list(self._by_customer)
 
     def wants(self, customer_id: str, kind: EventType) -> bool:
-        """Whether somebody listens to this kind of a customer's events."""
+        """True if a subscriber of this customer wants events of this type."""
         return any(kind in one.types for one in self._by_customer.get(customer_id, ()))
 
     def __len__(self) -> int:
@@ -96,19 +96,20 @@ class Feed:
     async def events(
         self, customer_id: str, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0
     ) -> AsyncIterator[EventRecord | None]:
-        """A customer's events from now on, or those that came after the event `after`, without a gap, each once.
+        """A customer's events from now on, or after the event `after`, without gaps and each once.
 
-        None every `tick_s` seconds without one: a moment to look whether the caller may still listen. Raises TooSlow.
+        Yields None after every `tick_s` seconds without an event, so that the caller can check its permissions. Raises
+        TooSlow.
         """
         last = await self._store.events.last_id() if after is None else after
         if after is not None:
-            async for event in self._kept(customer_id, types, after):
+            async for event in self._stored(customer_id, types, after):
                 last = event.id
                 yield event
         with self._joined(customer_id, types) as subscriber:
-            await self._place()
-            # What was committed before we had a place is read; what the feed brings may be the same again.
-            async for event in self._kept(customer_id, types, last):
+            await self._set_position()
+            # Read what was committed before the subscriber joined. The feed may deliver some of it again.
+            async for event in self._stored(customer_id, types, last):
                 last = event.id
                 yield event
             while True:
@@ -123,44 +124,44 @@ class Feed:
                     yield found
 
     async def run(self) -> None:
-        """Hand out what is new until cancelled. A failure of the store is logged and tried again: nothing is lost."""
+        """Deliver new events until cancelled. A store failure is logged and retried; no event is lost."""
         while True:
-            await self._somebody.wait()
+            await self._has_subscribers.wait()
             try:
                 await self.look()
             except StoreUnavailable:
                 await asyncio.sleep(RETRY_STORE_S)
-            except Exception:  # noqa: BLE001 - a feed that died would leave every subscriber waiting
-                _log.exception("new events could not be read; trying again")
+            except Exception:  # noqa: BLE001 - the loop must survive: all subscribers depend on it
+                _log.exception("new events could not be read; retrying")
             await asyncio.sleep(self._pace.poll_s)
 
     async def look(self) -> None:
-        """Hand out what came since the last look."""
-        if not self._is_placed:
+        """Deliver the events since the last call."""
+        if not self._has_position:
             return
         newest = await self._store.events.last_id()
         while newest is not None and newest != self._position:
             page = await self._store.events.after(self._position, limit=_PAGE)
             for event in page:
-                self._hand_out(event)
+                self._deliver(event)
             if page:
                 self._position = page[-1].id
             if len(page) < _PAGE:
                 return
 
-    async def _place(self) -> None:
-        """Where handing out begins: before the first subscriber reads what is kept, so that there is no gap."""
-        if not self._is_placed:
+    async def _set_position(self) -> None:
+        """Set the start position before the first subscriber reads stored events, so that there is no gap."""
+        if not self._has_position:
             position = await self._store.events.last_id()
-            if not self._is_placed:
-                self._position, self._is_placed = position, True
+            if not self._has_position:
+                self._position, self._has_position = position, True
 
-    def _hand_out(self, event: EventRecord) -> None:
+    def _deliver(self, event: EventRecord) -> None:
         if event.customer_id is not None:
             for subscriber in self._by_customer.get(event.customer_id, ()):
                 subscriber.offer(event)
 
-    async def _kept(
+    async def _stored(
         self, customer_id: str, types: Collection[EventType], after: str | None
     ) -> AsyncIterator[EventRecord]:
         while True:
@@ -175,7 +176,7 @@ class Feed:
     def _joined(self, customer_id: str, types: Collection[EventType]) -> Iterator[Subscriber]:
         subscriber = Subscriber(customer_id, types, self._pace.waiting)
         self._by_customer[customer_id].add(subscriber)
-        self._somebody.set()
+        self._has_subscribers.set()
         try:
             yield subscriber
         finally:
@@ -184,5 +185,5 @@ class Feed:
             if not others:
                 del self._by_customer[customer_id]
             if not self._by_customer:
-                self._somebody.clear()
-                self._is_placed = False
+                self._has_subscribers.clear()
+                self._has_position = False

@@ -1,9 +1,10 @@
-"""What a question asked next, the last time a vault's list said what it says now: so it can be asked at once.
+"""Prefetch hints: the follow-up reads that a query needed last time, for an unchanged vault list.
 
-A card's 3-D Secure status is a call of its own, and which cards there are is known from the list only: two calls in a
-row. Clients ask the same question again and again, and lists rarely change. So what was asked after a list is
-remembered with it, and asked beside it the next time. The list still decides: what was foreseen is only looked at for
-a card that the new list has and a field asks for. What nobody took is forgotten: a wrong foresight costs a call, once.
+A card's 3-D Secure status is a call of its own, and only the list says which cards exist: two calls in sequence.
+Clients repeat queries, and lists rarely change. So the status reads that followed a list are stored with it, and the
+next time they run in parallel with the list. The new list still decides: a prefetched status is used only for a card
+that the new list has and a field asks for. An unused prefetch is removed from the hints, so a wrong hint costs one
+call, once.
 """
 
 from collections.abc import Hashable, Iterable
@@ -12,13 +13,13 @@ from typing import Final
 from app.vault.names import MethodRef
 
 Question = Hashable
-"""Which fields are asked for, and with which rights: the same question asks the same of the same list."""
+"""The selected fields and the caller's permissions: equal values need the same statuses of the same list."""
 
-_MOST: Final = 4  # questions of one list, the latest; each takes some 150 bytes
+_MAX_QUESTIONS: Final = 4  # the latest queries per list; each takes some 150 bytes
 
 
 class Foresight:
-    """Of one vault's list, for as long as it stays the same."""
+    """The hints of one vault list, valid while the list is unchanged."""
 
     __slots__ = ("_asked",)
 
@@ -35,7 +36,7 @@ class Foresight:
         asked = tuple(sorted(refs))
         if self.of(question) != asked:
             self.forget(question)
-            self._asked = ((question, asked), *self._asked[: _MOST - 1])
+            self._asked = ((question, asked), *self._asked[: _MAX_QUESTIONS - 1])
 
     def forget(self, question: Question) -> None:
         self._asked = tuple([one for one in self._asked if one[0] != question])

@@ -1,8 +1,8 @@
-"""Opaque ids. `pm_` is the encrypted address of a payment method; the others are sortable and mean nothing.
+"""Opaque ids. `pm_` is the encrypted address of a payment method; the others are sortable and carry no data.
 
-A `pm_` id is AES-SIV over provider, customer ref and method ref, with version and tenant as associated data: the same
-address always gives the same id, nothing of it shows, and nobody without the key can make or change one. An id is
-an address and no permission.
+A `pm_` id is AES-SIV over provider, customer ref and method ref, with version and tenant as associated data: one
+address always gives the same id, and an id can be neither read, forged nor changed without the key. An id grants no
+permission.
 """
 
 import re
@@ -55,10 +55,10 @@ _SHAPES: Final = (
 
 
 class Ids:
-    """Makes and reads ids of one tenant.
+    """Encodes and decodes the ids of one tenant.
 
-    `keys`: one secret, or several while they are rotated; the first one makes ids, all of them read. An id made with
-    an older key stays valid and differs from the new one of the same method: compare addresses, not ids.
+    `keys`: one secret, or several during rotation; the first one encodes, all of them decode. An id made with an older
+    key stays valid and differs from the new one of the same method: compare addresses, not ids.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Ids:
         tenant: str = "default",
         canonical_ref: Callable[[ProviderName, str], CustomerRef] = lambda provider, ref: CustomerRef(ref),
     ) -> None:
-        """`canonical_ref` gives a customer ref its vault's one spelling: older ids may hold another."""
+        """`canonical_ref` normalises a vault's customer ref: older ids may contain another spelling."""
         secrets = [keys] if isinstance(keys, bytes | str) else list(keys)
         if not secrets:
             raise ValueError("at least one key is needed")
@@ -82,16 +82,16 @@ class Ids:
         if len(ref) > _LONGEST_REF or len(method) > _LONGEST_REF:
             raise ValueError("a ref is too long for an id")
         name = provider.encode()
-        # Lengths before the first two parts: no two addresses can run together into the same bytes.
+        # Length prefixes make the encoding unambiguous.
         plain = bytes((len(name), len(ref))) + name + ref + method
-        return METHOD + _armoured(self._maker.encrypt(plain, self._bound_to))
+        return METHOD + _to_base64(self._maker.encrypt(plain, self._bound_to))
 
     def encode_address(self, address: MethodAddress) -> str:
         return self.encode(address.provider, address.customer_ref, address.method_ref)
 
     def decode(self, method_id: str) -> MethodAddress | None:
-        """The address, or None for anything that we did not make for this tenant."""
-        sealed = _unarmoured(method_id)
+        """The address, or None for anything that was not encoded for this tenant."""
+        sealed = _from_base64(method_id)
         if sealed is None:
             return None
         for cipher in self._ciphers:
@@ -123,18 +123,18 @@ class Ids:
 
 
 def kind_of(any_id: str) -> IdKind | None:
-    """What an id claims to be, by its prefix and shape; only `decode` or a look-up tells whether it is real."""
+    """The kind that an id's prefix and shape claim; only `decode` or a lookup verifies it."""
     if len(any_id) > _LONGEST_ID:
         return None
     return next((kind for shape, kind in _SHAPES if shape.fullmatch(any_id)), None)
 
 
-def _armoured(sealed: bytes) -> str:
+def _to_base64(sealed: bytes) -> str:
     """Base64 for URLs, without padding."""
     return b2a_base64(sealed, newline=False).translate(_FOR_URLS, b"=").decode("ascii")
 
 
-def _unarmoured(method_id: str) -> bytes | None:
+def _from_base64(method_id: str) -> bytes | None:
     if len(method_id) > _LONGEST_ID or not _METHOD.fullmatch(method_id):
         return None
     body = method_id[len(METHOD) :]
@@ -142,8 +142,8 @@ def _unarmoured(method_id: str) -> bytes | None:
         sealed = urlsafe_b64decode(body + _PAD[len(body) % 4])
     except Base64Error:
         return None
-    # base64 ignores the last character's spare bits: without this, one method would have several ids.
-    return sealed if _armoured(sealed) == body else None
+    # base64 ignores the last character's spare bits: without this check, one method would have several ids.
+    return sealed if _to_base64(sealed) == body else None
 
 
 def _address(plain: bytes) -> MethodAddress | None:
@@ -155,5 +155,5 @@ def _address(plain: bytes) -> MethodAddress | None:
             CustomerRef(plain[after_name:after_ref].decode()),
             MethodRef(plain[after_ref:].decode()),
         )
-    except ValueError:  # a provider that this version no longer has
+    except ValueError:  # a provider unknown to this version
         return None

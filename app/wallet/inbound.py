@@ -1,7 +1,7 @@
-"""Webhook deliveries worked off: claimed from the store, applied once, retried later, put aside when hopeless.
+"""Processes webhook deliveries: claims them from the store, applies each once, retries failures, dead-letters the rest.
 
-A delivery only says where to look. Its effect is what the vault holds when we look: so repeated, late and reordered
-deliveries do no harm.
+A delivery only says which customer or methods to read. The vault's current state is what is applied, so repeated, late
+and reordered deliveries are harmless.
 """
 
 import asyncio
@@ -37,29 +37,29 @@ _log = logging.getLogger("vaultgraph.webhooks")
 _LEASE: Final = timedelta(seconds=60)
 _RETRY_AFTER_S: Final = (2, 10, 60, 300, 1_800, 7_200)
 _IDLE_S: Final = 0.5
-_LOOK_EVERY_S: Final = 5.0
+_RELEASE_EVERY_S: Final = 5.0
 _CALL_S: Final = 10.0
 _SEARCH_LIMIT: Final = 5_000
 _SEARCH_AT_ONCE: Final = 8
 _STATUSES: Final = 16
-_TOLD: Final = EventOrigin.PROVIDER_WEBHOOK
+_WEBHOOK: Final = EventOrigin.PROVIDER_WEBHOOK
 
 Settle = Callable[[Tx], Awaitable[None]]
 Handler = Callable[[ReceiptRecord, Settle], Awaitable[None]]
-"""Applies one delivery. Its transaction calls `settle`, which raises ClaimLost when it must not commit."""
+"""Applies one delivery. Its transaction calls `settle`, which raises ClaimLost if it must not commit."""
 
 
 class Overtaken(Exception):
-    """What was read may be older than what is known by now: the vault must be asked again."""
+    """The list may be older than the stored state: the vault must be read again."""
 
 
 class ClaimLost(Exception):
-    """Somebody else took this delivery over: our transaction must not commit."""
+    """Another worker has taken over this delivery: this transaction must not commit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """What handlers need."""
+    """Dependencies of the handlers."""
 
     store: Store
     providers: Mapping[ProviderName, VaultProvider]
@@ -69,7 +69,7 @@ class Inbound:
 
 
 class ReceiptWorker:
-    """One per process; several processes share the work through claims."""
+    """One per process; processes share the work through claims."""
 
     def __init__(
         self,
@@ -79,24 +79,24 @@ class ReceiptWorker:
         name: str | None = None,
         gone: Callable[[], Awaitable[Collection[str]]] | None = None,
     ) -> None:
-        """`name` claims; `gone` answers the names of workers that are known to have died, whose claims are free."""
+        """`name` identifies the claims; `gone` returns the names of dead workers, whose claims are released."""
         self._inbound = inbound
         self._handlers = dict(handlers)
         self._name = name or str(ULID())
         self._gone = gone
-        self._look_at = 0.0
+        self._release_at = 0.0
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
-        """Something arrived: do not wait for the next look."""
+        """Process new deliveries now instead of at the next poll."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Work until cancelled. A failure of the store is logged and tried again."""
+        """Work until cancelled. A store failure is logged and retried."""
         try:
             await self._run()
         finally:
-            with suppress(StoreUnavailable):  # then the claims run out
+            with suppress(StoreUnavailable):  # the claims expire instead
                 await self._inbound.store.receipts.release([self._name])
 
     async def _run(self) -> None:
@@ -107,8 +107,8 @@ class ReceiptWorker:
             except StoreUnavailable:
                 await asyncio.sleep(RETRY_STORE_S)
                 busy = False
-            except Exception:  # noqa: BLE001 - a worker that died would leave every delivery lying
-                _log.exception("webhook deliveries could not be worked off; trying again")
+            except Exception:  # noqa: BLE001 - the loop must survive: all deliveries depend on it
+                _log.exception("webhook deliveries could not be processed; retrying")
                 busy = False
             if not busy:
                 self._wake.clear()
@@ -119,16 +119,16 @@ class ReceiptWorker:
                     continue
 
     async def _take_over(self) -> None:
-        """Free what the dead had claimed, now and then: without it, their claims end by themselves."""
+        """Periodically release the claims of dead workers. Without this, their claims expire."""
         now = asyncio.get_running_loop().time()
-        if self._gone is not None and now >= self._look_at:
-            self._look_at = now + _LOOK_EVERY_S
+        if self._gone is not None and now >= self._release_at:
+            self._release_at = now + _RELEASE_EVERY_S
             gone = await self._gone()
             if gone:
                 await self._inbound.store.receipts.release(gone)
 
     async def work_once(self) -> bool:
-        """Apply what is due now; False when nothing was."""
+        """Apply the deliveries that are due; False if there were none."""
         claimed = await self._inbound.store.receipts.claim(self._name, lease=_LEASE)
         await asyncio.gather(*(self._apply(receipt) for receipt in claimed))
         return bool(claimed)
@@ -145,7 +145,7 @@ class ReceiptWorker:
             await handler(receipt, settle)
         except ClaimLost:
             return
-        except StoreUnavailable:  # the claim runs out, and the delivery is taken up again
+        except StoreUnavailable:  # the claim expires, and the delivery is claimed again
             return
         except VaultError as error:
             await self._later(receipt, error.code)
@@ -165,7 +165,7 @@ class ReceiptWorker:
 
 
 def _ignore(store: Store) -> Handler:
-    """Event types that we do not know are kept and marked done: a later version may replay them."""
+    """Unknown event types are stored and marked done: a later version may replay them."""
 
     async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
         async with store.transaction() as tx:
@@ -175,10 +175,10 @@ def _ignore(store: Store) -> Handler:
 
 
 def rereads_named_methods(inbound: Inbound, provider: ProviderName, member: str) -> Handler:
-    """For deliveries whose body's `member` lists method refs: find their owners, read them anew, record what changed.
+    """For deliveries whose body's `member` lists method refs: find the customers, read them again, record changes.
 
-    Each customer counts for itself: what can be read is recorded even if another customer's list cannot. Then the
-    delivery is retried, but only where that may help. Refs that no linked customer holds are ignored.
+    Each customer is independent: lists that can be read are recorded even if others fail. The delivery is then retried
+    if that may help. Refs of no linked customer are ignored.
     """
 
     async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
@@ -193,12 +193,12 @@ def rereads_named_methods(inbound: Inbound, provider: ProviderName, member: str)
         async with inbound.store.transaction() as tx:
             for ref, wallet in fresh.wallets.items():
                 seen = await inbound.sightings.compare(
-                    wallet, owners[ref], _TOLD, asked_at=asked_at, named=by_vault, tx=tx
+                    wallet, owners[ref], _WEBHOOK, asked_at=asked_at, named=by_vault, tx=tx
                 )
                 if seen.is_outdated:
                     raise Overtaken
                 await inbound.choices.saw_list(
-                    wallet, owners[ref], asked_at=asked_at, origin=_TOLD, notified_of=named, tx=tx
+                    wallet, owners[ref], asked_at=asked_at, origin=_WEBHOOK, notified_of=named, tx=tx
                 )
             if failure is None:
                 await settle(tx)
@@ -209,7 +209,7 @@ def rereads_named_methods(inbound: Inbound, provider: ProviderName, member: str)
 
 
 def rereads_the_customer(inbound: Inbound, provider: ProviderName, member: str) -> Handler:
-    """For deliveries whose body's `member` is a vault's customer ref: read that customer anew, record what changed."""
+    """For deliveries whose body's `member` is a vault's customer ref: read that customer again, record changes."""
 
     async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
         vault = inbound.providers.get(provider)
@@ -225,14 +225,14 @@ def rereads_the_customer(inbound: Inbound, provider: ProviderName, member: str) 
         inbound.snapshots.drop(provider, ref)
         async with inbound.store.transaction() as tx:
             for wallet in fresh.values():
-                seen = await inbound.sightings.compare(wallet, str(owner), _TOLD, asked_at=asked_at, tx=tx)
+                seen = await inbound.sightings.compare(wallet, str(owner), _WEBHOOK, asked_at=asked_at, tx=tx)
                 if seen.is_outdated:
                     raise Overtaken
                 await inbound.choices.saw_list(
-                    wallet, str(owner), asked_at=asked_at, origin=_TOLD, notified_of=None, tx=tx
+                    wallet, str(owner), asked_at=asked_at, origin=_WEBHOOK, notified_of=None, tx=tx
                 )
             for card, status in statuses:
-                await inbound.sightings.status(card, status, _TOLD, asked_at=asked_at, tx=tx)
+                await inbound.sightings.status(card, status, _WEBHOOK, asked_at=asked_at, tx=tx)
             await settle(tx)
 
     return handler
@@ -240,8 +240,8 @@ def rereads_the_customer(inbound: Inbound, provider: ProviderName, member: str) 
 
 @dataclass(slots=True)
 class _Lists:
-    """What was read of some customers. `failures` are of those whose list could not be; `is_answered` says that the
-    vault had an answer for at least one, be it that it does not know the customer."""
+    """Lists read for some customers. `failures` are the errors of the others; `is_answered` is true if the vault
+    answered for at least one customer, even with "not found"."""
 
     wallets: dict[CustomerRef, VaultWallet] = field(default_factory=dict)
     failures: list[VaultError] = field(default_factory=list)
@@ -253,7 +253,8 @@ class _Lists:
         )
 
     def worth_retrying(self) -> VaultError | None:
-        """A failure that may pass. A vault that refuses one customer only, and answers for others, will go on so."""
+        """A failure that may pass. A vault that rejects one customer and answers for others will continue to reject
+        it."""
         passing = next((one for one in self.failures if one.retryable), None)
         if passing is not None or self.is_answered:
             return passing
@@ -263,8 +264,8 @@ class _Lists:
 async def _owners(
     inbound: Inbound, provider: ProviderName, named: Sequence[MethodRef]
 ) -> tuple[dict[CustomerRef, str], _Lists]:
-    """Maps the vault's customer refs that hold the methods to our customer ids, and what was read to find them;
-    methods that no linked customer holds are omitted."""
+    """Maps the vault's customer refs that hold the methods to gateway customer ids, and returns the lists read to find
+    them; methods of no linked customer are omitted."""
     known = await inbound.store.seen.owners(provider, named)
     found = {record.customer_ref: record.customer_id for record in known}
     missing = set(named) - {record.method_ref for record in known}
@@ -277,9 +278,9 @@ async def _owners(
 async def _search(
     inbound: Inbound, provider: ProviderName, missing: set[MethodRef]
 ) -> tuple[dict[CustomerRef, str], _Lists]:
-    """Look among linked customers whose list was never seen: a bounded walk, needed once per customer at the most.
+    """Search linked customers whose list was never seen: bounded, and needed at most once per customer.
 
-    One whose list cannot be understood is passed over: nothing of it was ever shown that could be out of date.
+    A customer whose list is unreadable is skipped: nothing of it was ever shown that could be outdated.
     """
     found: dict[CustomerRef, str] = {}
     searched = _Lists()
@@ -295,18 +296,18 @@ async def _search(
                 found[ref] = some[ref]
                 missing -= hits
             else:
-                await inbound.sightings.compare(wallet, some[ref], _TOLD, asked_at=asked_at)
+                await inbound.sightings.compare(wallet, some[ref], _WEBHOOK, asked_at=asked_at)
         is_down = bool(lists.failures) and not lists.is_answered
-        if not missing or is_down:  # a vault that is down is not asked for everybody
+        if not missing or is_down:  # do not ask a failing vault for the remaining customers
             break
     if not missing:
-        searched.failures.clear()  # whoever could not be read holds none of them
+        searched.failures.clear()  # the unreadable customers hold none of the methods
     return found, searched
 
 
 async def _statuses(inbound: Inbound, wallet: VaultWallet) -> list[tuple[Card, AuthStatus]]:
-    """The cards' 3-D Secure statuses, where they cost a call each: of so many cards at most. One that its vault does
-    not tell now is seen when somebody asks for it."""
+    """The cards' 3-D Secure statuses, for at most `_STATUSES` cards if each costs a call. A status that fails now is
+    recorded at a later read."""
     vault = inbound.providers.get(wallet.provider)
     if vault is None or ProviderCapability.THREE_D_SECURE not in vault.capabilities.operations:
         return []
@@ -322,14 +323,14 @@ def _call() -> Call:
 
 
 async def _read(inbound: Inbound, provider: ProviderName, refs: Sequence[CustomerRef]) -> _Lists:
-    """Fresh lists, each customer for itself. A customer whom the vault does not know is an answer, and left out."""
+    """Fresh lists. A customer that the vault does not know counts as an answer and is omitted."""
     vault = inbound.providers.get(provider)
     lists = _Lists()
     if vault is None or not refs:
         return lists
     try:
         found = await vault.wallets(refs, _call())
-    except VaultError as error:  # of all of them
+    except VaultError as error:  # concerns all customers
         lists.failures.append(error)
         return lists
     for ref in refs:

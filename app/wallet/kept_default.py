@@ -1,6 +1,6 @@
-"""Adding a method takes no default away: the one that a rule had found is stored, with the reason KEPT.
+"""Adding a method does not change the default: the default chosen by the rules is stored, with the reason KEPT.
 
-A kept default is weaker than a choice of the customer's: when its method cannot be used, the rules decide again.
+A kept default is weaker than a customer's choice: if its method becomes unusable, the rules choose again.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from app.wallet.reading import WalletReader
 
 _log = logging.getLogger("vaultgraph.defaults")
 _CALL_S: Final = 10.0
-_BY_ITSELF: Final = "gateway"
+_GATEWAY: Final = "gateway"
 
 IsNew = Callable[[MethodAddress], bool]
 KEPT: Final = DefaultReason.KEPT
@@ -31,7 +31,7 @@ KEPT: Final = DefaultReason.KEPT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class By:
-    """Who added the method, and how it is known."""
+    """The author of the added method, and the origin of the information."""
 
     actor: str | None
     origin: EventOrigin
@@ -41,9 +41,9 @@ class By:
 def default_taken_away(
     wallet: Wallet, is_new: IsNew, rules: AssemblyRules, vault_default: MethodAddress | None = None
 ) -> MethodAddress | None:
-    """The method that was the default by a rule without the new ones, and is not with them.
+    """The method that is the default by the rules without the new methods, and is not with them.
 
-    `vault_default` is what its vault called the default before the add: some vaults give the mark to the new method.
+    `vault_default` is the vault's own default before the add: some vaults mark the new method as default.
     """
     choice = wallet.entry.choice
     if choice is not None and not choice.is_kept:
@@ -68,11 +68,11 @@ def default_taken_away(
 
 
 async def keep_default(store: Store, customer_id: str, address: MethodAddress, by: By, *, tx: Tx) -> None:
-    """Store it, unless the customer has chosen meanwhile. Raises CustomerUnknown."""
+    """Store the default, unless the customer has made a choice since. Raises CustomerUnknown."""
     now = await store.directory.locked_choice(customer_id, tx=tx)
     if now is not None and (not now.is_kept or now.address == address):
         return
-    await store.directory.set_choice(customer_id, address, set_by=by.actor or _BY_ITSELF, is_kept=True, tx=tx)
+    await store.directory.set_choice(customer_id, address, set_by=by.actor or _GATEWAY, is_kept=True, tx=tx)
     event = NewEvent(
         type=EventType.DEFAULT_CHANGED,
         origin=by.origin,
@@ -88,7 +88,8 @@ async def keep_default(store: Store, customer_id: str, address: MethodAddress, b
 
 
 class DefaultKeeper:
-    """Keeps defaults when a list shows a method that was added elsewhere: on a vault's own page, or in its portal."""
+    """Keeps defaults if a list shows a method that was added outside the gateway: on a hosted page or in a vault's
+    portal."""
 
     def __init__(
         self, store: Store, reader: WalletReader, rules: AssemblyRules, utc_now: Callable[[], datetime]
@@ -100,7 +101,7 @@ class DefaultKeeper:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def added(self, customer_id: str, methods: Collection[MethodAddress], origin: EventOrigin) -> None:
-        """Look at it beside whatever found it; what fails is logged."""
+        """Check in the background; failures are logged."""
         by, is_new = By(actor=None, origin=origin), frozenset(methods).__contains__
         task = asyncio.get_running_loop().create_task(self.keep(customer_id, is_new, by))
         self._tasks.add(task)
@@ -112,14 +113,14 @@ class DefaultKeeper:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def keep(self, customer_id: str, is_new: IsNew, by: By, call: Call | None = None) -> None:
-        """Read the customer's wallet, and store the default that the new methods took away, if they did. What fails is
-        logged: the methods are there, and the default is then what the rules say."""
+        """Read the customer's wallet and store the default that the new methods replaced, if any. Failures are logged:
+        the methods exist, and the rules then choose the default."""
         try:
             await self._keep(customer_id, is_new, by, call)
         except StoreUnavailable:
             return
-        except Exception:  # noqa: BLE001 - the add itself has ended well
-            _log.exception("the default could not be looked at after a method was added")
+        except Exception:  # noqa: BLE001 - the add itself has succeeded
+            _log.exception("the default could not be checked after a method was added")
 
     async def _keep(self, customer_id: str, is_new: IsNew, by: By, call: Call | None) -> None:
         entry = await self._store.directory.entry(customer_id)

@@ -1,4 +1,4 @@
-"""Keys from one long random secret: each purpose gets its own, so that none can be used for another."""
+"""Derives a separate key per purpose from one long random secret."""
 
 from typing import Final
 
@@ -10,9 +10,9 @@ _SALT: Final = b"vaultgraph/keys/v1"
 
 
 def derive_key(secret: bytes | str, purpose: str, length: int = 32) -> bytes:
-    """HKDF-SHA256 of `secret` for `purpose`. The secret's text is taken as it stands, base64 or not.
+    """HKDF-SHA256 of `secret` for `purpose`. The secret's text is used as is, base64 or not.
 
-    Raises ValueError when it has fewer than 32 characters: it must be random, not a password.
+    Raises ValueError for fewer than 32 characters: it must be random, not a password.
     """
     material = secret.encode() if isinstance(secret, str) else secret
     if len(material) < MINIMUM_SECRET:

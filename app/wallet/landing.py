@@ -1,4 +1,4 @@
-"""Waiting for several reads, each for as long as it may take."""
+"""Waiting for several reads, each with its own deadline."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ class Landing(Protocol):
 
 
 class Waiting(Protocol):
-    """One who waits for a task, until a time on the loop's clock."""
+    """A caller that waits for a task until `until`, on the loop's clock."""
 
     @property
     def flight(self) -> Landing: ...
@@ -21,7 +21,7 @@ class Waiting(Protocol):
 
 
 class _Countdown:
-    """A future that is done once so many tasks are."""
+    """A future that completes when the given number of tasks are done."""
 
     __slots__ = ("future", "left")
 
@@ -39,19 +39,19 @@ class _Countdown:
             self.future.set_result(None)
 
 
-async def over(seats: Sequence[Waiting]) -> None:
-    """Until every flight has landed or its seat's time is over. `asyncio.wait`, with a time for each."""
+async def over(waiters: Sequence[Waiting]) -> None:
+    """Wait until every read is done or its waiter's deadline has passed: `asyncio.wait` with one timeout per task."""
     loop = asyncio.get_running_loop()
     while True:
         now = loop.time()
-        pending = [seat for seat in seats if seat.until > now and not seat.flight.task.done()]
+        pending = [waiter for waiter in waiters if waiter.until > now and not waiter.flight.task.done()]
         if not pending:
             return
-        tasks = {seat.flight.task for seat in pending}
+        tasks = {waiter.flight.task for waiter in pending}
         countdown = _Countdown(len(tasks), loop.create_future())
         for task in tasks:
             task.add_done_callback(countdown)
-        timer = loop.call_at(min([seat.until for seat in pending]), countdown.wake)
+        timer = loop.call_at(min([waiter.until for waiter in pending]), countdown.wake)
         try:
             await countdown.future
         finally:

@@ -21,11 +21,11 @@ _EXPONENTS: Final = {
     for places, codes in ((0, _WHOLE), (2, _HUNDREDTHS), (3, _THOUSANDTHS), (4, _TEN_THOUSANDTHS))
     for code in codes.split()
 }
-_MOST: Final = 10**15  # minor units; more is a mistake in every currency
+_MOST: Final = 10**15  # minor units; a larger amount is a mistake in every currency
 
 
 class BadAmount(ValueError):
-    """The text is no amount of this currency; the message says which rule, never the value."""
+    """The text is no amount of this currency; the message names the rule, never the value."""
 
 
 def is_currency(code: str) -> bool:
@@ -33,15 +33,15 @@ def is_currency(code: str) -> bool:
 
 
 def exponent_of(currency: str) -> int:
-    """Decimal places of the currency's minor unit. Raises BadAmount for a code that ISO 4217 does not have."""
+    """Decimal places of the currency's minor unit. Raises BadAmount for a code that is not in ISO 4217."""
     try:
         return _EXPONENTS[currency]
     except KeyError:
-        raise BadAmount("the currency is none of ISO 4217's") from None
+        raise BadAmount("the currency is not an ISO 4217 code") from None
 
 
 def to_minor(amount: Decimal, currency: str) -> int:
-    """An exact number of minor units; more decimal places than the currency has are refused, not rounded."""
+    """An exact number of minor units. Raises BadAmount for more decimal places than the currency has; never rounds."""
     places = exponent_of(currency)
     try:
         scaled = amount.scaleb(places)

@@ -1,7 +1,7 @@
-"""Noting what ordinary reads see: beside the answers, at a bounded pace, each customer now and then.
+"""Records what ordinary reads return: in the background, at a bounded rate, each customer at intervals.
 
-It builds the index from a vault's methods to their owners, which notifications and expiry sweeps need. A list that is
-not noted today is noted another day; a burst of reads never becomes a burst of writes.
+This builds the index from a vault's methods to their customers, which webhooks and expiry jobs need. A list that is not
+recorded now is recorded at a later read; a burst of reads never becomes a burst of writes.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ _REMEMBERED: Final = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotingPace:
-    """At most `per_s` lists and statuses a second are noted. Each customer's list, and a card's status that stays the
-    same, every `again_after_s` seconds; a list of the very same bytes every `unchanged_after_s`. A list that arrives
-    was asked for `longest_read_s` seconds before at most."""
+    """At most `per_s` lists and statuses are recorded per second. A customer's list, and an unchanged 3-D Secure
+    status, is recorded at most every `again_after_s` seconds; a byte-identical list every `unchanged_after_s`.
+    `longest_read_s` is the longest time that a read may have taken."""
 
     per_s: float = 20.0
     again_after_s: float = 60.0
@@ -39,7 +39,7 @@ class NotingPace:
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """A complete list, and when it was asked for at the earliest."""
+    """A complete list, and the earliest time its read may have begun."""
 
     wallet: VaultWallet
     asked_at: datetime
@@ -51,7 +51,7 @@ class _List:
 
 @dataclass(frozen=True, slots=True)
 class _Status:
-    """A card's 3-D Secure status, and when it was asked for."""
+    """A card's 3-D Secure status, and when its read began."""
 
     card: Card
     status: AuthStatus
@@ -70,7 +70,7 @@ class _NotFound:
 
 
 class Noting:
-    """`saw` is called on the hot path: a look into a dictionary, and now and then a place in a queue."""
+    """A bounded queue of observations. `saw` runs on the hot path: one dictionary lookup, and rarely a queue entry."""
 
     def __init__(
         self,
@@ -79,14 +79,14 @@ class Noting:
         pace: NotingPace,
         is_written: Callable[[ProviderName, CustomerRef], bool] = lambda provider, ref: False,
     ) -> None:
-        """`is_written` tells of whom we are writing just now: the write itself says what it changes."""
+        """`is_written` is true while a write for the customer is running: the write records its own changes."""
         self._is_written = is_written
         self._store = store
         self._sightings = sightings
         self._pace = pace
         self._longest_read = timedelta(seconds=pace.longest_read_s)
         self._queue: asyncio.Queue[_List | _Status | _NotFound] = asyncio.Queue()
-        self._queued = 0  # `_QUEUE` at the most; the queue's own look at its size costs three calls
+        self._queued = 0  # at most `_QUEUE`; `Queue.qsize` costs three calls
         self._last: OrderedDict[tuple[ProviderName, CustomerRef], tuple[float, weakref.ref[SameReply] | None]]
         self._last = OrderedDict()
         self._statuses: OrderedDict[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
@@ -94,7 +94,7 @@ class Noting:
         self._not_found: OrderedDict[tuple[ProviderName, CustomerRef], float] = OrderedDict()
 
     def saw(self, wallet: VaultWallet) -> None:
-        """A complete list has just been read from a vault."""
+        """Record a complete list that was just read from a vault."""
         if self._queued >= _QUEUE:
             return
         now = asyncio.get_running_loop().time()
@@ -102,7 +102,7 @@ class Noting:
         last, reply = self._last.get(key), wallet.reply
         if last is not None:
             at, noted = last
-            # A write or an erasure drops the snapshot, and the reply with it: then it is not the same any more.
+            # A write or an erasure drops the snapshot and with it the reply, so the reference is dead.
             is_same = reply is not None and noted is not None and noted() is reply
             if now - at < (self._pace.unchanged_after_s if is_same else self._pace.again_after_s):
                 return
@@ -113,7 +113,7 @@ class Noting:
         self._put(_List(wallet, datetime.now(UTC) - self._longest_read))
 
     def saw_status(self, card: Card, status: AuthStatus, asked_at: datetime) -> None:
-        """A card's 3-D Secure status has just been read from its vault. The card's list was seen before it."""
+        """Record a card's 3-D Secure status that was just read. The card's list was seen before it."""
         if self._queued >= _QUEUE:
             return
         now = asyncio.get_running_loop().time()
@@ -128,7 +128,7 @@ class Noting:
         self._put(_Status(card, status, asked_at))
 
     def saw_no_customer(self, provider: ProviderName, customer_ref: CustomerRef) -> None:
-        """A vault has just said that it does not know this customer."""
+        """Record that a vault does not know this customer."""
         if self._queued >= _QUEUE:
             return
         now, key = asyncio.get_running_loop().time(), (provider, customer_ref)
@@ -139,7 +139,7 @@ class Noting:
         self._not_found.move_to_end(key)
         if len(self._not_found) > _REMEMBERED:
             self._not_found.popitem(last=False)
-        self._last.pop(key, None)  # the next list is news
+        self._last.pop(key, None)  # record the next list at once
         self._put(_NotFound(key))
 
     def _put(self, seen: _List | _Status | _NotFound) -> None:
@@ -147,7 +147,7 @@ class Noting:
         self._queue.put_nowait(seen)
 
     async def run(self) -> None:
-        """Note what was seen until cancelled; what fails is logged and left for another day."""
+        """Process the queue until cancelled. A failure is logged; a later read is recorded instead."""
         while True:
             seen = await self._queue.get()
             self._queued -= 1
@@ -162,8 +162,8 @@ class Noting:
                 if isinstance(seen, _List):
                     self._last.pop(seen.key, None)
                 await asyncio.sleep(RETRY_STORE_S)
-            except Exception:  # noqa: BLE001 - nothing here is worth more than the next list
-                _log.exception("what a vault showed could not be noted")
+            except Exception:  # noqa: BLE001 - the loop must survive: the next list replaces this one
+                _log.exception("an observation of a vault could not be recorded")
                 if isinstance(seen, _List):
                     self._last.pop(seen.key, None)
             await asyncio.sleep(1 / self._pace.per_s)
@@ -181,7 +181,7 @@ class Noting:
             self._statuses.pop(seen.key, None)
 
     async def _note(self, seen: _List) -> bool:
-        """Whether the list was compared with the last one; else the next one is as good as this."""
+        """True if the list was compared with the last one. If not, the next list is recorded at once."""
         wallet = seen.wallet
         if self._is_written(wallet.provider, wallet.customer_ref):
             return False

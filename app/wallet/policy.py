@@ -1,4 +1,4 @@
-"""How one vault is read."""
+"""Read policy of a vault."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from app.vault.provider import Call
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPolicy:
-    """How one vault is read. Durations are seconds. Of a customer's methods, at most `max_methods` are kept."""
+    """Read policy of one vault. Durations are seconds. At most `max_methods` of a customer's methods are kept."""
 
     deadline_s: float = 3.0
     fresh_for_s: float = 5.0
@@ -16,10 +16,11 @@ class ReadPolicy:
     max_methods: int = 1_000
 
     def until(self, call: Call, now: float) -> float:
-        """How long whoever asks for `call` waits, on the loop's clock."""
+        """Until when a caller waits, on the loop's clock."""
         return min(call.deadline_at, now + self.deadline_s)
 
     def own_deadline(self, call: Call, now: float) -> Call:
-        """A shared read lives by the vault's deadline: the first caller's smaller one is not the others'."""
+        """A shared read has the vault's deadline: a shorter deadline of the first caller must not apply to the
+        others."""
         deadline_at = now + self.deadline_s
         return Call(deadline_at, call.request_id, call.traceparent, call.client, call.tags, call.meter)

@@ -1,4 +1,4 @@
-"""What is told to whoever asked for a write: one shape for refusals of ours, of a vault, and for warnings."""
+"""Errors and warnings of a write: one type for the gateway's own and for those of a vault."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -42,9 +42,9 @@ class ProblemCode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong, or worth a warning; no value of the input is in it.
+    """One error or warning; it never contains an input value.
 
-    `path` holds snake_case names from the mutation's input on. With `outcome` it is a vault's answer (the graph's
+    `path` holds snake_case names, starting at the mutation's input. With `outcome` it is a vault's answer (the graph's
     ProviderError; `provider` is then set), with `existing` a DuplicateError, with `current_etag` a ConflictError.
     """
 
@@ -66,4 +66,4 @@ STORE_UNAVAILABLE: Final = Problem(
     message="The gateway's store cannot be used at the moment; no vault was called. Send the same request again.",
     retryable=True,
 )
-"""The journal cannot be written, and no vault is called without it."""
+"""The journal cannot be written; no vault is called without it."""

@@ -1,4 +1,4 @@
-"""Reading vaults: many customers, all vaults at once, under one deadline, and what to say of each vault."""
+"""Reads vaults: many customers, all vaults in parallel, with deadlines, and a source state for each vault."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -32,20 +32,20 @@ from app.wallet.policy import ReadPolicy
 from app.wallet.snapshots import Key, Read, Seat, SnapshotCache, Source
 from app.wallet.statuses import StatusReader, StatusSeat
 
-# What one method costs in memory, id and label included, and what a wallet costs without methods: measured on CPython.
+# Memory per method, with id and label, and per wallet without methods: measured on CPython.
 METHOD_BYTES: Final = 1_400
 WALLET_BYTES: Final = 1_000
 
 
 class IdMaker(Protocol):
-    """Makes a method's opaque id; raises ValueError when its refs are too long for one."""
+    """Makes a method's opaque id; raises ValueError if its refs are too long."""
 
     def encode(self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef) -> str: ...
 
 
 @value(frozen=True, slots=True)
 class Entry:
-    """One method with what follows from it alone, worked out once per read of the vault."""
+    """One method with its derived id and label, computed once per vault read."""
 
     method: PaymentMethod
     id: str
@@ -54,17 +54,17 @@ class Entry:
 
 @dataclass(slots=True, weakref_slot=True)
 class Content:
-    """What a vault holds, ready to be shown: one object for as long as reads find the same. `skipped` counts the
-    vault's unreadable records and ours. `foresight` is there once statuses of its cards were asked for."""
+    """A vault's methods, prepared for responses: the same object while reads return the same. `skipped` counts
+    unreadable records and methods without an id. `foresight` is set once statuses of its cards were read."""
 
     entries: tuple[Entry, ...]
     skipped: int
     foresight: Foresight | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each read
+@dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read
 class Held:
-    """One vault's wallet as it is kept."""
+    """One vault's wallet as cached."""
 
     wallet: VaultWallet
     content: Content
@@ -82,11 +82,11 @@ class Held:
         return not self.content.skipped and not self.wallet.truncated
 
 
-@dataclass(slots=True, weakref_slot=True, kw_only=True)  # not frozen, though nobody changes one: made for each read
+@dataclass(slots=True, weakref_slot=True, kw_only=True)  # immutable in use; `frozen` is slower
 class SourceReading:
-    """What one vault answered for one customer. `held` is None when there is nothing to show.
+    """One vault's result for one customer. `held` is None if there is nothing to show.
 
-    `asked_at` and `fetched_at` are when the call began and ended; `latency_ms` is None when no call was needed.
+    `asked_at` and `fetched_at` are when the call began and ended; `latency_ms` is None if no call was made.
     """
 
     state: SourceState
@@ -105,7 +105,7 @@ class SourceReading:
 
 
 class WalletReader:
-    """Reads through the snapshots. One per process; belongs to one event loop."""
+    """Reads through the snapshot cache. One per process; belongs to one event loop."""
 
     def __init__(
         self,
@@ -117,15 +117,15 @@ class WalletReader:
         on_status: Callable[[Card, AuthStatus, datetime], None] | None = None,
         on_not_found: Callable[[ProviderName, CustomerRef], None] | None = None,
     ) -> None:
-        """`on_list` hears of every list that a vault gave, `on_status` of every 3-D Secure status, with the time when
-        it was asked for, `on_not_found` of every customer that its vault does not know; they must be quick and must
-        not raise."""
+        """Callbacks, which must be quick and must not raise: `on_list` for every list that a vault returned,
+        `on_status` for every 3-D Secure status with the time its call began, `on_not_found` for every customer that a
+        vault does not know."""
         self.providers = providers
         self.snapshots = snapshots
         self._ids = ids
         self._on_list = on_list
         self._on_not_found = on_not_found
-        self._now: Callable[[], float] = self._loops_time
+        self._now: Callable[[], float] = self._loop_time
         self._policies = {name: (policies or {}).get(name, ReadPolicy()) for name in providers}
         self._sources = {name: self._source(name, policy) for name, policy in self._policies.items()}
         self.statuses = StatusReader(providers, snapshots, self._policies, lambda: self._now(), on_status)
@@ -148,7 +148,7 @@ class WalletReader:
     async def read_many(
         self, name: ProviderName, refs: Sequence[CustomerRef], call: Call, *, force_fresh: bool = False
     ) -> list[SourceReading]:
-        """Many customers at one vault, in the order of `refs`; never later than the deadline, whatever it does."""
+        """Many customers at one vault, in the order of `refs`; never later than the deadline."""
         keys: list[Key] = [(name, ref, None) for ref in refs]
         until = self._policies[name].until(call, self._now())
         source = self._sources[name]
@@ -156,19 +156,20 @@ class WalletReader:
         return [to_reading(found[key]) for key in keys]
 
     def ask(self, name: ProviderName, ref: CustomerRef, call: Call) -> Seat[Held]:
-        """Have one customer read at one vault, from now on; `answers` waits for it, and must be awaited.
+        """Start reading one customer at one vault; the result must be awaited with `answers`.
 
-        Customers asked for with the same `call` within a turn of the loop are one call to a vault that can do that.
+        Customers asked for with the same `call` in one turn of the event loop are batched, if the vault supports
+        batches.
         """
         until = self._policies[name].until(call, self._now())
         return self.snapshots.board((name, ref, None), self._sources[name], until, call)
 
     async def answers(self, seats: Sequence[Seat[Held]]) -> list[SourceReading]:
-        """In the order of `seats`; never later than the deadlines."""
+        """Results in the order of `seats`; never later than their deadlines."""
         return [to_reading(read) for read in await self.snapshots.landed(seats)]
 
     def at_hand(self, name: ProviderName, ref: CustomerRef) -> SourceReading | None:
-        """What `read_many` would answer from a fresh snapshot, at once; None where it would have to wait."""
+        """The result of `read_many` if a fresh snapshot is cached; None if it would have to wait."""
         fresh_for_s = self._policies[name].fresh_for_s
         snapshot = self.snapshots.at_hand((name, ref, None), fresh_for_s) if fresh_for_s > 0 else None
         if snapshot is None:
@@ -181,8 +182,8 @@ class WalletReader:
     def foresee(
         self, name: ProviderName, ref: CustomerRef, question: Question | None, call: Call
     ) -> Mapping[MethodRef, StatusSeat]:
-        """Have those statuses read from now on that the same question asked for when this vault's list said what is
-        kept of it: beside the list, not after it."""
+        """Prefetch the statuses that the same query needed for the cached list of this vault, in parallel with the
+        list."""
         if question is None or name not in self.statuses.vaults:
             return {}
         held = self.snapshots.last((name, ref, None))
@@ -219,22 +220,22 @@ class WalletReader:
             is_complete=lambda held: held.is_whole,
         )
 
-    def _loops_time(self) -> float:
-        self._now = asyncio.get_running_loop().time  # looked up once: a reader belongs to one loop
+    def _loop_time(self) -> float:
+        self._now = asyncio.get_running_loop().time  # cached: a reader belongs to one loop
         return self._now()
 
 
 def cut(wallet: VaultWallet, most: int) -> VaultWallet:
-    """The first `most` methods in the order in which they are listed, and that there are more."""
+    """The first `most` methods in list order, marked as truncated."""
     kept = tuple(sorted(wallet.methods, key=by_provider)[:most])
     return replace(wallet, methods=kept, truncated=True, reply=None)
 
 
 def hold(wallet: VaultWallet, ids: IdMaker, last: Held | None = None) -> Held:
-    """Make a wallet ready to be shown often, in a stable order. A method whose refs fit no id counts as skipped.
+    """Prepare a wallet for responses, in a stable order. A method whose refs are too long for an id counts as skipped.
 
-    `last` is what was held before: where the vault's methods are the very same objects, nothing is made anew, and the
-    id of a method that was there before is the same.
+    `last` is the wallet cached before: if the vault's methods are the same objects, its content is reused; otherwise
+    known ids are.
     """
     if last is not None and last.wallet.methods is wallet.methods and last.wallet.skipped == wallet.skipped:
         return last if last.wallet is wallet else Held(wallet, last.content)
@@ -251,7 +252,7 @@ def hold(wallet: VaultWallet, ids: IdMaker, last: Held | None = None) -> Held:
 
 
 def to_reading(read: Read[Held]) -> SourceReading:
-    """A row of `sources` from what the cache answered."""
+    """A source reading from a cache result."""
     latency_ms = None if read.latency_s is None else round(read.latency_s * 1000)
     error, snapshot = read.error, read.snapshot
     if snapshot is None:
@@ -288,12 +289,12 @@ def to_reading(read: Read[Held]) -> SourceReading:
 
 
 def is_not_found(error: VaultError) -> bool:
-    """Whether the vault answered that it does not know the customer."""
+    """True if the vault answered that it does not know the customer."""
     return isinstance(error, VaultRejected) and error.reason is RejectReason.CUSTOMER_NOT_FOUND
 
 
 def state_of(error: VaultError) -> SourceState:
-    """The one table from what went wrong to what `sources` says."""
+    """Maps a vault error to its state in `sources`."""
     if is_not_found(error):
         return SourceState.CUSTOMER_NOT_FOUND
     if isinstance(error, VaultTimeout):
@@ -318,5 +319,5 @@ _MESSAGES: Final[Mapping[SourceState, str]] = {
 
 
 def message_of(error: VaultError) -> str:
-    """In our words: what a vault wrote never reaches a client."""
+    """The gateway's own text: a vault's text never reaches a client."""
     return _MESSAGES[state_of(error)]

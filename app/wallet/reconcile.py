@@ -1,4 +1,4 @@
-"""In the background: what dead processes left PENDING, and what is UNKNOWN, is looked up until it is decided."""
+"""Background reconciliation: looks up operations that a dead process left PENDING, and those that are UNKNOWN."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ _CLIENT: Final = "reconciler"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """Seconds between sweeps and between clean-ups, and how many operations are looked up at once."""
+    """Seconds between runs and between clean-ups, and the number of operations processed concurrently."""
 
     sweep_every_s: float = 1.0
     clean_every_s: float = 3600.0
@@ -30,7 +30,7 @@ class Pace:
 
 
 class Reconciler:
-    """One per process; any number may run, since an operation is taken over by one at a time."""
+    """One per process; any number may run, because each operation is leased to one process at a time."""
 
     def __init__(self, deps: Deps, runner: Runner, pace: Pace | None = None) -> None:
         self._deps = deps
@@ -40,7 +40,7 @@ class Reconciler:
         self._gate = asyncio.Semaphore(self._pace.at_once)
 
     async def start(self) -> None:
-        """Begin at once: after a crash nobody should have to wait for the first interval."""
+        """Start both loops at once: after a crash, recovery must not wait for the first interval."""
         self._tasks = [
             asyncio.create_task(self._every(self._pace.sweep_every_s, self._sweep_quietly)),
             asyncio.create_task(self._every(self._pace.clean_every_s, self._clean_quietly)),
@@ -53,21 +53,21 @@ class Reconciler:
         self._tasks = []
 
     async def sweep(self) -> int:
-        """Look once at everything that is nobody's; answers how many operations were taken up."""
+        """Process the operations that no live process owns, once; returns how many."""
         owner, journal = self._deps.owner, self._deps.store.journal
-        gone = await owner.killed() | {owner.id}  # ours too: those that run are left out below
+        gone = await owner.killed() | {owner.id}  # own ones too: running operations are excluded below
         found = [*await journal.orphans(lease=owner.lease, dead=gone), *await journal.due()]
         waiting = {one.id: one for one in found if one.id not in owner.running}
-        await asyncio.gather(*(self._take_up(one) for one in waiting.values()))
+        await asyncio.gather(*(self._resume(one) for one in waiting.values()))
         return len(waiting)
 
     async def clean(self) -> None:
-        """Forget keys that are too old to be sent again, and processes that are long gone."""
+        """Delete expired idempotency keys and records of dead processes."""
         now = self._deps.utc_now()
         await self._deps.store.journal.expire(now - KEEP_KEYS)
         await self._deps.store.owners.forget(now - KEEP_OWNERS)
 
-    async def _take_up(self, operation: OperationRecord) -> None:
+    async def _resume(self, operation: OperationRecord) -> None:
         async with self._gate:
             providers = [operation.provider] if operation.provider else []
             call = Call(
@@ -79,8 +79,8 @@ class Reconciler:
                 found = await self._runner.resume(operation, call, is_patient=False)
             except StoreUnavailable:
                 return
-            except Exception:  # noqa: BLE001 - one operation that fails must not keep the others waiting
-                _log.exception("%s could not be reconciled; trying again later", operation.id)
+            except Exception:  # noqa: BLE001 - a failing operation must not stop the others
+                _log.exception("%s could not be reconciled; retrying later", operation.id)
                 return
         if found.state is not operation.state:
             _log.info("%s was %s and is %s", operation.id, operation.state.value, found.state.value)
@@ -90,16 +90,16 @@ class Reconciler:
             await self.sweep()
         except StoreUnavailable:
             return
-        except Exception:  # noqa: BLE001 - a sweep that died would leave operations undecided
-            _log.exception("the journal could not be swept; trying again")
+        except Exception:  # noqa: BLE001 - the loop must survive: it decides open operations
+            _log.exception("reconciliation failed; retrying")
 
     async def _clean_quietly(self) -> None:
         try:
             await self.clean()
         except StoreUnavailable:
             return
-        except Exception:  # noqa: BLE001 - what is not cleaned now is cleaned next time
-            _log.exception("the journal could not be cleaned; trying again later")
+        except Exception:  # noqa: BLE001 - the next clean-up covers it
+            _log.exception("journal clean-up failed; retrying later")
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

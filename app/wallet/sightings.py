@@ -1,8 +1,8 @@
-"""What the vaults were last seen to hold, and the events that follow when that differs from what they hold now.
+"""Change detection: compares each vault list with the last one seen and appends events for the differences.
 
-Every complete, fresh list of a vault passes here: ordinary reads (beside the answer, never before it), notifications
-of change, and the watch over customers that somebody subscribes to. A difference becomes events once, whoever sees
-it first, because comparing and remembering are one transaction.
+Every complete, fresh list comes here: from ordinary reads (after the response, never blocking it), from webhook
+deliveries and from the poller. Comparing and storing are one transaction, so each difference becomes events once,
+whichever reader sees it first.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ from app.vault.rules.etag import etag_of
 from app.wallet.statuses import to_status
 
 _SETTLING: Final = timedelta(seconds=3)
-"""How long after a write its own look at what it led to may take: until then nobody else compares."""
+"""Grace period after a write for its own follow-up read. Until it ends, no other list is compared."""
 _METHOD_EVENTS: Final = (
     EventType.METHOD_ADDED,
     EventType.METHOD_UPDATED,
@@ -38,11 +38,12 @@ _METHOD_EVENTS: Final = (
 
 
 OnAdded = Callable[[str, Collection[MethodAddress], EventOrigin], None]
-"""Told our customer's id, the methods, and how they were found."""
+"""Called with the gateway's customer id, the added methods, and the origin of the change."""
 
 
 class StatusNoted(Enum):
-    """What became of a 3-D Secure status: `LEFT` alone, as last time (`SAME`), the `FIRST` one, or `CHANGED`."""
+    """Result of recording a 3-D Secure status: `LEFT` (not recorded), `SAME` as before, the `FIRST` one, or
+    `CHANGED`."""
 
     LEFT = auto()
     SAME = auto()
@@ -52,17 +53,17 @@ class StatusNoted(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Methods of which their vault said, at that time, that they had changed."""
+    """Methods that their vault reported as changed, and when."""
 
     refs: Collection[MethodRef]
     at: datetime
 
 
 class Sightings:
-    """Compares lists with the last ones seen and tells what changed."""
+    """Compares lists with the last ones seen and appends events for the differences."""
 
     def __init__(self, store: Store, on_added: OnAdded | None = None) -> None:
-        """`on_added` hears of methods that were added elsewhere; it must not block or raise."""
+        """`on_added` is called for methods that were added outside the gateway; it must not block or raise."""
         self._store = store
         self._on_added = on_added
 
@@ -76,12 +77,12 @@ class Sightings:
         named: Named | None = None,
         tx: Tx | None = None,
     ) -> SeenChanges:
-        """Remember `wallet` and append one event per difference, in one transaction.
+        """Store `wallet` as last seen and append one event per difference, in one transaction.
 
-        `asked_at` is when the vault was asked: a list that a write of ours, or a list noted since, may have overtaken
-        is outdated and left alone, and so is one of the moments after a write. `named` are methods that the vault
-        itself says have changed: each is an event even where the list that has the change is the first that we saw. An
-        incomplete list proves nothing and is left alone.
+        `asked_at` is when the call to the vault began. A list is outdated, and ignored, if a write or a newer list may
+        have changed the state since, or if a write has just ended. `named` are methods that the vault itself reported
+        as changed: each becomes an event, even if this list is the first one seen. An incomplete list proves nothing
+        and is ignored.
         """
         if wallet.skipped or wallet.truncated:
             return SeenChanges((), (), (), is_first=False)
@@ -96,7 +97,7 @@ class Sightings:
             return await self._compare(wallet, customer_id, origin, asked_at, named, own)
 
     async def found_before(self, customer_id: str, lists: Iterable[tuple[VaultWallet, datetime]], *, tx: Tx) -> None:
-        """Within the transaction that ends a write: what it found before its first step is compared like any list."""
+        """Compare the lists that a write read before its first step, within the transaction that ends the write."""
         for wallet, asked_at in lists:
             if not (wallet.skipped or wallet.truncated):
                 await self._compare(wallet, customer_id, EventOrigin.RECONCILIATION, asked_at, None, tx)
@@ -105,16 +106,17 @@ class Sightings:
         self,
         wallet: VaultWallet,
         customer_id: str,
-        told: Collection[NewEvent],
+        written: Collection[NewEvent],
         *,
         asked_at: datetime,
         tx: Tx | None = None,
     ) -> None:
-        """Remember what a write led to, so that whatever differs from then on is another change.
+        """Store the state after a write, so that later differences count as new changes.
 
-        The write tells what it did itself (`told`), and other methods may change with it (one default at most, say):
-        of those only the ones that came or went are told here. Without `tx` the write has ended before the vault was
-        asked, and nothing is remembered where another has run since: that one remembers.
+        `written` are the events that the write appended itself. A write may change other methods too (the previous
+        default, for example); of those, only added and removed ones become events here. Without `tx` the write had
+        ended before the vault was read; nothing is stored if another write has run since, because that write stores its
+        own result.
         """
         if wallet.skipped or wallet.truncated:
             return
@@ -122,29 +124,32 @@ class Sightings:
             if await self._is_disturbed(customer_id, wallet.provider, asked_at):
                 return
             async with self._store.transaction() as own:
-                await self.settle(wallet, customer_id, told, asked_at=asked_at, tx=own)
+                await self.settle(wallet, customer_id, written, asked_at=asked_at, tx=own)
             return
         found = await self._store.seen.note(
             wallet.provider, wallet.customer_ref, sighted(wallet.methods), asked_at=asked_at, is_settled=True, tx=tx
         )
-        mine = {event.method_ref for event in told} | {event.detail.get("replaced") for event in told}
+        recorded = {event.method_ref for event in written} | {event.detail.get("replaced") for event in written}
         events = _events(wallet, customer_id, EventOrigin.RECONCILIATION, replace(found, changed=()), ())
         others = [
-            event for event in events if event.method_ref not in mine and not await self._is_told(event, found.since)
+            event
+            for event in events
+            if event.method_ref not in recorded and not await self._is_recorded(event, found.since)
         ]
         await self._store.events.append_all(others, tx=tx)
 
     async def not_found(self, provider: ProviderName, customer_ref: CustomerRef) -> None:
-        """The vault no longer knows a linked customer: one LINK_CHANGED event, until the vault knows it again."""
+        """The vault no longer knows a linked customer: append one LINK_CHANGED event, until the vault knows it
+        again."""
         if await self._store.link_health.is_marked(provider, customer_ref):
             return
         async with self._store.transaction() as tx:
             customer_id = await self._store.link_health.mark_not_found(provider, customer_ref, tx=tx)
             if customer_id is not None:
                 origin = EventOrigin.RECONCILIATION
-                await self._tell_of_link(provider, customer_ref, customer_id, origin, tx, is_known=False)
+                await self._append_link_event(provider, customer_ref, customer_id, origin, tx, is_known=False)
 
-    async def _tell_of_link(
+    async def _append_link_event(
         self,
         provider: ProviderName,
         customer_ref: CustomerRef,
@@ -165,23 +170,23 @@ class Sightings:
         await self._store.events.append(event, tx=tx)
 
     async def _is_disturbed(self, customer_id: str, provider: ProviderName, asked_at: datetime) -> bool:
-        """Whether a write of ours, here or on a replica, ran since the vault was asked, or did nobody knows what: it
-        will tell itself what it changed."""
+        """True if a write, on any replica, ran since the vault was asked or has an unknown outcome. Such a write
+        records its own changes."""
         return await self._store.journal.is_disturbed(customer_id, provider, asked_at)
 
     async def status(
         self, card: Card, status: AuthStatus, origin: EventOrigin, *, asked_at: datetime, tx: Tx | None = None
     ) -> StatusNoted:
-        """Remember a card's 3-D Secure status, asked for then; append the event if it differs from the one last seen.
+        """Store a card's 3-D Secure status, read at `asked_at`; append an event if it differs from the last one.
 
-        The first status of a card is no news. Left alone where no list had the card yet, or where it may be older than
-        the one last seen: then nothing is remembered.
+        The first status of a card is no event. Not stored if no list contained the card yet, or if it may be older than
+        the stored one.
         """
         where = (card.provider, card.customer_ref, card.method_ref)
         known = await self._store.seen.status(*where, tx=tx)
         if known is None or known.status is status:
             return StatusNoted.LEFT if known is None else StatusNoted.SAME
-        if tx is None:  # seen to differ without a lock: looked at again with one
+        if tx is None:  # the first comparison took no lock: repeat it with one
             async with self._store.transaction() as own:
                 return await self.status(card, status, origin, asked_at=asked_at, tx=own)
         if known.since is not None and asked_at < known.since:
@@ -209,26 +214,26 @@ class Sightings:
         if found.is_outdated:
             return found
         if found.is_found_again:
-            await self._tell_of_link(wallet.provider, wallet.customer_ref, customer_id, origin, tx, is_known=True)
+            await self._append_link_event(wallet.provider, wallet.customer_ref, customer_id, origin, tx, is_known=True)
         refs = named.refs if named is not None else ()
         news = [
             event
             for event in _events(wallet, customer_id, origin, found, refs)
-            if event.method_ref in refs or not await self._is_told(event, found.since)
+            if event.method_ref in refs or not await self._is_recorded(event, found.since)
         ]
         if named is not None:
-            told, where = {event.method_ref for event in news}, (wallet.provider, wallet.customer_ref)
-            untold = [ref for ref in await self._untold(wallet, customer_id, named) if ref not in told]
-            news += [_event(EventType.METHOD_UPDATED, *where, ref, customer_id, origin) for ref in untold]
+            where, recorded = (wallet.provider, wallet.customer_ref), {event.method_ref for event in news}
+            missing = [ref for ref in await self._without_event(wallet, customer_id, named) if ref not in recorded]
+            news += [_event(EventType.METHOD_UPDATED, *where, ref, customer_id, origin) for ref in missing]
         await self._store.events.append_all(news, tx=tx)
         if found.added and not found.is_first and self._on_added is not None:
             where = (wallet.provider, wallet.customer_ref)
             self._on_added(customer_id, [MethodAddress(*where, ref) for ref in found.added], origin)
         return found
 
-    async def _untold(self, wallet: VaultWallet, customer_id: str, named: Named) -> list[MethodRef]:
-        """Those whose change came into a list that told nothing, because it was the first or a write's own: it was
-        seen after the vault had named them, and nobody has heard of it since."""
+    async def _without_event(self, wallet: VaultWallet, customer_id: str, named: Named) -> list[MethodRef]:
+        """Named methods whose change arrived in a list that produced no event, because it was the first list or a
+        write's own. They were seen after the vault had named them and have had no event since."""
         held = {method.method_ref for method in wallet.methods}
         found: list[MethodRef] = []
         for row in await self._store.seen.owners(wallet.provider, named.refs):
@@ -240,19 +245,19 @@ class Sightings:
                 found.append(row.method_ref)
         return found
 
-    async def _is_told(self, event: NewEvent, since: datetime | None) -> bool:
-        """Whether a write of ours told this already: what somebody asked us to do has an actor."""
+    async def _is_recorded(self, event: NewEvent, since: datetime | None) -> bool:
+        """True if a write has already appended this event. Events of writes have an actor."""
         if since is None or event.customer_id is None or event.provider is None:
             return False
         address = MethodAddress(
             event.provider, event.customer_ref or CustomerRef(""), event.method_ref or MethodRef("")
         )
-        told = await self._store.events.of_method(event.customer_id, address, [event.type])
-        return any(one.actor is not None and one.occurred_at > since for one in told)
+        events = await self._store.events.of_method(event.customer_id, address, [event.type])
+        return any(one.actor is not None and one.occurred_at > since for one in events)
 
 
 async def status_of(providers: Mapping[ProviderName, VaultProvider], card: Card, call: Call) -> AuthStatus | None:
-    """A card's 3-D Secure status at this moment, past every cache; None where its vault could not tell."""
+    """A card's current 3-D Secure status, bypassing every cache; None if its vault fails."""
     try:
         result = await providers[card.provider].three_d_secure(card.customer_ref, card.method_ref, call)
     except VaultError:
@@ -261,7 +266,7 @@ async def status_of(providers: Mapping[ProviderName, VaultProvider], card: Card,
 
 
 def sighted(methods: Iterable[PaymentMethod]) -> list[SeenMethod]:
-    """What is remembered of each method: an etag, its status and its expiry; nothing that could be shown."""
+    """What is stored per method: an etag, the status and the expiry; no displayable data."""
     return [
         SeenMethod(
             method_ref=method.method_ref,
@@ -290,7 +295,7 @@ def _events(
 
 
 def _kind_of_change(method: PaymentMethod) -> EventType:
-    """A vault that deletes softly shows a deletion as INACTIVE."""
+    """A vault with soft deletion shows a deleted method as INACTIVE."""
     is_gone = method.status in (PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED)
     return EventType.METHOD_DELETED if is_gone else EventType.METHOD_UPDATED
 

@@ -1,6 +1,6 @@
-"""What the vaults last said: kept for a moment, shared between readers, shown marked when a vault fails.
+"""Snapshot cache: single-flight reads with TTL and stale-if-error.
 
-Nothing here knows what is kept: `reading` puts wallets in, and single cards' 3-D Secure results.
+It is independent of the cached type: `reading` stores wallets, `statuses` single cards' 3-D Secure results.
 """
 
 import asyncio
@@ -19,16 +19,15 @@ Value = TypeVar("Value")
 _UTC_NOW: Final = partial(datetime.now, UTC)
 
 Key = tuple[ProviderName, CustomerRef, MethodRef | None]
-"""Whose. The last part is None for the whole wallet, else one method."""
+"""Vault, customer ref, and a method ref; None there for the whole wallet."""
 
 
-@dataclass(slots=True)  # not frozen, though nobody changes one: it is made anew for each read
+@dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read
 class Snapshot(Generic[Value]):
-    """`as_of` is when the vault's answer had arrived, `taken_at` the same instant on the monotonic clock.
+    """`as_of` is when the vault's answer arrived, `taken_at` the same instant on the monotonic clock.
 
-    `asked_at` is when the call began: what happened later may be missing from the answer. `shown` is for whoever reads
-    it often: what they made of it. `better` is the last complete snapshot, kept beside an incomplete one for when the
-    vault fails.
+    `asked_at` is when the call began: later changes may be missing from the answer. `shown` caches what a reader
+    derived from it. `better` is the last complete snapshot, kept with an incomplete one for stale-if-error.
     """
 
     value: Value
@@ -42,9 +41,9 @@ class Snapshot(Generic[Value]):
 
 @dataclass(slots=True)
 class Read(Generic[Value]):
-    """One answer. A snapshot together with an error is a stale one. `latency_s` is None where no call was needed.
+    """The result for one key. A snapshot together with an error is stale. `latency_s` is None if no call was made.
 
-    `asked_at` and `answered_at` are when the call began and ended that ended in `error`.
+    `asked_at` and `answered_at` are when the failed call began and ended.
     """
 
     snapshot: Snapshot[Value] | None
@@ -60,11 +59,11 @@ class Read(Generic[Value]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source(Generic[Value]):
-    """How one kind of thing is read and how long it keeps. Durations are seconds.
+    """How one kind of value is read, and its TTLs. Durations are seconds.
 
-    `fetch` reads many at once, on behalf of whoever asked first: a VaultError that it raises concerns all keys, one in
-    a key's place that key alone. At most `batch_limit` keys are fetched together. `weigh` estimates a value's bytes.
-    `is_complete` tells whether a value is all that the vault holds.
+    `fetch` reads many keys at once on behalf of the first caller: a VaultError that it raises applies to all keys, one
+    in place of a value to that key alone. At most `batch_limit` keys are fetched together. `weigh` estimates a value's
+    bytes. `is_complete` is true if a value contains everything that the vault holds.
     """
 
     provider: ProviderName
@@ -77,7 +76,7 @@ class Source(Generic[Value]):
 
 
 class Flight:
-    """One upstream read on its way, for whom it began, and how many wait for it."""
+    """One upstream read in flight: the caller that started it, and the number of waiters."""
 
     __slots__ = ("answered_at", "asked_at", "caller", "has_begun", "keys", "latency_s", "outcomes", "task", "waiters")
 
@@ -95,7 +94,7 @@ class Flight:
 
 @dataclass(slots=True)
 class Seat(Generic[Value]):
-    """One reader's place on one flight, until when it waits, and since when."""
+    """One caller waiting for one key of a read in flight, from `since` until its deadline `until`."""
 
     key: Key
     flight: Flight
@@ -106,10 +105,10 @@ class Seat(Generic[Value]):
 
 
 class SnapshotCache:
-    """Least recently used goes first once `max_bytes` is exceeded. Belongs to one event loop.
+    """LRU cache limited to `max_bytes`. Belongs to one event loop.
 
-    A flight may fill the cache only while it is the one on record for its key: `drop` and `force_fresh` strike it off,
-    so an answer that began before a write can never overwrite what was read after it.
+    A read in flight may fill the cache only while it is registered for its key. `drop` and `force_fresh` unregister it,
+    so an answer requested before a write can never overwrite one requested after it.
     """
 
     def __init__(
@@ -121,16 +120,16 @@ class SnapshotCache:
     ) -> None:
         self._max_bytes = max_bytes
         self._utc_now = utc_now
-        self._now: Callable[[], float] = monotonic or self._loops_time
+        self._now: Callable[[], float] = monotonic or self._loop_time
         self._kept: OrderedDict[Key, Snapshot[Any]] = OrderedDict()
         self._flights: dict[Key, Flight] = {}
-        self._boarding: dict[ProviderName, Flight] = {}
+        self._open_batches: dict[ProviderName, Flight] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        # Of one method each: a customer's wallet, which most keys are of, is found without.
+        # Keys of single methods, by customer. Wallet keys, the majority, need no index.
         self._methods: dict[tuple[ProviderName, CustomerRef], set[Key]] = {}
         self.bytes = 0
         self.counts = {"fresh": 0, "joined": 0, "vault": 0, "stale": 0, "nobody": 0}
-        """Reads since the start by who answered: a fresh snapshot, a read on its way, the vault, a stale snapshot."""
+        """Reads since the start by source: fresh snapshot, joined read, vault, stale snapshot, none."""
 
     async def read(
         self,
@@ -141,61 +140,61 @@ class SnapshotCache:
         force_fresh: bool = False,
         caller: object = None,
     ) -> dict[Key, Read[Value]]:
-        """Answer every key by `until` (on the loop's clock), from the cache, a read on its way, or a new one.
+        """Read every key by `until` (on the loop's clock): from the cache, from a read in flight, or by a new one.
 
-        `force_fresh` takes neither fresh nor stale snapshots and joins no earlier read. A vault's failure stands in
-        the answer; any other exception is a bug and is raised.
+        `force_fresh` uses no snapshot and joins no earlier read. A vault's failure is part of the result; any other
+        exception is a bug and is raised.
         """
         found: dict[Key, Read[Value]] = {}
-        seats: list[Seat[Value]] = []
-        fresh_flight: Flight | None = None
+        waiters: list[Seat[Value]] = []
+        fresh_read: Flight | None = None
         for key in dict.fromkeys(keys):
             snapshot = None if force_fresh else self._fresh(key, source.fresh_for_s)
             if snapshot is not None:
                 found[key] = Read(snapshot)
                 self.counts["fresh"] += 1
             elif force_fresh:
-                if fresh_flight is None or len(fresh_flight.keys) >= source.batch_limit:
-                    fresh_flight = self._begin(key, source, caller)
+                if fresh_read is None or len(fresh_read.keys) >= source.batch_limit:
+                    fresh_read = self._begin(key, source, caller)
                 else:
-                    self._add(key, fresh_flight)
-                fresh_flight.waiters += 1
-                seats.append(Seat(key, fresh_flight, source, until, self._now(), False))
+                    self._add(key, fresh_read)
+                fresh_read.waiters += 1
+                waiters.append(Seat(key, fresh_read, source, until, self._now(), False))
             else:
-                seats.append(self.board(key, source, until, caller))
-        if seats:
-            reads = await self.landed(seats, may_be_stale=not force_fresh)
-            found.update(zip([seat.key for seat in seats], reads, strict=True))
+                waiters.append(self.board(key, source, until, caller))
+        if waiters:
+            reads = await self.landed(waiters, may_be_stale=not force_fresh)
+            found.update(zip([waiter.key for waiter in waiters], reads, strict=True))
         return found
 
     def board(self, key: Key, source: Source[Value], until: float, caller: object = None) -> Seat[Value]:
-        """A seat on the read of this key that is on its way, or on a new one. Whoever boards must await `landed`.
+        """Join the read of this key in flight, or start one. The caller must await `landed`.
 
-        Keys that one caller asks for before a flight begins, which is at the loop's next turn, go together.
+        Keys that one caller requests before a read begins, at the loop's next turn, are batched.
         """
         flight = self._flights.get(key)
         is_joined = flight is not None
         if flight is None:
-            flight = self._departing(key, source, caller)
+            flight = self._open_batch(key, source, caller)
         flight.waiters += 1
         return Seat(key, flight, source, until, self._now(), is_joined)
 
-    async def landed(self, seats: Sequence[Seat[Value]], *, may_be_stale: bool = True) -> list[Read[Value]]:
-        """What each seat's flight brought, in order, each waited for until its time."""
+    async def landed(self, waiters: Sequence[Seat[Value]], *, may_be_stale: bool = True) -> list[Read[Value]]:
+        """Each waiter's result, in order; each is awaited until its deadline."""
         try:
-            await over(seats)
+            await over(waiters)
         finally:
-            for seat in seats:
-                self.leave(seat)
-        return [self._arrived(seat, may_be_stale) for seat in seats]
+            for waiter in waiters:
+                self.leave(waiter)
+        return [self._result(waiter, may_be_stale) for waiter in waiters]
 
-    def arrived(self, seat: Seat[Value]) -> Read[Value]:
-        """As `landed`, for one seat whose flight is over: its task is done."""
-        self.leave(seat)
-        return self._arrived(seat, may_be_stale=True)
+    def arrived(self, waiter: Seat[Value]) -> Read[Value]:
+        """As `landed`, for one waiter whose read is done."""
+        self.leave(waiter)
+        return self._result(waiter, may_be_stale=True)
 
     def at_hand(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
-        """A fresh snapshot, without a turn of the loop; None when it must be read."""
+        """The snapshot if it is fresh, without awaiting; else None."""
         if fresh_for_s <= 0:
             return None
         snapshot = self._within(key, fresh_for_s)
@@ -204,24 +203,24 @@ class SnapshotCache:
         return snapshot
 
     def is_at_hand(self, key: Key, fresh_for_s: float) -> bool:
-        """Whether `at_hand` would answer; nobody reads it by asking."""
+        """True if `at_hand` would return a snapshot; does not count as a read."""
         snapshot = self._kept.get(key)
         return fresh_for_s > 0 and snapshot is not None and self._now() - snapshot.taken_at <= fresh_for_s
 
     def last(self, key: Key) -> Any:
-        """The value that is kept, however old; None where there is none."""
+        """The cached value, however old; None if there is none."""
         snapshot = self._kept.get(key)
         return None if snapshot is None else snapshot.value
 
     def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
-        """Forget one customer at one vault, reads on their way included: whoever asks from now on asks the vault."""
+        """Invalidate one customer at one vault, including reads in flight."""
         for key in ((provider, ref, None), *self._methods.pop((provider, ref), ())):
             self._flights.pop(key, None)
             if (snapshot := self._kept.pop(key, None)) is not None:
                 self.bytes -= snapshot.size
 
     def clear(self) -> None:
-        """Forget everything, for when it is not known what has changed."""
+        """Invalidate everything, when it is unknown what has changed."""
         self._flights.clear()
         self._kept.clear()
         self._methods.clear()
@@ -230,8 +229,8 @@ class SnapshotCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def _loops_time(self) -> float:
-        self._now = asyncio.get_running_loop().time  # looked up once: the cache belongs to one loop
+    def _loop_time(self) -> float:
+        self._now = asyncio.get_running_loop().time  # cached: belongs to one loop
         return self._now()
 
     def _fresh(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
@@ -244,13 +243,13 @@ class SnapshotCache:
         self._kept.move_to_end(key)
         return snapshot
 
-    def _departing(self, key: Key, source: Source[Value], caller: object) -> Flight:
+    def _open_batch(self, key: Key, source: Source[Value], caller: object) -> Flight:
         if source.batch_limit <= 1:
             return self._begin(key, source, caller)
-        flight = self._boarding.get(source.provider)
+        flight = self._open_batches.get(source.provider)
         is_open = flight is not None and not flight.has_begun and flight.waiters and flight.caller is caller
         if flight is None or not is_open or len(flight.keys) >= source.batch_limit:
-            flight = self._boarding[source.provider] = self._begin(key, source, caller)
+            flight = self._open_batches[source.provider] = self._begin(key, source, caller)
         else:
             self._add(key, flight)
         return flight
@@ -259,8 +258,8 @@ class SnapshotCache:
         flight = Flight([], caller)
         self._add(key, flight)
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()  # looked up once: the cache belongs to one loop
-        flight.task = self._loop.create_task(self._fly(flight, source))
+            self._loop = asyncio.get_running_loop()  # cached: belongs to one loop
+        flight.task = self._loop.create_task(self._run(flight, source))
         return flight
 
     def _add(self, key: Key, flight: Flight) -> None:
@@ -269,10 +268,10 @@ class SnapshotCache:
         if key[2] is not None:
             self._methods.setdefault(key[:2], set()).add(key)
 
-    async def _fly(self, flight: Flight, source: Source[Value]) -> None:
+    async def _run(self, flight: Flight, source: Source[Value]) -> None:
         flight.has_begun = True
-        if self._boarding.get(source.provider) is flight:
-            del self._boarding[source.provider]
+        if self._open_batches.get(source.provider) is flight:
+            del self._open_batches[source.provider]
         keys, began = flight.keys, self._now()
         asked_at = flight.asked_at = self._utc_now()
         try:
@@ -280,7 +279,7 @@ class SnapshotCache:
         except VaultError as error:
             replies = dict.fromkeys(keys, error)
         except BaseException:
-            self._strike(flight)
+            self._unregister(flight)
             raise
         flight.latency_s = self._now() - began
         for key in keys:
@@ -292,7 +291,7 @@ class SnapshotCache:
                 outcome = Snapshot(reply, asked_at, self._utc_now(), self._now(), source.weigh(reply))
             flight.outcomes[key] = outcome
             self._record(key, flight, outcome, source)
-        self._strike(flight)
+        self._unregister(flight)
 
     def _record(self, key: Key, flight: Flight, outcome: Snapshot[Any] | VaultError, source: Source[Any]) -> None:
         if self._flights.get(key) is not flight:
@@ -306,7 +305,7 @@ class SnapshotCache:
             self._keep(key, outcome)
 
     def _keep_better(self, partial: Snapshot[Any], before: Snapshot[Any] | None, source: Source[Any]) -> None:
-        """A partial answer is shown as it is, and does not take the place of a complete one that could still serve."""
+        """Keep the last complete snapshot with an incomplete one, for stale-if-error."""
         better = before if before is None or source.is_complete(before.value) else before.better
         if better is not None and self._now() - better.taken_at <= source.stale_if_error_for_s:
             partial.better = better
@@ -328,16 +327,16 @@ class SnapshotCache:
     def _forget(self, key: Key) -> None:
         if (snapshot := self._kept.pop(key, None)) is not None:
             self.bytes -= snapshot.size
-            self._unlist(key)
+            self._unindex(key)
 
-    def _strike(self, flight: Flight) -> None:
+    def _unregister(self, flight: Flight) -> None:
         for key in flight.keys:
             if self._flights.get(key) is flight:
                 del self._flights[key]
                 if key[2] is not None:
-                    self._unlist(key)
+                    self._unindex(key)
 
-    def _unlist(self, key: Key) -> None:
+    def _unindex(self, key: Key) -> None:
         if key[2] is None or key in self._kept or key in self._flights:
             return
         listed = self._methods.get(key[:2])
@@ -346,46 +345,46 @@ class SnapshotCache:
             if not listed:
                 del self._methods[key[:2]]
 
-    def leave(self, seat: Seat[Any]) -> None:
-        """Wait no longer. A flight that nobody waits for any more ends."""
-        flight = seat.flight
+    def leave(self, waiter: Seat[Any]) -> None:
+        """Stop waiting. A read without waiters is cancelled."""
+        flight = waiter.flight
         flight.waiters -= 1
         if not flight.waiters and not flight.task.done():
-            self._strike(flight)
+            self._unregister(flight)
             flight.task.cancel()
 
-    def _arrived(self, seat: Seat[Value], may_be_stale: bool) -> Read[Value]:
-        flight = seat.flight
-        outcome = flight.outcomes.get(seat.key)
+    def _result(self, waiter: Seat[Value], may_be_stale: bool) -> Read[Value]:
+        flight = waiter.flight
+        outcome = flight.outcomes.get(waiter.key)
         if isinstance(outcome, Snapshot):
-            self.counts["joined" if seat.is_joined else "vault"] += 1
+            self.counts["joined" if waiter.is_joined else "vault"] += 1
             return Read(outcome, None, flight.latency_s)
-        read = self._not_brought(seat, outcome, may_be_stale)
+        read = self._failed_read(waiter, outcome, may_be_stale)
         self.counts["nobody" if read.snapshot is None else "stale"] += 1
         return read
 
-    def _not_brought(self, seat: Seat[Value], outcome: VaultError | None, may_be_stale: bool) -> Read[Value]:
-        flight, source = seat.flight, seat.source
+    def _failed_read(self, waiter: Seat[Value], outcome: VaultError | None, may_be_stale: bool) -> Read[Value]:
+        flight, source = waiter.flight, waiter.source
         latency_s = flight.latency_s
         if outcome is None:
             if flight.task.done() and not flight.task.cancelled():
-                flight.task.result()  # raises what is a bug
-            outcome, latency_s = VaultTimeout(source.provider), self._now() - seat.since
+                flight.task.result()  # any other exception is a bug: raise it
+            outcome, latency_s = VaultTimeout(source.provider), self._now() - waiter.since
         stale = None
         if may_be_stale and _may_show_stale(outcome):
-            stale = self._stale(seat.key, source.stale_if_error_for_s)
+            stale = self._stale(waiter.key, source.stale_if_error_for_s)
         return Read(stale, outcome, latency_s, flight.asked_at, flight.answered_at)
 
     def _stale(self, key: Key, age_s: float) -> Snapshot[Any] | None:
-        """The last complete snapshot, or where there is none that is young enough, the last incomplete one."""
+        """The last complete snapshot that is young enough, else the last incomplete one."""
         snapshot = self._within(key, age_s)
         better = None if snapshot is None else snapshot.better
         return better if better is not None and self._now() - better.taken_at <= age_s else snapshot
 
 
 def _may_show_stale(error: VaultError) -> bool:
-    """A vault that is down may come back with the same wallet; one that refuses us, or no longer knows the customer,
-    has told us that we may not show it."""
+    """False if the vault refuses the gateway or no longer knows the customer: then stale data must not be shown. Other
+    failures are temporary."""
     if isinstance(error, VaultRejected):
         return error.reason is not RejectReason.CUSTOMER_NOT_FOUND
     return not isinstance(error, VaultRefusedUs)

@@ -1,4 +1,4 @@
-"""Cards' 3-D Secure statuses: a call for each card, through the snapshots, and begun early where it was foreseen."""
+"""Cards' 3-D Secure statuses: one call per card, cached in the snapshots, prefetched where a hint exists."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ from app.wallet.snapshots import Key, Read, Seat, SnapshotCache, Source
 STATUS_BYTES: Final = 600
 
 StatusSeat = Seat[ThreeDSecure | None]
-"""A read of one status on its way. Whoever has one must give it to `foreseen` or to `unneeded`."""
+"""A status read in flight. Its owner must pass it to `foreseen` or `unneeded`."""
 
 
-@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each read
+@dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read
 class StatusReading:
-    """A card's 3-D Secure status. `failed` means that the vault could not be asked: the status is UNKNOWN."""
+    """A card's 3-D Secure status. `failed`: the vault could not be asked, and the status is UNKNOWN."""
 
     status: AuthStatus
     result: ThreeDSecure | None = None
@@ -29,8 +29,7 @@ class StatusReading:
 
 
 class StatusReader:
-    """One per process; belongs to one event loop. A result that may have changed is never shown as if it had not:
-    there are no stale ones."""
+    """One per process; belongs to one event loop. Statuses are never served stale."""
 
     def __init__(
         self,
@@ -40,7 +39,7 @@ class StatusReader:
         now: Callable[[], float],
         on_status: Callable[[Card, AuthStatus, datetime], None] | None = None,
     ) -> None:
-        """`on_status` hears of every status that a vault gave, with the time when it was asked for; it must be quick
+        """`on_status` is called for every status that a vault returned, with the time the call began; it must be quick
         and must not raise. `now` is the loop's clock."""
         self._snapshots = snapshots
         self._policies = policies
@@ -52,10 +51,10 @@ class StatusReader:
             if ProviderCapability.THREE_D_SECURE in vault.capabilities.operations
         }
         self.vaults: Final = tuple(self._sources)
-        """Whose cards may cost a call."""
+        """The vaults whose cards may need a status call."""
 
     async def read(self, card: Card, call: Call) -> StatusReading:
-        """The card's last 3-D Secure result; NOT_APPLICABLE where the vault has none, without a call."""
+        """The card's last 3-D Secure result; NOT_APPLICABLE, without a call, if the vault has none."""
         name = card.provider
         if name not in self._sources:
             return StatusReading(AuthStatus.NOT_APPLICABLE)
@@ -65,7 +64,7 @@ class StatusReader:
         return self._reading(card, found[key])
 
     def at_hand(self, card: Card) -> StatusReading | None:
-        """What `read` would answer from a fresh result, at once; None where it would have to wait."""
+        """The result of `read` if it is cached and fresh; None if `read` would have to wait."""
         name = card.provider
         if name not in self._sources:
             return None
@@ -75,7 +74,7 @@ class StatusReader:
     def foresee(
         self, name: ProviderName, ref: CustomerRef, refs: Iterable[MethodRef], call: Call
     ) -> dict[MethodRef, StatusSeat]:
-        """Have these cards' statuses read from now on, though it is not certain yet that anybody needs them."""
+        """Start reading these cards' statuses before it is known whether they are needed."""
         until, fresh_for_s = self._policies[name].until(call, self._now()), self._policies[name].fresh_for_s
         return {
             method_ref: self._snapshots.board((name, ref, method_ref), self._sources[name], until, call)
@@ -83,30 +82,32 @@ class StatusReader:
             if not self._snapshots.is_at_hand((name, ref, method_ref), fresh_for_s)
         }
 
-    def foreseen(self, card: Card, seat: StatusSeat, call: Call) -> StatusReading | Coroutine[Any, Any, StatusReading]:
-        """What `read` would answer, at once where the vault has told already."""
-        if not seat.flight.task.done():
-            return self._landing(card, seat, call)
-        found = self._snapshots.arrived(seat)
+    def foreseen(
+        self, card: Card, waiter: StatusSeat, call: Call
+    ) -> StatusReading | Coroutine[Any, Any, StatusReading]:
+        """The result of `read` from a prefetch; no coroutine if the prefetch is done."""
+        if not waiter.flight.task.done():
+            return self._wait(card, waiter, call)
+        found = self._snapshots.arrived(waiter)
         return self.read(card, call) if isinstance(found.error, CircuitOpen) else self._reading(card, found)
 
-    def unneeded(self, seats: Iterable[StatusSeat]) -> None:
-        for seat in seats:
-            self._snapshots.leave(seat)
+    def unneeded(self, waiters: Iterable[StatusSeat]) -> None:
+        for waiter in waiters:
+            self._snapshots.leave(waiter)
 
     def asks(self, method: PaymentMethod) -> bool:
-        """Whether its status costs a call."""
+        """True if the method's status needs a call."""
         return method.provider in self._sources and isinstance(method, Card)
 
     def must_ask(self, card: Card) -> bool:
-        """Whether its status costs a call now."""
+        """True if the card's status needs a call now, because it is not cached."""
         key: Key = (card.provider, card.customer_ref, card.method_ref)
         fresh_for_s = self._policies[card.provider].fresh_for_s
         return card.provider in self._sources and not self._snapshots.is_at_hand(key, fresh_for_s)
 
-    async def _landing(self, card: Card, seat: StatusSeat, call: Call) -> StatusReading:
-        (found,) = await self._snapshots.landed([seat])
-        # The one call that a broken circuit lets through was the list's: it may have mended it.
+    async def _wait(self, card: Card, waiter: StatusSeat, call: Call) -> StatusReading:
+        (found,) = await self._snapshots.landed([waiter])
+        # A half-open circuit lets one call through, which was the list's: its success may have closed the circuit.
         return await self.read(card, call) if isinstance(found.error, CircuitOpen) else self._reading(card, found)
 
     def _reading(self, card: Card, found: Read[ThreeDSecure | None]) -> StatusReading:
@@ -136,7 +137,7 @@ class StatusReader:
 
 
 def to_status(result: ThreeDSecure | None, listed: ThreeDSecure | None) -> StatusReading:
-    """The status call's result, with the next action that only the list may tell; no attempt is NOT_PERFORMED."""
+    """The status call's result, with the next action that only the list contains; no attempt is NOT_PERFORMED."""
     if result is None:
         return StatusReading(listed.status if listed else AuthStatus.NOT_PERFORMED, listed)
     if result.next_action is None and listed is not None and listed.next_action is not None:

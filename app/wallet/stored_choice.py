@@ -1,9 +1,9 @@
-"""When a stored default is forgotten: never because of one list that lacks it.
+"""When a stored default is cleared: never because of a single list that lacks it.
 
-Vaults answer badly now and then: an empty list, an error with status 200. So a stored default goes only by our own
-delete, by a vault's notification together with a new read, or by two complete lists some minutes apart. The time of the
-first of them is in the store, so that it holds over restarts and for all replicas; a list that has the method again
-resets it.
+Vaults sometimes answer wrongly: an empty list, an error with status 200. So a stored default is cleared only by a
+delete through the gateway, by a webhook together with a new read, or by two complete lists some minutes apart. The time
+of the first one is in the store, so that it survives restarts and applies to all replicas; a list that has the method
+again resets it.
 """
 
 from collections.abc import Collection
@@ -21,7 +21,7 @@ CLEAR_AFTER: Final = timedelta(minutes=5)
 
 
 class ReadAge(IntEnum):
-    """When a list was asked for, as far as it matters for the stored default."""
+    """When a list was requested, relative to the stored default."""
 
     BEFORE_CHOICE = 0
     AFTER_CHOICE = 1
@@ -30,7 +30,7 @@ class ReadAge(IntEnum):
 
 
 class ChoiceChange(Enum):
-    """What a complete list changes about the stored default."""
+    """The change of the stored default that a complete list implies."""
 
     MISSING = auto()  # the first list that lacks it
     GONE = auto()  # a second one, long enough after the first
@@ -47,7 +47,7 @@ def age_of_read(choice: ChoiceRecord, asked_at: datetime, clear_after: timedelta
 
 
 def change_of(choice: ChoiceRecord, age: ReadAge, *, is_listed: bool) -> ChoiceChange | None:
-    """`age` is that of a list which is complete, or at least has the method. None: nothing changes."""
+    """`age` is that of a list that is complete, or at least has the method. None: no change."""
     is_marked = choice.missing_since is not None
     if is_listed:
         return ChoiceChange.BACK if is_marked and age >= ReadAge.AFTER_FIRST_MISS else None
@@ -57,7 +57,7 @@ def change_of(choice: ChoiceRecord, age: ReadAge, *, is_listed: bool) -> ChoiceC
 
 
 class StoredChoices:
-    """Applies to the store what lists of the vaults say about stored defaults."""
+    """Applies the vaults' lists to the stored defaults."""
 
     def __init__(self, store: Store, clear_after: timedelta = CLEAR_AFTER) -> None:
         self._store = store
@@ -73,9 +73,10 @@ class StoredChoices:
         is_notified: bool = False,
         tx: Tx | None = None,
     ) -> bool:
-        """A complete list, asked for at `asked_at`, has or lacks the stored default. True when that was forgotten.
+        """Apply a complete list, requested at `asked_at`, that has or lacks the stored default. True if the default was
+        cleared.
 
-        `is_notified`: the vault itself had said that this method, or this customer, changed; then one list is enough.
+        `is_notified`: the vault itself reported that this method or customer changed; then one list is enough.
         """
         if tx is None:
             async with self._store.transaction() as own:
@@ -95,7 +96,7 @@ class StoredChoices:
             change = ChoiceChange.GONE
         if change is ChoiceChange.GONE:
             await directory.clear_choice(customer_id, only_if=now.address, tx=tx)
-            await self._store.events.append(_forgotten(now, origin), tx=tx)
+            await self._store.events.append(_cleared_event(now, origin), tx=tx)
         elif change is not None:
             since = asked_at if change is ChoiceChange.MISSING else None
             await directory.mark_choice(customer_id, missing_since=since, tx=tx)
@@ -111,9 +112,9 @@ class StoredChoices:
         notified_of: Collection[MethodRef] | None = (),
         tx: Tx | None = None,
     ) -> None:
-        """As `saw`, for a whole list; one that is incomplete, or of another vault than the choice's, says nothing.
+        """As `saw`, for a whole list; an incomplete list, or one of another vault, is ignored.
 
-        `notified_of` are the methods of which the vault had said that they changed; None: the customer's, all of them.
+        `notified_of` are the methods that the vault reported as changed; None: all methods of the customer.
         """
         choice = await self._store.directory.choice(customer_id, tx=tx)
         if choice is None or (choice.provider, choice.customer_ref) != (wallet.provider, wallet.customer_ref):
@@ -128,7 +129,7 @@ class StoredChoices:
             )
 
 
-def _forgotten(choice: ChoiceRecord, origin: EventOrigin) -> NewEvent:
+def _cleared_event(choice: ChoiceRecord, origin: EventOrigin) -> NewEvent:
     return NewEvent(
         type=EventType.DEFAULT_CHANGED,
         origin=origin,

@@ -1,4 +1,4 @@
-"""What is done once a day, by one process: cards that expire become events, and what is past its keep is removed."""
+"""Daily jobs, run by the leading process: events for expiring cards, and removal of data past its retention."""
 
 import asyncio
 import logging
@@ -17,12 +17,13 @@ _DUTY: Final = "daily-sweep"
 _PAGE: Final = 500
 _RETRY_S: Final = 60.0
 _LOOK_BACK: Final = timedelta(days=365)
-"""Of what expired longer ago nobody is told. Events must be kept for longer: they say what was told already."""
+"""Cards that expired longer ago produce no event. Events must be kept longer than this: they record what was
+reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """For how long the store keeps what it no longer needs."""
+    """Retention times in the store."""
 
     operations: timedelta = timedelta(days=30)
     events: timedelta = timedelta(days=400)
@@ -31,7 +32,7 @@ class Keep:
 
 
 class DailySweep:
-    """Every replica calls `run`; the one that leads does the work."""
+    """Every replica calls `run`; only the leader does the work."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class DailySweep:
         self._now = now
 
     async def run(self) -> None:
-        """Sweep now and then every `every_s` seconds, until cancelled."""
+        """Run the jobs at once and then every `every_s` seconds, until cancelled."""
         while True:
             pause_s = self._every_s
             try:
@@ -58,22 +59,22 @@ class DailySweep:
                         await self.sweep()
             except StoreUnavailable:
                 pause_s = min(pause_s, _RETRY_S)
-            except Exception:  # noqa: BLE001 - tomorrow is another day
-                _log.exception("the daily sweep failed; it is tried again")
+            except Exception:  # noqa: BLE001 - the loop must survive until the next run
+                _log.exception("the daily jobs failed; they will be retried")
             await asyncio.sleep(pause_s)
 
     async def sweep(self) -> int:
-        """Tell of every card that expires or has expired, once each; remove what is old. Answers how many events."""
-        told = 0
+        """Append one event per card that expires soon or has expired; remove old data. Returns the number of events."""
+        appended = 0
         async for page in self._pages():
             events = [event for record in page if (event := self._event(record)) is not None]
-            told += len(await self._store.events.append_all(events)) if events else 0
+            appended += len(await self._store.events.append_all(events)) if events else 0
         now = self._now()
         await self._store.journal.expire(now - self._keep.operations)
         await self._store.events.expire(now - self._keep.events)
         await self._store.changes.prune(now - self._keep.changes)
         await self._store.receipts.expire(now - self._keep.receipts)
-        return told
+        return appended
 
     async def _pages(self) -> AsyncIterator[list[SeenRecord]]:
         now = self._now()

@@ -1,8 +1,8 @@
-"""Vaults that tell us nothing are read now and then, for customers that somebody subscribes to.
+"""Polls the vaults that send no webhooks, for customers with active subscriptions.
 
-What differs from the last list that was seen becomes events, once, whoever sees it first (`sightings`). A vault that
-cannot be read twice in a row is an event too, and so is its return. 3-D Secure statuses cost a call each: they are
-read for those who listen to them, a few cards of each customer in a round, in turn.
+Differences from the last list seen become events, once across all replicas (`sightings`). Two failed reads in a row
+produce SOURCE_DEGRADED, the next success SOURCE_RECOVERED. A 3-D Secure status costs one call: it is read only for
+subscribers to AUTH_CHANGED, a few cards per customer and round, in turn.
 """
 
 import asyncio
@@ -29,25 +29,25 @@ from app.wallet.stored_choice import StoredChoices
 _log = logging.getLogger("vaultgraph.watch")
 _AT_ONCE: Final = 20
 _CALL_S: Final = 10.0
-_HICCUPS: Final = 2
+_FAILURES_UNTIL_DEGRADED: Final = 2
 _STATUSES: Final = 4
 _HEALTH: Final = frozenset({EventType.SOURCE_DEGRADED, EventType.SOURCE_RECOVERED})
 
 Watched = tuple[str, CustomerRef]
-"""Our customer id, and the vault's ref."""
+"""The gateway's customer id, and the vault's customer ref."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchPace:
-    """Each subscribed customer is read every `every_s` seconds, with at most `calls_per_s` calls to all vaults: where
-    there are more customers than that allows, a round takes longer."""
+    """Each subscribed customer is read every `every_s` seconds, with at most `calls_per_s` calls to all vaults
+    together: with more customers than that allows, a round takes longer."""
 
     every_s: float = 30.0
     calls_per_s: float = 5.0
 
 
 class Watch:
-    """One per process, for its own subscribers. `providers` are the vaults that send no webhooks here."""
+    """One per process, for the subscribers of this process. `providers` are the vaults that send no webhooks."""
 
     def __init__(
         self,
@@ -73,18 +73,18 @@ class Watch:
         self._asked: dict[tuple[str, ProviderName, MethodRef], int] = {}
 
     async def run(self) -> None:
-        """Round after round until cancelled. What fails is logged and left for the next one."""
+        """Poll until cancelled. A failure is logged and retried in the next round."""
         while True:
             await asyncio.sleep(self._pace.every_s)
             try:
                 await self.round()
             except StoreUnavailable:
                 continue
-            except Exception:  # noqa: BLE001 - a watch that died would leave subscribers without news
-                _log.exception("watching the vaults failed; it goes on with the next round")
+            except Exception:  # noqa: BLE001 - the loop must survive: subscribers depend on it
+                _log.exception("polling the vaults failed; retrying in the next round")
 
     async def round(self) -> None:
-        """Read everyone who is subscribed to, once."""
+        """Read every subscribed customer once."""
         subscribed = set(self._feed.customers())
         self._failures = {key: count for key, count in self._failures.items() if key[1] in subscribed}
         self._asked = {key: number for key, number in self._asked.items() if key[0] in subscribed}
@@ -96,8 +96,8 @@ class Watch:
                 await self._read_all(provider, watched)
             except StoreUnavailable:
                 raise
-            except Exception:  # noqa: BLE001 - one vault's trouble must not keep the others from being read
-                _log.exception("watching %s failed; it goes on with the next round", provider.value)
+            except Exception:  # noqa: BLE001 - a failure at one vault must not stop the others
+                _log.exception("polling %s failed; retrying in the next round", provider.value)
 
     async def _read_all(self, provider: ProviderName, watched: Sequence[Watched]) -> None:
         for start in range(0, len(watched), _AT_ONCE):
@@ -105,7 +105,7 @@ class Watch:
             await asyncio.sleep(calls / self._pace.calls_per_s)
 
     async def _read(self, provider: ProviderName, watched: Sequence[Watched]) -> int:
-        """Answers how many calls it took."""
+        """Returns the number of calls made."""
         began = self._utc_now()
         deadline_at = asyncio.get_running_loop().time() + _CALL_S
         call = Call(deadline_at=deadline_at, request_id=str(ULID()), client="watch")
@@ -113,14 +113,14 @@ class Watch:
         found: Mapping[CustomerRef, VaultWallet | VaultError]
         try:
             found = await vault.wallets([ref for _, ref in watched], call)
-        except VaultError as error:  # none of them could be read
+        except VaultError as error:  # concerns all of them
             found = {ref: error for _, ref in watched}
         for customer_id, ref in watched:
             read = found.get(ref)
             if isinstance(read, VaultWallet):
                 await self._saw(read, customer_id, began)
-                await self._see_statuses(read, customer_id, call)
-            elif isinstance(read, VaultError) and is_not_found(read):  # an answer: the vault is well
+                await self._read_statuses(read, customer_id, call)
+            elif isinstance(read, VaultError) and is_not_found(read):  # a valid answer: the vault is up
                 self._failures.pop((provider, customer_id), None)
                 await self._sightings.not_found(provider, ref)
                 self._reader.snapshots.drop(provider, ref)
@@ -132,13 +132,13 @@ class Watch:
         provider, ref = wallet.provider, wallet.customer_ref
         self._failures.pop((provider, customer_id), None)
         if await self._is_degraded(provider, customer_id):
-            await self._tell(EventType.SOURCE_RECOVERED, provider, ref, customer_id)
+            await self._append(EventType.SOURCE_RECOVERED, provider, ref, customer_id)
         if await self._sightings.compare(wallet, customer_id, EventOrigin.RECONCILIATION, asked_at=began):
             self._reader.snapshots.drop(provider, ref)
         await self._choices.saw_list(wallet, customer_id, asked_at=began)
 
-    async def _see_statuses(self, wallet: VaultWallet, customer_id: str, call: Call) -> None:
-        """Those of the cards that were not asked about for the longest time. What fails is asked in a later round."""
+    async def _read_statuses(self, wallet: VaultWallet, customer_id: str, call: Call) -> None:
+        """Read the statuses of the cards that were read the longest time ago. Failures are retried in a later round."""
         if not self._feed.wants(customer_id, EventType.AUTH_CHANGED):
             return
         cards = [one for one in wallet.methods if isinstance(one, Card) and self._reader.statuses.asks(one)]
@@ -158,16 +158,16 @@ class Watch:
     async def _missed(self, provider: ProviderName, ref: CustomerRef, customer_id: str) -> None:
         key = (provider, customer_id)
         self._failures[key] = self._failures.get(key, 0) + 1
-        if self._failures[key] >= _HICCUPS and not await self._is_degraded(provider, customer_id):
-            await self._tell(EventType.SOURCE_DEGRADED, provider, ref, customer_id)
+        if self._failures[key] >= _FAILURES_UNTIL_DEGRADED and not await self._is_degraded(provider, customer_id):
+            await self._append(EventType.SOURCE_DEGRADED, provider, ref, customer_id)
 
     async def _is_degraded(self, provider: ProviderName, customer_id: str) -> bool:
-        """What was told last, by any replica."""
+        """True if the last health event, from any replica, is SOURCE_DEGRADED."""
         page = await self._store.events.of_customer(customer_id, first=20, types=_HEALTH)
         last = next((event for event in page.events if event.provider is provider), None)
         return last is not None and last.type is EventType.SOURCE_DEGRADED
 
-    async def _tell(self, kind: EventType, provider: ProviderName, ref: CustomerRef, customer_id: str) -> None:
+    async def _append(self, kind: EventType, provider: ProviderName, ref: CustomerRef, customer_id: str) -> None:
         origin = EventOrigin.RECONCILIATION
         event = NewEvent(type=kind, origin=origin, customer_id=customer_id, provider=provider, customer_ref=ref)
         await self._store.events.append(event)

@@ -34,6 +34,9 @@ class Call:
 
     `deadline_at` is on the running loop's clock (`loop.time()`); `client` keeps waiting fair between callers. A read
     that several requests share is on the meter of the one that started it.
+
+    `idempotency_key` comes with every write of a stored operation: the same for each attempt at the same step of it,
+    another for any other. Vaults that take such keys are sent it; at most 100 letters, digits, ``_`` and ``-``.
     """
 
     deadline_at: float
@@ -42,6 +45,7 @@ class Call:
     client: str = "-"
     tags: Mapping[str, str] = field(default_factory=dict)
     meter: CallMeter = field(default_factory=CallMeter, repr=False, compare=False)
+    idempotency_key: str | None = None
 
 
 class VaultProvider(Protocol):

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Final, Generic, TypeVar
 
 from app.errors import OutcomeUnknown, VaultError, VaultTimeout
@@ -17,7 +18,7 @@ from app.store.records import EventOrigin, NewEvent, OperationRecord
 from app.vault.model import NewMethod, NextAction, VaultWallet
 from app.vault.names import CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call, VaultProvider
-from app.wallet.writing.deps import SENDING_SHARE, Deps, VaultRef, fresh_wallet, loop_time, until
+from app.wallet.writing.deps import SENDING_SHARE, Deps, VaultRef, fresh_wallet, loop_time
 from app.wallet.writing.intents import VERSION, AnyFacts, AnyNote, IntentT_co, Progress
 from app.wallet.writing.signals import NotApplied, NothingSent, StillUnknown, TakenOver
 from app.wallet.writing.upgrades import IntentUnreadable
@@ -202,7 +203,7 @@ class Session(Generic[IntentT_co]):
         await self._prepare(step, sending_until - now, within)
         self.deps.reached(f"prepared:{step}")
         try:
-            facts = await send(until(self.call, sending_until))
+            facts = await send(self._call_of(step, sending_until))
         except OutcomeUnknown as error:
             self.deps.reached(f"lost:{step}")
             if loop_time() >= sending_until - 0.01:
@@ -212,6 +213,12 @@ class Session(Generic[IntentT_co]):
             return await self._settle(step, provider, look, error)
         self.deps.reached(f"answered:{step}")
         return facts
+
+    def _call_of(self, step: str, deadline_at: float) -> Call:
+        """A step that is sent again has the same key, so that a vault which takes keys cannot do it twice."""
+        # A step's name may hold a method's ref, of any length and spelling.
+        key = f"{self.operation.id}-{sha256(step.encode()).hexdigest()[:16]}"
+        return replace(self.call, deadline_at=deadline_at, idempotency_key=key)
 
     async def _prepare(self, step: str, within_s: float, within: Callable[[Tx], Awaitable[None]] | None) -> None:
         async with self._preparing:

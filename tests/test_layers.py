@@ -57,7 +57,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app.serving_guard": {"app.serving_connections"},
     "resolvers": {"app.vault", "app.wallet", "app.pan", "app.sdl", "app.store.records", "app.providers.registry"},
 }
-SEES_EVERYTHING = ("app.main", "app.cli", "app.cli_documents", "app.cli_import", "app.cli_payments", "app.commands")
+SEES_EVERYTHING = (
+    "app.main",
+    "app.cli",
+    "app.cli_documents",
+    "app.cli_import",
+    "app.cli_payments",
+    "app.commands",
+    "app.testing",
+)
 
 
 def modules() -> Iterator[tuple[str, Path]]:

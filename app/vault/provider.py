@@ -49,7 +49,7 @@ class Call:
 
 
 class VaultProvider(Protocol):
-    """Promises, checked by `tests/contract` for every vault:
+    """Promises, checked by `app.testing` for every vault:
 
     - An operation that `capabilities` does not declare raises `UnsupportedByVault` before anything is sent.
     - `faults_of_*` are pure: no I/O, every fault at once, an empty list when the vault may be called.

@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.sandbox.demo import ALEX, demo_guid, load_customer
+from app.testing.case import VaultCase
 from app.vault.model import Address, Expiry, MethodChange, NewBankAccount, NewCard, PersonName
 from app.vault.names import (
     AddRoute,
@@ -14,7 +15,6 @@ from app.vault.names import (
     ProviderName,
 )
 from app.vault.secret import Secret
-from tests.contract.case import VaultCase
 from tests.support.sandbox import RunningSandbox
 
 REF = ALEX.refs["jpmorgan"]

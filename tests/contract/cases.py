@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Final
 
 from app.providers.registry import specs
-from tests.contract.case import VaultCase
+from app.testing.case import VaultCase
 
 CASES: Final[tuple[VaultCase, ...]] = tuple(
     getattr(import_module(f"tests.contract.case_{name.value}"), name.name) for name in specs()

@@ -8,12 +8,12 @@ import pytest
 from app.errors import RejectReason, VaultError, VaultRejected
 from app.providers.aloha.client import AlohaVault
 from app.sandbox.aloha.demo import ELSEWHERE, ODD, UNLINKED
+from app.testing.fixtures import Build
+from app.testing.reading import failure, read
 from app.vault.model import Card, Expiry, NewCard, VaultWallet
 from app.vault.names import CardBrand, CustomerRef
 from app.vault.provider import Call
 from tests.contract.case_aloha import ALOHA, credit_call, freedom_pay, new_card, new_customer
-from tests.contract.conftest import Build
-from tests.contract.test_vault_reading import failure, read
 from tests.support.sandbox import RunningSandbox
 
 ALEX = ALOHA.full_ref

@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from app.errors import RejectReason, VaultRejected, VaultReplyUnreadable
+from app.testing.case import VaultCase
+from app.testing.fixtures import Build
+from app.testing.reading import failure, read
 from app.vault.model import VaultWallet
 from app.vault.names import CustomerRef
 from app.vault.provider import Call, VaultProvider
-from tests.contract.case import VaultCase
 from tests.contract.case_aloha import ALOHA
 from tests.contract.case_caselle import CASELLE
 from tests.contract.case_jpmorgan import JPMORGAN
 from tests.contract.case_loanpro import LOANPRO
-from tests.contract.conftest import Build
-from tests.contract.test_vault_reading import failure, read
 from tests.support.sandbox import RunningSandbox
 
 HINTS = [

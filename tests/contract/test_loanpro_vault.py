@@ -8,14 +8,14 @@ import pytest
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable
 from app.http.message import VaultRequest
 from app.providers.loanpro.client import LoanProVault
+from app.testing.fixtures import Build
+from app.testing.reading import read
+from app.testing.writing import active, defaults
 from app.vault.model import BankAccount, Card, MethodChange, VaultWallet
 from app.vault.names import CardBrand, CustomerRef, MethodRef, PaymentMethodStatus
 from app.vault.provider import Call
 from tests.contract.case_loanpro import LOANPRO, new_bank, new_card, new_customer
-from tests.contract.conftest import Build
 from tests.contract.recording import bent
-from tests.contract.test_vault_reading import read
-from tests.contract.test_vault_writing import active, defaults
 from tests.support.sandbox import RunningSandbox
 
 ALEX = CustomerRef("37")

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from app.errors import OutcomeUnknown, RejectReason, VaultError, VaultRejected, VaultReplyUnreadable
+from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable
+from app.testing.case import VaultCase
+from app.testing.reading import failure, read
 from app.vault.model import MethodChange, VaultWallet
 from app.vault.names import CustomerRef, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.provider import Call, VaultProvider
-from tests.contract.case import VaultCase
 from tests.contract.test_jpmorgan_vault import AUTHENTICATED
-from tests.contract.test_vault_reading import failure, read
 from tests.support.sandbox import RunningSandbox
 
 STRANGERS = {
@@ -249,28 +249,6 @@ async def test_the_same_method_twice_is_one_method(
     assert len(refs) == len(set(refs)) == len(before.methods) - 1
     assert (after.skipped, after.truncated) == (0, False)
     assert after.methods[0] == before.methods[0]
-
-
-NOT_OURS: list[tuple[int, Any]] = [
-    (404, "<html>404 Not Found</html>"),
-    (404, {"message": "Not Found"}),
-    (404, {"error": "not_found", "path": "/api/customers/x/payment-methods"}),
-    (404, {"message": "no Route matched with those values"}),
-    (404, ""),
-    (409, "<html>conflict</html>"),
-]
-
-
-@pytest.mark.parametrize(("status", "body"), NOT_OURS)
-async def test_another_servers_not_found_says_nothing_of_the_customer(
-    vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call, status: int, body: Any
-) -> None:
-    sandbox.fault(case.name, "rewrite", status=status, body=body)
-    error = await failure(vault, case.full_ref, call)
-    assert not isinstance(error, VaultRejected), error
-    with pytest.raises(VaultError) as caught:
-        await vault.customer_exists(case.full_ref, call)
-    assert not isinstance(caught.value, VaultRejected)
 
 
 async def test_a_customer_that_the_vault_does_not_know(

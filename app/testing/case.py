@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import RejectReason
+from app.testing.sandbox import RunningSandbox
 from app.vault.model import MethodChange, NewCustomer, NewMethod
 from app.vault.names import CustomerRef, MethodRef, ProviderName
-from tests.support.sandbox import RunningSandbox
 
 MakeMethod = Callable[[RunningSandbox], NewMethod]
 
@@ -24,7 +24,9 @@ class VaultCase:
     - `new_methods` makes one valid method for each kind and route that the vault takes, a new one each time.
     - `changes` are valid updates of `changed_ref` or, where that is None, of the first active method of `full_ref`.
     - `new_customer` is a valid customer, by a number; None where the vault creates none by itself.
-    - `second_create`: what creating the same customer again means; None stands for the same ref.
+    - `second_create`: what creating the same customer again means; None stands for the same ref, and with
+      `creates_again` the vault makes another customer.
+    - `is_token_the_ref`: the token by which a method is added is its ref from then on, and no secret.
     - `wrong_settings` are settings with which the vault refuses us; `settings` are for every test.
     """
 
@@ -45,4 +47,6 @@ class VaultCase:
     new_customer: Callable[[int], NewCustomer] | None = None
     customer_path: str = ""
     second_create: RejectReason | None = None
+    creates_again: bool = False
+    is_token_the_ref: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,163 @@
+"""A real sandbox server for tests, in a thread with its own loop, with its control API as methods."""
+
+import asyncio
+import http.client
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import uvloop
+
+from app.sandbox.run import serve_sandbox
+from app.sandbox.server import MakeEmulators, the_four
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A complete HTTP answer; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class ControlError(AssertionError):
+    """The control API refused: the test itself is wrong."""
+
+
+class RunningSandbox:
+    """A context manager; everything is sync and may be called from async tests, as the server has its own thread."""
+
+    def __init__(self, data_dir: Path | None = None, make_emulators: MakeEmulators = the_four) -> None:
+        self.url = ""
+        self._data_dir = data_dir
+        self._make_emulators = make_emulators
+        self._is_up = threading.Event()
+        self._failure: BaseException | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+
+    def __enter__(self) -> "RunningSandbox":
+        self._thread.start()
+        if not self._is_up.wait(20):
+            raise TimeoutError("the sandbox did not start")
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop as SIGINT would, and wait for it; stopping again does nothing."""
+        if self._thread.is_alive() and self._loop is not None and self._stop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+        if self._thread.is_alive():
+            raise TimeoutError("the sandbox did not stop")
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
+            self._failure = error
+        finally:
+            self._is_up.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        await serve_sandbox(
+            "127.0.0.1",
+            0,
+            self._data_dir,
+            ready=self._ready,
+            stop=self._stop,
+            handle_signals=False,
+            make_emulators=self._make_emulators,
+        )
+
+    def _ready(self, url: str) -> None:
+        self.url = url
+        self._is_up.set()
+
+    def request(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, timeout: float = 20
+    ) -> Reply:
+        """Any request on a connection of its own; `body` is sent as JSON unless it is bytes."""
+        sent = dict(headers or {})
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+            sent.setdefault("content-type", "application/json")
+        address = urlsplit(self.url)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
+        try:
+            connection.request(method, path, body, sent)
+            reply = connection.getresponse()
+            return Reply(reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read())
+        finally:
+            connection.close()
+
+    def control(self, method: str, path: str, body: Any = None) -> Any:
+        """One call to the control API; raises ControlError unless it answers 200."""
+        reply = self.request(method, f"/__sandbox{path}", body)
+        if reply.status != 200:
+            raise ControlError(f"{method} {path}: {reply.status} {reply.body.decode()}")
+        return reply.json()
+
+    def reset(self) -> None:
+        self.control("POST", "/reset")
+
+    def calls(self, provider: str | None = None, token_routes: bool = False) -> list[dict[str, Any]]:
+        """Calls in order of arrival; those for OAuth tokens only when asked for."""
+        query = f"?provider={provider}" if provider else ""
+        rows: list[dict[str, Any]] = self.control("GET", f"/calls{query}")
+        return [row for row in rows if token_routes or not row.get("token_route")]
+
+    def clear_calls(self) -> None:
+        self.control("DELETE", "/calls")
+
+    def fault(self, provider: str, kind: str, **fields: Any) -> dict[str, Any]:
+        """Set a fault; the fields are those of ``POST /faults`` in docs/sandbox.md."""
+        shown: dict[str, Any] = self.control("POST", "/faults", {"provider": provider, "kind": kind, **fields})
+        return shown
+
+    def clear_faults(self, provider: str | None = None) -> None:
+        self.control("DELETE", f"/faults?provider={provider}" if provider else "/faults")
+
+    def switch(self, provider: str, name: str, value: str) -> None:
+        self.control("POST", "/switches", {"provider": provider, "name": name, "value": value})
+
+    def token(self, provider: str, kind: str, **fields: Any) -> dict[str, Any]:
+        """Mint what a browser would have captured: answers `{token, last4, bin, brand}`."""
+        minted: dict[str, Any] = self.control("POST", "/tokens", {"provider": provider, "kind": kind, **fields})
+        return minted
+
+    def held(self, provider: str, customer_ref: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = self.control("GET", f"/customers/{provider}/{quote(customer_ref, safe='')}")
+        return rows
+
+    def credentials(self, provider: str | None = None) -> dict[str, Any]:
+        shown: dict[str, Any] = self.control("GET", "/credentials")
+        return shown[provider] if provider else shown
+
+    def clock(self, *, now: str | None = None, advance_s: float | None = None) -> str:
+        """Turn the clock; answers its time."""
+        turned: str = self.control("POST", "/clock", {"now": now, "advance_s": advance_s})["now"]
+        return turned
+
+    def three_ds(self, payment_method_id: str, status: str) -> None:
+        self.control("POST", "/three-ds", {"payment_method_id": payment_method_id, "status": status})

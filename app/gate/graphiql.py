@@ -1,6 +1,9 @@
 """The GraphiQL page: its bundle comes with the package; where the bundle was not built, a CDN serves it."""
 
 import json
+from base64 import b64encode
+from collections.abc import Mapping
+from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -30,17 +33,44 @@ query Wallet($id: ID!) {
 """
 EXAMPLE_VARIABLES: Final = '{\n  "id": "cus_alex"\n}\n'
 
-_CDN: Final = "https://esm.sh"
-CDN_VERSIONS: Final = {
-    "graphiql": "5.4.0",
-    "@graphiql/react": "0.39.1",
-    "@graphiql/toolkit": "0.11.3",
-    "graphql": "16.15.0",
-    "react": "19.3.1",
-    "react-dom": "19.3.1",
+CDN: Final = "https://unpkg.com"
+CDN_FILES: Final[Mapping[str, str]] = {
+    path: f"sha384-{digest}"
+    for path, digest in (
+        ("graphiql@3.9.0/graphiql.min.css", "QMux00XgRtwRLSYIY3kw2rj1ovk5AuuliAchk+HSQbqdbGFnz9GYuqIlOqxhwCE2"),
+        (
+            "react@18.3.1/umd/react.production.min.js",
+            "DGyLxAyjq0f9SPpVevD6IgztCFlnMF6oW/XQGmfe+IsZ8TqEiDrcHkMLKI6fiB/Z",
+        ),
+        (
+            "react-dom@18.3.1/umd/react-dom.production.min.js",
+            "gTGxhz21lVGYNMcdJOyq01Edg0jhn/c22nsx0kyqP0TxaV5WVdsSH1fSDUf5YJj1",
+        ),
+        ("graphql-ws@5.16.2/umd/graphql-ws.min.js", "+EVxFEOpy8LWPRQcpntm0FKN2O+BzrMNSL0G3HIgVWFmeb6xqZqjuLivrQUTXZKi"),
+        ("graphiql@3.9.0/graphiql.min.js", "8NGfVj4CVlqHajlZj+bPJT4thxPMHMJYn7DWK2CvtopLd02E7qsPHazniBYvVjOO"),
+    )
 }
-"""Those of the bundle's lock file."""
-_UNUSED: Final = "@emotion/is-prop-valid"  # asked for by a dependency that can do without it
+"""Files of npm packages, in loading order, and the hash that a browser checks (Subresource Integrity).
+
+The CDN serves packages byte for byte. GraphiQL 3 is the last release that publishes such files; the bundle is newer.
+"""
+_CDN_PAGE: Final = """
+const settings = JSON.parse(document.getElementById("vaultgraph-settings").textContent);
+const subscriptionUrl = new URL(settings.subscriptionUrl, location.href).href.replace(/^http/, "ws");
+const fetcher = (operation, options) => {
+  const wsClient = graphqlWs.createClient({
+    url: subscriptionUrl, connectionParams: options?.headers, retryAttempts: 0 });
+  return GraphiQL.createFetcher({ url: settings.url, wsClient })(operation, options);
+};
+ReactDOM.createRoot(document.getElementById("graphiql")).render(React.createElement(GraphiQL, {
+  fetcher,
+  query: settings.query,
+  defaultQuery: settings.query,
+  variables: settings.variables,
+  headers: settings.token ? JSON.stringify({ Authorization: `Bearer ${settings.token}` }) : "",
+  shouldPersistHeaders: false,
+}));
+"""
 
 
 def assets_folder() -> Path | None:
@@ -79,12 +109,12 @@ def page(endpoint: str, token: str | None, *, bundled: bool) -> bytes:
 
 
 def content_security_policy(*, bundled: bool) -> str:
-    """Scripts only from us (or the CDN); the editor's workers and styles need blob: and inline styles."""
-    origin = "" if bundled else f" {_CDN}"
-    script = f"'self'{origin}" + ("" if bundled else " 'unsafe-inline' data:")
+    """Scripts only from us, or the CDN and our one inline script; the editor's workers and styles need more."""
+    origin = "" if bundled else f" {CDN}"
+    inline = "" if bundled else f" 'sha256-{b64encode(sha256(_CDN_PAGE.encode()).digest()).decode()}'"
     return (
-        f"default-src 'none'; script-src {script}; style-src 'self' 'unsafe-inline'{origin}; "
-        f"font-src 'self' data:{origin}; img-src 'self' data:; connect-src 'self'{origin}; "
+        f"default-src 'none'; script-src 'self'{origin}{inline}; style-src 'self' 'unsafe-inline'{origin}; "
+        f"font-src 'self' data:; img-src 'self' data:; connect-src 'self'; "
         f"worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
@@ -97,39 +127,12 @@ def _bundled_loader() -> str:
 
 
 def _cdn_loader() -> str:
-    """GraphiQL's own recipe for this CDN: one copy of each shared package, by an import map."""
-    return f"""<link rel="stylesheet" href="{_CDN}/graphiql@{CDN_VERSIONS["graphiql"]}/dist/style.css">
-<script type="importmap">{json.dumps({"imports": _cdn_imports()})}</script>
-<script type="module">
-import React from "react";
-import {{ createRoot }} from "react-dom/client";
-import {{ createGraphiQLFetcher }} from "@graphiql/toolkit";
-import {{ GraphiQL }} from "graphiql";
-import "graphiql/setup-workers/esm.sh";
-const settings = JSON.parse(document.getElementById("vaultgraph-settings").textContent);
-createRoot(document.getElementById("graphiql")).render(React.createElement(GraphiQL, {{
-  fetcher: createGraphiQLFetcher({{ url: settings.url }}),
-  initialQuery: settings.query,
-  defaultQuery: settings.query,
-  initialVariables: settings.variables,
-  initialHeaders: settings.token ? JSON.stringify({{ Authorization: `Bearer ${{settings.token}}` }}) : "",
-  shouldPersistHeaders: false,
-}}));
-</script>"""
-
-
-def _cdn_imports() -> dict[str, str]:
-    at = {name: f"{_CDN}/{name}@{version}" for name, version in CDN_VERSIONS.items()}
-    shared = "react,react-dom,graphql"
-    return {
-        "react": at["react"],
-        "react/": f"{at['react']}/",
-        "react-dom": at["react-dom"],
-        "react-dom/": f"{at['react-dom']}/",
-        "graphiql": f"{at['graphiql']}?standalone&external={shared},@graphiql/react",
-        "graphiql/": f"{at['graphiql']}/",
-        "@graphiql/react": f"{at['@graphiql/react']}?standalone&external={shared},@graphiql/toolkit,{_UNUSED}",
-        "@graphiql/toolkit": f"{at['@graphiql/toolkit']}?standalone&external=graphql",
-        "graphql": at["graphql"],
-        _UNUSED: "data:text/javascript,",
-    }
+    """The files of `CDN_FILES`, which a browser refuses where their hash differs, and the script that starts them."""
+    tags = []
+    for path, integrity in CDN_FILES.items():
+        attributes = f'integrity="{integrity}" crossorigin="anonymous"'
+        if path.endswith(".css"):
+            tags.append(f'<link rel="stylesheet" href="{CDN}/{path}" {attributes}>')
+        else:
+            tags.append(f'<script src="{CDN}/{path}" {attributes}></script>')
+    return "\n".join([*tags, f"<script>{_CDN_PAGE}</script>"])

@@ -55,7 +55,17 @@ class GraphQLReply:
 class RunningGateway:
     """`overrides` are settings, as `load_settings` takes them. Sync methods, usable from async tests too."""
 
-    def __init__(self, sandbox_url: str, data_dir: Path, *, demo: bool = True, port: int = 0, **overrides: Any) -> None:
+    def __init__(
+        self,
+        sandbox_url: str,
+        data_dir: Path,
+        *,
+        demo: bool = True,
+        port: int = 0,
+        has_page_token: bool = False,
+        **overrides: Any,
+    ) -> None:
+        """`has_page_token` fills in a token on GraphiQL's page, as `vaultgraph dev` does."""
         with urlopen(f"{sandbox_url}/__sandbox/credentials", timeout=10) as reply:
             credentials = json.load(reply)
         self.settings = dev_settings(credentials, KEYS, data_dir, None, environ={}, **overrides)
@@ -65,6 +75,7 @@ class RunningGateway:
         self.data_dir = data_dir
         self.gateway: Gateway
         self._demo = demo
+        self._page_token = self.token() if has_page_token else None
         self._port = port
         self._is_up = threading.Event()
         self._failure: BaseException | None = None
@@ -126,7 +137,7 @@ class RunningGateway:
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self.gateway = Gateway(self.settings)
+        self.gateway = Gateway(self.settings, page_token=self._page_token)
         if self._demo:
             self.gateway.after_start.append(_link_demo)
         sock = bind("127.0.0.1", self._port, "--port")

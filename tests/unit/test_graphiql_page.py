@@ -28,21 +28,15 @@ def test_the_bundled_page_names_no_other_host() -> None:
     assert "http" not in graphiql.content_security_policy(bundled=True)
 
 
-def test_the_fallback_comes_from_one_cdn_in_the_bundles_versions() -> None:
+def test_the_fallback_loads_pinned_files_of_one_cdn() -> None:
     page = graphiql.page("/graphql", None, bundled=False).decode()
-    assert {address.split("/")[2] for address in re.findall(r"https?://[^\s\"']+", page)} == {"esm.sh"}
-    found = re.search(r'<script type="importmap">(.*?)</script>', page)
-    assert found
-    imports = json.loads(found[1])["imports"]
-    locked = json.loads((FOLDER / "package-lock.json").read_text("utf-8"))["packages"]
-    for name, version in graphiql.CDN_VERSIONS.items():
-        assert version == locked[f"node_modules/{name}"]["version"], name
-        assert imports[name].startswith(f"https://esm.sh/{name}@{version}"), name
-    imported = re.findall(r'^import .*?"([^"]+)";$', page, re.MULTILINE)
-    assert len(imported) == 5
-    for module in imported:
-        assert [name for name in imports if module == name or (name.endswith("/") and module.startswith(name))], module
-    assert "https://esm.sh" in graphiql.content_security_policy(bundled=False)
+    loaded = re.findall(r'(?:src|href)="(https://[^"]+)" integrity="(sha384-[A-Za-z0-9+/]{64})" crossorigin', page)
+    assert loaded == [(f"{graphiql.CDN}/{path}", integrity) for path, integrity in graphiql.CDN_FILES.items()]
+    assert len(re.findall(r"https?://", page)) == len(loaded), "nothing else is loaded from anywhere"
+    assert all(re.match(r"[a-z-]+@[0-9]+[.][0-9]+[.][0-9]+/", path) for path in graphiql.CDN_FILES)
+    policy = graphiql.content_security_policy(bundled=False)
+    assert graphiql.CDN in policy
+    assert "'unsafe-inline'" not in policy.split("style-src")[0]
 
 
 @pytest.mark.parametrize("bundled", [True, False])
@@ -71,5 +65,5 @@ def test_without_the_bundle_there_is_no_folder(monkeypatch: pytest.MonkeyPatch, 
 def test_start_up_says_in_one_line_that_the_page_comes_from_a_cdn(
     bundled: bool, lines: int, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    dev._announce("http://127.0.0.1:1", "http://127.0.0.1:2", "token", tmp_path, bundled=bundled)
+    dev._announce("http://127.0.0.1:1", "http://127.0.0.1:2", "token", tmp_path, bundled=bundled, is_exposed=False)
     assert len([line for line in capsys.readouterr().out.splitlines() if "CDN" in line]) == lines

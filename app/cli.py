@@ -1,4 +1,4 @@
-"""The `vaultgraph` command. Each subcommand's work is in `app/commands`; here are its words and options."""
+"""The `vaultgraph` command line: arguments and options. Each subcommand is implemented in `app/commands`."""
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ _DATA_DIR = click.option(
     "--data-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default=None,
-    help="Where the embedded store and the keys of `dev` live. [default: ./vaultgraph-data]",
+    help="Directory of the embedded store and the keys of `dev`. [default: ./vaultgraph-data]",
 )
 _CONFIG = click.option(
     "--config",
@@ -27,18 +27,18 @@ _CONFIG = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     default=None,
     envvar="VAULTGRAPH_CONFIG",
-    help="A TOML file with settings; the environment (VAULTGRAPH_...) wins over it.",
+    help="TOML settings file; environment variables (VAULTGRAPH_...) override it.",
 )
 
 
 class _Commands(click.Group):
-    """Turns our own errors into one line and exit status 1; anything else is a bug and keeps its traceback."""
+    """Prints expected errors as one line and exits with status 1; unexpected exceptions keep their traceback."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Before any argument is used, stored or repeated in a message."""
+        """Reject card numbers before any argument is used, stored or repeated in a message."""
         for number, one in enumerate(args, start=1):
             if looks_like_card_number(one):
-                raise click.UsageError(f"PAN_NOT_ALLOWED: argument {number} holds a card number. It was not kept.")
+                raise click.UsageError(f"PAN_NOT_ALLOWED: argument {number} holds a card number. It was not stored.")
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -59,11 +59,11 @@ def main() -> None:
     pass
 
 
-@main.command(help="The gateway with four sandboxes and demo customers, on loopback. For development only.")
-@click.option("--host", default="127.0.0.1", help="The address to listen on; 0.0.0.0 lets other devices in.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="The port to listen on.")
-@click.option("--sandbox-port", type=click.IntRange(0, 65535), default=8001, help="Where the four sandboxes listen.")
-@click.option("--sandbox-url", default=None, help="Use a sandbox that already runs; wins over --sandbox-port.")
+@main.command(help="Run the gateway with four sandboxes and demo customers on loopback. For development only.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 accepts other devices.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on.")
+@click.option("--sandbox-port", type=click.IntRange(0, 65535), default=8001, help="Port of the four sandboxes.")
+@click.option("--sandbox-url", default=None, help="Use a running sandbox; overrides --sandbox-port.")
 @_CONFIG
 @_DATA_DIR
 def dev(
@@ -81,7 +81,7 @@ def dev(
     )
 
 
-@main.command(help="The four sandboxes alone, with the demo data; their state survives a restart.")
+@main.command(help="Run only the four sandboxes, with demo data. Their state survives a restart.")
 @click.option("--host", default="127.0.0.1")
 @click.option("--port", type=click.IntRange(0, 65535), default=8001)
 @_DATA_DIR
@@ -91,7 +91,7 @@ def sandbox(host: str, port: int, data_dir: Path | None) -> None:
     run_sandbox(host=host, port=port, data_dir=data_dir)
 
 
-@main.command(help="The gateway alone, from settings. Refuses to start where a setting that it needs is missing.")
+@main.command(help="Run only the gateway, from settings. Exits if a required setting is missing.")
 @_CONFIG
 @_DATA_DIR
 def serve(config_file: Path | None, data_dir: Path | None) -> None:
@@ -102,7 +102,7 @@ def serve(config_file: Path | None, data_dir: Path | None) -> None:
 
 @main.group(invoke_without_command=True, help="Print the schema (SDL); `schema check` compares two.")
 @click.option(
-    "--subgraph", is_flag=True, help="With Apollo Federation's directives, for composition into a supergraph."
+    "--subgraph", is_flag=True, help="Include Apollo Federation directives, for composition into a supergraph."
 )
 @click.pass_context
 def schema(ctx: click.Context, subgraph: bool) -> None:
@@ -114,10 +114,12 @@ def schema(ctx: click.Context, subgraph: bool) -> None:
 
 @main.command(
     cls=TakesScopes,
-    help="A token for the `dev` of the same data directory. [default: staff, every scope but pan:write]",
+    help="Print a token for the `dev` gateway of the same data directory. [default: staff, every scope but pan:write]",
 )
 @SCOPES
-@click.option("--customer", metavar="cus_...", default=None, help="Make it an end user's, who sees this customer only.")
+@click.option(
+    "--customer", metavar="cus_...", default=None, help="Issue an end-user token that sees only this customer."
+)
 @_DATA_DIR
 def token(scopes: tuple[str, ...], customer: str | None, data_dir: Path | None) -> None:
     from app.commands.token import run_token
@@ -125,7 +127,7 @@ def token(scopes: tuple[str, ...], customer: str | None, data_dir: Path | None) 
     run_token(data_dir=data_dir, scopes=scopes, customer=customer)
 
 
-@main.command(help="Bring the store's schema up to date. SQLite in the data directory needs no call: `serve` does it.")
+@main.command(help="Upgrade the store's schema. Not needed for SQLite in the data directory: `serve` upgrades it.")
 @_CONFIG
 @_DATA_DIR
 def migrate(config_file: Path | None, data_dir: Path | None) -> None:
@@ -135,13 +137,18 @@ def migrate(config_file: Path | None, data_dir: Path | None) -> None:
 
 
 @main.command(
-    help="Read the settings and try every enabled vault's credentials: one line each.\n\n"
-    "With --links, ask the vaults for every linked customer instead, and list the links that are broken: those whose "
-    "vault does not know the customer, and those that an upgrade set aside because another customer's names the same."
+    help="Read the settings and try every enabled vault's credentials, one line per vault.\n\n"
+    "With --links, ask the vaults for every linked customer instead and list broken links: unknown to the vault, or "
+    "set aside by an upgrade because another customer has the same link."
 )
-@click.option("--links", "checks_links", is_flag=True, help="Check the links instead.")
-@click.option("--calls-per-s", type=click.FloatRange(min=0.1), default=5.0, help="How fast --links asks each vault.")
-@click.option("--sandbox-url", default=None, help="For --links: the sandbox of a `dev` that does not run now.")
+@click.option("--links", "checks_links", is_flag=True, help="Check links instead of credentials.")
+@click.option(
+    "--calls-per-s",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    help="Calls per second that --links makes to each vault.",
+)
+@click.option("--sandbox-url", default=None, help="For --links: sandbox URL, if `dev` is not running.")
 @_CONFIG
 @_DATA_DIR
 def check(
@@ -169,12 +176,14 @@ def partner() -> None:
 
 
 @partner.command(
-    "add", cls=TakesScopes, help="Add a partner. Its key is the last word of the last line, and is shown this once."
+    "add", cls=TakesScopes, help="Add a partner. Its key is the last word of the last line and is shown only once."
 )
 @click.argument("name")
 @SCOPES
 @CREATE
-@click.option("--customers", type=click.Choice(["granted", "all"]), default="granted", help="Whom it may see.")
+@click.option(
+    "--customers", type=click.Choice(["granted", "all"]), default="granted", help="Customers that the partner may see."
+)
 @click.option("--all-customers", "customers", flag_value="all", help="The same as --customers all.")
 @_CONFIG
 @_DATA_DIR
@@ -186,7 +195,7 @@ def partner_add(
     run_add(Place(config_file, data_dir), name, scopes, sees_all=customers == "all")
 
 
-@partner.command("list", help="One line a partner; never a key.")
+@partner.command("list", help="List partners, one per line, without keys.")
 @_CONFIG
 @_DATA_DIR
 def partner_list(config_file: Path | None, data_dir: Path | None) -> None:
@@ -195,7 +204,9 @@ def partner_list(config_file: Path | None, data_dir: Path | None) -> None:
     run_list(Place(config_file, data_dir))
 
 
-@partner.command("rotate", help="A new key, the last word of the last line; the one before it stays valid beside it.")
+@partner.command(
+    "rotate", help="Issue a new key, printed as the last word of the last line. The previous key stays valid."
+)
 @click.argument("name")
 @click.option("--old-valid-for-h", type=click.FloatRange(min=0), default=None, help="Hours. [default: no end]")
 @_CONFIG
@@ -206,7 +217,7 @@ def partner_rotate(name: str, old_valid_for_h: float | None, config_file: Path |
     run_rotate(Place(config_file, data_dir), name, old_valid_for_h=old_valid_for_h)
 
 
-@partner.command("disable", help="Refuse the partner's keys from now on.")
+@partner.command("disable", help="Reject the partner's keys from now on.")
 @click.argument("name")
 @_CONFIG
 @_DATA_DIR
@@ -216,7 +227,7 @@ def partner_disable(name: str, config_file: Path | None, data_dir: Path | None) 
     run_disable(Place(config_file, data_dir), name, disabled=True)
 
 
-@partner.command("enable", help="Take a disabled partner's keys again.")
+@partner.command("enable", help="Accept a disabled partner's keys again.")
 @click.argument("name")
 @_CONFIG
 @_DATA_DIR
@@ -226,10 +237,10 @@ def partner_enable(name: str, config_file: Path | None, data_dir: Path | None) -
     run_disable(Place(config_file, data_dir), name, disabled=False)
 
 
-@partner.command("grant", help="Let the partner see these customers.")
+@partner.command("grant", help="Grant the partner access to these customers.")
 @click.argument("name")
 @click.argument("customers", nargs=-1, required=True, metavar="cus_...")
-@click.option("--take-back", is_flag=True, help="Take these grants back instead.")
+@click.option("--take-back", is_flag=True, help="Revoke these grants instead.")
 @_CONFIG
 @_DATA_DIR
 def partner_grant(
@@ -241,8 +252,8 @@ def partner_grant(
 
 
 @main.command(
-    help="How each operation of FILE (- for standard input) runs: by a plan or why not, its loads, its price.\n\n"
-    "Exit status 1 when the document is broken, or an operation has no plan.",
+    help="Show how each operation of FILE (- for standard input) runs: plan or reason for none, loads, cost.\n\n"
+    "Exit status 1 if the document is invalid or an operation has no plan.",
 )
 @click.argument("file", type=click.File("r", encoding="utf-8"))
 def explain(file: TextIO) -> None:

@@ -1,4 +1,4 @@
-"""The option `--create`: of the commands that may make the embedded store where there is none."""
+"""The option `--create`, which allows a command to create a missing embedded store."""
 
 from typing import Final
 
@@ -16,11 +16,11 @@ CREATE: Final = click.option(
     is_flag=True,
     expose_value=False,
     callback=_note,
-    help="Make the embedded store where there is none yet.",
+    help="Create the embedded store if it does not exist.",
 )
 
 
 def may_create() -> bool:
-    """Whether the running command was called with --create."""
+    """True if the running command was called with --create."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(_KEY, False))

@@ -1,4 +1,4 @@
-"""The words of `vaultgraph documents` and `vaultgraph schema check`."""
+"""Command line of `vaultgraph documents` and `vaultgraph schema check`."""
 
 from pathlib import Path
 
@@ -10,21 +10,21 @@ from app.cli_scopes import SCOPES, TakesScopes
 _FILE = click.Path(exists=True, path_type=Path)
 _SDL = click.Path(exists=True, dir_okay=False, path_type=Path)
 _DATA_DIR = click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="As for `vaultgraph dev`."
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="Same as for `vaultgraph dev`."
 )
 _CONFIG = click.option("--config", "config_file", type=_SDL, default=None, envvar="VAULTGRAPH_CONFIG")
 
 
-@click.group(help="Published documents: all that a partner app can run.")
+@click.group(help="Manage published documents, the only operations that a partner app can run.")
 def documents() -> None:
     pass
 
 
-@documents.command(help="Publish a manifest, or a folder of .graphql files: all of it, or nothing.")
+@documents.command(help="Publish a manifest or a folder of .graphql files, all or nothing.")
 @click.argument("partner")
 @click.argument("file", type=_FILE)
 @CREATE
-@click.option("--replace", is_flag=True, help="Retire what is published and not in the file.")
+@click.option("--replace", is_flag=True, help="Retire published documents that are not in the file.")
 @_CONFIG
 @_DATA_DIR
 def publish(partner: str, file: Path, replace: bool, config_file: Path | None, data_dir: Path | None) -> None:
@@ -44,9 +44,9 @@ def diff(partner: str, file: Path, config_file: Path | None, data_dir: Path | No
     run_diff(Place(config_file, data_dir), partner, file)
 
 
-@documents.command("list", help="One line a document.")
+@documents.command("list", help="List documents, one per line.")
 @click.argument("partner", required=False)
-@click.option("--usage", is_flag=True, help="How often each was used, and when last.")
+@click.option("--usage", is_flag=True, help="Show use count and time of last use.")
 @click.option("--retired", is_flag=True, help="Retired ones too.")
 @_CONFIG
 @_DATA_DIR
@@ -58,7 +58,7 @@ def list_documents(
     run_list(Place(config_file, data_dir), partner, usage=usage, retired=retired)
 
 
-@documents.command(help="Take documents out of service by their ids.")
+@documents.command(help="Retire documents by id.")
 @click.argument("partner")
 @click.argument("ids", nargs=-1, required=True)
 @_CONFIG
@@ -72,11 +72,11 @@ def retire(partner: str, ids: tuple[str, ...], config_file: Path | None, data_di
 @documents.command(
     "check",
     cls=TakesScopes,
-    help="Check a file against a schema alone: no store, no settings. For a partner's own CI.\n\n"
+    help="Check a file against a schema, without store or settings. For a partner's CI.\n\n"
     "Without --scope, scopes are not checked.",
 )
 @click.argument("file", type=_FILE)
-@click.option("--schema", "schema_file", type=_SDL, default=None, help="A schema.graphql. [default: this version's]")
+@click.option("--schema", "schema_file", type=_SDL, default=None, help="Schema file. [default: this version's]")
 @SCOPES
 def check_documents(file: Path, schema_file: Path | None, scopes: tuple[str, ...]) -> None:
     from app.commands.documents import run_check
@@ -86,17 +86,19 @@ def check_documents(file: Path, schema_file: Path | None, scopes: tuple[str, ...
 
 
 @click.command(
-    "check", help="Name every difference to a schema in service; refuse one that breaks a published document."
+    "check", help="List every difference from the schema in service; fail if one breaks a published document."
 )
-@click.option("--against", type=_SDL, required=True, help="The schema.graphql that is in service now.")
-@click.option("--new", type=_SDL, default=None, help="The schema to come. [default: this version's]")
+@click.option("--against", type=_SDL, required=True, help="Schema file in service now.")
+@click.option("--new", type=_SDL, default=None, help="New schema file. [default: this version's]")
 @click.option(
     "--partners",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=None,
-    help="A folder a partner.",
+    help="Folder with one subfolder per partner.",
 )
-@click.option("--store/--no-store", "with_store", default=False, help="Check what is published in the store, too.")
+@click.option(
+    "--store/--no-store", "with_store", default=False, help="Also check the documents published in the store."
+)
 @_CONFIG
 @_DATA_DIR
 def schema_check(

@@ -1,4 +1,4 @@
-"""The words of `vaultgraph import` and `vaultgraph link`."""
+"""Command line of `vaultgraph import` and `vaultgraph link`."""
 
 import sys
 from pathlib import Path
@@ -11,26 +11,26 @@ from app.vault.names import ProviderName
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
 _DATA_DIR = click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="As for `vaultgraph dev`."
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="Same as for `vaultgraph dev`."
 )
 _CONFIG = click.option("--config", "config_file", type=_FILE, default=None, envvar="VAULTGRAPH_CONFIG")
-_SANDBOX = click.option("--sandbox-url", default=None, help="Where the sandbox is, in development. [default: dev's]")
+_SANDBOX = click.option("--sandbox-url", default=None, help="Sandbox URL, in development. [default: dev's]")
 
 
 @click.command(
     "import",
-    help="Link existing vault customers, and import cards by their processor's tokens, from a .csv or .ndjson file.\n\n"
-    "The whole file is checked first. Run again, it goes on where it was cut short, and retries rows that failed for a "
-    "reason that may pass. Exit status 1 when a row was not imported.",
+    help="Link existing vault customers and import cards by processor token, from a .csv or .ndjson file.\n\n"
+    "The whole file is checked first. Another run resumes after an interruption and retries rows that failed for a "
+    "retryable reason. Exit status 1 if a row was not imported.",
 )
 @click.argument("file", type=_FILE)
-@click.option("--dry-run", is_flag=True, help="Check every row and change nothing.")
-@click.option("--create-customers", is_flag=True, help="Make customers of ours that are missing.")
+@click.option("--dry-run", is_flag=True, help="Check every row without changing anything.")
+@click.option("--create-customers", is_flag=True, help="Create customers that do not exist in the gateway.")
 @click.option(
     "--rejects",
     type=click.Path(dir_okay=False, path_type=Path),
     default=None,
-    help="Where to list rows that were not imported; never over an existing file. [default: FILE.rejects.csv]",
+    help="File for rows that were not imported; never overwrites an existing file. [default: FILE.rejects.csv]",
 )
 @CREATE
 @_SANDBOX
@@ -59,7 +59,7 @@ def import_file(
     sys.exit(0 if whole else 1)
 
 
-@click.command("link", help="Say which customer of a vault one of ours (its id or external id) is.")
+@click.command("link", help="Link a customer (gateway id or external id) to a vault's customer.")
 @click.argument("customer")
 @click.argument("provider", type=click.Choice([name.value for name in ProviderName], case_sensitive=False))
 @click.argument("customer_ref")

@@ -1,4 +1,4 @@
-"""The words of `vaultgraph payments`."""
+"""Command line of `vaultgraph payments`."""
 
 from pathlib import Path
 
@@ -12,13 +12,15 @@ _DATA_DIR = click.option(
 )
 
 
-@click.group(help="Payments that only a person can decide.")
+@click.group(help="Resolve payments that need an operator.")
 def payments() -> None:
     pass
 
 
-@payments.command("list", help="One line a payment, oldest first: id, state, vault, the vault's id, total, reference.")
-@click.option("--state", default="UNKNOWN", show_default=True, help="Any state of a payment.")
+@payments.command(
+    "list", help="List payments, one per line, oldest first: id, state, vault, vault's id, total, reference."
+)
+@click.option("--state", default="UNKNOWN", show_default=True, help="Payment state to list.")
 @_CONFIG
 @_DATA_DIR
 def list_payments(state: str, config_file: Path | None, data_dir: Path | None) -> None:
@@ -27,7 +29,7 @@ def list_payments(state: str, config_file: Path | None, data_dir: Path | None) -
     run_list(state, config_file=config_file, data_dir=data_dir)
 
 
-@payments.command(help="Report how a payment ended whose capture was never answered: look it up at the vault first.")
+@payments.command(help="Report the outcome of a payment whose capture got no reply. Look it up at the vault first.")
 @click.argument("payment_id", metavar="pay_...")
 @click.argument("end", type=click.Choice(["completed", "failed"]))
 @_CONFIG

@@ -1,4 +1,4 @@
-"""The option --scope: it repeats, and takes several words after it, with commas or spaces between them."""
+"""The option --scope: repeatable, and takes several values separated by commas or spaces."""
 
 import re
 from typing import Final
@@ -10,19 +10,23 @@ _SCOPE_WORD: Final = re.compile(f"{_SCOPE}(?:,{_SCOPE})*,?")
 _OPTION: Final = "--scope"
 
 SCOPES = click.option(
-    _OPTION, "scopes", multiple=True, metavar="SCOPE...", help="Repeats; several after one, with commas or spaces."
+    _OPTION,
+    "scopes",
+    multiple=True,
+    metavar="SCOPE...",
+    help="Repeatable; takes several values, separated by commas or spaces.",
 )
 
 
 class TakesScopes(click.Command):
-    """Click's options take a fixed number of words: each further scope is given its own ``--scope``."""
+    """Repeats ``--scope`` before each further value, since Click options take a fixed number of values."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, one_by_one(args))
 
 
 def one_by_one(args: list[str]) -> list[str]:
-    """``--scope a:x b:y NAME`` becomes ``--scope a:x --scope b:y NAME``: no other argument looks like a scope."""
+    """``--scope a:x b:y NAME`` becomes ``--scope a:x --scope b:y NAME``: only scopes contain a colon."""
     found: list[str] = []
     is_value = are_more = False
     for number, word in enumerate(args):

@@ -1,4 +1,4 @@
-"""The words of `vaultgraph webhooks`."""
+"""Command line of `vaultgraph webhooks`."""
 
 from pathlib import Path
 
@@ -6,22 +6,22 @@ import click
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _DATA_DIR = click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="As for `vaultgraph dev`."
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="Same as for `vaultgraph dev`."
 )
 _CONFIG = click.option("--config", "config_file", type=_FILE, default=None, envvar="VAULTGRAPH_CONFIG")
 
 
-@click.group(help="What the vaults told us of: deliveries that could not be worked off, and having them tried again.")
+@click.group(help="Inspect and replay webhook deliveries that could not be processed.")
 def webhooks() -> None:
     pass
 
 
-@webhooks.command("list", help="One line a delivery, oldest first.")
+@webhooks.command("list", help="List deliveries, one per line, oldest first.")
 @click.option(
     "--state",
     type=click.Choice(["dead", "received", "done", "all"]),
     default="dead",
-    help="dead: put aside after the last attempt; received: still to be worked off.",
+    help="dead: dead-lettered after the last attempt; received: pending.",
 )
 @_CONFIG
 @_DATA_DIR
@@ -32,11 +32,9 @@ def webhooks_list(state: str, config_file: Path | None, data_dir: Path | None) -
     run_list(config_file, data_dir, None if state == "all" else ReceiptState(state.upper()))
 
 
-@webhooks.command(
-    "replay", help="Make deliveries due again. What was applied already has no effect twice: the vault is read anew."
-)
+@webhooks.command("replay", help="Process deliveries again. This is idempotent: the gateway rereads the vault.")
 @click.argument("deliveries", nargs=-1, metavar="[rcp_...]...")
-@click.option("--all-dead", is_flag=True, help="Every delivery that was put aside.")
+@click.option("--all-dead", is_flag=True, help="Replay every dead-lettered delivery.")
 @_CONFIG
 @_DATA_DIR
 def webhooks_replay(

@@ -1,1 +1,1 @@
-"""What each `vaultgraph` subcommand does; imported when it is called, so that none pays for another."""
+"""Implementations of the `vaultgraph` subcommands, imported on demand to keep startup fast."""

@@ -1,4 +1,4 @@
-"""`vaultgraph check`: the settings read, and everything that the gateway depends on tried once."""
+"""`vaultgraph check`: reads the settings and tries every dependency of the gateway once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from app.vault.provider import Call, VaultProvider
 _WITHIN_S: Final = 10.0
 _OK: Final = "ok"
 _DISABLED: Final = "disabled"
-_TOKEN_ENDPOINT: Final = ("The token endpoint", "No access token")  # how app/http/auth.py begins
+_TOKEN_ENDPOINT: Final = ("The token endpoint", "No access token")  # prefix of messages from app/http/auth.py
 
 
 def run_check(*, config_file: Path | None, data_dir: Path | None) -> bool:
-    """Print one line for each thing that the gateway depends on; True when nothing is wrong."""
+    """Print one line per dependency; True if all succeed."""
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
     return asyncio.run(_check(load_settings(config_file, **overrides)))
 
@@ -68,16 +68,16 @@ async def _try(vault: VaultProvider) -> str:
 
 
 def _cause(spec: ProviderSpec[Any], error: VaultError) -> str:
-    """What is wrong and which setting mends it."""
+    """The cause, and the setting that fixes it."""
     said, name = str(error), spec.name
     if f"{name}." in said:
         return said
     if said.startswith(_TOKEN_ENDPOINT):
         return f"{said} Check {spec.credential_help.tokens}."
     if isinstance(error, VaultRefusedUs):
-        return f"The vault does not accept our credentials. Check {spec.credential_help.calls}."
+        return f"The vault rejects the credentials. Check {spec.credential_help.calls}."
     if isinstance(error, VaultReplyUnreadable):
-        return f"What answers is not this vault's API. Check {name}.base_url."
+        return f"The server that answers is not this vault's API. Check {name}.base_url."
     return f"{said} Check {name}.base_url and the network."
 
 

@@ -1,4 +1,4 @@
-"""`vaultgraph check --links`: the links that are broken, found by asking the vaults for every linked customer."""
+"""`vaultgraph check --links`: finds broken links by asking the vaults for every linked customer."""
 
 import asyncio
 from collections import Counter
@@ -40,7 +40,7 @@ class _Report:
 def run_check_links(
     *, config_file: Path | None, data_dir: Path | None, sandbox_url: str | None, calls_per_s: float
 ) -> bool:
-    """Print one line per broken link; True when there is none. A vault that does not answer is no finding."""
+    """Print one line per broken link; True if there is none. A vault that does not answer is not a broken link."""
     return asyncio.run(_run(config_file, data_dir, sandbox_url, calls_per_s))
 
 
@@ -56,16 +56,16 @@ async def _run(config_file: Path | None, data_dir: Path | None, sandbox_url: str
         await _walk(store, vaults, calls_per_s, report)
     for provider, count in report.unread.items():
         why = "the vault did not answer" if provider in vaults else "the vault is not enabled"
-        click.echo(f"{provider.value:<9} {count} links were not checked: {why}")
+        click.echo(f"{provider.value:<9} {count} links not checked: {why}")
     click.echo(f"{report.checked} links checked, {report.findings} broken")
     return not report.findings
 
 
 def words_of(conflict: LinkConflictRecord) -> str:
-    """What an operator has to decide."""
+    """The conflict as a message for an operator."""
     return (
         f"LINK_CONFLICT: {conflict.customer_ref} is the vault customer that {conflict.linked_customer_id} was linked "
-        "to first; unlink whichever is wrong, and link the other"
+        "to first; unlink the wrong one and link the other"
     )
 
 
@@ -91,7 +91,7 @@ def _batches(links: Sequence[LinkRecord], size: int) -> Iterator[Sequence[LinkRe
 
 
 async def _check(vault: VaultProvider, links: Sequence[LinkRecord], calls_per_s: float, report: _Report) -> bool:
-    """Whether the vault answered for all of them."""
+    """True if the vault answered for all links."""
     call = Call(deadline_at=asyncio.get_running_loop().time() + _WITHIN_S, request_id="vaultgraph-check-links")
     found: Mapping[CustomerRef, VaultWallet | VaultError]
     try:

@@ -1,4 +1,4 @@
-"""The demo customers in the gateway's own directory: created and linked, once."""
+"""Creates and links the demo customers in the gateway's directory, once."""
 
 from app.sandbox.demo import DemoCustomer, demo_customers
 from app.store import Store, Tx
@@ -8,9 +8,9 @@ _LINKED_BY = "demo"
 
 
 async def link_demo_customers(store: Store) -> None:
-    """Create and link every demo customer that the directory does not know yet.
+    """Create and link the demo customers missing from the directory.
 
-    A customer that is there already is left alone: whoever unlinked or erased one in development meant it.
+    Existing customers are not changed, so that one unlinked or erased in development stays so.
     """
     everyone = {customer.id: customer for customer in demo_customers()}
     known = await store.directory.customers(list(everyone))

@@ -1,7 +1,7 @@
 """`vaultgraph dev`: the gateway, four sandboxes and the demo customers, in one process on loopback.
 
-Everything that production asks for is made up here and kept in the data directory, so that ids and idempotency keys
-mean the same after a restart.
+Settings required in production are generated and stored in the data directory, so that ids and idempotency keys stay
+valid after a restart.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ T = TypeVar("T")
 
 _LOOPBACK: Final = "127.0.0.1"
 _SANDBOX_WITHIN_S: Final = 20
-_GRACE_S: Final = 1.0  # whoever presses Ctrl-C waits for it
+_GRACE_S: Final = 1.0  # Ctrl-C waits up to this long
 _KEYS: Final = ("id_key", "digest_key")
 
 
 class SandboxSilent(VaultgraphError):
-    """The sandbox named by --sandbox-url did not answer."""
+    """The sandbox at --sandbox-url did not answer."""
 
 
 def run_dev(
@@ -70,7 +70,7 @@ def run_dev(
 
 
 async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
-    """What `work` answers; None when the command was told to stop meanwhile."""
+    """The result of `work`, or None if `stop` was set first."""
     working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -86,7 +86,7 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
 
     token = page_token(settings, folder)
     is_exposed = not is_local_host(settings.host)
-    gateway = Gateway(settings, page_token=None if is_exposed else token)  # whoever opens the page has its token
+    gateway = Gateway(settings, page_token=None if is_exposed else token)  # the page embeds a token
     gateway.after_start.append(_link_demo_customers)
     address = url_of(sock).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     await _send_webhooks_to(address, settings, sandbox_url)
@@ -108,7 +108,7 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
 
 
 async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) -> None:
-    """Have the sandbox tell this gateway of changes; what it cannot be told yet it delivers again later."""
+    """Register this gateway as the sandbox's webhook receiver. The sandbox retries failed deliveries."""
     timeout = aiohttp.ClientTimeout(total=5)
     try:
         async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session:
@@ -118,7 +118,7 @@ async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) 
                     asked = {"provider": spec.name, "url": f"{address}/webhooks/{spec.name}{path}"}
                     await session.post(f"{sandbox_url}/__sandbox/webhooks", json=asked)
     except (aiohttp.ClientError, TimeoutError):
-        click.echo("the sandbox was not told where to send webhooks: changes there are noticed by reading", err=True)
+        click.echo("webhooks could not be registered at the sandbox: changes are noticed only by reading", err=True)
 
 
 async def _link_demo_customers(gateway: Any) -> None:
@@ -128,7 +128,7 @@ async def _link_demo_customers(gateway: Any) -> None:
 
 
 class _Sandboxes:
-    """The sandboxes of this process, or those at `url`; entering answers their address."""
+    """The sandboxes of this process, or the ones at `url`. The context manager returns their address."""
 
     def __init__(self, url: str | None, port: int, folder: Path) -> None:
         self._url = url.rstrip("/") if url else None
@@ -161,7 +161,7 @@ class _Sandboxes:
 
 
 async def credentials_of(url: str) -> Mapping[str, Any]:
-    """What every vault of the sandbox wants to see, from its control API; waits for a sandbox that is starting."""
+    """Every vault's credentials from the sandbox's control API. Waits for a starting sandbox."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise SandboxSilent("--sandbox-url must begin with http:// or https://")
     loop = asyncio.get_running_loop()
@@ -179,7 +179,7 @@ async def credentials_of(url: str) -> Mapping[str, Any]:
 
 
 def dev_keys(folder: Path) -> dict[str, str]:
-    """Random keys, made once per data directory and readable by its owner alone."""
+    """Random keys, generated once per data directory, in a file readable only by its owner."""
     path = usable_folder(folder) / "dev-keys.json"
     try:
         if path.exists():
@@ -208,7 +208,7 @@ def _settings(
     try:
         return dev_settings(credentials, keys, folder, config_file, host=host)
     except (KeyError, TypeError, AttributeError):
-        raise SandboxSilent(f"what answers at {url} is no sandbox of Vaultgraph; see --sandbox-url") from None
+        raise SandboxSilent(f"the server at {url} is not a Vaultgraph sandbox; see --sandbox-url") from None
 
 
 def dev_settings(
@@ -219,7 +219,7 @@ def dev_settings(
     environ: Mapping[str, str] | None = None,
     **overrides: Any,
 ) -> Settings:
-    """The settings of development: the sandbox's credentials, under whatever the file and the environment say."""
+    """Development settings: the sandbox's credentials, overridden by the settings file and the environment."""
     base: dict[str, Any] = {
         "mode": "development",
         "data_dir": str(folder),
@@ -237,7 +237,7 @@ def dev_settings(
 
 
 def _vaults(credentials: Mapping[str, Any]) -> dict[str, Any]:
-    """A section, enabled, for every vault that the sandbox has."""
+    """An enabled settings section for every vault of the sandbox."""
     return {
         spec.name: {"enabled": True, **spec.sandbox(credentials[spec.name])}
         for spec in specs().values()
@@ -246,7 +246,7 @@ def _vaults(credentials: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def page_token(settings: Settings, folder: Path) -> str | None:
-    """A token for GraphiQL and the printed example; None where the settings name an issuer of their own."""
+    """A token for GraphiQL and the printed example; None if the settings name an external issuer."""
     tokens = development.DevTokens.open(folder)
     auth = settings.auth
     is_ours = auth.jwks_path == str(tokens.jwks_path) and not auth.jwks_url and auth.issuer == development.ISSUER
@@ -261,10 +261,10 @@ def _announce(
     hint = "paste a token from below" if is_exposed else "a token is filled in"
     click.echo(f"GraphiQL     {address}/graphql   (open it in a browser; {hint})")
     if not bundled:
-        click.echo("GraphiQL     was not bundled (no Node.js when this was installed): its page comes from a CDN")
+        click.echo("GraphiQL     is loaded from a CDN (not bundled: no Node.js at installation)")
     click.echo(f"Sandboxes    {sandbox_url}   (control API: {sandbox_url}/__sandbox)")
     reach = "OPEN TO YOUR NETWORK (--host)" if is_exposed else "loopback only"
-    click.echo(f"Relaxed      development: mints its own tokens, {reach}, introspection and GraphiQL are on")
+    click.echo(f"Relaxed      development: issues its own tokens, {reach}, introspection and GraphiQL are on")
     click.echo(f"Token        {shlex.join([sys.argv[0], 'token', '--data-dir', str(folder)])}")
     click.echo("Try")
     bearer = f"-H 'authorization: Bearer {token or 'YOUR-TOKEN'}'"

@@ -1,4 +1,4 @@
-"""`vaultgraph documents`: what a partner's build makes, checked and published; what is published, how it is used."""
+"""`vaultgraph documents`: checks and publishes a partner's documents; lists published documents and their use."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,20 +20,20 @@ from app.store.errors import ClientUnknown, DocumentChanged
 from app.store.records import ClientRecord, DocumentRecord
 from resolvers.sensitive_rule import SecretsInVariablesOnly
 
-_PROGRESS_FROM = 200  # documents; shorter files are done before a bar could be read
+_PROGRESS_FROM = 200  # documents; no progress bar below this
 Work = Callable[[Store], Awaitable[None]]
 
 
 class DocumentsRefused(VaultgraphError):
-    """The file holds faults, each of which has been printed: nothing was published."""
+    """The file has faults, each already printed; no document was published."""
 
 
 class DocumentsError(VaultgraphError):
-    """The command cannot be carried out; the message says why."""
+    """The command failed; the message gives the reason."""
 
 
 class Place:
-    """Where the documents are: `--config` and `--data-dir`."""
+    """Location of the documents: `--config` and `--data-dir`."""
 
     def __init__(self, config_file: Path | None, data_dir: Path | None) -> None:
         self.settings = store_settings(config_file, data_dir)
@@ -47,7 +47,7 @@ class Place:
         try:
             asyncio.run(main())
         except ClientUnknown:
-            raise DocumentsError("there is no partner of this name: see `vaultgraph partner list`") from None
+            raise DocumentsError("there is no partner with this name: see `vaultgraph partner list`") from None
 
 
 def installed_sdl() -> str:
@@ -66,7 +66,7 @@ def _checkout_sdl() -> str:
 
 
 def run_check(path: Path, *, schema_file: Path | None, scopes: frozenset[str] | None) -> None:
-    """No store and no settings: what a partner's own CI runs."""
+    """Check a file without store or settings, for a partner's CI."""
     sdl = schema_file.read_text("utf-8") if schema_file is not None else installed_sdl()
     checked = _checked(path, _checker(sdl, Settings()), scopes)
     for one in checked:
@@ -90,7 +90,7 @@ def run_publish(place: Place, partner: str, path: Path, *, replace: bool) -> Non
         except DocumentChanged as changed:
             for document_id in changed.document_ids:
                 click.echo(f"{path.name}: {document_id}: is published with another text", err=True)
-            raise DocumentsRefused("nothing was published; --replace publishes the whole file anew") from None
+            raise DocumentsRefused("nothing was published; --replace replaces published documents") from None
         click.echo(
             f"Published for {partner}, version {made.version}: {len(made.added)} new, {len(made.unchanged)} unchanged, "
             f"{len(made.retired)} retired."
@@ -100,7 +100,7 @@ def run_publish(place: Place, partner: str, path: Path, *, replace: bool) -> Non
 
 
 def run_diff(place: Place, partner: str, path: Path) -> None:
-    """What `publish --replace` would do: + new, ~ another text, - retired."""
+    """Preview `publish --replace`: + new, ~ changed text, - retired."""
 
     async def work(store: Store) -> None:
         client = await _client(store, partner)
@@ -178,7 +178,7 @@ async def _client(store: Store, name: str) -> ClientRecord:
 
 
 def _checked(path: Path, checker: Checker, scopes: frozenset[str] | None) -> list[Checked]:
-    """Every document of the file; prints one line per fault and raises DocumentsRefused where there is any."""
+    """Every document of the file. Prints one line per fault; raises DocumentsRefused if there are any."""
     candidates, early = read(path)
     if len(candidates) < _PROGRESS_FROM:
         checked, late = checker.check(candidates, partner_scopes=scopes)

@@ -1,4 +1,4 @@
-"""`vaultgraph explain`: how each operation of a document would be run, and what it may cost."""
+"""`vaultgraph explain`: shows how each operation of a document runs and its maximum cost."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from resolvers.schema import schema
 
 
 def run_explain(text: str) -> bool:
-    """Print how each operation runs; answers whether all have plans. Raises VaultgraphError for a broken document."""
+    """Print how each operation runs; True if all have plans. Raises VaultgraphError for an invalid document."""
     limiter = Limiter(schema._schema)
     documents = Documents(
         schema._schema, max_bytes=0, max_tokens=GateSettings().tokens, suggest=True, screen=limiter.screen
@@ -53,7 +53,7 @@ def _load(load: Load) -> str:
 
 
 def _price(limiter: Limiter, document: Document, operation: OperationDefinitionNode) -> Iterator[str]:
-    """Without variables: those that set the length of a list can only add to it."""
+    """Price without variables: variables that set the length of a list can only add to it."""
     found = limiter.estimate(document, operation, {})
     yield found.told
     try:

@@ -1,8 +1,7 @@
-"""Reads import files strictly: CSV with a header (RFC 4180) or newline-delimited JSON, in UTF-8, one row in a line.
+"""Strict reader of import files: CSV with a header (RFC 4180) or newline-delimited JSON, UTF-8, one row per line.
 
-A file that is damaged in one place is refused as a whole, before anything of it is sent: after a lost quote, the
-following rows would be read as part of a field. Errors name line, row and column, and never quote a value. One line is
-in memory at a time.
+A file with any damage is refused as a whole before rows are sent: after an unclosed quote, following rows would be read
+as part of a field. Errors name line, row and column, never a value. Reads one line at a time.
 """
 
 import csv
@@ -22,9 +21,9 @@ CARD: Final = ("last4", "expiry", "brand", "holder_name")
 TOKENS: Final = tuple(import_token_fields())
 COLUMNS: Final = (*REQUIRED, *TOKENS, *CARD)
 REASON_COLUMNS: Final = ("row", "code", "message")
-"""What a rejects file has besides: ignored when such a file is imported."""
+"""Extra columns of a rejects file, ignored on import."""
 WITHHELD: Final = "[put the token back]"
-"""Stands in a rejects file for the token."""
+"""Replaces the token in a rejects file."""
 
 _LONGEST_LINE: Final = 65_536
 _LONGEST: Final = {**dict.fromkeys(TOKENS, 4_096), "message": 4_096}
@@ -38,19 +37,19 @@ _FORMULA: Final = frozenset("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
 
 
 class ImportRefused(VaultgraphError):
-    """The file cannot be imported at all; the message says why."""
+    """The file cannot be imported; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in the file. `line` counts from 1; so does `row`, without the header and blank lines; 0 is the header."""
+    """Position in the file. `line` counts from 1; so does `row`, without blank lines; row 0 is the header."""
 
     path: Path
     line: int
     row: int
 
     def refused(self, rule: str, column: int = 0, names: Sequence[str] = ()) -> ImportRefused:
-        """`column` counts from 1, 0 is the whole row; `names` are the header's."""
+        """`column` counts from 1; 0 is the whole row. `names` are the header's columns."""
         words = [f"{self.path}: line {self.line}", f"row {self.row}" if self.row else "the header"]
         if column:
             name = names[column - 1] if column <= len(names) else ""
@@ -59,7 +58,7 @@ class _Place:
 
 
 def measure(path: Path) -> tuple[str, int]:
-    """The file's SHA-256 and its number of rows. Raises ImportRefused where any of it cannot be read."""
+    """The file's SHA-256 and its number of rows. Raises ImportRefused if any part cannot be read."""
     count = sum(1 for _ in rows_of(path))
     digest = sha256()
     with _opened(path) as file:
@@ -69,7 +68,7 @@ def measure(path: Path) -> tuple[str, int]:
 
 
 def rows_of(path: Path) -> Generator[dict[str, str], None, None]:
-    """The rows, one at a time, by column. Raises ImportRefused."""
+    """The rows, one at a time, as a dict by column. Raises ImportRefused."""
     with _opened(path) as file:
         try:
             is_json = path.suffix.lower() in (".ndjson", ".jsonl")
@@ -100,7 +99,7 @@ def _csv_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, str]]:
             continue
         if len(values) != len(names):
             is_more = len(values) > len(names)
-            rule = f"has {len(values)} fields, and the header names {len(names)} columns"
+            rule = f"has {len(values)} fields but the header names {len(names)} columns"
             raise place.refused(rule, len(names) + 1 if is_more else len(values) + 1, names)
         for column, (name, value) in enumerate(zip(names, values, strict=True), start=1):
             if fault := _fault_of(name, value):
@@ -115,7 +114,7 @@ def _checked_header(place: _Place, names: list[str]) -> list[str]:
     known = (*COLUMNS, *REASON_COLUMNS)
     for column, name in enumerate(names, start=1):
         if name not in known:
-            raise place.refused(f"is not known; there are {', '.join(COLUMNS)}", column)
+            raise place.refused(f"is not known; valid columns are {', '.join(COLUMNS)}", column)
         if name in names[: column - 1]:
             raise place.refused("is named twice", column, names)
     if missing := [name for name in REQUIRED if name not in names]:
@@ -124,7 +123,7 @@ def _checked_header(place: _Place, names: list[str]) -> list[str]:
 
 
 def _fields(place: _Place, raw: bytes, names: Sequence[str]) -> list[str]:
-    """Split a line; what `csv` lets pass, or says without a column, is found before."""
+    """Split a line. Rejects errors that `csv` accepts or reports without a column."""
     line = _text(place, raw, names)
     if found := _UNPRINTABLE.search(line):
         rule = "holds a carriage return that ends no line" if found[0] == "\r" else "holds a control character"
@@ -178,7 +177,7 @@ def _json_rows(path: Path, file: BinaryIO) -> Iterator[dict[str, str]]:
 def _json_values(place: _Place, found: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for column, (name, value) in enumerate(found.items(), start=1):
         if name not in COLUMNS:
-            raise place.refused(f"is not known; there are {', '.join(COLUMNS)}", column)
+            raise place.refused(f"is not known; valid columns are {', '.join(COLUMNS)}", column)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, str | int):
@@ -192,7 +191,7 @@ def _json_values(place: _Place, found: Mapping[str, object]) -> Iterator[tuple[s
 
 
 def _lines(path: Path, file: BinaryIO, *, first_row: int) -> Iterator[tuple[_Place, bytes]]:
-    """The lines that are not blank, without their ends: a line feed, with a carriage return before it or not."""
+    """The non-blank lines without their LF or CRLF."""
     number, row = 0, first_row
     while raw := file.readline(_LONGEST_LINE + 1):
         number += 1
@@ -211,7 +210,7 @@ def _lines(path: Path, file: BinaryIO, *, first_row: int) -> Iterator[tuple[_Pla
 
 
 def _last_column(line: str) -> int:
-    """The column in which the beginning of a line ends."""
+    """The last column of the start of a line."""
     start, column = 0, 1
     while (match := _FIELD.match(line, start)) is not None and match.end() < len(line):
         start, column = match.end() + 1, column + 1
@@ -219,7 +218,7 @@ def _last_column(line: str) -> int:
 
 
 def _text(place: _Place, raw: bytes, names: Sequence[str] | None) -> str:
-    """`names` are the columns, None where there are none. Raises ImportRefused."""
+    """`names` are the columns, None if there are none. Raises ImportRefused."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -240,8 +239,9 @@ def _fault_of(name: str, value: str) -> str | None:
 
 
 def quoted(value: str) -> str:
-    """For a cell of a file that a spreadsheet may open: a value that it would take for a formula gets an apostrophe,
-    and so does one that begins with an apostrophe, which makes `unquoted` exact. Source: OWASP, "CSV Injection"."""
+    """Quote a value for a spreadsheet cell: a formula, or a value that starts with an apostrophe, gets an apostrophe,
+    so that `unquoted` restores it exactly. Source: OWASP, "CSV Injection".
+    """
     is_formula = not _FORMULA.isdisjoint((value[:1], value.lstrip()[:1]))
     return f"'{value}" if is_formula or value.startswith("'") else value
 

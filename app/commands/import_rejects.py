@@ -1,4 +1,4 @@
-"""The file of rows that were not imported: made for people and spreadsheets, and for importing again once corrected."""
+"""The file of rows that were not imported, for spreadsheets and for another import after correction."""
 
 import csv
 import os
@@ -16,7 +16,7 @@ _MOST_FILES: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that was not imported, and why. It repeats the row, but for its token and whatever may be a card number."""
+    """A row that was not imported, and why. Repeats the row without its token and possible card numbers."""
 
     row: int
     values: Mapping[str, str]
@@ -33,7 +33,7 @@ class Reject:
 
 
 class RejectsFile:
-    """Made with the first row that it has to hold, and never over anything that is there."""
+    """Created with its first row; never overwrites an existing file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -41,8 +41,9 @@ class RejectsFile:
 
     @classmethod
     def beside(cls, source: Path, asked: Path | None, *, is_repeat: bool) -> "RejectsFile":
-        """For the import of `source`, at `asked` or the usual place. Where a file is there already, a repeated run of
-        the import takes another name, and a first one is refused. Raises ImportRefused."""
+        """The rejects file of `source`, at `asked` or the default path. If that file exists, a repeated import takes
+        another name and a first one is refused. Raises ImportRefused.
+        """
         path = asked or source.with_name(f"{source.name}.rejects.csv")
         if path.exists() and path.samefile(source):
             raise ImportRefused(f"--rejects names the file that is to be imported: {path}")
@@ -59,11 +60,11 @@ class RejectsFile:
 
     @property
     def written(self) -> Path | None:
-        """Where rows were written, if any were."""
+        """The path of the file, if any rows were written."""
         return None if self._file is None else self._path
 
     def write(self, rejects: Iterable[Reject]) -> None:
-        """Raises ImportRefused where the file cannot be made or written."""
+        """Raises ImportRefused if the file cannot be created or written."""
         rows = [reject.cells() for reject in rejects]
         if not rows:
             return

@@ -1,8 +1,8 @@
-"""`vaultgraph import` and `vaultgraph link`: existing vault customers and processor tokens, from a file or one by one.
+"""`vaultgraph import` and `vaultgraph link`: import vault customers and processor tokens, from a file or one by one.
 
-The whole file is checked first. Then it is sent in batches, each of which is one operation of the journal under a key
-made of the file's digest and the batch's place: so any later run of the same file finds what became of each row, sends
-only what never was or what failed for a reason that may pass, and applies no row twice. What is in memory is one batch.
+The file is checked first, then sent in batches. Each batch is one operation in the journal; its idempotency key is the
+file's digest and the batch's position. A later run of the same file finds the outcome of each row, sends only rows not
+yet sent or failed for a retryable reason, and applies no row twice. Memory holds one batch.
 """
 
 import asyncio
@@ -37,11 +37,11 @@ BATCH: Final = 200
 _WITHIN_S: Final = 600.0
 _UNDECIDED_S: Final = 60.0
 _RETRYABLE: Final = "retryable"
-"""Counted besides: those of the rejected rows that another run takes up."""
+"""Counter of the rejected rows that another run retries."""
 
 
 class Unreadable(ValueError):
-    """One row cannot be understood; the message names the column and never its value."""
+    """A row cannot be understood; the message names the column and never its value."""
 
     def __init__(self, message: str, code: str = "INVALID_INPUT") -> None:
         super().__init__(message)
@@ -58,9 +58,9 @@ def run_import(
     data_dir: Path | None,
     sandbox_url: str | None,
 ) -> bool:
-    """Import a file; True when every row is imported."""
+    """Import a file; True if every row is imported."""
     digest, total = measure(path)
-    RejectsFile.beside(path, rejects, is_repeat=True)  # what can be refused without the store
+    RejectsFile.beside(path, rejects, is_repeat=True)  # checks that need no store
 
     async def main() -> tuple[Counter[str], Path | None]:
         async with working_gateway(config_file, data_dir, sandbox_url) as gateway:
@@ -68,17 +68,17 @@ def run_import(
             return await run.all(total, rejects)
 
     counts, written = asyncio.run(main())
-    told = [f"{count} {name}" for name, count in sorted(counts.items()) if count and name != _RETRYABLE]
-    click.echo(", ".join(told) or "nothing to import")
+    parts = [f"{count} {name}" for name, count in sorted(counts.items()) if count and name != _RETRYABLE]
+    click.echo(", ".join(parts) or "nothing to import")
     if written is not None:
-        click.echo(f"The rows that were not imported, and why: {written}")
+        click.echo(f"Rows that were not imported, with reasons: {written}")
     if (again := counts[_RETRYABLE] + counts["unknown"]) and not dry_run:
         click.echo(f"{again} of them may be imported by running the same command again.")
     return not (counts["rejected"] or counts["unknown"])
 
 
 class _Run:
-    """One run over one file."""
+    """One import run of one file."""
 
     def __init__(self, gateway: "Gateway", path: Path, digest: str, *, dry_run: bool, create_customers: bool) -> None:
         self._gateway = gateway
@@ -87,30 +87,28 @@ class _Run:
         self._dry_run = dry_run
         self._create = create_customers
         key = f"import:{digest[:32]}:{'dry' if dry_run else 'real'}:{'create' if create_customers else 'known'}"
-        self._key = f"{key}:{ULID()}" if dry_run else key  # a dry run begins anew each time
+        self._key = f"{key}:{ULID()}" if dry_run else key  # each dry run starts anew
 
     async def all(self, total: int, asked: Path | None) -> tuple[Counter[str], Path | None]:
-        """How many rows ended in which way, and where those that were not imported are listed."""
+        """The number of rows per outcome, and the path of the rejects file."""
         imports = self._gateway.store.imports
         is_repeat = await imports.find(self._key) is not None
         rejects = RejectsFile.beside(self._path, asked, is_repeat=is_repeat)
         record = await imports.start(self._key, content_digest=self._digest, started_by=OPERATOR.id)
         if record.finished_at is not None and not _leaves_work(record.counts):
-            click.echo("This file was imported before, to its end; nothing is sent again.")
+            click.echo("This file was already imported completely; nothing is sent again.")
             return Counter(record.counts), None
         if record.finished_at is not None:
-            click.echo(
-                "This file was imported before: only rows that failed for a reason that may pass are sent again."
-            )
+            click.echo("This file was already imported: only rows that failed for a retryable reason are sent again.")
         elif record.next_row:
-            click.echo(f"Going on after row {record.next_row}.")
+            click.echo(f"Resuming after row {record.next_row}.")
         try:
             return await self._batches(record, total, rejects), rejects.written
         finally:
             rejects.close()
 
     async def _batches(self, record: ImportRecord, total: int, rejects: RejectsFile) -> Counter[str]:
-        """Every batch from the first on: the journal answers for what is settled, without asking a vault."""
+        """Every batch from the first on. The journal answers for completed batches without calling a vault."""
         imports, counts, start = self._gateway.store.imports, Counter[str](), 0
         with (
             closing(rows_of(self._path)) as rows,
@@ -162,7 +160,7 @@ class _Run:
         journal = self._gateway.store.journal
         if was_done and await journal.by_key(OPERATOR.id, ImportsMethods.mutation, key) is None:
             raise ImportRefused(
-                "this file was imported so long ago that what became of its rows is no longer known here; "
+                "this file was imported so long ago that the outcome of its rows is no longer stored; "
                 "import the rows of its rejects file"
             )
         command = ImportMethods(
@@ -191,8 +189,9 @@ class _Run:
         return rejects
 
     async def _decided(self, command: ImportMethods) -> WriteResult:
-        """Ask again under the same key while it is not known what became of a row, and a look may tell: a lost answer,
-        a run cut short."""
+        """Retry under the same idempotency key while a row's outcome is unknown and the vault can be asked again: after
+        a lost reply or an interrupted run.
+        """
         give_up_at = deadline_in(_UNDECIDED_S)
         while True:
             result = await self._gateway.writer.import_methods(command, OPERATOR, _call())
@@ -209,7 +208,7 @@ def _may_be_decided(result: WriteResult) -> bool:
 
 
 def _leaves_work(counts: Mapping[str, int]) -> bool:
-    """Whether another run may import more. Imports of earlier versions did not count what may be retried."""
+    """True if another run may import more. Imports by earlier versions did not count retryable rows."""
     return bool(counts.get("unknown") or counts.get(_RETRYABLE, counts.get("rejected")))
 
 
@@ -226,7 +225,7 @@ def run_link(
     data_dir: Path | None,
     sandbox_url: str | None,
 ) -> None:
-    """Link one of our customers (`cus_...` or an external id) to a vault's."""
+    """Link a customer (`cus_...` or external id) to a vault's customer."""
 
     async def main() -> WriteResult:
         async with working_gateway(config_file, data_dir, sandbox_url) as gateway:
@@ -249,10 +248,10 @@ def run_link(
 
 
 def row_from(values: Mapping[str, str]) -> ImportRow:
-    """Read one row. Raises Unreadable."""
+    """Parse one row. Raises Unreadable."""
     for name, value in values.items():
         if looks_like_card_number(value):
-            raise Unreadable(f"{name} holds a card number, which must not stand there", "PAN_NOT_ALLOWED")
+            raise Unreadable(f"{name} holds a card number, which is not allowed there", "PAN_NOT_ALLOWED")
     for name in REQUIRED:
         if not values.get(name, "").strip():
             raise Unreadable(f"{name} is missing")

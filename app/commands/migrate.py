@@ -1,4 +1,4 @@
-"""`vaultgraph migrate`: the store's schema brought up to date, before processes that expect it start."""
+"""`vaultgraph migrate`: upgrades the store's schema before new processes start."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Operator commands in the audit trail: one row a command, in the transaction that carries it out."""
+"""Audit trail of operator commands: one row per command, in the transaction that carries it out."""
 
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ _MOST_IDS: Final = 100
 
 
 async def note(store: Store, tx: Tx, command: str, *, customer_id: str | None = None, **detail: Any) -> None:
-    """`command` as it was typed, without its arguments; `detail` has those that are names and numbers."""
+    """`command` is the command without arguments; `detail` holds those arguments that are names and numbers."""
     event = NewEvent(
         type=EventType.OPERATOR_COMMAND,
         actor=OPERATOR_KEY,
@@ -23,5 +23,5 @@ async def note(store: Store, tx: Tx, command: str, *, customer_id: str | None = 
 
 
 def some_of(ids: list[str] | tuple[str, ...]) -> dict[str, Any]:
-    """How many there are, and the first of them."""
+    """Their count and the first ids."""
     return {"count": len(ids), "ids": list(ids[:_MOST_IDS])}

@@ -1,4 +1,4 @@
-"""`vaultgraph partner`: who may call with an API key, what for, and for which customers."""
+"""`vaultgraph partner`: manages API keys, their scopes and the customers they may see."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -23,11 +23,11 @@ Work = Callable[[Store, KeyHasher], Awaitable[None]]
 
 
 class PartnerError(VaultgraphError):
-    """The command cannot be carried out; the message says why."""
+    """The command failed; the message gives the reason."""
 
 
 class Place:
-    """Where the partners are: `--config` and `--data-dir`."""
+    """Location of the partners: `--config` and `--data-dir`."""
 
     def __init__(self, config_file: Path | None, data_dir: Path | None) -> None:
         self._config_file = config_file
@@ -46,10 +46,10 @@ class Place:
             asyncio.run(main())
         except ClientExists:
             raise PartnerError(
-                "a partner of this name exists: `vaultgraph partner rotate` gives it a new key"
+                "a partner with this name exists: `vaultgraph partner rotate` issues a new key"
             ) from None
         except ClientUnknown:
-            raise PartnerError("there is no partner of this name: see `vaultgraph partner list`") from None
+            raise PartnerError("there is no partner with this name: see `vaultgraph partner list`") from None
         except CustomerUnknown:
             raise PartnerError("one of the customers is unknown: nothing was granted") from None
 
@@ -83,7 +83,7 @@ def run_rotate(place: Place, name: str, *, old_valid_for_h: float | None) -> Non
             await store.clients.rotate(name, hasher.hash(key), old_until=until, tx=tx)
             ends = None if until is None else until.isoformat(timespec="seconds")
             await note(store, tx, "partner rotate", partner=name, old_key_until=ends)
-        click.echo(f"The key before it is valid until {until:%Y-%m-%d %H:%M} UTC." if until else _BOTH)
+        click.echo(f"The previous key is valid until {until:%Y-%m-%d %H:%M} UTC." if until else _BOTH)
         _show(key)
 
     place.run(work)
@@ -94,7 +94,7 @@ def run_disable(place: Place, name: str, *, disabled: bool) -> None:
         async with store.transaction() as tx:
             await (store.clients.disable(name, tx=tx) if disabled else store.clients.enable(name, tx=tx))
             await note(store, tx, f"partner {'disable' if disabled else 'enable'}", partner=name)
-        click.echo(f"Partner {name} is {'disabled: its keys are refused within a second' if disabled else 'enabled'}.")
+        click.echo(f"Partner {name} is {'disabled: its keys are rejected within a second' if disabled else 'enabled'}.")
 
     place.run(work)
 
@@ -106,12 +106,12 @@ def run_grant(place: Place, name: str, customers: Sequence[str], *, take_back: b
                 gone = await store.clients.revoke(name, customers, tx=tx)
                 for customer in dict.fromkeys(customers if gone else ()):
                     await note(store, tx, "partner grant --take-back", customer_id=customer, partner=name)
-            click.echo(f"{gone} grants were taken back from {name}.")
+            click.echo(f"Revoked {gone} grants of {name}.")
         else:
             record = await store.clients.client(name)
             if record is not None and (refused := _without_effect(record)):
                 raise PartnerError(
-                    f"{name} has {_both(refused)}, for partners that see all customers alone: {_WHY}. "
+                    f"{name} has {_both(refused)}, allowed only for partners that see all customers: {_WHY}. "
                     "Add a partner without, and grant it the customers"
                 )
             async with store.transaction() as tx:
@@ -131,7 +131,7 @@ def run_list(place: Place) -> None:
     place.run(work)
 
 
-_WHY: Final = "whoever links a vault's customer sees its payment methods"
+_WHY: Final = "linking a vault's customer shows its payment methods"
 
 
 def _both(scopes: Collection[str]) -> str:
@@ -139,20 +139,20 @@ def _both(scopes: Collection[str]) -> str:
 
 
 def _without_effect(record: ClientRecord) -> frozenset[str]:
-    """Scopes that are in force only for a partner of all customers, of one that is not: added by an older release."""
+    """Scopes that need access to all customers, held by a partner without it. Older releases allowed this."""
     return frozenset() if record.sees_all_customers else ALL_CUSTOMERS_SCOPES & record.scopes
 
 
-_BOTH = "The key before it stays valid: rotate once more, and it ends."
+_BOTH = "The previous key stays valid until the next rotation."
 
 
 def _show(key: str) -> None:
-    click.echo(f"Its key, shown this once: {key}")
+    click.echo(f"Its key, shown only once: {key}")
 
 
 def _line(record: ClientRecord) -> str:
     state = "disabled" if record.disabled_at else f"{len(record.keys)} key{'' if len(record.keys) == 1 else 's'}"
     customers = "all customers" if record.sees_all_customers else "granted customers"
     unused = _without_effect(record)
-    note = f" (without effect, as it does not see all customers: {_both(unused)})" if unused else ""
+    note = f"  (without effect, because it does not see all customers: {_both(unused)})" if unused else ""
     return f"{record.name:24} {state:9} {customers:18} {' '.join(sorted(record.scopes))}{note}"

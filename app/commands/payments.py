@@ -1,4 +1,4 @@
-"""`vaultgraph payments`: those that wait for an operator, and the operator's report of how one ended."""
+"""`vaultgraph payments`: lists payments that need an operator and records their outcome."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ _ENDS = {"completed": PaymentState.CAPTURED, "failed": PaymentState.DECLINED}
 
 
 class PaymentsError(VaultgraphError):
-    """The command cannot be carried out; the message says why."""
+    """The command failed; the message gives the reason."""
 
 
 def run_list(state: str, *, config_file: Path | None, data_dir: Path | None) -> None:
@@ -57,7 +57,7 @@ def run_resolve(payment_id: str, end: str, *, config_file: Path | None, data_dir
                 async with store.transaction() as tx:
                     settled = await settle_payment(store, payment.id, update, tx=tx)
         if settled is None:
-            raise PaymentsError("the payment has ended already")
+            raise PaymentsError("the payment is already final")
         click.echo(f"{payment_id} {end}")
 
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""`vaultgraph sandbox`: the four emulators alone."""
+"""`vaultgraph sandbox`: runs only the four emulators."""
 
 import asyncio
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def run_sandbox(*, host: str, port: int, data_dir: Path | None) -> None:
 
 @contextmanager
 def naming_the_option(option: str) -> Iterator[None]:
-    """Say of a port that is taken how to choose another: the option differs from command to command."""
+    """Add to a "port taken" error the option that changes the port, which differs by command."""
     try:
         yield
     except SandboxPortTaken as taken:

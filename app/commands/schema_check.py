@@ -1,4 +1,4 @@
-"""`vaultgraph schema check`: would this version's schema break what partners have published?"""
+"""`vaultgraph schema check`: checks whether this version's schema breaks published documents."""
 
 import asyncio
 from collections import defaultdict
@@ -16,7 +16,7 @@ _MANIFESTS = ("persisted-documents.json", "persisted-query-manifest.json", "pers
 
 
 class SchemaBreaksDocuments(VaultgraphError):
-    """Published documents would not run any more; each has been printed."""
+    """The schema breaks published documents, each already printed."""
 
 
 def run_schema_check(
@@ -55,7 +55,7 @@ def run_schema_check(
 
 
 def from_folder(folder: Path) -> dict[str, list[Candidate]]:
-    """One partner a subfolder: a manifest under a usual name anywhere in it, else its .graphql files."""
+    """One partner per subfolder: a manifest with a usual name anywhere in it, otherwise its .graphql files."""
     found: dict[str, list[Candidate]] = {}
     for partner in sorted(path for path in folder.iterdir() if path.is_dir()):
         manifests = [

@@ -1,4 +1,4 @@
-"""`vaultgraph serve`: the gateway alone, from settings."""
+"""`vaultgraph serve`: runs only the gateway, from settings."""
 
 import asyncio
 import gc
@@ -12,7 +12,7 @@ from app.errors import SettingsError
 from app.serving import bind, run_until_signal, serve, url_of
 from app.settings import load_settings
 
-_COLLECT_AFTER: Final = (50_000, 20, 50)  # new objects; then how many of the younger generation's collections
+_COLLECT_AFTER: Final = (50_000, 20, 50)  # allocations, then younger-generation collections, per collection
 
 
 def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
@@ -48,9 +48,9 @@ def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
 
 
 def _started(address: str, store: str) -> None:
-    """What is there by now stays: the collector need not walk through the schema again and again.
+    """Freeze the objects created so far and tune garbage collection.
 
-    A wallet's objects hold no cycles: few collections free anything, and each one stops all requests.
+    Wallet objects hold no reference cycles, so collections free little, and each one pauses all requests.
     """
     gc.collect()
     gc.freeze()

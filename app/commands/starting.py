@@ -1,4 +1,4 @@
-"""What can be wrong with the machine when a command starts, said in one line."""
+"""One-line errors for problems of the machine at startup."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from app.store.errors import StoreUnavailable
 
 
 def usable_folder(folder: Path) -> Path:
-    """The data directory, made where it is missing; raises SettingsError when it cannot be written."""
+    """The data directory, created if missing. Raises SettingsError if it is not writable."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -27,7 +27,7 @@ def usable_folder(folder: Path) -> Path:
 
 
 def sqlite_file(settings: Settings) -> Path | None:
-    """The file of an embedded store; None for a database server. SQLAlchemy's ArgumentError for a URL that is none."""
+    """The file of an embedded store; None for a database server. Raises sqlalchemy ArgumentError for an invalid URL."""
     url = settings.store.url.reveal()
     if not url:
         return settings.data_dir / "vaultgraph.db"
@@ -37,7 +37,7 @@ def sqlite_file(settings: Settings) -> Path | None:
 
 
 def described_store(settings: Settings) -> str:
-    """The store in words that hold no credentials: a path, or a database server's host and database."""
+    """The store without credentials: a path, or a database server's host and database."""
     file = sqlite_file(settings)
     if file is not None:
         return str(file.absolute())
@@ -49,7 +49,7 @@ def described_store(settings: Settings) -> str:
 
 @contextmanager
 def opening_the_store() -> Iterator[None]:
-    """A store that cannot be opened is one line: its driver's own words would show address and user."""
+    """Report a store that cannot be opened in one line; the driver's message would show address and user."""
     try:
         yield
     except (OSError, SQLAlchemyError, StoreUnavailable) as error:
@@ -62,7 +62,7 @@ def opening_the_store() -> Iterator[None]:
 
 
 def name_store(settings: Settings) -> None:
-    """Say which store is worked on. Raises SettingsError where it does not exist and may not be made."""
+    """Print which store is used. Raises SettingsError if it does not exist and may not be created."""
     file = sqlite_file(settings)
     if file is not None:
         require_store(file)
@@ -70,11 +70,11 @@ def name_store(settings: Settings) -> None:
 
 
 def require_store(file: Path) -> None:
-    """Raises SettingsError where the file is missing and may not be made."""
+    """Raises SettingsError if the file is missing and may not be created."""
     if not file.exists() and not may_create():
         raise SettingsError(
-            f"there is no store at {file.absolute()}: name another with --data-dir or --config, make this one with "
-            "`vaultgraph migrate`, or with --create where the command has it"
+            f"there is no store at {file.absolute()}: choose another with --data-dir or --config, create this one with "
+            "`vaultgraph migrate`, or with --create if the command has it"
         )
 
 

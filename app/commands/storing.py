@@ -1,4 +1,4 @@
-"""The store that a command works on: that of `serve`, by its settings, or that of `dev`, by its data directory."""
+"""Opens the store of a command: the one of `serve`, from settings, or of `dev`, from its data directory."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from app.store import Store, migrate
 
 
 def store_settings(config_file: Path | None, data_dir: Path | None) -> Settings:
-    """Where no digest key is set, and no settings file given, `dev` is meant: its keys are in the data directory."""
+    """Without a digest key and a settings file, use the keys of `dev` in the data directory."""
     overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
     settings = load_settings(config_file, **overrides)
     if settings.digest_key:
@@ -29,8 +29,9 @@ def store_settings(config_file: Path | None, data_dir: Path | None) -> Settings:
 
 @asynccontextmanager
 async def opened_store(settings: Settings) -> AsyncIterator[Store]:
-    """Open, named on standard error, and brought up to date where it is a file of ours; raises SettingsError where it
-    cannot be, or where there is none and the command was not called with --create."""
+    """Open the store, print its name on standard error and upgrade it if it is embedded. Raises SettingsError if it
+    cannot be opened, or does not exist and --create is absent.
+    """
     url = settings.store.url.reveal()
     with opening_the_store():
         name_store(settings)

@@ -1,4 +1,4 @@
-"""`vaultgraph token`: one for development and scripts, alone on the last line."""
+"""`vaultgraph token`: prints a token for development and scripts, alone on the last line."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +22,12 @@ def run_token(*, data_dir: Path | None, scopes: Sequence[str], customer: str | N
 
 
 def checked_scopes(given: Sequence[str]) -> frozenset[str]:
-    """What `--scope` holds: it repeats, and takes several, with commas or spaces. Raises click.BadParameter."""
+    """The values of `--scope`, which repeats and takes several separated by commas or spaces. Raises
+    click.BadParameter.
+    """
     wanted = frozenset(word for text in given for word in text.replace(",", " ").split())
     if unknown := sorted(wanted - ALL_SCOPES):
-        raise click.BadParameter(f"there is no scope {', '.join(unknown)}; there are {', '.join(sorted(ALL_SCOPES))}")
+        raise click.BadParameter(
+            f"there is no scope {', '.join(unknown)}; valid scopes are {', '.join(sorted(ALL_SCOPES))}"
+        )
     return wanted

@@ -1,4 +1,4 @@
-"""`vaultgraph webhooks`: deliveries that were put aside, and having them worked off again."""
+"""`vaultgraph webhooks`: lists dead-lettered deliveries and replays them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ _PAGE: Final = 100
 
 
 class NoSuchDelivery(VaultgraphError):
-    """A delivery is unknown, or still to be worked off."""
+    """A delivery is unknown or still pending."""
 
 
 def run_list(config_file: Path | None, data_dir: Path | None, state: ReceiptState | None) -> None:
-    """One line a delivery, oldest first: nothing of its body."""
+    """Print one line per delivery, oldest first, without its body."""
 
     async def main() -> None:
         async with opened_store(store_settings(config_file, data_dir)) as store:
@@ -57,7 +57,7 @@ def _line(receipt: ReceiptRecord) -> str:
 
 
 def run_replay(config_file: Path | None, data_dir: Path | None, ids: Sequence[str], *, all_dead: bool) -> None:
-    """Make deliveries due again: a running gateway works them off at its next look."""
+    """Make deliveries due again: a running gateway processes them at its next poll."""
 
     async def main() -> int:
         async with opened_store(store_settings(config_file, data_dir)) as store:
@@ -69,7 +69,7 @@ def run_replay(config_file: Path | None, data_dir: Path | None, ids: Sequence[st
                         await note(store, tx, "webhooks replay", deliveries=some_of(due))
                 unknown = [one for one in wanted if one not in due]
         if unknown:
-            raise NoSuchDelivery(f"not dead and not done, or not there: {', '.join(unknown)}")
+            raise NoSuchDelivery(f"unknown, or neither dead nor done: {', '.join(unknown)}")
         return len(wanted)
 
     count = asyncio.run(main())

@@ -1,4 +1,4 @@
-"""For commands that write: the gateway's own parts, started without serving, on the settings of `serve` or `dev`."""
+"""Starts the gateway's services without serving, for commands that write, on the settings of `serve` or `dev`."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ _NOTE: Final = "dev-sandbox.json"
 
 
 def note_sandbox(folder: Path, url: str) -> None:
-    """`dev` leaves here where its vaults are, for the commands that work on the same data directory."""
+    """Record the sandbox address of `dev` in its data directory, for commands that use the same directory."""
     note = folder / _NOTE
     note.touch(mode=0o600)
     note.write_text(json.dumps({"url": url}), "utf-8")
@@ -32,7 +32,7 @@ def note_sandbox(folder: Path, url: str) -> None:
 async def working_gateway(
     config_file: Path | None, data_dir: Path | None, sandbox_url: str | None
 ) -> AsyncIterator["Gateway"]:
-    """A started gateway that listens nowhere; stopped at the end. Raises SettingsError."""
+    """A started gateway without a listening socket; stopped on exit. Raises SettingsError."""
     from app.main import Gateway
 
     settings = await settings_of_writes(config_file, data_dir, sandbox_url)
@@ -47,7 +47,7 @@ async def working_gateway(
 
 
 async def settings_of_writes(config_file: Path | None, data_dir: Path | None, sandbox_url: str | None) -> Settings:
-    """Those of `serve` or, where no digest key is set, of the `dev` of the same data directory."""
+    """The settings of `serve` or, without a digest key, of `dev` in the same data directory."""
     overrides = {} if data_dir is None else {"data_dir": str(data_dir)}
     settings = load_settings(config_file, None, None, **overrides)
     if settings.digest_key:

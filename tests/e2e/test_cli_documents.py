@@ -149,7 +149,7 @@ def test_a_partner_that_is_not_there(operator: Operator) -> None:
     ):
         status, _, faults = operator.run("documents", *command)
         assert (status, len(faults)) == (1, 1)
-        assert "no partner of this name" in faults[0]
+        assert "no partner with this name" in faults[0]
 
 
 def test_check_needs_no_store_and_no_settings(tmp_path: Path) -> None:

@@ -80,6 +80,6 @@ def test_what_was_put_aside_is_listed_and_replayed(tmp_path: Path) -> None:
     refused = vaultgraph("webhooks", "replay", dead, "rcp_none", "--data-dir", folder)
     assert (refused.returncode, refused.stderr.split("\n", 1)[1]) == (
         1,
-        f"vaultgraph: not dead and not done, or not there: {dead}, rcp_none\n",
+        f"vaultgraph: unknown, or neither dead nor done: {dead}, rcp_none\n",
     )
     assert vaultgraph("webhooks", "replay", "--data-dir", folder).returncode == 2

@@ -116,9 +116,9 @@ def test_all_customers_only_when_so_added(gateway: RunningGateway) -> None:
         (("add", "../x", "--scope", "explore"), 2, "NAME"),
         (("add", "acme", "--scope", "explore links:write"), 2, "--all-customers is needed for links:write"),
         (("add", "acme", "--scope", "import:write", "--customers", "granted"), 2, "needed for import:write"),
-        (("rotate", "nobody"), 1, "no partner of this name"),
-        (("disable", "nobody"), 1, "no partner of this name"),
-        (("grant", "nobody", "cus_x"), 1, "no partner of this name"),
+        (("rotate", "nobody"), 1, "no partner with this name"),
+        (("disable", "nobody"), 1, "no partner with this name"),
+        (("grant", "nobody", "cus_x"), 1, "no partner with this name"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], status: int, said: str, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_sound_file_is_read(tmp_path: Path, bom: bytes, end: bytes, last: byte
         ('a,loanpro,"1"2,Kim', "line 3, row 2, column 3 (customer_ref): goes on after its closing quote"),
         ('a,loanpro,1,Kim"', "line 3, row 2, column 4 (holder_name): has a quote inside a field"),
         ('a,loanpro,1, "Kim"', "line 3, row 2, column 4 (holder_name): has a quote inside a field"),
-        ("a,loanpro,1,Kim,", "line 3, row 2, column 5: has 5 fields, and the header names 4"),
+        ("a,loanpro,1,Kim,", "line 3, row 2, column 5: has 5 fields but the header names 4"),
         ("a,loanpro,1", "line 3, row 2, column 4 (holder_name): has 3 fields"),
         ("a", "line 3, row 2, column 2 (provider): has 1 fields"),
         ("a,loanpro,1,K\x00im", "line 3, row 2, column 4 (holder_name): holds a control character"),

@@ -114,6 +114,6 @@ def test_without_docstrings_the_gateway_starts_and_says_the_same(tmp_path: Path)
     """As in the image, which sets PYTHONOPTIMIZE=2."""
     assert json.loads(_python("-OO", "-c", _START, str(tmp_path)).splitlines()[-1])[0] == "200"
     plain, optimised = _python("-c", _WORDS), _python("-OO", "-c", _WORDS)
-    assert "The gateway alone, from settings." in plain
+    assert "Run only the gateway, from settings." in plain
     assert "The vault did not answer a read within the deadline." in plain
     assert optimised == plain

@@ -1,4 +1,4 @@
-"""The record of every call to a vault, in the order in which they arrived."""
+"""A log of every call to a vault, in order of arrival."""
 
 import time
 from collections import deque
@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 KEPT: Final = 100_000
-"""How many calls are remembered; the oldest are forgotten first and counted."""
+"""Maximum number of calls kept; older ones are dropped and counted."""
 
 
 @dataclass(slots=True)
 class CallRecord:
-    """One call. `path` is decoded, without provider prefix and query; `status` stays None where none was sent."""
+    """One call. `path` is decoded, without provider prefix and query; `status` is None if no status was sent."""
 
     provider: str
     method: str
@@ -22,7 +22,7 @@ class CallRecord:
     status: int | None = None
 
     def shown(self) -> dict[str, Any]:
-        """As `GET /__sandbox/calls` spells it. `at` is the machine's clock, which `/clock` does not turn."""
+        """JSON form for `GET /__sandbox/calls`. `at` is machine time, not the sandbox clock."""
         at = datetime.fromtimestamp(self.arrived, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         row: dict[str, Any] = {
             "provider": self.provider,
@@ -37,7 +37,7 @@ class CallRecord:
 
 
 class CallLog:
-    """Bounded: a load test must not eat the machine's memory."""
+    """Bounded, so that load tests do not exhaust memory."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._records: deque[CallRecord] = deque(maxlen=kept)

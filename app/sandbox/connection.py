@@ -1,6 +1,6 @@
-"""uvicorn's HTTP protocol, with a handle in the ASGI scope by which a fault can kill the connection.
+"""uvicorn's HTTP protocol with a handle in the ASGI scope that lets a fault kill the connection.
 
-ASGI has no word for "hang up without answering": returning without a response makes uvicorn send a 500.
+ASGI cannot close a connection without a reply: an app that returns without one makes uvicorn send a 500.
 """
 
 import asyncio
@@ -13,17 +13,17 @@ EXTENSION: Final = "vaultgraph.connection"
 
 
 class Connection(Protocol):
-    """What a fault needs of the connection that its request came on."""
+    """The client connection of a request, as faults use it."""
 
     @property
     def is_lost(self) -> bool:
-        """Nothing sent now would reach the client."""
+        """True if the client can no longer receive data."""
 
     def abort(self) -> None:
-        """Kill it at once; what is still buffered is not sent."""
+        """Close immediately; buffered data is not sent."""
 
     def close(self) -> None:
-        """Send what is buffered, then close, whatever the reply had promised."""
+        """Send buffered data, then close, whatever the reply's headers promise."""
 
 
 class _LiveConnection:
@@ -36,7 +36,7 @@ class _LiveConnection:
         return self._cycle.disconnected or self._transport.is_closing()
 
     def abort(self) -> None:
-        self._cycle.disconnected = True  # else uvicorn would answer 500 for an application that sent nothing
+        self._cycle.disconnected = True  # otherwise uvicorn answers 500 for an application that sent nothing
         self._transport.abort()
 
     def close(self) -> None:
@@ -45,16 +45,16 @@ class _LiveConnection:
 
 
 class AbortableProtocol(HttpToolsProtocol):
-    """Adds `Connection` to ``scope["extensions"]`` of each request."""
+    """Adds `Connection` to each request's ``scope["extensions"]``."""
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        # The request's task exists by now but has not run: it sees the scope with the extension in it.
+        # The request's task exists but has not run yet, so it sees the extension.
         scope = cast(dict[str, Any], self.scope)
         scope["extensions"] = {EXTENSION: _LiveConnection(self.transport, self.cycle)}
 
 
 def connection_of(scope: Scope) -> Connection | None:
-    """The connection of a request, or None when the app is not served by `AbortableProtocol`."""
+    """A request's connection, or None if `AbortableProtocol` does not serve the app."""
     extensions: dict[str, Any] = scope.get("extensions") or {}
     return cast(Connection | None, extensions.get(EXTENSION))

@@ -1,4 +1,4 @@
-"""The control API at ``/__sandbox``: what tests and scripts do to the sandbox, beside what clients do to the vaults."""
+"""The control API at ``/__sandbox``, for tests and scripts."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -43,31 +43,31 @@ _PAYMENT_EVENT_FIELDS = frozenset(
 
 @runtime_checkable
 class HasThreeDs(Protocol):
-    """An emulator whose 3-D Secure results can be decided from outside."""
+    """An emulator whose 3-D Secure results can be set."""
 
     def set_three_ds(self, payment_method_id: str, status: str) -> bool:
-        """False when there is no such card; ValueError on a status that it does not know."""
+        """False for an unknown card; ValueError for an unknown status."""
 
 
 @runtime_checkable
 class SendsWebhooks(Protocol):
-    """An emulator that tells a callback address what happened."""
+    """An emulator that sends webhooks."""
 
     def set_callback(self, url: str | None) -> None:
-        """None turns webhooks off; ValueError on an address that cannot be one."""
+        """None turns webhooks off; ValueError for an invalid address."""
 
     def notify_of_change(self, wish: Json) -> Json:
         """Change saved methods as the network would, and queue one event: `{changed, event_id}`; ValueError."""
 
     def notify_of_payment(self, wish: Json) -> Json:
-        """Let something become of a payment, and queue one event: `{payment_uid, event_id}`; ValueError."""
+        """Change a payment outside the API, and queue one event: `{payment_uid, event_id}`; ValueError."""
 
     async def deliver_due(self) -> int:
-        """Send what is due by the sandbox clock; answers how many deliveries were accepted."""
+        """Send what is due by the sandbox clock; returns the number of accepted deliveries."""
 
 
 class _NotFound(Exception):
-    """What the path or a field names does not exist; the message is shown."""
+    """The path or a field names something unknown; the message is shown."""
 
 
 def control_app(sandbox: "Sandbox") -> ASGIApp:
@@ -144,7 +144,7 @@ class _Control:
     async def remove_fault(self, request: Request) -> Response:
         fault_id = request.path_params["fault_id"]
         if not self._sandbox.faults.remove(lambda fault: fault.id == fault_id):
-            raise _NotFound("There is no such fault (any more).")
+            raise _NotFound("There is no such fault.")
         return _reply({"removed": 1})
 
     async def clock(self, request: Request) -> Response:
@@ -177,7 +177,7 @@ class _Control:
         methods = emulator.held(request.path_params["customer_ref"])
         if methods is None:
             raise _NotFound(f"{emulator.name} has no such customer.")
-        # A vault that knows no default says null; scripts get a flag that is always true or false.
+        # A vault without defaults reports null; scripts always get a boolean.
         return _reply([{**method, "is_default": bool(method["is_default"])} for method in methods])
 
     async def switches(self, request: Request) -> Response:
@@ -262,7 +262,7 @@ class _Control:
     def _emulator(self, provider: str) -> Emulator:
         emulator = self._sandbox.emulators.get(provider)
         if emulator is None:
-            raise _NotFound(f"There is no such provider; known are {' '.join(self._sandbox.emulators)}.")
+            raise _NotFound(f"There is no such provider; valid names are {' '.join(self._sandbox.emulators)}.")
         return emulator
 
     def _asked_provider(self, request: Request) -> str | None:
@@ -271,7 +271,7 @@ class _Control:
 
 
 def _switch_word(value: Any) -> str:
-    """Switches are words; scripts may also send 1, 0, true and false for those whose words are digits."""
+    """Switch values are strings; scripts may also send 1, 0, true and false for those that are digits."""
     if isinstance(value, bool):
         return str(int(value))
     return value if isinstance(value, str) else str(value)

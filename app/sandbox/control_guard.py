@@ -1,7 +1,7 @@
-"""Who may use the control API: scripts on this machine, and no page that a browser shows from elsewhere.
+"""Access control of the control API: local scripts only, no web pages of other sites.
 
-A page of another site can send requests to localhost (CSRF), and by DNS rebinding read the answers. So the Host must
-be a name that no public DNS server answers for, an Origin must be local too, and a body must be JSON.
+A page of another site can send requests to localhost (CSRF), and by DNS rebinding read the replies. So the Host must be
+a name that no public DNS server resolves, an Origin must be local too, and a body must be JSON.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ def check(headers: Mapping[str, str]) -> None:
     """Raises Forbidden. `headers` have lower-case names."""
     host = _host_of(f"//{headers.get('host', '')}")
     if not _is_local(host):
-        raise Forbidden("The control API answers to local names and addresses only: ask localhost.")
+        raise Forbidden("The control API accepts local host names and addresses only: use localhost.")
     origin = headers.get("origin")
     if origin is not None and not is_loopback(_host_of(origin)) and _host_of(origin) != host:
         raise Forbidden("Pages of other sites may not use the control API.")
@@ -34,7 +34,7 @@ def check(headers: Mapping[str, str]) -> None:
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    # curl -d says that it sends a form; a browser that does says by Origin that it is one.
+    # curl -d sends the content type of a form; a browser form also sends Origin.
     is_json = media_type in ("", "application/json") or media_type.endswith("+json")
     if not is_json and not (media_type == _CURL and origin is None):
         raise Forbidden("Send application/json.", 415)
@@ -48,12 +48,12 @@ def is_loopback(host: str) -> bool:
 
 
 def is_loopback_address(url: str) -> bool:
-    """Whether this web address is one of the machine itself."""
+    """True if the URL's host is a loopback address."""
     return is_loopback(_host_of(url))
 
 
 def _is_local(host: str) -> bool:
-    """An address, or a name that is not on public DNS: localhost, a container's, one under a reserved domain."""
+    """An IP address, or a name that is not in public DNS: localhost, a container's name, or in a reserved domain."""
     try:
         ip_address(host)
     except ValueError:

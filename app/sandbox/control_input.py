@@ -1,4 +1,4 @@
-"""Reading what scripts send to the control API; each complaint names the field."""
+"""Parses the input of the control API; each error names the field."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _REWRITE_FIELDS: Final = frozenset({"headers", "body", "set", "remove"})
 
 
 class BadInput(Exception):
-    """What a script sent cannot be used; `field` is empty when it is the body as a whole."""
+    """Invalid input; `field` is empty if the body as a whole is invalid."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class BadInput(Exception):
 
 
 async def body_of(request: Request) -> dict[str, Any]:
-    """The request's JSON object; an empty body is an empty object. Fields that are null count as absent."""
+    """The request's JSON object; an empty body is an empty object. Null fields count as absent."""
     raw = await request.body()
     if not raw:
         return {}
@@ -44,11 +44,11 @@ async def body_of(request: Request) -> dict[str, Any]:
 def allow_only(body: Mapping[str, Any], known: frozenset[str]) -> None:
     for name in body:
         if name not in known:
-            raise BadInput(name, f"No such field; known are {', '.join(sorted(known))}.")
+            raise BadInput(name, f"No such field; valid names are {', '.join(sorted(known))}.")
 
 
 def text(body: Mapping[str, Any], field: str, default: str | None = None) -> str:
-    """A non-empty string; required when there is no default."""
+    """A non-empty string; required if there is no default."""
     value = body.get(field, default)
     if value is None:
         raise BadInput(field, "This field is required.")
@@ -72,7 +72,7 @@ def _whole(body: Mapping[str, Any], field: str, default: int, low: int, high: in
 
 
 def fault_from(body: dict[str, Any]) -> Fault:
-    """Read ``POST /faults``; the caller has checked the provider."""
+    """Parse ``POST /faults``; the caller has checked the provider."""
     kinds = [kind.value for kind in FaultKind]
     kind = text(body, "kind")
     if kind not in kinds:
@@ -132,7 +132,7 @@ def _prefix(path: str) -> str:
 
 
 def new_time(body: dict[str, Any], now: datetime) -> datetime:
-    """Read ``POST /clock``: an instant to go to, or seconds to go on (negative: back) from `now`."""
+    """Parse ``POST /clock``: a time to set, or seconds to add to `now` (may be negative)."""
     allow_only(body, frozenset({"now", "advance_s"}))
     if ("now" in body) == ("advance_s" in body):
         raise BadInput("now", "Send either now or advance_s.")
@@ -142,7 +142,7 @@ def new_time(body: dict[str, Any], now: datetime) -> datetime:
     try:
         return now + timedelta(seconds=_number(body, "advance_s", 0, -limit, limit))
     except OverflowError:
-        raise BadInput("advance_s", "There is no such time.") from None
+        raise BadInput("advance_s", "Time out of range.") from None
 
 
 def _instant(written: str) -> datetime:
@@ -153,13 +153,13 @@ def _instant(written: str) -> datetime:
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     if not 1990 <= instant.year <= 2190:
-        raise BadInput("now", "The clock goes from 1990 to 2190.")
+        raise BadInput("now", "The clock must stay between 1990 and 2190.")
     return instant.astimezone(UTC)
 
 
 _TOKEN_FIELDS: Final = {
     **{name: name for name in ("number", "exp_month", "exp_year", "holder_name", "routing_number", "account_type")},
-    # LoanPro's capture speaks of the same things in its own words.
+    # LoanPro's token form uses other names for the same fields.
     "card_number": "number",
     "account_number": "number",
     "expiration_date": "exp_year",
@@ -167,12 +167,12 @@ _TOKEN_FIELDS: Final = {
 
 
 def named_field(complaint: str) -> str:
-    """The field of a token wish with which an emulator's complaint begins, or nothing."""
+    """The field of a token wish named at the start of an emulator's error, or an empty string."""
     return _TOKEN_FIELDS.get(re.split(r"\W", complaint, maxsplit=1)[0], "")
 
 
 def token_wish(body: dict[str, Any]) -> dict[str, Any]:
-    """Read ``POST /tokens`` as far as every vault agrees; the emulator reads the rest."""
+    """Parse the part of ``POST /tokens`` that all vaults share; the emulator parses the rest."""
     if text(body, "kind") not in ("card", "bank"):
         raise BadInput("kind", "This must be card or bank.")
     if not re.fullmatch(r"\d{1,34}", text(body, "number")):
@@ -190,5 +190,5 @@ def token_wish(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_digits(message: str) -> str:
-    """An emulator's complaint, safe to show: no run of digits long enough to be part of a card or account number."""
+    """An emulator's error without digit runs long enough to be part of a card or account number."""
     return re.sub(r"\d{5,}", "...", message)

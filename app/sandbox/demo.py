@@ -1,6 +1,6 @@
-"""The demo customers: who they are and under which ref each vault knows them. Deterministic: scripts rely on it.
+"""The demo customers and their ref in each vault. Deterministic: scripts rely on it.
 
-What each vault holds for them is in that emulator's `demo_state`. The gateway's `dev` command links exactly these.
+Each emulator's `demo_state` holds its data of them. The gateway's `dev` command links exactly these.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ LOAD_CUSTOMERS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class DemoCustomer:
-    """`refs` maps a provider's name to its ref of this customer; a provider that is absent is not linked."""
+    """`refs` maps a provider's name to its ref of this customer; a missing provider is not linked."""
 
     id: str
     external_id: str
@@ -61,7 +61,7 @@ KIM: Final = DemoCustomer("cus_kim", "user-88422", "Kim", "Larsen", "kim@example
 
 
 def load_customer(number: int) -> DemoCustomer:
-    """`cus_load-0001` and on: ten methods in all: loanpro 3, aloha 2, jpmorgan 2, caselle 3."""
+    """`cus_load-0001` and on, with ten methods: loanpro 3, aloha 2, jpmorgan 2, caselle 3."""
     label = f"load-{number:04d}"
     return DemoCustomer(
         f"cus_{label}",

@@ -1,4 +1,4 @@
-"""One emulator behind its call record and its faults, as pure ASGI."""
+"""ASGI middleware around one emulator: records calls and applies faults."""
 
 import asyncio
 import math
@@ -20,7 +20,7 @@ _BODILESS: Final = frozenset({204, 304})
 
 @dataclass(slots=True)
 class _Captured:
-    """A reply that an emulator gave and the client has not seen."""
+    """An emulator's reply before it is sent."""
 
     status: int = 500
     headers: _Headers = field(default_factory=list)
@@ -35,9 +35,9 @@ class _Captured:
 
 
 class GuardedEmulator:
-    """Records every call at arrival and lets the faults have their way with it.
+    """Records every call on arrival and applies matching faults.
 
-    `token_paths` are the emulator's OAuth token routes, as it spells them.
+    `token_paths` are the emulator's OAuth token routes.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class GuardedEmulator:
             await send(message)
 
         wait_s, fault = self._faults.take(self._name, method, path, is_token_route=is_token_route)
-        with suppress(ClientDisconnect):  # a client that leaves in the middle of its request is nobody's error
+        with suppress(ClientDisconnect):  # client disconnect during the request
             if fault is None and not wait_s:
                 await self._app(scope, receive, recorded)
                 return
@@ -73,7 +73,7 @@ class GuardedEmulator:
         self, wait_s: float, fault: Fault | None, connection: Connection, scope: Scope, receive: Receive, send: Send
     ) -> None:
         released = self._faults.released
-        # The body is read before any wait: a vault that has the request acts on it though its caller has left.
+        # Read the body before any delay: a vault that has the request processes it even after a client disconnect.
         receive = await _read_ahead(receive)
         if wait_s and not await _passes(wait_s, released):
             connection.abort()
@@ -114,12 +114,12 @@ class GuardedEmulator:
 
 
 def _made_up(fault: Fault) -> tuple[int, _Headers, bytes]:
-    """Status, headers and body of a reply that no emulator gave."""
+    """Status, headers and body of a reply not made by an emulator."""
     headers = [(b"content-type", b"application/json")]
     if fault.kind is FaultKind.GARBAGE:
         return 200, headers, GARBAGE
     if fault.kind is FaultKind.THROTTLE:
-        seconds = math.ceil(fault.retry_after_s)  # the header has whole seconds only
+        seconds = math.ceil(fault.retry_after_s)  # the header takes whole seconds only
         return 429, [*headers, (b"retry-after", str(seconds).encode())], b'{"error":"sandbox fault: throttle"}'
     return fault.status, headers, b'{"error":"sandbox fault: status"}'
 
@@ -139,9 +139,9 @@ def _with_length(headers: _Headers, length: int) -> _Headers:
 
 
 async def _read_ahead(receive: Receive) -> Receive:
-    """Read the whole request body; what is returned gives it again, in one piece, and then the real messages.
+    """Read the whole request body; the returned receive replays it in one message, then passes on real messages.
 
-    Raises ClientDisconnect when the client leaves in the middle of it.
+    Raises ClientDisconnect if the client disconnects before the end of the body.
     """
     body = bytearray()
     while True:
@@ -160,7 +160,7 @@ async def _read_ahead(receive: Receive) -> Receive:
 
 
 async def _passes(seconds: float, released: asyncio.Event) -> bool:
-    """Wait; False when the wait was cut short because held requests must end."""
+    """Wait; False if the wait ended early because held requests must end."""
     try:
         await asyncio.wait_for(released.wait(), seconds)
     except TimeoutError:
@@ -169,7 +169,7 @@ async def _passes(seconds: float, released: asyncio.Event) -> bool:
 
 
 async def _hold(receive: Receive, released: asyncio.Event) -> None:
-    """Hold the request until its client leaves or held requests must end."""
+    """Hold the request until the client disconnects or held requests must end."""
 
     async def client_leaves() -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""Which faults are set, and which of them an arriving call meets. What they do is in `enact.py`."""
+"""The configured faults, and how they match calls. `enact.py` applies them."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,9 +24,9 @@ class FaultKind(StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """One fault; `path` is a prefix or ``*``, `method` a verb or ``*``, `times` None until removed.
+    """One fault; `path` is a prefix or ``*``, `method` a verb or ``*``, `times` None means unlimited.
 
-    `is_committed` is the wire's ``commit``: the emulator does its work first, and its answer is thrown away.
+    `is_committed` is the wire's ``commit``: the emulator processes the request, then its reply is discarded.
     """
 
     provider: str
@@ -42,7 +42,7 @@ class Fault:
     id: str = ""
 
     def matches(self, method: str, path: str, *, is_token_route: bool) -> bool:
-        """`path` in lower case. A star spares the token routes, so that a fault meant for the API does not hit them."""
+        """`path` in lower case. A star excludes token routes, so that a fault for the API does not hit them."""
         if self.method not in ("*", method):
             return False
         if self.path == "*":
@@ -74,9 +74,9 @@ class Fault:
 
 
 class FaultBook:
-    """The faults that are set, in the order in which they were set.
+    """Configured faults, in insertion order.
 
-    A call meets every `delay` that matches it, and the first other fault that does.
+    A call gets every matching `delay`, and the first other match.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class FaultBook:
         return fault
 
     def remove(self, wanted: Callable[[Fault], bool] = lambda _fault: True) -> int:
-        """Remove what is wanted (all by default); answers how many went."""
+        """Remove matching faults (default: all); returns their number."""
         kept = [fault for fault in self._faults if not wanted(fault)]
         removed = len(self._faults) - len(kept)
         self._faults = kept
@@ -101,7 +101,7 @@ class FaultBook:
         return [fault.shown() for fault in self._faults]
 
     def take(self, provider: str, method: str, path: str, *, is_token_route: bool) -> tuple[float, Fault | None]:
-        """The seconds to wait and the fault to meet; one of their `times` is used up."""
+        """The delay in seconds and the fault for this call; decrements their `times`."""
         if not self._faults:
             return 0.0, None
         lowered = path.lower()
@@ -121,16 +121,16 @@ class FaultBook:
 
     @property
     def released(self) -> asyncio.Event:
-        """Set when requests that are being held now must end."""
+        """An event that is set when held requests must end."""
         return self._released
 
     def release_held(self) -> None:
-        """End every request that a hang or a delay holds: a new test must not meet an old one's writes."""
+        """End every request held by a hang or delay, so that a test's writes do not reach the next test."""
         self._released.set()
         if not self._is_stopping:
             self._released = asyncio.Event()
 
     def stop(self) -> None:
-        """From now on nothing is held: the server is going down."""
+        """Hold no requests from now on: the server is shutting down."""
         self._is_stopping = True
         self._released.set()

@@ -1,4 +1,4 @@
-"""What every emulator is built on: a clock that tests can turn, switches, and state that survives a restart."""
+"""Base of all emulators: an adjustable clock, switches, and state that survives a restart."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class SandboxClock:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One documented choice of an emulator's behaviour; the first allowed value is the default."""
+    """One documented variant of an emulator's behaviour; the first allowed value is the default."""
 
     allowed: tuple[str, ...]
     about: str
@@ -43,20 +43,20 @@ class Switch:
 
 
 class UnknownSwitch(ValueError):
-    """No such switch, or a value it does not take."""
+    """Unknown switch, or a value it does not allow."""
 
 
 class Emulator(ABC):
-    """One vault, faithfully pretended, over real HTTP.
+    """Emulates one vault over real HTTP.
 
-    Everything that a restart must keep lives in `state`, a JSON-able dict; `touch()` after each change marks it
-    for saving. `asgi()` serves the vault's own paths below ``/{name}``; faults and call records wrap it from outside.
+    `state`, a JSON-serializable dict, holds everything that survives a restart; call `touch()` after each change to
+    save it. `asgi()` serves the vault's paths below ``/{name}``; faults and call records wrap it.
     """
 
     name: ClassVar[str]
     switches: ClassVar[Mapping[str, Switch]] = {}
     token_paths: ClassVar[tuple[str, ...]] = ()
-    """Paths (without the provider's prefix) that hand out OAuth tokens."""
+    """OAuth token paths, without the provider's prefix."""
 
     def __init__(self, clock: SandboxClock) -> None:
         self.clock = clock
@@ -78,13 +78,13 @@ class Emulator(ABC):
         self.settings[name] = value
 
     def reset(self) -> None:
-        """Back to the demo data and the default switches."""
+        """Restore demo data and default switches."""
         self.settings.clear()
         self.state = self.demo_state()
         self.touch()
 
     def restore(self, state: Json, settings: Mapping[str, str]) -> None:
-        """Take up what an earlier run saved; a switch that is no longer known falls back to its default."""
+        """Load saved state; an unknown switch gets its default."""
         self.state = state
         self.settings = {
             name: value
@@ -99,19 +99,21 @@ class Emulator(ABC):
 
     @abstractmethod
     def asgi(self) -> ASGIApp:
-        """The vault's API, paths as the vault spells them (without the ``/{name}`` prefix)."""
+        """The vault's API, with the vault's paths (without the ``/{name}`` prefix)."""
 
     @abstractmethod
     def credentials(self, base_url: str) -> Json:
-        """What `GET /__sandbox/credentials` shows: `base_url`, `headers` (auth and tenant only, usable at once), more.
+        """The reply of `GET /__sandbox/credentials`: `base_url`, `headers` (auth and tenant, ready to use), more.
 
-        `base_url` is the sandbox's own address, e.g. ``http://127.0.0.1:8001``.
+        `base_url` is the sandbox's URL, e.g. ``http://127.0.0.1:8001``.
         """
 
     @abstractmethod
     def held(self, customer_ref: str) -> list[Json] | None:
-        """`[{ref, kind: card|bank, last4, active, is_default}]` as the vault holds it; None for an unknown customer."""
+        """`[{ref, kind: card|bank, last4, active, is_default}]` as stored in the vault; None for an unknown
+        customer.
+        """
 
     def mint_token(self, wish: Json) -> Json:
-        """Stand in for the browser's capture: answers `{token, last4, bin, brand}`. Raises ValueError on a bad wish."""
+        """Replace the browser's capture: returns `{token, last4, bin, brand}`. Raises ValueError for a bad wish."""
         raise ValueError(f"{self.name} mints no browser tokens")

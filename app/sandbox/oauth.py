@@ -1,4 +1,4 @@
-"""What the vaults behind OAuth2 share: reading a token request, and access tokens that the sandbox clock expires."""
+"""OAuth2 shared by the emulators: parsing token requests, and access tokens that expire by the sandbox clock."""
 
 import base64
 import hmac
@@ -15,13 +15,13 @@ from app.sandbox.kit import Emulator, Json, Switch
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 LIFETIME_SWITCH: Final = Switch(
-    ("3600", "1", "2", "5", "10", "30", "60", "300", "86400"), "Seconds that a handed-out access token lives."
+    ("3600", "1", "2", "5", "10", "30", "60", "300", "86400"), "Lifetime of an access token in seconds."
 )
-REVOKE_SWITCH: Final = Switch(("no", "now"), "`now` ends every access token handed out so far; it acts once.")
+REVOKE_SWITCH: Final = Switch(("no", "now"), "`now` revokes every access token issued so far, once.")
 
 
 class TokenRefused(Exception):
-    """An access token request that gets no token. `error` is OAuth's own word."""
+    """A refused access token request. `error` is an OAuth error code."""
 
     def __init__(self, status: int, error: str, description: str = "") -> None:
         super().__init__(error)
@@ -35,7 +35,7 @@ class TokenRefused(Exception):
 
 
 def read_form(content_type: str, body: bytes) -> dict[str, str]:
-    """A token request's form. Raises TokenRefused when it is none, or names a field twice."""
+    """A token request's form. Raises TokenRefused if it is not a form, or has a duplicate field."""
     if content_type.partition(";")[0].strip().lower() != FORM_TYPE:
         raise TokenRefused(400, "invalid_request", "the body must be form-encoded")
     try:
@@ -49,7 +49,7 @@ def read_form(content_type: str, body: bytes) -> dict[str, str]:
 
 
 def basic_pair(authorization: str | None) -> tuple[str, str] | None:
-    """User and password of an HTTP Basic header; None when it is absent or garbled."""
+    """User and password of an HTTP Basic header; None if it is absent or malformed."""
     scheme, _, coded = (authorization or "").partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -71,9 +71,9 @@ class Bearer:
 
 
 class TokenDesk:
-    """Access tokens as signed JWTs, so that handing one out changes no state and a restart ends none.
+    """Access tokens as signed JWTs: issuing one changes no state, and they survive a restart.
 
-    The signing secret and the generation (raised to revoke all) live in ``state["oauth"]``.
+    ``state["oauth"]`` holds the signing secret and the generation, which is raised to revoke all tokens.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -94,13 +94,13 @@ class TokenDesk:
         return jwt.encode(claims, book["secret"], algorithm="HS256")
 
     def check(self, authorization: str | None) -> Bearer | None:
-        """Whose token a header carries; None when it is missing, garbled, foreign, expired or revoked."""
+        """The client of a header's token; None if it is missing, malformed, foreign, expired or revoked."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return None
         book = self._book()
         try:
-            # The library knows the real time only; the sandbox clock decides below.
+            # The library checks expiry by real time; the sandbox clock decides below.
             claims = jwt.decode(
                 token.strip(),
                 book["secret"],

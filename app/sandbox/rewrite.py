@@ -1,4 +1,4 @@
-"""Changes a reply that an emulator gave: its status, its headers, its body or single values inside a JSON body."""
+"""Changes an emulator's reply: status, headers, body, or single values in a JSON body."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ class BadPointer(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewrite:
-    """What to change; what is None or empty stays as the emulator sent it.
+    """The changes; None or empty keeps the emulator's value.
 
     `headers` maps a name to its new value, or to None to remove it. `body` replaces the whole body: text as it is,
     anything else as JSON. `values` and `removed` hold JSON Pointers into a JSON body, in which ``*`` stands for every
-    element or member and a final ``-`` appends to an array; a pointer that leads nowhere changes nothing.
+    element or member and a final ``-`` appends to an array; a pointer that matches nothing is ignored.
     """
 
     status: int | None = None
@@ -30,7 +30,7 @@ class Rewrite:
     removed: tuple[str, ...] = ()
 
     def apply(self, status: int, headers: Headers, body: bytes) -> tuple[int, Headers, bytes]:
-        """The reply as the client gets it. A body that is not JSON is left alone by `values` and `removed`."""
+        """The changed reply. `values` and `removed` ignore a body that is not JSON."""
         if self.body is not None:
             body = self.body.encode() if isinstance(self.body, str) else orjson.dumps(self.body)
         elif self.values or self.removed:
@@ -85,7 +85,7 @@ def _remove(node: Any, parts: list[str]) -> None:
 
 
 def _keys(node: Any, part: str) -> Iterator[Any]:
-    """The existing keys of a container that one reference token means."""
+    """A container's existing keys that match one reference token."""
     if isinstance(node, dict):
         if part == "*":
             yield from list(node)

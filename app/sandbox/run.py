@@ -1,4 +1,4 @@
-"""Serving the sandbox: uvicorn on uvloop and httptools, quiet, with a clean stop."""
+"""Serves the sandbox with uvicorn on uvloop and httptools, with graceful shutdown."""
 
 import asyncio
 import socket
@@ -23,7 +23,7 @@ class SandboxCannotStart(VaultgraphError):
 
 
 class SandboxPortTaken(SandboxCannotStart):
-    """Something else listens there, or nothing may."""
+    """The port is in use or may not be bound."""
 
 
 async def serve_sandbox(
@@ -36,10 +36,10 @@ async def serve_sandbox(
     handle_signals: bool = True,
     make_emulators: MakeEmulators = the_four,
 ) -> None:
-    """Serve until `stop` is set or, with `handle_signals` (main thread only), until SIGINT or SIGTERM; then return.
+    """Serve until `stop` is set or, with `handle_signals` (main thread only), until SIGINT or SIGTERM.
 
-    `port` 0 takes a free one. `ready` gets the address (``http://127.0.0.1:8001``) once requests are answered. Raises
-    SandboxPortTaken when the port is taken, SandboxCannotStart when the data directory cannot be written.
+    `port` 0 selects a free one. `ready` gets the URL (``http://127.0.0.1:8001``) once requests are answered. Raises
+    SandboxPortTaken if the port is taken, SandboxCannotStart if the data directory is not writable.
     """
     listener = _listen(host, port)
     try:
@@ -77,7 +77,7 @@ class _SandboxServer(uvicorn.Server):
                 proxy_headers=False,
                 server_header=False,
                 backlog=_BACKLOG,
-                # Longer than clients keep a connection, so that it is never we who close one under a request.
+                # Longer than clients keep a connection alive, so that the server never closes one under a request.
                 timeout_keep_alive=120,
                 timeout_graceful_shutdown=_STOP_WITHIN_S,
             )
@@ -88,7 +88,7 @@ class _SandboxServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Unlike uvicorn's, does not raise the signal again afterwards: Ctrl-C is how one stops, and no error."""
+        """Unlike uvicorn's, does not raise the signal again afterwards: Ctrl-C is the normal way to stop."""
         if not self._handle_signals:
             yield
             return
@@ -106,7 +106,7 @@ class _SandboxServer(uvicorn.Server):
         self.on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._sandbox.faults.stop()  # before uvicorn waits for requests to end: a hang would keep it waiting
+        self._sandbox.faults.stop()  # before uvicorn waits for requests: a hang would block it
         await super().shutdown(sockets)
 
 

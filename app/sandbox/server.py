@@ -21,7 +21,7 @@ MakeEmulators = Callable[[SandboxClock], Iterable[Emulator]]
 
 
 def the_four(clock: SandboxClock) -> Iterable[Emulator]:
-    """The one table of emulators; imported only when a sandbox is built."""
+    """The table of emulators; imported only when a sandbox is built."""
     from app.sandbox.aloha import AlohaEmulator
     from app.sandbox.caselle import CaselleEmulator
     from app.sandbox.jpmorgan import JpMorganEmulator
@@ -31,9 +31,9 @@ def the_four(clock: SandboxClock) -> Iterable[Emulator]:
 
 
 class Sandbox:
-    """Owns the clock, the emulators, the faults, the calls and the files. An ASGI app.
+    """ASGI app that owns the clock, emulators, faults, calls and state files.
 
-    With `data_dir`, the emulators' state is kept under ``data_dir/sandbox``; raises OSError when that cannot be.
+    With `data_dir`, emulator state is stored in ``data_dir/sandbox``; raises OSError if that fails.
     """
 
     def __init__(self, data_dir: Path | None = None, make_emulators: MakeEmulators = the_four) -> None:
@@ -50,7 +50,7 @@ class Sandbox:
         self._apps[CONTROL] = control_app(self)
 
     def reset(self) -> None:
-        """Restore data, switches, faults, clock and calls; requests that a fault holds end now."""
+        """Restore data, switches, faults, clock and calls; requests held by a fault end now."""
         self.faults.remove()
         self.faults.release_held()
         self.clock.reset()
@@ -65,14 +65,14 @@ class Sandbox:
         _, name, rest = [*scope["path"].split("/", 2), "", ""][:3]
         app = self._apps.get(name)
         if app is not None:
-            # Emulators see the vault's own paths, so that nothing in them knows where they are mounted.
+            # Emulators see the vault's own paths, whatever their mount point.
             raw = scope.get("raw_path", b"").partition(f"/{name}".encode())[2]
             await app({**scope, "path": f"/{rest}", "raw_path": raw or b"/"}, receive, send)
             return
         if scope["path"] == "/healthz":
             answer = JSONResponse({"status": "ok"})
         else:
-            answer = JSONResponse({"error": f"Nothing here; try one of {' '.join(self._apps)}."}, 404)
+            answer = JSONResponse({"error": f"Not found; try one of {' '.join(self._apps)}."}, 404)
         await answer(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -97,5 +97,5 @@ class Sandbox:
 
 
 def build_sandbox(data_dir: Path | None = None, make_emulators: MakeEmulators = the_four) -> Sandbox:
-    """The sandbox, to be served by `app.sandbox.run` (whose server can kill connections, as some faults must)."""
+    """The sandbox. `app.sandbox.run` must serve it: some faults need its server to kill connections."""
     return Sandbox(data_dir, make_emulators)

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class StateFiles:
-    """`directory` None keeps nothing. Data and switches survive a restart; clock, faults and calls do not."""
+    """`directory` None stores nothing. Data and switches survive a restart; clock, faults and calls do not."""
 
     def __init__(self, directory: Path | None, emulators: Iterable[Emulator]) -> None:
         self._directory = directory
@@ -26,7 +26,7 @@ class StateFiles:
         self._is_failing = False
 
     def load(self) -> None:
-        """Give each emulator its saved state, where there is one that can be read."""
+        """Restore each emulator's saved state if it can be read."""
         if self._directory is None:
             return
         self._directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # `parents` would get the usual mode
@@ -37,12 +37,12 @@ class StateFiles:
                 saved = _read(path)
                 if saved is None:
                     os.replace(path, path.with_suffix(".unreadable"))
-                    _log.warning("The sandbox cannot read %s: it is put aside, and the demo data is used.", path.name)
+                    _log.warning("The sandbox cannot read %s: it was renamed, and the demo data is used.", path.name)
                 else:
                     emulator.restore(saved["state"], saved["switches"])
 
     async def keep_saving(self, stop: asyncio.Event) -> None:
-        """Save what has changed, shortly after it did, until told to stop; then once more."""
+        """Save changes shortly after they occur until `stop` is set, then once more."""
         while not stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), SAVE_EVERY_S)
@@ -53,13 +53,13 @@ class StateFiles:
             if self._directory is None or not emulator.is_dirty:
                 continue
             emulator.is_dirty = False
-            # Encoded here, between two requests, so that a file never holds half of a change.
+            # Encoded without an await, so that a file never holds half of a change.
             content = orjson.dumps({"version": _VERSION, "state": emulator.state, "switches": emulator.settings})
             try:
                 await asyncio.to_thread(_replace, self._path(emulator), content)
                 self._is_failing = False
             except OSError as error:
-                emulator.is_dirty = True  # tried again at the next turn, said once
+                emulator.is_dirty = True  # retried at the next turn; logged once
                 if not self._is_failing:
                     _log.warning("The sandbox cannot save %s: %s", self._path(emulator).name, error.strerror)
                 self._is_failing = True

@@ -1,4 +1,4 @@
-"""The NCR Aloha Online Ordering emulator."""
+"""NCR Aloha Online Ordering emulator."""
 
 from app.sandbox.aloha.emulator import AlohaEmulator
 

@@ -1,4 +1,4 @@
-"""Customers: create, read, replace as a whole. Source: Aloha help, "POST v1/Customers/{id}" and "PUT v1/Customers"."""
+"""Customers: create, read, replace. Source: Aloha help, "POST v1/Customers/{id}" and "PUT v1/Customers"."""
 
 import re
 from typing import Any, Final
@@ -39,7 +39,7 @@ _ADDRESS_TEXTS: Final = (
 
 
 def profile(body: Json) -> Json:
-    """The customer's fields, checked; what is left out becomes null, as a replace overwrites. Raises Refused."""
+    """The validated customer fields; missing ones become null, because a replace overwrites. Raises Refused."""
     faults: dict[str, str] = {}
     kept: Json = {}
     for name, limit in _LIMITS.items():
@@ -65,7 +65,7 @@ def profile(body: Json) -> Json:
 
 
 def create(customers: dict[str, Json], envelope: Json, duplicate_status: int) -> str:
-    """Answers the new CustomerId; one in the body is ignored, and the password is checked and dropped."""
+    """Create a customer; returns its CustomerId. An id in the body is ignored; the password is checked and dropped."""
     body = member(envelope, "Customer")
     if not isinstance(body, dict):
         raise invalid({"customer.Customer": "Customer is required."})
@@ -83,7 +83,7 @@ def stored(fields: Json, profile_id: str) -> Json:
 
 
 def replace(customers: dict[str, Json], key: str, body: Json, duplicate_status: int) -> None:
-    """Overwrites the whole record: a missing LoyaltyCardNumber unbinds the loyalty account. Payments stay."""
+    """Overwrite the whole record: a missing LoyaltyCardNumber unbinds the loyalty account. Payments are kept."""
     fields = profile(body)
     _refuse_taken(customers, fields["Email"], key, duplicate_status)
     customers[key]["profile"] = fields

@@ -1,4 +1,4 @@
-"""What Aloha holds for the demo customers. Deterministic; the tokens and numbers are made up or public test data."""
+"""Aloha's data of the demo customers. Deterministic; tokens and numbers are made up or public test data."""
 
 from typing import Final
 
@@ -8,11 +8,11 @@ from app.sandbox.kit import Json
 
 COMPANY: Final = "DEMO001"
 OTHER_COMPANY: Final = "OTHR002"
-"""A second tenant behind the same service account; it shares no customer with the first."""
+"""A second tenant of the same service account; shares no customer with the first."""
 UNLINKED: Final = demo_guid("unlinked")
-"""Exists here, linked nowhere, nothing saved."""
+"""An unlinked customer without saved payments."""
 ODD: Final = demo_guid("unlinked-odd")
-"""Linked nowhere; holds a payment whose method type and provider are not published."""
+"""An unlinked customer with a payment of unpublished method type and provider."""
 ELSEWHERE: Final = demo_guid("aloha-other-company")
 
 

@@ -1,6 +1,6 @@
-"""Aloha Online Ordering, pretended: ``/v1/...`` with Basic credentials and a company code.
+"""Aloha Online Ordering emulator: ``/v1/...`` with Basic credentials and a company code.
 
-Verbs are unusual: `PUT` creates, `POST` replaces. Paths and query names match in any case.
+Verbs are unusual: `PUT` creates, `POST` replaces. Paths and query names are case-insensitive.
 """
 
 import re
@@ -38,18 +38,14 @@ class _Answer:
 class AlohaEmulator(Emulator):
     name: ClassVar[str] = "aloha"
     switches: ClassVar[Mapping[str, Switch]] = {
-        "DUPLICATE_TOKEN": Switch(
-            ("new_account", "same_account", "reject"), "What saving a token again does; the worst for clients first."
-        ),
+        "DUPLICATE_TOKEN": Switch(("new_account", "same_account", "reject"), "Result of saving a token again."),
         "PAYMENTS_SHAPE": Switch(
-            ("array", "single_or_array", "single"), "How the list answers: the help page shows one object."
+            ("array", "single_or_array", "single"), "Shape of the list reply: the help page shows one object."
         ),
-        "EMPTY_PAYMENTS": Switch(("not_found", "empty_array"), "What the list answers when nothing is saved."),
+        "EMPTY_PAYMENTS": Switch(("not_found", "empty_array"), "List reply when nothing is saved."),
         "DUPLICATE_EMAIL_STATUS": Switch(("400", "409"), "The HTTP status of DuplicateKey."),
-        "ENABLE_PAYMENT_DELETE": Switch(("0", "1"), "Whether DELETE of one payment, which no page has, is served."),
-        "ENABLED_PROVIDERS": Switch(
-            ("2,4,6", "2", "4", "6", "2,4", "2,6", "4,6"), "The payment providers the company is set up for."
-        ),
+        "ENABLE_PAYMENT_DELETE": Switch(("0", "1"), "Whether the undocumented DELETE of one payment exists."),
+        "ENABLED_PROVIDERS": Switch(("2,4,6", "2", "4", "6", "2,4", "2,6", "4,6"), "The company's payment providers."),
         "PAST_EXPIRATION": Switch(("accept", "reject"), "Whether a token with a past expiry date can be saved."),
     }
 
@@ -77,7 +73,7 @@ class AlohaEmulator(Emulator):
         raw = await request.body()
         media_type = media.chosen(request.headers.get("accept", ""))
         try:
-            # No await from here on: one request reads and writes the state as a whole.
+            # No await below: each request reads and writes the state atomically.
             answer = self._answer(request, raw)
         except Refused as refused:
             body = media.written(refused.body, media_type, "Error")
@@ -106,7 +102,7 @@ class AlohaEmulator(Emulator):
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One authenticated request; `company` maps GUIDs to customers."""
+    """An authenticated request; `company` maps GUIDs to customers."""
 
     emulator: AlohaEmulator
     company: dict[str, Json]
@@ -126,7 +122,7 @@ class _Asked:
         return media.read(self.request.headers.get("content-type", ""), self.raw, root)
 
     def option(self, name: str) -> str:
-        """A query value by its name in any case, in lower case."""
+        """A query value in lower case; its name is case-insensitive."""
         options = self.request.query_params.items()
         return next((value.lower() for key, value in options if key.lower() == name.lower()), "")
 
@@ -162,7 +158,7 @@ def _replace(asked: _Asked) -> _Answer:
 
 
 def _list(asked: _Asked) -> _Answer:
-    """One 404 for two things, unless EMPTY_PAYMENTS says otherwise: no such customer, or nothing saved."""
+    """One 404 for both an unknown customer and an empty list, unless EMPTY_PAYMENTS says otherwise."""
     found = asked.shown(asked.customer()[1]["payments"])
     if not found and asked.emulator.switch("EMPTY_PAYMENTS") == "not_found":
         raise named(404, "NotFound")
@@ -172,7 +168,7 @@ def _list(asked: _Asked) -> _Answer:
 
 
 def _info(asked: _Asked) -> _Answer:
-    """The page lists BadRequest only, so an unknown customer is that."""
+    """The help page lists only BadRequest, so an unknown customer gets BadRequest."""
     try:
         _, customer = asked.customer()
     except Refused:
@@ -204,7 +200,7 @@ def _add_token(asked: _Asked) -> _Answer:
 
 
 def _replace_payments(asked: _Asked) -> _Answer:
-    """Drops every saved payment and keeps the one supplied: never a way to add."""
+    """Replace all saved payments with the supplied one; this never adds a payment."""
     _, customer = asked.customer()
     only = payments.replacement(asked.body(f"{{{media.INBOUND}}}InPayment"))
     customer["payments"] = [only]
@@ -241,7 +237,7 @@ def _summary(payment: Json) -> Json:
         "kind": "card",
         "last4": digits[-4:] or None,
         "active": True,
-        "is_default": None,  # there is no such thing here
+        "is_default": None,  # Aloha has no browser tokens
     }
 
 

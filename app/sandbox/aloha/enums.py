@@ -1,4 +1,4 @@
-"""Aloha's enums: numbers in JSON, names in XML; either is accepted. Numbers that are not listed exist, unpublished."""
+"""Aloha's enums: numbers in JSON, names in XML; both are accepted. Unpublished numbers exist."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,7 +10,7 @@ FREEDOM_PAY: Final = 6
 
 
 def number_of(table: Mapping[int, str], value: Any) -> int | None:
-    """The number of a published member, given as a number, its text, or its name in any case; else None."""
+    """The number of a published member, given as number, numeric text, or case-insensitive name; otherwise None."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -24,5 +24,5 @@ def number_of(table: Mapping[int, str], value: Any) -> int | None:
 
 
 def name_of(table: Mapping[int, str], number: int) -> str:
-    """The XML name, or the bare number where none is published."""
+    """The XML name, or the number if no name is published."""
     return table.get(number, str(number))

@@ -1,13 +1,13 @@
-"""JSON and XML, in and out, as ASP.NET Web API with the DataContract serializer does it.
+"""JSON and XML bodies, as ASP.NET Web API with the DataContract serializer reads and writes them.
 
-XML members are in alphabetical order: one that is out of place is skipped, as DataContract does, and so counts as
-missing. Namespaces: Aloha help, "PUT v1/Customers/Payment/Token" and "POST v1/Customers/{customerId}/Payments".
+XML members are in alphabetical order: DataContract skips one out of order, which then counts as missing. Namespaces:
+Aloha help, "PUT v1/Customers/Payment/Token" and "POST v1/Customers/{customerId}/Payments".
 """
 
 from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
-from xml.etree.ElementTree import Element, ParseError  # types only: defusedxml parses
+from xml.etree.ElementTree import Element, ParseError  # types only; defusedxml parses
 
 import orjson
 from defusedxml import DefusedXmlException
@@ -29,7 +29,7 @@ _ITEMS: Final = {"Addresses": "CustomerAddress", "FavoriteSiteIds": "int", "Paym
 
 
 def read(content_type: str, raw: bytes, root: str | None) -> Json:
-    """The body as an object. `root` is the XML element it must be, as ``{namespace}Name``. Raises Refused."""
+    """Parse the body as an object. `root` is the required XML element, as ``{namespace}Name``. Raises Refused."""
     kind = _bare(content_type)
     if kind in _XML:
         return _read_xml(raw, root)
@@ -45,7 +45,7 @@ def read(content_type: str, raw: bytes, root: str | None) -> Json:
 
 
 def chosen(accept: str) -> str:
-    """The answer's media type: the best that `Accept` names, JSON for anything else."""
+    """The reply's media type: the best one in `Accept`, JSON for anything else."""
     offers: list[tuple[float, str]] = []
     for part in accept.split(","):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
@@ -62,7 +62,7 @@ def chosen(accept: str) -> str:
 
 
 def written(value: Any, media_type: str, root: str) -> bytes:
-    """Encode an answer. `root` names the XML element; a bare GUID is a quoted string or a ``<guid>``."""
+    """Encode a reply. `root` names the XML element; a bare GUID is a quoted string or a ``<guid>``."""
     if media_type in _JSON:
         return orjson.dumps(value)
     if isinstance(value, str):
@@ -77,7 +77,7 @@ def written(value: Any, media_type: str, root: str) -> bytes:
 
 
 def _error(body: Json) -> str:
-    """HttpError: no namespace, and model-state keys as elements."""
+    """HttpError: no namespace; model-state keys are elements."""
     state = body.get("ModelState", {})
     faults = "".join(f"<{key}>{escape(' '.join(texts))}</{key}>" for key, texts in state.items())
     inner = f"<ModelState>{faults}</ModelState>" if faults else ""

@@ -1,7 +1,7 @@
-"""Saved payments: the token call, the replace call, and how they are read back.
+"""Saved payments: the token call, the replace call, and reading them.
 
-Sources: Aloha help, "PUT v1/Customers/Payment/Token", "GET v1/Customers/{customerId}/Payments" and ".../Info",
-"POST v1/Customers/{customerId}/Payments".
+Sources: Aloha help, "PUT v1/Customers/Payment/Token", "GET v1/Customers/{customerId}/Payments" and ".../Info", "POST
+v1/Customers/{customerId}/Payments".
 """
 
 import re
@@ -25,7 +25,7 @@ _DATE: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """`enabled` providers of the company; `today` is None when past expiry dates are accepted."""
+    """`enabled` holds the company's providers; `today` is None when past expiry dates are accepted."""
 
     enabled: frozenset[int]
     today: date | None
@@ -33,7 +33,7 @@ class TokenRules:
 
 @dataclass(frozen=True, slots=True)
 class TokenHeader:
-    """A checked CustomerCreditCardTokenHeader. The holder's name is accepted and never read back."""
+    """A validated CustomerCreditCardTokenHeader. The holder's name is accepted but never returned."""
 
     customer_id: str
     provider: int
@@ -44,7 +44,7 @@ class TokenHeader:
 
 
 def guid(value: Any) -> str | None:
-    """Lower case with dashes; None for anything else, and for the empty GUID."""
+    """Lower case with dashes; None for the empty GUID or anything else."""
     if not isinstance(value, str) or not _GUID.fullmatch(value.strip()):
         return None
     parsed = UUID(value.strip())
@@ -52,14 +52,14 @@ def guid(value: Any) -> str | None:
 
 
 def member(body: Json, name: str) -> Any:
-    """A member by its name in any case, as Json.NET binds it."""
+    """A member by case-insensitive name, as Json.NET binds it."""
     if name in body:
         return body[name]
     return next((value for key, value in body.items() if key.lower() == name.lower()), None)
 
 
 def token_header(body: Json, is_customer: Callable[[str], bool], rules: TokenRules) -> TokenHeader:
-    """Check every field. Raises Refused with one message for each bad one."""
+    """Validate every field. Raises Refused with one message for each bad one."""
     faults: dict[str, str] = {}
     customer_id = guid(member(body, "CustomerId"))
     if customer_id is None:
@@ -97,7 +97,7 @@ def token_header(body: Json, is_customer: Callable[[str], bool], rules: TokenRul
 
 
 def add(payments: list[Json], header: TokenHeader, duplicates: str) -> str:
-    """Save a token; answers its AccountId. `duplicates` is a value of the switch DUPLICATE_TOKEN."""
+    """Save a token; returns its AccountId. `duplicates` is a value of the switch DUPLICATE_TOKEN."""
     same = next(
         (p for p in payments if (p["AccountNumber"], p["ProviderType"]) == (header.token, header.provider)), None
     )
@@ -120,7 +120,7 @@ def add(payments: list[Json], header: TokenHeader, duplicates: str) -> str:
 
 
 def replacement(body: Json) -> Json:
-    """The one payment that an InPayment leaves. A card number is masked at once and its place taken by a token."""
+    """The one payment that remains after an InPayment. A card number is masked at once and replaced with a token."""
     number = _text(member(body, "AccountNumber"))
     month = expiry(member(body, "ExpirationDate"))
     method = enums.number_of(enums.CARDS, member(body, "PaymentMethodType"))
@@ -144,7 +144,7 @@ def replacement(body: Json) -> Json:
 
 
 def record(account_id: str, *, method: int, token: str, expiration: str, masked: str | None, provider: int) -> Json:
-    """A CustomerPayment as it is kept and read: AccountNumber is the token, in full."""
+    """A CustomerPayment as stored and returned: AccountNumber is the full token."""
     return {
         "AccountId": account_id,
         "MethodType": method,
@@ -183,7 +183,7 @@ def expiry(value: Any) -> tuple[int, int] | None:
 
 
 def _is_mask(text: str, provider: int | None) -> bool:
-    """Foreign characters are ignored. A whole card number is refused whatever the provider."""
+    """Ignores other characters. A whole card number is refused for every provider."""
     digits = re.sub(r"[^0-9*xX●]", "", text)
     if not text or (_PAN.fullmatch(digits) and _passes_luhn(digits)):
         return False

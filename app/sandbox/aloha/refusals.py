@@ -1,4 +1,4 @@
-"""How Aloha says no. The bodies are unpublished; ASP.NET Web API's own shape stands in for them."""
+"""Aloha's error replies. The bodies are unpublished; this uses ASP.NET Web API's shape."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from app.sandbox.kit import Json
 
 
 class Refused(Exception):
-    """Carries the HTTP answer. Raised before anything was changed."""
+    """Carries the HTTP reply. Raised before any change."""
 
     def __init__(self, status: int, body: Json, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"refused with {status}")

@@ -1,4 +1,4 @@
-"""Caselle's Payment API, emulated."""
+"""Caselle Payment API emulator."""
 
 from app.sandbox.caselle.emulator import CaselleEmulator
 

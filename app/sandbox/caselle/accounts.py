@@ -1,4 +1,4 @@
-"""Payment accounts beyond the list: the browser's tokenizer configuration, and webhook set-up."""
+"""Payment accounts beyond the list: the browser tokenizer's configuration, and webhook subscriptions."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -32,7 +32,9 @@ def show(account: Json) -> Json:
 
 
 def client_config(state: Json, uid: str, now: datetime) -> Json:
-    """What the browser SDK starts with; anyone may ask. Its credentials open nothing here: `mint_token` stands in."""
+    """The browser SDK's start configuration; needs no authentication. Its credentials are unused: `mint_token` replaces
+    the SDK.
+    """
     account = state["accounts"].get(uid)
     if account is None or not account["active"]:
         raise Refused(Problem.NO_SUCH_TENANT)
@@ -50,7 +52,7 @@ def client_config(state: Json, uid: str, now: datetime) -> Json:
 
 
 def subscribe(account: Json, body: Json) -> Json:
-    """Turn event types on and off; those not named keep their setting (assumed). All are on at first."""
+    """Turn event types on and off; others keep their setting (assumed). All are on at first."""
     for entry in fit(body, _SUBSCRIPTIONS)["subscriptions"]:
         silent = set(account["unsubscribed"]) - {entry["event_type"]}
         account["unsubscribed"] = sorted(silent if entry["enabled"] else {*silent, entry["event_type"]})

@@ -1,4 +1,4 @@
-"""The wallet operations, each one synchronous step from request to answer, so that none can interleave with another."""
+"""The wallet operations. Each is one synchronous step from request to reply, so none can interleave."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ _ACCOUNT_FIELDS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One admitted request; `account` is the payment account of the header, empty where none is needed."""
+    """An authenticated request; `account` is the header's payment account, empty if none is needed."""
 
     account: Json
     path: Mapping[str, str]
     query: Sequence[tuple[str, str]]
     body: Json
     base: str
-    """The emulator's own address, without a trailing slash."""
+    """The emulator's base URL, without a trailing slash."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A None body means none at all."""
+    """A None body means no body."""
 
     status: int
     body: Any = None
@@ -108,7 +108,7 @@ class Api:
         return self._list(rows) if size == "none" else self._page(ask, rows, int(size))
 
     def _page(self, ask: Ask, rows: list[Json], size: int) -> Answer:
-        """One page, by `$skip`. How Caselle pages is not published (assumed)."""
+        """One page, by `$skip`. Caselle's paging is unpublished (assumed)."""
         start = odata.skipped(ask.query)
         end, hint = start + size, self._emulator.switch("PAGE_HINT")
         body: Json = {"value": rows[start:end]}

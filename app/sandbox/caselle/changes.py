@@ -1,4 +1,4 @@
-"""Notification of change, on demand: the network gave saved methods new data, and one event names them all."""
+"""Account updater on demand: saved methods get new data from the network, and one event names them all."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ SIGNATURES: Final = ("good", "bad", "none")
 def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
     """`wish`: `saved_payment_method_ids`, any of `exp_month exp_year last4`, `deliveries` (1), `signature` (good).
 
-    Ids that do not exist are named in the event all the same. Answers `{changed, event_id}`; raises ValueError.
+    The event also names ids that do not exist. Returns `{changed, event_id}`; raises ValueError.
     """
     ids = wish.get("saved_payment_method_ids")
     if not (isinstance(ids, list) and ids and all(isinstance(uid, str) for uid in ids)):
@@ -34,7 +34,7 @@ def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
 
 
 def delivery_of(wish: Json) -> tuple[int, str]:
-    """How often an event is sent, and with what signature; raises ValueError."""
+    """The number of copies of an event, and their signature; raises ValueError."""
     copies, signature = wish.get("deliveries", 1), wish.get("signature", "good")
     if integer(1, 100)(copies) is not None:
         raise ValueError("deliveries must be 1 to 100")

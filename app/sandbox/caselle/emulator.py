@@ -1,4 +1,4 @@
-"""Caselle's Payment API, pretended over HTTP: authentication, tenant, paths."""
+"""Caselle Payment API emulator over HTTP: authentication, tenant, paths."""
 
 import re
 from collections.abc import Mapping
@@ -42,25 +42,23 @@ _OUTLIVES_RESET: Final = ("callback_url", "webhook_enabled")
 
 
 class CaselleEmulator(Emulator):
-    """Customers and wallets; rules of the dossier's "Sandbox rules".
+    """Customers and wallets.
 
-    A reset restores data and switches; handed-out access tokens outlive it, and so does where webhooks go: neither
-    is data.
+    A reset restores data and switches. Access tokens and webhook addresses survive it.
     """
 
     name: ClassVar[str] = "caselle"
     token_paths: ClassVar[tuple[str, ...]] = (TOKEN_PATH,)
     switches: ClassVar[Mapping[str, Switch]] = {
         "LIST_SHAPE": Switch(("bare", "wrapped"), 'Lists as a bare array, or as `{"value": [...]}`.'),
-        "PAGE_SIZE": Switch(
-            ("none", "1", "2", "5", "50"), "How many saved methods a list gives at once; pages are wrapped lists."
-        ),
+        "PAGE_SIZE": Switch(("none", "1", "2", "5", "50"), "Page size of saved method lists; pages are wrapped lists."),
         "PAGE_HINT": Switch(
             ("next_link", "relative", "has_more", "silent"),
-            "What a page with more behind it says: an absolute or relative `@odata.nextLink`, `has_more`, or nothing.",
+            "What marks a page as not the last: an absolute or relative `@odata.nextLink`, `has_more`, or nothing.",
         ),
         "DEFAULT_MARKER": Switch(
-            ("both", "list", "customer"), "Where the default shows: `is_default` in lists, the customer's uid, or both."
+            ("both", "list", "customer"),
+            "Where the default is shown: `is_default` in lists, the customer's uid, or both.",
         ),
         "DEFAULT_ANSWER": Switch(("customer", "empty"), "Setting the default: 200 with the customer, or 204."),
         "TOKEN_EXPIRES_IN": LIFETIME_SWITCH,
@@ -93,7 +91,7 @@ class CaselleEmulator(Emulator):
                 self.revoke_tokens()
 
     def revoke_tokens(self) -> None:
-        """Every access token handed out so far is refused from now on."""
+        """Reject every access token issued so far."""
         self._desk.revoke_all()
 
     def credentials(self, base_url: str) -> Json:
@@ -117,7 +115,7 @@ class CaselleEmulator(Emulator):
         return [_held(method, customer["default"]) for method in customer["methods"]]
 
     def mint_token(self, wish: Json) -> Json:
-        """`wish` may name a `payment_account_uid`; the demo account otherwise."""
+        """`wish` may name a `payment_account_uid`; default is the demo account."""
         account = wish.get("payment_account_uid") or ACCOUNT
         if account not in self.state["accounts"]:
             raise ValueError("payment_account_uid is unknown")
@@ -126,7 +124,7 @@ class CaselleEmulator(Emulator):
         return minted
 
     def set_callback(self, url: str | None, account: str = ACCOUNT) -> None:
-        """Where an account's webhooks go; None turns them off. Raises ValueError."""
+        """Set an account's webhook address; None turns webhooks off. Raises ValueError."""
         if url is not None and shapes.WEB_ADDRESS(url) is not None:
             raise ValueError("url must be an http or https address")
         if url is not None and not is_loopback_address(url):
@@ -143,13 +141,13 @@ class CaselleEmulator(Emulator):
         return outcome
 
     def notify_of_payment(self, wish: Json, account: str = ACCOUNT) -> Json:
-        """Let something become of a payment outside the API, and queue the event; see `payment_events.notify`."""
+        """Change a payment outside the API, and queue the event; see `payment_events.notify`."""
         outcome = payment_events.notify(self.state, self.state["accounts"][account], wish, self.clock.now())
         self.touch()
         return outcome
 
     async def deliver_due(self, post: events.Post = events.post_over_http) -> int:
-        """Send the webhooks that are due; to be called every now and then. Answers how many were accepted."""
+        """Send due webhooks; call periodically. Returns the number accepted."""
         return await events.deliver_due(self, post)
 
     def asgi(self) -> ASGIApp:
@@ -168,7 +166,7 @@ class CaselleEmulator(Emulator):
         return self._guarded(app)
 
     def _guarded(self, app: ASGIApp) -> ASGIApp:
-        """Bearer, then tenant, before the path or the body is looked at."""
+        """Check bearer, then tenant, before path or body."""
 
         async def guard(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "").removeprefix(scope.get("root_path", ""))

@@ -1,7 +1,7 @@
-"""Webhooks out: what is to be delivered, how it is signed, when it is tried again. All of it is assumed.
+"""Outgoing webhooks: queue, signature and retries. All assumed.
 
-A delivery in the state: ``{id, account, body, signature, attempts, due_at}``; one that is answered 2xx, or was tried
-six times, is dropped.
+A delivery in the state: ``{id, account, body, signature, attempts, due_at}``. It is dropped after a 2xx reply or six
+attempts.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from app.sandbox.kit import Emulator, Json
 RETRY_AFTER: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 720))
 _TIMEOUT_S: Final = 10.0
 Post = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
-"""Sends a POST and answers the status; 0 when there was none."""
+"""Sends a POST and returns the status; 0 if there was no reply."""
 
 
 def record(
     state: Json, account: Json, event_type: str, data: Json, now: datetime, *, copies: int = 1, signature: str = "good"
 ) -> Json | None:
-    """Queue one event, `copies` times under one id; None when the account does not want it."""
+    """Queue one event, `copies` times under one id; None if the account is not subscribed to it."""
     if not (account["webhook_enabled"] and account["callback_url"]) or event_type in account["unsubscribed"]:
         return None
     event = {
@@ -66,7 +66,7 @@ def signed_headers(delivery: Json, secret: str, now: datetime) -> dict[str, str]
 
 
 async def deliver_due(emulator: Emulator, post: Post) -> int:
-    """Try every delivery that is due by the sandbox clock, one after the other; answers how many were accepted."""
+    """Try every delivery due by the sandbox clock, sequentially; returns the number accepted."""
     accepted = 0
     for delivery in list(emulator.state["deliveries"]):
         now = emulator.clock.now()
@@ -84,7 +84,7 @@ async def deliver_due(emulator: Emulator, post: Post) -> int:
 def _settle(emulator: Emulator, delivery: Json, is_accepted: bool) -> bool:
     waiting: list[Any] = emulator.state["deliveries"]
     if not any(entry is delivery for entry in waiting):
-        return is_accepted  # a reset took it meanwhile
+        return is_accepted  # removed by a reset meanwhile
     delivery["attempts"] += 1
     if is_accepted or delivery["attempts"] > len(RETRY_AFTER):
         emulator.state["deliveries"] = [entry for entry in waiting if entry is not delivery]

@@ -1,4 +1,4 @@
-"""Bulk import of existing processor tokens (body and answer assumed): each item has its own outcome."""
+"""Bulk import of existing processor tokens (body and reply assumed): each item has its own result."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -18,7 +18,7 @@ _BODY: Final = Shape({"items": Rows(_ITEM)}, ("items",))
 
 
 def bulk(state: Json, account: Json, body: Any, now: datetime) -> Json:
-    """A token imported before answers the uid it got then, while that method exists."""
+    """A token imported before gets its first uid again, while that method exists."""
     items = fit(body, _BODY)["items"]
     if len(items) > MOST_ITEMS:
         raise Refused(Problem.TOO_MANY_ITEMS)

@@ -1,4 +1,4 @@
-"""The part of OData that Caselle's lists speak here: `$filter` with `eq` and `and`, `$top`, `$skip`, `$orderby`."""
+"""The OData subset of Caselle's lists: `$filter` with `eq` and `and`, `$top`, `$skip`, `$orderby`."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ def bad(why: str) -> Refused:
 
 
 def select(rows: Iterable[Json], query: Sequence[tuple[str, str]], fields: frozenset[str]) -> list[Json]:
-    """`rows` as the query asks for them; `fields` may be named. Raises Refused on anything outside the subset."""
+    """The `rows` that the query selects; `fields` are allowed in it. Raises Refused for anything outside the subset."""
     options = dict(query)
     if len(options) != len(query) or not options.keys() <= _OPTIONS:
         raise bad("Only $filter, $top, $skip and $orderby, each once.")
@@ -30,7 +30,7 @@ def select(rows: Iterable[Json], query: Sequence[tuple[str, str]], fields: froze
 
 
 def skipped(query: Sequence[tuple[str, str]]) -> int:
-    """`$skip` alone, of a list that takes no other option."""
+    """`$skip` of a list that has no other option."""
     return _count(dict(query), "$skip") or 0
 
 
@@ -63,7 +63,7 @@ def _filter(given: str, fields: frozenset[str]) -> dict[str, Any]:
             raise bad("$filter names an unknown property.")
         value = _value(*lexemes[2])
         if name in wanted and wanted[name] != value:
-            value = object()  # two different values at once: nothing matches
+            value = object()  # two different values for one field: no match
         wanted[name] = value
         lexemes = lexemes[3:]
         if not lexemes:

@@ -1,4 +1,4 @@
-"""What becomes of a payment outside the API, on demand: banks return it, card holders dispute it, clerks refund it."""
+"""Payment changes outside the API, on demand: bank returns, disputes, manual refunds."""
 
 from datetime import datetime
 from typing import Final
@@ -14,11 +14,11 @@ EVENT_TYPES: Final = (*_CLOSES, "payment.refunded", "provider.nsf", "provider.re
 
 
 def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
-    """`wish`: `event_type`, `payment_uid` or `reference_id` (the newest payment that has it), `amount` of a refund (all
-    that is left), `deliveries` (1), `signature` (good).
+    """`wish`: `event_type`, `payment_uid` or `reference_id` (its newest payment), `amount` of a refund (default: the
+    rest), `deliveries` (1), `signature` (good).
 
-    Any event in any state: what does not fit the payment changes nothing, and is sent all the same. Answers
-    `{payment_uid, event_id}`; raises ValueError.
+    Any event is sent in any state; one that does not fit the payment changes nothing. Returns `{payment_uid,
+    event_id}`; raises ValueError.
     """
     event_type, amount = wish.get("event_type"), wish.get("amount")
     if event_type not in EVENT_TYPES:

@@ -1,4 +1,4 @@
-"""Two-phase payments: validate (which fixes the fee), capture (which repeats it exactly), refund.
+"""Two-phase payments: validate (fixes the fee), capture (repeats it exactly), refund.
 
 A payment in the state: ``{account, status, quoted, shown, refunded_amount}``; ``quoted`` is what a capture must repeat,
 with tokens as digests.
@@ -14,7 +14,7 @@ from app.sandbox.caselle.wallets import check_enabled, new_uid, owner_of, stamp
 from app.sandbox.kit import Json
 
 DECLINED_LAST4: Final = "0002"
-"""A method that ends so is declined at capture, like the industry's test card 4000 0000 0000 0002."""
+"""Methods with this last4 are declined at capture, like the industry's test card 4000 0000 0000 0002."""
 _REFERENCE: Final[dict[str, Check]] = {"currency": CURRENCY, "reference_id": text()}
 _QUOTE: Final = Shape(
     {"base_amount": integer(1), "tax_amount": integer(0), **_REFERENCE, "payment_method": ANY_METHOD},
@@ -28,7 +28,7 @@ _REFUND: Final = Shape({"amount": integer(1)})
 
 
 def fee_for(method_type: str, base_amount: int) -> int:
-    """The fee table (ours): bank debits 50; cards 0.8 percent, rounded up, 99 at least. Minor units."""
+    """The emulator's fee table: bank debits 50; cards 0.8 percent, rounded up, at least 99. Minor units."""
     return 50 if method_type.endswith("ach") else max(99, -(-base_amount * 8 // 1000))
 
 
@@ -57,7 +57,7 @@ def quote(state: Json, account: Json, body: Json, now: datetime) -> Json:
 
 
 def capture(state: Json, account: Json, uid: str, body: Json, now: datetime) -> Json:
-    """The payment as captured or declined (`status` failed); raises Refused for anything that changes nothing."""
+    """The captured or declined (`status` failed) payment. Raises Refused if nothing is changed."""
     payment = payment_of(state, account, uid)
     asked = fit(body, _CAPTURE)
     if payment["status"] != "validated":
@@ -73,7 +73,7 @@ def capture(state: Json, account: Json, uid: str, body: Json, now: datetime) -> 
 
 
 def refund(state: Json, account: Json, uid: str, body: Json) -> Json:
-    """All that is left, or `amount` of it."""
+    """Refund `amount`, by default the rest."""
     payment = payment_of(state, account, uid)
     asked = fit(body, _REFUND)
     left = payment["quoted"]["total_amount"] - payment["refunded_amount"]
@@ -105,7 +105,7 @@ def show(uid: str, payment: Json) -> Json:
 
 
 def _check_method(state: Json, account: Json, method: Json, now: datetime) -> str:
-    """The method's type, when it can be paid with. Whose customer's it is, is not asked: the call names none."""
+    """The method's type, if it is usable. The call names no customer, so ownership is not checked."""
     method_type, detail = detail_of(method)
     check_enabled(account, method_type)
     if method_type.startswith("wallet_"):

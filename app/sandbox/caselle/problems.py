@@ -1,4 +1,4 @@
-"""How this emulator says no: problem documents. Only `insufficient_scope` is published; the rest is assumed here."""
+"""Problem documents. Only `insufficient_scope` is published; the rest is assumed."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -41,7 +41,7 @@ class Problem(Enum):
 
 
 class Refused(Exception):
-    """The request is answered with a problem document and changes nothing."""
+    """The reply is a problem document; nothing is changed."""
 
     def __init__(self, problem: Problem, detail: str = "", errors: Mapping[str, list[str]] | None = None) -> None:
         super().__init__(problem.name)

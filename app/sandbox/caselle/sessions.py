@@ -1,4 +1,4 @@
-"""Hosted checkout sessions: one payment attempt each, completed once, on a page that this emulator serves.
+"""Hosted checkout sessions: one payment attempt each, completed once, on a page served by the emulator.
 
 A session in the state: ``{account, secret, asked, expires_at, status}``; ``secret`` is a digest.
 """
@@ -74,7 +74,7 @@ def create(state: Json, account: Json, body: Json, base: str, now: datetime) -> 
 
 
 def has_secret(state: Json, token: str) -> bool:
-    """Whether a bearer is some session's browser credential."""
+    """True if a bearer is a session's browser credential."""
     session = state["sessions"].get(token.partition("_secret_")[0])
     return session is not None and hmac.compare_digest(session["secret"], tokenizer.digest(token))
 
@@ -89,9 +89,9 @@ def open_session(state: Json, session_id: str, now: datetime) -> Json:
 
 
 def complete(state: Json, session_id: str, form: Mapping[str, str], now: datetime) -> str:
-    """Pay, with a saved method of the customer or a new card, and answer where the browser goes next.
+    """Pay with a saved method of the customer or a new card; returns the redirect URL.
 
-    `off` never saves; the other two save a new card to the customer. Raises Refused, and ValueError on a bad card.
+    `off` never saves; the other two save a new card to the customer. Raises Refused, and ValueError for a bad card.
     """
     session = open_session(state, session_id, now)
     account, asked = state["accounts"][session["account"]], session["asked"]
@@ -138,7 +138,7 @@ def _signed_return(url: str, session_id: str, key: str) -> str:
 
 
 def page(state: Json, session_id: str, now: datetime) -> str:
-    """The checkout: the customer's wallet as brand and last 4, and a form for a new test card."""
+    """The checkout page: the customer's wallet as brand and last4, and a form for a new test card."""
     session = open_session(state, session_id, now)
     asked = session["asked"]
     customer = state["customers"].get(asked.get("customer_id")) or {"methods": []}

@@ -1,4 +1,4 @@
-"""Request bodies as strict shapes. Caselle documents that it rejects unknown properties; nulls count as absent."""
+"""Strict schemas of request bodies. Caselle documents that it rejects unknown properties; nulls count as absent."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,12 +9,12 @@ from app.sandbox.caselle.problems import Problem, Refused
 from app.sandbox.kit import Json
 
 Check = Callable[[Any], str | None]
-"""What is wrong with a value, never quoting it; None when nothing is."""
+"""An error that never quotes the value; None if the value is valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A JSON object: its properties and which must be there. A list of objects is a `Rows`."""
+    """A JSON object: its properties and which are required. A list of objects is a `Rows`."""
 
     properties: "Mapping[str, Check | Shape | Rows]"
     needed: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class _Faults:
 
 
 def fit(body: Any, shape: Shape) -> Json:
-    """`body` without its nulls. Raises Refused naming the first unknown property, else every wrong one."""
+    """`body` without nulls. Raises Refused naming the first unknown property, otherwise every wrong one."""
     faults = _Faults()
     found = _object(body, shape, "", faults)
     if faults.unknown:
@@ -133,7 +133,7 @@ def flat_object(value: Any) -> str | None:
 
 
 def routing_number(value: Any) -> str | None:
-    """Nine digits whose ABA checksum holds."""
+    """Nine digits with a valid ABA checksum."""
     if not (isinstance(value, str) and re.fullmatch(r"[0-9]{9}", value)):
         return "must be 9 digits"
     weighed = sum(int(digit) * weight for digit, weight in zip(value, (3, 7, 1) * 3, strict=True))
@@ -187,7 +187,7 @@ IMPORT_METHOD: Final = Shape(
 
 
 def detail_of(method: Json, allowed: tuple[str, ...] = TYPES) -> tuple[str, Json]:
-    """A method's type and the one sub-object that must go with it. Raises Refused."""
+    """A method's type and its one required sub-object. Raises Refused."""
     kind = method["payment_method_type"]
     name = "wallet" if kind.startswith("wallet_") else kind
     errors: dict[str, list[str]] = {}

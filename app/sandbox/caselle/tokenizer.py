@@ -1,4 +1,4 @@
-"""Stands in for the processor's browser SDK: a number goes in, a proxynized token comes out, and only that is kept."""
+"""Replaces the processor's browser SDK: turns a number into a proxynized token and stores only the token."""
 
 import hashlib
 import re
@@ -26,7 +26,7 @@ def digest(token: str) -> str:
 
 
 def mint(state: Json, wish: Json, account: str, now: datetime) -> Json:
-    """Answers `{token, last4, bin, brand}`; keeps the token's digest, kind, account and time. Raises ValueError."""
+    """Returns `{token, last4, bin, brand}`; stores the token's digest, kind, account and time. Raises ValueError."""
     kind = wish.get("kind")
     if kind not in ("card", "bank"):
         raise ValueError("kind must be card or bank")
@@ -86,7 +86,7 @@ def _end(entry: Json) -> datetime:
 
 
 def redeem(state: Json, token: str, method_type: str, account: str, now: datetime) -> None:
-    """Raises Refused unless the token is live, of this type and of this account. It may be used again (assumed)."""
+    """Raises Refused unless the token is live and of this type and account. It may be reused (assumed)."""
     entry = state["tokens"].get(digest(token))
     if entry is None or entry["type"] != method_type or entry["account"] != account:
         raise Refused(Problem.TOKEN_INVALID)

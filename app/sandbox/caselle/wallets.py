@@ -1,7 +1,7 @@
 """Customers and their saved methods, by payment account.
 
 A customer in the state: ``{account, wire, default, methods}``, keyed by uid; ``by_reference`` maps
-``account/reference_id`` to it. A method: ``{uid, payment_method, created_at}``; no token of any kind is kept.
+``account/reference_id`` to it. A method: ``{uid, payment_method, created_at}``; no token is stored.
 """
 
 import secrets
@@ -30,7 +30,7 @@ def reference_key(account: str, reference_id: str) -> str:
 
 
 def create(state: Json, account: str, body: Json, now: datetime) -> Json:
-    """A new customer; one step, so of parallel creates of one `reference_id` exactly one succeeds."""
+    """Create a customer in one step: of parallel creates with one `reference_id`, exactly one succeeds."""
     fields = fit(body, CUSTOMER)
     key = reference_key(account, fields["reference_id"])
     if key in state["by_reference"]:
@@ -49,7 +49,7 @@ def create(state: Json, account: str, body: Json, now: datetime) -> Json:
 
 
 def customer_of(state: Json, account: str, uid: str) -> Json:
-    """Another account's customer does not exist here."""
+    """The customer; one of another account counts as unknown."""
     customer: Json | None = state["customers"].get(uid)
     if customer is None or customer["account"] != account:
         raise Refused(Problem.NO_SUCH_CUSTOMER)
@@ -65,7 +65,7 @@ def method_of(customer: Json, uid: str) -> Json:
 
 
 def owner_of(state: Json, account: str, method_uid: str) -> tuple[Json, Json] | None:
-    """The customer and the method, wherever in the account the method is."""
+    """The customer and method of a method uid within the account."""
     for customer in state["customers"].values():
         if customer["account"] == account:
             for method in customer["methods"]:
@@ -81,7 +81,9 @@ def check_enabled(account: Json, method_type: str) -> None:
 
 
 def save(state: Json, account: Json, customer_uid: str, body: Json, now: datetime) -> Json:
-    """Swap a live proxynized token for a permanent one, shown once. Saving it again makes another record (assumed)."""
+    """Exchange a live proxynized token for a permanent one, shown once. Saving it again adds another record
+    (assumed).
+    """
     method_type, detail = detail_of(fit(body, SAVE)["payment_method"], ("credit", "ach"))
     customer = customer_of(state, account["uid"], customer_uid)
     check_enabled(account, method_type)
@@ -114,7 +116,7 @@ def set_default(customer: Json, body: Json, now: datetime) -> None:
 
 
 def delete(customer: Json, uid: str) -> None:
-    """A deleted default is followed by nobody (assumed)."""
+    """Deleting the default leaves no default (assumed)."""
     customer["methods"].remove(method_of(customer, uid))
     if customer["default"] == uid:
         customer["default"] = None
@@ -128,7 +130,7 @@ def show_customer(customer: Json, *, has_default: bool) -> Json:
 
 
 def show_methods(customer: Json, *, has_default: bool) -> list[Json]:
-    """Creation order, display data only."""
+    """In creation order, display data only."""
     return [
         {
             "saved_payment_method_uid": method["uid"],

@@ -1,4 +1,4 @@
-"""J.P. Morgan Consumer Profile Management, emulated."""
+"""J.P. Morgan Consumer Profile Management emulator."""
 
 from app.sandbox.jpmorgan.emulator import JpMorganEmulator
 

@@ -1,7 +1,7 @@
-"""How this emulator says no.
+"""Error replies.
 
 Published: the body shapes, 400 `MP_REQ_001`, and 401's `adfsError` (Consumer Profile Management OpenAPI 2.4.2 and its
-response-code page). Every other code and the status chosen for a rule is ours; this table is the one place for them.
+response-code page). All other codes and statuses are assumed, and defined only in this table.
 """
 
 from collections.abc import Sequence
@@ -34,14 +34,14 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One wrong field; `entity` is its place in the body, e.g. ``cardList[0].cardType``."""
+    """One invalid field; `entity` is its path in the body, e.g. ``cardList[0].cardType``."""
 
     entity: str
     message: str
 
 
 class Refused(Exception):
-    """The request is answered with a `messages` body and changes nothing."""
+    """The reply is a `messages` body; nothing is changed."""
 
     def __init__(self, rule: Rule, faults: Sequence[Fault] = ()) -> None:
         super().__init__(rule.name)

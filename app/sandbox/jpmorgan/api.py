@@ -1,4 +1,4 @@
-"""The profile operations: each is one synchronous step from request to answer, so none can interleave with another."""
+"""The profile operations. Each is one synchronous step from request to reply, so none can interleave."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -16,14 +16,14 @@ _SOFTWARE: Final = {"companyName": text(100), "productName": text(100), "version
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One business request: who asks for whom, and what. Header names are lower case."""
+    """An authenticated request: caller, merchant, input. Header names are lower case."""
 
     merchant: str
     path: Mapping[str, str]
     body: Json
     headers: Mapping[str, str]
     base: str
-    """The emulator's own address, without a trailing slash."""
+    """The emulator's base URL, without a trailing slash."""
 
 
 Operation = Callable[[Ask], Json]
@@ -209,7 +209,7 @@ class Api:
         return self._keep(ask, profile)
 
     def import_status(self, ask: Ask) -> Json:
-        """Files come over SFTP, which is not emulated: only files that the state names have a status."""
+        """Files are uploaded by SFTP, which is not emulated: only files in the state have a status."""
         missing = [name for name in ("merchantFileName", "submitterIdentifier") if not ask.headers.get(name.lower())]
         _check([Fault(name, "is required") for name in missing])
         status: Json | None = self._emulator.state["imports"].get(ask.headers["merchantfilename"])

@@ -24,7 +24,7 @@ def address_of(profile: Json, address_id: str) -> Json:
 
 
 def update_address(profile: Json, address_id: str, body: Json) -> None:
-    """Everything but `addressType`, which keeps its value even when another is sent (refused: assumed)."""
+    """Update everything but `addressType`; a different one is refused (assumed)."""
     address = address_of(profile, address_id)
     faults: list[Fault] = []
     fields = take(body, ADDRESS, "", faults)
@@ -36,7 +36,7 @@ def update_address(profile: Json, address_id: str, body: Json) -> None:
 
 
 def delete_address(profile: Json, address_id: str) -> None:
-    """Refused while a payment method points at it (assumed: the documentation is silent)."""
+    """Refused while a payment method uses it (assumed: undocumented)."""
     address = address_of(profile, address_id)
     if any(method["wire"].get("addressIdentifier") == address_id for method in profile["methods"]):
         raise Refused(Rule.ADDRESS_IN_USE)

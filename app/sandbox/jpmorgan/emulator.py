@@ -1,4 +1,4 @@
-"""J.P. Morgan Consumer Profile Management, pretended over HTTP: authentication, paths, and the page of a challenge."""
+"""J.P. Morgan Consumer Profile Management emulator over HTTP: authentication, paths, and the challenge page."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
@@ -28,9 +28,9 @@ _CREDENTIALS_LIFETIME_S: Final = 86_400
 
 
 class JpMorganEmulator(Emulator):
-    """Profiles, payment methods, addresses, communication and 3DS status; rules of the dossier's "Sandbox rules".
+    """Profiles, payment methods, addresses, communication and 3-D Secure status.
 
-    A reset restores profiles and switches; the client's key and handed-out tokens outlive it, as they are no data.
+    A reset restores profiles and switches; the client's key and issued tokens survive it.
     """
 
     name: ClassVar[str] = "jpmorgan"
@@ -38,9 +38,11 @@ class JpMorganEmulator(Emulator):
     switches: ClassVar[Mapping[str, Switch]] = {
         "PROFILE_ID": Switch(
             ("generated", "external"),
-            "`consumerProfileId` of a new profile: six signs, or the upper-cased external id.",
+            "`consumerProfileId` of a new profile: six characters, or the upper-cased external id.",
         ),
-        "PAN_LENGTH": Switch(("13_to_19", "exactly_16"), "Card numbers: as networks have them, or as the schema says."),
+        "PAN_LENGTH": Switch(
+            ("13_to_19", "exactly_16"), "Card number lengths: those of the networks, or of the schema."
+        ),
         "FIRST_SIX": Switch(("omitted", "shown"), "Whether cards show `first6CardNumber`."),
         "TOKEN_EXPIRES_IN": LIFETIME_SWITCH,
         "REVOKE_TOKENS": REVOKE_SWITCH,
@@ -74,7 +76,7 @@ class JpMorganEmulator(Emulator):
                 self.revoke_tokens()
 
     def revoke_tokens(self) -> None:
-        """Every access token handed out so far is refused from now on."""
+        """Reject every access token issued so far."""
         self._desk.revoke_all()
 
     def credentials(self, base_url: str) -> Json:
@@ -101,7 +103,7 @@ class JpMorganEmulator(Emulator):
         return None
 
     def set_three_ds(self, payment_method_id: str, status: str) -> bool:
-        """Decide a card's result: SUCCESS, DENIED, ERROR or NONE. False for an unknown card; ValueError otherwise."""
+        """Set a card's result: SUCCESS, DENIED, ERROR or NONE. False for an unknown card; ValueError otherwise."""
         if status not in (*three_ds.OUTCOMES, "NONE"):
             raise ValueError("status must be SUCCESS, DENIED, ERROR or NONE")
         method = three_ds.find(self.state, method_id=payment_method_id)
@@ -127,7 +129,7 @@ class JpMorganEmulator(Emulator):
         return self._guarded(app)
 
     def _guarded(self, app: ASGIApp) -> ASGIApp:
-        """Bearer first, then the merchant, before anything else is looked at: even whether the path exists."""
+        """Check bearer, then merchant, before anything else, including whether the path exists."""
 
         async def guard(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope.get("path", "").removeprefix(scope.get("root_path", ""))

@@ -1,4 +1,4 @@
-"""Field rules of Consumer Profile Management, as tables of checks. Source: OpenAPI 2.4.2, else marked assumed."""
+"""Field rules of Consumer Profile Management as tables of checks. Source: OpenAPI 2.4.2 unless marked assumed."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from app.sandbox.jpmorgan.answers import Fault
 from app.sandbox.kit import Json
 
 Check = Callable[[Any], str | None]
-"""What is wrong with a value, in words that never quote it; None when nothing is."""
+"""An error that never quotes the value; None if the value is valid."""
 
 CARD_TYPES: Final = tuple(
     "VI MC AX HC EO DI JC DC CC CZ CR OX IM SP PP AP NP VR MR EP CB DP PM".split()  # noqa: SIM905 - as documented
@@ -65,7 +65,7 @@ def calendar_day(value: Any) -> str | None:
 
 
 def routing_number(value: Any) -> str | None:
-    """Nine digits whose ABA checksum holds (the checksum is assumed)."""
+    """Nine digits with a valid ABA checksum (the checksum is assumed)."""
     if not (isinstance(value, str) and re.fullmatch(r"[0-9]{9}", value)):
         return "must be 9 digits"
     weighed = sum(int(digit) * weight for digit, weight in zip(value, (3, 7, 1) * 3, strict=True))
@@ -90,7 +90,7 @@ def mandates(value: Any) -> str | None:
 
 
 def record(table: Mapping[str, Check], *, needed: tuple[str, ...] = ()) -> Check:
-    """A nested object; the first fault inside stands for the whole."""
+    """A nested object; only its first error is reported."""
 
     def check(value: Any) -> str | None:
         if not isinstance(value, dict):

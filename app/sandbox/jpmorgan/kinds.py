@@ -1,4 +1,4 @@
-"""The four kinds of payment method: their lists, their fields, and which of those stay secret."""
+"""The four kinds of payment method: their lists, fields and secret fields."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,8 +51,9 @@ DIGITS_16: Final = matching(r"[0-9]{16}", "be 16 digits")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`number` names the input that identifies the account. `dropped` inputs are checked and never kept; `fixed` ones
-    are kept and cannot be updated."""
+    """`number` names the input that identifies the account. `dropped` inputs are checked and never stored; `fixed` ones
+    are stored and cannot be updated.
+    """
 
     word: str
     number: str
@@ -123,7 +124,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         ),
     )
 }
-"""In the order in which a create without `defaultMOP` looks for its default (the place of BACS is assumed)."""
+"""The order in which a create without `defaultMOP` picks its default (the place of BACS is assumed)."""
 
 WALLETS: Final[Mapping[str, str]] = {"googlepay": "GOOGLE_PAY", "applepay": "APPLE_PAY", "paze": "PAZE"}
 NOT_IN_AN_UPDATE: Final = (

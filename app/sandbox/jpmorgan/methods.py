@@ -1,7 +1,7 @@
 """Payment methods of one profile: add, update, default, delete. Works on a draft that the caller commits or drops.
 
-A profile in the state: ``{merchant, external_id, wire, methods, default, addresses, communication}``.
-A method: ``{kind, wire, first6, three_ds}``; ``wire`` is what every answer shows of it. No number is ever kept.
+A profile in the state: ``{merchant, external_id, wire, methods, default, addresses, communication}``. A method:
+``{kind, wire, first6, three_ds}``; ``wire`` is what every reply shows of it. No number is stored.
 """
 
 import copy
@@ -20,7 +20,7 @@ _ORDER: Final = ("paymentMethodId", "cardExpirationMonthYearNumber", "last4CardN
 
 
 class Adding:
-    """One request's additions to one profile draft; `faults` collects what is wrong with any of them."""
+    """One request's additions to one profile draft; `faults` collects the errors of all of them."""
 
     def __init__(self, profile: Json, *, strict_pan: bool, year: int, orchestrate: Callable[[str], str]) -> None:
         self.profile = profile
@@ -30,7 +30,9 @@ class Adding:
         self._orchestrate = orchestrate
 
     def all_of(self, body: Json, at: str = "") -> int:
-        """Every list, wallet bundle and `defaultMOP` in `body`, all or nothing; answers how many methods were added."""
+        """Add every list, wallet bundle and `defaultMOP` in `body`, all or nothing; returns the number of methods
+        added.
+        """
         status = body.get("accountStatus")
         if status is not None and (wrong := ACCOUNT_STATUS(status)) is not None:
             self.faults.append(Fault(place(at, "accountStatus"), wrong))
@@ -88,7 +90,7 @@ class Adding:
         method["three_ds"] = {"authenticationId": authentication, "is_awaited": True, "status": None}
 
     def _from_wallet(self, bundle: Any, wallet: str, at: str) -> str:
-        """A wallet's bundle becomes a device-token card. What is inside is encrypted, so its digits are made up."""
+        """Turn a wallet bundle into a device-token card. The bundle is encrypted, so the digits are made up."""
         if not (isinstance(bundle, dict) and bundle):
             self.faults.append(Fault(at, "must be an object"))
             return ""
@@ -106,7 +108,7 @@ class Adding:
         return str(wire["paymentMethodId"])
 
     def _default_of(self, named: Any, added: list[tuple[Json, str]], at: str) -> None:
-        """`defaultMOP` names an equal entry of the same request, else adds its method too (assumed)."""
+        """`defaultMOP` names an equal entry of the same request, otherwise adds its method too (assumed)."""
         if named is None:
             return
         if not (isinstance(named, dict) and len(named) == 1 and next(iter(named)) in KINDS):
@@ -124,7 +126,7 @@ class Adding:
 
 
 def _as_kept(wire: Json) -> None:
-    """Nested fields as answers show them: known ones only, references added, `threeDSTransactionId` renamed."""
+    """Nested fields as replies show them: known ones only, references added, `threeDSTransactionId` renamed."""
     if "mandateList" in wire:
         wire["mandateList"] = [
             {**{name: entry[name] for name in MANDATE}, "mandateReferenceId": f"{secrets.randbelow(10**8):08d}"}
@@ -139,7 +141,7 @@ def _as_kept(wire: Json) -> None:
 
 
 def place_address(profile: Json, source: Json, at: str, faults: list[Fault]) -> str | None:
-    """The address id for a method: an inline address always makes a new record and wins over a named one (assumed)."""
+    """A method's address id: an inline address always creates a record and overrides a named one (assumed)."""
     inline = source.get("consumerProfileAddress")
     if inline is not None:
         return add_address(profile, inline, place(at, "consumerProfileAddress"), faults)
@@ -171,7 +173,7 @@ def method_of(profile: Json, method_id: str) -> Json:
 
 
 def update_method(profile: Json, method_id: str, body: Json) -> None:
-    """Change what may be changed of one method; the body names its kind. A new address leaves the old one listed."""
+    """Change the updatable fields of one method; the body names its kind. A new address leaves the old one listed."""
     method = method_of(profile, method_id)
     kind = KINDS[method["kind"]]
     if [word for word in KINDS if word in body] != [kind.word] or not isinstance(body[kind.word], dict):
@@ -197,14 +199,14 @@ def set_default(profile: Json, method_id: str) -> None:
 
 
 def delete_method(profile: Json, method_id: str) -> None:
-    """Its addresses stay; a deleted default is followed by nobody (assumed)."""
+    """Its addresses are kept; deleting the default leaves no default (assumed)."""
     profile["methods"].remove(method_of(profile, method_id))
     if profile["default"] == method_id:
         profile["default"] = None
 
 
 def first_default(profile: Json) -> str | None:
-    """What a new profile's default is when none is named: the first card, else ACH, SEPA, BACS."""
+    """A new profile's default if none is named: the first card, then ACH, SEPA, BACS."""
     for word in KINDS:
         for method in profile["methods"]:
             if method["kind"] == word:

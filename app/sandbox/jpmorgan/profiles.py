@@ -1,4 +1,4 @@
-"""Profiles in the state: find, create, change, delete, show. Every change is made on a draft and then committed."""
+"""Profiles in the state: find, create, change, delete, show. Every change is made on a draft, then committed."""
 
 import copy
 import secrets
@@ -30,7 +30,7 @@ def signs(count: int) -> str:
 
 
 class Shelf:
-    """All profiles, by merchant and id: another merchant's profile does not exist here (assumed: 404, not 403)."""
+    """All profiles by merchant and id; another merchant's profile counts as unknown (assumed: 404, not 403)."""
 
     def __init__(self, state: Json, clock: SandboxClock) -> None:
         self._state = state
@@ -51,7 +51,7 @@ class Shelf:
         return copy.deepcopy(self.find(merchant, profile_id))
 
     def commit(self, profile: Json, user: str | None) -> None:
-        """Keep a changed draft; `updateTimestamp` always moves forward."""
+        """Store a changed draft; `updateTimestamp` always increases."""
         latest = self._clock.now()
         previous = profile["wire"].get("updateTimestamp")
         if previous is not None:
@@ -66,7 +66,7 @@ class Shelf:
         del self._all[f"{merchant}/{profile_id}"]
 
     def external_id(self, merchant: str, source: Json, faults: list[Fault], *, own: Json | None = None) -> str | None:
-        """The upper-cased external id of a request; one that another profile there has is a fault (assumed)."""
+        """A request's upper-cased external id; a duplicate within the merchant is an error (assumed)."""
         name = "externalConsumerProfileIdentifier"
         given = take(source, {name: EXTERNAL_ID}, "", faults, needed=() if own else (name,)).get(name)
         if given is None:
@@ -80,7 +80,7 @@ class Shelf:
         return wanted
 
     def blank(self, merchant: str, external_id: str | None, *, id_is_external: bool) -> Json:
-        """A profile that nobody sees until it is committed."""
+        """A new profile, invisible until committed."""
         profile_id = external_id if id_is_external and external_id else signs(6)
         while f"{merchant}/{profile_id}" in self._all and not id_is_external:
             profile_id = signs(6)
@@ -97,7 +97,7 @@ class Shelf:
 
 
 def stamp(instant: datetime) -> str:
-    """``2024-07-02T09:38:54.781Z``, the one form in which this API writes time."""
+    """``2024-07-02T09:38:54.781Z``, this API's only time format."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -115,7 +115,7 @@ def entitled(profile: Json, kinds: list[str]) -> None:
 
 
 def show(profile: Json, headers: Mapping[str, str], *, first_six: bool) -> Json:
-    """The whole profile, which every operation answers. Numbers, IBANs and the external id are not in it."""
+    """The whole profile, as every operation returns it, without numbers, IBANs and the external id."""
     wire = profile["wire"]
     shown: Json = {"requestId": headers["requestidentifier"]} if headers.get("requestidentifier") else {}
     shown.update({name: wire[name] for name in _PROFILE_ORDER if name in wire})
@@ -133,7 +133,7 @@ def show(profile: Json, headers: Mapping[str, str], *, first_six: bool) -> Json:
 
 
 def _methods(profile: Json, first_six: bool) -> Json:
-    """Lists that would be empty are absent (read off the published examples)."""
+    """Empty lists are omitted (from the published examples)."""
     lists: Json = {}
     default: Json | None = None
     for word, kind in KINDS.items():

@@ -1,4 +1,4 @@
-"""3-D Secure results of cards: what `.../status` answers, and how a challenge or a test decides one."""
+"""3-D Secure results of cards: the `.../status` reply, and setting a result by challenge or test."""
 
 from collections.abc import Mapping
 from html import escape
@@ -20,8 +20,9 @@ _WORDS: Final = {
 
 
 def decide(method: Json, status: str, at: str) -> None:
-    """Record a result. A card that was added with `authenticationRequest` also takes the account status it implies;
-    one that was in use already keeps its own."""
+    """Store a result. A card added with `authenticationRequest` also gets the account status it implies; an existing
+    card keeps its status.
+    """
     known = method.get("three_ds") or {"authenticationId": str(uuid4()), "is_awaited": False}
     if status == "NONE":
         method["three_ds"] = None
@@ -32,7 +33,7 @@ def decide(method: Json, status: str, at: str) -> None:
 
 
 def status_of(profile: Json, method_id: str, headers: Mapping[str, str]) -> Json:
-    """The status answer. No attempt is 404; one that nobody completed has no `cardAuthenticationDetails` (assumed)."""
+    """The status reply. 404 without an attempt; an uncompleted one has no `cardAuthenticationDetails` (assumed)."""
     method = method_of(profile, method_id)
     if method["kind"] != "card":
         raise Refused(Rule.CARDS_ONLY)
@@ -59,7 +60,7 @@ def status_of(profile: Json, method_id: str, headers: Mapping[str, str]) -> Json
 
 
 def find(state: Json, *, method_id: str | None = None, authentication_id: str | None = None) -> Json | None:
-    """The method with this id, or the one whose authentication this is."""
+    """The method with this id, or with this authentication id."""
     for profile in state["profiles"].values():
         for method in profile["methods"]:
             attempt = method.get("three_ds") or {}

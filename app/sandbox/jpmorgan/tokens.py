@@ -25,7 +25,7 @@ ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 class ClientKey:
-    """The demo client's RSA key. Made on first need and kept in the state, so a data directory has one for good."""
+    """The demo client's RSA key. Created on first use and kept in the state, so that a data directory keeps its key."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -53,7 +53,7 @@ class ClientKey:
 
     @property
     def key_id(self) -> str:
-        """40 upper-case hex digits: SHA-1 of the public key, standing in for the certificate's thumbprint."""
+        """40 upper-case hex digits: SHA-1 of the public key, in place of the certificate's thumbprint."""
         public = self.private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return hashlib.sha1(public, usedforsecurity=False).hexdigest().upper()
 
@@ -81,7 +81,7 @@ def _check_assertion(form: Mapping[str, str], key: ClientKey, audience: str, use
     claims = _claims(assertion, key, audience)
     if not (claims["iss"] == claims["sub"] == CLIENT_ID):
         raise TokenRefused(400, "invalid_grant", "iss, sub")
-    # The client signs by its own clock, not by the sandbox's: only real time says whether an assertion is over.
+    # The client signs by real time, not by the sandbox clock, so expiry is checked against real time.
     now = time.time()
     for known in [jti for jti, until in used.items() if until <= now]:
         del used[known]

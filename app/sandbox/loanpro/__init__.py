@@ -1,4 +1,4 @@
-"""The LoanPro emulator: LMS and Secure Payments (Adaptive Wallet)."""
+"""LoanPro emulator: LMS and Secure Payments (Adaptive Wallet)."""
 
 from app.sandbox.loanpro.emulator import LoanProEmulator
 

@@ -17,7 +17,7 @@ _SHOWN_BY_DEFAULT = ("active", "visible", "isPaymentAllowed", "isFundingAllowed"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`is_last_wins` lets a second primary take the flag; `allows_same_token` lets a token be linked twice."""
+    """`is_last_wins`: a second primary takes the flag. `allows_same_token`: a token can be linked twice."""
 
     is_last_wins: bool
     allows_same_token: bool
@@ -25,7 +25,7 @@ class Rules:
 
 
 def apply(state: Json, customer: Json, elements: list[Any], rules: Rules) -> None:
-    """Apply `elements` in order. Raises Refused, and then nothing was changed."""
+    """Apply `elements` in order. Raises Refused without any change."""
     draft = _Draft(state, customer, rules)
     for element in elements:
         draft.apply(element)
@@ -123,7 +123,7 @@ class _Draft:
         return any(kept["vault_id"] == vault_id and kept["active"] for kept in (*self._accounts, *others))
 
     def _settle(self, changed: Json, flag: str) -> None:
-        """One active primary and one active secondary at most; the order of the elements decides."""
+        """At most one active primary and one active secondary; the order of the elements decides."""
         if not (changed[flag] and changed["active"]):
             return
         rivals = [kept for kept in self._accounts if kept is not changed and kept[flag] and kept["active"]]

@@ -1,4 +1,4 @@
-"""What LoanPro refuses in a customer or a payment profile. Every refusal is a 409 that never quotes the value."""
+"""Validation of customers and payment profiles. Every error is a 409 that never quotes the value."""
 
 import re
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ _ADDRESS_NEEDS: Final = {"country": "Country", "state": "State", "city": "City",
 
 
 def scalars(body: Json) -> Json:
-    """The customer's own fields of a body, checked. Unknown ones are ignored, as are those that only LoanPro sets."""
+    """A body's validated customer fields. Unknown ones and those that only LoanPro sets are ignored."""
     kept: Json = {}
     for name in CUSTOMER_FIELDS.keys() - _READ_ONLY:
         if name in body:
@@ -98,13 +98,13 @@ def day(value: Any) -> int | None:
 
 
 def flag(value: Any, name: str) -> int:
-    if value in (0, 1, "0", "1"):  # true and false equal 1 and 0
+    if value in (0, 1, "0", "1"):  # True and False equal 1 and 0
         return int(value)
     raise entity_error(f"Invalid value for {name}")
 
 
 def address(body: Any, label: str, before: Json | None = None) -> Json:
-    """An address, whole or as changes over `before`; four parts are required."""
+    """An address, complete or as changes over `before`; four parts are required."""
     if not isinstance(body, dict):
         raise entity_error(f"{label} is required")
     kept: Json = dict(before or dict.fromkeys(_ADDRESS_FIELDS))
@@ -141,7 +141,7 @@ def title(value: Any) -> str:
 
 
 def children(body: Json, name: str) -> list[Any]:
-    """The elements of a child list. A list in any other shape is dropped without a word, as LoanPro does."""
+    """The elements of a child list. Like LoanPro, silently drops a list in any other shape."""
     wrapper = body.get(name)
     results = wrapper.get("results") if isinstance(wrapper, dict) else None
     return results if isinstance(results, list) else []

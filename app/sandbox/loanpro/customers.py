@@ -1,5 +1,6 @@
-"""Customers in LMS: create, change, find. Sources: LoanPro, "Create Customer", "Update a Customer", "Transaction
-Warnings"; `touch_index` keeps what the search index still shows while it lags behind.
+"""Customers in LMS: create, change, find. `touch_index` emulates the lag of the search index.
+
+Sources: LoanPro, "Create Customer", "Update a Customer", "Transaction Warnings".
 """
 
 from collections.abc import Callable, Iterator
@@ -14,12 +15,12 @@ from app.sandbox.loanpro.refusals import entity_error, transaction_warnings
 def find(state: Json, number: int) -> Json:
     customer: Json | None = state["customers"].get(str(number))
     if customer is None:
-        raise entity_error("Customer not found")  # 409: 404 is for unknown endpoints only
+        raise entity_error("Customer not found")  # 409, since 404 is for unknown endpoints only
     return customer
 
 
 def create(state: Json, body: Json, rules: Rules) -> Json:
-    """All four parts of both addresses, a name and an e-mail are required. LMS makes the SP customer itself."""
+    """Both complete addresses, a name and an e-mail are required. LMS creates the SP customer itself."""
     fields = checks.scalars(body)
     for name, label in (("firstName", "First Name"), ("lastName", "Last Name"), ("email", "Email")):
         if name not in fields:
@@ -39,7 +40,7 @@ def create(state: Json, body: Json, rules: Rules) -> Json:
 
 
 def place(state: Json, fields: Json, primary: Json, mail: Json, phones: list[Json], now: int) -> Json:
-    """Store a checked customer under the next id, with its Secure Payments twin."""
+    """Store a validated customer under the next id, with its Secure Payments twin."""
     state["next"]["customer"] += 1
     number = state["next"]["customer"]
     state["next"]["sp_customer"] += 1
@@ -61,7 +62,7 @@ def place(state: Json, fields: Json, primary: Json, mail: Json, phones: list[Jso
 
 
 def update(state: Json, customer: Json, body: Json, rules: Rules) -> None:
-    """Only what was sent changes; children element by element. Raises Refused, and then nothing was changed."""
+    """Change only the fields sent; children element by element. Raises Refused without any change."""
     fields = checks.scalars(body)
     changed_addresses = {
         name: checks.address(body[name], label, customer[name])
@@ -77,7 +78,7 @@ def update(state: Json, customer: Json, body: Json, rules: Rules) -> None:
 
 
 def touch_index(customer: Json, row: Json | None, now: float) -> None:
-    """After a change: the index goes on showing `row`, what it showed before, until its delay is over."""
+    """After a change: the index keeps showing the old `row` until its delay is over."""
     customer["indexed"] = row
     customer["changed_at"] = now
 

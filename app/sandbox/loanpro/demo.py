@@ -1,4 +1,4 @@
-"""What LoanPro holds for the demo customers. Deterministic; every number is a public test number or made up."""
+"""LoanPro's data of the demo customers. Deterministic; every number is a public test number or made up."""
 
 import hashlib
 from typing import Final
@@ -10,7 +10,7 @@ from app.sandbox.loanpro.accounts import Rules
 
 CREATED: Final = 1735689600  # 2025-01-01
 UNLINKED: Final = 39
-"""A customer that exists here and is linked nowhere."""
+"""An unlinked customer."""
 _RULES: Final = Rules(is_last_wins=False, allows_same_token=True, now=CREATED)
 _ROUTING: Final = "124002971"
 
@@ -48,7 +48,9 @@ def _sam(made: Json) -> None:
 
 
 def _load(made: Json, number: int) -> None:
-    """Two cards and a bank account. The first digit of each last4 keeps the three, and the other vaults', apart."""
+    """Two cards and a bank account. The first digit of each last4 distinguishes them from each other and from other
+    vaults'.
+    """
     customer = _place(made, load_customer(number), 1000 + number)
     _card(made, customer, "First card", "VISA", "411111", f"1{number:03d}", (1 + number % 12, 2031), isPrimary=1)
     _card(
@@ -64,7 +66,7 @@ def _place(made: Json, who: DemoCustomer, number: int) -> Json:
         "firstName": who.first_name,
         "lastName": who.last_name,
         "email": who.email,
-        "ssn": f"900{number:06d}",  # no such number is ever issued
+        "ssn": f"900{number:06d}",  # never issued as a real number
         "birthDate": 15897600 + number * 86400,
     }
     address = {

@@ -1,4 +1,4 @@
-"""LoanPro, pretended: LMS below ``/api/public/api/1``, Secure Payments below ``/secure-payments/api``."""
+"""LoanPro emulator: LMS below ``/api/public/api/1``, Secure Payments below ``/secure-payments/api``."""
 
 import secrets
 from collections.abc import Mapping
@@ -30,21 +30,21 @@ class LoanProEmulator(Emulator):
     switches: ClassVar[Mapping[str, Switch]] = {
         "LINK_RESPONSE": Switch(
             ("deferred", "expanded_newest_last", "expanded_newest_first"),
-            "What a customer PUT that touches payment profiles answers: pages disagree, so clients must read back.",
+            "Reply of a customer PUT that changes payment profiles: pages disagree, so clients must read back.",
         ),
-        "PRIMARY_CONFLICT": Switch(("reject", "last_wins"), "What a second primary or secondary profile does."),
+        "PRIMARY_CONFLICT": Switch(("reject", "last_wins"), "Effect of a second primary or secondary profile."),
         "ALLOW_DUPLICATE_TOKEN": Switch(("1", "0"), "Whether a token may be linked to several active profiles."),
         "FLAGS": Switch(("ints", "strings"), "Whether isPrimary, isSecondary and active come as 1 or as '1'."),
         "CARD_DETAILS": Switch(("full", "none"), "Whether LMS shows a card's number, brand, expiry and holder."),
-        "TOKEN_ECHO": Switch(("encoded", "decoded", "none"), "The form in which LMS echoes a profile's token."),
+        "TOKEN_ECHO": Switch(("encoded", "decoded", "none"), "Form of a profile's token in LMS replies."),
         "PAGE_SIZE": Switch(
-            ("none", "1", "2", "5", "50"), "How many payment profiles a list gives at once, `nopaging` or not."
+            ("none", "1", "2", "5", "50"), "Page size of payment profile lists, with or without `nopaging`."
         ),
         "PAGE_HINT": Switch(
             ("summary", "next_link", "silent"),
-            "What a page with more behind it says: `summary.total`, `__next`, or nothing.",
+            "What marks a page as not the last: `summary.total`, `__next`, or nothing.",
         ),
-        "SEARCH_DELAY_S": Switch(("0", "1", "2", "5", "10", "60"), "Seconds by which the search index lags behind."),
+        "SEARCH_DELAY_S": Switch(("0", "1", "2", "5", "10", "60"), "Lag of the search index in seconds."),
     }
 
     def demo_state(self) -> Json:
@@ -97,7 +97,7 @@ class LoanProEmulator(Emulator):
     async def _serve(self, request: Request) -> Response:
         raw = await request.body()
         try:
-            # No await from here on: one request reads and writes the state as a whole.
+            # No await below: each request reads and writes the state atomically.
             shown = self._answer(request, raw)
         except Refused as refused:
             return _json(refused.body, refused.status)
@@ -132,7 +132,7 @@ def _decoded(request: Request, raw: bytes) -> Any:
 
 
 def _wished(wish: Json) -> Json:
-    """The checked, masked record of a wish. Raises ValueError, which names the field and never the value."""
+    """The validated, masked record of a wish. Raises ValueError, which names the field and never the value."""
     number, holder = wish.get("number"), str(wish.get("holder_name") or "Sandbox Holder")
     if not isinstance(number, str):
         raise ValueError("number is required, as text")

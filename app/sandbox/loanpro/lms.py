@@ -1,4 +1,4 @@
-"""The LMS half: paths below ``/api/public/api/1``. Every success is a 200 with a root `d`, also after POST."""
+"""LMS: paths below ``/api/public/api/1``. Every success is a 200 with a root `d`, also after POST."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ PREFIX: Final = "/api/public/api/1/"
 
 
 class Host(Protocol):
-    """What these calls need of the emulator."""
+    """The emulator interface that these calls use."""
 
     state: Json
     clock: SandboxClock
@@ -29,7 +29,7 @@ class Host(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One LMS request: the path's captures, the query's options and the decoded body."""
+    """An LMS request: path captures, query options and decoded body."""
 
     host: Host
     groups: Mapping[str, str]
@@ -74,7 +74,7 @@ class Asked:
 
 
 def answer(host: Host, method: str, path: str, options: Mapping[str, str], body: Callable[[], Any]) -> Json:
-    """Serve one authenticated call; `path` starts with `PREFIX`. Raises Refused. `body` decodes only when wanted."""
+    """Serve one authenticated call; `path` starts with `PREFIX`. Raises Refused. Decodes `body` only if needed."""
     for wanted, pattern, handler in _ROUTES:
         match = pattern.fullmatch(path.removeprefix(PREFIX)) if wanted == method else None
         if match:
@@ -132,7 +132,7 @@ def _list_accounts(asked: Asked) -> Json:
 
 
 def _page_of(asked: Asked, rows: Json, owner: str) -> Json:
-    """A customer's profiles, cut to a page, as tenants may do that take no notice of `nopaging` (assumed)."""
+    """A page of a customer's profiles; some tenants ignore `nopaging` (assumed)."""
     switch, held = asked.host.switch, rows["results"]
     if switch("PAGE_SIZE") == "none" or len(held) <= int(switch("PAGE_SIZE")):
         return rows
@@ -198,7 +198,7 @@ def _picked(held: dict[str, Json], numbers: tuple[int, ...]) -> list[Json]:
 
 
 def _route(method: str, pattern: str, handler: Callable[[Asked], Json]) -> tuple[str, re.Pattern[str], Any]:
-    # `(37)` is how pages write a key, `(id=37)` how answers do.
+    # Pages write a key as `(37)`, replies as `(id=37)`.
     return method, re.compile(pattern.replace("KEY", r"\((?:id=)?(?P<id>\d{1,15})\)")), handler
 
 

@@ -1,7 +1,7 @@
 """LoanPro's OData dialect: `$filter`, `$expand`, `$orderby`, paging.
 
-Sources: LoanPro help, "API - Filtering" and "API - Paginating Results"; there is no `in` operator.
-A query that does not parse, or names a field that the rows do not have, raises `QueryError`.
+Sources: LoanPro help, "API - Filtering" and "API - Paginating Results"; there is no `in` operator. A query that does
+not parse, or names a field that the rows do not have, raises `QueryError`.
 """
 
 import re
@@ -25,12 +25,12 @@ _CONSTANTS: Final[Mapping[str, Any]] = {"null": None, "true": 1, "false": 0}
 
 
 class QueryError(ValueError):
-    """The query is not one that this API understands. The message never quotes it."""
+    """The query is invalid. The message never quotes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The options of one read. `top` is None when absent; `wanted_ids` is set when the filter only lists ids."""
+    """The options of one read. `top` is None if absent; `wanted_ids` is set if the filter only lists ids."""
 
     matches: Value
     wanted_ids: tuple[int, ...] | None = None
@@ -61,7 +61,7 @@ def _everything(row: Json) -> bool:
 
 
 def _compiled(text: str) -> tuple[Value, tuple[int, ...] | None]:
-    """The predicate, and the ids when the whole filter is ``id eq 1 or id eq 2 ...``."""
+    """The predicate, and the ids if the whole filter is ``id eq 1 or id eq 2 ...``."""
     parser = _Filter(text)
     if not parser.wanted_ids:
         return parser.predicate, None
@@ -79,7 +79,7 @@ def parse_expand(text: str) -> Expand:
 
 
 def select(rows: Sequence[Json], query: Query) -> tuple[list[Json], Json]:
-    """Filter, sort and page. Answers the page and its `summary`; `pageSize` stays 50 even when paging is off."""
+    """Filter, sort and page. Returns the page and its `summary`; `pageSize` stays 50 even without paging."""
     found = [row for row in rows if query.matches(row)]
     for name, is_descending in reversed(query.order):
         found.sort(key=lambda row: _sort_key(read_field(row, name)), reverse=is_descending)
@@ -147,7 +147,7 @@ class _Filter:
 
     @property
     def wanted_ids(self) -> tuple[int, ...] | None:
-        """The ids, when the whole filter is `id eq 1 or id eq 2 ...`; lets a read skip the scan."""
+        """The ids if the whole filter is `id eq 1 or id eq 2 ...`, so that a read can skip the scan."""
         return tuple(self._ids) if self._ids else None
 
     def _peek(self) -> tuple[str, str]:
@@ -264,7 +264,7 @@ def _text(value: Any) -> str:
 
 
 def _alike(left: Any, right: Any) -> tuple[Any, Any]:
-    """Numbers compare as numbers also when one side was quoted; text is compared as it is."""
+    """Compares as numbers even if one side was quoted; text is compared exactly."""
     if isinstance(left, int | float) == isinstance(right, int | float):
         return left, right
     if left is None or right is None:

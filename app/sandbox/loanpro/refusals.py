@@ -1,4 +1,4 @@
-"""How LoanPro says no: mostly 409, 401 for headers, 404 for unknown endpoints only (LoanPro, "Response Codes")."""
+"""LoanPro's error replies: mostly 409, 401 for headers, 404 only for unknown endpoints ("Response Codes")."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from app.sandbox.kit import Json
 
 
 class Refused(Exception):
-    """Carries the HTTP answer. Raised before anything was changed."""
+    """Carries the HTTP reply. Raised before any change."""
 
     def __init__(self, status: int, body: Json) -> None:
         super().__init__(f"refused with {status}")
@@ -15,7 +15,7 @@ class Refused(Exception):
 
 
 def entity_error(text: str, status: int = 409, kind: str = "EntityException") -> Refused:
-    """The LMS error; `text` never quotes what was sent."""
+    """The LMS error; `text` never quotes the request."""
     return Refused(status, {"error": {"message": {"lang": "en-US", "value": text}, "type": kind, "code": status}})
 
 

@@ -1,4 +1,4 @@
-"""LoanPro's entities as its OData answers spell them (field names: the maker's PHP SDK, JSON fixtures)."""
+"""LoanPro's entities in OData form (field names: the vendor's PHP SDK, JSON fixtures)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ HOST: Final = "http://loanpro.simnang.com/api/public/api/1/odata.svc"
 NULL_DATE: Final = "/Date(-62169984000)/"
 DATE_FIELDS: Final = frozenset({"birthDate", "created", "lastUpdate"})
 FLAG_FIELDS: Final = frozenset({"isPrimary", "isSecondary", "active"})
-"""What `FLAGS=strings` emits as text; the other flags stay numbers, as tenants have been seen to mix them."""
+"""Flags that `FLAGS=strings` emits as text; the others stay numbers, as observed in mixed tenants."""
 
 CUSTOMER_OBJECTS: Final = ("PrimaryAddress", "MailAddress", "Employer", "CreditScore")
 CUSTOMER_LISTS: Final = (
@@ -29,7 +29,7 @@ CUSTOMER_LISTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """The switches that change how an entity looks."""
+    """The switches that change how an entity is rendered."""
 
     has_text_flags: bool
     has_card_details: bool
@@ -37,7 +37,7 @@ class Style:
 
 
 def customer_row(customer: Json) -> Json:
-    """What `$filter` and `$orderby` see: scalars, and the addresses for paths such as ``PrimaryAddress/city``."""
+    """The fields for `$filter` and `$orderby`: scalars, and the addresses for paths such as ``PrimaryAddress/city``."""
     return {"id": customer["id"], **customer["scalars"], **{name: customer[name] for name in CUSTOMER_OBJECTS[:2]}}
 
 
@@ -56,12 +56,12 @@ def account_row(account: Json, state: Json) -> Json:
 
 
 def accounts_of(customer: Json, state: Json) -> list[Json]:
-    """Newest first, as real expanded answers have been seen."""
+    """Newest first, as observed in real expanded replies."""
     return [state["accounts"][str(number)] for number in reversed(customer["account_ids"])]
 
 
 def customer(customer: Json, state: Json, expand: Expand, style: Style) -> Json:
-    """One customer; what is not expanded is deferred. Raises QueryError for a name that cannot be expanded."""
+    """One customer; children that are not expanded are deferred. Raises QueryError for an unknown child."""
     _known(expand, (*CUSTOMER_OBJECTS, *CUSTOMER_LISTS))
     number = customer["id"]
     shown: Json = _metadata("Customers", "Customer", number)
@@ -85,7 +85,7 @@ def _navigated(customer: Json, name: str, state: Json, expand: Expand, style: St
 
 
 def account(account: Json, state: Json, expand: Expand, style: Style) -> Json:
-    """One payment profile. Unexpanded children are deferred, also the one that does not exist."""
+    """One payment profile. Unexpanded children are deferred, even one that does not exist."""
     _known(expand, ("CheckingAccount", "CreditCard"))
     record = state["vault"][str(account["vault_id"])]
     shown: Json = _metadata("PaymentAccounts", "PaymentAccount", account["id"])

@@ -1,7 +1,7 @@
 """`POST Customers/Autopal.Search()`: an Elasticsearch-like query over flat index rows.
 
-Understands `match`, `match_all`, `term`, `query_string` with ``*``, and `bool` with `must`, `should`, `must_not` and
-`filter` (LoanPro help, "API - Searching Customers"). Text is analysed: `match` on an e-mail also finds its neighbours.
+Supports `match`, `match_all`, `term`, `query_string` with ``*``, and `bool` with `must`, `should`, `must_not` and
+`filter` (LoanPro help, "API - Searching Customers"). Text is analysed: `match` on an e-mail also matches similar ones.
 """
 
 import fnmatch
@@ -16,7 +16,7 @@ _WORD: Final = re.compile(r"[\w.]*\w")
 
 
 def row_of(customer: Json) -> Json:
-    """One index row. It holds the `ssn` in clear, as the real one does."""
+    """One index row. It holds the `ssn` in clear text, like the real one."""
     scalars, address = customer["scalars"], customer["PrimaryAddress"]
     phones = sorted(customer["Phones"], key=lambda phone: -phone["isPrimary"])
     return {
@@ -37,7 +37,7 @@ def row_of(customer: Json) -> Json:
 
 
 def visible_row(customer: Json, now: float, delay_s: float) -> Json | None:
-    """What the index shows of a customer while it lags `delay_s` behind; None when it has not met it yet."""
+    """A customer's row in an index that lags `delay_s` behind; None if the customer is not indexed yet."""
     if now - customer["changed_at"] >= delay_s:
         return row_of(customer)
     row: Json | None = customer["indexed"]
@@ -45,7 +45,7 @@ def visible_row(customer: Json, now: float, delay_s: float) -> Json | None:
 
 
 def search(rows: Sequence[Json], query: Any) -> list[Json]:
-    """Best first, then by id. Raises Refused for a clause that is not understood."""
+    """Best match first, then by id. Raises Refused for an unknown clause."""
     clause = query if query else {"match_all": {}}
     scored = [(_score(row, clause), row) for row in rows]
     hits = [(score, row) for score, row in scored if score > 0]
@@ -53,7 +53,7 @@ def search(rows: Sequence[Json], query: Any) -> list[Json]:
 
 
 def _score(row: Json, clause: Any) -> float:
-    """Zero when the row does not match."""
+    """Zero if the row does not match."""
     if not isinstance(clause, dict) or len(clause) != 1:
         raise entity_error("Invalid search query")
     ((kind, body),) = clause.items()

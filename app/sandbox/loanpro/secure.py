@@ -1,7 +1,7 @@
-"""Secure Payments (Adaptive Wallet): OBO tokens, bank tokens, profiles of its own customers.
+"""Secure Payments (Adaptive Wallet): OBO tokens, bank tokens, profiles of its customers.
 
-Calls below a profile take an OBO token alone; all others the Authorization + Secret pair, without `Bearer`.
-Sources: LoanPro, "PCI Wallet API", "Create Checking Account", "Edit Bank Card", "Remove Customer ...".
+Calls below a profile take only an OBO token; all others the Authorization + Secret pair, without `Bearer`. Sources:
+LoanPro, "PCI Wallet API", "Create Checking Account", "Edit Bank Card", "Remove Customer ...".
 """
 
 import re
@@ -17,7 +17,7 @@ _EXPIRATION: Final = re.compile(r"(\d{2})/?(\d{4})")
 
 
 def mint_obo(state: Json) -> Json:
-    """Any number may exist; each stays valid until it is revoked."""
+    """Any number may exist; each is valid until revoked."""
     state["obo"].append(secrets.token_urlsafe(32))
     return {"token": state["obo"][-1]}
 
@@ -41,7 +41,7 @@ def update_bank(state: Json, body: Any, now: float) -> None:
     if "account_number" in fields:
         record.update(_bank(merged))
         return
-    # Only the masked number is kept, so the rest is checked beside a stand-in that is never stored.
+    # Only the masked number is stored, so the other fields are validated with a placeholder that is never stored.
     checked = _bank(merged | {"account_number": "0000"})
     record.update({name: value for name, value in checked.items() if name not in ("last4", "masked")})
 
@@ -63,7 +63,7 @@ def update_card(state: Json, body: Any, now: float) -> None:
 
 
 def delete(state: Json, body: Any, kind: str, now: float) -> None:
-    """Irreversible; also takes the profile from its customer here. LMS keeps its own entry."""
+    """Irreversible; also removes the profile from its customer here. LMS keeps its entry."""
     record = _nested_record(state, body, kind, now)
     record["is_deleted"] = True
     for customer in state["sp_customers"].values():
@@ -78,7 +78,7 @@ def link(state: Json, customer_id: str, body: Any, kind: str, now: float) -> Non
 
 
 def unlink(state: Json, customer_id: str, body: Any, kind: str, now: float) -> None:
-    """The profile itself survives."""
+    """Unlink a profile from a customer; the profile is kept."""
     customer = _customer(state, customer_id)
     record = _nested_record(state, body, kind, now)
     if record["id"] not in customer["profiles"]:
@@ -87,7 +87,7 @@ def unlink(state: Json, customer_id: str, body: Any, kind: str, now: float) -> N
 
 
 def create_customer(state: Json, body: Any) -> Json:
-    """Answers the created values; duplicates are not looked for."""
+    """Create a customer without a duplicate check; returns the created values."""
     fields = _object(body, "customer")
     if not all(isinstance(fields.get(name), str) and fields[name] for name in ("first_name", "last_name", "email")):
         raise vault_error(400, "Failed to create customer", "first_name, last_name and email are required")

@@ -1,7 +1,7 @@
-"""Secure Payments' profiles: what is kept of a card or bank account, and the tokens that stand for them.
+"""Secure Payments' profiles: the stored data of a card or bank account, and its tokens.
 
-A record keeps masked data only; the number itself is dropped as soon as it was checked. The token is derived from the
-record, so that the state holds none: base64 of ``<ciphertext>.<JWT>``, some 900 characters, as in the maker's PHP SDK.
+A record holds masked data only; the number is dropped after validation. The token is derived from the record, so that
+the state holds none: base64 of ``<ciphertext>.<JWT>``, about 900 characters, as in the vendor's PHP SDK.
 """
 
 import base64
@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from app.sandbox.kit import Json
 
-_CIPHER_PREFIX: Final = bytes.fromhex("0102030078")  # "AQIDAHj...": how every published token starts, decoded once
+_CIPHER_PREFIX: Final = bytes.fromhex("0102030078")  # "AQIDAHj...": the start of every published token, decoded once
 _JWT_HEAD: Final = '{"typ":"JWT","alg":"HS256"}'
 TOKEN_LIFE_S: Final = 5 * 365 * 86400
-"""Profiles in the vault expire after five years (comment in the maker's SDK)."""
+"""Profiles in the vault expire after five years (comment in the vendor's SDK)."""
 
 CARD_TYPES: Final = {
     "VISA": "creditCard.type.visa",
@@ -28,7 +28,7 @@ CARD_TYPES: Final = {
 
 
 def brand_of(number: str) -> str | None:
-    """The brand by leading digits, of those that LoanPro lists; None for any other."""
+    """The brand by leading digits, among those that LoanPro lists; None for any other."""
     two, four = int(number[:2]), int(number[:4])
     if number.startswith("4"):
         return "VISA"
@@ -55,7 +55,7 @@ def passes_routing_checksum(number: str) -> bool:
 
 
 def card_record(number: str, *, exp_month: int, exp_year: int, holder_name: str, address: Json | None = None) -> Json:
-    """Check a card and keep its masked part. Raises ValueError, which names the field and never the value."""
+    """Validate a card and return its masked record. Raises ValueError, which names the field and never the value."""
     if not (number.isascii() and number.isdigit() and 13 <= len(number) <= 19 and passes_luhn(number)):
         raise ValueError("card_number is not valid")
     if not 1 <= exp_month <= 12 or not 2000 <= exp_year <= 2099:
@@ -82,7 +82,9 @@ def bank_record(
     bank_name: str,
     address: Json | None = None,
 ) -> Json:
-    """Check a bank account and keep its masked part. Raises ValueError, which names the field and never the value."""
+    """Validate a bank account and return its masked record. Raises ValueError, which names the field and never the
+    value.
+    """
     if not (number.isascii() and number.isdigit() and 4 <= len(number) <= 17):
         raise ValueError("account_number is not valid")
     if not passes_routing_checksum(routing_number):
@@ -102,7 +104,7 @@ def bank_record(
 
 
 def store(state: Json, record: Json, created: int, seed: str | None = None) -> Json:
-    """Give a checked record its id and its secret seed, and keep it."""
+    """Assign an id and a secret seed to a validated record, and store it."""
     state["next"]["vault"] += 1
     kept: Json = record | {
         "id": state["next"]["vault"],
@@ -129,12 +131,12 @@ def _token(number: int, kind: str, seed: str, created: int) -> str:
 
 
 def decoded(token: str) -> str:
-    """The token's inner form, ``<ciphertext>.<JWT>``: LMS has been seen to echo either."""
+    """The token's inner form, ``<ciphertext>.<JWT>``: LMS replies have been observed with either."""
     return base64.b64decode(token).decode()
 
 
 def find(state: Json, token: Any) -> Json | None:
-    """The record behind a token in either form; None for anything that this vault did not make."""
+    """The record of a token in either form; None for a token that this vault did not issue."""
     if not isinstance(token, str):
         return None
     inner = token if "." in token else _maybe_decoded(token)

@@ -1,4 +1,4 @@
-"""The Secure Payments half: paths below ``/secure-payments/api/``, with credentials of its own."""
+"""Secure Payments' HTTP API: paths below ``/secure-payments/api/``, with separate credentials."""
 
 import html
 import re
@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """`headers` by lower-case name; `body` decodes only when wanted."""
+    """`headers` by lower-case name; `body` is decoded only if needed."""
 
     method: str
     path: str
@@ -66,7 +66,7 @@ def answer(host: Host, login: Login, received: Received, mint: Callable[[Json], 
 
 
 def _authorize(auth: str, state: Json, login: Login, headers: Mapping[str, str], groups: Mapping[str, str]) -> None:
-    """The pair only counts whole; the value of `Authorization` is the bare token."""
+    """Both headers of the pair are required; the value of `Authorization` is the bare token."""
     given, secret = headers.get("authorization", ""), headers.get("secret", "")
     if auth in ("pair", "empty"):
         is_fine = given == login.token and secret == login.secret
@@ -127,7 +127,7 @@ def _create_customer(asked: Asked) -> Json:
 
 
 def _page(asked: Asked) -> str:
-    """The iframe: posts the form here, then `{status, token}` to the page around it."""
+    """The iframe: posts the form here, then sends `{status, token}` to its parent page."""
     is_card = "check" not in asked.groups["form"]
     names = ("number", "exp_month", "exp_year", "holder_name")
     if not is_card:
@@ -139,7 +139,7 @@ def _page(asked: Asked) -> str:
 
 
 def _capture(asked: Asked) -> Json:
-    """What the page's form posts. `{status: 200, token}` is what the real iframe tells its parent."""
+    """Handles the page's form. The real iframe sends `{status: 200, token}` to its parent."""
     if not isinstance(asked.body, dict):
         raise vault_error(400, "Invalid data")
     kind = "bank" if "check" in asked.groups["form"] else "card"

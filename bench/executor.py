@@ -2,7 +2,7 @@
 
     python -m bench.executor [--rounds 5] [--methods 10000]
 
-No HTTP and no vaults: providers are in memory and answer at once, so that what is left is execution. CPU time per
+No HTTP and no vaults: providers are in memory and return at once, so that only execution is measured. CPU time per
 operation; the median of the rounds. "Strawberry" is `schema.execute` with its parser and validation caches.
 """
 
@@ -73,7 +73,7 @@ EVERY = frozenset({ProviderCapability.LIST, ProviderCapability.DELETE, ProviderC
 
 
 class FakeVault:
-    """So many cards for every customer; answers at once."""
+    """Returns a fixed number of cards for every customer, at once."""
 
     def __init__(self, name: ProviderName, count: int) -> None:
         self.name = name
@@ -168,7 +168,7 @@ Run = Callable[[Any], Awaitable[Any]]
 
 
 def cached_strawberry() -> strawberry.Schema:
-    """The same schema, with what Strawberry offers against parsing and validating each time."""
+    """The same schema, with Strawberry's parser and validation caches."""
     made: Any = type(schema)(
         query=schema.query,
         types=[one.origin for one in _object_types()],
@@ -207,7 +207,7 @@ def runners(case: Case, document: Document, baseline: strawberry.Schema) -> dict
 
 
 async def measured(case: Case, run: Run) -> float:
-    """Microseconds of CPU for one operation, its context included: a request has one whoever executes it."""
+    """Microseconds of CPU for one operation, including creating its context, which every request needs."""
     caller = Caller(name="bench", scopes=ALL_SCOPES)
     began = time.process_time()
     for _ in range(case.repeats):
@@ -224,7 +224,7 @@ async def compare(case: Case, rounds: int) -> None:
     chosen = runners(case, document, cached_strawberry())
     answers = {}
     for name, run in chosen.items():
-        for _ in range(3):  # warm: caches filled, plans compiled, snapshots fresh
+        for _ in range(3):  # warm-up: caches filled, plans compiled, snapshots fresh
             context = Context.create(case.services, Caller(name="bench", scopes=ALL_SCOPES), "bench")
             result = await run(context)
             assert not result.errors, result.errors

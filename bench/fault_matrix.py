@@ -2,7 +2,7 @@
 
     python -m bench.fault_matrix [--page]
 
-Fails, and leaves the page alone, where a cell is not as the rules say.
+Fails, without changing the page, if a cell differs from the rules.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from tests.support.sandbox import RunningSandbox
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--page", action="store_true", help="put the table into docs/reliability.md")
+    options.add_argument("--page", action="store_true", help="write the table into docs/reliability.md")
     chosen = options.parse_args()
     began = time.monotonic()
     seen = run_all()
     wrong = [complaint for cell, one in seen.items() if (complaint := complaint_about(cell, one))]
     table = as_markdown()
     print(table)
-    print(f"\n{len(seen)} cells in {time.monotonic() - began:.0f} s, {len(wrong)} not as the rules say")
+    print(f"\n{len(seen)} cells in {time.monotonic() - began:.0f} s, {len(wrong)} different from the rules")
     if wrong:
         sys.exit("\n".join(wrong))
     if chosen.page:

@@ -1,9 +1,9 @@
-"""How soon `vaultgraph serve` is ready, and what it weighs: `python -m bench.footprint [--seconds 20]`.
+"""Start time and memory of `vaultgraph serve`: `python -m bench.footprint [--seconds 20]`.
 
-The product as in production, over the vaults' stub of `bench.compare`: tokens checked, every limit on, metrics on, and
-999 customers whose wallets are all kept. First RSS before and after wrk has asked for one customer after the other
-with 64 connections; then, over the same database, several starts: the time from the process's start until /readyz
-answers 200, the CPU that it took, and RSS at that moment.
+Production settings over the vaults' stub of `bench.compare`: tokens checked, every limit on, metrics on, and 999
+customers whose wallets are all cached. Measures RSS before and after wrk has requested all customers with 64
+connections; then, over the same database, several starts: time from process start until /readyz answers 200, CPU time,
+and RSS at that moment.
 """
 
 import argparse
@@ -37,7 +37,7 @@ class Start:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=20.0, help="how long wrk asks, each time of two")
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of each of the two wrk runs")
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--transport", choices=("aiohttp", "lean"), default="aiohttp")
     options = parser.parse_args()
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def _start(settings: Path, port: int, folder: Path) -> Start:
-    """One start, and its end."""
+    """Start once and stop."""
     command: list[str | Path] = [Path(sys.executable).parent / "vaultgraph", "serve", "--config", settings]
     began = time.monotonic()
     with process(command, as_in_the_image(), folder) as pid:

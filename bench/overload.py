@@ -1,11 +1,11 @@
-"""Far more requests than the gateway takes: what it does with them, and how it is afterwards.
+"""Overload: far more requests than the gateway accepts, and its recovery.
 
     python -m bench.overload [--seconds 10] [--crowd 1000] [--page]
 
-Three phases of the same length over the same gateway, whose limit is 150 requests in flight: a few clients, a crowd
-that asks again as soon as it is answered (after a refusal, as long after as `Retry-After` says), and the few again.
-Every vault takes 100 ms for a call, and its answer is fresh for a second. It passes when nothing but 200 and 503 was
-answered, every 503 had its `Retry-After`, and the few get 200 alone as soon as the crowd is gone.
+Three phases of equal length over the same gateway, whose limit is 150 requests in flight: a few clients, a crowd that
+requests again after each reply (after a 503, when `Retry-After` has passed), and the few again. Every vault call takes
+100 ms and its reply is fresh for a second. Passes if all replies are 200 or 503, every 503 has `Retry-After`, and the
+few get only 200 once the crowd is gone.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from bench.parts import Parts, figures, running_parts
 
 FEW: Final = 10
 CUSTOMERS: Final = 20
-"""Few enough that the sandbox, which is one process too, is not what is measured: reads of one customer are shared."""
+"""Few customers, whose reads are shared, so that the single-process sandbox is not the bottleneck."""
 
 WALLET: Final = """query ($id: ID!) { customer(id: $id) { paymentMethods { id label } sources { provider state } } }"""
 VAULTS: Final = tuple(spec.name for spec in specs().values() if spec.sandbox is not None)
@@ -97,7 +97,7 @@ async def three_phases(parts: Parts, crowd: int, seconds: float) -> list[Phase]:
             fault = {"provider": vault, "kind": "delay", "delay_ms": 100}
             async with session.post(f"{parts.control}/faults", json=fault) as reply:
                 reply.raise_for_status()
-    await run_phase(parts, FEW, 2)  # documents, tokens and connections are there
+    await run_phase(parts, FEW, 2)  # documents, tokens and connections exist
     return [await run_phase(parts, clients, seconds) for clients in (FEW, crowd, FEW)]
 
 
@@ -107,7 +107,7 @@ def faults_of(phases: list[Phase]) -> list[str]:
     if any(phase.without_retry_after for phase in phases):
         found.append("a 503 came without Retry-After")
     if not crowd.shed_s:
-        found.append("the crowd was not large enough to be refused anything")
+        found.append("the crowd was too small to cause a refusal")
     if before.shed_s or after.shed_s:
         found.append("the few were refused")
     return found
@@ -123,9 +123,9 @@ def _percentiles(seconds: list[float]) -> str:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--seconds", type=float, default=10, help="of each of the three phases")
+    options.add_argument("--seconds", type=float, default=10, help="duration of each of the three phases")
     options.add_argument("--crowd", type=int, default=1000)
-    options.add_argument("--page", action="store_true", help="put the figures into docs/reliability.md")
+    options.add_argument("--page", action="store_true", help="write the figures into docs/reliability.md")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, running_parts(Path(folder), SETTINGS) as parts:
         rss_before = parts.rss_kb()

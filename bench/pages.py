@@ -1,4 +1,4 @@
-"""Figures and tables go into the documentation by script, between two marks, and nowhere else in the page."""
+"""Writes figures and tables into the documentation, between two marks of a page."""
 
 from pathlib import Path
 from typing import Final
@@ -7,14 +7,14 @@ PAGE: Final = Path(__file__).parent.parent / "docs" / "reliability.md"
 
 
 def put_section(name: str, text: str, page: Path = PAGE) -> None:
-    """Replace what stands between the marks of this name."""
+    """Replace the text between the marks of this name."""
     old = page.read_text("utf-8")
     before, after = _around(old, name)
     page.write_text(f"{before}\n{text.strip()}\n{after}", "utf-8")
 
 
 def section(name: str, page: Path = PAGE) -> str:
-    """What stands between the marks now."""
+    """The text between the marks."""
     old = page.read_text("utf-8")
     before, after = _around(old, name)
     return old[len(before) : len(old) - len(after)].strip()

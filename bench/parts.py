@@ -1,4 +1,4 @@
-"""A sandbox and a gateway as processes of their own, for scripts that put load on them; and what a process takes."""
+"""Runs a sandbox and a gateway as separate processes, for load scripts, and measures a process."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ class Parts:
         return f"{self.sandbox_url}/__sandbox"
 
     def rss_kb(self) -> int:
-        """What the gateway holds in memory."""
+        """The gateway's resident memory."""
         return _status_kb(self.gateway_pid, "VmRSS:")
 
     def open_files(self) -> int:
@@ -39,8 +39,8 @@ def _status_kb(pid: int, name: str) -> int:
 
 @contextmanager
 def running_parts(folder: Path, config: str = "") -> Iterator[Parts]:
-    """`config` is TOML: settings of the gateway. Both processes are gone when the block is left."""
-    tomllib.loads(config)  # a mistake shows here, and not as a process that ends
+    """`config` is TOML: settings of the gateway. Both processes end with the block."""
+    tomllib.loads(config)  # reports a mistake here instead of in a dying process
     config_file = folder / "vaultgraph.toml"
     config_file.write_text(config)
     with Running("sandbox", "--port", "0", "--data-dir", folder / "vaults") as sandbox:

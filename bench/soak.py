@@ -2,8 +2,8 @@
 
     python -m bench.soak [--seconds 600] [--rate 60] [--page]
 
-Requests come at a steady rate whatever becomes of them; every two seconds another vault misbehaves in another way.
-Memory is the gateway's resident set; it passes when the end is within 10 % of what it was after the first minute.
+Requests arrive at a fixed rate regardless of replies; every two seconds another vault gets another fault. Memory is the
+gateway's resident set; passes if the end is within 10 % of the value after the first minute.
 """
 
 import argparse
@@ -42,7 +42,7 @@ MANY: Final = "query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Customer { id so
 SET_DEFAULT: Final = """mutation ($input: SetDefaultPaymentMethodInput!) { setDefaultPaymentMethod(input: $input) {
   userErrors { code } customer { defaultMethod { id } } } }"""
 MOST_OUTSTANDING: Final = 100
-"""On a machine that is too slow for the rate the load gives way: what is measured is time, not overload."""
+"""On a slow machine the load is reduced: this measures duration, not overload."""
 
 WARM_UP_S: Final = 60
 
@@ -76,7 +76,7 @@ class Soak:
                     task.cancel()
                 await asyncio.gather(*side, return_exceptions=True)
             await session.delete(f"{self._parts.control}/faults")
-        await asyncio.sleep(12)  # what is still on its way comes to its end, and idle connections are given up
+        await asyncio.sleep(12)  # requests in flight finish, and idle connections are closed
         self.tally.rss_kb.append((self._seconds, self._parts.rss_kb()))
 
     async def _load(self, session: aiohttp.ClientSession) -> None:
@@ -106,7 +106,7 @@ class Soak:
             self.tally.outcomes[type(error).__name__] += 1
 
     def _request(self) -> tuple[dict[str, Any], float, dict[str, str]]:
-        """Mostly wallets; some batches, some writes, some clients in a hurry, some that leave."""
+        """Mostly wallets; some batches, writes, clients with short deadlines, and client disconnects."""
         pick = self._random.random()
         customer = f"cus_load-{self._random.randint(1, 200):04d}"
         headers = {"x-deadline-ms": "300"} if self._random.random() < 0.1 else {}
@@ -181,7 +181,7 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=600)
     options.add_argument("--rate", type=float, default=60, help="requests a second")
     options.add_argument("--seed", type=int, default=4)
-    options.add_argument("--page", action="store_true", help="put the figures into docs/reliability.md")
+    options.add_argument("--page", action="store_true", help="write the figures into docs/reliability.md")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, running_parts(Path(folder)) as parts:
         soak = Soak(parts, chosen.seconds, chosen.rate, chosen.seed)

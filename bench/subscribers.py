@@ -1,10 +1,10 @@
-"""Many concurrent subscribers on one process: does each hear every event, and what does one cost in memory?
+"""Many concurrent subscribers on one process: does each receive every event, and what memory does each need?
 
     python -m bench.subscribers [--count 1000] [--events 20]
 
-The gateway and its sandboxes are this process; the subscribers are another one, a socket each. It passes when every
-subscriber heard every event once and in order, none is left in the feed when they have gone, and each cost less than
-200 kB.
+The gateway and its sandboxes are this process; the subscribers are another one, with one socket each. Passes if every
+subscriber received every event once and in order, none is left in the feed after disconnecting, and each needed less
+than 200 kB.
 """
 
 import argparse
@@ -42,7 +42,9 @@ def resident_bytes() -> int:
 
 
 async def listen(url: str, token: str, count: int, events: int) -> None:
-    """The other process: prints a line when all have subscribed, then what each heard, then waits to be let go."""
+    """The subscriber process: prints a line when all have subscribed, then the received events, then waits for a signal
+    to end.
+    """
     heard: list[list[str]] = [[] for _ in range(count)]
     gate = asyncio.Semaphore(_AT_ONCE)
     subscribed = 0
@@ -85,11 +87,11 @@ def run(count: int, events: int) -> bool:
             each = (resident_bytes() - before) // count
             began = time.monotonic()
             ids = [keep(gateway) for _ in range(events)]
-            told: dict[str, Any] = json.loads(others.stdout.readline())
+            report: dict[str, Any] = json.loads(others.stdout.readline())
             took = time.monotonic() - began
         peak = (resident_bytes() - before) // count
         wait_for(lambda: len(feed) == 0)
-    good = told["whole"] and told["ids"] == ids and max(each, peak) < MOST_BYTES
+    good = report["whole"] and report["ids"] == ids and max(each, peak) < MOST_BYTES
     print(f"{count} subscribers, {events} events: {count * events / took:,.0f} deliveries/s, {took:.1f} s in all")
     print(f"memory per subscriber: {each / 1000:.0f} kB while silent, {peak / 1000:.0f} kB after the events")
     print("passed" if good else "FAILED")
@@ -105,7 +107,7 @@ def wait_for(look: Any) -> None:
     give_up_at = time.monotonic() + 60
     while not look():
         if time.monotonic() > give_up_at:
-            raise TimeoutError("the subscribers did not come, or did not go")
+            raise TimeoutError("subscribers did not connect or did not disconnect")
         time.sleep(0.05)
 
 

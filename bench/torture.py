@@ -1,11 +1,12 @@
-"""Writes under SIGKILL and lost answers: is each applied exactly once, and does the gateway say so?
+"""Writes under SIGKILL and lost replies: is each applied exactly once, and does the gateway report so?
 
     python -m bench.torture [--rounds 1000] [--seed N] [--page]
 
 Each round sends adds, defaults, updates and deletes to a gateway while vaults drop connections before and after they
-do their work, and kills the gateway with SIGKILL at a random instant. The next gateway is sent every key of the round
-again, and killed too now and then, until each has a final answer. Then the vaults are looked into. Vaults also answer
-with any status from 200 to 599, the write made or not, with a body of no meaning or with that of their success.
+process a request, and kills the gateway with SIGKILL at a random instant. The next gateway gets every idempotency key
+of the round again, and is sometimes killed too, until each key has a final reply. Then the vaults' data is checked.
+Vaults also reply with any status from 200 to 599, with or without applying the write, with a meaningless body or a
+success body.
 """
 
 import argparse
@@ -48,7 +49,7 @@ SHOWN: Final = """query ($id: ID!) { customer(id: $id) { defaultMethodInfo { sta
 
 @dataclass(slots=True)
 class Report:
-    """What was done, and what was wrong with it: `wrong` must stay empty."""
+    """What was done, and what was wrong: `wrong` must stay empty."""
 
     rounds: int = 0
     kills: int = 0
@@ -104,7 +105,7 @@ class Gateway:
         self.headers = {"authorization": f"Bearer {token}"}
 
     def kill(self) -> None:
-        """SIGKILL, and wait until it is gone."""
+        """SIGKILL, and wait for the process to end."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(30)
@@ -164,7 +165,7 @@ class Torture:
             await asyncio.gather(*again)
         if self._rng.random() < 0.5:
             await self.control("DELETE", "/faults")
-        else:  # more of the same while the keys come again; each fault ends by itself
+        else:  # more faults while the keys are sent again; each fault ends by itself
             for fault in faults(self._rng):
                 await self.control("POST", "/faults", fault)
         await self._settle(writes)
@@ -177,7 +178,7 @@ class Torture:
         await self._gateway.start()
 
     async def _settle(self, writes: list[Write]) -> None:
-        """Send every key, those with an answer too, until each has a final one."""
+        """Send every key, including answered ones, until each has a final reply."""
         give_up_at = time.monotonic() + _SETTLED_WITHIN_S
         waiting = list(writes)
         while waiting:
@@ -200,14 +201,14 @@ class Torture:
             return
         done = (answer.get("data") or {}).get("done")
         others = [error for error in answer.get("errors", ()) if error["extensions"]["code"] != "SOURCES_UNAVAILABLE"]
-        if others or done is None:  # a payload's own reads may fail; that is told beside it
+        if others or done is None:  # a payload's own reads may fail; reported beside it
             self.report.wrong.append(f"{write.kind} {write.key}: errors {answer.get('errors')}")
             write.is_done = True
             return
         self._judge(write, done)
 
     def _judge(self, write: Write, done: Json) -> None:
-        """An answer is final unless it may be sent again; two final answers must be one."""
+        """A reply is final unless it may be retried; two final replies must be equal."""
         errors = done["userErrors"]
         for error in errors:
             self.report.codes["NOT_APPLIED" if error.get("outcome") == "NOT_APPLIED" else error["code"]] += 1
@@ -217,18 +218,18 @@ class Torture:
             return
         if errors and not _is_default_alone(done):
             self.report.wrong.append(f"{write.kind} {write.key} at {write.provider}: {errors}")
-        told = _told(done)
-        if write.is_done and write.final is not None and not _agree(_told(write.final), told):
-            self.report.wrong.append(f"{write.kind} {write.key}: first {_told(write.final)}, then {told}")
+        outcome = _outcome(done)
+        if write.is_done and write.final is not None and not _agree(_outcome(write.final), outcome):
+            self.report.wrong.append(f"{write.kind} {write.key}: first {_outcome(write.final)}, then {outcome}")
         shown = done.get("paymentMethod")
         if write.kind == "add" and shown is not None and shown["last4"] != write.last4:
             self.report.wrong.append(f"add {write.key}: answered another method")
         if write.kind == "add" and shown is None and write.final is None:
-            return  # the vault could not be read for the answer; the key shows it again
+            return  # the vault could not be read for the reply; the key returns it again
         write.is_done, write.final = True, done if write.final is None else write.final
 
     async def _post(self, document: str, variables: Json) -> Json | None:
-        """None where the gateway died before it answered."""
+        """None if the gateway died before it replied."""
         body = {"query": document, "variables": variables}
         try:
             async with self._session.post(
@@ -242,7 +243,7 @@ class Torture:
     # ---- the end ----
 
     async def _look_into_everything(self) -> None:
-        """Vault by vault: each add there once, deleted ones gone; each choice, nickname and vault default agreeing."""
+        """Per vault: each add exists once, deleted ones are gone; choices, nicknames and vault defaults agree."""
         for customer in self.plan.customers:
             answer = await self._post(SHOWN, {"id": customer.id})
             shown = (answer or {}).get("data", {}).get("customer")
@@ -277,7 +278,7 @@ class Torture:
     def _compare_default(
         self, customer: Any, provider: str, held: list[Json], default: Json | None, shown: Json
     ) -> None:
-        """Where the customer's own choice is of a vault that has a default, that vault's must be the same."""
+        """If the customer's choice is a method of a vault with defaults, that vault's default must be the same."""
         defaults = [row for row in held if row["is_default"] and row["active"]]
         if len(defaults) > 1:
             self.report.wrong.append(f"{provider} {customer.id}: several defaults")
@@ -303,24 +304,24 @@ class Torture:
 
 
 def _is_default_alone(done: Json) -> bool:
-    """Added, and not made the default: said once and for all."""
+    """Added, but not made the default; this reply is final."""
     return done["operation"]["state"] == "PARTIAL" and [one["path"] for one in done["userErrors"]] == [
         ["input", "makeDefault"]
     ]
 
 
-def _told(done: Json) -> tuple[Any, ...]:
+def _outcome(done: Json) -> tuple[Any, ...]:
     method = done.get("paymentMethod") or {}
     return done["operation"]["id"], done["operation"]["state"], method.get("id") or done.get("deletedId")
 
 
 def _agree(first: tuple[Any, ...], then: tuple[Any, ...]) -> bool:
-    """A method that could not be read for one of the answers is left out of it."""
+    """A method that could not be read for one of the replies is ignored."""
     return first[:2] == then[:2] and (None in (first[2], then[2]) or first[2] == then[2])
 
 
 async def torture(folder: Path, rounds: int, seed: int, writes_per_round: int = 8) -> Report:
-    """Run it in `folder`; what is left there may be looked into afterwards."""
+    """Run in `folder`, whose contents remain for inspection."""
     with Running("sandbox", "--port", "0", "--data-dir", folder / "vaults") as sandbox:
         sandbox_url = sandbox.until(r"Control +(http://\S+)/__sandbox").group(1)
         with closing(Gateway(folder, sandbox_url)) as gateway:

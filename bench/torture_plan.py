@@ -1,4 +1,4 @@
-"""What the torture test asks for: writes whose effect can be told apart in the vault, and what it must be."""
+"""Writes of the torture test, with effects that can be distinguished in the vault, and the expected result."""
 
 import random
 import uuid
@@ -29,7 +29,7 @@ DELETE: Final = f"""mutation ($input: DeletePaymentMethodInput!) {{ done: delete
 
 @dataclass(slots=True, kw_only=True)
 class Write:
-    """One key. `expects` is what the vault must show in the end; `answers` are the answers that were final."""
+    """One key. `expects` is the vault's expected final data; `answers` are the final replies."""
 
     kind: str
     document: str
@@ -50,7 +50,7 @@ class Write:
 
 @dataclass(slots=True)
 class Added:
-    """A method that is known to be there, by the id that the gateway gave it."""
+    """An added method and its gateway id."""
 
     write: Write
     method_id: str
@@ -63,10 +63,10 @@ def can(provider: str, operation: ProviderCapability) -> bool:
 
 
 class Plan:
-    """Makes writes of all kinds, each at a place where its effect cannot be mistaken for another's.
+    """Makes writes of all kinds, each with an unambiguous effect.
 
-    Adds have final four digits that their customer never had at that vault. A method that is about to be deleted is
-    touched by nothing else.
+    Adds use a last4 that is new for the customer at that vault. No other write touches a method that is about to be
+    deleted.
     """
 
     def __init__(self, rng: random.Random, control: Any) -> None:
@@ -95,7 +95,7 @@ class Plan:
         return made
 
     def note(self, write: Write, answer: Json) -> None:
-        """A write is done: what may be touched in later rounds."""
+        """A write is done: records what later rounds may change."""
         if write.kind == "add":
             self.added.append(Added(write, answer["paymentMethod"]["id"], nickname=write.nickname))
             return
@@ -186,14 +186,14 @@ def _target(write: Write) -> str:
 
 
 def with_check_digit(digits: str) -> str:
-    """A card number: the digits, and the one that ISO/IEC 7812-1 asks for."""
+    """A card number: the digits and their ISO/IEC 7812-1 check digit."""
     doubled = [int(digit) * (2 if place % 2 == 0 else 1) for place, digit in enumerate(reversed(digits))]
     total = sum(value - 9 if value > 9 else value for value in doubled)
     return f"{digits}{-total % 10}"
 
 
 def faults(rng: random.Random) -> Iterator[Json]:
-    """What goes wrong in a round: answers lost, or of any status, before or after the vault did its work."""
+    """The faults of a round: replies lost, or with any status, before or after the vault processes the request."""
     for provider in VAULTS:
         if rng.random() < 0.6:
             yield {

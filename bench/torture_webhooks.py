@@ -1,12 +1,11 @@
-"""Webhooks under SIGKILL, repeated and out of order: is every change told exactly once?
+"""Webhooks under SIGKILL, duplicated and out of order: is every change reported exactly once?
 
     python -m bench.torture_webhooks [--rounds 200] [--seed N]
 
-Each round changes saved methods at Caselle and delivers what it says about them, each delivery several times, some from
-earlier rounds again, in any order, and kills the gateway: mostly when every delivery was answered with 200 and none is
-worked off (the vault hangs), sometimes at a random instant. A delivery without an answer is sent again to the next
-gateway, as its sender would. At the end every delivery that was acknowledged must have been worked off, and every
-change must be one event.
+Each round changes saved methods at Caselle and sends its webhook deliveries, each several times, some from earlier
+rounds again, in any order. It kills the gateway mostly when every delivery was answered with 200 and none is processed
+(the vault hangs), sometimes at a random instant. A delivery without a reply is retried at the next gateway, as a sender
+would. At the end every acknowledged delivery must be processed, and every change must be one event.
 """
 
 import argparse
@@ -44,7 +43,7 @@ _METHODS: Final = """query ($id: ID!) { customer(id: $id) {
 
 @dataclass(slots=True)
 class Report:
-    """What was done, and what was wrong with it: `wrong` must stay empty."""
+    """What was done, and what was wrong: `wrong` must stay empty."""
 
     rounds: int = 0
     kills: int = 0
@@ -59,18 +58,18 @@ class Report:
         return {
             "rounds": f"{self.rounds:,}",
             "SIGKILLs": f"{self.kills:,}",
-            "of them between the receipt and the work": f"{self.kills_between:,}",
+            "of them between receipt and processing": f"{self.kills_between:,}",
             "changes at the vault": f"{self.changes:,}",
             "deliveries sent, repeated ones included": f"{self.sent:,}",
             "deliveries whose answer died with the gateway": f"{self.unanswered:,}",
-            "changes lost, changes told twice": len(self.wrong),
+            "changes lost, changes reported twice": len(self.wrong),
             "took": f"{self.seconds / 60:.1f} min",
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One body as the vault would send it; sent again, it is the same delivery."""
+    """One delivery body; a retry is the same delivery."""
 
     id: str
     raw: bytes
@@ -115,7 +114,7 @@ class Torture:
 
     async def _round(self) -> None:
         is_held = self._rng.random() < 0.6
-        if is_held:  # the vault's lists hang: what arrives can be stored, and not worked off
+        if is_held:  # the vault's lists hang: deliveries are stored but not processed
             await self._control("POST", "/faults", {"provider": "caselle", "method": "GET", "kind": "hang"})
         fresh = await self._change()
         sending = [
@@ -143,7 +142,7 @@ class Torture:
         self.report.rounds += 1
 
     async def _change(self) -> list[Delivery]:
-        """Change some methods at the vault; answers what it says of them: once each, or twice under different ids."""
+        """Change some methods at the vault; returns the events: once each, or twice under different ids."""
         found: list[Delivery] = []
         for ref in self._rng.sample(self._refs, self._rng.randint(1, len(self._refs))):
             self._changes[ref] += 1
@@ -178,19 +177,19 @@ class Torture:
                 self.report.wrong.append(f"{one.id} was acknowledged and is {states.get(one.id)} before the kill")
 
     async def _until_settled(self) -> None:
-        """Until every delivery that was acknowledged is worked off; the events are then as many as the changes."""
+        """Wait until every acknowledged delivery is processed; then there are as many events as changes."""
         give_up_at = time.monotonic() + _SETTLED_WITHIN_S
         while open_ones := [one for one in self._acknowledged if self._states().get(one) != "DONE"]:
             if time.monotonic() > give_up_at:
-                self.report.wrong += [f"{one} was never worked off: {self._states().get(one)}" for one in open_ones]
+                self.report.wrong += [f"{one} was never processed: {self._states().get(one)}" for one in open_ones]
                 return
             await asyncio.sleep(0.05)
 
     # ---- the end ----
 
     async def _look_into_everything(self) -> None:
-        """Method by method: as many events as there were changes."""
-        told: Counter[str] = Counter()
+        """Per method: as many events as changes."""
+        reported: Counter[str] = Counter()
         for customer_id in CUSTOMERS:
             shown = (await self._ask(_METHODS, id=customer_id))["paymentMethods"]
             refs = {one["id"]: one["providerRef"] for one in shown}
@@ -200,11 +199,11 @@ class Torture:
                 for edge in page["edges"]:
                     event = edge["node"]
                     if event["provider"] == "CASELLE" and event["type"].startswith("METHOD_"):
-                        told[refs.get(event["paymentMethodId"], "another")] += 1
+                        reported[refs.get(event["paymentMethodId"], "another")] += 1
                 after, more = page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"]
-        for ref in {*told, *self._changes}:
-            if told[ref] != self._changes[ref]:
-                self.report.wrong.append(f"{ref} changed {self._changes[ref]} times and was told {told[ref]} times")
+        for ref in {*reported, *self._changes}:
+            if reported[ref] != self._changes[ref]:
+                self.report.wrong.append(f"{ref} had {self._changes[ref]} changes and {reported[ref]} events")
 
     async def _ask(self, document: str, **variables: Any) -> Any:
         body = {"query": document, "variables": variables}
@@ -220,7 +219,7 @@ class Torture:
 
     async def _start(self) -> None:
         await self._gateway.start()
-        await self._control("POST", "/webhooks", {"provider": "caselle"})  # the test alone delivers
+        await self._control("POST", "/webhooks", {"provider": "caselle"})  # only the test delivers
 
     async def _control(self, method: str, path: str, body: Any = None) -> Any:
         async with self._session.request(method, f"{self._control_url}{path}", json=body) as reply:

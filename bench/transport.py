@@ -1,10 +1,9 @@
-"""What one GET costs on each transport: `python bench/transport.py [--tls] [--seconds 4] [--rounds 3]`.
+"""Cost of one GET on each transport: `python bench/transport.py [--tls] [--seconds 4] [--rounds 3]`.
 
-A stub (nginx, one worker) answers a small JSON document. 64 tasks each ask for five at once, one from each of five
-transports with 64 connections, again and again, as uncached wallets do. The tasks that `asyncio.gather` makes are in
-the figure. The client has one core to itself, where there are two. Rounds alternate; the figure is
-the client process's CPU time and wall time per GET, the median of the rounds. Needs `nginx`; with `--tls`, `openssl`
-too. Everything is on loopback.
+A stub (nginx, one worker) returns a small JSON document. 64 tasks each request five at once, one from each of five
+transports with 64 connections, repeatedly, as uncached wallets do. The figure includes the tasks that `asyncio.gather`
+creates. The client has its own core if there are two. Rounds alternate; the figure is the client process's CPU time and
+wall time per GET, the median of the rounds. Needs `nginx`; with `--tls`, `openssl` too. Everything is on loopback.
 """
 
 import argparse
@@ -54,7 +53,7 @@ TLS_LINES = "ssl; ssl_certificate {folder}/cert; ssl_certificate_key {folder}/ke
 
 @contextmanager
 def stub(is_tls: bool) -> Iterator[tuple[str, ssl.SSLContext | None]]:
-    """nginx on a free port: its URL, and the context that trusts it."""
+    """nginx on a free port: its URL, and a client context that trusts it."""
     with tempfile.TemporaryDirectory() as name, socket.socket() as free:
         folder, context = Path(name), None
         free.bind(("127.0.0.1", 0))
@@ -93,7 +92,7 @@ def _wait_for(port: int) -> None:
 
 
 async def ask(transports: list[Transport], url: str, seconds: float) -> int:
-    """How many GETs were answered."""
+    """The number of completed GETs."""
     loop, count = asyncio.get_running_loop(), 0
     until = loop.time() + seconds
 

@@ -1,34 +1,34 @@
-"""Our gateway and others doing the same work, on the same machine, in alternating rounds.
+"""Compares Vaultgraph with other gateways doing the same work on the same machine, in alternating rounds.
 
     python -m bench.compare [--cases uncached,hit,...] [--parties ours,ours-lean,apollo,yoga,...] [--rounds 3]
                             [--seconds 4] [--warm-up 10] [--foreign 30] [--at-most 60]
 
-Cases (all of them unless told otherwise):
+Cases (default: all):
 
     uncached    one customer's wallet, five vault calls; 1, 8 and 64 clients
-    changing    the same from vaults that never send the same bytes twice, 64 clients: ours reads equal bytes once only
-    renewed     the same, and half of the methods differ from the last time: ours keeps methods that are equal
+    changing    the same from vaults that never repeat bytes, 64 clients: byte-identical replies are not reused
+    renewed     the same, and half of the methods differ from the last reply: only equal methods are reused
     tls         the same over TLS to the vaults, 64 clients
     slow        the same with vaults that take 20 ms for each call; 1 and 64 clients
-    hit         the same with everything read before; 1 and 64 clients
-    mutation    setDefaultPaymentMethod at Caselle: the vault is read, then told; 1 and 64 clients
-    nodes10     ten customers at once, 8 clients
-    nodes100    a hundred at once, one after the other; another caller's wallet 40 times a second, alone and meanwhile
-    large       10,000 methods in one answer, in the same way
-    large-hit   the same with everything read before
+    hit         the same from the cache; 1 and 64 clients
+    mutation    setDefaultPaymentMethod at Caselle: one vault read and one write; 1 and 64 clients
+    nodes10     ten customers per request, 8 clients
+    nodes100    a hundred per request, sequentially; another caller's wallet 40 times a second, alone and meanwhile
+    large       10,000 methods in one reply, in the same way
+    large-hit   the same from the cache
 
-Parties: ours (aiohttp to the vaults), ours-lean, apollo, yoga, hive (all but the mutation), tailcall (uncached and slow
-alone), and yoga-fetch, which has to be asked for. A party that cannot be started is named and left out, and so is what
-cannot be asked of it.
+Parties: ours (aiohttp to the vaults), ours-lean, apollo, yoga, hive (all but the mutation), tailcall (only uncached and
+slow), and yoga-fetch, which is not in the default. A party that cannot be started, and a case that a party does not
+support, is reported and skipped.
 
 Two cores: gateways on core 0, one at a time under load; the vaults' stub (nginx) and the load (wrk) on core 1. Needs
 Linux, `wrk`, `nginx` with its Lua module (Debian: wrk, nginx-light, libnginx-mod-http-lua), Node.js,
 `npm ci --prefix bench/compare/peers`, and for Hive `npm ci --prefix bench/compare/peers/hive --ignore-scripts`. Every
-party's data must be equal before and after, but Tailcall's, which keeps each vault's shape.
+party's data must be equal before and after, except Tailcall's, which keeps each vault's shape.
 
-A sample in which others used more than `--foreign` per cent of core 0 is taken again, up to twice; the calmest counts.
-All of it takes about half an hour on a calm machine. After `--at-most` minutes nothing new is begun, and what is
-missing is said. A case that fails, or in which somebody answers otherwise, is given up, and the exit status is 1.
+A sample in which other processes used more than `--foreign` per cent of core 0 is repeated up to twice; the least
+disturbed counts. A run takes about half an hour on an idle machine. After `--at-most` minutes no case is started, and
+missing cases are reported. A case that fails, or in which replies differ, is skipped, and the exit status is 1.
 """
 
 import argparse
@@ -56,13 +56,13 @@ def main() -> None:
     cases, parties = _listed(chosen.cases, CASES), _listed(chosen.parties, PARTIES)
     give_up_at = time.monotonic() + chosen.at_most * 60
     failed: list[str] = []
-    # What was started must not outlive this, however it ends.
+    # Exit through `finally` blocks, so that child processes end too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(versions())
     for name in cases:
         print(f"\n**{name}**\n", flush=True)
         if time.monotonic() > give_up_at:
-            print(f"Left out: {chosen.at_most:g} minutes are over.")
+            print(f"Skipped: {chosen.at_most:g} minutes have passed.")
             continue
         try:
             for line in Comparison(name, chosen, give_up_at).lines(parties):

@@ -1,4 +1,4 @@
-"""Something big, one after the other, and what another caller's small question waits for meanwhile."""
+"""Latency of one caller's small requests while another caller's large ones run sequentially."""
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,9 +10,9 @@ from bench.compare.load import Meter
 from bench.compare.probe import Order, Running, Told
 from bench.compare.questions import WALLET
 
-# So seldom that the questions themselves are little load.
+# Low enough that the small requests add little load.
 _PER_S: Final = 40.0
-# So few customers that the warm-up has had them all.
+# Few enough customers that the warm-up caches all of them.
 _SMALL: Final = 50
 COLUMNS: Final = (
     "gateway",
@@ -41,9 +41,10 @@ class Sample:
 
 
 def measure(party: Party, ground: Ground, asked: Sequence[bytes], seconds: float) -> Sample:
-    """The small question alone, then both: one caller asks one of `asked` after the other, another for little.
+    """Measure small requests alone, then beside large ones: one caller sends `asked` sequentially, another small
+    requests.
 
-    CPU and calls are those of both, for each big answer.
+    CPU and calls are the totals of both callers, per large reply.
     """
     bodies = [WALLET.body(number).decode() for number in range(1, _SMALL + 1)]
     length = len(party.ask(WALLET.body(1)))
@@ -62,7 +63,7 @@ def rows(samples: Mapping[str, Sequence[Sample]]) -> Iterator[str]:
     middle = statistics.median
     for name, found in samples.items():
         p50s = [middle(one.big.took_ms) for one in found]
-        bad = sum(told.bad for one in found for told in (one.big, one.alone, one.beside))
+        bad = sum(part.bad for one in found for part in (one.big, one.alone, one.beside))
         yield (
             f"| {name} | {middle(p50s):.1f} ({min(p50s):.1f}-{max(p50s):.1f}) | "
             f"{max(one.big.took_ms[-1] for one in found):.0f} | {middle(one.cpu_ms for one in found):.1f} | "
@@ -73,7 +74,7 @@ def rows(samples: Mapping[str, Sequence[Sample]]) -> Iterator[str]:
         )
 
 
-def _latency(told: Sequence[Told]) -> str:
-    """Of all rounds together."""
-    every = sorted(took for one in told for took in one.took_ms)
+def _latency(rounds: Sequence[Told]) -> str:
+    """Over all rounds."""
+    every = sorted(took for one in rounds for took in one.took_ms)
     return f"{statistics.median(every):.1f} / {every[len(every) * 99 // 100]:.1f} / {every[-1]:.1f}"

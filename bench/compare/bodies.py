@@ -1,16 +1,16 @@
-"""What the stub's four vaults answer for any customer: ten methods in all, as the sandbox would spell them.
+"""Bodies of the stub's four vaults for any customer: ten methods in total, in the sandbox's form.
 
-Test data only. `@ID@` stands for the customer's ref, which the stub fills in from the request.
+Test data only. The stub replaces `@ID@` with the customer's ref from the request.
 """
 
 from typing import Any, Final
 
-# Of one customer, in all four vaults.
+# Methods per customer, over all four vaults.
 METHODS: Final = 10
 
 
 def loanpro_customer(extra: int = 0) -> dict[str, Any]:
-    """An expanded customer with three profiles, and `extra` more for the large answer."""
+    """An expanded customer with three profiles, and `extra` more for the large case."""
     return {"id": "@ID@", "PaymentAccounts": {"results": [_card(1, 1), _card(2, 0), _bank(3), *_many(extra)]}}
 
 

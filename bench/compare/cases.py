@@ -1,4 +1,6 @@
-"""The cases, and how one is measured: everybody up, equal, warm; then rounds that alternate; then equal again."""
+"""The cases and their measurement: start all parties, check equality, warm up, run alternating rounds, check equality
+again.
+"""
 
 import argparse
 import json
@@ -24,15 +26,15 @@ Taken = TypeVar("Taken", Sample, beside.Sample)
 
 
 class Unequal(Exception):
-    """Who does other work cannot be compared."""
+    """Parties that return different data cannot be compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`nodes` 0 asks for one customer. `is_kept`: nothing is read from a vault. `is_large`: one has 10,000 methods.
+    """`nodes` 0 requests one customer. `is_kept`: everything is a cache hit. `is_large`: a customer has 10,000 methods.
 
-    `is_beside`: one client asks that, while another asks for one small wallet after the other. `is_changing`: a vault
-    never sends the same bytes twice.
+    `is_beside`: one client runs the case while another requests small wallets. `is_changing`: vaults never send the
+    same bytes twice.
     """
 
     clients: tuple[int, ...] = (64,)
@@ -67,9 +69,9 @@ CASES: Final = {
     "large": Case(is_large=True, is_beside=True),
     "large-hit": Case(is_large=True, is_beside=True, is_kept=True),
 }
-# A profile is read before the status of its card: no gateway can be faster than two calls of a vault.
+# A profile is read before its card's status, so the lower bound is two sequential vault calls.
 _CALLS_IN_A_ROW: Final = 2
-# Calls for each request, when all is kept.
+# Calls per request when everything is cached.
 _HARDLY: Final = 0.01
 _TRIES: Final = 3
 _COLUMNS: Final = (
@@ -89,7 +91,7 @@ _COLUMNS: Final = (
 
 @contextmanager
 def standing(case: Case, folder: Path) -> Iterator[Ground]:
-    """The stub of the four vaults, up."""
+    """The running stub of the four vaults."""
     port, counter = free_port(), free_port()
     pair = _certificate(folder) if case.is_tls else None
     configuration = stub.write(
@@ -121,14 +123,14 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
 
 
 class Comparison:
-    """One case: who takes part, and how long it may take."""
+    """One case: its parties and time limit."""
 
     def __init__(self, name: str, options: argparse.Namespace, give_up_at: float) -> None:
         self.case, self._name, self._options, self._give_up_at = CASES[name], name, options, give_up_at
         self._parties: list[Party] = []
 
     def lines(self, names: Sequence[str]) -> Iterator[str]:
-        """The table, line by line."""
+        """The result table, line by line."""
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             ground = stack.enter_context(standing(self.case, Path(folder)))
             for name in names:
@@ -147,7 +149,7 @@ class Comparison:
         check_equal(self._parties, questions, (1, 2, 77, stub.LARGE) if self.case.is_large else (1, 2, 77))
 
     def _rounds(self) -> Iterator[int]:
-        """The first always, the others while there is time."""
+        """The first round always runs, the others while there is time."""
         for number in range(self._options.rounds):
             if number and time.monotonic() > self._give_up_at:
                 return
@@ -178,7 +180,7 @@ class Comparison:
         return run(party.url, script, meter, clients=clients, seconds=self._options.seconds)
 
     def _calmest(self, take: Callable[[], Taken]) -> Taken:
-        """Of up to three samples: others on the gateway's core spoil one."""
+        """The least disturbed of up to three samples: other processes on the gateway's core distort a sample."""
         found: list[Taken] = []
         for _ in range(_TRIES):
             found.append(take())
@@ -187,7 +189,7 @@ class Comparison:
         return min(found, key=lambda sample: sample.foreign)
 
     def _warm(self, party: Party, script: Path, ground: Ground) -> None:
-        """Where everything is to be kept, until nothing has to be read any more: three times as long at the most."""
+        """Warm up; with caching, until nothing is read any more, for at most three times as long."""
         for _ in range(3):
             meter = Meter(party.pid, ground.counter)
             sample = run(party.url, script, meter, clients=max(self.case.clients), seconds=self._options.warm_up)
@@ -216,7 +218,7 @@ def _head(columns: Sequence[str]) -> str:
 
 
 def check_equal(parties: Sequence[Party], questions: Mapping[str, Question], numbers: Sequence[int]) -> None:
-    """Every party's data is the first one's, and nobody's has errors. Who answers in a shape of its own is let be."""
+    """Every party's data must equal the first one's, without errors. Parties with another data shape are skipped."""
     for number in numbers:
         answers = {party.name: json.loads(party.ask(questions[party.name].body(number))) for party in parties}
         alike = [party.name for party in parties if party.wallet is WALLET]
@@ -230,7 +232,7 @@ def check_equal(parties: Sequence[Party], questions: Mapping[str, Question], num
 
 
 def _difference(mine: Any, base: Any, at: str) -> str | None:
-    """The first one, and where. Rows of `sources` may come in any order."""
+    """The first difference and its path. Rows of `sources` may be in any order."""
     if isinstance(mine, dict) and isinstance(base, dict) and mine.keys() == base.keys():
         parts = [(f"{at}.{key}", mine[key], base[key]) for key in mine]
     elif isinstance(mine, list) and isinstance(base, list) and len(mine) == len(base):

@@ -1,4 +1,4 @@
-"""What the gateways that are compared have in common: the ground they stand on, and a process each on core 0."""
+"""Shared set-up of the compared gateways: configuration, and one process each on core 0."""
 
 import json
 import os
@@ -21,15 +21,15 @@ _WITHIN_S: Final = 30.0
 
 
 class NotStarted(Exception):
-    """This gateway cannot be had here; the message says why."""
+    """This gateway cannot be started here; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What all parties of one comparison share: where the vaults are, whether what was read is kept, and whether
-    one list may have 10,000 methods.
+    """Configuration shared by all parties of a comparison: vault URLs, whether replies are cached, and whether a list
+    may have 10,000 methods.
 
-    `counter` is the port where the vaults' stub tells how often it was asked.
+    `counter` is the port where the vaults' stub reports its number of requests.
     """
 
     vaults: str
@@ -47,7 +47,9 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """`headers` make one caller, `other` another. `wallet` is how it is asked for one: its own way, or everybody's."""
+    """`headers` authenticate one caller, `other` another. `wallet` is the document for a wallet, specific to the party
+    or common.
+    """
 
     name: str
     url: str
@@ -87,7 +89,7 @@ def process(command: Sequence[str | Path], environ: Mapping[str, str], cwd: Path
 
 
 def ready(party: Party, folder: Path) -> Party:
-    """Waits until it answers a wallet."""
+    """Wait until the party answers a wallet query."""
     give_up_at, trouble = time.monotonic() + _WITHIN_S, ""
     while time.monotonic() < give_up_at:
         try:

@@ -1,4 +1,4 @@
-"""wrk against one gateway: every request for another customer; and what the gateway's process used meanwhile."""
+"""Runs wrk against one gateway, each request for another customer, and measures the gateway's resource use."""
 
 import json
 import os
@@ -19,9 +19,9 @@ _SETTLE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`bad` answers: errors, and whatever is not as long as it should be. `calls` of the vaults for each request.
+    """`bad` replies: errors, and replies of unexpected length. `calls`: vault calls per request.
 
-    `foreign` is the share of core 0 that others used: where it is large, the sample is worth little.
+    `foreign` is the share of core 0 used by other processes; a large share makes the sample unreliable.
     """
 
     per_s: float
@@ -35,7 +35,7 @@ class Sample:
 
 
 class Meter:
-    """What a process, its core and the stub did since this was made."""
+    """Resource use of a process, its core and the stub since creation."""
 
     def __init__(self, pid: int, counter: int) -> None:
         settle(counter)
@@ -46,9 +46,9 @@ class Meter:
         return _cpu_s(self._pid), _core_busy_s(), stub.count(self._counter), time.monotonic()
 
     def read(self, requests: int) -> tuple[float, float, float, float]:
-        """CPU us and vault calls for each of `requests`, RSS, and the share of core 0 that others had.
+        """CPU us and vault calls per request, RSS, and other processes' share of core 0.
 
-        One call less than counted: the count was asked for when this was made.
+        One call is subtracted: reading the counter at creation.
         """
         cpu, core, calls, now = self._now()
         used, many = cpu - self._cpu, max(1, requests)
@@ -57,18 +57,18 @@ class Meter:
 
 
 def call_ms(vaults: str) -> float:
-    """What one call of a vault takes without any gateway, p50: a delay of 20 ms is a little more by nginx' timer."""
+    """p50 of one vault call without a gateway: nginx's timer makes a delay of 20 ms slightly longer."""
     url = f"{vaults}/jpmorgan/api/v2/mmp/consumer-profiles/LD0001"
     command = ["taskset", "-c", "1", "wrk", "-t1", "-c1", "-d2s", "--latency", url]
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SPARE_S).stdout
     match = re.search(r"50%\s+([0-9.]+)(us|ms)", output)
     if match is None:
-        raise RuntimeError(f"wrk told no latency: {output}")
+        raise RuntimeError(f"wrk reported no latency: {output}")
     return float(match[1]) / (1000 if match[2] == "us" else 1)
 
 
 def settle(counter: int) -> None:
-    """Wait until the vaults are asked nothing more: what a load leaves behind is not the next one's."""
+    """Wait until vault calls stop, so that one load's background work does not count for the next."""
     seen, give_up_at = -1, time.monotonic() + _SETTLE_S
     while (now := stub.count(counter)) > seen + 1 and time.monotonic() < give_up_at:
         seen = now
@@ -76,13 +76,13 @@ def settle(counter: int) -> None:
 
 
 def run(url: str, script: Path, meter: Meter, *, clients: int, seconds: float) -> Sample:
-    """Load on core 1, the gateway being on core 0."""
+    """Load on core 1; the gateway is on core 0."""
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "--timeout", "20s"]
     command += ["-s", str(script), url]
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + _SPARE_S).stdout
     match = re.search(r"RESULT (\{.*\})", output)
     if match is None:
-        raise RuntimeError(f"wrk told no result: {output}")
+        raise RuntimeError(f"wrk reported no result: {output}")
     found = json.loads(match[1])
     cpu_us, calls, rss_mb, foreign = meter.read(found["requests"])
     return Sample(
@@ -98,7 +98,7 @@ def run(url: str, script: Path, meter: Meter, *, clients: int, seconds: float) -
 
 
 def _family(pid: int) -> list[int]:
-    """The process and all that it started."""
+    """The process and its descendants."""
     found = [pid]
     for one in found:
         for task in Path(f"/proc/{one}/task").iterdir():
@@ -108,7 +108,7 @@ def _family(pid: int) -> list[int]:
 
 
 def _cpu_s(pid: int) -> float:
-    """User and system time of the process and its children, with all their threads."""
+    """User and system time of the process and its descendants, all threads."""
     ticks = 0
     for one in _family(pid):
         fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
@@ -117,7 +117,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def _core_busy_s() -> float:
-    """What core 0 has worked since the machine's start, for anyone."""
+    """Busy time of core 0 since boot, for all processes."""
     for line in Path("/proc/stat").read_text().splitlines():
         if line.startswith("cpu0 "):
             user, nice, system, _idle, _wait, irq, softirq, steal = map(int, line.split()[1:9])

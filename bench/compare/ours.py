@@ -1,4 +1,4 @@
-"""Our own gateway in production settings: a token checked for every request, every limit on, metrics on."""
+"""Vaultgraph in production settings: a token checked for every request, every limit on, metrics on."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ _SMALLER: Final = {"PYTHONNODEBUGRANGES": "1"}
 
 @cache
 def as_in_the_image() -> Mapping[str, str]:
-    """Python's own settings of the Dockerfile, with the bytecode for them, which is made there, too."""
+    """The Dockerfile's Python settings and precompiled bytecode."""
     folders = [path for path in sys.path if path and Path(path).is_dir()]
     skipped = "/(test|tests|idlelib|lib2to3|tkinter|ensurepip)/"
     compiling = [sys.executable, "-m", "compileall", "-q", "-f", "-j", "0", "-o", "2", "-x", skipped, *folders]
@@ -67,7 +67,7 @@ async def _link_customers(url: str) -> None:
 
 
 def _settings(ground: Ground, folder: Path, jwks: Path, port: int, transport: str) -> str:
-    """Production: tokens checked, every limit on, metrics on. Only the budget of the one caller is raised."""
+    """Production settings: tokens checked, every limit on, metrics on. Only the caller's budget is raised."""
     top = {
         "data_dir": str(folder),
         "port": port,

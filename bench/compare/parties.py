@@ -1,4 +1,4 @@
-"""The gateways that are compared, by name."""
+"""The compared gateways, by name."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from bench.compare.questions import RAW_WALLET
 
 DEFAULT: Final = ("ours", "ours-lean", "apollo", "yoga", "hive", "tailcall")
 PARTIES: Final = (*DEFAULT, "yoga-fetch")
-# What they have been taught; the others can be asked anything.
+# The cases that these support; the others support all.
 _CASES: Final = {
     "hive": ("uncached", "tls", "slow", "hit", "nodes10", "nodes100", "large", "large-hit"),
     "tailcall": ("uncached", "slow"),
@@ -26,7 +26,7 @@ _TAILCALL: Final = PEERS / "node_modules/@tailcallhq/core-linux-x64-gnu/bin/tail
 def running(name: str, ground: Ground, case: str) -> AbstractContextManager[Party]:
     """`name` is one of PARTIES. Raises NotStarted."""
     if case not in _CASES.get(name, (case,)):
-        raise NotStarted("it has not been taught this")
+        raise NotStarted("it does not support this case")
     if name.startswith("ours"):
         return ours(name, ground)
     if not (PEERS / "node_modules").is_dir():
@@ -35,7 +35,7 @@ def running(name: str, ground: Ground, case: str) -> AbstractContextManager[Part
 
 
 def _environ(ground: Ground) -> dict[str, str]:
-    """What tells a Node peer where the vaults are, and whether what was read is kept."""
+    """Environment of a Node peer: vault URLs and whether to cache."""
     environ = {"BENCH_VAULTS": ground.vaults, "NODE_ENV": "production"}
     if ground.is_kept:
         environ["BENCH_ENTITY_CACHE"] = "1"
@@ -58,7 +58,7 @@ def _node(name: str, ground: Ground) -> Iterator[Party]:
 
 @contextmanager
 def _hive(name: str, ground: Ground) -> Iterator[Party]:
-    """Mesh composes the vaults' operations first, as it would before a deployment."""
+    """Mesh composes the vaults' operations first, as before a deployment."""
     tools = _HIVE / "node_modules/.bin"
     if not tools.is_dir():
         raise NotStarted(f"npm ci --prefix {_HIVE}")
@@ -81,7 +81,7 @@ def _hive(name: str, ground: Ground) -> Iterator[Party]:
 
 @contextmanager
 def _tailcall(name: str, ground: Ground) -> Iterator[Party]:
-    """The binary without its wrapper. It keeps each vault's shape, so its answer is nobody else's."""
+    """Runs the binary without its wrapper. Its replies keep each vault's shape, so they differ from all others'."""
     if not os.access(_TAILCALL, os.X_OK):
         raise NotStarted(f"there is no {_TAILCALL.relative_to(PEERS)}")
     port, folder = free_port(), ground.folder_of(name)

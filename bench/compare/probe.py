@@ -1,8 +1,8 @@
-"""One caller, in a process of its own: requests one after the other, or at a steady rate whatever became of the last.
+"""One caller in a separate process: sequential requests, or requests at a fixed rate.
 
     python -m bench.compare.probe < order.json
 
-What is sent at a rate is timed from the moment it was due, so that waiting in line behind a slow answer counts.
+At a fixed rate, latency counts from the scheduled time, so that queueing behind a slow reply is included.
 """
 
 import http.client
@@ -23,7 +23,7 @@ _TIMEOUT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """`per_s` 0: one after the other. `length` is that of a good answer; other answers are counted as bad."""
+    """`per_s` 0: sequential. `length` is that of a good reply; others count as bad."""
 
     url: str
     headers: Mapping[str, str]
@@ -35,14 +35,14 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """How long each request took, in order of length."""
+    """Latency of each request, sorted."""
 
     took_ms: Sequence[float]
     bad: int
 
 
 class Running:
-    """A caller at work."""
+    """A running caller."""
 
     def __init__(self, order: Order) -> None:
         command = ["taskset", "-c", "1", sys.executable, "-m", "bench.compare.probe"]
@@ -53,7 +53,7 @@ class Running:
         self._process.stdin.close()
 
     def told(self) -> Told:
-        """Waits until it is done."""
+        """Wait for the result."""
         try:
             assert self._process.stdout is not None
             timer = threading.Timer(self._order.seconds + 2 * _TIMEOUT_S, self._process.kill)

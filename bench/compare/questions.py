@@ -1,4 +1,4 @@
-"""What is asked: the same of every party that can, of one customer after the other."""
+"""The requests: the same for every party that supports them, iterating over customers."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +54,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`nodes` 0 asks for one customer. `methods` are the payment methods to write to, customer 1's first."""
+    """`nodes` 0 requests one customer. `methods` are the payment methods to write to, customer 1's first."""
 
     query: str = _ONE
     id_of: str = "cus_load-%04d"
@@ -65,16 +65,16 @@ class Question:
         assert len(self.methods) in (0, CUSTOMERS)
 
     def body(self, number: int) -> bytes:
-        """The request for customer `number`, or for as many as are asked at once from there on."""
+        """The request for customer `number`, or for a batch starting there."""
         ids = [self.id_of % (number + place) for place in range(max(1, self.nodes))]
         variables: dict[str, Any] = {"ids": ids} if self.nodes else {"id": ids[0]}
         if self.methods:
             variables["method"] = self.methods[number - 1]
         body = {"query": self.query, "variables": variables}
-        return json.dumps(body, separators=(",", ":")).encode()  # as JavaScript writes it
+        return json.dumps(body, separators=(",", ":")).encode()  # JavaScript's separators
 
     def write_script(self, folder: Path, headers: Mapping[str, str], length: int) -> Path:
-        """For wrk. An answer that is not of `length` counts as bad: all customers' are equally long."""
+        """A wrk script. All replies are equally long, so one that is not of `length` counts as bad."""
         every = {"content-type": "application/json", **headers}
         path = folder / f"load-{len(list(folder.glob('load-*.lua')))}.lua"
         parts = {
@@ -91,7 +91,7 @@ class Question:
 
 
 WALLET: Final = Question()
-# The same facts in each vault's own shape, for who cannot merge them; a customer is known by what LoanPro calls it.
+# The same data in each vault's shape, for parties that cannot merge them; the customer id is LoanPro's.
 RAW_WALLET: Final = Question(
     """query Wallet($id: ID!) {
   customer(id: $id) {
@@ -121,7 +121,7 @@ RAW_WALLET: Final = Question(
 }""",
     id_of="1%03d",
 )
-# The wallet of the customer who has many methods, with all of them.
+# The wallet with all methods of the customer with many methods.
 LARGE_WALLET: Final = Question(f"query Large($id: ID!) {{ customer(id: $id) {{ {_FIELDS % '(first: 10000)'} }} }}")
 
 _SET_DEFAULT: Final = """mutation Choose($id: ID!, $method: ID!) {
@@ -132,12 +132,12 @@ _SET_DEFAULT: Final = """mutation Choose($id: ID!, $method: ID!) {
 _METHODS: Final = """query Methods($ids: [ID!]!) {
   nodes(ids: $ids) { ... on Customer { paymentMethods { id label } } }
 }"""
-# Caselle's, which is not the default there: so every request makes the vault's call again.
+# Caselle's method that is not the default there, so every request makes the vault call.
 _CHOSEN: Final = "American Express ending 0005"
 
 
 def choosing(ask: Callable[[bytes], bytes]) -> Question:
-    """The mutation, every customer's method found out by asking."""
+    """The mutation; every customer's method is queried first."""
     found: list[str] = []
     for number in range(1, CUSTOMERS + 1, 27):
         answer = json.loads(ask(Question(_METHODS, nodes=27).body(number)))

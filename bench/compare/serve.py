@@ -1,6 +1,6 @@
-"""`vaultgraph serve` with a limit raised that no setting raises: how many methods one list may have.
+"""`vaultgraph serve` with a higher limit that has no setting: the number of methods in one list.
 
-Only the cases with 10,000 methods in one answer start it so: the product itself answers a hundred at most.
+Only for cases with 10,000 methods in one reply; the product returns at most a hundred.
 """
 
 from app.cli import main

@@ -1,7 +1,7 @@
-"""The fast stub of the four vaults: nginx with fixed bodies, so that it is never the limit.
+"""Fast stub of the four vaults: nginx with fixed bodies, so that it is never the bottleneck.
 
-Only a LoanPro call for several customers or for the large one, and a delay, run a line of Lua. The same stub serves
-every peer, and counts what it is asked.
+Lua runs only for delays and for LoanPro calls for several customers or the large one. The same stub serves every peer
+and counts requests.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bench.compare import bodies
 
-# The customer of the large case: every vault answers for anybody, LoanPro with more for this one.
+# The customer of the large case: every vault answers for any customer, LoanPro with more methods for this one.
 LARGE: Final = 1000
 METHODS: Final = 10_000
 
@@ -28,12 +28,12 @@ def write(
     is_changing: bool = False,
     is_renewed: bool = False,
 ) -> Path:
-    """Write nginx's configuration and the bodies into `folder`; answers the configuration's path.
+    """Write nginx's configuration and the bodies into `folder`; returns the configuration's path.
 
-    `counter` is the port where it tells how many requests it had: see `count`. `is_changing`: no two bodies are equal.
-    `is_renewed`: nor do two of LoanPro's or Aloha's say the same of a method.
+    `counter` is the port of the request counter: see `count`. `is_changing`: no two bodies are equal. `is_renewed`:
+    each body of LoanPro or Aloha also changes values of methods.
     """
-    told = _renewed if is_renewed else _with_nonce if is_changing else str
+    edit = _renewed if is_renewed else _with_nonce if is_changing else str
     folder.mkdir(parents=True, exist_ok=True)
     listen = f"listen 127.0.0.1:{port} backlog=4096;"
     if tls is not None:
@@ -42,7 +42,7 @@ def write(
             f"listen 127.0.0.1:{port} ssl backlog=4096; ssl_certificate {certificate}; "
             f"ssl_certificate_key {key}; ssl_protocols TLSv1.3;"
         )
-    # `return` answers before any phase in which Lua may sleep.
+    # `return` answers before any phase in which Lua can sleep.
     answer, end = ("set $answer", _LATE % (delay_ms / 1000)) if delay_ms else ("return 200", "")
     small = bodies.loanpro_customer()
     large = bodies.loanpro_customer(METHODS - bodies.METHODS)
@@ -56,11 +56,11 @@ def write(
         answer=answer,
         end=end,
         nap=f"ngx.sleep({delay_ms / 1000})" if delay_ms else "",
-        loanpro=told(_text(_found(small), "$loanpro_id", True)),
-        aloha=told(_text(bodies.aloha_payments())),
-        profile=told(_text(bodies.jpmorgan_profile(), "$1")),
-        status=told(_text(bodies.jpmorgan_status(), "$1")),
-        caselle=told(_text(bodies.caselle_methods())),
+        loanpro=edit(_text(_found(small), "$loanpro_id", True)),
+        aloha=edit(_text(bodies.aloha_payments())),
+        profile=edit(_text(bodies.jpmorgan_profile(), "$1")),
+        status=edit(_text(bodies.jpmorgan_status(), "$1")),
+        caselle=edit(_text(bodies.caselle_methods())),
     )
     path = folder / "nginx.conf"
     path.write_text(text, "utf-8")
@@ -68,13 +68,13 @@ def write(
 
 
 def _with_nonce(text: str) -> str:
-    """One more member, which nobody reads, in the last object of all: nginx makes a new value for each request."""
+    """Add an unused member to the last object; nginx generates a new value for each request."""
     before, brace, after = text.rpartition("}")
     return f'{before},"nonce":"$request_id"{brace}{after}'
 
 
 def _renewed(text: str) -> str:
-    """`_with_nonce`, and new values for two members that ours maps and that no question here asks for."""
+    """`_with_nonce`, and new values for two members that the gateway maps but no query here selects."""
     for member, before in (("title", '"Profile"'), ("ZipCode", "null")):
         text = text.replace(f'"{member}":{before}', f'"{member}":"$request_id"')
     return _with_nonce(text)
@@ -85,7 +85,7 @@ def start(configuration: Path, core: int) -> subprocess.Popen[bytes]:
 
 
 def count(counter: int) -> int:
-    """How many requests the stub has had, this one not counted."""
+    """The stub's number of requests, without this one."""
     with urllib.request.urlopen(f"http://127.0.0.1:{counter}/", timeout=10) as reply:
         found = re.search(rb"^ \d+ \d+ (\d+) $", reply.read(), re.MULTILINE)
     if found is None:
@@ -98,7 +98,7 @@ def _found(customer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(body: Any, ref: str = "@ID@", is_number: bool = False) -> str:
-    """With `ref` as the customer's; where it is a number, without its quotes."""
+    """Replace the customer's ref; where it is a number, without quotes."""
     quoted = '"@ID@"' if is_number else "@ID@"
     return json.dumps(body, separators=(",", ":")).replace(quoted, ref)
 

@@ -1,4 +1,4 @@
-"""What was compared with what."""
+"""Versions of the compared software."""
 
 import json
 import platform
@@ -23,7 +23,7 @@ def versions() -> str:
 
 
 def _said(tool: str, option: str) -> str:
-    """The first line of what it says; wrk says its version and calls that a failure."""
+    """The first line of a tool's version output; wrk prints its version with a failure status."""
     done = subprocess.run([tool, option], capture_output=True, text=True, check=False)
     line = (done.stdout + done.stderr).strip().splitlines()[0]
     return line.split(" [")[0] if tool in line else f"{tool} {line}"

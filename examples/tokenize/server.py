@@ -1,4 +1,4 @@
-"""A shop's backend, as small as it can be: it asks the gateway on the page's behalf, and holds the gateway's token."""
+"""A minimal shop backend: calls the gateway for the page and holds the gateway's token."""
 
 import argparse
 import json
@@ -22,7 +22,7 @@ HOST = """mutation H($input: CreateHostedSessionInput!) {
 
 
 class Shop:
-    """The three things that the page can ask for."""
+    """The three calls of the page."""
 
     def __init__(self, gateway: str, token: str, origin: str) -> None:
         self._gateway = gateway
@@ -70,13 +70,13 @@ def handler_of(shop: Shop) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            return None  # a path or a body of this shop is nobody's business
+            return None  # do not log paths or bodies
 
     return Handler
 
 
 def minted(data_dir: str) -> str:
-    """A token for `vaultgraph dev`, from its own command."""
+    """A token for `vaultgraph dev`, from its `token` command."""
     vaultgraph = Path(sys.executable).with_name("vaultgraph")
     scopes = "customers:read,payment_methods:read,payment_methods:write"
     command = [str(vaultgraph), "token", "--scope", scopes, "--data-dir", data_dir]

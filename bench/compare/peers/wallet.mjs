@@ -72,7 +72,7 @@ function fromJpMorgan(profile, statuses) {
   const accounts = lists.achList.map((row) =>
     bank("JPMORGAN", row.paymentMethodId, row.last4AccountNumber, row.accountType, null,
       `${row.firstName} ${row.lastName}`));
-  return [...accounts, ...cards]; // by method id, as our sort has them
+  return [...accounts, ...cards]; // by method id, like Vaultgraph
 }
 
 const fromCaselle = (rows) => rows.map((row) => {
@@ -85,8 +85,8 @@ const fromCaselle = (rows) => rows.map((row) => {
   return bank("CASELLE", row.saved_payment_method_uid, method.ach.account_suffix, "CHECKING", null, method.ach.holder_name);
 });
 
-// `get(path)` answers decoded JSON; `get(path, body)` PUTs. Customer n is known to every vault under a ref made of n.
-// With BENCH_ENTITY_CACHE a customer's mapped wallet is read once and kept: what a snapshot is to Vaultgraph.
+// `get(path)` returns decoded JSON; `get(path, body)` PUTs. Each vault's ref of customer n is derived from n.
+// With BENCH_ENTITY_CACHE a customer's mapped wallet is cached, like Vaultgraph's snapshots.
 const kept = process.env.BENCH_ENTITY_CACHE ? new Map() : null;
 
 const refs = (id) => {
@@ -134,7 +134,7 @@ export function makeContext(get, vaults = vaultsBy(get)) {
   return { loader, get };
 }
 
-// The vault must have the method; then it is told, where it does not say so already. Nothing is written down here.
+// Reads the vault's methods, then sets the default unless it is already set. Stores nothing.
 async function setDefault({ customerId, paymentMethodId }, { get }) {
   const at = `/caselle/api/customers/${refs(customerId).caselle}`;
   const uid = paymentMethodId.split(":")[1];

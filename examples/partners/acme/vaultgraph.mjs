@@ -1,4 +1,4 @@
-// Asks Vaultgraph for published documents by their ids: the app's own texts stay at home.
+// Runs published documents at Vaultgraph by id, without sending their text.
 import { readFileSync } from "node:fs";
 
 const manifest = JSON.parse(readFileSync(new URL("persisted-query-manifest.json", import.meta.url), "utf8"));

@@ -2,7 +2,7 @@
 import { defineConfig } from "@graphql-hive/gateway";
 import { makeContext, resolvers, typeDefs } from "../wallet.mjs";
 
-// The handler answers each vault's JSON by a field of its own.
+// The handler returns each vault's JSON in a separate field.
 const vaultsOf = (context, info) => {
   const ask = (field) => (ref, method) =>
     context.vaults.Query[field]({ root: {}, args: { ref: String(ref), ...(method && { method }) }, context, info });

@@ -1,4 +1,4 @@
-// The five GETs as Mesh's JSON-schema handler knows them. What a vault answers stays JSON, which spares Hive the types.
+// The five GETs for Mesh's JSON-schema handler. Replies are scalar JSON, so that Hive does no typing.
 import { defineConfig } from "@graphql-mesh/compose-cli";
 import { loadJSONSchemaSubgraph } from "@omnigraph/json-schema";
 

@@ -1,7 +1,7 @@
-"""What `vaultgraph check` tries beside the vaults: the store, Redis, the keys of tokens and of webhooks.
+"""Dependencies that `vaultgraph check` tries beside the vaults: store, Redis, token keys, webhook keys.
 
-Each answers ``ok``, nothing where it is turned off, or what is wrong and the setting that mends it: no address, no
-secret.
+Each check returns ``ok``, an empty string if turned off, or the error and the setting that fixes it,
+without address or secret.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ OK: Final = "ok"
 
 
 async def check_parts(settings: Settings) -> dict[str, str]:
-    """By name, those that are turned on; all tried at once, each within ten seconds."""
+    """Results by name of the checks that are turned on; all run in parallel, each within ten seconds."""
     parts: dict[str, Callable[[], Awaitable[str]]] = {
         "store": lambda: _store(settings),
         "redis": lambda: _redis(settings.store.redis_url.reveal()),
@@ -54,8 +54,8 @@ async def _store(settings: Settings) -> str:
     if file is not None and not file.exists():
         if not settings.store.url and settings.data_dir.exists():
             usable_folder(settings.data_dir)
-        return OK  # made at the first start
-    mends = "store.url" if settings.store.url else "data_dir"
+        return OK  # created at the first start
+    setting = "store.url" if settings.store.url else "data_dir"
     try:
         store = Store.open(url)
         try:
@@ -66,14 +66,14 @@ async def _store(settings: Settings) -> str:
         finally:
             await store.close()
     except StoreUnavailable as error:
-        return f"cannot be used ({error.cause}): check {mends}"
+        return f"cannot be used ({error.cause}): check {setting}"
     except (OSError, SQLAlchemyError) as error:
-        return f"cannot be used ({type(getattr(error, 'orig', None) or error).__name__}): check {mends}"
+        return f"cannot be used ({type(getattr(error, 'orig', None) or error).__name__}): check {setting}"
     except Exception as error:  # noqa: BLE001 - the driver's own errors are of many kinds, and may name the address
-        return f"cannot be used ({type(error).__name__}): check {mends}"
-    if is_current or file is not None:  # a file is brought up to date at the next start
+        return f"cannot be used ({type(error).__name__}): check {setting}"
+    if is_current or file is not None:  # an embedded store is upgraded at the next start
         return OK
-    return "its schema is not that of this version: run `vaultgraph migrate`"
+    return "its schema belongs to another version: run `vaultgraph migrate`"
 
 
 async def _redis(url: str) -> str:
@@ -94,7 +94,7 @@ async def _redis(url: str) -> str:
 
 
 async def _webhooks(settings: Settings) -> str:
-    """Of every enabled vault whose webhooks are turned on."""
+    """The webhook keys of every enabled vault whose webhooks are turned on."""
     tried = 0
     for spec in specs().values():
         section = settings.provider(spec.name)
@@ -111,7 +111,7 @@ async def _webhooks(settings: Settings) -> str:
 
 
 async def _keys(section: str, url: str, path: str, name: str) -> str:
-    """A key set behind an address, or in a file."""
+    """A key set at a URL or in a file."""
     if url:
         setting = f"{section}.{name}_url"
         fetch = DocumentFetcher(url, setting=setting).fetch

@@ -2,11 +2,11 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from app.cli_create import CREATE
-from app.vault.names import ProviderName
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUT = click.Path(dir_okay=False, path_type=Path)
@@ -15,6 +15,17 @@ _DATA_DIR = click.option(
 )
 _CONFIG = click.option("--config", "config_file", type=_FILE, default=None, envvar="VAULTGRAPH_CONFIG")
 _SANDBOX = click.option("--sandbox-url", default=None, help="Sandbox URL, in development. [default: dev's]")
+
+
+class _Vault(click.ParamType[Any]):
+    """A registered vault. They are looked up when the command runs: an error of theirs is then told in one line."""
+
+    name = "vault"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from app.vault.names import ProviderName
+
+        return click.Choice([name.value for name in ProviderName], case_sensitive=False).convert(value, param, ctx)
 
 
 @click.command(
@@ -61,7 +72,7 @@ def import_file(
 
 @click.command("link", help="Link a customer (gateway id or external id) to a vault's customer.")
 @click.argument("customer")
-@click.argument("provider", type=click.Choice([name.value for name in ProviderName], case_sensitive=False))
+@click.argument("provider", type=_Vault())
 @click.argument("customer_ref")
 @_SANDBOX
 @_CONFIG

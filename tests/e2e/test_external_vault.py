@@ -10,7 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SPEC = "tests.support.toy.spec:SPEC"
-KEYS = {"VAULTGRAPH_ID_KEY": "i" * 40, "VAULTGRAPH_DIGEST_KEY": "d" * 40, "VAULTGRAPH_MODE": "development"}
+KEYS = {
+    "VAULTGRAPH_ID_KEY": "an id key that only this test has, 0123456",
+    "VAULTGRAPH_DIGEST_KEY": "a digest key of this test, 012345678901234",
+    "VAULTGRAPH_MODE": "development",
+}
 ENABLED = {"VAULTGRAPH_TOY__ENABLED": "true", "VAULTGRAPH_TOY__BASE_URL": "http://127.0.0.1:9/"}
 TOY = {**KEYS, **ENABLED, "VAULTGRAPH_TOY__API_KEY": "k"}
 VAULTS = ["LOANPRO", "ALOHA", "JPMORGAN", "CASELLE"]
@@ -132,3 +136,4 @@ def test_what_is_no_vault_is_refused_by_name(name: str, value: str, said: str, t
     done = command("check", **installed(tmp_path, **{name: value}), **KEYS)
     assert done.returncode != 0
     assert said in done.stderr
+    assert "Traceback" not in done.stderr

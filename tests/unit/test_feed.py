@@ -1,4 +1,4 @@
-"""The feed: nothing missed between keeping and listening, nothing twice, no subscriber holds more than its share."""
+"""The feed: no gaps between stored and live events, no duplicates, bounded queues."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -43,16 +43,16 @@ async def take(events: AsyncIterator[Any], count: int) -> list[str]:
 
 
 async def joined(events: AsyncIterator[Any]) -> None:
-    assert await anext(events) is None  # one tick without an event: its place is taken
+    assert await anext(events) is None  # one tick without an event: the subscriber has joined
 
 
-async def test_what_was_kept_before_and_what_comes_after_is_one_row_without_gaps(store: Store) -> None:
+async def test_stored_and_live_events_have_no_gap(store: Store) -> None:
     feed = Feed(store)
     first = await keep(store)
     missed = [await keep(store) for _ in range(3)]
     async with aclosing(feed.events("cus_a", KINDS, after=first, tick_s=0.01)) as events:  # type: ignore[type-var]
         assert await take(events, 1) == missed[:1]
-        between = await keep(store)  # after the first page was read, before the place is taken
+        between = await keep(store)  # after the first page was read, before the subscriber joins
         assert await take(events, 3) == [*missed[1:], between]
         await joined(events)
         news = [await keep(store) for _ in range(2)]
@@ -66,7 +66,7 @@ async def test_what_was_kept_before_and_what_comes_after_is_one_row_without_gaps
     assert feed.customers() == []
 
 
-async def test_a_listener_without_a_last_id_hears_only_what_is_new(store: Store) -> None:
+async def test_without_a_last_id_only_new_events_are_delivered(store: Store) -> None:
     feed = Feed(store)
     await keep(store)
     async with aclosing(feed.events("cus_a", KINDS, tick_s=0.01)) as events:  # type: ignore[type-var]
@@ -76,7 +76,7 @@ async def test_a_listener_without_a_last_id_hears_only_what_is_new(store: Store)
         assert await take(events, 1) == [news]
 
 
-async def test_who_does_not_take_its_events_is_let_go_and_told_where_it_stood(store: Store) -> None:
+async def test_slow_subscriber_is_ended_with_its_last_id(store: Store) -> None:
     feed = Feed(store, FeedPace(waiting=4))
     slow = feed.events("cus_a", KINDS, tick_s=0.01)
     quick = feed.events("cus_a", KINDS, tick_s=0.01)
@@ -99,7 +99,7 @@ async def test_who_does_not_take_its_events_is_let_go_and_told_where_it_stood(st
         assert await take(again, 6) == [*kept, *more]
 
 
-async def test_two_processes_over_one_store_hear_the_same(store: Store) -> None:
+async def test_two_processes_on_one_store_deliver_the_same_events(store: Store) -> None:
     feeds = [Feed(store, FeedPace(poll_s=0.01)) for _ in range(2)]
     running = [asyncio.create_task(feed.run()) for feed in feeds]
     streams = [feed.events("cus_a", KINDS, tick_s=0.05) for feed in feeds]

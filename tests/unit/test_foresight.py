@@ -1,4 +1,4 @@
-"""A card's status is asked beside the list, not after it, where the same question needed it the last time."""
+"""Prefetch: a card's status is read in parallel with the list if the same query needed it last time."""
 
 import asyncio
 from collections.abc import Hashable
@@ -22,8 +22,8 @@ LIST = '{ customer(id: "cus_a") { paymentMethods { ... on Card { last4 } } } }'
 ANN = Caller(name="ann", scopes=ALL_SCOPES)
 
 
-class Diary(MemoryVault):
-    """Notes when each call begins and ends."""
+class RecordingVault(MemoryVault):
+    """Logs when each call begins and ends."""
 
     def __init__(self, name: ProviderName) -> None:
         super().__init__(name)
@@ -46,16 +46,16 @@ class Diary(MemoryVault):
 
 @pytest.fixture
 def world() -> World:
-    world = World(policy=ReadPolicy(fresh_for_s=0.0), enabled=(P.JPMORGAN,), vault=Diary)
-    diary(world).put("PACJGQ", card("pm1"), card("pm2", last4="1111"))
+    world = World(policy=ReadPolicy(fresh_for_s=0.0), enabled=(P.JPMORGAN,), vault=RecordingVault)
+    recorder(world).put("PACJGQ", card("pm1"), card("pm2", last4="1111"))
     return world
 
 
 async def ask(world: World, query: str, question: Hashable | None = 1, caller: Caller = ANN) -> Any:
-    """One request from its beginning to its end; its data, and what the vault was asked, in order."""
+    """One complete request; returns its data. The vault's calls are logged in order."""
     context = Context.create(world.services, caller, "req-1")
     context.question = question
-    diary(world).lines.clear()
+    recorder(world).lines.clear()
     try:
         result = await schema.execute(query, context_value=context)
     finally:
@@ -64,14 +64,14 @@ async def ask(world: World, query: str, question: Hashable | None = 1, caller: C
     return result.data
 
 
-def diary(world: World) -> Diary:
+def recorder(world: World) -> RecordingVault:
     vault = world.vaults[P.JPMORGAN]
-    assert isinstance(vault, Diary)
+    assert isinstance(vault, RecordingVault)
     return vault
 
 
-def began_beside_the_list(world: World) -> set[str]:
-    lines = diary(world).lines
+def began_before_the_list_ended(world: World) -> set[str]:
+    lines = recorder(world).lines
     return {line for line in lines[: lines.index("list!")] if line != "list?"} - {"list!"}
 
 
@@ -79,76 +79,76 @@ def statuses(data: Any) -> list[str]:
     return [one["authStatus"] for one in data["customer"]["paymentMethods"]]
 
 
-async def test_second_time_is_one_wait(world: World) -> None:
+async def test_second_request_reads_statuses_in_parallel(world: World) -> None:
     first = await ask(world, STATUSES)
-    assert diary(world).lines[:2] == ["list?", "list!"]
+    assert recorder(world).lines[:2] == ["list?", "list!"]
     again = await ask(world, STATUSES)
-    assert {line for line in began_beside_the_list(world) if line.endswith("?")} == {"pm1?", "pm2?"}
-    assert sorted(diary(world).lines) == sorted(["list?", "list!", "pm1?", "pm1!", "pm2?", "pm2!"])
+    assert {line for line in began_before_the_list_ended(world) if line.endswith("?")} == {"pm1?", "pm2?"}
+    assert sorted(recorder(world).lines) == sorted(["list?", "list!", "pm1?", "pm1!", "pm2?", "pm2!"])
     assert first == again
 
 
-async def test_status_is_the_new_one(world: World) -> None:
+async def test_prefetched_status_is_current(world: World) -> None:
     await ask(world, STATUSES)
-    diary(world).results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
+    recorder(world).results[MethodRef("pm1")] = ThreeDSecure(status=AuthStatus.AUTHENTICATED)
     assert sorted(statuses(await ask(world, STATUSES))) == ["AUTHENTICATED", "NOT_PERFORMED"]
 
 
 @pytest.mark.parametrize(
     ("question", "caller"), [(2, ANN), (None, ANN), (1, Caller(name="bob", scopes=ALL_SCOPES - {"import:write"}))]
 )
-async def test_another_question_is_not_foreseen(world: World, question: Hashable, caller: Caller) -> None:
+async def test_another_query_is_not_prefetched(world: World, question: Hashable, caller: Caller) -> None:
     await ask(world, STATUSES)
     await ask(world, LIST, question, caller)
-    assert diary(world).lines == ["list?", "list!"]
+    assert recorder(world).lines == ["list?", "list!"]
 
 
-async def test_wrong_foresight_costs_its_calls_once(world: World) -> None:
+async def test_wrong_prefetch_costs_its_calls_once(world: World) -> None:
     await ask(world, STATUSES)
-    await ask(world, LIST)  # the same question, its variables such that no status is needed
-    assert began_beside_the_list(world) >= {"pm1?", "pm2?"}
+    await ask(world, LIST)  # the same query key, but no status is needed
+    assert began_before_the_list_ended(world) >= {"pm1?", "pm2?"}
     await ask(world, LIST)
-    assert diary(world).lines == ["list?", "list!"]
+    assert recorder(world).lines == ["list?", "list!"]
 
 
-async def test_other_list_is_not_foreseen(world: World) -> None:
+async def test_changed_list_is_not_prefetched(world: World) -> None:
     await ask(world, STATUSES)
-    diary(world).put("PACJGQ", card("pm1"))
-    await ask(world, STATUSES)  # foreseen by the list of before
-    diary(world).put("PACJGQ", card("pm7"))
+    recorder(world).put("PACJGQ", card("pm1"))
+    await ask(world, STATUSES)  # prefetched by the previous list
+    recorder(world).put("PACJGQ", card("pm7"))
     data = await ask(world, STATUSES)
     assert statuses(data) == ["NOT_PERFORMED"]
-    assert "pm7?" in diary(world).lines
+    assert "pm7?" in recorder(world).lines
     await ask(world, STATUSES)
-    assert began_beside_the_list(world) >= {"pm7?"}
+    assert began_before_the_list_ended(world) >= {"pm7?"}
 
 
-async def test_failed_status_is_told_as_before(world: World) -> None:
+async def test_failed_status_is_reported_as_without_prefetch(world: World) -> None:
     await ask(world, STATUSES)
-    diary(world).results[MethodRef("pm1")] = VaultUnavailable(P.JPMORGAN)
+    recorder(world).results[MethodRef("pm1")] = VaultUnavailable(P.JPMORGAN)
     data = await ask(world, STATUSES)
     assert sorted(statuses(data)) == ["NOT_PERFORMED", "UNKNOWN"]
     assert "PARTIAL" in [row["state"] for row in data["customer"]["sources"]]
 
 
-async def test_circuit_that_the_list_mended_is_no_failure(world: World) -> None:
+async def test_circuit_closed_by_the_list_is_no_failure(world: World) -> None:
     await ask(world, STATUSES)
-    vault, refusals = diary(world), [CircuitOpen(P.JPMORGAN), CircuitOpen(P.JPMORGAN)]
-    really = vault.three_d_secure
+    vault, refusals = recorder(world), [CircuitOpen(P.JPMORGAN), CircuitOpen(P.JPMORGAN)]
+    real = vault.three_d_secure
 
     async def broken_at_first(ref: CustomerRef, method: MethodRef, call: Any) -> ThreeDSecure | None:
         if refusals:
             raise refusals.pop()
-        return await really(ref, method, call)
+        return await real(ref, method, call)
 
     vault.three_d_secure = broken_at_first  # type: ignore[method-assign]
     assert statuses(await ask(world, STATUSES)) == ["NOT_PERFORMED", "NOT_PERFORMED"]
     assert not refusals
 
 
-async def test_list_that_is_no_longer_kept_foresees_nothing(world: World) -> None:
+async def test_dropped_list_prefetches_nothing(world: World) -> None:
     await ask(world, STATUSES)
-    vault = diary(world)
+    vault = recorder(world)
     world.services.reader.snapshots.drop(P.JPMORGAN, CustomerRef("PACJGQ"))
     vault.failure = VaultUnavailable(P.JPMORGAN)
     data = await ask(world, '{ customer(id: "cus_a") { sources { state } } }')
@@ -158,19 +158,23 @@ async def test_list_that_is_no_longer_kept_foresees_nothing(world: World) -> Non
 
 async def test_cancelled_request_leaves_no_read(world: World) -> None:
     await ask(world, STATUSES)
-    diary(world).hang = True
+    recorder(world).hang = True
     asking = asyncio.create_task(ask(world, STATUSES))
-    while diary(world).lines != ["list?", "pm1?", "pm2?"] and sorted(diary(world).lines) != ["list?", "pm1?", "pm2?"]:
+    while recorder(world).lines != ["list?", "pm1?", "pm2?"] and sorted(recorder(world).lines) != [
+        "list?",
+        "pm1?",
+        "pm2?",
+    ]:
         await asyncio.sleep(0)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    while diary(world).cancelled < 2:  # both statuses', which nobody else waits for
+    while recorder(world).cancelled < 2:  # both status reads have no other waiter
         await asyncio.sleep(0)
-    assert diary(world).at_once == 0
+    assert recorder(world).at_once == 0
 
 
-def test_only_the_latest_questions_are_known() -> None:
+def test_only_the_latest_queries_are_kept() -> None:
     foresight = Foresight()
     for number in range(6):
         foresight.learn(number, [MethodRef(f"pm{number}")])
@@ -180,8 +184,8 @@ def test_only_the_latest_questions_are_known() -> None:
     assert [sorted(foresight.of(number)) for number in range(6)] == [[], [], ["pm2"], ["pm3"], [], []]
 
 
-def test_wallet_that_is_equal_has_an_equal_content_whatever_was_foreseen(world: World) -> None:
-    wallet: VaultWallet = diary(world).held[CustomerRef("PACJGQ")]
+def test_equal_wallets_have_equal_content_whatever_the_hints(world: World) -> None:
+    wallet: VaultWallet = recorder(world).held[CustomerRef("PACJGQ")]
     one, other = hold(wallet, world.ids), hold(wallet, world.ids)
     one.content.foresight = Foresight()
     assert one == other

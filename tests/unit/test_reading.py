@@ -52,7 +52,7 @@ async def read(world: World, *names: ProviderName, within: float = 5.0) -> dict[
     return await world.services.reader.read(EVERYWHERE, names or tuple(P), call(within))
 
 
-async def test_vaults_are_read_side_by_side_and_only_the_wanted_ones() -> None:
+async def test_wanted_vaults_are_read_in_parallel() -> None:
     world = World()
     found = await read(world, P.LOANPRO, P.CASELLE)
     assert set(found) == {P.LOANPRO, P.CASELLE}
@@ -71,7 +71,7 @@ async def test_vaults_are_read_side_by_side_and_only_the_wanted_ones() -> None:
     assert [reading.state for reading in found.values()] == [SourceState.OK] * 4
 
 
-async def test_vaults_that_are_not_linked_or_not_enabled_are_not_asked() -> None:
+async def test_unlinked_or_disabled_vaults_are_not_called() -> None:
     world = World(enabled=[P.LOANPRO, P.ALOHA])
     found = await world.services.reader.read({P.LOANPRO: CustomerRef("37")}, tuple(P), call())
     assert set(found) == {P.LOANPRO}
@@ -90,7 +90,7 @@ async def test_vaults_that_are_not_linked_or_not_enabled_are_not_asked() -> None
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, VaultError) else None,
 )
-async def test_every_failure_has_its_state_and_words_of_ours(
+async def test_each_failure_has_a_state_and_a_fixed_message(
     error: VaultError, state: SourceState, message: str
 ) -> None:
     world = World()
@@ -103,14 +103,14 @@ async def test_every_failure_has_its_state_and_words_of_ours(
     assert (found.provider_request_id, found.retry_after_s) == ("lp-77", error.retry_after_s)
 
 
-async def test_a_bug_in_an_adapter_is_raised_and_not_taken_for_an_outage() -> None:
+async def test_bug_in_an_adapter_is_raised() -> None:
     world = World()
     world.vaults[P.LOANPRO].failure = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         await read(world, P.LOANPRO)
 
 
-async def test_a_customer_that_the_vault_does_not_know_is_told_apart_from_an_empty_wallet() -> None:
+async def test_unknown_customer_differs_from_empty_wallet() -> None:
     world = World()
     world.vaults[P.LOANPRO].put("empty")
     empty, unknown = await world.services.reader.read_many(
@@ -125,7 +125,7 @@ async def test_a_customer_that_the_vault_does_not_know_is_told_apart_from_an_emp
 
 
 @pytest.mark.parametrize(("skipped", "truncated"), [(1, False), (0, True)])
-async def test_what_was_skipped_or_cut_off_makes_the_answer_partial(skipped: int, truncated: bool) -> None:
+async def test_skipped_or_truncated_list_is_partial(skipped: int, truncated: bool) -> None:
     world = World()
     world.vaults[P.LOANPRO].put("37", card("9"), skipped=skipped, truncated=truncated)
     (found,) = (await read(world, P.LOANPRO)).values()
@@ -134,7 +134,7 @@ async def test_what_was_skipped_or_cut_off_makes_the_answer_partial(skipped: int
     assert (len(found.held.entries), found.held.skipped) == (1, skipped)
 
 
-async def test_a_vault_deaf_to_its_deadline_is_a_timeout_and_is_let_go() -> None:
+async def test_vault_that_ignores_its_deadline_times_out() -> None:
     world = World(policy=ReadPolicy(deadline_s=0.05))
     world.vaults[P.ALOHA].hang = True
     found = await read(world)
@@ -147,7 +147,7 @@ async def test_a_vault_deaf_to_its_deadline_is_a_timeout_and_is_let_go() -> None
     assert world.vaults[P.ALOHA].cancelled == 1
 
 
-async def test_a_callers_smaller_deadline_is_its_own() -> None:
+async def test_shorter_deadline_of_a_caller_applies_to_it_alone() -> None:
     world = World()
     world.vaults[P.ALOHA].hang = True
     patient = asyncio.ensure_future(read(world, P.ALOHA))
@@ -159,7 +159,7 @@ async def test_a_callers_smaller_deadline_is_its_own() -> None:
     patient.cancel()
 
 
-async def test_a_shared_read_is_given_the_vaults_deadline_and_not_the_first_callers() -> None:
+async def test_shared_read_gets_the_vaults_deadline() -> None:
     world = World(policy=ReadPolicy(deadline_s=3.0))
     given: list[float] = []
 
@@ -173,7 +173,7 @@ async def test_a_shared_read_is_given_the_vaults_deadline_and_not_the_first_call
     assert 2.5 < given[0] <= 3.0
 
 
-async def test_many_customers_are_as_few_calls_as_the_vault_allows() -> None:
+async def test_customers_are_batched() -> None:
     world = World()
     refs = [CustomerRef(str(number)) for number in range(120)]
     await world.services.reader.read_many(P.LOANPRO, refs, call())
@@ -182,7 +182,7 @@ async def test_many_customers_are_as_few_calls_as_the_vault_allows() -> None:
     assert [len(asked) for asked in world.vaults[P.CASELLE].calls] == [1, 1, 1]
 
 
-async def test_a_slow_customer_does_not_hold_up_the_others() -> None:
+async def test_slow_customer_does_not_delay_the_others() -> None:
     class OneHangs(MemoryVault):
         async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet]:
             if "slow" in refs:
@@ -195,7 +195,7 @@ async def test_a_slow_customer_does_not_hold_up_the_others() -> None:
     assert [reading.state for reading in found] == [SourceState.OK, SourceState.TIMEOUT]
 
 
-async def test_what_is_known_of_a_method_is_worked_out_once_per_read_of_the_vault() -> None:
+async def test_entries_are_computed_once_per_vault_read() -> None:
     world = World()
     first = (await read(world, P.LOANPRO))[P.LOANPRO]
     again = (await read(world, P.LOANPRO))[P.LOANPRO]
@@ -210,7 +210,7 @@ async def test_what_is_known_of_a_method_is_worked_out_once_per_read_of_the_vaul
     assert world.services.reader.snapshots.bytes == 1_000 + 2 * METHOD_BYTES
 
 
-def test_a_method_whose_ref_fits_no_id_is_skipped_and_counted() -> None:
+def test_method_with_too_long_ref_is_skipped_and_counted() -> None:
     world = World()
     wallet = VaultWallet(
         provider=P.LOANPRO, customer_ref=CustomerRef("37"), methods=(card("x" * 300), card("9")), skipped=2
@@ -219,7 +219,7 @@ def test_a_method_whose_ref_fits_no_id_is_skipped_and_counted() -> None:
     assert ([one.method.method_ref for one in held.entries], held.skipped, held.is_whole) == (["9"], 3, False)
 
 
-def test_what_was_held_saves_work_and_changes_nothing() -> None:
+def test_reused_wallet_equals_a_new_one() -> None:
     world, ref = World(), CustomerRef("37")
     wallet = VaultWallet(provider=P.LOANPRO, customer_ref=ref, methods=(card("8"), card("9")))
     held = hold(wallet, world.ids)
@@ -230,7 +230,7 @@ def test_what_was_held_saves_work_and_changes_nothing() -> None:
     assert hold(changed, world.ids, held) == hold(changed, world.ids)
 
 
-# ---- assembling --------------------------------------------------------------------------------------------
+# ---- wallets -----------------------------------------------------------------------------------------------
 
 
 async def wallet_of(world: World, *names: ProviderName) -> Wallet:
@@ -240,7 +240,7 @@ async def wallet_of(world: World, *names: ProviderName) -> Wallet:
     return assemble(entry, readings, world.services.rules, NOW)
 
 
-async def test_sources_always_have_all_four_and_say_why_a_vault_is_missing() -> None:
+async def test_sources_have_a_row_for_every_vault() -> None:
     world = World(enabled=[P.LOANPRO, P.ALOHA, P.JPMORGAN])
     world.directory.add("cus_a", {P.LOANPRO: "37", P.JPMORGAN: "PACJGQ", P.CASELLE: "cs"})
     rows = (await wallet_of(world, P.LOANPRO)).sources
@@ -253,7 +253,7 @@ async def test_sources_always_have_all_four_and_say_why_a_vault_is_missing() -> 
     assert [row.method_count for row in rows.values()] == [2, None, None, None]
 
 
-async def test_inactive_methods_are_kept_and_not_counted() -> None:
+async def test_inactive_methods_are_included_but_not_counted() -> None:
     world = World()
     world.vaults[P.LOANPRO].put("37", card("9"), card("10", status=PaymentMethodStatus.INACTIVE))
     wallet = await wallet_of(world)
@@ -261,14 +261,14 @@ async def test_inactive_methods_are_kept_and_not_counted() -> None:
     assert len([one for one in wallet.methods if one.method.provider is P.LOANPRO]) == 2
 
 
-async def test_an_expired_card_is_shown_so_whatever_its_vault_calls_it() -> None:
+async def test_expired_card_has_status_expired_whatever_its_vault_reports() -> None:
     world = World()
     world.vaults[P.ALOHA].put("al", card("tok", expiry=Expiry(2028, 2)))
     (one,) = [one for one in (await wallet_of(world)).methods if one.method.provider is P.ALOHA]
     assert (one.status, one.usable) == (PaymentMethodStatus.EXPIRED, False)
 
 
-async def test_look_alikes_are_tied_across_vaults_and_deleted_ones_are_not() -> None:
+async def test_look_alikes_are_grouped_across_vaults_without_deleted_ones() -> None:
     world = World()
     world.vaults[P.CASELLE].put("cs", card("uid"), card("gone", status=PaymentMethodStatus.INACTIVE))
     wallet = await wallet_of(world)
@@ -280,7 +280,7 @@ async def test_look_alikes_are_tied_across_vaults_and_deleted_ones_are_not() -> 
     assert None not in keys
 
 
-async def test_nicknames_belong_to_one_method() -> None:
+async def test_nickname_belongs_to_one_method() -> None:
     world = World()
     world.directory.known["cus_a"] = replace(
         world.directory.known["cus_a"],
@@ -289,7 +289,7 @@ async def test_nicknames_belong_to_one_method() -> None:
     assert {one.nickname for one in (await wallet_of(world)).methods} == {None, "Travel"}
 
 
-async def test_the_default_is_found_over_all_vaults() -> None:
+async def test_default_is_chosen_across_vaults() -> None:
     wallet = await wallet_of(World())
     assert wallet.default.reason is DefaultReason.ONLY_PROVIDER_DEFAULT
     assert wallet.default_method is not None
@@ -297,14 +297,14 @@ async def test_the_default_is_found_over_all_vaults() -> None:
     assert [one.is_default for one in wallet.methods] == [False, False, False, True, False]
 
 
-async def test_an_unread_vault_makes_the_default_unknown() -> None:
+async def test_default_is_unknown_if_a_vault_is_not_read() -> None:
     world = World()
     wallet = await wallet_of(world, P.LOANPRO, P.ALOHA, P.JPMORGAN)
     assert (wallet.default.state, wallet.default_method) == (DefaultState.UNKNOWN, None)
     assert {one.is_default for one in wallet.methods} == {None}
 
 
-async def test_a_linked_vault_that_is_disabled_has_not_answered_and_an_unlinked_one_need_not() -> None:
+async def test_disabled_vault_counts_as_unanswered_only_if_linked() -> None:
     world = World(enabled=[P.LOANPRO])
     assert (await wallet_of(world)).default.state is DefaultState.UNKNOWN
     world.directory.add("cus_a", {P.LOANPRO: "37"})
@@ -313,7 +313,7 @@ async def test_a_linked_vault_that_is_disabled_has_not_answered_and_an_unlinked_
     assert (await wallet_of(world)).default.reason is DefaultReason.ONLY_USABLE_METHOD
 
 
-async def test_a_failed_bank_check_is_not_usable() -> None:
+async def test_bank_account_with_failed_check_is_not_usable() -> None:
     world = World()
     world.directory.add("cus_a", {P.LOANPRO: "37"})
     bank = BankAccount(
@@ -328,7 +328,7 @@ async def test_a_failed_bank_check_is_not_usable() -> None:
     assert wallet.default_method.method.method_ref == "9"
 
 
-async def test_a_choice_that_its_vault_lacks_is_missing_and_nothing_else_decides() -> None:
+async def test_missing_choice_is_not_replaced_by_another_rule() -> None:
     world = World()
     world.directory.known["cus_a"] = replace(
         world.directory.known["cus_a"], choice=choice_of("cus_a", P.CASELLE, "cs", "deleted")
@@ -338,7 +338,7 @@ async def test_a_choice_that_its_vault_lacks_is_missing_and_nothing_else_decides
     assert default.choice is not None
 
 
-async def test_a_list_asked_for_before_the_choice_was_made_proves_nothing_against_it() -> None:
+async def test_list_requested_before_the_choice_is_ignored() -> None:
     world = World()
     later = choice_of("cus_a", P.CASELLE, "cs", "just-added", at=NOW + timedelta(seconds=1))
     world.directory.known["cus_a"] = replace(world.directory.known["cus_a"], choice=later)
@@ -346,7 +346,7 @@ async def test_a_list_asked_for_before_the_choice_was_made_proves_nothing_agains
     assert (default.state, default.choice_change, default.choice) == (DefaultState.UNKNOWN, None, later)
 
 
-async def test_nothing_answered_is_about_linked_vaults_only() -> None:
+async def test_nothing_answered_considers_only_linked_vaults() -> None:
     world = World()
     for vault in world.vaults.values():
         vault.failure = VaultUnavailable(vault.name)

@@ -1,4 +1,4 @@
-"""What was seen before decides what is news: lists compared, expiries told once, ordinary reads noted."""
+"""Change detection: comparing lists, expiry events, recording ordinary reads."""
 
 import asyncio
 from collections import Counter
@@ -43,12 +43,12 @@ async def linked(store: Store) -> str:
     return customer.id
 
 
-async def told(store: Store, customer_id: str) -> list[tuple[EventType, str | None]]:
+async def events_of(store: Store, customer_id: str) -> list[tuple[EventType, str | None]]:
     page = await store.events.of_customer(customer_id, first=200)
     return [(event.type, event.method_ref) for event in reversed(page.events)]
 
 
-async def test_the_first_list_is_no_news_and_each_difference_is_one_event(store: Store) -> None:
+async def test_first_list_gives_no_event_and_each_difference_one(store: Store) -> None:
     customer_id, sightings = await linked(store), Sightings(store)
     lists = [
         wallet(card("1"), card("2")),
@@ -58,7 +58,7 @@ async def test_the_first_list_is_no_news_and_each_difference_is_one_event(store:
     ]
     for one in lists:
         await sightings.compare(one, customer_id, EventOrigin.RECONCILIATION)
-    assert await told(store, customer_id) == [
+    assert await events_of(store, customer_id) == [
         (EventType.METHOD_ADDED, "3"),
         (EventType.METHOD_UPDATED, "1"),
         (EventType.METHOD_DELETED, "2"),
@@ -66,36 +66,36 @@ async def test_the_first_list_is_no_news_and_each_difference_is_one_event(store:
     ]
 
 
-async def test_a_method_named_by_its_vault_is_news_even_at_first_sight(store: Store) -> None:
+async def test_reported_method_gives_an_event_even_in_the_first_list(store: Store) -> None:
     customer_id = await linked(store)
     named = Named({MethodRef("2"), MethodRef("9")}, datetime(2026, 1, 1, tzinfo=UTC))
     await Sightings(store).compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=named)
-    assert await told(store, customer_id) == [(EventType.METHOD_UPDATED, "2")]
+    assert await events_of(store, customer_id) == [(EventType.METHOD_UPDATED, "2")]
 
 
-async def test_two_methods_named_one_after_the_other_are_news_both_though_the_first_list_had_both(
-    store: Store, clock: HandClock
-) -> None:
+async def test_two_reported_methods_give_two_events_if_the_first_list_had_both(store: Store, clock: HandClock) -> None:
     customer_id, sightings = await linked(store), Sightings(store)
     at = clock.instant
     clock.advance(seconds=1)
     for ref in ("1", "2", "1", "2"):
         named = Named({MethodRef(ref)}, at)
         await sightings.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=named)
-    assert await told(store, customer_id) == [(EventType.METHOD_UPDATED, "1"), (EventType.METHOD_UPDATED, "2")]
-    later = Named({MethodRef("1"), MethodRef("2")}, clock.advance(seconds=1))  # the vault says so, and nothing differs
+    assert await events_of(store, customer_id) == [(EventType.METHOD_UPDATED, "1"), (EventType.METHOD_UPDATED, "2")]
+    later = Named(
+        {MethodRef("1"), MethodRef("2")}, clock.advance(seconds=1)
+    )  # reported by the vault, without a difference
     await sightings.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=later)
-    assert len(await told(store, customer_id)) == 2
+    assert len(await events_of(store, customer_id)) == 2
 
 
-async def test_an_incomplete_list_proves_nothing(store: Store) -> None:
+async def test_incomplete_list_is_ignored(store: Store) -> None:
     customer_id, sightings = await linked(store), Sightings(store)
     await sightings.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.RECONCILIATION)
     await sightings.compare(wallet(card("1"), skipped=1), customer_id, EventOrigin.RECONCILIATION)
-    assert await told(store, customer_id) == []
+    assert await events_of(store, customer_id) == []
 
 
-async def test_expiring_and_expired_are_told_once_each(store: Store) -> None:
+async def test_expiring_and_expired_give_one_event_each(store: Store) -> None:
     customer_id = await linked(store)
     bank = BankAccount(provider=ProviderName.LOANPRO, customer_ref=REF, method_ref=MethodRef("b"), last4="4235")
     cards: list[PaymentMethod] = [card("over", expiry=Expiry(2026, 1)), card("soon", expiry=Expiry(2026, 3))]
@@ -105,18 +105,16 @@ async def test_expiring_and_expired_are_told_once_each(store: Store) -> None:
     sweep = DailySweep(store, every_s=60, soon_days=30, now=lambda: instant)
     assert await sweep.sweep() == 2
     assert await sweep.sweep() == 0
-    assert set(await told(store, customer_id)) == {
+    assert set(await events_of(store, customer_id)) == {
         (EventType.METHOD_EXPIRED, "over"),
         (EventType.METHOD_EXPIRING, "soon"),
     }
     instant = datetime(2026, 4, 15, tzinfo=UTC)
     assert await sweep.sweep() == 1
-    assert (await told(store, customer_id))[-1] == (EventType.METHOD_EXPIRED, "soon")
+    assert (await events_of(store, customer_id))[-1] == (EventType.METHOD_EXPIRED, "soon")
 
 
-async def test_a_card_that_expired_is_not_told_again_when_its_event_is_past_its_keep(
-    store: Store, clock: HandClock
-) -> None:
+async def test_expired_card_gives_no_second_event_after_retention(store: Store, clock: HandClock) -> None:
     customer_id = await linked(store)
     cards = [card("over", expiry=Expiry(2026, 1)), card("long over", expiry=Expiry(2024, 5))]
     await Sightings(store).compare(wallet(*cards), customer_id, EventOrigin.RECONCILIATION)
@@ -126,10 +124,10 @@ async def test_a_card_that_expired_is_not_told_again_when_its_event_is_past_its_
         clock.advance(days=30)
         counted += await sweep.sweep()
     assert counted == 2  # "over" was EXPIRING, then EXPIRED
-    assert await told(store, customer_id) == []
+    assert await events_of(store, customer_id) == []
 
 
-async def test_two_replicas_that_sweep_at_once_tell_of_each_card_once(store_url: str, clock: HandClock) -> None:
+async def test_concurrent_daily_jobs_give_one_event_per_card(store_url: str, clock: HandClock) -> None:
     replicas = [Store.open(store_url, clock=clock) for _ in range(2)]
     try:
         customer_id = await linked(replicas[0])
@@ -139,7 +137,7 @@ async def test_two_replicas_that_sweep_at_once_tell_of_each_card_once(store_url:
             sweeps = [DailySweep(replica, every_s=60, soon_days=30, now=clock) for replica in replicas for _ in "ab"]
             await asyncio.gather(*(one.sweep() for one in sweeps))
             clock.advance(days=31)
-        counted = Counter(await told(replicas[0], customer_id))
+        counted = Counter(await events_of(replicas[0], customer_id))
         kinds = (EventType.METHOD_EXPIRING, EventType.METHOD_EXPIRED)
         assert counted == Counter((kind, one.method_ref) for kind in kinds for one in cards)
     finally:
@@ -147,7 +145,7 @@ async def test_two_replicas_that_sweep_at_once_tell_of_each_card_once(store_url:
             await replica.close()
 
 
-async def test_ordinary_reads_are_noted_at_a_pace_and_not_again_at_once(store: Store) -> None:
+async def test_ordinary_reads_are_recorded_rate_limited(store: Store) -> None:
     await linked(store)
     noting = Noting(store, Sightings(store), NotingPace(per_s=1_000, again_after_s=60))
     working = asyncio.create_task(noting.run())
@@ -179,7 +177,7 @@ class CountingSightings(Sightings):
 
 
 @pytest.mark.parametrize("failures", [0, 1])
-async def test_a_list_of_the_same_bytes_is_noted_once_unless_that_failed(store: Store, failures: int) -> None:
+async def test_identical_list_is_recorded_once_unless_that_failed(store: Store, failures: int) -> None:
     await linked(store)
     sightings = CountingSightings(store, failures)
     noting = Noting(store, sightings, NotingPace(per_s=1_000, again_after_s=0))
@@ -212,9 +210,9 @@ async def shown(store: Store, one: Card, status: AuthStatus, asked_at: datetime 
     return noted is not StatusNoted.LEFT
 
 
-async def test_a_3d_secure_status_that_differs_from_the_one_last_seen_is_one_event(store: Store) -> None:
+async def test_changed_3d_secure_status_gives_one_event(store: Store) -> None:
     customer_id, one = await linked(store), card("1")
-    assert not await shown(store, one, AuthStatus.NOT_PERFORMED)  # nobody knows the card yet
+    assert not await shown(store, one, AuthStatus.NOT_PERFORMED)  # the card is not known yet
     await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
     statuses = [AuthStatus.NOT_PERFORMED, AuthStatus.NOT_PERFORMED, AuthStatus.AUTHENTICATED, AuthStatus.AUTHENTICATED]
     for status in statuses:
@@ -223,23 +221,21 @@ async def test_a_3d_secure_status_that_differs_from_the_one_last_seen_is_one_eve
     assert [(event.type, event.method_ref, event.detail) for event in page.events] == [
         (EventType.AUTH_CHANGED, "1", {"from": "NOT_PERFORMED", "to": "AUTHENTICATED"})
     ]
-    # The list that is read after it says nothing of 3-D Secure, and changes nothing of what was seen.
+    # A later list without 3-D Secure data does not change the stored status.
     await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
     assert await shown(store, one, AuthStatus.AUTHENTICATED)
     assert len((await store.events.of_customer(customer_id)).events) == 1
 
 
-async def test_a_status_that_two_replicas_see_at_once_is_one_event(store: Store) -> None:
+async def test_concurrent_status_reads_give_one_event(store: Store) -> None:
     customer_id, one = await linked(store), card("1")
     await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
     await shown(store, one, AuthStatus.AUTHENTICATED)
     await asyncio.gather(*(shown(store, one, AuthStatus.FAILED) for _ in range(8)))
-    assert await told(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
+    assert await events_of(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
 
 
-async def test_a_status_asked_for_before_the_last_difference_was_seen_changes_nothing(
-    store: Store, clock: HandClock
-) -> None:
+async def test_status_requested_before_the_last_change_is_ignored(store: Store, clock: HandClock) -> None:
     customer_id, one = await linked(store), card("1")
     await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
     await shown(store, one, AuthStatus.NOT_PERFORMED)
@@ -247,19 +243,19 @@ async def test_a_status_asked_for_before_the_last_difference_was_seen_changes_no
     clock.advance(seconds=1)
     await shown(store, one, AuthStatus.AUTHENTICATED, clock.instant)
     assert not await shown(store, one, AuthStatus.NOT_PERFORMED, before)
-    assert await told(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
+    assert await events_of(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
 
 
-async def test_what_the_list_said_of_3d_secure_is_where_statuses_start_from(store: Store) -> None:
+async def test_status_in_the_list_is_the_initial_status(store: Store) -> None:
     customer_id = await linked(store)
     one = replace(card("1"), three_d_secure=ThreeDSecure(status=AuthStatus.CHALLENGE_REQUIRED))
     await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
     await shown(store, one, AuthStatus.CHALLENGE_REQUIRED)
     await shown(store, one, AuthStatus.AUTHENTICATED)
-    assert await told(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
+    assert await events_of(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
 
 
-async def test_statuses_that_reads_see_are_noted_again_only_when_they_differ(store: Store) -> None:
+async def test_unchanged_statuses_are_not_recorded_again(store: Store) -> None:
     customer_id, one = await linked(store), card("1")
     noting = Noting(store, Sightings(store), NotingPace(per_s=1_000, again_after_s=60))
     working = asyncio.create_task(noting.run())
@@ -268,8 +264,8 @@ async def test_statuses_that_reads_see_are_noted_again_only_when_they_differ(sto
         for status in (AuthStatus.NOT_PERFORMED, AuthStatus.NOT_PERFORMED, AuthStatus.FAILED, AuthStatus.FAILED):
             noting.saw_status(one, status, datetime(2026, 1, 1, tzinfo=UTC))
         async with asyncio.timeout(10):
-            while not await told(store, customer_id):
+            while not await events_of(store, customer_id):
                 await asyncio.sleep(0.01)
     finally:
         working.cancel()
-    assert await told(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
+    assert await events_of(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]

@@ -39,7 +39,7 @@ class Clock:
 
 
 class Vault:
-    """Answers ``<ref>#<number of the call>``, or what `answer` says; waits for `gate` first."""
+    """Returns ``<ref>#<number of the call>``, or the result of `answer`; waits for `gate` first."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
@@ -91,7 +91,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_fresh_answers_need_no_call_and_tell_exactly_how_old_they_are() -> None:
+async def test_fresh_snapshot_needs_no_call_and_keeps_its_time() -> None:
     setup = Setup()
     (first,) = await setup.read("1")
     setup.clock.seconds += 5.0
@@ -106,7 +106,7 @@ async def test_fresh_answers_need_no_call_and_tell_exactly_how_old_they_are() ->
     assert (later.snapshot.value, later.snapshot.as_of) == ("1#2", START + timedelta(seconds=5.001))
 
 
-async def test_asking_whether_it_is_fresh_is_no_read() -> None:
+async def test_freshness_check_does_not_count_as_read() -> None:
     setup = Setup()
     assert not setup.cache.is_at_hand(key("1"), 5.0)
     await setup.read("1")
@@ -121,7 +121,7 @@ async def test_asking_whether_it_is_fresh_is_no_read() -> None:
     assert setup.cache.at_hand(key("1"), 5.0) is None
 
 
-async def test_fresh_for_zero_asks_every_time_and_still_shares_reads_on_their_way() -> None:
+async def test_zero_ttl_reads_every_time_but_shares_reads_in_flight() -> None:
     setup = Setup(fresh=0.0)
     assert [await setup.value("1"), await setup.value("1")] == ["1#1", "1#2"]
     setup.vault.gate.clear()
@@ -131,13 +131,13 @@ async def test_fresh_for_zero_asks_every_time_and_still_shares_reads_on_their_wa
     assert await both == ["1#3", "1#3"]
 
 
-async def test_nothing_is_kept_when_nothing_may_be_shown_again() -> None:
+async def test_nothing_is_cached_with_zero_ttls() -> None:
     setup = Setup(fresh=0.0, stale=0.0)
     await setup.read("1")
     assert (len(setup.cache), setup.cache.bytes) == (0, 0)
 
 
-async def test_many_keys_are_one_call_and_only_the_missing_ones_are_asked() -> None:
+async def test_missing_keys_are_fetched_in_one_batch() -> None:
     setup = Setup()
     await setup.read("2")
     found = await setup.read("1", "2", "3", "1")
@@ -145,14 +145,14 @@ async def test_many_keys_are_one_call_and_only_the_missing_ones_are_asked() -> N
     assert [one.snapshot.value for one in found if one.snapshot] == ["1#2", "2#1", "3#2", "1#2"]
 
 
-async def test_a_batch_is_no_larger_than_the_vault_takes_and_each_call_stands_alone() -> None:
+async def test_batches_respect_the_limit_and_fail_independently() -> None:
     setup = Setup()
     setup.source = replace(setup.source, batch_limit=2)
     await setup.read("1", "2", "3", "4", "5")
     assert setup.vault.calls == [["1", "2"], ["3", "4"], ["5"]]
 
 
-async def test_concurrent_reads_of_one_key_share_one_call() -> None:
+async def test_concurrent_reads_of_one_key_are_single_flight() -> None:
     setup = Setup()
     setup.vault.gate.clear()
     readers = [asyncio.ensure_future(setup.value("1")) for _ in range(20)]
@@ -162,7 +162,7 @@ async def test_concurrent_reads_of_one_key_share_one_call() -> None:
     assert setup.vault.calls == [["1"]]
 
 
-async def test_cancelling_one_reader_leaves_the_shared_read_alone() -> None:
+async def test_cancelling_one_waiter_does_not_cancel_the_shared_read() -> None:
     setup = Setup()
     setup.vault.gate.clear()
     first, second = asyncio.ensure_future(setup.value("1")), asyncio.ensure_future(setup.value("1"))
@@ -175,7 +175,7 @@ async def test_cancelling_one_reader_leaves_the_shared_read_alone() -> None:
     assert (setup.vault.calls, setup.vault.cancelled) == ([["1"]], 0)
 
 
-async def test_when_all_readers_are_gone_the_read_is_cancelled_and_the_next_one_starts_anew() -> None:
+async def test_read_without_waiters_is_cancelled_and_the_next_starts_anew() -> None:
     setup = Setup()
     setup.vault.gate.clear()
     readers = [asyncio.ensure_future(setup.value("1")) for _ in range(3)]
@@ -188,7 +188,7 @@ async def test_when_all_readers_are_gone_the_read_is_cancelled_and_the_next_one_
     assert setup.vault.cancelled == 1
 
 
-async def test_an_impatient_reader_gets_a_timeout_and_a_patient_one_the_answer() -> None:
+async def test_each_waiter_has_its_own_deadline() -> None:
     setup = Setup()
     setup.vault.gate.clear()
     patient = asyncio.ensure_future(setup.value("1"))
@@ -200,7 +200,7 @@ async def test_an_impatient_reader_gets_a_timeout_and_a_patient_one_the_answer()
     assert await patient == "1#1"
 
 
-async def test_a_vault_that_never_answers_costs_the_deadline_and_is_let_go() -> None:
+async def test_hanging_vault_times_out_and_is_cancelled() -> None:
     setup = Setup()
     setup.vault.gate.clear()
     (one,) = await setup.read("1", within=0.01)
@@ -221,7 +221,7 @@ async def test_a_vault_that_never_answers_costs_the_deadline_and_is_let_go() -> 
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_the_last_answer_is_shown_marked_while_a_vault_fails(error: VaultError) -> None:
+async def test_stale_snapshot_is_served_on_vault_failure(error: VaultError) -> None:
     setup = Setup()
     (before,) = await setup.read("1")
     setup.clock.seconds += 600.0
@@ -234,7 +234,7 @@ async def test_the_last_answer_is_shown_marked_while_a_vault_fails(error: VaultE
     assert (too_old.snapshot, too_old.error, too_old.is_stale) == (None, error, False)
 
 
-async def test_our_own_timeout_shows_the_last_answer_too() -> None:
+async def test_stale_snapshot_is_served_on_timeout() -> None:
     setup = Setup()
     await setup.read("1")
     setup.clock.seconds += 6
@@ -244,7 +244,7 @@ async def test_our_own_timeout_shows_the_last_answer_too() -> None:
 
 
 @pytest.mark.parametrize("error", [VaultRefusedUs(P), VaultRejected(P, RejectReason.CUSTOMER_NOT_FOUND)])
-async def test_a_refusal_or_an_unknown_customer_drops_the_snapshot(error: VaultError) -> None:
+async def test_refused_credentials_or_unknown_customer_drop_the_snapshot(error: VaultError) -> None:
     setup = Setup()
     await setup.read("1", "2")
     setup.clock.seconds += 6
@@ -257,7 +257,7 @@ async def test_a_refusal_or_an_unknown_customer_drops_the_snapshot(error: VaultE
     assert await setup.value("1") is None
 
 
-async def test_a_drop_makes_the_next_read_ask_and_leaves_no_stale_answer_behind() -> None:
+async def test_drop_removes_fresh_and_stale_snapshot() -> None:
     setup = Setup()
     await setup.read("1", "2")
     setup.cache.drop(P, CustomerRef("1"))
@@ -268,7 +268,7 @@ async def test_a_drop_makes_the_next_read_ask_and_leaves_no_stale_answer_behind(
     assert await setup.value("1") is None
 
 
-async def test_a_read_that_began_before_a_drop_never_fills_the_cache() -> None:
+async def test_read_begun_before_a_drop_is_not_cached() -> None:
     setup = Setup()
     setup.vault.gate.clear()
     before = asyncio.ensure_future(setup.value("1"))
@@ -281,7 +281,7 @@ async def test_a_read_that_began_before_a_drop_never_fills_the_cache() -> None:
     assert setup.vault.calls == [["1"], ["1"]]
 
 
-async def test_a_drop_also_drops_what_is_known_of_single_methods() -> None:
+async def test_drop_removes_snapshots_of_single_methods() -> None:
     setup = Setup()
     until = asyncio.get_running_loop().time() + 5
     await setup.cache.read([key("1"), key("1", "m"), key("2", "m")], setup.source, until=until)
@@ -289,7 +289,7 @@ async def test_a_drop_also_drops_what_is_known_of_single_methods() -> None:
     assert len(setup.cache) == 1
 
 
-async def test_force_fresh_joins_no_earlier_read_and_wins_over_it() -> None:
+async def test_force_fresh_starts_its_own_read_and_replaces_the_earlier_one() -> None:
     setup = Setup()
     setup.vault.gate.clear()
     earlier = asyncio.ensure_future(setup.value("1"))
@@ -300,7 +300,7 @@ async def test_force_fresh_joins_no_earlier_read_and_wins_over_it() -> None:
     assert [await earlier, await forced, await setup.value("1")] == ["1#1", "1#2", "1#2"]
 
 
-async def test_force_fresh_refuses_a_stale_answer() -> None:
+async def test_force_fresh_never_serves_stale() -> None:
     setup = Setup()
     await setup.read("1")
     setup.vault.failure = VaultUnavailable(P)
@@ -308,7 +308,7 @@ async def test_force_fresh_refuses_a_stale_answer() -> None:
     assert (one.snapshot, one.error) == (None, setup.vault.failure)
 
 
-async def test_the_least_recently_used_goes_first() -> None:
+async def test_least_recently_used_is_evicted_first() -> None:
     setup = Setup(max_bytes=300)
     for ref in ("1", "2", "3"):
         await setup.read(ref)
@@ -319,13 +319,13 @@ async def test_the_least_recently_used_goes_first() -> None:
     assert await setup.value("2") == "2#5"
 
 
-async def test_what_is_larger_than_the_whole_cache_is_answered_and_not_kept() -> None:
+async def test_value_larger_than_the_cache_is_returned_but_not_cached() -> None:
     setup = Setup(max_bytes=99)
     assert await setup.value("1") == "1#1"
     assert (len(setup.cache), setup.cache.bytes) == (0, 0)
 
 
-async def test_bookkeeping_leaves_nothing_behind() -> None:
+async def test_indexes_are_empty_after_eviction() -> None:
     setup = Setup(max_bytes=500)
     for number in range(50):
         await setup.read(str(number))
@@ -339,7 +339,7 @@ async def test_bookkeeping_leaves_nothing_behind() -> None:
     assert not setup.cache._methods
 
 
-async def test_a_bug_reaches_every_reader_and_is_not_taken_for_an_outage() -> None:
+async def test_bug_is_raised_to_every_waiter() -> None:
     setup = Setup()
     await setup.read("1")
     setup.clock.seconds += 6
@@ -353,7 +353,7 @@ async def test_a_bug_reaches_every_reader_and_is_not_taken_for_an_outage() -> No
             await reader
 
 
-async def test_a_key_that_the_answer_lacks_is_unreadable() -> None:
+async def test_key_missing_in_the_reply_is_unreadable() -> None:
     setup = Setup()
 
     async def nothing(keys: Sequence[Key], caller: object) -> Mapping[Key, str | VaultError]:
@@ -364,7 +364,7 @@ async def test_a_key_that_the_answer_lacks_is_unreadable() -> None:
     assert isinstance(found[key("1")].error, VaultReplyUnreadable)
 
 
-async def test_a_partial_answer_is_shown_and_the_complete_one_is_what_an_outage_shows() -> None:
+async def test_outage_serves_the_complete_snapshot_behind_a_partial_one() -> None:
     setup = Setup()
     setup.source = replace(setup.source, is_complete=lambda value: not value.startswith("part"))
     await setup.read("a")
@@ -378,7 +378,7 @@ async def test_a_partial_answer_is_shown_and_the_complete_one_is_what_an_outage_
     setup.vault.failure = VaultUnavailable(P)
     (stale,) = await setup.read("a")
     assert (stale.snapshot and stale.snapshot.value, stale.is_stale) == ("a#1", True)
-    setup.clock.seconds += 590  # the complete one is too old by now, the partial one is not
+    setup.clock.seconds += 590  # the complete snapshot is too old now, the partial one is not
     (older,) = await setup.read("a")
     assert (older.snapshot and older.snapshot.value, older.is_stale) == ("part2", True)
     setup.vault.failure, setup.vault.answer = None, None
@@ -386,7 +386,7 @@ async def test_a_partial_answer_is_shown_and_the_complete_one_is_what_an_outage_
     assert setup.cache.bytes == 100, "a complete answer takes the place of both"
 
 
-async def test_a_drop_forgets_the_complete_answer_behind_a_partial_one_too() -> None:
+async def test_drop_removes_the_complete_snapshot_behind_a_partial_one() -> None:
     setup = Setup()
     setup.source = replace(setup.source, is_complete=lambda value: value != "part")
     await setup.read("a")

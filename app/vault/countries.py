@@ -1,4 +1,4 @@
-"""ISO 3166-1: alpha-2, which our model speaks, and alpha-3, which some vaults speak."""
+"""ISO 3166-1 country codes: alpha-2, used by the model, and alpha-3, used by some vaults."""
 
 from typing import Final
 
@@ -31,4 +31,4 @@ KI KM KN KP LC LY ML MO MR MS MW NA NR NU PA QA RW SB SC SL SO SR SS ST SX SY TD
 VC VU WS YE ZW
 """
 WITHOUT_POSTAL_CODES: Final = frozenset(_WITHOUT_POSTAL_CODES.split())
-"""Countries whose addresses have no postal code, or may go without one (Ireland's). Source: Universal Postal Union."""
+"""Countries without, or with optional (Ireland), postal codes. Source: Universal Postal Union."""

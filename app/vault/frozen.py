@@ -1,7 +1,7 @@
-"""Values that nobody changes, at the price of those that somebody might.
+"""Dataclasses that are frozen for the type checker only.
 
-For what is made for every method of every wallet that is read: a dataclass that refuses assignment also makes itself
-through a call per field, which takes three times as long.
+Creating a frozen dataclass takes three times as long, because each field is set through a call. Used for objects that
+are created for every payment method of every wallet.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 else:
 
     def value(*, frozen: bool, **options: Any) -> Any:
-        """A dataclass that is compared and hashed as a frozen one; that it is `frozen`, the type checker enforces."""
+        """A dataclass compared and hashed like a frozen one; only the type checker enforces `frozen`."""
         return dataclass(unsafe_hash=frozen, **options)
 
 

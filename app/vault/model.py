@@ -1,6 +1,6 @@
-"""The unified language: one customer's payment methods, whichever vault holds them.
+"""The unified model: payment methods of one customer in any vault.
 
-Frozen values without behaviour. Months are 1 to 12, years four digits, instants aware UTC.
+Immutable values without behaviour. Months are 1 to 12, years have four digits, datetimes are UTC and aware.
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ from app.vault.secret import Secret
 
 @dataclass(frozen=True, slots=True, order=True)
 class Expiry:
-    """Good through the last day of this month."""
+    """Valid through the last day of this month."""
 
     year: int
     month: int
@@ -47,7 +47,7 @@ class Expiry:
         return _spelled(self.year, self.month)
 
 
-@lru_cache(maxsize=1_200)  # a hundred years: written for every card of every answer
+@lru_cache(maxsize=1_200)  # a hundred years; needed for every card of every response
 def _spelled(year: int, month: int) -> str:
     return f"{year:04d}-{month:02d}"
 
@@ -66,7 +66,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class PersonName:
-    """Either part may be empty: not everybody has two names."""
+    """Either part may be empty."""
 
     first: str = ""
     last: str = ""
@@ -77,7 +77,7 @@ class PersonName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NextAction:
-    """What the shopper must do next. `client_token` is a browser credential: shown once, never logged."""
+    """What the shopper must do next. `client_token` is a browser credential: returned once, never logged."""
 
     kind: NextActionKind
     url: str | None = None
@@ -87,7 +87,7 @@ class NextAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThreeDSecure:
-    """The last known 3-D Secure result of one card. `raw_status` is the vault's own word."""
+    """The last known 3-D Secure result of one card. `raw_status` is the vault's value."""
 
     status: AuthStatus
     purpose: AuthPurpose | None = None
@@ -99,9 +99,9 @@ class ThreeDSecure:
 
 @value(frozen=True, slots=True, kw_only=True)
 class MethodBase:
-    """What every stored means to pay has. `status` is the vault's word; expiry is judged later, by the clock.
+    """Fields of every stored payment method. `status` is the vault's; expiry is evaluated later.
 
-    `is_provider_default` is None where the vault has no such notion. `title` is the vault's own label, if any.
+    `is_provider_default` is None if the vault has no default. `title` is the vault's label, if any.
     """
 
     provider: ProviderName
@@ -121,10 +121,10 @@ class MethodBase:
 
 @value(frozen=True, slots=True, kw_only=True)
 class Card(MethodBase):
-    """`bin` is the leading 6 or 8 digits. `three_d_secure` is only what came with the list itself, if anything.
+    """`bin` is the leading 6 or 8 digits. `three_d_secure` is set only if the list reply contained it.
 
-    `has_unreadable_expiry`: the vault says something about the expiry, and it cannot be read. Else an `expiry` of None
-    means that it says nothing.
+    `has_unreadable_expiry`: the vault sent an expiry that cannot be parsed. Otherwise an `expiry` of None means that it
+    sent none.
     """
 
     brand: CardBrand = CardBrand.UNKNOWN
@@ -155,7 +155,7 @@ class BankAccount(MethodBase):
 
 @value(frozen=True, slots=True, kw_only=True)
 class OtherMethod(MethodBase):
-    """A kind that we have no type for yet; `provider_kind` is the vault's word for it."""
+    """A payment method of an unsupported kind; `provider_kind` is the vault's name for it."""
 
     provider_kind: str
 
@@ -169,17 +169,17 @@ PaymentMethod = Card | BankAccount | OtherMethod
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class SameReply:
-    """One reply's bytes, of which only the digest is kept. Compared by identity."""
+    """Identifies one reply's bytes by their digest. Compared by identity."""
 
     digest: bytes = field(repr=False)
 
 
 @value(frozen=True, slots=True, kw_only=True, weakref_slot=True)
 class VaultWallet:
-    """Everything one vault holds for one of its customers, at one instant, INACTIVE methods included.
+    """All payment methods of one customer in one vault at one time, including INACTIVE ones.
 
-    `skipped` counts records that could not be read; `truncated` says that the vault held more than it gave. `reply` is
-    the reply that all of it was read from, where there was just one: the same object while the same bytes come.
+    `skipped` counts records that could not be read; `truncated`: the vault has more than it returned. `reply` is set if
+    the wallet was read from a single reply, and stays the same object while replies are byte-identical.
     """
 
     provider: ProviderName
@@ -191,12 +191,12 @@ class VaultWallet:
     reply: "SameReply | None" = field(default=None, repr=False, compare=False)
 
 
-# ---- what a caller wants written -------------------------------------------------------------------------
+# ---- writes ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticate:
-    """Ask for 3-D Secure while the card is added."""
+    """Request 3-D Secure authentication when adding the card."""
 
     return_url: str
     challenge: ChallengePreference = ChallengePreference.NO_PREFERENCE
@@ -204,7 +204,7 @@ class Authenticate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCard:
-    """A card to store. `secret` is the vault's token, a network token or, by RAW_CARD alone, the number itself."""
+    """A card to store. `secret` is the vault's token, a network token or, for RAW_CARD only, the card number."""
 
     provider: ProviderName
     route: AddRoute
@@ -261,7 +261,7 @@ NewMethod = NewCard | NewBankAccount
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCustomer:
-    """A customer to create in a vault. `external_id` is our caller's key and becomes the vault's where it has one."""
+    """A customer to create. `external_id` is the caller's key, also stored at the vault if it supports one."""
 
     external_id: str
     name: PersonName
@@ -273,7 +273,7 @@ class NewCustomer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodChange:
-    """Only what is not None changes."""
+    """Changes to a payment method; fields that are None stay unchanged."""
 
     expiry: Expiry | None = None
     holder: PersonName | None = None
@@ -285,9 +285,9 @@ class MethodChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeforeAdd:
-    """What the vault held just before an add: journalled, so that the result can be recognised afterwards.
+    """The vault's state just before an add, journalled so that the added method can be identified afterwards.
 
-    `duplicate_of` names the active method that already holds the very same token, where the vault lets us see that.
+    `duplicate_of` is the active method with the same token, if the vault's list shows tokens.
     """
 
     method_refs: frozenset[MethodRef]
@@ -297,7 +297,7 @@ class BeforeAdd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Added:
-    """The vault's answer to an add. `customer_ref` differs from the caller's only where the vault made the customer."""
+    """The result of an add. `customer_ref` differs from the caller's only if the vault created the customer."""
 
     customer_ref: CustomerRef
     method_ref: MethodRef
@@ -306,10 +306,10 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a vault can really do, as data beside the code that honours it.
+    """The operations that a vault supports.
 
-    `batch_limit` is how many customers one list call reads. `token_life_s` is how many seconds a token from a browser
-    may be used again, at a vault whose lists do not show by which token a method was added.
+    `batch_limit` is the maximum number of customers per list call. `token_life_s` is how many seconds a browser token
+    can be reused, for vaults whose lists do not show the token of a method.
     """
 
     operations: frozenset[ProviderCapability]

@@ -1,4 +1,4 @@
-"""The closed vocabularies of the graph, as plain enums: no framework, so that they outlive it."""
+"""Enums of the unified model, independent of the GraphQL framework."""
 
 from enum import StrEnum
 from typing import NewType
@@ -6,15 +6,15 @@ from typing import NewType
 from app.providers import provider_entries
 
 CustomerRef = NewType("CustomerRef", str)
-"""A vault's own key of one customer. It never reaches a client except as part of an opaque id."""
+"""A vault's key of one customer. Clients see it only inside opaque ids."""
 MethodRef = NewType("MethodRef", str)
-"""A vault's own key of one payment method, unique only together with its customer ref."""
+"""A vault's key of one payment method, unique only together with its customer ref."""
 
 
 class ProviderName(StrEnum):
-    """The registered vaults: a member for each, named in capitals, in the order of registration.
+    """The registered vaults: one upper-case member each, in order of registration.
 
-    The value is how settings, the sandbox and URLs spell the name. Raises ValueError for a name that is not registered.
+    The value is the name in settings, the sandbox and URLs. Raises ValueError for an unregistered name.
     """
 
     vars().update({_name.upper(): _name for _name in provider_entries()})

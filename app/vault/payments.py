@@ -1,8 +1,7 @@
-"""What a vault may offer beyond keeping methods: paying, hosted capture, browser tokenization, bulk import.
+"""Optional vault protocols: payments, hosted sessions, browser tokenization and bulk import.
 
-Each is a small protocol of its own. Callers ask `capabilities.operations` (PAY, HOSTED_SESSION, IMPORT) and narrow with
-`isinstance`; tokenization has no capability of its own, so there `isinstance` alone decides.
-Errors are those of `VaultProvider`. Amounts are integers in the currency's minor units.
+Callers check `capabilities.operations` (PAY, HOSTED_SESSION, IMPORT) and narrow with `isinstance`; tokenization has no
+capability, so `isinstance` alone decides. Errors are those of `VaultProvider`. Amounts are integers in minor units.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,13 +16,13 @@ from app.vault.provider import Call
 from app.vault.secret import Secret
 
 PaymentRef = NewType("PaymentRef", str)
-"""A vault's own key of one payment."""
+"""A vault's key of one payment."""
 SessionRef = NewType("SessionRef", str)
-"""A vault's own key of one hosted session."""
+"""A vault's key of one hosted session."""
 
 
 class PaymentState(StrEnum):
-    """`app.vault.rules.payment_state` says which may follow which."""
+    """State of a payment. Transitions: `app.vault.rules.payment_state`."""
 
     QUOTED = "QUOTED"
     REQUIRES_ACTION = "REQUIRES_ACTION"
@@ -39,12 +38,12 @@ class PaymentState(StrEnum):
     DISPUTED = "DISPUTED"
 
 
-# ---- paying with a saved method ---------------------------------------------------------------------------
+# ---- payments with a saved method -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPayment:
-    """What to pay, with which saved method. `currency` is ISO 4217; `reference` is the caller's, e.g. an invoice."""
+    """A payment to make with a saved method. `currency` is ISO 4217; `reference` is the caller's, e.g. an invoice."""
 
     method_ref: MethodRef
     method_kind: PaymentMethodKind
@@ -56,9 +55,9 @@ class NewPayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amounts:
-    """Amounts as a vault's answer names them, in minor units; None for what it leaves out.
+    """Amounts in a vault's reply, in minor units; None if missing.
 
-    A float is a number that is no whole one: it agrees with nothing. `currency` is in capitals.
+    A float is a non-integral number and equals no expected amount. `currency` is upper case.
     """
 
     base: int | float | None = None
@@ -70,9 +69,9 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """A payment that the vault checked and priced: `fee` and `total` are its words. Capture repeats all of it.
+    """A payment that the vault validated and priced; `fee` and `total` are the vault's. Capture repeats all of it.
 
-    `answered` is everything that the vault's answer says of amounts.
+    `answered` holds all amounts in the vault's reply.
     """
 
     payment_ref: PaymentRef
@@ -84,7 +83,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Captured:
-    """How a capture ended: CAPTURED, AUTHORIZED, PROCESSING or DECLINED (a final answer, not an error)."""
+    """The result of a capture: CAPTURED, AUTHORIZED, PROCESSING or DECLINED (a final result, not an error)."""
 
     payment_ref: PaymentRef
     state: PaymentState
@@ -94,25 +93,25 @@ class Captured:
 
 @runtime_checkable
 class PayingVault(Protocol):
-    """Two phases: a quote moves no money; a capture moves it once, and cannot be asked about afterwards."""
+    """Payments in two phases: a quote moves no money; a capture moves it once, and its outcome cannot be queried."""
 
     def faults_of_payment(self, new: NewPayment) -> list[FieldFault]: ...
 
     async def quote(self, new: NewPayment, call: Call) -> Quote:
-        """Check the method and fix the fee. The vault does not ask whose method it is: the caller must."""
+        """Validate the method and fix the fee. The caller must check the method's owner; the vault does not."""
         ...
 
     async def capture(self, quote: Quote, call: Call) -> Captured:
-        """Pay exactly what was quoted. `VaultRejected(CONFLICT)` where it was captured or failed before."""
+        """Capture exactly the quote. `VaultRejected(CONFLICT)` if it was captured or failed before."""
         ...
 
 
-# ---- capturing in the browser -----------------------------------------------------------------------------
+# ---- hosted sessions and tokenization ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """One checkout of one customer. `save` offers to keep a new method; `embedded` shows it inside a page."""
+    """One checkout of one customer. `save` offers to store a new method; `embedded` shows the session in a page."""
 
     customer_ref: CustomerRef
     amount: int | None = None
@@ -138,7 +137,7 @@ class HostingVault(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokenization:
-    """What a browser needs to turn a number into this vault's token. Never cached, stored, logged or traced."""
+    """What a browser needs to tokenize a card at this vault. Never cached, stored, logged or traced."""
 
     action: NextAction | None = None
     client_config: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -154,7 +153,7 @@ class TokenizingVault(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedCard:
-    """An existing processor's token, and what is shown of its card."""
+    """A token of another processor, and the display data of its card."""
 
     customer_ref: CustomerRef
     secret: Secret
@@ -172,7 +171,7 @@ class ImportState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportResult:
-    """One row's outcome: a method where IMPORTED, a reason where REJECTED; UNKNOWN where the vault named neither."""
+    """One row's result: a method if IMPORTED, a reason if REJECTED; UNKNOWN if the vault's reply contains neither."""
 
     state: ImportState
     method_ref: MethodRef | None = None
@@ -184,11 +183,11 @@ class ImportResult:
 class ImportingVault(Protocol):
     @property
     def import_limit(self) -> int:
-        """How many rows one call takes."""
+        """Maximum rows per call."""
         ...
 
     def faults_of_import(self, row: ImportedCard) -> list[FieldFault]: ...
 
     async def import_methods(self, rows: Sequence[ImportedCard], call: Call) -> list[ImportResult]:
-        """One call; the outcomes stand in the order of the rows."""
+        """One call; the results are in the order of the rows."""
         ...

@@ -1,4 +1,4 @@
-"""A value that must not be shown: tokens, numbers and credentials travel inside it."""
+"""A wrapper for tokens, card numbers and credentials that prevents accidental disclosure."""
 
 import hmac
 
@@ -6,7 +6,7 @@ import hmac
 class Secret:
     """Holds one secret string. `str`, `repr` and formatting show ``[redacted]``; pickling and JSON fail.
 
-    `reveal()` is the only way out, so a search for that word finds every place where a secret is used.
+    `reveal()` is the only access, so searching for it finds every use of a secret.
     """
 
     __slots__ = ("_value",)

@@ -1,4 +1,4 @@
-"""Webhooks that a vault sends: what a vault's package brings to verify and read them. A public interface."""
+"""Interfaces for a vault's package to verify and parse webhook deliveries. Public interface."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Headers = Mapping[str, str]
 
 
 class WebhookRejected(VaultgraphError):
-    """A delivery that is answered with this status and message and not stored. The message quotes nothing of it."""
+    """The delivery is rejected with this status and message, and not stored. The message contains none of its data."""
 
     def __init__(self, status: int, message: str, headers: Headers | None = None) -> None:
         super().__init__(message)
@@ -22,10 +22,10 @@ class WebhookRejected(VaultgraphError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookDelivery:
-    """What is stored of one verified delivery: ids and the event's type, never the whole body.
+    """The stored part of one verified delivery: ids and the event type, never the whole body.
 
-    `delivery_id` is the vault's: a repeated one is stored once. `facts` is JSON without secrets; `WebhookEffect` says
-    which of its members are used. Deliveries of one `lane` are processed in order; None: this one depends on no other.
+    `delivery_id` is the vault's and deduplicates deliveries. `facts` is JSON without secrets; `WebhookEffect` defines
+    which members are used. Deliveries with the same `lane` are processed in order; None: in any order.
     """
 
     account: str
@@ -36,7 +36,7 @@ class WebhookDelivery:
 
 
 ReadDelivery = Callable[[bytes], WebhookDelivery | None]
-"""Verifies and reads a raw body; None where nothing has to be stored. Raises WebhookRejected."""
+"""Verifies and parses a raw body; None if nothing has to be stored. Raises WebhookRejected."""
 
 
 class WebhookSender(Protocol):
@@ -44,43 +44,43 @@ class WebhookSender(Protocol):
 
     @property
     def header_aliases(self) -> Mapping[str, str]:
-        """Other spellings of a header: lower-case names to the one that `admit` looks for."""
+        """Lower-case alternative header names, mapped to the name that `admit` reads."""
         ...
 
     @property
     def single_headers(self) -> frozenset[str]:
-        """Headers that the signature depends on: a delivery that has one of them twice is refused."""
+        """Headers that the signature covers: a delivery with a duplicate of one is rejected."""
         ...
 
     async def admit(self, path: str, headers: Headers) -> ReadDelivery:
-        """Check what can be checked before the body is read. Raises WebhookRejected."""
+        """Check the headers before the body is read. Raises WebhookRejected."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RereadsMethods:
-    """The list of method refs at `field` of the facts: their owners are read anew."""
+    """Re-reads the owners of the method refs listed in `field` of the facts."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class RereadsCustomer:
-    """The customer ref at `field` of the facts: that customer is read anew."""
+    """Re-reads the customer whose ref is in `field` of the facts."""
 
     field: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReportsPayment:
-    """The payment of the ref at ``payment_uid`` of the facts is in `state`.
+    """Reports `state` for the payment whose ref is ``payment_uid`` in the facts.
 
-    Further facts, all optional: ``amounts`` (members of `Amounts`) and, of a refund, ``refund`` with ``total`` (given
-    back so far) or ``part`` (in this refund). Minor units.
+    Optional facts: ``amounts`` (members of `Amounts`) and, for a refund, ``refund`` with ``total`` (refunded so far) or
+    ``part`` (this refund). Minor units.
     """
 
     state: PaymentState
 
 
 WebhookEffect = RereadsMethods | RereadsCustomer | ReportsPayment
-"""What a type of event leads to. A delivery only says where to look: its effect is what the vault then holds."""
+"""What a delivery of an event type triggers. Except for payments, the new state is then read from the vault."""

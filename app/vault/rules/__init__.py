@@ -1,1 +1,1 @@
-"""What follows from a wallet's facts: pure rules, no I/O, no clock of their own."""
+"""Domain rules as pure functions: no I/O; the time is a parameter."""

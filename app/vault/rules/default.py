@@ -1,4 +1,4 @@
-"""Which of a customer's methods is the default, and by which rule."""
+"""Resolves a customer's default payment method."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from app.vault.frozen import value
 from app.vault.names import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
 
 MethodKey = tuple[ProviderName, CustomerRef, MethodRef]
-_ANSWERED: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED, SourceState.CUSTOMER_NOT_FOUND})
+_CONCLUSIVE: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED, SourceState.CUSTOMER_NOT_FOUND})
 
 
 @value(frozen=True, slots=True)
 class Candidate:
-    """What the rules need to know of one method. `usable_but_for_expiry` is what `allowExpired` accepts."""
+    """One method, as far as the rules need it. `usable_but_for_expiry` is the condition under `allowExpired`."""
 
     key: MethodKey
     usable: bool
@@ -23,8 +23,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class StoredChoice:
-    """The default in our store: chosen by the customer, or with `is_kept` found by a rule and kept when a method was
-    added. A kept one is weaker: when its method cannot be used, the rules decide again."""
+    """The stored default: chosen by the customer or, with `is_kept`, found by a rule when a method was added.
+
+    If the method of a kept default becomes unusable, the rules decide again.
+    """
 
     key: MethodKey
     allow_expired: bool = False
@@ -33,8 +35,10 @@ class StoredChoice:
 
 @dataclass(frozen=True, slots=True)
 class Default:
-    """`key` is given only when `state` is RESOLVED. `choice_is_missing`: its vault answered without the stored choice.
-    One such answer proves too little to forget the choice, so the state is NONE and no other method takes its place."""
+    """`key` is set only if `state` is RESOLVED. `choice_is_missing`: the vault's list lacks the stored choice.
+
+    One such list is not enough to drop the choice, so the state is NONE and no other method becomes the default.
+    """
 
     state: DefaultState
     key: MethodKey | None = None
@@ -50,8 +54,8 @@ def effective_default(
 ) -> Default:
     """Stored choice, else the only usable method, else the only usable vault default, else precedence among those.
 
-    `states` has a row for every vault. OK and CUSTOMER_NOT_FOUND are answers: what a stale or partial list lacks
-    proves nothing. A choice of the customer's that is not usable gives NONE: never a slide to another card.
+    `states` has an entry for every vault. Only OK, NOT_LINKED and CUSTOMER_NOT_FOUND are conclusive; a stale or partial
+    list is not. If the customer's choice is not usable, the state is NONE; no other method replaces it.
     """
     if choice is not None:
         found = next((one for one in candidates if one.key == choice.key), None)
@@ -62,13 +66,13 @@ def effective_default(
             return Default(DefaultState.RESOLVED, found.key, reason)
         if not choice.is_kept:
             return Default(DefaultState.NONE)
-    if not all(state in _ANSWERED for state in states.values()):
+    if not all(state in _CONCLUSIVE for state in states.values()):
         return Default(DefaultState.UNKNOWN)
     return _of_vaults([one for one in candidates if one.usable], precedence)
 
 
 def _of_missing(state: SourceState) -> Default:
-    if state in _ANSWERED:
+    if state in _CONCLUSIVE:
         return Default(DefaultState.NONE, choice_is_missing=True)
     return Default(DefaultState.UNKNOWN)
 

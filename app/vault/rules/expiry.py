@@ -1,4 +1,4 @@
-"""When a card is over: after the last day of its month, in the time zone where that day ends last."""
+"""Card expiry: a card expires after the last day of its month in UTC-12, the last time zone to end a day."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -7,15 +7,15 @@ from typing import Final, Self
 from app.vault.model import Card, Expiry, PaymentMethod
 from app.vault.names import ExpiryState, PaymentMethodStatus
 
-LATEST_ZONE: Final = timezone(timedelta(hours=-12))  # UTC-12: the last place on earth where a day ends
+LATEST_ZONE: Final = timezone(timedelta(hours=-12))  # the last time zone where a day ends
 
 
 @dataclass(frozen=True, slots=True)
 class ExpiryClock:
-    """One instant, made ready to judge many cards: two months to compare with and no date arithmetic per card.
+    """Precomputed months for one instant, so that checking a card needs no date arithmetic.
 
-    A card of a month before `current` is over; one of a month before `soon` is over within the days asked for.
-    Both are ``(year, month)``.
+    A card whose month is before `current` is expired; before `soon`, it expires within `soon_days`. Both are
+    ``(year, month)``.
     """
 
     current: tuple[int, int]
@@ -23,7 +23,7 @@ class ExpiryClock:
 
     @classmethod
     def at(cls, now: datetime, soon_days: int) -> Self:
-        """`now` is aware. With `soon_days` 0 nothing is ever EXPIRING_SOON."""
+        """`now` is timezone-aware. With `soon_days` 0 no card is EXPIRING_SOON."""
         local = now.astimezone(LATEST_ZONE).replace(tzinfo=None)
         try:
             ahead = local + timedelta(days=soon_days)
@@ -40,12 +40,12 @@ class ExpiryClock:
         return ExpiryState.EXPIRING_SOON if month < self.soon else ExpiryState.VALID
 
     def state_of(self, method: PaymentMethod) -> ExpiryState:
-        """Only cards expire; of any other kind it is UNKNOWN."""
+        """UNKNOWN for methods other than cards."""
         return self.state(method.expiry) if isinstance(method, Card) else ExpiryState.UNKNOWN
 
 
 def shown_status(status: PaymentMethodStatus, expiry: ExpiryState) -> PaymentMethodStatus:
-    """The status that clients see: most vaults go on calling an expired card active, so we say EXPIRED for all."""
+    """The status shown to clients: EXPIRED for expired cards, which most vaults still report as active."""
     if status is PaymentMethodStatus.ACTIVE and expiry is ExpiryState.EXPIRED:
         return PaymentMethodStatus.EXPIRED
     return status

@@ -1,4 +1,4 @@
-"""Which methods a caller asked for."""
+"""Filters for lists of payment methods."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,9 +13,9 @@ _DELETED: Final = PaymentMethodStatus.DELETED
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodFilter:
-    """None means: no such condition. Without `statuses`, inactive and deleted methods are left out.
+    """A field of None sets no condition. Without `statuses`, inactive and deleted methods are left out.
 
-    `expires_within` is the clock of ``at(now, days)``: it lets through cards that are over by then and not over yet.
+    `expires_within` is ``ExpiryClock.at(now, days)``: matches cards that expire within `days` and have not expired yet.
     """
 
     providers: frozenset[ProviderName] | None = None
@@ -26,8 +26,8 @@ class MethodFilter:
 
 
 def is_hidden(status: PaymentMethodStatus) -> bool:
-    """Left out of lists and counts unless asked for by status."""
-    return status is _INACTIVE or status is _DELETED  # asked of every method of every wallet: twice as fast as a set
+    """Left out of lists and counts unless requested by status."""
+    return status is _INACTIVE or status is _DELETED  # hot path: twice as fast as a set
 
 
 def matches(
@@ -36,7 +36,7 @@ def matches(
     status: PaymentMethodStatus,
     capabilities: tuple[ProviderCapability, ...],
 ) -> bool:
-    """`status` is the shown one; `capabilities` those of the method as it stands now."""
+    """`status` is the one shown to clients; `capabilities` are the method's current ones."""
     if is_hidden(status) if wanted.statuses is None else status not in wanted.statuses:
         return False
     if wanted.providers is not None and method.provider not in wanted.providers:

@@ -8,12 +8,12 @@ _SEPARATORS: Final = re.compile(r"[\s-]")
 
 
 def compact(value: str) -> str:
-    """Without the spaces and dashes that people write into account codes."""
+    """Remove spaces and dashes."""
     return _SEPARATORS.sub("", value)
 
 
 def is_iban(value: str) -> bool:
-    """Up to 34 characters that leave 1 modulo 97, letters read as 10 to 35."""
+    """Whether `value` has the form and check digits (modulo 97) of an IBAN."""
     iban = compact(value).upper()
     if _IBAN.fullmatch(iban) is None:
         return False

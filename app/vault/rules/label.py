@@ -1,4 +1,4 @@
-"""A method's label: safe to show, safe to log, the same whichever vault it came from."""
+"""Label of a payment method: safe to show and to log, the same for all vaults."""
 
 from typing import Final
 
@@ -22,12 +22,12 @@ _ACCOUNTS: Final = {
 
 
 def label_of(method: PaymentMethod) -> str:
-    """``Visa ending 4242``. Made of our own words and the last four digits: no free text of a vault is in it."""
-    what = _what(method)
-    return f"{what} ending {method.last4}" if method.last4 else what
+    """For example ``Visa ending 4242``. Contains no free text from a vault."""
+    kind = _kind_label(method)
+    return f"{kind} ending {method.last4}" if method.last4 else kind
 
 
-def _what(method: PaymentMethod) -> str:
+def _kind_label(method: PaymentMethod) -> str:
     if isinstance(method, Card):
         return _BRANDS.get(method.brand, "Card")
     if isinstance(method, BankAccount):

@@ -1,4 +1,4 @@
-"""Same-looking methods, in any vault: a hint for grouping, never proof that they are one."""
+"""Groups payment methods that look the same, across vaults: a hint, not proof that they are the same."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from hashlib import blake2b
@@ -12,10 +12,9 @@ _UNNAMED_BRANDS = frozenset({CardBrand.OTHER, CardBrand.UNKNOWN})
 
 
 def look_of(method: PaymentMethod) -> str | None:
-    """What a person sees of a method: of a card brand, last4 and expiry; of a bank account its rail and last4.
+    """Comparison key: a card's brand, last4 and expiry; a bank account's rail and last4.
 
-    None where too much is missing to say that two look alike. A bank account's type is left out: not every vault
-    tells it.
+    None if one of them is missing. A bank account's type is excluded: not every vault reports it.
     """
     if not method.last4:
         return None
@@ -29,7 +28,7 @@ def look_of(method: PaymentMethod) -> str | None:
 
 
 def group_keys(scope: str, key: bytes) -> Callable[[str], str]:
-    """Names looks within `scope` (one customer): opaque, stable names that tell nothing, and link no two customers.
+    """A function that maps comparison keys to opaque, stable group keys, which differ for each `scope` (one customer).
 
     `key` is at most 64 bytes.
     """
@@ -44,7 +43,7 @@ def group_keys(scope: str, key: bytes) -> Callable[[str], str]:
 
 
 def groups(looks: Iterable[tuple[_Key, str | None]]) -> Mapping[_Key, Sequence[_Key]]:
-    """Each method's look-alikes, itself left out; methods that look like no other are absent."""
+    """Maps each method to the other methods that look the same; methods without any are absent."""
     by_look: dict[str, list[_Key]] = {}
     for key, look in looks:
         if look is not None:

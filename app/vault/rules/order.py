@@ -1,4 +1,4 @@
-"""The orders in which methods are listed: total and stable, whatever order the vaults used today."""
+"""Sort orders of payment methods: total and independent of the order in the vaults' replies."""
 
 from enum import StrEnum
 from typing import Final
@@ -17,7 +17,7 @@ class PaymentMethodOrder(StrEnum):
 
 
 def by_provider(method: PaymentMethod) -> SortKey:
-    """Vault by vault, then by the vault's own ref; numeric refs count up, so that 9 comes before 10."""
+    """By vault, then by the vault's ref; shorter refs first, so that 9 comes before 10."""
     return _RANK[method.provider], len(method.method_ref), method.method_ref
 
 
@@ -26,6 +26,6 @@ def default_first(method: PaymentMethod, is_default: bool | None) -> tuple[bool,
 
 
 def newest_first(method: PaymentMethod) -> tuple[float, SortKey]:
-    """Methods whose vault does not tell when they were made come last."""
+    """Methods without a creation time come last."""
     made = method.created_at
     return (-made.timestamp() if made else float("inf")), by_provider(method)

@@ -1,4 +1,4 @@
-"""Whether the amounts in a vault's answer are those that were asked for."""
+"""Compares the amounts in a vault's reply with those requested."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -6,11 +6,11 @@ from dataclasses import fields
 from app.vault.payments import Amounts, Quote
 
 Difference = tuple[int | float | str | None, int | float | str | None]
-"""What was asked, what was answered."""
+"""Requested and replied value."""
 
 
 def differences(quote: Quote, answered: Amounts) -> Mapping[str, Difference]:
-    """Each amount, and the currency, that an answer names otherwise than the quote. What it leaves out agrees."""
+    """Amounts and currency that differ from the quote. Missing values do not differ."""
     asked = amounts_of(quote)
     return {
         each.name: (getattr(asked, each.name), found)
@@ -20,7 +20,7 @@ def differences(quote: Quote, answered: Amounts) -> Mapping[str, Difference]:
 
 
 def adds_up(quote: Quote) -> bool:
-    """Whether the total is base, tax and fee."""
+    """Whether the total is the sum of base, tax and fee, and the fee is not negative."""
     return quote.fee >= 0 and quote.total == quote.payment.amount + quote.payment.tax + quote.fee
 
 

@@ -1,8 +1,8 @@
-"""Text that people type: names, addresses, descriptions."""
+"""Normalises user input: names, addresses, descriptions."""
 
 import unicodedata
 
 
 def tidy(value: str) -> str:
-    """In NFC, because vaults accept letters and not the marks that make them up; every run of blanks a single space."""
+    """Normalise to NFC, because vaults reject combining marks, and collapse whitespace to single spaces."""
     return " ".join(unicodedata.normalize("NFC", value).split())

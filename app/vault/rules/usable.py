@@ -1,4 +1,4 @@
-"""Which methods may be anyone's default, and what may be done with each."""
+"""Whether a payment method can be a default, and its capabilities."""
 
 from functools import lru_cache
 
@@ -27,9 +27,9 @@ _ABOUT_CARDS = frozenset({ProviderCapability.UPDATE_EXPIRY, ProviderCapability.T
 
 
 def is_usable(method: PaymentMethod, expiry: ExpiryState) -> bool:
-    """Of a kind that we know, ACTIVE, not over, and no bank that failed its verification.
+    """Of a supported kind, ACTIVE, not expired, and not a bank account that failed verification.
 
-    A card without an expiry is usable; one whose expiry is there and cannot be read may be over, and is not.
+    A card without an expiry is usable; a card with an unreadable expiry may be expired and is not.
     """
     return (
         method.status is PaymentMethodStatus.ACTIVE
@@ -40,7 +40,7 @@ def is_usable(method: PaymentMethod, expiry: ExpiryState) -> bool:
 
 
 def is_usable_but_for_expiry(method: PaymentMethod) -> bool:
-    """What `allowExpired` excuses: an expiry that is over or cannot be read, and nothing else."""
+    """Usable with `allowExpired`, which accepts an expired or unreadable expiry and nothing else."""
     return method.status in (PaymentMethodStatus.ACTIVE, PaymentMethodStatus.EXPIRED) and not _is_never_usable(method)
 
 
@@ -48,7 +48,7 @@ def is_usable_but_for_expiry(method: PaymentMethod) -> bool:
 def capabilities_of(
     kind: PaymentMethodKind, usable: bool, operations: frozenset[ProviderCapability]
 ) -> tuple[ProviderCapability, ...]:
-    """What the owning vault can do with one such method, in the vocabulary's order; PAY only while it is usable."""
+    """Capabilities of the vault for one such method, in enum order; PAY only if it is usable."""
     without = _ABOUT_THE_VAULT if kind is PaymentMethodKind.CARD else _ABOUT_THE_VAULT | _ABOUT_CARDS
     if kind is PaymentMethodKind.OTHER:
         without |= _NOT_OF_OTHER_KINDS
@@ -58,7 +58,7 @@ def capabilities_of(
 
 
 def _is_never_usable(method: PaymentMethod) -> bool:
-    """A kind that we do not know is shown, and never chosen or charged."""
+    """Methods of an unsupported kind are shown, but never chosen or charged."""
     if isinstance(method, BankAccount):
         return method.verification is BankVerification.FAILED
     return isinstance(method, OtherMethod)

@@ -1,7 +1,7 @@
-"""Arguments of one field of one document, prepared once: what is constant is bound, what is a variable is looked up.
+"""Prepares the arguments of one field of one document: constants are bound once, variables are looked up per call.
 
-Only values that need no conversion are prepared so; everything else goes through graphql-core and Strawberry for each
-call, and so does every value that does not fit, because the words of its refusal are theirs.
+Applies only to values that need no conversion. All others, and values that do not fit, go through graphql-core and
+Strawberry for each call, which also keeps their error messages.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,16 +31,16 @@ from app.execution import bridge
 Keywords = dict[str, Any]
 Prepared = Callable[[bridge.VariableValues], Keywords | None]
 
-_BARE: Final = FieldNode(name=NameNode(value="field"), arguments=())  # gives no argument
-_UNCHANGING: Final = (str, int, float, bool, type(None), Enum, date, datetime, Decimal)
+_BARE: Final = FieldNode(name=NameNode(value="field"), arguments=())
+_IMMUTABLE: Final = (str, int, float, bool, type(None), Enum, date, datetime, Decimal)
 
 
 def prepare(
     schema: strawberry.Schema, field: GraphQLField, node: FieldNode, arguments: Sequence[bridge.StrawberryArgument]
 ) -> Prepared | None:
-    """The resolver's keywords from the variables; the function answers None where it cannot tell.
+    """A function from variables to the resolver's keyword arguments; it returns None for values that do not fit.
 
-    None instead of a function where an argument needs conversion on each call.
+    None instead of a function if an argument needs conversion on each call.
     """
     given = {one.name.value: one for one in node.arguments or ()}
     constants: Keywords = {}
@@ -107,20 +107,20 @@ def _needs_no_conversion(argument: bridge.StrawberryArgument, wanted: GraphQLArg
 
 
 def _default(wanted: GraphQLArgument, name: str, keyword: str) -> Keywords | None:
-    """What stands for an argument that is not given: nothing, or its default."""
+    """The keyword for an omitted argument: its default, or empty."""
     if is_required_argument(wanted):
         return {}
     return _constant(wanted, name, keyword, None)
 
 
 def _constant(wanted: GraphQLArgument, name: str, keyword: str, node: FieldNode | None) -> Keywords | None:
-    """The value as graphql-core coerces it; None where it is not one that everybody may share."""
+    """The value as graphql-core coerces it; None if it is invalid or mutable, so that requests cannot share it."""
     alone = GraphQLField(wanted.type, args={name: wanted})  # type: ignore[arg-type]  # only its arguments are read
     try:
         values = bridge.get_argument_values(alone, node or _BARE)
     except GraphQLError:
         return None
-    if any(not isinstance(value, _UNCHANGING) for value in values.values()):
+    if any(not isinstance(value, _IMMUTABLE) for value in values.values()):
         return None
     return {keyword: next(iter(values.values()))} if values else {}
 

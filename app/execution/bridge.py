@@ -1,7 +1,6 @@
-"""All that plans take from Strawberry and graphql-core under names that those call private or internal.
+"""All private or internal APIs of Strawberry 0.341 and graphql-core 3.3 that plans use.
 
-`tests/unit/test_execution_bridge.py` asserts each of them, so that an upgrade that moves one fails there first.
-Strawberry 0.341, graphql-core 3.3.
+`tests/unit/test_execution_bridge.py` asserts each of them, so an incompatible upgrade fails there first.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -76,14 +75,14 @@ __all__ = [
 CAST_MARK: Final = TYPE_CAST_ATTRIBUTE
 AT_ONCE: Final = "known_at_once"
 Details = list[FieldDetails]
-PathLike = tuple[Any, ...]  # (previous or None, key, type name or None), as graphql-core's Path without its class
+PathLike = tuple[Any, ...]  # (previous or None, key, type name or None): the fields of graphql-core's Path
 
 
 class Guard(Protocol):
-    """A field extension whose whole effect is to refuse some callers, and who can be asked that beforehand.
+    """A field extension that only rejects unauthorized callers and can be evaluated beforehand.
 
-    `lets_pass` depends on the request's context alone. Where it answers True, the extension's `resolve` would only
-    have called the next one, so it may be left out; where it answers False the extension itself is run.
+    `lets_pass` depends on the request's context alone. If it returns True, the extension's `resolve` would only call
+    the next one, so it is skipped; if False, the extension runs.
     """
 
     def lets_pass(self, context: Any) -> bool: ...
@@ -91,7 +90,7 @@ class Guard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """The field is an attribute of its source, once its guards let pass."""
+    """The field is an attribute of its source, after its guards pass."""
 
     name: str
     guards: tuple[Guard, ...]
@@ -99,7 +98,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """The field is one call of this function, once its guards let pass."""
+    """The field is one call of this function, after its guards pass."""
 
     function: Callable[..., Any]
     takes_self: bool
@@ -116,20 +115,20 @@ def strawberry_field(field: GraphQLField) -> StrawberryField | None:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A field's value wherever this attribute of its source is not None, and how the values are called."""
+    """The field equals this attribute of its source if that is not None; `names` maps enum members to GraphQL names."""
 
     attribute: str
     names: Mapping[int, str]
 
 
 def known_attribute(field: GraphQLField) -> str | None:
-    """Of a field declared with ``metadata={AT_ONCE: name}``: where it is not None, its resolver would say the same."""
+    """The attribute named in ``metadata={AT_ONCE: name}``: if not None, it equals the resolver's result."""
     own = strawberry_field(field)
     return None if own is None else own.metadata.get(AT_ONCE)
 
 
 def known_at_once(place: "Place", resolution: Attribute | Resolver | None) -> Known | None:
-    """For enums: other types are rare here, and resolved."""
+    """Enum fields only; fields of other types are always resolved."""
     attribute = known_attribute(place.field)
     type_ = place.field.type
     inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
@@ -144,7 +143,7 @@ def definition_of(type_: Any) -> StrawberryObjectDefinition | None:
 
 
 def resolution_of(schema: strawberry.Schema, field: GraphQLField) -> Attribute | Resolver | None:
-    """How a field gets its value; None where only Strawberry's whole chain knows."""
+    """How to get the field's value; None if Strawberry's full resolver chain is needed."""
     own = strawberry_field(field)
     if type(own) is not StrawberryField or schema.config.default_resolver is not getattr:
         return None
@@ -169,7 +168,7 @@ def resolution_of(schema: strawberry.Schema, field: GraphQLField) -> Attribute |
 
 
 def _guards(extensions: Iterable[FieldExtension]) -> tuple[Guard, ...] | None:
-    """All extensions as guards; None where one does more."""
+    """All extensions as guards; None if one is not a guard."""
     found: list[Any] = []
     for extension in extensions:
         changes_arguments = type(extension).map_arguments is not FieldExtension.map_arguments
@@ -180,7 +179,7 @@ def _guards(extensions: Iterable[FieldExtension]) -> tuple[Guard, ...] | None:
 
 
 def chain_of(field: GraphQLField) -> Callable[..., Any]:
-    """Everything that Strawberry does for the field: (source, graphql-core's info, **arguments)."""
+    """Strawberry's full resolver chain of the field: (source, graphql-core's info, **arguments)."""
     return field.resolve or default_field_resolver
 
 
@@ -195,13 +194,13 @@ def argument_name(schema: strawberry.Schema, argument: StrawberryArgument) -> st
 def to_python(
     schema: strawberry.Schema, values: dict[str, Any], arguments: Sequence[StrawberryArgument], info: Any
 ) -> dict[str, Any]:
-    """Argument values as graphql-core coerces them, made what the resolver's signature says."""
+    """Convert coerced argument values to the types in the resolver's signature."""
     registry = schema.schema_converter.scalar_registry
     return convert_arguments(values, list(arguments), registry, schema.config, info)
 
 
 def has_middleware(schema: strawberry.Schema) -> bool:
-    """Whether a schema extension wants to see every field."""
+    """Whether a schema extension or directive intercepts every field."""
     from strawberry.extensions import SchemaExtension
 
     for one in schema.extensions:
@@ -219,7 +218,7 @@ def root_fields(
     conditions: Mapping[str, Any],
     root_type: GraphQLObjectType,
 ) -> Mapping[str, Details]:
-    """Response name to the field's nodes. `conditions` are the values of what `@skip` and `@include` ask."""
+    """Response name to the field's nodes. `conditions` are the values of the variables in `@skip` and `@include`."""
     found = collect_fields(schema, _details(fragments), _values(conditions), root_type, operation)
     return found.grouped_field_set
 
@@ -245,7 +244,7 @@ def _values(conditions: Mapping[str, Any]) -> VariableValues:
 
 
 def class_of(type_: GraphQLObjectType) -> type | None:
-    """The one class whose instances need no asking whether they are of this type."""
+    """The class whose instances are of this type without a type check, or None."""
     own = definition_of(type_)
     if (
         own is None
@@ -260,7 +259,7 @@ def class_of(type_: GraphQLObjectType) -> type | None:
 
 
 def classes_of(schema: GraphQLSchema, type_: GraphQLAbstractType) -> dict[type, GraphQLObjectType]:
-    """Exact class to runtime type, where the interface leaves the choice to Strawberry; else empty: ask it."""
+    """Exact class to runtime type; empty if the interface or union has its own `resolve_type`."""
     own = definition_of(type_)
     if not isinstance(type_, GraphQLInterfaceType) or own is None or own.resolve_type:
         return {}
@@ -273,13 +272,13 @@ def classes_of(schema: GraphQLSchema, type_: GraphQLAbstractType) -> dict[type, 
 
 
 def member_names(type_: GraphQLEnumType) -> dict[int, str]:
-    """`id` of an enum's member to its name in GraphQL; members live as long as their class."""
+    """`id` of an enum member to its GraphQL name. The ids stay valid: members live as long as their class."""
     kind = getattr(type_, "wrapped_cls", None)
     return {} if kind is None else {id(member): type_.coerce_output_value(member) for member in kind}
 
 
 def is_passed_through(type_: GraphQLLeafType) -> bool:
-    """Whether a custom scalar sends its value as it is."""
+    """Whether a custom scalar serializes its value unchanged."""
     if not isinstance(type_, GraphQLScalarType):
         return False
     return type_.coerce_output_value in (identity, GraphQLScalarType.serialize)
@@ -287,7 +286,7 @@ def is_passed_through(type_: GraphQLLeafType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What is constant about one field of one document."""
+    """The constant properties of one field of one document."""
 
     field: GraphQLField
     nodes: list[FieldNode]
@@ -300,7 +299,7 @@ class Place:
 
 
 class Request(Protocol):
-    """What an info shows of the running operation."""
+    """The running operation, as far as a resolver info exposes it."""
 
     context: Any
     variables: VariableValues
@@ -312,7 +311,7 @@ class Request(Protocol):
 
 
 def raw_info(run: Request, place: Place, path: PathLike) -> GraphQLResolveInfo[Any]:
-    """The info that graphql-core hands to `GraphQLField.resolve`, as Strawberry's executor makes it."""
+    """The info that graphql-core passes to `GraphQLField.resolve`, as Strawberry's executor builds it."""
     made: Any = _OperationContextAwareGraphQLResolveInfo(
         place.name,
         place.nodes,
@@ -331,7 +330,7 @@ def raw_info(run: Request, place: Place, path: PathLike) -> GraphQLResolveInfo[A
             gather=lambda values: gather_with_cancel(*values),
             track=lambda values: run.settle([one for one in values if is_awaitable(one)]),
         ),
-        None,  # type: ignore[arg-type]  # the executor's own, where no extensions were sent
+        None,  # type: ignore[arg-type]  # the executor's value for requests without extensions
     )
     return made  # type: ignore[no-any-return]
 
@@ -342,7 +341,7 @@ def path_of(path: PathLike) -> Path:
 
 
 class LazyInfo(strawberry.Info[Any, Any]):
-    """Strawberry's Info whose raw part is built when something asks for more than the context."""
+    """Strawberry's Info; the raw info is built only when more than the context is read."""
 
     def __init__(self, run: Request, place: Place, path: PathLike) -> None:
         self._run = run
@@ -367,7 +366,7 @@ class LazyInfo(strawberry.Info[Any, Any]):
 def coerced(
     schema: GraphQLSchema, operation: OperationDefinitionNode, inputs: Mapping[str, Any], hide: bool
 ) -> VariableValues | list[GraphQLError]:
-    """The operation's variables, or why they do not fit: as `execute` reports it."""
+    """The coerced variables, or the errors that `execute` would report."""
     return get_variable_values(
         schema, operation.variable_definitions or (), dict(inputs), max_errors=50, hide_suggestions=hide
     )
@@ -377,7 +376,7 @@ Resolved = Any | Awaitable[Any]
 
 
 def declared(field: GraphQLField) -> tuple[int | None, tuple[str, ...]]:
-    """What a field's schema directives say of its cost in upstream calls and of the scopes that it needs."""
+    """Cost in upstream calls and required scopes, from the field's schema directives."""
     calls: int | None = None
     needs: tuple[str, ...] = ()
     own = strawberry_field(field)

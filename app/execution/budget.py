@@ -1,11 +1,10 @@
-"""How large one answer may be, counted while it is made; and turns on the event loop, so that a long answer does not
-keep the others waiting.
+"""Size limits of responses, and cooperative scheduling of large ones.
 
-`Budget` counts fields and bytes where objects are completed: a list's items at once in generated code, object by object
-elsewhere. Bytes are a lower bound here (names, punctuation, the shortest values): `encoding` counts them exactly.
+`Budget` counts fields and bytes as objects are completed: per list in generated code, per object elsewhere. The byte
+count is a lower bound (names, punctuation, shortest values); `encoding` counts exactly.
 
-Long answers are made in slices. After each the event loop goes round several times for other requests, and `Turns`
-lets one slice of the whole process run at a time, in order.
+Large responses are built in slices. Between slices the event loop runs several iterations for other requests, and
+`Turns` schedules the slices of the whole process one at a time, in FIFO order.
 """
 
 import asyncio
@@ -16,32 +15,32 @@ from typing import Any, Final
 from graphql import GraphQLError
 
 SLICE: Final = 5_000
-"""Steps between two turns: about a millisecond. One step is a field in generated code."""
-STEPS_INTERPRETED: Final = 4  # for each field that is completed on its own
+"""Steps per slice: about a millisecond. One step is a field in generated code."""
+STEPS_INTERPRETED: Final = 4  # for each field that the interpreter completes
 STEPS_BY_LIBRARY: Final = 10  # for each field that graphql-core completes
-_ROUNDS: Final = 5  # of the loop between two slices
-_WOKEN: Final = 32  # waiting tasks of one request that are woken together
+_ROUNDS: Final = 5  # event loop iterations between two slices
+_WOKEN: Final = 32  # waiting tasks of one request woken per iteration
 _UNLIMITED: Final = 10**12
 
 
 class TooLarge(GraphQLError):
-    """The answer holds more than it may: nothing more of it is made."""
+    """The response exceeds a limit; execution stops."""
 
     def __init__(self, unit: str, limit: int) -> None:
         super().__init__(
-            f"The answer would hold more than {limit} {unit}.",
+            f"The response would exceed {limit} {unit}.",
             extensions={"code": "RESPONSE_TOO_LARGE", "unit": unit, "limit": limit},
         )
 
 
 class Turns:
-    """Lets one slice run at a time, those that wait in the order in which they asked. One for a process."""
+    """Runs one slice at a time, in FIFO order. One per process."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def ask(self, granted: Callable[[], None]) -> None:
-        """Have `granted` called when it is its turn."""
+        """Queue `granted`; it is called when its turn comes."""
         self._waiting.append(granted)
         if len(self._waiting) == 1:
             self._count(_ROUNDS)
@@ -58,7 +57,7 @@ class Turns:
 
 
 class Budget:
-    """Of one operation, or of one event of a subscription. `until_turn` is what is left of the running slice."""
+    """Limits of one operation, or of one subscription event. `until_turn`: steps left in the current slice."""
 
     __slots__ = (
         "_has_asked",
@@ -84,7 +83,7 @@ class Budget:
         self.until_turn = SLICE
 
     def renew(self) -> None:
-        """For the next event."""
+        """Reset for the next subscription event."""
         self.error = None
         self.fields, self.bytes = self._most_fields, self._most_bytes
 
@@ -94,13 +93,13 @@ class Budget:
         return self._most_fields - self.fields
 
     def check_bytes(self, size: int) -> None:
-        """Of the answer as it is sent. Raises TooLarge."""
+        """Check the size of the encoded response. Raises TooLarge."""
         if size > self._most_bytes:
             self.error = self.error or TooLarge("bytes", self._most_bytes)
             raise self.error
 
     def take(self, fields: int, size: int, steps: int = STEPS_INTERPRETED) -> None:
-        """An object of so many fields, and bytes at least. Raises TooLarge, again and again once it was raised."""
+        """Count one object's fields and minimum bytes. Raises TooLarge, also on every later call."""
         self.fields -= fields
         self.bytes -= size
         self.until_turn -= fields * steps
@@ -108,7 +107,7 @@ class Budget:
             raise self.exceeded()
 
     def take_items(self, items: list[Any] | tuple[Any, ...], fields: int, size: int) -> bool:
-        """As `take`, for each of these, in generated code. Raises Overdue where they would keep others waiting."""
+        """Like `take`, for each item, from generated code. Raises Overdue if the slice would be far exceeded."""
         count = len(items)
         self.fields -= count * fields
         self.bytes -= count * size
@@ -120,7 +119,7 @@ class Budget:
         return True
 
     def take_work(self, items: int) -> None:
-        """A resolver looks through so many things for one field: ten weigh as much as a field."""
+        """Count items that a resolver scans for one field: ten items count as one field."""
         self.take(items // 10, 0, 10)
 
     def exceeded(self) -> TooLarge:
@@ -132,11 +131,11 @@ class Budget:
         return self.error
 
     def given_back(self, fields: int, bytes_: int) -> None:
-        """What was counted since it held so much will be counted again."""
+        """Restore an earlier count: the work since then will be counted again."""
         self.fields, self.bytes = fields, bytes_
 
     async def turn(self) -> None:
-        """Go on in the next slice, if this one is used up."""
+        """Wait for the next slice if the current one is used up."""
         while self.until_turn < 0:
             if self._waiting is None:
                 self._waiting = deque()
@@ -164,12 +163,12 @@ class Budget:
             if not one.done():
                 one.set_result(None)
         if waiting:
-            asyncio.get_running_loop().call_soon(self._go_on)
+            asyncio.get_running_loop().call_soon(self._continue)
         else:
             self._has_asked = False
 
-    def _go_on(self) -> None:
-        """Those that were woken have run: others may, if they left something of the slice."""
+    def _continue(self) -> None:
+        """Wake more tasks if the woken ones left steps in the slice; otherwise queue for the next."""
         if self.until_turn < 0:
             self._ask()
         else:
@@ -177,10 +176,10 @@ class Budget:
 
 
 class Overdue(Exception):
-    """Generated code cannot stop in the middle: what follows is completed item by item."""
+    """The slice is exceeded. Generated code cannot pause, so the interpreter completes the value item by item."""
 
 
 def budget_of(context: Any) -> Budget:
-    """The request's own; without one, one that nothing exceeds but that takes turns all the same."""
+    """The budget in the context, or a new one without limits that still yields between slices."""
     found = getattr(context, "budget", None)
     return found if isinstance(found, Budget) else Budget()

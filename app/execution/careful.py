@@ -1,7 +1,7 @@
-"""Completion of values, step by step as graphql-core does it, with everything looked up that can be beforehand.
+"""Value completion that follows graphql-core step by step, with all lookups done beforehand.
 
-A completer takes the run, a resolved value and its path, and answers the completed value or a coroutine of it; it
-raises where the value cannot be completed. Comments name graphql-core's methods, whose order of checks is kept.
+A completer takes the run, a resolved value and its path, and returns the completed value or a coroutine of it; it
+raises if the value cannot be completed. Docstrings name the graphql-core methods whose order of checks is kept.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,7 +29,7 @@ NEVER_AWAITABLE: Final = frozenset({str, int, float, bool, list, tuple, dict, ty
 
 
 def non_null(place: bridge.Place, inner: Completer) -> Completer:
-    """`complete_value` for a type with an exclamation mark."""
+    """`complete_value` for a non-null type."""
     message = f"Cannot return null for non-nullable field {place.parent}.{place.name}."
 
     def complete(run: Run, value: Any, path: Path) -> Any:
@@ -94,7 +94,7 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
         return filled(results, waiting) if waiting else results
 
     async def in_turns(run: Run, rest: Any, path: Path, results: list[Any], waiting: list[int]) -> list[Any]:
-        """The rest of a list that is too long for one slice."""
+        """Complete the rest of a list that is too long for one slice."""
         budget = run.budget
         try:
             await budget.turn()
@@ -105,7 +105,7 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
         except Exception:
             abandon(run, rest, results, waiting)
             raise
-        except BaseException:  # the request was cancelled: what was not begun never is
+        except BaseException:  # the request was cancelled: close coroutines that have not started
             closed(results, waiting)
             raise
         return await filled(results, waiting) if waiting else results
@@ -149,7 +149,7 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
                     one = await anext(items)
                 except StopAsyncIteration:
                     break
-                except Exception as error:  # noqa: BLE001 - located at the list itself
+                except Exception as error:  # noqa: BLE001 - reported at the list's path
                     run.fail(error, place, path, is_nullable=False)
                     break
                 add(run, one, (path, len(results), None), results, waiting)
@@ -158,7 +158,7 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
         except Exception:
             close = getattr(items, "aclose", None)
             if close is not None:
-                await _quietly(close())
+                await _suppress_errors(close())
             run.settle([results[index] for index in waiting])
             raise
         return await filled(results, waiting) if waiting else results
@@ -167,13 +167,13 @@ def list_of(place: bridge.Place, item: Completer, item_type: Any) -> Completer:
 
 
 def closed(results: list[Any], waiting: list[int]) -> None:
-    """Nobody waits for these coroutines any more."""
+    """Close coroutines that will not be awaited."""
     for index in waiting:
         results[index].close()
 
 
 async def filled(results: list[Any], waiting: list[int]) -> list[Any]:
-    """The list with its coroutines replaced by what they answer."""
+    """Await the coroutines in the list and replace them by their results."""
     if len(waiting) == 1:
         results[waiting[0]] = await results[waiting[0]]
         return results
@@ -184,19 +184,19 @@ async def filled(results: list[Any], waiting: list[int]) -> list[Any]:
 
 
 def _awaitables(rest: Any) -> list[Awaitable[Any]]:
-    """What an iterator still holds after a failure; its own failure ends it."""
+    """The awaitables left in an iterator after a failure; an error of the iterator ends the search."""
     found: list[Awaitable[Any]] = []
     try:
         found.extend(one for one in rest if is_awaitable(one))
-    except Exception:  # noqa: BLE001 - the first failure is the one that counts
+    except Exception:  # noqa: BLE001 - only the first failure is reported
         return found
     return found
 
 
-async def _quietly(closing: Awaitable[Any]) -> None:
+async def _suppress_errors(closing: Awaitable[Any]) -> None:
     try:
         await closing
-    except Exception:  # noqa: BLE001 - as graphql-core: the list's own failure is the one that counts
+    except Exception:  # noqa: BLE001 - like graphql-core: only the list's failure is reported
         return
 
 
@@ -222,18 +222,18 @@ def object_of(place: bridge.Place, type_: GraphQLObjectType, select: Completer) 
 def checked_object(
     run: Run, place: bridge.Place, type_: GraphQLObjectType, value: Any, path: Path, select: Completer
 ) -> Any:
-    """An object whose class alone does not tell that it is of its type: `is_type_of` is asked."""
+    """Complete an object whose class does not determine its type: calls `is_type_of`."""
     if type_.is_type_of is None:
         return select(run, value, path)
     answer = type_.is_type_of(value, _info(run, place, path))
     if is_awaitable(answer):
-        return _once_known(run, place, type_, value, path, select, answer)
+        return _when_checked(run, place, type_, value, path, select, answer)
     if not answer:
         raise _wrong_type(place, type_, value)
     return select(run, value, path)
 
 
-async def _once_known(
+async def _when_checked(
     run: Run, place: bridge.Place, type_: GraphQLObjectType, value: Any, path: Path, select: Completer, answer: Any
 ) -> Any:
     if not await answer:
@@ -252,7 +252,7 @@ def abstract(
     classes: Mapping[type, GraphQLObjectType],
     select_for: Callable[[GraphQLObjectType], Completer],
 ) -> Completer:
-    """`complete_abstract_value`: by exact class where that is enough, else `resolve_type` is asked."""
+    """`complete_abstract_value`: by exact class where possible, otherwise through `resolve_type`."""
     known: dict[type, Completer] = {}
 
     def complete(run: Run, value: Any, path: Path) -> Any:
@@ -266,14 +266,14 @@ def abstract(
             return select(run, value, path)
         if isinstance(value, Exception):
             raise value
-        return None if value is Undefined else asked(run, value, path)
+        return None if value is Undefined else resolved_type(run, value, path)
 
-    def asked(run: Run, value: Any, path: Path) -> Any:
+    def resolved_type(run: Run, value: Any, path: Path) -> Any:
         assert type_.resolve_type is not None  # Strawberry gives one to every interface and union
         name: Any = type_.resolve_type(value, _info(run, place, path), type_)
-        return once_named(run, name, value, path) if is_awaitable(name) else of_name(run, name, value, path)
+        return when_named(run, name, value, path) if is_awaitable(name) else of_name(run, name, value, path)
 
-    async def once_named(run: Run, name: Awaitable[Any], value: Any, path: Path) -> Any:
+    async def when_named(run: Run, name: Awaitable[Any], value: Any, path: Path) -> Any:
         done = of_name(run, await name, value, path)
         return await done if done.__class__ is CoroutineType else done
 
@@ -285,14 +285,14 @@ def abstract(
 
 
 def _info(run: Run, place: bridge.Place, path: Path) -> Any:
-    """The field's own info: below a list its path is still the field's."""
+    """The field's info. Its path is the field's, also for items of a list."""
     while isinstance(path[1], int):
         path = path[0]
     return bridge.raw_info(run, place, path)
 
 
 def runtime_type(run: Run, place: bridge.Place, type_: GraphQLAbstractType, name: Any, value: Any) -> GraphQLObjectType:
-    """`ensure_valid_runtime_type`, in its words."""
+    """`ensure_valid_runtime_type`, with the same messages."""
     where = f"for field '{place.parent}.{place.name}'"
     if name is None:
         raise GraphQLError(

@@ -1,7 +1,7 @@
-"""Documents, parsed and validated once: a bounded store from text to its verdict.
+"""LRU cache of parsed and validated documents, keyed by their text.
 
-One entry serves every request with the same text, whoever sends it, so an entry depends on the text and the schema
-alone. Refusals are kept too: a client that repeats a broken document costs one look-up.
+An entry depends on the text and the schema alone, because requests of all clients share it. Invalid documents are
+cached too, so repeating one costs a lookup.
 """
 
 import itertools
@@ -29,8 +29,8 @@ from app.execution.literals import LocatedValuesRule
 if TYPE_CHECKING:
     from app.execution.plans import Plans
 
-_MAX_ERRORS = 5  # a document of a thousand mistakes is told of five
-_BYTES_PER_CHARACTER = 60  # what a parsed, validated document weighs, measured on the wallet query
+_MAX_ERRORS = 5  # validation errors reported per document
+_BYTES_PER_CHARACTER = 60  # memory of a parsed document, measured on the wallet query
 
 
 Screen = Callable[[DocumentNode, Sequence[OperationDefinitionNode]], Sequence[GraphQLError]]
@@ -38,9 +38,9 @@ Screen = Callable[[DocumentNode, Sequence[OperationDefinitionNode]], Sequence[Gr
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """`errors` is empty when the document may run. `memo` belongs to whoever derives more from it (limits, plans).
+    """`errors` is empty if the document may run. `memo` caches values derived from the document (limits, plans).
 
-    `plans` is where its operations are planned; None where they are not.
+    `plans` caches the plans of its operations; None if they are not planned.
     """
 
     text: str
@@ -52,23 +52,23 @@ class Document:
     memo: dict[str, Any] = field(default_factory=dict)
     plans: "Plans | None" = None
     sole: OperationDefinitionNode | None = field(init=False)
-    """The operation, where there is just one."""
+    """The operation, if there is only one."""
 
     def __post_init__(self) -> None:
         found = tuple(self.operations.values())
         object.__setattr__(self, "sole", found[0] if len(found) == 1 else None)
 
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
-        """The operation that a request means; None when the name is unknown, or missing where several stand."""
+        """The named operation, or the only one; None if the name is unknown or ambiguous."""
         return self.sole if name is None else self.operations.get(name)
 
 
-_QUESTIONS: Final = "execution.questions"  # in a document's memo: a number for each of its operations
+_QUESTIONS: Final = "execution.questions"  # memo key: operation name to number
 _numbers: Final = itertools.count()
 
 
 def question_of(document: Document, operation_name: str | None) -> int:
-    """A number that no other operation has, for as long as the document is known."""
+    """A number that identifies the operation while its document is cached."""
     known: dict[str | None, int] = document.memo.setdefault(_QUESTIONS, {})
     number = known.get(operation_name)
     if number is None:
@@ -77,10 +77,10 @@ def question_of(document: Document, operation_name: str | None) -> int:
 
 
 class Documents:
-    """Text -> Document, least recently used first out, bounded by an estimate of bytes.
+    """LRU cache from text to Document, bounded by estimated bytes.
 
-    `screen` looks at a parsed document before it is validated; what it finds wrong becomes the document's errors.
-    `rules` are validation rules besides GraphQL's own.
+    `screen` checks a parsed document before validation; the errors it returns become the document's errors. `rules`
+    are additional validation rules.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Documents:
         return len(self._known)
 
     def get(self, text: str) -> Document:
-        """The document, parsed and validated now if it is new. Never raises for what the text says."""
+        """The cached document; a new text is parsed and validated first. Invalid text does not raise."""
         known = self._known.get(text)
         if known is not None:
             self._known.move_to_end(text)
@@ -123,7 +123,7 @@ class Documents:
         return document
 
     def prepare(self, text: str) -> Document:
-        """Parse and validate without keeping: what `get` does for a new text."""
+        """Parse and validate without caching."""
         try:
             node = parse(
                 text,
@@ -146,7 +146,9 @@ class Documents:
             if isinstance(definition, FragmentDefinitionNode)
         }
         if self._screen is not None:
-            every = [one for one in node.definitions if isinstance(one, OperationDefinitionNode)]  # same names too
+            every = [
+                one for one in node.definitions if isinstance(one, OperationDefinitionNode)
+            ]  # also duplicate names
             refused = self._screen(node, every)
             if refused:
                 return Document(text, node, operations, fragments, errors=tuple(refused))

@@ -1,4 +1,4 @@
-"""graphql-core's executor with a budget: what has no plan is bounded, and takes turns, like what has one."""
+"""graphql-core's executor with a budget: operations without a plan have the same limits and scheduling."""
 
 from collections.abc import Awaitable, Iterable, Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from app.execution.budget import STEPS_BY_LIBRARY, TooLarge, budget_of
 
 
 class BoundedExecutor(LibraryExecutor):
-    """`Executor` of graphql-core 3.3 as Strawberry extends it; method names and arguments are theirs."""
+    """`Executor` of graphql-core 3.3 as extended by Strawberry; the overridden methods keep their signatures."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -29,13 +29,16 @@ class BoundedExecutor(LibraryExecutor):
         known = self._sizes.get(id(grouped_field_set))
         if known is None:
             size = sum(len(one) + 5 for one in grouped_field_set)
-            known = self._sizes[id(grouped_field_set)] = (size, grouped_field_set)  # kept: its id is not used again
+            known = self._sizes[id(grouped_field_set)] = (
+                size,
+                grouped_field_set,
+            )  # keeps the object, and so its id, alive
         self.budget.take(len(grouped_field_set), known[0], STEPS_BY_LIBRARY)
 
     async def execute_fields_serially(
         self, parent_type: Any, source_value: Any, path: Any, grouped_field_set: Any, position_context: Any
     ) -> dict[str, Any]:
-        """Where a field answers too much it is null, and those after it are not begun."""
+        """If a field exceeds the budget, it is null and later fields do not run."""
         results: dict[str, Any] = {}
         self._take(grouped_field_set)
         for name, details in grouped_field_set.items():
@@ -51,7 +54,7 @@ class BoundedExecutor(LibraryExecutor):
         return results
 
     def handle_field_error(self, raw_error: Exception, *more: Any) -> None:
-        """An answer that is too large is so as a whole, whatever may be null in it."""
+        """TooLarge fails the whole response; it does not become null at a nullable field."""
         if isinstance(raw_error, TooLarge):
             raise raw_error
         super().handle_field_error(raw_error, *more)
@@ -72,7 +75,7 @@ class BoundedExecutor(LibraryExecutor):
     def complete_iterable_value(
         self, item_type: Any, details: Any, info: Any, path: Any, items: Iterable[Any], position_context: Any
     ) -> Any:
-        """Item by item, and the rest in further slices where one is used up. `@stream` is not served here."""
+        """Complete items one by one, across several slices if needed. `@stream` is not supported."""
         listed = _List(self, (item_type, details, info), path, position_context)
         rest = iter(items)
         budget = self.budget
@@ -97,7 +100,7 @@ class BoundedExecutor(LibraryExecutor):
         except Exception:
             self._abandon(listed, rest)
             raise
-        except BaseException:  # the request was cancelled: what was not begun never is
+        except BaseException:  # the request was cancelled: close coroutines that have not started
             for index in listed.waiting:
                 listed.results[index].close()
             raise
@@ -111,7 +114,7 @@ class BoundedExecutor(LibraryExecutor):
 
 
 class _List:
-    """A list under way: `waiting` are the places that hold awaitables."""
+    """A list being completed; `waiting` are the indexes that hold awaitables."""
 
     __slots__ = ("_context", "_executor", "_path", "_what", "results", "waiting")
 

@@ -1,10 +1,10 @@
-"""Generated Python for what is plain: attributes, `__typename`, leaves, lists, objects and interfaces of such.
+"""Generates Python code for plain fields: attributes, `__typename`, leaves, and lists, objects and interfaces of them.
 
-A generated function knows no path, no error and no null propagation. A null in a non-null place, a class that was not
-expected, an awaitable, any exception: it raises, and the caller completes the same source value carefully. So only
-what may be done twice is generated: reading attributes and writing scalars.
+Generated code has no paths, error handling or null propagation. On a null in a non-null position, an unexpected class,
+an awaitable or any exception it raises, and the caller falls back to the interpreter (`careful`) for the same value.
+So it contains only operations that are safe to repeat: reading attributes and serializing scalars.
 
-Nothing that a client wrote becomes source except through `repr`: names, values and types go in as constants.
+Client input enters the source only through `repr`; names, values and types are passed as constants.
 """
 
 import keyword
@@ -26,25 +26,27 @@ if TYPE_CHECKING:
     from app.execution.selections import Entry, Selection, Variant
 
 _TEXT: Final = frozenset({"String", "ID"})
-_SENT_AS_THEY_ARE: Final = frozenset({str, int, float, bool})
+_UNCHANGED: Final = frozenset({str, int, float, bool})
 _LEAST, _MOST = -(2**31), 2**31 - 1
 
 
 class Odd(Exception):
-    """Never leaves this room."""
+    """The generated code cannot handle a value. Never leaves this package."""
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """`function(source, budget)` answers the object's results in order, with None at the `holes`: fields that it left
-    out. It counts the items of lists; whoever calls it counts the object itself (`Selection.full_weight`)."""
+    """`function(source, budget)` returns the object's results in order, with None for `holes`: fields it cannot handle.
+
+    It counts the items of lists; the caller counts the object itself (`Selection.full_weight`).
+    """
 
     function: Callable[[Any, Budget], dict[str, Any]]
     holes: frozenset[str]
 
 
 def compile_selection(selection: "Selection", *, at_once: bool = False) -> Code | None:
-    """None where no field is plain. `at_once`: what is often known when the object is made is taken for known."""
+    """None if no field is plain. `at_once` also generates fields that `known_at_once` covers."""
     writer = _Writer(selection.variant, at_once=at_once)
     holes = [entry.key for entry in selection.entries if not writer.add(selection.type, entry)]
     if len(holes) == len(selection.entries):
@@ -56,7 +58,7 @@ def compile_selection(selection: "Selection", *, at_once: bool = False) -> Code 
 def tried_first(
     variant: "Variant", place: bridge.Place, details: bridge.Details, type_: Any, careful: Completer
 ) -> Completer:
-    """A completer that tries generated code on the whole value, where all below it is plain."""
+    """A completer that tries generated code first, if all fields below the value are plain."""
     writer = _Writer(variant)
     inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
     if is_leaf_type(inner):
@@ -78,7 +80,7 @@ def tried_first(
             return made(value, budget)
         except TooLarge:
             raise
-        except Exception:  # noqa: BLE001 - whatever is odd about this value is met again, and told, by `careful`
+        except Exception:  # noqa: BLE001 - `careful` repeats the completion and reports the error
             budget.given_back(*before)
             return careful(run, value, path)
 
@@ -86,7 +88,7 @@ def tried_first(
 
 
 def _in_turns(made: Callable[[Any, Budget], Any], at_once: int, careful: Completer) -> Completer:
-    """For a list: `at_once` items are made in one slice, more of them one slice after the other."""
+    """A list completer that generates `at_once` items per slice."""
 
     def complete(run: Run, value: Any, path: Path) -> Any:
         budget = run.budget
@@ -97,7 +99,7 @@ def _in_turns(made: Callable[[Any, Budget], Any], at_once: int, careful: Complet
             return made(value, budget)
         except TooLarge:
             raise
-        except Exception:  # noqa: BLE001 - whatever is odd about this value is met again, and told, by `careful`
+        except Exception:  # noqa: BLE001 - `careful` repeats the completion and reports the error
             budget.given_back(*before)
             return careful(run, value, path)
 
@@ -122,17 +124,17 @@ def _in_turns(made: Callable[[Any, Budget], Any], at_once: int, careful: Complet
 
 
 class _Writer:
-    """Source of one function, and the constants that it uses."""
+    """Writes the source of one function and collects its constants."""
 
     def __init__(self, variant: "Variant", *, at_once: bool = False) -> None:
         self._variant = variant
         self._at_once = at_once
-        self._constants: dict[str, Any] = {"Odd": Odd, "sent": _SENT_AS_THEY_ARE}
+        self._constants: dict[str, Any] = {"Odd": Odd, "sent": _UNCHANGED}
         self._lines: list[str] = []
         self._members: list[str] = []
 
     def add(self, type_: GraphQLObjectType, entry: "Entry") -> bool:
-        """Write one field; False leaves a hole for it."""
+        """Write one field; False if it cannot be generated."""
         if entry.place is None:
             self._members.append(f"{entry.key!r}: {self._constant(type_.name)}")
             return True
@@ -144,14 +146,14 @@ class _Writer:
                 self._members.append(f"{entry.key!r}: {expression}")
                 return True
         known = bridge.known_at_once(entry.place, entry.resolution) if self._at_once else None
-        if known is not None:  # None is in no table of names: a KeyError, where it is not known after all
+        if known is not None:  # a value of None raises KeyError: not known
             self._members.append(f"{entry.key!r}: {self._constant(known.names)}[id(o.{known.attribute})]")
             return True
         self._members.append(f"{entry.key!r}: None")
         return False
 
     def function(self, kind: type | None, type_: GraphQLObjectType) -> Callable[[Any, Budget], dict[str, Any]]:
-        if type_.is_type_of is None:  # nobody asks what class it is: a resolver may answer any that has the attributes
+        if type_.is_type_of is None:  # no type check: a resolver may return any class that has the attributes
             check = f"o.__class__ in {self._vetted()} or vet(o)"
         elif kind is not None:
             self._constants["kind"] = kind
@@ -161,13 +163,13 @@ class _Writer:
         marked = f"if hasattr(o, {bridge.CAST_MARK!r}): raise Odd"
         body = [check, *([marked] if type_.is_type_of is not None else []), *self._lines]
         body.append("return {" + ", ".join(self._members) + "}")
-        return self._made(body)
+        return self._compile(body)
 
     def expression(self, expression: str) -> Callable[[Any, Budget], Any]:
-        return self._made([f"return {expression}"])
+        return self._compile([f"return {expression}"])
 
     def value(self, type_: Any, details: bridge.Details, variable: str) -> str | None:
-        """An expression for the completed value of `variable`; None where something below is not plain."""
+        """An expression for the completed value of `variable`; None if a field below is not plain."""
         is_nullable = not isinstance(type_, GraphQLNonNull)
         inner = type_ if is_nullable else type_.of_type
         if is_leaf_type(inner):
@@ -192,7 +194,7 @@ class _Writer:
         return f"(None if {variable} is None else {code})" if is_nullable else code
 
     def _member(self, type_: Any, details: bridge.Details, variable: str, name: str) -> str | None:
-        """As `value`, of an attribute; statements where they are cheaper than calls."""
+        """Like `value`, for an attribute; uses statements where they are cheaper than calls."""
         is_nullable = not isinstance(type_, GraphQLNonNull)
         inner = type_ if is_nullable else type_.of_type
         if isinstance(inner, GraphQLEnumType):
@@ -218,12 +220,12 @@ class _Writer:
         convert = type_.coerce_output_value
         plain = type_.name in _TEXT
         kept = bridge.is_passed_through(type_)
-        function = self._constant(_text if plain else _kept if kept else _written(convert))
+        function = self._constant(_text if plain else _unchanged if kept else _serializer(convert))
         code = f"{function}({variable})"
         return f"(None if {variable} is None else {code})" if is_nullable else code
 
     def _object(self, type_: Any, details: bridge.Details) -> str | None:
-        """A call with `$` for the value."""
+        """A call expression with `$` as a placeholder for the value."""
         if not is_abstract_type(type_):
             code = self._variant.select(type_, details).code(at_once=self._at_once)
             return f"{self._constant(code.function)}($, b)" if code is not None and not code.holes else None
@@ -244,10 +246,10 @@ class _Writer:
         self._constants["vet"] = _vet
         return self._constant(_VETTED)
 
-    def _made(self, body: list[str]) -> Callable[[Any, Budget], Any]:
+    def _compile(self, body: list[str]) -> Callable[[Any, Budget], Any]:
         source = "def made(o, b):\n" + "".join(f"    {line}\n" for line in body)
         space = dict(self._constants)
-        exec(compile(source, "<plan>", "exec"), space)  # noqa: S102 - our own source; see the module's docstring
+        exec(compile(source, "<plan>", "exec"), space)  # noqa: S102 - generated source; see the module's docstring
         self._variant.weight += len(source) // 40
         made: Callable[[Any, Budget], Any] = space["made"]
         return made
@@ -258,7 +260,7 @@ _VETTED: Final[set[type]] = {str, int, float, bool}
 
 
 def _vet(value: Any) -> None:
-    """Remember classes whose instances are neither failures nor awaitable."""
+    """Cache classes whose instances are neither exceptions nor awaitable; raises Odd for others."""
     kind = type(value)
     if kind in _VETTED:
         return
@@ -270,7 +272,7 @@ def _vet(value: Any) -> None:
 
 
 def _check(type_: Any, variable: str) -> str | None:
-    """A condition under which the attribute is odd, for leaves that are sent as they are."""
+    """The condition for an unexpected value, for leaves that are serialized unchanged."""
     if not is_leaf_type(type_) or isinstance(type_, GraphQLEnumType):
         return None
     if type_.name in _TEXT:
@@ -290,16 +292,16 @@ def _text(value: Any) -> Any:
     return value
 
 
-def _kept(value: Any) -> Any:
-    if value.__class__ not in _SENT_AS_THEY_ARE:
+def _unchanged(value: Any) -> Any:
+    if value.__class__ not in _UNCHANGED:
         raise Odd
     return value
 
 
-def _written(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A scalar's own writer, for values that are neither failures nor awaitable."""
+def _serializer(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Serialize with the scalar's converter; raises Odd for exceptions and awaitables."""
 
-    def write(value: Any) -> Any:
+    def serialize(value: Any) -> Any:
         if value.__class__ not in _VETTED:
             _vet(value)
         done = convert(value)
@@ -307,7 +309,7 @@ def _written(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
             raise Odd
         return done
 
-    return write
+    return serialize
 
 
 def _odd() -> Any:

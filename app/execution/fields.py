@@ -1,4 +1,4 @@
-"""One field of one document: resolve, complete, and on failure null or raise. graphql-core's `execute_field`."""
+"""Executes one field of one document like graphql-core's `execute_field`: resolve, complete, null or raise."""
 
 from collections.abc import Awaitable, Callable
 from types import CoroutineType
@@ -17,7 +17,7 @@ Call = Callable[[Run, Any, Path], Any]
 
 
 def field(place: bridge.Place, call: Call, complete: Completer) -> Execute:
-    """Answers the completed value or a coroutine of it; raises only where the field must not be null."""
+    """Returns the completed value or a coroutine of it; raises only if the field is non-null."""
     is_nullable = not isinstance(place.field.type, GraphQLNonNull)
     key, typename = place.key, place.parent.name
 
@@ -54,7 +54,7 @@ def typename(name: str) -> Execute:
 def call_of(
     schema: strawberry.Schema, place: bridge.Place, resolution: bridge.Attribute | bridge.Resolver | None
 ) -> Call:
-    """How the field's value is got; without a resolution, by all that Strawberry would do."""
+    """The call that gets the field's value; without a resolution, Strawberry's full resolver chain."""
     if isinstance(resolution, bridge.Attribute):
         name = resolution.name
         return lambda run, source, path: getattr(source, name)
@@ -67,7 +67,7 @@ def call_of(
 
 
 def _values(run: Run, place: bridge.Place) -> dict[str, Any]:
-    """`get_argument_values`, which raises in graphql-core's own words."""
+    """`get_argument_values`; raises graphql-core's errors."""
     node = place.nodes[0]
     if not place.field.args and not node.arguments:
         return {}
@@ -89,7 +89,7 @@ def _by_function(place: bridge.Place, resolver: bridge.Resolver, keywords: argum
 
     def call(run: Run, source: Any, path: Path) -> Any:
         made = keywords(run.variables)
-        if made is None:  # a value that does not fit: this raises, in the usual words
+        if made is None:  # a value that does not fit: raises graphql-core's error
             made = _values(run, place)
         if info_name is not None:
             made[info_name] = bridge.LazyInfo(run, place, path)
@@ -116,5 +116,5 @@ def _by_conversion(schema: strawberry.Schema, place: bridge.Place, resolver: bri
         found = converted(run, source, path, values)
         return await found if is_awaitable(found) else found
 
-    call = when_started if resolver.is_async else converted  # Strawberry converts inside the coroutine, if there is one
+    call = when_started if resolver.is_async else converted  # like Strawberry: an async resolver converts when awaited
     return lambda run, source, path: call(run, source, path, _values(run, place))

@@ -1,7 +1,7 @@
-"""Lists of objects that are plain but for a few fields: generated code for all items first, then what it left out.
+"""Completes lists of mostly plain objects: generated code for all items first, then the remaining fields.
 
-No resolver is called before every item's plain part has come out well, so that giving up, and leaving the whole list to
-the careful completer, repeats nothing but reading attributes.
+No resolver is called before the plain fields of every item have succeeded, so a fallback to the interpreter
+(`careful`) repeats attribute reads only.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from app.execution.selections import Variant
 
 
-LeftOut = list[tuple[int, Sequence[tuple[str, "Execute"]]]]
-"""The items of which something must be asked, by their place, and what."""
+Remaining = list[tuple[int, Sequence[tuple[str, "Execute"]]]]
+"""Index of an item, and its fields that must be executed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _AtOnce:
-    """A field whose value is often known when the object is made: then it is this attribute, which is None else."""
+    """A field whose value is often known already: then `attribute` holds it, otherwise None."""
 
     key: str
     attribute: str
@@ -38,8 +38,10 @@ class _AtOnce:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """Items of one class. `whole` makes an item of which everything is known at once, and raises for others: then
-    `plain` makes what is plain, and `asked` are the fields that must be executed for each."""
+    """Generated code for items of one class. `whole` completes an item whose fields are all known, otherwise raises.
+
+    Then `plain` completes the plain fields, and `asked` are the fields that must be executed for each item.
+    """
 
     whole: Callable[[Any, Budget], dict[str, Any]]
     plain: Callable[[Any, Budget], dict[str, Any]]
@@ -48,13 +50,13 @@ class _Shape:
 
 
 class _NoShape(Exception):
-    """Never leaves this file."""
+    """The list cannot use generated code. Never leaves this file."""
 
 
 def listed(
     variant: "Variant", place: bridge.Place, details: bridge.Details, type_: GraphQLList[Any], careful: Completer
 ) -> Completer:
-    """A completer for a list whose items are objects; `careful` where they are not."""
+    """A completer for a list of objects; `careful` for other lists."""
     is_nullable = not isinstance(type_.of_type, GraphQLNonNull)
     item = type_.of_type if is_nullable else type_.of_type.of_type
     if not is_object_type(item) and not is_abstract_type(item):
@@ -71,61 +73,61 @@ def listed(
             return slices(run, value, path)
         before = budget.fields, budget.bytes
         results: list[Any] = []
-        left_out: LeftOut = []
+        remaining: Remaining = []
         try:
             budget.take_items(value, fields, size)
-            make(value, budget, results, left_out)
+            make(value, budget, results, remaining)
         except TooLarge:
             raise
-        except Exception:  # noqa: BLE001 - whatever is odd about an item is met again, and told, by `careful`
+        except Exception:  # noqa: BLE001 - `careful` repeats the completion and reports the error
             budget.given_back(*before)
             return careful(run, value, path)
-        return fill(run, value, path, results, left_out) if left_out else results
+        return fill(run, value, path, results, remaining) if remaining else results
 
     async def slices(run: Run, value: list[Any], path: Path) -> Any:
-        """The same for a list that would keep others waiting."""
+        """The same for a list that is too long for one slice."""
         budget = run.budget
         fields, size = shapes.weight
         at_once = max(1, SLICE // fields)
         before = budget.fields, budget.bytes
         results: list[Any] = []
-        left_out: LeftOut = []
+        remaining: Remaining = []
         try:
             for start in range(0, len(value), at_once):
                 if budget.until_turn < 0:
                     await budget.turn()
                 part = value[start : start + at_once]
                 budget.take_items(part, fields, size)
-                make(part, budget, results, left_out)
+                make(part, budget, results, remaining)
         except TooLarge:
             raise
         except Exception:  # noqa: BLE001 - as above
             budget.given_back(*before)
             done = careful(run, value, path)
             return await done if done.__class__ is CoroutineType else done
-        return await fill_in_turns(run, value, path, results, left_out, 0, [])
+        return await fill_in_turns(run, value, path, results, remaining, 0, [])
 
-    def make(value: list[Any], budget: Budget, results: list[Any], left_out: LeftOut) -> None:
+    def make(value: list[Any], budget: Budget, results: list[Any], remaining: Remaining) -> None:
         for one in value:
             shape = known.get(one.__class__) or shapes.of(one.__class__)
             try:
                 made = shape.whole(one, budget)
             except TooLarge:
                 raise
-            except Exception:  # noqa: BLE001 - something of it must be asked; what is odd raises again below
+            except Exception:  # noqa: BLE001 - a field must be executed; other errors are raised again below
                 made = shape.plain(one, budget)
-                left_out.append((len(results), _asked(shape, one, made)))
+                remaining.append((len(results), _fill_known(shape, one, made)))
             results.append(made)
 
     def fill(
-        run: Run, value: list[Any], path: Path, results: list[Any], left_out: LeftOut
+        run: Run, value: list[Any], path: Path, results: list[Any], remaining: Remaining
     ) -> list[Any] | Awaitable[list[Any]]:
         waiting: list[int] = []
         budget = run.budget
-        for number, (index, asked) in enumerate(left_out, 1):
+        for number, (index, asked) in enumerate(remaining, 1):
             fill_one(run, value[index], (path, index, None), results, asked, waiting)
             if budget.until_turn < 0:
-                return fill_in_turns(run, value, path, results, left_out, number, waiting)
+                return fill_in_turns(run, value, path, results, remaining, number, waiting)
         return filled(results, waiting) if waiting else results
 
     async def fill_in_turns(
@@ -133,12 +135,12 @@ def listed(
         value: list[Any],
         path: Path,
         results: list[Any],
-        left_out: LeftOut,
+        remaining: Remaining,
         done: int,
         waiting: list[int],
     ) -> list[Any]:
         budget = run.budget
-        for index, asked in left_out[done:]:
+        for index, asked in remaining[done:]:
             if budget.until_turn < 0:
                 try:
                     await budget.turn()
@@ -156,7 +158,7 @@ def listed(
         asked: Sequence[tuple[str, "Execute"]],
         waiting: list[int],
     ) -> None:
-        """What is left out of one item; its place in `results` holds a coroutine where that must be awaited."""
+        """Execute the remaining fields of one item; `results` holds a coroutine if they must be awaited."""
         index = at[1]
         try:
             run.budget.until_turn -= len(asked) * STEPS_INTERPRETED
@@ -176,8 +178,8 @@ def listed(
     return complete
 
 
-def _asked(shape: _Shape, one: Any, made: dict[str, Any]) -> Sequence[tuple[str, "Execute"]]:
-    """What must be executed for this item, its known fields being filled in."""
+def _fill_known(shape: _Shape, one: Any, made: dict[str, Any]) -> Sequence[tuple[str, "Execute"]]:
+    """Fill in the item's known fields; returns the fields that must be executed."""
     unknown: list[tuple[str, Execute]] = []
     for field in shape.at_once:
         value = getattr(one, field.attribute)
@@ -193,7 +195,7 @@ def _refuse(one: Any, budget: Budget) -> dict[str, Any]:
 
 
 class _Shapes:
-    """By class, made when the first item of it comes. Raises _NoShape for what is not plain enough."""
+    """Shapes by class, created with the first item of each. Raises _NoShape if no field is plain."""
 
     def __init__(self, variant: "Variant", details: bridge.Details, item: Any) -> None:
         from app.execution.selections import execute_fields

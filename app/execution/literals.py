@@ -1,4 +1,4 @@
-"""Literals of a document that do not fit their types: where each stands, in the words that variables have too."""
+"""Validation errors of literals, located and worded like those of variables."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from graphql.utilities.validate_input_value import validate_input_literal
 
 
 class LocatedValuesRule(ValuesOfCorrectTypeRule):
-    """graphql-core's rule, whose errors name the argument, or the variable whose default it is, and the place in it."""
+    """graphql-core's rule, with the argument or variable and the path within its value in the error message."""
 
     _subject = "Argument ''"
 
@@ -29,7 +29,7 @@ class LocatedValuesRule(ValuesOfCorrectTypeRule):
     def is_valid_value_node(self, node: ValueNode, input_type: GraphQLInputType | None) -> Any:
         def on_error(error: GraphQLError, path: list[str | int]) -> None:
             text = f"{self._subject}{print_path_list(path)}: {error.message}"
-            placed = [one for one in error.nodes or () if one.loc is not None]  # some are made while a value is read
+            placed = [one for one in error.nodes or () if one.loc is not None]  # skip synthetic nodes
             self.report_error(GraphQLError(text, placed or node))
 
         if input_type is not None:

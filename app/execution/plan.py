@@ -1,4 +1,4 @@
-"""One operation's plan: its variants, compiled as requests need them, and running one of them."""
+"""The plan of one operation: compiles its variants on demand and runs them."""
 
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping
@@ -13,13 +13,13 @@ from app.execution.state import Run
 from app.execution.survey import Survey, Unsupported, survey
 from app.execution.variables import acceptor
 
-MOST_VARIANTS: Final = 16  # one hostile document could otherwise have a variant for every combination of its variables
+MOST_VARIANTS: Final = 16  # otherwise a hostile document could create one for each combination of its variables
 _BYTES_PER_FIELD: Final = 600  # measured: tracemalloc over the wallet's plan
 Key = tuple[tuple[object, ...], tuple[bool, ...]]
 
 
 class Plan:
-    """Holds no loop and no request's state: one serves all requests with its document. Raises Unsupported when made."""
+    """Stateless and shared by all requests with the document. The constructor raises Unsupported."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Plan:
     def start(
         self, inputs: Mapping[str, Any], context: Any, *, hide_suggestions: bool
     ) -> Coroutine[Any, Any, ExecutionResult]:
-        """A coroutine of what graphql-core would answer. Raises Unsupported at once, before any resolver is called."""
+        """A coroutine of graphql-core's result. Raises Unsupported immediately, before any resolver is called."""
         variables = self._accept(inputs, hide_suggestions)
         if isinstance(variables, list):
             return _refused(variables)
@@ -66,7 +66,7 @@ class Plan:
 
     @property
     def weight(self) -> int:
-        """Bytes, estimated. Grows as more is compiled."""
+        """Estimated bytes. Grows as more is compiled."""
         weight = 0
         for one in self._variants.values():
             weight += one.weight

@@ -1,4 +1,4 @@
-"""Plans of the documents in use: bounded, compiled when they pay, with a count of what runs without one and why."""
+"""LRU cache of compiled plans, with metrics of the operations that run without one."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -12,21 +12,21 @@ from app.execution.documents import Document
 from app.execution.plan import Plan
 from app.execution.survey import Unsupported
 
-_SEEN: Final = "execution.seen"  # in a document's memo: names of operations that ran once
+_SEEN: Final = "execution.seen"  # memo key: names of operations that ran once
 _REFUSAL_BYTES: Final = 500
 
 Key = tuple[str, str | None]
 
 
 class Observer(Protocol):
-    """Told once for each operation: ``compiled``, or ``fallback:`` and one of few words."""
+    """Metrics hook, called once per operation with ``compiled`` or ``fallback:`` and a reason."""
 
     def on_execution(self, path: str) -> None: ...
 
 
 @dataclass(slots=True)
-class _Kept:
-    """A plan, or the word that says why there is none; `weight` is what was last counted for it."""
+class _CacheEntry:
+    """A plan, or the reason why there is none; `weight` is its last counted size."""
 
     plan: Plan | None
     reason: str
@@ -34,7 +34,7 @@ class _Kept:
 
 
 class Plans:
-    """For one schema. A document that was published is compiled by `prepare`; any other at its second use."""
+    """Plans of one schema. `prepare` compiles a published document; any other is compiled on its second use."""
 
     def __init__(
         self, schema: strawberry.Schema, *, max_bytes: int = 32_000_000, observer: Observer | None = None
@@ -42,19 +42,19 @@ class Plans:
         self._schema = schema
         self._max_bytes = max_bytes
         self._observer = observer
-        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self._entries: OrderedDict[Key, _CacheEntry] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
     @property
     def bytes(self) -> int:
-        """What the plans weigh, estimated."""
+        """Estimated size of all plans."""
         return self._bytes
 
     def prepare(self, document: Document) -> None:
-        """Plan every operation of a document that will be used again."""
+        """Compile every operation of a document that will be used again."""
         if document.node is not None and not document.errors:
             for name in document.operations:
                 self._find(document, name)
@@ -68,65 +68,65 @@ class Plans:
         *,
         hide_suggestions: bool,
     ) -> ExecutionResult | None:
-        """The operation's result; None where graphql-core must run it. Nothing was called then."""
+        """The operation's result; None, before any resolver is called, if graphql-core must run it."""
         operation = document.operation(operation_name)
         if operation is None:
             return None
         name = operation.name.value if operation.name else None
         key = document.text, name
-        kept = self._kept.get(key)
+        kept = self._entries.get(key)
         if kept is None:
             if _is_first_use(document, name):
-                self._tell("fallback:first_use")
+                self._observe("fallback:first_use")
                 return None
             kept = self._find(document, name)
         else:
-            self._kept.move_to_end(key)
+            self._entries.move_to_end(key)
         if kept.plan is None:
-            self._tell(f"fallback:{kept.reason}")
+            self._observe(f"fallback:{kept.reason}")
             return None
         try:
             started = kept.plan.start(inputs, context, hide_suggestions=hide_suggestions)
         except Unsupported as unsupported:
-            self._tell(f"fallback:{unsupported.reason}")
+            self._observe(f"fallback:{unsupported.reason}")
             return None
-        self._tell("compiled")
+        self._observe("compiled")
         result = await started
         self._reweigh(key, kept)
         return result
 
-    def _find(self, document: Document, name: str | None) -> _Kept:
+    def _find(self, document: Document, name: str | None) -> _CacheEntry:
         key = document.text, name
-        found = self._kept.get(key)
+        found = self._entries.get(key)
         if found is None:
             try:
                 plan = Plan(self._schema, document.operations[name], document.fragments)
             except Unsupported as unsupported:
-                found = _Kept(None, unsupported.reason, 0)
+                found = _CacheEntry(None, unsupported.reason, 0)
             else:
-                found = _Kept(plan, "", 0)
-            self._kept[key] = found
+                found = _CacheEntry(plan, "", 0)
+            self._entries[key] = found
             self._reweigh(key, found)
         return found
 
-    def _reweigh(self, key: Key, kept: _Kept) -> None:
-        """A plan grows while requests meet new parts of it."""
+    def _reweigh(self, key: Key, kept: _CacheEntry) -> None:
+        """Update the counted size: a plan grows while requests compile new parts of it."""
         weight = len(key[0]) + (kept.plan.weight if kept.plan is not None else _REFUSAL_BYTES)
-        if weight == kept.weight or self._kept.get(key) is not kept:
+        if weight == kept.weight or self._entries.get(key) is not kept:
             return
         self._bytes += weight - kept.weight
         kept.weight = weight
-        while self._bytes > self._max_bytes and self._kept:
-            _, dropped = self._kept.popitem(last=False)
+        while self._bytes > self._max_bytes and self._entries:
+            _, dropped = self._entries.popitem(last=False)
             self._bytes -= dropped.weight
 
-    def _tell(self, path: str) -> None:
+    def _observe(self, path: str) -> None:
         if self._observer is not None:
             self._observer.on_execution(path)
 
 
 def _is_first_use(document: Document, name: str | None) -> bool:
-    """The document's memo goes with the document: what was forgotten is new again."""
+    """Whether this operation runs for the first time since its document was cached."""
     seen: set[str | None] = document.memo.setdefault(_SEEN, set())
     if name in seen:
         return False

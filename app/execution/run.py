@@ -1,6 +1,6 @@
-"""Running one prepared operation against the Strawberry schema, without Strawberry's per-request pipeline.
+"""Runs one validated operation against the Strawberry schema, without Strawberry's per-request pipeline.
 
-Parsing, validation, limits, masking and logging are the gate's; what is left of `Schema.execute` is this call.
+Replaces `Schema.execute`: the HTTP API does parsing, validation, limits, error formatting and logging.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -25,9 +25,9 @@ async def run_operation(
     *,
     suggest: bool = False,
 ) -> ExecutionResult:
-    """Execute a query or mutation. Errors of resolvers and of variables are in the result, never raised.
+    """Execute a query or mutation. Errors of resolvers and variables are in the result, never raised.
 
-    By its plan where the document has one: the answer is the same (`tests/equality`).
+    Uses the operation's plan if there is one; the result is the same (`tests/equality`).
     """
     assert document.node is not None
     if document.plans is not None:
@@ -58,7 +58,7 @@ async def run_subscription(
     *,
     suggest: bool = False,
 ) -> AsyncIterator[ExecutionResult] | ExecutionResult:
-    """Start a subscription: a stream of results, or one result that says why there is none."""
+    """Start a subscription: a stream of results, or one result with the errors that prevented it."""
     assert document.node is not None
     started = subscribe(
         schema._schema,
@@ -81,7 +81,7 @@ async def _each_whole(results: AsyncIterator[ExecutionResult]) -> AsyncIterator[
 
 
 def _whole(result: ExecutionResult) -> ExecutionResult:
-    """Where the answer is too large as a whole nothing else is told of it."""
+    """If the response is too large, report that error alone."""
     if result.data is None:
         for error in result.errors or ():
             if isinstance(error, TooLarge):

@@ -1,7 +1,7 @@
-"""The fields that a document selects on one object type, compiled when they are first needed.
+"""The fields that a document selects on one object type, compiled on first use.
 
-A selection runs in two parts: a generated function for what is plain (`fast`), and executors for the rest. Where the
-function meets anything odd it gives up, and all fields of that object are executed one by one from the same source.
+A selection has two parts: a generated function for plain fields (`fast`), and executors for the others. If the function
+raises, all fields of that object are executed one by one from the same source.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Entry:
 
 
 class Variant:
-    """One document compiled for one answer to its conditions and guards. Holds no request's state."""
+    """One document compiled for one outcome of its conditions and guards. Holds no state of a request."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Variant:
         self.root = Selection(self, root, grouped)
 
     def select(self, type_: GraphQLObjectType, details: bridge.Details) -> "Selection":
-        """One for each type and field: `details` lives as long as this variant, so its identity names it."""
+        """The cached selection of a type and field. `details` lives as long as this variant, so its id is the key."""
         key = type_.name, id(details)
         found = self._known.get(key)
         if found is None:
@@ -72,7 +72,7 @@ class Variant:
         return found
 
     def weight_of(self, type_: Any, details: bridge.Details) -> Weight:
-        """Of the largest object that may stand here; nothing for leaves and lists."""
+        """Weight of the largest possible object; zero for leaves and lists."""
         inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
         if is_object_type(inner):
             return self.select(inner, details).full_weight
@@ -82,7 +82,7 @@ class Variant:
         return max(found, default=(0, 0))
 
     def resolution(self, place: bridge.Place) -> bridge.Attribute | bridge.Resolver | None:
-        """None where a guard refuses: then Strawberry's own chain runs, and says so."""
+        """None if a guard rejects: then Strawberry's resolver chain runs and reports the error."""
         found = bridge.resolution_of(self.strawberry, place.field)
         if found is not None and any(id(guard) not in self._passing for guard in found.guards):
             return None
@@ -139,19 +139,19 @@ class Selection:
             results = self._code.function(source, run.budget)
         except TooLarge:
             raise
-        except Exception:  # noqa: BLE001 - whatever is odd about this object is met again, and told, below
+        except Exception:  # noqa: BLE001 - the executors repeat the completion and report the error
             return execute_fields(run, source, path, self.executors(), {})
         return execute_fields(run, source, path, self._holes, results) if self._holes else results
 
     @cached_property
     def own_weight(self) -> Weight:
-        """Of an object's own fields."""
+        """Weight of the object's fields."""
         size = sum(len(one.key) for one in self.entries) + _BYTES_OF_FIELD * len(self.entries)
         return len(self.entries), size
 
     @cached_property
     def full_weight(self) -> Weight:
-        """With the objects that generated code makes along with it: those in attributes, but not those in lists."""
+        """Weight including nested objects in attributes (not in lists), which generated code completes with it."""
         fields, size = self.own_weight
         for entry in self.entries:
             if entry.place is not None and isinstance(entry.resolution, bridge.Attribute):
@@ -160,24 +160,24 @@ class Selection:
         return fields, size
 
     def executors(self) -> list[tuple[str, fields.Execute]]:
-        """All fields one by one."""
+        """Executors of all fields."""
         if self._all is None:
             self._all = [(entry.key, self._executor(entry)) for entry in self.entries]
         return self._all
 
     def holes(self) -> list[tuple[str, fields.Execute]]:
-        """What the generated function leaves out."""
+        """Executors of the fields that the generated function leaves out."""
         self.code()
         return self._holes
 
     def resolved(self, key: str) -> tuple[bridge.Place, bridge.Attribute | bridge.Resolver | None]:
-        """A hole's field, and how it gets its value."""
+        """The field site of a left-out field, and its resolution."""
         entry = next(one for one in self.entries if one.key == key)
         assert entry.place is not None  # `__typename` leaves no hole
         return entry.place, entry.resolution
 
     def code(self, *, at_once: bool = False) -> fast.Code | None:
-        """The generated function; None where nothing here is plain. See `fast.compile_selection`."""
+        """The generated function; None if no field is plain. See `fast.compile_selection`."""
         if not self._is_compiled:
             self._compile()
         if not at_once or self._code is None or not self._code.holes:
@@ -209,7 +209,7 @@ class Selection:
 def execute_fields(
     run: Run, source: Any, path: Path | None, executors: Sequence[tuple[str, fields.Execute]], results: dict[str, Any]
 ) -> Any:
-    """`execute_fields`: the results, or a coroutine of them. Siblings that must be awaited run side by side."""
+    """graphql-core's `execute_fields`: the results, or a coroutine of them. Awaitable siblings run concurrently."""
     waiting: list[str] | None = None
     try:
         for key, execute in executors:
@@ -234,8 +234,10 @@ async def _awaited(results: dict[str, Any], waiting: list[str]) -> dict[str, Any
 
 
 async def execute_serially(run: Run, selection: Selection) -> dict[str, Any]:
-    """`execute_fields_serially`: each root field ends before the next begins. Where one answers too much it is null,
-    and those after it are not begun: nobody could be told what became of them."""
+    """graphql-core's `execute_fields_serially`: each root field ends before the next starts.
+
+    If one exceeds the budget, it is null and later fields do not run: their results could not be reported.
+    """
     results: dict[str, Any] = {}
     budget = run.budget
     for key, execute in selection.executors():

@@ -1,5 +1,7 @@
-"""What one operation asks for, read once before anything is compiled: whether it can be planned, and on what a plan
-depends. Each selection set is visited once for each type, so a document's own size bounds the work."""
+"""Analyses one operation before compilation: whether it can be planned, and what its plan depends on.
+
+Each selection set is visited once per type, so the document's size bounds the work.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,12 +26,12 @@ from graphql import (
 
 from app.execution import bridge
 
-MOST_FIELDS: Final = 5_000  # compiled at most, counted for every type that an interface can be
+MOST_FIELDS: Final = 5_000  # to compile, counted for each possible type of an interface
 _CONDITIONS: Final = frozenset({"skip", "include"})
 
 
 class Unsupported(Exception):
-    """`reason` is one of few words: it labels a metric."""
+    """The operation cannot be planned. `reason` is a metric label with few values."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -38,7 +40,7 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A field that calls code: by its resolver, or through Strawberry's whole chain where extensions ask for it."""
+    """A field with a resolver or field extensions; `calls` is its cost in upstream calls, `needs` its scopes."""
 
     coordinate: str
     calls: int | None
@@ -47,7 +49,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """`conditions` are the variables that `@skip` and `@include` ask; `size` bounds the fields to compile."""
+    """`conditions` are the variables in `@skip` and `@include`; `size` is the maximum number of fields to compile."""
 
     guards: tuple[bridge.Guard, ...]
     conditions: tuple[str, ...]
@@ -88,21 +90,21 @@ class _Reading:
         self.loads: dict[str, Load] = {}
 
     def size(self, selections: SelectionSetNode, type_: GraphQLNamedType) -> int:
-        """How many fields these selections become, fragments and types multiplied out."""
+        """The number of fields, with fragments expanded for each possible type."""
         key = id(selections), type_.name
         if key not in self._sizes:
             self._sizes[key] = sum(self._size_of(one, type_) for one in selections.selections)
         return self._sizes[key]
 
     def _size_of(self, selection: Any, type_: GraphQLNamedType) -> int:
-        self._look_at(selection.directives or ())
+        self._add_conditions(selection.directives or ())
         if isinstance(selection, FieldNode):
             return self._field(selection, type_)
         if isinstance(selection, FragmentSpreadNode):
             fragment = self._fragments[selection.name.value]
             if fragment.variable_definitions or getattr(selection, "arguments", None):
                 raise Unsupported("fragment_variables")
-            self._look_at(fragment.directives or ())
+            self._add_conditions(fragment.directives or ())
             return self.size(fragment.selection_set, self._schema.type_map[fragment.type_condition.name.value])
         condition = selection.type_condition
         narrowed = self._schema.type_map[condition.name.value] if condition else type_
@@ -132,7 +134,7 @@ class _Reading:
         if not isinstance(found, bridge.Attribute):
             self.loads.setdefault(coordinate, Load(coordinate, *bridge.declared(field)))
 
-    def _look_at(self, directives: Iterable[DirectiveNode]) -> None:
+    def _add_conditions(self, directives: Iterable[DirectiveNode]) -> None:
         for directive in directives:
             if directive.name.value not in _CONDITIONS:
                 raise Unsupported("directive", f"@{directive.name.value}")

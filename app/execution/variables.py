@@ -1,6 +1,6 @@
-"""A request's variables: accepted at once where each is plainly what its type says, else by graphql-core.
+"""Fast path for a request's variables of simple types; graphql-core coerces all others.
 
-Only acceptance is done here. Whatever does not fit, defaults and every type of more than one shape are graphql-core's.
+Values that do not fit, defaults and input objects are left to graphql-core.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ Accept = Callable[[Mapping[str, Any], bool], bridge.VariableValues | list[GraphQ
 
 
 def acceptor(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Accept:
-    """Answers the values, or the errors that say why they do not fit."""
+    """A function that returns the coerced values, or graphql-core's errors."""
     simple = _simple(schema, operation)
 
     def accept(inputs: Mapping[str, Any], hide: bool) -> bridge.VariableValues | list[GraphQLError]:
@@ -76,12 +76,12 @@ def _simple(
 
 
 def _unwrapped(given: Any) -> tuple[bool, Any]:
-    """Whether it is non-null, and what of."""
+    """Whether the type is non-null, and its nullable type."""
     return (True, given.of_type) if isinstance(given, GraphQLNonNull) else (False, given)
 
 
 def _list_fits(given: Any) -> Callable[[Any], bool] | None:
-    """For lists of plain values that may not be null; one value in a list's place is graphql-core's to wrap."""
+    """Check for lists of non-null simple values; graphql-core coerces a single value to a list."""
     if not isinstance(given, GraphQLList):
         return None
     is_required, item = _unwrapped(given.of_type)

@@ -52,7 +52,7 @@ def test_what_has_more_than_was_assumed_is_refused_while_it_is_made(small: Runni
         assert reply.data is None
         assert reply.errors == [
             {
-                "message": "The answer would hold more than 100 fields.",
+                "message": "The response would exceed 100 fields.",
                 "extensions": {"code": "RESPONSE_TOO_LARGE", "unit": "fields", "limit": 100},
             }
         ]

@@ -1,4 +1,4 @@
-"""Network addresses: who connects, who is believed about others, and whom a forwarding header names."""
+"""Network addresses: clients, trusted proxies and forwarding headers."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -6,11 +6,11 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Final
 
 _MOST_HOPS: Final = 50
-_IPV6_CUSTOMER_BITS: Final = 64  # what one subscriber is given: counting single addresses would bound nothing
+_IPV6_CUSTOMER_BITS: Final = 64  # one subscriber's prefix: counting single addresses would limit nothing
 
 
 class TrustedProxies:
-    """The addresses whose `X-Forwarded-For` and `Forwarded` headers are believed."""
+    """The addresses whose `X-Forwarded-For` and `Forwarded` headers are trusted."""
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         self._networks = tuple(ip_network(network) for network in networks)
@@ -24,10 +24,10 @@ class TrustedProxies:
     def client_of(self, peer: str, headers: Mapping[str, str]) -> str:
         """The address of the client that `peer` connects for; `peer` itself unless it is a trusted proxy.
 
-        A proxy appends the address that connected to it, so hops are read from the right and the first one that is not
-        a trusted proxy is the client: whatever stands left of it is the client's own claim. A hop that is no address
-        ends the walk at the proxy that reported it. A proxy passes on a header that it does not write itself, so two
-        headers that disagree are both ignored. `headers` have lower-case names, repeated ones joined by commas.
+        A proxy appends the address that connected to it, so hops are read from the right, and the first that is not a
+        trusted proxy is the client; everything left of it is unverified. A hop that is no address ends the search at
+        the proxy that reported it. A proxy passes on a header that it does not write, so two headers that disagree are
+        both ignored. `headers` have lower-case names, repeated ones joined by commas.
         """
         if peer not in self:
             return peer
@@ -52,7 +52,7 @@ class TrustedProxies:
 
 
 def bucket_of(address: str) -> str:
-    """What connections from this address are counted under: the address, or for IPv6 its /64."""
+    """The key under which connections of this address are counted: the address, or for IPv6 its /64."""
     parsed = _parsed(address)
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((int(parsed), _IPV6_CUSTOMER_BITS), strict=False))
@@ -60,19 +60,19 @@ def bucket_of(address: str) -> str:
 
 
 def is_ip_address(text: str) -> bool:
-    """Whether the text, brackets or not, is an address and no name."""
+    """True if the text, with or without brackets, is an IP address."""
     return _parsed(text.strip("[]")) is not None
 
 
 def is_loopback(text: str) -> bool:
-    """Whether the text, brackets or not, is a loopback address."""
+    """True if the text, with or without brackets, is a loopback address."""
     address = _parsed(text.strip("[]"))
     return address is not None and address.is_loopback
 
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
-    """IPv4 within IPv6 (``::ffff:192.0.2.1``) is IPv4; a zone (``fe80::1%eth0``) is dropped."""
+    """IPv4 within IPv6 (``::ffff:192.0.2.1``) becomes IPv4; a zone (``fe80::1%eth0``) is dropped."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
@@ -83,7 +83,7 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _without_port(hop: str) -> str:
-    """``192.0.2.1:4711`` and ``[2001:db8::1]:4711`` without what follows the address."""
+    """``192.0.2.1:4711`` and ``[2001:db8::1]:4711`` without brackets and port."""
     hop = hop.strip().strip('"')
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
@@ -91,7 +91,7 @@ def _without_port(hop: str) -> str:
 
 
 def _forwarded_for(element: str) -> str:
-    """The `for` parameter of one element (RFC 7239); empty where there is none."""
+    """The `for` parameter of one element (RFC 7239), or ""."""
     for pair in element.split(";"):
         name, _, value = pair.partition("=")
         if name.strip().lower() == "for":

@@ -1,12 +1,12 @@
-"""Recognises card numbers in text. Pure, and imports nothing of ours: one recogniser for every input and the redactor.
+"""Detects card numbers in text, for every input and the redactor. Pure.
 
-A card number is 12 to 19 digits that agree in three things: an issuer's range, a length which that issuer uses, and
-the check digit (ISO/IEC 7812-1, Annex B). Up to three characters other than letters and digits may separate two
-digits. Digits of every script count.
+A card number is 12 to 19 digits that match an issuer's range, a length which that issuer uses, and the check digit
+(ISO/IEC 7812-1, Annex B). Up to three characters other than letters and digits may separate two digits. Digits of every
+script count.
 
-Digits that touch belong together: a longer unbroken run of digits that merely contains a card number is not one.
-Left alone, too, are identifiers and other standard forms: UUIDs, ULIDs, hexadecimal ids of 24 to 128 characters,
-ISO 8601 dates and times, IPv4 addresses, fractions (``0.4111111111111111``) and telephone numbers with a leading ``+``.
+Adjacent digits belong together: a longer unbroken run that merely contains a card number is not one. Identifiers and
+other standard forms are not card numbers either: UUIDs, ULIDs, hexadecimal ids of 24 to 128 characters, ISO 8601 dates
+and times, IPv4 addresses, fractions (``0.4111111111111111``) and telephone numbers with a leading ``+``.
 """
 
 import re
@@ -18,7 +18,7 @@ from typing import Final
 Span = tuple[int, int]
 
 _LEAST, _MOST = 12, 19
-# Leading digits, both ends included, and the lengths in use.
+# First and last prefix, both included, and the lengths in use.
 _RANGES: Final[tuple[tuple[str, str, Iterable[int]], ...]] = (
     ("4", "4", (13, 16, 19)),  # Visa, and Elo, Dankort and others that share its range
     ("4903", "4903", (18,)),  # Switch
@@ -36,8 +36,9 @@ _RANGES: Final[tuple[tuple[str, str, Iterable[int]], ...]] = (
     ("3528", "3589", range(16, 20)),  # JCB; RuPay's 353 and 356, LankaPay
     ("2131", "2131", (15,)),
     ("1800", "1800", (15,)),
-    # Maestro's whole range, which holds Discover 6011, 644-649 and 65, UnionPay 62, RuPay 508, 60 and 65, Elo 50, 636
-    # and 65, Verve 506, 507 and 650, Troy 65, Hipercard 6062, InterPayment 636, Laser, Solo, Bankcard, mada, eftpos.
+    # Maestro's whole range, which contains Discover 6011, 644-649 and 65, UnionPay 62, RuPay 508, 60 and 65, Elo 50,
+    # 636 and 65, Verve 506, 507 and 650, Troy 65, Hipercard 6062, InterPayment 636, Laser, Solo, Bankcard, mada,
+    # eftpos.
     ("50", "50", range(12, 20)),
     ("56", "69", range(12, 20)),
     ("81", "82", (16, 17, 18, 19)),  # RuPay, and UnionPay's 81
@@ -50,7 +51,7 @@ _RANGES: Final[tuple[tuple[str, str, Iterable[int]], ...]] = (
     ("1946", "1946", (16,)),  # GPN
     ("1", "1", (15,)),  # UATP
 )
-_PREFIX = 4  # no range needs more
+_PREFIX = 4  # the longest prefix of any range
 _LENGTHS: Final[dict[str, frozenset[int]]] = {}
 """By the first four digits."""
 for _low, _high, _lengths in _RANGES:
@@ -73,9 +74,9 @@ _KNOWN_FORMS: Final = re.compile(
     rf"|(?<![0-9.])(?:{_OCTET}\.){{3}}{_OCTET}(?::[0-9]{{1,5}})?(?![0-9.])"  # IPv4, with a port
     r"|(?<![\w.])0\.[0-9]+(?![0-9.])"
 )
-_DOUBLED: Final = str.maketrans("0123456789", "0246813579")  # twice the digit, less 9 where that has two
+_DOUBLED: Final = str.maketrans("0123456789", "0246813579")  # twice the digit, minus 9 if that has two digits
 _LONGEST_PHONE: Final = 15  # E.164
-# Country codes in Amex's and Diners' ranges: their telephone numbers have 13 digits at most.
+# Country codes in Amex's and Diners' ranges, where telephone numbers have at most 13 digits.
 _SHORTER_PHONES: Final = ("30", "34", "36", "37", "38")
 
 
@@ -85,7 +86,7 @@ def looks_like_card_number(text: str) -> bool:
 
 
 def card_number_spans(text: str) -> list[Span]:
-    """Where the card numbers in `text` are, in order, as half-open character ranges that do not overlap."""
+    """The positions of card numbers in `text`, in order, as half-open ranges that do not overlap."""
     return list(_spans(text))
 
 
@@ -111,12 +112,12 @@ def _ascii_digit(char: str) -> str:
 
 
 def _blanked(known: re.Match[str]) -> str:
-    """Letters of the same length: nothing on either side is joined through them."""
+    """Letters of the same length, so that digits on both sides are not joined."""
     return "x" * (known.end() - known.start())
 
 
 def _runs(text: str) -> Iterator[list[Span]]:
-    """Groups of touching digits, in lists of those between which there is nothing but separators."""
+    """Groups of adjacent digits, in lists of groups with only separators between them."""
     found = [group.span() for group in _GROUP.finditer(text)]
     run = found[:1]
     for before, group in pairwise(found):
@@ -128,7 +129,7 @@ def _runs(text: str) -> Iterator[list[Span]]:
 
 
 def _number_at(text: str, groups: list[Span], first: int) -> int:
-    """How many whole groups from `first` on make a card number, the longest first; 0 for none."""
+    """The number of whole groups from `first` on that form a card number, preferring more; 0 for none."""
     digits, best, lengths = "", 0, None
     for index in range(first, min(first + _MOST, len(groups))):
         start, end = groups[index]
@@ -149,7 +150,7 @@ def _check_digit_is_right(digits: str) -> bool:
 
 
 def _is_phone(text: str, start: int, digits: str) -> bool:
-    """A number in E.164 has a + and up to 15 digits."""
+    """True for an E.164 number: a + and up to 15 digits."""
     if start == 0 or text[start - 1] not in "+＋" or len(digits) > _LONGEST_PHONE:
         return False
     return not (len(digits) > _LONGEST_PHONE - 2 and digits.startswith(_SHORTER_PHONES))

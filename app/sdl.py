@@ -1,4 +1,4 @@
-"""The API schema of a subgraph: its SDL without the parts that only a federation router understands.
+"""The API schema of a subgraph: its SDL without the parts for federation routers.
 
 Source: https://www.apollographql.com/docs/graphos/schema-design/federated-schemas/reference/subgraph-spec
 """
@@ -12,9 +12,9 @@ _FEDERATION_NAMESPACES: Final = ("federation__", "link__")
 
 
 def api_sdl(sdl: str) -> str:
-    """The API schema, which tools without federation support load. SDL without federation is returned as it is.
+    """The API schema, for tools without federation support. SDL without federation is returned unchanged.
 
-    Directives that `sdl` defines stay, others go. Raises GraphQLError where `sdl` cannot be parsed.
+    Keeps the directives that `sdl` defines. Raises GraphQLError if `sdl` cannot be parsed.
     """
     document = parse(sdl)
     defined = {one.name.value for one in document.definitions if isinstance(one, DirectiveDefinitionNode)}
@@ -23,13 +23,13 @@ def api_sdl(sdl: str) -> str:
     kept, start = "", 0
     for node in parts.found:
         assert node.loc is not None
-        kept += sdl[start : node.loc.start].rstrip()  # the space before what is removed goes, too
+        kept += sdl[start : node.loc.start].rstrip()  # removes the preceding whitespace too
         start = node.loc.end
     return (kept + sdl[start:]).lstrip()
 
 
 class _FederationParts(Visitor):
-    """Collects federation's types and fields, and the directives that nothing defines, in the order of the text."""
+    """Collects federation's types and fields, and undefined directives, in the order of the text."""
 
     def __init__(self, directives: set[str]) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Sockets, signals and uvicorn: how a process serves applications and stops cleanly.
+"""Sockets, signals and uvicorn: serves applications and shuts down gracefully.
 
-The first SIGINT or SIGTERM stops accepting, finishes what is in flight within the grace period and closes down; the
-second ends the process at once.
+The first SIGINT or SIGTERM stops accepting connections, completes requests in flight within the grace period and shuts
+down; the second ends the process at once.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _SAME_PRESS_S: Final = 0.1
 
 
 class PortTaken(VaultgraphError):
-    """Something else listens there; the message is one line that says so."""
+    """The port is in use; the message is one line."""
 
 
 def bind(host: str, port: int, setting: str) -> socket.socket:
@@ -57,7 +57,7 @@ def url_of(sock: socket.socket) -> str:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handling: the command that runs it decides when to stop."""
+    """uvicorn without its signal handling: the command that runs it decides when to stop."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -83,11 +83,10 @@ async def serve(
     on_stop: Callable[[], None] | None = None,
     **options: Any,
 ) -> None:
-    """Serve one application until `stop` is set, then finish what is in flight, for `grace_s` at the most.
+    """Serve one application until `stop` is set, then complete requests in flight, for at most `grace_s`.
 
-    `on_stop` is called as soon as `stop` is set, before connections are closed.
-
-    Requests that take longer are answered 503. Whatever the application raises while it starts is raised here.
+    `on_stop` is called as soon as `stop` is set, before connections are closed. Requests that take longer get 503.
+    Exceptions of the application's startup propagate.
     """
 
     def started() -> None:
@@ -98,25 +97,25 @@ async def serve(
     room = Connections(bounds)
     server = _Server(_config(_Interruptible(app, stop), grace_s, bounds, room, options), started)
 
-    async def exit_when_told() -> None:
+    async def exit_on_stop() -> None:
         await stop.wait()
         if on_stop is not None:
             on_stop()
         server.should_exit = True
 
     async with _lifespan(app):
-        telling = asyncio.create_task(exit_when_told())
+        stopping = asyncio.create_task(exit_on_stop())
         sweeping = asyncio.create_task(sweep(server.server_state.connections, room))
         try:
             await server.serve(sockets=[sock])
         finally:
-            telling.cancel()
+            stopping.cancel()
             sweeping.cancel()
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: ASGIApp) -> AsyncIterator[None]:
-    """ASGI's lifespan, spoken by us and not by uvicorn: that one logs what a start raises, and raises SystemExit."""
+    """ASGI lifespan without uvicorn, which would log startup exceptions and raise SystemExit."""
     messages: asyncio.Queue[Message] = asyncio.Queue()
     is_up = asyncio.Event()
 
@@ -131,7 +130,7 @@ async def _lifespan(app: ASGIApp) -> AsyncIterator[None]:
     waiting.cancel()
     if not is_up.is_set():
         await life
-        raise RuntimeError("the application ended before it had started")
+        raise RuntimeError("the application ended before its startup completed")
     try:
         yield
     finally:
@@ -140,8 +139,9 @@ async def _lifespan(app: ASGIApp) -> AsyncIterator[None]:
 
 
 class _Interruptible:
-    """Answers for the application where it cannot: when the grace period ends and uvicorn cancels what still runs, and
-    when an exception escapes it."""
+    """Answers requests that the application cannot complete: those cancelled by uvicorn at the end of the grace period,
+    and those with an unhandled exception.
+    """
 
     def __init__(self, app: ASGIApp, stop: asyncio.Event) -> None:
         self._app = app
@@ -162,14 +162,14 @@ class _Interruptible:
 
 
 def _cut_short(scope: Scope) -> tuple[int, bytes, bytes]:
-    """A GraphQL error in the media type that a GraphQL client asked for."""
+    """A GraphQL error in the media type that the client accepts."""
     wants = any(name == b"accept" and _GRAPHQL_RESPONSE in value.lower() for name, value in scope["headers"])
     body = error_body("OVERLOADED", "The gateway is restarting: send the request again.")
     return 503, body, _GRAPHQL_RESPONSE if wants else _JSON
 
 
 async def _end(send: Send, answer: tuple[int, bytes, bytes]) -> None:
-    """End the request: with this answer, or where one has begun, as it is."""
+    """Complete the request with this response or, if one has started, with the part sent so far."""
     status, body, media_type = answer
     headers = [
         (b"content-type", media_type + b"; charset=utf-8"),
@@ -182,26 +182,26 @@ async def _end(send: Send, answer: tuple[int, bytes, bytes]) -> None:
         headers.append((b"retry-after", b"1"))
     try:
         await send({"type": "http.response.start", "status": status, "headers": headers})
-    except RuntimeError:  # the answer has begun, or was complete
+    except RuntimeError:  # the response has started or is complete
         body = b""
     with contextlib.suppress(RuntimeError):
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _share_arenas() -> None:
-    """Let glibc's malloc keep two arenas and not eight per core.
+    """Limit glibc's malloc to two arenas instead of eight per core.
 
-    Each SQLite connection has a thread of its own, and each such thread would hold an arena that is never given back:
-    memory would creep up for as long as new connections come and go. Other C libraries have no such setting.
+    Each SQLite connection has a thread, and each thread would hold an arena that is never returned, so memory would
+    grow as connections come and go. Other C libraries have no such setting.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Run `main(stop)` on uvloop; a first SIGINT or SIGTERM sets `stop`, a second ends the process at once.
+    """Run `main(stop)` on uvloop; the first SIGINT or SIGTERM sets `stop`, the second ends the process at once.
 
-    Does not return: the process ends with status 0 when `main` has; what `main` raises is raised.
+    Does not return: the process exits with status 0 after `main` returns. Exceptions of `main` propagate.
     """
 
     _share_arenas()
@@ -210,18 +210,18 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]])
     async def with_signals() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        on_signal = _StopOrDie(stop, loop)
+        on_signal = _OnSignal(stop, loop)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, on_signal, number)
         await main(stop)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(with_signals())
-    _leave()
+    _exit()
 
 
-def _leave() -> None:
-    """End the process now that all is closed: taking its heap apart first would only keep the person waiting."""
+def _exit() -> None:
+    """Exit without freeing the heap, which would only delay the exit."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
@@ -229,11 +229,11 @@ def _leave() -> None:
     os._exit(0)
 
 
-class _StopOrDie:
-    """Asked once: stop. Asked twice: now means now.
+class _OnSignal:
+    """Signal handler: the first signal stops gracefully, the second exits at once.
 
-    A terminal's Ctrl-C reaches the whole group, and wrappers (`timeout`, `npm run`) pass it on once more: what comes
-    within a moment of the first is the first.
+    A terminal's Ctrl-C reaches the whole process group, and wrappers (`timeout`, `npm run`) forward it again, so a
+    repeat within a moment is ignored.
     """
 
     def __init__(self, stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
@@ -256,7 +256,7 @@ def _config(
         **guarded(limits, room),
         "timeout_keep_alive": limits.keep_alive_s,
         "ws_max_size": 300_000,
-        "ws_per_message_deflate": False,  # a window per connection, and lengths that tell secrets
+        "ws_per_message_deflate": False,  # costs a window per connection, and compressed lengths can reveal secrets
         "lifespan": "off",  # see _lifespan
         "log_config": None,
         "log_level": "warning",

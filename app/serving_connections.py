@@ -1,9 +1,9 @@
-"""The connections of one server: how many there may be, and which one makes room for a newcomer.
+"""Limits the connections of one server, evicting idle ones.
 
-Most connections that come to nothing come from few addresses and wait for their client: a head or a body that does not
-arrive, a keep-alive connection nobody uses. So at a bound, the connection that came first and waits is closed for the
-new one; only where none waits is the new one refused. The bounds of addresses and callers leave one alone that has
-waited for less than 3 s: in a burst of connections, requests have arrived that were not read yet.
+Most useless connections come from few addresses and wait for their client: for a head or a body that does not arrive,
+or as idle keep-alive connections. At a limit, the oldest waiting connection is closed for the new one; if none waits,
+the new one is refused. The limits per address and caller spare connections that have waited for less than 3 s: in a
+burst, their requests may have arrived without having been read.
 """
 
 import contextlib
@@ -18,26 +18,26 @@ from app.addresses import TrustedProxies, bucket_of
 
 try:
     import resource
-except ImportError:  # Windows has no such limits
+except ImportError:  # not available on Windows
     resource = None  # type: ignore[assignment]
 
 _log = logging.getLogger("vaultgraph.serving")
-_FILES_FOR_OTHERS: Final = 512  # the vaults' pools, the store, logs
+_FILES_FOR_OTHERS: Final = 512  # for the vaults' connection pools, the store and logs
 _LEFT_ALONE_S: Final = 3.0
 _LOOKED_AT: Final = 16
-SPARE: Final = 64  # connections beyond the bound that are told so; those beyond them are just closed
+SPARE: Final = 64  # connections beyond the limit that get a response; further ones are closed without
 
-_Group = tuple[str, str]  # address or caller, and which
+_Group = tuple[str, str]  # kind ("address" or "caller") and key
 _OF_PROXIES: Final[_Group] = ("proxies", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """Seconds that a client may take for each part of its work, all absolute, and how many connections there may be.
+    """Timeouts of a client in seconds, each absolute, and limits on the number of connections.
 
-    `send_timeout_s` is for taking an answer. `connections` bounds the process, `connections_per_address` those of one
-    address that carried no authenticated request yet, `connections_per_caller` those whose last request was of one
-    caller. `trusted_proxies` connect for many clients, and are not bound as an address.
+    `send_timeout_s` limits how long a client may take to read a response. `connections` limits the process,
+    `connections_per_address` those of one address without an authenticated request yet, `connections_per_caller` those
+    whose last request came from one caller. `trusted_proxies` connect for many clients and have no limit per address.
     """
 
     head_timeout_s: float = 10.0
@@ -50,7 +50,7 @@ class ConnectionLimits:
     trusted_proxies: TrustedProxies = field(default_factory=TrustedProxies)
 
     def within_open_files(self) -> "ConnectionLimits":
-        """The same, with no more connections than the process may open files. Raises its soft limit first."""
+        """These limits, reduced to the number of files that the process may open. Raises its soft limit first."""
         most = _raise_open_files(self.connections + SPARE + _FILES_FOR_OTHERS)
         allowed = max(most - SPARE - _FILES_FOR_OTHERS, most // 2)
         if allowed >= self.connections:
@@ -60,21 +60,21 @@ class ConnectionLimits:
 
 
 class Held(Protocol):
-    """One connection, as the bounds see it."""
+    """One connection, for the limits."""
 
     def waits_since(self) -> float:
-        """Since when, in the loop's time, it is the client's turn to send something; inf while it is not."""
+        """Since when, in the loop's time, the server has been waiting for the client; inf if it is not."""
         ...
 
     def has_unread(self) -> bool:
-        """Whether the client did send something, which the server has not come to read."""
+        """True if the client sent data that the server has not read yet."""
         ...
 
     def evict(self) -> None: ...
 
 
 class Connections:
-    """Which connections count for which address or caller, in the order in which they came to."""
+    """The connections of each address and caller, in order of arrival."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
@@ -82,7 +82,7 @@ class Connections:
         self._group_of: dict[Held, _Group] = {}
 
     def admit(self, newcomer: Held, address: str, held: Sized, now: float) -> int:
-        """0, or the HTTP status to refuse with. `held` are all connections, WebSockets too, the newcomer included."""
+        """0, or the HTTP status to refuse with. `held` are all connections, WebSockets and the new one included."""
         if len(held) > self._limits.connections and not self._make_room(self._group_of, now, 0.0):
             return 503
         if address in self._limits.trusted_proxies:
@@ -90,8 +90,7 @@ class Connections:
         return 0 if self._join(newcomer, ("address", bucket_of(address)), now) else 429
 
     def claim(self, connection: Held, caller: str, now: float) -> bool:
-        """The connection carries a request of this caller, and counts for it from now on; False where that one has too
-        many, none of which waits."""
+        """Count the connection for this caller from now on. False if it has too many and none can be evicted."""
         self.release(connection)
         return self._join(connection, ("caller", caller), now)
 
@@ -105,7 +104,7 @@ class Connections:
             del self._groups[group]
 
     def trim(self, now: float) -> None:
-        """Bring groups that a burst took beyond their bound back to it."""
+        """Evict connections of groups that exceeded their limit during a burst."""
         for group in [group for group, members in self._groups.items() if len(members) > self._most(group)]:
             while len(self._groups[group]) > self._most(group) and self._make_room(self._groups[group], now):
                 pass
@@ -126,7 +125,7 @@ class Connections:
         return limits.connections_per_address if group[0] == "address" else limits.connections_per_caller
 
     def _make_room(self, candidates: dict[Held, Any], now: float, left_alone_s: float = _LEFT_ALONE_S) -> bool:
-        """Close the first that waits, and has for that long. Few are looked at; those that cannot go come last then."""
+        """Evict the first connection that has waited long enough. Looks at a few; others move to the end."""
         for one in list(islice(candidates, _LOOKED_AT)):
             if now - one.waits_since() >= left_alone_s and not one.has_unread():
                 self.release(one)
@@ -137,7 +136,7 @@ class Connections:
 
 
 class ClientConnection:
-    """What the application sees of the connection that a request came by: ``scope["state"]["connection"]``."""
+    """A request's connection as applications see it: ``scope["state"]["connection"]``."""
 
     __slots__ = ("_caller", "_claim", "_drop")
 
@@ -147,7 +146,7 @@ class ClientConnection:
         self._caller = ""
 
     def authenticated(self, caller: str) -> bool:
-        """The request proved that this caller sends it. False where the caller has too many connections."""
+        """Count the connection for this authenticated caller. False if the caller has too many connections."""
         if caller == self._caller or self._claim is None:
             return True
         is_welcome = self._claim(caller)
@@ -155,17 +154,19 @@ class ClientConnection:
         return is_welcome
 
     def drop(self) -> None:
-        """Close without finishing the answer, so that the client sees it was cut short."""
+        """Close without completing the response, so that the client sees that it is truncated."""
         if self._drop is not None:
             self._drop()
 
     def forget(self) -> None:
-        """The connection is gone; nothing here may keep it alive."""
+        """The connection is closed; drop references that would keep it alive."""
         self._claim = self._drop = None
 
 
 def _raise_open_files(wanted: int) -> int:
-    """How many files the process may open, after the soft limit was raised towards `wanted`, within the hard one."""
+    """The number of files that the process may open, after raising its soft limit towards `wanted`, within the hard
+    limit.
+    """
     if resource is None:
         return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,8 +1,8 @@
-"""uvicorn's HTTP and WebSocket protocols with the limits that they lack: on heads, on time, on connections.
+"""uvicorn's HTTP and WebSocket protocols with limits that they lack: on request heads, time and connections.
 
-llhttp bounds neither the size nor the number of headers, and uvicorn waits for ever: for a head, for a body, for a
-client that does not read its answer. Here each of these has a deadline, which a sweep over all connections enforces:
-it costs a request nothing. Refusals at this level are GraphQL error bodies, as everywhere else.
+llhttp limits neither the size nor the number of headers, and uvicorn has no timeouts for heads, bodies or clients that
+do not read. Here each has a deadline, enforced by a sweep over all connections, so requests need no timers. Refusals at
+this level are GraphQL error bodies too.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from app.serving_connections import SPARE, ClientConnection, ConnectionLimits, C
 try:
     import fcntl
     import termios
-except ImportError:  # Windows
+except ImportError:  # not available on Windows
     fcntl = None  # type: ignore[assignment]
 
 MOST_HEADER_BYTES: Final = 32_768
@@ -37,7 +37,7 @@ _LINGER_S: Final = 3.0
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _SWEEP_EVERY_S: Final = 0.25
 _OF_UPGRADES: Final = (b"upgrade", b"http2-settings")
-_TOLD: Final = {
+_ERRORS: Final = {
     400: ("BAD_REQUEST", "The request is not HTTP."),
     403: ("FORBIDDEN", "The caller may not do this."),
     405: ("METHOD_NOT_ALLOWED", "This method is not allowed here."),
@@ -55,7 +55,7 @@ _MORE_HEADERS: Final = {
 
 
 class _Refused(Exception):
-    """Raised into the parser, which stops."""
+    """Raised inside the parser to stop it."""
 
 
 def guarded(limits: ConnectionLimits, room: Connections) -> dict[str, type[asyncio.Protocol]]:
@@ -67,12 +67,12 @@ def guarded(limits: ConnectionLimits, room: Connections) -> dict[str, type[async
 
 
 def error_body(code: str, message: str) -> bytes:
-    """A GraphQL response that holds one error."""
+    """A GraphQL response with one error."""
     return json.dumps({"errors": [{"message": message, "extensions": {"code": code}}]}).encode()
 
 
 async def sweep(connections: Iterable[Any], room: Connections) -> None:
-    """End what takes too long, for ever. `connections` is the server's own set."""
+    """Enforce the deadlines, forever. `connections` is the server's set."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(_SWEEP_EVERY_S)
@@ -83,8 +83,9 @@ async def sweep(connections: Iterable[Any], room: Connections) -> None:
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """End the connection now, with what is unsent: `close` waits for a client that does not read, and so would the
-    kernel after it, unless it is told not to."""
+    """Close the connection now and discard unsent data. Both `close` and the kernel's default linger would wait for a
+    client that does not read.
+    """
     sock = transport.get_extra_info("socket")
     if sock is not None and transport.get_write_buffer_size():
         with contextlib.suppress(OSError):
@@ -93,7 +94,7 @@ def _reset(transport: asyncio.Transport) -> None:
 
 
 class _Unsent:
-    """Since when the end of an answer waits for its reader."""
+    """Measures how long the end of a response has waited for the client."""
 
     __slots__ = ("_of", "_since")
 
@@ -104,7 +105,7 @@ class _Unsent:
     def is_late(
         self, transport: asyncio.Transport, now: float, within_s: float, *, answer: object, is_complete: bool
     ) -> bool:
-        """`is_complete`: nothing will be added to `answer`. One that goes on is bounded by its pauses instead."""
+        """`is_complete`: nothing will be added to `answer`. Otherwise pauses in writing are limited instead."""
         if not transport.get_write_buffer_size() or not is_complete:
             self._since = inf
         elif self._since == inf or self._of is not answer:
@@ -113,7 +114,7 @@ class _Unsent:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection. `due_at` is when the sweep ends it, unless the client does its part before."""
+    """One connection. `due_at` is the client's deadline, enforced by the sweep."""
 
     limits = ConnectionLimits()
     room = Connections(limits)
@@ -123,12 +124,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self.due_at = inf
         self._in_head = True
         self._chunk_bytes = 0
-        self._head_bytes = 0  # of the head that is being read, from its second piece on where it follows a request
+        self._head_bytes = 0  # of the current head; from its second chunk on if it follows another request
         self._last_headers: object = None
         self._bytes_without_body = 0
         self._is_body_open = False
         self._is_read_again = False
-        self._is_deaf = False
+        self._ignores_input = False
         self._is_lingering = False
         self._current: object = None
         self._keeps_alive = True
@@ -150,16 +151,16 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(status)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave_room()
+        self._release()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
-        self._leave_room()  # the gate counts WebSockets
+        self._release()  # websocket.py counts WebSockets
         super().handle_websocket_upgrade()
 
     def data_received(self, data: bytes) -> None:
-        """As uvicorn's, but for what it does with upgrades and faults."""
-        if self._is_deaf:
+        """Like uvicorn's, except for upgrades and faults."""
+        if self._ignores_input:
             return
         self._unset_keepalive_if_required()
         self._chunk_bytes = size = len(data)
@@ -244,7 +245,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def has_unread(self) -> bool:
         """See `app.serving_connections.Held`."""
         sock = self.transport.get_extra_info("socket")
-        if fcntl is None or sock is None or self._is_deaf:
+        if fcntl is None or sock is None or self._ignores_input:
             return False
         try:
             return fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)) != bytes(4)
@@ -255,20 +256,20 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def look(self, now: float) -> None:
-        """Called by the sweep."""
+        """Enforce the deadlines. Called by the sweep."""
         transport, within_s = self.transport, self.limits.send_timeout_s
         is_complete = self._is_lingering or transport.is_closing() or not self._is_answering()
         is_late = self._unsent.is_late(transport, now, within_s, answer=self.cycle, is_complete=is_complete)
         if is_late or now - self._paused_at >= within_s:
             _reset(transport)
         elif now < self.due_at or transport.is_closing() or self.has_unread():
-            return  # where the process is behind with reading, it is not the client that is late
+            return  # while the server is behind with reading, the client is not late
         elif self._is_lingering:
             if not transport.get_write_buffer_size():
                 transport.abort()
         elif self._is_body_open:
             if self.flow.read_paused:
-                self.due_at = now + self.limits.body_timeout_s  # it is we who do not read
+                self.due_at = now + self.limits.body_timeout_s  # the server is not reading
             elif not self.cycle.response_started:
                 self._refuse(408)
         elif not self._is_answering():
@@ -284,7 +285,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _has_begun(self) -> bool:
-        """Whether part of a head has come. Line ends before it, which some clients send after a body, are none."""
+        """True if part of a head has arrived. Line ends that some clients send after a body do not count."""
         return self.headers is not self._last_headers
 
     def _await_head(self) -> None:
@@ -294,8 +295,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self.due_at = self.loop.time() + self.limits.head_timeout_s
 
     def _await_body(self) -> None:
-        """The rest of a body is still to come. An answer that is given before it has come closes the connection: what
-        then arrives is not read as a request, and the client need not be waited for."""
+        """Wait for the rest of a body. A response sent before it has arrived closes the connection, so that the rest is
+        not parsed as a request and the client need not be waited for.
+        """
         self._is_body_open = True
         self._bytes_without_body = 0
         self.due_at = self.loop.time() + self.limits.body_timeout_s
@@ -307,8 +309,9 @@ class GuardedProtocol(HttpToolsProtocol):
         )
 
     def _check_upgrade(self) -> None:
-        """Only a WebSocket's handshake changes the protocol; any other request for an upgrade may be ignored, RFC 9110,
-        7.8, and is: Java's HttpClient and curl send `Upgrade: h2c` with ordinary requests."""
+        """Only a WebSocket handshake upgrades. RFC 9110, 7.8 allows ignoring other upgrades, such as the `Upgrade: h2c`
+        that Java's HttpClient and curl send with ordinary requests.
+        """
         method = self.parser.get_method()
         if method == b"CONNECT":
             self._stop_parsing(405)
@@ -318,7 +321,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._stop_parsing(400)
 
     def _read_again(self, rest: bytes) -> None:
-        """The parser does not read the body of a request for an upgrade: have another one read it without."""
+        """Parse the request again without upgrade headers: the parser does not read the body of an upgrade."""
         head = [self.parser.get_method(), b" ", self.url, b" HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
         for name, value in self.headers:
             if name == b"connection":
@@ -337,18 +340,18 @@ class GuardedProtocol(HttpToolsProtocol):
         raise _Refused
 
     def _refuse(self, status: int) -> None:
-        """Answer the request that is being read, after those before it, and close."""
-        self._is_deaf = True
+        """Answer the request being read, after earlier ones, and close."""
+        self._ignores_input = True
         is_earlier = self.cycle is not self._current
         if self._is_answering() and (is_earlier or self.pipeline):
             if is_earlier:
                 self.cycle.on_response = partial(self._refuse, status)
             else:
-                self.transport.close()  # it was queued itself; its refusal would come before its turn
+                self.transport.close()  # it is in the pipeline itself; its refusal would come too early
             return
         if self.transport.is_closing():
             return
-        code, message = _TOLD[status]
+        code, message = _ERRORS[status]
         body = error_body(code, message)
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json; charset=utf-8\r\n"
@@ -357,22 +360,23 @@ class GuardedProtocol(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self._linger()
-        if self._is_answering():  # the application hears that its client has gone, and says nothing more
+        if self._is_answering():  # the application sees a client disconnect and sends nothing more
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
     def _linger(self) -> None:
-        """Close after what was written, but read on for a moment: closing at once, with bytes unread, makes the kernel
-        reset the connection, and the client may never see its answer."""
+        """Half-close after the written data and keep reading for a moment. Closing with unread bytes makes the kernel
+        reset the connection, and the client might lose the response.
+        """
         if self._is_lingering or self.transport.is_closing():
             return
-        self._is_deaf = self._is_lingering = True
+        self._ignores_input = self._is_lingering = True
         self.due_at = self.loop.time() + _LINGER_S
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
-    def _leave_room(self) -> None:
+    def _release(self) -> None:
         self.room.release(self)
         if self._connection is not None:
             self._connection.forget()
@@ -380,7 +384,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 class GuardedWebSocket(WebSocketsSansIOProtocol):
-    """A connection after its handshake: the gate bounds what it does, and this how long its last words may take."""
+    """A connection after its handshake. websocket.py limits its use; this limits how long the final data may take."""
 
     limits = ConnectionLimits()
 
@@ -391,9 +395,9 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         self.conn.reject = self._rejection  # type: ignore[method-assign]
 
     def _rejection(self, status: int, text: str) -> Response:
-        """What is answered to a handshake that is no good, or that nobody takes: a GraphQL error too."""
+        """The response to a handshake that is invalid or not accepted: a GraphQL error."""
         response = self._plain_rejection(status, text)
-        code, message = _TOLD.get(int(status), ("BAD_REQUEST", "The WebSocket handshake is not valid."))
+        code, message = _ERRORS.get(int(status), ("BAD_REQUEST", "The WebSocket handshake is not valid."))
         body = error_body(code, message)
         for name, value in (("Content-Type", "application/json; charset=utf-8"), ("Content-Length", str(len(body)))):
             del response.headers[name]

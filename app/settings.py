@@ -1,6 +1,6 @@
-"""Every setting: from a TOML file, the environment (``VAULTGRAPH_STORE__URL``) and secret files.
+"""All settings, from a TOML file, environment variables (``VAULTGRAPH_STORE__URL``) and secret files.
 
-The environment wins over the file. Any secret may instead be named by a file: ``api_token_file = "/run/secrets/x"`` or
+The environment overrides the file. Any secret may be read from a file: ``api_token_file = "/run/secrets/x"`` or
 ``VAULTGRAPH_STORE__URL_FILE``; a trailing newline in such a file is not part of the secret.
 """
 
@@ -39,21 +39,23 @@ from app.vault.secret import Secret
 
 
 class DefaultSettings(Section, frozen=True):
-    """Stored defaults. `clear_after_s`: how far apart the two complete lists must be that both lack one, before it is
-    forgotten."""
+    """Stored defaults. `clear_after_s`: the minimum time between two complete lists that both lack a stored default,
+    before it is cleared.
+    """
 
     clear_after_s: ZeroOrMore = 300.0
 
 
 class ExecutionSettings(Section, frozen=True):
-    """`plans` runs documents that are used again by compiled plans; the answers are the same without."""
+    """`plans` runs reused documents by compiled plans. It does not change results."""
 
     plans: bool = True
 
 
 class WatchSettings(Section, frozen=True):
-    """How changes behind our back are noticed: the pace of noting what reads see, of reading for subscribers the vaults
-    that send no webhooks, and of the daily sweep."""
+    """Detection of changes made outside the gateway: the rate of recording observed changes, the polling of vaults
+    without webhooks for subscribers, and the daily jobs.
+    """
 
     notes_per_s: Positive = 20.0
     every_s: Positive = 30.0
@@ -69,11 +71,11 @@ class StoreSettings(Section, frozen=True):
 
 
 class AuthSettings(Section, frozen=True):
-    """Tokens of staff and end users: one issuer, its key set behind an https address or in a file.
+    """Tokens of staff and end users: one issuer, with its key set at an https URL or in a file.
 
-    `scopes_by_role` maps words of the role claim to scopes; a token whose customer claim holds a customer id is an end
-    user's. A token without one is staff's where `staff_claim` holds one of `staff_values`, and refused otherwise: no
-    token is staff's by default. `partners_only` says that there are no tokens: API keys alone.
+    `scopes_by_role` maps roles to scopes. A token whose customer claim contains a customer id is an end user's. A token
+    without one is staff's if `staff_claim` contains one of `staff_values`, and refused otherwise. `partners_only`
+    disables tokens: only API keys are accepted.
     """
 
     issuer: str = ""
@@ -96,11 +98,11 @@ class AuthSettings(Section, frozen=True):
 
 
 class GateSettings(Section, frozen=True):
-    """How much one request may ask, and who may ask from a browser. `docs/limits.md` says what each number counts.
+    """Limits of requests, and access from browsers. `docs/limits.md` explains each number.
 
-    `cors_origins` are origins (``https://app.example``), or ``*``; `hosts` the names to answer to, any when empty.
-    `trusted_proxies` are the addresses whose forwarding headers are believed. `batch_items` 0 refuses batches,
-    `compress_from_bytes` 0 compresses nothing.
+    `cors_origins` are origins (``https://app.example``), or ``*``; `hosts` the accepted Host names, any if empty.
+    `trusted_proxies` are the addresses whose forwarding headers are trusted. `batch_items` 0 disables batches,
+    `compress_from_bytes` 0 compression.
     """
 
     cors_origins: list[CorsOrigin] = []
@@ -146,10 +148,10 @@ class GateSettings(Section, frozen=True):
 
 
 class DocumentSettings(Section, frozen=True):
-    """Which documents callers with a token may run; partners run what was published for them, and nothing else.
+    """Which documents callers with a token may run; partners run only documents published for them.
 
-    `automatic` is for APQ. `ids_only` refuses their texts, and with them APQ, which must then be off; `own_client`
-    names the partner whose published documents they may run.
+    `automatic` enables APQ. `ids_only` refuses texts and therefore needs APQ off; `own_client` names the partner whose
+    published documents they may run.
     """
 
     automatic: bool = True
@@ -160,13 +162,13 @@ class DocumentSettings(Section, frozen=True):
 
     def __post_init__(self) -> None:
         if self.ids_only and self.automatic:
-            raise ValueError("automatic persisted queries let any text in: with ids_only set automatic = false")
+            raise ValueError("automatic persisted queries accept any text: with ids_only set automatic = false")
         if self.ids_only and not self.own_client:
-            raise ValueError("ids_only needs own_client: the name that your own documents are published for")
+            raise ValueError("ids_only needs own_client: the name that your documents are published for")
 
 
 class BudgetSettings(Section, frozen=True):
-    """What one client may ask: requests, and cost in calls to vaults, refilled by the second up to a burst."""
+    """Token buckets of one client, for requests and for cost in vault calls: refill per second, and capacity."""
 
     requests_per_s: Positive = 10_000
     requests_burst: AtLeastOne = 20_000
@@ -197,7 +199,7 @@ class RateSettings(Section, frozen=True):
 
 
 class GatewaySettings(Section, frozen=True):
-    """The whole configuration but for the vaults.
+    """All settings except those of vaults.
 
     `id_key` and `digest_key` are base64 or long random strings (32 characters or more).
     """
@@ -235,11 +237,11 @@ class GatewaySettings(Section, frozen=True):
 if TYPE_CHECKING:
 
     class Settings(GatewaySettings, frozen=True):
-        """`GatewaySettings`, and a section for every registered vault, by its name: see `provider`."""
+        """`GatewaySettings` and a section for every registered vault, by its name: see `provider`."""
 else:
     for _name in GatewaySettings.__struct_fields__:
         if _name in specs():
-            raise SettingsError(f"a vault cannot be named {_name}: that is a setting of the gateway")
+            raise SettingsError(f"a vault cannot be named {_name}: the gateway has a setting of that name")
     _PRECEDENCE: Final = by_precedence()
     Settings = defstruct(
         "Settings",
@@ -259,9 +261,8 @@ def load_settings(
     base: Mapping[str, Any] | None = None,
     **overrides: Any,
 ) -> Settings:
-    """`base`, the file over it, the environment over that, `overrides` on top.
-
-    Raises SettingsError naming each wrong setting.
+    """Merge `base`, the file, the environment and `overrides`; later ones win. Raises SettingsError naming each wrong
+    setting.
     """
     merged: dict[str, Any] = {}
     lay_over(merged, base or {})

@@ -1,4 +1,4 @@
-"""Which settings are missing or unsafe, by the name a person would set."""
+"""Checks for missing and unsafe settings, by the names that users set."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -16,7 +16,7 @@ _OPENLY: Final = "credentials would cross the network in clear text: use https"
 
 
 def missing_settings(settings: Settings) -> dict[str, list[str]]:
-    """Per vault (and ``gateway``), the names of what must be set; vaults that are disabled need nothing."""
+    """The missing settings per vault (and ``gateway``); disabled vaults need none."""
     found: dict[str, list[str]] = {"gateway": [name for name in ("id_key", "digest_key") if _is_weak(settings, name)]}
     if settings.mode == "production":
         found["gateway"] += _unprotected(settings)
@@ -28,7 +28,7 @@ def missing_settings(settings: Settings) -> dict[str, list[str]]:
 
 
 def unsafe_settings(settings: Settings) -> dict[str, list[str]]:
-    """Per vault (and ``gateway``), what is set and must not be so, naming the setting and the rule."""
+    """The unsafe settings per vault (and ``gateway``), each with setting and rule."""
     keys = {name: getattr(settings, name).reveal() for name in ("id_key", "digest_key")}
     gateway = [
         f"{name}: it has fewer than {_LEAST_CHARACTERS} different characters, make it of random bytes"
@@ -49,19 +49,19 @@ def unsafe_settings(settings: Settings) -> dict[str, list[str]]:
 
 
 def warnings_of(settings: Settings) -> Iterator[str]:
-    """What is allowed and worth a line in the log."""
+    """Settings that are allowed but worth a warning in the log."""
     url = settings.store.redis_url.reveal()
     if settings.mode == "production" and url.startswith("redis://") and not _is_loopback(urlsplit(url).hostname):
         yield "store.redis_url: the connection is not encrypted (rediss:// is)"
 
 
 def is_sent_openly(url: str) -> bool:
-    """Whether what is sent there could be read on the way: plain HTTP to another machine."""
+    """True for plain HTTP to another machine."""
     try:
         parts = urlsplit(url.strip())
         return parts.scheme.lower() == "http" and not _is_loopback(parts.hostname)
     except ValueError:
-        return False  # no address at all: refused where it is used
+        return False  # not a URL: refused where it is used
 
 
 def _is_loopback(host: str | None) -> bool:
@@ -73,7 +73,7 @@ def _is_loopback(host: str | None) -> bool:
 
 
 def _unprotected(settings: Settings) -> list[str]:
-    """Who may ask, and from which pages, is said and never assumed."""
+    """Production needs explicit settings for callers and web origins."""
     auth, missing = settings.auth, []
     if not auth.partners_only:
         if not (auth.jwks_url or auth.jwks_path):

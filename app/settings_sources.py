@@ -1,4 +1,4 @@
-"""Where settings are found: a TOML file, the environment, secret files; and which lies over which."""
+"""Reads settings from a TOML file, the environment and secret files, and merges them."""
 
 import logging
 import os
@@ -32,14 +32,14 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def variables(environ: Mapping[str, str]) -> list[str]:
-    """Those that are meant to be settings, as they are spelled."""
+    """The variables that are settings, as spelled."""
     return [key for key in environ if key.upper().startswith(ENV_PREFIX) and key.upper() not in _NOT_SETTINGS]
 
 
 def refuse_unknown_variables(environ: Mapping[str, str], known: Mapping[str, bool]) -> None:
-    """`known` are the names of settings, and whether each is a table with any names below.
+    """`known` maps the names of settings to whether each is a table that accepts any names.
 
-    Raises SettingsError naming each variable of ours that is no setting, and the one that may be meant.
+    Raises SettingsError naming each unknown variable with the prefix, and the closest setting.
     """
     faults: list[str] = []
     for key in variables(environ):
@@ -70,7 +70,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def lay_over(base: MutableMapping[str, Any], upper: Mapping[str, Any]) -> None:
-    """`x` above replaces `x_file` below, and the other way round."""
+    """Merge `upper` into `base`. `x` replaces `x_file` and vice versa."""
     for key, value in upper.items():
         if f"{key}{_FILE_SUFFIX}" not in upper:
             base.pop(f"{key}{_FILE_SUFFIX}", None)
@@ -84,7 +84,7 @@ def lay_over(base: MutableMapping[str, Any], upper: Mapping[str, Any]) -> None:
 
 
 def resolve_files(section: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
-    """Replace every ``x_file`` by ``x`` holding the file's text."""
+    """Replace every ``x_file`` by ``x`` with the file's text."""
     for key in list(section):
         value = section[key]
         if isinstance(value, MutableMapping):
@@ -104,14 +104,13 @@ def resolve_files(section: MutableMapping[str, Any], path: tuple[str, ...]) -> N
 
 
 def _refuse_if_shared(path: Path, shown: str) -> None:
-    """Raises SettingsError for a secret that every user of the machine can read; warns where a group can.
+    """Raises SettingsError if every user of the machine can read a secret; warns if a group can.
 
-    What is mounted read-only is taken as it is: Kubernetes and Docker mount secrets so, readable by all in the
-    container unless told otherwise.
+    Read-only mounts are exempt: Kubernetes and Docker mount secrets world-readable by default.
     """
     mode = path.stat().st_mode
     if not mode & (stat.S_IROTH | stat.S_IRGRP) or os.statvfs(path).f_flag & os.ST_RDONLY:
         return
     if mode & stat.S_IROTH:
-        raise SettingsError(f"{shown}: every user of this machine can read the file: take that right away (chmod 600)")
+        raise SettingsError(f"{shown}: every user of this machine can read the file: restrict it (chmod 600)")
     _log.warning("%s: the file's group can read it", shown)

@@ -1,4 +1,4 @@
-"""How what was found becomes settings: checked by msgspec, every fault named at once, no value ever quoted."""
+"""Parses settings with msgspec. Reports all faults at once and quotes no values."""
 
 import re
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -39,12 +39,13 @@ _UNKNOWN: Final = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Settings that belong together. Made in code its values are not checked: `structured` does that."""
+    """A group of settings. Values are checked by `structured`, not when an instance is created in code."""
 
 
 def structured(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
-    """`found` as a section of this kind; text is taken for numbers, lists and paths where those are meant, for the
-    environment has nothing but text. `found` is used up. Raises SettingsError naming each wrong setting."""
+    """Parse `found` as this kind of section. Text is accepted for numbers, lists and paths, since the environment
+    contains only text. Modifies `found`. Raises SettingsError naming each wrong setting.
+    """
     _read_text(found, kind)
     faults: list[str] = []
     while True:
@@ -53,7 +54,7 @@ def structured(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
         except ValidationError as error:
             names, said = _fault(str(error), kind)
             faults.append(f"{'.'.join(names)}: {said}")
-            if not _take_out(found, names):  # so that the next fault is found
+            if not _take_out(found, names):  # to find the next fault
                 break
         else:
             if not faults:
@@ -63,12 +64,13 @@ def structured(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
 
 
 def names_in(kind: type[Section], prefix: str) -> Iterator[tuple[str, bool]]:
-    """The environment's name of each setting and section (all begin with `prefix`), and whether it is a table with any
-    names below."""
+    """The environment variable of each setting and section (all begin with `prefix`), and whether it is a table that
+    accepts any names.
+    """
     for field in fields(kind):
         name, bare = f"{prefix}{field.name.upper()}", _bare(field.type)
         if isinstance(bare, type) and issubclass(bare, Section):
-            yield name, False  # given a value, it is refused as a section
+            yield name, False  # a value for it is refused as a section
             yield from names_in(bare, f"{name}__")
         else:
             yield name, get_origin(bare) is dict
@@ -83,7 +85,7 @@ def _of_text(kind: type[Any], value: Any) -> Any:
 
 
 def _read_text(found: MutableMapping[str, Any], kind: type[Section]) -> None:
-    """What msgspec leaves alone in the environment's text: lists, blanks around numbers, and flags as people write."""
+    """Parse text that msgspec does not: lists, blanks around numbers, and usual spellings of booleans."""
     for field in fields(kind):
         value, bare = found.get(field.name), _bare(field.type)
         if isinstance(value, MutableMapping) and isinstance(bare, type) and issubclass(bare, Section):
@@ -97,7 +99,7 @@ def _read_text(found: MutableMapping[str, Any], kind: type[Section]) -> None:
 
 
 def _fault(message: str, kind: type[Section]) -> tuple[list[str], str]:
-    """Which setting, and what is wrong with it. Of an item of a list, or of a table, it is the list that is named."""
+    """The setting and its fault. A fault in an item names the whole list or table."""
     said, _, place = message.partition(" - at `$")
     names = re.sub(r"\[[^]]*\]", "", place.removesuffix("`")).strip(".")
     path = names.split(".") if names else []
@@ -112,7 +114,7 @@ def _fault(message: str, kind: type[Section]) -> tuple[list[str], str]:
 
 
 def _choices(path: list[str], kind: type[Section]) -> tuple[str, ...]:
-    """The words that a setting has to choose from; msgspec's message would quote the one that was found."""
+    """The choices of a setting; msgspec's message would quote the value."""
     here: Any = kind
     for name in path:
         here = {field.name: field.type for field in fields(here)}[name]

@@ -1,4 +1,4 @@
-"""Kinds of text that a setting may have to be. Each refuses what is none, and never quotes it."""
+"""Text types for settings. Each checks its format and never quotes the value."""
 
 import re
 from ipaddress import ip_network
@@ -12,7 +12,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class CheckedText(str):
-    """Text that was checked when it was made; raises ValueError."""
+    """Text that is checked on creation; raises ValueError."""
 
     __slots__ = ()
 
@@ -48,12 +48,12 @@ class Origin(CheckedText):
         if port is not None and port != _DEFAULT_PORTS.get(parts.scheme):
             shown = f"{shown}:{port}"
         if given not in (f"{parts.scheme}://{shown}", f"{parts.scheme}://{shown}:{_DEFAULT_PORTS.get(parts.scheme)}"):
-            raise _no_origin()  # a path, a user, a query
+            raise _no_origin()  # a path, a user or a query
         return super().__new__(cls, f"{parts.scheme}://{shown}")
 
 
 class CorsOrigin(Origin):
-    """An origin, or ``*`` for every one, or ``none``."""
+    """An origin, ``*`` for all, or ``none``."""
 
     __slots__ = ()
 
@@ -64,7 +64,7 @@ class CorsOrigin(Origin):
 
 
 class HeaderName(CheckedText):
-    """The name of an HTTP header, kept in lower case."""
+    """The name of an HTTP header, in lower case."""
 
     __slots__ = ()
 

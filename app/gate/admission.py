@@ -1,13 +1,13 @@
-"""What an admitted request was found to cost; shown in `extensions.cost`."""
+"""The cost of an admitted request, reported in `extensions.cost`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each request
+@dataclass(slots=True)  # not frozen, for speed: one is created per request
 class Admission:
-    """`requested` is the price in calls to vaults; `throttle` what the caller's buckets still hold, if it has any."""
+    """`requested` is the price in vault calls; `throttle` the state of the caller's token buckets, if any."""
 
     requested: int
     throttle: Mapping[str, Any] | None = None

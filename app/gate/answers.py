@@ -1,4 +1,4 @@
-"""What leaves the gate: one body with its status and headers, encoded once."""
+"""HTTP responses: a body encoded once, with status and headers."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ _NOT_KEPT: Final = (b"cache-control", b"no-store")
 _DOCUMENT_FAULTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
 
 
-@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each request
+@dataclass(slots=True)  # not frozen, for speed: one is created per request
 class Answer:
-    """`body` is encoded, or empty. Header names are lower case. `is_open` data may be compressed: see compression."""
+    """`body` is encoded, or empty. Header names are lower case. Only responses with `is_open` may be compressed."""
 
     status: int
     body: bytes
@@ -38,7 +38,7 @@ class Answer:
 
     async def start(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
         headers = [*_BASE_HEADERS, *extra]
-        if self.status not in _WITHOUT_BODY:  # RFC 9110, 8.6: a 204 has no length either
+        if self.status not in _WITHOUT_BODY:  # RFC 9110, 8.6: a 204 has no content length
             headers.append((b"content-type", self.content_type.encode()))
             headers.append((b"content-length", str(len(self.body)).encode()))
         if self.headers:
@@ -49,10 +49,10 @@ class Answer:
 
 
 def encode(value: Any) -> bytes:
-    """JSON bytes. Decimals, dates and our scalars are text by now: the schema serialised them.
+    """JSON bytes of a result whose scalars are serialised already.
 
-    What orjson does not write (integers past 64 bits, lone surrogates that came from a vault) the standard library
-    writes in ASCII.
+    The standard library encodes (as ASCII) what orjson rejects: integers beyond 64 bits and lone surrogates from
+    vaults.
     """
     try:
         return orjson.dumps(value)
@@ -61,7 +61,7 @@ def encode(value: Any) -> bytes:
 
 
 def _parsed(value: object) -> Any:
-    """What is encoded already."""
+    """Decode already encoded fragments."""
     if isinstance(value, orjson.Fragment):
         return json.loads(orjson.dumps(value))
     raise TypeError
@@ -79,7 +79,7 @@ def json_answer(
 
 
 def refusal(refused: Refused, kind: AnswerType, request_id: str) -> Answer:
-    """A refused request: no `data` member, its errors, the request's id."""
+    """The response to a refused request: `errors` and the request id, no `data`."""
     status = refused.status
     if kind.refuses_with_200 and refused.code in _DOCUMENT_FAULTS:
         status = 200

@@ -1,4 +1,4 @@
-"""The id of the request that the running task works for: for notes made far from where it is known."""
+"""The id of the current request, in a context variable."""
 
 from contextvars import ContextVar
 from typing import Final

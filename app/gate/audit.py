@@ -1,7 +1,7 @@
-"""The audit trail's notes: who was refused what, and which writes ended before the journal knew of them.
+"""Writes the audit trail: refused requests, and mutations that failed before the journal recorded them.
 
-Notes are taken in memory and written in batches, so that no answer waits for them. Refusals of anonymous requests, and
-those of one caller beyond `_PER_MINUTE`, are counted: the trail gets one row a minute for each caller and code.
+Entries are queued in memory and written in batches, so that no response waits for them. Refusals of anonymous requests,
+and those of one caller beyond `_PER_MINUTE`, are counted: one row a minute for each caller and code.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ NOTED: Final = frozenset(
         "CANNOT_SEND_PQ_ID_AND_BODY",
     }
 )
-"""Refusals of the gate that are about who asks; the others (limits, syntax, rate) are about what."""
+"""Refusals that concern the caller's identity or rights; refusals for limits, syntax and rate are not audited."""
 _BATCH: Final = 200
 _MOST_WAITING: Final = 20_000
 _PER_MINUTE: Final = 60
-"""Refusals of one caller that are kept one by one."""
+"""How many refusals of one caller get a row each."""
 _MINUTE_S: Final = 60.0
 _MOST_COUNTED: Final = 10_000
 ANONYMOUS: Final = "anonymous"
@@ -58,7 +58,7 @@ class Observer(Protocol):
 
 
 class Audit:
-    """`run` writes what the other methods note; `flush` writes what is left, when the process ends."""
+    """`run` writes the queued entries; `flush` writes the rest at shutdown."""
 
     def __init__(
         self, events: Events, *, observer: Observer | None = None, clock: Callable[[], float] = time.monotonic
@@ -70,16 +70,16 @@ class Audit:
         self._arrived = asyncio.Event()
         self._one_writer = asyncio.Lock()
         self._kept: dict[str, int] = {}  # by actor, in this minute
-        self._counted: dict[tuple[EventType, str, str], int] = {}  # what was not kept: by actor and outcome
+        self._counted: dict[tuple[EventType, str, str], int] = {}  # not written individually: by actor and outcome
         self._minute_ends_at = clock() + _MINUTE_S
 
     def turned_away(self, caller: Caller | None, code: str, **detail: Any) -> None:
-        """The gate refused a request. Codes that are not about who asks are let go."""
+        """Record that the API refused a request. Codes outside `NOTED` are ignored."""
         if code in NOTED:
             self._note(caller, None, code, REQUEST_ID.get(), detail)
 
     def refused(self, caller: Caller, request_id: str, refusals: Sequence[RefusalLike], more: int) -> None:
-        """Of one request, field by field. `more` were too many to be told one by one."""
+        """Record the refused fields of one request. `more` counts those left out."""
         for number, one in enumerate(refusals):
             detail: dict[str, Any] = {"what": one.what, "scopes": list(one.scopes)}
             if more and number == len(refusals) - 1:
@@ -95,7 +95,7 @@ class Audit:
         outcome: str,
         codes: Sequence[str],
     ) -> None:
-        """A write that the journal has no operation of."""
+        """Record a mutation that has no operation in the journal."""
         detail = {"mutation": mutation, "codes": list(codes)}
         if outcome == "DONE":
             self._keep(EventType.MUTATION, caller.key, customer_id, outcome, request_id, detail)
@@ -103,7 +103,7 @@ class Audit:
             self._bounded(EventType.MUTATION, caller, customer_id, outcome, request_id, detail)
 
     async def run(self) -> None:
-        """Until cancelled. A store that fails is tried again: notes wait for it, up to a bound."""
+        """Write until cancelled. While the store fails, entries stay queued (up to a bound) and are retried."""
         while True:
             try:
                 await asyncio.wait_for(self._arrived.wait(), max(0.0, self._minute_ends_at - self._clock()))
@@ -115,7 +115,7 @@ class Audit:
                     await asyncio.sleep(RETRY_STORE_S)
 
     async def flush(self) -> None:
-        """Everything noted before is in the store after this, what `run` is just writing included."""
+        """Write every entry recorded before this call, including the batch that `run` is writing."""
         self._end_minute()
         async with self._one_writer:
             pass
@@ -133,8 +133,8 @@ class Audit:
         except asyncio.CancelledError:
             self._waiting.extendleft(reversed(batch))
             raise
-        except UnstorableText:  # nothing that gets here should be; one bad note must not hold up the others
-            _log.exception("%d notes of the audit trail could not be written", len(batch))
+        except UnstorableText:  # should not happen; one bad entry must not block the others
+            _log.exception("%d audit entries could not be written", len(batch))
         except StoreUnavailable:
             self._waiting.extendleft(reversed(batch))
             return False
@@ -165,7 +165,7 @@ class Audit:
         request_id: str | None,
         detail: dict[str, Any],
     ) -> None:
-        """Keep it, or count it: what nobody in particular did, and what one caller did too often."""
+        """Queue the entry, or only count it if the caller is anonymous or over its limit."""
         if self._clock() >= self._minute_ends_at:
             self._end_minute()
         actor = caller.key if caller else ANONYMOUS
@@ -179,7 +179,7 @@ class Audit:
             self._end_minute()
 
     def _end_minute(self) -> None:
-        """Note what was only counted since the last time."""
+        """Queue the counts since the last call."""
         counted, self._counted = self._counted, {}
         self._kept.clear()
         self._minute_ends_at = self._clock() + _MINUTE_S
@@ -190,7 +190,7 @@ class Audit:
         self, kind: EventType, actor: str, customer_id: str | None, outcome: str, request_id: str | None, detail: Any
     ) -> None:
         if len(self._waiting) >= _MOST_WAITING:
-            _log.error("the audit trail is full: a note of %s is lost", kind.value)
+            _log.error("the audit queue is full: an entry of %s is lost", kind.value)
             return
         about = customer_id if customer_id is not None and is_storable(customer_id) else None
         who = actor if is_storable(actor) else "unwritable"

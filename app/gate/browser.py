@@ -1,7 +1,7 @@
-"""What protects the people in front of browsers: CORS, CSRF, the Host and the Origin of a request.
+"""Protection of browser users: CORS, CSRF, and checks of the Host and Origin headers.
 
-Nothing here authenticates. Callers prove who they are by a header that no browser sends on its own, which is the first
-defence against forged requests; the rules below hold even for an operator who puts a cookie proxy in front.
+Nothing here authenticates. Callers authenticate by a header that browsers never send by themselves, which is the main
+defence against CSRF; these rules also hold behind a proxy that adds cookies.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +16,7 @@ from app.gate.problems import Refused
 # A page of another origin cannot send these without a preflight, and no proxy adds them.
 _PREFLIGHTED: Final = ("x-api-key", "apollo-require-preflight", "x-apollo-operation-name", "graphql-require-preflight")
 _ALLOWED_HEADERS: Final = (
-    # what HTTP and this gateway know
+    # HTTP and this gateway
     "accept", "content-type", "authorization", "x-api-key", "x-request-id", "x-deadline-ms", "idempotency-key",
     "last-event-id", "cache-control", "if-none-match", "x-requested-with",
     # tracing: W3C, Sentry, B3, Datadog, New Relic, Elastic
@@ -31,24 +31,24 @@ _ALLOWED_HEADERS: Final = (
 _EXPOSED: Final = b"x-request-id, retry-after, etag"
 _PREFLIGHT_KEPT_S: Final = "7200"
 ANY_ORIGIN: Final = "*"
-_EMULATED_ANDROID: Final = ("10.0.2.2", "10.0.3.2")  # this machine, as Android's emulator and Genymotion call it
+_EMULATED_ANDROID: Final = ("10.0.2.2", "10.0.3.2")  # the host machine, in Android's emulator and Genymotion
 
 Headers = list[tuple[bytes, bytes]]
 
 
 def is_local_host(host: str) -> bool:
-    """Whether this name always means the machine it is used on, or an emulator's host: no DNS server can say otherwise,
-    which is what DNS rebinding lives on."""
+    """True if the name always means the local machine or an emulator's host, so that DNS rebinding cannot use it."""
     if host == "localhost" or host.endswith(".localhost") or host in _EMULATED_ANDROID:
         return True
     return is_loopback(host)
 
 
 class Browser:
-    """`origins` may read answers (``*``: all of them); `hosts`, where not empty, are the names we answer to.
+    """CORS policy and host check.
 
-    `serves` is asked instead of `hosts` in development, where a web app is served from a port of its own: pages of this
-    machine, and of the host that is asked, may read answers too. CORS allows `headers` beside those it always allows.
+    `origins` may read responses (``*``: any); `hosts`, if not empty, lists the accepted Host names. `serves` replaces
+    `hosts` in development, where a web app runs on another port: pages of this machine, and of the requested host, may
+    then read responses too. `headers` adds to the headers that CORS always allows.
     """
 
     def __init__(
@@ -65,17 +65,19 @@ class Browser:
         self._serves = serves
 
     def check_host(self, headers: Mapping[str, str]) -> None:
-        """Raises Refused where the Host is not ours: a name that an attacker pointed at our address, say."""
+        """Raises Refused if the Host header is not accepted, for example with DNS rebinding."""
         if not self._is_own_host(headers):
             raise Refused("FORBIDDEN", "This host name is not served here.")
 
     def check_forgery(self, headers: Mapping[str, str], method: str) -> None:
-        """Raises Refused for what a foreign page could have sent unasked. A POST is JSON, which needs a preflight."""
+        """Raises Refused if a page of another origin could have sent the request without a preflight. POST requires
+        JSON, which needs one.
+        """
         if method == "GET" and not _needed_a_preflight(headers):
             raise Refused("CSRF_PREVENTED")
 
     def shares_with(self, headers: Mapping[str, str]) -> Headers:
-        """CORS headers of an ordinary answer."""
+        """CORS headers of an ordinary response."""
         origin = headers.get("origin")
         if origin is None or not self._is_listed(origin, headers):
             return []
@@ -85,24 +87,24 @@ class Browser:
         ]
 
     def options(self, headers: Mapping[str, str]) -> Answer:
-        """The answer to OPTIONS, a preflight or not. What is not listed gets no permission, and no error either."""
-        told = {"allow": "GET, POST, OPTIONS"}
+        """The response to OPTIONS, preflight or not. Origins that are not allowed get no CORS headers and no error."""
+        sent = {"allow": "GET, POST, OPTIONS"}
         origin = headers.get("origin")
         if origin is not None and "access-control-request-method" in headers and self._is_listed(origin, headers):
-            told |= {
+            sent |= {
                 "access-control-allow-methods": "GET, POST",
                 "access-control-allow-headers": self._allowed_headers,
                 "access-control-max-age": _PREFLIGHT_KEPT_S,
             }
-        return Answer(204, b"", headers=told)
+        return Answer(204, b"", headers=sent)
 
     def may_connect(self, headers: Mapping[str, str]) -> bool:
-        """WebSockets are not under CORS: a browser's Origin must be listed or be our own host."""
+        """CORS does not cover WebSockets: a browser's Origin must be allowed or be the requested host."""
         if not self._is_own_host(headers):
             return False
         origin = headers.get("origin")
         if origin is None:
-            return True  # no browser
+            return True  # not a browser
         return self._is_listed(origin, headers) or _is_same(origin, headers.get("host", ""))
 
     def _is_own_host(self, headers: Mapping[str, str]) -> bool:
@@ -120,13 +122,13 @@ class Browser:
 
 
 def _needed_a_preflight(headers: Mapping[str, str]) -> bool:
-    if headers.get("authorization", "")[:7].lower() == "bearer ":  # a browser adds Basic and Negotiate by itself
+    if headers.get("authorization", "")[:7].lower() == "bearer ":  # browsers send Basic and Negotiate by themselves
         return True
     return any(name in headers for name in _PREFLIGHTED) or is_json_body(headers.get("content-type"))
 
 
 def _host(value: str) -> str:
-    """A Host header without its port, in lower case."""
+    """The Host header without its port, in lower case."""
     if value.startswith("["):
         return value.partition("]")[0].lower() + "]"
     return value.partition(":")[0].lower()

@@ -1,7 +1,7 @@
-"""Card numbers in a request: refused before the document is kept, a variable is read or a name is repeated.
+"""Refuses requests that contain card numbers, before a document is stored, a variable read or a name echoed.
 
-Values of a mutation's `input` are left to `resolvers.inputs.rules`, which tells of each in the payload's `userErrors`
-and knows the one field that takes a card number. Everything else is checked here: names, literals and variables.
+Values of a mutation's `input` are checked by `resolvers.inputs.rules`, which reports them in `userErrors` and knows the
+one field that takes a card number. Everything else is checked here: names, literals and variables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,15 +27,15 @@ from app.gate.problems import PROBLEMS, Refused
 from app.pan import looks_like_card_number
 
 CODE: Final = "PAN_NOT_ALLOWED"
-_INPUT: Final = "input"  # the argument of every mutation, and of nothing else
-_MEMO: Final = "gate.card_numbers"  # in a document's memo: the variables to check
+_INPUT: Final = "input"  # the argument of every mutation, and of no other field
+_MEMO: Final = "gate.card_numbers"  # in a document's memo: names of the variables to check
 _SHORTEST: Final = 12
 
 
 def refused_in(node: DocumentNode) -> list[GraphQLError]:
     """At most one error, for the first card number in a name or literal of the document."""
     text = node.loc.source.body if node.loc is not None else "\\"
-    if "\\" not in text and not looks_like_card_number(text):  # an escape could hide digits from this
+    if "\\" not in text and not looks_like_card_number(text):  # escape sequences could hide digits
         return []
     found = _Texts()
     visit(node, found)
@@ -43,7 +43,7 @@ def refused_in(node: DocumentNode) -> list[GraphQLError]:
 
 
 def check_variables(document: Document, variables: Mapping[str, Any]) -> None:
-    """Raises Refused for the first variable with a card number in it."""
+    """Raises Refused for the first variable that contains a card number."""
     if not variables:
         return
     names: Sequence[str] | None = document.memo.get(_MEMO)
@@ -51,19 +51,19 @@ def check_variables(document: Document, variables: Mapping[str, Any]) -> None:
         names = document.memo[_MEMO] = _variables_of(document)
     for name in names:
         if name in variables and _holds_one(variables[name]):
-            raise Refused(CODE, f"The variable ${name} holds a card number, which it must not. It was not kept.")
+            raise Refused(CODE, f"The variable ${name} holds a card number, which is not allowed. It was not stored.")
 
 
 def check_text(text: str) -> None:
-    """Raises Refused for a document's text that is to be kept, comments included."""
+    """Raises Refused if a document to be stored contains a card number, comments included."""
     if looks_like_card_number(text):
-        raise Refused(CODE, "The document holds a card number, which it must not. It was not kept.")
+        raise Refused(CODE, "The document holds a card number, which is not allowed. It was not stored.")
 
 
 def check_name(operation_name: str | None) -> None:
-    """Raises Refused for an operation's name that holds a card number."""
+    """Raises Refused if an operation name contains a card number."""
     if operation_name is not None and looks_like_card_number(operation_name):
-        raise Refused(CODE, "operationName holds a card number, which it must not. It was not kept.")
+        raise Refused(CODE, "operationName holds a card number, which is not allowed. It was not stored.")
 
 
 def _holds_one(value: Any) -> bool:
@@ -73,7 +73,7 @@ def _holds_one(value: Any) -> bool:
         return any(_holds_one(one) for pair in value.items() for one in pair)
     if isinstance(value, list):
         return any(map(_holds_one, value))
-    return isinstance(value, int | float) and looks_like_card_number(str(value))  # an ID may come as a number
+    return isinstance(value, int | float) and looks_like_card_number(str(value))  # an ID may be sent as a number
 
 
 class _Texts(Visitor):
@@ -103,7 +103,7 @@ class _Texts(Visitor):
 
 
 class _Variables(Visitor):
-    """Those that are used outside a mutation's input."""
+    """Collects the variables that are used outside a mutation's input."""
 
     def __init__(self) -> None:
         super().__init__()

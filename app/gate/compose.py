@@ -1,4 +1,4 @@
-"""From settings to the parts of the gate that have no other home."""
+"""Builds parts of the API from settings."""
 
 from app.addresses import TrustedProxies, is_ip_address
 from app.gate.browser import Browser, is_local_host
@@ -64,8 +64,9 @@ def socket_limits(settings: Settings) -> SocketLimits:
 
 
 def browser_of(settings: Settings) -> Browser:
-    """In development the page carries a token, so only a page served from this machine by name may ask for it; where
-    it listens on other addresses too (`dev --host`), by those: an address is no name that could be pointed here."""
+    """In development the GraphiQL page contains a token, so it is served only under local host names. With `dev --host`
+    it is also served under IP addresses and that host: an IP address cannot be used for DNS rebinding.
+    """
     gate = settings.gate
     if gate.hosts or settings.mode != "development":
         return Browser(gate.cors_origins, gate.hosts, headers=gate.cors_headers)

@@ -1,8 +1,8 @@
-"""gzip for clients that accept it, where it pays and gives nothing away.
+"""gzip for responses that are large enough and hold no secrets.
 
-Compressing a secret together with text that an attacker chooses lets the length tell the secret (BREACH). So only
-answers to queries are compressed: browser credentials (hosted sessions, tokenization) are answers to mutations, and
-no answer repeats what a request's headers said. Streams are not compressed.
+Compressing a secret together with attacker-chosen text reveals it through the length (BREACH). Only query responses are
+compressed: browser credentials (hosted sessions, tokenization) occur in mutation responses, and no response repeats
+request headers. Streams are not compressed.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from typing import Final
 from app.gate.answers import Answer
 
 _LEVEL: Final = 4
-_BESIDE_FROM: Final = 128_000  # from here on it takes milliseconds: another thread's, not the loop's
+_BESIDE_FROM: Final = 128_000  # larger bodies take milliseconds, so a thread compresses them
 
 
 def takes_gzip(accept_encoding: str) -> bool:
-    """Whether the header names gzip, or anything, with a quality above zero."""
+    """True if the header accepts gzip (or any coding) with a quality above zero."""
     if "gzip" not in accept_encoding and "*" not in accept_encoding:
         return False
     qualities: dict[str, bool] = {}
@@ -29,7 +29,7 @@ def takes_gzip(accept_encoding: str) -> bool:
 
 
 async def compressed(answer: Answer, accept_encoding: str, from_bytes: int) -> Answer:
-    """The answer as it should be sent. `from_bytes` 0 turns compression off."""
+    """The response as it should be sent. `from_bytes` 0 disables compression."""
     if not answer.is_open or not from_bytes or len(answer.body) < from_bytes or not takes_gzip(accept_encoding):
         return answer
     if len(answer.body) >= _BESIDE_FROM:

@@ -1,4 +1,4 @@
-"""How long a client is ready to wait."""
+"""The client's deadline, from a request header."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,9 +10,9 @@ _MOST_DIGITS: Final = 9
 
 
 def asked_s(headers: Mapping[str, str]) -> float | None:
-    """`X-Deadline-Ms` in seconds: whole milliseconds, 1 or more. It shortens the gateway's own deadline, never extends.
+    """`X-Deadline-Ms` in seconds; None without the header. It can shorten the gateway's deadline, never extend it.
 
-    Raises Refused: a deadline that nobody understood must not be taken for none.
+    Raises Refused if it is not a whole number of milliseconds, 1 or more.
     """
     value = headers.get(HEADER)
     if value is None:

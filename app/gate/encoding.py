@@ -1,4 +1,4 @@
-"""`data` as JSON, made in slices where it is long, and no longer than an answer may be."""
+"""Encodes `data` as JSON, in slices if it is large, within the response size limit."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -8,12 +8,12 @@ import orjson
 from app.execution.budget import Budget
 from app.gate.answers import encode
 
-_AT_ONCE: Final = 2_000  # values that are encoded in one step: a fraction of a millisecond
-_BYTES_A_STEP: Final = 16  # of those that a slice is measured in
+_AT_ONCE: Final = 2_000  # values encoded in one step: a fraction of a millisecond
+_BYTES_A_STEP: Final = 16  # converts bytes to the budget's unit of work
 
 
 async def encoded(data: Any, budget: Budget) -> orjson.Fragment:
-    """JSON to be put into the answer as it is. Raises TooLarge."""
+    """JSON to embed in the response as it is. Raises TooLarge."""
     if budget.spent <= _AT_ONCE:
         whole = encode(data)
         budget.check_bytes(len(whole))
@@ -44,7 +44,7 @@ def _parts(value: Any) -> Iterator[bytes]:
 
 
 def _items(items: list[Any]) -> Iterator[bytes]:
-    """Short ones together, long ones in parts of their own."""
+    """Encode small items together and large items in parts."""
     yield b"["
     separator = b""
     together: list[Any] = []
@@ -76,7 +76,7 @@ def _is_short(value: Any) -> bool:
 
 
 def _weight(value: Any, enough: int) -> int:
-    """How many values there are in it; stops counting past `enough`."""
+    """The number of values inside, counted up to `enough`."""
     count = 1
     waiting = [value]
     while waiting and count <= enough:

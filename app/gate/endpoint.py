@@ -1,7 +1,8 @@
-"""GET, POST and WebSocket on /graphql: from bytes to bytes, in the order that costs an attacker most and us least.
+"""GET, POST and WebSocket on /graphql.
 
-Shed, negotiate, authenticate, read, parse the envelope, find the document, admit it (limits, scopes, cost, rate),
-execute, mask, encode. Each step that refuses raises `Refused`; nothing after it runs.
+Steps, cheapest first: shed load, negotiate, authenticate, read the body, parse the envelope, find the document, admit
+it (limits, scopes, cost, rate), execute, mask errors, encode. A step that refuses raises `Refused` and ends the
+request.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ _log.addFilter(RedactingFilter())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointLimits:
-    """What HTTP alone decides. `batch_items` 0 and 1 turn batching off; `compress_from_bytes` 0 compression."""
+    """Limits of the HTTP layer. `batch_items` 0 and 1 disable batching, `compress_from_bytes` 0 compression."""
 
     body_bytes: int = 256_000
     json_depth: int = 64
@@ -56,7 +57,7 @@ class EndpointLimits:
 
 
 class GraphQLEndpoint:
-    """A pure ASGI application for one path. `page` answers a browser, where GraphiQL is on."""
+    """ASGI application for one path. `page` is served to browsers if GraphiQL is enabled."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class GraphQLEndpoint:
         self._in_flight = 0
 
     def begin_drain(self) -> None:
-        """Open streams end now, in good order; other requests go on."""
+        """Complete open streams and refuse new ones; other requests continue."""
         self._draining.set()
         self._sockets.begin_drain()
 
@@ -103,7 +104,7 @@ class GraphQLEndpoint:
         kind = AnswerType.JSON_BY_DEFAULT
         try:
             if repeated:
-                raise Refused("BAD_REQUEST", f"The header {repeated} stands twice.")
+                raise Refused("BAD_REQUEST", f"The header {repeated} must not be sent twice.")
             extra += self._browser.shares_with(headers)
             if self._in_flight > self._limits.max_in_flight:
                 raise Refused("OVERLOADED", headers={"retry-after": "1"})
@@ -169,7 +170,7 @@ class GraphQLEndpoint:
             return await self._gate.again(stream.caller) is not None
 
         with self._sockets.one_more(stream.caller.key):
-            self._in_flight -= 1  # a stream is bounded by its caller's share, and no reason to shed requests
+            self._in_flight -= 1  # streams are limited per caller and do not count for load shedding
             try:
                 await send_events(
                     stream.bodies,
@@ -187,7 +188,7 @@ class GraphQLEndpoint:
                 self._in_flight += 1
 
     async def _run(self, prepared: Prepared, receive: Receive, headers: Mapping[str, str], request_id: str) -> Outcome:
-        """A query ends when its client leaves; a mutation is finished, whoever waits for it."""
+        """Run the operation. On client disconnect a query is cancelled; a mutation always completes."""
         if prepared.is_mutation:
             return await self._operations.run(prepared, request_id, headers)
         with self._leaving.for_leaving(receive) as watched:
@@ -208,7 +209,7 @@ class GraphQLEndpoint:
         receive: Receive,
         request_id: str,
     ) -> Answer:
-        """Every item is admitted, and so paid for, before the first one runs; then one after the other."""
+        """Admit (and charge) all items before the first one runs, then run them in sequence."""
         if allowed.answer is None:
             raise Refused("NOT_ACCEPTABLE", "A batch is answered as JSON.")
         if not 0 < len(batch.items) <= max(1, self._limits.batch_items) or self._limits.batch_items <= 1:
@@ -237,7 +238,7 @@ class GraphQLEndpoint:
     async def _request(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], named: str | None
     ) -> GraphQLRequest | Batch:
-        """`named` is the document's id, where the path holds it."""
+        """`named` is the document id from the path, if any."""
         if scope["method"] == "GET":
             return from_query_string(scope["query_string"], max_depth=self._limits.json_depth, document_id=named)
         if not is_json_body(headers.get("content-type")):
@@ -277,7 +278,7 @@ class GraphQLEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """Answers that come one by one, and who is entitled to them."""
+    """A stream of response bodies and the caller that receives it."""
 
     bodies: AsyncIterator[dict[str, Any]]
     caller: Any
@@ -285,11 +286,11 @@ class _Stream:
 
 
 class _ClientLeft(Exception):
-    """Nobody waits for the answer any more."""
+    """The client disconnected."""
 
 
 def request_id_from(headers: Mapping[str, str]) -> str:
-    """The caller's X-Request-Id where it is short, plain and no card number, else a new one."""
+    """The client's X-Request-Id if it is short, plain and no card number, else a new id."""
     given = headers.get("x-request-id")
     if given is not None and _is_plain(given) and not looks_like_card_number(given):
         return given

@@ -1,4 +1,4 @@
-"""The first thing that a request meets: a pure ASGI router, kept thin because every request pays for it."""
+"""A minimal ASGI router. It is kept small because every request passes it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
@@ -16,10 +16,10 @@ Lifespan = Callable[[], Awaitable[None]]
 
 
 class Front:
-    """`apps` by exact path, `pages` by exact path (GET and HEAD), `mounts` by prefix. Of the applications, `sockets`
-    alone takes WebSockets.
+    """Routes exact paths to `apps` and `pages` (GET and HEAD), and prefixes to `mounts`. Only `sockets` takes
+    WebSockets.
 
-    `start` and `stop` are the process's: a `start` that raises ends it before anything is served.
+    `start` and `stop` run with the process; if `start` raises, the process ends before it serves anything.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Front:
 
 
 async def _mounted(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Starlette's applications raise their 404 and 405 for a framework to catch; the framework is this line."""
+    """Run a Starlette application and answer the 404 and 405 that it raises."""
     try:
         await app(scope, receive, send)
     except HTTPException as error:

@@ -1,4 +1,4 @@
-"""What the endpoint asks of the rest of the gate, whatever the transport."""
+"""The interface through which the endpoint authenticates and admits requests, for every transport."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any, Protocol
@@ -11,12 +11,11 @@ from app.gate.request import GraphQLRequest
 
 
 class RequestContext(Protocol):
-    """What the resolvers' context shows to the gate after an operation ran.
+    """The part of the resolvers' context that the API layer uses.
 
-    `resume_after` is set before a subscription starts: the last event id that the client had. `event_id` is that of the
-    answer which a stream gives just now, if it has one. `question` is set before an operation starts: the same for all
-    requests of one operation. `budget` is what the answer may hold, set before anything runs. `has_failed` is whether a
-    mutation's payload tells of a failure of the gateway itself.
+    Set before execution: `resume_after` (the client's last event id, for a subscription), `question` (equal for all
+    requests of one operation) and `budget` (the response limits). Read afterwards: `event_id` (id of the event just
+    sent, if it has one) and `has_failed` (True if a mutation's payload reports an internal failure).
     """
 
     budget: Any
@@ -29,14 +28,14 @@ class RequestContext(Protocol):
 
     @property
     def upstream_calls(self) -> int:
-        """How many calls to vaults were made for this request so far."""
+        """The number of vault calls made for this request so far."""
         ...
 
     def close(self) -> None: ...
 
 
 class Gatekeeper(Protocol):
-    """Who may ask what, and how much. `docs/security.md` lists the rules."""
+    """Authentication, authorization and limits. `docs/security.md` lists the rules."""
 
     async def authenticate(self, headers: Mapping[str, str]) -> Any:
         """The caller; raises Refused(UNAUTHENTICATED)."""
@@ -47,17 +46,17 @@ class Gatekeeper(Protocol):
         ...
 
     async def again(self, caller: Any) -> Any | None:
-        """The caller with the rights it has now; None when it has none any more. For streams, every now and then."""
+        """The caller with its current rights, or None if it has lost access. Streams call this periodically."""
         ...
 
     async def document(self, request: GraphQLRequest, caller: Any) -> Document:
-        """The document that the request names, by text or id; raises Refused."""
+        """The document that the request names by text or id; raises Refused."""
         ...
 
     async def admit(
         self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Any
     ) -> Admission:
-        """Limits, scopes of root mutation fields, cost, rate; raises Refused. Nothing upstream has been called yet."""
+        """Check limits, scopes of root mutation fields, cost and rate, before any upstream call; raises Refused."""
         ...
 
     def context(self, caller: Any, request_id: str, headers: Mapping[str, str]) -> RequestContext: ...

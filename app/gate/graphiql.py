@@ -1,4 +1,4 @@
-"""The GraphiQL page: its bundle comes with the package; where the bundle was not built, a CDN serves it."""
+"""The GraphiQL page. Its bundle ships with the package; without a bundle it loads from a CDN."""
 
 import json
 from base64 import b64encode
@@ -74,7 +74,7 @@ ReactDOM.createRoot(document.getElementById("graphiql")).render(React.createElem
 
 
 def assets_folder() -> Path | None:
-    """Where the bundle lies, or None where the package was built without Node.js."""
+    """The folder of the bundle, or None if the package was built without Node.js."""
     folder = Path(str(files("app.gate"))) / "assets"
     return folder if (folder / "graphiql.js").is_file() else None
 
@@ -109,7 +109,7 @@ def page(endpoint: str, token: str | None, *, bundled: bool) -> bytes:
 
 
 def content_security_policy(*, bundled: bool) -> str:
-    """Scripts only from us, or the CDN and our one inline script; the editor's workers and styles need more."""
+    """Scripts only from this origin (or the CDN and one inline script); the editor's workers and styles need more."""
     origin = "" if bundled else f" {CDN}"
     inline = "" if bundled else f" 'sha256-{b64encode(sha256(_CDN_PAGE.encode()).digest()).decode()}'"
     return (
@@ -127,7 +127,7 @@ def _bundled_loader() -> str:
 
 
 def _cdn_loader() -> str:
-    """The files of `CDN_FILES`, which a browser refuses where their hash differs, and the script that starts them."""
+    """Tags for `CDN_FILES`, with the hashes that browsers check, and the script that starts GraphiQL."""
     tags = []
     for path, integrity in CDN_FILES.items():
         attributes = f'integrity="{integrity}" crossorigin="anonymous"'

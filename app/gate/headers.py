@@ -1,4 +1,4 @@
-"""Request headers as the gate reads them, and the connection that a request came by."""
+"""Parses request headers; access to the client connection."""
 
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
@@ -11,15 +11,17 @@ _ONCE_ONLY: Final = frozenset(
 
 
 class ClientConnection(Protocol):
-    """What the server lets an application do with a connection; not every server does."""
+    """What the server allows an application to do with a connection. Not every server offers it."""
 
     def authenticated(self, caller: str) -> bool:
-        """The request proved that this caller sends it: the connection counts for the caller now, not for its address.
-        False where the caller has too many."""
+        """Count the connection for this authenticated caller instead of for its address.
+
+        False if the caller has too many connections.
+        """
         ...
 
     def drop(self) -> None:
-        """Close without finishing the answer, so that the client sees it was cut short."""
+        """Close without completing the response, so that the client sees that it is truncated."""
         ...
 
 
@@ -29,7 +31,7 @@ def connection_of(scope: Scope) -> ClientConnection | None:
 
 
 def read_headers(raw: Sequence[tuple[bytes, bytes]]) -> tuple[dict[str, str], str | None]:
-    """Headers by lower-case name, and the first that stands twice though it must not. Others are joined."""
+    """Headers by lower-case name, and the first one that is repeated although it must not be. Others are joined."""
     found: dict[str, str] = {}
     repeated: str | None = None
     for name_bytes, value_bytes in raw:

@@ -1,4 +1,4 @@
-"""`/healthz`: the process lives. `/readyz`: it should get traffic; says why not, in words that name no host."""
+"""`/healthz`: liveness. `/readyz`: readiness, with the names of failing probes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,7 +15,7 @@ async def healthz() -> Answer:
 
 
 async def readyz(probes: Mapping[str, Probe]) -> Answer:
-    """200 when every probe holds, else 503. A probe that raises or takes too long does not hold."""
+    """200 if every probe succeeds, else 503. A probe that raises or times out fails."""
     results = await asyncio.gather(*(_holds(probe) for probe in probes.values()))
     failing = [name for name, holds in zip(probes, results, strict=True) if not holds]
     body = {"status": "not ready" if failing else "ready", "failing": failing}

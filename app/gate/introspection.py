@@ -1,4 +1,4 @@
-"""Answers about the schema itself: the same for all who may ask, and so made once."""
+"""Cache for introspection results, which are the same for every caller."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Key = tuple[str, str | None, bytes]
 
 
 class IntrospectionCache:
-    """Encoded `data`, least recently used first out. Only of operations that ask about nothing but the schema."""
+    """LRU of encoded `data`, for operations that select nothing but the schema."""
 
     def __init__(self, max_bytes: int = 8_000_000) -> None:
         self._max_bytes = max_bytes
@@ -24,12 +24,12 @@ class IntrospectionCache:
         self._bytes = 0
 
     def key(self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Key | None:
-        """Under which the answer is kept; None for everything that asks for more than the schema."""
+        """The cache key, or None if the operation selects more than the schema."""
         if not _is_static(document, operation):
             return None
         try:
             given = orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
-        except TypeError:  # integers past 64 bits: no introspection takes them
+        except TypeError:  # integers beyond 64 bits: no introspection argument takes them
             return None
         return document.text, operation.name.value if operation.name else None, given
 
@@ -41,7 +41,7 @@ class IntrospectionCache:
         return orjson.Fragment(found)
 
     def put(self, key: Key, data: orjson.Fragment) -> None:
-        if key in self._known:  # asked twice before it was answered
+        if key in self._known:  # two concurrent requests computed it
             return
         encoded = orjson.dumps(data)
         self._known[key] = encoded
@@ -57,7 +57,7 @@ def _weight(key: Key, encoded: bytes) -> int:
 
 def _is_static(document: Document, operation: OperationDefinitionNode) -> bool:
     known: dict[int, bool] = document.memo.setdefault(_MEMO, {})
-    found = known.get(id(operation))  # the document keeps its nodes alive, so an id is not used again
+    found = known.get(id(operation))  # the document keeps its nodes alive, so ids are not reused
     if found is None:
         found = known[id(operation)] = _asks_for_the_schema(document, operation.selection_set)
     return found

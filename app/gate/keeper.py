@@ -1,4 +1,4 @@
-"""The gate's keeper: who asks, which document, whether it may run, and the context it runs in."""
+"""The default request policy: authenticates callers, resolves documents, admits requests, creates contexts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from app.wallet.caller import Caller
 
 
 class Keeper:
-    """See `Gatekeeper`. `make_context` makes the resolvers' context from caller, request id and traceparent."""
+    """Implements `Gatekeeper`. `make_context` takes caller, request id and traceparent."""
 
     def __init__(
         self, documents: Resolver, callers: Callers, limiter: Limiter, rates: Rates, audit: Audit, make_context: Any
@@ -76,8 +76,11 @@ class Keeper:
 
 
 def _counted(operation: OperationDefinitionNode, request: GraphQLRequest) -> Mapping[str, Any]:
-    """The variables that limits are about. A document named by its id may be sent with more than it declares: a client
-    that is older or newer than what was published. What is not declared is never looked at."""
+    """The variables that count against the limits.
+
+    A client older or newer than a published document may send variables that the document does not declare; these are
+    never read.
+    """
     if request.query or not request.variables:
         return request.variables
     given = request.variables

@@ -1,7 +1,7 @@
-"""Answers that a browser may keep: those of published queries, asked for by ``GET /graphql/{documentId}``.
+"""ETags for published queries requested by ``GET /graphql/{documentId}``.
 
-They are private, and asked about again each time: what is saved is the transfer, never a look at who asks. The tag is
-made of the data alone, since the extensions (request id, cost) differ each time: it is a weak one.
+Responses are private and revalidated each time, so caching saves the transfer but never skips authentication. The ETag
+is weak: it covers the data alone, since the extensions (request id, cost) differ each time.
 """
 
 from collections.abc import Mapping
@@ -16,20 +16,20 @@ _HEADERS: Final = {"cache-control": "private, no-cache", "vary": "authorization,
 
 
 def id_in_path(path: str) -> str | None:
-    """What stands after /graphql/; None where nothing does."""
+    """The text after /graphql/, or None."""
     return path[len(_PREFIX) :] or None if path.startswith(_PREFIX) else None
 
 
 def kept(answer: Answer, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
-    """`answer` with its tag, or 304 where the client has it. An answer with errors is nothing to keep."""
+    """`answer` with an ETag, or 304 if the client has it. Responses with errors get no ETag."""
     if answer.status != 200 or "errors" in body:
         return answer
     media_type = answer.content_type.encode()
     tag = f'W/"{sha256(media_type + encode(body["data"])).hexdigest()[:40]}"'
-    told = {**answer.headers, **_HEADERS, "etag": tag}
+    sent = {**answer.headers, **_HEADERS, "etag": tag}
     if _is_known(tag, headers.get("if-none-match", "")):
-        return Answer(NOT_MODIFIED, b"", headers=told)
-    return replace(answer, headers=told)
+        return Answer(NOT_MODIFIED, b"", headers=sent)
+    return replace(answer, headers=sent)
 
 
 def _is_known(tag: str, wanted: str) -> bool:

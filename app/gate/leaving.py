@@ -1,7 +1,7 @@
-"""Clients that go away take their work with them, and clients that dawdle are not waited for.
+"""Cancels queries on client disconnect and enforces body-read timeouts.
 
-The server tells that a client left only to whoever listens, and listening costs a task; a timeout costs a timer. So a
-request pays for a set insertion, and a sweep looks after those few that take long.
+The server reports a disconnect only to a waiting `receive`, which needs a task, and a timeout needs a timer. To keep
+short requests cheap, each one is only added to a set, and a periodic sweep handles those that take long.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ _SWEEP_EVERY_S: Final = 0.05
 
 
 class Watched:
-    """A context manager around a part of the running task. One of the flags is set before it is cancelled for that.
+    """A context manager around a part of the running task, which may cancel it. A flag is set before it does.
 
-    `receive` is given where the client's leaving ends the part; then the body must have been read, as what arrives is
-    thrown away. `within_s` is given where the part may take only so long.
+    `receive`, if given, cancels the part on client disconnect; the body must have been read before, as messages are
+    discarded. `within_s`, if given, is the part's timeout.
     """
 
     __slots__ = ("_receive", "_since", "_task", "_watch", "_within_s", "is_gone", "is_late", "listener")
@@ -46,15 +46,15 @@ class Watched:
         self._watch.discard(self)
         if self.listener is not None:
             self.listener.cancel()
-            self.listener = None  # it knows this object: no circle may be left for the collector
+            self.listener = None  # break the reference cycle between listener and this object
 
     def ended_it(self) -> bool:
-        """Whether a CancelledError that has just been caught came from here, and from nowhere else."""
+        """True if the CancelledError just caught was raised by this object and by nothing else."""
         assert self._task is not None
         return (self.is_gone or self.is_late) and self._task.uncancel() == 0
 
     def look(self, now: float) -> None:
-        """Called by the sweep."""
+        """Check the timeout and listen for a disconnect. Called by the sweep."""
         if self._within_s is not None and now - self._since >= self._within_s:
             self.is_late = True
             self._cancel()
@@ -75,7 +75,7 @@ class Watched:
 
 
 class LeaveWatch:
-    """All that is being watched; sweeps while there is something."""
+    """The watched parts. Sweeps while there are any."""
 
     def __init__(self) -> None:
         self._watched: set[Watched] = set()
@@ -91,7 +91,7 @@ class LeaveWatch:
     def add(self, one: Watched) -> None:
         loop = self._loop
         if loop is None:
-            loop = self._loop = asyncio.get_running_loop()  # looked up once: a gateway belongs to one loop
+            loop = self._loop = asyncio.get_running_loop()  # cached: a gateway runs on one event loop
         one.begin(asyncio.current_task(loop), loop.time())
         self._watched.add(one)
         if self._sweeper is None or self._sweeper.done():

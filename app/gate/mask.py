@@ -1,8 +1,8 @@
-"""Errors as clients may see them: ours by name, mistakes in the request by name, everything else masked.
+"""Formats errors for clients. Errors with a known code and mistakes in the request are shown; all others are masked.
 
-A masked error keeps its path and gets the request's id; what really happened goes to the log, through the redactor.
-graphql-core quotes the values that it refuses, and a value may be a card number: a message of its own is shown only
-if it is one of those that name nothing but parts of the document and the schema.
+A masked error keeps its path and gets the request id; the original is logged through the redactor. graphql-core quotes
+the values it rejects, and a value may be a card number, so its messages are shown only if they name nothing but parts
+of the document and the schema.
 """
 
 import logging
@@ -17,7 +17,7 @@ from app.http.redact import RedactingFilter
 from app.store.errors import StoreUnavailable
 
 _log = logging.getLogger("vaultgraph.errors")
-_log.addFilter(RedactingFilter())  # whatever handlers the process has, a trace leaves here scrubbed
+_log.addFilter(RedactingFilter())  # scrubs traces whatever handlers the process has
 _MASKED: Final = "Unexpected error."
 _FAILURES: Final = frozenset({"INTERNAL_SERVER_ERROR", "STORE_UNAVAILABLE"})
 _MOST_FAULTS: Final = 5
@@ -26,7 +26,7 @@ _LONGEST: Final = 300
 
 
 def masked(error: Exception, request_id: str) -> Refused:
-    """What a request is told that ended in an exception; a bug is logged, a store that is down was logged already."""
+    """The response to a request that raised. Bugs are logged here; store outages have been logged already."""
     if isinstance(error, StoreUnavailable):
         return Refused("STORE_UNAVAILABLE", headers={"retry-after": "1"}, retryable=True, requestId=request_id)
     _log.error("request %s failed", request_id, exc_info=error)
@@ -34,17 +34,17 @@ def masked(error: Exception, request_id: str) -> Refused:
 
 
 def has_failed(rows: Iterable[dict[str, Any]]) -> bool:
-    """Whether any of these errors is the gateway's own failure, and not the client's or a vault's."""
+    """True if any of these errors is an internal failure, not the client's or a vault's."""
     return any(row["extensions"].get("code") in _FAILURES for row in rows)
 
 
 def shown(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
-    """The errors of an executed operation, in order. Past 200 they say nothing new."""
+    """The errors of an executed operation, in order, at most 200."""
     return [_shown(error, request_id) for error in errors[:_MOST_ERRORS]]
 
 
 def faults(errors: Sequence[GraphQLError], code: str) -> list[dict[str, Any]]:
-    """Parse and validation errors of a document: places kept, values left out, five at most, each said once."""
+    """Parse and validation errors of a document: distinct messages without values, five at most, with locations."""
     return _bounded(
         _formatted(error, error.message, dict(error.extensions or {}))
         if _is_coded(error)
@@ -55,7 +55,7 @@ def faults(errors: Sequence[GraphQLError], code: str) -> list[dict[str, Any]]:
 
 
 def misfits(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
-    """Variables that do not fit their types: nothing was executed."""
+    """Variables that do not match their types: nothing was executed."""
     return _bounded(
         _formatted(error, _without_values(error), {"code": "BAD_USER_INPUT"})
         for error in errors
@@ -64,7 +64,7 @@ def misfits(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
 
 
 def syntax_code(error: GraphQLError) -> str:
-    """The parser's own limits have our limits' codes."""
+    """The parser's limits map to this API's limit codes."""
     if "Parsing aborted" not in error.message:
         return "GRAPHQL_PARSE_FAILED"
     return "DEPTH_LIMIT" if "nested" in error.message else "TOKEN_LIMIT"
@@ -74,17 +74,17 @@ def _shown(error: GraphQLError, request_id: str) -> dict[str, Any]:
     if _is_coded(error):
         return _formatted(error, error.message, dict(error.extensions or {}))
     cause = _cause(error)
-    if cause is None:  # graphql-core's own: an argument that does not fit its type
+    if cause is None:  # from graphql-core: an argument that does not match its type
         return _formatted(error, _without_values(error), {"code": "BAD_USER_INPUT"})
     if isinstance(cause, StoreUnavailable):
-        told = masked(cause, request_id)
-        return _formatted(error, told.message, {"code": told.code, **told.extensions})
+        refused = masked(cause, request_id)
+        return _formatted(error, refused.message, {"code": refused.code, **refused.extensions})
     _log.error("request %s failed at %s", request_id, error.path, exc_info=cause)
     return _formatted(error, _MASKED, {"code": "INTERNAL_SERVER_ERROR", "requestId": request_id})
 
 
 def _is_coded(error: GraphQLError) -> bool:
-    """Only a code of our own table makes a message ours."""
+    """Only errors with a code of `PROBLEMS` show their message."""
     return error.extensions is not None and error.extensions.get("code") in PROBLEMS
 
 
@@ -97,9 +97,9 @@ def _cause(error: GraphQLError) -> BaseException | None:
     return cause if cause is not None or _is_about_input(error) else error
 
 
-# How graphql-core and Strawberry speak of a client's value, and of nothing else.
+# How graphql-core and Strawberry begin messages about a client's value, and only those.
 _INPUT_STARTS: Final = ("Argument '", "Variable '$", "OneOf Input Object '", "Value for member field '")
-_TOO_MANY: Final = "Too many "  # graphql-core's last word after the errors that it did tell
+_TOO_MANY: Final = "Too many "  # graphql-core's last message after its maximum number of errors
 
 
 def _is_about_input(error: GraphQLError) -> bool:
@@ -128,11 +128,11 @@ _ABOUT_NAMES: Final = re.compile(
 
 
 def _without_values(error: GraphQLError) -> str:
-    """The message where it only names things, else one of ours that says as much without the value."""
+    """The message if it contains only names, else a replacement that omits the value."""
     message = error.message
     if isinstance(error, GraphQLSyntaxError) or message.startswith("Syntax Error"):
-        told = re.split(r"""["'(]|, (?:found|but got)""", message, maxsplit=1)[0]
-        return f"{told.rstrip(' :.')}."
+        start = re.split(r"""["'(]|, (?:found|but got)""", message, maxsplit=1)[0]
+        return f"{start.rstrip(' :.')}."
     message = message.partition(" Did you mean '")[0] if "must have a selection" in message else message
     if _REQUIRED.fullmatch(message) or (_ABOUT_NAMES.fullmatch(message) and "invalid value" not in message):
         return message[:_LONGEST]
@@ -142,7 +142,7 @@ def _without_values(error: GraphQLError) -> str:
     return f"{what[:_LONGEST]} {fault}{place[:_LONGEST]}: {_reason(message)}."
 
 
-# The type that a message speaks of, however it speaks of it; ours are those of `resolvers/scalars.py`.
+# The type that a message names, in each of its wordings; for this schema's scalars see `resolvers/scalars.py`.
 _TYPES: Final = (
     re.compile(r"(?:^|: )Not an? (\w+)[.:]"),
     re.compile(r"(?:^|: )(Int|Float|String|Boolean|ID) cannot represent"),
@@ -169,7 +169,7 @@ def _reason(text: str) -> str:
     if "non-null" in text:
         return "a value is required" + (f", of the type {kind}" if kind else "")
     if "unknown field" in text:
-        return f"it has a field that {kind or 'its type'} does not know"
+        return f"it has a field that {kind or 'its type'} does not define"
     if "OneOf" in text:
         return "exactly one of its fields must be given" + (f", of the type {kind}" if kind else "")
     if kind is None:

@@ -1,7 +1,7 @@
-"""What operators see: `/metrics`, in Prometheus' text form.
+"""`/metrics`, in Prometheus' text format.
 
-Counts are made where things happen, on objects looked up once; what is merely a state (circuits, queues, what is kept)
-is read when somebody asks. No label has a value that a client can choose.
+Counters are incremented where events happen, on objects looked up once; states (circuits, queues, cache sizes) are read
+at scrape time. No label has a value that a client can choose.
 """
 
 import hmac
@@ -24,11 +24,11 @@ _CIRCUITS: Final = ("CLOSED", "HALF_OPEN", "OPEN")
 
 
 HAS_FAILED: Final = "vaultgraph.has_failed"
-"""Key of an HTTP scope: set where the gateway itself failed, whatever the status says."""
+"""Key in an HTTP scope, set on an internal failure, whatever the status."""
 
 
 class VaultTraffic(Protocol):
-    """What one vault's door tells of itself."""
+    """The state of one vault's HTTP client."""
 
     @property
     def circuit(self) -> str: ...
@@ -41,14 +41,14 @@ class VaultTraffic(Protocol):
 
 
 class Vault(Protocol):
-    """What one vault's adapter tells of itself."""
+    """The state of one vault's adapter."""
 
     @property
     def identity_mismatches(self) -> int: ...
 
 
 class Kept(Protocol):
-    """What the snapshot cache tells of itself. The first two are now, the others since the start."""
+    """The state of the snapshot cache. `counts` counts since the start; the others are current values."""
 
     @property
     def bytes(self) -> int: ...
@@ -58,7 +58,7 @@ class Kept(Protocol):
 
 
 class Metrics:
-    """One process's counters. Also the doors' `Observer`."""
+    """The counters of one process. Also the `Observer` of the vault HTTP clients."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -72,33 +72,31 @@ class Metrics:
             _Counted(
                 _Count(
                     "vaultgraph_upstream_calls",
-                    "Calls to vaults; a repeated one counts once, see upstream_retries.",
+                    "Calls to vaults; a retried one counts once, see upstream_retries.",
                     ("vault", "route", "outcome"),
                     self._calls,
                 ),
-                _Count("vaultgraph_requests", "Requests to /graphql by how they ended.", ("outcome",), self._requests),
+                _Count("vaultgraph_requests", "Requests to /graphql by outcome.", ("outcome",), self._requests),
                 _Count(
                     "vaultgraph_refusals",
-                    "Refusals for who asks: credentials, scopes, grants, documents. Kinds of callers, by code.",
+                    "Requests refused because of credentials, scopes, grants or documents, by kind of caller and code.",
                     ("caller", "code"),
                     self._refusals,
                 ),
-                _Count(
-                    "vaultgraph_executions", "Operations run, by the way they were run.", ("path",), self._executions
-                ),
+                _Count("vaultgraph_executions", "Operations run, by execution path.", ("path",), self._executions),
             )
         )
         self.registry.register(
             _Timed(
                 _Times(
                     "vaultgraph_upstream_seconds",
-                    "How long calls to vaults took, waiting for a turn and repeating included.",
+                    "Duration of calls to vaults, including waiting for a slot and retries.",
                     ("vault",),
                     self._call_seconds,
                 ),
                 _Times(
                     "vaultgraph_request_seconds",
-                    "How long requests to /graphql took.",
+                    "Duration of requests to /graphql.",
                     (),
                     {(): self._request_seconds},
                 ),
@@ -115,23 +113,23 @@ class Metrics:
         took.add(seconds)
 
     def on_request(self, outcome: str, seconds: float) -> None:
-        """`outcome`: ok, refused (4xx), shed (503), failed (5xx), left (the client did)."""
+        """`outcome`: ok, refused (4xx), shed (503), failed (5xx), left (client disconnect)."""
         key = (outcome,)
         self._requests[key] = self._requests.get(key, 0) + 1
         self._request_seconds.add(seconds)
 
     def on_refusal(self, caller: str, code: str) -> None:
-        """`caller`: staff, user, partner, anonymous. `code`: one of ours, never a client's word."""
+        """`caller`: staff, user, partner, anonymous. `code`: an error code, never client input."""
         key = caller, code
         self._refusals[key] = self._refusals.get(key, 0) + 1
 
     def on_execution(self, path: str) -> None:
-        """`path`: compiled, or fallback where graphql-core ran the operation."""
+        """`path`: compiled, or fallback if graphql-core ran the operation."""
         key = (path,)
         self._executions[key] = self._executions.get(key, 0) + 1
 
     def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: Kept, adapters: Mapping[str, Vault]) -> None:
-        """Show these states from now on."""
+        """Include these states in every scrape."""
         self.registry.register(_States(self, vaults, snapshots, adapters))
 
     def measured(self, app: ASGIApp) -> ASGIApp:
@@ -176,7 +174,7 @@ def _outcome(status: int) -> str:
 
 
 class _Took:
-    """How many took up to each bound and more than the one before, and longer than all; seconds in all."""
+    """A histogram. `counts` per bucket, not cumulative, the last one without an upper bound; `sum` in seconds."""
 
     __slots__ = ("bounds", "counts", "sum")
 
@@ -204,8 +202,8 @@ class _Times(NamedTuple):
     took: Mapping[tuple[str, ...], _Took]
 
 
-# The library's own counters take a lock for each count, and one request counts a dozen things: these are plain numbers
-# where they happen, and put into form when asked. Everything happens on one loop.
+# The library's own counters take a lock for each increment, and a request increments a dozen. These are plain numbers,
+# converted at scrape time; everything runs on one event loop.
 
 
 class _Counted(Collector):
@@ -234,7 +232,7 @@ class _Timed(Collector):
 
 
 class _States(Collector):
-    """Read at scrape time: cheaper than keeping gauges up to date, and never out of step."""
+    """Read at scrape time, which is cheaper than updating gauges and always current."""
 
     def __init__(
         self,
@@ -249,33 +247,35 @@ class _States(Collector):
         self._snapshots = snapshots
 
     def collect(self) -> Iterable[Metric]:
-        yield _gauge("vaultgraph_requests_in_flight", "Requests to /graphql being worked on.", self._metrics.in_flight)
+        yield _gauge("vaultgraph_requests_in_flight", "Requests to /graphql in flight.", self._metrics.in_flight)
         yield self._circuits()
-        yield self._per_vault("in_flight", "Calls on their way to the vault now.")
-        yield self._per_vault("waiting", "Calls waiting for a turn at the vault's cap.")
-        retries = CounterMetricFamily("vaultgraph_upstream_retries", "Calls made again.", labels=("vault",))
+        yield self._per_vault("in_flight", "Calls to the vault in flight.")
+        yield self._per_vault("waiting", "Calls waiting for a slot of the vault's concurrency limit.")
+        retries = CounterMetricFamily("vaultgraph_upstream_retries", "Retried calls.", labels=("vault",))
         for name, vault in self._vaults.items():
             retries.add_metric((name,), vault.retries)
         yield retries
         mismatches = CounterMetricFamily(
             "vaultgraph_vault_identity_mismatches",
-            "Replies that named another customer or payment method than was asked for; none of them is used.",
+            "Replies for another customer or payment method than requested; they are discarded.",
             labels=("provider",),
         )
         for name, adapter in self._adapters.items():
             mismatches.add_metric((name,), adapter.identity_mismatches)
         yield mismatches
-        yield _gauge("vaultgraph_snapshot_bytes", "Estimated bytes of kept answers.", self._snapshots.bytes)
-        yield _gauge("vaultgraph_snapshots", "Answers kept.", len(self._snapshots))
+        yield _gauge("vaultgraph_snapshot_bytes", "Estimated bytes of cached vault replies.", self._snapshots.bytes)
+        yield _gauge("vaultgraph_snapshots", "Cached vault replies.", len(self._snapshots))
         reads = CounterMetricFamily(
-            "vaultgraph_snapshot_reads", "Reads of a customer at a vault, by who answered.", labels=("answered",)
+            "vaultgraph_snapshot_reads", "Reads of a customer at a vault, by source of the reply.", labels=("answered",)
         )
         for answered, count in self._snapshots.counts.items():
             reads.add_metric((answered,), count)
         yield reads
 
     def _circuits(self) -> Metric:
-        family = GaugeMetricFamily("vaultgraph_circuit", "1 for the circuit's state.", labels=("vault", "state"))
+        family = GaugeMetricFamily(
+            "vaultgraph_circuit", "1 for the breaker's current state.", labels=("vault", "state")
+        )
         for name, vault in self._vaults.items():
             now = str(vault.circuit)
             for state in _CIRCUITS:
@@ -296,7 +296,7 @@ def _gauge(name: str, about: str, value: float) -> Metric:
 
 
 class MetricsPage:
-    """`GET /metrics`. With a `token`, only for who sends it as a bearer token; everyone else finds nothing here."""
+    """`GET /metrics`. With a `token`, requests without it as bearer token get 404."""
 
     def __init__(self, metrics: Metrics, token: str = "") -> None:
         self._metrics = metrics

@@ -1,8 +1,8 @@
-"""GraphQL subscriptions over HTTP multipart, as Apollo's and urql's clients read them: `subscriptionSpec=1.0`.
+"""GraphQL subscriptions over HTTP multipart, for Apollo's and urql's clients: `subscriptionSpec=1.0`.
 
-Every part is a JSON object with the execution result as `payload`; an empty object is a sign of life. A part ends with
-the delimiter of the next one, so that a reader need not wait for that to show it. A part without payload but with
-errors says that the stream broke: clients subscribe again (Apollo's with `RetryLink`).
+Every part is a JSON object with the execution result as `payload`; an empty object is a heartbeat. A part ends with the
+next part's delimiter, so that a reader can show it at once. A part without payload but with errors means that the
+stream broke: clients subscribe again (Apollo's with `RetryLink`).
 https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/multipart-protocol
 """
 
@@ -16,7 +16,7 @@ _DELIMITER: Final = f"--{BOUNDARY}".encode()
 
 
 class Multipart:
-    """See `app.gate.sse.Framing`."""
+    """Implements `app.gate.sse.Framing`."""
 
     content_type: Final = f'multipart/mixed; boundary="{BOUNDARY}"; subscriptionSpec="1.0"'.encode()
     ending: Final = b"--\r\n"

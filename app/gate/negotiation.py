@@ -1,7 +1,7 @@
-"""Which media type an answer takes, and whether a request body's type is one we read.
+"""Content negotiation: the media type of a response, and whether a request body's type is accepted.
 
-GraphQL over HTTP: `application/graphql-response+json` carries real status codes; `application/json`, asked for by
-name, answers a well-formed request with 200 even when its document is refused, for clients that look no further.
+GraphQL over HTTP: `application/graphql-response+json` uses real status codes. A client that asks for `application/json`
+by name gets 200 for a well-formed request even if its document is refused, as older clients expect.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _LONGEST_READ: Final = 2_000
 
 
 class AnswerType(Enum):
-    """`JSON_BY_DEFAULT` is what a client without a preference gets: plain JSON with real status codes."""
+    """`JSON_BY_DEFAULT` is for clients without a preference: plain JSON with real status codes."""
 
     GRAPHQL_RESPONSE = "application/graphql-response+json"
     JSON = "application/json"
@@ -31,7 +31,7 @@ class AnswerType(Enum):
 
 
 class StreamType(Enum):
-    """How several answers come one by one."""
+    """How a stream of responses is framed."""
 
     EVENTS = "text/event-stream"
     MULTIPART = "multipart/mixed"
@@ -43,8 +43,9 @@ _JSON: Final = "application/json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`answer`: the type of a single answer, None where none of ours is allowed. `stream`: how several may come, if
-    they may."""
+    """`answer`: the type of a single response, None if no offered type is acceptable. `stream`: the framing of a
+    stream, if the client accepts one.
+    """
 
     answer: AnswerType | None
     stream: StreamType | None = None
@@ -60,7 +61,7 @@ _RANGES: Final = ("application/*", "*/*")
 
 
 def accepted(accept: str | None) -> Accepted:
-    """What the Accept header allows. The highest quality wins, of equals the first."""
+    """What the Accept header allows. The highest quality wins; among equals, the first."""
     if not accept or accept == "*/*" or accept.isspace():
         return _ANYTHING
     if len(accept) > _LONGEST_READ:
@@ -99,14 +100,14 @@ _kept = lru_cache(maxsize=512)(_read)
 
 
 def _by_range(refused: set[AnswerType]) -> AnswerType | None:
-    """A range takes in whatever is not refused by name."""
+    """A range includes every type that is not refused by name."""
     if AnswerType.JSON not in refused:
         return AnswerType.JSON_BY_DEFAULT
     return None if AnswerType.GRAPHQL_RESPONSE in refused else AnswerType.GRAPHQL_RESPONSE
 
 
 def is_json_body(content_type: str | None) -> bool:
-    """Exactly `application/json`, in UTF-8 if a charset is named at all."""
+    """True for exactly `application/json`, with charset UTF-8 or none."""
     if content_type == "application/json":
         return True
     if content_type is None:
@@ -116,7 +117,7 @@ def is_json_body(content_type: str | None) -> bool:
 
 
 def _is_multipart(media: str, parameters: list[str]) -> bool:
-    """Whether subscriptions in parts are meant, in lower case: incremental delivery has the same type."""
+    """True for the subscription protocol; incremental delivery uses the same media type. Takes lower case."""
     if media != "multipart/mixed":
         return False
     given = dict(_name_and_value(one) for one in parameters)

@@ -1,4 +1,4 @@
-"""One GraphQL operation from request to answer, the same over every transport: find, admit, execute, mask."""
+"""Runs one GraphQL operation, the same for every transport: find the document, admit, execute, mask errors."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -22,9 +22,9 @@ from app.gate.problems import Refused
 from app.gate.request import GraphQLRequest
 
 
-@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each request
+@dataclass(slots=True)  # not frozen, for speed: one is created per request
 class Prepared:
-    """An operation that may run: nothing upstream has been called yet."""
+    """An admitted operation. No upstream call has been made yet."""
 
     request: GraphQLRequest
     caller: Any
@@ -41,10 +41,11 @@ class Prepared:
         return is_subscription(self.operation)
 
 
-@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each request
+@dataclass(slots=True)  # not frozen, for speed: one is created per request
 class Outcome:
-    """A response body. `was_executed` is False where the variables did not fit: there is no `data` then. `has_failed`
-    where the gateway itself could not do some of it."""
+    """A response body. `was_executed` is False if the variables do not match their types; then there is no `data`.
+    `has_failed` is True if the gateway failed internally.
+    """
 
     body: dict[str, Any]
     was_executed: bool = True
@@ -52,7 +53,7 @@ class Outcome:
 
 
 class Most(Protocol):
-    """The limits that are kept here."""
+    """The limits that `Operations` enforces."""
 
     @property
     def document_characters(self) -> int: ...
@@ -65,7 +66,7 @@ class Most(Protocol):
 
 
 class Operations:
-    """`most.document_characters` bounds the text of a document before it is even looked up."""
+    """Prepares and runs operations."""
 
     def __init__(self, schema: strawberry.Schema, gatekeeper: Gatekeeper, most: Most) -> None:
         self._schema = schema
@@ -75,16 +76,16 @@ class Operations:
         self._introspection = IntrospectionCache()
 
     async def prepare(self, request: GraphQLRequest, caller: Any, *, streams: bool = False) -> Prepared:
-        """Raises Refused. `streams`: whether the transport can carry a subscription."""
+        """Raises Refused. `streams`: True if the transport can carry a subscription."""
         if request.query is not None and len(request.query) > self._most.document_characters:
             raise Refused("TOKEN_LIMIT", limit=self._most.document_characters)
         document = await self._gate.document(request, caller)
         operation = runnable(document, request.operation_name)
         check_variables(document, request.variables)
         if request.is_get and is_mutation(operation):
-            raise Refused("METHOD_NOT_ALLOWED", "Mutations go by POST.", headers={"allow": "POST"})
+            raise Refused("METHOD_NOT_ALLOWED", "Mutations must be sent by POST.", headers={"allow": "POST"})
         if is_subscription(operation) and not streams:
-            raise Refused("NOT_ACCEPTABLE", "Subscriptions go over WebSocket, text/event-stream or multipart/mixed.")
+            raise Refused("NOT_ACCEPTABLE", "Subscriptions need WebSocket, text/event-stream or multipart/mixed.")
         admission = await self._gate.admit(document, operation, request, caller)
         return Prepared(request, caller, document, operation, admission)
 
@@ -106,10 +107,10 @@ class Operations:
                 self._introspection.put(key, outcome.body["data"])
             return outcome
         finally:
-            context.close()  # whatever is still on its way for nobody else ends here
+            context.close()  # cancels upstream reads that no other request shares
 
     async def events(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> AsyncIterator[Outcome]:
-        """The answers of a subscription, in order; one that was not executed is the only one."""
+        """The responses of a subscription, in order. A response that was not executed is the only one."""
         request = prepared.request
         context = self._context(prepared, request_id, headers)
         if last := headers.get("last-event-id"):
@@ -124,7 +125,7 @@ class Operations:
             async with aclosing(started) as results:  # type: ignore[type-var]
                 async for result in results:
                     yield await _outcome(result, context, prepared, request_id)
-        except GraphQLError as error:  # the source ended with it: nothing comes after
+        except GraphQLError as error:  # the source raised it and has ended
             body = {"errors": mask.shown([error], request_id), "extensions": {"requestId": request_id}}
             yield Outcome(body, was_executed=False)
         finally:
@@ -137,7 +138,7 @@ class Operations:
 
 
 def runnable(document: Document, operation_name: str | None) -> OperationDefinitionNode:
-    """The operation to run; raises Refused where the document is broken or does not name one."""
+    """The operation to run; raises Refused if the document is invalid or the operation is ambiguous or missing."""
     if document.parse_error is not None:
         code = mask.syntax_code(document.parse_error)
         raise Refused(code, errors=mask.faults([document.parse_error], code))
@@ -147,10 +148,10 @@ def runnable(document: Document, operation_name: str | None) -> OperationDefinit
     operation = document.operation(operation_name)
     if operation is None:
         if not document.operations:
-            raise Refused("BAD_REQUEST", "The document holds no operation.")
+            raise Refused("BAD_REQUEST", "The document contains no operation.")
         if operation_name is not None:
             check_name(operation_name)
-            raise Refused("OPERATION_RESOLUTION_FAILURE", "The document holds no operation of this name.")
+            raise Refused("OPERATION_RESOLUTION_FAILURE", "The document contains no operation of this name.")
         raise Refused("OPERATION_RESOLUTION_FAILURE")
     return operation
 
@@ -186,7 +187,9 @@ def _executed(
 
 
 def _left_out(data: dict[str, Any], error: TooLarge, *, is_mutation: bool) -> tuple[Any, list[GraphQLError]]:
-    """What is left of an answer that was found too large when it was encoded: of a mutation, that its fields ran."""
+    """The rest of a response that exceeded the size limit while it was encoded. For a mutation, each field that ran is
+    null.
+    """
     if not is_mutation:
         return None, [error]
     return dict.fromkeys(data), [located_error(error, None, [key]) for key in data]

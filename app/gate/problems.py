@@ -1,6 +1,6 @@
-"""Every way in which the gate refuses a request, in one table: code, HTTP status, sentence.
+"""All error codes of the API layer, with HTTP status and message.
 
-The codes are part of the API (`docs/errors.md`). Where Apollo has a name for the same thing, it is Apollo's.
+The codes are part of the API (`docs/errors.md`). Codes that Apollo has are named as Apollo names them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from app.errors import VaultgraphError
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One row: `status` is the HTTP status, `message` the sentence a client sees unless a refusal says more."""
+    """`status` is the HTTP status, `message` the default message."""
 
     code: str
     status: int
@@ -26,14 +26,14 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         Problem("GRAPHQL_PARSE_FAILED", 400, "The document is not GraphQL."),
         Problem("GRAPHQL_VALIDATION_FAILED", 400, "The document does not fit the schema."),
         Problem("BAD_USER_INPUT", 400, "A variable or argument has a value that its type does not allow."),
-        Problem("PAN_NOT_ALLOWED", 400, "A card number must not stand here. It was not kept."),
-        Problem("OPERATION_RESOLUTION_FAILURE", 400, "The document holds several operations: name one of them."),
+        Problem("PAN_NOT_ALLOWED", 400, "A card number is not allowed here. It was not stored."),
+        Problem("OPERATION_RESOLUTION_FAILURE", 400, "The document contains several operations: name one of them."),
         Problem(
             "CSRF_PREVENTED", 400, "A page of another site could have sent this: send apollo-require-preflight: 1."
         ),
         Problem("UNAUTHENTICATED", 401, "The request carries no valid credentials."),
         Problem("FORBIDDEN", 403, "The caller may not do this."),
-        Problem("NOT_FOUND", 404, "Nothing here."),
+        Problem("NOT_FOUND", 404, "Not found."),
         Problem("METHOD_NOT_ALLOWED", 405, "This method is not allowed here."),
         Problem("NOT_ACCEPTABLE", 406, "None of the media types in Accept can be served."),
         Problem("REQUEST_TIMEOUT", 408, "The request body did not arrive in time."),
@@ -41,16 +41,16 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         Problem("UNSUPPORTED_MEDIA_TYPE", 415, "The request body must be application/json in UTF-8."),
         Problem("HEADER_LIMIT", 431, "The request headers are too large."),
         Problem("TOKEN_LIMIT", 400, "The document is too long."),
-        Problem("DEFINITION_LIMIT", 400, "The document holds too many operations and fragments."),
-        Problem("DEPTH_LIMIT", 400, "The document is nested too deep."),
+        Problem("DEFINITION_LIMIT", 400, "The document contains too many operations and fragments."),
+        Problem("DEPTH_LIMIT", 400, "The document is nested too deeply."),
         Problem("ALIAS_LIMIT", 400, "The document uses too many aliases."),
         Problem("FIELD_LIMIT", 400, "The document selects too many fields."),
         Problem("ROOT_FIELD_LIMIT", 400, "The document selects too many root fields."),
         Problem("DIRECTIVE_LIMIT", 400, "The document uses too many directives."),
         Problem("LIST_LIMIT", 400, "A list in the input is too long."),
-        Problem("VARIABLES_LIMIT", 400, "The variables are too large or nested too deep."),
-        Problem("BATCH_LIMIT", 400, "Batched operations are not accepted here, or there are too many."),
-        Problem("COST_ESTIMATED_TOO_EXPENSIVE", 400, "The document costs more than a request may."),
+        Problem("VARIABLES_LIMIT", 400, "The variables are too large or nested too deeply."),
+        Problem("BATCH_LIMIT", 400, "Batches are not accepted here, or the batch is too large."),
+        Problem("COST_ESTIMATED_TOO_EXPENSIVE", 400, "The document exceeds the cost limit of a request."),
         Problem("INTROSPECTION_DISABLED", 400, "Introspection needs the scope explore."),
         Problem("PERSISTED_QUERY_NOT_FOUND", 200, "PersistedQueryNotFound"),
         Problem("PERSISTED_QUERY_NOT_SUPPORTED", 200, "PersistedQueryNotSupported"),
@@ -59,18 +59,18 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         Problem("PERSISTED_QUERY_ID_REQUIRED", 400, "This caller runs published documents only: send an id, not text."),
         Problem("CANNOT_SEND_PQ_ID_AND_BODY", 400, "Send the document's id or its text, not both."),
         Problem("THROTTLED", 429, "Too many requests: try again later."),
-        Problem("RESPONSE_TOO_LARGE", 200, "The answer is larger than one may be."),
-        Problem("SLOW_CONSUMER", 200, "Events were not taken in time: subscribe again."),
+        Problem("RESPONSE_TOO_LARGE", 200, "The response exceeds the size limit."),
+        Problem("SLOW_CONSUMER", 200, "Events were not read in time: subscribe again."),
         Problem("SOURCES_UNAVAILABLE", 200, "No linked vault answered."),
         Problem("OVERLOADED", 503, "The gateway is busy: try again in a moment."),
-        Problem("STORE_UNAVAILABLE", 503, "The gateway's store cannot be used at the moment: try again."),
+        Problem("STORE_UNAVAILABLE", 503, "The gateway's store is unavailable: try again."),
         Problem("INTERNAL_SERVER_ERROR", 500, "Unexpected error."),
     )
 }
 
 
 class Refused(VaultgraphError):
-    """A request that the gate does not serve. `detail` replaces the table's sentence and never quotes input."""
+    """A request that the API refuses. `detail` replaces the table's message and never quotes input."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Refused(VaultgraphError):
         self._errors = errors
 
     def as_errors(self) -> list[dict[str, Any]]:
-        """The response's `errors`: those given one by one, else one that tells of the refusal itself."""
+        """The response's `errors`: the given ones, else one for the refusal itself."""
         return list(self._errors) or [
             {"message": self.message, "extensions": {"code": self.code, **self.extensions}},
         ]

@@ -1,7 +1,6 @@
-"""How often one client may ask: two token buckets each, one of requests and one of cost in calls to vaults.
+"""Rate limits: two token buckets per client, one for requests and one for cost in vault calls.
 
-Buckets are refilled by the second and hold a burst at most. A request that is refused takes nothing out. Clients have
-nothing in common here, so one that is over its budget cannot slow another.
+A refused request takes no tokens. Clients share nothing, so one over its budget does not slow another.
 """
 
 import math
@@ -20,7 +19,7 @@ _MOST_CLIENTS: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one client may ask: `*_per_s` is how fast its buckets fill, `*_burst` how much they hold."""
+    """The limits of one client: `*_per_s` is the refill rate of its buckets, `*_burst` their capacity."""
 
     requests_per_s: float
     requests_burst: float
@@ -29,7 +28,7 @@ class Budget:
 
 
 class Taken(NamedTuple):
-    """What is left in the two buckets; `wait_s` is above 0 where there was not enough, and then nothing was taken."""
+    """The tokens left in both buckets. `wait_s` above 0 means that there were too few and none was taken."""
 
     requests: float
     cost: float
@@ -41,7 +40,7 @@ class Buckets(Protocol):
 
 
 class LocalBuckets:
-    """Of this process. The clients that have not asked for longest are forgotten: their buckets are full by then."""
+    """Buckets of this process. If there are too many, those unused longest are dropped: they have refilled."""
 
     def __init__(self, *, most: int = _MOST_CLIENTS, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
@@ -59,7 +58,7 @@ class LocalBuckets:
             if len(self._levels) >= self._most:
                 self._levels.popitem(last=False)
         else:
-            # Twice for each request: comparisons cost a third of what `min` and `max` do.
+            # Runs twice per request: comparisons cost a third of `min` and `max`.
             passed = now - level[2] if now > level[2] else 0.0
             has_requests, has_cost = level[0] + passed * budget.requests_per_s, level[1] + passed * budget.cost_per_s
             if has_requests > budget.requests_burst:
@@ -77,15 +76,16 @@ class LocalBuckets:
 
 
 def wait_for(budget: Budget, requests_left: float, cost_left: float) -> float:
-    """Seconds until neither is below 0."""
+    """Seconds until both are at least 0."""
     if requests_left >= 0 and cost_left >= 0:
         return 0.0
     return max(-requests_left / budget.requests_per_s, -cost_left / budget.cost_per_s)
 
 
 class Rates:
-    """What the keeper asks. Requests are counted here before anything is parsed; cost, once it is known, in `shared`
-    buckets where replicas have such."""
+    """The rate limiter. Counts requests locally, before parsing; cost, once known, in `shared` buckets if replicas have
+    them.
+    """
 
     def __init__(
         self, budgets: Mapping[CallerKind, Budget], shared: Buckets | None = None, local: LocalBuckets | None = None
@@ -95,14 +95,14 @@ class Rates:
         self._shared = shared
 
     def request(self, caller: Caller) -> None:
-        """One more request, whatever is in it; raises Refused(THROTTLED)."""
+        """Count one request; raises Refused(THROTTLED)."""
         budget = self._budgets[caller.kind]
         taken = self._local.take_now(caller.key, budget, 1.0, 0.0)
         if taken.wait_s:
             raise _throttled(taken.wait_s, "requests")
 
     async def cost(self, caller: Caller, cost: int) -> dict[str, Any]:
-        """What the request may cost; raises Refused(THROTTLED), or answers what `extensions.cost.throttle` shows."""
+        """Charge the request's cost; raises Refused(THROTTLED). Returns `extensions.cost.throttle`."""
         budget = self._budgets[caller.kind]
         if self._shared is not None:
             taken = await self._shared.take(caller.key, budget, 1.0, cost)
@@ -112,7 +112,7 @@ class Rates:
             if cost > budget.cost_burst:
                 raise Refused(
                     "COST_ESTIMATED_TOO_EXPENSIVE",
-                    f"The request may cost {cost} calls to vaults, and this client may spend {budget.cost_burst:g}.",
+                    f"The request may cost {cost} calls to vaults; this client's limit is {budget.cost_burst:g}.",
                     cost={"requested": cost, "maximum": math.floor(budget.cost_burst)},
                 )
             raise _throttled(taken.wait_s, "cost", _shown(budget, taken), cost)

@@ -1,4 +1,4 @@
-"""One GraphQL request as it came over HTTP, taken apart and checked for shape. Nothing here looks at its meaning."""
+"""Parses one GraphQL request over HTTP and checks its shape, not its meaning."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ _KINDS: Final[Mapping[str, type]] = {**dict.fromkeys(_TEXT_FIELDS, str), **dict.
 _ID_FIELDS: Final = ("documentId", "doc_id", "id")
 
 
-@dataclass(slots=True)  # not frozen, though nobody changes one: it is made for each request
+@dataclass(slots=True)  # not frozen, for speed: one is created per request
 class GraphQLRequest:
-    """`document_id` is whatever the client calls the document by; exactly how it is read is the documents' business."""
+    """`document_id` is the client's name for the document; `documents` interprets it."""
 
     query: str | None
     operation_name: str | None = None
@@ -28,19 +28,19 @@ class GraphQLRequest:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Several requests in one body. A fault in one item stands in its place."""
+    """Several requests in one body. A malformed item is represented by its error."""
 
     items: Sequence[GraphQLRequest | Refused]
 
 
 def from_body(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest | Batch:
-    """Read a POST body; raises Refused. `document_id` is one that the path holds."""
+    """Read a POST body; raises Refused. `document_id` is the id in the path, if any."""
     value = decoded(raw, max_depth=max_depth)
     if document_id is not None and isinstance(value, dict):
         value = named_once(value, document_id)
     if isinstance(value, list):
         if document_id is not None:
-            raise Refused("BAD_REQUEST", "A batch names its documents one by one.")
+            raise Refused("BAD_REQUEST", "A batch must name its documents individually.")
         return Batch([_item(item) for item in value])
     return from_members(value)
 
@@ -50,20 +50,20 @@ def decoded(raw: bytes, *, max_depth: int) -> Any:
     try:
         return strict_json.loads(raw, max_depth=max_depth)
     except strict_json.NestedTooDeep:
-        raise Refused("VARIABLES_LIMIT", "The body is nested too deep.", limit=max_depth) from None
+        raise Refused("VARIABLES_LIMIT", "The body is nested too deeply.", limit=max_depth) from None
     except strict_json.NotStrictJson as fault:
         raise Refused("BAD_REQUEST", f"The body cannot be read: {fault}.") from None
 
 
 def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest:
-    """Read a GET request's parameters; raises Refused. `variables` and `extensions` are JSON text there."""
+    """Read a GET request's parameters; raises Refused. `variables` and `extensions` are JSON text."""
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except ValueError:
         raise Refused("BAD_REQUEST", "The query string cannot be read.") from None
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Refused("BAD_REQUEST", "A parameter stands twice in the query string.")
+        raise Refused("BAD_REQUEST", "A query parameter must not be sent twice.")
     members: dict[str, Any] = {name: found[name] for name in _TEXT_FIELDS if name in found}
     for name in _MAP_FIELDS:
         if found.get(name):
@@ -74,9 +74,9 @@ def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = N
 
 
 def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
-    """Read a decoded request: a body, an item of a batch, a WebSocket payload; raises Refused."""
+    """Read a decoded request (body, batch item or WebSocket payload); raises Refused."""
     if not isinstance(value, dict):
-        raise Refused("BAD_REQUEST", "A request is a JSON object.")
+        raise Refused("BAD_REQUEST", "A request must be a JSON object.")
     for name, one in value.items():
         kind = _KINDS.get(name)
         if kind is not None and one.__class__ is not kind and one is not None and not isinstance(one, kind):
@@ -96,7 +96,7 @@ def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
 
 
 def named_once(members: dict[str, Any], document_id: str) -> dict[str, Any]:
-    """The request's members with the id that the path holds; raises Refused where they name a document themselves."""
+    """Add the path's document id to the request's members; raises Refused if they already name a document."""
     if any(members.get(name) is not None for name in _ID_FIELDS):
         raise Refused("BAD_REQUEST", "The document is named twice.")
     return {**members, "documentId": document_id}

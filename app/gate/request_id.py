@@ -1,4 +1,4 @@
-"""Names for requests that came without one."""
+"""Generates request ids."""
 
 import os
 import time

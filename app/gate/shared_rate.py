@@ -1,4 +1,4 @@
-"""Buckets that replicas share, in Redis or Valkey; while it cannot be asked, each process counts for itself."""
+"""Token buckets shared by replicas, in Redis or Valkey. While it is unavailable, each process counts by itself."""
 
 import hashlib
 import logging
@@ -12,7 +12,7 @@ _log = logging.getLogger("vaultgraph.gate")
 _WITHIN_S: Final = 0.1
 _REST_S: Final = 1.0
 
-# One step for the server, so that two replicas cannot both take the last token. The server's own clock counts.
+# Atomic on the server, so that two replicas cannot both take the last token. Uses the server's clock.
 _TAKE: Final = """
 local b = redis.call('HMGET', KEYS[1], 'r', 'c', 't')
 local time = redis.call('TIME')
@@ -37,7 +37,7 @@ return {taken, left_r, left_c}
 
 
 class RedisBuckets:
-    """After a failure nobody waits for Redis again for a second."""
+    """After a failure, Redis is not called for a second."""
 
     def __init__(
         self,
@@ -48,8 +48,10 @@ class RedisBuckets:
         clock: Callable[[], float] = time.monotonic,
         within_s: float = _WITHIN_S,
     ) -> None:
-        """Redis answers `within_s` or is not waited for."""
-        from redis.asyncio import Redis  # a sixth of the start's time, and few have one
+        """`within_s` is the timeout of each call to Redis."""
+        from redis.asyncio import (
+            Redis,
+        )  # imported late: slow, and rarely needed
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
         from redis.exceptions import RedisError
@@ -70,7 +72,7 @@ class RedisBuckets:
                 return await self._asked(client, budget, requests, cost)
             except self._failures as error:
                 self._rest_until = self._clock() + _REST_S
-                _log.warning("rates are counted by each process for now: %s", type(error).__name__)
+                _log.warning("rate limits are counted per process for now: %s", type(error).__name__)
         return self._local.take_now(client, budget, requests, cost)
 
     async def close(self) -> None:

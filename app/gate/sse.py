@@ -1,10 +1,10 @@
-"""GraphQL over server-sent events, distinct connections mode: one operation, one response that stays open.
+"""GraphQL over server-sent events, distinct connections mode: one operation per response.
 
-``event: next`` carries an execution result, ``event: complete`` ends the stream for good: clients do not come back
-after it. A stream that ends for another reason is cut off, which clients take for a network error and subscribe again.
-A comment now and then keeps proxies awake. https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
+``event: next`` carries an execution result. ``event: complete`` ends the stream for good: clients do not reconnect. A
+stream that ends for another reason is cut off, which clients treat as a network error and subscribe again. Periodic
+comments keep proxies from closing the connection. https://github.com/enisdenjo/graphql-sse/blob/master/PROTOCOL.md
 
-`send_events` is the sending itself, in this framing or another (`multipart`).
+`send_events` sends in this framing or another (`multipart`).
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _HEARTBEAT_S: Final = 10.0
 
 
 class Framing(Protocol):
-    """How results look on the wire. `opening` is sent at once, `sign_of_life` now and then, `ending` after the last."""
+    """The wire format. `opening` is sent at once, `sign_of_life` as heartbeat, `ending` after the last result."""
 
     @property
     def content_type(self) -> bytes: ...
@@ -44,8 +44,9 @@ class Framing(Protocol):
     def next(self, body: dict[str, Any]) -> bytes: ...
 
     def cut_short(self, why: Refused) -> bytes | None:
-        """What ends a stream that should have gone on, so that clients subscribe again; None where nothing can say so
-        but the end of the connection."""
+        """The end of an interrupted stream, after which clients subscribe again. None if only closing the connection
+        signals that.
+        """
         ...
 
 
@@ -78,8 +79,10 @@ async def send_events(
     framing: Framing = EVENTS,
     connection: ClientConnection | None = None,
 ) -> None:
-    """Send until the source ends, the client leaves or loses its rights, the process drains, or a chunk is not taken
-    in time. `connection` is what is dropped where only that tells the client of an early end."""
+    """Send until the source ends, the client disconnects or loses access, the process drains, or a send times out.
+
+    `connection` is closed when the framing cannot signal an early end otherwise.
+    """
     looked_at = _now()
     headers = [(b"content-type", framing.content_type), *_HEADERS, *extra]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -88,7 +91,7 @@ async def send_events(
     coming: asyncio.Future[dict[str, Any]] | None = None
     ending: bytes | None = framing.ending
     try:
-        await _chunk(send, framing.opening, send_within_s)  # headers and a first byte at once, whatever the source does
+        await _chunk(send, framing.opening, send_within_s)  # headers at once, before the first result
         while True:
             if coming is None:
                 coming = asyncio.ensure_future(anext(bodies))
@@ -120,7 +123,7 @@ async def send_events(
             connection.drop()
             await asyncio.wait({gone}, timeout=send_within_s)
     except TimeoutError:
-        return  # a reader this slow is let go; the server closes the unfinished response's connection
+        return  # the reader is too slow; the server closes the connection of the incomplete response
     finally:
         for one in (gone, drained, coming):
             if one is not None:
@@ -136,7 +139,7 @@ async def _chunk(send: Send, chunk: bytes, within_s: float) -> None:
 
 
 def _id_of(body: dict[str, Any]) -> bytes:
-    """What a browser's EventSource sends back as Last-Event-ID when it connects again."""
+    """The event id that a browser's EventSource sends as Last-Event-ID on reconnect."""
     event_id = body.get("extensions", {}).get("eventId")
     return b"id: %s\n" % event_id.encode() if event_id else b""
 

@@ -1,6 +1,6 @@
 """`POST /webhooks/{vault}/...`: verified on the raw bytes, stored, then acknowledged.
 
-`app.wallet.inbound` processes the stored deliveries. The vaults' own packages verify and read them.
+`app.wallet.inbound` processes the stored deliveries. The vaults' packages verify and parse them.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -20,7 +20,7 @@ Keep = Callable[[NewReceipt], Awaitable[None]]
 
 
 class WebhookReceiver:
-    """A pure ASGI application below ``/webhooks/``. `senders` by the first part of the path."""
+    """ASGI application below ``/webhooks/``. `senders` are keyed by the first part of the path."""
 
     def __init__(self, senders: Mapping[str, WebhookSender], keep: Keep) -> None:
         self._senders = dict(senders)
@@ -29,19 +29,19 @@ class WebhookReceiver:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["type"] != "http" or scope["method"] != "POST":
-                raise WebhookRejected(405, "Webhooks are sent by POST.", {"allow": "POST"})
+                raise WebhookRejected(405, "Webhooks must be sent by POST.", {"allow": "POST"})
             name, _, path = scope["path"].removeprefix("/webhooks/").partition("/")
             sender = self._senders.get(name)
             if sender is None:
                 raise WebhookRejected(404, "No such sender.")
             headers = _headers(scope["headers"], sender)
-            read = await sender.admit(path, headers)  # the body of an unknown sender is not read
+            read = await sender.admit(path, headers)  # before the body is read: unknown senders are refused here
             delivery = read(await _body(receive, headers))
             if (connection := connection_of(scope)) is not None:
                 connection.authenticated(f"webhooks:{name}")
             if delivery is not None:
                 await self._keep(_receipt(name, delivery))
-        except StoreUnavailable:  # the sender delivers it again
+        except StoreUnavailable:  # the sender retries
             answer = Answer(503, encode({"error": "Try again later."}), headers={"retry-after": "1"})
         except WebhookRejected as rejected:
             answer = Answer(rejected.status, encode({"error": str(rejected)}), headers=rejected.headers)
@@ -62,15 +62,16 @@ def _receipt(name: str, delivery: WebhookDelivery) -> NewReceipt:
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]], sender: WebhookSender) -> dict[str, str]:
-    """By lower-case name, in one spelling. Raises WebhookRejected where a header that the signature depends on comes
-    twice: servers differ in which of the two they use."""
+    """Headers by lower-case name, aliases resolved. Raises WebhookRejected if a header that the signature depends on is
+    repeated, since servers differ in which value they use.
+    """
     aliases, single = sender.header_aliases, sender.single_headers
     found: dict[str, str] = {}
     for name_bytes, value in raw:
         name = name_bytes.decode("latin-1").lower()
         name = aliases.get(name, name)
         if name in found and name in single:
-            raise WebhookRejected(400, f"The header {name} stands twice.")
+            raise WebhookRejected(400, f"The header {name} must not be sent twice.")
         found[name] = value.decode("latin-1")
     return found
 
@@ -84,7 +85,7 @@ async def _body(receive: Receive, headers: Headers) -> bytes:
     while True:
         message = await receive()
         if message["type"] != "http.request":
-            raise WebhookRejected(400, "The sender went away.")
+            raise WebhookRejected(400, "The sender disconnected.")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > _LONGEST_BODY:

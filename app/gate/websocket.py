@@ -1,8 +1,8 @@
-"""graphql-transport-ws: many operations over one socket, each under the same rules as a request over HTTP.
+"""graphql-transport-ws: many operations over one socket, each under the same rules as an HTTP request.
 
-https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. Close codes are the protocol's: 4400 a message that is
-none, 4401 no connection_init yet, 4403 credentials refused, 4406 another subprotocol, 4408 no connection_init in time,
-4409 an id in use, 4429 a second connection_init.
+https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md. Close codes are the protocol's: 4400 invalid message,
+4401 no connection_init yet, 4403 credentials refused, 4406 another subprotocol, 4408 no connection_init in time, 4409
+an id in use, 4429 a second connection_init.
 """
 
 import asyncio
@@ -38,9 +38,9 @@ _LONGEST_ID: Final = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketLimits:
-    """How much sockets may hold. `recheck_s`: how soon an expired token or a withdrawn key ends its connections.
+    """Limits of WebSocket connections. `recheck_s`: how often credentials are rechecked.
 
-    `connections_per_address` bounds those that have not said yet who they are, `connections_per_caller` the others.
+    `connections_per_address` limits connections before authentication, `connections_per_caller` those after it.
     """
 
     connections: int = 2_000
@@ -67,14 +67,14 @@ class SocketServer:
         self.running: Counter[str] = Counter()  # operations by caller, over all of its connections and streams
         self._browser = browser
         self._connections: set[_Connection] = set()
-        self._addresses: Counter[str] = Counter()  # connections that have not said who they are
-        self._callers: Counter[str] = Counter()  # and those that have
+        self._addresses: Counter[str] = Counter()  # connections not authenticated yet
+        self._callers: Counter[str] = Counter()  # authenticated connections
         self._is_draining = False
         self._finishing: set[asyncio.Task[None]] = set()
 
     @contextmanager
     def one_more(self, key: str) -> Iterator[None]:
-        """Count an operation of this caller while it runs; raises Refused where there are too many already."""
+        """Count an operation of this caller while it runs; raises Refused if there are too many."""
         self.enter(key)
         try:
             yield
@@ -92,13 +92,13 @@ class SocketServer:
             del self.running[key]
 
     def begin_drain(self) -> None:
-        """Close every connection as "going away" and take no new one."""
+        """Close every connection as "going away" and accept no new ones."""
         self._is_draining = True
         for connection in self._connections:
             connection.end(1001, "Going away")
 
     def let_finish(self, task: asyncio.Task[None]) -> None:
-        """A mutation whose connection is gone runs on: its journal row must not stay open."""
+        """Let a mutation whose connection is gone run to completion, so that its journal row does not stay open."""
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
 
@@ -108,7 +108,7 @@ class SocketServer:
         headers, repeated = read_headers(scope["headers"])
         peer = (scope.get("client") or ("-",))[0]
         address = bucket_of(self.limits.trusted_proxies.client_of(peer, headers))
-        refused = Refused("BAD_REQUEST", f"The header {repeated} stands twice.") if repeated else None
+        refused = Refused("BAD_REQUEST", f"The header {repeated} must not be sent twice.") if repeated else None
         if (refused := refused or self._refusal(headers, address)) is not None:
             await deny(scope, send, refused)
             return
@@ -127,7 +127,7 @@ class SocketServer:
             _count_down(*((self._callers, connection.key) if connection.key else (self._addresses, address)))
 
     def introduce(self, connection: "_Connection", key: str) -> bool:
-        """The connection said who it is: from now on it counts for this caller. False where that one has too many."""
+        """Count the connection for this caller instead of its address. False if the caller has too many."""
         if self._callers[key] >= self.limits.connections_per_caller:
             return False
         connection.key = key
@@ -152,7 +152,7 @@ def _count_down(counter: Counter[str], key: str) -> None:
 
 
 class _Closed(Exception):
-    """The connection must end with this close code."""
+    """Ends the connection with this close code."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -173,7 +173,7 @@ class _Connection:
         document_id: str | None,
     ) -> None:
         self.address = address
-        self.key = ""  # the caller's, once it is known
+        self.key = ""  # the caller's key, once authenticated
         self._document_id = document_id
         self._server = server
         self._headers = headers
@@ -187,7 +187,7 @@ class _Connection:
         self._end: asyncio.Future[_Closed] = asyncio.get_running_loop().create_future()
 
     def end(self, code: int, reason: str) -> None:
-        """Have the connection closed from outside; the first reason counts."""
+        """Close the connection from outside; the first reason counts."""
         if not self._end.done():
             self._end.set_result(_Closed(code, reason))
 
@@ -204,12 +204,12 @@ class _Connection:
             closed = _Closed(4500, "Internal server error")
         finally:
             reader.cancel()
-            self._let_go()
+            self._end_operations()
         if closed is not None:
             await self._close(closed)
 
     async def _read(self) -> _Closed | None:
-        """Answers why the connection ends; None when the client left."""
+        """Returns the reason to close the connection; None on client disconnect."""
         try:
             async with asyncio.timeout(self._server.limits.init_timeout_s):
                 while self._caller is None:
@@ -270,7 +270,7 @@ class _Connection:
         except Refused:
             raise _Closed(4403, "Forbidden") from None
         if not self._server.introduce(self, caller.key):
-            raise _Closed(1013, "Too many connections")  # a code on which clients try again later
+            raise _Closed(1013, "Too many connections")  # clients retry later on this code
         await self._send({"type": "connection_ack"})
         self._caller = caller
 
@@ -302,7 +302,7 @@ class _Connection:
         task.add_done_callback(done)
 
     def _complete(self, name: object) -> None:
-        """The client wants no more of it. An unknown id is one that has just ended: no fault."""
+        """The client cancelled the operation. An unknown id is no error: the operation may have just ended."""
         task = self._tasks.pop(name, None) if isinstance(name, str) else None
         if task is None:
             return
@@ -355,7 +355,7 @@ class _Connection:
             await self._send(message)
 
     async def _send(self, message: dict[str, Any]) -> None:
-        """A client that does not read what it asked for is let go: nothing is queued for it beyond the socket."""
+        """Send to the client, or disconnect it if it does not read in time: nothing queues beyond the socket."""
         try:
             async with asyncio.timeout(self._server.limits.send_timeout_s):
                 await self._asgi_send({"type": "websocket.send", "text": encode(message).decode()})
@@ -371,7 +371,7 @@ class _Connection:
                 return
 
     async def _is_still_welcome(self) -> bool:
-        """Tokens end and keys are disabled while a connection lives; rights may change too."""
+        """Recheck the caller: tokens expire, keys are disabled and rights change while a connection is open."""
         caller = await self._server.gate.again(self._caller)
         if caller is None:
             self.end(4403, "Forbidden")
@@ -379,7 +379,7 @@ class _Connection:
         self._caller = caller
         return True
 
-    def _let_go(self) -> None:
+    def _end_operations(self) -> None:
         for task in list(self._tasks.values()):
             self._muted.add(task)
             if task in self._mutating:
@@ -398,7 +398,7 @@ class _Connection:
 
 
 async def deny(scope: Scope, send: Send, refused: Refused) -> None:
-    """Refuse the handshake: with an answer where the server can send one, else with its plain 403."""
+    """Refuse the handshake: with a response if the server supports it, else with its plain 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008})
         return

@@ -88,7 +88,7 @@ def _faults(text: str, rules: TextRules, path: Path, origins: ReturnOrigins) -> 
         yield Problem(code=ProblemCode.REQUIRED, message="It must not be blank.", path=path)
     elif not rules.may_hold_card_number and _holds_card_number(text, rules):
         yield Problem(
-            code=ProblemCode.PAN_NOT_ALLOWED, message="A card number must not stand here. It was not kept.", path=path
+            code=ProblemCode.PAN_NOT_ALLOWED, message="A card number is not allowed here. It was not stored.", path=path
         )
     elif len(text) > rules.max_length:
         yield _invalid(f"At most {rules.max_length} characters.", path)

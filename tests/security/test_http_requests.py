@@ -279,10 +279,10 @@ async def test_a_partial_answer_is_200_with_its_data() -> None:
 @pytest.mark.parametrize(
     ("document", "name", "message"),
     [
-        ("query a{hello} query b{hello}", None, "The document holds several operations: name one of them."),
-        ("query a{hello} query b{hello}", "c", "The document holds no operation of this name."),
-        ("query a{hello}", "c", "The document holds no operation of this name."),
-        ("{hello}", "c", "The document holds no operation of this name."),
+        ("query a{hello} query b{hello}", None, "The document contains several operations: name one of them."),
+        ("query a{hello} query b{hello}", "c", "The document contains no operation of this name."),
+        ("query a{hello}", "c", "The document contains no operation of this name."),
+        ("{hello}", "c", "The document contains no operation of this name."),
     ],
 )
 async def test_what_is_wrong_with_the_operations_name_is_said(document: str, name: str | None, message: str) -> None:

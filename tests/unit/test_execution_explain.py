@@ -35,7 +35,7 @@ def test_an_answer_that_would_be_too_large_is_refused_before_it_is_asked_for() -
     assert code == 0
     assert "and answer 1222222 fields" in output
     assert (
-        "refused: COST_ESTIMATED_TOO_EXPENSIVE: The answer may hold 1222222 fields, and 100000 are allowed." in output
+        "refused: COST_ESTIMATED_TOO_EXPENSIVE: The response may contain 1222222 fields; 100000 are allowed." in output
     )
 
 

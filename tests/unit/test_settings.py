@@ -132,7 +132,7 @@ def test_a_wrong_setting_is_named_and_its_value_is_not(
         ("[gate]\ncors_headers = ['x tenant']", "gate.cors_headers: Expected the name of a header, as x-tenant"),
         (
             "[documents]\nids_only = true\nautomatic = false",
-            "documents: ids_only needs own_client: the name that your own documents are published for",
+            "documents: ids_only needs own_client: the name that your documents are published for",
         ),
     ],
 )

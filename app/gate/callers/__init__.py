@@ -1,1 +1,1 @@
-"""Who asks: tokens of people and backends, keys of partner apps."""
+"""Authentication: tokens of people and backends, API keys of partners."""

@@ -1,6 +1,6 @@
-"""Keys of partner apps: 256 random bits, shown once, stored as an HMAC, found by that HMAC.
+"""API keys of partners: 256 random bits, shown once, stored and looked up as an HMAC.
 
-Looking a key up by a keyed hash takes the same time whatever was sent: no comparison ever sees the key itself.
+The lookup by a keyed hash never compares the key itself, so its duration reveals nothing about the key.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _KEEP_WITHOUT_STORE_S: Final = 60.0
 
 
 def new_key() -> str:
-    """``vg_`` and 43 characters: the prefix lets secret scanners find a key where it should not be."""
+    """``vg_`` and 43 characters; the prefix lets secret scanners find leaked keys."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
@@ -39,7 +39,7 @@ def looks_like_key(text: str) -> bool:
 
 
 class KeyHasher:
-    """`secret` is the setting digest_key: without it, a stolen database verifies no guess."""
+    """`secret` is the setting digest_key. Without it, a stolen database cannot verify guessed keys."""
 
     def __init__(self, secret: str) -> None:
         self._key = derive_key(secret, _PURPOSE)
@@ -50,7 +50,7 @@ class KeyHasher:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a hash stood for a moment ago; `caller` is None where the partner is disabled."""
+    """A cached lookup; `caller` is None if the partner is disabled."""
 
     read_at: float
     expires_at: datetime | None
@@ -58,13 +58,12 @@ class _Known:
 
 
 class Partners:
-    """From a key to its partner. Answers are `keep_s` old at most, so a disabled key is refused within a second.
+    """Authenticates API keys. Results are cached for `keep_s`, so a disabled key is refused within that time.
 
-    The hashes of all keys are kept in memory, `most_keys` at most, and read again after a change of any partner: a key
-    that is not among them costs no look-up. Only once in `keep_s` is such a key looked up all the same, because word of
-    a key that another process has just added may still be on its way. With more keys than that, all are looked up.
-
-    While the store is down they are a minute old at most: reads of what is in memory go on.
+    The hashes of all keys (up to `most_keys`) are kept in memory and reloaded after a change of any partner, so a key
+    that is not among them needs no lookup. One unknown key per `keep_s` is still looked up, because the notice of a key
+    just added by another process may be delayed. With more keys, every key is looked up. During a store outage, cached
+    results are used for up to a minute.
     """
 
     def __init__(
@@ -87,7 +86,7 @@ class Partners:
         self._hashes: frozenset[str] | None = None
         self._reading_hashes: asyncio.Task[frozenset[str]] | None = None
         self._looked_at = -math.inf
-        self._turn = asyncio.Semaphore(lookups_at_once)  # guesses wait for each other, the store does not drown
+        self._turn = asyncio.Semaphore(lookups_at_once)  # bounds the load that guessed keys put on the store
         self._clock = clock
         self._utc_now = utc_now
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -96,11 +95,11 @@ class Partners:
         self._generation = 0
 
     async def caller(self, key: str) -> Caller | None:
-        """None for a key that is unknown, expired or its partner's who is disabled."""
+        """None if the key is unknown or expired or its partner is disabled."""
         return await self._by_hash(self._hasher.hash(key)) if looks_like_key(key) else None
 
     async def again(self, caller: Caller) -> Caller | None:
-        """The caller as it is now, for what outlives a request; None once a request with its key would be refused."""
+        """The caller's current rights, for streams; None once its key would be refused."""
         return None if caller.key_hash is None else await self._by_hash(caller.key_hash)
 
     async def _by_hash(self, name: str) -> Caller | None:
@@ -118,7 +117,7 @@ class Partners:
         return known.caller
 
     def forget(self, name: str | None = None) -> None:
-        """Something about the partner of this name changed; about any of them, where the name is None."""
+        """Invalidate the cache after a change of the partner `name`, or of any partner if None."""
         self._generation += 1
         self._known.clear()
         self._hashes = self._reading_hashes = None
@@ -128,7 +127,7 @@ class Partners:
             self._grants.pop(name, None)
 
     async def _may_exist(self, name: str) -> bool:
-        """False for a hash that is certain to be, or almost certain to be, nobody's."""
+        """False if no key has this hash, certainly or almost certainly."""
         hashes = self._hashes
         if hashes is None:
             if self._reading_hashes is None or self._reading_hashes.done():
@@ -173,7 +172,7 @@ class Partners:
         return found
 
     async def _granted(self, record: ClientRecord, generation: int) -> frozenset[str]:
-        """Read again when a change of the partner was heard of, or the partner was not asked about before."""
+        """The partner's grants, cached until the partner changes."""
         kept = self._grants.get(record.name)
         if kept is not None:
             return kept

@@ -1,4 +1,4 @@
-"""From what a request carries to who asks. Every way in which credentials can be wrong gets the same answer."""
+"""Authenticates requests. All invalid credentials get the same response."""
 
 import logging
 import time
@@ -19,7 +19,9 @@ _LONGEST: Final = 16_384
 
 
 class Callers:
-    """Tokens by `verifier`, where an issuer is set; API keys by `partners`. No method answers an anonymous caller."""
+    """Authenticates tokens by `verifier`, if an issuer is configured, and API keys by `partners`. Anonymous requests
+    are refused.
+    """
 
     def __init__(self, partners: Partners, verifier: TokenVerifier | None, rules: ClaimRules) -> None:
         self.partners = partners
@@ -36,9 +38,11 @@ class Callers:
         return await self._bearer(bearer)
 
     async def authenticate_payload(self, payload: object) -> Caller:
-        """The same for the payload of a WebSocket's `connection_init`: its member `authorization` in any case, with or
-        without the word Bearer, as clients send it. Some send it twice, from two places of their configuration: that
-        is no fault while both say the same. Raises Refused."""
+        """Authenticate by the payload of a WebSocket's `connection_init`.
+
+        Reads its member `authorization`, in any case, with or without the word Bearer. Some clients send it twice, from
+        two places of their configuration, which is accepted if both are equal. Raises Refused.
+        """
         if not isinstance(payload, Mapping):
             raise unauthenticated()
         found = [value for name, value in payload.items() if str(name).lower() == "authorization"]
@@ -50,12 +54,13 @@ class Callers:
         return await self._bearer(different.pop())
 
     async def again(self, caller: Caller) -> Caller | None:
-        """The same caller with the rights that it has now, for connections and streams; None when it has none any
-        more: its token has ended, its key was rotated away, or the partner was disabled."""
+        """The caller's current rights, for connections and streams; None if its token has expired, its key was removed
+        or the partner was disabled.
+        """
         if caller.kind is CallerKind.PARTNER:
             try:
                 return await self.partners.again(caller)
-            except StoreUnavailable:  # nothing says that it has lost its rights; new requests are checked
+            except StoreUnavailable:  # keep the caller during an outage; new requests are still checked
                 return caller
         return caller if caller.expires_at is None or time.time() < caller.expires_at else None
 
@@ -89,7 +94,7 @@ class Callers:
             _log.info("a token was refused: %s", error)
             raise unauthenticated() from None
         except KeysUnavailable:
-            detail = "Tokens cannot be checked at the moment: try again later."
+            detail = "Tokens cannot be verified at the moment: try again later."
             raise Refused("OVERLOADED", detail, headers={"retry-after": "5"}) from None
 
 

@@ -1,6 +1,6 @@
-"""From a token's claims to a caller. Which claim means what is the operator's to say; what it may mean is not.
+"""Maps a token's claims to a caller. Operators configure the claim names, within fixed rules.
 
-Scopes are matched letter by letter against ours: anything else in the claim, look-alikes included, grants nothing.
+Scopes must match exactly: anything else in the claim, look-alikes included, grants nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from app.wallet.ids import IdKind, kind_of
 END_USER_SCOPES: Final = frozenset(
     {"customers:read", "payment_methods:read", "payment_methods:write", "payments:write", "explore"}
 )
-"""What an end user's token may ever hold. Linking, erasing, importing and auditing are done by staff and backends."""
+"""The most that an end user's token can grant. Linking, erasing, importing and auditing need staff or backends."""
 
 STAFF_CLAIM: Final = "vaultgraph_staff"
 _MOST_WORDS: Final = 200
@@ -22,12 +22,12 @@ _MOST_WORDS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class ClaimRules:
-    """Names of claims. A dotted name reaches into objects, unless a claim has that very name.
+    """Names of claims. A dotted name reaches into objects, unless a claim has exactly that name.
 
-    `scope_claim` holds scopes, as a list or as text with spaces. `role_claim` holds roles likewise, each of which
-    stands for the scopes in `scopes_by_role`. `customer_claim` holds our customer id and makes an end user.
-    `end_user_scopes` is what end users have whose token says nothing about scopes. `staff_claim` proves staff where it
-    holds one of `staff_values`: as text with spaces, as a list, or as the JSON value true for the word ``true``.
+    `scope_claim` contains scopes, as a list or space-separated; `role_claim` contains roles in the same form, which
+    `scopes_by_role` maps to scopes. `customer_claim` contains a customer id and marks an end user. `end_user_scopes`
+    are the scopes of an end user whose token states none. `staff_claim` marks staff if it contains one of
+    `staff_values`: space-separated, as a list, or as JSON true for the word ``true``.
     """
 
     scope_claim: str = "scope"
@@ -40,8 +40,10 @@ class ClaimRules:
 
 
 def caller_of(claims: Mapping[str, Any], rules: ClaimRules) -> Caller:
-    """The end user whom the customer claim names, or staff where the staff claim proves it. A token with both is an
-    end user's: the lesser right. Raises BadToken where there is neither, and where the customer claim holds no id."""
+    """The end user named by the customer claim, or staff if the staff claim says so. A token with both is an end
+    user's, which has fewer rights. Raises BadToken if there is neither, or if the customer claim contains no customer
+    id.
+    """
     name, ends = str(claims["sub"]), float(claims["exp"])
     customer = _customer(claims, rules.customer_claim)
     granted = _at(claims, rules.scope_claim)
@@ -50,7 +52,7 @@ def caller_of(claims: Mapping[str, Any], rules: ClaimRules) -> Caller:
         scopes.update(rules.scopes_by_role.get(role, ()))
     if customer is None:
         if not _is_staff(_at(claims, rules.staff_claim), rules.staff_values):
-            raise BadToken("neither the customer claim nor the staff claim says who this is")
+            raise BadToken("neither the customer claim nor the staff claim is present")
         return Caller(name=name, kind=CallerKind.STAFF, scopes=ALL_SCOPES & scopes, expires_at=ends)
     if granted is _ABSENT and not scopes:
         scopes = set(rules.end_user_scopes)
@@ -67,13 +69,15 @@ _ABSENT: Final = object()
 
 
 def _customer(claims: Mapping[str, Any], name: str) -> str | None:
-    """None where nothing of the claim is there. A part of its path that is no object, two claims that the name fits
-    and disagree, and a value that is no id are no customer, and no absence either. Raises BadToken."""
+    """The customer claim, or None if it is absent.
+
+    Raises BadToken if part of its path is no object, if two matching claims differ, or if the value is no customer id.
+    """
     found = [claims[name]] if name in claims else []
     at: Any = claims
     for part in name.split(".") if "." in name else ():
         if not isinstance(at, Mapping):
-            raise BadToken("the customer claim is not where it should be")
+            raise BadToken("the path of the customer claim leads through a value that is no object")
         at = at.get(part, _ABSENT)
         if at is _ABSENT:
             break
@@ -83,10 +87,10 @@ def _customer(claims: Mapping[str, Any], name: str) -> str | None:
     if not found:
         return None
     if any(other != found[0] for other in found[1:]):
-        raise BadToken("two claims fit the name of the customer claim, and they disagree")
+        raise BadToken("two claims match the name of the customer claim and differ")
     customer = found[0]
     if not isinstance(customer, str) or kind_of(customer) is not IdKind.CUSTOMER:
-        raise BadToken("the customer claim holds no customer id")
+        raise BadToken("the customer claim contains no customer id")
     return customer
 
 

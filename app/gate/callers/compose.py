@@ -1,4 +1,4 @@
-"""The callers that settings describe."""
+"""Builds the authentication from settings."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from app.wallet.caller import ALL_SCOPES
 
 
 def build_callers(settings: Settings, clients: Clients, fetch: Fetch | None) -> Callers:
-    """`fetch` reads `auth.jwks_url`, where there is one. Raises SettingsError."""
+    """`fetch` downloads `auth.jwks_url`, if set. Raises SettingsError."""
     auth = settings.auth
     partners = Partners(clients, KeyHasher(settings.digest_key.reveal()))
     return Callers(partners, _verifier(auth, fetch), _claim_rules(auth))
@@ -24,7 +24,7 @@ def _verifier(auth: AuthSettings, fetch: Fetch | None) -> TokenVerifier | None:
     if auth.partners_only or not (fetch or auth.jwks_path):
         return None
     if not (auth.issuer and auth.audience):
-        raise SettingsError("auth.issuer and auth.audience must say whose tokens, for whom, are believed")
+        raise SettingsError("auth.issuer and auth.audience must be set to accept tokens")
     keys: KeySource = (
         FetchedKeys(
             fetch,

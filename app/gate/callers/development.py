@@ -1,4 +1,4 @@
-"""Tokens that a machine mints for itself: a P-256 key pair kept in the data directory, checked like any issuer's."""
+"""Development tokens, signed by a P-256 key pair in the data directory and verified like any issuer's."""
 
 import json
 import os
@@ -35,7 +35,7 @@ class DevTokens:
 
     @classmethod
     def open(cls, folder: Path) -> "DevTokens":
-        """The folder's key pair; made now, readable by its owner alone, where there is none. Raises SettingsError."""
+        """Load the folder's key pair, or create it, readable only by its owner. Raises SettingsError."""
         path, public = folder / KEY_FILE, folder / JWKS_FILE
         try:
             if not path.exists():
@@ -48,7 +48,7 @@ class DevTokens:
             if not public.exists() or public.read_text("utf-8") != document:
                 _replace(public, document.encode())
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not a key of ours"
+            reason = error.strerror if isinstance(error, OSError) else "it is not a key of this program"
             raise SettingsError(f"{path} cannot be used ({reason}); choose another directory with --data-dir") from None
         return cls(key, public)
 
@@ -60,7 +60,7 @@ class DevTokens:
         name: str = _NAME,
         valid_for_s: float = VALID_FOR_S,
     ) -> str:
-        """A token for staff, or for the end user who is `customer`."""
+        """A token for staff, or for the end user `customer`."""
         now = int(time.time())
         claims: dict[str, object] = {
             "iss": ISSUER,
@@ -81,7 +81,7 @@ def _pem(key: EllipticCurvePrivateKey) -> bytes:
 
 
 def _create(path: Path, content: bytes) -> None:
-    """Whoever comes first wins: two commands may start at the same moment."""
+    """Create the file unless it exists; safe if two commands start at the same moment."""
     fresh = _write_beside(path, content)
     try:
         os.link(fresh, path)

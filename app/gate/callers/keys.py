@@ -1,6 +1,6 @@
-"""Public keys that tokens and webhooks are checked with: from a file or an address, and nothing a token names.
+"""Public keys that verify tokens and webhooks, from a file or a configured URL, never from a token.
 
-A key decides its one algorithm (RSA: RS256, P-256: ES256), so that a token cannot choose another for it.
+A key determines its algorithm (RSA: RS256, P-256: ES256), so a token cannot choose another.
 """
 
 import asyncio
@@ -25,16 +25,16 @@ _MOST_KEYS: Final = 100
 _LEAST_RSA_BITS: Final = 2048
 
 Fetch = Callable[[], Awaitable[bytes]]
-"""Answers the document's bytes, bounded, without following redirects. Raises what it likes."""
+"""Returns the document's bytes, bounded, without following redirects. May raise any exception."""
 PublicKey = RSAPublicKey | EllipticCurvePublicKey
 
 
 class KeysUnavailable(VaultgraphError):
-    """The key set has never been read: tokens cannot be told true from false now."""
+    """The key set has never been loaded, so tokens cannot be verified."""
 
 
 class NotAKeySet(VaultgraphError):
-    """The document is no JSON Web Key Set, or has no key of ours."""
+    """The document is no JSON Web Key Set, or has no usable key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,12 @@ class VerifyingKey:
 
 class KeySource(Protocol):
     async def find(self, key_id: str | None, algorithm: str | None) -> VerifyingKey | None:
-        """The key of this id; without an id, the only one for the algorithm. Without an algorithm, a key of any.
-        Raises KeysUnavailable."""
+        """The key with this id; without an id, the algorithm's only key (of any if None). Raises KeysUnavailable."""
         ...
 
 
 class KeySet:
-    """The usable keys of one document: public RSA keys of 2048 bits or more and P-256 keys, meant for signatures."""
+    """The usable keys of one document: public signature keys, RSA of 2048 bits or more and P-256."""
 
     def __init__(self, keys: tuple[VerifyingKey, ...]) -> None:
         self._keys = keys
@@ -62,7 +61,7 @@ class KeySet:
 
     @classmethod
     def parse(cls, raw: bytes) -> "KeySet":
-        """Keys of other kinds are left out, as RFC 7517 §5 asks. Raises NotAKeySet."""
+        """Ignores keys of other kinds, as RFC 7517 §5 asks. Raises NotAKeySet."""
         try:
             listed = json.loads(raw)["keys"]
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -82,7 +81,7 @@ class KeySet:
 
 
 class FileKeys:
-    """A key set that was read at start; a change of the file needs a restart."""
+    """A key set loaded at startup; a change of the file needs a restart."""
 
     def __init__(self, path: Path, *, setting: str = "auth.jwks_path") -> None:
         try:
@@ -96,11 +95,10 @@ class FileKeys:
 
 
 class FetchedKeys:
-    """A key set behind an address. Read when first needed, again when it is `max_age_s` old or lacks a key id.
+    """A key set behind a URL. Loaded on first use, again when it is `max_age_s` old or lacks a key id.
 
-    A flood of tokens with made-up key ids costs one fetch per `min_interval_s` at most; whoever needs a fetch shares
-    the one that runs. A set that cannot be read again stays in use for `keep_for_s`: the issuer may be down, but we
-    need not be.
+    Tokens with invented key ids cause at most one fetch per `min_interval_s`; concurrent callers share a fetch. If a
+    reload fails, the old set stays in use for `keep_for_s`, so that an outage of the issuer does not stop the gateway.
     """
 
     def __init__(
@@ -113,7 +111,7 @@ class FetchedKeys:
         clock: Callable[[], float] = time.monotonic,
         setting: str = "auth.jwks_url",
     ) -> None:
-        """`setting` names the address in messages."""
+        """`setting` is the name shown in messages."""
         self._fetch = fetch
         self._setting = setting
         self._max_age_s = max_age_s
@@ -132,7 +130,7 @@ class FetchedKeys:
             if self._keys is None or self._clock() - self._read_at > self._keep_for_s:
                 raise KeysUnavailable(f"the keys at {self._setting} cannot be read")
         elif age > self._max_age_s:
-            self._start()  # nobody waits for it: the set in hand is still good
+            self._start()  # in the background: the current set is still valid
         found = self._keys.find(key_id, algorithm)
         if found is None:
             await self._refresh()
@@ -142,10 +140,10 @@ class FetchedKeys:
     async def _refresh(self) -> None:
         task = self._start()
         if task is not None:
-            await asyncio.shield(task)  # one caller who goes away does not end it for the others
+            await asyncio.shield(task)  # shared: cancelling one caller must not cancel the fetch
 
     def _start(self) -> asyncio.Task[None] | None:
-        """The fetch that runs, or a new one, or None where the last was too short a time ago."""
+        """The running fetch, a new one, or None within `min_interval_s` of the last."""
         if self._running is not None and not self._running.done():
             return self._running
         if self._clock() - self._tried_at < self._min_interval_s:

@@ -1,7 +1,7 @@
-"""JSON Web Tokens: from a string to claims that can be believed.
+"""Verifies JSON Web Tokens.
 
-Nothing in a token says how it is checked, except which of our keys to use: ``jku``, ``x5u``, ``jwk`` and the like are
-never looked at, and the algorithm is the key's.
+A token only chooses which configured key to use: ``jku``, ``x5u``, ``jwk`` and the like are ignored, and the key
+determines the algorithm.
 """
 
 import hashlib
@@ -18,18 +18,18 @@ from app.errors import VaultgraphError
 from app.gate.callers.keys import KeySource
 
 ALGORITHMS: Final = ("RS256", "ES256")
-_TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})  # not an id token of another profile, say dpop+jwt
+_TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})  # access tokens only, not for example dpop+jwt
 _REQUIRED: Final = ("exp", "iss", "aud", "sub")
 _LONGEST_NAME: Final = 200
 
 
 class BadToken(VaultgraphError):
-    """The token is not to be believed. The message says why, for logs: clients get one answer for all."""
+    """The token is invalid. The message states the reason for logs; clients get one response for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """What a token must say. `leeway_s` is how far clocks may be apart."""
+    """Requirements for a token. `leeway_s` is the accepted clock skew."""
 
     issuer: str
     audience: Sequence[str]
@@ -38,7 +38,7 @@ class TokenRules:
 
 
 class Checked:
-    """A token's claims, and in `caller` whatever its reader makes of them, once."""
+    """A token's claims and, cached in `caller`, what they were mapped to."""
 
     __slots__ = ("caller", "claims", "until")
 
@@ -49,7 +49,7 @@ class Checked:
 
 
 class TokenVerifier:
-    """Checks tokens; what was checked is remembered, by hash, until it expires and `remember_s` at the longest."""
+    """Verifies tokens. Results are cached by hash until the token expires, at most `remember_s`."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class TokenVerifier:
         self._known: OrderedDict[bytes, Checked] = OrderedDict()
 
     async def checked(self, token: str) -> Checked:
-        """Raises BadToken, or KeysUnavailable."""
+        """The verified token. Raises BadToken or KeysUnavailable."""
         if len(token) > self._rules.max_bytes or not token.isascii():
             raise BadToken("too long, or not ASCII")
         name = hashlib.sha256(token.encode()).digest()
@@ -103,12 +103,12 @@ class TokenVerifier:
         except (PyJWTError, ValueError, TypeError, RecursionError, OverflowError) as error:
             raise BadToken(type(error).__name__) from None
         if not _is_instant(claims["exp"]) or not _is_name(claims["sub"]):
-            raise BadToken("exp or sub is not what it should be")
+            raise BadToken("exp or sub has an invalid value")
         return claims
 
 
 def _trustworthy(header: Mapping[str, Any]) -> tuple[str | None, str]:
-    """Key id and algorithm that the header asks for; raises BadToken."""
+    """Key id and algorithm from the header; raises BadToken."""
     algorithm, kind, key_id = header.get("alg"), header.get("typ", "JWT"), header.get("kid")
     if algorithm not in ALGORITHMS:
         raise BadToken("algorithm not allowed")

@@ -1,1 +1,1 @@
-"""Published documents: the formats partners' builds make, how a file is checked, how a request finds its document."""
+"""Published documents: manifest formats, checks before publication, and lookup by requests."""

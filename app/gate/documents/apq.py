@@ -1,7 +1,7 @@
-"""Automatic persisted queries: texts that our own frontends have sent once, kept under the text's SHA-256.
+"""Automatic persisted queries: documents sent once by trusted frontends, cached under their SHA-256.
 
-The store is bounded, and so is what one client may keep in it: a client that fills its share loses its own texts, and
-nobody else's. Replicas share what Redis keeps; while Redis cannot be asked, a text that only it has is a miss.
+The cache is bounded, in total and per client: a client over its share evicts only its own documents. Replicas share
+documents through Redis; while Redis is unavailable, a document that only it has is a cache miss.
 """
 
 import logging
@@ -16,11 +16,11 @@ _WITHIN_S: Final = 0.1
 _REST_S: Final = 1.0
 _KEPT_FOR_S: Final = 7 * 24 * 3600
 _SHARE_PERIOD_S: Final = 24 * 3600
-_OVERHEAD: Final = 200  # bytes that an entry costs besides its text
+_OVERHEAD: Final = 200  # bytes per entry besides its text
 
 
 class SharedTexts(Protocol):
-    """Texts that other replicas have. Never raises: a store that is down has nothing."""
+    """Documents cached by other replicas. Never raises: an unavailable store is a cache miss."""
 
     async def text(self, digest: str) -> str | None: ...
 
@@ -30,12 +30,12 @@ class SharedTexts(Protocol):
 
 
 def digest_of(text: str) -> str:
-    """Lone surrogates have no UTF-8; such a text matches no hash that a client could have made."""
+    """Lone surrogates have no UTF-8; such a text matches no hash that a client could compute."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class LocalTexts:
-    """Of this process. `max_bytes` bounds the whole, `share` what one client may hold of it."""
+    """The cache of this process. `max_bytes` bounds it in total, `share` (a fraction) the part of one client."""
 
     def __init__(self, *, max_bytes: int, share: float) -> None:
         self._max_bytes = max_bytes
@@ -62,7 +62,7 @@ class LocalTexts:
         return text
 
     def keep(self, digest: str, text: str, client: str) -> None:
-        """Keep it on this client's account, unless somebody has brought it before."""
+        """Cache the text at this client's expense, unless it is cached already."""
         weight = len(text.encode("utf-8", "surrogatepass")) + _OVERHEAD
         if digest in self._texts or weight > self._share:
             return
@@ -87,7 +87,7 @@ class LocalTexts:
 
 
 class RedisTexts:
-    """`share_bytes` is what one client may add in a day. After a failure nobody waits for Redis for a second."""
+    """`share_bytes` is what one client may add in a day. After a failure, Redis is not called for a second."""
 
     def __init__(
         self,
@@ -97,7 +97,9 @@ class RedisTexts:
         prefix: str = "vaultgraph:apq:",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from redis.asyncio import Redis  # a sixth of the start's time, and few have one
+        from redis.asyncio import (
+            Redis,
+        )  # imported late: slow, and rarely needed
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
         from redis.exceptions import RedisError
@@ -112,7 +114,7 @@ class RedisTexts:
         self._rest_until = float("-inf")
 
     async def text(self, digest: str) -> str | None:
-        """What is kept there is believed only as far as its hash proves it."""
+        """The text, if its hash matches."""
         if self._clock() < self._rest_until:
             return None
         try:
@@ -144,18 +146,18 @@ class RedisTexts:
 
     def _failed(self, error: Exception) -> None:
         self._rest_until = self._clock() + _REST_S
-        _log.warning("persisted texts of other replicas cannot be read for now: %s", type(error).__name__)
+        _log.warning("persisted queries of other replicas cannot be read for now: %s", type(error).__name__)
 
 
 class AutomaticTexts:
-    """What `resolve` asks: this process's texts first, then the shared ones."""
+    """Looks up persisted queries, in this process first, then in the shared store."""
 
     def __init__(self, local: LocalTexts, shared: SharedTexts | None = None) -> None:
         self._local = local
         self._shared = shared
 
     async def text(self, digest: str, client: str) -> str | None:
-        """`client` pays for the place of a text that another replica had."""
+        """A text from the shared store counts against `client`."""
         text = self._local.text(digest)
         if text is None and self._shared is not None:
             text = await self._shared.text(digest)
@@ -164,7 +166,7 @@ class AutomaticTexts:
         return text
 
     async def keep(self, digest: str, text: str, client: str) -> None:
-        """The text was checked against its hash, and is a valid document."""
+        """Takes a valid document whose hash was checked."""
         if self._local.text(digest) is None:
             self._local.keep(digest, text, client)
             if self._shared is not None:

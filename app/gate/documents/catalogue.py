@@ -1,7 +1,7 @@
-"""What partners have published, as a running gateway sees it: read at start, again when a publication is heard of.
+"""Published documents in memory, loaded at startup and reloaded when a publication is announced.
 
-A document is parsed, validated, priced and planned once. That happens behind the requests, and a request that comes
-before its turn does it for itself. What is known stays when the store cannot be read.
+A document is parsed, validated, priced and planned once, in the background; a request that needs it earlier does so
+itself. While the store is unavailable, the loaded documents stay in use.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class PublishedStore(Protocol):
 
 
 class Published:
-    """One document of one partner. Partners that publish the same text share what was made of it."""
+    """One document of one partner. Partners that publish the same text share its compiled form."""
 
     __slots__ = ("_compiled", "client", "document_id", "last_used_at", "uses")
 
@@ -50,7 +50,7 @@ class Published:
 
     @property
     def is_ready(self) -> bool:
-        """Whether `document` has been made."""
+        """True if `document` has been compiled."""
         return self._compiled.is_made
 
 
@@ -75,9 +75,9 @@ class _Compiled:
 
 
 class Catalogue:
-    """`load` before the first request, `run` beside the requests, `finish` at the end.
+    """Call `load` before the first request, `run` in the background, `finish` at shutdown.
 
-    `make` parses, validates, prices and plans a text. A change is acted on as soon as `forget` tells of it.
+    `make` parses, validates, prices and plans a text. `forget` triggers a reload.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Catalogue:
         return client in self._partners
 
     def find(self, client: str, document_id: str) -> Published | None:
-        """A live document of this partner, under any spelling of its id."""
+        """A live document of this partner, by any spelling of its id."""
         documents = self._partners.get(client)
         if documents is None:
             return None
@@ -116,13 +116,13 @@ class Catalogue:
         return None
 
     def count(self, published: Published) -> None:
-        """It was asked for. Counted in memory, and written every few seconds."""
+        """Count a use. Counts are kept in memory and written every few seconds."""
         published.uses += 1
         published.last_used_at = self._clock()
         self._used.add(published)
 
     async def load(self) -> None:
-        """Read everything, and make it ready within a bound of time; `run` makes the rest."""
+        """Load all documents and compile them within a time limit; `run` compiles the rest."""
         self._set_all(await self._store.live())
         give_up_at = time.monotonic() + _READY_WITHIN_S
         for compiled in list(self._texts.values()):
@@ -130,19 +130,19 @@ class Catalogue:
                 _log.warning("published documents are still being prepared while requests are served")
                 break
             await _prepared(compiled)
-        self._tell_of_broken(self._partners)
+        self._log_invalid(self._partners)
 
     def forget(self, client: str | None = None) -> None:
-        """The documents of this partner changed; those of any, where it is None. They are read again at once."""
+        """Reload the documents of this partner, or of all partners if None."""
         self._stale.add(client)
         self._woken.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Reload and write counts until cancelled."""
         await asyncio.gather(self._keep_current(), self._keep_counting())
 
     async def flush(self) -> None:
-        """Write the uses counted so far. Raises what the store raises; the counts are kept then."""
+        """Write the uses counted so far. If the store raises, the counts are kept and the exception propagates."""
         rows = self._take_uses()
         if not rows:
             return
@@ -155,7 +155,7 @@ class Catalogue:
             raise
 
     async def finish(self) -> None:
-        """Write what was counted, if that can be done: the process ends either way."""
+        """Write the counts if possible; a failure is not raised, since the process is stopping."""
         try:
             await self.flush()
         except StoreUnavailable:
@@ -189,12 +189,12 @@ class Catalogue:
     async def _read(self, stale: Collection[str | None]) -> None:
         if None in stale:
             self._set_all(await self._store.live())
-            self._tell_of_broken(self._partners)
+            self._log_invalid(self._partners)
             return
         for client in stale:
             assert client is not None
             self._set(client, await self._store.live(client))
-            self._tell_of_broken([client])
+            self._log_invalid([client])
 
     def _set_all(self, records: Iterable[DocumentRecord]) -> None:
         by_client: dict[str, list[DocumentRecord]] = {}
@@ -206,7 +206,7 @@ class Catalogue:
             self._set(client, rows)
 
     def _set(self, client: str, records: Iterable[DocumentRecord]) -> None:
-        """One assignment swaps what requests see. A document whose text is the same stays the same object."""
+        """Swaps the partner's documents in one assignment. A document with unchanged text stays the same object."""
         before = self._partners.get(client, {})
         now: dict[str, Published] = {}
         for record in records:
@@ -221,13 +221,13 @@ class Catalogue:
             now[record.document_id] = Published(client, record.document_id, compiled)
         for document_id, published in before.items():
             if now.get(document_id) is not published:
-                self._let_go(published)
+                self._release(published)
         if now:
             self._partners[client] = now
         else:
             self._partners.pop(client, None)
 
-    def _let_go(self, published: Published) -> None:
+    def _release(self, published: Published) -> None:
         compiled = published._compiled
         compiled.users -= 1
         if not compiled.users:
@@ -237,7 +237,7 @@ class Catalogue:
         for compiled in list(self._texts.values()):
             await _prepared(compiled)
 
-    def _tell_of_broken(self, clients: Iterable[str]) -> None:
+    def _log_invalid(self, clients: Iterable[str]) -> None:
         for client in clients:
             for document_id, published in self._partners.get(client, {}).items():
                 if published.is_ready and (published.document.errors or published.document.parse_error):
@@ -254,7 +254,7 @@ class Catalogue:
 
 
 async def _prepared(compiled: _Compiled) -> None:
-    """Milliseconds of work at most; requests get their turn in between."""
+    """Compile (milliseconds at most), then yield to requests."""
     if not compiled.is_made:
         try:
             _ = compiled.document

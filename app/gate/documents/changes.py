@@ -1,4 +1,4 @@
-"""What a change of the schema does to published documents: breaking, dangerous, safe; per partner and operation."""
+"""Effects of a schema change on published documents: breaking, dangerous or safe, per partner and operation."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ from app.sdl import api_sdl
 _NAMES: Final = re.compile(r"\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\b")
 
 
-# What validation does not notice: another type of the answer, and inputs that come in variables.
+# Changes that validation does not detect: a field's type, and inputs that are passed in variables.
 _UNSEEN: Final = frozenset(
     {
         BreakingChangeType.FIELD_CHANGED_KIND,
@@ -49,7 +49,7 @@ class Weight(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference between two schemas, and the documents that use what it is about."""
+    """One difference between two schemas, and the documents that it affects."""
 
     weight: Weight
     description: str
@@ -58,7 +58,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A published document that the new schema refuses, or answers with another type than before."""
+    """A published document that is invalid in the new schema, or whose result has another type."""
 
     partner: str
     operation: str
@@ -66,7 +66,7 @@ class Broken:
 
 
 def schema_from(sdl: str, place: str) -> GraphQLSchema:
-    """The API schema: a subgraph's SDL and its API schema are the same schema. Raises Unreadable."""
+    """The API schema of an SDL; a subgraph's SDL and its API schema give the same one. Raises Unreadable."""
     try:
         return build_schema(api_sdl(sdl), assume_valid_sdl=True)
     except (GraphQLError, TypeError):
@@ -76,7 +76,7 @@ def schema_from(sdl: str, place: str) -> GraphQLSchema:
 def compare(
     old: GraphQLSchema, new: GraphQLSchema, published: Mapping[str, Sequence[Candidate]]
 ) -> tuple[list[Change], list[Broken]]:
-    """Every difference, heaviest first, and every document of `published` (by partner) that breaks."""
+    """All differences, most severe first, and all documents of `published` (by partner) that break."""
     uses = {
         f"{partner}/{document.name or document.document_id}": coordinates(old, document.text)
         for partner, documents in published.items()
@@ -102,14 +102,17 @@ def compare(
 
 
 def coordinates(schema: GraphQLSchema, text: str) -> frozenset[str]:
-    """What a document touches: `Type.field`, and the names of the inputs and enums behind its variables and fields."""
+    """What a document uses: `Type.field`, and the names of its input types and enums."""
     fields, inputs, enums = _touched(schema, text)
     return fields | inputs | enums
 
 
 def _unnoticed(schema: GraphQLSchema, text: str, changes: Sequence[BreakingChange]) -> list[BreakingChange]:
-    """Those that break this document though it stays valid. A value that comes no more breaks nobody, and a field that
-    is gone has been noticed where it was selected: both count for inputs alone."""
+    """The changes that break this document although it stays valid.
+
+    An enum value that is no longer returned breaks no document, and validation detects a removed field, so both count
+    for inputs only.
+    """
     fields, inputs, _ = _touched(schema, text)
     return [
         one
@@ -146,7 +149,7 @@ def _touched(schema: GraphQLSchema, text: str) -> tuple[frozenset[str], frozense
 
 
 def _inputs(schema: GraphQLSchema, name: str) -> Iterable[str]:
-    """An input type and all that it holds, however deep."""
+    """An input type and all types nested in it."""
     seen: set[str] = set()
     waiting = [name]
     while waiting:
@@ -171,7 +174,9 @@ def _change(change: Any, uses: Mapping[str, frozenset[str]]) -> Change:
 
 
 def _touches(change: Any, touched: frozenset[str]) -> bool:
-    """A change names ``Type.member`` or a type alone; a type's change touches every use of its fields."""
+    """True if the change affects the document. It names ``Type.member`` or only a type; a type's change affects every
+    use of its fields.
+    """
     if _is_about(change.description, touched):
         return True
     named = set(_NAMES.findall(change.description))
@@ -180,7 +185,7 @@ def _touches(change: Any, touched: frozenset[str]) -> bool:
 
 
 def _is_about(description: str, touched: frozenset[str]) -> bool:
-    """Whether it names what was touched: a field, an input or enum, or a member of one of these."""
+    """True if it names something used: a field, an input type or enum, or a member of one of these."""
     named = set(_NAMES.findall(description))
     return bool((named | {name.split(".")[0] for name in named if "." in name}) & touched)
 

@@ -1,5 +1,7 @@
-"""Whether a partner may publish a document: it is GraphQL, fits the schema, keeps the limits, and asks for no more
-than the partner's scopes allow. Everything here works from SDL alone, with no database and no server."""
+"""Checks documents before publication: syntax, schema, limits and the partner's scopes.
+
+Works from SDL alone, without a database or server.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A document that may be published, the scopes that it needs (one of each group), and what it may cost."""
+    """A valid document, the scopes that it needs (one of each group), and its estimated cost."""
 
     new: NewDocument
     scopes: tuple[frozenset[str], ...]
@@ -65,7 +67,7 @@ class Checker:
 
     @classmethod
     def from_sdl(cls, sdl: str, limits: Limits, rules: Collection[type[ASTValidationRule]] = ()) -> "Checker":
-        """A checker for a printed schema; `rules` besides GraphQL's own. Raises Unreadable when the text is no SDL."""
+        """A checker for a printed schema; `rules` are added to GraphQL's. Raises Unreadable if the text is not SDL."""
         try:
             schema = build_schema(sdl, assume_valid_sdl=True)
         except (GraphQLError, TypeError):
@@ -79,7 +81,7 @@ class Checker:
         partner_scopes: frozenset[str] | None,
         progress: Progress | None = None,
     ) -> tuple[list[Checked], list[Fault]]:
-        """All documents that may be published, and every fault. `partner_scopes` None leaves scopes unchecked."""
+        """All valid documents, and all faults. With `partner_scopes` None, scopes are not checked."""
         good: list[Checked] = []
         faults: list[Fault] = []
         for candidate in candidates:
@@ -94,7 +96,7 @@ class Checker:
     ) -> Iterator[Fault]:
         shown = candidate.name or candidate.document_id
         if looks_like_card_number(candidate.text):
-            yield Fault(candidate.place, "", "holds a card number")
+            yield Fault(candidate.place, "", "contains a card number")
             return
         document = self._documents.prepare(candidate.text)
         broken = [document.parse_error] if document.parse_error is not None else list(document.errors)
@@ -102,7 +104,7 @@ class Checker:
             yield from (Fault(_placed(candidate.place, error), shown, told_of(error)) for error in broken)
             return
         if len(document.operations) != 1:
-            yield Fault(candidate.place, shown, "a published document holds exactly one operation")
+            yield Fault(candidate.place, shown, "a published document must contain exactly one operation")
             return
         needed = self._scopes.needed(document)
         if partner_scopes is not None:
@@ -121,14 +123,14 @@ class Checker:
         good.append(Checked(_new(candidate, document, cost), needed, estimate))
 
     def _cost(self, document: Document, scopes: frozenset[str] | None) -> int:
-        """The price without variables: what varies is priced again for each request."""
+        """The price without variables; each request is priced again with its variables."""
         operation = document.operation(None)
         assert operation is not None
         return self._limiter.admit(document, operation, {}, _Publisher("publish", scopes or frozenset({"explore"})))
 
 
 class ScopeTable:
-    """`@requiresScope` of every field, read from the schema's own definitions."""
+    """`@requiresScope` of every field, from the schema's definitions."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
@@ -141,7 +143,7 @@ class ScopeTable:
                         self._fields[name, field.name.value] = scopes
 
     def needed(self, document: Document) -> tuple[frozenset[str], ...]:
-        """Groups of scopes, one of each of which the document needs, wherever its fields stand."""
+        """Groups of scopes; the document needs one scope of each group."""
         assert document.node is not None
         found: dict[frozenset[str], None] = {}
         info = TypeInfo(self._schema)
@@ -187,7 +189,7 @@ def _new(candidate: Candidate, document: Document, cost: int) -> NewDocument:
 
 
 def told_of(error: GraphQLError) -> str:
-    """One line that quotes no value: a literal may be a secret, and this is printed by the CI of partners."""
+    """The error in one line without values: a literal may be a secret, and partners' CI prints this."""
     rows = mask.faults([error], "GRAPHQL_VALIDATION_FAILED")
     return " ".join((rows[0]["message"] if rows else error.message).split())
 

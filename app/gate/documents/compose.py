@@ -1,4 +1,4 @@
-"""The parts of this room, put together from settings for one process."""
+"""Builds the document services from settings."""
 
 from app.execution.documents import Document, Documents
 from app.gate.documents.apq import AutomaticTexts, LocalTexts, RedisTexts
@@ -10,7 +10,7 @@ from app.store.records import Change, Topic
 
 
 class DocumentRoom:
-    """`start` before the first request, `run` beside the requests, `stop` at the end, `hear` whenever a change is."""
+    """Call `start` before the first request, `run` in the background, `stop` at shutdown, `hear` on each change."""
 
     def __init__(self, settings: Settings, store: PublishedStore, documents: Documents, limiter: Limiter) -> None:
         def make(text: str) -> Document:
@@ -38,7 +38,7 @@ class DocumentRoom:
         await self.catalogue.finish()
 
     def hear(self, change: Change | None) -> None:
-        """None: so much changed that nobody knows what."""
+        """None means that any document may have changed."""
         if change is None:
             self.catalogue.forget()
         elif change.topic is Topic.DOCUMENTS or (change.topic is Topic.CLIENT and not self.catalogue.knows(change.key)):

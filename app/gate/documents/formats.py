@@ -1,9 +1,9 @@
-"""Reading what a partner's build makes: four formats, one list of documents. Ids are opaque and never recomputed.
+"""Reads published documents in four formats. Ids are opaque and never recomputed.
 
 - Apollo's persisted query manifest, version 1: `operations` with `id`, `name`, `type` and `body`
 - Relay's map of id to text, as an object or as a list of pairs
-- GraphQL Codegen's `persisted-documents.json`: the same map, its ids carrying their own ``sha256:``
-- a folder of ``.graphql`` files: each operation is a document whose id is the operation's name; fragments may live
+- GraphQL Codegen's `persisted-documents.json`: the same map, with ids that start with ``sha256:``
+- a folder of ``.graphql`` files: each operation is a document whose id is the operation's name; fragments may be
   in any file of the folder
 """
 
@@ -34,7 +34,7 @@ _LARGEST_FILE: Final = 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A document that somebody wants to publish. `place` is where it stands, for whoever must mend it."""
+    """A document to publish. `place` is its location, for messages."""
 
     document_id: str
     text: str
@@ -44,7 +44,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong: `place` is the file, with line and column where there are any; `operation` its name or id."""
+    """One fault: `place` is the file, with line and column if known; `operation` its name or id."""
 
     place: str
     operation: str
@@ -55,11 +55,11 @@ class Fault:
 
 
 class Unreadable(VaultgraphError):
-    """The file or folder is in none of the four formats; the message says why, in one line."""
+    """The file or folder is in none of the four formats; the message gives the reason in one line."""
 
 
 def read(path: Path) -> tuple[list[Candidate], list[Fault]]:
-    """The documents of a manifest or folder, and what is wrong with single ones. Raises Unreadable for the whole."""
+    """The documents of a manifest or folder, and faults of single ones. Raises Unreadable for the whole."""
     if path.is_dir():
         return _folder(path)
     try:
@@ -69,7 +69,7 @@ def read(path: Path) -> tuple[list[Candidate], list[Fault]]:
     except OSError as error:
         raise Unreadable(f"{path.name}: {error.strerror}") from None
     except _Duplicate as duplicate:
-        raise Unreadable(f"{path.name}: an id stands twice: {str(duplicate)[:80]}") from None
+        raise Unreadable(f"{path.name}: duplicate id: {str(duplicate)[:80]}") from None
     except (ValueError, RecursionError):
         raise Unreadable(f"{path.name}: not JSON in UTF-8") from None
     return _checked(path.name, _entries(path.name, value))
@@ -100,7 +100,7 @@ def _checked(file: str, entries: Iterable[tuple[Any, Any, str | None]]) -> tuple
         elif not (isinstance(text, str) and text.strip()):
             faults.append(Fault(file, shown, "its text is missing"))
         elif document_id in found:
-            faults.append(Fault(file, shown, f"the id {document_id} stands twice"))
+            faults.append(Fault(file, shown, f"duplicate id {document_id}"))
         else:
             found[document_id] = Candidate(document_id, text, file, name if isinstance(name, str) else None)
     return list(found.values()), faults
@@ -130,7 +130,7 @@ def _folder(path: Path) -> tuple[list[Candidate], list[Fault]]:
         if not name:
             faults.append(Fault(place, "", "an operation without a name cannot be published from a folder"))
         elif name in found:
-            faults.append(Fault(place, name, "an operation of this name stands in the folder twice"))
+            faults.append(Fault(place, name, "another operation in the folder has this name"))
         else:
             found[name] = Candidate(name, _with_fragments(operation, fragments), place, name)
     return list(found.values()), faults
@@ -148,7 +148,7 @@ def _definitions(file: Path, place: str, faults: list[Fault]) -> Sequence[Defini
 
 
 def _with_fragments(operation: OperationDefinitionNode, fragments: Mapping[str, FragmentDefinitionNode]) -> str:
-    """The operation's text and, after it, that of every fragment it reaches; unknown ones are left to validation."""
+    """The operation's text, followed by every fragment that it reaches. Unknown fragments are left to validation."""
     needed: dict[str, FragmentDefinitionNode] = {}
     waiting: list[DefinitionNode] = [operation]
     while waiting:

@@ -1,8 +1,8 @@
-"""How a request names its document: the forms that clients send, read into one id.
+"""The forms in which a request names its document, parsed into one id.
 
 - ``extensions.persistedQuery.sha256Hash``: Apollo's clients and urql, with a hash or with any id of a manifest
 - ``documentId``, of the draft on persisted documents: ``sha256:`` with a hash, ``x-...:``, or an id without a colon
-- ``doc_id`` and ``id``: Relay's, read as `documentId` is
+- ``doc_id`` and ``id``: Relay's, parsed like `documentId`
 - the path of ``GET /graphql/{documentId}``
 
 https://github.com/graphql/graphql-over-http, "Appendix: Persisted Documents".
@@ -22,37 +22,37 @@ _SHA256: Final = "sha256:"
 
 
 def is_sha256(text: str) -> bool:
-    """In the one spelling that servers must accept: lower-case hex."""
+    """Only lower-case hex, the spelling that servers must accept."""
     return _HASH.fullmatch(text) is not None
 
 
 def spellings(document_id: str) -> tuple[str, ...]:
-    """The ids under which it may have been published, first choice first: builds write a hash bare or prefixed."""
+    """The ids under which it may be published, preferred first: build tools write hashes with or without prefix."""
     if document_id.startswith(_SHA256):
         return document_id, document_id[len(_SHA256) :]
     return (document_id, _SHA256 + document_id) if is_sha256(document_id) else (document_id,)
 
 
 def hash_of(document_id: str) -> str | None:
-    """The SHA-256 that an id is, if it is one."""
+    """The SHA-256 in an id, if it is one."""
     bare = document_id.removeprefix(_SHA256)
     return bare if is_sha256(bare) else None
 
 
 def id_of(request: GraphQLRequest) -> str | None:
-    """The id that the request names its document by; None where it names none. Raises Refused(BAD_REQUEST)."""
+    """The id that the request gives for its document, or None. Raises Refused(BAD_REQUEST)."""
     named = None if request.document_id is None else _checked(request.document_id)
     persisted = request.extensions.get("persistedQuery")
     if persisted is None:
         return named
     hashed = _of_extension(persisted)
     if named is not None and hashed not in spellings(named):
-        raise Refused("BAD_REQUEST", "The document is named twice, and not the same.")
+        raise Refused("BAD_REQUEST", "The document is named twice, by different ids.")
     return hashed
 
 
 def is_hash_extension(request: GraphQLRequest) -> bool:
-    """Whether the client speaks the protocol of automatic persisted queries."""
+    """True if the client uses the protocol of automatic persisted queries."""
     return "persistedQuery" in request.extensions
 
 
@@ -61,7 +61,7 @@ def _of_extension(persisted: Any) -> str:
         raise Refused("BAD_REQUEST", "The extension persistedQuery must be an object.")
     version = persisted.get("version")
     if version != 1 or isinstance(version, bool):
-        raise Refused("BAD_REQUEST", "This version of persistedQuery is not known.")
+        raise Refused("BAD_REQUEST", "This version of persistedQuery is not supported.")
     hashed = persisted.get("sha256Hash")
     if not isinstance(hashed, str) or ID.fullmatch(hashed) is None:
         raise Refused("BAD_REQUEST", "The member sha256Hash is not an id.")
@@ -69,16 +69,16 @@ def _of_extension(persisted: Any) -> str:
 
 
 def fault_in(document_id: str) -> str | None:
-    """What is wrong with an id, in a sentence; None for one that can be published and asked for."""
+    """What is wrong with an id, as a sentence; None if it is valid."""
     if ID.fullmatch(document_id) is None:
         return "An id is 1 to 200 letters, digits, and . _ : -."
     if looks_like_card_number(document_id):
-        return "An id must not hold a card number."
+        return "An id must not contain a card number."
     prefix, colon, rest = document_id.partition(":")
     if colon and prefix == "sha256":
         return None if is_sha256(rest) else "sha256: is followed by 64 lower-case hexadecimal digits."
     if colon and not prefix.startswith("x-"):
-        return "The id's prefix is not known: there are sha256: and x-...:."
+        return "The id's prefix is unknown: use sha256: or x-...:."
     return None
 
 

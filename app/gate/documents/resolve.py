@@ -1,7 +1,7 @@
-"""From a request to its document, by who asks.
+"""Finds the document of a request, depending on the caller.
 
-Partners run what was published for them, by id, and nothing else. Tokens (our own frontends) may send text, use
-automatic persisted queries, and run what was published for `own_client`, as far as the settings let them.
+Partners run only documents published for them, by id. Callers with a token (trusted frontends) may send text, use
+automatic persisted queries, and run documents published for `own_client`, as far as the settings allow.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from app.wallet.caller import Caller, CallerKind
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """For callers with a token. `own_client` names the partner whose documents they may run; empty: nobody's."""
+    """Rules for callers with a token. `own_client` names the partner whose documents they may run; empty: none."""
 
     ids_only: bool = False
     own_client: str = ""
 
 
 class Resolver:
-    """`automatic` None turns automatic persisted queries off."""
+    """`automatic` None disables automatic persisted queries."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Resolver:
         self._rules = rules or TokenRules()
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
-        """Raises Refused. A document that is broken is answered like any other: whoever runs it says so."""
+        """The document, which may be invalid: its errors are reported when it is run. Raises Refused."""
         document_id = id_of(request)
         if caller.kind is CallerKind.PARTNER:
             return self._published(request, document_id, caller.name)
@@ -48,7 +48,7 @@ class Resolver:
             return self._published(request, document_id, self._rules.own_client)
         if document_id is None:
             if request.query is None:
-                raise Refused("BAD_REQUEST", "The request names no document: send query, or an id.")
+                raise Refused("BAD_REQUEST", "The request contains no document: send query, or an id.")
             return self._documents.get(request.query)
         if request.query:
             return await self._registered(request.query, document_id, caller, is_hash_extension(request))
@@ -57,7 +57,7 @@ class Resolver:
     def _published(self, request: GraphQLRequest, document_id: str | None, client: str) -> Document:
         if document_id is None:
             if not request.query:
-                raise Refused("BAD_REQUEST", "The request names no document: send its id.")
+                raise Refused("BAD_REQUEST", "The request contains no document: send its id.")
             raise Refused("PERSISTED_QUERY_ID_REQUIRED")
         if request.query:
             raise Refused("CANNOT_SEND_PQ_ID_AND_BODY")
@@ -82,7 +82,7 @@ class Resolver:
         return self._documents.get(text)
 
     async def _registered(self, text: str, document_id: str, caller: Caller, by_extension: bool) -> Document:
-        """Text with its hash. Where automatic persisted queries are off, the text runs and nothing is kept."""
+        """Text sent with its hash. If automatic persisted queries are disabled, the text runs but is not stored."""
         digest = hash_of(document_id)
         if digest is None:
             raise Refused("PERSISTED_QUERY_HASH_MISMATCH" if by_extension else "CANNOT_SEND_PQ_ID_AND_BODY")

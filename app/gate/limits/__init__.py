@@ -1,4 +1,4 @@
-"""How much one request may ask: measured once per document, priced before anything runs. `docs/limits.md`."""
+"""Limits and cost of requests: measured once per document, priced before execution. `docs/limits.md`."""
 
 from app.gate.limits.limiter import Estimate, Limiter
 from app.gate.limits.rules import Limits

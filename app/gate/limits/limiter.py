@@ -1,4 +1,4 @@
-"""The limits of a document, kept with it; and its price under the variables of one request."""
+"""Checks a document's limits (cached with it) and prices a request by its variables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,13 +26,14 @@ class HasScopes(Protocol):
 
 
 FIELDS_PER_CALL: Final = 500
-"""So many fields of an answer weigh as much as one call to a vault."""
+"""The number of response fields that cost as much as one vault call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Of one request, each at most: `calls` to vaults, `statuses` of single payment methods that are asked for beside
-    them, and `fields` of the answer. `price` is what it is charged."""
+    """Upper bounds for one request: `calls` to vaults, `statuses` of single payment methods requested in addition, and
+    `fields` of the response. `price` is what it is charged.
+    """
 
     calls: int
     statuses: int
@@ -52,7 +53,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What admission needs of one operation. `fixed` is what no variable changes."""
+    """What admission needs of one operation. `fixed` is the part that no variable changes."""
 
     introspects: bool
     fixed: Estimate
@@ -65,7 +66,7 @@ class _Row:
 
 
 class Limiter:
-    """One for the process. `screen` goes to the documents' store, `admit` runs for every request."""
+    """One per process. `screen` runs once per document, `admit` for every request."""
 
     def __init__(self, schema: GraphQLSchema, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
@@ -73,9 +74,9 @@ class Limiter:
         self._prices = PriceList(schema)
 
     def screen(self, node: DocumentNode, operations: Sequence[OperationDefinitionNode]) -> Sequence[GraphQLError]:
-        """Before validation, which costs more than this: a card number, or the first limit that the document breaks.
+        """Refuse a document with a card number or over a limit, before validation, which is more expensive.
 
-        Whatever validation walks is counted, and so fragments that nothing spreads, too.
+        Fragments that no operation spreads count too, since validation walks them.
         """
         if found := refused_in(node):
             return found
@@ -90,7 +91,7 @@ class Limiter:
                 if error := self._broken(surveyor.measure_fragment(fragment)):
                     return [error]
         except (SpreadTooDeep, RecursionError):
-            return [_error("DEPTH_LIMIT", "Fragments are spread within fragments too deep.", {})]
+            return [_error("DEPTH_LIMIT", "Fragments are spread within fragments too deeply.", {})]
         if len(node.definitions) > self.limits.definitions:
             return [_over("DEFINITION_LIMIT", self.limits.definitions, len(node.definitions))]
         most = self.limits.comparisons
@@ -105,7 +106,7 @@ class Limiter:
         variables: Mapping[str, Any],
         caller: HasScopes,
     ) -> int:
-        """The price of this request, in calls to vaults; raises Refused. Pure: nothing has been called yet."""
+        """The price of this request in vault calls; raises Refused. Makes no calls."""
         if variables:
             check_variables(variables, self.limits)
         row = self._row(document, operation)
@@ -116,13 +117,13 @@ class Limiter:
         if found.calls > limits.cost:
             raise Refused(
                 "COST_ESTIMATED_TOO_EXPENSIVE",
-                f"The request may cost {found.calls} calls to vaults, and {limits.cost} are allowed.",
+                f"The request may cost {found.calls} calls to vaults; {limits.cost} are allowed.",
                 cost={"requested": found.calls, "maximum": limits.cost},
             )
         if found.fields > limits.response_fields:
             raise Refused(
                 "COST_ESTIMATED_TOO_EXPENSIVE",
-                f"The answer may hold {found.fields} fields, and {limits.response_fields} are allowed.",
+                f"The response may contain {found.fields} fields; {limits.response_fields} are allowed.",
                 cost={"requestedFields": found.fields, "maximumFields": limits.response_fields},
             )
         return found.price
@@ -130,18 +131,18 @@ class Limiter:
     def estimate(
         self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]
     ) -> Estimate:
-        """What the request may cost, whatever is allowed."""
+        """The estimated cost of the request, without checking limits."""
         return self._row(document, operation).estimate(variables)
 
     def prepare(self, document: Document) -> None:
-        """Price a document that will be used again, before its first request."""
+        """Price a published document before its first request."""
         if document.node is not None and not document.errors:
             for operation in document.operations.values():
                 self._row(document, operation)
 
     def _row(self, document: Document, operation: OperationDefinitionNode) -> _Row:
         rows: dict[int, _Row] = document.memo.setdefault(_MEMO, {})
-        row = rows.get(id(operation))  # the document keeps its nodes alive, so an id is not used again
+        row = rows.get(id(operation))  # the document keeps its nodes alive, so ids are not reused
         if row is None:
             row = rows[id(operation)] = self._made(document, operation)
         return row
@@ -155,7 +156,7 @@ class Limiter:
         return _Row(introspects, _sum(fixed, {}, Estimate(1 if introspects else 0, 0, 0)), varying)
 
     def _broken(self, found: Measures, operation: OperationDefinitionNode | None = None) -> GraphQLError | None:
-        """`operation` None: of a fragment that none spreads, whose top fields are at no root."""
+        """`operation` is None for a fragment that no operation spreads, whose top fields are not root fields."""
         limits = self.limits
         if operation is None:
             found.top_fields = 0

@@ -1,8 +1,8 @@
-"""How much work it is to check that fields of one response name can be merged.
+"""Estimates the work of validating that fields with the same response name can be merged.
 
-Validation compares such fields pair by pair (`OverlappingFieldsCanBeMergedRule`): a name that stands a thousand times
-in a selection set is half a million comparisons, each of which prints and sorts the arguments of both. This counts
-them in a time that grows with the document alone.
+Validation compares such fields pairwise (`OverlappingFieldsCanBeMergedRule`): a name repeated a thousand times in a
+selection set means half a million comparisons, each of which prints and sorts both fields' arguments. The estimate
+takes time linear in the document.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,17 +10,17 @@ from typing import Final
 
 from graphql import FieldNode, FragmentDefinitionNode, FragmentSpreadNode, SelectionSetNode
 
-_CHARACTERS: Final = 32  # of arguments that cost as much to compare as a field without any
+_CHARACTERS: Final = 32  # characters of arguments that cost as much to compare as a field without any
 
-_DEEPEST: Final = 64  # further down than any document may go: a fragment spreads itself there
+_DEEPEST: Final = 64  # deeper than any document may be: a fragment spreads itself there
 
 
 def comparisons(
     roots: Iterable[SelectionSetNode], fragments: Mapping[str, FragmentDefinitionNode], *, at_most: int
 ) -> int:
-    """Comparisons of fields within these selection sets and beneath them, fragments included. Stops past `at_most`.
+    """Comparisons of fields within these selection sets and below, fragments included. Stops beyond `at_most`.
 
-    Each selection set is taken with all that would be merged with it, whatever the type conditions: so does the rule.
+    Selection sets that would be merged count together, whatever their type conditions, as in the validation rule.
     """
     found = groups = 0
     waiting: list[tuple[Sequence[SelectionSetNode], int]] = [([one], 0) for one in roots]

@@ -1,11 +1,11 @@
-"""What fields cost, in calls to vaults, and how long lists are taken to be: read from the schema once.
+"""Prices of fields in vault calls, and assumed list sizes, read once from the schema.
 
-A field says so by `@upstreamCost(calls:)`. A type costs what the root field costs that answers it; an abstract type
-what its dearest member costs. A root field without the directive costs what its type costs, so `node`, `nodes` and
-`_entities` have the price of the dearest thing that they may answer.
+A field declares its price by `@upstreamCost(calls:)`. A type costs as much as the root field that returns it, an
+abstract type as much as its most expensive member. A root field without the directive costs as much as its type, so
+`node`, `nodes` and `_entities` have the price of the most expensive thing that they may return.
 
-A list says by `@listSize(assumedSize:)` how many items to expect; lists of the introspection types are as long as
-this schema makes them.
+A list declares its assumed size by `@listSize(assumedSize:)`; for lists of the introspection types it is taken from
+this schema.
 """
 
 from collections.abc import Mapping
@@ -32,16 +32,16 @@ from graphql import (
 )
 
 ASSUMED_METHODS: Final = 10
-"""Payment methods of one customer, of which each may have to be asked for its status."""
-_WRITE: Final = 4  # read before, write, read after, and one to spare: what a mutation without the directive costs
-_UNDECLARED: Final = 10  # items of a list that says nothing
+"""Assumed payment methods of one customer, each of which may need a status call."""
+_WRITE: Final = 4  # read before, write, read after, one spare: the cost of a mutation without the directive
+_UNDECLARED: Final = 10  # assumed items of a list without the directive
 
 Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`calls` for the field itself, or with `per_method` for each payment method that it shows."""
+    """`calls` for the field itself or, with `per_method`, for each payment method that it returns."""
 
     calls: int
     per_method: bool
@@ -49,9 +49,9 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of a list, or of the lists `sized_fields` of a connection. `arguments` may ask for less than `assumed`, and
-    `by_default` is what is asked for without them. `beneath` are the sizes of lists of the items, where these are
-    others than elsewhere."""
+    """The size of a list, or of the lists `sized_fields` of a connection. `arguments` may request fewer items than
+    `assumed`; `by_default` applies without them. `beneath` overrides the sizes of lists within the items.
+    """
 
     assumed: float
     by_default: float
@@ -61,7 +61,7 @@ class Size:
 
 
 class PriceList:
-    """Look-ups by name; an unknown name costs nothing, because validation refuses it."""
+    """Lookup by name. An unknown name costs nothing, because validation refuses it."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
         roots = [one for one in (schema.query_type, schema.mutation_type, schema.subscription_type) if one is not None]
@@ -90,11 +90,11 @@ class PriceList:
         return self._types.get(name, 0)
 
     def size_of(self, parent: str, field: str) -> Size | None:
-        """None for what is no list of objects."""
+        """None for fields that are not lists of objects."""
         return self._sizes.get((parent, field))
 
     def lists_of(self, root: str, field: str) -> frozenset[str]:
-        """The arguments whose length multiplies the field's price: lists of scalars, one thing each."""
+        """The arguments whose length multiplies the field's price: lists of scalars."""
         return self._lists.get((root, field), frozenset())
 
 
@@ -127,7 +127,7 @@ def _sizes(schema: GraphQLSchema) -> dict[Key, Size]:
         elif is_list_type(get_nullable_type(one.type)) and not _is_leaf(one):
             found[key] = _fixed(_UNDECLARED)
     sized = {(parent, name) for (parent, _), size in found.items() for name in size.sized_fields}
-    if sized:  # a connection's own lists are as long as the field says that answers it
+    if sized:  # a connection's lists are as long as the field that returns it declares
         for key, one in _declared_fields(schema):
             size = found.get(key)
             if size is not None and size.sized_fields:
@@ -142,10 +142,10 @@ def _is_leaf(field: GraphQLField) -> bool:
 
 
 def _said(field: GraphQLField, name: str) -> Mapping[str, Any] | None:
-    """A directive's arguments by their names in GraphQL, where the field carries it.
+    """A directive's arguments by GraphQL name, or None.
 
-    Strawberry keeps a field's directives on its definition, which it hangs on the field of graphql-core. A schema that
-    was built from SDL has them in its syntax tree.
+    Strawberry keeps directives on its field definition, attached to graphql-core's field; a schema built from SDL has
+    them in its syntax tree.
     """
     for node in field.ast_node.directives or () if field.ast_node is not None else ():
         if node.name.value == name:
@@ -181,8 +181,9 @@ def _types(schema: GraphQLSchema, fields: Mapping[Key, int]) -> Mapping[str, int
 
 
 def _introspection(schema: GraphQLSchema) -> dict[Key, Size]:
-    """Going through all types, lists are as long as they are on average over all; elsewhere, as over those types that
-    have any: what is asked about is rather an object than a scalar."""
+    """Sizes of introspection lists. Below the list of all types they are averages over all types; elsewhere averages
+    over the types that have any, since such queries usually ask about objects, not scalars.
+    """
     kinds = list(schema.type_map.values())
     lengths: dict[str, list[int]] = {
         "fields": [len(one.fields) for one in kinds if is_object_type(one) or is_interface_type(one)],

@@ -1,10 +1,10 @@
-"""What one operation may cost: calls to vaults, and fields in its answer. Only for documents that are valid.
+"""Estimates the cost of one operation in a valid document: vault calls, and fields in the response.
 
-Calls: what is read of one customer is read once for a request, however many fields ask, so beneath a field that has a
-price of its own the dearest thing counts. Fields with a price of their own beneath it lead to other customers, or to
-the same one after a write: they are added, as often as the lists around them are taken to be long.
+Calls: a customer's data is read once per request, however many fields need it, so below a field with a price only the
+most expensive field counts. Fields with prices below it lead to other customers, or to the same one after a write: they
+are added, multiplied by the assumed sizes of the lists around them.
 
-Fields: each counts one, and what is beneath a list as often as the list is taken to be long (`PriceList.size_of`).
+Fields: each counts one, multiplied by the assumed sizes of the lists around it (`PriceList.size_of`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,9 +38,12 @@ _CEILING: Final = 10**9
 
 @dataclass(frozen=True, slots=True)
 class RootPrice:
-    """One root field: `calls`, `statuses` and `fields` for each of `times` items; `variable` holds the list, if the
-    request brings it. Of equal `key` the calls are paid once: loaders ask for the same thing once, whatever its
-    aliases. `statuses` are the calls that single payment methods may need, beside `calls`."""
+    """One root field: `calls`, `statuses` and `fields` for each of `times` items; `variable` names the list, if it is
+    one.
+
+    Calls of equal `key` count once, since loaders deduplicate them, whatever their aliases. `statuses` are the
+    additional calls that single payment methods may need.
+    """
 
     key: tuple[object, ...]
     calls: int
@@ -58,8 +61,9 @@ class RootPrice:
 
 @dataclass(slots=True)
 class _Sum:
-    """Of a selection set. `reach` is the dearest thing of the customer around it, `statuses` how many methods may have
-    to be asked. `apart` are calls that are added whatever is around, `statuses_apart` those for single methods."""
+    """Cost of a selection set. `reach` is the most expensive read of the surrounding customer, `statuses` the number of
+    methods that may need a status call. `apart` are calls added in any case, `statuses_apart` those for single methods.
+    """
 
     fields: float = 0
     reach: int = 0
@@ -68,7 +72,7 @@ class _Sum:
     statuses_apart: float = 0
 
     def either(self, other: "_Sum") -> None:
-        """What is more of each: an object is of one type."""
+        """The maximum of each, since an object has one type."""
         self.fields = max(self.fields, other.fields)
         self.reach = max(self.reach, other.reach)
         self.statuses = max(self.statuses, other.statuses)
@@ -83,7 +87,7 @@ class _Sum:
         self.statuses_apart = min(_CEILING, self.statuses_apart + times * other.statuses_apart)
 
     def closed(self, own: int) -> "_Sum":
-        """With what is paid for the customer around it: nothing above shares that."""
+        """The cost including the surrounding customer's calls, which nothing above shares."""
         asked = min(ASSUMED_METHODS, self.statuses) + self.statuses_apart
         return _Sum(fields=self.fields, apart=max(own, self.reach) + self.apart, statuses_apart=asked)
 
@@ -123,7 +127,7 @@ class _Pricing:
             yield self._root_price(node)
 
     def _fields(self, selections: SelectionSetNode) -> Iterator[FieldNode]:
-        """Of the operation itself: root types have no others."""
+        """The fields of the operation's selection set. Root types have no type conditions to consider."""
         for one in selections.selections:
             if isinstance(one, FieldNode):
                 yield one
@@ -141,7 +145,7 @@ class _Pricing:
         closed = inner.closed(0 if is_write else own)
         calls = ceil(closed.apart) + (own if is_write else 0)
         times, variable = self._times(root, node)
-        # Each write runs, however alike two are; so does each way of asking of a field that is asked in several ways.
+        # Every write runs, even if it equals another; a read runs once per distinct set of arguments.
         key = (id(node),) if is_write else (name, _spelling(node.arguments), calls)
         sized = self._size(node, root.name)
         is_sized_by_argument = bool(self._prices.lists_of(root.name, name))
@@ -198,7 +202,7 @@ class _Pricing:
         return found
 
     def _size(self, node: FieldNode, parent: str) -> float:
-        """How often what is beneath the field is answered."""
+        """The number of times that the field's selection is returned."""
         size = self._prices.size_of(parent, node.name.value)
         return 1 if size is None or size.sized_fields else _asked_for(node, size)
 
@@ -225,7 +229,7 @@ class _Pricing:
 
 
 def _asked_for(node: FieldNode, size: Size) -> float:
-    """The smaller of what is assumed and what an argument asks for; a variable may ask for anything."""
+    """The smaller of the assumed size and an argument's literal; a variable may request any size."""
     for argument in node.arguments or ():
         if argument.name.value in size.arguments:
             if isinstance(argument.value, IntValueNode):

@@ -1,13 +1,13 @@
-"""The numbers. Each is a setting of the section `gate`, of the same name."""
+"""The limits. Each is a setting of the section `gate`, of the same name."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Counts are of the document as it is executed: a fragment counts again wherever it is spread.
+    """Counts refer to the document as executed: a fragment counts each time it is spread.
 
-    `response_fields` and `response_bytes` are of the answer: estimated before it is made, counted while it is.
+    `response_fields` and `response_bytes` limit the response: estimated before execution, counted during it.
     """
 
     document_characters: int = 60_000

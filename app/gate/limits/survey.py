@@ -1,8 +1,7 @@
-"""What a document asks for, measured in one pass: each fragment once, however often it is spread.
+"""Measures a document in one pass, visiting each fragment once, however often it is spread.
 
-It runs before validation, so it believes nothing: unknown fields and types count and lead nowhere, cycles end where
-they close, and sums stop at a ceiling instead of growing for ever. Fragments that no operation spreads are measured
-too, because validation walks them.
+It runs before validation, so it assumes nothing: unknown fields and types are counted but not entered, cycles are
+detected, and sums are capped. Fragments that no operation spreads are measured too, since validation walks them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,12 +31,12 @@ _INTROSPECTION: Final = frozenset({"__schema", "__type", "_service"})
 
 
 class SpreadTooDeep(Exception):
-    """Fragments within fragments, named or inline, deeper than anyone writes by hand."""
+    """Fragments nested in fragments, named or inline, beyond the limit."""
 
 
 @dataclass(slots=True)
 class Measures:
-    """Of one selection set with everything beneath it. `inline` is how deep inline fragments stand in each other."""
+    """Measures of a selection set with everything below it. `inline` is the nesting depth of inline fragments."""
 
     depth: int = 0
     aliases: int = 0
@@ -52,7 +51,7 @@ class Measures:
     introspects: bool = False
 
     def add(self, other: "Measures", *, deeper: int) -> None:
-        """Take in what stands beside (`deeper` 0) or beneath (1)."""
+        """Add a sibling (`deeper` 0) or a child (1)."""
         self.depth = max(self.depth, other.depth + deeper)
         self.aliases = min(_CEILING, self.aliases + other.aliases)
         self.fields = min(_CEILING, self.fields + other.fields)
@@ -67,7 +66,7 @@ class Measures:
 
 
 class Surveyor:
-    """Surveys one document: make a new one for each."""
+    """Measures one document. Create a new one for each."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:
         self._schema = schema
@@ -89,7 +88,7 @@ class Surveyor:
         return found
 
     def unused(self) -> Sequence[FragmentDefinitionNode]:
-        """The fragments that no operation measured so far spreads, those that share a name with another included."""
+        """The fragments that no measured operation spreads, including those with a duplicate name."""
         return [
             one
             for one in self._definitions
@@ -138,7 +137,7 @@ class Surveyor:
             return known
         definition = self.fragments.get(name)
         if definition is None or name in self._open:
-            return Measures(spreads=1)  # validation says what is wrong with it
+            return Measures(spreads=1)  # validation reports what is wrong with it
         if len(self._open) >= _LONGEST_CHAIN:
             raise SpreadTooDeep
         self._open.add(name)
@@ -179,7 +178,7 @@ class Surveyor:
 
 
 def _longest_list(value: ValueNode) -> int:
-    """The longest list anywhere in a literal. Walks without recursion; the parser bounds the nesting."""
+    """The longest list anywhere in a literal. Not recursive; the parser bounds the nesting."""
     longest = 0
     waiting = [value]
     while waiting:

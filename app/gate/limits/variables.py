@@ -1,4 +1,4 @@
-"""Variables, bounded before they are coerced: how many values, how deep, how long a list. Nothing is quoted."""
+"""Limits on variables, checked before coercion: number of values, depth, list length. Messages contain no values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,13 +8,13 @@ from app.gate.problems import Refused
 
 
 def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
-    """Raises Refused. Values of ordinary requests are scalars, for which this is one pass over a small dict."""
+    """Raises Refused. Ordinary requests have only scalars, for which this is one pass over a small dict."""
     level: list[Any] = [variables]
     count = depth = 0
     while level:
         depth += 1
         if depth > limits.variable_depth:
-            raise Refused("VARIABLES_LIMIT", "The variables are nested too deep.", limit=limits.variable_depth)
+            raise Refused("VARIABLES_LIMIT", "The variables are nested too deeply.", limit=limits.variable_depth)
         beneath: list[Any] = []
         for one in level:
             count += len(one)
@@ -25,5 +25,5 @@ def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
             else:
                 beneath.extend(value for value in one.values() if isinstance(value, dict | list))
         if count > limits.variable_values:
-            raise Refused("VARIABLES_LIMIT", "The variables hold too many values.", limit=limits.variable_values)
+            raise Refused("VARIABLES_LIMIT", "The variables contain too many values.", limit=limits.variable_values)
         level = beneath

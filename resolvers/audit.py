@@ -1,4 +1,4 @@
-"""What the audit trail is told by resolvers: accesses that were refused, and writes that never reached the journal."""
+"""Reports refused access, and mutations that never reached the journal, to the audit trail."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,14 @@ from typing import Any, Final, Protocol
 from app.wallet.caller import Caller
 
 MOST_REFUSALS: Final = 20
-"""Of one request. Whoever asks for more at once is told of all the same; the trail keeps these and how many more."""
+"""Refusals recorded per request; further ones are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`what` is a field (``Customer.links``); `code` FORBIDDEN for a missing scope, NOT_GRANTED for a customer who is
-    not this caller's to see. The customer is the one that was named, whether or not there is one of that id."""
+    """`what` is a field (``Customer.links``); `code` is FORBIDDEN for a missing scope, NOT_GRANTED for a customer that
+    the caller may not see. `customer_id` is the requested one, whether or not it exists.
+    """
 
     what: str
     code: str
@@ -22,7 +23,7 @@ class Refusal:
 
 
 class AuditTrail(Protocol):
-    """Takes notes at once and writes them later: nobody who is asked for an answer waits for it."""
+    """Queues entries and writes them later, so that no response waits for it."""
 
     def refused(self, caller: Caller, request_id: str, refusals: Sequence[Refusal], more: int) -> None: ...
 
@@ -35,12 +36,12 @@ class AuditTrail(Protocol):
         outcome: str,
         codes: Sequence[str],
     ) -> None:
-        """A mutation that the journal knows nothing of: it was refused before anything was done."""
+        """Record a mutation that is not in the journal because it was refused earlier."""
         ...
 
 
 class NoTrail:
-    """For a schema that is asked without a gate."""
+    """For a schema without the API layer."""
 
     def refused(self, caller: Caller, request_id: str, refusals: Sequence[Refusal], more: int) -> None:
         return None
@@ -58,7 +59,7 @@ class NoTrail:
 
 
 class Refusals:
-    """Those of one request, each once."""
+    """The distinct refusals of one request."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str, str | None], Refusal] = {}
@@ -74,14 +75,14 @@ class Refusals:
             self._more += 1
 
     def tell(self, trail: AuditTrail, caller: Caller, request_id: str) -> None:
-        """Hand them over, once."""
+        """Pass the refusals to the audit trail, once."""
         if self._seen:
             told, self._seen = list(self._seen.values()), {}
             trail.refused(caller, request_id, told, self._more)
 
 
 def customer_named(source: Any, arguments: Mapping[str, Any]) -> str | None:
-    """The customer that a field is about, as far as it can be told without asking anybody."""
+    """The customer that a field concerns, if known without a lookup."""
     given = arguments.get("input")
     named = arguments.get("id") or _customer_of_input(given)
     if isinstance(named, str) and named.startswith("cus_"):
@@ -92,5 +93,5 @@ def customer_named(source: Any, arguments: Mapping[str, Any]) -> str | None:
 
 
 def _customer_of_input(given: Any) -> Any:
-    """As graphql-core hands it over, or as Strawberry makes an object of it."""
+    """`given` comes from graphql-core (a dict) or Strawberry (an object)."""
     return given.get("customerId") if isinstance(given, Mapping) else getattr(given, "customer_id", None)

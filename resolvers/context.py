@@ -1,4 +1,4 @@
-"""What one request carries: who asks, until when, and its loaders."""
+"""The context of one request: caller, deadline and loaders."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -42,13 +42,13 @@ def _as_spelled(provider: ProviderName, ref: str) -> CustomerRef:
 
 
 class Budget(Protocol):
-    """What the answer may hold. `take_work`: a resolver looks through so many things for one field."""
+    """The limits of the response. `take_work` charges a field for the items that its resolver examines."""
 
     def take_work(self, items: int) -> None: ...
 
 
 class NoBudget:
-    """For operations that nobody bounds."""
+    """For operations without limits."""
 
     def take_work(self, items: int) -> None:
         return None
@@ -68,12 +68,12 @@ async def _no_payment(payment_id: str) -> PaymentRecord | None:
 
 @dataclass(kw_only=True)
 class Services:
-    """What resolvers use of the process; made once. `rules.operations` has the vaults that are enabled.
+    """The process's services, as resolvers use them. Created once. `rules.operations` lists the enabled vaults.
 
-    `deleted_by_us` tells whether a customer's method that its vault shows as inactive was deleted through us.
-    `note_choice` writes down what lists change about a stored default, and answers whether it was forgotten. `again`
-    answers a caller with the rights it has now, None when it has none; a stream asks at least every `recheck_s`.
-    `canonical_ref` gives a vault's customer ref its one spelling.
+    `deleted_by_us` returns whether a method that its vault shows as inactive was deleted through the gateway.
+    `note_choice` records what lists change about a stored default, and returns whether it was cleared. `again` returns
+    a caller with its current rights, or None; a stream calls it at least every `recheck_s`. `canonical_ref` normalises
+    a vault's customer ref.
     """
 
     directory: DirectoryCache
@@ -105,11 +105,11 @@ class Services:
 
 @dataclass(kw_only=True)
 class Context:
-    """One request. Make it with `create` on the running loop, and `close` it whatever happened.
+    """The context of one request. Create it with `create` on the running loop, and always `close` it.
 
-    `question` is the operation's: the same whenever the same fields are asked for; None where nobody says.
-    Of a stream: `resume_after` is the last event id that its client had (Last-Event-ID), `event_id` that of the answer.
-    `has_failed` once the store was not there for a write.
+    `question` identifies the operation (equal for equal selections); None if unknown. For streams: `resume_after` is
+    the client's last event id (Last-Event-ID), `event_id` the id of the current event. `has_failed` is True once the
+    store was unavailable for a write.
     """
 
     services: Services
@@ -127,7 +127,7 @@ class Context:
     _entries: EntryLoader | None = field(default=None, init=False)
     _owners: OwnerLoader | None = field(default=None, init=False)
 
-    # Loaders are made when the first field needs one: most requests need none.
+    # Created when the first field needs them: most requests need none.
 
     @property
     def entries(self) -> EntryLoader:
@@ -153,7 +153,7 @@ class Context:
         deadline_at: float | None = None,
         traceparent: str | None = None,
     ) -> Self:
-        """`deadline_at` is on the loop's clock; without one, the setting's seconds from now."""
+        """`deadline_at` is on the loop's clock; by default the configured seconds from now."""
         if deadline_at is None:
             deadline_at = asyncio.get_running_loop().time() + services.deadline_s
         call = Call(deadline_at=deadline_at, request_id=request_id, traceparent=traceparent, client=caller.key)
@@ -165,16 +165,16 @@ class Context:
 
     @property
     def asks(self) -> Question | None:
-        """What is asked with these rights; None where nobody says. Others' rights might reach other fields."""
+        """The operation and the caller's scopes, which may change the fields that it reaches; None if unknown."""
         return None if self.question is None else (self.question, self.caller.scopes)
 
     @property
     def upstream_calls(self) -> int:
-        """Calls to vaults made for this request so far."""
+        """The number of vault calls made for this request so far."""
         return self.call.meter.calls
 
     async def entry(self, customer_id: str) -> DirectoryEntry | None:
-        """One of our customers; None when unknown or not this caller's to see: the two must look alike."""
+        """A customer, or None if unknown or not visible to this caller, which must not be distinguishable."""
         if not self.caller.may_see(customer_id):
             self.refusals.add(Refusal("Customer", "NOT_GRANTED", customer_id[:80]))
             return None
@@ -182,16 +182,16 @@ class Context:
         return known if known is not None else await self.entries.load(customer_id)
 
     def wallet_of(self, entry: DirectoryEntry) -> CustomerWallet:
-        """The request's one wallet of a customer, however many fields and aliases ask."""
+        """The request's wallet of a customer, shared by all fields and aliases."""
         found = self._wallets.get(entry.customer.id)
         if found is None:
             found = self._wallets[entry.customer.id] = CustomerWallet(self, entry)
         return found
 
     def after_write(self) -> None:
-        """Whatever is asked from now on in this request is read anew, with as much time as a request has.
+        """Read everything anew from now on, with a fresh deadline.
 
-        Mutation fields run one after the other, so nobody is still reading for an earlier one.
+        Mutation fields run in sequence, so no read of an earlier field is still running.
         """
         deadline_at = asyncio.get_running_loop().time() + self.services.deadline_s
         self.call = replace(self.call, deadline_at=max(self.call.deadline_at, deadline_at))
@@ -199,13 +199,13 @@ class Context:
         self._load_anew()
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run something that several fields wait for; it ends with the request at the latest."""
+        """Run work that several fields await; it is cancelled at the end of the request."""
         task = asyncio.get_running_loop().create_task(work)
         self._keep(task)
         return task
 
     def adopt(self) -> None:
-        """Make the running task one of the request's: loaders start their own."""
+        """Register the running task with the request: loaders start their own tasks."""
         task = asyncio.current_task()
         if task is not None:
             self._keep(task)
@@ -215,17 +215,17 @@ class Context:
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Let go of whatever is still on its way; shared reads go on for others. Harmless when repeated."""
+        """Cancel pending work; shared reads continue for other requests. Idempotent."""
         for task in tuple(self._tasks):
             task.cancel()
-        # No circles: what a request leaves must be gone with it, not when the collector comes.
+        # Break reference cycles, so that the request is freed at once, not by the garbage collector.
         self._load_anew()
         for wallet in self._wallets.values():
             wallet.let_go()
         self.refusals.tell(self.services.audit, self.caller, self.request_id)
 
     def response_extensions(self) -> Mapping[str, Any]:
-        """`sources`: the rows that make the answer incomplete, for every customer in it. Absent when there is none."""
+        """`sources`: the rows that make the response incomplete, for every customer in it. Absent if there are none."""
         rows = [row for wallet in self._wallets.values() for row in wallet.troubles()]
         return {"sources": rows} if rows else {}
 

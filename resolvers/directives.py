@@ -1,4 +1,4 @@
-"""The directives that the printed schema carries: promises to readers, honoured elsewhere (`scopes`, the gate)."""
+"""The directives of the printed schema. They are enforced by `scopes` and the API layer."""
 
 import strawberry
 from strawberry.schema_directive import Location
@@ -7,7 +7,7 @@ from strawberry.schema_directive import Location
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION, Location.INPUT_FIELD_DEFINITION, Location.OBJECT],
     name="requiresScope",
-    description="Any one of these scopes is enough; without one the field is null, with an error FORBIDDEN.",
+    description="Any one of these scopes is sufficient; without one the field is null, with an error FORBIDDEN.",
 )
 class RequiresScope:
     any: list[str]
@@ -25,8 +25,8 @@ class Sensitive:
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="upstreamCost",
-    description="How many calls to vaults the field may cost: the unit in which requests are limited. `perMethod`: "
-    "once for each payment method of a customer, however many fields ask.",
+    description="The field's price in vault calls, the unit of request limits. `perMethod`: per payment method of a "
+    "customer, however many fields request it.",
 )
 class UpstreamCost:
     calls: int
@@ -36,8 +36,8 @@ class UpstreamCost:
 @strawberry.schema_directive(
     locations=[Location.FIELD_DEFINITION],
     name="listSize",
-    description="How many items a list is taken to hold when a document is priced: `assumedSize`, or a smaller number "
-    "in one of `slicingArguments`. With `sizedFields` it is said of the lists of a connection.",
+    description="The assumed number of items when a document is priced: `assumedSize`, or a smaller number in one of "
+    "`slicingArguments`. With `sizedFields` it applies to these lists of a connection.",
 )
 class ListSize:
     assumed_size: int

@@ -1,4 +1,4 @@
-"""Errors that a client is meant to see: each has a code in `extensions`."""
+"""Errors shown to clients: each has a code in `extensions`."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from graphql import GraphQLError
 
 
 class CodedError(GraphQLError):
-    """Everything else that a resolver raises is a bug, and masked."""
+    """An error for clients. Any other exception of a resolver is a bug and is masked."""
 
     def __init__(self, code: str, message: str, **extensions: Any) -> None:
         super().__init__(message, extensions={"code": code, **extensions})

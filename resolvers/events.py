@@ -1,4 +1,4 @@
-"""What happened, as far as resolvers see it: kept events, and new ones as they come."""
+"""The interfaces through which resolvers read stored events and receive new ones."""
 
 from collections.abc import AsyncIterator, Collection
 from typing import Protocol
@@ -8,7 +8,7 @@ from app.wallet.caller import Caller
 
 
 class EventLog(Protocol):
-    """The store's events, for reading."""
+    """Reads stored events."""
 
     async def event(self, event_id: str) -> EventRecord | None: ...
 
@@ -31,7 +31,7 @@ class EventFeed(Protocol):
 
 
 class NoEvents:
-    """Of a process that keeps none: nothing happened, and nothing will."""
+    """For a process without events."""
 
     async def event(self, event_id: str) -> EventRecord | None:
         return None
@@ -50,9 +50,9 @@ class NoEvents:
         self, customer_id: str, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0
     ) -> AsyncIterator[EventRecord | None]:
         return
-        yield  # an async generator without items
+        yield  # makes this an async generator
 
 
 async def unchanged(caller: Caller) -> Caller | None:
-    """For a process whose callers keep their rights."""
+    """For a process whose callers' rights do not change."""
     return caller

@@ -1,4 +1,4 @@
-"""What happens around every operation that runs through Strawberry's own executor."""
+"""Strawberry extension for operations run by Strawberry's executor."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from resolvers.context import Context
 
 
 class RequestScope(SchemaExtension):
-    """Echoes what could not be read, and lets go of what is still on its way, cancelled requests included."""
+    """Adds response extensions and closes the context, also when the request is cancelled."""
 
     def on_operation(self) -> Iterator[None]:
         try:

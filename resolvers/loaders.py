@@ -1,4 +1,4 @@
-"""Loaders of one request: however many fields ask, each thing is asked for once."""
+"""Data loaders of one request: each key is loaded once, however many fields need it."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ OwnerKey = tuple[ProviderName, CustomerRef]
 
 
 class EntryLoader(DataLoader[str, "DirectoryEntry | None"]):
-    """Our customer id to what the directory knows; None for unknown ones."""
+    """Loads directory entries by customer id; None for unknown ones."""
 
     def __init__(self, directory: DirectoryCache, adopt: Adopt) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class EntryLoader(DataLoader[str, "DirectoryEntry | None"]):
 
 
 class OwnerLoader(DataLoader[OwnerKey, "str | None"]):
-    """A vault's customer to our customer id; None where nobody is linked."""
+    """Loads customer ids by a vault's customer ref; None if it is not linked."""
 
     def __init__(self, directory: DirectoryCache, adopt: Adopt) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""From an id to an object. Unknown, foreign and tampered ids, and ids of another kind, all give None."""
+"""Finds objects by id. Unknown, tampered and mistyped ids, and ids that the caller may not see, give None."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ READ_CUSTOMERS = "customers:read"
 
 
 async def node(info: Info, any_id: str) -> Node | None:
-    """Each kind checks its own scope; kinds that cannot be read here are unknown."""
+    """Each kind checks its own scope; ids of other kinds are unknown."""
     kind = kind_of(any_id)
     if kind is IdKind.CUSTOMER:
         return await customer(info, any_id)
@@ -56,7 +56,7 @@ async def customer_by_ref(info: Info, provider: ProviderName, ref: str) -> Custo
 
 
 async def payment(info: Info, payment_id: str) -> Payment | None:
-    """One of our payments, if its customer is this caller's to see."""
+    """A payment, if the caller may see its customer."""
     record = await info.context.services.payment(payment_id)
     if record is None or await info.context.entry(record.customer_id) is None:
         return None
@@ -64,7 +64,7 @@ async def payment(info: Info, payment_id: str) -> Payment | None:
 
 
 async def event(info: Info, event_id: str) -> CustomerEvent | None:
-    """What the audit trail alone has is no event of a customer's."""
+    """Events that only the audit trail has are not returned."""
     require(info, "audit:read")
     record = await info.context.services.events.event(event_id)
     if record is None or record.type not in CUSTOMER_EVENTS or record.customer_id is None:
@@ -79,7 +79,7 @@ async def payment_method(info: Info, method_id: str) -> PaymentMethod | None:
 
 
 async def method_if_readable(info: Info, address: MethodAddress) -> PaymentMethod | None:
-    """As `method_at`, for places that can do without it."""
+    """Like `method_at`, but None instead of an error."""
     try:
         return await method_at(info, address)
     except SourcesUnavailable:
@@ -87,7 +87,7 @@ async def method_if_readable(info: Info, address: MethodAddress) -> PaymentMetho
 
 
 async def method_at(info: Info, address: MethodAddress) -> PaymentMethod | None:
-    """One vault is read. The method's customer must still be linked there, and be the caller's to see."""
+    """Reads one vault. The method's customer must still be linked there and visible to the caller."""
     context = info.context
     owner = await context.owners.load((address.provider, address.customer_ref))
     entry = await context.entry(owner) if owner else None
@@ -111,13 +111,15 @@ async def method_at(info: Info, address: MethodAddress) -> PaymentMethod | None:
 
 
 async def is_expected(info: Info, address: MethodAddress) -> bool:
-    """Whether a method that its vault does not show should be there: linked, and not deleted through us."""
+    """True if a method missing from its vault's list should exist: it is linked, and was not deleted through the
+    gateway.
+    """
     owner = await info.context.owners.load((address.provider, address.customer_ref))
     return owner is not None and not await info.context.services.deleted_by_us(owner, address)
 
 
 async def operation(info: Info, operation_id: str) -> Operation | None:
-    """For whoever may see its customer; one without a customer, for whoever asked for it."""
+    """An operation, if the caller may see its customer; one without a customer only for the caller who started it."""
     require(info, READ_METHODS)
     if kind_of(operation_id) is not IdKind.OPERATION:
         return None

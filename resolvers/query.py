@@ -1,4 +1,6 @@
-"""The root of reading. Input ids of the wrong kind, foreign and tampered ones are null without an error."""
+"""The query type. Ids of the wrong kind, tampered ids and ids that the caller may not see give null without
+an error.
+"""
 
 from collections.abc import Awaitable
 
@@ -23,19 +25,19 @@ MOST_NODES = 100
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="Anything by its id.")
+    @strawberry.field(description="An object by its id.")
     async def node(self, info: Info, id: strawberry.ID) -> Node | None:
         return await lookup.node(info, id)
 
     @strawberry.field(
-        graphql_type=list[Node | None], description="Up to 100 at once, in the order asked; null for unknown ones."
+        graphql_type=list[Node | None], description="Up to 100 at once, in the order requested; null for unknown ones."
     )
     def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Awaitable[Node | None]]:
         if len(ids) > MOST_NODES:
             raise BadInput(f"At most {MOST_NODES} ids at once.")
         return [lookup.node(info, one) for one in ids]
 
-    @strawberry.field(description="Who is asking.")
+    @strawberry.field(description="The caller.")
     def viewer(self, info: Info) -> Viewer:
         caller, services = info.context.caller, info.context.services
         return Viewer(
@@ -45,7 +47,7 @@ class Query:
             schema_date=SCHEMA_DATE,
         )
 
-    @scoped(lookup.READ_CUSTOMERS, calls=4, description="A customer by our own id.")
+    @scoped(lookup.READ_CUSTOMERS, calls=4, description="A customer by its id.")
     async def customer(self, info: Info, id: strawberry.ID) -> Customer | None:
         return await lookup.customer(info, id)
 
@@ -55,14 +57,14 @@ class Query:
             return await lookup.customer_by_ref(info, by.provider_ref.provider, by.provider_ref.customer_ref)
         return await lookup.customer_by_external_id(info, by.external_id) if by.external_id else None
 
-    @scoped(READ_METHODS, calls=1, description="A payment method by id; of its vault alone.")
+    @scoped(READ_METHODS, calls=1, description="A payment method by id. Reads only its vault.")
     async def payment_method(self, info: Info, id: strawberry.ID) -> PaymentMethod | None:
         return await lookup.payment_method(info, id)
 
-    @scoped(READ_METHODS, description="A write by its id, and what became of it.")
+    @scoped(READ_METHODS, description="A write by its id, and its outcome.")
     async def operation(self, info: Info, id: strawberry.ID) -> Operation | None:
         return await lookup.operation(info, id)
 
-    @strawberry.field(description="Every vault, and what it can really do.", directives=[ListSize(assumed_size=4)])
+    @strawberry.field(description="Every vault with its capabilities.", directives=[ListSize(assumed_size=4)])
     def providers(self, info: Info) -> list[ProviderInfo]:
         return provider_infos(info.context.services)

@@ -1,4 +1,4 @@
-"""Scalars: how values look on the wire. No refusal quotes the value that it refuses."""
+"""Scalars. Their error messages do not quote values."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -26,13 +26,13 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _MONTH: Final = "year and month as YYYY-MM"
 _DAY: Final = "a day as YYYY-MM-DD"
 _DECIMAL: Final = "a decimal number as text, at most 18 digits before the point and 9 after it"
-_ADDRESS: Final = "an address that begins with https and holds no credentials"
+_ADDRESS: Final = "a URL that begins with https and contains no credentials"
 _COUNTRY: Final = "two capital letters of ISO 3166-1 alpha-2"
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _not_a(name: str, rule: str) -> GraphQLError:
-    """`rule` says what one is; the gate shows it as it is (`app/gate/mask.py`)."""
+    """`rule` describes valid values; the API shows it unchanged (`app/gate/mask.py`)."""
     return GraphQLError(f"Not a {name}: {rule}.")
 
 
@@ -75,7 +75,7 @@ def _parse_date(value: object) -> date:
 
 
 def _parse_decimal(value: object) -> Decimal:
-    """Text only: a JSON number may have been a binary fraction before it came here."""
+    """Text only: a JSON number may have been rounded to binary."""
     try:
         return Decimal(_text(value, "Decimal", r"-?\d{1,18}(\.\d{1,9})?", _DECIMAL))
     except InvalidOperation:
@@ -108,7 +108,7 @@ def _parse_secret(value: object) -> Secret:
 
 
 def _never(value: object) -> NoReturn:
-    raise GraphQLError("A SensitiveString is never sent.")
+    raise GraphQLError("A SensitiveString is never returned.")
 
 
 SCALARS: Final[Mapping[object, ScalarDefinition]] = {
@@ -127,7 +127,7 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     ),
     Decimal: strawberry.scalar(
         name="Decimal",
-        description="A decimal number, as a string on the wire and never a float.",
+        description="A decimal number, as a string on the wire, never a float.",
         serialize=lambda value: format(value, "f"),
         parse_value=_parse_decimal,
     ),
@@ -147,7 +147,7 @@ SCALARS: Final[Mapping[object, ScalarDefinition]] = {
     ),
     IdempotencyKey: strawberry.scalar(
         name="IdempotencyKey",
-        description="16 to 255 visible ASCII characters; a version 4 UUID is a good one.",
+        description="16 to 255 visible ASCII characters; a version 4 UUID works well.",
         parse_value=_matching("IdempotencyKey", r"[\x21-\x7e]{16,255}", "16 to 255 visible ASCII characters"),
     ),
     Secret: strawberry.scalar(

@@ -1,4 +1,4 @@
-"""The schema. `schema.graphql` is what `print_sdl` returns, `subgraph_sdl` what federation routers compose."""
+"""The schema. `print_sdl` returns `schema.graphql`, `subgraph_sdl` what federation routers compose."""
 
 import inspect
 from collections.abc import Awaitable, Mapping
@@ -26,7 +26,7 @@ _ENTITIES: Final[Mapping[str, Any]] = {one.__name__: one for one in (Customer, C
 
 
 class Schema(strawberry.federation.Schema):
-    """Entities go through the same look-ups, and so the same checks, as `node`."""
+    """Entities use the same lookups, and therefore the same checks, as `node`."""
 
     def entities_resolver(self, info: Info, representations: list[FederationAny]) -> list[FederationAny]:
         if len(representations) > MOST_NODES:
@@ -35,13 +35,13 @@ class Schema(strawberry.federation.Schema):
 
 
 async def _entity(info: Info, representation: object) -> Any:
-    """Of a representation only the key is believed; one without a known type or key names nothing."""
+    """Only the key of a representation is used. Raises BadInput without a known type and an id."""
     if not isinstance(representation, Mapping):
-        raise BadInput("A representation is an object.")
+        raise BadInput("A representation must be an object.")
     kind = _ENTITIES.get(str(representation.get("__typename")))
     key = representation.get("id")
     if kind is None or not isinstance(key, str):
-        raise BadInput("A representation has a __typename that this graph resolves, and its id.")
+        raise BadInput("A representation must have a __typename that this graph resolves, and its id.")
     found: Awaitable[Any] = kind.resolve_reference(info, key)
     return await found
 
@@ -67,19 +67,20 @@ _PUBLISHED_LOCATIONS: Final = frozenset(
         "UNION", "ENUM", "ENUM_VALUE", "INPUT_OBJECT", "INPUT_FIELD_DEFINITION",
     }
 )  # fmt: skip
-"""Where directives may stand. Source: https://spec.graphql.org/September2025/#DirectiveLocation"""
+"""Source: https://spec.graphql.org/September2025/#DirectiveLocation"""
 
 
 def _list_published_locations(graph: GraphQLSchema) -> None:
-    """Leave other directive locations out of introspection: graphql-core 3.3 lists DIRECTIVE_DEFINITION, on which
-    clients fail that know the specification (graphql-core 3.2 in gql 3.5 and ariadne-codegen 0.17, Apollo Kotlin)."""
+    """Remove other directive locations from introspection. graphql-core 3.3 lists DIRECTIVE_DEFINITION, which clients
+    that follow the specification reject (graphql-core 3.2 in gql 3.5 and ariadne-codegen 0.17, Apollo Kotlin).
+    """
     directives = []
     for one in graph.directives:
         made: dict[str, Any] = dict(one.to_kwargs())
         made["locations"] = [at for at in one.locations if at.name in _PUBLISHED_LOCATIONS]
         directives.append(GraphQLDirective(**made))
     graph.directives = tuple(directives)
-    # graphql-core shares its introspection types among all schemas of a process, and lets nobody copy them.
+    # graphql-core shares its introspection types among all schemas of a process and does not allow copying them.
     locations = graph.type_map["__DirectiveLocation"]
     assert isinstance(locations, GraphQLEnumType)
     for name in locations.values.keys() - _PUBLISHED_LOCATIONS:
@@ -90,10 +91,10 @@ _list_published_locations(schema._schema)
 
 
 def subgraph_sdl() -> str:
-    """The SDL with federation's directives, types and fields, as `_service` answers it."""
+    """The SDL with federation's directives, types and fields, as `_service` returns it."""
     return inspect.cleandoc(schema.as_str()) + "\n"
 
 
 def print_sdl() -> str:
-    """The API schema as SDL: what `schema.graphql` holds, and what tools without federation support load."""
+    """The API schema as SDL: the content of `schema.graphql`, for tools without federation support."""
     return api_sdl(subgraph_sdl())

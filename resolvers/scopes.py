@@ -1,7 +1,7 @@
-"""Scopes per field: declared by `@requiresScope`, printed in the schema, and enforced from that one declaration.
+"""Scopes per field, declared by `@requiresScope`, which is both printed in the schema and enforced.
 
-A field's guard is synchronous and asks one question of the caller. What a guard of one field cannot see (scoped fields
-of inputs, several writes in one request) `enforce` adds when the schema is made.
+A field's guard is synchronous and checks the caller once. `enforce` adds the checks that one field's guard cannot make:
+scoped fields of inputs, and several writes in one request.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -31,15 +31,15 @@ from resolvers.errors import Forbidden
 GraphInfo = GraphQLResolveInfo[Any]
 Resolver = Callable[..., Any]
 Needs = tuple[tuple[str, ...], ...]
-"""All of these are needed, of each any one scope."""
+"""The caller needs one scope of each group."""
 _NOTHING_RAN: Final = "Nothing was run: the caller lacks the scope for another field of this request."
 
 
 def scoped(
     *scopes: str, calls: int | None = None, per_method: bool = False, size: ListSize | None = None, **field: Any
 ) -> Any:
-    """`strawberry.field` for a field that needs any one of these scopes, may cost this many vault calls (`per_method`:
-    for each payment method that it shows), and is a list of this size.
+    """`strawberry.field` for a field that needs any one of these scopes, may cost `calls` vault calls (with
+    `per_method` for each payment method that it returns), and is a list of this size.
 
     The field must be nullable: without the scope it is null, with an error FORBIDDEN.
     """
@@ -52,7 +52,7 @@ def scoped(
 
 
 def require(info: Info, *scopes: str) -> None:
-    """For what no declaration can say: what a node id leads to. Raises Forbidden."""
+    """Check a scope that no directive can declare, such as that of a node id. Raises Forbidden."""
     context = info.context
     if not context.caller.has_any(scopes):
         context.refusals.add(Refusal(info.field_name, "FORBIDDEN", scopes=scopes))
@@ -60,14 +60,14 @@ def require(info: Info, *scopes: str) -> None:
 
 
 class ScopeGuard(FieldExtension):
-    """Runs before the resolver; synchronous, so that a plain attribute stays one."""
+    """Checks scopes before the resolver. Synchronous, so that a plain attribute stays one."""
 
     def __init__(self, scopes: tuple[str, ...]) -> None:
         self.scopes = scopes
         self._enough = frozenset(scopes)
 
     def lets_pass(self, context: Any) -> bool:
-        """Whether `resolve` would do nothing but call the next one: the compiled path then leaves it out."""
+        """True if `resolve` would only call the next resolver; compiled plans then skip it."""
         return not self._enough.isdisjoint(context.caller.scopes)
 
     def resolve(self, next_: Resolver, source: Any, info: Any, **arguments: Any) -> Any:
@@ -89,17 +89,20 @@ def _refused(scopes: tuple[str, ...], what: str, source: Any, context: Any, argu
 
 
 def needs_of(definition: Any) -> Needs:
-    """What the directives of a GraphQL type, field or input field ask for."""
+    """The scopes required by the directives of a GraphQL type, field or input field."""
     declared = (definition.extensions or {}).get("strawberry-definition")
     return tuple(tuple(one.any) for one in getattr(declared, "directives", None) or () if type(one) is RequiresScope)
 
 
-# ---- inputs, and all that writes --------------------------------------------------------------------------
+# ---- inputs and mutations ------------------------------------------------------------------------------------
 
 
 def enforce(schema: GraphQLSchema) -> None:
-    """Guard what `ScopeGuard` cannot: fields whose input has scoped fields, and the root fields of mutations, of which
-    none may run unless all may. Once, when the schema is made. A declaration that nothing would enforce is an error."""
+    """Guard fields whose input has scoped fields, and the root fields of mutations, none of which may run unless all
+    may.
+
+    Called once, when the schema is created. A declaration that nothing would enforce is an error.
+    """
     inputs = _Inputs()
     for kind in schema.type_map.values():
         if not isinstance(kind, GraphQLObjectType) or kind.name.startswith("__"):
@@ -119,19 +122,19 @@ def enforce(schema: GraphQLSchema) -> None:
                 field.resolve = guard.before(field.resolve or _missing)
             else:
                 continue
-            # The compiled path reads the definition and would go round `field.resolve`, but for an extension that
-            # does not say when it may be left out.
+            # Compiled plans read the definition and would bypass `field.resolve`, except for an extension without
+            # `lets_pass`.
             own.extensions = [*own.extensions, FieldExtension()]  # type: ignore[union-attr]
 
 
 class _Inputs:
-    """Which input fields are scoped, and where they may occur below an input type."""
+    """The scoped input fields, and where they occur below an input type."""
 
     def __init__(self) -> None:
         self._asking: dict[str, bool] = {}
 
     def ask(self, kind: Any) -> bool:
-        """Whether any field of this type or below it is scoped. Types may contain themselves."""
+        """True if any field of this type or below it is scoped. Types may contain themselves."""
         named = get_named_type(kind)
         if not isinstance(named, GraphQLInputObjectType):
             return False
@@ -141,7 +144,7 @@ class _Inputs:
         return self._asking[named.name]
 
     def needs(self, kind: Any, value: Any) -> Iterator[tuple[str, ...]]:
-        """Of the fields that are given in a coerced value; null is not given."""
+        """The scopes of the fields set in a coerced value; null counts as not set."""
         named = get_named_type(kind)
         if isinstance(value, list):
             for one in value:
@@ -154,7 +157,7 @@ class _Inputs:
 
 
 class _Guard:
-    """What one field, with its arguments, asks of its caller."""
+    """The scopes that one field needs with its arguments."""
 
     def __init__(self, what: str, needs: Needs, field: GraphQLField, inputs: _Inputs) -> None:
         self.what = what
@@ -163,12 +166,12 @@ class _Guard:
         self._inputs = inputs
 
     def missing(self, arguments: Mapping[str, Any], scopes: frozenset[str]) -> tuple[str, ...] | None:
-        """The first need that these scopes do not meet."""
+        """The first group that these scopes do not satisfy."""
         asked = (need for name, kind in self.asking.items() for need in self._inputs.needs(kind, arguments.get(name)))
         return next((any_of for any_of in (*self.needs, *asked) if scopes.isdisjoint(any_of)), None)
 
     def before(self, inner: Resolver) -> Resolver:
-        """`inner`, for callers with the scopes; for others an error, and `inner` is not called."""
+        """`inner` for callers with the scopes; an error for others, without calling `inner`."""
 
         @wraps(inner)
         def guarded(source: Any, info: GraphInfo, **arguments: Any) -> Any:
@@ -181,7 +184,7 @@ class _Guard:
 
 
 def _write(name: str, guard: _Guard, inner: Resolver) -> Resolver:
-    """A root field of a mutation: it runs only if every root field of the operation may."""
+    """A root field of a mutation: it runs only if all root fields of the operation may run."""
 
     @wraps(inner)
     def guarded(source: Any, info: GraphInfo, **arguments: Any) -> Any:
@@ -201,11 +204,12 @@ def _write(name: str, guard: _Guard, inner: Resolver) -> Resolver:
 
 
 def _refused_writes(info: GraphInfo) -> dict[str, tuple[str, ...]]:
-    """Of the operation's root fields, those that the caller lacks a scope for, and which: asked before the first
-    of them runs. Arguments that do not fit their types are that field's own error, later."""
+    """The operation's root fields for which the caller lacks a scope, with that scope. Determined before the first of
+    them runs. Invalid arguments are reported later by their field.
+    """
     fragments = {name: FragmentDetails(one) for name, one in info.fragments.items()}
     values: Any = info.variable_values
-    # Strawberry's executor shows resolvers the plain dict, graphql-core's own more than that.
+    # Strawberry's executor gives resolvers the plain dict, graphql-core's VariableValues.
     variables = values if isinstance(values, VariableValues) else VariableValues(sources={}, coerced=values)
     collected = collect_fields(info.schema, fragments, variables, info.parent_type, info.operation)
     found: dict[str, tuple[str, ...]] = {}
@@ -226,7 +230,7 @@ def _refused_writes(info: GraphInfo) -> dict[str, tuple[str, ...]]:
 
 
 async def _told(running: Any, name: str, info: GraphInfo, arguments: Mapping[str, Any]) -> Any:
-    """Journalled writes leave their own event; one that ended before the journal leaves it here."""
+    """Record mutations that ended before the journal; the others record an event themselves."""
     context = info.context
     about = customer_named(None, arguments)
     trail, caller = context.services.audit, context.caller

@@ -1,4 +1,4 @@
-"""Secrets come in variables, never in the text of a document: texts are kept, hashed, shown in GraphiQL and logged."""
+"""Secrets must be sent in variables: the texts of documents are stored, hashed, shown in GraphiQL and logged."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ _MESSAGE = "A sensitive value must be sent in a variable, not in the document's 
 
 
 class SecretsInVariablesOnly(ValidationRule):
-    """Refuses literals for fields that are `@sensitive`, and defaults of variables that hold one. Quotes no value."""
+    """Refuses literals for `@sensitive` fields, and defaults of variables for them. Quotes no value."""
 
     def enter_object_field(self, node: ObjectFieldNode, *_: Any) -> None:
         holder = get_named_type(self.context.get_parent_input_type())
@@ -36,7 +36,7 @@ class SecretsInVariablesOnly(ValidationRule):
 
 
 def is_sensitive(field: Any) -> bool:
-    """Whether an input field, as graphql-core has it, carries `@sensitive`: ours, or one that was read from SDL."""
+    """True if an input field of graphql-core is `@sensitive`, whether created by Strawberry or read from SDL."""
     if field.ast_node is not None:
         return any(one.name.value == "sensitive" for one in field.ast_node.directives or ())
     made = field.extensions.get("strawberry-definition")

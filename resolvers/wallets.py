@@ -1,4 +1,4 @@
-"""One customer's wallet within one request: read once for all fields that ask, only at the vaults that they need."""
+"""One customer's wallet within one request, shared by all fields. Reads only the vaults that the fields need."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -24,14 +24,14 @@ View = TypeVar("View")
 _OneMethod = tuple[ProviderName, MethodRef]
 
 ALL: Final = frozenset(ProviderName)
-_TURNS: Final = 4  # of the loop, until what waited for the same wallet has gone on and asked for more
+_TURNS: Final = 4  # turns of the event loop, so that fields awaiting the same wallet continue and request more
 
 
 class CustomerWallet:
-    """Fields say what they need (`want`) while the executor is still starting their siblings, and await it afterwards.
+    """Fields declare what they need (`want`) while the executor starts their siblings, and await it afterwards.
 
-    So all vaults that any field needs are read together, and `sources` can tell which ones nobody needed. A vault is
-    asked once for the whole request, however many fields come later.
+    So the vaults that all fields need are read together, and `sources` shows which ones no field needed. A vault is
+    read once per request, even if fields need it later.
     """
 
     def __init__(self, context: "Context", entry: DirectoryEntry) -> None:
@@ -42,7 +42,7 @@ class CustomerWallet:
         self._covered: frozenset[ProviderName] = frozenset()
         self._asked: set[ProviderName] = set()
         self._readings: dict[ProviderName, SourceReading] = {}
-        self._absent_of: frozenset[ProviderName] | None = None  # not all of these were at hand when last looked for
+        self._absent_of: frozenset[ProviderName] | None = None  # not all of these were cached at the last look
         self._wallet: Wallet | None = None
         self._task: asyncio.Task[Wallet] | None = None
         self._statuses: dict[_OneMethod, StatusReading | asyncio.Future[StatusReading]] = {}
@@ -51,12 +51,12 @@ class CustomerWallet:
         self._view: tuple[Wallet, object] | None = None
 
     def want(self, providers: Collection[ProviderName] = ALL) -> None:
-        """Say what is needed: at once, not after an await."""
+        """Declare the vaults needed, before any await."""
         self._is_wanted = True
         self._wanted = self._wanted.union(providers)
 
     async def wallet(self) -> Wallet:
-        """What was wanted so far. A field that is cancelled leaves the others' read alone."""
+        """The wallet with everything wanted so far. Cancelling one field does not cancel the read of others."""
         if not self._is_wanted:
             self.want()
         if self._task is None or not self._wanted <= self._covered:
@@ -67,12 +67,12 @@ class CustomerWallet:
             self._covered = self._wanted
         if not self._task.done():
             return await _told(self._task)
-        self._task.result()  # raises what it raised
+        self._task.result()  # raises the task's exception
         assert self._wallet is not None
-        return self._wallet  # what was asked for later and was at hand is in it, too
+        return self._wallet  # includes cached parts that were wanted later
 
     def when_read(self, providers: Collection[ProviderName], make: Callable[[Wallet], Made]) -> Made | Awaitable[Made]:
-        """What `make` makes of the wallet: at once where fresh snapshots have all that is wanted."""
+        """`make(wallet)`, synchronously if fresh snapshots contain all that is wanted."""
         self.want(providers)
         ready = self._at_hand()
         return make(ready) if ready is not None else self._made(make)
@@ -81,8 +81,7 @@ class CustomerWallet:
         return make(await self.wallet())
 
     def rows(self) -> list[SourceRow] | Awaitable[list[SourceRow]]:
-        """One row per vault: at once where nothing that other fields still ask for could change one, else once
-        everything that this request asks of them is in."""
+        """One row per vault: at once if no pending field can change one, else after all reads of this request."""
         if self._wanted == ALL:
             ready = self._at_hand()
             if ready is not None and not self._more_may_be_asked(ready):
@@ -94,7 +93,7 @@ class CustomerWallet:
         if not self._is_wanted:
             self.want()
         while True:
-            wanted = self._wanted  # before waiting: whoever waits for the same may ask for more before we go on
+            wanted = self._wanted  # read before waiting: fields awaiting the same wallet may want more meanwhile
             wallet = await self.wallet()
             if self._more_may_be_asked(wallet):
                 await self._settle()
@@ -102,7 +101,7 @@ class CustomerWallet:
                 return self._rows(wallet)
 
     def status(self, card: Card) -> StatusReading | Awaitable[StatusReading]:
-        """The card's 3-D Secure status, at once where it is fresh: asked once per request, however many show it."""
+        """The card's 3-D Secure status, at once if fresh. Requested once per request, however many fields show it."""
         key = card.provider, card.method_ref
         found = self._statuses.get(key)
         if found is None:
@@ -123,34 +122,34 @@ class CustomerWallet:
         return asked if isinstance(asked, StatusReading) else self._context.spawn(asked)
 
     def told_at(self, name: ProviderName) -> datetime:
-        """When a vault said what is shown of it."""
+        """When a vault returned the data shown."""
         assert self._wallet is not None
         told_at = self._wallet.sources[name].fetched_at
         assert told_at is not None
         return told_at
 
     def view(self, wallet: Wallet, build: Callable[[Wallet], View]) -> View:
-        """`build` once per wallet, and once for all requests that see the same methods."""
+        """`build` once per wallet, shared by all requests that see the same methods."""
         if self._view is None or self._view[0] is not wallet:
             self._view = wallet, self._context.services.assembler.view(wallet, build)
         return self._view[1]  # type: ignore[return-value]
 
     def troubles(self) -> list[Mapping[str, Any]]:
-        """The rows that make the answer incomplete, as they are echoed in `extensions.sources`."""
+        """The rows that make the response incomplete, for `extensions.sources`."""
         wallet = self._wallet
         if wallet is None:
             return []
         return [_echo(self.entry, row) for row in self._rows(wallet) if not row.is_harmless]
 
     def let_go(self) -> None:
-        """The request is over: nothing can be asked for any more, only `troubles` is still told."""
+        """End of the request: release the context and cancel unused prefetches. Only `troubles` works afterwards."""
         context = self.__dict__.pop("_context", None)
         if context is not None and (self._has_asked_status or self._foreseen):
             context.services.reader.statuses.unneeded(self._foreseen.values())
             self._learn(context.asks)
 
     def _learn(self, question: Question | None) -> None:
-        """For the next time that the same is asked of the same lists: which statuses were needed, which were not."""
+        """Remember, for the next equal operation on the same lists, which statuses were needed and which were not."""
         needed: dict[ProviderName, list[MethodRef]] = {}
         for name, method_ref in self._statuses:
             needed.setdefault(name, []).append(method_ref)
@@ -168,7 +167,7 @@ class CustomerWallet:
                 content.foresight.learn(question, needed[name])
 
     def _at_hand(self) -> Wallet | None:
-        """The wallet where fresh snapshots have all of it: no task, and no turn of the loop."""
+        """The wallet if fresh snapshots contain all of it, without a task or a turn of the loop."""
         if self._wallet is not None and self._wanted <= self._covered:
             return self._wallet
         if self._absent_of is not None and self._absent_of <= self._wanted:
@@ -185,7 +184,7 @@ class CustomerWallet:
         return wallet
 
     async def _read(self, before: "asyncio.Task[Wallet] | None") -> Wallet:
-        """Ask the vaults that are wanted and were not asked yet. `before` is the read that was asked for earlier."""
+        """Read the vaults that are wanted and not requested yet. `before` is the earlier read."""
         reader, call = self._context.services.reader, self._context.call
         missing, self._absent_of = self._missing(), None
         self._asked.update([name for name, _ in missing])
@@ -204,7 +203,7 @@ class CustomerWallet:
         return wallet
 
     def _missing(self) -> list[tuple[ProviderName, CustomerRef]]:
-        """Where a vault must be asked; what is fresh is taken on the way, and stays the same for the request."""
+        """The vaults to read. Fresh snapshots are used, and kept for the rest of the request."""
         reader = self._context.services.reader
         missing: list[tuple[ProviderName, CustomerRef]] = []
         for link in self.entry.links:
@@ -224,7 +223,7 @@ class CustomerWallet:
         return services.assembler.assemble(self.entry, self._readings, services.utc_now())
 
     def _more_may_be_asked(self, wallet: Wallet) -> bool:
-        """Whether another field may still have a vault read, or a card's status asked for, that is not at hand."""
+        """True if a pending field may still trigger an uncached vault or 3-D Secure read."""
         sources, statuses = wallet.sources, self._context.services.reader.statuses
         for row in sources.values():
             if row.state is SourceState.SKIPPED:
@@ -238,8 +237,9 @@ class CustomerWallet:
         return False
 
     async def _settle(self) -> None:
-        """Wait for the statuses that are asked for, and let the siblings that waited for the same wallet go on, until
-        they ask for no more."""
+        """Wait for pending statuses, and let fields that awaited the same wallet continue, until they
+        request no more.
+        """
         while True:
             for asked in self._pending():
                 await _over(asked)
@@ -259,13 +259,13 @@ class CustomerWallet:
 
 
 async def _told(shared: "asyncio.Future[Made]") -> Made:
-    """What it answers. It goes on for others where whoever waits is cancelled: `asyncio.shield`, for what is ours."""
+    """The task's result. Like `asyncio.shield`: cancelling the caller does not cancel the shared task."""
     await _over(shared)
     return shared.result()
 
 
 def _over(shared: "asyncio.Future[Any]") -> "asyncio.Future[None]":
-    """Done when it is."""
+    """A future that is done when `shared` is."""
     waiter: asyncio.Future[None] = shared.get_loop().create_future()
     if shared.done():
         waiter.set_result(None)
@@ -278,7 +278,7 @@ def _wake(waiter: "asyncio.Future[None]", shared: "asyncio.Future[Any]") -> None
     if not waiter.done():
         waiter.set_result(None)
     elif not shared.cancelled():
-        shared.exception()  # whoever waited has left: let nobody complain that it was never looked at
+        shared.exception()  # the waiter is gone: mark the exception as retrieved, or asyncio logs it
 
 
 def _is_unread(asked: "StatusReading | asyncio.Future[StatusReading]") -> bool:
@@ -289,10 +289,12 @@ def _is_unread(asked: "StatusReading | asyncio.Future[StatusReading]") -> bool:
 
 
 async def _turns(count: int) -> None:
-    """Let the loop go round so often. Callbacks: waking a task for each turn would cost several times as much."""
+    """Wait for `count` turns of the loop. Uses callbacks: waking a task for each turn would cost several
+    times as much.
+    """
     loop = asyncio.get_running_loop()
     over = loop.create_future()
-    loop.call_soon(_turn, loop, over, count - 2)  # one is this callback's, one the waking's
+    loop.call_soon(_turn, loop, over, count - 2)  # this callback and waking the task take one turn each
     await over
 
 

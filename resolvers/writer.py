@@ -1,4 +1,4 @@
-"""The writing side, as far as resolvers see it."""
+"""The interfaces through which resolvers write and read operations."""
 
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from app.wallet.commands import (
 
 
 class Writer(Protocol):
-    """One method per mutation. Whatever a vault does is in the result; what is raised is a bug."""
+    """One method per mutation. Failures of vaults are in the result; exceptions are bugs."""
 
     async def add_method(self, command: AddMethod, actor: Actor, call: Call) -> WriteResult: ...
 
@@ -51,7 +51,7 @@ class Writer(Protocol):
 
 
 class Operations(Protocol):
-    """The journal, for reading."""
+    """Reads the journal."""
 
     async def operation(self, operation_id: str) -> OperationRecord | None: ...
 
@@ -59,7 +59,7 @@ class Operations(Protocol):
 
 
 class NoWrites:
-    """Of a process that only reads: no operation is known, and nothing can be written."""
+    """For a process without writes: no operation is known, and every write raises."""
 
     async def operation(self, operation_id: str) -> OperationRecord | None:
         return None
@@ -68,4 +68,4 @@ class NoWrites:
         return ResultPage((), has_next=False)
 
     def __getattr__(self, name: str) -> Any:
-        raise RuntimeError("this process was made without a writing side")
+        raise RuntimeError("this process was created without a writer")

@@ -1,1 +1,1 @@
-"""The root of writing: one file per family."""
+"""The mutation type, one file per group of mutations."""

@@ -1,4 +1,4 @@
-"""What a browser needs, so that no number passes through us."""
+"""Mutations for capturing numbers in a browser, so that none passes through the gateway."""
 
 import strawberry
 
@@ -18,7 +18,7 @@ from resolvers.types.payloads import CreateHostedSessionPayload, CreateTokenizat
 
 @strawberry.type
 class HostedMutations:
-    @scoped("payment_methods:write", calls=4, description="Open a page of the vault's own for this customer.")
+    @scoped("payment_methods:write", calls=4, description="Open a page hosted by the vault for this customer.")
     async def create_hosted_session(
         self, info: Info, input: CreateHostedSessionInput
     ) -> CreateHostedSessionPayload | None:
@@ -28,7 +28,7 @@ class HostedMutations:
 
     @scoped("payment_methods:write", calls=4, description="What a browser needs to capture a number for this vault.")
     async def create_tokenization(self, info: Info, input: CreateTokenizationInput) -> CreateTokenizationPayload | None:
-        """Nothing is written, so nothing is journalled; the answer is kept nowhere."""
+        """Writes nothing, so it is not journalled; the response is not stored."""
         problems, found = tuple(text_problems(input)), None
         if not problems:
             problems, found = await _tokenization(info, input.customer_id, input.provider)
@@ -44,7 +44,7 @@ async def _tokenization(
         return (missing,), None
     vault = info.context.services.reader.providers.get(name)
     if not isinstance(vault, TokenizingVault):
-        message = "This vault captures nothing in a browser."
+        message = "This vault does not support capturing in a browser."
         cannot = Problem(code=ProblemCode.UNSUPPORTED_BY_PROVIDER, message=message, path=("provider",), provider=name)
         return (cannot,), None
     link = entry.link(name)

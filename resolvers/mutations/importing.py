@@ -1,4 +1,4 @@
-"""Importing what vaults hold already."""
+"""The import mutation."""
 
 import strawberry
 

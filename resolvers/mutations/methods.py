@@ -1,4 +1,4 @@
-"""Adding, changing, choosing and deleting payment methods."""
+"""Mutations that add, update and delete payment methods and set the default."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ WRITE_METHODS = "payment_methods:write"
 
 @strawberry.type
 class MethodMutations:
-    @scoped(WRITE_METHODS, calls=12, description="Store a payment method in the vault whose token it is.")
+    @scoped(WRITE_METHODS, calls=12, description="Store a payment method in the vault that issued its token.")
     async def add_payment_method(self, info: Info, input: AddPaymentMethodInput) -> AddPaymentMethodPayload | None:
         result = await run(info, input, info.context.services.writer.add_method, lambda: _closed_route(info, input))
         return AddPaymentMethodPayload(
@@ -41,7 +41,7 @@ class MethodMutations:
             customer_id=result.customer_id,
         )
 
-    @scoped(WRITE_METHODS, calls=8, description="Change what its vault can change of a payment method.")
+    @scoped(WRITE_METHODS, calls=8, description="Update the fields of a payment method that its vault can change.")
     async def update_payment_method(
         self, info: Info, input: UpdatePaymentMethodInput
     ) -> UpdatePaymentMethodPayload | None:
@@ -53,7 +53,7 @@ class MethodMutations:
             done_at=result.operation.finished_at if result.operation else None,
         )
 
-    @scoped(WRITE_METHODS, calls=8, description="Choose the method to pay with, across all vaults.")
+    @scoped(WRITE_METHODS, calls=8, description="Set the customer's default payment method, across all vaults.")
     async def set_default_payment_method(
         self, info: Info, input: SetDefaultPaymentMethodInput
     ) -> SetDefaultPaymentMethodPayload | None:
@@ -78,16 +78,16 @@ class MethodMutations:
 
 
 _CLOSED: Final = {
-    AddRoute.RAW_CARD: (ProblemCode.RAW_CARD_DISABLED, "The operator has not turned raw cards on (raw_cards)."),
+    AddRoute.RAW_CARD: (ProblemCode.RAW_CARD_DISABLED, "The operator has not enabled raw cards (raw_cards)."),
     AddRoute.NETWORK_TOKEN: (
         ProblemCode.UNSUPPORTED_BY_PROVIDER,
-        "The operator has not turned network tokens on (network_tokens).",
+        "The operator has not enabled network tokens (network_tokens).",
     ),
 }
 
 
 def _closed_route(info: Info, input: AddPaymentMethodInput) -> list[Problem]:
-    """A route that the operator has closed. What the vault itself cannot do, the use case says."""
+    """A route that the operator has disabled. The use case checks the vault's capabilities."""
     way = input.method.chosen()
     new = way.way.to_new(None)
     vault = info.context.services.reader.providers.get(new.provider)

@@ -1,4 +1,4 @@
-"""Paying with a stored method, in two phases."""
+"""Payments with a stored method: quote, then capture."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ class PaymentMutations:
         result = await run(info, input, info.context.services.writer.quote_payment, input.problems)
         return PaymentPayload(**await _answer(info, result, result.payment_id))
 
-    @scoped("payments:write", calls=6, description="Take the money that was quoted: once, whatever the keys.")
+    @scoped("payments:write", calls=6, description="Take the quoted money: once, whatever the idempotency keys.")
     async def capture_payment(self, info: Info, input: CapturePaymentInput) -> PaymentPayload | None:
         result = await run(info, input, info.context.services.writer.capture_payment)
         return PaymentPayload(**await _answer(info, result, input.payment_id))

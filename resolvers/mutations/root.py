@@ -1,4 +1,4 @@
-"""The mutation type: the families together."""
+"""The mutation type."""
 
 import strawberry
 

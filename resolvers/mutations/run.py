@@ -1,4 +1,4 @@
-"""How every mutation runs: check the input, hand one command to the use case, answer what became of it."""
+"""Runs a mutation: checks the input, passes a command to the use case, converts the result."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
@@ -27,9 +27,9 @@ Check = Callable[[], Sequence[Problem]]
 
 
 async def run(info: Info, given: "Input[C]", use_case: "UseCase[C]", *checks: Check) -> WriteResult:
-    """What is wrong with the input is all told at once, and then nothing was journalled and no vault called.
+    """Report all problems of the input at once; then nothing is journalled and no vault is called.
 
-    `checks` are only asked of an input whose text is right.
+    `checks` only run on input whose text is valid.
     """
     context = info.context
     problems: Sequence[Problem] = text_problems(given, context.services.return_origins)
@@ -50,7 +50,7 @@ async def run(info: Info, given: "Input[C]", use_case: "UseCase[C]", *checks: Ch
 
 
 def _forget_what_it_changed(info: Info, result: WriteResult) -> None:
-    """Another replica may have done it a moment ago, and word of it may not have reached this process yet."""
+    """Drop cached data that another replica may have changed, whose notice may not have arrived yet."""
     services, operation = info.context.services, result.operation
     customer_id = result.customer_id or (operation.customer_id if operation else None)
     named = [result.method, result.previous, result.replaced, result.deleted]
@@ -63,7 +63,7 @@ def _forget_what_it_changed(info: Info, result: WriteResult) -> None:
 
 
 async def common(info: Info, result: WriteResult) -> dict[str, Any]:
-    """The fields that every payload has."""
+    """The fields of every payload."""
     return {
         "operation": Operation.of(result.operation, replayed=result.replayed) if result.operation else None,
         "user_errors": await _user_errors(info, result.problems),

@@ -1,1 +1,1 @@
-"""What clients may listen to."""
+"""The subscription type."""

@@ -1,7 +1,7 @@
-"""Live changes: a customer's events, and one write until it is decided.
+"""Subscriptions: a customer's events, and a write until it is decided.
 
-Whoever listens is asked for its rights again before each answer and every now and then between them: a token that has
-ended, a partner that was disabled and a grant that was taken back end the stream.
+The caller's rights are rechecked before each event and periodically in between: an expired token, a disabled partner or
+a revoked grant ends the stream.
 """
 
 from collections.abc import AsyncIterator
@@ -30,8 +30,8 @@ _LIVE: Final = frozenset({"PENDING", "UNKNOWN"})
 class Subscription:
     @strawberry.subscription(
         directives=(RequiresScope(any=[READ_CUSTOMERS]),),
-        description="A customer's events as they happen. `after` is the id of the last event that was received: those "
-        "that came after it are sent first, so that a client that was away misses nothing.",
+        description="A customer's events as they happen. `after` is the id of the last event received: the events "
+        "after it are sent first, so that a client that was disconnected misses none.",
     )
     async def customer_events(
         self,
@@ -57,7 +57,7 @@ class Subscription:
                     yield CustomerEvent.of(event, info)
         except TooSlow as slow:
             raise CodedError(
-                "SLOW_CONSUMER", "Events were not taken in time: subscribe again.", lastEventId=slow.last_id
+                "SLOW_CONSUMER", "Events were not read in time: subscribe again.", lastEventId=slow.last_id
             ) from None
         finally:
             await feed.aclose()  # type: ignore[attr-defined]
@@ -97,7 +97,7 @@ class Subscription:
 
 
 async def _may_listen(info: Info, customer_id: str) -> None:
-    """Raises what ends the stream, when the caller or its rights are gone."""
+    """Raises an error that ends the stream if the caller has lost access."""
     await _renew(info, READ_CUSTOMERS)
     known = kind_of(customer_id) is IdKind.CUSTOMER and await info.context.entry(customer_id)
     if not known:
@@ -105,7 +105,7 @@ async def _may_listen(info: Info, customer_id: str) -> None:
 
 
 async def _renew(info: Info, scope: str) -> None:
-    """The caller with the rights it has now, in a context that remembers nothing of earlier answers."""
+    """Refresh the caller's rights and drop data cached for earlier events."""
     context = info.context
     caller = await context.services.again(context.caller)
     if caller is None:
@@ -116,4 +116,4 @@ async def _renew(info: Info, scope: str) -> None:
 
 
 def _not_found() -> CodedError:
-    return CodedError("NOT_FOUND", "Nothing here.")
+    return CodedError("NOT_FOUND", "Not found.")

@@ -1,3 +1,3 @@
-"""The graph's types. Enums are registered before any type mentions one."""
+"""The types of the schema. Enums must be registered before a type uses one."""
 
 from resolvers.types import enums as enums

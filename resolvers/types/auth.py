@@ -1,4 +1,4 @@
-"""3-D Secure, as the graph shows it."""
+"""3-D Secure in the schema."""
 
 from datetime import datetime
 from typing import Self
@@ -33,7 +33,7 @@ class NextAction:
 class ThreeDSecure:
     status: AuthStatus
     purpose: AuthPurpose | None
-    raw_status: str | None = strawberry.field(description="The vault's own word.")
+    raw_status: str | None = strawberry.field(description="The vault's value.")
     authentication_id: strawberry.ID | None
     authenticated_at: datetime | None
     next_action: NextAction | None

@@ -1,4 +1,4 @@
-"""A customer: what the directory knows at once, what the vaults know by asking."""
+"""Customers. Directory data is available at once; the rest is read from vaults."""
 
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
@@ -34,14 +34,14 @@ _EVERYTHING: Final = MethodFilter()
 @strawberry.type(description="The effective default and why it is that one.")
 class DefaultMethodInfo:
     state: DefaultState
-    reason: DefaultReason | None = strawberry.field(description="The rule that found it; null unless RESOLVED.")
+    reason: DefaultReason | None = strawberry.field(description="The rule that determined it; null unless RESOLVED.")
     set_at: datetime | None = strawberry.field(
-        description="When the default was stored, if one is: chosen, or kept when a method was added."
+        description="When the default was stored, if it is: set, or kept when a method was added."
     )
     set_by: str | None
     defaults: strawberry.Private[list[PaymentMethod]]
 
-    @scoped(READ_METHODS, size=ListSize(assumed_size=4), description="What each vault calls its default.")
+    @scoped(READ_METHODS, size=ListSize(assumed_size=4), description="Each vault's own default.")
     def provider_defaults(self) -> list[PaymentMethod] | None:
         return self.defaults
 
@@ -55,7 +55,7 @@ class AuthSummary:
 
     @strawberry.field(
         graphql_type=AuthStatus,
-        description="That of the effective default.",
+        description="The status of the effective default.",
         directives=[UpstreamCost(calls=1, per_method=True)],
     )
     def status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
@@ -70,7 +70,7 @@ class AuthSummary:
         calls=1,
         per_method=True,
         size=ListSize(assumed_size=10),
-        description="Cards whose holder must still answer a challenge.",
+        description="Cards whose holder must still complete a challenge.",
     )
     async def challenge_pending(self, info: Info) -> list[Card] | None:
         cards = [one for one in self.methods if isinstance(one, Card)]
@@ -86,7 +86,7 @@ class AuthSummary:
         return _is_complete(self.owner.entry, info)
 
 
-@strawberry.federation.type(keys=["id"], description="One person or business, whichever vaults know them.")
+@strawberry.federation.type(keys=["id"], description="A person or business, in all vaults that know them.")
 class Customer(Node):
     external_id: strawberry.ID = strawberry.field(description="The key under which the customer was created.")
     name: str | None
@@ -97,8 +97,9 @@ class Customer(Node):
         READ_METHODS,
         graphql_type=list[PaymentMethod] | None,
         size=ListSize(assumed_size=10, slicing_arguments=["first"]),
-        description="null only if no linked vault answered (plus an error with code SOURCES_UNAVAILABLE); "
-        "[] means read and empty. first gives the beginning; sources say where a vault holds more than was read.",
+        description="null only if no linked vault answered (plus an error with code SOURCES_UNAVAILABLE); [] means "
+        "read and empty. first limits the list; sources show where a vault has more methods than were "
+        "read.",
     )
     def payment_methods(
         self,
@@ -155,7 +156,7 @@ class Customer(Node):
         READ_METHODS,
         graphql_type=PaymentMethod | None,
         description="Effective default; null when none OR unknown: read defaultMethodInfo.state before paying. With "
-        "`usableFor`, the default among the methods that are good for it.",
+        "`usableFor`, the default among the methods usable for it.",
     )
     def default_method(
         self, info: Info, usable_for: UsableFor | None = strawberry.UNSET
@@ -167,8 +168,7 @@ class Customer(Node):
 
     @strawberry.field(
         graphql_type=DefaultMethodInfo,
-        description="Why that default, or why none; with `usableFor`, of the default among the methods that are good "
-        "for it.",
+        description="Why this default, or why none; with `usableFor`, for the default among the methods usable for it.",
     )
     def default_method_info(
         self, info: Info, usable_for: UsableFor | None = strawberry.UNSET
@@ -230,14 +230,14 @@ class Customer(Node):
     def is_complete(self, info: Info) -> bool | Awaitable[bool]:
         return _is_complete(self.entry, info)
 
-    @scoped("links:read", size=ListSize(assumed_size=4), description="Where the vaults know the customer.")
+    @scoped("links:read", size=ListSize(assumed_size=4), description="The customer's links to vaults.")
     def links(self) -> list[ProviderLink] | None:
         return [ProviderLink.of(link) for link in self.entry.links]
 
     @scoped(
         "audit:read",
         size=ListSize(assumed_size=_MOST_EVENTS, slicing_arguments=["first"], sized_fields=["edges"]),
-        description="What happened to the customer's payment methods, the newest first.",
+        description="Changes to the customer's payment methods, newest first.",
     )
     async def events(self, info: Info, first: int = 20, after: str | None = strawberry.UNSET) -> EventConnection | None:
         size = page_size(first, _MOST_EVENTS)
@@ -274,7 +274,7 @@ class Customer(Node):
 
 
 def methods_of(customer: Customer, wallet: Wallet, info: Info) -> dict[str, PaymentMethod]:
-    """The wallet's methods as graph objects, made once per request."""
+    """The wallet's methods as graph objects, created once per request."""
     context = info.context
     reader = context.services.reader
     return context.wallet_of(customer.entry).view(wallet, lambda one: to_graph(one, customer, reader))
@@ -325,7 +325,7 @@ def _chosen(wallet: Wallet, wanted: MethodFilter, order: PaymentMethodOrder) -> 
 
 
 def _ordered(methods: list[WalletMethod], order: PaymentMethodOrder) -> list[WalletMethod]:
-    """`methods` come vault by vault."""
+    """`methods` are grouped by vault."""
     if order is PaymentMethodOrder.DEFAULT_FIRST:
         return sorted(methods, key=lambda one: not one.is_default)
     if order is PaymentMethodOrder.NEWEST_FIRST:

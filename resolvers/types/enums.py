@@ -1,4 +1,4 @@
-"""The closed vocabularies of `app.vault.names`, registered as GraphQL enums."""
+"""Registers the enums of `app.vault.names` and others as GraphQL enums."""
 
 from enum import Enum
 from typing import Final
@@ -13,38 +13,38 @@ from app.wallet.problems import ProblemCode
 
 _DESCRIPTIONS: Final[dict[type[Enum], str]] = {
     names.ProviderName: "The vaults. Open enum: clients must tolerate values added later.",
-    names.PaymentMethodKind: "What kind of means to pay it is.",
-    names.PaymentMethodStatus: "ACTIVE and not expired is what can pay. INACTIVE ones are listed only when asked for.",
-    names.CardBrand: "The card network; OTHER is one we do not name, UNKNOWN one that the vault does not tell.",
-    names.CardFunding: "What stands behind the card.",
-    names.CardTokenType: "What the vault keeps in the card number's place.",
+    names.PaymentMethodKind: "The kind of payment method.",
+    names.PaymentMethodStatus: "Only ACTIVE, unexpired methods can pay. INACTIVE ones are listed only on request.",
+    names.CardBrand: "The card network. OTHER: one without a name here. UNKNOWN: not reported by the vault.",
+    names.CardFunding: "The card's source of funds.",
+    names.CardTokenType: "The kind of token that the vault stores for the card number.",
     names.WalletKind: "The device or web wallet that the card came from.",
-    names.ExpiryState: "A card is good through the last day of its month, in the time zone where that day ends last.",
+    names.ExpiryState: "A card is valid through the last day of its month, in the time zone where that day ends last.",
     names.BankRail: "The network that debits the account.",
-    names.BankAccountType: "What kind of bank account it is.",
-    names.BankVerification: "Whether the account was found to exist and to be the customer's.",
-    names.AuthStatus: "The last known 3-D Secure result; NOT_APPLICABLE where the vault or the method has none.",
+    names.BankAccountType: "The kind of bank account.",
+    names.BankVerification: "Whether the account was verified to exist and to be the customer's.",
+    names.AuthStatus: "The last known 3-D Secure result; NOT_APPLICABLE if the vault or the method has none.",
     names.AuthPurpose: "What the cardholder was authenticated for.",
-    names.SourceState: "How a vault's part of the answer came about. CUSTOMER_NOT_FOUND: the vault answered that it "
-    "does not know the linked customer, and so holds nothing.",
-    names.DefaultState: "NONE: nothing is chosen and no rule finds one, or what is chosen cannot be used or is not in "
-    "its vault's list. UNKNOWN: a vault that could change the answer did not answer in full.",
-    names.DefaultReason: "Which rule found the effective default. KEPT: it was the default by another rule when "
-    "a method was added, and stays it.",
-    names.UsableFor: "What a method must be good for. PAY: usable, and at a vault that pays with stored methods.",
-    names.CircuitState: "OPEN: the vault is not called for a moment, because too many calls failed.",
-    names.ProviderCapability: "What a vault can really do.",
-    names.AddRoute: "By which way a method can be added to a vault.",
+    names.SourceState: "How a vault was read. CUSTOMER_NOT_FOUND: the vault answered that it does not know the linked "
+    "customer, so it has no methods.",
+    names.DefaultState: "NONE: none is set and no rule determines one, or the one set is unusable or missing from its "
+    "vault's list. UNKNOWN: a vault that could change the result did not answer in full.",
+    names.DefaultReason: "The rule that determined the effective default. KEPT: it was the default by another rule "
+    "when a method was added, and remains it.",
+    names.UsableFor: "What a method must be usable for. PAY: usable, and at a vault that pays with stored methods.",
+    names.CircuitState: "OPEN: the vault is not called for a while, because too many calls failed.",
+    names.ProviderCapability: "What a vault can do, without emulation.",
+    names.AddRoute: "How a method can be added to a vault.",
     names.NextActionKind: "What the shopper must do next.",
-    names.LinkProof: "Why we believe that a vault's customer is ours.",
+    names.LinkProof: "The evidence that a vault's customer is this customer.",
     names.ChallengePreference: "Whether the cardholder should be challenged.",
-    OperationState: "PARTIAL: done at some vaults. UNKNOWN: sent, and not yet known whether it was applied.",
+    OperationState: "PARTIAL: done at some vaults. UNKNOWN: sent, but not known whether it was applied.",
     WriteOutcome: "Whether a vault applied a write.",
-    OnDuplicate: "Duplicate: the same vault, the same token. Look-alikes only warn; REJECT refuses those in the same "
-    "vault too.",
-    IfDefault: "What to do where the method is the effective default.",
-    ProblemCode: "What is wrong, for programs. Open enum: clients must tolerate values added later.",
-    PaymentMethodOrder: "DEFAULT_FIRST: the effective default, then vault by vault.",
+    OnDuplicate: "Duplicate: the same vault and the same token. Look-alikes only cause a warning; REJECT also refuses "
+    "those in the same vault.",
+    IfDefault: "What to do if the method is the effective default.",
+    ProblemCode: "The machine-readable problem. Open enum: clients must tolerate values added later.",
+    PaymentMethodOrder: "DEFAULT_FIRST: the effective default, then by vault.",
 }
 _NAMES: Final[dict[type[Enum], str]] = {names.ProviderName: "Provider", ProblemCode: "ErrorCode"}
 

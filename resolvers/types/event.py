@@ -1,4 +1,4 @@
-"""What happened to a customer's payment methods, as clients see it."""
+"""Events of customers, as clients see them."""
 
 from datetime import datetime
 from enum import Enum
@@ -17,12 +17,12 @@ from resolvers.types.paging import PageInfo
 if TYPE_CHECKING:
     from resolvers.types.customer import Customer
 
-strawberry.enum(EventOrigin, description="GATEWAY: done through us. The others: a change that we were told of, or saw.")
+strawberry.enum(EventOrigin, description="GATEWAY: done through this gateway. Others: reported or observed changes.")
 
 
 @strawberry.enum(name="EventType", description="What happened. Open enum: clients must tolerate values added later.")
 class GraphEventType(Enum):
-    """The audit trail's own types are not events of a customer."""
+    """Event types for customers; the audit trail has more."""
 
     METHOD_ADDED = "METHOD_ADDED"
     METHOD_UPDATED = "METHOD_UPDATED"
@@ -45,13 +45,13 @@ class GraphEventType(Enum):
 CUSTOMER_EVENTS: Final = frozenset(one.kept_as for one in GraphEventType)
 
 
-@strawberry.type(description="Something that happened. Ids rise in the order in which events were kept.")
+@strawberry.type(description="An event. Ids increase in the order in which events were stored.")
 class CustomerEvent(Node):
     type: GraphEventType
     occurred_at: datetime
     origin: EventOrigin
     provider: ProviderName | None
-    payment_method_id: strawberry.ID | None = strawberry.field(description="The method that it happened to.")
+    payment_method_id: strawberry.ID | None = strawberry.field(description="The method concerned.")
     payment_id: strawberry.ID | None = strawberry.field(description="The payment of PAYMENT_UPDATED.")
     customer_id: strawberry.Private[str]
     who: strawberry.Private[str | None]
@@ -61,11 +61,11 @@ class CustomerEvent(Node):
         from resolvers.types.customer import Customer
 
         entry = await info.context.entry(self.customer_id)
-        if entry is None:  # erased between the event and this answer
-            raise CodedError("NOT_FOUND", "The customer is gone.")
+        if entry is None:  # erased since the event
+            raise CodedError("NOT_FOUND", "The customer no longer exists.")
         return Customer.of(entry)
 
-    @scoped("audit:read", description="Who did it, where it was done through us: the caller's key, e.g. staff:ann.")
+    @scoped("audit:read", description="The key of the caller who did it through the gateway, e.g. staff:ann.")
     def actor(self) -> str | None:
         return self.who
 
@@ -88,13 +88,13 @@ class CustomerEvent(Node):
         )
 
 
-@strawberry.type(description="One event and where it stands.")
+@strawberry.type(description="One event and its cursor.")
 class EventEdge:
     cursor: str
     node: CustomerEvent
 
 
-@strawberry.type(description="Events, the newest first.")
+@strawberry.type(description="Events, newest first.")
 class EventConnection:
     edges: list[EventEdge]
     page_info: PageInfo

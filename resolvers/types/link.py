@@ -1,4 +1,4 @@
-"""Where the vaults know a customer."""
+"""Links between customers and vaults."""
 
 from datetime import datetime
 from typing import Self
@@ -10,10 +10,10 @@ from app.wallet.directory import LinkRecord
 from resolvers.scopes import scoped
 
 
-@strawberry.type(description="One of our customers is this customer of that vault.")
+@strawberry.type(description="A link from a customer to a vault's customer.")
 class ProviderLink:
     provider: ProviderName
-    customer_ref: str | None = scoped("provider_refs:read", description="The vault's own key of the customer.")
+    customer_ref: str | None = scoped("provider_refs:read", description="The vault's key of the customer.")
     proof: LinkProof
     linked_at: datetime
     linked_by: str

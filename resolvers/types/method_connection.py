@@ -1,4 +1,4 @@
-"""A customer's payment methods in pages: over the same merged and ordered list as ``paymentMethods``."""
+"""Pages of a customer's payment methods, over the same merged and ordered list as ``paymentMethods``."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -14,7 +14,7 @@ from resolvers.types.payment_method import PaymentMethod
 _CURSOR: Final = "method"
 
 
-@strawberry.type(description="One payment method and its place in the list.")
+@strawberry.type(description="One payment method and its cursor.")
 class PaymentMethodEdge:
     cursor: str
     node: PaymentMethod | None = scoped("payment_methods:read")
@@ -24,13 +24,13 @@ class PaymentMethodEdge:
 class PaymentMethodConnection:
     edges: list[PaymentMethodEdge]
     page_info: PageInfo
-    total_count: int = strawberry.field(description="Of all pages, as far as the vaults could be read: see sources.")
+    total_count: int = strawberry.field(description="Of all pages, as far as vaults could be read: see sources.")
 
 
 def method_page(
     methods: Sequence[WalletMethod], shown: Mapping[str, PaymentMethod], size: int, after: str | None
 ) -> PaymentMethodConnection:
-    """The page of `size` methods behind `after`. Raises BadInput for a cursor of something else."""
+    """The page of `size` methods after `after`. Raises BadInput for a cursor of another connection."""
     start = _place_after(methods, after) if after else 0
     edges = [
         PaymentMethodEdge(cursor=to_cursor(_CURSOR, f"{place}.{one.id}"), node=shown[one.id])
@@ -49,7 +49,7 @@ def method_page(
 
 
 def _place_after(methods: Sequence[WalletMethod], after: str) -> int:
-    """Behind the cursor's method, wherever it stands now; where it is gone, what has moved up into its place."""
+    """The index after the cursor's method, wherever it is now; if it is gone, its former index."""
     place, _, method_id = from_cursor(_CURSOR, after).partition(".")
     if not (place.isascii() and place.isdecimal() and len(place) < 10):
         raise BadInput("after is not a cursor of this connection.")

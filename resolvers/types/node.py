@@ -1,6 +1,6 @@
 import strawberry
 
 
-@strawberry.interface(description="Whatever has an id of its own.")
+@strawberry.interface(description="An object with an id.")
 class Node:
     id: strawberry.ID

@@ -1,4 +1,4 @@
-"""The journal of writes, as clients see it."""
+"""Operations of the write journal, as clients see them."""
 
 from datetime import datetime
 from typing import Final, Self
@@ -22,7 +22,7 @@ _ROW: Final = "row"
 _MOST_RESULTS: Final = 100
 
 
-@strawberry.type(description="What became of one part of an operation: at one vault, or of one row.")
+@strawberry.type(description="The outcome of one part of an operation: at one vault, or of one row.")
 class OperationResult:
     provider: ProviderName
     row: int | None = strawberry.field(description="Its place in the operation, from 0.")
@@ -31,7 +31,7 @@ class OperationResult:
     error: UserError | None
     address: strawberry.Private[MethodAddress | None]
 
-    @scoped(READ_METHODS, calls=1, description="The method it concerns, while it can still be shown.")
+    @scoped(READ_METHODS, calls=1, description="The method concerned, if it is still available.")
     async def payment_method(self, info: Info) -> PaymentMethod | None:
         from resolvers.lookup import method_at
 
@@ -52,7 +52,7 @@ class OperationResult:
         )
 
 
-@strawberry.type(description="One result and where it stands.")
+@strawberry.type(description="One result and its cursor.")
 class OperationResultEdge:
     cursor: str
     node: OperationResult
@@ -64,16 +64,16 @@ class OperationResultConnection:
     page_info: PageInfo
 
 
-@strawberry.type(description="One write: asked for once, applied once or honestly unknown.")
+@strawberry.type(description="One write, applied once or reported as UNKNOWN.")
 class Operation(Node):
-    mutation: str = strawberry.field(description="The mutation that asked for it.")
+    mutation: str = strawberry.field(description="The mutation that started it.")
     state: OperationState
     replayed: bool = strawberry.field(description="An earlier request with the same key did the work.")
     created_at: datetime
     finished_at: datetime | None = strawberry.field(description="null while PENDING or UNKNOWN.")
 
     @strawberry.field(
-        description="Part by part, where there are several.",
+        description="The parts, if there are several.",
         directives=[ListSize(assumed_size=_MOST_RESULTS, slicing_arguments=["first"], sized_fields=["edges"])],
     )
     async def results(
@@ -108,7 +108,7 @@ class Operation(Node):
 
 
 def _after(cursor: str | None) -> int:
-    """The row number after which to go on; -1 from the start. `cursor` may be UNSET."""
+    """The row number to continue after; -1 for the start. `cursor` may be UNSET."""
     if not cursor:
         return -1
     position = from_cursor(_ROW, cursor)

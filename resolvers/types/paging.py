@@ -1,4 +1,4 @@
-"""Connections: cursors are opaque to clients, and rise with what they point at."""
+"""Pagination. Cursors are opaque to clients and increase with their position."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
@@ -8,10 +8,10 @@ import strawberry
 from resolvers.errors import BadInput
 
 
-@strawberry.type(description="Where a page stands among the others.")
+@strawberry.type(description="The position of a page.")
 class PageInfo:
     has_next_page: bool
-    has_previous_page: bool = strawberry.field(description="True for every page but one that starts at the beginning.")
+    has_previous_page: bool = strawberry.field(description="True unless the page starts at the beginning.")
     start_cursor: str | None
     end_cursor: str | None
 
@@ -21,7 +21,7 @@ def to_cursor(kind: str, position: str) -> str:
 
 
 def from_cursor(kind: str, cursor: str) -> str:
-    """The position. Raises BadInput for whatever `to_cursor` did not make for this kind."""
+    """The position. Raises BadInput for a cursor that `to_cursor` did not create for this kind."""
     try:
         found, _, position = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
     except (Base64Error, ValueError):

@@ -1,4 +1,4 @@
-"""What mutations answer. What was written is read anew, the ordinary way, when it is asked for."""
+"""Mutation payloads. Written data is read back in the ordinary way when it is selected."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,24 +26,24 @@ CustomerId = strawberry.Private[str | None]
 Address = strawberry.Private[MethodAddress | None]
 DoneAt = strawberry.Private[datetime | None]
 _SHOWN_WITHIN: Final = timedelta(minutes=1)
-"""How long a vault's list may lag behind what was written there."""
+"""How long a vault's list may lag behind a write."""
 
 
-@strawberry.interface(description="`operation` is null where nothing was journalled: a refusal before the journal.")
+@strawberry.interface(description="`operation` is null if nothing was journalled, because of an earlier refusal.")
 class MutationPayload:
     operation: Operation | None
     user_errors: list[UserError] = strawberry.field(
-        description="Why it was not done; empty when it was.", directives=[ListSize(assumed_size=2)]
+        description="Why it was not done; empty if it was.", directives=[ListSize(assumed_size=2)]
     )
     warnings: list[UserError] = strawberry.field(
-        description="It was done, and this is worth knowing.", directives=[ListSize(assumed_size=2)]
+        description="Warnings about a write that was done.", directives=[ListSize(assumed_size=2)]
     )
 
 
-@strawberry.type(description="The method that was added, or the one that was there already.")
+@strawberry.type(description="The method that was added, or the existing one.")
 class AddPaymentMethodPayload(MutationPayload):
-    was_duplicate: bool = strawberry.field(description="The vault held the same token already; nothing was added.")
-    next_action: NextAction | None = strawberry.field(description="Shown once: a repeat of the request has it not.")
+    was_duplicate: bool = strawberry.field(description="The vault already had the same token; nothing was added.")
+    next_action: NextAction | None = strawberry.field(description="Shown once: null in a repeated request.")
     address: Address
     done_at: DoneAt
     customer_id: CustomerId
@@ -60,7 +60,7 @@ class AddPaymentMethodPayload(MutationPayload):
 @strawberry.type(description="The method as it is now.")
 class UpdatePaymentMethodPayload(MutationPayload):
     replaced_id: strawberry.ID | None = strawberry.field(
-        description="The id it had before, where the vault replaces what it changes."
+        description="The previous id, if the vault replaces what it updates."
     )
     address: Address
     done_at: DoneAt
@@ -79,7 +79,7 @@ class SetDefaultPaymentMethodPayload(MutationPayload):
     async def customer(self, info: Info) -> Customer | None:
         return await _customer(info, self.customer_id)
 
-    @scoped(READ_METHODS, calls=1, description="The effective default before, while it can still be shown.")
+    @scoped(READ_METHODS, calls=1, description="The effective default before, if it is still available.")
     async def previous_default(self, info: Info) -> PaymentMethod | None:
         return await _method(info, self.previous)
 
@@ -91,8 +91,8 @@ class DeletePaymentMethodPayload(MutationPayload):
     customer_id: CustomerId
 
     @strawberry.field(
-        description="Methods in any vault that look like the deleted one: the customer may mean these too. Empty "
-        "without the scope payment_methods:read.",
+        description="Methods in any vault that look like the deleted one, which the customer may also want deleted. "
+        "Empty without the scope payment_methods:read.",
         directives=[UpstreamCost(calls=4), ListSize(assumed_size=4)],
     )
     async def remaining_lookalikes(self, info: Info) -> list[PaymentMethod]:
@@ -115,7 +115,7 @@ class CreateCustomerPayload(MutationPayload):
         return await _customer(info, self.customer_id)
 
 
-@strawberry.type(description="The customer with its links as they are now.")
+@strawberry.type(description="The customer with its current links.")
 class LinkPayload(MutationPayload):
     linked: strawberry.Private[ProviderName | None]
     customer_id: CustomerId
@@ -124,7 +124,7 @@ class LinkPayload(MutationPayload):
     async def customer(self, info: Info) -> Customer | None:
         return await _customer(info, self.customer_id)
 
-    @scoped("links:read", description="The link that was made; null where one was taken back.")
+    @scoped("links:read", description="The new link; null after unlinking.")
     async def link(self, info: Info) -> ProviderLink | None:
         entry = await info.context.entry(self.customer_id) if self.customer_id and self.linked else None
         link = entry.link(self.linked) if entry and self.linked else None
@@ -136,7 +136,7 @@ class EraseCustomerPayload(MutationPayload):
     pass
 
 
-@strawberry.type(description="Where the shopper goes next: shown once, a repeat of the request has it not.")
+@strawberry.type(description="Where the shopper goes next. Shown once: not in the response to a repeated request.")
 class CreateHostedSessionPayload(MutationPayload):
     next_action: NextAction | None
 
@@ -144,8 +144,8 @@ class CreateHostedSessionPayload(MutationPayload):
 @strawberry.type(description="What a browser needs to capture a number for a vault. Use it at once; never log it.")
 class Tokenization:
     provider: ProviderName
-    action: NextAction | None = strawberry.field(description="A form to embed, where the vault has one.")
-    client_config: JSON | None = strawberry.field(description="The vault's settings for its script, where it has one.")
+    action: NextAction | None = strawberry.field(description="A form to embed, if the vault has one.")
+    client_config: JSON | None = strawberry.field(description="The vault's settings for its script, if it has one.")
 
     @classmethod
     def of(cls, provider: ProviderName, found: VaultTokenization) -> "Tokenization":
@@ -154,12 +154,12 @@ class Tokenization:
         return cls(provider=provider, action=action, client_config=config)
 
 
-@strawberry.type(description="`operation` is null: nothing is written, and nothing is kept.")
+@strawberry.type(description="`operation` is null: nothing is written or stored.")
 class CreateTokenizationPayload(MutationPayload):
     tokenization: Tokenization | None
 
 
-@strawberry.type(description="The payment as it stands now.")
+@strawberry.type(description="The current payment.")
 class PaymentPayload(MutationPayload):
     payment: Payment | None
     next_action: NextAction | None
@@ -175,7 +175,9 @@ async def _customer(info: Info, customer_id: str | None) -> Customer | None:
 
 
 async def _written(info: Info, address: MethodAddress | None, done_at: datetime | None) -> PaymentMethod | None:
-    """What was written, never null soon after: a list that does not show it yet is an error that may pass."""
+    """The written method. Soon after the write it is never null: a vault's list that lacks it gives a
+    retryable error.
+    """
     found = await _method(info, address)
     if found is None and address is not None and done_at is not None:
         services = info.context.services

@@ -1,4 +1,4 @@
-"""A payment with a stored method, as the vault quoted it and as it stands."""
+"""Payments with a stored method."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,14 +18,14 @@ from resolvers.types.payment_method import PaymentMethod
 
 strawberry.enum(
     PaymentState,
-    description="UNKNOWN: sent to be captured, and not known how it ended: do not pay again. DECLINED, CANCELED (the "
-    "vault refused the capture): no money was taken, quote anew. CAPTURED: the total was taken; REFUNDED, REVERSED, "
-    "RETURNED (by the payer's bank), DISPUTED (charged back) say what became of it since, the last that applies. "
-    "Open enum: clients must tolerate values added later.",
+    description="UNKNOWN: capture was sent and its outcome is not known: do not pay again. DECLINED, CANCELED (the "
+    "vault refused the capture): no money was taken, create a new quote. CAPTURED: the total was taken; "
+    "REFUNDED, REVERSED, RETURNED (by the payer's bank), DISPUTED (charged back): the latest later "
+    "change. Open enum: clients must tolerate values added later.",
 )
 
 
-@strawberry.type(description="An amount, with as many decimal places as its currency has.")
+@strawberry.type(description="An amount, with the decimal places of its currency.")
 class Money:
     amount: Decimal
     currency: CurrencyCode
@@ -40,14 +40,14 @@ class _Kept:
     method: MethodAddress
 
 
-@strawberry.type(description="Quoted first, with the vault's fee; captured once. Shown as it stands now.")
+@strawberry.type(description="A payment: quoted first, with the vault's fee, then captured once.")
 class Payment(Node):
     amount: Money
-    processing_fee: Money | None = strawberry.field(description="The vault's, fixed by the quote.")
-    total: Money | None = strawberry.field(description="What is taken from the payer.")
+    processing_fee: Money | None = strawberry.field(description="The vault's fee, fixed by the quote.")
+    total: Money | None = strawberry.field(description="What the payer is charged.")
     refunded_amount: Money | None = strawberry.field(
-        description="Given back so far. A part of the total leaves the payment CAPTURED. null where nothing was, or "
-        "the vault does not say how much."
+        description="Refunded so far. A partial refund leaves the payment CAPTURED. null if nothing was refunded or "
+        "the vault does not report the amount."
     )
     state: PaymentState
     provider: ProviderName
@@ -78,8 +78,8 @@ class Payment(Node):
             kept=_Kept(record.method),
         )
 
-    @scoped(READ_METHODS, calls=1, description="null when the vault no longer has it.")
+    @scoped(READ_METHODS, calls=1, description="null if the vault no longer has it.")
     async def payment_method(self, info: Info) -> PaymentMethod | None:
-        from resolvers import lookup  # which knows this type, to answer it as a node
+        from resolvers import lookup  # circular: lookup imports this type
 
         return await lookup.method_if_readable(info, self.kept.method)

@@ -1,4 +1,4 @@
-"""Payment methods. What is cheap and often asked is a plain attribute; resolvers are for the rest, and for calls."""
+"""Payment methods. Cheap, frequently selected fields are plain attributes; others have resolvers."""
 
 from collections.abc import Awaitable, Mapping
 from datetime import datetime
@@ -50,8 +50,8 @@ class Address:
     country: CountryCode | None
 
 
-# Seldom asked for, and not kept as attributes: from the thirtieth on, CPython gives each object a table of the names of
-# its own, which makes a card five times as large.
+# Rarely selected, so not stored as attributes: from the thirtieth attribute on, CPython gives each object its own table
+# of names, which makes a card five times as large.
 
 
 def _customer(root: "PaymentMethod") -> Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None:
@@ -72,58 +72,58 @@ def _group_key(root: "PaymentMethod", info: Info) -> strawberry.ID | None:
 
 
 def _as_of(root: "PaymentMethod", info: Info) -> datetime:
-    """Of this answer: the method itself stays the same for as long as its vault says the same."""
+    """Resolved per response: the method object is shared while its vault's reply stays the same."""
     return info.context.wallet_of(root.owner.entry).told_at(root.provider)
 
 
-@strawberry.interface(description="A stored means to pay, whichever vault holds it.")
+@strawberry.interface(description="A stored payment method in any vault.")
 class PaymentMethod(Node):
     customer: Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None = scoped(
         "customers:read", resolver=_customer
     )
-    provider: ProviderName = strawberry.field(description="The vault that holds it.")
+    provider: ProviderName = strawberry.field(description="The vault that stores it.")
     kind: PaymentMethodKind
     status: PaymentMethodStatus
     status_detail: str | None = strawberry.field(
-        resolver=_status_detail, description="The vault's own word, where ours says less."
+        resolver=_status_detail, description="The vault's value, if it is more specific than status."
     )
     label: str = strawberry.field(description="Safe to show and to log, e.g. Visa ending 4242.")
-    nickname: str | None = strawberry.field(description="What the customer calls it; kept by the gateway.")
+    nickname: str | None = strawberry.field(description="The customer's name for it; stored by the gateway.")
     holder_name: str | None
     last4: Last4 | None
     billing_address: Address | None
     is_default: bool | None = strawberry.field(description="Effective default across vaults; null = unknown.")
     is_provider_default: bool | None = strawberry.field(
-        description="The owning vault's own flag; null = that vault has no such notion."
+        description="The vault's own flag; null = that vault has no default."
     )
     is_secondary: bool | None = strawberry.field(resolver=_is_secondary)
-    capabilities: list[ProviderCapability] = strawberry.field(description="What its vault can do with it as it stands.")
+    capabilities: list[ProviderCapability] = strawberry.field(description="What its vault can do with it now.")
     possible_duplicates: list["PaymentMethod"] = strawberry.field(
-        description="Same-looking instruments in any vault: a hint for grouping, never proof.",
+        description="Methods in any vault that look the same: a hint for grouping, never proof.",
         directives=[ListSize(assumed_size=2)],
     )
     group_key: strawberry.ID | None = strawberry.field(
-        resolver=_group_key, description="Equal for same-looking methods of one customer; means nothing beyond that."
+        resolver=_group_key, description="Equal for same-looking methods of one customer; it has no other meaning."
     )
     created_at: datetime | None
     updated_at: datetime | None
-    as_of: datetime = strawberry.field(resolver=_as_of, description="When its vault said so.")
-    is_stale: bool = strawberry.field(description="The vault could not be asked now: this is what it last said.")
-    provider_ref: str | None = scoped("provider_refs:read", description="The vault's own id.")
+    as_of: datetime = strawberry.field(resolver=_as_of, description="When its vault returned this data.")
+    is_stale: bool = strawberry.field(description="The vault could not be read now: this is its last known data.")
+    provider_ref: str | None = scoped("provider_refs:read", description="The vault's id.")
     owner: strawberry.Private["Customer"]
     source: strawberry.Private[WalletMethod]
     auth_status_at_once: strawberry.Private[AuthStatus | None]
 
     @strawberry.field(
         graphql_type=AuthStatus,
-        description="The last known 3-D Secure result; UNKNOWN when the vault cannot tell now.",
+        description="The last known 3-D Secure result; UNKNOWN when the vault cannot report it now.",
         metadata={"known_at_once": "auth_status_at_once"},
         directives=[UpstreamCost(calls=1, per_method=True)],
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
         return auth_status_of(self, info)
 
-    @strawberry.field(description="Changes when something you can see of it changes: pass it as ifMatch.")
+    @strawberry.field(description="Changes when a visible field changes: pass it as ifMatch.")
     def etag(self) -> str:
         return etag_of(self.source.method, self.nickname)
 
@@ -136,13 +136,13 @@ class Card(PaymentMethod):
     wallet: WalletKind | None
     expiry: Expiry | None
     expiry_state: ExpiryState = strawberry.field(
-        description="UNKNOWN: the vault says nothing of it, or what it says cannot be read. The latter pays nothing."
+        description="UNKNOWN: no expiry, or one that cannot be read; with the latter the card cannot pay."
     )
-    bin: str | None = scoped("payment_methods:bin", description="The leading six or eight digits.")
+    bin: str | None = scoped("payment_methods:bin", description="The first six or eight digits.")
 
     @strawberry.field(
         graphql_type=ThreeDSecure | None,
-        description="The last 3-D Secure result; null when there is none to show.",
+        description="The last 3-D Secure result; null if there is none.",
         directives=[UpstreamCost(calls=1, per_method=True)],
     )
     def three_d_secure(self, info: Info) -> ThreeDSecure | Awaitable[ThreeDSecure | None] | None:
@@ -168,9 +168,9 @@ class BankAccount(PaymentMethod):
         return await _reference(cls, info, id)
 
 
-@strawberry.federation.type(keys=["id"], description="Fallback so that a new vault kind never breaks an old client.")
+@strawberry.federation.type(keys=["id"], description="Fallback for method kinds that a client does not know.")
 class OtherMethod(PaymentMethod):
-    provider_kind: str = strawberry.field(description="The vault's word for it.")
+    provider_kind: str = strawberry.field(description="The vault's name for the kind.")
 
     @classmethod
     async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> PaymentMethod | None:
@@ -178,7 +178,7 @@ class OtherMethod(PaymentMethod):
 
 
 def to_graph(wallet: Wallet, customer: "Customer", reader: WalletReader) -> dict[str, PaymentMethod]:
-    """Every method of a wallet by id, in the wallet's order, look-alikes tied to each other."""
+    """Every method of a wallet by id, in the wallet's order, with look-alikes linked to each other."""
     made = {one.id: method_to_graph(one, wallet, customer, reader) for one in wallet.methods}
     _tie(made, wallet)
     return made
@@ -215,7 +215,7 @@ def method_to_graph(one: WalletMethod, wallet: Wallet, customer: "Customer", rea
     return OtherMethod(**shared, provider_kind=method.provider_kind)
 
 
-_NO_DUPLICATES: Final[list[PaymentMethod]] = []  # one for all of them: nobody changes it, `_tie` puts another there
+_NO_DUPLICATES: Final[list[PaymentMethod]] = []  # shared and never modified: `_tie` replaces it
 
 
 def _shared(
@@ -260,14 +260,14 @@ def _address(address: VaultAddress | None) -> Address | None:
 
 
 def auth_status_of(shown: PaymentMethod, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
-    """At once where no vault has to be asked."""
+    """Synchronous if no vault has to be read."""
     method = shown.source.method
     if shown.auth_status_at_once is not None or not isinstance(method, VaultCard):
         return shown.auth_status_at_once or AuthStatus.NOT_APPLICABLE
     return _auth_status(shown, method, info)
 
 
-# Both ask when they are called, so that `sources` knows; only the waiting is left to the coroutine.
+# Both start the read when called, so that `sources` includes it; only waiting is left to the coroutine.
 
 
 def _auth_status(shown: PaymentMethod, card: VaultCard, info: Info) -> AuthStatus | Awaitable[AuthStatus]:

@@ -1,4 +1,4 @@
-"""What each vault can do, as clients should know before they offer it."""
+"""The vaults and their capabilities, for clients."""
 
 import strawberry
 
@@ -7,20 +7,18 @@ from app.vault.names import AddRoute, CircuitState, ProviderCapability, Provider
 from resolvers.context import Services
 
 
-@strawberry.type(description="One vault.")
+@strawberry.type(description="A vault.")
 class ProviderInfo:
     provider: ProviderName
     display_name: str
     enabled: bool
     circuit: CircuitState
-    capabilities: list[ProviderCapability] = strawberry.field(
-        description="What this vault can really do: nothing is emulated silently."
-    )
+    capabilities: list[ProviderCapability] = strawberry.field(description="What this vault can do, without emulation.")
     add_via: list[AddRoute]
 
 
 def provider_infos(services: Services) -> list[ProviderInfo]:
-    """All of them, those that are not enabled too."""
+    """All vaults, including disabled ones."""
     return [_info(services, name) for name in ProviderName]
 
 

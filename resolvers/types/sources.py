@@ -1,4 +1,4 @@
-"""What each vault contributed to an answer."""
+"""How each vault was read for a response."""
 
 from datetime import datetime
 
@@ -7,18 +7,18 @@ import strawberry
 from app.vault.names import ProviderName, SourceState
 
 
-@strawberry.type(description="What one vault contributed to this customer's answer.")
+@strawberry.type(description="How one vault was read for this customer.")
 class SourceStatus:
-    """The graph's description of `SourceRow`, which is answered as it is: rows are made anew for each read."""
+    """Describes `SourceRow`, which is returned unchanged: rows are created for each read."""
 
     provider: ProviderName
     state: SourceState
-    method_count: int | None = strawberry.field(description="Inactive methods left out; null = unknown.")
-    skipped_count: int = strawberry.field(description="Records that could not be read.")
-    truncated: bool = strawberry.field(description="The vault holds more than it gave.")
+    method_count: int | None = strawberry.field(description="Without inactive methods; null = unknown.")
+    skipped_count: int = strawberry.field(description="Records that could not be parsed.")
+    truncated: bool = strawberry.field(description="The vault has more methods than were read.")
     fetched_at: datetime | None
     is_stale: bool
-    latency_ms: int | None = strawberry.field(description="Of the call; null when none was needed.")
+    latency_ms: int | None = strawberry.field(description="Duration of the call; null if none was needed.")
     retry_after_seconds: int | None
     message: str | None
-    provider_request_id: str | None = strawberry.field(description="For a talk with the vault's support.")
+    provider_request_id: str | None = strawberry.field(description="For the vault's support.")

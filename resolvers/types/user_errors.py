@@ -1,4 +1,4 @@
-"""What is told to whoever asked for a write, as data: a refusal is an answer, not an error of the request."""
+"""Errors of mutations, returned as data: a refused write is a result, not an error of the request."""
 
 import math
 from typing import Any, Final
@@ -23,12 +23,12 @@ _CONFLICTS: Final = frozenset(
 )
 
 
-@strawberry.interface(description="One thing that stands in the way, or is worth a warning.")
+@strawberry.interface(description="A problem that prevents a write, or a warning.")
 class UserError:
     code: ProblemCode
-    message: str = strawberry.field(description="For developers; it never quotes what was sent.")
+    message: str = strawberry.field(description="For developers; it never quotes input.")
     path: list[str] | None = strawberry.field(
-        description='The input field it is about, from the mutation\'s argument on: ["input", "method", ...].'
+        description='The input field concerned, from the mutation\'s argument on: ["input", "method", ...].'
     )
     retryable: bool = strawberry.field(description="The same request, with the same key, may succeed later.")
 
@@ -38,27 +38,27 @@ class InputError(UserError):
     pass
 
 
-@strawberry.type(description="The vault holds the very same, or something that looks like it.")
+@strawberry.type(description="The vault has the same method, or one that looks like it.")
 class DuplicateError(UserError):
     existing: PaymentMethod
 
 
-@strawberry.type(description="Something else is in the way: another write, another link, a newer state.")
+@strawberry.type(description="A conflict with another write, another link or a newer state.")
 class ConflictError(UserError):
-    current_etag: str | None = strawberry.field(description="What to send as ifMatch after looking again.")
+    current_etag: str | None = strawberry.field(description="The value to send as ifMatch after reading again.")
 
 
-@strawberry.type(description="A vault's answer, or its silence.")
+@strawberry.type(description="A vault refused or did not answer.")
 class ProviderError(UserError):
     provider: ProviderName
     outcome: WriteOutcome
-    provider_code: str | None = strawberry.field(description="The vault's own word.")
+    provider_code: str | None = strawberry.field(description="The vault's code.")
     retry_after_seconds: int | None
-    provider_request_id: str | None = strawberry.field(description="For a talk with the vault's support.")
+    provider_request_id: str | None = strawberry.field(description="For the vault's support.")
 
 
 def to_user_error(problem: Problem, existing: PaymentMethod | None = None) -> UserError:
-    """`existing` is the method that `problem.existing` names, where the caller may see it."""
+    """`existing` is the method of `problem.existing`, if the caller may see it."""
     shared: dict[str, Any] = {
         "code": problem.code,
         "message": problem.message,

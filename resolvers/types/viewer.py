@@ -1,4 +1,4 @@
-"""Who is asking."""
+"""The caller, as the schema shows it."""
 
 import strawberry
 
@@ -9,12 +9,12 @@ from resolvers.types.customer import Customer
 
 @strawberry.type(description="The caller, as the gateway sees it.")
 class Viewer:
-    partner: str = strawberry.field(description="The name under which the caller is known.")
+    partner: str = strawberry.field(description="The caller's name.")
     scopes: list[str]
     test_mode: bool
-    schema_date: str = strawberry.field(description="The day of the schema's last change that clients should know of.")
+    schema_date: str = strawberry.field(description="The day of the schema's last change relevant to clients.")
 
-    @scoped("customers:read", description="The customer for whom an end user's token speaks; null for other callers.")
+    @scoped("customers:read", description="The customer of an end user's token; null for other callers.")
     async def acting_customer(self, info: Info) -> Customer | None:
         acting = info.context.caller.acting_customer
         entry = await info.context.entry(acting) if acting else None

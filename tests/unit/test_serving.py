@@ -82,7 +82,7 @@ async def test_an_application_that_ends_at_once_is_an_error() -> None:
         return None
 
     async with running(nothing) as (_, _, serving):
-        with pytest.raises(RuntimeError, match="before it had started"):
+        with pytest.raises(RuntimeError, match="before its startup completed"):
             await serving
 
 

@@ -26,9 +26,9 @@ class ForwardingEmulator(Emulator):
         return {}
 
     def asgi(self) -> ASGIApp:
-        return self._forward
+        return self.forward
 
-    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         query = scope["query_string"].decode("ascii")
         target = self.url + scope["raw_path"].decode("ascii") + (f"?{query}" if query else "")

@@ -1,0 +1,1 @@
+"""Stripe as a vault of Vaultgraph: customers and their PaymentMethods."""

@@ -117,7 +117,7 @@ class AlohaVault(VaultAdapter):
         if reply.body.strip():
             with reading(self.name):
                 reply.json()
-            if reply.status == 404 and b"notfound" not in reply.body.replace(b" ", b"").lower():
+            if reply.status == 404 and not _says_not_found(reply):
                 raise VaultUnavailable(self.name, "There is no Aloha API at aloha.base_url.")
 
     # ---- writing ----

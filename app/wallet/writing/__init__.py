@@ -1,4 +1,4 @@
-"""The writing side: one mutation, journalled before its vault is called, applied once or reported as unknown."""
+"""Write pipeline: each mutation is journalled before its vault is called, and applied once or reported as UNKNOWN."""
 
 from app.wallet.writing.deps import Deps
 from app.wallet.writing.owner import Owner

@@ -1,4 +1,4 @@
-"""Adding a payment method: duplicates, the vault's customer where it has none yet, the add itself, the default."""
+"""Adds a payment method: duplicate check, the vault's customer if missing, the add, the default."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -75,7 +75,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
             return (*intent.path, intent.secret)
         return (*intent.path, *fault.path)
 
-    # ---- checks for which no vault is asked ----
+    # ---- checks without a vault call ----
 
     async def ready(self, command: AddMethod, actor: Actor, known: OperationRecord | None) -> Ready[AddMethodIntent]:
         entry = await self.entry_of(command.customer_id, actor)
@@ -113,7 +113,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         if found:
             raise Refused(*found)
 
-    # ---- carrying out ----
+    # ---- execution ----
 
     async def run(self, session: Session[AddMethodIntent]) -> Done:
         name = session.intent.provider
@@ -131,7 +131,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
     async def _add(
         self, session: Session[AddMethodIntent], name: ProviderName, ref: CustomerRef
     ) -> tuple[MethodAddress, bool]:
-        """The method's address, and whether the vault had it already."""
+        """The method's address, and whether the vault already had it."""
         before = await session.once("before", BeforeAddNote, lambda: self._before(session, name, ref))
         policy = session.intent.on_duplicate
         if before.duplicate is not None and policy is not OnDuplicate.ALLOW:
@@ -145,7 +145,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
             assert new is not None
             added = await vault.add(ref, new, _from_note(before), session.intent.make_default, call)
             if added.method_ref in before.refs:
-                raise OutcomeUnknown(name, "The vault named a method that was there before.")
+                raise OutcomeUnknown(name, "The vault returned a method that existed before.")
             session.next_action = added.next_action
             return MethodFacts(method_ref=added.method_ref)
 
@@ -169,7 +169,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         )
 
     def _token(self, vault: VaultProvider, new: NewMethod, key: bytes | str) -> str | None:
-        """What the journal keeps of a token that the vault's lists do not show."""
+        """A digest of the token, if the vault's lists do not show it."""
         if vault.capabilities.token_life_s is None or new.route is not AddRoute.PROVIDER_TOKEN:
             return None
         return token_digest(key, new.secret)
@@ -177,7 +177,8 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
     async def _added_before(
         self, session: Session[AddMethodIntent], vault: VaultProvider, ref: CustomerRef, held: Collection[MethodRef]
     ) -> MethodRef | None:
-        """The method that the same token made, under another key, while it lives. Raises Refused while that is open."""
+        """The method that the same token created under another key, within the token's life. Raises Refused while that
+        add is undecided."""
         assert session.new is not None
         tokens = {self._token(vault, session.new, key) for key in self.deps.digest_keys} - {None}
         if not tokens:
@@ -197,7 +198,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
     async def _refuse_lookalikes(
         self, session: Session[AddMethodIntent], vault: VaultProvider, ref: CustomerRef
     ) -> None:
-        """REJECT takes look-alikes in the same vault for duplicates, as far as the input says what it looks like."""
+        """REJECT treats look-alikes in the same vault as duplicates, as far as the input describes the method."""
         look = structs.replace(session.intent.look, holder=None)
         if not look.last4:
             return
@@ -233,20 +234,20 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         before: BeforeAddNote,
         call: Call,
     ) -> list[MethodRef]:
-        """New records that cannot be read: each may be what was added. Their ids come with a list for an add."""
+        """New records that cannot be parsed: each may be the added one. `before_add` lists their ids."""
         any_card = NewCard(provider=name, route=AddRoute.PROVIDER_TOKEN, secret=Secret(""))
         after = await session.vault(name).before_add(ref, session.new or any_card, call)
         readable = {method.method_ref for method in wallet.methods}
         return sorted(after.method_refs - readable - set(before.refs))
 
-    # ---- what follows ----
+    # ---- after the add ----
 
     async def _finished(self, session: Session[AddMethodIntent], address: MethodAddress, was_duplicate: bool) -> Done:
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         problems, warnings, applies, events = await self._default(session, entry, address)
         if entry is not None and not was_duplicate:
             is_chosen = bool(applies) or (entry.choice is not None and not entry.choice.is_kept)
-            # Where the default may be lost, slow vaults get the time of a read; for look-alikes alone, less.
+            # Wait longer for slow vaults if the default may change; less if only look-alikes are wanted.
             wallet = await read_wallet(self.deps, entry, beside(session.call) if is_chosen else session.call)
             if not session.is_resumed:
                 warnings = (*warnings, *duplicate_warnings(alike_in(wallet, address)))
@@ -274,9 +275,10 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
     async def _default(
         self, session: Session[AddMethodIntent], entry: DirectoryEntry | None, address: MethodAddress
     ) -> tuple[tuple[Problem, ...], tuple[Problem, ...], tuple[Apply, ...], tuple[NewEvent, ...]]:
-        """Make it the default, if that was asked. The method is there by now: a failure is told and undoes nothing.
+        """Make it the default if requested. The method exists by now: a failure is reported and undoes nothing.
 
-        It is final: the same key must not add again. `setDefaultPaymentMethod` is the way on from there.
+        The result is final, because the same key must not add again: the caller continues with
+        `setDefaultPaymentMethod`.
         """
         if not session.intent.make_default:
             return (), (), (), ()
@@ -297,7 +299,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         )
 
     async def _mirror(self, session: Session[AddMethodIntent], address: MethodAddress) -> bool:
-        """Whether the vault itself now has it as default; some take the wish with the add, so it is read first."""
+        """True if the vault now has it as default. Some vaults accept that with the add, so it is read first."""
         (reading,) = await self.deps.reader.read_many(
             address.provider, [address.customer_ref], session.call, force_fresh=True
         )
@@ -328,7 +330,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
 
 
 async def claimed_refs(session: Session[Intent], name: ProviderName, ref: CustomerRef) -> set[str]:
-    """Methods that other operations of this customer are known to have made: they are nobody else's."""
+    """Methods created by other operations of this customer: not candidates for this one."""
     others = await session.deps.store.journal.of_customer(session.operation.customer_id or "")
     return {
         method_ref
@@ -340,7 +342,7 @@ async def claimed_refs(session: Session[Intent], name: ProviderName, ref: Custom
 
 
 def _titled(command: AddMethod, vault: VaultProvider) -> NewMethod:
-    """A vault that keeps titles gets the nickname as one, unless a title was given."""
+    """A vault with titles gets the nickname as title, unless a title was given."""
     if vault.capabilities.titles_methods and command.method.title is None and (command.nickname or "").strip():
         return replace(command.method, title=command.nickname)
     return command.method
@@ -372,13 +374,13 @@ def _not_linked(name: ProviderName) -> Problem:
 
 
 def _raw_card_disabled(path: tuple[str, ...]) -> Problem:
-    return Problem(code=ProblemCode.RAW_CARD_DISABLED, message="Card numbers are not taken here.", path=path)
+    return Problem(code=ProblemCode.RAW_CARD_DISABLED, message="Card numbers are not accepted here.", path=path)
 
 
 def _duplicate(existing: MethodAddress, path: tuple[str, ...]) -> Problem:
     return Problem(
         code=ProblemCode.DUPLICATE,
-        message="The customer has this payment method already.",
+        message="The customer already has this payment method.",
         path=path,
         existing=existing,
     )

@@ -1,5 +1,5 @@
-"""After a write has been answered: look at what it led to, so that whatever differs from then on is told as another
-change. Nobody waits for it, and where the answer reads the vault anyway, it is the same read."""
+"""Reads the vault after a write and stores the result as last seen, so that later differences count as new changes. It
+runs in the background and shares the read of the response, if there is one."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ _WITHIN_S: Final = 2.0
 
 
 class Afterwards:
-    """A look that fails is not made again: the next list is compared with care (`Sightings`)."""
+    """A failed read is not repeated: the next list is compared as usual (`Sightings`)."""
 
     def __init__(self, deps: Deps, sightings: Sightings) -> None:
         self._deps = deps
@@ -29,15 +29,15 @@ class Afterwards:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def look(self, session: Session[Intent], done: Done) -> None:
-        """The operation has ended, and its transaction is committed."""
+        """Schedule the reads. The operation has ended, and its transaction is committed."""
         customer_id = session.operation.customer_id
         if customer_id is None or done.state is OperationState.UNKNOWN or not session.changed:
             return
-        told = {(event.provider, event.customer_ref) for event in done.events}
-        at = session.changed | {(name, ref) for name, ref in told if name is not None and ref is not None}
+        named = {(event.provider, event.customer_ref) for event in done.events}
+        at = session.changed | {(name, ref) for name, ref in named if name is not None and ref is not None}
         for name, ref in at:
             if name in self._deps.providers:
-                self._deps.drop(name, ref)  # only what is asked for from now on is what the write led to
+                self._deps.drop(name, ref)  # only a new read shows the state after the write
                 task = asyncio.get_running_loop().create_task(self._settle(session, name, ref, done.events))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -47,7 +47,7 @@ class Afterwards:
             await asyncio.wait(list(self._tasks))
 
     async def _settle(
-        self, session: Session[Intent], name: ProviderName, ref: CustomerRef, told: Collection[NewEvent]
+        self, session: Session[Intent], name: ProviderName, ref: CustomerRef, written: Collection[NewEvent]
     ) -> None:
         call = until(session.call, loop_time() + _WITHIN_S)
         try:
@@ -56,8 +56,8 @@ class Afterwards:
                 wallet: VaultWallet | None = reading.wallet
                 assert wallet is not None
                 customer_id = session.operation.customer_id or ""
-                await self._sightings.settle(wallet, customer_id, told, asked_at=reading.asked_at)
+                await self._sightings.settle(wallet, customer_id, written, asked_at=reading.asked_at)
         except StoreUnavailable:
             return
-        except Exception:  # noqa: BLE001 - the write has ended well, and is not to be undone by this
-            _log.exception("what a write led to at %s could not be noted", name.value)
+        except Exception:  # noqa: BLE001 - the write itself has succeeded
+            _log.exception("the state at %s after a write could not be recorded", name.value)

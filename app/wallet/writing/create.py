@@ -1,4 +1,4 @@
-"""A new customer of ours and, where asked for, its record in the vaults: told vault by vault."""
+"""Creates a customer and, if requested, its records in the vaults; one result row per vault."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -28,7 +28,7 @@ class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
         asked = asdict(command)
         del asked["idempotency_key"]
         if command.business_name is None:
-            del asked["business_name"]  # keys used before the field existed still fit their input
+            del asked["business_name"]  # keys used before the field existed keep their digest
         return {**asked, "provision_at": sorted(set(command.provision_at))}
 
     async def ready(
@@ -72,7 +72,7 @@ class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
         if vault is None:
             return (unsupported(name, "This vault is not enabled here.", _PATH),)
         if not vault.capabilities.creates_customers:
-            return (unsupported(name, "This vault makes no customer without a payment method.", _PATH),)
+            return (unsupported(name, "This vault creates customers only with a payment method.", _PATH),)
         return problems_of_faults(vault.faults_of_customer(new))
 
     async def _create(self, command: CreateCustomer, customer_id: str, tx: Tx) -> None:
@@ -90,7 +90,7 @@ class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
         except ExternalIdTaken:
             raise Refused(_taken()) from None
         except UnstorableText:
-            raise Refused(invalid("The input has characters that cannot be kept.")) from None
+            raise Refused(invalid("The input has characters that cannot be stored.")) from None
 
     async def run(self, session: Session[CreateCustomerIntent]) -> Done:
         endings = await all_ended(self._at_vault(session, name) for name in session.intent.provision_at)
@@ -112,9 +112,11 @@ class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
 def _own_faults(command: CreateCustomer) -> list[Problem]:
     found: list[Problem] = []
     if not command.external_id.strip():
-        found.append(Problem(code=ProblemCode.REQUIRED, message="A customer needs a key.", path=("external_id",)))
+        found.append(
+            Problem(code=ProblemCode.REQUIRED, message="A customer needs an external id.", path=("external_id",))
+        )
     elif len(command.external_id) > 255:
-        found.append(invalid("The key has at most 255 characters.", "external_id"))
+        found.append(invalid("An external id has at most 255 characters.", "external_id"))
     if not (command.name.first or command.name.last or command.business_name):
         found.append(Problem(code=ProblemCode.REQUIRED, message="A customer needs a name.", path=("name",)))
     for path, value in ((("name", "first"), command.name.first), (("name", "last"), command.name.last)):

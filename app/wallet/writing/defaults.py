@@ -1,4 +1,4 @@
-"""The default: the vault's own first where it has one, the customer's choice second."""
+"""Sets the default: first at the vault if it has one, then as the customer's choice."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,7 +20,7 @@ from app.wallet.writing.wallets import address_of_choice, effective_default, unf
 _PATH: Final = "payment_method_id"
 NOT_MIRRORED: Final = Problem(
     code=ProblemCode.DEFAULT_NOT_MIRRORED,
-    message="This vault has no default of its own: the choice is kept by the gateway alone.",
+    message="This vault has no default: only the gateway stores the choice.",
 )
 
 
@@ -67,7 +67,8 @@ class SetsDefault(UseCase[SetDefault, SetDefaultIntent]):
         )
 
     async def _check(self, session: Session[SetDefaultIntent], address: MethodAddress) -> DefaultCheck:
-        """The vault must have the method, now, and fit to be a default. A vault that marks it already is left alone."""
+        """The vault must have the method now, and it must be usable as default. A vault that already marks it is not
+        called."""
         wallet = await session.wallet(address.provider, address.customer_ref)
         method = find(wallet, address)
         if method is None:
@@ -89,7 +90,7 @@ def mirrors(session: Session[Intent], address: MethodAddress) -> bool:
 
 
 async def set_vault_default(session: Session[Intent], address: MethodAddress, step: str = "default") -> None:
-    """The vault's own default. Raises what `Session.do` raises."""
+    """Set the vault's own default. Raises what `Session.do` raises."""
     vault = session.vault(address.provider)
 
     async def send(call: Call) -> NoFacts:
@@ -104,17 +105,17 @@ async def set_vault_default(session: Session[Intent], address: MethodAddress, st
 
 
 def is_superseded(session: Session[Intent], entry: DirectoryEntry | None) -> bool:
-    """Taken up late: the customer chose something else after this was asked."""
+    """True if a resumed operation is older than the customer's current choice."""
     choice = entry.choice if entry else None
     return session.is_resumed and choice is not None and choice.set_at > session.operation.created_at
 
 
 def choose(deps: Deps, session: Session[Intent], address: MethodAddress, *, allow_expired: bool = False) -> Apply:
-    """Make it the customer's choice, unless the customer has chosen since."""
+    """Store it as the customer's choice, unless the customer has chosen since."""
     customer_id = session.operation.customer_id or ""
 
     async def apply(tx: Tx) -> None:
-        # One that was not taken up late is superseded by nothing: then the choice need not be looked at.
+        # Only a resumed operation can be superseded.
         entry = await deps.store.directory.entry(customer_id, tx=tx) if session.is_resumed else None
         if not is_superseded(session, entry):
             await deps.store.directory.set_choice(
@@ -125,9 +126,9 @@ def choose(deps: Deps, session: Session[Intent], address: MethodAddress, *, allo
 
 
 def keeps(session: Session[Intent], address: MethodAddress) -> Apply:
-    """What a rule had made the default stays it, although a method was added."""
-    told = session.told(NewEvent(type=EventType.DEFAULT_CHANGED))
-    by = By(actor=session.progress.by, origin=told.origin, request_id=told.request_id)
+    """Store the default that the rules had chosen, so that the added method does not change it."""
+    event = session.told(NewEvent(type=EventType.DEFAULT_CHANGED))
+    by = By(actor=session.progress.by, origin=event.origin, request_id=event.request_id)
 
     async def apply(tx: Tx) -> None:
         await keep_default(session.deps.store, session.operation.customer_id or "", address, by, tx=tx)
@@ -138,7 +139,7 @@ def keeps(session: Session[Intent], address: MethodAddress) -> Apply:
 def default_events(
     session: Session[Intent], entry: DirectoryEntry | None, address: MethodAddress
 ) -> tuple[NewEvent, ...]:
-    """DEFAULT_CHANGED, if it does."""
+    """DEFAULT_CHANGED, if the default changes."""
     if is_superseded(session, entry) or (entry is not None and address_of_choice(entry) == address):
         return ()
     return (method_event(EventType.DEFAULT_CHANGED, address),)

@@ -1,4 +1,4 @@
-"""Deleting a payment method: another default first if asked for, and what still looks like it afterwards."""
+"""Deletes a payment method: sets another default first if requested, and lists remaining look-alikes."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -113,7 +113,7 @@ class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
     async def _replace(
         self, session: Session[DeleteMethodIntent], replacement: MethodAddress, *, is_mirrored: bool
     ) -> None:
-        """The other default is settled, vault and choice, before anything is deleted: neither hangs on the other."""
+        """Set the other default, at the vault and as choice, before the delete: a failed delete does not undo it."""
         if is_mirrored:
             await set_vault_default(session, replacement, "replace")
         entry = await self._entry(session)
@@ -149,11 +149,11 @@ class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
         return Done(
             result=WriteResult(customer_id=session.operation.customer_id, deleted=address, lookalikes=tuple(alike)),
             rows=applied_row(address),
-            apply=lambda tx: self._forget(session, address, tx),
+            apply=lambda tx: self._clear(session, address, tx),
             events=tuple(events),
         )
 
-    async def _forget(self, session: Session[DeleteMethodIntent], address: MethodAddress, tx: Tx) -> None:
+    async def _clear(self, session: Session[DeleteMethodIntent], address: MethodAddress, tx: Tx) -> None:
         customer_id, directory = session.operation.customer_id or "", self.deps.store.directory
         tx.touch(Topic.CUSTOMER, customer_id)
         await directory.clear_choice(customer_id, only_if=address, tx=tx)
@@ -170,7 +170,7 @@ def _in_use() -> Problem:
 def _default_unknown() -> Problem:
     return Problem(
         code=ProblemCode.DEFAULT_UNKNOWN,
-        message="Not every vault answered, so whether this is the default cannot be told.",
+        message="Not every vault answered, so it is unknown whether this is the default.",
         path=("if_default",),
         retryable=True,
     )

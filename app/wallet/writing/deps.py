@@ -1,4 +1,4 @@
-"""What every use case of the writing side works with; made once per process."""
+"""Dependencies of the write handlers; created once per process."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -19,7 +19,7 @@ from app.wallet.writing.owner import Owner
 
 DEFAULT_DEADLINE_S: Final = 8.0
 SENDING_SHARE: Final = 0.75
-"""How much of a write's deadline its request may take: the rest is for looking up what became of it."""
+"""The share of a write's deadline for its request; the rest is for looking up a lost answer."""
 
 VaultRef = tuple[ProviderName, CustomerRef]
 
@@ -30,8 +30,8 @@ def _pass(point: str) -> None:
 
 @dataclass(kw_only=True)
 class Deps:
-    """`digest_keys`: the first makes digests, all recognise them. `deadlines_s` is how long a write of each vault may
-    take in all. `reached` is told the name of each point between two steps: tests end the process there."""
+    """`digest_keys`: the first one creates digests, all of them verify. `deadlines_s` is the total time of a write per
+    vault. `reached` is called with the name of each point between two steps: tests kill the process there."""
 
     store: Store
     reader: WalletReader
@@ -48,7 +48,7 @@ class Deps:
         return self.reader.providers
 
     def deadline_s(self, providers: Collection[ProviderName]) -> float:
-        """Seconds that a write at these vaults may take, waiting and looking up included."""
+        """Seconds that a write at these vaults may take, including waits and lookups."""
         return max((self.deadlines_s.get(name, DEFAULT_DEADLINE_S) for name in providers), default=DEFAULT_DEADLINE_S)
 
     def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
@@ -56,7 +56,7 @@ class Deps:
 
 
 async def fresh_wallet(vault: VaultProvider, ref: CustomerRef, call: Call) -> VaultWallet:
-    """What the vault holds at this moment, past every cache. Raises VaultError."""
+    """The vault's current list, bypassing every cache. Raises VaultError."""
     found = (await vault.wallets([ref], call)).get(ref)
     if found is None:
         raise VaultReplyUnreadable(vault.name)

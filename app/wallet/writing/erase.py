@@ -1,4 +1,5 @@
-"""Erasing a customer: at every linked vault as far as each can, then here. What failed keeps its link, to try again."""
+"""Erases a customer: at every linked vault as far as it supports that, then in the store. A failed vault keeps its
+link, for a retry."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -91,7 +92,7 @@ class ErasesCustomer(UseCase[EraseCustomer, EraseCustomerIntent]):
             await self._delete(session, vault, ref, method_ref)
 
     async def _held(self, session: Session[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> HeldMethods:
-        """What is there to delete; what cannot be read cannot be deleted, and must not be said to be."""
+        """The methods to delete. An incomplete list is refused: unreadable methods would be reported as deleted."""
         try:
             wallet = await session.wallet(vault.name, ref)
         except VaultRejected as error:

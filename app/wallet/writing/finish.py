@@ -1,4 +1,4 @@
-"""The end of a write: its outcome, the directory's changes and the events, as one transaction of the journal."""
+"""Ends a write: its outcome, the directory's changes and the events, in one transaction with the journal."""
 
 import logging
 from dataclasses import replace
@@ -33,8 +33,8 @@ _log = logging.getLogger("vaultgraph.writing")
 _SOON: Final = timedelta(seconds=1)
 _LONGEST: Final = timedelta(seconds=60)
 LOOK_FOR: Final = timedelta(hours=24)
-"""How long an unknown outcome is looked up again by itself; after that a person must decide."""
-_FOR_OPERATOR: Final = "What another version of the gateway stored of it cannot be read here: an operator decides it."
+"""How long an unknown outcome is reconciled automatically; after that an operator must decide."""
+_FOR_OPERATOR: Final = "This version of the gateway cannot read the stored request: an operator must decide."
 
 
 class Finisher:
@@ -44,11 +44,11 @@ class Finisher:
         self.afterwards = Afterwards(deps, self._sightings)
 
     async def complete(self, use_case: UseCase[Any, Any], session: Session[Intent]) -> WriteResult:
-        """Carry out and finish. Raises TakenOver when another process holds the operation now."""
+        """Run and finish the operation. Raises TakenOver if another process has taken it over."""
         done = await self._outcome(use_case, session)
         try:
             operation, done = await self._finish(session, done, use_case)
-        except Refused as refused:  # the directory's own rules had the last word
+        except Refused as refused:  # the directory's constraints refused it
             done = _failed(session, refused.problems, final=refused.is_final)
             operation, done = await self._finish(session, done, use_case)
         if use_case.changes_methods:
@@ -56,13 +56,13 @@ class Finisher:
         return replace(done.result, operation=operation, next_action=session.next_action)
 
     async def give_up(self, session: Session[Intent], problem: Problem) -> WriteResult:
-        """Nothing was sent, and nothing will be: the same key may run it again."""
+        """Nothing was sent: mark it FAILED, so that the same key may run again."""
         done = _failed(session, (problem,), final=False)
         operation, done = await self._finish(session, done)
         return replace(done.result, operation=operation)
 
     async def nothing_sent(self, operation: OperationRecord) -> OperationRecord:
-        """An orphan that had sent nothing."""
+        """Mark an orphan that had sent nothing."""
         marked = await self._deps.store.journal.mark(
             operation,
             OperationState.FAILED,
@@ -73,7 +73,7 @@ class Finisher:
         return marked or await self._deps.store.journal.operation(operation.id) or operation
 
     async def leave(self, session: Session[Intent]) -> None:
-        """An error of ours in the middle of it: say at least how far it came, for the reconciler."""
+        """After an unexpected error: record the progress, for the reconciler."""
         journal, operation = self._deps.store.journal, session.operation
         try:
             if operation.sent_at is None:
@@ -87,14 +87,14 @@ class Finisher:
             )
         except StoreUnavailable:
             return
-        except Exception:  # noqa: BLE001 - the row stays PENDING without anybody running it, which says the same
-            _log.exception("the journal could not be told that %s broke off", operation.id)
+        except Exception:  # noqa: BLE001 - the row stays PENDING and abandoned, which is equivalent
+            _log.exception("the failure of %s could not be journalled", operation.id)
 
     async def leave_to_operator(
         self, operation: OperationRecord, reason: IntentUnreadable, use_case: UseCase[Any, Any] | None
     ) -> None:
-        """What is stored of it cannot be read, so no look can decide it. Other writes there wait for as long as its
-        request may still be on its way. Raises TakenOver."""
+        """The stored intent cannot be read, so no lookup can decide the operation. Other writes there wait while its
+        request may be in flight. Raises TakenOver."""
         done = _unreadable(operation, use_case, self._deps.utc_now())
         async with self._deps.store.transaction() as tx:
             if use_case is not None:
@@ -112,9 +112,9 @@ class Finisher:
             )
             if marked is None:
                 raise TakenOver
-        if operation.result != result:  # else it was said before
+        if operation.result != result:  # otherwise already logged
             _log.error(
-                "%s (%s) cannot be taken up: %s; it is %s, for an operator to look at",
+                "%s (%s) cannot be resumed: %s; it is %s and needs an operator",
                 operation.id,
                 operation.mutation,
                 reason,
@@ -125,7 +125,7 @@ class Finisher:
         try:
             return await use_case.run(session)
         except (Refused, NothingSent, VaultError) as error:
-            if session.progress.doing:  # taken up, and stopped before the step that may have left was looked at
+            if session.progress.doing:  # resumed, and failed before the step that may have been sent was looked up
                 provider = session.operation.provider or session.intent.refs[0][0]
                 return _unknown(session, StillUnknown(provider), use_case)
             return self._not_done(use_case, session, error)
@@ -148,7 +148,7 @@ class Finisher:
         self._deps.reached("finishing")
         try:
             ended = await self._commit(session, done, use_case, with_changes=True)
-        except CustomerUnknown:  # erased meanwhile: nothing of the customer's is left to change
+        except CustomerUnknown:  # erased meanwhile: no customer data is left to change
             ended = await self._commit(session, done, use_case, with_changes=False)
         self._deps.reached("finished")
         return ended
@@ -197,7 +197,7 @@ class Finisher:
         return now + pause
 
     def _events(self, session: Session[Intent], done: Done) -> list[NewEvent]:
-        """What the use case tells, each completed, and the audit's row."""
+        """The handler's events, completed, and the audit event."""
         operation, reason = session.operation, session.intent.audit_reason
         audit = NewEvent(
             type=EventType.MUTATION,
@@ -224,7 +224,7 @@ def _failed(session: Session[Intent], problems: tuple[Problem, ...], *, final: b
 
 
 def _unknown(session: Session[Intent], unknown: StillUnknown, use_case: UseCase[Any, Any]) -> Done:
-    """Undecided. For a person, each method that it may be is a row of its own."""
+    """An undecided outcome. If an operator must decide, each candidate method is a row."""
     problem = use_case.unknown(unknown.provider, unknown.error)
     state, outcome = OperationState.UNKNOWN, WriteOutcome.UNKNOWN
     customer_ref = session.intent.refs[0][1] if session.intent.refs else None
@@ -243,8 +243,8 @@ def _unknown(session: Session[Intent], unknown: StillUnknown, use_case: UseCase[
 
 
 def _unreadable(operation: OperationRecord, use_case: UseCase[Any, Any] | None, now: datetime) -> Done:
-    told = (use_case.unknown if use_case else outcome_unknown)(operation.provider)
-    problem = replace(told, message=f"{told.message} {_FOR_OPERATOR}")
+    unknown = (use_case.unknown if use_case else outcome_unknown)(operation.provider)
+    problem = replace(unknown, message=f"{unknown.message} {_FOR_OPERATOR}")
     state, outcome, provider = OperationState.UNKNOWN, WriteOutcome.UNKNOWN, operation.provider
     return Done(
         result=WriteResult(problems=(problem,), customer_id=operation.customer_id),
@@ -259,7 +259,7 @@ def _unreadable(operation: OperationRecord, use_case: UseCase[Any, Any] | None, 
 def _rows(
     session: Session[Intent], state: OperationState, outcome: WriteOutcome, problems: tuple[Problem, ...]
 ) -> tuple[ResultRow, ...]:
-    """The one row of a write at one vault; writes at several make their own."""
+    """The single row of a write at one vault; writes at several vaults make their own."""
     provider = session.operation.provider
     if provider is None:
         return ()

@@ -1,4 +1,5 @@
-"""A hosted session: the vault's own page, on which the shopper pays or saves a method. No number passes through us."""
+"""Creates a hosted session: a vault's page on which the customer pays or saves a method. Card numbers never reach the
+gateway."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -20,13 +21,13 @@ _STEP: Final = "session"
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """The page to make: the shop's addresses need not be stored."""
+    """The session to create: its URLs are not stored."""
 
     new: NewSession | None = None
 
 
 class CreatesHostedSession(UseCase[CreateHostedSession, HostedSessionIntent]):
-    """Its address and credential are shown once, in the answer, and kept nowhere: a repeat has them not."""
+    """The page's URL and credential are returned once and never stored: a replay does not contain them."""
 
     mutation: ClassVar[str] = "createHostedSession"
 
@@ -43,7 +44,7 @@ class CreatesHostedSession(UseCase[CreateHostedSession, HostedSessionIntent]):
         if ProviderCapability.HOSTED_SESSION not in vault.capabilities.operations or not isinstance(
             vault, HostingVault
         ):
-            raise Refused(unsupported(command.provider, "This vault has no pages of its own.", "provider"))
+            raise Refused(unsupported(command.provider, "This vault has no hosted pages.", "provider"))
         link = entry.link(command.provider)
         if link is None:
             message = "The customer is not linked at this vault."
@@ -78,7 +79,7 @@ class CreatesHostedSession(UseCase[CreateHostedSession, HostedSessionIntent]):
             return HostedSessionFacts(session_ref=made.session_ref)
 
         async def look(call: Call) -> Look[HostedSessionFacts]:
-            return Absent()  # a page that nobody was shown takes no money: making another is as good
+            return Absent()  # an unused page takes no money, so another one can be created
 
         await session.do(_STEP, HostedSessionFacts, (name, ref), send if new is not None else None, look)
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)

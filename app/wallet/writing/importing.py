@@ -1,9 +1,9 @@
-"""Importing existing vault customers, and cards by their processor's tokens: row by row, in the rows' order.
+"""Imports existing vault customers, and cards by their processor's tokens: row by row, in order.
 
-A row first links, then stores its card. Each card is a step of its own in the journal, so that an import which is cut
-short goes on with the same key: what was stored is known, what may have been is looked up, nothing is sent twice.
+A row first links, then stores its card. Each card is a journalled step, so that an interrupted import continues with
+the same key: stored cards are known, uncertain ones are looked up, nothing is sent twice.
 
-The same key runs again the rows that failed for a reason that may pass, and only those: see `is_settled`.
+The same key runs again only the rows that failed for a temporary reason: see `is_settled`.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ _LONGEST_KEY: Final = 255
 
 
 def is_settled(row: ResultRow) -> bool:
-    """Whether the row has ended for good. A vault that was down comes back, and credentials can be mended."""
+    """True if the row's result is final. An unavailable vault may recover, and credentials can be corrected."""
     if row.state is not OperationState.FAILED or row.error is None:
         return row.state is OperationState.SUCCEEDED
     return not row.error.get("retryable") and row.error.get("code") != ProblemCode.PROVIDER_AUTH
@@ -62,7 +62,7 @@ def is_settled(row: ResultRow) -> bool:
 
 @dataclass(slots=True)
 class _Memory:
-    """The rows with their tokens, who asked, whom this run linked, and whom the vaults know."""
+    """The rows with their tokens, the actor, the links made in this run, and the customers that the vaults know."""
 
     command: ImportMethods | None = None
     actor: Actor | None = None
@@ -85,7 +85,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
         self, command: ImportMethods, actor: Actor, known: OperationRecord | None
     ) -> Ready[ImportMethodsIntent]:
         if actor.is_end_user:
-            raise Refused(not_found("There is nothing to import for this caller.", "rows"))
+            raise Refused(not_found("End users cannot import.", "rows"))
         if not 1 <= len(command.rows) <= MOST_ROWS:
             raise Refused(invalid(f"An import has 1 to {MOST_ROWS} rows.", "rows"))
         command = replace(command, rows=tuple(self._canonical(row) for row in command.rows))
@@ -107,24 +107,24 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
         )
 
     async def _settled(self, operation: OperationRecord) -> dict[int, OperationState]:
-        """The rows that an earlier run of the operation settled, by their number."""
+        """The rows that an earlier run settled, by number."""
         page = await self.deps.store.journal.results(operation.id, first=MOST_ROWS)
         return {row.row: row.state for row in page.rows if is_settled(row)}
 
     def _canonical(self, row: ImportRow) -> ImportRow:
-        """With the vault's customer in its vault's one spelling."""
+        """With the vault's customer ref in canonical form."""
         vault = self.deps.providers.get(row.provider)
         return row if vault is None else replace(row, customer_ref=vault.canonical_ref(row.customer_ref))
 
     def _kept(self, row: ImportRow) -> ImportedRow:
-        """What the journal keeps of a row: no token, no name; the holder by a digest."""
+        """What the journal stores of a row: no token, no name; the holder as a digest."""
         card = None
         if row.processor_token is not None and row.card is not None:
             card = look_for(_as_new_card(row), self.deps.digest_keys[0])
         return ImportedRow(provider=row.provider, ref=row.customer_ref, card=card)
 
     async def run(self, session: Session[ImportMethodsIntent]) -> Done:
-        """First the links, one after the other in the rows' order; then the cards, several at once."""
+        """First the links, sequentially in row order; then the cards, concurrently."""
         memory = session.memory(_Memory)
         command, actor = memory.command, memory.actor
         rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(session.intent.rows)
@@ -132,7 +132,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
         open_rows = [number for number in range(len(rows)) if number not in settled]
         gate = asyncio.Semaphore(_AT_ONCE)
         if command is not None:
-            await self._ask_ahead(session, [command.rows[number] for number in open_rows], gate)
+            await self._prefetch_customers(session, [command.rows[number] for number in open_rows], gate)
         linked = {number: await self._link_row(session, number, rows[number], actor) for number in open_rows}
         at_once = {row.place: asyncio.Lock() for row in session.intent.rows}
 
@@ -156,7 +156,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
     async def _keep_defaults(
         self, session: Session[ImportMethodsIntent], stored: frozenset[MethodAddress], gate: asyncio.Semaphore
     ) -> None:
-        """Neither stored cards nor new links take a default away from a customer that had one."""
+        """Stored cards and new links do not change the default of a customer that had one."""
         directory = self.deps.store.directory
         linked = session.memory(_Memory).linked
         by_vault: dict[ProviderName, set[CustomerRef]] = {}
@@ -213,14 +213,14 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
     # ---- the link -----------------------------------------------------------------------------------------
 
     async def _link(self, session: Session[ImportMethodsIntent], row: ImportRow, actor: Actor) -> None:
-        """Checks in the order of their cost, then the link. A link that exists already is as good."""
+        """Checks, cheapest first, then the link. An existing link counts as success."""
         ref = row.customer_ref
         self._refuse_card(row)
         if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
-            raise Refused(invalid("This cannot be a vault's key of a customer.", "customer_ref"))
+            raise Refused(invalid("This is not a valid customer key of a vault.", "customer_ref"))
         external_id = row.external_id
         if not external_id.strip() or len(external_id) > _LONGEST_KEY or not is_storable(external_id):
-            raise Refused(invalid("A customer's key has 1 to 255 characters that can be kept.", "external_id"))
+            raise Refused(invalid("An external id has 1 to 255 storable characters.", "external_id"))
         vault = self.vault_of(row.provider, "provider")
         directory = self.deps.store.directory
         customer = await directory.customer_by_external_id(row.external_id)
@@ -241,12 +241,12 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
             await self._write_link(session, row, customer.id if customer else None, tx)
         session.memory(_Memory).linked.add((row.provider, ref))
 
-    async def _ask_ahead(
+    async def _prefetch_customers(
         self, session: Session[ImportMethodsIntent], rows: Sequence[ImportRow], gate: asyncio.Semaphore
     ) -> None:
-        """Ask the vaults for all their customers at once: in as few calls as each can, some at a time.
+        """Ask the vaults for all customers in advance, in as few calls as possible, some concurrently.
 
-        A vault that fails is asked again for each row, so that each row tells of it.
+        A failing vault is asked again for each row, so that each row reports the failure.
         """
         by_vault: dict[ProviderName, list[CustomerRef]] = {}
         for row in rows:
@@ -268,10 +268,10 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
                 unique = list(dict.fromkeys(refs))
                 work += [ask(vault, unique[start : start + size]) for start in range(0, len(unique), size)]
             elif vault is not None:
-                work += [self._ask_one(session, vault, ref, gate) for ref in dict.fromkeys(refs)]
+                work += [self._prefetch_customer(session, vault, ref, gate) for ref in dict.fromkeys(refs)]
         await asyncio.gather(*work)
 
-    async def _ask_one(
+    async def _prefetch_customer(
         self, session: Session[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef, gate: asyncio.Semaphore
     ) -> None:
         async with gate:
@@ -303,7 +303,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
             reason = conflict.reason if isinstance(conflict, LinkConflict) else LinkConflictReason.REF_TAKEN
             raise Refused(link_conflict(row.provider, reason, "customer_ref")) from None
         except UnstorableText:
-            raise Refused(invalid("The row has characters that cannot be kept.")) from None
+            raise Refused(invalid("The row has characters that cannot be stored.")) from None
         event = NewEvent(
             type=EventType.LINK_CHANGED,
             customer_id=customer_id,
@@ -322,11 +322,11 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
             return
         vault = self.vault_of(row.provider, "provider")
         if not isinstance(vault, ImportingVault):
-            raise Refused(unsupported(row.provider, "This vault imports no cards.", row.token_field))
+            raise Refused(unsupported(row.provider, "This vault does not import cards.", row.token_field))
         if row.processor_token is None:
             raise Refused(_required("The card's token is missing.", row.token_field))
         if row.card is None:
-            raise Refused(_required("What the card shows is missing.", "card"))
+            raise Refused(_required("The card's data is missing.", "card"))
         faults = vault.faults_of_import(_as_imported(row))
         if faults:
             raise Refused(*problems_of_faults(faults))
@@ -344,7 +344,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
                 reason = result.reason or RejectReason.INVALID_INPUT
                 raise VaultRejected(name, reason, provider_code=result.provider_code)
             if result.method_ref is None:
-                raise OutcomeUnknown(name, "The vault named neither a method nor a reason.")
+                raise OutcomeUnknown(name, "The vault returned neither a method nor a reason.")
             return MethodFacts(method_ref=result.method_ref)
 
         async def look(call: Call) -> Look[MethodFacts]:
@@ -398,9 +398,10 @@ def _as_new_card(row: ImportRow) -> NewCard:
 def _summary(
     found: Mapping[int, tuple[Ending, MethodRef | None]], settled: Collection[OperationState], *, dry_run: bool
 ) -> Done:
-    """PARTIAL where some rows failed, FAILED where all did; a dry run's good rows are SUCCEEDED and NOT_APPLIED.
+    """PARTIAL if some rows failed, FAILED if all did; a dry run's good rows are SUCCEEDED and NOT_APPLIED.
 
-    `found` is by row number; `settled` are the other rows, whose results stay as they are."""
+    `found` is by row number; `settled` are the states of the other rows, which stay unchanged.
+    """
     endings = [ending for ending, _ in found.values()]
     count = Counter([*settled, *(ending.state for ending in endings)])
     state = OperationState.SUCCEEDED

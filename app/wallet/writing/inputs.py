@@ -1,6 +1,6 @@
-"""A check of an input that concerns no vault, and what of a method makes two inputs the same.
+"""Input validation independent of vaults, and the digest of a new method.
 
-Card numbers in texts are refused where the graph's inputs are read, before any command is made.
+Card numbers in texts are refused earlier, when the graph's inputs are parsed.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ def nickname_problems(nickname: str | None) -> tuple[Problem, ...]:
 
 
 def method_digest(method: NewMethod) -> Mapping[str, Any]:
-    """A new method as a digest takes it: tokens by their HMAC, numbers not at all.
+    """A new method as digest input: tokens as an HMAC, numbers excluded.
 
-    A network token stands in a card number's place, and a number could come in by its door: it counts as one.
+    A network token counts as a number: it replaces a card number, and a number could be sent in its field.
     """
     values = {each.name: getattr(method, each.name) for each in fields(method)}
     mark = Token if method.route is AddRoute.PROVIDER_TOKEN else Number

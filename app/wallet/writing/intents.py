@@ -1,10 +1,10 @@
-"""What the journal keeps of a write while it runs: what was asked, and how far the write has come.
+"""What the journal stores of a running write: the request, and its progress.
 
-One struct per mutation. The journal stores them as JSON, and a later version of the gateway may have to finish what it
-finds there, so `VERSION` rises with every change of a struct in this module, and `upgrades` gets a function that brings
-the JSON of the version before to the new shape.
+One struct per mutation. They are stored as JSON, and a later version of the gateway may have to finish stored
+operations. So `VERSION` rises with every change of a struct in this module, and `upgrades` gets a function that
+converts the previous version's JSON.
 
-No secret and no name is in it; an intent may hold a nickname. Erasure strips intents.
+No secret and no name is stored; an intent may hold a nickname. Erasure strips intents.
 """
 
 from datetime import datetime
@@ -21,18 +21,18 @@ from app.wallet.writing.deps import VaultRef
 VERSION: Final = 1
 
 
-# ---- what was asked ---------------------------------------------------------------------------------------
+# ---- requests ---------------------------------------------------------------------------------------------
 
 
 class Intent(Struct, frozen=True, kw_only=True, tag_field="mutation", forbid_unknown_fields=True):
-    """`refs` are the vaults' customers whose writes this one must wait for, and keeps waiting."""
+    """`refs` are the vault customers whose writes are serialised with this one."""
 
     version: Literal[1] = VERSION
     refs: tuple[VaultRef, ...] = ()
 
     @property
     def audit_reason(self) -> str | None:
-        """Why it was asked, where the caller has to say so."""
+        """The reason that the caller gave, if the mutation requires one."""
         return None
 
 
@@ -47,8 +47,8 @@ class MethodLook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AddMethodIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethod"):
-    """`path` and `secret` say where the method and its token stand in the input. `token` is a digest of the token,
-    where the vault's lists do not show it."""
+    """`path` and `secret` locate the method and its token in the input. `token` is a digest of the token, if the
+    vault's lists do not show it."""
 
     provider: ProviderName
     path: tuple[str, ...]
@@ -61,7 +61,7 @@ class AddMethodIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethod")
 
 
 class ChangeTarget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the vault will show once an update is made; None for what is not to change. Texts are digests."""
+    """What the vault will list after an update; None for unchanged fields. Texts are digests."""
 
     expiry: str | None = None
     active: bool | None = None
@@ -72,7 +72,7 @@ class ChangeTarget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class UpdateMethodIntent(Intent, frozen=True, kw_only=True, tag="updatePaymentMethod"):
-    """`target` is None when the vault need not be called."""
+    """`target` is None if no vault call is needed."""
 
     method: MethodAddress
     nickname: str | None
@@ -111,7 +111,7 @@ class UnlinkCustomerIntent(Intent, frozen=True, kw_only=True, tag="unlinkProvide
 
 
 class EraseCustomerIntent(Intent, frozen=True, kw_only=True, tag="eraseCustomer"):
-    """`refs` are the customer's links: every one of them is erased."""
+    """`refs` are the customer's links, all of which are erased."""
 
 
 class ImportedRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -133,7 +133,7 @@ class ImportMethodsIntent(Intent, frozen=True, kw_only=True, tag="importPaymentM
 
 
 class QuotePaymentIntent(Intent, frozen=True, kw_only=True, tag="quotePayment"):
-    """`method` is None for the customer's default. `payment_id` is the id that the payment will have."""
+    """`method` is None for the customer's default. `payment_id` is the future payment's id."""
 
     method: MethodAddress | None
     amount: int
@@ -168,15 +168,15 @@ AnyIntent = (
 )
 
 
-# ---- facts that were read before a step, and decide it ----------------------------------------------------
+# ---- facts read before a step, which decide it ------------------------------------------------------------
 
 
 class Note(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
-    """Read once, and the same for whoever takes the operation up."""
+    """Read once; a resumed run uses the stored value."""
 
 
 class BeforeAddNote(Note, frozen=True, kw_only=True, tag="beforeAdd"):
-    """What the vault held. `duplicate` has the same token, `default` is the vault's own."""
+    """The vault's methods before the add. `duplicate` has the same token, `default` is the vault's own default."""
 
     refs: tuple[MethodRef, ...]
     duplicate: MethodRef | None
@@ -184,7 +184,8 @@ class BeforeAddNote(Note, frozen=True, kw_only=True, tag="beforeAdd"):
 
 
 class DefaultCheck(Note, frozen=True, kw_only=True, tag="defaultCheck"):
-    """`mirror`: the vault is to be told. `warn`: it should be, and has no default. `previous`: the default before."""
+    """`mirror`: set the vault's default too. `warn`: requested, but the vault has none. `previous`: the default
+    before."""
 
     mirror: bool
     warn: bool
@@ -192,7 +193,7 @@ class DefaultCheck(Note, frozen=True, kw_only=True, tag="defaultCheck"):
 
 
 class DeleteCheck(Note, frozen=True, kw_only=True, tag="deleteCheck"):
-    """`gone`: nothing is there to delete. `look`: what it looked like. `mirror`: the vault's default is to be moved."""
+    """`gone`: already deleted. `look`: its look before. `mirror`: the vault's default must be moved."""
 
     gone: bool
     look: str | None
@@ -204,7 +205,7 @@ class UpdateCheck(Note, frozen=True, kw_only=True, tag="updateCheck"):
 
 
 class HeldMethods(Note, frozen=True, kw_only=True, tag="heldMethods"):
-    """What a vault's customer held."""
+    """The methods of a vault's customer."""
 
     refs: tuple[MethodRef, ...]
 
@@ -212,15 +213,15 @@ class HeldMethods(Note, frozen=True, kw_only=True, tag="heldMethods"):
 AnyNote = BeforeAddNote | DefaultCheck | DeleteCheck | UpdateCheck | HeldMethods
 
 
-# ---- what finished steps led to ---------------------------------------------------------------------------
+# ---- results of finished steps ----------------------------------------------------------------------------
 
 
 class Facts(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
-    """What is known once a step is done."""
+    """The result of a finished step."""
 
 
 class NoFacts(Facts, frozen=True, kw_only=True, tag="none"):
-    """That it is done."""
+    """The step is finished; it has no result."""
 
 
 class MethodFacts(Facts, frozen=True, kw_only=True, tag="method"):
@@ -232,7 +233,7 @@ class CustomerFacts(Facts, frozen=True, kw_only=True, tag="customer"):
 
 
 class ProfileFacts(Facts, frozen=True, kw_only=True, tag="profile"):
-    """Of a customer that was made together with its first method."""
+    """For a customer created together with its first method."""
 
     customer_ref: CustomerRef
     method_ref: MethodRef
@@ -245,7 +246,7 @@ class QuoteFacts(Facts, frozen=True, kw_only=True, tag="quote"):
 
 
 class CaptureFacts(Facts, frozen=True, kw_only=True, tag="capture"):
-    """`state` is None when something else than the vault's answer decided the payment."""
+    """`state` is None if something other than the vault's answer decided the payment."""
 
     state: PaymentState | None = None
     decline_code: str | None = None
@@ -260,17 +261,17 @@ AnyFacts = NoFacts | MethodFacts | CustomerFacts | ProfileFacts | QuoteFacts | C
 NO_FACTS: Final = NoFacts()
 
 
-# ---- how far it has come ----------------------------------------------------------------------------------
+# ---- progress ---------------------------------------------------------------------------------------------
 
 IntentT_co = TypeVar("IntentT_co", bound=Intent, covariant=True)
 
 
 class Progress(Struct, Generic[IntentT_co], kw_only=True, forbid_unknown_fields=True):
-    """The journal's row of a write that runs.
+    """The stored state of a running write.
 
-    `notes` are facts that were read before a step. `doing` names the steps whose request may have left us; `done` has
-    what finished steps led to. `believe_at` is from when on a list that lacks the result proves its absence, where
-    that is later than the journal's own deadline. `by` is who asked.
+    `notes` are facts read before a step. `doing` names the steps that may have been sent; `done` has the facts of
+    finished steps. `believe_at` is the earliest time from which a list without the result proves its absence, if later
+    than the journal's deadline. `by` is the author.
     """
 
     by: str
@@ -285,12 +286,12 @@ class Progress(Struct, Generic[IntentT_co], kw_only=True, forbid_unknown_fields=
         return kept
 
 
-# ---- what is read of any operation, without the rest of its intent ----------------------------------------
-# `of.refs` and `of.token` stand where they are in every version.
+# ---- fields read without the rest of the intent -----------------------------------------------------------
+# `of.refs` and `of.token` are the same in every version.
 
 
 def refs_of(operation: OperationRecord) -> list[VaultRef]:
-    """The vaults' customers that it concerns; none where that cannot be told."""
+    """The vault customers of an operation; empty if unreadable."""
     try:
         return convert(_asked(operation).get("refs"), list[VaultRef])
     except ValidationError:
@@ -298,7 +299,7 @@ def refs_of(operation: OperationRecord) -> list[VaultRef]:
 
 
 def token_of(operation: OperationRecord) -> str | None:
-    """The digest of the token that it adds."""
+    """The digest of the token that an operation adds."""
     token = _asked(operation).get("token")
     return token if isinstance(token, str) else None
 

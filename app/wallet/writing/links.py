@@ -1,4 +1,4 @@
-"""Linking a vault's customer to one of ours, and undoing it: by staff and backends, never by the customer."""
+"""Links a vault's customer to a customer of the gateway, and unlinks it: for staff and backends, not for end users."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -49,7 +49,7 @@ class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
         vault = self.vault_of(command.provider, "provider")
         ref = command.customer_ref
         if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
-            raise Refused(invalid("This cannot be a vault's key of a customer.", "customer_ref"))
+            raise Refused(invalid("This is not a valid customer key of a vault.", "customer_ref"))
         ref = vault.canonical_ref(ref)
         return Ready(
             intent=LinkCustomerIntent(refs=((command.provider, ref),), provider=command.provider, ref=ref),
@@ -76,7 +76,7 @@ class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
         return Done(result=result, rows=(row,), apply=apply, events=(event,))
 
     async def _taken_away(self, session: Session[LinkCustomerIntent], link: LinkRecord) -> MethodAddress | None:
-        """The default by a rule that the vault's methods would take away."""
+        """The default by the rules that the vault's methods would replace."""
         entry = await self.deps.store.directory.entry(link.customer_id)
         if entry is None or not entry.links or entry.link(link.provider) is not None:
             return None
@@ -88,7 +88,7 @@ class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
     async def _refuse_conflicts(
         self, session: Session[LinkCustomerIntent], name: ProviderName, ref: CustomerRef
     ) -> None:
-        """Said before the vault is asked; the store's own rules decide in the end."""
+        """Early check, before the vault is asked; the store's constraints decide in the end."""
         customer_id = session.operation.customer_id or ""
         owner = (await self.deps.store.directory.owners_of(name, [ref])).get(ref)
         if owner not in (None, customer_id):
@@ -107,9 +107,9 @@ class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
         except LinkConflict as conflict:
             raise Refused(link_conflict(name, conflict.reason, "customer_ref")) from None
         except UnstorableText:
-            raise Refused(invalid("This cannot be a vault's key of a customer.", "customer_ref")) from None
+            raise Refused(invalid("This is not a valid customer key of a vault.", "customer_ref")) from None
         for waiting in await store.journal.of_customer(customer_id):
-            # Unknown until a person links the record that was made: now somebody has.
+            # An UNKNOWN create is decided once an operator links the created record: look it up again.
             if waiting.provider is name and waiting.state is OperationState.UNKNOWN and waiting.reconcile_at is None:
                 await store.journal.mark(
                     waiting,
@@ -169,7 +169,7 @@ def _refuse_end_users(actor: Actor) -> None:
 
 
 def _link(session: Session[LinkCustomerIntent], now: datetime) -> LinkRecord:
-    """The link as it will stand; a replay shows the directory's own record."""
+    """The link to be stored; a replay shows the directory's own record."""
     return LinkRecord(
         customer_id=session.operation.customer_id or "",
         provider=session.intent.provider,

@@ -1,4 +1,4 @@
-"""Who runs operations: this process's lease, its heartbeat, and which other processes are gone."""
+"""Worker lease: the process's heartbeat, and which other processes are dead."""
 
 import asyncio
 import logging
@@ -23,12 +23,12 @@ BEAT_EVERY_S: Final = LEASE.total_seconds() / 3
 
 
 class Owner:
-    """One per process. `running` holds the operations that this process works on at this moment.
+    """One per process. `running` holds the operations that this process works on now.
 
-    `writing` counts, per vault's customer, those of them that have its lock.
+    `writing` counts the operations that hold the lock, per vault customer.
 
-    An operation of ours that is not in `running` was left behind (by an error in the middle of it, say): it is an
-    orphan as much as those of a process that died.
+    An operation of this owner that is not in `running` was abandoned, for example by an error: it is an orphan like one
+    of a dead process.
     """
 
     def __init__(self, store: Store, utc_now: Callable[[], datetime], *, lease: timedelta = LEASE) -> None:
@@ -39,13 +39,13 @@ class Owner:
         self.writing: Counter[tuple[ProviderName, CustomerRef]] = Counter()
         self._store = store
         self._utc_now = utc_now
-        self._beating: asyncio.Task[None] | None = None
+        self._heartbeat: asyncio.Task[None] | None = None
         # Processes that share a SQLite file share a machine, so their pids can be looked up.
         self._sees_pids = store.engine.dialect.name == "sqlite"
 
     @contextmanager
     def at(self, provider: ProviderName, ref: CustomerRef) -> Iterator[None]:
-        """While a write has this customer's lock."""
+        """While a write holds this customer's lock."""
         self.writing[provider, ref] += 1
         try:
             yield
@@ -59,20 +59,20 @@ class Owner:
 
     async def start(self) -> None:
         await self._store.owners.register(self.id, host=self.host, pid=os.getpid())
-        self._beating = asyncio.create_task(self._beat())
+        self._heartbeat = asyncio.create_task(self._beat())
 
     async def stop(self) -> None:
-        """What is still pending is others' from now on."""
-        if self._beating is None:
+        """Release the lease: other processes may take over pending operations."""
+        if self._heartbeat is None:
             return
-        self._beating.cancel()
-        await asyncio.gather(self._beating, return_exceptions=True)
-        self._beating = None
-        with suppress(StoreUnavailable):  # then our lease runs out
+        self._heartbeat.cancel()
+        await asyncio.gather(self._heartbeat, return_exceptions=True)
+        self._heartbeat = None
+        with suppress(StoreUnavailable):  # the lease expires instead
             await self._store.owners.stop(self.id)
 
     async def is_abandoned(self, operation: OperationRecord) -> bool:
-        """Whether nobody works on this PENDING operation any more."""
+        """True if no process works on this PENDING operation."""
         if operation.owner_id == self.id:
             return operation.id not in self.running
         owner = next((one for one in await self._store.owners.all() if one.id == operation.owner_id), None)
@@ -81,13 +81,13 @@ class Owner:
         return self._is_killed(owner)
 
     async def killed(self) -> set[str]:
-        """Owners that are known to be gone although their lease still runs."""
+        """Owners that are known to be dead although their lease is still valid."""
         return {one.id for one in await self._store.owners.all() if one.id != self.id and self._is_killed(one)}
 
     def _is_killed(self, owner: OwnerRecord) -> bool:
         if not self._sees_pids or owner.host != self.host:
             return False
-        # A container's processes have the same pid after every restart: ours cannot be another owner's.
+        # A container's process has the same pid after a restart, so another owner with this pid is dead.
         return owner.pid == os.getpid() or not _is_running(owner.pid)
 
     async def _beat(self) -> None:
@@ -95,14 +95,14 @@ class Owner:
             await asyncio.sleep(self.lease.total_seconds() / 3)
             try:
                 if not await self._store.owners.beat(self.id):
-                    # Known to the others before anything is begun under it: else it would look like nobody's.
+                    # Register the new id before operations use it: otherwise they would look abandoned.
                     fresh = _new_id()
                     await self._store.owners.register(fresh, host=self.host, pid=os.getpid())
                     self.id = fresh
             except StoreUnavailable:
                 continue
-            except Exception:  # noqa: BLE001 - a heart that stops for one bad moment would give our work away
-                _log.exception("the heartbeat could not be written; trying again")
+            except Exception:  # noqa: BLE001 - the loop must survive: without heartbeats the lease is lost
+                _log.exception("the heartbeat could not be written; retrying")
 
 
 def _new_id() -> str:
@@ -110,7 +110,7 @@ def _new_id() -> str:
 
 
 def _is_running(pid: int) -> bool:
-    with suppress(PermissionError):  # somebody else's process: it runs
+    with suppress(PermissionError):  # a process of another user: it runs
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -119,7 +119,7 @@ def _is_running(pid: int) -> bool:
 
 
 def _is_zombie(pid: int) -> bool:
-    """Killed, and not yet buried by its parent: Linux still answers signals to it."""
-    with suppress(OSError):  # no /proc here: then nothing is known against it
+    """Killed but not yet reaped by its parent: on Linux, signals to it still succeed."""
+    with suppress(OSError):  # without /proc, assume that it runs
         return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0] == "Z"
     return False

@@ -1,8 +1,9 @@
-"""Paying with a stored method, in two phases: a quote fixes fee and total at the vault, a capture moves the money once.
+"""Payments with a stored method, in two phases: a quote fixes fee and total at the vault, a capture moves the money
+once.
 
 No vault call reads a payment, so a lost answer cannot be looked up: the payment stays UNKNOWN until the vault's webhook
-or an operator reports how it ended. A capture is sent only for a payment that is QUOTED, and the transaction before it
-is sent ends that state: there is no second one, whatever the keys. Back to QUOTED goes only what never left us.
+or an operator reports its outcome. A capture is sent only for a QUOTED payment, and the transaction before sending ends
+that state, so no key can send a second one. Only a capture that was certainly not sent returns to QUOTED.
 """
 
 from collections.abc import Mapping
@@ -58,8 +59,8 @@ from app.wallet.writing.wallets import read_wallet, unfit_as_default, why_no_def
 
 _USING: Final = "using"
 _NEVER_SENT: Final = (InvalidRequest, UnsupportedByVault, VaultUnavailable)
-"""Errors of a write whose request provably never left us."""
-_QUOTE_ANEW: Final = "To pay, quote anew."
+"""Errors that prove that the request was not sent."""
+_QUOTE_ANEW: Final = "To pay, request a new quote."
 
 
 class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
@@ -75,7 +76,7 @@ class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
         self, command: QuotePayment, actor: Actor, known: OperationRecord | None
     ) -> Ready[QuotePaymentIntent]:
         entry = await self.entry_of(command.customer_id, actor)
-        named = command.method_id  # None: the default, found by a fresh read
+        named = command.method_id  # None: the default, determined by a fresh read
         address = self.method_in(entry, named, _USING, "payment_method_id") if named is not None else None
         if address is not None:
             _paying(self, address.provider)
@@ -108,7 +109,7 @@ class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
             return QuoteFacts(payment_ref=quote.payment_ref, fee=quote.fee, total=quote.total)
 
         async def look(call: Call) -> Look[QuoteFacts]:
-            return Absent()  # a quote moves nothing: one that nobody heard is as good as none
+            return Absent()  # a quote moves no money: a lost one can be ignored
 
         facts = await session.do("quote", QuoteFacts, (address.provider, address.customer_ref), send, look)
         return self._done(session, address, new, facts)
@@ -148,7 +149,7 @@ class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
         wallet = await read_wallet(self.deps, entry, session.call, force_fresh=linked)
         default = default_for_payment(wallet, self.deps.rules)
         if default.state is DefaultState.UNKNOWN:
-            message = "The default cannot be told now: not every vault answered."
+            message = "The default is unknown: not every vault answered."
             unknown = Problem(code=ProblemCode.DEFAULT_UNKNOWN, message=message, path=path, retryable=True)
             raise Refused(unknown, is_final=False)
         method = wallet.method(default.method_id)
@@ -157,7 +158,7 @@ class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
         return method.address
 
     async def _usable(self, session: Session[QuotePaymentIntent], address: MethodAddress) -> PaymentMethod:
-        """The method as its vault has it at this moment; what is expired or not usable pays nothing."""
+        """The method as its vault lists it now; expired or unusable methods are refused."""
         method = find(await session.wallet(address.provider, address.customer_ref), address)
         if method is None:
             raise Refused(not_found("The vault does not have this payment method.", _USING, "payment_method_id"))
@@ -168,13 +169,13 @@ class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
 
 @dataclass(slots=True)
 class _Memory:
-    """What the vault answered to the capture, for `settle`."""
+    """The vault's answer to the capture, for `settle`."""
 
     report: CaptureFacts | None = None
 
 
 class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
-    """`settle` decides how it ends: by the payment as it stands, whoever reported what in the meantime."""
+    """`settle` decides the outcome from the payment's current state, including reports that arrived meanwhile."""
 
     mutation: ClassVar[str] = "capturePayment"
 
@@ -210,17 +211,17 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
             else:
                 session.memory(_Memory).report = facts
                 return _captured(payment)
-        if not is_decided(payment):  # no operation that we know of sent it
+        if not is_decided(payment):  # sent by no known operation
             raise StillUnknown(payment.method.provider, for_person=True)
         return _captured(payment)
 
     async def _capture(self, session: Session[CapturePaymentIntent], payment: PaymentRecord) -> CaptureFacts:
-        """Send the capture, unless one was ever sent. What becomes of it is noted for `settle`."""
+        """Send the capture, unless one was sent before. The outcome is kept for `settle`."""
         provider, quote = payment.method.provider, quote_of(payment)
         vault = _paying(self, provider)
 
         async def claim(tx: Tx) -> None:
-            """From here on a capture may have left us, so there will be no other."""
+            """Ends QUOTED: from here on a capture may have been sent, so none is sent again."""
             current = await self.deps.store.payments.locked(payment.id, tx=tx)
             if current is None or current.state is not PaymentState.QUOTED:
                 raise _Settled
@@ -245,7 +246,7 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
             return CaptureFacts(state=captured.state, decline_code=captured.decline_code, answered=captured.answered)
 
         async def look(call: Call) -> Look[CaptureFacts]:
-            """No call reads a payment: only what was reported of it since counts."""
+            """No vault call reads a payment: only reports received since count."""
             current = await self.deps.store.payments.payment(payment.id)
             return Found(CaptureFacts()) if current is not None and is_decided(current) else Undecidable()
 
@@ -268,7 +269,7 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
         return await self._settled(session.intent.payment_id, update, done, tx)
 
     async def settle_unread(self, operation: OperationRecord, done: Done, tx: Tx) -> Done:
-        """Also without its intent, the payment is known by what the operation holds."""
+        """Settles the payment from the operation's other columns."""
         payment_id = (operation.exclusive or "").removeprefix(exclusive_of(""))
         update = StatusUpdate(
             state=PaymentState.UNKNOWN, origin=EventOrigin.RECONCILIATION, request_id=operation.request_id
@@ -279,14 +280,14 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
         if update is not None:
             await settle_payment(self.deps.store, payment_id, update, by_its_capture=True, tx=tx)
         payment = await self.deps.store.payments.locked(payment_id, tx=tx)
-        return done if payment is None else self._as_it_ended(payment, done)
+        return done if payment is None else self._with_payment_outcome(payment, done)
 
-    def _as_it_ended(self, payment: PaymentRecord, done: Done) -> Done:
+    def _with_payment_outcome(self, payment: PaymentRecord, done: Done) -> Done:
         ending = ending_of(payment)
         if ending is None or (ending.state is done.state and done.state is not OperationState.FAILED):
             return done
         problems = ending.problems
-        if payment.state is PaymentState.CANCELED and done.state is OperationState.FAILED:  # the vault's own reason
+        if payment.state is PaymentState.CANCELED and done.state is OperationState.FAILED:  # keep the vault's reason
             problems = tuple(replace(one, message=f"{one.message} {_QUOTE_ANEW}") for one in done.result.problems)
         result = WriteResult(customer_id=payment.customer_id, payment_id=payment.id, problems=problems)
         row = row_of(
@@ -314,7 +315,7 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
 
 
 class _Settled(Exception):
-    """The payment is no longer a quote: nothing is sent."""
+    """The payment is no longer QUOTED: nothing is sent."""
 
 
 def _captured(payment: PaymentRecord) -> Done:

@@ -1,6 +1,6 @@
-"""Payment status updates from capture answers, webhooks, operators and reconciliation: one way for all of them.
+"""Applies payment status updates from capture answers, webhooks, operators and reconciliation.
 
-No vault call reads a payment, so what is reported from outside is all that decides a capture whose answer was lost.
+No vault call reads a payment, so only these reports decide a capture whose answer was lost.
 """
 
 import logging
@@ -35,19 +35,18 @@ _NO_AMOUNTS: Final = Amounts()
 _log = logging.getLogger("vaultgraph.payments")
 _S = PaymentState
 _ANSWERS: Final = (_S.PROCESSING, _S.AUTHORIZED, _S.CAPTURED)
-"""Reports of a capture that went well so far: their amounts must be the quoted ones."""
+"""States of a capture that is successful so far: the reported amounts must equal the quote."""
 _UNKNOWN: Final = (
-    "It is not known whether the money was taken, and the vault has no call that tells. Its webhook, or an operator "
-    "with `vaultgraph payments resolve`, decides it; from then on this request tells the outcome. Until then, do not "
-    "pay anew."
+    "It is unknown whether the money was taken, and the vault has no call to look it up. Its webhook or an operator "
+    "(`vaultgraph payments resolve`) will decide; then this request returns the outcome. Until then, do not pay again."
 )
 _SILENT: Final = (_S.QUOTED, _S.PROCESSING, _S.UNKNOWN)
-"""States that only say how far our own capture has come: no events."""
+"""States that only describe the progress of a capture: no events."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """What was given back, in minor units: `total` so far, or `part` in the refund that `report` is about."""
+    """A refunded amount in minor units: `total` so far, or `part` of the refund that `report` describes."""
 
     report: str
     total: int | None = None
@@ -55,13 +54,13 @@ class Refund:
 
     @property
     def has_amount(self) -> bool:
-        """Whether the vault says how much."""
+        """True if the vault reported an amount."""
         return self.total is not None or self.part is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusUpdate:
-    """What somebody reports of a payment. `answered` are the amounts that the report names."""
+    """A report about a payment. `answered` are the amounts in the report."""
 
     state: PaymentState
     origin: EventOrigin
@@ -74,7 +73,7 @@ class StatusUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the operation of a capture stands when its payment does so."""
+    """The outcome of a capture's operation, given its payment's state."""
 
     state: OperationState
     outcome: WriteOutcome
@@ -82,7 +81,7 @@ class Ending:
 
 
 def exclusive_of(payment_id: str) -> str:
-    """What a capture holds in the journal, so that there is one at most."""
+    """The exclusive resource of a capture in the journal: at most one operation holds it."""
     return f"capture:{payment_id}"
 
 
@@ -105,7 +104,7 @@ def is_decided(payment: PaymentRecord) -> bool:
 
 
 def ending_of(payment: PaymentRecord) -> Ending | None:
-    """None for a payment that says nothing of its capture, or whose vault still works on it."""
+    """None while the payment's state does not decide its capture."""
     if has_moved_money(payment.state):
         return Ending(OperationState.SUCCEEDED, WriteOutcome.APPLIED)
     if has_ended_unpaid(payment.state):
@@ -121,10 +120,10 @@ def capture_unknown(provider: ProviderName | None, error: VaultError | None = No
 
 def unpaid(payment: PaymentRecord) -> Problem:
     is_declined = payment.state is PaymentState.DECLINED
-    message = "The payment was declined" if is_declined else "The vault refused to capture the payment"
+    message = "The payment was declined" if is_declined else "The vault rejected the capture"
     return Problem(
         code=ProblemCode.DECLINED if is_declined else ProblemCode.PROVIDER_REJECTED,
-        message=f"{message}; no money was taken. To pay, quote anew.",
+        message=f"{message}; no money was taken. To pay, request a new quote.",
         path=("payment_id",),
         provider=payment.method.provider,
         outcome=WriteOutcome.NOT_APPLIED,
@@ -135,10 +134,10 @@ def unpaid(payment: PaymentRecord) -> Problem:
 async def settle_payment(
     store: Store, payment_id: str, update: StatusUpdate, *, by_its_capture: bool = False, tx: Tx
 ) -> PaymentRecord | None:
-    """Apply one report, within `tx`; the payment as it then stands, or None when the report changed nothing.
+    """Apply one report, within `tx`; returns the updated payment, or None if nothing changed.
 
-    An event goes with it. Unless the operation of the capture reports (`by_its_capture`), which is about to end itself,
-    so do an audit row and the end of that operation.
+    Appends an event. Unless the capture's own operation reports (`by_its_capture`), also appends an audit event and
+    ends that operation.
     """
     payment = await store.payments.locked(payment_id, tx=tx)
     if payment is None:
@@ -148,10 +147,10 @@ async def settle_payment(
     if update.refund is not None and update.refund.has_amount:
         changes = _refunded(payment, update.refund)
         if changes.get("refunded", payment.refunded or 0) < (payment.total or 0):
-            state = PaymentState.CAPTURED  # only a part was given back
+            state = PaymentState.CAPTURED  # only partly refunded
     found = differences(quote_of(payment), update.answered) if update.state in _ANSWERS else {}
     if found:
-        _log.error("%s: the vault answers other amounts than were quoted; a person must decide", payment.id)
+        _log.error("%s: the vault's amounts differ from the quote; an operator must decide", payment.id)
         await store.events.append(_audit(payment, update, payment.state, {"differences": dict(found)}), tx=tx)
         state = state if has_ended_unpaid(payment.state) else PaymentState.UNKNOWN
     if may_follow(payment.state, state):
@@ -168,8 +167,7 @@ async def settle_payment(
 
 
 async def _end_capture(store: Store, payment: PaymentRecord, tx: Tx) -> None:
-    """End the operation that sent the capture as its payment did, whatever was answered to it; one that is still
-    running ends by itself."""
+    """End the operation of the capture with its payment's outcome; a running one ends itself."""
     capture = await store.journal.operation(payment.capture_id, tx=tx) if payment.capture_id else None
     ending = ending_of(payment)
     if capture is None or ending is None or capture.state in (OperationState.PENDING, ending.state):
@@ -195,7 +193,7 @@ async def _end_capture(store: Store, payment: PaymentRecord, tx: Tx) -> None:
 
 
 def _refunded(payment: PaymentRecord, refund: Refund) -> Json:
-    """What a refund changes: amounts only grow, and a report that is repeated adds nothing."""
+    """The changes of a refund: amounts only grow, and a repeated report adds nothing."""
     refunds = dict(payment.refunds)
     if refund.total is None and refund.part is not None:
         refunds[refund.report] = refund.part
@@ -232,7 +230,7 @@ def _audit(payment: PaymentRecord, update: StatusUpdate, was: PaymentState, more
 
 
 def payment_status_handler(store: Store, provider: ProviderName, state: PaymentState) -> Handler:
-    """For a vault's deliveries that report this state; payments that are not ours are ignored."""
+    """For a vault's deliveries that report this state; unknown payments are ignored."""
 
     async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
         payment = await store.payments.by_ref(provider, str(receipt.body.get("payment_uid", "")))

@@ -1,4 +1,4 @@
-"""Making the vault's record of a customer, and linking it: together with an add, or for `createCustomer`."""
+"""Creates a customer's record in a vault and links it: with an add, or for `createCustomer`."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -24,13 +24,13 @@ CUSTOMER_FIELDS: Final = frozenset({"name", "business_name", "email", "phone", "
 
 @dataclass(frozen=True, slots=True)
 class ProvisionMemory:
-    """The customer to make. Its name and address are stored nowhere but in the directory and the vault."""
+    """The customer to create. Name and address are stored only in the directory and the vault."""
 
     customer: NewCustomer | None = None
 
 
 def lock_ref(customer_id: str) -> CustomerRef:
-    """What stands for a vault's customer while there is none yet. No vault's ref begins so."""
+    """A placeholder for a vault's customer that does not exist yet. No vault's ref begins with "?"."""
     return CustomerRef(f"?{customer_id}")
 
 
@@ -39,9 +39,9 @@ def step_of(name: ProviderName) -> str:
 
 
 def prepared(vault: VaultProvider, entry: DirectoryEntry, new: NewMethod) -> tuple[NewMethod, NewCustomer]:
-    """The customer to make, from what the directory knows and the method's billing address. Raises Refused.
+    """The customer to create, from the directory and the method's billing address. Raises Refused.
 
-    A vault that wants the customer's address and takes none with a method gets it as the customer's.
+    A vault that needs the customer's address, but accepts none with a method, gets it with the customer.
     """
     record = entry.customer
     customer = NewCustomer(
@@ -55,7 +55,9 @@ def prepared(vault: VaultProvider, entry: DirectoryEntry, new: NewMethod) -> tup
     if vault.capabilities.creates_customer_with_method:
         return new, customer
     if not vault.capabilities.creates_customers:
-        raise Refused(unsupported(vault.name, "This vault's customers cannot be made here: link one.", "provision"))
+        raise Refused(
+            unsupported(vault.name, "The gateway cannot create customers at this vault: link one.", "provision")
+        )
     if any(fault.path[:1] == ("address",) for fault in vault.faults_of_customer(replace(customer, address=None))):
         new = replace(new, billing_address=None)
     faults = vault.faults_of_customer(customer)
@@ -65,19 +67,19 @@ def prepared(vault: VaultProvider, entry: DirectoryEntry, new: NewMethod) -> tup
 
 
 def path_of(fault: FieldFault) -> tuple[str, ...]:
-    """Only the address is asked for here; the rest is the customer's own data, missing in the directory."""
+    """Only the address is an input here; the other fields are the customer's data, missing in the directory."""
     return ("billing_address", *fault.path[1:]) if fault.path[:1] == ("address",) else ("provision", *fault.path)
 
 
 def is_profile(session: Session[Intent], name: ProviderName, link: LinkRecord | None) -> bool:
-    """Whether customer and method are, or were, made in one call."""
+    """True if customer and method are, or were, created in one call."""
     if PROFILE in session.progress.doing or PROFILE in session.progress.done:
         return True
     return link is None and session.vault(name).capabilities.creates_customer_with_method
 
 
 async def create(session: Session[Intent], name: ProviderName) -> CustomerRef:
-    """Make the vault's customer and link it."""
+    """Create the vault's customer and link it."""
     vault, customer = session.vault(name), session.memory(ProvisionMemory).customer
 
     async def send(call: Call) -> CustomerFacts:
@@ -93,7 +95,7 @@ async def create(session: Session[Intent], name: ProviderName) -> CustomerRef:
 
 
 async def _look_for_customer(session: Session[Intent], vault: VaultProvider, call: Call) -> Look[CustomerFacts]:
-    """By the link, should we have come so far (or a person have made it), else by the key that the vault keeps."""
+    """By the link, if it was made (by an earlier run or an operator), else by the external id at the vault."""
     entry = await session.deps.store.directory.entry(session.operation.customer_id or "")
     made = entry.link(vault.name) if entry else None
     if made is not None:
@@ -105,7 +107,7 @@ async def _look_for_customer(session: Session[Intent], vault: VaultProvider, cal
 
 
 async def create_with_method(session: Session[AddMethodIntent], name: ProviderName) -> MethodAddress:
-    """Make both in one call. If its answer is lost, only a person can find the record: linking it decides."""
+    """Create both in one call. If the answer is lost, only an operator can find the record and link it."""
     vault, new, customer = session.vault(name), session.new, session.memory(ProvisionMemory).customer
     is_known = new is not None and customer is not None
 
@@ -137,7 +139,7 @@ async def _look_for_profile(session: Session[AddMethodIntent], name: ProviderNam
 
 
 async def link(session: Session[Intent], name: ProviderName, ref: CustomerRef) -> LinkRecord:
-    """Committed at once, before anything else is tried: a link that is lost is a record that nobody finds."""
+    """Committed at once, before further steps: a lost link would leave an orphaned record in the vault."""
     store, customer_id = session.deps.store, session.operation.customer_id or ""
     event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
     try:

@@ -1,4 +1,4 @@
-"""Which of a vault's methods an add has made, when nobody heard the answer. Pure."""
+"""Finds the method that an add has created if its answer was lost. Pure functions."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
@@ -12,9 +12,9 @@ _UNNAMED: Final = frozenset({None, CardBrand.OTHER, CardBrand.UNKNOWN})
 
 
 def look_for(new: NewMethod, digest_key: bytes | str) -> MethodLook:
-    """What the method will look like in the vault's list, as the journal may keep it.
+    """What the method will look like in the vault's list, as stored in the journal.
 
-    A network token's last digits and expiry are its own: a vault may show those of the card behind it.
+    A network token has its own last digits and expiry: a vault may list those of the underlying card instead.
     """
     name = new.holder_name or " ".join(part for part in (new.first_name, new.last_name) if part)
     holder = holder_digest(digest_key, name) if name else None
@@ -37,9 +37,9 @@ def candidates(
     claimed: Collection[str],
     digest_keys: Sequence[bytes | str],
 ) -> list[MethodRef]:
-    """The methods that an add may have made: not there before, nobody else's, and not of another look.
+    """The methods that an add may have created: new, not claimed by other operations, with a compatible look.
 
-    Several are narrowed by the holder's name, if that leaves any.
+    Several are narrowed by the cardholder's name, if that leaves any.
     """
     found = [
         method
@@ -63,7 +63,7 @@ def _may_be(method: PaymentMethod, look: MethodLook) -> bool:
 
 
 def _differ(asked: str | None, shown: str | None) -> bool:
-    """Only what both sides name can differ."""
+    """Only values that both sides have can differ."""
     return asked is not None and shown is not None and asked != shown
 
 
@@ -73,7 +73,7 @@ def _is_held_by(method: PaymentMethod, digest: str, digest_keys: Sequence[bytes 
 
 
 def _last4(new: NewMethod) -> str | None:
-    """The last four digits as the caller has them, or of a number, whose last four may be kept; never of a token."""
+    """The last four digits as given, or those of a number, which may be stored; never of a token."""
     if new.last4:
         return new.last4
     if isinstance(new, NewCard) and new.masked_card_number:

@@ -1,4 +1,4 @@
-"""The answer of a write as the journal keeps it, as JSON, to be given again. No secret and no name is in it."""
+"""The stored result of a write, as JSON, for replays. It contains no secret and no name."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 def to_json(result: WriteResult) -> Json:
-    """Everything but the operation itself, the next action (shown once) and a link (the directory knows it)."""
+    """Everything except the operation, the next action (returned once) and the link (stored in the directory)."""
     kept: Json = {
         "problems": [_from_problem(problem) for problem in result.problems],
         "warnings": [_from_problem(problem) for problem in result.warnings],
@@ -47,7 +47,7 @@ def from_json(operation: OperationRecord, *, replayed: bool) -> WriteResult:
 
 
 def linked_provider(operation: OperationRecord) -> ProviderName | None:
-    """The vault whose link the answer showed."""
+    """The vault of the link in the result."""
     named = operation.result.get("link")
     return ProviderName(named) if named else None
 
@@ -64,7 +64,7 @@ def to_address(kept: Sequence[str] | None) -> MethodAddress | None:
 
 
 def problem_row(problem: Problem) -> Json:
-    """A problem as a row of `operation.results` keeps it."""
+    """A problem as stored in a row of `operation.results`."""
     return _from_problem(problem)
 
 

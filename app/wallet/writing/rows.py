@@ -1,4 +1,4 @@
-"""Writes at several vaults: each ends for itself, and all of them together as one operation."""
+"""Writes at several vaults: each part has its own result, and all form one operation."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ from app.wallet.writing.usecase import Apply, Done, row_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How it ended at one vault."""
+    """The result at one vault."""
 
     provider: ProviderName
     state: OperationState
@@ -29,7 +29,7 @@ class Ending:
 
 
 async def all_ended(parts: Iterable[Awaitable[Ending]]) -> list[Ending]:
-    """Every vault's part at once. Nothing is raised before the last of them is over: none may go on by itself."""
+    """Run all parts concurrently. Exceptions are raised only after every part has ended, so that none keeps running."""
     found = await asyncio.gather(*parts, return_exceptions=True)
     for one in found:
         if isinstance(one, BaseException):
@@ -38,9 +38,9 @@ async def all_ended(parts: Iterable[Awaitable[Ending]]) -> list[Ending]:
 
 
 async def ended(provider: ProviderName, work: Callable[[], Awaitable[CustomerRef]], *path: str) -> Ending:
-    """Run one vault's part, which answers the vault's customer, and say how it ended.
+    """Run one vault's part, which returns the vault's customer ref, and report its result.
 
-    `path` is where to point when a vault names no field.
+    `path` is used if a vault names no field.
     """
     try:
         ref = await work()
@@ -72,7 +72,7 @@ async def ended(provider: ProviderName, work: Callable[[], Awaitable[CustomerRef
 def summary(
     endings: Sequence[Ending], result: WriteResult, *, apply: Apply | None = None, events: tuple[NewEvent, ...] = ()
 ) -> Done:
-    """UNKNOWN while one is; PARTIAL when one failed, repeatable unless every failure is final."""
+    """UNKNOWN if any part is; PARTIAL if any failed, repeatable unless every failure is final."""
     unknown = [one for one in endings if one.state is OperationState.UNKNOWN]
     failed = [one for one in endings if one.state is OperationState.FAILED]
     state = OperationState.SUCCEEDED

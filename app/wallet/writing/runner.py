@@ -1,13 +1,13 @@
-"""How any write runs: told apart from repeats, one at a time per customer and vault, journalled, finished as one.
+"""Runs every write: deduplicated by key, serialised per customer and vault, journalled, finished in one transaction.
 
-The order, and what a crash in between leaves:
+The phases, and how a crash in each is recovered:
 
-1. `begin`: the key is taken, PENDING. Nothing was sent: whoever finds it says NOT_APPLIED, and the key runs it again.
-2. The locks, and whoever wrote there before is settled. As above.
-3. `prepare`, once per step: what recognises the result is stored. From here on the request may have left us: whoever
-   finds it looks into the vault, and never sends the step again unless its absence is proven.
-4. The vault answers. As above: the answer was in memory alone, the look finds what it said.
-5. `mark`, with the directory's changes and the events, in one transaction. Done, or as above.
+1. `begin`: the key is stored, PENDING. Nothing was sent: recovery reports NOT_APPLIED, and the same key runs again.
+2. Locks, and reconciliation of earlier writes there. Recovery as for 1.
+3. `prepare`, once per step: stores what identifies the result. From here on the request may have been sent: recovery
+   looks it up in the vault, and sends it again only if it is proven not applied.
+4. The vault answers. Recovery as for 3: the answer was only in memory, a lookup finds its effect.
+5. `mark`, with the directory's changes and the events, in one transaction. Recovery: done, or as for 3.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class Runner:
-    """`use_cases` by mutation: what the journal holds is taken up by the one that began it."""
+    """`use_cases` by mutation name: a resumed operation runs with the handler of its mutation."""
 
     def __init__(self, deps: Deps, use_cases: Mapping[str, UseCase[Any, Any]]) -> None:
         self.deps = deps
@@ -56,14 +56,14 @@ class Runner:
     # ---- a caller's write ---------------------------------------------------------------------------------
 
     async def submit(self, use_case: UseCase[C, Any], command: C, actor: Actor, call: Call) -> WriteResult:
-        """Run it in a task of its own: a caller that goes away does not cut a write in two."""
+        """Run the write in its own task: a client disconnect does not interrupt it."""
         task = asyncio.get_running_loop().create_task(self._submit(use_case, command, actor, call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return await asyncio.shield(task)
 
     async def drain(self) -> None:
-        """Wait for what is running: each ends by its own deadline."""
+        """Wait for the running writes; each ends by its own deadline."""
         while self._tasks:
             await asyncio.wait(list(self._tasks))
         await self._finisher.afterwards.drain()
@@ -112,7 +112,7 @@ class Runner:
             async with self.deps.store.transaction() as tx:
                 begun = await self.deps.store.journal.begin(new, tx=tx)
                 if isinstance(begun, Fresh):
-                    # Known as running before anybody else can see it, so that nobody takes it for an orphan of ours.
+                    # Register it before the commit makes it visible, so that it is never taken for an orphan.
                     running.add(begun.operation.id)
                     if ready.within is not None:
                         await ready.within(tx)
@@ -132,16 +132,16 @@ class Runner:
             call = until(call, loop_time() + self.deps.deadline_s({name for name, _ in refs}))
             progress = Progress(by=actor.id, intent=ready.intent)
             session = Session(self.deps, operation, progress, call, new=ready.new, memory=ready.memory)
-            return await self._carry_out(use_case, session, refs)
+            return await self._run_locked(use_case, session, refs)
         finally:
             self.deps.owner.running.discard(operation.id)
 
-    async def _carry_out(
+    async def _run_locked(
         self, use_case: UseCase[Any, Any], session: Session[Intent], refs: Collection[VaultRef]
     ) -> WriteResult:
         try:
             try:
-                return await self._in_turn(session, refs, lambda: self._finisher.complete(use_case, session))
+                return await self._with_locks(session, refs, lambda: self._finisher.complete(use_case, session))
             except Busy:
                 return await self._finisher.give_up(session, in_progress())
         except TakenOver:
@@ -167,7 +167,7 @@ class Runner:
         actor: Actor,
         call: Call,
     ) -> WriteResult:
-        """The state of the intent that has this key; what was proven not applied runs again."""
+        """Replay the operation of this key; run it again if it is proven not applied."""
         if known.customer_id is not None and not actor.may_see(known.customer_id):
             return WriteResult(problems=(not_found("There is no such customer.", "customer_id"),))
         if not is_same_input(self.deps.digest_keys, known.input_digest, values):
@@ -194,7 +194,7 @@ class Runner:
             known = await self.deps.store.journal.operation(known.id) or known
 
     async def _held_by_another(self, holder: OperationRecord, call: Call) -> WriteResult:
-        """Another key asked for the same thing, which may happen once: its answer, or that it is not known yet."""
+        """Another key holds the same exclusive resource: return its result, or that it is unknown."""
         if holder.state not in _DONE and await self.deps.owner.is_abandoned(holder):
             call = until(call, loop_time() + self.deps.deadline_s([holder.provider] if holder.provider else []))
             holder = await self.resume(holder, call)
@@ -209,7 +209,7 @@ class Runner:
     async def _run_again(
         self, use_case: UseCase[C, Any], known: OperationRecord, command: C, actor: Actor, call: Call
     ) -> WriteResult | None:
-        """None when somebody else was quicker."""
+        """None if another process was faster."""
         try:
             ready = await use_case.ready(command, actor, known)
         except Refused as refused:
@@ -241,15 +241,15 @@ class Runner:
             return replace(result, link=entry.link(linked) if entry else None)
         return result
 
-    # ---- what others left behind --------------------------------------------------------------------------
+    # ---- recovery ---------------------------------------------------------------------------------------
 
     async def resume(
         self, operation: OperationRecord, call: Call, *, held: Iterable[VaultRef] = (), is_patient: bool = True
     ) -> OperationRecord:
-        """Take over an operation that nobody works on, and bring it as far as can be told now.
+        """Take over an abandoned operation and reconcile it as far as possible now.
 
-        `held` are locks that the caller has already; without `is_patient` an undecided step is looked at once. Answers
-        the operation as it then stands.
+        `held` are locks that the caller already has; without `is_patient` an undecided step is looked up only once.
+        Returns the operation in its new state.
         """
         if operation.id in self.deps.owner.running:
             return operation
@@ -276,18 +276,18 @@ class Runner:
                 return await journal.operation(operation.id) or operation
             if adopted.sent_at is None:
                 return await self._finisher.nothing_sent(adopted)
-            for provider, ref in refs:  # the vault was written to by a process that could not tell our cache
+            for provider, ref in refs:  # another process wrote to the vault without invalidating this cache
                 self.deps.drop(provider, ref)
             try:
-                await self._take_up(use_case, adopted, call, is_patient)
+                await self._continue(use_case, adopted, call, is_patient)
             except TakenOver:
-                _log.info("another process was quicker to reconcile %s", operation.id)
+                _log.info("another process has already reconciled %s", operation.id)
         return await journal.operation(operation.id) or adopted
 
-    async def _take_up(
+    async def _continue(
         self, use_case: UseCase[Any, Any] | None, adopted: OperationRecord, call: Call, is_patient: bool
     ) -> None:
-        """Go on from the journal. What is not understood there, another version's for example, is not guessed."""
+        """Continue from the journal. An intent that this version cannot read is left to an operator."""
         try:
             progress = read_intent(adopted)
             if use_case is None:
@@ -306,12 +306,12 @@ class Runner:
             await self._finisher.leave(session)
             raise
 
-    # ---- one at a time ------------------------------------------------------------------------------------
+    # ---- locks --------------------------------------------------------------------------------------------
 
-    async def _in_turn(
+    async def _with_locks(
         self, session: Session[Intent], refs: Collection[VaultRef], body: Callable[[], Awaitable[T]]
     ) -> T:
-        """Run `body` while nobody else writes there, and nobody's earlier write there is unsettled. Raises Busy."""
+        """Run `body` under the locks, once earlier writes there are reconciled. Raises Busy."""
         pause_s = _PAUSE_S
         while True:
             async with AsyncExitStack() as locks:
@@ -324,7 +324,7 @@ class Runner:
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     async def _lock(self, locks: AsyncExitStack, refs: Iterable[VaultRef], call: Call) -> None:
-        for provider, ref in sorted(refs):  # everybody in the same order, so that no two wait for each other
+        for provider, ref in sorted(refs):  # a fixed order avoids deadlocks
             wait_s = call.deadline_at - loop_time()
             try:
                 await locks.enter_async_context(self.deps.store.locks.customer_vault_lock(provider, ref, wait_s=wait_s))
@@ -343,7 +343,7 @@ class Runner:
         return True
 
     async def _settled(self, other: OperationRecord, call: Call, held: Collection[VaultRef]) -> bool:
-        """Look after another's unsettled write, if it is nobody's and concerns no vault that we have not locked."""
+        """Reconcile another unfinished write, if it is abandoned and concerns only locked vaults."""
         is_idle = other.state is OperationState.UNKNOWN or await self.deps.owner.is_abandoned(other)
         if not is_idle or not set(refs_of(other)) <= set(held):
             return False
@@ -354,6 +354,6 @@ class Runner:
 
 _KEY_REUSED: Final = Problem(
     code=ProblemCode.IDEMPOTENCY_KEY_REUSED,
-    message="This key was used with other input.",
+    message="This key was used with different input.",
     path=("idempotency_key",),
 )

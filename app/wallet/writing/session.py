@@ -1,8 +1,8 @@
-"""One operation being carried out: its steps, each journalled before its request leaves us.
+"""One run of an operation: its steps, each journalled before its request is sent.
 
-A step is begun by writing down that it is about to be sent (`prepare`), and only then sent. Whoever takes the
-operation up from the journal runs the same use case again: what `once` read and what finished steps answered is known,
-and a step whose request may have left us is not sent a second time but looked up in the vault.
+A step is recorded as about to be sent (`prepare`) and only then sent. A process that resumes the operation runs the
+same handler again: results of `once` and of finished steps come from the journal, and a step that may have been sent is
+not sent again but looked up in the vault.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from app.wallet.writing.upgrades import IntentUnreadable
 
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 1.0
-_LEAST_SHARE: Final = 0.2
+_MIN_TIME_SHARE: Final = 0.2
 
 N = TypeVar("N", bound=AnyNote)
 F = TypeVar("F", bound=AnyFacts)
@@ -34,19 +34,19 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[F]):
-    """The vault's list shows that the step happened, and what came of it."""
+    """The vault's list shows that the step was applied, with its facts."""
 
     facts: F
 
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """The list shows nothing of it, which counts once the request can no longer be on its way."""
+    """The list does not show the step. Conclusive only once the request can no longer be in flight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undecidable:
-    """No list will tell: a person must. `candidates` are what it may be."""
+    """No list can decide it: an operator must. `candidates` are the methods it may have made."""
 
     candidates: tuple[MethodRef, ...] = ()
 
@@ -55,11 +55,11 @@ Look = Found[F] | Absent | Undecidable
 
 
 class Session(Generic[IntentT_co]):
-    """`intent` is what was asked, `progress` how far it has come. `new` is the method to be added, `memory` what else
-    the mutation knows in this run alone: neither is stored. `is_resumed`: taken up from the journal; without
-    `is_patient`, by a caller that will come again, and looks once at what nobody waits for.
+    """`intent` is the request, `progress` its journalled state. `new` is the method to add, `memory` other data of this
+    run; neither is stored. `is_resumed`: resumed from the journal. `is_patient` false: the caller will retry, so an
+    undecided step is looked up only once.
 
-    `changed` is where steps were done. `before` is what was there before any of them, and when it was asked for.
+    `changed` lists the vault customers that steps changed. `before` has the wallets read before any step, and when.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class Session(Generic[IntentT_co]):
         self._preparing = asyncio.Lock()
 
     def memory(self, kind: type[K]) -> K:
-        """The mutation's own, as its `Ready` has it; of one that is taken up from the journal, an empty one."""
+        """The mutation's unstored data from its `Ready`; empty in a resumed run."""
         if not isinstance(self._memory, kind):
             self._memory = kind()
         return self._memory
 
     def told(self, event: NewEvent) -> NewEvent:
-        """An event as of this operation: by whom, for whom, and whether it was found out later."""
+        """Completes an event with this operation's origin, actor, customer and request id."""
         return replace(
             event,
             origin=EventOrigin.RECONCILIATION if self.is_resumed else EventOrigin.GATEWAY,
@@ -106,7 +106,7 @@ class Session(Generic[IntentT_co]):
         )
 
     def vault(self, name: ProviderName) -> VaultProvider:
-        """One that was turned off since the operation was begun cannot tell what became of it: raises StillUnknown."""
+        """Raises StillUnknown for a vault that was disabled after the operation began, because it cannot be asked."""
         found = self.deps.providers.get(name)
         if found is None:
             raise StillUnknown(name)
@@ -120,7 +120,7 @@ class Session(Generic[IntentT_co]):
         return found
 
     async def once(self, name: str, kind: type[N], read: Callable[[], Awaitable[N]]) -> N:
-        """A fact that decides the write: read the first time, and journalled with the next step."""
+        """A fact that decides the write: read once, journalled with the next step."""
         known = self.progress.notes.get(name)
         if known is not None:
             return _known(kind, known)
@@ -136,11 +136,11 @@ class Session(Generic[IntentT_co]):
         look: Callable[[Call], Awaitable[Look[F]]],
         within: Callable[[Tx], Awaitable[None]] | None = None,
     ) -> F:
-        """Do one step, once: answers what it led to, facts of this kind.
+        """Run one step, once; returns its facts.
 
-        `within` runs in the transaction that says that the step is about to be sent: if it raises, nothing is sent.
-        Raises VaultError when it certainly changed nothing, `NotApplied` when that had to be looked up, `StillUnknown`
-        when it cannot be told, `NothingSent` when the journal alone is not enough to send it (`send` is None).
+        `within` runs in the transaction that records the step as about to be sent; if it raises, nothing is sent.
+        Raises VaultError if the step certainly changed nothing, `NotApplied` if a lookup proved it, `StillUnknown` if
+        the outcome is unknown, `NothingSent` if the journal alone is not enough to send it (`send` is None).
         """
         known = self.progress.done.get(step)
         if known is not None:
@@ -149,7 +149,7 @@ class Session(Generic[IntentT_co]):
         try:
             if step in self._in_doubt:
                 self._in_doubt.discard(step)
-                facts = await self._take_up(step, provider, send, look, within)
+                facts = await self._resume_step(step, provider, send, look, within)
             elif send is None:
                 raise NothingSent
             else:
@@ -168,7 +168,7 @@ class Session(Generic[IntentT_co]):
         self.progress.doing = [one for one in self.progress.doing if one != step]
         return facts
 
-    async def _take_up(
+    async def _resume_step(
         self,
         step: str,
         provider: ProviderName,
@@ -176,7 +176,7 @@ class Session(Generic[IntentT_co]):
         look: Callable[[Call], Awaitable[Look[F]]],
         within: Callable[[Tx], Awaitable[None]] | None,
     ) -> F:
-        """A step that may have left a process that is gone: looked up, and sent only if it is proven not to have."""
+        """Resume a step that a dead process may have sent: look it up, and send it only if it is proven not applied."""
         try:
             return await self._settle(step, provider, look, None)
         except NotApplied:
@@ -195,10 +195,10 @@ class Session(Generic[IntentT_co]):
     ) -> F:
         total_s = self.deps.deadline_s([provider])
         now = loop_time()
-        if self.call.deadline_at - now < total_s * _LEAST_SHARE:
-            if self.progress.done:  # half done: whoever comes next has time for the rest
+        if self.call.deadline_at - now < total_s * _MIN_TIME_SHARE:
+            if self.progress.done:  # partly done: the next run continues with a new deadline
                 raise StillUnknown(provider)
-            raise VaultTimeout(provider, "Too little time was left to send the write; nothing was sent.")
+            raise VaultTimeout(provider, "Not enough time was left to send the write; nothing was sent.")
         sending_until = min(now + total_s * SENDING_SHARE, self.call.deadline_at)
         await self._prepare(step, sending_until - now, within)
         self.deps.reached(f"prepared:{step}")
@@ -207,8 +207,7 @@ class Session(Generic[IntentT_co]):
         except OutcomeUnknown as error:
             self.deps.reached(f"lost:{step}")
             if loop_time() >= sending_until - 0.01:
-                # The vault was silent for the whole time, so it may be slow: it gets as long again before an absence
-                # is believed.
+                # The vault did not answer at all, so it may be slow: an absence counts only after the same time again.
                 self.progress.believe_at = self.deps.utc_now() + timedelta(seconds=total_s)
             return await self._settle(step, provider, look, error)
         self.deps.reached(f"answered:{step}")
@@ -247,8 +246,8 @@ class Session(Generic[IntentT_co]):
         look: Callable[[Call], Awaitable[Look[F]]],
         error: VaultError | None,
     ) -> F:
-        """Look until the vault's list decides, or the time is over. An absence counts only when the request that may
-        still be on its way has had its time before the look began."""
+        """Look until the vault's list is conclusive or the deadline has passed. An absence is conclusive only if the
+        look began after the deadline of the request that may be in flight."""
         believe_at = max(self.operation.deadline_at, self.progress.believe_at or self.operation.deadline_at)
         if isinstance(error, OutcomeUnknown) and not error.is_in_flight:
             believe_at = self.deps.utc_now()
@@ -273,7 +272,7 @@ class Session(Generic[IntentT_co]):
 
 
 def _known(kind: type[K], kept: object) -> K:
-    """What the journal had of it, if it is what this mutation wrote there."""
+    """A journalled value, checked to be of the expected type."""
     if not isinstance(kept, kind):
         raise IntentUnreadable(VERSION, "a step has facts of another step")
     return kept

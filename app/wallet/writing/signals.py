@@ -1,4 +1,4 @@
-"""How a write leaves its straight line: raised by use cases and steps, caught by the runner alone."""
+"""Control-flow exceptions of the write pipeline: raised by handlers and steps, caught by the runner."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,11 +9,11 @@ from app.wallet.problems import Problem
 
 
 class Signal(Exception):
-    """None of these is a failure of the program."""
+    """Base class. None of these is a program error."""
 
 
 class Refused(Signal):
-    """Not done, for reasons of ours. `is_final` false: the same key and input may find another answer later."""
+    """Not applied, for a reason of the gateway. `is_final` false: the same key and input may succeed later."""
 
     def __init__(self, *problems: Problem, is_final: bool = True) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class Refused(Signal):
 
 
 class NotApplied(Signal):
-    """Looked up after a lost answer, and proven not to have happened. `error` is None where no process saw one."""
+    """A lookup after a lost answer proved that it was not applied. `error` is None if no process saw one."""
 
     def __init__(self, provider: ProviderName, error: VaultError | None = None) -> None:
         super().__init__()
@@ -31,9 +31,9 @@ class NotApplied(Signal):
 
 
 class StillUnknown(Signal):
-    """Nobody can tell yet. `for_person`: looking again will not help; `candidates` are what it may be.
+    """Undecided. `for_person`: an operator must decide; `candidates` are the methods it may have made.
 
-    `look_at` is from when on a look may decide, where that is known.
+    `look_at` is the earliest time at which a lookup may be conclusive, if known.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class StillUnknown(Signal):
 
 
 class NothingSent(Signal):
-    """Taken up from the journal at a point from which it cannot go on: what it needs was kept nowhere, on purpose."""
+    """Cannot be resumed from the journal: the data it needs is deliberately not stored."""
 
 
 class TakenOver(Signal):
-    """Another process holds the operation now: whatever we know of it no longer counts."""
+    """Another process holds the operation: this process's state is outdated."""
 
 
 class Busy(Signal):
-    """Others were writing there, or not yet reconciled, for as long as we were ready to wait."""
+    """Other writes were running or unreconciled there until the deadline."""

@@ -1,4 +1,4 @@
-"""Changing a payment method: what its vault can change there, the nickname here."""
+"""Updates a payment method: vault fields at its vault, the nickname in the directory."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +27,7 @@ _NOTHING: Final = MethodChange()
 
 @dataclass(slots=True)
 class _Memory:
-    """The change, and the method as the vault had it when the change was checked."""
+    """The change, and the method that it was checked against."""
 
     change: MethodChange | None = None
     method: PaymentMethod | None = None
@@ -54,9 +54,9 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
         change = _change_of(command, vault)
         found = nickname_problems(command.nickname)
         if change == _NOTHING and command.nickname is None:
-            found = (*found, invalid("Nothing is asked to change."))
+            found = (*found, invalid("The input changes nothing."))
         if change != _NOTHING:
-            # A card can be changed in more ways than anything else, so what is refused for one needs no look at it.
+            # Cards allow the most changes: one refused for a card needs no vault call.
             some_card = Card(provider=vault.name, customer_ref=address.customer_ref, method_ref=address.method_ref)
             faults = vault.faults_of_update(some_card, change)
             found = (*found, *problems_of_faults(faults, _path_of))
@@ -76,7 +76,7 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
         )
 
     def _target(self, change: MethodChange) -> ChangeTarget | None:
-        """What the vault will show once it is done; names and addresses only as digests. None: no call is needed."""
+        """What the vault will list after the update; names and addresses only as digests. None: no call is needed."""
         if change == _NOTHING:
             return None
         key = self.deps.digest_keys[0]
@@ -115,7 +115,7 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
         return await self._done(session, address, now)
 
     async def _check(self, session: Session[UpdateMethodIntent], address: MethodAddress) -> UpdateCheck:
-        """The etag, and the rules for this very method. A nickname alone needs no vault."""
+        """The etag, and the vault's rules for this method. A nickname alone needs no vault call."""
         if session.intent.target is None and session.intent.if_match is None:
             return UpdateCheck()
         method = find(await session.wallet(address.provider, address.customer_ref), address)
@@ -134,7 +134,7 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
         return UpdateCheck()
 
     def _is_reached(self, method: PaymentMethod, target: ChangeTarget) -> bool:
-        """Whether the vault shows everything that was asked. What it shows beyond that is not our concern."""
+        """True if the vault lists every requested value. Other fields are ignored."""
         address = _spelled(method.billing_address) if method.billing_address else None
         return (
             target.expiry in (None, str(getattr(method, "expiry", None)))
@@ -178,7 +178,8 @@ def _event(before: MethodAddress, now: MethodAddress) -> NewEvent:
 
 
 def _change_of(command: UpdateMethod, vault: VaultProvider) -> MethodChange:
-    """The nickname is ours; a vault that keeps titles gets it as one, and keeps its title when the nickname goes."""
+    """The gateway stores the nickname; a vault with titles also gets it as title, and keeps its title if the nickname
+    is removed."""
     is_titled = vault.capabilities.titles_methods and bool((command.nickname or "").strip())
     return MethodChange(
         expiry=command.expiry,

@@ -1,6 +1,6 @@
-"""Reading what the journal holds of a write, whichever version of the gateway wrote it.
+"""Reads stored intents of any version.
 
-What this version does not know is not guessed: `IntentUnreadable` leaves the operation to an operator.
+An unknown version is not guessed: `IntentUnreadable` leaves the operation to an operator.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 class IntentUnreadable(Exception):
-    """`version` is None where not even that can be read. The message names no value."""
+    """`version` is None if it cannot be read. The message contains no stored value."""
 
     def __init__(self, version: int | None, why: str) -> None:
         super().__init__(f"version {'unknown' if version is None else version}: {why}")
@@ -23,7 +23,7 @@ class IntentUnreadable(Exception):
 
 
 def read_intent(operation: OperationRecord) -> Progress[Intent]:
-    """What the journal holds of it, brought to this version. Raises IntentUnreadable."""
+    """The stored intent, upgraded to this version. Raises IntentUnreadable."""
     version = _version_of(operation.intent)
     if not 0 <= version <= VERSION:
         raise IntentUnreadable(version, f"this process reads versions up to {VERSION}")
@@ -32,7 +32,7 @@ def read_intent(operation: OperationRecord) -> Progress[Intent]:
         for step in range(version, VERSION):
             kept = UPGRADES[step](operation.mutation, kept)
         if kept["of"]["mutation"] != operation.mutation:
-            raise IntentUnreadable(version, "it is of another mutation")
+            raise IntentUnreadable(version, "it belongs to another mutation")
         found: Progress[Intent] = convert(kept, _STORED)
     except (AttributeError, LookupError, TypeError, ValueError, ValidationError):
         raise IntentUnreadable(version, f"not the shape of {operation.mutation}") from None
@@ -45,7 +45,7 @@ def _version_of(kept: object) -> int:
         raise IntentUnreadable(None, "there is no intent")
     version = asked.get("version", 0)
     if type(version) is not int:
-        raise IntentUnreadable(None, "the version is no number")
+        raise IntentUnreadable(None, "the version is not a number")
     return version
 
 
@@ -56,7 +56,7 @@ _STORED: Final[Any] = Progress[AnyIntent]
 
 
 def _from_0(mutation: str, kept: Json) -> Json:
-    """Addresses were lists, notes and facts had no kind, and an erasure named its links twice."""
+    """Addresses were lists, notes and facts had no kind, and an erasure stored its links twice."""
     asked = {**kept["of"], "mutation": mutation, "version": 1}
     for name in ("method", "replacement"):
         if asked.get(name) is not None:
@@ -105,7 +105,7 @@ _KINDS_IN_0: Final[Mapping[str, str]] = {
     "session": "hostedSession",
     "update": "method",
 }
-"""What a step led to, by the step's name up to the colon."""
+"""The kind of a step's facts, by the step's name up to the colon."""
 
 UPGRADES: Final[Mapping[int, Callable[[str, Json], Json]]] = {0: _from_0}
-"""By version: brings what it wrote to the next one."""
+"""By version: upgrades its JSON to the next version."""

@@ -1,4 +1,4 @@
-"""What a mutation brings to the runner: how it is recognised, checked, carried out, and what follows from it."""
+"""Base class of the write handlers: input digest, checks, execution, follow-up."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,12 +36,12 @@ Apply = Callable[[Tx], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Ready(Generic[IntentT_co]):
-    """A command that passed every check for which no vault need be asked.
+    """A command that passed every check without a vault call.
 
-    `intent` is what the journal keeps of it. `customer_id` is None where several customers take part, `provider` when
-    several vaults do, each with a row. `within` is written together with the operation's first row. `new` and `memory`
-    are not stored.
-    `exclusive` is held by one operation at a time, whatever its key; whoever comes second is told of that one.
+    `intent` is what the journal stores. `customer_id` is None if several customers take part, `provider` if several
+    vaults do, each with a row. `within` runs in the transaction of the operation's first row. `new` and `memory` are
+    not stored. `exclusive` is held by one operation at a time, whatever its key; a second one gets the first one's
+    result.
     """
 
     intent: IntentT_co
@@ -56,9 +56,10 @@ class Ready(Generic[IntentT_co]):
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """How it ended. `apply` and `events` are written in the transaction of the journal's final state.
+    """The result of a write. `apply` and `events` are written in the transaction of the journal's final state.
 
-    Of one that is still UNKNOWN, `look_at` is from when on a look may decide, `for_person` that none will.
+    If still UNKNOWN: `look_at` is the earliest time at which a lookup may be conclusive, `for_person` that an operator
+    must decide.
     """
 
     result: WriteResult
@@ -73,53 +74,53 @@ class Done:
 
 
 class UseCase(ABC, Generic[C, IntentT]):
-    """One mutation. `run` is written as if nothing could go wrong in between: `Session` makes it so."""
+    """One mutation. `run` is written as straight-line code; `Session` makes it resumable."""
 
     mutation: ClassVar[str]
     changes_methods: ClassVar[bool] = False
-    """Whether its steps change lists of methods: then they are read when it has ended, see `afterwards`."""
+    """Whether its steps change methods: then the vault is read after the write, see `afterwards`."""
 
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
 
     @abstractmethod
     def digest(self, command: C) -> Mapping[str, Any]:
-        """What makes two inputs the same, for `input_digest`."""
+        """The values that make two inputs the same, for `input_digest`."""
 
     @abstractmethod
     async def ready(self, command: C, actor: Actor, known: OperationRecord | None) -> Ready[IntentT]:
-        """Check without asking any vault. `known` is the operation that will run again. Raises Refused."""
+        """Check without a vault call. `known` is the operation that runs again. Raises Refused."""
 
     @abstractmethod
     async def run(self, session: Session[IntentT]) -> Done:
-        """Carry out, or go on from the journal. Raises VaultError and the signals."""
+        """Execute, or continue from the journal. Raises VaultError and the signals."""
 
     async def settle(self, session: Session[IntentT], done: Done, tx: Tx) -> Done:
-        """Called in the transaction that ends the operation, however it ended; what it answers is how it ends."""
+        """Called in the transaction that ends the operation; returns the final result."""
         return done
 
     async def settle_unread(self, operation: OperationRecord, done: Done, tx: Tx) -> Done:
-        """`settle` of an operation whose intent cannot be read, which is left to an operator."""
+        """As `settle`, for an operation whose intent cannot be read."""
         return done
 
     def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> Problem:
-        """How a caller is told that the outcome is not known, and who will find out."""
+        """The problem that reports an unknown outcome."""
         return outcome_unknown(provider, error)
 
     def path_of(self, intent: IntentT, fault: FieldFault) -> tuple[str, ...]:
         return as_it_stands(fault)
 
-    # ---- what several mutations need ----
+    # ---- shared helpers ----
 
     async def entry_of(self, customer_id: str, actor: Actor, *path: str) -> DirectoryEntry:
-        """One of our customers; unknown ones and those that are not this caller's to see are refused alike."""
+        """The customer; unknown and invisible customers give the same error."""
         found = await self.deps.store.directory.entry(customer_id) if actor.may_see(customer_id) else None
         if found is None:
             raise Refused(not_found("There is no such customer.", *(path or ("customer_id",))))
         return found
 
     async def method_of(self, method_id: str, actor: Actor, *path: str) -> tuple[MethodAddress, DirectoryEntry]:
-        """The address of a payment method whose customer is linked there, and this caller's to see."""
+        """The address of a payment method whose customer is linked and visible to the caller."""
         address = self.deps.ids.decode(method_id)
         refusal = Refused(not_found("There is no such payment method.", *path))
         if address is None:
@@ -130,7 +131,7 @@ class UseCase(ABC, Generic[C, IntentT]):
         return address, entry
 
     def method_in(self, entry: DirectoryEntry, method_id: str, *path: str) -> MethodAddress:
-        """`method_of` where the owner has been read: a method of anybody else is none."""
+        """As `method_of`, for a customer that was already read; methods of other customers are not found."""
         address = self.deps.ids.decode(method_id)
         if address is not None:
             link = entry.link(address.provider)
@@ -145,7 +146,7 @@ class UseCase(ABC, Generic[C, IntentT]):
         return found
 
     def address_digest(self, method_id: str) -> MethodAddress | str:
-        """An id made with an older key is the same input as the new one of the same method."""
+        """The address, so that ids made with different keys are the same input."""
         return self.deps.ids.decode(method_id) or method_id
 
 
@@ -183,7 +184,7 @@ def row_of(
 
 
 def applied_row(address: MethodAddress) -> tuple[ResultRow, ...]:
-    """The one row of a write that was made at one vault."""
+    """The single row of a write applied at one vault."""
     return (
         row_of(
             0,

@@ -1,4 +1,5 @@
-"""Looking at wallets while writing: one vault for the write's own sake, all of them for what is told beside it."""
+"""Wallet reads during writes: fresh reads of one vault for the write, cached reads of all vaults for additional
+results."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -14,13 +15,13 @@ from app.wallet.assemble import Wallet, assemble
 from app.wallet.problems import Problem, ProblemCode
 from app.wallet.writing.deps import Deps, loop_time, until
 
-_BESIDE_S = 1.5  # what is merely told beside a write may not keep it waiting for longer
+_BESIDE_S = 1.5  # the longest wait for additional results
 
 
 async def read_wallet(
     deps: Deps, entry: DirectoryEntry, call: Call, *, force_fresh: Collection[ProviderName] = ()
 ) -> Wallet:
-    """All linked vaults at once, through the snapshots but for those named; failures stand in `sources`."""
+    """All linked vaults in parallel, cached except those in `force_fresh`; failures are in `sources`."""
     links = {link.provider: link.customer_ref for link in entry.links if link.provider in deps.providers}
     cached = await deps.reader.read(links, [name for name in links if name not in force_fresh], call)
     fresh = await deps.reader.read(links, list(force_fresh), call, force_fresh=True)
@@ -28,7 +29,7 @@ async def read_wallet(
 
 
 async def effective_default(deps: Deps, entry: DirectoryEntry, call: Call) -> MethodAddress | None:
-    """The default just now: the customer's own choice without asking anybody, else what the vaults' facts give."""
+    """The current default: the customer's choice without a vault call, else by the rules."""
     if entry.choice is not None and not entry.choice.is_kept:
         return address_of_choice(entry)
     if not entry.links:
@@ -45,7 +46,7 @@ def address_of_choice(entry: DirectoryEntry) -> MethodAddress | None:
 async def lookalikes(
     deps: Deps, entry: DirectoryEntry, look: str | None, but: MethodAddress, call: Call
 ) -> list[MethodAddress]:
-    """Shown methods of the customer, in any vault that answers soon, that look so."""
+    """Visible methods of the customer with this look, in any vault that answers quickly."""
     if look is None:
         return []
     return _alike(await read_wallet(deps, entry, beside(call)), look, but)
@@ -57,7 +58,7 @@ def _alike(wallet: Wallet, look: str, but: MethodAddress) -> list[MethodAddress]
 
 
 def alike_in(wallet: Wallet, address: MethodAddress) -> list[MethodAddress]:
-    """Shown methods that look like this one."""
+    """Visible methods that look like this one."""
     method = next((one for one in wallet.methods if one.address == address), None)
     look = look_of(method.method) if method else None
     return [] if look is None else _alike(wallet, look, address)
@@ -68,7 +69,7 @@ def expiry_state(deps: Deps, method: PaymentMethod) -> ExpiryState:
 
 
 def unfit_as_default(deps: Deps, method: PaymentMethod, *path: str, allow_expired: bool = False) -> Problem | None:
-    """Why this method cannot be anybody's default; None when it can."""
+    """Why this method cannot be a default; None if it can."""
     expiry = expiry_state(deps, method)
     if is_usable(method, expiry):
         return None
@@ -76,14 +77,14 @@ def unfit_as_default(deps: Deps, method: PaymentMethod, *path: str, allow_expire
         if allow_expired:
             return None
         if expiry is not ExpiryState.EXPIRED and method.status is not PaymentMethodStatus.EXPIRED:
-            message = "The card's expiry cannot be read; it may be over."
+            message = "The card's expiry cannot be read; it may have passed."
             return Problem(code=ProblemCode.METHOD_NOT_USABLE, message=message, path=path)
         return Problem(code=ProblemCode.METHOD_EXPIRED, message="The card is expired.", path=path)
     return Problem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
 
 
 def why_no_default_pays(deps: Deps, wallet: Wallet, *path: str) -> Problem:
-    """Of a customer without a default that can pay: what was chosen is named, and why it cannot."""
+    """The problem for a customer without a default that can pay: names the chosen method and the reason."""
     choice = wallet.entry.choice
     if choice is None or choice.is_kept:
         message = "The customer has no default among the methods that can pay: choose one, or name the method."
@@ -93,7 +94,7 @@ def why_no_default_pays(deps: Deps, wallet: Wallet, *path: str) -> Problem:
     if vault is None or ProviderCapability.PAY not in vault.capabilities.operations:
         problem = Problem(
             code=ProblemCode.UNSUPPORTED_BY_PROVIDER,
-            message="Its vault does not pay with stored methods.",
+            message="Its vault does not support payments with stored methods.",
             path=path,
             provider=choice.provider,
         )
@@ -114,5 +115,5 @@ def duplicate_warnings(found: Iterable[MethodAddress]) -> tuple[Problem, ...]:
 
 
 def beside(call: Call) -> Call:
-    """Less time, for what is merely told beside a write."""
+    """A shorter deadline, for additional results."""
     return until(call, min(call.deadline_at, loop_time() + _BESIDE_S))

@@ -1,4 +1,4 @@
-"""The writing side's front door: one method per mutation."""
+"""Facade of the write side: one method per mutation."""
 
 from typing import Any
 
@@ -35,9 +35,9 @@ from app.wallet.writing.usecase import UseCase
 
 
 class WalletWriter:
-    """Every method answers a `WriteResult`, whatever a vault did; what it raises is a bug or the store's failure.
+    """Every method returns a `WriteResult`, whatever a vault did; exceptions are bugs or store failures.
 
-    A write goes on when its caller goes away, and ends by its own deadline: `call.deadline_at` is not used.
+    A write continues after a client disconnect and ends by its own deadline: `call.deadline_at` is not used.
     """
 
     def __init__(self, deps: Deps) -> None:
@@ -107,5 +107,5 @@ class WalletWriter:
         return await self.runner.submit(self._import, command, actor, call)
 
     async def drain(self) -> None:
-        """Wait for the writes that are running."""
+        """Wait for the running writes."""
         await self.runner.drain()

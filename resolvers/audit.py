@@ -77,8 +77,8 @@ class Refusals:
     def tell(self, trail: AuditTrail, caller: Caller, request_id: str) -> None:
         """Pass the refusals to the audit trail, once."""
         if self._seen:
-            told, self._seen = list(self._seen.values()), {}
-            trail.refused(caller, request_id, told, self._more)
+            refusals, self._seen = list(self._seen.values()), {}
+            trail.refused(caller, request_id, refusals, self._more)
 
 
 def customer_named(source: Any, arguments: Mapping[str, Any]) -> str | None:

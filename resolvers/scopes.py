@@ -197,7 +197,7 @@ def _write(name: str, guard: _Guard, inner: Resolver) -> Resolver:
                 raise Forbidden(next(iter(context.writes_refused.values())), _NOTHING_RAN)
             raise _refused(mine, guard.what, source, context, arguments)
         result = inner(source, info, **arguments)
-        return _told(result, name, info, arguments) if isawaitable(result) else result
+        return _audited(result, name, info, arguments) if isawaitable(result) else result
 
     guarded.guard = guard  # type: ignore[attr-defined]
     return guarded
@@ -229,7 +229,7 @@ def _refused_writes(info: GraphInfo) -> dict[str, tuple[str, ...]]:
     return found
 
 
-async def _told(running: Any, name: str, info: GraphInfo, arguments: Mapping[str, Any]) -> Any:
+async def _audited(running: Any, name: str, info: GraphInfo, arguments: Mapping[str, Any]) -> Any:
     """Record mutations that ended before the journal; the others record an event themselves."""
     context = info.context
     about = customer_named(None, arguments)

@@ -66,7 +66,7 @@ class CustomerWallet:
             self._task = self._context.spawn(self._read(self._task))
             self._covered = self._wanted
         if not self._task.done():
-            return await _told(self._task)
+            return await _await_shared(self._task)
         self._task.result()  # raises the task's exception
         assert self._wallet is not None
         return self._wallet  # includes cached parts that were wanted later
@@ -108,7 +108,7 @@ class CustomerWallet:
             found = self._statuses[key] = self._status(key, card)
         if isinstance(found, StatusReading):
             return found
-        return found.result() if found.done() else _told(found)
+        return found.result() if found.done() else _await_shared(found)
 
     def _status(self, key: _OneMethod, card: Card) -> "StatusReading | asyncio.Future[StatusReading]":
         statuses, call = self._context.services.reader.statuses, self._context.call
@@ -195,7 +195,7 @@ class CustomerWallet:
         for (name, _), reading in zip(missing, await reader.answers(seats), strict=True):
             self._readings[name] = reading
         if before is not None:
-            await _told(before)
+            await _await_shared(before)
         wallet = self._wallet = self._assembled()
         if wallet.default.choice_change is not None and await self._context.services.note_choice(wallet.default):
             self.entry = replace(self.entry, choice=None)
@@ -242,7 +242,7 @@ class CustomerWallet:
         """
         while True:
             for asked in self._pending():
-                await _over(asked)
+                await _done_waiter(asked)
             await _turns(_TURNS)
             if not self._pending():
                 return
@@ -258,13 +258,13 @@ class CustomerWallet:
         return [_with_statuses(row, row.provider in unread) for row in rows] if unread else rows
 
 
-async def _told(shared: "asyncio.Future[Made]") -> Made:
+async def _await_shared(shared: "asyncio.Future[Made]") -> Made:
     """The task's result. Like `asyncio.shield`: cancelling the caller does not cancel the shared task."""
-    await _over(shared)
+    await _done_waiter(shared)
     return shared.result()
 
 
-def _over(shared: "asyncio.Future[Any]") -> "asyncio.Future[None]":
+def _done_waiter(shared: "asyncio.Future[Any]") -> "asyncio.Future[None]":
     """A future that is done when `shared` is."""
     waiter: asyncio.Future[None] = shared.get_loop().create_future()
     if shared.done():
@@ -293,16 +293,16 @@ async def _turns(count: int) -> None:
     times as much.
     """
     loop = asyncio.get_running_loop()
-    over = loop.create_future()
-    loop.call_soon(_turn, loop, over, count - 2)  # this callback and waking the task take one turn each
-    await over
+    turned = loop.create_future()
+    loop.call_soon(_turn, loop, turned, count - 2)  # this callback and waking the task take one turn each
+    await turned
 
 
-def _turn(loop: asyncio.AbstractEventLoop, over: "asyncio.Future[None]", left: int) -> None:
+def _turn(loop: asyncio.AbstractEventLoop, turned: "asyncio.Future[None]", left: int) -> None:
     if left:
-        loop.call_soon(_turn, loop, over, left - 1)
-    elif not over.done():
-        over.set_result(None)
+        loop.call_soon(_turn, loop, turned, left - 1)
+    elif not turned.done():
+        turned.set_result(None)
 
 
 def _with_statuses(row: SourceRow, is_unread: bool) -> SourceRow:

@@ -199,7 +199,7 @@ class _Connection:
             closed = self._end.result() if self._end.done() else reader.result()
         except StoreUnavailable:
             closed = _Closed(1013, "Try again later")
-        except Exception:  # noqa: BLE001 - a bug of ours ends this connection, in the protocol's words
+        except Exception:  # noqa: BLE001 - a bug ends this connection, in the protocol's words
             _log.exception("a WebSocket connection failed")
             closed = _Closed(4500, "Internal server error")
         finally:

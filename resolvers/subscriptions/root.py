@@ -74,17 +74,17 @@ class Subscription:
         changes = context.services.feed.events(
             record.customer_id or "", frozenset({EventType.MUTATION}), tick_s=_LOOK_EVERY_S
         )
-        told: str | None = None
+        last: str | None = None
         try:
             while True:
                 await _renew(info, READ_METHODS)
                 found = await lookup.operation(info, id)
                 if found is None:
                     raise _not_found()
-                if found.state.value != told:
-                    told = found.state.value
+                if found.state.value != last:
+                    last = found.state.value
                     yield found
-                if told not in _LIVE:
+                if last not in _LIVE:
                     return
                 try:
                     await anext(changes)

@@ -1,4 +1,4 @@
-"""Partners' keys: never kept as they are, refused within a second, cheap to guess at in vain."""
+"""API keys of partners: stored as hashes, refused within a second once disabled, cheap to reject when guessed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ HASHER = KeyHasher("a-secret-of-the-server-0123456789-abcdef")
 
 
 class Watched:
-    """The repository, counting how often it is asked for a key."""
+    """The repository, counting lookups of keys."""
 
     def __init__(self, clients: Clients) -> None:
         self.clients = clients
@@ -105,13 +105,13 @@ async def test_a_partner_of_all_customers(store: Store, partners: Partners) -> N
     assert caller.granted is None
 
 
-async def test_what_is_no_key_never_reaches_the_store(partners: Partners, watched: Watched) -> None:
+async def test_text_without_key_shape_is_not_looked_up(partners: Partners, watched: Watched) -> None:
     for text in ("", "vg_short", "' OR 1=1 --", "vg_" + "a" * 43 + "=", "x" * 100_000):
         assert await partners.caller(text) is None
     assert watched.asked == 0
 
 
-async def test_answers_are_kept_for_a_second_even_for_wrong_keys(
+async def test_lookups_are_cached_for_a_second_even_for_unknown_keys(
     store: Store, partners: Partners, watched: Watched, clock: HandClock
 ) -> None:
     key, wrong = await add(store), new_key()
@@ -166,7 +166,7 @@ async def test_grants_are_read_again_when_they_change(store: Store, partners: Pa
     assert caller.granted == {"cus_b"}
 
 
-async def test_what_outlives_a_request_can_ask_again(store: Store, partners: Partners, clock: HandClock) -> None:
+async def test_a_stream_can_revalidate_its_caller(store: Store, partners: Partners, clock: HandClock) -> None:
     caller = await partners.caller(await add(store))
     assert caller is not None
     assert await partners.again(caller) == caller
@@ -180,10 +180,8 @@ async def test_what_outlives_a_request_can_ask_again(store: Store, partners: Par
     assert await partners.again(caller) is None
 
 
-async def test_what_outlives_a_request_ends_with_its_own_key(
-    store: Store, partners: Partners, clock: HandClock
-) -> None:
-    """The partner's new key is good; that is nothing to a socket opened with the old one."""
+async def test_a_stream_ends_with_the_key_that_opened_it(store: Store, partners: Partners, clock: HandClock) -> None:
+    """The partner's new key is valid, but a socket opened with the old one must end."""
     first = await add(store)
     caller = await partners.caller(first)
     assert caller is not None
@@ -199,14 +197,14 @@ async def test_what_outlives_a_request_ends_with_its_own_key(
     assert await partners.again(now) == now
 
 
-async def test_many_who_ask_at_once_share_a_look_up(store: Store, partners: Partners, watched: Watched) -> None:
+async def test_concurrent_lookups_of_a_key_are_shared(store: Store, partners: Partners, watched: Watched) -> None:
     key = await add(store)
     found = await asyncio.gather(*(partners.caller(key) for _ in range(50)))
     assert (watched.asked, watched.lists) == (1, 1)
     assert all(found)
 
 
-async def test_guesses_cost_no_look_up_and_no_memory(
+async def test_guessed_keys_need_no_lookup_and_no_memory(
     store: Store, partners: Partners, watched: Watched, clock: HandClock
 ) -> None:
     key = await add(store)
@@ -220,7 +218,7 @@ async def test_guesses_cost_no_look_up_and_no_memory(
     assert partners._running == {}
 
 
-async def test_a_key_of_another_process_is_known_at_once_or_when_the_change_is_heard_of(
+async def test_a_key_added_by_another_process_is_known_at_once_or_after_its_notice(
     store: Store, partners: Partners, watched: Watched
 ) -> None:
     assert await partners.caller(new_key()) is None, "the one look-up of this second"
@@ -231,7 +229,7 @@ async def test_a_key_of_another_process_is_known_at_once_or_when_the_change_is_h
     assert watched.lists == 2
 
 
-async def test_a_key_that_was_rotated_away_is_no_look_up_each(
+async def test_a_removed_key_is_not_looked_up_each_time(
     store: Store, partners: Partners, watched: Watched, clock: HandClock
 ) -> None:
     key = await add(store)
@@ -244,7 +242,7 @@ async def test_a_key_that_was_rotated_away_is_no_look_up_each(
     assert watched.asked == 2
 
 
-async def test_with_more_keys_than_are_kept_guesses_queue(watched: Watched, store: Store, clock: HandClock) -> None:
+async def test_with_too_many_keys_for_memory_guesses_queue(watched: Watched, store: Store, clock: HandClock) -> None:
     keys = [await add(store, f"acme{number}") for number in range(3)]
     small = Partners(watched, HASHER, most=2, most_keys=2, clock=lambda: clock().timestamp())  # type: ignore[arg-type]
     assert all([await small.caller(key) for key in keys])
@@ -254,8 +252,8 @@ async def test_with_more_keys_than_are_kept_guesses_queue(watched: Watched, stor
     assert small._running == {}
 
 
-async def test_scopes_that_need_all_customers_are_not_in_force_without_them(store: Store, partners: Partners) -> None:
-    """Of a partner that an older release added so."""
+async def test_scopes_for_all_customers_need_access_to_all_customers(store: Store, partners: Partners) -> None:
+    """A partner added in that state by an older release."""
     said = ["links:write", "import:write", "links:read", "customers:write"]
     for name, sees_all in (("some", False), ("all", True)):
         key = new_key()

@@ -1,4 +1,4 @@
-"""Where credentials stand in a request or in the first message of a WebSocket, and where they must not."""
+"""Where credentials are accepted in a request or in the first message of a WebSocket."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ ACME = Caller(name="acme", scopes=frozenset(), kind=CallerKind.PARTNER)
 
 
 class OneKey:
-    """Partners of which one is known."""
+    """Partners with one known key."""
 
     async def caller(self, key: str) -> Caller | None:
         return ACME if key == KEY else None
@@ -57,9 +57,7 @@ async def test_one_kind_of_credentials_is_enough(callers: Callers, tokens: DevTo
 
 
 @pytest.mark.parametrize("name", ["authorization", "Authorization", "AUTHORIZATION"])
-async def test_a_websockets_first_message_has_it_as_authorization(
-    callers: Callers, tokens: DevTokens, name: str
-) -> None:
+async def test_connection_init_has_credentials_as_authorization(callers: Callers, tokens: DevTokens, name: str) -> None:
     token = tokens.mint({"explore"}, "cus_a")
     for value in (f"Bearer {token}", f"bearer {token}", token):
         found = await callers.authenticate_payload({name: value, "other": 1})
@@ -67,8 +65,8 @@ async def test_a_websockets_first_message_has_it_as_authorization(
     assert await callers.authenticate_payload({name: KEY}) is ACME
 
 
-async def test_credentials_that_come_twice_and_agree_are_taken(callers: Callers) -> None:
-    """GraphiQL merges the connection's parameters with the headers of its tab, in whatever case they are written."""
+async def test_equal_credentials_sent_twice_are_accepted(callers: Callers) -> None:
+    """GraphiQL merges the connection's parameters with the headers of its tab, whatever their case."""
     for payload in (
         {"authorization": f"Bearer {KEY}", "Authorization": f"Bearer {KEY}"},
         {"Authorization": KEY, "authorization": f"Bearer {KEY}", "AUTHORIZATION": f"Bearer {KEY}"},
@@ -104,7 +102,7 @@ async def test_rights_end_with_the_token_and_with_the_partner(
     assert await callers.again(Caller(name="gone", scopes=frozenset(), kind=CallerKind.PARTNER)) is None
 
 
-def test_a_data_directory_keeps_its_key_and_shows_it_to_nobody(tmp_path: Path) -> None:
+def test_a_data_directory_keeps_its_key_private(tmp_path: Path) -> None:
     first = DevTokens.open(tmp_path)
     again = DevTokens.open(tmp_path)
     assert first.key.private_numbers() == again.key.private_numbers()

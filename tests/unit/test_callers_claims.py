@@ -1,4 +1,4 @@
-"""Claims to callers: what an operator may say, and what no setting can."""
+"""Mapping claims to callers: what settings can configure, and what they cannot."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ SUBJECT = {"sub": "ann", "exp": 2_000_000_000}
 
 
 def made(rules: ClaimRules | None = None, **claims: Any) -> Any:
-    """Of an end user where `claims` name a customer, else of proven staff."""
+    """An end user if `claims` name a customer, else staff."""
     return caller_of({"vaultgraph_staff": True, **SUBJECT, **claims}, rules or ClaimRules())
 
 
@@ -36,11 +36,11 @@ def test_scopes_come_as_text_or_as_a_list(said: object) -> None:
         ["pan:write "], [["pan:write"]], [5, None, {"pan:write": True}], {"pan:write": True}, 5, None, True,
     ],
 )  # fmt: skip
-def test_whatever_is_no_scope_letter_by_letter_grants_nothing(said: object) -> None:
+def test_only_exact_scope_names_grant_scopes(said: object) -> None:
     assert made(scope=said).scopes == frozenset()
 
 
-def test_roles_stand_for_scopes_by_setting() -> None:
+def test_roles_map_to_scopes_by_setting() -> None:
     rules = ClaimRules(
         role_claim="realm_access.roles",
         scopes_by_role={"support": ["customers:read"], "ops": ["audit:read", "nonsense"]},
@@ -52,7 +52,7 @@ def test_roles_stand_for_scopes_by_setting() -> None:
     assert made(rules, realm_access="support").scopes == frozenset()
 
 
-def test_a_claim_of_that_very_name_wins_over_the_path() -> None:
+def test_a_claim_of_the_full_name_wins_over_the_path() -> None:
     rules = ClaimRules(scope_claim="https://shop.test/scopes", customer_claim="https://shop.test/customer")
     caller = made(rules, **{"https://shop.test/scopes": ["explore"], "https://shop.test/customer": "cus_a"})
     assert (caller.scopes, caller.acting_customer) == ({"explore"}, "cus_a")
@@ -67,7 +67,7 @@ def test_a_customer_makes_an_end_user() -> None:
     assert not caller.may_see("cus_blair")
 
 
-def test_roles_give_an_end_user_nothing_that_is_staffs() -> None:
+def test_roles_give_an_end_user_no_staff_scopes() -> None:
     rules = ClaimRules(scopes_by_role={"admin": sorted(ALL_SCOPES)}, end_user_scopes=sorted(ALL_SCOPES))
     assert made(rules, customer_id="cus_a", roles=["admin"]).scopes == END_USER_SCOPES
     assert made(rules, customer_id="cus_a").scopes == END_USER_SCOPES
@@ -96,7 +96,7 @@ def test_a_customer_claim_without_an_id_never_makes_staff(said: object) -> None:
     + [{"vg": one} for one in ("cus_alex", None, "", 5, ["cus_alex"], [{"customer_id": "cus_alex"}], True)]
     + [{"vg.customer_id": "cus_alex", "vg": {"customer_id": "cus_sam"}}, {"vg.customer_id": "cus_a", "vg": "cus_a"}],
 )
-def test_nor_does_one_with_a_path(said: dict[str, Any]) -> None:
+def test_a_customer_claim_with_a_path_and_no_id_never_makes_staff(said: dict[str, Any]) -> None:
     with pytest.raises(BadToken):
         made(ClaimRules(customer_claim="vg.customer_id"), scope=" ".join(ALL_SCOPES), **said)
 
@@ -110,7 +110,7 @@ def test_nor_does_one_with_a_path(said: dict[str, Any]) -> None:
         {"vg.customer_id": "cus_alex", "vg": {}},
     ],
 )
-def test_a_path_leads_to_the_customer_or_is_its_very_name(said: dict[str, Any]) -> None:
+def test_a_dotted_name_is_a_path_or_a_full_name(said: dict[str, Any]) -> None:
     caller = made(ClaimRules(customer_claim="vg.customer_id"), **said)
     assert (caller.kind, caller.acting_customer) == (CallerKind.END_USER, "cus_alex"), "even of a token that says staff"
 
@@ -120,7 +120,7 @@ def test_a_path_leads_to_the_customer_or_is_its_very_name(said: dict[str, Any]) 
              {"vaultgraph_staff": 1}, {"vaultgraph_staff": [True]}, {"vaultgraph_staff": {"true": True}},
              {"vaultgraph_staff": None}, {"customerId": "cus_alex"}],
 )  # fmt: skip
-def test_staff_is_proven_and_never_what_is_left(said: dict[str, Any]) -> None:
+def test_staff_needs_a_claim_and_is_never_the_default(said: dict[str, Any]) -> None:
     with pytest.raises(BadToken, match="neither the customer claim nor the staff claim"):
         caller_of({**SUBJECT, "scope": " ".join(ALL_SCOPES), **said}, ClaimRules(customer_claim="vg.customer_id"))
 
@@ -134,7 +134,7 @@ def test_staff_is_proven_and_never_what_is_left(said: dict[str, Any]) -> None:
         (ClaimRules(staff_claim="scope", staff_values=["vaultgraph:staff"]), {"scope": "explore vaultgraph:staff"}),
     ],
 )
-def test_what_proves_staff_is_a_setting(rules: ClaimRules, said: dict[str, Any]) -> None:
+def test_the_staff_claim_is_a_setting(rules: ClaimRules, said: dict[str, Any]) -> None:
     caller = caller_of({**SUBJECT, **said}, rules)
     assert (caller.kind, caller.key, caller.acting_customer) == (CallerKind.STAFF, "staff:ann", None)
 

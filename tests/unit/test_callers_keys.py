@@ -1,4 +1,4 @@
-"""Key sets: which keys are used, when a set is read again, and what happens when it cannot be."""
+"""Key sets: which keys are used, when a set is reloaded, and what happens when it cannot be."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ class Clock:
 
 
 class Issuer:
-    """Answers `document`, or raises it."""
+    """Returns `document`, or raises it."""
 
     def __init__(self, document: bytes | Exception) -> None:
         self.document = document
@@ -83,12 +83,12 @@ def test_unusable_keys_are_left_out(unusable: object) -> None:
     "raw",
     [b"", b"[]", b"{}", b'{"keys": {}}', b'{"keys": []}', b"\xff", pytest.param(b"[" * 100_000, id="deep"), b"<html>"],
 )
-def test_what_is_no_key_set(raw: bytes) -> None:
+def test_an_invalid_key_set_is_refused(raw: bytes) -> None:
     with pytest.raises(NotAKeySet):
         KeySet.parse(raw)
 
 
-def test_without_an_id_only_the_only_key_will_do() -> None:
+def test_without_an_id_the_only_key_is_used() -> None:
     one = KeySet.parse(key_set(listed(rsa_key()), listed(ec_key())))
     assert one.find(None, "RS256") is not None
     two = KeySet.parse(key_set(listed(rsa_key(), "a"), listed(rsa_key("other"), "b")))
@@ -113,7 +113,7 @@ async def test_a_file_is_read_once_and_named_when_it_is_unusable(tmp_path: Path)
         FileKeys(path)
 
 
-async def test_a_set_is_read_when_needed_and_kept() -> None:
+async def test_a_set_is_loaded_on_first_use_and_cached() -> None:
     issuer, clock = Issuer(key_set(listed(ec_key(), "e"))), Clock()
     keys = source(issuer, clock)
     assert issuer.fetches == 0
@@ -133,7 +133,7 @@ async def test_a_new_key_is_found_by_reading_again() -> None:
     assert issuer.fetches == 2
 
 
-async def test_made_up_key_ids_cost_one_fetch_per_interval() -> None:
+async def test_invented_key_ids_cause_one_fetch_per_interval() -> None:
     issuer, clock = Issuer(key_set(listed(ec_key(), "e"))), Clock()
     keys = source(issuer, clock)
     await keys.find("e", "ES256")
@@ -143,7 +143,7 @@ async def test_made_up_key_ids_cost_one_fetch_per_interval() -> None:
     assert issuer.fetches <= 1 + 5
 
 
-async def test_all_who_need_a_fetch_share_it_and_one_who_leaves_does_not_end_it() -> None:
+async def test_concurrent_callers_share_a_fetch_and_cancelling_one_does_not_end_it() -> None:
     issuer, clock = Issuer(key_set(listed(ec_key(), "e"))), Clock()
     issuer.gate = asyncio.Event()
     keys = source(issuer, clock)
@@ -159,7 +159,7 @@ async def test_all_who_need_a_fetch_share_it_and_one_who_leaves_does_not_end_it(
 
 
 @pytest.mark.parametrize("failure", [OSError("no route"), b"<html>", b'{"keys": []}'])
-async def test_a_set_that_cannot_be_read_again_stays_in_use_for_a_while(failure: bytes | Exception) -> None:
+async def test_a_set_that_cannot_be_reloaded_stays_in_use_for_a_while(failure: bytes | Exception) -> None:
     issuer, clock = Issuer(key_set(listed(ec_key(), "e"))), Clock()
     keys = source(issuer, clock)
     await keys.find("e", "ES256")
@@ -173,7 +173,7 @@ async def test_a_set_that_cannot_be_read_again_stays_in_use_for_a_while(failure:
         await keys.find("e", "ES256")
 
 
-async def test_a_set_that_was_never_read_is_unavailable_and_not_asked_for_at_once() -> None:
+async def test_a_set_that_was_never_loaded_is_unavailable_and_not_retried_at_once() -> None:
     issuer, clock = Issuer(OSError("no route")), Clock()
     keys = source(issuer, clock)
     for _ in range(5):

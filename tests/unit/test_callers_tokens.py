@@ -1,4 +1,4 @@
-"""Tokens: what is believed, and every confusion that is not."""
+"""Tokens: which are accepted, and every known confusion attack."""
 
 import time
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ BOTH = key_set(listed(rsa_key(), "r"), listed(ec_key(), "e"))
 
 
 class Keys:
-    """A key set that counts how often it is asked."""
+    """A key set that counts lookups."""
 
     def __init__(self, raw: bytes = BOTH) -> None:
         self.keys = KeySet.parse(raw)
@@ -42,7 +42,7 @@ def verifier(keys: Keys | None = None, **changes: Any) -> TokenVerifier:
 
 
 @pytest.mark.parametrize(("key", "algorithm", "key_id"), [(rsa_key(), "RS256", "r"), (ec_key(), "ES256", "e")])
-async def test_a_good_token_is_believed(key: Any, algorithm: str, key_id: str) -> None:
+async def test_a_valid_token_is_accepted(key: Any, algorithm: str, key_id: str) -> None:
     found = (await verifier().checked(token(key, algorithm, kid=key_id))).claims
     assert found["sub"] == "ann"
     assert (await verifier().checked(token(key, algorithm))).claims["sub"] == "ann", "one key of its kind needs no id"
@@ -118,13 +118,13 @@ async def test_claims_that_are_missing_or_wrong_are_refused(changes: Mapping[str
         await verifier().checked(token(ec_key(), "ES256", claims(**changes), kid="e"))
 
 
-async def test_clocks_may_be_a_little_apart_and_audiences_several() -> None:
+async def test_leeway_and_several_audiences_are_accepted() -> None:
     now = int(time.time())
     said = claims(exp=now - 5, nbf=now + 5, aud=["other", AUDIENCE])
     assert await verifier().checked(token(ec_key(), "ES256", said, kid="e"))
 
 
-async def test_a_long_token_is_refused_before_it_is_read() -> None:
+async def test_a_long_token_is_refused_before_it_is_parsed() -> None:
     keys = Keys()
     long = token(ec_key(), "ES256", claims(filler="x" * 9_000), kid="e")
     with pytest.raises(BadToken):
@@ -132,7 +132,7 @@ async def test_a_long_token_is_refused_before_it_is_read() -> None:
     assert keys.asked == []
 
 
-async def test_a_checked_token_is_remembered_until_it_expires() -> None:
+async def test_a_verified_token_is_cached_until_it_expires() -> None:
     keys, now = Keys(), [time.time()]
     checks = verifier(keys, remember_s=60, clock=lambda: now[0])
     sent = token(ec_key(), "ES256", kid="e")
@@ -144,7 +144,7 @@ async def test_a_checked_token_is_remembered_until_it_expires() -> None:
     assert keys.asked == ["e", "e"], "it is checked again, in case its key was taken back"
 
 
-async def test_a_remembered_token_is_not_believed_past_its_end() -> None:
+async def test_a_cached_token_is_refused_after_it_expires() -> None:
     now = [time.time()]
     checks = verifier(remember_s=10_000, clock=lambda: now[0])
     sent = token(ec_key(), "ES256", claims(exp=int(now[0]) - 10), kid="e")  # within the leeway
@@ -153,7 +153,7 @@ async def test_a_remembered_token_is_not_believed_past_its_end() -> None:
     assert next(iter(checks._known.values())).until < now[0]
 
 
-async def test_what_is_remembered_is_bounded_and_refusals_are_not_kept() -> None:
+async def test_the_cache_is_bounded_and_refusals_are_not_cached() -> None:
     checks = verifier(remember=3)
     for number in range(10):
         await checks.checked(token(ec_key(), "ES256", claims(sub=f"user-{number}"), kid="e"))
@@ -162,7 +162,7 @@ async def test_what_is_remembered_is_bounded_and_refusals_are_not_kept() -> None
     assert len(checks._known) == 3
 
 
-async def test_an_altered_token_does_not_pass_as_the_remembered_one() -> None:
+async def test_an_altered_token_does_not_hit_the_cache() -> None:
     checks = verifier()
     sent = token(ec_key(), "ES256", kid="e")
     await checks.checked(sent)

@@ -1,4 +1,4 @@
-"""Automatic persisted queries: who may fill which part of the store, and what a Redis is believed."""
+"""Automatic persisted queries: limits per client, and verification of texts from Redis."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ def kept(store: LocalTexts, numbers: range) -> list[int]:
     return [number for number in numbers if store.text(digest_of(text(number))) is not None]
 
 
-def test_a_client_that_fills_its_share_loses_its_own_texts_alone() -> None:
+def test_a_client_over_its_share_evicts_only_its_own_texts() -> None:
     store = LocalTexts(max_bytes=100_000, share=0.1)  # ten texts of 800 and 200 bytes for each
     fill(store, "web", range(5))
     fill(store, "attacker", range(100, 1100))
@@ -30,7 +30,7 @@ def test_a_client_that_fills_its_share_loses_its_own_texts_alone() -> None:
     assert (len(store), store.bytes) == (15, 15_000)
 
 
-def test_the_text_that_was_not_asked_for_longest_goes_first() -> None:
+def test_the_least_recently_used_text_is_evicted_first() -> None:
     store = LocalTexts(max_bytes=100_000, share=0.03)
     fill(store, "web", range(3))
     assert store.text(digest_of(text(0))) == text(0)
@@ -38,7 +38,7 @@ def test_the_text_that_was_not_asked_for_longest_goes_first() -> None:
     assert kept(store, range(4)) == [0, 2, 3]
 
 
-def test_the_whole_is_bounded_and_whoever_was_idle_longest_makes_room() -> None:
+def test_the_total_is_bounded_and_the_longest_idle_client_is_evicted() -> None:
     store = LocalTexts(max_bytes=10_000, share=0.5)
     for number in range(20):
         fill(store, f"client {number}", range(number, number + 1))
@@ -46,7 +46,7 @@ def test_the_whole_is_bounded_and_whoever_was_idle_longest_makes_room() -> None:
     assert kept(store, range(20)) == list(range(10, 20))
 
 
-def test_what_is_larger_than_a_share_is_not_kept_and_nothing_is_kept_twice() -> None:
+def test_a_text_larger_than_a_share_is_not_cached_and_no_text_is_cached_twice() -> None:
     store = LocalTexts(max_bytes=10_000, share=0.2)
     big = text(1, 1_900)
     store.keep(digest_of(big), big, "web")
@@ -75,7 +75,7 @@ def replica(redis: RedisServer, prefix: str, share_bytes: int = 100_000) -> Auto
     )
 
 
-async def test_what_one_replica_was_sent_the_others_have(redis: RedisServer) -> None:
+async def test_a_text_sent_to_one_replica_is_known_to_the_others(redis: RedisServer) -> None:
     one, other = (replica(redis, "test-share:") for _ in range(2))
     await one.keep(digest_of("{ a }"), "{ a }", "staff:web")
     assert await other.text(digest_of("{ a }"), "staff:web") == "{ a }"
@@ -85,7 +85,7 @@ async def test_what_one_replica_was_sent_the_others_have(redis: RedisServer) -> 
     await other.close()
 
 
-async def test_a_text_that_its_hash_does_not_prove_is_a_miss(redis: RedisServer) -> None:
+async def test_a_text_that_does_not_match_its_hash_is_a_miss(redis: RedisServer) -> None:
     texts = RedisTexts(redis.url, share_bytes=1_000, prefix="test-proof:")
     await texts._redis.set("test-proof:" + digest_of("{ a }"), b"{ b }")
     assert await texts.text(digest_of("{ a }")) is None
@@ -103,7 +103,7 @@ async def test_the_shared_store_gives_each_client_its_share(redis: RedisServer) 
     await texts.close()
 
 
-async def test_a_redis_that_is_down_has_nothing_and_is_not_asked_again_at_once() -> None:
+async def test_an_unavailable_redis_is_a_miss_and_not_retried_at_once() -> None:
     now = 0.0
     texts = RedisTexts("redis://127.0.0.1:1", share_bytes=1_000, clock=lambda: now)
     store = AutomaticTexts(LocalTexts(max_bytes=10_000, share=1), texts)

@@ -1,4 +1,4 @@
-"""What a gateway knows of publications: read once, made once, kept when the store cannot be read."""
+"""The catalogue of published documents: loaded once, compiled once, kept during store outages."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -33,7 +33,7 @@ def record(client: str, document_id: str, text: str) -> DocumentRecord:
 
 
 class Store:
-    """A store in a list, which can be out of order."""
+    """A store in a list, which can fail."""
 
     def __init__(self, *rows: DocumentRecord) -> None:
         self.rows = list(rows)
@@ -52,7 +52,7 @@ class Store:
 
 
 class Made:
-    """Makes documents, and remembers which."""
+    """Compiles documents and records which."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -73,7 +73,7 @@ async def scene(*rows: DocumentRecord) -> Scene:
 
 
 async def running(catalogue: Catalogue, condition: Callable[[], bool]) -> None:
-    """Run it until the condition holds."""
+    """Run the catalogue until the condition holds."""
     task = asyncio.create_task(catalogue.run())
     try:
         async with asyncio.timeout(5):
@@ -84,7 +84,7 @@ async def running(catalogue: Catalogue, condition: Callable[[], bool]) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_every_text_is_made_once_before_the_first_request() -> None:
+async def test_every_text_is_compiled_once_before_the_first_request() -> None:
     catalogue, _, made = await scene(record("acme", "a", "T1"), record("acme", "b", "T2"), record("beta", "c", "T1"))
     assert sorted(made.texts) == ["T1", "T2"]
     found = [catalogue.find("acme", "a"), catalogue.find("beta", "c")]
@@ -106,13 +106,13 @@ async def test_a_hash_is_found_bare_and_prefixed(published: str, asked: str) -> 
     assert found.document_id == published
 
 
-async def test_of_two_spellings_the_exact_one_is_meant() -> None:
+async def test_of_two_spellings_the_exact_one_wins() -> None:
     catalogue, _, _ = await scene(record("acme", H, "bare"), record("acme", f"sha256:{H}", "prefixed"))
     found = [catalogue.find("acme", asked) for asked in spellings(H)]
     assert [one and one.text for one in found] == ["bare", "prefixed"]
 
 
-async def test_a_change_is_read_again_and_only_what_is_new_is_made() -> None:
+async def test_a_change_is_reloaded_and_only_new_texts_are_compiled() -> None:
     catalogue, store, made = await scene(record("acme", "a", "T1"), record("acme", "b", "T2"))
     kept = catalogue.find("acme", "a")
     store.rows = [record("acme", "a", "T1"), record("acme", "c", "T3")]
@@ -126,7 +126,7 @@ async def test_a_change_is_read_again_and_only_what_is_new_is_made() -> None:
     assert catalogue._texts == {}, "nothing of what is gone is kept"
 
 
-async def test_everything_is_read_again_when_nobody_knows_what_changed() -> None:
+async def test_everything_is_reloaded_when_the_change_is_unknown() -> None:
     catalogue, store, _ = await scene(record("acme", "a", "T1"), record("beta", "b", "T2"))
     store.rows = [record("gamma", "c", "T3")]
     catalogue.forget()
@@ -135,8 +135,8 @@ async def test_everything_is_read_again_when_nobody_knows_what_changed() -> None
     assert not catalogue.knows("beta")
 
 
-async def test_a_store_that_fails_takes_nothing_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.gate.documents.catalogue._TRY_AGAIN_S", 0.01)
+async def test_documents_stay_while_the_store_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.gate.documents.catalogue.RETRY_STORE_S", 0.01)
     catalogue, store, _ = await scene(record("acme", "a", "T1"))
     store.rows, store.is_down = [record("acme", "b", "T2")], True
     catalogue.forget("acme")
@@ -152,7 +152,7 @@ async def test_a_store_that_fails_takes_nothing_away(monkeypatch: pytest.MonkeyP
     assert catalogue.find("acme", "a") is None
 
 
-async def test_a_document_that_cannot_be_made_does_not_keep_the_others() -> None:
+async def test_a_document_that_cannot_be_compiled_does_not_block_the_others() -> None:
     class Failing(Made):
         def __call__(self, text: str) -> Document:
             if text == "T1":

@@ -1,4 +1,4 @@
-"""What a change of the schema is to those who published documents: refused where one of theirs breaks."""
+"""Schema changes are checked against published documents."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_the_same_schema_changes_nothing() -> None:
 
 
 def test_a_subgraph_and_its_api_schema_are_the_same() -> None:
-    """A file printed by `vaultgraph schema --subgraph` compares with one of `vaultgraph schema`, either way round."""
+    """Output of `vaultgraph schema --subgraph` can be compared with that of `vaultgraph schema`, in both directions."""
     api, subgraph = (schema_from(sdl, "schema") for sdl in (print_sdl(), subgraph_sdl()))
     assert compare(api, subgraph, {}) == compare(subgraph, api, {}) == ([], [])
 
@@ -68,17 +68,17 @@ def test_a_subgraph_and_its_api_schema_are_the_same() -> None:
         "an argument nobody sends is gone", "another one", "a new type",
     ],
 )  # fmt: skip
-def test_who_breaks(before: str, after: str, who: list[tuple[str, str]]) -> None:
+def test_broken_documents(before: str, after: str, who: list[tuple[str, str]]) -> None:
     assert sorted(set(changed((before, after))[1])) == who
 
 
-def test_a_value_that_is_answered_no_more_breaks_only_who_sends_it() -> None:
+def test_a_removed_enum_value_breaks_only_documents_that_send_it() -> None:
     changes, broken = changed(("enum Brand { VISA OTHER }", "enum Brand { VISA }"))
     assert changes == [("breaking", "Enum value Brand.OTHER was removed.", ("acme/Card", "acme/List"))]
     assert broken == [("acme", "List")]
 
 
-def test_each_change_is_weighed_heaviest_first_and_names_who_uses_it() -> None:
+def test_changes_are_sorted_by_severity_and_list_their_users() -> None:
     changes, broken = changed(
         ("label: String", ""),
         ("enum Brand { VISA OTHER }", "enum Brand { VISA OTHER AMEX }"),

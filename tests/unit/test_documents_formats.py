@@ -1,4 +1,4 @@
-"""The four formats of published documents, and what each file is told of its faults."""
+"""The four formats of published documents, and the faults reported for each file."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def written(folder: Path, value: object) -> Path:
     ],
     ids=["apollo", "relay object", "relay pairs", "codegen"],
 )
-def test_every_builds_file_is_read(tmp_path: Path, value: object, document_id: str) -> None:
+def test_every_format_is_read(tmp_path: Path, value: object, document_id: str) -> None:
     found, faults = read(written(tmp_path, value))
     assert faults == []
     assert [(one.document_id, one.text) for one in found] == [(document_id, TEXT)]
@@ -65,7 +65,7 @@ def test_a_folder_gathers_fragments_from_all_its_files(tmp_path: Path) -> None:
         '{"a": "{ viewer { partner } }", "a": "{ viewer { partner } }"}',
     ],
 )
-def test_what_is_in_no_format_is_refused_as_a_whole(tmp_path: Path, value: str) -> None:
+def test_an_unknown_format_is_refused_as_a_whole(tmp_path: Path, value: str) -> None:
     with pytest.raises(Unreadable, match=r"^documents\.json: "):
         read(written(tmp_path, value))
 
@@ -118,7 +118,7 @@ def test_every_fault_is_named_by_file_operation_and_position(tmp_path: Path) -> 
 
 
 def dear() -> str:
-    """Two lists of customers, each within the budget alone."""
+    """Two lists of customers, each within the budget by itself."""
     lists = [", ".join(f'"cus_{alias}{number}"' for number in range(99)) for alias in "ab"]
     return " ".join(f"a{number}: nodes(ids: [{ids}]) {{ id }}" for number, ids in enumerate(lists))
 
@@ -134,7 +134,7 @@ def test_a_subscription_and_a_mutation_know_their_kind(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("document_id", ["md5:0123", ":0123", "sha256:0123", "sha256:" + "A" * 64, "", "a" * 201, 5])
-def test_an_id_that_could_not_be_asked_for_is_not_published(tmp_path: Path, document_id: object) -> None:
+def test_an_invalid_id_is_not_published(tmp_path: Path, document_id: object) -> None:
     found, faults = read(written(tmp_path, [[document_id, TEXT]]))
     assert found == []
     assert len(faults) == 1

@@ -1,4 +1,4 @@
-"""A customer through GraphQL: what is asked of the vaults, what is answered."""
+"""A customer through GraphQL: vault calls and results."""
 
 from dataclasses import replace
 from typing import Any
@@ -49,7 +49,7 @@ async def test_many_fields_and_aliases_are_one_read_per_vault() -> None:
     assert len(data["b"]["paymentMethods"]) == 5
 
 
-async def test_what_the_directory_knows_costs_no_call() -> None:
+async def test_directory_fields_cost_no_call() -> None:
     world = World()
     data = await world.data(
         '{ customer(id: "cus_a") { id externalId name email links { provider customerRef proof linkedAt linkedBy } } }'
@@ -72,7 +72,7 @@ async def test_what_the_directory_knows_costs_no_call() -> None:
     assert [link["provider"] for link in links] == ["LOANPRO", "ALOHA", "JPMORGAN", "CASELLE"]
 
 
-async def test_a_card_is_answered_in_full() -> None:
+async def test_all_fields_of_a_card() -> None:
     world = World()
     world.directory.known["cus_a"] = replace(
         world.directory.known["cus_a"],
@@ -155,14 +155,14 @@ async def test_every_kind_has_its_type() -> None:
 # ---- filters and orders ------------------------------------------------------------------------------------
 
 
-async def test_vaults_that_the_filter_leaves_out_are_not_asked() -> None:
+async def test_vaults_excluded_by_the_filter_are_not_read() -> None:
     world = World()
     data = await world.data(WALLET, {"filter": {"providers": ["LOANPRO"]}})
     assert (labels(data), states(data)) == (["4242", "1111"], ["OK", "SKIPPED", "SKIPPED", "SKIPPED"])
     assert world.calls() == {"LOANPRO": 1}
 
 
-async def test_another_field_that_needs_all_vaults_has_them_asked_whatever_the_order_of_fields() -> None:
+async def test_a_field_that_needs_all_vaults_reads_them_in_any_field_order() -> None:
     for fields in ("sources { state } defaultMethod { id } {}", "{} sources { state } defaultMethod { id }"):
         world = World()
         listed = "paymentMethods(filter: {providers: [LOANPRO]}) { isDefault }"
@@ -196,7 +196,7 @@ async def test_after_a_write_the_same_request_reads_anew() -> None:
     assert world.calls() == {"LOANPRO": 2, "ALOHA": 1, "JPMORGAN": 1, "CASELLE": 1}
 
 
-async def test_sources_alone_ask_every_linked_vault() -> None:
+async def test_sources_alone_read_every_linked_vault() -> None:
     world = World()
     world.directory.add("cus_a", {P.LOANPRO: "37", P.CASELLE: "cs"})
     data = await world.data('{ customer(id: "cus_a") { isComplete sources { state methodCount } } }')
@@ -316,7 +316,7 @@ async def test_an_expired_choice_is_none_unless_it_was_allowed() -> None:
     assert (data["defaultMethodInfo"]["state"], data["defaultMethodInfo"]["reason"]) == ("RESOLVED", "EXPLICIT_CHOICE")
 
 
-async def test_a_choice_that_its_vault_does_not_show_stays_and_no_other_card_takes_its_place() -> None:
+async def test_a_chosen_default_missing_from_its_vault_stays_and_is_not_replaced() -> None:
     world, noted = World(), []
 
     async def note(default: DefaultInfo) -> bool:
@@ -338,7 +338,7 @@ async def test_a_choice_that_its_vault_does_not_show_stays_and_no_other_card_tak
     assert read_at is not None
 
 
-async def test_once_the_store_has_forgotten_a_choice_the_same_answer_goes_by_the_rules() -> None:
+async def test_once_the_store_clears_a_choice_the_same_response_uses_the_rules() -> None:
     world = World()
 
     async def forgotten(default: DefaultInfo) -> bool:

@@ -1,4 +1,4 @@
-"""Vaults fail; the answer says whose part is missing, and nothing else is lost."""
+"""Vault failures: the response shows which part is missing and keeps everything else."""
 
 import asyncio
 from datetime import timedelta
@@ -22,7 +22,7 @@ WALLET = """{ customer(id: "cus_a") {
 } }"""
 
 
-async def test_one_vault_down_costs_its_own_row_and_nothing_else() -> None:
+async def test_one_vault_down_affects_only_its_row() -> None:
     world = World()
     world.vaults[P.CASELLE].failure = VaultUnavailable(P.CASELLE, retry_after_s=1.2)
     result = await world.ask(WALLET)
@@ -60,14 +60,14 @@ async def test_rows_that_are_not_ok_are_echoed_even_when_sources_is_not_selected
     assert [(row["provider"], row["state"]) for row in result.extensions["sources"]] == [("LOANPRO", "UNAUTHORIZED")]
 
 
-async def test_a_whole_answer_has_no_echo() -> None:
+async def test_a_complete_response_has_no_sources_extension() -> None:
     world = World()
     world.directory.add("cus_a", {P.LOANPRO: "37"})
     result = await world.ask('{ customer(id: "cus_a") { paymentMethods { id } } }')
     assert "sources" not in (result.extensions or {})
 
 
-async def test_a_hanging_vault_costs_the_deadline_and_no_more() -> None:
+async def test_a_hanging_vault_takes_no_longer_than_the_deadline() -> None:
     world = World()
     world.vaults[P.ALOHA].hang = True
     result = await world.ask(WALLET, within=0.05)
@@ -97,7 +97,7 @@ async def test_read_and_empty_is_an_empty_list() -> None:
     assert (data["customer"]["paymentMethods"], data["customer"]["isComplete"]) == ([], True)
 
 
-async def test_only_the_vaults_that_were_asked_for_count_for_null() -> None:
+async def test_only_the_requested_vaults_decide_whether_the_list_is_null() -> None:
     world = World()
     world.vaults[P.LOANPRO].failure = VaultUnavailable(P.LOANPRO)
     query = '{ customer(id: "cus_a") { paymentMethods(filter: {providers: [%s]}) { id } } }'
@@ -170,7 +170,7 @@ async def test_a_method_by_id_reads_its_vault_alone() -> None:
     assert world.calls() == {"CASELLE": 1}
 
 
-async def test_a_method_of_a_vault_that_does_not_answer_is_not_called_unknown() -> None:
+async def test_a_method_of_an_unavailable_vault_is_not_reported_as_unknown() -> None:
     world = World()
     world.vaults[P.CASELLE].failure = VaultTimeout(P.CASELLE)
     result = await world.ask(METHOD, {"id": world.id(P.CASELLE, "cs", "uid")})
@@ -188,7 +188,7 @@ async def test_a_method_that_is_not_there_is_null_without_an_error(provider: Any
 
 
 @pytest.mark.parametrize("by_us", [True, False])
-async def test_an_inactive_method_is_deleted_if_we_did_it(by_us: bool) -> None:
+async def test_an_inactive_method_is_deleted_if_the_gateway_deleted_it(by_us: bool) -> None:
     world = World()
     world.vaults[P.LOANPRO].put("37", card("9", status=PaymentMethodStatus.INACTIVE))
 
@@ -200,7 +200,7 @@ async def test_an_inactive_method_is_deleted_if_we_did_it(by_us: bool) -> None:
     assert data["paymentMethod"]["status"] == ("DELETED" if by_us else "INACTIVE")
 
 
-# ---- going away --------------------------------------------------------------------------------------------
+# ---- cancellation --------------------------------------------------------------------------------------------
 
 
 async def test_a_cancelled_request_cancels_its_reads() -> None:
@@ -217,7 +217,7 @@ async def test_a_cancelled_request_cancels_its_reads() -> None:
     assert not world.services.reader.snapshots._flights
 
 
-async def test_a_cancelled_request_leaves_what_others_wait_for_alone() -> None:
+async def test_a_cancelled_request_does_not_cancel_shared_reads() -> None:
     world = World()
     world.vaults[P.ALOHA].hang = True
     going = asyncio.ensure_future(world.ask(WALLET))
@@ -230,8 +230,8 @@ async def test_a_cancelled_request_leaves_what_others_wait_for_alone() -> None:
     staying.cancel()
 
 
-async def test_closing_the_context_ends_its_reads_whoever_executes() -> None:
-    """The gate runs documents without Strawberry's extensions."""
+async def test_closing_the_context_cancels_its_reads_in_any_executor() -> None:
+    """The API layer runs documents without Strawberry's extensions."""
     world = World()
     document = Documents(schema._schema, max_bytes=100_000, max_tokens=1_000, suggest=False).get(WALLET)
     context = Context.create(world.services, Caller(name="tests", scopes=ALL_SCOPES), "req-1")
@@ -272,8 +272,8 @@ async def test_a_fresh_snapshot_is_one_reading_for_the_whole_request() -> None:
     context.close()
 
 
-async def test_what_is_at_hand_later_is_in_the_wallet_of_whoever_asks_next() -> None:
-    """Though the first part of it had to be read."""
+async def test_a_snapshot_that_arrives_later_is_in_the_wallet_of_later_fields() -> None:
+    """Although the first part of it had to be read."""
     world = World()
     await world.data('{ customer(id: "cus_a") { paymentMethods { label } } }')
     world.services.reader.snapshots.drop(P.LOANPRO, CustomerRef("37"))

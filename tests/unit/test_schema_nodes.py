@@ -1,4 +1,4 @@
-"""Ids: lists of them, unknown ones, foreign ones, entities of a federated graph."""
+"""Node ids: lists, unknown and foreign ones, and entities of a federated graph."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=range(len(WRONG)))
-async def test_whatever_is_no_id_of_ours_is_null_without_an_error(wrong: str) -> None:
+async def test_an_invalid_id_is_null_without_an_error(wrong: str) -> None:
     world = World()
     data = await world.data(
         "query ($id: ID!) { node(id: $id) { id } customer(id: $id) { id } paymentMethod(id: $id) { id } }",
@@ -104,7 +104,7 @@ PARTNER = Caller(name="partner", scopes=ALL_SCOPES, granted=frozenset({"cus_b"})
 
 
 @pytest.mark.parametrize("caller", [END_USER, PARTNER], ids=["end user", "partner"])
-async def test_another_customer_is_as_good_as_unknown(caller: Caller) -> None:
+async def test_a_foreign_customer_looks_unknown(caller: Caller) -> None:
     world = World()
     world.directory.add("cus_b", {P.LOANPRO: "lpb"})
     world.vaults[P.LOANPRO].put("lpb", card("1"))
@@ -184,7 +184,7 @@ async def test_providers_and_viewer() -> None:
 # ---- federation --------------------------------------------------------------------------------------------
 
 
-async def test_entities_are_looked_up_like_nodes() -> None:
+async def test_entities_resolve_like_nodes() -> None:
     world = World()
     method = world.id(P.CASELLE, "cs", "uid")
     of = [
@@ -207,7 +207,7 @@ async def test_entities_are_looked_up_like_nodes() -> None:
 @pytest.mark.parametrize(
     "of", [{"id": "cus_a"}, {"__typename": "Query", "id": "x"}, {"__typename": "Customer"}, "cus_a", None, 7, [1]]
 )
-async def test_a_broken_representation_is_the_callers_fault_and_its_alone(of: object) -> None:
+async def test_a_broken_representation_is_bad_input_and_affects_no_other(of: object) -> None:
     result = await World().ask(ENTITIES, {"of": [of, {"__typename": "Customer", "id": "cus_a"}]})
     assert result.errors is not None
     if of is None:
@@ -217,7 +217,7 @@ async def test_a_broken_representation_is_the_callers_fault_and_its_alone(of: ob
         assert result.data["_entities"] == [None, {"__typename": "Customer", "id": "cus_a", "name": "Alex Morales"}]
 
 
-async def test_entities_are_limited_and_the_service_tells_its_schema() -> None:
+async def test_entities_are_limited_and_service_returns_the_schema() -> None:
     world = World()
     result = await world.ask(ENTITIES, {"of": [{"__typename": "Customer", "id": "cus_a"}] * 101})
     assert [error.extensions["code"] for error in result.errors] == ["BAD_USER_INPUT"]

@@ -1,7 +1,7 @@
-"""Every scope over the whole schema: from each root, without the scope no field that it guards answers anything.
+"""Scopes over the whole schema: without a scope, no field that it guards returns anything, from any root.
 
-What is asked comes from the schema: each root once, with every type below it, every scoped field and every plain leaf.
-A field that is added later is asked too; a root that is added later fails until it says here what it is asked for.
+Requests are generated from the schema: each root once, with every type below it, every scoped field and every plain
+leaf. A new field is included automatically; a new root fails until its arguments are declared here.
 """
 
 from collections import deque
@@ -72,7 +72,7 @@ ASKED: Final[dict[str, tuple[tuple[str, dict[str, Any]], ...]]] = {
     "customerEvents": (("customerId: $id", {"id": "cus_a"}),),
     "operationUpdated": (("id: $id", {"id": OPERATION}),),
 }
-"""What each way of reading is asked for: its arguments, and the variables in them."""
+"""For each root: its arguments, and the variables in them."""
 MARKS: Final = {
     "customers:read": ("alex@example.com", "Alex Morales"),
     "payment_methods:read": ("ending 5555", "ending 4242"),
@@ -81,14 +81,14 @@ MARKS: Final = {
     "provider_refs:read": ("'uid'", "PACJGQ"),
     "audit:read": ("somebody-who-did-it",),
 }
-"""Words that stand in the answers to a caller with every scope, and in none without this one."""
+"""Words that occur in responses to a caller with every scope, and in none without this one."""
 UNSEEN: Final = {"BankAccount", "OtherMethod", "ProviderError", "InputError", "ConflictError"}
-"""Types that this world has none of, or errors without anything scoped."""
+"""Types that do not occur in this world, or errors without scoped fields."""
 
 
 @dataclass
 class Node:
-    """What is asked of one composite field: by object type, its fields."""
+    """The selection of one composite field: fields by object type."""
 
     kinds: dict[str, dict[str, "Node | None"]] = field(default_factory=dict)
 
@@ -108,7 +108,7 @@ def objects_of(kind: Any) -> Collection[GraphQLObjectType]:
 
 
 def below(kind: Any) -> Node:
-    """Breadth first, each type where it is met first; scoped fields and leaves wherever their type is."""
+    """Breadth first, each type where it first occurs; scoped fields and leaves wherever their type occurs."""
     top, known = Node(), set()
     waiting = deque([(top, kind)])
     while waiting:
@@ -163,7 +163,7 @@ NEEDS: Final = {
 SCOPES: Final = sorted(ALL_SCOPES)
 
 
-# ---- a world where everything that can be shown is there ---------------------------------------------------
+# ---- a world that has everything ------------------------------------------------------------------------------
 
 
 def _operation() -> OperationRecord:
@@ -210,7 +210,7 @@ def _event() -> EventRecord:
 
 
 class Everything(NotingWriter, NoEvents):
-    """The journal, the events and the payments of a process that has one of each."""
+    """A process with one operation, one event and one payment."""
 
     async def operation(self, operation_id: str) -> OperationRecord | None:
         return _operation()
@@ -280,7 +280,7 @@ def world() -> World:
 
 @dataclass
 class Answered:
-    """`values` are those of the fields, by type and name; `refused` the paths that were answered FORBIDDEN."""
+    """`values` are those of the fields, by type and name; `refused` the paths with FORBIDDEN."""
 
     values: list[tuple[tuple[str, str], tuple[Any, ...], Any]]
     refused: dict[tuple[Any, ...], list[str]]
@@ -344,13 +344,13 @@ async def answered(kind: str, text: str, variables: dict[str, Any], lacking: str
 # ---- the schema --------------------------------------------------------------------------------------------
 
 
-def test_every_root_is_asked() -> None:
+def test_every_root_has_a_request() -> None:
     asked = {name for _, name, _, _ in REQUESTS}
     assert asked == {name for _, name, _ in roots()}
 
 
 def _claims() -> dict[str, frozenset[str]]:
-    """Type to the scope that one of the fields which lead to it asks for: then every way to it should."""
+    """Maps each type to the scope of one of the fields that lead to it; every path to it should need that scope."""
     found: dict[str, frozenset[str]] = {}
     for (owner, name), needs in NEEDS.items():
         if owner in ("Mutation", "Subscription"):
@@ -370,10 +370,10 @@ CHECKED_BY_CODE: Final = {
     ("DuplicateError", "existing"): "the error is a plain one without payment_methods:read",
     ("Subscription", "customerEvents"): "a customer's events as they happen are read with customers:read",
 }
-OWN_WRITE: Final = "operation"  # of a payload: what became of the caller's own write
+OWN_WRITE: Final = "operation"  # of a payload: the caller's own write
 
 
-def test_every_way_to_a_guarded_type_is_guarded() -> None:
+def test_every_path_to_a_guarded_type_is_guarded() -> None:
     claims = _claims()
     assert claims["Customer"] == {"customers:read"}
     assert claims["Card"] == {"payment_methods:read"}
@@ -389,7 +389,7 @@ def test_every_way_to_a_guarded_type_is_guarded() -> None:
                     assert NEEDS.get((kind.name, name)) == wanted, f"{kind.name}.{name} leads to {one.name}"
 
 
-# ---- the answers -------------------------------------------------------------------------------------------
+# ---- responses -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["interpreted", "compiled"])
@@ -412,7 +412,7 @@ async def test_with_every_scope_everything_is_shown(compiled: bool) -> None:
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["interpreted", "compiled"])
 @pytest.mark.parametrize("scope", SCOPES)
-async def test_without_its_scope_no_field_answers(scope: str, compiled: bool) -> None:
+async def test_without_its_scope_no_field_returns_data(scope: str, compiled: bool) -> None:
     proven: set[tuple[str, str]] = set()
     shown = set()
     for kind, name, text, variables in REQUESTS:
@@ -427,7 +427,7 @@ async def test_without_its_scope_no_field_answers(scope: str, compiled: bool) ->
             assert found.data is None
             assert list(found.refused.values()) == [[scope]]
             proven.add(("Subscription", name))
-        said = "" if name == "_service" else str(found.data)  # which is the schema
+        said = "" if name == "_service" else str(found.data)  # _service returns the schema
         assert not [word for word in MARKS.get(scope, ()) if word in said], name
     unproven = {where for where, needs in NEEDS.items() if needs == {scope}} - proven
     assert not [where for where in unproven if where[0] in shown], "of a type that was shown, and never asked"

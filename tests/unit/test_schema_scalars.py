@@ -1,4 +1,4 @@
-"""Scalars: what is taken, what is refused, and that a refusal quotes nothing."""
+"""Scalars: accepted and refused values; errors quote no values."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -34,7 +34,7 @@ KEY = "0" * 16
         (Secret, "4111 1111", Secret("4111 1111")),
     ],
 )
-def test_taken(scalar: object, text: str, value: object) -> None:
+def test_accepted_values(scalar: object, text: str, value: object) -> None:
     parse = SCALARS[scalar].parse_value
     assert parse is not None
     assert parse(text) == value
@@ -82,7 +82,7 @@ def test_taken(scalar: object, text: str, value: object) -> None:
         (Secret, None),
     ],
 )
-def test_refused_without_a_quotation(scalar: object, value: Any) -> None:
+def test_refused_values_are_not_quoted(scalar: object, value: Any) -> None:
     parse = SCALARS[scalar].parse_value
     assert parse is not None
     with pytest.raises(GraphQLError) as refused:
@@ -91,7 +91,7 @@ def test_refused_without_a_quotation(scalar: object, value: Any) -> None:
     assert refused.value.__cause__ is None
 
 
-def test_written() -> None:
+def test_serialised_values() -> None:
     def write(value: Any) -> Any:
         return SCALARS[type(value)].serialize(value)  # type: ignore[misc]
 
@@ -102,10 +102,10 @@ def test_written() -> None:
     assert write(Decimal("1E+3")) == "1000"
 
 
-def test_a_sensitive_string_is_never_sent_nor_shown() -> None:
+def test_a_sensitive_string_is_never_returned_or_shown() -> None:
     secret = Secret("4111111111111111")
     assert "4111" not in f"{secret} {secret!r}"
     serialize = SCALARS[Secret].serialize
     assert serialize is not None
-    with pytest.raises(GraphQLError, match="never sent"):
+    with pytest.raises(GraphQLError, match="never returned"):
         serialize(secret)

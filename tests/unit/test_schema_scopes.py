@@ -1,4 +1,4 @@
-"""Scopes: a field without its scope is null and says so; nothing upstream is asked on its behalf."""
+"""Scopes: a field without its scope is null with an error, and causes no upstream call."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ async def test_scoped_parts_of_a_method_are_null_one_by_one() -> None:
         "authSummary { challengePending { id } }",
     ],
 )
-async def test_methods_are_not_to_be_had_by_a_side_door(field: str) -> None:
+async def test_methods_are_guarded_on_every_path(field: str) -> None:
     result = await World().ask(CUSTOMER % field, caller=lacking("payment_methods:read"))
     assert "FORBIDDEN" in [error.extensions["code"] for error in result.errors]
     assert "pm_" not in str(result.data)
@@ -93,7 +93,7 @@ async def test_a_node_in_a_list_is_refused_alone() -> None:
     assert [error.path for error in result.errors] == [["nodes", 1]]
 
 
-async def test_entities_ask_for_the_same_scopes() -> None:
+async def test_entities_need_the_same_scopes() -> None:
     world = World()
     of = [{"__typename": "Customer", "id": "cus_a"}]
     result = await world.ask(
@@ -105,7 +105,7 @@ async def test_entities_ask_for_the_same_scopes() -> None:
     assert [error.extensions["code"] for error in result.errors] == ["FORBIDDEN"]
 
 
-async def test_what_any_caller_may_see() -> None:
+async def test_fields_for_any_caller() -> None:
     world = World()
     nobody = Caller(name="nobody", scopes=frozenset())
     data = await world.data('{ viewer { partner } providers { provider } node(id: "op_x") { id } }', caller=nobody)

@@ -1,4 +1,4 @@
-"""The printed schema, and the rules that hold for every type in it."""
+"""The printed schema, and rules for every type in it."""
 
 import dataclasses
 from pathlib import Path
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 GRAPH = schema._schema
 
 
-def test_schema_graphql_is_what_the_code_prints() -> None:
+def test_schema_graphql_is_up_to_date() -> None:
     assert (ROOT / "schema.graphql").read_text("utf-8") == print_sdl(), "print it again: resolvers.schema.print_sdl()"
 
 
@@ -39,8 +39,8 @@ def test_the_subgraph_is_of_federation_2_9() -> None:
         )
 
 
-def test_the_api_schema_stands_by_itself() -> None:
-    """Read with validation, which knows the directives of the specification and those that the file defines."""
+def test_the_api_schema_is_valid_by_itself() -> None:
+    """Validated with the directives of the specification and those that the file defines."""
     read = build_schema(print_sdl())
     assert [name for name in read.type_map if "_" in name and not name.startswith("__")] == []
     whole = build_schema(subgraph_sdl(), assume_valid_sdl=True)
@@ -76,7 +76,7 @@ def test_only_federation_is_removed(sdl: str, expected: str) -> None:
 
 
 def test_introspection_lists_published_locations_only() -> None:
-    """https://spec.graphql.org/September2025/#DirectiveLocation: clients fail on a location that they do not know."""
+    """https://spec.graphql.org/September2025/#DirectiveLocation: clients fail on unknown locations."""
     query = '{ __schema { directives { name locations } } __type(name: "__DirectiveLocation") { enumValues { name } } }'
     data = graphql_sync(GRAPH, query).data
     assert data is not None
@@ -92,16 +92,16 @@ def test_introspection_lists_published_locations_only() -> None:
 
 
 def test_a_row_of_sources_has_every_field_of_its_type() -> None:
-    """It is answered as it is, without being one."""
+    """The row is returned in place of the type."""
     row = SourceRow(provider=ProviderName.ALOHA, state=SourceState.OK)
     assert {one.name for one in dataclasses.fields(SourceStatus)} <= set(dir(row))  # type: ignore[arg-type]
 
 
-def test_every_scoped_field_is_nullable_and_guarded_as_it_is_printed() -> None:
+def test_every_scoped_field_is_nullable_and_guarded_as_printed() -> None:
     seen = 0
     for kind in GRAPH.type_map.values():
         if not isinstance(kind, GraphQLObjectType) or kind.name.startswith("__") or kind is GRAPH.subscription_type:
-            continue  # a subscription without its scope does not start: there is nothing to null
+            continue  # a subscription without its scope does not start, so nothing is null
         for name, field in kind.fields.items():
             made = field.extensions.get("strawberry-definition")
             guards = [one.scopes for one in getattr(made, "extensions", []) if isinstance(one, ScopeGuard)]
@@ -116,7 +116,7 @@ def test_every_scoped_field_is_nullable_and_guarded_as_it_is_printed() -> None:
 
 
 def test_no_field_of_an_object_is_resolved_by_name_and_by_resolver_differently() -> None:
-    """Objects that share an interface resolve its fields alike: the compiled path relies on it."""
+    """Compiled plans assume that objects that share an interface resolve its fields alike."""
     interface = GRAPH.type_map["PaymentMethod"]
     assert is_interface_type(interface)
     for name, field in interface.fields.items():
@@ -128,20 +128,20 @@ def test_no_field_of_an_object_is_resolved_by_name_and_by_resolver_differently()
 
 
 @pytest.mark.parametrize("kind", ["Card", "BankAccount", "OtherMethod"])
-def test_all_else_of_a_method_is_a_plain_attribute(kind: str) -> None:
+def test_other_fields_of_a_method_are_plain_attributes(kind: str) -> None:
     concrete = GRAPH.type_map[kind]
     assert isinstance(concrete, GraphQLObjectType)
     resolved = {
         name for name, field in concrete.fields.items() if not field.extensions["strawberry-definition"].is_basic_field
     }
-    # A thirtieth attribute would make every card five times as large; and what is seldom asked for need not be kept.
+    # A thirtieth attribute would make every card five times as large, so rarely selected fields are resolved.
     seldom = {"customer", "statusDetail", "isSecondary", "groupKey", "asOf"}
     others = {"threeDSecure", "bin"} if kind == "Card" else set()
     assert resolved == {"authStatus", "etag", "providerRef"} | seldom | others
     assert sum(one.init for one in dataclasses.fields(class_of(concrete))) < 30
 
 
-def test_public_parts_are_described() -> None:
+def test_public_types_and_fields_have_descriptions() -> None:
     bare = [
         name
         for name, kind in GRAPH.type_map.items()

@@ -1,4 +1,4 @@
-"""3-D Secure through GraphQL: which cards are asked about, and what a failure costs."""
+"""3-D Secure through GraphQL: which cards are requested, and the effect of failures."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ from tests.support.memory import LONG_AGO, P, World, card, choice_of
 
 
 def world_with(**results: Any) -> World:
-    """J.P. Morgan holds one card per result, and a bank account; the first card is its default."""
+    """J.P. Morgan has one card per result and a bank account; the first card is its default."""
     world = World()
     bank = BankAccount(provider=P.JPMORGAN, customer_ref=CustomerRef("-"), method_ref=MethodRef("ach"), last4="6789")
     cards = [card(ref, last4="333" + ref[-1], is_provider_default=ref == "pm1") for ref in results]
@@ -29,13 +29,13 @@ STATUSES = """{ customer(id: "cus_a") {
 } }"""
 
 
-async def test_no_field_that_needs_it_no_status_call() -> None:
+async def test_without_a_field_that_needs_it_there_is_no_status_call() -> None:
     world = world_with(pm1=AuthStatus.AUTHENTICATED)
     await world.data('{ customer(id: "cus_a") { paymentMethods { label } defaultMethod { id } sources { state } } }')
     assert world.vaults[P.JPMORGAN].status_calls == []
 
 
-async def test_each_card_is_asked_once_and_bank_accounts_never() -> None:
+async def test_each_card_status_is_read_once_and_bank_accounts_never() -> None:
     world = world_with(pm1=AuthStatus.AUTHENTICATED, pm2=AuthStatus.FAILED, pm3=None)
     data = await world.data(
         """{ customer(id: "cus_a") {
@@ -55,7 +55,7 @@ async def test_each_card_is_asked_once_and_bank_accounts_never() -> None:
     assert data["customer"]["authStatus"] == "AUTHENTICATED"
 
 
-async def test_the_customers_status_asks_about_the_default_card_alone() -> None:
+async def test_the_customers_status_reads_only_the_default_card() -> None:
     world = world_with(pm1=AuthStatus.AUTHENTICATED, pm2=AuthStatus.FAILED)
     data = await world.data('{ customer(id: "cus_a") { authStatus authSummary { status basis { label } } } }')
     assert data["customer"] == {
@@ -87,7 +87,7 @@ async def test_a_failing_status_call_is_unknown_for_that_card_and_partial_for_it
     assert [(row["provider"], row["state"]) for row in result.extensions["sources"]] == [("JPMORGAN", "PARTIAL")]
 
 
-async def test_sources_wait_for_statuses_wherever_in_the_document_they_stand() -> None:
+async def test_sources_wait_for_statuses_in_any_document_order() -> None:
     nested = "paymentMethods { customer { defaultMethod { authStatus } } }"
     for fields in (
         "sources { state } paymentMethods { authStatus }",
@@ -111,7 +111,7 @@ async def test_a_failing_status_does_not_change_the_effective_default() -> None:
     }
 
 
-async def test_a_result_is_answered_in_full() -> None:
+async def test_all_fields_of_a_result() -> None:
     action = NextAction(
         kind=NextActionKind.REDIRECT, url="https://acs.example/1", client_token=Secret("t0"), expires_at=LONG_AGO
     )

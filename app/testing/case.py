@@ -1,4 +1,4 @@
-"""What the one suite must know about a vault: refs that the demo data fixes, and how to make valid input for it."""
+"""What the suite needs to know about a vault: refs of the demo data, and valid inputs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,20 +14,20 @@ MakeMethod = Callable[[RunningSandbox], NewMethod]
 
 @dataclass(frozen=True, kw_only=True)
 class VaultCase:
-    """One vault, as the suite sees it. Paths are those of faults and call records: without provider prefix and query.
+    """One vault. Paths have no provider prefix and query, as in faults and call records.
 
-    - `full_ref` holds several methods; `empty_ref`, where the vault has such customers, holds none.
+    - `full_ref` holds several methods; `empty_ref` holds none (None if the vault has no such customers).
     - `many_refs` are 50 more customers, each with methods.
-    - `unknown_ref` could be a customer; `malformed_refs` could not, and must not cause a call.
-    - `unknown_method` could be a method of `full_ref`.
+    - `unknown_ref` is well-formed; `malformed_refs` are not, and must not cause a call.
+    - `unknown_method` is a well-formed method ref.
     - `read_path` is a prefix of the path that lists `full_ref`; `write_path` and `write_verb` those of an add.
-    - `new_methods` makes one valid method for each kind and route that the vault takes, a new one each time.
-    - `changes` are valid updates of `changed_ref` or, where that is None, of the first active method of `full_ref`.
-    - `new_customer` is a valid customer, by a number; None where the vault creates none by itself.
-    - `second_create`: what creating the same customer again means; None stands for the same ref, and with
-      `creates_again` the vault makes another customer.
-    - `is_token_the_ref`: the token by which a method is added is its ref from then on, and no secret.
-    - `wrong_settings` are settings with which the vault refuses us; `settings` are for every test.
+    - `new_methods` creates a new valid method for each kind and route that the vault supports.
+    - `changes` are valid updates of `changed_ref` or, if that is None, of the first active method of `full_ref`.
+    - `new_customer` makes a valid customer from a number; None if the vault does not create customers.
+    - `second_create`: the error of creating the same customer again; None if it returns the same ref or, with
+      `creates_again`, creates another customer.
+    - `is_token_the_ref`: the token of an added method becomes its ref, and is not a secret.
+    - `wrong_settings` make the vault refuse the credentials; `settings` apply to every test.
     """
 
     name: ProviderName

@@ -1,8 +1,7 @@
-"""Fixtures of the contract suite, to be imported by a conftest: one adapter at a time, over real HTTP.
+"""Fixtures of the contract suite, for import by a conftest: one adapter at a time, over real HTTP.
 
-The conftest itself has `pytest_generate_tests`, which calls `parametrize_cases`, and the fixture
-`sandbox`, a `RunningSandbox` with the vault behind it. Where the vault chooses its customers' refs itself, the
-conftest overrides `case`.
+The conftest defines `pytest_generate_tests`, which calls `parametrize_cases`, and the fixture `sandbox`, a
+`RunningSandbox` with the vault behind it. It overrides `case` if the vault chooses its customers' refs itself.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ Build = Callable[..., VaultProvider]
 
 
 def parametrize_cases(metafunc: pytest.Metafunc, cases: Sequence[VaultCase]) -> None:
-    """Run each test that asks for a vault with each case; `method_kind` and `change` are names in the case."""
+    """Run each test that uses a vault with each case; `method_kind` and `change` are names in the case."""
     marks = metafunc.definition.iter_markers("parametrize")
     marked = {name.strip() for mark in marks for name in _names(mark.args[0])}
     wanted = set(metafunc.fixturenames) - marked
@@ -55,7 +54,7 @@ def case(request: pytest.FixtureRequest) -> VaultCase:
 
 @pytest.fixture
 async def build(sandbox: RunningSandbox, tmp_path: Path) -> AsyncIterator[Build]:
-    """`build(case, **settings)`: the adapter as the gateway builds it, from the sandbox's own credentials."""
+    """`build(case, **settings)`: the adapter as the gateway builds it, with the sandbox's credentials."""
     async with AsyncExitStack() as opened:
 
         def made(case: VaultCase, **changes: Any) -> VaultProvider:

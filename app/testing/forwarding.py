@@ -1,4 +1,4 @@
-"""An emulator that is only a way to another one: so the sandbox's faults and call records work with any fake."""
+"""An emulator that forwards to another server, so that faults and call records work with any fake."""
 
 from abc import abstractmethod
 
@@ -13,9 +13,9 @@ _OF_ONE_HOP = frozenset(("connection", "content-length", "host", "keep-alive", "
 
 
 class ForwardingEmulator(Emulator):
-    """Passes every request on to `url`, an address without a path, and answers what comes back.
+    """Forwards every request to `url`, a base URL without a path, and returns the reply.
 
-    Whoever extends it says what is `held` there, asking the fake in its own way.
+    Subclasses implement `held` by reading the fake's data.
     """
 
     def __init__(self, clock: SandboxClock, url: str) -> None:

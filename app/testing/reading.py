@@ -1,4 +1,4 @@
-"""The reading half of `VaultProvider`'s promises, for every vault, against its emulator. Import all of it."""
+"""The reading half of the `VaultProvider` contract, for every vault, against its emulator. Import all of it."""
 
 import asyncio
 from math import ceil
@@ -34,7 +34,7 @@ async def read(vault: VaultProvider, ref: CustomerRef, call: Call) -> VaultWalle
 
 
 async def failure(vault: VaultProvider, ref: CustomerRef, call: Call) -> VaultError:
-    """The error of one read: raised, or in its place."""
+    """The error of one read: raised, or returned for the ref."""
     try:
         found = (await vault.wallets([ref], call))[ref]
     except VaultError as error:
@@ -66,7 +66,7 @@ async def test_a_wallet_is_what_the_vault_holds(
         assert (method.is_provider_default is None) == (SET_DEFAULT not in vault.capabilities.operations)
 
 
-async def test_a_customer_costs_one_call(
+async def test_a_customer_is_one_call(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     await vault.check(call)
@@ -75,7 +75,7 @@ async def test_a_customer_costs_one_call(
     assert [row["status"] for row in sandbox.calls(case.name)] == [200]
 
 
-async def test_many_customers_cost_as_few_calls_as_the_vault_allows(
+async def test_many_customers_use_as_few_calls_as_the_vault_allows(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     await vault.check(call)
@@ -94,7 +94,7 @@ async def test_a_customer_without_methods_is_empty_and_not_missing(
     assert (await read(vault, case.empty_ref, call)).methods == ()
 
 
-async def test_an_unknown_customer_costs_only_its_own_place(vault: VaultProvider, case: VaultCase, call: Call) -> None:
+async def test_an_unknown_customer_affects_only_itself(vault: VaultProvider, case: VaultCase, call: Call) -> None:
     found = await vault.wallets([case.unknown_ref, case.full_ref], call)
     missing = found[case.unknown_ref]
     assert isinstance(missing, VaultRejected)
@@ -108,7 +108,7 @@ async def test_an_unknown_customer_alone(vault: VaultProvider, case: VaultCase, 
     assert error.reason is RejectReason.CUSTOMER_NOT_FOUND
 
 
-async def test_what_is_no_ref_is_unknown_without_a_call(
+async def test_a_malformed_ref_is_unknown_without_a_call(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     for ref in case.malformed_refs:
@@ -119,7 +119,7 @@ async def test_what_is_no_ref_is_unknown_without_a_call(
     assert sandbox.calls(case.name) == []
 
 
-async def test_nobody_asked_for_costs_nothing(
+async def test_an_empty_batch_makes_no_call(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     assert dict(await vault.wallets([], call)) == {}
@@ -161,7 +161,7 @@ async def test_a_vault_that_misbehaves(
     assert error.__cause__ is None
 
 
-async def test_a_vault_that_hangs_costs_its_deadline(
+async def test_a_hanging_vault_takes_its_deadline(
     build: Build, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     vault = build(case, deadline_s=60.0)
@@ -175,7 +175,7 @@ async def test_a_vault_that_hangs_costs_its_deadline(
     sandbox.clear_faults()
 
 
-async def test_a_short_failure_is_read_through(
+async def test_a_short_failure_is_retried(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     sandbox.fault(case.name, "drop_before", path=case.read_path, times=1)
@@ -199,7 +199,7 @@ async def test_a_vault_that_is_not_there(build: Build, case: VaultCase, call: Ca
         await build(case, base_url="http://127.0.0.1:9/", retries=0).wallets([case.full_ref], call)
 
 
-async def test_reads_that_are_not_declared_are_not_made(
+async def test_undeclared_reads_are_not_made(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     wallet = await read(vault, case.full_ref, call)
@@ -224,7 +224,7 @@ NOT_OURS: list[tuple[int, Any]] = [
 
 
 @pytest.mark.parametrize(("status", "body"), NOT_OURS)
-async def test_another_servers_not_found_says_nothing_of_the_customer(
+async def test_a_404_of_another_server_is_not_an_unknown_customer(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call, status: int, body: Any
 ) -> None:
     sandbox.fault(case.name, "rewrite", status=status, body=body)

@@ -1,4 +1,4 @@
-"""A real sandbox server for tests, in a thread with its own loop, with its control API as methods."""
+"""A real sandbox server for tests, in a thread with its own event loop, with its control API as methods."""
 
 import asyncio
 import http.client
@@ -19,7 +19,7 @@ from app.sandbox.server import MakeEmulators, the_four
 
 @dataclass(frozen=True)
 class Reply:
-    """A complete HTTP answer; header names are lower case."""
+    """A complete HTTP reply; header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -30,11 +30,11 @@ class Reply:
 
 
 class ControlError(AssertionError):
-    """The control API refused: the test itself is wrong."""
+    """The control API refused a request: the test itself is wrong."""
 
 
 class RunningSandbox:
-    """A context manager; everything is sync and may be called from async tests, as the server has its own thread."""
+    """A context manager. Methods are sync and work in async tests too, because the server has its own thread."""
 
     def __init__(self, data_dir: Path | None = None, make_emulators: MakeEmulators = the_four) -> None:
         self.url = ""
@@ -60,7 +60,7 @@ class RunningSandbox:
         self.stop()
 
     def stop(self) -> None:
-        """Stop as SIGINT would, and wait for it; stopping again does nothing."""
+        """Stop like SIGINT, and wait; stopping again does nothing."""
         if self._thread.is_alive() and self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(20)
@@ -97,7 +97,7 @@ class RunningSandbox:
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, timeout: float = 20
     ) -> Reply:
-        """Any request on a connection of its own; `body` is sent as JSON unless it is bytes."""
+        """Send any request on a new connection; `body` is sent as JSON unless it is bytes."""
         sent = dict(headers or {})
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -112,7 +112,7 @@ class RunningSandbox:
             connection.close()
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
-        """One call to the control API; raises ControlError unless it answers 200."""
+        """Call the control API; raises ControlError unless the status is 200."""
         reply = self.request(method, f"/__sandbox{path}", body)
         if reply.status != 200:
             raise ControlError(f"{method} {path}: {reply.status} {reply.body.decode()}")
@@ -122,7 +122,7 @@ class RunningSandbox:
         self.control("POST", "/reset")
 
     def calls(self, provider: str | None = None, token_routes: bool = False) -> list[dict[str, Any]]:
-        """Calls in order of arrival; those for OAuth tokens only when asked for."""
+        """Calls in order of arrival, without those for OAuth tokens by default."""
         query = f"?provider={provider}" if provider else ""
         rows: list[dict[str, Any]] = self.control("GET", f"/calls{query}")
         return [row for row in rows if token_routes or not row.get("token_route")]
@@ -142,7 +142,7 @@ class RunningSandbox:
         self.control("POST", "/switches", {"provider": provider, "name": name, "value": value})
 
     def token(self, provider: str, kind: str, **fields: Any) -> dict[str, Any]:
-        """Mint what a browser would have captured: answers `{token, last4, bin, brand}`."""
+        """Mint the token of a browser capture: returns `{token, last4, bin, brand}`."""
         minted: dict[str, Any] = self.control("POST", "/tokens", {"provider": provider, "kind": kind, **fields})
         return minted
 
@@ -155,7 +155,7 @@ class RunningSandbox:
         return shown[provider] if provider else shown
 
     def clock(self, *, now: str | None = None, advance_s: float | None = None) -> str:
-        """Turn the clock; answers its time."""
+        """Set or advance the clock; returns its time."""
         turned: str = self.control("POST", "/clock", {"now": now, "advance_s": advance_s})["now"]
         return turned
 

@@ -1,4 +1,4 @@
-"""The writing half of `VaultProvider`'s promises, for every vault, against its emulator. Import all of it."""
+"""The writing half of the `VaultProvider` contract, for every vault, against its emulator. Import all of it."""
 
 from dataclasses import fields, replace
 from typing import Any
@@ -41,7 +41,7 @@ async def defaults(vault: VaultProvider, ref: CustomerRef, call: Call) -> list[M
 # ---- adding -----------------------------------------------------------------------------------------------
 
 
-async def test_what_is_added_is_there_once(
+async def test_an_added_method_exists_once(
     vault: VaultProvider, case: VaultCase, method_kind: str, sandbox: RunningSandbox, call: Call
 ) -> None:
     new = case.new_methods[method_kind](sandbox)
@@ -85,7 +85,7 @@ async def test_an_add_to_an_unknown_customer_changes_nothing(
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "garbage"])
-async def test_an_answer_that_is_lost_is_unknown_and_not_repeated(
+async def test_a_lost_reply_is_unknown_and_not_retried(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call, kind: str
 ) -> None:
     new = next(iter(case.new_methods.values()))(sandbox)
@@ -102,7 +102,7 @@ async def test_an_answer_that_is_lost_is_unknown_and_not_repeated(
 
 
 @pytest.mark.parametrize(("kind", "status"), [("drop_before", None), ("status", 500), ("status", 504)])
-async def test_a_write_that_may_have_been_made_is_unknown(
+async def test_a_write_that_may_have_been_applied_is_unknown(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call, kind: str, status: int | None
 ) -> None:
     new = next(iter(case.new_methods.values()))(sandbox)
@@ -130,9 +130,7 @@ async def test_a_throttled_write_is_unknown_and_throttled_if_absent(
     assert sandbox.held(case.name, case.full_ref) == held
 
 
-async def test_a_route_that_is_not_declared_is_a_fault(
-    vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox
-) -> None:
+async def test_an_undeclared_route_is_a_fault(vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox) -> None:
     refused = set(AddRoute) - vault.capabilities.add_via
     for route in refused:
         new = NewCard(provider=case.name, route=route, secret=Secret("x"))
@@ -144,7 +142,7 @@ async def test_a_route_that_is_not_declared_is_a_fault(
 async def test_a_fault_names_a_field_and_never_its_value(
     vault: VaultProvider, case: VaultCase, method_kind: str, sandbox: RunningSandbox
 ) -> None:
-    """Emptied one by one, the fields of valid input are either not needed or named."""
+    """With each field emptied in turn, valid input stays valid or is refused naming that field."""
     new = case.new_methods[method_kind](sandbox)
     for name in (name for name in _field_names(new) if getattr(new, name) is not None):
         nothing: Any = {name: Secret("") if name == "secret" else None}
@@ -195,7 +193,7 @@ async def test_an_unknown_method_cannot_be_the_default(
 # ---- updating ---------------------------------------------------------------------------------------------
 
 
-async def test_an_update_changes_what_it_says_and_nothing_else(
+async def test_an_update_changes_only_the_given_fields(
     vault: VaultProvider, case: VaultCase, change: str, call: Call
 ) -> None:
     asked = case.changes[change]
@@ -205,12 +203,12 @@ async def test_an_update_changes_what_it_says_and_nothing_else(
     found = {method.method_ref: method for method in (await read(vault, case.full_ref, call)).methods}
     updated = found[ref]
     assert (updated.kind, updated.last4) == (method.kind, method.last4)
-    for told, seen in _told_and_seen(method, asked, updated):
-        assert seen == told
+    for expected, actual in _expected_and_actual(method, asked, updated):
+        assert actual == expected
     assert len([method for method in found.values() if method.is_secondary]) <= 1
 
 
-def _told_and_seen(before: PaymentMethod, change: MethodChange, after: PaymentMethod) -> list[tuple[Any, Any]]:
+def _expected_and_actual(before: PaymentMethod, change: MethodChange, after: PaymentMethod) -> list[tuple[Any, Any]]:
     status = before.status
     if change.active is not None:
         status = PaymentMethodStatus.ACTIVE if change.active else PaymentMethodStatus.INACTIVE
@@ -226,7 +224,7 @@ def _told_and_seen(before: PaymentMethod, change: MethodChange, after: PaymentMe
     return pairs
 
 
-async def test_a_change_that_is_not_declared_is_a_fault(
+async def test_an_undeclared_change_is_a_fault(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     method = (await active(vault, case.full_ref, call))[0]
@@ -261,7 +259,7 @@ async def test_an_update_of_an_unknown_method_is_refused(
 # ---- deleting ---------------------------------------------------------------------------------------------
 
 
-async def test_deleted_is_gone_or_inactive_and_stays_so(
+async def test_delete_is_idempotent_and_final(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     methods = await active(vault, case.full_ref, call)
@@ -315,7 +313,7 @@ async def test_a_customer_is_created_and_found(
     assert (await read(vault, ref, call)).methods == ()
     if vault.capabilities.finds_customers_by_external_id:
         assert await vault.find_customer(new.external_id, call) == ref
-        assert await vault.find_customer("nobody's key", call) is None
+        assert await vault.find_customer("unknown key", call) is None
     method = next(iter(case.new_methods.values()))(sandbox)
     before = await vault.before_add(ref, method, call)
     added = await vault.add(ref, method, before, False, call)
@@ -338,7 +336,7 @@ async def test_the_same_customer_again(vault: VaultProvider, case: VaultCase, ca
     assert refused.value.reason is case.second_create
 
 
-async def test_a_lost_answer_to_a_create_is_unknown(
+async def test_a_lost_create_reply_is_unknown(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     if case.new_customer is None:
@@ -347,7 +345,7 @@ async def test_a_lost_answer_to_a_create_is_unknown(
     sandbox.fault(case.name, "drop_after", method="*", path=case.customer_path, times=1)
     if (
         case.second_create is None and not case.creates_again
-    ):  # keyed by our id: what was lost is looked up, and not created again
+    ):  # our id is the idempotency key: a lost create is looked up, not repeated
         assert await vault.create_customer(new, call) == await vault.find_customer(new.external_id, call)
         return
     with pytest.raises(OutcomeUnknown):
@@ -356,7 +354,7 @@ async def test_a_lost_answer_to_a_create_is_unknown(
         assert await vault.find_customer(new.external_id, call) is not None
 
 
-async def test_making_a_customer_with_its_first_method_where_that_is_not_declared(
+async def test_undeclared_create_with_first_method(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     if vault.capabilities.creates_customer_with_method:

@@ -17,7 +17,7 @@ _NUMBERS = count(1)
 
 
 def new_card(sandbox: RunningSandbox, **changes: Any) -> NewCard:
-    """The browser's capture for Aloha happens at the payment provider: the token is made up here."""
+    """Aloha's browser capture happens at the payment provider, so the token is made up."""
     given = {
         "provider": ProviderName.ALOHA,
         "route": AddRoute.PROVIDER_TOKEN,
@@ -64,7 +64,7 @@ ALOHA = VaultCase(
     full_ref=CustomerRef(ALEX.refs["aloha"]),
     empty_ref=CustomerRef(UNLINKED),
     many_refs=[CustomerRef(load_customer(number).refs["aloha"]) for number in range(1, 51)],
-    unknown_ref=CustomerRef(demo_guid("nobody")),
+    unknown_ref=CustomerRef(demo_guid("unknown")),
     malformed_refs=[CustomerRef(ref) for ref in ("", "7", "../Company/BaseUri", f"{UNLINKED}/Payments")],
     unknown_method=MethodRef(demo_guid("nothing")),
     read_path="/v1/Customers/",

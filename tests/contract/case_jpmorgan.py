@@ -57,9 +57,9 @@ def new_account(rail: BankRail, **changes: Any) -> NewBankAccount:
 JPMORGAN = VaultCase(
     name=ProviderName.JPMORGAN,
     full_ref=CustomerRef(REF),
-    empty_ref=None,  # a profile cannot be made without a method
+    empty_ref=None,  # a profile cannot be created without a method
     many_refs=[CustomerRef(load_customer(number).refs["jpmorgan"]) for number in range(1, 51)],
-    unknown_ref=CustomerRef("NOBODY"),
+    unknown_ref=CustomerRef("UNKNOWN"),
     malformed_refs=[CustomerRef(ref) for ref in ("", "..", "../healthcheck", "PACJGQ/payment-methods", "é", "x" * 65)],
     unknown_method=MethodRef(demo_guid("nothing")),
     read_path=_PROFILE,

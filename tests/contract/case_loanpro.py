@@ -31,7 +31,7 @@ def new_bank(sandbox: RunningSandbox, **changes: Any) -> NewBankAccount:
 
 
 def new_customer(number: int) -> NewCustomer:
-    """Nothing of it may look like another customer's: LoanPro warns of equal e-mails, phones and addresses."""
+    """Shares no data with another customer: LoanPro warns of equal e-mails, phones and addresses."""
     return NewCustomer(
         external_id=f"contract-{number}",
         name=PersonName("Ada", "Example"),

@@ -1,4 +1,4 @@
-"""The vaults under contract: each registered one has a module ``case_{name}`` with a `VaultCase` of that name."""
+"""The cases of all registered vaults: each has a module ``case_{name}`` with a `VaultCase` of that name."""
 
 from importlib import import_module
 from typing import Final

@@ -1,4 +1,4 @@
-"""The suite of `app.testing` over the four built-in vaults, and over both transports."""
+"""Runs the suite of `app.testing` for the four built-in vaults, over both transports."""
 
 from collections.abc import Iterator
 
@@ -16,6 +16,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(params=BOTH, autouse=True)
 def transport(request: pytest.FixtureRequest) -> Iterator[Kind]:
-    """Every promise is kept over both transports."""
+    """Run every test over both transports."""
     with every_door_over(request.param):
         yield request.param

@@ -1,4 +1,4 @@
-"""Doors that stand between an adapter and the real one: to see what is sent, or to bend it."""
+"""HTTP clients that wrap an adapter's client to record or change its requests."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ Bend = Callable[[VaultRequest], VaultRequest]
 
 
 class BendingDoor:
-    """Keeps every request in `sent`, changes it with `bend`, and passes it on over real HTTP."""
+    """Records every request in `sent`, changes it with `bend`, and sends it over real HTTP."""
 
     def __init__(self, door: VaultHttp, bend: Bend = lambda request: request) -> None:
         self.sent: list[VaultRequest] = []
@@ -30,7 +30,7 @@ class BendingDoor:
 
 
 def bent(vault: VaultAdapter, bend: Bend = lambda request: request) -> BendingDoor:
-    """Put a door before the adapter's own."""
+    """Wrap the adapter's client."""
     assert isinstance(vault._http, HttpDoor)
     door = BendingDoor(vault._http, bend)
     vault._http = door

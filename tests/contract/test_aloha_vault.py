@@ -1,4 +1,4 @@
-"""What only Aloha does: a list in three shapes, a 404 of two meanings, tokens of three payment providers."""
+"""Aloha only: a list in three shapes, a 404 with two meanings, tokens of three payment providers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,8 +54,8 @@ async def test_nothing_saved_is_not_an_unknown_customer(
     assert missing.reason is RejectReason.CUSTOMER_NOT_FOUND
 
 
-async def test_who_cannot_be_told_apart_is_not_empty(aloha: AlohaVault, sandbox: RunningSandbox, call: Call) -> None:
-    """The list says 404, and the customer cannot be asked for."""
+async def test_ambiguous_404_is_not_an_empty_wallet(aloha: AlohaVault, sandbox: RunningSandbox, call: Call) -> None:
+    """The list replies 404, and the customer cannot be read."""
     sandbox.fault("aloha", "status", path="/v1/Customers/", status=500)
     sandbox.fault("aloha", "status", path=f"/v1/Customers/{EMPTY}/Payments", status=404)
     error = await failure(aloha, EMPTY, call)
@@ -63,7 +63,7 @@ async def test_who_cannot_be_told_apart_is_not_empty(aloha: AlohaVault, sandbox:
     assert not isinstance(error, VaultRejected)
 
 
-async def test_numbers_that_are_not_published_read_as_other(aloha: AlohaVault, call: Call) -> None:
+async def test_unpublished_enum_numbers_map_to_other(aloha: AlohaVault, call: Call) -> None:
     [card] = (await read(aloha, CustomerRef(ODD), call)).methods
     assert isinstance(card, Card)
     assert (card.brand, card.last4, card.bin, card.expiry) == (CardBrand.OTHER, "0008", "360000", Expiry(2029, 5))
@@ -113,9 +113,7 @@ async def test_the_same_token_twice(
     assert (await aloha.before_add(ALEX, new, call)).duplicate_of in refs
 
 
-async def test_a_token_that_is_refused_is_named_by_field(
-    aloha: AlohaVault, sandbox: RunningSandbox, call: Call
-) -> None:
+async def test_refused_token_names_its_field(aloha: AlohaVault, sandbox: RunningSandbox, call: Call) -> None:
     sandbox.switch("aloha", "DUPLICATE_TOKEN", "reject")
     new = new_card(sandbox)
     await aloha.add(ALEX, new, await aloha.before_add(ALEX, new, call), False, call)
@@ -125,7 +123,7 @@ async def test_a_token_that_is_refused_is_named_by_field(
     assert [fault.path for fault in refused.value.faults] == [("secret",)]
 
 
-async def test_a_date_that_is_refused_is_named_by_field(aloha: AlohaVault, sandbox: RunningSandbox, call: Call) -> None:
+async def test_refused_date_names_its_field(aloha: AlohaVault, sandbox: RunningSandbox, call: Call) -> None:
     sandbox.switch("aloha", "PAST_EXPIRATION", "reject")
     new = replace(new_card(sandbox), expiry=Expiry(2001, 1))
     with pytest.raises(VaultRejected) as refused:
@@ -142,13 +140,13 @@ async def test_a_payment_provider_that_the_company_lacks(
     with pytest.raises(VaultRejected) as refused:
         await aloha.add(ALEX, new, await aloha.before_add(ALEX, new, call), False, call)
     assert refused.value.reason is RejectReason.NOT_ENABLED
-    told = build(ALOHA, payment_providers=["CONNECTED_PAYMENTS"])
-    assert [(fault.path, fault.code) for fault in told.faults_of_add(new)] == [
+    connected = build(ALOHA, payment_providers=["CONNECTED_PAYMENTS"])
+    assert [(fault.path, fault.code) for fault in connected.faults_of_add(new)] == [
         (("payment_provider",), "UNSUPPORTED_BY_PROVIDER")
     ]
 
 
-async def test_nothing_is_ever_posted(aloha: AlohaVault, sandbox: RunningSandbox, call: Call) -> None:
+async def test_adapter_never_sends_post(aloha: AlohaVault, sandbox: RunningSandbox, call: Call) -> None:
     """POST replaces: all payment methods at `.../Payments`, the whole record at the customer."""
     for make in ALOHA.new_methods.values():
         new = make(sandbox)

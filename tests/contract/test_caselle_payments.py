@@ -1,4 +1,4 @@
-"""Paying, hosted sessions, tokenization and import, against the stateful emulator over real HTTP."""
+"""Payments, hosted sessions, tokenization and import against the stateful emulator over real HTTP."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -62,7 +62,7 @@ async def test_quote_then_capture_once(vault: CaselleVault, sandbox: RunningSand
     assert quote.total == new.amount + new.tax + quote.fee
     captured = await vault.capture(quote, soon())
     assert (captured.payment_ref, captured.state) == (quote.payment_ref, PaymentState.CAPTURED)
-    with pytest.raises(OutcomeUnknown):  # a conflict may mean that it was captured: that is no refusal
+    with pytest.raises(OutcomeUnknown):  # a conflict may mean that it was captured, so it is not a refusal
         await vault.capture(quote, soon())
     assert paths(sandbox, "caselle") == [
         "POST /api/payments",
@@ -71,18 +71,18 @@ async def test_quote_then_capture_once(vault: CaselleVault, sandbox: RunningSand
 
 
 async def test_an_answer_that_names_another_method_is_not_used(vault: CaselleVault, sandbox: RunningSandbox) -> None:
-    stranger = {"/payment_method/wallet": {"saved_payment_method_uid": "spm_stranger"}}
-    sandbox.fault("caselle", "rewrite", path="/api/payments", times=1, set=stranger)
+    other = {"/payment_method/wallet": {"saved_payment_method_uid": "spm_stranger"}}
+    sandbox.fault("caselle", "rewrite", path="/api/payments", times=1, set=other)
     with pytest.raises(VaultReplyUnreadable):
         await vault.quote(BY_CARD, soon())
     quote = await vault.quote(BY_CARD, soon())
-    sandbox.fault("caselle", "rewrite", path="/api/payments", times=1, set=stranger)
+    sandbox.fault("caselle", "rewrite", path="/api/payments", times=1, set=other)
     with pytest.raises(OutcomeUnknown):
         await vault.capture(quote, soon())
     assert vault.identity_mismatches == 2
 
 
-async def test_a_capture_that_does_not_repeat_its_quote(vault: CaselleVault) -> None:
+async def test_a_capture_that_differs_from_its_quote(vault: CaselleVault) -> None:
     quote = await vault.quote(BY_CARD, soon())
     with pytest.raises(OutcomeUnknown):
         await vault.capture(replace(quote, total=quote.total - 1), soon())
@@ -99,8 +99,8 @@ async def test_a_decline_is_an_answer(vault: CaselleVault, sandbox: RunningSandb
 
 async def test_quotes_that_are_refused(vault: CaselleVault, sandbox: RunningSandbox) -> None:
     wrong_kind = replace(BY_CARD, method_kind=PaymentMethodKind.BANK_ACCOUNT)
-    stranger = replace(BY_CARD, method_ref=MethodRef("spm_nothing"))
-    for new, reason in ((wrong_kind, RejectReason.INVALID_INPUT), (stranger, RejectReason.METHOD_NOT_FOUND)):
+    unknown = replace(BY_CARD, method_ref=MethodRef("spm_nothing"))
+    for new, reason in ((wrong_kind, RejectReason.INVALID_INPUT), (unknown, RejectReason.METHOD_NOT_FOUND)):
         with pytest.raises(VaultRejected) as caught:
             await vault.quote(new, soon())
         assert caught.value.reason is reason
@@ -113,7 +113,7 @@ async def test_quotes_that_are_refused(vault: CaselleVault, sandbox: RunningSand
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "garbage", "truncate"])
-async def test_a_lost_capture_is_unknown_and_asked_once(
+async def test_a_lost_capture_is_unknown_and_not_retried(
     vault: CaselleVault, sandbox: RunningSandbox, kind: str
 ) -> None:
     quote = await vault.quote(BY_CARD, soon())
@@ -138,7 +138,7 @@ async def test_a_hosted_session(vault: CaselleVault, sandbox: RunningSandbox) ->
     assert b"VISA 4242" in page.body
 
 
-async def test_a_session_of_a_stranger(vault: CaselleVault, sandbox: RunningSandbox) -> None:
+async def test_a_session_for_an_unknown_customer(vault: CaselleVault, sandbox: RunningSandbox) -> None:
     with pytest.raises(VaultRejected) as caught:
         await vault.create_session(replace(SESSION, customer_ref=CustomerRef("cus_nobody")), soon())
     assert caught.value.reason is RejectReason.CUSTOMER_NOT_FOUND
@@ -148,14 +148,14 @@ async def test_a_session_of_a_stranger(vault: CaselleVault, sandbox: RunningSand
     assert sandbox.calls("caselle") == []
 
 
-async def test_what_the_browser_needs(vault: CaselleVault) -> None:
+async def test_tokenization_configuration(vault: CaselleVault) -> None:
     found = await vault.tokenization(ALEX_REF, soon())
     assert found.client_config is not None
     assert found.client_config["processor"] == "zift"
     assert set(found.client_config["config"]) == {"account_id", "api_key", "temporary_password", "expiration_date"}
 
 
-async def test_no_configuration_for_an_account_that_is_not_ours(sandbox: RunningSandbox) -> None:
+async def test_no_configuration_for_an_unknown_account(sandbox: RunningSandbox) -> None:
     opened = open_provider(ProviderName.CASELLE, settings_on(sandbox, caselle={"payment_account_uid": "pa_nobody"}))
     try:
         with pytest.raises(VaultRefusedUs):

@@ -1,4 +1,4 @@
-"""What only Caselle does, against the stateful emulator over real HTTP."""
+"""Caselle only, against the stateful emulator over real HTTP."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -73,17 +73,15 @@ async def test_a_wallet_is_one_call_in_either_shape(vault: CaselleVault, sandbox
     assert paths(sandbox, "caselle") == [f"GET {METHODS}"]
 
 
-async def test_a_list_that_names_no_default_asks_the_customer(vault: CaselleVault, sandbox: RunningSandbox) -> None:
+async def test_a_list_without_a_default_reads_the_customer(vault: CaselleVault, sandbox: RunningSandbox) -> None:
     sandbox.switch("caselle", "DEFAULT_MARKER", "customer")
     assert await defaults(vault) == {VISA: True, ACH: False}
     assert paths(sandbox, "caselle") == [f"GET {METHODS}", f"GET {CUSTOMER}"]
 
 
 @pytest.mark.parametrize("status", [404, 500])
-async def test_a_default_that_cannot_be_known_is_not_guessed(
-    vault: CaselleVault, sandbox: RunningSandbox, status: int
-) -> None:
-    """A fault's path is a prefix: it is set while the list's answer is on its way, so that it meets what follows."""
+async def test_an_unreadable_default_is_not_guessed(vault: CaselleVault, sandbox: RunningSandbox, status: int) -> None:
+    """A fault's path is a prefix, so the fault is set while the list's reply is in flight to hit only the next call."""
     sandbox.switch("caselle", "DEFAULT_MARKER", "customer")
     sandbox.fault("caselle", "delay", delay_ms=300, path=METHODS)
     reading = asyncio.create_task(wallet_of(vault))
@@ -110,7 +108,7 @@ async def test_quotes_in_a_key_are_data(vault: CaselleVault, external_id: str) -
 
 
 @pytest.mark.parametrize("account", [INACTIVE_ACCOUNT, "pa_nobody", ""])
-async def test_a_payment_account_that_is_not_ours(sandbox: RunningSandbox, account: str) -> None:
+async def test_an_unknown_payment_account(sandbox: RunningSandbox, account: str) -> None:
     opened = open_provider(ProviderName.CASELLE, settings_on(sandbox, caselle={"payment_account_uid": account}))
     try:
         with pytest.raises(VaultRefusedUs):
@@ -122,7 +120,7 @@ async def test_a_payment_account_that_is_not_ours(sandbox: RunningSandbox, accou
 # ---- customers --------------------------------------------------------------------------------------------
 
 
-async def test_racers_end_with_the_same_customer(vault: CaselleVault, sandbox: RunningSandbox) -> None:
+async def test_concurrent_creates_return_the_same_customer(vault: CaselleVault, sandbox: RunningSandbox) -> None:
     found = await asyncio.gather(*(vault.create_customer(new_customer(1), soon()) for _ in range(8)))
     assert len(set(found)) == 1
     assert await vault.customer_exists(found[0], soon())
@@ -158,7 +156,7 @@ async def test_a_new_customer_holds_nothing(vault: CaselleVault) -> None:
     assert (await wallet_of(vault, ref)).methods == ()
 
 
-async def test_the_token_is_swapped_and_never_shown(vault: CaselleVault, sandbox: RunningSandbox) -> None:
+async def test_the_token_is_exchanged_and_never_shown(vault: CaselleVault, sandbox: RunningSandbox) -> None:
     new = new_card(sandbox)
     before = await vault.before_add(ALEX_REF, new, soon())
     assert before == BeforeAdd(method_refs=frozenset({VISA, ACH}), default_ref=VISA)
@@ -171,7 +169,7 @@ async def test_the_token_is_swapped_and_never_shown(vault: CaselleVault, sandbox
     assert new.secret.reveal() not in repr((added, wallet))
 
 
-async def test_tokens_that_are_over_or_of_another_kind(vault: CaselleVault, sandbox: RunningSandbox) -> None:
+async def test_expired_tokens_and_tokens_of_another_kind(vault: CaselleVault, sandbox: RunningSandbox) -> None:
     late, wrong = new_card(sandbox), new_bank(sandbox, secret=new_card(sandbox).secret)
     with pytest.raises(VaultRejected) as caught:
         await vault.add(ALEX_REF, wrong, NOTHING, False, soon())
@@ -183,7 +181,7 @@ async def test_tokens_that_are_over_or_of_another_kind(vault: CaselleVault, sand
     assert late.secret.reveal() not in str(caught.value)
 
 
-async def test_a_kind_that_the_account_does_not_take(sandbox: RunningSandbox) -> None:
+async def test_a_kind_that_the_account_does_not_support(sandbox: RunningSandbox) -> None:
     opened = open_provider(
         ProviderName.CASELLE, settings_on(sandbox, caselle={"payment_account_uid": CARDS_ONLY_ACCOUNT})
     )
@@ -197,7 +195,7 @@ async def test_a_kind_that_the_account_does_not_take(sandbox: RunningSandbox) ->
 
 
 async def test_a_refused_field_has_its_path(vault: CaselleVault, sandbox: RunningSandbox) -> None:
-    """Nine digits, which our rules ask for, but no routing number, which the vault's do."""
+    """Nine digits pass the gateway's rule but are not a valid routing number for the vault."""
     with pytest.raises(VaultRejected) as caught:
         await vault.add(ALEX_REF, new_bank(sandbox, routing_number="122000248"), NOTHING, False, soon())
     assert caught.value.reason is RejectReason.INVALID_INPUT
@@ -212,7 +210,7 @@ async def test_default_moves_whatever_the_answer(vault: CaselleVault, sandbox: R
     await vault.set_default(ALEX_REF, ACH, soon())
 
 
-async def test_strangers_are_told_apart(vault: CaselleVault) -> None:
+async def test_unknown_customer_and_unknown_method_have_distinct_errors(vault: CaselleVault) -> None:
     with pytest.raises(VaultRejected) as caught:
         await vault.set_default(ALEX_REF, MethodRef("spm_nothing"), soon())
     assert caught.value.reason is RejectReason.METHOD_NOT_FOUND
@@ -221,13 +219,13 @@ async def test_strangers_are_told_apart(vault: CaselleVault) -> None:
     assert caught.value.reason is RejectReason.CUSTOMER_NOT_FOUND
 
 
-async def test_deleting_is_repeatable_and_promotes_nobody(vault: CaselleVault) -> None:
+async def test_delete_is_idempotent_and_leaves_no_default(vault: CaselleVault) -> None:
     await vault.delete(ALEX_REF, VISA, soon())
     await vault.delete(ALEX_REF, VISA, soon())
     assert await defaults(vault) == {ACH: False}
 
 
-async def test_an_address_without_the_api_is_named(sandbox: RunningSandbox) -> None:
+async def test_a_wrong_base_url_is_reported(sandbox: RunningSandbox) -> None:
     opened = open_provider(ProviderName.CASELLE, settings_on(sandbox, caselle={"base_url": f"{sandbox.url}/nowhere"}))
     try:
         with pytest.raises(VaultUnavailable, match=r"caselle\.base_url"):
@@ -236,7 +234,7 @@ async def test_an_address_without_the_api_is_named(sandbox: RunningSandbox) -> N
         await opened.close()
 
 
-async def test_refs_that_cannot_be_ids_send_nothing(vault: CaselleVault, sandbox: RunningSandbox) -> None:
+async def test_malformed_refs_cause_no_call(vault: CaselleVault, sandbox: RunningSandbox) -> None:
     for ref in ("", "..", "a/b", "a?b", "x" * 129, "é", "a\n", "-a"):
         for write in (
             vault.set_default(CustomerRef(ref), ACH, soon()),
@@ -248,7 +246,7 @@ async def test_refs_that_cannot_be_ids_send_nothing(vault: CaselleVault, sandbox
     assert sandbox.calls("caselle") == []
 
 
-async def test_a_save_without_a_readable_answer_is_unknown(vault: CaselleVault, sandbox: RunningSandbox) -> None:
+async def test_a_save_with_an_unreadable_reply_is_unknown(vault: CaselleVault, sandbox: RunningSandbox) -> None:
     for kind in ("garbage", "drop_after", "throttle"):
         sandbox.fault("caselle", kind, method="POST", path=METHODS, times=1)
         with pytest.raises(OutcomeUnknown):

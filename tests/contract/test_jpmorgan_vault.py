@@ -1,4 +1,4 @@
-"""What only J.P. Morgan does, against the stateful emulator over real HTTP."""
+"""J.P. Morgan only, against the stateful emulator over real HTTP."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -52,7 +52,7 @@ from tests.support.sandbox import RunningSandbox
 
 ALEX_REF = CustomerRef(ALEX.refs["jpmorgan"])
 SAM_REF = CustomerRef(SAM.refs["jpmorgan"])
-NOBODY = CustomerRef("NOBODY")
+UNKNOWN_REF = CustomerRef("UNKNOWN")
 FIRST = MethodRef("77ccba29-4857-494a-82bc-2a80e1fa2b9d")
 DEFAULT = MethodRef("63aaba29-4857-494a-82bc-2a80e1fa2b1e")
 AUTHENTICATED = MethodRef("6d66f2e5-ad81-4848-9884-d5ff32ee7690")
@@ -132,14 +132,14 @@ async def test_a_profile_is_one_call(vault: JpMorganVault, sandbox: RunningSandb
     assert paths(sandbox, "jpmorgan") == [f"GET {PROFILE}"]
 
 
-async def test_many_customers_at_once_and_a_stranger_costs_only_itself(
+async def test_an_unknown_customer_in_a_batch_affects_only_itself(
     vault: JpMorganVault, sandbox: RunningSandbox
 ) -> None:
     refs = [CustomerRef(load_customer(number).refs["jpmorgan"]) for number in range(1, 9)]
-    found = await vault.wallets([*refs, NOBODY, refs[0], CustomerRef("../healthcheck")], soon())
+    found = await vault.wallets([*refs, UNKNOWN_REF, refs[0], CustomerRef("../healthcheck")], soon())
     assert [isinstance(found[ref], VaultWallet) for ref in refs] == [True] * 8
-    for stranger in (NOBODY, CustomerRef("../healthcheck")):
-        error = found[stranger]
+    for unknown in (UNKNOWN_REF, CustomerRef("../healthcheck")):
+        error = found[unknown]
         assert isinstance(error, VaultRejected)
         assert error.reason is RejectReason.CUSTOMER_NOT_FOUND
     assert len(paths(sandbox, "jpmorgan")) == 9
@@ -152,7 +152,7 @@ async def test_first_six_is_the_bin(vault: JpMorganVault, sandbox: RunningSandbo
     assert found == ["555555", "423455", "411111"]
 
 
-async def test_a_request_id_that_is_no_uuid_becomes_one(vault: JpMorganVault) -> None:
+async def test_a_request_id_is_turned_into_a_uuid(vault: JpMorganVault) -> None:
     found = await vault.wallets([ALEX_REF], soon(request_id="req-1"))
     again = await vault.wallets([ALEX_REF], soon(request_id="req-1"))
     ids = {wallet.provider_request_id for wallet in (found[ALEX_REF], again[ALEX_REF])}
@@ -190,11 +190,11 @@ async def test_three_d_secure_is_for_cards(vault: JpMorganVault) -> None:
 
 async def test_customer_exists(vault: JpMorganVault) -> None:
     assert await vault.customer_exists(ALEX_REF, soon())
-    assert not await vault.customer_exists(NOBODY, soon())
+    assert not await vault.customer_exists(UNKNOWN_REF, soon())
     assert not await vault.customer_exists(CustomerRef(""), soon())
 
 
-async def test_who_may_ask(sandbox: RunningSandbox, vault: JpMorganVault) -> None:
+async def test_merchant_access(sandbox: RunningSandbox, vault: JpMorganVault) -> None:
     await vault.check(soon())
     other = sandbox.credentials("jpmorgan")["other_merchant_identifier"]
     for merchant, fault in ((other, None), ("111111111111", VaultRefusedUs), ("", VaultRefusedUs)):
@@ -210,7 +210,7 @@ async def test_who_may_ask(sandbox: RunningSandbox, vault: JpMorganVault) -> Non
             await opened.close()
 
 
-async def test_signed_assertion_opens_the_door_too(sandbox: RunningSandbox) -> None:
+async def test_authentication_with_a_signed_assertion(sandbox: RunningSandbox) -> None:
     shown = sandbox.credentials("jpmorgan")
     signed = {name: shown[name] for name in ("private_key", "key_id", "resource")}
     opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, jpmorgan={"client_secret": "", **signed}))
@@ -232,7 +232,7 @@ async def test_a_wrong_secret_is_refused(sandbox: RunningSandbox) -> None:
 # ---- adding -----------------------------------------------------------------------------------------------
 
 
-async def test_raw_card_is_told_by_difference_and_default_is_left_alone(
+async def test_raw_card_is_matched_by_difference_and_keeps_the_default(
     vault: JpMorganVault, sandbox: RunningSandbox
 ) -> None:
     new = card(billing_address=HOME)
@@ -275,7 +275,7 @@ async def test_network_and_device_tokens(vault: JpMorganVault, token_type: CardT
     assert (stored.last4, stored.brand) == ("1881", CardBrand.VISA)
 
 
-async def test_asking_for_3ds_gives_a_place_to_go_and_a_result_later(
+async def test_requesting_3ds_returns_a_challenge_url_and_a_later_result(
     vault: JpMorganVault, sandbox: RunningSandbox
 ) -> None:
     new = card(authenticate=Authenticate(return_url="https://shop.example/back"))
@@ -299,7 +299,7 @@ async def test_asking_for_3ds_gives_a_place_to_go_and_a_result_later(
     assert (errored.status, errored.status_detail) == (PaymentMethodStatus.UNKNOWN, "ERRORED")
 
 
-async def test_an_addition_of_somebody_else_meanwhile_is_told_apart(vault: JpMorganVault) -> None:
+async def test_a_concurrent_addition_is_distinguished(vault: JpMorganVault) -> None:
     before = await vault.before_add(ALEX_REF, card(), soon())
     other = await vault.add(ALEX_REF, card(secret=Secret("5555555555554444")), before, False, soon())
     bank = await vault.add(ALEX_REF, account(BankRail.ACH), before, False, soon())
@@ -307,11 +307,11 @@ async def test_an_addition_of_somebody_else_meanwhile_is_told_apart(vault: JpMor
     assert len({other.method_ref, bank.method_ref, mine.method_ref}) == 3
     stored = await held(vault, mine.method_ref)
     assert stored.last4 == "1881"
-    with pytest.raises(OutcomeUnknown):  # the very same card twice since `before`: nobody can say which is which
+    with pytest.raises(OutcomeUnknown):  # the same card added twice since `before` is ambiguous
         await vault.add(ALEX_REF, card(), before, False, soon())
 
 
-async def test_closed_routes_send_nothing(sandbox: RunningSandbox) -> None:
+async def test_disabled_routes_cause_no_call(sandbox: RunningSandbox) -> None:
     opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, network_tokens=False))
     try:
         assert opened.capabilities.add_via == {AddRoute.BANK_ACCOUNT}
@@ -325,7 +325,7 @@ async def test_closed_routes_send_nothing(sandbox: RunningSandbox) -> None:
 
 
 async def test_a_refused_field_has_its_path(vault: JpMorganVault, sandbox: RunningSandbox) -> None:
-    """The vault's own rule, on a field that ours let pass: 16 digits exactly, as its schema says."""
+    """16 digits exactly: a rule of the vault's schema, not of the gateway."""
     sandbox.switch("jpmorgan", "PAN_LENGTH", "exactly_16")
     new = card(secret=Secret("378282246310005"), brand=CardBrand.AMEX)
     with pytest.raises(VaultRejected) as caught:
@@ -370,7 +370,7 @@ async def test_profile_and_method_in_one_call(vault: JpMorganVault, sandbox: Run
     assert caught.value.reason is RejectReason.DUPLICATE_CUSTOMER
 
 
-async def test_a_profile_without_a_method_cannot_be_made(vault: JpMorganVault, sandbox: RunningSandbox) -> None:
+async def test_a_profile_without_a_method_cannot_be_created(vault: JpMorganVault, sandbox: RunningSandbox) -> None:
     customer = NewCustomer(external_id="user-99", name=PersonName("Kim", "Larsen"))
     assert [fault.code for fault in vault.faults_of_customer(customer)] == ["UNSUPPORTED_BY_PROVIDER"]
     with pytest.raises(UnsupportedByVault):
@@ -383,7 +383,7 @@ async def test_a_profile_without_a_method_cannot_be_made(vault: JpMorganVault, s
     assert sandbox.calls("jpmorgan") == []
 
 
-async def test_erasing_is_repeatable(vault: JpMorganVault) -> None:
+async def test_erase_is_idempotent(vault: JpMorganVault) -> None:
     await vault.erase_customer(ALEX_REF, soon())
     assert not await vault.customer_exists(ALEX_REF, soon())
     await vault.erase_customer(ALEX_REF, soon())
@@ -411,7 +411,7 @@ async def test_update_of_an_account(vault: JpMorganVault, rail: BankRail) -> Non
     assert (changed.status, changed.holder_name) == (PaymentMethodStatus.INACTIVE, "Max Muster")
 
 
-async def test_what_cannot_change_sends_nothing(vault: JpMorganVault, sandbox: RunningSandbox) -> None:
+async def test_unsupported_changes_cause_no_call(vault: JpMorganVault, sandbox: RunningSandbox) -> None:
     bank = await held(vault, SAM_ACCOUNT, SAM_REF)
     sandbox.clear_calls()
     change = MethodChange(expiry=Expiry(2033, 1), title="Mine", is_secondary=True, billing_address=Address())
@@ -429,7 +429,7 @@ async def test_what_cannot_change_sends_nothing(vault: JpMorganVault, sandbox: R
     assert sandbox.calls("jpmorgan") == []
 
 
-async def test_default_moves_and_an_inactive_method_cannot_have_it(vault: JpMorganVault) -> None:
+async def test_default_moves_but_not_to_an_inactive_method(vault: JpMorganVault) -> None:
     await vault.set_default(ALEX_REF, FIRST, soon())
     assert [m.method_ref for m in (await wallet_of(vault)).methods if m.is_provider_default] == [FIRST]
     await vault.update(await held(vault, AUTHENTICATED), MethodChange(active=False), soon())
@@ -441,14 +441,14 @@ async def test_default_moves_and_an_inactive_method_cannot_have_it(vault: JpMorg
     assert caught.value.reason is RejectReason.METHOD_NOT_FOUND
 
 
-async def test_deleting_the_default_promotes_nobody_and_is_repeatable(vault: JpMorganVault) -> None:
+async def test_deleting_the_default_leaves_no_default_and_is_idempotent(vault: JpMorganVault) -> None:
     await vault.delete(ALEX_REF, DEFAULT, soon())
     await vault.delete(ALEX_REF, DEFAULT, soon())
     wallet = await wallet_of(vault)
     assert [(m.method_ref, m.is_provider_default) for m in wallet.methods] == [(FIRST, False), (AUTHENTICATED, False)]
 
 
-async def test_an_address_without_the_api_is_named(sandbox: RunningSandbox) -> None:
+async def test_a_wrong_base_url_is_reported(sandbox: RunningSandbox) -> None:
     opened = open_provider(ProviderName.JPMORGAN, settings_on(sandbox, jpmorgan={"base_url": f"{sandbox.url}/nowhere"}))
     try:
         with pytest.raises(VaultUnavailable, match=r"jpmorgan\.base_url"):
@@ -457,7 +457,7 @@ async def test_an_address_without_the_api_is_named(sandbox: RunningSandbox) -> N
         await opened.close()
 
 
-async def test_refs_that_cannot_be_ids_send_nothing(vault: JpMorganVault, sandbox: RunningSandbox) -> None:
+async def test_malformed_refs_cause_no_call(vault: JpMorganVault, sandbox: RunningSandbox) -> None:
     for ref in ("", "..", "a/b", "a?b", "x" * 65, "é", "a\n"):
         for write in (
             vault.set_default(CustomerRef(ref), FIRST, soon()),
@@ -473,7 +473,7 @@ async def test_refs_that_cannot_be_ids_send_nothing(vault: JpMorganVault, sandbo
 
 
 @pytest.mark.parametrize("kind", ["garbage", "truncate", "drop_after"])
-async def test_a_write_without_a_readable_answer_is_unknown(
+async def test_a_write_with_an_unreadable_reply_is_unknown(
     vault: JpMorganVault, sandbox: RunningSandbox, kind: str
 ) -> None:
     before = await vault.before_add(ALEX_REF, card(), soon())

@@ -1,4 +1,4 @@
-"""Lists that come in pages, and answers that are no lists: over real HTTP."""
+"""Paginated lists, and replies that are not lists, over real HTTP."""
 
 import asyncio
 from typing import Any
@@ -29,7 +29,7 @@ by_every_hint = pytest.mark.parametrize(("case", "hint"), HINTS, ids=[f"{case.na
 
 
 def path_of(case: VaultCase) -> str:
-    """Of the list that has pages."""
+    """The path of the paginated list."""
     return f"{case.read_path}Customers({case.full_ref})/PaymentAccounts" if case is LOANPRO else case.read_path
 
 
@@ -40,7 +40,7 @@ def in_pages(sandbox: RunningSandbox, case: VaultCase, hint: str, size: str = "1
 
 
 def leave_alone(sandbox: RunningSandbox, case: VaultCase, times: int) -> None:
-    """The next calls of the list meet this, and none of the faults that are set afterwards."""
+    """Consume the next list calls with a no-op fault, so that faults set later do not apply to them."""
     sandbox.fault(case.name, "rewrite", path=path_of(case), headers={"x-first": "page"}, times=times)
 
 
@@ -55,11 +55,11 @@ async def test_a_list_in_pages_is_read_to_its_end(
     whole = await read(vault, case.full_ref, call)
     in_pages(sandbox, case, hint)
     assert fields_of(await read(vault, case.full_ref, call)) == fields_of(whole)
-    inside_the_customer = 1 if case is LOANPRO else 0  # which says only that there is more
+    inside_the_customer = 1 if case is LOANPRO else 0  # it only says that there are more
     assert len(sandbox.calls(case.name)) == inside_the_customer + len(whole.methods)
 
 
-async def test_a_first_page_that_is_the_same_does_not_stand_for_the_others(
+async def test_a_byte_identical_first_page_does_not_skip_the_other_pages(
     build: Build, sandbox: RunningSandbox, call: Call
 ) -> None:
     vault = build(CASELLE)
@@ -90,7 +90,7 @@ async def test_a_first_page_that_is_the_same_does_not_stand_for_the_others(
     ],
     ids=["500", "403", "404", "hang", "garbage", "error", "error beside"],
 )
-async def test_a_page_that_cannot_be_read_leaves_the_others_and_says_so(
+async def test_an_unreadable_page_gives_a_partial_list(
     vault: VaultProvider, case: VaultCase, hint: str, sandbox: RunningSandbox, kind: str, fields: dict[str, Any]
 ) -> None:
     in_pages(sandbox, case, hint)
@@ -111,7 +111,7 @@ async def test_a_page_that_cannot_be_read_leaves_the_others_and_says_so(
         7,
     ],
 )
-async def test_a_link_to_elsewhere_is_not_followed(
+async def test_a_next_link_to_another_host_is_not_followed(
     build: Build, sandbox: RunningSandbox, call: Call, link: object
 ) -> None:
     vault = build(CASELLE)
@@ -125,14 +125,16 @@ async def test_a_link_to_elsewhere_is_not_followed(
 
 
 @pytest.mark.parametrize("case", [CASELLE, LOANPRO], ids=["caselle", "loanpro"])
-async def test_reading_stops_at_the_setting(build: Build, case: VaultCase, sandbox: RunningSandbox, call: Call) -> None:
+async def test_reading_stops_at_the_configured_limit(
+    build: Build, case: VaultCase, sandbox: RunningSandbox, call: Call
+) -> None:
     in_pages(sandbox, case, HINTS[0][1] if case is CASELLE else "summary")
     wallet = await read(build(case, max_methods=1), case.full_ref, call)
     assert (len(wallet.methods), wallet.truncated) == (1, True)
 
 
 @pytest.mark.parametrize("case", [CASELLE, LOANPRO], ids=["caselle", "loanpro"])
-async def test_a_list_that_decides_a_write_is_whole(
+async def test_a_write_requires_the_complete_list(
     build: Build, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     vault, new = build(case), next(iter(case.new_methods.values()))(sandbox)
@@ -187,7 +189,7 @@ NO_LISTS = [(case, body) for case in (ALOHA, CASELLE, JPMORGAN, LOANPRO) for bod
 @pytest.mark.parametrize(
     ("case", "body"), NO_LISTS, ids=[f"{case.name}-{number}" for number, (case, _) in enumerate(NO_LISTS)]
 )
-async def test_an_answer_that_is_no_list_is_not_an_empty_one(
+async def test_a_reply_that_is_not_a_list_is_not_an_empty_list(
     vault: VaultProvider, case: VaultCase, body: object, sandbox: RunningSandbox, call: Call
 ) -> None:
     sandbox.fault(case.name, "rewrite", path=case.read_path, body="null" if body is None else body)
@@ -214,9 +216,7 @@ async def test_an_empty_list_is_empty(
     assert fields_of(await read(vault, case.full_ref, call)) == (set(), 0, False)
 
 
-async def test_a_list_that_is_missing_inside_a_customer_is_asked_for(
-    build: Build, sandbox: RunningSandbox, call: Call
-) -> None:
+async def test_a_list_missing_in_the_customer_is_requested(build: Build, sandbox: RunningSandbox, call: Call) -> None:
     vault = build(LOANPRO)
     whole = await read(vault, LOANPRO.full_ref, call)
     sandbox.fault(
@@ -250,7 +250,7 @@ async def test_a_reply_with_a_byte_order_mark_is_read(
         ("gone", False),
     ],
 )
-async def test_nothing_is_saved_only_by_a_customer_who_exists(
+async def test_an_empty_wallet_requires_an_existing_customer(
     build: Build, sandbox: RunningSandbox, call: Call, body: object, is_empty: bool
 ) -> None:
     vault, path = build(ALOHA), f"/v1/Customers/{ALOHA.full_ref}"

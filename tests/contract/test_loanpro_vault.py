@@ -1,4 +1,4 @@
-"""What only LoanPro does: list PUTs in order, answers that name no id, silence instead of storage, deferred links."""
+"""LoanPro only: list PUTs in order, replies without ids, silently dropped data, deferred links."""
 
 from dataclasses import replace
 from typing import Any
@@ -33,7 +33,7 @@ def loanpro(build: Build) -> LoanProVault:
 
 
 @pytest.mark.parametrize(("switch", "value"), [("FLAGS", "strings"), ("TOKEN_ECHO", "decoded"), ("TOKEN_ECHO", "none")])
-async def test_a_wallet_reads_the_same_however_it_is_spelled(
+async def test_a_wallet_reads_the_same_in_every_encoding(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call, switch: str, value: str
 ) -> None:
     plain = await read(loanpro, ALEX, call)
@@ -51,7 +51,7 @@ async def test_cards_without_details_are_still_there(
 
 
 def without(*parts: str) -> Any:
-    """Take parts out of `$expand`, as a vault would that does not honour them."""
+    """Remove parts of `$expand`, like a vault that does not support them."""
 
     def bend(request: VaultRequest) -> VaultRequest:
         if request.path != "odata.svc/Customers()":
@@ -75,7 +75,7 @@ def without(*parts: str) -> Any:
         ("PaymentAccounts", "PaymentAccounts/CheckingAccount", "PaymentAccounts/CreditCard"),
     ],
 )
-async def test_what_comes_deferred_is_read_in_one_more_call(
+async def test_deferred_children_are_read_in_one_more_call(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call, parts: tuple[str, ...]
 ) -> None:
     plain = await loanpro.wallets([ALEX, CustomerRef("38")], call)
@@ -89,7 +89,7 @@ async def test_what_comes_deferred_is_read_in_one_more_call(
     ]
 
 
-async def test_one_customer_that_cannot_be_expanded_costs_only_itself(
+async def test_one_unexpandable_customer_affects_only_itself(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
     bent(loanpro, without("PaymentAccounts", "PaymentAccounts/CheckingAccount", "PaymentAccounts/CreditCard"))
@@ -100,7 +100,7 @@ async def test_one_customer_that_cannot_be_expanded_costs_only_itself(
     assert isinstance(found[CustomerRef("38")], VaultReplyUnreadable)
 
 
-async def test_an_answer_that_does_not_parse_is_read_once_more(
+async def test_an_unparseable_reply_is_read_again_once(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
     sandbox.fault("loanpro", "garbage", times=1)
@@ -108,13 +108,13 @@ async def test_an_answer_that_does_not_parse_is_read_once_more(
     assert len(sandbox.calls("loanpro")) == 2
 
 
-async def test_text_in_a_filter_stays_text(loanpro: LoanProVault, call: Call) -> None:
+async def test_filter_values_are_escaped(loanpro: LoanProVault, call: Call) -> None:
     assert await loanpro.find_customer("x' or id gt 0 or customId eq '", call) is None
     assert await loanpro.find_customer("user-88420", call) == ALEX
     assert await loanpro.find_customer("", call) is None
 
 
-async def test_two_customers_under_one_key_are_no_answer(loanpro: LoanProVault, call: Call) -> None:
+async def test_two_customers_with_one_key_are_ambiguous(loanpro: LoanProVault, call: Call) -> None:
     first, second = new_customer(71), replace(new_customer(72), external_id="contract-71")
     await loanpro.create_customer(first, call)
     await loanpro.create_customer(second, call)
@@ -128,7 +128,7 @@ async def test_two_customers_under_one_key_are_no_answer(loanpro: LoanProVault, 
 
 @pytest.mark.parametrize("answer", ["deferred", "expanded_newest_last", "expanded_newest_first"])
 @pytest.mark.parametrize("make", [new_card, new_bank])
-async def test_the_new_id_is_found_whatever_the_answer_shows(
+async def test_the_new_id_is_found_in_every_reply_shape(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call, answer: str, make: Any
 ) -> None:
     sandbox.switch("loanpro", "LINK_RESPONSE", answer)
@@ -169,7 +169,7 @@ async def test_a_new_secondary_takes_the_flag_from_the_old_one(
     assert [method.method_ref for method in methods if method.is_provider_default] == [added.method_ref]
 
 
-async def test_a_token_is_recognised_however_it_is_echoed(
+async def test_a_token_is_recognised_in_every_echo_form(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
     new = new_card(sandbox)
@@ -198,7 +198,7 @@ async def test_the_same_token_twice_gives_two_profiles_where_allowed(
     assert [fault.path for fault in refused.value.faults] == [("secret",)]
 
 
-async def test_a_profile_that_is_dropped_in_silence_is_refused(
+async def test_a_silently_dropped_profile_is_refused(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
     def as_bare_array(request: VaultRequest) -> VaultRequest:
@@ -271,7 +271,7 @@ async def test_an_inactive_profile_cannot_be_the_default(
     assert "PUT" not in {row["method"] for row in sandbox.calls("loanpro")}
 
 
-async def test_deactivating_gives_up_both_flags_and_can_be_undone(
+async def test_deactivating_clears_both_flags_and_can_be_undone(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
     await bank_as_secondary(loanpro, call)
@@ -315,12 +315,10 @@ async def test_a_customer_that_looks_like_another_is_a_duplicate(loanpro: LoanPr
     assert "Alex" not in str(refused.value)
 
 
-async def test_customers_of_a_batch_are_mapped_once_while_they_are_told_the_same(
-    loanpro: LoanProVault, call: Call
-) -> None:
+async def test_unchanged_customers_of_a_batch_are_mapped_once(loanpro: LoanProVault, call: Call) -> None:
     refs = LOANPRO.many_refs[:4]
     first = await loanpro.wallets(refs, call)
-    again = await loanpro.wallets(list(reversed(refs)), call)  # other bytes in all, the same of each
+    again = await loanpro.wallets(list(reversed(refs)), call)  # different bytes as a whole, equal bytes per customer
     for ref in refs:
         one, other = first[ref], again[ref]
         assert isinstance(one, VaultWallet)
@@ -329,7 +327,7 @@ async def test_customers_of_a_batch_are_mapped_once_while_they_are_told_the_same
         assert other.methods is one.methods
 
 
-async def test_customer_of_a_batch_that_changed_is_mapped_anew(
+async def test_a_changed_customer_of_a_batch_is_mapped_again(
     loanpro: LoanProVault, sandbox: RunningSandbox, call: Call
 ) -> None:
     refs = [ALEX, *LOANPRO.many_refs[:2]]

@@ -1,4 +1,4 @@
-"""Whose reply it is, for every vault: one that names another customer or payment method is never used."""
+"""Identity of replies, for every vault: one that names another customer or payment method is never used."""
 
 import logging
 from dataclasses import dataclass
@@ -60,8 +60,8 @@ async def test_a_list_that_names_another_customer_is_not_shown(
     place: str,
 ) -> None:
     if name is not case.name:
-        pytest.skip("another vault's place")
-    await read(vault, case.full_ref, call)  # a known reply must not stand in for what is read now
+        pytest.skip("path of another vault")
+    await read(vault, case.full_ref, call)  # a cached reply must not replace what is read now
     sandbox.fault(case.name, "rewrite", set={place: STRANGERS[name]})
     error = await failure(vault, case.full_ref, call)
     assert isinstance(error, VaultReplyUnreadable)
@@ -92,7 +92,7 @@ async def test_a_ref_has_one_canonical_form(vault: VaultProvider, case: VaultCas
         assert vault.canonical_ref(vault.canonical_ref(ref)) == vault.canonical_ref(ref)
 
 
-async def test_the_same_customer_in_another_spelling_is_the_same(
+async def test_another_spelling_of_a_ref_is_the_same_customer(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     spelled = f" {case.full_ref} " if case.name is ProviderName.LOANPRO else other_spelling(case)
@@ -101,7 +101,7 @@ async def test_the_same_customer_in_another_spelling_is_the_same(
     assert vault.identity_mismatches == 0
 
 
-async def test_a_look_for_a_customer_that_finds_another(
+async def test_find_customer_that_returns_another(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     place = "/CustomerId" if case.name is ProviderName.ALOHA else NAMED[case.name].list_at[0]
@@ -113,7 +113,7 @@ async def test_a_look_for_a_customer_that_finds_another(
         key = "customId" if case.name is ProviderName.LOANPRO else "reference_id"
         sandbox.clear_faults()
         root = "/d/results" if case.name is ProviderName.LOANPRO else ""
-        sandbox.fault(case.name, "rewrite", set={f"{root}/0/{key}": "somebody-else"})
+        sandbox.fault(case.name, "rewrite", set={f"{root}/0/{key}": "another"})
         with pytest.raises(VaultReplyUnreadable) as caught:
             await vault.find_customer("user-88420", call)
         assert caught.value.provider_code == "IDENTITY_MISMATCH"
@@ -135,7 +135,7 @@ async def test_a_customers_own_record_that_names_another(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     if case.name is not ProviderName.CASELLE:
-        pytest.skip("only Caselle's default may stand in the customer's record")
+        pytest.skip("only Caselle's default may be in the customer's record")
     sandbox.switch("caselle", "DEFAULT_MARKER", "customer")
     assert (await read(vault, case.full_ref, call)).methods
     sandbox.fault("caselle", "rewrite", set={"/uid": STRANGERS[case.name]})
@@ -147,7 +147,7 @@ async def test_an_add_that_names_another_customer_is_unknown(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call, caplog: pytest.LogCaptureFixture
 ) -> None:
     if not NAMED[case.name].answer_at:
-        pytest.skip("this vault's answer names nobody")
+        pytest.skip("this vault's reply names no customer")
     new = next(iter(case.new_methods.values()))(sandbox)
     before = await vault.before_add(case.full_ref, new, call)
     sandbox.fault(case.name, "rewrite", method=case.write_verb, set={NAMED[case.name].answer_at: STRANGERS[case.name]})
@@ -179,9 +179,9 @@ async def test_a_default_or_change_that_names_another_is_unknown(
             ("/default_saved_payment_method_uid", "spm_other"),
         ],
     }[case.name]
-    for place, stranger in answers:
+    for place, other in answers:
         for verb in ("PUT", "PATCH"):
-            sandbox.fault(case.name, "rewrite", method=verb, set={place: stranger})
+            sandbox.fault(case.name, "rewrite", method=verb, set={place: other})
         with pytest.raises(OutcomeUnknown) as caught:
             await vault.set_default(case.full_ref, other.method_ref, call)
         assert caught.value.provider_code == "IDENTITY_MISMATCH"
@@ -217,7 +217,7 @@ async def test_a_3d_secure_status_of_another_is_not_used(
     assert await vault.three_d_secure(case.full_ref, AUTHENTICATED, call) is not None
 
 
-async def test_a_batch_is_read_by_id_and_not_by_place(
+async def test_a_batch_is_matched_by_id_and_not_by_position(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     if vault.capabilities.batch_limit == 1:
@@ -225,7 +225,7 @@ async def test_a_batch_is_read_by_id_and_not_by_place(
     first, second, third = (CustomerRef(ref) for ref in case.many_refs[:3])
     sandbox.fault(
         case.name, "rewrite", set={"/d/results/0/id": int(second), "/d/results/1/id": int(first)}
-    )  # the ids of two customers change places, what they hold does not
+    )  # swaps the ids of two customers, but not their data
     found = await vault.wallets([first, second, third], call)
     assert isinstance(found[third], VaultWallet)
     assert [getattr(found[ref], "provider_code", None) for ref in (first, second)] == ["IDENTITY_MISMATCH"] * 2
@@ -278,7 +278,7 @@ async def test_a_conflict_says_that_one_customer_is_unknown_and_of_several_nothi
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     if case.name is not ProviderName.LOANPRO:
-        pytest.skip("LoanPro alone answers 409 for what it does not have")
+        pytest.skip("only LoanPro replies 409 for unknown records")
     error = {"message": {"lang": "en-US", "value": "Customer not found"}, "type": "EntityException", "code": 409}
     sandbox.fault(case.name, "rewrite", status=409, body={"error": error})
     found = await failure(vault, case.full_ref, call)
@@ -290,10 +290,10 @@ async def test_a_conflict_says_that_one_customer_is_unknown_and_of_several_nothi
 
 
 @pytest.mark.parametrize("body", [{"d": None}, {"d": {}}, {"d": {"results": None}}, {"d": "none"}, {}])
-async def test_an_answer_without_a_list_is_no_empty_list(
+async def test_a_reply_without_a_list_is_not_an_empty_list(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call, body: Any
 ) -> None:
     if case.name is not ProviderName.LOANPRO:
-        pytest.skip("LoanPro alone tells of an unknown customer by a list that lacks it")
+        pytest.skip("only LoanPro reports an unknown customer by a list without it")
     sandbox.fault(case.name, "rewrite", body=body)
     assert isinstance(await failure(vault, case.full_ref, call), VaultReplyUnreadable)

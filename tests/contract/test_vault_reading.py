@@ -1,3 +1,3 @@
-"""The reading half of the suite."""
+"""The reading half of the contract suite."""
 
 from app.testing.reading import *  # noqa: F403

@@ -1,3 +1,3 @@
-"""The writing half of the suite."""
+"""The writing half of the contract suite."""
 
 from app.testing.writing import *  # noqa: F403

@@ -1,1 +1,1 @@
-"""What every fault of the sandbox costs, generated."""
+"""The fault matrix: the effect of every sandbox fault on every operation."""

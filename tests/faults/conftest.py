@@ -1,4 +1,4 @@
-"""One run of the matrix per fault, whichever of its cells are asked for."""
+"""Runs the matrix once per fault, for all of its cells."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ SeenIn = Callable[[Cell], Seen]
 
 @pytest.fixture(scope="session")
 def seen_in(sandbox_server: RunningSandbox, _demo_directory: Path) -> SeenIn:  # noqa: F811
-    """``seen_in(cell)``: what happened there. The first cell of a fault runs all the fault's cells."""
+    """``seen_in(cell)``: the result of a cell. The first cell of a fault runs all the fault's cells."""
     seen: dict[Cell, Seen] = {}
 
     def look(cell: Cell) -> Seen:

@@ -1,7 +1,7 @@
-"""What is expected of every cell of the fault matrix, worked out from rules and never from recorded output.
+"""Expected result of every cell of the fault matrix, derived from rules, not from recorded output.
 
-A fault is described by two facts: what the gateway hears, and whether the vault has done its work. What an operation
-then ends in follows from `READS` and `ABSENT`, and what it costs from `read_calls`.
+Two facts describe a fault: what the gateway receives, and whether the vault processed the request. `READS` and `ABSENT`
+give the result of an operation, and `read_calls` its number of calls.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,11 +14,11 @@ from app.sandbox.faults import FaultKind
 from app.vault.names import ProviderCapability, ProviderName
 
 RETRIES: Final = 1
-"""The gateway's setting in the matrix: one failed read is repeated once."""
+"""The gateway's setting in the matrix: a failed read is retried once."""
 
 
 class Heard(StrEnum):
-    """What reaches the gateway of the vault's answer."""
+    """What the gateway receives of the vault's reply."""
 
     ANSWER = "an answer, in time"
     SILENCE = "nothing within the deadline"
@@ -32,9 +32,9 @@ class Heard(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One row. `works` says that the vault does what it was asked, whatever the gateway hears.
+    """One row. `works`: the vault processes the request, whatever the gateway receives.
 
-    `of_writes`: the row is about mutations alone.
+    `of_writes`: the row applies only to mutations.
     """
 
     label: str
@@ -49,7 +49,7 @@ class Fault:
 
 
 def _status(status: int, *, works: bool) -> Fault:
-    """An answer to a write that its vault does not document."""
+    """A write reply that the vault does not document."""
     label = f"status {status}, committed" if works else f"status {status}"
     fields = {"status": status, "commit": works}
     return Fault(label, FaultKind.STATUS, Heard.OTHER, works=works, fields=fields, of_writes=True)
@@ -79,11 +79,11 @@ FAULTS: Final = (
     Fault("rewrite to HTML", FaultKind.REWRITE, Heard.NOISE, works=True, fields={"body": "<html></html>"}),
     Fault("garbage, committed", FaultKind.GARBAGE, Heard.NOISE, works=True, fields={"commit": True}),
 )
-"""Every kind, and `commit` wherever the control API takes it (a test checks both)."""
+"""Every kind, and `commit` wherever the control API accepts it (a test checks both)."""
 
 
 class Operation(StrEnum):
-    """`READ` has nothing to fall back on; `REREAD` follows a good read. The others are mutations."""
+    """`READ` has no cached reply to fall back on; `REREAD` follows a successful read. The others are mutations."""
 
     READ = "read"
     REREAD = "read again"
@@ -101,11 +101,11 @@ class Operation(StrEnum):
 
 
 _ABOUT: Final[Mapping[Operation, str]] = {
-    Operation.READ: "the vault's state in `sources` where no earlier answer is kept",
-    Operation.REREAD: "the same after a good read",
-    Operation.ADD: "the first of `userErrors`, the fault striking the write alone",
-    Operation.DEFAULT: "likewise, of setting the default",
-    Operation.DELETE: "likewise, of deleting",
+    Operation.READ: "the vault's state in `sources` without a cached reply",
+    Operation.REREAD: "the same after a successful read",
+    Operation.ADD: "the first of `userErrors`, with the fault on the write only",
+    Operation.DEFAULT: "the same for setting the default",
+    Operation.DELETE: "the same for deleting",
 }
 
 OPERATIONS: Final = tuple(Operation)
@@ -123,13 +123,15 @@ READS: Final[Mapping[Heard, str]] = {
 """The vault's state in `sources`."""
 
 _OURS_TO_SHOW: Final = frozenset({"TIMEOUT", "UNAVAILABLE", "THROTTLED"})
-"""States in which the last answer is shown instead, marked STALE. A vault that refuses us takes it back."""
+"""States in which the cached reply is shown instead, marked STALE (stale-if-error). A refusal of the credentials is not
+one.
+"""
 
 _RENEWS: Final = frozenset(name for name, spec in specs().items() if spec.credential_help.tokens)
-"""Vaults with access tokens: a 401 is answered with a new token and one more attempt."""
+"""Vaults with access tokens: after a 401 the gateway gets a new token and retries once."""
 
 _READS_NOISE_TWICE: Final = frozenset({ProviderName.LOANPRO})
-"""LoanPro's large answers are sometimes cut short, says its documentation: what does not parse is read once more."""
+"""LoanPro documents that large replies are sometimes cut short, so an unparseable one is read again once."""
 
 
 ABSENT: Final[Mapping[Heard, str]] = {
@@ -137,14 +139,16 @@ ABSENT: Final[Mapping[Heard, str]] = {
     Heard.NO_ENTRY: "PROVIDER_AUTH",
     Heard.THROTTLE: "PROVIDER_THROTTLED",
 }
-"""What the mutation says where the vault's list does not show the write, if not PROVIDER_UNAVAILABLE. After silence the
-request may still be on its way for longer than the mutation waits."""
+"""The mutation's error if the vault's list does not show the write and the error is not PROVIDER_UNAVAILABLE. After a
+timeout the request may still be in flight for longer than the mutation waits.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`said` is a state of `sources`, or what a mutation says. `calls` are the vault's with the fault in force: all of
-    a read's, and of a mutation's those that write. `effects` is how often the vault has done the write."""
+    """`said` is a state of `sources`, or a mutation's result. `calls` counts vault calls while the fault is set: all of
+    a read's, and only the writes of a mutation. `effects` is how often the vault applied the write.
+    """
 
     said: str
     calls: int
@@ -172,8 +176,9 @@ class Cell:
 
 
 def expected_of_write(cell: Cell) -> Expected:
-    """A write is sent once, whatever becomes of it. None of these answers is documented: the vault's list is read, and
-    what it shows was done."""
+    """A write is sent once, whatever the reply. None of these replies is documented, so the gateway reads the vault's
+    list, and a write shown there was applied.
+    """
     if NEEDS[cell.operation] not in CAPABILITIES[cell.provider]:
         return Expected(_WITHOUT_THE_VAULT[cell.operation], 0)
     said = "done" if cell.fault.works else ABSENT.get(cell.fault.heard, "PROVIDER_UNAVAILABLE")
@@ -181,7 +186,7 @@ def expected_of_write(cell: Cell) -> Expected:
 
 
 def read_calls(provider: ProviderName, heard: Heard) -> int:
-    """A failed or lost read is repeated; silence, refusals and throttling are not."""
+    """A failed or lost read is retried; timeouts, refusals and throttling are not."""
     if heard in (Heard.FAILURE, Heard.LOSS):
         return 1 + RETRIES
     if heard is Heard.NO_ENTRY and provider in _RENEWS:
@@ -205,7 +210,7 @@ NEEDS: Final[Mapping[Operation, ProviderCapability]] = {
     Operation.DEFAULT: ProviderCapability.SET_DEFAULT,
     Operation.DELETE: ProviderCapability.DELETE,
 }
-"""What a vault must be able to do for the operation to reach it at all."""
+"""The capability without which the operation does not reach the vault."""
 
 CAPABILITIES: Final[Mapping[ProviderName, frozenset[ProviderCapability]]] = {
     name: spec.capabilities.operations for name, spec in specs().items()
@@ -216,4 +221,4 @@ _WITHOUT_THE_VAULT: Final[Mapping[Operation, str]] = {
     Operation.DEFAULT: "DEFAULT_NOT_MIRRORED",
     Operation.DELETE: "UNSUPPORTED_BY_PROVIDER",
 }
-"""A default is the gateway's own affair where the vault has none: it is chosen, with a warning."""
+"""Without defaults at the vault, the gateway stores the default itself, with a warning."""

@@ -1,4 +1,4 @@
-"""Running the cells of the fault matrix: one gateway per fault, all vaults at once, each with a customer of its own."""
+"""Runs the cells of the fault matrix: one gateway per fault, all vaults in parallel, one customer per vault."""
 
 import shutil
 import tempfile
@@ -21,15 +21,16 @@ from tests.support.sandbox import RunningSandbox
 SILENT_DEADLINE_S: Final = 1.2
 READ_DEADLINE_S: Final = 4.0
 MARGIN_S: Final = 15.0
-"""What is measured includes our own client, threads and the sandbox."""
+"""The measurement includes the test client, threads and the sandbox."""
 
 WRITE_DEADLINE_S: Final = 4.5
-"""A silent vault is waited for to the end, so its deadline is short; elsewhere there is room for a busy machine."""
+"""A silent vault is awaited until its deadline, so that is short; other deadlines leave room for a busy machine."""
 
 
 def settings_for(fault: Fault) -> dict[str, Any]:
-    """The breaker is out of the way and the retry budget is not the limit: each cell must stand for itself. The
-    request's own deadline is far off, so that a vault's deadline that is not kept cannot hide behind it."""
+    """Disable the breaker and raise the retry budget, so that cells are independent. The request deadline is far off,
+    so that it cannot hide a missed vault deadline.
+    """
     vaults = each_vault(
         deadline_s=read_deadline_s(fault),
         write_deadline_s=WRITE_DEADLINE_S,
@@ -51,7 +52,7 @@ _READ: Final = """query ($id: ID!, $provider: Provider!) { customer(id: $id) {
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What happened in a cell. `vault_calls` are those to its vault, token routes left out."""
+    """The result of a cell. `vault_calls` are those to its vault without token routes."""
 
     said: str
     calls: int
@@ -82,13 +83,14 @@ class Runner:
         return found
 
     def _warm_up(self) -> None:
-        """Documents, tokens and connections are there before anything is timed; the customer is nobody else's."""
+        """Create documents, tokens and connections before timing starts, with a customer that no cell uses."""
         for provider in ProviderName:
             self._gateway.data(_READ, id=load_customer(200).id, provider=provider.name)
 
     def _groups(self) -> list[list[Operation]]:
-        """Writes go together, as each has its own customer; but not where one changes what the next one meets at its
-        vault: a pause, a renewed token."""
+        """Writes of different customers run together, except where one affects the next at its vault: Retry-After, a
+        renewed token.
+        """
         writes = [Operation.ADD, Operation.DEFAULT, Operation.DELETE]
         is_lasting = self._fault.heard in (Heard.THROTTLE, Heard.NO_ENTRY)
         return [[one] for one in writes] if is_lasting else [writes]
@@ -109,23 +111,23 @@ class Runner:
             return write.send(self._gateway), time.monotonic() - began
 
         with ThreadPoolExecutor(len(writes)) as pool:
-            told = list(pool.map(sent, writes))
+            results = list(pool.map(sent, writes))
         calls = [call for call in self._sandbox.calls() if call["method"] in VERBS]
         self._after()
         return {
             Cell(write.provider, self._fault, write.operation): Seen(
                 said, sum(_is_of(write, call) for call in calls), seconds, write.effects(self._sandbox)
             )
-            for write, (said, seconds) in zip(writes, told, strict=True)
+            for write, (said, seconds) in zip(writes, results, strict=True)
         }
 
     def _after(self) -> None:
         self._sandbox.clear_faults()
         if self._fault.heard is Heard.THROTTLE:
-            time.sleep(1.1)  # the pause that the vaults asked for
+            time.sleep(1.1)  # the Retry-After of the vaults
 
     def _reads(self, operation: Operation) -> dict[Cell, Seen]:
-        """The same operation at every vault at the same time: they share nothing, the fault is each one's own."""
+        """The same operation at every vault in parallel: they share nothing, and each has its own fault."""
         act = self._read
         if operation is not Operation.READ:
             self._together(act)
@@ -163,7 +165,7 @@ class Runner:
 
 
 def _is_of(write: Write, call: dict[str, Any]) -> bool:
-    """By the customer in the path; Aloha names it in the body, and has one write alone."""
+    """By the customer in the path; Aloha has it in the body, and only one write."""
     if call["provider"] != write.provider.value:
         return False
     return write.ref in call["path"] or (write.provider is ProviderName.ALOHA and write.operation is Operation.ADD)
@@ -182,5 +184,5 @@ def _copy_of(folder: Path) -> Iterator[Path]:
 
 
 def longest_s(cell: Cell) -> float:
-    """The deadline that the cell's answer must keep."""
+    """The cell's deadline."""
     return read_deadline_s(cell.fault) if cell.operation.is_read else WRITE_DEADLINE_S

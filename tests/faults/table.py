@@ -1,4 +1,4 @@
-"""The matrix as the table that stands in the documentation."""
+"""Renders the matrix as the table of the documentation."""
 
 from collections.abc import Iterator
 

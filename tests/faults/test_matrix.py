@@ -1,4 +1,4 @@
-"""Every vault under every fault: what is said of it, what it costs, and how long it takes."""
+"""Every vault under every fault: result, calls and duration."""
 
 import pytest
 
@@ -13,19 +13,19 @@ _CELLS = [pytest.param(cell, id=cell.id, marks=pytest.mark.xdist_group(cell.faul
 _TAKES_COMMIT = {FaultKind.STATUS, FaultKind.HANG, FaultKind.GARBAGE}
 
 
-def test_every_fault_is_there() -> None:
+def test_matrix_has_every_fault() -> None:
     assert {fault.kind for fault in FAULTS} == set(FaultKind)
     assert {fault.kind for fault in FAULTS if fault.fields.get("commit")} == _TAKES_COMMIT
     assert len({fault.label for fault in FAULTS}) == len(FAULTS)
 
 
-def test_the_page_shows_the_matrix_as_it_is() -> None:
-    """If not: ``python -m bench.fault_matrix --page``."""
+def test_documentation_matches_the_matrix() -> None:
+    """To fix: ``python -m bench.fault_matrix --page``."""
     assert section("fault matrix") == as_markdown()
 
 
 @pytest.mark.parametrize("cell", _CELLS)
-def test_a_fault_costs_what_the_rules_say(cell: Cell, seen_in: SeenIn) -> None:
+def test_cell_matches_the_rules(cell: Cell, seen_in: SeenIn) -> None:
     seen = seen_in(cell)
     assert Expected(seen.said, seen.calls, seen.effects) == cell.expected
     assert seen.seconds < longest_s(cell) + MARGIN_S

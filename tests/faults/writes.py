@@ -1,4 +1,4 @@
-"""The writes of the fault matrix: what is sent, and what the vault then holds."""
+"""The writes of the fault matrix, and their effect at the vault."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _METHODS: Final = """query ($id: ID!, $provider: Provider!) { customer(id: $id) 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One mutation that is ready to be sent. `ref` is the customer's at the vault."""
+    """One mutation ready to send. `ref` is the customer's ref at the vault."""
 
     operation: Operation
     provider: ProviderName
@@ -40,7 +40,7 @@ class Write:
     before: "Held"
 
     def send(self, gateway: RunningGateway) -> str:
-        """``done``, the first warning where there is one, or the first error's code."""
+        """``done``, the first warning if there is one, or the first error's code."""
         name = _FIELDS[self.operation]
         kind = f"{name[0].upper()}{name[1:]}Input"
         document = f"mutation ($input: {kind}!) {{ {name}(input: $input) {_SELECTION} }}"
@@ -54,7 +54,7 @@ class Write:
         return "done"
 
     def effects(self, sandbox: RunningSandbox) -> int:
-        """How often the vault did it."""
+        """How often the vault applied it."""
         now = Held.of(sandbox, self.provider, self.ref)
         if self.operation is Operation.DEFAULT:
             assert len(now.defaults) == len(self.before.defaults), "one default, before and after"
@@ -64,7 +64,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a vault holds for one customer."""
+    """The vault's data of one customer."""
 
     active: int
     defaults: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What a client sends to add a payment method, for every way there is; tokens are minted by the sandbox."""
+"""Inputs to add a payment method by every route; the sandbox mints the tokens."""
 
 from collections.abc import Callable, Mapping
 from itertools import count
@@ -18,7 +18,7 @@ def new_key() -> str:
 
 
 def adding(method: Input, customer: str = "cus_alex", **more: Any) -> Input:
-    """The input of `addPaymentMethod`, with a key of its own."""
+    """The input of `addPaymentMethod`, with a new idempotency key."""
     return {"customerId": customer, "idempotencyKey": new_key(), "method": method, **more}
 
 
@@ -49,7 +49,7 @@ def _aloha(provider: str, token: str, brand: str, **changes: Any) -> Input:
 
 
 def aloha_connected(sandbox: RunningSandbox, **changes: Any) -> Input:
-    """The capture for Aloha happens at the payment provider: the token is made up here."""
+    """Aloha's capture happens at the payment provider, so the token is made up."""
     return _aloha("CONNECTED_PAYMENTS", f"201:e2etoken{next(_NUMBERS):08d}", "MASTERCARD", **changes)
 
 

@@ -1,4 +1,4 @@
-"""The Aloha emulator in process, with its credentials at hand."""
+"""The Aloha emulator in process, with its credentials."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from tests.support.asgi import Reply, call
 
 ALEX_REF = ALEX.refs["aloha"]
 TOKEN_PATH = "/v1/Customers/Payment/Token"
-NOBODY = "11111111-2222-4333-8444-555555555555"
+UNKNOWN_CUSTOMER = "11111111-2222-4333-8444-555555555555"
 PAYMENTS = f"/v1/Customers/{ALEX_REF}/Payments"
 
 
 def header(**changes: Any) -> dict[str, Any]:
-    """A CustomerCreditCardTokenHeader that is valid unless changed."""
+    """A CustomerCreditCardTokenHeader, valid unless changed."""
     return {
         "CustomerId": ALEX_REF,
         "ProviderType": 2,
@@ -28,7 +28,7 @@ def header(**changes: Any) -> dict[str, Any]:
 
 
 def faults(reply: Reply) -> list[str]:
-    """The fields that a 400 names."""
+    """The fields named by a 400."""
     assert reply.status == 400
     return sorted(reply.json()["ModelState"])
 
@@ -42,7 +42,7 @@ class Aloha:
         self.headers: dict[str, str] = self.emulator.credentials("http://sandbox.test")["headers"]
 
     async def call(self, method: str, path: str, json: Any = None, body: bytes = b"", **headers: str) -> Reply:
-        """Keyword names are header names with ``_`` for ``-``; an empty value leaves the header out."""
+        """Keyword names are header names with ``_`` for ``-``; an empty value omits the header."""
         sent = {name.lower(): value for name, value in self.headers.items()}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         sent = {name: value for name, value in sent.items() if value}

@@ -1,4 +1,4 @@
-"""Call an ASGI app in process: one request, one whole reply. No sockets, no lifespan."""
+"""Calls an ASGI app in process: one request, one complete reply. No sockets, no lifespan."""
 
 import asyncio
 import base64
@@ -40,7 +40,7 @@ async def call(
     headers: Mapping[str, str] | None = None,
     root_path: str = "",
 ) -> Reply:
-    """`path` may carry a query. `root_path` is where the app is mounted, as Starlette's `Mount` would say it."""
+    """`path` may have a query. `root_path` is the mount path, as in Starlette's `Mount`."""
     sent = {"host": HOST, **{name.lower(): value for name, value in (headers or {}).items()}}
     if json is not None:
         body = orjson.dumps(json)
@@ -71,7 +71,7 @@ async def call(
     async def receive() -> Message:
         if inbox:
             return inbox.pop(0)
-        await is_over.wait()  # a client that stays until it has its answer
+        await is_over.wait()  # the client stays connected until it has the reply
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""A proxy between the gateway and one vault of the sandbox that spoils replies: what no emulator would ever say."""
+"""A proxy between the gateway and one sandbox vault that changes replies in ways no emulator does."""
 
 import http.client
 import json
@@ -14,9 +14,9 @@ _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "conte
 
 
 class Between:
-    """Give ``url`` to the gateway as that vault's `base_url`.
+    """Use ``url`` as that vault's `base_url`.
 
-    `edit` gets the decoded JSON of every 200 and answers what is sent in its place: JSON, or bytes as they are.
+    `edit` gets the decoded JSON of every 200 and returns the reply: JSON, or raw bytes.
     """
 
     def __init__(self, base_url: str, edit: Edit) -> None:

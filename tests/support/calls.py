@@ -1,4 +1,4 @@
-"""Adapters opened on the sandbox by their settings, and calls with a deadline that no test reaches."""
+"""Adapters on the sandbox, built from settings, and calls with a deadline that no test reaches."""
 
 import asyncio
 import tempfile
@@ -15,7 +15,7 @@ REQUEST_ID = "3f0f6a52-6f0c-4f63-9f0e-0c7f6a5d1b2c"
 
 
 def settings_on(sandbox: RunningSandbox, **overrides: Any) -> Settings:
-    """The settings of development on this sandbox; `overrides` as `load_settings` takes them."""
+    """Development settings for this sandbox; `overrides` as `load_settings` takes them."""
     folder = Path(tempfile.gettempdir())
     return dev_settings(sandbox.credentials(), KEYS, folder, None, environ={}, **overrides)
 
@@ -25,5 +25,5 @@ def soon(seconds: float = 15, request_id: str = REQUEST_ID) -> Call:
 
 
 def paths(sandbox: RunningSandbox, provider: str) -> list[str]:
-    """``VERB path`` of each call, in order, those for tokens left out."""
+    """``VERB path`` of each call in order, without token calls."""
     return [f"{row['method']} {row['path']}" for row in sandbox.calls(provider)]

@@ -1,4 +1,4 @@
-"""Caselle's records as its documents show them, and what they are read as. Test cards only."""
+"""Caselle's records from its documentation, and their mapped form. Test cards only."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Certificates for TLS on loopback, made when asked for and trusted by nobody else."""
+"""Certificates for TLS on loopback, created on demand and trusted only by the test's client."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 
 def certified(folder: Path, *names: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context with a fresh certificate for these names and addresses, and a client's that trusts it."""
+    """A server context with a new certificate for these names and addresses, and a client context that trusts it."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "vaultgraph tests")])
     now = datetime.now(UTC)

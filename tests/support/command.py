@@ -1,4 +1,4 @@
-"""The `vaultgraph` command as a process: what it prints, how it ends."""
+"""The `vaultgraph` command as a process: output and exit status."""
 
 import os
 import queue
@@ -19,7 +19,7 @@ EXECUTABLE = Path(sys.executable).parent / "vaultgraph"
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's, without settings of Vaultgraph."""
+    """This process's environment without Vaultgraph settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VAULTGRAPH_")}
     return {**kept, **more}
 
@@ -27,7 +27,7 @@ def environment(**more: str) -> dict[str, str]:
 def vaultgraph(
     *arguments: str | Path, timeout: float = 60, cwd: Path | None = None, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
+    """Run a command until it exits."""
     command = [EXECUTABLE, *arguments]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         process = WarmProcess(command, cwd=cwd, env=environment(**env), stdout=out, stderr=errors)
@@ -41,10 +41,10 @@ def vaultgraph(
 
 
 class Running:
-    """A command that runs until it is told to stop; killed when the block is left.
+    """A running command; killed at the end of the block.
 
-    `is_cold`: from the executable that users start, with its imports. `open_files` is how many it may have open,
-    whatever it asks for; it starts cold then.
+    `is_cold`: started from the installed executable, with its imports. `open_files` limits its open files; it then
+    starts cold.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Running:
         self._queue.put(None)
 
     def until(self, pattern: str, within: float = 40) -> re.Match[str]:
-        """The first line, from here on, that the pattern is found in."""
+        """The first new line that matches the pattern."""
         give_up_at = time.monotonic() + within
         while True:
             try:
@@ -110,7 +110,7 @@ class Running:
                 return found
 
     def stop(self, number: int = signal.SIGINT, within: float = 30) -> int:
-        """Send the signal; answers the exit status."""
+        """Send the signal; returns the exit status."""
         self.process.send_signal(number)
         return self.ended(within)
 

@@ -1,4 +1,4 @@
-"""How much work something is, in units that do not depend on the machine or on what else runs there."""
+"""Measures work in units that do not depend on the machine or its load."""
 
 import sys
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def calls_made(work: Callable[[], Any]) -> int:
-    """How many Python functions are called while `work` runs in this thread."""
+    """The number of Python function calls while `work` runs in this thread."""
     made = 0
 
     def count(frame: FrameType, event: str, argument: object) -> None:

@@ -1,4 +1,4 @@
-"""Folders for sockets, whose paths may have 107 bytes at most."""
+"""Folders for sockets, whose paths may have at most 107 bytes."""
 
 import tempfile
 from pathlib import Path
@@ -7,6 +7,6 @@ _LONGEST_BASE = 60
 
 
 def short_folder(prefix: str) -> Path:
-    """A new folder for temporary files; in ``/tmp`` where the system's own one has a long path."""
+    """A new temporary folder; in ``/tmp`` if the system's temporary path is too long."""
     base = Path(tempfile.gettempdir())
     return Path(tempfile.mkdtemp(prefix=prefix, dir=base if len(str(base)) < _LONGEST_BASE else "/tmp"))

@@ -1,4 +1,6 @@
-"""A real gateway for tests: uvicorn in a thread with its own loop, asked over HTTP. Stopping it searches for leaks."""
+"""A real gateway for tests: uvicorn in a thread with its own event loop, called over HTTP. Stopping it searches for
+leaks.
+"""
 
 import asyncio
 import http.client
@@ -28,7 +30,7 @@ KEYS = {"id_key": "test-id-key-" + "k" * 32, "digest_key": "test-digest-key-" + 
 
 @dataclass(frozen=True)
 class GraphQLReply:
-    """One answer over HTTP."""
+    """One HTTP reply."""
 
     status: int
     headers: Mapping[str, str]
@@ -53,7 +55,7 @@ class GraphQLReply:
 
 
 class RunningGateway:
-    """`overrides` are settings, as `load_settings` takes them. Sync methods, usable from async tests too."""
+    """`overrides` are settings, as `load_settings` takes them. Methods are sync and work in async tests too."""
 
     def __init__(
         self,
@@ -65,7 +67,7 @@ class RunningGateway:
         has_page_token: bool = False,
         **overrides: Any,
     ) -> None:
-        """`has_page_token` fills in a token on GraphiQL's page, as `vaultgraph dev` does."""
+        """`has_page_token` puts a token into the GraphiQL page, as `vaultgraph dev` does."""
         with urlopen(f"{sandbox_url}/__sandbox/credentials", timeout=10) as reply:
             credentials = json.load(reply)
         self.settings = dev_settings(credentials, KEYS, data_dir, None, environ={}, **overrides)
@@ -87,7 +89,7 @@ class RunningGateway:
         self._handler = logging.StreamHandler(self._log)
 
     def token(self, scopes: Iterable[str] | None = None, customer: str | None = None, **more: Any) -> str:
-        """A token: staff with every scope but pan:write, unless said otherwise; `customer` makes it an end user's."""
+        """A token: staff with every scope but pan:write by default; `customer` makes it an end user's."""
         return self.tokens.mint(DEFAULT_SCOPES if scopes is None else scopes, customer, **more)
 
     def __enter__(self) -> "RunningGateway":
@@ -123,7 +125,7 @@ class RunningGateway:
             raise self._failure
 
     def on_loop(self, coroutine: Any) -> Any:
-        """Run a coroutine on the gateway's own loop (to look into its store, say) and answer its result."""
+        """Run a coroutine on the gateway's event loop (e.g. to read its store) and return its result."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
 
     def _run(self) -> None:
@@ -172,7 +174,7 @@ class RunningGateway:
         return self.request("POST", "/graphql", json.dumps(body).encode(), sent, timeout=timeout)
 
     def data(self, text: str, **variables: Any) -> Any:
-        """Run an operation that must succeed without errors, and answer its data."""
+        """Run an operation that must succeed without errors, and return its data."""
         reply = self.query(text, variables)
         assert reply.status == 200, reply.raw
         assert not reply.errors, reply.errors

@@ -1,4 +1,4 @@
-"""A fixture that starts gateways over the demo customers without paying for their creation each time."""
+"""Fixtures that start gateways with demo customers without creating these each time."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ PROVIDERS = ("LOANPRO", "ALOHA", "JPMORGAN", "CASELLE")
 
 @pytest.fixture(scope="session")
 def _demo_directory(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory in which the demo customers are linked already."""
+    """A data directory in which the demo customers are linked."""
     folder = tmp_path_factory.mktemp("demo")
     with RunningGateway(sandbox_server.url, folder):
         pass
@@ -27,7 +27,7 @@ def _demo_directory(sandbox_server: RunningSandbox, tmp_path_factory: pytest.Tem
 
 @pytest.fixture
 def start_gateway(sandbox: RunningSandbox, _demo_directory: Path, tmp_path: Path) -> Iterator[StartGateway]:
-    """``start_gateway(**settings)``: a gateway of the test's own, with the demo customers, stopped after the test."""
+    """``start_gateway(**settings)``: a gateway for one test, with the demo customers, stopped after the test."""
     with ExitStack() as running:
         count = 0
 
@@ -43,7 +43,7 @@ def start_gateway(sandbox: RunningSandbox, _demo_directory: Path, tmp_path: Path
 
 @pytest.fixture
 def demo_gateway(start_gateway: StartGateway) -> RunningGateway:
-    """A gateway as `vaultgraph dev` runs it, but for deadlines that a busy machine keeps."""
+    """A gateway as `vaultgraph dev` runs it, with deadlines that a busy machine meets."""
     return start_gateway(**patient(fresh_for_s=60))
 
 
@@ -53,7 +53,7 @@ def each_vault(**settings: Any) -> dict[str, Any]:
 
 
 def patient(*hurried: str, **settings: Any) -> dict[str, Any]:
-    """Deadlines that a busy machine keeps, and no answer without a call; the vaults that are named get 0.8 s each."""
+    """Deadlines that a busy machine meets, and no cached replies; the named vaults get 0.8 s each."""
     every = each_vault(**{"deadline_s": 15, "fresh_for_s": 0, **settings})
     for name in hurried:
         every[name.lower()]["deadline_s"] = HURRIED_S
@@ -61,12 +61,12 @@ def patient(*hurried: str, **settings: Any) -> dict[str, Any]:
 
 
 def sources(data: Any) -> dict[str, str]:
-    """Each vault's state, out of a customer's `sources { provider state }`."""
+    """Each vault's state, from a customer's `sources { provider state }`."""
     return {row["provider"]: row["state"] for row in data["sources"]}
 
 
 def upstream(sandbox: RunningSandbox) -> dict[str, int]:
-    """How many calls each vault got since they were last forgotten, those for OAuth tokens left out."""
+    """The number of calls per vault since the last reset, without OAuth tokens."""
     found: dict[str, int] = {}
     for row in sandbox.calls():
         name = row["provider"].upper()
@@ -75,6 +75,6 @@ def upstream(sandbox: RunningSandbox) -> dict[str, int]:
 
 
 def status_calls(sandbox: RunningSandbox) -> list[str]:
-    """The J.P. Morgan methods whose 3-D Secure status was asked for, in order of arrival."""
+    """The J.P. Morgan methods whose 3-D Secure status was read, in order of arrival."""
     paths = [row["path"] for row in sandbox.calls("jpmorgan")]
     return [path.split("/")[-2] for path in paths if path.endswith("/status")]

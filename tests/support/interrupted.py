@@ -1,6 +1,7 @@
-"""Writes of every mutation, cut off at a chosen point.
+"""Writes of every mutation, interrupted at a chosen point.
 
-`tests/recorded/intents` has what version 0 had in the journal there; braces stand for ids that differ in each run.
+`tests/recorded/intents` has version 0's journal entries at that point; braces are placeholders for ids that differ
+between runs.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -37,9 +38,9 @@ P = ProviderName
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """`command` prepares what the write needs; `method` of the writer then dies at `point`.
+    """`command` prepares the write; `method` of the writer then dies at `point`.
 
-    `ends` is the state that the next process brings it to.
+    `ends` is the final state after recovery by the next process.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""An issuer of tokens for tests: keys of several kinds, key sets, and tokens with anything in them."""
+"""A token issuer for tests: keys of several kinds, key sets, and tokens with any claims."""
 
 import base64
 import hashlib
@@ -49,7 +49,7 @@ def public_pem(key: PrivateKeyTypes) -> bytes:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """What a staff token says; a change to None leaves the claim out."""
+    """Claims of a staff token; a change to None removes the claim."""
     now = int(time.time())
     usual = {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 600, "scope": "customers:read"}
     usual["vaultgraph_staff"] = True
@@ -57,13 +57,13 @@ def claims(**changes: Any) -> dict[str, Any]:
 
 
 def token(key: Any, algorithm: str, said: Mapping[str, Any] | None = None, **header: Any) -> str:
-    """Signed as it should be. A header of None is left out."""
+    """A correctly signed token. A header of None is omitted."""
     sent = {name: value for name, value in header.items() if value is not None}
     return jwt.PyJWS().encode(json.dumps(dict(said or claims())).encode(), key, algorithm, sent)
 
 
 def by_hand(header: Mapping[str, Any], said: Mapping[str, Any], secret: bytes | None = None) -> str:
-    """What no library would make: any header, signed with HMAC-SHA256, or not at all."""
+    """A token that no library creates: any header, signed with HMAC-SHA256, or unsigned."""
     head = ".".join(_encoded(json.dumps(part).encode()) for part in (header, said))
     signature = b"" if secret is None else hmac.new(secret, head.encode(), hashlib.sha256).digest()
     return f"{head}.{_encoded(signature)}"

@@ -1,4 +1,4 @@
-"""Records as J.P. Morgan sends them. Test cards only."""
+"""J.P. Morgan's records. Test cards only."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Every card number, account number, token and IBAN that a test sends is written down and searched for afterwards."""
+"""Records every card number, account number, token and IBAN that a test sends, and searches for them afterwards."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,12 +11,12 @@ _SHORTEST = 8  # shorter strings occur by chance
 
 
 def note(*values: str) -> None:
-    """Remember what must never be found again."""
+    """Add a secret to search for."""
     SENT.update(value for value in values if len(value) >= _SHORTEST)
 
 
 def note_variables(value: Any) -> None:
-    """Remember every secret field of a request's variables, however deep."""
+    """Add every secret field of a request's variables, at any depth."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             if name in _SECRET_NAMES and isinstance(inner, str):
@@ -28,7 +28,7 @@ def note_variables(value: Any) -> None:
 
 
 def forms_of(secret: str) -> Iterator[bytes]:
-    """The spellings in which a secret could lie somewhere: as it is, without separators, hex."""
+    """Forms in which a secret could be stored: as it is, without separators, hex."""
     yield secret.encode()
     bare = re.sub(r"[\s-]", "", secret)
     if bare != secret:
@@ -37,7 +37,7 @@ def forms_of(secret: str) -> Iterator[bytes]:
 
 
 def found_in(*texts: bytes, secrets: Iterable[str] | None = None) -> list[str]:
-    """Where secrets were found, told by their last four characters alone."""
+    """The places where secrets were found, each shown by its last four characters."""
     return [
         f"...{secret[-4:]}"
         for secret in (SENT if secrets is None else secrets)
@@ -46,7 +46,7 @@ def found_in(*texts: bytes, secrets: Iterable[str] | None = None) -> list[str]:
 
 
 def found_in_folder(folder: Path) -> list[str]:
-    """Search every file of a folder, database files and their logs included. The sandbox's own state is left out."""
+    """Search every file of a folder, including database files and logs. Excludes the sandbox's state."""
     return [
         f"{path.name}: {leak}"
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""The LoanPro emulator in process, with its credentials at hand."""
+"""The LoanPro emulator in process, with its credentials."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ VISA = "4111111111111111"
 
 
 class LoanPro:
-    """One emulator with demo data and calls that carry the right headers."""
+    """One emulator with demo data, and calls with valid headers."""
 
     def __init__(self, **switches: str) -> None:
         self.emulator = LoanProEmulator(SandboxClock())
@@ -47,7 +47,7 @@ class LoanPro:
         return reply.json()["d"]["results"]
 
     def card(self, number: str = VISA, **flags: Any) -> dict[str, Any]:
-        """A new element with a freshly minted card token."""
+        """A new element with a new card token."""
         wish = {"kind": "card", "number": number, "exp_month": 7, "exp_year": 2031, "holder_name": "Ada Example"}
         token = self.emulator.mint_token(wish)["token"]
         return {"title": "Card", "type": "paymentAccount.type.credit", "CreditCard": {"token": token}, **flags}

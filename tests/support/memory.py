@@ -1,5 +1,6 @@
-"""Vaults and a directory in memory, for tests of what stands above them. They keep the promises of `VaultProvider`
-that concern reading, and count what they are asked."""
+"""In-memory vaults and directory for tests of the layers above. They keep the reading contract of `VaultProvider` and
+count calls.
+"""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -46,7 +47,7 @@ CAPABILITIES = {
 
 
 class MemoryVault:
-    """Only reading. `failure` is raised by every call; `hang` waits for ever, deaf to deadlines."""
+    """Read-only. `failure` is raised by every call; `hang` blocks forever and ignores deadlines."""
 
     def __init__(self, name: ProviderName) -> None:
         self.name = name
@@ -145,7 +146,7 @@ class MemoryDirectory:
 
 
 def card(ref: str, **fields: Any) -> Card:
-    """A good Visa 4242 of nobody yet."""
+    """A valid Visa 4242, not linked to a customer."""
     defaults: dict[str, Any] = {"brand": CardBrand.VISA, "last4": "4242", "expiry": Expiry(2030, 1), "bin": "424242"}
     return Card(provider=P.LOANPRO, customer_ref=CustomerRef("-"), method_ref=MethodRef(ref), **{**defaults, **fields})
 
@@ -166,7 +167,7 @@ def choice_of(
 
 @dataclass
 class World:
-    """Four vaults, a directory, and the services over them. `cus_a` is linked everywhere."""
+    """Four vaults, a directory, and the services on top. `cus_a` is linked everywhere."""
 
     policy: ReadPolicy = field(default_factory=ReadPolicy)
     enabled: Collection[ProviderName] = tuple(ProviderName)
@@ -223,14 +224,14 @@ class World:
         caller: Caller | None = None,
         within: float | None = None,
     ) -> Any:
-        """Execute; answers Strawberry's result."""
+        """Execute; returns Strawberry's result."""
         until = None if within is None else asyncio.get_running_loop().time() + within
         caller = caller or Caller(name="tests", scopes=ALL_SCOPES)
         self.context = Context.create(self.services, caller, "req-1", until)
         return await schema.execute(query, variables, context_value=self.context)
 
     async def data(self, query: str, variables: dict[str, Any] | None = None, **how: Any) -> Any:
-        """The data of an answer that must have no errors."""
+        """The data of a reply that must have no errors."""
         result = await self.ask(query, variables, **how)
         assert result.errors is None, result.errors
         return result.data

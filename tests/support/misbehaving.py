@@ -1,7 +1,7 @@
-"""A server that breaks HTTP/1.1 in a way chosen for each request: what it sends, in how many pieces, and what follows.
+"""A server that violates HTTP/1.1 in a way scripted per request: bytes, their chunking, and what follows.
 
-It runs in the client's process, so that it can see which of the client's sockets has received what: a test may go on as
-soon as the kernel has the bytes, whether or not the client's loop has read them.
+It runs in the client's process, to see which client sockets have received what: a test can continue as soon as the
+kernel has the bytes, whether or not the client's event loop has read them.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ _LARGE: Final = 1_000_000
 
 
 class Step(Enum):
-    PAUSE = auto()  # the client's loop reads what was written
+    PAUSE = auto()  # the client's event loop reads what was written
     END = auto()  # the connection is closed
     RESET = auto()
 
 
 @dataclass
 class Script:
-    """`steps` answer one request. `idle` is written when all is quiet, `later` before the next answer.
+    """`steps` answer one request. `idle` is written when the connection is idle, `later` before the next reply.
 
-    `has_more`: the steps contain more than the answer. The client must then give the connection up.
+    `has_more`: the steps contain more than the reply. The client must then close the connection.
     """
 
     steps: list[bytes | Step]
@@ -39,9 +39,9 @@ class Script:
 
 
 class Misbehaving:
-    """`script` is asked for each request's script, by its target.
+    """`script` returns each request's script by its target.
 
-    Targets that begin with `/early` are answered at the end of the request's head; a large body is never read.
+    Targets that begin with `/early` are answered after the request's head; a large body is never read.
     """
 
     def __init__(self, script: Callable[[str], Script]) -> None:
@@ -51,8 +51,8 @@ class Misbehaving:
         self.connections = 0
 
     async def start(self) -> str:
-        listener = socket.socket(proto=socket.IPPROTO_TCP)  # or asyncio would not set TCP_NODELAY
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # what is not read stays with the client
+        listener = socket.socket(proto=socket.IPPROTO_TCP)  # otherwise asyncio would not set TCP_NODELAY
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)  # unread data stays with the client
         listener.bind(("127.0.0.1", 0))
         self._server = await asyncio.get_running_loop().create_server(lambda: _Connection(self), sock=listener)
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -63,7 +63,7 @@ class Misbehaving:
             await asyncio.wait(self._tasks)
 
     async def finish(self, random: Random) -> None:
-        """Send what is left of the last script, and wait until it has arrived: it is read, or the kernel shows it."""
+        """Send the rest of the last script, and wait until it has arrived: it is read, or the kernel shows it."""
         while self._tasks:
             await asyncio.wait(self._tasks)
         for _ in range(random.randrange(3)):
@@ -78,7 +78,7 @@ class Misbehaving:
             if found is None or found.poll(0):
                 return
             await asyncio.sleep(0)
-        raise AssertionError("the client keeps a connection on which it received what it had not asked for")
+        raise AssertionError("the client keeps a connection on which it received unsolicited data")
 
     def answer(self, connection: "_Connection", target: str) -> None:
         self._last = connection
@@ -142,7 +142,7 @@ class _Connection(asyncio.Protocol):
 
 
 def _socket_of(port: int) -> "select.poll | None":
-    """A poll of this process's socket that is bound to the port, if it has one."""
+    """A poll of this process's socket that is bound to the port, if there is one."""
     for name in os.listdir("/dev/fd"):
         try:
             one = socket.socket(fileno=int(name))
@@ -163,7 +163,7 @@ def head(status: int, *lines: str) -> bytes:
 
 
 def answer(random: Random, body: bytes) -> bytes:
-    """A correct answer with this body, in one of HTTP's framings."""
+    """A valid reply with this body, in one of HTTP's framings."""
     kind = random.randrange(5)
     if kind == 0:
         chunks, rest = b"", body
@@ -179,7 +179,7 @@ def answer(random: Random, body: bytes) -> bytes:
 
 
 def pieces(random: Random, data: bytes, most: int = 4) -> list[bytes | Step]:
-    """The same bytes, cut anywhere."""
+    """The same bytes, split at random places."""
     cuts = sorted(random.randint(0, len(data)) for _ in range(random.randrange(most)))
     steps: list[bytes | Step] = []
     for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
@@ -188,7 +188,7 @@ def pieces(random: Random, data: bytes, most: int = 4) -> list[bytes | Step]:
 
 
 def unasked(random: Random, foreign: bytes) -> bytes:
-    """What a server may send though nobody asked: another answer, or something that looks like the begin of one."""
+    """Unsolicited server data: another reply, or what looks like the start of one."""
     whole = answer(random, foreign)
     timed_out = head(408, "connection: close", f"content-length: {len(foreign)}") + foreign
     return random.choice(

@@ -1,4 +1,4 @@
-"""The documents of the mutations, and helpers that run them and answer the payload."""
+"""The documents of the mutations, and helpers that run them and return the payload."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -39,7 +39,7 @@ ONE: Final = f"query ($id: ID!) {{ paymentMethod(id: $id) {METHOD} }}"
 
 
 def run(gateway: RunningGateway, document: str, value: Mapping[str, Any]) -> Any:
-    """The payload of a mutation whose answer has no top-level errors."""
+    """The payload of a mutation whose reply has no top-level errors."""
     (payload,) = gateway.data(document, input=dict(value)).values()
     return payload
 
@@ -49,7 +49,7 @@ def codes(payload: Any) -> list[str]:
 
 
 def methods(gateway: RunningGateway, provider: str | None = None, customer: str = "cus_alex") -> list[Any]:
-    """The customer's active methods, vault by vault."""
+    """The customer's active methods by vault."""
     found = gateway.data(METHODS, id=customer)["customer"]["paymentMethods"]
     return [one for one in found if provider in (None, one["provider"])]
 

@@ -1,6 +1,6 @@
-"""Tests that need Node.js or Chromium: skipped with one reason where there is none, a failure where it is required.
+"""Tests that need Node.js or Chromium: skipped with one reason if missing, or failed if required.
 
-``VAULTGRAPH_TEST_REQUIRE=node,chromium`` requires them: `.ci/run` sets it after it has installed both.
+``VAULTGRAPH_TEST_REQUIRE=node,chromium`` requires them: `.ci/run` sets it after installing both.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ _WANT = "not here: "
 
 
 def require_node() -> str:
-    """The path of `node`; npm is there too."""
+    """The path of `node`; npm is installed too."""
     node = shutil.which("node")
     if node is None or shutil.which("npm") is None:
         skip_or_fail("node", "Node.js and npm are not installed here")
@@ -29,7 +29,7 @@ def require_node() -> str:
 
 
 def require_chromium() -> str:
-    """The path of a Chromium, or of a Chrome."""
+    """The path of Chromium or Chrome."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if found := shutil.which(name):
             return found
@@ -38,7 +38,9 @@ def require_chromium() -> str:
 
 
 def npm_ci(folder: Path) -> Path:
-    """Install a folder's locked packages into its ``node_modules``, once per lock file; safe among test workers."""
+    """Install a folder's locked packages into its ``node_modules``, once per lock file; safe with parallel test
+    workers.
+    """
     require_node()
     lock = (folder / _LOCK).read_bytes()
     stamp = folder / "node_modules" / ".vaultgraph-lock"
@@ -56,14 +58,14 @@ def npm_ci(folder: Path) -> Path:
 
 
 def skip_or_fail(what: str, reason: str) -> None:
-    """For want of `what` (``node``, ``chromium``, ``python-clients``): skip, or fail where it is required."""
+    """If `what` (``node``, ``chromium``, ``python-clients``) is missing: skip, or fail if it is required."""
     if what in os.environ.get("VAULTGRAPH_TEST_REQUIRE", "").split(","):
         pytest.fail(f"{reason}, and VAULTGRAPH_TEST_REQUIRE asks for it")
     pytest.skip(f"{_WANT}{reason}")
 
 
 def skipped_for_want(reports: Iterable[Any]) -> Iterator[str]:
-    """One line for each reason, for the end of a test run: how many tests it cost."""
+    """One line per reason with its number of tests, for the end of a test run."""
     texts = (report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple))
     found = Counter(text.partition(_WANT)[2] for text in texts if _WANT in text)
     for reason, count in sorted(found.items()):

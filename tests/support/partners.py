@@ -1,4 +1,4 @@
-"""A partner app of a running gateway, with what it has published."""
+"""A partner app of a running gateway, with its published documents."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def document(document_id: str, text: str, name: str | None = None) -> NewDocumen
 
 
 class PartnerApp:
-    """`key` is its API key. It sees all customers unless `granted` says which."""
+    """`key` is its API key. It sees all customers unless `granted` names some."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class PartnerApp:
         return {"authorization": f"Bearer {self.key}"}
 
     def publish(self, documents: Mapping[str, str], *, replace: bool = False) -> Publication:
-        """Publish past the checks of the command, and wait until the gateway has heard of it."""
+        """Publish without the command's checks, and wait until the gateway has noticed."""
         new = [document(key, text) for key, text in documents.items()]
         done: Publication = self.gateway.on_loop(
             self.gateway.gateway.store.documents.publish(self.name, new, replace=replace)

@@ -1,4 +1,4 @@
-"""Paying through a running gateway: quote, capture, what the vault saw, and what its webhook reports."""
+"""Payments through a running gateway: quote, capture, vault calls, and webhooks."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ def quote(gateway: RunningGateway, **more: Any) -> Any:
 
 
 def quoted(gateway: RunningGateway) -> str:
-    """A payment by Alex's card, of a reference of its own."""
+    """A payment by Alex's card, with a new reference."""
     using = {"paymentMethodId": methods(gateway)["CARD"]}
     payment = quote(gateway, using=using, reference=f"inv-{uuid4()}")["payment"]
     return str(payment["id"])
@@ -69,14 +69,14 @@ def state_of(gateway: RunningGateway, payment_id: str) -> str:
 
 
 def event_states(gateway: RunningGateway, payment_id: str) -> list[str]:
-    """The states in the events of a payment, the oldest first."""
+    """The states in a payment's events, oldest first."""
     page = gateway.on_loop(gateway.gateway.store.events.of_customer("cus_alex", first=100))
     about = [event.detail["state"] for event in page.events if event.detail.get("payment_id") == payment_id]
     return about[::-1]
 
 
 def eventually(look: Callable[[], Any], what: str) -> Any:
-    """What `look` answers once that is something."""
+    """Poll `look` until it returns something."""
     give_up_at = time.monotonic() + 20
     while time.monotonic() < give_up_at:
         found = look()
@@ -88,7 +88,7 @@ def eventually(look: Callable[[], Any], what: str) -> Any:
 
 @contextmanager
 def webhooks_on(gateway: RunningGateway, sandbox: RunningSandbox) -> Iterator[None]:
-    """The sandbox's Caselle reports to the gateway."""
+    """Send the sandbox's Caselle webhooks to the gateway."""
     url = f"{gateway.url}/webhooks/caselle/pa_7Qm2"
     sandbox.control("POST", "/webhooks", {"provider": "caselle", "url": url})
     try:
@@ -98,7 +98,7 @@ def webhooks_on(gateway: RunningGateway, sandbox: RunningSandbox) -> Iterator[No
 
 
 def happens(gateway: RunningGateway, sandbox: RunningSandbox, payment_id: str, event_type: str, **more: Any) -> None:
-    """Let the vault report something of a payment, and wait until every delivery is worked off."""
+    """Let the vault report a payment event, and wait until every delivery is processed."""
     reference = shown(gateway, payment_id)["reference"]
     asked = {"provider": "caselle", "event_type": event_type, "reference_id": reference, **more}
     event_id = sandbox.control("POST", "/payment-events", asked)["event_id"]

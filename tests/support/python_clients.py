@@ -1,4 +1,6 @@
-"""Python clients of other generations: installed once into a folder of their own, and run with nothing else beside."""
+"""Python clients with other dependency versions: installed once into a separate folder, and run without other
+packages.
+"""
 
 import fcntl
 import hashlib
@@ -16,7 +18,7 @@ _LOCK = ROOT / "requirements" / "clients.txt"
 
 
 def python_clients() -> Path:
-    """Where the packages of `requirements/clients.txt` are; safe among test workers."""
+    """The packages of `requirements/clients.txt`; safe with parallel test workers."""
     site = FOLDER / "site"
     stamp = site / ".vaultgraph-lock"
     wanted = hashlib.sha256(_LOCK.read_bytes()).hexdigest()
@@ -35,7 +37,7 @@ def python_clients() -> Path:
 
 
 def run_python(*words: str | Path, site: Path | None, cwd: Path, **env: str) -> str:
-    """What a script prints, run with the packages of `site` alone, or with those of the tests."""
+    """The output of a script, run with only the packages of `site`, or with those of the tests."""
     environment = {**os.environ, **env}
     alone: list[str] = []
     if site is not None:

@@ -1,11 +1,11 @@
-"""A server that answers with exactly the bytes a test wants, or with none, and remembers what it was asked."""
+"""A server that replies with given bytes, or none, and records requests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-Answer = bytes | None  # None: say nothing and close
+Answer = bytes | None  # None: close without a reply
 
 
 @dataclass
@@ -49,7 +49,7 @@ class RawServer:
                 if b"connection: close" in answer.lower():
                     break
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            return  # the client went away, or the test is over
+            return  # client disconnect, or the test is over
         finally:
             writer.close()
 

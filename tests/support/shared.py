@@ -1,7 +1,7 @@
-"""One server for the whole test session, shared by all workers: started by the first test that asks for it.
+"""One server for the whole test session, shared by all workers: started by the first test that uses it.
 
-The process that runs the session owns the server (the controller of pytest-xdist, or pytest itself without workers);
-workers ask for it over a Unix socket. A server that cannot start fails the first test that asks and skips the others.
+The main process of the session owns the server (the controller of pytest-xdist, or pytest without workers); workers
+request it over a Unix socket. A server that cannot start fails the first test that requests it and skips the others.
 """
 
 import shutil
@@ -25,7 +25,7 @@ class _Found:
 
 
 class SharedServer:
-    """`start` is entered in a thread of its own, at the first question; its value must be picklable."""
+    """`start` is entered in a separate thread at the first request; its value must be picklable."""
 
     def __init__(self, name: str, start: Callable[[], AbstractContextManager[Any]]) -> None:
         self._name = name
@@ -43,11 +43,11 @@ class SharedServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _serve(self) -> None:
-        """Runs to the end of the session: a server that dies with its parent dies when the parent's thread ends."""
+        """Runs until the end of the session: a server that dies with its parent dies when the parent's thread ends."""
         with self._listener, ExitStack() as stack:
             found: _Found | None = None
             while True:
-                with self._listener.accept() as connection, suppress(OSError, EOFError):  # a worker that was killed
+                with self._listener.accept() as connection, suppress(OSError, EOFError):  # a worker was killed
                     if connection.recv() == "close":
                         return
                     found = replace(found, is_first=False) if found else self._enter(stack)
@@ -61,7 +61,7 @@ class SharedServer:
 
 
 def ask(address: str) -> Any:
-    """The server's value. A server that cannot start fails the test that asks first; later ones are skipped."""
+    """The server's value. A server that cannot start fails the first test that requests it; later ones are skipped."""
     with Client(address) as connection:
         connection.send("start")
         found: _Found = connection.recv()

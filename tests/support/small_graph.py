@@ -1,4 +1,4 @@
-"""A small schema behind the real endpoint, in process: for what the gate does whatever the graph."""
+"""A small schema behind the real endpoint, in process: for API behaviour that does not depend on the graph."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -24,7 +24,7 @@ SECRET = "hunter2-db-password"
 
 @dataclass
 class Seen:
-    """What resolvers did."""
+    """Calls of the resolvers."""
 
     writes: list[str] = field(default_factory=list)
     reads: int = 0
@@ -127,7 +127,7 @@ schema = strawberry.Schema(query=Query, mutation=Mutation, subscription=Subscrip
 
 
 class SmallKeeper:
-    """Lets everyone in who says ``Bearer good`` (``Bearer plain``: without the scope explore)."""
+    """Accepts ``Bearer good`` (``Bearer plain``: without the scope explore)."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.seen = Seen()

@@ -1,4 +1,4 @@
-"""Requests to an endpoint over the small graph, in process, and the codes of what it refused."""
+"""Requests to an endpoint over the small graph, in process, and the error codes of refused ones."""
 
 import json
 from typing import Any

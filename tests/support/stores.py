@@ -1,4 +1,4 @@
-"""Stores for tests, each over an empty migrated database of its own: a SQLite file, or one in a real PostgreSQL."""
+"""Stores for tests, each over a new migrated database: a SQLite file, or one in a real PostgreSQL."""
 
 import asyncio
 import itertools
@@ -20,11 +20,11 @@ from tests.support.shared import ask
 _TEMPLATE = "vaultgraph_template"
 _NUMBERS = itertools.count(1)
 POSTGRES_ADDRESS = pytest.StashKey[str]()
-"""Where `postgres_server` asks for the server."""
+"""The address where `postgres_server` requests the server."""
 
 
 class HandClock:
-    """Time that moves only when a test says so."""
+    """Time that advances only on request."""
 
     def __init__(self) -> None:
         self.instant = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,7 +39,7 @@ class HandClock:
 
 @contextmanager
 def postgres_with_template() -> Iterator[Postgres]:
-    """A server with one migrated database, from which each test's own is copied."""
+    """A server with one migrated database, the template of each test's database."""
     with running_postgres() as server:
         asyncio.run(_command(server, f"CREATE DATABASE {_TEMPLATE}"))
         asyncio.run(_migrated(server.url(_TEMPLATE)))
@@ -48,7 +48,7 @@ def postgres_with_template() -> Iterator[Postgres]:
 
 @pytest.fixture
 def postgres_server(pytestconfig: pytest.Config) -> Postgres:
-    """The one server of the session, started by the first test that needs it."""
+    """The session's server, started by the first test that needs it."""
     server: Postgres = ask(pytestconfig.stash[POSTGRES_ADDRESS])
     return server
 
@@ -77,7 +77,7 @@ def postgres_url(postgres_server: Postgres) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def store_url(request: pytest.FixtureRequest) -> str:
-    """An empty, migrated database: every test that asks for it runs once on each backend."""
+    """A new migrated database: every test that uses it runs once on each backend."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
 

@@ -23,13 +23,13 @@ FIELD = "customerEvents"
 
 
 class Listener:
-    """One socket with one subscription, called ``1``."""
+    """One socket with one subscription, id ``1``."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
 
     def message(self, timeout: float = 10) -> Any:
-        """The next message but pings."""
+        """The next message except pings."""
         while True:
             found = json.loads(self.socket.recv(timeout))
             if found["type"] != "ping":
@@ -52,7 +52,7 @@ class Listener:
 
 @contextmanager
 def socket_of(gateway: RunningGateway, token: str | None = None) -> Iterator[ClientConnection]:
-    """An initialised socket; `token` is that of the gateway's own tests without one, an API key may stand for it."""
+    """An initialised socket; the default `token` is the gateway's, and an API key also works."""
     url = gateway.url.replace("http", "ws") + "/graphql"
     with connect(url, subprotocols=[Subprotocol("graphql-transport-ws")], open_timeout=10) as socket:
         payload = {"authorization": f"Bearer {token or gateway.token()}"}
@@ -72,10 +72,10 @@ def listening(
 
 
 def until_joined(gateway: RunningGateway, count: int = 1) -> None:
-    """Wait until so many subscribers have their place in the feed: what happens from now on reaches them."""
+    """Wait until the feed has this many subscribers, so that later events reach them."""
     give_up_at = time.monotonic() + 10
     while len(gateway.gateway.feed) < count:
-        assert time.monotonic() < give_up_at, "nobody subscribed"
+        assert time.monotonic() < give_up_at, "no subscriber joined"
         time.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""A server with threads of its own: it acts while the client's loop is busy."""
+"""A server with its own threads, which runs while the client's event loop is busy."""
 
 import socket
 import ssl
@@ -9,7 +9,7 @@ from types import TracebackType
 
 
 class ThreadedServer:
-    """Calls `handle` with each connection, in a thread, and closes it after that. `names` are the SNI names seen."""
+    """Calls `handle` with each connection in a thread, then closes it. `names` are the received SNI names."""
 
     def __init__(self, handle: Callable[[socket.socket], None], tls: ssl.SSLContext | None = None) -> None:
         self._handle = handle
@@ -30,7 +30,7 @@ class ThreadedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # ends the `accept` that waits
+            self._listener.shutdown(socket.SHUT_RDWR)  # ends the waiting `accept`
         self._listener.close()
 
     def _run(self) -> None:
@@ -41,7 +41,7 @@ class ThreadedServer:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with suppress(OSError):  # the client went away, or never wanted to talk
+        with suppress(OSError):  # client disconnect, or nothing was sent
             if self._tls:
                 client = self._tls.wrap_socket(client, server_side=True)
             self._handle(client)

@@ -1,4 +1,4 @@
-"""The smallest emulator that has everything the sandbox's core deals with: reads, a write, a token route, a switch."""
+"""The smallest emulator with everything that the sandbox's core uses: reads, a write, a token route, a switch."""
 
 from typing import Any
 

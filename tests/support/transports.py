@@ -1,4 +1,4 @@
-"""The same tests over either transport."""
+"""Runs the same tests over either transport."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ assert BOTH, "VAULTGRAPH_TEST_TRANSPORT names no transport"
 
 @contextmanager
 def every_door_over(kind: Kind) -> Iterator[None]:
-    """Doors opened meanwhile use this transport, whatever their settings say."""
+    """HTTP clients created meanwhile use this transport, whatever their settings say."""
 
     def forced(_: Kind, **options: object) -> object:
         return partial(open_transport, kind)(**options)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""Processes of the `vaultgraph` command without the second that each spends on imports.
+"""Runs the `vaultgraph` command without the second that each process spends on imports.
 
-One process for each test worker imports the application once and then forks for every command: the command still runs
-in a process of its own, with its own environment, folder, output and signals, and ends as an interpreter ends.
+One process per test worker imports the application once, then forks for every command. The command still runs in a
+separate process, with its own environment, folder, output and signals, and exits like an interpreter.
 """
 
 import atexit
@@ -27,7 +27,7 @@ _START_S = 60
 
 
 class WarmProcess:
-    """As much of `subprocess.Popen` as tests use. `stdout` is text; `stderr` goes there too unless it is given."""
+    """The part of `subprocess.Popen` that tests use. `stdout` is text; `stderr` goes there too by default."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ def _parent() -> str:
 
 
 def _exactly(connection: socket.socket, count: int) -> bytes:
-    """The status is sent in one piece, so a time-out never cuts one in two."""
+    """The status is sent in one piece, so that a timeout never splits it."""
     data = connection.recv(count)
     if len(data) != count:
         raise RuntimeError("the parent of warm processes died")
@@ -107,7 +107,7 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
 
 
 def _serve(path: str) -> None:
-    """Returns in each child, as what was asked for; never in the parent."""
+    """Returns in each child with its request; never returns in the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listener = socket.socket(socket.AF_UNIX)
@@ -130,7 +130,7 @@ def _serve(path: str) -> None:
             os.close(one)
         connection.sendall(child.to_bytes(4, "big"))
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with suppress(OSError):  # the test has gone
+        with suppress(OSError):  # the test has ended
             connection.sendall(status.to_bytes(4, "big", signed=True))
         os._exit(0)
     connection.close()
@@ -155,17 +155,17 @@ def _become(request: Any, files: list[int]) -> None:
 def _load() -> None:
     for package in ("app", "resolvers"):
         for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-            if ".migrations." not in found.name:  # which only Alembic can import
+            if ".migrations." not in found.name:  # only Alembic can import these
                 importlib.import_module(found.name)
     gc.collect()
-    gc.freeze()  # or each child would go through, and so copy, all of it when it ends
+    gc.freeze()  # otherwise each child would traverse, and so copy, all of it at exit
 
 
 if __name__ == "__main__":
     _load()
     __package__ = None  # a command is named after its executable
     _serve(sys.argv[1])
-    sys.path.pop(0)  # the folder of this repository, which a command would not have
+    sys.path.pop(0)  # this repository's folder, which an installed command does not have
     from app.cli import main
 
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Webhooks for tests: J.P. Morgan's, signed with a key of the test's own, and looking at what deliveries did."""
+"""Webhooks for tests: J.P. Morgan's, signed with a test key, and checks of their effect."""
 
 import json
 import time
@@ -20,7 +20,7 @@ PrivateKey = EllipticCurvePrivateKey | RSAPrivateKey
 
 
 def eventually(look: Callable[[], Any], what: str, within_s: float = 20) -> Any:
-    """What `look` answers once that is something."""
+    """Poll `look` until it returns something."""
     give_up_at = time.monotonic() + within_s
     while time.monotonic() < give_up_at:
         found = look()
@@ -38,7 +38,7 @@ def public_keys(folder: Path, key: PrivateKey) -> str:
 
 
 def notification(profile: str, notification_id: str) -> dict[str, Any]:
-    """J.P. Morgan's word that something about a profile has changed."""
+    """J.P. Morgan's notification that a profile has changed."""
     return {
         "notificationId": notification_id,
         "notificationType": "ConsumerProfileNotification",
@@ -49,7 +49,7 @@ def notification(profile: str, notification_id: str) -> dict[str, Any]:
 
 
 def signature_of(key: PrivateKey, raw: bytes) -> str:
-    """As J.P. Morgan signs a body with a key of this kind."""
+    """J.P. Morgan's signature of a body with this kind of key."""
     if isinstance(key, RSAPrivateKey):
         return b64encode(key.sign(raw, PKCS1v15(), SHA256())).decode()
     return b64encode(key.sign(raw, ECDSA(SHA256()))).decode()

@@ -1,4 +1,4 @@
-"""Raw bytes to a server and back: for requests that no HTTP client would send."""
+"""Sends raw bytes to a server: for requests that no HTTP client sends."""
 
 import json
 import socket
@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True)
 class WireReply:
-    """Everything that came back before the server closed or fell silent."""
+    """All bytes received before the server closed or was silent."""
 
     raw: bytes
 
     @property
     def status(self) -> int:
-        """0 where the connection was closed without a word."""
+        """0 if the connection was closed without a reply."""
         return int(self.raw.split(b" ", 2)[1]) if self.raw.startswith(b"HTTP/1.1 ") else 0
 
     @property
@@ -38,7 +38,7 @@ class WireReply:
 
 
 def exchange(url: str, pieces: bytes | Iterable[bytes], *, pause_s: float = 0, timeout_s: float = 10) -> WireReply:
-    """Send the pieces, with pauses between them, and read until the server closes or says nothing for a moment."""
+    """Send the pieces with pauses between them, and read until the server closes or is silent for a moment."""
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port), timeout=timeout_s) as connection:
         try:
@@ -47,7 +47,7 @@ def exchange(url: str, pieces: bytes | Iterable[bytes], *, pause_s: float = 0, t
                 if pause_s:
                     time.sleep(pause_s)
         except (BrokenPipeError, ConnectionResetError):
-            pass  # the server had enough: what it said before is still to be read
+            pass  # the server stopped reading; its earlier reply is still read
         return WireReply(_everything(connection, timeout_s))
 
 

@@ -1,4 +1,4 @@
-"""A writing side that notes what it is asked, and inputs made from the schema's own types."""
+"""A writer that records its inputs, and inputs generated from the schema's types."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,12 +35,12 @@ SAMPLES: dict[str, Any] = {
     "Int": 1,
 }
 NEEDED = {"CreateCustomerInput": ["name"], "PersonNameInput": ["last"], "AddressInput": ["postalCode"]}
-"""What no type requires, but the rules over several fields do."""
+"""Not required by a type, but by rules over several fields."""
 Path = tuple[str, ...]
 
 
 class NotingWriter(NoWrites):
-    """Answers `result` to everything; `asked` has what it was asked."""
+    """Returns `result` for everything; `asked` records the inputs."""
 
     def __init__(self, result: WriteResult | None = None) -> None:
         self.result = result or WriteResult()
@@ -67,7 +67,7 @@ def mutations() -> dict[str, GraphQLInputObjectType]:
 
 
 def leaves(kind: GraphQLInputObjectType, below: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Every field that is no object, however deep, with the name of its type."""
+    """Every scalar field, at any depth, with the name of its type."""
     for name, field in kind.fields.items():
         inner = get_named_type(field.type)
         if isinstance(inner, GraphQLInputObjectType):
@@ -77,7 +77,7 @@ def leaves(kind: GraphQLInputObjectType, below: Path = ()) -> Iterator[tuple[Pat
 
 
 def sample(kind: Any, path: Path = (), value: Any = None) -> Any:
-    """The smallest value that fits `kind`; with `path`, one that has `value` there."""
+    """The smallest value of type `kind`; with `path`, one that has `value` there."""
     if isinstance(kind, GraphQLNonNull):
         return sample(kind.of_type, path, value)
     if isinstance(kind, GraphQLList):

@@ -1,4 +1,4 @@
-"""A writer over real adapters, the sandbox and a store of its own, with the demo customers linked."""
+"""A writer over real adapters, the sandbox and a new store, with the demo customers linked."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,7 +35,7 @@ _KEYS = count(1)
 
 
 class Died(BaseException):
-    """What a test raises at a point to stand in for SIGKILL: nothing of ours may catch it."""
+    """Raised at a point to simulate SIGKILL: no application code may catch it."""
 
 
 def new_key() -> str:
@@ -43,7 +43,7 @@ def new_key() -> str:
 
 
 class AheadClock:
-    """The time, and by how much a test has moved it on."""
+    """The time plus the amount by which a test has advanced it."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
@@ -56,15 +56,15 @@ class AheadClock:
 
 
 def open_store(url: str, clock: AheadClock | None = None) -> Store:
-    """A store whose clock is an `AheadClock`; a `Bench` on it goes by the same."""
+    """A store whose clock is an `AheadClock`; a `Bench` on it uses the same clock."""
     return Store.open(url, clock=clock or AheadClock())
 
 
 class Bench:
-    """One process's writing side. `deadline_s` is every vault's write deadline.
+    """The writing side of one process. `deadline_s` is every vault's write deadline.
 
-    When an answer is lost, the clock is moved on until nothing can be on its way any more: then one look decides, and
-    no test waits. Without `is_hurried` that takes as long as it takes.
+    After a lost reply, the clock is advanced until no request can be in flight, so that one reconciliation decides and
+    no test waits. Without `is_hurried` it takes real time.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Bench:
         self.writer = WalletWriter(self.deps)
 
     def _reached(self, point: str) -> None:
-        """Points are noted; a test may do something at one (`at`), or end the process there (`die_at`)."""
+        """Record a point; a test may do something there (`at`), or end the process (`die_at`)."""
         self.points.append(point)
         if point.startswith("lost:") and self._is_hurried:
             self.clock.advance(seconds=10)
@@ -149,7 +149,7 @@ class Bench:
         return AddMethod(**given | changes)
 
     async def until_settled(self, ask: Callable[[], Awaitable[WriteResult]]) -> WriteResult:
-        """Ask again, as a client would, for as long as the answer says that it may be."""
+        """Retry like a client, while the reply says that the write may be retried."""
         for _ in range(100):
             result = await ask()
             if not any(problem.retryable for problem in result.problems):
@@ -187,7 +187,7 @@ async def bench_on(sandbox: RunningSandbox, store: Store, **how: Any) -> AsyncIt
 
 
 async def dead(task: "asyncio.Task[Any] | Any") -> None:
-    """Wait for a write that was made to die."""
+    """Wait for a write that a test made die."""
     try:
         await task
     except Died:

@@ -1,4 +1,4 @@
-"""Aloha's emulator: credentials, shapes, field rules, media types."""
+"""Aloha emulator: credentials, shapes, field rules, media types."""
 
 import copy
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from app import pan
 from app.sandbox.aloha import demo
-from tests.support.aloha import ALEX_REF, NOBODY, PAYMENTS, TOKEN_PATH, Aloha, faults, header
+from tests.support.aloha import ALEX_REF, PAYMENTS, TOKEN_PATH, UNKNOWN_CUSTOMER, Aloha, faults, header
 from tests.support.asgi import Reply, call
 
 MODELS = "{http://schemas.datacontract.org/2004/07/OnlineOrderingAPI.Models.v1}"
@@ -18,7 +18,7 @@ MODELS = "{http://schemas.datacontract.org/2004/07/OnlineOrderingAPI.Models.v1}"
 @pytest.mark.parametrize(
     "change", [{"authorization": ""}, {"authorization": "Basic eDp5"}, {"x_api_companycode": ""}], ids=str
 )
-async def test_basic_and_company_code_are_demanded(change: dict[str, str]) -> None:
+async def test_basic_and_company_code_are_required(change: dict[str, str]) -> None:
     reply = await Aloha().call("GET", PAYMENTS, **change)
     assert reply.status == 401
     assert reply.headers["www-authenticate"].startswith("Basic")
@@ -35,7 +35,7 @@ async def test_companies_share_no_customers() -> None:
     assert faults(refused) == ["header.CustomerId"]
 
 
-async def test_demo_holds_an_expired_card_and_a_look_alike() -> None:
+async def test_demo_has_an_expired_card_and_a_similar_card() -> None:
     vault = Aloha()
     rows = vault.emulator.held(ALEX_REF) or []
     assert [(row["kind"], row["last4"], row["active"], row["is_default"]) for row in rows] == [
@@ -51,12 +51,12 @@ async def test_demo_holds_an_expired_card_and_a_look_alike() -> None:
     )
     assert (second["MethodType"], second["ExpirationDate"]) == (7, "2030-01-01")
     assert vault.emulator.held(demo.UNLINKED) == []
-    assert vault.emulator.held(NOBODY) is None
+    assert vault.emulator.held(UNKNOWN_CUSTOMER) is None
     odd = (await vault.call("GET", f"/v1/Customers/{demo.ODD}/Payments")).json()
     assert [(row["MethodType"], row["ProviderType"]) for row in odd] == [(2, 1)]
 
 
-async def test_the_state_survives_json_and_holds_no_card_number() -> None:
+async def test_the_state_is_json_and_has_no_card_number() -> None:
     vault = Aloha()
     await vault.add()
     body = {"AccountNumber": "4111 1111 1111 1111", "ExpirationDate": "12/30", "PaymentMethodType": 7}
@@ -83,7 +83,7 @@ async def test_mounted_elsewhere_it_serves_the_same_paths() -> None:
 
 async def test_wrong_verbs_and_paths() -> None:
     vault = Aloha()
-    assert (await vault.call("GET", f"/v1/Customers/{NOBODY}")).status == 404
+    assert (await vault.call("GET", f"/v1/Customers/{UNKNOWN_CUSTOMER}")).status == 404
     assert (await vault.call("GET", "/v1/Customers/37")).status == 404
     assert (await vault.call("GET", "/v1/Wallets")).status == 404
     wrong = await vault.call("PUT", PAYMENTS, {})
@@ -94,17 +94,17 @@ async def test_wrong_verbs_and_paths() -> None:
     assert (await vault.call("PUT", TOKEN_PATH, [1])).status == 400
 
 
-async def test_an_empty_list_looks_like_no_customer_unless_switched() -> None:
+async def test_empty_list_and_unknown_customer_are_404_unless_switched() -> None:
     vault = Aloha()
     path = f"/v1/Customers/{demo.UNLINKED}/Payments"
     assert (await vault.call("GET", path)).status == 404
     assert (await vault.call("GET", f"/v1/Customers/{demo.UNLINKED}")).status == 200
     vault.emulator.set_switch("EMPTY_PAYMENTS", "empty_array")
     assert (await vault.call("GET", path)).json() == []
-    assert (await vault.call("GET", f"/v1/Customers/{NOBODY}/Payments")).status == 404
+    assert (await vault.call("GET", f"/v1/Customers/{UNKNOWN_CUSTOMER}/Payments")).status == 404
 
 
-async def test_the_list_takes_each_of_its_shapes() -> None:
+async def test_every_list_shape() -> None:
     odd = f"/v1/Customers/{demo.ODD}/Payments"
     shapes = {}
     for shape in ("array", "single_or_array", "single"):
@@ -124,7 +124,7 @@ async def test_info_wraps_the_same_payments() -> None:
     assert [row.pop("$id") for row in info["Payments"]] == ["2", "3"]
     assert info["Payments"] == await vault.listed()
     assert (await vault.call("GET", f"/v1/Customers/{demo.UNLINKED}/Payments/Info")).json()["Payments"] == []
-    assert (await vault.call("GET", f"/v1/Customers/{NOBODY}/Payments/Info")).status == 400
+    assert (await vault.call("GET", f"/v1/Customers/{UNKNOWN_CUSTOMER}/Payments/Info")).status == 400
 
 
 GOOD: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -159,7 +159,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"CustomerId": None}, "CustomerId"),
     ({"CustomerId": "37"}, "CustomerId"),
     ({"CustomerId": "00000000-0000-0000-0000-000000000000"}, "CustomerId"),
-    ({"CustomerId": NOBODY}, "CustomerId"),
+    ({"CustomerId": UNKNOWN_CUSTOMER}, "CustomerId"),
     ({"ProviderType": 1}, "ProviderType"),
     ({"ProviderType": "Bpoint"}, "ProviderType"),
     ({"ProviderType": None}, "ProviderType"),

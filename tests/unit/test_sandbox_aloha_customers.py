@@ -1,11 +1,11 @@
-"""Aloha's emulator: customers are created, checked, replaced as a whole, in JSON and XML."""
+"""Aloha emulator: create, validate and replace customers, in JSON and XML."""
 
 import json
 from typing import Any
 
 import pytest
 
-from tests.support.aloha import ALEX_REF, NOBODY, Aloha, faults
+from tests.support.aloha import ALEX_REF, UNKNOWN_CUSTOMER, Aloha, faults
 from tests.support.asgi import Reply
 
 CUSTOMER = {
@@ -25,9 +25,9 @@ async def create(vault: Aloha, query: str = "", **changes: Any) -> Reply:
 
 async def test_a_customer_is_created_and_read() -> None:
     vault = Aloha()
-    reply = await create(vault, CustomerId=NOBODY)
+    reply = await create(vault, CustomerId=UNKNOWN_CUSTOMER)
     made = reply.json()["CustomerId"]
-    assert (reply.status, reply.json()["Customer"], made != NOBODY) == (200, None, True)
+    assert (reply.status, reply.json()["Customer"], made != UNKNOWN_CUSTOMER) == (200, None, True)
     shown = (await vault.call("GET", f"/v1/Customers/{made}")).json()
     assert (shown["Email"], shown["Addresses"][0]["City"], shown["AltPhone"]) == ("ada@example.org", "Austin", None)
     assert (await vault.add(CustomerId=made)).status == 200
@@ -58,7 +58,7 @@ async def test_customer_fields_are_checked(changes: dict[str, Any], name: str) -
     ]
 
 
-async def test_an_email_is_used_once_in_a_company() -> None:
+async def test_an_email_is_unique_in_a_company() -> None:
     vault = Aloha()
     reply = await create(vault, Email="ALEX@example.com")
     assert (reply.status, reply.json()) == (400, {"Message": "DuplicateKey"})
@@ -78,10 +78,10 @@ async def test_a_replace_overwrites_everything_but_the_payments() -> None:
     assert (await vault.call("POST", path, left)).status == 200
     assert (await vault.call("GET", path)).json()["LoyaltyCardNumber"] is None
     assert len(await vault.listed()) == 2
-    assert (await vault.call("POST", f"/v1/Customers/{NOBODY}", CUSTOMER)).status == 404
+    assert (await vault.call("POST", f"/v1/Customers/{UNKNOWN_CUSTOMER}", CUSTOMER)).status == 404
 
 
-async def test_a_customer_goes_through_xml_both_ways() -> None:
+async def test_a_customer_round_trips_in_xml() -> None:
     vault = Aloha()
     path = f"/v1/Customers/{ALEX_REF}"
     await vault.call("POST", path, {**CUSTOMER, "FavoriteSiteIds": [3, 4]})

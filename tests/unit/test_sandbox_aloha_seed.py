@@ -26,7 +26,7 @@ def test_both_samples_are_here() -> None:
 
 
 @pytest.mark.parametrize("key", sorted(SAMPLES), ids="-".join)
-async def test_sample_gets_the_published_answer_but_for_the_guid(key: tuple[str, str]) -> None:
+async def test_sample_gets_the_published_reply_except_the_guid(key: tuple[str, str]) -> None:
     sample = json.loads(SAMPLES[key].read_text())
     vault = Aloha()
     before = await vault.listed()

@@ -1,4 +1,4 @@
-"""The rules of the Caselle emulator: authentication, tenancy, strict bodies, OData, tokens, wallets, import."""
+"""Rules of the Caselle emulator: authentication, tenancy, strict bodies, OData, tokens, wallets, import."""
 
 import asyncio
 import json
@@ -95,8 +95,8 @@ async def test_revoked_tokens_are_refused(vault: Vault) -> None:
 
 
 async def test_bearer_then_tenant_then_the_rest(vault: Vault) -> None:
-    nobody = {"Authorization": "Bearer x"}
-    assert code(await vault.call("POST", "/api/nothing", **nobody, **other(""))) == (401, "invalid_token")
+    bearer = {"Authorization": "Bearer x"}
+    assert code(await vault.call("POST", "/api/nothing", **bearer, **other(""))) == (401, "invalid_token")
     assert code(await vault.call("POST", "/api/nothing", **other(""))) == (400, "payment_account_required")
     assert code(await vault.call("GET", ALEX, **other("pa_none"))) == (404, "payment_account_not_found")
     assert code(await vault.call("GET", ALEX, **other("pa_0Closed"))) == (403, "payment_account_inactive")
@@ -183,7 +183,7 @@ async def test_odata(vault: Vault, query: str, uids: list[str]) -> None:
         "limit=1",
     ],
 )
-async def test_what_odata_does_not_speak_here(vault: Vault, query: str) -> None:
+async def test_unsupported_odata(vault: Vault, query: str) -> None:
     assert code(await vault.call("GET", "/api/customers?" + quote(query, safe="=&$"))) == (400, "invalid_query")
 
 
@@ -195,7 +195,7 @@ async def test_lists_may_be_wrapped(vault: Vault) -> None:
     assert "webhook_secret" not in bare[2][0]
 
 
-async def test_the_default_may_show_in_either_place(vault: Vault) -> None:
+async def test_default_marker_switch(vault: Vault) -> None:
     seen = {}
     for marker in ("both", "list", "customer"):
         vault.emulator.set_switch("DEFAULT_MARKER", marker)
@@ -228,7 +228,7 @@ async def test_a_token_is_of_one_type_and_one_account(vault: Vault) -> None:
     assert [code(await vault.add(token)) for token in wrong] == [(422, "token_invalid")] * 4
 
 
-async def test_save_takes_exactly_the_named_object(vault: Vault) -> None:
+async def test_save_requires_exactly_the_named_object(vault: Vault) -> None:
     card = face(vault.token())
     bodies = [
         {"payment_method_type": "ach", "credit": card},
@@ -283,14 +283,14 @@ async def test_default_and_delete(vault: Vault) -> None:
         {"kind": "card", "number": NUMBER, "exp_month": 1, "exp_year": 2040, "payment_account_uid": "pa_none"},
     ],
 )
-def test_a_bad_wish_mints_nothing(vault: Vault, wish: dict[str, Any]) -> None:
+def test_an_invalid_token_request_is_refused(vault: Vault, wish: dict[str, Any]) -> None:
     with pytest.raises(ValueError) as refused:
         vault.emulator.mint_token(wish)
     assert NUMBER not in str(refused.value)
     assert vault.emulator.state["tokens"] == {}
 
 
-def test_a_minted_token_says_what_was_captured(vault: Vault) -> None:
+def test_a_minted_token_describes_its_card(vault: Vault) -> None:
     card = {"kind": "card", "number": "5555 5555 5555 4444", "exp_month": 1, "exp_year": 2040}
     minted = vault.emulator.mint_token(card)
     assert {name: minted[name] for name in minted if name != "token"} == {
@@ -302,7 +302,7 @@ def test_a_minted_token_says_what_was_captured(vault: Vault) -> None:
     assert ("5555555555554444" in kept, minted["token"] in kept) == (False, False)
 
 
-async def test_import_judges_each_item(vault: Vault) -> None:
+async def test_import_has_one_result_per_item(vault: Vault) -> None:
     def item(customer: str, token: str, **method: Any) -> dict[str, Any]:
         card = {"last4": "1111", "exp_month": 1, "exp_year": 2040}
         payment_method = method or {"payment_method_type": "credit", "credit": card}

@@ -1,4 +1,4 @@
-"""Caselle's payments, hosted sessions, webhooks and notification of change, as emulated."""
+"""Caselle emulator: payments, hosted sessions, webhooks and notification of change."""
 
 import hashlib
 import hmac
@@ -137,7 +137,7 @@ async def test_events_of_a_payment_on_demand(vault: Vault) -> None:
         ({"event_type": "payment.refunded", "reference_id": "inv-1", "amount": 0}, "amount"),
     ],
 )
-async def test_events_of_a_payment_that_cannot_be(vault: Vault, wish: dict[str, Any], field: str) -> None:
+async def test_invalid_payment_events(vault: Vault, wish: dict[str, Any], field: str) -> None:
     await vault.pay(INVOICE)
     with pytest.raises(ValueError, match=f"^{field} "):
         vault.emulator.notify_of_payment(wish)
@@ -177,7 +177,7 @@ async def test_refunds_up_to_the_total(vault: Vault) -> None:
     assert code(await vault.call("POST", path + "/refund", {"amount": 1})) == (409, "payment_not_refundable")
 
 
-async def test_client_config_is_for_anyone(vault: Vault) -> None:
+async def test_client_config_needs_no_authentication(vault: Vault) -> None:
     reply = await call(vault.app, "GET", "/api/paymentaccounts/pa_3Cards/client-config")
     config = reply.json()
     assert (reply.status, config["processor"], config["supported_methods"]) == (200, "zift", ["credit", "apple_pay"])
@@ -259,7 +259,7 @@ async def test_webhook_set_up(vault: Vault) -> None:
     assert code(await vault.call("PUT", "/api/webhooks/subscriptions", body)) == (400, "validation_failed")
 
 
-async def test_notification_of_change_changes_and_tells(vault: Vault) -> None:
+async def test_notification_of_change_updates_methods_and_sends_an_event(vault: Vault) -> None:
     vault.emulator.set_callback(HOOK)
     ids = ["spm_alexvisa", "spm_alexach", "spm_none"]
     wish = {"saved_payment_method_ids": ids, "exp_month": 3, "exp_year": 2035, "last4": "9876", "deliveries": 2}
@@ -287,7 +287,7 @@ async def test_signatures(vault: Vault, signature: str) -> None:
     assert (seen == good, seen is None) == (signature == "good", signature == "none")
 
 
-async def test_refused_deliveries_come_again_and_end(vault: Vault) -> None:
+async def test_refused_deliveries_are_retried_then_dropped(vault: Vault) -> None:
     vault.emulator.set_callback(HOOK)
     vault.emulator.notify_of_change({"saved_payment_method_ids": ["spm_alexvisa"]})
     vault.answers = [500, 0, 302, 404, 503, 500]
@@ -319,6 +319,6 @@ def test_a_bad_notification_is_refused(vault: Vault, wish: dict[str, Any]) -> No
     assert json.dumps(vault.emulator.state) == before
 
 
-def test_a_callback_is_a_web_address(vault: Vault) -> None:
+def test_a_callback_must_be_a_url(vault: Vault) -> None:
     with pytest.raises(ValueError, match="http"):
         vault.emulator.set_callback("file:///etc/passwd")

@@ -1,4 +1,4 @@
-"""Every sample of Caselle's page "Customers & wallets", sent to the emulator with tokens and uids of ours."""
+"""Every sample of Caselle's page "Customers & wallets", sent to the emulator with its tokens and uids."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def filled(value: Any, words: dict[str, str]) -> Any:
 
 
 class Page:
-    """Plays samples; `words` are the page's placeholders and what stands for them here."""
+    """Sends samples; `words` maps the page's placeholders to real values."""
 
     def __init__(self) -> None:
         self.emulator = CaselleEmulator(SandboxClock())

@@ -1,4 +1,4 @@
-"""`docs/sandbox.md` names every fault kind and shows every switch as the emulators declare it."""
+"""`docs/sandbox.md` lists every fault kind and every switch as the emulators declare it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which fault a call meets, and what the control API makes of what scripts send."""
+"""Fault matching, and input validation of the control API."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ def met(book: FaultBook, method: str, path: str, *, provider: str = "loanpro", t
     return fault and fault.kind.value
 
 
-def test_a_star_spares_token_routes_and_a_prefix_does_not() -> None:
+def test_a_star_excludes_token_routes_and_a_prefix_does_not() -> None:
     book = book_of({"kind": "status"})
     assert met(book, "POST", "/oauth2/token", token=True) is None
     assert met(book, "POST", "/things") == "status"
@@ -42,7 +42,7 @@ def test_a_fault_is_for_its_provider_method_and_prefix() -> None:
 
 
 @pytest.mark.parametrize("path", ["v1/things", "/v1/things*", "/v1/things"])
-def test_prefixes_are_forgiving(path: str) -> None:
+def test_equivalent_prefixes_match(path: str) -> None:
     assert met(book_of({"kind": "hang", "path": path}), "GET", "/v1/things/9") == "hang"
 
 
@@ -59,7 +59,7 @@ def test_without_times_a_fault_stays_until_removed() -> None:
     assert met(book, "GET", "/a") is None
 
 
-def test_delays_add_up_and_leave_room_for_one_other_fault() -> None:
+def test_delays_add_up_and_combine_with_one_other_fault() -> None:
     book = book_of(
         {"kind": "delay", "delay_ms": 100},
         {"kind": "drop_after", "method": "POST", "delay_ms": 20, "times": 1},
@@ -73,7 +73,7 @@ def test_delays_add_up_and_leave_room_for_one_other_fault() -> None:
     assert book.take("loanpro", "POST", "/a", is_token_route=False) == (0.103, None)
 
 
-def test_what_a_fault_says_unless_told() -> None:
+def test_default_fault_replies() -> None:
     (shown,) = book_of({"kind": "throttle"}).shown()
     assert shown == {
         "id": "fault_1",
@@ -201,11 +201,11 @@ def test_bad_token_wishes_name_the_field(change: dict[str, Any], field: str) -> 
     assert refused.value.field == field
 
 
-def test_complaints_lose_long_numbers() -> None:
+def test_errors_have_no_long_numbers() -> None:
     assert without_digits("exp_year: 2031 is not for 4111111111111111") == "exp_year: 2031 is not for ..."
 
 
-def test_the_call_log_forgets_the_oldest_and_counts_them() -> None:
+def test_the_call_log_drops_and_counts_the_oldest() -> None:
     log = CallLog(kept=2)
     for path in ("/a", "/b", "/c"):
         log.arrived("loanpro", "GET", path, is_token_route=False)

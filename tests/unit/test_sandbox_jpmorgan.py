@@ -1,4 +1,4 @@
-"""The rules of the J.P. Morgan emulator: tenancy, batches, updates, defaults, 3-D Secure, contacts."""
+"""Rules of the J.P. Morgan emulator: tenancy, batches, updates, defaults, 3-D Secure, contacts."""
 
 import asyncio
 import json
@@ -102,7 +102,7 @@ async def test_create_makes_the_first_card_the_default(vault: Vault) -> None:
     assert "CUST-1" not in reply.body.decode()
 
 
-async def test_create_says_everything_that_is_wrong(vault: Vault) -> None:
+async def test_create_reports_every_error(vault: Vault) -> None:
     wrong_card = {"accountNumber": "41", "cardExpirationMonthYearNumber": "13/2030", "cardType": "ZZ"}
     wrong_ach = ACH | {"financialInstitutionRoutingNumber": "122000248"}
     reply = await vault.create(
@@ -125,7 +125,7 @@ async def test_create_says_everything_that_is_wrong(vault: Vault) -> None:
 
 
 @pytest.mark.parametrize("external_id", ["a&&b", "", "x" * 37, "a_b"])
-async def test_external_ids_have_a_grammar(vault: Vault, external_id: str) -> None:
+async def test_external_id_format(vault: Vault, external_id: str) -> None:
     assert entities(await vault.create(external_id)) == ["externalConsumerProfileIdentifier"]
 
 
@@ -256,7 +256,7 @@ async def test_an_external_id_cannot_be_taken_over_by_a_patch(vault: Vault) -> N
     assert (await vault.call("PATCH", ALEX, {name: "user-88420"})).status == 200
 
 
-async def test_request_and_correlation_ids_come_back(vault: Vault) -> None:
+async def test_request_and_correlation_ids_are_echoed(vault: Vault) -> None:
     reply = await vault.call("GET", ALEX, requestIdentifier="r-1", correlationIdentifier="c-1")
     assert (reply.json()["requestId"], reply.json()["correlationIdentifier"]) == ("r-1", "c-1")
     assert "requestId" not in await vault.profile()

@@ -1,4 +1,4 @@
-"""Every sample of J.P. Morgan's guide, sent to the emulator, gets the guide's answer: the same fields and types."""
+"""Every sample of J.P. Morgan's guide gets the guide's reply from the emulator: the same fields and types."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def sample(name: str) -> dict[str, Any]:
 
 
 def shape(value: Any) -> Any:
-    """Field names and types, in order; a list is the set of its entries' shapes."""
+    """Field names and types, in order; for a list, the set of its entries' shapes."""
     if isinstance(value, dict):
         return {name: shape(entry) for name, entry in value.items()}
     if isinstance(value, list):
@@ -42,7 +42,7 @@ def test_each_sample_names_its_source() -> None:
 
 
 class Guide:
-    """The guide's profile before its first call, with one card and no default, and its calls with ids of ours."""
+    """The guide's profile before its first call, with one card and no default, and its calls with real ids."""
 
     def __init__(self) -> None:
         self.emulator = JpMorganEmulator(SandboxClock())
@@ -98,7 +98,7 @@ async def test_the_demo_profile_answers_the_guide_too() -> None:
         assert answer == expected, name
 
 
-async def test_three_ds_status_is_the_guides_own() -> None:
+async def test_three_ds_status_matches_the_guide() -> None:
     guide = Guide()
     guide.emulator.reset()
     expected = sample("three_ds_status")["response"]["json"]
@@ -107,7 +107,7 @@ async def test_three_ds_status_is_the_guides_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["add_payment_method", "update_payment_method"])
-async def test_no_number_is_kept_or_answered(name: str) -> None:
+async def test_no_number_is_stored_or_returned(name: str) -> None:
     guide = Guide()
     answer = await guide.play("add_payment_method")
     if name != "add_payment_method":

@@ -62,7 +62,7 @@ async def test_a_secret_in_the_form_or_by_basic(client: Client) -> None:
         assert await client.works(answer["access_token"])
 
 
-async def test_what_is_no_token_request(client: Client) -> None:
+async def test_invalid_token_requests(client: Client) -> None:
     wrong_secret = client.secret() | {"client_secret": "x"}
     wrong_type = {"content-type": "application/json"}
     replies = [
@@ -93,8 +93,8 @@ async def test_an_assertion_works_once(client: Client) -> None:
         {"exp": int(time.time()) - 5},
         {"exp": None},
         {"jti": None},
-        {"iss": "somebody"},
-        {"sub": "somebody"},
+        {"iss": "another"},
+        {"sub": "another"},
         {"kid": "0" * 40},
     ],
 )
@@ -108,14 +108,14 @@ async def test_an_assertion_of_another_key_or_none(client: Client) -> None:
     forms = [
         client.assertion(key=other),
         client.assertion() | {"client_assertion": "garbage"},
-        client.assertion() | {"client_id": "somebody"},
+        client.assertion() | {"client_id": "another"},
         client.assertion() | {"client_assertion_type": "other"},
     ]
     errors = [(await client.token(form)).json()["error"] for form in forms]
     assert errors == ["invalid_grant", "invalid_grant", "invalid_grant", "invalid_request"]
 
 
-async def test_tokens_end_by_the_sandbox_clock(client: Client) -> None:
+async def test_tokens_expire_by_the_sandbox_clock(client: Client) -> None:
     client.emulator.set_switch("TOKEN_EXPIRES_IN", "60")
     answer = (await client.token(client.secret())).json()
     assert answer["expires_in"] == 60
@@ -123,7 +123,7 @@ async def test_tokens_end_by_the_sandbox_clock(client: Client) -> None:
     assert await client.works(answer["access_token"])
     client.clock.advance(3)
     assert not await client.works(answer["access_token"])
-    # The client's own clock is the real one: its assertions stay good.
+    # The client's clock is real time, so its assertions stay valid.
     assert (await client.token(client.assertion())).status == 200
 
 
@@ -135,7 +135,7 @@ async def test_revoking_ends_old_tokens_only(client: Client) -> None:
     assert client.emulator.switch("REVOKE_TOKENS") == "no"
 
 
-async def test_tokens_and_key_outlive_reset_and_restart(client: Client) -> None:
+async def test_tokens_and_key_survive_reset_and_restart(client: Client) -> None:
     token = (await client.token(client.secret())).json()["access_token"]
     client.emulator.reset()
     assert await client.works(token)
@@ -145,7 +145,7 @@ async def test_tokens_and_key_outlive_reset_and_restart(client: Client) -> None:
     assert restarted.emulator.credentials("http://x")["private_key"] == client.shown["private_key"]
 
 
-async def test_a_token_of_another_sandbox_is_foreign(client: Client) -> None:
+async def test_a_token_of_another_sandbox_is_refused(client: Client) -> None:
     assert not await Client().works((await client.token(client.secret())).json()["access_token"])
     assert not await client.works("a.b.c")
 

@@ -1,4 +1,4 @@
-"""LoanPro's emulator: credentials, reads, OData queries, search."""
+"""LoanPro emulator: credentials, reads, OData queries, search."""
 
 from typing import Any
 from urllib.parse import quote
@@ -31,7 +31,7 @@ async def filtered(vault: LoanPro, text: str, more: str = "") -> list[int]:
     ],
     ids=str,
 )
-async def test_both_lms_headers_are_demanded(change: dict[str, str]) -> None:
+async def test_both_lms_headers_are_required(change: dict[str, str]) -> None:
     vault = LoanPro()
     reply = await vault.lms("GET", "odata.svc/Customers(37)", headers={**vault.headers, **change})
     assert reply.status == 401
@@ -140,7 +140,7 @@ async def test_filter_grammar(text: str, found: list[int]) -> None:
     "text",
     ["id in (37)", "id eq", "id eq 37 38", "shoeSize eq 1", "(id eq 37", "soundex(email) eq 'a'", "id eq 37;", "eq 1"],
 )
-async def test_filter_it_does_not_understand_is_409(text: str) -> None:
+async def test_unsupported_filter_is_409(text: str) -> None:
     reply = await LoanPro().lms("GET", f"{CUSTOMERS}?$filter={quote(text)}")
     assert (reply.status, reply.json()["error"]["type"]) == (409, "EntityException")
 

@@ -12,7 +12,7 @@ SAMPLES = sorted((Path(__file__).parents[1] / "documented" / "loanpro").glob("li
 
 
 def minted(vault: LoanPro, element: dict[str, Any]) -> dict[str, Any]:
-    """The sample's element, its token replaced by one of the same kind that this vault made."""
+    """The sample's element, with its token replaced by one of the same kind minted by this vault."""
     made = vault.card() if "CreditCard" in element else vault.bank()
     name = "CreditCard" if "CreditCard" in element else "CheckingAccount"
     return {**element, name: {**element[name], "token": made[name]["token"]}}
@@ -29,7 +29,7 @@ async def test_answer_lists_every_profile_and_the_newest_last(path: Path) -> Non
     await vault.link(39, vault.card(), vault.bank())
     elements = sample["request"]["json"]["PaymentAccounts"]["results"]
     before = [row["id"] for row in await vault.accounts(39)]
-    target = sample["request"]["path"].replace("(37)", "(39)")  # without a primary of its own
+    target = sample["request"]["path"].replace("(37)", "(39)")  # without its own primary
     sent = {"PaymentAccounts": {"results": [minted(vault, element) for element in elements]}}
 
     reply = await vault.lms(sample["request"]["method"], target, sent)

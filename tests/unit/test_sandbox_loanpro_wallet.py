@@ -1,4 +1,4 @@
-"""LoanPro's emulator: Secure Payments, its two ways in, and minted tokens."""
+"""LoanPro emulator: Secure Payments, its two authentication methods, and minted tokens."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ async def bank_token(vault: LoanPro, **changes: Any) -> Any:
     return await vault.wallet("POST", "checking-account", body, headers=await vault.obo())
 
 
-async def test_the_pair_only_counts_whole_and_without_bearer() -> None:
+async def test_both_headers_of_the_pair_are_required_without_bearer() -> None:
     vault = LoanPro()
     token, secret = vault.pair["Authorization"], vault.pair["Secret"]
     for headers in (
@@ -48,7 +48,7 @@ async def test_logging_in_answers_the_pair() -> None:
     assert (await vault.wallet("POST", "authenticate", {**body, "password": "x"}, headers={})).status == 401
 
 
-async def test_a_bank_token_is_made_with_an_obo_token_and_links() -> None:
+async def test_a_bank_token_created_with_an_obo_token_is_linkable() -> None:
     vault = LoanPro()
     reply = await bank_token(vault)
     assert reply.status == 200
@@ -140,7 +140,7 @@ async def test_profiles_of_a_wallet_customer() -> None:
     assert (await vault.wallet("POST", "customers", {"customer": {}})).status == 400
 
 
-async def test_the_capture_form_hands_out_a_token_that_links() -> None:
+async def test_the_capture_form_returns_a_linkable_token() -> None:
     vault = LoanPro()
     obo = (await vault.obo())["Authorization"]
     page = await vault.wallet("GET", f"capture-form/{obo}", headers={})
@@ -167,7 +167,7 @@ async def test_the_capture_form_hands_out_a_token_that_links() -> None:
         ("3530111333300000", None),
     ],
 )
-def test_minting_a_card_answers_what_a_browser_learns(number: str, brand: str | None) -> None:
+def test_minting_a_card_returns_the_browser_capture(number: str, brand: str | None) -> None:
     wish = {"kind": "card", "number": number, "exp_month": 7, "exp_year": 2031, "holder_name": "Ada Example"}
     minted = LoanPro().emulator.mint_token(wish)
     assert {name: value for name, value in minted.items() if name != "token"} == {
@@ -191,7 +191,7 @@ def test_minting_a_card_answers_what_a_browser_learns(number: str, brand: str | 
     ],
     ids=str,
 )
-def test_a_bad_wish_mints_nothing_and_quotes_nothing(changes: dict[str, Any]) -> None:
+def test_an_invalid_token_request_is_refused_without_quoting_values(changes: dict[str, Any]) -> None:
     vault = LoanPro()
     before = len(vault.emulator.state["vault"])
     with pytest.raises(ValueError) as caught:

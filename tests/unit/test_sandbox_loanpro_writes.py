@@ -1,4 +1,4 @@
-"""LoanPro's emulator: customers, linking, moving the primary, deactivating, and what is refused."""
+"""LoanPro emulator: customers, linking, moving the primary, deactivating, and refusals."""
 
 import copy
 import json
@@ -46,7 +46,7 @@ def update(number: int, **changes: Any) -> dict[str, Any]:
 ALEX = [("card", "1111", True, True), ("bank", "4235", True, False), ("card", "1117", False, False)]
 
 
-def test_demo_is_deterministic_and_held_answers_none_for_a_stranger() -> None:
+def test_demo_is_deterministic_and_held_is_none_for_an_unknown_customer() -> None:
     vault = LoanPro()
     assert held(vault) == ALEX
     assert vault.emulator.held("39") == []
@@ -54,7 +54,7 @@ def test_demo_is_deterministic_and_held_answers_none_for_a_stranger() -> None:
     assert vault.emulator.demo_state() == LoanPro().emulator.state
 
 
-async def test_the_state_survives_json_and_holds_no_card_number() -> None:
+async def test_the_state_is_json_and_has_no_card_number() -> None:
     vault = LoanPro()
     await vault.link(37, vault.card(), vault.bank("123456789012"))
     text = json.dumps(vault.emulator.state)
@@ -99,7 +99,7 @@ async def test_the_token_comes_back_in_either_form_and_links_in_either() -> None
 
 
 @pytest.mark.parametrize("children", [[], [{}], {}, {"result": [{}]}, None, "x", {"results": {}}], ids=str)
-async def test_a_child_list_of_another_shape_is_dropped_without_a_word(children: Any) -> None:
+async def test_a_child_list_of_another_shape_is_silently_dropped(children: Any) -> None:
     vault = LoanPro()
     reply = await vault.lms("PUT", "odata.svc/Customers(37)", {"PaymentAccounts": children})
     assert reply.status == 200
@@ -123,7 +123,7 @@ def broken(name: str, element: dict[str, Any]) -> dict[str, Any]:
         "second primary": {**element, "isPrimary": 1},
         "second secondary": {**element, "isSecondary": 1},
         "update without id": {"__update": True, "title": "x"},
-        "update of a stranger's": {"__update": True, "__id": 304, "title": "x"},
+        "update of another customer's": {"__update": True, "__id": 304, "title": "x"},
         "update of nothing": {"__update": True, "__id": 1, "title": "x"},
     }[name]  # type: ignore[return-value]
 
@@ -143,7 +143,7 @@ BROKEN = [
     "second primary",
     "second secondary",
     "update without id",
-    "update of a stranger's",
+    "update of another customer's",
     "update of nothing",
 ]
 
@@ -183,13 +183,13 @@ async def test_a_new_card_becomes_primary_in_one_call() -> None:
     assert [row[3] for row in held(vault)] == [False, False, False, True]
 
 
-async def test_the_last_primary_can_win_instead() -> None:
+async def test_last_primary_wins_if_switched() -> None:
     vault = LoanPro(PRIMARY_CONFLICT="last_wins")
     assert (await vault.link(37, vault.card(isPrimary=1))).status == 200
     assert [row[3] for row in held(vault)] == [False, False, False, True]
 
 
-async def test_deactivating_keeps_the_row_and_frees_the_primary() -> None:
+async def test_deactivating_keeps_the_row_and_clears_the_primary() -> None:
     vault = LoanPro()
     assert (await vault.link(37, update(301, active=0, isPrimary="0", isSecondary=0))).status == 200
     assert held(vault)[0] == ("card", "1111", False, False)

@@ -1,1 +1,1 @@
-"""A vault from outside: what an installed package would hold. It keeps one card for everybody and calls nobody."""
+"""An external vault, as an installed package has it. It returns one card for every customer and makes no calls."""

@@ -41,7 +41,7 @@ class ToyVault(VaultAdapter):
         return {ref: VaultWallet(provider=NAME, customer_ref=ref, methods=(_card(ref),)) for ref in refs}
 
     async def check(self, call: Call) -> None:
-        """The toy takes every key."""
+        """The toy accepts every key."""
 
 
 def _card(ref: CustomerRef) -> Card:

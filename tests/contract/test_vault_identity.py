@@ -15,7 +15,7 @@ from app.vault.provider import Call, VaultProvider
 from tests.contract.test_jpmorgan_vault import AUTHENTICATED
 from tests.support.sandbox import RunningSandbox
 
-STRANGERS = {
+OTHER_CUSTOMERS = {
     ProviderName.LOANPRO: 987654,
     ProviderName.ALOHA: "aaaaaaaa-534f-415a-9e28-87be989e461f",
     ProviderName.JPMORGAN: "EGQSGO",
@@ -62,13 +62,13 @@ async def test_a_list_that_names_another_customer_is_not_shown(
     if name is not case.name:
         pytest.skip("path of another vault")
     await read(vault, case.full_ref, call)  # a cached reply must not replace what is read now
-    sandbox.fault(case.name, "rewrite", set={place: STRANGERS[name]})
+    sandbox.fault(case.name, "rewrite", set={place: OTHER_CUSTOMERS[name]})
     error = await failure(vault, case.full_ref, call)
     assert isinstance(error, VaultReplyUnreadable)
     assert (error.provider_code, vault.identity_mismatches) == ("IDENTITY_MISMATCH", 1)
     [line] = log_of(caplog)
     assert "another customer" in line
-    assert str(STRANGERS[name]) not in line
+    assert str(OTHER_CUSTOMERS[name]) not in line
     assert case.full_ref not in line
     sandbox.clear_faults()
     assert (await read(vault, case.full_ref, call)).methods
@@ -105,7 +105,7 @@ async def test_find_customer_that_returns_another(
     vault: VaultProvider, case: VaultCase, sandbox: RunningSandbox, call: Call
 ) -> None:
     place = "/CustomerId" if case.name is ProviderName.ALOHA else NAMED[case.name].list_at[0]
-    sandbox.fault(case.name, "rewrite", set={place: STRANGERS[case.name]})
+    sandbox.fault(case.name, "rewrite", set={place: OTHER_CUSTOMERS[case.name]})
     with pytest.raises(VaultReplyUnreadable) as caught:
         await vault.customer_exists(case.full_ref, call)
     assert caught.value.provider_code == "IDENTITY_MISMATCH"
@@ -126,7 +126,7 @@ async def test_a_list_before_a_write_that_names_another_customer_sends_nothing(
     place = NAMED[case.name].list_at[-1]
     if case.name is ProviderName.LOANPRO:
         place = "/d/results/0/entityId"
-    sandbox.fault(case.name, "rewrite", set={place: STRANGERS[case.name]})
+    sandbox.fault(case.name, "rewrite", set={place: OTHER_CUSTOMERS[case.name]})
     with pytest.raises(VaultReplyUnreadable):
         await vault.before_add(case.full_ref, new, call)
 
@@ -138,7 +138,7 @@ async def test_a_customers_own_record_that_names_another(
         pytest.skip("only Caselle's default may be in the customer's record")
     sandbox.switch("caselle", "DEFAULT_MARKER", "customer")
     assert (await read(vault, case.full_ref, call)).methods
-    sandbox.fault("caselle", "rewrite", set={"/uid": STRANGERS[case.name]})
+    sandbox.fault("caselle", "rewrite", set={"/uid": OTHER_CUSTOMERS[case.name]})
     error = await failure(vault, case.full_ref, call)
     assert (error.provider_code, vault.identity_mismatches) == ("IDENTITY_MISMATCH", 1)
 
@@ -150,7 +150,9 @@ async def test_an_add_that_names_another_customer_is_unknown(
         pytest.skip("this vault's reply names no customer")
     new = next(iter(case.new_methods.values()))(sandbox)
     before = await vault.before_add(case.full_ref, new, call)
-    sandbox.fault(case.name, "rewrite", method=case.write_verb, set={NAMED[case.name].answer_at: STRANGERS[case.name]})
+    sandbox.fault(
+        case.name, "rewrite", method=case.write_verb, set={NAMED[case.name].answer_at: OTHER_CUSTOMERS[case.name]}
+    )
     with pytest.raises(OutcomeUnknown) as caught:
         await vault.add(case.full_ref, new, before, False, call)
     assert caught.value.provider_code == "IDENTITY_MISMATCH"
@@ -169,19 +171,19 @@ async def test_a_default_or_change_that_names_another_is_unknown(
     active = [one for one in wallet.methods if one.status is PaymentMethodStatus.ACTIVE]
     other = next(one for one in active if not one.is_provider_default)
     answers: list[tuple[str, Any]] = {
-        ProviderName.LOANPRO: [("/d/id", STRANGERS[case.name])],
+        ProviderName.LOANPRO: [("/d/id", OTHER_CUSTOMERS[case.name])],
         ProviderName.JPMORGAN: [
-            ("/consumerProfileId", STRANGERS[case.name]),
+            ("/consumerProfileId", OTHER_CUSTOMERS[case.name]),
             ("/paymentMethodType/defaultMOP/*/paymentMethodId", "b" * 8),
         ],
         ProviderName.CASELLE: [
-            ("/uid", STRANGERS[case.name]),
+            ("/uid", OTHER_CUSTOMERS[case.name]),
             ("/default_saved_payment_method_uid", "spm_other"),
         ],
     }[case.name]
-    for place, other in answers:
+    for place, value in answers:
         for verb in ("PUT", "PATCH"):
-            sandbox.fault(case.name, "rewrite", method=verb, set={place: other})
+            sandbox.fault(case.name, "rewrite", method=verb, set={place: value})
         with pytest.raises(OutcomeUnknown) as caught:
             await vault.set_default(case.full_ref, other.method_ref, call)
         assert caught.value.provider_code == "IDENTITY_MISMATCH"

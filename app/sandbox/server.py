@@ -72,7 +72,7 @@ class Sandbox:
         if scope["path"] == "/healthz":
             answer = JSONResponse({"status": "ok"})
         else:
-            answer = JSONResponse({"error": f"Not found; try one of {' '.join(self._apps)}."}, 404)
+            answer = JSONResponse({"error": f"No vault at this path; valid names are {' '.join(self._apps)}."}, 404)
         await answer(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:

@@ -61,7 +61,7 @@ def test_a_second_run_finishes_what_the_first_could_not(
     assert [len(rejects_in(one)) for one in sorted(tmp_path.glob("wallets.csv.rejects*"))] == [1, failed + 1]
     sandbox.clear_calls()
     third = vaultgraph(*command, data_dir=folder, sandbox=sandbox)
-    assert (third.returncode, "imported before, to its end" in third.stdout) == (1, True)
+    assert (third.returncode, "already imported completely" in third.stdout) == (1, True)
     assert sandbox.calls() == []
 
 

@@ -81,7 +81,7 @@ def test_a_file_is_imported_once_and_its_rejects_say_why(folder: Path, tmp_path:
     assert leaks.found_in(*texts, secrets=[token, "4111 1111 1111 1111", "4111111111111111"]) == []
     assert leaks.found_in_folder(folder) == []
     again = vaultgraph("import", path, "--create-customers", data_dir=folder, sandbox=sandbox)
-    assert "imported before, to its end" in again.stdout
+    assert "already imported completely" in again.stdout
     assert [one["last4"] for one in sandbox.held("caselle", "cus_load0001")].count("8888") == 1
 
 

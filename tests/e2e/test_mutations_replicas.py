@@ -30,6 +30,8 @@ def test_a_replay_shows_what_was_written(
         added = run(one, ADD, value)
         again = run(other, ADD, value)  # the list that `other` read a moment ago is fresh for a minute
         assert (codes(again), again["operation"]["replayed"]) == ([], True)
+        for answer in (again, added):
+            del answer["paymentMethod"]["isDefault"]  # unknown where another vault was too slow for one of the reads
         assert again["paymentMethod"] == added["paymentMethod"]
         assert added["paymentMethod"]["id"] not in before
         assert added["paymentMethod"]["id"] in ids(again["customer"]["paymentMethods"])

@@ -1,4 +1,4 @@
-"""A process that dies between any two instructions of a write, and what the next one makes of it."""
+"""Crash recovery: a process dies between any two instructions of a write, and another one recovers it."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -29,7 +29,7 @@ async def opened(sqlite_url: str) -> AsyncIterator[Store]:
 
 
 async def die_at(sandbox: RunningSandbox, store: Store, point: str, method: str, command: Any) -> None:
-    """Run a command in a process that dies at a point, some time ago: nothing of it is on its way any more."""
+    """Run a command in a process that dies at `point`, some time ago: none of its requests is in flight."""
     async with bench_on(sandbox, store) as bench:
         bench.die_at = point
         await dead(getattr(bench.writer, method)(command, STAFF, soon()))
@@ -38,7 +38,7 @@ async def die_at(sandbox: RunningSandbox, store: Store, point: str, method: str,
 
 @pytest.mark.parametrize("name", list(P))
 @pytest.mark.parametrize("point", ADD_POINTS)
-async def test_an_add_is_there_once_after_its_key_is_sent_again(
+async def test_add_is_applied_once_when_its_key_is_repeated(
     sandbox: RunningSandbox, opened: Store, name: ProviderName, point: str
 ) -> None:
     if point.endswith(":default") and name not in WITH_DEFAULT:
@@ -69,7 +69,7 @@ async def test_an_add_is_there_once_after_its_key_is_sent_again(
 
 
 @pytest.mark.parametrize("point", ["begun", "prepared:add", "answered:add", "prepared:default", "finishing"])
-async def test_the_reconciler_decides_what_a_dead_process_left(
+async def test_reconciler_decides_operations_of_a_dead_process(
     sandbox: RunningSandbox, opened: Store, point: str
 ) -> None:
     async with bench_on(sandbox, opened) as bench:
@@ -96,9 +96,7 @@ async def test_the_reconciler_decides_what_a_dead_process_left(
 
 @pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN, P.CASELLE])
 @pytest.mark.parametrize("point", ["begun", "prepared:default", "answered:default", "finishing", "finished"])
-async def test_a_default_and_the_choice_agree(
-    sandbox: RunningSandbox, opened: Store, name: ProviderName, point: str
-) -> None:
+async def test_default_and_choice_agree(sandbox: RunningSandbox, opened: Store, name: ProviderName, point: str) -> None:
     async with bench_on(sandbox, opened) as bench:
         wallet = await bench.wallet(name)
         target = next(one for one in wallet.values() if not one.is_provider_default and one.status.value == "ACTIVE")
@@ -117,7 +115,7 @@ async def test_a_default_and_the_choice_agree(
 
 
 @pytest.mark.parametrize("point", ["begun", "prepared:update", "answered:update", "finishing", "finished"])
-async def test_an_update_is_made(sandbox: RunningSandbox, opened: Store, point: str) -> None:
+async def test_update_is_applied(sandbox: RunningSandbox, opened: Store, point: str) -> None:
     async with bench_on(sandbox, opened) as bench:
         target = next(one for one in (await bench.wallet(P.JPMORGAN)).values() if one.kind.value == "CARD")
         command = UpdateMethod(
@@ -139,7 +137,7 @@ async def test_an_update_is_made(sandbox: RunningSandbox, opened: Store, point: 
     "point",
     ["begun", "prepared:replace", "answered:replace", "replaced", "prepared:delete", "answered:delete", "finishing"],
 )
-async def test_a_delete_with_another_default_first(
+async def test_delete_with_replacement_default(
     sandbox: RunningSandbox, opened: Store, name: ProviderName, point: str
 ) -> None:
     async with bench_on(sandbox, opened) as bench:
@@ -160,8 +158,8 @@ async def test_a_delete_with_another_default_first(
         assert choice is not None
         assert choice.method_ref == other.method.method_ref
         assert [ref for ref, one in shown.items() if one.is_provider_default] == [other.method.method_ref]
-        told = await opened.events.of_customer(ALEX.id, types=[EventType.METHOD_DELETED])
-        assert [(event.method_ref, event.actor) for event in told.events] == [(gone.method_ref, "staff:tests")]
+        found = await opened.events.of_customer(ALEX.id, types=[EventType.METHOD_DELETED])
+        assert [(event.method_ref, event.actor) for event in found.events] == [(gone.method_ref, "staff:tests")]
 
 
 def _create(bench: Bench, *vaults: ProviderName) -> CreateCustomer:
@@ -176,7 +174,7 @@ def _create(bench: Bench, *vaults: ProviderName) -> CreateCustomer:
 
 @pytest.mark.parametrize("name", [P.LOANPRO, P.CASELLE])
 @pytest.mark.parametrize("step", ["begun", "prepared", "answered", "linked", "finishing", "finished"])
-async def test_a_customer_is_made_once(sandbox: RunningSandbox, opened: Store, name: ProviderName, step: str) -> None:
+async def test_customer_is_created_once(sandbox: RunningSandbox, opened: Store, name: ProviderName, step: str) -> None:
     async with bench_on(sandbox, opened) as bench:
         command = _create(bench, name)
     point = {"prepared": f"prepared:create:{name.value}", "answered": f"answered:create:{name.value}"}.get(step, step)
@@ -187,12 +185,12 @@ async def test_a_customer_is_made_once(sandbox: RunningSandbox, opened: Store, n
         assert result.problems == ()
         assert result.customer_id is not None
         entry = await opened.directory.entry(result.customer_id)
-        found = await bench.providers[name].find_customer("crash-77", soon())  # refuses to find several
+        found = await bench.providers[name].find_customer("crash-77", soon())  # raises if there are several
         assert entry is not None
         assert [(link.provider, link.customer_ref) for link in entry.links] == [(name, found)]
 
 
-async def test_what_cannot_be_found_again_waits_for_a_person(sandbox: RunningSandbox, opened: Store) -> None:
+async def test_undecidable_profile_waits_for_an_operator(sandbox: RunningSandbox, opened: Store) -> None:
     async with bench_on(sandbox, opened) as bench:
         command = _create(bench, P.ALOHA)
     await die_at(sandbox, opened, "answered:create:aloha", "create_customer", command)
@@ -207,7 +205,7 @@ async def test_what_cannot_be_found_again_waits_for_a_person(sandbox: RunningSan
 @pytest.mark.parametrize(
     "point", ["begun", "prepared:erase:jpmorgan", "answered:erase:jpmorgan", "finishing", "finished"]
 )
-async def test_a_customer_is_erased(sandbox: RunningSandbox, opened: Store, point: str) -> None:
+async def test_customer_is_erased(sandbox: RunningSandbox, opened: Store, point: str) -> None:
     async with bench_on(sandbox, opened) as bench:
         await opened.directory.unlink(ALEX.id, P.ALOHA)
         command = EraseCustomer(customer_id=ALEX.id, idempotency_key=new_key(), confirm_external_id=ALEX.external_id)

@@ -1,4 +1,4 @@
-"""What a write tells: once, by whom, and not a second time when the vault's list is seen to differ."""
+"""Events of writes: one per change, with their author, and none again when the vault's list differs."""
 
 from collections.abc import AsyncIterator
 
@@ -28,19 +28,19 @@ async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench
 
 
 async def look(bench: Bench, name: ProviderName) -> None:
-    """What ordinary reads and notifications do: compare the vault's list with the last one."""
+    """Compare the vault's list with the last one, as reads and webhooks do."""
     wallet = await fresh_wallet(bench.providers[name], CustomerRef(ALEX.refs[name.value]), soon())
     await Sightings(bench.store).compare(wallet, ALEX.id, EventOrigin.RECONCILIATION)
 
 
-async def told(bench: Bench) -> list[EventRecord]:
-    """Oldest first, without the audit's rows."""
+async def events_of(bench: Bench) -> list[EventRecord]:
+    """Oldest first, without audit events."""
     page = await bench.store.events.of_customer(ALEX.id, first=100, types=set(T) - {T.MUTATION})
     return page.events[::-1]  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN])
-async def test_each_change_is_told_once(bench: Bench, name: ProviderName) -> None:
+async def test_each_change_gives_one_event(bench: Bench, name: ProviderName) -> None:
     await look(bench, name)
     added = (await bench.add(name)).method
     assert added is not None
@@ -54,9 +54,9 @@ async def test_each_change_is_told_once(bench: Bench, name: ProviderName) -> Non
     gone = DeleteMethod(method_id=method_id)
     assert (await bench.writer.delete_method(gone, STAFF, soon())).problems == ()
     await look(bench, name)
-    mine = [(one.type, one.origin, one.actor) for one in await told(bench) if one.method_ref == added.method_ref]
+    found = [(one.type, one.origin, one.actor) for one in await events_of(bench) if one.method_ref == added.method_ref]
     gateway = EventOrigin.GATEWAY
-    assert mine == [
+    assert found == [
         (T.METHOD_ADDED, gateway, "staff:tests"),
         (T.METHOD_UPDATED, gateway, "staff:tests"),
         (T.DEFAULT_CHANGED, gateway, "staff:tests"),
@@ -65,20 +65,20 @@ async def test_each_change_is_told_once(bench: Bench, name: ProviderName) -> Non
     ]
 
 
-async def test_what_others_change_is_still_told(bench: Bench) -> None:
+async def test_changes_outside_the_gateway_still_give_events(bench: Bench) -> None:
     await look(bench, P.CASELLE)
     added = (await bench.add(P.CASELLE)).method
     assert added is not None
     await look(bench, P.CASELLE)
     await bench.providers[P.CASELLE].delete(added.customer_ref, MethodRef(added.method_ref), soon())
     await look(bench, P.CASELLE)
-    assert [(one.type, one.origin) for one in await told(bench) if one.method_ref == added.method_ref] == [
+    assert [(one.type, one.origin) for one in await events_of(bench) if one.method_ref == added.method_ref] == [
         (T.METHOD_ADDED, EventOrigin.GATEWAY),
         (T.METHOD_DELETED, EventOrigin.RECONCILIATION),
     ]
 
 
-async def test_every_write_leaves_one_row_in_the_audit(bench: Bench) -> None:
+async def test_every_write_gives_one_audit_event(bench: Bench) -> None:
     done = await bench.add(P.ALOHA)
     await bench.writer.delete_method(
         DeleteMethod(method_id=bench.ids.encode_address(done.method)),  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ async def test_every_write_leaves_one_row_in_the_audit(bench: Bench) -> None:
     ]
 
 
-async def test_while_a_customer_is_written_nobody_else_notes_it(bench: Bench) -> None:
+async def test_reads_during_a_write_are_not_recorded(bench: Bench) -> None:
     ref = CustomerRef(ALEX.refs["caselle"])
     seen: list[tuple[str, bool, bool]] = []
     bench.deps.reached = lambda point: seen.append(

@@ -1,4 +1,4 @@
-"""Answers that are lost, vaults that are slow or down, and keys that come again meanwhile."""
+"""Lost answers, slow or failing vaults, and keys repeated meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench
 
 @pytest.fixture
 async def dark(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
-    """For vaults that cannot be read after a write: nobody waits for them for long."""
+    """A bench with short deadlines, for vaults that cannot be read after a write."""
     store = open_store(sqlite_url)
     async with bench_on(sandbox, store, deadline_s=1.5) as opened:
         yield opened
@@ -68,7 +68,7 @@ def writes(sandbox: RunningSandbox, name: ProviderName) -> int:
     [("drop_after", {}), ("status", {"status": 504, "commit": True}), ("garbage", {"commit": True}), ("truncate", {})],
     ids=["dropped", "504", "garbage", "truncated"],
 )
-async def test_an_add_that_was_made_is_found(
+async def test_applied_add_is_found(
     sandbox: RunningSandbox, bench: Bench, name: ProviderName, kind: str, fields: dict[str, Any]
 ) -> None:
     held = set(await bench.wallet(name))
@@ -87,7 +87,7 @@ async def test_an_add_that_was_made_is_found(
     [("drop_before", {}), ("status", {"status": 504})],
     ids=["dropped", "504"],
 )
-async def test_an_add_that_was_not_made_runs_again_under_its_key(
+async def test_add_that_was_not_applied_runs_again_with_its_key(
     sandbox: RunningSandbox, bench: Bench, name: ProviderName, kind: str, fields: dict[str, Any]
 ) -> None:
     held = set(await bench.wallet(name))
@@ -110,10 +110,8 @@ async def test_an_add_that_was_not_made_runs_again_under_its_key(
     assert len(set(await bench.wallet(name)) - held) == 1
 
 
-async def test_a_vault_that_stays_dark_is_unknown_and_settled_by_the_same_key(
-    sandbox: RunningSandbox, dark: Bench
-) -> None:
-    """The write is made, its answer lost, and the list cannot be read either."""
+async def test_unreadable_vault_gives_unknown_and_the_same_key_decides(sandbox: RunningSandbox, dark: Bench) -> None:
+    """The write is applied, its answer lost, and the list cannot be read either."""
     held = set(await dark.wallet(P.CASELLE))
     command = dark.adding(P.CASELLE)
     on_add(sandbox, P.CASELLE, "drop_after", times=1)
@@ -132,7 +130,7 @@ async def test_a_vault_that_stays_dark_is_unknown_and_settled_by_the_same_key(
     assert set(await dark.wallet(P.CASELLE)) - held == {again.method.method_ref}
 
 
-async def test_the_reconciler_settles_what_is_unknown(sandbox: RunningSandbox, dark: Bench) -> None:
+async def test_reconciler_decides_unknown_operations(sandbox: RunningSandbox, dark: Bench) -> None:
     on_add(sandbox, P.JPMORGAN, "hang", times=1, commit=True)
     dark.at["lost:add"] = lambda: sandbox.fault("jpmorgan", "status", status=503, method="GET")
     result = await dark.add(P.JPMORGAN)
@@ -148,8 +146,10 @@ async def test_the_reconciler_settles_what_is_unknown(sandbox: RunningSandbox, d
     assert found.result["method"][2] in await dark.wallet(P.JPMORGAN)
 
 
-async def test_a_slow_vault_gets_its_time_before_an_absence_counts(sandbox: RunningSandbox, sqlite_url: str) -> None:
-    """The vault makes the write long after we gave up waiting: the key, sent again at once, must not make a second."""
+async def test_absence_is_not_conclusive_while_a_slow_request_may_be_in_flight(
+    sandbox: RunningSandbox, sqlite_url: str
+) -> None:
+    """The vault applies the write long after the timeout: the key, repeated at once, must not add a second time."""
     store = open_store(sqlite_url)
     async with bench_on(sandbox, store, deadline_s=3.0, is_hurried=False) as bench:
         held = set(await bench.wallet(P.CASELLE))
@@ -163,8 +163,8 @@ async def test_a_slow_vault_gets_its_time_before_an_absence_counts(sandbox: Runn
     await store.close()
 
 
-async def test_several_that_it_may_be_are_left_to_a_person(sandbox: RunningSandbox, bench: Bench) -> None:
-    """While the answer was lost, somebody else added a card that looks the same."""
+async def test_several_candidates_are_left_to_an_operator(sandbox: RunningSandbox, bench: Bench) -> None:
+    """A card with the same look is added outside the gateway meanwhile."""
     command = bench.adding(P.JPMORGAN)
     held = set(await bench.wallet(P.JPMORGAN))
     other = bench.method(P.JPMORGAN)
@@ -190,7 +190,7 @@ async def test_several_that_it_may_be_are_left_to_a_person(sandbox: RunningSandb
     new = set(await bench.wallet(P.JPMORGAN)) - held
     assert {row.method_ref for row in rows} == new
     assert len(new) == 2
-    # A person deletes the one that is not it: now the same key can tell.
+    # An operator deletes one of them: now the same key is decided.
     await vault.delete(ref, sorted(new)[0], soon())
     again = await bench.writer.add_method(command, STAFF, soon())
     assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
@@ -198,10 +198,10 @@ async def test_several_that_it_may_be_are_left_to_a_person(sandbox: RunningSandb
     assert again.method.method_ref == sorted(new)[1]
 
 
-# ---- writes that certainly did not leave, or were refused -------------------------------------------------
+# ---- writes that were certainly not applied ---------------------------------------------------------------
 
 
-async def test_a_throttled_add_is_not_applied_and_runs_again(sandbox: RunningSandbox, bench: Bench) -> None:
+async def test_throttled_add_is_not_applied_and_runs_again(sandbox: RunningSandbox, bench: Bench) -> None:
     command = bench.adding(P.ALOHA)
     on_add(sandbox, P.ALOHA, "throttle", times=1, retry_after_s=1)
     result = await bench.writer.add_method(command, STAFF, soon())
@@ -212,12 +212,12 @@ async def test_a_throttled_add_is_not_applied_and_runs_again(sandbox: RunningSan
         True,
     )
     assert problem.retry_after_s == 1
-    await asyncio.sleep(1.05)  # Retry-After is obeyed by the door
+    await asyncio.sleep(1.05)  # the HTTP client waits for Retry-After
     again = await bench.writer.add_method(command, STAFF, soon())
     assert codes(again) == []
 
 
-async def test_a_refusal_is_final_and_replayed_without_asking_again(sandbox: RunningSandbox, bench: Bench) -> None:
+async def test_rejection_is_final_and_replayed_without_a_call(sandbox: RunningSandbox, bench: Bench) -> None:
     method = replace(bench.method(P.LOANPRO), secret=Secret("not-a-token-of-this-vault"))
     command = bench.adding(P.LOANPRO, method=method, method_path=("method", "loanpro_token"))
     result = await bench.writer.add_method(command, STAFF, soon())
@@ -231,7 +231,7 @@ async def test_a_refusal_is_final_and_replayed_without_asking_again(sandbox: Run
     assert sandbox.calls("loanpro") == []
 
 
-async def test_refused_credentials_leave_the_key_open(sandbox: RunningSandbox, sqlite_url: str) -> None:
+async def test_refused_credentials_are_not_final(sandbox: RunningSandbox, sqlite_url: str) -> None:
     store = open_store(sqlite_url)
     async with bench_on(sandbox, store) as good, bench_on(sandbox, store, aloha={"password": "wrong"}) as bad:
         command = good.adding(P.ALOHA)
@@ -244,7 +244,7 @@ async def test_refused_credentials_leave_the_key_open(sandbox: RunningSandbox, s
 # ---- keys -------------------------------------------------------------------------------------------------
 
 
-async def test_other_input_under_the_same_key_is_refused(bench: Bench) -> None:
+async def test_different_input_with_the_same_key_is_refused(bench: Bench) -> None:
     command = bench.adding(P.CASELLE)
     first = await bench.writer.add_method(command, STAFF, soon())
     for other in (
@@ -258,7 +258,7 @@ async def test_other_input_under_the_same_key_is_refused(bench: Bench) -> None:
     assert (again.method, again.replayed) == (first.method, True)
 
 
-async def test_a_key_that_is_in_flight_is_told_apart(sandbox: RunningSandbox, bench: Bench) -> None:
+async def test_key_in_flight_is_in_progress(sandbox: RunningSandbox, bench: Bench) -> None:
     command = bench.adding(P.CASELLE)
     on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=400)
     first = asyncio.create_task(bench.writer.add_method(command, STAFF, soon()))
@@ -271,7 +271,7 @@ async def test_a_key_that_is_in_flight_is_told_apart(sandbox: RunningSandbox, be
     assert (await bench.writer.add_method(command, STAFF, soon())).method == done.method
 
 
-async def test_many_at_once_with_one_key_add_once(bench: Bench) -> None:
+async def test_concurrent_requests_with_one_key_add_once(bench: Bench) -> None:
     held = set(await bench.wallet(P.LOANPRO))
     command = bench.adding(P.LOANPRO)
     results = await asyncio.gather(*(bench.writer.add_method(command, STAFF, soon()) for _ in range(8)))
@@ -280,7 +280,7 @@ async def test_many_at_once_with_one_key_add_once(bench: Bench) -> None:
     assert len(set(await bench.wallet(P.LOANPRO)) - held) == 1
 
 
-async def test_a_caller_that_leaves_does_not_stop_its_write(sandbox: RunningSandbox, bench: Bench) -> None:
+async def test_client_disconnect_does_not_stop_the_write(sandbox: RunningSandbox, bench: Bench) -> None:
     command = bench.adding(P.CASELLE)
     on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=200)
     asking = asyncio.create_task(bench.writer.add_method(command, STAFF, soon()))
@@ -293,11 +293,11 @@ async def test_a_caller_that_leaves_does_not_stop_its_write(sandbox: RunningSand
     assert (codes(again), again.replayed) == ([], True)
 
 
-# ---- one at a time ----------------------------------------------------------------------------------------
+# ---- serialised writes ------------------------------------------------------------------------------------
 
 
-async def test_writes_of_one_customer_at_one_vault_do_not_lose_each_other(bench: Bench) -> None:
-    """LoanPro takes the whole list of children at once."""
+async def test_concurrent_writes_of_one_customer_do_not_overwrite_each_other(bench: Bench) -> None:
+    """LoanPro replaces the whole list of children at once."""
     held = set(await bench.wallet(P.LOANPRO))
     results = await asyncio.gather(*(bench.add(P.LOANPRO) for _ in range(5)))
     assert [codes(result) for result in results] == [[]] * 5
@@ -307,7 +307,7 @@ async def test_writes_of_one_customer_at_one_vault_do_not_lose_each_other(bench:
 
 
 @pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN, P.CASELLE])
-async def test_two_defaults_at_once_end_in_one_of_them(bench: Bench, name: ProviderName) -> None:
+async def test_concurrent_defaults_end_in_one_of_them(bench: Bench, name: ProviderName) -> None:
     one, two = (await bench.add(name)).method, (await bench.add(name)).method
     assert one is not None
     assert two is not None
@@ -329,8 +329,8 @@ async def test_two_defaults_at_once_end_in_one_of_them(bench: Bench, name: Provi
     assert choice.method_ref in (one.method_ref, two.method_ref)
 
 
-async def test_a_write_waits_for_what_is_unknown_there(sandbox: RunningSandbox, dark: Bench) -> None:
-    """And settles it itself, as soon as the vault can be read."""
+async def test_write_waits_for_an_unknown_write(sandbox: RunningSandbox, dark: Bench) -> None:
+    """And reconciles it itself as soon as the vault can be read."""
     held = set(await dark.wallet(P.CASELLE))
     on_add(sandbox, P.CASELLE, "drop_after", times=1)
     dark.at["lost:add"] = lambda: sandbox.fault("caselle", "status", status=503, method="GET")
@@ -357,7 +357,7 @@ async def test_a_write_waits_for_what_is_unknown_there(sandbox: RunningSandbox, 
 
 @pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN, P.CASELLE])
 @pytest.mark.parametrize(("kind", "is_made"), [("drop_after", True), ("drop_before", False)])
-async def test_a_lost_default(
+async def test_set_default_with_lost_answer(
     sandbox: RunningSandbox, bench: Bench, name: ProviderName, kind: str, is_made: bool
 ) -> None:
     target = (await bench.add(name)).method
@@ -381,7 +381,7 @@ async def test_a_lost_default(
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
-async def test_an_unknown_default_is_made_by_its_key(sandbox: RunningSandbox, dark: Bench, kind: str) -> None:
+async def test_unknown_default_is_applied_by_its_key(sandbox: RunningSandbox, dark: Bench, kind: str) -> None:
     adding = dark.adding(P.CASELLE)
     target = (await dark.until_settled(lambda: dark.writer.add_method(adding, STAFF, soon()))).method
     assert target is not None
@@ -399,7 +399,7 @@ async def test_an_unknown_default_is_made_by_its_key(sandbox: RunningSandbox, da
 
 @pytest.mark.parametrize("name", [P.LOANPRO, P.JPMORGAN, P.CASELLE])
 @pytest.mark.parametrize(("kind", "is_made"), [("drop_after", True), ("drop_before", False)])
-async def test_a_lost_delete(
+async def test_delete_with_lost_answer(
     sandbox: RunningSandbox, bench: Bench, name: ProviderName, kind: str, is_made: bool
 ) -> None:
     target = (await bench.add(name)).method
@@ -417,7 +417,7 @@ async def test_a_lost_delete(
 
 
 @pytest.mark.parametrize(("kind", "is_made"), [("drop_after", True), ("drop_before", False)])
-async def test_a_lost_update(sandbox: RunningSandbox, bench: Bench, kind: str, is_made: bool) -> None:
+async def test_update_with_lost_answer(sandbox: RunningSandbox, bench: Bench, kind: str, is_made: bool) -> None:
     target = (await bench.add(P.JPMORGAN)).method
     assert target is not None
     command = UpdateMethod(
@@ -430,8 +430,8 @@ async def test_a_lost_update(sandbox: RunningSandbox, bench: Bench, kind: str, i
     assert getattr((await bench.wallet(P.JPMORGAN))[target.method_ref], "expiry", None) == Expiry(2036, 6)
 
 
-async def test_a_lost_profile_waits_for_a_link(sandbox: RunningSandbox, bench: Bench) -> None:
-    """J.P. Morgan cannot be asked for a profile by our key: a person who links it decides."""
+async def test_profile_with_lost_answer_waits_for_a_link(sandbox: RunningSandbox, bench: Bench) -> None:
+    """J.P. Morgan cannot look up a profile by external id: an operator decides by linking it."""
     command = bench.adding(P.JPMORGAN, customer_id=KIM.id, provision=True)
     vault, refs = bench.providers[P.JPMORGAN], []
     make = vault.create_with_method

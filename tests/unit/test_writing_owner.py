@@ -1,4 +1,4 @@
-"""Who runs operations, who is gone, and the work beside the requests."""
+"""Worker leases, dead processes, and background reconciliation."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ async def begun(store: Store, owner_id: str) -> OperationRecord:
     return found.operation
 
 
-async def test_what_we_do_not_run_is_abandoned(opened: Store, clock: AheadClock) -> None:
+async def test_own_operation_that_does_not_run_is_abandoned(opened: Store, clock: AheadClock) -> None:
     owner = Owner(opened, clock)
     await owner.start()
     operation = await begun(opened, owner.id)
@@ -53,7 +53,7 @@ async def test_what_we_do_not_run_is_abandoned(opened: Store, clock: AheadClock)
     await owner.stop()
 
 
-async def test_a_process_that_stopped_or_never_was_has_abandoned_its_work(opened: Store, clock: AheadClock) -> None:
+async def test_operations_of_stopped_or_unknown_owners_are_abandoned(opened: Store, clock: AheadClock) -> None:
     owner, other = Owner(opened, clock), Owner(opened, clock)
     await owner.start()
     assert await owner.is_abandoned(await begun(opened, "own_unknown"))
@@ -69,7 +69,7 @@ async def test_a_process_that_stopped_or_never_was_has_abandoned_its_work(opened
     await owner.stop()
 
 
-async def test_a_killed_process_of_this_machine_is_known_at_once(opened: Store, clock: AheadClock) -> None:
+async def test_killed_process_on_this_host_is_detected_at_once(opened: Store, clock: AheadClock) -> None:
     owner = Owner(opened, clock)
     await owner.start()
     running = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -78,7 +78,7 @@ async def test_a_killed_process_of_this_machine_is_known_at_once(opened: Store, 
         assert await owner.killed() == set()
     finally:
         running.kill()
-    for _ in range(500):  # killed, and not waited for: a zombie
+    for _ in range(500):  # killed but not reaped: a zombie
         if await owner.killed():
             break
         await asyncio.sleep(0.01)
@@ -91,7 +91,7 @@ async def test_a_killed_process_of_this_machine_is_known_at_once(opened: Store, 
     await owner.stop()
 
 
-async def test_the_heart_beats_and_finds_itself_forgotten(opened: Store, clock: AheadClock) -> None:
+async def test_heartbeat_registers_again_if_its_row_is_gone(opened: Store, clock: AheadClock) -> None:
     owner = Owner(opened, clock, lease=timedelta(seconds=0.03))
     await owner.start()
     first = owner.id
@@ -112,9 +112,7 @@ async def test_the_heart_beats_and_finds_itself_forgotten(opened: Store, clock: 
     assert all(one.stopped_at for one in await opened.owners.all())
 
 
-async def test_the_reconciler_works_by_itself_and_survives_a_bad_moment(
-    opened: Store, clock: AheadClock, sandbox: RunningSandbox
-) -> None:
+async def test_reconciler_survives_a_failure(opened: Store, clock: AheadClock, sandbox: RunningSandbox) -> None:
     async with bench_on(sandbox, opened) as bench:
         command = bench.adding(P.CASELLE)
         bench.die_at = "answered:add"
@@ -143,7 +141,7 @@ async def test_the_reconciler_works_by_itself_and_survives_a_bad_moment(
         assert failures > 1
 
 
-async def test_old_keys_and_old_processes_are_forgotten(
+async def test_expired_keys_and_dead_owners_are_deleted(
     opened: Store, clock: AheadClock, sandbox: RunningSandbox
 ) -> None:
     async with bench_on(sandbox, opened) as bench:

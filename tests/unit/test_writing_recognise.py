@@ -1,4 +1,4 @@
-"""Which method an add has made, from what the vault lists and what the journal kept."""
+"""Finding the method that an add created, from the vault's list and the journal."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def found(new: NewMethod, *methods: PaymentMethod, before: tuple[str, ...] = (),
     return candidates(before, methods, look_for(new, KEY), claimed, [KEY])
 
 
-def test_only_what_was_not_there_before_and_is_nobody_elses() -> None:
+def test_only_new_and_unclaimed_methods_are_candidates() -> None:
     assert found(new_card(), card("1"), card("2"), card("3"), before=("1",), claimed=("3",)) == ["2"]
 
 
@@ -55,7 +55,7 @@ def test_only_what_was_not_there_before_and_is_nobody_elses() -> None:
     [{"last4": "4242"}, {"brand": CardBrand.AMEX}, {"expiry": Expiry(2031, 8)}],
     ids=["last4", "brand", "expiry"],
 )
-def test_what_looks_otherwise_is_somebody_elses(other: dict[str, Any]) -> None:
+def test_method_with_another_look_is_no_candidate(other: dict[str, Any]) -> None:
     assert found(new_card(), card("1", **other)) == []
     assert found(new_card(), card("1", **other), card("2")) == ["2"]
 
@@ -65,36 +65,36 @@ def test_what_looks_otherwise_is_somebody_elses(other: dict[str, Any]) -> None:
     [{"last4": None}, {"brand": CardBrand.UNKNOWN}, {"brand": CardBrand.OTHER}, {"expiry": None}],
     ids=["last4", "unknown", "other", "expiry"],
 )
-def test_what_a_vault_does_not_say_is_no_difference(unsaid: dict[str, Any]) -> None:
+def test_value_missing_at_the_vault_is_no_difference(unsaid: dict[str, Any]) -> None:
     assert found(new_card(), card("1", **unsaid)) == ["1"]
 
 
-def test_what_the_caller_did_not_say_is_none_either() -> None:
+def test_value_missing_in_the_input_is_no_difference() -> None:
     by_token = new_card(
         provider=P.LOANPRO, route=AddRoute.PROVIDER_TOKEN, brand=None, expiry=None, secret=Secret("tok_1881")
     )
     assert found(by_token, card("1", last4="4242")) == ["1"]
 
 
-def test_a_network_tokens_own_digits_and_expiry_may_differ_from_the_cards() -> None:
+def test_network_token_may_differ_in_digits_and_expiry() -> None:
     token = new_card(route=AddRoute.NETWORK_TOKEN, secret=Secret("5555555555554444"))
     assert found(token, card("1", last4="9999", expiry=Expiry(2029, 1))) == ["1"]
     assert found(token, card("1", brand=CardBrand.AMEX)) == []
 
 
-def test_a_card_is_no_account() -> None:
+def test_card_is_no_bank_account() -> None:
     ach = NewBankAccount(provider=P.JPMORGAN, route=AddRoute.BANK_ACCOUNT, secret=Secret("0888271156"))
     assert found(ach, card("1", last4="1156"), account("2", last4="1156"), account("3", last4="0000")) == ["2"]
     assert found(new_card(), account("2", last4="1881")) == []
 
 
-def test_the_holder_decides_between_equals_and_excludes_nobody() -> None:
+def test_cardholder_narrows_but_never_excludes_all() -> None:
     assert found(new_card(), card("1", holder_name="Bob"), card("2", holder_name=" ada  EXAMPLE")) == ["2"]
     assert found(new_card(), card("1", holder_name="Bob")) == ["1"]
     assert found(new_card(), card("1", holder_name="Bob"), card("2", holder_name="Eve")) == ["1", "2"]
 
 
-def test_what_is_kept_holds_neither_number_nor_name() -> None:
+def test_stored_look_has_no_number_and_no_name() -> None:
     kept = repr(look_for(new_card(), KEY))
     assert "4012888888881881" not in kept
     assert "Ada" not in kept
@@ -107,7 +107,7 @@ def test_what_is_kept_holds_neither_number_nor_name() -> None:
     assert look_for(iban, KEY).last4 is None
 
 
-def test_aloha_is_recognised_by_its_masked_number() -> None:
+def test_aloha_card_is_found_by_its_masked_number() -> None:
     new = new_card(
         provider=P.ALOHA,
         route=AddRoute.PROVIDER_TOKEN,

@@ -1,4 +1,4 @@
-"""What is refused, what succeeds in part, and what runs again: rules that no single vault decides."""
+"""Refusals, partial results and repeats: rules independent of a single vault."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -49,7 +49,9 @@ def codes(result: WriteResult) -> list[ProblemCode]:
 
 
 @pytest.mark.parametrize("name", [P.LOANPRO, P.ALOHA])
-async def test_the_very_same_token(bench: Bench, sandbox: RunningSandbox, name: ProviderName) -> None:
+async def test_same_token_returns_the_existing_method(
+    bench: Bench, sandbox: RunningSandbox, name: ProviderName
+) -> None:
     method = bench.method(name)
     one = await bench.add(name, method=method)
     assert one.method is not None
@@ -65,7 +67,7 @@ async def test_the_very_same_token(bench: Bench, sandbox: RunningSandbox, name: 
     ]
 
 
-async def test_an_existing_one_may_become_the_default(bench: Bench) -> None:
+async def test_existing_method_may_become_the_default(bench: Bench) -> None:
     method = bench.method(P.LOANPRO)
     first = await bench.add(P.LOANPRO, method=method)
     again = await bench.add(P.LOANPRO, method=method, make_default=True, nickname="Mine")
@@ -77,7 +79,7 @@ async def test_an_existing_one_may_become_the_default(bench: Bench) -> None:
     assert (entry.choice.method_ref, entry.nicknames[first.method]) == (first.method.method_ref, "Mine")
 
 
-async def test_look_alikes_in_the_same_vault_are_refused_where_asked(bench: Bench) -> None:
+async def test_look_alikes_in_the_same_vault_are_refused_on_request(bench: Bench) -> None:
     first = await bench.add(P.CASELLE)
     command = bench.adding(P.CASELLE, on_duplicate=OnDuplicate.REJECT)
     refused = await bench.writer.add_method(command, STAFF, soon())
@@ -88,7 +90,7 @@ async def test_look_alikes_in_the_same_vault_are_refused_where_asked(bench: Benc
     assert [each.existing for each in allowed.warnings] == [first.method]
 
 
-async def test_a_default_that_the_vault_refuses_leaves_the_method(bench: Bench) -> None:
+async def test_rejected_default_keeps_the_added_method(bench: Bench) -> None:
     async def refuse(ref: CustomerRef, method: MethodRef, call: Call) -> None:
         raise VaultRejected("caselle", RejectReason.CONFLICT)
 
@@ -108,7 +110,7 @@ async def test_a_default_that_the_vault_refuses_leaves_the_method(bench: Bench) 
     assert (again.replayed, again.method, again.problems) == (True, result.method, result.problems)
 
 
-async def test_an_expired_card_is_added_and_not_chosen(bench: Bench) -> None:
+async def test_expired_card_is_added_but_not_default(bench: Bench) -> None:
     method = bench.method(P.ALOHA)
     assert isinstance(method, NewCard)
     result = await bench.add(P.ALOHA, method=replace(method, expiry=Expiry(2020, 1)), make_default=True)
@@ -117,7 +119,7 @@ async def test_an_expired_card_is_added_and_not_chosen(bench: Bench) -> None:
     assert await bench.store.directory.choice(ALEX.id) is None
 
 
-async def test_what_a_vault_asks_of_the_customer_names_the_field(bench: Bench, sandbox: RunningSandbox) -> None:
+async def test_missing_customer_data_names_the_field(bench: Bench, sandbox: RunningSandbox) -> None:
     command = bench.adding(P.LOANPRO, customer_id=KIM.id, provision=True, method_path=("method", "loanpro_token"))
     sandbox.clear_calls()
     result = await bench.writer.add_method(command, STAFF, soon())
@@ -132,7 +134,7 @@ async def test_what_a_vault_asks_of_the_customer_names_the_field(bench: Bench, s
 
 
 @pytest.mark.parametrize("name", list(P))
-async def test_a_vault_gets_to_know_the_customer_with_the_first_method(bench: Bench, name: ProviderName) -> None:
+async def test_first_method_provisions_the_customer(bench: Bench, name: ProviderName) -> None:
     method = bench.method(name)
     if name is P.LOANPRO:
         method = replace(method, billing_address=new_customer(55).address)
@@ -148,15 +150,15 @@ async def test_a_vault_gets_to_know_the_customer_with_the_first_method(bench: Be
     assert (again.method, again.replayed) == (result.method, True)
 
 
-async def test_without_provision_a_customer_must_be_linked(bench: Bench, sandbox: RunningSandbox) -> None:
+async def test_unlinked_customer_needs_provision(bench: Bench, sandbox: RunningSandbox) -> None:
     sandbox.clear_calls()
     result = await bench.add(P.CASELLE, customer_id=KIM.id)
     assert (codes(result), result.operation) == ([C.NOT_LINKED], None)
     assert sandbox.calls() == []
 
 
-async def test_an_unreadable_record_may_be_the_one(bench: Bench, sandbox: RunningSandbox) -> None:
-    """A lost add, and a list in which a new record cannot be read: nobody may say that nothing was made."""
+async def test_unreadable_new_record_may_be_the_added_one(bench: Bench, sandbox: RunningSandbox) -> None:
+    """An add with a lost answer, and an unreadable new record in the list: the add must not count as absent."""
     vault = bench.providers[P.CASELLE]
     real = vault.wallets
 
@@ -175,7 +177,7 @@ async def test_an_unreadable_record_may_be_the_one(bench: Bench, sandbox: Runnin
     result = await bench.writer.add_method(command, STAFF, soon())
     assert result.operation is not None
     vault.wallets = real  # type: ignore[method-assign]
-    assert result.problems == ()  # one id is new, readable or not
+    assert result.problems == ()  # exactly one id is new
     assert result.method is not None
     assert set(await bench.wallet(P.CASELLE)) - held == {result.method.method_ref}
 
@@ -183,7 +185,7 @@ async def test_an_unreadable_record_may_be_the_one(bench: Bench, sandbox: Runnin
 # ---- deleting ---------------------------------------------------------------------------------------------
 
 
-async def test_a_default_in_use_is_refused_also_when_nobody_chose_it(bench: Bench) -> None:
+async def test_deleting_a_default_by_rule_is_refused_too(bench: Bench) -> None:
     for name in (P.ALOHA, P.JPMORGAN, P.CASELLE):
         await bench.store.directory.unlink(ALEX.id, name)
     primary = next(one for one in (await bench.wallet(P.LOANPRO)).values() if one.is_provider_default)
@@ -191,7 +193,7 @@ async def test_a_default_in_use_is_refused_also_when_nobody_chose_it(bench: Benc
     assert codes(await bench.writer.delete_method(command, STAFF, soon())) == [C.METHOD_IN_USE]
 
 
-async def test_while_a_vault_is_silent_nobody_can_tell_the_default(bench: Bench, sandbox: RunningSandbox) -> None:
+async def test_default_is_unknown_while_a_vault_fails(bench: Bench, sandbox: RunningSandbox) -> None:
     method = next(one for one in (await bench.wallet(P.LOANPRO)).values() if not one.is_provider_default)
     command = DeleteMethod(
         method_id=bench.id(P.LOANPRO, method.method_ref), if_default=IfDefault.REJECT, idempotency_key=new_key()
@@ -203,7 +205,7 @@ async def test_while_a_vault_is_silent_nobody_can_tell_the_default(bench: Bench,
     assert codes(await bench.writer.delete_method(command, STAFF, soon())) == []
 
 
-async def test_deleting_again_is_success_and_calls_nobody_to_write(bench: Bench, sandbox: RunningSandbox) -> None:
+async def test_deleting_again_succeeds_without_a_write(bench: Bench, sandbox: RunningSandbox) -> None:
     method = await bench.first(P.LOANPRO)
     method_id = bench.id(P.LOANPRO, method.method_ref)
     assert codes(await bench.writer.delete_method(DeleteMethod(method_id=method_id), STAFF, soon())) == []
@@ -213,7 +215,7 @@ async def test_deleting_again_is_success_and_calls_nobody_to_write(bench: Bench,
     assert {row["method"] for row in sandbox.calls("loanpro")} == {"GET"}
 
 
-async def test_deleting_the_choice_forgets_it(bench: Bench) -> None:
+async def test_deleting_the_chosen_method_clears_the_choice(bench: Bench) -> None:
     method = (await bench.add(P.CASELLE, make_default=True, nickname="Gone")).method
     assert method is not None
     command = DeleteMethod(method_id=bench.ids.encode_address(method))
@@ -239,7 +241,7 @@ def creating(*vaults: ProviderName, number: int = 70) -> CreateCustomer:
     )
 
 
-async def test_what_one_vault_could_not_do_runs_again_alone(bench: Bench, sandbox: RunningSandbox) -> None:
+async def test_only_the_failed_vault_runs_again(bench: Bench, sandbox: RunningSandbox) -> None:
     command = creating(P.LOANPRO, P.CASELLE)
     sandbox.fault("caselle", "throttle", method="POST", path="/api/customers", times=1, retry_after_s=0)
     result = await bench.writer.create_customer(command, STAFF, soon())
@@ -261,8 +263,8 @@ async def test_what_one_vault_could_not_do_runs_again_alone(bench: Bench, sandbo
     ]
 
 
-async def test_a_vaults_record_of_somebody_else_is_a_conflict(bench: Bench) -> None:
-    """Caselle answers an existing customer for a key that it knows; that one is linked to another of ours."""
+async def test_vault_record_of_another_customer_is_a_conflict(bench: Bench) -> None:
+    """Caselle returns the existing customer for a known key; here it is linked to another customer."""
     first = creating(P.CASELLE)
     done = await bench.writer.create_customer(first, STAFF, soon())
     assert codes(done) == []
@@ -280,7 +282,7 @@ async def test_a_vaults_record_of_somebody_else_is_a_conflict(bench: Bench) -> N
     assert [(each.code, each.provider) for each in result.problems] == [(C.LINK_CONFLICT, P.CASELLE)]
 
 
-async def test_erasing_keeps_the_link_of_what_failed(bench: Bench, sandbox: RunningSandbox) -> None:
+async def test_erasure_keeps_the_link_of_a_failed_vault(bench: Bench, sandbox: RunningSandbox) -> None:
     command = EraseCustomer(customer_id=ALEX.id, idempotency_key=new_key(), confirm_external_id=ALEX.external_id)
     wrong = replace(command, confirm_external_id="somebody-else", idempotency_key=new_key())
     assert codes(await bench.writer.erase_customer(wrong, STAFF, soon())) == [C.INVALID_INPUT]
@@ -303,10 +305,10 @@ async def test_erasing_keeps_the_link_of_what_failed(bench: Bench, sandbox: Runn
         assert "Ada" not in repr((operation.intent, operation.result))
 
 
-# ---- what is late -----------------------------------------------------------------------------------------
+# ---- late results -----------------------------------------------------------------------------------------
 
 
-async def test_a_default_found_out_late_does_not_undo_a_newer_choice(bench: Bench, sandbox: RunningSandbox) -> None:
+async def test_late_default_does_not_replace_a_newer_choice(bench: Bench, sandbox: RunningSandbox) -> None:
     late = (await bench.add(P.JPMORGAN)).method
     newer = (await bench.add(P.ALOHA)).method
     assert late is not None
@@ -338,7 +340,7 @@ async def test_a_default_found_out_late_does_not_undo_a_newer_choice(bench: Benc
     assert choice.method_ref == newer.method_ref
 
 
-async def test_foreign_ids_are_not_found(bench: Bench) -> None:
+async def test_ids_of_other_tenants_are_not_found(bench: Bench) -> None:
     theirs = bench.ids.encode(P.CASELLE, CustomerRef("cus_nobody"), MethodRef("spm_x"))
     for method_id in (theirs, "pm_nonsense", ""):
         deleted = await bench.writer.delete_method(DeleteMethod(method_id=method_id), STAFF, soon())
@@ -349,7 +351,7 @@ async def test_foreign_ids_are_not_found(bench: Bench) -> None:
     assert codes(await bench.writer.add_method(unknown, STAFF, soon())) == [C.NOT_FOUND]
 
 
-async def test_a_brand_that_a_vault_does_not_know_is_a_fault_of_the_field(bench: Bench) -> None:
+async def test_unsupported_brand_is_a_field_error(bench: Bench) -> None:
     method = bench.method(P.ALOHA)
     assert isinstance(method, NewCard)
     result = await bench.add(
@@ -358,10 +360,8 @@ async def test_a_brand_that_a_vault_does_not_know_is_a_fault_of_the_field(bench:
     assert [(each.path, each.outcome) for each in result.problems] == [(("method", "aloha_token", "brand"), None)]
 
 
-async def test_a_vault_that_is_turned_off_leaves_its_write_unknown(
-    bench: Bench, sandbox: RunningSandbox, sqlite_url: str
-) -> None:
-    """And on again, it is settled: nobody may take its silence for an answer."""
+async def test_write_at_a_disabled_vault_stays_unknown(bench: Bench, sandbox: RunningSandbox, sqlite_url: str) -> None:
+    """It is decided once the vault is enabled again."""
     held = set(await bench.wallet(P.CASELLE))
     command = bench.adding(P.CASELLE)
     bench.die_at = "answered:add"
@@ -379,7 +379,7 @@ async def test_a_vault_that_is_turned_off_leaves_its_write_unknown(
     assert len(set(await bench.wallet(P.CASELLE)) - held) == 1
 
 
-async def test_a_customer_erased_meanwhile_leaves_its_write_unknown(bench: Bench) -> None:
+async def test_write_of_an_erased_customer_stays_unknown(bench: Bench) -> None:
     command = bench.adding(P.CASELLE)
     bench.die_at = "answered:add"
     await dead(bench.writer.add_method(command, STAFF, soon()))

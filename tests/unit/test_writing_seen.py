@@ -1,4 +1,4 @@
-"""What others change around a write of ours is told, and what the write changed is not told a second time."""
+"""Changes outside the gateway around a write give events; the write's own changes give no second event."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -31,19 +31,19 @@ async def bench(sandbox: RunningSandbox, store_url: str) -> AsyncIterator[Bench]
 
 
 async def settled(bench: Bench) -> None:
-    """The moments after a write are over."""
+    """Wait until the grace period after a write has passed."""
     await bench.writer.drain()
     bench.clock.advance(seconds=10)
 
 
 async def read(bench: Bench, name: ProviderName) -> tuple[VaultWallet, datetime]:
-    """A list, and when it was asked for."""
+    """A list, and when its read began."""
     asked_at = bench.clock()
     return await fresh_wallet(bench.providers[name], CustomerRef(ALEX.refs[name.value]), soon()), asked_at
 
 
 async def note(bench: Bench, found: tuple[VaultWallet, datetime]) -> SeenChanges:
-    """What reads, the watch and notifications do with a list."""
+    """Compare a list, as reads, the poller and webhooks do."""
     return await Sightings(bench.store).compare(found[0], ALEX.id, OTHERS, asked_at=found[1])
 
 
@@ -52,14 +52,14 @@ async def look(bench: Bench, name: ProviderName) -> SeenChanges:
     return await note(bench, await read(bench, name))
 
 
-async def told(bench: Bench) -> list[tuple[EventType, EventOrigin, MethodRef | None]]:
+async def events_of(bench: Bench) -> list[tuple[EventType, EventOrigin, MethodRef | None]]:
     """Oldest first."""
     page = await bench.store.events.of_customer(ALEX.id, first=100, types=METHODS)
     return [(event.type, event.origin, event.method_ref) for event in page.events[::-1]]
 
 
 async def change(bench: Bench, method: MethodRef, expiry: Expiry) -> None:
-    """Somebody changes a card of J.P. Morgan's, past the gateway."""
+    """Change a J.P. Morgan card outside the gateway."""
     vault = bench.providers[P.JPMORGAN]
     wallet, _ = await read(bench, P.JPMORGAN)
     held = next(one for one in wallet.methods if one.method_ref == method)
@@ -79,29 +79,31 @@ async def cards(bench: Bench) -> list[MethodRef]:
     return [one.method_ref for one in wallet.methods if one.kind.value == "CARD" and one.status.value == "ACTIVE"]
 
 
-async def test_a_change_by_others_right_after_ours_is_not_taken_for_ours(bench: Bench) -> None:
+async def test_outside_change_right_after_a_write_gives_an_event(bench: Bench) -> None:
     await look(bench, P.JPMORGAN)
     first, *_ = await cards(bench)
     await write(bench, first, Expiry(2038, 1))
     await change(bench, first, Expiry(2038, 2))
     await look(bench, P.JPMORGAN)
-    assert await told(bench) == [(UPDATED, OURS, first), (UPDATED, OTHERS, first)]
+    assert await events_of(bench) == [(UPDATED, OURS, first), (UPDATED, OTHERS, first)]
 
 
-async def test_a_change_by_others_just_before_ours_is_told_too(bench: Bench) -> None:
+async def test_outside_change_just_before_a_write_gives_an_event(bench: Bench) -> None:
     await look(bench, P.JPMORGAN)
     first = await cards(bench)
-    added = (await bench.add(P.JPMORGAN)).method  # a second card, so that another than ours can change
+    added = (await bench.add(P.JPMORGAN)).method  # a second card, changed outside the gateway
     assert added is not None
     await settled(bench)
     await change(bench, added.method_ref, Expiry(2038, 2))
     await write(bench, first[0], Expiry(2038, 1))
     for _ in range(2):
         await look(bench, P.JPMORGAN)
-    assert sorted((await told(bench))[1:]) == sorted([(UPDATED, OTHERS, added.method_ref), (UPDATED, OURS, first[0])])
+    assert sorted((await events_of(bench))[1:]) == sorted(
+        [(UPDATED, OTHERS, added.method_ref), (UPDATED, OURS, first[0])]
+    )
 
 
-async def test_a_method_that_others_add_while_we_add_one_is_told(bench: Bench) -> None:
+async def test_method_added_outside_during_an_add_gives_an_event(bench: Bench) -> None:
     await look(bench, P.CASELLE)
     vault, ref = bench.providers[P.CASELLE], CustomerRef(ALEX.refs["caselle"])
     new = bench.method(P.CASELLE)
@@ -109,20 +111,22 @@ async def test_a_method_that_others_add_while_we_add_one_is_told(bench: Bench) -
     ours = (await bench.add(P.CASELLE)).method
     assert ours is not None
     await look(bench, P.CASELLE)
-    assert sorted(await told(bench)) == sorted([(ADDED, OTHERS, theirs.method_ref), (ADDED, OURS, ours.method_ref)])
+    assert sorted(await events_of(bench)) == sorted(
+        [(ADDED, OTHERS, theirs.method_ref), (ADDED, OURS, ours.method_ref)]
+    )
 
 
-async def test_what_a_default_changes_beside_it_is_no_change_by_others(bench: Bench) -> None:
+async def test_previous_default_gives_no_event(bench: Bench) -> None:
     await look(bench, P.CASELLE)
     added = (await bench.add(P.CASELLE)).method
     assert added is not None
     chosen = SetDefault(customer_id=ALEX.id, method_id=bench.ids.encode_address(added))
     assert (await bench.writer.set_default(chosen, STAFF, soon())).problems == ()
     await look(bench, P.CASELLE)
-    assert await told(bench) == [(ADDED, OURS, added.method_ref)]
+    assert await events_of(bench) == [(ADDED, OURS, added.method_ref)]
 
 
-async def test_a_list_read_before_a_write_and_noted_after_it_changes_nothing(bench: Bench) -> None:
+async def test_list_read_before_a_write_is_ignored_after_it(bench: Bench) -> None:
     await look(bench, P.JPMORGAN)
     first, *_ = await cards(bench)
     old = await read(bench, P.JPMORGAN)
@@ -130,10 +134,10 @@ async def test_a_list_read_before_a_write_and_noted_after_it_changes_nothing(ben
     assert (await note(bench, old)).is_outdated
     for _ in range(2):
         assert not await look(bench, P.JPMORGAN)
-    assert await told(bench) == [(UPDATED, OURS, first)]
+    assert await events_of(bench) == [(UPDATED, OURS, first)]
 
 
-async def test_a_list_read_before_a_later_one_and_noted_after_it_changes_nothing(bench: Bench) -> None:
+async def test_list_older_than_the_last_one_is_ignored(bench: Bench) -> None:
     await look(bench, P.JPMORGAN)
     first, *_ = await cards(bench)
     old = await read(bench, P.JPMORGAN)
@@ -141,10 +145,10 @@ async def test_a_list_read_before_a_later_one_and_noted_after_it_changes_nothing
     await look(bench, P.JPMORGAN)
     assert (await note(bench, old)).is_outdated
     assert not await look(bench, P.JPMORGAN)
-    assert await told(bench) == [(UPDATED, OTHERS, first)]
+    assert await events_of(bench) == [(UPDATED, OTHERS, first)]
 
 
-async def test_a_list_read_while_a_write_runs_is_left_alone(bench: Bench) -> None:
+async def test_list_read_during_a_write_is_ignored(bench: Bench) -> None:
     await look(bench, P.JPMORGAN)
     first, *_ = await cards(bench)
     during: list[SeenChanges] = []
@@ -152,30 +156,30 @@ async def test_a_list_read_while_a_write_runs_is_left_alone(bench: Bench) -> Non
 
     async def watched(*arguments: object) -> MethodRef:
         now = await real(*arguments)  # type: ignore[arg-type]
-        during.append(await note(bench, await read(bench, P.JPMORGAN)))  # it is there, and the write has not told it
+        during.append(await note(bench, await read(bench, P.JPMORGAN)))  # added, but the write has no event yet
         return now
 
     bench.providers[P.JPMORGAN].update = watched  # type: ignore[method-assign, assignment]
     await write(bench, first, Expiry(2038, 1))
     assert [one.is_outdated for one in during] == [True]
     await look(bench, P.JPMORGAN)
-    assert await told(bench) == [(UPDATED, OURS, first)]
+    assert await events_of(bench) == [(UPDATED, OURS, first)]
 
 
-async def test_a_list_read_in_the_moments_after_a_write_is_left_alone(bench: Bench) -> None:
-    """It may be read before the write's own look, which alone knows what else a write changes."""
+async def test_list_read_in_the_grace_period_is_ignored(bench: Bench) -> None:
+    """It may be read before the write's own follow-up read, which alone knows what else the write changed."""
     await look(bench, P.CASELLE)
     bench.at["finished"] = lambda: bench.sandbox.fault("caselle", "status", method="GET", status=503)
     added = (await bench.add(P.CASELLE)).method
     assert added is not None
-    await bench.writer.drain()  # its own look has failed: nothing is noted yet
+    await bench.writer.drain()  # the follow-up read has failed: nothing is recorded yet
     bench.sandbox.clear_faults()
     assert (await note(bench, await read(bench, P.CASELLE))).is_outdated
     assert (await look(bench, P.CASELLE)).added == (added.method_ref,)
-    assert await told(bench) == [(ADDED, OURS, added.method_ref)]
+    assert await events_of(bench) == [(ADDED, OURS, added.method_ref)]
 
 
-async def test_a_list_that_cannot_be_read_after_a_write_is_compared_later(bench: Bench) -> None:
+async def test_failed_follow_up_read_is_covered_by_a_later_list(bench: Bench) -> None:
     await look(bench, P.CASELLE)
     added = (await bench.add(P.CASELLE)).method
     assert added is not None
@@ -187,4 +191,4 @@ async def test_a_list_that_cannot_be_read_after_a_write_is_compared_later(bench:
     bench.sandbox.clear_faults()
     for _ in range(2):
         await look(bench, P.CASELLE)
-    assert await told(bench) == [(ADDED, OURS, added.method_ref), (DELETED, OURS, added.method_ref)]
+    assert await events_of(bench) == [(ADDED, OURS, added.method_ref), (DELETED, OURS, added.method_ref)]

@@ -1,4 +1,4 @@
-"""Several processes on one PostgreSQL: one writes at a time, one key is one write, and a silent process is given up."""
+"""Several processes on one PostgreSQL: serialised writes, one write per key, expired leases."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ async def test_one_key_at_two_processes_is_one_write(two: tuple[Bench, Bench]) -
     assert set(await two[0].wallet(P.CASELLE)) - held == {results[0].method.method_ref}
 
 
-async def test_writes_of_one_customer_take_turns_across_processes(two: tuple[Bench, Bench]) -> None:
+async def test_writes_of_one_customer_are_serialised_across_processes(two: tuple[Bench, Bench]) -> None:
     held = set(await two[0].wallet(P.LOANPRO))
     results = await asyncio.gather(*(two[place % 2].add(P.LOANPRO) for place in range(6)))
     assert [result.problems for result in results] == [()] * 6
@@ -50,7 +50,7 @@ async def test_writes_of_one_customer_take_turns_across_processes(two: tuple[Ben
     assert set(await two[0].wallet(P.LOANPRO)) - held == added
 
 
-async def test_two_defaults_at_two_processes_end_in_one(two: tuple[Bench, Bench]) -> None:
+async def test_concurrent_defaults_at_two_processes_end_in_one(two: tuple[Bench, Bench]) -> None:
     targets = [(await two[0].add(P.LOANPRO)).method for _ in range(2)]
     commands = [
         SetDefault(customer_id=ALEX.id, method_id=two[0].ids.encode_address(target)) for target in targets if target
@@ -65,8 +65,8 @@ async def test_two_defaults_at_two_processes_end_in_one(two: tuple[Bench, Bench]
     assert shown == [choice.method_ref]
 
 
-async def test_a_process_that_falls_silent_is_given_up_after_its_lease(two: tuple[Bench, Bench]) -> None:
-    """Its pid means nothing here: it may run on another machine."""
+async def test_operations_are_taken_over_after_the_lease_expires(two: tuple[Bench, Bench]) -> None:
+    """The pid does not count: the process may run on another host."""
     dying, other = two
     held = set(await other.wallet(P.JPMORGAN))
     command = dying.adding(P.JPMORGAN)
@@ -84,7 +84,7 @@ async def test_a_process_that_falls_silent_is_given_up_after_its_lease(two: tupl
     assert len(set(await other.wallet(P.JPMORGAN)) - held) == 1
 
 
-async def test_many_sweeps_decide_an_operation_once(two: tuple[Bench, Bench]) -> None:
+async def test_concurrent_reconcilers_decide_an_operation_once(two: tuple[Bench, Bench]) -> None:
     dying, other = two
     held = set(await other.wallet(P.CASELLE))
     command = dying.adding(P.CASELLE, make_default=True)

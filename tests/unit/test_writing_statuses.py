@@ -1,8 +1,7 @@
-"""Every write of every vault, answered with any status and with strange bodies, the write made or not.
+"""Every write of every vault, answered with any status or an unusual body, with the write applied or not.
 
-What is reported must be what the vault holds: APPLIED is there once, NOT_APPLIED is not there. The statuses are those
-that mean something somewhere; `VAULTGRAPH_STATUSES=all` takes all from 200 to 599. `test_write_outcome.py` walks the
-tables themselves through all of them.
+The result must match the vault: APPLIED exists once, NOT_APPLIED does not exist. The default statuses are those with a
+meaning; `VAULTGRAPH_STATUSES=all` tries all from 200 to 599. `test_write_outcome.py` checks the tables for all of them.
 """
 
 import os
@@ -30,12 +29,12 @@ VERBS = {
     P.JPMORGAN: ("POST", "PATCH", "DELETE"),
     P.CASELLE: ("POST", "PUT", "DELETE"),
 }
-_TELLING = (
+_MEANINGFUL = (
     *(200, 201, 202, 203, 204, 206, 226, 300, 302, 303, 304, 307, 308),
     *(400, 401, 402, 403, 404, 405, 408, 409, 410, 412, 415, 418, 422, 423, 425, 429, 451, 499),
     *(500, 501, 502, 503, 504, 520, 599),
 )
-STATUSES = range(200, 600) if os.environ.get("VAULTGRAPH_STATUSES") == "all" else _TELLING
+STATUSES = range(200, 600) if os.environ.get("VAULTGRAPH_STATUSES") == "all" else _MEANINGFUL
 BODIES: dict[str, Any] = {
     "empty": "",
     "HTML": "<html><body>OK</body></html>",
@@ -50,7 +49,7 @@ BODIES: dict[str, Any] = {
 
 
 class World:
-    """Customers, one for each write, so that no write meets what an earlier one left."""
+    """One customer per write, so that writes do not affect each other."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -74,7 +73,7 @@ Count = Callable[[], Awaitable[int]]
 
 @dataclass(frozen=True)
 class Op:
-    """`prepare` answers what sends the write, and what counts how often the vault has done it."""
+    """`prepare` returns a function that sends the write, and one that counts how often the vault has applied it."""
 
     name: str
     provider: ProviderName
@@ -104,7 +103,7 @@ async def a_default(world: World, name: ProviderName) -> tuple[Send, Count]:
 
 
 async def _last(world: World, name: ProviderName) -> tuple[DemoCustomer, str]:
-    """An active method; where a customer has none left, the vaults begin anew."""
+    """An active method; resets the vaults if no customer has one left."""
     who = await world.next()
     if not any(row["active"] for row in world.held(name, who)):
         world.bench.sandbox.reset()
@@ -170,7 +169,7 @@ each_op = pytest.mark.parametrize("op", OPS, ids=lambda op: f"{op.provider.value
 
 
 async def reported(op: Op, world: World, kind: str, **fault: Any) -> tuple[WriteOutcome, int]:
-    """What is said of one write under one fault, and how often the vault has done it."""
+    """The reported outcome of one write under one fault, and how often the vault has applied it."""
     send, count = await op.prepare(world, op.provider)
     sandbox = world.bench.sandbox
     for verb in VERBS[op.provider]:
@@ -190,7 +189,7 @@ def faults() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @each_op
-async def test_what_is_reported_is_what_the_vault_holds(op: Op, sandbox: RunningSandbox, sqlite_url: str) -> None:
+async def test_reported_outcome_matches_the_vault(op: Op, sandbox: RunningSandbox, sqlite_url: str) -> None:
     store = open_store(sqlite_url)
     async with bench_on(sandbox, store) as bench:
         world, wanted = World(bench), list(faults())
@@ -207,8 +206,8 @@ async def test_what_is_reported_is_what_the_vault_holds(op: Op, sandbox: Running
 
 
 @each_op
-async def test_a_strange_body_is_looked_up(op: Op, sandbox: RunningSandbox, sqlite_url: str) -> None:
-    """The write is made, and its answer replaced."""
+async def test_write_with_unusual_body_is_looked_up(op: Op, sandbox: RunningSandbox, sqlite_url: str) -> None:
+    """The write is applied, and its answer replaced."""
     store = open_store(sqlite_url)
     async with bench_on(sandbox, store) as bench:
         world = World(bench)
@@ -226,8 +225,8 @@ async def test_a_strange_body_is_looked_up(op: Op, sandbox: RunningSandbox, sqli
 
 
 @each_op
-async def test_a_success_under_another_status_is_found(op: Op, sandbox: RunningSandbox, sqlite_url: str) -> None:
-    """The vault's own answer, under a status that it does not have."""
+async def test_success_with_another_status_is_found(op: Op, sandbox: RunningSandbox, sqlite_url: str) -> None:
+    """The vault's own answer, with a status that the vault never uses."""
     store = open_store(sqlite_url)
     async with bench_on(sandbox, store) as bench:
         world = World(bench)

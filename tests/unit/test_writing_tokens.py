@@ -1,4 +1,4 @@
-"""A browser's token that comes twice, under two keys, where no list shows by which token a card came."""
+"""A browser token used twice, with two keys, at a vault whose lists do not show tokens."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ def saves(sandbox: RunningSandbox) -> int:
     return sum(row["method"] == "POST" for row in sandbox.calls("caselle"))
 
 
-async def test_the_second_request_is_told_of_the_first_ones_card(
+async def test_second_request_returns_the_first_ones_card(
     sandbox: RunningSandbox, benches: tuple[Bench, Bench]
 ) -> None:
     first, second = twice(benches[0])
@@ -58,7 +58,7 @@ async def test_the_second_request_is_told_of_the_first_ones_card(
     assert first.method.secret.reveal() not in str(operation)
 
 
-async def test_two_at_once_make_one_card(sandbox: RunningSandbox, benches: tuple[Bench, Bench]) -> None:
+async def test_concurrent_requests_add_one_card(sandbox: RunningSandbox, benches: tuple[Bench, Bench]) -> None:
     held = set(await benches[0].wallet(CASELLE))
     pair = zip(benches, twice(benches[0]), strict=True)
     results = await asyncio.gather(
@@ -70,7 +70,7 @@ async def test_two_at_once_make_one_card(sandbox: RunningSandbox, benches: tuple
 
 
 @pytest.mark.parametrize("for_person", [False, True])
-async def test_while_the_first_is_unknown_nothing_is_sent(
+async def test_nothing_is_sent_while_the_first_is_unknown(
     sandbox: RunningSandbox, benches: tuple[Bench, Bench], for_person: bool
 ) -> None:
     one, other = benches
@@ -93,7 +93,7 @@ async def test_while_the_first_is_unknown_nothing_is_sent(
     assert saves(sandbox) == 1
 
 
-async def test_a_duplicate_is_refused_or_allowed_where_that_was_asked(
+async def test_duplicate_is_refused_or_allowed_on_request(
     sandbox: RunningSandbox, benches: tuple[Bench, Bench]
 ) -> None:
     for on_duplicate, expected in ((OnDuplicate.REJECT, [C.DUPLICATE]), (OnDuplicate.ALLOW, [])):
@@ -104,9 +104,7 @@ async def test_a_duplicate_is_refused_or_allowed_where_that_was_asked(
         assert saves(sandbox) == (1 if expected else 2)
 
 
-async def test_a_card_that_was_deleted_since_is_added_again(
-    sandbox: RunningSandbox, benches: tuple[Bench, Bench]
-) -> None:
+async def test_deleted_card_is_added_again(sandbox: RunningSandbox, benches: tuple[Bench, Bench]) -> None:
     one, other = benches
     first, second = twice(one)
     made = (await add(one, first)).method
@@ -117,10 +115,10 @@ async def test_a_card_that_was_deleted_since_is_added_again(
     assert (codes(again), again.was_duplicate, again.method != made) == ([], False, True)
 
 
-async def test_a_token_counts_for_as_long_as_it_lives(sandbox: RunningSandbox, benches: tuple[Bench, Bench]) -> None:
+async def test_token_is_checked_only_during_its_life(sandbox: RunningSandbox, benches: tuple[Bench, Bench]) -> None:
     one, other = benches
     first, second = twice(one)
     assert codes(await add(one, first)) == []
     one.clock.advance(minutes=16)
-    assert (await add(other, second)).was_duplicate is False  # the vault, whose clock stands, is the judge from then on
+    assert (await add(other, second)).was_duplicate is False  # afterwards the vault decides; its clock stands still
     assert saves(sandbox) == 2

@@ -1,4 +1,4 @@
-"""What the journal holds of a write: read whichever version wrote it, and left to an operator when it is unknown."""
+"""Stored intents: read in every version, and left to an operator if unknown."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ async def opened(sqlite_url: str) -> AsyncIterator[Store]:
 async def cut_off(
     sandbox: RunningSandbox, store: Store, name: str, *, ago_s: float = 60
 ) -> tuple[OperationRecord, Any]:
-    """Let the write die at its point, `ago_s` ago: what the journal holds of it, and the command."""
+    """Kill the write at its point, `ago_s` ago; returns the journal's row and the command."""
     case = INTERRUPTED[name]
     async with bench_on(sandbox, store) as bench:
         command = await case.command(bench)
@@ -67,14 +67,14 @@ async def at(store: Store, operation_id: str) -> OperationRecord:
 
 
 async def rewrite(store: Store, operation: OperationRecord, **values: Any) -> OperationRecord:
-    """Change the journal's row behind the gateway's back."""
+    """Change the journal's row directly."""
     async with store._db.writing() as tx:
         await tx.conn.execute(sa.update(operations).where(operations.c.id == operation.id).values(**values))
     return await at(store, operation.id)
 
 
 def agree(recorded: Any, now: Any, names: dict[str, str]) -> None:
-    """Both are the same but for the ids of that run, which stand in braces in `recorded`: `names` gets them."""
+    """Assert equality except for the run's ids, which are in braces in `recorded` and are stored in `names`."""
     if isinstance(recorded, dict):
         assert recorded.keys() == now.keys()
         for key, value in recorded.items():
@@ -106,7 +106,7 @@ def test_every_mutation_is_recorded() -> None:
 
 
 @pytest.mark.parametrize("name", list(INTERRUPTED))
-async def test_what_version_0_left_is_finished(sandbox: RunningSandbox, opened: Store, name: str) -> None:
+async def test_operation_of_version_0_is_finished(sandbox: RunningSandbox, opened: Store, name: str) -> None:
     operation, _ = await cut_off(sandbox, opened, name)
     kept, names = SAMPLES[name]["intent"] | {"by": STAFF.id}, dict[str, str]()
     agree(read_intent(replace(operation, intent=kept)).to_json(), read_intent(operation).to_json(), names)
@@ -121,7 +121,9 @@ async def test_what_version_0_left_is_finished(sandbox: RunningSandbox, opened: 
             assert ended.intent["of"]["version"] == VERSION
 
 
-async def test_an_absence_is_believed_no_sooner_than_version_0_said(sandbox: RunningSandbox, opened: Store) -> None:
+async def test_absence_is_not_conclusive_before_the_time_stored_by_version_0(
+    sandbox: RunningSandbox, opened: Store
+) -> None:
     operation, _ = await cut_off(sandbox, opened, "add")
     kept = {**SAMPLES["add"]["intent"], "believe_at": "2031-05-01T10:00:00.250000+00:00"}
     progress = read_intent(replace(operation, intent=kept))
@@ -129,7 +131,7 @@ async def test_an_absence_is_believed_no_sooner_than_version_0_said(sandbox: Run
     assert progress.believe_at.isoformat() == kept["believe_at"]
 
 
-# ---- what this version does not know ------------------------------------------------------------------------
+# ---- unknown versions and shapes ----------------------------------------------------------------------------
 
 
 def _newer(kept: Any) -> Any:
@@ -178,11 +180,11 @@ def _sent(bench: Bench) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", list(UNREADABLE))
-async def test_what_is_not_understood_is_left_to_an_operator(
+async def test_unreadable_intent_is_left_to_an_operator(
     sandbox: RunningSandbox, opened: Store, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     operation, command = await cut_off(sandbox, opened, "add-default")
-    change, told = UNREADABLE[kind]
+    change, reason = UNREADABLE[kind]
     kept = change(operation.intent)
     await rewrite(opened, operation, intent=kept)
     sandbox.clear_calls()
@@ -197,18 +199,18 @@ async def test_what_is_not_understood_is_left_to_an_operator(
         assert [one.id for one in await opened.journal.undecided()] == [operation.id]
         (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
         assert operation.id in record.getMessage()
-        assert told in record.getMessage()
+        assert reason in record.getMessage()
         assert record.exc_info is None
         result = await bench.writer.add_method(command, STAFF, soon())
         assert [problem.code.value for problem in result.problems] == ["OUTCOME_UNKNOWN"]
         assert "operator" in result.problems[0].message
         assert _sent(bench) == []
         other = await bench.add(P.CASELLE)
-        assert other.problems == (), "what only a person can decide blocks nobody"
+        assert other.problems == (), "an operation left to an operator blocks no other write"
         assert len([one for one in caplog.records if operation.id in one.getMessage()]) == 1
 
 
-async def test_an_unknown_mutation_is_left_to_an_operator(
+async def test_unknown_mutation_is_left_to_an_operator(
     sandbox: RunningSandbox, opened: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     operation, _ = await cut_off(sandbox, opened, "add")
@@ -222,7 +224,7 @@ async def test_an_unknown_mutation_is_left_to_an_operator(
         assert any(operation.id in one.getMessage() and "splitPayment" in one.getMessage() for one in caplog.records)
 
 
-async def test_what_sent_nothing_needs_no_reading(sandbox: RunningSandbox, opened: Store) -> None:
+async def test_unsent_operation_is_closed_without_reading_its_intent(sandbox: RunningSandbox, opened: Store) -> None:
     operation, command = await cut_off(sandbox, opened, "add")
     await rewrite(opened, operation, intent=_newer(dict(operation.intent)), sent_at=None)
     async with bench_on(sandbox, opened) as bench:
@@ -234,7 +236,7 @@ async def test_what_sent_nothing_needs_no_reading(sandbox: RunningSandbox, opene
         assert (result.operation.id, result.operation.state) == (operation.id, OperationState.SUCCEEDED)
 
 
-async def test_other_writes_wait_while_its_request_may_be_on_its_way(sandbox: RunningSandbox, opened: Store) -> None:
+async def test_other_writes_wait_while_its_request_may_be_in_flight(sandbox: RunningSandbox, opened: Store) -> None:
     operation, _ = await cut_off(sandbox, opened, "add", ago_s=0)
     operation = await rewrite(opened, operation, intent=_newer(dict(operation.intent)))
     async with bench_on(sandbox, opened, deadline_s=0.3) as bench:
@@ -249,7 +251,7 @@ async def test_other_writes_wait_while_its_request_may_be_on_its_way(sandbox: Ru
         assert (await at(opened, operation.id)).reconcile_at is None
 
 
-async def test_a_newer_process_finishes_what_an_older_one_left(sandbox: RunningSandbox, opened: Store) -> None:
+async def test_newer_process_finishes_an_older_operation(sandbox: RunningSandbox, opened: Store) -> None:
     operation, command = await cut_off(sandbox, opened, "add")
     await rewrite(opened, operation, intent=_newer(dict(operation.intent)))
     async with bench_on(sandbox, opened) as bench:
@@ -260,7 +262,7 @@ async def test_a_newer_process_finishes_what_an_older_one_left(sandbox: RunningS
         assert (result.problems, result.operation and result.operation.state) == ((), OperationState.SUCCEEDED)
 
 
-async def test_an_unreadable_capture_is_decided_with_its_payment(sandbox: RunningSandbox, opened: Store) -> None:
+async def test_unreadable_capture_is_decided_by_its_payment(sandbox: RunningSandbox, opened: Store) -> None:
     operation, command = await cut_off(sandbox, opened, "capture")
     assert isinstance(command, CapturePayment)
     await rewrite(opened, operation, intent=_newer(dict(operation.intent)))
@@ -277,7 +279,7 @@ async def test_an_unreadable_capture_is_decided_with_its_payment(sandbox: Runnin
         assert (result.problems, result.payment_id) == ((), command.payment_id)
 
 
-async def test_an_unreadable_capture_of_a_decided_payment_ends_with_it(sandbox: RunningSandbox, opened: Store) -> None:
+async def test_unreadable_capture_of_a_decided_payment_ends_with_it(sandbox: RunningSandbox, opened: Store) -> None:
     operation, command = await cut_off(sandbox, opened, "capture")
     await rewrite(opened, operation, intent=_newer(dict(operation.intent)))
     update = StatusUpdate(state=PaymentState.CANCELED, origin=EventOrigin.PROVIDER_WEBHOOK)

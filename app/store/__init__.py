@@ -1,4 +1,4 @@
-"""Durable state over one engine: SQLite by default, PostgreSQL when one machine is not enough."""
+"""The store: durable state in SQLite (default) or PostgreSQL (several machines)."""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -29,7 +29,7 @@ __all__ = ["Store", "Tx", "make_engine", "migrate", "migrations_are_current"]
 
 
 class Store:
-    """The repositories. Several of their writes commit as one inside ``async with store.transaction() as tx``."""
+    """The repositories. ``async with store.transaction() as tx`` commits writes of several of them atomically."""
 
     def __init__(self, engine: Engine, *, tenant: str = "default", clock: Clock = utc_now) -> None:
         self.engine = engine
@@ -50,22 +50,23 @@ class Store:
 
     @classmethod
     def open(cls, url: str, *, tenant: str = "default", clock: Clock = utc_now) -> "Store":
-        """A store over ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://...``; connects at the first use.
+        """A store for ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://...``; connects on first use.
 
-        The schema is not touched: `migrate(store.engine)` does that.
+        Does not change the schema; call `migrate(store.engine)` for that.
         """
         return cls(make_engine(url), tenant=tenant, clock=clock)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
-        """Pass the transaction to repositories as ``tx=``; after the block, `tx.events` and `tx.changes` tell what
-        was numbered. With SQLite it keeps all other writers waiting: no upstream calls inside, and no repository
-        call that writes without ``tx=``."""
+        """A write transaction; pass it to repositories as ``tx=``. Afterwards `tx.events` and `tx.changes` are set.
+
+        With SQLite it blocks all other writers: make no upstream calls inside, and no repository write without ``tx=``.
+        """
         async with self._db.writing() as tx:
             yield tx
 
     async def erase(self, customer_id: str, *, keep_links: Collection[ProviderName] = ()) -> CustomerRecord:
-        """`Directory.erase`, and with it what journal and events say about the person, as one. CustomerUnknown."""
+        """`Directory.erase`, plus personal data in journal and events, atomically. Raises CustomerUnknown."""
         async with self.transaction() as tx:
             record = await self.directory.erase(customer_id, keep_links=keep_links, tx=tx)
             await self.journal.forget(customer_id, tx=tx)
@@ -76,7 +77,7 @@ class Store:
         return self._db.now()
 
     def on_change(self, listener: OnChange) -> None:
-        """Call `listener` with the changes of each commit of this process; it must not block or raise."""
+        """Call `listener` with the changes of each commit in this process; it must not block or raise."""
         self._db.on_change(listener)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Tells an unreachable store from a bug, and logs each change between the two once."""
+"""Distinguishes store outages from bugs, and logs each change of availability once."""
 
 import logging
 import time
@@ -12,25 +12,25 @@ from app.store.errors import StoreUnavailable
 
 _log = logging.getLogger("vaultgraph.store")
 
-# SQLSTATE classes and codes (PostgreSQL, appendix A) of a server that cannot serve us now: connection, authorization,
-# no such database, insufficient resources, operator intervention, system error, a standby that takes no writes.
+# SQLSTATE classes and codes (PostgreSQL, appendix A) of an unavailable server: connection, authorization, no such
+# database, insufficient resources, operator intervention, system error, read-only standby.
 _SQLSTATE_CLASSES: Final = frozenset({"08", "28", "3D", "53", "57", "58"})
 _READ_ONLY: Final = "25006"
-_SQLITE_ERROR: Final = 1  # a mistake in the statement; the other codes of SQLite's OperationalError are about the file
+_SQLITE_ERROR: Final = 1  # error in the statement; other codes of SQLite's OperationalError concern the file
 _SETTLED_S: Final = 1.0
 
 
 class Availability:
-    """One store's state. Reads and writes fail apart (a full disk still reads): the store is up when neither fails.
+    """Availability of one store. Reads and writes are tracked separately (a full disk can still be read).
 
-    A success counts only a second after the last failure, so that a store that fails now and then is one line. A store
-    that was never up has no change to tell: whoever opens it says why that failed.
+    A success counts only one second after the last failure, so an unstable store does not flood the log. Nothing is
+    logged before the store was available once; opening it reports the error.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._failing: set[str] = set()
-        self.is_settled = False  # was up once, and nothing fails
+        self.is_settled = False  # available once, and no current failure
         self._failed_at = 0.0
         self.reads = Access(self, "reads")
         self.writes = Access(self, "writes")
@@ -43,7 +43,7 @@ class Availability:
         self._failed_at = self._clock()
         was_settled, self.is_settled = self.is_settled, False
         if was_settled:
-            _log.error("the store cannot be used (%s): requests that need it are refused until it can", cause)
+            _log.error("the store is unavailable (%s); requests that need it fail until it recovers", cause)
         self._failing.add(kind)
 
     def worked(self, kind: str) -> None:
@@ -53,11 +53,11 @@ class Availability:
         self._failing.discard(kind)
         self.is_settled = not self._failing
         if was_failing and self.is_settled:
-            _log.warning("the store can be used again")
+            _log.warning("the store is available again")
 
 
 class Access:
-    """One kind of use of the store."""
+    """Reports successes and failures of reads or of writes."""
 
     __slots__ = ("_availability", "_kind")
 
@@ -66,7 +66,7 @@ class Access:
         self._kind = kind
 
     def failed(self, error: Exception) -> None:
-        """Raises StoreUnavailable in place of an error that means it; returns for every other error."""
+        """Raise StoreUnavailable if `error` is an outage; return for any other error."""
         if isinstance(error, StoreUnavailable):
             return
         cause = outage(error)
@@ -80,13 +80,13 @@ class Access:
 
 
 def outage(error: BaseException) -> str | None:
-    """The name of the driver's error where it means that the store cannot be reached or used; None for a bug."""
+    """The driver's error name if `error` means that the store is unavailable; None for a bug."""
     if isinstance(error, DBAPIError):
         origin: BaseException = error.orig or error
         if not (error.connection_invalidated or _is_outage(origin)):
             return None
         return type(origin.__cause__ or origin).__name__
-    # Raw errors of the driver and of sockets reach us from connecting only: SQLAlchemy wraps those of statements.
+    # Unwrapped driver and socket errors come from connecting only: SQLAlchemy wraps those of statements.
     is_driver = type(error).__module__.partition(".")[0] in ("asyncpg", "sqlite3")
     return type(error).__name__ if is_driver or isinstance(error, OSError | PoolTimeout) else None
 
@@ -100,4 +100,4 @@ def _is_outage(origin: BaseException) -> bool:
 
 
 def _is_constraint(code: int) -> bool:
-    return code & 0xFF in (19, 20)  # SQLITE_CONSTRAINT, SQLITE_MISMATCH: about the values of a statement
+    return code & 0xFF in (19, 20)  # SQLITE_CONSTRAINT, SQLITE_MISMATCH

@@ -1,4 +1,4 @@
-"""What changed since when, so that every replica can drop what it has cached."""
+"""The change log, with which all replicas invalidate their caches."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from app.store.tables import changes, heads
 
 
 class ChangeLog:
-    """Poll `version()` (one indexed row); when it moved, ask `since(the last one seen)`."""
+    """Poll `version()` (one indexed row); if it changed, call `since(last_version)`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -22,9 +22,9 @@ class ChangeLog:
             return await conn.scalar(*_version(self._db.tenant)) or 0
 
     async def since(self, version: int, *, limit: int = 10_000) -> Changes:
-        """Changes after `version`, oldest first. More than `limit`, or pruned ones, make it incomplete."""
+        """Changes after `version`, oldest first; incomplete if there are more than `limit` or some were pruned."""
         async with self._db.reading() as conn:
-            # The rows first: a version read before them could lie below the last row.
+            # Read the rows first: a version read before them could be lower than the last row's.
             found = await conn.execute(*_since(self._db.tenant, version, limit + 1))
             rows = [Change(row.version, Topic(row.topic), row.key) for row in found]
             head = (await conn.execute(*_head(self._db.tenant))).first()
@@ -35,7 +35,7 @@ class ChangeLog:
         return Changes(rows[-1].version if rows else version, tuple(rows), is_complete=True)
 
     async def prune(self, before: datetime) -> int:
-        """Forget changes older than `before`; answers how many."""
+        """Delete changes older than `before`; returns their number."""
         old = (changes.c.tenant == self._db.tenant, changes.c.changed_at < before)
         async with self._db.writing() as tx:
             last = await tx.conn.scalar(select(func.max(changes.c.version)).where(*old))

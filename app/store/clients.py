@@ -1,4 +1,4 @@
-"""Partner apps: their keys (hashed by the caller), scopes, and the customers that they may see."""
+"""Partner apps: key hashes, scopes and granted customers."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -15,7 +15,7 @@ from app.store.text import is_storable, storable
 
 
 class Clients:
-    """Every change announces the client, so that a running gateway forgets what it has cached of it."""
+    """Every change is published under `Topic.CLIENT`, so that gateways invalidate their caches."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -47,14 +47,14 @@ class Clients:
             return await self._must_find(name, own)
 
     async def client(self, name: str, *, tx: Tx | None = None) -> ClientRecord | None:
-        """With its valid keys, disabled or not."""
+        """The client, disabled or not, with its valid keys."""
         if not is_storable(name):
             return None
         found = await self._find(clients.c.name == name, tx=tx)
         return found[0] if found else None
 
     async def by_key_hash(self, key_hash: str) -> ClientRecord | None:
-        """Whose valid key this is. Disabled clients are answered too: the caller refuses them by `disabled_at`."""
+        """The owner of a valid key. Includes disabled clients: the caller must check `disabled_at`."""
         if not is_storable(key_hash):
             return None
         owner = select(client_keys.c.client).where(self._is_valid(), client_keys.c.key_hash == key_hash)
@@ -62,7 +62,7 @@ class Clients:
         return found[0] if found else None
 
     async def key_hashes(self, *, limit: int) -> frozenset[str]:
-        """Of all clients' valid keys, disabled clients included; `limit` of them at most."""
+        """Hashes of all valid keys, including those of disabled clients; at most `limit`."""
         query = select(client_keys.c.key_hash).where(self._is_valid()).limit(limit)
         async with self._db.reading() as conn:
             return frozenset((await conn.execute(query)).scalars())
@@ -73,7 +73,7 @@ class Clients:
     async def rotate(
         self, name: str, key_hash: str, *, old_until: datetime | None = None, tx: Tx | None = None
     ) -> ClientRecord:
-        """Add a key; the newest of the others stays valid, until `old_until` if given. So there are two at most.
+        """Add a key; the newest old key stays valid (until `old_until`, if given), all others are deleted.
 
         Raises ClientUnknown.
         """
@@ -100,14 +100,14 @@ class Clients:
         return await self._update(name, values)
 
     async def disable(self, name: str, *, tx: Tx | None = None) -> ClientRecord:
-        """From now on its keys are refused. Raises ClientUnknown."""
+        """Reject its keys from now on. Raises ClientUnknown."""
         return await self._update(name, {"disabled_at": self._db.now()}, tx)
 
     async def enable(self, name: str, *, tx: Tx | None = None) -> ClientRecord:
         return await self._update(name, {"disabled_at": None}, tx)
 
     async def grant(self, name: str, customer_ids: Iterable[str], *, tx: Tx | None = None) -> None:
-        """Let it see these customers. Raises ClientUnknown, or CustomerUnknown and then grants none of them."""
+        """Grant access to these customers. Raises ClientUnknown, or CustomerUnknown without granting any."""
         wanted = set(customer_ids)
         storable(*wanted)
         async with self._db.writing(tx) as own:
@@ -125,7 +125,7 @@ class Clients:
             own.touch(Topic.CLIENT, name)
 
     async def revoke(self, name: str, customer_ids: Collection[str], *, tx: Tx | None = None) -> int:
-        """Take grants back; answers how many there were."""
+        """Revoke grants; returns their number."""
         statement = delete(client_grants).where(
             *self._grants(name), client_grants.c.customer_id.in_(list(customer_ids))
         )
@@ -135,14 +135,14 @@ class Clients:
             return gone
 
     async def granted(self, name: str, customer_ids: Collection[str]) -> set[str]:
-        """Which of these customers were granted to it."""
+        """Those of `customer_ids` that are granted to the client."""
         wanted = [customer_id for customer_id in customer_ids if is_storable(customer_id)]
         query = select(client_grants.c.customer_id).where(*self._grants(name), client_grants.c.customer_id.in_(wanted))
         async with self._db.reading() as conn:
             return set((await conn.execute(query)).scalars())
 
     async def grants(self, name: str, *, after: str = "", limit: int = 1000) -> list[str]:
-        """The ids granted to it, in order, page by page."""
+        """One page of the granted customer ids, in order."""
         query = select(client_grants.c.customer_id).where(*self._grants(name), client_grants.c.customer_id > after)
         async with self._db.reading() as conn:
             return list((await conn.execute(query.order_by(client_grants.c.customer_id).limit(limit))).scalars())

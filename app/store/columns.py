@@ -1,4 +1,4 @@
-"""Column types that mean the same on SQLite and PostgreSQL."""
+"""Column types that behave the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -8,7 +8,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 class Instant(TypeDecorator[datetime]):
-    """An aware instant, stored as UTC and returned aware. A naive one is refused: nobody can say what it means."""
+    """A timezone-aware datetime, stored as UTC. Raises ValueError for a naive one, which is ambiguous."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -28,7 +28,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 class JsonDocument(TypeDecorator[Any]):
-    """JSON, on PostgreSQL JSONB: its dialect is loaded where it is used, not with these tables."""
+    """JSON; JSONB on PostgreSQL. The PostgreSQL dialect is imported only when used."""
 
     impl = JSON
     cache_ok = True
@@ -45,4 +45,4 @@ JSON_DOCUMENT: Final = JsonDocument(none_as_null=True)
 JsonObject = dict[str, Any]
 
 SORTED_ID: Final = String(40).with_variant(String(40, collation="C"), "postgresql")
-"""Ids that are compared to page or to resume: by their bytes, whatever the database's language is."""
+"""Ids used as cursors: compared by bytes, independent of the database's collation."""

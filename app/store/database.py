@@ -1,8 +1,8 @@
-"""One engine for SQLite and PostgreSQL: how connections are set up, and how reads and writes are begun.
+"""The engine for SQLite and PostgreSQL: connection setup, reads and write transactions.
 
-A write is one transaction (`Tx`). What others must hear about it (changed keys, events) is collected while it runs
-and written last, under the one row of `heads`: so the order of versions and event ids is the order of commits, and
-whoever reads "everything after X" can never miss one that was numbered early and committed late.
+A write is one transaction (`Tx`). Its changes and events are collected in the outbox and written last, under a lock on
+the row in `heads`. So versions and event ids are in commit order, and a reader with a cursor never misses a row that
+was numbered earlier but committed later.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def utc_now() -> datetime:
 
 
 class Tx(Outbox):
-    """A write transaction in progress, for callers that want several repositories to commit as one."""
+    """A write transaction, which several repositories can share."""
 
     def __init__(self, conn: SteadyConnection, tenant: str) -> None:
         super().__init__(tenant)
@@ -49,7 +49,7 @@ class Tx(Outbox):
 
 
 def _insert_of(dialect: str) -> Insert:
-    """The dialect's own INSERT, which has ON CONFLICT: of two dialects only the one in use is loaded."""
+    """The dialect's INSERT with ON CONFLICT support. Imports only the dialect in use."""
     if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert
     else:
@@ -68,17 +68,17 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self.insert: Insert = _insert_of(engine.dialect.name)
         self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
-        # Reads of SQLite run statement by statement. A write holds the write lock from its first moment, so it cannot
-        # deadlock. Said here rather than by a listener on the engine, which would be asked at each statement.
+        # SQLite reads run without a transaction. A write takes the write lock at its start, so it cannot deadlock. An
+        # engine listener could do the same, but would run for each statement.
         self._begin = "BEGIN IMMEDIATE" if self.is_sqlite else None
-        # SQLite has one writer at a time. Queueing here is fair and costs nothing; its own busy handler polls.
-        self._turn = asyncio.Lock()
-        self._turn_of: asyncio.Task[Any] | None = None
+        # SQLite allows one writer at a time. This queue is fair and cheap; SQLite's busy handler polls.
+        self._write_lock = asyncio.Lock()
+        self._lock_holder: asyncio.Task[Any] | None = None
         self._listeners: list[OnChange] = []
 
     @asynccontextmanager
     async def reading(self, tx: Tx | None = None) -> AsyncIterator[SteadyConnection]:
-        """A connection for single statements: each sees what is committed, or what `tx` has written so far."""
+        """A connection for single statements; each sees the committed state, or that of `tx`."""
         if tx is not None:
             yield tx.conn
             return
@@ -89,14 +89,14 @@ class Database:
             await conn.close()
 
     async def rows(self, asked: Statement, tx: Tx | None = None) -> Sequence[Row[Any]]:
-        """What one statement finds; `reading` is for several."""
+        """All rows of one statement; use `reading` for several statements."""
         if tx is not None:
             return (await tx.conn.execute(*asked)).all()
         return await read(self._reader, *asked, self.availability.reads)
 
     @asynccontextmanager
     async def writing(self, tx: Tx | None = None) -> AsyncIterator[Tx]:
-        """Join `tx`, or run a transaction of its own: committed at the end of the block, rolled back if it raises."""
+        """Join `tx`, or run a new transaction: committed at the end of the block, rolled back if it raises."""
         if tx is not None:
             yield tx
             return
@@ -104,15 +104,15 @@ class Database:
             async with self._transaction() as own:
                 yield own
             return
-        if self._turn_of is not None and self._turn_of is asyncio.current_task():
-            raise StoreError("a write inside a transaction must be given its tx")  # it would wait for itself
-        async with self._turn:
-            self._turn_of = asyncio.current_task()
+        if self._lock_holder is not None and self._lock_holder is asyncio.current_task():
+            raise StoreError("a write inside a transaction must be given its tx")  # otherwise a deadlock
+        async with self._write_lock:
+            self._lock_holder = asyncio.current_task()
             try:
                 async with self._transaction() as own:
                     yield own
             finally:
-                self._turn_of = None
+                self._lock_holder = None
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Tx]:
@@ -123,22 +123,22 @@ class Database:
         except BaseException:
             await conn.close()
             raise
-        await conn.end(lambda raw: own.flush(raw, self.now(), self.insert), then=lambda: self._tell(own.changes))
+        await conn.end(lambda raw: own.flush(raw, self.now(), self.insert), then=lambda: self._notify(own.changes))
 
     def on_change(self, listener: OnChange) -> None:
-        """Call `listener` after each commit of this process that changed something; it must not block or raise."""
+        """Call `listener` after each commit in this process that has changes; it must not block or raise."""
         self._listeners.append(listener)
 
-    def _tell(self, changes: Sequence[Change]) -> None:
+    def _notify(self, changes: Sequence[Change]) -> None:
         if changes:
             for listener in self._listeners:
                 listener(changes)
 
 
 def make_engine(url: str | URL) -> Engine:
-    """An engine for ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://...``; nothing is connected yet.
+    """An engine for ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://...``, without connecting.
 
-    A new SQLite file is readable by its owner only, for it holds names and e-mail addresses.
+    A new SQLite file is readable only by its owner, because it holds names and e-mail addresses.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
@@ -162,27 +162,29 @@ def make_engine(url: str | URL) -> Engine:
 
 
 def _create_private(file: Path) -> None:
-    """Make the file if there is none. One that exists must not even be opened here: closing it again would drop the
-    locks that this process holds on it (SQLite, "How To Corrupt An SQLite Database File", 2.2)."""
+    """Create the file if it is missing. An existing one must not be opened: closing it would drop the process's locks.
+
+    Source: SQLite, "How To Corrupt An SQLite Database File", 2.2.
+    """
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _record: object) -> None:
-    # The driver must not begin transactions by itself: `Database` does, so that writes take the lock at once.
+    # The driver must not begin transactions: `Database` does, so that writes take the lock immediately.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
     _use_wal(cursor)
-    # A journalled write must survive a power cut, not only a crash of the process: WAL's usual NORMAL would lose it.
+    # A journalled write must survive a power failure, not only a process crash; WAL's usual NORMAL could lose it.
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
 def _use_wal(cursor: DBAPICursor) -> None:
-    """Only the first connection ever has to switch; while it does, others are refused without any waiting."""
+    """Switch to WAL, with retries: while the first connection switches, others fail immediately."""
     for is_last in [*[False] * _WAL_TRIES, True]:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")

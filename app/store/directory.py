@@ -1,4 +1,4 @@
-"""Who our customers are, where the vaults know them, and what they chose. Every write announces the customer."""
+"""Writes to the directory: customers, their vault links and default methods. Each is published to the change log."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -26,7 +26,7 @@ from app.vault.names import CustomerRef, LinkProof, ProviderName
 
 
 class Directory(DirectoryReads):
-    """Writes lock the customer's row first, so two changes of one customer cannot cross."""
+    """Writes lock the customer's row first, so changes of one customer are serialised."""
 
     async def create(
         self,
@@ -40,9 +40,9 @@ class Directory(DirectoryReads):
         customer_id: str | None = None,
         tx: Tx | None = None,
     ) -> CustomerRecord:
-        """Add a customer under a new `cus_` id, or under `customer_id` (demo data, imports).
+        """Add a customer with a new `cus_` id, or with `customer_id` (demo data, imports).
 
-        Raises ExternalIdTaken when another customer has the external id.
+        Raises ExternalIdTaken if another customer has the external id.
         """
         storable(external_id, first_name, last_name, business_name, email, phone, customer_id)
         record = CustomerRecord(
@@ -77,9 +77,9 @@ class Directory(DirectoryReads):
         linked_by: str,
         tx: Tx | None = None,
     ) -> LinkRecord:
-        """Link a vault's customer to ours; the same link again answers the first one unchanged.
+        """Link a vault's customer to one of the store. Idempotent: an existing link is returned unchanged.
 
-        Raises CustomerUnknown, or LinkConflict with its reason and the id of the customer that stands in the way.
+        Raises CustomerUnknown, or LinkConflict with the reason and the id of the conflicting customer.
         """
         storable(customer_ref, linked_by)
         async with self._db.writing(tx) as own:
@@ -112,9 +112,9 @@ class Directory(DirectoryReads):
         raise LinkConflict(LinkConflictReason.CUSTOMER_LINKED, customer_id)
 
     async def unlink(self, customer_id: str, provider: ProviderName, *, tx: Tx | None = None) -> LinkRecord | None:
-        """Remove the link and all that hung on it (choice, nicknames, what was seen); None when there was none.
+        """Remove the link and its data (choice, nicknames, observed methods); None if there is no link.
 
-        A link that was set aside (`link_conflicts`) goes as well.
+        Also removes the customer's row in `link_conflicts`.
         """
         async with self._db.writing(tx) as own:
             await self._lock(customer_id, own)
@@ -138,7 +138,7 @@ class Directory(DirectoryReads):
         set_at: datetime | None = None,
         tx: Tx | None = None,
     ) -> None:
-        """Store `method` as the customer's default, whatever was stored before. Raises CustomerUnknown."""
+        """Store or replace the customer's default. Raises CustomerUnknown."""
         storable(method.method_ref, method.customer_ref, set_by)
         row = {
             "tenant": self._db.tenant,
@@ -156,12 +156,12 @@ class Directory(DirectoryReads):
             own.touch(Topic.CUSTOMER, customer_id)
 
     async def locked_choice(self, customer_id: str, *, tx: Tx) -> ChoiceRecord | None:
-        """The stored default, which nobody else changes until `tx` ends. Raises CustomerUnknown."""
+        """The stored default, locked until `tx` ends. Raises CustomerUnknown."""
         await self._lock(customer_id, tx)
         return await self.choice(customer_id, tx=tx)
 
     async def mark_choice(self, customer_id: str, *, missing_since: datetime | None, tx: Tx) -> None:
-        """Remember since when the vault's lists lack the stored default; None: they show it."""
+        """Store since when the vault's lists lack the stored default; None if they contain it."""
         statement = update(choices).where(*self._of(choices, customer_id)).values(missing_since=missing_since)
         await tx.conn.execute(statement)
         tx.touch(Topic.CUSTOMER, customer_id)
@@ -169,7 +169,7 @@ class Directory(DirectoryReads):
     async def clear_choice(
         self, customer_id: str, *, only_if: MethodAddress | None = None, tx: Tx | None = None
     ) -> ChoiceRecord | None:
-        """Forget the choice, with `only_if` only while it still names that method; answers what was forgotten."""
+        """Delete the choice, with `only_if` only if it names that method; returns the deleted choice."""
         conditions: list[ColumnElement[bool]] = []
         if only_if is not None:
             conditions = [choices.c[name] == value for name, value in _address_row(only_if).items()]
@@ -183,7 +183,7 @@ class Directory(DirectoryReads):
     async def move_choice(
         self, customer_id: str, old: MethodAddress, new: MethodAddress, *, tx: Tx | None = None
     ) -> bool:
-        """A vault replaced `old` by `new`: choice and nickname follow. True when the choice did."""
+        """Move choice and nickname from `old` to `new`, its replacement at the vault. True if the choice moved."""
         storable(new.method_ref, new.customer_ref)
         async with self._db.writing(tx) as own:
             moved = False
@@ -199,7 +199,7 @@ class Directory(DirectoryReads):
     async def set_nickname(
         self, customer_id: str, method: MethodAddress, nickname: str | None, *, tx: Tx | None = None
     ) -> None:
-        """Name a method, or with None take its name away. Raises CustomerUnknown."""
+        """Set a method's nickname, or remove it with None. Raises CustomerUnknown."""
         storable(nickname, method.method_ref, method.customer_ref)
         address = _address_row(method)
         async with self._db.writing(tx) as own:
@@ -215,10 +215,10 @@ class Directory(DirectoryReads):
     async def erase(
         self, customer_id: str, *, keep_links: Collection[ProviderName] = (), tx: Tx | None = None
     ) -> CustomerRecord:
-        """Forget names, choice, nicknames and links. A kept link leaves the customer findable, to try again later.
+        """Delete names, choice, nicknames and links, except `keep_links`, with which erasure can be retried later.
 
-        Without kept links the customer is erased: its external id is free again, its id is answered no more.
-        Erasing twice is the same as once. Raises CustomerUnknown. `Store.erase` also cleans journal and events.
+        Without kept links the customer is erased: its external id can be reused and its id is no longer found.
+        Idempotent. Raises CustomerUnknown. `Store.erase` also cleans journal and events.
         """
         kept = [provider.value for provider in keep_links]
         async with self._db.writing(tx) as own:

@@ -1,4 +1,4 @@
-"""Reading the directory: who our customers are, and where the vaults know them."""
+"""Reads of the directory: customers, vault links, defaults and nicknames."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -28,7 +28,7 @@ _CHOICE: Final = (
 
 
 class DirectoryReads:
-    """Erased customers are answered only where asked for; unknown ids are simply absent."""
+    """Erased customers are included only on request; unknown ids are omitted."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -51,20 +51,20 @@ class DirectoryReads:
         return await self.customer(owner, tx=tx) if owner else None
 
     async def customers(self, ids: Collection[str], *, tx: Tx | None = None) -> dict[str, CustomerRecord]:
-        """Many at once, by our id, in no order; unknown and erased ones are absent."""
+        """Customers by id; unknown and erased ones are omitted."""
         wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
         found = await self._customers(_customers(self._db.tenant, wanted), wanted, tx)
         return {record.id: record for record in found}
 
     async def links_of(self, ids: Collection[str], *, tx: Tx | None = None) -> dict[str, tuple[LinkRecord, ...]]:
-        """Links by customer id, ordered by provider name; every asked id has a place, empty if need be."""
+        """Links by customer id, ordered by provider name; ids without links map to an empty tuple."""
         async with self._db.reading(tx) as conn:
             return await self._links(conn, ids)
 
     async def owners_of(
         self, provider: ProviderName, refs: Iterable[CustomerRef], *, tx: Tx | None = None
     ) -> dict[CustomerRef, str]:
-        """Our customer id by the vault's ref; refs that nobody has are absent."""
+        """Customer id by the vault's ref; unlinked refs are omitted."""
         wanted = [ref for ref in refs if is_storable(ref)]
         if not wanted:
             return {}
@@ -75,9 +75,9 @@ class DirectoryReads:
         return (await self.entries([customer_id], tx=tx)).get(customer_id)
 
     async def entries(self, ids: Collection[str], *, tx: Tx | None = None) -> dict[str, DirectoryEntry]:
-        """Customers with links, choice and the nicknames of what is linked: one statement for any number of customers.
+        """Customers with links, choice and nicknames, in one statement.
 
-        Whoever caches the answer must drop it when a change of that customer was announced while it was being read.
+        A cache must discard an entry if a change of that customer was published during the read.
         """
         wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
         if not wanted:
@@ -88,7 +88,7 @@ class DirectoryReads:
     async def entry_at(
         self, provider: ProviderName, customer_ref: CustomerRef, *, tx: Tx | None = None
     ) -> DirectoryEntry | None:
-        """The entry of whoever is linked there."""
+        """The entry of the customer linked to this vault customer."""
         if not is_storable(customer_ref):
             return None
         rows = await self._db.rows(_entry_at(self._db.tenant, provider.value, customer_ref), tx)
@@ -103,7 +103,7 @@ class DirectoryReads:
         return {to_address(row): row.nickname for row in rows}
 
     async def page_of_ids(self, after: str = "", *, limit: int = 1000) -> list[str]:
-        """Ids of all customers that are not erased, in order, for sweeps; empty at the end."""
+        """One page of the ids of all customers that are not erased, in order; empty at the end."""
         async with self._db.reading() as conn:
             return list((await conn.execute(*_page_of_ids(self._db.tenant, after, limit))).scalars())
 
@@ -122,17 +122,17 @@ class DirectoryReads:
 
 @prepared
 def _customers(tenant: Asked, ids: Asked) -> Select[Any]:
-    return _ours(customers, tenant).where(customers.c.id.in_(ids), customers.c.erased_at.is_(None))
+    return _of_tenant(customers, tenant).where(customers.c.id.in_(ids), customers.c.erased_at.is_(None))
 
 
 @prepared
 def _with_erased(tenant: Asked, ids: Asked) -> Select[Any]:
-    return _ours(customers, tenant).where(customers.c.id.in_(ids))
+    return _of_tenant(customers, tenant).where(customers.c.id.in_(ids))
 
 
 @prepared
 def _by_external_id(tenant: Asked, external_id: Asked) -> Select[Any]:
-    return _ours(customers, tenant).where(customers.c.external_id == external_id, customers.c.erased_at.is_(None))
+    return _of_tenant(customers, tenant).where(customers.c.external_id == external_id, customers.c.erased_at.is_(None))
 
 
 @prepared
@@ -143,45 +143,44 @@ def _page_of_ids(tenant: Asked, after: Asked, limit: Asked) -> Select[Any]:
 
 @prepared
 def _owners(tenant: Asked, provider: Asked, refs: Asked) -> Select[Any]:
-    return _ours(links, tenant).where(links.c.provider == provider, links.c.customer_ref.in_(refs))
+    return _of_tenant(links, tenant).where(links.c.provider == provider, links.c.customer_ref.in_(refs))
 
 
 @prepared
 def _links(tenant: Asked, ids: Asked) -> Select[Any]:
-    return _ours(links, tenant).where(links.c.customer_id.in_(ids)).order_by(links.c.provider)
+    return _of_tenant(links, tenant).where(links.c.customer_id.in_(ids)).order_by(links.c.provider)
 
 
 @prepared
 def _choice(tenant: Asked, customer_id: Asked) -> Select[Any]:
-    return _ours(choices, tenant).where(choices.c.customer_id == customer_id)
+    return _of_tenant(choices, tenant).where(choices.c.customer_id == customer_id)
 
 
 @prepared
 def _nicknames(tenant: Asked, customer_id: Asked) -> Select[Any]:
-    return _ours(nicknames, tenant).where(nicknames.c.customer_id == customer_id)
+    return _of_tenant(nicknames, tenant).where(nicknames.c.customer_id == customer_id)
 
 
 @prepared
 def _entries(tenant: Asked, ids: Asked) -> Select[Any]:
-    return _whole(tenant).where(customers.c.id.in_(ids))
+    return _joined(tenant).where(customers.c.id.in_(ids))
 
 
 @prepared
 def _entry(tenant: Asked, customer_id: Asked) -> Select[Any]:
-    """As `_entries` of one, which need not be put together anew for a number of ids."""
-    return _whole(tenant).where(customers.c.id == customer_id)
+    """Like `_entries` for one id; saves expanding the IN list."""
+    return _joined(tenant).where(customers.c.id == customer_id)
 
 
 @prepared
 def _entry_at(tenant: Asked, provider: Asked, customer_ref: Asked) -> Select[Any]:
     theirs = links.alias("theirs")
     there = theirs.c.tenant == tenant, theirs.c.provider == provider, theirs.c.customer_ref == customer_ref
-    return _whole(tenant).where(customers.c.id == select(theirs.c.customer_id).where(*there).scalar_subquery())
+    return _joined(tenant).where(customers.c.id == select(theirs.c.customer_id).where(*there).scalar_subquery())
 
 
-def _whole(tenant: Asked) -> Select[Any]:
-    """One row per link, or one for a customer without any, and with a link's nicknames one for each of them; the
-    choice stands in each."""
+def _joined(tenant: Asked) -> Select[Any]:
+    """One row per link and nickname (outer joins); each row also holds the choice."""
     link = and_(links.c.tenant == customers.c.tenant, links.c.customer_id == customers.c.id)
     choice = and_(choices.c.tenant == customers.c.tenant, choices.c.customer_id == customers.c.id)
     there = (nicknames.c[name] == links.c[name] for name in ("tenant", "provider", "customer_ref", "customer_id"))
@@ -199,7 +198,7 @@ def _whole(tenant: Asked) -> Select[Any]:
     )
 
 
-def _ours(table: Table, tenant: Asked) -> Select[Any]:
+def _of_tenant(table: Table, tenant: Asked) -> Select[Any]:
     return select(table).where(table.c.tenant == tenant)
 
 
@@ -212,7 +211,7 @@ def _to_entries(rows: Sequence[Row[Any]]) -> dict[str, DirectoryEntry]:
 
 def _to_entry(rows: Sequence[Row[Any]]) -> DirectoryEntry:
     linked = {row.link_provider: row for row in rows if row.link_provider is not None}
-    same: dict[Any, Any] = {rows[0].id: rows[0].id}  # entries are kept by the thousand, and links say much alike
+    same: dict[Any, Any] = {rows[0].id: rows[0].id}  # shares equal values: thousands of entries are cached
     return DirectoryEntry(
         customer=to_customer(rows[0]),
         links=tuple(_joined_link(row, same) for row in linked.values()),

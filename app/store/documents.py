@@ -1,4 +1,4 @@
-"""Published documents: what partner apps may run, and how often they did."""
+"""Published documents of partner apps, with usage counters."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from app.store.text import is_storable, storable
 
 
 class Documents:
-    """Every change announces the client under `Topic.DOCUMENTS`: polling `Store.changes` once a second is enough."""
+    """Every change is published under `Topic.DOCUMENTS` with the client's name."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -21,10 +21,10 @@ class Documents:
     async def publish(
         self, client: str, new: Sequence[NewDocument], *, replace: bool = False, tx: Tx | None = None
     ) -> Publication:
-        """Add documents, all or none; with `replace`, whatever is not among them is retired by the same commit.
+        """Add documents atomically; `replace` also retires all other documents of the client.
 
-        A live id with another text is DocumentChanged unless `replace`; a retired id lives again, with any text.
-        Raises ClientUnknown.
+        Without `replace`, raises DocumentChanged for a live id with another text; a retired id can be reused with any
+        text. Raises ClientUnknown.
         """
         for document in new:
             storable(document.document_id, document.text, document.operation_name)
@@ -47,7 +47,7 @@ class Documents:
         return Publication(version, added, tuple(key for key in wanted if key in same), gone)
 
     async def retire(self, client: str, document_ids: Iterable[str], *, tx: Tx | None = None) -> tuple[str, ...]:
-        """Retire live documents; answers those that were. Raises ClientUnknown."""
+        """Retire live documents; returns the ids retired. Raises ClientUnknown."""
         async with self._db.writing(tx) as own:
             await self._lock(client, own)
             gone = await self._retire(client, [key for key in document_ids if is_storable(key)], own)
@@ -55,7 +55,7 @@ class Documents:
             return gone
 
     async def live(self, client: str | None = None) -> list[DocumentRecord]:
-        """Live documents of one client, or of all that are not disabled: what a gateway loads at start."""
+        """Live documents of one client, or of all clients that are not disabled (loaded at startup)."""
         query = self._all().where(documents.c.retired_at.is_(None))
         if client is not None:
             return await self._read(query.where(documents.c.client == client))
@@ -63,7 +63,7 @@ class Documents:
         return await self._read(query.where(documents.c.client.in_(enabled)))
 
     async def all(self, client: str) -> list[DocumentRecord]:
-        """Retired ones too."""
+        """All documents of a client, including retired ones."""
         return await self._read(self._all().where(documents.c.client == client))
 
     async def document(self, client: str, document_id: str) -> DocumentRecord | None:
@@ -77,7 +77,7 @@ class Documents:
         return found[0] if found else None
 
     async def count_uses(self, uses: Collection[DocumentUse]) -> None:
-        """Add to the counters; for batches, say every few seconds. Unknown documents are passed over."""
+        """Add a batch of uses to the counters. Unknown documents are ignored."""
         async with self._db.writing() as tx:
             for use in sorted(uses, key=lambda each: (each.client, each.document_id)):
                 last = documents.c.last_used_at

@@ -1,4 +1,4 @@
-"""What the store refuses. No message quotes a value."""
+"""Errors of the store. No message contains a stored value."""
 
 from typing import Final
 
@@ -8,19 +8,19 @@ from app.store.records import LinkConflictReason
 
 
 class StoreError(VaultgraphError):
-    """The store refused; nothing was written."""
+    """Base class: the store rejected the call; nothing was written."""
 
 
 RETRY_STORE_S: Final = 1.0
-"""How long background work waits before it asks a store again that was unavailable."""
+"""Delay before background work retries an unavailable store."""
 
 
 class CustomerUnknown(StoreError):
-    """No such customer, or one that was erased."""
+    """The customer does not exist or was erased."""
 
 
 class ExternalIdTaken(StoreError):
-    """Another customer has this external id; `customer_id` names it."""
+    """Another customer, `customer_id`, has this external id."""
 
     def __init__(self, customer_id: str) -> None:
         super().__init__("another customer has this external id")
@@ -28,7 +28,7 @@ class ExternalIdTaken(StoreError):
 
 
 class LinkConflict(StoreError):
-    """The link would give a vault's customer two owners, or our customer two records at one vault."""
+    """The vault customer is linked to another customer, or the customer is linked to another record at that vault."""
 
     def __init__(self, reason: LinkConflictReason, customer_id: str) -> None:
         super().__init__(f"the link conflicts with another ({reason.value})")
@@ -37,23 +37,23 @@ class LinkConflict(StoreError):
 
 
 class UnstorableText(StoreError, ValueError):
-    """A text holds a NUL or half of a surrogate pair, which PostgreSQL cannot store."""
+    """A text contains NUL or a lone surrogate, which PostgreSQL cannot store."""
 
 
 class LockTimeout(StoreError):
-    """Others kept the lock for longer than we were ready to wait."""
+    """The lock was not acquired in time."""
 
 
 class ClientExists(StoreError):
-    """A partner of this name is there already."""
+    """A client with this name exists."""
 
 
 class ClientUnknown(StoreError):
-    """No such partner."""
+    """The client does not exist."""
 
 
 class DocumentChanged(StoreError):
-    """A live document of this id has another text; `document_ids` names all such."""
+    """Live documents have another text; `document_ids` lists them."""
 
     def __init__(self, document_ids: tuple[str, ...]) -> None:
         super().__init__("a published document id cannot get another text without replacing the whole set")
@@ -61,4 +61,4 @@ class DocumentChanged(StoreError):
 
 
 class ImportChanged(StoreError):
-    """This import was begun with other content."""
+    """The import was started with different content."""

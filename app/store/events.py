@@ -1,4 +1,4 @@
-"""What happened, kept in the order of commits: the customers' events and the audit trail."""
+"""Customer events and the audit trail, in commit order."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -15,19 +15,18 @@ from app.vault.names import CustomerRef, MethodRef, ProviderName
 
 
 class Events:
-    """A cursor is an event id. Ids rise with commits, so "everything after this id" misses nothing, on any replica."""
+    """Event ids are cursors: they increase in commit order, so reading after an id misses no event on any replica."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     async def append(self, event: NewEvent, *, tx: Tx | None = None) -> EventRecord | None:
-        """Keep one event. None when its `once` is known, or when `tx` was given: `tx.events` then holds it after
-        the commit."""
+        """Store one event. None if its `once` exists, or with `tx`: then `tx.events` holds it after the commit."""
         kept = await self.append_all([event], tx=tx)
         return kept[0] if kept else None
 
     async def append_all(self, new: Iterable[NewEvent], *, tx: Tx | None = None) -> tuple[EventRecord, ...]:
-        """Keep several as one; within `tx` they get their ids, and can be read, only by its commit."""
+        """Store events atomically; within `tx` they get their ids only at the commit."""
         async with self._db.writing(tx) as own:
             for event in new:
                 storable(
@@ -56,7 +55,7 @@ class Events:
         after: str | None = None,
         types: Collection[EventType] | None = None,
     ) -> EventPage:
-        """The newest first; `after` is the id of the last event of the page before."""
+        """Newest first; `after` is the id of the last event on the previous page."""
         if not is_storable(customer_id) or not is_storable(after or ""):
             return EventPage((), has_next=False)
         conditions: list[ColumnElement[bool]] = [events.c.customer_id == customer_id]
@@ -68,7 +67,7 @@ class Events:
     async def of_method(
         self, customer_id: str, address: MethodAddress, types: Collection[EventType], *, first: int = 20
     ) -> list[EventRecord]:
-        """What happened to one payment method of a customer, the newest first."""
+        """Events of one payment method of a customer, newest first."""
         where = address.provider.value, address.customer_ref, address.method_ref
         asked = _of_method(self._db.tenant, customer_id, *where, [each.value for each in types], first)
         return [_record(row) for row in await self._db.rows(asked)]
@@ -81,26 +80,26 @@ class Events:
         types: Collection[EventType] | None = None,
         limit: int = 500,
     ) -> list[EventRecord]:
-        """What came after an event (None: from the beginning), oldest first, for live feeds: poll with the last id."""
+        """Events after an id (None: from the beginning), oldest first. Live feeds poll with the last id."""
         conditions: list[ColumnElement[bool]] = [events.c.id > (event_id or "")]
         if customer_id is not None:
             conditions.append(events.c.customer_id == customer_id)
         return await self._read(*conditions, *_of_types(types), limit=limit)
 
     async def last_id(self) -> str | None:
-        """The id of the newest event, even when it has been expired since: where a live feed begins."""
+        """The id of the newest event, even if it has expired: the start of a live feed."""
         async with self._db.reading() as conn:
             found: str | None = await conn.scalar(*_last_id(self._db.tenant))
         return found
 
     async def forget(self, customer_id: str, *, tx: Tx | None = None) -> None:
-        """Strip a customer's events of their details (erasure); that they happened stays."""
+        """Erasure: remove the details of a customer's events but keep the events."""
         mine = (events.c.tenant == self._db.tenant, events.c.customer_id == customer_id)
         async with self._db.writing(tx) as own:
             await own.conn.execute(update(events).where(*mine).values(detail={}))
 
     async def expire(self, before: datetime) -> int:
-        """Remove events older than `before`; answers how many."""
+        """Delete events older than `before`; returns their number."""
         old = (events.c.tenant == self._db.tenant, events.c.occurred_at < before)
         async with self._db.writing() as tx:
             return (await tx.conn.execute(delete(events).where(*old))).rowcount

@@ -1,8 +1,8 @@
-"""Hashes of values that must be recognised again but not kept."""
+"""Hashes of values that are compared but not stored."""
 
 from hashlib import sha256
 
 
 def hash_of_key(idempotency_key: str) -> str:
-    """Callers put what they like into their keys; 64 hex characters of SHA-256 are all that is stored."""
+    """SHA-256 in hex. Keys may contain sensitive data, so only their hash is stored."""
     return sha256(idempotency_key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""How far each import came, so that it goes on where it stopped."""
+"""Progress of imports, so that an interrupted import can resume."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ class Imports:
         self._db = database
 
     async def start(self, key: str, *, content_digest: str, started_by: str) -> ImportRecord:
-        """Begin, or answer how far the import of this key came. ImportChanged when it was begun with other content."""
+        """Start the import, or return its progress. Raises ImportChanged if it was started with different content."""
         storable(key, started_by)
         now = self._db.now()
         row = {
@@ -35,7 +35,7 @@ class Imports:
             await tx.conn.execute(self._db.insert(imports).values(row).on_conflict_do_nothing())
             record = _record((await tx.conn.execute(self._one(key))).one())
         if record.content_digest != content_digest:
-            raise ImportChanged("the import was begun with other content")
+            raise ImportChanged("the import was started with different content")
         return record
 
     async def progress(
@@ -48,8 +48,10 @@ class Imports:
         is_finished: bool = False,
         tx: Tx | None = None,
     ) -> ImportRecord | None:
-        """Say how far it came, best in the transaction that stored those rows. None when another process is further
-        along than `record` says: stop, it is being imported twice."""
+        """Store the progress, preferably in the transaction that stores the rows.
+
+        None if the stored progress differs from `record`: another process runs the same import; stop.
+        """
         now = self._db.now()
         values = {"next_row": next_row, "next_offset": next_offset, "counts": dict(counts), "updated_at": now}
         statement = (
@@ -69,7 +71,7 @@ class Imports:
         return None if row is None else _record(row)
 
     async def recount(self, key: str, counts: Mapping[str, int]) -> None:
-        """Say what a later run found out about an import that had come to its end."""
+        """Update the counts of a finished import after a later run."""
         ended = imports.c.tenant == self._db.tenant, imports.c.key == key, imports.c.finished_at.is_not(None)
         values = {"counts": dict(counts), "updated_at": self._db.now()}
         async with self._db.writing() as own:

@@ -1,7 +1,7 @@
-"""The journal of writes: what was asked, by whom, how far it got, and what became of it.
+"""The write journal: each operation's request, caller, progress and outcome.
 
-The order of a write: `begin` (PENDING, nothing sent), `prepare` (what recognises the result is stored, the vault may be
-called), `mark` (the outcome). A crash between two steps leaves a row that says how far it came.
+Steps of a write: `begin` (PENDING, nothing sent), `prepare` (data for reconciliation is stored, the vault may be
+called), `mark` (the outcome). After a crash, the row shows which step was reached.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -38,7 +38,7 @@ _TRIES = 5
 
 class Journal(JournalReads):
     async def begin(self, new: NewOperation, *, tx: Tx | None = None) -> Begun:
-        """Write the operation down, unless its key or its `exclusive` is in use; atomic under any concurrency."""
+        """Store the operation unless its idempotency key or its `exclusive` is in use; atomic."""
         storable(new.caller, new.customer_id, new.exclusive, new.request_id)
         row = self._new_row(new)
         async with self._db.writing(tx) as own:
@@ -46,13 +46,13 @@ class Journal(JournalReads):
                 made = await own.conn.run_sync(lambda raw: self._changed(raw, (_begin(self._db.insert), row), new.rows))
                 if made is not None:
                     return Fresh(made)
-                standing = await self._standing(new, own)
-                if standing is not None:
-                    return standing
-                # What stood in the way was let go in this very moment.
-        raise StoreError("the journal could not decide who holds the key")
+                conflict = await self._find_conflict(new, own)
+                if conflict is not None:
+                    return conflict
+                # The conflicting operation was released between the two statements.
+        raise StoreError("the journal found neither a free key nor its holder")
 
-    async def _standing(self, new: NewOperation, tx: Tx) -> Existing | Taken | None:
+    async def _find_conflict(self, new: NewOperation, tx: Tx) -> Existing | Taken | None:
         if new.idempotency_key is not None:
             known = await self.by_key(new.caller, new.mutation, new.idempotency_key, tx=tx)
             if known is not None:
@@ -95,10 +95,10 @@ class Journal(JournalReads):
         customer_id: str | None = None,
         tx: Tx | None = None,
     ) -> OperationRecord | None:
-        """Call this, and see it committed, before the vault is called: the last chance to say what will be sent.
+        """Store what will be sent; must be committed before the vault is called.
 
-        None when somebody took the operation over meanwhile: then send nothing. One that was UNKNOWN, and turned out
-        not to have been made, is PENDING again.
+        None if another process has taken the operation over: then send nothing. An UNKNOWN operation that proved not
+        applied becomes PENDING again.
         """
         values: dict[str, Any] = {
             "state": OperationState.PENDING.value,
@@ -127,10 +127,10 @@ class Journal(JournalReads):
         expected: Collection[OperationState] = (OperationState.PENDING, OperationState.UNKNOWN),
         tx: Tx | None = None,
     ) -> OperationRecord | None:
-        """Say what became of it; None when its state or epoch is no longer what the caller believes.
+        """Store the outcome; None if the operation's state or epoch differs from the expected one.
 
-        FAILED with `is_final` false is "proven not applied": the same key may run it again. `reconcile_at` belongs to
-        UNKNOWN: when to look again, None when only a person can decide. `rows` are inserted or replaced with it.
+        FAILED without `is_final` means proven not applied: the same key may run it again. `reconcile_at` applies to
+        UNKNOWN: the next reconciliation, or None if an operator must decide. `rows` are inserted or replaced as well.
         """
         values: dict[str, Any] = {
             "state": state.value,
@@ -151,20 +151,20 @@ class Journal(JournalReads):
     async def put_rows(
         self, operation: OperationRecord, rows: Iterable[ResultRow], *, tx: Tx | None = None
     ) -> OperationRecord | None:
-        """Insert or replace rows while the operation runs; None when somebody took it over."""
+        """Insert or replace rows while the operation runs; None if another process has taken it over."""
         return await self._change(operation, [OperationState.PENDING, OperationState.UNKNOWN], {}, rows, tx)
 
     async def adopt(
         self, operation: OperationRecord, owner_id: str, *, look_again_at: datetime, tx: Tx | None = None
     ) -> OperationRecord | None:
-        """Take over an orphan, or an UNKNOWN one that is due; None when somebody else was quicker.
+        """Take over an orphaned operation, or an UNKNOWN one that is due; None if another process was faster.
 
-        `look_again_at` is when an UNKNOWN one becomes due again should the adopter die too.
+        `look_again_at` is when an UNKNOWN operation becomes due again if the new owner dies too.
         """
         values: dict[str, Any] = {
             "owner_id": owner_id,
-            "epoch": operation.epoch + 1,  # of this epoch or not at all, see `_change`
-            "looks": operation.looks + 1,  # changes with the epoch alone
+            "epoch": operation.epoch + 1,  # compare-and-set, see `_change`
+            "looks": operation.looks + 1,  # changes only together with the epoch
         }
         if operation.state is OperationState.UNKNOWN:
             values["reconcile_at"] = look_again_at
@@ -179,7 +179,7 @@ class Journal(JournalReads):
         exclusive: str | None = None,
         request_id: str | None = None,
     ) -> Fresh | Taken | None:
-        """Run a repeatable operation again under the same id; None when somebody else was quicker, or it is final."""
+        """Run a repeatable operation again with the same id; None if another process was faster or it is final."""
         if not operation.is_repeatable:
             return None
         values: dict[str, Any] = {
@@ -197,15 +197,15 @@ class Journal(JournalReads):
         }
         try:
             reopened = await self._change(operation, [operation.state], values, (), None)
-        except IntegrityError:  # the only constraint in reach is the one on `exclusive`
+        except IntegrityError:  # only the constraint on `exclusive` can fail here
             holder = await self.by_exclusive(exclusive or "")
             return None if holder is None else Taken(holder)
         return None if reopened is None else Fresh(reopened)
 
     async def expire(self, before: datetime) -> int:
-        """Forget keys older than `before`; answers how many operations went.
+        """Delete finished operations older than `before`; returns their number.
 
-        What is unresolved stays with its key. What holds an `exclusive` stays too, without its key.
+        Unresolved operations stay with their key; those that hold an `exclusive` stay without it.
         """
         old = and_(
             operations.c.tenant == self._db.tenant,
@@ -217,7 +217,7 @@ class Journal(JournalReads):
             return (await tx.conn.execute(delete(operations).where(old, operations.c.exclusive.is_(None)))).rowcount
 
     async def forget(self, customer_id: str, *, tx: Tx | None = None) -> None:
-        """Strip a customer's finished operations of what describes a person or a card (erasure)."""
+        """Erasure: remove personal and card data from a customer's finished operations."""
         finished = operations.c.state.in_([state.value for state in _FINISHED])
         mine = (operations.c.tenant == self._db.tenant, operations.c.customer_id == customer_id)
         async with self._db.writing(tx) as own:
@@ -231,7 +231,7 @@ class Journal(JournalReads):
         rows: Iterable[ResultRow],
         tx: Tx | None,
     ) -> OperationRecord | None:
-        changes = values or {"epoch": operation.epoch}  # an empty change still checks and locks
+        changes = values or {"epoch": operation.epoch}  # an empty change still checks the epoch and locks
         still = (self._db.tenant, operation.id, operation.epoch, [state.value for state in expected])
         async with self._db.writing(tx) as own:
             return await own.conn.run_sync(lambda raw: self._changed(raw, _change(*still, **changes), rows))

@@ -1,4 +1,4 @@
-"""Reading the journal: one operation, its rows, and those that somebody must look at."""
+"""Reads of the journal: operations, their rows, and those that need reconciliation or an operator."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from app.store.text import is_storable
 from app.vault.names import CustomerRef, MethodRef, ProviderName
 
 LEASE = timedelta(seconds=15)
-"""How long a process may be silent before its operations are others' to reconcile."""
+"""Time without a heartbeat after which other processes take over a process's operations."""
 
 
 class JournalReads:
@@ -37,43 +37,43 @@ class JournalReads:
         return await self._one(_by_exclusive(self._db.tenant, exclusive), tx)
 
     async def of_customer(self, customer_id: str, *, limit: int = 100) -> list[OperationRecord]:
-        """The newest first."""
+        """Newest first."""
         return await self._many(_of_customer(self._db.tenant, customer_id, limit))
 
     async def unreconciled(
         self, customer_id: str, provider: ProviderName, *, besides: str | None = None
     ) -> list[OperationRecord]:
-        """Operations of the customer at the vault of which nobody knows yet what they did there, oldest first.
+        """Operations of the customer at the vault whose effect is still unknown, oldest first.
 
-        Sent and still PENDING, or UNKNOWN with another look to come. Those that have sent nothing, and those that only
-        a person can decide, are left out: the first are harmless, the second must not block the customer for ever.
+        PENDING ones that were sent, and UNKNOWN ones with a reconciliation to come. Excludes operations that sent
+        nothing, and those that an operator must decide, which must not block the customer for ever.
         """
         return await self._many(_unreconciled(self._db.tenant, customer_id, provider.value, besides or ""))
 
     async def is_disturbed(self, customer_id: str, provider: ProviderName, since: datetime) -> bool:
-        """Whether an operation of the customer has ended since, or is `unreconciled` at the vault."""
+        """Whether an operation of the customer has finished since `since`, or is `unreconciled` at the vault."""
         asked = _disturbing(self._db.tenant, customer_id, provider.value, since)
         return bool(await self._db.rows(asked))
 
     async def orphans(
         self, *, lease: timedelta = LEASE, dead: Collection[str] = (), limit: int = 100
     ) -> list[OperationRecord]:
-        """PENDING operations whose process is gone, oldest first: `adopt` each before touching it.
+        """PENDING operations whose process is dead, oldest first; call `adopt` before processing one.
 
-        `dead` names owners that the caller knows to be gone although their lease still runs.
+        `dead` are owners known to be dead although their lease has not expired.
         """
         return await self._many(_orphans(self._db.tenant, self._db.now() - lease, list(dead), limit))
 
     async def due(self, *, limit: int = 100) -> list[OperationRecord]:
-        """UNKNOWN operations whose next look has come: `adopt` each before touching it."""
+        """UNKNOWN operations that are due for reconciliation; call `adopt` before processing one."""
         return await self._many(_due(self._db.tenant, self._db.now(), limit))
 
     async def undecided(self, *, limit: int = 100) -> list[OperationRecord]:
-        """UNKNOWN operations that only a person can decide, oldest first."""
+        """UNKNOWN operations that an operator must decide, oldest first."""
         return await self._many(_undecided(self._db.tenant, limit))
 
     async def results(self, operation_id: str, *, after: int = -1, first: int = 50) -> ResultPage:
-        """Rows after the row number `after`, in order."""
+        """Rows with numbers above `after`, in order."""
         async with self._db.reading() as conn:
             found = await conn.execute(*_results(self._db.tenant, operation_id, after, first + 1))
             rows = [_result(row) for row in found]
@@ -89,29 +89,29 @@ class JournalReads:
 
 @prepared
 def _operation(tenant: Asked, operation_id: Asked) -> Select[Any]:
-    return _ours(tenant).where(operations.c.id == operation_id)
+    return _select(tenant).where(operations.c.id == operation_id)
 
 
 @prepared
 def _by_key(tenant: Asked, caller: Asked, mutation: Asked, key_hash: Asked) -> Select[Any]:
     same = operations.c.caller == caller, operations.c.mutation == mutation, operations.c.key_hash == key_hash
-    return _ours(tenant).where(*same)
+    return _select(tenant).where(*same)
 
 
 @prepared
 def _by_exclusive(tenant: Asked, exclusive: Asked) -> Select[Any]:
-    return _ours(tenant).where(operations.c.exclusive == exclusive)
+    return _select(tenant).where(operations.c.exclusive == exclusive)
 
 
 @prepared
 def _of_customer(tenant: Asked, customer_id: Asked, limit: Asked) -> Select[Any]:
-    return _ours(tenant).where(operations.c.customer_id == customer_id).order_by(operations.c.id.desc()).limit(limit)
+    return _select(tenant).where(operations.c.customer_id == customer_id).order_by(operations.c.id.desc()).limit(limit)
 
 
 @prepared
 def _unreconciled(tenant: Asked, customer_id: Asked, provider: Asked, besides: Asked) -> Select[Any]:
     theirs = operations.c.customer_id == customer_id, operations.c.id != besides
-    return _ours(tenant).where(*theirs, _is_unreconciled(provider)).order_by(operations.c.id)
+    return _select(tenant).where(*theirs, _is_unreconciled(provider)).order_by(operations.c.id)
 
 
 @prepared
@@ -125,7 +125,7 @@ def _disturbing(tenant: Asked, customer_id: Asked, provider: Asked, since: Asked
 def _orphans(tenant: Asked, silent_since: Asked, dead: Asked, limit: Asked) -> Select[Any]:
     whose = and_(owners.c.tenant == operations.c.tenant, owners.c.id == operations.c.owner_id)
     return (
-        _ours(tenant)
+        _select(tenant)
         .select_from(operations.outerjoin(owners, whose))
         .where(operations.c.state == "PENDING", is_dead(silent_since, dead))
         .order_by(operations.c.id)
@@ -136,13 +136,13 @@ def _orphans(tenant: Asked, silent_since: Asked, dead: Asked, limit: Asked) -> S
 @prepared
 def _due(tenant: Asked, now: Asked, limit: Asked) -> Select[Any]:
     due = operations.c.state == "UNKNOWN", operations.c.reconcile_at <= now
-    return _ours(tenant).where(*due).order_by(operations.c.reconcile_at).limit(limit)
+    return _select(tenant).where(*due).order_by(operations.c.reconcile_at).limit(limit)
 
 
 @prepared
 def _undecided(tenant: Asked, limit: Asked) -> Select[Any]:
     undecided = operations.c.state == "UNKNOWN", operations.c.reconcile_at.is_(None)
-    return _ours(tenant).where(*undecided).order_by(operations.c.id).limit(limit)
+    return _select(tenant).where(*undecided).order_by(operations.c.id).limit(limit)
 
 
 @prepared
@@ -152,7 +152,7 @@ def _results(tenant: Asked, operation_id: Asked, after: Asked, limit: Asked) -> 
     return select(operation_results).where(*its, row > after).order_by(row).limit(limit)
 
 
-def _ours(tenant: Asked) -> Select[Any]:
+def _select(tenant: Asked) -> Select[Any]:
     return select(operations).where(operations.c.tenant == tenant)
 
 

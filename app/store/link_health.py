@@ -1,4 +1,4 @@
-"""Which links are broken: their vault does not know the customer, or two of our customers claimed the same one."""
+"""Broken links: the vault does not know the customer, or two customers claim the same vault customer."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -20,8 +20,10 @@ class LinkHealth:
         self._db = database
 
     async def mark_not_found(self, provider: ProviderName, customer_ref: CustomerRef, *, tx: Tx) -> str | None:
-        """The vault does not know this customer. Answers our customer's id to the first caller that says so, once;
-        None where that was known, or nobody is linked there. `Seen.note` takes the mark away."""
+        """Mark that the vault does not know this customer; `Seen.note` removes the mark.
+
+        Returns the linked customer's id; None if the link was marked already or does not exist.
+        """
         written = await tx.conn.execute(
             *_mark(self._db.tenant, provider.value, customer_ref, not_found_at=self._db.now())
         )
@@ -29,17 +31,17 @@ class LinkHealth:
         return None if row is None else str(row.customer_id)
 
     async def is_marked(self, provider: ProviderName, customer_ref: CustomerRef) -> bool:
-        """Whether `mark_not_found` would tell nobody anything new: nobody is linked there, or the mark is set."""
+        """Whether `mark_not_found` would have no effect: no such link, or it is marked already."""
         rows = await self._db.rows(_unmarked(self._db.tenant, provider.value, customer_ref))
         return not rows
 
     async def page_of_links(self, after: LinkRecord | None = None, *, limit: int = 500) -> list[LinkRecord]:
-        """All links, in the order of vaults and refs; empty at the end."""
+        """One page of all links, ordered by vault and ref; empty at the end."""
         last = ("", "") if after is None else (after.provider.value, after.customer_ref)
         return [to_link(row) for row in await self._db.rows(_page(self._db.tenant, *last, limit))]
 
     async def conflicts(self) -> list[LinkConflictRecord]:
-        """Links that an upgrade set aside, because another customer's names the same customer of the vault."""
+        """Links that an upgrade set aside because another customer is linked to the same vault customer."""
         return [_to_conflict(row) for row in await self._db.rows(_conflicts(self._db.tenant))]
 
 

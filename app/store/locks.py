@@ -1,7 +1,7 @@
-"""One writer per customer and vault: in-process locks, and with PostgreSQL advisory locks between processes.
+"""Locks, for example one writer per customer and vault: in-process, plus PostgreSQL advisory locks between processes.
 
-PostgreSQL frees a session's advisory locks when the process or its connection dies. Should the connection die alone,
-the locks are lost without their holders noticing: the journal's look at `unreconciled` is what protects then.
+PostgreSQL releases a session's advisory locks when the process or its connection ends. If only the connection ends, the
+holders do not notice; the journal's check for `unreconciled` operations then protects against concurrent writes.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _FREE: Final = text("SELECT pg_advisory_unlock(:key)")
 
 
 class Locks:
-    """`hold` waits, within bounds, in the order of asking within this process; `leadership` does not wait."""
+    """`hold` waits for a limited time, in FIFO order within this process; `leadership` does not wait."""
 
     def __init__(self, database: Database) -> None:
         self._tenant = database.tenant
@@ -37,13 +37,13 @@ class Locks:
     async def customer_vault_lock(
         self, provider: ProviderName, customer_ref: CustomerRef, *, wait_s: float = 8.0
     ) -> AsyncIterator[None]:
-        """Held while one customer's record at one vault is written. Raises LockTimeout after `wait_s` seconds."""
+        """The lock for writes to one customer at one vault. Raises LockTimeout after `wait_s` seconds."""
         async with self.hold(f"vault|{provider.value}|{customer_ref}", wait_s=wait_s):
             yield
 
     @asynccontextmanager
     async def hold(self, name: str, *, wait_s: float) -> AsyncIterator[None]:
-        """Any other named lock; not re-entrant. Raises LockTimeout after `wait_s` seconds."""
+        """A named lock; not re-entrant. Raises LockTimeout after `wait_s` seconds."""
         name = f"{self._tenant}|{name}"
         loop = asyncio.get_running_loop()
         until = loop.time() + wait_s
@@ -59,7 +59,7 @@ class Locks:
 
     @asynccontextmanager
     async def leadership(self, duty: str) -> AsyncIterator[bool]:
-        """True in one process at most for as long as the block runs: for sweeps that only one replica should do."""
+        """Leader election: True in at most one process while the block runs, for tasks of a single replica."""
         hold = self.hold(f"leader|{duty}", wait_s=0)
         try:
             await hold.__aenter__()
@@ -77,7 +77,7 @@ class Locks:
 
 
 class _LocalLocks:
-    """Locks by name, forgotten when nobody holds or awaits them."""
+    """In-process locks by name, removed when unused."""
 
     def __init__(self) -> None:
         self._locks: dict[str, asyncio.Lock] = {}
@@ -100,7 +100,7 @@ class _LocalLocks:
 
     async def _acquire(self, name: str, lock: asyncio.Lock, wait_s: float) -> None:
         if self._users[name] == 1:
-            await lock.acquire()  # at once: nobody holds or awaits it
+            await lock.acquire()  # does not wait: no other user
             return
         try:
             async with asyncio.timeout(max(wait_s, 0)):
@@ -110,17 +110,17 @@ class _LocalLocks:
 
 
 class _SharedLocks:
-    """Advisory locks, all in one database session of this process.
+    """Advisory locks in one database session of this process.
 
-    Trying never blocks, so one connection serves any number of waiters: no pool is drained by writes that wait. Calls
-    run in tasks of their own, because a cancelled query would close the connection and drop everybody's locks.
+    `pg_try_advisory_lock` does not block, so one connection serves all waiters and the pool is not exhausted. Calls
+    run in separate tasks, because a cancelled query would close the connection and release all locks.
     """
 
     def __init__(self, database: Database) -> None:
         self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._session: Connection | None = None
         self._access = database.availability.writes
-        self._turn = asyncio.Lock()
+        self._session_lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def acquire(self, name: str, wait_s: float) -> None:
@@ -141,14 +141,14 @@ class _SharedLocks:
     async def close(self) -> None:
         while self._tasks:
             await asyncio.wait(list(self._tasks))
-        async with self._turn:
+        async with self._session_lock:
             session, self._session = self._session, None
             if session is not None:
-                await greenlet_spawn(session.invalidate)  # a pooled connection would keep the session, and its locks
+                await greenlet_spawn(session.invalidate)  # a pooled connection would keep the locks
                 await greenlet_spawn(session.close)
 
     async def _try(self, key: int) -> bool:
-        attempt = self._spawn(self._ask(key))
+        attempt = self._spawn(self._try_lock(key))
         try:
             return await asyncio.shield(attempt)
         except asyncio.CancelledError:
@@ -156,13 +156,13 @@ class _SharedLocks:
             raise
 
     async def _undo(self, attempt: asyncio.Task[bool], key: int) -> None:
-        """Whoever wanted the lock has gone: give back what may have been won meanwhile."""
-        with suppress(StoreUnavailable):  # the locks went with the connection
+        """Release the lock if the attempt succeeds after its caller was cancelled."""
+        with suppress(StoreUnavailable):  # a lost connection has released the locks
             if await attempt:
                 await self._free(key)
 
-    async def _ask(self, key: int) -> bool:
-        async with self._turn:
+    async def _try_lock(self, key: int) -> bool:
+        async with self._session_lock:
             try:
                 try:
                     return await self._run(key)
@@ -183,7 +183,7 @@ class _SharedLocks:
         return found
 
     async def _free(self, key: int) -> None:
-        async with self._turn:
+        async with self._session_lock:
             if self._session is None:
                 return
             try:
@@ -191,7 +191,7 @@ class _SharedLocks:
             except DBAPIError as error:
                 if outage(error) is None:
                     raise
-                await self._drop()  # the locks went with the connection
+                await self._drop()  # a lost connection has released the locks
 
     async def _drop(self) -> None:
         session, self._session = self._session, None
@@ -206,5 +206,5 @@ class _SharedLocks:
 
 
 def _key(name: str) -> int:
-    """A signed 64-bit number; two names that share one by accident merely wait for each other."""
+    """A signed 64-bit hash. On a collision, two names share a lock, which is safe."""
     return int.from_bytes(sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big", signed=True)

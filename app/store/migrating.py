@@ -1,4 +1,4 @@
-"""What needs Alembic: a process whose database is up to date never imports this. See `app.store.schema`."""
+"""Runs Alembic. Imported only if the database is not up to date: see `app.store.schema`."""
 
 from alembic import command
 from alembic.config import Config
@@ -13,7 +13,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def newest_revision() -> str | None:
-    """The newest of the scripts, as Alembic finds it."""
+    """The head revision of the migration scripts."""
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 

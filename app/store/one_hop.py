@@ -1,11 +1,9 @@
-"""SQLite for asyncio with one trip to the connection's thread for each statement.
+"""aiosqlite driver with one thread round trip per statement.
 
-aiosqlite runs a connection in a thread of its own, and each thing asked of it is a trip there and back: some 40 us,
-nearly all of them the waking of two threads. SQLAlchemy asks four things for one statement (a cursor, the execution,
-the rows, the closing), and at a connection's return to the pool a fifth, a rollback, though nothing may be open.
-Here the cursor is made, run, read to its end and closed in one trip, and a commit or rollback with nothing to end is
-none.
-A statement's rows are therefore in memory as a whole, which they were before.
+aiosqlite runs each connection in a thread, and each call is a round trip of about 40 us, mostly thread wake-ups.
+SQLAlchemy makes four calls per statement (create cursor, execute, fetch, close), plus a rollback when a connection
+returns to the pool. Here the cursor is created, executed, fetched and closed in one round trip, and a commit or
+rollback without a transaction makes none. All rows of a statement are in memory, as before.
 """
 
 import sqlite3
@@ -18,7 +16,7 @@ _NONE: Final[Sequence[Any]] = ()
 
 
 class Cursor:
-    """What SQLAlchemy's adapter needs of an asyncio driver's cursor (`sqlalchemy.connectors.asyncio`)."""
+    """The cursor interface of SQLAlchemy's asyncio adapter (`sqlalchemy.connectors.asyncio`)."""
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
@@ -38,10 +36,10 @@ class Cursor:
         await self._connection.trip(lambda raw: self._keep(raw.executemany(sql, parameters)))
 
     def _keep(self, raw: sqlite3.Cursor) -> None:
-        """In the connection's thread, while the caller waits."""
+        """Runs in the connection's thread."""
         try:
             self.description = raw.description
-            # Rows first: what a statement with RETURNING changed is counted when its last row has been read.
+            # Fetch first: the row count of a statement with RETURNING is set after its last row is read.
             self._rows = raw.fetchall() if raw.description else []
             self.rowcount, self.lastrowid = raw.rowcount, raw.lastrowid
         finally:
@@ -52,7 +50,7 @@ class Cursor:
         return rows
 
     async def fetchmany(self, size: int | None = None) -> list[Any]:
-        """For streams of rows, which are none here: the rows are in memory already."""
+        """Return rows that are already in memory."""
         size = size or self.arraysize
         rows, self._rows = self._rows[:size], self._rows[size:]
         return rows
@@ -62,7 +60,7 @@ class Cursor:
 
 
 class Connection(aiosqlite.Connection):
-    """aiosqlite's connection and thread; only statements and the ends of transactions are shorter."""
+    """aiosqlite's connection with fewer round trips for statements, commit and rollback."""
 
     async def trip(self, work: Callable[[sqlite3.Connection], None]) -> None:
         await self._execute(lambda: work(self._conn))  # type: ignore[no-untyped-call]
@@ -80,7 +78,7 @@ class Connection(aiosqlite.Connection):
 
 
 def connect(database: str, **options: Any) -> Connection:
-    """For SQLAlchemy's ``async_creator_fn``: to be awaited; `options` are those of `sqlite3.connect`."""
+    """For SQLAlchemy's ``async_creator_fn``; await the result. `options` are those of `sqlite3.connect`."""
     connection = Connection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
-    connection._thread.daemon = True  # as SQLAlchemy's own dialect does: a connection left open must not keep a process
+    connection._thread.daemon = True  # like SQLAlchemy's dialect: an open connection must not block exit
     return connection

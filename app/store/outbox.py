@@ -1,4 +1,4 @@
-"""What a transaction tells others: changed keys and events, numbered at its very end."""
+"""Transactional outbox: changes and events of a transaction, numbered at its end."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -17,27 +17,27 @@ _ADD_EVENTS: Final = insert(events)
 
 
 class Outbox:
-    """Collects while the transaction runs; `flush` writes all of it under the tenant's row of `heads`.
+    """Collects changes and events; `flush` writes them under a lock on the tenant's row in `heads`.
 
-    The row's lock is taken last and held until the commit, so no two transactions can wait for each other.
+    The lock is taken last and held until the commit, so it cannot cause a deadlock.
     """
 
     def __init__(self, tenant: str) -> None:
         self._tenant = tenant
         self._touched: dict[tuple[Topic, str], None] = {}
-        self._told: list[NewEvent] = []
+        self._new_events: list[NewEvent] = []
         self.changes: tuple[Change, ...] = ()
         self.events: tuple[EventRecord, ...] = ()
-        """Filled by the commit: what was kept, without those that `once` dropped."""
+        """Set by the commit: the stored events, without those dropped by `once`."""
 
     def touch(self, topic: Topic, key: str) -> None:
         self._touched[topic, key] = None
 
     def tell(self, event: NewEvent) -> None:
-        self._told.append(event)
+        self._new_events.append(event)
 
     def flush(self, conn: Connection, now: datetime, upsert: Insert) -> None:
-        if not self._touched and not self._told:
+        if not self._touched and not self._new_events:
             return
         version, last_event_id = self._take_head(conn, upsert)
         fresh = self._unseen(conn)
@@ -62,13 +62,13 @@ class Outbox:
         return row.version, row.last_event_id
 
     def _unseen(self, conn: Connection) -> Sequence[NewEvent]:
-        """Drop events whose `once` is known; under the head's lock nobody can add it meanwhile."""
-        keys = {event.once for event in self._told if event.once is not None}
+        """Drop events whose `once` exists; the lock on the head prevents concurrent inserts."""
+        keys = {event.once for event in self._new_events if event.once is not None}
         if not keys:
-            return self._told
+            return self._new_events
         seen = set(conn.execute(*_known(self._tenant, list(keys))).scalars())
         fresh: list[NewEvent] = []
-        for event in self._told:
+        for event in self._new_events:
             if event.once is None or event.once not in seen:
                 fresh.append(event)
                 seen.add(event.once)

@@ -1,4 +1,4 @@
-"""Which processes run operations, and which of them are still there."""
+"""Leases of the processes that run operations."""
 
 from datetime import datetime
 from typing import Any
@@ -12,10 +12,10 @@ from app.store.tables import operations, owners
 
 
 class Owners:
-    """A process registers at start, beats regularly, and stops cleanly if it can.
+    """A process registers at startup, sends heartbeats, and marks itself stopped on shutdown.
 
-    With SQLite, where all processes share a machine, the caller also looks at the pids: a killed process is known
-    dead at once and need not be waited for (`Journal.orphans(..., dead=...)`).
+    With SQLite all processes share a machine, so the caller also checks pids: a killed process is known to be dead
+    before its lease expires (`Journal.orphans(..., dead=...)`).
     """
 
     def __init__(self, database: Database) -> None:
@@ -30,7 +30,7 @@ class Owners:
         return record
 
     async def beat(self, owner_id: str) -> bool:
-        """Say that the process lives; False when it is not registered (any more), so its operations may be others'."""
+        """Renew the lease; False if the process is not registered, so others may have taken over its operations."""
         async with self._db.writing() as tx:
             return (await tx.conn.execute(*_beat(self._db.tenant, owner_id, beat_at=self._db.now()))).rowcount == 1
 
@@ -43,7 +43,7 @@ class Owners:
             return [_record(row) for row in await conn.execute(*_all(self._db.tenant))]
 
     async def forget(self, before: datetime) -> int:
-        """Remove processes that were last heard of before then and have no open operation."""
+        """Delete processes whose last heartbeat is before `before` and that have no open operation."""
         busy = select(operations.c.owner_id).where(
             operations.c.tenant == self._db.tenant, operations.c.state == "PENDING"
         )
@@ -68,7 +68,7 @@ def _all(tenant: Asked) -> Select[Any]:
 
 
 def is_dead(silent_since: Asked, dead: Asked) -> ColumnElement[bool]:
-    """Of a joined `owners` row, missing where nobody registered."""
+    """Condition on an outer-joined `owners` row, which is missing if the owner never registered."""
     return or_(
         owners.c.id.is_(None),
         owners.c.stopped_at.is_not(None),

@@ -1,4 +1,4 @@
-"""Payments by stored methods: quoted, captured, and what became of them."""
+"""Payments with stored methods, and their states."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,8 +14,7 @@ from app.vault.names import CustomerRef, MethodRef, ProviderName
 
 
 class Payments:
-    """Which state may follow which is not decided here but in `app.vault.rules.payment_state`: `locked`, decide,
-    `change`, in one transaction."""
+    """Does not check transitions (`app.vault.rules.payment_state`): call `locked`, check, `change`, in one `tx`."""
 
     def __init__(self, database: Database) -> None:
         self._db = database
@@ -50,19 +49,19 @@ class Payments:
         return await self._one(payments.c.id == payment_id, payment_id, tx)
 
     async def by_ref(self, provider: ProviderName, payment_ref: str) -> PaymentRecord | None:
-        """By the vault's own key: what a notification names."""
+        """By the vault's key, as in webhook deliveries."""
         is_it = (payments.c.provider == provider.value) & (payments.c.payment_ref == payment_ref)
         return await self._one(is_it, payment_ref, None)
 
     async def of_customer(self, customer_id: str, *, limit: int = 100) -> list[PaymentRecord]:
-        """The newest first."""
+        """Newest first."""
         query = select(payments).where(payments.c.tenant == self._db.tenant, payments.c.customer_id == customer_id)
         async with self._db.reading() as conn:
             rows = await conn.execute(query.order_by(payments.c.id.desc()).limit(limit))
             return [_record(row) for row in rows]
 
     async def in_state(self, state: PaymentState, *, after: str = "", limit: int = 100) -> list[PaymentRecord]:
-        """Oldest first, page by page."""
+        """One page, oldest first."""
         query = select(payments).where(
             payments.c.tenant == self._db.tenant, payments.c.state == state.value, payments.c.id > after
         )
@@ -70,11 +69,11 @@ class Payments:
             return [_record(row) for row in await conn.execute(query.order_by(payments.c.id).limit(limit))]
 
     async def locked(self, payment_id: str, *, tx: Tx) -> PaymentRecord | None:
-        """The payment, which nobody else changes until the transaction ends."""
+        """The payment, locked until `tx` ends."""
         return await self._one(payments.c.id == payment_id, payment_id, tx, is_locked=True)
 
     async def change(self, payment_id: str, values: Mapping[str, Any], *, tx: Tx) -> PaymentRecord:
-        """Set any of state, decline_code, refunded, refunds and capture_id of a payment that is `locked`."""
+        """Set any of state, decline_code, refunded, refunds and capture_id of a `locked` payment."""
         statement = (
             update(payments)
             .where(payments.c.tenant == self._db.tenant, payments.c.id == payment_id)

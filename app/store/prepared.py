@@ -1,7 +1,7 @@
 """Statements that are built once.
 
-Putting a statement together of columns and conditions costs several times as much as running it, and comes out the
-same each time but for the values. So a builder is called once, with a placeholder for each value:
+Building a SQLAlchemy statement costs several times as much as running it, and only its values differ between calls. So
+a builder is called once, with a bind parameter for each value:
 
     @prepared
     def _link(tenant: Asked, provider: Asked) -> Select[Any]:
@@ -9,10 +9,9 @@ same each time but for the values. So a builder is called once, with a placehold
 
     await conn.execute(*_link("acme", "vault"))
 
-A placeholder takes the type of the column it is compared with, and stands for many values within `in_`. A builder is
-called with placeholders only, so it must not decide anything by what is asked for: each shape of a statement has a
-builder of its own. What an INSERT or an UPDATE writes is named by its columns:
-``_change(tenant, id, state="FAILED")``.
+A parameter takes the type of the column it is compared with, and is expanded within `in_`. A builder receives
+parameters, not values, so it cannot branch on them: each form of a statement needs its own builder. The values of an
+INSERT or UPDATE are passed by column name: ``_change(tenant, id, state="FAILED")``.
 """
 
 from collections.abc import Callable
@@ -24,15 +23,15 @@ from sqlalchemy import BindParameter, Executable, Table, bindparam
 Asked = BindParameter[Any]
 Statement = tuple[Executable, dict[str, Any]]
 Insert = Callable[[Table], Any]
-"""The backend's own INSERT: it has `on_conflict_do_nothing` and `on_conflict_do_update`. See `Database.insert`."""
+"""The dialect's INSERT, with `on_conflict_do_nothing` and `on_conflict_do_update`. See `Database.insert`."""
 
 
 class Prepared:
-    """Built at the first call: a process that never needs it does not wait for it at its start."""
+    """A statement that is built on the first call, to keep startup fast."""
 
     def __init__(self, build: Callable[..., Executable]) -> None:
         self._build: Final = build
-        # A placeholder may not have the name of a column that is written.
+        # A parameter must not have the name of a written column.
         self._names: Final = tuple(f"asked_{name}" for name in signature(build).parameters)
         self._statement: Executable | None = None
 
@@ -47,8 +46,7 @@ prepared = Prepared
 
 
 def replacing(insert: Any, *but: str) -> Any:
-    """An INSERT of whole rows, each of which takes the place of the one with its primary key; columns named in `but`
-    stay as they are there."""
+    """An upsert: replaces the row with the same primary key, except the columns named in `but`."""
     key = [column.name for column in insert.table.primary_key]
     replaced = {column.name: column for column in insert.excluded if column.name not in (*key, *but)}
     return insert.on_conflict_do_update(index_elements=key, set_=replaced)

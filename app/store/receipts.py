@@ -1,4 +1,4 @@
-"""Webhook deliveries: stored before they are acknowledged, worked off in order, kept when they cannot be."""
+"""Webhook deliveries: stored before they are acknowledged, processed in order, dead-lettered on failure."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
@@ -18,14 +18,16 @@ RECEIPT: Final = "rcp_"
 
 
 class Receipts:
-    """A worker claims receipts for a while; if it dies, they are claimed again. `done` within the transaction that
-    applies the effect makes the effect happen once."""
+    """Workers claim deliveries with a lease; after its expiry another worker can claim them.
+
+    Call `done` in the transaction that applies the effect, so that it is applied exactly once.
+    """
 
     def __init__(self, database: Database) -> None:
         self._db = database
 
     async def add(self, new: NewReceipt) -> ReceiptRecord | None:
-        """Store a delivery, due at once; None when the same source, account and delivery id was stored before."""
+        """Store a delivery, due immediately; None for a duplicate of source, account and delivery id."""
         storable(new.source, new.account, new.delivery_id, new.event_type, new.lane)
         now = self._db.now()
         row = {
@@ -47,7 +49,7 @@ class Receipts:
         return None if made is None else _record(made)
 
     async def claim(self, worker: str, *, lease: timedelta, limit: int = 10) -> list[ReceiptRecord]:
-        """Due receipts, oldest first, one of each lane: the next of a lane waits until this one is done or dead."""
+        """Due deliveries, oldest first, one per lane: the next in a lane waits until this one is done or dead."""
         now = self._db.now()
         async with self._db.writing() as tx:
             ids = list((await tx.conn.execute(*_due(self._db.tenant, now, limit))).scalars())
@@ -57,21 +59,21 @@ class Receipts:
             return sorted((_record(row) for row in rows), key=lambda record: record.id)
 
     async def done(self, receipt_id: str, worker: str, *, tx: Tx | None = None) -> bool:
-        """False when the worker's claim was lost: then undo what the same transaction did."""
+        """False if the worker's claim was lost: then roll the transaction back."""
         values = {"state": ReceiptState.DONE.value, "done_at": self._db.now(), "next_attempt_at": None, "error": None}
         return await self._settle(receipt_id, worker, values, tx)
 
     async def retry(self, receipt_id: str, worker: str, *, at: datetime, error: str) -> bool:
-        """Give it back, due again at `at`; its lane waits. `error` is a short reason of ours, without values."""
+        """Release it, due again at `at`; its lane waits. `error` is a short reason without values."""
         return await self._settle(receipt_id, worker, {"next_attempt_at": at, "error": error}, None)
 
     async def dead(self, receipt_id: str, worker: str, *, error: str) -> bool:
-        """Put it on the dead-letter list; its lane goes on."""
+        """Dead-letter it; its lane continues."""
         values = {"state": ReceiptState.DEAD.value, "next_attempt_at": None, "error": error}
         return await self._settle(receipt_id, worker, values, None)
 
     async def release(self, workers: Collection[str]) -> int:
-        """Give back what workers that are gone had claimed: due again at once. Answers how many there were."""
+        """Release the claims of dead workers: due again immediately. Returns their number."""
         held = (
             receipts.c.tenant == self._db.tenant,
             receipts.c.state == ReceiptState.RECEIVED.value,
@@ -82,7 +84,7 @@ class Receipts:
             return (await tx.conn.execute(update(receipts).where(*held).values(claimed_until=None))).rowcount
 
     async def replay(self, receipt_id: str, *, tx: Tx | None = None) -> ReceiptRecord | None:
-        """Make a dead or done receipt due again; None when it is neither."""
+        """Make a dead or done delivery due again; None if it is neither."""
         values = {
             "state": ReceiptState.RECEIVED.value,
             "attempts": 0,
@@ -105,7 +107,7 @@ class Receipts:
         return None if row is None else _record(row)
 
     async def all(self, state: ReceiptState | None = None, *, after: str = "", limit: int = 100) -> list[ReceiptRecord]:
-        """Oldest first, page by page."""
+        """One page, oldest first."""
         query = select(receipts).where(receipts.c.tenant == self._db.tenant, receipts.c.id > after)
         if state is not None:
             query = query.where(receipts.c.state == state.value)
@@ -113,7 +115,7 @@ class Receipts:
             return [_record(row) for row in await conn.execute(query.order_by(receipts.c.id).limit(limit))]
 
     async def expire(self, before: datetime) -> int:
-        """Remove what was done before then; what is open or dead stays. Answers how many."""
+        """Delete deliveries done before `before`, not open or dead ones; returns their number."""
         old = and_(receipts.c.state == ReceiptState.DONE.value, receipts.c.done_at < before)
         async with self._db.writing() as tx:
             gone = await tx.conn.execute(delete(receipts).where(receipts.c.tenant == self._db.tenant, old))

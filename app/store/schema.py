@@ -1,7 +1,6 @@
-"""The schema: bring a database up to date, and tell whether it is.
+"""Checks whether the database schema is current, and migrates it.
 
-Alembic weighs some 10 MB, and a database that is up to date needs nothing of it: the one row that it keeps is read
-here.
+Alembic takes about 10 MB of memory, so the check reads its version table directly; Alembic is imported only to migrate.
 """
 
 from typing import Final
@@ -17,7 +16,7 @@ _VERSION: Final = table("alembic_version", column("version_num"))
 
 
 async def migrate(engine: Engine) -> None:
-    """Apply what is missing, in one transaction; several processes may call this at once."""
+    """Apply pending migrations in one transaction. Safe to call from several processes concurrently."""
     if await migrations_are_current(engine):
         return
     from app.store.migrating import upgrade
@@ -29,7 +28,7 @@ async def migrate(engine: Engine) -> None:
 
 
 async def migrations_are_current(engine: Engine) -> bool:
-    """Whether the database has exactly the schema that this code expects. Raises when it cannot be asked."""
+    """Whether the database has exactly the schema that this code expects. Raises if it is unreachable."""
     conn = await SteadyConnection.open(engine)
     try:
         return await conn.run_sync(_revisions) == [NEWEST_REVISION]

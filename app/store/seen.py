@@ -1,4 +1,4 @@
-"""What each vault was last seen to hold: whose a notified method is, what changed behind our back, what expires."""
+"""Payment methods last observed at each vault: for webhooks, detection of external changes, and expiry events."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -44,11 +44,11 @@ class Seen:
         is_settled: bool = False,
         tx: Tx | None = None,
     ) -> SeenChanges:
-        """Remember a complete list and answer what differs from the last one, to one caller only.
+        """Store a complete list and return its differences from the last one, to one caller only.
 
-        Nothing is written when nothing differs, unless `is_settled`: this is what a write of ours led to, and whatever
-        differs from now on is another change. A list asked for before the last one was remembered is left alone. A ref
-        that nobody is linked to is not remembered.
+        Writes nothing if there are none, unless `is_settled`: the list results from a write of the gateway, and later
+        differences are other changes. A list requested (`asked_at`) before the last one was stored is ignored. Unlinked
+        refs are not stored.
         """
         now = {method.method_ref: method for method in found}
         storable(customer_ref, *now)
@@ -109,7 +109,7 @@ class Seen:
     async def status(
         self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef, *, tx: Tx | None = None
     ) -> SeenStatus | None:
-        """A method's 3-D Secure status as last seen; None for a method that no list had."""
+        """A method's last observed 3-D Secure status; None for a method that was never listed."""
         asked = _status if tx is None else _lock_status
         async with self._db.reading(tx) as conn:
             row = (await conn.execute(*asked(*self._at(provider, customer_ref), method_ref))).first()
@@ -124,12 +124,12 @@ class Seen:
         await tx.conn.execute(*_put_status(*here, auth_status=status.value, auth_seen_at=self._db.now()))
 
     async def owners(self, provider: ProviderName, method_refs: Iterable[MethodRef]) -> list[SeenRecord]:
-        """Who holds these methods. A ref may be several customers' where the vault numbers them per customer."""
+        """The owners of these methods. A ref can have several owners if the vault numbers methods per customer."""
         wanted = [ref for ref in method_refs if is_storable(ref)]
         return await self._read(_owners(self._db.tenant, provider.value, wanted))
 
     async def unseen_links(self, provider: ProviderName, *, limit: int) -> list[tuple[CustomerRef, str]]:
-        """Linked customers whose list was never noted: (the vault's ref, our id)."""
+        """Linked customers whose list was never stored: (the vault's ref, customer id)."""
         async with self._db.reading() as conn:
             rows = await conn.execute(*_unseen_links(self._db.tenant, provider.value, limit))
         return [(CustomerRef(row.customer_ref), row.customer_id) for row in rows]
@@ -140,14 +140,14 @@ class Seen:
     async def expiring(
         self, first_month: str, last_month: str, *, after: SeenRecord | None = None, limit: int = 500
     ) -> list[SeenRecord]:
-        """ACTIVE methods whose expiry (``YYYY-MM``) lies within, both ends included, page by page."""
+        """One page of ACTIVE methods with an expiry (``YYYY-MM``) from `first_month` to `last_month`, inclusive."""
         last = ("", "", "") if after is None else (after.provider.value, after.customer_ref, after.method_ref)
         return await self._read(_expiring(self._db.tenant, first_month, last_month, *last, limit))
 
     async def is_unchanged(
         self, provider: ProviderName, customer_ref: CustomerRef, found: Iterable[SeenMethod]
     ) -> bool:
-        """Whether a list is the one remembered: without a write, and without keeping anybody waiting."""
+        """Whether a list equals the stored one. Takes no lock."""
         rows = await self._db.rows(_list(*self._at(provider, customer_ref)))
         if not rows or rows[0].seen_at is None or rows[0].not_found_at is not None:
             return False
@@ -185,7 +185,7 @@ def _unseen_links(tenant: Asked, provider: Asked, limit: Asked) -> Select[Any]:
 
 @prepared
 def _list(tenant: Asked, provider: Asked, customer_ref: Asked) -> Select[Any]:
-    """One row per method, or one without any: when the list was last noted stands in each."""
+    """One row per method (outer join); each row also holds when the list was last stored."""
     same = (getattr(methods.c, name) == getattr(links.c, name) for name in ("tenant", "provider", "customer_ref"))
     joined = links.outerjoin(methods, and_(*same))
     query = select(links.c.seen_at, links.c.not_found_at, methods.c.method_ref, methods.c.etag).select_from(joined)
@@ -229,12 +229,12 @@ def _put_status(tenant: Asked, provider: Asked, customer_ref: Asked, method_ref:
 
 @prepared
 def _owners(tenant: Asked, provider: Asked, refs: Asked) -> Select[Any]:
-    return _ours(tenant).where(methods.c.provider == provider, methods.c.method_ref.in_(refs))
+    return _of_tenant(tenant).where(methods.c.provider == provider, methods.c.method_ref.in_(refs))
 
 
 @prepared
 def _of_customer(tenant: Asked, customer_id: Asked) -> Select[Any]:
-    return _ours(tenant).where(methods.c.customer_id == customer_id)
+    return _of_tenant(tenant).where(methods.c.customer_id == customer_id)
 
 
 @prepared
@@ -243,10 +243,10 @@ def _expiring(
 ) -> Select[Any]:
     is_later = tuple_(*_ORDER) > tuple_(provider, customer_ref, method_ref)
     is_active = methods.c.status == PaymentMethodStatus.ACTIVE.value
-    return _ours(tenant).where(methods.c.expiry.between(first, last), is_active, is_later).limit(limit)
+    return _of_tenant(tenant).where(methods.c.expiry.between(first, last), is_active, is_later).limit(limit)
 
 
-def _ours(tenant: Asked) -> Select[Any]:
+def _of_tenant(tenant: Asked) -> Select[Any]:
     return select(methods).where(methods.c.tenant == tenant).order_by(*_ORDER)
 
 

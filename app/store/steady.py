@@ -1,8 +1,8 @@
-"""Database work that a cancelled request cannot cut in two.
+"""Database access that is safe to cancel.
 
-A cancelled statement leaves its driver in the middle of something: with SQLite a transaction that nobody ends, and
-that locks out every writer; with PostgreSQL a connection that must be thrown away. So each step runs in a task of
-its own, to its end; the cancellation is raised right after it, and the transaction is then rolled back in order.
+Cancelling a statement in the driver leaves an open transaction that blocks all writers (SQLite) or a broken connection
+(PostgreSQL). So each step runs to completion in a separate task; the cancellation is raised afterwards, and the
+transaction is then rolled back.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 
 async def steadily(work: Coroutine[Any, Any, T], access: Access | None = None) -> T:
-    """Await `work` to its end, whatever happens to the caller; a cancellation meanwhile is raised afterwards.
+    """Run `work` to completion even if the caller is cancelled; the cancellation is raised afterwards.
 
-    With `access`, raises StoreUnavailable where the driver's error means that.
+    With `access`, raises StoreUnavailable if the driver's error is an outage.
     """
     task = asyncio.get_running_loop().create_task(work)
     try:
         found = await asyncio.shield(task)
     except asyncio.CancelledError:
-        await _ended(task)
+        await _wait_for(task)
         raise
     except Exception as error:
         if access is not None:
@@ -37,8 +37,8 @@ async def steadily(work: Coroutine[Any, Any, T], access: Access | None = None) -
     return found
 
 
-async def _ended(task: asyncio.Task[Any]) -> None:
-    """Wait for the task through any further cancellation; its own error is no longer anybody's."""
+async def _wait_for(task: asyncio.Task[Any]) -> None:
+    """Wait for the task, ignoring further cancellations and its exception."""
     while not task.done():
         try:
             await asyncio.wait([task])
@@ -49,11 +49,10 @@ async def _ended(task: asyncio.Task[Any]) -> None:
 
 
 class SteadyConnection:
-    """The few things that repositories do with a connection. Results are read whole before they are answered.
+    """A connection for the repositories. Results are fetched completely.
 
-    It is SQLAlchemy's own connection, used as its `AsyncConnection` does: synchronous code in a greenlet, which leaves
-    it to wait for the driver. A step may so be several of its calls, at the price of one; and SQLAlchemy's package for
-    asyncio, which brings the ORM and 6 MB with it, is not loaded.
+    Runs SQLAlchemy's synchronous connection in a greenlet, like its `AsyncConnection`. So one step can make several
+    calls for the price of one, and `sqlalchemy.ext.asyncio`, which loads the ORM (6 MB), is not needed.
     """
 
     def __init__(self, raw: Connection, access: Access | None) -> None:
@@ -66,7 +65,7 @@ class SteadyConnection:
 
     @classmethod
     async def begun(cls, engine: Engine, sql: str | None, access: Access | None = None) -> "SteadyConnection":
-        """In a transaction, which `end` or `close` ends. `sql` begins it where the driver must not in its own way."""
+        """Open a connection in a transaction; finish it with `end` or `close`. `sql` replaces the driver's BEGIN."""
         return await cls._opened(lambda: _begun(engine, sql), access)
 
     @classmethod
@@ -75,7 +74,7 @@ class SteadyConnection:
         try:
             return cls(await asyncio.shield(opening), access)
         except asyncio.CancelledError:
-            await _ended(opening)
+            await _wait_for(opening)
             if not opening.cancelled() and opening.exception() is None:
                 await steadily(greenlet_spawn(opening.result().close))
             raise
@@ -96,24 +95,23 @@ class SteadyConnection:
         return await steadily(greenlet_spawn(work, self._raw), self._access)
 
     async def end(self, last: Callable[[Connection], None], then: Callable[[], None]) -> None:
-        """Run `last`, commit, and close, whatever comes of it. `then` runs if and only if the commit succeeded, even
-        when the caller was cancelled meanwhile."""
+        """Run `last`, commit, and always close. `then` runs exactly if the commit succeeds, even after cancellation."""
         await steadily(greenlet_spawn(_end, self._raw, last, then), self._access)
 
     async def close(self) -> None:
-        """What is open is rolled back."""
+        """Close the connection; an open transaction is rolled back."""
         await steadily(greenlet_spawn(self._raw.close), self._access)
 
 
 async def dispose(engine: Engine) -> None:
-    """Close the pool's connections."""
+    """Close the connection pool."""
     await steadily(greenlet_spawn(engine.dispose))
 
 
 async def read(
     engine: Engine, statement: Executable, values: Mapping[str, Any], access: Access | None = None
 ) -> Sequence[Row[Any]]:
-    """One statement with a connection of its own, as one step."""
+    """Run one statement on a new pooled connection, as one step."""
     return await steadily(greenlet_spawn(_read, engine, statement, values), access)
 
 

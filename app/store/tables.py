@@ -1,6 +1,6 @@
-"""Every table. All carry `tenant`; refs of vaults are kept only where links and notifications need them.
+"""All tables. Each has a `tenant` column.
 
-Nothing here may hold a card or account number, a token, or a credential in clear.
+No column may hold a card or account number, a token, or a plaintext credential.
 """
 
 from typing import Any, Final
@@ -57,7 +57,7 @@ heads = Table(
     Column("pruned_to", BigInteger, nullable=False),
     Column("last_event_id", SORTED_ID),
 )
-"""One row per tenant, written last in every transaction that others must hear of: its lock gives commits an order."""
+"""One row per tenant, locked and written last in each transaction with changes or events: orders the commits."""
 
 changes = Table(
     "changes",
@@ -103,9 +103,9 @@ links = Table(
     UniqueConstraint("tenant", "customer_id", "provider"),
     _of_customer(),
 )
-"""A vault's customer belongs to one of ours, and one of ours has one record per vault.
+"""Maps vault customers to customers; a customer has at most one record per vault.
 
-`customer_ref` is in its vault's canonical spelling. `not_found_at` is since when the vault does not know it."""
+`customer_ref` is in the vault's canonical form. `not_found_at` is since when the vault reports it as unknown."""
 
 link_conflicts = Table(
     "link_conflicts",
@@ -121,10 +121,10 @@ link_conflicts = Table(
     Column("detail", JSON_DOCUMENT, nullable=False),
     _of_customer(),
 )
-"""Links that were set aside: `customer_ref` is another spelling of what `linked_customer_id` was linked to before.
+"""Links set aside by a migration: `customer_ref` is another form of a ref to which `linked_customer_id` is linked.
 
-`detail` is what hung on the link (`choice`, `nicknames`). A row goes when the customer is linked there again, unlinked,
-or erased."""
+`detail` holds the link's `choice` and `nicknames`. A row is deleted when the customer is linked to that vault again,
+unlinked, or erased."""
 
 choices = Table(
     "choices",
@@ -174,9 +174,9 @@ methods = Table(
     Index(None, "tenant", "expiry"),
     _of_customer(),
 )
-"""What each vault was last seen to hold: whose a notified method is, what changed behind our back, what expires."""
+"""Payment methods last observed at each vault: for webhooks, detection of external changes, and expiry events."""
 
-# ---- the journal of writes ---------------------------------------------------------------------------------
+# ---- write journal -----------------------------------------------------------------------------------------
 
 owners = Table(
     "owners",
@@ -292,7 +292,7 @@ payments = Table(
     Index(None, "tenant", "customer_id", "id"),
     _of_customer(),
 )
-"""Amounts are integers of the currency's minor unit."""
+"""Amounts are integers in minor units."""
 
 # ---- partner apps and their documents ----------------------------------------------------------------------
 
@@ -350,7 +350,7 @@ documents = Table(
     ForeignKeyConstraint(["tenant", "client"], ["clients.tenant", "clients.name"], ondelete="CASCADE"),
 )
 
-# ---- what comes in from outside ----------------------------------------------------------------------------
+# ---- webhook deliveries and imports ------------------------------------------------------------------------
 
 receipts = Table(
     "receipts",

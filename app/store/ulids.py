@@ -1,4 +1,4 @@
-"""Ids that sort by the time they were made, each telling its kind by a prefix."""
+"""Ids that sort by creation time, with a prefix for their type."""
 
 import os
 import threading
@@ -17,7 +17,7 @@ _RANDOM_BITS: Final = 80
 
 
 class _Sequence:
-    """ULIDs as numbers, each greater than the last even when the clock stands still or goes back."""
+    """Strictly increasing ULIDs as integers, even if the clock stands still or goes back."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -36,12 +36,12 @@ _SEQUENCE: Final = _Sequence()
 
 
 def new_id(prefix: str) -> str:
-    """``op_01KA...``: greater than every id of that prefix made earlier by this process."""
+    """For example ``op_01KA...``: greater than every earlier id of that prefix in this process."""
     return f"{prefix}{ULID.from_int(_SEQUENCE.next())}"
 
 
 def new_id_after(prefix: str, last: str | None) -> str:
-    """As `new_id`, and greater than `last` too, which another process with a faster clock may have made."""
+    """Like `new_id`, but also greater than `last`, which may come from a process with a faster clock."""
     fresh = new_id(prefix)
     if last is None or fresh > last:
         return fresh

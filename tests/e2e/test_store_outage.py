@@ -70,8 +70,8 @@ def test_an_outage_is_a_retryable_error_and_one_line(
     _until(lambda: "used again" in gateway.log)
     lines = gateway.log.splitlines()
     assert len(lines) == 2, lines
-    assert lines[0].startswith("the store cannot be used (")
-    assert lines[1] == "the store can be used again"
+    assert lines[0].startswith("the store is unavailable (")
+    assert lines[1] == "the store is available again"
 
 
 def test_a_write_that_was_sent_when_the_store_stopped_is_unknown(

@@ -57,6 +57,6 @@ def test_each_change_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
         assert store.is_up
         store.writes.worked()
     assert [record.getMessage() for record in caplog.records] == [
-        "the store cannot be used (ConnectionRefusedError): requests that need it are refused until it can",
-        "the store can be used again",
+        "the store is unavailable (ConnectionRefusedError); requests that need it fail until it recovers",
+        "the store is available again",
     ]

@@ -1,1 +1,1 @@
-"""Alembic's scripts, inside the package so that an installed wheel carries them. `app.store.migrating` runs them."""
+"""Alembic migrations, included in the wheel. `app.store.migrating` runs them."""

@@ -1,4 +1,4 @@
-"""Alembic's entry: the caller gives an open connection in `config.attributes`; nothing is read from an ini file."""
+"""Alembic's entry point: uses the open connection in `config.attributes`; reads no ini file."""
 
 from alembic import context
 
@@ -7,6 +7,6 @@ from app.store.tables import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    transactional_ddl=True,  # SQLite can, once the driver no longer commits by itself
+    transactional_ddl=True,  # supported by SQLite because the driver does not autocommit
 )
 context.run_migrations()

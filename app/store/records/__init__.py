@@ -1,4 +1,4 @@
-"""What the store takes and answers: frozen values, no rows. Instants are aware UTC."""
+"""Immutable parameter and result types of the store. Datetimes are UTC and aware."""
 
 from app.store.records.clients import (
     ClientKey,

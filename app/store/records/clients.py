@@ -1,4 +1,4 @@
-"""Partner apps and the documents that they published."""
+"""Partner apps and their published documents."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientKey:
-    """A key's hash (keyed, made by the caller). It is valid until `expires_at`, for ever when that is None."""
+    """A key's hash (keyed, computed by the caller). Valid until `expires_at`; None: no expiry."""
 
     key_hash: str
     created_at: datetime
@@ -15,7 +15,7 @@ class ClientKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRecord:
-    """A partner app. It sees the customers granted to it, or all of them. `keys` are those that are valid now."""
+    """A partner app with access to granted customers or to all. `keys` are the currently valid ones."""
 
     name: str
     scopes: frozenset[str]
@@ -39,7 +39,7 @@ class NewDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentRecord:
-    """A published document; live while `retired_at` is None. `version` is the client's publication that brought it."""
+    """A published document; live while `retired_at` is None. `version` is the number of its publication."""
 
     client: str
     document_id: str
@@ -57,7 +57,7 @@ class DocumentRecord:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a publication did: ids that are new (or live again), that were live with the same text, that it retired."""
+    """The result of a publication: ids that were added (or revived), unchanged, and retired."""
 
     version: int
     added: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Customers, their links and what they chose."""
+"""Customers, their links and default methods."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomerRecord:
-    """One of our customers. `external_id` is None only once erased; names go with erasure too."""
+    """A customer. Erasure sets `external_id` and the names to None."""
 
     id: str
     external_id: str | None
@@ -24,13 +24,13 @@ class CustomerRecord:
 
     @property
     def name(self) -> str | None:
-        """That of the business where there is one, else the person's."""
+        """The business name if there is one, otherwise the person's."""
         return self.business_name or " ".join(part for part in (self.first_name, self.last_name) if part) or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRecord:
-    """One of our customers is this customer of that vault. `proof` says why we believe it."""
+    """Links a customer to a vault's customer. `proof` is how the link was verified."""
 
     customer_id: str
     provider: ProviderName
@@ -42,7 +42,7 @@ class LinkRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkConflictRecord:
-    """A link that was set aside: its ref is another spelling of the one that `linked_customer_id` is linked to."""
+    """A link that was set aside: its ref is another form of the one to which `linked_customer_id` is linked."""
 
     customer_id: str
     provider: ProviderName
@@ -54,9 +54,11 @@ class LinkConflictRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceRecord:
-    """The customer's default as we store it: its own choice, which wins over every vault's, or with `is_kept` one that
-    a rule had found and that an added method would have taken away. `missing_since`: when a complete list of its
-    vault first lacked it; None while no list does."""
+    """The stored default: the customer's choice, which overrides the vaults', or with `is_kept` a rule's earlier one.
+
+    A rule's result is kept when an added method would have changed it. `missing_since`: when a complete list of the
+    vault first lacked the method; None otherwise.
+    """
 
     customer_id: str
     provider: ProviderName
@@ -75,20 +77,20 @@ class ChoiceRecord:
 
 @dataclass(frozen=True, slots=True)
 class MethodAddress:
-    """Where one payment method lives: what a `pm_` id stands for."""
+    """Vault, customer and method refs of a payment method: the content of a `pm_` id."""
 
     provider: ProviderName
     customer_ref: CustomerRef
     method_ref: MethodRef
 
     def is_beside(self, other: "MethodAddress") -> bool:
-        """Whether both are one customer's at one vault."""
+        """Whether both belong to the same customer at the same vault."""
         return self.provider is other.provider and self.customer_ref == other.customer_ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryEntry:
-    """All that the directory knows about one customer, read at one instant."""
+    """All directory data of one customer, from one read."""
 
     customer: CustomerRecord
     links: tuple[LinkRecord, ...] = ()
@@ -100,5 +102,5 @@ class DirectoryEntry:
 
 
 class LinkConflictReason(StrEnum):
-    REF_TAKEN = "REF_TAKEN"  # the vault's customer is linked to another customer of ours
-    CUSTOMER_LINKED = "CUSTOMER_LINKED"  # our customer is linked to another customer of that vault
+    REF_TAKEN = "REF_TAKEN"  # the vault's customer is linked to another customer
+    CUSTOMER_LINKED = "CUSTOMER_LINKED"  # the customer is linked to another customer of that vault

@@ -1,4 +1,4 @@
-"""What happened, and what changed."""
+"""Events and change notices."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from app.vault.names import CustomerRef, MethodRef, ProviderName
 
 
 class Topic(StrEnum):
-    """What a change is about; `Change.key` names the thing."""
+    """The kind of object that changed; `Change.key` identifies it."""
 
-    CUSTOMER = "customer"  # key: our customer id; links, choice, nicknames, names
+    CUSTOMER = "customer"  # key: customer id; links, choice, nicknames, names
     CLIENT = "client"  # key: the partner's name
     DOCUMENTS = "documents"  # key: the partner's name
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that changed. Versions rise in the order of commits, without one appearing late below another."""
+    """One change. Versions increase in commit order; none appears after a higher one."""
 
     version: int
     topic: Topic
@@ -28,7 +28,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened after a version. When `is_complete` is false the log was pruned since: forget everything cached."""
+    """Changes after a version. If not `is_complete`, some are missing: clear the whole cache."""
 
     version: int
     rows: tuple[Change, ...]
@@ -36,7 +36,7 @@ class Changes:
 
 
 class EventType(StrEnum):
-    """The graph's event types, then those that only the audit trail has."""
+    """Event types of the GraphQL schema, then those of the audit trail only."""
 
     METHOD_ADDED = "METHOD_ADDED"
     METHOD_UPDATED = "METHOD_UPDATED"
@@ -65,10 +65,9 @@ class EventOrigin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEvent:
-    """Something that happened, to be kept. `detail` is JSON without secrets or personal data.
+    """An event to store. `detail` is JSON without secrets or personal data.
 
-    `once` makes it happen once: a second event with the same `once` is dropped (an expiry told daily, a delivery
-    repeated). `occurred_at` None means now.
+    `once` is a deduplication key: a second event with the same one is dropped. `occurred_at` None means now.
     """
 
     type: EventType
@@ -87,7 +86,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
-    """A kept event. Ids rise in the order of commits: whoever has read up to an id has missed nothing below it."""
+    """A stored event. Ids increase in commit order, so an id is a safe cursor."""
 
     id: str
     type: EventType

@@ -1,4 +1,4 @@
-"""What comes in from outside: webhook deliveries, imports, and what vaults were seen to hold."""
+"""Webhook deliveries, imports, and payment methods observed at vaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class NewReceipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptRecord:
-    """`attempts` counts claims, this one included; `error` is a short reason of ours for the last failure."""
+    """`attempts` counts claims, including the current one; `error` is a short reason for the last failure."""
 
     id: str
     source: str
@@ -48,9 +48,9 @@ class ReceiptRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportRecord:
-    """How far an import came: `next_row` and `next_offset` (bytes, for files) are where to go on.
+    """Progress of an import, which resumes at `next_row` and `next_offset` (bytes, for files).
 
-    `counts` is by outcome, in the importer's words.
+    `counts` is by outcome, with keys defined by the importer.
     """
 
     key: str
@@ -66,9 +66,9 @@ class ImportRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenMethod:
-    """A method as last read. `etag` changes when anything shown changes; `expiry` is ``YYYY-MM``.
+    """A method as last read. `etag` changes when a visible field changes; `expiry` is ``YYYY-MM``.
 
-    `auth` is what the list itself says of its 3-D Secure, if anything: where later statuses start from.
+    `auth` is the 3-D Secure status in the list, if any: the baseline for later statuses.
     """
 
     method_ref: MethodRef
@@ -80,11 +80,10 @@ class SeenMethod:
 
 @dataclass(frozen=True, slots=True)
 class SeenChanges:
-    """What differs from the last time. `is_first` says that there was no last time: nothing in it is news.
+    """Differences from the stored list. `is_first`: there was none, so the differences are not changes.
 
-    `since` is when a difference was last found, or the list first seen; None at the first time. `is_outdated` says that
-    the list may be older than the last one remembered: nothing was compared. `is_found_again`: the vault did not know
-    the customer the last time.
+    `since` is when a difference was last found or the list first stored; None if `is_first`. `is_outdated`: the list
+    may be older than the stored one and was not compared. `is_found_again`: the vault reported it as unknown before.
     """
 
     added: tuple[MethodRef, ...]
@@ -101,7 +100,7 @@ class SeenChanges:
 
 @dataclass(frozen=True, slots=True)
 class SeenStatus:
-    """What is remembered of a method's 3-D Secure: the status last seen, and since when; None before the first."""
+    """The last observed 3-D Secure status of a method, and since when; None before the first."""
 
     customer_id: str
     status: AuthStatus | None
@@ -110,7 +109,7 @@ class SeenStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenRecord:
-    """A method of one of our customers, as last seen."""
+    """A method of a customer, as last observed."""
 
     customer_id: str
     provider: ProviderName

@@ -25,9 +25,9 @@ class WriteOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultRow:
-    """What became of one part of an operation: one vault of an erasure, one row of an import. `row` counts from 0.
+    """The outcome of one part of an operation: one vault of an erasure, one row of an import. `row` starts at 0.
 
-    `error` is JSON of our own words (code, path, provider_code, ...), never a value that was sent.
+    `error` is JSON (code, path, provider_code, ...) without values that were sent.
     """
 
     row: int
@@ -47,12 +47,11 @@ class ResultPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOperation:
-    """A write that is about to happen.
+    """A write to begin.
 
-    `idempotency_key` is hashed before it is stored. `intent` is what it takes to recognise the result in the vault
-    (ids before, brand, last4, expiry, digests), never a secret. `exclusive` names something of which there may be one
-    at most, whatever the keys (``capture:pay_...``): it is held until the operation is FAILED. `provider` is None when
-    several vaults take part: then `rows` has one row for each.
+    `idempotency_key` is hashed before it is stored. `intent` is the data for reconciliation (refs before, brand, last4,
+    expiry, digests), never a secret. `exclusive` is a lock name (``capture:pay_...``), unique across keys and held
+    until the operation is FAILED. `provider` is None if several vaults take part: then `rows` has one row for each.
     """
 
     caller: str
@@ -71,12 +70,12 @@ class NewOperation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationRecord:
-    """One write, as the journal knows it.
+    """A write in the journal.
 
-    `epoch` rises whenever somebody takes the operation over; whoever holds an older one can no longer change it.
-    `sent_at` is when the vault was about to be called; None means that nothing has left us. `deadline_at` is until
-    when a request may still be on its way. `reconcile_at` is when an UNKNOWN one is looked at next; None then means
-    that only a person can decide. `looks` counts the takeovers.
+    `epoch` is a fencing token: it increases with each takeover, and a process with an older one cannot change the
+    operation. `sent_at` is just before the vault was called; None: nothing was sent. `deadline_at` is until when a
+    request may be in flight. `reconcile_at` is the next reconciliation of an UNKNOWN operation; None: an operator must
+    decide. `looks` counts the takeovers.
     """
 
     id: str
@@ -103,28 +102,27 @@ class OperationRecord:
 
     @property
     def is_repeatable(self) -> bool:
-        """Proven not applied, in part at least, and not a final refusal: the same key and input may run it again
-        (`Journal.reopen`)."""
+        """Proven not applied, at least partly, and not final: can be run again with the same key and input."""
         return self.state in (OperationState.FAILED, OperationState.PARTIAL) and not self.is_final
 
 
 @dataclass(frozen=True, slots=True)
 class Fresh:
-    """The operation is ours to run."""
+    """The caller may run the operation."""
 
     operation: OperationRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """The key was used before: compare `input_digest`, then answer by `state`."""
+    """The key was used before: compare `input_digest`, then respond according to `state`."""
 
     operation: OperationRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Another operation, of another key, holds what may exist only once."""
+    """An operation with another key holds the `exclusive`."""
 
     operation: OperationRecord
 
@@ -134,7 +132,7 @@ Begun = Fresh | Existing | Taken
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerRecord:
-    """A process that runs operations. Its lease is over when `beat_at` is too long ago, or `stopped_at` is set."""
+    """A process that runs operations. Its lease ends when `beat_at` is too old or `stopped_at` is set."""
 
     id: str
     host: str

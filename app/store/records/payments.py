@@ -1,4 +1,4 @@
-"""Payments by a stored method. Amounts are integers of the currency's minor unit."""
+"""Payments with a stored method. Amounts are integers in minor units."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from app.vault.payments import PaymentState as PaymentState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPayment:
-    """A quoted payment; `payment_id` is ours, made anew when None.
+    """A quoted payment; a `payment_id` of None is generated.
 
-    `payment_ref` is the vault's; `quote` is what a capture must repeat exactly, as JSON.
+    `payment_ref` is the vault's; `quote` is the JSON that a capture must repeat exactly.
     """
 
     customer_id: str
@@ -32,8 +32,10 @@ class NewPayment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentRecord:
-    """`refunded` is what was given back, None where the vault did not say how much; `refunds` are the refunds that
-    were reported one by one, by the report's id. `capture_id` is the operation that sent the capture, if any did."""
+    """`refunded` is the refunded amount, None if unknown; `refunds` are single refunds by the id of their report.
+
+    `capture_id` is the operation that sent the capture, if any.
+    """
 
     id: str
     customer_id: str

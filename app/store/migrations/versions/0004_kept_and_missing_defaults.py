@@ -1,4 +1,4 @@
-"""Defaults that were kept when a method was added, and since when a vault lacks what is stored."""
+"""Defaults kept when a method was added, and since when a vault's lists lack the stored default."""
 
 from collections.abc import Sequence
 

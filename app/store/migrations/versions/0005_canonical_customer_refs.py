@@ -1,8 +1,7 @@
-"""Customer refs in their vault's canonical spelling, links set aside, and since when a vault does not know a customer.
+"""Canonical customer refs, link conflicts, and since when a vault reports a customer as unknown.
 
-Vaults take some refs in several spellings, so one vault customer could be linked to two customers of ours. The link
-that was made first stays. Later ones are moved, with what hung on them, to `link_conflicts` for an operator to decide:
-nothing is merged, and nothing is lost.
+Vaults accept some refs in several forms, so one vault customer could be linked to two customers. The earliest link
+stays. Later ones are moved with their data to `link_conflicts` for an operator to decide; nothing is merged or lost.
 """
 
 from collections import defaultdict
@@ -103,7 +102,7 @@ def upgrade() -> None:
     ):
         respelled += _respell(bind, table, key)
     respelled += _unfinished(bind)
-    if respelled:  # replicas that run meanwhile forget what they keep under the old spellings
+    if respelled:  # running replicas drop cache entries with the old refs
         version = heads.c.version + 1
         bind.execute(sa.update(heads).values(version=version, pruned_to=version))
 
@@ -113,7 +112,7 @@ def downgrade() -> None:
     op.drop_column("links", "not_found_at")
 
 
-# ---- the spellings, which each vault's `ProviderSpec` knows -------------------------------------------------
+# ---- canonical refs, from each vault's `ProviderSpec` -------------------------------------------------------
 
 
 @cache
@@ -126,11 +125,11 @@ def canonical(provider: str | None, ref: str) -> str:
     return ref if name is None else canonical_ref(name, ref)
 
 
-# ---- links: the first of each vault customer stays ----------------------------------------------------------
+# ---- links: the earliest of each vault customer stays -------------------------------------------------------
 
 
 def _links(bind: sa.Connection) -> int:
-    """Respell links, and set aside those whose vault customer is somebody else's; answers how many were touched."""
+    """Normalise links, and set aside those of vault customers with an earlier link; returns the number changed."""
     odd = list(_odd(bind, links, _ADDRESS[:3]))
     rivals: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
     for row in odd:
@@ -149,7 +148,7 @@ def _links(bind: sa.Connection) -> int:
 
 
 def _set_aside(bind: sa.Connection, link: Any, linked_customer_id: str) -> None:
-    """The link and what hung on it, as unlinking would remove it, kept for an operator."""
+    """Move the link and its choice and nicknames to `link_conflicts`."""
 
     def theirs(table: Any) -> tuple[sa.ColumnElement[bool], ...]:
         its = table.c
@@ -182,11 +181,11 @@ def _at(table: Any, tenant: str, provider: str, ref: str) -> tuple[sa.ColumnElem
     return table.c.tenant == tenant, table.c.provider == provider, table.c.customer_ref == ref
 
 
-# ---- what refers to them ------------------------------------------------------------------------------------
+# ---- references to the refs ---------------------------------------------------------------------------------
 
 
 def _respell(bind: sa.Connection, table: Any, key: Sequence[str]) -> int:
-    """Where the ref is part of the key, a row whose place is taken says nothing that the other does not: it goes."""
+    """Normalise the refs of a table. If the ref is part of the key, a row that would be a duplicate is deleted."""
     touched = 0
     for row in list(_odd(bind, table, key)):
         here = [table.c[name] == getattr(row, name) for name in key]
@@ -208,7 +207,7 @@ def _odd(bind: sa.Connection, table: Any, key: Sequence[str]) -> Iterator[Any]:
 
 
 def _pages(bind: sa.Connection, table: Any, key: Sequence[str]) -> Iterator[Any]:
-    """All rows, page by page in the order of their key."""
+    """All rows in the order of their key, read page by page."""
     order = [table.c[name] for name in key]
     query = sa.select(table).order_by(*order).limit(_PAGE)
     rows = bind.execute(query).all()
@@ -219,7 +218,7 @@ def _pages(bind: sa.Connection, table: Any, key: Sequence[str]) -> Iterator[Any]
 
 
 def _unfinished(bind: sa.Connection) -> int:
-    """Operations that are still to be settled name the customers that they hold locks of."""
+    """Normalise the refs in the intents of unfinished operations, which name the customers that they lock."""
     query = sa.select(operations).where(operations.c.state.in_(("PENDING", "UNKNOWN")))
     touched = 0
     for row in bind.execute(query).all():
@@ -232,7 +231,7 @@ def _unfinished(bind: sa.Connection) -> int:
 
 
 def _in_json(kept: Any) -> Any:
-    """Refs stand beside their vault: ``[vault, ref, ...]`` or ``{"provider": vault, "ref": ref}``."""
+    """Normalise refs in JSON: ``[vault, ref, ...]`` or ``{"provider": vault, "ref": ref}``."""
     if isinstance(kept, list):
         if len(kept) in (2, 3) and all(isinstance(one, str) for one in kept) and kept[0] in _vaults():
             return [kept[0], canonical(kept[0], kept[1]), *kept[2:]]

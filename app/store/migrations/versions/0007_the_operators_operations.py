@@ -1,7 +1,7 @@
-"""Operator commands are a caller of their own.
+"""Operator commands become a separate caller.
 
-Their operations were those of ``staff:operator``, which a token of that subject is too. An import that was cut short
-before the upgrade finds its operations under the key that goes on with it.
+Before, they shared ``staff:operator`` with tokens of that subject. An import that was interrupted before the upgrade
+finds its operations under the new caller's key.
 """
 
 from collections.abc import Sequence

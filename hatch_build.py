@@ -17,8 +17,8 @@ _SOURCES = ("package.json", "package-lock.json", "page.jsx", "build.mjs")
 
 class GraphiQLBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        source = Path(self.root, "app", "gate", "graphiql")
-        target = Path(self.root, "app", "gate", "assets")
+        source = Path(self.root, "app", "api", "graphiql")
+        target = Path(self.root, "app", "api", "assets")
         if self.target_name != "wheel" or _is_current(source, target):
             return
         npm, node = shutil.which("npm"), shutil.which("node")

@@ -10,59 +10,65 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from app.addresses import TrustedProxies
+from app.api import graphiql
+from app.api.audit import Audit
+from app.api.auth.compose import build_callers
+from app.api.compose import browser_of, endpoint_limits, limits_of, socket_limits
+from app.api.documents.compose import DocumentRoom
+from app.api.endpoint import GraphQLEndpoint
+from app.api.health import Probe, healthz, readyz
+from app.api.limits import Limiter
+from app.api.limits.rate import Rates, budgets_of
+from app.api.limits.shared_rate import RedisBuckets
+from app.api.metrics import Metrics, MetricsPage
+from app.api.request_policy import Keeper
+from app.api.response import Answer
+from app.api.router import Front
+from app.api.webhooks import WebhookReceiver
 from app.errors import SettingsError
 from app.execution.documents import Documents
 from app.execution.plans import Plans
-from app.gate import graphiql
-from app.gate.answers import Answer
-from app.gate.audit import Audit
-from app.gate.callers.compose import build_callers
-from app.gate.callers.keys import Fetch
-from app.gate.compose import browser_of, endpoint_limits, limits_of, socket_limits
-from app.gate.documents.compose import DocumentRoom
-from app.gate.endpoint import GraphQLEndpoint
-from app.gate.front import Front
-from app.gate.health import Probe, healthz, readyz
-from app.gate.keeper import Keeper
-from app.gate.limits import Limiter
-from app.gate.metrics import Metrics, MetricsPage
-from app.gate.rate import Rates, budgets_of
-from app.gate.shared_rate import RedisBuckets
-from app.gate.webhooks import WebhookReceiver
 from app.http.client import HttpDoor
 from app.http.fetch import DocumentFetcher
+from app.http.jwks import Fetch
 from app.providers.registry import build_providers, canonical_ref, specs
-from app.serving_connections import ConnectionLimits
-from app.settings import Settings
-from app.settings_check import missing_settings, unsafe_settings, warnings_of
+from app.server.addresses import TrustedProxies
+from app.server.connections import ConnectionLimits
+from app.settings.model import Settings
+from app.settings.required import missing_settings, unsafe_settings, warnings_of
 from app.store import Store, migrate, migrations_are_current
 from app.store.errors import StoreUnavailable
 from app.store.records import Change, EventOrigin, EventType, MethodAddress, NewReceipt, Topic
-from app.vault.names import CircuitState, ProviderName
+from app.vault.enums import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
 from app.vault.webhooks import ReportsPayment, RereadsCustomer, RereadsMethods, WebhookEffect, WebhookSender
-from app.wallet.assemble import AssemblyRules, DefaultInfo
 from app.wallet.caller import Caller
-from app.wallet.directory import DirectoryCache
-from app.wallet.feed import Feed
+from app.wallet.changes.daily_jobs import DailySweep
+from app.wallet.changes.detector import Sightings
+from app.wallet.changes.feed import Feed
+from app.wallet.changes.poller import Watch, WatchPace
+from app.wallet.changes.recorder import Noting, NotingPace
+from app.wallet.changes.webhook_worker import (
+    Handler,
+    Inbound,
+    ReceiptWorker,
+    rereads_named_methods,
+    rereads_the_customer,
+)
+from app.wallet.defaults.kept_default import DefaultKeeper
+from app.wallet.defaults.stored_choice import ChoiceChange, StoredChoices
 from app.wallet.ids import Ids
-from app.wallet.inbound import Handler, Inbound, ReceiptWorker, rereads_named_methods, rereads_the_customer
-from app.wallet.kept_default import DefaultKeeper
 from app.wallet.keys import derive_key
-from app.wallet.noting import Noting, NotingPace
-from app.wallet.policy import ReadPolicy
-from app.wallet.reading import WalletReader
-from app.wallet.reconcile import Reconciler
-from app.wallet.sightings import Sightings
-from app.wallet.snapshots import SnapshotCache
-from app.wallet.stored_choice import ChoiceChange, StoredChoices
-from app.wallet.sweeps import DailySweep
-from app.wallet.watch import Watch, WatchPace
-from app.wallet.writing import WalletWriter
-from app.wallet.writing.deps import Deps
-from app.wallet.writing.owner import Owner
-from app.wallet.writing.payment_status import payment_status_handler
+from app.wallet.reads.build_wallet import AssemblyRules, DefaultInfo
+from app.wallet.reads.cache import SnapshotCache
+from app.wallet.reads.customers import DirectoryCache
+from app.wallet.reads.policy import ReadPolicy
+from app.wallet.reads.reader import WalletReader
+from app.wallet.writes import WalletWriter
+from app.wallet.writes.deps import Deps
+from app.wallet.writes.lease import Owner
+from app.wallet.writes.payment_status import payment_status_handler
+from app.wallet.writes.reconcile import Reconciler
 from resolvers.context import Context, Services
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.schema import schema

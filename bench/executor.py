@@ -25,8 +25,7 @@ from app.execution.documents import Document, Documents
 from app.execution.plan import Plan
 from app.execution.run import run_operation
 from app.store.records import CustomerRecord, DirectoryEntry, LinkRecord
-from app.vault.model import Capabilities, Card, Expiry, PaymentMethod, ThreeDSecure, VaultWallet
-from app.vault.names import (
+from app.vault.enums import (
     AddRoute,
     CardBrand,
     CardFunding,
@@ -36,14 +35,15 @@ from app.vault.names import (
     ProviderCapability,
     ProviderName,
 )
+from app.vault.model import Capabilities, Card, Expiry, PaymentMethod, ThreeDSecure, VaultWallet
 from app.vault.provider import Call
-from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import ALL_SCOPES, Caller
-from app.wallet.directory import DirectoryCache
 from app.wallet.ids import Ids
-from app.wallet.policy import ReadPolicy
-from app.wallet.reading import WalletReader
-from app.wallet.snapshots import SnapshotCache
+from app.wallet.reads.build_wallet import AssemblyRules
+from app.wallet.reads.cache import SnapshotCache
+from app.wallet.reads.customers import DirectoryCache
+from app.wallet.reads.policy import ReadPolicy
+from app.wallet.reads.reader import WalletReader
 from resolvers.context import Context, Services
 from resolvers.schema import schema
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.gate.callers.development import DevTokens
+from app.api.auth.development import DevTokens
 from tests.support.command import Running
 
 

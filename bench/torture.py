@@ -26,8 +26,8 @@ from typing import Any, Final
 
 import aiohttp
 
-from app.gate.callers.development import DevTokens
-from app.vault.names import ProviderCapability
+from app.api.auth.development import DevTokens
+from app.vault.enums import ProviderCapability
 from app.wallet.caller import ALL_SCOPES
 from bench.pages import put_section
 from bench.parts import figures

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from app.providers.registry import specs
 from app.sandbox.demo import DemoCustomer, load_customer
-from app.vault.names import ProviderCapability, ProviderName
+from app.vault.enums import ProviderCapability, ProviderName
 
 VAULTS: Final = tuple(spec.name for spec in specs().values() if spec.sandbox is not None)
 CUSTOMERS: Final = 40

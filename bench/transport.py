@@ -24,8 +24,8 @@ from pathlib import Path
 
 import uvloop
 
-from app.http.choice import KINDS, Kind, open_transport
-from app.http.transport import Transport
+from app.http.transports.base import Transport
+from app.http.transports.choice import KINDS, Kind, open_transport
 
 CALLERS, CALLS = 64, 5
 HEADERS = {

@@ -9,14 +9,14 @@ from typing import Any, Protocol, Self, TypeVar
 import strawberry
 
 from app.store.records import PaymentRecord
-from app.vault.names import CircuitState, CustomerRef, MethodRef, ProviderName
+from app.vault.enums import CircuitState, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call
-from app.wallet.assemble import AssemblyRules, DefaultInfo
-from app.wallet.assembler import Assembler
 from app.wallet.caller import Caller
-from app.wallet.directory import DirectoryCache, DirectoryEntry, MethodAddress
-from app.wallet.foresight import Question
-from app.wallet.reading import WalletReader
+from app.wallet.reads.build_wallet import AssemblyRules, DefaultInfo
+from app.wallet.reads.customers import DirectoryCache, DirectoryEntry, MethodAddress
+from app.wallet.reads.prefetch import Question
+from app.wallet.reads.reader import WalletReader
+from app.wallet.reads.wallet_cache import Assembler
 from resolvers.audit import AuditTrail, NoTrail, Refusal, Refusals
 from resolvers.events import EventFeed, EventLog, NoEvents, unchanged
 from resolvers.inputs.urls import ReturnOrigins

@@ -23,7 +23,7 @@ class EventLog(Protocol):
 
 
 class EventFeed(Protocol):
-    """See `app.wallet.feed.Feed.events`."""
+    """See `app.wallet.changes.feed.Feed.events`."""
 
     def events(
         self, customer_id: str, types: Collection[EventType], *, after: str | None = None, tick_s: float = 15.0

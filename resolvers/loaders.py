@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from aiodataloader import DataLoader
 
-from app.vault.names import CustomerRef, ProviderName
-from app.wallet.directory import DirectoryCache, DirectoryEntry
+from app.vault.enums import CustomerRef, ProviderName
+from app.wallet.reads.customers import DirectoryCache, DirectoryEntry
 
 Adopt = Callable[[], None]
 OwnerKey = tuple[ProviderName, CustomerRef]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.store.records import MethodAddress
-from app.vault.names import PaymentMethodStatus, ProviderName
+from app.vault.enums import PaymentMethodStatus, ProviderName
 from app.wallet.ids import IdKind, kind_of
 from resolvers.context import Info
 from resolvers.errors import SourcesUnavailable

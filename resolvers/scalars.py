@@ -32,7 +32,7 @@ _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz
 
 
 def _not_a(name: str, rule: str) -> GraphQLError:
-    """`rule` describes valid values; the API shows it unchanged (`app/gate/mask.py`)."""
+    """`rule` describes valid values; the API shows it unchanged (`app/api/error_format.py`)."""
     return GraphQLError(f"Not a {name}: {rule}.")
 
 

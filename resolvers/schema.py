@@ -9,7 +9,7 @@ from graphql import GraphQLDirective, GraphQLEnumType, GraphQLSchema
 from strawberry.federation.schema import FederationAny
 from strawberry.schema.config import StrawberryConfig
 
-from app.sdl import api_sdl
+from app.api.sdl import api_sdl
 from resolvers.context import Info
 from resolvers.errors import BadInput
 from resolvers.extensions import RequestScope

@@ -7,13 +7,13 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from app.vault.enums import CustomerRef, MethodRef, ProviderName, SourceState
 from app.vault.model import Card
-from app.vault.names import CustomerRef, MethodRef, ProviderName, SourceState
-from app.wallet.assemble import SourceRow, Wallet
-from app.wallet.directory import DirectoryEntry
-from app.wallet.foresight import Foresight, Question
-from app.wallet.reading import SourceReading
-from app.wallet.statuses import StatusReading, StatusSeat
+from app.wallet.reads.build_wallet import SourceRow, Wallet
+from app.wallet.reads.customers import DirectoryEntry
+from app.wallet.reads.prefetch import Foresight, Question
+from app.wallet.reads.reader import SourceReading
+from app.wallet.reads.three_d_secure import StatusReading, StatusSeat
 
 if TYPE_CHECKING:
     from resolvers.context import Context

@@ -57,21 +57,22 @@ def test_a_wheel_holds_all_it_needs_and_runs_anywhere(tmp_path: Path) -> None:
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name)
-    assets = ROOT / "app" / "gate" / "assets"
+    assets = ROOT / "app" / "api" / "assets"
     if assets.is_dir():  # bundled when this checkout was installed; saves this test a minute of npm
-        shutil.copytree(assets, source / "app" / "gate" / "assets")
+        shutil.copytree(assets, source / "app" / "api" / "assets")
     run(BIN / "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, source)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
-    expected = {"app/cli.py", "resolvers/schema.py", "app/schema.graphql", "app/store/migrations/env.py"}
+    expected = {"app/cli/main.py", "resolvers/schema.py", "app/schema.graphql", "app/store/migrations/env.py"}
     if shutil.which("npm"):
-        expected |= {"app/gate/assets/graphiql.js", "app/gate/assets/graphql.worker.js"}
+        expected |= {"app/api/assets/graphiql.js", "app/api/assets/graphql.worker.js"}
     assert expected <= names
     assert not [name for name in names if "node_modules" in name or name.startswith(("tests/", "bench/"))]
     unpacked = tmp_path / "unpacked"
     zipfile.ZipFile(wheel).extractall(unpacked)
     code = (
-        "import app.cli, app, sys; assert app.__file__.startswith(sys.argv[1]), app.__file__; app.cli.main(['schema'])"
+        "import app, sys; from app.cli.main import main; "
+        "assert app.__file__.startswith(sys.argv[1]), app.__file__; main(['schema'])"
     )
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}
     done = subprocess.run(

@@ -10,62 +10,55 @@ from app.providers import BUILT_IN
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PROVIDERS = {"app.providers", "app.vault", "app.http", "app.pan", "app.settings_structure", "app.gate.callers.keys"}
+PROVIDERS = {"app.providers", "app.vault", "app.http", "app.settings.parse"}
 GRAPHQL_INPUTS = {"resolvers.inputs.fields", "resolvers.scalars", "app.wallet.problems"}
 
 # room -> rooms it may import, besides itself and app.errors. The longest matching room name decides.
 MAY_IMPORT: dict[str, set[str]] = {
     "app.errors": set(),
-    "app.pan": set(),
-    "app.sdl": set(),
-    "app.vault": {"app.pan"},
-    "app.vault.names": {"app.providers"},  # which vaults there are: see `test_the_names_of_the_vaults_need_no_vault`
-    "app.http": {"app.pan", "app.settings_structure"},
+    "app.vault": set(),
+    "app.vault.enums": {"app.providers"},  # which vaults there are: see `test_the_names_of_the_vaults_need_no_vault`
+    "app.http": {"app.vault.pan", "app.settings.parse"},
     "app.providers": PROVIDERS,
     **{f"app.providers.{vault}.graphql": PROVIDERS | GRAPHQL_INPUTS for vault in BUILT_IN},
     "app.store": {"app.vault"},
     "app.store.migrations.versions": {"app.vault", "app.providers.registry"},
-    "app.wallet": {"app.vault", "app.store", "app.settings", "app.pan"},
+    "app.wallet": {"app.vault", "app.store", "app.settings.model"},
     "app.execution": set(),
-    "app.gate": {
+    "app.api": {
         "app.wallet",
         "app.store",
         "app.vault",
         "app.execution",
-        "app.settings",
-        "app.pan",
-        "app.sdl",
+        "app.settings.model",
+        "app.http.jwks",
         "app.http.redact",
-        "app.addresses",
+        "app.server.addresses",
     },
     "app.sandbox": set(),
-    "app.settings": {
-        "app.settings_sources",
-        "app.settings_structure",
-        "app.settings_texts",
+    "app.settings": set(),
+    "app.settings.model": {
+        "app.settings.sources",
+        "app.settings.parse",
+        "app.settings.texts",
         "app.vault.secret",
         "app.http.settings",
         "app.providers.registry",
     },
-    "app.settings_check": {"app.settings", "app.vault.secret", "app.providers.registry"},
-    "app.settings_sources": set(),
-    "app.settings_structure": {"app.settings_texts", "app.vault.secret"},
-    "app.settings_texts": set(),
-    "app.addresses": set(),
-    "app.serving": {"app.serving_connections", "app.serving_guard", "app.http.redact"},
-    "app.serving_connections": {"app.addresses"},
-    "app.serving_guard": {"app.serving_connections"},
-    "resolvers": {"app.vault", "app.wallet", "app.pan", "app.sdl", "app.store.records", "app.providers.registry"},
+    "app.settings.required": {"app.settings.model", "app.vault.secret", "app.providers.registry"},
+    "app.settings.sources": set(),
+    "app.settings.parse": {"app.settings.texts", "app.vault.secret"},
+    "app.settings.texts": set(),
+    "app.server": {"app.http.redact"},
+    "resolvers": {
+        "app.vault",
+        "app.wallet",
+        "app.api.sdl",
+        "app.store.records",
+        "app.providers.registry",
+    },
 }
-SEES_EVERYTHING = (
-    "app.main",
-    "app.cli",
-    "app.cli_documents",
-    "app.cli_import",
-    "app.cli_payments",
-    "app.commands",
-    "app.testing",
-)
+SEES_EVERYTHING = ("app.main", "app.cli", "app.testing")
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -113,7 +106,7 @@ def test_providers_do_not_import_each_other() -> None:
 
 def test_the_names_of_the_vaults_need_no_vault() -> None:
     assert imports_of(ROOT / "app" / "providers" / "__init__.py") == {"app.errors"}
-    assert imports_of(ROOT / "app" / "vault" / "names.py") == {"app.providers"}
+    assert imports_of(ROOT / "app" / "vault" / "enums.py") == {"app.providers"}
 
 
 def test_the_unified_language_knows_no_framework() -> None:

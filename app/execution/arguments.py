@@ -26,17 +26,17 @@ from graphql import (
 )
 from strawberry.relay.types import GlobalID
 
-from app.execution import bridge
+from app.execution import strawberry_internals as internals
 
 Keywords = dict[str, Any]
-Prepared = Callable[[bridge.VariableValues], Keywords | None]
+Prepared = Callable[[internals.VariableValues], Keywords | None]
 
 _BARE: Final = FieldNode(name=NameNode(value="field"), arguments=())
 _IMMUTABLE: Final = (str, int, float, bool, type(None), Enum, date, datetime, Decimal)
 
 
 def prepare(
-    schema: strawberry.Schema, field: GraphQLField, node: FieldNode, arguments: Sequence[bridge.StrawberryArgument]
+    schema: strawberry.Schema, field: GraphQLField, node: FieldNode, arguments: Sequence[internals.StrawberryArgument]
 ) -> Prepared | None:
     """A function from variables to the resolver's keyword arguments; it returns None for values that do not fit.
 
@@ -46,7 +46,7 @@ def prepare(
     constants: Keywords = {}
     looked_up: list[tuple[str, str, bool, Keywords]] = []
     for argument in arguments:
-        name = bridge.argument_name(schema, argument)
+        name = internals.argument_name(schema, argument)
         wanted = field.args.get(name)
         own = given.get(name)
         if wanted is None or (own is not None and not _needs_no_conversion(argument, wanted)):
@@ -72,7 +72,7 @@ def prepare(
 
 
 def _one(variable: str, keyword: str, is_required: bool, fallback: Keywords) -> Prepared:
-    def keywords(variables: bridge.VariableValues) -> Keywords | None:
+    def keywords(variables: internals.VariableValues) -> Keywords | None:
         values = variables.coerced
         if variable in values:
             value = values[variable]
@@ -83,7 +83,7 @@ def _one(variable: str, keyword: str, is_required: bool, fallback: Keywords) -> 
 
 
 def _many(constants: Keywords, looked_up: Sequence[tuple[str, str, bool, Keywords]]) -> Prepared:
-    def keywords(variables: bridge.VariableValues) -> Keywords | None:
+    def keywords(variables: internals.VariableValues) -> Keywords | None:
         values, made = variables.coerced, dict(constants)
         for variable, keyword, is_required, fallback in looked_up:
             if variable in values:
@@ -99,9 +99,9 @@ def _many(constants: Keywords, looked_up: Sequence[tuple[str, str, bool, Keyword
     return keywords
 
 
-def _needs_no_conversion(argument: bridge.StrawberryArgument, wanted: GraphQLArgument) -> bool:
+def _needs_no_conversion(argument: internals.StrawberryArgument, wanted: GraphQLArgument) -> bool:
     inner = wanted.type.of_type if isinstance(wanted.type, GraphQLNonNull) else wanted.type
-    if not is_leaf_type(inner) or bridge.is_maybe(argument) or getattr(wanted, "out_name", None):
+    if not is_leaf_type(inner) or internals.is_maybe(argument) or getattr(wanted, "out_name", None):
         return False
     return argument.type is not GlobalID and getattr(argument.type, "of_type", None) is not GlobalID
 
@@ -117,7 +117,7 @@ def _constant(wanted: GraphQLArgument, name: str, keyword: str, node: FieldNode 
     """The value as graphql-core coerces it; None if it is invalid or mutable, so that requests cannot share it."""
     alone = GraphQLField(wanted.type, args={name: wanted})  # type: ignore[arg-type]  # only its arguments are read
     try:
-        values = bridge.get_argument_values(alone, node or _BARE)
+        values = internals.get_argument_values(alone, node or _BARE)
     except GraphQLError:
         return None
     if any(not isinstance(value, _IMMUTABLE) for value in values.values()):

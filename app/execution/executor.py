@@ -5,8 +5,14 @@ from typing import Any
 
 from graphql.error import located_error
 
-from app.execution.bridge import LibraryExecutor, Path, collect_iterator_awaitables, gather_with_cancel, to_nodes
 from app.execution.budget import STEPS_BY_LIBRARY, TooLarge, budget_of
+from app.execution.strawberry_internals import (
+    LibraryExecutor,
+    Path,
+    collect_iterator_awaitables,
+    gather_with_cancel,
+    to_nodes,
+)
 
 
 class BoundedExecutor(LibraryExecutor):

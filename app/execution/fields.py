@@ -7,16 +7,17 @@ from typing import Any
 import strawberry
 from graphql.type import GraphQLNonNull
 
-from app.execution import arguments, bridge
-from app.execution.bridge import is_awaitable
-from app.execution.careful import NEVER_AWAITABLE, Completer
+from app.execution import arguments
+from app.execution import strawberry_internals as internals
+from app.execution.interpreter import NEVER_AWAITABLE, Completer
 from app.execution.state import Path, Run
+from app.execution.strawberry_internals import is_awaitable
 
 Execute = Callable[[Run, Any, Path | None], Any]
 Call = Callable[[Run, Any, Path], Any]
 
 
-def field(place: bridge.Place, call: Call, complete: Completer) -> Execute:
+def field(place: internals.Place, call: Call, complete: Completer) -> Execute:
     """Returns the completed value or a coroutine of it; raises only if the field is non-null."""
     is_nullable = not isinstance(place.field.type, GraphQLNonNull)
     key, typename = place.key, place.parent.name
@@ -52,10 +53,10 @@ def typename(name: str) -> Execute:
 
 
 def call_of(
-    schema: strawberry.Schema, place: bridge.Place, resolution: bridge.Attribute | bridge.Resolver | None
+    schema: strawberry.Schema, place: internals.Place, resolution: internals.Attribute | internals.Resolver | None
 ) -> Call:
     """The call that gets the field's value; without a resolution, Strawberry's full resolver chain."""
-    if isinstance(resolution, bridge.Attribute):
+    if isinstance(resolution, internals.Attribute):
         name = resolution.name
         return lambda run, source, path: getattr(source, name)
     if resolution is None:
@@ -66,24 +67,24 @@ def call_of(
     return _by_conversion(schema, place, resolution)
 
 
-def _values(run: Run, place: bridge.Place) -> dict[str, Any]:
+def _values(run: Run, place: internals.Place) -> dict[str, Any]:
     """`get_argument_values`; raises graphql-core's errors."""
     node = place.nodes[0]
     if not place.field.args and not node.arguments:
         return {}
-    return bridge.get_argument_values(place.field, node, run.variables, None, run.hide)
+    return internals.get_argument_values(place.field, node, run.variables, None, run.hide)
 
 
-def _by_chain(place: bridge.Place) -> Call:
-    chain = bridge.chain_of(place.field)
+def _by_chain(place: internals.Place) -> Call:
+    chain = internals.chain_of(place.field)
 
     def call(run: Run, source: Any, path: Path) -> Any:
-        return chain(source, bridge.raw_info(run, place, path), **_values(run, place))
+        return chain(source, internals.raw_info(run, place, path), **_values(run, place))
 
     return call
 
 
-def _by_function(place: bridge.Place, resolver: bridge.Resolver, keywords: arguments.Prepared) -> Call:
+def _by_function(place: internals.Place, resolver: internals.Resolver, keywords: arguments.Prepared) -> Call:
     function, takes_self, info_name = resolver.function, resolver.takes_self, resolver.info_name
     source_names = resolver.source_names
 
@@ -92,7 +93,7 @@ def _by_function(place: bridge.Place, resolver: bridge.Resolver, keywords: argum
         if made is None:  # a value that does not fit: raises graphql-core's error
             made = _values(run, place)
         if info_name is not None:
-            made[info_name] = bridge.LazyInfo(run, place, path)
+            made[info_name] = internals.LazyInfo(run, place, path)
         for name in source_names:
             made[name] = source
         return function(source, **made) if takes_self else function(**made)
@@ -100,12 +101,12 @@ def _by_function(place: bridge.Place, resolver: bridge.Resolver, keywords: argum
     return call
 
 
-def _by_conversion(schema: strawberry.Schema, place: bridge.Place, resolver: bridge.Resolver) -> Call:
+def _by_conversion(schema: strawberry.Schema, place: internals.Place, resolver: internals.Resolver) -> Call:
     function, takes_self = resolver.function, resolver.takes_self
 
     def converted(run: Run, source: Any, path: Path, values: dict[str, Any]) -> Any:
-        info = bridge.LazyInfo(run, place, path)
-        made = bridge.to_python(schema, values, resolver.arguments, info)
+        info = internals.LazyInfo(run, place, path)
+        made = internals.to_python(schema, values, resolver.arguments, info)
         for name in resolver.source_names:
             made[name] = source
         if resolver.info_name is not None:

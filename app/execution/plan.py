@@ -8,9 +8,9 @@ from typing import Any, Final
 import strawberry
 from graphql import ExecutionResult, FragmentDefinitionNode, GraphQLError, OperationDefinitionNode, OperationType
 
+from app.execution.measure import Survey, Unsupported, survey
 from app.execution.selections import Variant, execute_fields, execute_serially
 from app.execution.state import Run
-from app.execution.survey import Survey, Unsupported, survey
 from app.execution.variables import acceptor
 
 MOST_VARIANTS: Final = 16  # otherwise a hostile document could create one for each combination of its variables

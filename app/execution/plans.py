@@ -9,8 +9,8 @@ import strawberry
 from graphql import ExecutionResult
 
 from app.execution.documents import Document
+from app.execution.measure import Unsupported
 from app.execution.plan import Plan
-from app.execution.survey import Unsupported
 
 _SEEN: Final = "execution.seen"  # memo key: names of operations that ran once
 _REFUSAL_BYTES: Final = 500

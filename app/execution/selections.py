@@ -15,9 +15,10 @@ from graphql import FragmentDefinitionNode, GraphQLObjectType, GraphQLSchema, Op
 from graphql.error import located_error
 from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_leaf_type, is_object_type
 
-from app.execution import bridge, careful, fast, fields
+from app.execution import codegen, fields, interpreter
+from app.execution import strawberry_internals as internals
 from app.execution.budget import TooLarge
-from app.execution.careful import Completer
+from app.execution.interpreter import Completer
 from app.execution.state import Path, Run, together
 
 _BYTES_OF_FIELD: Final = 5  # two quotes, a colon, a comma and a value of one character
@@ -30,9 +31,9 @@ class Entry:
     """One response name. `place` is None for `__typename`."""
 
     key: str
-    place: bridge.Place | None
-    details: bridge.Details
-    resolution: bridge.Attribute | bridge.Resolver | None
+    place: internals.Place | None
+    details: internals.Details
+    resolution: internals.Attribute | internals.Resolver | None
 
 
 class Variant:
@@ -59,19 +60,21 @@ class Variant:
         self._known: dict[tuple[str, int], Selection] = {}
         root = self.schema.get_root_type(operation.operation)
         assert root is not None
-        grouped = bridge.root_fields(self.schema, operation, fragments, conditions, root)
+        grouped = internals.root_fields(self.schema, operation, fragments, conditions, root)
         self.root = Selection(self, root, grouped)
 
-    def select(self, type_: GraphQLObjectType, details: bridge.Details) -> "Selection":
+    def select(self, type_: GraphQLObjectType, details: internals.Details) -> "Selection":
         """The cached selection of a type and field. `details` lives as long as this variant, so its id is the key."""
         key = type_.name, id(details)
         found = self._known.get(key)
         if found is None:
-            grouped = bridge.sub_fields(self.schema, self.operation, self._fragments, self._conditions, type_, details)
+            grouped = internals.sub_fields(
+                self.schema, self.operation, self._fragments, self._conditions, type_, details
+            )
             found = self._known[key] = Selection(self, type_, grouped)
         return found
 
-    def weight_of(self, type_: Any, details: bridge.Details) -> Weight:
+    def weight_of(self, type_: Any, details: internals.Details) -> Weight:
         """Weight of the largest possible object; zero for leaves and lists."""
         inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
         if is_object_type(inner):
@@ -81,31 +84,31 @@ class Variant:
         found = [self.select(one, details).full_weight for one in self.schema.get_possible_types(inner)]
         return max(found, default=(0, 0))
 
-    def resolution(self, place: bridge.Place) -> bridge.Attribute | bridge.Resolver | None:
+    def resolution(self, place: internals.Place) -> internals.Attribute | internals.Resolver | None:
         """None if a guard rejects: then Strawberry's resolver chain runs and reports the error."""
-        found = bridge.resolution_of(self.strawberry, place.field)
+        found = internals.resolution_of(self.strawberry, place.field)
         if found is not None and any(id(guard) not in self._passing for guard in found.guards):
             return None
         return found
 
-    def completer(self, place: bridge.Place, details: bridge.Details, type_: Any) -> Completer:
+    def completer(self, place: internals.Place, details: internals.Details, type_: Any) -> Completer:
         if isinstance(type_, GraphQLNonNull):
-            return careful.non_null(place, self.completer(place, details, type_.of_type))
+            return interpreter.non_null(place, self.completer(place, details, type_.of_type))
         if isinstance(type_, GraphQLList):
-            return careful.list_of(place, self.completer(place, details, type_.of_type), type_.of_type)
+            return interpreter.list_of(place, self.completer(place, details, type_.of_type), type_.of_type)
         if is_leaf_type(type_):
-            return careful.leaf(type_)
+            return interpreter.leaf(type_)
         if is_abstract_type(type_):
-            classes = bridge.classes_of(self.schema, type_)
-            return careful.abstract(place, type_, classes, lambda runtime: self.select(runtime, details).execute)
+            classes = internals.classes_of(self.schema, type_)
+            return interpreter.abstract(place, type_, classes, lambda runtime: self.select(runtime, details).execute)
         assert is_object_type(type_)
-        return careful.object_of(place, type_, self.select(type_, details).execute)
+        return interpreter.object_of(place, type_, self.select(type_, details).execute)
 
 
 class Selection:
     """`execute` is a completer for an object that is known to be of `type`."""
 
-    def __init__(self, variant: Variant, type_: GraphQLObjectType, grouped: Mapping[str, bridge.Details]) -> None:
+    def __init__(self, variant: Variant, type_: GraphQLObjectType, grouped: Mapping[str, internals.Details]) -> None:
         self.variant = variant
         self.type = type_
         self.entries: Sequence[Entry] = tuple(
@@ -113,19 +116,19 @@ class Selection:
         )
         variant.weight += 1 + len(self.entries)
         self._all: list[tuple[str, fields.Execute]] | None = None
-        self._code: fast.Code | None = None
-        self._at_once: fast.Code | None = None
+        self._code: codegen.Code | None = None
+        self._at_once: codegen.Code | None = None
         self._holes: list[tuple[str, fields.Execute]] = []
         self._is_compiled = False
 
-    def _entry(self, key: str, details: bridge.Details) -> Entry | None:
+    def _entry(self, key: str, details: internals.Details) -> Entry | None:
         name = details[0].node.name.value
         if name == "__typename":
             return Entry(key, None, details, None)
         definition = self.type.fields.get(name)
         if definition is None:  # only in a document that was not validated
             return None
-        place = bridge.Place(definition, [one.node for one in details], self.type, key)
+        place = internals.Place(definition, [one.node for one in details], self.type, key)
         return Entry(key, place, details, self.variant.resolution(place))
 
     def execute(self, run: Run, source: Any, path: Path | None) -> Any:
@@ -154,7 +157,7 @@ class Selection:
         """Weight including nested objects in attributes (not in lists), which generated code completes with it."""
         fields, size = self.own_weight
         for entry in self.entries:
-            if entry.place is not None and isinstance(entry.resolution, bridge.Attribute):
+            if entry.place is not None and isinstance(entry.resolution, internals.Attribute):
                 more = self.variant.weight_of(entry.place.field.type, entry.details)
                 fields, size = fields + more[0], size + more[1]
         return fields, size
@@ -170,27 +173,27 @@ class Selection:
         self.code()
         return self._holes
 
-    def resolved(self, key: str) -> tuple[bridge.Place, bridge.Attribute | bridge.Resolver | None]:
+    def resolved(self, key: str) -> tuple[internals.Place, internals.Attribute | internals.Resolver | None]:
         """The field site of a left-out field, and its resolution."""
         entry = next(one for one in self.entries if one.key == key)
         assert entry.place is not None  # `__typename` leaves no hole
         return entry.place, entry.resolution
 
-    def code(self, *, at_once: bool = False) -> fast.Code | None:
-        """The generated function; None if no field is plain. See `fast.compile_selection`."""
+    def code(self, *, at_once: bool = False) -> codegen.Code | None:
+        """The generated function; None if no field is plain. See `codegen.compile_selection`."""
         if not self._is_compiled:
             self._compile()
         if not at_once or self._code is None or not self._code.holes:
             return self._code
         if self._at_once is None:
-            self._at_once = fast.compile_selection(self, at_once=True)
+            self._at_once = codegen.compile_selection(self, at_once=True)
         return self._at_once
 
     def _compile(self) -> None:
         self._is_compiled = True
         if not self.variant.is_fast:
             return
-        self._code = fast.compile_selection(self)
+        self._code = codegen.compile_selection(self)
         if self._code is not None:
             holes = self._code.holes
             self._holes = [(entry.key, self._executor(entry)) for entry in self.entries if entry.key in holes]
@@ -202,7 +205,7 @@ class Selection:
         call = fields.call_of(self.variant.strawberry, place, entry.resolution)
         complete = self.variant.completer(place, entry.details, place.field.type)
         if self.variant.is_fast:
-            complete = fast.tried_first(self.variant, place, entry.details, place.field.type, complete)
+            complete = codegen.tried_first(self.variant, place, entry.details, place.field.type, complete)
         return fields.field(place, call, complete)
 
 

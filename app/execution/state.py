@@ -7,10 +7,10 @@ from typing import Any
 from graphql import FragmentDefinitionNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 from graphql.error import located_error
 
-from app.execution import bridge
+from app.execution import strawberry_internals as internals
 from app.execution.budget import TooLarge, budget_of
 
-Path = bridge.PathLike
+Path = internals.PathLike
 
 
 class Run:
@@ -34,7 +34,7 @@ class Run:
         schema: GraphQLSchema,
         operation: OperationDefinitionNode,
         fragments: dict[str, FragmentDefinitionNode],
-        variables: bridge.VariableValues,
+        variables: internals.VariableValues,
         context: Any,
         hide: bool,
     ) -> None:
@@ -49,7 +49,7 @@ class Run:
         self._nulled: set[Path | None] = set()
         self._background: set[asyncio.Future[Any]] = set()
 
-    def fail(self, error: Exception, place: bridge.Place, path: Path, is_nullable: bool) -> None:
+    def fail(self, error: Exception, place: internals.Place, path: Path, is_nullable: bool) -> None:
         """Record the error and null the position; raises the located error if it is non-null, and always TooLarge."""
         if isinstance(error, TooLarge):
             raise error
@@ -72,7 +72,7 @@ class Run:
         nulled.add(path)
         self.errors.append(error)
 
-    async def finished(self, completing: Awaitable[Any], place: bridge.Place, path: Path, is_nullable: bool) -> Any:
+    async def finished(self, completing: Awaitable[Any], place: internals.Place, path: Path, is_nullable: bool) -> Any:
         """Await the completed value; on failure, see `fail`."""
         try:
             return await completing

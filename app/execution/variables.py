@@ -9,19 +9,19 @@ from typing import Any, Final
 from graphql import GraphQLError, GraphQLSchema, OperationDefinitionNode
 from graphql.type import GraphQLList, GraphQLNonNull
 
-from app.execution import bridge
+from app.execution import strawberry_internals as internals
 
 _LEAST, _MOST = -(2**31), 2**31 - 1
 _MISSING: Final = object()
 
-Accept = Callable[[Mapping[str, Any], bool], bridge.VariableValues | list[GraphQLError]]
+Accept = Callable[[Mapping[str, Any], bool], internals.VariableValues | list[GraphQLError]]
 
 
 def acceptor(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Accept:
     """A function that returns the coerced values, or graphql-core's errors."""
     simple = _simple(schema, operation)
 
-    def accept(inputs: Mapping[str, Any], hide: bool) -> bridge.VariableValues | list[GraphQLError]:
+    def accept(inputs: Mapping[str, Any], hide: bool) -> internals.VariableValues | list[GraphQLError]:
         if simple is not None:
             values: dict[str, Any] = {}
             sources: dict[str, Any] = {}
@@ -31,15 +31,15 @@ def acceptor(schema: GraphQLSchema, operation: OperationDefinitionNode) -> Accep
                     if is_required or (value is _MISSING and signature.default is not None):
                         break
                     if value is _MISSING:
-                        sources[name] = bridge.VariableValueSource(signature)
+                        sources[name] = internals.VariableValueSource(signature)
                         continue
                 elif not fits(value):
                     break
                 values[name] = value
-                sources[name] = bridge.VariableValueSource(signature, value)
+                sources[name] = internals.VariableValueSource(signature, value)
             else:
-                return bridge.VariableValues(sources, values)
-        return bridge.coerced(schema, operation, inputs, hide)
+                return internals.VariableValues(sources, values)
+        return internals.coerced(schema, operation, inputs, hide)
 
     return accept
 
@@ -64,7 +64,7 @@ def _simple(
 ) -> list[tuple[str, Any, Callable[[Any], bool], bool]] | None:
     found: list[tuple[str, Any, Callable[[Any], bool], bool]] = []
     for definition in operation.variable_definitions or ():
-        signature = bridge.get_variable_signature(schema, definition)
+        signature = internals.get_variable_signature(schema, definition)
         if isinstance(signature, GraphQLError):
             return None
         is_required, inner = _unwrapped(signature.type)

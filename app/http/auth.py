@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultTimeout, VaultUnavailable
-from app.http.aiohttp_transport import AiohttpTransport
 from app.http.message import VaultReply
 from app.http.redact import REDACTOR
 from app.http.retry import backoff_s
-from app.http.transport import Transport, TransportError
+from app.http.transports.aiohttp_transport import AiohttpTransport
+from app.http.transports.base import Transport, TransportError
 
 ClientAuth = Literal["client_secret_basic", "client_secret_post", "private_key_jwt"]
 

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from enum import Enum
 
+from app.http.breaker_window import SlidingCount
 from app.http.settings import BreakerSettings
-from app.http.window import SlidingCount
 
 
 class Verdict(Enum):

@@ -23,11 +23,11 @@ from app.errors import (
 from app.http.auth import Credentials, Ticket
 from app.http.breaker import Breaker, Verdict
 from app.http.cap import CapFull, FairCap
-from app.http.choice import open_transport
 from app.http.message import CallLike, Effect, ExtendedHeaders, FixedHeaders, VaultReply, VaultRequest
 from app.http.retry import Pause, RetryBudget, backoff_s, is_worth_trying, retry_after_s
 from app.http.settings import ProviderSettings
-from app.http.transport import Cause, NotSent, Transport, TransportError
+from app.http.transports.base import Cause, NotSent, Transport, TransportError
+from app.http.transports.choice import open_transport
 
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}

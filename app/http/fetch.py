@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from app.errors import SettingsError, VaultgraphError
-from app.http.aiohttp_transport import AiohttpTransport
+from app.http.transports.aiohttp_transport import AiohttpTransport
 
 _WITHIN_S: Final = 5.0
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})

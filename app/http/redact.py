@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
 
-from app.pan import card_number_spans
+from app.vault.pan import card_number_spans
 
 MASK: Final = "[redacted]"
 _SHORTEST: Final = 6  # redacting shorter secrets would hide ordinary words

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from app.http.window import SlidingCount
+from app.http.breaker_window import SlidingCount
 
 _WINDOW_S: Final = 10.0
 _LEAST_RETRIES: Final = 2

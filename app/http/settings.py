@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from app.settings_structure import Count, CountOrNone, Positive, Section, Share, ZeroOrMore
+from app.settings.parse import Count, CountOrNone, Positive, Section, Share, ZeroOrMore
 
 
 class BreakerSettings(Section, frozen=True):

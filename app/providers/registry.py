@@ -10,8 +10,8 @@ from app.http.client import Observer
 from app.http.settings import ProviderSettings
 from app.providers import provider_entries
 from app.providers.spec import OpenOptions, ProviderSpec
+from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import Capabilities
-from app.vault.names import CustomerRef, ProviderName
 from app.vault.provider import VaultProvider
 
 

@@ -6,8 +6,8 @@ from typing import Any, Generic, TypeVar
 
 from app.http.client import Observer
 from app.http.settings import ProviderSettings
+from app.vault.enums import CustomerRef
 from app.vault.model import Capabilities
-from app.vault.names import CustomerRef
 from app.vault.provider import VaultProvider
 from app.vault.webhooks import WebhookEffect, WebhookSender
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeGuard
 
 import orjson
 
-from app.pan import looks_like_card_number
+from app.vault.pan import looks_like_card_number
 from app.vault.secret import Secret
 from app.vault.webhooks import WebhookRejected
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from app.errors import OutcomeUnknown, VaultError
 from app.http.message import VaultReply
-from app.providers.support import SHAPE_ERRORS, request_id_of
-from app.vault.names import ProviderName
+from app.providers.base import SHAPE_ERRORS, request_id_of
+from app.vault.enums import ProviderName
 
 Shape = Callable[[Any], bool]
 """Whether a decoded body (see `decoded`) is the documented one; a body of another shape may raise `SHAPE_ERRORS`."""

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.sandbox.base import Emulator, UnknownSwitch
 from app.sandbox.control_guard import Forbidden, check
 from app.sandbox.control_input import (
     BadInput,
@@ -25,7 +26,6 @@ from app.sandbox.control_input import (
     without_digits,
 )
 from app.sandbox.faults import Fault
-from app.sandbox.kit import Emulator, UnknownSwitch
 
 if TYPE_CHECKING:
     from app.sandbox.server import Sandbox

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import jwt
 
-from app.sandbox.kit import Emulator, Json, Switch
+from app.sandbox.base import Emulator, Json, Switch
 
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 LIFETIME_SWITCH: Final = Switch(

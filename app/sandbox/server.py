@@ -8,11 +8,11 @@ from typing import Final
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.sandbox.base import Emulator, SandboxClock
 from app.sandbox.calls import CallLog
 from app.sandbox.control import SendsWebhooks, control_app
-from app.sandbox.enact import GuardedEmulator
+from app.sandbox.fault_middleware import GuardedEmulator
 from app.sandbox.faults import FaultBook
-from app.sandbox.kit import Emulator, SandboxClock
 from app.sandbox.state_files import StateFiles
 
 CONTROL: Final = "__sandbox"

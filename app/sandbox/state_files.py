@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import orjson
 
-from app.sandbox.kit import Emulator
+from app.sandbox.base import Emulator
 
 SAVE_EVERY_S: Final = 0.2
 _VERSION: Final = 1

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
+from app.store.cancel_safe import dispose
 from app.store.changelog import ChangeLog
 from app.store.clients import Clients
 from app.store.database import Clock, Database, OnChange, Tx, make_engine, utc_now
@@ -14,16 +15,15 @@ from app.store.documents import Documents
 from app.store.events import Events
 from app.store.imports import Imports
 from app.store.journal import Journal
+from app.store.leases import Owners
 from app.store.link_health import LinkHealth
 from app.store.locks import Locks
-from app.store.owners import Owners
+from app.store.observed_methods import Seen
 from app.store.payments import Payments
-from app.store.receipts import Receipts
 from app.store.records import CustomerRecord
 from app.store.schema import migrate, migrations_are_current
-from app.store.seen import Seen
-from app.store.steady import dispose
-from app.vault.names import ProviderName
+from app.store.webhook_deliveries import Receipts
+from app.vault.enums import ProviderName
 
 __all__ = ["Store", "Tx", "make_engine", "migrate", "migrations_are_current"]
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, or_, select, update
 
+from app.store.cancel_safe import SteadyConnection
 from app.store.database import Database, Tx
 from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
 from app.store.records import ClientKey, ClientRecord, Topic
-from app.store.steady import SteadyConnection
 from app.store.tables import client_grants, client_keys, clients, customers
 from app.store.text import is_storable, storable
 

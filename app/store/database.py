@@ -19,13 +19,13 @@ from sqlalchemy import Engine, Row, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 
-from app.store import one_hop
+from app.store import sqlite_driver
 from app.store.availability import Availability
+from app.store.cancel_safe import SteadyConnection, read
 from app.store.errors import StoreError
 from app.store.outbox import Outbox
 from app.store.prepared import Insert, Statement
 from app.store.records import Change
-from app.store.steady import SteadyConnection, read
 
 BUSY_TIMEOUT_S: Final = 30
 _CONNECT_WITHIN_S: Final = 10
@@ -155,7 +155,9 @@ def make_engine(url: str | URL) -> Engine:
     if parsed.database:
         _create_private(Path(parsed.database))
     engine = create_engine(
-        parsed, hide_parameters=True, connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": one_hop.connect}
+        parsed,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": sqlite_driver.connect},
     )
     event.listen(engine, "connect", _set_up_sqlite)
     return engine

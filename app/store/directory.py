@@ -22,7 +22,7 @@ from app.store.records import (
 from app.store.tables import choices, client_grants, customers, link_conflicts, links, methods, nicknames
 from app.store.text import storable
 from app.store.ulids import CUSTOMER, new_id
-from app.vault.names import CustomerRef, LinkProof, ProviderName
+from app.vault.enums import CustomerRef, LinkProof, ProviderName
 
 
 class Directory(DirectoryReads):

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from sqlalchemy import Row, Select, Table, and_, select
 
+from app.store.cancel_safe import SteadyConnection
 from app.store.database import Database, Tx
 from app.store.prepared import Asked, Statement, prepared
 from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
-from app.store.steady import SteadyConnection
 from app.store.tables import choices, customers, links, nicknames
 from app.store.text import is_storable
-from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, LinkProof, MethodRef, ProviderName
 
 _LINK: Final = ("provider", "customer_ref", "proof", "linked_at", "linked_by")
 _CHOICE: Final = (

@@ -11,7 +11,7 @@ from app.store.prepared import Asked, prepared
 from app.store.records import EventOrigin, EventPage, EventRecord, EventType, MethodAddress, NewEvent
 from app.store.tables import events, heads
 from app.store.text import is_storable, storable
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 
 
 class Events:

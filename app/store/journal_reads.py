@@ -8,12 +8,12 @@ from sqlalchemy import ColumnElement, Row, Select, and_, exists, or_, select
 
 from app.store.database import Database, Tx
 from app.store.hashing import hash_of_key
-from app.store.owners import is_dead
+from app.store.leases import is_dead
 from app.store.prepared import Asked, Statement, prepared
 from app.store.records import OperationRecord, OperationState, ResultPage, ResultRow, WriteOutcome
 from app.store.tables import operation_results, operations, owners
 from app.store.text import is_storable
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 
 LEASE = timedelta(seconds=15)
 """Time without a heartbeat after which other processes take over a process's operations."""

@@ -10,7 +10,7 @@ from app.store.directory_reads import to_link
 from app.store.prepared import Asked, prepared
 from app.store.records import LinkConflictRecord, LinkRecord
 from app.store.tables import link_conflicts, links
-from app.vault.names import CustomerRef, ProviderName
+from app.vault.enums import CustomerRef, ProviderName
 
 _ORDER: Final = (links.c.provider, links.c.customer_ref)
 

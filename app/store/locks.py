@@ -17,7 +17,7 @@ from sqlalchemy.util import greenlet_spawn
 from app.store.availability import outage
 from app.store.database import Database
 from app.store.errors import LockTimeout, StoreUnavailable
-from app.vault.names import CustomerRef, ProviderName
+from app.vault.enums import CustomerRef, ProviderName
 
 _FIRST_PAUSE_S: Final = 0.005
 _LONGEST_PAUSE_S: Final = 0.05

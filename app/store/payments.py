@@ -10,7 +10,7 @@ from app.store.records import MethodAddress, NewPayment, PaymentRecord, PaymentS
 from app.store.tables import payments
 from app.store.text import is_storable, storable
 from app.store.ulids import PAYMENT, new_id
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 
 
 class Payments:

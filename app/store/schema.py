@@ -7,8 +7,8 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, column, func, inspect, select, table
 
+from app.store.cancel_safe import SteadyConnection
 from app.store.database import Database
-from app.store.steady import SteadyConnection
 
 NEWEST_REVISION: Final = "0007"
 _MIGRATING: Final = 0x7661756C74  # PostgreSQL advisory lock: one migration at a time

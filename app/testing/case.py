@@ -6,8 +6,8 @@ from typing import Any
 
 from app.errors import RejectReason
 from app.testing.sandbox import RunningSandbox
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import MethodChange, NewCustomer, NewMethod
-from app.vault.names import CustomerRef, MethodRef, ProviderName
 
 MakeMethod = Callable[[RunningSandbox], NewMethod]
 

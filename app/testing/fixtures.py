@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from app.providers.registry import open_provider, specs
-from app.settings import load_settings
+from app.settings.model import load_settings
 from app.testing.case import VaultCase
 from app.testing.sandbox import RunningSandbox
 from app.vault.provider import Call, VaultProvider

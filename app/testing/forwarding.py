@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.sandbox.kit import Emulator, Json, SandboxClock
+from app.sandbox.base import Emulator, Json, SandboxClock
 
 _OF_ONE_HOP = frozenset(("connection", "content-length", "host", "keep-alive", "transfer-encoding"))
 

@@ -20,8 +20,8 @@ from app.errors import (
 from app.testing.case import VaultCase
 from app.testing.fixtures import Build
 from app.testing.sandbox import RunningSandbox
+from app.vault.enums import CustomerRef, PaymentMethodStatus, ProviderCapability
 from app.vault.model import VaultWallet
-from app.vault.names import CustomerRef, PaymentMethodStatus, ProviderCapability
 from app.vault.provider import Call, VaultProvider
 
 SET_DEFAULT = ProviderCapability.SET_DEFAULT

@@ -9,6 +9,7 @@ from app.errors import OutcomeUnknown, RejectReason, UnsupportedByVault, VaultRe
 from app.testing.case import VaultCase
 from app.testing.reading import read
 from app.testing.sandbox import RunningSandbox
+from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodStatus, ProviderCapability
 from app.vault.model import (
     Address,
     BeforeAdd,
@@ -20,7 +21,6 @@ from app.vault.model import (
     PaymentMethod,
     PersonName,
 )
-from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodStatus, ProviderCapability
 from app.vault.provider import Call, VaultProvider
 from app.vault.secret import Secret
 

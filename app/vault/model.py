@@ -8,8 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 
-from app.vault.frozen import value
-from app.vault.names import (
+from app.vault.enums import (
     AddRoute,
     AuthPurpose,
     AuthStatus,
@@ -29,6 +28,7 @@ from app.vault.names import (
     ProviderName,
     WalletKind,
 )
+from app.vault.frozen_dataclass import value
 from app.vault.secret import Secret
 
 

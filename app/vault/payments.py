@@ -10,8 +10,8 @@ from enum import StrEnum
 from typing import Any, NewType, Protocol, runtime_checkable
 
 from app.errors import FieldFault, RejectReason
+from app.vault.enums import CardBrand, CustomerRef, MethodRef, PaymentMethodKind
 from app.vault.model import Expiry, NextAction
-from app.vault.names import CardBrand, CustomerRef, MethodRef, PaymentMethodKind
 from app.vault.provider import Call
 from app.vault.secret import Secret
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.errors import FieldFault, VaultError
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import (
     Added,
     BeforeAdd,
@@ -16,7 +17,6 @@ from app.vault.model import (
     ThreeDSecure,
     VaultWallet,
 )
-from app.vault.names import CustomerRef, MethodRef, ProviderName
 
 
 class CallMeter:

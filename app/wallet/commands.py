@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from app.store.records import LinkRecord, MethodAddress, OperationRecord
+from app.vault.enums import CardBrand, CustomerRef, ProviderName
 from app.vault.model import Address, Expiry, NewMethod, NextAction, PersonName
-from app.vault.names import CardBrand, CustomerRef, ProviderName
 from app.vault.secret import Secret
 from app.wallet.caller import Caller
 from app.wallet.problems import Problem, ProblemCode

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from app.store.records import MethodAddress
 from app.store.ulids import CUSTOMER, EVENT, METHOD, OPERATION, PAYMENT, new_id
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.wallet.keys import derive_key
 
 _VERSION: Final = b"vaultgraph/pm/v1"

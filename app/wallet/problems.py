@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from app.store.records import MethodAddress, WriteOutcome
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 
 
 class ProblemCode(StrEnum):

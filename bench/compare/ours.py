@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from app.commands.demo_data import add_demo_customer
-from app.gate.callers import development
+from app.api.auth import development
+from app.cli.commands.demo_data import add_demo_customer
 from app.sandbox.demo import load_customer
 from app.store import Store, migrate
 from bench.compare import stub

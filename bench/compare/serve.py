@@ -3,7 +3,7 @@
 Only for cases with 10,000 methods in one reply; the product returns at most a hundred.
 """
 
-from app.cli import main
+from app.cli.main import main
 from bench.compare import stub
 from resolvers.context import Services
 

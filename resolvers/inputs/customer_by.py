@@ -2,7 +2,7 @@
 
 import strawberry
 
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from resolvers.directives import RequiresScope
 
 

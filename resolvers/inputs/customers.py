@@ -5,8 +5,8 @@ from typing import Final
 
 import strawberry
 
+from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import PersonName
-from app.vault.names import CustomerRef, ProviderName
 from app.wallet.commands import CreateCustomer, EraseCustomer, LinkCustomer, UnlinkCustomer
 from app.wallet.problems import Problem, ProblemCode
 from resolvers.inputs.fields import given, optional, text, words

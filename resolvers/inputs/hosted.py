@@ -3,7 +3,7 @@
 import strawberry
 
 from app.providers.registry import names_of_the_able
-from app.vault.names import ProviderCapability, ProviderName
+from app.vault.enums import ProviderCapability, ProviderName
 from app.wallet.commands import CreateHostedSession, Problem, SessionPurpose
 from app.wallet.money import to_minor
 from resolvers.inputs.fields import given, optional

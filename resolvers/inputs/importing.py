@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import strawberry
 
 from app.providers.registry import import_token_field, import_token_fields, names_of_the_able
+from app.vault.enums import CardBrand, CustomerRef, ProviderCapability, ProviderName
 from app.vault.model import Expiry
-from app.vault.names import CardBrand, CustomerRef, ProviderCapability, ProviderName
 from app.vault.rules.text import tidy
 from app.vault.secret import Secret
 from app.wallet.commands import ImportedLook, ImportMethods, ImportRow

@@ -3,8 +3,8 @@
 import strawberry
 
 from app.providers.registry import names_of_the_able
+from app.vault.enums import ProviderCapability
 from app.vault.model import Expiry
-from app.vault.names import ProviderCapability
 from app.vault.rules.etag import is_etag
 from app.wallet.commands import AddMethod, DeleteMethod, IfDefault, OnDuplicate, SetDefault, UpdateMethod
 from resolvers.inputs.add_method import AddMethodInput

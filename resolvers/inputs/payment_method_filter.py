@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import strawberry
 
-from app.vault.names import PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
+from app.vault.enums import PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.filter import MethodFilter
 from resolvers.errors import BadInput

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import strawberry
 
-from app.pan import looks_like_card_number
+from app.vault.pan import looks_like_card_number
 from app.vault.secret import Secret
 from app.wallet.problems import Problem, ProblemCode
 from resolvers.inputs.fields import TEXT_RULES, TextRules, given

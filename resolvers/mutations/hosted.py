@@ -3,10 +3,10 @@
 import strawberry
 
 from app.errors import VaultError
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from app.vault.payments import TokenizingVault
 from app.wallet.commands import Problem, ProblemCode, WriteResult
-from app.wallet.writing.refusals import problems_of
+from app.wallet.writes.refusals import problems_of
 from resolvers.context import Info
 from resolvers.inputs.hosted import CreateHostedSessionInput, CreateTokenizationInput
 from resolvers.inputs.rules import text_problems

@@ -5,7 +5,7 @@ from typing import Final
 import strawberry
 
 from app.store.records import MethodAddress
-from app.vault.names import AddRoute
+from app.vault.enums import AddRoute
 from app.wallet.problems import Problem, ProblemCode
 from resolvers.context import Info
 from resolvers.inputs.methods import (

@@ -10,7 +10,7 @@ from typing import Final
 import strawberry
 
 from app.store.records import EventType
-from app.wallet.feed import TooSlow
+from app.wallet.changes.feed import TooSlow
 from app.wallet.ids import IdKind, kind_of
 from resolvers import lookup
 from resolvers.context import Info

@@ -5,9 +5,9 @@ from typing import Self
 
 import strawberry
 
+from app.vault.enums import AuthPurpose, AuthStatus, NextActionKind
 from app.vault.model import NextAction as VaultNextAction
 from app.vault.model import ThreeDSecure as VaultThreeDSecure
-from app.vault.names import AuthPurpose, AuthStatus, NextActionKind
 from app.vault.secret import Secret
 from resolvers.scalars import URL
 

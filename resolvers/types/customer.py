@@ -6,11 +6,11 @@ from typing import Any, Final, Self
 
 import strawberry
 
-from app.vault.names import AuthStatus, DefaultReason, DefaultState, UsableFor
+from app.vault.enums import AuthStatus, DefaultReason, DefaultState, UsableFor
 from app.vault.rules.filter import MethodFilter, matches
 from app.vault.rules.order import PaymentMethodOrder, newest_first
-from app.wallet.assemble import DefaultInfo, SourceRow, Wallet, WalletMethod, default_for_payment
-from app.wallet.directory import DirectoryEntry
+from app.wallet.reads.build_wallet import DefaultInfo, SourceRow, Wallet, WalletMethod, default_for_payment
+from app.wallet.reads.customers import DirectoryEntry
 from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost
 from resolvers.errors import BadInput, SourcesUnavailable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 import strawberry
 
 from app.store.records import EventOrigin, EventRecord, EventType
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from resolvers.context import Info
 from resolvers.errors import CodedError
 from resolvers.scopes import scoped

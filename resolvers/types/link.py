@@ -5,8 +5,8 @@ from typing import Self
 
 import strawberry
 
-from app.vault.names import LinkProof, ProviderName
-from app.wallet.directory import LinkRecord
+from app.vault.enums import LinkProof, ProviderName
+from app.wallet.reads.customers import LinkRecord
 from resolvers.scopes import scoped
 
 

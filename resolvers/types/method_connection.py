@@ -5,7 +5,7 @@ from typing import Final
 
 import strawberry
 
-from app.wallet.assemble import WalletMethod
+from app.wallet.reads.build_wallet import WalletMethod
 from resolvers.errors import BadInput
 from resolvers.scopes import scoped
 from resolvers.types.paging import PageInfo, from_cursor, to_cursor

@@ -6,8 +6,8 @@ from typing import Final, Self
 import strawberry
 
 from app.store.records import MethodAddress, OperationRecord, OperationState, ResultRow, WriteOutcome
-from app.vault.names import ProviderName
-from app.wallet.writing.record import row_problem
+from app.vault.enums import ProviderName
+from app.wallet.writes.record import row_problem
 from resolvers.context import Info
 from resolvers.directives import ListSize
 from resolvers.errors import BadInput

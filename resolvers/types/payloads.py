@@ -6,7 +6,7 @@ from typing import Final
 import strawberry
 
 from app.store.records import MethodAddress
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from app.vault.payments import Tokenization as VaultTokenization
 from resolvers import lookup
 from resolvers.context import Info

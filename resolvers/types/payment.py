@@ -7,7 +7,7 @@ from decimal import Decimal
 import strawberry
 
 from app.store.records import MethodAddress, PaymentRecord, PaymentState
-from app.vault.names import AuthStatus, ProviderName
+from app.vault.enums import AuthStatus, ProviderName
 from app.wallet.money import to_decimal
 from resolvers.context import Info
 from resolvers.scalars import CurrencyCode

@@ -6,11 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import strawberry
 
-from app.vault.model import Address as VaultAddress
-from app.vault.model import BankAccount as VaultBankAccount
-from app.vault.model import Card as VaultCard
-from app.vault.model import Expiry
-from app.vault.names import (
+from app.vault.enums import (
     AuthStatus,
     BankAccountType,
     BankRail,
@@ -25,10 +21,14 @@ from app.vault.names import (
     ProviderName,
     WalletKind,
 )
+from app.vault.model import Address as VaultAddress
+from app.vault.model import BankAccount as VaultBankAccount
+from app.vault.model import Card as VaultCard
+from app.vault.model import Expiry
 from app.vault.rules.etag import etag_of
-from app.wallet.assemble import Wallet, WalletMethod, group_key
-from app.wallet.reading import WalletReader
-from app.wallet.statuses import StatusReading
+from app.wallet.reads.build_wallet import Wallet, WalletMethod, group_key
+from app.wallet.reads.reader import WalletReader
+from app.wallet.reads.three_d_secure import StatusReading
 from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost
 from resolvers.scalars import CountryCode, Last4

@@ -3,7 +3,7 @@
 import strawberry
 
 from app.providers.registry import specs
-from app.vault.names import AddRoute, CircuitState, ProviderCapability, ProviderName
+from app.vault.enums import AddRoute, CircuitState, ProviderCapability, ProviderName
 from resolvers.context import Services
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import strawberry
 
-from app.vault.names import ProviderName, SourceState
+from app.vault.enums import ProviderName, SourceState
 
 
 @strawberry.type(description="How one vault was read for this customer.")

@@ -7,7 +7,7 @@ import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
 from app.store.records import WriteOutcome
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from app.wallet.problems import Problem, ProblemCode
 from resolvers.types.payment_method import PaymentMethod
 

@@ -8,8 +8,8 @@ from app.providers.aloha.mapping import AlohaPaymentProvider
 from app.sandbox.aloha.demo import UNLINKED
 from app.sandbox.demo import ALEX, demo_guid, load_customer
 from app.testing.case import VaultCase
+from app.vault.enums import AddRoute, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import Expiry, NewCard, NewCustomer, PersonName
-from app.vault.names import AddRoute, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
 from tests.support.sandbox import RunningSandbox
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from app.sandbox.demo import ALEX, load_customer
 from app.testing.case import VaultCase
+from app.vault.enums import AddRoute, BankAccountType, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import Expiry, NewBankAccount, NewCard, NewCustomer, PersonName
-from app.vault.names import AddRoute, BankAccountType, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
 from tests.support.sandbox import RunningSandbox
 

@@ -4,8 +4,7 @@ from typing import Any
 
 from app.sandbox.demo import ALEX, demo_guid, load_customer
 from app.testing.case import VaultCase
-from app.vault.model import Address, Expiry, MethodChange, NewBankAccount, NewCard, PersonName
-from app.vault.names import (
+from app.vault.enums import (
     AddRoute,
     BankAccountType,
     BankRail,
@@ -14,6 +13,7 @@ from app.vault.names import (
     MethodRef,
     ProviderName,
 )
+from app.vault.model import Address, Expiry, MethodChange, NewBankAccount, NewCard, PersonName
 from app.vault.secret import Secret
 from tests.support.sandbox import RunningSandbox
 

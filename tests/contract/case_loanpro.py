@@ -5,8 +5,8 @@ from typing import Any
 from app.errors import RejectReason
 from app.sandbox.loanpro.demo import UNLINKED
 from app.testing.case import VaultCase
+from app.vault.enums import AddRoute, BankAccountType, CustomerRef, MethodRef, ProviderName
 from app.vault.model import Address, MethodChange, NewBankAccount, NewCard, NewCustomer, PersonName
-from app.vault.names import AddRoute, BankAccountType, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
 from tests.support.sandbox import RunningSandbox
 

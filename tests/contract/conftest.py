@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.http.choice import Kind
+from app.http.transports.choice import Kind
 from app.testing.fixtures import build, call, case, parametrize_cases, vault  # noqa: F401
 from tests.contract.cases import CASES
 from tests.support.transports import BOTH, every_door_over

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from app.http.client import HttpDoor
 from app.http.message import CallLike, VaultHttp, VaultReply, VaultRequest
-from app.providers.support import VaultAdapter
+from app.providers.base import VaultAdapter
 
 Bend = Callable[[VaultRequest], VaultRequest]
 

@@ -10,8 +10,8 @@ from app.providers.aloha.client import AlohaVault
 from app.sandbox.aloha.demo import ELSEWHERE, ODD, UNLINKED
 from app.testing.fixtures import Build
 from app.testing.reading import failure, read
+from app.vault.enums import CardBrand, CustomerRef
 from app.vault.model import Card, Expiry, NewCard, VaultWallet
-from app.vault.names import CardBrand, CustomerRef
 from app.vault.provider import Call
 from tests.contract.case_aloha import ALOHA, credit_call, freedom_pay, new_card, new_customer
 from tests.support.sandbox import RunningSandbox

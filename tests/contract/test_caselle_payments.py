@@ -16,8 +16,8 @@ from app.errors import (
 from app.providers.caselle.client import CaselleVault
 from app.providers.registry import open_provider
 from app.sandbox.demo import ALEX
+from app.vault.enums import CardBrand, CustomerRef, MethodRef, NextActionKind, PaymentMethodKind, ProviderName
 from app.vault.model import BeforeAdd, Expiry
-from app.vault.names import CardBrand, CustomerRef, MethodRef, NextActionKind, PaymentMethodKind, ProviderName
 from app.vault.payments import ImportedCard, ImportState, NewPayment, NewSession, PaymentState
 from app.vault.secret import Secret
 from tests.contract.case_caselle import new_card

@@ -10,8 +10,8 @@ from app.providers.caselle.client import CaselleVault
 from app.providers.registry import open_provider
 from app.sandbox.caselle.demo import CARDS_ONLY_ACCOUNT, INACTIVE_ACCOUNT
 from app.sandbox.demo import ALEX
+from app.vault.enums import BankAccountType, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import BankAccount, BeforeAdd, Card, Expiry, NewCustomer, PersonName, VaultWallet
-from app.vault.names import BankAccountType, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName
 from tests.contract.case_caselle import new_bank, new_card, new_customer
 from tests.support.calls import paths, settings_on, soon
 from tests.support.sandbox import RunningSandbox

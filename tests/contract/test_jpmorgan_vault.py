@@ -19,6 +19,19 @@ from app.errors import (
 from app.providers.jpmorgan.client import JpMorganVault
 from app.providers.registry import open_provider
 from app.sandbox.demo import ALEX, SAM, demo_guid, load_customer
+from app.vault.enums import (
+    AddRoute,
+    AuthStatus,
+    BankAccountType,
+    BankRail,
+    CardBrand,
+    CardTokenType,
+    CustomerRef,
+    MethodRef,
+    NextActionKind,
+    PaymentMethodStatus,
+    ProviderName,
+)
 from app.vault.model import (
     Address,
     Authenticate,
@@ -32,19 +45,6 @@ from app.vault.model import (
     NewCustomer,
     PersonName,
     VaultWallet,
-)
-from app.vault.names import (
-    AddRoute,
-    AuthStatus,
-    BankAccountType,
-    BankRail,
-    CardBrand,
-    CardTokenType,
-    CustomerRef,
-    MethodRef,
-    NextActionKind,
-    PaymentMethodStatus,
-    ProviderName,
 )
 from app.vault.secret import Secret
 from tests.support.calls import REQUEST_ID, paths, settings_on, soon

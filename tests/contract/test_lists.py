@@ -9,8 +9,8 @@ from app.errors import RejectReason, VaultRejected, VaultReplyUnreadable
 from app.testing.case import VaultCase
 from app.testing.fixtures import Build
 from app.testing.reading import failure, read
+from app.vault.enums import CustomerRef
 from app.vault.model import VaultWallet
-from app.vault.names import CustomerRef
 from app.vault.provider import Call, VaultProvider
 from tests.contract.case_aloha import ALOHA
 from tests.contract.case_caselle import CASELLE

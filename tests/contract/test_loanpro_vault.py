@@ -11,8 +11,8 @@ from app.providers.loanpro.client import LoanProVault
 from app.testing.fixtures import Build
 from app.testing.reading import read
 from app.testing.writing import active, defaults
+from app.vault.enums import CardBrand, CustomerRef, MethodRef, PaymentMethodStatus
 from app.vault.model import BankAccount, Card, MethodChange, VaultWallet
-from app.vault.names import CardBrand, CustomerRef, MethodRef, PaymentMethodStatus
 from app.vault.provider import Call
 from tests.contract.case_loanpro import LOANPRO, new_bank, new_card, new_customer
 from tests.contract.recording import bent

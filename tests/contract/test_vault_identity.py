@@ -9,8 +9,8 @@ import pytest
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable
 from app.testing.case import VaultCase
 from app.testing.reading import failure, read
+from app.vault.enums import CustomerRef, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.model import MethodChange, VaultWallet
-from app.vault.names import CustomerRef, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.provider import Call, VaultProvider
 from tests.contract.test_jpmorgan_vault import AUTHENTICATED
 from tests.support.sandbox import RunningSandbox

@@ -6,7 +6,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from app.gate.callers.development import DEFAULT_SCOPES
+from app.api.auth.development import DEFAULT_SCOPES
 from app.store.records import ReceiptState
 from tests.support.adding import adding, raw_card
 from tests.support.gateway import RunningGateway

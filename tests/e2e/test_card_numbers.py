@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from app.cli import main
+from app.cli.main import main
 from tests.support import leaks
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import upstream

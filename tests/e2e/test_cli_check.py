@@ -8,7 +8,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from app.gate.callers import development
+from app.api.auth import development
 from tests.support.command import Running, vaultgraph
 from tests.support.leaks import found_in
 from tests.support.sandbox import RunningSandbox

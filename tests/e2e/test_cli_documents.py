@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from app import main as composition
-from app.cli import main
+from app.cli.main import main
 from tests.support.command import vaultgraph
 from tests.support.gateway import RunningGateway
 

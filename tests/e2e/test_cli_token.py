@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.gate.callers.claims import END_USER_SCOPES
-from app.gate.callers.development import DEFAULT_SCOPES
+from app.api.auth.claims import END_USER_SCOPES
+from app.api.auth.development import DEFAULT_SCOPES
 from tests.support.command import vaultgraph
 from tests.support.gateways import StartGateway
 

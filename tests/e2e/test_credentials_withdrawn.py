@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from app.gate.callers.api_keys import KeyHasher, new_key
+from app.api.auth.api_keys import KeyHasher, new_key
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.partners import PartnerApp

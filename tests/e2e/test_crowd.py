@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from app.gate.callers.development import DevTokens
-from app.vault.names import CustomerRef, LinkProof, ProviderName
+from app.api.auth.development import DevTokens
+from app.vault.enums import CustomerRef, LinkProof, ProviderName
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, each_vault, sources
 from tests.support.raw_server import Asked, raw_server, reply

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from app.errors import SettingsError
-from app.settings import load_settings
+from app.settings.model import load_settings
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.partners import PartnerApp, digest

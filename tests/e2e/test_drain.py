@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from app import main
-from app.gate.callers.development import DevTokens
+from app.api.auth.development import DevTokens
 from tests.support.adding import adding, caselle_card
 from tests.support.command import Running
 from tests.support.gateways import StartGateway

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.store.records import EventOrigin, EventType, NewEvent
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.wallet.caller import Caller
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
-from app.wallet.sweeps import DailySweep, Keep
+from app.wallet.changes.daily_jobs import DailySweep, Keep
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.sandbox import RunningSandbox

@@ -22,10 +22,10 @@ VAULTS = ["LOANPRO", "ALOHA", "JPMORGAN", "CASELLE"]
 _GATEWAY = """
 import asyncio, json, sys
 from pathlib import Path
-from app.gate.callers import development
+from app.api.auth import development
 from app.main import Gateway
-from app.settings import load_settings
-from app.vault.names import CustomerRef, LinkProof, ProviderName
+from app.settings.model import load_settings
+from app.vault.enums import CustomerRef, LinkProof, ProviderName
 from tests.support.asgi import call
 
 QUERY = '''{
@@ -77,7 +77,7 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def command(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return run("-c", "from app.cli import main; main()", *arguments, **env)
+    return run("-c", "from app.cli.main import main; main()", *arguments, **env)
 
 
 def test_check_tries_it_and_names_its_settings(tmp_path: Path) -> None:

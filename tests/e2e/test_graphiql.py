@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from app.gate import graphiql
+from app.api import graphiql
 from tests.support.command import Running
 from tests.support.node import npm_ci, require_chromium, require_node, skip_or_fail
 
 BROWSER = Path(__file__).resolve().parent.parent / "browser"
-SOURCES = Path(__file__).resolve().parents[2] / "app" / "gate" / "graphiql"
+SOURCES = Path(__file__).resolve().parents[2] / "app" / "api" / "graphiql"
 
 
 def opened(script: str, url: str, folder: Path) -> Any:

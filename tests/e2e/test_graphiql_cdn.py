@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.gate import graphiql
+from app.api import graphiql
 from tests.e2e.test_graphiql import BROWSER
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, patient

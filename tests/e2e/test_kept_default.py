@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from tests.support.adding import adding, caselle_card, loanpro_card, network_token, new_key
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, patient

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from app.gate.callers.development import DevTokens
+from app.api.auth.development import DevTokens
 from tests.support.command import Running
 from tests.support.sandbox import RunningSandbox
 

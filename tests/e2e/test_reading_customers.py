@@ -7,7 +7,7 @@ from graphql import build_client_schema, get_introspection_query, lexicographic_
 
 from app.sandbox.aloha.demo import ODD, UNLINKED
 from app.sandbox.demo import LOAD_CUSTOMERS, load_customer
-from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, LinkProof, MethodRef, ProviderName
 from app.wallet.ids import Ids
 from resolvers.schema import schema
 from tests.support.gateway import KEYS, RunningGateway

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ulid import ULID
 
-from app.vault.names import CustomerRef, ProviderName
+from app.vault.enums import CustomerRef, ProviderName
 from app.wallet.ids import Ids
 from tests.e2e.test_import_mutation import imported, outcomes
 from tests.support.gateway import KEYS, RunningGateway

@@ -152,7 +152,7 @@ def _until(holds: Callable[[], bool]) -> None:
 
 
 async def _partner(gateway: RunningGateway) -> str:
-    from app.gate.callers.api_keys import new_key
+    from app.api.auth.api_keys import new_key
 
     key = new_key()
     hashed = gateway.gateway.callers.partners._hasher.hash(key)

@@ -1,6 +1,6 @@
 """A vault that sends no webhooks: what changes there behind our back is one event for whoever subscribed."""
 
-from app.wallet.watch import Watch
+from app.wallet.changes.poller import Watch
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, upstream
 from tests.support.sandbox import RunningSandbox

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 
 from app.errors import SettingsError
 from app.providers.jpmorgan.webhooks import sender_of
-from app.settings import load_settings
+from app.settings.model import load_settings
 from app.store.records import ReceiptState
 from tests.security.test_auth_tokens import Issuer
 from tests.support.gateways import StartGateway, upstream

@@ -62,7 +62,7 @@ class Shout(FieldExtension):
 
 
 class Pass(FieldExtension):
-    """A guard in the sense of `app.execution.bridge.Guard`."""
+    """A guard in the sense of `app.execution.strawberry_internals.Guard`."""
 
     def lets_pass(self, context: Any) -> bool:
         return bool(context.allowed)

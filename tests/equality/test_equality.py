@@ -14,8 +14,8 @@ import pytest
 import strawberry
 
 from app.execution.documents import Document, Documents
+from app.execution.measure import Unsupported, survey
 from app.execution.plan import Plan
-from app.execution.survey import Unsupported, survey
 from resolvers.schema import schema as wallet_schema
 from tests.equality import odd_graph, worlds
 from tests.equality.compare import KINDS, by_graphql_core, by_plan, differences

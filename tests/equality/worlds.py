@@ -7,8 +7,7 @@ from random import Random
 from typing import Any, Final
 
 from app.errors import CircuitOpen, VaultError, VaultRefusedUs, VaultThrottled, VaultTimeout, VaultUnavailable
-from app.vault.model import BankAccount, Expiry, NextAction, OtherMethod, ThreeDSecure, VaultWallet
-from app.vault.names import (
+from app.vault.enums import (
     AuthStatus,
     BankRail,
     CardBrand,
@@ -19,9 +18,10 @@ from app.vault.names import (
     PaymentMethodStatus,
     ProviderName,
 )
+from app.vault.model import BankAccount, Expiry, NextAction, OtherMethod, ThreeDSecure, VaultWallet
 from app.vault.provider import Call
 from app.wallet.caller import ALL_SCOPES, Caller
-from app.wallet.policy import ReadPolicy
+from app.wallet.reads.policy import ReadPolicy
 from resolvers.context import Context
 from tests.support.memory import MemoryVault, P, World, card
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app.providers.registry import specs
 from app.sandbox.faults import FaultKind
-from app.vault.names import ProviderCapability, ProviderName
+from app.vault.enums import ProviderCapability, ProviderName
 
 RETRIES: Final = 1
 """The gateway's setting in the matrix: a failed read is retried once."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.sandbox.demo import DemoCustomer, load_customer
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from tests.faults.rules import RETRIES, Cell, Fault, Heard, Operation
 from tests.faults.writes import VERBS, Write, prepared
 from tests.support.gateway import RunningGateway

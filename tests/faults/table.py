@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from tests.faults.rules import FAULTS, OPERATIONS, Cell, Fault, Operation
 
 _SHOWN = {

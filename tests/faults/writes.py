@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.sandbox.demo import DemoCustomer
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from tests.faults.rules import Operation
 from tests.support.adding import ach, adding, aloha_connected, caselle_card, loanpro_card
 from tests.support.gateway import RunningGateway

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.gate.callers.api_keys import new_key
+from app.api.auth.api_keys import new_key
 from tests.support.gateway import GraphQLReply, RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.issuer import AUDIENCE, ISSUER, by_hand, claims, ec_key, key_set, listed, public_pem, rsa_key, token

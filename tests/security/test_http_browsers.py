@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.gate.answers import Answer
-from app.gate.browser import Browser
-from app.gate.compose import browser_of
-from app.settings import Settings, load_settings
+from app.api.compose import browser_of
+from app.api.cors import Browser
+from app.api.response import Answer
+from app.settings.model import Settings, load_settings
 from tests.support.asgi import call
 from tests.support.small_graph import SmallKeeper, endpoint
 from tests.support.small_requests import codes, get, post

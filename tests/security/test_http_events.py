@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.gate.sse import send_events
-from app.gate.websocket import SocketLimits
+from app.api.streams.sse import send_events
+from app.api.streams.websocket import SocketLimits
 from tests.security.test_http_requests import GOOD, codes
 from tests.support.asgi import call
 from tests.support.small_graph import SmallKeeper, endpoint

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.gate.negotiation import Accepted, AnswerType, StreamType, accepted
+from app.api.negotiation import Accepted, AnswerType, StreamType, accepted
 from tests.security.test_http_requests import GOOD, codes
 from tests.support.asgi import call
 from tests.support.small_graph import SmallKeeper, endpoint

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from app.addresses import TrustedProxies
-from app.gate.answers import Answer
-from app.gate.front import Front
-from app.gate.health import healthz
-from app.serving_connections import ConnectionLimits
+from app.api.health import healthz
+from app.api.response import Answer
+from app.api.router import Front
+from app.server.addresses import TrustedProxies
+from app.server.connections import ConnectionLimits
 from tests.support.served import Served, served
 from tests.support.small_graph import SmallKeeper, endpoint
 from tests.support.wire import WireReply, exchange

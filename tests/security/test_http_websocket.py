@@ -11,9 +11,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from app.addresses import TrustedProxies
-from app.gate.browser import Browser
-from app.gate.websocket import SocketLimits
+from app.api.cors import Browser
+from app.api.streams.websocket import SocketLimits
+from app.server.addresses import TrustedProxies
 from tests.support.served import served
 from tests.support.small_graph import SmallKeeper, endpoint
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 from graphql import GraphQLInputObjectType, GraphQLNonNull, GraphQLObjectType, get_named_type
 
-from app.gate.callers.claims import END_USER_SCOPES
+from app.api.auth.claims import END_USER_SCOPES
 from app.wallet.caller import ALL_SCOPES
 from resolvers.schema import schema
 from resolvers.scopes import needs_of

@@ -3,8 +3,8 @@
 from typing import Any
 
 from app.sandbox.aloha import AlohaEmulator
+from app.sandbox.base import SandboxClock
 from app.sandbox.demo import ALEX
-from app.sandbox.kit import SandboxClock
 from tests.support.asgi import Reply, call
 
 ALEX_REF = ALEX.refs["aloha"]

@@ -5,8 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from app.commands.dev import dev_settings
-from app.settings import Settings
+from app.cli.commands.dev import dev_settings
+from app.settings.model import Settings
 from app.vault.provider import Call
 from tests.support.sandbox import RunningSandbox
 

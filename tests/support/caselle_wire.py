@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from app.vault.enums import BankAccountType, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import BankAccount, Card, Expiry
-from app.vault.names import BankAccountType, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName
 
 REF = CustomerRef("cus_88420")
 CARD_REF = MethodRef("spm_01HZ")

@@ -18,11 +18,11 @@ from urllib.request import urlopen
 
 import uvloop
 
-from app.commands.demo_data import link_demo_customers
-from app.commands.dev import dev_settings
-from app.gate.callers.development import DEFAULT_SCOPES, DevTokens
+from app.api.auth.development import DEFAULT_SCOPES, DevTokens
+from app.cli.commands.demo_data import link_demo_customers
+from app.cli.commands.dev import dev_settings
 from app.main import Gateway
-from app.serving import bind, serve, url_of
+from app.server.run import bind, serve, url_of
 from tests.support import leaks
 
 KEYS = {"id_key": "test-id-key-" + "k" * 32, "digest_key": "test-digest-key-" + "d" * 32}

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.sandbox.demo import ALEX, KIM
+from app.vault.enums import CardBrand, CustomerRef, ProviderName
 from app.vault.model import Expiry, PersonName
-from app.vault.names import CardBrand, CustomerRef, ProviderName
 from app.vault.secret import Secret
 from app.wallet.commands import (
     AddMethod,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.vault.names import CustomerRef, MethodRef
+from app.vault.enums import CustomerRef, MethodRef
 
 REF = CustomerRef("PACJGQ")
 FIRST = MethodRef("77ccba29-4857-494a-82bc-2a80e1fa2b9d")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.sandbox.kit import SandboxClock
+from app.sandbox.base import SandboxClock
 from app.sandbox.loanpro import LoanProEmulator
 from tests.support.asgi import Reply, call
 

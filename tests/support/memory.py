@@ -10,8 +10,7 @@ from typing import Any
 
 from app.errors import RejectReason, VaultError, VaultRejected
 from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord
-from app.vault.model import Capabilities, Card, Expiry, PaymentMethod, ThreeDSecure, VaultWallet
-from app.vault.names import (
+from app.vault.enums import (
     AddRoute,
     CardBrand,
     CircuitState,
@@ -21,14 +20,15 @@ from app.vault.names import (
     ProviderCapability,
     ProviderName,
 )
+from app.vault.model import Capabilities, Card, Expiry, PaymentMethod, ThreeDSecure, VaultWallet
 from app.vault.provider import Call, VaultProvider
-from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import ALL_SCOPES, Caller
-from app.wallet.directory import DirectoryCache
 from app.wallet.ids import Ids
-from app.wallet.policy import ReadPolicy
-from app.wallet.reading import WalletReader
-from app.wallet.snapshots import SnapshotCache
+from app.wallet.reads.build_wallet import AssemblyRules
+from app.wallet.reads.cache import SnapshotCache
+from app.wallet.reads.customers import DirectoryCache
+from app.wallet.reads.policy import ReadPolicy
+from app.wallet.reads.reader import WalletReader
 from resolvers.context import Context, Services
 from resolvers.schema import schema
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from app.gate.callers.api_keys import KeyHasher, new_key
+from app.api.auth.api_keys import KeyHasher, new_key
 from app.store.records import NewDocument, Publication
 from tests.support.gateway import GraphQLReply, RunningGateway
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import uvloop
 
-from app.serving import bind, serve, url_of
+from app.server.run import bind, serve, url_of
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,15 @@ from typing import Any
 import strawberry
 from graphql import OperationDefinitionNode
 
+from app.api.cors import Browser
+from app.api.endpoint import EndpointLimits, GraphQLEndpoint
+from app.api.limits import Limiter, Limits
+from app.api.limits.admission import Admission
+from app.api.problems import Refused
+from app.api.request import GraphQLRequest
+from app.api.response import Answer
+from app.api.streams.websocket import SocketLimits
 from app.execution.documents import Document, Documents
-from app.gate.admission import Admission
-from app.gate.answers import Answer
-from app.gate.browser import Browser
-from app.gate.endpoint import EndpointLimits, GraphQLEndpoint
-from app.gate.limits import Limiter, Limits
-from app.gate.problems import Refused
-from app.gate.request import GraphQLRequest
-from app.gate.websocket import SocketLimits
 from app.wallet.caller import ALL_SCOPES, Caller
 
 SECRET = "hunter2-db-password"

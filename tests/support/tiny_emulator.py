@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from app.sandbox.kit import Emulator, SandboxClock, Switch
+from app.sandbox.base import Emulator, SandboxClock, Switch
 
 
 class TinyEmulator(Emulator):

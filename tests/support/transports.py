@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from unittest.mock import patch
 
-from app.http.choice import KINDS, Kind, open_transport
+from app.http.transports.choice import KINDS, Kind, open_transport
 
 ASKED_FOR = os.environ.get("VAULTGRAPH_TEST_TRANSPORT")
 """``lean`` or ``aiohttp``: run everything over that one (``VAULTGRAPH_TEST_TRANSPORT=lean pytest``)."""

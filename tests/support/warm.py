@@ -166,6 +166,6 @@ if __name__ == "__main__":
     __package__ = None  # a command is named after its executable
     _serve(sys.argv[1])
     sys.path.pop(0)  # this repository's folder, which an installed command does not have
-    from app.cli import main
+    from app.cli.main import main
 
     sys.exit(main())

@@ -7,23 +7,23 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from app.commands.demo_data import add_demo_customer
+from app.cli.commands.demo_data import add_demo_customer
 from app.providers.registry import build_providers
 from app.sandbox.demo import ALEX, KIM, SAM
 from app.store import Store
 from app.store.records import MethodAddress
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import NewMethod, PaymentMethod
-from app.vault.names import CustomerRef, MethodRef, ProviderName
-from app.wallet.assemble import AssemblyRules
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.commands import Actor, AddMethod, WriteResult
 from app.wallet.ids import Ids
-from app.wallet.policy import ReadPolicy
-from app.wallet.reading import WalletReader
-from app.wallet.snapshots import SnapshotCache
-from app.wallet.writing import WalletWriter
-from app.wallet.writing.deps import Deps, fresh_wallet
-from app.wallet.writing.owner import Owner
+from app.wallet.reads.build_wallet import AssemblyRules
+from app.wallet.reads.cache import SnapshotCache
+from app.wallet.reads.policy import ReadPolicy
+from app.wallet.reads.reader import WalletReader
+from app.wallet.writes import WalletWriter
+from app.wallet.writes.deps import Deps, fresh_wallet
+from app.wallet.writes.lease import Owner
 from tests.contract.cases import CASES
 from tests.support.calls import settings_on, soon
 from tests.support.sandbox import RunningSandbox

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.addresses import TrustedProxies, bucket_of, is_ip_address
+from app.server.addresses import TrustedProxies, bucket_of, is_ip_address
 
 PROXY = "10.0.0.1"
 TRUSTED = TrustedProxies(["10.0.0.0/8", "2001:db8:ffff::/48", "192.0.2.7"])

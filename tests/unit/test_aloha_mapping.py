@@ -9,8 +9,8 @@ from app.errors import FieldFault, RejectReason, VaultRefusedUs, VaultRejected, 
 from app.http.message import Effect, VaultReply
 from app.providers.aloha import errors, mapping, requests, validation
 from app.providers.aloha.mapping import AlohaPaymentProvider
+from app.vault.enums import AddRoute, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import Address, Authenticate, BeforeAdd, Card, Expiry, NewCard, NewCustomer, PersonName
-from app.vault.names import AddRoute, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
 
 REF = CustomerRef("82c6fdcb-534f-415a-9e28-87be989e461f")

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.store.records import ChoiceRecord, DirectoryEntry, MethodAddress
-from app.vault.model import Expiry, VaultWallet
-from app.vault.names import (
+from app.vault.enums import (
     CustomerRef,
     DefaultState,
     ExpiryState,
@@ -16,11 +15,12 @@ from app.vault.names import (
     ProviderName,
     SourceState,
 )
-from app.wallet.assemble import AssemblyRules, assemble
-from app.wallet.assembler import Assembler
+from app.vault.model import Expiry, VaultWallet
+from app.wallet.defaults.stored_choice import ChoiceChange
 from app.wallet.ids import Ids
-from app.wallet.reading import SourceReading, hold
-from app.wallet.stored_choice import ChoiceChange
+from app.wallet.reads.build_wallet import AssemblyRules, assemble
+from app.wallet.reads.reader import SourceReading, hold
+from app.wallet.reads.wallet_cache import Assembler
 from tests.support.memory import NOW, MemoryDirectory, P, card
 
 IDS = Ids("k" * 32)

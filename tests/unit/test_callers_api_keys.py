@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.gate.callers.api_keys import KeyHasher, Partners, looks_like_key, new_key
+from app.api.auth.api_keys import KeyHasher, Partners, looks_like_key, new_key
 from app.store import Store
 from app.store.clients import Clients
 from app.store.records import ClientRecord

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from app.gate.callers.api_keys import new_key
-from app.gate.callers.authentication import Callers
-from app.gate.callers.claims import ClaimRules
-from app.gate.callers.development import AUDIENCE, DEFAULT_SCOPES, ISSUER, JWKS_FILE, KEY_FILE, DevTokens
-from app.gate.callers.keys import FileKeys
-from app.gate.callers.tokens import TokenRules, TokenVerifier
-from app.gate.problems import Refused
+from app.api.auth.api_keys import new_key
+from app.api.auth.authentication import Callers
+from app.api.auth.claims import ClaimRules
+from app.api.auth.development import AUDIENCE, DEFAULT_SCOPES, ISSUER, JWKS_FILE, KEY_FILE, DevTokens
+from app.api.auth.tokens import TokenRules, TokenVerifier
+from app.api.problems import Refused
+from app.http.jwks import FileKeys
 from app.wallet.caller import ALL_SCOPES, Caller, CallerKind
 
 KEY = new_key()
@@ -96,7 +96,7 @@ async def test_rights_end_with_the_token_and_with_the_partner(
     staff = await callers.authenticate({"authorization": f"Bearer {tokens.mint()}"})
     assert await callers.again(staff) is staff
     assert staff.expires_at is not None
-    monkeypatch.setattr("app.gate.callers.authentication.time.time", lambda: (staff.expires_at or 0) + 1)
+    monkeypatch.setattr("app.api.auth.authentication.time.time", lambda: (staff.expires_at or 0) + 1)
     assert await callers.again(staff) is None
     assert await callers.again(ACME) is ACME
     assert await callers.again(Caller(name="gone", scopes=frozenset(), kind=CallerKind.PARTNER)) is None

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from app.api.auth.claims import END_USER_SCOPES, ClaimRules, caller_of
+from app.api.auth.compose import build_callers
+from app.api.auth.tokens import BadToken
 from app.errors import SettingsError
-from app.gate.callers.claims import END_USER_SCOPES, ClaimRules, caller_of
-from app.gate.callers.compose import build_callers
-from app.gate.callers.tokens import BadToken
-from app.settings import AuthSettings, Settings
+from app.settings.model import AuthSettings, Settings
 from app.vault.secret import Secret
 from app.wallet.caller import ALL_SCOPES, CallerKind
 

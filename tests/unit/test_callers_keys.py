@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from app.errors import SettingsError
-from app.gate.callers.keys import FetchedKeys, FileKeys, KeySet, KeysUnavailable, NotAKeySet
+from app.http.jwks import FetchedKeys, FileKeys, KeySet, KeysUnavailable, NotAKeySet
 from tests.support.issuer import ec_key, key_set, listed, rsa_key
 
 

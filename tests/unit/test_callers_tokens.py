@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.gate.callers.keys import KeySet, VerifyingKey
-from app.gate.callers.tokens import BadToken, TokenRules, TokenVerifier
+from app.api.auth.tokens import BadToken, TokenRules, TokenVerifier
+from app.http.jwks import KeySet, VerifyingKey
 from tests.support.issuer import (
     AUDIENCE,
     ISSUER,

@@ -3,7 +3,7 @@
 import pytest
 
 from app.providers.registry import canonical_ref
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 
 GUID = "82c6fdcb-534f-415a-9e28-87be989e461f"
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from app.providers.caselle.mapping import to_method
+from app.vault.enums import CardBrand, PaymentMethodStatus
 from app.vault.model import Card, Expiry
-from app.vault.names import CardBrand, PaymentMethodStatus
 from tests.support.caselle_wire import CARD, REF, wire_card
 
 

@@ -27,6 +27,13 @@ from app.providers.caselle.mapping import (
 )
 from app.providers.caselle.requests import from_customer, from_new
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
+from app.vault.enums import (
+    AddRoute,
+    BankAccountType,
+    BankRail,
+    CardBrand,
+    ProviderName,
+)
 from app.vault.model import (
     Address,
     Authenticate,
@@ -38,13 +45,6 @@ from app.vault.model import (
     NewCustomer,
     OtherMethod,
     PersonName,
-)
-from app.vault.names import (
-    AddRoute,
-    BankAccountType,
-    BankRail,
-    CardBrand,
-    ProviderName,
 )
 from app.vault.secret import Secret
 from tests.support.caselle_wire import ACCOUNT, ACCOUNT_REF, CARD, CARD_REF, REF, wire_account, wire_card

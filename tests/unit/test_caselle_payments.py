@@ -11,8 +11,8 @@ from app.providers.caselle.capture import faults_of_session, from_session, to_se
 from app.providers.caselle.client import CaselleVault
 from app.providers.caselle.imports import faults_of_import, from_import, to_results
 from app.providers.caselle.payments import declined, faults_of_payment, from_payment, from_quote, to_captured, to_quote
+from app.vault.enums import CardBrand, CustomerRef, MethodRef, NextActionKind, PaymentMethodKind
 from app.vault.model import Expiry
-from app.vault.names import CardBrand, CustomerRef, MethodRef, NextActionKind, PaymentMethodKind
 from app.vault.payments import (
     Amounts,
     HostingVault,

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.vault.enums import CardBrand
 from app.vault.model import Address, Expiry
-from app.vault.names import CardBrand
 from app.vault.secret import Secret
 from app.wallet.digest import Number, Token, holder_digest, input_digest, is_same_input
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.vault.names import (
+from app.vault.enums import (
     ProviderName,
 )
-from app.wallet.directory import DirectoryCache
+from app.wallet.reads.customers import DirectoryCache
 from tests.support.memory import MemoryDirectory, P
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from app.settings import Settings, load_settings
-from app.settings_structure import Section
-from app.vault.names import ProviderName
+from app.settings.model import Settings, load_settings
+from app.settings.parse import Section
+from app.vault.enums import ProviderName
 from app.vault.secret import Secret
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.gate.documents.apq import AutomaticTexts, LocalTexts, RedisTexts, digest_of
+from app.api.documents.apq import AutomaticTexts, LocalTexts, RedisTexts, digest_of
 from tests.support.redis_server import RedisServer
 
 

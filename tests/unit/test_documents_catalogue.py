@@ -7,9 +7,9 @@ from hashlib import sha256
 
 import pytest
 
+from app.api.documents.catalogue import Catalogue
+from app.api.documents.naming import spellings
 from app.execution.documents import Document
-from app.gate.documents.catalogue import Catalogue
-from app.gate.documents.naming import spellings
 from app.store.records import DocumentRecord, DocumentUse
 
 H = "0123456789abcdef" * 4
@@ -136,7 +136,7 @@ async def test_everything_is_reloaded_when_the_change_is_unknown() -> None:
 
 
 async def test_documents_stay_while_the_store_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.gate.documents.catalogue.RETRY_STORE_S", 0.01)
+    monkeypatch.setattr("app.api.documents.catalogue.RETRY_STORE_S", 0.01)
     catalogue, store, _ = await scene(record("acme", "a", "T1"))
     store.rows, store.is_down = [record("acme", "b", "T2")], True
     catalogue.forget("acme")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.gate.documents.changes import Weight, compare, schema_from
-from app.gate.documents.formats import Candidate
+from app.api.documents.changes import Weight, compare, schema_from
+from app.api.documents.formats import Candidate
 from resolvers.schema import print_sdl, subgraph_sdl
 
 OLD = """

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app.gate.documents.check import Checker
-from app.gate.documents.formats import Unreadable, read
-from app.gate.limits import Limits
+from app.api.documents.check import Checker
+from app.api.documents.formats import Unreadable, read
+from app.api.limits import Limits
 
 WALLET = "query Wallet($id: ID!) { customer(id: $id) { name paymentMethods { ...Method } } }"
 METHOD = "fragment Method on PaymentMethod { label provider }"

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
+from app.api.encoding import encoded
+from app.api.response import encode
 from app.execution.budget import Budget
-from app.gate.answers import encode
-from app.gate.encoding import encoded
 
 
 def made(random: Random, depth: int) -> Any:

@@ -16,7 +16,7 @@ from strawberry.schema import schema as strawberry_schema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
-from app.execution import bridge
+from app.execution import strawberry_internals as internals
 from resolvers.schema import schema as wallet_schema
 from resolvers.scopes import ScopeGuard
 from resolvers.types.payment_method import Card
@@ -32,10 +32,10 @@ def field_of(type_: str, name: str, graph: Any = GRAPH) -> Any:
 
 def test_strawberry_names_its_definitions_in_the_extensions() -> None:
     assert GraphQLCoreConverter.DEFINITION_BACKREF == "strawberry-definition"
-    own = bridge.strawberry_field(field_of("Card", "label"))
+    own = internals.strawberry_field(field_of("Card", "label"))
     assert isinstance(own, StrawberryField)
     assert (own.python_name, own.is_basic_field, own.default_resolver) == ("label", True, getattr)
-    definition = bridge.definition_of(GRAPH.type_map["Card"])
+    definition = internals.definition_of(GRAPH.type_map["Card"])
     assert definition is not None
     assert (definition.origin, definition.is_type_of, definition.resolve_type, definition.concrete_of) == (
         Card,
@@ -44,25 +44,25 @@ def test_strawberry_names_its_definitions_in_the_extensions() -> None:
         None,
     )
     assert definition.is_graphql_generic is False
-    assert bridge.definition_of(GRAPH.type_map["String"]) is None
+    assert internals.definition_of(GRAPH.type_map["String"]) is None
 
 
 def test_a_resolver_tells_its_function_and_its_reserved_parameters() -> None:
-    found = bridge.resolution_of(wallet_schema, field_of("Customer", "paymentMethods"))
-    assert isinstance(found, bridge.Resolver)
+    found = internals.resolution_of(wallet_schema, field_of("Customer", "paymentMethods"))
+    assert isinstance(found, internals.Resolver)
     assert inspect.isfunction(found.function)
     assert found.function.__name__ == "payment_methods"
     assert (found.takes_self, found.info_name, found.source_names, found.is_async) == (True, "info", (), False)
-    assert [bridge.argument_name(wallet_schema, one) for one in found.arguments] == ["filter", "orderBy", "first"]
+    assert [internals.argument_name(wallet_schema, one) for one in found.arguments] == ["filter", "orderBy", "first"]
     (guard,) = found.guards
     assert isinstance(guard, ScopeGuard)
 
 
 def test_only_guards_leave_a_field_to_plans() -> None:
-    assert isinstance(bridge.resolution_of(wallet_schema, field_of("Card", "bin")), bridge.Attribute)
+    assert isinstance(internals.resolution_of(wallet_schema, field_of("Card", "bin")), internals.Attribute)
     for name in ("secret", "loud"):
-        assert bridge.resolution_of(odd_graph.schema, field_of("Nested", name, ODD)) is None
-    assert bridge.resolution_of(odd_graph.schema, field_of("Plain", "guarded", ODD)) is not None
+        assert internals.resolution_of(odd_graph.schema, field_of("Nested", name, ODD)) is None
+    assert internals.resolution_of(odd_graph.schema, field_of("Plain", "guarded", ODD)) is not None
     assert FieldExtension.map_arguments is not None
     assert odd_graph.schema.schema_converter._get_field_exception_handlers(StrawberryField()) == ()
 
@@ -82,12 +82,12 @@ def test_an_extension_that_rewrites_arguments_is_no_guard() -> None:
             return 1
 
     made = strawberry.Schema(query=Query)
-    assert bridge.resolution_of(made, made._schema.query_type.fields["one"]) is None  # type: ignore[union-attr]
+    assert internals.resolution_of(made, made._schema.query_type.fields["one"]) is None  # type: ignore[union-attr]
 
 
 def test_the_whole_chain_is_the_field_s_own_resolve() -> None:
     field = field_of("Nested", "loud", ODD)
-    assert bridge.chain_of(field) is field.resolve
+    assert internals.chain_of(field) is field.resolve
 
 
 def test_fields_are_collected_as_the_executor_collects_them() -> None:
@@ -95,27 +95,27 @@ def test_fields_are_collected_as_the_executor_collects_them() -> None:
                      "fragment F on Query { viewer { partner } a: viewer { scopes } }")  # fmt: skip
     operation, fragment = document.definitions
     fragments: Any = {"F": fragment}
-    root = bridge.root_fields(GRAPH, operation, fragments, {"c": True}, GRAPH.query_type)  # type: ignore[arg-type]
+    root = internals.root_fields(GRAPH, operation, fragments, {"c": True}, GRAPH.query_type)  # type: ignore[arg-type]
     assert list(root) == ["viewer", "a", "customer"]
     (details,) = root["customer"]
     assert isinstance(details, FieldDetails)
     assert isinstance(details.node, FieldNode)
     customer: Any = GRAPH.type_map["Customer"]
-    below = bridge.sub_fields(GRAPH, operation, fragments, {"c": True}, customer, root["customer"])  # type: ignore[arg-type]
+    below = internals.sub_fields(GRAPH, operation, fragments, {"c": True}, customer, root["customer"])  # type: ignore[arg-type]
     assert list(below) == ["name"]
     assert FragmentDetails._fields == ("definition", "variable_signatures")
 
 
 def test_variables_are_coerced_as_execute_does() -> None:
     operation: Any = parse("query ($a: Int!, $b: Int = 3) { x }").definitions[0]
-    found = bridge.coerced(GRAPH, operation, {"a": 1}, True)
-    assert isinstance(found, bridge.VariableValues)
+    found = internals.coerced(GRAPH, operation, {"a": 1}, True)
+    assert isinstance(found, internals.VariableValues)
     assert found.coerced == {"a": 1, "b": 3}
     assert set(found.sources) == {"a", "b"}
-    errors = bridge.coerced(GRAPH, operation, {"a": "x"}, True)
+    errors = internals.coerced(GRAPH, operation, {"a": "x"}, True)
     assert isinstance(errors, list)
     assert isinstance(errors[0], GraphQLError)
-    signature = bridge.get_variable_signature(GRAPH, operation.variable_definitions[0])
+    signature = internals.get_variable_signature(GRAPH, operation.variable_definitions[0])
     assert isinstance(signature, GraphQLVariableSignature)
     assert (signature.name, signature.default) == ("a", None)
     default = inspect.signature(execute).parameters["max_coercion_errors"].default
@@ -150,7 +150,7 @@ def test_the_raw_info_is_the_one_that_strawberry_s_executor_makes() -> None:
 
 def test_paths_are_graphql_core_s() -> None:
     assert Path._fields == ("prev", "key", "typename")
-    found = bridge.path_of(((None, "a", "Query"), 0, None))
+    found = internals.path_of(((None, "a", "Query"), 0, None))
     assert isinstance(found, Path)
     assert found.as_list() == ["a", 0]
 
@@ -178,18 +178,18 @@ def test_executors_have_the_steps_that_careful_follows() -> None:
 
 
 def test_classes_stand_for_types_only_where_nobody_else_decides() -> None:
-    kinds = bridge.classes_of(GRAPH, GRAPH.type_map["PaymentMethod"])  # type: ignore[arg-type]
+    kinds = internals.classes_of(GRAPH, GRAPH.type_map["PaymentMethod"])  # type: ignore[arg-type]
     assert {kind.__name__: type_.name for kind, type_ in kinds.items()} == {
         "Card": "Card",
         "BankAccount": "BankAccount",
         "OtherMethod": "OtherMethod",
     }
-    assert bridge.classes_of(ODD, ODD.type_map["Found"]) == {}  # type: ignore[arg-type]
+    assert internals.classes_of(ODD, ODD.type_map["Found"]) == {}  # type: ignore[arg-type]
     asked: Any = ODD.type_map["Asked"]
     assert isinstance(asked, GraphQLObjectType)
-    assert bridge.class_of(asked) is None
+    assert internals.class_of(asked) is None
     marked = strawberry.cast(Card, odd_graph.Stand("x"))
-    assert getattr(marked, bridge.CAST_MARK) is Card
+    assert getattr(marked, internals.CAST_MARK) is Card
 
 
 def test_what_is_known_at_once_is_an_attribute_of_every_class() -> None:
@@ -199,22 +199,22 @@ def test_what_is_known_at_once_is_an_attribute_of_every_class() -> None:
         for type_ in GRAPH.type_map.values()
         if isinstance(type_, GraphQLObjectType)
         for name, field in type_.fields.items()
-        if (attribute := bridge.known_attribute(field)) is not None
+        if (attribute := internals.known_attribute(field)) is not None
     }
     kinds = ("Card", "BankAccount", "OtherMethod")
     assert named == {(kind, "authStatus"): "auth_status_at_once" for kind in kinds}
-    classes = [bridge.class_of(GRAPH.type_map[kind]) for kind in kinds]  # type: ignore[arg-type]
+    classes = [internals.class_of(GRAPH.type_map[kind]) for kind in kinds]  # type: ignore[arg-type]
     assert all("auth_status_at_once" in kind.__dataclass_fields__ for kind in classes)  # type: ignore[union-attr]
 
 
 def test_leaves_are_written_by_their_types() -> None:
     brand: Any = GRAPH.type_map["CardBrand"]
-    names = bridge.member_names(brand)
+    names = internals.member_names(brand)
     assert issubclass(brand.wrapped_cls, Enum)
     assert {names[id(member)] for member in brand.wrapped_cls} == set(brand.values)
-    assert bridge.is_passed_through(GRAPH.type_map["Last4"])  # type: ignore[arg-type]
-    assert not bridge.is_passed_through(GRAPH.type_map["DateTime"])  # type: ignore[arg-type]
-    assert not bridge.is_passed_through(GRAPH.type_map["String"])  # type: ignore[arg-type]
+    assert internals.is_passed_through(GRAPH.type_map["Last4"])  # type: ignore[arg-type]
+    assert not internals.is_passed_through(GRAPH.type_map["DateTime"])  # type: ignore[arg-type]
+    assert not internals.is_passed_through(GRAPH.type_map["String"])  # type: ignore[arg-type]
     assert isinstance(GRAPH.type_map["Last4"], GraphQLScalarType)
 
 
@@ -223,10 +223,12 @@ def test_middleware_is_noticed() -> None:
         def resolve(self, _next: Any, root: Any, info: Any, *args: Any, **kwargs: Any) -> Any:
             return _next(root, info, *args, **kwargs)
 
-    assert not bridge.has_middleware(wallet_schema)
-    assert bridge.has_middleware(strawberry.Schema(query=odd_graph.Query, types=[odd_graph.Plain], extensions=[Sees]))
+    assert not internals.has_middleware(wallet_schema)
+    assert internals.has_middleware(
+        strawberry.Schema(query=odd_graph.Query, types=[odd_graph.Plain], extensions=[Sees])
+    )
 
 
 def test_directives_of_a_field_tell_its_cost_and_its_scopes() -> None:
-    assert bridge.declared(field_of("Query", "customer")) == (4, ("customers:read",))
-    assert bridge.declared(field_of("Card", "label")) == (None, ())
+    assert internals.declared(field_of("Query", "customer")) == (4, ("customers:read",))
+    assert internals.declared(field_of("Card", "label")) == (None, ())

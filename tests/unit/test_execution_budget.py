@@ -12,11 +12,11 @@ import pytest
 import strawberry
 from graphql import ExecutionResult, OperationType, get_introspection_query
 
+from app.api.encoding import encoded
 from app.execution.budget import SLICE, STEPS_BY_LIBRARY, Budget, TooLarge, Turns
 from app.execution.documents import Document, Documents
 from app.execution.plan import Plan
 from app.execution.run import run_operation, run_subscription
-from app.gate.encoding import encoded
 from app.wallet.caller import ALL_SCOPES, Caller
 from resolvers.context import Context
 from resolvers.schema import schema

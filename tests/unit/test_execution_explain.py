@@ -2,7 +2,7 @@
 
 from click.testing import CliRunner
 
-from app.cli import main
+from app.cli.main import main
 
 TEXT = """query Wallet($id: ID!, $more: Boolean!) {
   customer(id: $id) { name paymentMethods { label authStatus ... on Card { bin @include(if: $more) } } }

@@ -9,11 +9,11 @@ import pytest
 import strawberry
 
 from app.execution.documents import Document, Documents
+from app.execution.measure import MOST_FIELDS, Unsupported, survey
 from app.execution.plan import MOST_VARIANTS, Plan
 from app.execution.plans import Plans
 from app.execution.run import run_operation
-from app.execution.survey import MOST_FIELDS, Unsupported, survey
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from app.wallet.caller import ALL_SCOPES, Caller
 from resolvers.context import Context
 from resolvers.schema import schema

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from graphql import OperationDefinitionNode, build_schema, parse
 
-from app.execution import bridge
+from app.execution import strawberry_internals as internals
 from app.execution.variables import acceptor
 
 SCHEMA = build_schema("type Query { a(ids: [ID!], more: [[ID!]!], maybe: [ID], n: [Int!]!, s: String): ID }")
@@ -38,7 +38,7 @@ def operation_of(type_: str) -> OperationDefinitionNode:
 def test_accepted_at_once_or_by_graphql_core_is_the_same(type_: str, value: Any) -> None:
     operation, inputs = operation_of(type_), {} if value is ... else {"v": value}
     found = acceptor(SCHEMA, operation)(inputs, True)
-    wanted = bridge.coerced(SCHEMA, operation, inputs, True)
+    wanted = internals.coerced(SCHEMA, operation, inputs, True)
     if isinstance(wanted, list):
         assert isinstance(found, list)
         assert [error.message for error in found] == [error.message for error in wanted]
@@ -49,7 +49,7 @@ def test_accepted_at_once_or_by_graphql_core_is_the_same(type_: str, value: Any)
 
 def test_lists_of_ids_need_no_coercing(monkeypatch: pytest.MonkeyPatch) -> None:
     accept = acceptor(SCHEMA, operation_of("[ID!]!"))
-    monkeypatch.setattr(bridge, "coerced", None)
+    monkeypatch.setattr(internals, "coerced", None)
     found = accept({"v": ["a", "b"]}, True)
     assert not isinstance(found, list)
     assert found.coerced == {"v": ["a", "b"]}

@@ -10,7 +10,7 @@ import pytest
 
 from app.store import Store, migrate
 from app.store.records import EventType, NewEvent
-from app.wallet.feed import Feed, FeedPace, TooSlow
+from app.wallet.changes.feed import Feed, FeedPace, TooSlow
 
 KINDS = frozenset({EventType.METHOD_UPDATED})
 Keep = Callable[..., Any]

@@ -15,8 +15,8 @@ from app.providers.aloha import mapping as aloha
 from app.providers.caselle import mapping as caselle
 from app.providers.jpmorgan import mapping as jpmorgan
 from app.providers.loanpro import mapping as loanpro
+from app.vault.enums import CustomerRef, ExpiryState, PaymentMethodStatus
 from app.vault.model import Card, PaymentMethod, VaultWallet
-from app.vault.names import CustomerRef, ExpiryState, PaymentMethodStatus
 from app.vault.rules.etag import etag_of
 from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.label import label_of

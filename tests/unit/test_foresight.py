@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from app.errors import CircuitOpen, VaultUnavailable
+from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderName
 from app.vault.model import ThreeDSecure, VaultWallet
-from app.vault.names import AuthStatus, CustomerRef, MethodRef, ProviderName
 from app.wallet.caller import ALL_SCOPES, Caller
-from app.wallet.foresight import Foresight
-from app.wallet.policy import ReadPolicy
-from app.wallet.reading import hold
+from app.wallet.reads.policy import ReadPolicy
+from app.wallet.reads.prefetch import Foresight
+from app.wallet.reads.reader import hold
 from resolvers.context import Context
 from resolvers.schema import schema
 from tests.support.memory import MemoryVault, P, World, card

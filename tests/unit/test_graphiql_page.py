@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from graphql import parse, validate
 
-from app.commands import dev
-from app.gate import graphiql
+from app.api import graphiql
+from app.cli.commands import dev
 from resolvers.schema import schema
 
 FOLDER = Path(graphiql.__file__).parent / "graphiql"

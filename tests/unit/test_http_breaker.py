@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.http.breaker import Breaker, Verdict
+from app.http.breaker_window import SlidingCount
 from app.http.settings import BreakerSettings
-from app.http.window import SlidingCount
 
 GOOD, BAD, NONE = Verdict.GOOD, Verdict.BAD, Verdict.NONE
 

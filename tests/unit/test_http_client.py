@@ -20,11 +20,11 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.auth import Credentials, StaticHeaders
-from app.http.choice import Kind
 from app.http.client import HttpDoor, open_door
 from app.http.message import Effect, VaultReply, VaultRequest
 from app.http.settings import BreakerSettings, ProviderSettings
-from app.http.transport import Cause, MaybeSent, NotSent, Transport, TransportError
+from app.http.transports.base import Cause, MaybeSent, NotSent, Transport, TransportError
+from app.http.transports.choice import Kind
 from app.vault.provider import Call
 from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
 from tests.support.transports import BOTH, every_door_over

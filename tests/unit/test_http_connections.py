@@ -12,11 +12,11 @@ import pytest
 import uvloop
 from aiohttp.base_protocol import BaseProtocol
 
-from app.http.aiohttp_connection import AnswersOnly
-from app.http.aiohttp_transport import AiohttpTransport
-from app.http.choice import Kind, open_transport
 from app.http.message import VaultReply
-from app.http.transport import MaybeSent, Transport, TransportError
+from app.http.transports.aiohttp_connection import AnswersOnly
+from app.http.transports.aiohttp_transport import AiohttpTransport
+from app.http.transports.base import MaybeSent, Transport, TransportError
+from app.http.transports.choice import Kind, open_transport
 from tests.support.certificates import certified
 from tests.support.misbehaving import Misbehaving, Script, Step, answer, head, pieces, unasked
 from tests.support.raw_server import reply

@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from app.http.decode import decoded
-from app.http.refused import Refused
-from app.http.transport import Cause
+from app.http.transports.base import Cause
+from app.http.transports.decode import decoded
+from app.http.transports.refused import Refused
 
 LIMIT: Final = 50_000
 TEXT: Final = b'{"a": 1}' * 50
@@ -59,7 +59,7 @@ def test_content_codings(coding: str, body: bytes, expected: bytes | Cause) -> N
 
 @pytest.mark.parametrize("cut", range(1, 40))
 def test_pieces_may_end_anywhere(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.http.decode._WINDOW", cut)
+    monkeypatch.setattr("app.http.transports.decode._WINDOW", cut)
     body = packed(TEXT) + bytes(7) + packed(TEXT) + bytes(3)
     assert decoded(body, "gzip", LIMIT) == TEXT * 2
     with pytest.raises(Refused):

@@ -3,7 +3,7 @@
 import pytest
 
 from app.http.message import ExtendedHeaders, FixedHeaders, VaultReply
-from app.http.transport import NotSent, refuse_unsafe_once
+from app.http.transports.base import NotSent, refuse_unsafe_once
 
 
 def test_own_headers_stand_beside_the_fixed_ones_and_never_twice() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.pan import card_number_spans, looks_like_card_number
+from app.vault.pan import card_number_spans, looks_like_card_number
 
 CARDS = {
     "visa": "4111111111111111",

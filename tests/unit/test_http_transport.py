@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 from aiohttp import client_exceptions
 
-from app.http import aiohttp_transport
-from app.http.aiohttp_transport import CAUSES, AiohttpTransport, cause_of
-from app.http.choice import Kind, open_transport
 from app.http.message import VaultReply
-from app.http.transport import Cause, MaybeSent, NotSent, Transport, TransportError
+from app.http.transports import aiohttp_transport
+from app.http.transports.aiohttp_transport import CAUSES, AiohttpTransport, cause_of
+from app.http.transports.base import Cause, MaybeSent, NotSent, Transport, TransportError
+from app.http.transports.choice import Kind, open_transport
 from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
 from tests.support.transports import BOTH
 

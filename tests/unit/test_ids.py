@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.store.records import MethodAddress
 from app.store.ulids import new_id, new_id_after
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.wallet.ids import IdKind, Ids, kind_of
 from app.wallet.keys import derive_key
 

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from app.providers.aloha.mapping import AlohaPaymentProvider
-from app.vault.model import Address, Authenticate, Expiry, NewBankAccount, NewCard, NewMethod, PersonName
-from app.vault.names import (
+from app.vault.enums import (
     AddRoute,
     BankAccountType,
     BankRail,
@@ -16,6 +15,7 @@ from app.vault.names import (
     ChallengePreference,
     ProviderName,
 )
+from app.vault.model import Address, Authenticate, Expiry, NewBankAccount, NewCard, NewMethod, PersonName
 from app.vault.secret import Secret
 from app.wallet.commands import (
     AddMethod,

@@ -17,15 +17,7 @@ from app.providers.jpmorgan.mapping import (
     to_three_d_secure,
     to_wallet,
 )
-from app.vault.model import (
-    Address,
-    BankAccount,
-    Card,
-    Expiry,
-    NextAction,
-    OtherMethod,
-)
-from app.vault.names import (
+from app.vault.enums import (
     AuthStatus,
     BankAccountType,
     BankRail,
@@ -37,6 +29,14 @@ from app.vault.names import (
     PaymentMethodStatus,
     ProviderName,
     WalletKind,
+)
+from app.vault.model import (
+    Address,
+    BankAccount,
+    Card,
+    Expiry,
+    NextAction,
+    OtherMethod,
 )
 from tests.support.jpmorgan_wire import ADDRESS, FIRST, REF, SECOND, profile, wire_account, wire_card
 

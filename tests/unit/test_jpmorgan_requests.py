@@ -11,6 +11,15 @@ from app.providers.jpmorgan.mapping import (
 )
 from app.providers.jpmorgan.requests import from_change, from_customer, from_new
 from app.providers.jpmorgan.validation import faults_of_method, faults_of_new_profile, is_routing_number
+from app.vault.enums import (
+    AddRoute,
+    BankAccountType,
+    BankRail,
+    CardBrand,
+    CardTokenType,
+    ChallengePreference,
+    ProviderName,
+)
 from app.vault.model import (
     Address,
     Authenticate,
@@ -20,15 +29,6 @@ from app.vault.model import (
     NewCard,
     NewCustomer,
     PersonName,
-)
-from app.vault.names import (
-    AddRoute,
-    BankAccountType,
-    BankRail,
-    CardBrand,
-    CardTokenType,
-    ChallengePreference,
-    ProviderName,
 )
 from app.vault.rules.iban import is_iban
 from app.vault.secret import Secret

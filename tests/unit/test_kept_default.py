@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from app.store.records import ChoiceRecord, MethodAddress
+from app.vault.enums import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderCapability, ProviderName
 from app.vault.model import PaymentMethod, VaultWallet
-from app.vault.names import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderCapability, ProviderName
-from app.wallet.assemble import AssemblyRules, Wallet, assemble, default_for_payment
+from app.wallet.defaults.kept_default import default_taken_away
 from app.wallet.ids import Ids
-from app.wallet.kept_default import default_taken_away
-from app.wallet.reading import SourceReading, SourceState, hold
+from app.wallet.reads.build_wallet import AssemblyRules, Wallet, assemble, default_for_payment
+from app.wallet.reads.reader import SourceReading, SourceState, hold
 from tests.support.memory import LONG_AGO, NOW, MemoryDirectory, P, card, choice_of
 
 IDS = Ids("k" * 32)

@@ -14,9 +14,9 @@ from aiohttp import http_parser
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.http.lean.reader import MAX_HEAD_BYTES, ReplyReader
-from app.http.refused import Refused
-from app.http.transport import Cause
+from app.http.transports.base import Cause
+from app.http.transports.lean.reader import MAX_HEAD_BYTES, ReplyReader
+from app.http.transports.refused import Refused
 
 LIMIT = 10_000
 OK = b"HTTP/1.1 200 OK\r\n"

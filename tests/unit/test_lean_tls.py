@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import uvloop
 
-from app.http.lean import LeanTransport
 from app.http.message import VaultReply
-from app.http.transport import Cause, MaybeSent, NotSent
+from app.http.transports.base import Cause, MaybeSent, NotSent
+from app.http.transports.lean import LeanTransport
 from tests.support.certificates import certified
 from tests.support.raw_server import reply
 from tests.support.threaded_server import ThreadedServer

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from app.http.choice import KINDS, open_transport
-from app.http.lean import LeanTransport, connection, pool
 from app.http.message import VaultReply
-from app.http.transport import Cause, MaybeSent, NotSent
+from app.http.transports.base import Cause, MaybeSent, NotSent
+from app.http.transports.choice import KINDS, open_transport
+from app.http.transports.lean import LeanTransport, connection, pool
 from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
 from tests.support.threaded_server import ThreadedServer
 

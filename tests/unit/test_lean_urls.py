@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.http.aiohttp_transport import AiohttpTransport
-from app.http.choice import open_transport
-from app.http.lean import LeanTransport
-from app.http.transport import Cause, NotSent
+from app.http.transports.aiohttp_transport import AiohttpTransport
+from app.http.transports.base import Cause, NotSent
+from app.http.transports.choice import open_transport
+from app.http.transports.lean import LeanTransport
 
 
 @pytest.mark.parametrize(

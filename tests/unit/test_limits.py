@@ -14,9 +14,9 @@ from graphql import (
     is_object_type,
 )
 
+from app.api.limits import Limiter, Limits
+from app.api.problems import Refused
 from app.execution.documents import Document, Documents
-from app.gate.limits import Limiter, Limits
-from app.gate.problems import Refused
 from app.wallet.caller import ALL_SCOPES, Caller
 from resolvers.schema import schema
 from tests.support.effort import calls_made
@@ -230,7 +230,7 @@ def test_admission_is_remembered_with_the_document(monkeypatch: pytest.MonkeyPat
     def fail(*_: object) -> None:
         raise AssertionError("surveyed again")
 
-    monkeypatch.setattr("app.gate.limits.limiter.Surveyor", fail)
+    monkeypatch.setattr("app.api.limits.limiter.Surveyor", fail)
     assert limiter.admit(document, operation, {"ids": ["a", "b"]}, STAFF) == 8
 
 

@@ -7,15 +7,7 @@ from typing import Any
 import pytest
 
 from app.providers.loanpro import mapping
-from app.vault.model import (
-    Address,
-    BankAccount,
-    BeforeAdd,
-    Card,
-    Expiry,
-    OtherMethod,
-)
-from app.vault.names import (
+from app.vault.enums import (
     BankAccountType,
     BankRail,
     CardBrand,
@@ -23,6 +15,14 @@ from app.vault.names import (
     MethodRef,
     PaymentMethodStatus,
     ProviderName,
+)
+from app.vault.model import (
+    Address,
+    BankAccount,
+    BeforeAdd,
+    Card,
+    Expiry,
+    OtherMethod,
 )
 from app.vault.secret import Secret
 

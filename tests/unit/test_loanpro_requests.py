@@ -8,8 +8,8 @@ import pytest
 from app.errors import FieldFault, RejectReason, VaultRefusedUs, VaultRejected, VaultReplyUnreadable
 from app.http.message import Effect, VaultReply
 from app.providers.loanpro import errors, requests, validation
+from app.vault.enums import AddRoute, BankAccountType, BankRail, MethodRef, ProviderName
 from app.vault.model import Address, Authenticate, MethodChange, NewBankAccount, NewCard, NewCustomer, PersonName
-from app.vault.names import AddRoute, BankAccountType, BankRail, MethodRef, ProviderName
 from app.vault.secret import Secret
 
 

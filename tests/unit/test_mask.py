@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from graphql import GraphQLError, is_scalar_type
 
+from app.api import error_format
+from app.api.operations import runnable
+from app.api.problems import Refused
 from app.execution.documents import Documents
 from app.execution.run import run_operation
-from app.gate import mask
-from app.gate.operations import runnable
-from app.gate.problems import Refused
 from resolvers.schema import schema
 
 VALUE = "4111111111111111"
@@ -77,7 +77,7 @@ async def test_faults_of_variables_quote_no_value(kind: str, value: Any) -> None
     )
     result = await run_operation(schema, document, None, {"v": value}, None, suggest=True)
     assert result.errors
-    for error in mask.misfits(result.errors):
+    for error in error_format.misfits(result.errors):
         assert error["message"].startswith("Variable '$v' ") or "exactly one of its fields" in error["message"], error
         assert VALUE[:8] not in str(error), error
         assert "LOANPR" not in str(error)
@@ -123,14 +123,14 @@ def test_a_name_without_end_is_cut() -> None:
 
 def test_only_codes_of_our_table_make_a_message_ours() -> None:
     foreign = GraphQLError(f"secret {VALUE}", extensions={"code": "SOMETHING_ELSE"}, path=["a"])
-    (error,) = mask.shown([foreign], "request")
+    (error,) = error_format.shown([foreign], "request")
     assert error["message"] == "Unexpected error."
     assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
 
 
 def test_errors_past_two_hundred_say_nothing_new() -> None:
     errors = [GraphQLError("No.", extensions={"code": "FORBIDDEN"}, path=[n]) for n in range(500)]
-    assert len(mask.shown(errors, "request")) == 200
+    assert len(error_format.shown(errors, "request")) == 200
 
 
 SET_DEFAULT = 'mutation{setDefaultPaymentMethod(input:{customerId:"a",paymentMethodId:"b",VALUE}){operation{id}}}'
@@ -154,7 +154,7 @@ def test_a_literal_is_told_by_place_type_and_rule(
 ) -> None:
     documents = Documents(schema._schema, max_bytes=0, max_tokens=1_000, suggest=False)
     document = documents.prepare(text.replace("VALUE", value))
-    (told,) = mask.faults(document.errors, "GRAPHQL_VALIDATION_FAILED")
+    (told,) = error_format.faults(document.errors, "GRAPHQL_VALIDATION_FAILED")
     where = f" at {place}" if place else ""
     assert told["message"].startswith(f"Argument '{argument}' has an invalid value{where}: ")
     assert f"the type {kind}, which is " in told["message"]
@@ -170,7 +170,7 @@ async def test_a_variable_is_told_by_place_type_and_rule() -> None:
     )
     given = {"customerId": "a", "paymentMethodId": "b", "idempotencyKey": "4111111111"}
     result = await run_operation(schema, document, None, {"i": given}, None)
-    assert [told["message"] for told in mask.misfits(result.errors or ())] == [
+    assert [told["message"] for told in error_format.misfits(result.errors or ())] == [
         "Variable '$i' has an invalid value at .idempotencyKey: it does not fit the type IdempotencyKey, which is "
         "16 to 255 visible ASCII characters."
     ]
@@ -192,4 +192,4 @@ def test_every_scalar_says_what_it_is() -> None:
     for name in own:
         with pytest.raises(GraphQLError) as refused:
             schema._schema.type_map[name].coerce_input_value([])  # type: ignore[attr-defined]
-        assert mask._OWN_RULE.search(refused.value.message), name
+        assert error_format._OWN_RULE.search(refused.value.message), name

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.store.records import MethodAddress, WriteOutcome
-from app.vault.names import CustomerRef, MethodRef
+from app.vault.enums import CustomerRef, MethodRef
 from app.vault.provider import Call
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.commands import Actor, WriteResult

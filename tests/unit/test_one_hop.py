@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from app.store import make_engine, one_hop
+from app.store import make_engine, sqlite_driver
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ async def trips(conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch) -> list[
     """
     found: list[str] = []
     driver = (await conn.get_raw_connection()).driver_connection
-    assert isinstance(driver, one_hop.Connection)
+    assert isinstance(driver, sqlite_driver.Connection)
     send = driver._execute
 
     async def noting(fn: Any, *args: Any, **options: Any) -> Any:
@@ -96,7 +96,7 @@ async def test_rows_can_be_read_in_parts(conn: AsyncConnection) -> None:
 
 
 async def test_closed_connection_says_so(tmp_path: Path) -> None:
-    connection = await one_hop.connect(str(tmp_path / "x.db"))
+    connection = await sqlite_driver.connect(str(tmp_path / "x.db"))
     await connection.close()
     with pytest.raises(ValueError, match="closed"):
         await connection.cursor().execute("SELECT 1")

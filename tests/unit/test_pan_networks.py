@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.pan import card_number_spans, looks_like_card_number
 from app.store.ulids import CUSTOMER, OPERATION, new_id
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
+from app.vault.pan import card_number_spans, looks_like_card_number
 from app.wallet.ids import Ids
 from tests.support.effort import calls_made
 from tests.unit.test_http_pan import found, luhn

@@ -12,11 +12,11 @@ import pytest
 from app.sandbox.demo import ALEX
 from app.store import Store
 from app.store.records import EventOrigin, EventType, OperationState, PaymentRecord, PaymentState
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money
 from app.wallet.commands import CapturePayment, ProblemCode, QuotePayment, WriteResult
-from app.wallet.reconcile import Reconciler
-from app.wallet.writing.payment_status import Refund, StatusUpdate, settle_payment
+from app.wallet.writes.payment_status import Refund, StatusUpdate, settle_payment
+from app.wallet.writes.reconcile import Reconciler
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
 from tests.support.writing import STAFF, Bench, bench_on, dead, new_key, open_store

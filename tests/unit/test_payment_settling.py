@@ -22,9 +22,9 @@ from app.store.records import (
     PaymentState,
     WriteOutcome,
 )
-from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, LinkProof, MethodRef, ProviderName
 from app.vault.payments import Amounts
-from app.wallet.writing.payment_status import Refund, StatusUpdate, exclusive_of, settle_payment
+from app.wallet.writes.payment_status import Refund, StatusUpdate, exclusive_of, settle_payment
 from tests.support.stores import HandClock
 
 S = PaymentState

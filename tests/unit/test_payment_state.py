@@ -6,7 +6,7 @@ from itertools import pairwise, permutations, product
 
 import pytest
 
-from app.vault.names import MethodRef, PaymentMethodKind
+from app.vault.enums import MethodRef, PaymentMethodKind
 from app.vault.payments import Amounts, NewPayment, PaymentRef, PaymentState, Quote
 from app.vault.rules.payment_amounts import adds_up, differences
 from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money, may_follow

@@ -4,11 +4,11 @@ import ast
 import re
 from pathlib import Path
 
-from app.gate.compose import limits_of
-from app.gate.endpoint import EndpointLimits
-from app.gate.limits import Limits
-from app.gate.problems import PROBLEMS, Refused
-from app.settings import GateSettings, Settings
+from app.api.compose import limits_of
+from app.api.endpoint import EndpointLimits
+from app.api.limits import Limits
+from app.api.problems import PROBLEMS, Refused
+from app.settings.model import GateSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (\d{3}) \| (.+?) \| (.+?) \|$", re.MULTILINE)
@@ -25,7 +25,7 @@ def test_the_page_and_the_table_say_the_same() -> None:
 def test_every_code_that_is_raised_is_in_the_table() -> None:
     """A code that is not would be masked as a bug."""
     found: set[str] = set()
-    for path in [*(ROOT / "app" / "gate").rglob("*.py"), *(ROOT / "resolvers").rglob("*.py")]:
+    for path in [*(ROOT / "app" / "api").rglob("*.py"), *(ROOT / "resolvers").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
                 name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")

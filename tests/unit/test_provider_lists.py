@@ -9,7 +9,7 @@ import pytest
 from app.errors import VaultUnavailable
 from app.http.message import VaultRequest
 from app.providers.lists import MOST_PAGES, Page, follow, to_page
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from app.vault.provider import Call
 
 URL = "https://vault.example/caselle/api/customers/cus_1/payment-methods"

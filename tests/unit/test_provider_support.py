@@ -8,8 +8,7 @@ import pytest
 
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable, VaultUnavailable
 from app.http.message import Effect
-from app.providers.countries import ALPHA2_OF, ALPHA3_OF, alpha2, alpha3
-from app.providers.support import (
+from app.providers.base import (
     collect,
     distinct,
     each,
@@ -21,8 +20,9 @@ from app.providers.support import (
     read_expiry,
     reading,
 )
+from app.providers.countries import ALPHA2_OF, ALPHA3_OF, alpha2, alpha3
+from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import Expiry, VaultWallet
-from app.vault.names import CustomerRef, ProviderName
 from tests.support.memory import card
 
 ALOHA = ProviderName.ALOHA

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.gate.problems import Refused
-from app.gate.rate import Budget, LocalBuckets, Rates, budgets_of
-from app.gate.shared_rate import RedisBuckets
-from app.settings import Settings
+from app.api.limits.rate import Budget, LocalBuckets, Rates, budgets_of
+from app.api.limits.shared_rate import RedisBuckets
+from app.api.problems import Refused
+from app.settings.model import Settings
 from app.wallet.caller import Caller, CallerKind
 from tests.support.redis_server import RedisServer
 

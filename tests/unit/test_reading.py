@@ -17,8 +17,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.store.records import MethodAddress
-from app.vault.model import BankAccount, Expiry, VaultWallet
-from app.vault.names import (
+from app.vault.enums import (
     BankVerification,
     CustomerRef,
     DefaultReason,
@@ -28,12 +27,13 @@ from app.vault.names import (
     ProviderName,
     SourceState,
 )
+from app.vault.model import BankAccount, Expiry, VaultWallet
 from app.vault.provider import Call
 from app.vault.rules.label import label_of
-from app.wallet.assemble import Wallet, assemble, group_key
-from app.wallet.policy import ReadPolicy
-from app.wallet.reading import METHOD_BYTES, SourceReading, WalletReader, hold
-from app.wallet.stored_choice import ChoiceChange
+from app.wallet.defaults.stored_choice import ChoiceChange
+from app.wallet.reads.build_wallet import Wallet, assemble, group_key
+from app.wallet.reads.policy import ReadPolicy
+from app.wallet.reads.reader import METHOD_BYTES, SourceReading, WalletReader, hold
 from tests.support.memory import NOW, MemoryVault, P, World, card, choice_of
 
 EVERYWHERE = {

@@ -3,9 +3,9 @@
 import gc
 from dataclasses import replace
 
-from app.providers.remembered import LastReplies, digest_of
+from app.providers.reply_cache import LastReplies, digest_of
+from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import SameReply, VaultWallet
-from app.vault.names import CustomerRef, ProviderName
 from tests.support.memory import card
 
 REF = CustomerRef("37")

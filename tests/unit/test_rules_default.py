@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.vault.names import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
+from app.vault.enums import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
 from app.vault.rules.default import Candidate, Default, MethodKey, StoredChoice, effective_default
 
 PRECEDENCE = (ProviderName.LOANPRO, ProviderName.JPMORGAN, ProviderName.CASELLE, ProviderName.ALOHA)

@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from app.vault.enums import CustomerRef, ExpiryState, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.model import BankAccount, Card, Expiry
-from app.vault.names import CustomerRef, ExpiryState, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.rules.expiry import ExpiryClock, shown_status
 
 MARCH = Expiry(2028, 3)

@@ -3,8 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.vault.model import BankAccount, Card, Expiry, OtherMethod, PaymentMethod
-from app.vault.names import (
+from app.vault.enums import (
     BankAccountType,
     BankRail,
     BankVerification,
@@ -17,6 +16,7 @@ from app.vault.names import (
     ProviderCapability,
     ProviderName,
 )
+from app.vault.model import BankAccount, Card, Expiry, OtherMethod, PaymentMethod
 from app.vault.rules.etag import etag_of
 from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.filter import MethodFilter, matches

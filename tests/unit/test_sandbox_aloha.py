@@ -7,8 +7,8 @@ from xml.etree.ElementTree import fromstring
 
 import pytest
 
-from app import pan
 from app.sandbox.aloha import demo
+from app.vault import pan
 from tests.support.aloha import ALEX_REF, PAYMENTS, TOKEN_PATH, UNKNOWN_CUSTOMER, Aloha, faults, header
 from tests.support.asgi import Reply, call
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
+from app.sandbox.base import SandboxClock
 from app.sandbox.caselle import CaselleEmulator
-from app.sandbox.kit import SandboxClock
 from tests.support.asgi import Reply, basic, call
 
 NUMBER = "4242424242424242"

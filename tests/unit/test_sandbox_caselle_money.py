@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from app.sandbox.base import SandboxClock
 from app.sandbox.caselle import CaselleEmulator
-from app.sandbox.kit import SandboxClock
 from tests.support.asgi import Reply, call
 
 WALLET = {"payment_method_type": "wallet_credit", "wallet": {"saved_payment_method_uid": "spm_alexvisa"}}

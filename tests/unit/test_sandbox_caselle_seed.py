@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from app.sandbox.base import SandboxClock
 from app.sandbox.caselle import CaselleEmulator
-from app.sandbox.kit import SandboxClock
 from tests.support.asgi import Reply, call
 
 SAMPLES = Path(__file__).parents[1] / "documented" / "caselle"

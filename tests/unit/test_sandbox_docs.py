@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from app.sandbox.base import SandboxClock
 from app.sandbox.faults import FaultKind
-from app.sandbox.kit import SandboxClock
 from app.sandbox.server import the_four
 
 DOCS = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from app.sandbox.base import SandboxClock
 from app.sandbox.jpmorgan import JpMorganEmulator
-from app.sandbox.kit import SandboxClock
 from tests.support.asgi import Reply, call
 
 BASE = "/api/v2/mmp"

@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.sandbox.base import Emulator, SandboxClock
 from app.sandbox.caselle import CaselleEmulator
 from app.sandbox.jpmorgan import JpMorganEmulator
-from app.sandbox.kit import Emulator, SandboxClock
 from tests.support.asgi import call
 
 PAN = "4012888888881881"

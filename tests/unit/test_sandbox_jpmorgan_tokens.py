@@ -9,8 +9,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
+from app.sandbox.base import SandboxClock
 from app.sandbox.jpmorgan import JpMorganEmulator
-from app.sandbox.kit import SandboxClock
 from tests.support.asgi import Reply, basic, call
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

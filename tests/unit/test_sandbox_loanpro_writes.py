@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app import pan
+from app.vault import pan
 from tests.support.loanpro import VISA, LoanPro
 
 NEW = {

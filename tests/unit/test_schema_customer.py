@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from app.store.records import MethodAddress
+from app.vault.enums import BankRail, CardBrand, CustomerRef, MethodRef, PaymentMethodStatus
 from app.vault.model import BankAccount, Expiry, OtherMethod
-from app.vault.names import BankRail, CardBrand, CustomerRef, MethodRef, PaymentMethodStatus
-from app.wallet.assemble import DefaultInfo
-from app.wallet.stored_choice import ChoiceChange
+from app.wallet.defaults.stored_choice import ChoiceChange
+from app.wallet.reads.build_wallet import DefaultInfo
 from tests.support.memory import LONG_AGO, NOW, P, World, card, choice_of
 
 WALLET = """

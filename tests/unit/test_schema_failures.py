@@ -9,9 +9,9 @@ import pytest
 from app.errors import VaultRefusedUs, VaultTimeout, VaultUnavailable
 from app.execution.documents import Documents
 from app.execution.run import run_operation
-from app.vault.names import CustomerRef, MethodRef, PaymentMethodStatus, SourceState
+from app.vault.enums import CustomerRef, MethodRef, PaymentMethodStatus, SourceState
 from app.wallet.caller import ALL_SCOPES, Caller
-from app.wallet.policy import ReadPolicy
+from app.wallet.reads.policy import ReadPolicy
 from resolvers.context import Context
 from resolvers.schema import schema
 from tests.support.memory import NOW, P, World, card

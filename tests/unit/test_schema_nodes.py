@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from app.vault.names import CircuitState
+from app.vault.enums import CircuitState
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.ids import Ids
 from tests.support.memory import P, World, card

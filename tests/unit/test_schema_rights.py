@@ -35,7 +35,7 @@ from app.store.records import (
     ResultRow,
     WriteOutcome,
 )
-from app.vault.names import CustomerRef, MethodRef
+from app.vault.enums import CustomerRef, MethodRef
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.commands import WriteResult
 from app.wallet.problems import Problem, ProblemCode

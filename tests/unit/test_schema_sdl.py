@@ -14,10 +14,10 @@ from graphql import (
 )
 from graphql.utilities import find_schema_changes
 
-from app.execution.bridge import class_of
-from app.sdl import api_sdl
-from app.vault.names import ProviderName, SourceState
-from app.wallet.assemble import SourceRow
+from app.api.sdl import api_sdl
+from app.execution.strawberry_internals import class_of
+from app.vault.enums import ProviderName, SourceState
+from app.wallet.reads.build_wallet import SourceRow
 from resolvers.schema import print_sdl, schema, subgraph_sdl
 from resolvers.scopes import ScopeGuard
 from resolvers.types.sources import SourceStatus

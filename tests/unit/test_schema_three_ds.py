@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from app.errors import VaultUnavailable
+from app.vault.enums import AuthPurpose, AuthStatus, CustomerRef, MethodRef, NextActionKind
 from app.vault.model import BankAccount, NextAction, ThreeDSecure
-from app.vault.names import AuthPurpose, AuthStatus, CustomerRef, MethodRef, NextActionKind
 from app.vault.secret import Secret
 from tests.support.memory import LONG_AGO, P, World, card, choice_of
 

@@ -12,13 +12,13 @@ from app.store import make_engine, migrate
 
 _IMPORT = """
 import json, sys
-import app.cli, app.commands.serve, app.main, app.serving
+import app.cli.main, app.cli.commands.serve, app.main, app.server.run
 print(json.dumps(sorted(sys.modules)))
 """
 _START = """
 import asyncio, json, sys
 from app.main import Gateway
-from app.settings import load_settings
+from app.settings.model import load_settings
 
 async def start(gateway):
     await gateway.start()
@@ -34,7 +34,7 @@ print(json.dumps([status, *sorted(sys.modules)]))
 _WORDS = """
 import click
 import app.errors
-from app.cli import main
+from app.cli.main import main
 from resolvers.schema import print_sdl
 
 def told(command, path):
@@ -93,7 +93,7 @@ def _needless(modules: list[str]) -> set[str]:
 
 def test_importing_what_serve_needs_loads_nothing_of_the_others() -> None:
     modules = _loaded(_IMPORT)
-    assert {"app.main", "app.serving", "strawberry", "sqlalchemy"} <= set(modules)
+    assert {"app.main", "app.server.run", "strawberry", "sqlalchemy"} <= set(modules)
     assert _needless(modules) == set()
 
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from app.errors import SettingsError
-from app.serving import PortTaken, bind, serve, url_of
+from app.server.run import PortTaken, bind, serve, url_of
 
 
 class Application:

@@ -7,9 +7,9 @@ import pytest
 from msgspec.structs import fields
 
 from app.errors import SettingsError
-from app.settings import Settings, load_settings
-from app.settings_check import missing_settings, unsafe_settings, warnings_of
-from app.settings_structure import Section
+from app.settings.model import Settings, load_settings
+from app.settings.parse import Section
+from app.settings.required import missing_settings, unsafe_settings, warnings_of
 from app.vault.secret import Secret
 
 ORIGIN = "Expected origins, as https://app.example: a scheme, a host (no wildcard), no path"

@@ -10,11 +10,11 @@ import pytest
 
 from app.store import Store
 from app.store.records import EventOrigin, EventType, SeenChanges
+from app.vault.enums import AuthStatus, CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.model import BankAccount, Card, Expiry, PaymentMethod, SameReply, ThreeDSecure, VaultWallet
-from app.vault.names import AuthStatus, CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
-from app.wallet.noting import Noting, NotingPace
-from app.wallet.sightings import Named, Sightings, StatusNoted
-from app.wallet.sweeps import DailySweep
+from app.wallet.changes.daily_jobs import DailySweep
+from app.wallet.changes.detector import Named, Sightings, StatusNoted
+from app.wallet.changes.recorder import Noting, NotingPace
 from tests.support.stores import HandClock
 
 REF = CustomerRef("37")

@@ -16,8 +16,8 @@ from app.errors import (
     VaultTimeout,
     VaultUnavailable,
 )
-from app.vault.names import CustomerRef, MethodRef, ProviderName
-from app.wallet.snapshots import Key, Read, SnapshotCache, Source
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
+from app.wallet.reads.cache import Key, Read, SnapshotCache, Source
 
 P = ProviderName.LOANPRO
 START = datetime(2028, 3, 1, tzinfo=UTC)

@@ -7,15 +7,15 @@ from app.errors import (
     VaultTimeout,
     VaultUnavailable,
 )
-from app.vault.model import BankAccount, NextAction, ThreeDSecure
-from app.vault.names import (
+from app.vault.enums import (
     AuthStatus,
     CustomerRef,
     MethodRef,
     NextActionKind,
 )
+from app.vault.model import BankAccount, NextAction, ThreeDSecure
 from app.vault.secret import Secret
-from app.wallet.policy import ReadPolicy
+from app.wallet.reads.policy import ReadPolicy
 from tests.support.calls import soon
 from tests.support.memory import P, World, card
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from app.store import Store, make_engine, migrate
 from app.store.migrating import _config
 from app.store.records import LinkConflictRecord, MethodAddress
-from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, LinkProof, MethodRef, ProviderName
 from tests.support.command import vaultgraph
 from tests.unit.test_canonical_refs import GUID
 

@@ -17,7 +17,7 @@ from app.store.records import (
     MethodAddress,
     Topic,
 )
-from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, LinkProof, MethodRef, ProviderName
 from tests.support.stores import HandClock
 
 REF = CustomerRef("37")

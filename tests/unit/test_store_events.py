@@ -7,7 +7,7 @@ import pytest
 
 from app.store import Store
 from app.store.records import EventOrigin, EventPage, EventRecord, EventType, NewEvent
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from tests.support.stores import HandClock
 
 

@@ -20,7 +20,7 @@ from app.store.records import (
     Taken,
     WriteOutcome,
 )
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from tests.support.stores import HandClock
 
 PENDING, SUCCEEDED, PARTIAL, FAILED, UNKNOWN = OperationState

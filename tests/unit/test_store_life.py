@@ -22,7 +22,7 @@ from app.store.records import (
     SeenRecord,
 )
 from app.store.records.journal import Fresh
-from app.vault.names import CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
+from app.vault.enums import CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
 from tests.support.stores import HandClock
 
 CASELLE = ProviderName.CASELLE

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store
 from app.store.errors import LockTimeout
-from app.vault.names import CustomerRef, ProviderName
+from app.vault.enums import CustomerRef, ProviderName
 
 REF = CustomerRef("37")
 OTHER_REF = CustomerRef("38")

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from app.store import Store, Tx
+from app.store.cancel_safe import steadily
 from app.store.records import Change
-from app.store.steady import steadily
 
 
 async def test_cancelled_writes_are_whole_or_absent_and_lock_nobody_out(store: Store) -> None:

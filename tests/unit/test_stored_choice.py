@@ -8,9 +8,9 @@ import pytest
 
 from app.store import Store
 from app.store.records import ChoiceRecord, EventOrigin, EventType, MethodAddress
+from app.vault.enums import CustomerRef, LinkProof, MethodRef, ProviderName
 from app.vault.model import VaultWallet
-from app.vault.names import CustomerRef, LinkProof, MethodRef, ProviderName
-from app.wallet.stored_choice import StoredChoices
+from app.wallet.defaults.stored_choice import StoredChoices
 from tests.support.memory import card
 from tests.support.stores import HandClock
 

@@ -12,12 +12,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from starlette.types import Receive, Scope, Send
 
+from app.api.webhooks import WebhookReceiver
 from app.errors import SettingsError
-from app.gate.callers.keys import FetchedKeys, FileKeys
-from app.gate.webhooks import WebhookReceiver
+from app.http.jwks import FetchedKeys, FileKeys
 from app.providers.caselle.webhooks import CaselleSender
 from app.providers.jpmorgan.webhooks import JpMorganSender
-from app.settings import load_settings
+from app.settings.model import load_settings
 from app.store.records import NewReceipt
 from app.vault.secret import Secret
 from tests.support.asgi import Reply, call

@@ -12,7 +12,7 @@ from app.providers.caselle import errors as caselle
 from app.providers.jpmorgan import errors as jpmorgan
 from app.providers.loanpro import errors as loanpro
 from app.providers.write_outcome import Verdict, WriteAnswers, require_done
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 
 APPLIED, REFUSED, UNKNOWN = Verdict.APPLIED, Verdict.REFUSED, Verdict.UNKNOWN
 GUID = "93f5f620-ec93-47dd-ab24-c07bbf0b16bf"

@@ -8,10 +8,10 @@ import pytest
 from app.sandbox.demo import ALEX
 from app.store import Store
 from app.store.records import EventType, OperationState, WriteOutcome
+from app.vault.enums import ProviderName
 from app.vault.model import Expiry, PersonName
-from app.vault.names import ProviderName
 from app.wallet.commands import CreateCustomer, DeleteMethod, EraseCustomer, SetDefault, UpdateMethod
-from app.wallet.reconcile import Reconciler
+from app.wallet.writes.reconcile import Reconciler
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
 from tests.support.writing import STAFF, Bench, bench_on, dead, new_key, open_store

@@ -6,11 +6,11 @@ import pytest
 
 from app.sandbox.demo import ALEX
 from app.store.records import EventOrigin, EventRecord, EventType
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import Expiry
-from app.vault.names import CustomerRef, MethodRef, ProviderName
+from app.wallet.changes.detector import Sightings
 from app.wallet.commands import DeleteMethod, SetDefault, UpdateMethod
-from app.wallet.sightings import Sightings
-from app.wallet.writing.deps import fresh_wallet
+from app.wallet.writes.deps import fresh_wallet
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
 from tests.support.writing import STAFF, Bench, bench_on, open_store

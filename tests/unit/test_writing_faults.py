@@ -10,12 +10,12 @@ import pytest
 from app.errors import OutcomeUnknown
 from app.sandbox.demo import ALEX, KIM
 from app.store.records import OperationState, WriteOutcome
+from app.vault.enums import LinkProof, PaymentMethodStatus, ProviderName
 from app.vault.model import Added, Expiry, NewCustomer, NewMethod
-from app.vault.names import LinkProof, PaymentMethodStatus, ProviderName
 from app.vault.provider import Call
 from app.vault.secret import Secret
 from app.wallet.commands import DeleteMethod, LinkCustomer, ProblemCode, SetDefault, UpdateMethod, WriteResult
-from app.wallet.reconcile import Reconciler
+from app.wallet.writes.reconcile import Reconciler
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
 from tests.support.writing import BY_NAME, STAFF, Bench, bench_on, new_key, open_store

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.http.message import CallLike, Effect, VaultHttp, VaultReply, VaultRequest
-from app.providers.support import VaultAdapter
+from app.providers.base import VaultAdapter
 from app.store import Store
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from app.vault.provider import Call
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox

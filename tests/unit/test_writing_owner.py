@@ -12,9 +12,9 @@ import pytest
 from app.sandbox.demo import ALEX
 from app.store import Store
 from app.store.records import Fresh, NewOperation, OperationRecord, OperationState
-from app.vault.names import ProviderName
-from app.wallet.reconcile import KEEP_KEYS, Pace, Reconciler
-from app.wallet.writing.owner import Owner
+from app.vault.enums import ProviderName
+from app.wallet.writes.lease import Owner
+from app.wallet.writes.reconcile import KEEP_KEYS, Pace, Reconciler
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
 from tests.support.writing import STAFF, AheadClock, bench_on, dead, open_store

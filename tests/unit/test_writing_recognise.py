@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from app.vault.enums import AddRoute, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import BankAccount, Card, Expiry, NewBankAccount, NewCard, NewMethod, PaymentMethod
-from app.vault.names import AddRoute, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
-from app.wallet.writing.recognise import candidates, look_for
+from app.wallet.writes.match_new_method import candidates, look_for
 
 KEY = "d" * 32
 P = ProviderName

@@ -9,8 +9,8 @@ import pytest
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected
 from app.sandbox.demo import ALEX, KIM
 from app.store.records import OperationState, WriteOutcome
+from app.vault.enums import CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import Expiry, NewCard
-from app.vault.names import CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call
 from app.wallet.commands import (
     AddMethod,
@@ -23,7 +23,7 @@ from app.wallet.commands import (
     SetDefault,
     WriteResult,
 )
-from app.wallet.reconcile import Reconciler
+from app.wallet.writes.reconcile import Reconciler
 from tests.contract.case_loanpro import new_customer
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox

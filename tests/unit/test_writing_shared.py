@@ -8,9 +8,9 @@ import pytest
 
 from app.sandbox.demo import ALEX
 from app.store.records import OperationState
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from app.wallet.commands import ProblemCode, SetDefault
-from app.wallet.reconcile import Reconciler
+from app.wallet.writes.reconcile import Reconciler
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
 from tests.support.writing import STAFF, AheadClock, Bench, bench_on, dead, open_store

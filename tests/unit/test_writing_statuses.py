@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from app.commands.demo_data import add_demo_customer
+from app.cli.commands.demo_data import add_demo_customer
 from app.sandbox.demo import LOAD_CUSTOMERS, DemoCustomer, load_customer
 from app.store.records import MethodAddress, WriteOutcome
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import Address, Expiry, PersonName
-from app.vault.names import CustomerRef, MethodRef, ProviderName
 from app.wallet.commands import CreateCustomer, DeleteMethod, SetDefault, UpdateMethod, WriteResult
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox

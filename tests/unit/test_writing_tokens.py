@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.store.records import OperationState, WriteOutcome
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from app.wallet.commands import AddMethod, DeleteMethod, OnDuplicate, ProblemCode, WriteResult
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox

@@ -15,12 +15,12 @@ from app.sandbox.demo import ALEX
 from app.store import Store
 from app.store.records import EventOrigin, OperationRecord, OperationState, PaymentState
 from app.store.tables import operations
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 from app.wallet.commands import CapturePayment
-from app.wallet.reconcile import Reconciler
-from app.wallet.writing.intents import VERSION, AnyIntent
-from app.wallet.writing.payment_status import StatusUpdate, settle_payment
-from app.wallet.writing.upgrades import read_intent
+from app.wallet.writes.intents import VERSION, AnyIntent
+from app.wallet.writes.payment_status import StatusUpdate, settle_payment
+from app.wallet.writes.reconcile import Reconciler
+from app.wallet.writes.upgrades import read_intent
 from tests.support.calls import soon
 from tests.support.interrupted import INTERRUPTED
 from tests.support.sandbox import RunningSandbox

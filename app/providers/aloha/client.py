@@ -11,11 +11,11 @@ from app.errors import FieldFault, RejectReason, VaultError, VaultRejected, Vaul
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.aloha import errors, mapping, requests, validation
 from app.providers.aloha.settings import AlohaSettings
-from app.providers.remembered import LastReplies, digest_of
-from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
+from app.providers.base import VaultAdapter, each, reading, request_id_of, segment
+from app.providers.reply_cache import LastReplies, digest_of
 from app.providers.write_outcome import WriteAnswers
+from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet
-from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.provider import Call
 
 _BY_TOKEN: Final = {AddRoute.PROVIDER_TOKEN: frozenset((PaymentMethodKind.CARD,))}

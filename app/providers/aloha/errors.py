@@ -8,7 +8,7 @@ import orjson
 from app.errors import RejectReason, VaultError
 from app.http.message import Effect, VaultReply
 from app.providers.aloha.mapping import NAME, to_customer_ref, to_guid_answer
-from app.providers.support import failed_reply, fault
+from app.providers.base import failed_reply, fault
 from app.providers.write_outcome import WriteAnswers
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.\-]{1,64}")

@@ -6,11 +6,11 @@ import strawberry
 
 from app.providers.aloha.mapping import NAME, AlohaPaymentProvider
 from app.providers.spec import AddInput
-from app.vault.model import Address, Expiry, NewCard, NewMethod
-from app.vault.names import (
+from app.vault.enums import (
     AddRoute,
     CardBrand,
 )
+from app.vault.model import Address, Expiry, NewCard, NewMethod
 from app.vault.secret import Secret
 from resolvers.inputs.fields import sensitive, text, words
 

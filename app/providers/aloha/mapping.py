@@ -9,8 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from app.providers.aloha.wire import WirePayment
-from app.providers.lists import is_error, says_more
-from app.providers.support import (
+from app.providers.base import (
     collect,
     collect_methods,
     integer,
@@ -20,8 +19,9 @@ from app.providers.support import (
     records_of,
     text,
 )
+from app.providers.lists import is_error, says_more
+from app.vault.enums import CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import Address, BeforeAdd, Card, Expiry, VaultWallet
-from app.vault.names import CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.secret import Secret
 
 NAME: Final = ProviderName("aloha")

@@ -5,9 +5,9 @@ from typing import Any
 
 from app.providers.aloha.mapping import CARD_TYPES, PROVIDER_TYPES
 from app.providers.aloha.wire import WireAddress, WireCustomer, WireNewToken
-from app.providers.support import text
+from app.providers.base import text
+from app.vault.enums import CustomerRef
 from app.vault.model import Address, Expiry, NewCard, NewCustomer
-from app.vault.names import CustomerRef
 
 
 def mm_yy(expiry: Expiry) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 
 from app.errors import FieldFault
 from app.providers.aloha.mapping import CARD_TYPES, AlohaPaymentProvider
-from app.providers.support import PAN_NOT_ALLOWED, digits, fault, required, text, unsupported
+from app.providers.base import PAN_NOT_ALLOWED, digits, fault, required, text, unsupported
 from app.vault.model import NewCard, NewCustomer
 
 _MASK: Final = "*xX●"

@@ -7,10 +7,10 @@ import re
 from typing import Any, Final
 
 from app.errors import FieldFault
+from app.providers.base import fault, instant_of, required, text
 from app.providers.caselle.payments import faults_of_amount
-from app.providers.support import fault, instant_of, required, text
+from app.vault.enums import NextActionKind
 from app.vault.model import NextAction
-from app.vault.names import NextActionKind
 from app.vault.payments import (
     HostedSession,
     NewSession,

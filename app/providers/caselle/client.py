@@ -18,6 +18,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
+from app.providers.base import VaultAdapter, each, reading, request_id_of, segment
 from app.providers.caselle import capture, errors, imports, payments
 from app.providers.caselle.errors import names_our_account, refusal
 from app.providers.caselle.mapping import (
@@ -37,11 +38,10 @@ from app.providers.caselle.requests import from_customer, from_new
 from app.providers.caselle.settings import CaselleSettings
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
 from app.providers.lists import Page, follow
-from app.providers.remembered import LastReplies, digest_of
-from app.providers.support import VaultAdapter, each, reading, request_id_of, segment
+from app.providers.reply_cache import LastReplies, digest_of
 from app.providers.write_outcome import WriteAnswers, decoded, require_done
+from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
-from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.payments import (
     Captured,
     HostedSession,

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRefusedUs, VaultTimeout
 from app.http.message import Effect, VaultReply
+from app.providers.base import failed_reply, fault, request_id_of
 from app.providers.caselle.mapping import NAME, customer_ref_of, default_in, saved_ref_of
-from app.providers.support import failed_reply, fault, request_id_of
 from app.providers.write_outcome import Shape, WriteAnswers
 
 _CODE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{1,63}")

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason
+from app.providers.base import fault, required
 from app.providers.caselle.errors import code_in, reason_of
 from app.providers.caselle.mapping import saved_ref_of
 from app.providers.caselle.requests import brand_word
-from app.providers.support import fault, required
 from app.vault.payments import (
     ImportedCard,
     ImportResult,

@@ -7,14 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from app.providers.caselle.wire import (
-    WireAch,
-    WireCredit,
-    WirePaymentMethod,
-    WireSavedMethod,
-)
-from app.providers.lists import Page, is_error, to_page
-from app.providers.support import (
+from app.providers.base import (
     bin_of,
     collect_methods,
     flag,
@@ -24,14 +17,14 @@ from app.providers.support import (
     text,
     word,
 )
-from app.vault.model import (
-    BankAccount,
-    Card,
-    OtherMethod,
-    PaymentMethod,
-    VaultWallet,
+from app.providers.caselle.wire import (
+    WireAch,
+    WireCredit,
+    WirePaymentMethod,
+    WireSavedMethod,
 )
-from app.vault.names import (
+from app.providers.lists import Page, is_error, to_page
+from app.vault.enums import (
     AddRoute,
     BankAccountType,
     BankRail,
@@ -41,6 +34,13 @@ from app.vault.names import (
     PaymentMethodKind,
     PaymentMethodStatus,
     ProviderName,
+)
+from app.vault.model import (
+    BankAccount,
+    Card,
+    OtherMethod,
+    PaymentMethod,
+    VaultWallet,
 )
 
 NAME: Final = ProviderName("caselle")

@@ -8,14 +8,14 @@ from app.providers.caselle.wire import (
     WireCreditToSave,
     WireMethodToSave,
 )
+from app.vault.enums import (
+    CardBrand,
+)
 from app.vault.model import (
     NewBankAccount,
     NewCard,
     NewCustomer,
     NewMethod,
-)
-from app.vault.names import (
-    CardBrand,
 )
 
 

@@ -5,21 +5,21 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.errors import FieldFault
-from app.providers.caselle.mapping import TYPE_OF_ACCOUNT
-from app.providers.caselle.requests import holder_of
-from app.providers.support import (
+from app.providers.base import (
     fault,
     required,
     unsupported,
+)
+from app.providers.caselle.mapping import TYPE_OF_ACCOUNT
+from app.providers.caselle.requests import holder_of
+from app.vault.enums import (
+    BankRail,
 )
 from app.vault.model import (
     NewBankAccount,
     NewCard,
     NewCustomer,
     NewMethod,
-)
-from app.vault.names import (
-    BankRail,
 )
 
 _LAST4: Final = re.compile(r"[0-9]{4}")

@@ -18,6 +18,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
+from app.providers.base import VaultAdapter, each, last4_of, reading, request_id_of, segment, unsupported
 from app.providers.jpmorgan.errors import (
     METHOD_ADDED,
     METHOD_CHANGED,
@@ -50,9 +51,9 @@ from app.providers.jpmorgan.validation import (
     faults_of_person,
 )
 from app.providers.jpmorgan.wire import WireBankAccount, WireCard
-from app.providers.remembered import LastReplies, digest_of
-from app.providers.support import VaultAdapter, each, last4_of, reading, request_id_of, segment, unsupported
+from app.providers.reply_cache import LastReplies, digest_of
 from app.providers.write_outcome import WriteAnswers, require_done
+from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.model import (
     Added,
     BankAccount,
@@ -67,7 +68,6 @@ from app.vault.model import (
     ThreeDSecure,
     VaultWallet,
 )
-from app.vault.names import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.provider import Call
 
 CAPABILITIES: Final = Capabilities(

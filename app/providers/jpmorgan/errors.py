@@ -13,8 +13,8 @@ from app.errors import (
     VaultTimeout,
 )
 from app.http.message import Effect, VaultReply
+from app.providers.base import fault, request_id_of
 from app.providers.jpmorgan.mapping import NAME, profile_id_of
-from app.providers.support import fault, request_id_of
 from app.providers.write_outcome import WriteAnswers
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{2,50}")

@@ -7,8 +7,7 @@ import strawberry
 
 from app.providers.jpmorgan.mapping import NAME
 from app.providers.spec import AddInput
-from app.vault.model import Address, Authenticate, Expiry, NewBankAccount, NewCard, NewMethod
-from app.vault.names import (
+from app.vault.enums import (
     AddRoute,
     BankAccountType,
     BankRail,
@@ -16,6 +15,7 @@ from app.vault.names import (
     CardTokenType,
     ChallengePreference,
 )
+from app.vault.model import Address, Authenticate, Expiry, NewBankAccount, NewCard, NewMethod
 from app.vault.rules.iban import is_iban
 from app.vault.secret import Secret
 from resolvers.inputs.fields import given, optional, sensitive, text, words

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
-from app.providers.jpmorgan.wire import WireAddress, WireBankAccount, WireCard, WireMethod, WireStatus
-from app.providers.lists import is_error, says_more
-from app.providers.support import (
+from app.providers.base import (
     alpha2,
     bin_of,
     collect,
@@ -19,17 +17,9 @@ from app.providers.support import (
     text,
     word,
 )
-from app.vault.model import (
-    Address,
-    BankAccount,
-    Card,
-    NextAction,
-    OtherMethod,
-    PaymentMethod,
-    ThreeDSecure,
-    VaultWallet,
-)
-from app.vault.names import (
+from app.providers.jpmorgan.wire import WireAddress, WireBankAccount, WireCard, WireMethod, WireStatus
+from app.providers.lists import is_error, says_more
+from app.vault.enums import (
     AuthStatus,
     BankAccountType,
     BankRail,
@@ -42,6 +32,16 @@ from app.vault.names import (
     PaymentMethodStatus,
     ProviderName,
     WalletKind,
+)
+from app.vault.model import (
+    Address,
+    BankAccount,
+    Card,
+    NextAction,
+    OtherMethod,
+    PaymentMethod,
+    ThreeDSecure,
+    VaultWallet,
 )
 
 NAME: Final = ProviderName("jpmorgan")

@@ -6,8 +6,9 @@ Bodies hold numbers: they go to the HTTP room and nowhere else.
 from collections.abc import Mapping
 from typing import Any, Final
 
+from app.providers.base import alpha3
 from app.providers.jpmorgan.mapping import BRAND
-from app.providers.support import alpha3
+from app.vault.enums import AddRoute, BankAccountType, BankRail, CardBrand, CardTokenType
 from app.vault.model import (
     Address,
     Authenticate,
@@ -19,7 +20,6 @@ from app.vault.model import (
     NewMethod,
     PaymentMethod,
 )
-from app.vault.names import AddRoute, BankAccountType, BankRail, CardBrand, CardTokenType
 from app.vault.rules.iban import compact
 
 Body = dict[str, Any]

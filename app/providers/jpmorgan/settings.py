@@ -1,7 +1,7 @@
 """The settings of this vault, section `[jpmorgan]`."""
 
 from app.http.settings import ProviderSettings
-from app.settings_structure import Count
+from app.settings.parse import Count
 from app.vault.secret import Secret
 
 

@@ -10,11 +10,11 @@ from datetime import date
 from typing import Final
 
 from app.errors import FieldFault
+from app.providers.base import alpha3, fault, required, unsupported
 from app.providers.jpmorgan.mapping import BRAND
 from app.providers.jpmorgan.requests import city_of
-from app.providers.support import alpha3, fault, required, unsupported
+from app.vault.enums import AddRoute, BankAccountType, BankRail, CardBrand, PaymentMethodKind
 from app.vault.model import Address, Authenticate, NewBankAccount, NewCard, NewCustomer, NewMethod, PersonName
-from app.vault.names import AddRoute, BankAccountType, BankRail, CardBrand, PaymentMethodKind
 from app.vault.rules.iban import compact, is_iban
 
 ROUTE_KINDS: Final[Mapping[AddRoute, frozenset[PaymentMethodKind]]] = {

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from app.gate.callers.keys import FetchedKeys, FileKeys, KeySource, KeysUnavailable, VerifyingKey
 from app.http.fetch import DocumentFetcher
+from app.http.jwks import FetchedKeys, FileKeys, KeySource, KeysUnavailable, VerifyingKey
 from app.providers.jpmorgan.settings import JpMorganSettings
 from app.providers.webhooks import base64_bytes, is_plain, json_object, short_text
 from app.vault.webhooks import Headers, ReadDelivery, RereadsCustomer, WebhookDelivery, WebhookEffect, WebhookRejected

@@ -6,10 +6,10 @@ An on-behalf-of token opens the form; a new one is asked for at every call and k
 
 from app.errors import OutcomeUnknown, UnsupportedByVault, VaultUnavailable
 from app.http.message import Effect, VaultHttp, VaultRequest
+from app.providers.base import failed_reply, reading, text
 from app.providers.loanpro.mapping import NAME
-from app.providers.support import failed_reply, reading, text
+from app.vault.enums import NextActionKind
 from app.vault.model import NextAction
-from app.vault.names import NextActionKind
 from app.vault.payments import Tokenization
 from app.vault.provider import Call
 from app.vault.secret import Secret

@@ -14,13 +14,14 @@ from app.errors import (
     VaultReplyUnreadable,
 )
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.providers.base import VaultAdapter, placed, reading, request_id_of, settled
 from app.providers.lists import Page, follow
 from app.providers.loanpro import errors, mapping, requests, validation
 from app.providers.loanpro.capture import CaptureForms
 from app.providers.loanpro.settings import LoanProSettings
 from app.providers.loanpro.wire import WireElement
-from app.providers.remembered import LastReplies, digest_of
-from app.providers.support import VaultAdapter, placed, reading, request_id_of, settled
+from app.providers.reply_cache import LastReplies, digest_of
+from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import (
     Added,
     BeforeAdd,
@@ -31,7 +32,6 @@ from app.vault.model import (
     PaymentMethod,
     VaultWallet,
 )
-from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.payments import Tokenization
 from app.vault.provider import Call
 

@@ -7,12 +7,12 @@ import strawberry
 
 from app.providers.loanpro.mapping import NAME
 from app.providers.spec import AddInput
-from app.vault.model import Address, NewBankAccount, NewCard, NewMethod
-from app.vault.names import (
+from app.vault.enums import (
     AddRoute,
     BankAccountType,
     PaymentMethodKind,
 )
+from app.vault.model import Address, NewBankAccount, NewCard, NewMethod
 from app.vault.secret import Secret
 from app.wallet.problems import Problem, ProblemCode
 from resolvers.inputs.fields import given, optional, sensitive, text, words

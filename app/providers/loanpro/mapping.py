@@ -10,9 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from app.providers.lists import Page, is_error, to_page
-from app.providers.loanpro.wire import WireCheckingAccount, WireCreditCard, WirePaymentAccount
-from app.providers.support import (
+from app.providers.base import (
     alpha2,
     collect,
     collect_methods,
@@ -25,8 +23,9 @@ from app.providers.support import (
     text,
     word,
 )
-from app.vault.model import Address, BankAccount, BeforeAdd, Card, OtherMethod, PaymentMethod, VaultWallet
-from app.vault.names import (
+from app.providers.lists import Page, is_error, to_page
+from app.providers.loanpro.wire import WireCheckingAccount, WireCreditCard, WirePaymentAccount
+from app.vault.enums import (
     BankAccountType,
     BankRail,
     CardBrand,
@@ -35,6 +34,7 @@ from app.vault.names import (
     PaymentMethodStatus,
     ProviderName,
 )
+from app.vault.model import Address, BankAccount, BeforeAdd, Card, OtherMethod, PaymentMethod, VaultWallet
 from app.vault.secret import Secret
 
 NAME: Final = ProviderName("loanpro")

@@ -2,10 +2,10 @@
 
 from typing import Any, Final
 
+from app.providers.base import alpha2, alpha3, digits
 from app.providers.loanpro.wire import WireElement
-from app.providers.support import alpha2, alpha3, digits
+from app.vault.enums import BankAccountType, MethodRef
 from app.vault.model import Address, MethodChange, NewBankAccount, NewCustomer, NewMethod
-from app.vault.names import BankAccountType, MethodRef
 
 ACCOUNT_TITLES: Final = {
     BankAccountType.CHECKING: "Checking Account",

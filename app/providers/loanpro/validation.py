@@ -4,10 +4,10 @@ import re
 from typing import Final
 
 from app.errors import FieldFault
+from app.providers.base import alpha2, digits, fault, required, text, unsupported
 from app.providers.loanpro.requests import ACCOUNT_TITLES, state_of
-from app.providers.support import alpha2, digits, fault, required, text, unsupported
+from app.vault.enums import BankRail
 from app.vault.model import Address, MethodChange, NewBankAccount, NewCustomer, NewMethod
-from app.vault.names import BankRail
 
 TITLE_LIMIT: Final = 100
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s.]+(?:\.[^@\s.]+)+")

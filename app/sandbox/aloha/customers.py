@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from app.sandbox.aloha.payments import member
 from app.sandbox.aloha.refusals import invalid, named
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 
 _LIMITS: Final = {
     "Email": 256,

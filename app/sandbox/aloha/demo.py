@@ -3,8 +3,8 @@
 from typing import Final
 
 from app.sandbox.aloha import customers, payments
+from app.sandbox.base import Json
 from app.sandbox.demo import ALEX, LOAD_CUSTOMERS, demo_guid, load_customer
-from app.sandbox.kit import Json
 
 COMPANY: Final = "DEMO001"
 OTHER_COMPANY: Final = "OTHR002"

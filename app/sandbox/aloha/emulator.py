@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from app.sandbox.aloha import customers, demo, media, payments
 from app.sandbox.aloha.refusals import Refused, invalid, named
-from app.sandbox.kit import Emulator, Json, Switch
+from app.sandbox.base import Emulator, Json, Switch
 
 _USER: Final = "sandbox-service"
 _PASSWORD: Final = "sandbox-aloha-password"  # noqa: S105 - opens nothing but this emulator

@@ -14,7 +14,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from app.sandbox.aloha.refusals import Refused, invalid
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 
 MODELS: Final = "http://schemas.datacontract.org/2004/07/OnlineOrderingAPI.Models.v1"
 INBOUND: Final = "http://schemas.datacontract.org/2004/07/OnlineOrderingAPI.Inbound"

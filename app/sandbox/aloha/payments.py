@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 from app.sandbox.aloha import enums
 from app.sandbox.aloha.refusals import invalid
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 
 _GUID: Final = re.compile(r"\{?[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?|[0-9a-fA-F]{32}")
 _CONNECTED_MASK: Final = re.compile(r"\d{6}[*xX●]+\d{4}")

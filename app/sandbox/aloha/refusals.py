@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 
 
 class Refused(Exception):

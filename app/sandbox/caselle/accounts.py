@@ -4,10 +4,10 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final
 
+from app.sandbox.base import Json
 from app.sandbox.caselle.problems import Problem, Refused
 from app.sandbox.caselle.shapes import Rows, Shape, boolean, fit, one_of
 from app.sandbox.caselle.wallets import stamp
-from app.sandbox.kit import Json
 
 EVENT_TYPES: Final = (
     "payment.completed",

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.sandbox.base import Emulator, Json
 from app.sandbox.caselle import accounts, events, imports, odata, payments, sessions, wallets
 from app.sandbox.caselle.problems import Problem, Refused
-from app.sandbox.kit import Emulator, Json
 
 _CLIENT_FIELDS: Final = frozenset({"uid", "customer_id", "name", "timezone", "subdomain"})
 _ACCOUNT_FIELDS: Final = frozenset(

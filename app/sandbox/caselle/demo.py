@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from app.sandbox.base import Json
 from app.sandbox.caselle.wallets import reference_key
 from app.sandbox.demo import ALEX, LOAD_CUSTOMERS, SAM, DemoCustomer, load_customer
-from app.sandbox.kit import Json
 
 ACCOUNT: Final = "pa_7Qm2"
 CARDS_ONLY_ACCOUNT: Final = "pa_3Cards"

@@ -13,12 +13,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.sandbox.base import Emulator, Json, SandboxClock, Switch
 from app.sandbox.caselle import changes, events, payment_events, sessions, shapes, tokenizer
 from app.sandbox.caselle.api import Answer, Api, Ask, Operation
 from app.sandbox.caselle.demo import ACCOUNT, demo_data
 from app.sandbox.caselle.problems import Problem, Refused
 from app.sandbox.control_guard import is_loopback_address
-from app.sandbox.kit import Emulator, Json, SandboxClock, Switch
 from app.sandbox.oauth import (
     LIFETIME_SWITCH,
     REVOKE_SWITCH,

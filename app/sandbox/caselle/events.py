@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import orjson
 
+from app.sandbox.base import Emulator, Json
 from app.sandbox.caselle.wallets import new_uid, stamp
 from app.sandbox.control_guard import is_loopback_address
-from app.sandbox.kit import Emulator, Json
 
 RETRY_AFTER: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 30, 120, 720))
 _TIMEOUT_S: Final = 10.0

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Any, Final
 
+from app.sandbox.base import Json
 from app.sandbox.caselle import tokenizer
 from app.sandbox.caselle.problems import Problem, Refused
 from app.sandbox.caselle.shapes import IMPORT_METHOD, Rows, Shape, detail_of, fit, text
 from app.sandbox.caselle.wallets import check_enabled, customer_of, keep
-from app.sandbox.kit import Json
 
 MOST_ITEMS: Final = 1000
 _ITEM: Final = Shape(

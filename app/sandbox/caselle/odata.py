@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from app.sandbox.base import Json
 from app.sandbox.caselle.problems import Problem, Refused
-from app.sandbox.kit import Json
 
 _LEXEME: Final = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>-?\d+))")
 _OPTIONS: Final = frozenset({"$filter", "$top", "$skip", "$orderby"})

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Final
 
+from app.sandbox.base import Json
 from app.sandbox.caselle import events, payments
 from app.sandbox.caselle.changes import delivery_of
 from app.sandbox.caselle.shapes import integer
 from app.sandbox.caselle.wallets import stamp
-from app.sandbox.kit import Json
 
 _CLOSES: Final = {"payment.completed": "completed", "payment.failed": "failed"}
 EVENT_TYPES: Final = (*_CLOSES, "payment.refunded", "provider.nsf", "provider.reversal", "provider.chargeback")

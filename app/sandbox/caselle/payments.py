@@ -7,11 +7,11 @@ with tokens as digests.
 from datetime import datetime
 from typing import Final
 
+from app.sandbox.base import Json
 from app.sandbox.caselle import tokenizer
 from app.sandbox.caselle.problems import Problem, Refused
 from app.sandbox.caselle.shapes import ANY_METHOD, CURRENCY, Check, Shape, detail_of, fit, integer, text
 from app.sandbox.caselle.wallets import check_enabled, new_uid, owner_of, stamp
-from app.sandbox.kit import Json
 
 DECLINED_LAST4: Final = "0002"
 """Methods with this last4 are declined at capture, like the industry's test card 4000 0000 0000 0002."""

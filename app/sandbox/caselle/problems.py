@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import Enum
 from uuid import uuid4
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 
 
 class Problem(Enum):

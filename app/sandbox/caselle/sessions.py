@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from html import escape
 from typing import Final
 
+from app.sandbox.base import Json
 from app.sandbox.caselle import events, tokenizer
 from app.sandbox.caselle.payments import fee_for
 from app.sandbox.caselle.problems import Problem, Refused
@@ -27,7 +28,6 @@ from app.sandbox.caselle.shapes import (
     words,
 )
 from app.sandbox.caselle.wallets import check_enabled, customer_of, keep, method_of, new_uid, stamp
-from app.sandbox.kit import Json
 
 _SESSION: Final = Shape(
     {

@@ -6,9 +6,9 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from app.sandbox.base import Json
 from app.sandbox.caselle.problems import Problem, Refused
 from app.sandbox.caselle.shapes import routing_number
-from app.sandbox.kit import Json
 
 LIFETIME: Final = timedelta(minutes=15)
 _BRANDS: Final = (

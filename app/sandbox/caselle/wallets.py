@@ -8,10 +8,10 @@ import secrets
 from datetime import UTC, datetime
 from typing import Final
 
+from app.sandbox.base import Json
 from app.sandbox.caselle import tokenizer
 from app.sandbox.caselle.problems import Problem, Refused
 from app.sandbox.caselle.shapes import CUSTOMER, SAVE, SET_DEFAULT, detail_of, fit
-from app.sandbox.kit import Json
 
 _SIGNS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CUSTOMER_FIELDS: Final = frozenset({"uid", "reference_id", "name", "email", "created_at", "updated_at"})

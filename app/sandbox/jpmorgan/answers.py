@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 
 
 class Rule(Enum):

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from app.sandbox.base import Emulator, Json
 from app.sandbox.jpmorgan import contacts, methods, profiles, three_ds
 from app.sandbox.jpmorgan.answers import Fault, Refused, Rule, invalid
 from app.sandbox.jpmorgan.fields import record, take, text
 from app.sandbox.jpmorgan.profiles import Shelf
-from app.sandbox.kit import Emulator, Json
 
 _SOFTWARE: Final = {"companyName": text(100), "productName": text(100), "version": text(20)}
 

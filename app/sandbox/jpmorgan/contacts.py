@@ -4,9 +4,9 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
+from app.sandbox.base import Json
 from app.sandbox.jpmorgan.answers import Fault, Refused, Rule, invalid
 from app.sandbox.jpmorgan.fields import ADDRESS, EMAIL, PHONE, Check, take
-from app.sandbox.kit import Json
 
 _LISTS: Final[Mapping[str, tuple[str, str, Mapping[str, Check], str]]] = {
     "phoneList": ("phone", "HH", PHONE, "defaultPhone"),

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from app.sandbox.base import Json
 from app.sandbox.demo import ALEX, LOAD_CUSTOMERS, SAM, DemoCustomer, demo_guid, load_customer
-from app.sandbox.kit import Json
 
 MERCHANT: Final = "993371390059"
 OTHER_MERCHANT: Final = "998482157630"

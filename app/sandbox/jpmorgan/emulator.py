@@ -12,13 +12,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.sandbox.base import Emulator, Json, SandboxClock, Switch
 from app.sandbox.jpmorgan import three_ds
 from app.sandbox.jpmorgan.answers import ADFS_ERROR, Refused, Rule, invalid
 from app.sandbox.jpmorgan.api import Api, Ask, Operation
 from app.sandbox.jpmorgan.demo import MERCHANT, OTHER_MERCHANT, demo_profiles
 from app.sandbox.jpmorgan.profiles import stamp
 from app.sandbox.jpmorgan.tokens import CLIENT_ID, CLIENT_SECRET, RESOURCE, ClientKey, authenticate
-from app.sandbox.kit import Emulator, Json, SandboxClock, Switch
 from app.sandbox.oauth import LIFETIME_SWITCH, REVOKE_SWITCH, TokenDesk, TokenRefused, bearer_headers, read_form
 
 BASE_PATH: Final = "/api/v2/mmp"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from app.sandbox.base import Json
 from app.sandbox.jpmorgan.answers import Fault
-from app.sandbox.kit import Json
 
 Check = Callable[[Any], str | None]
 """An error that never quotes the value; None if the value is valid."""

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any, Final
 from uuid import uuid4
 
+from app.sandbox.base import Json
 from app.sandbox.jpmorgan.answers import Fault, Refused, Rule, invalid
 from app.sandbox.jpmorgan.fields import ACCOUNT_STATUS, ADDRESS, MANDATE, place, take
 from app.sandbox.jpmorgan.kinds import DIGITS_16, KINDS, NOT_IN_AN_UPDATE, THREE_DS_DATA, WALLETS, Kind
-from app.sandbox.kit import Json
 
 _ORDER: Final = ("paymentMethodId", "cardExpirationMonthYearNumber", "last4CardNumber", "last4AccountNumber")
 

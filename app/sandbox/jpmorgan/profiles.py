@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
+from app.sandbox.base import Json, SandboxClock
 from app.sandbox.jpmorgan.answers import Fault, Refused, Rule
 from app.sandbox.jpmorgan.fields import EXTERNAL_ID, PROFILE, place, take
 from app.sandbox.jpmorgan.kinds import KINDS
-from app.sandbox.kit import Json, SandboxClock
 
 _ID_SIGNS: Final = string.ascii_uppercase + string.digits
 _PROFILE_ORDER: Final = (

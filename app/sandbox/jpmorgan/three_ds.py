@@ -5,9 +5,9 @@ from html import escape
 from typing import Final
 from uuid import uuid4
 
+from app.sandbox.base import Json
 from app.sandbox.jpmorgan.answers import Refused, Rule
 from app.sandbox.jpmorgan.methods import method_of
-from app.sandbox.kit import Json
 
 OUTCOMES: Final = ("SUCCESS", "DENIED", "ERROR")
 _ACCOUNT_STATUS: Final = {"SUCCESS": "ACTIVE", "DENIED": "VERIFICATION_FAILED", "ERROR": "ERRORED"}

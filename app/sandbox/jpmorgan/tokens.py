@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from app.sandbox.kit import Emulator, Json
+from app.sandbox.base import Emulator, Json
 from app.sandbox.oauth import TokenRefused, basic_pair, same
 
 CLIENT_ID: Final = "CC-SANDBOX-VAULTGRAPH"

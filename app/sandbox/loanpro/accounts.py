@@ -7,7 +7,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 from app.sandbox.loanpro import checks, vault
 from app.sandbox.loanpro.refusals import entity_error
 

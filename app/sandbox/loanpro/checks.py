@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 from app.sandbox.loanpro.refusals import entity_error
 
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")

@@ -6,7 +6,7 @@ Sources: LoanPro, "Create Customer", "Update a Customer", "Transaction Warnings"
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 from app.sandbox.loanpro import accounts, checks
 from app.sandbox.loanpro.accounts import Rules
 from app.sandbox.loanpro.refusals import entity_error, transaction_warnings

@@ -3,8 +3,8 @@
 import hashlib
 from typing import Final
 
+from app.sandbox.base import Json
 from app.sandbox.demo import ALEX, LOAD_CUSTOMERS, SAM, DemoCustomer, load_customer
-from app.sandbox.kit import Json
 from app.sandbox.loanpro import accounts, customers, vault
 from app.sandbox.loanpro.accounts import Rules
 

@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from app.sandbox.kit import Emulator, Json, Switch
+from app.sandbox.base import Emulator, Json, Switch
 from app.sandbox.loanpro import demo, lms, vault, wallet
 from app.sandbox.loanpro.refusals import Refused, entity_error, unauthorized
 

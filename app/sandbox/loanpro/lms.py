@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
-from app.sandbox.kit import Json, SandboxClock
+from app.sandbox.base import Json, SandboxClock
 from app.sandbox.loanpro import customers, odata, render, search
 from app.sandbox.loanpro.accounts import Rules
 from app.sandbox.loanpro.checks import children

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 
 PAGE_SIZE: Final = 50
 Value = Callable[[Json], Any]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 from app.sandbox.loanpro import vault
 from app.sandbox.loanpro.odata import Expand, QueryError
 

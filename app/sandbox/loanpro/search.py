@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 from app.sandbox.loanpro.refusals import entity_error
 
 _WORD: Final = re.compile(r"[\w.]*\w")

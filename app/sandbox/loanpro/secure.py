@@ -8,7 +8,7 @@ import re
 import secrets
 from typing import Any, Final
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 from app.sandbox.loanpro import vault
 from app.sandbox.loanpro.refusals import vault_error
 

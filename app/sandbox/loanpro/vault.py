@@ -12,7 +12,7 @@ import secrets
 from functools import lru_cache
 from typing import Any, Final
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 
 _CIPHER_PREFIX: Final = bytes.fromhex("0102030078")  # "AQIDAHj...": the start of every published token, decoded once
 _JWT_HEAD: Final = '{"typ":"JWT","alg":"HS256"}'

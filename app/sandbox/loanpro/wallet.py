@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.sandbox.kit import Json
+from app.sandbox.base import Json
 from app.sandbox.loanpro import secure
 from app.sandbox.loanpro.lms import Host
 from app.sandbox.loanpro.refusals import vault_error

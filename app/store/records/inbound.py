@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from app.vault.names import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
+from app.vault.enums import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 
 
 class ReceiptState(StrEnum):

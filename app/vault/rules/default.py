@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.vault.frozen import value
-from app.vault.names import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
+from app.vault.enums import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
+from app.vault.frozen_dataclass import value
 
 MethodKey = tuple[ProviderName, CustomerRef, MethodRef]
 _CONCLUSIVE: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED, SourceState.CUSTOMER_NOT_FOUND})

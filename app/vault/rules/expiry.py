@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Final, Self
 
+from app.vault.enums import ExpiryState, PaymentMethodStatus
 from app.vault.model import Card, Expiry, PaymentMethod
-from app.vault.names import ExpiryState, PaymentMethodStatus
 
 LATEST_ZONE: Final = timezone(timedelta(hours=-12))  # the last time zone where a day ends
 

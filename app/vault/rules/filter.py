@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from app.vault.enums import PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.model import Card, PaymentMethod
-from app.vault.names import PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.rules.expiry import ExpiryClock
 
 _INACTIVE: Final = PaymentMethodStatus.INACTIVE

@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from app.vault.enums import BankAccountType, CardBrand
 from app.vault.model import BankAccount, Card, PaymentMethod
-from app.vault.names import BankAccountType, CardBrand
 
 _BRANDS: Final = {
     CardBrand.VISA: "Visa",

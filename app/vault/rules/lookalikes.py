@@ -4,8 +4,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import TypeVar
 
+from app.vault.enums import CardBrand
 from app.vault.model import BankAccount, Card, PaymentMethod
-from app.vault.names import CardBrand
 
 _Key = TypeVar("_Key", bound=Hashable)
 _UNNAMED_BRANDS = frozenset({CardBrand.OTHER, CardBrand.UNKNOWN})

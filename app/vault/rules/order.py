@@ -3,8 +3,8 @@
 from enum import StrEnum
 from typing import Final
 
+from app.vault.enums import ProviderName
 from app.vault.model import PaymentMethod
-from app.vault.names import ProviderName
 
 _RANK: Final = {name: place for place, name in enumerate(ProviderName)}
 SortKey = tuple[int, int, str]

@@ -2,14 +2,14 @@
 
 from functools import lru_cache
 
-from app.vault.model import BankAccount, Card, OtherMethod, PaymentMethod
-from app.vault.names import (
+from app.vault.enums import (
     BankVerification,
     ExpiryState,
     PaymentMethodKind,
     PaymentMethodStatus,
     ProviderCapability,
 )
+from app.vault.model import BankAccount, Card, OtherMethod, PaymentMethod
 
 _ABOUT_THE_VAULT = frozenset(
     {

@@ -7,10 +7,9 @@ from app.errors import VaultError
 from app.http.auth import StaticHeaders
 from app.http.client import open_door
 from app.http.settings import ProviderSettings
+from app.providers.base import VaultAdapter
 from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec
-from app.providers.support import VaultAdapter
-from app.vault.model import Capabilities, Card, Expiry, VaultWallet
-from app.vault.names import (
+from app.vault.enums import (
     AddRoute,
     CardBrand,
     CustomerRef,
@@ -19,6 +18,7 @@ from app.vault.names import (
     ProviderCapability,
     ProviderName,
 )
+from app.vault.model import Capabilities, Card, Expiry, VaultWallet
 from app.vault.provider import Call
 from app.vault.secret import Secret
 

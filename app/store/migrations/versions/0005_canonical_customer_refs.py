@@ -14,7 +14,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 from app.providers.registry import canonical_ref
-from app.vault.names import ProviderName
+from app.vault.enums import ProviderName
 
 INSTANT = sa.DateTime(timezone=True)
 JSON_DOCUMENT = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")

@@ -14,8 +14,8 @@ from app.testing.case import VaultCase
 from app.testing.fixtures import Build
 from app.testing.reading import failure, read
 from app.testing.sandbox import RunningSandbox
+from app.vault.enums import AddRoute, BankAccountType, CustomerRef, MethodRef, PaymentMethodStatus, WalletKind
 from app.vault.model import Address, BeforeAdd, NewCard
-from app.vault.names import AddRoute, BankAccountType, CustomerRef, MethodRef, PaymentMethodStatus, WalletKind
 from app.vault.provider import Call, VaultProvider
 from app.vault.secret import Secret
 

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRejected
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
+from app.providers.base import VaultAdapter, each, reading, segment
 from app.providers.lists import Page, follow
-from app.providers.support import VaultAdapter, each, reading, segment
 from app.providers.write_outcome import WriteAnswers
+from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCustomer, NewMethod, VaultWallet
-from app.vault.names import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.provider import Call
 from vaultgraph_stripe import errors, mapping, requests, validation
 from vaultgraph_stripe.settings import StripeSettings

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from app.errors import RejectReason, VaultError
 from app.http.message import Effect, VaultReply
-from app.providers.support import failed_reply
+from app.providers.base import failed_reply
 from app.providers.write_outcome import WriteAnswers
 from vaultgraph_stripe.mapping import NAME
 

@@ -5,8 +5,8 @@ from typing import Final
 import strawberry
 
 from app.providers.spec import AddInput
+from app.vault.enums import AddRoute
 from app.vault.model import Address, NewCard, NewMethod
-from app.vault.names import AddRoute
 from app.vault.secret import Secret
 from resolvers.inputs.fields import sensitive
 from vaultgraph_stripe.mapping import NAME

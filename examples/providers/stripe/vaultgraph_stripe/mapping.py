@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from app.providers.lists import Page
-from app.providers.support import (
+from app.providers.base import (
     collect_methods,
     instant_of,
     last4_of,
@@ -16,8 +15,8 @@ from app.providers.support import (
     text,
     word,
 )
-from app.vault.model import Address, BankAccount, BeforeAdd, Card, OtherMethod, PaymentMethod, VaultWallet
-from app.vault.names import (
+from app.providers.lists import Page
+from app.vault.enums import (
     BankAccountType,
     BankRail,
     CardBrand,
@@ -28,6 +27,7 @@ from app.vault.names import (
     ProviderName,
     WalletKind,
 )
+from app.vault.model import Address, BankAccount, BeforeAdd, Card, OtherMethod, PaymentMethod, VaultWallet
 from vaultgraph_stripe.wire import WireBankAccount, WireBillingDetails, WireCard, WireCustomer, WirePaymentMethod
 
 NAME: Final = ProviderName("stripe")

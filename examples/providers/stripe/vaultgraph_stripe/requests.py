@@ -3,8 +3,8 @@
 from typing import Final
 from urllib.parse import urlencode
 
+from app.vault.enums import CustomerRef, MethodRef
 from app.vault.model import Address, NewCustomer
-from app.vault.names import CustomerRef, MethodRef
 from app.vault.provider import Call
 
 FORM: Final = "application/x-www-form-urlencoded"

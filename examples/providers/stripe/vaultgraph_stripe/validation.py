@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from app.errors import FieldFault
-from app.providers.support import fault, required, unsupported
+from app.providers.base import fault, required, unsupported
 from app.vault.model import NewCard, NewCustomer
 
 TOKEN: Final = re.compile(r"pm_[A-Za-z0-9_]{1,245}")

@@ -1,0 +1,102 @@
+"""Authenticates requests. All invalid credentials get the same response."""
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from app.api.auth.api_keys import Partners, looks_like_key
+from app.api.auth.claims import ClaimRules, caller_of
+from app.api.auth.tokens import BadToken, TokenVerifier
+from app.api.problems import Refused
+from app.http.jwks import KeysUnavailable
+from app.store.errors import StoreUnavailable
+from app.wallet.caller import Caller, CallerKind
+
+_log = logging.getLogger("vaultgraph.gate")
+_CHALLENGE: Final = {"www-authenticate": 'Bearer realm="vaultgraph"'}
+_LONGEST: Final = 16_384
+
+
+class Callers:
+    """Authenticates tokens by `verifier`, if an issuer is configured, and API keys by `partners`. Anonymous requests
+    are refused.
+    """
+
+    def __init__(self, partners: Partners, verifier: TokenVerifier | None, rules: ClaimRules) -> None:
+        self.partners = partners
+        self._verifier = verifier
+        self._rules = rules
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Caller:
+        """`headers` have lower-case names. Raises Refused."""
+        bearer, key = headers.get("authorization"), headers.get("x-api-key")
+        if bearer is not None and key is not None:
+            raise unauthenticated("Send one kind of credentials, not two.")
+        if key is not None:
+            return await self._partner(key.strip(" "))
+        return await self._bearer(bearer)
+
+    async def authenticate_payload(self, payload: object) -> Caller:
+        """Authenticate by the payload of a WebSocket's `connection_init`.
+
+        Reads its member `authorization`, in any case, with or without the word Bearer. Some clients send it twice, from
+        two places of their configuration, which is accepted if both are equal. Raises Refused.
+        """
+        if not isinstance(payload, Mapping):
+            raise unauthenticated()
+        found = [value for name, value in payload.items() if str(name).lower() == "authorization"]
+        if not all(isinstance(value, str) for value in found):
+            raise unauthenticated()
+        different = {value if " " in value else f"Bearer {value}" for value in found}
+        if len(different) != 1:
+            raise unauthenticated()
+        return await self._bearer(different.pop())
+
+    async def again(self, caller: Caller) -> Caller | None:
+        """The caller's current rights, for connections and streams; None if its token has expired, its key was removed
+        or the partner was disabled.
+        """
+        if caller.kind is CallerKind.PARTNER:
+            try:
+                return await self.partners.again(caller)
+            except StoreUnavailable:  # keep the caller during an outage; new requests are still checked
+                return caller
+        return caller if caller.expires_at is None or time.time() < caller.expires_at else None
+
+    async def _bearer(self, value: str | None) -> Caller:
+        if value is None or len(value) > _LONGEST:
+            raise unauthenticated()
+        scheme, _, credentials = value.strip(" ").partition(" ")
+        credentials = credentials.strip(" ")
+        if scheme.lower() != "bearer" or not credentials or " " in credentials:
+            raise unauthenticated()
+        if looks_like_key(credentials):
+            return await self._partner(credentials)
+        return await self._token(credentials)
+
+    async def _partner(self, key: str) -> Caller:
+        caller = await self.partners.caller(key)
+        if caller is None:
+            raise unauthenticated()
+        return caller
+
+    async def _token(self, token: str) -> Caller:
+        if self._verifier is None:
+            raise unauthenticated()
+        try:
+            checked = await self._verifier.checked(token)
+            if checked.caller is None:
+                checked.caller = caller_of(checked.claims, self._rules)
+            caller: Caller = checked.caller
+            return caller
+        except BadToken as error:
+            _log.info("a token was refused: %s", error)
+            raise unauthenticated() from None
+        except KeysUnavailable:
+            detail = "Tokens cannot be verified at the moment: try again later."
+            raise Refused("OVERLOADED", detail, headers={"retry-after": "5"}) from None
+
+
+def unauthenticated(detail: str | None = None) -> Refused:
+    return Refused("UNAUTHENTICATED", detail, headers=dict(_CHALLENGE))

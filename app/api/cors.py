@@ -1,0 +1,146 @@
+"""Protection of browser users: CORS, CSRF, and checks of the Host and Origin headers.
+
+Nothing here authenticates. Callers authenticate by a header that browsers never send by themselves, which is the main
+defence against CSRF; these rules also hold behind a proxy that adds cookies.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from app.api.negotiation import is_json_body
+from app.api.problems import Refused
+from app.api.response import Answer
+from app.server.addresses import is_loopback
+
+# A page of another origin cannot send these without a preflight, and no proxy adds them.
+_PREFLIGHTED: Final = ("x-api-key", "apollo-require-preflight", "x-apollo-operation-name", "graphql-require-preflight")
+_ALLOWED_HEADERS: Final = (
+    # HTTP and this gateway
+    "accept", "content-type", "authorization", "x-api-key", "x-request-id", "x-deadline-ms", "idempotency-key",
+    "last-event-id", "cache-control", "if-none-match", "x-requested-with",
+    # tracing: W3C, Sentry, B3, Datadog, New Relic, Elastic
+    "traceparent", "tracestate", "baggage", "sentry-trace", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid",
+    "x-b3-sampled", "x-b3-flags", "x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-origin",
+    "x-datadog-sampling-priority", "x-datadog-tags", "newrelic", "elastic-apm-traceparent",
+    # GraphQL clients
+    "apollo-require-preflight", "x-apollo-operation-name", "x-apollo-operation-id", "x-apollo-operation-type",
+    "apollographql-client-name", "apollographql-client-version", "graphql-client-name", "graphql-client-version",
+    "x-graphql-client-name", "x-graphql-client-version", "graphql-require-preflight", "x-graphql-event-stream-token",
+)  # fmt: skip
+_EXPOSED: Final = b"x-request-id, retry-after, etag"
+_PREFLIGHT_KEPT_S: Final = "7200"
+ANY_ORIGIN: Final = "*"
+_EMULATED_ANDROID: Final = ("10.0.2.2", "10.0.3.2")  # the host machine, in Android's emulator and Genymotion
+
+Headers = list[tuple[bytes, bytes]]
+
+
+def is_local_host(host: str) -> bool:
+    """True if the name always means the local machine or an emulator's host, so that DNS rebinding cannot use it."""
+    if host == "localhost" or host.endswith(".localhost") or host in _EMULATED_ANDROID:
+        return True
+    return is_loopback(host)
+
+
+class Browser:
+    """CORS policy and host check.
+
+    `origins` may read responses (``*``: any); `hosts`, if not empty, lists the accepted Host names. `serves` replaces
+    `hosts` in development, where a web app runs on another port: pages of this machine, and of the requested host, may
+    then read responses too. `headers` adds to the headers that CORS always allows.
+    """
+
+    def __init__(
+        self,
+        origins: Iterable[str] = (),
+        hosts: Iterable[str] = (),
+        *,
+        headers: Iterable[str] = (),
+        serves: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._allowed_headers = ", ".join(dict.fromkeys([*_ALLOWED_HEADERS, *headers]))
+        self._serves = serves
+
+    def check_host(self, headers: Mapping[str, str]) -> None:
+        """Raises Refused if the Host header is not accepted, for example with DNS rebinding."""
+        if not self._is_own_host(headers):
+            raise Refused("FORBIDDEN", "This host name is not served here.")
+
+    def check_forgery(self, headers: Mapping[str, str], method: str) -> None:
+        """Raises Refused if a page of another origin could have sent the request without a preflight. POST requires
+        JSON, which needs one.
+        """
+        if method == "GET" and not _needed_a_preflight(headers):
+            raise Refused("CSRF_PREVENTED")
+
+    def shares_with(self, headers: Mapping[str, str]) -> Headers:
+        """CORS headers of an ordinary response."""
+        origin = headers.get("origin")
+        if origin is None or not self._is_listed(origin, headers):
+            return []
+        return [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-expose-headers", _EXPOSED),
+        ]
+
+    def options(self, headers: Mapping[str, str]) -> Answer:
+        """The response to OPTIONS, preflight or not. Origins that are not allowed get no CORS headers and no error."""
+        sent = {"allow": "GET, POST, OPTIONS"}
+        origin = headers.get("origin")
+        if origin is not None and "access-control-request-method" in headers and self._is_listed(origin, headers):
+            sent |= {
+                "access-control-allow-methods": "GET, POST",
+                "access-control-allow-headers": self._allowed_headers,
+                "access-control-max-age": _PREFLIGHT_KEPT_S,
+            }
+        return Answer(204, b"", headers=sent)
+
+    def may_connect(self, headers: Mapping[str, str]) -> bool:
+        """CORS does not cover WebSockets: a browser's Origin must be allowed or be the requested host."""
+        if not self._is_own_host(headers):
+            return False
+        origin = headers.get("origin")
+        if origin is None:
+            return True  # not a browser
+        return self._is_listed(origin, headers) or _is_same(origin, headers.get("host", ""))
+
+    def _is_own_host(self, headers: Mapping[str, str]) -> bool:
+        if self._serves is not None:
+            return self._serves(_host(headers.get("host", "")))
+        return not self._hosts or _host(headers.get("host", "")) in self._hosts
+
+    def _is_listed(self, origin: str, headers: Mapping[str, str]) -> bool:
+        if ANY_ORIGIN in self._origins or origin.lower() in self._origins:
+            return True
+        if self._serves is None:
+            return False
+        host = _host_of_origin(origin)
+        return is_local_host(host) or host == _host(headers.get("host", "")) != ""
+
+
+def _needed_a_preflight(headers: Mapping[str, str]) -> bool:
+    if headers.get("authorization", "")[:7].lower() == "bearer ":  # browsers send Basic and Negotiate by themselves
+        return True
+    return any(name in headers for name in _PREFLIGHTED) or is_json_body(headers.get("content-type"))
+
+
+def _host(value: str) -> str:
+    """The Host header without its port, in lower case."""
+    if value.startswith("["):
+        return value.partition("]")[0].lower() + "]"
+    return value.partition(":")[0].lower()
+
+
+def _host_of_origin(origin: str) -> str:
+    scheme, _, rest = origin.partition("://")
+    return _host(rest) if scheme.lower() in ("http", "https") and "/" not in rest and "@" not in rest else ""
+
+
+def _is_same(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc.lower() == host.lower() != ""
+    except ValueError:
+        return False

@@ -1,0 +1,55 @@
+"""Builds the document services from settings."""
+
+from app.api.documents.apq import AutomaticTexts, LocalTexts, RedisTexts
+from app.api.documents.catalogue import Catalogue, PublishedStore
+from app.api.documents.resolve import Resolver, TokenRules
+from app.api.limits import Limiter
+from app.execution.documents import Document, Documents
+from app.settings.model import Settings
+from app.store.records import Change, Topic
+
+
+class DocumentRoom:
+    """Call `start` before the first request, `run` in the background, `stop` at shutdown, `hear` on each change."""
+
+    def __init__(self, settings: Settings, store: PublishedStore, documents: Documents, limiter: Limiter) -> None:
+        def make(text: str) -> Document:
+            document = documents.prepare(text)
+            limiter.prepare(document)
+            if document.plans is not None:
+                document.plans.prepare(document)
+            return document
+
+        section = settings.documents
+        self.catalogue = Catalogue(store, make)
+        self._automatic = _automatic(settings) if section.automatic else None
+        rules = TokenRules(section.ids_only, section.own_client)
+        self.resolver = Resolver(documents, self.catalogue, self._automatic, rules)
+
+    async def start(self) -> None:
+        await self.catalogue.load()
+
+    async def run(self) -> None:
+        await self.catalogue.run()
+
+    async def stop(self) -> None:
+        if self._automatic is not None:
+            await self._automatic.close()
+        await self.catalogue.finish()
+
+    def hear(self, change: Change | None) -> None:
+        """None means that any document may have changed."""
+        if change is None:
+            self.catalogue.forget()
+        elif change.topic is Topic.DOCUMENTS or (change.topic is Topic.CLIENT and not self.catalogue.knows(change.key)):
+            self.catalogue.forget(change.key)
+
+
+def _automatic(settings: Settings) -> AutomaticTexts:
+    section = settings.documents
+    url = settings.store.redis_url.reveal()
+    share_bytes = int(section.automatic_bytes * section.automatic_client_share)
+    return AutomaticTexts(
+        LocalTexts(max_bytes=section.automatic_bytes, share=section.automatic_client_share),
+        RedisTexts(url, share_bytes=share_bytes) if url else None,
+    )

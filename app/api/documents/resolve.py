@@ -1,0 +1,95 @@
+"""Finds the document of a request, depending on the caller.
+
+Partners run only documents published for them, by id. Callers with a token (trusted frontends) may send text, use
+automatic persisted queries, and run documents published for `own_client`, as far as the settings allow.
+"""
+
+from dataclasses import dataclass
+
+from app.api.documents.apq import AutomaticTexts, digest_of
+from app.api.documents.catalogue import Catalogue
+from app.api.documents.naming import hash_of, id_of, is_hash_extension
+from app.api.limits.card_numbers import check_text
+from app.api.problems import Refused
+from app.api.request import GraphQLRequest
+from app.execution.documents import Document, Documents
+from app.wallet.caller import Caller, CallerKind
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """Rules for callers with a token. `own_client` names the partner whose documents they may run; empty: none."""
+
+    ids_only: bool = False
+    own_client: str = ""
+
+
+class Resolver:
+    """`automatic` None disables automatic persisted queries."""
+
+    def __init__(
+        self,
+        documents: Documents,
+        catalogue: Catalogue,
+        automatic: AutomaticTexts | None,
+        rules: TokenRules | None = None,
+    ) -> None:
+        self._documents = documents
+        self._catalogue = catalogue
+        self._automatic = automatic
+        self._rules = rules or TokenRules()
+
+    async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
+        """The document, which may be invalid: its errors are reported when it is run. Raises Refused."""
+        document_id = id_of(request)
+        if caller.kind is CallerKind.PARTNER:
+            return self._published(request, document_id, caller.name)
+        if self._rules.ids_only:
+            return self._published(request, document_id, self._rules.own_client)
+        if document_id is None:
+            if request.query is None:
+                raise Refused("BAD_REQUEST", "The request contains no document: send query, or an id.")
+            return self._documents.get(request.query)
+        if request.query:
+            return await self._registered(request.query, document_id, caller, is_hash_extension(request))
+        return await self._by_id(document_id, caller)
+
+    def _published(self, request: GraphQLRequest, document_id: str | None, client: str) -> Document:
+        if document_id is None:
+            if not request.query:
+                raise Refused("BAD_REQUEST", "The request contains no document: send its id.")
+            raise Refused("PERSISTED_QUERY_ID_REQUIRED")
+        if request.query:
+            raise Refused("CANNOT_SEND_PQ_ID_AND_BODY")
+        found = self._catalogue.find(client, document_id)
+        if found is None:
+            raise Refused("PERSISTED_QUERY_NOT_IN_LIST")
+        self._catalogue.count(found)
+        return found.document
+
+    async def _by_id(self, document_id: str, caller: Caller) -> Document:
+        if self._rules.own_client:
+            found = self._catalogue.find(self._rules.own_client, document_id)
+            if found is not None:
+                self._catalogue.count(found)
+                return found.document
+        if self._automatic is None:
+            raise Refused("PERSISTED_QUERY_NOT_SUPPORTED")
+        digest = hash_of(document_id)
+        text = await self._automatic.text(digest, caller.key) if digest is not None else None
+        if text is None:
+            raise Refused("PERSISTED_QUERY_NOT_FOUND")
+        return self._documents.get(text)
+
+    async def _registered(self, text: str, document_id: str, caller: Caller, by_extension: bool) -> Document:
+        """Text sent with its hash. If automatic persisted queries are disabled, the text runs but is not stored."""
+        digest = hash_of(document_id)
+        if digest is None:
+            raise Refused("PERSISTED_QUERY_HASH_MISMATCH" if by_extension else "CANNOT_SEND_PQ_ID_AND_BODY")
+        if digest_of(text) != digest:
+            raise Refused("PERSISTED_QUERY_HASH_MISMATCH")
+        check_text(text)
+        document = self._documents.get(text)
+        if self._automatic is not None and document.parse_error is None and not document.errors:
+            await self._automatic.keep(digest, text, caller.key)
+        return document

@@ -1,0 +1,317 @@
+"""GET, POST and WebSocket on /graphql.
+
+Steps, cheapest first: shed load, negotiate, authenticate, read the body, parse the envelope, find the document, admit
+it (limits, scopes, cost, rate), execute, mask errors, encode. A step that refuses raises `Refused` and ends the
+request.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+from starlette.types import Receive, Scope, Send
+
+from app.api.compression import compressed
+from app.api.cors import Browser
+from app.api.disconnect import LeaveWatch
+from app.api.error_format import masked
+from app.api.etag import id_in_path, kept
+from app.api.headers import connection_of, read_headers
+from app.api.limits.gatekeeper import Gatekeeper
+from app.api.metrics import HAS_FAILED
+from app.api.negotiation import Accepted, AnswerType, StreamType, accepted, is_json_body
+from app.api.operations import Operations, Outcome, Prepared
+from app.api.problems import Refused
+from app.api.request import Batch, GraphQLRequest, from_body, from_query_string
+from app.api.request_id import new_request_id
+from app.api.request_id_context import REQUEST_ID
+from app.api.response import Answer, json_answer, refusal, refusal_body
+from app.api.streams.multipart import MULTIPART
+from app.api.streams.sse import EVENTS, send_events
+from app.api.streams.websocket import SocketLimits, SocketServer
+from app.http.redact import RedactingFilter
+from app.vault.pan import looks_like_card_number
+
+_log = logging.getLogger("vaultgraph.gate")
+_log.addFilter(RedactingFilter())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointLimits:
+    """Limits of the HTTP layer. `batch_items` 0 and 1 disable batching, `compress_from_bytes` 0 compression."""
+
+    body_bytes: int = 256_000
+    json_depth: int = 64
+    body_timeout_s: float = 10.0
+    document_characters: int = 60_000
+    response_fields: int = 100_000
+    response_bytes: int = 16_000_000
+    max_in_flight: int = 4_000
+    batch_items: int = 0
+    compress_from_bytes: int = 1_024
+    send_timeout_s: float = 10.0
+    recheck_s: float = 10.0
+
+
+class GraphQLEndpoint:
+    """ASGI application for one path. `page` is served to browsers if GraphiQL is enabled."""
+
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        gatekeeper: Gatekeeper,
+        limits: EndpointLimits | None = None,
+        page: Answer | None = None,
+        *,
+        browser: Browser | None = None,
+        sockets: SocketLimits | None = None,
+    ) -> None:
+        self._gate = gatekeeper
+        self._limits = limits = limits or EndpointLimits()
+        self._page = page
+        self._browser = browser or Browser()
+        self._operations = Operations(schema, gatekeeper, limits)
+        self._draining = asyncio.Event()
+        self._sockets = SocketServer(
+            self._operations, gatekeeper, self._browser, sockets or SocketLimits(), json_depth=limits.json_depth
+        )
+        self._leaving = LeaveWatch()
+        self._in_flight = 0
+
+    def begin_drain(self) -> None:
+        """Complete open streams and refuse new ones; other requests continue."""
+        self._draining.set()
+        self._sockets.begin_drain()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._sockets(scope, receive, send)
+            return
+        self._in_flight += 1
+        try:
+            await self._serve(scope, receive, send)
+        finally:
+            self._in_flight -= 1
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers, repeated = read_headers(scope["headers"])
+        request_id = request_id_from(headers)
+        REQUEST_ID.set(request_id)
+        extra = [(b"x-request-id", request_id.encode())]
+        kind = AnswerType.JSON_BY_DEFAULT
+        try:
+            if repeated:
+                raise Refused("BAD_REQUEST", f"The header {repeated} must not be sent twice.")
+            extra += self._browser.shares_with(headers)
+            if self._in_flight > self._limits.max_in_flight:
+                raise Refused("OVERLOADED", headers={"retry-after": "1"})
+            self._browser.check_host(headers)
+            allowed = accepted(headers.get("accept"))
+            kind = allowed.answer or kind
+            found = await self._found(scope, receive, headers, allowed, request_id)
+            if not isinstance(found, Answer):
+                await self._stream(found, scope, receive, send, extra)
+                return
+            answer = found
+            if answer.is_open:
+                answer = await compressed(answer, headers.get("accept-encoding", ""), self._limits.compress_from_bytes)
+        except Refused as refused:
+            answer = refusal(refused, kind, request_id)
+        except _ClientLeft:
+            return
+        except Exception as error:  # noqa: BLE001 - the last line: a bug is logged, masked and answered
+            scope[HAS_FAILED] = True
+            answer = refusal(masked(error, request_id), kind, request_id)
+        await answer.send(send, extra, body=scope["method"] != "HEAD")
+
+    async def _found(
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], allowed: Accepted, request_id: str
+    ) -> "Answer | _Stream":
+        method = scope["method"]
+        if method == "OPTIONS":
+            return self._browser.options(headers)
+        named = id_in_path(scope["path"])
+        if self._page is not None and method == "GET" and named is None and _is_browser(headers, scope["query_string"]):
+            return self._page
+        if method not in ("GET", "POST"):
+            raise Refused("METHOD_NOT_ALLOWED", headers={"allow": "GET, POST, OPTIONS"})
+        if allowed.answer is None and allowed.stream is None:
+            raise Refused("NOT_ACCEPTABLE")
+        self._browser.check_forgery(headers, method)
+        caller = await self._gate.authenticate(headers)
+        connection = connection_of(scope)
+        if connection is not None and not connection.authenticated(caller.key):
+            headers = {"retry-after": "1", "connection": "close"}
+            raise Refused("THROTTLED", "Too many connections: close some.", headers=headers)
+        request = await self._request(scope, receive, headers, named)
+        if isinstance(request, Batch):
+            return await self._batch(request, caller, headers, allowed, scope, receive, request_id)
+        prepared = await self._operations.prepare(request, caller, streams=allowed.stream is not None)
+        if prepared.is_subscription:
+            if self._draining.is_set():
+                raise Refused("OVERLOADED", headers={"retry-after": "1", "connection": "close"})
+            return _Stream(_bodies(self._operations.events(prepared, request_id, headers)), caller, allowed.stream)
+        outcome = await self._run(prepared, receive, headers, request_id)
+        if outcome.has_failed:
+            scope[HAS_FAILED] = True
+        if allowed.answer is None:
+            return _Stream(_once(outcome.body), caller, allowed.stream)
+        status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
+        answer = json_answer(outcome.body, allowed.answer, status, is_open=not prepared.is_mutation)
+        return kept(answer, outcome.body, headers) if named is not None and method == "GET" else answer
+
+    async def _stream(
+        self, stream: "_Stream", scope: Scope, receive: Receive, send: Send, extra: Sequence[tuple[bytes, bytes]]
+    ) -> None:
+        async def is_still_welcome() -> bool:
+            return await self._gate.again(stream.caller) is not None
+
+        with self._sockets.one_more(stream.caller.key):
+            self._in_flight -= 1  # streams are limited per caller and do not count for load shedding
+            try:
+                await send_events(
+                    stream.bodies,
+                    receive,
+                    send,
+                    extra,
+                    self._draining,
+                    send_within_s=self._limits.send_timeout_s,
+                    is_still_welcome=is_still_welcome,
+                    look_every_s=self._limits.recheck_s,
+                    connection=connection_of(scope),
+                    framing=MULTIPART if stream.type is StreamType.MULTIPART else EVENTS,
+                )
+            finally:
+                self._in_flight += 1
+
+    async def _run(self, prepared: Prepared, receive: Receive, headers: Mapping[str, str], request_id: str) -> Outcome:
+        """Run the operation. On client disconnect a query is cancelled; a mutation always completes."""
+        if prepared.is_mutation:
+            return await self._operations.run(prepared, request_id, headers)
+        with self._leaving.for_leaving(receive) as watched:
+            try:
+                return await self._operations.run(prepared, request_id, headers)
+            except asyncio.CancelledError:
+                if watched.ended_it():
+                    raise _ClientLeft from None
+                raise
+
+    async def _batch(
+        self,
+        batch: Batch,
+        caller: Any,
+        headers: Mapping[str, str],
+        allowed: Accepted,
+        scope: Scope,
+        receive: Receive,
+        request_id: str,
+    ) -> Answer:
+        """Admit (and charge) all items before the first one runs, then run them in sequence."""
+        if allowed.answer is None:
+            raise Refused("NOT_ACCEPTABLE", "A batch is answered as JSON.")
+        if not 0 < len(batch.items) <= max(1, self._limits.batch_items) or self._limits.batch_items <= 1:
+            raise Refused("BATCH_LIMIT" if batch.items else "BAD_REQUEST", limit=self._limits.batch_items)
+        ready: list[Prepared | Refused] = [await self._prepared(item, caller) for item in batch.items]
+        bodies: list[dict[str, Any]] = []
+        for one in ready:
+            if isinstance(one, Refused):
+                bodies.append(refusal_body(one, request_id))
+            else:
+                outcome = await self._run(one, receive, headers, request_id)
+                if outcome.has_failed:
+                    scope[HAS_FAILED] = True
+                bodies.append(outcome.body)
+        status = 400 if all(isinstance(one, Refused) for one in ready) else 200
+        return json_answer(bodies, allowed.answer, status)
+
+    async def _prepared(self, item: GraphQLRequest | Refused, caller: Any) -> Prepared | Refused:
+        if isinstance(item, Refused):
+            return item
+        try:
+            return await self._operations.prepare(item, caller)
+        except Refused as refused:
+            return refused
+
+    async def _request(
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], named: str | None
+    ) -> GraphQLRequest | Batch:
+        """`named` is the document id from the path, if any."""
+        if scope["method"] == "GET":
+            return from_query_string(scope["query_string"], max_depth=self._limits.json_depth, document_id=named)
+        if not is_json_body(headers.get("content-type")):
+            raise Refused("UNSUPPORTED_MEDIA_TYPE")
+        if headers.get("content-encoding", "identity") != "identity":
+            raise Refused("UNSUPPORTED_MEDIA_TYPE", "The request body must not be compressed.")
+        return from_body(await self._body(headers, receive), max_depth=self._limits.json_depth, document_id=named)
+
+    async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
+        declared = headers.get("content-length", "")
+        if declared.isdecimal() and (len(declared) > 15 or int(declared) > self._limits.body_bytes):
+            raise Refused("BODY_LIMIT", limit=self._limits.body_bytes)
+        with self._leaving.for_time(self._limits.body_timeout_s) as watched:
+            try:
+                return await self._whole(receive)
+            except asyncio.CancelledError:
+                if watched.ended_it():
+                    raise Refused("REQUEST_TIMEOUT", headers={"connection": "close"}) from None
+                raise
+
+    async def _whole(self, receive: Receive) -> bytes:
+        limit = self._limits.body_bytes
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise _ClientLeft
+            chunk = message.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                raise Refused("BODY_LIMIT", limit=limit)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """A stream of response bodies and the caller that receives it."""
+
+    bodies: AsyncIterator[dict[str, Any]]
+    caller: Any
+    type: StreamType | None
+
+
+class _ClientLeft(Exception):
+    """The client disconnected."""
+
+
+def request_id_from(headers: Mapping[str, str]) -> str:
+    """The client's X-Request-Id if it is short, plain and no card number, else a new id."""
+    given = headers.get("x-request-id")
+    if given is not None and _is_plain(given) and not looks_like_card_number(given):
+        return given
+    return new_request_id()
+
+
+def _is_plain(text: str) -> bool:
+    return 8 <= len(text) <= 128 and text.isascii() and text.replace("-", "").replace("_", "").isalnum()
+
+
+async def _bodies(outcomes: AsyncIterator[Outcome]) -> AsyncIterator[dict[str, Any]]:
+    try:
+        async for outcome in outcomes:
+            yield outcome.body
+    finally:
+        await outcomes.aclose()  # type: ignore[attr-defined]
+
+
+async def _once(body: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield body
+
+
+def _is_browser(headers: Mapping[str, str], query_string: bytes) -> bool:
+    return "text/html" in headers.get("accept", "") and b"query=" not in query_string

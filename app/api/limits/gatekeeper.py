@@ -1,0 +1,62 @@
+"""The interface through which the endpoint authenticates and admits requests, for every transport."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any, Protocol
+
+from graphql import OperationDefinitionNode
+
+from app.api.limits.admission import Admission
+from app.api.request import GraphQLRequest
+from app.execution.documents import Document
+
+
+class RequestContext(Protocol):
+    """The part of the resolvers' context that the API layer uses.
+
+    Set before execution: `resume_after` (the client's last event id, for a subscription), `question` (equal for all
+    requests of one operation) and `budget` (the response limits). Read afterwards: `event_id` (id of the event just
+    sent, if it has one) and `has_failed` (True if a mutation's payload reports an internal failure).
+    """
+
+    budget: Any
+    question: Hashable | None
+    resume_after: str | None
+    event_id: str | None
+    has_failed: bool
+
+    def response_extensions(self) -> Mapping[str, Any]: ...
+
+    @property
+    def upstream_calls(self) -> int:
+        """The number of vault calls made for this request so far."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Gatekeeper(Protocol):
+    """Authentication, authorization and limits. `docs/security.md` lists the rules."""
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Any:
+        """The caller; raises Refused(UNAUTHENTICATED)."""
+        ...
+
+    async def authenticate_payload(self, payload: object) -> Any:
+        """The same for a WebSocket, from the payload of `connection_init`."""
+        ...
+
+    async def again(self, caller: Any) -> Any | None:
+        """The caller with its current rights, or None if it has lost access. Streams call this periodically."""
+        ...
+
+    async def document(self, request: GraphQLRequest, caller: Any) -> Document:
+        """The document that the request names by text or id; raises Refused."""
+        ...
+
+    async def admit(
+        self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Any
+    ) -> Admission:
+        """Check limits, scopes of root mutation fields, cost and rate, before any upstream call; raises Refused."""
+        ...
+
+    def context(self, caller: Any, request_id: str, headers: Mapping[str, str]) -> RequestContext: ...

@@ -1,0 +1,91 @@
+"""Token buckets shared by replicas, in Redis or Valkey. While it is unavailable, each process counts by itself."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from app.api.limits.rate import Budget, LocalBuckets, Taken, wait_for
+
+_log = logging.getLogger("vaultgraph.gate")
+_WITHIN_S: Final = 0.1
+_REST_S: Final = 1.0
+
+# Atomic on the server, so that two replicas cannot both take the last token. Uses the server's clock.
+_TAKE: Final = """
+local b = redis.call('HMGET', KEYS[1], 'r', 'c', 't')
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local rate_r, max_r, rate_c, max_c = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local want_r, want_c = tonumber(ARGV[5]), tonumber(ARGV[6])
+local r, c = max_r, max_c
+if b[3] then
+  local passed = math.max(0, now - tonumber(b[3]))
+  r = math.min(max_r, tonumber(b[1]) + passed * rate_r)
+  c = math.min(max_c, tonumber(b[2]) + passed * rate_c)
+end
+local taken = 0
+if r >= want_r and c >= want_c then
+  r, c, taken = r - want_r, c - want_c, 1
+end
+local left_r, left_c = string.format('%.6f', r), string.format('%.6f', c)
+redis.call('HSET', KEYS[1], 'r', left_r, 'c', left_c, 't', string.format('%.6f', now))
+redis.call('EXPIRE', KEYS[1], math.ceil(math.max(max_r / rate_r, max_c / rate_c)) + 1)
+return {taken, left_r, left_c}
+"""
+
+
+class RedisBuckets:
+    """After a failure, Redis is not called for a second."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "vaultgraph:rate:",
+        local: LocalBuckets | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        within_s: float = _WITHIN_S,
+    ) -> None:
+        """`within_s` is the timeout of each call to Redis."""
+        from redis.asyncio import (
+            Redis,
+        )  # imported late: slow, and rarely needed
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+        from redis.exceptions import RedisError
+
+        self._failures = (RedisError, OSError, TimeoutError)
+        self._redis = Redis.from_url(
+            url, socket_timeout=within_s, socket_connect_timeout=within_s, retry=Retry(NoBackoff(), 0)
+        )
+        self._take = self._redis.register_script(_TAKE)
+        self._prefix = prefix
+        self._local = local or LocalBuckets()
+        self._clock = clock
+        self._rest_until = float("-inf")
+
+    async def take(self, client: str, budget: Budget, requests: float, cost: float) -> Taken:
+        if self._clock() >= self._rest_until:
+            try:
+                return await self._asked(client, budget, requests, cost)
+            except self._failures as error:
+                self._rest_until = self._clock() + _REST_S
+                _log.warning("rate limits are counted per process for now: %s", type(error).__name__)
+        return self._local.take_now(client, budget, requests, cost)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+
+    async def _asked(self, client: str, budget: Budget, requests: float, cost: float) -> Taken:
+        name = self._prefix + hashlib.sha256(client.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        arguments: list[Any] = [
+            budget.requests_per_s, budget.requests_burst, budget.cost_per_s, budget.cost_burst, requests, cost
+        ]  # fmt: skip
+        is_taken, has_requests, has_cost = await self._take(keys=[name], args=arguments)
+        left_requests, left_cost = float(has_requests), float(has_cost)
+        if is_taken:
+            return Taken(left_requests, left_cost)
+        wait_s = wait_for(budget, left_requests - requests, left_cost - cost)
+        return Taken(left_requests, left_cost, max(wait_s, 0.001))

@@ -1,0 +1,29 @@
+"""Limits on variables, checked before coercion: number of values, depth, list length. Messages contain no values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.api.limits.rules import Limits
+from app.api.problems import Refused
+
+
+def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
+    """Raises Refused. Ordinary requests have only scalars, for which this is one pass over a small dict."""
+    level: list[Any] = [variables]
+    count = depth = 0
+    while level:
+        depth += 1
+        if depth > limits.variable_depth:
+            raise Refused("VARIABLES_LIMIT", "The variables are nested too deeply.", limit=limits.variable_depth)
+        beneath: list[Any] = []
+        for one in level:
+            count += len(one)
+            if isinstance(one, list):
+                if len(one) > limits.list_items:
+                    raise Refused("LIST_LIMIT", limit=limits.list_items, found=len(one))
+                beneath.extend(value for value in one if isinstance(value, dict | list))
+            else:
+                beneath.extend(value for value in one.values() if isinstance(value, dict | list))
+        if count > limits.variable_values:
+            raise Refused("VARIABLES_LIMIT", "The variables contain too many values.", limit=limits.variable_values)
+        level = beneath

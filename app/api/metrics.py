@@ -1,0 +1,316 @@
+"""`/metrics`, in Prometheus' text format.
+
+Counters are incremented where events happen, on objects looked up once; states (circuits, queues, cache sizes) are read
+at scrape time. No label has a value that a client can choose.
+"""
+
+import hmac
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from itertools import accumulate
+from time import perf_counter
+from typing import Final, NamedTuple, Protocol
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.response import Answer
+
+_CALL_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
+_REQUEST_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
+_CIRCUITS: Final = ("CLOSED", "HALF_OPEN", "OPEN")
+
+
+HAS_FAILED: Final = "vaultgraph.has_failed"
+"""Key in an HTTP scope, set on an internal failure, whatever the status."""
+
+
+class VaultTraffic(Protocol):
+    """The state of one vault's HTTP client."""
+
+    @property
+    def circuit(self) -> str: ...
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def retries(self) -> int: ...
+
+
+class Vault(Protocol):
+    """The state of one vault's adapter."""
+
+    @property
+    def identity_mismatches(self) -> int: ...
+
+
+class Kept(Protocol):
+    """The state of the snapshot cache. `counts` counts since the start; the others are current values."""
+
+    @property
+    def bytes(self) -> int: ...
+    def __len__(self) -> int: ...
+    @property
+    def counts(self) -> Mapping[str, int]: ...
+
+
+class Metrics:
+    """The counters of one process. Also the `Observer` of the vault HTTP clients."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._calls: dict[tuple[str, ...], int] = {}
+        self._call_seconds: dict[tuple[str, ...], _Took] = {}
+        self._requests: dict[tuple[str, ...], int] = {}
+        self._request_seconds = _Took(_REQUEST_S)
+        self._executions: dict[tuple[str, ...], int] = {}
+        self._refusals: dict[tuple[str, ...], int] = {}
+        self.registry.register(
+            _Counted(
+                _Count(
+                    "vaultgraph_upstream_calls",
+                    "Calls to vaults; a retried one counts once, see upstream_retries.",
+                    ("vault", "route", "outcome"),
+                    self._calls,
+                ),
+                _Count("vaultgraph_requests", "Requests to /graphql by outcome.", ("outcome",), self._requests),
+                _Count(
+                    "vaultgraph_refusals",
+                    "Requests refused because of credentials, scopes, grants or documents, by kind of caller and code.",
+                    ("caller", "code"),
+                    self._refusals,
+                ),
+                _Count("vaultgraph_executions", "Operations run, by execution path.", ("path",), self._executions),
+            )
+        )
+        self.registry.register(
+            _Timed(
+                _Times(
+                    "vaultgraph_upstream_seconds",
+                    "Duration of calls to vaults, including waiting for a slot and retries.",
+                    ("vault",),
+                    self._call_seconds,
+                ),
+                _Times(
+                    "vaultgraph_request_seconds",
+                    "Duration of requests to /graphql.",
+                    (),
+                    {(): self._request_seconds},
+                ),
+            )
+        )
+        self.in_flight = 0
+
+    def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
+        key = provider, route, outcome
+        self._calls[key] = self._calls.get(key, 0) + 1
+        took = self._call_seconds.get((provider,))
+        if took is None:
+            took = self._call_seconds[(provider,)] = _Took(_CALL_S)
+        took.add(seconds)
+
+    def on_request(self, outcome: str, seconds: float) -> None:
+        """`outcome`: ok, refused (4xx), shed (503), failed (5xx), left (client disconnect)."""
+        key = (outcome,)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        self._request_seconds.add(seconds)
+
+    def on_refusal(self, caller: str, code: str) -> None:
+        """`caller`: staff, user, partner, anonymous. `code`: an error code, never client input."""
+        key = caller, code
+        self._refusals[key] = self._refusals.get(key, 0) + 1
+
+    def on_execution(self, path: str) -> None:
+        """`path`: compiled, or fallback if graphql-core ran the operation."""
+        key = (path,)
+        self._executions[key] = self._executions.get(key, 0) + 1
+
+    def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: Kept, adapters: Mapping[str, Vault]) -> None:
+        """Include these states in every scrape."""
+        self.registry.register(_States(self, vaults, snapshots, adapters))
+
+    def measured(self, app: ASGIApp) -> ASGIApp:
+        """`app`, with each of its HTTP requests counted."""
+        return _Measured(app, self)
+
+
+class _Measured:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = perf_counter(), 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        self._metrics.in_flight += 1
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            self._metrics.in_flight -= 1
+            outcome = "failed" if HAS_FAILED in scope else _outcome(status)
+            self._metrics.on_request(outcome, perf_counter() - began)
+
+
+def _outcome(status: int) -> str:
+    if status == 0:
+        return "left"
+    if status < 400:
+        return "ok"
+    if status < 500:
+        return "refused"
+    return "shed" if status == 503 else "failed"
+
+
+class _Took:
+    """A histogram. `counts` per bucket, not cumulative, the last one without an upper bound; `sum` in seconds."""
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(self.bounds, seconds)] += 1
+        self.sum += seconds
+
+
+class _Count(NamedTuple):
+    name: str
+    about: str
+    labels: tuple[str, ...]
+    counts: Mapping[tuple[str, ...], int]
+
+
+class _Times(NamedTuple):
+    name: str
+    about: str
+    labels: tuple[str, ...]
+    took: Mapping[tuple[str, ...], _Took]
+
+
+# The library's own counters take a lock for each increment, and a request increments a dozen. These are plain numbers,
+# converted at scrape time; everything runs on one event loop.
+
+
+class _Counted(Collector):
+    def __init__(self, *counts: _Count) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        for one in self._counts:
+            family = CounterMetricFamily(one.name, one.about, labels=one.labels)
+            for key, count in one.counts.items():
+                family.add_metric(key, count)
+            yield family
+
+
+class _Timed(Collector):
+    def __init__(self, *times: _Times) -> None:
+        self._times = times
+
+    def collect(self) -> Iterable[Metric]:
+        for one in self._times:
+            family = HistogramMetricFamily(one.name, one.about, labels=one.labels)
+            for key, took in one.took.items():
+                upto = [*(str(bound) for bound in took.bounds), "+Inf"]
+                family.add_metric(key, list(zip(upto, accumulate(took.counts), strict=True)), took.sum)
+            yield family
+
+
+class _States(Collector):
+    """Read at scrape time, which is cheaper than updating gauges and always current."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        vaults: Mapping[str, VaultTraffic],
+        snapshots: Kept,
+        adapters: Mapping[str, Vault],
+    ) -> None:
+        self._metrics = metrics
+        self._vaults = vaults
+        self._adapters = adapters
+        self._snapshots = snapshots
+
+    def collect(self) -> Iterable[Metric]:
+        yield _gauge("vaultgraph_requests_in_flight", "Requests to /graphql in flight.", self._metrics.in_flight)
+        yield self._circuits()
+        yield self._per_vault("in_flight", "Calls to the vault in flight.")
+        yield self._per_vault("waiting", "Calls waiting for a slot of the vault's concurrency limit.")
+        retries = CounterMetricFamily("vaultgraph_upstream_retries", "Retried calls.", labels=("vault",))
+        for name, vault in self._vaults.items():
+            retries.add_metric((name,), vault.retries)
+        yield retries
+        mismatches = CounterMetricFamily(
+            "vaultgraph_vault_identity_mismatches",
+            "Replies for another customer or payment method than requested; they are discarded.",
+            labels=("provider",),
+        )
+        for name, adapter in self._adapters.items():
+            mismatches.add_metric((name,), adapter.identity_mismatches)
+        yield mismatches
+        yield _gauge("vaultgraph_snapshot_bytes", "Estimated bytes of cached vault replies.", self._snapshots.bytes)
+        yield _gauge("vaultgraph_snapshots", "Cached vault replies.", len(self._snapshots))
+        reads = CounterMetricFamily(
+            "vaultgraph_snapshot_reads", "Reads of a customer at a vault, by source of the reply.", labels=("answered",)
+        )
+        for answered, count in self._snapshots.counts.items():
+            reads.add_metric((answered,), count)
+        yield reads
+
+    def _circuits(self) -> Metric:
+        family = GaugeMetricFamily(
+            "vaultgraph_circuit", "1 for the breaker's current state.", labels=("vault", "state")
+        )
+        for name, vault in self._vaults.items():
+            now = str(vault.circuit)
+            for state in _CIRCUITS:
+                family.add_metric((name, state.lower()), float(state == now))
+        return family
+
+    def _per_vault(self, what: str, about: str) -> Metric:
+        family = GaugeMetricFamily(f"vaultgraph_upstream_{what}", about, labels=("vault",))
+        for name, vault in self._vaults.items():
+            family.add_metric((name,), getattr(vault, what))
+        return family
+
+
+def _gauge(name: str, about: str, value: float) -> Metric:
+    family = GaugeMetricFamily(name, about)
+    family.add_metric((), value)
+    return family
+
+
+class MetricsPage:
+    """`GET /metrics`. With a `token`, requests without it as bearer token get 404."""
+
+    def __init__(self, metrics: Metrics, token: str = "") -> None:
+        self._metrics = metrics
+        self._expected = f"Bearer {token}".encode() if token else b""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        if scope["type"] != "http" or not self._may_see(given):
+            answer = Answer(404, b"")
+        elif scope["method"] not in ("GET", "HEAD"):
+            answer = Answer(405, b"", headers={"allow": "GET, HEAD"})
+        else:
+            answer = Answer(200, generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST)
+        await answer.send(send, body=scope["method"] != "HEAD")
+
+    def _may_see(self, given: bytes) -> bool:
+        return not self._expected or hmac.compare_digest(given, self._expected)

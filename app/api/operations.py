@@ -1,0 +1,195 @@
+"""Runs one GraphQL operation, the same for every transport: find the document, admit, execute, mask errors."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import strawberry
+from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode
+from graphql.error import located_error
+
+from app.api import error_format
+from app.api.encoding import encoded
+from app.api.introspection import IntrospectionCache
+from app.api.limits.admission import Admission
+from app.api.limits.card_numbers import check_name, check_variables
+from app.api.limits.gatekeeper import Gatekeeper, RequestContext
+from app.api.problems import Refused
+from app.api.request import GraphQLRequest
+from app.execution.budget import Budget, TooLarge, Turns
+from app.execution.documents import Document, is_mutation, is_subscription, question_of
+from app.execution.run import run_operation, run_subscription
+
+
+@dataclass(slots=True)  # not frozen, for speed: one is created per request
+class Prepared:
+    """An admitted operation. No upstream call has been made yet."""
+
+    request: GraphQLRequest
+    caller: Any
+    document: Document
+    operation: OperationDefinitionNode
+    admission: Admission
+
+    @property
+    def is_mutation(self) -> bool:
+        return is_mutation(self.operation)
+
+    @property
+    def is_subscription(self) -> bool:
+        return is_subscription(self.operation)
+
+
+@dataclass(slots=True)  # not frozen, for speed: one is created per request
+class Outcome:
+    """A response body. `was_executed` is False if the variables do not match their types; then there is no `data`.
+    `has_failed` is True if the gateway failed internally.
+    """
+
+    body: dict[str, Any]
+    was_executed: bool = True
+    has_failed: bool = False
+
+
+class Most(Protocol):
+    """The limits that `Operations` enforces."""
+
+    @property
+    def document_characters(self) -> int: ...
+
+    @property
+    def response_fields(self) -> int: ...
+
+    @property
+    def response_bytes(self) -> int: ...
+
+
+class Operations:
+    """Prepares and runs operations."""
+
+    def __init__(self, schema: strawberry.Schema, gatekeeper: Gatekeeper, most: Most) -> None:
+        self._schema = schema
+        self._gate = gatekeeper
+        self._most = most
+        self._turns = Turns()
+        self._introspection = IntrospectionCache()
+
+    async def prepare(self, request: GraphQLRequest, caller: Any, *, streams: bool = False) -> Prepared:
+        """Raises Refused. `streams`: True if the transport can carry a subscription."""
+        if request.query is not None and len(request.query) > self._most.document_characters:
+            raise Refused("TOKEN_LIMIT", limit=self._most.document_characters)
+        document = await self._gate.document(request, caller)
+        operation = runnable(document, request.operation_name)
+        check_variables(document, request.variables)
+        if request.is_get and is_mutation(operation):
+            raise Refused("METHOD_NOT_ALLOWED", "Mutations must be sent by POST.", headers={"allow": "POST"})
+        if is_subscription(operation) and not streams:
+            raise Refused("NOT_ACCEPTABLE", "Subscriptions need WebSocket, text/event-stream or multipart/mixed.")
+        admission = await self._gate.admit(document, operation, request, caller)
+        return Prepared(request, caller, document, operation, admission)
+
+    async def run(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> Outcome:
+        """Execute a query or mutation."""
+        request = prepared.request
+        context = self._context(prepared, request_id, headers)
+        context.question = question_of(prepared.document, request.operation_name)
+        try:
+            key = self._introspection.key(prepared.document, prepared.operation, request.variables)
+            known = self._introspection.get(key) if key is not None else None
+            if known is not None:
+                return _executed(known, [], context, prepared, request_id)
+            result = await run_operation(
+                self._schema, prepared.document, request.operation_name, request.variables, context
+            )
+            outcome = await _outcome(result, context, prepared, request_id)
+            if key is not None and outcome.was_executed and not result.errors and "errors" not in outcome.body:
+                self._introspection.put(key, outcome.body["data"])
+            return outcome
+        finally:
+            context.close()  # cancels upstream reads that no other request shares
+
+    async def events(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> AsyncIterator[Outcome]:
+        """The responses of a subscription, in order. A response that was not executed is the only one."""
+        request = prepared.request
+        context = self._context(prepared, request_id, headers)
+        if last := headers.get("last-event-id"):
+            context.resume_after = last
+        try:
+            started = await run_subscription(
+                self._schema, prepared.document, request.operation_name, request.variables, context
+            )
+            if isinstance(started, ExecutionResult):
+                yield await _outcome(started, context, prepared, request_id)
+                return
+            async with aclosing(started) as results:  # type: ignore[type-var]
+                async for result in results:
+                    yield await _outcome(result, context, prepared, request_id)
+        except GraphQLError as error:  # the source raised it and has ended
+            body = {"errors": error_format.shown([error], request_id), "extensions": {"requestId": request_id}}
+            yield Outcome(body, was_executed=False)
+        finally:
+            context.close()
+
+    def _context(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> RequestContext:
+        context = self._gate.context(prepared.caller, request_id, headers)
+        context.budget = Budget(self._most.response_fields, self._most.response_bytes, self._turns)
+        return context
+
+
+def runnable(document: Document, operation_name: str | None) -> OperationDefinitionNode:
+    """The operation to run; raises Refused if the document is invalid or the operation is ambiguous or missing."""
+    if document.parse_error is not None:
+        code = error_format.syntax_code(document.parse_error)
+        raise Refused(code, errors=error_format.faults([document.parse_error], code))
+    if document.errors:
+        code = (document.errors[0].extensions or {}).get("code", "GRAPHQL_VALIDATION_FAILED")
+        raise Refused(code, errors=error_format.faults(document.errors, "GRAPHQL_VALIDATION_FAILED"))
+    operation = document.operation(operation_name)
+    if operation is None:
+        if not document.operations:
+            raise Refused("BAD_REQUEST", "The document contains no operation.")
+        if operation_name is not None:
+            check_name(operation_name)
+            raise Refused("OPERATION_RESOLUTION_FAILURE", "The document contains no operation of this name.")
+        raise Refused("OPERATION_RESOLUTION_FAILURE")
+    return operation
+
+
+async def _outcome(result: ExecutionResult, context: RequestContext, prepared: Prepared, request_id: str) -> Outcome:
+    data, errors = result.data, list(result.errors or ())
+    if errors and data is None and all(error.path is None for error in errors) and context.budget.error is None:
+        return Outcome({"errors": error_format.misfits(errors), "extensions": {"requestId": request_id}}, False)
+    shown: Any = None
+    if data is not None:
+        try:
+            shown = await encoded(data, context.budget)
+        except TooLarge as error:
+            shown, errors = _left_out(data, error, is_mutation=prepared.is_mutation)
+    return _executed(shown, errors, context, prepared, request_id)
+
+
+def _executed(
+    shown: Any, errors: Sequence[GraphQLError], context: RequestContext, prepared: Prepared, request_id: str
+) -> Outcome:
+    """`shown` is the data as it is sent."""
+    body: dict[str, Any] = {}
+    if errors:
+        body["errors"] = error_format.shown(errors, request_id)
+    body["data"] = shown
+    body["extensions"] = {
+        **({"eventId": context.event_id} if context.event_id else {}),
+        "requestId": request_id,
+        "cost": prepared.admission.shown(context.upstream_calls),
+        **context.response_extensions(),
+    }
+    return Outcome(body, has_failed=context.has_failed or bool(errors and error_format.has_failed(body["errors"])))
+
+
+def _left_out(data: dict[str, Any], error: TooLarge, *, is_mutation: bool) -> tuple[Any, list[GraphQLError]]:
+    """The rest of a response that exceeded the size limit while it was encoded. For a mutation, each field that ran is
+    null.
+    """
+    if not is_mutation:
+        return None, [error]
+    return dict.fromkeys(data), [located_error(error, None, [key]) for key in data]

@@ -1,0 +1,116 @@
+"""Parses one GraphQL request over HTTP and checks its shape, not its meaning."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from app.api import strict_json
+from app.api.problems import Refused
+
+_TEXT_FIELDS: Final = ("query", "operationName", "documentId", "id", "doc_id")
+_MAP_FIELDS: Final = ("variables", "extensions")
+_KINDS: Final[Mapping[str, type]] = {**dict.fromkeys(_TEXT_FIELDS, str), **dict.fromkeys(_MAP_FIELDS, dict)}
+_ID_FIELDS: Final = ("documentId", "doc_id", "id")
+
+
+@dataclass(slots=True)  # not frozen, for speed: one is created per request
+class GraphQLRequest:
+    """`document_id` is the client's name for the document; `documents` interprets it."""
+
+    query: str | None
+    operation_name: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    document_id: str | None = None
+    is_get: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Several requests in one body. A malformed item is represented by its error."""
+
+    items: Sequence[GraphQLRequest | Refused]
+
+
+def from_body(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest | Batch:
+    """Read a POST body; raises Refused. `document_id` is the id in the path, if any."""
+    value = decoded(raw, max_depth=max_depth)
+    if document_id is not None and isinstance(value, dict):
+        value = named_once(value, document_id)
+    if isinstance(value, list):
+        if document_id is not None:
+            raise Refused("BAD_REQUEST", "A batch must name its documents individually.")
+        return Batch([_item(item) for item in value])
+    return from_members(value)
+
+
+def decoded(raw: bytes, *, max_depth: int) -> Any:
+    """The JSON value of a body or a message; raises Refused."""
+    try:
+        return strict_json.loads(raw, max_depth=max_depth)
+    except strict_json.NestedTooDeep:
+        raise Refused("VARIABLES_LIMIT", "The body is nested too deeply.", limit=max_depth) from None
+    except strict_json.NotStrictJson as fault:
+        raise Refused("BAD_REQUEST", f"The body cannot be read: {fault}.") from None
+
+
+def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest:
+    """Read a GET request's parameters; raises Refused. `variables` and `extensions` are JSON text."""
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
+    except ValueError:
+        raise Refused("BAD_REQUEST", "The query string cannot be read.") from None
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Refused("BAD_REQUEST", "A query parameter must not be sent twice.")
+    members: dict[str, Any] = {name: found[name] for name in _TEXT_FIELDS if name in found}
+    for name in _MAP_FIELDS:
+        if found.get(name):
+            members[name] = _decoded_parameter(name, found[name], max_depth)
+    if document_id is not None:
+        members = named_once(members, document_id)
+    return from_members(members, is_get=True)
+
+
+def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
+    """Read a decoded request (body, batch item or WebSocket payload); raises Refused."""
+    if not isinstance(value, dict):
+        raise Refused("BAD_REQUEST", "A request must be a JSON object.")
+    for name, one in value.items():
+        kind = _KINDS.get(name)
+        if kind is not None and one.__class__ is not kind and one is not None and not isinstance(one, kind):
+            what = "a string" if kind is str else "an object"
+            raise Refused("BAD_REQUEST", f"The member {name} must be {what}.")
+    ids = [value[name] for name in _ID_FIELDS if name in value and value[name] is not None]
+    if len(ids) > 1:
+        raise Refused("BAD_REQUEST", "The document is named twice.")
+    return GraphQLRequest(
+        query=value.get("query"),
+        operation_name=value.get("operationName") or None,
+        variables=value.get("variables") or {},
+        extensions=value.get("extensions") or {},
+        document_id=ids[0] if ids else None,
+        is_get=is_get,
+    )
+
+
+def named_once(members: dict[str, Any], document_id: str) -> dict[str, Any]:
+    """Add the path's document id to the request's members; raises Refused if they already name a document."""
+    if any(members.get(name) is not None for name in _ID_FIELDS):
+        raise Refused("BAD_REQUEST", "The document is named twice.")
+    return {**members, "documentId": document_id}
+
+
+def _decoded_parameter(name: str, text: str, max_depth: int) -> Any:
+    try:
+        return strict_json.loads(text.encode(), max_depth=max_depth)
+    except (strict_json.NotStrictJson, UnicodeEncodeError):
+        raise Refused("BAD_REQUEST", f"The parameter {name} is not JSON.") from None
+
+
+def _item(value: Any) -> GraphQLRequest | Refused:
+    try:
+        return from_members(value)
+    except Refused as refused:
+        return refused

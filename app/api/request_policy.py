@@ -1,0 +1,88 @@
+"""The default request policy: authenticates callers, resolves documents, admits requests, creates contexts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from graphql import OperationDefinitionNode
+
+from app.api.audit import Audit
+from app.api.auth.authentication import Callers
+from app.api.deadline import asked_s
+from app.api.documents.resolve import Resolver
+from app.api.limits import Limiter
+from app.api.limits.admission import Admission
+from app.api.limits.rate import Rates
+from app.api.problems import Refused
+from app.api.request import GraphQLRequest
+from app.execution.documents import Document
+from app.vault.pan import looks_like_card_number
+from app.wallet.caller import Caller
+
+
+class Keeper:
+    """Implements `Gatekeeper`. `make_context` takes caller, request id and traceparent."""
+
+    def __init__(
+        self, documents: Resolver, callers: Callers, limiter: Limiter, rates: Rates, audit: Audit, make_context: Any
+    ) -> None:
+        self._documents = documents
+        self._callers = callers
+        self._limiter = limiter
+        self._rates = rates
+        self._audit = audit
+        self._make_context = make_context
+
+    async def authenticate(self, headers: Mapping[str, str]) -> Caller:
+        try:
+            return await self._callers.authenticate(headers)
+        except Refused as refused:
+            self._audit.turned_away(None, refused.code)
+            raise
+
+    async def authenticate_payload(self, payload: object) -> Caller:
+        """For WebSockets: `payload` is that of `connection_init`."""
+        try:
+            return await self._callers.authenticate_payload(payload)
+        except Refused as refused:
+            self._audit.turned_away(None, refused.code)
+            raise
+
+    async def again(self, caller: Caller) -> Caller | None:
+        return await self._callers.again(caller)
+
+    async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
+        self._rates.request(caller)
+        try:
+            return await self._documents.document(request, caller)
+        except Refused as refused:
+            self._audit.turned_away(caller, refused.code)
+            raise
+
+    async def admit(
+        self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Caller
+    ) -> Admission:
+        try:
+            cost = self._limiter.admit(document, operation, _counted(operation, request), caller)
+        except Refused as refused:
+            self._audit.turned_away(caller, refused.code)
+            raise
+        return Admission(cost, await self._rates.cost(caller, cost))
+
+    def context(self, caller: Caller, request_id: str, headers: Mapping[str, str]) -> Any:
+        trace = headers.get("traceparent")
+        if trace is not None and looks_like_card_number(trace):
+            trace = None
+        return self._make_context(caller, request_id, trace, asked_s(headers))
+
+
+def _counted(operation: OperationDefinitionNode, request: GraphQLRequest) -> Mapping[str, Any]:
+    """The variables that count against the limits.
+
+    A client older or newer than a published document may send variables that the document does not declare; these are
+    never read.
+    """
+    if request.query or not request.variables:
+        return request.variables
+    given = request.variables
+    names = [one.variable.name.value for one in operation.variable_definitions or ()]
+    return {name: given[name] for name in names if name in given}

@@ -1,0 +1,90 @@
+"""HTTP responses: a body encoded once, with status and headers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+from starlette.types import Send
+
+from app.api.negotiation import AnswerType
+from app.api.problems import Refused
+
+_BASE_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"vary", b"accept, accept-encoding, origin"),
+)
+NOT_MODIFIED: Final = 304
+_WITHOUT_BODY: Final = (204, NOT_MODIFIED)
+_NOT_KEPT: Final = (b"cache-control", b"no-store")
+_DOCUMENT_FAULTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION_FAILED", "BAD_USER_INPUT"})
+
+
+@dataclass(slots=True)  # not frozen, for speed: one is created per request
+class Answer:
+    """`body` is encoded, or empty. Header names are lower case. Only responses with `is_open` may be compressed."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json; charset=utf-8"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_open: bool = False
+
+    async def send(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = (), *, body: bool = True) -> None:
+        await self.start(send, extra)
+        await send({"type": "http.response.body", "body": self.body if body else b""})
+
+    async def start(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        headers = [*_BASE_HEADERS, *extra]
+        if self.status not in _WITHOUT_BODY:  # RFC 9110, 8.6: a 204 has no content length
+            headers.append((b"content-type", self.content_type.encode()))
+            headers.append((b"content-length", str(len(self.body)).encode()))
+        if self.headers:
+            headers += [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        if "cache-control" not in self.headers:
+            headers.append(_NOT_KEPT)
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+
+
+def encode(value: Any) -> bytes:
+    """JSON bytes of a result whose scalars are serialised already.
+
+    The standard library encodes (as ASCII) what orjson rejects: integers beyond 64 bits and lone surrogates from
+    vaults.
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False, default=_parsed).encode("ascii")
+
+
+def _parsed(value: object) -> Any:
+    """Decode already encoded fragments."""
+    if isinstance(value, orjson.Fragment):
+        return json.loads(orjson.dumps(value))
+    raise TypeError
+
+
+def json_answer(
+    value: Any,
+    kind: AnswerType,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    *,
+    is_open: bool = False,
+) -> Answer:
+    return Answer(status, encode(value), kind.content_type, headers or {}, is_open)
+
+
+def refusal(refused: Refused, kind: AnswerType, request_id: str) -> Answer:
+    """The response to a refused request: `errors` and the request id, no `data`."""
+    status = refused.status
+    if kind.refuses_with_200 and refused.code in _DOCUMENT_FAULTS:
+        status = 200
+    return json_answer(refusal_body(refused, request_id), kind, status, refused.headers)
+
+
+def refusal_body(refused: Refused, request_id: str) -> dict[str, Any]:
+    return {"errors": refused.as_errors(), "extensions": {"requestId": request_id}}

@@ -1,0 +1,94 @@
+"""`POST /webhooks/{vault}/...`: verified on the raw bytes, stored, then acknowledged.
+
+`app.wallet.changes.webhook_worker` processes the stored deliveries. The vaults' packages verify and parse them.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final
+
+from starlette.types import Receive, Scope, Send
+
+from app.api.headers import connection_of
+from app.api.response import Answer, encode
+from app.store.errors import StoreUnavailable
+from app.store.records import NewReceipt
+from app.vault.webhooks import Headers, WebhookDelivery, WebhookRejected, WebhookSender
+
+_LONGEST_BODY: Final = 256_000
+
+Keep = Callable[[NewReceipt], Awaitable[None]]
+
+
+class WebhookReceiver:
+    """ASGI application below ``/webhooks/``. `senders` are keyed by the first part of the path."""
+
+    def __init__(self, senders: Mapping[str, WebhookSender], keep: Keep) -> None:
+        self._senders = dict(senders)
+        self._keep = keep
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["type"] != "http" or scope["method"] != "POST":
+                raise WebhookRejected(405, "Webhooks must be sent by POST.", {"allow": "POST"})
+            name, _, path = scope["path"].removeprefix("/webhooks/").partition("/")
+            sender = self._senders.get(name)
+            if sender is None:
+                raise WebhookRejected(404, "No such sender.")
+            headers = _headers(scope["headers"], sender)
+            read = await sender.admit(path, headers)  # before the body is read: unknown senders are refused here
+            delivery = read(await _body(receive, headers))
+            if (connection := connection_of(scope)) is not None:
+                connection.authenticated(f"webhooks:{name}")
+            if delivery is not None:
+                await self._keep(_receipt(name, delivery))
+        except StoreUnavailable:  # the sender retries
+            answer = Answer(503, encode({"error": "Try again later."}), headers={"retry-after": "1"})
+        except WebhookRejected as rejected:
+            answer = Answer(rejected.status, encode({"error": str(rejected)}), headers=rejected.headers)
+        else:
+            answer = Answer(200, encode({"received": True}))
+        await answer.send(send)
+
+
+def _receipt(name: str, delivery: WebhookDelivery) -> NewReceipt:
+    return NewReceipt(
+        source=name,
+        account=delivery.account,
+        delivery_id=delivery.delivery_id,
+        event_type=delivery.event_type,
+        lane=f"{name}:{delivery.lane or delivery.delivery_id}",
+        body=delivery.facts,
+    )
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]], sender: WebhookSender) -> dict[str, str]:
+    """Headers by lower-case name, aliases resolved. Raises WebhookRejected if a header that the signature depends on is
+    repeated, since servers differ in which value they use.
+    """
+    aliases, single = sender.header_aliases, sender.single_headers
+    found: dict[str, str] = {}
+    for name_bytes, value in raw:
+        name = name_bytes.decode("latin-1").lower()
+        name = aliases.get(name, name)
+        if name in found and name in single:
+            raise WebhookRejected(400, f"The header {name} must not be sent twice.")
+        found[name] = value.decode("latin-1")
+    return found
+
+
+async def _body(receive: Receive, headers: Headers) -> bytes:
+    declared = headers.get("content-length", "")
+    if declared.isdecimal() and (len(declared) > 15 or int(declared) > _LONGEST_BODY):
+        raise WebhookRejected(413, "The body is too large.")
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise WebhookRejected(400, "The sender disconnected.")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > _LONGEST_BODY:
+            raise WebhookRejected(413, "The body is too large.")
+        if not message.get("more_body", False):
+            return b"".join(chunks)

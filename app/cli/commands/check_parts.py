@@ -1,0 +1,130 @@
+"""Dependencies that `vaultgraph check` tries beside the vaults: store, Redis, token keys, webhook keys.
+
+Each check returns ``ok``, an empty string if turned off, or the error and the setting that fixes it,
+without address or secret.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+from app.cli.commands.startup_errors import sqlite_file, usable_folder
+from app.errors import SettingsError, StoreUnavailable
+from app.http.fetch import DocumentFetcher
+from app.http.jwks import FileKeys, KeySet, NotAKeySet
+from app.providers.registry import specs
+from app.settings.model import Settings
+from app.settings.required import missing_settings
+
+_WITHIN_S: Final = 10.0
+OK: Final = "ok"
+
+
+async def check_parts(settings: Settings) -> dict[str, str]:
+    """Results by name of the checks that are turned on; all run in parallel, each within ten seconds."""
+    parts: dict[str, Callable[[], Awaitable[str]]] = {
+        "store": lambda: _store(settings),
+        "redis": lambda: _redis(settings.store.redis_url.reveal()),
+        "tokens": lambda: _keys("auth", settings.auth.jwks_url, settings.auth.jwks_path, "jwks"),
+        "webhooks": lambda: _webhooks(settings),
+    }
+    outcomes = await asyncio.gather(*(_bounded(part) for part in parts.values()))
+    return {name: outcome for name, outcome in zip(parts, outcomes, strict=True) if outcome}
+
+
+async def _bounded(part: Callable[[], Awaitable[str]]) -> str:
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            return await part()
+    except SettingsError as error:
+        return str(error)
+    except TimeoutError:
+        return f"no answer within {_WITHIN_S:.0f} seconds"
+
+
+async def _store(settings: Settings) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from app.main import store_url
+    from app.store import Store, migrations_are_current
+
+    url = store_url(settings)
+    file = sqlite_file(settings)
+    if file is not None and not file.exists():
+        if not settings.store.url and settings.data_dir.exists():
+            usable_folder(settings.data_dir)
+        return OK  # created at the first start
+    setting = "store.url" if settings.store.url else "data_dir"
+    try:
+        store = Store.open(url)
+        try:
+            async with asyncio.timeout(_WITHIN_S):
+                is_current = await migrations_are_current(store.engine)
+                if is_current:
+                    await store.changes.version()
+        finally:
+            await store.close()
+    except StoreUnavailable as error:
+        return f"cannot be used ({error.cause}): check {setting}"
+    except (OSError, SQLAlchemyError) as error:
+        return f"cannot be used ({type(getattr(error, 'orig', None) or error).__name__}): check {setting}"
+    except Exception as error:  # noqa: BLE001 - the driver's own errors are of many kinds, and may name the address
+        return f"cannot be used ({type(error).__name__}): check {setting}"
+    if is_current or file is not None:  # an embedded store is upgraded at the next start
+        return OK
+    return "its schema belongs to another version: run `vaultgraph migrate`"
+
+
+async def _redis(url: str) -> str:
+    if not url:
+        return ""
+    from redis.asyncio import Redis
+    from redis.exceptions import RedisError
+
+    try:
+        client: Any = Redis.from_url(url, socket_timeout=_WITHIN_S / 2, socket_connect_timeout=_WITHIN_S / 2)
+        try:
+            await client.ping()
+        finally:
+            await client.aclose()
+    except (RedisError, OSError, ValueError) as error:
+        return f"does not answer ({type(error).__name__}): check store.redis_url"
+    return OK
+
+
+async def _webhooks(settings: Settings) -> str:
+    """The webhook keys of every enabled vault whose webhooks are turned on."""
+    tried = 0
+    for spec in specs().values():
+        section = settings.provider(spec.name)
+        if not section.enabled or missing_settings(settings).get(spec.name) or spec.webhooks is None:
+            continue
+        if spec.webhooks.sender(section) is None:
+            continue
+        tried += 1
+        url = getattr(section, "webhook_jwks_url", "")
+        outcome = await _keys(spec.name, url, "", "webhook_jwks") if url else OK
+        if outcome != OK:
+            return outcome
+    return OK if tried else ""
+
+
+async def _keys(section: str, url: str, path: str, name: str) -> str:
+    """A key set at a URL or in a file."""
+    if url:
+        setting = f"{section}.{name}_url"
+        fetch = DocumentFetcher(url, setting=setting).fetch
+        try:
+            KeySet.parse(await fetch())
+        except SettingsError:
+            raise
+        except NotAKeySet as error:
+            return f"{error}: check {setting}"
+        except Exception as error:  # noqa: BLE001 - whatever it is, no keys can be had there
+            return f"no keys could be fetched ({type(error).__name__}): check {setting}"
+        return OK
+    if path:
+        FileKeys(Path(path), setting=f"{section}.{name}_path")
+        return OK
+    return ""

@@ -1,0 +1,272 @@
+"""`vaultgraph dev`: the gateway, four sandboxes and the demo customers, in one process on loopback.
+
+Settings required in production are generated and stored in the data directory, so that ids and idempotency keys stay
+valid after a restart.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import shlex
+import sys
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import click
+
+from app.api.auth import development
+from app.api.cors import is_local_host
+from app.cli.commands.local_gateway import note_sandbox
+from app.cli.commands.sandbox import DEFAULT_DATA_DIR, naming_the_option
+from app.cli.commands.startup_errors import described_store, opening_the_store, usable_folder
+from app.errors import SettingsError, VaultgraphError
+from app.providers.registry import specs
+from app.sandbox.run import serve_sandbox
+from app.server.run import bind, run_until_signal, serve, url_of
+from app.settings.model import Settings, load_settings
+
+T = TypeVar("T")
+
+_LOOPBACK: Final = "127.0.0.1"
+_SANDBOX_WITHIN_S: Final = 20
+_GRACE_S: Final = 1.0  # Ctrl-C waits up to this long
+_KEYS: Final = ("id_key", "digest_key")
+
+
+class SandboxSilent(VaultgraphError):
+    """The sandbox at --sandbox-url did not answer."""
+
+
+def run_dev(
+    *,
+    host: str,
+    port: int,
+    sandbox_port: int,
+    sandbox_url: str | None,
+    config_file: Path | None,
+    data_dir: Path | None,
+) -> None:
+    folder = data_dir or DEFAULT_DATA_DIR
+    keys = dev_keys(folder)
+
+    async def main(stop: asyncio.Event) -> None:
+        sock = bind(host, port, "--port")
+        try:
+            async with _Sandboxes(sandbox_url, sandbox_port, folder) as url:
+                credentials = await _unless_stopped(credentials_of(url), stop)
+                if credentials is not None:
+                    note_sandbox(folder, url)
+                    settings = _settings(url, credentials, keys, folder, config_file, host)
+                    await _serve_gateway(settings, folder, sock, url, stop)
+        finally:
+            sock.close()
+
+    run_until_signal(main)
+
+
+async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """The result of `work`, or None if `stop` was set first."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        return working.result()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    return None
+
+
+async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_url: str, stop: asyncio.Event) -> None:
+    from app.main import Gateway
+
+    token = page_token(settings, folder)
+    is_exposed = not is_local_host(settings.host)
+    gateway = Gateway(settings, page_token=None if is_exposed else token)  # the page embeds a token
+    gateway.after_start.append(_link_demo_customers)
+    address = url_of(sock).replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    await _send_webhooks_to(address, settings, sandbox_url)
+
+    def started() -> None:
+        click.echo(f"Store        {described_store(settings)}")
+        _announce(address, sandbox_url, token, folder, bundled=gateway.has_bundled_graphiql, is_exposed=is_exposed)
+
+    with opening_the_store():
+        await serve(
+            gateway.app,
+            sock,
+            stop,
+            grace_s=settings.grace_s,
+            limits=gateway.connection_limits,
+            on_started=started,
+            on_stop=gateway.begin_drain,
+        )
+
+
+async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) -> None:
+    """Register this gateway as the sandbox's webhook receiver. The sandbox retries failed deliveries."""
+    timeout = aiohttp.ClientTimeout(total=5)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session:
+            for spec in specs().values():
+                if spec.webhooks is not None and spec.webhooks.sandbox_path is not None:
+                    path = spec.webhooks.sandbox_path(settings.provider(spec.name))
+                    asked = {"provider": spec.name, "url": f"{address}/webhooks/{spec.name}{path}"}
+                    await session.post(f"{sandbox_url}/__sandbox/webhooks", json=asked)
+    except (aiohttp.ClientError, TimeoutError):
+        click.echo("webhooks could not be registered at the sandbox: changes are noticed only by reading", err=True)
+
+
+async def _link_demo_customers(gateway: Any) -> None:
+    from app.cli.commands.demo_data import link_demo_customers
+
+    await link_demo_customers(gateway.store)
+
+
+class _Sandboxes:
+    """The sandboxes of this process, or the ones at `url`. The context manager returns their address."""
+
+    def __init__(self, url: str | None, port: int, folder: Path) -> None:
+        self._url = url.rstrip("/") if url else None
+        self._port = port
+        self._folder = folder
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> str:
+        if self._url is not None:
+            return self._url
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._serve(ready))
+        waited: set[asyncio.Future[Any]] = {self._task, ready}
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            await self._task
+        return await ready
+
+    async def _serve(self, ready: asyncio.Future[str]) -> None:
+        with naming_the_option("--sandbox-port"):
+            await serve_sandbox(
+                _LOOPBACK, self._port, self._folder, ready=ready.set_result, stop=self._stop, handle_signals=False
+            )
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._task is not None:
+            await self._task
+
+
+async def credentials_of(url: str) -> Mapping[str, Any]:
+    """Every vault's credentials from the sandbox's control API. Waits for a starting sandbox."""
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise SandboxSilent("--sandbox-url must begin with http:// or https://")
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + _SANDBOX_WITHIN_S
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        while True:
+            with suppress(aiohttp.ClientError, TimeoutError, ValueError):
+                async with session.get(f"{url}/__sandbox/credentials") as reply:
+                    if reply.status == 200:
+                        found: Mapping[str, Any] = await reply.json()
+                        return found
+            if loop.time() >= give_up_at:
+                raise SandboxSilent(f"no sandbox answers at {url} (waited {_SANDBOX_WITHIN_S} s); see --sandbox-url")
+            await asyncio.sleep(0.1)
+
+
+def dev_keys(folder: Path) -> dict[str, str]:
+    """Random keys, generated once per data directory, in a file readable only by its owner."""
+    path = usable_folder(folder) / "dev-keys.json"
+    try:
+        if path.exists():
+            known = json.loads(path.read_text("utf-8"))
+            if all(isinstance(known.get(name), str) for name in _KEYS):
+                return {name: known[name] for name in _KEYS}
+        made = {name: secrets.token_urlsafe(48) for name in _KEYS}
+        fresh = path.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(made, file)
+        fresh.replace(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise SettingsError(f"{path} cannot be used ({reason}); choose another directory with --data-dir") from None
+    return made
+
+
+def _settings(
+    url: str,
+    credentials: Mapping[str, Any],
+    keys: Mapping[str, str],
+    folder: Path,
+    config_file: Path | None,
+    host: str,
+) -> Settings:
+    try:
+        return dev_settings(credentials, keys, folder, config_file, host=host)
+    except (KeyError, TypeError, AttributeError):
+        raise SandboxSilent(f"the server at {url} is not a Vaultgraph sandbox; see --sandbox-url") from None
+
+
+def dev_settings(
+    credentials: Mapping[str, Any],
+    keys: Mapping[str, str],
+    folder: Path,
+    config_file: Path | None,
+    environ: Mapping[str, str] | None = None,
+    **overrides: Any,
+) -> Settings:
+    """Development settings: the sandbox's credentials, overridden by the settings file and the environment."""
+    base: dict[str, Any] = {
+        "mode": "development",
+        "data_dir": str(folder),
+        "network_tokens": True,
+        "grace_s": _GRACE_S,
+        "auth": {
+            "issuer": development.ISSUER,
+            "audience": [development.AUDIENCE],
+            "jwks_path": str(development.DevTokens.open(usable_folder(folder)).jwks_path),
+        },
+        **keys,
+        **_vaults(credentials),
+    }
+    return load_settings(config_file, environ, base, **overrides)
+
+
+def _vaults(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    """An enabled settings section for every vault of the sandbox."""
+    return {
+        spec.name: {"enabled": True, **spec.sandbox(credentials[spec.name])}
+        for spec in specs().values()
+        if spec.sandbox is not None
+    }
+
+
+def page_token(settings: Settings, folder: Path) -> str | None:
+    """A token for GraphiQL and the printed example; None if the settings name an external issuer."""
+    tokens = development.DevTokens.open(folder)
+    auth = settings.auth
+    is_ours = auth.jwks_path == str(tokens.jwks_path) and not auth.jwks_url and auth.issuer == development.ISSUER
+    return tokens.mint() if is_ours and not auth.partners_only else None
+
+
+def _announce(
+    address: str, sandbox_url: str, token: str | None, folder: Path, *, bundled: bool, is_exposed: bool
+) -> None:
+    query = '{ customer(id: \\"cus_alex\\") { name paymentMethods { label provider } sources { provider state } } }'
+    click.echo(f"Gateway      {address}/graphql")
+    hint = "paste a token from below" if is_exposed else "a token is filled in"
+    click.echo(f"GraphiQL     {address}/graphql   (open it in a browser; {hint})")
+    if not bundled:
+        click.echo("GraphiQL     is loaded from a CDN (not bundled: no Node.js at installation)")
+    click.echo(f"Sandboxes    {sandbox_url}   (control API: {sandbox_url}/__sandbox)")
+    reach = "OPEN TO YOUR NETWORK (--host)" if is_exposed else "loopback only"
+    click.echo(f"Relaxed      development: issues its own tokens, {reach}, introspection and GraphiQL are on")
+    click.echo(f"Token        {shlex.join([sys.argv[0], 'token', '--data-dir', str(folder)])}")
+    click.echo("Try")
+    bearer = f"-H 'authorization: Bearer {token or 'YOUR-TOKEN'}'"
+    body = f"-H 'content-type: application/json' -d '{{\"query\": \"{query}\"}}'"
+    click.echo(f"  curl -s {address}/graphql {bearer} {body}")

@@ -1,0 +1,64 @@
+"""`vaultgraph explain`: shows how each operation of a document runs and its maximum cost."""
+
+from collections.abc import Iterator
+
+import click
+from graphql import OperationDefinitionNode
+
+from app.api.limits import Limiter
+from app.api.problems import Refused
+from app.errors import VaultgraphError
+from app.execution.documents import Document, Documents
+from app.execution.measure import Load, Unsupported
+from app.execution.plan import Plan
+from app.settings.model import GateSettings
+from app.wallet.caller import ALL_SCOPES, Caller
+from resolvers.schema import schema
+
+
+def run_explain(text: str) -> bool:
+    """Print how each operation runs; True if all have plans. Raises VaultgraphError for an invalid document."""
+    limiter = Limiter(schema._schema)
+    documents = Documents(
+        schema._schema, max_bytes=0, max_tokens=GateSettings().tokens, suggest=True, screen=limiter.screen
+    )
+    document = documents.prepare(text)
+    faults = [document.parse_error] if document.parse_error is not None else list(document.errors)
+    if faults:
+        raise VaultgraphError("; ".join(fault.message for fault in faults))
+    all_planned = True
+    for name, operation in document.operations.items():
+        try:
+            found = Plan(schema, operation, document.fragments).survey
+        except Unsupported as unsupported:
+            all_planned = False
+            lines = [f"not planned: {unsupported}; graphql-core runs it"]
+        else:
+            lines = [f"planned: {found.size} fields", *_dependencies(found.conditions), *map(_load, found.loads)]
+        click.echo(f"{operation.operation.value} {name or '(without a name)'}")
+        for line in [*lines, *_price(limiter, document, operation)]:
+            click.echo(f"  {line}")
+    return all_planned
+
+
+def _dependencies(conditions: tuple[str, ...]) -> Iterator[str]:
+    if conditions:
+        yield "one variant for each combination of " + ", ".join(f"${name}" for name in conditions)
+
+
+def _load(load: Load) -> str:
+    calls = f", up to {load.calls} call{'s' if load.calls != 1 else ''}" if load.calls is not None else ""
+    needs = f", needs {' or '.join(load.needs)}" if load.needs else ""
+    return f"load {load.coordinate}{calls}{needs}"
+
+
+def _price(limiter: Limiter, document: Document, operation: OperationDefinitionNode) -> Iterator[str]:
+    """Price without variables: variables that set the length of a list can only add to it."""
+    found = limiter.estimate(document, operation, {})
+    yield found.told
+    try:
+        limiter.admit(document, operation, {}, Caller(name="explain", scopes=ALL_SCOPES))
+    except Refused as refused:
+        yield f"refused: {refused.code}: {refused.message}"
+    else:
+        yield f"price without variables: {found.price}"

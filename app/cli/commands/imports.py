@@ -1,0 +1,290 @@
+"""`vaultgraph import` and `vaultgraph link`: import vault customers and processor tokens, from a file or one by one.
+
+The file is checked first, then sent in batches. Each batch is one operation in the journal; its idempotency key is the
+file's digest and the batch's position. A later run of the same file finds the outcome of each row, sends only rows not
+yet sent or failed for a retryable reason, and applies no row twice. Memory holds one batch.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+from ulid import ULID
+
+from app.cli.commands.import_file import CARD, REQUIRED, TOKENS, WITHHELD, ImportRefused, measure, rows_of
+from app.cli.commands.import_rejects import Reject, RejectsFile
+from app.cli.commands.local_gateway import OPERATOR, deadline_in, working_gateway
+from app.providers.registry import import_token_field
+from app.store.records import ImportRecord, OperationState
+from app.vault.enums import CardBrand, CustomerRef, ProviderName
+from app.vault.model import Expiry
+from app.vault.pan import looks_like_card_number
+from app.vault.provider import Call
+from app.vault.rules.text import tidy
+from app.vault.secret import Secret
+from app.wallet.commands import ImportedLook, ImportMethods, ImportRow, LinkCustomer, WriteResult
+from app.wallet.writes.importing import ImportsMethods, is_settled
+
+if TYPE_CHECKING:
+    from app.main import Gateway
+
+BATCH: Final = 200
+_WITHIN_S: Final = 600.0
+_UNDECIDED_S: Final = 60.0
+_RETRYABLE: Final = "retryable"
+"""Counter of the rejected rows that another run retries."""
+
+
+class Unreadable(ValueError):
+    """A row cannot be understood; the message names the column and never its value."""
+
+    def __init__(self, message: str, code: str = "INVALID_INPUT") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def run_import(
+    path: Path,
+    *,
+    dry_run: bool,
+    create_customers: bool,
+    rejects: Path | None,
+    config_file: Path | None,
+    data_dir: Path | None,
+    sandbox_url: str | None,
+) -> bool:
+    """Import a file; True if every row is imported."""
+    digest, total = measure(path)
+    RejectsFile.beside(path, rejects, is_repeat=True)  # checks that need no store
+
+    async def main() -> tuple[Counter[str], Path | None]:
+        async with working_gateway(config_file, data_dir, sandbox_url) as gateway:
+            run = _Run(gateway, path, digest, dry_run=dry_run, create_customers=create_customers)
+            return await run.all(total, rejects)
+
+    counts, written = asyncio.run(main())
+    parts = [f"{count} {name}" for name, count in sorted(counts.items()) if count and name != _RETRYABLE]
+    click.echo(", ".join(parts) or "nothing to import")
+    if written is not None:
+        click.echo(f"Rows that were not imported, with reasons: {written}")
+    if (again := counts[_RETRYABLE] + counts["unknown"]) and not dry_run:
+        click.echo(f"{again} of them may be imported by running the same command again.")
+    return not (counts["rejected"] or counts["unknown"])
+
+
+class _Run:
+    """One import run of one file."""
+
+    def __init__(self, gateway: "Gateway", path: Path, digest: str, *, dry_run: bool, create_customers: bool) -> None:
+        self._gateway = gateway
+        self._path = path
+        self._digest = digest
+        self._dry_run = dry_run
+        self._create = create_customers
+        key = f"import:{digest[:32]}:{'dry' if dry_run else 'real'}:{'create' if create_customers else 'known'}"
+        self._key = f"{key}:{ULID()}" if dry_run else key  # each dry run starts anew
+
+    async def all(self, total: int, asked: Path | None) -> tuple[Counter[str], Path | None]:
+        """The number of rows per outcome, and the path of the rejects file."""
+        imports = self._gateway.store.imports
+        is_repeat = await imports.find(self._key) is not None
+        rejects = RejectsFile.beside(self._path, asked, is_repeat=is_repeat)
+        record = await imports.start(self._key, content_digest=self._digest, started_by=OPERATOR.id)
+        if record.finished_at is not None and not _leaves_work(record.counts):
+            click.echo("This file was already imported completely; nothing is sent again.")
+            return Counter(record.counts), None
+        if record.finished_at is not None:
+            click.echo("This file was already imported: only rows that failed for a retryable reason are sent again.")
+        elif record.next_row:
+            click.echo(f"Resuming after row {record.next_row}.")
+        try:
+            return await self._batches(record, total, rejects), rejects.written
+        finally:
+            rejects.close()
+
+    async def _batches(self, record: ImportRecord, total: int, rejects: RejectsFile) -> Counter[str]:
+        """Every batch from the first on. The journal answers for completed batches without calling a vault."""
+        imports, counts, start = self._gateway.store.imports, Counter[str](), 0
+        with (
+            closing(rows_of(self._path)) as rows,
+            click.progressbar(length=total, label="Importing", show_pos=True) as bar,
+        ):
+            while batch := list(islice(rows, BATCH)):
+                rejects.write(await self._batch(start, batch, counts, was_done=start < record.next_row))
+                start += len(batch)
+                if start > record.next_row:
+                    record = await self._progress(record, start, counts)
+                bar.update(len(batch))
+        if record.finished_at is None:
+            await imports.progress(record, next_row=record.next_row, counts=_known(counts), is_finished=True)
+        else:
+            await imports.recount(record.key, _known(counts))
+        return counts
+
+    async def _progress(self, record: ImportRecord, next_row: int, counts: Mapping[str, int]) -> ImportRecord:
+        moved = await self._gateway.store.imports.progress(record, next_row=next_row, counts=counts)
+        if moved is None:
+            raise ImportRefused("another run is importing this file")
+        return moved
+
+    async def _batch(
+        self, start: int, batch: list[dict[str, str]], counts: Counter[str], *, was_done: bool
+    ) -> list[Reject]:
+        readable: list[tuple[int, ImportRow]] = []
+        rejects: list[Reject] = []
+        for number, values in enumerate(batch, start=start + 1):
+            try:
+                readable.append((number, row_from(values)))
+            except Unreadable as fault:
+                rejects.append(Reject(number, values, fault.code, str(fault)))
+        counts.update(["rejected"] * len(rejects))
+        if readable:
+            rejects += await self._send(start, batch, readable, counts, was_done=was_done)
+        return sorted(rejects, key=lambda reject: reject.row)
+
+    async def _send(
+        self,
+        start: int,
+        batch: list[dict[str, str]],
+        readable: list[tuple[int, ImportRow]],
+        counts: Counter[str],
+        *,
+        was_done: bool,
+    ) -> list[Reject]:
+        key = f"{self._key}:{start}"
+        journal = self._gateway.store.journal
+        if was_done and await journal.by_key(OPERATOR.id, ImportsMethods.mutation, key) is None:
+            raise ImportRefused(
+                "this file was imported so long ago that the outcome of its rows is no longer stored; "
+                "import the rows of its rejects file"
+            )
+        command = ImportMethods(
+            idempotency_key=key,
+            rows=tuple(row for _, row in readable),
+            dry_run=self._dry_run,
+            create_customers=self._create,
+        )
+        result = await self._decided(command)
+        if result.operation is None:
+            raise ImportRefused("; ".join(problem.message for problem in result.problems))
+        page = await journal.results(result.operation.id, first=BATCH)
+        rejects: list[Reject] = []
+        for outcome in page.rows:
+            number, _ = readable[outcome.row]
+            if outcome.state is OperationState.SUCCEEDED:
+                counts["checked" if self._dry_run else "imported"] += 1
+                continue
+            is_failed = outcome.state is OperationState.FAILED
+            counts["rejected" if is_failed else "unknown"] += 1
+            if is_failed and not is_settled(outcome):
+                counts[_RETRYABLE] += 1
+            error = outcome.error or {}
+            code, message = str(error.get("code", "OUTCOME_UNKNOWN")), str(error.get("message", ""))
+            rejects.append(Reject(number, batch[number - start - 1], code, message))
+        return rejects
+
+    async def _decided(self, command: ImportMethods) -> WriteResult:
+        """Retry under the same idempotency key while a row's outcome is unknown and the vault can be asked again: after
+        a lost reply or an interrupted run.
+        """
+        give_up_at = deadline_in(_UNDECIDED_S)
+        while True:
+            result = await self._gateway.writer.import_methods(command, OPERATOR, _call())
+            if not _may_be_decided(result) or deadline_in(0) > give_up_at:
+                return result
+            await asyncio.sleep(1)
+
+
+def _may_be_decided(result: WriteResult) -> bool:
+    operation = result.operation
+    if operation is None or operation.state is not OperationState.UNKNOWN:
+        return operation is not None and operation.state is OperationState.PENDING
+    return operation.reconcile_at is not None
+
+
+def _leaves_work(counts: Mapping[str, int]) -> bool:
+    """True if another run may import more. Imports by earlier versions did not count retryable rows."""
+    return bool(counts.get("unknown") or counts.get(_RETRYABLE, counts.get("rejected")))
+
+
+def _known(counts: Counter[str]) -> dict[str, int]:
+    return {_RETRYABLE: 0, **counts}
+
+
+def run_link(
+    customer: str,
+    provider: str,
+    customer_ref: str,
+    *,
+    config_file: Path | None,
+    data_dir: Path | None,
+    sandbox_url: str | None,
+) -> None:
+    """Link a customer (`cus_...` or external id) to a vault's customer."""
+
+    async def main() -> WriteResult:
+        async with working_gateway(config_file, data_dir, sandbox_url) as gateway:
+            directory = gateway.store.directory
+            found = await directory.customer(customer) or await directory.customer_by_external_id(customer)
+            if found is None:
+                raise ImportRefused("there is no such customer")
+            command = LinkCustomer(
+                customer_id=found.id,
+                idempotency_key=f"link:{ULID()}",
+                provider=ProviderName(provider),
+                customer_ref=CustomerRef(customer_ref),
+            )
+            return await gateway.writer.link_customer(command, OPERATOR, _call())
+
+    result = asyncio.run(main())
+    if result.problems:
+        raise ImportRefused("; ".join(f"{problem.code.value}: {problem.message}" for problem in result.problems))
+    click.echo("linked")
+
+
+def row_from(values: Mapping[str, str]) -> ImportRow:
+    """Parse one row. Raises Unreadable."""
+    for name, value in values.items():
+        if looks_like_card_number(value):
+            raise Unreadable(f"{name} holds a card number, which is not allowed there", "PAN_NOT_ALLOWED")
+    for name in REQUIRED:
+        if not values.get(name, "").strip():
+            raise Unreadable(f"{name} is missing")
+    try:
+        provider = ProviderName(values["provider"].strip().lower())
+    except ValueError:
+        raise Unreadable(f"provider is none of {', '.join(ProviderName)}") from None
+    column = import_token_field(provider, [name for name in TOKENS if values.get(name, "").strip()])
+    token = values.get(column, "").strip()
+    if token == WITHHELD:
+        raise Unreadable(f"{column} is not in a rejects file: put the token back, or empty the cell to link alone")
+    return ImportRow(
+        external_id=values["external_id"].strip(),
+        provider=provider,
+        customer_ref=CustomerRef(values["customer_ref"].strip()),
+        processor_token=Secret(token) if token else None,
+        token_field=column,
+        card=_card_from(values) if any(values.get(name, "").strip() for name in CARD) else None,
+    )
+
+
+def _card_from(values: Mapping[str, str]) -> ImportedLook:
+    last4, month = values.get("last4", "").strip(), values.get("expiry", "").strip()
+    if not (len(last4) == 4 and last4.isascii() and last4.isdigit()):
+        raise Unreadable("last4 is not four digits")
+    year, _, number = month.partition("-")
+    try:
+        expiry = Expiry(int(year), int(number))
+        brand = CardBrand(values.get("brand", "").strip().upper())
+    except ValueError:
+        raise Unreadable("expiry is not YYYY-MM, or brand is not known") from None
+    return ImportedLook(last4=last4, expiry=expiry, brand=brand, holder_name=tidy(values.get("holder_name", "")))
+
+
+def _call() -> Call:
+    return Call(deadline_at=deadline_in(_WITHIN_S), request_id=str(ULID()), client="import")

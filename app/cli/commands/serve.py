@@ -1,0 +1,63 @@
+"""`vaultgraph serve`: runs only the gateway, from settings."""
+
+import asyncio
+import gc
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from app.cli.commands.startup_errors import described_store, opening_the_store, usable_folder
+from app.errors import SettingsError
+from app.server.run import bind, run_until_signal, serve, url_of
+from app.settings.model import load_settings
+
+_COLLECT_AFTER: Final = (50_000, 20, 50)  # allocations, then younger-generation collections, per collection
+
+
+def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
+    from app.main import Gateway
+
+    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
+    settings = load_settings(config_file, **overrides)
+    if settings.mode == "development" and settings.host not in ("127.0.0.1", "::1", "localhost"):
+        raise SettingsError("mode development listens on loopback only: set mode to production, or host to 127.0.0.1")
+    gateway = Gateway(settings)
+    if not settings.store.url:
+        usable_folder(settings.data_dir)
+
+    async def main(stop: asyncio.Event) -> None:
+        sock = bind(settings.host, settings.port, "the setting port")
+        address = url_of(sock)
+
+        try:
+            with opening_the_store():
+                await serve(
+                    gateway.app,
+                    sock,
+                    stop,
+                    grace_s=settings.grace_s,
+                    limits=gateway.connection_limits,
+                    on_started=lambda: _started(address, described_store(settings)),
+                    on_stop=gateway.begin_drain,
+                )
+        finally:
+            sock.close()
+
+    run_until_signal(main)
+
+
+def _started(address: str, store: str) -> None:
+    """Freeze the objects created so far and tune garbage collection.
+
+    Wallet objects hold no reference cycles, so collections free little, and each one pauses all requests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+    _announce(address, store)
+
+
+def _announce(address: str, store: str) -> None:
+    click.echo(f"Gateway      {address}/graphql   (health: {address}/healthz, {address}/readyz)")
+    click.echo(f"Store        {store}")

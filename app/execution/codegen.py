@@ -1,0 +1,320 @@
+"""Generates Python code for plain fields: attributes, `__typename`, leaves, and lists, objects and interfaces of them.
+
+Generated code has no paths, error handling or null propagation. On a null in a non-null position, an unexpected class,
+an awaitable or any exception it raises, and the caller falls back to the interpreter (`careful`) for the same value.
+So it contains only operations that are safe to repeat: reading attributes and serializing scalars.
+
+Client input enters the source only through `repr`; names, values and types are passed as constants.
+"""
+
+import keyword
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final
+
+from graphql import GraphQLEnumType, GraphQLLeafType, GraphQLObjectType, Undefined, get_named_type
+from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_leaf_type
+
+from app.execution import strawberry_internals as internals
+from app.execution.budget import SLICE, Budget, TooLarge
+from app.execution.interpreter import Completer
+from app.execution.lists import listed
+from app.execution.state import Path, Run
+
+if TYPE_CHECKING:
+    from app.execution.selections import Entry, Selection, Variant
+
+_TEXT: Final = frozenset({"String", "ID"})
+_UNCHANGED: Final = frozenset({str, int, float, bool})
+_LEAST, _MOST = -(2**31), 2**31 - 1
+
+
+class Odd(Exception):
+    """The generated code cannot handle a value. Never leaves this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """`function(source, budget)` returns the object's results in order, with None for `holes`: fields it cannot handle.
+
+    It counts the items of lists; the caller counts the object itself (`Selection.full_weight`).
+    """
+
+    function: Callable[[Any, Budget], dict[str, Any]]
+    holes: frozenset[str]
+
+
+def compile_selection(selection: "Selection", *, at_once: bool = False) -> Code | None:
+    """None if no field is plain. `at_once` also generates fields that `known_at_once` covers."""
+    writer = _Writer(selection.variant, at_once=at_once)
+    holes = [entry.key for entry in selection.entries if not writer.add(selection.type, entry)]
+    if len(holes) == len(selection.entries):
+        return None
+    kind = internals.class_of(selection.type)
+    return Code(writer.function(kind, selection.type), frozenset(holes))
+
+
+def tried_first(
+    variant: "Variant", place: internals.Place, details: internals.Details, type_: Any, careful: Completer
+) -> Completer:
+    """A completer that tries generated code first, if all fields below the value are plain."""
+    writer = _Writer(variant)
+    inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
+    if is_leaf_type(inner):
+        return careful
+    expression = writer.value(type_, details, "o")
+    if expression is None:
+        return listed(variant, place, details, inner, careful) if isinstance(inner, GraphQLList) else careful
+    made = writer.expression(expression)
+    if isinstance(inner, GraphQLList):
+        item_fields = max(1, variant.weight_of(inner.of_type, details)[0])
+        return _in_turns(made, max(1, SLICE // item_fields), careful)
+    fields, size = variant.weight_of(type_, details)
+
+    def complete(run: Run, value: Any, path: Path) -> Any:
+        budget = run.budget
+        before = budget.fields, budget.bytes
+        try:
+            budget.take(fields, size, 1)
+            return made(value, budget)
+        except TooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - `careful` repeats the completion and reports the error
+            budget.given_back(*before)
+            return careful(run, value, path)
+
+    return complete
+
+
+def _in_turns(made: Callable[[Any, Budget], Any], at_once: int, careful: Completer) -> Completer:
+    """A list completer that generates `at_once` items per slice."""
+
+    def complete(run: Run, value: Any, path: Path) -> Any:
+        budget = run.budget
+        if value.__class__ is list and (len(value) > at_once or budget.until_turn < 0):
+            return slices(run, value, path)
+        before = budget.fields, budget.bytes
+        try:
+            return made(value, budget)
+        except TooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - `careful` repeats the completion and reports the error
+            budget.given_back(*before)
+            return careful(run, value, path)
+
+    async def slices(run: Run, value: list[Any], path: Path) -> Any:
+        budget = run.budget
+        before = budget.fields, budget.bytes
+        results: list[Any] = []
+        try:
+            for start in range(0, len(value), at_once):
+                if budget.until_turn < 0:
+                    await budget.turn()
+                results += made(value[start : start + at_once], budget)
+        except TooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            budget.given_back(*before)
+            done = careful(run, value, path)
+            return await done if done.__class__ is CoroutineType else done
+        return results
+
+    return complete
+
+
+class _Writer:
+    """Writes the source of one function and collects its constants."""
+
+    def __init__(self, variant: "Variant", *, at_once: bool = False) -> None:
+        self._variant = variant
+        self._at_once = at_once
+        self._constants: dict[str, Any] = {"Odd": Odd, "sent": _UNCHANGED}
+        self._lines: list[str] = []
+        self._members: list[str] = []
+
+    def add(self, type_: GraphQLObjectType, entry: "Entry") -> bool:
+        """Write one field; False if it cannot be generated."""
+        if entry.place is None:
+            self._members.append(f"{entry.key!r}: {self._constant(type_.name)}")
+            return True
+        attribute = entry.resolution
+        if isinstance(attribute, internals.Attribute) and _is_name(attribute.name):
+            variable = f"v{len(self._members)}"
+            expression = self._member(entry.place.field.type, entry.details, variable, attribute.name)
+            if expression is not None:
+                self._members.append(f"{entry.key!r}: {expression}")
+                return True
+        known = internals.known_at_once(entry.place, entry.resolution) if self._at_once else None
+        if known is not None:  # a value of None raises KeyError: not known
+            self._members.append(f"{entry.key!r}: {self._constant(known.names)}[id(o.{known.attribute})]")
+            return True
+        self._members.append(f"{entry.key!r}: None")
+        return False
+
+    def function(self, kind: type | None, type_: GraphQLObjectType) -> Callable[[Any, Budget], dict[str, Any]]:
+        if type_.is_type_of is None:  # no type check: a resolver may return any class that has the attributes
+            check = f"o.__class__ in {self._vetted()} or vet(o)"
+        elif kind is not None:
+            self._constants["kind"] = kind
+            check = "if o.__class__ is not kind: raise Odd"
+        else:
+            check = "raise Odd"
+        marked = f"if hasattr(o, {internals.CAST_MARK!r}): raise Odd"
+        body = [check, *([marked] if type_.is_type_of is not None else []), *self._lines]
+        body.append("return {" + ", ".join(self._members) + "}")
+        return self._compile(body)
+
+    def expression(self, expression: str) -> Callable[[Any, Budget], Any]:
+        return self._compile([f"return {expression}"])
+
+    def value(self, type_: Any, details: internals.Details, variable: str) -> str | None:
+        """An expression for the completed value of `variable`; None if a field below is not plain."""
+        is_nullable = not isinstance(type_, GraphQLNonNull)
+        inner = type_ if is_nullable else type_.of_type
+        if is_leaf_type(inner):
+            return self._leaf(inner, variable, is_nullable)
+        if isinstance(inner, GraphQLList):
+            item = self.value(inner.of_type, details, "x")
+            if item is None:
+                return None
+            items = self._constant(_SEQUENCES)
+            counted = ""
+            if not is_leaf_type(get_named_type(inner)):
+                counted = " and b.take_items({}, {}, {})".format(
+                    variable, *self._variant.weight_of(inner.of_type, details)
+                )
+            code = f"([{item} for x in {variable}] if {variable}.__class__ in {items}{counted} else odd())"
+            self._constants["odd"] = _odd
+        else:
+            function = self._object(inner, details)
+            if function is None:
+                return None
+            code = function.replace("$", variable)
+        return f"(None if {variable} is None else {code})" if is_nullable else code
+
+    def _member(self, type_: Any, details: internals.Details, variable: str, name: str) -> str | None:
+        """Like `value`, for an attribute; uses statements where they are cheaper than calls."""
+        is_nullable = not isinstance(type_, GraphQLNonNull)
+        inner = type_ if is_nullable else type_.of_type
+        if isinstance(inner, GraphQLEnumType):
+            return self._leaf(inner, f"o.{name}", is_nullable)
+        unless_null = f"{variable} is not None and " if is_nullable else ""
+        check = _check(inner, variable)
+        if check is None:
+            expression = self.value(type_, details, variable)
+            if expression is None:
+                return None
+            self._lines.append(f"{variable} = o.{name}")
+            return expression
+        self._lines.append(f"{variable} = o.{name}")
+        self._lines.append(f"if {unless_null}{check}: raise Odd")
+        return variable
+
+    def _leaf(self, type_: GraphQLLeafType, variable: str, is_nullable: bool) -> str:
+        if isinstance(type_, GraphQLEnumType):
+            names: dict[int, str | None] = dict(internals.member_names(type_))
+            if is_nullable:
+                names[id(None)] = None
+            return f"{self._constant(names)}[id({variable})]"
+        convert = type_.coerce_output_value
+        plain = type_.name in _TEXT
+        kept = internals.is_passed_through(type_)
+        function = self._constant(_text if plain else _unchanged if kept else _serializer(convert))
+        code = f"{function}({variable})"
+        return f"(None if {variable} is None else {code})" if is_nullable else code
+
+    def _object(self, type_: Any, details: internals.Details) -> str | None:
+        """A call expression with `$` as a placeholder for the value."""
+        if not is_abstract_type(type_):
+            code = self._variant.select(type_, details).code(at_once=self._at_once)
+            return f"{self._constant(code.function)}($, b)" if code is not None and not code.holes else None
+        functions: dict[type, Callable[[Any, Budget], Any]] = {}
+        for kind, runtime in internals.classes_of(self._variant.schema, type_).items():
+            code = self._variant.select(runtime, details).code(at_once=self._at_once)
+            if code is None or code.holes:
+                return None
+            functions[kind] = code.function
+        return f"{self._constant(functions)}[$.__class__]($, b)" if functions else None
+
+    def _constant(self, value: Any) -> str:
+        name = f"c{len(self._constants)}"
+        self._constants[name] = value
+        return name
+
+    def _vetted(self) -> str:
+        self._constants["vet"] = _vet
+        return self._constant(_VETTED)
+
+    def _compile(self, body: list[str]) -> Callable[[Any, Budget], Any]:
+        source = "def made(o, b):\n" + "".join(f"    {line}\n" for line in body)
+        space = dict(self._constants)
+        exec(compile(source, "<plan>", "exec"), space)  # noqa: S102 - generated source; see the module's docstring
+        self._variant.weight += len(source) // 40
+        made: Callable[[Any, Budget], Any] = space["made"]
+        return made
+
+
+_SEQUENCES: Final = frozenset({list, tuple})
+_VETTED: Final[set[type]] = {str, int, float, bool}
+
+
+def _vet(value: Any) -> None:
+    """Cache classes whose instances are neither exceptions nor awaitable; raises Odd for others."""
+    kind = type(value)
+    if kind in _VETTED:
+        return
+    is_failure = issubclass(kind, BaseException) or value is None or value is Undefined
+    if is_failure or kind is CoroutineType or hasattr(value, "__await__"):
+        raise Odd
+    if len(_VETTED) < 1_000:
+        _VETTED.add(kind)
+
+
+def _check(type_: Any, variable: str) -> str | None:
+    """The condition for an unexpected value, for leaves that are serialized unchanged."""
+    if not is_leaf_type(type_) or isinstance(type_, GraphQLEnumType):
+        return None
+    if type_.name in _TEXT:
+        return f"{variable}.__class__ is not str"
+    if type_.name == "Boolean":
+        return f"{variable} is not True and {variable} is not False"
+    if type_.name == "Int":
+        return f"({variable}.__class__ is not int or not {_LEAST} <= {variable} <= {_MOST})"
+    if internals.is_passed_through(type_):
+        return f"{variable}.__class__ not in sent"
+    return None
+
+
+def _text(value: Any) -> Any:
+    if value.__class__ is not str:
+        raise Odd
+    return value
+
+
+def _unchanged(value: Any) -> Any:
+    if value.__class__ not in _UNCHANGED:
+        raise Odd
+    return value
+
+
+def _serializer(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Serialize with the scalar's converter; raises Odd for exceptions and awaitables."""
+
+    def serialize(value: Any) -> Any:
+        if value.__class__ not in _VETTED:
+            _vet(value)
+        done = convert(value)
+        if done is None or done is Undefined:
+            raise Odd
+        return done
+
+    return serialize
+
+
+def _odd() -> Any:
+    raise Odd
+
+
+def _is_name(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name)

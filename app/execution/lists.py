@@ -1,0 +1,241 @@
+"""Completes lists of mostly plain objects: generated code for all items first, then the remaining fields.
+
+No resolver is called before the plain fields of every item have succeeded, so a fallback to the interpreter
+(`careful`) repeats attribute reads only.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+from graphql import GraphQLObjectType
+from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_object_type
+
+from app.execution import strawberry_internals as internals
+from app.execution.budget import SLICE, STEPS_INTERPRETED, Budget, TooLarge
+from app.execution.interpreter import Completer, closed, filled
+from app.execution.state import Path, Run
+
+if TYPE_CHECKING:
+    from app.execution.fields import Execute
+    from app.execution.selections import Variant
+
+
+Remaining = list[tuple[int, Sequence[tuple[str, "Execute"]]]]
+"""Index of an item, and its fields that must be executed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _AtOnce:
+    """A field whose value is often known already: then `attribute` holds it, otherwise None."""
+
+    key: str
+    attribute: str
+    names: Mapping[int, str]
+    execute: "Execute"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """Generated code for items of one class. `whole` completes an item whose fields are all known, otherwise raises.
+
+    Then `plain` completes the plain fields, and `asked` are the fields that must be executed for each item.
+    """
+
+    whole: Callable[[Any, Budget], dict[str, Any]]
+    plain: Callable[[Any, Budget], dict[str, Any]]
+    at_once: tuple[_AtOnce, ...]
+    asked: tuple[tuple[str, "Execute"], ...]
+
+
+class _NoShape(Exception):
+    """The list cannot use generated code. Never leaves this file."""
+
+
+def listed(
+    variant: "Variant", place: internals.Place, details: internals.Details, type_: GraphQLList[Any], careful: Completer
+) -> Completer:
+    """A completer for a list of objects; `careful` for other lists."""
+    is_nullable = not isinstance(type_.of_type, GraphQLNonNull)
+    item = type_.of_type if is_nullable else type_.of_type.of_type
+    if not is_object_type(item) and not is_abstract_type(item):
+        return careful
+    shapes = _Shapes(variant, details, item)
+    known = shapes.known
+
+    def complete(run: Run, value: Any, path: Path) -> Any:
+        if value.__class__ is not list:
+            return careful(run, value, path)
+        budget = run.budget
+        fields, size = shapes.weight
+        if len(value) * fields > SLICE or budget.until_turn < 0:
+            return slices(run, value, path)
+        before = budget.fields, budget.bytes
+        results: list[Any] = []
+        remaining: Remaining = []
+        try:
+            budget.take_items(value, fields, size)
+            make(value, budget, results, remaining)
+        except TooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - `careful` repeats the completion and reports the error
+            budget.given_back(*before)
+            return careful(run, value, path)
+        return fill(run, value, path, results, remaining) if remaining else results
+
+    async def slices(run: Run, value: list[Any], path: Path) -> Any:
+        """The same for a list that is too long for one slice."""
+        budget = run.budget
+        fields, size = shapes.weight
+        at_once = max(1, SLICE // fields)
+        before = budget.fields, budget.bytes
+        results: list[Any] = []
+        remaining: Remaining = []
+        try:
+            for start in range(0, len(value), at_once):
+                if budget.until_turn < 0:
+                    await budget.turn()
+                part = value[start : start + at_once]
+                budget.take_items(part, fields, size)
+                make(part, budget, results, remaining)
+        except TooLarge:
+            raise
+        except Exception:  # noqa: BLE001 - as above
+            budget.given_back(*before)
+            done = careful(run, value, path)
+            return await done if done.__class__ is CoroutineType else done
+        return await fill_in_turns(run, value, path, results, remaining, 0, [])
+
+    def make(value: list[Any], budget: Budget, results: list[Any], remaining: Remaining) -> None:
+        for one in value:
+            shape = known.get(one.__class__) or shapes.of(one.__class__)
+            try:
+                made = shape.whole(one, budget)
+            except TooLarge:
+                raise
+            except Exception:  # noqa: BLE001 - a field must be executed; other errors are raised again below
+                made = shape.plain(one, budget)
+                remaining.append((len(results), _fill_known(shape, one, made)))
+            results.append(made)
+
+    def fill(
+        run: Run, value: list[Any], path: Path, results: list[Any], remaining: Remaining
+    ) -> list[Any] | Awaitable[list[Any]]:
+        waiting: list[int] = []
+        budget = run.budget
+        for number, (index, asked) in enumerate(remaining, 1):
+            fill_one(run, value[index], (path, index, None), results, asked, waiting)
+            if budget.until_turn < 0:
+                return fill_in_turns(run, value, path, results, remaining, number, waiting)
+        return filled(results, waiting) if waiting else results
+
+    async def fill_in_turns(
+        run: Run,
+        value: list[Any],
+        path: Path,
+        results: list[Any],
+        remaining: Remaining,
+        done: int,
+        waiting: list[int],
+    ) -> list[Any]:
+        budget = run.budget
+        for index, asked in remaining[done:]:
+            if budget.until_turn < 0:
+                try:
+                    await budget.turn()
+                except BaseException:
+                    closed(results, waiting)
+                    raise
+            fill_one(run, value[index], (path, index, None), results, asked, waiting)
+        return await filled(results, waiting) if waiting else results
+
+    def fill_one(
+        run: Run,
+        one: Any,
+        at: Path,
+        results: list[Any],
+        asked: Sequence[tuple[str, "Execute"]],
+        waiting: list[int],
+    ) -> None:
+        """Execute the remaining fields of one item; `results` holds a coroutine if they must be awaited."""
+        index = at[1]
+        try:
+            run.budget.until_turn -= len(asked) * STEPS_INTERPRETED
+            done = shapes.execute_fields(run, one, at, asked, results[index])
+            if done.__class__ is CoroutineType:
+                waiting.append(index)
+                done = run.finished(done, place, at, is_nullable)
+            results[index] = done
+        except Exception as error:  # noqa: BLE001 - any failure of an item is its field's error
+            try:
+                run.fail(error, place, at, is_nullable)
+            except Exception:
+                run.settle([results[other] for other in waiting])
+                raise
+            results[index] = None
+
+    return complete
+
+
+def _fill_known(shape: _Shape, one: Any, made: dict[str, Any]) -> Sequence[tuple[str, "Execute"]]:
+    """Fill in the item's known fields; returns the fields that must be executed."""
+    unknown: list[tuple[str, Execute]] = []
+    for field in shape.at_once:
+        value = getattr(one, field.attribute)
+        if value is None:
+            unknown.append((field.key, field.execute))
+        else:
+            made[field.key] = field.names[id(value)]
+    return (*shape.asked, *unknown) if unknown else shape.asked
+
+
+def _refuse(one: Any, budget: Budget) -> dict[str, Any]:
+    raise _NoShape
+
+
+class _Shapes:
+    """Shapes by class, created with the first item of each. Raises _NoShape if no field is plain."""
+
+    def __init__(self, variant: "Variant", details: internals.Details, item: Any) -> None:
+        from app.execution.selections import execute_fields
+
+        self.execute_fields = execute_fields
+        self._variant = variant
+        self._details = details
+        self._item = item
+        self.known: dict[type, _Shape] = {}
+        fields, size = variant.weight_of(item, details)
+        self.weight = max(1, fields), size
+
+    def of(self, kind: type) -> _Shape:
+        found = self.known[kind] = self._made(kind)
+        return found
+
+    def _made(self, kind: type) -> _Shape:
+        runtime = self._runtime(kind)
+        selection = self._variant.select(runtime, self._details)
+        code = selection.code()
+        if code is None:
+            raise _NoShape
+        at_once: list[_AtOnce] = []
+        asked: list[tuple[str, Execute]] = []
+        for key, execute in selection.holes():
+            place, resolution = selection.resolved(key)
+            known = internals.known_at_once(place, resolution)
+            if known is None:
+                asked.append((key, execute))
+            else:
+                at_once.append(_AtOnce(key, known.attribute, known.names, execute))
+        whole = selection.code(at_once=True) if not asked else None
+        return _Shape(whole.function if whole is not None else _refuse, code.function, tuple(at_once), tuple(asked))
+
+    def _runtime(self, kind: type) -> GraphQLObjectType:
+        if is_object_type(self._item):
+            if self._item.is_type_of is None or internals.class_of(self._item) is kind:
+                return self._item
+            raise _NoShape
+        runtime = internals.classes_of(self._variant.schema, self._item).get(kind)
+        if runtime is None:
+            raise _NoShape
+        return runtime

@@ -1,5 +1,0 @@
-"""A minimal keep-alive HTTP/1.1 client for vault calls. Rationale: docs/decisions/0004-lean-transport.md."""
-
-from app.http.lean.transport import LeanTransport
-
-__all__ = ["LeanTransport"]

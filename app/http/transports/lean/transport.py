@@ -1,0 +1,156 @@
+"""The lean transport: writes HTTP/1.1 requests on pooled connections."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from app.http.message import ExtendedHeaders, FixedHeaders, VaultReply
+from app.http.transports.base import Cause, NotSent, refuse_unsafe
+from app.http.transports.lean.pool import Pool
+
+_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_RESERVED_HEADERS: Final = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade", "expect"}
+)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_MAX_NAMES: Final = 256
+
+
+class _Host:
+    """One scheme, host and port: its connection pool and `Host` header."""
+
+    __slots__ = ("header", "pool")
+
+    def __init__(self, header: str, pool: Pool) -> None:
+        self.header = header
+        self.pool = pool
+
+
+class LeanTransport:
+    """See `Transport`. Needs no running loop when created; connections open on demand.
+
+    At most `connections` per host. Proxies are not supported (use aiohttp). `tls` replaces the default context, which
+    verifies host names and certificate chains.
+    """
+
+    def __init__(self, *, connections: int, max_body_bytes: int, tls: ssl.SSLContext | None = None) -> None:
+        self._connections = connections
+        self._max_body_bytes = max_body_bytes
+        self._tls = tls
+        self._hosts: dict[str, _Host] = {}
+        self._safe_names: set[str] = set()
+        self._is_closed = False
+
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline_at: float
+    ) -> VaultReply:
+        written = self._written(method, url, headers)
+        if self._is_closed:
+            raise NotSent(Cause.CLOSED)
+        now = asyncio.get_running_loop().time()
+        if deadline_at <= now:
+            raise NotSent(Cause.TIMEOUT)
+        host, target = self._located(url)
+        request = _request(method, target, host.header, written, body)
+        connection = host.pool.take(now) or await host.pool.obtain(deadline_at)
+        waiter = connection.ask(request, is_head=method == "HEAD", deadline_at=deadline_at, started_at=now)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            connection.give_up(waiter)
+            raise
+
+    async def close(self) -> None:
+        """Close every connection; idempotent. Calls in flight fail; later calls raise `NotSent`."""
+        self._is_closed = True
+        hosts, self._hosts = self._hosts, {}
+        for host in hosts.values():
+            await host.pool.close()
+
+    def _located(self, url: str) -> tuple[_Host, str]:
+        """The host and the request target; raises `NotSent` for an invalid URL."""
+        if "#" in url:
+            url = url.partition("#")[0]
+        cut = url.find("/", 8)  # after "http://" or "https://"
+        host = self._hosts.get(url[:cut]) if cut > 0 else None
+        if host is not None:
+            return host, url[cut:]
+        try:
+            parts = urlsplit(url)
+            name, port, is_tls = parts.hostname, parts.port, parts.scheme == "https"
+        except ValueError:
+            raise NotSent(Cause.INVALID, "url") from None
+        if not name or port == 0 or parts.scheme not in _DEFAULT_PORTS or "@" in parts.netloc:
+            raise NotSent(Cause.INVALID, "url")
+        key = f"{parts.scheme}://{parts.netloc}"
+        if key not in self._hosts:
+            default = _DEFAULT_PORTS[parts.scheme]
+            shown = f"[{name}]" if ":" in name else name
+            pool = Pool(
+                name, port or default, self._context() if is_tls else None, self._connections, self._max_body_bytes
+            )
+            self._hosts[key] = _Host(shown if port in (None, default) else f"{shown}:{port}", pool)
+        query = f"?{parts.query}" if parts.query else ""
+        return self._hosts[key], (parts.path or "/") + query
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
+
+    def _written(self, method: str, url: str, headers: Mapping[str, str]) -> str:
+        """The headers as text; raises `NotSent` if they or the request line are unsafe."""
+        if isinstance(headers, ExtendedHeaders):
+            self._refuse_unsafe(method, url, headers.own)
+            return self._written_once(headers.fixed) + _lines(headers.own)
+        if not isinstance(headers, FixedHeaders):
+            self._refuse_unsafe(method, url, headers)
+            return _lines(headers)
+        if not (method in _KNOWN_METHODS and url.isascii() and url.isprintable() and " " not in url):
+            self._refuse_unsafe(method, url, headers)
+        return self._written_once(headers)
+
+    def _written_once(self, fixed: FixedHeaders) -> str:
+        if fixed.wire is None:
+            self._refuse_unsafe("GET", "/", fixed)
+            fixed.wire = _lines(fixed)
+        return fixed.wire
+
+    def _refuse_unsafe(self, method: str, url: str, headers: Mapping[str, str]) -> None:
+        """Like `refuse_unsafe`; also refuses headers that this transport sets itself.
+
+        Fast path: printable ASCII values under header names that were checked before.
+        """
+        values = "".join(headers.values())
+        if (
+            headers.keys() <= self._safe_names
+            and values.isascii()
+            and values.isprintable()
+            and method in _KNOWN_METHODS
+            and url.isascii()
+            and url.isprintable()
+            and " " not in url
+        ):
+            return
+        refuse_unsafe(method, url, headers)
+        names = {name.lower() for name in headers}
+        if method == "CONNECT" or len(names) < len(headers) or not names.isdisjoint(_RESERVED_HEADERS):
+            raise NotSent(Cause.INVALID, "header")
+        if len(self._safe_names) < _MAX_NAMES:
+            self._safe_names.update(names)  # lower case only, so two spellings of one name never take the fast path
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
+def _request(method: str, target: str, host: str, written: str, body: bytes | None) -> bytes:
+    """The whole request, from parts checked by `_refuse_unsafe`."""
+    head = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{written}"
+    if body is not None:
+        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+    return f"{head}\r\n".encode() if method in _BODILESS else f"{head}content-length: 0\r\n\r\n".encode()

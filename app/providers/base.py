@@ -1,0 +1,377 @@
+"""What every adapter needs: guarded reading of replies, tolerant values, and a base that refuses what it cannot do."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn, TypeVar
+
+from app.errors import (
+    FieldFault,
+    OutcomeUnknown,
+    RejectReason,
+    UnsupportedByVault,
+    VaultError,
+    VaultRefusedUs,
+    VaultRejected,
+    VaultReplyUnreadable,
+)
+from app.http.client import HttpDoor
+from app.http.message import Effect, VaultHttp, VaultReply
+from app.providers.countries import alpha2, alpha3
+from app.providers.lists import are_errors
+from app.providers.values import (
+    bin_of,
+    digits,
+    expiry_of,
+    flag,
+    instant_of,
+    integer,
+    last4_of,
+    postal_code_of,
+    read_expiry,
+    read_month,
+    segment,
+    text,
+    word,
+)
+from app.vault.enums import (
+    AddRoute,
+    CircuitState,
+    CustomerRef,
+    MethodRef,
+    PaymentMethodKind,
+    ProviderCapability,
+    ProviderName,
+)
+from app.vault.model import (
+    Added,
+    BeforeAdd,
+    Capabilities,
+    MethodChange,
+    NewCustomer,
+    NewMethod,
+    PaymentMethod,
+    ThreeDSecure,
+    VaultWallet,
+)
+from app.vault.provider import Call
+
+__all__ = [
+    "INVALID",
+    "PAN_NOT_ALLOWED",
+    "REQUIRED",
+    "SHAPE_ERRORS",
+    "UNSUPPORTED",
+    "VaultAdapter",
+    "alpha2",
+    "alpha3",
+    "bin_of",
+    "collect",
+    "collect_methods",
+    "digits",
+    "distinct",
+    "each",
+    "expiry_of",
+    "failed_reply",
+    "fault",
+    "flag",
+    "instant_of",
+    "integer",
+    "last4_of",
+    "placed",
+    "postal_code_of",
+    "read_expiry",
+    "read_month",
+    "reading",
+    "records_of",
+    "request_id_of",
+    "required",
+    "segment",
+    "text",
+    "unsupported",
+    "word",
+]
+
+INVALID: Final = "INVALID_INPUT"
+REQUIRED: Final = "REQUIRED"
+UNSUPPORTED: Final = "UNSUPPORTED_BY_PROVIDER"
+PAN_NOT_ALLOWED: Final = "PAN_NOT_ALLOWED"
+
+IDENTITY_MISMATCH: Final = "IDENTITY_MISMATCH"
+
+_log = logging.getLogger("vaultgraph.providers")
+_REQUEST_ID_HEADERS: Final = ("request-id", "x-request-id", "requestidentifier", "x-correlation-id")
+SHAPE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, AttributeError)
+
+T = TypeVar("T")
+
+
+# ---- reading replies --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def reading(provider: ProviderName, effect: Effect = Effect.READ) -> Iterator[None]:
+    """Turn a mapping's shape errors into ours, `from None` so that no value travels in a chained exception.
+
+    A READ becomes `VaultReplyUnreadable`. A WRITE becomes `OutcomeUnknown`: the vault answered, we cannot tell what.
+    """
+    try:
+        yield
+    except SHAPE_ERRORS:
+        unreadable = OutcomeUnknown if effect is Effect.WRITE else VaultReplyUnreadable
+        raise unreadable(provider) from None
+
+
+def collect(records: Iterable[Any], read: Callable[[Any], T]) -> tuple[tuple[T, ...], int]:
+    """Read each record; answers what could be read and how many could not: one bad record costs itself alone."""
+    found: list[T] = []
+    skipped = 0
+    for record in records:
+        try:
+            found.append(read(record))
+        except SHAPE_ERRORS:
+            skipped += 1
+    return tuple(found), skipped
+
+
+def distinct(methods: Iterable[PaymentMethod]) -> tuple[PaymentMethod, ...]:
+    """Each payment method once: the first record of an id stands, whatever a later one says.
+
+    A repeated id hides no other method, so the list is as complete as it would be without.
+    """
+    found: dict[MethodRef, PaymentMethod] = {}
+    for method in methods:
+        found.setdefault(method.method_ref, method)
+    return tuple(found.values())
+
+
+def collect_methods(
+    records: Sequence[Any], read: Callable[[Any], PaymentMethod]
+) -> tuple[tuple[PaymentMethod, ...], int]:
+    """As `collect`, of a whole list, each method once; raises ValueError for a list of errors."""
+    found, skipped = collect(records, read)
+    if skipped and not found and are_errors(records):
+        raise ValueError("a list of errors")
+    return distinct(found), skipped
+
+
+def records_of(value: Any) -> list[Any]:
+    """A value that must be a JSON array; raises ValueError when it is anything else."""
+    if not isinstance(value, list):
+        raise ValueError("not an array")
+    return value
+
+
+def request_id_of(reply: VaultReply) -> str | None:
+    """The vault's own id of its answer, if it named one in a header."""
+    headers = reply.headers
+    for name in _REQUEST_ID_HEADERS:
+        if name in headers and (found := headers[name]):
+            return found[:128]
+    return None
+
+
+def failed_reply(
+    provider: ProviderName,
+    reply: VaultReply,
+    effect: Effect,
+    reason: RejectReason = RejectReason.CONTRACT,
+    provider_code: str | None = None,
+    faults: Sequence[FieldFault] = (),
+) -> VaultError:
+    """The error of a reply that is not a success: 401 and 403 refuse us, the rest refuses the request.
+
+    A READ refused for any reason but "no such record" is unreadable: no input of a caller made it so.
+    """
+    code, request_id = provider_code or f"HTTP_{reply.status}", request_id_of(reply)
+    if reply.status in (401, 403):
+        return VaultRefusedUs(provider, provider_code=code, provider_request_id=request_id)
+    if effect is Effect.READ and reason not in (RejectReason.CUSTOMER_NOT_FOUND, RejectReason.METHOD_NOT_FOUND):
+        return VaultReplyUnreadable(provider, provider_code=code, provider_request_id=request_id)
+    return VaultRejected(provider, reason, provider_code=code, faults=faults, provider_request_id=request_id)
+
+
+async def each(
+    refs: Sequence[CustomerRef], read: Callable[[CustomerRef], Awaitable[VaultWallet]]
+) -> dict[CustomerRef, VaultWallet | VaultError]:
+    """Read customers one call each, all at once; the answers are `placed`."""
+    if len(refs) == 1:
+        try:
+            return {refs[0]: await read(refs[0])}
+        except VaultRejected as error:
+            return {refs[0]: error}
+    wanted = list(dict.fromkeys(refs))
+    return placed(wanted, await settled([read(ref) for ref in wanted]))
+
+
+async def settled(works: Sequence[Awaitable[T]]) -> list[T | BaseException]:
+    """All answers or failures, in order. A single one, which is what most reads are, needs no task of its own."""
+    if len(works) != 1:
+        return await asyncio.gather(*works, return_exceptions=True)
+    try:
+        return [await works[0]]
+    except Exception as error:  # noqa: BLE001 - handed to the caller, as gather does
+        return [error]
+
+
+def placed(
+    refs: Sequence[CustomerRef], answers: Sequence[VaultWallet | BaseException]
+) -> dict[CustomerRef, VaultWallet | VaultError]:
+    """Put each answer at its ref. Raises the first failure when all failed, and whatever is no VaultError."""
+    found: dict[CustomerRef, VaultWallet | VaultError] = {}
+    for ref, answer in zip(refs, answers, strict=True):
+        if isinstance(answer, BaseException) and not isinstance(answer, VaultError):
+            raise answer
+        found[ref] = answer
+    failures = [answer for answer in found.values() if isinstance(answer, VaultError)]
+    if failures and len(failures) == len(found) and not any(isinstance(error, VaultRejected) for error in failures):
+        raise failures[0]
+    return found
+
+
+# ---- faults -----------------------------------------------------------------------------------------------
+
+
+def fault(*path: str, code: str = INVALID, message: str) -> FieldFault:
+    return FieldFault(path, code, message)
+
+
+def required(*path: str, message: str = "This vault needs it.") -> FieldFault:
+    return FieldFault(path, REQUIRED, message)
+
+
+def unsupported(*path: str, message: str = "This vault cannot do that.") -> FieldFault:
+    return FieldFault(path, UNSUPPORTED, message)
+
+
+# ---- the base ---------------------------------------------------------------------------------------------
+
+_CHANGE_NEEDS: Final[Mapping[str, ProviderCapability]] = {
+    "expiry": ProviderCapability.UPDATE_EXPIRY,
+    "holder": ProviderCapability.UPDATE_HOLDER,
+    "billing_address": ProviderCapability.UPDATE_BILLING,
+    "active": ProviderCapability.UPDATE_STATUS,
+    "is_secondary": ProviderCapability.UPDATE_SECONDARY,
+}
+
+
+class VaultAdapter:
+    """Every operation of `VaultProvider`, refused: an adapter overrides what its vault can do, and declares it."""
+
+    name: ProviderName
+    capabilities: Capabilities
+
+    def __init__(self, http: VaultHttp) -> None:
+        self._http = http
+        self.identity_mismatches = 0
+
+    @staticmethod
+    def canonical_ref(text: str, /) -> CustomerRef:
+        """As the vault spells it: for vaults whose refs are exact."""
+        return CustomerRef(text.strip())
+
+    def require_customer(
+        self, ref: CustomerRef, named: Iterable[str], call: Call, reply: VaultReply, effect: Effect = Effect.READ
+    ) -> None:
+        """Raise unless each of the customers that a reply names is `ref`. A reply that names none passes."""
+        asked = self.canonical_ref(ref)
+        for one in named:
+            if self.canonical_ref(one) != asked:
+                raise self.mismatch("customer", call, reply, effect)
+
+    def mismatch(self, what: str, call: Call, reply: VaultReply, effect: Effect = Effect.READ) -> VaultError:
+        """The error of a reply that names another customer or payment method than was asked for: logged and counted.
+
+        No ref is logged: the one in the reply belongs to somebody else.
+        """
+        self.identity_mismatches += 1
+        theirs = request_id_of(reply)
+        _log.error(
+            "%s answered for another %s than was asked for; the reply is not used (request %s, the vault's request %s)",
+            self.name.value,
+            what,
+            call.request_id,
+            theirs or "-",
+        )
+        error = OutcomeUnknown if effect is Effect.WRITE else VaultReplyUnreadable
+        return error(self.name, provider_code=IDENTITY_MISMATCH, provider_request_id=theirs)
+
+    @property
+    def circuit(self) -> CircuitState:
+        """Whether calls go out at all just now."""
+        return CircuitState(self._http.circuit) if isinstance(self._http, HttpDoor) else CircuitState.CLOSED
+
+    @property
+    def door(self) -> HttpDoor | None:
+        """For metrics: what goes through it, and what waits before it. None where a test stands in for HTTP."""
+        return self._http if isinstance(self._http, HttpDoor) else None
+
+    def refuse(self) -> NoReturn:
+        raise UnsupportedByVault(self.name)
+
+    def route_faults(self, new: NewMethod, kinds: Mapping[AddRoute, frozenset[PaymentMethodKind]]) -> list[FieldFault]:
+        """One fault when the vault cannot add this kind of method in this way."""
+        if new.route in self.capabilities.add_via and new.kind in kinds.get(new.route, frozenset()):
+            return []
+        return [unsupported(message="This vault cannot add this kind of payment method in this way.")]
+
+    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
+        self.refuse()
+
+    async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:
+        self.refuse()
+
+    async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
+        self.refuse()
+
+    async def find_customer(self, external_id: str, call: Call) -> CustomerRef | None:
+        self.refuse()
+
+    def faults_of_customer(self, new: NewCustomer) -> list[FieldFault]:
+        return [unsupported(message="This vault cannot create a customer by itself.")]
+
+    async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
+        self.refuse()
+
+    def faults_of_add(self, new: NewMethod) -> list[FieldFault]:
+        return [unsupported(message="This vault cannot add payment methods.")]
+
+    async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
+        self.refuse()
+
+    async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
+        self.refuse()
+
+    async def create_with_method(self, customer: NewCustomer, new: NewMethod, call: Call) -> Added:
+        self.refuse()
+
+    def faults_of_update(self, method: PaymentMethod, change: MethodChange) -> list[FieldFault]:
+        """One fault for each asked change that `capabilities` does not declare."""
+        able = self.capabilities.operations
+        faults = [
+            unsupported(name, message="This vault cannot change that.")
+            for name, needed in _CHANGE_NEEDS.items()
+            if getattr(change, name) is not None and needed not in able
+        ]
+        if change.title is not None and not self.capabilities.titles_methods:
+            faults.append(unsupported("title", message="This vault keeps no title."))
+        return faults
+
+    async def update(self, method: PaymentMethod, change: MethodChange, call: Call) -> MethodRef:
+        self.refuse()
+
+    async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
+        self.refuse()
+
+    async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
+        self.refuse()
+
+    async def erase_customer(self, ref: CustomerRef, call: Call) -> None:
+        self.refuse()
+
+    async def check(self, call: Call) -> None:
+        self.refuse()
+
+    async def close(self) -> None:
+        await self._http.close()

@@ -1,0 +1,89 @@
+"""Checks for missing and unsafe settings, by the names that users set."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from msgspec.structs import fields
+
+from app.providers.registry import specs
+from app.settings.model import Settings
+from app.vault.secret import Secret
+
+_LEAST_CHARACTERS: Final = 8
+_OPENLY: Final = "credentials would cross the network in clear text: use https"
+
+
+def missing_settings(settings: Settings) -> dict[str, list[str]]:
+    """The missing settings per vault (and ``gateway``); disabled vaults need none."""
+    found: dict[str, list[str]] = {"gateway": [name for name in ("id_key", "digest_key") if _is_weak(settings, name)]}
+    if settings.mode == "production":
+        found["gateway"] += _unprotected(settings)
+    for spec in specs().values():
+        section = settings.provider(spec.name)
+        lacking = [f"{spec.name}.{name}" for name in spec.required if not getattr(section, name)]
+        found[spec.name] = [*lacking, *spec.missing(section)] if section.enabled else []
+    return found
+
+
+def unsafe_settings(settings: Settings) -> dict[str, list[str]]:
+    """The unsafe settings per vault (and ``gateway``), each with setting and rule."""
+    keys = {name: getattr(settings, name).reveal() for name in ("id_key", "digest_key")}
+    gateway = [
+        f"{name}: it has fewer than {_LEAST_CHARACTERS} different characters, make it of random bytes"
+        for name, key in keys.items()
+        if key and len(set(key)) < _LEAST_CHARACTERS
+    ]
+    if keys["id_key"] and keys["id_key"] == keys["digest_key"]:
+        gateway.append("digest_key: it is the same as id_key, make another")
+    if settings.mode == "production" and is_sent_openly(settings.auth.jwks_url):
+        gateway.append(f"auth.jwks_url: {_OPENLY}")
+    found = {"gateway": gateway}
+    for spec in specs().values():
+        section = settings.provider(spec.name)
+        is_checked = settings.mode == "production" and section.enabled
+        urls = [field.name for field in fields(section) if field.name.endswith("_url")] if is_checked else []
+        found[spec.name] = [f"{spec.name}.{name}: {_OPENLY}" for name in urls if is_sent_openly(getattr(section, name))]
+    return found
+
+
+def warnings_of(settings: Settings) -> Iterator[str]:
+    """Settings that are allowed but worth a warning in the log."""
+    url = settings.store.redis_url.reveal()
+    if settings.mode == "production" and url.startswith("redis://") and not _is_loopback(urlsplit(url).hostname):
+        yield "store.redis_url: the connection is not encrypted (rediss:// is)"
+
+
+def is_sent_openly(url: str) -> bool:
+    """True for plain HTTP to another machine."""
+    try:
+        parts = urlsplit(url.strip())
+        return parts.scheme.lower() == "http" and not _is_loopback(parts.hostname)
+    except ValueError:
+        return False  # not a URL: refused where it is used
+
+
+def _is_loopback(host: str | None) -> bool:
+    name = (host or "").rstrip(".").lower()
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def _unprotected(settings: Settings) -> list[str]:
+    """Production needs explicit settings for callers and web origins."""
+    auth, missing = settings.auth, []
+    if not auth.partners_only:
+        if not (auth.jwks_url or auth.jwks_path):
+            missing.append("auth.jwks_url or auth.jwks_path (or auth.partners_only)")
+        missing += [f"auth.{name}" for name in ("issuer", "audience") if not getattr(auth, name)]
+    if not settings.gate.cors_origins:
+        missing.append("gate.cors_origins (origins of web apps, or the word none)")
+    return missing
+
+
+def _is_weak(settings: Settings, name: str) -> bool:
+    key: Secret = getattr(settings, name)
+    return len(key.reveal()) < 32

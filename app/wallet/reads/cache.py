@@ -1,0 +1,390 @@
+"""Snapshot cache: single-flight reads with TTL and stale-if-error.
+
+It is independent of the cached type: `reading` stores wallets, `statuses` single cards' 3-D Secure results.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from app.errors import RejectReason, VaultError, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
+from app.wallet.reads.waiting import over
+
+Value = TypeVar("Value")
+_UTC_NOW: Final = partial(datetime.now, UTC)
+
+Key = tuple[ProviderName, CustomerRef, MethodRef | None]
+"""Vault, customer ref, and a method ref; None there for the whole wallet."""
+
+
+@dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read
+class Snapshot(Generic[Value]):
+    """`as_of` is when the vault's answer arrived, `taken_at` the same instant on the monotonic clock.
+
+    `asked_at` is when the call began: later changes may be missing from the answer. `shown` caches what a reader
+    derived from it. `better` is the last complete snapshot, kept with an incomplete one for stale-if-error.
+    """
+
+    value: Value
+    asked_at: datetime
+    as_of: datetime
+    taken_at: float
+    size: int
+    shown: Any = None
+    better: "Snapshot[Value] | None" = None
+
+
+@dataclass(slots=True)
+class Read(Generic[Value]):
+    """The result for one key. A snapshot together with an error is stale. `latency_s` is None if no call was made.
+
+    `asked_at` and `answered_at` are when the failed call began and ended.
+    """
+
+    snapshot: Snapshot[Value] | None
+    error: VaultError | None = None
+    latency_s: float | None = None
+    asked_at: datetime | None = None
+    answered_at: datetime | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        return self.snapshot is not None and self.error is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source(Generic[Value]):
+    """How one kind of value is read, and its TTLs. Durations are seconds.
+
+    `fetch` reads many keys at once on behalf of the first caller: a VaultError that it raises applies to all keys, one
+    in place of a value to that key alone. At most `batch_limit` keys are fetched together. `weigh` estimates a value's
+    bytes. `is_complete` is true if a value contains everything that the vault holds.
+    """
+
+    provider: ProviderName
+    fetch: Callable[[Sequence[Key], Any], Awaitable[Mapping[Key, Value | VaultError]]]
+    weigh: Callable[[Value], int]
+    fresh_for_s: float
+    stale_if_error_for_s: float
+    batch_limit: int = 1
+    is_complete: Callable[[Value], bool] = lambda value: True
+
+
+class Flight:
+    """One upstream read in flight: the caller that started it, and the number of waiters."""
+
+    __slots__ = ("answered_at", "asked_at", "caller", "has_begun", "keys", "latency_s", "outcomes", "task", "waiters")
+
+    def __init__(self, keys: list[Key], caller: object) -> None:
+        self.keys = keys
+        self.caller = caller
+        self.has_begun = False
+        self.waiters = 0
+        self.latency_s = 0.0
+        self.asked_at: datetime | None = None
+        self.answered_at: datetime | None = None
+        self.outcomes: dict[Key, Snapshot[Any] | VaultError] = {}
+        self.task: asyncio.Task[None]
+
+
+@dataclass(slots=True)
+class Seat(Generic[Value]):
+    """One caller waiting for one key of a read in flight, from `since` until its deadline `until`."""
+
+    key: Key
+    flight: Flight
+    source: "Source[Value]"
+    until: float
+    since: float
+    is_joined: bool
+
+
+class SnapshotCache:
+    """LRU cache limited to `max_bytes`. Belongs to one event loop.
+
+    A read in flight may fill the cache only while it is registered for its key. `drop` and `force_fresh` unregister it,
+    so an answer requested before a write can never overwrite one requested after it.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        *,
+        utc_now: Callable[[], datetime] = _UTC_NOW,
+        monotonic: Callable[[], float] | None = None,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._utc_now = utc_now
+        self._now: Callable[[], float] = monotonic or self._loop_time
+        self._kept: OrderedDict[Key, Snapshot[Any]] = OrderedDict()
+        self._flights: dict[Key, Flight] = {}
+        self._open_batches: dict[ProviderName, Flight] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # Keys of single methods, by customer. Wallet keys, the majority, need no index.
+        self._methods: dict[tuple[ProviderName, CustomerRef], set[Key]] = {}
+        self.bytes = 0
+        self.counts = {"fresh": 0, "joined": 0, "vault": 0, "stale": 0, "nobody": 0}
+        """Reads since the start by source: fresh snapshot, joined read, vault, stale snapshot, none."""
+
+    async def read(
+        self,
+        keys: Iterable[Key],
+        source: Source[Value],
+        *,
+        until: float,
+        force_fresh: bool = False,
+        caller: object = None,
+    ) -> dict[Key, Read[Value]]:
+        """Read every key by `until` (on the loop's clock): from the cache, from a read in flight, or by a new one.
+
+        `force_fresh` uses no snapshot and joins no earlier read. A vault's failure is part of the result; any other
+        exception is a bug and is raised.
+        """
+        found: dict[Key, Read[Value]] = {}
+        waiters: list[Seat[Value]] = []
+        fresh_read: Flight | None = None
+        for key in dict.fromkeys(keys):
+            snapshot = None if force_fresh else self._fresh(key, source.fresh_for_s)
+            if snapshot is not None:
+                found[key] = Read(snapshot)
+                self.counts["fresh"] += 1
+            elif force_fresh:
+                if fresh_read is None or len(fresh_read.keys) >= source.batch_limit:
+                    fresh_read = self._begin(key, source, caller)
+                else:
+                    self._add(key, fresh_read)
+                fresh_read.waiters += 1
+                waiters.append(Seat(key, fresh_read, source, until, self._now(), False))
+            else:
+                waiters.append(self.board(key, source, until, caller))
+        if waiters:
+            reads = await self.landed(waiters, may_be_stale=not force_fresh)
+            found.update(zip([waiter.key for waiter in waiters], reads, strict=True))
+        return found
+
+    def board(self, key: Key, source: Source[Value], until: float, caller: object = None) -> Seat[Value]:
+        """Join the read of this key in flight, or start one. The caller must await `landed`.
+
+        Keys that one caller requests before a read begins, at the loop's next turn, are batched.
+        """
+        flight = self._flights.get(key)
+        is_joined = flight is not None
+        if flight is None:
+            flight = self._open_batch(key, source, caller)
+        flight.waiters += 1
+        return Seat(key, flight, source, until, self._now(), is_joined)
+
+    async def landed(self, waiters: Sequence[Seat[Value]], *, may_be_stale: bool = True) -> list[Read[Value]]:
+        """Each waiter's result, in order; each is awaited until its deadline."""
+        try:
+            await over(waiters)
+        finally:
+            for waiter in waiters:
+                self.leave(waiter)
+        return [self._result(waiter, may_be_stale) for waiter in waiters]
+
+    def arrived(self, waiter: Seat[Value]) -> Read[Value]:
+        """As `landed`, for one waiter whose read is done."""
+        self.leave(waiter)
+        return self._result(waiter, may_be_stale=True)
+
+    def at_hand(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
+        """The snapshot if it is fresh, without awaiting; else None."""
+        if fresh_for_s <= 0:
+            return None
+        snapshot = self._within(key, fresh_for_s)
+        if snapshot is not None:
+            self.counts["fresh"] += 1
+        return snapshot
+
+    def is_at_hand(self, key: Key, fresh_for_s: float) -> bool:
+        """True if `at_hand` would return a snapshot; does not count as a read."""
+        snapshot = self._kept.get(key)
+        return fresh_for_s > 0 and snapshot is not None and self._now() - snapshot.taken_at <= fresh_for_s
+
+    def last(self, key: Key) -> Any:
+        """The cached value, however old; None if there is none."""
+        snapshot = self._kept.get(key)
+        return None if snapshot is None else snapshot.value
+
+    def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
+        """Invalidate one customer at one vault, including reads in flight."""
+        for key in ((provider, ref, None), *self._methods.pop((provider, ref), ())):
+            self._flights.pop(key, None)
+            if (snapshot := self._kept.pop(key, None)) is not None:
+                self.bytes -= snapshot.size
+
+    def clear(self) -> None:
+        """Invalidate everything, when it is unknown what has changed."""
+        self._flights.clear()
+        self._kept.clear()
+        self._methods.clear()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def _loop_time(self) -> float:
+        self._now = asyncio.get_running_loop().time  # cached: belongs to one loop
+        return self._now()
+
+    def _fresh(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
+        return self._within(key, fresh_for_s) if fresh_for_s > 0 else None
+
+    def _within(self, key: Key, age_s: float) -> Snapshot[Any] | None:
+        snapshot = self._kept.get(key)
+        if snapshot is None or self._now() - snapshot.taken_at > age_s:
+            return None
+        self._kept.move_to_end(key)
+        return snapshot
+
+    def _open_batch(self, key: Key, source: Source[Value], caller: object) -> Flight:
+        if source.batch_limit <= 1:
+            return self._begin(key, source, caller)
+        flight = self._open_batches.get(source.provider)
+        is_open = flight is not None and not flight.has_begun and flight.waiters and flight.caller is caller
+        if flight is None or not is_open or len(flight.keys) >= source.batch_limit:
+            flight = self._open_batches[source.provider] = self._begin(key, source, caller)
+        else:
+            self._add(key, flight)
+        return flight
+
+    def _begin(self, key: Key, source: Source[Value], caller: object) -> Flight:
+        flight = Flight([], caller)
+        self._add(key, flight)
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # cached: belongs to one loop
+        flight.task = self._loop.create_task(self._run(flight, source))
+        return flight
+
+    def _add(self, key: Key, flight: Flight) -> None:
+        flight.keys.append(key)
+        self._flights[key] = flight
+        if key[2] is not None:
+            self._methods.setdefault(key[:2], set()).add(key)
+
+    async def _run(self, flight: Flight, source: Source[Value]) -> None:
+        flight.has_begun = True
+        if self._open_batches.get(source.provider) is flight:
+            del self._open_batches[source.provider]
+        keys, began = flight.keys, self._now()
+        asked_at = flight.asked_at = self._utc_now()
+        try:
+            replies = await source.fetch(keys, flight.caller)
+        except VaultError as error:
+            replies = dict.fromkeys(keys, error)
+        except BaseException:
+            self._unregister(flight)
+            raise
+        flight.latency_s = self._now() - began
+        for key in keys:
+            reply = replies[key] if key in replies else VaultReplyUnreadable(source.provider)
+            outcome: Snapshot[Any] | VaultError
+            if isinstance(reply, VaultError):
+                outcome, flight.answered_at = reply, self._utc_now()
+            else:
+                outcome = Snapshot(reply, asked_at, self._utc_now(), self._now(), source.weigh(reply))
+            flight.outcomes[key] = outcome
+            self._record(key, flight, outcome, source)
+        self._unregister(flight)
+
+    def _record(self, key: Key, flight: Flight, outcome: Snapshot[Any] | VaultError, source: Source[Any]) -> None:
+        if self._flights.get(key) is not flight:
+            return
+        if isinstance(outcome, VaultError):
+            if not _may_show_stale(outcome):
+                self._forget(key)
+        elif source.fresh_for_s > 0 or source.stale_if_error_for_s > 0:
+            if not source.is_complete(outcome.value):
+                self._keep_better(outcome, self._kept.get(key), source)
+            self._keep(key, outcome)
+
+    def _keep_better(self, partial: Snapshot[Any], before: Snapshot[Any] | None, source: Source[Any]) -> None:
+        """Keep the last complete snapshot with an incomplete one, for stale-if-error."""
+        better = before if before is None or source.is_complete(before.value) else before.better
+        if better is not None and self._now() - better.taken_at <= source.stale_if_error_for_s:
+            partial.better = better
+            partial.size += better.size
+
+    def _keep(self, key: Key, snapshot: Snapshot[Any]) -> None:
+        before = self._kept.get(key)
+        self._kept[key] = snapshot
+        if before is None:
+            if key[2] is not None:
+                self._methods.setdefault(key[:2], set()).add(key)
+            self.bytes += snapshot.size
+        else:
+            self._kept.move_to_end(key)
+            self.bytes += snapshot.size - before.size
+        while self.bytes > self._max_bytes:
+            self._forget(next(iter(self._kept)))
+
+    def _forget(self, key: Key) -> None:
+        if (snapshot := self._kept.pop(key, None)) is not None:
+            self.bytes -= snapshot.size
+            self._unindex(key)
+
+    def _unregister(self, flight: Flight) -> None:
+        for key in flight.keys:
+            if self._flights.get(key) is flight:
+                del self._flights[key]
+                if key[2] is not None:
+                    self._unindex(key)
+
+    def _unindex(self, key: Key) -> None:
+        if key[2] is None or key in self._kept or key in self._flights:
+            return
+        listed = self._methods.get(key[:2])
+        if listed is not None:
+            listed.discard(key)
+            if not listed:
+                del self._methods[key[:2]]
+
+    def leave(self, waiter: Seat[Any]) -> None:
+        """Stop waiting. A read without waiters is cancelled."""
+        flight = waiter.flight
+        flight.waiters -= 1
+        if not flight.waiters and not flight.task.done():
+            self._unregister(flight)
+            flight.task.cancel()
+
+    def _result(self, waiter: Seat[Value], may_be_stale: bool) -> Read[Value]:
+        flight = waiter.flight
+        outcome = flight.outcomes.get(waiter.key)
+        if isinstance(outcome, Snapshot):
+            self.counts["joined" if waiter.is_joined else "vault"] += 1
+            return Read(outcome, None, flight.latency_s)
+        read = self._failed_read(waiter, outcome, may_be_stale)
+        self.counts["nobody" if read.snapshot is None else "stale"] += 1
+        return read
+
+    def _failed_read(self, waiter: Seat[Value], outcome: VaultError | None, may_be_stale: bool) -> Read[Value]:
+        flight, source = waiter.flight, waiter.source
+        latency_s = flight.latency_s
+        if outcome is None:
+            if flight.task.done() and not flight.task.cancelled():
+                flight.task.result()  # any other exception is a bug: raise it
+            outcome, latency_s = VaultTimeout(source.provider), self._now() - waiter.since
+        stale = None
+        if may_be_stale and _may_show_stale(outcome):
+            stale = self._stale(waiter.key, source.stale_if_error_for_s)
+        return Read(stale, outcome, latency_s, flight.asked_at, flight.answered_at)
+
+    def _stale(self, key: Key, age_s: float) -> Snapshot[Any] | None:
+        """The last complete snapshot that is young enough, else the last incomplete one."""
+        snapshot = self._within(key, age_s)
+        better = None if snapshot is None else snapshot.better
+        return better if better is not None and self._now() - better.taken_at <= age_s else snapshot
+
+
+def _may_show_stale(error: VaultError) -> bool:
+    """False if the vault refuses the gateway or no longer knows the customer: then stale data must not be shown. Other
+    failures are temporary."""
+    if isinstance(error, VaultRejected):
+        return error.reason is not RejectReason.CUSTOMER_NOT_FOUND
+    return not isinstance(error, VaultRefusedUs)

@@ -1,0 +1,386 @@
+"""Adds a payment method: duplicate check, the vault's customer if missing, the add, the default."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from msgspec import structs
+
+from app.errors import FieldFault, OutcomeUnknown, VaultError
+from app.store.database import Tx
+from app.store.records import (
+    DirectoryEntry,
+    EventType,
+    MethodAddress,
+    NewEvent,
+    OperationRecord,
+    OperationState,
+    WriteOutcome,
+)
+from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderName
+from app.vault.model import BeforeAdd, NewCard, NewMethod, VaultWallet
+from app.vault.provider import Call, VaultProvider
+from app.vault.rules.lookalikes import look_of
+from app.vault.secret import Secret
+from app.wallet.commands import Actor, AddMethod, OnDuplicate, Problem, ProblemCode, WriteResult
+from app.wallet.defaults.kept_default import default_taken_away
+from app.wallet.digest import token_digest
+from app.wallet.reads.build_wallet import Wallet
+from app.wallet.writes import provision
+from app.wallet.writes.defaults import (
+    NOT_MIRRORED,
+    choose,
+    default_events,
+    keeps,
+    method_event,
+    mirrors,
+    set_vault_default,
+)
+from app.wallet.writes.deps import find, fresh_wallet
+from app.wallet.writes.inputs import method_digest, nickname_problems
+from app.wallet.writes.intents import AddMethodIntent, BeforeAddNote, Intent, MethodFacts, token_of
+from app.wallet.writes.match_new_method import candidates, look_for
+from app.wallet.writes.record import to_address
+from app.wallet.writes.refusals import in_progress, problems_of, problems_of_faults, proven_absent
+from app.wallet.writes.session import Absent, Found, Look, Session, Undecidable
+from app.wallet.writes.signals import NotApplied, NothingSent, Refused
+from app.wallet.writes.usecase import Apply, Done, Ready, UseCase, applied_row, not_found
+from app.wallet.writes.wallets import alike_in, beside, duplicate_warnings, read_wallet, unfit_as_default
+
+
+class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
+    mutation: ClassVar[str] = "addPaymentMethod"
+    changes_methods: ClassVar[bool] = True
+
+    def digest(self, command: AddMethod) -> Mapping[str, Any]:
+        return {
+            "customer_id": command.customer_id,
+            "method": method_digest(command.method),
+            "nickname": command.nickname,
+            "make_default": command.make_default,
+            "provision": command.provision,
+            "on_duplicate": command.on_duplicate,
+        }
+
+    def path_of(self, intent: AddMethodIntent, fault: FieldFault) -> tuple[str, ...]:
+        head = fault.path[:1]
+        if head and head[0] in provision.CUSTOMER_FIELDS:
+            return provision.path_of(fault)
+        if head == ("billing_address",):
+            return fault.path
+        if head == ("title",) and intent.nickname is not None:
+            return ("nickname",)
+        if head == ("secret",):
+            return (*intent.path, intent.secret)
+        return (*intent.path, *fault.path)
+
+    # ---- checks without a vault call ----
+
+    async def ready(self, command: AddMethod, actor: Actor, known: OperationRecord | None) -> Ready[AddMethodIntent]:
+        entry = await self.entry_of(command.customer_id, actor)
+        name = command.method.provider
+        vault = self.vault_of(name, *command.method_path)
+        link = entry.link(name)
+        new, memory = _titled(command, vault), provision.ProvisionMemory()
+        if link is None:
+            if not command.provision:
+                raise Refused(_not_linked(name))
+            new, customer = provision.prepared(vault, entry, new)
+            memory = provision.ProvisionMemory(customer)
+        ref = link.customer_ref if link else provision.lock_ref(entry.customer.id)
+        intent = AddMethodIntent(
+            refs=((name, ref),),
+            provider=name,
+            path=command.method_path,
+            secret=command.secret_field,
+            nickname=command.nickname,
+            make_default=command.make_default,
+            on_duplicate=command.on_duplicate,
+            look=look_for(command.method, self.deps.digest_keys[0]),
+            token=self._token(vault, command.method, self.deps.digest_keys[0]),
+        )
+        self._refuse_faults(command, vault, new, intent)
+        return Ready(intent=intent, customer_id=entry.customer.id, provider=name, new=new, memory=memory)
+
+    def _refuse_faults(self, command: AddMethod, vault: VaultProvider, new: NewMethod, intent: AddMethodIntent) -> None:
+        if new.route is AddRoute.RAW_CARD and AddRoute.RAW_CARD not in vault.capabilities.add_via:
+            raise Refused(_raw_card_disabled(command.method_path))
+        found = (
+            *nickname_problems(command.nickname),
+            *problems_of_faults(vault.faults_of_add(new), lambda fault: self.path_of(intent, fault)),
+        )
+        if found:
+            raise Refused(*found)
+
+    # ---- execution ----
+
+    async def run(self, session: Session[AddMethodIntent]) -> Done:
+        name = session.intent.provider
+        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+        if entry is None:
+            raise Refused(not_found("There is no such customer.", "customer_id"))
+        link = entry.link(name)
+        if provision.is_profile(session, name, link):
+            address, was_duplicate = await provision.create_with_method(session, name), False
+        else:
+            ref = link.customer_ref if link else await provision.create(session, name)
+            address, was_duplicate = await self._add(session, name, ref)
+        return await self._finished(session, address, was_duplicate)
+
+    async def _add(
+        self, session: Session[AddMethodIntent], name: ProviderName, ref: CustomerRef
+    ) -> tuple[MethodAddress, bool]:
+        """The method's address, and whether the vault already had it."""
+        before = await session.once("before", BeforeAddNote, lambda: self._before(session, name, ref))
+        policy = session.intent.on_duplicate
+        if before.duplicate is not None and policy is not OnDuplicate.ALLOW:
+            existing = MethodAddress(name, ref, before.duplicate)
+            if policy is OnDuplicate.REJECT:
+                raise Refused(_duplicate(existing, session.intent.path))
+            return existing, True
+        new, vault = session.new, session.vault(name)
+
+        async def send(call: Call) -> MethodFacts:
+            assert new is not None
+            added = await vault.add(ref, new, _from_note(before), session.intent.make_default, call)
+            if added.method_ref in before.refs:
+                raise OutcomeUnknown(name, "The vault returned a method that existed before.")
+            session.next_action = added.next_action
+            return MethodFacts(method_ref=added.method_ref)
+
+        async def look(call: Call) -> Look[MethodFacts]:
+            return await self._look(session, name, ref, before, call)
+
+        facts = await session.do("add", MethodFacts, (name, ref), send if new is not None else None, look)
+        return MethodAddress(name, ref, facts.method_ref), False
+
+    async def _before(self, session: Session[AddMethodIntent], name: ProviderName, ref: CustomerRef) -> BeforeAddNote:
+        if session.new is None:
+            raise NothingSent
+        vault = session.vault(name)
+        before = await vault.before_add(ref, session.new, session.call)
+        if before.duplicate_of is None and session.intent.on_duplicate is not OnDuplicate.ALLOW:
+            before = replace(before, duplicate_of=await self._added_before(session, vault, ref, before.method_refs))
+        if session.intent.on_duplicate is OnDuplicate.REJECT and before.duplicate_of is None:
+            await self._refuse_lookalikes(session, vault, ref)
+        return BeforeAddNote(
+            refs=tuple(sorted(before.method_refs)), duplicate=before.duplicate_of, default=before.default_ref
+        )
+
+    def _token(self, vault: VaultProvider, new: NewMethod, key: bytes | str) -> str | None:
+        """A digest of the token, if the vault's lists do not show it."""
+        if vault.capabilities.token_life_s is None or new.route is not AddRoute.PROVIDER_TOKEN:
+            return None
+        return token_digest(key, new.secret)
+
+    async def _added_before(
+        self, session: Session[AddMethodIntent], vault: VaultProvider, ref: CustomerRef, held: Collection[MethodRef]
+    ) -> MethodRef | None:
+        """The method that the same token created under another key, within the token's life. Raises Refused while that
+        add is undecided."""
+        assert session.new is not None
+        tokens = {self._token(vault, session.new, key) for key in self.deps.digest_keys} - {None}
+        if not tokens:
+            return None
+        since = self.deps.utc_now() - timedelta(seconds=vault.capabilities.token_life_s or 0)
+        for other in await self.deps.store.journal.of_customer(session.operation.customer_id or ""):
+            is_same = other.provider is vault.name and token_of(other) in tokens
+            if not is_same or other.id == session.operation.id or other.created_at < since:
+                continue
+            if other.state in (OperationState.PENDING, OperationState.UNKNOWN):
+                raise Refused(in_progress(), is_final=False)
+            made = to_address(other.result.get("method"))
+            if made is not None and made.customer_ref == ref and made.method_ref in held:
+                return made.method_ref
+        return None
+
+    async def _refuse_lookalikes(
+        self, session: Session[AddMethodIntent], vault: VaultProvider, ref: CustomerRef
+    ) -> None:
+        """REJECT treats look-alikes in the same vault as duplicates, as far as the input describes the method."""
+        look = structs.replace(session.intent.look, holder=None)
+        if not look.last4:
+            return
+        wallet = await fresh_wallet(vault, ref, session.call)
+        shown = [one for one in wallet.methods if one.status.value not in ("INACTIVE", "DELETED")]
+        alike = [
+            one for one in shown if one.method_ref in candidates((), [one], look, (), ()) and look_of(one) is not None
+        ]
+        if alike:
+            raise Refused(_duplicate(MethodAddress(vault.name, ref, alike[0].method_ref), session.intent.path))
+
+    async def _look(
+        self, session: Session[AddMethodIntent], name: ProviderName, ref: CustomerRef, before: BeforeAddNote, call: Call
+    ) -> Look[MethodFacts]:
+        wallet = await session.wallet(name, ref, call)
+        claimed = await claimed_refs(session, name, ref)
+        found = candidates(before.refs, wallet.methods, session.intent.look, claimed, self.deps.digest_keys)
+        if len(found) > 1 and session.new is not None:
+            after = await session.vault(name).before_add(ref, session.new, call)
+            found = [one for one in found if one == after.duplicate_of] or found
+        if wallet.skipped or wallet.truncated:
+            found += await self._unreadable(session, name, ref, wallet, before, call)
+        if len(found) == 1:
+            return Found(MethodFacts(method_ref=found[0]))
+        return Undecidable(tuple(found)) if found else Absent()
+
+    async def _unreadable(
+        self,
+        session: Session[AddMethodIntent],
+        name: ProviderName,
+        ref: CustomerRef,
+        wallet: VaultWallet,
+        before: BeforeAddNote,
+        call: Call,
+    ) -> list[MethodRef]:
+        """New records that cannot be parsed: each may be the added one. `before_add` lists their ids."""
+        any_card = NewCard(provider=name, route=AddRoute.PROVIDER_TOKEN, secret=Secret(""))
+        after = await session.vault(name).before_add(ref, session.new or any_card, call)
+        readable = {method.method_ref for method in wallet.methods}
+        return sorted(after.method_refs - readable - set(before.refs))
+
+    # ---- after the add ----
+
+    async def _finished(self, session: Session[AddMethodIntent], address: MethodAddress, was_duplicate: bool) -> Done:
+        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+        problems, warnings, applies, events = await self._default(session, entry, address)
+        if entry is not None and not was_duplicate:
+            is_chosen = bool(applies) or (entry.choice is not None and not entry.choice.is_kept)
+            # Wait longer for slow vaults if the default may change; less if only look-alikes are wanted.
+            wallet = await read_wallet(self.deps, entry, beside(session.call) if is_chosen else session.call)
+            if not session.is_resumed:
+                warnings = (*warnings, *duplicate_warnings(alike_in(wallet, address)))
+            if not is_chosen and (kept := self._taken_away(session, wallet, address)):
+                applies = (keeps(session, kept),)
+        if session.intent.nickname:
+            applies = (*applies, self._named(session, address))
+        if not was_duplicate:
+            events = (method_event(EventType.METHOD_ADDED, address), *events)
+        return Done(
+            result=WriteResult(
+                customer_id=session.operation.customer_id,
+                method=address,
+                was_duplicate=was_duplicate,
+                problems=problems,
+                warnings=warnings,
+            ),
+            state=OperationState.PARTIAL if problems else OperationState.SUCCEEDED,
+            outcome=WriteOutcome.APPLIED,
+            rows=applied_row(address),
+            apply=_all(applies),
+            events=events,
+        )
+
+    async def _default(
+        self, session: Session[AddMethodIntent], entry: DirectoryEntry | None, address: MethodAddress
+    ) -> tuple[tuple[Problem, ...], tuple[Problem, ...], tuple[Apply, ...], tuple[NewEvent, ...]]:
+        """Make it the default if requested. The method exists by now: a failure is reported and undoes nothing.
+
+        The result is final, because the same key must not add again: the caller continues with
+        `setDefaultPaymentMethod`.
+        """
+        if not session.intent.make_default:
+            return (), (), (), ()
+        try:
+            is_mirrored = await self._mirror(session, address)
+        except Refused as refused:
+            return tuple(_at_default(one) for one in refused.problems), (), (), ()
+        except NotApplied as absent:
+            return (_at_default(proven_absent(absent.provider, absent.error)),), (), (), ()
+        except VaultError as error:
+            return tuple(_at_default(one) for one in problems_of(error)), (), (), ()
+        warnings = () if is_mirrored else (NOT_MIRRORED,)
+        return (
+            (),
+            warnings,
+            (choose(self.deps, session, address),),
+            default_events(session, entry, address),
+        )
+
+    async def _mirror(self, session: Session[AddMethodIntent], address: MethodAddress) -> bool:
+        """True if the vault now has it as default. Some vaults accept that with the add, so it is read first."""
+        (reading,) = await self.deps.reader.read_many(
+            address.provider, [address.customer_ref], session.call, force_fresh=True
+        )
+        held = find(reading.wallet, address) if reading.wallet else None
+        if held is not None and (unfit := unfit_as_default(self.deps, held, "make_default")):
+            raise Refused(unfit)
+        if not mirrors(session, address):
+            return False
+        if held is None or not held.is_provider_default:
+            await set_vault_default(session, address)
+        return True
+
+    def _taken_away(
+        self, session: Session[AddMethodIntent], wallet: Wallet, added: MethodAddress
+    ) -> MethodAddress | None:
+        before = session.progress.notes.get("before")
+        ref = before.default if isinstance(before, BeforeAddNote) else None
+        vault_default = MethodAddress(added.provider, added.customer_ref, ref) if ref else None
+        return default_taken_away(wallet, lambda one: one == added, self.deps.rules, vault_default)
+
+    def _named(self, session: Session[AddMethodIntent], address: MethodAddress) -> Apply:
+        async def apply(tx: Tx) -> None:
+            await self.deps.store.directory.set_nickname(
+                session.operation.customer_id or "", address, session.intent.nickname, tx=tx
+            )
+
+        return apply
+
+
+async def claimed_refs(session: Session[Intent], name: ProviderName, ref: CustomerRef) -> set[str]:
+    """Methods created by other operations of this customer: not candidates for this one."""
+    others = await session.deps.store.journal.of_customer(session.operation.customer_id or "")
+    return {
+        method_ref
+        for other in others
+        if other.id != session.operation.id and "method" in other.result
+        for provider, customer_ref, method_ref in [other.result["method"]]
+        if (provider, customer_ref) == (name.value, ref) and not other.result.get("was_duplicate")
+    }
+
+
+def _titled(command: AddMethod, vault: VaultProvider) -> NewMethod:
+    """A vault with titles gets the nickname as title, unless a title was given."""
+    if vault.capabilities.titles_methods and command.method.title is None and (command.nickname or "").strip():
+        return replace(command.method, title=command.nickname)
+    return command.method
+
+
+def _from_note(before: BeforeAddNote) -> BeforeAdd:
+    return BeforeAdd(method_refs=frozenset(before.refs), duplicate_of=before.duplicate, default_ref=before.default)
+
+
+def _all(applies: tuple[Apply, ...]) -> Apply:
+    async def apply(tx: Tx) -> None:
+        for each in applies:
+            await each(tx)
+
+    return apply
+
+
+def _at_default(problem: Problem) -> Problem:
+    return replace(problem, path=("make_default",), retryable=False)
+
+
+def _not_linked(name: ProviderName) -> Problem:
+    return Problem(
+        code=ProblemCode.NOT_LINKED,
+        message="The customer is not linked to this vault: link it, or add with `provision`.",
+        path=("customer_id",),
+        provider=name,
+    )
+
+
+def _raw_card_disabled(path: tuple[str, ...]) -> Problem:
+    return Problem(code=ProblemCode.RAW_CARD_DISABLED, message="Card numbers are not accepted here.", path=path)
+
+
+def _duplicate(existing: MethodAddress, path: tuple[str, ...]) -> Problem:
+    return Problem(
+        code=ProblemCode.DUPLICATE,
+        message="The customer already has this payment method.",
+        path=path,
+        existing=existing,
+    )

@@ -1,0 +1,129 @@
+"""Creates a customer and, if requested, its records in the vaults; one result row per vault."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+from app.store.database import Tx
+from app.store.errors import ExternalIdTaken, UnstorableText
+from app.store.records import EventType, NewEvent, OperationRecord, OperationState, WriteOutcome
+from app.vault.enums import CustomerRef, ProviderName
+from app.vault.model import NewCustomer
+from app.wallet.commands import Actor, CreateCustomer, Problem, ProblemCode, WriteResult
+from app.wallet.writes import provision
+from app.wallet.writes.intents import CreateCustomerIntent
+from app.wallet.writes.refusals import problems_of_faults
+from app.wallet.writes.session import Session
+from app.wallet.writes.signals import Refused
+from app.wallet.writes.usecase import Done, Ready, UseCase, invalid, row_of, unsupported
+from app.wallet.writes.vault_results import Ending, all_ended, ended, summary
+
+_PATH = "provision_at"
+
+
+class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
+    mutation: ClassVar[str] = "createCustomer"
+
+    def digest(self, command: CreateCustomer) -> Mapping[str, Any]:
+        asked = asdict(command)
+        del asked["idempotency_key"]
+        if command.business_name is None:
+            del asked["business_name"]  # keys used before the field existed keep their digest
+        return {**asked, "provision_at": sorted(set(command.provision_at))}
+
+    async def ready(
+        self, command: CreateCustomer, actor: Actor, known: OperationRecord | None
+    ) -> Ready[CreateCustomerIntent]:
+        wanted = tuple(dict.fromkeys(command.provision_at))
+        new = NewCustomer(
+            external_id=command.external_id,
+            name=command.name,
+            business_name=command.business_name,
+            email=command.email,
+            phone=command.phone,
+            address=command.address,
+        )
+        found = _own_faults(command)
+        for name in wanted:
+            found += self._vault_faults(name, new)
+        if found:
+            raise Refused(*dict.fromkeys(found))
+        customer_id = known.customer_id if known else None
+        made = customer_id or self.deps.ids.new_customer_id()
+
+        async def within(tx: Tx) -> None:
+            await self._create(command, made, tx)
+
+        return Ready(
+            intent=CreateCustomerIntent(
+                refs=tuple((name, provision.lock_ref(made)) for name in wanted), provision_at=wanted
+            ),
+            customer_id=made,
+            provider=None,
+            rows=tuple(
+                row_of(number, name, OperationState.PENDING, WriteOutcome.UNKNOWN) for number, name in enumerate(wanted)
+            ),
+            within=within,
+            memory=provision.ProvisionMemory(new),
+        )
+
+    def _vault_faults(self, name: ProviderName, new: NewCustomer) -> tuple[Problem, ...]:
+        vault = self.deps.providers.get(name)
+        if vault is None:
+            return (unsupported(name, "This vault is not enabled here.", _PATH),)
+        if not vault.capabilities.creates_customers:
+            return (unsupported(name, "This vault creates customers only with a payment method.", _PATH),)
+        return problems_of_faults(vault.faults_of_customer(new))
+
+    async def _create(self, command: CreateCustomer, customer_id: str, tx: Tx) -> None:
+        try:
+            await self.deps.store.directory.create(
+                customer_id=customer_id,
+                external_id=command.external_id,
+                first_name=command.name.first or None,
+                last_name=command.name.last or None,
+                business_name=command.business_name,
+                email=command.email,
+                phone=command.phone,
+                tx=tx,
+            )
+        except ExternalIdTaken:
+            raise Refused(_taken()) from None
+        except UnstorableText:
+            raise Refused(invalid("The input has characters that cannot be stored.")) from None
+
+    async def run(self, session: Session[CreateCustomerIntent]) -> Done:
+        endings = await all_ended(self._at_vault(session, name) for name in session.intent.provision_at)
+        customer_id = session.operation.customer_id or ""
+        created = NewEvent(type=EventType.CUSTOMER_CREATED, once=f"created|{customer_id}")
+        return summary(endings, WriteResult(customer_id=customer_id), events=(created,))
+
+    async def _at_vault(self, session: Session[CreateCustomerIntent], name: ProviderName) -> Ending:
+        async def make() -> CustomerRef:
+            entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+            linked = entry.link(name) if entry else None
+            if linked is not None:
+                return linked.customer_ref
+            return await provision.create(session, name)
+
+        return await ended(name, make, _PATH)
+
+
+def _own_faults(command: CreateCustomer) -> list[Problem]:
+    found: list[Problem] = []
+    if not command.external_id.strip():
+        found.append(
+            Problem(code=ProblemCode.REQUIRED, message="A customer needs an external id.", path=("external_id",))
+        )
+    elif len(command.external_id) > 255:
+        found.append(invalid("An external id has at most 255 characters.", "external_id"))
+    if not (command.name.first or command.name.last or command.business_name):
+        found.append(Problem(code=ProblemCode.REQUIRED, message="A customer needs a name.", path=("name",)))
+    for path, value in ((("name", "first"), command.name.first), (("name", "last"), command.name.last)):
+        if len(value) > 255:
+            found.append(invalid("A name has at most 255 characters.", *path))
+    return found
+
+
+def _taken() -> Problem:
+    return Problem(code=ProblemCode.DUPLICATE, message="Another customer has this external id.", path=("external_id",))

@@ -1,0 +1,176 @@
+"""Deletes a payment method: sets another default first if requested, and lists remaining look-alikes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, Final
+
+from app.store.database import Tx
+from app.store.records import DirectoryEntry, EventType, MethodAddress, NewEvent, OperationRecord, Topic
+from app.vault.enums import DefaultState, PaymentMethodStatus, ProviderCapability
+from app.vault.model import PaymentMethod
+from app.vault.provider import Call
+from app.vault.rules.lookalikes import look_of
+from app.wallet.commands import Actor, DeleteMethod, IfDefault, Problem, ProblemCode, WriteResult
+from app.wallet.writes.defaults import choose, default_events, method_event, mirrors, set_vault_default
+from app.wallet.writes.deps import find
+from app.wallet.writes.intents import NO_FACTS, DeleteCheck, DeleteMethodIntent, NoFacts
+from app.wallet.writes.session import Absent, Found, Look, Session
+from app.wallet.writes.signals import Refused
+from app.wallet.writes.usecase import Done, Ready, UseCase, applied_row, invalid, not_found, unsupported
+from app.wallet.writes.wallets import address_of_choice, lookalikes, read_wallet, unfit_as_default
+
+_REPLACEMENT: Final = "replacement_default_id"
+_GONE: Final = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
+
+
+class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
+    mutation: ClassVar[str] = "deletePaymentMethod"
+    changes_methods: ClassVar[bool] = True
+
+    def digest(self, command: DeleteMethod) -> Mapping[str, Any]:
+        asked = asdict(command)
+        del asked["idempotency_key"]
+        replacement = command.replacement_id
+        return {
+            **asked,
+            "method_id": self.address_digest(command.method_id),
+            "replacement_id": None if replacement is None else self.address_digest(replacement),
+        }
+
+    async def ready(
+        self, command: DeleteMethod, actor: Actor, known: OperationRecord | None
+    ) -> Ready[DeleteMethodIntent]:
+        address, entry = await self.method_of(command.method_id, actor, "id")
+        vault = self.vault_of(address.provider, "id")
+        if ProviderCapability.DELETE not in vault.capabilities.operations:
+            raise Refused(unsupported(vault.name, "This vault cannot delete payment methods.", "id"))
+        replacement = self._replacement(command, address, entry)
+        both = [address] if replacement is None else [address, replacement]
+        return Ready(
+            intent=DeleteMethodIntent(
+                refs=tuple(dict.fromkeys((one.provider, one.customer_ref) for one in both)),
+                method=address,
+                replacement=replacement,
+                if_default=command.if_default,
+            ),
+            customer_id=entry.customer.id,
+            provider=address.provider,
+        )
+
+    def _replacement(
+        self, command: DeleteMethod, address: MethodAddress, entry: DirectoryEntry
+    ) -> MethodAddress | None:
+        if command.replacement_id is None:
+            return None
+        found = self.method_in(entry, command.replacement_id, _REPLACEMENT)
+        if found == address:
+            raise Refused(invalid("A method cannot replace itself.", _REPLACEMENT))
+        self.vault_of(found.provider, _REPLACEMENT)
+        return found
+
+    async def run(self, session: Session[DeleteMethodIntent]) -> Done:
+        address, replacement = session.intent.method, session.intent.replacement
+        checked = await session.once("checked", DeleteCheck, lambda: self._check(session, address, replacement))
+        if replacement is not None:
+            await self._replace(session, replacement, is_mirrored=checked.mirror)
+        if not checked.gone:
+            await self._delete(session, address)
+        return await self._done(session, address, checked)
+
+    async def _check(
+        self, session: Session[DeleteMethodIntent], address: MethodAddress, replacement: MethodAddress | None
+    ) -> DeleteCheck:
+        entry = await self._entry(session)
+        held = find(await session.wallet(address.provider, address.customer_ref), address)
+        if session.intent.if_default is IfDefault.REJECT and replacement is None and entry is not None:
+            await self._refuse_default(session, entry, address)
+        mirror = False
+        if replacement is not None:
+            other = find(await session.wallet(replacement.provider, replacement.customer_ref), replacement)
+            self._refuse_unfit(other)
+            mirror = mirrors(session, replacement) and other is not None and not other.is_provider_default
+        return DeleteCheck(
+            gone=held is None or held.status in _GONE, look=look_of(held) if held else None, mirror=mirror
+        )
+
+    def _refuse_unfit(self, replacement: PaymentMethod | None) -> None:
+        if replacement is None:
+            raise Refused(not_found("The vault does not have this payment method.", _REPLACEMENT))
+        unfit = unfit_as_default(self.deps, replacement, _REPLACEMENT)
+        if unfit is not None:
+            raise Refused(unfit)
+
+    async def _refuse_default(
+        self, session: Session[DeleteMethodIntent], entry: DirectoryEntry, address: MethodAddress
+    ) -> None:
+        wallet = await read_wallet(self.deps, entry, session.call, force_fresh=(address.provider,))
+        if wallet.default.state is DefaultState.UNKNOWN:
+            raise Refused(_default_unknown(), is_final=False)
+        default = wallet.default_method
+        if default is not None and default.address == address:
+            raise Refused(_in_use())
+
+    async def _replace(
+        self, session: Session[DeleteMethodIntent], replacement: MethodAddress, *, is_mirrored: bool
+    ) -> None:
+        """Set the other default, at the vault and as choice, before the delete: a failed delete does not undo it."""
+        if is_mirrored:
+            await set_vault_default(session, replacement, "replace")
+        entry = await self._entry(session)
+        if entry is None or address_of_choice(entry) == replacement:
+            return
+        events = [session.told(event) for event in default_events(session, entry, replacement)]
+        async with self.deps.store.transaction() as tx:
+            await choose(self.deps, session, replacement)(tx)
+            await self.deps.store.events.append_all(events, tx=tx)
+        self.deps.reached("replaced")
+
+    async def _delete(self, session: Session[DeleteMethodIntent], address: MethodAddress) -> None:
+        vault = session.vault(address.provider)
+
+        async def send(call: Call) -> NoFacts:
+            await vault.delete(address.customer_ref, address.method_ref, call)
+            return NO_FACTS
+
+        async def look(call: Call) -> Look[NoFacts]:
+            held = find(await session.wallet(address.provider, address.customer_ref, call), address)
+            return Found(NO_FACTS) if held is None or held.status in _GONE else Absent()
+
+        await session.do("delete", NoFacts, (address.provider, address.customer_ref), send, look)
+
+    async def _done(self, session: Session[DeleteMethodIntent], address: MethodAddress, checked: DeleteCheck) -> Done:
+        entry = await self._entry(session)
+        alike: list[MethodAddress] = []
+        if entry is not None and not session.is_resumed:
+            alike = await lookalikes(self.deps, entry, checked.look, address, session.call)
+        events: list[NewEvent] = [] if checked.gone else [method_event(EventType.METHOD_DELETED, address)]
+        if entry is not None and address_of_choice(entry) == address:
+            events.append(method_event(EventType.DEFAULT_CHANGED, address))
+        return Done(
+            result=WriteResult(customer_id=session.operation.customer_id, deleted=address, lookalikes=tuple(alike)),
+            rows=applied_row(address),
+            apply=lambda tx: self._clear(session, address, tx),
+            events=tuple(events),
+        )
+
+    async def _clear(self, session: Session[DeleteMethodIntent], address: MethodAddress, tx: Tx) -> None:
+        customer_id, directory = session.operation.customer_id or "", self.deps.store.directory
+        tx.touch(Topic.CUSTOMER, customer_id)
+        await directory.clear_choice(customer_id, only_if=address, tx=tx)
+        await directory.set_nickname(customer_id, address, None, tx=tx)
+
+    async def _entry(self, session: Session[DeleteMethodIntent]) -> DirectoryEntry | None:
+        return await self.deps.store.directory.entry(session.operation.customer_id or "")
+
+
+def _in_use() -> Problem:
+    return Problem(code=ProblemCode.METHOD_IN_USE, message="The method is the customer's default.", path=("id",))
+
+
+def _default_unknown() -> Problem:
+    return Problem(
+        code=ProblemCode.DEFAULT_UNKNOWN,
+        message="Not every vault answered, so it is unknown whether this is the default.",
+        path=("if_default",),
+        retryable=True,
+    )

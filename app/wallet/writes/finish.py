@@ -1,0 +1,266 @@
+"""Ends a write: its outcome, the directory's changes and the events, in one transaction with the journal."""
+
+import logging
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from app.errors import VaultError
+from app.store.database import Tx
+from app.store.errors import CustomerUnknown, StoreUnavailable
+from app.store.records import (
+    EventType,
+    NewEvent,
+    OperationRecord,
+    OperationState,
+    ResultRow,
+    Topic,
+    WriteOutcome,
+)
+from app.wallet.changes.detector import Sightings
+from app.wallet.commands import Problem, WriteResult
+from app.wallet.writes.deps import Deps
+from app.wallet.writes.intents import Intent
+from app.wallet.writes.post_write_refresh import Afterwards
+from app.wallet.writes.record import to_json
+from app.wallet.writes.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
+from app.wallet.writes.session import Session
+from app.wallet.writes.signals import NotApplied, NothingSent, Refused, StillUnknown, TakenOver
+from app.wallet.writes.upgrades import IntentUnreadable
+from app.wallet.writes.usecase import Done, UseCase, row_of
+
+_log = logging.getLogger("vaultgraph.writing")
+_SOON: Final = timedelta(seconds=1)
+_LONGEST: Final = timedelta(seconds=60)
+LOOK_FOR: Final = timedelta(hours=24)
+"""How long an unknown outcome is reconciled automatically; after that an operator must decide."""
+_FOR_OPERATOR: Final = "This version of the gateway cannot read the stored request: an operator must decide."
+
+
+class Finisher:
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._sightings = Sightings(deps.store)
+        self.afterwards = Afterwards(deps, self._sightings)
+
+    async def complete(self, use_case: UseCase[Any, Any], session: Session[Intent]) -> WriteResult:
+        """Run and finish the operation. Raises TakenOver if another process has taken it over."""
+        done = await self._outcome(use_case, session)
+        try:
+            operation, done = await self._finish(session, done, use_case)
+        except Refused as refused:  # the directory's constraints refused it
+            done = _failed(session, refused.problems, final=refused.is_final)
+            operation, done = await self._finish(session, done, use_case)
+        if use_case.changes_methods:
+            self.afterwards.look(session, done)
+        return replace(done.result, operation=operation, next_action=session.next_action)
+
+    async def give_up(self, session: Session[Intent], problem: Problem) -> WriteResult:
+        """Nothing was sent: mark it FAILED, so that the same key may run again."""
+        done = _failed(session, (problem,), final=False)
+        operation, done = await self._finish(session, done)
+        return replace(done.result, operation=operation)
+
+    async def nothing_sent(self, operation: OperationRecord) -> OperationRecord:
+        """Mark an orphan that had sent nothing."""
+        marked = await self._deps.store.journal.mark(
+            operation,
+            OperationState.FAILED,
+            outcome=WriteOutcome.NOT_APPLIED,
+            is_final=False,
+            result=to_json(WriteResult(problems=(interrupted(operation.provider),), customer_id=operation.customer_id)),
+        )
+        return marked or await self._deps.store.journal.operation(operation.id) or operation
+
+    async def leave(self, session: Session[Intent]) -> None:
+        """After an unexpected error: record the progress, for the reconciler."""
+        journal, operation = self._deps.store.journal, session.operation
+        try:
+            if operation.sent_at is None:
+                await self.nothing_sent(operation)
+                return
+            await journal.mark(
+                operation,
+                OperationState.UNKNOWN,
+                outcome=WriteOutcome.UNKNOWN,
+                reconcile_at=self._deps.utc_now() + _SOON,
+            )
+        except StoreUnavailable:
+            return
+        except Exception:  # noqa: BLE001 - the row stays PENDING and abandoned, which is equivalent
+            _log.exception("the failure of %s could not be journalled", operation.id)
+
+    async def leave_to_operator(
+        self, operation: OperationRecord, reason: IntentUnreadable, use_case: UseCase[Any, Any] | None
+    ) -> None:
+        """The stored intent cannot be read, so no lookup can decide the operation. Other writes there wait while its
+        request may be in flight. Raises TakenOver."""
+        done = _unreadable(operation, use_case, self._deps.utc_now())
+        async with self._deps.store.transaction() as tx:
+            if use_case is not None:
+                done = await use_case.settle_unread(operation, done, tx)
+            result = to_json(done.result)
+            marked = await self._deps.store.journal.mark(
+                operation,
+                done.state,
+                outcome=done.outcome,
+                is_final=done.is_final,
+                result=result,
+                reconcile_at=self._look_again_at(operation, done),
+                rows=done.rows,
+                tx=tx,
+            )
+            if marked is None:
+                raise TakenOver
+        if operation.result != result:  # otherwise already logged
+            _log.error(
+                "%s (%s) cannot be resumed: %s; it is %s and needs an operator",
+                operation.id,
+                operation.mutation,
+                reason,
+                done.state.value,
+            )
+
+    async def _outcome(self, use_case: UseCase[Any, Any], session: Session[Intent]) -> Done:
+        try:
+            return await use_case.run(session)
+        except (Refused, NothingSent, VaultError) as error:
+            if session.progress.doing:  # resumed, and failed before the step that may have been sent was looked up
+                provider = session.operation.provider or session.intent.refs[0][0]
+                return _unknown(session, StillUnknown(provider), use_case)
+            return self._not_done(use_case, session, error)
+        except NotApplied as absent:
+            return _failed(session, (proven_absent(absent.provider, absent.error),), final=False)
+        except StillUnknown as unknown:
+            return _unknown(session, unknown, use_case)
+
+    def _not_done(self, use_case: UseCase[Any, Any], session: Session[Intent], error: Exception) -> Done:
+        if isinstance(error, Refused):
+            return _failed(session, error.problems, final=error.is_final)
+        if isinstance(error, VaultError):
+            problems = problems_of(error, lambda fault: use_case.path_of(session.intent, fault))
+            return _failed(session, problems, final=is_final(error))
+        return _failed(session, (interrupted(session.operation.provider),), final=False)
+
+    async def _finish(
+        self, session: Session[Intent], done: Done, use_case: UseCase[Any, Any] | None = None
+    ) -> tuple[OperationRecord, Done]:
+        self._deps.reached("finishing")
+        try:
+            ended = await self._commit(session, done, use_case, with_changes=True)
+        except CustomerUnknown:  # erased meanwhile: no customer data is left to change
+            ended = await self._commit(session, done, use_case, with_changes=False)
+        self._deps.reached("finished")
+        return ended
+
+    async def _commit(
+        self, session: Session[Intent], done: Done, use_case: UseCase[Any, Any] | None, *, with_changes: bool
+    ) -> tuple[OperationRecord, Done]:
+        store, operation = self._deps.store, session.operation
+        async with store.transaction() as tx:
+            if use_case is not None:
+                done = await use_case.settle(session, done, tx)
+            is_news = done.state is not operation.state
+            if is_news and operation.customer_id is not None:
+                tx.touch(Topic.CUSTOMER, operation.customer_id)
+            if with_changes and done.apply is not None:
+                await done.apply(tx)
+            if session.changed and with_changes and operation.customer_id is not None:
+                await self._sightings.found_before(operation.customer_id, session.before.values(), tx=tx)
+            if is_news:
+                await store.events.append_all(self._events(session, done), tx=tx)
+            return await self._mark(session, done, tx), done
+
+    async def _mark(self, session: Session[Intent], done: Done, tx: Tx) -> OperationRecord:
+        marked = await self._deps.store.journal.mark(
+            session.operation,
+            done.state,
+            outcome=done.outcome,
+            is_final=done.is_final,
+            result=to_json(done.result),
+            intent=session.progress.to_json(),
+            reconcile_at=self._look_again_at(session.operation, done),
+            rows=done.rows,
+            tx=tx,
+        )
+        if marked is None:
+            raise TakenOver
+        return marked
+
+    def _look_again_at(self, operation: OperationRecord, done: Done) -> datetime | None:
+        now = self._deps.utc_now()
+        if done.state is not OperationState.UNKNOWN or done.for_person or now - operation.created_at > LOOK_FOR:
+            return None
+        if done.look_at is not None and done.look_at > now:
+            return done.look_at
+        pause: timedelta = min(_SOON * 2 ** min(operation.looks, 6), _LONGEST)
+        return now + pause
+
+    def _events(self, session: Session[Intent], done: Done) -> list[NewEvent]:
+        """The handler's events, completed, and the audit event."""
+        operation, reason = session.operation, session.intent.audit_reason
+        audit = NewEvent(
+            type=EventType.MUTATION,
+            provider=operation.provider,
+            outcome=done.state.value,
+            detail={
+                "mutation": operation.mutation,
+                "operation": operation.id,
+                "codes": [problem.code.value for problem in done.result.problems],
+                **({} if reason is None else {"reason": reason}),
+            },
+        )
+        return [session.told(event) for event in (*done.events, audit)]
+
+
+def _failed(session: Session[Intent], problems: tuple[Problem, ...], *, final: bool) -> Done:
+    return Done(
+        result=WriteResult(problems=problems, customer_id=session.operation.customer_id),
+        state=OperationState.FAILED,
+        outcome=WriteOutcome.NOT_APPLIED,
+        is_final=final,
+        rows=_rows(session, OperationState.FAILED, WriteOutcome.NOT_APPLIED, problems),
+    )
+
+
+def _unknown(session: Session[Intent], unknown: StillUnknown, use_case: UseCase[Any, Any]) -> Done:
+    """An undecided outcome. If an operator must decide, each candidate method is a row."""
+    problem = use_case.unknown(unknown.provider, unknown.error)
+    state, outcome = OperationState.UNKNOWN, WriteOutcome.UNKNOWN
+    customer_ref = session.intent.refs[0][1] if session.intent.refs else None
+    rows = tuple(
+        row_of(number, unknown.provider, state, outcome, customer_ref=customer_ref, method_ref=ref, problem=problem)
+        for number, ref in enumerate(unknown.candidates)
+    )
+    return Done(
+        result=WriteResult(problems=(problem,), customer_id=session.operation.customer_id),
+        state=state,
+        outcome=outcome,
+        for_person=unknown.for_person,
+        look_at=unknown.look_at,
+        rows=rows or _rows(session, state, outcome, (problem,)),
+    )
+
+
+def _unreadable(operation: OperationRecord, use_case: UseCase[Any, Any] | None, now: datetime) -> Done:
+    unknown = (use_case.unknown if use_case else outcome_unknown)(operation.provider)
+    problem = replace(unknown, message=f"{unknown.message} {_FOR_OPERATOR}")
+    state, outcome, provider = OperationState.UNKNOWN, WriteOutcome.UNKNOWN, operation.provider
+    return Done(
+        result=WriteResult(problems=(problem,), customer_id=operation.customer_id),
+        state=state,
+        outcome=outcome,
+        for_person=operation.deadline_at <= now,
+        look_at=operation.deadline_at,
+        rows=() if provider is None else (row_of(0, provider, state, outcome, problem=problem),),
+    )
+
+
+def _rows(
+    session: Session[Intent], state: OperationState, outcome: WriteOutcome, problems: tuple[Problem, ...]
+) -> tuple[ResultRow, ...]:
+    """The single row of a write at one vault; writes at several vaults make their own."""
+    provider = session.operation.provider
+    if provider is None:
+        return ()
+    return (row_of(0, provider, state, outcome, problem=problems[0] if problems else None),)

@@ -1,0 +1,433 @@
+"""Imports existing vault customers, and cards by their processor's tokens: row by row, in order.
+
+A row first links, then stores its card. Each card is a journalled step, so that an interrupted import continues with
+the same key: stored cards are known, uncertain ones are looked up, nothing is sent twice.
+
+The same key runs again only the rows that failed for a temporary reason: see `is_settled`.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Final
+
+from app.errors import OutcomeUnknown, RejectReason, VaultError, VaultRejected
+from app.store.database import Tx
+from app.store.errors import ExternalIdTaken, LinkConflict, UnstorableText
+from app.store.records import (
+    DirectoryEntry,
+    EventOrigin,
+    EventType,
+    LinkConflictReason,
+    MethodAddress,
+    NewEvent,
+    OperationRecord,
+    OperationState,
+    ResultRow,
+    WriteOutcome,
+)
+from app.store.text import is_storable
+from app.vault.enums import AddRoute, CustomerRef, LinkProof, MethodRef, ProviderName
+from app.vault.model import NewCard
+from app.vault.payments import ImportedCard, ImportingVault, ImportState
+from app.vault.provider import Call, VaultProvider
+from app.wallet.commands import Actor, ImportMethods, ImportRow, Problem, ProblemCode, WriteResult
+from app.wallet.defaults.kept_default import By, DefaultKeeper
+from app.wallet.digest import Token
+from app.wallet.writes.deps import VaultRef
+from app.wallet.writes.intents import HeldMethods, ImportedRow, ImportMethodsIntent, MethodFacts
+from app.wallet.writes.match_new_method import candidates, look_for
+from app.wallet.writes.provision import link_conflict
+from app.wallet.writes.refusals import problems_of_faults
+from app.wallet.writes.session import Absent, Found, Look, Session, Undecidable
+from app.wallet.writes.signals import NothingSent, Refused
+from app.wallet.writes.usecase import Done, Ready, UseCase, invalid, not_found, row_of, unsupported
+from app.wallet.writes.vault_results import Ending, ended
+from app.wallet.writes.wallets import beside
+
+MOST_ROWS: Final = 500
+_AT_ONCE: Final = 8
+_LONGEST_REF: Final = 255
+_LONGEST_KEY: Final = 255
+
+
+def is_settled(row: ResultRow) -> bool:
+    """True if the row's result is final. An unavailable vault may recover, and credentials can be corrected."""
+    if row.state is not OperationState.FAILED or row.error is None:
+        return row.state is OperationState.SUCCEEDED
+    return not row.error.get("retryable") and row.error.get("code") != ProblemCode.PROVIDER_AUTH
+
+
+@dataclass(slots=True)
+class _Memory:
+    """The rows with their tokens, the actor, the links made in this run, and the customers that the vaults know."""
+
+    command: ImportMethods | None = None
+    actor: Actor | None = None
+    linked: set[VaultRef] = field(default_factory=set)
+    exists: dict[VaultRef, bool] = field(default_factory=dict)
+
+
+class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
+    mutation: ClassVar[str] = "importPaymentMethods"
+
+    def digest(self, command: ImportMethods) -> Mapping[str, Any]:
+        rows = []
+        for row in command.rows:
+            asked = asdict(replace(row, processor_token=None))
+            del asked["token_field"]
+            rows.append({**asked, "processor_token": Token(row.processor_token) if row.processor_token else None})
+        return {"rows": rows, "dry_run": command.dry_run, "create_customers": command.create_customers}
+
+    async def ready(
+        self, command: ImportMethods, actor: Actor, known: OperationRecord | None
+    ) -> Ready[ImportMethodsIntent]:
+        if actor.is_end_user:
+            raise Refused(not_found("End users cannot import.", "rows"))
+        if not 1 <= len(command.rows) <= MOST_ROWS:
+            raise Refused(invalid(f"An import has 1 to {MOST_ROWS} rows.", "rows"))
+        command = replace(command, rows=tuple(self._canonical(row) for row in command.rows))
+        linked = {(row.provider, row.customer_ref) for row in command.rows if row.processor_token is not None}
+        return Ready(
+            intent=ImportMethodsIntent(
+                refs=() if command.dry_run else tuple(sorted(linked)),
+                rows=tuple(self._kept(row) for row in command.rows),
+                dry_run=command.dry_run,
+                create_customers=command.create_customers,
+            ),
+            customer_id=None,
+            provider=None,
+            rows=tuple(
+                row_of(number, row.provider, OperationState.PENDING, WriteOutcome.UNKNOWN)
+                for number, row in enumerate(command.rows)
+            ),
+            memory=_Memory(command, actor),
+        )
+
+    async def _settled(self, operation: OperationRecord) -> dict[int, OperationState]:
+        """The rows that an earlier run settled, by number."""
+        page = await self.deps.store.journal.results(operation.id, first=MOST_ROWS)
+        return {row.row: row.state for row in page.rows if is_settled(row)}
+
+    def _canonical(self, row: ImportRow) -> ImportRow:
+        """With the vault's customer ref in canonical form."""
+        vault = self.deps.providers.get(row.provider)
+        return row if vault is None else replace(row, customer_ref=vault.canonical_ref(row.customer_ref))
+
+    def _kept(self, row: ImportRow) -> ImportedRow:
+        """What the journal stores of a row: no token, no name; the holder as a digest."""
+        card = None
+        if row.processor_token is not None and row.card is not None:
+            card = look_for(_as_new_card(row), self.deps.digest_keys[0])
+        return ImportedRow(provider=row.provider, ref=row.customer_ref, card=card)
+
+    async def run(self, session: Session[ImportMethodsIntent]) -> Done:
+        """First the links, sequentially in row order; then the cards, concurrently."""
+        memory = session.memory(_Memory)
+        command, actor = memory.command, memory.actor
+        rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(session.intent.rows)
+        settled = await self._settled(session.operation)
+        open_rows = [number for number in range(len(rows)) if number not in settled]
+        gate = asyncio.Semaphore(_AT_ONCE)
+        if command is not None:
+            await self._prefetch_customers(session, [command.rows[number] for number in open_rows], gate)
+        linked = {number: await self._link_row(session, number, rows[number], actor) for number in open_rows}
+        at_once = {row.place: asyncio.Lock() for row in session.intent.rows}
+
+        async def store(number: int) -> tuple[Ending, MethodRef | None]:
+            if linked[number].state is not OperationState.SUCCEEDED or not self._has_card(session, number):
+                return linked[number], None
+            async with gate, at_once[session.intent.rows[number].place]:
+                return await self._store_row(session, number, rows[number])
+
+        ended_now = await asyncio.gather(*(store(number) for number in open_rows))
+        found = dict(zip(open_rows, ended_now, strict=True))
+        if not session.intent.dry_run:
+            stored = [
+                MethodAddress(*session.intent.rows[number].place, ref)
+                for number, (_, ref) in found.items()
+                if ref is not None
+            ]
+            await self._keep_defaults(session, frozenset(stored), gate)
+        return _summary(found, settled.values(), dry_run=session.intent.dry_run)
+
+    async def _keep_defaults(
+        self, session: Session[ImportMethodsIntent], stored: frozenset[MethodAddress], gate: asyncio.Semaphore
+    ) -> None:
+        """Stored cards and new links do not change the default of a customer that had one."""
+        directory = self.deps.store.directory
+        linked = session.memory(_Memory).linked
+        by_vault: dict[ProviderName, set[CustomerRef]] = {}
+        for provider, ref in {*linked, *((one.provider, one.customer_ref) for one in stored)}:
+            by_vault.setdefault(provider, set()).add(ref)
+        owners = [
+            owner for name, refs in by_vault.items() for owner in (await directory.owners_of(name, refs)).values()
+        ]
+        entries = (await directory.entries(dict.fromkeys(owners))).values()
+        keeper = DefaultKeeper(self.deps.store, self.deps.reader, self.deps.rules, self.deps.utc_now)
+        origin = EventOrigin.RECONCILIATION if session.is_resumed else EventOrigin.GATEWAY
+        by = By(actor=session.progress.by, origin=origin, request_id=session.operation.request_id)
+
+        def is_new(one: MethodAddress) -> bool:
+            return one in stored or (one.provider, one.customer_ref) in linked
+
+        async def keep(entry: DirectoryEntry) -> None:
+            if any((link.provider, link.customer_ref) not in linked for link in entry.links):
+                async with gate:
+                    await keeper.keep(entry.customer.id, is_new, by, beside(session.call))
+
+        await asyncio.gather(*(keep(entry) for entry in entries))
+
+    def _has_card(self, session: Session[ImportMethodsIntent], number: int) -> bool:
+        return session.intent.rows[number].card is not None and not session.intent.dry_run
+
+    async def _link_row(
+        self, session: Session[ImportMethodsIntent], number: int, row: ImportRow | None, actor: Actor | None
+    ) -> Ending:
+        provider, ref = session.intent.rows[number].place
+
+        async def work() -> CustomerRef:
+            if row is not None and actor is not None:
+                await self._link(session, row, actor)
+            elif not self._has_card(session, number):
+                raise NothingSent
+            return ref
+
+        return await ended(provider, work, "rows", str(number))
+
+    async def _store_row(
+        self, session: Session[ImportMethodsIntent], number: int, row: ImportRow | None
+    ) -> tuple[Ending, MethodRef | None]:
+        provider, ref = session.intent.rows[number].place
+        stored: list[MethodRef] = []
+
+        async def work() -> CustomerRef:
+            stored.append(await self._store(session, number, row))
+            return ref
+
+        ending = await ended(provider, work, "rows", str(number))
+        return ending, (stored[0] if stored else None)
+
+    # ---- the link -----------------------------------------------------------------------------------------
+
+    async def _link(self, session: Session[ImportMethodsIntent], row: ImportRow, actor: Actor) -> None:
+        """Checks, cheapest first, then the link. An existing link counts as success."""
+        ref = row.customer_ref
+        self._refuse_card(row)
+        if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
+            raise Refused(invalid("This is not a valid customer key of a vault.", "customer_ref"))
+        external_id = row.external_id
+        if not external_id.strip() or len(external_id) > _LONGEST_KEY or not is_storable(external_id):
+            raise Refused(invalid("An external id has 1 to 255 storable characters.", "external_id"))
+        vault = self.vault_of(row.provider, "provider")
+        directory = self.deps.store.directory
+        customer = await directory.customer_by_external_id(row.external_id)
+        if customer is not None and not actor.may_see(customer.id):
+            customer = None
+        elif customer is None and not (session.intent.create_customers and actor.caller.granted is None):
+            raise Refused(not_found("There is no customer with this external id.", "external_id"))
+        owner = (await directory.owners_of(row.provider, [ref])).get(ref)
+        if owner is not None:
+            if customer is None or owner != customer.id:
+                raise Refused(link_conflict(row.provider, LinkConflictReason.REF_TAKEN, "customer_ref"))
+            return
+        if not await self._exists(session, vault, ref):
+            raise Refused(not_found("The vault does not know this customer.", "customer_ref"))
+        if session.intent.dry_run:
+            return
+        async with self.deps.store.transaction() as tx:
+            await self._write_link(session, row, customer.id if customer else None, tx)
+        session.memory(_Memory).linked.add((row.provider, ref))
+
+    async def _prefetch_customers(
+        self, session: Session[ImportMethodsIntent], rows: Sequence[ImportRow], gate: asyncio.Semaphore
+    ) -> None:
+        """Ask the vaults for all customers in advance, in as few calls as possible, some concurrently.
+
+        A failing vault is asked again for each row, so that each row reports the failure.
+        """
+        by_vault: dict[ProviderName, list[CustomerRef]] = {}
+        for row in rows:
+            if is_storable(row.customer_ref) and row.customer_ref:
+                by_vault.setdefault(row.provider, []).append(row.customer_ref)
+
+        async def ask(vault: VaultProvider, refs: Sequence[CustomerRef]) -> None:
+            async with gate:
+                with suppress(VaultError):
+                    for ref, found in (await vault.wallets(refs, session.call)).items():
+                        if not isinstance(found, VaultError):
+                            session.memory(_Memory).exists[vault.name, ref] = True
+
+        work = []
+        for name, refs in by_vault.items():
+            vault = self.deps.providers.get(name)
+            if vault is not None and vault.capabilities.batch_limit > 1:
+                size = vault.capabilities.batch_limit
+                unique = list(dict.fromkeys(refs))
+                work += [ask(vault, unique[start : start + size]) for start in range(0, len(unique), size)]
+            elif vault is not None:
+                work += [self._prefetch_customer(session, vault, ref, gate) for ref in dict.fromkeys(refs)]
+        await asyncio.gather(*work)
+
+    async def _prefetch_customer(
+        self, session: Session[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef, gate: asyncio.Semaphore
+    ) -> None:
+        async with gate:
+            with suppress(VaultError):
+                exists = session.memory(_Memory).exists
+                exists[vault.name, ref] = await vault.customer_exists(ref, session.call)
+
+    async def _exists(self, session: Session[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef) -> bool:
+        known = session.memory(_Memory).exists.get((vault.name, ref))
+        return await vault.customer_exists(ref, session.call) if known is None else known
+
+    async def _write_link(
+        self, session: Session[ImportMethodsIntent], row: ImportRow, customer_id: str | None, tx: Tx
+    ) -> None:
+        store = self.deps.store
+        try:
+            if customer_id is None:
+                made = await store.directory.create(external_id=row.external_id, tx=tx)
+                customer_id = made.id
+            await store.directory.link(
+                customer_id,
+                row.provider,
+                row.customer_ref,
+                proof=LinkProof.TRUSTED_BACKEND,
+                linked_by=session.progress.by,
+                tx=tx,
+            )
+        except (LinkConflict, ExternalIdTaken) as conflict:
+            reason = conflict.reason if isinstance(conflict, LinkConflict) else LinkConflictReason.REF_TAKEN
+            raise Refused(link_conflict(row.provider, reason, "customer_ref")) from None
+        except UnstorableText:
+            raise Refused(invalid("The row has characters that cannot be stored.")) from None
+        event = NewEvent(
+            type=EventType.LINK_CHANGED,
+            customer_id=customer_id,
+            provider=row.provider,
+            customer_ref=row.customer_ref,
+            actor=session.progress.by,
+            request_id=session.operation.request_id,
+            detail={"linked": True, "imported": True},
+        )
+        await store.events.append(event, tx=tx)
+
+    # ---- the card -----------------------------------------------------------------------------------------
+
+    def _refuse_card(self, row: ImportRow) -> None:
+        if row.processor_token is None and row.card is None:
+            return
+        vault = self.vault_of(row.provider, "provider")
+        if not isinstance(vault, ImportingVault):
+            raise Refused(unsupported(row.provider, "This vault does not import cards.", row.token_field))
+        if row.processor_token is None:
+            raise Refused(_required("The card's token is missing.", row.token_field))
+        if row.card is None:
+            raise Refused(_required("The card's data is missing.", "card"))
+        faults = vault.faults_of_import(_as_imported(row))
+        if faults:
+            raise Refused(*problems_of_faults(faults))
+
+    async def _store(self, session: Session[ImportMethodsIntent], number: int, row: ImportRow | None) -> MethodRef:
+        name, ref = session.intent.rows[number].place
+        vault = session.vault(name)
+        before = await session.once(f"before:{number}", HeldMethods, lambda: self._held(session, name, ref))
+
+        async def send(call: Call) -> MethodFacts:
+            assert isinstance(vault, ImportingVault)
+            assert row is not None
+            (result,) = await vault.import_methods([_as_imported(row)], call)
+            if result.state is ImportState.REJECTED:
+                reason = result.reason or RejectReason.INVALID_INPUT
+                raise VaultRejected(name, reason, provider_code=result.provider_code)
+            if result.method_ref is None:
+                raise OutcomeUnknown(name, "The vault returned neither a method nor a reason.")
+            return MethodFacts(method_ref=result.method_ref)
+
+        async def look(call: Call) -> Look[MethodFacts]:
+            wallet = await session.wallet(name, ref, call)
+            claimed = [facts.method_ref for facts in session.progress.done.values() if isinstance(facts, MethodFacts)]
+            card = session.intent.rows[number].card
+            assert card is not None
+            found = candidates(before.refs, wallet.methods, card, claimed, self.deps.digest_keys)
+            if len(found) > 1:
+                return Undecidable(tuple(found))
+            return Found(MethodFacts(method_ref=found[0])) if found else Absent()
+
+        facts = await session.do(f"import:{number}", MethodFacts, (name, ref), send if row is not None else None, look)
+        return facts.method_ref
+
+    async def _held(self, session: Session[ImportMethodsIntent], name: ProviderName, ref: CustomerRef) -> HeldMethods:
+        return HeldMethods(refs=tuple(one.method_ref for one in (await session.wallet(name, ref)).methods))
+
+
+def _required(message: str, *path: str) -> Problem:
+    return Problem(code=ProblemCode.REQUIRED, message=message, path=path)
+
+
+def _as_imported(row: ImportRow) -> ImportedCard:
+    assert row.processor_token is not None
+    assert row.card is not None
+    return ImportedCard(
+        customer_ref=row.customer_ref,
+        secret=row.processor_token,
+        last4=row.card.last4,
+        expiry=row.card.expiry,
+        brand=row.card.brand,
+        holder_name=row.card.holder_name,
+    )
+
+
+def _as_new_card(row: ImportRow) -> NewCard:
+    assert row.processor_token is not None
+    assert row.card is not None
+    return NewCard(
+        provider=row.provider,
+        route=AddRoute.PROVIDER_TOKEN,
+        secret=row.processor_token,
+        brand=row.card.brand,
+        expiry=row.card.expiry,
+        last4=row.card.last4,
+        holder_name=row.card.holder_name,
+    )
+
+
+def _summary(
+    found: Mapping[int, tuple[Ending, MethodRef | None]], settled: Collection[OperationState], *, dry_run: bool
+) -> Done:
+    """PARTIAL if some rows failed, FAILED if all did; a dry run's good rows are SUCCEEDED and NOT_APPLIED.
+
+    `found` is by row number; `settled` are the states of the other rows, which stay unchanged.
+    """
+    endings = [ending for ending, _ in found.values()]
+    count = Counter([*settled, *(ending.state for ending in endings)])
+    state = OperationState.SUCCEEDED
+    if count[OperationState.UNKNOWN]:
+        state = OperationState.UNKNOWN
+    elif count[OperationState.FAILED]:
+        state = OperationState.FAILED if count[OperationState.FAILED] == count.total() else OperationState.PARTIAL
+    applied = WriteOutcome.NOT_APPLIED if dry_run or state is OperationState.FAILED else WriteOutcome.APPLIED
+    return Done(
+        result=WriteResult(),
+        state=state,
+        outcome=WriteOutcome.UNKNOWN if state is OperationState.UNKNOWN else applied,
+        is_final=all(one.is_final for one in endings if one.state is OperationState.FAILED),
+        for_person=all(one.for_person for one in endings if one.state is OperationState.UNKNOWN),
+        rows=tuple(_result_row(number, ending, method, dry_run=dry_run) for number, (ending, method) in found.items()),
+    )
+
+
+def _result_row(number: int, ending: Ending, method: MethodRef | None, *, dry_run: bool) -> ResultRow:
+    is_done = ending.state is OperationState.SUCCEEDED
+    return row_of(
+        number,
+        ending.provider,
+        ending.state,
+        WriteOutcome.NOT_APPLIED if dry_run and is_done else ending.outcome,
+        customer_ref=ending.customer_ref,
+        method_ref=method,
+        problem=ending.problems[0] if ending.problems else None,
+    )

@@ -1,0 +1,309 @@
+"""What the journal stores of a running write: the request, and its progress.
+
+One struct per mutation. They are stored as JSON, and a later version of the gateway may have to finish stored
+operations. So `VERSION` rises with every change of a struct in this module, and `upgrades` gets a function that
+converts the previous version's JSON.
+
+No secret and no name is stored; an intent may hold a nickname. Erasure strips intents.
+"""
+
+from datetime import datetime
+from typing import Any, Final, Generic, Literal, TypeVar
+
+from msgspec import Struct, ValidationError, convert, field, to_builtins
+
+from app.store.records import MethodAddress, OperationRecord, PaymentState
+from app.vault.enums import CardBrand, CustomerRef, MethodRef, PaymentMethodKind, ProviderName
+from app.vault.payments import Amounts, PaymentRef
+from app.wallet.commands import IfDefault, OnDuplicate
+from app.wallet.writes.deps import VaultRef
+
+VERSION: Final = 1
+
+
+# ---- requests ---------------------------------------------------------------------------------------------
+
+
+class Intent(Struct, frozen=True, kw_only=True, tag_field="mutation", forbid_unknown_fields=True):
+    """`refs` are the vault customers whose writes are serialised with this one."""
+
+    version: Literal[1] = VERSION
+    refs: tuple[VaultRef, ...] = ()
+
+    @property
+    def audit_reason(self) -> str | None:
+        """The reason that the caller gave, if the mutation requires one."""
+        return None
+
+
+class MethodLook(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an added method will look like in the vault's list. `expiry` is ``YYYY-MM``, `holder` a digest."""
+
+    kind: PaymentMethodKind
+    last4: str | None = None
+    brand: CardBrand | None = None
+    expiry: str | None = None
+    holder: str | None = None
+
+
+class AddMethodIntent(Intent, frozen=True, kw_only=True, tag="addPaymentMethod"):
+    """`path` and `secret` locate the method and its token in the input. `token` is a digest of the token, if the
+    vault's lists do not show it."""
+
+    provider: ProviderName
+    path: tuple[str, ...]
+    secret: str
+    nickname: str | None
+    make_default: bool
+    on_duplicate: OnDuplicate
+    look: MethodLook
+    token: str | None
+
+
+class ChangeTarget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the vault will list after an update; None for unchanged fields. Texts are digests."""
+
+    expiry: str | None = None
+    active: bool | None = None
+    is_secondary: bool | None = None
+    title: str | None = None
+    holder: str | None = None
+    address: str | None = None
+
+
+class UpdateMethodIntent(Intent, frozen=True, kw_only=True, tag="updatePaymentMethod"):
+    """`target` is None if no vault call is needed."""
+
+    method: MethodAddress
+    nickname: str | None
+    if_match: str | None
+    target: ChangeTarget | None
+
+
+class SetDefaultIntent(Intent, frozen=True, kw_only=True, tag="setDefaultPaymentMethod"):
+    method: MethodAddress
+    allow_expired: bool
+    mirror: bool
+
+
+class DeleteMethodIntent(Intent, frozen=True, kw_only=True, tag="deletePaymentMethod"):
+    method: MethodAddress
+    replacement: MethodAddress | None
+    if_default: IfDefault
+
+
+class CreateCustomerIntent(Intent, frozen=True, kw_only=True, tag="createCustomer"):
+    provision_at: tuple[ProviderName, ...]
+
+
+class LinkCustomerIntent(Intent, frozen=True, kw_only=True, tag="linkProviderCustomer"):
+    provider: ProviderName
+    ref: CustomerRef
+
+
+class UnlinkCustomerIntent(Intent, frozen=True, kw_only=True, tag="unlinkProviderCustomer"):
+    provider: ProviderName
+    reason: str
+
+    @property
+    def audit_reason(self) -> str | None:
+        return self.reason
+
+
+class EraseCustomerIntent(Intent, frozen=True, kw_only=True, tag="eraseCustomer"):
+    """`refs` are the customer's links, all of which are erased."""
+
+
+class ImportedRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`card` is None for a row that only links."""
+
+    provider: ProviderName
+    ref: CustomerRef
+    card: MethodLook | None
+
+    @property
+    def place(self) -> VaultRef:
+        return self.provider, self.ref
+
+
+class ImportMethodsIntent(Intent, frozen=True, kw_only=True, tag="importPaymentMethods"):
+    rows: tuple[ImportedRow, ...]
+    dry_run: bool
+    create_customers: bool
+
+
+class QuotePaymentIntent(Intent, frozen=True, kw_only=True, tag="quotePayment"):
+    """`method` is None for the customer's default. `payment_id` is the future payment's id."""
+
+    method: MethodAddress | None
+    amount: int
+    tax: int
+    currency: str
+    reference: str
+    payment_id: str
+
+
+class CapturePaymentIntent(Intent, frozen=True, kw_only=True, tag="capturePayment"):
+    payment_id: str
+
+
+class HostedSessionIntent(Intent, frozen=True, kw_only=True, tag="createHostedSession"):
+    provider: ProviderName
+    ref: CustomerRef
+
+
+AnyIntent = (
+    AddMethodIntent
+    | UpdateMethodIntent
+    | SetDefaultIntent
+    | DeleteMethodIntent
+    | CreateCustomerIntent
+    | LinkCustomerIntent
+    | UnlinkCustomerIntent
+    | EraseCustomerIntent
+    | ImportMethodsIntent
+    | QuotePaymentIntent
+    | CapturePaymentIntent
+    | HostedSessionIntent
+)
+
+
+# ---- facts read before a step, which decide it ------------------------------------------------------------
+
+
+class Note(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
+    """Read once; a resumed run uses the stored value."""
+
+
+class BeforeAddNote(Note, frozen=True, kw_only=True, tag="beforeAdd"):
+    """The vault's methods before the add. `duplicate` has the same token, `default` is the vault's own default."""
+
+    refs: tuple[MethodRef, ...]
+    duplicate: MethodRef | None
+    default: MethodRef | None
+
+
+class DefaultCheck(Note, frozen=True, kw_only=True, tag="defaultCheck"):
+    """`mirror`: set the vault's default too. `warn`: requested, but the vault has none. `previous`: the default
+    before."""
+
+    mirror: bool
+    warn: bool
+    previous: MethodAddress | None
+
+
+class DeleteCheck(Note, frozen=True, kw_only=True, tag="deleteCheck"):
+    """`gone`: already deleted. `look`: its look before. `mirror`: the vault's default must be moved."""
+
+    gone: bool
+    look: str | None
+    mirror: bool
+
+
+class UpdateCheck(Note, frozen=True, kw_only=True, tag="updateCheck"):
+    """The etag and the vault's rules were checked."""
+
+
+class HeldMethods(Note, frozen=True, kw_only=True, tag="heldMethods"):
+    """The methods of a vault's customer."""
+
+    refs: tuple[MethodRef, ...]
+
+
+AnyNote = BeforeAddNote | DefaultCheck | DeleteCheck | UpdateCheck | HeldMethods
+
+
+# ---- results of finished steps ----------------------------------------------------------------------------
+
+
+class Facts(Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
+    """The result of a finished step."""
+
+
+class NoFacts(Facts, frozen=True, kw_only=True, tag="none"):
+    """The step is finished; it has no result."""
+
+
+class MethodFacts(Facts, frozen=True, kw_only=True, tag="method"):
+    method_ref: MethodRef
+
+
+class CustomerFacts(Facts, frozen=True, kw_only=True, tag="customer"):
+    customer_ref: CustomerRef
+
+
+class ProfileFacts(Facts, frozen=True, kw_only=True, tag="profile"):
+    """For a customer created together with its first method."""
+
+    customer_ref: CustomerRef
+    method_ref: MethodRef
+
+
+class QuoteFacts(Facts, frozen=True, kw_only=True, tag="quote"):
+    payment_ref: PaymentRef
+    fee: int
+    total: int
+
+
+class CaptureFacts(Facts, frozen=True, kw_only=True, tag="capture"):
+    """`state` is None if something other than the vault's answer decided the payment."""
+
+    state: PaymentState | None = None
+    decline_code: str | None = None
+    answered: Amounts = Amounts()
+
+
+class HostedSessionFacts(Facts, frozen=True, kw_only=True, tag="hostedSession"):
+    session_ref: str
+
+
+AnyFacts = NoFacts | MethodFacts | CustomerFacts | ProfileFacts | QuoteFacts | CaptureFacts | HostedSessionFacts
+NO_FACTS: Final = NoFacts()
+
+
+# ---- progress ---------------------------------------------------------------------------------------------
+
+IntentT_co = TypeVar("IntentT_co", bound=Intent, covariant=True)
+
+
+class Progress(Struct, Generic[IntentT_co], kw_only=True, forbid_unknown_fields=True):
+    """The stored state of a running write.
+
+    `notes` are facts read before a step. `doing` names the steps that may have been sent; `done` has the facts of
+    finished steps. `believe_at` is the earliest time from which a list without the result proves its absence, if later
+    than the journal's deadline. `by` is the author.
+    """
+
+    by: str
+    intent: IntentT_co = field(name="of")
+    notes: dict[str, AnyNote] = field(default_factory=dict)
+    doing: list[str] = field(default_factory=list)
+    done: dict[str, AnyFacts] = field(default_factory=dict)
+    believe_at: datetime | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        kept: dict[str, Any] = to_builtins(self)
+        return kept
+
+
+# ---- fields read without the rest of the intent -----------------------------------------------------------
+# `of.refs` and `of.token` are the same in every version.
+
+
+def refs_of(operation: OperationRecord) -> list[VaultRef]:
+    """The vault customers of an operation; empty if unreadable."""
+    try:
+        return convert(_asked(operation).get("refs"), list[VaultRef])
+    except ValidationError:
+        return []
+
+
+def token_of(operation: OperationRecord) -> str | None:
+    """The digest of the token that an operation adds."""
+    token = _asked(operation).get("token")
+    return token if isinstance(token, str) else None
+
+
+def _asked(operation: OperationRecord) -> dict[str, Any]:
+    asked = operation.intent.get("of") if isinstance(operation.intent, dict) else None
+    return asked if isinstance(asked, dict) else {}

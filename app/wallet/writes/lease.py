@@ -1,0 +1,125 @@
+"""Worker lease: the process's heartbeat, and which other processes are dead."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from app.store import Store
+from app.store.errors import StoreUnavailable
+from app.store.journal_reads import LEASE
+from app.store.records import OperationRecord, OwnerRecord
+from app.vault.enums import CustomerRef, ProviderName
+
+_log = logging.getLogger("vaultgraph.writing")
+BEAT_EVERY_S: Final = LEASE.total_seconds() / 3
+
+
+class Owner:
+    """One per process. `running` holds the operations that this process works on now.
+
+    `writing` counts the operations that hold the lock, per vault customer.
+
+    An operation of this owner that is not in `running` was abandoned, for example by an error: it is an orphan like one
+    of a dead process.
+    """
+
+    def __init__(self, store: Store, utc_now: Callable[[], datetime], *, lease: timedelta = LEASE) -> None:
+        self.host = socket.gethostname()
+        self.id = _new_id()
+        self.lease = lease
+        self.running: set[str] = set()
+        self.writing: Counter[tuple[ProviderName, CustomerRef]] = Counter()
+        self._store = store
+        self._utc_now = utc_now
+        self._heartbeat: asyncio.Task[None] | None = None
+        # Processes that share a SQLite file share a machine, so their pids can be looked up.
+        self._sees_pids = store.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def at(self, provider: ProviderName, ref: CustomerRef) -> Iterator[None]:
+        """While a write holds this customer's lock."""
+        self.writing[provider, ref] += 1
+        try:
+            yield
+        finally:
+            self.writing[provider, ref] -= 1
+            if not self.writing[provider, ref]:
+                del self.writing[provider, ref]
+
+    def is_writing(self, provider: ProviderName, ref: CustomerRef) -> bool:
+        return self.writing[provider, ref] > 0
+
+    async def start(self) -> None:
+        await self._store.owners.register(self.id, host=self.host, pid=os.getpid())
+        self._heartbeat = asyncio.create_task(self._beat())
+
+    async def stop(self) -> None:
+        """Release the lease: other processes may take over pending operations."""
+        if self._heartbeat is None:
+            return
+        self._heartbeat.cancel()
+        await asyncio.gather(self._heartbeat, return_exceptions=True)
+        self._heartbeat = None
+        with suppress(StoreUnavailable):  # the lease expires instead
+            await self._store.owners.stop(self.id)
+
+    async def is_abandoned(self, operation: OperationRecord) -> bool:
+        """True if no process works on this PENDING operation."""
+        if operation.owner_id == self.id:
+            return operation.id not in self.running
+        owner = next((one for one in await self._store.owners.all() if one.id == operation.owner_id), None)
+        if owner is None or owner.stopped_at is not None or owner.beat_at < self._utc_now() - self.lease:
+            return True
+        return self._is_killed(owner)
+
+    async def killed(self) -> set[str]:
+        """Owners that are known to be dead although their lease is still valid."""
+        return {one.id for one in await self._store.owners.all() if one.id != self.id and self._is_killed(one)}
+
+    def _is_killed(self, owner: OwnerRecord) -> bool:
+        if not self._sees_pids or owner.host != self.host:
+            return False
+        # A container's process has the same pid after a restart, so another owner with this pid is dead.
+        return owner.pid == os.getpid() or not _is_running(owner.pid)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.lease.total_seconds() / 3)
+            try:
+                if not await self._store.owners.beat(self.id):
+                    # Register the new id before operations use it: otherwise they would look abandoned.
+                    fresh = _new_id()
+                    await self._store.owners.register(fresh, host=self.host, pid=os.getpid())
+                    self.id = fresh
+            except StoreUnavailable:
+                continue
+            except Exception:  # noqa: BLE001 - the loop must survive: without heartbeats the lease is lost
+                _log.exception("the heartbeat could not be written; retrying")
+
+
+def _new_id() -> str:
+    return f"own_{os.getpid()}_{secrets.token_hex(8)}"
+
+
+def _is_running(pid: int) -> bool:
+    with suppress(PermissionError):  # a process of another user: it runs
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Killed but not yet reaped by its parent: on Linux, signals to it still succeed."""
+    with suppress(OSError):  # without /proc, assume that it runs
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0] == "Z"
+    return False

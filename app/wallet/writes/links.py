@@ -1,0 +1,180 @@
+"""Links a vault's customer to a customer of the gateway, and unlinks it: for staff and backends, not for end users."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any, ClassVar, Final
+
+from app.store.database import Tx
+from app.store.errors import LinkConflict, UnstorableText
+from app.store.records import (
+    EventType,
+    LinkConflictReason,
+    LinkRecord,
+    MethodAddress,
+    NewEvent,
+    OperationRecord,
+    OperationState,
+    WriteOutcome,
+)
+from app.store.text import is_storable
+from app.vault.enums import CustomerRef, LinkProof, ProviderName
+from app.wallet.commands import Actor, LinkCustomer, UnlinkCustomer, WriteResult
+from app.wallet.defaults.kept_default import default_taken_away
+from app.wallet.writes.defaults import keeps
+from app.wallet.writes.intents import LinkCustomerIntent, UnlinkCustomerIntent
+from app.wallet.writes.provision import link_conflict
+from app.wallet.writes.session import Session
+from app.wallet.writes.signals import Refused
+from app.wallet.writes.usecase import Done, Ready, UseCase, invalid, not_found, row_of
+from app.wallet.writes.wallets import beside, read_wallet
+
+_LONGEST_REF: Final = 255
+_LONGEST_REASON: Final = 500
+
+
+class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
+    mutation: ClassVar[str] = "linkProviderCustomer"
+
+    def digest(self, command: LinkCustomer) -> Mapping[str, Any]:
+        asked = asdict(command)
+        del asked["idempotency_key"]
+        return asked
+
+    async def ready(
+        self, command: LinkCustomer, actor: Actor, known: OperationRecord | None
+    ) -> Ready[LinkCustomerIntent]:
+        _refuse_end_users(actor)
+        entry = await self.entry_of(command.customer_id, actor)
+        vault = self.vault_of(command.provider, "provider")
+        ref = command.customer_ref
+        if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
+            raise Refused(invalid("This is not a valid customer key of a vault.", "customer_ref"))
+        ref = vault.canonical_ref(ref)
+        return Ready(
+            intent=LinkCustomerIntent(refs=((command.provider, ref),), provider=command.provider, ref=ref),
+            customer_id=entry.customer.id,
+            provider=command.provider,
+        )
+
+    async def run(self, session: Session[LinkCustomerIntent]) -> Done:
+        name, ref = session.intent.provider, session.intent.ref
+        await self._refuse_conflicts(session, name, ref)
+        if not await session.vault(name).customer_exists(ref, session.call):
+            raise Refused(not_found("The vault does not know this customer.", "customer_ref"))
+        link = _link(session, self.deps.utc_now())
+        result = WriteResult(customer_id=session.operation.customer_id, link=link)
+        kept = await self._taken_away(session, link)
+
+        async def apply(tx: Tx) -> None:
+            await self._apply(session, name, ref, tx)
+            if kept is not None:
+                await keeps(session, kept)(tx)
+
+        event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
+        row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
+        return Done(result=result, rows=(row,), apply=apply, events=(event,))
+
+    async def _taken_away(self, session: Session[LinkCustomerIntent], link: LinkRecord) -> MethodAddress | None:
+        """The default by the rules that the vault's methods would replace."""
+        entry = await self.deps.store.directory.entry(link.customer_id)
+        if entry is None or not entry.links or entry.link(link.provider) is not None:
+            return None
+        linked = replace(entry, links=(*entry.links, link))
+        wallet = await read_wallet(self.deps, linked, beside(session.call))
+        place = (link.provider, link.customer_ref)
+        return default_taken_away(wallet, lambda one: (one.provider, one.customer_ref) == place, self.deps.rules)
+
+    async def _refuse_conflicts(
+        self, session: Session[LinkCustomerIntent], name: ProviderName, ref: CustomerRef
+    ) -> None:
+        """Early check, before the vault is asked; the store's constraints decide in the end."""
+        customer_id = session.operation.customer_id or ""
+        owner = (await self.deps.store.directory.owners_of(name, [ref])).get(ref)
+        if owner not in (None, customer_id):
+            raise Refused(link_conflict(name, LinkConflictReason.REF_TAKEN, "customer_ref"))
+        entry = await self.deps.store.directory.entry(customer_id)
+        linked = entry.link(name) if entry else None
+        if linked is not None and linked.customer_ref != ref:
+            raise Refused(link_conflict(name, LinkConflictReason.CUSTOMER_LINKED, "provider"))
+
+    async def _apply(self, session: Session[LinkCustomerIntent], name: ProviderName, ref: CustomerRef, tx: Tx) -> None:
+        store, customer_id = self.deps.store, session.operation.customer_id or ""
+        try:
+            await store.directory.link(
+                customer_id, name, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by=session.progress.by, tx=tx
+            )
+        except LinkConflict as conflict:
+            raise Refused(link_conflict(name, conflict.reason, "customer_ref")) from None
+        except UnstorableText:
+            raise Refused(invalid("This is not a valid customer key of a vault.", "customer_ref")) from None
+        for waiting in await store.journal.of_customer(customer_id):
+            # An UNKNOWN create is decided once an operator links the created record: look it up again.
+            if waiting.provider is name and waiting.state is OperationState.UNKNOWN and waiting.reconcile_at is None:
+                await store.journal.mark(
+                    waiting,
+                    OperationState.UNKNOWN,
+                    outcome=WriteOutcome.UNKNOWN,
+                    reconcile_at=self.deps.utc_now(),
+                    tx=tx,
+                )
+
+
+class UnlinksCustomer(UseCase[UnlinkCustomer, UnlinkCustomerIntent]):
+    mutation: ClassVar[str] = "unlinkProviderCustomer"
+
+    def digest(self, command: UnlinkCustomer) -> Mapping[str, Any]:
+        return asdict(command)
+
+    async def ready(
+        self, command: UnlinkCustomer, actor: Actor, known: OperationRecord | None
+    ) -> Ready[UnlinkCustomerIntent]:
+        _refuse_end_users(actor)
+        entry = await self.entry_of(command.customer_id, actor)
+        if len(command.reason) > _LONGEST_REASON:
+            raise Refused(invalid(f"A reason has at most {_LONGEST_REASON} characters.", "reason"))
+        link = entry.link(command.provider)
+        return Ready(
+            intent=UnlinkCustomerIntent(
+                refs=((command.provider, link.customer_ref),) if link else (),
+                provider=command.provider,
+                reason=command.reason,
+            ),
+            customer_id=entry.customer.id,
+            provider=command.provider,
+        )
+
+    async def run(self, session: Session[UnlinkCustomerIntent]) -> Done:
+        name, customer_id = session.intent.provider, session.operation.customer_id or ""
+        entry = await self.deps.store.directory.entry(customer_id)
+        link = entry.link(name) if entry else None
+        ref = link.customer_ref if link else None
+        row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
+        if link is None:
+            return Done(result=WriteResult(customer_id=customer_id), rows=(row,))
+
+        async def apply(tx: Tx) -> None:
+            await self.deps.store.directory.unlink(customer_id, name, tx=tx)
+
+        event = NewEvent(
+            type=EventType.LINK_CHANGED, provider=name, customer_ref=link.customer_ref, detail={"linked": False}
+        )
+        self.deps.drop(name, link.customer_ref)
+        return Done(result=WriteResult(customer_id=customer_id), rows=(row,), apply=apply, events=(event,))
+
+
+def _refuse_end_users(actor: Actor) -> None:
+    if actor.is_end_user:
+        raise Refused(not_found("There is no such customer.", "customer_id"))
+
+
+def _link(session: Session[LinkCustomerIntent], now: datetime) -> LinkRecord:
+    """The link to be stored; a replay shows the directory's own record."""
+    return LinkRecord(
+        customer_id=session.operation.customer_id or "",
+        provider=session.intent.provider,
+        customer_ref=session.intent.ref,
+        proof=LinkProof.TRUSTED_BACKEND,
+        linked_at=now,
+        linked_by=session.progress.by,
+    )

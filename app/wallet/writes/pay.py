@@ -1,0 +1,345 @@
+"""Payments with a stored method, in two phases: a quote fixes fee and total at the vault, a capture moves the money
+once.
+
+No vault call reads a payment, so a lost answer cannot be looked up: the payment stays UNKNOWN until the vault's webhook
+or an operator reports its outcome. A capture is sent only for a QUOTED payment, and the transaction before sending ends
+that state, so no key can send a second one. Only a capture that was certainly not sent returns to QUOTED.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Final
+
+from app.errors import (
+    InvalidRequest,
+    OutcomeUnknown,
+    RejectReason,
+    UnsupportedByVault,
+    VaultError,
+    VaultRefusedUs,
+    VaultRejected,
+    VaultUnavailable,
+)
+from app.store.database import Tx
+from app.store.records import (
+    EventOrigin,
+    MethodAddress,
+    OperationRecord,
+    OperationState,
+    PaymentRecord,
+    PaymentState,
+    WriteOutcome,
+)
+from app.store.records import NewPayment as NewPaymentRecord
+from app.vault.enums import DefaultState, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
+from app.vault.model import BankAccount, PaymentMethod
+from app.vault.payments import NewPayment, PayingVault
+from app.vault.provider import Call
+from app.vault.rules.payment_amounts import adds_up, differences
+from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money
+from app.wallet.commands import Actor, CapturePayment, Problem, ProblemCode, QuotePayment, WriteResult
+from app.wallet.reads.build_wallet import default_for_payment
+from app.wallet.writes.deps import find
+from app.wallet.writes.intents import CaptureFacts, CapturePaymentIntent, QuoteFacts, QuotePaymentIntent
+from app.wallet.writes.payment_status import (
+    StatusUpdate,
+    capture_unknown,
+    ending_of,
+    exclusive_of,
+    is_decided,
+    quote_of,
+    settle_payment,
+    unpaid,
+)
+from app.wallet.writes.refusals import problems_of_faults
+from app.wallet.writes.session import Absent, Found, Look, Session, Undecidable
+from app.wallet.writes.signals import Refused, StillUnknown
+from app.wallet.writes.usecase import Done, Ready, UseCase, not_found, row_of, unsupported
+from app.wallet.writes.wallets import read_wallet, unfit_as_default, why_no_default_pays
+
+_USING: Final = "using"
+_NEVER_SENT: Final = (InvalidRequest, UnsupportedByVault, VaultUnavailable)
+"""Errors that prove that the request was not sent."""
+_QUOTE_ANEW: Final = "To pay, request a new quote."
+
+
+class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
+    mutation: ClassVar[str] = "quotePayment"
+
+    def digest(self, command: QuotePayment) -> Mapping[str, Any]:
+        asked = asdict(command)
+        del asked["idempotency_key"]
+        method = self.address_digest(command.method_id) if command.method_id else None
+        return {**asked, "method_id": method}
+
+    async def ready(
+        self, command: QuotePayment, actor: Actor, known: OperationRecord | None
+    ) -> Ready[QuotePaymentIntent]:
+        entry = await self.entry_of(command.customer_id, actor)
+        named = command.method_id  # None: the default, determined by a fresh read
+        address = self.method_in(entry, named, _USING, "payment_method_id") if named is not None else None
+        if address is not None:
+            _paying(self, address.provider)
+        return Ready(
+            intent=QuotePaymentIntent(
+                method=address,
+                amount=command.amount,
+                tax=command.tax,
+                currency=command.currency,
+                reference=command.reference,
+                payment_id=self.deps.ids.new_payment_id(),
+            ),
+            customer_id=entry.customer.id,
+            provider=address.provider if address else None,
+        )
+
+    async def run(self, session: Session[QuotePaymentIntent]) -> Done:
+        address = session.intent.method or await self._default(session)
+        method = await self._usable(session, address)
+        vault = _paying(self, address.provider)
+        new = _new_payment(session.intent, address.method_ref, method)
+        if faults := vault.faults_of_payment(new):
+            raise Refused(*problems_of_faults(faults))
+
+        async def send(call: Call) -> QuoteFacts:
+            quote = await vault.quote(new, call)
+            is_known = await self.deps.store.payments.by_ref(address.provider, quote.payment_ref) is not None
+            if is_known or not adds_up(quote) or differences(quote, quote.answered):
+                raise VaultRejected(address.provider, RejectReason.QUOTE_MISMATCH)
+            return QuoteFacts(payment_ref=quote.payment_ref, fee=quote.fee, total=quote.total)
+
+        async def look(call: Call) -> Look[QuoteFacts]:
+            return Absent()  # a quote moves no money: a lost one can be ignored
+
+        facts = await session.do("quote", QuoteFacts, (address.provider, address.customer_ref), send, look)
+        return self._done(session, address, new, facts)
+
+    def _done(
+        self, session: Session[QuotePaymentIntent], address: MethodAddress, new: NewPayment, facts: QuoteFacts
+    ) -> Done:
+        customer_id = session.operation.customer_id or ""
+        made = NewPaymentRecord(
+            customer_id=customer_id,
+            method=address,
+            state=PaymentState.QUOTED,
+            currency=new.currency,
+            amount=new.amount,
+            tax=new.tax,
+            fee=facts.fee,
+            total=facts.total,
+            reference=new.reference,
+            payment_ref=facts.payment_ref,
+            quote={"kind": new.method_kind.value},
+            payment_id=session.intent.payment_id,
+        )
+
+        async def apply(tx: Tx) -> None:
+            await self.deps.store.payments.create(made, tx=tx)
+
+        row = row_of(0, address.provider, OperationState.SUCCEEDED, WriteOutcome.APPLIED, method_ref=address.method_ref)
+        result = WriteResult(customer_id=customer_id, method=address, payment_id=made.payment_id)
+        return Done(result=result, rows=(row,), apply=apply)
+
+    async def _default(self, session: Session[QuotePaymentIntent]) -> MethodAddress:
+        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+        path = (_USING, "default_of_customer")
+        if entry is None:
+            raise Refused(not_found("There is no such customer.", "customer_id"))
+        linked = [link.provider for link in entry.links if link.provider in self.deps.providers]
+        wallet = await read_wallet(self.deps, entry, session.call, force_fresh=linked)
+        default = default_for_payment(wallet, self.deps.rules)
+        if default.state is DefaultState.UNKNOWN:
+            message = "The default is unknown: not every vault answered."
+            unknown = Problem(code=ProblemCode.DEFAULT_UNKNOWN, message=message, path=path, retryable=True)
+            raise Refused(unknown, is_final=False)
+        method = wallet.method(default.method_id)
+        if method is None:
+            raise Refused(why_no_default_pays(self.deps, wallet, *path), is_final=False)
+        return method.address
+
+    async def _usable(self, session: Session[QuotePaymentIntent], address: MethodAddress) -> PaymentMethod:
+        """The method as its vault lists it now; expired or unusable methods are refused."""
+        method = find(await session.wallet(address.provider, address.customer_ref), address)
+        if method is None:
+            raise Refused(not_found("The vault does not have this payment method.", _USING, "payment_method_id"))
+        if unfit := unfit_as_default(self.deps, method, _USING):
+            raise Refused(unfit, is_final=False)
+        return method
+
+
+@dataclass(slots=True)
+class _Memory:
+    """The vault's answer to the capture, for `settle`."""
+
+    report: CaptureFacts | None = None
+
+
+class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
+    """`settle` decides the outcome from the payment's current state, including reports that arrived meanwhile."""
+
+    mutation: ClassVar[str] = "capturePayment"
+
+    def digest(self, command: CapturePayment) -> Mapping[str, Any]:
+        return {"payment_id": command.payment_id}
+
+    async def ready(
+        self, command: CapturePayment, actor: Actor, known: OperationRecord | None
+    ) -> Ready[CapturePaymentIntent]:
+        payment = await self.deps.store.payments.payment(command.payment_id)
+        if payment is None or not actor.may_see(payment.customer_id):
+            raise Refused(not_found("There is no such payment.", "payment_id"))
+        if has_ended_unpaid(payment.state):
+            raise Refused(unpaid(payment))
+        if not has_moved_money(payment.state):
+            _paying(self, payment.method.provider)
+        return Ready(
+            intent=CapturePaymentIntent(payment_id=payment.id),
+            customer_id=payment.customer_id,
+            provider=payment.method.provider,
+            exclusive=exclusive_of(payment.id),
+        )
+
+    async def run(self, session: Session[CapturePaymentIntent]) -> Done:
+        payment = await self.deps.store.payments.payment(session.intent.payment_id)
+        if payment is None:
+            raise Refused(not_found("There is no such payment.", "payment_id"))
+        if session.is_resumed or payment.state is PaymentState.QUOTED:
+            try:
+                facts = await self._capture(session, payment)
+            except _Settled:
+                payment = await self.deps.store.payments.payment(payment.id) or payment
+            else:
+                session.memory(_Memory).report = facts
+                return _captured(payment)
+        if not is_decided(payment):  # sent by no known operation
+            raise StillUnknown(payment.method.provider, for_person=True)
+        return _captured(payment)
+
+    async def _capture(self, session: Session[CapturePaymentIntent], payment: PaymentRecord) -> CaptureFacts:
+        """Send the capture, unless one was sent before. The outcome is kept for `settle`."""
+        provider, quote = payment.method.provider, quote_of(payment)
+        vault = _paying(self, provider)
+
+        async def claim(tx: Tx) -> None:
+            """Ends QUOTED: from here on a capture may have been sent, so none is sent again."""
+            current = await self.deps.store.payments.locked(payment.id, tx=tx)
+            if current is None or current.state is not PaymentState.QUOTED:
+                raise _Settled
+            values = {"state": PaymentState.PROCESSING.value, "capture_id": session.operation.id}
+            await self.deps.store.payments.change(payment.id, values, tx=tx)
+
+        async def send(call: Call) -> CaptureFacts:
+            try:
+                captured = await vault.capture(quote, call)
+            except _NEVER_SENT:
+                session.memory(_Memory).report = CaptureFacts(state=PaymentState.QUOTED)
+                raise
+            except (VaultRejected, VaultRefusedUs) as refused:
+                session.memory(_Memory).report = CaptureFacts(
+                    state=PaymentState.CANCELED, decline_code=refused.provider_code
+                )
+                raise
+            except OutcomeUnknown:
+                raise
+            except VaultError as error:
+                raise OutcomeUnknown(error.provider, provider_code=error.provider_code) from None
+            return CaptureFacts(state=captured.state, decline_code=captured.decline_code, answered=captured.answered)
+
+        async def look(call: Call) -> Look[CaptureFacts]:
+            """No vault call reads a payment: only reports received since count."""
+            current = await self.deps.store.payments.payment(payment.id)
+            return Found(CaptureFacts()) if current is not None and is_decided(current) else Undecidable()
+
+        return await session.do("capture", CaptureFacts, (provider, None), send, look, claim)
+
+    async def settle(self, session: Session[CapturePaymentIntent], done: Done, tx: Tx) -> Done:
+        report = session.memory(_Memory).report
+        if report is None and done.state is OperationState.UNKNOWN:
+            report = CaptureFacts(state=PaymentState.UNKNOWN)
+        update = None
+        if report is not None and report.state is not None:
+            update = StatusUpdate(
+                state=report.state,
+                origin=EventOrigin.RECONCILIATION if session.is_resumed else EventOrigin.GATEWAY,
+                actor=session.progress.by,
+                request_id=session.operation.request_id,
+                decline_code=report.decline_code,
+                answered=report.answered,
+            )
+        return await self._settled(session.intent.payment_id, update, done, tx)
+
+    async def settle_unread(self, operation: OperationRecord, done: Done, tx: Tx) -> Done:
+        """Settles the payment from the operation's other columns."""
+        payment_id = (operation.exclusive or "").removeprefix(exclusive_of(""))
+        update = StatusUpdate(
+            state=PaymentState.UNKNOWN, origin=EventOrigin.RECONCILIATION, request_id=operation.request_id
+        )
+        return await self._settled(payment_id, update, done, tx)
+
+    async def _settled(self, payment_id: str, update: StatusUpdate | None, done: Done, tx: Tx) -> Done:
+        if update is not None:
+            await settle_payment(self.deps.store, payment_id, update, by_its_capture=True, tx=tx)
+        payment = await self.deps.store.payments.locked(payment_id, tx=tx)
+        return done if payment is None else self._with_payment_outcome(payment, done)
+
+    def _with_payment_outcome(self, payment: PaymentRecord, done: Done) -> Done:
+        ending = ending_of(payment)
+        if ending is None or (ending.state is done.state and done.state is not OperationState.FAILED):
+            return done
+        problems = ending.problems
+        if payment.state is PaymentState.CANCELED and done.state is OperationState.FAILED:  # keep the vault's reason
+            problems = tuple(replace(one, message=f"{one.message} {_QUOTE_ANEW}") for one in done.result.problems)
+        result = WriteResult(customer_id=payment.customer_id, payment_id=payment.id, problems=problems)
+        row = row_of(
+            0,
+            payment.method.provider,
+            ending.state,
+            ending.outcome,
+            method_ref=payment.method.method_ref,
+            problem=problems[0] if problems else None,
+        )
+        is_unknown = ending.state is OperationState.UNKNOWN
+        return replace(
+            done,
+            result=result,
+            state=ending.state,
+            outcome=ending.outcome,
+            is_final=True,
+            for_person=is_unknown,
+            look_at=None,
+            rows=(row,),
+        )
+
+    def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> Problem:
+        return capture_unknown(provider, error)
+
+
+class _Settled(Exception):
+    """The payment is no longer QUOTED: nothing is sent."""
+
+
+def _captured(payment: PaymentRecord) -> Done:
+    provider, method_ref = payment.method.provider, payment.method.method_ref
+    return Done(
+        result=WriteResult(customer_id=payment.customer_id, payment_id=payment.id),
+        rows=(row_of(0, provider, OperationState.SUCCEEDED, WriteOutcome.APPLIED, method_ref=method_ref),),
+    )
+
+
+def _paying(use_case: UseCase[Any, Any], name: ProviderName) -> PayingVault:
+    vault = use_case.vault_of(name, _USING)
+    if ProviderCapability.PAY not in vault.capabilities.operations or not isinstance(vault, PayingVault):
+        raise Refused(unsupported(name, "This vault does not pay with stored methods.", _USING))
+    return vault
+
+
+def _new_payment(intent: QuotePaymentIntent, method_ref: MethodRef, method: PaymentMethod) -> NewPayment:
+    kind = PaymentMethodKind.BANK_ACCOUNT if isinstance(method, BankAccount) else PaymentMethodKind.CARD
+    return NewPayment(
+        method_ref=method_ref,
+        method_kind=kind,
+        amount=intent.amount,
+        tax=intent.tax,
+        currency=intent.currency,
+        reference=intent.reference,
+    )

@@ -1,0 +1,252 @@
+"""Applies payment status updates from capture answers, webhooks, operators and reconciliation.
+
+No vault call reads a payment, so only these reports decide a capture whose answer was lost.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from app.errors import VaultError
+from app.store import Store, Tx
+from app.store.records import (
+    EventOrigin,
+    EventType,
+    NewEvent,
+    OperationState,
+    PaymentRecord,
+    PaymentState,
+    ReceiptRecord,
+    ResultRow,
+    WriteOutcome,
+)
+from app.vault.enums import PaymentMethodKind, ProviderName
+from app.vault.payments import Amounts, NewPayment, PaymentRef, Quote
+from app.vault.rules.payment_amounts import differences
+from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money, may_follow
+from app.wallet.changes.webhook_worker import Handler, Settle
+from app.wallet.commands import WriteResult
+from app.wallet.problems import Problem, ProblemCode
+from app.wallet.writes.record import Json, problem_row, to_json
+from app.wallet.writes.refusals import outcome_unknown
+
+_NO_AMOUNTS: Final = Amounts()
+_log = logging.getLogger("vaultgraph.payments")
+_S = PaymentState
+_ANSWERS: Final = (_S.PROCESSING, _S.AUTHORIZED, _S.CAPTURED)
+"""States of a capture that is successful so far: the reported amounts must equal the quote."""
+_UNKNOWN: Final = (
+    "It is unknown whether the money was taken, and the vault has no call to look it up. Its webhook or an operator "
+    "(`vaultgraph payments resolve`) will decide; then this request returns the outcome. Until then, do not pay again."
+)
+_SILENT: Final = (_S.QUOTED, _S.PROCESSING, _S.UNKNOWN)
+"""States that only describe the progress of a capture: no events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """A refunded amount in minor units: `total` so far, or `part` of the refund that `report` describes."""
+
+    report: str
+    total: int | None = None
+    part: int | None = None
+
+    @property
+    def has_amount(self) -> bool:
+        """True if the vault reported an amount."""
+        return self.total is not None or self.part is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusUpdate:
+    """A report about a payment. `answered` are the amounts in the report."""
+
+    state: PaymentState
+    origin: EventOrigin
+    actor: str | None = None
+    request_id: str | None = None
+    decline_code: str | None = None
+    answered: Amounts = _NO_AMOUNTS
+    refund: Refund | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The outcome of a capture's operation, given its payment's state."""
+
+    state: OperationState
+    outcome: WriteOutcome
+    problems: tuple[Problem, ...] = ()
+
+
+def exclusive_of(payment_id: str) -> str:
+    """The exclusive resource of a capture in the journal: at most one operation holds it."""
+    return f"capture:{payment_id}"
+
+
+def quote_of(payment: PaymentRecord) -> Quote:
+    """Exactly what was quoted: the vault compares every number."""
+    new = NewPayment(
+        method_ref=payment.method.method_ref,
+        method_kind=PaymentMethodKind(payment.quote["kind"]),
+        amount=payment.amount,
+        tax=payment.tax or 0,
+        currency=payment.currency,
+        reference=payment.reference,
+    )
+    ref = PaymentRef(payment.payment_ref or "")
+    return Quote(payment_ref=ref, payment=new, fee=payment.fee or 0, total=payment.total or 0)
+
+
+def is_decided(payment: PaymentRecord) -> bool:
+    return has_moved_money(payment.state) or has_ended_unpaid(payment.state)
+
+
+def ending_of(payment: PaymentRecord) -> Ending | None:
+    """None while the payment's state does not decide its capture."""
+    if has_moved_money(payment.state):
+        return Ending(OperationState.SUCCEEDED, WriteOutcome.APPLIED)
+    if has_ended_unpaid(payment.state):
+        return Ending(OperationState.FAILED, WriteOutcome.NOT_APPLIED, (unpaid(payment),))
+    if payment.state is PaymentState.UNKNOWN:
+        return Ending(OperationState.UNKNOWN, WriteOutcome.UNKNOWN, (capture_unknown(payment.method.provider),))
+    return None
+
+
+def capture_unknown(provider: ProviderName | None, error: VaultError | None = None) -> Problem:
+    return replace(outcome_unknown(provider, error), message=_UNKNOWN)
+
+
+def unpaid(payment: PaymentRecord) -> Problem:
+    is_declined = payment.state is PaymentState.DECLINED
+    message = "The payment was declined" if is_declined else "The vault rejected the capture"
+    return Problem(
+        code=ProblemCode.DECLINED if is_declined else ProblemCode.PROVIDER_REJECTED,
+        message=f"{message}; no money was taken. To pay, request a new quote.",
+        path=("payment_id",),
+        provider=payment.method.provider,
+        outcome=WriteOutcome.NOT_APPLIED,
+        provider_code=payment.decline_code,
+    )
+
+
+async def settle_payment(
+    store: Store, payment_id: str, update: StatusUpdate, *, by_its_capture: bool = False, tx: Tx
+) -> PaymentRecord | None:
+    """Apply one report, within `tx`; returns the updated payment, or None if nothing changed.
+
+    Appends an event. Unless the capture's own operation reports (`by_its_capture`), also appends an audit event and
+    ends that operation.
+    """
+    payment = await store.payments.locked(payment_id, tx=tx)
+    if payment is None:
+        return None
+    state = update.state
+    changes: Json = {}
+    if update.refund is not None and update.refund.has_amount:
+        changes = _refunded(payment, update.refund)
+        if changes.get("refunded", payment.refunded or 0) < (payment.total or 0):
+            state = PaymentState.CAPTURED  # only partly refunded
+    found = differences(quote_of(payment), update.answered) if update.state in _ANSWERS else {}
+    if found:
+        _log.error("%s: the vault's amounts differ from the quote; an operator must decide", payment.id)
+        await store.events.append(_audit(payment, update, payment.state, {"differences": dict(found)}), tx=tx)
+        state = state if has_ended_unpaid(payment.state) else PaymentState.UNKNOWN
+    if may_follow(payment.state, state):
+        changes |= {"state": state.value, "decline_code": update.decline_code}
+    if not changes:
+        return None
+    was, payment = payment.state, await store.payments.change(payment.id, changes, tx=tx)
+    if payment.state not in _SILENT:
+        await store.events.append(_event(payment, update), tx=tx)
+    if not by_its_capture:
+        await store.events.append(_audit(payment, update, was, {}), tx=tx)
+        await _end_capture(store, payment, tx)
+    return payment
+
+
+async def _end_capture(store: Store, payment: PaymentRecord, tx: Tx) -> None:
+    """End the operation of the capture with its payment's outcome; a running one ends itself."""
+    capture = await store.journal.operation(payment.capture_id, tx=tx) if payment.capture_id else None
+    ending = ending_of(payment)
+    if capture is None or ending is None or capture.state in (OperationState.PENDING, ending.state):
+        return
+    result = WriteResult(customer_id=payment.customer_id, payment_id=payment.id, problems=ending.problems)
+    row = ResultRow(
+        row=0,
+        provider=payment.method.provider,
+        state=ending.state,
+        outcome=ending.outcome,
+        method_ref=payment.method.method_ref,
+        error=problem_row(ending.problems[0]) if ending.problems else None,
+    )
+    await store.journal.mark(
+        capture,
+        ending.state,
+        outcome=ending.outcome,
+        result=to_json(result),
+        rows=(row,),
+        expected=(capture.state,),
+        tx=tx,
+    )
+
+
+def _refunded(payment: PaymentRecord, refund: Refund) -> Json:
+    """The changes of a refund: amounts only grow, and a repeated report adds nothing."""
+    refunds = dict(payment.refunds)
+    if refund.total is None and refund.part is not None:
+        refunds[refund.report] = refund.part
+    refunded = max(payment.refunded or 0, refund.total or 0, sum(refunds.values()))
+    if refunded == (payment.refunded or 0):
+        return {}
+    return {"refunded": refunded, "refunds": refunds}
+
+
+def _event(payment: PaymentRecord, update: StatusUpdate) -> NewEvent:
+    detail: Json = {"payment_id": payment.id, "state": payment.state.value}
+    if payment.refunded is not None:
+        detail["refunded"] = payment.refunded
+    return NewEvent(
+        type=EventType.PAYMENT_UPDATED,
+        origin=update.origin,
+        customer_id=payment.customer_id,
+        provider=payment.method.provider,
+        customer_ref=payment.method.customer_ref,
+        method_ref=payment.method.method_ref,
+        actor=update.actor,
+        request_id=update.request_id,
+        detail=detail,
+    )
+
+
+def _audit(payment: PaymentRecord, update: StatusUpdate, was: PaymentState, more: Mapping[str, Any]) -> NewEvent:
+    return replace(
+        _event(payment, update),
+        type=EventType.MUTATION,
+        outcome=payment.state.value,
+        detail={"payment": payment.id, "was": was.value, "reported": update.state.value, **more},
+    )
+
+
+def payment_status_handler(store: Store, provider: ProviderName, state: PaymentState) -> Handler:
+    """For a vault's deliveries that report this state; unknown payments are ignored."""
+
+    async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
+        payment = await store.payments.by_ref(provider, str(receipt.body.get("payment_uid", "")))
+        update = StatusUpdate(
+            state=state,
+            origin=EventOrigin.PROVIDER_WEBHOOK,
+            answered=Amounts(**receipt.body.get("amounts", {})),
+            refund=_refund_of(receipt) if state is PaymentState.REFUNDED else None,
+        )
+        async with store.transaction() as tx:
+            if payment is not None:
+                await settle_payment(store, payment.id, update, tx=tx)
+            await settle(tx)
+
+    return handler
+
+
+def _refund_of(receipt: ReceiptRecord) -> Refund:
+    return Refund(report=receipt.delivery_id, **receipt.body.get("refund", {}))

@@ -1,0 +1,63 @@
+"""Reads the vault after a write and stores the result as last seen, so that later differences count as new changes. It
+runs in the background and shares the read of the response, if there is one."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from typing import Final
+
+from app.store.errors import StoreUnavailable
+from app.store.records import NewEvent, OperationState
+from app.vault.enums import CustomerRef, ProviderName, SourceState
+from app.vault.model import VaultWallet
+from app.wallet.changes.detector import Sightings
+from app.wallet.writes.deps import Deps, loop_time, until
+from app.wallet.writes.intents import Intent
+from app.wallet.writes.session import Session
+from app.wallet.writes.usecase import Done
+
+_log = logging.getLogger("vaultgraph.writing")
+_WITHIN_S: Final = 2.0
+
+
+class Afterwards:
+    """A failed read is not repeated: the next list is compared as usual (`Sightings`)."""
+
+    def __init__(self, deps: Deps, sightings: Sightings) -> None:
+        self._deps = deps
+        self._sightings = sightings
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def look(self, session: Session[Intent], done: Done) -> None:
+        """Schedule the reads. The operation has ended, and its transaction is committed."""
+        customer_id = session.operation.customer_id
+        if customer_id is None or done.state is OperationState.UNKNOWN or not session.changed:
+            return
+        named = {(event.provider, event.customer_ref) for event in done.events}
+        at = session.changed | {(name, ref) for name, ref in named if name is not None and ref is not None}
+        for name, ref in at:
+            if name in self._deps.providers:
+                self._deps.drop(name, ref)  # only a new read shows the state after the write
+                task = asyncio.get_running_loop().create_task(self._settle(session, name, ref, done.events))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+
+    async def _settle(
+        self, session: Session[Intent], name: ProviderName, ref: CustomerRef, written: Collection[NewEvent]
+    ) -> None:
+        call = until(session.call, loop_time() + _WITHIN_S)
+        try:
+            (reading,) = await self._deps.reader.read_many(name, [ref], call)
+            if reading.state is SourceState.OK and reading.asked_at is not None:
+                wallet: VaultWallet | None = reading.wallet
+                assert wallet is not None
+                customer_id = session.operation.customer_id or ""
+                await self._sightings.settle(wallet, customer_id, written, asked_at=reading.asked_at)
+        except StoreUnavailable:
+            return
+        except Exception:  # noqa: BLE001 - the write itself has succeeded
+            _log.exception("the state at %s after a write could not be recorded", name.value)

@@ -1,0 +1,107 @@
+"""Background reconciliation: looks up operations that a dead process left PENDING, and those that are UNKNOWN."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from app.store.errors import StoreUnavailable
+from app.store.records import OperationRecord
+from app.vault.provider import Call
+from app.wallet.writes.deps import Deps, loop_time
+from app.wallet.writes.runner import Runner
+
+_log = logging.getLogger("vaultgraph.reconcile")
+KEEP_KEYS: Final = timedelta(days=30)
+KEEP_OWNERS: Final = timedelta(days=1)
+_CLIENT: Final = "reconciler"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """Seconds between runs and between clean-ups, and the number of operations processed concurrently."""
+
+    sweep_every_s: float = 1.0
+    clean_every_s: float = 3600.0
+    at_once: int = 4
+
+
+class Reconciler:
+    """One per process; any number may run, because each operation is leased to one process at a time."""
+
+    def __init__(self, deps: Deps, runner: Runner, pace: Pace | None = None) -> None:
+        self._deps = deps
+        self._runner = runner
+        self._pace = pace or Pace()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._gate = asyncio.Semaphore(self._pace.at_once)
+
+    async def start(self) -> None:
+        """Start both loops at once: after a crash, recovery must not wait for the first interval."""
+        self._tasks = [
+            asyncio.create_task(self._every(self._pace.sweep_every_s, self._sweep_quietly)),
+            asyncio.create_task(self._every(self._pace.clean_every_s, self._clean_quietly)),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+
+    async def sweep(self) -> int:
+        """Process the operations that no live process owns, once; returns how many."""
+        owner, journal = self._deps.owner, self._deps.store.journal
+        gone = await owner.killed() | {owner.id}  # own ones too: running operations are excluded below
+        found = [*await journal.orphans(lease=owner.lease, dead=gone), *await journal.due()]
+        waiting = {one.id: one for one in found if one.id not in owner.running}
+        await asyncio.gather(*(self._resume(one) for one in waiting.values()))
+        return len(waiting)
+
+    async def clean(self) -> None:
+        """Delete expired idempotency keys and records of dead processes."""
+        now = self._deps.utc_now()
+        await self._deps.store.journal.expire(now - KEEP_KEYS)
+        await self._deps.store.owners.forget(now - KEEP_OWNERS)
+
+    async def _resume(self, operation: OperationRecord) -> None:
+        async with self._gate:
+            providers = [operation.provider] if operation.provider else []
+            call = Call(
+                deadline_at=loop_time() + self._deps.deadline_s(providers),
+                request_id=str(uuid.uuid4()),
+                client=_CLIENT,
+            )
+            try:
+                found = await self._runner.resume(operation, call, is_patient=False)
+            except StoreUnavailable:
+                return
+            except Exception:  # noqa: BLE001 - a failing operation must not stop the others
+                _log.exception("%s could not be reconciled; retrying later", operation.id)
+                return
+        if found.state is not operation.state:
+            _log.info("%s was %s and is %s", operation.id, operation.state.value, found.state.value)
+
+    async def _sweep_quietly(self) -> None:
+        try:
+            await self.sweep()
+        except StoreUnavailable:
+            return
+        except Exception:  # noqa: BLE001 - the loop must survive: it decides open operations
+            _log.exception("reconciliation failed; retrying")
+
+    async def _clean_quietly(self) -> None:
+        try:
+            await self.clean()
+        except StoreUnavailable:
+            return
+        except Exception:  # noqa: BLE001 - the next clean-up covers it
+            _log.exception("journal clean-up failed; retrying later")
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await work()
+            await asyncio.sleep(seconds)

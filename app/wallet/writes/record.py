@@ -1,0 +1,93 @@
+"""The stored result of a write, as JSON, for replays. It contains no secret and no name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from app.store.records import MethodAddress, OperationRecord, WriteOutcome
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
+from app.wallet.commands import WriteResult
+from app.wallet.problems import Problem, ProblemCode
+
+Json = dict[str, Any]
+
+
+def to_json(result: WriteResult) -> Json:
+    """Everything except the operation, the next action (returned once) and the link (stored in the directory)."""
+    kept: Json = {
+        "problems": [_from_problem(problem) for problem in result.problems],
+        "warnings": [_from_problem(problem) for problem in result.warnings],
+        "was_duplicate": result.was_duplicate,
+        "customer_id": result.customer_id,
+        "payment_id": result.payment_id,
+        "lookalikes": [from_address(one) for one in result.lookalikes],
+        "link": result.link.provider.value if result.link else None,
+    }
+    for name in ("method", "previous", "replaced", "deleted"):
+        kept[name] = from_address(getattr(result, name))
+    return {name: value for name, value in kept.items() if value not in (None, [], False)}
+
+
+def from_json(operation: OperationRecord, *, replayed: bool) -> WriteResult:
+    kept = operation.result
+    return WriteResult(
+        operation=operation,
+        replayed=replayed,
+        problems=tuple(_to_problem(one) for one in kept.get("problems", ())),
+        warnings=tuple(_to_problem(one) for one in kept.get("warnings", ())),
+        customer_id=kept.get("customer_id"),
+        payment_id=kept.get("payment_id"),
+        method=to_address(kept.get("method")),
+        was_duplicate=kept.get("was_duplicate", False),
+        previous=to_address(kept.get("previous")),
+        replaced=to_address(kept.get("replaced")),
+        deleted=to_address(kept.get("deleted")),
+        lookalikes=tuple(found for one in kept.get("lookalikes", ()) if (found := to_address(one))),
+    )
+
+
+def linked_provider(operation: OperationRecord) -> ProviderName | None:
+    """The vault of the link in the result."""
+    named = operation.result.get("link")
+    return ProviderName(named) if named else None
+
+
+def from_address(address: MethodAddress | None) -> list[str] | None:
+    return None if address is None else [address.provider.value, address.customer_ref, address.method_ref]
+
+
+def to_address(kept: Sequence[str] | None) -> MethodAddress | None:
+    if kept is None:
+        return None
+    provider, customer_ref, method_ref = kept
+    return MethodAddress(ProviderName(provider), CustomerRef(customer_ref), MethodRef(method_ref))
+
+
+def problem_row(problem: Problem) -> Json:
+    """A problem as stored in a row of `operation.results`."""
+    return _from_problem(problem)
+
+
+def row_problem(kept: Mapping[str, Any]) -> Problem:
+    return _to_problem(kept)
+
+
+def _from_problem(problem: Problem) -> Json:
+    kept = {each.name: getattr(problem, each.name) for each in fields(problem)}
+    kept["path"] = list(problem.path)
+    kept["existing"] = from_address(problem.existing)
+    return {name: value for name, value in kept.items() if value not in (None, [], False)}
+
+
+def _to_problem(kept: Mapping[str, Any]) -> Problem:
+    outcome, provider = kept.get("outcome"), kept.get("provider")
+    return Problem(
+        **{
+            **kept,
+            "code": ProblemCode(kept["code"]),
+            "path": tuple(kept.get("path", ())),
+            "provider": ProviderName(provider) if provider else None,
+            "outcome": WriteOutcome(outcome) if outcome else None,
+            "existing": to_address(kept.get("existing")),
+        }
+    )

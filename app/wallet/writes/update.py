@@ -1,0 +1,204 @@
+"""Updates a payment method: vault fields at its vault, the nickname in the directory."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Final
+
+from app.errors import FieldFault
+from app.store.database import Tx
+from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord
+from app.vault.enums import PaymentMethodStatus
+from app.vault.model import Address, Card, MethodChange, PaymentMethod
+from app.vault.provider import Call, VaultProvider
+from app.vault.rules.etag import etag_of
+from app.wallet.commands import Actor, Problem, ProblemCode, UpdateMethod, WriteResult
+from app.wallet.digest import holder_digest
+from app.wallet.writes.defaults import method_event
+from app.wallet.writes.deps import find
+from app.wallet.writes.inputs import nickname_problems
+from app.wallet.writes.intents import ChangeTarget, MethodFacts, UpdateCheck, UpdateMethodIntent
+from app.wallet.writes.refusals import problems_of_faults
+from app.wallet.writes.session import Absent, Found, Look, Session
+from app.wallet.writes.signals import Refused
+from app.wallet.writes.usecase import Done, Ready, UseCase, applied_row, invalid, not_found
+
+_NOTHING: Final = MethodChange()
+
+
+@dataclass(slots=True)
+class _Memory:
+    """The change, and the method that it was checked against."""
+
+    change: MethodChange | None = None
+    method: PaymentMethod | None = None
+
+
+class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
+    mutation: ClassVar[str] = "updatePaymentMethod"
+    changes_methods: ClassVar[bool] = True
+
+    def digest(self, command: UpdateMethod) -> Mapping[str, Any]:
+        asked = {
+            name: getattr(command, name) for name in UpdateMethod.__dataclass_fields__ if name != "idempotency_key"
+        }
+        return {**asked, "method_id": self.address_digest(command.method_id)}
+
+    def path_of(self, intent: UpdateMethodIntent, fault: FieldFault) -> tuple[str, ...]:
+        return _path_of(fault)
+
+    async def ready(
+        self, command: UpdateMethod, actor: Actor, known: OperationRecord | None
+    ) -> Ready[UpdateMethodIntent]:
+        address, entry = await self.method_of(command.method_id, actor, "id")
+        vault = self.vault_of(address.provider, "id")
+        change = _change_of(command, vault)
+        found = nickname_problems(command.nickname)
+        if change == _NOTHING and command.nickname is None:
+            found = (*found, invalid("The input changes nothing."))
+        if change != _NOTHING:
+            # Cards allow the most changes: one refused for a card needs no vault call.
+            some_card = Card(provider=vault.name, customer_ref=address.customer_ref, method_ref=address.method_ref)
+            faults = vault.faults_of_update(some_card, change)
+            found = (*found, *problems_of_faults(faults, _path_of))
+        if found:
+            raise Refused(*found)
+        return Ready(
+            intent=UpdateMethodIntent(
+                refs=((address.provider, address.customer_ref),),
+                method=address,
+                nickname=command.nickname,
+                if_match=command.if_match,
+                target=self._target(change),
+            ),
+            customer_id=entry.customer.id,
+            provider=address.provider,
+            memory=_Memory(change),
+        )
+
+    def _target(self, change: MethodChange) -> ChangeTarget | None:
+        """What the vault will list after the update; names and addresses only as digests. None: no call is needed."""
+        if change == _NOTHING:
+            return None
+        key = self.deps.digest_keys[0]
+        return ChangeTarget(
+            expiry=str(change.expiry) if change.expiry else None,
+            active=change.active,
+            is_secondary=change.is_secondary,
+            title=holder_digest(key, change.title) if change.title else None,
+            holder=holder_digest(key, str(change.holder)) if change.holder else None,
+            address=holder_digest(key, _spelled(change.billing_address)) if change.billing_address else None,
+        )
+
+    async def run(self, session: Session[UpdateMethodIntent]) -> Done:
+        address, target = session.intent.method, session.intent.target
+        await session.once("checked", UpdateCheck, lambda: self._check(session, address))
+        if target is None:
+            return await self._done(session, address, address)
+        vault, memory = session.vault(address.provider), session.memory(_Memory)
+        change, method = memory.change, memory.method
+
+        async def send(call: Call) -> MethodFacts:
+            assert method is not None
+            assert change is not None
+            return MethodFacts(method_ref=await vault.update(method, change, call))
+
+        async def look(call: Call) -> Look[MethodFacts]:
+            held = find(await session.wallet(address.provider, address.customer_ref, call), address)
+            is_done = held is not None and self._is_reached(held, target)
+            return Found(MethodFacts(method_ref=address.method_ref)) if is_done else Absent()
+
+        at = (address.provider, address.customer_ref)
+        facts = await session.do(
+            "update", MethodFacts, at, send if method is not None and change is not None else None, look
+        )
+        now = replace(address, method_ref=facts.method_ref)
+        return await self._done(session, address, now)
+
+    async def _check(self, session: Session[UpdateMethodIntent], address: MethodAddress) -> UpdateCheck:
+        """The etag, and the vault's rules for this method. A nickname alone needs no vault call."""
+        if session.intent.target is None and session.intent.if_match is None:
+            return UpdateCheck()
+        method = find(await session.wallet(address.provider, address.customer_ref), address)
+        if method is None:
+            raise Refused(not_found("The vault does not have this payment method.", "id"))
+        nicknames = await self.deps.store.directory.nicknames(session.operation.customer_id or "")
+        etag = etag_of(method, nicknames.get(address))
+        if session.intent.if_match not in (None, etag):
+            raise Refused(_stale(etag))
+        memory = session.memory(_Memory)
+        if memory.change is not None and memory.change != _NOTHING:
+            faults = session.vault(address.provider).faults_of_update(method, memory.change)
+            if faults:
+                raise Refused(*problems_of_faults(faults, _path_of))
+        memory.method = method
+        return UpdateCheck()
+
+    def _is_reached(self, method: PaymentMethod, target: ChangeTarget) -> bool:
+        """True if the vault lists every requested value. Other fields are ignored."""
+        address = _spelled(method.billing_address) if method.billing_address else None
+        return (
+            target.expiry in (None, str(getattr(method, "expiry", None)))
+            and target.active in (None, method.status is not PaymentMethodStatus.INACTIVE)
+            and target.is_secondary in (None, bool(method.is_secondary))
+            and self._is_text(method.title, target.title)
+            and self._is_text(method.holder_name, target.holder)
+            and self._is_text(address, target.address)
+        )
+
+    def _is_text(self, shown: str | None, digest: str | None) -> bool:
+        if digest is None:
+            return True
+        return shown is not None and any(holder_digest(key, shown) == digest for key in self.deps.digest_keys)
+
+    async def _done(self, session: Session[UpdateMethodIntent], before: MethodAddress, now: MethodAddress) -> Done:
+        store, customer_id, nickname = self.deps.store, session.operation.customer_id or "", session.intent.nickname
+
+        async def apply(tx: Tx) -> None:
+            if now != before:
+                await store.directory.move_choice(customer_id, before, now, tx=tx)
+            if nickname is not None:
+                await store.directory.set_nickname(customer_id, now, nickname.strip() or None, tx=tx)
+
+        return Done(
+            result=WriteResult(customer_id=customer_id, method=now, replaced=before if now != before else None),
+            rows=applied_row(now),
+            apply=apply,
+            events=(_event(before, now),),
+        )
+
+
+def _path_of(fault: FieldFault) -> tuple[str, ...]:
+    return ("nickname", *fault.path[1:]) if fault.path[:1] == ("title",) else fault.path
+
+
+def _event(before: MethodAddress, now: MethodAddress) -> NewEvent:
+    if now == before:
+        return method_event(EventType.METHOD_UPDATED, now)
+    return method_event(EventType.METHOD_REPLACED, now, replaced=before.method_ref)
+
+
+def _change_of(command: UpdateMethod, vault: VaultProvider) -> MethodChange:
+    """The gateway stores the nickname; a vault with titles also gets it as title, and keeps its title if the nickname
+    is removed."""
+    is_titled = vault.capabilities.titles_methods and bool((command.nickname or "").strip())
+    return MethodChange(
+        expiry=command.expiry,
+        holder=command.holder,
+        title=command.nickname if is_titled else None,
+        billing_address=command.billing_address,
+        active=command.active,
+        is_secondary=command.is_secondary,
+    )
+
+
+def _spelled(address: Address) -> str:
+    return " | ".join(value or "" for value in asdict(address).values())
+
+
+def _stale(etag: str) -> Problem:
+    return Problem(
+        code=ProblemCode.STALE_ETAG,
+        message="The method has changed since it was read.",
+        path=("if_match",),
+        current_etag=etag,
+    )

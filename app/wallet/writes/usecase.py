@@ -1,0 +1,197 @@
+"""Base class of the write handlers: input digest, checks, execution, follow-up."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Generic, TypeVar
+
+from app.errors import FieldFault, VaultError
+from app.store.database import Tx
+from app.store.records import (
+    DirectoryEntry,
+    MethodAddress,
+    NewEvent,
+    OperationRecord,
+    OperationState,
+    ResultRow,
+    WriteOutcome,
+)
+from app.vault.enums import CustomerRef, MethodRef, ProviderName
+from app.vault.model import NewMethod
+from app.vault.provider import VaultProvider
+from app.wallet.commands import Actor, WriteResult
+from app.wallet.problems import Problem, ProblemCode
+from app.wallet.writes.deps import Deps
+from app.wallet.writes.intents import Intent, IntentT_co
+from app.wallet.writes.record import problem_row
+from app.wallet.writes.refusals import as_it_stands, outcome_unknown
+from app.wallet.writes.session import Session
+from app.wallet.writes.signals import Refused
+
+C = TypeVar("C")
+IntentT = TypeVar("IntentT", bound=Intent)
+Apply = Callable[[Tx], Awaitable[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready(Generic[IntentT_co]):
+    """A command that passed every check without a vault call.
+
+    `intent` is what the journal stores. `customer_id` is None if several customers take part, `provider` if several
+    vaults do, each with a row. `within` runs in the transaction of the operation's first row. `new` and `memory` are
+    not stored. `exclusive` is held by one operation at a time, whatever its key; a second one gets the first one's
+    result.
+    """
+
+    intent: IntentT_co
+    customer_id: str | None
+    provider: ProviderName | None
+    rows: tuple[ResultRow, ...] = ()
+    within: Apply | None = None
+    new: NewMethod | None = None
+    memory: object = None
+    exclusive: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """The result of a write. `apply` and `events` are written in the transaction of the journal's final state.
+
+    If still UNKNOWN: `look_at` is the earliest time at which a lookup may be conclusive, `for_person` that an operator
+    must decide.
+    """
+
+    result: WriteResult
+    state: OperationState = OperationState.SUCCEEDED
+    outcome: WriteOutcome = WriteOutcome.APPLIED
+    is_final: bool = True
+    for_person: bool = False
+    look_at: datetime | None = None
+    rows: tuple[ResultRow, ...] = ()
+    apply: Apply | None = None
+    events: tuple[NewEvent, ...] = field(default=())
+
+
+class UseCase(ABC, Generic[C, IntentT]):
+    """One mutation. `run` is written as straight-line code; `Session` makes it resumable."""
+
+    mutation: ClassVar[str]
+    changes_methods: ClassVar[bool] = False
+    """Whether its steps change methods: then the vault is read after the write, see `afterwards`."""
+
+    def __init__(self, deps: Deps) -> None:
+        self.deps = deps
+
+    @abstractmethod
+    def digest(self, command: C) -> Mapping[str, Any]:
+        """The values that make two inputs the same, for `input_digest`."""
+
+    @abstractmethod
+    async def ready(self, command: C, actor: Actor, known: OperationRecord | None) -> Ready[IntentT]:
+        """Check without a vault call. `known` is the operation that runs again. Raises Refused."""
+
+    @abstractmethod
+    async def run(self, session: Session[IntentT]) -> Done:
+        """Execute, or continue from the journal. Raises VaultError and the signals."""
+
+    async def settle(self, session: Session[IntentT], done: Done, tx: Tx) -> Done:
+        """Called in the transaction that ends the operation; returns the final result."""
+        return done
+
+    async def settle_unread(self, operation: OperationRecord, done: Done, tx: Tx) -> Done:
+        """As `settle`, for an operation whose intent cannot be read."""
+        return done
+
+    def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> Problem:
+        """The problem that reports an unknown outcome."""
+        return outcome_unknown(provider, error)
+
+    def path_of(self, intent: IntentT, fault: FieldFault) -> tuple[str, ...]:
+        return as_it_stands(fault)
+
+    # ---- shared helpers ----
+
+    async def entry_of(self, customer_id: str, actor: Actor, *path: str) -> DirectoryEntry:
+        """The customer; unknown and invisible customers give the same error."""
+        found = await self.deps.store.directory.entry(customer_id) if actor.may_see(customer_id) else None
+        if found is None:
+            raise Refused(not_found("There is no such customer.", *(path or ("customer_id",))))
+        return found
+
+    async def method_of(self, method_id: str, actor: Actor, *path: str) -> tuple[MethodAddress, DirectoryEntry]:
+        """The address of a payment method whose customer is linked and visible to the caller."""
+        address = self.deps.ids.decode(method_id)
+        refusal = Refused(not_found("There is no such payment method.", *path))
+        if address is None:
+            raise refusal
+        entry = await self.deps.store.directory.entry_at(address.provider, address.customer_ref)
+        if entry is None or not actor.may_see(entry.customer.id):
+            raise refusal
+        return address, entry
+
+    def method_in(self, entry: DirectoryEntry, method_id: str, *path: str) -> MethodAddress:
+        """As `method_of`, for a customer that was already read; methods of other customers are not found."""
+        address = self.deps.ids.decode(method_id)
+        if address is not None:
+            link = entry.link(address.provider)
+            if link is not None and link.customer_ref == address.customer_ref:
+                return address
+        raise Refused(not_found("There is no such payment method.", *path))
+
+    def vault_of(self, provider: ProviderName, *path: str) -> VaultProvider:
+        found = self.deps.providers.get(provider)
+        if found is None:
+            raise Refused(unsupported(provider, "This vault is not enabled here.", *path))
+        return found
+
+    def address_digest(self, method_id: str) -> MethodAddress | str:
+        """The address, so that ids made with different keys are the same input."""
+        return self.deps.ids.decode(method_id) or method_id
+
+
+def not_found(message: str, *path: str) -> Problem:
+    return Problem(code=ProblemCode.NOT_FOUND, message=message, path=path)
+
+
+def unsupported(provider: ProviderName, message: str, *path: str) -> Problem:
+    return Problem(code=ProblemCode.UNSUPPORTED_BY_PROVIDER, message=message, path=path, provider=provider)
+
+
+def invalid(message: str, *path: str) -> Problem:
+    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
+
+
+def row_of(
+    number: int,
+    provider: ProviderName,
+    state: OperationState,
+    outcome: WriteOutcome,
+    *,
+    customer_ref: CustomerRef | None = None,
+    method_ref: MethodRef | None = None,
+    problem: Problem | None = None,
+) -> ResultRow:
+    return ResultRow(
+        row=number,
+        provider=provider,
+        state=state,
+        outcome=outcome,
+        customer_ref=customer_ref,
+        method_ref=method_ref,
+        error=problem_row(problem) if problem else None,
+    )
+
+
+def applied_row(address: MethodAddress) -> tuple[ResultRow, ...]:
+    """The single row of a write applied at one vault."""
+    return (
+        row_of(
+            0,
+            address.provider,
+            OperationState.SUCCEEDED,
+            WriteOutcome.APPLIED,
+            customer_ref=address.customer_ref,
+            method_ref=address.method_ref,
+        ),
+    )

@@ -14,21 +14,21 @@ from app.api import graphiql
 from app.api.audit import Audit
 from app.api.auth.compose import build_callers
 from app.api.compose import browser_of, endpoint_limits, limits_of, socket_limits
-from app.api.documents.compose import DocumentRoom
+from app.api.documents.compose import DocumentServices
 from app.api.endpoint import GraphQLEndpoint
 from app.api.health import Probe, healthz, readyz
 from app.api.limits import Limiter
-from app.api.limits.rate import Rates, budgets_of
+from app.api.limits.rate import RateLimiter, budgets_of
 from app.api.limits.shared_rate import RedisBuckets
 from app.api.metrics import Metrics, MetricsPage
-from app.api.request_policy import Keeper
-from app.api.response import Answer
-from app.api.router import Front
+from app.api.request_policy import DefaultRequestPolicy
+from app.api.response import HttpResponse
+from app.api.router import Router
 from app.api.webhooks import WebhookReceiver
 from app.errors import SettingsError
-from app.execution.documents import Documents
+from app.execution.documents import DocumentCache
 from app.execution.plans import Plans
-from app.http.client import HttpDoor
+from app.http.client import VaultHttpClient
 from app.http.fetch import DocumentFetcher
 from app.http.jwks import Fetch
 from app.providers.registry import build_providers, canonical_ref, specs
@@ -38,35 +38,35 @@ from app.settings.model import Settings
 from app.settings.required import missing_settings, unsafe_settings, warnings_of
 from app.store import Store, migrate, migrations_are_current
 from app.store.errors import StoreUnavailable
-from app.store.records import Change, EventOrigin, EventType, MethodAddress, NewReceipt, Topic
+from app.store.records import ChangeNotice, EventOrigin, EventType, MethodAddress, NewDelivery, Topic
 from app.vault.enums import CircuitState, ProviderName
 from app.vault.provider import VaultProvider
 from app.vault.webhooks import ReportsPayment, RereadsCustomer, RereadsMethods, WebhookEffect, WebhookSender
 from app.wallet.caller import Caller
-from app.wallet.changes.daily_jobs import DailySweep
-from app.wallet.changes.detector import Sightings
+from app.wallet.changes.daily_jobs import DailyJobs
+from app.wallet.changes.detector import ChangeDetector
 from app.wallet.changes.feed import Feed
-from app.wallet.changes.poller import Watch, WatchPace
-from app.wallet.changes.recorder import Noting, NotingPace
+from app.wallet.changes.poller import Poller, PollerPace
+from app.wallet.changes.recorder import ObservationPace, ObservationQueue
 from app.wallet.changes.webhook_worker import (
     Handler,
-    Inbound,
-    ReceiptWorker,
-    rereads_named_methods,
-    rereads_the_customer,
+    WebhookDeps,
+    WebhookWorker,
+    reread_customer,
+    reread_named_methods,
 )
 from app.wallet.defaults.kept_default import DefaultKeeper
 from app.wallet.defaults.stored_choice import ChoiceChange, StoredChoices
 from app.wallet.ids import Ids
 from app.wallet.keys import derive_key
-from app.wallet.reads.build_wallet import AssemblyRules, DefaultInfo
+from app.wallet.reads.build_wallet import DefaultInfo, WalletRules
 from app.wallet.reads.cache import SnapshotCache
-from app.wallet.reads.customers import DirectoryCache
+from app.wallet.reads.customers import CustomerCache
 from app.wallet.reads.policy import ReadPolicy
 from app.wallet.reads.reader import WalletReader
 from app.wallet.writes import WalletWriter
 from app.wallet.writes.deps import Deps
-from app.wallet.writes.lease import Owner
+from app.wallet.writes.lease import WorkerLease
 from app.wallet.writes.payment_status import payment_status_handler
 from app.wallet.writes.reconcile import Reconciler
 from resolvers.context import Context, Services
@@ -102,22 +102,22 @@ class Gateway:
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
         adapters = {name.value: vault for name, vault in self.providers.items()}
         self.metrics.watch(_http_clients(self.providers), self.snapshots, adapters)
-        self.sightings = Sightings(self.store, self._on_method_added)
+        self.sightings = ChangeDetector(self.store, self._on_method_added)
         self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
-        self.owner = Owner(self.store, _utc_now)
-        pace = NotingPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
-        self.noting = Noting(self.store, self.sightings, pace, self.owner.is_writing)
+        self.owner = WorkerLease(self.store, _utc_now)
+        pace = ObservationPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
+        self.noting = ObservationQueue(self.store, self.sightings, pace, self.owner.is_writing)
         policies, noting = _policies(settings), self.noting
         self.reader = WalletReader(
             self.providers,
             self.snapshots,
             self.ids,
             policies,
-            noting.saw,
-            noting.saw_status,
+            noting.record,
+            noting.record_status,
             noting.saw_no_customer,
         )
-        self.directory = DirectoryCache(self.store.directory, on_forgotten=self.snapshots.drop)
+        self.directory = CustomerCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.rules = _rules(settings, self.providers)
         self.keeper = DefaultKeeper(self.store, self.reader, self.rules, _utc_now)
         self.writer = WalletWriter(self._writing())
@@ -126,9 +126,9 @@ class Gateway:
         self._senders = _webhook_senders(settings)
         self.watch = self._watch()
         self.services = self._services()
-        inbound = Inbound(self.store, self.providers, self.snapshots, self.sightings, self.choices)
-        self.sweep = DailySweep(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
-        self.receipt_worker = ReceiptWorker(
+        inbound = WebhookDeps(self.store, self.providers, self.snapshots, self.sightings, self.choices)
+        self.sweep = DailyJobs(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
+        self.receipt_worker = WebhookWorker(
             inbound, _webhook_handlers(inbound), name=self.owner.id, gone=self.owner.killed
         )
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
@@ -214,12 +214,12 @@ class Gateway:
             audit=self.audit,
             events=self.store.events,
             feed=self.feed,
-            again=self.callers.again,
+            again=self.callers.revalidate,
             canonical_ref=canonical_ref,
         )
 
-    def _rates(self) -> Rates:
-        return Rates(budgets_of(self.settings.rate), self.shared_buckets)
+    def _rates(self) -> RateLimiter:
+        return RateLimiter(budgets_of(self.settings.rate), self.shared_buckets)
 
     async def _deleted_by_us(self, customer_id: str, address: MethodAddress) -> bool:
         """True if the method was deleted through the gateway: those events have an actor, observed deletions have
@@ -245,11 +245,11 @@ class Gateway:
             _log.exception("the change of a stored default could not be saved")
             return False
 
-    def _watch(self) -> Watch:
+    def _watch(self) -> Poller:
         """Polls the vaults that send no webhooks."""
         polled = [name for name in ProviderName if name.value not in self._senders]
-        pace = WatchPace(every_s=self.settings.watch.every_s, calls_per_s=self.settings.watch.calls_per_s)
-        return Watch(self.store, self.feed, self.reader, self.sightings, self.choices, polled, pace, _utc_now)
+        pace = PollerPace(every_s=self.settings.watch.every_s, calls_per_s=self.settings.watch.calls_per_s)
+        return Poller(self.store, self.feed, self.reader, self.sightings, self.choices, polled, pace, _utc_now)
 
     def _writing(self) -> Deps:
         settings = self.settings
@@ -264,11 +264,11 @@ class Gateway:
             utc_now=_utc_now,
         )
 
-    def _front(self) -> Front:
+    def _front(self) -> Router:
         folder = graphiql.assets_folder()
         is_development = self.settings.mode == "development"
         limiter = Limiter(schema._schema, limits_of(self.settings))
-        documents = Documents(
+        documents = DocumentCache(
             schema._schema,
             max_bytes=64_000_000,
             max_tokens=self.settings.gate.tokens,
@@ -277,8 +277,10 @@ class Gateway:
             rules=[SecretsInVariablesOnly, OneOfInputValidationRule],
             plans=Plans(schema, observer=self.metrics) if self.settings.execution.plans else None,
         )
-        self.documents = DocumentRoom(self.settings, self.store.documents, documents, limiter)
-        keeper = Keeper(self.documents.resolver, self.callers, limiter, self._rates(), self.audit, self._context)
+        self.documents = DocumentServices(self.settings, self.store.documents, documents, limiter)
+        keeper = DefaultRequestPolicy(
+            self.documents.resolver, self.callers, limiter, self._rates(), self.audit, self._context
+        )
         page = self._graphiql_page() if is_development else None
         self._endpoint = endpoint = GraphQLEndpoint(
             schema,
@@ -293,7 +295,7 @@ class Gateway:
             mounts[f"{graphiql.ASSETS_PATH}/"] = _below(graphiql.ASSETS_PATH, StaticFiles(directory=folder))
         graphql = self.metrics.measured(endpoint)
         mounts["/graphql/"] = graphql  # GET /graphql/{documentId}
-        return Front(
+        return Router(
             apps={"/graphql": graphql, **_metrics_page(self.settings, self.metrics)},
             pages={"/healthz": healthz, "/readyz": self._readyz},
             mounts=mounts,
@@ -310,20 +312,20 @@ class Gateway:
             deadline_at = asyncio.get_running_loop().time() + min(asked_s, self.services.deadline_s)
         return Context.create(self.services, caller, request_id, deadline_at, traceparent)
 
-    async def _keep_receipt(self, receipt: NewReceipt) -> None:
+    async def _keep_receipt(self, receipt: NewDelivery) -> None:
         await self.store.receipts.add(receipt)
         self.receipt_worker.wake()
 
-    def _graphiql_page(self) -> Answer:
+    def _graphiql_page(self) -> HttpResponse:
         bundled = self.has_bundled_graphiql
-        return Answer(
+        return HttpResponse(
             200,
             graphiql.page("/graphql", self._page_token, bundled=bundled),
             "text/html; charset=utf-8",
             {"content-security-policy": graphiql.content_security_policy(bundled=bundled), "x-frame-options": "DENY"},
         )
 
-    async def _readyz(self) -> Answer:
+    async def _readyz(self) -> HttpResponse:
         return await readyz(self._probes())
 
     def _probes(self) -> Mapping[str, Probe]:
@@ -358,12 +360,12 @@ class Gateway:
                 self.directory.clear()
                 self.snapshots.clear()
                 self.callers.partners.forget()
-                self.documents.hear(None)
+                self.documents.on_change(None)
             self._seen_version = found.version
 
-    def _invalidate(self, changes: Sequence[Change]) -> None:
+    def _invalidate(self, changes: Sequence[ChangeNotice]) -> None:
         for change in changes:
-            self.documents.hear(change)
+            self.documents.on_change(change)
             if change.topic is Topic.CUSTOMER:
                 for provider, ref in self.directory.refs_of(change.key):
                     self.snapshots.drop(provider, ref)
@@ -376,8 +378,8 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) -> AssemblyRules:
-    return AssemblyRules(
+def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) -> WalletRules:
+    return WalletRules(
         operations={name: vault.capabilities.operations for name, vault in providers.items()},
         precedence=tuple(ProviderName(name) for name in settings.provider_precedence),
         group_secret=derive_key(settings.id_key.reveal(), "wallet/groups"),
@@ -443,7 +445,7 @@ def _webhook_senders(settings: Settings) -> dict[str, WebhookSender]:
     return senders
 
 
-def _webhook_handlers(inbound: Inbound) -> dict[tuple[str, str], Handler]:
+def _webhook_handlers(inbound: WebhookDeps) -> dict[tuple[str, str], Handler]:
     return {
         (spec.name, event_type): _handler(inbound, name, effect)
         for name, spec in specs().items()
@@ -452,17 +454,17 @@ def _webhook_handlers(inbound: Inbound) -> dict[tuple[str, str], Handler]:
     }
 
 
-def _handler(inbound: Inbound, name: ProviderName, effect: WebhookEffect) -> Handler:
+def _handler(inbound: WebhookDeps, name: ProviderName, effect: WebhookEffect) -> Handler:
     match effect:
         case RereadsMethods(field):
-            return rereads_named_methods(inbound, name, field)
+            return reread_named_methods(inbound, name, field)
         case RereadsCustomer(field):
-            return rereads_the_customer(inbound, name, field)
+            return reread_customer(inbound, name, field)
         case ReportsPayment(state):
             return payment_status_handler(inbound.store, name, state)
 
 
-def _http_clients(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, HttpDoor]:
+def _http_clients(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, VaultHttpClient]:
     clients = {name.value: getattr(vault, "door", None) for name, vault in providers.items()}
     return {name: client for name, client in clients.items() if client is not None}
 

@@ -21,7 +21,7 @@ import uvloop
 from strawberry.extensions import ParserCache, ValidationCache
 
 from app.errors import VaultError
-from app.execution.documents import Document, Documents
+from app.execution.documents import Document, DocumentCache
 from app.execution.plan import Plan
 from app.execution.run import run_operation
 from app.store.records import CustomerRecord, DirectoryEntry, LinkRecord
@@ -39,9 +39,9 @@ from app.vault.model import Capabilities, Card, Expiry, PaymentMethod, ThreeDSec
 from app.vault.provider import Call
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.ids import Ids
-from app.wallet.reads.build_wallet import AssemblyRules
+from app.wallet.reads.build_wallet import WalletRules
 from app.wallet.reads.cache import SnapshotCache
-from app.wallet.reads.customers import DirectoryCache
+from app.wallet.reads.customers import CustomerCache
 from app.wallet.reads.policy import ReadPolicy
 from app.wallet.reads.reader import WalletReader
 from resolvers.context import Context, Services
@@ -143,10 +143,10 @@ def services(counts: Mapping[ProviderName, int], *, list_limit: int) -> Services
         vaults, SnapshotCache(500_000_000), ids, dict.fromkeys(ProviderName, ReadPolicy(fresh_for_s=600))
     )
     return Services(
-        directory=DirectoryCache(FakeDirectory()),  # type: ignore[arg-type]
+        directory=CustomerCache(FakeDirectory()),  # type: ignore[arg-type]
         reader=reader,
         ids=ids,
-        rules=AssemblyRules(
+        rules=WalletRules(
             operations={name: vaults[name].capabilities.operations for name in vaults},
             precedence=tuple(ProviderName),
             group_secret=b"g" * 32,
@@ -181,9 +181,9 @@ def cached_strawberry() -> strawberry.Schema:
 
 
 def _object_types() -> list[Any]:
-    from resolvers.types.payment_method import BankAccount, Card, OtherMethod
+    from resolvers.types.payment_method import GraphBankAccount, GraphCard, GraphOtherMethod
 
-    return [one.__strawberry_definition__ for one in (Card, BankAccount, OtherMethod)]  # type: ignore[attr-defined]
+    return [one.__strawberry_definition__ for one in (GraphCard, GraphBankAccount, GraphOtherMethod)]  # type: ignore[attr-defined]
 
 
 def runners(case: Case, document: Document, baseline: strawberry.Schema) -> dict[str, Run]:
@@ -218,7 +218,7 @@ async def measured(case: Case, run: Run) -> float:
 
 
 async def compare(case: Case, rounds: int) -> None:
-    documents = Documents(schema._schema, max_bytes=1_000_000, max_tokens=10_000, suggest=False)
+    documents = DocumentCache(schema._schema, max_bytes=1_000_000, max_tokens=10_000, suggest=False)
     document = documents.get(case.text)
     assert not document.errors, document.errors
     chosen = runners(case, document, cached_strawberry())

@@ -12,17 +12,17 @@ from app.store.records import PaymentRecord
 from app.vault.enums import CircuitState, CustomerRef, MethodRef, ProviderName
 from app.vault.provider import Call
 from app.wallet.caller import Caller
-from app.wallet.reads.build_wallet import AssemblyRules, DefaultInfo
-from app.wallet.reads.customers import DirectoryCache, DirectoryEntry, MethodAddress
+from app.wallet.reads.build_wallet import DefaultInfo, WalletRules
+from app.wallet.reads.customers import CustomerCache, DirectoryEntry, MethodAddress
 from app.wallet.reads.prefetch import Question
 from app.wallet.reads.reader import WalletReader
-from app.wallet.reads.wallet_cache import Assembler
+from app.wallet.reads.wallet_cache import WalletCache
 from resolvers.audit import AuditTrail, NoTrail, Refusal, Refusals
 from resolvers.events import EventFeed, EventLog, NoEvents, unchanged
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.loaders import EntryLoader, OwnerLoader
 from resolvers.wallets import CustomerWallet
-from resolvers.writer import NoWrites, Operations, Writer
+from resolvers.writer import NoWrites, OperationReader, Writer
 
 T = TypeVar("T")
 
@@ -76,16 +76,16 @@ class Services:
     a vault's customer ref.
     """
 
-    directory: DirectoryCache
+    directory: CustomerCache
     reader: WalletReader
     ids: IdReader
-    rules: AssemblyRules
+    rules: WalletRules
     deadline_s: float = 3.0
     list_limit: int = 1_000
     test_mode: bool = False
     return_origins: ReturnOrigins = field(default_factory=ReturnOrigins)
     writer: Writer = field(default_factory=NoWrites)
-    operations: Operations = field(default_factory=NoWrites)
+    operations: OperationReader = field(default_factory=NoWrites)
     payment: Callable[[str], Awaitable[PaymentRecord | None]] = _no_payment
     circuit: Callable[[ProviderName], CircuitState] = _closed
     deleted_by_us: Callable[[str, MethodAddress], Awaitable[bool]] = _not_by_us
@@ -97,10 +97,10 @@ class Services:
     recheck_s: float = 15.0
     canonical_ref: Callable[[ProviderName, str], CustomerRef] = _as_spelled
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    assembler: Assembler = field(init=False)
+    assembler: WalletCache = field(init=False)
 
     def __post_init__(self) -> None:
-        self.assembler = Assembler(self.rules)
+        self.assembler = WalletCache(self.rules)
 
 
 @dataclass(kw_only=True)
@@ -178,7 +178,7 @@ class Context:
         if not self.caller.may_see(customer_id):
             self.refusals.add(Refusal("Customer", "NOT_GRANTED", customer_id[:80]))
             return None
-        known = self.services.directory.at_hand(customer_id)
+        known = self.services.directory.cached(customer_id)
         return known if known is not None else await self.entries.load(customer_id)
 
     def wallet_of(self, entry: DirectoryEntry) -> CustomerWallet:
@@ -226,7 +226,7 @@ class Context:
 
     def response_extensions(self) -> Mapping[str, Any]:
         """`sources`: the rows that make the response incomplete, for every customer in it. Absent if there are none."""
-        rows = [row for wallet in self._wallets.values() for row in wallet.troubles()]
+        rows = [row for wallet in self._wallets.values() for row in wallet.incomplete_sources()]
         return {"sources": rows} if rows else {}
 
 

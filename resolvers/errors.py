@@ -17,7 +17,7 @@ class Forbidden(CodedError):
         super().__init__("FORBIDDEN", message, requiresAnyOf=list(scopes))
 
 
-class BadInput(CodedError):
+class BadUserInput(CodedError):
     """`message` never quotes the value."""
 
     def __init__(self, message: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aiodataloader import DataLoader
 
 from app.vault.enums import CustomerRef, ProviderName
-from app.wallet.reads.customers import DirectoryCache, DirectoryEntry
+from app.wallet.reads.customers import CustomerCache, DirectoryEntry
 
 Adopt = Callable[[], None]
 OwnerKey = tuple[ProviderName, CustomerRef]
@@ -14,7 +14,7 @@ OwnerKey = tuple[ProviderName, CustomerRef]
 class EntryLoader(DataLoader[str, "DirectoryEntry | None"]):
     """Loads directory entries by customer id; None for unknown ones."""
 
-    def __init__(self, directory: DirectoryCache, adopt: Adopt) -> None:
+    def __init__(self, directory: CustomerCache, adopt: Adopt) -> None:
         super().__init__()
         self._directory, self._adopt = directory, adopt
 
@@ -27,7 +27,7 @@ class EntryLoader(DataLoader[str, "DirectoryEntry | None"]):
 class OwnerLoader(DataLoader[OwnerKey, "str | None"]):
     """Loads customer ids by a vault's customer ref; None if it is not linked."""
 
-    def __init__(self, directory: DirectoryCache, adopt: Adopt) -> None:
+    def __init__(self, directory: CustomerCache, adopt: Adopt) -> None:
         super().__init__()
         self._directory, self._adopt = directory, adopt
 

@@ -9,7 +9,7 @@ import strawberry
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.directives import ListSize
-from resolvers.errors import BadInput
+from resolvers.errors import BadUserInput
 from resolvers.inputs.customer_by import CustomerBy
 from resolvers.scopes import scoped
 from resolvers.types.customer import READ_METHODS, Customer
@@ -34,7 +34,7 @@ class Query:
     )
     def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Awaitable[Node | None]]:
         if len(ids) > MOST_NODES:
-            raise BadInput(f"At most {MOST_NODES} ids at once.")
+            raise BadUserInput(f"At most {MOST_NODES} ids at once.")
         return [lookup.node(info, one) for one in ids]
 
     @strawberry.field(description="The caller.")

@@ -11,7 +11,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from app.api.sdl import api_sdl
 from resolvers.context import Info
-from resolvers.errors import BadInput
+from resolvers.errors import BadUserInput
 from resolvers.extensions import RequestScope
 from resolvers.mutations.root import Mutation
 from resolvers.query import MOST_NODES, Query
@@ -19,10 +19,15 @@ from resolvers.scalars import SCALARS
 from resolvers.scopes import enforce
 from resolvers.subscriptions.root import Subscription
 from resolvers.types.customer import Customer
-from resolvers.types.payment_method import BankAccount, Card, OtherMethod
+from resolvers.types.payment_method import GraphBankAccount, GraphCard, GraphOtherMethod
 from resolvers.types.user_errors import ConflictError, DuplicateError, InputError, ProviderError
 
-_ENTITIES: Final[Mapping[str, Any]] = {one.__name__: one for one in (Customer, Card, BankAccount, OtherMethod)}
+_ENTITIES: Final[Mapping[str, Any]] = {
+    "Customer": Customer,
+    "Card": GraphCard,
+    "BankAccount": GraphBankAccount,
+    "OtherMethod": GraphOtherMethod,
+}
 
 
 class Schema(strawberry.federation.Schema):
@@ -30,18 +35,18 @@ class Schema(strawberry.federation.Schema):
 
     def entities_resolver(self, info: Info, representations: list[FederationAny]) -> list[FederationAny]:
         if len(representations) > MOST_NODES:
-            raise BadInput(f"At most {MOST_NODES} entities at once.")
+            raise BadUserInput(f"At most {MOST_NODES} entities at once.")
         return [_entity(info, one) for one in representations]  # type: ignore[misc]
 
 
 async def _entity(info: Info, representation: object) -> Any:
-    """Only the key of a representation is used. Raises BadInput without a known type and an id."""
+    """Only the key of a representation is used. Raises BadUserInput without a known type and an id."""
     if not isinstance(representation, Mapping):
-        raise BadInput("A representation must be an object.")
+        raise BadUserInput("A representation must be an object.")
     kind = _ENTITIES.get(str(representation.get("__typename")))
     key = representation.get("id")
     if kind is None or not isinstance(key, str):
-        raise BadInput("A representation must have a __typename that this graph resolves, and its id.")
+        raise BadUserInput("A representation must have a __typename that this graph resolves, and its id.")
     found: Awaitable[Any] = kind.resolve_reference(info, key)
     return await found
 
@@ -50,7 +55,7 @@ schema: Final = Schema(
     query=Query,
     mutation=Mutation,
     subscription=Subscription,
-    types=[Card, BankAccount, OtherMethod, InputError, DuplicateError, ConflictError, ProviderError],
+    types=[GraphCard, GraphBankAccount, GraphOtherMethod, InputError, DuplicateError, ConflictError, ProviderError],
     config=StrawberryConfig(scalar_map=dict(SCALARS)),
     extensions=[RequestScope],
     federation_version="2.9",

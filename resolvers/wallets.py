@@ -11,7 +11,7 @@ from app.vault.enums import CustomerRef, MethodRef, ProviderName, SourceState
 from app.vault.model import Card
 from app.wallet.reads.build_wallet import SourceRow, Wallet
 from app.wallet.reads.customers import DirectoryEntry
-from app.wallet.reads.prefetch import Foresight, Question
+from app.wallet.reads.prefetch import PrefetchHints, Question
 from app.wallet.reads.reader import SourceReading
 from app.wallet.reads.three_d_secure import StatusReading, StatusSeat
 
@@ -114,14 +114,14 @@ class CustomerWallet:
         statuses, call = self._context.services.reader.statuses, self._context.call
         seat = self._foreseen.pop(key, None)
         if seat is None:
-            ready = statuses.at_hand(card)
+            ready = statuses.get_fresh(card)
             if ready is not None:
                 return ready
         self._has_asked_status = True
-        asked = statuses.foreseen(card, seat, call) if seat else statuses.read(card, call)
+        asked = statuses.prefetched(card, seat, call) if seat else statuses.read(card, call)
         return asked if isinstance(asked, StatusReading) else self._context.spawn(asked)
 
-    def told_at(self, name: ProviderName) -> datetime:
+    def as_of(self, name: ProviderName) -> datetime:
         """When a vault returned the data shown."""
         assert self._wallet is not None
         told_at = self._wallet.sources[name].fetched_at
@@ -134,7 +134,7 @@ class CustomerWallet:
             self._view = wallet, self._context.services.assembler.view(wallet, build)
         return self._view[1]  # type: ignore[return-value]
 
-    def troubles(self) -> list[Mapping[str, Any]]:
+    def incomplete_sources(self) -> list[Mapping[str, Any]]:
         """The rows that make the response incomplete, for `extensions.sources`."""
         wallet = self._wallet
         if wallet is None:
@@ -145,7 +145,7 @@ class CustomerWallet:
         """End of the request: release the context and cancel unused prefetches. Only `troubles` works afterwards."""
         context = self.__dict__.pop("_context", None)
         if context is not None and (self._has_asked_status or self._foreseen):
-            context.services.reader.statuses.unneeded(self._foreseen.values())
+            context.services.reader.statuses.cancel_unused(self._foreseen.values())
             self._learn(context.asks)
 
     def _learn(self, question: Question | None) -> None:
@@ -153,15 +153,15 @@ class CustomerWallet:
         needed: dict[ProviderName, list[MethodRef]] = {}
         for name, method_ref in self._statuses:
             needed.setdefault(name, []).append(method_ref)
-        unneeded = {name for name, _ in self._foreseen}
-        for name in unneeded.union(needed):
+        cancel_unused = {name for name, _ in self._foreseen}
+        for name in cancel_unused.union(needed):
             reading = self._readings.get(name)
             if question is None or reading is None or reading.held is None:
                 continue
             content = reading.held.content
             if content.foresight is None:
-                content.foresight = Foresight()
-            if name in unneeded:
+                content.foresight = PrefetchHints()
+            if name in cancel_unused:
                 content.foresight.forget(question)
             else:
                 content.foresight.learn(question, needed[name])
@@ -190,7 +190,7 @@ class CustomerWallet:
         self._asked.update([name for name, _ in missing])
         seats = [reader.ask(name, ref, call) for name, ref in missing]
         for name, ref in missing:
-            for method_ref, seat in reader.foresee(name, ref, self._context.asks, call).items():
+            for method_ref, seat in reader.prefetch(name, ref, self._context.asks, call).items():
                 self._foreseen[name, method_ref] = seat
         for (name, _), reading in zip(missing, await reader.answers(seats), strict=True):
             self._readings[name] = reading
@@ -211,7 +211,7 @@ class CustomerWallet:
             is_known = name in self._readings or name in self._asked
             if is_known or name not in self._wanted or name not in reader.providers:
                 continue
-            ready = reader.at_hand(name, link.customer_ref)
+            ready = reader.get_fresh(name, link.customer_ref)
             if ready is None:
                 missing.append((name, link.customer_ref))
             else:
@@ -220,7 +220,7 @@ class CustomerWallet:
 
     def _assembled(self) -> Wallet:
         services = self._context.services
-        return services.assembler.assemble(self.entry, self._readings, services.utc_now())
+        return services.assembler.get_or_build(self.entry, self._readings, services.utc_now())
 
     def _more_may_be_asked(self, wallet: Wallet) -> bool:
         """True if a pending field may still trigger an uncached vault or 3-D Secure read."""

@@ -50,7 +50,7 @@ class Writer(Protocol):
     async def import_methods(self, command: ImportMethods, actor: Actor, call: Call) -> WriteResult: ...
 
 
-class Operations(Protocol):
+class OperationReader(Protocol):
     """Reads the journal."""
 
     async def operation(self, operation_id: str) -> OperationRecord | None: ...

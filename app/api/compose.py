@@ -1,6 +1,6 @@
 """Builds parts of the API from settings."""
 
-from app.api.cors import Browser, is_local_host
+from app.api.cors import CorsPolicy, is_local_host
 from app.api.endpoint import EndpointLimits
 from app.api.limits import Limits
 from app.api.streams.websocket import SocketLimits
@@ -63,16 +63,16 @@ def socket_limits(settings: Settings) -> SocketLimits:
     )
 
 
-def browser_of(settings: Settings) -> Browser:
+def browser_of(settings: Settings) -> CorsPolicy:
     """In development the GraphiQL page contains a token, so it is served only under local host names. With `dev --host`
     it is also served under IP addresses and that host: an IP address cannot be used for DNS rebinding.
     """
     gate = settings.gate
     if gate.hosts or settings.mode != "development":
-        return Browser(gate.cors_origins, gate.hosts, headers=gate.cors_headers)
+        return CorsPolicy(gate.cors_origins, gate.hosts, headers=gate.cors_headers)
     is_exposed = not is_local_host(settings.host)
 
     def serves(host: str) -> bool:
         return is_local_host(host) or (is_exposed and (is_ip_address(host) or host == settings.host.lower()))
 
-    return Browser(gate.cors_origins, headers=gate.cors_headers, serves=serves)
+    return CorsPolicy(gate.cors_origins, headers=gate.cors_headers, serves=serves)

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import replace
 from typing import Final
 
-from app.api.response import Answer
+from app.api.response import HttpResponse
 
 _LEVEL: Final = 4
 _BESIDE_FROM: Final = 128_000  # larger bodies take milliseconds, so a thread compresses them
@@ -28,7 +28,7 @@ def takes_gzip(accept_encoding: str) -> bool:
     return qualities.get("gzip", qualities.get("*", False))
 
 
-async def compressed(answer: Answer, accept_encoding: str, from_bytes: int) -> Answer:
+async def compressed(answer: HttpResponse, accept_encoding: str, from_bytes: int) -> HttpResponse:
     """The response as it should be sent. `from_bytes` 0 disables compression."""
     if not answer.is_open or not from_bytes or len(answer.body) < from_bytes or not takes_gzip(accept_encoding):
         return answer

@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from app.api.negotiation import is_json_body
-from app.api.problems import Refused
-from app.api.response import Answer
+from app.api.problems import RequestRefused
+from app.api.response import HttpResponse
 from app.server.addresses import is_loopback
 
 # A page of another origin cannot send these without a preflight, and no proxy adds them.
@@ -43,7 +43,7 @@ def is_local_host(host: str) -> bool:
     return is_loopback(host)
 
 
-class Browser:
+class CorsPolicy:
     """CORS policy and host check.
 
     `origins` may read responses (``*``: any); `hosts`, if not empty, lists the accepted Host names. `serves` replaces
@@ -67,14 +67,14 @@ class Browser:
     def check_host(self, headers: Mapping[str, str]) -> None:
         """Raises Refused if the Host header is not accepted, for example with DNS rebinding."""
         if not self._is_own_host(headers):
-            raise Refused("FORBIDDEN", "This host name is not served here.")
+            raise RequestRefused("FORBIDDEN", "This host name is not served here.")
 
     def check_forgery(self, headers: Mapping[str, str], method: str) -> None:
         """Raises Refused if a page of another origin could have sent the request without a preflight. POST requires
         JSON, which needs one.
         """
         if method == "GET" and not _needed_a_preflight(headers):
-            raise Refused("CSRF_PREVENTED")
+            raise RequestRefused("CSRF_PREVENTED")
 
     def shares_with(self, headers: Mapping[str, str]) -> Headers:
         """CORS headers of an ordinary response."""
@@ -86,7 +86,7 @@ class Browser:
             (b"access-control-expose-headers", _EXPOSED),
         ]
 
-    def options(self, headers: Mapping[str, str]) -> Answer:
+    def options(self, headers: Mapping[str, str]) -> HttpResponse:
         """The response to OPTIONS, preflight or not. Origins that are not allowed get no CORS headers and no error."""
         sent = {"allow": "GET, POST, OPTIONS"}
         origin = headers.get("origin")
@@ -96,7 +96,7 @@ class Browser:
                 "access-control-allow-headers": self._allowed_headers,
                 "access-control-max-age": _PREFLIGHT_KEPT_S,
             }
-        return Answer(204, b"", headers=sent)
+        return HttpResponse(204, b"", headers=sent)
 
     def may_connect(self, headers: Mapping[str, str]) -> bool:
         """CORS does not cover WebSockets: a browser's Origin must be allowed or be the requested host."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 
 HEADER: Final = "x-deadline-ms"
 _MOST_DIGITS: Final = 9
@@ -18,5 +18,5 @@ def asked_s(headers: Mapping[str, str]) -> float | None:
     if value is None:
         return None
     if not (value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS and int(value) > 0):
-        raise Refused("BAD_REQUEST", "X-Deadline-Ms must be a whole number of milliseconds, 1 or more.")
+        raise RequestRefused("BAD_REQUEST", "X-Deadline-Ms must be a whole number of milliseconds, 1 or more.")
     return int(value) / 1000

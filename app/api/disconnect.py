@@ -13,7 +13,7 @@ from starlette.types import Receive
 _SWEEP_EVERY_S: Final = 0.05
 
 
-class Watched:
+class DisconnectScope:
     """A context manager around a part of the running task, which may cancel it. A flag is set before it does.
 
     `receive`, if given, cancels the part on client disconnect; the body must have been read before, as messages are
@@ -22,7 +22,7 @@ class Watched:
 
     __slots__ = ("_receive", "_since", "_task", "_watch", "_within_s", "is_gone", "is_late", "listener")
 
-    def __init__(self, watch: "LeaveWatch", receive: Receive | None, within_s: float | None) -> None:
+    def __init__(self, watch: "DisconnectWatcher", receive: Receive | None, within_s: float | None) -> None:
         self._watch = watch
         self._receive = receive
         self._within_s = within_s
@@ -32,7 +32,7 @@ class Watched:
         self.is_gone = False
         self.is_late = False
 
-    def __enter__(self) -> "Watched":
+    def __enter__(self) -> "DisconnectScope":
         self._watch.add(self)
         return self
 
@@ -74,21 +74,21 @@ class Watched:
             self._task.cancel()
 
 
-class LeaveWatch:
+class DisconnectWatcher:
     """The watched parts. Sweeps while there are any."""
 
     def __init__(self) -> None:
-        self._watched: set[Watched] = set()
+        self._watched: set[DisconnectScope] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
-    def for_leaving(self, receive: Receive) -> Watched:
-        return Watched(self, receive, None)
+    def for_leaving(self, receive: Receive) -> DisconnectScope:
+        return DisconnectScope(self, receive, None)
 
-    def for_time(self, within_s: float) -> Watched:
-        return Watched(self, None, within_s)
+    def for_time(self, within_s: float) -> DisconnectScope:
+        return DisconnectScope(self, None, within_s)
 
-    def add(self, one: Watched) -> None:
+    def add(self, one: DisconnectScope) -> None:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()  # cached: a gateway runs on one event loop
@@ -97,10 +97,10 @@ class LeaveWatch:
         if self._sweeper is None or self._sweeper.done():
             self._sweeper = asyncio.create_task(self._sweep())
 
-    def discard(self, one: Watched) -> None:
+    def discard(self, one: DisconnectScope) -> None:
         self._watched.discard(one)
 
-    def holds(self, one: Watched) -> bool:
+    def holds(self, one: DisconnectScope) -> bool:
         return one in self._watched
 
     async def _sweep(self) -> None:

@@ -15,20 +15,20 @@ import strawberry
 from starlette.types import Receive, Scope, Send
 
 from app.api.compression import compressed
-from app.api.cors import Browser
-from app.api.disconnect import LeaveWatch
+from app.api.cors import CorsPolicy
+from app.api.disconnect import DisconnectWatcher
 from app.api.error_format import masked
-from app.api.etag import id_in_path, kept
+from app.api.etag import id_in_path, with_etag
 from app.api.headers import connection_of, read_headers
-from app.api.limits.gatekeeper import Gatekeeper
+from app.api.limits.gatekeeper import RequestPolicy
 from app.api.metrics import HAS_FAILED
 from app.api.negotiation import Accepted, AnswerType, StreamType, accepted, is_json_body
-from app.api.operations import Operations, Outcome, Prepared
-from app.api.problems import Refused
+from app.api.operations import OperationRunner, Outcome, PreparedOperation
+from app.api.problems import RequestRefused
 from app.api.request import Batch, GraphQLRequest, from_body, from_query_string
 from app.api.request_id import new_request_id
 from app.api.request_id_context import REQUEST_ID
-from app.api.response import Answer, json_answer, refusal, refusal_body
+from app.api.response import HttpResponse, json_answer, refusal, refusal_body
 from app.api.streams.multipart import MULTIPART
 from app.api.streams.sse import EVENTS, send_events
 from app.api.streams.websocket import SocketLimits, SocketServer
@@ -62,23 +62,23 @@ class GraphQLEndpoint:
     def __init__(
         self,
         schema: strawberry.Schema,
-        gatekeeper: Gatekeeper,
+        gatekeeper: RequestPolicy,
         limits: EndpointLimits | None = None,
-        page: Answer | None = None,
+        page: HttpResponse | None = None,
         *,
-        browser: Browser | None = None,
+        browser: CorsPolicy | None = None,
         sockets: SocketLimits | None = None,
     ) -> None:
         self._gate = gatekeeper
         self._limits = limits = limits or EndpointLimits()
         self._page = page
-        self._browser = browser or Browser()
-        self._operations = Operations(schema, gatekeeper, limits)
+        self._browser = browser or CorsPolicy()
+        self._operations = OperationRunner(schema, gatekeeper, limits)
         self._draining = asyncio.Event()
         self._sockets = SocketServer(
             self._operations, gatekeeper, self._browser, sockets or SocketLimits(), json_depth=limits.json_depth
         )
-        self._leaving = LeaveWatch()
+        self._leaving = DisconnectWatcher()
         self._in_flight = 0
 
     def begin_drain(self) -> None:
@@ -104,21 +104,21 @@ class GraphQLEndpoint:
         kind = AnswerType.JSON_BY_DEFAULT
         try:
             if repeated:
-                raise Refused("BAD_REQUEST", f"The header {repeated} must not be sent twice.")
+                raise RequestRefused("BAD_REQUEST", f"The header {repeated} must not be sent twice.")
             extra += self._browser.shares_with(headers)
             if self._in_flight > self._limits.max_in_flight:
-                raise Refused("OVERLOADED", headers={"retry-after": "1"})
+                raise RequestRefused("OVERLOADED", headers={"retry-after": "1"})
             self._browser.check_host(headers)
             allowed = accepted(headers.get("accept"))
             kind = allowed.answer or kind
             found = await self._found(scope, receive, headers, allowed, request_id)
-            if not isinstance(found, Answer):
+            if not isinstance(found, HttpResponse):
                 await self._stream(found, scope, receive, send, extra)
                 return
             answer = found
             if answer.is_open:
                 answer = await compressed(answer, headers.get("accept-encoding", ""), self._limits.compress_from_bytes)
-        except Refused as refused:
+        except RequestRefused as refused:
             answer = refusal(refused, kind, request_id)
         except _ClientLeft:
             return
@@ -129,7 +129,7 @@ class GraphQLEndpoint:
 
     async def _found(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], allowed: Accepted, request_id: str
-    ) -> "Answer | _Stream":
+    ) -> "HttpResponse | _Stream":
         method = scope["method"]
         if method == "OPTIONS":
             return self._browser.options(headers)
@@ -137,22 +137,22 @@ class GraphQLEndpoint:
         if self._page is not None and method == "GET" and named is None and _is_browser(headers, scope["query_string"]):
             return self._page
         if method not in ("GET", "POST"):
-            raise Refused("METHOD_NOT_ALLOWED", headers={"allow": "GET, POST, OPTIONS"})
+            raise RequestRefused("METHOD_NOT_ALLOWED", headers={"allow": "GET, POST, OPTIONS"})
         if allowed.answer is None and allowed.stream is None:
-            raise Refused("NOT_ACCEPTABLE")
+            raise RequestRefused("NOT_ACCEPTABLE")
         self._browser.check_forgery(headers, method)
         caller = await self._gate.authenticate(headers)
         connection = connection_of(scope)
         if connection is not None and not connection.authenticated(caller.key):
             headers = {"retry-after": "1", "connection": "close"}
-            raise Refused("THROTTLED", "Too many connections: close some.", headers=headers)
+            raise RequestRefused("THROTTLED", "Too many connections: close some.", headers=headers)
         request = await self._request(scope, receive, headers, named)
         if isinstance(request, Batch):
             return await self._batch(request, caller, headers, allowed, scope, receive, request_id)
         prepared = await self._operations.prepare(request, caller, streams=allowed.stream is not None)
         if prepared.is_subscription:
             if self._draining.is_set():
-                raise Refused("OVERLOADED", headers={"retry-after": "1", "connection": "close"})
+                raise RequestRefused("OVERLOADED", headers={"retry-after": "1", "connection": "close"})
             return _Stream(_bodies(self._operations.events(prepared, request_id, headers)), caller, allowed.stream)
         outcome = await self._run(prepared, receive, headers, request_id)
         if outcome.has_failed:
@@ -161,13 +161,13 @@ class GraphQLEndpoint:
             return _Stream(_once(outcome.body), caller, allowed.stream)
         status = 200 if outcome.was_executed or allowed.answer.refuses_with_200 else 400
         answer = json_answer(outcome.body, allowed.answer, status, is_open=not prepared.is_mutation)
-        return kept(answer, outcome.body, headers) if named is not None and method == "GET" else answer
+        return with_etag(answer, outcome.body, headers) if named is not None and method == "GET" else answer
 
     async def _stream(
         self, stream: "_Stream", scope: Scope, receive: Receive, send: Send, extra: Sequence[tuple[bytes, bytes]]
     ) -> None:
         async def is_still_welcome() -> bool:
-            return await self._gate.again(stream.caller) is not None
+            return await self._gate.revalidate(stream.caller) is not None
 
         with self._sockets.one_more(stream.caller.key):
             self._in_flight -= 1  # streams are limited per caller and do not count for load shedding
@@ -187,7 +187,9 @@ class GraphQLEndpoint:
             finally:
                 self._in_flight += 1
 
-    async def _run(self, prepared: Prepared, receive: Receive, headers: Mapping[str, str], request_id: str) -> Outcome:
+    async def _run(
+        self, prepared: PreparedOperation, receive: Receive, headers: Mapping[str, str], request_id: str
+    ) -> Outcome:
         """Run the operation. On client disconnect a query is cancelled; a mutation always completes."""
         if prepared.is_mutation:
             return await self._operations.run(prepared, request_id, headers)
@@ -208,31 +210,31 @@ class GraphQLEndpoint:
         scope: Scope,
         receive: Receive,
         request_id: str,
-    ) -> Answer:
+    ) -> HttpResponse:
         """Admit (and charge) all items before the first one runs, then run them in sequence."""
         if allowed.answer is None:
-            raise Refused("NOT_ACCEPTABLE", "A batch is answered as JSON.")
+            raise RequestRefused("NOT_ACCEPTABLE", "A batch is answered as JSON.")
         if not 0 < len(batch.items) <= max(1, self._limits.batch_items) or self._limits.batch_items <= 1:
-            raise Refused("BATCH_LIMIT" if batch.items else "BAD_REQUEST", limit=self._limits.batch_items)
-        ready: list[Prepared | Refused] = [await self._prepared(item, caller) for item in batch.items]
+            raise RequestRefused("BATCH_LIMIT" if batch.items else "BAD_REQUEST", limit=self._limits.batch_items)
+        ready: list[PreparedOperation | RequestRefused] = [await self._prepared(item, caller) for item in batch.items]
         bodies: list[dict[str, Any]] = []
         for one in ready:
-            if isinstance(one, Refused):
+            if isinstance(one, RequestRefused):
                 bodies.append(refusal_body(one, request_id))
             else:
                 outcome = await self._run(one, receive, headers, request_id)
                 if outcome.has_failed:
                     scope[HAS_FAILED] = True
                 bodies.append(outcome.body)
-        status = 400 if all(isinstance(one, Refused) for one in ready) else 200
+        status = 400 if all(isinstance(one, RequestRefused) for one in ready) else 200
         return json_answer(bodies, allowed.answer, status)
 
-    async def _prepared(self, item: GraphQLRequest | Refused, caller: Any) -> Prepared | Refused:
-        if isinstance(item, Refused):
+    async def _prepared(self, item: GraphQLRequest | RequestRefused, caller: Any) -> PreparedOperation | RequestRefused:
+        if isinstance(item, RequestRefused):
             return item
         try:
             return await self._operations.prepare(item, caller)
-        except Refused as refused:
+        except RequestRefused as refused:
             return refused
 
     async def _request(
@@ -242,21 +244,21 @@ class GraphQLEndpoint:
         if scope["method"] == "GET":
             return from_query_string(scope["query_string"], max_depth=self._limits.json_depth, document_id=named)
         if not is_json_body(headers.get("content-type")):
-            raise Refused("UNSUPPORTED_MEDIA_TYPE")
+            raise RequestRefused("UNSUPPORTED_MEDIA_TYPE")
         if headers.get("content-encoding", "identity") != "identity":
-            raise Refused("UNSUPPORTED_MEDIA_TYPE", "The request body must not be compressed.")
+            raise RequestRefused("UNSUPPORTED_MEDIA_TYPE", "The request body must not be compressed.")
         return from_body(await self._body(headers, receive), max_depth=self._limits.json_depth, document_id=named)
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:
         declared = headers.get("content-length", "")
         if declared.isdecimal() and (len(declared) > 15 or int(declared) > self._limits.body_bytes):
-            raise Refused("BODY_LIMIT", limit=self._limits.body_bytes)
+            raise RequestRefused("BODY_LIMIT", limit=self._limits.body_bytes)
         with self._leaving.for_time(self._limits.body_timeout_s) as watched:
             try:
                 return await self._whole(receive)
             except asyncio.CancelledError:
                 if watched.ended_it():
-                    raise Refused("REQUEST_TIMEOUT", headers={"connection": "close"}) from None
+                    raise RequestRefused("REQUEST_TIMEOUT", headers={"connection": "close"}) from None
                 raise
 
     async def _whole(self, receive: Receive) -> bytes:
@@ -270,7 +272,7 @@ class GraphQLEndpoint:
             chunk = message.get("body", b"")
             size += len(chunk)
             if size > limit:
-                raise Refused("BODY_LIMIT", limit=limit)
+                raise RequestRefused("BODY_LIMIT", limit=limit)
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from graphql import GraphQLError, GraphQLSyntaxError
 
-from app.api.problems import PROBLEMS, Refused
+from app.api.problems import PROBLEMS, RequestRefused
 from app.http.redact import RedactingFilter
 from app.store.errors import StoreUnavailable
 
@@ -25,12 +25,12 @@ _MOST_ERRORS: Final = 200
 _LONGEST: Final = 300
 
 
-def masked(error: Exception, request_id: str) -> Refused:
+def masked(error: Exception, request_id: str) -> RequestRefused:
     """The response to a request that raised. Bugs are logged here; store outages have been logged already."""
     if isinstance(error, StoreUnavailable):
-        return Refused("STORE_UNAVAILABLE", headers={"retry-after": "1"}, retryable=True, requestId=request_id)
+        return RequestRefused("STORE_UNAVAILABLE", headers={"retry-after": "1"}, retryable=True, requestId=request_id)
     _log.error("request %s failed", request_id, exc_info=error)
-    return Refused("INTERNAL_SERVER_ERROR", requestId=request_id)
+    return RequestRefused("INTERNAL_SERVER_ERROR", requestId=request_id)
 
 
 def has_failed(rows: Iterable[dict[str, Any]]) -> bool:
@@ -38,12 +38,12 @@ def has_failed(rows: Iterable[dict[str, Any]]) -> bool:
     return any(row["extensions"].get("code") in _FAILURES for row in rows)
 
 
-def shown(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
+def format_execution_errors(errors: Sequence[GraphQLError], request_id: str) -> list[dict[str, Any]]:
     """The errors of an executed operation, in order, at most 200."""
     return [_shown(error, request_id) for error in errors[:_MOST_ERRORS]]
 
 
-def faults(errors: Sequence[GraphQLError], code: str) -> list[dict[str, Any]]:
+def format_document_errors(errors: Sequence[GraphQLError], code: str) -> list[dict[str, Any]]:
     """Parse and validation errors of a document: distinct messages without values, five at most, with locations."""
     return _bounded(
         _formatted(error, error.message, dict(error.extensions or {}))
@@ -54,7 +54,7 @@ def faults(errors: Sequence[GraphQLError], code: str) -> list[dict[str, Any]]:
     )
 
 
-def misfits(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
+def format_variable_errors(errors: Sequence[GraphQLError]) -> list[dict[str, Any]]:
     """Variables that do not match their types: nothing was executed."""
     return _bounded(
         _formatted(error, _without_values(error), {"code": "BAD_USER_INPUT"})

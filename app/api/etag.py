@@ -9,7 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final
 
-from app.api.response import NOT_MODIFIED, Answer, encode
+from app.api.response import NOT_MODIFIED, HttpResponse, encode
 
 _PREFIX: Final = "/graphql/"
 _HEADERS: Final = {"cache-control": "private, no-cache", "vary": "authorization, x-api-key"}
@@ -20,7 +20,7 @@ def id_in_path(path: str) -> str | None:
     return path[len(_PREFIX) :] or None if path.startswith(_PREFIX) else None
 
 
-def kept(answer: Answer, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+def with_etag(answer: HttpResponse, body: Mapping[str, Any], headers: Mapping[str, str]) -> HttpResponse:
     """`answer` with an ETag, or 304 if the client has it. Responses with errors get no ETag."""
     if answer.status != 200 or "errors" in body:
         return answer
@@ -28,7 +28,7 @@ def kept(answer: Answer, body: Mapping[str, Any], headers: Mapping[str, str]) ->
     tag = f'W/"{sha256(media_type + encode(body["data"])).hexdigest()[:40]}"'
     sent = {**answer.headers, **_HEADERS, "etag": tag}
     if _is_known(tag, headers.get("if-none-match", "")):
-        return Answer(NOT_MODIFIED, b"", headers=sent)
+        return HttpResponse(NOT_MODIFIED, b"", headers=sent)
     return replace(answer, headers=sent)
 
 

@@ -4,22 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from app.api.response import Answer, encode
+from app.api.response import HttpResponse, encode
 
 Probe = Callable[[], Awaitable[bool]]
 _PROBE_WITHIN_S: Final = 2.0
 
 
-async def healthz() -> Answer:
-    return Answer(200, encode({"status": "ok"}))
+async def healthz() -> HttpResponse:
+    return HttpResponse(200, encode({"status": "ok"}))
 
 
-async def readyz(probes: Mapping[str, Probe]) -> Answer:
+async def readyz(probes: Mapping[str, Probe]) -> HttpResponse:
     """200 if every probe succeeds, else 503. A probe that raises or times out fails."""
     results = await asyncio.gather(*(_holds(probe) for probe in probes.values()))
     failing = [name for name, holds in zip(probes, results, strict=True) if not holds]
     body = {"status": "not ready" if failing else "ready", "failing": failing}
-    return Answer(503 if failing else 200, encode(body), headers={"retry-after": "1"} if failing else {})
+    return HttpResponse(503 if failing else 200, encode(body), headers={"retry-after": "1"} if failing else {})
 
 
 async def _holds(probe: Probe) -> bool:

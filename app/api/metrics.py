@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.response import Answer
+from app.api.response import HttpResponse
 
 _CALL_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
 _REQUEST_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0)
@@ -47,7 +47,7 @@ class Vault(Protocol):
     def identity_mismatches(self) -> int: ...
 
 
-class Kept(Protocol):
+class CacheStats(Protocol):
     """The state of the snapshot cache. `counts` counts since the start; the others are current values."""
 
     @property
@@ -128,7 +128,7 @@ class Metrics:
         key = (path,)
         self._executions[key] = self._executions.get(key, 0) + 1
 
-    def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: Kept, adapters: Mapping[str, Vault]) -> None:
+    def watch(self, vaults: Mapping[str, VaultTraffic], snapshots: CacheStats, adapters: Mapping[str, Vault]) -> None:
         """Include these states in every scrape."""
         self.registry.register(_States(self, vaults, snapshots, adapters))
 
@@ -238,7 +238,7 @@ class _States(Collector):
         self,
         metrics: Metrics,
         vaults: Mapping[str, VaultTraffic],
-        snapshots: Kept,
+        snapshots: CacheStats,
         adapters: Mapping[str, Vault],
     ) -> None:
         self._metrics = metrics
@@ -305,11 +305,11 @@ class MetricsPage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         if scope["type"] != "http" or not self._may_see(given):
-            answer = Answer(404, b"")
+            answer = HttpResponse(404, b"")
         elif scope["method"] not in ("GET", "HEAD"):
-            answer = Answer(405, b"", headers={"allow": "GET, HEAD"})
+            answer = HttpResponse(405, b"", headers={"allow": "GET, HEAD"})
         else:
-            answer = Answer(200, generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST)
+            answer = HttpResponse(200, generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST)
         await answer.send(send, body=scope["method"] != "HEAD")
 
     def _may_see(self, given: bytes) -> bool:

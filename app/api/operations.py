@@ -14,8 +14,8 @@ from app.api.encoding import encoded
 from app.api.introspection import IntrospectionCache
 from app.api.limits.admission import Admission
 from app.api.limits.card_numbers import check_name, check_variables
-from app.api.limits.gatekeeper import Gatekeeper, RequestContext
-from app.api.problems import Refused
+from app.api.limits.gatekeeper import RequestContext, RequestPolicy
+from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
 from app.execution.budget import Budget, TooLarge, Turns
 from app.execution.documents import Document, is_mutation, is_subscription, question_of
@@ -23,7 +23,7 @@ from app.execution.run import run_operation, run_subscription
 
 
 @dataclass(slots=True)  # not frozen, for speed: one is created per request
-class Prepared:
+class PreparedOperation:
     """An admitted operation. No upstream call has been made yet."""
 
     request: GraphQLRequest
@@ -65,31 +65,33 @@ class Most(Protocol):
     def response_bytes(self) -> int: ...
 
 
-class Operations:
+class OperationRunner:
     """Prepares and runs operations."""
 
-    def __init__(self, schema: strawberry.Schema, gatekeeper: Gatekeeper, most: Most) -> None:
+    def __init__(self, schema: strawberry.Schema, gatekeeper: RequestPolicy, most: Most) -> None:
         self._schema = schema
         self._gate = gatekeeper
         self._most = most
         self._turns = Turns()
         self._introspection = IntrospectionCache()
 
-    async def prepare(self, request: GraphQLRequest, caller: Any, *, streams: bool = False) -> Prepared:
+    async def prepare(self, request: GraphQLRequest, caller: Any, *, streams: bool = False) -> PreparedOperation:
         """Raises Refused. `streams`: True if the transport can carry a subscription."""
         if request.query is not None and len(request.query) > self._most.document_characters:
-            raise Refused("TOKEN_LIMIT", limit=self._most.document_characters)
+            raise RequestRefused("TOKEN_LIMIT", limit=self._most.document_characters)
         document = await self._gate.document(request, caller)
         operation = runnable(document, request.operation_name)
         check_variables(document, request.variables)
         if request.is_get and is_mutation(operation):
-            raise Refused("METHOD_NOT_ALLOWED", "Mutations must be sent by POST.", headers={"allow": "POST"})
+            raise RequestRefused("METHOD_NOT_ALLOWED", "Mutations must be sent by POST.", headers={"allow": "POST"})
         if is_subscription(operation) and not streams:
-            raise Refused("NOT_ACCEPTABLE", "Subscriptions need WebSocket, text/event-stream or multipart/mixed.")
+            raise RequestRefused(
+                "NOT_ACCEPTABLE", "Subscriptions need WebSocket, text/event-stream or multipart/mixed."
+            )
         admission = await self._gate.admit(document, operation, request, caller)
-        return Prepared(request, caller, document, operation, admission)
+        return PreparedOperation(request, caller, document, operation, admission)
 
-    async def run(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> Outcome:
+    async def run(self, prepared: PreparedOperation, request_id: str, headers: Mapping[str, str]) -> Outcome:
         """Execute a query or mutation."""
         request = prepared.request
         context = self._context(prepared, request_id, headers)
@@ -109,7 +111,9 @@ class Operations:
         finally:
             context.close()  # cancels upstream reads that no other request shares
 
-    async def events(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> AsyncIterator[Outcome]:
+    async def events(
+        self, prepared: PreparedOperation, request_id: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[Outcome]:
         """The responses of a subscription, in order. A response that was not executed is the only one."""
         request = prepared.request
         context = self._context(prepared, request_id, headers)
@@ -126,12 +130,15 @@ class Operations:
                 async for result in results:
                     yield await _outcome(result, context, prepared, request_id)
         except GraphQLError as error:  # the source raised it and has ended
-            body = {"errors": error_format.shown([error], request_id), "extensions": {"requestId": request_id}}
+            body = {
+                "errors": error_format.format_execution_errors([error], request_id),
+                "extensions": {"requestId": request_id},
+            }
             yield Outcome(body, was_executed=False)
         finally:
             context.close()
 
-    def _context(self, prepared: Prepared, request_id: str, headers: Mapping[str, str]) -> RequestContext:
+    def _context(self, prepared: PreparedOperation, request_id: str, headers: Mapping[str, str]) -> RequestContext:
         context = self._gate.context(prepared.caller, request_id, headers)
         context.budget = Budget(self._most.response_fields, self._most.response_bytes, self._turns)
         return context
@@ -141,25 +148,31 @@ def runnable(document: Document, operation_name: str | None) -> OperationDefinit
     """The operation to run; raises Refused if the document is invalid or the operation is ambiguous or missing."""
     if document.parse_error is not None:
         code = error_format.syntax_code(document.parse_error)
-        raise Refused(code, errors=error_format.faults([document.parse_error], code))
+        raise RequestRefused(code, errors=error_format.format_document_errors([document.parse_error], code))
     if document.errors:
         code = (document.errors[0].extensions or {}).get("code", "GRAPHQL_VALIDATION_FAILED")
-        raise Refused(code, errors=error_format.faults(document.errors, "GRAPHQL_VALIDATION_FAILED"))
+        raise RequestRefused(
+            code, errors=error_format.format_document_errors(document.errors, "GRAPHQL_VALIDATION_FAILED")
+        )
     operation = document.operation(operation_name)
     if operation is None:
         if not document.operations:
-            raise Refused("BAD_REQUEST", "The document contains no operation.")
+            raise RequestRefused("BAD_REQUEST", "The document contains no operation.")
         if operation_name is not None:
             check_name(operation_name)
-            raise Refused("OPERATION_RESOLUTION_FAILURE", "The document contains no operation of this name.")
-        raise Refused("OPERATION_RESOLUTION_FAILURE")
+            raise RequestRefused("OPERATION_RESOLUTION_FAILURE", "The document contains no operation of this name.")
+        raise RequestRefused("OPERATION_RESOLUTION_FAILURE")
     return operation
 
 
-async def _outcome(result: ExecutionResult, context: RequestContext, prepared: Prepared, request_id: str) -> Outcome:
+async def _outcome(
+    result: ExecutionResult, context: RequestContext, prepared: PreparedOperation, request_id: str
+) -> Outcome:
     data, errors = result.data, list(result.errors or ())
     if errors and data is None and all(error.path is None for error in errors) and context.budget.error is None:
-        return Outcome({"errors": error_format.misfits(errors), "extensions": {"requestId": request_id}}, False)
+        return Outcome(
+            {"errors": error_format.format_variable_errors(errors), "extensions": {"requestId": request_id}}, False
+        )
     shown: Any = None
     if data is not None:
         try:
@@ -170,12 +183,12 @@ async def _outcome(result: ExecutionResult, context: RequestContext, prepared: P
 
 
 def _executed(
-    shown: Any, errors: Sequence[GraphQLError], context: RequestContext, prepared: Prepared, request_id: str
+    shown: Any, errors: Sequence[GraphQLError], context: RequestContext, prepared: PreparedOperation, request_id: str
 ) -> Outcome:
     """`shown` is the data as it is sent."""
     body: dict[str, Any] = {}
     if errors:
-        body["errors"] = error_format.shown(errors, request_id)
+        body["errors"] = error_format.format_execution_errors(errors, request_id)
     body["data"] = shown
     body["extensions"] = {
         **({"eventId": context.event_id} if context.event_id else {}),

@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from app.api import strict_json
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 
 _TEXT_FIELDS: Final = ("query", "operationName", "documentId", "id", "doc_id")
 _MAP_FIELDS: Final = ("variables", "extensions")
@@ -30,7 +30,7 @@ class GraphQLRequest:
 class Batch:
     """Several requests in one body. A malformed item is represented by its error."""
 
-    items: Sequence[GraphQLRequest | Refused]
+    items: Sequence[GraphQLRequest | RequestRefused]
 
 
 def from_body(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest | Batch:
@@ -40,7 +40,7 @@ def from_body(raw: bytes, *, max_depth: int, document_id: str | None = None) -> 
         value = named_once(value, document_id)
     if isinstance(value, list):
         if document_id is not None:
-            raise Refused("BAD_REQUEST", "A batch must name its documents individually.")
+            raise RequestRefused("BAD_REQUEST", "A batch must name its documents individually.")
         return Batch([_item(item) for item in value])
     return from_members(value)
 
@@ -50,9 +50,9 @@ def decoded(raw: bytes, *, max_depth: int) -> Any:
     try:
         return strict_json.loads(raw, max_depth=max_depth)
     except strict_json.NestedTooDeep:
-        raise Refused("VARIABLES_LIMIT", "The body is nested too deeply.", limit=max_depth) from None
+        raise RequestRefused("VARIABLES_LIMIT", "The body is nested too deeply.", limit=max_depth) from None
     except strict_json.NotStrictJson as fault:
-        raise Refused("BAD_REQUEST", f"The body cannot be read: {fault}.") from None
+        raise RequestRefused("BAD_REQUEST", f"The body cannot be read: {fault}.") from None
 
 
 def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest:
@@ -60,10 +60,10 @@ def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = N
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except ValueError:
-        raise Refused("BAD_REQUEST", "The query string cannot be read.") from None
+        raise RequestRefused("BAD_REQUEST", "The query string cannot be read.") from None
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Refused("BAD_REQUEST", "A query parameter must not be sent twice.")
+        raise RequestRefused("BAD_REQUEST", "A query parameter must not be sent twice.")
     members: dict[str, Any] = {name: found[name] for name in _TEXT_FIELDS if name in found}
     for name in _MAP_FIELDS:
         if found.get(name):
@@ -76,15 +76,15 @@ def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = N
 def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
     """Read a decoded request (body, batch item or WebSocket payload); raises Refused."""
     if not isinstance(value, dict):
-        raise Refused("BAD_REQUEST", "A request must be a JSON object.")
+        raise RequestRefused("BAD_REQUEST", "A request must be a JSON object.")
     for name, one in value.items():
         kind = _KINDS.get(name)
         if kind is not None and one.__class__ is not kind and one is not None and not isinstance(one, kind):
             what = "a string" if kind is str else "an object"
-            raise Refused("BAD_REQUEST", f"The member {name} must be {what}.")
+            raise RequestRefused("BAD_REQUEST", f"The member {name} must be {what}.")
     ids = [value[name] for name in _ID_FIELDS if name in value and value[name] is not None]
     if len(ids) > 1:
-        raise Refused("BAD_REQUEST", "The document is named twice.")
+        raise RequestRefused("BAD_REQUEST", "The document is named twice.")
     return GraphQLRequest(
         query=value.get("query"),
         operation_name=value.get("operationName") or None,
@@ -98,7 +98,7 @@ def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
 def named_once(members: dict[str, Any], document_id: str) -> dict[str, Any]:
     """Add the path's document id to the request's members; raises Refused if they already name a document."""
     if any(members.get(name) is not None for name in _ID_FIELDS):
-        raise Refused("BAD_REQUEST", "The document is named twice.")
+        raise RequestRefused("BAD_REQUEST", "The document is named twice.")
     return {**members, "documentId": document_id}
 
 
@@ -106,11 +106,11 @@ def _decoded_parameter(name: str, text: str, max_depth: int) -> Any:
     try:
         return strict_json.loads(text.encode(), max_depth=max_depth)
     except (strict_json.NotStrictJson, UnicodeEncodeError):
-        raise Refused("BAD_REQUEST", f"The parameter {name} is not JSON.") from None
+        raise RequestRefused("BAD_REQUEST", f"The parameter {name} is not JSON.") from None
 
 
-def _item(value: Any) -> GraphQLRequest | Refused:
+def _item(value: Any) -> GraphQLRequest | RequestRefused:
     try:
         return from_members(value)
-    except Refused as refused:
+    except RequestRefused as refused:
         return refused

@@ -6,24 +6,30 @@ from typing import Any
 from graphql import OperationDefinitionNode
 
 from app.api.audit import Audit
-from app.api.auth.authentication import Callers
+from app.api.auth.authentication import Authenticator
 from app.api.deadline import asked_s
-from app.api.documents.resolve import Resolver
+from app.api.documents.resolve import DocumentResolver
 from app.api.limits import Limiter
 from app.api.limits.admission import Admission
-from app.api.limits.rate import Rates
-from app.api.problems import Refused
+from app.api.limits.rate import RateLimiter
+from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
 from app.execution.documents import Document
 from app.vault.pan import looks_like_card_number
 from app.wallet.caller import Caller
 
 
-class Keeper:
+class DefaultRequestPolicy:
     """Implements `Gatekeeper`. `make_context` takes caller, request id and traceparent."""
 
     def __init__(
-        self, documents: Resolver, callers: Callers, limiter: Limiter, rates: Rates, audit: Audit, make_context: Any
+        self,
+        documents: DocumentResolver,
+        callers: Authenticator,
+        limiter: Limiter,
+        rates: RateLimiter,
+        audit: Audit,
+        make_context: Any,
     ) -> None:
         self._documents = documents
         self._callers = callers
@@ -35,7 +41,7 @@ class Keeper:
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
         try:
             return await self._callers.authenticate(headers)
-        except Refused as refused:
+        except RequestRefused as refused:
             self._audit.turned_away(None, refused.code)
             raise
 
@@ -43,18 +49,18 @@ class Keeper:
         """For WebSockets: `payload` is that of `connection_init`."""
         try:
             return await self._callers.authenticate_payload(payload)
-        except Refused as refused:
+        except RequestRefused as refused:
             self._audit.turned_away(None, refused.code)
             raise
 
-    async def again(self, caller: Caller) -> Caller | None:
-        return await self._callers.again(caller)
+    async def revalidate(self, caller: Caller) -> Caller | None:
+        return await self._callers.revalidate(caller)
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         self._rates.request(caller)
         try:
             return await self._documents.document(request, caller)
-        except Refused as refused:
+        except RequestRefused as refused:
             self._audit.turned_away(caller, refused.code)
             raise
 
@@ -63,7 +69,7 @@ class Keeper:
     ) -> Admission:
         try:
             cost = self._limiter.admit(document, operation, _counted(operation, request), caller)
-        except Refused as refused:
+        except RequestRefused as refused:
             self._audit.turned_away(caller, refused.code)
             raise
         return Admission(cost, await self._rates.cost(caller, cost))

@@ -9,7 +9,7 @@ import orjson
 from starlette.types import Send
 
 from app.api.negotiation import AnswerType
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 
 _BASE_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),
@@ -23,7 +23,7 @@ _DOCUMENT_FAULTS: Final = frozenset({"GRAPHQL_PARSE_FAILED", "GRAPHQL_VALIDATION
 
 
 @dataclass(slots=True)  # not frozen, for speed: one is created per request
-class Answer:
+class HttpResponse:
     """`body` is encoded, or empty. Header names are lower case. Only responses with `is_open` may be compressed."""
 
     status: int
@@ -74,11 +74,11 @@ def json_answer(
     headers: Mapping[str, str] | None = None,
     *,
     is_open: bool = False,
-) -> Answer:
-    return Answer(status, encode(value), kind.content_type, headers or {}, is_open)
+) -> HttpResponse:
+    return HttpResponse(status, encode(value), kind.content_type, headers or {}, is_open)
 
 
-def refusal(refused: Refused, kind: AnswerType, request_id: str) -> Answer:
+def refusal(refused: RequestRefused, kind: AnswerType, request_id: str) -> HttpResponse:
     """The response to a refused request: `errors` and the request id, no `data`."""
     status = refused.status
     if kind.refuses_with_200 and refused.code in _DOCUMENT_FAULTS:
@@ -86,5 +86,5 @@ def refusal(refused: Refused, kind: AnswerType, request_id: str) -> Answer:
     return json_answer(refusal_body(refused, request_id), kind, status, refused.headers)
 
 
-def refusal_body(refused: Refused, request_id: str) -> dict[str, Any]:
+def refusal_body(refused: RequestRefused, request_id: str) -> dict[str, Any]:
     return {"errors": refused.as_errors(), "extensions": {"requestId": request_id}}

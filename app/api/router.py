@@ -6,16 +6,16 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.problems import Refused
-from app.api.response import Answer, encode
+from app.api.problems import RequestRefused
+from app.api.response import HttpResponse, encode
 from app.api.streams.websocket import deny
 
-Page = Callable[[], Awaitable[Answer]]
+Page = Callable[[], Awaitable[HttpResponse]]
 _READ: Final = {"allow": "GET, HEAD"}
 Lifespan = Callable[[], Awaitable[None]]
 
 
-class Front:
+class Router:
     """Routes exact paths to `apps` and `pages` (GET and HEAD), and prefixes to `mounts`. Only `sockets` takes
     WebSockets.
 
@@ -52,13 +52,13 @@ class Front:
                 return
         if scope["type"] == "websocket" and app is not self._sockets:
             await receive()
-            await deny(scope, send, Refused("NOT_FOUND"))
+            await deny(scope, send, RequestRefused("NOT_FOUND"))
         elif app is not None:
             await app(scope, receive, send)
         else:
             await (await self._page(scope)).send(send, body=scope["method"] != "HEAD")
 
-    async def _page(self, scope: Scope) -> Answer:
+    async def _page(self, scope: Scope) -> HttpResponse:
         page = self._pages.get(scope["path"])
         if page is None:
             return _refusal("NOT_FOUND")
@@ -84,6 +84,6 @@ async def _mounted(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> 
         await answer.send(send, body=scope["method"] != "HEAD")
 
 
-def _refusal(code: str, headers: Mapping[str, str] | None = None) -> Answer:
-    refused = Refused(code)
-    return Answer(refused.status, encode({"errors": refused.as_errors()}), headers=headers or {})
+def _refusal(code: str, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    refused = RequestRefused(code)
+    return HttpResponse(refused.status, encode({"errors": refused.as_errors()}), headers=headers or {})

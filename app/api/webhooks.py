@@ -9,14 +9,14 @@ from typing import Final
 from starlette.types import Receive, Scope, Send
 
 from app.api.headers import connection_of
-from app.api.response import Answer, encode
+from app.api.response import HttpResponse, encode
 from app.store.errors import StoreUnavailable
-from app.store.records import NewReceipt
+from app.store.records import NewDelivery
 from app.vault.webhooks import Headers, WebhookDelivery, WebhookRejected, WebhookSender
 
 _LONGEST_BODY: Final = 256_000
 
-Keep = Callable[[NewReceipt], Awaitable[None]]
+Keep = Callable[[NewDelivery], Awaitable[None]]
 
 
 class WebhookReceiver:
@@ -42,16 +42,16 @@ class WebhookReceiver:
             if delivery is not None:
                 await self._keep(_receipt(name, delivery))
         except StoreUnavailable:  # the sender retries
-            answer = Answer(503, encode({"error": "Try again later."}), headers={"retry-after": "1"})
+            answer = HttpResponse(503, encode({"error": "Try again later."}), headers={"retry-after": "1"})
         except WebhookRejected as rejected:
-            answer = Answer(rejected.status, encode({"error": str(rejected)}), headers=rejected.headers)
+            answer = HttpResponse(rejected.status, encode({"error": str(rejected)}), headers=rejected.headers)
         else:
-            answer = Answer(200, encode({"received": True}))
+            answer = HttpResponse(200, encode({"received": True}))
         await answer.send(send)
 
 
-def _receipt(name: str, delivery: WebhookDelivery) -> NewReceipt:
-    return NewReceipt(
+def _receipt(name: str, delivery: WebhookDelivery) -> NewDelivery:
+    return NewDelivery(
         source=name,
         account=delivery.account,
         delivery_id=delivery.delivery_id,

@@ -28,9 +28,9 @@ def documents() -> None:
 @_CONFIG
 @_DATA_DIR
 def publish(partner: str, file: Path, replace: bool, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.documents import Place, run_publish
+    from app.cli.commands.documents import DocumentsTarget, run_publish
 
-    run_publish(Place(config_file, data_dir), partner, file, replace=replace)
+    run_publish(DocumentsTarget(config_file, data_dir), partner, file, replace=replace)
 
 
 @documents.command(help="What `publish --replace` would change.")
@@ -39,9 +39,9 @@ def publish(partner: str, file: Path, replace: bool, config_file: Path | None, d
 @_CONFIG
 @_DATA_DIR
 def diff(partner: str, file: Path, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.documents import Place, run_diff
+    from app.cli.commands.documents import DocumentsTarget, run_diff
 
-    run_diff(Place(config_file, data_dir), partner, file)
+    run_diff(DocumentsTarget(config_file, data_dir), partner, file)
 
 
 @documents.command("list", help="List documents, one per line.")
@@ -53,9 +53,9 @@ def diff(partner: str, file: Path, config_file: Path | None, data_dir: Path | No
 def list_documents(
     partner: str | None, usage: bool, retired: bool, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    from app.cli.commands.documents import Place, run_list
+    from app.cli.commands.documents import DocumentsTarget, run_list
 
-    run_list(Place(config_file, data_dir), partner, usage=usage, retired=retired)
+    run_list(DocumentsTarget(config_file, data_dir), partner, usage=usage, retired=retired)
 
 
 @documents.command(help="Retire documents by id.")
@@ -64,9 +64,9 @@ def list_documents(
 @_CONFIG
 @_DATA_DIR
 def retire(partner: str, ids: tuple[str, ...], config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.documents import Place, run_retire
+    from app.cli.commands.documents import DocumentsTarget, run_retire
 
-    run_retire(Place(config_file, data_dir), partner, ids)
+    run_retire(DocumentsTarget(config_file, data_dir), partner, ids)
 
 
 @documents.command(

@@ -190,18 +190,18 @@ def partner() -> None:
 def partner_add(
     name: str, scopes: tuple[str, ...], customers: str, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    from app.cli.commands.partner import Place, run_add
+    from app.cli.commands.partner import PartnerTarget, run_add
 
-    run_add(Place(config_file, data_dir), name, scopes, sees_all=customers == "all")
+    run_add(PartnerTarget(config_file, data_dir), name, scopes, sees_all=customers == "all")
 
 
 @partner.command("list", help="List partners, one per line, without keys.")
 @_CONFIG
 @_DATA_DIR
 def partner_list(config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.partner import Place, run_list
+    from app.cli.commands.partner import PartnerTarget, run_list
 
-    run_list(Place(config_file, data_dir))
+    run_list(PartnerTarget(config_file, data_dir))
 
 
 @partner.command(
@@ -212,9 +212,9 @@ def partner_list(config_file: Path | None, data_dir: Path | None) -> None:
 @_CONFIG
 @_DATA_DIR
 def partner_rotate(name: str, old_valid_for_h: float | None, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.partner import Place, run_rotate
+    from app.cli.commands.partner import PartnerTarget, run_rotate
 
-    run_rotate(Place(config_file, data_dir), name, old_valid_for_h=old_valid_for_h)
+    run_rotate(PartnerTarget(config_file, data_dir), name, old_valid_for_h=old_valid_for_h)
 
 
 @partner.command("disable", help="Reject the partner's keys from now on.")
@@ -222,9 +222,9 @@ def partner_rotate(name: str, old_valid_for_h: float | None, config_file: Path |
 @_CONFIG
 @_DATA_DIR
 def partner_disable(name: str, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.partner import Place, run_disable
+    from app.cli.commands.partner import PartnerTarget, run_disable
 
-    run_disable(Place(config_file, data_dir), name, disabled=True)
+    run_disable(PartnerTarget(config_file, data_dir), name, disabled=True)
 
 
 @partner.command("enable", help="Accept a disabled partner's keys again.")
@@ -232,9 +232,9 @@ def partner_disable(name: str, config_file: Path | None, data_dir: Path | None) 
 @_CONFIG
 @_DATA_DIR
 def partner_enable(name: str, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.partner import Place, run_disable
+    from app.cli.commands.partner import PartnerTarget, run_disable
 
-    run_disable(Place(config_file, data_dir), name, disabled=False)
+    run_disable(PartnerTarget(config_file, data_dir), name, disabled=False)
 
 
 @partner.command("grant", help="Grant the partner access to these customers.")
@@ -246,9 +246,9 @@ def partner_enable(name: str, config_file: Path | None, data_dir: Path | None) -
 def partner_grant(
     name: str, customers: tuple[str, ...], take_back: bool, config_file: Path | None, data_dir: Path | None
 ) -> None:
-    from app.cli.commands.partner import Place, run_grant
+    from app.cli.commands.partner import PartnerTarget, run_grant
 
-    run_grant(Place(config_file, data_dir), name, customers, take_back=take_back)
+    run_grant(PartnerTarget(config_file, data_dir), name, customers, take_back=take_back)
 
 
 @main.command(

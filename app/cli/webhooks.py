@@ -27,9 +27,9 @@ def webhooks() -> None:
 @_DATA_DIR
 def webhooks_list(state: str, config_file: Path | None, data_dir: Path | None) -> None:
     from app.cli.commands.webhooks import run_list
-    from app.store.records import ReceiptState
+    from app.store.records import DeliveryState
 
-    run_list(config_file, data_dir, None if state == "all" else ReceiptState(state.upper()))
+    run_list(config_file, data_dir, None if state == "all" else DeliveryState(state.upper()))
 
 
 @webhooks.command("replay", help="Process deliveries again. This is idempotent: the gateway rereads the vault.")

@@ -23,14 +23,14 @@ from app.execution.lists import listed
 from app.execution.state import Path, Run
 
 if TYPE_CHECKING:
-    from app.execution.selections import Entry, Selection, Variant
+    from app.execution.selections import Selection, SelectionEntry, Variant
 
 _TEXT: Final = frozenset({"String", "ID"})
 _UNCHANGED: Final = frozenset({str, int, float, bool})
 _LEAST, _MOST = -(2**31), 2**31 - 1
 
 
-class Odd(Exception):
+class Fallback(Exception):
     """The generated code cannot handle a value. Never leaves this package."""
 
 
@@ -55,8 +55,8 @@ def compile_selection(selection: "Selection", *, at_once: bool = False) -> Code 
     return Code(writer.function(kind, selection.type), frozenset(holes))
 
 
-def tried_first(
-    variant: "Variant", place: internals.Place, details: internals.Details, type_: Any, careful: Completer
+def generated_first(
+    variant: "Variant", place: internals.FieldSite, details: internals.Details, type_: Any, careful: Completer
 ) -> Completer:
     """A completer that tries generated code first, if all fields below the value are plain."""
     writer = _Writer(variant)
@@ -129,11 +129,11 @@ class _Writer:
     def __init__(self, variant: "Variant", *, at_once: bool = False) -> None:
         self._variant = variant
         self._at_once = at_once
-        self._constants: dict[str, Any] = {"Odd": Odd, "sent": _UNCHANGED}
+        self._constants: dict[str, Any] = {"Odd": Fallback, "sent": _UNCHANGED}
         self._lines: list[str] = []
         self._members: list[str] = []
 
-    def add(self, type_: GraphQLObjectType, entry: "Entry") -> bool:
+    def add(self, type_: GraphQLObjectType, entry: "SelectionEntry") -> bool:
         """Write one field; False if it cannot be generated."""
         if entry.place is None:
             self._members.append(f"{entry.key!r}: {self._constant(type_.name)}")
@@ -266,7 +266,7 @@ def _vet(value: Any) -> None:
         return
     is_failure = issubclass(kind, BaseException) or value is None or value is Undefined
     if is_failure or kind is CoroutineType or hasattr(value, "__await__"):
-        raise Odd
+        raise Fallback
     if len(_VETTED) < 1_000:
         _VETTED.add(kind)
 
@@ -288,13 +288,13 @@ def _check(type_: Any, variable: str) -> str | None:
 
 def _text(value: Any) -> Any:
     if value.__class__ is not str:
-        raise Odd
+        raise Fallback
     return value
 
 
 def _unchanged(value: Any) -> Any:
     if value.__class__ not in _UNCHANGED:
-        raise Odd
+        raise Fallback
     return value
 
 
@@ -306,14 +306,14 @@ def _serializer(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
             _vet(value)
         done = convert(value)
         if done is None or done is Undefined:
-            raise Odd
+            raise Fallback
         return done
 
     return serialize
 
 
 def _odd() -> Any:
-    raise Odd
+    raise Fallback
 
 
 def _is_name(name: str) -> bool:

@@ -76,7 +76,7 @@ def question_of(document: Document, operation_name: str | None) -> int:
     return number
 
 
-class Documents:
+class DocumentCache:
     """LRU cache from text to Document, bounded by estimated bytes.
 
     `screen` checks a parsed document before validation; the errors it returns become the document's errors. `rules`

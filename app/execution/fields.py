@@ -17,7 +17,7 @@ Execute = Callable[[Run, Any, Path | None], Any]
 Call = Callable[[Run, Any, Path], Any]
 
 
-def field(place: internals.Place, call: Call, complete: Completer) -> Execute:
+def field(place: internals.FieldSite, call: Call, complete: Completer) -> Execute:
     """Returns the completed value or a coroutine of it; raises only if the field is non-null."""
     is_nullable = not isinstance(place.field.type, GraphQLNonNull)
     key, typename = place.key, place.parent.name
@@ -53,7 +53,9 @@ def typename(name: str) -> Execute:
 
 
 def call_of(
-    schema: strawberry.Schema, place: internals.Place, resolution: internals.Attribute | internals.Resolver | None
+    schema: strawberry.Schema,
+    place: internals.FieldSite,
+    resolution: internals.Attribute | internals.FieldResolver | None,
 ) -> Call:
     """The call that gets the field's value; without a resolution, Strawberry's full resolver chain."""
     if isinstance(resolution, internals.Attribute):
@@ -67,7 +69,7 @@ def call_of(
     return _by_conversion(schema, place, resolution)
 
 
-def _values(run: Run, place: internals.Place) -> dict[str, Any]:
+def _values(run: Run, place: internals.FieldSite) -> dict[str, Any]:
     """`get_argument_values`; raises graphql-core's errors."""
     node = place.nodes[0]
     if not place.field.args and not node.arguments:
@@ -75,7 +77,7 @@ def _values(run: Run, place: internals.Place) -> dict[str, Any]:
     return internals.get_argument_values(place.field, node, run.variables, None, run.hide)
 
 
-def _by_chain(place: internals.Place) -> Call:
+def _by_chain(place: internals.FieldSite) -> Call:
     chain = internals.chain_of(place.field)
 
     def call(run: Run, source: Any, path: Path) -> Any:
@@ -84,7 +86,7 @@ def _by_chain(place: internals.Place) -> Call:
     return call
 
 
-def _by_function(place: internals.Place, resolver: internals.Resolver, keywords: arguments.Prepared) -> Call:
+def _by_function(place: internals.FieldSite, resolver: internals.FieldResolver, keywords: arguments.Prepared) -> Call:
     function, takes_self, info_name = resolver.function, resolver.takes_self, resolver.info_name
     source_names = resolver.source_names
 
@@ -101,7 +103,7 @@ def _by_function(place: internals.Place, resolver: internals.Resolver, keywords:
     return call
 
 
-def _by_conversion(schema: strawberry.Schema, place: internals.Place, resolver: internals.Resolver) -> Call:
+def _by_conversion(schema: strawberry.Schema, place: internals.FieldSite, resolver: internals.FieldResolver) -> Call:
     function, takes_self = resolver.function, resolver.takes_self
 
     def converted(run: Run, source: Any, path: Path, values: dict[str, Any]) -> Any:

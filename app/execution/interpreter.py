@@ -28,7 +28,7 @@ Completer = Callable[[Run, Any, Path], Any]
 NEVER_AWAITABLE: Final = frozenset({str, int, float, bool, list, tuple, dict, type(None)})
 
 
-def non_null(place: internals.Place, inner: Completer) -> Completer:
+def non_null(place: internals.FieldSite, inner: Completer) -> Completer:
     """`complete_value` for a non-null type."""
     message = f"Cannot return null for non-nullable field {place.parent}.{place.name}."
 
@@ -65,7 +65,7 @@ def leaf(type_: GraphQLLeafType) -> Completer:
     return complete
 
 
-def list_of(place: internals.Place, item: Completer, item_type: Any) -> Completer:
+def list_of(place: internals.FieldSite, item: Completer, item_type: Any) -> Completer:
     """`complete_list_value`, `complete_iterable_value` and `complete_list_item_value`."""
     is_nullable = not isinstance(item_type, GraphQLNonNull)
 
@@ -200,7 +200,7 @@ async def _suppress_errors(closing: Awaitable[Any]) -> None:
         return
 
 
-def object_of(place: internals.Place, type_: GraphQLObjectType, select: Completer) -> Completer:
+def object_of(place: internals.FieldSite, type_: GraphQLObjectType, select: Completer) -> Completer:
     """`complete_object_value`; `select` runs the sub-selection."""
     kind = internals.class_of(type_)
 
@@ -220,7 +220,7 @@ def object_of(place: internals.Place, type_: GraphQLObjectType, select: Complete
 
 
 def checked_object(
-    run: Run, place: internals.Place, type_: GraphQLObjectType, value: Any, path: Path, select: Completer
+    run: Run, place: internals.FieldSite, type_: GraphQLObjectType, value: Any, path: Path, select: Completer
 ) -> Any:
     """Complete an object whose class does not determine its type: calls `is_type_of`."""
     if type_.is_type_of is None:
@@ -234,7 +234,13 @@ def checked_object(
 
 
 async def _when_checked(
-    run: Run, place: internals.Place, type_: GraphQLObjectType, value: Any, path: Path, select: Completer, answer: Any
+    run: Run,
+    place: internals.FieldSite,
+    type_: GraphQLObjectType,
+    value: Any,
+    path: Path,
+    select: Completer,
+    answer: Any,
 ) -> Any:
     if not await answer:
         raise _wrong_type(place, type_, value)
@@ -242,12 +248,12 @@ async def _when_checked(
     return await done if done.__class__ is CoroutineType else done
 
 
-def _wrong_type(place: internals.Place, type_: GraphQLObjectType, value: Any) -> GraphQLError:
+def _wrong_type(place: internals.FieldSite, type_: GraphQLObjectType, value: Any) -> GraphQLError:
     return GraphQLError(f"Expected value of type '{type_}' but got: {inspect(value)}.", place.nodes)
 
 
 def abstract(
-    place: internals.Place,
+    place: internals.FieldSite,
     type_: GraphQLAbstractType,
     classes: Mapping[type, GraphQLObjectType],
     select_for: Callable[[GraphQLObjectType], Completer],
@@ -284,7 +290,7 @@ def abstract(
     return complete
 
 
-def _info(run: Run, place: internals.Place, path: Path) -> Any:
+def _info(run: Run, place: internals.FieldSite, path: Path) -> Any:
     """The field's info. Its path is the field's, also for items of a list."""
     while isinstance(path[1], int):
         path = path[0]
@@ -292,7 +298,7 @@ def _info(run: Run, place: internals.Place, path: Path) -> Any:
 
 
 def runtime_type(
-    run: Run, place: internals.Place, type_: GraphQLAbstractType, name: Any, value: Any
+    run: Run, place: internals.FieldSite, type_: GraphQLAbstractType, name: Any, value: Any
 ) -> GraphQLObjectType:
     """`ensure_valid_runtime_type`, with the same messages."""
     where = f"for field '{place.parent}.{place.name}'"

@@ -54,7 +54,11 @@ class _NoShape(Exception):
 
 
 def listed(
-    variant: "Variant", place: internals.Place, details: internals.Details, type_: GraphQLList[Any], careful: Completer
+    variant: "Variant",
+    place: internals.FieldSite,
+    details: internals.Details,
+    type_: GraphQLList[Any],
+    careful: Completer,
 ) -> Completer:
     """A completer for a list of objects; `careful` for other lists."""
     is_nullable = not isinstance(type_.of_type, GraphQLNonNull)
@@ -220,7 +224,7 @@ class _Shapes:
             raise _NoShape
         at_once: list[_AtOnce] = []
         asked: list[tuple[str, Execute]] = []
-        for key, execute in selection.holes():
+        for key, execute in selection.dynamic_fields():
             place, resolution = selection.resolved(key)
             known = internals.known_at_once(place, resolution)
             if known is None:

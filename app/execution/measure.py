@@ -48,7 +48,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Measurement:
     """`conditions` are the variables in `@skip` and `@include`; `size` is the maximum number of fields to compile."""
 
     guards: tuple[internals.Guard, ...]
@@ -57,11 +57,11 @@ class Survey:
     size: int
 
 
-def survey(
+def measure(
     schema: strawberry.Schema,
     operation: OperationDefinitionNode,
     fragments: Mapping[str, FragmentDefinitionNode],
-) -> Survey:
+) -> Measurement:
     """Raises Unsupported."""
     if operation.operation is OperationType.SUBSCRIPTION:
         raise Unsupported("subscription")
@@ -76,7 +76,7 @@ def survey(
     size = reading.size(operation.selection_set, root)
     if size > MOST_FIELDS:
         raise Unsupported("too_large", f"{size} fields")
-    return Survey(tuple(reading.guards.values()), tuple(reading.conditions), tuple(reading.loads.values()), size)
+    return Measurement(tuple(reading.guards.values()), tuple(reading.conditions), tuple(reading.loads.values()), size)
 
 
 class _Reading:

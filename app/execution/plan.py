@@ -8,7 +8,7 @@ from typing import Any, Final
 import strawberry
 from graphql import ExecutionResult, FragmentDefinitionNode, GraphQLError, OperationDefinitionNode, OperationType
 
-from app.execution.measure import Survey, Unsupported, survey
+from app.execution.measure import Measurement, Unsupported, measure
 from app.execution.selections import Variant, execute_fields, execute_serially
 from app.execution.state import Run
 from app.execution.variables import acceptor
@@ -29,7 +29,7 @@ class Plan:
         *,
         is_fast: bool = True,
     ) -> None:
-        self.survey: Survey = survey(schema, operation, fragments)
+        self.survey: Measurement = measure(schema, operation, fragments)
         self._strawberry = schema
         self._schema = schema._schema
         self._operation = operation

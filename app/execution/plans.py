@@ -18,7 +18,7 @@ _REFUSAL_BYTES: Final = 500
 Key = tuple[str, str | None]
 
 
-class Observer(Protocol):
+class ExecutionObserver(Protocol):
     """Metrics hook, called once per operation with ``compiled`` or ``fallback:`` and a reason."""
 
     def on_execution(self, path: str) -> None: ...
@@ -37,7 +37,7 @@ class Plans:
     """Plans of one schema. `prepare` compiles a published document; any other is compiled on its second use."""
 
     def __init__(
-        self, schema: strawberry.Schema, *, max_bytes: int = 32_000_000, observer: Observer | None = None
+        self, schema: strawberry.Schema, *, max_bytes: int = 32_000_000, observer: ExecutionObserver | None = None
     ) -> None:
         self._schema = schema
         self._max_bytes = max_bytes

@@ -27,13 +27,13 @@ Weight = tuple[int, int]  # fields and bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class SelectionEntry:
     """One response name. `place` is None for `__typename`."""
 
     key: str
-    place: internals.Place | None
+    place: internals.FieldSite | None
     details: internals.Details
-    resolution: internals.Attribute | internals.Resolver | None
+    resolution: internals.Attribute | internals.FieldResolver | None
 
 
 class Variant:
@@ -84,14 +84,14 @@ class Variant:
         found = [self.select(one, details).full_weight for one in self.schema.get_possible_types(inner)]
         return max(found, default=(0, 0))
 
-    def resolution(self, place: internals.Place) -> internals.Attribute | internals.Resolver | None:
+    def resolution(self, place: internals.FieldSite) -> internals.Attribute | internals.FieldResolver | None:
         """None if a guard rejects: then Strawberry's resolver chain runs and reports the error."""
         found = internals.resolution_of(self.strawberry, place.field)
         if found is not None and any(id(guard) not in self._passing for guard in found.guards):
             return None
         return found
 
-    def completer(self, place: internals.Place, details: internals.Details, type_: Any) -> Completer:
+    def completer(self, place: internals.FieldSite, details: internals.Details, type_: Any) -> Completer:
         if isinstance(type_, GraphQLNonNull):
             return interpreter.non_null(place, self.completer(place, details, type_.of_type))
         if isinstance(type_, GraphQLList):
@@ -111,7 +111,7 @@ class Selection:
     def __init__(self, variant: Variant, type_: GraphQLObjectType, grouped: Mapping[str, internals.Details]) -> None:
         self.variant = variant
         self.type = type_
-        self.entries: Sequence[Entry] = tuple(
+        self.entries: Sequence[SelectionEntry] = tuple(
             entry for key, details in grouped.items() if (entry := self._entry(key, details)) is not None
         )
         variant.weight += 1 + len(self.entries)
@@ -121,15 +121,15 @@ class Selection:
         self._holes: list[tuple[str, fields.Execute]] = []
         self._is_compiled = False
 
-    def _entry(self, key: str, details: internals.Details) -> Entry | None:
+    def _entry(self, key: str, details: internals.Details) -> SelectionEntry | None:
         name = details[0].node.name.value
         if name == "__typename":
-            return Entry(key, None, details, None)
+            return SelectionEntry(key, None, details, None)
         definition = self.type.fields.get(name)
         if definition is None:  # only in a document that was not validated
             return None
-        place = internals.Place(definition, [one.node for one in details], self.type, key)
-        return Entry(key, place, details, self.variant.resolution(place))
+        place = internals.FieldSite(definition, [one.node for one in details], self.type, key)
+        return SelectionEntry(key, place, details, self.variant.resolution(place))
 
     def execute(self, run: Run, source: Any, path: Path | None) -> Any:
         if not self._is_compiled:
@@ -168,12 +168,12 @@ class Selection:
             self._all = [(entry.key, self._executor(entry)) for entry in self.entries]
         return self._all
 
-    def holes(self) -> list[tuple[str, fields.Execute]]:
+    def dynamic_fields(self) -> list[tuple[str, fields.Execute]]:
         """Executors of the fields that the generated function leaves out."""
         self.code()
         return self._holes
 
-    def resolved(self, key: str) -> tuple[internals.Place, internals.Attribute | internals.Resolver | None]:
+    def resolved(self, key: str) -> tuple[internals.FieldSite, internals.Attribute | internals.FieldResolver | None]:
         """The field site of a left-out field, and its resolution."""
         entry = next(one for one in self.entries if one.key == key)
         assert entry.place is not None  # `__typename` leaves no hole
@@ -198,14 +198,14 @@ class Selection:
             holes = self._code.holes
             self._holes = [(entry.key, self._executor(entry)) for entry in self.entries if entry.key in holes]
 
-    def _executor(self, entry: Entry) -> fields.Execute:
+    def _executor(self, entry: SelectionEntry) -> fields.Execute:
         place = entry.place
         if place is None:
             return fields.typename(self.type.name)
         call = fields.call_of(self.variant.strawberry, place, entry.resolution)
         complete = self.variant.completer(place, entry.details, place.field.type)
         if self.variant.is_fast:
-            complete = codegen.tried_first(self.variant, place, entry.details, place.field.type, complete)
+            complete = codegen.generated_first(self.variant, place, entry.details, place.field.type, complete)
         return fields.field(place, call, complete)
 
 

@@ -49,7 +49,7 @@ class Run:
         self._nulled: set[Path | None] = set()
         self._background: set[asyncio.Future[Any]] = set()
 
-    def fail(self, error: Exception, place: internals.Place, path: Path, is_nullable: bool) -> None:
+    def fail(self, error: Exception, place: internals.FieldSite, path: Path, is_nullable: bool) -> None:
         """Record the error and null the position; raises the located error if it is non-null, and always TooLarge."""
         if isinstance(error, TooLarge):
             raise error
@@ -72,7 +72,9 @@ class Run:
         nulled.add(path)
         self.errors.append(error)
 
-    async def finished(self, completing: Awaitable[Any], place: internals.Place, path: Path, is_nullable: bool) -> Any:
+    async def finished(
+        self, completing: Awaitable[Any], place: internals.FieldSite, path: Path, is_nullable: bool
+    ) -> Any:
         """Await the completed value; on failure, see `fail`."""
         try:
             return await completing

@@ -97,7 +97,7 @@ class Attribute:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolver:
+class FieldResolver:
     """The field is one call of this function, after its guards pass."""
 
     function: Callable[..., Any]
@@ -127,12 +127,12 @@ def known_attribute(field: GraphQLField) -> str | None:
     return None if own is None else own.metadata.get(AT_ONCE)
 
 
-def known_at_once(place: "Place", resolution: Attribute | Resolver | None) -> Known | None:
+def known_at_once(place: "FieldSite", resolution: Attribute | FieldResolver | None) -> Known | None:
     """Enum fields only; fields of other types are always resolved."""
     attribute = known_attribute(place.field)
     type_ = place.field.type
     inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
-    if attribute is None or not isinstance(resolution, Resolver) or not isinstance(inner, GraphQLEnumType):
+    if attribute is None or not isinstance(resolution, FieldResolver) or not isinstance(inner, GraphQLEnumType):
         return None
     return Known(attribute, member_names(inner))
 
@@ -142,7 +142,7 @@ def definition_of(type_: Any) -> StrawberryObjectDefinition | None:
     return found if isinstance(found, StrawberryObjectDefinition) else None
 
 
-def resolution_of(schema: strawberry.Schema, field: GraphQLField) -> Attribute | Resolver | None:
+def resolution_of(schema: strawberry.Schema, field: GraphQLField) -> Attribute | FieldResolver | None:
     """How to get the field's value; None if Strawberry's full resolver chain is needed."""
     own = strawberry_field(field)
     if type(own) is not StrawberryField or schema.config.default_resolver is not getattr:
@@ -156,7 +156,7 @@ def resolution_of(schema: strawberry.Schema, field: GraphQLField) -> Attribute |
     if base is None:
         return Attribute(own.python_name, guards)
     sources = [one.name for one in (base.parent_parameter, base.root_parameter) if one]
-    return Resolver(
+    return FieldResolver(
         function=base.wrapped_func,  # type: ignore[arg-type]
         takes_self=base.self_parameter is not None,
         source_names=tuple(sources),
@@ -285,7 +285,7 @@ def is_passed_through(type_: GraphQLLeafType) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FieldSite:
     """The constant properties of one field of one document."""
 
     field: GraphQLField
@@ -310,7 +310,7 @@ class Request(Protocol):
     def settle(self, pending: Sequence[Awaitable[Any]]) -> None: ...
 
 
-def raw_info(run: Request, place: Place, path: PathLike) -> GraphQLResolveInfo[Any]:
+def raw_info(run: Request, place: FieldSite, path: PathLike) -> GraphQLResolveInfo[Any]:
     """The info that graphql-core passes to `GraphQLField.resolve`, as Strawberry's executor builds it."""
     made: Any = _OperationContextAwareGraphQLResolveInfo(
         place.name,
@@ -343,7 +343,7 @@ def path_of(path: PathLike) -> Path:
 class LazyInfo(strawberry.Info[Any, Any]):
     """Strawberry's Info; the raw info is built only when more than the context is read."""
 
-    def __init__(self, run: Request, place: Place, path: PathLike) -> None:
+    def __init__(self, run: Request, place: FieldSite, path: PathLike) -> None:
         self._run = run
         self._place = place
         self._where = path

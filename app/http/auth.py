@@ -33,7 +33,7 @@ _HOLD_S: Final = 0.25
 _MAX_HOLD_S: Final = 5.0
 
 
-class Ticket:
+class AuthHeaders:
     """Authentication headers, for example one access token. `repr` does not show them."""
 
     __slots__ = ("headers", "is_proven")
@@ -47,15 +47,15 @@ class Ticket:
 class Credentials(Protocol):
     """How calls to one vault are authenticated."""
 
-    def at_hand(self) -> Ticket | None:
+    def cached(self) -> AuthHeaders | None:
         """The cached headers, or None if they must be fetched first."""
         ...
 
-    async def obtain(self, deadline_at: float) -> Ticket:
+    async def get(self, deadline_at: float) -> AuthHeaders:
         """The cached or newly fetched headers; raises `VaultUnavailable`, `VaultTimeout` or `VaultRefusedUs`."""
         ...
 
-    def rejected(self, ticket: Ticket) -> bool:
+    def invalidate(self, ticket: AuthHeaders) -> bool:
         """Record that a call with `ticket` got a 401. True if the call should be retried with `obtain`."""
         ...
 
@@ -66,19 +66,19 @@ class StaticHeaders:
     """Fixed headers from settings. Values whose header name suggests a secret are registered with the redactor."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._ticket = Ticket(dict(headers))
+        self._ticket = AuthHeaders(dict(headers))
         for name, value in headers.items():
             if any(word in name.lower() for word in _SECRET_WORDS):
                 REDACTOR.learn(value)
                 REDACTOR.learn(value.partition(" ")[2])  # `Bearer x`: x alone is secret too
 
-    def at_hand(self) -> Ticket:
+    def cached(self) -> AuthHeaders:
         return self._ticket
 
-    async def obtain(self, deadline_at: float) -> Ticket:
+    async def get(self, deadline_at: float) -> AuthHeaders:
         return self._ticket
 
-    def rejected(self, ticket: Ticket) -> bool:
+    def invalidate(self, ticket: AuthHeaders) -> bool:
         return False
 
     async def close(self) -> None:
@@ -125,9 +125,9 @@ class OAuthClientCredentials:
         self._form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {}) | dict(extra or {})
         self._timeout_s = timeout_s
         self._transport = transport or AiohttpTransport(connections=2, max_body_bytes=_MAX_REPLY_BYTES)
-        self._ticket: Ticket | None = None
+        self._ticket: AuthHeaders | None = None
         self._renew_at = self._expires_at = 0.0
-        self._refresh: asyncio.Task[Ticket] | None = None
+        self._refresh: asyncio.Task[AuthHeaders] | None = None
         self._failure: VaultError | None = None
         self._failures = 0
         self._retry_at = 0.0
@@ -135,7 +135,7 @@ class OAuthClientCredentials:
         self._doubtful_until = 0.0
         REDACTOR.learn(client_secret)
 
-    def at_hand(self) -> Ticket | None:
+    def cached(self) -> AuthHeaders | None:
         ticket = self._ticket
         if ticket is None:
             return None
@@ -148,8 +148,8 @@ class OAuthClientCredentials:
             return ticket
         return None
 
-    async def obtain(self, deadline_at: float) -> Ticket:
-        ticket = self.at_hand()
+    async def get(self, deadline_at: float) -> AuthHeaders:
+        ticket = self.cached()
         if ticket is not None:
             return ticket
         if self._failure is not None and time.monotonic() < self._retry_at:
@@ -167,7 +167,7 @@ class OAuthClientCredentials:
             raise _copy(error)
         return refresh.result()
 
-    def rejected(self, ticket: Ticket) -> bool:
+    def invalidate(self, ticket: AuthHeaders) -> bool:
         if ticket is not self._ticket:
             return True  # another call has renewed it, or is renewing it
         if not ticket.is_proven and time.monotonic() < self._doubtful_until:
@@ -181,7 +181,7 @@ class OAuthClientCredentials:
             self._refresh.cancel()
         await self._transport.close()
 
-    def _start_refresh(self) -> "asyncio.Task[Ticket]":
+    def _start_refresh(self) -> "asyncio.Task[AuthHeaders]":
         if self._refresh is None or self._refresh.done():
             # An empty context: the task is shared and must not carry the first caller's request id.
             task = asyncio.get_running_loop().create_task(self._renew(), context=Context())
@@ -189,7 +189,7 @@ class OAuthClientCredentials:
             self._refresh = task
         return self._refresh
 
-    async def _renew(self) -> Ticket:
+    async def _renew(self) -> AuthHeaders:
         try:
             ticket, life_s = await self._fetch_with_retry()
         except VaultError as error:
@@ -208,7 +208,7 @@ class OAuthClientCredentials:
         self._ticket = ticket
         return ticket
 
-    async def _fetch_with_retry(self) -> tuple[Ticket, float]:
+    async def _fetch_with_retry(self) -> tuple[AuthHeaders, float]:
         """Fetch a token, with one retry after a transport error or a 5xx; fetching is safe to repeat."""
         deadline_at = asyncio.get_running_loop().time() + self._timeout_s
         for attempt in range(1, _TRIES + 1):
@@ -252,7 +252,7 @@ class OAuthClientCredentials:
         headers = {"typ": "JWT"} | ({"kid": self._key_id} if self._key_id else {})
         return jwt.encode(claims, self._key, algorithm="RS256", headers=headers)
 
-    def _parse_token(self, reply: VaultReply) -> tuple[Ticket, float]:
+    def _parse_token(self, reply: VaultReply) -> tuple[AuthHeaders, float]:
         if reply.status == 429 or reply.status >= 500:
             raise VaultUnavailable(self._provider, f"No access token: the token endpoint answered {reply.status}.")
         if reply.status != 200:
@@ -266,7 +266,7 @@ class OAuthClientCredentials:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or " " in token:
             raise VaultUnavailable(self._provider, "No access token: the token endpoint's reply is invalid.")
         REDACTOR.learn(token)
-        return Ticket({"Authorization": f"Bearer {token}"}), max(1.0, life_s)
+        return AuthHeaders({"Authorization": f"Bearer {token}"}), max(1.0, life_s)
 
 
 def _rsa_key(provider: str, pem: str) -> RSAPrivateKey:
@@ -284,7 +284,7 @@ def _copy(error: VaultError) -> VaultError:
     return type(error)(error.provider, str(error))
 
 
-def _retrieve_exception(task: "asyncio.Task[Ticket]") -> None:
+def _retrieve_exception(task: "asyncio.Task[AuthHeaders]") -> None:
     """Retrieve a failed background refresh, so that asyncio does not warn: the next caller gets `_failure`."""
     if not task.cancelled():
         task.exception()

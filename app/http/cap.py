@@ -5,14 +5,14 @@ from collections import OrderedDict
 from typing import Final
 
 
-class CapFull(Exception):
+class SemaphoreFull(Exception):
     """The queue is full, or the wait timed out; nothing was sent."""
 
 
 _Queue = dict["asyncio.Future[None]", None]  # in order of arrival, with removal from the middle
 
 
-class FairCap:
+class FairSemaphore:
     """A semaphore with one queue per client; released slots go to the clients in round-robin order.
 
     `queue_limit` bounds all waiters together. At the limit, a client with fewer waiters than the client with the most
@@ -27,7 +27,7 @@ class FairCap:
         self._max_wait_s = max_wait_s
         self._queues: OrderedDict[str, _Queue] = OrderedDict()
 
-    def take(self) -> bool:
+    def try_acquire(self) -> bool:
         """Acquire without waiting; False if full or if others are queued."""
         if self.in_flight >= self.limit or self.waiting:
             return False
@@ -35,13 +35,13 @@ class FairCap:
         return True
 
     async def acquire(self, client: str, deadline_at: float) -> None:
-        """Acquire a slot; call `release` afterwards. Raises CapFull. Safe to cancel."""
-        if self.take():
+        """Acquire a slot; call `release` afterwards. Raises SemaphoreFull. Safe to cancel."""
+        if self.try_acquire():
             return
         loop = asyncio.get_running_loop()
         until = min(deadline_at, loop.time() + self._max_wait_s)
         if until <= loop.time():
-            raise CapFull
+            raise SemaphoreFull
         self._make_room(client)
         turn: asyncio.Future[None] = loop.create_future()
         self._queues.setdefault(client, {})[turn] = None
@@ -76,13 +76,13 @@ class FairCap:
             return
         largest = max(self._queues, key=lambda name: len(self._queues[name]), default=None)
         if largest is None or len(self._queues.get(client, ())) + 1 >= len(self._queues[largest]):
-            raise CapFull
+            raise SemaphoreFull
         self._reject(largest, next(reversed(self._queues[largest])))
 
     def _reject(self, client: str, turn: "asyncio.Future[None]") -> None:
         self._dequeue(client, turn)
         if not turn.done():
-            turn.set_exception(CapFull())
+            turn.set_exception(SemaphoreFull())
 
     def _dequeue(self, client: str, turn: "asyncio.Future[None]") -> None:
         queue = self._queues.get(client)

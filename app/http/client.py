@@ -20,11 +20,11 @@ from app.errors import (
     VaultTimeout,
     VaultUnavailable,
 )
-from app.http.auth import Credentials, Ticket
+from app.http.auth import AuthHeaders, Credentials
 from app.http.breaker import Breaker, Verdict
-from app.http.cap import CapFull, FairCap
+from app.http.cap import FairSemaphore, SemaphoreFull
 from app.http.message import CallLike, Effect, ExtendedHeaders, FixedHeaders, VaultReply, VaultRequest
-from app.http.retry import Pause, RetryBudget, backoff_s, is_worth_trying, retry_after_s
+from app.http.retry import RetryAfter, RetryBudget, backoff_s, is_worth_trying, retry_after_s
 from app.http.settings import ProviderSettings
 from app.http.transports.base import Cause, NotSent, Transport, TransportError
 from app.http.transports.choice import open_transport
@@ -46,13 +46,13 @@ Challenge = Callable[[VaultReply], bool]
 """Whether a 401 is the vault's documented answer to bad credentials."""
 
 
-class Observer(Protocol):
+class CallObserver(Protocol):
     """Metrics hook, called once per `send`; `outcome` is ``ok``, ``client_error`` or a value of `outcome_of`."""
 
     def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None: ...
 
 
-class _Nobody:
+class _NoObserver:
     def on_call(self, provider: str, route: str, outcome: str, seconds: float) -> None:
         return None
 
@@ -88,7 +88,7 @@ class _Failed(Exception):
         self.may_retry = may_retry
 
 
-class HttpDoor:
+class VaultHttpClient:
     """Implements `VaultHttp`. One per vault, for the life of the process."""
 
     def __init__(
@@ -99,7 +99,7 @@ class HttpDoor:
         transport: Transport,
         *,
         headers: Mapping[str, str] | None = None,
-        observer: Observer | None = None,
+        observer: CallObserver | None = None,
         is_challenge: Challenge | None = None,
     ) -> None:
         self.name = name
@@ -108,12 +108,12 @@ class HttpDoor:
         self._credentials = credentials
         self._transport = transport
         self._headers = _DEFAULT_HEADERS | _lower(headers or {})
-        self._observer: Observer = observer or _Nobody()
+        self._observer: CallObserver = observer or _NoObserver()
         self._is_challenge = is_challenge
-        self._cap = FairCap(settings.concurrency, settings.queue_limit, settings.queue_wait_s)
+        self._cap = FairSemaphore(settings.concurrency, settings.queue_limit, settings.queue_wait_s)
         self._budget = RetryBudget(settings.retry_budget_ratio)
-        self._pause = Pause()
-        self._merged: dict[FixedHeaders, tuple[Ticket, FixedHeaders]] = {}
+        self._retry_after = RetryAfter()
+        self._merged: dict[FixedHeaders, tuple[AuthHeaders, FixedHeaders]] = {}
         self.breaker = Breaker(settings.breaker)
         self.retries = 0
         self._loop_time: Callable[[], float] | None = None
@@ -158,11 +158,11 @@ class HttpDoor:
         allowed_s = settings.deadline_s if request.effect is Effect.READ else settings.write_deadline_s
         deadline_at = min(call.deadline_at, started_at + allowed_s)
         prepared = self._prepare(request)
-        self._budget.note_call()
+        self._budget.record_call()
         failures = 0
         while True:
             try:
-                reply = await self._with_fresh_ticket(prepared, request.effect, call.client, deadline_at)
+                reply = await self._with_credentials(prepared, request.effect, call.client, deadline_at)
                 call.meter.calls += 1
                 return reply
             except _Failed as failed:
@@ -171,24 +171,24 @@ class HttpDoor:
                 delay_s = backoff_s(failures)
                 may_retry = failed.may_retry and failures <= settings.retries
                 in_time = is_worth_trying(asyncio.get_running_loop().time(), delay_s, deadline_at)
-                if not (may_retry and in_time and not self.breaker.would_refuse() and self._budget.take()):
+                if not (may_retry and in_time and not self.breaker.would_refuse() and self._budget.try_spend()):
                     raise failed.error from None
             self.retries += 1
             await asyncio.sleep(delay_s)
 
-    async def _with_fresh_ticket(
+    async def _with_credentials(
         self, prepared: _Prepared, effect: Effect, client: str, deadline_at: float
     ) -> VaultReply:
         """Make one attempt, and a second one if a 401 shows that the token is invalid and nothing was done."""
         for is_last in (False, True):
-            if self._pause.is_asked or self.breaker.state != "CLOSED":
+            if self._retry_after.is_asked or self.breaker.state != "CLOSED":
                 self._check_open()
-            ticket = self._credentials.at_hand() or await self._credentials.obtain(deadline_at)
+            ticket = self._credentials.cached() or await self._credentials.get(deadline_at)
             reply = await self._attempt(prepared, ticket, effect, client, deadline_at)
             if reply.status != 401:
                 ticket.is_proven = True
                 return reply
-            may_retry = not is_last and self._credentials.rejected(ticket)
+            may_retry = not is_last and self._credentials.invalidate(ticket)
             if effect is Effect.WRITE and not self._challenges(reply):
                 raise OutcomeUnknown(self.name, _UNEXPLAINED_401, if_absent=self._refused_us(reply))
             if not may_retry:
@@ -206,19 +206,19 @@ class HttpDoor:
 
     def _check_open(self) -> None:
         """Raise if a `Retry-After` is in force or the circuit is open."""
-        left_s = self._pause.left_s()
+        left_s = self._retry_after.remaining_s()
         if left_s:
             raise VaultThrottled(self.name, "The vault asked us to wait; nothing was sent.", retry_after_s=left_s)
         if self.breaker.would_refuse():
             raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
 
     async def _attempt(
-        self, prepared: _Prepared, ticket: Ticket, effect: Effect, client: str, deadline_at: float
+        self, prepared: _Prepared, ticket: AuthHeaders, effect: Effect, client: str, deadline_at: float
     ) -> VaultReply:
-        if not self._cap.take():
+        if not self._cap.try_acquire():
             try:
                 await self._cap.acquire(client, deadline_at)
-            except CapFull:
+            except SemaphoreFull:
                 raise VaultThrottled(self.name, "Too many calls to this vault at once; nothing was sent.") from None
         try:
             permit = self._permit()
@@ -228,7 +228,7 @@ class HttpDoor:
         now = self._loop_time or asyncio.get_running_loop().time
         began_at, verdict = now(), Verdict.NONE
         try:
-            headers = self._with_ticket(prepared, ticket)
+            headers = self._with_auth_headers(prepared, ticket)
             reply = await self._transport.send(prepared.method, prepared.url, headers, prepared.body, deadline_at)
             status = reply.status
             verdict = Verdict.BAD if status >= 500 else Verdict.GOOD if status != 429 else Verdict.NONE
@@ -249,7 +249,7 @@ class HttpDoor:
 
     def _permit(self) -> int:
         """Check `Retry-After` and the circuit again: both may have changed while the call was queued."""
-        if self._pause.is_asked or self.breaker.state != "CLOSED":
+        if self._retry_after.is_asked or self.breaker.state != "CLOSED":
             self._check_open()
         permit = self.breaker.admit()
         if permit is None:
@@ -279,7 +279,7 @@ class HttpDoor:
         """
         wait_s = retry_after_s(reply.headers.get("retry-after"))
         if wait_s and reply.status in (429, 503):
-            self._pause.ask(wait_s)
+            self._retry_after.set(wait_s)
         request_id = _request_id(reply)
         message = f"The vault answered {reply.status}."
         throttled = None
@@ -290,7 +290,7 @@ class HttpDoor:
         if throttled is not None:
             return throttled
         error = VaultUnavailable(self.name, message, retry_after_s=wait_s, provider_request_id=request_id)
-        return _Failed(error, may_retry=reply.status != 501 and not self._pause.left_s())
+        return _Failed(error, may_retry=reply.status != 501 and not self._retry_after.remaining_s())
 
     def _prepare(self, request: VaultRequest) -> _Prepared:
         url = self._base_url + _checked_path(self.name, request.path)
@@ -311,7 +311,7 @@ class HttpDoor:
         headers.update(request.own_headers or {})
         return _Prepared(request.method, url, headers, body)
 
-    def _with_ticket(self, prepared: _Prepared, ticket: Ticket) -> Mapping[str, str]:
+    def _with_auth_headers(self, prepared: _Prepared, ticket: AuthHeaders) -> Mapping[str, str]:
         fixed = prepared.fixed
         if fixed is None:
             return {**prepared.headers, **_lower(ticket.headers)}
@@ -324,15 +324,15 @@ class HttpDoor:
         return known[1] if prepared.own is None else ExtendedHeaders(known[1], prepared.own)
 
 
-def open_door(
+def create_client(
     name: str,
     settings: ProviderSettings,
     credentials: Credentials,
-    observer: Observer | None = None,
+    observer: CallObserver | None = None,
     *,
     headers: Mapping[str, str] | None = None,
     is_challenge: Challenge | None = None,
-) -> HttpDoor:
+) -> VaultHttpClient:
     """Create the HTTP client of one vault. Needs no running loop; connections open on the first call.
 
     `is_challenge` recognises the vault's 401 for bad credentials where it has no ``WWW-Authenticate``.
@@ -343,7 +343,7 @@ def open_door(
     transport = open_transport(
         settings.transport, connections=settings.concurrency, max_body_bytes=settings.max_body_bytes
     )
-    return HttpDoor(
+    return VaultHttpClient(
         name, settings, credentials, transport, headers=headers, observer=observer, is_challenge=is_challenge
     )
 

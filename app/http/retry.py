@@ -29,10 +29,10 @@ class RetryBudget:
         self._clock = clock
         self._window = SlidingCount(_WINDOW_S)
 
-    def note_call(self) -> None:
+    def record_call(self) -> None:
         self._window.add(self._clock(), 1, 0)
 
-    def take(self) -> bool:
+    def try_spend(self) -> bool:
         """Spend one retry; False if the budget is exhausted."""
         self._window.roll(self._clock())
         if self._window.marked + 1 > max(_LEAST_RETRIES if self._ratio else 0, self._ratio * self._window.total):
@@ -66,7 +66,7 @@ def retry_after_s(value: str | None) -> float | None:
     return max(0.0, (at - datetime.now(UTC)).total_seconds())
 
 
-class Pause:
+class RetryAfter:
     """Blocks calls until the vault's `Retry-After`, at most 30 s."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -75,9 +75,9 @@ class Pause:
         self.is_asked = False
         """Whether a `Retry-After` was ever received; saves reading the clock."""
 
-    def ask(self, seconds: float) -> None:
+    def set(self, seconds: float) -> None:
         self._until = max(self._until, self._clock() + min(seconds, MAX_PAUSE_S))
         self.is_asked = True
 
-    def left_s(self) -> float:
+    def remaining_s(self) -> float:
         return max(0.0, self._until - self._clock()) if self._until else 0.0

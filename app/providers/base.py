@@ -16,7 +16,7 @@ from app.errors import (
     VaultRejected,
     VaultReplyUnreadable,
 )
-from app.http.client import HttpDoor
+from app.http.client import VaultHttpClient
 from app.http.message import Effect, VaultHttp, VaultReply
 from app.providers.countries import alpha2, alpha3
 from app.providers.lists import are_errors
@@ -67,23 +67,23 @@ __all__ = [
     "alpha2",
     "alpha3",
     "bin_of",
+    "by_ref",
     "collect",
     "collect_methods",
     "digits",
     "distinct",
-    "each",
     "expiry_of",
     "failed_reply",
     "fault",
+    "fetch_each",
     "flag",
     "instant_of",
     "integer",
     "last4_of",
-    "placed",
     "postal_code_of",
+    "read_errors",
     "read_expiry",
     "read_month",
-    "reading",
     "records_of",
     "request_id_of",
     "required",
@@ -111,7 +111,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def reading(provider: ProviderName, effect: Effect = Effect.READ) -> Iterator[None]:
+def read_errors(provider: ProviderName, effect: Effect = Effect.READ) -> Iterator[None]:
     """Turn a mapping's shape errors into ours, `from None` so that no value travels in a chained exception.
 
     A READ becomes `VaultReplyUnreadable`. A WRITE becomes `OutcomeUnknown`: the vault answered, we cannot tell what.
@@ -192,7 +192,7 @@ def failed_reply(
     return VaultRejected(provider, reason, provider_code=code, faults=faults, provider_request_id=request_id)
 
 
-async def each(
+async def fetch_each(
     refs: Sequence[CustomerRef], read: Callable[[CustomerRef], Awaitable[VaultWallet]]
 ) -> dict[CustomerRef, VaultWallet | VaultError]:
     """Read customers one call each, all at once; the answers are `placed`."""
@@ -202,10 +202,10 @@ async def each(
         except VaultRejected as error:
             return {refs[0]: error}
     wanted = list(dict.fromkeys(refs))
-    return placed(wanted, await settled([read(ref) for ref in wanted]))
+    return by_ref(wanted, await gather_settled([read(ref) for ref in wanted]))
 
 
-async def settled(works: Sequence[Awaitable[T]]) -> list[T | BaseException]:
+async def gather_settled(works: Sequence[Awaitable[T]]) -> list[T | BaseException]:
     """All answers or failures, in order. A single one, which is what most reads are, needs no task of its own."""
     if len(works) != 1:
         return await asyncio.gather(*works, return_exceptions=True)
@@ -215,7 +215,7 @@ async def settled(works: Sequence[Awaitable[T]]) -> list[T | BaseException]:
         return [error]
 
 
-def placed(
+def by_ref(
     refs: Sequence[CustomerRef], answers: Sequence[VaultWallet | BaseException]
 ) -> dict[CustomerRef, VaultWallet | VaultError]:
     """Put each answer at its ref. Raises the first failure when all failed, and whatever is no VaultError."""
@@ -300,12 +300,12 @@ class VaultAdapter:
     @property
     def circuit(self) -> CircuitState:
         """Whether calls go out at all just now."""
-        return CircuitState(self._http.circuit) if isinstance(self._http, HttpDoor) else CircuitState.CLOSED
+        return CircuitState(self._http.circuit) if isinstance(self._http, VaultHttpClient) else CircuitState.CLOSED
 
     @property
-    def door(self) -> HttpDoor | None:
+    def http_client(self) -> VaultHttpClient | None:
         """For metrics: what goes through it, and what waits before it. None where a test stands in for HTTP."""
-        return self._http if isinstance(self._http, HttpDoor) else None
+        return self._http if isinstance(self._http, VaultHttpClient) else None
 
     def refuse(self) -> NoReturn:
         raise UnsupportedByVault(self.name)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from app.errors import SettingsError
-from app.http.client import Observer
+from app.http.client import CallObserver
 from app.http.settings import ProviderSettings
 from app.providers import provider_entries
 from app.providers.spec import OpenOptions, ProviderSpec
@@ -68,13 +68,13 @@ def names_of_the_able(is_able: Callable[[Capabilities], bool]) -> str:
     return " or ".join(spec.display_name for spec in specs().values() if is_able(spec.capabilities))
 
 
-def open_provider(name: ProviderName, settings: HasProviders, observer: Observer | None = None) -> VaultProvider:
+def open_provider(name: ProviderName, settings: HasProviders, observer: CallObserver | None = None) -> VaultProvider:
     """One vault, enabled or not. Opens no connection; raises SettingsError for what cannot work."""
     options = OpenOptions(observer=observer, raw_cards=settings.raw_cards, network_tokens=settings.network_tokens)
     return specs()[name].open(settings.provider(name.value), options)
 
 
-def build_providers(settings: HasProviders, observer: Observer | None = None) -> dict[ProviderName, VaultProvider]:
+def build_providers(settings: HasProviders, observer: CallObserver | None = None) -> dict[ProviderName, VaultProvider]:
     """Every enabled vault, in the order of registration. Each must be closed by whoever built it."""
     enabled = [name for name in specs() if settings.provider(name.value).enabled]
     return {name: open_provider(name, settings, observer) for name in enabled}

@@ -13,7 +13,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from app.vault.enums import CustomerRef
-from app.vault.model import PaymentMethod, SameReply, VaultWallet
+from app.vault.model import PaymentMethod, ReplyDigest, VaultWallet
 
 _DIGEST_BYTES: Final = 16
 
@@ -22,13 +22,13 @@ def digest_of(body: bytes) -> bytes:
     return blake2b(body, digest_size=_DIGEST_BYTES).digest()
 
 
-class LastReplies:
+class ReplyCache:
     """Of one vault: each customer's last reply. Only for replies that are all that a wallet was made of."""
 
     def __init__(self) -> None:
         self._known: WeakValueDictionary[CustomerRef, VaultWallet] = WeakValueDictionary()
 
-    def again(self, ref: CustomerRef, digest: bytes, request_id: str | None) -> VaultWallet | None:
+    def get(self, ref: CustomerRef, digest: bytes, request_id: str | None) -> VaultWallet | None:
         """What the same bytes were read as before, with this reply's request id."""
         known = self._known.get(ref)
         if known is None or known.reply is None or known.reply.digest != digest:
@@ -37,14 +37,14 @@ class LastReplies:
             return known
         return self._remember(known, known.methods, request_id, known.reply)
 
-    def keep(self, wallet: VaultWallet, digest: bytes) -> VaultWallet:
+    def put(self, wallet: VaultWallet, digest: bytes) -> VaultWallet:
         """What was read of a reply that is not the last one's, with the methods of last time where they are equal."""
         known = self._known.get(wallet.customer_ref)
         methods = known.methods if known is not None and known.methods == wallet.methods else wallet.methods
-        return self._remember(wallet, methods, wallet.provider_request_id, SameReply(digest))
+        return self._remember(wallet, methods, wallet.provider_request_id, ReplyDigest(digest))
 
     def _remember(
-        self, read: VaultWallet, methods: tuple[PaymentMethod, ...], request_id: str | None, reply: SameReply
+        self, read: VaultWallet, methods: tuple[PaymentMethod, ...], request_id: str | None, reply: ReplyDigest
     ) -> VaultWallet:
         made = self._known[read.customer_ref] = VaultWallet(
             provider=read.provider,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from app.http.client import Observer
+from app.http.client import CallObserver
 from app.http.settings import ProviderSettings
 from app.vault.enums import CustomerRef
 from app.vault.model import Capabilities
@@ -18,11 +18,11 @@ S = TypeVar("S", bound=ProviderSettings)
 class OpenOptions:
     """What an adapter is opened with beside its own settings.
 
-    `observer` is told of every call, for the metrics; pass it to `open_door`. `raw_cards` and `network_tokens` are the
-    gateway's settings of these names: whether the operator lets such numbers in.
+    `observer` receives every call, for metrics; pass it to `create_client`. `raw_cards` and `network_tokens` are the
+    gateway's settings of these names: whether the operator accepts such numbers.
     """
 
-    observer: Observer | None = None
+    observer: CallObserver | None = None
     raw_cards: bool = False
     network_tokens: bool = False
 

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 EXTENSION: Final = "vaultgraph.connection"
 
 
-class Connection(Protocol):
+class SandboxConnection(Protocol):
     """The client connection of a request, as faults use it."""
 
     @property
@@ -54,7 +54,7 @@ class AbortableProtocol(HttpToolsProtocol):
         scope["extensions"] = {EXTENSION: _LiveConnection(self.transport, self.cycle)}
 
 
-def connection_of(scope: Scope) -> Connection | None:
+def connection_of(scope: Scope) -> SandboxConnection | None:
     """A request's connection, or None if `AbortableProtocol` does not serve the app."""
     extensions: dict[str, Any] = scope.get("extensions") or {}
-    return cast(Connection | None, extensions.get(EXTENSION))
+    return cast(SandboxConnection | None, extensions.get(EXTENSION))

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.sandbox.base import Emulator, UnknownSwitch
 from app.sandbox.control_guard import Forbidden, check
 from app.sandbox.control_input import (
-    BadInput,
+    BadControlInput,
     allow_only,
     body_of,
     fault_from,
@@ -92,7 +92,7 @@ def control_app(sandbox: "Sandbox") -> ASGIApp:
         Route("/noc", control.notify_of_change, methods=["POST"]),
         Route("/payment-events", control.notify_of_payment, methods=["POST"]),
     ]
-    handlers: Any = {BadInput: _bad_input, _NotFound: _not_found, HTTPException: _http_error}
+    handlers: Any = {BadControlInput: _bad_input, _NotFound: _not_found, HTTPException: _http_error}
     return _guarded(Starlette(routes=routes, exception_handlers=handlers))
 
 
@@ -159,13 +159,13 @@ class _Control:
         body = await body_of(request)
         emulator = self._emulator(text(body, "provider"))
         if type(emulator).mint_token is Emulator.mint_token:
-            raise BadInput("provider", f"{emulator.name} mints no browser tokens.")
+            raise BadControlInput("provider", f"{emulator.name} mints no browser tokens.")
         wish = token_wish(body)
         try:
             return _reply(emulator.mint_token(wish))
         except ValueError as error:
             complaint = without_digits(str(error))
-            raise BadInput(named_field(complaint), complaint) from None
+            raise BadControlInput(named_field(complaint), complaint) from None
 
     async def credentials(self, request: Request) -> Response:
         own_address = f"{request.url.scheme}://{request.url.netloc}"
@@ -203,12 +203,12 @@ class _Control:
         name = text(body, "name")
         known = emulator.switches.get(name)
         if known is None:
-            raise BadInput("name", f"{emulator.name} has the switches: {' '.join(emulator.switches) or 'none'}.")
+            raise BadControlInput("name", f"{emulator.name} has the switches: {' '.join(emulator.switches) or 'none'}.")
         try:
             value = _switch_word(body.get("value"))
             emulator.set_switch(name, value)
         except UnknownSwitch:
-            raise BadInput("value", f"{name} takes one of {' '.join(known.allowed)}.") from None
+            raise BadControlInput("value", f"{name} takes one of {' '.join(known.allowed)}.") from None
         emulator.touch()
         return _reply({"provider": emulator.name, "name": name, "value": value})
 
@@ -221,7 +221,7 @@ class _Control:
                 try:
                     is_set = emulator.set_three_ds(method_id, status)
                 except ValueError as error:
-                    raise BadInput("status", without_digits(str(error))) from None
+                    raise BadControlInput("status", without_digits(str(error))) from None
                 if is_set:
                     return _reply({"payment_method_id": method_id, "status": status})
         raise _NotFound("No vault with 3-D Secure has such a card.")
@@ -233,7 +233,7 @@ class _Control:
         try:
             self._sender(body).set_callback(url)
         except ValueError as error:
-            raise BadInput("url", str(error)) from None
+            raise BadControlInput("url", str(error)) from None
         return _reply({"provider": body["provider"], "url": url})
 
     async def notify_of_change(self, request: Request) -> Response:
@@ -251,12 +251,12 @@ class _Control:
         except ValueError as error:
             complaint = str(error)
             field = complaint.partition(" ")[0]
-            raise BadInput(field if field in known else "", complaint) from None
+            raise BadControlInput(field if field in known else "", complaint) from None
 
     def _sender(self, body: Json) -> SendsWebhooks:
         emulator = self._emulator(text(body, "provider"))
         if not isinstance(emulator, SendsWebhooks):
-            raise BadInput("provider", f"{emulator.name} sends no webhooks.")
+            raise BadControlInput("provider", f"{emulator.name} sends no webhooks.")
         return emulator
 
     def _emulator(self, provider: str) -> Emulator:
@@ -285,7 +285,7 @@ def _complaint(message: str, status: int, field: str = "") -> Response:
     return _reply({"error": message, "field": field} if field else {"error": message}, status)
 
 
-async def _bad_input(_request: Request, error: BadInput) -> Response:
+async def _bad_input(_request: Request, error: BadControlInput) -> Response:
     return _complaint(str(error), 400, error.field)
 
 

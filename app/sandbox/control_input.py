@@ -19,7 +19,7 @@ _FAULT_FIELDS: Final = frozenset(
 _REWRITE_FIELDS: Final = frozenset({"headers", "body", "set", "remove"})
 
 
-class BadInput(Exception):
+class BadControlInput(Exception):
     """Invalid input; `field` is empty if the body as a whole is invalid."""
 
     def __init__(self, field: str, message: str) -> None:
@@ -35,39 +35,39 @@ async def body_of(request: Request) -> dict[str, Any]:
     try:
         body = orjson.loads(raw)
     except ValueError:
-        raise BadInput("", "The body is not JSON.") from None
+        raise BadControlInput("", "The body is not JSON.") from None
     if not isinstance(body, dict):
-        raise BadInput("", "The body is not a JSON object.")
+        raise BadControlInput("", "The body is not a JSON object.")
     return {name: value for name, value in body.items() if value is not None}
 
 
 def allow_only(body: Mapping[str, Any], known: frozenset[str]) -> None:
     for name in body:
         if name not in known:
-            raise BadInput(name, f"No such field; valid names are {', '.join(sorted(known))}.")
+            raise BadControlInput(name, f"No such field; valid names are {', '.join(sorted(known))}.")
 
 
 def text(body: Mapping[str, Any], field: str, default: str | None = None) -> str:
     """A non-empty string; required if there is no default."""
     value = body.get(field, default)
     if value is None:
-        raise BadInput(field, "This field is required.")
+        raise BadControlInput(field, "This field is required.")
     if not isinstance(value, str) or not value:
-        raise BadInput(field, "This must be a string that is not empty.")
+        raise BadControlInput(field, "This must be a string that is not empty.")
     return value
 
 
 def _number(body: Mapping[str, Any], field: str, default: float, low: float, high: float) -> float:
     value = body.get(field, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise BadInput(field, f"This must be a number from {low:g} to {high:g}.")
+        raise BadControlInput(field, f"This must be a number from {low:g} to {high:g}.")
     return value
 
 
 def _whole(body: Mapping[str, Any], field: str, default: int, low: int, high: int) -> int:
     value = body.get(field, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise BadInput(field, f"This must be a whole number from {low} to {high}.")
+        raise BadControlInput(field, f"This must be a whole number from {low} to {high}.")
     return value
 
 
@@ -76,14 +76,14 @@ def fault_from(body: dict[str, Any]) -> Fault:
     kinds = [kind.value for kind in FaultKind]
     kind = text(body, "kind")
     if kind not in kinds:
-        raise BadInput("kind", f"This must be one of {' '.join(kinds)}.")
+        raise BadControlInput("kind", f"This must be one of {' '.join(kinds)}.")
     is_rewrite = kind == FaultKind.REWRITE
     allow_only(body, _FAULT_FIELDS | _REWRITE_FIELDS if is_rewrite else _FAULT_FIELDS)
     if kind == FaultKind.DELAY and "delay_ms" not in body:
-        raise BadInput("delay_ms", "A delay needs it.")
+        raise BadControlInput("delay_ms", "A delay needs it.")
     is_committed = body.get("commit", False)
     if not isinstance(is_committed, bool):
-        raise BadInput("commit", "This must be true or false.")
+        raise BadControlInput("commit", "This must be true or false.")
     return Fault(
         provider=text(body, "provider"),
         kind=FaultKind(kind),
@@ -104,17 +104,17 @@ def _rewrite_from(body: Mapping[str, Any]) -> Rewrite:
         value is None or (isinstance(value, str) and value.isascii() and value.isprintable())
         for value in headers.values()
     ):
-        raise BadInput("headers", "This must map header names to text, or to null to remove the header.")
+        raise BadControlInput("headers", "This must map header names to text, or to null to remove the header.")
     if not isinstance(values, dict):
-        raise BadInput("set", "This must map JSON Pointers to values.")
+        raise BadControlInput("set", "This must map JSON Pointers to values.")
     if not isinstance(removed, list) or not all(isinstance(pointer, str) for pointer in removed):
-        raise BadInput("remove", "This must be a list of JSON Pointers.")
+        raise BadControlInput("remove", "This must be a list of JSON Pointers.")
     for name, pointers in (("set", values), ("remove", removed)):
         try:
             for pointer in pointers:
                 parts_of(pointer)
         except BadPointer as bad:
-            raise BadInput(name, str(bad)) from None
+            raise BadControlInput(name, str(bad)) from None
     return Rewrite(
         status=_whole(body, "status", 500, 200, 599) if "status" in body else None,
         headers=headers,
@@ -135,25 +135,25 @@ def new_time(body: dict[str, Any], now: datetime) -> datetime:
     """Parse ``POST /clock``: a time to set, or seconds to add to `now` (may be negative)."""
     allow_only(body, frozenset({"now", "advance_s"}))
     if ("now" in body) == ("advance_s" in body):
-        raise BadInput("now", "Send either now or advance_s.")
+        raise BadControlInput("now", "Send either now or advance_s.")
     if "now" in body:
         return _instant(text(body, "now"))
     limit = _MAX_SHIFT.total_seconds()
     try:
         return now + timedelta(seconds=_number(body, "advance_s", 0, -limit, limit))
     except OverflowError:
-        raise BadInput("advance_s", "Time out of range.") from None
+        raise BadControlInput("advance_s", "Time out of range.") from None
 
 
 def _instant(written: str) -> datetime:
     try:
         instant = datetime.fromisoformat(written)
     except ValueError:
-        raise BadInput("now", "This must be an ISO 8601 instant such as 2031-01-01T00:00:00Z.") from None
+        raise BadControlInput("now", "This must be an ISO 8601 instant such as 2031-01-01T00:00:00Z.") from None
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
     if not 1990 <= instant.year <= 2190:
-        raise BadInput("now", "The clock must stay between 1990 and 2190.")
+        raise BadControlInput("now", "The clock must stay between 1990 and 2190.")
     return instant.astimezone(UTC)
 
 
@@ -174,9 +174,9 @@ def named_field(complaint: str) -> str:
 def token_wish(body: dict[str, Any]) -> dict[str, Any]:
     """Parse the part of ``POST /tokens`` that all vaults share; the emulator parses the rest."""
     if text(body, "kind") not in ("card", "bank"):
-        raise BadInput("kind", "This must be card or bank.")
+        raise BadControlInput("kind", "This must be card or bank.")
     if not re.fullmatch(r"\d{1,34}", text(body, "number")):
-        raise BadInput("number", "This must be a string of digits.")
+        raise BadControlInput("number", "This must be a string of digits.")
     wish = {name: value for name, value in body.items() if name != "provider"}
     for field, highest in (("exp_month", 12), ("exp_year", 9999)):
         if field in wish:

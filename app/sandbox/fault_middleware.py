@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.sandbox.calls import CallLog
-from app.sandbox.connection import Connection, connection_of
-from app.sandbox.faults import Fault, FaultBook, FaultKind
+from app.sandbox.connection import SandboxConnection, connection_of
+from app.sandbox.faults import Fault, FaultKind, FaultRegistry
 
 GARBAGE: Final = b'\x00\xff{"not": json, <neither>xml'
 _Headers = list[tuple[bytes, bytes]]
@@ -41,7 +41,7 @@ class GuardedEmulator:
     """
 
     def __init__(
-        self, name: str, token_paths: tuple[str, ...], app: ASGIApp, calls: CallLog, faults: FaultBook
+        self, name: str, token_paths: tuple[str, ...], app: ASGIApp, calls: CallLog, faults: FaultRegistry
     ) -> None:
         self._name = name
         self._token_paths = frozenset(path.lower().rstrip("/") for path in token_paths)
@@ -70,7 +70,13 @@ class GuardedEmulator:
             await self._with_faults(wait_s, fault, connection, scope, receive, recorded)
 
     async def _with_faults(
-        self, wait_s: float, fault: Fault | None, connection: Connection, scope: Scope, receive: Receive, send: Send
+        self,
+        wait_s: float,
+        fault: Fault | None,
+        connection: SandboxConnection,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         released = self._faults.released
         # Read the body before any delay: a vault that has the request processes it even after a client disconnect.
@@ -100,7 +106,7 @@ class GuardedEmulator:
             else:
                 await _answer(send, *_made_up(fault))
 
-    async def _truncate(self, connection: Connection, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _truncate(self, connection: SandboxConnection, scope: Scope, receive: Receive, send: Send) -> None:
         reply = _Captured()
         await self._app(scope, receive, reply.send)
         if not reply.body:

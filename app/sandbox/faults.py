@@ -73,7 +73,7 @@ class Fault:
         return shown
 
 
-class FaultBook:
+class FaultRegistry:
     """Configured faults, in insertion order.
 
     A call gets every matching `delay`, and the first other match.

@@ -70,7 +70,7 @@ class Bearer:
     scope: str
 
 
-class TokenDesk:
+class TokenEndpoint:
     """Access tokens as signed JWTs: issuing one changes no state, and they survive a restart.
 
     ``state["oauth"]`` holds the signing secret and the generation, which is raised to revoke all tokens.

@@ -12,7 +12,7 @@ from app.sandbox.base import Emulator, SandboxClock
 from app.sandbox.calls import CallLog
 from app.sandbox.control import SendsWebhooks, control_app
 from app.sandbox.fault_middleware import GuardedEmulator
-from app.sandbox.faults import FaultBook
+from app.sandbox.faults import FaultRegistry
 from app.sandbox.state_files import StateFiles
 
 CONTROL: Final = "__sandbox"
@@ -40,7 +40,7 @@ class Sandbox:
         self.clock = SandboxClock()
         self.emulators = {emulator.name: emulator for emulator in make_emulators(self.clock)}
         self.calls = CallLog()
-        self.faults = FaultBook()
+        self.faults = FaultRegistry()
         self._files = StateFiles(None if data_dir is None else data_dir / "sandbox", self.emulators.values())
         self._files.load()
         self._apps: dict[str, ASGIApp] = {

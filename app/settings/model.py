@@ -24,11 +24,11 @@ from app.settings.parse import (
     Word,
     ZeroOrMore,
     names_in,
-    structured,
+    parse,
 )
 from app.settings.sources import (
     ENV_PREFIX,
-    lay_over,
+    deep_merge,
     read_environment,
     read_toml,
     refuse_unknown_variables,
@@ -97,7 +97,7 @@ class AuthSettings(Section, frozen=True):
     partners_only: bool = False
 
 
-class GateSettings(Section, frozen=True):
+class ApiSettings(Section, frozen=True):
     """Limits of requests, and access from browsers. `docs/limits.md` explains each number.
 
     `cors_origins` are origins (``https://app.example``), or ``*``; `hosts` the accepted Host names, any if empty.
@@ -224,7 +224,7 @@ class GatewaySettings(Section, frozen=True):
     default: DefaultSettings = DefaultSettings()
     execution: ExecutionSettings = ExecutionSettings()
     auth: AuthSettings = AuthSettings()
-    gate: GateSettings = GateSettings()
+    gate: ApiSettings = ApiSettings()
     rate: RateSettings = RateSettings()
     documents: DocumentSettings = DocumentSettings()
 
@@ -265,12 +265,12 @@ def load_settings(
     setting.
     """
     merged: dict[str, Any] = {}
-    lay_over(merged, base or {})
+    deep_merge(merged, base or {})
     if toml_file is not None:
-        lay_over(merged, read_toml(toml_file))
+        deep_merge(merged, read_toml(toml_file))
     found = os.environ if environ is None else environ
     refuse_unknown_variables(found, dict(names_in(Settings, ENV_PREFIX)))
-    lay_over(merged, read_environment(found))
-    lay_over(merged, overrides)
+    deep_merge(merged, read_environment(found))
+    deep_merge(merged, overrides)
     resolve_files(merged, ())
-    return structured(merged, Settings)
+    return parse(merged, Settings)

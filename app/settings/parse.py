@@ -42,7 +42,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A group of settings. Values are checked by `structured`, not when an instance is created in code."""
 
 
-def structured(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
+def parse(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
     """Parse `found` as this kind of section. Text is accepted for numbers, lists and paths, since the environment
     contains only text. Modifies `found`. Raises SettingsError naming each wrong setting.
     """

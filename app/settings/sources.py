@@ -69,7 +69,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def lay_over(base: MutableMapping[str, Any], upper: Mapping[str, Any]) -> None:
+def deep_merge(base: MutableMapping[str, Any], upper: Mapping[str, Any]) -> None:
     """Merge `upper` into `base`. `x` replaces `x_file` and vice versa."""
     for key, value in upper.items():
         if f"{key}{_FILE_SUFFIX}" not in upper:
@@ -78,7 +78,7 @@ def lay_over(base: MutableMapping[str, Any], upper: Mapping[str, Any]) -> None:
             base.pop(key.removesuffix(_FILE_SUFFIX), None)
         below = base.get(key)
         if isinstance(value, Mapping) and isinstance(below, MutableMapping):
-            lay_over(below, value)
+            deep_merge(below, value)
         else:
             base[key] = dict(value) if isinstance(value, Mapping) else value
 

@@ -10,19 +10,19 @@ from app.store.cancel_safe import dispose
 from app.store.changelog import ChangeLog
 from app.store.clients import Clients
 from app.store.database import Clock, Database, OnChange, Tx, make_engine, utc_now
-from app.store.directory import Directory
-from app.store.documents import Documents
+from app.store.directory import CustomerStore
+from app.store.documents import PublishedDocuments
 from app.store.events import Events
 from app.store.imports import Imports
 from app.store.journal import Journal
-from app.store.leases import Owners
+from app.store.leases import Leases
 from app.store.link_health import LinkHealth
 from app.store.locks import Locks
-from app.store.observed_methods import Seen
+from app.store.observed_methods import ObservedMethods
 from app.store.payments import Payments
 from app.store.records import CustomerRecord
 from app.store.schema import migrate, migrations_are_current
-from app.store.webhook_deliveries import Receipts
+from app.store.webhook_deliveries import WebhookDeliveries
 from app.vault.enums import ProviderName
 
 __all__ = ["Store", "Tx", "make_engine", "migrate", "migrations_are_current"]
@@ -34,17 +34,17 @@ class Store:
     def __init__(self, engine: Engine, *, tenant: str = "default", clock: Clock = utc_now) -> None:
         self.engine = engine
         self._db = database = Database(engine, tenant=tenant, clock=clock)
-        self.directory = Directory(database)
+        self.directory = CustomerStore(database)
         self.link_health = LinkHealth(database)
-        self.seen = Seen(database)
+        self.seen = ObservedMethods(database)
         self.journal = Journal(database)
-        self.owners = Owners(database)
+        self.owners = Leases(database)
         self.locks = Locks(database)
         self.events = Events(database)
         self.changes = ChangeLog(database)
         self.clients = Clients(database)
-        self.documents = Documents(database)
-        self.receipts = Receipts(database)
+        self.documents = PublishedDocuments(database)
+        self.receipts = WebhookDeliveries(database)
         self.imports = Imports(database)
         self.payments = Payments(database)
 

@@ -17,7 +17,7 @@ from app.store.availability import Access
 T = TypeVar("T")
 
 
-async def steadily(work: Coroutine[Any, Any, T], access: Access | None = None) -> T:
+async def run_to_completion(work: Coroutine[Any, Any, T], access: Access | None = None) -> T:
     """Run `work` to completion even if the caller is cancelled; the cancellation is raised afterwards.
 
     With `access`, raises StoreUnavailable if the driver's error is an outage.
@@ -48,7 +48,7 @@ async def _wait_for(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-class SteadyConnection:
+class CancelSafeConnection:
     """A connection for the repositories. Results are fetched completely.
 
     Runs SQLAlchemy's synchronous connection in a greenlet, like its `AsyncConnection`. So one step can make several
@@ -60,23 +60,23 @@ class SteadyConnection:
         self._access = access
 
     @classmethod
-    async def open(cls, engine: Engine, access: Access | None = None) -> "SteadyConnection":
+    async def open(cls, engine: Engine, access: Access | None = None) -> "CancelSafeConnection":
         return await cls._opened(engine.connect, access)
 
     @classmethod
-    async def begun(cls, engine: Engine, sql: str | None, access: Access | None = None) -> "SteadyConnection":
+    async def begun(cls, engine: Engine, sql: str | None, access: Access | None = None) -> "CancelSafeConnection":
         """Open a connection in a transaction; finish it with `end` or `close`. `sql` replaces the driver's BEGIN."""
         return await cls._opened(lambda: _begun(engine, sql), access)
 
     @classmethod
-    async def _opened(cls, work: Callable[[], Connection], access: Access | None) -> "SteadyConnection":
+    async def _opened(cls, work: Callable[[], Connection], access: Access | None) -> "CancelSafeConnection":
         opening = asyncio.get_running_loop().create_task(greenlet_spawn(work))
         try:
             return cls(await asyncio.shield(opening), access)
         except asyncio.CancelledError:
             await _wait_for(opening)
             if not opening.cancelled() and opening.exception() is None:
-                await steadily(greenlet_spawn(opening.result().close))
+                await run_to_completion(greenlet_spawn(opening.result().close))
             raise
         except Exception as error:
             if access is not None:
@@ -86,33 +86,33 @@ class SteadyConnection:
     async def execute(
         self, statement: Executable, values: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> CursorResult[Any]:
-        return await steadily(greenlet_spawn(self._raw.execute, statement, values), self._access)
+        return await run_to_completion(greenlet_spawn(self._raw.execute, statement, values), self._access)
 
     async def scalar(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Any:
-        return await steadily(greenlet_spawn(self._raw.scalar, statement, values), self._access)
+        return await run_to_completion(greenlet_spawn(self._raw.scalar, statement, values), self._access)
 
     async def run_sync(self, work: Callable[[Connection], T]) -> T:
-        return await steadily(greenlet_spawn(work, self._raw), self._access)
+        return await run_to_completion(greenlet_spawn(work, self._raw), self._access)
 
     async def end(self, last: Callable[[Connection], None], then: Callable[[], None]) -> None:
         """Run `last`, commit, and always close. `then` runs exactly if the commit succeeds, even after cancellation."""
-        await steadily(greenlet_spawn(_end, self._raw, last, then), self._access)
+        await run_to_completion(greenlet_spawn(_end, self._raw, last, then), self._access)
 
     async def close(self) -> None:
         """Close the connection; an open transaction is rolled back."""
-        await steadily(greenlet_spawn(self._raw.close), self._access)
+        await run_to_completion(greenlet_spawn(self._raw.close), self._access)
 
 
 async def dispose(engine: Engine) -> None:
     """Close the connection pool."""
-    await steadily(greenlet_spawn(engine.dispose))
+    await run_to_completion(greenlet_spawn(engine.dispose))
 
 
 async def read(
     engine: Engine, statement: Executable, values: Mapping[str, Any], access: Access | None = None
 ) -> Sequence[Row[Any]]:
     """Run one statement on a new pooled connection, as one step."""
-    return await steadily(greenlet_spawn(_read, engine, statement, values), access)
+    return await run_to_completion(greenlet_spawn(_read, engine, statement, values), access)
 
 
 def _read(engine: Engine, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row[Any]]:

@@ -7,7 +7,7 @@ from sqlalchemy import Select, delete, func, select, update
 
 from app.store.database import Database
 from app.store.prepared import Asked, prepared
-from app.store.records import Change, Changes, Topic
+from app.store.records import ChangeNotice, ChangeNotices, Topic
 from app.store.tables import changes, heads
 
 
@@ -21,18 +21,18 @@ class ChangeLog:
         async with self._db.reading() as conn:
             return await conn.scalar(*_version(self._db.tenant)) or 0
 
-    async def since(self, version: int, *, limit: int = 10_000) -> Changes:
+    async def since(self, version: int, *, limit: int = 10_000) -> ChangeNotices:
         """Changes after `version`, oldest first; incomplete if there are more than `limit` or some were pruned."""
         async with self._db.reading() as conn:
             # Read the rows first: a version read before them could be lower than the last row's.
             found = await conn.execute(*_since(self._db.tenant, version, limit + 1))
-            rows = [Change(row.version, Topic(row.topic), row.key) for row in found]
+            rows = [ChangeNotice(row.version, Topic(row.topic), row.key) for row in found]
             head = (await conn.execute(*_head(self._db.tenant))).first()
         if head is None:
-            return Changes(version, (), is_complete=True)
+            return ChangeNotices(version, (), is_complete=True)
         if version < head.pruned_to or version > head.version or len(rows) > limit:
-            return Changes(head.version, (), is_complete=False)
-        return Changes(rows[-1].version if rows else version, tuple(rows), is_complete=True)
+            return ChangeNotices(head.version, (), is_complete=False)
+        return ChangeNotices(rows[-1].version if rows else version, tuple(rows), is_complete=True)
 
     async def prune(self, before: datetime) -> int:
         """Delete changes older than `before`; returns their number."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, or_, select, update
 
-from app.store.cancel_safe import SteadyConnection
+from app.store.cancel_safe import CancelSafeConnection
 from app.store.database import Database, Tx
 from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
 from app.store.records import ClientKey, ClientRecord, Topic
@@ -174,7 +174,7 @@ class Clients:
             keys = await self._keys(conn, [row.name for row in rows])
         return [_record(row, keys.get(row.name, [])) for row in rows]
 
-    async def _keys(self, conn: SteadyConnection, names: list[str]) -> dict[str, list[ClientKey]]:
+    async def _keys(self, conn: CancelSafeConnection, names: list[str]) -> dict[str, list[ClientKey]]:
         query = select(client_keys).where(self._is_valid(), client_keys.c.client.in_(names))
         found: dict[str, list[ClientKey]] = {}
         for row in await conn.execute(query.order_by(client_keys.c.created_at, client_keys.c.key_hash)):

@@ -21,11 +21,11 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 
 from app.store import sqlite_driver
 from app.store.availability import Availability
-from app.store.cancel_safe import SteadyConnection, read
+from app.store.cancel_safe import CancelSafeConnection, read
 from app.store.errors import StoreError
 from app.store.outbox import Outbox
 from app.store.prepared import Insert, Statement
-from app.store.records import Change
+from app.store.records import ChangeNotice
 
 BUSY_TIMEOUT_S: Final = 30
 _CONNECT_WITHIN_S: Final = 10
@@ -33,7 +33,7 @@ _WAL_TRIES: Final = 200
 _WAL_PAUSE_S: Final = 0.01
 
 Clock = Callable[[], datetime]
-OnChange = Callable[[Sequence[Change]], None]
+OnChange = Callable[[Sequence[ChangeNotice]], None]
 
 
 def utc_now() -> datetime:
@@ -43,7 +43,7 @@ def utc_now() -> datetime:
 class Tx(Outbox):
     """A write transaction, which several repositories can share."""
 
-    def __init__(self, conn: SteadyConnection, tenant: str) -> None:
+    def __init__(self, conn: CancelSafeConnection, tenant: str) -> None:
         super().__init__(tenant)
         self.conn = conn
 
@@ -77,12 +77,12 @@ class Database:
         self._listeners: list[OnChange] = []
 
     @asynccontextmanager
-    async def reading(self, tx: Tx | None = None) -> AsyncIterator[SteadyConnection]:
+    async def reading(self, tx: Tx | None = None) -> AsyncIterator[CancelSafeConnection]:
         """A connection for single statements; each sees the committed state, or that of `tx`."""
         if tx is not None:
             yield tx.conn
             return
-        conn = await SteadyConnection.open(self._reader, self.availability.reads)
+        conn = await CancelSafeConnection.open(self._reader, self.availability.reads)
         try:
             yield conn
         finally:
@@ -116,7 +116,7 @@ class Database:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Tx]:
-        conn = await SteadyConnection.begun(self.engine, self._begin, self.availability.writes)
+        conn = await CancelSafeConnection.begun(self.engine, self._begin, self.availability.writes)
         own = Tx(conn, self.tenant)
         try:
             yield own
@@ -129,7 +129,7 @@ class Database:
         """Call `listener` after each commit in this process that has changes; it must not block or raise."""
         self._listeners.append(listener)
 
-    def _notify(self, changes: Sequence[Change]) -> None:
+    def _notify(self, changes: Sequence[ChangeNotice]) -> None:
         if changes:
             for listener in self._listeners:
                 listener(changes)

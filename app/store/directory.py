@@ -25,7 +25,7 @@ from app.store.ulids import CUSTOMER, new_id
 from app.vault.enums import CustomerRef, LinkProof, ProviderName
 
 
-class Directory(DirectoryReads):
+class CustomerStore(DirectoryReads):
     """Writes lock the customer's row first, so changes of one customer are serialised."""
 
     async def create(

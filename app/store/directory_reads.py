@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, Select, Table, and_, select
 
-from app.store.cancel_safe import SteadyConnection
+from app.store.cancel_safe import CancelSafeConnection
 from app.store.database import Database, Tx
 from app.store.prepared import Asked, Statement, prepared
 from app.store.records import ChoiceRecord, CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
@@ -112,7 +112,7 @@ class DirectoryReads:
             return []
         return [to_customer(row) for row in await self._db.rows(asked, tx)]
 
-    async def _links(self, conn: SteadyConnection, ids: Iterable[str]) -> dict[str, tuple[LinkRecord, ...]]:
+    async def _links(self, conn: CancelSafeConnection, ids: Iterable[str]) -> dict[str, tuple[LinkRecord, ...]]:
         wanted = [customer_id for customer_id in ids if is_storable(customer_id)]
         found: dict[str, list[LinkRecord]] = {customer_id: [] for customer_id in ids}
         for row in await conn.execute(*_links(self._db.tenant, wanted)):

@@ -12,7 +12,7 @@ from app.store.tables import clients, documents
 from app.store.text import is_storable, storable
 
 
-class Documents:
+class PublishedDocuments:
     """Every change is published under `Topic.DOCUMENTS` with the client's name."""
 
     def __init__(self, database: Database) -> None:

@@ -19,13 +19,13 @@ from app.store.journal_reads import JournalReads, to_operation
 from app.store.prepared import Asked, Insert, Statement, prepared, replacing
 from app.store.records import (
     Begun,
-    Existing,
-    Fresh,
+    BegunBefore,
+    BegunElsewhere,
+    BegunNew,
     NewOperation,
     OperationRecord,
     OperationState,
     ResultRow,
-    Taken,
     WriteOutcome,
 )
 from app.store.tables import operation_results, operations
@@ -45,22 +45,22 @@ class Journal(JournalReads):
             for _ in range(_TRIES):
                 made = await own.conn.run_sync(lambda raw: self._changed(raw, (_begin(self._db.insert), row), new.rows))
                 if made is not None:
-                    return Fresh(made)
+                    return BegunNew(made)
                 conflict = await self._find_conflict(new, own)
                 if conflict is not None:
                     return conflict
                 # The conflicting operation was released between the two statements.
         raise StoreError("the journal found neither a free key nor its holder")
 
-    async def _find_conflict(self, new: NewOperation, tx: Tx) -> Existing | Taken | None:
+    async def _find_conflict(self, new: NewOperation, tx: Tx) -> BegunBefore | BegunElsewhere | None:
         if new.idempotency_key is not None:
             known = await self.by_key(new.caller, new.mutation, new.idempotency_key, tx=tx)
             if known is not None:
-                return Existing(known)
+                return BegunBefore(known)
         if new.exclusive is not None:
             holder = await self.by_exclusive(new.exclusive, tx=tx)
             if holder is not None:
-                return Taken(holder)
+                return BegunElsewhere(holder)
         return None
 
     def _new_row(self, new: NewOperation) -> dict[str, Any]:
@@ -178,7 +178,7 @@ class Journal(JournalReads):
         deadline_at: datetime,
         exclusive: str | None = None,
         request_id: str | None = None,
-    ) -> Fresh | Taken | None:
+    ) -> BegunNew | BegunElsewhere | None:
         """Run a repeatable operation again with the same id; None if another process was faster or it is final."""
         if not operation.is_repeatable:
             return None
@@ -199,8 +199,8 @@ class Journal(JournalReads):
             reopened = await self._change(operation, [operation.state], values, (), None)
         except IntegrityError:  # only the constraint on `exclusive` can fail here
             holder = await self.by_exclusive(exclusive or "")
-            return None if holder is None else Taken(holder)
-        return None if reopened is None else Fresh(reopened)
+            return None if holder is None else BegunElsewhere(holder)
+        return None if reopened is None else BegunNew(reopened)
 
     async def expire(self, before: datetime) -> int:
         """Delete finished operations older than `before`; returns their number.

@@ -7,11 +7,11 @@ from sqlalchemy import ColumnElement, Row, Select, Update, and_, delete, or_, se
 
 from app.store.database import Database
 from app.store.prepared import Asked, prepared
-from app.store.records import OwnerRecord
+from app.store.records import LeaseRecord
 from app.store.tables import operations, owners
 
 
-class Owners:
+class Leases:
     """A process registers at startup, sends heartbeats, and marks itself stopped on shutdown.
 
     With SQLite all processes share a machine, so the caller also checks pids: a killed process is known to be dead
@@ -21,9 +21,9 @@ class Owners:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def register(self, owner_id: str, *, host: str, pid: int) -> OwnerRecord:
+    async def register(self, owner_id: str, *, host: str, pid: int) -> LeaseRecord:
         now = self._db.now()
-        record = OwnerRecord(id=owner_id, host=host, pid=pid, started_at=now, beat_at=now, stopped_at=None)
+        record = LeaseRecord(id=owner_id, host=host, pid=pid, started_at=now, beat_at=now, stopped_at=None)
         row = {"id": owner_id, "host": host, "pid": pid, "started_at": now, "beat_at": now}
         async with self._db.writing() as tx:
             await tx.conn.execute(self._db.insert(owners).values(tenant=self._db.tenant, **row))
@@ -38,7 +38,7 @@ class Owners:
         async with self._db.writing() as tx:
             await tx.conn.execute(update(owners).where(self._is(owner_id)).values(stopped_at=self._db.now()))
 
-    async def all(self) -> list[OwnerRecord]:
+    async def all(self) -> list[LeaseRecord]:
         async with self._db.reading() as conn:
             return [_record(row) for row in await conn.execute(*_all(self._db.tenant))]
 
@@ -77,8 +77,8 @@ def is_dead(silent_since: Asked, dead: Asked) -> ColumnElement[bool]:
     )
 
 
-def _record(row: Row[Any]) -> OwnerRecord:
-    return OwnerRecord(
+def _record(row: Row[Any]) -> LeaseRecord:
+    return LeaseRecord(
         id=row.id,
         host=row.host,
         pid=row.pid,

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from app.store.database import Database, Tx
 from app.store.prepared import Asked, Insert, Statement, prepared, replacing
-from app.store.records import SeenChanges, SeenMethod, SeenRecord, SeenStatus
+from app.store.records import ObservedChanges, ObservedMethod, ObservedRecord, ObservedStatus
 from app.store.tables import links, methods
 from app.store.text import is_storable, storable
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
@@ -30,7 +30,7 @@ from app.vault.enums import AuthStatus, CustomerRef, MethodRef, PaymentMethodSta
 _ORDER: Final = (methods.c.provider, methods.c.customer_ref, methods.c.method_ref)
 
 
-class Seen:
+class ObservedMethods:
     def __init__(self, database: Database) -> None:
         self._db = database
 
@@ -38,12 +38,12 @@ class Seen:
         self,
         provider: ProviderName,
         customer_ref: CustomerRef,
-        found: Iterable[SeenMethod],
+        found: Iterable[ObservedMethod],
         *,
         asked_at: datetime | None = None,
         is_settled: bool = False,
         tx: Tx | None = None,
-    ) -> SeenChanges:
+    ) -> ObservedChanges:
         """Store a complete list and return its differences from the last one, to one caller only.
 
         Writes nothing if there are none, unless `is_settled`: the list results from a write of the gateway, and later
@@ -53,7 +53,7 @@ class Seen:
         now = {method.method_ref: method for method in found}
         storable(customer_ref, *now)
         if tx is None and not is_settled and await self.is_unchanged(provider, customer_ref, now.values()):
-            return SeenChanges((), (), (), is_first=False)
+            return ObservedChanges((), (), (), is_first=False)
         here = self._at(provider, customer_ref)
         async with self._db.writing(tx) as own:
             return await own.conn.run_sync(lambda raw: self._note(raw, here, now, asked_at, is_settled))
@@ -62,20 +62,20 @@ class Seen:
         self,
         raw: Connection,
         here: tuple[str, str, str],
-        now: Mapping[MethodRef, SeenMethod],
+        now: Mapping[MethodRef, ObservedMethod],
         asked_at: datetime | None,
         is_settled: bool,
-    ) -> SeenChanges:
+    ) -> ObservedChanges:
         link = raw.execute(*_lock_link(*here)).first()
         if link is None:
-            return SeenChanges((), (), (), is_first=True)
+            return ObservedChanges((), (), (), is_first=True)
         before = {MethodRef(row.method_ref): row.etag for row in raw.execute(*_etags(*here))}  # with the link locked
         added = tuple(ref for ref in now if ref not in before)
         changed = tuple(ref for ref in now if ref in before and before[ref] != now[ref].etag)
         removed = tuple(ref for ref in before if ref not in now)
         is_old = asked_at is not None and link.seen_at is not None and asked_at < link.seen_at
         if is_old and (added or changed or removed):
-            return SeenChanges((), (), (), is_first=False, is_outdated=True)
+            return ObservedChanges((), (), (), is_first=False, is_outdated=True)
         if added or changed:
             rows = [self._row(here, link.customer_id, now[ref]) for ref in (*added, *changed)]
             raw.execute(_put(self._db.insert), rows)
@@ -85,7 +85,7 @@ class Seen:
         if added or changed or removed or link.seen_at is None or is_settled or is_found_again:
             at = asked_at if is_settled and asked_at is not None else self._db.now()
             raw.execute(*_link_seen(*here, seen_at=at, not_found_at=None))
-        return SeenChanges(
+        return ObservedChanges(
             added,
             changed,
             removed,
@@ -94,7 +94,7 @@ class Seen:
             is_found_again=is_found_again,
         )
 
-    def _row(self, here: tuple[str, str, str], customer_id: str, method: SeenMethod) -> dict[str, Any]:
+    def _row(self, here: tuple[str, str, str], customer_id: str, method: ObservedMethod) -> dict[str, Any]:
         return {
             **dict(zip(("tenant", "provider", "customer_ref"), here, strict=True)),
             "method_ref": method.method_ref,
@@ -108,14 +108,16 @@ class Seen:
 
     async def status(
         self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef, *, tx: Tx | None = None
-    ) -> SeenStatus | None:
+    ) -> ObservedStatus | None:
         """A method's last observed 3-D Secure status; None for a method that was never listed."""
         asked = _status if tx is None else _lock_status
         async with self._db.reading(tx) as conn:
             row = (await conn.execute(*asked(*self._at(provider, customer_ref), method_ref))).first()
         if row is None:
             return None
-        return SeenStatus(row.customer_id, AuthStatus(row.auth_status) if row.auth_status else None, row.auth_seen_at)
+        return ObservedStatus(
+            row.customer_id, AuthStatus(row.auth_status) if row.auth_status else None, row.auth_seen_at
+        )
 
     async def put_status(
         self, provider: ProviderName, customer_ref: CustomerRef, method_ref: MethodRef, status: AuthStatus, *, tx: Tx
@@ -123,7 +125,7 @@ class Seen:
         here = *self._at(provider, customer_ref), method_ref
         await tx.conn.execute(*_put_status(*here, auth_status=status.value, auth_seen_at=self._db.now()))
 
-    async def owners(self, provider: ProviderName, method_refs: Iterable[MethodRef]) -> list[SeenRecord]:
+    async def owners(self, provider: ProviderName, method_refs: Iterable[MethodRef]) -> list[ObservedRecord]:
         """The owners of these methods. A ref can have several owners if the vault numbers methods per customer."""
         wanted = [ref for ref in method_refs if is_storable(ref)]
         return await self._read(_owners(self._db.tenant, provider.value, wanted))
@@ -134,18 +136,18 @@ class Seen:
             rows = await conn.execute(*_unseen_links(self._db.tenant, provider.value, limit))
         return [(CustomerRef(row.customer_ref), row.customer_id) for row in rows]
 
-    async def of_customer(self, customer_id: str) -> list[SeenRecord]:
+    async def of_customer(self, customer_id: str) -> list[ObservedRecord]:
         return await self._read(_of_customer(self._db.tenant, customer_id))
 
     async def expiring(
-        self, first_month: str, last_month: str, *, after: SeenRecord | None = None, limit: int = 500
-    ) -> list[SeenRecord]:
+        self, first_month: str, last_month: str, *, after: ObservedRecord | None = None, limit: int = 500
+    ) -> list[ObservedRecord]:
         """One page of ACTIVE methods with an expiry (``YYYY-MM``) from `first_month` to `last_month`, inclusive."""
         last = ("", "", "") if after is None else (after.provider.value, after.customer_ref, after.method_ref)
         return await self._read(_expiring(self._db.tenant, first_month, last_month, *last, limit))
 
     async def is_unchanged(
-        self, provider: ProviderName, customer_ref: CustomerRef, found: Iterable[SeenMethod]
+        self, provider: ProviderName, customer_ref: CustomerRef, found: Iterable[ObservedMethod]
     ) -> bool:
         """Whether a list equals the stored one. Takes no lock."""
         rows = await self._db.rows(_list(*self._at(provider, customer_ref)))
@@ -157,7 +159,7 @@ class Seen:
     def _at(self, provider: ProviderName, customer_ref: CustomerRef) -> tuple[str, str, str]:
         return self._db.tenant, provider.value, customer_ref
 
-    async def _read(self, asked: Statement) -> list[SeenRecord]:
+    async def _read(self, asked: Statement) -> list[ObservedRecord]:
         return [_record(row) for row in await self._db.rows(asked)]
 
 
@@ -250,8 +252,8 @@ def _of_tenant(tenant: Asked) -> Select[Any]:
     return select(methods).where(methods.c.tenant == tenant).order_by(*_ORDER)
 
 
-def _record(row: Row[Any]) -> SeenRecord:
-    return SeenRecord(
+def _record(row: Row[Any]) -> ObservedRecord:
+    return ObservedRecord(
         customer_id=row.customer_id,
         provider=ProviderName(row.provider),
         customer_ref=CustomerRef(row.customer_ref),

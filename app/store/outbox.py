@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Select, Update, insert, select, update
 
 from app.store.prepared import Asked, Insert, prepared
-from app.store.records import Change, EventRecord, NewEvent, Topic
+from app.store.records import ChangeNotice, EventRecord, NewEvent, Topic
 from app.store.tables import changes, events, heads
 from app.store.ulids import EVENT, new_id_after
 
@@ -26,7 +26,7 @@ class Outbox:
         self._tenant = tenant
         self._touched: dict[tuple[Topic, str], None] = {}
         self._new_events: list[NewEvent] = []
-        self.changes: tuple[Change, ...] = ()
+        self.changes: tuple[ChangeNotice, ...] = ()
         self.events: tuple[EventRecord, ...] = ()
         """Set by the commit: the stored events, without those dropped by `once`."""
 
@@ -45,7 +45,7 @@ class Outbox:
         for event in fresh:
             last_event_id = new_id_after(EVENT, last_event_id)
             kept.append(_record(last_event_id, event, now))
-        changed = [Change(version + 1 + place, *touched) for place, touched in enumerate(self._touched)]
+        changed = [ChangeNotice(version + 1 + place, *touched) for place, touched in enumerate(self._touched)]
         if changed:
             conn.execute(_ADD_CHANGES, [self._change_row(change, now) for change in changed])
         if kept:
@@ -74,7 +74,7 @@ class Outbox:
                 seen.add(event.once)
         return fresh
 
-    def _change_row(self, change: Change, now: datetime) -> Mapping[str, Any]:
+    def _change_row(self, change: ChangeNotice, now: datetime) -> Mapping[str, Any]:
         return {
             "tenant": self._tenant,
             "version": change.version,

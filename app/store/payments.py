@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, select, update
 
 from app.store.database import Database, Tx
-from app.store.records import MethodAddress, NewPayment, PaymentRecord, PaymentState
+from app.store.records import MethodAddress, NewPaymentRecord, PaymentRecord, PaymentState
 from app.store.tables import payments
 from app.store.text import is_storable, storable
 from app.store.ulids import PAYMENT, new_id
@@ -19,7 +19,7 @@ class Payments:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def create(self, new: NewPayment, *, tx: Tx | None = None) -> PaymentRecord:
+    async def create(self, new: NewPaymentRecord, *, tx: Tx | None = None) -> PaymentRecord:
         storable(new.customer_id, new.reference, new.payment_ref, new.payment_id)
         now = self._db.now()
         row = {

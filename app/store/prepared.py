@@ -26,7 +26,7 @@ Insert = Callable[[Table], Any]
 """The dialect's INSERT, with `on_conflict_do_nothing` and `on_conflict_do_update`. See `Database.insert`."""
 
 
-class Prepared:
+class PreparedStatement:
     """A statement that is built on the first call, to keep startup fast."""
 
     def __init__(self, build: Callable[..., Executable]) -> None:
@@ -42,7 +42,7 @@ class Prepared:
         return self._statement, written
 
 
-prepared = Prepared
+prepared = PreparedStatement
 
 
 def replacing(insert: Any, *but: str) -> Any:

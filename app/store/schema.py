@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, column, func, inspect, select, table
 
-from app.store.cancel_safe import SteadyConnection
+from app.store.cancel_safe import CancelSafeConnection
 from app.store.database import Database
 
 NEWEST_REVISION: Final = "0007"
@@ -29,7 +29,7 @@ async def migrate(engine: Engine) -> None:
 
 async def migrations_are_current(engine: Engine) -> bool:
     """Whether the database has exactly the schema that this code expects. Raises if it is unreachable."""
-    conn = await SteadyConnection.open(engine)
+    conn = await CancelSafeConnection.open(engine)
     try:
         return await conn.run_sync(_revisions) == [NEWEST_REVISION]
     finally:

@@ -18,7 +18,7 @@ _NONE: Final[Sequence[Any]] = ()
 class Cursor:
     """The cursor interface of SQLAlchemy's asyncio adapter (`sqlalchemy.connectors.asyncio`)."""
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "SqliteConnection") -> None:
         self._connection = connection
         self._rows: list[Any] = []
         self.description: Any = None
@@ -59,7 +59,7 @@ class Cursor:
         self._rows = []
 
 
-class Connection(aiosqlite.Connection):
+class SqliteConnection(aiosqlite.Connection):
     """aiosqlite's connection with fewer round trips for statements, commit and rollback."""
 
     async def trip(self, work: Callable[[sqlite3.Connection], None]) -> None:
@@ -77,8 +77,8 @@ class Connection(aiosqlite.Connection):
             await super().rollback()
 
 
-def connect(database: str, **options: Any) -> Connection:
+def connect(database: str, **options: Any) -> SqliteConnection:
     """For SQLAlchemy's ``async_creator_fn``; await the result. `options` are those of `sqlite3.connect`."""
-    connection = Connection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
+    connection = SqliteConnection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
     connection._thread.daemon = True  # like SQLAlchemy's dialect: an open connection must not block exit
     return connection

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, Update, and_, delete, exists,
 
 from app.store.database import Database, Tx
 from app.store.prepared import Asked, Insert, prepared
-from app.store.records import NewReceipt, ReceiptRecord, ReceiptState
+from app.store.records import DeliveryRecord, DeliveryState, NewDelivery
 from app.store.tables import receipts
 from app.store.text import is_storable, storable
 from app.store.ulids import new_id
@@ -17,7 +17,7 @@ from app.store.ulids import new_id
 RECEIPT: Final = "rcp_"
 
 
-class Receipts:
+class WebhookDeliveries:
     """Workers claim deliveries with a lease; after its expiry another worker can claim them.
 
     Call `done` in the transaction that applies the effect, so that it is applied exactly once.
@@ -26,7 +26,7 @@ class Receipts:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def add(self, new: NewReceipt) -> ReceiptRecord | None:
+    async def add(self, new: NewDelivery) -> DeliveryRecord | None:
         """Store a delivery, due immediately; None for a duplicate of source, account and delivery id."""
         storable(new.source, new.account, new.delivery_id, new.event_type, new.lane)
         now = self._db.now()
@@ -39,7 +39,7 @@ class Receipts:
             "event_type": new.event_type,
             "lane": new.lane,
             "body": dict(new.body),
-            "state": ReceiptState.RECEIVED.value,
+            "state": DeliveryState.RECEIVED.value,
             "attempts": 0,
             "received_at": now,
             "next_attempt_at": now,
@@ -48,7 +48,7 @@ class Receipts:
             made = (await tx.conn.execute(_add(self._db.insert), row)).first()
         return None if made is None else _record(made)
 
-    async def claim(self, worker: str, *, lease: timedelta, limit: int = 10) -> list[ReceiptRecord]:
+    async def claim(self, worker: str, *, lease: timedelta, limit: int = 10) -> list[DeliveryRecord]:
         """Due deliveries, oldest first, one per lane: the next in a lane waits until this one is done or dead."""
         now = self._db.now()
         async with self._db.writing() as tx:
@@ -60,7 +60,7 @@ class Receipts:
 
     async def done(self, receipt_id: str, worker: str, *, tx: Tx | None = None) -> bool:
         """False if the worker's claim was lost: then roll the transaction back."""
-        values = {"state": ReceiptState.DONE.value, "done_at": self._db.now(), "next_attempt_at": None, "error": None}
+        values = {"state": DeliveryState.DONE.value, "done_at": self._db.now(), "next_attempt_at": None, "error": None}
         return await self._settle(receipt_id, worker, values, tx)
 
     async def retry(self, receipt_id: str, worker: str, *, at: datetime, error: str) -> bool:
@@ -69,44 +69,46 @@ class Receipts:
 
     async def dead(self, receipt_id: str, worker: str, *, error: str) -> bool:
         """Dead-letter it; its lane continues."""
-        values = {"state": ReceiptState.DEAD.value, "next_attempt_at": None, "error": error}
+        values = {"state": DeliveryState.DEAD.value, "next_attempt_at": None, "error": error}
         return await self._settle(receipt_id, worker, values, None)
 
     async def release(self, workers: Collection[str]) -> int:
         """Release the claims of dead workers: due again immediately. Returns their number."""
         held = (
             receipts.c.tenant == self._db.tenant,
-            receipts.c.state == ReceiptState.RECEIVED.value,
+            receipts.c.state == DeliveryState.RECEIVED.value,
             receipts.c.claimed_by.in_(workers),
             receipts.c.claimed_until > self._db.now(),
         )
         async with self._db.writing() as tx:
             return (await tx.conn.execute(update(receipts).where(*held).values(claimed_until=None))).rowcount
 
-    async def replay(self, receipt_id: str, *, tx: Tx | None = None) -> ReceiptRecord | None:
+    async def replay(self, receipt_id: str, *, tx: Tx | None = None) -> DeliveryRecord | None:
         """Make a dead or done delivery due again; None if it is neither."""
         values = {
-            "state": ReceiptState.RECEIVED.value,
+            "state": DeliveryState.RECEIVED.value,
             "attempts": 0,
             "next_attempt_at": self._db.now(),
             "claimed_by": None,
             "claimed_until": None,
             "done_at": None,
         }
-        over = [ReceiptState.DEAD.value, ReceiptState.DONE.value]
+        over = [DeliveryState.DEAD.value, DeliveryState.DONE.value]
         statement = update(receipts).where(self._is(receipt_id), receipts.c.state.in_(over)).values(values)
         async with self._db.writing(tx) as own:
             row = (await own.conn.execute(statement.returning(*receipts.c))).first()
         return None if row is None else _record(row)
 
-    async def receipt(self, receipt_id: str) -> ReceiptRecord | None:
+    async def receipt(self, receipt_id: str) -> DeliveryRecord | None:
         if not is_storable(receipt_id):
             return None
         async with self._db.reading() as conn:
             row = (await conn.execute(select(receipts).where(self._is(receipt_id)))).first()
         return None if row is None else _record(row)
 
-    async def all(self, state: ReceiptState | None = None, *, after: str = "", limit: int = 100) -> list[ReceiptRecord]:
+    async def all(
+        self, state: DeliveryState | None = None, *, after: str = "", limit: int = 100
+    ) -> list[DeliveryRecord]:
         """One page, oldest first."""
         query = select(receipts).where(receipts.c.tenant == self._db.tenant, receipts.c.id > after)
         if state is not None:
@@ -116,7 +118,7 @@ class Receipts:
 
     async def expire(self, before: datetime) -> int:
         """Delete deliveries done before `before`, not open or dead ones; returns their number."""
-        old = and_(receipts.c.state == ReceiptState.DONE.value, receipts.c.done_at < before)
+        old = and_(receipts.c.state == DeliveryState.DONE.value, receipts.c.done_at < before)
         async with self._db.writing() as tx:
             gone = await tx.conn.execute(delete(receipts).where(receipts.c.tenant == self._db.tenant, old))
             return gone.rowcount
@@ -142,14 +144,14 @@ def _due(tenant: Asked, now: Asked, limit: Asked) -> Select[Any]:
     is_blocked = exists().where(
         earlier.c.tenant == receipts.c.tenant,
         earlier.c.lane == receipts.c.lane,
-        earlier.c.state == ReceiptState.RECEIVED.value,
+        earlier.c.state == DeliveryState.RECEIVED.value,
         earlier.c.id < receipts.c.id,
     )
     return (
         select(receipts.c.id)
         .where(
             receipts.c.tenant == tenant,
-            receipts.c.state == ReceiptState.RECEIVED.value,
+            receipts.c.state == DeliveryState.RECEIVED.value,
             receipts.c.next_attempt_at <= now,
             or_(receipts.c.claimed_until.is_(None), receipts.c.claimed_until <= now),
             ~is_blocked,
@@ -168,12 +170,12 @@ def _claim(tenant: Asked, ids: Asked) -> Any:
 
 @prepared
 def _settle(tenant: Asked, receipt_id: Asked, worker: Asked) -> Update:
-    claimed = receipts.c.claimed_by == worker, receipts.c.state == ReceiptState.RECEIVED.value
+    claimed = receipts.c.claimed_by == worker, receipts.c.state == DeliveryState.RECEIVED.value
     return update(receipts).where(receipts.c.tenant == tenant, receipts.c.id == receipt_id, *claimed)
 
 
-def _record(row: Row[Any]) -> ReceiptRecord:
-    return ReceiptRecord(
+def _record(row: Row[Any]) -> DeliveryRecord:
+    return DeliveryRecord(
         id=row.id,
         source=row.source,
         account=row.account,
@@ -181,7 +183,7 @@ def _record(row: Row[Any]) -> ReceiptRecord:
         event_type=row.event_type,
         lane=row.lane,
         body=row.body,
-        state=ReceiptState(row.state),
+        state=DeliveryState(row.state),
         attempts=row.attempts,
         error=row.error,
         received_at=row.received_at,

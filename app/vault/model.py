@@ -168,7 +168,7 @@ PaymentMethod = Card | BankAccount | OtherMethod
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class SameReply:
+class ReplyDigest:
     """Identifies one reply's bytes by their digest. Compared by identity."""
 
     digest: bytes = field(repr=False)
@@ -188,7 +188,7 @@ class VaultWallet:
     skipped: int = 0
     truncated: bool = False
     provider_request_id: str | None = None
-    reply: "SameReply | None" = field(default=None, repr=False, compare=False)
+    reply: "ReplyDigest | None" = field(default=None, repr=False, compare=False)
 
 
 # ---- writes ----------------------------------------------------------------------------------------------

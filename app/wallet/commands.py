@@ -8,7 +8,7 @@ from app.vault.enums import CardBrand, CustomerRef, ProviderName
 from app.vault.model import Address, Expiry, NewMethod, NextAction, PersonName
 from app.vault.secret import Secret
 from app.wallet.caller import Caller
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 
 __all__ = [
     "Actor",
@@ -25,13 +25,13 @@ __all__ = [
     "ImportedLook",
     "LinkCustomer",
     "OnDuplicate",
-    "Problem",
     "ProblemCode",
     "QuotePayment",
     "SessionPurpose",
     "SetDefault",
     "UnlinkCustomer",
     "UpdateMethod",
+    "WriteProblem",
     "WriteResult",
 ]
 
@@ -259,8 +259,8 @@ class WriteResult:
 
     operation: OperationRecord | None = None
     replayed: bool = False
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
+    problems: tuple[WriteProblem, ...] = ()
+    warnings: tuple[WriteProblem, ...] = ()
     customer_id: str | None = None
     method: MethodAddress | None = None
     was_duplicate: bool = False

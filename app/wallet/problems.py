@@ -41,7 +41,7 @@ class ProblemCode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class WriteProblem:
     """One error or warning; it never contains an input value.
 
     `path` holds snake_case names, starting at the mutation's input. With `outcome` it is a vault's answer (the graph's
@@ -61,7 +61,7 @@ class Problem:
     current_etag: str | None = None
 
 
-STORE_UNAVAILABLE: Final = Problem(
+STORE_UNAVAILABLE: Final = WriteProblem(
     code=ProblemCode.STORE_UNAVAILABLE,
     message="The gateway's store cannot be used at the moment; no vault was called. Send the same request again.",
     retryable=True,

@@ -8,7 +8,7 @@ import strawberry
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import PersonName
 from app.wallet.commands import CreateCustomer, EraseCustomer, LinkCustomer, UnlinkCustomer
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.inputs.fields import given, optional, text, words
 from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_name
 from resolvers.scalars import IdempotencyKey
@@ -31,13 +31,13 @@ class CreateCustomerInput:
     address: AddressInput | None = optional("For the vaults that need one; not kept here.")
     provision_at: list[ProviderName] = strawberry.field(default_factory=list)
 
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[WriteProblem]:
         """What no vault and no mail server would take; a vault may be stricter."""
         email, phone = words(self.email), words(self.phone)
-        found: list[Problem] = []
+        found: list[WriteProblem] = []
         if given(self.name) is None and words(self.business_name) is None:
             missing = "Give the name of a person or of a business."
-            found.append(Problem(code=ProblemCode.REQUIRED, message=missing, path=("name",)))
+            found.append(WriteProblem(code=ProblemCode.REQUIRED, message=missing, path=("name",)))
         if email is not None and not _EMAIL.fullmatch(email):
             found.append(_invalid("email", "This is not an e-mail address."))
         if phone is not None and not _PHONE.fullmatch(phone):
@@ -97,5 +97,5 @@ class EraseCustomerInput:
         )
 
 
-def _invalid(field: str, message: str) -> Problem:
-    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=(field,))
+def _invalid(field: str, message: str) -> WriteProblem:
+    return WriteProblem(code=ProblemCode.INVALID_INPUT, message=message, path=(field,))

@@ -4,7 +4,7 @@ import strawberry
 
 from app.providers.registry import names_of_the_able
 from app.vault.enums import ProviderCapability, ProviderName
-from app.wallet.commands import CreateHostedSession, Problem, SessionPurpose
+from app.wallet.commands import CreateHostedSession, SessionPurpose, WriteProblem
 from app.wallet.money import to_minor
 from resolvers.inputs.fields import given, optional
 from resolvers.inputs.payments import MoneyInput, amount_problems
@@ -25,7 +25,7 @@ class CreateHostedSessionInput:
     return_url: URL
     cancel_url: URL
 
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[WriteProblem]:
         money = given(self.amount)
         return amount_problems(money, "amount", 1) if money is not None else []
 

@@ -9,7 +9,7 @@ import strawberry
 from app.vault.enums import PaymentMethodKind, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.filter import MethodFilter
-from resolvers.errors import BadInput
+from resolvers.errors import BadUserInput
 
 T = TypeVar("T")
 _MOST_DAYS: Final = 36_500
@@ -34,7 +34,7 @@ class PaymentMethodFilter:
     def to_rules(self, now: datetime) -> MethodFilter:
         days = self.expiring_within_days if isinstance(self.expiring_within_days, int) else None
         if days is not None and not 0 <= days <= _MOST_DAYS:
-            raise BadInput(f"expiringWithinDays must be from 0 to {_MOST_DAYS}.")
+            raise BadUserInput(f"expiringWithinDays must be from 0 to {_MOST_DAYS}.")
         return MethodFilter(
             providers=_set(self.providers),
             kinds=_set(self.kinds),

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import strawberry
 
-from app.wallet.commands import CapturePayment, Problem, ProblemCode, QuotePayment
+from app.wallet.commands import CapturePayment, ProblemCode, QuotePayment, WriteProblem
 from app.wallet.money import BadAmount, to_minor
 from resolvers.inputs.fields import given, optional, text
 from resolvers.scalars import CurrencyCode, IdempotencyKey
@@ -31,9 +31,9 @@ class QuotePaymentInput:
     tax_amount: MoneyInput | None = optional("In the same currency; part of what is paid, beside the amount.")
     reference: str = text(description="Your own, an invoice's number for example.")
 
-    def problems(self) -> list[Problem]:
+    def problems(self) -> list[WriteProblem]:
         """What no vault need be asked about."""
-        found: list[Problem] = []
+        found: list[WriteProblem] = []
         if given(self.using.default_of_customer) is False:
             found.append(_invalid("Name a payment method, or say true.", "using", "default_of_customer"))
         tax = given(self.tax_amount)
@@ -66,7 +66,7 @@ class CapturePaymentInput:
         return CapturePayment(payment_id=self.payment_id, idempotency_key=self.idempotency_key)
 
 
-def amount_problems(money: MoneyInput, name: str, least: int) -> list[Problem]:
+def amount_problems(money: MoneyInput, name: str, least: int) -> list[WriteProblem]:
     """Whether the amount can be told in its currency's minor unit, and is `least` of it or more."""
     try:
         minor = to_minor(money.amount, money.currency)
@@ -76,5 +76,5 @@ def amount_problems(money: MoneyInput, name: str, least: int) -> list[Problem]:
     return [] if minor >= least else [_invalid("The amount is too small.", name, "amount")]
 
 
-def _invalid(message: str, *path: str) -> Problem:
-    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
+def _invalid(message: str, *path: str) -> WriteProblem:
+    return WriteProblem(code=ProblemCode.INVALID_INPUT, message=message, path=path)

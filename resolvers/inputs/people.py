@@ -7,7 +7,7 @@ import strawberry
 from app.vault.countries import WITHOUT_POSTAL_CODES
 from app.vault.model import Address, PersonName
 from app.vault.rules.text import tidy
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.inputs.fields import given, text, words
 from resolvers.scalars import CountryCode
 
@@ -17,7 +17,7 @@ class PersonNameInput:
     first: str | None = text(is_optional=True)
     last: str | None = text(is_optional=True)
 
-    def own_problems(self, path: tuple[str, ...]) -> Iterator[Problem]:
+    def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
         if words(self.first) is None and words(self.last) is None:
             yield _required("Give a first or a last name.", *path, "last")
 
@@ -36,7 +36,7 @@ class AddressInput:
     )
     country: CountryCode
 
-    def own_problems(self, path: tuple[str, ...]) -> Iterator[Problem]:
+    def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
         if words(self.postal_code) is None and self.country not in WITHOUT_POSTAL_CODES:
             yield _required("Addresses in this country have a postal code.", *path, "postal_code")
 
@@ -61,5 +61,5 @@ def to_name(name: PersonNameInput | None) -> PersonName | None:
     return None if shown is None else shown.to_name()
 
 
-def _required(message: str, *path: str) -> Problem:
-    return Problem(code=ProblemCode.REQUIRED, message=message, path=path)
+def _required(message: str, *path: str) -> WriteProblem:
+    return WriteProblem(code=ProblemCode.REQUIRED, message=message, path=path)

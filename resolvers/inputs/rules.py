@@ -19,7 +19,7 @@ import strawberry
 
 from app.vault.pan import looks_like_card_number
 from app.vault.secret import Secret
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.inputs.fields import TEXT_RULES, TextRules, given
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.scalars import URL, CountryCode, CurrencyCode, IdempotencyKey, Last4
@@ -46,7 +46,7 @@ class _Field:
     rules: TextRules | None
 
 
-def text_problems(given_input: Any, origins: ReturnOrigins = NOWHERE) -> list[Problem]:
+def text_problems(given_input: Any, origins: ReturnOrigins = NOWHERE) -> list[WriteProblem]:
     """Everything that is wrong with the text in an input, all at once."""
     return list(_walk(given_input, (), origins))
 
@@ -55,10 +55,10 @@ def text_problems(given_input: Any, origins: ReturnOrigins = NOWHERE) -> list[Pr
 class HasOwnProblems(Protocol):
     """An input with a rule over several of its fields."""
 
-    def own_problems(self, path: Path) -> Iterable[Problem]: ...
+    def own_problems(self, path: Path) -> Iterable[WriteProblem]: ...
 
 
-def _walk(value: Any, path: Path, origins: ReturnOrigins) -> Iterator[Problem]:
+def _walk(value: Any, path: Path, origins: ReturnOrigins) -> Iterator[WriteProblem]:
     if isinstance(value, HasOwnProblems):
         yield from value.own_problems(path)
     for field, part in _given_fields(value):
@@ -83,11 +83,11 @@ def _text_of(value: str | Secret | Decimal) -> str:
     return format(value, "f") if isinstance(value, Decimal) else value
 
 
-def _faults(text: str, rules: TextRules, path: Path, origins: ReturnOrigins) -> Iterator[Problem]:
+def _faults(text: str, rules: TextRules, path: Path, origins: ReturnOrigins) -> Iterator[WriteProblem]:
     if not text.strip() and not rules.may_be_blank:
-        yield Problem(code=ProblemCode.REQUIRED, message="It must not be blank.", path=path)
+        yield WriteProblem(code=ProblemCode.REQUIRED, message="It must not be blank.", path=path)
     elif not rules.may_hold_card_number and _holds_card_number(text, rules):
-        yield Problem(
+        yield WriteProblem(
             code=ProblemCode.PAN_NOT_ALLOWED, message="A card number is not allowed here. It was not stored.", path=path
         )
     elif len(text) > rules.max_length:
@@ -134,5 +134,5 @@ def rules_of_type(hint: Any) -> TextRules | None:
     return TextRules()
 
 
-def _invalid(message: str, path: Path) -> Problem:
-    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
+def _invalid(message: str, path: Path) -> WriteProblem:
+    return WriteProblem(code=ProblemCode.INVALID_INPUT, message=message, path=path)

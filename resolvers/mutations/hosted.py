@@ -5,15 +5,15 @@ import strawberry
 from app.errors import VaultError
 from app.vault.enums import ProviderName
 from app.vault.payments import TokenizingVault
-from app.wallet.commands import Problem, ProblemCode, WriteResult
+from app.wallet.commands import ProblemCode, WriteProblem, WriteResult
 from app.wallet.writes.refusals import problems_of
 from resolvers.context import Info
 from resolvers.inputs.hosted import CreateHostedSessionInput, CreateTokenizationInput
 from resolvers.inputs.rules import text_problems
-from resolvers.mutations.run import common, run
+from resolvers.mutations.run import payload_fields, run
 from resolvers.scopes import scoped
-from resolvers.types.auth import NextAction
-from resolvers.types.payloads import CreateHostedSessionPayload, CreateTokenizationPayload, Tokenization
+from resolvers.types.auth import GraphNextAction
+from resolvers.types.payloads import CreateHostedSessionPayload, CreateTokenizationPayload, GraphTokenization
 
 
 @strawberry.type
@@ -23,8 +23,8 @@ class HostedMutations:
         self, info: Info, input: CreateHostedSessionInput
     ) -> CreateHostedSessionPayload | None:
         result = await run(info, input, info.context.services.writer.create_hosted_session, input.problems)
-        action = NextAction.of(result.next_action) if result.next_action else None
-        return CreateHostedSessionPayload(**await common(info, result), next_action=action)
+        action = GraphNextAction.of(result.next_action) if result.next_action else None
+        return CreateHostedSessionPayload(**await payload_fields(info, result), next_action=action)
 
     @scoped("payment_methods:write", calls=4, description="What a browser needs to capture a number for this vault.")
     async def create_tokenization(self, info: Info, input: CreateTokenizationInput) -> CreateTokenizationPayload | None:
@@ -32,24 +32,28 @@ class HostedMutations:
         problems, found = tuple(text_problems(input)), None
         if not problems:
             problems, found = await _tokenization(info, input.customer_id, input.provider)
-        return CreateTokenizationPayload(**await common(info, WriteResult(problems=problems)), tokenization=found)
+        return CreateTokenizationPayload(
+            **await payload_fields(info, WriteResult(problems=problems)), tokenization=found
+        )
 
 
 async def _tokenization(
     info: Info, customer_id: str, name: ProviderName
-) -> tuple[tuple[Problem, ...], Tokenization | None]:
+) -> tuple[tuple[WriteProblem, ...], GraphTokenization | None]:
     entry = await info.context.entry(customer_id)
     if entry is None:
-        missing = Problem(code=ProblemCode.NOT_FOUND, message="There is no such customer.", path=("customer_id",))
+        missing = WriteProblem(code=ProblemCode.NOT_FOUND, message="There is no such customer.", path=("customer_id",))
         return (missing,), None
     vault = info.context.services.reader.providers.get(name)
     if not isinstance(vault, TokenizingVault):
         message = "This vault does not support capturing in a browser."
-        cannot = Problem(code=ProblemCode.UNSUPPORTED_BY_PROVIDER, message=message, path=("provider",), provider=name)
+        cannot = WriteProblem(
+            code=ProblemCode.UNSUPPORTED_BY_PROVIDER, message=message, path=("provider",), provider=name
+        )
         return (cannot,), None
     link = entry.link(name)
     try:
         found = await vault.tokenization(link.customer_ref if link else None, info.context.call)
     except VaultError as error:
         return problems_of(error), None
-    return (), Tokenization.of(name, found)
+    return (), GraphTokenization.of(name, found)

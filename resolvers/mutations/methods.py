@@ -6,7 +6,7 @@ import strawberry
 
 from app.store.records import MethodAddress
 from app.vault.enums import AddRoute
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.context import Info
 from resolvers.inputs.methods import (
     AddPaymentMethodInput,
@@ -14,9 +14,9 @@ from resolvers.inputs.methods import (
     SetDefaultPaymentMethodInput,
     UpdatePaymentMethodInput,
 )
-from resolvers.mutations.run import common, run
+from resolvers.mutations.run import payload_fields, run
 from resolvers.scopes import scoped
-from resolvers.types.auth import NextAction
+from resolvers.types.auth import GraphNextAction
 from resolvers.types.payloads import (
     AddPaymentMethodPayload,
     DeletePaymentMethodPayload,
@@ -33,9 +33,9 @@ class MethodMutations:
     async def add_payment_method(self, info: Info, input: AddPaymentMethodInput) -> AddPaymentMethodPayload | None:
         result = await run(info, input, info.context.services.writer.add_method, lambda: _closed_route(info, input))
         return AddPaymentMethodPayload(
-            **await common(info, result),
+            **await payload_fields(info, result),
             was_duplicate=result.was_duplicate,
-            next_action=NextAction.of(result.next_action) if result.next_action else None,
+            next_action=GraphNextAction.of(result.next_action) if result.next_action else None,
             address=result.method,
             done_at=result.operation.finished_at if result.operation else None,
             customer_id=result.customer_id,
@@ -47,7 +47,7 @@ class MethodMutations:
     ) -> UpdatePaymentMethodPayload | None:
         result = await run(info, input, info.context.services.writer.update_method)
         return UpdatePaymentMethodPayload(
-            **await common(info, result),
+            **await payload_fields(info, result),
             replaced_id=_id(info, result.replaced),
             address=result.method,
             done_at=result.operation.finished_at if result.operation else None,
@@ -59,7 +59,7 @@ class MethodMutations:
     ) -> SetDefaultPaymentMethodPayload | None:
         result = await run(info, input, info.context.services.writer.set_default)
         return SetDefaultPaymentMethodPayload(
-            **await common(info, result),
+            **await payload_fields(info, result),
             previous=result.previous,
             customer_id=result.customer_id,
         )
@@ -70,7 +70,7 @@ class MethodMutations:
     ) -> DeletePaymentMethodPayload | None:
         result = await run(info, input, info.context.services.writer.delete_method)
         return DeletePaymentMethodPayload(
-            **await common(info, result),
+            **await payload_fields(info, result),
             deleted_id=_id(info, result.deleted),
             lookalikes=result.lookalikes,
             customer_id=result.customer_id,
@@ -86,7 +86,7 @@ _CLOSED: Final = {
 }
 
 
-def _closed_route(info: Info, input: AddPaymentMethodInput) -> list[Problem]:
+def _closed_route(info: Info, input: AddPaymentMethodInput) -> list[WriteProblem]:
     """A route that the operator has disabled. The use case checks the vault's capabilities."""
     way = input.method.chosen()
     new = way.way.to_new(None)
@@ -94,7 +94,7 @@ def _closed_route(info: Info, input: AddPaymentMethodInput) -> list[Problem]:
     if vault is None or new.route not in _CLOSED or new.route in vault.capabilities.add_via:
         return []
     code, message = _CLOSED[new.route]
-    return [Problem(code=code, message=message, path=way.path)]
+    return [WriteProblem(code=code, message=message, path=way.path)]
 
 
 def _id(info: Info, address: MethodAddress | None) -> strawberry.ID | None:

@@ -8,7 +8,7 @@ from app.wallet.commands import WriteResult
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.inputs.payments import CapturePaymentInput, QuotePaymentInput
-from resolvers.mutations.run import common, run
+from resolvers.mutations.run import payload_fields, run
 from resolvers.scopes import scoped
 from resolvers.types.payloads import PaymentPayload
 
@@ -28,4 +28,4 @@ class PaymentMutations:
 
 async def _answer(info: Info, result: WriteResult, payment_id: str | None) -> dict[str, Any]:
     payment = await lookup.payment(info, payment_id) if payment_id else None
-    return {**await common(info, result), "payment": payment, "next_action": result.next_action}
+    return {**await payload_fields(info, result), "payment": payment, "next_action": result.next_action}

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 from app.errors import StoreUnavailable
 from app.vault.provider import Call
 from app.wallet.commands import Actor, WriteResult
-from app.wallet.problems import STORE_UNAVAILABLE, Problem
+from app.wallet.problems import STORE_UNAVAILABLE, WriteProblem
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.inputs.rules import text_problems
@@ -22,17 +22,17 @@ class Input(Protocol[C_co]):
     def to_command(self) -> C_co: ...
 
 
-UseCase = Callable[[C, Actor, Call], Awaitable[WriteResult]]
-Check = Callable[[], Sequence[Problem]]
+WriteHandler = Callable[[C, Actor, Call], Awaitable[WriteResult]]
+Check = Callable[[], Sequence[WriteProblem]]
 
 
-async def run(info: Info, given: "Input[C]", use_case: "UseCase[C]", *checks: Check) -> WriteResult:
+async def run(info: Info, given: "Input[C]", use_case: "WriteHandler[C]", *checks: Check) -> WriteResult:
     """Report all problems of the input at once; then nothing is journalled and no vault is called.
 
     `checks` only run on input whose text is valid.
     """
     context = info.context
-    problems: Sequence[Problem] = text_problems(given, context.services.return_origins)
+    problems: Sequence[WriteProblem] = text_problems(given, context.services.return_origins)
     problems = problems or [problem for check in checks for problem in check()]
     if problems:
         return WriteResult(problems=tuple(problems))
@@ -62,7 +62,7 @@ def _forget_what_it_changed(info: Info, result: WriteResult) -> None:
         services.reader.snapshots.drop(provider, ref)
 
 
-async def common(info: Info, result: WriteResult) -> dict[str, Any]:
+async def payload_fields(info: Info, result: WriteResult) -> dict[str, Any]:
     """The fields of every payload."""
     return {
         "operation": Operation.of(result.operation, replayed=result.replayed) if result.operation else None,
@@ -71,11 +71,11 @@ async def common(info: Info, result: WriteResult) -> dict[str, Any]:
     }
 
 
-async def _user_errors(info: Info, problems: Iterable[Problem]) -> list[UserError]:
+async def _user_errors(info: Info, problems: Iterable[WriteProblem]) -> list[UserError]:
     return [await _user_error(info, problem) for problem in problems]
 
 
-async def _user_error(info: Info, problem: Problem) -> UserError:
+async def _user_error(info: Info, problem: WriteProblem) -> UserError:
     may_see = problem.existing is not None and info.context.caller.has_any([READ_METHODS])
     existing = await lookup.method_if_readable(info, problem.existing) if problem.existing and may_see else None
     return to_user_error(problem, existing)

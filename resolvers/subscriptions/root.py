@@ -15,7 +15,7 @@ from app.wallet.ids import IdKind, kind_of
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.directives import RequiresScope
-from resolvers.errors import BadInput, CodedError
+from resolvers.errors import BadUserInput, CodedError
 from resolvers.lookup import READ_CUSTOMERS
 from resolvers.scopes import require
 from resolvers.types.customer import READ_METHODS
@@ -43,9 +43,9 @@ class Subscription:
         context = info.context
         start = after or context.resume_after
         if start is not None and kind_of(start) is not IdKind.EVENT:
-            raise BadInput("after is not the id of an event.")
+            raise BadUserInput("after is not the id of an event.")
         if types == []:
-            raise BadInput("types is empty: leave it out for events of every type.")
+            raise BadUserInput("types is empty: leave it out for events of every type.")
         wanted = frozenset(one.kept_as for one in types) if types else CUSTOMER_EVENTS
         await _may_listen(info, customer_id)
         feed = context.services.feed.events(customer_id, wanted, after=start, tick_s=context.services.recheck_s)
@@ -77,7 +77,7 @@ class Subscription:
         last: str | None = None
         try:
             while True:
-                await _renew(info, READ_METHODS)
+                await _revalidate(info, READ_METHODS)
                 found = await lookup.operation(info, id)
                 if found is None:
                     raise _not_found()
@@ -98,13 +98,13 @@ class Subscription:
 
 async def _may_listen(info: Info, customer_id: str) -> None:
     """Raises an error that ends the stream if the caller has lost access."""
-    await _renew(info, READ_CUSTOMERS)
+    await _revalidate(info, READ_CUSTOMERS)
     known = kind_of(customer_id) is IdKind.CUSTOMER and await info.context.entry(customer_id)
     if not known:
         raise _not_found()
 
 
-async def _renew(info: Info, scope: str) -> None:
+async def _revalidate(info: Info, scope: str) -> None:
     """Refresh the caller's rights and drop data cached for earlier events."""
     context = info.context
     caller = await context.services.again(context.caller)

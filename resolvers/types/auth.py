@@ -12,8 +12,8 @@ from app.vault.secret import Secret
 from resolvers.scalars import URL
 
 
-@strawberry.type(description="What the shopper must do next.")
-class NextAction:
+@strawberry.type(name="NextAction", description="What the shopper must do next.")
+class GraphNextAction:
     kind: NextActionKind
     url: URL | None
     expires_at: datetime | None
@@ -29,14 +29,14 @@ class NextAction:
         return cls(kind=action.kind, url=url, expires_at=action.expires_at, secret=action.client_token)
 
 
-@strawberry.type(description="The last known 3-D Secure result of one card.")
-class ThreeDSecure:
+@strawberry.type(name="ThreeDSecure", description="The last known 3-D Secure result of one card.")
+class GraphThreeDSecure:
     status: AuthStatus
     purpose: AuthPurpose | None
     raw_status: str | None = strawberry.field(description="The vault's value.")
     authentication_id: strawberry.ID | None
     authenticated_at: datetime | None
-    next_action: NextAction | None
+    next_action: GraphNextAction | None
 
     @classmethod
     def of(cls, result: VaultThreeDSecure) -> Self:
@@ -46,5 +46,5 @@ class ThreeDSecure:
             raw_status=result.raw_status,
             authentication_id=strawberry.ID(result.authentication_id) if result.authentication_id else None,
             authenticated_at=result.authenticated_at,
-            next_action=NextAction.of(result.next_action) if result.next_action else None,
+            next_action=GraphNextAction.of(result.next_action) if result.next_action else None,
         )

@@ -13,7 +13,7 @@ from app.wallet.reads.build_wallet import DefaultInfo, SourceRow, Wallet, Wallet
 from app.wallet.reads.customers import DirectoryEntry
 from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost
-from resolvers.errors import BadInput, SourcesUnavailable
+from resolvers.errors import BadUserInput, SourcesUnavailable
 from resolvers.inputs.payment_method_filter import PaymentMethodFilter
 from resolvers.scopes import scoped
 from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent, EventConnection, EventEdge
@@ -21,7 +21,7 @@ from resolvers.types.link import ProviderLink
 from resolvers.types.method_connection import PaymentMethodConnection, method_page
 from resolvers.types.node import Node
 from resolvers.types.paging import PageInfo, from_cursor, page_size, to_cursor
-from resolvers.types.payment_method import Card, PaymentMethod, auth_status_of, to_graph
+from resolvers.types.payment_method import GraphCard, PaymentMethod, auth_status_of, to_graph
 from resolvers.types.sources import SourceStatus
 from resolvers.wallets import ALL
 
@@ -72,8 +72,8 @@ class AuthSummary:
         size=ListSize(assumed_size=10),
         description="Cards whose holder must still complete a challenge.",
     )
-    async def challenge_pending(self, info: Info) -> list[Card] | None:
-        cards = [one for one in self.methods if isinstance(one, Card)]
+    async def challenge_pending(self, info: Info) -> list[GraphCard] | None:
+        cards = [one for one in self.methods if isinstance(one, GraphCard)]
         info.context.budget.take_work(len(self.methods))
         asked = [auth_status_of(card, info) for card in cards]
         statuses = [one if isinstance(one, AuthStatus) else await one for one in asked]
@@ -110,7 +110,7 @@ class Customer(Node):
     ) -> list[PaymentMethod] | Awaitable[list[PaymentMethod] | None] | None:
         services = info.context.services
         if isinstance(first, int) and not 1 <= first <= services.list_limit:
-            raise BadInput(f"first must be from 1 to {services.list_limit}.")
+            raise BadUserInput(f"first must be from 1 to {services.list_limit}.")
         wanted = filter.to_rules(services.utc_now()) if filter else _EVERYTHING
         providers = ALL if wanted.providers is None else wanted.providers
 

@@ -6,7 +6,7 @@ from typing import Final
 import strawberry
 
 from app.wallet.reads.build_wallet import WalletMethod
-from resolvers.errors import BadInput
+from resolvers.errors import BadUserInput
 from resolvers.scopes import scoped
 from resolvers.types.paging import PageInfo, from_cursor, to_cursor
 from resolvers.types.payment_method import PaymentMethod
@@ -30,7 +30,7 @@ class PaymentMethodConnection:
 def method_page(
     methods: Sequence[WalletMethod], shown: Mapping[str, PaymentMethod], size: int, after: str | None
 ) -> PaymentMethodConnection:
-    """The page of `size` methods after `after`. Raises BadInput for a cursor of another connection."""
+    """The page of `size` methods after `after`. Raises BadUserInput for a cursor of another connection."""
     start = _place_after(methods, after) if after else 0
     edges = [
         PaymentMethodEdge(cursor=to_cursor(_CURSOR, f"{place}.{one.id}"), node=shown[one.id])
@@ -52,5 +52,5 @@ def _place_after(methods: Sequence[WalletMethod], after: str) -> int:
     """The index after the cursor's method, wherever it is now; if it is gone, its former index."""
     place, _, method_id = from_cursor(_CURSOR, after).partition(".")
     if not (place.isascii() and place.isdecimal() and len(place) < 10):
-        raise BadInput("after is not a cursor of this connection.")
+        raise BadUserInput("after is not a cursor of this connection.")
     return next((index for index, one in enumerate(methods, 1) if one.id == method_id), int(place))

@@ -10,7 +10,7 @@ from app.vault.enums import ProviderName
 from app.wallet.writes.record import row_problem
 from resolvers.context import Info
 from resolvers.directives import ListSize
-from resolvers.errors import BadInput
+from resolvers.errors import BadUserInput
 from resolvers.scopes import scoped
 from resolvers.types.customer import READ_METHODS
 from resolvers.types.node import Node
@@ -113,5 +113,5 @@ def _after(cursor: str | None) -> int:
         return -1
     position = from_cursor(_ROW, cursor)
     if not position.isdecimal() or len(position) > 9:
-        raise BadInput("after is not a cursor of this connection.")
+        raise BadUserInput("after is not a cursor of this connection.")
     return int(position)

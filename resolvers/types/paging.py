@@ -5,7 +5,7 @@ from binascii import Error as Base64Error
 
 import strawberry
 
-from resolvers.errors import BadInput
+from resolvers.errors import BadUserInput
 
 
 @strawberry.type(description="The position of a page.")
@@ -21,17 +21,17 @@ def to_cursor(kind: str, position: str) -> str:
 
 
 def from_cursor(kind: str, cursor: str) -> str:
-    """The position. Raises BadInput for a cursor that `to_cursor` did not create for this kind."""
+    """The position. Raises BadUserInput for a cursor that `to_cursor` did not create for this kind."""
     try:
         found, _, position = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
     except (Base64Error, ValueError):
-        raise BadInput("after is not a cursor of this connection.") from None
+        raise BadUserInput("after is not a cursor of this connection.") from None
     if found != kind or to_cursor(kind, position) != cursor:
-        raise BadInput("after is not a cursor of this connection.")
+        raise BadUserInput("after is not a cursor of this connection.")
     return position
 
 
 def page_size(first: int, most: int) -> int:
     if not 1 <= first <= most:
-        raise BadInput(f"first must be from 1 to {most}.")
+        raise BadUserInput(f"first must be from 1 to {most}.")
     return first

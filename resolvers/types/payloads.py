@@ -14,7 +14,7 @@ from resolvers.directives import ListSize, UpstreamCost
 from resolvers.errors import SourcesUnavailable
 from resolvers.scalars import JSON
 from resolvers.scopes import scoped
-from resolvers.types.auth import NextAction
+from resolvers.types.auth import GraphNextAction
 from resolvers.types.customer import READ_METHODS, Customer
 from resolvers.types.link import ProviderLink
 from resolvers.types.operation import Operation
@@ -43,7 +43,7 @@ class MutationPayload:
 @strawberry.type(description="The method that was added, or the existing one.")
 class AddPaymentMethodPayload(MutationPayload):
     was_duplicate: bool = strawberry.field(description="The vault already had the same token; nothing was added.")
-    next_action: NextAction | None = strawberry.field(description="Shown once: null in a repeated request.")
+    next_action: GraphNextAction | None = strawberry.field(description="Shown once: null in a repeated request.")
     address: Address
     done_at: DoneAt
     customer_id: CustomerId
@@ -138,31 +138,34 @@ class EraseCustomerPayload(MutationPayload):
 
 @strawberry.type(description="Where the shopper goes next. Shown once: not in the response to a repeated request.")
 class CreateHostedSessionPayload(MutationPayload):
-    next_action: NextAction | None
+    next_action: GraphNextAction | None
 
 
-@strawberry.type(description="What a browser needs to capture a number for a vault. Use it at once; never log it.")
-class Tokenization:
+@strawberry.type(
+    name="Tokenization",
+    description="What a browser needs to capture a number for a vault. Use it at once; never log it.",
+)
+class GraphTokenization:
     provider: ProviderName
-    action: NextAction | None = strawberry.field(description="A form to embed, if the vault has one.")
+    action: GraphNextAction | None = strawberry.field(description="A form to embed, if the vault has one.")
     client_config: JSON | None = strawberry.field(description="The vault's settings for its script, if it has one.")
 
     @classmethod
-    def of(cls, provider: ProviderName, found: VaultTokenization) -> "Tokenization":
+    def of(cls, provider: ProviderName, found: VaultTokenization) -> "GraphTokenization":
         config = JSON(dict(found.client_config)) if found.client_config is not None else None
-        action = NextAction.of(found.action) if found.action else None
+        action = GraphNextAction.of(found.action) if found.action else None
         return cls(provider=provider, action=action, client_config=config)
 
 
 @strawberry.type(description="`operation` is null: nothing is written or stored.")
 class CreateTokenizationPayload(MutationPayload):
-    tokenization: Tokenization | None
+    tokenization: GraphTokenization | None
 
 
 @strawberry.type(description="The current payment.")
 class PaymentPayload(MutationPayload):
     payment: Payment | None
-    next_action: NextAction | None
+    next_action: GraphNextAction | None
 
 
 @strawberry.type(description="`operation.results` has a row per row of the input, in its order.")

@@ -33,15 +33,15 @@ from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost
 from resolvers.scalars import CountryCode, Last4
 from resolvers.scopes import scoped
-from resolvers.types.auth import ThreeDSecure
+from resolvers.types.auth import GraphThreeDSecure
 from resolvers.types.node import Node
 
 if TYPE_CHECKING:
     from resolvers.types.customer import Customer
 
 
-@strawberry.type(description="A billing address.")
-class Address:
+@strawberry.type(name="Address", description="A billing address.")
+class GraphAddress:
     line1: str | None
     line2: str | None
     city: str | None
@@ -73,7 +73,7 @@ def _group_key(root: "PaymentMethod", info: Info) -> strawberry.ID | None:
 
 def _as_of(root: "PaymentMethod", info: Info) -> datetime:
     """Resolved per response: the method object is shared while its vault's reply stays the same."""
-    return info.context.wallet_of(root.owner.entry).told_at(root.provider)
+    return info.context.wallet_of(root.owner.entry).as_of(root.provider)
 
 
 @strawberry.interface(description="A stored payment method in any vault.")
@@ -91,7 +91,7 @@ class PaymentMethod(Node):
     nickname: str | None = strawberry.field(description="The customer's name for it; stored by the gateway.")
     holder_name: str | None
     last4: Last4 | None
-    billing_address: Address | None
+    billing_address: GraphAddress | None
     is_default: bool | None = strawberry.field(description="Effective default across vaults; null = unknown.")
     is_provider_default: bool | None = strawberry.field(
         description="The vault's own flag; null = that vault has no default."
@@ -128,8 +128,8 @@ class PaymentMethod(Node):
         return etag_of(self.source.method, self.nickname)
 
 
-@strawberry.federation.type(keys=["id"], description="A payment card.")
-class Card(PaymentMethod):
+@strawberry.federation.type(name="Card", keys=["id"], description="A payment card.")
+class GraphCard(PaymentMethod):
     brand: CardBrand
     funding: CardFunding | None
     token_type: CardTokenType
@@ -141,11 +141,11 @@ class Card(PaymentMethod):
     bin: str | None = scoped("payment_methods:bin", description="The first six or eight digits.")
 
     @strawberry.field(
-        graphql_type=ThreeDSecure | None,
+        graphql_type=GraphThreeDSecure | None,
         description="The last 3-D Secure result; null if there is none.",
         directives=[UpstreamCost(calls=1, per_method=True)],
     )
-    def three_d_secure(self, info: Info) -> ThreeDSecure | Awaitable[ThreeDSecure | None] | None:
+    def three_d_secure(self, info: Info) -> GraphThreeDSecure | Awaitable[GraphThreeDSecure | None] | None:
         method = self.source.method
         if not isinstance(method, VaultCard) or not info.context.services.reader.statuses.asks(method):
             return None
@@ -156,8 +156,8 @@ class Card(PaymentMethod):
         return await _reference(cls, info, id)
 
 
-@strawberry.federation.type(keys=["id"], description="A bank account that can be debited.")
-class BankAccount(PaymentMethod):
+@strawberry.federation.type(name="BankAccount", keys=["id"], description="A bank account that can be debited.")
+class GraphBankAccount(PaymentMethod):
     rail: BankRail
     account_type: BankAccountType | None
     bank_name: str | None
@@ -168,8 +168,10 @@ class BankAccount(PaymentMethod):
         return await _reference(cls, info, id)
 
 
-@strawberry.federation.type(keys=["id"], description="Fallback for method kinds that a client does not know.")
-class OtherMethod(PaymentMethod):
+@strawberry.federation.type(
+    name="OtherMethod", keys=["id"], description="Fallback for method kinds that a client does not know."
+)
+class GraphOtherMethod(PaymentMethod):
     provider_kind: str = strawberry.field(description="The vault's name for the kind.")
 
     @classmethod
@@ -194,7 +196,7 @@ def method_to_graph(one: WalletMethod, wallet: Wallet, customer: "Customer", rea
     method = one.method
     shared = _shared(one, wallet, customer, None if reader.statuses.asks(method) else AuthStatus.NOT_APPLICABLE)
     if isinstance(method, VaultCard):
-        return Card(
+        return GraphCard(
             **shared,
             brand=method.brand,
             funding=method.funding,
@@ -205,14 +207,14 @@ def method_to_graph(one: WalletMethod, wallet: Wallet, customer: "Customer", rea
             bin=method.bin,
         )
     if isinstance(method, VaultBankAccount):
-        return BankAccount(
+        return GraphBankAccount(
             **shared,
             rail=method.rail,
             account_type=method.account_type,
             bank_name=method.bank_name,
             verification=method.verification,
         )
-    return OtherMethod(**shared, provider_kind=method.provider_kind)
+    return GraphOtherMethod(**shared, provider_kind=method.provider_kind)
 
 
 _NO_DUPLICATES: Final[list[PaymentMethod]] = []  # shared and never modified: `_tie` replaces it
@@ -246,10 +248,10 @@ def _shared(
     }
 
 
-def _address(address: VaultAddress | None) -> Address | None:
+def _address(address: VaultAddress | None) -> GraphAddress | None:
     if address is None:
         return None
-    return Address(
+    return GraphAddress(
         line1=address.line1,
         line2=address.line2,
         city=address.city,
@@ -281,16 +283,16 @@ async def _status_once_known(asked: Awaitable[StatusReading]) -> AuthStatus:
 
 def _three_d_secure(
     shown: PaymentMethod, card: VaultCard, info: Info
-) -> ThreeDSecure | Awaitable[ThreeDSecure | None] | None:
+) -> GraphThreeDSecure | Awaitable[GraphThreeDSecure | None] | None:
     asked = info.context.wallet_of(shown.owner.entry).status(card)
     return _result_of(asked) if isinstance(asked, StatusReading) else _result_once_known(asked)
 
 
-def _result_of(found: StatusReading) -> ThreeDSecure | None:
-    return ThreeDSecure.of(found.result) if found.result else None
+def _result_of(found: StatusReading) -> GraphThreeDSecure | None:
+    return GraphThreeDSecure.of(found.result) if found.result else None
 
 
-async def _result_once_known(asked: Awaitable[StatusReading]) -> ThreeDSecure | None:
+async def _result_once_known(asked: Awaitable[StatusReading]) -> GraphThreeDSecure | None:
     return _result_of(await asked)
 
 

@@ -8,7 +8,7 @@ from strawberry.utils.str_converters import to_camel_case
 
 from app.store.records import WriteOutcome
 from app.vault.enums import ProviderName
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.types.payment_method import PaymentMethod
 
 _CONFLICTS: Final = frozenset(
@@ -57,7 +57,7 @@ class ProviderError(UserError):
     provider_request_id: str | None = strawberry.field(description="For the vault's support.")
 
 
-def to_user_error(problem: Problem, existing: PaymentMethod | None = None) -> UserError:
+def to_user_error(problem: WriteProblem, existing: PaymentMethod | None = None) -> UserError:
     """`existing` is the method of `problem.existing`, if the caller may see it."""
     shared: dict[str, Any] = {
         "code": problem.code,
@@ -81,5 +81,5 @@ def to_user_error(problem: Problem, existing: PaymentMethod | None = None) -> Us
     return InputError(**shared)
 
 
-def path_of(problem: Problem) -> list[str] | None:
+def path_of(problem: WriteProblem) -> list[str] | None:
     return ["input", *(to_camel_case(name) for name in problem.path)] if problem.path else None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from app.http.client import HttpDoor
+from app.http.client import VaultHttpClient
 from app.http.message import CallLike, VaultHttp, VaultReply, VaultRequest
 from app.providers.base import VaultAdapter
 
@@ -31,7 +31,7 @@ class BendingDoor:
 
 def bent(vault: VaultAdapter, bend: Bend = lambda request: request) -> BendingDoor:
     """Wrap the adapter's client."""
-    assert isinstance(vault._http, HttpDoor)
+    assert isinstance(vault._http, VaultHttpClient)
     door = BendingDoor(vault._http, bend)
     vault._http = door
     return door

@@ -7,7 +7,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
 from app.api.auth.development import DEFAULT_SCOPES
-from app.store.records import ReceiptState
+from app.store.records import DeliveryState
 from tests.support.adding import adding, raw_card
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway
@@ -118,7 +118,9 @@ def test_a_notification_of_the_profile_finds_it(
         assert notify(gateway, key, "jpmorgan", notification(profile, f"n-{number}")) == 200
     eventually(lambda: all_events(gateway), "the event")
     receipts = gateway.gateway.store.receipts
-    eventually(lambda: all(one.state is ReceiptState.DONE for one in gateway.on_loop(receipts.all())), "all worked off")
+    eventually(
+        lambda: all(one.state is DeliveryState.DONE for one in gateway.on_loop(receipts.all())), "all worked off"
+    )
     assert all_events(gateway) == [("PROVIDER_WEBHOOK", method)]
 
 

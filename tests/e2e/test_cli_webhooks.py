@@ -8,7 +8,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from app.store import Store, migrate
-from app.store.records import NewReceipt
+from app.store.records import NewDelivery
 from tests.support.command import Running, vaultgraph
 from tests.support.webhooks import eventually
 
@@ -46,7 +46,7 @@ def keep_a_dead_one(folder: Path) -> str:
         store = Store.open(f"sqlite+aiosqlite:///{folder / 'vaultgraph.db'}")
         await migrate(store.engine)
         try:
-            new = NewReceipt(
+            new = NewDelivery(
                 source="caselle",
                 account="pa_1",
                 delivery_id="evt_1",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
-from app.store.records import ReceiptState
+from app.store.records import DeliveryState
 from tests.e2e.test_import_command import vaultgraph
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import PROVIDERS, StartGateway, patient, sources, upstream
@@ -91,7 +91,7 @@ def test_a_notification_of_a_customer_that_is_gone_is_worked_off(
 
     def done() -> bool:
         found = gateway.on_loop(gateway.gateway.store.receipts.all())
-        return [one.state for one in found] == [ReceiptState.DONE]
+        return [one.state for one in found] == [DeliveryState.DONE]
 
     eventually(done, "the notification worked off")
     assert link_events(gateway, "JPMORGAN") == told + 1

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 
-from app.wallet.changes.daily_jobs import DailySweep, Keep
+from app.wallet.changes.daily_jobs import DailyJobs, Retention
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.sandbox import RunningSandbox
@@ -28,10 +28,10 @@ class Clock:
 
 
 @contextmanager
-def sweeping(gateway: RunningGateway, clock: Clock) -> Iterator[DailySweep]:
+def sweeping(gateway: RunningGateway, clock: Clock) -> Iterator[DailyJobs]:
     """A sweep as the gateway runs it, but for its clock and its pace."""
-    keep = Keep(events=timedelta(days=10_000))  # events have the real time: years before the sweeps'
-    sweep = DailySweep(gateway.gateway.store, every_s=0.05, soon_days=30, keep=keep, now=clock)
+    keep = Retention(events=timedelta(days=10_000))  # events have the real time: years before the sweeps'
+    sweep = DailyJobs(gateway.gateway.store, every_s=0.05, soon_days=30, keep=keep, now=clock)
 
     async def begin() -> "asyncio.Task[None]":
         return asyncio.create_task(sweep.run())

@@ -1,6 +1,6 @@
 """A vault that sends no webhooks: what changes there behind our back is one event for whoever subscribed."""
 
-from app.wallet.changes.poller import Watch
+from app.wallet.changes.poller import Poller
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, upstream
 from tests.support.sandbox import RunningSandbox
@@ -23,7 +23,7 @@ def change(sandbox: RunningSandbox, year: int) -> str:
 
 def test_a_change_behind_our_back_is_one_event(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = watching(start_gateway)
-    watch: Watch = gateway.gateway.watch
+    watch: Poller = gateway.gateway.watch
     with listening(gateway, customer="cus_alex") as alex:
         until_joined(gateway)
         gateway.on_loop(watch.round())  # the first list is what later ones are compared with
@@ -51,7 +51,7 @@ def test_a_vault_that_stays_away_and_comes_back_is_told_once_each(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = watching(start_gateway)
-    watch: Watch = gateway.gateway.watch
+    watch: Poller = gateway.gateway.watch
     with listening(gateway, customer="cus_alex", types=["SOURCE_DEGRADED", "SOURCE_RECOVERED"]) as alex:
         until_joined(gateway)
         sandbox.fault("aloha", "status", status=503)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.store.records import EventOrigin, EventType, ReceiptState
+from app.store.records import DeliveryState, EventOrigin, EventType
 from tests.support import leaks
 from tests.support.gateway import GraphQLReply, RunningGateway
 from tests.support.gateways import StartGateway
@@ -71,7 +71,7 @@ def test_a_notified_change_is_one_event_however_often_it_is_delivered(
     sandbox.control("POST", "/noc", {**asked, "deliveries": 3})
     (event,) = eventually(lambda: events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK), "the event")
     assert (event.type, event.provider.value, event.method_ref) == (EventType.METHOD_UPDATED, "caselle", method)
-    eventually(lambda: all(one.state is ReceiptState.DONE for one in receipts(gateway)), "every delivery done")
+    eventually(lambda: all(one.state is DeliveryState.DONE for one in receipts(gateway)), "every delivery done")
     assert len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == 1
     # The snapshot is gone although it was fresh for a minute.
     assert gateway.data(expiry)["customer"]["paymentMethods"] == [{"expiry": "2034-07"}]
@@ -86,7 +86,7 @@ def test_a_second_change_is_a_second_event_and_a_repeated_one_is_none(
         sandbox.control("POST", "/noc", {**asked, "exp_month": month})
         eventually(lambda n=number: len(events_of(gateway, "cus_sam", EventOrigin.PROVIDER_WEBHOOK)) == n, f"{number}")
     sandbox.control("POST", "/noc", {**asked, "exp_month": 4})
-    eventually(lambda: all(one.state is ReceiptState.DONE for one in receipts(gateway)), "every delivery done")
+    eventually(lambda: all(one.state is DeliveryState.DONE for one in receipts(gateway)), "every delivery done")
     assert len(events_of(gateway, "cus_sam", EventOrigin.PROVIDER_WEBHOOK)) == 2
 
 
@@ -147,7 +147,7 @@ def test_a_delivery_waits_for_its_vault(gateway: RunningGateway, sandbox: Runnin
     sandbox.control(
         "POST", "/noc", {"provider": "caselle", "saved_payment_method_ids": [method], "exp_month": 1, "exp_year": 2036}
     )
-    eventually(lambda: any(one.error for one in receipts(gateway) if one.state is ReceiptState.RECEIVED), "a retry")
+    eventually(lambda: any(one.error for one in receipts(gateway) if one.state is DeliveryState.RECEIVED), "a retry")
     sandbox.clear_faults()
     eventually(lambda: len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == before + 1, "the event")
 
@@ -180,7 +180,7 @@ def test_one_bad_link_stops_neither_the_others_nor_later_notifications(
         assert deliver(gateway, sandbox, body).status == 200
         eventually(lambda n=number: len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == n, f"{number}")
     if is_done:
-        eventually(lambda: all(one.state is ReceiptState.DONE for one in receipts(gateway)), "every delivery done")
+        eventually(lambda: all(one.state is DeliveryState.DONE for one in receipts(gateway)), "every delivery done")
     else:
         eventually(lambda: all(one.error for one in receipts(gateway)), "a retry of both")
     found = events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)

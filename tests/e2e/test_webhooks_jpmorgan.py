@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from app.errors import SettingsError
 from app.providers.jpmorgan.webhooks import sender_of
 from app.settings.model import load_settings
-from app.store.records import ReceiptState
+from app.store.records import DeliveryState
 from tests.security.test_auth_tokens import Issuer
 from tests.support.gateways import StartGateway, upstream
 from tests.support.issuer import key_set, listed, rsa_key
@@ -41,7 +41,7 @@ def test_a_signed_notification_has_the_profile_read_anew_once(
 
     def done() -> Any:
         found = gateway.on_loop(gateway.gateway.store.receipts.all())
-        return found if all(one.state is ReceiptState.DONE for one in found) else None
+        return found if all(one.state is DeliveryState.DONE for one in found) else None
 
     assert len(eventually(done, "the notification worked off")) == 1
     assert set(upstream(sandbox)) == {"JPMORGAN"}

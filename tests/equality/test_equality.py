@@ -13,8 +13,8 @@ from typing import Any, Final
 import pytest
 import strawberry
 
-from app.execution.documents import Document, Documents
-from app.execution.measure import Unsupported, survey
+from app.execution.documents import Document, DocumentCache
+from app.execution.measure import Unsupported, measure
 from app.execution.plan import Plan
 from resolvers.schema import schema as wallet_schema
 from tests.equality import odd_graph, worlds
@@ -43,7 +43,7 @@ def seeds(part: int) -> range:
     return range(FIRST + part, FIRST + DOCUMENTS, PARTS)
 
 
-def generated(schema: strawberry.Schema, seed: int, documents: Documents, **how: Any) -> tuple[Generated, Document]:
+def generated(schema: strawberry.Schema, seed: int, documents: DocumentCache, **how: Any) -> tuple[Generated, Document]:
     """The seed's document, or where that is not valid or too large for a plan, the next try's."""
     random = Random(seed)
     while True:
@@ -58,7 +58,7 @@ def _is_too_large(schema: strawberry.Schema, document: Document) -> bool:
     operation = document.operation(None)
     assert operation is not None
     try:
-        survey(schema, operation, document.fragments)
+        measure(schema, operation, document.fragments)
     except Unsupported as unsupported:
         return unsupported.reason == "too_large"
     return False
@@ -92,7 +92,7 @@ async def assert_equal(
 
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_the_wallet_graph(part: int) -> None:
-    documents = Documents(wallet_schema._schema, max_bytes=1, max_tokens=100_000, suggest=False)
+    documents = DocumentCache(wallet_schema._schema, max_bytes=1, max_tokens=100_000, suggest=False)
     compared = 0
     for seed in seeds(part):
         made, document = generated(wallet_schema, seed, documents, values={"ID": _IDS}, left_out=NOT_EQUAL_BY_NATURE)
@@ -103,7 +103,7 @@ async def test_the_wallet_graph(part: int) -> None:
 @pytest.mark.parametrize("part", range(PARTS))
 async def test_a_graph_of_oddities(part: int) -> None:
     schema = odd_graph.schema
-    documents = Documents(schema._schema, max_bytes=1, max_tokens=100_000, suggest=False)
+    documents = DocumentCache(schema._schema, max_bytes=1, max_tokens=100_000, suggest=False)
     compared = 0
     for seed in seeds(part):
         made, document = generated(schema, seed, documents)
@@ -128,7 +128,7 @@ ENTITIES: Final = """query ($all: [_Any!]!) {
     ],
 )
 async def test_the_federation_s_own_fields(keys: list[Any]) -> None:
-    documents = Documents(wallet_schema._schema, max_bytes=1, max_tokens=100_000, suggest=False)
+    documents = DocumentCache(wallet_schema._schema, max_bytes=1, max_tokens=100_000, suggest=False)
     made, document = Generated(ENTITIES, {"all": keys}), documents.prepare(ENTITIES)
     assert not document.errors
     for seed in range(3):

@@ -3,8 +3,8 @@
 import pytest
 
 from app.api.compose import browser_of
-from app.api.cors import Browser
-from app.api.response import Answer
+from app.api.cors import CorsPolicy
+from app.api.response import HttpResponse
 from app.settings.model import Settings, load_settings
 from tests.support.asgi import call
 from tests.support.small_graph import SmallKeeper, endpoint
@@ -37,7 +37,7 @@ async def test_what_a_foreign_page_could_send_unasked_is_refused() -> None:
 
 
 async def test_cors_permits_listed_origins_alone() -> None:
-    app = endpoint(browser=Browser([APP]))
+    app = endpoint(browser=CorsPolicy([APP]))
     asked = {"origin": APP, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
     preflight = await call(app, "OPTIONS", "/graphql", headers=asked)
     assert preflight.status == 204
@@ -71,7 +71,7 @@ async def test_options_without_an_origin_says_what_is_allowed() -> None:
     ],
 )  # fmt: skip
 async def test_a_preflight_allows_what_clients_send(name: str) -> None:
-    app = endpoint(browser=Browser([APP], headers=["x-tenant"]))
+    app = endpoint(browser=CorsPolicy([APP], headers=["x-tenant"]))
     asked = {"origin": APP, "access-control-request-method": "POST", "access-control-request-headers": name}
     allowed = (await call(app, "OPTIONS", "/graphql", headers=asked)).headers["access-control-allow-headers"]
     assert name in allowed.split(", ")
@@ -137,8 +137,8 @@ async def test_development_on_other_addresses_answers_to_those_and_to_no_name() 
 
 
 async def test_a_foreign_host_name_is_not_served_where_names_are_listed() -> None:
-    page = Answer(200, b"<html>token</html>", "text/html; charset=utf-8")
-    app = endpoint(page=page, browser=Browser(hosts=["localhost", "127.0.0.1", "[::1]"]))
+    page = HttpResponse(200, b"<html>token</html>", "text/html; charset=utf-8")
+    app = endpoint(page=page, browser=CorsPolicy(hosts=["localhost", "127.0.0.1", "[::1]"]))
     for host in ("localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"):
         reply = await call(app, "GET", "/graphql", headers={"accept": "text/html", "host": host})
         assert reply.body == page.body, host

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from app.api.health import healthz
-from app.api.response import Answer
-from app.api.router import Front
+from app.api.response import HttpResponse
+from app.api.router import Router
 from app.server.addresses import TrustedProxies
 from app.server.connections import ConnectionLimits
 from tests.support.served import Served, served
@@ -96,12 +96,12 @@ def opened(keeper: SmallKeeper) -> Iterator[Any]:
             async def nothing() -> None:
                 return None
 
-            async def never() -> Answer:
+            async def never() -> HttpResponse:
                 await asyncio.Event().wait()
                 raise AssertionError("unreachable")
 
             graphql = endpoint(keeper, **more)
-            front = Front(
+            front = Router(
                 apps={"/graphql": graphql}, pages={"/healthz": healthz, "/never": never}, mounts={"/graphql/": graphql},
                 sockets=graphql, start=nothing, stop=nothing,
             )  # fmt: skip

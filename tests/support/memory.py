@@ -24,9 +24,9 @@ from app.vault.model import Capabilities, Card, Expiry, PaymentMethod, ThreeDSec
 from app.vault.provider import Call, VaultProvider
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.ids import Ids
-from app.wallet.reads.build_wallet import AssemblyRules
+from app.wallet.reads.build_wallet import WalletRules
 from app.wallet.reads.cache import SnapshotCache
-from app.wallet.reads.customers import DirectoryCache
+from app.wallet.reads.customers import CustomerCache
 from app.wallet.reads.policy import ReadPolicy
 from app.wallet.reads.reader import WalletReader
 from resolvers.context import Context, Services
@@ -195,10 +195,10 @@ class World:
             dict.fromkeys(ProviderName, self.policy),
         )
         self.services = Services(
-            directory=DirectoryCache(self.directory),
+            directory=CustomerCache(self.directory),
             reader=reader,
             ids=self.ids,
-            rules=AssemblyRules(
+            rules=WalletRules(
                 operations={name: self.vaults[name].capabilities.operations for name in self.enabled},
                 precedence=(P.LOANPRO, P.JPMORGAN, P.CASELLE, P.ALOHA),
                 group_secret=b"g" * 32,

@@ -8,15 +8,15 @@ from typing import Any
 import strawberry
 from graphql import OperationDefinitionNode
 
-from app.api.cors import Browser
+from app.api.cors import CorsPolicy
 from app.api.endpoint import EndpointLimits, GraphQLEndpoint
 from app.api.limits import Limiter, Limits
 from app.api.limits.admission import Admission
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
-from app.api.response import Answer
+from app.api.response import HttpResponse
 from app.api.streams.websocket import SocketLimits
-from app.execution.documents import Document, Documents
+from app.execution.documents import Document, DocumentCache
 from app.wallet.caller import ALL_SCOPES, Caller
 
 SECRET = "hunter2-db-password"
@@ -132,7 +132,7 @@ class SmallKeeper:
     def __init__(self, limits: Limits | None = None) -> None:
         self.seen = Seen()
         self.limiter = Limiter(schema._schema, limits)
-        self.documents = Documents(
+        self.documents = DocumentCache(
             schema._schema,
             max_bytes=10_000_000,
             max_tokens=self.limiter.limits.tokens,
@@ -149,7 +149,7 @@ class SmallKeeper:
         given = payload.get("authorization", "") if isinstance(payload, dict) else ""
         scopes = self.good.get(given.removeprefix("Bearer "))
         if scopes is None:
-            raise Refused("UNAUTHENTICATED")
+            raise RequestRefused("UNAUTHENTICATED")
         return Caller(name=given.removeprefix("Bearer "), scopes=scopes)
 
     async def again(self, caller: Caller) -> Caller | None:
@@ -157,7 +157,7 @@ class SmallKeeper:
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         if request.query is None:
-            raise Refused("BAD_REQUEST")
+            raise RequestRefused("BAD_REQUEST")
         return self.documents.get(request.query)
 
     async def admit(
@@ -174,8 +174,8 @@ class SmallKeeper:
 def endpoint(
     keeper: SmallKeeper | None = None,
     *,
-    page: Answer | None = None,
-    browser: Browser | None = None,
+    page: HttpResponse | None = None,
+    browser: CorsPolicy | None = None,
     sockets: SocketLimits | None = None,
     **limits: Any,
 ) -> GraphQLEndpoint:

@@ -17,13 +17,13 @@ from app.vault.model import NewMethod, PaymentMethod
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.commands import Actor, AddMethod, WriteResult
 from app.wallet.ids import Ids
-from app.wallet.reads.build_wallet import AssemblyRules
+from app.wallet.reads.build_wallet import WalletRules
 from app.wallet.reads.cache import SnapshotCache
 from app.wallet.reads.policy import ReadPolicy
 from app.wallet.reads.reader import WalletReader
 from app.wallet.writes import WalletWriter
 from app.wallet.writes.deps import Deps, fresh_wallet
-from app.wallet.writes.lease import Owner
+from app.wallet.writes.lease import WorkerLease
 from tests.contract.cases import CASES
 from tests.support.calls import settings_on, soon
 from tests.support.sandbox import RunningSandbox
@@ -100,12 +100,12 @@ class Bench:
             store=store,
             reader=self.reader,
             ids=self.ids,
-            rules=AssemblyRules(
+            rules=WalletRules(
                 operations={name: vault.capabilities.operations for name, vault in self.providers.items()},
                 precedence=tuple(P),
                 group_secret=b"g" * 32,
             ),
-            owner=Owner(store, clock),
+            owner=WorkerLease(store, clock),
             digest_keys=(self.settings.digest_key.reveal(),),
             deadlines_s=dict.fromkeys(P, deadline_s),
             utc_now=clock,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.api.auth.api_keys import KeyHasher, Partners, looks_like_key, new_key
+from app.api.auth.api_keys import ApiKeys, KeyHasher, looks_like_key, new_key
 from app.store import Store
 from app.store.clients import Clients
 from app.store.records import ClientRecord
@@ -56,8 +56,8 @@ def watched(store: Store) -> Watched:
 
 
 @pytest.fixture
-def partners(watched: Watched, clock: HandClock) -> Partners:
-    return Partners(watched, HASHER, clock=lambda: clock().timestamp(), utc_now=clock)  # type: ignore[arg-type]
+def partners(watched: Watched, clock: HandClock) -> ApiKeys:
+    return ApiKeys(watched, HASHER, clock=lambda: clock().timestamp(), utc_now=clock)  # type: ignore[arg-type]
 
 
 async def add(store: Store, name: str = "acme", **more: Any) -> str:
@@ -89,7 +89,7 @@ def test_a_hash_needs_the_servers_secret() -> None:
     assert KeyHasher("another-secret-of-a-server-0123456789").hash(key) != HASHER.hash(key)
 
 
-async def test_a_key_is_its_partners(store: Store, partners: Partners) -> None:
+async def test_a_key_is_its_partners(store: Store, partners: ApiKeys) -> None:
     key = await add(store)
     caller = await partners.caller(key)
     assert caller is not None
@@ -99,20 +99,20 @@ async def test_a_key_is_its_partners(store: Store, partners: Partners) -> None:
     assert await partners.caller(new_key()) is None
 
 
-async def test_a_partner_of_all_customers(store: Store, partners: Partners) -> None:
+async def test_a_partner_of_all_customers(store: Store, partners: ApiKeys) -> None:
     caller = await partners.caller(await add(store, sees_all_customers=True))
     assert caller is not None
     assert caller.granted is None
 
 
-async def test_text_without_key_shape_is_not_looked_up(partners: Partners, watched: Watched) -> None:
+async def test_text_without_key_shape_is_not_looked_up(partners: ApiKeys, watched: Watched) -> None:
     for text in ("", "vg_short", "' OR 1=1 --", "vg_" + "a" * 43 + "=", "x" * 100_000):
         assert await partners.caller(text) is None
     assert watched.asked == 0
 
 
 async def test_lookups_are_cached_for_a_second_even_for_unknown_keys(
-    store: Store, partners: Partners, watched: Watched, clock: HandClock
+    store: Store, partners: ApiKeys, watched: Watched, clock: HandClock
 ) -> None:
     key, wrong = await add(store), new_key()
     for _ in range(5):
@@ -124,9 +124,7 @@ async def test_lookups_are_cached_for_a_second_even_for_unknown_keys(
     assert watched.asked == 3
 
 
-async def test_a_disabled_partner_is_refused_within_a_second(
-    store: Store, partners: Partners, clock: HandClock
-) -> None:
+async def test_a_disabled_partner_is_refused_within_a_second(store: Store, partners: ApiKeys, clock: HandClock) -> None:
     key = await add(store)
     assert await partners.caller(key) is not None
     await store.clients.disable("acme")
@@ -138,7 +136,7 @@ async def test_a_disabled_partner_is_refused_within_a_second(
 
 
 async def test_during_rotation_both_keys_work_until_the_old_one_ends(
-    store: Store, partners: Partners, clock: HandClock
+    store: Store, partners: ApiKeys, clock: HandClock
 ) -> None:
     old, new = await add(store), new_key()
     clock.advance(seconds=1.1)
@@ -150,7 +148,7 @@ async def test_during_rotation_both_keys_work_until_the_old_one_ends(
     assert await partners.caller(new) is not None
 
 
-async def test_grants_are_read_again_when_they_change(store: Store, partners: Partners, clock: HandClock) -> None:
+async def test_grants_are_read_again_when_they_change(store: Store, partners: ApiKeys, clock: HandClock) -> None:
     for name in ("a", "b"):
         await store.directory.create(customer_id=f"cus_{name}", external_id=name)
     key = await add(store)
@@ -166,21 +164,21 @@ async def test_grants_are_read_again_when_they_change(store: Store, partners: Pa
     assert caller.granted == {"cus_b"}
 
 
-async def test_a_stream_can_revalidate_its_caller(store: Store, partners: Partners, clock: HandClock) -> None:
+async def test_a_stream_can_revalidate_its_caller(store: Store, partners: ApiKeys, clock: HandClock) -> None:
     caller = await partners.caller(await add(store))
     assert caller is not None
-    assert await partners.again(caller) == caller
+    assert await partners.revalidate(caller) == caller
     await store.clients.change("acme", scopes=["explore"])
     partners.forget("acme")
-    changed = await partners.again(caller)
+    changed = await partners.revalidate(caller)
     assert changed is not None
     assert changed.scopes == {"explore"}
     await store.clients.disable("acme")
     clock.advance(seconds=1.1)
-    assert await partners.again(caller) is None
+    assert await partners.revalidate(caller) is None
 
 
-async def test_a_stream_ends_with_the_key_that_opened_it(store: Store, partners: Partners, clock: HandClock) -> None:
+async def test_a_stream_ends_with_the_key_that_opened_it(store: Store, partners: ApiKeys, clock: HandClock) -> None:
     """The partner's new key is valid, but a socket opened with the old one must end."""
     first = await add(store)
     caller = await partners.caller(first)
@@ -191,13 +189,13 @@ async def test_a_stream_ends_with_the_key_that_opened_it(store: Store, partners:
         await store.clients.rotate("acme", HASHER.hash(key))
     partners.forget("acme")
     assert await partners.caller(first) is None
-    assert await partners.again(caller) is None
+    assert await partners.revalidate(caller) is None
     now = await partners.caller(new)
     assert now is not None
-    assert await partners.again(now) == now
+    assert await partners.revalidate(now) == now
 
 
-async def test_concurrent_lookups_of_a_key_are_shared(store: Store, partners: Partners, watched: Watched) -> None:
+async def test_concurrent_lookups_of_a_key_are_shared(store: Store, partners: ApiKeys, watched: Watched) -> None:
     key = await add(store)
     found = await asyncio.gather(*(partners.caller(key) for _ in range(50)))
     assert (watched.asked, watched.lists) == (1, 1)
@@ -205,7 +203,7 @@ async def test_concurrent_lookups_of_a_key_are_shared(store: Store, partners: Pa
 
 
 async def test_guessed_keys_need_no_lookup_and_no_memory(
-    store: Store, partners: Partners, watched: Watched, clock: HandClock
+    store: Store, partners: ApiKeys, watched: Watched, clock: HandClock
 ) -> None:
     key = await add(store)
     for _ in range(3):
@@ -219,7 +217,7 @@ async def test_guessed_keys_need_no_lookup_and_no_memory(
 
 
 async def test_a_key_added_by_another_process_is_known_at_once_or_after_its_notice(
-    store: Store, partners: Partners, watched: Watched
+    store: Store, partners: ApiKeys, watched: Watched
 ) -> None:
     assert await partners.caller(new_key()) is None, "the one look-up of this second"
     keys = [await add(store, f"acme{number}") for number in range(2)]
@@ -230,7 +228,7 @@ async def test_a_key_added_by_another_process_is_known_at_once_or_after_its_noti
 
 
 async def test_a_removed_key_is_not_looked_up_each_time(
-    store: Store, partners: Partners, watched: Watched, clock: HandClock
+    store: Store, partners: ApiKeys, watched: Watched, clock: HandClock
 ) -> None:
     key = await add(store)
     assert await partners.caller(key) is not None
@@ -245,7 +243,7 @@ async def test_a_removed_key_is_not_looked_up_each_time(
 
 async def test_with_too_many_keys_for_memory_guesses_queue(watched: Watched, store: Store, clock: HandClock) -> None:
     keys = [await add(store, f"acme{number}") for number in range(3)]
-    small = Partners(watched, HASHER, most=2, most_keys=2, clock=lambda: clock().timestamp())  # type: ignore[arg-type]
+    small = ApiKeys(watched, HASHER, most=2, most_keys=2, clock=lambda: clock().timestamp())  # type: ignore[arg-type]
     assert all([await small.caller(key) for key in keys])
     assert len(small._known) == 2
     await asyncio.gather(*(small.caller(new_key()) for _ in range(200)))
@@ -253,7 +251,7 @@ async def test_with_too_many_keys_for_memory_guesses_queue(watched: Watched, sto
     assert small._running == {}
 
 
-async def test_scopes_for_all_customers_need_access_to_all_customers(store: Store, partners: Partners) -> None:
+async def test_scopes_for_all_customers_need_access_to_all_customers(store: Store, partners: ApiKeys) -> None:
     """A partner added in that state by an older release."""
     said = ["links:write", "import:write", "links:read", "customers:write"]
     for name, sees_all in (("some", False), ("all", True)):

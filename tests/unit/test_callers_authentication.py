@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from app.api.auth.api_keys import new_key
-from app.api.auth.authentication import Callers
+from app.api.auth.authentication import Authenticator
 from app.api.auth.claims import ClaimRules
 from app.api.auth.development import AUDIENCE, DEFAULT_SCOPES, ISSUER, JWKS_FILE, KEY_FILE, DevTokens
 from app.api.auth.tokens import TokenRules, TokenVerifier
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 from app.http.jwks import FileKeys
 from app.wallet.caller import ALL_SCOPES, Caller, CallerKind
 
@@ -24,7 +24,7 @@ class OneKey:
     async def caller(self, key: str) -> Caller | None:
         return ACME if key == KEY else None
 
-    async def again(self, caller: Caller) -> Caller | None:
+    async def revalidate(self, caller: Caller) -> Caller | None:
         return ACME if caller.name == "acme" else None
 
 
@@ -34,12 +34,12 @@ def tokens(tmp_path: Path) -> DevTokens:
 
 
 @pytest.fixture
-def callers(tokens: DevTokens) -> Callers:
+def callers(tokens: DevTokens) -> Authenticator:
     verifier = TokenVerifier(FileKeys(tokens.jwks_path), TokenRules(ISSUER, (AUDIENCE,)))
-    return Callers(OneKey(), verifier, ClaimRules())  # type: ignore[arg-type]
+    return Authenticator(OneKey(), verifier, ClaimRules())  # type: ignore[arg-type]
 
 
-async def test_tokens_and_keys_by_header(callers: Callers, tokens: DevTokens) -> None:
+async def test_tokens_and_keys_by_header(callers: Authenticator, tokens: DevTokens) -> None:
     token = tokens.mint()
     for scheme in ("Bearer", "bearer", "BEARER"):
         found = await callers.authenticate({"authorization": f"{scheme} {token}"})
@@ -49,15 +49,17 @@ async def test_tokens_and_keys_by_header(callers: Callers, tokens: DevTokens) ->
     assert await callers.authenticate({"x-api-key": f" {KEY} "}) is ACME
 
 
-async def test_one_kind_of_credentials_is_enough(callers: Callers, tokens: DevTokens) -> None:
-    with pytest.raises(Refused) as refused:
+async def test_one_kind_of_credentials_is_enough(callers: Authenticator, tokens: DevTokens) -> None:
+    with pytest.raises(RequestRefused) as refused:
         await callers.authenticate({"authorization": f"Bearer {tokens.mint()}", "x-api-key": KEY})
     assert (refused.value.code, refused.value.status) == ("UNAUTHENTICATED", 401)
     assert refused.value.headers == {"www-authenticate": 'Bearer realm="vaultgraph"'}
 
 
 @pytest.mark.parametrize("name", ["authorization", "Authorization", "AUTHORIZATION"])
-async def test_connection_init_has_credentials_as_authorization(callers: Callers, tokens: DevTokens, name: str) -> None:
+async def test_connection_init_has_credentials_as_authorization(
+    callers: Authenticator, tokens: DevTokens, name: str
+) -> None:
     token = tokens.mint({"explore"}, "cus_a")
     for value in (f"Bearer {token}", f"bearer {token}", token):
         found = await callers.authenticate_payload({name: value, "other": 1})
@@ -65,7 +67,7 @@ async def test_connection_init_has_credentials_as_authorization(callers: Callers
     assert await callers.authenticate_payload({name: KEY}) is ACME
 
 
-async def test_equal_credentials_sent_twice_are_accepted(callers: Callers) -> None:
+async def test_equal_credentials_sent_twice_are_accepted(callers: Authenticator) -> None:
     """GraphiQL merges the connection's parameters with the headers of its tab, whatever their case."""
     for payload in (
         {"authorization": f"Bearer {KEY}", "Authorization": f"Bearer {KEY}"},
@@ -84,22 +86,22 @@ async def test_equal_credentials_sent_twice_are_accepted(callers: Callers) -> No
         {"authorization": "Bearer " + "x" * 100_000}, {"authorization": "Bearer \ud800"}, {5: KEY},
     ],
 )  # fmt: skip
-async def test_any_other_first_message_is_refused(callers: Callers, payload: Any) -> None:
-    with pytest.raises(Refused) as refused:
+async def test_any_other_first_message_is_refused(callers: Authenticator, payload: Any) -> None:
+    with pytest.raises(RequestRefused) as refused:
         await callers.authenticate_payload(payload)
     assert refused.value.code == "UNAUTHENTICATED"
 
 
 async def test_rights_end_with_the_token_and_with_the_partner(
-    callers: Callers, tokens: DevTokens, monkeypatch: pytest.MonkeyPatch
+    callers: Authenticator, tokens: DevTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staff = await callers.authenticate({"authorization": f"Bearer {tokens.mint()}"})
-    assert await callers.again(staff) is staff
+    assert await callers.revalidate(staff) is staff
     assert staff.expires_at is not None
     monkeypatch.setattr("app.api.auth.authentication.time.time", lambda: (staff.expires_at or 0) + 1)
-    assert await callers.again(staff) is None
-    assert await callers.again(ACME) is ACME
-    assert await callers.again(Caller(name="gone", scopes=frozenset(), kind=CallerKind.PARTNER)) is None
+    assert await callers.revalidate(staff) is None
+    assert await callers.revalidate(ACME) is ACME
+    assert await callers.revalidate(Caller(name="gone", scopes=frozenset(), kind=CallerKind.PARTNER)) is None
 
 
 def test_a_data_directory_keeps_its_key_private(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from app.http.message import Effect, VaultReply
 from app.providers.caselle.errors import code_in, refusal
 from app.providers.caselle.mapping import (
     default_in,
+    has_default,
     records_in,
     refs_in,
     saved_ref_of,
-    tells_default,
     to_method,
     to_wallet,
 )
@@ -178,10 +178,10 @@ def test_default_by_record_by_customer_or_not_at_all() -> None:
     assert to_method(wire_card(is_default=0), REF, CARD_REF).is_provider_default is False
     wrapped = {"value": [silent], "default_saved_payment_method_uid": CARD_REF}
     assert default_in(wrapped) == CARD_REF
-    assert (tells_default(wrapped, [silent]), tells_default([silent], [silent])) == (True, False)
-    assert (tells_default(None, [silent, wire_account()]), tells_default([], [])) == (True, True)
+    assert (has_default(wrapped, [silent]), has_default([silent], [silent])) == (True, False)
+    assert (has_default(None, [silent, wire_account()]), has_default([], [])) == (True, True)
     unreadable = wire_card(is_default="perhaps")
-    assert not tells_default(None, [unreadable])
+    assert not has_default(None, [unreadable])
     assert to_method(unreadable, REF).is_provider_default is None
     assert to_method(unreadable, REF, CARD_REF).is_provider_default is True
     assert default_in({"uid": REF, "default_saved_payment_method_uid": None}) is None

@@ -7,7 +7,7 @@ import pytest
 from app.vault.enums import (
     ProviderName,
 )
-from app.wallet.reads.customers import DirectoryCache
+from app.wallet.reads.customers import CustomerCache
 from tests.support.memory import MemoryDirectory, P
 
 
@@ -15,7 +15,7 @@ async def test_customers_are_read_once_until_they_change() -> None:
     directory = MemoryDirectory()
     directory.add("cus_a", {})
     directory.add("cus_b", {})
-    cache = DirectoryCache(directory, limit=2)
+    cache = CustomerCache(directory, limit=2)
     await cache.entries(["cus_a"])
     await cache.entries(["cus_a", "cus_b", "cus_a"])
     assert directory.reads == [["cus_a"], ["cus_b"]]
@@ -31,7 +31,7 @@ async def test_the_least_recently_used_customer_is_forgotten_first() -> None:
     directory = MemoryDirectory()
     for customer_id in ("cus_a", "cus_b", "cus_c"):
         directory.add(customer_id, {})
-    cache = DirectoryCache(directory, limit=2)
+    cache = CustomerCache(directory, limit=2)
     for customer_id in ("cus_a", "cus_b", "cus_a", "cus_c", "cus_a"):
         await cache.entries([customer_id])
     assert directory.reads == [["cus_a"], ["cus_b"], ["cus_c"]]
@@ -42,7 +42,7 @@ async def test_refs_outlive_the_customer_and_are_told_when_they_go() -> None:
     for name in "abc":
         directory.add(f"cus_{name}", {P.LOANPRO: f"lp-{name}", P.CASELLE: f"cs-{name}"})
     told: list[tuple[ProviderName, str]] = []
-    cache = DirectoryCache(directory, limit=1, refs_limit=2, on_forgotten=lambda *refs: told.append(refs))
+    cache = CustomerCache(directory, limit=1, refs_limit=2, on_forgotten=lambda *refs: told.append(refs))
     await cache.entries(["cus_a", "cus_b"])
     cache.drop("cus_a")
     assert cache.refs_of("cus_a") == ((P.LOANPRO, "lp-a"), (P.CASELLE, "cs-a"))
@@ -56,7 +56,7 @@ async def test_refs_outlive_the_customer_and_are_told_when_they_go() -> None:
 async def test_what_changed_while_it_was_read_is_answered_and_not_kept(change: str) -> None:
     directory = MemoryDirectory()
     directory.add("cus_a", {})
-    cache = DirectoryCache(directory)
+    cache = CustomerCache(directory)
     asked = directory.entries
 
     async def changing(ids: Sequence[str]) -> object:

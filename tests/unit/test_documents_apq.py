@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.api.documents.apq import AutomaticTexts, LocalTexts, RedisTexts, digest_of
+from app.api.documents.apq import AutomaticPersistedQueries, LocalApqStore, RedisApqStore, digest_of
 from tests.support.redis_server import RedisServer
 
 
@@ -12,17 +12,17 @@ def text(number: int, size: int = 800) -> str:
     return f"{{ a{number} }}".ljust(size)
 
 
-def fill(store: LocalTexts, client: str, numbers: range) -> None:
+def fill(store: LocalApqStore, client: str, numbers: range) -> None:
     for number in numbers:
         store.keep(digest_of(text(number)), text(number), client)
 
 
-def kept(store: LocalTexts, numbers: range) -> list[int]:
+def kept(store: LocalApqStore, numbers: range) -> list[int]:
     return [number for number in numbers if store.text(digest_of(text(number))) is not None]
 
 
 def test_a_client_over_its_share_evicts_only_its_own_texts() -> None:
-    store = LocalTexts(max_bytes=100_000, share=0.1)  # ten texts of 800 and 200 bytes for each
+    store = LocalApqStore(max_bytes=100_000, share=0.1)  # ten texts of 800 and 200 bytes for each
     fill(store, "web", range(5))
     fill(store, "attacker", range(100, 1100))
     assert kept(store, range(5)) == [0, 1, 2, 3, 4]
@@ -31,7 +31,7 @@ def test_a_client_over_its_share_evicts_only_its_own_texts() -> None:
 
 
 def test_the_least_recently_used_text_is_evicted_first() -> None:
-    store = LocalTexts(max_bytes=100_000, share=0.03)
+    store = LocalApqStore(max_bytes=100_000, share=0.03)
     fill(store, "web", range(3))
     assert store.text(digest_of(text(0))) == text(0)
     fill(store, "web", range(3, 4))
@@ -39,7 +39,7 @@ def test_the_least_recently_used_text_is_evicted_first() -> None:
 
 
 def test_the_total_is_bounded_and_the_longest_idle_client_is_evicted() -> None:
-    store = LocalTexts(max_bytes=10_000, share=0.5)
+    store = LocalApqStore(max_bytes=10_000, share=0.5)
     for number in range(20):
         fill(store, f"client {number}", range(number, number + 1))
     assert store.bytes == 10_000
@@ -47,7 +47,7 @@ def test_the_total_is_bounded_and_the_longest_idle_client_is_evicted() -> None:
 
 
 def test_a_text_larger_than_a_share_is_not_cached_and_no_text_is_cached_twice() -> None:
-    store = LocalTexts(max_bytes=10_000, share=0.2)
+    store = LocalApqStore(max_bytes=10_000, share=0.2)
     big = text(1, 1_900)
     store.keep(digest_of(big), big, "web")
     assert len(store) == 0
@@ -57,7 +57,7 @@ def test_a_text_larger_than_a_share_is_not_cached_and_no_text_is_cached_twice() 
 
 
 def test_lone_surrogates_are_text_like_any_other() -> None:
-    store = LocalTexts(max_bytes=10_000, share=1)
+    store = LocalApqStore(max_bytes=10_000, share=1)
     strange = '{ a(b: "\ud800") }'
     store.keep(digest_of(strange), strange, "web")
     assert store.text(digest_of(strange)) == strange
@@ -69,9 +69,9 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
-def replica(redis: RedisServer, prefix: str, share_bytes: int = 100_000) -> AutomaticTexts:
-    return AutomaticTexts(
-        LocalTexts(max_bytes=100_000, share=1), RedisTexts(redis.url, share_bytes=share_bytes, prefix=prefix)
+def replica(redis: RedisServer, prefix: str, share_bytes: int = 100_000) -> AutomaticPersistedQueries:
+    return AutomaticPersistedQueries(
+        LocalApqStore(max_bytes=100_000, share=1), RedisApqStore(redis.url, share_bytes=share_bytes, prefix=prefix)
     )
 
 
@@ -86,14 +86,14 @@ async def test_a_text_sent_to_one_replica_is_known_to_the_others(redis: RedisSer
 
 
 async def test_a_text_that_does_not_match_its_hash_is_a_miss(redis: RedisServer) -> None:
-    texts = RedisTexts(redis.url, share_bytes=1_000, prefix="test-proof:")
+    texts = RedisApqStore(redis.url, share_bytes=1_000, prefix="test-proof:")
     await texts._redis.set("test-proof:" + digest_of("{ a }"), b"{ b }")
     assert await texts.text(digest_of("{ a }")) is None
     await texts.close()
 
 
 async def test_the_shared_store_gives_each_client_its_share(redis: RedisServer) -> None:
-    texts = RedisTexts(redis.url, share_bytes=3_000, prefix="test-account:")
+    texts = RedisApqStore(redis.url, share_bytes=3_000, prefix="test-account:")
     for number in range(10):
         await texts.keep(digest_of(text(number)), text(number), "end_user:mallory")
     await texts.keep(digest_of(text(50)), text(50), "end_user:ann")
@@ -105,8 +105,8 @@ async def test_the_shared_store_gives_each_client_its_share(redis: RedisServer) 
 
 async def test_an_unavailable_redis_is_a_miss_and_not_retried_at_once() -> None:
     now = 0.0
-    texts = RedisTexts("redis://127.0.0.1:1", share_bytes=1_000, clock=lambda: now)
-    store = AutomaticTexts(LocalTexts(max_bytes=10_000, share=1), texts)
+    texts = RedisApqStore("redis://127.0.0.1:1", share_bytes=1_000, clock=lambda: now)
+    store = AutomaticPersistedQueries(LocalApqStore(max_bytes=10_000, share=1), texts)
     assert await store.text(digest_of("{ a }"), "staff:web") is None
     assert texts._rest_until == 1.0
     await store.keep(digest_of("{ a }"), "{ a }", "staff:web")

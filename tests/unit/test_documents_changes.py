@@ -3,7 +3,7 @@
 import pytest
 
 from app.api.documents.changes import Weight, compare, schema_from
-from app.api.documents.formats import Candidate
+from app.api.documents.formats import ManifestEntry
 from resolvers.schema import print_sdl, subgraph_sdl
 
 OLD = """
@@ -20,8 +20,8 @@ LIST = "query List($filter: Filter) { cards(filter: $filter) { id } }"
 LABEL = "query Label { card(id: 1) { label } }"
 BANK = "query Bank { bank { id } }"
 PUBLISHED = {
-    "acme": [Candidate(text.split()[1].split("(")[0], text, "x.json") for text in (CARD, LIST)],
-    "beta": [Candidate(text.split()[1], text, "y.json") for text in (LABEL, BANK)],
+    "acme": [ManifestEntry(text.split()[1].split("(")[0], text, "x.json") for text in (CARD, LIST)],
+    "beta": [ManifestEntry(text.split()[1], text, "y.json") for text in (LABEL, BANK)],
 }
 
 

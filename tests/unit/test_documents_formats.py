@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.api.documents.check import Checker
-from app.api.documents.formats import Unreadable, read
+from app.api.documents.formats import ManifestUnreadable, read
 from app.api.limits import Limits
 
 WALLET = "query Wallet($id: ID!) { customer(id: $id) { name paymentMethods { ...Method } } }"
@@ -66,14 +66,14 @@ def test_a_folder_gathers_fragments_from_all_its_files(tmp_path: Path) -> None:
     ],
 )
 def test_an_unknown_format_is_refused_as_a_whole(tmp_path: Path, value: str) -> None:
-    with pytest.raises(Unreadable, match=r"^documents\.json: "):
+    with pytest.raises(ManifestUnreadable, match=r"^documents\.json: "):
         read(written(tmp_path, value))
 
 
 def test_a_missing_file_and_an_empty_folder_say_so(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="No such file"):
+    with pytest.raises(ManifestUnreadable, match="No such file"):
         read(tmp_path / "nothing.json")
-    with pytest.raises(Unreadable, match=r"no \.graphql files"):
+    with pytest.raises(ManifestUnreadable, match=r"no \.graphql files"):
         read(tmp_path)
 
 

@@ -19,7 +19,7 @@ from strawberry.types.field import StrawberryField
 from app.execution import strawberry_internals as internals
 from resolvers.schema import schema as wallet_schema
 from resolvers.scopes import ScopeGuard
-from resolvers.types.payment_method import Card
+from resolvers.types.payment_method import GraphCard
 from tests.equality import odd_graph
 
 GRAPH = wallet_schema._schema
@@ -38,7 +38,7 @@ def test_strawberry_names_its_definitions_in_the_extensions() -> None:
     definition = internals.definition_of(GRAPH.type_map["Card"])
     assert definition is not None
     assert (definition.origin, definition.is_type_of, definition.resolve_type, definition.concrete_of) == (
-        Card,
+        GraphCard,
         None,
         None,
         None,
@@ -49,7 +49,7 @@ def test_strawberry_names_its_definitions_in_the_extensions() -> None:
 
 def test_a_resolver_tells_its_function_and_its_reserved_parameters() -> None:
     found = internals.resolution_of(wallet_schema, field_of("Customer", "paymentMethods"))
-    assert isinstance(found, internals.Resolver)
+    assert isinstance(found, internals.FieldResolver)
     assert inspect.isfunction(found.function)
     assert found.function.__name__ == "payment_methods"
     assert (found.takes_self, found.info_name, found.source_names, found.is_async) == (True, "info", (), False)
@@ -180,16 +180,16 @@ def test_executors_have_the_steps_that_careful_follows() -> None:
 def test_classes_stand_for_types_only_where_nobody_else_decides() -> None:
     kinds = internals.classes_of(GRAPH, GRAPH.type_map["PaymentMethod"])  # type: ignore[arg-type]
     assert {kind.__name__: type_.name for kind, type_ in kinds.items()} == {
-        "Card": "Card",
-        "BankAccount": "BankAccount",
-        "OtherMethod": "OtherMethod",
+        "GraphCard": "Card",
+        "GraphBankAccount": "BankAccount",
+        "GraphOtherMethod": "OtherMethod",
     }
     assert internals.classes_of(ODD, ODD.type_map["Found"]) == {}  # type: ignore[arg-type]
     asked: Any = ODD.type_map["Asked"]
     assert isinstance(asked, GraphQLObjectType)
     assert internals.class_of(asked) is None
-    marked = strawberry.cast(Card, odd_graph.Stand("x"))
-    assert getattr(marked, internals.CAST_MARK) is Card
+    marked = strawberry.cast(GraphCard, odd_graph.Stand("x"))
+    assert getattr(marked, internals.CAST_MARK) is GraphCard
 
 
 def test_what_is_known_at_once_is_an_attribute_of_every_class() -> None:

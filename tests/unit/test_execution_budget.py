@@ -14,7 +14,7 @@ from graphql import ExecutionResult, OperationType, get_introspection_query
 
 from app.api.encoding import encoded
 from app.execution.budget import SLICE, STEPS_BY_LIBRARY, Budget, TooLarge, Turns
-from app.execution.documents import Document, Documents
+from app.execution.documents import Document, DocumentCache
 from app.execution.plan import Plan
 from app.execution.run import run_operation, run_subscription
 from app.wallet.caller import ALL_SCOPES, Caller
@@ -46,7 +46,7 @@ ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 
 
 def document_of(text: str, of: strawberry.Schema = schema) -> Document:
-    made = Documents(of._schema, max_bytes=0, max_tokens=10_000, suggest=False).prepare(text)
+    made = DocumentCache(of._schema, max_bytes=0, max_tokens=10_000, suggest=False).prepare(text)
     assert not made.errors, made.errors
     return made
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import strawberry
 
-from app.execution.documents import Document, Documents
-from app.execution.measure import MOST_FIELDS, Unsupported, survey
+from app.execution.documents import Document, DocumentCache
+from app.execution.measure import MOST_FIELDS, Unsupported, measure
 from app.execution.plan import MOST_VARIANTS, Plan
 from app.execution.plans import Plans
 from app.execution.run import run_operation
@@ -35,8 +35,8 @@ class Seen:
         self.paths.append(path)
 
 
-def documents_of(of: strawberry.Schema = schema, **how: Any) -> Documents:
-    return Documents(of._schema, max_bytes=1_000_000, max_tokens=10_000, suggest=False, **how)
+def documents_of(of: strawberry.Schema = schema, **how: Any) -> DocumentCache:
+    return DocumentCache(of._schema, max_bytes=1_000_000, max_tokens=10_000, suggest=False, **how)
 
 
 def document_of(text: str, of: strawberry.Schema = schema) -> Document:
@@ -112,7 +112,7 @@ def test_what_is_refused_is_refused_by_name(text: str, reason: str) -> None:
     operation = document.operation(None)
     assert operation is not None
     with pytest.raises(Unsupported) as refused:
-        survey(schema, operation, document.fragments)
+        measure(schema, operation, document.fragments)
     assert refused.value.reason == reason
 
 
@@ -127,7 +127,7 @@ def test_a_document_that_would_multiply_is_refused_quickly() -> None:
     operation = document.operation(None)
     assert operation is not None
     with pytest.raises(Unsupported, match=r"too_large: \d+ fields") as refused:
-        survey(schema, operation, document.fragments)
+        measure(schema, operation, document.fragments)
     assert int(str(refused.value).split()[1]) > MOST_FIELDS
 
 

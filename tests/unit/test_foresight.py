@@ -11,8 +11,8 @@ from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderName
 from app.vault.model import ThreeDSecure, VaultWallet
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.reads.policy import ReadPolicy
-from app.wallet.reads.prefetch import Foresight
-from app.wallet.reads.reader import hold
+from app.wallet.reads.prefetch import PrefetchHints
+from app.wallet.reads.reader import to_cached_wallet
 from resolvers.context import Context
 from resolvers.schema import schema
 from tests.support.memory import MemoryVault, P, World, card
@@ -175,7 +175,7 @@ async def test_cancelled_request_leaves_no_read(world: World) -> None:
 
 
 def test_only_the_latest_queries_are_kept() -> None:
-    foresight = Foresight()
+    foresight = PrefetchHints()
     for number in range(6):
         foresight.learn(number, [MethodRef(f"pm{number}")])
     assert [sorted(foresight.of(number)) for number in range(6)] == [[], [], ["pm2"], ["pm3"], ["pm4"], ["pm5"]]
@@ -186,6 +186,6 @@ def test_only_the_latest_queries_are_kept() -> None:
 
 def test_equal_wallets_have_equal_content_whatever_the_hints(world: World) -> None:
     wallet: VaultWallet = recorder(world).held[CustomerRef("PACJGQ")]
-    one, other = hold(wallet, world.ids), hold(wallet, world.ids)
-    one.content.foresight = Foresight()
+    one, other = to_cached_wallet(wallet, world.ids), to_cached_wallet(wallet, world.ids)
+    one.content.foresight = PrefetchHints()
     assert one == other

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from app.errors import OutcomeUnknown, SettingsError, VaultRefusedUs, VaultTimeout, VaultUnavailable
 from app.http.auth import OAuthClientCredentials, StaticHeaders, basic
-from app.http.client import HttpDoor, open_door
+from app.http.client import VaultHttpClient, create_client
 from app.http.message import Effect, VaultRequest
 from app.http.redact import MASK, REDACTOR
 from app.http.settings import ProviderSettings
@@ -69,11 +69,13 @@ class Vault:
 
 
 @asynccontextmanager
-async def door_to(vault: Vault, **oauth: Any) -> AsyncIterator[tuple[HttpDoor, OAuthClientCredentials, RawServer]]:
+async def door_to(
+    vault: Vault, **oauth: Any
+) -> AsyncIterator[tuple[VaultHttpClient, OAuthClientCredentials, RawServer]]:
     async with raw_server(vault.answer) as server:
         wanted = {"client_secret": SECRET} | oauth
         credentials = OAuthClientCredentials("caselle", f"{server.url}/token", "client-1", **wanted)
-        door = open_door("caselle", ProviderSettings(base_url=server.url), credentials)
+        door = create_client("caselle", ProviderSettings(base_url=server.url), credentials)
         try:
             yield door, credentials, server
         finally:
@@ -168,7 +170,7 @@ async def test_a_vault_may_have_a_401_of_its_own() -> None:
     async with raw_server(vault.answer) as server:
         credentials = OAuthClientCredentials("caselle", f"{server.url}/token", "client-1", client_secret=SECRET)
         settings = ProviderSettings(base_url=server.url)
-        door = open_door("caselle", settings, credentials, is_challenge=lambda reply: reply.body == b"{}")
+        door = create_client("caselle", settings, credentials, is_challenge=lambda reply: reply.body == b"{}")
         await door.send(GET, call())
         vault.valid.clear()
         assert (await door.send(POST, call())).status == 200
@@ -302,7 +304,7 @@ def test_a_bad_private_key_is_a_settings_error(kind: str) -> None:
 
 
 async def test_basic_credentials_and_what_the_redactor_learns() -> None:
-    ticket = basic("user", "pass-word-ü").at_hand()
+    ticket = basic("user", "pass-word-ü").cached()
     expected = base64.b64encode("user:pass-word-ü".encode()).decode()
     assert ticket.headers == {"Authorization": f"Basic {expected}"}
     StaticHeaders({"Authorization": "Bearer loanpro-api-token"})
@@ -338,7 +340,7 @@ async def test_a_write_lost_after_the_401_repeat_is_unknown() -> None:
     vault.honours_tokens = False
     async with raw_server(answer) as server:
         credentials = OAuthClientCredentials("caselle", f"{server.url}/token", "client-1", client_secret=SECRET)
-        door = open_door("caselle", ProviderSettings(base_url=server.url), credentials)
+        door = create_client("caselle", ProviderSettings(base_url=server.url), credentials)
         with pytest.raises(OutcomeUnknown):
             await door.send(POST, call())
         await door.close()

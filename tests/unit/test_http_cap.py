@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.http.cap import CapFull, FairCap
+from app.http.cap import FairSemaphore, SemaphoreFull
 
 
 def later(seconds: float = 10.0) -> float:
@@ -21,10 +21,10 @@ async def spin(times: int = 3) -> None:
 
 
 async def test_free_slots_are_taken_without_waiting() -> None:
-    cap = FairCap(2, queue_limit=0, max_wait_s=1)
+    cap = FairSemaphore(2, queue_limit=0, max_wait_s=1)
     await cap.acquire("a", later())
     await cap.acquire("a", later())
-    with pytest.raises(CapFull):
+    with pytest.raises(SemaphoreFull):
         await cap.acquire("a", later())
     cap.release()
     await cap.acquire("a", later())
@@ -32,7 +32,7 @@ async def test_free_slots_are_taken_without_waiting() -> None:
 
 
 async def test_turns_go_round_the_clients() -> None:
-    cap = FairCap(1, queue_limit=100, max_wait_s=10)
+    cap = FairSemaphore(1, queue_limit=100, max_wait_s=10)
     await cap.acquire("first", later())
     order: list[str] = []
 
@@ -52,28 +52,28 @@ async def test_turns_go_round_the_clients() -> None:
 
 async def test_waiting_is_bounded_by_the_setting_and_by_the_deadline() -> None:
     loop = asyncio.get_running_loop()
-    for cap, patience in ((FairCap(1, 10, 0.05), 1_000), (FairCap(1, 10, 1_000), 0.05)):
+    for cap, patience in ((FairSemaphore(1, 10, 0.05), 1_000), (FairSemaphore(1, 10, 1_000), 0.05)):
         await cap.acquire("a", later())
         began = loop.time()
-        with pytest.raises(CapFull):
+        with pytest.raises(SemaphoreFull):
             await cap.acquire("b", later(patience))
         assert loop.time() - began > 0.03
         assert (cap.in_flight, cap.waiting) == (1, 0)
-        with pytest.raises(CapFull):
+        with pytest.raises(SemaphoreFull):
             await cap.acquire("b", later(-1))
 
 
 async def test_a_full_queue_makes_room_for_who_waits_for_less() -> None:
-    cap = FairCap(1, queue_limit=4, max_wait_s=10)
+    cap = FairSemaphore(1, queue_limit=4, max_wait_s=10)
     await cap.acquire("x", later())
     greedy = [asyncio.create_task(cap.acquire("greedy", later())) for _ in range(4)]
     await spin()
-    with pytest.raises(CapFull):
+    with pytest.raises(SemaphoreFull):
         await cap.acquire("greedy", later())
     small = asyncio.create_task(cap.acquire("small", later()))
     await spin()
     assert [task.done() for task in greedy] == [False, False, False, True]
-    assert isinstance(greedy[3].exception(), CapFull)
+    assert isinstance(greedy[3].exception(), SemaphoreFull)
     assert cap.waiting == 4
     for _ in range(4):
         cap.release()
@@ -84,7 +84,7 @@ async def test_a_full_queue_makes_room_for_who_waits_for_less() -> None:
 
 
 async def test_a_waiter_cancelled_in_the_instant_of_its_turn_passes_it_on() -> None:
-    cap = FairCap(1, queue_limit=10, max_wait_s=10)
+    cap = FairSemaphore(1, queue_limit=10, max_wait_s=10)
     await cap.acquire("a", later())
     first = asyncio.create_task(cap.acquire("b", later()))
     second = asyncio.create_task(cap.acquire("c", later()))
@@ -111,7 +111,7 @@ def test_no_slot_is_lost_whatever_happens(limit: int, queue_limit: int, steps: l
     """Random arrivals, holding times, cancellations and impatience; afterwards everything is free again."""
 
     async def story() -> None:
-        cap = FairCap(limit, queue_limit, max_wait_s=10)
+        cap = FairSemaphore(limit, queue_limit, max_wait_s=10)
         holding = 0
 
         async def work(client: str, hold: int, patience: float) -> None:
@@ -134,14 +134,14 @@ def test_no_slot_is_lost_whatever_happens(limit: int, queue_limit: int, steps: l
             assert cap.waiting <= queue_limit
             assert cap.in_flight <= limit
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(result is None or isinstance(result, CapFull | asyncio.CancelledError) for result in results)
+        assert all(result is None or isinstance(result, SemaphoreFull | asyncio.CancelledError) for result in results)
         assert (cap.in_flight, cap.waiting, len(cap._queues)) == (0, 0, 0)
 
     asyncio.run(story())
 
 
 async def test_two_thousand_callers_never_exceed_the_cap_and_share_it_fairly() -> None:
-    cap = FairCap(16, queue_limit=2000, max_wait_s=30)
+    cap = FairSemaphore(16, queue_limit=2000, max_wait_s=30)
     dice = random.Random(7)
     running = most = 0
     served: list[str] = []

@@ -20,7 +20,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.auth import Credentials, StaticHeaders
-from app.http.client import HttpDoor, open_door
+from app.http.client import VaultHttpClient, create_client
 from app.http.message import Effect, VaultReply, VaultRequest
 from app.http.settings import BreakerSettings, ProviderSettings
 from app.http.transports.base import Cause, MaybeSent, NotSent, Transport, TransportError
@@ -61,10 +61,12 @@ async def door_to(
     credentials: Credentials | None = None,
     observer: Noted | None = None,
     **settings: Any,
-) -> AsyncIterator[tuple[HttpDoor, RawServer]]:
+) -> AsyncIterator[tuple[VaultHttpClient, RawServer]]:
     async with raw_server(answer) as server:
         wanted = ProviderSettings(base_url=f"{server.url}/api/v1", **settings)
-        door = open_door("loanpro", wanted, credentials or StaticHeaders({"Authorization": "Bearer abcdef"}), observer)
+        door = create_client(
+            "loanpro", wanted, credentials or StaticHeaders({"Authorization": "Bearer abcdef"}), observer
+        )
         try:
             yield door, server
         finally:
@@ -189,7 +191,7 @@ async def test_a_silent_vault_costs_the_deadline_and_no_more() -> None:
 async def test_a_refused_connection_sends_nothing_and_a_write_may_be_tried_again() -> None:
     async with raw_server(always(reply())) as server:
         url = server.url
-    door = open_door("aloha", ProviderSettings(base_url=url), StaticHeaders({}))
+    door = create_client("aloha", ProviderSettings(base_url=url), StaticHeaders({}))
     for request in (GET, POST):
         with pytest.raises(VaultUnavailable):
             await door.send(request, call())
@@ -338,7 +340,7 @@ async def test_header_injection_is_refused_before_sending(path: str, headers: di
 )
 def test_a_base_url_that_cannot_work_is_said_at_once(url: str) -> None:
     with pytest.raises(SettingsError, match=r"caselle\.base_url") as caught:
-        open_door("caselle", ProviderSettings(base_url=url), StaticHeaders({}))
+        create_client("caselle", ProviderSettings(base_url=url), StaticHeaders({}))
     assert "u:p" not in str(caught.value)
 
 
@@ -373,9 +375,9 @@ class Scripted:
         self.is_closed = True
 
 
-def scripted_door(transport: Transport, **settings: Any) -> HttpDoor:
+def scripted_door(transport: Transport, **settings: Any) -> VaultHttpClient:
     wanted = ProviderSettings(base_url="http://vault.test/", **settings)
-    return HttpDoor("aloha", wanted, StaticHeaders({}), transport)
+    return VaultHttpClient("aloha", wanted, StaticHeaders({}), transport)
 
 
 @pytest.mark.parametrize("request_", [GET, POST])

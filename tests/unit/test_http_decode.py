@@ -8,7 +8,7 @@ import pytest
 
 from app.http.transports.base import Cause
 from app.http.transports.decode import decoded
-from app.http.transports.refused import Refused
+from app.http.transports.refused import ReplyRefused
 
 LIMIT: Final = 50_000
 TEXT: Final = b'{"a": 1}' * 50
@@ -52,7 +52,7 @@ def test_content_codings(coding: str, body: bytes, expected: bytes | Cause) -> N
     if isinstance(expected, bytes):
         assert decoded(body, coding, LIMIT) == expected
         return
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ReplyRefused) as caught:
         decoded(body, coding, LIMIT)
     assert caught.value.cause is expected
 
@@ -62,5 +62,5 @@ def test_pieces_may_end_anywhere(cut: int, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("app.http.transports.decode._WINDOW", cut)
     body = packed(TEXT) + bytes(7) + packed(TEXT) + bytes(3)
     assert decoded(body, "gzip", LIMIT) == TEXT * 2
-    with pytest.raises(Refused):
+    with pytest.raises(ReplyRefused):
         decoded(body[:-12], "gzip", LIMIT)

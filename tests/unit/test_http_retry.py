@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.retry import MAX_PAUSE_S, Pause, RetryBudget, backoff_s, is_worth_trying, retry_after_s
+from app.http.retry import MAX_PAUSE_S, RetryAfter, RetryBudget, backoff_s, is_worth_trying, retry_after_s
 
 
 class Clock:
@@ -20,22 +20,22 @@ class Clock:
 
 def test_a_lone_failure_may_be_retried() -> None:
     budget = RetryBudget(0.1, Clock())
-    budget.note_call()
-    assert [budget.take() for _ in range(3)] == [True, True, False]
+    budget.record_call()
+    assert [budget.try_spend() for _ in range(3)] == [True, True, False]
 
 
 def test_no_ratio_means_no_retry_at_all() -> None:
     budget = RetryBudget(0.0, Clock())
-    budget.note_call()
-    assert not budget.take()
+    budget.record_call()
+    assert not budget.try_spend()
 
 
 def test_a_down_vault_sees_a_tenth_more() -> None:
     budget = RetryBudget(0.1, Clock())
     extra = 0
     for _ in range(300):
-        budget.note_call()
-        extra += budget.take()
+        budget.record_call()
+        extra += budget.try_spend()
     assert extra == 30
 
 
@@ -47,9 +47,9 @@ def test_within_any_ten_seconds_retries_stay_within_the_budget(events: list[tupl
     retries: list[int] = []
     for pause, wants in events:
         clock.now += pause
-        budget.note_call()
+        budget.record_call()
         calls.append(int(clock.now))
-        if wants and budget.take():
+        if wants and budget.try_spend():
             retries.append(int(clock.now))
         since = int(clock.now) - 10
         assert sum(at > since for at in retries) <= max(2, 0.1 * sum(at > since for at in calls))
@@ -106,12 +106,12 @@ def test_no_retry_after_can_break_us(value: str) -> None:
 
 def test_a_pause_ends_and_has_a_limit() -> None:
     clock = Clock()
-    pause = Pause(clock)
-    assert pause.left_s() == 0
-    pause.ask(2)
-    pause.ask(1)
-    assert pause.left_s() == 2
+    pause = RetryAfter(clock)
+    assert pause.remaining_s() == 0
+    pause.set(2)
+    pause.set(1)
+    assert pause.remaining_s() == 2
     clock.now += 2
-    assert pause.left_s() == 0
-    pause.ask(86_400)
-    assert pause.left_s() == MAX_PAUSE_S
+    assert pause.remaining_s() == 0
+    pause.set(86_400)
+    assert pause.remaining_s() == MAX_PAUSE_S

@@ -29,7 +29,7 @@ from app.wallet.commands import (
     UnlinkCustomer,
     UpdateMethod,
 )
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.types.user_errors import to_user_error
 from tests.support.memory import World
@@ -442,10 +442,10 @@ async def test_every_other_command(mutation: str, value: dict[str, Any], command
 
 
 def test_paths_are_as_the_client_wrote_them() -> None:
-    problem = Problem(
+    problem = WriteProblem(
         code=ProblemCode.INVALID_INPUT, message="-", path=("method", "jpm_bank_account", "ach", "routing_number")
     )
     assert to_user_error(problem).path == ["input", "method", "jpmBankAccount", "ach", "routingNumber"]
-    line = Problem(code=ProblemCode.REQUIRED, message="-", path=("billing_address", "line1"))
+    line = WriteProblem(code=ProblemCode.REQUIRED, message="-", path=("billing_address", "line1"))
     assert to_user_error(line).path == ["input", "billingAddress", "line1"]
-    assert to_user_error(Problem(code=ProblemCode.NOT_FOUND, message="-")).path is None
+    assert to_user_error(WriteProblem(code=ProblemCode.NOT_FOUND, message="-")).path is None

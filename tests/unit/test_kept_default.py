@@ -10,14 +10,14 @@ from app.vault.enums import CustomerRef, DefaultReason, DefaultState, MethodRef,
 from app.vault.model import PaymentMethod, VaultWallet
 from app.wallet.defaults.kept_default import default_taken_away
 from app.wallet.ids import Ids
-from app.wallet.reads.build_wallet import AssemblyRules, Wallet, assemble, default_for_payment
-from app.wallet.reads.reader import SourceReading, SourceState, hold
+from app.wallet.reads.build_wallet import Wallet, WalletRules, build_wallet, default_for_payment
+from app.wallet.reads.reader import SourceReading, SourceState, to_cached_wallet
 from tests.support.memory import LONG_AGO, NOW, MemoryDirectory, P, card, choice_of
 
 IDS = Ids("k" * 32)
 REFS = {P.LOANPRO: "37", P.CASELLE: "cs"}
 LIST, PAY = ProviderCapability.LIST, ProviderCapability.PAY
-RULES = AssemblyRules(
+RULES = WalletRules(
     operations={name: frozenset({LIST, PAY} if name is P.CASELLE else {LIST}) for name in ProviderName},
     precedence=tuple(ProviderName),
     group_secret=b"g" * 32,
@@ -33,10 +33,10 @@ def wallet_of(
     for name, methods in ((P.LOANPRO, loanpro), (P.CASELLE, caselle)):
         ref = CustomerRef(REFS[name])
         owned: tuple[PaymentMethod, ...] = tuple(replace(one, provider=name, customer_ref=ref) for one in methods)
-        held = hold(VaultWallet(provider=name, customer_ref=ref, methods=owned), IDS)
+        held = to_cached_wallet(VaultWallet(provider=name, customer_ref=ref, methods=owned), IDS)
         state = loanpros if name is P.LOANPRO else SourceState.OK
         readings[name] = SourceReading(state=state, held=held, asked_at=NOW, fetched_at=NOW)
-    return assemble(directory.known["cus_a"], readings, RULES, NOW)
+    return build_wallet(directory.known["cus_a"], readings, RULES, NOW)
 
 
 def at(provider: ProviderName, method: str) -> MethodAddress:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from app.http.transports.base import Cause
 from app.http.transports.lean.reader import MAX_HEAD_BYTES, ReplyReader
-from app.http.transports.refused import Refused
+from app.http.transports.refused import ReplyRefused
 
 LIMIT = 10_000
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -155,7 +155,7 @@ REFUSED_BY_LLHTTP = [
 def test_what_llhttp_refuses_is_refused(data: bytes) -> None:
     assert not Oracle().feed(data), "the sample proves nothing: llhttp takes it"
     for pieces in ([data], one_by_one(data), [data[:20], data[20:]]):
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(ReplyRefused) as caught:
             read(pieces)
         assert caught.value.cause is Cause.UNREADABLE
 
@@ -184,16 +184,16 @@ REFUSED_BY_US = [
 def test_what_two_readers_might_read_differently_is_refused_too(data: bytes) -> None:
     assert Oracle().feed(data), "llhttp refuses it: it belongs in the list above"
     for pieces in ([data], one_by_one(data)):
-        with pytest.raises(Refused):
+        with pytest.raises(ReplyRefused):
             read(pieces)
 
 
 @pytest.mark.parametrize("surplus", [b"x", OK, OK + b"content-length: 0\r\n\r\n", b"HTTP/1.1 100 C\r\n\r\n", b"\x00"])
 def test_a_reply_with_something_behind_it_is_nobodys(surplus: bytes) -> None:
     for data, _ in WHOLE:
-        with pytest.raises(Refused):
+        with pytest.raises(ReplyRefused):
             read([data + surplus])
-        with pytest.raises(Refused):
+        with pytest.raises(ReplyRefused):
             read([data[:-1], data[-1:] + surplus])
 
 
@@ -211,7 +211,7 @@ def test_a_head_reply_has_no_body_whatever_its_head_says() -> None:
         assert (reader.reply(0).status, reader.reply(0).body, reader.may_keep) == (200, b"", False)
     reader = ReplyReader(LIMIT)
     reader.expect(is_bodiless=True)
-    with pytest.raises(Refused):
+    with pytest.raises(ReplyRefused):
         reader.feed(OK + b"content-length: 5\r\n\r\nhello")
 
 
@@ -282,7 +282,7 @@ HALF_A_HEAD = CHUNKED.removesuffix(b"\r\n") + b"x: " + b"a" * 40_000 + b"\r\n\r\
 )
 def test_heads_and_trailers_are_limited_wherever_they_are_cut(data: bytes) -> None:
     for size in (len(data), 60_000, 1_000):
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(ReplyRefused) as caught:
             read(data[at : at + size] for at in range(0, len(data), size))
         assert caught.value.cause is Cause.UNREADABLE
 
@@ -293,7 +293,7 @@ def test_heads_and_trailers_are_limited_wherever_they_are_cut(data: bytes) -> No
 def test_what_never_ends_is_given_up(endless: bytes) -> None:
     reader = ReplyReader(LIMIT)
     assert reader.feed(endless) is False
-    with pytest.raises(Refused):
+    with pytest.raises(ReplyRefused):
         deque(map(reader.feed, [b"a" * 1_000] * (MAX_HEAD_BYTES // 1_000 + 2)), maxlen=0)
 
 
@@ -308,7 +308,7 @@ def test_what_never_ends_is_given_up(endless: bytes) -> None:
     ],
 )
 def test_bodies_are_limited(data: bytes) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ReplyRefused) as caught:
         read([data])
     assert caught.value.cause is Cause.TOO_LARGE
 
@@ -352,7 +352,7 @@ def test_content_codings(coding: str, body: bytes, expected: bytes | Cause) -> N
     if isinstance(expected, bytes):
         assert read([coded(coding, body)])[0] == (200, expected)
         return
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(ReplyRefused) as caught:
         read([coded(coding, body)])
     assert caught.value.cause is expected
 
@@ -391,7 +391,7 @@ def as_sent(data: bytes) -> tuple[Found | None, bytes] | None:
     """`read` for undecoded bodies; None when refused."""
     try:
         return read([data])
-    except Refused:
+    except ReplyRefused:
         return None
 
 
@@ -402,7 +402,7 @@ def test_nothing_is_taken_that_strict_llhttp_refuses(data: bytes, cuts: list[int
     whole = as_sent(data)
     try:
         found, seen = read(cut(data, cuts))
-    except Refused:
+    except ReplyRefused:
         assert whole is None, "the cuts decide"
         return
     oracle = Oracle()
@@ -439,6 +439,6 @@ def test_aiohttp_reads_the_same_where_both_read(data: bytes) -> None:
 def test_garbage_is_not_a_reply(pieces: list[bytes]) -> None:
     try:
         found, _ = read(pieces)
-    except Refused:
+    except ReplyRefused:
         return
     assert found is None

@@ -234,15 +234,15 @@ def test_cancelling_when_the_answer_is_already_here_does_no_harm(run: Run, monke
         async with lean_to(always(reply()), connections=1) as (transport, server):
             first = asyncio.create_task(get(transport, server.url))
             second: list[asyncio.Task[VaultReply]] = []
-            answered = connection.Connection._answer
+            answered = connection.LeanConnection._answer
 
-            def cancel_then(self: connection.Connection, may_keep: bool) -> None:
+            def cancel_then(self: connection.LeanConnection, may_keep: bool) -> None:
                 answered(self, may_keep)
                 if not second:
                     second.append(asyncio.create_task(get(transport, server.url)))
                     first.cancel()
 
-            monkeypatch.setattr(connection.Connection, "_answer", cancel_then)
+            monkeypatch.setattr(connection.LeanConnection, "_answer", cancel_then)
             with pytest.raises(asyncio.CancelledError):
                 await first
             assert (await second[0]).status == 200
@@ -269,7 +269,7 @@ def test_what_was_handed_to_one_who_just_left_goes_to_the_next(
             await until(lambda: len(server.asked) == 1)
             woken = pool.Pool._wake_next
 
-            def leave(self: pool.Pool, handed: connection.Connection | None) -> bool:
+            def leave(self: pool.Pool, handed: connection.LeanConnection | None) -> bool:
                 found = woken(self, handed)
                 second.cancel()
                 return found
@@ -303,16 +303,16 @@ def test_the_deadline_covers_connecting_and_frees_the_slot(run: Run, monkeypatch
 
 
 def test_a_vault_that_hangs_up_at_once_was_not_sent_anything(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = connection.Connection.connection_made
+    made = connection.LeanConnection.connection_made
 
-    def made_and_lost(self: connection.Connection, transport: asyncio.BaseTransport) -> None:
+    def made_and_lost(self: connection.LeanConnection, transport: asyncio.BaseTransport) -> None:
         made(self, transport)
         self.eof_received()
 
     async def main() -> None:
         async with lean_to(always(reply()), connections=1) as (transport, server):
             with monkeypatch.context() as patched:
-                patched.setattr(connection.Connection, "connection_made", made_and_lost)
+                patched.setattr(connection.LeanConnection, "connection_made", made_and_lost)
                 for _ in range(3):
                     with pytest.raises(NotSent) as caught:
                         await get(transport, server.url)

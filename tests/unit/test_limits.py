@@ -15,8 +15,8 @@ from graphql import (
 )
 
 from app.api.limits import Limiter, Limits
-from app.api.problems import Refused
-from app.execution.documents import Document, Documents
+from app.api.problems import RequestRefused
+from app.execution.documents import Document, DocumentCache
 from app.wallet.caller import ALL_SCOPES, Caller
 from resolvers.schema import schema
 from tests.support.effort import calls_made
@@ -27,7 +27,7 @@ PLAIN = Caller(name="plain", scopes=ALL_SCOPES - {"explore"})
 
 def prepared(text: str, **limits: int) -> tuple[Limiter, Document]:
     limiter = Limiter(schema._schema, Limits(**limits))
-    documents = Documents(
+    documents = DocumentCache(
         schema._schema, max_bytes=10**7, max_tokens=limiter.limits.tokens, suggest=False, screen=limiter.screen
     )
     return limiter, documents.prepare(text)
@@ -117,7 +117,7 @@ def test_introspection_needs_its_scope(text: str) -> None:
     operation = document.operation(None)
     assert operation is not None
     assert limiter.admit(document, operation, {}, STAFF) >= 1  # a call's worth at least, though no vault is asked
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         limiter.admit(document, operation, {}, PLAIN)
     assert refused.value.code == "INTROSPECTION_DISABLED"
 
@@ -157,7 +157,7 @@ def test_prices_are_calls_to_vaults(text: str, variables: dict[str, Any], calls:
 
 def test_a_price_over_the_budget_is_refused_with_the_numbers() -> None:
     many = " ".join(f'a{n}:nodes(ids:["{n}","x{n}"]){{id}}' for n in range(13))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         cost("{" + many + "}", cost=100)
     assert refused.value.code == "COST_ESTIMATED_TOO_EXPENSIVE"
     assert refused.value.as_errors()[0]["extensions"]["cost"] == {"requested": 104, "maximum": 100}
@@ -175,7 +175,7 @@ def test_a_price_over_the_budget_is_refused_with_the_numbers() -> None:
     ],
 )
 def test_variables_are_bounded(variables: dict[str, Any], code: str) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         cost("{viewer{partner}}", variables, list_items=10, variable_depth=5, variable_values=100)
     assert refused.value.code == code
 
@@ -215,7 +215,7 @@ def test_the_known_bomb_is_refused_after_little_work() -> None:
     text = chain(19)
     assert len(text) < 950
     limiter, _ = prepared(text)
-    documents = Documents(schema._schema, max_bytes=10**7, max_tokens=4_000, suggest=False, screen=limiter.screen)
+    documents = DocumentCache(schema._schema, max_bytes=10**7, max_tokens=4_000, suggest=False, screen=limiter.screen)
     document = documents.prepare(text)
     assert [error.extensions["code"] for error in document.errors if error.extensions] == ["FIELD_LIMIT"]
     assert calls_made(lambda: documents.prepare(text)) < 10_000
@@ -230,7 +230,7 @@ def test_admission_is_remembered_with_the_document(monkeypatch: pytest.MonkeyPat
     def fail(*_: object) -> None:
         raise AssertionError("surveyed again")
 
-    monkeypatch.setattr("app.api.limits.limiter.Surveyor", fail)
+    monkeypatch.setattr("app.api.limits.limiter.DocumentAnalyzer", fail)
     assert limiter.admit(document, operation, {"ids": ["a", "b"]}, STAFF) == 8
 
 
@@ -271,7 +271,7 @@ HEAVY = {
 def test_what_is_heavy_to_validate_is_refused_or_cheap(name: str) -> None:
     """Counted in calls of Python functions: what a plain document of the same length takes, twenty times over."""
     limiter = Limiter(schema._schema, Limits())
-    documents = Documents(
+    documents = DocumentCache(
         schema._schema, max_bytes=0, max_tokens=limiter.limits.tokens, suggest=False, screen=limiter.screen
     )
     assert calls_made(lambda: documents.prepare(HEAVY[name])) < 150_000
@@ -280,7 +280,7 @@ def test_what_is_heavy_to_validate_is_refused_or_cheap(name: str) -> None:
 def test_the_largest_plain_document_is_the_measure() -> None:
     """`HEAVY` is held to what this takes, and so may be: nothing in it is repeated."""
     limiter = Limiter(schema._schema, Limits())
-    documents = Documents(
+    documents = DocumentCache(
         schema._schema, max_bytes=0, max_tokens=limiter.limits.tokens, suggest=False, screen=limiter.screen
     )
     plain = "{viewer{" + " ".join(f"a{n}:partner" for n in range(60)) + " scopes testMode}}"
@@ -360,14 +360,14 @@ def test_lists_within_lists_are_refused_before_they_run(loop: str) -> None:
     found = estimate(text)
     assert found.fields > 2**times
     if found.fields > 100_000:
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RequestRefused) as refused:
             cost(text)
         assert refused.value.code == "COST_ESTIMATED_TOO_EXPENSIVE"
         assert refused.value.extensions["cost"] == {"requestedFields": found.fields, "maximumFields": 100_000}
 
 
 def test_the_loop_that_stalled_everybody_is_refused() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         cost('{customer(id:"a"){' + "paymentMethods{customer{" * 4 + "paymentMethods{id}" + "}}" * 4 + "}}")
 
 

@@ -7,8 +7,8 @@ from graphql import GraphQLError, is_scalar_type
 
 from app.api import error_format
 from app.api.operations import runnable
-from app.api.problems import Refused
-from app.execution.documents import Documents
+from app.api.problems import RequestRefused
+from app.execution.documents import DocumentCache
 from app.execution.run import run_operation
 from resolvers.schema import schema
 
@@ -53,8 +53,8 @@ VARIABLES: list[tuple[str, Any]] = [
 
 
 def faults_of(text: str) -> list[dict[str, Any]]:
-    documents = Documents(schema._schema, max_bytes=10**7, max_tokens=1_000, suggest=True)
-    with pytest.raises(Refused) as refused:
+    documents = DocumentCache(schema._schema, max_bytes=10**7, max_tokens=1_000, suggest=True)
+    with pytest.raises(RequestRefused) as refused:
         runnable(documents.prepare(text), None)
     return refused.value.as_errors()
 
@@ -71,13 +71,13 @@ def test_faults_of_a_document_quote_no_value(text: str) -> None:
 
 @pytest.mark.parametrize(("kind", "value"), VARIABLES)
 async def test_faults_of_variables_quote_no_value(kind: str, value: Any) -> None:
-    documents = Documents(schema._schema, max_bytes=10**7, max_tokens=1_000, suggest=True)
+    documents = DocumentCache(schema._schema, max_bytes=10**7, max_tokens=1_000, suggest=True)
     document = documents.prepare(
         f"query($v: {kind}) {{ viewer {{ partner }} ...f }} fragment f on Query {{ __typename }}"
     )
     result = await run_operation(schema, document, None, {"v": value}, None, suggest=True)
     assert result.errors
-    for error in error_format.misfits(result.errors):
+    for error in error_format.format_variable_errors(result.errors):
         assert error["message"].startswith("Variable '$v' ") or "exactly one of its fields" in error["message"], error
         assert VALUE[:8] not in str(error), error
         assert "LOANPR" not in str(error)
@@ -123,14 +123,14 @@ def test_a_name_without_end_is_cut() -> None:
 
 def test_only_codes_of_our_table_make_a_message_ours() -> None:
     foreign = GraphQLError(f"secret {VALUE}", extensions={"code": "SOMETHING_ELSE"}, path=["a"])
-    (error,) = error_format.shown([foreign], "request")
+    (error,) = error_format.format_execution_errors([foreign], "request")
     assert error["message"] == "Unexpected error."
     assert error["extensions"]["code"] == "INTERNAL_SERVER_ERROR"
 
 
 def test_errors_past_two_hundred_say_nothing_new() -> None:
     errors = [GraphQLError("No.", extensions={"code": "FORBIDDEN"}, path=[n]) for n in range(500)]
-    assert len(error_format.shown(errors, "request")) == 200
+    assert len(error_format.format_execution_errors(errors, "request")) == 200
 
 
 SET_DEFAULT = 'mutation{setDefaultPaymentMethod(input:{customerId:"a",paymentMethodId:"b",VALUE}){operation{id}}}'
@@ -152,9 +152,9 @@ LITERALS = [
 def test_a_literal_is_told_by_place_type_and_rule(
     text: str, value: str, argument: str, place: str, kind: str, rule: str
 ) -> None:
-    documents = Documents(schema._schema, max_bytes=0, max_tokens=1_000, suggest=False)
+    documents = DocumentCache(schema._schema, max_bytes=0, max_tokens=1_000, suggest=False)
     document = documents.prepare(text.replace("VALUE", value))
-    (told,) = error_format.faults(document.errors, "GRAPHQL_VALIDATION_FAILED")
+    (told,) = error_format.format_document_errors(document.errors, "GRAPHQL_VALIDATION_FAILED")
     where = f" at {place}" if place else ""
     assert told["message"].startswith(f"Argument '{argument}' has an invalid value{where}: ")
     assert f"the type {kind}, which is " in told["message"]
@@ -164,13 +164,13 @@ def test_a_literal_is_told_by_place_type_and_rule(
 
 
 async def test_a_variable_is_told_by_place_type_and_rule() -> None:
-    documents = Documents(schema._schema, max_bytes=0, max_tokens=1_000, suggest=False)
+    documents = DocumentCache(schema._schema, max_bytes=0, max_tokens=1_000, suggest=False)
     document = documents.prepare(
         "mutation($i:SetDefaultPaymentMethodInput!){setDefaultPaymentMethod(input:$i){operation{id}}}"
     )
     given = {"customerId": "a", "paymentMethodId": "b", "idempotencyKey": "4111111111"}
     result = await run_operation(schema, document, None, {"i": given}, None)
-    assert [told["message"] for told in error_format.misfits(result.errors or ())] == [
+    assert [told["message"] for told in error_format.format_variable_errors(result.errors or ())] == [
         "Variable '$i' has an invalid value at .idempotencyKey: it does not fit the type IdempotencyKey, which is "
         "16 to 255 visible ASCII characters."
     ]

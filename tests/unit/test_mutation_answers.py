@@ -10,7 +10,7 @@ from app.vault.enums import CustomerRef, MethodRef
 from app.vault.provider import Call
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.commands import Actor, WriteResult
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from tests.support.memory import P, World, card
 from tests.support.writes import NotingWriter, document, mutations, sample
 
@@ -28,8 +28,8 @@ async def shown(world: World, result: WriteResult, selection: str, caller: Calle
     return answer.data["addPaymentMethod"]
 
 
-def problem(code: str, **fields: Any) -> Problem:
-    return Problem(code=ProblemCode(code), message="-", **fields)
+def problem(code: str, **fields: Any) -> WriteProblem:
+    return WriteProblem(code=ProblemCode(code), message="-", **fields)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def problem(code: str, **fields: Any) -> Problem:
         (problem("OUTCOME_UNKNOWN", outcome=WriteOutcome.UNKNOWN, retryable=True), "InputError", {}),
     ],
 )
-async def test_each_problem_has_its_kind(told: Problem, kind: str, more: dict[str, Any]) -> None:
+async def test_each_problem_has_its_kind(told: WriteProblem, kind: str, more: dict[str, Any]) -> None:
     data = await shown(World(), WriteResult(problems=(told,)), ERRORS)
     common = {"__typename": kind, "code": told.code.value, "retryable": told.retryable, "path": None}
     assert data["userErrors"] == [common | more]

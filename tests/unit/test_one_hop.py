@@ -20,7 +20,7 @@ async def trips(conn: AsyncConnection, monkeypatch: pytest.MonkeyPatch) -> list[
     """
     found: list[str] = []
     driver = (await conn.get_raw_connection()).driver_connection
-    assert isinstance(driver, sqlite_driver.Connection)
+    assert isinstance(driver, sqlite_driver.SqliteConnection)
     send = driver._execute
 
     async def noting(fn: Any, *args: Any, **options: Any) -> Any:

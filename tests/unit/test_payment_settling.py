@@ -10,12 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store, migrate, migrating
 from app.store.records import (
+    BegunNew,
     EventOrigin,
     EventType,
-    Fresh,
     MethodAddress,
     NewOperation,
-    NewPayment,
+    NewPaymentRecord,
     OperationRecord,
     OperationState,
     PaymentRecord,
@@ -38,7 +38,7 @@ async def payment(store: Store) -> PaymentRecord:
     ref = CustomerRef("C1")
     await store.directory.link(customer.id, ProviderName.CASELLE, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by="ann")
     return await store.payments.create(
-        NewPayment(
+        NewPaymentRecord(
             customer_id=customer.id,
             method=MethodAddress(ProviderName.CASELLE, ref, MethodRef("spm_1")),
             state=S.QUOTED,
@@ -82,7 +82,7 @@ async def captured(
         exclusive=exclusive_of(payment.id),
     )
     begun = await store.journal.begin(new)
-    assert isinstance(begun, Fresh)
+    assert isinstance(begun, BegunNew)
     sent = await store.journal.prepare(begun.operation, {}, deadline_at=clock())
     assert sent is not None
     if state is not OperationState.PENDING:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Select, Update, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from app.store.prepared import Asked, Prepared
+from app.store.prepared import Asked, PreparedStatement
 from app.store.tables import links, operations
 
 
@@ -18,7 +18,7 @@ def test_is_built_once_and_asked_with_each_calls_own_values() -> None:
         built.append(tenant)
         return select(links).where(links.c.tenant == tenant, links.c.provider == provider)
 
-    statement = Prepared(build)
+    statement = PreparedStatement(build)
     first, second = statement("acme", "aloha"), statement("other", "caselle")
     assert first[0] is second[0]
     assert len(built) == 1
@@ -30,11 +30,11 @@ def test_is_not_built_before_it_is_called() -> None:
     def build() -> Select[Any]:
         raise AssertionError("nobody asked")
 
-    Prepared(build)
+    PreparedStatement(build)
 
 
 def test_too_few_values_are_refused() -> None:
-    statement = Prepared(lambda tenant: select(links).where(links.c.tenant == tenant))
+    statement = PreparedStatement(lambda tenant: select(links).where(links.c.tenant == tenant))
     with pytest.raises(ValueError, match="zip"):
         statement()
 
@@ -47,7 +47,7 @@ def test_values_take_the_types_of_their_columns(dialect: Any) -> None:
         )
 
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    statement, values = Prepared(build)("acme", ["PENDING"], now, state="FAILED")
+    statement, values = PreparedStatement(build)("acme", ["PENDING"], now, state="FAILED")
     compiled = statement.compile(dialect=dialect, column_keys=list(values))  # type: ignore[attr-defined]
     types = {name: bound.type for name, bound in compiled.binds.items()}
     assert types["asked_tenant"] is operations.c.tenant.type

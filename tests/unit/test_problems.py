@@ -7,12 +7,12 @@ from pathlib import Path
 from app.api.compose import limits_of
 from app.api.endpoint import EndpointLimits
 from app.api.limits import Limits
-from app.api.problems import PROBLEMS, Refused
-from app.settings.model import GateSettings, Settings
+from app.api.problems import PROBLEMS, RequestRefused
+from app.settings.model import ApiSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| `([A-Z_]+)` \| (\d{3}) \| (.+?) \| (.+?) \|$", re.MULTILINE)
-RAISERS = {"Refused", "CodedError", "_over", "_error"}
+RAISERS = {"RequestRefused", "CodedError", "_over", "_error"}
 
 
 def test_the_page_and_the_table_say_the_same() -> None:
@@ -46,7 +46,7 @@ def test_messages_are_sentences() -> None:
 
 
 def test_a_refusal_says_its_code_and_what_else_was_given() -> None:
-    refused = Refused("LIST_LIMIT", limit=3, found=4)
+    refused = RequestRefused("LIST_LIMIT", limit=3, found=4)
     assert refused.status == 400
     assert refused.as_errors() == [
         {"message": "A list in the input is too long.", "extensions": {"code": "LIST_LIMIT", "limit": 3, "found": 4}}
@@ -55,7 +55,7 @@ def test_a_refusal_says_its_code_and_what_else_was_given() -> None:
 
 def test_the_settings_defaults_are_the_codes_own() -> None:
     """Two places hold the numbers; this keeps them one."""
-    gate = GateSettings()
+    gate = ApiSettings()
     assert limits_of(Settings()) == Limits()
     for name in EndpointLimits.__dataclass_fields__:
         assert getattr(gate, name) == getattr(EndpointLimits(), name), name

@@ -9,16 +9,16 @@ import pytest
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable, VaultUnavailable
 from app.http.message import Effect
 from app.providers.base import (
+    by_ref,
     collect,
     distinct,
-    each,
+    fetch_each,
     flag,
     instant_of,
     last4_of,
-    placed,
     postal_code_of,
+    read_errors,
     read_expiry,
-    reading,
 )
 from app.providers.countries import ALPHA2_OF, ALPHA3_OF, alpha2, alpha3
 from app.vault.enums import CustomerRef, ProviderName
@@ -45,9 +45,9 @@ def wallet(ref: CustomerRef) -> VaultWallet:
     ],
 )
 def test_a_shape_error_becomes_ours_and_leaves_its_value_behind(break_it: Any) -> None:
-    with pytest.raises(VaultReplyUnreadable) as read, reading(ALOHA):
+    with pytest.raises(VaultReplyUnreadable) as read, read_errors(ALOHA):
         break_it()
-    with pytest.raises(OutcomeUnknown) as written, reading(ALOHA, Effect.WRITE):
+    with pytest.raises(OutcomeUnknown) as written, read_errors(ALOHA, Effect.WRITE):
         break_it()
     for error in (read.value, written.value):
         assert error.__cause__ is None
@@ -56,9 +56,9 @@ def test_a_shape_error_becomes_ours_and_leaves_its_value_behind(break_it: Any) -
 
 
 def test_our_own_errors_and_bugs_pass_through() -> None:
-    with pytest.raises(VaultUnavailable), reading(ALOHA):
+    with pytest.raises(VaultUnavailable), read_errors(ALOHA):
         raise VaultUnavailable(ALOHA)
-    with pytest.raises(ZeroDivisionError), reading(ALOHA):
+    with pytest.raises(ZeroDivisionError), read_errors(ALOHA):
         _ = 1 / 0
 
 
@@ -72,11 +72,11 @@ async def test_failures_stand_in_their_places_unless_all_failed() -> None:
             raise VaultUnavailable(ALOHA)
         return wallet(ref)
 
-    found = await each([A, B, A], read)
+    found = await fetch_each([A, B, A], read)
     assert found[A] == wallet(A)
     assert isinstance(found[B], VaultUnavailable)
     with pytest.raises(VaultUnavailable):
-        await each([B], read)
+        await fetch_each([B], read)
 
 
 def test_a_method_that_is_listed_twice_is_one() -> None:
@@ -89,9 +89,9 @@ def test_a_method_that_is_listed_twice_is_one() -> None:
 
 def test_what_is_no_vault_error_is_a_bug_and_raised() -> None:
     with pytest.raises(ZeroDivisionError):
-        placed([A, B], [wallet(A), ZeroDivisionError()])
+        by_ref([A, B], [wallet(A), ZeroDivisionError()])
     missing = VaultRejected(ALOHA, RejectReason.CUSTOMER_NOT_FOUND)
-    assert placed([A], [missing]) == {A: missing}
+    assert by_ref([A], [missing]) == {A: missing}
 
 
 def test_country_codes_go_both_ways() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.api.limits.rate import Budget, LocalBuckets, Rates, budgets_of
+from app.api.limits.rate import Budget, LocalBuckets, RateLimiter, budgets_of
 from app.api.limits.shared_rate import RedisBuckets
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 from app.settings.model import Settings
 from app.wallet.caller import Caller, CallerKind
 from tests.support.redis_server import RedisServer
@@ -31,26 +31,26 @@ def clock() -> Clock:
     return Clock()
 
 
-def rates(clock: Clock, shared: Any = None) -> Rates:
-    return Rates(dict.fromkeys(CallerKind, SMALL), shared, LocalBuckets(clock=clock))
+def rates(clock: Clock, shared: Any = None) -> RateLimiter:
+    return RateLimiter(dict.fromkeys(CallerKind, SMALL), shared, LocalBuckets(clock=clock))
 
 
 def test_requests_come_in_a_burst_and_then_at_their_rate(clock: Clock) -> None:
     asked = rates(clock)
     for _ in range(4):
         asked.request(ANN)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         asked.request(ANN)
     assert (refused.value.code, refused.value.status, refused.value.headers) == ("THROTTLED", 429, {"retry-after": "1"})
     assert refused.value.extensions == {"retryAfterSeconds": 1}
     clock.now += 0.5
     asked.request(ANN)
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         asked.request(ANN)
     clock.now += 1_000
     for _ in range(4):
         asked.request(ANN)
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         asked.request(ANN)
 
 
@@ -59,7 +59,7 @@ def test_a_client_over_its_budget_does_not_slow_another_of_the_same_name(clock: 
     for _ in range(4):
         asked.request(ANN)
     for _ in range(3):
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRefused):
             asked.request(ANN)
     for _ in range(4):
         asked.request(ACME)
@@ -68,7 +68,7 @@ def test_a_client_over_its_budget_does_not_slow_another_of_the_same_name(clock: 
 async def test_cost_is_taken_as_a_whole_or_not_at_all(clock: Clock) -> None:
     asked = rates(clock)
     assert await asked.cost(ANN, 15) == {"maximumAvailable": 20, "currentlyAvailable": 5, "restoreRate": 10}
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         await asked.cost(ANN, 12)
     assert refused.value.code == "THROTTLED"
     assert refused.value.extensions["cost"] == {
@@ -84,7 +84,7 @@ async def test_cost_is_taken_as_a_whole_or_not_at_all(clock: Clock) -> None:
 async def test_the_wait_is_until_there_is_enough(clock: Clock) -> None:
     asked = rates(clock)
     await asked.cost(ANN, 20)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         await asked.cost(ANN, 20)
     assert refused.value.headers == {"retry-after": "2"}
     clock.now += 2
@@ -92,7 +92,7 @@ async def test_the_wait_is_until_there_is_enough(clock: Clock) -> None:
 
 
 async def test_what_no_waiting_would_help_says_so(clock: Clock) -> None:
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         await rates(clock).cost(ANN, 21)
     assert refused.value.code == "COST_ESTIMATED_TOO_EXPENSIVE"
     assert refused.value.extensions == {"cost": {"requested": 21, "maximum": 20}}
@@ -156,10 +156,10 @@ async def test_without_redis_each_process_counts_and_nobody_waits(clock: Clock) 
         await shared.cost(ANN, 15)
         server.stop()
         assert (await shared.cost(ANN, 15))["currentlyAvailable"] == 5, "the process's own bucket was full"
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRefused):
             await shared.cost(ANN, 15)
         server.start()
-        with pytest.raises(Refused):
+        with pytest.raises(RequestRefused):
             await shared.cost(ANN, 15)
         clock.now += 1.1
         assert (await shared.cost(ANN, 15))["currentlyAvailable"] == 5, "Redis counts again: it had forgotten"

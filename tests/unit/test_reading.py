@@ -31,9 +31,9 @@ from app.vault.model import BankAccount, Expiry, VaultWallet
 from app.vault.provider import Call
 from app.vault.rules.label import label_of
 from app.wallet.defaults.stored_choice import ChoiceChange
-from app.wallet.reads.build_wallet import Wallet, assemble, group_key
+from app.wallet.reads.build_wallet import Wallet, build_wallet, group_key
 from app.wallet.reads.policy import ReadPolicy
-from app.wallet.reads.reader import METHOD_BYTES, SourceReading, WalletReader, hold
+from app.wallet.reads.reader import METHOD_BYTES, SourceReading, WalletReader, to_cached_wallet
 from tests.support.memory import NOW, MemoryVault, P, World, card, choice_of
 
 EVERYWHERE = {
@@ -215,19 +215,19 @@ def test_method_with_too_long_ref_is_skipped_and_counted() -> None:
     wallet = VaultWallet(
         provider=P.LOANPRO, customer_ref=CustomerRef("37"), methods=(card("x" * 300), card("9")), skipped=2
     )
-    held = hold(wallet, world.ids)
+    held = to_cached_wallet(wallet, world.ids)
     assert ([one.method.method_ref for one in held.entries], held.skipped, held.is_whole) == (["9"], 3, False)
 
 
 def test_reused_wallet_equals_a_new_one() -> None:
     world, ref = World(), CustomerRef("37")
     wallet = VaultWallet(provider=P.LOANPRO, customer_ref=ref, methods=(card("8"), card("9")))
-    held = hold(wallet, world.ids)
+    held = to_cached_wallet(wallet, world.ids)
     same = replace(wallet, provider_request_id="another")
-    assert hold(same, world.ids, held).content is held.content
-    assert hold(replace(wallet, skipped=1), world.ids, held).skipped == 1
+    assert to_cached_wallet(same, world.ids, held).content is held.content
+    assert to_cached_wallet(replace(wallet, skipped=1), world.ids, held).skipped == 1
     changed = replace(wallet, methods=(card("9", last4="1111"), card("10")))
-    assert hold(changed, world.ids, held) == hold(changed, world.ids)
+    assert to_cached_wallet(changed, world.ids, held) == to_cached_wallet(changed, world.ids)
 
 
 # ---- wallets -----------------------------------------------------------------------------------------------
@@ -237,7 +237,7 @@ async def wallet_of(world: World, *names: ProviderName) -> Wallet:
     entry = world.directory.known["cus_a"]
     links = {link.provider: link.customer_ref for link in entry.links}
     readings = await world.services.reader.read(links, names or tuple(P), call())
-    return assemble(entry, readings, world.services.rules, NOW)
+    return build_wallet(entry, readings, world.services.rules, NOW)
 
 
 async def test_sources_have_a_row_for_every_vault() -> None:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.vault.enums import CustomerRef, DefaultReason, DefaultState, MethodRef, ProviderName, SourceState
-from app.vault.rules.default import Candidate, Default, MethodKey, StoredChoice, effective_default
+from app.vault.rules.default import Default, DefaultCandidate, MethodKey, StoredChoice, effective_default
 
 PRECEDENCE = (ProviderName.LOANPRO, ProviderName.JPMORGAN, ProviderName.CASELLE, ProviderName.ALOHA)
 ALL_OK = dict.fromkeys(ProviderName, SourceState.OK)
@@ -15,11 +15,11 @@ def key(provider: ProviderName, ref: str = "1") -> MethodKey:
     return provider, CustomerRef("c"), MethodRef(ref)
 
 
-def one(provider: ProviderName, ref: str = "1", *, usable: bool = True, default: bool = False) -> Candidate:
-    return Candidate(key(provider, ref), usable, usable, default)
+def one(provider: ProviderName, ref: str = "1", *, usable: bool = True, default: bool = False) -> DefaultCandidate:
+    return DefaultCandidate(key(provider, ref), usable, usable, default)
 
 
-def resolved(method: Candidate, reason: DefaultReason) -> Default:
+def resolved(method: DefaultCandidate, reason: DefaultReason) -> Default:
     return Default(DefaultState.RESOLVED, method.key, reason)
 
 
@@ -112,7 +112,7 @@ def test_an_unusable_choice_gives_none_and_never_slides_to_another_card() -> Non
 
 
 def test_allow_expired_excuses_the_expiry_and_nothing_else() -> None:
-    expired = Candidate(JPM.key, usable=False, usable_but_for_expiry=True, is_provider_default=False)
+    expired = DefaultCandidate(JPM.key, usable=False, usable_but_for_expiry=True, is_provider_default=False)
     allowed = StoredChoice(JPM.key, allow_expired=True)
     assert effective_default([expired], ALL_OK, allowed, PRECEDENCE) == resolved(JPM, DefaultReason.EXPLICIT_CHOICE)
     assert effective_default([expired], ALL_OK, StoredChoice(JPM.key), PRECEDENCE) == Default(DefaultState.NONE)
@@ -123,7 +123,7 @@ def test_allow_expired_excuses_the_expiry_and_nothing_else() -> None:
 keys = st.builds(key, st.sampled_from(ProviderName), st.sampled_from("12"))
 wallets = st.lists(
     st.builds(
-        lambda place, usable, expired, default: Candidate(place, usable, usable or expired, default),
+        lambda place, usable, expired, default: DefaultCandidate(place, usable, usable or expired, default),
         keys,
         st.booleans(),
         st.booleans(),
@@ -143,7 +143,7 @@ precedences = st.permutations(list(ProviderName))
 
 @given(wallets, source_states, choices, precedences)
 def test_what_holds_for_every_wallet(
-    methods: list[Candidate],
+    methods: list[DefaultCandidate],
     states: dict[ProviderName, SourceState],
     choice: StoredChoice | None,
     precedence: list[ProviderName],
@@ -172,7 +172,7 @@ def test_what_holds_for_every_wallet(
 
 @given(wallets, precedences)
 def test_a_usable_vault_default_always_gives_a_default_when_every_vault_answered(
-    methods: list[Candidate], precedence: list[ProviderName]
+    methods: list[DefaultCandidate], precedence: list[ProviderName]
 ) -> None:
     found = effective_default(methods, ALL_OK, None, precedence)
     usable = [method for method in methods if method.usable]

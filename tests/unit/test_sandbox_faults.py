@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 
 from app.sandbox.calls import CallLog
-from app.sandbox.control_input import BadInput, fault_from, new_time, token_wish, without_digits
-from app.sandbox.faults import FaultBook, FaultKind
+from app.sandbox.control_input import BadControlInput, fault_from, new_time, token_wish, without_digits
+from app.sandbox.faults import FaultKind, FaultRegistry
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-def book_of(*faults: dict[str, Any]) -> FaultBook:
-    book = FaultBook()
+def book_of(*faults: dict[str, Any]) -> FaultRegistry:
+    book = FaultRegistry()
     for fault in faults:
         book.add(fault_from({"provider": "loanpro", **fault}))
     return book
 
 
-def met(book: FaultBook, method: str, path: str, *, provider: str = "loanpro", token: bool = False) -> str | None:
+def met(book: FaultRegistry, method: str, path: str, *, provider: str = "loanpro", token: bool = False) -> str | None:
     _, fault = book.take(provider, method, path, is_token_route=token)
     return fault and fault.kind.value
 
@@ -117,7 +117,7 @@ def test_default_fault_replies() -> None:
     ],
 )
 def test_bad_faults_name_the_field(sent: dict[str, Any], field: str) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadControlInput) as refused:
         fault_from({"provider": "loanpro", **sent})
     assert refused.value.field == field
 
@@ -177,7 +177,7 @@ def test_the_clock_is_set_or_advanced() -> None:
     ],
 )
 def test_bad_times_name_the_field(sent: dict[str, Any], field: str) -> None:
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadControlInput) as refused:
         new_time(sent, NOW)
     assert refused.value.field == field
 
@@ -196,7 +196,7 @@ def test_bad_times_name_the_field(sent: dict[str, Any], field: str) -> None:
 def test_bad_token_wishes_name_the_field(change: dict[str, Any], field: str) -> None:
     good = {"provider": "loanpro", "kind": "card", "number": "4111111111111111", "exp_month": 5, "exp_year": 2031}
     assert token_wish({**good, "exp_month": "05"})["exp_month"] == 5
-    with pytest.raises(BadInput) as refused:
+    with pytest.raises(BadControlInput) as refused:
         token_wish({**good, **change})
     assert refused.value.field == field
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.errors import VaultRefusedUs, VaultTimeout, VaultUnavailable
-from app.execution.documents import Documents
+from app.execution.documents import DocumentCache
 from app.execution.run import run_operation
 from app.vault.enums import CustomerRef, MethodRef, PaymentMethodStatus, SourceState
 from app.wallet.caller import ALL_SCOPES, Caller
@@ -233,7 +233,7 @@ async def test_a_cancelled_request_does_not_cancel_shared_reads() -> None:
 async def test_closing_the_context_cancels_its_reads_in_any_executor() -> None:
     """The API layer runs documents without Strawberry's extensions."""
     world = World()
-    document = Documents(schema._schema, max_bytes=100_000, max_tokens=1_000, suggest=False).get(WALLET)
+    document = DocumentCache(schema._schema, max_bytes=100_000, max_tokens=1_000, suggest=False).get(WALLET)
     context = Context.create(world.services, Caller(name="tests", scopes=ALL_SCOPES), "req-1")
     result = await run_operation(schema, document, None, {}, context)
     assert result.errors is None

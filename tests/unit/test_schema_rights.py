@@ -18,7 +18,7 @@ from graphql import (
     is_composite_type,
 )
 
-from app.execution.documents import Document, Documents
+from app.execution.documents import Document, DocumentCache
 from app.execution.plans import Plans
 from app.execution.run import run_operation, run_subscription
 from app.store.records import (
@@ -38,7 +38,7 @@ from app.store.records import (
 from app.vault.enums import CustomerRef, MethodRef
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.commands import WriteResult
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.context import Context
 from resolvers.events import NoEvents
 from resolvers.schema import schema
@@ -263,7 +263,7 @@ def world() -> World:
     there = Everything(
         WriteResult(
             operation=_operation(),
-            problems=(Problem(code=ProblemCode.DUPLICATE, message="-", existing=ADDRESS),),
+            problems=(WriteProblem(code=ProblemCode.DUPLICATE, message="-", existing=ADDRESS),),
             customer_id="cus_a",
             method=ADDRESS,
             previous=ADDRESS,
@@ -315,7 +315,9 @@ def prepared(text: str, *, compiled: bool) -> Document:
     key = (text, compiled)
     if key not in _PREPARED:
         plans = Plans(schema, observer=_WAYS) if compiled else None
-        made = Documents(schema._schema, max_bytes=10_000_000, max_tokens=100_000, suggest=False, plans=plans).get(text)
+        made = DocumentCache(schema._schema, max_bytes=10_000_000, max_tokens=100_000, suggest=False, plans=plans).get(
+            text
+        )
         assert not made.errors, made.errors
         if plans is not None:
             plans.prepare(made)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from app.execution.documents import Documents
+from app.execution.documents import DocumentCache
 from resolvers.schema import schema
 from resolvers.sensitive_rule import SecretsInVariablesOnly
 
-DOCUMENTS = Documents(
+DOCUMENTS = DocumentCache(
     schema._schema, max_bytes=1_000_000, max_tokens=1_000, suggest=False, rules=[SecretsInVariablesOnly]
 )
 SECRET = "tok_very_secret"

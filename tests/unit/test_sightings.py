@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from app.store import Store
-from app.store.records import EventOrigin, EventType, SeenChanges
+from app.store.records import EventOrigin, EventType, ObservedChanges
 from app.vault.enums import AuthStatus, CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
-from app.vault.model import BankAccount, Card, Expiry, PaymentMethod, SameReply, ThreeDSecure, VaultWallet
-from app.wallet.changes.daily_jobs import DailySweep
-from app.wallet.changes.detector import Named, Sightings, StatusNoted
-from app.wallet.changes.recorder import Noting, NotingPace
+from app.vault.model import BankAccount, Card, Expiry, PaymentMethod, ReplyDigest, ThreeDSecure, VaultWallet
+from app.wallet.changes.daily_jobs import DailyJobs
+from app.wallet.changes.detector import ChangeDetector, Named, StatusRecorded
+from app.wallet.changes.recorder import ObservationPace, ObservationQueue
 from tests.support.stores import HandClock
 
 REF = CustomerRef("37")
@@ -49,7 +49,7 @@ async def events_of(store: Store, customer_id: str) -> list[tuple[EventType, str
 
 
 async def test_first_list_gives_no_event_and_each_difference_one(store: Store) -> None:
-    customer_id, sightings = await linked(store), Sightings(store)
+    customer_id, sightings = await linked(store), ChangeDetector(store)
     lists = [
         wallet(card("1"), card("2")),
         wallet(card("1"), card("2")),
@@ -69,12 +69,14 @@ async def test_first_list_gives_no_event_and_each_difference_one(store: Store) -
 async def test_reported_method_gives_an_event_even_in_the_first_list(store: Store) -> None:
     customer_id = await linked(store)
     named = Named({MethodRef("2"), MethodRef("9")}, datetime(2026, 1, 1, tzinfo=UTC))
-    await Sightings(store).compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=named)
+    await ChangeDetector(store).compare(
+        wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=named
+    )
     assert await events_of(store, customer_id) == [(EventType.METHOD_UPDATED, "2")]
 
 
 async def test_two_reported_methods_give_two_events_if_the_first_list_had_both(store: Store, clock: HandClock) -> None:
-    customer_id, sightings = await linked(store), Sightings(store)
+    customer_id, sightings = await linked(store), ChangeDetector(store)
     at = clock.instant
     clock.advance(seconds=1)
     for ref in ("1", "2", "1", "2"):
@@ -89,7 +91,7 @@ async def test_two_reported_methods_give_two_events_if_the_first_list_had_both(s
 
 
 async def test_incomplete_list_is_ignored(store: Store) -> None:
-    customer_id, sightings = await linked(store), Sightings(store)
+    customer_id, sightings = await linked(store), ChangeDetector(store)
     await sightings.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.RECONCILIATION)
     await sightings.compare(wallet(card("1"), skipped=1), customer_id, EventOrigin.RECONCILIATION)
     assert await events_of(store, customer_id) == []
@@ -100,9 +102,9 @@ async def test_expiring_and_expired_give_one_event_each(store: Store) -> None:
     bank = BankAccount(provider=ProviderName.LOANPRO, customer_ref=REF, method_ref=MethodRef("b"), last4="4235")
     cards: list[PaymentMethod] = [card("over", expiry=Expiry(2026, 1)), card("soon", expiry=Expiry(2026, 3))]
     cards += [card("good"), bank]
-    await Sightings(store).compare(wallet(*cards), customer_id, EventOrigin.RECONCILIATION)
+    await ChangeDetector(store).compare(wallet(*cards), customer_id, EventOrigin.RECONCILIATION)
     instant = datetime(2026, 3, 15, tzinfo=UTC)
-    sweep = DailySweep(store, every_s=60, soon_days=30, now=lambda: instant)
+    sweep = DailyJobs(store, every_s=60, soon_days=30, now=lambda: instant)
     assert await sweep.sweep() == 2
     assert await sweep.sweep() == 0
     assert set(await events_of(store, customer_id)) == {
@@ -117,8 +119,8 @@ async def test_expiring_and_expired_give_one_event_each(store: Store) -> None:
 async def test_expired_card_gives_no_second_event_after_retention(store: Store, clock: HandClock) -> None:
     customer_id = await linked(store)
     cards = [card("over", expiry=Expiry(2026, 1)), card("long over", expiry=Expiry(2024, 5))]
-    await Sightings(store).compare(wallet(*cards), customer_id, EventOrigin.RECONCILIATION)
-    sweep = DailySweep(store, every_s=60, soon_days=30, now=clock)
+    await ChangeDetector(store).compare(wallet(*cards), customer_id, EventOrigin.RECONCILIATION)
+    sweep = DailyJobs(store, every_s=60, soon_days=30, now=clock)
     counted = 0
     for _ in range(30):  # two and a half years, a month at a time
         clock.advance(days=30)
@@ -132,9 +134,9 @@ async def test_concurrent_daily_jobs_give_one_event_per_card(store_url: str, clo
     try:
         customer_id = await linked(replicas[0])
         cards = [card(str(number), expiry=Expiry(2026, 1 + number % 4)) for number in range(40)]
-        await Sightings(replicas[0]).compare(wallet(*cards), customer_id, EventOrigin.RECONCILIATION)
+        await ChangeDetector(replicas[0]).compare(wallet(*cards), customer_id, EventOrigin.RECONCILIATION)
         for _ in range(6):
-            sweeps = [DailySweep(replica, every_s=60, soon_days=30, now=clock) for replica in replicas for _ in "ab"]
+            sweeps = [DailyJobs(replica, every_s=60, soon_days=30, now=clock) for replica in replicas for _ in "ab"]
             await asyncio.gather(*(one.sweep() for one in sweeps))
             clock.advance(days=31)
         counted = Counter(await events_of(replicas[0], customer_id))
@@ -147,11 +149,11 @@ async def test_concurrent_daily_jobs_give_one_event_per_card(store_url: str, clo
 
 async def test_ordinary_reads_are_recorded_rate_limited(store: Store) -> None:
     await linked(store)
-    noting = Noting(store, Sightings(store), NotingPace(per_s=1_000, again_after_s=60))
+    noting = ObservationQueue(store, ChangeDetector(store), ObservationPace(per_s=1_000, again_after_s=60))
     working = asyncio.create_task(noting.run())
     try:
-        noting.saw(wallet(card("1")))
-        noting.saw(wallet(card("1"), card("2")))
+        noting.record(wallet(card("1")))
+        noting.record(wallet(card("1"), card("2")))
         async with asyncio.timeout(10):
             while not await store.seen.owners(ProviderName.LOANPRO, [MethodRef("1")]):
                 await asyncio.sleep(0.01)
@@ -161,7 +163,7 @@ async def test_ordinary_reads_are_recorded_rate_limited(store: Store) -> None:
         working.cancel()
 
 
-class CountingSightings(Sightings):
+class CountingSightings(ChangeDetector):
     """Fails the first `failures` times."""
 
     def __init__(self, store: Store, failures: int = 0) -> None:
@@ -169,7 +171,7 @@ class CountingSightings(Sightings):
         self.compared: list[int] = []
         self._failures = failures
 
-    async def compare(self, wallet: VaultWallet, *args: Any, **kwargs: Any) -> SeenChanges:
+    async def compare(self, wallet: VaultWallet, *args: Any, **kwargs: Any) -> ObservedChanges:
         self.compared.append(len(wallet.methods))
         if len(self.compared) <= self._failures:
             raise RuntimeError("not now")
@@ -180,20 +182,20 @@ class CountingSightings(Sightings):
 async def test_identical_list_is_recorded_once_unless_that_failed(store: Store, failures: int) -> None:
     await linked(store)
     sightings = CountingSightings(store, failures)
-    noting = Noting(store, sightings, NotingPace(per_s=1_000, again_after_s=0))
+    noting = ObservationQueue(store, sightings, ObservationPace(per_s=1_000, again_after_s=0))
     working = asyncio.create_task(noting.run())
-    one = replace(wallet(card("1")), reply=SameReply(b"1"))
-    two = replace(wallet(card("1"), card("2")), reply=SameReply(b"2"))
+    one = replace(wallet(card("1")), reply=ReplyDigest(b"1"))
+    two = replace(wallet(card("1"), card("2")), reply=ReplyDigest(b"2"))
     try:
         async with asyncio.timeout(10):
-            noting.saw(one)
+            noting.record(one)
             while not sightings.compared:
                 await asyncio.sleep(0.01)
-            noting.saw(replace(one, provider_request_id="another"))
+            noting.record(replace(one, provider_request_id="another"))
             while len(sightings.compared) < 1 + failures:
                 await asyncio.sleep(0.01)
             for seen in (one, two, two):
-                noting.saw(seen)
+                noting.record(seen)
             while 2 not in sightings.compared:
                 await asyncio.sleep(0.01)
     finally:
@@ -206,14 +208,14 @@ async def test_identical_list_is_recorded_once_unless_that_failed(store: Store, 
 
 async def shown(store: Store, one: Card, status: AuthStatus, asked_at: datetime | None = None) -> bool:
     now = asked_at or datetime(2026, 1, 1, tzinfo=UTC)
-    noted = await Sightings(store).status(one, status, EventOrigin.RECONCILIATION, asked_at=now)
-    return noted is not StatusNoted.LEFT
+    noted = await ChangeDetector(store).status(one, status, EventOrigin.RECONCILIATION, asked_at=now)
+    return noted is not StatusRecorded.LEFT
 
 
 async def test_changed_3d_secure_status_gives_one_event(store: Store) -> None:
     customer_id, one = await linked(store), card("1")
     assert not await shown(store, one, AuthStatus.NOT_PERFORMED)  # the card is not known yet
-    await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
+    await ChangeDetector(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
     statuses = [AuthStatus.NOT_PERFORMED, AuthStatus.NOT_PERFORMED, AuthStatus.AUTHENTICATED, AuthStatus.AUTHENTICATED]
     for status in statuses:
         assert await shown(store, one, status)
@@ -222,14 +224,14 @@ async def test_changed_3d_secure_status_gives_one_event(store: Store) -> None:
         (EventType.AUTH_CHANGED, "1", {"from": "NOT_PERFORMED", "to": "AUTHENTICATED"})
     ]
     # A later list without 3-D Secure data does not change the stored status.
-    await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
+    await ChangeDetector(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
     assert await shown(store, one, AuthStatus.AUTHENTICATED)
     assert len((await store.events.of_customer(customer_id)).events) == 1
 
 
 async def test_concurrent_status_reads_give_one_event(store: Store) -> None:
     customer_id, one = await linked(store), card("1")
-    await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
+    await ChangeDetector(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
     await shown(store, one, AuthStatus.AUTHENTICATED)
     await asyncio.gather(*(shown(store, one, AuthStatus.FAILED) for _ in range(8)))
     assert await events_of(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
@@ -237,7 +239,7 @@ async def test_concurrent_status_reads_give_one_event(store: Store) -> None:
 
 async def test_status_requested_before_the_last_change_is_ignored(store: Store, clock: HandClock) -> None:
     customer_id, one = await linked(store), card("1")
-    await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
+    await ChangeDetector(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
     await shown(store, one, AuthStatus.NOT_PERFORMED)
     before = clock.advance(seconds=1)
     clock.advance(seconds=1)
@@ -249,7 +251,7 @@ async def test_status_requested_before_the_last_change_is_ignored(store: Store, 
 async def test_status_in_the_list_is_the_initial_status(store: Store) -> None:
     customer_id = await linked(store)
     one = replace(card("1"), three_d_secure=ThreeDSecure(status=AuthStatus.CHALLENGE_REQUIRED))
-    await Sightings(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
+    await ChangeDetector(store).compare(wallet(one), customer_id, EventOrigin.RECONCILIATION)
     await shown(store, one, AuthStatus.CHALLENGE_REQUIRED)
     await shown(store, one, AuthStatus.AUTHENTICATED)
     assert await events_of(store, customer_id) == [(EventType.AUTH_CHANGED, "1")]
@@ -257,12 +259,12 @@ async def test_status_in_the_list_is_the_initial_status(store: Store) -> None:
 
 async def test_unchanged_statuses_are_not_recorded_again(store: Store) -> None:
     customer_id, one = await linked(store), card("1")
-    noting = Noting(store, Sightings(store), NotingPace(per_s=1_000, again_after_s=60))
+    noting = ObservationQueue(store, ChangeDetector(store), ObservationPace(per_s=1_000, again_after_s=60))
     working = asyncio.create_task(noting.run())
     try:
-        noting.saw(wallet(one))
+        noting.record(wallet(one))
         for status in (AuthStatus.NOT_PERFORMED, AuthStatus.NOT_PERFORMED, AuthStatus.FAILED, AuthStatus.FAILED):
-            noting.saw_status(one, status, datetime(2026, 1, 1, tzinfo=UTC))
+            noting.record_status(one, status, datetime(2026, 1, 1, tzinfo=UTC))
         async with asyncio.timeout(10):
             while not await events_of(store, customer_id):
                 await asyncio.sleep(0.01)

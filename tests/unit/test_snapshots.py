@@ -108,17 +108,17 @@ async def test_fresh_snapshot_needs_no_call_and_keeps_its_time() -> None:
 
 async def test_freshness_check_does_not_count_as_read() -> None:
     setup = Setup()
-    assert not setup.cache.is_at_hand(key("1"), 5.0)
+    assert not setup.cache.has_fresh(key("1"), 5.0)
     await setup.read("1")
     setup.clock.seconds += 5.0
-    assert setup.cache.is_at_hand(key("1"), 5.0)
-    assert not setup.cache.is_at_hand(key("1"), 0.0)
+    assert setup.cache.has_fresh(key("1"), 5.0)
+    assert not setup.cache.has_fresh(key("1"), 0.0)
     assert setup.cache.counts["fresh"] == 0
-    assert setup.cache.at_hand(key("1"), 5.0) is not None
+    assert setup.cache.get_fresh(key("1"), 5.0) is not None
     assert setup.cache.counts["fresh"] == 1
     setup.clock.seconds += 0.001
-    assert not setup.cache.is_at_hand(key("1"), 5.0)
-    assert setup.cache.at_hand(key("1"), 5.0) is None
+    assert not setup.cache.has_fresh(key("1"), 5.0)
+    assert setup.cache.get_fresh(key("1"), 5.0) is None
 
 
 async def test_zero_ttl_reads_every_time_but_shares_reads_in_flight() -> None:

@@ -3,18 +3,20 @@
 import asyncio
 
 from app.store import Store
-from app.store.records import Change, Changes, Topic
+from app.store.records import ChangeNotice, ChangeNotices, Topic
 from tests.support.stores import HandClock
 
 
 async def test_polling_sees_each_change_once_and_in_order(store: Store) -> None:
-    assert await store.changes.since(0) == Changes(0, (), is_complete=True)
+    assert await store.changes.since(0) == ChangeNotices(0, (), is_complete=True)
     ann = await store.directory.create(external_id="a")
     bob = await store.directory.create(external_id="b")
     seen = await store.changes.since(0)
-    assert seen == Changes(2, (Change(1, Topic.CUSTOMER, ann.id), Change(2, Topic.CUSTOMER, bob.id)), is_complete=True)
+    assert seen == ChangeNotices(
+        2, (ChangeNotice(1, Topic.CUSTOMER, ann.id), ChangeNotice(2, Topic.CUSTOMER, bob.id)), is_complete=True
+    )
     assert await store.changes.version() == 2
-    assert await store.changes.since(2) == Changes(2, (), is_complete=True)
+    assert await store.changes.since(2) == ChangeNotices(2, (), is_complete=True)
 
 
 async def test_what_was_pruned_or_is_too_much_makes_it_incomplete(store: Store, clock: HandClock) -> None:
@@ -24,15 +26,17 @@ async def test_what_was_pruned_or_is_too_much_makes_it_incomplete(store: Store, 
     late = await store.directory.create(external_id="late")
     assert await store.changes.prune(clock.advance(hours=-1)) == 3
     assert await store.changes.prune(clock()) == 0
-    assert await store.changes.since(0) == Changes(4, (), is_complete=False)
-    assert await store.changes.since(3) == Changes(4, (Change(4, Topic.CUSTOMER, late.id),), is_complete=True)
-    assert await store.changes.since(3, limit=0) == Changes(4, (), is_complete=False)
-    assert await store.changes.since(99) == Changes(4, (), is_complete=False)  # another database was restored
+    assert await store.changes.since(0) == ChangeNotices(4, (), is_complete=False)
+    assert await store.changes.since(3) == ChangeNotices(
+        4, (ChangeNotice(4, Topic.CUSTOMER, late.id),), is_complete=True
+    )
+    assert await store.changes.since(3, limit=0) == ChangeNotices(4, (), is_complete=False)
+    assert await store.changes.since(99) == ChangeNotices(4, (), is_complete=False)  # another database was restored
 
 
 async def test_a_second_process_misses_nothing_while_many_write(store_url: str, store: Store) -> None:
     other = Store.open(store_url)
-    seen: list[Change] = []
+    seen: list[ChangeNotice] = []
 
     async def write(number: int) -> None:
         writer = store if number % 2 else other

@@ -6,7 +6,7 @@ import pytest
 
 from app.store import Store
 from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
-from app.store.records import Change, ClientKey, ClientRecord, Topic
+from app.store.records import ChangeNotice, ClientKey, ClientRecord, Topic
 from tests.support.stores import HandClock
 
 
@@ -89,7 +89,7 @@ async def test_grants_are_given_and_taken_back(store: Store) -> None:
 
 async def test_every_change_is_announced(store: Store, clock: HandClock) -> None:
     ann = (await store.directory.create(external_id="ann")).id
-    heard: list[Change] = []
+    heard: list[ChangeNotice] = []
     store.on_change(heard.extend)
     await store.clients.add("acme", key_hash="h1", scopes=[])
     await store.clients.rotate("acme", "h2")

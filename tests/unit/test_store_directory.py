@@ -8,7 +8,7 @@ import pytest
 from app.store import Store
 from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict, StoreError, UnstorableText
 from app.store.records import (
-    Change,
+    ChangeNotice,
     ChoiceRecord,
     CustomerRecord,
     DirectoryEntry,
@@ -278,7 +278,7 @@ async def test_sweeps_page_through_the_living(store: Store) -> None:
 
 
 async def test_a_transaction_commits_all_or_nothing(store: Store) -> None:
-    heard: list[Change] = []
+    heard: list[ChangeNotice] = []
     store.on_change(heard.extend)
 
     async def fail_late() -> None:
@@ -297,7 +297,7 @@ async def test_a_transaction_commits_all_or_nothing(store: Store) -> None:
             ann.id, ProviderName.LOANPRO, REF, proof=LinkProof.CREATED_BY_GATEWAY, linked_by="x", tx=tx
         )
         assert heard == []
-    assert heard == [Change(1, Topic.CUSTOMER, ann.id)]
+    assert heard == [ChangeNotice(1, Topic.CUSTOMER, ann.id)]
 
 
 async def test_a_write_that_would_wait_for_its_own_transaction_is_refused(sqlite_url: str) -> None:

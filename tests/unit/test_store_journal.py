@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store
 from app.store.records import (
-    Existing,
-    Fresh,
+    BegunBefore,
+    BegunElsewhere,
+    BegunNew,
     NewOperation,
     OperationRecord,
     OperationState,
     ResultPage,
     ResultRow,
-    Taken,
     WriteOutcome,
 )
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
@@ -43,7 +43,7 @@ def asked(clock: HandClock, **changes: Any) -> NewOperation:
 
 async def begun(store: Store, clock: HandClock, **changes: Any) -> OperationRecord:
     answer = await store.journal.begin(asked(clock, **changes))
-    assert isinstance(answer, Fresh)
+    assert isinstance(answer, BegunNew)
     return answer.operation
 
 
@@ -88,7 +88,7 @@ async def test_a_key_begins_one_operation(store: Store, clock: HandClock) -> Non
     assert await store.journal.operation(first.id) == first
     assert await store.journal.by_key("partner:acme", "addPaymentMethod", KEY) == first
     again = await store.journal.begin(asked(clock, input_digest="d2", owner_id="owner-2"))
-    assert again == Existing(first)
+    assert again == BegunBefore(first)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,9 @@ async def test_of_many_that_send_one_key_at_once_one_is_fresh(store_url: str, st
         )
     finally:
         await other.close()
-    fresh = [answer.operation for answer in answers if isinstance(answer, Fresh)]
+    fresh = [answer.operation for answer in answers if isinstance(answer, BegunNew)]
     assert len(fresh) == 1
-    assert [answer for answer in answers if not isinstance(answer, Fresh)] == [Existing(fresh[0])] * 19
+    assert [answer for answer in answers if not isinstance(answer, BegunNew)] == [BegunBefore(fresh[0])] * 19
 
 
 async def test_the_key_itself_is_not_stored(store: Store, clock: HandClock) -> None:
@@ -183,7 +183,7 @@ async def test_what_was_proven_not_applied_runs_again_under_the_same_id(store: S
     answers = await asyncio.gather(
         *(store.journal.reopen(operation, owner_id=f"o{number}", deadline_at=deadline) for number in range(6))
     )
-    fresh = [answer.operation for answer in answers if isinstance(answer, Fresh)]
+    fresh = [answer.operation for answer in answers if isinstance(answer, BegunNew)]
     assert len(fresh) == 1
     assert answers.count(None) == 5
     assert (fresh[0].id, fresh[0].state, fresh[0].epoch, fresh[0].sent_at) == (operation.id, PENDING, 2, None)
@@ -200,28 +200,28 @@ async def test_final_answers_and_running_operations_do_not_reopen(store: Store, 
 async def test_what_may_exist_once_is_taken_whatever_the_key_until_it_fails(store: Store, clock: HandClock) -> None:
     capture = {"exclusive": "capture:pay_1"}
     first = await sent(store, clock, **capture)
-    assert await store.journal.begin(asked(clock, idempotency_key="k2", **capture)) == Taken(first)
+    assert await store.journal.begin(asked(clock, idempotency_key="k2", **capture)) == BegunElsewhere(first)
     unsure = await store.journal.mark(first, UNKNOWN, outcome=WriteOutcome.UNKNOWN)
     assert unsure is not None
-    assert await store.journal.begin(asked(clock, idempotency_key="k2", **capture)) == Taken(unsure)
-    assert await store.journal.begin(asked(clock, **capture)) == Existing(unsure)
+    assert await store.journal.begin(asked(clock, idempotency_key="k2", **capture)) == BegunElsewhere(unsure)
+    assert await store.journal.begin(asked(clock, **capture)) == BegunBefore(unsure)
     gone = await failed(store, unsure)
     assert gone.exclusive is None
     second = await begun(store, clock, idempotency_key="k2", **capture)
     again = await store.journal.reopen(gone, owner_id="o", deadline_at=clock(), exclusive="capture:pay_1")
-    assert again == Taken(second)
+    assert again == BegunElsewhere(second)
     assert await store.journal.operation(gone.id) == gone
     assert await store.journal.mark(second, SUCCEEDED) is not None
     third = await store.journal.begin(asked(clock, idempotency_key="k3", **capture))
-    assert isinstance(third, Taken)
+    assert isinstance(third, BegunElsewhere)
 
 
 async def test_many_captures_of_one_payment_are_one(store: Store, clock: HandClock) -> None:
     answers = await asyncio.gather(
         *(store.journal.begin(asked(clock, idempotency_key=f"k{n}", exclusive="capture:pay_1")) for n in range(12))
     )
-    fresh = [answer for answer in answers if isinstance(answer, Fresh)]
-    taken = [answer for answer in answers if isinstance(answer, Taken)]
+    fresh = [answer for answer in answers if isinstance(answer, BegunNew)]
+    taken = [answer for answer in answers if isinstance(answer, BegunElsewhere)]
     assert (len(fresh), len(taken)) == (1, 11)
 
 
@@ -333,11 +333,11 @@ async def test_keys_expire_but_nothing_unresolved_or_exclusive_is_lost(store: St
     assert await store.journal.expire(clock() - timedelta(days=30)) == 1
     assert await store.journal.operation(done.id) is None
     assert await store.journal.results(done.id) == ResultPage((), has_next=False)
-    assert await store.journal.begin(asked(clock, idempotency_key="unsure")) == Existing(unsure)
-    assert await store.journal.begin(asked(clock, idempotency_key="recent")) == Existing(recent)
+    assert await store.journal.begin(asked(clock, idempotency_key="unsure")) == BegunBefore(unsure)
+    assert await store.journal.begin(asked(clock, idempotency_key="recent")) == BegunBefore(recent)
     late = await store.journal.begin(asked(clock, idempotency_key="capture", exclusive="capture:pay_1"))
-    assert late == Taken(captured)
-    assert isinstance(await store.journal.begin(asked(clock)), Fresh)
+    assert late == BegunElsewhere(captured)
+    assert isinstance(await store.journal.begin(asked(clock)), BegunNew)
 
 
 async def test_forgetting_a_customer_strips_what_is_finished(store: Store, clock: HandClock) -> None:

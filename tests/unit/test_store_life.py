@@ -13,25 +13,25 @@ from app.store.records import (
     MethodAddress,
     NewEvent,
     NewOperation,
-    NewPayment,
+    NewPaymentRecord,
+    ObservedChanges,
+    ObservedMethod,
+    ObservedRecord,
     OperationState,
     PaymentRecord,
     PaymentState,
-    SeenChanges,
-    SeenMethod,
-    SeenRecord,
 )
-from app.store.records.journal import Fresh
+from app.store.records.journal import BegunNew
 from app.vault.enums import CustomerRef, LinkProof, MethodRef, PaymentMethodStatus, ProviderName
 from tests.support.stores import HandClock
 
 CASELLE = ProviderName.CASELLE
 REF = CustomerRef("C1")
-NOTHING = SeenChanges((), (), (), is_first=False)
+NOTHING = ObservedChanges((), (), (), is_first=False)
 
 
-def method(ref: str, etag: str = "e1", expiry: str | None = None) -> SeenMethod:
-    return SeenMethod(method_ref=MethodRef(ref), etag=etag, status=PaymentMethodStatus.ACTIVE, expiry=expiry)
+def method(ref: str, etag: str = "e1", expiry: str | None = None) -> ObservedMethod:
+    return ObservedMethod(method_ref=MethodRef(ref), etag=etag, status=PaymentMethodStatus.ACTIVE, expiry=expiry)
 
 
 async def linked(store: Store, external_id: str = "user-1", ref: CustomerRef = REF) -> str:
@@ -71,24 +71,28 @@ async def test_an_import_goes_on_where_it_stopped(store: Store, clock: HandClock
 async def test_the_first_look_is_no_news_and_each_difference_is_told_once(store: Store) -> None:
     customer = await linked(store)
     first = await store.seen.note(CASELLE, REF, [method("1"), method("2")])
-    assert first == SeenChanges((MethodRef("1"), MethodRef("2")), (), (), is_first=True)
+    assert first == ObservedChanges((MethodRef("1"), MethodRef("2")), (), (), is_first=True)
     assert await store.seen.note(CASELLE, REF, [method("2"), method("1")]) == NOTHING
     news = [method("1", "e2"), method("3")]
     answers = await asyncio.gather(*(store.seen.note(CASELLE, REF, news) for _ in range(5)))
-    told = SeenChanges((MethodRef("3"),), (MethodRef("1"),), (MethodRef("2"),), is_first=False)
+    told = ObservedChanges((MethodRef("3"),), (MethodRef("1"),), (MethodRef("2"),), is_first=False)
     assert sorted(answers, key=bool) == [NOTHING] * 4 + [told]
     assert [record.method_ref for record in await store.seen.of_customer(customer)] == ["1", "3"]
 
 
 async def test_an_empty_first_look_makes_the_next_method_news(store: Store) -> None:
     await linked(store)
-    assert await store.seen.note(CASELLE, REF, []) == SeenChanges((), (), (), is_first=True)
-    assert await store.seen.note(CASELLE, REF, [method("1")]) == SeenChanges((MethodRef("1"),), (), (), is_first=False)
+    assert await store.seen.note(CASELLE, REF, []) == ObservedChanges((), (), (), is_first=True)
+    assert await store.seen.note(CASELLE, REF, [method("1")]) == ObservedChanges(
+        (MethodRef("1"),), (), (), is_first=False
+    )
 
 
 async def test_what_nobody_is_linked_to_is_not_remembered(store: Store) -> None:
     customer = await linked(store)
-    assert await store.seen.note(CASELLE, CustomerRef("C9"), [method("1")]) == SeenChanges((), (), (), is_first=True)
+    assert await store.seen.note(CASELLE, CustomerRef("C9"), [method("1")]) == ObservedChanges(
+        (), (), (), is_first=True
+    )
     await store.seen.note(CASELLE, REF, [method("1")])
     await store.directory.unlink(customer, CASELLE)
     assert await store.seen.owners(CASELLE, [MethodRef("1")]) == []
@@ -101,7 +105,7 @@ async def test_the_owners_of_notified_methods_are_found(store: Store, clock: Han
     await store.seen.note(CASELLE, CustomerRef("C2"), [method("1"), method("2")])
     found = await store.seen.owners(CASELLE, [MethodRef("1"), MethodRef("9"), MethodRef("nul\x00")])
     assert found == [
-        SeenRecord(
+        ObservedRecord(
             customer_id=customer,
             provider=CASELLE,
             customer_ref=ref,
@@ -128,7 +132,7 @@ async def test_a_payment_is_changed_by_one_at_a_time(store: Store, clock: HandCl
     customer = await linked(store)
     address = MethodAddress(CASELLE, REF, MethodRef("1"))
     quoted = await store.payments.create(
-        NewPayment(
+        NewPaymentRecord(
             customer_id=customer,
             method=address,
             state=PaymentState.QUOTED,
@@ -201,7 +205,7 @@ async def test_erasing_takes_the_person_out_of_journal_and_events(store: Store, 
             intent={"last4": "1111", "holder": "digest"},
         )
     )
-    assert isinstance(begun, Fresh)
+    assert isinstance(begun, BegunNew)
     await store.journal.mark(begun.operation, OperationState.SUCCEEDED)
     await store.events.append(NewEvent(type=EventType.METHOD_ADDED, customer_id=customer, detail={"last4": "1111"}))
     erased = await store.erase(customer)

@@ -4,14 +4,14 @@ import asyncio
 from datetime import timedelta
 
 from app.store import Store
-from app.store.records import EventType, NewEvent, NewReceipt, ReceiptRecord, ReceiptState
+from app.store.records import DeliveryRecord, DeliveryState, EventType, NewDelivery, NewEvent
 from tests.support.stores import HandClock
 
 LEASE = timedelta(seconds=30)
 
 
-def delivery(delivery_id: str, lane: str = "cus_1") -> NewReceipt:
-    return NewReceipt(
+def delivery(delivery_id: str, lane: str = "cus_1") -> NewDelivery:
+    return NewDelivery(
         source="caselle",
         account="main",
         delivery_id=delivery_id,
@@ -21,7 +21,7 @@ def delivery(delivery_id: str, lane: str = "cus_1") -> NewReceipt:
     )
 
 
-async def stored(store: Store, delivery_id: str, lane: str = "cus_1") -> ReceiptRecord:
+async def stored(store: Store, delivery_id: str, lane: str = "cus_1") -> DeliveryRecord:
     record = await store.receipts.add(delivery(delivery_id, lane))
     assert record is not None
     return record
@@ -33,7 +33,7 @@ async def claimed(store: Store, worker: str = "w1", limit: int = 10) -> list[str
 
 async def test_a_delivery_is_stored_once(store: Store, clock: HandClock) -> None:
     record = await stored(store, "d1")
-    assert record == ReceiptRecord(
+    assert record == DeliveryRecord(
         id=record.id,
         source="caselle",
         account="main",
@@ -41,7 +41,7 @@ async def test_a_delivery_is_stored_once(store: Store, clock: HandClock) -> None
         event_type="provider.noc",
         lane="cus_1",
         body={"ids": ["d1"], "last4": "1111"},
-        state=ReceiptState.RECEIVED,
+        state=DeliveryState.RECEIVED,
         attempts=0,
         error=None,
         received_at=clock(),
@@ -97,7 +97,7 @@ async def test_effect_and_done_commit_as_one(store: Store) -> None:
     assert len(await store.events.after(None)) == 1
     found = await store.receipts.receipt(record.id)
     assert found is not None
-    assert (found.state, found.next_attempt_at) == (ReceiptState.DONE, None)
+    assert (found.state, found.next_attempt_at) == (DeliveryState.DONE, None)
 
 
 async def test_retries_wait_and_hold_their_lane_until_it_is_dead(store: Store, clock: HandClock) -> None:
@@ -109,7 +109,7 @@ async def test_retries_wait_and_hold_their_lane_until_it_is_dead(store: Store, c
     clock.advance(minutes=1)
     assert await claimed(store) == ["d1"]
     assert await store.receipts.dead(record.id, "w1", error="UNREADABLE")
-    (dead,) = await store.receipts.all(ReceiptState.DEAD)
+    (dead,) = await store.receipts.all(DeliveryState.DEAD)
     assert (dead.id, dead.attempts, dead.error) == (record.id, 2, "UNREADABLE")
     assert await claimed(store) == ["d2"]
 
@@ -121,7 +121,7 @@ async def test_dead_and_done_ones_are_replayed_on_request(store: Store, clock: H
     await store.receipts.dead(record.id, "w1", error="UNREADABLE")
     again = await store.receipts.replay(record.id)
     assert again is not None
-    assert (again.state, again.attempts) == (ReceiptState.RECEIVED, 0)
+    assert (again.state, again.attempts) == (DeliveryState.RECEIVED, 0)
     assert await claimed(store, "w2") == ["d1"]
 
 

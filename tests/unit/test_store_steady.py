@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from app.store import Store, Tx
-from app.store.cancel_safe import steadily
-from app.store.records import Change
+from app.store.cancel_safe import run_to_completion
+from app.store.records import ChangeNotice
 
 
 async def test_cancelled_writes_are_whole_or_absent_and_lock_nobody_out(store: Store) -> None:
@@ -45,7 +45,7 @@ async def test_cancelled_reads_give_their_connection_back(store: Store) -> None:
 
 async def test_whoever_is_cancelled_after_the_commit_was_sent_is_still_announced(store: Store) -> None:
     """Else this process would go on answering from its cache what the database no longer says."""
-    heard: list[Change] = []
+    heard: list[ChangeNotice] = []
     store.on_change(heard.extend)
     for attempt in range(40):
         task = asyncio.create_task(store.directory.create(external_id=f"user-{attempt}"))
@@ -85,7 +85,7 @@ async def test_a_failed_transaction_leaves_a_usable_connection(store: Store) -> 
 
 async def test_a_transaction_that_cannot_end_is_undone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it tells others is written in the same step as the commit: without the one there is no other."""
-    heard: list[Change] = []
+    heard: list[ChangeNotice] = []
     store.on_change(heard.extend)
 
     def fail(*_: object) -> None:
@@ -109,7 +109,7 @@ async def test_work_runs_to_its_end_however_often_it_is_cancelled() -> None:
             await asyncio.sleep(0)
             steps.append(str(number))
 
-    task = asyncio.create_task(steadily(work()))
+    task = asyncio.create_task(run_to_completion(work()))
     for _ in range(3):
         await asyncio.sleep(0)
         task.cancel()
@@ -124,8 +124,8 @@ async def test_the_works_own_error_is_raised_unless_the_caller_was_cancelled() -
         raise KeyError
 
     with pytest.raises(KeyError):
-        await steadily(fail())
-    task = asyncio.create_task(steadily(fail()))
+        await run_to_completion(fail())
+    task = asyncio.create_task(run_to_completion(fail()))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

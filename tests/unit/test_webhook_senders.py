@@ -18,7 +18,7 @@ from app.http.jwks import FetchedKeys, FileKeys
 from app.providers.caselle.webhooks import CaselleSender
 from app.providers.jpmorgan.webhooks import JpMorganSender
 from app.settings.model import load_settings
-from app.store.records import NewReceipt
+from app.store.records import NewDelivery
 from app.vault.secret import Secret
 from tests.support.asgi import Reply, call
 from tests.support.issuer import ec_key, key_set, listed, rsa_key
@@ -28,8 +28,8 @@ EC, RSA = ec_key("webhooks"), rsa_key("webhooks")
 NOC = {"id": "evt_1", "event_type": "provider.noc", "data": {"saved_payment_method_ids": ["spm_1"]}}
 
 
-class Kept(list[NewReceipt]):
-    async def keep(self, receipt: NewReceipt) -> None:
+class Kept(list[NewDelivery]):
+    async def keep(self, receipt: NewDelivery) -> None:
         self.append(receipt)
 
 

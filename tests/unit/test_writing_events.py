@@ -8,7 +8,7 @@ from app.sandbox.demo import ALEX
 from app.store.records import EventOrigin, EventRecord, EventType
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import Expiry
-from app.wallet.changes.detector import Sightings
+from app.wallet.changes.detector import ChangeDetector
 from app.wallet.commands import DeleteMethod, SetDefault, UpdateMethod
 from app.wallet.writes.deps import fresh_wallet
 from tests.support.calls import soon
@@ -30,7 +30,7 @@ async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench
 async def look(bench: Bench, name: ProviderName) -> None:
     """Compare the vault's list with the last one, as reads and webhooks do."""
     wallet = await fresh_wallet(bench.providers[name], CustomerRef(ALEX.refs[name.value]), soon())
-    await Sightings(bench.store).compare(wallet, ALEX.id, EventOrigin.RECONCILIATION)
+    await ChangeDetector(bench.store).compare(wallet, ALEX.id, EventOrigin.RECONCILIATION)
 
 
 async def events_of(bench: Bench) -> list[EventRecord]:

@@ -11,9 +11,9 @@ import pytest
 
 from app.sandbox.demo import ALEX
 from app.store import Store
-from app.store.records import Fresh, NewOperation, OperationRecord, OperationState
+from app.store.records import BegunNew, NewOperation, OperationRecord, OperationState
 from app.vault.enums import ProviderName
-from app.wallet.writes.lease import Owner
+from app.wallet.writes.lease import WorkerLease
 from app.wallet.writes.reconcile import KEEP_KEYS, Pace, Reconciler
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
@@ -39,12 +39,12 @@ async def begun(store: Store, owner_id: str) -> OperationRecord:
         caller="staff:x", mutation="addPaymentMethod", input_digest="d", owner_id=owner_id, deadline_at=store._db.now()
     )
     found = await store.journal.begin(new)
-    assert isinstance(found, Fresh)
+    assert isinstance(found, BegunNew)
     return found.operation
 
 
 async def test_own_operation_that_does_not_run_is_abandoned(opened: Store, clock: AheadClock) -> None:
-    owner = Owner(opened, clock)
+    owner = WorkerLease(opened, clock)
     await owner.start()
     operation = await begun(opened, owner.id)
     assert await owner.is_abandoned(operation)
@@ -54,7 +54,7 @@ async def test_own_operation_that_does_not_run_is_abandoned(opened: Store, clock
 
 
 async def test_operations_of_stopped_or_unknown_owners_are_abandoned(opened: Store, clock: AheadClock) -> None:
-    owner, other = Owner(opened, clock), Owner(opened, clock)
+    owner, other = WorkerLease(opened, clock), WorkerLease(opened, clock)
     await owner.start()
     assert await owner.is_abandoned(await begun(opened, "own_unknown"))
     await opened.owners.register(other.id, host="elsewhere", pid=1)
@@ -70,7 +70,7 @@ async def test_operations_of_stopped_or_unknown_owners_are_abandoned(opened: Sto
 
 
 async def test_killed_process_on_this_host_is_detected_at_once(opened: Store, clock: AheadClock) -> None:
-    owner = Owner(opened, clock)
+    owner = WorkerLease(opened, clock)
     await owner.start()
     running = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
@@ -92,7 +92,7 @@ async def test_killed_process_on_this_host_is_detected_at_once(opened: Store, cl
 
 
 async def test_heartbeat_registers_again_if_its_row_is_gone(opened: Store, clock: AheadClock) -> None:
-    owner = Owner(opened, clock, lease=timedelta(seconds=0.03))
+    owner = WorkerLease(opened, clock, lease=timedelta(seconds=0.03))
     await owner.start()
     first = owner.id
     clock.advance(seconds=5)

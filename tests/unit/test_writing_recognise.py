@@ -7,7 +7,7 @@ import pytest
 from app.vault.enums import AddRoute, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName
 from app.vault.model import BankAccount, Card, Expiry, NewBankAccount, NewCard, NewMethod, PaymentMethod
 from app.vault.secret import Secret
-from app.wallet.writes.match_new_method import candidates, look_for
+from app.wallet.writes.match_new_method import candidates, describe_new_method
 
 KEY = "d" * 32
 P = ProviderName
@@ -43,7 +43,7 @@ def account(ref: str, **changes: Any) -> BankAccount:
 
 
 def found(new: NewMethod, *methods: PaymentMethod, before: tuple[str, ...] = (), claimed: tuple[str, ...] = ()) -> Any:
-    return candidates(before, methods, look_for(new, KEY), claimed, [KEY])
+    return candidates(before, methods, describe_new_method(new, KEY), claimed, [KEY])
 
 
 def test_only_new_and_unclaimed_methods_are_candidates() -> None:
@@ -95,16 +95,16 @@ def test_cardholder_narrows_but_never_excludes_all() -> None:
 
 
 def test_stored_look_has_no_number_and_no_name() -> None:
-    kept = repr(look_for(new_card(), KEY))
+    kept = repr(describe_new_method(new_card(), KEY))
     assert "4012888888881881" not in kept
     assert "Ada" not in kept
     assert "last4='1881'" in kept
-    token = look_for(new_card(route=AddRoute.PROVIDER_TOKEN, secret=Secret("prx_1234")), KEY)
+    token = describe_new_method(new_card(route=AddRoute.PROVIDER_TOKEN, secret=Secret("prx_1234")), KEY)
     assert token.last4 is None
     iban = NewBankAccount(
         provider=P.JPMORGAN, route=AddRoute.BANK_ACCOUNT, rail=BankRail.SEPA, secret=Secret("GB33BUKB2020155555AB5C")
     )
-    assert look_for(iban, KEY).last4 is None
+    assert describe_new_method(iban, KEY).last4 is None
 
 
 def test_aloha_card_is_found_by_its_masked_number() -> None:

@@ -6,10 +6,10 @@ from datetime import datetime
 import pytest
 
 from app.sandbox.demo import ALEX
-from app.store.records import EventOrigin, EventType, SeenChanges
+from app.store.records import EventOrigin, EventType, ObservedChanges
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import Expiry, MethodChange, VaultWallet
-from app.wallet.changes.detector import Sightings
+from app.wallet.changes.detector import ChangeDetector
 from app.wallet.commands import DeleteMethod, SetDefault, UpdateMethod
 from app.wallet.writes.deps import fresh_wallet
 from tests.support.calls import soon
@@ -42,12 +42,12 @@ async def read(bench: Bench, name: ProviderName) -> tuple[VaultWallet, datetime]
     return await fresh_wallet(bench.providers[name], CustomerRef(ALEX.refs[name.value]), soon()), asked_at
 
 
-async def note(bench: Bench, found: tuple[VaultWallet, datetime]) -> SeenChanges:
+async def note(bench: Bench, found: tuple[VaultWallet, datetime]) -> ObservedChanges:
     """Compare a list, as reads, the poller and webhooks do."""
-    return await Sightings(bench.store).compare(found[0], ALEX.id, OTHERS, asked_at=found[1])
+    return await ChangeDetector(bench.store).compare(found[0], ALEX.id, OTHERS, asked_at=found[1])
 
 
-async def look(bench: Bench, name: ProviderName) -> SeenChanges:
+async def look(bench: Bench, name: ProviderName) -> ObservedChanges:
     await settled(bench)
     return await note(bench, await read(bench, name))
 
@@ -151,7 +151,7 @@ async def test_list_older_than_the_last_one_is_ignored(bench: Bench) -> None:
 async def test_list_read_during_a_write_is_ignored(bench: Bench) -> None:
     await look(bench, P.JPMORGAN)
     first, *_ = await cards(bench)
-    during: list[SeenChanges] = []
+    during: list[ObservedChanges] = []
     real = bench.providers[P.JPMORGAN].update
 
     async def watched(*arguments: object) -> MethodRef:

@@ -57,7 +57,7 @@ class _Known:
     caller: Caller | None
 
 
-class Partners:
+class ApiKeys:
     """Authenticates API keys. Results are cached for `keep_s`, so a disabled key is refused within that time.
 
     The hashes of all keys (up to `most_keys`) are kept in memory and reloaded after a change of any partner, so a key
@@ -98,7 +98,7 @@ class Partners:
         """None if the key is unknown or expired or its partner is disabled."""
         return await self._by_hash(self._hasher.hash(key)) if looks_like_key(key) else None
 
-    async def again(self, caller: Caller) -> Caller | None:
+    async def revalidate(self, caller: Caller) -> Caller | None:
         """The caller's current rights, for streams; None once its key would be refused."""
         return None if caller.key_hash is None else await self._by_hash(caller.key_hash)
 

@@ -5,10 +5,10 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from app.api.auth.api_keys import Partners, looks_like_key
+from app.api.auth.api_keys import ApiKeys, looks_like_key
 from app.api.auth.claims import ClaimRules, caller_of
 from app.api.auth.tokens import BadToken, TokenVerifier
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 from app.http.jwks import KeysUnavailable
 from app.store.errors import StoreUnavailable
 from app.wallet.caller import Caller, CallerKind
@@ -18,12 +18,12 @@ _CHALLENGE: Final = {"www-authenticate": 'Bearer realm="vaultgraph"'}
 _LONGEST: Final = 16_384
 
 
-class Callers:
+class Authenticator:
     """Authenticates tokens by `verifier`, if an issuer is configured, and API keys by `partners`. Anonymous requests
     are refused.
     """
 
-    def __init__(self, partners: Partners, verifier: TokenVerifier | None, rules: ClaimRules) -> None:
+    def __init__(self, partners: ApiKeys, verifier: TokenVerifier | None, rules: ClaimRules) -> None:
         self.partners = partners
         self._verifier = verifier
         self._rules = rules
@@ -53,13 +53,13 @@ class Callers:
             raise unauthenticated()
         return await self._bearer(different.pop())
 
-    async def again(self, caller: Caller) -> Caller | None:
+    async def revalidate(self, caller: Caller) -> Caller | None:
         """The caller's current rights, for connections and streams; None if its token has expired, its key was removed
         or the partner was disabled.
         """
         if caller.kind is CallerKind.PARTNER:
             try:
-                return await self.partners.again(caller)
+                return await self.partners.revalidate(caller)
             except StoreUnavailable:  # keep the caller during an outage; new requests are still checked
                 return caller
         return caller if caller.expires_at is None or time.time() < caller.expires_at else None
@@ -95,8 +95,8 @@ class Callers:
             raise unauthenticated() from None
         except KeysUnavailable:
             detail = "Tokens cannot be verified at the moment: try again later."
-            raise Refused("OVERLOADED", detail, headers={"retry-after": "5"}) from None
+            raise RequestRefused("OVERLOADED", detail, headers={"retry-after": "5"}) from None
 
 
-def unauthenticated(detail: str | None = None) -> Refused:
-    return Refused("UNAUTHENTICATED", detail, headers=dict(_CHALLENGE))
+def unauthenticated(detail: str | None = None) -> RequestRefused:
+    return RequestRefused("UNAUTHENTICATED", detail, headers=dict(_CHALLENGE))

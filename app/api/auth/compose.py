@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from app.api.auth.api_keys import KeyHasher, Partners
-from app.api.auth.authentication import Callers
+from app.api.auth.api_keys import ApiKeys, KeyHasher
+from app.api.auth.authentication import Authenticator
 from app.api.auth.claims import ClaimRules
 from app.api.auth.tokens import TokenRules, TokenVerifier
 from app.errors import SettingsError
@@ -13,11 +13,11 @@ from app.store.clients import Clients
 from app.wallet.caller import ALL_SCOPES
 
 
-def build_callers(settings: Settings, clients: Clients, fetch: Fetch | None) -> Callers:
+def build_callers(settings: Settings, clients: Clients, fetch: Fetch | None) -> Authenticator:
     """`fetch` downloads `auth.jwks_url`, if set. Raises SettingsError."""
     auth = settings.auth
-    partners = Partners(clients, KeyHasher(settings.digest_key.reveal()))
-    return Callers(partners, _verifier(auth, fetch), _claim_rules(auth))
+    partners = ApiKeys(clients, KeyHasher(settings.digest_key.reveal()))
+    return Authenticator(partners, _verifier(auth, fetch), _claim_rules(auth))
 
 
 def _verifier(auth: AuthSettings, fetch: Fetch | None) -> TokenVerifier | None:

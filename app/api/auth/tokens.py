@@ -37,7 +37,7 @@ class TokenRules:
     max_bytes: int = 8_192
 
 
-class Checked:
+class VerifiedToken:
     """A token's claims and, cached in `caller`, what they were mapped to."""
 
     __slots__ = ("caller", "claims", "until")
@@ -65,9 +65,9 @@ class TokenVerifier:
         self._remember = remember
         self._remember_s = remember_s
         self._clock = clock
-        self._known: OrderedDict[bytes, Checked] = OrderedDict()
+        self._known: OrderedDict[bytes, VerifiedToken] = OrderedDict()
 
-    async def checked(self, token: str) -> Checked:
+    async def checked(self, token: str) -> VerifiedToken:
         """The verified token. Raises BadToken or KeysUnavailable."""
         if len(token) > self._rules.max_bytes or not token.isascii():
             raise BadToken("too long, or not ASCII")
@@ -78,7 +78,7 @@ class TokenVerifier:
                 return known
             del self._known[name]
         claims = await self._verified(token)
-        made = Checked(claims, min(float(claims["exp"]), self._clock() + self._remember_s))
+        made = VerifiedToken(claims, min(float(claims["exp"]), self._clock() + self._remember_s))
         self._known[name] = made
         if len(self._known) > self._remember:
             self._known.popitem(last=False)

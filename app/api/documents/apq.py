@@ -19,7 +19,7 @@ _SHARE_PERIOD_S: Final = 24 * 3600
 _OVERHEAD: Final = 200  # bytes per entry besides its text
 
 
-class SharedTexts(Protocol):
+class ApqStore(Protocol):
     """Documents cached by other replicas. Never raises: an unavailable store is a cache miss."""
 
     async def text(self, digest: str) -> str | None: ...
@@ -34,7 +34,7 @@ def digest_of(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class LocalTexts:
+class LocalApqStore:
     """The cache of this process. `max_bytes` bounds it in total, `share` (a fraction) the part of one client."""
 
     def __init__(self, *, max_bytes: int, share: float) -> None:
@@ -86,7 +86,7 @@ class LocalTexts:
             del self._clients[client], self._held[client]
 
 
-class RedisTexts:
+class RedisApqStore:
     """`share_bytes` is what one client may add in a day. After a failure, Redis is not called for a second."""
 
     def __init__(
@@ -149,10 +149,10 @@ class RedisTexts:
         _log.warning("persisted queries of other replicas cannot be read for now: %s", type(error).__name__)
 
 
-class AutomaticTexts:
+class AutomaticPersistedQueries:
     """Looks up persisted queries, in this process first, then in the shared store."""
 
-    def __init__(self, local: LocalTexts, shared: SharedTexts | None = None) -> None:
+    def __init__(self, local: LocalApqStore, shared: ApqStore | None = None) -> None:
         self._local = local
         self._shared = shared
 

@@ -23,7 +23,7 @@ from graphql import (
 from graphql.utilities import BreakingChange, BreakingChangeType, DangerousChange, find_schema_changes
 
 from app.api.documents.check import told_of
-from app.api.documents.formats import Candidate, Unreadable
+from app.api.documents.formats import ManifestEntry, ManifestUnreadable
 from app.api.sdl import api_sdl
 
 _NAMES: Final = re.compile(r"\b([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\b")
@@ -48,7 +48,7 @@ class Weight(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SchemaChange:
     """One difference between two schemas, and the documents that it affects."""
 
     weight: Weight
@@ -57,7 +57,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenDocument:
     """A published document that is invalid in the new schema, or whose result has another type."""
 
     partner: str
@@ -70,12 +70,12 @@ def schema_from(sdl: str, place: str) -> GraphQLSchema:
     try:
         return build_schema(api_sdl(sdl), assume_valid_sdl=True)
     except (GraphQLError, TypeError):
-        raise Unreadable(f"{place}: not readable as SDL") from None
+        raise ManifestUnreadable(f"{place}: not readable as SDL") from None
 
 
 def compare(
-    old: GraphQLSchema, new: GraphQLSchema, published: Mapping[str, Sequence[Candidate]]
-) -> tuple[list[Change], list[Broken]]:
+    old: GraphQLSchema, new: GraphQLSchema, published: Mapping[str, Sequence[ManifestEntry]]
+) -> tuple[list[SchemaChange], list[BrokenDocument]]:
     """All differences, most severe first, and all documents of `published` (by partner) that break."""
     uses = {
         f"{partner}/{document.name or document.document_id}": coordinates(old, document.text)
@@ -87,13 +87,13 @@ def compare(
     changes.sort(key=lambda change: list(Weight).index(change.weight))
     unseen = [one for one in found if isinstance(one, BreakingChange) and one.type in _UNSEEN]
     broken = [
-        Broken(partner, document.name or document.document_id, told_of(error))
+        BrokenDocument(partner, document.name or document.document_id, told_of(error))
         for partner, documents in published.items()
         for document in documents
         for error in _errors(new, document.text)
     ]
     broken += [
-        Broken(partner, document.name or document.document_id, one.description)
+        BrokenDocument(partner, document.name or document.document_id, one.description)
         for partner, documents in published.items()
         for document in documents
         for one in _unnoticed(old, document.text, unseen)
@@ -162,7 +162,7 @@ def _inputs(schema: GraphQLSchema, name: str) -> Iterable[str]:
     return seen
 
 
-def _change(change: Any, uses: Mapping[str, frozenset[str]]) -> Change:
+def _change(change: Any, uses: Mapping[str, frozenset[str]]) -> SchemaChange:
     if isinstance(change, BreakingChange):
         weight = Weight.BREAKING
     elif isinstance(change, DangerousChange):
@@ -170,7 +170,7 @@ def _change(change: Any, uses: Mapping[str, frozenset[str]]) -> Change:
     else:
         weight = Weight.SAFE
     used_by = () if weight is Weight.SAFE else tuple(who for who, names in uses.items() if _touches(change, names))
-    return Change(weight, change.description, used_by)
+    return SchemaChange(weight, change.description, used_by)
 
 
 def _touches(change: Any, touched: frozenset[str]) -> bool:

@@ -26,10 +26,10 @@ from graphql import (
 )
 
 from app.api import error_format
-from app.api.documents.formats import Candidate, Fault, Unreadable
+from app.api.documents.formats import ManifestEntry, ManifestFault, ManifestUnreadable
 from app.api.limits import Estimate, Limiter, Limits
-from app.api.problems import Refused
-from app.execution.documents import Document, Documents, is_subscription
+from app.api.problems import RequestRefused
+from app.execution.documents import Document, DocumentCache, is_subscription
 from app.store.records import NewDocument
 from app.vault.pan import looks_like_card_number
 
@@ -38,7 +38,7 @@ Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedDocuments:
     """A valid document, the scopes that it needs (one of each group), and its estimated cost."""
 
     new: NewDocument
@@ -60,7 +60,7 @@ class Checker:
     ) -> None:
         self._limiter = limiter
         self._schema = schema
-        self._documents = Documents(
+        self._documents = DocumentCache(
             schema, max_bytes=0, max_tokens=limiter.limits.tokens, suggest=True, screen=limiter.screen, rules=rules
         )
         self._scopes = ScopeTable(schema)
@@ -71,19 +71,19 @@ class Checker:
         try:
             schema = build_schema(sdl, assume_valid_sdl=True)
         except (GraphQLError, TypeError):
-            raise Unreadable("the schema is not readable as SDL") from None
+            raise ManifestUnreadable("the schema is not readable as SDL") from None
         return cls(schema, Limiter(schema, limits), rules)
 
     def check(
         self,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[ManifestEntry],
         *,
         partner_scopes: frozenset[str] | None,
         progress: Progress | None = None,
-    ) -> tuple[list[Checked], list[Fault]]:
+    ) -> tuple[list[CheckedDocuments], list[ManifestFault]]:
         """All valid documents, and all faults. With `partner_scopes` None, scopes are not checked."""
-        good: list[Checked] = []
-        faults: list[Fault] = []
+        good: list[CheckedDocuments] = []
+        faults: list[ManifestFault] = []
         for candidate in candidates:
             found = list(self._faults(candidate, partner_scopes, good))
             faults.extend(found)
@@ -92,35 +92,35 @@ class Checker:
         return good, faults
 
     def _faults(
-        self, candidate: Candidate, partner_scopes: frozenset[str] | None, good: list[Checked]
-    ) -> Iterator[Fault]:
+        self, candidate: ManifestEntry, partner_scopes: frozenset[str] | None, good: list[CheckedDocuments]
+    ) -> Iterator[ManifestFault]:
         shown = candidate.name or candidate.document_id
         if looks_like_card_number(candidate.text):
-            yield Fault(candidate.place, "", "contains a card number")
+            yield ManifestFault(candidate.place, "", "contains a card number")
             return
         document = self._documents.prepare(candidate.text)
         broken = [document.parse_error] if document.parse_error is not None else list(document.errors)
         if broken:
-            yield from (Fault(_placed(candidate.place, error), shown, told_of(error)) for error in broken)
+            yield from (ManifestFault(_placed(candidate.place, error), shown, told_of(error)) for error in broken)
             return
         if len(document.operations) != 1:
-            yield Fault(candidate.place, shown, "a published document must contain exactly one operation")
+            yield ManifestFault(candidate.place, shown, "a published document must contain exactly one operation")
             return
         needed = self._scopes.needed(document)
         if partner_scopes is not None:
             for group in needed:
                 if not group & partner_scopes:
-                    yield Fault(candidate.place, shown, f"needs the scope {' or '.join(sorted(group))}")
+                    yield ManifestFault(candidate.place, shown, f"needs the scope {' or '.join(sorted(group))}")
                     return
         try:
             cost = self._cost(document, partner_scopes)
-        except Refused as refused:
-            yield Fault(candidate.place, shown, refused.message)
+        except RequestRefused as refused:
+            yield ManifestFault(candidate.place, shown, refused.message)
             return
         operation = document.operation(None)
         assert operation is not None
         estimate = self._limiter.estimate(document, operation, {})
-        good.append(Checked(_new(candidate, document, cost), needed, estimate))
+        good.append(CheckedDocuments(_new(candidate, document, cost), needed, estimate))
 
     def _cost(self, document: Document, scopes: frozenset[str] | None) -> int:
         """The price without variables; each request is priced again with its variables."""
@@ -175,7 +175,7 @@ def _any_of(directives: Iterable[Any]) -> frozenset[str] | None:
     return None
 
 
-def _new(candidate: Candidate, document: Document, cost: int) -> NewDocument:
+def _new(candidate: ManifestEntry, document: Document, cost: int) -> NewDocument:
     operation = document.operation(None)
     assert operation is not None
     return NewDocument(
@@ -190,7 +190,7 @@ def _new(candidate: Candidate, document: Document, cost: int) -> NewDocument:
 
 def told_of(error: GraphQLError) -> str:
     """The error in one line without values: a literal may be a secret, and partners' CI prints this."""
-    rows = error_format.faults([error], "GRAPHQL_VALIDATION_FAILED")
+    rows = error_format.format_document_errors([error], "GRAPHQL_VALIDATION_FAILED")
     return " ".join((rows[0]["message"] if rows else error.message).split())
 
 

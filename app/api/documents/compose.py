@@ -1,18 +1,18 @@
 """Builds the document services from settings."""
 
-from app.api.documents.apq import AutomaticTexts, LocalTexts, RedisTexts
+from app.api.documents.apq import AutomaticPersistedQueries, LocalApqStore, RedisApqStore
 from app.api.documents.catalogue import Catalogue, PublishedStore
-from app.api.documents.resolve import Resolver, TokenRules
+from app.api.documents.resolve import DocumentResolver, TokenDocumentRules
 from app.api.limits import Limiter
-from app.execution.documents import Document, Documents
+from app.execution.documents import Document, DocumentCache
 from app.settings.model import Settings
-from app.store.records import Change, Topic
+from app.store.records import ChangeNotice, Topic
 
 
-class DocumentRoom:
+class DocumentServices:
     """Call `start` before the first request, `run` in the background, `stop` at shutdown, `hear` on each change."""
 
-    def __init__(self, settings: Settings, store: PublishedStore, documents: Documents, limiter: Limiter) -> None:
+    def __init__(self, settings: Settings, store: PublishedStore, documents: DocumentCache, limiter: Limiter) -> None:
         def make(text: str) -> Document:
             document = documents.prepare(text)
             limiter.prepare(document)
@@ -23,8 +23,8 @@ class DocumentRoom:
         section = settings.documents
         self.catalogue = Catalogue(store, make)
         self._automatic = _automatic(settings) if section.automatic else None
-        rules = TokenRules(section.ids_only, section.own_client)
-        self.resolver = Resolver(documents, self.catalogue, self._automatic, rules)
+        rules = TokenDocumentRules(section.ids_only, section.own_client)
+        self.resolver = DocumentResolver(documents, self.catalogue, self._automatic, rules)
 
     async def start(self) -> None:
         await self.catalogue.load()
@@ -37,7 +37,7 @@ class DocumentRoom:
             await self._automatic.close()
         await self.catalogue.finish()
 
-    def hear(self, change: Change | None) -> None:
+    def on_change(self, change: ChangeNotice | None) -> None:
         """None means that any document may have changed."""
         if change is None:
             self.catalogue.forget()
@@ -45,11 +45,11 @@ class DocumentRoom:
             self.catalogue.forget(change.key)
 
 
-def _automatic(settings: Settings) -> AutomaticTexts:
+def _automatic(settings: Settings) -> AutomaticPersistedQueries:
     section = settings.documents
     url = settings.store.redis_url.reveal()
     share_bytes = int(section.automatic_bytes * section.automatic_client_share)
-    return AutomaticTexts(
-        LocalTexts(max_bytes=section.automatic_bytes, share=section.automatic_client_share),
-        RedisTexts(url, share_bytes=share_bytes) if url else None,
+    return AutomaticPersistedQueries(
+        LocalApqStore(max_bytes=section.automatic_bytes, share=section.automatic_client_share),
+        RedisApqStore(url, share_bytes=share_bytes) if url else None,
     )

@@ -33,7 +33,7 @@ _LARGEST_FILE: Final = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class ManifestEntry:
     """A document to publish. `place` is its location, for messages."""
 
     document_id: str
@@ -43,7 +43,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ManifestFault:
     """One fault: `place` is the file, with line and column if known; `operation` its name or id."""
 
     place: str
@@ -54,31 +54,31 @@ class Fault:
         return f"{self.place}: {self.operation}: {self.message}" if self.operation else f"{self.place}: {self.message}"
 
 
-class Unreadable(VaultgraphError):
+class ManifestUnreadable(VaultgraphError):
     """The file or folder is in none of the four formats; the message gives the reason in one line."""
 
 
-def read(path: Path) -> tuple[list[Candidate], list[Fault]]:
+def read(path: Path) -> tuple[list[ManifestEntry], list[ManifestFault]]:
     """The documents of a manifest or folder, and faults of single ones. Raises Unreadable for the whole."""
     if path.is_dir():
         return _folder(path)
     try:
         if path.stat().st_size > _LARGEST_FILE:
-            raise Unreadable(f"{path.name}: larger than {_LARGEST_FILE // 1_000_000} MB")
+            raise ManifestUnreadable(f"{path.name}: larger than {_LARGEST_FILE // 1_000_000} MB")
         value = json.loads(path.read_text("utf-8"), object_pairs_hook=_without_duplicates)
     except OSError as error:
-        raise Unreadable(f"{path.name}: {error.strerror}") from None
+        raise ManifestUnreadable(f"{path.name}: {error.strerror}") from None
     except _Duplicate as duplicate:
-        raise Unreadable(f"{path.name}: duplicate id: {str(duplicate)[:80]}") from None
+        raise ManifestUnreadable(f"{path.name}: duplicate id: {str(duplicate)[:80]}") from None
     except (ValueError, RecursionError):
-        raise Unreadable(f"{path.name}: not JSON in UTF-8") from None
+        raise ManifestUnreadable(f"{path.name}: not JSON in UTF-8") from None
     return _checked(path.name, _entries(path.name, value))
 
 
 def _entries(file: str, value: Any) -> list[tuple[Any, Any, str | None]]:
     if isinstance(value, dict) and "format" in value:
         if value["format"] != APOLLO or value.get("version") != 1 or not isinstance(value.get("operations"), list):
-            raise Unreadable(f"{file}: not a version 1 {APOLLO}")
+            raise ManifestUnreadable(f"{file}: not a version 1 {APOLLO}")
         return [
             (row.get("id"), row.get("body"), row.get("name")) if isinstance(row, dict) else (None, None, None)
             for row in value["operations"]
@@ -87,30 +87,32 @@ def _entries(file: str, value: Any) -> list[tuple[Any, Any, str | None]]:
         return [(key, text, None) for key, text in value.items()]
     if isinstance(value, list) and all(isinstance(row, list) and len(row) == 2 for row in value):
         return [(row[0], row[1], None) for row in value]
-    raise Unreadable(f"{file}: neither a manifest nor a map of ids to documents")
+    raise ManifestUnreadable(f"{file}: neither a manifest nor a map of ids to documents")
 
 
-def _checked(file: str, entries: Iterable[tuple[Any, Any, str | None]]) -> tuple[list[Candidate], list[Fault]]:
-    found: dict[str, Candidate] = {}
-    faults: list[Fault] = []
+def _checked(
+    file: str, entries: Iterable[tuple[Any, Any, str | None]]
+) -> tuple[list[ManifestEntry], list[ManifestFault]]:
+    found: dict[str, ManifestEntry] = {}
+    faults: list[ManifestFault] = []
     for number, (document_id, text, name) in enumerate(entries, start=1):
         shown = name if isinstance(name, str) else f"entry {number}"
         if fault := fault_in(document_id if isinstance(document_id, str) else ""):
-            faults.append(Fault(file, shown, fault))
+            faults.append(ManifestFault(file, shown, fault))
         elif not (isinstance(text, str) and text.strip()):
-            faults.append(Fault(file, shown, "its text is missing"))
+            faults.append(ManifestFault(file, shown, "its text is missing"))
         elif document_id in found:
-            faults.append(Fault(file, shown, f"duplicate id {document_id}"))
+            faults.append(ManifestFault(file, shown, f"duplicate id {document_id}"))
         else:
-            found[document_id] = Candidate(document_id, text, file, name if isinstance(name, str) else None)
+            found[document_id] = ManifestEntry(document_id, text, file, name if isinstance(name, str) else None)
     return list(found.values()), faults
 
 
-def _folder(path: Path) -> tuple[list[Candidate], list[Fault]]:
+def _folder(path: Path) -> tuple[list[ManifestEntry], list[ManifestFault]]:
     files = sorted([*path.rglob("*.graphql"), *path.rglob("*.gql")])
     if not files:
-        raise Unreadable(f"{path.name}: no .graphql files")
-    faults: list[Fault] = []
+        raise ManifestUnreadable(f"{path.name}: no .graphql files")
+    faults: list[ManifestFault] = []
     operations: list[tuple[str, OperationDefinitionNode]] = []
     fragments: dict[str, FragmentDefinitionNode] = {}
     for file in files:
@@ -120,30 +122,32 @@ def _folder(path: Path) -> tuple[list[Candidate], list[Fault]]:
                 operations.append((place, definition))
             elif isinstance(definition, FragmentDefinitionNode):
                 if definition.name.value in fragments:
-                    faults.append(Fault(place, definition.name.value, "this fragment is defined twice in the folder"))
+                    faults.append(
+                        ManifestFault(place, definition.name.value, "this fragment is defined twice in the folder")
+                    )
                 fragments[definition.name.value] = definition
             else:
-                faults.append(Fault(place, "", "only operations and fragments can be published"))
-    found: dict[str, Candidate] = {}
+                faults.append(ManifestFault(place, "", "only operations and fragments can be published"))
+    found: dict[str, ManifestEntry] = {}
     for place, operation in operations:
         name = operation.name.value if operation.name else ""
         if not name:
-            faults.append(Fault(place, "", "an operation without a name cannot be published from a folder"))
+            faults.append(ManifestFault(place, "", "an operation without a name cannot be published from a folder"))
         elif name in found:
-            faults.append(Fault(place, name, "another operation in the folder has this name"))
+            faults.append(ManifestFault(place, name, "another operation in the folder has this name"))
         else:
-            found[name] = Candidate(name, _with_fragments(operation, fragments), place, name)
+            found[name] = ManifestEntry(name, _with_fragments(operation, fragments), place, name)
     return list(found.values()), faults
 
 
-def _definitions(file: Path, place: str, faults: list[Fault]) -> Sequence[DefinitionNode]:
+def _definitions(file: Path, place: str, faults: list[ManifestFault]) -> Sequence[DefinitionNode]:
     try:
         return parse(file.read_text("utf-8")).definitions
     except GraphQLError as error:
         line = error.locations[0] if error.locations else None
-        faults.append(Fault(f"{place}:{line.line}:{line.column}" if line else place, "", error.message))
+        faults.append(ManifestFault(f"{place}:{line.line}:{line.column}" if line else place, "", error.message))
     except (OSError, ValueError, RecursionError):
-        faults.append(Fault(place, "", "not readable as UTF-8 text"))
+        faults.append(ManifestFault(place, "", "not readable as UTF-8 text"))
     return ()
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
 from app.vault.pan import looks_like_card_number
 
@@ -47,7 +47,7 @@ def id_of(request: GraphQLRequest) -> str | None:
         return named
     hashed = _of_extension(persisted)
     if named is not None and hashed not in spellings(named):
-        raise Refused("BAD_REQUEST", "The document is named twice, by different ids.")
+        raise RequestRefused("BAD_REQUEST", "The document is named twice, by different ids.")
     return hashed
 
 
@@ -58,13 +58,13 @@ def is_hash_extension(request: GraphQLRequest) -> bool:
 
 def _of_extension(persisted: Any) -> str:
     if not isinstance(persisted, Mapping):
-        raise Refused("BAD_REQUEST", "The extension persistedQuery must be an object.")
+        raise RequestRefused("BAD_REQUEST", "The extension persistedQuery must be an object.")
     version = persisted.get("version")
     if version != 1 or isinstance(version, bool):
-        raise Refused("BAD_REQUEST", "This version of persistedQuery is not supported.")
+        raise RequestRefused("BAD_REQUEST", "This version of persistedQuery is not supported.")
     hashed = persisted.get("sha256Hash")
     if not isinstance(hashed, str) or ID.fullmatch(hashed) is None:
-        raise Refused("BAD_REQUEST", "The member sha256Hash is not an id.")
+        raise RequestRefused("BAD_REQUEST", "The member sha256Hash is not an id.")
     return hashed
 
 
@@ -84,5 +84,5 @@ def fault_in(document_id: str) -> str | None:
 
 def _checked(document_id: str) -> str:
     if fault := fault_in(document_id):
-        raise Refused("BAD_REQUEST", fault)
+        raise RequestRefused("BAD_REQUEST", fault)
     return document_id

@@ -6,38 +6,38 @@ automatic persisted queries, and run documents published for `own_client`, as fa
 
 from dataclasses import dataclass
 
-from app.api.documents.apq import AutomaticTexts, digest_of
+from app.api.documents.apq import AutomaticPersistedQueries, digest_of
 from app.api.documents.catalogue import Catalogue
 from app.api.documents.naming import hash_of, id_of, is_hash_extension
 from app.api.limits.card_numbers import check_text
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
-from app.execution.documents import Document, Documents
+from app.execution.documents import Document, DocumentCache
 from app.wallet.caller import Caller, CallerKind
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRules:
+class TokenDocumentRules:
     """Rules for callers with a token. `own_client` names the partner whose documents they may run; empty: none."""
 
     ids_only: bool = False
     own_client: str = ""
 
 
-class Resolver:
+class DocumentResolver:
     """`automatic` None disables automatic persisted queries."""
 
     def __init__(
         self,
-        documents: Documents,
+        documents: DocumentCache,
         catalogue: Catalogue,
-        automatic: AutomaticTexts | None,
-        rules: TokenRules | None = None,
+        automatic: AutomaticPersistedQueries | None,
+        rules: TokenDocumentRules | None = None,
     ) -> None:
         self._documents = documents
         self._catalogue = catalogue
         self._automatic = automatic
-        self._rules = rules or TokenRules()
+        self._rules = rules or TokenDocumentRules()
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
         """The document, which may be invalid: its errors are reported when it is run. Raises Refused."""
@@ -48,7 +48,7 @@ class Resolver:
             return self._published(request, document_id, self._rules.own_client)
         if document_id is None:
             if request.query is None:
-                raise Refused("BAD_REQUEST", "The request contains no document: send query, or an id.")
+                raise RequestRefused("BAD_REQUEST", "The request contains no document: send query, or an id.")
             return self._documents.get(request.query)
         if request.query:
             return await self._registered(request.query, document_id, caller, is_hash_extension(request))
@@ -57,13 +57,13 @@ class Resolver:
     def _published(self, request: GraphQLRequest, document_id: str | None, client: str) -> Document:
         if document_id is None:
             if not request.query:
-                raise Refused("BAD_REQUEST", "The request contains no document: send its id.")
-            raise Refused("PERSISTED_QUERY_ID_REQUIRED")
+                raise RequestRefused("BAD_REQUEST", "The request contains no document: send its id.")
+            raise RequestRefused("PERSISTED_QUERY_ID_REQUIRED")
         if request.query:
-            raise Refused("CANNOT_SEND_PQ_ID_AND_BODY")
+            raise RequestRefused("CANNOT_SEND_PQ_ID_AND_BODY")
         found = self._catalogue.find(client, document_id)
         if found is None:
-            raise Refused("PERSISTED_QUERY_NOT_IN_LIST")
+            raise RequestRefused("PERSISTED_QUERY_NOT_IN_LIST")
         self._catalogue.count(found)
         return found.document
 
@@ -74,20 +74,20 @@ class Resolver:
                 self._catalogue.count(found)
                 return found.document
         if self._automatic is None:
-            raise Refused("PERSISTED_QUERY_NOT_SUPPORTED")
+            raise RequestRefused("PERSISTED_QUERY_NOT_SUPPORTED")
         digest = hash_of(document_id)
         text = await self._automatic.text(digest, caller.key) if digest is not None else None
         if text is None:
-            raise Refused("PERSISTED_QUERY_NOT_FOUND")
+            raise RequestRefused("PERSISTED_QUERY_NOT_FOUND")
         return self._documents.get(text)
 
     async def _registered(self, text: str, document_id: str, caller: Caller, by_extension: bool) -> Document:
         """Text sent with its hash. If automatic persisted queries are disabled, the text runs but is not stored."""
         digest = hash_of(document_id)
         if digest is None:
-            raise Refused("PERSISTED_QUERY_HASH_MISMATCH" if by_extension else "CANNOT_SEND_PQ_ID_AND_BODY")
+            raise RequestRefused("PERSISTED_QUERY_HASH_MISMATCH" if by_extension else "CANNOT_SEND_PQ_ID_AND_BODY")
         if digest_of(text) != digest:
-            raise Refused("PERSISTED_QUERY_HASH_MISMATCH")
+            raise RequestRefused("PERSISTED_QUERY_HASH_MISMATCH")
         check_text(text)
         document = self._documents.get(text)
         if self._automatic is not None and document.parse_error is None and not document.errors:

@@ -65,7 +65,7 @@ class Measures:
             self.top_fields = min(_CEILING, self.top_fields + other.top_fields)
 
 
-class Surveyor:
+class DocumentAnalyzer:
     """Measures one document. Create a new one for each."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:

@@ -22,7 +22,7 @@ from graphql import (
     visit,
 )
 
-from app.api.problems import PROBLEMS, Refused
+from app.api.problems import PROBLEMS, RequestRefused
 from app.execution.documents import Document
 from app.vault.pan import looks_like_card_number
 
@@ -51,19 +51,21 @@ def check_variables(document: Document, variables: Mapping[str, Any]) -> None:
         names = document.memo[_MEMO] = _variables_of(document)
     for name in names:
         if name in variables and _holds_one(variables[name]):
-            raise Refused(CODE, f"The variable ${name} holds a card number, which is not allowed. It was not stored.")
+            raise RequestRefused(
+                CODE, f"The variable ${name} holds a card number, which is not allowed. It was not stored."
+            )
 
 
 def check_text(text: str) -> None:
     """Raises Refused if a document to be stored contains a card number, comments included."""
     if looks_like_card_number(text):
-        raise Refused(CODE, "The document holds a card number, which is not allowed. It was not stored.")
+        raise RequestRefused(CODE, "The document holds a card number, which is not allowed. It was not stored.")
 
 
 def check_name(operation_name: str | None) -> None:
     """Raises Refused if an operation name contains a card number."""
     if operation_name is not None and looks_like_card_number(operation_name):
-        raise Refused(CODE, "operationName holds a card number, which is not allowed. It was not stored.")
+        raise RequestRefused(CODE, "operationName holds a card number, which is not allowed. It was not stored.")
 
 
 def _holds_one(value: Any) -> bool:

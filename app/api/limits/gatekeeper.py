@@ -34,7 +34,7 @@ class RequestContext(Protocol):
     def close(self) -> None: ...
 
 
-class Gatekeeper(Protocol):
+class RequestPolicy(Protocol):
     """Authentication, authorization and limits. `docs/security.md` lists the rules."""
 
     async def authenticate(self, headers: Mapping[str, str]) -> Any:
@@ -45,7 +45,7 @@ class Gatekeeper(Protocol):
         """The same for a WebSocket, from the payload of `connection_init`."""
         ...
 
-    async def again(self, caller: Any) -> Any | None:
+    async def revalidate(self, caller: Any) -> Any | None:
         """The caller with its current rights, or None if it has lost access. Streams call this periodically."""
         ...
 

@@ -6,14 +6,14 @@ from typing import Any, Final, Protocol
 
 from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode
 
-from app.api.limits.analyze import Measures, SpreadTooDeep, Surveyor
+from app.api.limits.analyze import DocumentAnalyzer, Measures, SpreadTooDeep
 from app.api.limits.card_numbers import refused_in
 from app.api.limits.overlaps import comparisons
 from app.api.limits.prices import PriceList
 from app.api.limits.pricing import RootPrice, root_prices
 from app.api.limits.rules import Limits
 from app.api.limits.variables import check_variables
-from app.api.problems import PROBLEMS, Refused
+from app.api.problems import PROBLEMS, RequestRefused
 from app.execution.documents import Document, is_mutation
 
 EXPLORE: Final = "explore"
@@ -80,7 +80,7 @@ class Limiter:
         """
         if found := refused_in(node):
             return found
-        surveyor = Surveyor(self._schema, node)
+        surveyor = DocumentAnalyzer(self._schema, node)
         try:
             for operation in operations:
                 if error := self._broken(surveyor.measure(operation), operation):
@@ -111,17 +111,17 @@ class Limiter:
             check_variables(variables, self.limits)
         row = self._row(document, operation)
         if row.introspects and EXPLORE not in caller.scopes:
-            raise Refused("INTROSPECTION_DISABLED")
+            raise RequestRefused("INTROSPECTION_DISABLED")
         found = row.estimate(variables)
         limits = self.limits
         if found.calls > limits.cost:
-            raise Refused(
+            raise RequestRefused(
                 "COST_ESTIMATED_TOO_EXPENSIVE",
                 f"The request may cost {found.calls} calls to vaults; {limits.cost} are allowed.",
                 cost={"requested": found.calls, "maximum": limits.cost},
             )
         if found.fields > limits.response_fields:
-            raise Refused(
+            raise RequestRefused(
                 "COST_ESTIMATED_TOO_EXPENSIVE",
                 f"The response may contain {found.fields} fields; {limits.response_fields} are allowed.",
                 cost={"requestedFields": found.fields, "maximumFields": limits.response_fields},
@@ -149,7 +149,7 @@ class Limiter:
 
     def _made(self, document: Document, operation: OperationDefinitionNode) -> _Row:
         assert document.node is not None
-        introspects = Surveyor(self._schema, document.node).measure(operation).introspects
+        introspects = DocumentAnalyzer(self._schema, document.node).measure(operation).introspects
         roots = root_prices(self._schema, self._prices, operation, document.fragments)
         fixed = [one for one in roots if one.variable is None]
         varying = tuple(one for one in roots if one.variable is not None)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 from app.settings.model import RateSettings
 from app.wallet.caller import Caller, CallerKind
 
@@ -27,7 +27,7 @@ class Budget:
     cost_burst: float
 
 
-class Taken(NamedTuple):
+class TokenGrant(NamedTuple):
     """The tokens left in both buckets. `wait_s` above 0 means that there were too few and none was taken."""
 
     requests: float
@@ -36,7 +36,7 @@ class Taken(NamedTuple):
 
 
 class Buckets(Protocol):
-    async def take(self, client: str, budget: Budget, requests: float, cost: float) -> Taken: ...
+    async def take(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant: ...
 
 
 class LocalBuckets:
@@ -47,10 +47,10 @@ class LocalBuckets:
         self._clock = clock
         self._levels: OrderedDict[str, tuple[float, float, float]] = OrderedDict()
 
-    async def take(self, client: str, budget: Budget, requests: float, cost: float) -> Taken:
+    async def take(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant:
         return self.take_now(client, budget, requests, cost)
 
-    def take_now(self, client: str, budget: Budget, requests: float, cost: float) -> Taken:
+    def take_now(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant:
         now = self._clock()
         level = self._levels.get(client)
         if level is None:
@@ -72,7 +72,7 @@ class LocalBuckets:
         else:
             wait_s = wait_for(budget, has_requests - requests, has_cost - cost)
         self._levels[client] = (has_requests, has_cost, now)
-        return Taken(has_requests, has_cost, wait_s)
+        return TokenGrant(has_requests, has_cost, wait_s)
 
 
 def wait_for(budget: Budget, requests_left: float, cost_left: float) -> float:
@@ -82,7 +82,7 @@ def wait_for(budget: Budget, requests_left: float, cost_left: float) -> float:
     return max(-requests_left / budget.requests_per_s, -cost_left / budget.cost_per_s)
 
 
-class Rates:
+class RateLimiter:
     """The rate limiter. Counts requests locally, before parsing; cost, once known, in `shared` buckets if replicas have
     them.
     """
@@ -110,7 +110,7 @@ class Rates:
             taken = self._local.take_now(caller.key, budget, 0.0, cost)
         if taken.wait_s:
             if cost > budget.cost_burst:
-                raise Refused(
+                raise RequestRefused(
                     "COST_ESTIMATED_TOO_EXPENSIVE",
                     f"The request may cost {cost} calls to vaults; this client's limit is {budget.cost_burst:g}.",
                     cost={"requested": cost, "maximum": math.floor(budget.cost_burst)},
@@ -131,7 +131,7 @@ def budgets_of(settings: RateSettings) -> dict[CallerKind, Budget]:
     }
 
 
-def _shown(budget: Budget, taken: Taken) -> dict[str, Any]:
+def _shown(budget: Budget, taken: TokenGrant) -> dict[str, Any]:
     return {
         "maximumAvailable": math.floor(budget.cost_burst),
         "currentlyAvailable": max(0, math.floor(taken.cost)),
@@ -139,12 +139,14 @@ def _shown(budget: Budget, taken: Taken) -> dict[str, Any]:
     }
 
 
-def _throttled(wait_s: float, what: str, throttle: Mapping[str, Any] | None = None, cost: int | None = None) -> Refused:
+def _throttled(
+    wait_s: float, what: str, throttle: Mapping[str, Any] | None = None, cost: int | None = None
+) -> RequestRefused:
     seconds = max(1, math.ceil(wait_s))
     extensions: dict[str, Any] = {"retryAfterSeconds": seconds}
     if throttle is not None:
         extensions["cost"] = {"requested": cost, "throttle": throttle}
-    return Refused(
+    return RequestRefused(
         "THROTTLED",
         f"This client's budget of {what} is used up: try again in {seconds} s.",
         headers={"retry-after": str(seconds)},

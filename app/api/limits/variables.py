@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api.limits.rules import Limits
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 
 
 def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
@@ -14,16 +14,18 @@ def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
     while level:
         depth += 1
         if depth > limits.variable_depth:
-            raise Refused("VARIABLES_LIMIT", "The variables are nested too deeply.", limit=limits.variable_depth)
+            raise RequestRefused("VARIABLES_LIMIT", "The variables are nested too deeply.", limit=limits.variable_depth)
         beneath: list[Any] = []
         for one in level:
             count += len(one)
             if isinstance(one, list):
                 if len(one) > limits.list_items:
-                    raise Refused("LIST_LIMIT", limit=limits.list_items, found=len(one))
+                    raise RequestRefused("LIST_LIMIT", limit=limits.list_items, found=len(one))
                 beneath.extend(value for value in one if isinstance(value, dict | list))
             else:
                 beneath.extend(value for value in one.values() if isinstance(value, dict | list))
         if count > limits.variable_values:
-            raise Refused("VARIABLES_LIMIT", "The variables contain too many values.", limit=limits.variable_values)
+            raise RequestRefused(
+                "VARIABLES_LIMIT", "The variables contain too many values.", limit=limits.variable_values
+            )
         level = beneath

@@ -9,7 +9,7 @@ https://www.apollographql.com/docs/graphos/routing/operations/subscriptions/mult
 from typing import Any, Final
 
 from app.api.negotiation import BOUNDARY
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 from app.api.response import encode
 
 _DELIMITER: Final = f"--{BOUNDARY}".encode()
@@ -28,7 +28,7 @@ class Multipart:
     def next(self, body: dict[str, Any]) -> bytes:
         return _part({"payload": body})
 
-    def cut_short(self, why: Refused) -> bytes:
+    def cut_short(self, why: RequestRefused) -> bytes:
         return _part({"payload": None, "errors": why.as_errors()}) + self.ending
 
 

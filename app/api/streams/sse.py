@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from starlette.types import Receive, Send
 
 from app.api.headers import ClientConnection
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 from app.api.response import encode
 
 _HEADERS: Final = (
@@ -43,7 +43,7 @@ class Framing(Protocol):
 
     def next(self, body: dict[str, Any]) -> bytes: ...
 
-    def cut_short(self, why: Refused) -> bytes | None:
+    def cut_short(self, why: RequestRefused) -> bytes | None:
         """The end of an interrupted stream, after which clients subscribe again. None if only closing the connection
         signals that.
         """
@@ -59,7 +59,7 @@ class ServerSentEvents:
     def next(self, body: dict[str, Any]) -> bytes:
         return b"%sevent: next\ndata: %s\n\n" % (_id_of(body), encode(body))
 
-    def cut_short(self, why: Refused) -> None:
+    def cut_short(self, why: RequestRefused) -> None:
         return None
 
 
@@ -102,7 +102,7 @@ async def send_events(
             if _now() - looked_at >= look_every_s:
                 looked_at = _now()
                 if not await is_still_welcome():
-                    ending = framing.cut_short(Refused("UNAUTHENTICATED"))
+                    ending = framing.cut_short(RequestRefused("UNAUTHENTICATED"))
                     break
             if coming in done:
                 try:
@@ -112,7 +112,7 @@ async def send_events(
                 coming = None
                 await _chunk(send, framing.next(body), send_within_s)
             elif drained in done:
-                ending = framing.cut_short(Refused("OVERLOADED", "The gateway is restarting: subscribe again."))
+                ending = framing.cut_short(RequestRefused("OVERLOADED", "The gateway is restarting: subscribe again."))
                 break
             else:
                 await _chunk(send, framing.sign_of_life, send_within_s)

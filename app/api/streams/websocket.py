@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.cors import Browser
+from app.api.cors import CorsPolicy
 from app.api.error_format import masked
 from app.api.etag import id_in_path
 from app.api.headers import read_headers
-from app.api.limits.gatekeeper import Gatekeeper
-from app.api.operations import Operations
-from app.api.problems import Refused
+from app.api.limits.gatekeeper import RequestPolicy
+from app.api.operations import OperationRunner
+from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest, decoded, from_members, named_once
 from app.api.request_id import new_request_id
 from app.api.request_id_context import REQUEST_ID
@@ -58,7 +58,13 @@ class SocketServer:
     """The ASGI application for websocket scopes of one path."""
 
     def __init__(
-        self, operations: Operations, gatekeeper: Gatekeeper, browser: Browser, limits: SocketLimits, *, json_depth: int
+        self,
+        operations: OperationRunner,
+        gatekeeper: RequestPolicy,
+        browser: CorsPolicy,
+        limits: SocketLimits,
+        *,
+        json_depth: int,
     ) -> None:
         self.operations = operations
         self.gate = gatekeeper
@@ -83,7 +89,7 @@ class SocketServer:
 
     def enter(self, key: str) -> None:
         if self.running[key] >= self.limits.operations_per_caller:
-            raise Refused("THROTTLED", "Too many operations at once: complete some.")
+            raise RequestRefused("THROTTLED", "Too many operations at once: complete some.")
         self.running[key] += 1
 
     def leave(self, key: str) -> None:
@@ -108,7 +114,7 @@ class SocketServer:
         headers, repeated = read_headers(scope["headers"])
         peer = (scope.get("client") or ("-",))[0]
         address = bucket_of(self.limits.trusted_proxies.client_of(peer, headers))
-        refused = Refused("BAD_REQUEST", f"The header {repeated} must not be sent twice.") if repeated else None
+        refused = RequestRefused("BAD_REQUEST", f"The header {repeated} must not be sent twice.") if repeated else None
         if (refused := refused or self._refusal(headers, address)) is not None:
             await deny(scope, send, refused)
             return
@@ -135,13 +141,13 @@ class SocketServer:
         _count_down(self._addresses, connection.address)
         return True
 
-    def _refusal(self, headers: Mapping[str, str], address: str) -> Refused | None:
+    def _refusal(self, headers: Mapping[str, str], address: str) -> RequestRefused | None:
         if not self._browser.may_connect(headers):
-            return Refused("FORBIDDEN")
+            return RequestRefused("FORBIDDEN")
         if self._is_draining or len(self._connections) >= self.limits.connections:
-            return Refused("OVERLOADED", headers={"retry-after": "1"})
+            return RequestRefused("OVERLOADED", headers={"retry-after": "1"})
         if self._addresses[address] >= self.limits.connections_per_address:
-            return Refused("THROTTLED", headers={"retry-after": "1"})
+            return RequestRefused("THROTTLED", headers={"retry-after": "1"})
         return None
 
 
@@ -242,7 +248,7 @@ class _Connection:
             raise _Closed(4400, "Invalid message")
         try:
             value = decoded(text.encode(), max_depth=self._server.json_depth)
-        except (Refused, UnicodeEncodeError):
+        except (RequestRefused, UnicodeEncodeError):
             raise _Closed(4400, "Invalid message") from None
         if not isinstance(value, dict) or not isinstance(value.get("payload", {}), dict | None):
             raise _Closed(4400, "Invalid message")
@@ -267,7 +273,7 @@ class _Connection:
         self._was_asked = True
         try:
             caller = await self._server.gate.authenticate_payload(payload)
-        except Refused:
+        except RequestRefused:
             raise _Closed(4403, "Forbidden") from None
         if not self._server.introduce(self, caller.key):
             raise _Closed(1013, "Too many connections")  # clients retry later on this code
@@ -285,9 +291,9 @@ class _Connection:
         server, key = self._server, self._caller.key
         try:
             if len(self._tasks) >= server.limits.operations_per_connection:
-                raise Refused("THROTTLED", "Too many operations on this connection: complete some.")
+                raise RequestRefused("THROTTLED", "Too many operations on this connection: complete some.")
             server.enter(key)
-        except Refused as refused:
+        except RequestRefused as refused:
             await self._send({"id": name, "type": "error", "payload": refused.as_errors()})
             return
         task = self._tasks[name] = asyncio.create_task(self._operate(name, payload))
@@ -317,7 +323,7 @@ class _Connection:
         REQUEST_ID.set(request_id)
         try:
             await self._operate_or_refuse(name, payload, request_id)
-        except Refused as refused:
+        except RequestRefused as refused:
             await self._answer({"id": name, "type": "error", "payload": refused.as_errors()})
         except Exception as error:  # noqa: BLE001 - logged, masked and answered
             await self._answer({"id": name, "type": "error", "payload": masked(error, request_id).as_errors()})
@@ -372,7 +378,7 @@ class _Connection:
 
     async def _is_still_welcome(self) -> bool:
         """Recheck the caller: tokens expire, keys are disabled and rights change while a connection is open."""
-        caller = await self._server.gate.again(self._caller)
+        caller = await self._server.gate.revalidate(self._caller)
         if caller is None:
             self.end(4403, "Forbidden")
             return False
@@ -397,7 +403,7 @@ class _Connection:
             return
 
 
-async def deny(scope: Scope, send: Send, refused: Refused) -> None:
+async def deny(scope: Scope, send: Send, refused: RequestRefused) -> None:
     """Refuse the handshake: with a response if the server supports it, else with its plain 403."""
     if "websocket.http.response" not in scope.get("extensions", {}):
         await send({"type": "websocket.close", "code": 1008})

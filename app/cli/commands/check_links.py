@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 from app.cli.commands.local_gateway import settings_of_writes
-from app.cli.commands.open_store import opened_store
+from app.cli.commands.open_store import open_store
 from app.errors import VaultError
 from app.providers.registry import build_providers
 from app.store import Store
@@ -47,7 +47,7 @@ def run_check_links(
 async def _run(config_file: Path | None, data_dir: Path | None, sandbox_url: str | None, calls_per_s: float) -> bool:
     settings = await settings_of_writes(config_file, data_dir, sandbox_url)
     report = _Report()
-    async with opened_store(settings) as store, AsyncExitStack() as opened:
+    async with open_store(settings) as store, AsyncExitStack() as opened:
         vaults = build_providers(settings)
         for vault in vaults.values():
             opened.push_async_callback(vault.close)

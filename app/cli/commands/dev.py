@@ -23,7 +23,7 @@ from app.api.auth import development
 from app.api.cors import is_local_host
 from app.cli.commands.local_gateway import note_sandbox
 from app.cli.commands.sandbox import DEFAULT_DATA_DIR, naming_the_option
-from app.cli.commands.startup_errors import described_store, opening_the_store, usable_folder
+from app.cli.commands.startup_errors import described_store, store_startup_errors, usable_folder
 from app.errors import SettingsError, VaultgraphError
 from app.providers.registry import specs
 from app.sandbox.run import serve_sandbox
@@ -95,7 +95,7 @@ async def _serve_gateway(settings: Settings, folder: Path, sock: Any, sandbox_ur
         click.echo(f"Store        {described_store(settings)}")
         _announce(address, sandbox_url, token, folder, bundled=gateway.has_bundled_graphiql, is_exposed=is_exposed)
 
-    with opening_the_store():
+    with store_startup_errors():
         await serve(
             gateway.app,
             sock,

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from app.api.compose import limits_of
-from app.api.documents.check import Checked, Checker
-from app.api.documents.formats import Fault, read
-from app.cli.commands.open_store import opened_store, store_settings
+from app.api.documents.check import CheckedDocuments, Checker
+from app.api.documents.formats import ManifestFault, read
+from app.cli.commands.open_store import open_store, store_settings
 from app.cli.commands.operator_log import note, some_of
-from app.cli.commands.startup_errors import opening_the_store
+from app.cli.commands.startup_errors import store_startup_errors
 from app.errors import VaultgraphError
 from app.settings.model import Settings
 from app.store import Store
@@ -32,7 +32,7 @@ class DocumentsError(VaultgraphError):
     """The command failed; the message gives the reason."""
 
 
-class Place:
+class DocumentsTarget:
     """Location of the documents: `--config` and `--data-dir`."""
 
     def __init__(self, config_file: Path | None, data_dir: Path | None) -> None:
@@ -40,8 +40,8 @@ class Place:
 
     def run(self, work: Work) -> None:
         async def main() -> None:
-            async with opened_store(self.settings) as store:
-                with opening_the_store():
+            async with open_store(self.settings) as store:
+                with store_startup_errors():
                     await work(store)
 
         try:
@@ -75,7 +75,7 @@ def run_check(path: Path, *, schema_file: Path | None, scopes: frozenset[str] | 
     click.echo(f"{len(checked)} documents can be published.")
 
 
-def run_publish(place: Place, partner: str, path: Path, *, replace: bool) -> None:
+def run_publish(place: DocumentsTarget, partner: str, path: Path, *, replace: bool) -> None:
     async def work(store: Store) -> None:
         client = await _client(store, partner)
         checker = _checker(installed_sdl(), place.settings)
@@ -99,7 +99,7 @@ def run_publish(place: Place, partner: str, path: Path, *, replace: bool) -> Non
     place.run(work)
 
 
-def run_diff(place: Place, partner: str, path: Path) -> None:
+def run_diff(place: DocumentsTarget, partner: str, path: Path) -> None:
     """Preview `publish --replace`: + new, ~ changed text, - retired."""
 
     async def work(store: Store) -> None:
@@ -123,7 +123,7 @@ def run_diff(place: Place, partner: str, path: Path) -> None:
     place.run(work)
 
 
-def run_list(place: Place, partner: str | None, *, usage: bool, retired: bool) -> None:
+def run_list(place: DocumentsTarget, partner: str | None, *, usage: bool, retired: bool) -> None:
     async def work(store: Store) -> None:
         partners = [partner] if partner is not None else [client.name for client in await store.clients.all()]
         for name in partners:
@@ -135,7 +135,7 @@ def run_list(place: Place, partner: str | None, *, usage: bool, retired: bool) -
     place.run(work)
 
 
-def run_retire(place: Place, partner: str, document_ids: Sequence[str]) -> None:
+def run_retire(place: DocumentsTarget, partner: str, document_ids: Sequence[str]) -> None:
     async def work(store: Store) -> None:
         async with store.transaction() as tx:
             gone = await store.documents.retire(partner, document_ids, tx=tx)
@@ -177,7 +177,7 @@ async def _client(store: Store, name: str) -> ClientRecord:
     return client
 
 
-def _checked(path: Path, checker: Checker, scopes: frozenset[str] | None) -> list[Checked]:
+def _checked(path: Path, checker: Checker, scopes: frozenset[str] | None) -> list[CheckedDocuments]:
     """Every document of the file. Prints one line per fault; raises DocumentsRefused if there are any."""
     candidates, early = read(path)
     if len(candidates) < _PROGRESS_FROM:
@@ -185,7 +185,7 @@ def _checked(path: Path, checker: Checker, scopes: frozenset[str] | None) -> lis
     else:
         with click.progressbar(length=len(candidates), label="Checking", show_pos=True) as bar:
             checked, late = checker.check(candidates, partner_scopes=scopes, progress=bar.update)
-    faults: list[Fault] = [*early, *late]
+    faults: list[ManifestFault] = [*early, *late]
     for fault in faults:
         click.echo(str(fault), err=True)
     if faults:

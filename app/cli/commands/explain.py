@@ -6,12 +6,12 @@ import click
 from graphql import OperationDefinitionNode
 
 from app.api.limits import Limiter
-from app.api.problems import Refused
+from app.api.problems import RequestRefused
 from app.errors import VaultgraphError
-from app.execution.documents import Document, Documents
+from app.execution.documents import Document, DocumentCache
 from app.execution.measure import Load, Unsupported
 from app.execution.plan import Plan
-from app.settings.model import GateSettings
+from app.settings.model import ApiSettings
 from app.wallet.caller import ALL_SCOPES, Caller
 from resolvers.schema import schema
 
@@ -19,8 +19,8 @@ from resolvers.schema import schema
 def run_explain(text: str) -> bool:
     """Print how each operation runs; True if all have plans. Raises VaultgraphError for an invalid document."""
     limiter = Limiter(schema._schema)
-    documents = Documents(
-        schema._schema, max_bytes=0, max_tokens=GateSettings().tokens, suggest=True, screen=limiter.screen
+    documents = DocumentCache(
+        schema._schema, max_bytes=0, max_tokens=ApiSettings().tokens, suggest=True, screen=limiter.screen
     )
     document = documents.prepare(text)
     faults = [document.parse_error] if document.parse_error is not None else list(document.errors)
@@ -58,7 +58,7 @@ def _price(limiter: Limiter, document: Document, operation: OperationDefinitionN
     yield found.told
     try:
         limiter.admit(document, operation, {}, Caller(name="explain", scopes=ALL_SCOPES))
-    except Refused as refused:
+    except RequestRefused as refused:
         yield f"refused: {refused.code}: {refused.message}"
     else:
         yield f"price without variables: {found.price}"

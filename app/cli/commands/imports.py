@@ -18,7 +18,7 @@ from ulid import ULID
 
 from app.cli.commands.import_file import CARD, REQUIRED, TOKENS, WITHHELD, ImportRefused, measure, rows_of
 from app.cli.commands.import_rejects import Reject, RejectsFile
-from app.cli.commands.local_gateway import OPERATOR, deadline_in, working_gateway
+from app.cli.commands.local_gateway import OPERATOR, deadline_in, local_gateway
 from app.providers.registry import import_token_field
 from app.store.records import ImportRecord, OperationState
 from app.vault.enums import CardBrand, CustomerRef, ProviderName
@@ -28,7 +28,7 @@ from app.vault.provider import Call
 from app.vault.rules.text import tidy
 from app.vault.secret import Secret
 from app.wallet.commands import ImportedLook, ImportMethods, ImportRow, LinkCustomer, WriteResult
-from app.wallet.writes.importing import ImportsMethods, is_settled
+from app.wallet.writes.importing import ImportMethodsHandler, is_settled
 
 if TYPE_CHECKING:
     from app.main import Gateway
@@ -40,7 +40,7 @@ _RETRYABLE: Final = "retryable"
 """Counter of the rejected rows that another run retries."""
 
 
-class Unreadable(ValueError):
+class ImportFileUnreadable(ValueError):
     """A row cannot be understood; the message names the column and never its value."""
 
     def __init__(self, message: str, code: str = "INVALID_INPUT") -> None:
@@ -63,7 +63,7 @@ def run_import(
     RejectsFile.beside(path, rejects, is_repeat=True)  # checks that need no store
 
     async def main() -> tuple[Counter[str], Path | None]:
-        async with working_gateway(config_file, data_dir, sandbox_url) as gateway:
+        async with local_gateway(config_file, data_dir, sandbox_url) as gateway:
             run = _Run(gateway, path, digest, dry_run=dry_run, create_customers=create_customers)
             return await run.all(total, rejects)
 
@@ -140,7 +140,7 @@ class _Run:
         for number, values in enumerate(batch, start=start + 1):
             try:
                 readable.append((number, row_from(values)))
-            except Unreadable as fault:
+            except ImportFileUnreadable as fault:
                 rejects.append(Reject(number, values, fault.code, str(fault)))
         counts.update(["rejected"] * len(rejects))
         if readable:
@@ -158,7 +158,7 @@ class _Run:
     ) -> list[Reject]:
         key = f"{self._key}:{start}"
         journal = self._gateway.store.journal
-        if was_done and await journal.by_key(OPERATOR.id, ImportsMethods.mutation, key) is None:
+        if was_done and await journal.by_key(OPERATOR.id, ImportMethodsHandler.mutation, key) is None:
             raise ImportRefused(
                 "this file was imported so long ago that the outcome of its rows is no longer stored; "
                 "import the rows of its rejects file"
@@ -228,7 +228,7 @@ def run_link(
     """Link a customer (`cus_...` or external id) to a vault's customer."""
 
     async def main() -> WriteResult:
-        async with working_gateway(config_file, data_dir, sandbox_url) as gateway:
+        async with local_gateway(config_file, data_dir, sandbox_url) as gateway:
             directory = gateway.store.directory
             found = await directory.customer(customer) or await directory.customer_by_external_id(customer)
             if found is None:
@@ -251,18 +251,20 @@ def row_from(values: Mapping[str, str]) -> ImportRow:
     """Parse one row. Raises Unreadable."""
     for name, value in values.items():
         if looks_like_card_number(value):
-            raise Unreadable(f"{name} holds a card number, which is not allowed there", "PAN_NOT_ALLOWED")
+            raise ImportFileUnreadable(f"{name} holds a card number, which is not allowed there", "PAN_NOT_ALLOWED")
     for name in REQUIRED:
         if not values.get(name, "").strip():
-            raise Unreadable(f"{name} is missing")
+            raise ImportFileUnreadable(f"{name} is missing")
     try:
         provider = ProviderName(values["provider"].strip().lower())
     except ValueError:
-        raise Unreadable(f"provider is none of {', '.join(ProviderName)}") from None
+        raise ImportFileUnreadable(f"provider is none of {', '.join(ProviderName)}") from None
     column = import_token_field(provider, [name for name in TOKENS if values.get(name, "").strip()])
     token = values.get(column, "").strip()
     if token == WITHHELD:
-        raise Unreadable(f"{column} is not in a rejects file: put the token back, or empty the cell to link alone")
+        raise ImportFileUnreadable(
+            f"{column} is not in a rejects file: put the token back, or empty the cell to link alone"
+        )
     return ImportRow(
         external_id=values["external_id"].strip(),
         provider=provider,
@@ -276,13 +278,13 @@ def row_from(values: Mapping[str, str]) -> ImportRow:
 def _card_from(values: Mapping[str, str]) -> ImportedLook:
     last4, month = values.get("last4", "").strip(), values.get("expiry", "").strip()
     if not (len(last4) == 4 and last4.isascii() and last4.isdigit()):
-        raise Unreadable("last4 is not four digits")
+        raise ImportFileUnreadable("last4 is not four digits")
     year, _, number = month.partition("-")
     try:
         expiry = Expiry(int(year), int(number))
         brand = CardBrand(values.get("brand", "").strip().upper())
     except ValueError:
-        raise Unreadable("expiry is not YYYY-MM, or brand is not known") from None
+        raise ImportFileUnreadable("expiry is not YYYY-MM, or brand is not known") from None
     return ImportedLook(last4=last4, expiry=expiry, brand=brand, holder_name=tidy(values.get("holder_name", "")))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.cli.commands.sandbox import DEFAULT_DATA_DIR
-from app.cli.commands.startup_errors import name_store, opening_the_store, require_store
+from app.cli.commands.startup_errors import name_store, require_store, store_startup_errors
 from app.errors import SettingsError
 from app.settings.model import Settings, load_settings
 from app.wallet.caller import ALL_SCOPES, OPERATOR_KEY, Caller, CallerKind
@@ -29,14 +29,14 @@ def note_sandbox(folder: Path, url: str) -> None:
 
 
 @asynccontextmanager
-async def working_gateway(
+async def local_gateway(
     config_file: Path | None, data_dir: Path | None, sandbox_url: str | None
 ) -> AsyncIterator["Gateway"]:
     """A started gateway without a listening socket; stopped on exit. Raises SettingsError."""
     from app.main import Gateway
 
     settings = await settings_of_writes(config_file, data_dir, sandbox_url)
-    with opening_the_store():
+    with store_startup_errors():
         name_store(settings)
         gateway = Gateway(settings)
         await gateway.start()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from app.cli.commands.startup_errors import described_store, opening_the_store, usable_folder
+from app.cli.commands.startup_errors import described_store, store_startup_errors, usable_folder
 from app.settings.model import load_settings
 
 
@@ -29,7 +29,7 @@ def run_migrate(*, config_file: Path | None, data_dir: Path | None) -> None:
         finally:
             await store.close()
 
-    with opening_the_store():
+    with store_startup_errors():
         conflicts = asyncio.run(apply())
     click.echo(f"store: {described_store(settings)}", err=True)
     click.echo("the store is up to date")

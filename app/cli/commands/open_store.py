@@ -7,7 +7,7 @@ from typing import Any
 
 from app.cli.commands.dev import dev_keys
 from app.cli.commands.sandbox import DEFAULT_DATA_DIR
-from app.cli.commands.startup_errors import name_store, opening_the_store, require_store, usable_folder
+from app.cli.commands.startup_errors import name_store, require_store, store_startup_errors, usable_folder
 from app.errors import SettingsError
 from app.settings.model import Settings, load_settings
 from app.store import Store, migrate
@@ -28,12 +28,12 @@ def store_settings(config_file: Path | None, data_dir: Path | None) -> Settings:
 
 
 @asynccontextmanager
-async def opened_store(settings: Settings) -> AsyncIterator[Store]:
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
     """Open the store, print its name on standard error and upgrade it if it is embedded. Raises SettingsError if it
     cannot be opened, or does not exist and --create is absent.
     """
     url = settings.store.url.reveal()
-    with opening_the_store():
+    with store_startup_errors():
         name_store(settings)
         if url:
             store = Store.open(url)

@@ -9,9 +9,9 @@ from typing import Final
 import click
 
 from app.api.auth.api_keys import KeyHasher, new_key
-from app.cli.commands.open_store import opened_store, store_settings
+from app.cli.commands.open_store import open_store, store_settings
 from app.cli.commands.operator_log import note
-from app.cli.commands.startup_errors import opening_the_store
+from app.cli.commands.startup_errors import store_startup_errors
 from app.cli.commands.token import checked_scopes
 from app.errors import VaultgraphError
 from app.store import Store
@@ -26,7 +26,7 @@ class PartnerError(VaultgraphError):
     """The command failed; the message gives the reason."""
 
 
-class Place:
+class PartnerTarget:
     """Location of the partners: `--config` and `--data-dir`."""
 
     def __init__(self, config_file: Path | None, data_dir: Path | None) -> None:
@@ -38,8 +38,8 @@ class Place:
         hasher = KeyHasher(settings.digest_key.reveal())
 
         async def main() -> None:
-            async with opened_store(settings) as store:
-                with opening_the_store():
+            async with open_store(settings) as store:
+                with store_startup_errors():
                     await work(store, hasher)
 
         try:
@@ -54,7 +54,7 @@ class Place:
             raise PartnerError("one of the customers is unknown: nothing was granted") from None
 
 
-def run_add(place: Place, name: str, scopes: Sequence[str], *, sees_all: bool) -> None:
+def run_add(place: PartnerTarget, name: str, scopes: Sequence[str], *, sees_all: bool) -> None:
     if not name or len(name) > 100 or not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
         raise click.BadParameter("a partner's name has letters, digits, - and _", param_hint="NAME")
     wanted = checked_scopes(scopes)
@@ -75,7 +75,7 @@ def run_add(place: Place, name: str, scopes: Sequence[str], *, sees_all: bool) -
     place.run(work)
 
 
-def run_rotate(place: Place, name: str, *, old_valid_for_h: float | None) -> None:
+def run_rotate(place: PartnerTarget, name: str, *, old_valid_for_h: float | None) -> None:
     async def work(store: Store, hasher: KeyHasher) -> None:
         key = new_key()
         until = None if old_valid_for_h is None else datetime.now(UTC) + timedelta(hours=old_valid_for_h)
@@ -89,7 +89,7 @@ def run_rotate(place: Place, name: str, *, old_valid_for_h: float | None) -> Non
     place.run(work)
 
 
-def run_disable(place: Place, name: str, *, disabled: bool) -> None:
+def run_disable(place: PartnerTarget, name: str, *, disabled: bool) -> None:
     async def work(store: Store, _: KeyHasher) -> None:
         async with store.transaction() as tx:
             await (store.clients.disable(name, tx=tx) if disabled else store.clients.enable(name, tx=tx))
@@ -99,7 +99,7 @@ def run_disable(place: Place, name: str, *, disabled: bool) -> None:
     place.run(work)
 
 
-def run_grant(place: Place, name: str, customers: Sequence[str], *, take_back: bool) -> None:
+def run_grant(place: PartnerTarget, name: str, customers: Sequence[str], *, take_back: bool) -> None:
     async def work(store: Store, _: KeyHasher) -> None:
         if take_back:
             async with store.transaction() as tx:
@@ -123,7 +123,7 @@ def run_grant(place: Place, name: str, customers: Sequence[str], *, take_back: b
     place.run(work)
 
 
-def run_list(place: Place) -> None:
+def run_list(place: PartnerTarget) -> None:
     async def work(store: Store, _: KeyHasher) -> None:
         for record in await store.clients.all():
             click.echo(_line(record))

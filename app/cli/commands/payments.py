@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from app.cli.commands.open_store import opened_store, store_settings
-from app.cli.commands.startup_errors import opening_the_store
+from app.cli.commands.open_store import open_store, store_settings
+from app.cli.commands.startup_errors import store_startup_errors
 from app.errors import VaultgraphError
 from app.store.records import EventOrigin, PaymentRecord, PaymentState
 from app.wallet.caller import OPERATOR_KEY
@@ -27,8 +27,8 @@ def run_list(state: str, *, config_file: Path | None, data_dir: Path | None) -> 
         raise PaymentsError(f"--state must be one of {' '.join(PaymentState)}")
 
     async def main() -> None:
-        async with opened_store(store_settings(config_file, data_dir)) as store:
-            with opening_the_store():
+        async with open_store(store_settings(config_file, data_dir)) as store:
+            with store_startup_errors():
                 after = ""
                 while page := await store.payments.in_state(wanted, after=after):
                     for payment in page:
@@ -48,8 +48,8 @@ def run_resolve(payment_id: str, end: str, *, config_file: Path | None, data_dir
     settings = store_settings(config_file, data_dir)
 
     async def main() -> None:
-        async with opened_store(settings) as store:
-            with opening_the_store():
+        async with open_store(settings) as store:
+            with store_startup_errors():
                 payment = await store.payments.payment(payment_id)
                 if payment is None:
                     raise PaymentsError("there is no such payment")

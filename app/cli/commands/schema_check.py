@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from app.api.documents.changes import Weight, compare, schema_from
-from app.api.documents.formats import Candidate, Unreadable, read
+from app.api.documents.formats import ManifestEntry, ManifestUnreadable, read
 from app.cli.commands.documents import installed_sdl
-from app.cli.commands.open_store import opened_store, store_settings
+from app.cli.commands.open_store import open_store, store_settings
 from app.errors import VaultgraphError
 
 _MANIFESTS = ("persisted-documents.json", "persisted-query-manifest.json", "persisted-queries.json")
@@ -28,7 +28,7 @@ def run_schema_check(
     data_dir: Path | None,
     with_store: bool,
 ) -> None:
-    published: dict[str, list[Candidate]] = defaultdict(list)
+    published: dict[str, list[ManifestEntry]] = defaultdict(list)
     if partners is not None:
         published.update(from_folder(partners))
     if with_store:
@@ -54,29 +54,29 @@ def run_schema_check(
         )
 
 
-def from_folder(folder: Path) -> dict[str, list[Candidate]]:
+def from_folder(folder: Path) -> dict[str, list[ManifestEntry]]:
     """One partner per subfolder: a manifest with a usual name anywhere in it, otherwise its .graphql files."""
-    found: dict[str, list[Candidate]] = {}
+    found: dict[str, list[ManifestEntry]] = {}
     for partner in sorted(path for path in folder.iterdir() if path.is_dir()):
         manifests = [
             path for name in _MANIFESTS for path in sorted(partner.rglob(name)) if "node_modules" not in path.parts
         ]
-        documents: list[Candidate] = []
+        documents: list[ManifestEntry] = []
         for path in manifests or [partner]:
             candidates, faults = read(path)
             if faults:
-                raise Unreadable(str(faults[0]))
+                raise ManifestUnreadable(str(faults[0]))
             documents.extend(candidates)
         found[partner.name] = documents
     if not found:
-        raise Unreadable(f"{folder.name}: no partners in it")
+        raise ManifestUnreadable(f"{folder.name}: no partners in it")
     return found
 
 
-async def _from_store(config_file: Path | None, data_dir: Path | None) -> dict[str, list[Candidate]]:
-    found: dict[str, list[Candidate]] = defaultdict(list)
-    async with opened_store(store_settings(config_file, data_dir)) as store:
+async def _from_store(config_file: Path | None, data_dir: Path | None) -> dict[str, list[ManifestEntry]]:
+    found: dict[str, list[ManifestEntry]] = defaultdict(list)
+    async with open_store(store_settings(config_file, data_dir)) as store:
         for record in await store.documents.live():
             place = f"published version {record.version}"
-            found[record.client].append(Candidate(record.document_id, record.text, place, record.operation_name))
+            found[record.client].append(ManifestEntry(record.document_id, record.text, place, record.operation_name))
     return found

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from app.cli.commands.startup_errors import described_store, opening_the_store, usable_folder
+from app.cli.commands.startup_errors import described_store, store_startup_errors, usable_folder
 from app.errors import SettingsError
 from app.server.run import bind, run_until_signal, serve, url_of
 from app.settings.model import load_settings
@@ -31,7 +31,7 @@ def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
         address = url_of(sock)
 
         try:
-            with opening_the_store():
+            with store_startup_errors():
                 await serve(
                     gateway.app,
                     sock,

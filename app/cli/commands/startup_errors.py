@@ -48,7 +48,7 @@ def described_store(settings: Settings) -> str:
 
 
 @contextmanager
-def opening_the_store() -> Iterator[None]:
+def store_startup_errors() -> Iterator[None]:
     """Report a store that cannot be opened in one line; the driver's message would show address and user."""
     try:
         yield

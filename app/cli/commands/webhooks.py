@@ -7,12 +7,12 @@ from typing import Final
 
 import click
 
-from app.cli.commands.open_store import opened_store, store_settings
+from app.cli.commands.open_store import open_store, store_settings
 from app.cli.commands.operator_log import note, some_of
-from app.cli.commands.startup_errors import opening_the_store
+from app.cli.commands.startup_errors import store_startup_errors
 from app.errors import VaultgraphError
 from app.store import Store
-from app.store.records import ReceiptRecord, ReceiptState
+from app.store.records import DeliveryRecord, DeliveryState
 
 _PAGE: Final = 100
 
@@ -21,18 +21,18 @@ class NoSuchDelivery(VaultgraphError):
     """A delivery is unknown or still pending."""
 
 
-def run_list(config_file: Path | None, data_dir: Path | None, state: ReceiptState | None) -> None:
+def run_list(config_file: Path | None, data_dir: Path | None, state: DeliveryState | None) -> None:
     """Print one line per delivery, oldest first, without its body."""
 
     async def main() -> None:
-        async with opened_store(store_settings(config_file, data_dir)) as store:
-            with opening_the_store():
+        async with open_store(store_settings(config_file, data_dir)) as store:
+            with store_startup_errors():
                 await _list(store, state)
 
     asyncio.run(main())
 
 
-async def _list(store: Store, state: ReceiptState | None) -> None:
+async def _list(store: Store, state: DeliveryState | None) -> None:
     after = ""
     while True:
         page = await store.receipts.all(state, after=after, limit=_PAGE)
@@ -43,7 +43,7 @@ async def _list(store: Store, state: ReceiptState | None) -> None:
         after = page[-1].id
 
 
-def _line(receipt: ReceiptRecord) -> str:
+def _line(receipt: DeliveryRecord) -> str:
     tried = f"{receipt.attempts} attempt{'' if receipt.attempts == 1 else 's'}"
     words = [
         receipt.id,
@@ -60,8 +60,8 @@ def run_replay(config_file: Path | None, data_dir: Path | None, ids: Sequence[st
     """Make deliveries due again: a running gateway processes them at its next poll."""
 
     async def main() -> int:
-        async with opened_store(store_settings(config_file, data_dir)) as store:
-            with opening_the_store():
+        async with open_store(store_settings(config_file, data_dir)) as store:
+            with store_startup_errors():
                 wanted = await _dead(store) if all_dead else list(dict.fromkeys(ids))
                 async with store.transaction() as tx:
                     due = [one for one in wanted if await store.receipts.replay(one, tx=tx) is not None]
@@ -79,7 +79,7 @@ def run_replay(config_file: Path | None, data_dir: Path | None, ids: Sequence[st
 async def _dead(store: Store) -> list[str]:
     found: list[str] = []
     while True:
-        page = await store.receipts.all(ReceiptState.DEAD, after=found[-1] if found else "", limit=_PAGE)
+        page = await store.receipts.all(DeliveryState.DEAD, after=found[-1] if found else "", limit=_PAGE)
         found += [receipt.id for receipt in page]
         if len(page) < _PAGE:
             return found

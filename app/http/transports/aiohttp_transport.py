@@ -15,7 +15,7 @@ from app.http.message import VaultReply
 from app.http.transports.aiohttp_connection import connector
 from app.http.transports.base import Cause, MaybeSent, NotSent, TransportError, refuse_unsafe_once
 from app.http.transports.decode import decoded
-from app.http.transports.refused import Refused
+from app.http.transports.refused import ReplyRefused
 
 # Common servers close idle connections after 5 s (uvicorn, Node). A connection closed just as a write is sent makes
 # that write's outcome unknown, so the client closes first.
@@ -59,7 +59,7 @@ CAUSES: Final[Mapping[type[aiohttp.ClientError], Cause]] = {
 """Every exception of aiohttp's client, by exact class. A test fails if a new version adds one that is missing here."""
 
 
-class _Flight:
+class _Exchange:
     """One request's headers, and whether it was handed to a connection."""
 
     __slots__ = ("headers", "is_sent")
@@ -69,7 +69,7 @@ class _Flight:
         self.is_sent = False
 
 
-_FLIGHT: Final[ContextVar[_Flight]] = ContextVar("vaultgraph_flight")
+_FLIGHT: Final[ContextVar[_Exchange]] = ContextVar("vaultgraph_flight")
 
 
 class _Request(aiohttp.ClientRequest):
@@ -124,7 +124,7 @@ class AiohttpTransport:
         started_at = asyncio.get_running_loop().time()
         if deadline_at <= started_at:
             raise NotSent(Cause.TIMEOUT)
-        flight = _Flight(headers)
+        flight = _Exchange(headers)
         marker = _FLIGHT.set(flight)
         try:
             async with asyncio.timeout_at(deadline_at):
@@ -160,7 +160,7 @@ class AiohttpTransport:
         if content and "content-encoding" in headers:
             try:
                 content = decoded(content, headers["content-encoding"], self._max_body_bytes)
-            except Refused as refused:
+            except ReplyRefused as refused:
                 raise MaybeSent(refused.cause) from None
         return VaultReply(
             status=reply.status,

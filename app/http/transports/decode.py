@@ -4,7 +4,7 @@ import zlib
 from typing import Final
 
 from app.http.transports.base import Cause
-from app.http.transports.refused import Refused
+from app.http.transports.refused import ReplyRefused
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _GZIP_NAMES: Final = frozenset({"gzip", "x-gzip"})  # RFC 9110 §8.4.1.3: the same coding
@@ -21,14 +21,14 @@ def decoded(body: bytes, codings: str, limit: int) -> bytes:
     """
     names = [name.strip().lower() for name in codings.split(",")]
     if len(names) > _MAX_CODINGS or not _UNDECODABLE.isdisjoint(names):
-        raise Refused(Cause.UNREADABLE)
+        raise ReplyRefused(Cause.UNREADABLE)
     for name in reversed(names):  # the last one was applied last: RFC 9110 §8.4
         if not body or (name != "deflate" and name not in _GZIP_NAMES):
             continue
         try:
             body = _inflated(body, _deflate_kind(body) if name == "deflate" else _GZIP, limit)
         except zlib.error:
-            raise Refused(Cause.TRUNCATED) from None
+            raise ReplyRefused(Cause.TRUNCATED) from None
     return body
 
 
@@ -53,11 +53,11 @@ def _inflated(body: bytes, window: int, limit: int) -> bytes:
                     break
                 member, members, is_between = zlib.decompressobj(window), members + 1, False
                 if members > _MAX_MEMBERS:
-                    raise Refused(Cause.UNREADABLE)
+                    raise ReplyRefused(Cause.UNREADABLE)
             found += member.decompress(piece, limit + 1 - len(found))
             if len(found) > limit:
-                raise Refused(Cause.TOO_LARGE)
+                raise ReplyRefused(Cause.TOO_LARGE)
             piece, is_between = member.unused_data, member.eof
     if not is_between:
-        raise Refused(Cause.TRUNCATED)
+        raise ReplyRefused(Cause.TRUNCATED)
     return bytes(found)

@@ -3,7 +3,7 @@
 from app.http.transports.base import Cause
 
 
-class Refused(Exception):
+class ReplyRefused(Exception):
     """The reply is unusable; its connection must be closed."""
 
     def __init__(self, cause: Cause) -> None:

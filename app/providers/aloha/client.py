@@ -11,8 +11,8 @@ from app.errors import FieldFault, RejectReason, VaultError, VaultRejected, Vaul
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.aloha import errors, mapping, requests, validation
 from app.providers.aloha.settings import AlohaSettings
-from app.providers.base import VaultAdapter, each, reading, request_id_of, segment
-from app.providers.reply_cache import LastReplies, digest_of
+from app.providers.base import VaultAdapter, fetch_each, read_errors, request_id_of, segment
+from app.providers.reply_cache import ReplyCache, digest_of
 from app.providers.write_outcome import WriteAnswers
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import Added, BeforeAdd, Capabilities, NewBankAccount, NewCard, NewCustomer, NewMethod, VaultWallet
@@ -43,29 +43,29 @@ class AlohaVault(VaultAdapter):
     def __init__(self, settings: AlohaSettings, http: VaultHttp) -> None:
         super().__init__(http)
         self._settings = settings
-        self._replies = LastReplies()
+        self._replies = ReplyCache()
 
     # ---- reading ----
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        return await each(refs, partial(self._wallet, call))
+        return await fetch_each(refs, partial(self._wallet, call))
 
     async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
         reply = await self._list(ref, call)
         request_id = request_id_of(reply)
         digest = digest_of(reply.body) if reply.status == 200 else b""
-        if digest and (known := self._replies.again(ref, digest, request_id)) is not None:
+        if digest and (known := self._replies.get(ref, digest, request_id)) is not None:
             return known
         body = await self._read_list(ref, reply, call)
-        with reading(self.name):
+        with read_errors(self.name):
             self.require_customer(ref, mapping.customers_in(body), call, reply)
             wallet = mapping.to_wallet(ref, body, request_id)
-        return wallet if body is None else self._replies.keep(wallet, digest)
+        return wallet if body is None else self._replies.put(wallet, digest)
 
     async def _listed(self, ref: CustomerRef, call: Call) -> Any:
         reply = await self._list(ref, call)
         body = await self._read_list(ref, reply, call)
-        with reading(self.name):
+        with read_errors(self.name):
             self.require_customer(ref, mapping.customers_in(body), call, reply)
         return body
 
@@ -85,7 +85,7 @@ class AlohaVault(VaultAdapter):
         if reply.status not in (200, 204) and not is_missing:
             raise errors.refusal(reply, Effect.READ)
         if reply.status == 200 and reply.body.strip():
-            with reading(self.name):
+            with read_errors(self.name):
                 body = reply.json()
             if body is not None:
                 return body
@@ -104,7 +104,7 @@ class AlohaVault(VaultAdapter):
             return False
         if reply.status != 200:
             raise errors.refusal(reply, Effect.READ)
-        with reading(self.name):
+        with read_errors(self.name):
             self.require_customer(ref, mapping.customers_in(mapping.customer_of(reply.json())), call, reply)
         return True
 
@@ -115,7 +115,7 @@ class AlohaVault(VaultAdapter):
         if reply.status not in (200, 404):
             raise errors.refusal(reply, Effect.READ)
         if reply.body.strip():
-            with reading(self.name):
+            with read_errors(self.name):
                 reply.json()
             if reply.status == 404 and not _says_not_found(reply):
                 raise VaultUnavailable(self.name, "There is no Aloha API at aloha.base_url.")
@@ -140,7 +140,7 @@ class AlohaVault(VaultAdapter):
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
         body = await self._listed(ref, call)
         provider = new.payment_provider if isinstance(new, NewCard) else None
-        with reading(self.name):
+        with read_errors(self.name):
             return mapping.to_before(body, provider, new.secret)
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.http.auth import basic
-from app.http.client import open_door
+from app.http.client import create_client
 from app.providers.aloha.client import AlohaVault
 from app.providers.aloha.mapping import NAME
 from app.providers.aloha.settings import AlohaSettings
@@ -15,7 +15,7 @@ def open_aloha(settings: AlohaSettings, options: OpenOptions) -> AlohaVault:
     """One company: a service account by HTTP Basic, and the company's code."""
     credentials = basic(settings.username, settings.password.reveal())
     tenant = {"X-Api-CompanyCode": settings.company_code}
-    return AlohaVault(settings, open_door(NAME, settings, credentials, options.observer, headers=tenant))
+    return AlohaVault(settings, create_client(NAME, settings, credentials, options.observer, headers=tenant))
 
 
 def _sandbox(credentials: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, each, reading, request_id_of, segment
+from app.providers.base import VaultAdapter, fetch_each, read_errors, request_id_of, segment
 from app.providers.caselle import capture, errors, imports, payments
 from app.providers.caselle.errors import names_our_account, refusal
 from app.providers.caselle.mapping import (
@@ -27,18 +27,18 @@ from app.providers.caselle.mapping import (
     customer_ref_of,
     customers_in,
     default_in,
+    has_default,
     page_of,
     records_in,
     refs_in,
     saved_ref_of,
-    tells_default,
     to_wallet,
 )
 from app.providers.caselle.requests import from_customer, from_new
 from app.providers.caselle.settings import CaselleSettings
 from app.providers.caselle.validation import faults_of_method, faults_of_new_customer
 from app.providers.lists import Page, follow
-from app.providers.reply_cache import LastReplies, digest_of
+from app.providers.reply_cache import ReplyCache, digest_of
 from app.providers.write_outcome import WriteAnswers, decoded, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.model import Added, BeforeAdd, Capabilities, NewCustomer, NewMethod, VaultWallet
@@ -114,25 +114,25 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         self._base_url = settings.base_url.rstrip("/")
         self._most = settings.max_methods
         self._headers = FixedHeaders({"X-Payment-Account-Uid": self._account})
-        self._replies = LastReplies()
+        self._replies = ReplyCache()
 
     # ---- reading ------------------------------------------------------------------------------------------
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        return await each(refs, partial(self._wallet, call))
+        return await fetch_each(refs, partial(self._wallet, call))
 
     async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
         reply = await self._list(ref, call)
         digest, request_id = digest_of(reply.body), request_id_of(reply)
-        known = self._replies.again(ref, digest, request_id)
+        known = self._replies.get(ref, digest, request_id)
         if known is not None:
             return known
         listed = await self._all_pages(ref, reply, call)
-        is_told = tells_default(listed.body, listed.records)
+        is_told = has_default(listed.body, listed.records)
         default = default_in(listed.body) if is_told else await self._default_of(ref, call)
-        with reading(self.name):
+        with read_errors(self.name):
             wallet = to_wallet(ref, listed.records, default, request_id, truncated=listed.is_cut_short)
-        return self._replies.keep(wallet, digest) if is_told and listed.is_one_page else wallet
+        return self._replies.put(wallet, digest) if is_told and listed.is_one_page else wallet
 
     async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
         self._demand(ref)
@@ -159,10 +159,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
         async def fetch(following: VaultRequest, within: Call) -> Page:
             found = await self._listed(following, within)
-            with reading(self.name):
+            with read_errors(self.name):
                 return read(found.json(), found.headers)
 
-        with reading(self.name):
+        with read_errors(self.name):
             body = reply.json()
             first = read(body, reply.headers)
         records, is_cut_short = await follow(first, request, fetch, call, self._most)
@@ -192,7 +192,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             reply = await self._list(ref, call)
         except VaultRejected:
             return False
-        with reading(self.name):
+        with read_errors(self.name):
             body = reply.json()
             records_in(body)
         self.require_customer(ref, customers_in(body, is_customer=True), call, reply)
@@ -202,7 +202,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         reply = await self._look_up(external_id, call)
         if reply.status != 200:
             raise refusal(reply, Effect.READ, RejectReason.CONTRACT)
-        with reading(self.name):
+        with read_errors(self.name):
             records = records_in(reply.json())
             if any(record["reference_id"] != external_id for record in records):
                 raise self.mismatch("customer", call, reply)
@@ -258,7 +258,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
         """The ids of a fresh list. Lists hold no tokens, so the same token again cannot be seen here."""
         listed = await self._whole_list(ref, call)
-        with reading(self.name):
+        with read_errors(self.name):
             wallet = to_wallet(ref, listed.records, default_in(listed.body), None)
             default = next((method.method_ref for method in wallet.methods if method.is_provider_default), None)
             return BeforeAdd(method_refs=refs_in(listed.records), default_ref=default)
@@ -321,7 +321,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         body, reply = await self._write(
             errors.QUOTED, RejectReason.METHOD_NOT_FOUND, "POST", _PAYMENTS, call, _PAYMENTS, wish
         )
-        with reading(self.name):  # as a quote moves nothing, one that cannot be read is as good as none
+        with read_errors(self.name):  # as a quote moves nothing, one that cannot be read is as good as none
             if payments.method_in(body) not in (None, new.method_ref):
                 raise self.mismatch("payment method", call, reply)
             return payments.to_quote(new, body)
@@ -338,7 +338,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             if refused.reason is not RejectReason.DECLINED:
                 raise
             return payments.declined(quote, refused.provider_code)
-        with reading(self.name, Effect.WRITE):
+        with read_errors(self.name, Effect.WRITE):
             if payments.method_in(body) not in (None, quote.payment.method_ref):
                 raise self.mismatch("payment method", call, reply, Effect.WRITE)
             return payments.to_captured(quote, body)
@@ -353,7 +353,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         body, reply = await self._write(
             errors.SESSION_CREATED, RejectReason.CUSTOMER_NOT_FOUND, "POST", _SESSIONS, call, _SESSIONS, wish
         )
-        with reading(self.name, Effect.WRITE):
+        with read_errors(self.name, Effect.WRITE):
             self.require_customer(new.customer_ref, customers_in(body), call, reply, Effect.WRITE)
             return capture.to_session(new, body)
 
@@ -365,7 +365,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             raise VaultRefusedUs(self.name, "Caselle does not accept caselle.payment_account_uid.")
         if reply.status != 200:
             raise refusal(reply, Effect.READ, RejectReason.CONTRACT)
-        with reading(self.name):
+        with read_errors(self.name):
             return capture.to_tokenization(reply.json())
 
     def faults_of_import(self, row: ImportedCard) -> list[FieldFault]:
@@ -378,7 +378,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             return []
         wish = imports.from_import(rows)
         body, reply = await self._write(errors.IMPORTED, RejectReason.CONTRACT, "POST", _IMPORT, call, _IMPORT, wish)
-        with reading(self.name, Effect.WRITE):
+        with read_errors(self.name, Effect.WRITE):
             results = imports.to_results(len(rows), body)
             for record in body["results"]:
                 asked = rows[record["index"]].customer_ref

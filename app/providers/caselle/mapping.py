@@ -155,7 +155,7 @@ def default_in(body: Any) -> MethodRef | None:
     return MethodRef(named) if named else None
 
 
-def tells_default(body: Any, records: Sequence[Any]) -> bool:
+def has_default(body: Any, records: Sequence[Any]) -> bool:
     """Whether a list says which method is the default, or is empty and has none: else the customer must be asked."""
     if isinstance(body, dict) and _DEFAULT_UID in body:
         return True

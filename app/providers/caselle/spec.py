@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.http.auth import OAuthClientCredentials
-from app.http.client import open_door
+from app.http.client import create_client
 from app.providers.caselle.client import CaselleVault
 from app.providers.caselle.errors import is_challenge
 from app.providers.caselle.mapping import NAME
@@ -22,7 +22,7 @@ def open_caselle(settings: CaselleSettings, options: OpenOptions) -> CaselleVaul
         client_secret=settings.client_secret.reveal(),
         scope=settings.scope,
     )
-    door = open_door(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
+    door = create_client(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
     return CaselleVault(settings, door)
 
 

@@ -18,7 +18,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, each, last4_of, reading, request_id_of, segment, unsupported
+from app.providers.base import VaultAdapter, fetch_each, last4_of, read_errors, request_id_of, segment, unsupported
 from app.providers.jpmorgan.errors import (
     METHOD_ADDED,
     METHOD_CHANGED,
@@ -51,7 +51,7 @@ from app.providers.jpmorgan.validation import (
     faults_of_person,
 )
 from app.providers.jpmorgan.wire import WireBankAccount, WireCard
-from app.providers.reply_cache import LastReplies, digest_of
+from app.providers.reply_cache import ReplyCache, digest_of
 from app.providers.write_outcome import WriteAnswers, require_done
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, ProviderCapability
 from app.vault.model import (
@@ -111,31 +111,31 @@ class JpMorganVault(VaultAdapter):
     ) -> None:
         super().__init__(http)
         self._headers = FixedHeaders({"merchantIdentifier": settings.merchant_identifier})
-        self._replies = LastReplies()
-        self.capabilities = narrowed(raw_cards=raw_cards, network_tokens=network_tokens)
+        self._replies = ReplyCache()
+        self.capabilities = enabled_capabilities(raw_cards=raw_cards, network_tokens=network_tokens)
 
     # ---- reading ------------------------------------------------------------------------------------------
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        return await each(refs, partial(self._wallet, call))
+        return await fetch_each(refs, partial(self._wallet, call))
 
     async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
         """Its request id is the vault's own of its answer, else the one that we gave it."""
         reply = await self._profile_reply(ref, call)
         digest, request_id = digest_of(reply.body), request_id_of(reply) or _uuid_of(call)
-        known = self._replies.again(ref, digest, request_id)
+        known = self._replies.get(ref, digest, request_id)
         if known is not None:
             return known
-        with reading(self.name):
+        with read_errors(self.name):
             profile = reply.json()
             self.require_customer(ref, profiles_in(profile), call, reply)
             wallet = to_wallet(ref, profile, request_id)
-        return self._replies.keep(wallet, digest)
+        return self._replies.put(wallet, digest)
 
     async def _profile(self, ref: CustomerRef, call: Call) -> Any:
         """The profile as it came."""
         reply = await self._profile_reply(ref, call)
-        with reading(self.name):
+        with read_errors(self.name):
             profile = reply.json()
             self.require_customer(ref, profiles_in(profile), call, reply)
             return profile
@@ -155,7 +155,7 @@ class JpMorganVault(VaultAdapter):
             return None
         if reply.status != 200:
             raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
-        with reading(self.name):
+        with read_errors(self.name):
             status = reply.json()
             self.require_customer(ref, profiles_in(status), call, reply)
             self._require_method(method, [status.get("paymentMethodId")], call, reply, Effect.READ)
@@ -166,7 +166,7 @@ class JpMorganVault(VaultAdapter):
             profile = await self._profile(ref, call)
         except VaultRejected:
             return False
-        with reading(self.name):
+        with read_errors(self.name):
             profile_id_of(profile)
         return True
 
@@ -178,7 +178,7 @@ class JpMorganVault(VaultAdapter):
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
         """The ids of a fresh profile. Numbers never come back, so the same number again cannot be seen here."""
         profile = await self._profile(ref, call)
-        with reading(self.name):
+        with read_errors(self.name):
             profile_id_of(profile)
             return BeforeAdd(method_refs=refs_of(profile), default_ref=default_of(profile))
 
@@ -201,7 +201,7 @@ class JpMorganVault(VaultAdapter):
 
     def _added(self, ref: CustomerRef, new: NewMethod, profile: Any, before: frozenset[MethodRef]) -> Added:
         """Tell the new method by set difference; another writer's addition is told apart by kind and last four."""
-        with reading(self.name, Effect.WRITE):
+        with read_errors(self.name, Effect.WRITE):
             found = [record for name, record in new_records(profile, before) if name == list_of(new)]
         if len(found) > 1:
             found = [record for record in found if _looks_like(record, new)]
@@ -241,7 +241,7 @@ class JpMorganVault(VaultAdapter):
         path = (_PROFILES, ref, "payment-methods", method, "default")
         reply = await self._send("PATCH", f"{_METHOD_ROUTE}/default", call, path, Effect.WRITE)
         profile = self._written(METHOD_CHANGED, reply, RejectReason.METHOD_NOT_FOUND, call, ref)
-        with reading(self.name, Effect.WRITE):
+        with read_errors(self.name, Effect.WRITE):
             default = default_of(profile)
         self._require_method(method, [default], call, reply)
         self._require_shown(default is not None)
@@ -255,12 +255,12 @@ class JpMorganVault(VaultAdapter):
         except OutcomeUnknown as unknown:
             await require_done(unknown, partial(self._lacks, ref, method, call))
             return
-        with reading(self.name, Effect.WRITE):
+        with read_errors(self.name, Effect.WRITE):
             self._require_shown(method not in refs_of(profile))
 
     async def _lacks(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
         profile = await self._profile(ref, call)
-        with reading(self.name):
+        with read_errors(self.name):
             return method not in refs_of(profile)
 
     async def erase_customer(self, ref: CustomerRef, call: Call) -> None:
@@ -324,7 +324,7 @@ class JpMorganVault(VaultAdapter):
         """The profile after a write; OutcomeUnknown where it is not the profile `ref`."""
         refusal = partial(self._refusal, reply, Effect.WRITE, missing, call, is_update=is_update)
         profile = answers.read(self.name, reply, refusal)
-        with reading(self.name, Effect.WRITE):
+        with read_errors(self.name, Effect.WRITE):
             self.require_customer(ref or profile_id_of(profile), profiles_in(profile), call, reply, Effect.WRITE)
         return profile
 
@@ -363,7 +363,7 @@ class JpMorganVault(VaultAdapter):
             raise VaultRejected(self.name, RejectReason.METHOD_NOT_FOUND)
 
 
-def narrowed(*, raw_cards: bool, network_tokens: bool) -> Capabilities:
+def enabled_capabilities(*, raw_cards: bool, network_tokens: bool) -> Capabilities:
     """What the operator lets in: numbers and network tokens only where a setting says so."""
     closed = {
         route

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.http.auth import OAuthClientCredentials
-from app.http.client import open_door
+from app.http.client import create_client
 from app.providers.jpmorgan.client import CAPABILITIES, JpMorganVault
 from app.providers.jpmorgan.errors import is_challenge
 from app.providers.jpmorgan.mapping import NAME
@@ -27,7 +27,7 @@ def open_jpmorgan(settings: JpMorganSettings, options: OpenOptions) -> JpMorganV
         scope=settings.scope,
         extra={"resource": settings.resource} if settings.resource else {},
     )
-    door = open_door(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
+    door = create_client(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
     return JpMorganVault(settings, door, raw_cards=options.raw_cards, network_tokens=options.network_tokens)
 
 

@@ -6,7 +6,7 @@ An on-behalf-of token opens the form; a new one is asked for at every call and k
 
 from app.errors import OutcomeUnknown, UnsupportedByVault, VaultUnavailable
 from app.http.message import Effect, VaultHttp, VaultRequest
-from app.providers.base import failed_reply, reading, text
+from app.providers.base import failed_reply, read_errors, text
 from app.providers.loanpro.mapping import NAME
 from app.vault.enums import NextActionKind
 from app.vault.model import NextAction
@@ -34,7 +34,7 @@ class CaptureForms:
             raise VaultUnavailable(NAME, provider_code=error.provider_code) from None
         if reply.status != 200:
             raise failed_reply(NAME, reply, Effect.READ)
-        with reading(NAME):
+        with read_errors(NAME):
             token = text(reply.json()["token"])
             if token is None:
                 raise ValueError("no token")

@@ -14,13 +14,13 @@ from app.errors import (
     VaultReplyUnreadable,
 )
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, placed, reading, request_id_of, settled
+from app.providers.base import VaultAdapter, by_ref, gather_settled, read_errors, request_id_of
 from app.providers.lists import Page, follow
 from app.providers.loanpro import errors, mapping, requests, validation
 from app.providers.loanpro.capture import CaptureForms
 from app.providers.loanpro.settings import LoanProSettings
 from app.providers.loanpro.wire import WireElement
-from app.providers.reply_cache import LastReplies, digest_of
+from app.providers.reply_cache import ReplyCache, digest_of
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import (
     Added,
@@ -75,7 +75,7 @@ class LoanProVault(VaultAdapter):
         super().__init__(http)
         self._settings = settings
         self._forms = forms or CaptureForms(None, "")
-        self._replies = LastReplies()
+        self._replies = ReplyCache()
 
     async def tokenization(self, ref: CustomerRef | None, call: Call) -> Tokenization:
         return await self._forms.tokenization(call)
@@ -89,18 +89,18 @@ class LoanProVault(VaultAdapter):
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
         """One OData call per 40 customers, all at once. A ref that is no LoanPro id is unknown without a call."""
         if len(refs) == 1 and mapping.is_ref(refs[0]):
-            return placed(refs, [(await self._batch([refs[0]], call))[refs[0]]])
+            return by_ref(refs, [(await self._batch([refs[0]], call))[refs[0]]])
         found: dict[CustomerRef, VaultWallet | VaultError] = {}
         for ref in refs:
             if not mapping.is_ref(ref):
                 found[ref] = VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         wanted = [ref for ref in dict.fromkeys(refs) if ref not in found]
         chunks = [wanted[start : start + BATCH_LIMIT] for start in range(0, len(wanted), BATCH_LIMIT)]
-        answers = await settled([self._batch(chunk, call) for chunk in chunks])
+        answers = await gather_settled([self._batch(chunk, call) for chunk in chunks])
         flat: list[VaultWallet | BaseException] = []
         for chunk, answer in zip(chunks, answers, strict=True):
             flat += [answer] * len(chunk) if isinstance(answer, BaseException) else [answer[ref] for ref in chunk]
-        found.update(placed(wanted, flat))
+        found.update(by_ref(wanted, flat))
         return {ref: found[ref] for ref in refs}
 
     async def _batch(self, refs: list[CustomerRef], call: Call) -> dict[CustomerRef, VaultWallet | BaseException]:
@@ -113,11 +113,11 @@ class LoanProVault(VaultAdapter):
                 return {refs[0]: refused}
             raise VaultReplyUnreadable(self.name, provider_code=refused.provider_code) from None
         digest = digest_of(reply.body) if len(refs) == 1 else b""
-        if digest and (same := self._replies.again(refs[0], digest, request_id_of(reply))) is not None:
+        if digest and (same := self._replies.get(refs[0], digest, request_id_of(reply))) is not None:
             return {refs[0]: same}
         data, read = await self._decoded(reply, request, call)
         customers, is_cut_short = await self._all_pages(data, request, call)
-        with reading(self.name):
+        with read_errors(self.name):
             is_one_page = len(customers) == len(mapping.results_of(data))
             held = self._by_id(customers)
             if not set(refs).issuperset(held):
@@ -141,7 +141,7 @@ class LoanProVault(VaultAdapter):
             else:
                 found[ref] = wallet
         if unlisted:
-            wallets = await settled([self._expanded(ref, held[ref], call) for ref in unlisted])
+            wallets = await gather_settled([self._expanded(ref, held[ref], call) for ref in unlisted])
             found.update(zip(unlisted, wallets, strict=True))
         return found
 
@@ -158,20 +158,20 @@ class LoanProVault(VaultAdapter):
     ) -> VaultWallet | None:
         """From what a list tells of a customer; None where it was not expanded. `digest` is of what was told."""
         request_id = request_id_of(reply)
-        same = self._replies.again(ref, digest, request_id)
+        same = self._replies.get(ref, digest, request_id)
         if same is not None:
             return same
-        with reading(self.name):
+        with read_errors(self.name):
             accounts = customer["PaymentAccounts"]
             self.require_customer(ref, mapping.owners_in(accounts), call, reply)
             if mapping.must_expand(accounts):
                 return None
-            return self._replies.keep(mapping.to_wallet(ref, accounts, request_id, customer=customer), digest)
+            return self._replies.put(mapping.to_wallet(ref, accounts, request_id, customer=customer), digest)
 
     async def _expanded(self, ref: CustomerRef, customer: Any, call: Call) -> VaultWallet:
         """By the list of this customer's profiles: one more call, and one for each further page."""
         accounts, is_cut_short, reply = await self._accounts(ref, call)
-        with reading(self.name):
+        with read_errors(self.name):
             listed, request_id = {"results": accounts}, request_id_of(reply)
             return mapping.to_wallet(ref, listed, request_id, truncated=is_cut_short, customer=customer)
 
@@ -185,7 +185,7 @@ class LoanProVault(VaultAdapter):
         reply = await self._reply(request, call, missing=RejectReason.CUSTOMER_NOT_FOUND)
         data, read = await self._decoded(reply, request, call)
         accounts, is_cut_short = await self._all_pages(data, request, call)
-        with reading(self.name):
+        with read_errors(self.name):
             self.require_customer(ref, mapping.owners_in({"results": accounts}), call, read)
         return accounts, is_cut_short, read
 
@@ -203,12 +203,12 @@ class LoanProVault(VaultAdapter):
         `nopaging` asks for a single page; a tenant that takes no notice of it is followed page by page.
         """
         url = f"{self._settings.base_url.rstrip('/')}/{request.path}"
-        with reading(self.name):
+        with read_errors(self.name):
             first = mapping.page_of(data, url)
 
         async def fetch(following: VaultRequest, within: Call) -> Page:
             found, _ = await self._decoded(await self._reply(following, within), following, within)
-            with reading(self.name):
+            with read_errors(self.name):
                 return mapping.page_of(found, url)
 
         return await follow(first, request, fetch, call, self._settings.max_methods)
@@ -229,9 +229,9 @@ class LoanProVault(VaultAdapter):
             body = reply.json()
         except ValueError:
             reply = await self._http.send(request, call)
-            with reading(self.name):
+            with read_errors(self.name):
                 body = reply.json()
-        with reading(self.name):
+        with read_errors(self.name):
             return mapping.under_d(body), reply
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
@@ -258,7 +258,7 @@ class LoanProVault(VaultAdapter):
     async def _found(self, condition: str, call: Call) -> tuple[dict[CustomerRef, Any], VaultReply]:
         request = VaultRequest(method="GET", path=_CUSTOMERS, query=(("$filter", condition),), route=_FILTERED)
         data, reply = await self._decoded(await self._reply(request, call), request, call)
-        with reading(self.name):
+        with read_errors(self.name):
             return self._by_id(mapping.results_of(data)), reply
 
     async def check(self, call: Call) -> None:
@@ -272,7 +272,7 @@ class LoanProVault(VaultAdapter):
 
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
         data = await self._write("POST", "odata.svc/Customers", "Customers", requests.from_customer(new), call)
-        with reading(self.name, Effect.WRITE):
+        with read_errors(self.name, Effect.WRITE):
             return CustomerRef(mapping.ref_of(data["id"]))
 
     # ---- writing ----
@@ -282,7 +282,7 @@ class LoanProVault(VaultAdapter):
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
         accounts = await self._listed(ref, call)
-        with reading(self.name):
+        with read_errors(self.name):
             return mapping.to_before(accounts, new.secret)
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
@@ -323,7 +323,7 @@ class LoanProVault(VaultAdapter):
         """Demote and promote in one PUT, the current primary first: LoanPro applies them in order, and keeps one."""
         accounts = await self._listed_with(ref, method, call)
         target = mapping.find_account(accounts, method)
-        with reading(self.name):
+        with read_errors(self.name):
             is_usable = target is not None and mapping.is_active(target)
             primaries = mapping.flagged(accounts, "isPrimary")
         if not is_usable:
@@ -336,7 +336,7 @@ class LoanProVault(VaultAdapter):
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
         """Deactivate: LMS has no deletion of a profile. One that is gone or inactive already is success."""
         held = mapping.find_account(await self._listed(ref, call), method)
-        with reading(self.name):
+        with read_errors(self.name):
             is_done = held is None or not mapping.is_active(held)
         if not is_done:
             await self._put(ref, [requests.changed_element(method, MethodChange(active=False))], call)
@@ -363,7 +363,7 @@ class LoanProVault(VaultAdapter):
         reply = await self._http.send(request, call)
         data = errors.WRITTEN.read(self.name, reply, lambda: errors.refusal(reply, Effect.WRITE))["d"]
         if ref is not None:
-            with reading(self.name, Effect.WRITE):
+            with read_errors(self.name, Effect.WRITE):
                 self.require_customer(ref, mapping.customer_in(data), call, reply, Effect.WRITE)
         return data
 

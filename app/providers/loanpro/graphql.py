@@ -14,7 +14,7 @@ from app.vault.enums import (
 )
 from app.vault.model import Address, NewBankAccount, NewCard, NewMethod
 from app.vault.secret import Secret
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.inputs.fields import given, optional, sensitive, text, words
 
 
@@ -26,7 +26,7 @@ class LoanProTokenInput:
     title: str | None = text(is_optional=True, description="What LoanPro calls the profile; else the nickname.")
     is_secondary: bool | None = optional()
 
-    def own_problems(self, path: tuple[str, ...]) -> Iterator[Problem]:
+    def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
         if self.kind is PaymentMethodKind.OTHER:
             yield _invalid((*path, "kind"), "LoanPro stores cards and bank accounts.")
         elif self.kind is PaymentMethodKind.CARD and given(self.account_type) is not None:
@@ -53,8 +53,8 @@ class LoanProTokenInput:
         )
 
 
-def _invalid(path: tuple[str, ...], message: str) -> Problem:
-    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
+def _invalid(path: tuple[str, ...], message: str) -> WriteProblem:
+    return WriteProblem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
 
 
 ADD_INPUTS: Final = (

@@ -6,7 +6,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from app.http.auth import StaticHeaders
-from app.http.client import Observer, open_door
+from app.http.client import CallObserver, create_client
 from app.providers.loanpro.capture import CaptureForms
 from app.providers.loanpro.client import LoanProVault
 from app.providers.loanpro.errors import is_challenge
@@ -21,11 +21,11 @@ def open_loanpro(settings: LoanProSettings, options: OpenOptions) -> LoanProVaul
         "Authorization": f"Bearer {settings.api_token.reveal()}",
         "Autopal-Instance-Id": settings.instance_id,
     }
-    door = open_door(NAME, settings, StaticHeaders(headers), options.observer, is_challenge=is_challenge)
+    door = create_client(NAME, settings, StaticHeaders(headers), options.observer, is_challenge=is_challenge)
     return LoanProVault(settings, door, _forms(settings, options.observer))
 
 
-def _forms(settings: LoanProSettings, observer: Observer | None) -> CaptureForms | None:
+def _forms(settings: LoanProSettings, observer: CallObserver | None) -> CaptureForms | None:
     """Secure Payments has an address and a pair of credentials of its own; without them no form is offered."""
     pair = {
         "Authorization": settings.secure_payments_token.reveal(),
@@ -34,7 +34,7 @@ def _forms(settings: LoanProSettings, observer: Observer | None) -> CaptureForms
     if not (settings.secure_payments_url and all(pair.values())):
         return None
     there = replace(settings, base_url=settings.secure_payments_url)
-    return CaptureForms(open_door(NAME, there, StaticHeaders(pair), observer), settings.secure_payments_url)
+    return CaptureForms(create_client(NAME, there, StaticHeaders(pair), observer), settings.secure_payments_url)
 
 
 def _sandbox(credentials: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.sandbox.aloha import customers, demo, media, payments
-from app.sandbox.aloha.refusals import Refused, invalid, named
+from app.sandbox.aloha.refusals import AlohaRefusal, invalid, named
 from app.sandbox.base import Emulator, Json, Switch
 
 _USER: Final = "sandbox-service"
@@ -75,7 +75,7 @@ class AlohaEmulator(Emulator):
         try:
             # No await below: each request reads and writes the state atomically.
             answer = self._answer(request, raw)
-        except Refused as refused:
+        except AlohaRefusal as refused:
             body = media.written(refused.body, media_type, "Error")
             return Response(body, refused.status, refused.headers, media_type)
         if not answer.has_body:
@@ -92,7 +92,7 @@ class AlohaEmulator(Emulator):
         if request.method not in matching or not self._is_served(request.method):
             allowed = ", ".join(method for method in matching if self._is_served(method))
             message = "The requested resource does not support this http method."
-            raise Refused(405, {"Message": message}, {"Allow": allowed})
+            raise AlohaRefusal(405, {"Message": message}, {"Allow": allowed})
         match, call = matching[request.method]
         return call(_Asked(self, company, match.groupdict(), request, raw))
 
@@ -171,7 +171,7 @@ def _info(asked: _Asked) -> _Answer:
     """The help page lists only BadRequest, so an unknown customer gets BadRequest."""
     try:
         _, customer = asked.customer()
-    except Refused:
+    except AlohaRefusal:
         raise invalid({"customerId": "Customer does not exist."}) from None
     found = asked.shown(customer["payments"])
     return _Answer(
@@ -187,7 +187,7 @@ def _info(asked: _Asked) -> _Answer:
 
 def _add_token(asked: _Asked) -> _Answer:
     emulator = asked.emulator
-    rules = payments.TokenRules(
+    rules = payments.AlohaTokenRules(
         enabled=frozenset(int(number) for number in emulator.switch("ENABLED_PROVIDERS").split(",")),
         today=emulator.clock.now().date() if emulator.switch("PAST_EXPIRATION") == "reject" else None,
     )
@@ -223,10 +223,10 @@ def _authorize(headers: Mapping[str, str], state: Json) -> dict[str, Json]:
     given = headers.get("authorization", "")
     if not secrets.compare_digest(given.encode(), _BASIC.encode()):
         refusal = {"Message": "Authorization has been denied for this request."}
-        raise Refused(401, refusal, {"WWW-Authenticate": 'Basic realm="AlohaOnline"'})
+        raise AlohaRefusal(401, refusal, {"WWW-Authenticate": 'Basic realm="AlohaOnline"'})
     company: dict[str, Json] | None = state["companies"].get(headers.get("x-api-companycode", "").upper())
     if company is None:
-        raise Refused(401, {"Message": "The company code is missing or unknown."}, {"WWW-Authenticate": "Basic"})
+        raise AlohaRefusal(401, {"Message": "The company code is missing or unknown."}, {"WWW-Authenticate": "Basic"})
     return company
 
 

@@ -13,7 +13,7 @@ import orjson
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from app.sandbox.aloha.refusals import Refused, invalid
+from app.sandbox.aloha.refusals import AlohaRefusal, invalid
 from app.sandbox.base import Json
 
 MODELS: Final = "http://schemas.datacontract.org/2004/07/OnlineOrderingAPI.Models.v1"
@@ -34,7 +34,7 @@ def read(content_type: str, raw: bytes, root: str | None) -> Json:
     if kind in _XML:
         return _read_xml(raw, root)
     if kind not in _JSON:
-        raise Refused(415, {"Message": "The request entity's media type is not supported for this resource."})
+        raise AlohaRefusal(415, {"Message": "The request entity's media type is not supported for this resource."})
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:

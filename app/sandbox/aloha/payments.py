@@ -24,7 +24,7 @@ _DATE: Final = re.compile(r"(\d{4})-(\d{2})-(\d{2})")
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRules:
+class AlohaTokenRules:
     """`enabled` holds the company's providers; `today` is None when past expiry dates are accepted."""
 
     enabled: frozenset[int]
@@ -58,7 +58,7 @@ def member(body: Json, name: str) -> Any:
     return next((value for key, value in body.items() if key.lower() == name.lower()), None)
 
 
-def token_header(body: Json, is_customer: Callable[[str], bool], rules: TokenRules) -> TokenHeader:
+def token_header(body: Json, is_customer: Callable[[str], bool], rules: AlohaTokenRules) -> TokenHeader:
     """Validate every field. Raises Refused with one message for each bad one."""
     faults: dict[str, str] = {}
     customer_id = guid(member(body, "CustomerId"))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from app.sandbox.base import Json
 
 
-class Refused(Exception):
+class AlohaRefusal(Exception):
     """Carries the HTTP reply. Raised before any change."""
 
     def __init__(self, status: int, body: Json, headers: Mapping[str, str] | None = None) -> None:
@@ -15,11 +15,11 @@ class Refused(Exception):
         self.headers = dict(headers or {})
 
 
-def invalid(faults: Mapping[str, str]) -> Refused:
+def invalid(faults: Mapping[str, str]) -> AlohaRefusal:
     """400 with one message for each bad field, keyed as ``header.CardToken``."""
-    return Refused(400, {"Message": "The request is invalid.", "ModelState": {k: [v] for k, v in faults.items()}})
+    return AlohaRefusal(400, {"Message": "The request is invalid.", "ModelState": {k: [v] for k, v in faults.items()}})
 
 
-def named(status: int, name: str) -> Refused:
+def named(status: int, name: str) -> AlohaRefusal:
     """One of the named errors: BadRequest, NotFound, DuplicateKey."""
-    return Refused(status, {"Message": name})
+    return AlohaRefusal(status, {"Message": name})

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from app.sandbox.base import Json
-from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 from app.sandbox.caselle.shapes import Rows, Shape, boolean, fit, one_of
 from app.sandbox.caselle.wallets import stamp
 
@@ -37,7 +37,7 @@ def client_config(state: Json, uid: str, now: datetime) -> Json:
     """
     account = state["accounts"].get(uid)
     if account is None or not account["active"]:
-        raise Refused(Problem.NO_SUCH_TENANT)
+        raise CaselleRefusal(CaselleProblem.NO_SUCH_TENANT)
     methods = (("credit", account["enable_credit_card"]), ("ach", account["enable_ach"]), ("apple_pay", True))
     return {
         "processor": account["processor"],

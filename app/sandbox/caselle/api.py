@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.sandbox.base import Emulator, Json
 from app.sandbox.caselle import accounts, events, imports, odata, payments, sessions, wallets
-from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 
 _CLIENT_FIELDS: Final = frozenset({"uid", "customer_id", "name", "timezone", "subdomain"})
 _ACCOUNT_FIELDS: Final = frozenset(
@@ -15,7 +15,7 @@ _ACCOUNT_FIELDS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class CaselleRequest:
     """An authenticated request; `account` is the header's payment account, empty if none is needed."""
 
     account: Json
@@ -27,17 +27,17 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CaselleReply:
     """A None body means no body."""
 
     status: int
     body: Any = None
 
 
-Operation = Callable[[Ask], Answer]
+Operation = Callable[[CaselleRequest], CaselleReply]
 
 
-class Api:
+class CaselleApi:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
 
@@ -60,7 +60,12 @@ class Api:
             ("POST", "/v1/hosted-sessions", self.create_session, True),
             ("GET", "/api/paymentaccounts/{account}/client-config", self.client_config, False),
             ("PUT", "/api/webhooks/subscriptions", self.subscribe, True),
-            ("GET", "/api/webhooks/secret", lambda ask: Answer(200, {"secret": ask.account["webhook_secret"]}), False),
+            (
+                "GET",
+                "/api/webhooks/secret",
+                lambda ask: CaselleReply(200, {"secret": ask.account["webhook_secret"]}),
+                False,
+            ),
             ("GET", "/api/webhooks/types", lambda ask: self._list(list(accounts.EVENT_TYPES)), False),
             ("GET", "/api/clients", self.list_clients, False),
             ("GET", "/api/paymentaccounts", self.list_accounts, False),
@@ -70,21 +75,21 @@ class Api:
     def _state(self) -> Json:
         return self._emulator.state
 
-    def _list(self, rows: list[Any]) -> Answer:
-        return Answer(200, {"value": rows} if self._emulator.switch("LIST_SHAPE") == "wrapped" else rows)
+    def _list(self, rows: list[Any]) -> CaselleReply:
+        return CaselleReply(200, {"value": rows} if self._emulator.switch("LIST_SHAPE") == "wrapped" else rows)
 
     def _show(self, customer: Json) -> Json:
         return wallets.show_customer(customer, has_default=self._emulator.switch("DEFAULT_MARKER") != "list")
 
-    def _customer(self, ask: Ask) -> Json:
+    def _customer(self, ask: CaselleRequest) -> Json:
         return wallets.customer_of(self._state, ask.account["uid"], ask.path["customer"])
 
-    def create_customer(self, ask: Ask) -> Answer:
+    def create_customer(self, ask: CaselleRequest) -> CaselleReply:
         customer = wallets.create(self._state, ask.account["uid"], ask.body, self._emulator.clock.now())
         self._emulator.touch()
-        return Answer(201, self._show(customer))
+        return CaselleReply(201, self._show(customer))
 
-    def list_customers(self, ask: Ask) -> Answer:
+    def list_customers(self, ask: CaselleRequest) -> CaselleReply:
         rows = (
             self._show(customer)
             for customer in self._state["customers"].values()
@@ -92,22 +97,22 @@ class Api:
         )
         return self._list(odata.select(rows, ask.query, wallets.CUSTOMER_FIELDS))
 
-    def read_customer(self, ask: Ask) -> Answer:
-        return Answer(200, self._show(self._customer(ask)))
+    def read_customer(self, ask: CaselleRequest) -> CaselleReply:
+        return CaselleReply(200, self._show(self._customer(ask)))
 
-    def save_method(self, ask: Ask) -> Answer:
+    def save_method(self, ask: CaselleRequest) -> CaselleReply:
         now = self._emulator.clock.now()
         saved = wallets.save(self._state, ask.account, ask.path["customer"], ask.body, now)
         self._emulator.touch()
-        return Answer(201, saved)
+        return CaselleReply(201, saved)
 
-    def list_methods(self, ask: Ask) -> Answer:
+    def list_methods(self, ask: CaselleRequest) -> CaselleReply:
         has_default = self._emulator.switch("DEFAULT_MARKER") != "customer"
         rows = wallets.show_methods(self._customer(ask), has_default=has_default)
         size = self._emulator.switch("PAGE_SIZE")
         return self._list(rows) if size == "none" else self._page(ask, rows, int(size))
 
-    def _page(self, ask: Ask, rows: list[Json], size: int) -> Answer:
+    def _page(self, ask: CaselleRequest, rows: list[Json], size: int) -> CaselleReply:
         """One page, by `$skip`. Caselle's paging is unpublished (assumed)."""
         start = odata.skipped(ask.query)
         end, hint = start + size, self._emulator.switch("PAGE_HINT")
@@ -118,61 +123,65 @@ class Api:
             relative = f"payment-methods?$skip={end}"
             customer = f"{ask.base}/api/customers/{ask.path['customer']}"
             body["@odata.nextLink"] = relative if hint == "relative" else f"{customer}/{relative}"
-        return Answer(200, body)
+        return CaselleReply(200, body)
 
-    def set_default(self, ask: Ask) -> Answer:
+    def set_default(self, ask: CaselleRequest) -> CaselleReply:
         customer = self._customer(ask)
         wallets.set_default(customer, ask.body, self._emulator.clock.now())
         self._emulator.touch()
-        return Answer(204) if self._emulator.switch("DEFAULT_ANSWER") == "empty" else Answer(200, self._show(customer))
+        return (
+            CaselleReply(204)
+            if self._emulator.switch("DEFAULT_ANSWER") == "empty"
+            else CaselleReply(200, self._show(customer))
+        )
 
-    def delete_method(self, ask: Ask) -> Answer:
+    def delete_method(self, ask: CaselleRequest) -> CaselleReply:
         wallets.delete(self._customer(ask), ask.path["method"])
         self._emulator.touch()
-        return Answer(204)
+        return CaselleReply(204)
 
-    def import_methods(self, ask: Ask) -> Answer:
+    def import_methods(self, ask: CaselleRequest) -> CaselleReply:
         outcome = imports.bulk(self._state, ask.account, ask.body, self._emulator.clock.now())
         self._emulator.touch()
-        return Answer(200, outcome)
+        return CaselleReply(200, outcome)
 
-    def quote(self, ask: Ask) -> Answer:
+    def quote(self, ask: CaselleRequest) -> CaselleReply:
         quoted = payments.quote(self._state, ask.account, ask.body, self._emulator.clock.now())
         self._emulator.touch()
-        return Answer(200, quoted)
+        return CaselleReply(200, quoted)
 
-    def capture(self, ask: Ask) -> Answer:
+    def capture(self, ask: CaselleRequest) -> CaselleReply:
         now = self._emulator.clock.now()
         captured = payments.capture(self._state, ask.account, ask.path["payment"], ask.body, now)
         events.record(self._state, ask.account, f"payment.{captured['status']}", captured, now)
         self._emulator.touch()
         if captured["status"] == "failed":
-            raise Refused(Problem.DECLINED)
-        return Answer(200, captured)
+            raise CaselleRefusal(CaselleProblem.DECLINED)
+        return CaselleReply(200, captured)
 
-    def refund(self, ask: Ask) -> Answer:
+    def refund(self, ask: CaselleRequest) -> CaselleReply:
         refunded = payments.refund(self._state, ask.account, ask.path["payment"], ask.body)
         events.record(self._state, ask.account, "payment.refunded", refunded, self._emulator.clock.now())
         self._emulator.touch()
-        return Answer(200, refunded)
+        return CaselleReply(200, refunded)
 
-    def create_session(self, ask: Ask) -> Answer:
+    def create_session(self, ask: CaselleRequest) -> CaselleReply:
         session = sessions.create(self._state, ask.account, ask.body, ask.base, self._emulator.clock.now())
         self._emulator.touch()
-        return Answer(201, session)
+        return CaselleReply(201, session)
 
-    def client_config(self, ask: Ask) -> Answer:
-        return Answer(200, accounts.client_config(self._state, ask.path["account"], self._emulator.clock.now()))
+    def client_config(self, ask: CaselleRequest) -> CaselleReply:
+        return CaselleReply(200, accounts.client_config(self._state, ask.path["account"], self._emulator.clock.now()))
 
-    def subscribe(self, ask: Ask) -> Answer:
+    def subscribe(self, ask: CaselleRequest) -> CaselleReply:
         chosen = accounts.subscribe(ask.account, ask.body)
         self._emulator.touch()
-        return Answer(200, chosen)
+        return CaselleReply(200, chosen)
 
-    def list_clients(self, ask: Ask) -> Answer:
+    def list_clients(self, ask: CaselleRequest) -> CaselleReply:
         return self._list(odata.select(self._state["clients"].values(), ask.query, _CLIENT_FIELDS))
 
-    def list_accounts(self, ask: Ask) -> Answer:
+    def list_accounts(self, ask: CaselleRequest) -> CaselleReply:
         return self._list(
             odata.select(map(accounts.show, self._state["accounts"].values()), ask.query, _ACCOUNT_FIELDS)
         )

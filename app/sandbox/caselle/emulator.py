@@ -15,14 +15,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.sandbox.base import Emulator, Json, SandboxClock, Switch
 from app.sandbox.caselle import changes, events, payment_events, sessions, shapes, tokenizer
-from app.sandbox.caselle.api import Answer, Api, Ask, Operation
+from app.sandbox.caselle.api import CaselleApi, CaselleReply, CaselleRequest, Operation
 from app.sandbox.caselle.demo import ACCOUNT, demo_data
-from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 from app.sandbox.control_guard import is_loopback_address
 from app.sandbox.oauth import (
     LIFETIME_SWITCH,
     REVOKE_SWITCH,
-    TokenDesk,
+    TokenEndpoint,
     TokenRefused,
     basic_pair,
     bearer_headers,
@@ -67,8 +67,8 @@ class CaselleEmulator(Emulator):
 
     def __init__(self, clock: SandboxClock) -> None:
         super().__init__(clock)
-        self._desk = TokenDesk(self)
-        self._api = Api(self)
+        self._desk = TokenEndpoint(self)
+        self._api = CaselleApi(self)
 
     def reset(self) -> None:
         before = self.state
@@ -161,7 +161,7 @@ class CaselleEmulator(Emulator):
                 Route(TOKEN_PATH, self._token, methods=["POST"]),
                 Route("/checkout/{session}", self._checkout, methods=["GET", "POST"]),
             ],
-            exception_handlers={Refused: _refused, HTTPException: _off_the_map},
+            exception_handlers={CaselleRefusal: _refused, HTTPException: _off_the_map},
         )
         return self._guarded(app)
 
@@ -173,7 +173,7 @@ class CaselleEmulator(Emulator):
             if scope["type"] == "http" and path.startswith(("/api/", "/v1/")):
                 try:
                     self._admit(Headers(scope=scope), path)
-                except Refused as refused:
+                except CaselleRefusal as refused:
                     await _json(refused.status, refused.body())(scope, receive, send)
                     return
             await app(scope, receive, send)
@@ -186,17 +186,17 @@ class CaselleEmulator(Emulator):
         authorization = headers.get("authorization", "")
         if self._desk.check(authorization) is None:
             is_browser = sessions.has_secret(self.state, authorization.partition(" ")[2])
-            raise Refused(Problem.INSUFFICIENT_SCOPE if is_browser else Problem.NO_BEARER)
+            raise CaselleRefusal(CaselleProblem.INSUFFICIENT_SCOPE if is_browser else CaselleProblem.NO_BEARER)
         if path.startswith(_TENANTLESS):
             return
         wanted = headers.get(_TENANT_HEADER, "").strip()
         if not wanted:
-            raise Refused(Problem.NO_TENANT)
+            raise CaselleRefusal(CaselleProblem.NO_TENANT)
         account = self.state["accounts"].get(wanted)
         if account is None:
-            raise Refused(Problem.NO_SUCH_TENANT)
+            raise CaselleRefusal(CaselleProblem.NO_SUCH_TENANT)
         if not account["active"]:
-            raise Refused(Problem.TENANT_INACTIVE)
+            raise CaselleRefusal(CaselleProblem.TENANT_INACTIVE)
 
     def _serve(self, operation: Operation, has_body: bool) -> Any:
         async def endpoint(request: Request) -> Response:
@@ -204,7 +204,9 @@ class CaselleEmulator(Emulator):
             body = _object(request, raw) if has_body else {}
             account = self.state["accounts"].get(request.headers.get(_TENANT_HEADER, "").strip(), {})
             query = request.query_params.multi_items()
-            answer: Answer = operation(Ask(account, request.path_params, query, body, self._root(request)))
+            answer: CaselleReply = operation(
+                CaselleRequest(account, request.path_params, query, body, self._root(request))
+            )
             return Response(status_code=answer.status) if answer.body is None else _json(answer.status, answer.body)
 
         return endpoint
@@ -220,7 +222,7 @@ class CaselleEmulator(Emulator):
                 return HTMLResponse(sessions.page(self.state, session, now))
             form = read_form(request.headers.get("content-type", ""), raw)
             onward = sessions.complete(self.state, session, form, now)
-        except Refused as refused:
+        except CaselleRefusal as refused:
             return HTMLResponse(refused.detail, refused.status)
         except (TokenRefused, ValueError):
             return HTMLResponse("The card cannot be used.", 400)
@@ -259,13 +261,13 @@ def _held(method: Json, default: str | None) -> Json:
 
 def _object(request: Request, raw: bytes) -> Json:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Refused(Problem.NOT_JSON_TYPE)
+        raise CaselleRefusal(CaselleProblem.NOT_JSON_TYPE)
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise Refused(Problem.NOT_JSON) from None
+        raise CaselleRefusal(CaselleProblem.NOT_JSON) from None
     if not isinstance(body, dict):
-        raise Refused(Problem.NOT_JSON)
+        raise CaselleRefusal(CaselleProblem.NOT_JSON)
     return body
 
 
@@ -275,11 +277,11 @@ def _json(status: int, body: Any) -> Response:
 
 
 async def _refused(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, Refused)
+    assert isinstance(exc, CaselleRefusal)
     return _json(exc.status, exc.body())
 
 
 async def _off_the_map(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    wrong = Refused(Problem.WRONG_VERB if exc.status_code == 405 else Problem.NO_SUCH_PATH)
+    wrong = CaselleRefusal(CaselleProblem.WRONG_VERB if exc.status_code == 405 else CaselleProblem.NO_SUCH_PATH)
     return _json(wrong.status, wrong.body())

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from app.sandbox.base import Json
 from app.sandbox.caselle import tokenizer
-from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 from app.sandbox.caselle.shapes import IMPORT_METHOD, Rows, Shape, detail_of, fit, text
 from app.sandbox.caselle.wallets import check_enabled, customer_of, keep
 
@@ -21,12 +21,12 @@ def bulk(state: Json, account: Json, body: Any, now: datetime) -> Json:
     """A token imported before gets its first uid again, while that method exists."""
     items = fit(body, _BODY)["items"]
     if len(items) > MOST_ITEMS:
-        raise Refused(Problem.TOO_MANY_ITEMS)
+        raise CaselleRefusal(CaselleProblem.TOO_MANY_ITEMS)
     results = []
     for index, item in enumerate(items):
         try:
             uid = _one(state, account, item, now)
-        except Refused as refused:
+        except CaselleRefusal as refused:
             error = {"code": refused.code, "detail": refused.detail}
             results.append({"index": index, "status": "failed", "error": error})
         else:

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from app.sandbox.base import Json
-from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 
 _LEXEME: Final = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<word>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>-?\d+))")
 _OPTIONS: Final = frozenset({"$filter", "$top", "$skip", "$orderby"})
 
 
-def bad(why: str) -> Refused:
-    return Refused(Problem.BAD_QUERY, why)
+def bad(why: str) -> CaselleRefusal:
+    return CaselleRefusal(CaselleProblem.BAD_QUERY, why)
 
 
 def select(rows: Iterable[Json], query: Sequence[tuple[str, str]], fields: frozenset[str]) -> list[Json]:

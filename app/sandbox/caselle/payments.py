@@ -9,7 +9,7 @@ from typing import Final
 
 from app.sandbox.base import Json
 from app.sandbox.caselle import tokenizer
-from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 from app.sandbox.caselle.shapes import ANY_METHOD, CURRENCY, Check, Shape, detail_of, fit, integer, text
 from app.sandbox.caselle.wallets import check_enabled, new_uid, owner_of, stamp
 
@@ -38,7 +38,7 @@ def quote(state: Json, account: Json, body: Json, now: datetime) -> Json:
     base, tax = asked["base_amount"], asked.get("tax_amount", 0)
     least, most = (round(account[f"{end}_payment_amount"] * 100) for end in ("minimum", "maximum"))
     if not least <= base <= most:
-        raise Refused(Problem.AMOUNT_OUT_OF_RANGE)
+        raise CaselleRefusal(CaselleProblem.AMOUNT_OUT_OF_RANGE)
     fee = fee_for(method_type, base)
     uid = new_uid("pay")
     state["payments"][uid] = {
@@ -61,10 +61,10 @@ def capture(state: Json, account: Json, uid: str, body: Json, now: datetime) -> 
     payment = payment_of(state, account, uid)
     asked = fit(body, _CAPTURE)
     if payment["status"] != "validated":
-        raise Refused(Problem.PAYMENT_CLOSED)
+        raise CaselleRefusal(CaselleProblem.PAYMENT_CLOSED)
     repeated = {name: asked[name] for name in ("processing_fee_amount", "total_amount")}
     if {**_comparable(asked), **repeated} != payment["quoted"]:
-        raise Refused(Problem.PAYMENT_MISMATCH)
+        raise CaselleRefusal(CaselleProblem.PAYMENT_MISMATCH)
     _check_method(state, account, asked["payment_method"], now)
     is_declined = _last4(state, account, asked["payment_method"]) == DECLINED_LAST4
     payment["status"] = "failed" if is_declined else "completed"
@@ -79,7 +79,7 @@ def refund(state: Json, account: Json, uid: str, body: Json) -> Json:
     left = payment["quoted"]["total_amount"] - payment["refunded_amount"]
     amount = asked.get("amount", left)
     if payment["status"] not in ("completed", "refunded") or not 0 < amount <= left:
-        raise Refused(Problem.NOT_REFUNDABLE)
+        raise CaselleRefusal(CaselleProblem.NOT_REFUNDABLE)
     payment["status"] = "refunded"
     payment["refunded_amount"] += amount
     return show(uid, payment)
@@ -88,7 +88,7 @@ def refund(state: Json, account: Json, uid: str, body: Json) -> Json:
 def payment_of(state: Json, account: Json, uid: str) -> Json:
     payment: Json | None = state["payments"].get(uid)
     if payment is None or payment["account"] != account["uid"]:
-        raise Refused(Problem.NO_SUCH_PAYMENT)
+        raise CaselleRefusal(CaselleProblem.NO_SUCH_PAYMENT)
     return payment
 
 
@@ -110,7 +110,7 @@ def _check_method(state: Json, account: Json, method: Json, now: datetime) -> st
     check_enabled(account, method_type)
     if method_type.startswith("wallet_"):
         if _saved(state, account, detail)["payment_method_type"] != method_type.removeprefix("wallet_"):
-            raise Refused(Problem.WRONG_WALLET_TYPE)
+            raise CaselleRefusal(CaselleProblem.WRONG_WALLET_TYPE)
     else:
         tokenizer.redeem(state, detail["fingerprint"], method_type, account["uid"], now)
     return method_type
@@ -119,7 +119,7 @@ def _check_method(state: Json, account: Json, method: Json, now: datetime) -> st
 def _saved(state: Json, account: Json, wallet: Json) -> Json:
     owned = owner_of(state, account["uid"], wallet["saved_payment_method_uid"])
     if owned is None:
-        raise Refused(Problem.NO_SUCH_METHOD)
+        raise CaselleRefusal(CaselleProblem.NO_SUCH_METHOD)
     saved: Json = owned[1]["payment_method"]
     return saved
 

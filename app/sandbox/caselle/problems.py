@@ -7,7 +7,7 @@ from uuid import uuid4
 from app.sandbox.base import Json
 
 
-class Problem(Enum):
+class CaselleProblem(Enum):
     """HTTP status, title, `code`, detail."""
 
     NO_BEARER = (401, "Unauthorized", "invalid_token", "The access token is missing, expired or unknown.")
@@ -40,10 +40,12 @@ class Problem(Enum):
     TOO_MANY_ITEMS = (400, "Bad Request", "too_many_items", "At most 1000 items.")
 
 
-class Refused(Exception):
+class CaselleRefusal(Exception):
     """The reply is a problem document; nothing is changed."""
 
-    def __init__(self, problem: Problem, detail: str = "", errors: Mapping[str, list[str]] | None = None) -> None:
+    def __init__(
+        self, problem: CaselleProblem, detail: str = "", errors: Mapping[str, list[str]] | None = None
+    ) -> None:
         super().__init__(problem.name)
         self.problem = problem
         self.status, self.title, self.code, usual = problem.value

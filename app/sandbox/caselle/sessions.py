@@ -14,7 +14,7 @@ from typing import Final
 from app.sandbox.base import Json
 from app.sandbox.caselle import events, tokenizer
 from app.sandbox.caselle.payments import fee_for
-from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 from app.sandbox.caselle.shapes import (
     CURRENCY,
     EMAIL,
@@ -82,9 +82,9 @@ def has_secret(state: Json, token: str) -> bool:
 def open_session(state: Json, session_id: str, now: datetime) -> Json:
     session: Json | None = state["sessions"].get(session_id)
     if session is None:
-        raise Refused(Problem.NO_SUCH_SESSION)
+        raise CaselleRefusal(CaselleProblem.NO_SUCH_SESSION)
     if session["status"] != "open" or datetime.fromisoformat(session["expires_at"]) <= now:
-        raise Refused(Problem.SESSION_CLOSED)
+        raise CaselleRefusal(CaselleProblem.SESSION_CLOSED)
     return session
 
 
@@ -98,7 +98,7 @@ def complete(state: Json, session_id: str, form: Mapping[str, str], now: datetim
     customer = state["customers"].get(asked.get("customer_id"))
     if form.get("saved_payment_method_uid"):
         if customer is None:
-            raise Refused(Problem.NO_SUCH_METHOD)
+            raise CaselleRefusal(CaselleProblem.NO_SUCH_METHOD)
         method = method_of(customer, form["saved_payment_method_uid"])
         kind, saved = method["payment_method"]["payment_method_type"], method["uid"]
         check_enabled(account, kind)

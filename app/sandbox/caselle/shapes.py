@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.sandbox.base import Json
-from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 
 Check = Callable[[Any], str | None]
 """An error that never quotes the value; None if the value is valid."""
@@ -38,9 +38,9 @@ def fit(body: Any, shape: Shape) -> Json:
     if faults.unknown:
         first = faults.unknown[0]
         errors = {name: ["unknown property"] for name in faults.unknown}
-        raise Refused(Problem.UNKNOWN_PROPERTY, f"Unknown property '{first}'.", errors)
+        raise CaselleRefusal(CaselleProblem.UNKNOWN_PROPERTY, f"Unknown property '{first}'.", errors)
     if faults.wrong:
-        raise Refused(Problem.INVALID, errors=faults.wrong)
+        raise CaselleRefusal(CaselleProblem.INVALID, errors=faults.wrong)
     return found
 
 
@@ -199,5 +199,5 @@ def detail_of(method: Json, allowed: tuple[str, ...] = TYPES) -> tuple[str, Json
         if other != name and other in method:
             errors[f"payment_method.{other}"] = ["does not belong to this payment_method_type"]
     if errors:
-        raise Refused(Problem.INVALID, errors=errors)
+        raise CaselleRefusal(CaselleProblem.INVALID, errors=errors)
     return kind, method[name]

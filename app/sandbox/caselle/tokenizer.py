@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from app.sandbox.base import Json
-from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 from app.sandbox.caselle.shapes import routing_number
 
 LIFETIME: Final = timedelta(minutes=15)
@@ -89,6 +89,6 @@ def redeem(state: Json, token: str, method_type: str, account: str, now: datetim
     """Raises Refused unless the token is live and of this type and account. It may be reused (assumed)."""
     entry = state["tokens"].get(digest(token))
     if entry is None or entry["type"] != method_type or entry["account"] != account:
-        raise Refused(Problem.TOKEN_INVALID)
+        raise CaselleRefusal(CaselleProblem.TOKEN_INVALID)
     if _end(entry) <= now:
-        raise Refused(Problem.TOKEN_EXPIRED)
+        raise CaselleRefusal(CaselleProblem.TOKEN_EXPIRED)

@@ -10,7 +10,7 @@ from typing import Final
 
 from app.sandbox.base import Json
 from app.sandbox.caselle import tokenizer
-from app.sandbox.caselle.problems import Problem, Refused
+from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 from app.sandbox.caselle.shapes import CUSTOMER, SAVE, SET_DEFAULT, detail_of, fit
 
 _SIGNS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -34,7 +34,7 @@ def create(state: Json, account: str, body: Json, now: datetime) -> Json:
     fields = fit(body, CUSTOMER)
     key = reference_key(account, fields["reference_id"])
     if key in state["by_reference"]:
-        raise Refused(Problem.CUSTOMER_EXISTS)
+        raise CaselleRefusal(CaselleProblem.CUSTOMER_EXISTS)
     wire = {"uid": new_uid("cus"), "reference_id": fields["reference_id"]}
     wire.update({name: fields.get(name) for name in ("name", "email")})
     customer: Json = {
@@ -52,7 +52,7 @@ def customer_of(state: Json, account: str, uid: str) -> Json:
     """The customer; one of another account counts as unknown."""
     customer: Json | None = state["customers"].get(uid)
     if customer is None or customer["account"] != account:
-        raise Refused(Problem.NO_SUCH_CUSTOMER)
+        raise CaselleRefusal(CaselleProblem.NO_SUCH_CUSTOMER)
     return customer
 
 
@@ -61,7 +61,7 @@ def method_of(customer: Json, uid: str) -> Json:
         if method["uid"] == uid:
             found: Json = method
             return found
-    raise Refused(Problem.NO_SUCH_METHOD)
+    raise CaselleRefusal(CaselleProblem.NO_SUCH_METHOD)
 
 
 def owner_of(state: Json, account: str, method_uid: str) -> tuple[Json, Json] | None:
@@ -77,7 +77,7 @@ def owner_of(state: Json, account: str, method_uid: str) -> tuple[Json, Json] | 
 def check_enabled(account: Json, method_type: str) -> None:
     switch = "enable_ach" if method_type.endswith("ach") else "enable_credit_card"
     if not account[switch]:
-        raise Refused(Problem.TYPE_DISABLED)
+        raise CaselleRefusal(CaselleProblem.TYPE_DISABLED)
 
 
 def save(state: Json, account: Json, customer_uid: str, body: Json, now: datetime) -> Json:

@@ -33,17 +33,17 @@ class Rule(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ValidationFault:
     """One invalid field; `entity` is its path in the body, e.g. ``cardList[0].cardType``."""
 
     entity: str
     message: str
 
 
-class Refused(Exception):
+class JpMorganRefusal(Exception):
     """The reply is a `messages` body; nothing is changed."""
 
-    def __init__(self, rule: Rule, faults: Sequence[Fault] = ()) -> None:
+    def __init__(self, rule: Rule, faults: Sequence[ValidationFault] = ()) -> None:
         super().__init__(rule.name)
         self.status, self.code, self.message = rule.value
         self.faults = tuple(faults)
@@ -58,8 +58,8 @@ class Refused(Exception):
         return body
 
 
-def invalid(entity: str, message: str) -> Refused:
-    return Refused(Rule.INVALID, [Fault(entity, message)])
+def invalid(entity: str, message: str) -> JpMorganRefusal:
+    return JpMorganRefusal(Rule.INVALID, [ValidationFault(entity, message)])
 
 
 ADFS_ERROR: Final[Json] = {

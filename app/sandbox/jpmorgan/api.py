@@ -7,15 +7,15 @@ from typing import Any, Final
 
 from app.sandbox.base import Emulator, Json
 from app.sandbox.jpmorgan import contacts, methods, profiles, three_ds
-from app.sandbox.jpmorgan.answers import Fault, Refused, Rule, invalid
+from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, invalid
 from app.sandbox.jpmorgan.fields import record, take, text
-from app.sandbox.jpmorgan.profiles import Shelf
+from app.sandbox.jpmorgan.profiles import ProfileStore
 
 _SOFTWARE: Final = {"companyName": text(100), "productName": text(100), "version": text(20)}
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class JpMorganRequest:
     """An authenticated request: caller, merchant, input. Header names are lower case."""
 
     merchant: str
@@ -26,10 +26,10 @@ class Ask:
     """The emulator's base URL, without a trailing slash."""
 
 
-Operation = Callable[[Ask], Json]
+Operation = Callable[[JpMorganRequest], Json]
 
 
-class Api:
+class JpMorganApi:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
 
@@ -60,22 +60,22 @@ class Api:
         ]
 
     @property
-    def _shelf(self) -> Shelf:
-        return Shelf(self._emulator.state, self._emulator.clock)
+    def _shelf(self) -> ProfileStore:
+        return ProfileStore(self._emulator.state, self._emulator.clock)
 
-    def _show(self, ask: Ask, profile: Json) -> Json:
+    def _show(self, ask: JpMorganRequest, profile: Json) -> Json:
         first_six = self._emulator.switch("FIRST_SIX") == "shown"
         return profiles.show(profile, ask.headers, first_six=first_six)
 
-    def _keep(self, ask: Ask, profile: Json) -> Json:
+    def _keep(self, ask: JpMorganRequest, profile: Json) -> Json:
         self._shelf.commit(profile, ask.headers.get("useridentifier"))
         self._emulator.touch()
         return self._show(ask, profile)
 
-    def _draft(self, ask: Ask) -> Json:
+    def _draft(self, ask: JpMorganRequest) -> Json:
         return self._shelf.draft(ask.merchant, ask.path["profile"])
 
-    def _adding(self, ask: Ask, profile: Json) -> methods.Adding:
+    def _adding(self, ask: JpMorganRequest, profile: Json) -> methods.Adding:
         return methods.Adding(
             profile,
             strict_pan=self._emulator.switch("PAN_LENGTH") == "exactly_16",
@@ -83,9 +83,9 @@ class Api:
             orchestrate=lambda authentication: f"{ask.base}/three-ds/{authentication}",
         )
 
-    def create(self, ask: Ask) -> Json:
+    def create(self, ask: JpMorganRequest) -> Json:
         body = ask.body
-        faults: list[Fault] = []
+        faults: list[ValidationFault] = []
         shelf = self._shelf
         external = shelf.external_id(ask.merchant, body, faults)
         by_external = self._emulator.switch("PROFILE_ID") == "external"
@@ -107,14 +107,14 @@ class Api:
             profile["wire"]["createUserIdentifier"] = user
         return self._keep(ask, profile)
 
-    def _first_methods(self, ask: Ask, profile: Json, body: Json, faults: list[Fault]) -> None:
+    def _first_methods(self, ask: JpMorganRequest, profile: Json, body: Json, faults: list[ValidationFault]) -> None:
         at = "profilePaymentMethod"
         wanted = body.get(at)
         adding = self._adding(ask, profile)
         if not isinstance(wanted, dict):
-            faults.append(Fault(at, "is required" if wanted is None else "must be an object"))
+            faults.append(ValidationFault(at, "is required" if wanted is None else "must be an object"))
         elif adding.all_of(wanted, at) == 0 and not adding.faults:
-            faults.append(Fault(at, "must hold at least one payment method"))
+            faults.append(ValidationFault(at, "must hold at least one payment method"))
         _check([*faults, *adding.faults])
         self._check_entitlement(profile)
         profile["default"] = profile["default"] or methods.first_default(profile)
@@ -122,27 +122,27 @@ class Api:
     def _check_entitlement(self, profile: Json) -> None:
         profiles.entitled(profile, self._emulator.state["merchants"][profile["merchant"]]["kinds"])
 
-    def read(self, ask: Ask) -> Json:
+    def read(self, ask: JpMorganRequest) -> Json:
         return self._show(ask, self._shelf.find(ask.merchant, ask.path["profile"]))
 
-    def update(self, ask: Ask) -> Json:
+    def update(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
-        faults: list[Fault] = []
+        faults: list[ValidationFault] = []
         external = self._shelf.external_id(ask.merchant, ask.body, faults, own=profile)
         profiles.change_fields(profile, ask.body, faults)
         _check(faults)
         profile["external_id"] = external or profile["external_id"]
         return self._keep(ask, profile)
 
-    def delete(self, ask: Ask) -> Json:
+    def delete(self, ask: JpMorganRequest) -> Json:
         self._shelf.remove(ask.merchant, ask.path["profile"])
         self._emulator.touch()
         return {"responseStatus": "SUCCESS", "responseCode": "ACCEPTED", "responseMessage": "Request Accepted"}
 
-    def add_methods(self, ask: Ask) -> Json:
+    def add_methods(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
         if profile["wire"].get("profileStatus") == "INACTIVE":
-            raise Refused(Rule.PROFILE_INACTIVE)
+            raise JpMorganRefusal(Rule.PROFILE_INACTIVE)
         adding = self._adding(ask, profile)
         if adding.all_of(ask.body) == 0 and not adding.faults:
             raise invalid("", "must hold at least one payment method")
@@ -150,86 +150,86 @@ class Api:
         self._check_entitlement(profile)
         return self._keep(ask, profile)
 
-    def update_method(self, ask: Ask) -> Json:
+    def update_method(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
         methods.update_method(profile, ask.path["method"], ask.body)
         return self._keep(ask, profile)
 
-    def set_default(self, ask: Ask) -> Json:
+    def set_default(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
         methods.set_default(profile, ask.path["method"])
         return self._keep(ask, profile)
 
-    def delete_method(self, ask: Ask) -> Json:
+    def delete_method(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
         methods.delete_method(profile, ask.path["method"])
         return self._keep(ask, profile)
 
-    def three_ds_status(self, ask: Ask) -> Json:
+    def three_ds_status(self, ask: JpMorganRequest) -> Json:
         profile = self._shelf.find(ask.merchant, ask.path["profile"])
         return three_ds.status_of(profile, ask.path["method"], ask.headers)
 
-    def add_address(self, ask: Ask) -> Json:
+    def add_address(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
-        faults: list[Fault] = []
+        faults: list[ValidationFault] = []
         methods.add_address(profile, ask.body, "", faults)
         _check(faults)
         return self._keep(ask, profile)
 
-    def update_address(self, ask: Ask) -> Json:
+    def update_address(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
         contacts.update_address(profile, ask.path["address"], ask.body)
         return self._keep(ask, profile)
 
-    def delete_address(self, ask: Ask) -> Json:
+    def delete_address(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
         contacts.delete_address(profile, ask.path["address"])
         return self._keep(ask, profile)
 
-    def add_communication(self, ask: Ask) -> Json:
+    def add_communication(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
-        faults: list[Fault] = []
+        faults: list[ValidationFault] = []
         contacts.add_communication(profile, ask.body, "", faults)
         _check(faults)
         return self._keep(ask, profile)
 
-    def update_communication(self, ask: Ask) -> Json:
+    def update_communication(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
         contacts.update_communication(profile, ask.path["communication"], ask.body)
         return self._keep(ask, profile)
 
-    def default_communication(self, ask: Ask) -> Json:
+    def default_communication(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
         contacts.default_communication(profile, ask.path["communication"])
         return self._keep(ask, profile)
 
-    def delete_communication(self, ask: Ask) -> Json:
+    def delete_communication(self, ask: JpMorganRequest) -> Json:
         profile = self._draft(ask)
         contacts.delete_communication(profile, ask.path["communication"])
         return self._keep(ask, profile)
 
-    def import_status(self, ask: Ask) -> Json:
+    def import_status(self, ask: JpMorganRequest) -> Json:
         """Files are uploaded by SFTP, which is not emulated: only files in the state have a status."""
         missing = [name for name in ("merchantFileName", "submitterIdentifier") if not ask.headers.get(name.lower())]
-        _check([Fault(name, "is required") for name in missing])
+        _check([ValidationFault(name, "is required") for name in missing])
         status: Json | None = self._emulator.state["imports"].get(ask.headers["merchantfilename"])
         if status is None:
-            raise Refused(Rule.NO_SUCH_FILE)
+            raise JpMorganRefusal(Rule.NO_SUCH_FILE)
         return copy.deepcopy(status)
 
 
-def _check(faults: list[Fault]) -> None:
+def _check(faults: list[ValidationFault]) -> None:
     if faults:
-        raise Refused(Rule.INVALID, faults)
+        raise JpMorganRefusal(Rule.INVALID, faults)
 
 
-def _merchant_software(profile: Json, body: Json, faults: list[Fault]) -> None:
+def _merchant_software(profile: Json, body: Json, faults: list[ValidationFault]) -> None:
     given: Any = body.get("merchant")
     if given is None:
         return
     wrong = record({"merchantSoftware": record(_SOFTWARE)})(given)
     if wrong is not None:
-        faults.append(Fault("merchant", wrong))
+        faults.append(ValidationFault("merchant", wrong))
         return
     software = take(given.get("merchantSoftware") or {}, _SOFTWARE, "", faults)
     if software:

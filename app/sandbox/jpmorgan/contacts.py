@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.sandbox.base import Json
-from app.sandbox.jpmorgan.answers import Fault, Refused, Rule, invalid
+from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, invalid
 from app.sandbox.jpmorgan.fields import ADDRESS, EMAIL, PHONE, Check, take
 
 _LISTS: Final[Mapping[str, tuple[str, str, Mapping[str, Check], str]]] = {
@@ -20,18 +20,18 @@ def address_of(profile: Json, address_id: str) -> Json:
         if address["addressIdentifier"] == address_id:
             found: Json = address
             return found
-    raise Refused(Rule.NO_SUCH_ADDRESS)
+    raise JpMorganRefusal(Rule.NO_SUCH_ADDRESS)
 
 
 def update_address(profile: Json, address_id: str, body: Json) -> None:
     """Update everything but `addressType`; a different one is refused (assumed)."""
     address = address_of(profile, address_id)
-    faults: list[Fault] = []
+    faults: list[ValidationFault] = []
     fields = take(body, ADDRESS, "", faults)
     if fields.get("addressType", address.get("addressType")) != address.get("addressType"):
-        faults.append(Fault("addressType", "cannot be changed"))
+        faults.append(ValidationFault("addressType", "cannot be changed"))
     if faults:
-        raise Refused(Rule.INVALID, faults)
+        raise JpMorganRefusal(Rule.INVALID, faults)
     address.update(fields)
 
 
@@ -39,13 +39,13 @@ def delete_address(profile: Json, address_id: str) -> None:
     """Refused while a payment method uses it (assumed: undocumented)."""
     address = address_of(profile, address_id)
     if any(method["wire"].get("addressIdentifier") == address_id for method in profile["methods"]):
-        raise Refused(Rule.ADDRESS_IN_USE)
+        raise JpMorganRefusal(Rule.ADDRESS_IN_USE)
     profile["addresses"].remove(address)
 
 
-def add_communication(profile: Json, body: Any, at: str, faults: list[Fault]) -> None:
+def add_communication(profile: Json, body: Any, at: str, faults: list[ValidationFault]) -> None:
     if not isinstance(body, dict):
-        faults.append(Fault(at, "must be an object"))
+        faults.append(ValidationFault(at, "must be an object"))
         return
     added = 0
     for name, (_, prefix, table, _default) in _LISTS.items():
@@ -53,7 +53,7 @@ def add_communication(profile: Json, body: Any, at: str, faults: list[Fault]) ->
         if entries is None:
             continue
         if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
-            faults.append(Fault(f"{at}.{name}" if at else name, "must be a list of objects"))
+            faults.append(ValidationFault(f"{at}.{name}" if at else name, "must be a list of objects"))
             continue
         for index, entry in enumerate(entries):
             place = f"{at}.{name}[{index}]" if at else f"{name}[{index}]"
@@ -63,7 +63,7 @@ def add_communication(profile: Json, body: Any, at: str, faults: list[Fault]) ->
             profile["communication"].setdefault(name, []).append(fields)
             added += 1
     if not added and not faults:
-        faults.append(Fault(at, "must hold a phoneList or an emailList"))
+        faults.append(ValidationFault(at, "must hold a phoneList or an emailList"))
 
 
 def _communication_of(profile: Json, wanted: str) -> tuple[str, Json]:
@@ -71,7 +71,7 @@ def _communication_of(profile: Json, wanted: str) -> tuple[str, Json]:
         for entry in profile["communication"].get(name, ()):
             if entry["communicationIdentifier"] == wanted:
                 return name, entry
-    raise Refused(Rule.NO_SUCH_COMMUNICATION)
+    raise JpMorganRefusal(Rule.NO_SUCH_COMMUNICATION)
 
 
 def update_communication(profile: Json, wanted: str, body: Json) -> None:
@@ -79,10 +79,10 @@ def update_communication(profile: Json, wanted: str, body: Json) -> None:
     word, _, table, default = _LISTS[name]
     if not isinstance(body.get(word), dict):
         raise invalid("", f"must hold the object {word}")
-    faults: list[Fault] = []
+    faults: list[ValidationFault] = []
     fields = take(body[word], table, word, faults)
     if faults:
-        raise Refused(Rule.INVALID, faults)
+        raise JpMorganRefusal(Rule.INVALID, faults)
     entry.update(fields)
     if _is_default(profile, default, wanted):
         profile["communication"][default] = dict(entry)

@@ -14,12 +14,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.sandbox.base import Emulator, Json, SandboxClock, Switch
 from app.sandbox.jpmorgan import three_ds
-from app.sandbox.jpmorgan.answers import ADFS_ERROR, Refused, Rule, invalid
-from app.sandbox.jpmorgan.api import Api, Ask, Operation
+from app.sandbox.jpmorgan.answers import ADFS_ERROR, JpMorganRefusal, Rule, invalid
+from app.sandbox.jpmorgan.api import JpMorganApi, JpMorganRequest, Operation
 from app.sandbox.jpmorgan.demo import MERCHANT, OTHER_MERCHANT, demo_profiles
 from app.sandbox.jpmorgan.profiles import stamp
-from app.sandbox.jpmorgan.tokens import CLIENT_ID, CLIENT_SECRET, RESOURCE, ClientKey, authenticate
-from app.sandbox.oauth import LIFETIME_SWITCH, REVOKE_SWITCH, TokenDesk, TokenRefused, bearer_headers, read_form
+from app.sandbox.jpmorgan.tokens import CLIENT_ID, CLIENT_SECRET, RESOURCE, AssertionKey, authenticate
+from app.sandbox.oauth import LIFETIME_SWITCH, REVOKE_SWITCH, TokenEndpoint, TokenRefused, bearer_headers, read_form
 
 BASE_PATH: Final = "/api/v2/mmp"
 TOKEN_PATH: Final = "/oauth2/token"  # noqa: S105 - a path
@@ -50,9 +50,9 @@ class JpMorganEmulator(Emulator):
 
     def __init__(self, clock: SandboxClock) -> None:
         super().__init__(clock)
-        self._desk = TokenDesk(self)
-        self._key = ClientKey(self)
-        self._api = Api(self)
+        self._desk = TokenEndpoint(self)
+        self._key = AssertionKey(self)
+        self._api = JpMorganApi(self)
 
     def reset(self) -> None:
         lasting: Json = {name: self.state[name] for name in _LASTING if name in self.state}
@@ -124,7 +124,7 @@ class JpMorganEmulator(Emulator):
                 Route(TOKEN_PATH, self._token, methods=["POST"]),
                 Route("/three-ds/{authentication}", self._challenge, methods=["GET", "POST"]),
             ],
-            exception_handlers={Refused: _refused, HTTPException: _off_the_map},
+            exception_handlers={JpMorganRefusal: _refused, HTTPException: _off_the_map},
         )
         return self._guarded(app)
 
@@ -148,7 +148,9 @@ class JpMorganEmulator(Emulator):
         merchant = headers.get("merchantidentifier", "").strip()
         if not needs_merchant or merchant in self.state["merchants"]:
             return None
-        wrong = Refused(Rule.MERCHANT_NOT_ENTITLED) if merchant else invalid("merchantIdentifier", "is required")
+        wrong = (
+            JpMorganRefusal(Rule.MERCHANT_NOT_ENTITLED) if merchant else invalid("merchantIdentifier", "is required")
+        )
         return _json(wrong.status, wrong.body())
 
     def _serve(self, operation: Operation, has_body: bool) -> Any:
@@ -156,7 +158,7 @@ class JpMorganEmulator(Emulator):
             raw = await request.body()
             body = _object(request, raw) if has_body else {}
             merchant = request.headers.get("merchantidentifier", "").strip()
-            ask = Ask(merchant, request.path_params, body, request.headers, self._root(request))
+            ask = JpMorganRequest(merchant, request.path_params, body, request.headers, self._root(request))
             return _json(200, operation(ask))
 
         return endpoint
@@ -228,11 +230,11 @@ def _json(status: int, body: Json) -> Response:
 
 
 async def _refused(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, Refused)
+    assert isinstance(exc, JpMorganRefusal)
     return _json(exc.status, exc.body())
 
 
 async def _off_the_map(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
-    wrong = Refused(Rule.WRONG_VERB if exc.status_code == 405 else Rule.NO_SUCH_PATH)
+    wrong = JpMorganRefusal(Rule.WRONG_VERB if exc.status_code == 405 else Rule.NO_SUCH_PATH)
     return _json(wrong.status, wrong.body())

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from app.sandbox.base import Json
-from app.sandbox.jpmorgan.answers import Fault
+from app.sandbox.jpmorgan.answers import ValidationFault
 
 Check = Callable[[Any], str | None]
 """An error that never quotes the value; None if the value is valid."""
@@ -95,7 +95,7 @@ def record(table: Mapping[str, Check], *, needed: tuple[str, ...] = ()) -> Check
     def check(value: Any) -> str | None:
         if not isinstance(value, dict):
             return "must be an object"
-        faults: list[Fault] = []
+        faults: list[ValidationFault] = []
         take(value, table, "", faults, needed=needed)
         return f"{faults[0].entity} {faults[0].message}" if faults else None
 
@@ -103,7 +103,7 @@ def record(table: Mapping[str, Check], *, needed: tuple[str, ...] = ()) -> Check
 
 
 def take(
-    source: Json, table: Mapping[str, Check], at: str, faults: list[Fault], *, needed: tuple[str, ...] = ()
+    source: Json, table: Mapping[str, Check], at: str, faults: list[ValidationFault], *, needed: tuple[str, ...] = ()
 ) -> Json:
     """The known, non-null fields of `source`; each wrong or missing one adds to `faults`. Unknown ones are ignored."""
     found: Json = {}
@@ -111,10 +111,10 @@ def take(
         value = source.get(name)
         if value is None:
             if name in needed:
-                faults.append(Fault(place(at, name), "is required"))
+                faults.append(ValidationFault(place(at, name), "is required"))
             continue
         if (wrong := check(value)) is not None:
-            faults.append(Fault(place(at, name), wrong))
+            faults.append(ValidationFault(place(at, name), wrong))
         found[name] = value
     return found
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from app.sandbox.base import Json
-from app.sandbox.jpmorgan.answers import Fault, Refused, Rule, invalid
+from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, invalid
 from app.sandbox.jpmorgan.fields import ACCOUNT_STATUS, ADDRESS, MANDATE, place, take
 from app.sandbox.jpmorgan.kinds import DIGITS_16, KINDS, NOT_IN_AN_UPDATE, THREE_DS_DATA, WALLETS, Kind
 
@@ -24,7 +24,7 @@ class Adding:
 
     def __init__(self, profile: Json, *, strict_pan: bool, year: int, orchestrate: Callable[[str], str]) -> None:
         self.profile = profile
-        self.faults: list[Fault] = []
+        self.faults: list[ValidationFault] = []
         self._strict_pan = strict_pan
         self._year = year
         self._orchestrate = orchestrate
@@ -35,7 +35,7 @@ class Adding:
         """
         status = body.get("accountStatus")
         if status is not None and (wrong := ACCOUNT_STATUS(status)) is not None:
-            self.faults.append(Fault(place(at, "accountStatus"), wrong))
+            self.faults.append(ValidationFault(place(at, "accountStatus"), wrong))
         added: list[tuple[Json, str]] = []
         for kind in KINDS.values():
             for index, entry in enumerate(self._entries(body, kind.plural, at)):
@@ -52,13 +52,13 @@ class Adding:
         if entries is None:
             return []
         if not (isinstance(entries, list) and entries and all(isinstance(entry, dict) for entry in entries)):
-            self.faults.append(Fault(place(at, name), "must be a list of at least one object"))
+            self.faults.append(ValidationFault(place(at, name), "must be a list of at least one object"))
             return []
         return entries
 
     def _one(self, kind: Kind, source: Json, at: str) -> str:
         if self._strict_pan and kind.word == "card" and (wrong := DIGITS_16(source.get("accountNumber"))) is not None:
-            self.faults.append(Fault(place(at, "accountNumber"), wrong))
+            self.faults.append(ValidationFault(place(at, "accountNumber"), wrong))
         secret = take(source, kind.dropped, at, self.faults, needed=kind.needed)
         shown = take(source, {**kind.editable, **kind.fixed}, at, self.faults)
         number = str(secret.get(kind.number, ""))
@@ -92,7 +92,7 @@ class Adding:
     def _from_wallet(self, bundle: Any, wallet: str, at: str) -> str:
         """Turn a wallet bundle into a device-token card. The bundle is encrypted, so the digits are made up."""
         if not (isinstance(bundle, dict) and bundle):
-            self.faults.append(Fault(at, "must be an object"))
+            self.faults.append(ValidationFault(at, "must be an object"))
             return ""
         digits = str(int(hashlib.sha256(repr(sorted(bundle.items())).encode()).hexdigest(), 16))[-4:]
         wire = {
@@ -112,11 +112,11 @@ class Adding:
         if named is None:
             return
         if not (isinstance(named, dict) and len(named) == 1 and next(iter(named)) in KINDS):
-            self.faults.append(Fault(at, "must hold one of " + ", ".join(KINDS)))
+            self.faults.append(ValidationFault(at, "must hold one of " + ", ".join(KINDS)))
             return
         [(word, entry)] = named.items()
         if not isinstance(entry, dict):
-            self.faults.append(Fault(place(at, word), "must be an object"))
+            self.faults.append(ValidationFault(place(at, word), "must be an object"))
             return
         known = [method_id for source, method_id in added if source == entry]
         if not known:
@@ -140,7 +140,7 @@ def _as_kept(wire: Json) -> None:
         }
 
 
-def place_address(profile: Json, source: Json, at: str, faults: list[Fault]) -> str | None:
+def place_address(profile: Json, source: Json, at: str, faults: list[ValidationFault]) -> str | None:
     """A method's address id: an inline address always creates a record and overrides a named one (assumed)."""
     inline = source.get("consumerProfileAddress")
     if inline is not None:
@@ -149,14 +149,14 @@ def place_address(profile: Json, source: Json, at: str, faults: list[Fault]) -> 
     if named is None:
         return None
     if named not in [address["addressIdentifier"] for address in profile["addresses"]]:
-        faults.append(Fault(place(at, "addressIdentifier"), "is not an address of this profile"))
+        faults.append(ValidationFault(place(at, "addressIdentifier"), "is not an address of this profile"))
         return None
     return str(named)
 
 
-def add_address(profile: Json, source: Any, at: str, faults: list[Fault]) -> str | None:
+def add_address(profile: Json, source: Any, at: str, faults: list[ValidationFault]) -> str | None:
     if not isinstance(source, dict):
-        faults.append(Fault(at, "must be an object"))
+        faults.append(ValidationFault(at, "must be an object"))
         return None
     fields = take(source, ADDRESS, at, faults, needed=("addressType",))
     address = {"addressIdentifier": str(uuid4()), **fields}
@@ -169,7 +169,7 @@ def method_of(profile: Json, method_id: str) -> Json:
         if method["wire"]["paymentMethodId"] == method_id:
             found: Json = method
             return found
-    raise Refused(Rule.NO_SUCH_METHOD)
+    raise JpMorganRefusal(Rule.NO_SUCH_METHOD)
 
 
 def update_method(profile: Json, method_id: str, body: Json) -> None:
@@ -180,12 +180,14 @@ def update_method(profile: Json, method_id: str, body: Json) -> None:
         raise invalid("", f"must hold exactly the object {kind.word}")
     change: Json = {"accountStatus": body.get("accountStatus"), **body[kind.word]}
     faults = [
-        Fault(place(kind.word, name), "cannot be changed") for name in NOT_IN_AN_UPDATE if change.get(name) is not None
+        ValidationFault(place(kind.word, name), "cannot be changed")
+        for name in NOT_IN_AN_UPDATE
+        if change.get(name) is not None
     ]
     fields = take(change, kind.editable, kind.word, faults)
     address = place_address(profile, change, kind.word, faults)
     if faults:
-        raise Refused(Rule.INVALID, faults)
+        raise JpMorganRefusal(Rule.INVALID, faults)
     _as_kept(fields)
     if address is not None:
         fields["addressIdentifier"] = address
@@ -194,7 +196,7 @@ def update_method(profile: Json, method_id: str, body: Json) -> None:
 
 def set_default(profile: Json, method_id: str) -> None:
     if method_of(profile, method_id)["wire"]["accountStatus"] == "INACTIVE":
-        raise Refused(Rule.METHOD_INACTIVE)
+        raise JpMorganRefusal(Rule.METHOD_INACTIVE)
     profile["default"] = method_id
 
 

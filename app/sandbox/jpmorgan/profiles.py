@@ -9,7 +9,7 @@ from typing import Final
 from uuid import uuid4
 
 from app.sandbox.base import Json, SandboxClock
-from app.sandbox.jpmorgan.answers import Fault, Refused, Rule
+from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault
 from app.sandbox.jpmorgan.fields import EXTERNAL_ID, PROFILE, place, take
 from app.sandbox.jpmorgan.kinds import KINDS
 
@@ -29,7 +29,7 @@ def signs(count: int) -> str:
     return "".join(secrets.choice(_ID_SIGNS) for _ in range(count))
 
 
-class Shelf:
+class ProfileStore:
     """All profiles by merchant and id; another merchant's profile counts as unknown (assumed: 404, not 403)."""
 
     def __init__(self, state: Json, clock: SandboxClock) -> None:
@@ -44,7 +44,7 @@ class Shelf:
     def find(self, merchant: str, profile_id: str) -> Json:
         profile: Json | None = self._all.get(f"{merchant}/{profile_id}")
         if profile is None:
-            raise Refused(Rule.NO_SUCH_PROFILE)
+            raise JpMorganRefusal(Rule.NO_SUCH_PROFILE)
         return profile
 
     def draft(self, merchant: str, profile_id: str) -> Json:
@@ -65,7 +65,9 @@ class Shelf:
         self.find(merchant, profile_id)
         del self._all[f"{merchant}/{profile_id}"]
 
-    def external_id(self, merchant: str, source: Json, faults: list[Fault], *, own: Json | None = None) -> str | None:
+    def external_id(
+        self, merchant: str, source: Json, faults: list[ValidationFault], *, own: Json | None = None
+    ) -> str | None:
         """A request's upper-cased external id; a duplicate within the merchant is an error (assumed)."""
         name = "externalConsumerProfileIdentifier"
         given = take(source, {name: EXTERNAL_ID}, "", faults, needed=() if own else (name,)).get(name)
@@ -75,7 +77,7 @@ class Shelf:
         for profile in self._all.values():
             if profile["merchant"] == merchant and profile["external_id"] == wanted:
                 if own is None or profile["wire"]["consumerProfileId"] != own["wire"]["consumerProfileId"]:
-                    faults.append(Fault(name, "is already used"))
+                    faults.append(ValidationFault(name, "is already used"))
                 break
         return wanted
 
@@ -101,7 +103,7 @@ def stamp(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def change_fields(profile: Json, source: Json, faults: list[Fault]) -> None:
+def change_fields(profile: Json, source: Json, faults: list[ValidationFault]) -> None:
     profile["wire"].update(take(source, PROFILE, "", faults))
 
 
@@ -109,8 +111,8 @@ def entitled(profile: Json, kinds: list[str]) -> None:
     """Refuse a draft with a kind the merchant may not use."""
     foreign = [method["kind"] for method in profile["methods"] if method["kind"] not in kinds]
     if foreign:
-        raise Refused(
-            Rule.KIND_NOT_ENTITLED, [Fault(place("", KINDS[word].plural), "not entitled") for word in foreign]
+        raise JpMorganRefusal(
+            Rule.KIND_NOT_ENTITLED, [ValidationFault(place("", KINDS[word].plural), "not entitled") for word in foreign]
         )
 
 

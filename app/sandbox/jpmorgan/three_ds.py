@@ -6,7 +6,7 @@ from typing import Final
 from uuid import uuid4
 
 from app.sandbox.base import Json
-from app.sandbox.jpmorgan.answers import Refused, Rule
+from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule
 from app.sandbox.jpmorgan.methods import method_of
 
 OUTCOMES: Final = ("SUCCESS", "DENIED", "ERROR")
@@ -36,10 +36,10 @@ def status_of(profile: Json, method_id: str, headers: Mapping[str, str]) -> Json
     """The status reply. 404 without an attempt; an uncompleted one has no `cardAuthenticationDetails` (assumed)."""
     method = method_of(profile, method_id)
     if method["kind"] != "card":
-        raise Refused(Rule.CARDS_ONLY)
+        raise JpMorganRefusal(Rule.CARDS_ONLY)
     result = method.get("three_ds")
     if result is None:
-        raise Refused(Rule.NO_AUTHENTICATION)
+        raise JpMorganRefusal(Rule.NO_AUTHENTICATION)
     answer: Json = {
         "requestId": headers.get("requestidentifier") or str(uuid4()),
         "consumerProfileId": profile["wire"]["consumerProfileId"],

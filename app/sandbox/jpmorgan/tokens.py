@@ -24,7 +24,7 @@ RESOURCE: Final = "JPMC:URI:RS-000000-00000-HelixAPIEntitlementsSANDBOX"
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
-class ClientKey:
+class AssertionKey:
     """The demo client's RSA key. Created on first use and kept in the state, so that a data directory keeps its key."""
 
     def __init__(self, emulator: Emulator) -> None:
@@ -59,7 +59,7 @@ class ClientKey:
 
 
 def authenticate(
-    form: Mapping[str, str], authorization: str | None, *, key: ClientKey, audience: str, used: dict[str, float]
+    form: Mapping[str, str], authorization: str | None, *, key: AssertionKey, audience: str, used: dict[str, float]
 ) -> None:
     """Check a token request; raises TokenRefused. `used` remembers each assertion's `jti` until its `exp`."""
     if form.get("grant_type") != "client_credentials":
@@ -72,7 +72,7 @@ def authenticate(
         raise TokenRefused(401, "invalid_client")
 
 
-def _check_assertion(form: Mapping[str, str], key: ClientKey, audience: str, used: dict[str, float]) -> None:
+def _check_assertion(form: Mapping[str, str], key: AssertionKey, audience: str, used: dict[str, float]) -> None:
     assertion = form.get("client_assertion", "")
     if form.get("client_assertion_type") != ASSERTION_TYPE:
         raise TokenRefused(400, "invalid_request", "client_assertion_type")
@@ -90,7 +90,7 @@ def _check_assertion(form: Mapping[str, str], key: ClientKey, audience: str, use
     used[claims["jti"]] = float(claims["exp"])
 
 
-def _claims(assertion: str, key: ClientKey, audience: str) -> Json:
+def _claims(assertion: str, key: AssertionKey, audience: str) -> Json:
     try:
         if jwt.get_unverified_header(assertion).get("kid") != key.key_id:
             raise TokenRefused(400, "invalid_grant", "kid")

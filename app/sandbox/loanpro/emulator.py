@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from app.sandbox.base import Emulator, Json, Switch
 from app.sandbox.loanpro import demo, lms, vault, wallet
-from app.sandbox.loanpro.refusals import Refused, entity_error, unauthorized
+from app.sandbox.loanpro.refusals import LoanProRefusal, entity_error, unauthorized
 
 _API_TOKEN: Final = "sandbox-loanpro-api-token"  # noqa: S105 - opens nothing but this emulator
 _TENANT: Final = "5200243"
@@ -99,7 +99,7 @@ class LoanProEmulator(Emulator):
         try:
             # No await below: each request reads and writes the state atomically.
             shown = self._answer(request, raw)
-        except Refused as refused:
+        except LoanProRefusal as refused:
             return _json(refused.body, refused.status)
         return HTMLResponse(shown) if isinstance(shown, str) else _json(shown)
 

@@ -10,7 +10,7 @@ from app.sandbox.base import Json, SandboxClock
 from app.sandbox.loanpro import customers, odata, render, search
 from app.sandbox.loanpro.accounts import Rules
 from app.sandbox.loanpro.checks import children
-from app.sandbox.loanpro.odata import Query, QueryError
+from app.sandbox.loanpro.odata import ODataQuery, QueryError
 from app.sandbox.loanpro.refusals import entity_error
 from app.sandbox.loanpro.render import Style
 
@@ -28,7 +28,7 @@ class Host(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LmsRequest:
     """An LMS request: path captures, query options and decoded body."""
 
     host: Host
@@ -41,7 +41,7 @@ class Asked:
         return self.host.state
 
     @property
-    def query(self) -> Query:
+    def query(self) -> ODataQuery:
         return odata.parse_query(self.options)
 
     @property
@@ -80,25 +80,25 @@ def answer(host: Host, method: str, path: str, options: Mapping[str, str], body:
         if match:
             decoded = None if method == "GET" else body()
             try:
-                shown: Json = handler(Asked(host, match.groupdict(), options, decoded))
+                shown: Json = handler(LmsRequest(host, match.groupdict(), options, decoded))
                 return shown
             except QueryError:
                 raise entity_error("Invalid query") from None
     raise entity_error("The requested endpoint does not exist", status=404, kind="NotFoundException")
 
 
-def _create(asked: Asked) -> Json:
+def _create(asked: LmsRequest) -> Json:
     customer = customers.create(asked.state, asked.fields, asked.rules)
     asked.host.touch()
     return {"d": render.customer(customer, asked.state, {}, asked.style)}
 
 
-def _get(asked: Asked) -> Json:
+def _get(asked: LmsRequest) -> Json:
     customer = customers.find(asked.state, asked.number)
     return {"d": render.customer(customer, asked.state, asked.query.expand, asked.style)}
 
 
-def _list(asked: Asked) -> Json:
+def _list(asked: LmsRequest) -> Json:
     query, state, style = asked.query, asked.state, asked.style
     held: dict[str, Json] = state["customers"]
     wanted = held.values() if query.wanted_ids is None else _picked(held, query.wanted_ids)
@@ -110,7 +110,7 @@ def _list(asked: Asked) -> Json:
     return {"d": {"results": shown, "summary": summary}}
 
 
-def _update(asked: Asked) -> Json:
+def _update(asked: LmsRequest) -> Json:
     state, now, delay_s = asked.state, asked.rules.now, asked.index_delay_s
     customer, body = customers.find(state, asked.number), asked.fields
     row = search.visible_row(customer, now, delay_s)
@@ -126,12 +126,12 @@ def _update(asked: Asked) -> Json:
     return {"d": shown}
 
 
-def _list_accounts(asked: Asked) -> Json:
+def _list_accounts(asked: LmsRequest) -> Json:
     held = render.accounts_of(customers.find(asked.state, asked.number), asked.state)
     return {"d": _page_of(asked, _accounts(asked, held)["d"], f"Customers({asked.number})")}
 
 
-def _page_of(asked: Asked, rows: Json, owner: str) -> Json:
+def _page_of(asked: LmsRequest, rows: Json, owner: str) -> Json:
     """A page of a customer's profiles; some tenants ignore `nopaging` (assumed)."""
     switch, held = asked.host.switch, rows["results"]
     if switch("PAGE_SIZE") == "none" or len(held) <= int(switch("PAGE_SIZE")):
@@ -145,12 +145,12 @@ def _page_of(asked: Asked, rows: Json, owner: str) -> Json:
     return {"results": held[:size], "__next": f"{owner}/PaymentAccounts?{urlencode(following, safe='$,/()')}"}
 
 
-def _list_all_accounts(asked: Asked) -> Json:
+def _list_all_accounts(asked: LmsRequest) -> Json:
     held: dict[str, Json] = asked.state["accounts"]
     return _accounts(asked, sorted(held.values(), key=lambda account: -account["id"]))
 
 
-def _accounts(asked: Asked, held: list[Json]) -> Json:
+def _accounts(asked: LmsRequest, held: list[Json]) -> Json:
     query, state, style = asked.query, asked.state, asked.style
     page, summary = odata.select([render.account_row(account, state) for account in held], query)
     by_id = state["accounts"]
@@ -158,7 +158,7 @@ def _accounts(asked: Asked, held: list[Json]) -> Json:
     return {"d": {"results": shown, "summary": summary}}
 
 
-def _navigate(asked: Asked) -> Json:
+def _navigate(asked: LmsRequest) -> Json:
     """A customer's other children, e.g. ``Customers(37)/Phones``."""
     name = asked.groups["name"]
     whole = render.customer(
@@ -167,23 +167,23 @@ def _navigate(asked: Asked) -> Json:
     return {"d": whole[name]}
 
 
-def _get_account(asked: Asked) -> Json:
+def _get_account(asked: LmsRequest) -> Json:
     return {"d": render.account(_account(asked), asked.state, asked.query.expand, asked.style)}
 
 
-def _get_child(asked: Asked) -> Json:
+def _get_child(asked: LmsRequest) -> Json:
     expand = {asked.groups["name"]: asked.query.expand}
     return {"d": render.account(_account(asked), asked.state, expand, asked.style)[asked.groups["name"]]}
 
 
-def _account(asked: Asked) -> Json:
+def _account(asked: LmsRequest) -> Json:
     account: Json | None = asked.state["accounts"].get(str(asked.number))
     if account is None:
         raise entity_error("Payment account not found")
     return account
 
 
-def _search(asked: Asked) -> Json:
+def _search(asked: LmsRequest) -> Json:
     """Pages with `$start`, not `$skip`."""
     now, delay_s = asked.rules.now, asked.index_delay_s
     seen = (search.visible_row(customer, now, delay_s) for customer in asked.state["customers"].values())
@@ -197,7 +197,7 @@ def _picked(held: dict[str, Json], numbers: tuple[int, ...]) -> list[Json]:
     return [held[str(number)] for number in numbers if str(number) in held]
 
 
-def _route(method: str, pattern: str, handler: Callable[[Asked], Json]) -> tuple[str, re.Pattern[str], Any]:
+def _route(method: str, pattern: str, handler: Callable[[LmsRequest], Json]) -> tuple[str, re.Pattern[str], Any]:
     # Pages write a key as `(37)`, replies as `(id=37)`.
     return method, re.compile(pattern.replace("KEY", r"\((?:id=)?(?P<id>\d{1,15})\)")), handler
 

@@ -29,7 +29,7 @@ class QueryError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class ODataQuery:
     """The options of one read. `top` is None if absent; `wanted_ids` is set if the filter only lists ids."""
 
     matches: Value
@@ -41,10 +41,10 @@ class Query:
     is_paged: bool = True
 
 
-def parse_query(options: Mapping[str, str]) -> Query:
+def parse_query(options: Mapping[str, str]) -> ODataQuery:
     text = options.get("$filter", "").strip()
     matches, wanted_ids = _compiled(text) if text else (_everything, None)
-    return Query(
+    return ODataQuery(
         matches=matches,
         wanted_ids=wanted_ids,
         expand=parse_expand(options.get("$expand", "")),
@@ -78,7 +78,7 @@ def parse_expand(text: str) -> Expand:
     return tree
 
 
-def select(rows: Sequence[Json], query: Query) -> tuple[list[Json], Json]:
+def select(rows: Sequence[Json], query: ODataQuery) -> tuple[list[Json], Json]:
     """Filter, sort and page. Returns the page and its `summary`; `pageSize` stays 50 even without paging."""
     found = [row for row in rows if query.matches(row)]
     for name, is_descending in reversed(query.order):

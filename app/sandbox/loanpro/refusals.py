@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from app.sandbox.base import Json
 
 
-class Refused(Exception):
+class LoanProRefusal(Exception):
     """Carries the HTTP reply. Raised before any change."""
 
     def __init__(self, status: int, body: Json) -> None:
@@ -14,22 +14,24 @@ class Refused(Exception):
         self.body = body
 
 
-def entity_error(text: str, status: int = 409, kind: str = "EntityException") -> Refused:
+def entity_error(text: str, status: int = 409, kind: str = "EntityException") -> LoanProRefusal:
     """The LMS error; `text` never quotes the request."""
-    return Refused(status, {"error": {"message": {"lang": "en-US", "value": text}, "type": kind, "code": status}})
+    return LoanProRefusal(
+        status, {"error": {"message": {"lang": "en-US", "value": text}, "type": kind, "code": status}}
+    )
 
 
-def transaction_warnings(warnings: Sequence[str]) -> Refused:
+def transaction_warnings(warnings: Sequence[str]) -> LoanProRefusal:
     """Possible duplicates; `warnings` sits beside `error` (LoanPro, "Transaction Warnings")."""
     error = {"message": "Transaction warnings found.", "type": "TransactionWarningException", "code": 500}
-    return Refused(409, {"error": error, "warnings": list(warnings)})
+    return LoanProRefusal(409, {"error": error, "warnings": list(warnings)})
 
 
-def unauthorized(reason: str) -> Refused:
+def unauthorized(reason: str) -> LoanProRefusal:
     context = {"ip": "", "uri": "/authorize", "user_id": 1, "errors": [reason]}
-    return Refused(401, {"code": "401-CN0001", "message": "Unauthorized", "context": context})
+    return LoanProRefusal(401, {"code": "401-CN0001", "message": "Unauthorized", "context": context})
 
 
-def vault_error(status: int, message: str, *errors: str) -> Refused:
+def vault_error(status: int, message: str, *errors: str) -> LoanProRefusal:
     """Secure Payments' error: a context and a message."""
-    return Refused(status, {"message": message, "context": {"errors": list(errors) or [message]}})
+    return LoanProRefusal(status, {"message": message, "context": {"errors": list(errors) or [message]}})

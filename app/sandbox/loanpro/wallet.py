@@ -24,7 +24,7 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LinkRequest:
     host: Host
     login: Login
     groups: Mapping[str, str]
@@ -61,7 +61,7 @@ def answer(host: Host, login: Login, received: Received, mint: Callable[[Json], 
         if match:
             _authorize(auth, host.state, login, received.headers, match.groupdict())
             body = received.body() if method != "GET" and auth != "empty" else None
-            return handler(Asked(host, login, match.groupdict(), body, mint))
+            return handler(LinkRequest(host, login, match.groupdict(), body, mint))
     raise vault_error(404, "Not found")
 
 
@@ -80,53 +80,53 @@ def _authorize(auth: str, state: Json, login: Login, headers: Mapping[str, str],
         raise vault_error(401, "Unauthorized")
 
 
-def _authenticate(asked: Asked) -> Json:
+def _authenticate(asked: LinkRequest) -> Json:
     body, login = asked.body, asked.login
     if not isinstance(body, dict) or (body.get("username"), body.get("password")) != (login.username, login.password):
         raise vault_error(401, "Invalid username or password")
     return {"token": login.token, "secret": login.secret}
 
 
-def _mint_obo(asked: Asked) -> Json:
+def _mint_obo(asked: LinkRequest) -> Json:
     asked.host.touch()
     return secure.mint_obo(asked.state)
 
 
-def _create_bank(asked: Asked) -> Json:
+def _create_bank(asked: LinkRequest) -> Json:
     asked.host.touch()
     return secure.create_bank(asked.state, asked.body, asked.now)
 
 
-def _update(asked: Asked) -> bool:
+def _update(asked: LinkRequest) -> bool:
     (secure.update_card if asked.kind == "card" else secure.update_bank)(asked.state, asked.body, asked.now)
     asked.host.touch()
     return True
 
 
-def _delete(asked: Asked) -> bool:
+def _delete(asked: LinkRequest) -> bool:
     secure.delete(asked.state, asked.body, asked.kind, asked.now)
     asked.host.touch()
     return True
 
 
-def _link(asked: Asked) -> bool:
+def _link(asked: LinkRequest) -> bool:
     secure.link(asked.state, asked.groups["id"], asked.body, asked.kind, asked.now)
     asked.host.touch()
     return True
 
 
-def _unlink(asked: Asked) -> bool:
+def _unlink(asked: LinkRequest) -> bool:
     secure.unlink(asked.state, asked.groups["id"], asked.body, asked.kind, asked.now)
     asked.host.touch()
     return True
 
 
-def _create_customer(asked: Asked) -> Json:
+def _create_customer(asked: LinkRequest) -> Json:
     asked.host.touch()
     return secure.create_customer(asked.state, asked.body)
 
 
-def _page(asked: Asked) -> str:
+def _page(asked: LinkRequest) -> str:
     """The iframe: posts the form here, then sends `{status, token}` to its parent page."""
     is_card = "check" not in asked.groups["form"]
     names = ("number", "exp_month", "exp_year", "holder_name")
@@ -138,7 +138,7 @@ def _page(asked: Asked) -> str:
     return _PAGE.replace("FIELDS", fields)
 
 
-def _capture(asked: Asked) -> Json:
+def _capture(asked: LinkRequest) -> Json:
     """Handles the page's form. The real iframe sends `{status: 200, token}` to its parent."""
     if not isinstance(asked.body, dict):
         raise vault_error(400, "Invalid data")

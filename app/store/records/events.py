@@ -18,7 +18,7 @@ class Topic(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangeNotice:
     """One change. Versions increase in commit order; none appears after a higher one."""
 
     version: int
@@ -27,11 +27,11 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class ChangeNotices:
     """Changes after a version. If not `is_complete`, some are missing: clear the whole cache."""
 
     version: int
-    rows: tuple[Change, ...]
+    rows: tuple[ChangeNotice, ...]
     is_complete: bool
 
 

@@ -9,14 +9,14 @@ from typing import Any
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 
 
-class ReceiptState(StrEnum):
+class DeliveryState(StrEnum):
     RECEIVED = "RECEIVED"
     DONE = "DONE"
     DEAD = "DEAD"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewReceipt:
+class NewDelivery:
     """A verified delivery. `body` is JSON, already redacted. Deliveries of one `lane` are processed in order."""
 
     source: str
@@ -28,7 +28,7 @@ class NewReceipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiptRecord:
+class DeliveryRecord:
     """`attempts` counts claims, including the current one; `error` is a short reason for the last failure."""
 
     id: str
@@ -38,7 +38,7 @@ class ReceiptRecord:
     event_type: str
     lane: str
     body: Mapping[str, Any]
-    state: ReceiptState
+    state: DeliveryState
     attempts: int
     error: str | None
     received_at: datetime
@@ -65,7 +65,7 @@ class ImportRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenMethod:
+class ObservedMethod:
     """A method as last read. `etag` changes when a visible field changes; `expiry` is ``YYYY-MM``.
 
     `auth` is the 3-D Secure status in the list, if any: the baseline for later statuses.
@@ -79,7 +79,7 @@ class SeenMethod:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenChanges:
+class ObservedChanges:
     """Differences from the stored list. `is_first`: there was none, so the differences are not changes.
 
     `since` is when a difference was last found or the list first stored; None if `is_first`. `is_outdated`: the list
@@ -99,7 +99,7 @@ class SeenChanges:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenStatus:
+class ObservedStatus:
     """The last observed 3-D Secure status of a method, and since when; None before the first."""
 
     customer_id: str
@@ -108,7 +108,7 @@ class SeenStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeenRecord:
+class ObservedRecord:
     """A method of a customer, as last observed."""
 
     customer_id: str

@@ -107,31 +107,31 @@ class OperationRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
+class BegunNew:
     """The caller may run the operation."""
 
     operation: OperationRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Existing:
+class BegunBefore:
     """The key was used before: compare `input_digest`, then respond according to `state`."""
 
     operation: OperationRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class BegunElsewhere:
     """An operation with another key holds the `exclusive`."""
 
     operation: OperationRecord
 
 
-Begun = Fresh | Existing | Taken
+Begun = BegunNew | BegunBefore | BegunElsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnerRecord:
+class LeaseRecord:
     """A process that runs operations. Its lease ends when `beat_at` is too old or `stopped_at` is set."""
 
     id: str

@@ -10,7 +10,7 @@ from app.vault.payments import PaymentState as PaymentState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewPayment:
+class NewPaymentRecord:
     """A quoted payment; a `payment_id` of None is generated.
 
     `payment_ref` is the vault's; `quote` is the JSON that a capture must repeat exactly.

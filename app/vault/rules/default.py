@@ -12,7 +12,7 @@ _CONCLUSIVE: Final = frozenset({SourceState.OK, SourceState.NOT_LINKED, SourceSt
 
 
 @value(frozen=True, slots=True)
-class Candidate:
+class DefaultCandidate:
     """One method, as far as the rules need it. `usable_but_for_expiry` is the condition under `allowExpired`."""
 
     key: MethodKey
@@ -47,7 +47,7 @@ class Default:
 
 
 def effective_default(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[DefaultCandidate],
     states: Mapping[ProviderName, SourceState],
     choice: StoredChoice | None,
     precedence: Sequence[ProviderName],
@@ -77,7 +77,7 @@ def _of_missing(state: SourceState) -> Default:
     return Default(DefaultState.UNKNOWN)
 
 
-def _of_vaults(usable: Sequence[Candidate], precedence: Sequence[ProviderName]) -> Default:
+def _of_vaults(usable: Sequence[DefaultCandidate], precedence: Sequence[ProviderName]) -> Default:
     if len(usable) == 1:
         return Default(DefaultState.RESOLVED, usable[0].key, DefaultReason.ONLY_USABLE_METHOD)
     defaults = [one for one in usable if one.is_provider_default]

@@ -9,7 +9,7 @@ from typing import Final
 
 from app.store import Store
 from app.store.errors import StoreUnavailable
-from app.store.records import EventType, NewEvent, SeenRecord
+from app.store.records import EventType, NewEvent, ObservedRecord
 from app.vault.rules.expiry import ExpiryClock
 
 _log = logging.getLogger("vaultgraph.sweeps")
@@ -22,7 +22,7 @@ reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keep:
+class Retention:
     """Retention times in the store."""
 
     operations: timedelta = timedelta(days=30)
@@ -31,7 +31,7 @@ class Keep:
     receipts: timedelta = timedelta(days=30)
 
 
-class DailySweep:
+class DailyJobs:
     """Every replica calls `run`; only the leader does the work."""
 
     def __init__(
@@ -40,13 +40,13 @@ class DailySweep:
         *,
         every_s: float,
         soon_days: int,
-        keep: Keep | None = None,
+        keep: Retention | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._every_s = every_s
         self._soon_days = soon_days
-        self._keep = keep or Keep()
+        self._keep = keep or Retention()
         self._now = now
 
     async def run(self) -> None:
@@ -76,10 +76,10 @@ class DailySweep:
         await self._store.receipts.expire(now - self._keep.receipts)
         return appended
 
-    async def _pages(self) -> AsyncIterator[list[SeenRecord]]:
+    async def _pages(self) -> AsyncIterator[list[ObservedRecord]]:
         now = self._now()
         first_month, last_month = _month(ExpiryClock.at(now - _LOOK_BACK, 0).current), _month(self._clock(now).soon)
-        last: SeenRecord | None = None
+        last: ObservedRecord | None = None
         while True:
             page = await self._store.seen.expiring(first_month, last_month, after=last, limit=_PAGE)
             if page:
@@ -91,7 +91,7 @@ class DailySweep:
     def _clock(self, now: datetime) -> ExpiryClock:
         return ExpiryClock.at(now, self._soon_days)
 
-    def _event(self, record: SeenRecord) -> NewEvent | None:
+    def _event(self, record: ObservedRecord) -> NewEvent | None:
         if record.expiry is None:
             return None
         clock = self._clock(self._now())

@@ -18,8 +18,8 @@ from app.store.records import (
     EventType,
     MethodAddress,
     NewEvent,
-    SeenChanges,
-    SeenMethod,
+    ObservedChanges,
+    ObservedMethod,
 )
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.model import Card, PaymentMethod, VaultWallet
@@ -41,7 +41,7 @@ OnAdded = Callable[[str, Collection[MethodAddress], EventOrigin], None]
 """Called with the gateway's customer id, the added methods, and the origin of the change."""
 
 
-class StatusNoted(Enum):
+class StatusRecorded(Enum):
     """Result of recording a 3-D Secure status: `LEFT` (not recorded), `SAME` as before, the `FIRST` one, or
     `CHANGED`."""
 
@@ -59,7 +59,7 @@ class Named:
     at: datetime
 
 
-class Sightings:
+class ChangeDetector:
     """Compares lists with the last ones seen and appends events for the differences."""
 
     def __init__(self, store: Store, on_added: OnAdded | None = None) -> None:
@@ -76,7 +76,7 @@ class Sightings:
         asked_at: datetime | None = None,
         named: Named | None = None,
         tx: Tx | None = None,
-    ) -> SeenChanges:
+    ) -> ObservedChanges:
         """Store `wallet` as last seen and append one event per difference, in one transaction.
 
         `asked_at` is when the call to the vault began. A list is outdated, and ignored, if a write or a newer list may
@@ -85,12 +85,12 @@ class Sightings:
         and is ignored.
         """
         if wallet.skipped or wallet.truncated:
-            return SeenChanges((), (), (), is_first=False)
+            return ObservedChanges((), (), (), is_first=False)
         seen = self._store.seen
-        if named is None and await seen.is_unchanged(wallet.provider, wallet.customer_ref, sighted(wallet.methods)):
-            return SeenChanges((), (), (), is_first=False)
+        if named is None and await seen.is_unchanged(wallet.provider, wallet.customer_ref, to_observed(wallet.methods)):
+            return ObservedChanges((), (), (), is_first=False)
         if asked_at is not None and await self._is_disturbed(customer_id, wallet.provider, asked_at - _SETTLING):
-            return SeenChanges((), (), (), is_first=False, is_outdated=True)
+            return ObservedChanges((), (), (), is_first=False, is_outdated=True)
         if tx is not None:
             return await self._compare(wallet, customer_id, origin, asked_at, named, tx)
         async with self._store.transaction() as own:
@@ -127,7 +127,7 @@ class Sightings:
                 await self.settle(wallet, customer_id, written, asked_at=asked_at, tx=own)
             return
         found = await self._store.seen.note(
-            wallet.provider, wallet.customer_ref, sighted(wallet.methods), asked_at=asked_at, is_settled=True, tx=tx
+            wallet.provider, wallet.customer_ref, to_observed(wallet.methods), asked_at=asked_at, is_settled=True, tx=tx
         )
         recorded = {event.method_ref for event in written} | {event.detail.get("replaced") for event in written}
         events = _events(wallet, customer_id, EventOrigin.RECONCILIATION, replace(found, changed=()), ())
@@ -176,7 +176,7 @@ class Sightings:
 
     async def status(
         self, card: Card, status: AuthStatus, origin: EventOrigin, *, asked_at: datetime, tx: Tx | None = None
-    ) -> StatusNoted:
+    ) -> StatusRecorded:
         """Store a card's 3-D Secure status, read at `asked_at`; append an event if it differs from the last one.
 
         The first status of a card is no event. Not stored if no list contained the card yet, or if it may be older than
@@ -185,19 +185,19 @@ class Sightings:
         where = (card.provider, card.customer_ref, card.method_ref)
         known = await self._store.seen.status(*where, tx=tx)
         if known is None or known.status is status:
-            return StatusNoted.LEFT if known is None else StatusNoted.SAME
+            return StatusRecorded.LEFT if known is None else StatusRecorded.SAME
         if tx is None:  # the first comparison took no lock: repeat it with one
             async with self._store.transaction() as own:
                 return await self.status(card, status, origin, asked_at=asked_at, tx=own)
         if known.since is not None and asked_at < known.since:
-            return StatusNoted.LEFT
+            return StatusRecorded.LEFT
         await self._store.seen.put_status(*where, status, tx=tx)
         if known.status is None:
-            return StatusNoted.FIRST
+            return StatusRecorded.FIRST
         detail = {"from": known.status.value, "to": status.value}
         event = replace(_event(EventType.AUTH_CHANGED, *where, known.customer_id, origin), detail=detail)
         await self._store.events.append(event, tx=tx)
-        return StatusNoted.CHANGED
+        return StatusRecorded.CHANGED
 
     async def _compare(
         self,
@@ -207,9 +207,9 @@ class Sightings:
         asked_at: datetime | None,
         named: Named | None,
         tx: Tx,
-    ) -> SeenChanges:
+    ) -> ObservedChanges:
         found = await self._store.seen.note(
-            wallet.provider, wallet.customer_ref, sighted(wallet.methods), asked_at=asked_at, tx=tx
+            wallet.provider, wallet.customer_ref, to_observed(wallet.methods), asked_at=asked_at, tx=tx
         )
         if found.is_outdated:
             return found
@@ -265,10 +265,10 @@ async def status_of(providers: Mapping[ProviderName, VaultProvider], card: Card,
     return to_status(result, card.three_d_secure).status
 
 
-def sighted(methods: Iterable[PaymentMethod]) -> list[SeenMethod]:
+def to_observed(methods: Iterable[PaymentMethod]) -> list[ObservedMethod]:
     """What is stored per method: an etag, the status and the expiry; no displayable data."""
     return [
-        SeenMethod(
+        ObservedMethod(
             method_ref=method.method_ref,
             etag=etag_of(method, None),
             status=method.status,
@@ -280,7 +280,7 @@ def sighted(methods: Iterable[PaymentMethod]) -> list[SeenMethod]:
 
 
 def _events(
-    wallet: VaultWallet, customer_id: str, origin: EventOrigin, found: SeenChanges, named: Collection[MethodRef]
+    wallet: VaultWallet, customer_id: str, origin: EventOrigin, found: ObservedChanges, named: Collection[MethodRef]
 ) -> Sequence[NewEvent]:
     held = {method.method_ref: method for method in wallet.methods}
     if found.is_first:

@@ -21,7 +21,7 @@ from app.store.records import DirectoryEntry, EventOrigin, EventType, NewEvent
 from app.vault.enums import CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 from app.vault.model import Card, VaultWallet
 from app.vault.provider import Call
-from app.wallet.changes.detector import Sightings, StatusNoted, status_of
+from app.wallet.changes.detector import ChangeDetector, StatusRecorded, status_of
 from app.wallet.changes.feed import Feed
 from app.wallet.defaults.stored_choice import StoredChoices
 from app.wallet.reads.reader import WalletReader, is_not_found
@@ -38,7 +38,7 @@ Watched = tuple[str, CustomerRef]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchPace:
+class PollerPace:
     """Each subscribed customer is read every `every_s` seconds, with at most `calls_per_s` calls to all vaults
     together: with more customers than that allows, a round takes longer."""
 
@@ -46,7 +46,7 @@ class WatchPace:
     calls_per_s: float = 5.0
 
 
-class Watch:
+class Poller:
     """One per process, for the subscribers of this process. `providers` are the vaults that send no webhooks."""
 
     def __init__(
@@ -54,10 +54,10 @@ class Watch:
         store: Store,
         feed: Feed,
         reader: WalletReader,
-        sightings: Sightings,
+        sightings: ChangeDetector,
         choices: StoredChoices,
         providers: Collection[ProviderName],
-        pace: WatchPace,
+        pace: PollerPace,
         utc_now: Callable[[], datetime],
     ) -> None:
         self._store = store
@@ -152,7 +152,7 @@ class Watch:
             if status is None:
                 continue
             origin = EventOrigin.RECONCILIATION
-            if await self._sightings.status(card, status, origin, asked_at=asked_at) is StatusNoted.CHANGED:
+            if await self._sightings.status(card, status, origin, asked_at=asked_at) is StatusRecorded.CHANGED:
                 self._reader.snapshots.drop(card.provider, card.customer_ref)
 
     async def _missed(self, provider: ProviderName, ref: CustomerRef, customer_id: str) -> None:

@@ -17,8 +17,8 @@ from app.store import Store
 from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.records import EventOrigin
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderName
-from app.vault.model import Card, SameReply, VaultWallet
-from app.wallet.changes.detector import Sightings, StatusNoted
+from app.vault.model import Card, ReplyDigest, VaultWallet
+from app.wallet.changes.detector import ChangeDetector, StatusRecorded
 
 _log = logging.getLogger("vaultgraph.noting")
 _QUEUE: Final = 200
@@ -26,7 +26,7 @@ _REMEMBERED: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotingPace:
+class ObservationPace:
     """At most `per_s` lists and statuses are recorded per second. A customer's list, and an unchanged 3-D Secure
     status, is recorded at most every `again_after_s` seconds; a byte-identical list every `unchanged_after_s`.
     `longest_read_s` is the longest time that a read may have taken."""
@@ -69,14 +69,14 @@ class _NotFound:
     key: tuple[ProviderName, CustomerRef]
 
 
-class Noting:
+class ObservationQueue:
     """A bounded queue of observations. `saw` runs on the hot path: one dictionary lookup, and rarely a queue entry."""
 
     def __init__(
         self,
         store: Store,
-        sightings: Sightings,
-        pace: NotingPace,
+        sightings: ChangeDetector,
+        pace: ObservationPace,
         is_written: Callable[[ProviderName, CustomerRef], bool] = lambda provider, ref: False,
     ) -> None:
         """`is_written` is true while a write for the customer is running: the write records its own changes."""
@@ -87,13 +87,13 @@ class Noting:
         self._longest_read = timedelta(seconds=pace.longest_read_s)
         self._queue: asyncio.Queue[_List | _Status | _NotFound] = asyncio.Queue()
         self._queued = 0  # at most `_QUEUE`; `Queue.qsize` costs three calls
-        self._last: OrderedDict[tuple[ProviderName, CustomerRef], tuple[float, weakref.ref[SameReply] | None]]
+        self._last: OrderedDict[tuple[ProviderName, CustomerRef], tuple[float, weakref.ref[ReplyDigest] | None]]
         self._last = OrderedDict()
         self._statuses: OrderedDict[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
         self._statuses = OrderedDict()
         self._not_found: OrderedDict[tuple[ProviderName, CustomerRef], float] = OrderedDict()
 
-    def saw(self, wallet: VaultWallet) -> None:
+    def record(self, wallet: VaultWallet) -> None:
         """Record a complete list that was just read from a vault."""
         if self._queued >= _QUEUE:
             return
@@ -112,7 +112,7 @@ class Noting:
             self._last.popitem(last=False)
         self._put(_List(wallet, datetime.now(UTC) - self._longest_read))
 
-    def saw_status(self, card: Card, status: AuthStatus, asked_at: datetime) -> None:
+    def record_status(self, card: Card, status: AuthStatus, asked_at: datetime) -> None:
         """Record a card's 3-D Secure status that was just read. The card's list was seen before it."""
         if self._queued >= _QUEUE:
             return
@@ -177,7 +177,7 @@ class Noting:
     async def _note_status(self, seen: _Status) -> None:
         origin = EventOrigin.RECONCILIATION
         noted = await self._sightings.status(seen.card, seen.status, origin, asked_at=seen.asked_at)
-        if noted is StatusNoted.LEFT:
+        if noted is StatusRecorded.LEFT:
             self._statuses.pop(seen.key, None)
 
     async def _note(self, seen: _List) -> bool:

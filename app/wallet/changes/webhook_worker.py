@@ -17,7 +17,7 @@ from ulid import ULID
 from app.errors import VaultError, VaultRejected, VaultReplyUnreadable
 from app.store import Store, Tx
 from app.store.errors import RETRY_STORE_S, StoreUnavailable
-from app.store.records import EventOrigin, ReceiptRecord
+from app.store.records import DeliveryRecord, EventOrigin
 from app.vault.enums import (
     AuthStatus,
     CustomerRef,
@@ -28,7 +28,7 @@ from app.vault.enums import (
 )
 from app.vault.model import Card, VaultWallet
 from app.vault.provider import Call, VaultProvider
-from app.wallet.changes.detector import Named, Sightings, status_of
+from app.wallet.changes.detector import ChangeDetector, Named, status_of
 from app.wallet.defaults.stored_choice import StoredChoices
 from app.wallet.reads.cache import SnapshotCache
 from app.wallet.reads.reader import is_not_found
@@ -45,11 +45,11 @@ _STATUSES: Final = 16
 _WEBHOOK: Final = EventOrigin.PROVIDER_WEBHOOK
 
 Settle = Callable[[Tx], Awaitable[None]]
-Handler = Callable[[ReceiptRecord, Settle], Awaitable[None]]
+Handler = Callable[[DeliveryRecord, Settle], Awaitable[None]]
 """Applies one delivery. Its transaction calls `settle`, which raises ClaimLost if it must not commit."""
 
 
-class Overtaken(Exception):
+class ReadOutdated(Exception):
     """The list may be older than the stored state: the vault must be read again."""
 
 
@@ -58,22 +58,22 @@ class ClaimLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Inbound:
+class WebhookDeps:
     """Dependencies of the handlers."""
 
     store: Store
     providers: Mapping[ProviderName, VaultProvider]
     snapshots: SnapshotCache
-    sightings: Sightings
+    sightings: ChangeDetector
     choices: StoredChoices
 
 
-class ReceiptWorker:
+class WebhookWorker:
     """One per process; processes share the work through claims."""
 
     def __init__(
         self,
-        inbound: Inbound,
+        inbound: WebhookDeps,
         handlers: Mapping[tuple[str, str], Handler],
         *,
         name: str | None = None,
@@ -133,7 +133,7 @@ class ReceiptWorker:
         await asyncio.gather(*(self._apply(receipt) for receipt in claimed))
         return bool(claimed)
 
-    async def _apply(self, receipt: ReceiptRecord) -> None:
+    async def _apply(self, receipt: DeliveryRecord) -> None:
         receipts = self._inbound.store.receipts
 
         async def settle(tx: Tx) -> None:
@@ -149,13 +149,13 @@ class ReceiptWorker:
             return
         except VaultError as error:
             await self._later(receipt, error.code)
-        except Overtaken:
+        except ReadOutdated:
             await self._later(receipt, "OVERTAKEN")
         except Exception as error:  # noqa: BLE001 - one broken delivery must not stop the others
             _log.exception("webhook delivery %s failed", receipt.id)
             await self._later(receipt, type(error).__name__)
 
-    async def _later(self, receipt: ReceiptRecord, reason: str) -> None:
+    async def _later(self, receipt: DeliveryRecord, reason: str) -> None:
         receipts = self._inbound.store.receipts
         if receipt.attempts > len(_RETRY_AFTER_S):
             await receipts.dead(receipt.id, self._name, error=reason)
@@ -167,21 +167,21 @@ class ReceiptWorker:
 def _ignore(store: Store) -> Handler:
     """Unknown event types are stored and marked done: a later version may replay them."""
 
-    async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
+    async def handler(receipt: DeliveryRecord, settle: Settle) -> None:
         async with store.transaction() as tx:
             await settle(tx)
 
     return handler
 
 
-def rereads_named_methods(inbound: Inbound, provider: ProviderName, member: str) -> Handler:
+def reread_named_methods(inbound: WebhookDeps, provider: ProviderName, member: str) -> Handler:
     """For deliveries whose body's `member` lists method refs: find the customers, read them again, record changes.
 
     Each customer is independent: lists that can be read are recorded even if others fail. The delivery is then retried
     if that may help. Refs of no linked customer are ignored.
     """
 
-    async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
+    async def handler(receipt: DeliveryRecord, settle: Settle) -> None:
         named = [MethodRef(ref) for ref in receipt.body.get(member, ()) if isinstance(ref, str)]
         owners, searched = await _owners(inbound, provider, named)
         asked_at = datetime.now(UTC)
@@ -196,7 +196,7 @@ def rereads_named_methods(inbound: Inbound, provider: ProviderName, member: str)
                     wallet, owners[ref], _WEBHOOK, asked_at=asked_at, named=by_vault, tx=tx
                 )
                 if seen.is_outdated:
-                    raise Overtaken
+                    raise ReadOutdated
                 await inbound.choices.saw_list(
                     wallet, owners[ref], asked_at=asked_at, origin=_WEBHOOK, notified_of=named, tx=tx
                 )
@@ -208,10 +208,10 @@ def rereads_named_methods(inbound: Inbound, provider: ProviderName, member: str)
     return handler
 
 
-def rereads_the_customer(inbound: Inbound, provider: ProviderName, member: str) -> Handler:
+def reread_customer(inbound: WebhookDeps, provider: ProviderName, member: str) -> Handler:
     """For deliveries whose body's `member` is a vault's customer ref: read that customer again, record changes."""
 
-    async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
+    async def handler(receipt: DeliveryRecord, settle: Settle) -> None:
         vault = inbound.providers.get(provider)
         named = str(receipt.body.get(member, ""))
         ref = CustomerRef(named) if vault is None else vault.canonical_ref(named)
@@ -227,7 +227,7 @@ def rereads_the_customer(inbound: Inbound, provider: ProviderName, member: str) 
             for wallet in fresh.values():
                 seen = await inbound.sightings.compare(wallet, str(owner), _WEBHOOK, asked_at=asked_at, tx=tx)
                 if seen.is_outdated:
-                    raise Overtaken
+                    raise ReadOutdated
                 await inbound.choices.saw_list(
                     wallet, str(owner), asked_at=asked_at, origin=_WEBHOOK, notified_of=None, tx=tx
                 )
@@ -262,7 +262,7 @@ class _Lists:
 
 
 async def _owners(
-    inbound: Inbound, provider: ProviderName, named: Sequence[MethodRef]
+    inbound: WebhookDeps, provider: ProviderName, named: Sequence[MethodRef]
 ) -> tuple[dict[CustomerRef, str], _Lists]:
     """Maps the vault's customer refs that hold the methods to gateway customer ids, and returns the lists read to find
     them; methods of no linked customer are omitted."""
@@ -276,7 +276,7 @@ async def _owners(
 
 
 async def _search(
-    inbound: Inbound, provider: ProviderName, missing: set[MethodRef]
+    inbound: WebhookDeps, provider: ProviderName, missing: set[MethodRef]
 ) -> tuple[dict[CustomerRef, str], _Lists]:
     """Search linked customers whose list was never seen: bounded, and needed at most once per customer.
 
@@ -305,7 +305,7 @@ async def _search(
     return found, searched
 
 
-async def _statuses(inbound: Inbound, wallet: VaultWallet) -> list[tuple[Card, AuthStatus]]:
+async def _statuses(inbound: WebhookDeps, wallet: VaultWallet) -> list[tuple[Card, AuthStatus]]:
     """The cards' 3-D Secure statuses, for at most `_STATUSES` cards if each costs a call. A status that fails now is
     recorded at a later read."""
     vault = inbound.providers.get(wallet.provider)
@@ -322,7 +322,7 @@ def _call() -> Call:
     return Call(deadline_at=deadline_at, request_id=str(ULID()), client="webhooks")
 
 
-async def _read(inbound: Inbound, provider: ProviderName, refs: Sequence[CustomerRef]) -> _Lists:
+async def _read(inbound: WebhookDeps, provider: ProviderName, refs: Sequence[CustomerRef]) -> _Lists:
     """Fresh lists. A customer that the vault does not know counts as an answer and is omitted."""
     vault = inbound.providers.get(provider)
     lists = _Lists()

@@ -17,8 +17,8 @@ from app.store.errors import CustomerUnknown, StoreUnavailable
 from app.store.records import EventOrigin, EventType, MethodAddress, NewEvent
 from app.vault.enums import DefaultReason, DefaultState
 from app.vault.provider import Call
-from app.vault.rules.default import Candidate, MethodKey, effective_default
-from app.wallet.reads.build_wallet import AssemblyRules, Wallet, WalletMethod, assemble, stored_choice
+from app.vault.rules.default import DefaultCandidate, MethodKey, effective_default
+from app.wallet.reads.build_wallet import Wallet, WalletMethod, WalletRules, build_wallet, stored_choice
 from app.wallet.reads.reader import WalletReader
 
 _log = logging.getLogger("vaultgraph.defaults")
@@ -39,7 +39,7 @@ class By:
 
 
 def default_taken_away(
-    wallet: Wallet, is_new: IsNew, rules: AssemblyRules, vault_default: MethodAddress | None = None
+    wallet: Wallet, is_new: IsNew, rules: WalletRules, vault_default: MethodAddress | None = None
 ) -> MethodAddress | None:
     """The method that is the default by the rules without the new methods, and is not with them.
 
@@ -49,7 +49,7 @@ def default_taken_away(
     if choice is not None and not choice.is_kept:
         return None
     before: dict[MethodKey, WalletMethod] = {}
-    candidates: list[Candidate] = []
+    candidates: list[DefaultCandidate] = []
     for one in wallet.methods:
         address, is_default = one.address, bool(one.method.is_provider_default)
         if is_new(address):
@@ -58,7 +58,7 @@ def default_taken_away(
             is_default = address == vault_default
         key = (address.provider, address.customer_ref, address.method_ref)
         before[key] = one
-        candidates.append(Candidate(key, one.usable, False, is_default))
+        candidates.append(DefaultCandidate(key, one.usable, False, is_default))
     stored = None if choice is None else stored_choice(choice)
     found = effective_default(candidates, wallet.default.answers, stored, rules.precedence)
     if found.state is not DefaultState.RESOLVED or found.key is None or found.reason is KEPT:
@@ -91,9 +91,7 @@ class DefaultKeeper:
     """Keeps defaults if a list shows a method that was added outside the gateway: on a hosted page or in a vault's
     portal."""
 
-    def __init__(
-        self, store: Store, reader: WalletReader, rules: AssemblyRules, utc_now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, store: Store, reader: WalletReader, rules: WalletRules, utc_now: Callable[[], datetime]) -> None:
         self._store = store
         self._reader = reader
         self._rules = rules
@@ -131,7 +129,7 @@ class DefaultKeeper:
             call = Call(deadline_at=deadline_at, request_id=str(ULID()), client="defaults")
         links = {link.provider: link.customer_ref for link in entry.links if link.provider in self._reader.providers}
         readings = await self._reader.read(links, list(links), call)
-        wallet = assemble(entry, readings, self._rules, self._utc_now())
+        wallet = build_wallet(entry, readings, self._rules, self._utc_now())
         address = default_taken_away(wallet, is_new, self._rules)
         if address is None:
             return

@@ -18,13 +18,13 @@ from app.vault.enums import (
 )
 from app.vault.frozen_dataclass import value
 from app.vault.model import PaymentMethod
-from app.vault.rules.default import Candidate, Default, StoredChoice, effective_default
+from app.vault.rules.default import Default, DefaultCandidate, StoredChoice, effective_default
 from app.vault.rules.expiry import ExpiryClock, shown_status
 from app.vault.rules.filter import is_hidden
 from app.vault.rules.lookalikes import group_keys, groups, look_of
 from app.vault.rules.usable import capabilities_of, is_usable, is_usable_but_for_expiry
 from app.wallet.defaults.stored_choice import CLEAR_AFTER, ChoiceChange, ReadAge, age_of_read, change_of
-from app.wallet.reads.reader import Entry, SourceReading
+from app.wallet.reads.reader import CachedEntry, SourceReading
 
 _VAULTS: Final = tuple(ProviderName)
 _NONE: Final[frozenset[ProviderCapability]] = frozenset()
@@ -40,7 +40,7 @@ _HARMLESS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssemblyRules:
+class WalletRules:
     """Configuration of a wallet. `operations` has every enabled vault; `group_secret` at most 64 bytes.
 
     `clear_default_after` is the minimum time between two complete lists without the stored default before it is
@@ -75,7 +75,7 @@ class WalletMethod:
         return MethodAddress(self.method.provider, self.method.customer_ref, self.method.method_ref)
 
 
-def group_key(customer_id: str, method: PaymentMethod, rules: AssemblyRules) -> str | None:
+def group_key(customer_id: str, method: PaymentMethod, rules: WalletRules) -> str | None:
     """Equal for look-alike methods of one customer. Computed on demand: it is rarely selected, and thousands are
     cached."""
     look = look_of(method)
@@ -159,10 +159,10 @@ class Wallet:
 
 
 @value(frozen=True, slots=True)
-class _Draft(Candidate):
+class _Draft(DefaultCandidate):
     """A method while its wallet is being built."""
 
-    entry: Entry
+    entry: CachedEntry
     method: PaymentMethod
     is_stale: bool
     status: PaymentMethodStatus
@@ -170,10 +170,10 @@ class _Draft(Candidate):
     expiry: ExpiryState
 
 
-def assemble(
+def build_wallet(
     entry: DirectoryEntry,
     readings: Mapping[ProviderName, SourceReading],
-    rules: AssemblyRules,
+    rules: WalletRules,
     now: datetime,
 ) -> Wallet:
     """Build the wallet. `readings` has only the vaults that were asked; the other rows are derived here."""
@@ -201,7 +201,7 @@ def assemble(
     )
 
 
-def _draft(one: Entry, is_stale: bool, clock: ExpiryClock) -> _Draft:
+def _draft(one: CachedEntry, is_stale: bool, clock: ExpiryClock) -> _Draft:
     method = one.method
     expiry = clock.state_of(method)
     status = shown_status(method.status, expiry)
@@ -221,7 +221,7 @@ def _draft(one: Entry, is_stale: bool, clock: ExpiryClock) -> _Draft:
 
 
 def _row(
-    name: ProviderName, is_linked: bool, reading: SourceReading | None, rules: AssemblyRules, drafts: Sequence[_Draft]
+    name: ProviderName, is_linked: bool, reading: SourceReading | None, rules: WalletRules, drafts: Sequence[_Draft]
 ) -> SourceRow:
     """`drafts` are this vault's."""
     if name not in rules.operations:
@@ -250,7 +250,7 @@ def _default(
     drafts: Sequence[_Draft],
     sources: Mapping[ProviderName, SourceRow],
     readings: Mapping[ProviderName, SourceReading],
-    rules: AssemblyRules,
+    rules: WalletRules,
 ) -> DefaultInfo:
     choice = entry.choice
     answers = {name: _answer(name, entry, row, readings.get(name), rules) for name, row in sources.items()}
@@ -279,7 +279,7 @@ def _change(
     found: Default,
     reading: SourceReading,
     drafts: Sequence[_Draft],
-    rules: AssemblyRules,
+    rules: WalletRules,
 ) -> ChoiceChange | None:
     if reading.asked_at is None:
         return None
@@ -290,7 +290,7 @@ def _change(
     return change_of(choice, read_age(entry, choice.provider, reading, rules), is_listed=is_listed)
 
 
-def default_for_payment(wallet: Wallet, rules: AssemblyRules) -> DefaultInfo:
+def default_for_payment(wallet: Wallet, rules: WalletRules) -> DefaultInfo:
     """The default among the methods that can pay: usable, at a vault that supports payments.
 
     A customer's choice that cannot pay gives NONE; for a kept default the rules choose another method.
@@ -304,7 +304,7 @@ def default_for_payment(wallet: Wallet, rules: AssemblyRules) -> DefaultInfo:
         stored = None
     by_key = {(one.method.provider, one.method.customer_ref, one.method.method_ref): one for one in wallet.methods}
     candidates = [
-        Candidate(key, ProviderCapability.PAY in one.capabilities, False, bool(one.method.is_provider_default))
+        DefaultCandidate(key, ProviderCapability.PAY in one.capabilities, False, bool(one.method.is_provider_default))
         for key, one in by_key.items()
     ]
     found = effective_default(candidates, wallet.default.answers, stored, rules.precedence)
@@ -313,7 +313,7 @@ def default_for_payment(wallet: Wallet, rules: AssemblyRules) -> DefaultInfo:
 
 
 def _answer(
-    name: ProviderName, entry: DirectoryEntry, row: SourceRow, reading: SourceReading | None, rules: AssemblyRules
+    name: ProviderName, entry: DirectoryEntry, row: SourceRow, reading: SourceReading | None, rules: WalletRules
 ) -> SourceState:
     """The row's state as input of the default's rules.
 
@@ -327,7 +327,7 @@ def _answer(
     return row.state
 
 
-def read_age(entry: DirectoryEntry, name: ProviderName, reading: SourceReading, rules: AssemblyRules) -> ReadAge:
+def read_age(entry: DirectoryEntry, name: ProviderName, reading: SourceReading, rules: WalletRules) -> ReadAge:
     """The list's time relative to the customer's choice, if the choice is at this vault."""
     choice = entry.choice
     if choice is None or choice.provider is not name or reading.asked_at is None:
@@ -336,7 +336,7 @@ def read_age(entry: DirectoryEntry, name: ProviderName, reading: SourceReading, 
 
 
 def _methods(
-    entry: DirectoryEntry, drafts: Sequence[_Draft], default: DefaultInfo, rules: AssemblyRules
+    entry: DirectoryEntry, drafts: Sequence[_Draft], default: DefaultInfo, rules: WalletRules
 ) -> tuple[WalletMethod, ...]:
     alike = groups([(draft.entry.id, None if draft.is_hidden else look_of(draft.method)) for draft in drafts])
     is_known = default.state is not DefaultState.UNKNOWN

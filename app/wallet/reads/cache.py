@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from app.errors import RejectReason, VaultError, VaultRefusedUs, VaultRejected, VaultReplyUnreadable, VaultTimeout
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
-from app.wallet.reads.waiting import over
+from app.wallet.reads.waiting import wait_until_done
 
 Value = TypeVar("Value")
 _UTC_NOW: Final = partial(datetime.now, UTC)
@@ -75,7 +75,7 @@ class Source(Generic[Value]):
     is_complete: Callable[[Value], bool] = lambda value: True
 
 
-class Flight:
+class InFlightRead:
     """One upstream read in flight: the caller that started it, and the number of waiters."""
 
     __slots__ = ("answered_at", "asked_at", "caller", "has_begun", "keys", "latency_s", "outcomes", "task", "waiters")
@@ -93,11 +93,11 @@ class Flight:
 
 
 @dataclass(slots=True)
-class Seat(Generic[Value]):
+class Waiter(Generic[Value]):
     """One caller waiting for one key of a read in flight, from `since` until its deadline `until`."""
 
     key: Key
-    flight: Flight
+    flight: InFlightRead
     source: "Source[Value]"
     until: float
     since: float
@@ -122,8 +122,8 @@ class SnapshotCache:
         self._utc_now = utc_now
         self._now: Callable[[], float] = monotonic or self._loop_time
         self._kept: OrderedDict[Key, Snapshot[Any]] = OrderedDict()
-        self._flights: dict[Key, Flight] = {}
-        self._open_batches: dict[ProviderName, Flight] = {}
+        self._flights: dict[Key, InFlightRead] = {}
+        self._open_batches: dict[ProviderName, InFlightRead] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         # Keys of single methods, by customer. Wallet keys, the majority, need no index.
         self._methods: dict[tuple[ProviderName, CustomerRef], set[Key]] = {}
@@ -146,8 +146,8 @@ class SnapshotCache:
         exception is a bug and is raised.
         """
         found: dict[Key, Read[Value]] = {}
-        waiters: list[Seat[Value]] = []
-        fresh_read: Flight | None = None
+        waiters: list[Waiter[Value]] = []
+        fresh_read: InFlightRead | None = None
         for key in dict.fromkeys(keys):
             snapshot = None if force_fresh else self._fresh(key, source.fresh_for_s)
             if snapshot is not None:
@@ -159,15 +159,15 @@ class SnapshotCache:
                 else:
                     self._add(key, fresh_read)
                 fresh_read.waiters += 1
-                waiters.append(Seat(key, fresh_read, source, until, self._now(), False))
+                waiters.append(Waiter(key, fresh_read, source, until, self._now(), False))
             else:
-                waiters.append(self.board(key, source, until, caller))
+                waiters.append(self.join_or_start(key, source, until, caller))
         if waiters:
-            reads = await self.landed(waiters, may_be_stale=not force_fresh)
+            reads = await self.wait_all(waiters, may_be_stale=not force_fresh)
             found.update(zip([waiter.key for waiter in waiters], reads, strict=True))
         return found
 
-    def board(self, key: Key, source: Source[Value], until: float, caller: object = None) -> Seat[Value]:
+    def join_or_start(self, key: Key, source: Source[Value], until: float, caller: object = None) -> Waiter[Value]:
         """Join the read of this key in flight, or start one. The caller must await `landed`.
 
         Keys that one caller requests before a read begins, at the loop's next turn, are batched.
@@ -177,23 +177,23 @@ class SnapshotCache:
         if flight is None:
             flight = self._open_batch(key, source, caller)
         flight.waiters += 1
-        return Seat(key, flight, source, until, self._now(), is_joined)
+        return Waiter(key, flight, source, until, self._now(), is_joined)
 
-    async def landed(self, waiters: Sequence[Seat[Value]], *, may_be_stale: bool = True) -> list[Read[Value]]:
+    async def wait_all(self, waiters: Sequence[Waiter[Value]], *, may_be_stale: bool = True) -> list[Read[Value]]:
         """Each waiter's result, in order; each is awaited until its deadline."""
         try:
-            await over(waiters)
+            await wait_until_done(waiters)
         finally:
             for waiter in waiters:
                 self.leave(waiter)
         return [self._result(waiter, may_be_stale) for waiter in waiters]
 
-    def arrived(self, waiter: Seat[Value]) -> Read[Value]:
+    def result(self, waiter: Waiter[Value]) -> Read[Value]:
         """As `landed`, for one waiter whose read is done."""
         self.leave(waiter)
         return self._result(waiter, may_be_stale=True)
 
-    def at_hand(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
+    def get_fresh(self, key: Key, fresh_for_s: float) -> Snapshot[Any] | None:
         """The snapshot if it is fresh, without awaiting; else None."""
         if fresh_for_s <= 0:
             return None
@@ -202,7 +202,7 @@ class SnapshotCache:
             self.counts["fresh"] += 1
         return snapshot
 
-    def is_at_hand(self, key: Key, fresh_for_s: float) -> bool:
+    def has_fresh(self, key: Key, fresh_for_s: float) -> bool:
         """True if `at_hand` would return a snapshot; does not count as a read."""
         snapshot = self._kept.get(key)
         return fresh_for_s > 0 and snapshot is not None and self._now() - snapshot.taken_at <= fresh_for_s
@@ -243,7 +243,7 @@ class SnapshotCache:
         self._kept.move_to_end(key)
         return snapshot
 
-    def _open_batch(self, key: Key, source: Source[Value], caller: object) -> Flight:
+    def _open_batch(self, key: Key, source: Source[Value], caller: object) -> InFlightRead:
         if source.batch_limit <= 1:
             return self._begin(key, source, caller)
         flight = self._open_batches.get(source.provider)
@@ -254,21 +254,21 @@ class SnapshotCache:
             self._add(key, flight)
         return flight
 
-    def _begin(self, key: Key, source: Source[Value], caller: object) -> Flight:
-        flight = Flight([], caller)
+    def _begin(self, key: Key, source: Source[Value], caller: object) -> InFlightRead:
+        flight = InFlightRead([], caller)
         self._add(key, flight)
         if self._loop is None:
             self._loop = asyncio.get_running_loop()  # cached: belongs to one loop
         flight.task = self._loop.create_task(self._run(flight, source))
         return flight
 
-    def _add(self, key: Key, flight: Flight) -> None:
+    def _add(self, key: Key, flight: InFlightRead) -> None:
         flight.keys.append(key)
         self._flights[key] = flight
         if key[2] is not None:
             self._methods.setdefault(key[:2], set()).add(key)
 
-    async def _run(self, flight: Flight, source: Source[Value]) -> None:
+    async def _run(self, flight: InFlightRead, source: Source[Value]) -> None:
         flight.has_begun = True
         if self._open_batches.get(source.provider) is flight:
             del self._open_batches[source.provider]
@@ -293,7 +293,7 @@ class SnapshotCache:
             self._record(key, flight, outcome, source)
         self._unregister(flight)
 
-    def _record(self, key: Key, flight: Flight, outcome: Snapshot[Any] | VaultError, source: Source[Any]) -> None:
+    def _record(self, key: Key, flight: InFlightRead, outcome: Snapshot[Any] | VaultError, source: Source[Any]) -> None:
         if self._flights.get(key) is not flight:
             return
         if isinstance(outcome, VaultError):
@@ -329,7 +329,7 @@ class SnapshotCache:
             self.bytes -= snapshot.size
             self._unindex(key)
 
-    def _unregister(self, flight: Flight) -> None:
+    def _unregister(self, flight: InFlightRead) -> None:
         for key in flight.keys:
             if self._flights.get(key) is flight:
                 del self._flights[key]
@@ -345,7 +345,7 @@ class SnapshotCache:
             if not listed:
                 del self._methods[key[:2]]
 
-    def leave(self, waiter: Seat[Any]) -> None:
+    def leave(self, waiter: Waiter[Any]) -> None:
         """Stop waiting. A read without waiters is cancelled."""
         flight = waiter.flight
         flight.waiters -= 1
@@ -353,7 +353,7 @@ class SnapshotCache:
             self._unregister(flight)
             flight.task.cancel()
 
-    def _result(self, waiter: Seat[Value], may_be_stale: bool) -> Read[Value]:
+    def _result(self, waiter: Waiter[Value], may_be_stale: bool) -> Read[Value]:
         flight = waiter.flight
         outcome = flight.outcomes.get(waiter.key)
         if isinstance(outcome, Snapshot):
@@ -363,7 +363,7 @@ class SnapshotCache:
         self.counts["nobody" if read.snapshot is None else "stale"] += 1
         return read
 
-    def _failed_read(self, waiter: Seat[Value], outcome: VaultError | None, may_be_stale: bool) -> Read[Value]:
+    def _failed_read(self, waiter: Waiter[Value], outcome: VaultError | None, may_be_stale: bool) -> Read[Value]:
         flight, source = waiter.flight, waiter.source
         latency_s = flight.latency_s
         if outcome is None:

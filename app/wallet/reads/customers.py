@@ -7,12 +7,12 @@ from typing import Protocol
 from app.store.records import CustomerRecord, DirectoryEntry, LinkRecord, MethodAddress
 from app.vault.enums import CustomerRef, ProviderName
 
-__all__ = ["CustomerRecord", "Directory", "DirectoryCache", "DirectoryEntry", "LinkRecord", "MethodAddress"]
+__all__ = ["CustomerCache", "CustomerDirectory", "CustomerRecord", "DirectoryEntry", "LinkRecord", "MethodAddress"]
 
 Refs = tuple[tuple[ProviderName, CustomerRef], ...]
 
 
-class Directory(Protocol):
+class CustomerDirectory(Protocol):
     """The part of the store that reads use. Unknown and erased customers are absent."""
 
     async def entries(self, ids: Collection[str]) -> dict[str, DirectoryEntry]: ...
@@ -34,7 +34,7 @@ class _Reading:
         self.all_changed = False
 
 
-class DirectoryCache:
+class CustomerCache:
     """Caches `limit` customers. `drop` must be called for every change.
 
     The vault refs of a customer are kept longer (`refs_of`): on a change, the caller must know which snapshots become
@@ -43,7 +43,7 @@ class DirectoryCache:
 
     def __init__(
         self,
-        directory: Directory,
+        directory: CustomerDirectory,
         limit: int = 10_000,
         *,
         refs_limit: int = 100_000,
@@ -57,7 +57,7 @@ class DirectoryCache:
         self._cached: OrderedDict[str, DirectoryEntry] = OrderedDict()
         self._in_flight: set[_Reading] = set()
 
-    def at_hand(self, customer_id: str) -> DirectoryEntry | None:
+    def cached(self, customer_id: str) -> DirectoryEntry | None:
         """The customer if cached, else None."""
         entry = self._cached.get(customer_id)
         if entry is not None:

@@ -18,7 +18,7 @@ Question = Hashable
 _MAX_QUESTIONS: Final = 4  # the latest queries per list; each takes some 150 bytes
 
 
-class Foresight:
+class PrefetchHints:
     """The hints of one vault list, valid while the list is unchanged."""
 
     __slots__ = ("_asked",)

@@ -27,9 +27,9 @@ from app.vault.model import Card, PaymentMethod, VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.label import label_of
 from app.vault.rules.order import by_provider
-from app.wallet.reads.cache import Key, Read, Seat, SnapshotCache, Source
+from app.wallet.reads.cache import Key, Read, SnapshotCache, Source, Waiter
 from app.wallet.reads.policy import ReadPolicy
-from app.wallet.reads.prefetch import Foresight, Question
+from app.wallet.reads.prefetch import PrefetchHints, Question
 from app.wallet.reads.three_d_secure import StatusReader, StatusSeat
 
 # Memory per method, with id and label, and per wallet without methods: measured on CPython.
@@ -44,7 +44,7 @@ class IdMaker(Protocol):
 
 
 @value(frozen=True, slots=True)
-class Entry:
+class CachedEntry:
     """One method with its derived id and label, computed once per vault read."""
 
     method: PaymentMethod
@@ -53,24 +53,24 @@ class Entry:
 
 
 @dataclass(slots=True, weakref_slot=True)
-class Content:
+class CachedContent:
     """A vault's methods, prepared for responses: the same object while reads return the same. `skipped` counts
     unreadable records and methods without an id. `foresight` is set once statuses of its cards were read."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[CachedEntry, ...]
     skipped: int
-    foresight: Foresight | None = field(default=None, compare=False, repr=False)
+    foresight: PrefetchHints | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read
-class Held:
+class CachedWallet:
     """One vault's wallet as cached."""
 
     wallet: VaultWallet
-    content: Content
+    content: CachedContent
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[CachedEntry, ...]:
         return self.content.entries
 
     @property
@@ -90,7 +90,7 @@ class SourceReading:
     """
 
     state: SourceState
-    held: Held | None = None
+    held: CachedWallet | None = None
     asked_at: datetime | None = None
     fetched_at: datetime | None = None
     is_stale: bool = False
@@ -155,23 +155,23 @@ class WalletReader:
         found = await self.snapshots.read(keys, source, until=until, force_fresh=force_fresh, caller=call)
         return [to_reading(found[key]) for key in keys]
 
-    def ask(self, name: ProviderName, ref: CustomerRef, call: Call) -> Seat[Held]:
+    def ask(self, name: ProviderName, ref: CustomerRef, call: Call) -> Waiter[CachedWallet]:
         """Start reading one customer at one vault; the result must be awaited with `answers`.
 
         Customers asked for with the same `call` in one turn of the event loop are batched, if the vault supports
         batches.
         """
         until = self._policies[name].until(call, self._now())
-        return self.snapshots.board((name, ref, None), self._sources[name], until, call)
+        return self.snapshots.join_or_start((name, ref, None), self._sources[name], until, call)
 
-    async def answers(self, seats: Sequence[Seat[Held]]) -> list[SourceReading]:
+    async def answers(self, seats: Sequence[Waiter[CachedWallet]]) -> list[SourceReading]:
         """Results in the order of `seats`; never later than their deadlines."""
-        return [to_reading(read) for read in await self.snapshots.landed(seats)]
+        return [to_reading(read) for read in await self.snapshots.wait_all(seats)]
 
-    def at_hand(self, name: ProviderName, ref: CustomerRef) -> SourceReading | None:
+    def get_fresh(self, name: ProviderName, ref: CustomerRef) -> SourceReading | None:
         """The result of `read_many` if a fresh snapshot is cached; None if it would have to wait."""
         fresh_for_s = self._policies[name].fresh_for_s
-        snapshot = self.snapshots.at_hand((name, ref, None), fresh_for_s) if fresh_for_s > 0 else None
+        snapshot = self.snapshots.get_fresh((name, ref, None), fresh_for_s) if fresh_for_s > 0 else None
         if snapshot is None:
             return None
         if snapshot.shown is None:
@@ -179,7 +179,7 @@ class WalletReader:
         found: SourceReading = snapshot.shown
         return found
 
-    def foresee(
+    def prefetch(
         self, name: ProviderName, ref: CustomerRef, question: Question | None, call: Call
     ) -> Mapping[MethodRef, StatusSeat]:
         """Prefetch the statuses that the same query needed for the cached list of this vault, in parallel with the
@@ -188,14 +188,14 @@ class WalletReader:
             return {}
         held = self.snapshots.last((name, ref, None))
         foresight = None if held is None else held.content.foresight
-        return {} if foresight is None else self.statuses.foresee(name, ref, foresight.of(question), call)
+        return {} if foresight is None else self.statuses.prefetch(name, ref, foresight.of(question), call)
 
-    def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[Held]:
+    def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[CachedWallet]:
         vault = self.providers[name]
 
-        async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, Held | VaultError]:
+        async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, CachedWallet | VaultError]:
             found = await vault.wallets([ref for _, ref, _ in keys], policy.own_deadline(call, self._now()))
-            held: dict[Key, Held | VaultError] = {}
+            held: dict[Key, CachedWallet | VaultError] = {}
             for key in keys:
                 reply = found.get(key[1])
                 if isinstance(reply, VaultError):
@@ -207,7 +207,7 @@ class WalletReader:
                         reply = cut(reply, policy.max_methods)
                     if self._on_list is not None:
                         self._on_list(reply)
-                    held[key] = hold(reply, self._ids, self.snapshots.last(key))
+                    held[key] = to_cached_wallet(reply, self._ids, self.snapshots.last(key))
             return held
 
         return Source(
@@ -231,27 +231,27 @@ def cut(wallet: VaultWallet, most: int) -> VaultWallet:
     return replace(wallet, methods=kept, truncated=True, reply=None)
 
 
-def hold(wallet: VaultWallet, ids: IdMaker, last: Held | None = None) -> Held:
+def to_cached_wallet(wallet: VaultWallet, ids: IdMaker, last: CachedWallet | None = None) -> CachedWallet:
     """Prepare a wallet for responses, in a stable order. A method whose refs are too long for an id counts as skipped.
 
     `last` is the wallet cached before: if the vault's methods are the same objects, its content is reused; otherwise
     known ids are.
     """
     if last is not None and last.wallet.methods is wallet.methods and last.wallet.skipped == wallet.skipped:
-        return last if last.wallet is wallet else Held(wallet, last.content)
+        return last if last.wallet is wallet else CachedWallet(wallet, last.content)
     known = {one.method.method_ref: one.id for one in last.entries} if last is not None else {}
-    entries: list[Entry] = []
+    entries: list[CachedEntry] = []
     for method in sorted(wallet.methods, key=by_provider):
         ref = method.method_ref
         try:
             method_id = known.get(ref) or ids.encode(method.provider, method.customer_ref, ref)
         except ValueError:
             continue
-        entries.append(Entry(method, method_id, label_of(method)))
-    return Held(wallet, Content(tuple(entries), wallet.skipped + len(wallet.methods) - len(entries)))
+        entries.append(CachedEntry(method, method_id, label_of(method)))
+    return CachedWallet(wallet, CachedContent(tuple(entries), wallet.skipped + len(wallet.methods) - len(entries)))
 
 
-def to_reading(read: Read[Held]) -> SourceReading:
+def to_reading(read: Read[CachedWallet]) -> SourceReading:
     """A source reading from a cache result."""
     latency_ms = None if read.latency_s is None else round(read.latency_s * 1000)
     error, snapshot = read.error, read.snapshot

@@ -10,13 +10,13 @@ from app.errors import CircuitOpen, VaultError
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderCapability, ProviderName
 from app.vault.model import Card, PaymentMethod, ThreeDSecure
 from app.vault.provider import Call, VaultProvider
-from app.wallet.reads.cache import Key, Read, Seat, SnapshotCache, Source
+from app.wallet.reads.cache import Key, Read, SnapshotCache, Source, Waiter
 from app.wallet.reads.policy import ReadPolicy
 
 STATUS_BYTES: Final = 600
 
-StatusSeat = Seat[ThreeDSecure | None]
-"""A status read in flight. Its owner must pass it to `foreseen` or `unneeded`."""
+StatusSeat = Waiter[ThreeDSecure | None]
+"""A status read in flight. Its owner must pass it to `foreseen` or `cancel_unused`."""
 
 
 @dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read
@@ -63,35 +63,37 @@ class StatusReader:
         found = await self._snapshots.read([key], self._sources[name], until=until, caller=call)
         return self._reading(card, found[key])
 
-    def at_hand(self, card: Card) -> StatusReading | None:
+    def get_fresh(self, card: Card) -> StatusReading | None:
         """The result of `read` if it is cached and fresh; None if `read` would have to wait."""
         name = card.provider
         if name not in self._sources:
             return None
-        snapshot = self._snapshots.at_hand((name, card.customer_ref, card.method_ref), self._policies[name].fresh_for_s)
+        snapshot = self._snapshots.get_fresh(
+            (name, card.customer_ref, card.method_ref), self._policies[name].fresh_for_s
+        )
         return None if snapshot is None else to_status(snapshot.value, card.three_d_secure)
 
-    def foresee(
+    def prefetch(
         self, name: ProviderName, ref: CustomerRef, refs: Iterable[MethodRef], call: Call
     ) -> dict[MethodRef, StatusSeat]:
         """Start reading these cards' statuses before it is known whether they are needed."""
         until, fresh_for_s = self._policies[name].until(call, self._now()), self._policies[name].fresh_for_s
         return {
-            method_ref: self._snapshots.board((name, ref, method_ref), self._sources[name], until, call)
+            method_ref: self._snapshots.join_or_start((name, ref, method_ref), self._sources[name], until, call)
             for method_ref in refs
-            if not self._snapshots.is_at_hand((name, ref, method_ref), fresh_for_s)
+            if not self._snapshots.has_fresh((name, ref, method_ref), fresh_for_s)
         }
 
-    def foreseen(
+    def prefetched(
         self, card: Card, waiter: StatusSeat, call: Call
     ) -> StatusReading | Coroutine[Any, Any, StatusReading]:
         """The result of `read` from a prefetch; no coroutine if the prefetch is done."""
         if not waiter.flight.task.done():
             return self._wait(card, waiter, call)
-        found = self._snapshots.arrived(waiter)
+        found = self._snapshots.result(waiter)
         return self.read(card, call) if isinstance(found.error, CircuitOpen) else self._reading(card, found)
 
-    def unneeded(self, waiters: Iterable[StatusSeat]) -> None:
+    def cancel_unused(self, waiters: Iterable[StatusSeat]) -> None:
         for waiter in waiters:
             self._snapshots.leave(waiter)
 
@@ -103,10 +105,10 @@ class StatusReader:
         """True if the card's status needs a call now, because it is not cached."""
         key: Key = (card.provider, card.customer_ref, card.method_ref)
         fresh_for_s = self._policies[card.provider].fresh_for_s
-        return card.provider in self._sources and not self._snapshots.is_at_hand(key, fresh_for_s)
+        return card.provider in self._sources and not self._snapshots.has_fresh(key, fresh_for_s)
 
     async def _wait(self, card: Card, waiter: StatusSeat, call: Call) -> StatusReading:
-        (found,) = await self._snapshots.landed([waiter])
+        (found,) = await self._snapshots.wait_all([waiter])
         # A half-open circuit lets one call through, which was the list's: its success may have closed the circuit.
         return await self.read(card, call) if isinstance(found.error, CircuitOpen) else self._reading(card, found)
 

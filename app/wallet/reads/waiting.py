@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 
-class Landing(Protocol):
+class PendingReads(Protocol):
     @property
     def task(self) -> "asyncio.Task[Any]": ...
 
@@ -14,7 +14,7 @@ class Waiting(Protocol):
     """A caller that waits for a task until `until`, on the loop's clock."""
 
     @property
-    def flight(self) -> Landing: ...
+    def flight(self) -> PendingReads: ...
 
     @property
     def until(self) -> float: ...
@@ -39,7 +39,7 @@ class _Countdown:
             self.future.set_result(None)
 
 
-async def over(waiters: Sequence[Waiting]) -> None:
+async def wait_until_done(waiters: Sequence[Waiting]) -> None:
     """Wait until every read is done or its waiter's deadline has passed: `asyncio.wait` with one timeout per task."""
     loop = asyncio.get_running_loop()
     while True:

@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 from app.store.records import DirectoryEntry
 from app.vault.enums import ProviderName
 from app.vault.rules.expiry import ExpiryClock
-from app.wallet.reads.build_wallet import AssemblyRules, SourceRow, Wallet, assemble, read_age
-from app.wallet.reads.reader import Content, SourceReading
+from app.wallet.reads.build_wallet import SourceRow, Wallet, WalletRules, build_wallet, read_age
+from app.wallet.reads.reader import CachedContent, SourceReading
 
 View = TypeVar("View")
 _VAULTS: Final = tuple(ProviderName)
@@ -32,16 +32,16 @@ class _Record:
 
     parts: tuple[object, ...]
     wallet: Wallet
-    contents: tuple[weakref.ref[Content], ...]
+    contents: tuple[weakref.ref[CachedContent], ...]
     hour: int = 0
     readings: tuple[weakref.ref[SourceReading], ...] = ()
     view: Any = None
 
 
-class Assembler:
+class WalletCache:
     """One per process; belongs to one event loop."""
 
-    def __init__(self, rules: AssemblyRules, most_methods: int = MOST_METHODS) -> None:
+    def __init__(self, rules: WalletRules, most_methods: int = MOST_METHODS) -> None:
         self._rules = rules
         self._most = most_methods
         self._records: OrderedDict[str, _Record] = OrderedDict()
@@ -50,7 +50,9 @@ class Assembler:
     def __len__(self) -> int:
         return len(self._records)
 
-    def assemble(self, entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], now: datetime) -> Wallet:
+    def get_or_build(
+        self, entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], now: datetime
+    ) -> Wallet:
         """As the function `assemble`, but reuses the methods and the default while their inputs are unchanged."""
         key, hour = entry.customer.id, int(now.timestamp() // 3600)
         known = self._records.get(key)
@@ -68,7 +70,7 @@ class Assembler:
             known.wallet = _with_new_rows(known.wallet, readings)
             known.hour, known.readings = hour, _references(readings)
             return known.wallet
-        wallet = assemble(entry, readings, self._rules, now)
+        wallet = build_wallet(entry, readings, self._rules, now)
         self._drop(key)
         contents = [reading.held.content for reading in readings.values() if reading.held is not None]
         if contents and len(wallet.methods) <= self._most:
@@ -99,10 +101,10 @@ class Assembler:
         if dropped is not None:
             self._methods -= len(dropped.wallet.methods)
 
-    def _dropper(self, key: str) -> Callable[[weakref.ref[Content]], None]:
+    def _dropper(self, key: str) -> Callable[[weakref.ref[CachedContent]], None]:
         """A callback for when a vault's content is freed; records built from newer content stay."""
 
-        def drop(gone: weakref.ref[Content]) -> None:
+        def drop(gone: weakref.ref[CachedContent]) -> None:
             record = self._records.get(key)
             if record is not None and any(one is gone for one in record.contents):
                 self._drop(key)
@@ -164,7 +166,7 @@ def _row(row: SourceRow, reading: SourceReading | None) -> SourceRow:
 
 
 def _parts(
-    entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: AssemblyRules, clock: ExpiryClock
+    entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: WalletRules, clock: ExpiryClock
 ) -> tuple[object, ...]:
     """The inputs that decide the result. Large ones by identity: a record lives no longer than they do, so an identity
     is not reused.

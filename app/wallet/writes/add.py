@@ -23,7 +23,7 @@ from app.vault.model import BeforeAdd, NewCard, NewMethod, VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.lookalikes import look_of
 from app.vault.secret import Secret
-from app.wallet.commands import Actor, AddMethod, OnDuplicate, Problem, ProblemCode, WriteResult
+from app.wallet.commands import Actor, AddMethod, OnDuplicate, ProblemCode, WriteProblem, WriteResult
 from app.wallet.defaults.kept_default import default_taken_away
 from app.wallet.digest import token_digest
 from app.wallet.reads.build_wallet import Wallet
@@ -40,16 +40,16 @@ from app.wallet.writes.defaults import (
 from app.wallet.writes.deps import find, fresh_wallet
 from app.wallet.writes.inputs import method_digest, nickname_problems
 from app.wallet.writes.intents import AddMethodIntent, BeforeAddNote, Intent, MethodFacts, token_of
-from app.wallet.writes.match_new_method import candidates, look_for
+from app.wallet.writes.match_new_method import candidates, describe_new_method
 from app.wallet.writes.record import to_address
 from app.wallet.writes.refusals import in_progress, problems_of, problems_of_faults, proven_absent
-from app.wallet.writes.session import Absent, Found, Look, Session, Undecidable
-from app.wallet.writes.signals import NotApplied, NothingSent, Refused
-from app.wallet.writes.usecase import Apply, Done, Ready, UseCase, applied_row, not_found
+from app.wallet.writes.session import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
+from app.wallet.writes.signals import NotApplied, NothingSent, WriteRefused
+from app.wallet.writes.usecase import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row, not_found
 from app.wallet.writes.wallets import alike_in, beside, duplicate_warnings, read_wallet, unfit_as_default
 
 
-class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
+class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
     mutation: ClassVar[str] = "addPaymentMethod"
     changes_methods: ClassVar[bool] = True
 
@@ -77,7 +77,9 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
 
     # ---- checks without a vault call ----
 
-    async def ready(self, command: AddMethod, actor: Actor, known: OperationRecord | None) -> Ready[AddMethodIntent]:
+    async def prepare(
+        self, command: AddMethod, actor: Actor, known: OperationRecord | None
+    ) -> PreparedWrite[AddMethodIntent]:
         entry = await self.entry_of(command.customer_id, actor)
         name = command.method.provider
         vault = self.vault_of(name, *command.method_path)
@@ -85,7 +87,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         new, memory = _titled(command, vault), provision.ProvisionMemory()
         if link is None:
             if not command.provision:
-                raise Refused(_not_linked(name))
+                raise WriteRefused(_not_linked(name))
             new, customer = provision.prepared(vault, entry, new)
             memory = provision.ProvisionMemory(customer)
         ref = link.customer_ref if link else provision.lock_ref(entry.customer.id)
@@ -97,29 +99,29 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
             nickname=command.nickname,
             make_default=command.make_default,
             on_duplicate=command.on_duplicate,
-            look=look_for(command.method, self.deps.digest_keys[0]),
+            look=describe_new_method(command.method, self.deps.digest_keys[0]),
             token=self._token(vault, command.method, self.deps.digest_keys[0]),
         )
         self._refuse_faults(command, vault, new, intent)
-        return Ready(intent=intent, customer_id=entry.customer.id, provider=name, new=new, memory=memory)
+        return PreparedWrite(intent=intent, customer_id=entry.customer.id, provider=name, new=new, memory=memory)
 
     def _refuse_faults(self, command: AddMethod, vault: VaultProvider, new: NewMethod, intent: AddMethodIntent) -> None:
         if new.route is AddRoute.RAW_CARD and AddRoute.RAW_CARD not in vault.capabilities.add_via:
-            raise Refused(_raw_card_disabled(command.method_path))
+            raise WriteRefused(_raw_card_disabled(command.method_path))
         found = (
             *nickname_problems(command.nickname),
             *problems_of_faults(vault.faults_of_add(new), lambda fault: self.path_of(intent, fault)),
         )
         if found:
-            raise Refused(*found)
+            raise WriteRefused(*found)
 
     # ---- execution ----
 
-    async def run(self, session: Session[AddMethodIntent]) -> Done:
+    async def run(self, session: WriteRun[AddMethodIntent]) -> CompletedWrite:
         name = session.intent.provider
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         if entry is None:
-            raise Refused(not_found("There is no such customer.", "customer_id"))
+            raise WriteRefused(not_found("There is no such customer.", "customer_id"))
         link = entry.link(name)
         if provision.is_profile(session, name, link):
             address, was_duplicate = await provision.create_with_method(session, name), False
@@ -129,15 +131,15 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         return await self._finished(session, address, was_duplicate)
 
     async def _add(
-        self, session: Session[AddMethodIntent], name: ProviderName, ref: CustomerRef
+        self, session: WriteRun[AddMethodIntent], name: ProviderName, ref: CustomerRef
     ) -> tuple[MethodAddress, bool]:
         """The method's address, and whether the vault already had it."""
-        before = await session.once("before", BeforeAddNote, lambda: self._before(session, name, ref))
+        before = await session.read_once("before", BeforeAddNote, lambda: self._before(session, name, ref))
         policy = session.intent.on_duplicate
         if before.duplicate is not None and policy is not OnDuplicate.ALLOW:
             existing = MethodAddress(name, ref, before.duplicate)
             if policy is OnDuplicate.REJECT:
-                raise Refused(_duplicate(existing, session.intent.path))
+                raise WriteRefused(_duplicate(existing, session.intent.path))
             return existing, True
         new, vault = session.new, session.vault(name)
 
@@ -149,13 +151,13 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
             session.next_action = added.next_action
             return MethodFacts(method_ref=added.method_ref)
 
-        async def look(call: Call) -> Look[MethodFacts]:
+        async def look(call: Call) -> ReconcileResult[MethodFacts]:
             return await self._look(session, name, ref, before, call)
 
-        facts = await session.do("add", MethodFacts, (name, ref), send if new is not None else None, look)
+        facts = await session.run_step("add", MethodFacts, (name, ref), send if new is not None else None, look)
         return MethodAddress(name, ref, facts.method_ref), False
 
-    async def _before(self, session: Session[AddMethodIntent], name: ProviderName, ref: CustomerRef) -> BeforeAddNote:
+    async def _before(self, session: WriteRun[AddMethodIntent], name: ProviderName, ref: CustomerRef) -> BeforeAddNote:
         if session.new is None:
             raise NothingSent
         vault = session.vault(name)
@@ -175,7 +177,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         return token_digest(key, new.secret)
 
     async def _added_before(
-        self, session: Session[AddMethodIntent], vault: VaultProvider, ref: CustomerRef, held: Collection[MethodRef]
+        self, session: WriteRun[AddMethodIntent], vault: VaultProvider, ref: CustomerRef, held: Collection[MethodRef]
     ) -> MethodRef | None:
         """The method that the same token created under another key, within the token's life. Raises Refused while that
         add is undecided."""
@@ -189,14 +191,14 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
             if not is_same or other.id == session.operation.id or other.created_at < since:
                 continue
             if other.state in (OperationState.PENDING, OperationState.UNKNOWN):
-                raise Refused(in_progress(), is_final=False)
+                raise WriteRefused(in_progress(), is_final=False)
             made = to_address(other.result.get("method"))
             if made is not None and made.customer_ref == ref and made.method_ref in held:
                 return made.method_ref
         return None
 
     async def _refuse_lookalikes(
-        self, session: Session[AddMethodIntent], vault: VaultProvider, ref: CustomerRef
+        self, session: WriteRun[AddMethodIntent], vault: VaultProvider, ref: CustomerRef
     ) -> None:
         """REJECT treats look-alikes in the same vault as duplicates, as far as the input describes the method."""
         look = structs.replace(session.intent.look, holder=None)
@@ -208,11 +210,16 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
             one for one in shown if one.method_ref in candidates((), [one], look, (), ()) and look_of(one) is not None
         ]
         if alike:
-            raise Refused(_duplicate(MethodAddress(vault.name, ref, alike[0].method_ref), session.intent.path))
+            raise WriteRefused(_duplicate(MethodAddress(vault.name, ref, alike[0].method_ref), session.intent.path))
 
     async def _look(
-        self, session: Session[AddMethodIntent], name: ProviderName, ref: CustomerRef, before: BeforeAddNote, call: Call
-    ) -> Look[MethodFacts]:
+        self,
+        session: WriteRun[AddMethodIntent],
+        name: ProviderName,
+        ref: CustomerRef,
+        before: BeforeAddNote,
+        call: Call,
+    ) -> ReconcileResult[MethodFacts]:
         wallet = await session.wallet(name, ref, call)
         claimed = await claimed_refs(session, name, ref)
         found = candidates(before.refs, wallet.methods, session.intent.look, claimed, self.deps.digest_keys)
@@ -222,12 +229,12 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         if wallet.skipped or wallet.truncated:
             found += await self._unreadable(session, name, ref, wallet, before, call)
         if len(found) == 1:
-            return Found(MethodFacts(method_ref=found[0]))
-        return Undecidable(tuple(found)) if found else Absent()
+            return Applied(MethodFacts(method_ref=found[0]))
+        return Ambiguous(tuple(found)) if found else NotFound()
 
     async def _unreadable(
         self,
-        session: Session[AddMethodIntent],
+        session: WriteRun[AddMethodIntent],
         name: ProviderName,
         ref: CustomerRef,
         wallet: VaultWallet,
@@ -242,7 +249,9 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
 
     # ---- after the add ----
 
-    async def _finished(self, session: Session[AddMethodIntent], address: MethodAddress, was_duplicate: bool) -> Done:
+    async def _finished(
+        self, session: WriteRun[AddMethodIntent], address: MethodAddress, was_duplicate: bool
+    ) -> CompletedWrite:
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         problems, warnings, applies, events = await self._default(session, entry, address)
         if entry is not None and not was_duplicate:
@@ -257,7 +266,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
             applies = (*applies, self._named(session, address))
         if not was_duplicate:
             events = (method_event(EventType.METHOD_ADDED, address), *events)
-        return Done(
+        return CompletedWrite(
             result=WriteResult(
                 customer_id=session.operation.customer_id,
                 method=address,
@@ -273,8 +282,8 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         )
 
     async def _default(
-        self, session: Session[AddMethodIntent], entry: DirectoryEntry | None, address: MethodAddress
-    ) -> tuple[tuple[Problem, ...], tuple[Problem, ...], tuple[Apply, ...], tuple[NewEvent, ...]]:
+        self, session: WriteRun[AddMethodIntent], entry: DirectoryEntry | None, address: MethodAddress
+    ) -> tuple[tuple[WriteProblem, ...], tuple[WriteProblem, ...], tuple[Apply, ...], tuple[NewEvent, ...]]:
         """Make it the default if requested. The method exists by now: a failure is reported and undoes nothing.
 
         The result is final, because the same key must not add again: the caller continues with
@@ -284,7 +293,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
             return (), (), (), ()
         try:
             is_mirrored = await self._mirror(session, address)
-        except Refused as refused:
+        except WriteRefused as refused:
             return tuple(_at_default(one) for one in refused.problems), (), (), ()
         except NotApplied as absent:
             return (_at_default(proven_absent(absent.provider, absent.error)),), (), (), ()
@@ -298,14 +307,14 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
             default_events(session, entry, address),
         )
 
-    async def _mirror(self, session: Session[AddMethodIntent], address: MethodAddress) -> bool:
+    async def _mirror(self, session: WriteRun[AddMethodIntent], address: MethodAddress) -> bool:
         """True if the vault now has it as default. Some vaults accept that with the add, so it is read first."""
         (reading,) = await self.deps.reader.read_many(
             address.provider, [address.customer_ref], session.call, force_fresh=True
         )
         held = find(reading.wallet, address) if reading.wallet else None
         if held is not None and (unfit := unfit_as_default(self.deps, held, "make_default")):
-            raise Refused(unfit)
+            raise WriteRefused(unfit)
         if not mirrors(session, address):
             return False
         if held is None or not held.is_provider_default:
@@ -313,14 +322,14 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         return True
 
     def _taken_away(
-        self, session: Session[AddMethodIntent], wallet: Wallet, added: MethodAddress
+        self, session: WriteRun[AddMethodIntent], wallet: Wallet, added: MethodAddress
     ) -> MethodAddress | None:
         before = session.progress.notes.get("before")
         ref = before.default if isinstance(before, BeforeAddNote) else None
         vault_default = MethodAddress(added.provider, added.customer_ref, ref) if ref else None
         return default_taken_away(wallet, lambda one: one == added, self.deps.rules, vault_default)
 
-    def _named(self, session: Session[AddMethodIntent], address: MethodAddress) -> Apply:
+    def _named(self, session: WriteRun[AddMethodIntent], address: MethodAddress) -> Apply:
         async def apply(tx: Tx) -> None:
             await self.deps.store.directory.set_nickname(
                 session.operation.customer_id or "", address, session.intent.nickname, tx=tx
@@ -329,7 +338,7 @@ class AddsMethod(UseCase[AddMethod, AddMethodIntent]):
         return apply
 
 
-async def claimed_refs(session: Session[Intent], name: ProviderName, ref: CustomerRef) -> set[str]:
+async def claimed_refs(session: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> set[str]:
     """Methods created by other operations of this customer: not candidates for this one."""
     others = await session.deps.store.journal.of_customer(session.operation.customer_id or "")
     return {
@@ -360,12 +369,12 @@ def _all(applies: tuple[Apply, ...]) -> Apply:
     return apply
 
 
-def _at_default(problem: Problem) -> Problem:
+def _at_default(problem: WriteProblem) -> WriteProblem:
     return replace(problem, path=("make_default",), retryable=False)
 
 
-def _not_linked(name: ProviderName) -> Problem:
-    return Problem(
+def _not_linked(name: ProviderName) -> WriteProblem:
+    return WriteProblem(
         code=ProblemCode.NOT_LINKED,
         message="The customer is not linked to this vault: link it, or add with `provision`.",
         path=("customer_id",),
@@ -373,12 +382,12 @@ def _not_linked(name: ProviderName) -> Problem:
     )
 
 
-def _raw_card_disabled(path: tuple[str, ...]) -> Problem:
-    return Problem(code=ProblemCode.RAW_CARD_DISABLED, message="Card numbers are not accepted here.", path=path)
+def _raw_card_disabled(path: tuple[str, ...]) -> WriteProblem:
+    return WriteProblem(code=ProblemCode.RAW_CARD_DISABLED, message="Card numbers are not accepted here.", path=path)
 
 
-def _duplicate(existing: MethodAddress, path: tuple[str, ...]) -> Problem:
-    return Problem(
+def _duplicate(existing: MethodAddress, path: tuple[str, ...]) -> WriteProblem:
+    return WriteProblem(
         code=ProblemCode.DUPLICATE,
         message="The customer already has this payment method.",
         path=path,

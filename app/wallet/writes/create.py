@@ -9,19 +9,19 @@ from app.store.errors import ExternalIdTaken, UnstorableText
 from app.store.records import EventType, NewEvent, OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import NewCustomer
-from app.wallet.commands import Actor, CreateCustomer, Problem, ProblemCode, WriteResult
+from app.wallet.commands import Actor, CreateCustomer, ProblemCode, WriteProblem, WriteResult
 from app.wallet.writes import provision
 from app.wallet.writes.intents import CreateCustomerIntent
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import Session
-from app.wallet.writes.signals import Refused
-from app.wallet.writes.usecase import Done, Ready, UseCase, invalid, row_of, unsupported
-from app.wallet.writes.vault_results import Ending, all_ended, ended, summary
+from app.wallet.writes.session import WriteRun
+from app.wallet.writes.signals import WriteRefused
+from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, invalid, row_of, unsupported
+from app.wallet.writes.vault_results import VaultResult, gather_results, run_at_vault, summary
 
 _PATH = "provision_at"
 
 
-class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
+class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
     mutation: ClassVar[str] = "createCustomer"
 
     def digest(self, command: CreateCustomer) -> Mapping[str, Any]:
@@ -31,9 +31,9 @@ class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
             del asked["business_name"]  # keys used before the field existed keep their digest
         return {**asked, "provision_at": sorted(set(command.provision_at))}
 
-    async def ready(
+    async def prepare(
         self, command: CreateCustomer, actor: Actor, known: OperationRecord | None
-    ) -> Ready[CreateCustomerIntent]:
+    ) -> PreparedWrite[CreateCustomerIntent]:
         wanted = tuple(dict.fromkeys(command.provision_at))
         new = NewCustomer(
             external_id=command.external_id,
@@ -47,14 +47,14 @@ class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
         for name in wanted:
             found += self._vault_faults(name, new)
         if found:
-            raise Refused(*dict.fromkeys(found))
+            raise WriteRefused(*dict.fromkeys(found))
         customer_id = known.customer_id if known else None
         made = customer_id or self.deps.ids.new_customer_id()
 
         async def within(tx: Tx) -> None:
             await self._create(command, made, tx)
 
-        return Ready(
+        return PreparedWrite(
             intent=CreateCustomerIntent(
                 refs=tuple((name, provision.lock_ref(made)) for name in wanted), provision_at=wanted
             ),
@@ -67,7 +67,7 @@ class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
             memory=provision.ProvisionMemory(new),
         )
 
-    def _vault_faults(self, name: ProviderName, new: NewCustomer) -> tuple[Problem, ...]:
+    def _vault_faults(self, name: ProviderName, new: NewCustomer) -> tuple[WriteProblem, ...]:
         vault = self.deps.providers.get(name)
         if vault is None:
             return (unsupported(name, "This vault is not enabled here.", _PATH),)
@@ -88,17 +88,17 @@ class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
                 tx=tx,
             )
         except ExternalIdTaken:
-            raise Refused(_taken()) from None
+            raise WriteRefused(_taken()) from None
         except UnstorableText:
-            raise Refused(invalid("The input has characters that cannot be stored.")) from None
+            raise WriteRefused(invalid("The input has characters that cannot be stored.")) from None
 
-    async def run(self, session: Session[CreateCustomerIntent]) -> Done:
-        endings = await all_ended(self._at_vault(session, name) for name in session.intent.provision_at)
+    async def run(self, session: WriteRun[CreateCustomerIntent]) -> CompletedWrite:
+        endings = await gather_results(self._at_vault(session, name) for name in session.intent.provision_at)
         customer_id = session.operation.customer_id or ""
         created = NewEvent(type=EventType.CUSTOMER_CREATED, once=f"created|{customer_id}")
         return summary(endings, WriteResult(customer_id=customer_id), events=(created,))
 
-    async def _at_vault(self, session: Session[CreateCustomerIntent], name: ProviderName) -> Ending:
+    async def _at_vault(self, session: WriteRun[CreateCustomerIntent], name: ProviderName) -> VaultResult:
         async def make() -> CustomerRef:
             entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
             linked = entry.link(name) if entry else None
@@ -106,24 +106,26 @@ class CreatesCustomer(UseCase[CreateCustomer, CreateCustomerIntent]):
                 return linked.customer_ref
             return await provision.create(session, name)
 
-        return await ended(name, make, _PATH)
+        return await run_at_vault(name, make, _PATH)
 
 
-def _own_faults(command: CreateCustomer) -> list[Problem]:
-    found: list[Problem] = []
+def _own_faults(command: CreateCustomer) -> list[WriteProblem]:
+    found: list[WriteProblem] = []
     if not command.external_id.strip():
         found.append(
-            Problem(code=ProblemCode.REQUIRED, message="A customer needs an external id.", path=("external_id",))
+            WriteProblem(code=ProblemCode.REQUIRED, message="A customer needs an external id.", path=("external_id",))
         )
     elif len(command.external_id) > 255:
         found.append(invalid("An external id has at most 255 characters.", "external_id"))
     if not (command.name.first or command.name.last or command.business_name):
-        found.append(Problem(code=ProblemCode.REQUIRED, message="A customer needs a name.", path=("name",)))
+        found.append(WriteProblem(code=ProblemCode.REQUIRED, message="A customer needs a name.", path=("name",)))
     for path, value in ((("name", "first"), command.name.first), (("name", "last"), command.name.last)):
         if len(value) > 255:
             found.append(invalid("A name has at most 255 characters.", *path))
     return found
 
 
-def _taken() -> Problem:
-    return Problem(code=ProblemCode.DUPLICATE, message="Another customer has this external id.", path=("external_id",))
+def _taken() -> WriteProblem:
+    return WriteProblem(
+        code=ProblemCode.DUPLICATE, message="Another customer has this external id.", path=("external_id",)
+    )

@@ -8,23 +8,23 @@ from app.store.database import Tx
 from app.store.records import DirectoryEntry, EventType, MethodAddress, NewEvent, OperationRecord
 from app.vault.enums import ProviderCapability
 from app.vault.provider import Call
-from app.wallet.commands import Actor, Problem, ProblemCode, SetDefault, WriteResult
+from app.wallet.commands import Actor, ProblemCode, SetDefault, WriteProblem, WriteResult
 from app.wallet.defaults.kept_default import By, keep_default
 from app.wallet.writes.deps import Deps, find
 from app.wallet.writes.intents import NO_FACTS, DefaultCheck, Intent, NoFacts, SetDefaultIntent
-from app.wallet.writes.session import Absent, Found, Look, Session
-from app.wallet.writes.signals import Refused
-from app.wallet.writes.usecase import Apply, Done, Ready, UseCase, applied_row, not_found
+from app.wallet.writes.session import Applied, NotFound, ReconcileResult, WriteRun
+from app.wallet.writes.signals import WriteRefused
+from app.wallet.writes.usecase import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row, not_found
 from app.wallet.writes.wallets import address_of_choice, effective_default, unfit_as_default
 
 _PATH: Final = "payment_method_id"
-NOT_MIRRORED: Final = Problem(
+NOT_MIRRORED: Final = WriteProblem(
     code=ProblemCode.DEFAULT_NOT_MIRRORED,
     message="This vault has no default: only the gateway stores the choice.",
 )
 
 
-class SetsDefault(UseCase[SetDefault, SetDefaultIntent]):
+class SetDefaultHandler(WriteHandler[SetDefault, SetDefaultIntent]):
     mutation: ClassVar[str] = "setDefaultPaymentMethod"
     changes_methods: ClassVar[bool] = True
 
@@ -33,11 +33,13 @@ class SetsDefault(UseCase[SetDefault, SetDefaultIntent]):
         del asked["idempotency_key"]
         return {**asked, "method_id": self.address_digest(command.method_id)}
 
-    async def ready(self, command: SetDefault, actor: Actor, known: OperationRecord | None) -> Ready[SetDefaultIntent]:
+    async def prepare(
+        self, command: SetDefault, actor: Actor, known: OperationRecord | None
+    ) -> PreparedWrite[SetDefaultIntent]:
         entry = await self.entry_of(command.customer_id, actor)
         address = self.method_in(entry, command.method_id, _PATH)
         self.vault_of(address.provider, _PATH)
-        return Ready(
+        return PreparedWrite(
             intent=SetDefaultIntent(
                 refs=((address.provider, address.customer_ref),),
                 method=address,
@@ -48,13 +50,13 @@ class SetsDefault(UseCase[SetDefault, SetDefaultIntent]):
             provider=address.provider,
         )
 
-    async def run(self, session: Session[SetDefaultIntent]) -> Done:
+    async def run(self, session: WriteRun[SetDefaultIntent]) -> CompletedWrite:
         address = session.intent.method
-        checked = await session.once("checked", DefaultCheck, lambda: self._check(session, address))
+        checked = await session.read_once("checked", DefaultCheck, lambda: self._check(session, address))
         if checked.mirror:
             await set_vault_default(session, address)
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
-        return Done(
+        return CompletedWrite(
             result=WriteResult(
                 customer_id=session.operation.customer_id,
                 method=address,
@@ -66,16 +68,16 @@ class SetsDefault(UseCase[SetDefault, SetDefaultIntent]):
             events=default_events(session, entry, address),
         )
 
-    async def _check(self, session: Session[SetDefaultIntent], address: MethodAddress) -> DefaultCheck:
+    async def _check(self, session: WriteRun[SetDefaultIntent], address: MethodAddress) -> DefaultCheck:
         """The vault must have the method now, and it must be usable as default. A vault that already marks it is not
         called."""
         wallet = await session.wallet(address.provider, address.customer_ref)
         method = find(wallet, address)
         if method is None:
-            raise Refused(not_found("The vault does not have this payment method.", _PATH))
+            raise WriteRefused(not_found("The vault does not have this payment method.", _PATH))
         unfit = unfit_as_default(self.deps, method, _PATH, allow_expired=session.intent.allow_expired)
         if unfit is not None:
-            raise Refused(unfit)
+            raise WriteRefused(unfit)
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         previous = await effective_default(self.deps, entry, session.call) if entry else None
         can = mirrors(session, address)
@@ -85,11 +87,11 @@ class SetsDefault(UseCase[SetDefault, SetDefaultIntent]):
         )
 
 
-def mirrors(session: Session[Intent], address: MethodAddress) -> bool:
+def mirrors(session: WriteRun[Intent], address: MethodAddress) -> bool:
     return ProviderCapability.SET_DEFAULT in session.vault(address.provider).capabilities.operations
 
 
-async def set_vault_default(session: Session[Intent], address: MethodAddress, step: str = "default") -> None:
+async def set_vault_default(session: WriteRun[Intent], address: MethodAddress, step: str = "default") -> None:
     """Set the vault's own default. Raises what `Session.do` raises."""
     vault = session.vault(address.provider)
 
@@ -97,20 +99,20 @@ async def set_vault_default(session: Session[Intent], address: MethodAddress, st
         await vault.set_default(address.customer_ref, address.method_ref, call)
         return NO_FACTS
 
-    async def look(call: Call) -> Look[NoFacts]:
+    async def look(call: Call) -> ReconcileResult[NoFacts]:
         held = find(await session.wallet(address.provider, address.customer_ref, call), address)
-        return Found(NO_FACTS) if held is not None and held.is_provider_default else Absent()
+        return Applied(NO_FACTS) if held is not None and held.is_provider_default else NotFound()
 
-    await session.do(step, NoFacts, (address.provider, address.customer_ref), send, look)
+    await session.run_step(step, NoFacts, (address.provider, address.customer_ref), send, look)
 
 
-def is_superseded(session: Session[Intent], entry: DirectoryEntry | None) -> bool:
+def is_superseded(session: WriteRun[Intent], entry: DirectoryEntry | None) -> bool:
     """True if a resumed operation is older than the customer's current choice."""
     choice = entry.choice if entry else None
     return session.is_resumed and choice is not None and choice.set_at > session.operation.created_at
 
 
-def choose(deps: Deps, session: Session[Intent], address: MethodAddress, *, allow_expired: bool = False) -> Apply:
+def choose(deps: Deps, session: WriteRun[Intent], address: MethodAddress, *, allow_expired: bool = False) -> Apply:
     """Store it as the customer's choice, unless the customer has chosen since."""
     customer_id = session.operation.customer_id or ""
 
@@ -125,9 +127,9 @@ def choose(deps: Deps, session: Session[Intent], address: MethodAddress, *, allo
     return apply
 
 
-def keeps(session: Session[Intent], address: MethodAddress) -> Apply:
+def keeps(session: WriteRun[Intent], address: MethodAddress) -> Apply:
     """Store the default that the rules had chosen, so that the added method does not change it."""
-    event = session.told(NewEvent(type=EventType.DEFAULT_CHANGED))
+    event = session.timestamp(NewEvent(type=EventType.DEFAULT_CHANGED))
     by = By(actor=session.progress.by, origin=event.origin, request_id=event.request_id)
 
     async def apply(tx: Tx) -> None:
@@ -137,7 +139,7 @@ def keeps(session: Session[Intent], address: MethodAddress) -> Apply:
 
 
 def default_events(
-    session: Session[Intent], entry: DirectoryEntry | None, address: MethodAddress
+    session: WriteRun[Intent], entry: DirectoryEntry | None, address: MethodAddress
 ) -> tuple[NewEvent, ...]:
     """DEFAULT_CHANGED, if the default changes."""
     if is_superseded(session, entry) or (entry is not None and address_of_choice(entry) == address):

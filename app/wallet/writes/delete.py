@@ -10,20 +10,28 @@ from app.vault.enums import DefaultState, PaymentMethodStatus, ProviderCapabilit
 from app.vault.model import PaymentMethod
 from app.vault.provider import Call
 from app.vault.rules.lookalikes import look_of
-from app.wallet.commands import Actor, DeleteMethod, IfDefault, Problem, ProblemCode, WriteResult
+from app.wallet.commands import Actor, DeleteMethod, IfDefault, ProblemCode, WriteProblem, WriteResult
 from app.wallet.writes.defaults import choose, default_events, method_event, mirrors, set_vault_default
 from app.wallet.writes.deps import find
 from app.wallet.writes.intents import NO_FACTS, DeleteCheck, DeleteMethodIntent, NoFacts
-from app.wallet.writes.session import Absent, Found, Look, Session
-from app.wallet.writes.signals import Refused
-from app.wallet.writes.usecase import Done, Ready, UseCase, applied_row, invalid, not_found, unsupported
+from app.wallet.writes.session import Applied, NotFound, ReconcileResult, WriteRun
+from app.wallet.writes.signals import WriteRefused
+from app.wallet.writes.usecase import (
+    CompletedWrite,
+    PreparedWrite,
+    WriteHandler,
+    applied_row,
+    invalid,
+    not_found,
+    unsupported,
+)
 from app.wallet.writes.wallets import address_of_choice, lookalikes, read_wallet, unfit_as_default
 
 _REPLACEMENT: Final = "replacement_default_id"
 _GONE: Final = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
 
 
-class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
+class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
     mutation: ClassVar[str] = "deletePaymentMethod"
     changes_methods: ClassVar[bool] = True
 
@@ -37,16 +45,16 @@ class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
             "replacement_id": None if replacement is None else self.address_digest(replacement),
         }
 
-    async def ready(
+    async def prepare(
         self, command: DeleteMethod, actor: Actor, known: OperationRecord | None
-    ) -> Ready[DeleteMethodIntent]:
+    ) -> PreparedWrite[DeleteMethodIntent]:
         address, entry = await self.method_of(command.method_id, actor, "id")
         vault = self.vault_of(address.provider, "id")
         if ProviderCapability.DELETE not in vault.capabilities.operations:
-            raise Refused(unsupported(vault.name, "This vault cannot delete payment methods.", "id"))
+            raise WriteRefused(unsupported(vault.name, "This vault cannot delete payment methods.", "id"))
         replacement = self._replacement(command, address, entry)
         both = [address] if replacement is None else [address, replacement]
-        return Ready(
+        return PreparedWrite(
             intent=DeleteMethodIntent(
                 refs=tuple(dict.fromkeys((one.provider, one.customer_ref) for one in both)),
                 method=address,
@@ -64,13 +72,13 @@ class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
             return None
         found = self.method_in(entry, command.replacement_id, _REPLACEMENT)
         if found == address:
-            raise Refused(invalid("A method cannot replace itself.", _REPLACEMENT))
+            raise WriteRefused(invalid("A method cannot replace itself.", _REPLACEMENT))
         self.vault_of(found.provider, _REPLACEMENT)
         return found
 
-    async def run(self, session: Session[DeleteMethodIntent]) -> Done:
+    async def run(self, session: WriteRun[DeleteMethodIntent]) -> CompletedWrite:
         address, replacement = session.intent.method, session.intent.replacement
-        checked = await session.once("checked", DeleteCheck, lambda: self._check(session, address, replacement))
+        checked = await session.read_once("checked", DeleteCheck, lambda: self._check(session, address, replacement))
         if replacement is not None:
             await self._replace(session, replacement, is_mirrored=checked.mirror)
         if not checked.gone:
@@ -78,7 +86,7 @@ class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
         return await self._done(session, address, checked)
 
     async def _check(
-        self, session: Session[DeleteMethodIntent], address: MethodAddress, replacement: MethodAddress | None
+        self, session: WriteRun[DeleteMethodIntent], address: MethodAddress, replacement: MethodAddress | None
     ) -> DeleteCheck:
         entry = await self._entry(session)
         held = find(await session.wallet(address.provider, address.customer_ref), address)
@@ -95,23 +103,23 @@ class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
 
     def _refuse_unfit(self, replacement: PaymentMethod | None) -> None:
         if replacement is None:
-            raise Refused(not_found("The vault does not have this payment method.", _REPLACEMENT))
+            raise WriteRefused(not_found("The vault does not have this payment method.", _REPLACEMENT))
         unfit = unfit_as_default(self.deps, replacement, _REPLACEMENT)
         if unfit is not None:
-            raise Refused(unfit)
+            raise WriteRefused(unfit)
 
     async def _refuse_default(
-        self, session: Session[DeleteMethodIntent], entry: DirectoryEntry, address: MethodAddress
+        self, session: WriteRun[DeleteMethodIntent], entry: DirectoryEntry, address: MethodAddress
     ) -> None:
         wallet = await read_wallet(self.deps, entry, session.call, force_fresh=(address.provider,))
         if wallet.default.state is DefaultState.UNKNOWN:
-            raise Refused(_default_unknown(), is_final=False)
+            raise WriteRefused(_default_unknown(), is_final=False)
         default = wallet.default_method
         if default is not None and default.address == address:
-            raise Refused(_in_use())
+            raise WriteRefused(_in_use())
 
     async def _replace(
-        self, session: Session[DeleteMethodIntent], replacement: MethodAddress, *, is_mirrored: bool
+        self, session: WriteRun[DeleteMethodIntent], replacement: MethodAddress, *, is_mirrored: bool
     ) -> None:
         """Set the other default, at the vault and as choice, before the delete: a failed delete does not undo it."""
         if is_mirrored:
@@ -119,26 +127,28 @@ class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
         entry = await self._entry(session)
         if entry is None or address_of_choice(entry) == replacement:
             return
-        events = [session.told(event) for event in default_events(session, entry, replacement)]
+        events = [session.timestamp(event) for event in default_events(session, entry, replacement)]
         async with self.deps.store.transaction() as tx:
             await choose(self.deps, session, replacement)(tx)
             await self.deps.store.events.append_all(events, tx=tx)
         self.deps.reached("replaced")
 
-    async def _delete(self, session: Session[DeleteMethodIntent], address: MethodAddress) -> None:
+    async def _delete(self, session: WriteRun[DeleteMethodIntent], address: MethodAddress) -> None:
         vault = session.vault(address.provider)
 
         async def send(call: Call) -> NoFacts:
             await vault.delete(address.customer_ref, address.method_ref, call)
             return NO_FACTS
 
-        async def look(call: Call) -> Look[NoFacts]:
+        async def look(call: Call) -> ReconcileResult[NoFacts]:
             held = find(await session.wallet(address.provider, address.customer_ref, call), address)
-            return Found(NO_FACTS) if held is None or held.status in _GONE else Absent()
+            return Applied(NO_FACTS) if held is None or held.status in _GONE else NotFound()
 
-        await session.do("delete", NoFacts, (address.provider, address.customer_ref), send, look)
+        await session.run_step("delete", NoFacts, (address.provider, address.customer_ref), send, look)
 
-    async def _done(self, session: Session[DeleteMethodIntent], address: MethodAddress, checked: DeleteCheck) -> Done:
+    async def _done(
+        self, session: WriteRun[DeleteMethodIntent], address: MethodAddress, checked: DeleteCheck
+    ) -> CompletedWrite:
         entry = await self._entry(session)
         alike: list[MethodAddress] = []
         if entry is not None and not session.is_resumed:
@@ -146,29 +156,29 @@ class DeletesMethod(UseCase[DeleteMethod, DeleteMethodIntent]):
         events: list[NewEvent] = [] if checked.gone else [method_event(EventType.METHOD_DELETED, address)]
         if entry is not None and address_of_choice(entry) == address:
             events.append(method_event(EventType.DEFAULT_CHANGED, address))
-        return Done(
+        return CompletedWrite(
             result=WriteResult(customer_id=session.operation.customer_id, deleted=address, lookalikes=tuple(alike)),
             rows=applied_row(address),
             apply=lambda tx: self._clear(session, address, tx),
             events=tuple(events),
         )
 
-    async def _clear(self, session: Session[DeleteMethodIntent], address: MethodAddress, tx: Tx) -> None:
+    async def _clear(self, session: WriteRun[DeleteMethodIntent], address: MethodAddress, tx: Tx) -> None:
         customer_id, directory = session.operation.customer_id or "", self.deps.store.directory
         tx.touch(Topic.CUSTOMER, customer_id)
         await directory.clear_choice(customer_id, only_if=address, tx=tx)
         await directory.set_nickname(customer_id, address, None, tx=tx)
 
-    async def _entry(self, session: Session[DeleteMethodIntent]) -> DirectoryEntry | None:
+    async def _entry(self, session: WriteRun[DeleteMethodIntent]) -> DirectoryEntry | None:
         return await self.deps.store.directory.entry(session.operation.customer_id or "")
 
 
-def _in_use() -> Problem:
-    return Problem(code=ProblemCode.METHOD_IN_USE, message="The method is the customer's default.", path=("id",))
+def _in_use() -> WriteProblem:
+    return WriteProblem(code=ProblemCode.METHOD_IN_USE, message="The method is the customer's default.", path=("id",))
 
 
-def _default_unknown() -> Problem:
-    return Problem(
+def _default_unknown() -> WriteProblem:
+    return WriteProblem(
         code=ProblemCode.DEFAULT_UNKNOWN,
         message="Not every vault answered, so it is unknown whether this is the default.",
         path=("if_default",),

@@ -13,9 +13,9 @@ from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import PaymentMethod, VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.wallet.ids import Ids
-from app.wallet.reads.build_wallet import AssemblyRules
+from app.wallet.reads.build_wallet import WalletRules
 from app.wallet.reads.reader import WalletReader
-from app.wallet.writes.lease import Owner
+from app.wallet.writes.lease import WorkerLease
 
 DEFAULT_DEADLINE_S: Final = 8.0
 SENDING_SHARE: Final = 0.75
@@ -36,8 +36,8 @@ class Deps:
     store: Store
     reader: WalletReader
     ids: Ids
-    rules: AssemblyRules
-    owner: Owner
+    rules: WalletRules
+    owner: WorkerLease
     digest_keys: tuple[bytes | str, ...]
     deadlines_s: Mapping[ProviderName, float] = field(default_factory=dict)
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)

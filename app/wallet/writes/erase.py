@@ -11,17 +11,17 @@ from app.store.records import EventType, NewEvent, OperationRecord, OperationSta
 from app.vault.enums import CustomerRef, MethodRef, PaymentMethodStatus, ProviderCapability, ProviderName
 from app.vault.model import VaultWallet
 from app.vault.provider import Call, VaultProvider
-from app.wallet.commands import Actor, EraseCustomer, Problem, ProblemCode, WriteResult
+from app.wallet.commands import Actor, EraseCustomer, ProblemCode, WriteProblem, WriteResult
 from app.wallet.writes.intents import NO_FACTS, EraseCustomerIntent, HeldMethods, NoFacts
-from app.wallet.writes.session import Absent, Found, Look, Session
-from app.wallet.writes.signals import Refused
-from app.wallet.writes.usecase import Done, Ready, UseCase, invalid, row_of, unsupported
-from app.wallet.writes.vault_results import Ending, all_ended, ended, summary
+from app.wallet.writes.session import Applied, NotFound, ReconcileResult, WriteRun
+from app.wallet.writes.signals import WriteRefused
+from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, invalid, row_of, unsupported
+from app.wallet.writes.vault_results import VaultResult, gather_results, run_at_vault, summary
 
 _GONE = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
 
 
-class ErasesCustomer(UseCase[EraseCustomer, EraseCustomerIntent]):
+class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
     mutation: ClassVar[str] = "eraseCustomer"
 
     def digest(self, command: EraseCustomer) -> Mapping[str, Any]:
@@ -29,14 +29,14 @@ class ErasesCustomer(UseCase[EraseCustomer, EraseCustomerIntent]):
         del asked["idempotency_key"]
         return asked
 
-    async def ready(
+    async def prepare(
         self, command: EraseCustomer, actor: Actor, known: OperationRecord | None
-    ) -> Ready[EraseCustomerIntent]:
+    ) -> PreparedWrite[EraseCustomerIntent]:
         entry = await self.entry_of(command.customer_id, actor)
         if command.confirm_external_id != entry.customer.external_id:
-            raise Refused(invalid("This is not the customer's external id.", "confirm_external_id"))
+            raise WriteRefused(invalid("This is not the customer's external id.", "confirm_external_id"))
         links = [(link.provider, link.customer_ref) for link in entry.links]
-        return Ready(
+        return PreparedWrite(
             intent=EraseCustomerIntent(refs=tuple(links)),
             customer_id=entry.customer.id,
             provider=None,
@@ -46,8 +46,8 @@ class ErasesCustomer(UseCase[EraseCustomer, EraseCustomerIntent]):
             ),
         )
 
-    async def run(self, session: Session[EraseCustomerIntent]) -> Done:
-        endings = await all_ended(self._at_vault(session, name, ref) for name, ref in session.intent.refs)
+    async def run(self, session: WriteRun[EraseCustomerIntent]) -> CompletedWrite:
+        endings = await gather_results(self._at_vault(session, name, ref) for name, ref in session.intent.refs)
         kept = [one.provider for one in endings if one.state is not OperationState.SUCCEEDED]
         customer_id = session.operation.customer_id or ""
 
@@ -59,39 +59,43 @@ class ErasesCustomer(UseCase[EraseCustomer, EraseCustomerIntent]):
         events = () if kept else (NewEvent(type=EventType.CUSTOMER_ERASED),)
         return summary(endings, WriteResult(customer_id=customer_id), apply=apply, events=events)
 
-    async def _at_vault(self, session: Session[EraseCustomerIntent], name: ProviderName, ref: CustomerRef) -> Ending:
+    async def _at_vault(
+        self, session: WriteRun[EraseCustomerIntent], name: ProviderName, ref: CustomerRef
+    ) -> VaultResult:
         async def erase() -> CustomerRef:
             vault = self.deps.providers.get(name)
             if vault is None:
-                raise Refused(_disabled(name), is_final=False)
+                raise WriteRefused(_disabled(name), is_final=False)
             if vault.capabilities.erases_customers:
                 await self._erase_customer(session, vault, ref)
             elif ProviderCapability.DELETE in vault.capabilities.operations:
                 await self._delete_all(session, vault, ref)
             else:
-                raise Refused(unsupported(name, "This vault can neither erase a customer nor delete a method."))
+                raise WriteRefused(unsupported(name, "This vault can neither erase a customer nor delete a method."))
             return ref
 
-        return await ended(name, erase)
+        return await run_at_vault(name, erase)
 
     async def _erase_customer(
-        self, session: Session[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef
+        self, session: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef
     ) -> None:
         async def send(call: Call) -> NoFacts:
             await vault.erase_customer(ref, call)
             return NO_FACTS
 
-        async def look(call: Call) -> Look[NoFacts]:
-            return Absent() if await vault.customer_exists(ref, call) else Found(NO_FACTS)
+        async def look(call: Call) -> ReconcileResult[NoFacts]:
+            return NotFound() if await vault.customer_exists(ref, call) else Applied(NO_FACTS)
 
-        await session.do(f"erase:{vault.name.value}", NoFacts, (vault.name, ref), send, look)
+        await session.run_step(f"erase:{vault.name.value}", NoFacts, (vault.name, ref), send, look)
 
-    async def _delete_all(self, session: Session[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> None:
-        held = await session.once(f"held:{vault.name.value}", HeldMethods, lambda: self._held(session, vault, ref))
+    async def _delete_all(self, session: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> None:
+        held = await session.read_once(f"held:{vault.name.value}", HeldMethods, lambda: self._held(session, vault, ref))
         for method_ref in held.refs:
             await self._delete(session, vault, ref, method_ref)
 
-    async def _held(self, session: Session[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> HeldMethods:
+    async def _held(
+        self, session: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef
+    ) -> HeldMethods:
         """The methods to delete. An incomplete list is refused: unreadable methods would be reported as deleted."""
         try:
             wallet = await session.wallet(vault.name, ref)
@@ -100,34 +104,34 @@ class ErasesCustomer(UseCase[EraseCustomer, EraseCustomerIntent]):
                 return HeldMethods(refs=())
             raise
         if wallet.skipped or wallet.truncated:
-            raise Refused(_unreadable(vault.name), is_final=False)
+            raise WriteRefused(_unreadable(vault.name), is_final=False)
         return HeldMethods(refs=tuple(one.method_ref for one in wallet.methods if one.status not in _GONE))
 
     async def _delete(
-        self, session: Session[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef, method: MethodRef
+        self, session: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef, method: MethodRef
     ) -> None:
         async def send(call: Call) -> NoFacts:
             await vault.delete(ref, method, call)
             return NO_FACTS
 
-        async def look(call: Call) -> Look[NoFacts]:
-            return Absent() if _holds(await session.wallet(vault.name, ref, call), method) else Found(NO_FACTS)
+        async def look(call: Call) -> ReconcileResult[NoFacts]:
+            return NotFound() if _holds(await session.wallet(vault.name, ref, call), method) else Applied(NO_FACTS)
 
-        await session.do(f"delete:{vault.name.value}:{method}", NoFacts, (vault.name, ref), send, look)
+        await session.run_step(f"delete:{vault.name.value}:{method}", NoFacts, (vault.name, ref), send, look)
 
 
 def _holds(wallet: VaultWallet, method: MethodRef) -> bool:
     return any(one.method_ref == method and one.status not in _GONE for one in wallet.methods)
 
 
-def _disabled(name: ProviderName) -> Problem:
-    return Problem(
+def _disabled(name: ProviderName) -> WriteProblem:
+    return WriteProblem(
         code=ProblemCode.PROVIDER_UNAVAILABLE, message="This vault is not enabled here.", provider=name, retryable=True
     )
 
 
-def _unreadable(name: ProviderName) -> Problem:
-    return Problem(
+def _unreadable(name: ProviderName) -> WriteProblem:
+    return WriteProblem(
         code=ProblemCode.PROVIDER_UNAVAILABLE,
         message="Some of what the vault holds could not be read, so nothing there was deleted.",
         provider=name,

@@ -17,17 +17,17 @@ from app.store.records import (
     Topic,
     WriteOutcome,
 )
-from app.wallet.changes.detector import Sightings
-from app.wallet.commands import Problem, WriteResult
+from app.wallet.changes.detector import ChangeDetector
+from app.wallet.commands import WriteProblem, WriteResult
 from app.wallet.writes.deps import Deps
 from app.wallet.writes.intents import Intent
-from app.wallet.writes.post_write_refresh import Afterwards
+from app.wallet.writes.post_write_refresh import PostWriteRefresh
 from app.wallet.writes.record import to_json
 from app.wallet.writes.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
-from app.wallet.writes.session import Session
-from app.wallet.writes.signals import NotApplied, NothingSent, Refused, StillUnknown, TakenOver
+from app.wallet.writes.session import WriteRun
+from app.wallet.writes.signals import LeaseLost, NotApplied, NothingSent, StillUnknown, WriteRefused
 from app.wallet.writes.upgrades import IntentUnreadable
-from app.wallet.writes.usecase import Done, UseCase, row_of
+from app.wallet.writes.usecase import CompletedWrite, WriteHandler, row_of
 
 _log = logging.getLogger("vaultgraph.writing")
 _SOON: Final = timedelta(seconds=1)
@@ -37,25 +37,25 @@ LOOK_FOR: Final = timedelta(hours=24)
 _FOR_OPERATOR: Final = "This version of the gateway cannot read the stored request: an operator must decide."
 
 
-class Finisher:
+class WriteFinisher:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._sightings = Sightings(deps.store)
-        self.afterwards = Afterwards(deps, self._sightings)
+        self._sightings = ChangeDetector(deps.store)
+        self.afterwards = PostWriteRefresh(deps, self._sightings)
 
-    async def complete(self, use_case: UseCase[Any, Any], session: Session[Intent]) -> WriteResult:
-        """Run and finish the operation. Raises TakenOver if another process has taken it over."""
+    async def complete(self, use_case: WriteHandler[Any, Any], session: WriteRun[Intent]) -> WriteResult:
+        """Run and finish the operation. Raises LeaseLost if another process has taken it over."""
         done = await self._outcome(use_case, session)
         try:
             operation, done = await self._finish(session, done, use_case)
-        except Refused as refused:  # the directory's constraints refused it
+        except WriteRefused as refused:  # the directory's constraints refused it
             done = _failed(session, refused.problems, final=refused.is_final)
             operation, done = await self._finish(session, done, use_case)
         if use_case.changes_methods:
-            self.afterwards.look(session, done)
+            self.afterwards.refresh(session, done)
         return replace(done.result, operation=operation, next_action=session.next_action)
 
-    async def give_up(self, session: Session[Intent], problem: Problem) -> WriteResult:
+    async def give_up(self, session: WriteRun[Intent], problem: WriteProblem) -> WriteResult:
         """Nothing was sent: mark it FAILED, so that the same key may run again."""
         done = _failed(session, (problem,), final=False)
         operation, done = await self._finish(session, done)
@@ -72,7 +72,7 @@ class Finisher:
         )
         return marked or await self._deps.store.journal.operation(operation.id) or operation
 
-    async def leave(self, session: Session[Intent]) -> None:
+    async def leave(self, session: WriteRun[Intent]) -> None:
         """After an unexpected error: record the progress, for the reconciler."""
         journal, operation = self._deps.store.journal, session.operation
         try:
@@ -91,10 +91,10 @@ class Finisher:
             _log.exception("the failure of %s could not be journalled", operation.id)
 
     async def leave_to_operator(
-        self, operation: OperationRecord, reason: IntentUnreadable, use_case: UseCase[Any, Any] | None
+        self, operation: OperationRecord, reason: IntentUnreadable, use_case: WriteHandler[Any, Any] | None
     ) -> None:
         """The stored intent cannot be read, so no lookup can decide the operation. Other writes there wait while its
-        request may be in flight. Raises TakenOver."""
+        request may be in flight. Raises LeaseLost."""
         done = _unreadable(operation, use_case, self._deps.utc_now())
         async with self._deps.store.transaction() as tx:
             if use_case is not None:
@@ -111,7 +111,7 @@ class Finisher:
                 tx=tx,
             )
             if marked is None:
-                raise TakenOver
+                raise LeaseLost
         if operation.result != result:  # otherwise already logged
             _log.error(
                 "%s (%s) cannot be resumed: %s; it is %s and needs an operator",
@@ -121,10 +121,10 @@ class Finisher:
                 done.state.value,
             )
 
-    async def _outcome(self, use_case: UseCase[Any, Any], session: Session[Intent]) -> Done:
+    async def _outcome(self, use_case: WriteHandler[Any, Any], session: WriteRun[Intent]) -> CompletedWrite:
         try:
             return await use_case.run(session)
-        except (Refused, NothingSent, VaultError) as error:
+        except (WriteRefused, NothingSent, VaultError) as error:
             if session.progress.doing:  # resumed, and failed before the step that may have been sent was looked up
                 provider = session.operation.provider or session.intent.refs[0][0]
                 return _unknown(session, StillUnknown(provider), use_case)
@@ -134,8 +134,10 @@ class Finisher:
         except StillUnknown as unknown:
             return _unknown(session, unknown, use_case)
 
-    def _not_done(self, use_case: UseCase[Any, Any], session: Session[Intent], error: Exception) -> Done:
-        if isinstance(error, Refused):
+    def _not_done(
+        self, use_case: WriteHandler[Any, Any], session: WriteRun[Intent], error: Exception
+    ) -> CompletedWrite:
+        if isinstance(error, WriteRefused):
             return _failed(session, error.problems, final=error.is_final)
         if isinstance(error, VaultError):
             problems = problems_of(error, lambda fault: use_case.path_of(session.intent, fault))
@@ -143,8 +145,8 @@ class Finisher:
         return _failed(session, (interrupted(session.operation.provider),), final=False)
 
     async def _finish(
-        self, session: Session[Intent], done: Done, use_case: UseCase[Any, Any] | None = None
-    ) -> tuple[OperationRecord, Done]:
+        self, session: WriteRun[Intent], done: CompletedWrite, use_case: WriteHandler[Any, Any] | None = None
+    ) -> tuple[OperationRecord, CompletedWrite]:
         self._deps.reached("finishing")
         try:
             ended = await self._commit(session, done, use_case, with_changes=True)
@@ -154,8 +156,13 @@ class Finisher:
         return ended
 
     async def _commit(
-        self, session: Session[Intent], done: Done, use_case: UseCase[Any, Any] | None, *, with_changes: bool
-    ) -> tuple[OperationRecord, Done]:
+        self,
+        session: WriteRun[Intent],
+        done: CompletedWrite,
+        use_case: WriteHandler[Any, Any] | None,
+        *,
+        with_changes: bool,
+    ) -> tuple[OperationRecord, CompletedWrite]:
         store, operation = self._deps.store, session.operation
         async with store.transaction() as tx:
             if use_case is not None:
@@ -171,7 +178,7 @@ class Finisher:
                 await store.events.append_all(self._events(session, done), tx=tx)
             return await self._mark(session, done, tx), done
 
-    async def _mark(self, session: Session[Intent], done: Done, tx: Tx) -> OperationRecord:
+    async def _mark(self, session: WriteRun[Intent], done: CompletedWrite, tx: Tx) -> OperationRecord:
         marked = await self._deps.store.journal.mark(
             session.operation,
             done.state,
@@ -184,10 +191,10 @@ class Finisher:
             tx=tx,
         )
         if marked is None:
-            raise TakenOver
+            raise LeaseLost
         return marked
 
-    def _look_again_at(self, operation: OperationRecord, done: Done) -> datetime | None:
+    def _look_again_at(self, operation: OperationRecord, done: CompletedWrite) -> datetime | None:
         now = self._deps.utc_now()
         if done.state is not OperationState.UNKNOWN or done.for_person or now - operation.created_at > LOOK_FOR:
             return None
@@ -196,7 +203,7 @@ class Finisher:
         pause: timedelta = min(_SOON * 2 ** min(operation.looks, 6), _LONGEST)
         return now + pause
 
-    def _events(self, session: Session[Intent], done: Done) -> list[NewEvent]:
+    def _events(self, session: WriteRun[Intent], done: CompletedWrite) -> list[NewEvent]:
         """The handler's events, completed, and the audit event."""
         operation, reason = session.operation, session.intent.audit_reason
         audit = NewEvent(
@@ -210,11 +217,11 @@ class Finisher:
                 **({} if reason is None else {"reason": reason}),
             },
         )
-        return [session.told(event) for event in (*done.events, audit)]
+        return [session.timestamp(event) for event in (*done.events, audit)]
 
 
-def _failed(session: Session[Intent], problems: tuple[Problem, ...], *, final: bool) -> Done:
-    return Done(
+def _failed(session: WriteRun[Intent], problems: tuple[WriteProblem, ...], *, final: bool) -> CompletedWrite:
+    return CompletedWrite(
         result=WriteResult(problems=problems, customer_id=session.operation.customer_id),
         state=OperationState.FAILED,
         outcome=WriteOutcome.NOT_APPLIED,
@@ -223,7 +230,7 @@ def _failed(session: Session[Intent], problems: tuple[Problem, ...], *, final: b
     )
 
 
-def _unknown(session: Session[Intent], unknown: StillUnknown, use_case: UseCase[Any, Any]) -> Done:
+def _unknown(session: WriteRun[Intent], unknown: StillUnknown, use_case: WriteHandler[Any, Any]) -> CompletedWrite:
     """An undecided outcome. If an operator must decide, each candidate method is a row."""
     problem = use_case.unknown(unknown.provider, unknown.error)
     state, outcome = OperationState.UNKNOWN, WriteOutcome.UNKNOWN
@@ -232,7 +239,7 @@ def _unknown(session: Session[Intent], unknown: StillUnknown, use_case: UseCase[
         row_of(number, unknown.provider, state, outcome, customer_ref=customer_ref, method_ref=ref, problem=problem)
         for number, ref in enumerate(unknown.candidates)
     )
-    return Done(
+    return CompletedWrite(
         result=WriteResult(problems=(problem,), customer_id=session.operation.customer_id),
         state=state,
         outcome=outcome,
@@ -242,11 +249,11 @@ def _unknown(session: Session[Intent], unknown: StillUnknown, use_case: UseCase[
     )
 
 
-def _unreadable(operation: OperationRecord, use_case: UseCase[Any, Any] | None, now: datetime) -> Done:
+def _unreadable(operation: OperationRecord, use_case: WriteHandler[Any, Any] | None, now: datetime) -> CompletedWrite:
     unknown = (use_case.unknown if use_case else outcome_unknown)(operation.provider)
     problem = replace(unknown, message=f"{unknown.message} {_FOR_OPERATOR}")
     state, outcome, provider = OperationState.UNKNOWN, WriteOutcome.UNKNOWN, operation.provider
-    return Done(
+    return CompletedWrite(
         result=WriteResult(problems=(problem,), customer_id=operation.customer_id),
         state=state,
         outcome=outcome,
@@ -257,7 +264,7 @@ def _unreadable(operation: OperationRecord, use_case: UseCase[Any, Any] | None, 
 
 
 def _rows(
-    session: Session[Intent], state: OperationState, outcome: WriteOutcome, problems: tuple[Problem, ...]
+    session: WriteRun[Intent], state: OperationState, outcome: WriteOutcome, problems: tuple[WriteProblem, ...]
 ) -> tuple[ResultRow, ...]:
     """The single row of a write at one vault; writes at several vaults make their own."""
     provider = session.operation.provider

@@ -9,12 +9,12 @@ from app.store.records import OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import ProviderCapability
 from app.vault.payments import HostingVault, NewSession
 from app.vault.provider import Call
-from app.wallet.commands import Actor, CreateHostedSession, Problem, ProblemCode, SessionPurpose, WriteResult
+from app.wallet.commands import Actor, CreateHostedSession, ProblemCode, SessionPurpose, WriteProblem, WriteResult
 from app.wallet.writes.intents import HostedSessionFacts, HostedSessionIntent
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import Absent, Look, Session
-from app.wallet.writes.signals import Refused
-from app.wallet.writes.usecase import Done, Ready, UseCase, row_of, unsupported
+from app.wallet.writes.session import NotFound, ReconcileResult, WriteRun
+from app.wallet.writes.signals import WriteRefused
+from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, row_of, unsupported
 
 _STEP: Final = "session"
 
@@ -26,7 +26,7 @@ class _Memory:
     new: NewSession | None = None
 
 
-class CreatesHostedSession(UseCase[CreateHostedSession, HostedSessionIntent]):
+class CreateHostedSessionHandler(WriteHandler[CreateHostedSession, HostedSessionIntent]):
     """The page's URL and credential are returned once and never stored: a replay does not contain them."""
 
     mutation: ClassVar[str] = "createHostedSession"
@@ -36,19 +36,19 @@ class CreatesHostedSession(UseCase[CreateHostedSession, HostedSessionIntent]):
         del asked["idempotency_key"]
         return asked
 
-    async def ready(
+    async def prepare(
         self, command: CreateHostedSession, actor: Actor, known: OperationRecord | None
-    ) -> Ready[HostedSessionIntent]:
+    ) -> PreparedWrite[HostedSessionIntent]:
         entry = await self.entry_of(command.customer_id, actor)
         vault = self.vault_of(command.provider, "provider")
         if ProviderCapability.HOSTED_SESSION not in vault.capabilities.operations or not isinstance(
             vault, HostingVault
         ):
-            raise Refused(unsupported(command.provider, "This vault has no hosted pages.", "provider"))
+            raise WriteRefused(unsupported(command.provider, "This vault has no hosted pages.", "provider"))
         link = entry.link(command.provider)
         if link is None:
             message = "The customer is not linked at this vault."
-            raise Refused(Problem(code=ProblemCode.NOT_LINKED, message=message, path=("provider",)))
+            raise WriteRefused(WriteProblem(code=ProblemCode.NOT_LINKED, message=message, path=("provider",)))
         new = NewSession(
             customer_ref=link.customer_ref,
             amount=command.amount,
@@ -58,15 +58,15 @@ class CreatesHostedSession(UseCase[CreateHostedSession, HostedSessionIntent]):
             save=command.purpose is SessionPurpose.ADD,
         )
         if faults := vault.faults_of_session(new):
-            raise Refused(*problems_of_faults(faults))
-        return Ready(
+            raise WriteRefused(*problems_of_faults(faults))
+        return PreparedWrite(
             intent=HostedSessionIntent(provider=command.provider, ref=link.customer_ref),
             customer_id=entry.customer.id,
             provider=command.provider,
             memory=_Memory(new),
         )
 
-    async def run(self, session: Session[HostedSessionIntent]) -> Done:
+    async def run(self, session: WriteRun[HostedSessionIntent]) -> CompletedWrite:
         name, ref = session.intent.provider, session.intent.ref
         new = session.memory(_Memory).new
         vault = session.vault(name)
@@ -78,9 +78,9 @@ class CreatesHostedSession(UseCase[CreateHostedSession, HostedSessionIntent]):
             session.next_action = made.next_action
             return HostedSessionFacts(session_ref=made.session_ref)
 
-        async def look(call: Call) -> Look[HostedSessionFacts]:
-            return Absent()  # an unused page takes no money, so another one can be created
+        async def look(call: Call) -> ReconcileResult[HostedSessionFacts]:
+            return NotFound()  # an unused page takes no money, so another one can be created
 
-        await session.do(_STEP, HostedSessionFacts, (name, ref), send if new is not None else None, look)
+        await session.run_step(_STEP, HostedSessionFacts, (name, ref), send if new is not None else None, look)
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
-        return Done(result=WriteResult(customer_id=session.operation.customer_id), rows=(row,))
+        return CompletedWrite(result=WriteResult(customer_id=session.operation.customer_id), rows=(row,))

@@ -33,18 +33,26 @@ from app.vault.enums import AddRoute, CustomerRef, LinkProof, MethodRef, Provide
 from app.vault.model import NewCard
 from app.vault.payments import ImportedCard, ImportingVault, ImportState
 from app.vault.provider import Call, VaultProvider
-from app.wallet.commands import Actor, ImportMethods, ImportRow, Problem, ProblemCode, WriteResult
+from app.wallet.commands import Actor, ImportMethods, ImportRow, ProblemCode, WriteProblem, WriteResult
 from app.wallet.defaults.kept_default import By, DefaultKeeper
 from app.wallet.digest import Token
 from app.wallet.writes.deps import VaultRef
 from app.wallet.writes.intents import HeldMethods, ImportedRow, ImportMethodsIntent, MethodFacts
-from app.wallet.writes.match_new_method import candidates, look_for
+from app.wallet.writes.match_new_method import candidates, describe_new_method
 from app.wallet.writes.provision import link_conflict
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import Absent, Found, Look, Session, Undecidable
-from app.wallet.writes.signals import NothingSent, Refused
-from app.wallet.writes.usecase import Done, Ready, UseCase, invalid, not_found, row_of, unsupported
-from app.wallet.writes.vault_results import Ending, ended
+from app.wallet.writes.session import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
+from app.wallet.writes.signals import NothingSent, WriteRefused
+from app.wallet.writes.usecase import (
+    CompletedWrite,
+    PreparedWrite,
+    WriteHandler,
+    invalid,
+    not_found,
+    row_of,
+    unsupported,
+)
+from app.wallet.writes.vault_results import VaultResult, run_at_vault
 from app.wallet.writes.wallets import beside
 
 MOST_ROWS: Final = 500
@@ -70,7 +78,7 @@ class _Memory:
     exists: dict[VaultRef, bool] = field(default_factory=dict)
 
 
-class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
+class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
     mutation: ClassVar[str] = "importPaymentMethods"
 
     def digest(self, command: ImportMethods) -> Mapping[str, Any]:
@@ -81,16 +89,16 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
             rows.append({**asked, "processor_token": Token(row.processor_token) if row.processor_token else None})
         return {"rows": rows, "dry_run": command.dry_run, "create_customers": command.create_customers}
 
-    async def ready(
+    async def prepare(
         self, command: ImportMethods, actor: Actor, known: OperationRecord | None
-    ) -> Ready[ImportMethodsIntent]:
+    ) -> PreparedWrite[ImportMethodsIntent]:
         if actor.is_end_user:
-            raise Refused(not_found("End users cannot import.", "rows"))
+            raise WriteRefused(not_found("End users cannot import.", "rows"))
         if not 1 <= len(command.rows) <= MOST_ROWS:
-            raise Refused(invalid(f"An import has 1 to {MOST_ROWS} rows.", "rows"))
+            raise WriteRefused(invalid(f"An import has 1 to {MOST_ROWS} rows.", "rows"))
         command = replace(command, rows=tuple(self._canonical(row) for row in command.rows))
         linked = {(row.provider, row.customer_ref) for row in command.rows if row.processor_token is not None}
-        return Ready(
+        return PreparedWrite(
             intent=ImportMethodsIntent(
                 refs=() if command.dry_run else tuple(sorted(linked)),
                 rows=tuple(self._kept(row) for row in command.rows),
@@ -120,10 +128,10 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
         """What the journal stores of a row: no token, no name; the holder as a digest."""
         card = None
         if row.processor_token is not None and row.card is not None:
-            card = look_for(_as_new_card(row), self.deps.digest_keys[0])
+            card = describe_new_method(_as_new_card(row), self.deps.digest_keys[0])
         return ImportedRow(provider=row.provider, ref=row.customer_ref, card=card)
 
-    async def run(self, session: Session[ImportMethodsIntent]) -> Done:
+    async def run(self, session: WriteRun[ImportMethodsIntent]) -> CompletedWrite:
         """First the links, sequentially in row order; then the cards, concurrently."""
         memory = session.memory(_Memory)
         command, actor = memory.command, memory.actor
@@ -136,7 +144,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
         linked = {number: await self._link_row(session, number, rows[number], actor) for number in open_rows}
         at_once = {row.place: asyncio.Lock() for row in session.intent.rows}
 
-        async def store(number: int) -> tuple[Ending, MethodRef | None]:
+        async def store(number: int) -> tuple[VaultResult, MethodRef | None]:
             if linked[number].state is not OperationState.SUCCEEDED or not self._has_card(session, number):
                 return linked[number], None
             async with gate, at_once[session.intent.rows[number].place]:
@@ -154,7 +162,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
         return _summary(found, settled.values(), dry_run=session.intent.dry_run)
 
     async def _keep_defaults(
-        self, session: Session[ImportMethodsIntent], stored: frozenset[MethodAddress], gate: asyncio.Semaphore
+        self, session: WriteRun[ImportMethodsIntent], stored: frozenset[MethodAddress], gate: asyncio.Semaphore
     ) -> None:
         """Stored cards and new links do not change the default of a customer that had one."""
         directory = self.deps.store.directory
@@ -180,12 +188,12 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
 
         await asyncio.gather(*(keep(entry) for entry in entries))
 
-    def _has_card(self, session: Session[ImportMethodsIntent], number: int) -> bool:
+    def _has_card(self, session: WriteRun[ImportMethodsIntent], number: int) -> bool:
         return session.intent.rows[number].card is not None and not session.intent.dry_run
 
     async def _link_row(
-        self, session: Session[ImportMethodsIntent], number: int, row: ImportRow | None, actor: Actor | None
-    ) -> Ending:
+        self, session: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None, actor: Actor | None
+    ) -> VaultResult:
         provider, ref = session.intent.rows[number].place
 
         async def work() -> CustomerRef:
@@ -195,11 +203,11 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
                 raise NothingSent
             return ref
 
-        return await ended(provider, work, "rows", str(number))
+        return await run_at_vault(provider, work, "rows", str(number))
 
     async def _store_row(
-        self, session: Session[ImportMethodsIntent], number: int, row: ImportRow | None
-    ) -> tuple[Ending, MethodRef | None]:
+        self, session: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None
+    ) -> tuple[VaultResult, MethodRef | None]:
         provider, ref = session.intent.rows[number].place
         stored: list[MethodRef] = []
 
@@ -207,34 +215,34 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
             stored.append(await self._store(session, number, row))
             return ref
 
-        ending = await ended(provider, work, "rows", str(number))
+        ending = await run_at_vault(provider, work, "rows", str(number))
         return ending, (stored[0] if stored else None)
 
     # ---- the link -----------------------------------------------------------------------------------------
 
-    async def _link(self, session: Session[ImportMethodsIntent], row: ImportRow, actor: Actor) -> None:
+    async def _link(self, session: WriteRun[ImportMethodsIntent], row: ImportRow, actor: Actor) -> None:
         """Checks, cheapest first, then the link. An existing link counts as success."""
         ref = row.customer_ref
         self._refuse_card(row)
         if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
-            raise Refused(invalid("This is not a valid customer key of a vault.", "customer_ref"))
+            raise WriteRefused(invalid("This is not a valid customer key of a vault.", "customer_ref"))
         external_id = row.external_id
         if not external_id.strip() or len(external_id) > _LONGEST_KEY or not is_storable(external_id):
-            raise Refused(invalid("An external id has 1 to 255 storable characters.", "external_id"))
+            raise WriteRefused(invalid("An external id has 1 to 255 storable characters.", "external_id"))
         vault = self.vault_of(row.provider, "provider")
         directory = self.deps.store.directory
         customer = await directory.customer_by_external_id(row.external_id)
         if customer is not None and not actor.may_see(customer.id):
             customer = None
         elif customer is None and not (session.intent.create_customers and actor.caller.granted is None):
-            raise Refused(not_found("There is no customer with this external id.", "external_id"))
+            raise WriteRefused(not_found("There is no customer with this external id.", "external_id"))
         owner = (await directory.owners_of(row.provider, [ref])).get(ref)
         if owner is not None:
             if customer is None or owner != customer.id:
-                raise Refused(link_conflict(row.provider, LinkConflictReason.REF_TAKEN, "customer_ref"))
+                raise WriteRefused(link_conflict(row.provider, LinkConflictReason.REF_TAKEN, "customer_ref"))
             return
         if not await self._exists(session, vault, ref):
-            raise Refused(not_found("The vault does not know this customer.", "customer_ref"))
+            raise WriteRefused(not_found("The vault does not know this customer.", "customer_ref"))
         if session.intent.dry_run:
             return
         async with self.deps.store.transaction() as tx:
@@ -242,7 +250,7 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
         session.memory(_Memory).linked.add((row.provider, ref))
 
     async def _prefetch_customers(
-        self, session: Session[ImportMethodsIntent], rows: Sequence[ImportRow], gate: asyncio.Semaphore
+        self, session: WriteRun[ImportMethodsIntent], rows: Sequence[ImportRow], gate: asyncio.Semaphore
     ) -> None:
         """Ask the vaults for all customers in advance, in as few calls as possible, some concurrently.
 
@@ -272,19 +280,19 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
         await asyncio.gather(*work)
 
     async def _prefetch_customer(
-        self, session: Session[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef, gate: asyncio.Semaphore
+        self, session: WriteRun[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef, gate: asyncio.Semaphore
     ) -> None:
         async with gate:
             with suppress(VaultError):
                 exists = session.memory(_Memory).exists
                 exists[vault.name, ref] = await vault.customer_exists(ref, session.call)
 
-    async def _exists(self, session: Session[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef) -> bool:
+    async def _exists(self, session: WriteRun[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef) -> bool:
         known = session.memory(_Memory).exists.get((vault.name, ref))
         return await vault.customer_exists(ref, session.call) if known is None else known
 
     async def _write_link(
-        self, session: Session[ImportMethodsIntent], row: ImportRow, customer_id: str | None, tx: Tx
+        self, session: WriteRun[ImportMethodsIntent], row: ImportRow, customer_id: str | None, tx: Tx
     ) -> None:
         store = self.deps.store
         try:
@@ -301,9 +309,9 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
             )
         except (LinkConflict, ExternalIdTaken) as conflict:
             reason = conflict.reason if isinstance(conflict, LinkConflict) else LinkConflictReason.REF_TAKEN
-            raise Refused(link_conflict(row.provider, reason, "customer_ref")) from None
+            raise WriteRefused(link_conflict(row.provider, reason, "customer_ref")) from None
         except UnstorableText:
-            raise Refused(invalid("The row has characters that cannot be stored.")) from None
+            raise WriteRefused(invalid("The row has characters that cannot be stored.")) from None
         event = NewEvent(
             type=EventType.LINK_CHANGED,
             customer_id=customer_id,
@@ -322,19 +330,19 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
             return
         vault = self.vault_of(row.provider, "provider")
         if not isinstance(vault, ImportingVault):
-            raise Refused(unsupported(row.provider, "This vault does not import cards.", row.token_field))
+            raise WriteRefused(unsupported(row.provider, "This vault does not import cards.", row.token_field))
         if row.processor_token is None:
-            raise Refused(_required("The card's token is missing.", row.token_field))
+            raise WriteRefused(_required("The card's token is missing.", row.token_field))
         if row.card is None:
-            raise Refused(_required("The card's data is missing.", "card"))
+            raise WriteRefused(_required("The card's data is missing.", "card"))
         faults = vault.faults_of_import(_as_imported(row))
         if faults:
-            raise Refused(*problems_of_faults(faults))
+            raise WriteRefused(*problems_of_faults(faults))
 
-    async def _store(self, session: Session[ImportMethodsIntent], number: int, row: ImportRow | None) -> MethodRef:
+    async def _store(self, session: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None) -> MethodRef:
         name, ref = session.intent.rows[number].place
         vault = session.vault(name)
-        before = await session.once(f"before:{number}", HeldMethods, lambda: self._held(session, name, ref))
+        before = await session.read_once(f"before:{number}", HeldMethods, lambda: self._held(session, name, ref))
 
         async def send(call: Call) -> MethodFacts:
             assert isinstance(vault, ImportingVault)
@@ -347,25 +355,27 @@ class ImportsMethods(UseCase[ImportMethods, ImportMethodsIntent]):
                 raise OutcomeUnknown(name, "The vault returned neither a method nor a reason.")
             return MethodFacts(method_ref=result.method_ref)
 
-        async def look(call: Call) -> Look[MethodFacts]:
+        async def look(call: Call) -> ReconcileResult[MethodFacts]:
             wallet = await session.wallet(name, ref, call)
             claimed = [facts.method_ref for facts in session.progress.done.values() if isinstance(facts, MethodFacts)]
             card = session.intent.rows[number].card
             assert card is not None
             found = candidates(before.refs, wallet.methods, card, claimed, self.deps.digest_keys)
             if len(found) > 1:
-                return Undecidable(tuple(found))
-            return Found(MethodFacts(method_ref=found[0])) if found else Absent()
+                return Ambiguous(tuple(found))
+            return Applied(MethodFacts(method_ref=found[0])) if found else NotFound()
 
-        facts = await session.do(f"import:{number}", MethodFacts, (name, ref), send if row is not None else None, look)
+        facts = await session.run_step(
+            f"import:{number}", MethodFacts, (name, ref), send if row is not None else None, look
+        )
         return facts.method_ref
 
-    async def _held(self, session: Session[ImportMethodsIntent], name: ProviderName, ref: CustomerRef) -> HeldMethods:
+    async def _held(self, session: WriteRun[ImportMethodsIntent], name: ProviderName, ref: CustomerRef) -> HeldMethods:
         return HeldMethods(refs=tuple(one.method_ref for one in (await session.wallet(name, ref)).methods))
 
 
-def _required(message: str, *path: str) -> Problem:
-    return Problem(code=ProblemCode.REQUIRED, message=message, path=path)
+def _required(message: str, *path: str) -> WriteProblem:
+    return WriteProblem(code=ProblemCode.REQUIRED, message=message, path=path)
 
 
 def _as_imported(row: ImportRow) -> ImportedCard:
@@ -396,8 +406,8 @@ def _as_new_card(row: ImportRow) -> NewCard:
 
 
 def _summary(
-    found: Mapping[int, tuple[Ending, MethodRef | None]], settled: Collection[OperationState], *, dry_run: bool
-) -> Done:
+    found: Mapping[int, tuple[VaultResult, MethodRef | None]], settled: Collection[OperationState], *, dry_run: bool
+) -> CompletedWrite:
     """PARTIAL if some rows failed, FAILED if all did; a dry run's good rows are SUCCEEDED and NOT_APPLIED.
 
     `found` is by row number; `settled` are the states of the other rows, which stay unchanged.
@@ -410,7 +420,7 @@ def _summary(
     elif count[OperationState.FAILED]:
         state = OperationState.FAILED if count[OperationState.FAILED] == count.total() else OperationState.PARTIAL
     applied = WriteOutcome.NOT_APPLIED if dry_run or state is OperationState.FAILED else WriteOutcome.APPLIED
-    return Done(
+    return CompletedWrite(
         result=WriteResult(),
         state=state,
         outcome=WriteOutcome.UNKNOWN if state is OperationState.UNKNOWN else applied,
@@ -420,7 +430,7 @@ def _summary(
     )
 
 
-def _result_row(number: int, ending: Ending, method: MethodRef | None, *, dry_run: bool) -> ResultRow:
+def _result_row(number: int, ending: VaultResult, method: MethodRef | None, *, dry_run: bool) -> ResultRow:
     is_done = ending.state is OperationState.SUCCEEDED
     return row_of(
         number,

@@ -10,13 +10,13 @@ from typing import Any, Final
 from app.vault.enums import AddRoute
 from app.vault.model import NewMethod
 from app.wallet.digest import Number, Token
-from app.wallet.problems import Problem
+from app.wallet.problems import WriteProblem
 from app.wallet.writes.usecase import invalid
 
 NICKNAME_LIMIT: Final = 100
 
 
-def nickname_problems(nickname: str | None) -> tuple[Problem, ...]:
+def nickname_problems(nickname: str | None) -> tuple[WriteProblem, ...]:
     if nickname is None or len(nickname) <= NICKNAME_LIMIT:
         return ()
     return (invalid(f"A nickname has at most {NICKNAME_LIMIT} characters.", "nickname"),)

@@ -15,14 +15,14 @@ from typing import Final
 from app.store import Store
 from app.store.errors import StoreUnavailable
 from app.store.journal_reads import LEASE
-from app.store.records import OperationRecord, OwnerRecord
+from app.store.records import LeaseRecord, OperationRecord
 from app.vault.enums import CustomerRef, ProviderName
 
 _log = logging.getLogger("vaultgraph.writing")
 BEAT_EVERY_S: Final = LEASE.total_seconds() / 3
 
 
-class Owner:
+class WorkerLease:
     """One per process. `running` holds the operations that this process works on now.
 
     `writing` counts the operations that hold the lock, per vault customer.
@@ -84,7 +84,7 @@ class Owner:
         """Owners that are known to be dead although their lease is still valid."""
         return {one.id for one in await self._store.owners.all() if one.id != self.id and self._is_killed(one)}
 
-    def _is_killed(self, owner: OwnerRecord) -> bool:
+    def _is_killed(self, owner: LeaseRecord) -> bool:
         if not self._sees_pids or owner.host != self.host:
             return False
         # A container's process has the same pid after a restart, so another owner with this pid is dead.

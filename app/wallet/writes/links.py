@@ -24,16 +24,16 @@ from app.wallet.defaults.kept_default import default_taken_away
 from app.wallet.writes.defaults import keeps
 from app.wallet.writes.intents import LinkCustomerIntent, UnlinkCustomerIntent
 from app.wallet.writes.provision import link_conflict
-from app.wallet.writes.session import Session
-from app.wallet.writes.signals import Refused
-from app.wallet.writes.usecase import Done, Ready, UseCase, invalid, not_found, row_of
+from app.wallet.writes.session import WriteRun
+from app.wallet.writes.signals import WriteRefused
+from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, invalid, not_found, row_of
 from app.wallet.writes.wallets import beside, read_wallet
 
 _LONGEST_REF: Final = 255
 _LONGEST_REASON: Final = 500
 
 
-class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
+class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
     mutation: ClassVar[str] = "linkProviderCustomer"
 
     def digest(self, command: LinkCustomer) -> Mapping[str, Any]:
@@ -41,27 +41,27 @@ class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
         del asked["idempotency_key"]
         return asked
 
-    async def ready(
+    async def prepare(
         self, command: LinkCustomer, actor: Actor, known: OperationRecord | None
-    ) -> Ready[LinkCustomerIntent]:
+    ) -> PreparedWrite[LinkCustomerIntent]:
         _refuse_end_users(actor)
         entry = await self.entry_of(command.customer_id, actor)
         vault = self.vault_of(command.provider, "provider")
         ref = command.customer_ref
         if not ref or len(ref.encode("utf-8", "surrogatepass")) > _LONGEST_REF or not is_storable(ref):
-            raise Refused(invalid("This is not a valid customer key of a vault.", "customer_ref"))
+            raise WriteRefused(invalid("This is not a valid customer key of a vault.", "customer_ref"))
         ref = vault.canonical_ref(ref)
-        return Ready(
+        return PreparedWrite(
             intent=LinkCustomerIntent(refs=((command.provider, ref),), provider=command.provider, ref=ref),
             customer_id=entry.customer.id,
             provider=command.provider,
         )
 
-    async def run(self, session: Session[LinkCustomerIntent]) -> Done:
+    async def run(self, session: WriteRun[LinkCustomerIntent]) -> CompletedWrite:
         name, ref = session.intent.provider, session.intent.ref
         await self._refuse_conflicts(session, name, ref)
         if not await session.vault(name).customer_exists(ref, session.call):
-            raise Refused(not_found("The vault does not know this customer.", "customer_ref"))
+            raise WriteRefused(not_found("The vault does not know this customer.", "customer_ref"))
         link = _link(session, self.deps.utc_now())
         result = WriteResult(customer_id=session.operation.customer_id, link=link)
         kept = await self._taken_away(session, link)
@@ -73,9 +73,9 @@ class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
 
         event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
-        return Done(result=result, rows=(row,), apply=apply, events=(event,))
+        return CompletedWrite(result=result, rows=(row,), apply=apply, events=(event,))
 
-    async def _taken_away(self, session: Session[LinkCustomerIntent], link: LinkRecord) -> MethodAddress | None:
+    async def _taken_away(self, session: WriteRun[LinkCustomerIntent], link: LinkRecord) -> MethodAddress | None:
         """The default by the rules that the vault's methods would replace."""
         entry = await self.deps.store.directory.entry(link.customer_id)
         if entry is None or not entry.links or entry.link(link.provider) is not None:
@@ -86,28 +86,28 @@ class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
         return default_taken_away(wallet, lambda one: (one.provider, one.customer_ref) == place, self.deps.rules)
 
     async def _refuse_conflicts(
-        self, session: Session[LinkCustomerIntent], name: ProviderName, ref: CustomerRef
+        self, session: WriteRun[LinkCustomerIntent], name: ProviderName, ref: CustomerRef
     ) -> None:
         """Early check, before the vault is asked; the store's constraints decide in the end."""
         customer_id = session.operation.customer_id or ""
         owner = (await self.deps.store.directory.owners_of(name, [ref])).get(ref)
         if owner not in (None, customer_id):
-            raise Refused(link_conflict(name, LinkConflictReason.REF_TAKEN, "customer_ref"))
+            raise WriteRefused(link_conflict(name, LinkConflictReason.REF_TAKEN, "customer_ref"))
         entry = await self.deps.store.directory.entry(customer_id)
         linked = entry.link(name) if entry else None
         if linked is not None and linked.customer_ref != ref:
-            raise Refused(link_conflict(name, LinkConflictReason.CUSTOMER_LINKED, "provider"))
+            raise WriteRefused(link_conflict(name, LinkConflictReason.CUSTOMER_LINKED, "provider"))
 
-    async def _apply(self, session: Session[LinkCustomerIntent], name: ProviderName, ref: CustomerRef, tx: Tx) -> None:
+    async def _apply(self, session: WriteRun[LinkCustomerIntent], name: ProviderName, ref: CustomerRef, tx: Tx) -> None:
         store, customer_id = self.deps.store, session.operation.customer_id or ""
         try:
             await store.directory.link(
                 customer_id, name, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by=session.progress.by, tx=tx
             )
         except LinkConflict as conflict:
-            raise Refused(link_conflict(name, conflict.reason, "customer_ref")) from None
+            raise WriteRefused(link_conflict(name, conflict.reason, "customer_ref")) from None
         except UnstorableText:
-            raise Refused(invalid("This is not a valid customer key of a vault.", "customer_ref")) from None
+            raise WriteRefused(invalid("This is not a valid customer key of a vault.", "customer_ref")) from None
         for waiting in await store.journal.of_customer(customer_id):
             # An UNKNOWN create is decided once an operator links the created record: look it up again.
             if waiting.provider is name and waiting.state is OperationState.UNKNOWN and waiting.reconcile_at is None:
@@ -120,21 +120,21 @@ class LinksCustomer(UseCase[LinkCustomer, LinkCustomerIntent]):
                 )
 
 
-class UnlinksCustomer(UseCase[UnlinkCustomer, UnlinkCustomerIntent]):
+class UnlinkCustomerHandler(WriteHandler[UnlinkCustomer, UnlinkCustomerIntent]):
     mutation: ClassVar[str] = "unlinkProviderCustomer"
 
     def digest(self, command: UnlinkCustomer) -> Mapping[str, Any]:
         return asdict(command)
 
-    async def ready(
+    async def prepare(
         self, command: UnlinkCustomer, actor: Actor, known: OperationRecord | None
-    ) -> Ready[UnlinkCustomerIntent]:
+    ) -> PreparedWrite[UnlinkCustomerIntent]:
         _refuse_end_users(actor)
         entry = await self.entry_of(command.customer_id, actor)
         if len(command.reason) > _LONGEST_REASON:
-            raise Refused(invalid(f"A reason has at most {_LONGEST_REASON} characters.", "reason"))
+            raise WriteRefused(invalid(f"A reason has at most {_LONGEST_REASON} characters.", "reason"))
         link = entry.link(command.provider)
-        return Ready(
+        return PreparedWrite(
             intent=UnlinkCustomerIntent(
                 refs=((command.provider, link.customer_ref),) if link else (),
                 provider=command.provider,
@@ -144,14 +144,14 @@ class UnlinksCustomer(UseCase[UnlinkCustomer, UnlinkCustomerIntent]):
             provider=command.provider,
         )
 
-    async def run(self, session: Session[UnlinkCustomerIntent]) -> Done:
+    async def run(self, session: WriteRun[UnlinkCustomerIntent]) -> CompletedWrite:
         name, customer_id = session.intent.provider, session.operation.customer_id or ""
         entry = await self.deps.store.directory.entry(customer_id)
         link = entry.link(name) if entry else None
         ref = link.customer_ref if link else None
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
         if link is None:
-            return Done(result=WriteResult(customer_id=customer_id), rows=(row,))
+            return CompletedWrite(result=WriteResult(customer_id=customer_id), rows=(row,))
 
         async def apply(tx: Tx) -> None:
             await self.deps.store.directory.unlink(customer_id, name, tx=tx)
@@ -160,15 +160,15 @@ class UnlinksCustomer(UseCase[UnlinkCustomer, UnlinkCustomerIntent]):
             type=EventType.LINK_CHANGED, provider=name, customer_ref=link.customer_ref, detail={"linked": False}
         )
         self.deps.drop(name, link.customer_ref)
-        return Done(result=WriteResult(customer_id=customer_id), rows=(row,), apply=apply, events=(event,))
+        return CompletedWrite(result=WriteResult(customer_id=customer_id), rows=(row,), apply=apply, events=(event,))
 
 
 def _refuse_end_users(actor: Actor) -> None:
     if actor.is_end_user:
-        raise Refused(not_found("There is no such customer.", "customer_id"))
+        raise WriteRefused(not_found("There is no such customer.", "customer_id"))
 
 
-def _link(session: Session[LinkCustomerIntent], now: datetime) -> LinkRecord:
+def _link(session: WriteRun[LinkCustomerIntent], now: datetime) -> LinkRecord:
     """The link to be stored; a replay shows the directory's own record."""
     return LinkRecord(
         customer_id=session.operation.customer_id or "",

@@ -11,7 +11,7 @@ from app.wallet.writes.intents import MethodLook
 _UNNAMED: Final = frozenset({None, CardBrand.OTHER, CardBrand.UNKNOWN})
 
 
-def look_for(new: NewMethod, digest_key: bytes | str) -> MethodLook:
+def describe_new_method(new: NewMethod, digest_key: bytes | str) -> MethodLook:
     """What the method will look like in the vault's list, as stored in the journal.
 
     A network token has its own last digits and expiry: a vault may list those of the underlying card instead.

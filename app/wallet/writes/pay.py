@@ -30,14 +30,14 @@ from app.store.records import (
     PaymentState,
     WriteOutcome,
 )
-from app.store.records import NewPayment as NewPaymentRecord
+from app.store.records import NewPaymentRecord as NewPaymentRecord
 from app.vault.enums import DefaultState, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
 from app.vault.model import BankAccount, PaymentMethod
 from app.vault.payments import NewPayment, PayingVault
 from app.vault.provider import Call
 from app.vault.rules.payment_amounts import adds_up, differences
 from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money
-from app.wallet.commands import Actor, CapturePayment, Problem, ProblemCode, QuotePayment, WriteResult
+from app.wallet.commands import Actor, CapturePayment, ProblemCode, QuotePayment, WriteProblem, WriteResult
 from app.wallet.reads.build_wallet import default_for_payment
 from app.wallet.writes.deps import find
 from app.wallet.writes.intents import CaptureFacts, CapturePaymentIntent, QuoteFacts, QuotePaymentIntent
@@ -52,9 +52,9 @@ from app.wallet.writes.payment_status import (
     unpaid,
 )
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import Absent, Found, Look, Session, Undecidable
-from app.wallet.writes.signals import Refused, StillUnknown
-from app.wallet.writes.usecase import Done, Ready, UseCase, not_found, row_of, unsupported
+from app.wallet.writes.session import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
+from app.wallet.writes.signals import StillUnknown, WriteRefused
+from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, not_found, row_of, unsupported
 from app.wallet.writes.wallets import read_wallet, unfit_as_default, why_no_default_pays
 
 _USING: Final = "using"
@@ -63,7 +63,7 @@ _NEVER_SENT: Final = (InvalidRequest, UnsupportedByVault, VaultUnavailable)
 _QUOTE_ANEW: Final = "To pay, request a new quote."
 
 
-class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
+class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
     mutation: ClassVar[str] = "quotePayment"
 
     def digest(self, command: QuotePayment) -> Mapping[str, Any]:
@@ -72,15 +72,15 @@ class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
         method = self.address_digest(command.method_id) if command.method_id else None
         return {**asked, "method_id": method}
 
-    async def ready(
+    async def prepare(
         self, command: QuotePayment, actor: Actor, known: OperationRecord | None
-    ) -> Ready[QuotePaymentIntent]:
+    ) -> PreparedWrite[QuotePaymentIntent]:
         entry = await self.entry_of(command.customer_id, actor)
         named = command.method_id  # None: the default, determined by a fresh read
         address = self.method_in(entry, named, _USING, "payment_method_id") if named is not None else None
         if address is not None:
             _paying(self, address.provider)
-        return Ready(
+        return PreparedWrite(
             intent=QuotePaymentIntent(
                 method=address,
                 amount=command.amount,
@@ -93,13 +93,13 @@ class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
             provider=address.provider if address else None,
         )
 
-    async def run(self, session: Session[QuotePaymentIntent]) -> Done:
+    async def run(self, session: WriteRun[QuotePaymentIntent]) -> CompletedWrite:
         address = session.intent.method or await self._default(session)
         method = await self._usable(session, address)
         vault = _paying(self, address.provider)
         new = _new_payment(session.intent, address.method_ref, method)
         if faults := vault.faults_of_payment(new):
-            raise Refused(*problems_of_faults(faults))
+            raise WriteRefused(*problems_of_faults(faults))
 
         async def send(call: Call) -> QuoteFacts:
             quote = await vault.quote(new, call)
@@ -108,15 +108,15 @@ class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
                 raise VaultRejected(address.provider, RejectReason.QUOTE_MISMATCH)
             return QuoteFacts(payment_ref=quote.payment_ref, fee=quote.fee, total=quote.total)
 
-        async def look(call: Call) -> Look[QuoteFacts]:
-            return Absent()  # a quote moves no money: a lost one can be ignored
+        async def look(call: Call) -> ReconcileResult[QuoteFacts]:
+            return NotFound()  # a quote moves no money: a lost one can be ignored
 
-        facts = await session.do("quote", QuoteFacts, (address.provider, address.customer_ref), send, look)
+        facts = await session.run_step("quote", QuoteFacts, (address.provider, address.customer_ref), send, look)
         return self._done(session, address, new, facts)
 
     def _done(
-        self, session: Session[QuotePaymentIntent], address: MethodAddress, new: NewPayment, facts: QuoteFacts
-    ) -> Done:
+        self, session: WriteRun[QuotePaymentIntent], address: MethodAddress, new: NewPayment, facts: QuoteFacts
+    ) -> CompletedWrite:
         customer_id = session.operation.customer_id or ""
         made = NewPaymentRecord(
             customer_id=customer_id,
@@ -138,32 +138,32 @@ class QuotesPayment(UseCase[QuotePayment, QuotePaymentIntent]):
 
         row = row_of(0, address.provider, OperationState.SUCCEEDED, WriteOutcome.APPLIED, method_ref=address.method_ref)
         result = WriteResult(customer_id=customer_id, method=address, payment_id=made.payment_id)
-        return Done(result=result, rows=(row,), apply=apply)
+        return CompletedWrite(result=result, rows=(row,), apply=apply)
 
-    async def _default(self, session: Session[QuotePaymentIntent]) -> MethodAddress:
+    async def _default(self, session: WriteRun[QuotePaymentIntent]) -> MethodAddress:
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
         path = (_USING, "default_of_customer")
         if entry is None:
-            raise Refused(not_found("There is no such customer.", "customer_id"))
+            raise WriteRefused(not_found("There is no such customer.", "customer_id"))
         linked = [link.provider for link in entry.links if link.provider in self.deps.providers]
         wallet = await read_wallet(self.deps, entry, session.call, force_fresh=linked)
         default = default_for_payment(wallet, self.deps.rules)
         if default.state is DefaultState.UNKNOWN:
             message = "The default is unknown: not every vault answered."
-            unknown = Problem(code=ProblemCode.DEFAULT_UNKNOWN, message=message, path=path, retryable=True)
-            raise Refused(unknown, is_final=False)
+            unknown = WriteProblem(code=ProblemCode.DEFAULT_UNKNOWN, message=message, path=path, retryable=True)
+            raise WriteRefused(unknown, is_final=False)
         method = wallet.method(default.method_id)
         if method is None:
-            raise Refused(why_no_default_pays(self.deps, wallet, *path), is_final=False)
+            raise WriteRefused(why_no_default_pays(self.deps, wallet, *path), is_final=False)
         return method.address
 
-    async def _usable(self, session: Session[QuotePaymentIntent], address: MethodAddress) -> PaymentMethod:
+    async def _usable(self, session: WriteRun[QuotePaymentIntent], address: MethodAddress) -> PaymentMethod:
         """The method as its vault lists it now; expired or unusable methods are refused."""
         method = find(await session.wallet(address.provider, address.customer_ref), address)
         if method is None:
-            raise Refused(not_found("The vault does not have this payment method.", _USING, "payment_method_id"))
+            raise WriteRefused(not_found("The vault does not have this payment method.", _USING, "payment_method_id"))
         if unfit := unfit_as_default(self.deps, method, _USING):
-            raise Refused(unfit, is_final=False)
+            raise WriteRefused(unfit, is_final=False)
         return method
 
 
@@ -174,7 +174,7 @@ class _Memory:
     report: CaptureFacts | None = None
 
 
-class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
+class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
     """`settle` decides the outcome from the payment's current state, including reports that arrived meanwhile."""
 
     mutation: ClassVar[str] = "capturePayment"
@@ -182,27 +182,27 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
     def digest(self, command: CapturePayment) -> Mapping[str, Any]:
         return {"payment_id": command.payment_id}
 
-    async def ready(
+    async def prepare(
         self, command: CapturePayment, actor: Actor, known: OperationRecord | None
-    ) -> Ready[CapturePaymentIntent]:
+    ) -> PreparedWrite[CapturePaymentIntent]:
         payment = await self.deps.store.payments.payment(command.payment_id)
         if payment is None or not actor.may_see(payment.customer_id):
-            raise Refused(not_found("There is no such payment.", "payment_id"))
+            raise WriteRefused(not_found("There is no such payment.", "payment_id"))
         if has_ended_unpaid(payment.state):
-            raise Refused(unpaid(payment))
+            raise WriteRefused(unpaid(payment))
         if not has_moved_money(payment.state):
             _paying(self, payment.method.provider)
-        return Ready(
+        return PreparedWrite(
             intent=CapturePaymentIntent(payment_id=payment.id),
             customer_id=payment.customer_id,
             provider=payment.method.provider,
             exclusive=exclusive_of(payment.id),
         )
 
-    async def run(self, session: Session[CapturePaymentIntent]) -> Done:
+    async def run(self, session: WriteRun[CapturePaymentIntent]) -> CompletedWrite:
         payment = await self.deps.store.payments.payment(session.intent.payment_id)
         if payment is None:
-            raise Refused(not_found("There is no such payment.", "payment_id"))
+            raise WriteRefused(not_found("There is no such payment.", "payment_id"))
         if session.is_resumed or payment.state is PaymentState.QUOTED:
             try:
                 facts = await self._capture(session, payment)
@@ -215,7 +215,7 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
             raise StillUnknown(payment.method.provider, for_person=True)
         return _captured(payment)
 
-    async def _capture(self, session: Session[CapturePaymentIntent], payment: PaymentRecord) -> CaptureFacts:
+    async def _capture(self, session: WriteRun[CapturePaymentIntent], payment: PaymentRecord) -> CaptureFacts:
         """Send the capture, unless one was sent before. The outcome is kept for `settle`."""
         provider, quote = payment.method.provider, quote_of(payment)
         vault = _paying(self, provider)
@@ -245,14 +245,14 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
                 raise OutcomeUnknown(error.provider, provider_code=error.provider_code) from None
             return CaptureFacts(state=captured.state, decline_code=captured.decline_code, answered=captured.answered)
 
-        async def look(call: Call) -> Look[CaptureFacts]:
+        async def look(call: Call) -> ReconcileResult[CaptureFacts]:
             """No vault call reads a payment: only reports received since count."""
             current = await self.deps.store.payments.payment(payment.id)
-            return Found(CaptureFacts()) if current is not None and is_decided(current) else Undecidable()
+            return Applied(CaptureFacts()) if current is not None and is_decided(current) else Ambiguous()
 
-        return await session.do("capture", CaptureFacts, (provider, None), send, look, claim)
+        return await session.run_step("capture", CaptureFacts, (provider, None), send, look, claim)
 
-    async def settle(self, session: Session[CapturePaymentIntent], done: Done, tx: Tx) -> Done:
+    async def settle(self, session: WriteRun[CapturePaymentIntent], done: CompletedWrite, tx: Tx) -> CompletedWrite:
         report = session.memory(_Memory).report
         if report is None and done.state is OperationState.UNKNOWN:
             report = CaptureFacts(state=PaymentState.UNKNOWN)
@@ -268,7 +268,7 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
             )
         return await self._settled(session.intent.payment_id, update, done, tx)
 
-    async def settle_unread(self, operation: OperationRecord, done: Done, tx: Tx) -> Done:
+    async def settle_unread(self, operation: OperationRecord, done: CompletedWrite, tx: Tx) -> CompletedWrite:
         """Settles the payment from the operation's other columns."""
         payment_id = (operation.exclusive or "").removeprefix(exclusive_of(""))
         update = StatusUpdate(
@@ -276,13 +276,15 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
         )
         return await self._settled(payment_id, update, done, tx)
 
-    async def _settled(self, payment_id: str, update: StatusUpdate | None, done: Done, tx: Tx) -> Done:
+    async def _settled(
+        self, payment_id: str, update: StatusUpdate | None, done: CompletedWrite, tx: Tx
+    ) -> CompletedWrite:
         if update is not None:
             await settle_payment(self.deps.store, payment_id, update, by_its_capture=True, tx=tx)
         payment = await self.deps.store.payments.locked(payment_id, tx=tx)
         return done if payment is None else self._with_payment_outcome(payment, done)
 
-    def _with_payment_outcome(self, payment: PaymentRecord, done: Done) -> Done:
+    def _with_payment_outcome(self, payment: PaymentRecord, done: CompletedWrite) -> CompletedWrite:
         ending = ending_of(payment)
         if ending is None or (ending.state is done.state and done.state is not OperationState.FAILED):
             return done
@@ -310,7 +312,7 @@ class CapturesPayment(UseCase[CapturePayment, CapturePaymentIntent]):
             rows=(row,),
         )
 
-    def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> Problem:
+    def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> WriteProblem:
         return capture_unknown(provider, error)
 
 
@@ -318,18 +320,18 @@ class _Settled(Exception):
     """The payment is no longer QUOTED: nothing is sent."""
 
 
-def _captured(payment: PaymentRecord) -> Done:
+def _captured(payment: PaymentRecord) -> CompletedWrite:
     provider, method_ref = payment.method.provider, payment.method.method_ref
-    return Done(
+    return CompletedWrite(
         result=WriteResult(customer_id=payment.customer_id, payment_id=payment.id),
         rows=(row_of(0, provider, OperationState.SUCCEEDED, WriteOutcome.APPLIED, method_ref=method_ref),),
     )
 
 
-def _paying(use_case: UseCase[Any, Any], name: ProviderName) -> PayingVault:
+def _paying(use_case: WriteHandler[Any, Any], name: ProviderName) -> PayingVault:
     vault = use_case.vault_of(name, _USING)
     if ProviderCapability.PAY not in vault.capabilities.operations or not isinstance(vault, PayingVault):
-        raise Refused(unsupported(name, "This vault does not pay with stored methods.", _USING))
+        raise WriteRefused(unsupported(name, "This vault does not pay with stored methods.", _USING))
     return vault
 
 

@@ -11,13 +11,13 @@ from typing import Any, Final
 from app.errors import VaultError
 from app.store import Store, Tx
 from app.store.records import (
+    DeliveryRecord,
     EventOrigin,
     EventType,
     NewEvent,
     OperationState,
     PaymentRecord,
     PaymentState,
-    ReceiptRecord,
     ResultRow,
     WriteOutcome,
 )
@@ -27,7 +27,7 @@ from app.vault.rules.payment_amounts import differences
 from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money, may_follow
 from app.wallet.changes.webhook_worker import Handler, Settle
 from app.wallet.commands import WriteResult
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from app.wallet.writes.record import Json, problem_row, to_json
 from app.wallet.writes.refusals import outcome_unknown
 
@@ -77,7 +77,7 @@ class Ending:
 
     state: OperationState
     outcome: WriteOutcome
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[WriteProblem, ...] = ()
 
 
 def exclusive_of(payment_id: str) -> str:
@@ -114,14 +114,14 @@ def ending_of(payment: PaymentRecord) -> Ending | None:
     return None
 
 
-def capture_unknown(provider: ProviderName | None, error: VaultError | None = None) -> Problem:
+def capture_unknown(provider: ProviderName | None, error: VaultError | None = None) -> WriteProblem:
     return replace(outcome_unknown(provider, error), message=_UNKNOWN)
 
 
-def unpaid(payment: PaymentRecord) -> Problem:
+def unpaid(payment: PaymentRecord) -> WriteProblem:
     is_declined = payment.state is PaymentState.DECLINED
     message = "The payment was declined" if is_declined else "The vault rejected the capture"
-    return Problem(
+    return WriteProblem(
         code=ProblemCode.DECLINED if is_declined else ProblemCode.PROVIDER_REJECTED,
         message=f"{message}; no money was taken. To pay, request a new quote.",
         path=("payment_id",),
@@ -232,7 +232,7 @@ def _audit(payment: PaymentRecord, update: StatusUpdate, was: PaymentState, more
 def payment_status_handler(store: Store, provider: ProviderName, state: PaymentState) -> Handler:
     """For a vault's deliveries that report this state; unknown payments are ignored."""
 
-    async def handler(receipt: ReceiptRecord, settle: Settle) -> None:
+    async def handler(receipt: DeliveryRecord, settle: Settle) -> None:
         payment = await store.payments.by_ref(provider, str(receipt.body.get("payment_uid", "")))
         update = StatusUpdate(
             state=state,
@@ -248,5 +248,5 @@ def payment_status_handler(store: Store, provider: ProviderName, state: PaymentS
     return handler
 
 
-def _refund_of(receipt: ReceiptRecord) -> Refund:
+def _refund_of(receipt: DeliveryRecord) -> Refund:
     return Refund(report=receipt.delivery_id, **receipt.body.get("refund", {}))

@@ -10,25 +10,25 @@ from app.store.errors import StoreUnavailable
 from app.store.records import NewEvent, OperationState
 from app.vault.enums import CustomerRef, ProviderName, SourceState
 from app.vault.model import VaultWallet
-from app.wallet.changes.detector import Sightings
+from app.wallet.changes.detector import ChangeDetector
 from app.wallet.writes.deps import Deps, loop_time, until
 from app.wallet.writes.intents import Intent
-from app.wallet.writes.session import Session
-from app.wallet.writes.usecase import Done
+from app.wallet.writes.session import WriteRun
+from app.wallet.writes.usecase import CompletedWrite
 
 _log = logging.getLogger("vaultgraph.writing")
 _WITHIN_S: Final = 2.0
 
 
-class Afterwards:
-    """A failed read is not repeated: the next list is compared as usual (`Sightings`)."""
+class PostWriteRefresh:
+    """A failed read is not repeated: the next list is compared as usual (`ChangeDetector`)."""
 
-    def __init__(self, deps: Deps, sightings: Sightings) -> None:
+    def __init__(self, deps: Deps, sightings: ChangeDetector) -> None:
         self._deps = deps
         self._sightings = sightings
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def look(self, session: Session[Intent], done: Done) -> None:
+    def refresh(self, session: WriteRun[Intent], done: CompletedWrite) -> None:
         """Schedule the reads. The operation has ended, and its transaction is committed."""
         customer_id = session.operation.customer_id
         if customer_id is None or done.state is OperationState.UNKNOWN or not session.changed:
@@ -47,7 +47,7 @@ class Afterwards:
             await asyncio.wait(list(self._tasks))
 
     async def _settle(
-        self, session: Session[Intent], name: ProviderName, ref: CustomerRef, written: Collection[NewEvent]
+        self, session: WriteRun[Intent], name: ProviderName, ref: CustomerRef, written: Collection[NewEvent]
     ) -> None:
         call = until(session.call, loop_time() + _WITHIN_S)
         try:

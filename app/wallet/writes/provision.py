@@ -10,12 +10,12 @@ from app.vault.enums import CustomerRef, LinkProof, ProviderName
 from app.vault.model import NewCustomer, NewMethod, PersonName
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.text import tidy
-from app.wallet.commands import Problem, ProblemCode
+from app.wallet.commands import ProblemCode, WriteProblem
 from app.wallet.writes.intents import AddMethodIntent, CustomerFacts, Intent, ProfileFacts
 from app.wallet.writes.match_new_method import candidates
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import Absent, Found, Look, Session, Undecidable
-from app.wallet.writes.signals import Refused
+from app.wallet.writes.session import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
+from app.wallet.writes.signals import WriteRefused
 from app.wallet.writes.usecase import unsupported
 
 PROFILE: Final = "profile"
@@ -55,14 +55,14 @@ def prepared(vault: VaultProvider, entry: DirectoryEntry, new: NewMethod) -> tup
     if vault.capabilities.creates_customer_with_method:
         return new, customer
     if not vault.capabilities.creates_customers:
-        raise Refused(
+        raise WriteRefused(
             unsupported(vault.name, "The gateway cannot create customers at this vault: link one.", "provision")
         )
     if any(fault.path[:1] == ("address",) for fault in vault.faults_of_customer(replace(customer, address=None))):
         new = replace(new, billing_address=None)
     faults = vault.faults_of_customer(customer)
     if faults:
-        raise Refused(*problems_of_faults(faults, path_of))
+        raise WriteRefused(*problems_of_faults(faults, path_of))
     return new, customer
 
 
@@ -71,14 +71,14 @@ def path_of(fault: FieldFault) -> tuple[str, ...]:
     return ("billing_address", *fault.path[1:]) if fault.path[:1] == ("address",) else ("provision", *fault.path)
 
 
-def is_profile(session: Session[Intent], name: ProviderName, link: LinkRecord | None) -> bool:
+def is_profile(session: WriteRun[Intent], name: ProviderName, link: LinkRecord | None) -> bool:
     """True if customer and method are, or were, created in one call."""
     if PROFILE in session.progress.doing or PROFILE in session.progress.done:
         return True
     return link is None and session.vault(name).capabilities.creates_customer_with_method
 
 
-async def create(session: Session[Intent], name: ProviderName) -> CustomerRef:
+async def create(session: WriteRun[Intent], name: ProviderName) -> CustomerRef:
     """Create the vault's customer and link it."""
     vault, customer = session.vault(name), session.memory(ProvisionMemory).customer
 
@@ -86,27 +86,31 @@ async def create(session: Session[Intent], name: ProviderName) -> CustomerRef:
         assert customer is not None
         return CustomerFacts(customer_ref=await vault.create_customer(customer, call))
 
-    async def look(call: Call) -> Look[CustomerFacts]:
+    async def look(call: Call) -> ReconcileResult[CustomerFacts]:
         return await _look_for_customer(session, vault, call)
 
-    facts = await session.do(step_of(name), CustomerFacts, (name, None), send if customer is not None else None, look)
+    facts = await session.run_step(
+        step_of(name), CustomerFacts, (name, None), send if customer is not None else None, look
+    )
     await link(session, name, facts.customer_ref)
     return facts.customer_ref
 
 
-async def _look_for_customer(session: Session[Intent], vault: VaultProvider, call: Call) -> Look[CustomerFacts]:
+async def _look_for_customer(
+    session: WriteRun[Intent], vault: VaultProvider, call: Call
+) -> ReconcileResult[CustomerFacts]:
     """By the link, if it was made (by an earlier run or an operator), else by the external id at the vault."""
     entry = await session.deps.store.directory.entry(session.operation.customer_id or "")
     made = entry.link(vault.name) if entry else None
     if made is not None:
-        return Found(CustomerFacts(customer_ref=made.customer_ref))
+        return Applied(CustomerFacts(customer_ref=made.customer_ref))
     if entry is None or not vault.capabilities.finds_customers_by_external_id:
-        return Undecidable()
+        return Ambiguous()
     found = await vault.find_customer(entry.customer.external_id or "", call)
-    return Found(CustomerFacts(customer_ref=found)) if found is not None else Absent()
+    return Applied(CustomerFacts(customer_ref=found)) if found is not None else NotFound()
 
 
-async def create_with_method(session: Session[AddMethodIntent], name: ProviderName) -> MethodAddress:
+async def create_with_method(session: WriteRun[AddMethodIntent], name: ProviderName) -> MethodAddress:
     """Create both in one call. If the answer is lost, only an operator can find the record and link it."""
     vault, new, customer = session.vault(name), session.new, session.memory(ProvisionMemory).customer
     is_known = new is not None and customer is not None
@@ -118,27 +122,29 @@ async def create_with_method(session: Session[AddMethodIntent], name: ProviderNa
         session.next_action = added.next_action
         return ProfileFacts(customer_ref=added.customer_ref, method_ref=added.method_ref)
 
-    async def look(call: Call) -> Look[ProfileFacts]:
+    async def look(call: Call) -> ReconcileResult[ProfileFacts]:
         return await _look_for_profile(session, name, call)
 
-    facts = await session.do(PROFILE, ProfileFacts, (name, None), send if is_known else None, look)
+    facts = await session.run_step(PROFILE, ProfileFacts, (name, None), send if is_known else None, look)
     await link(session, name, facts.customer_ref)
     return MethodAddress(name, facts.customer_ref, facts.method_ref)
 
 
-async def _look_for_profile(session: Session[AddMethodIntent], name: ProviderName, call: Call) -> Look[ProfileFacts]:
+async def _look_for_profile(
+    session: WriteRun[AddMethodIntent], name: ProviderName, call: Call
+) -> ReconcileResult[ProfileFacts]:
     entry = await session.deps.store.directory.entry(session.operation.customer_id or "")
     made = entry.link(name) if entry else None
     if made is None:
-        return Undecidable()
+        return Ambiguous()
     wallet = await session.wallet(name, made.customer_ref, call)
     found = candidates((), wallet.methods, session.intent.look, (), session.deps.digest_keys)
     if len(found) == 1:
-        return Found(ProfileFacts(customer_ref=made.customer_ref, method_ref=found[0]))
-    return Undecidable(tuple(found)) if found else Absent()
+        return Applied(ProfileFacts(customer_ref=made.customer_ref, method_ref=found[0]))
+    return Ambiguous(tuple(found)) if found else NotFound()
 
 
-async def link(session: Session[Intent], name: ProviderName, ref: CustomerRef) -> LinkRecord:
+async def link(session: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> LinkRecord:
     """Committed at once, before further steps: a lost link would leave an orphaned record in the vault."""
     store, customer_id = session.deps.store, session.operation.customer_id or ""
     event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
@@ -149,16 +155,16 @@ async def link(session: Session[Intent], name: ProviderName, ref: CustomerRef) -
                 customer_id, name, ref, proof=LinkProof.CREATED_BY_GATEWAY, linked_by=session.progress.by, tx=tx
             )
             if made not in known[customer_id]:
-                await store.events.append(session.told(event), tx=tx)
+                await store.events.append(session.timestamp(event), tx=tx)
     except LinkConflict as conflict:
-        raise Refused(link_conflict(name, conflict.reason)) from None
+        raise WriteRefused(link_conflict(name, conflict.reason)) from None
     session.deps.reached(f"linked:{name.value}")
     return made
 
 
-def link_conflict(name: ProviderName, reason: LinkConflictReason, *path: str) -> Problem:
+def link_conflict(name: ProviderName, reason: LinkConflictReason, *path: str) -> WriteProblem:
     is_taken = reason is LinkConflictReason.REF_TAKEN
-    return Problem(
+    return WriteProblem(
         code=ProblemCode.LINK_CONFLICT,
         message="The vault's customer belongs to another customer."
         if is_taken

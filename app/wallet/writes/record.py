@@ -7,7 +7,7 @@ from typing import Any
 from app.store.records import MethodAddress, OperationRecord, WriteOutcome
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.wallet.commands import WriteResult
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 
 Json = dict[str, Any]
 
@@ -63,25 +63,25 @@ def to_address(kept: Sequence[str] | None) -> MethodAddress | None:
     return MethodAddress(ProviderName(provider), CustomerRef(customer_ref), MethodRef(method_ref))
 
 
-def problem_row(problem: Problem) -> Json:
+def problem_row(problem: WriteProblem) -> Json:
     """A problem as stored in a row of `operation.results`."""
     return _from_problem(problem)
 
 
-def row_problem(kept: Mapping[str, Any]) -> Problem:
+def row_problem(kept: Mapping[str, Any]) -> WriteProblem:
     return _to_problem(kept)
 
 
-def _from_problem(problem: Problem) -> Json:
+def _from_problem(problem: WriteProblem) -> Json:
     kept = {each.name: getattr(problem, each.name) for each in fields(problem)}
     kept["path"] = list(problem.path)
     kept["existing"] = from_address(problem.existing)
     return {name: value for name, value in kept.items() if value not in (None, [], False)}
 
 
-def _to_problem(kept: Mapping[str, Any]) -> Problem:
+def _to_problem(kept: Mapping[str, Any]) -> WriteProblem:
     outcome, provider = kept.get("outcome"), kept.get("provider")
-    return Problem(
+    return WriteProblem(
         **{
             **kept,
             "code": ProblemCode(kept["code"]),

@@ -19,7 +19,7 @@ from app.errors import (
 )
 from app.store.records import OperationRecord, WriteOutcome
 from app.vault.enums import ProviderName
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 
 PathOf = Callable[[FieldFault], tuple[str, ...]]
 """Maps a field of the model to its path in the mutation's input."""
@@ -49,18 +49,18 @@ _KINDS: Final[tuple[tuple[type[VaultError], tuple[ProblemCode, str]], ...]] = (
 )
 
 
-def as_it_stands(fault: FieldFault) -> tuple[str, ...]:
+def path_unchanged(fault: FieldFault) -> tuple[str, ...]:
     """For inputs with the model's field names."""
     return fault.path
 
 
-def problems_of_faults(faults: Iterable[FieldFault], path_of: PathOf = as_it_stands) -> tuple[Problem, ...]:
+def problems_of_faults(faults: Iterable[FieldFault], path_of: PathOf = path_unchanged) -> tuple[WriteProblem, ...]:
     """Faults found before anything was sent."""
-    base = Problem(code=ProblemCode.INVALID_INPUT, message="")
+    base = WriteProblem(code=ProblemCode.INVALID_INPUT, message="")
     return tuple(_of_fault(fault, path_of, base) for fault in faults)
 
 
-def problems_of(error: VaultError, path_of: PathOf = as_it_stands) -> tuple[Problem, ...]:
+def problems_of(error: VaultError, path_of: PathOf = path_unchanged) -> tuple[WriteProblem, ...]:
     """The error of a write that changed nothing: one problem per named field, or one in total."""
     base = _base(error)
     faults = error.faults if isinstance(error, InvalidRequest | VaultRejected) else ()
@@ -72,11 +72,11 @@ def is_final(error: VaultError) -> bool:
     return isinstance(error, VaultRejected | InvalidRequest | UnsupportedByVault)
 
 
-def proven_absent(provider: ProviderName, error: VaultError | None) -> Problem:
+def proven_absent(provider: ProviderName, error: VaultError | None) -> WriteProblem:
     """No conclusive answer, and the vault's list shows that the write was not applied."""
     if isinstance(error, OutcomeUnknown) and error.if_absent is not None:
         return replace(_base(error.if_absent), retryable=True)
-    return Problem(
+    return WriteProblem(
         code=ProblemCode.PROVIDER_UNAVAILABLE,
         message="The vault gave no conclusive answer, and its list shows that nothing was changed: the request may be "
         "sent again.",
@@ -88,9 +88,9 @@ def proven_absent(provider: ProviderName, error: VaultError | None) -> Problem:
     )
 
 
-def interrupted(provider: ProviderName | None) -> Problem:
+def interrupted(provider: ProviderName | None) -> WriteProblem:
     """The process that ran it died before sending anything."""
-    return Problem(
+    return WriteProblem(
         code=ProblemCode.PROVIDER_UNAVAILABLE,
         message="The request was interrupted before anything was sent: it may be sent again.",
         retryable=True,
@@ -99,8 +99,8 @@ def interrupted(provider: ProviderName | None) -> Problem:
     )
 
 
-def outcome_unknown(provider: ProviderName | None, error: VaultError | None = None) -> Problem:
-    return Problem(
+def outcome_unknown(provider: ProviderName | None, error: VaultError | None = None) -> WriteProblem:
+    return WriteProblem(
         code=ProblemCode.OUTCOME_UNKNOWN,
         message="The vault gave no conclusive answer, and it is not known yet whether the write was applied. It will "
         "be looked up; the same request with the same key returns the outcome.",
@@ -112,18 +112,18 @@ def outcome_unknown(provider: ProviderName | None, error: VaultError | None = No
     )
 
 
-def in_progress(operation: OperationRecord | None = None) -> Problem:
+def in_progress(operation: OperationRecord | None = None) -> WriteProblem:
     """The same key is running, or another write there is not yet reconciled."""
-    return Problem(
+    return WriteProblem(
         code=ProblemCode.IDEMPOTENCY_IN_PROGRESS,
         message="This request is still running." if operation else "Another write to this customer is still undecided.",
         retryable=True,
     )
 
 
-def _base(error: VaultError) -> Problem:
+def _base(error: VaultError) -> WriteProblem:
     code, message = _code_and_message(error)
-    return Problem(
+    return WriteProblem(
         code=code,
         message=message,
         retryable=error.retryable,
@@ -141,8 +141,8 @@ def _code_and_message(error: VaultError) -> tuple[ProblemCode, str]:
     return next((found for kind, found in _KINDS if isinstance(error, kind)), _UNAVAILABLE)
 
 
-def _of_fault(fault: FieldFault, path_of: PathOf, base: Problem) -> Problem:
-    return Problem(
+def _of_fault(fault: FieldFault, path_of: PathOf, base: WriteProblem) -> WriteProblem:
+    return WriteProblem(
         code=ProblemCode(fault.code),
         message=fault.message,
         path=path_of(fault),

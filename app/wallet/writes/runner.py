@@ -19,20 +19,20 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from app.store.errors import LockTimeout, StoreUnavailable
-from app.store.records import Existing, Fresh, NewOperation, OperationRecord, OperationState, Taken
+from app.store.records import BegunBefore, BegunElsewhere, BegunNew, NewOperation, OperationRecord, OperationState
 from app.vault.provider import Call
-from app.wallet.commands import Actor, Problem, ProblemCode, WriteResult
+from app.wallet.commands import Actor, ProblemCode, WriteProblem, WriteResult
 from app.wallet.digest import input_digest, is_same_input
 from app.wallet.problems import STORE_UNAVAILABLE
 from app.wallet.writes.deps import Deps, VaultRef, loop_time, until
-from app.wallet.writes.finish import Finisher
+from app.wallet.writes.finish import WriteFinisher
 from app.wallet.writes.intents import Intent, Progress, refs_of
 from app.wallet.writes.record import from_json, linked_provider
 from app.wallet.writes.refusals import in_progress, outcome_unknown
-from app.wallet.writes.session import Session
-from app.wallet.writes.signals import Busy, Refused, TakenOver
+from app.wallet.writes.session import WriteRun
+from app.wallet.writes.signals import LeaseLost, WriteRefused, WritesBlocked
 from app.wallet.writes.upgrades import IntentUnreadable, read_intent
-from app.wallet.writes.usecase import Ready, UseCase, not_found
+from app.wallet.writes.usecase import PreparedWrite, WriteHandler, not_found
 
 _log = logging.getLogger("vaultgraph.writing")
 _PAUSE_S: Final = 0.05
@@ -47,15 +47,15 @@ T = TypeVar("T")
 class Runner:
     """`use_cases` by mutation name: a resumed operation runs with the handler of its mutation."""
 
-    def __init__(self, deps: Deps, use_cases: Mapping[str, UseCase[Any, Any]]) -> None:
+    def __init__(self, deps: Deps, use_cases: Mapping[str, WriteHandler[Any, Any]]) -> None:
         self.deps = deps
         self.use_cases = use_cases
-        self._finisher = Finisher(deps)
+        self._finisher = WriteFinisher(deps)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # ---- a caller's write ---------------------------------------------------------------------------------
 
-    async def submit(self, use_case: UseCase[C, Any], command: C, actor: Actor, call: Call) -> WriteResult:
+    async def submit(self, use_case: WriteHandler[C, Any], command: C, actor: Actor, call: Call) -> WriteResult:
         """Run the write in its own task: a client disconnect does not interrupt it."""
         task = asyncio.get_running_loop().create_task(self._submit(use_case, command, actor, call))
         self._tasks.add(task)
@@ -68,32 +68,32 @@ class Runner:
             await asyncio.wait(list(self._tasks))
         await self._finisher.afterwards.drain()
 
-    async def _submit(self, use_case: UseCase[C, Any], command: C, actor: Actor, call: Call) -> WriteResult:
+    async def _submit(self, use_case: WriteHandler[C, Any], command: C, actor: Actor, call: Call) -> WriteResult:
         key: str | None = getattr(command, "idempotency_key", None)
         values = use_case.digest(command)
         known = await self.deps.store.journal.by_key(actor.id, use_case.mutation, key) if key else None
         if known is None:
             try:
-                ready = await use_case.ready(command, actor, None)
+                ready = await use_case.prepare(command, actor, None)
                 begun = await self._begin(use_case, ready, values, key, actor, call)
-            except Refused as refused:
+            except WriteRefused as refused:
                 return WriteResult(problems=refused.problems)
-            if isinstance(begun, Fresh):
+            if isinstance(begun, BegunNew):
                 return await self._run(use_case, begun.operation, ready, actor, call)
-            if isinstance(begun, Taken):
+            if isinstance(begun, BegunElsewhere):
                 return await self._held_by_another(begun.operation, call)
             known = begun.operation
         return await self._repeat(use_case, known, values, command, actor, call)
 
     async def _begin(
         self,
-        use_case: UseCase[C, Any],
-        ready: Ready[Intent],
+        use_case: WriteHandler[C, Any],
+        ready: PreparedWrite[Intent],
         values: Mapping[str, Any],
         key: str | None,
         actor: Actor,
         call: Call,
-    ) -> Fresh | Existing | Taken:
+    ) -> BegunNew | BegunBefore | BegunElsewhere:
         new = NewOperation(
             caller=actor.id,
             mutation=use_case.mutation,
@@ -111,7 +111,7 @@ class Runner:
         try:
             async with self.deps.store.transaction() as tx:
                 begun = await self.deps.store.journal.begin(new, tx=tx)
-                if isinstance(begun, Fresh):
+                if isinstance(begun, BegunNew):
                     # Register it before the commit makes it visible, so that it is never taken for an orphan.
                     running.add(begun.operation.id)
                     if ready.within is not None:
@@ -123,7 +123,12 @@ class Runner:
             raise
 
     async def _run(
-        self, use_case: UseCase[Any, Any], operation: OperationRecord, ready: Ready[Intent], actor: Actor, call: Call
+        self,
+        use_case: WriteHandler[Any, Any],
+        operation: OperationRecord,
+        ready: PreparedWrite[Intent],
+        actor: Actor,
+        call: Call,
     ) -> WriteResult:
         self.deps.owner.running.add(operation.id)
         try:
@@ -131,20 +136,20 @@ class Runner:
             refs = ready.intent.refs
             call = until(call, loop_time() + self.deps.deadline_s({name for name, _ in refs}))
             progress = Progress(by=actor.id, intent=ready.intent)
-            session = Session(self.deps, operation, progress, call, new=ready.new, memory=ready.memory)
+            session = WriteRun(self.deps, operation, progress, call, new=ready.new, memory=ready.memory)
             return await self._run_locked(use_case, session, refs)
         finally:
             self.deps.owner.running.discard(operation.id)
 
     async def _run_locked(
-        self, use_case: UseCase[Any, Any], session: Session[Intent], refs: Collection[VaultRef]
+        self, use_case: WriteHandler[Any, Any], session: WriteRun[Intent], refs: Collection[VaultRef]
     ) -> WriteResult:
         try:
             try:
                 return await self._with_locks(session, refs, lambda: self._finisher.complete(use_case, session))
-            except Busy:
+            except WritesBlocked:
                 return await self._finisher.give_up(session, in_progress())
-        except TakenOver:
+        except LeaseLost:
             current = await self.deps.store.journal.operation(session.operation.id)
             return WriteResult(operation=current, problems=(in_progress(current),))
         except StoreUnavailable:
@@ -160,7 +165,7 @@ class Runner:
 
     async def _repeat(
         self,
-        use_case: UseCase[C, Any],
+        use_case: WriteHandler[C, Any],
         known: OperationRecord,
         values: Mapping[str, Any],
         command: C,
@@ -202,17 +207,17 @@ class Runner:
             return await self._replayed(holder)
         return WriteResult(operation=holder, replayed=True, problems=(self._unknown(holder),))
 
-    def _unknown(self, operation: OperationRecord) -> Problem:
+    def _unknown(self, operation: OperationRecord) -> WriteProblem:
         use_case = self.use_cases.get(operation.mutation)
         return (use_case.unknown if use_case else outcome_unknown)(operation.provider)
 
     async def _run_again(
-        self, use_case: UseCase[C, Any], known: OperationRecord, command: C, actor: Actor, call: Call
+        self, use_case: WriteHandler[C, Any], known: OperationRecord, command: C, actor: Actor, call: Call
     ) -> WriteResult | None:
         """None if another process was faster."""
         try:
-            ready = await use_case.ready(command, actor, known)
-        except Refused as refused:
+            ready = await use_case.prepare(command, actor, known)
+        except WriteRefused as refused:
             return WriteResult(operation=known, problems=refused.problems)
         self.deps.owner.running.add(known.id)
         try:
@@ -223,9 +228,9 @@ class Runner:
                 request_id=call.request_id,
                 exclusive=ready.exclusive,
             )
-            if isinstance(reopened, Taken):
+            if isinstance(reopened, BegunElsewhere):
                 return await self._held_by_another(reopened.operation, call)
-            if not isinstance(reopened, Fresh):
+            if not isinstance(reopened, BegunNew):
                 return None
             return await self._run(use_case, reopened.operation, ready, actor, call)
         finally:
@@ -267,7 +272,7 @@ class Runner:
         async with AsyncExitStack() as locks:
             try:
                 await self._lock(locks, [ref for ref in refs if ref not in held], call)
-            except Busy:
+            except WritesBlocked:
                 return operation
             adopted = await journal.adopt(
                 operation, self.deps.owner.id, look_again_at=self.deps.utc_now() + _LOOK_AGAIN
@@ -280,12 +285,12 @@ class Runner:
                 self.deps.drop(provider, ref)
             try:
                 await self._continue(use_case, adopted, call, is_patient)
-            except TakenOver:
+            except LeaseLost:
                 _log.info("another process has already reconciled %s", operation.id)
         return await journal.operation(operation.id) or adopted
 
     async def _continue(
-        self, use_case: UseCase[Any, Any] | None, adopted: OperationRecord, call: Call, is_patient: bool
+        self, use_case: WriteHandler[Any, Any] | None, adopted: OperationRecord, call: Call, is_patient: bool
     ) -> None:
         """Continue from the journal. An intent that this version cannot read is left to an operator."""
         try:
@@ -295,12 +300,12 @@ class Runner:
         except IntentUnreadable as reason:
             await self._finisher.leave_to_operator(adopted, reason, use_case)
             return
-        session = Session(self.deps, adopted, progress, call, is_resumed=True, is_patient=is_patient)
+        session = WriteRun(self.deps, adopted, progress, call, is_resumed=True, is_patient=is_patient)
         try:
             await self._finisher.complete(use_case, session)
         except IntentUnreadable as reason:
             await self._finisher.leave_to_operator(session.operation, reason, use_case)
-        except TakenOver:
+        except LeaseLost:
             raise
         except Exception:
             await self._finisher.leave(session)
@@ -309,7 +314,7 @@ class Runner:
     # ---- locks --------------------------------------------------------------------------------------------
 
     async def _with_locks(
-        self, session: Session[Intent], refs: Collection[VaultRef], body: Callable[[], Awaitable[T]]
+        self, session: WriteRun[Intent], refs: Collection[VaultRef], body: Callable[[], Awaitable[T]]
     ) -> T:
         """Run `body` under the locks, once earlier writes there are reconciled. Raises Busy."""
         pause_s = _PAUSE_S
@@ -319,7 +324,7 @@ class Runner:
                 if await self._is_settled(session, refs):
                     return await body()
             if loop_time() + pause_s >= session.call.deadline_at:
-                raise Busy
+                raise WritesBlocked
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
@@ -329,10 +334,10 @@ class Runner:
             try:
                 await locks.enter_async_context(self.deps.store.locks.customer_vault_lock(provider, ref, wait_s=wait_s))
             except LockTimeout:
-                raise Busy from None
+                raise WritesBlocked from None
             locks.enter_context(self.deps.owner.at(provider, ref))
 
-    async def _is_settled(self, session: Session[Intent], refs: Collection[VaultRef]) -> bool:
+    async def _is_settled(self, session: WriteRun[Intent], refs: Collection[VaultRef]) -> bool:
         customer_id, journal = session.operation.customer_id, self.deps.store.journal
         if customer_id is None:
             return True
@@ -352,7 +357,7 @@ class Runner:
         return found.state in _DONE or (found.state is OperationState.UNKNOWN and found.reconcile_at is None)
 
 
-_KEY_REUSED: Final = Problem(
+_KEY_REUSED: Final = WriteProblem(
     code=ProblemCode.IDEMPOTENCY_KEY_REUSED,
     message="This key was used with different input.",
     path=("idempotency_key",),

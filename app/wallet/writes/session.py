@@ -20,7 +20,7 @@ from app.vault.model import NewMethod, NextAction, VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.wallet.writes.deps import SENDING_SHARE, Deps, VaultRef, fresh_wallet, loop_time
 from app.wallet.writes.intents import VERSION, AnyFacts, AnyNote, IntentT_co, Progress
-from app.wallet.writes.signals import NotApplied, NothingSent, StillUnknown, TakenOver
+from app.wallet.writes.signals import LeaseLost, NotApplied, NothingSent, StillUnknown
 from app.wallet.writes.upgrades import IntentUnreadable
 
 _FIRST_PAUSE_S: Final = 0.05
@@ -33,28 +33,28 @@ K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Generic[F]):
+class Applied(Generic[F]):
     """The vault's list shows that the step was applied, with its facts."""
 
     facts: F
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class NotFound:
     """The list does not show the step. Conclusive only once the request can no longer be in flight."""
 
 
 @dataclass(frozen=True, slots=True)
-class Undecidable:
+class Ambiguous:
     """No list can decide it: an operator must. `candidates` are the methods it may have made."""
 
     candidates: tuple[MethodRef, ...] = ()
 
 
-Look = Found[F] | Absent | Undecidable
+ReconcileResult = Applied[F] | NotFound | Ambiguous
 
 
-class Session(Generic[IntentT_co]):
+class WriteRun(Generic[IntentT_co]):
     """`intent` is the request, `progress` its journalled state. `new` is the method to add, `memory` other data of this
     run; neither is stored. `is_resumed`: resumed from the journal. `is_patient` false: the caller will retry, so an
     undecided step is looked up only once.
@@ -95,7 +95,7 @@ class Session(Generic[IntentT_co]):
             self._memory = kind()
         return self._memory
 
-    def told(self, event: NewEvent) -> NewEvent:
+    def timestamp(self, event: NewEvent) -> NewEvent:
         """Completes an event with this operation's origin, actor, customer and request id."""
         return replace(
             event,
@@ -119,7 +119,7 @@ class Session(Generic[IntentT_co]):
             self.before[name, ref] = (found, asked_at)
         return found
 
-    async def once(self, name: str, kind: type[N], read: Callable[[], Awaitable[N]]) -> N:
+    async def read_once(self, name: str, kind: type[N], read: Callable[[], Awaitable[N]]) -> N:
         """A fact that decides the write: read once, journalled with the next step."""
         known = self.progress.notes.get(name)
         if known is not None:
@@ -127,13 +127,13 @@ class Session(Generic[IntentT_co]):
         note = self.progress.notes[name] = await read()
         return note
 
-    async def do(
+    async def run_step(
         self,
         step: str,
         kind: type[F],
         at: tuple[ProviderName, CustomerRef | None],
         send: Callable[[Call], Awaitable[F]] | None,
-        look: Callable[[Call], Awaitable[Look[F]]],
+        look: Callable[[Call], Awaitable[ReconcileResult[F]]],
         within: Callable[[Tx], Awaitable[None]] | None = None,
     ) -> F:
         """Run one step, once; returns its facts.
@@ -173,7 +173,7 @@ class Session(Generic[IntentT_co]):
         step: str,
         provider: ProviderName,
         send: Callable[[Call], Awaitable[F]] | None,
-        look: Callable[[Call], Awaitable[Look[F]]],
+        look: Callable[[Call], Awaitable[ReconcileResult[F]]],
         within: Callable[[Tx], Awaitable[None]] | None,
     ) -> F:
         """Resume a step that a dead process may have sent: look it up, and send it only if it is proven not applied."""
@@ -190,7 +190,7 @@ class Session(Generic[IntentT_co]):
         step: str,
         provider: ProviderName,
         send: Callable[[Call], Awaitable[F]],
-        look: Callable[[Call], Awaitable[Look[F]]],
+        look: Callable[[Call], Awaitable[ReconcileResult[F]]],
         within: Callable[[Tx], Awaitable[None]] | None,
     ) -> F:
         total_s = self.deps.deadline_s([provider])
@@ -233,7 +233,7 @@ class Session(Generic[IntentT_co]):
                         self.operation, self.progress.to_json(), deadline_at=deadline_at, tx=tx
                     )
                     if prepared is None:
-                        raise TakenOver
+                        raise LeaseLost
             except BaseException:
                 self.progress.doing.remove(step)
                 raise
@@ -243,7 +243,7 @@ class Session(Generic[IntentT_co]):
         self,
         step: str,
         provider: ProviderName,
-        look: Callable[[Call], Awaitable[Look[F]]],
+        look: Callable[[Call], Awaitable[ReconcileResult[F]]],
         error: VaultError | None,
     ) -> F:
         """Look until the vault's list is conclusive or the deadline has passed. An absence is conclusive only if the
@@ -258,11 +258,11 @@ class Session(Generic[IntentT_co]):
                 found = await look(self.call)
             except VaultError as failed:
                 found, error = None, error or failed
-            if isinstance(found, Found):
+            if isinstance(found, Applied):
                 return found.facts
-            if isinstance(found, Undecidable):
+            if isinstance(found, Ambiguous):
                 raise StillUnknown(provider, for_person=True, candidates=found.candidates, error=error)
-            if isinstance(found, Absent) and left_s <= 0:
+            if isinstance(found, NotFound) and left_s <= 0:
                 raise NotApplied(provider, error)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             wait_s = min(pause_s, left_s + 0.001) if left_s > 0 else pause_s

@@ -5,23 +5,23 @@ from datetime import datetime
 
 from app.errors import VaultError
 from app.vault.enums import MethodRef, ProviderName
-from app.wallet.problems import Problem
+from app.wallet.problems import WriteProblem
 
 
-class Signal(Exception):
+class WriteInterrupt(Exception):
     """Base class. None of these is a program error."""
 
 
-class Refused(Signal):
+class WriteRefused(WriteInterrupt):
     """Not applied, for a reason of the gateway. `is_final` false: the same key and input may succeed later."""
 
-    def __init__(self, *problems: Problem, is_final: bool = True) -> None:
+    def __init__(self, *problems: WriteProblem, is_final: bool = True) -> None:
         super().__init__()
         self.problems = problems
         self.is_final = is_final
 
 
-class NotApplied(Signal):
+class NotApplied(WriteInterrupt):
     """A lookup after a lost answer proved that it was not applied. `error` is None if no process saw one."""
 
     def __init__(self, provider: ProviderName, error: VaultError | None = None) -> None:
@@ -30,7 +30,7 @@ class NotApplied(Signal):
         self.error = error
 
 
-class StillUnknown(Signal):
+class StillUnknown(WriteInterrupt):
     """Undecided. `for_person`: an operator must decide; `candidates` are the methods it may have made.
 
     `look_at` is the earliest time at which a lookup may be conclusive, if known.
@@ -53,13 +53,13 @@ class StillUnknown(Signal):
         self.error = error
 
 
-class NothingSent(Signal):
+class NothingSent(WriteInterrupt):
     """Cannot be resumed from the journal: the data it needs is deliberately not stored."""
 
 
-class TakenOver(Signal):
+class LeaseLost(WriteInterrupt):
     """Another process holds the operation: this process's state is outdated."""
 
 
-class Busy(Signal):
+class WritesBlocked(WriteInterrupt):
     """Other writes were running or unreconciled there until the deadline."""

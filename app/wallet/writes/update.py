@@ -11,16 +11,16 @@ from app.vault.enums import PaymentMethodStatus
 from app.vault.model import Address, Card, MethodChange, PaymentMethod
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.etag import etag_of
-from app.wallet.commands import Actor, Problem, ProblemCode, UpdateMethod, WriteResult
+from app.wallet.commands import Actor, ProblemCode, UpdateMethod, WriteProblem, WriteResult
 from app.wallet.digest import holder_digest
 from app.wallet.writes.defaults import method_event
 from app.wallet.writes.deps import find
 from app.wallet.writes.inputs import nickname_problems
 from app.wallet.writes.intents import ChangeTarget, MethodFacts, UpdateCheck, UpdateMethodIntent
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import Absent, Found, Look, Session
-from app.wallet.writes.signals import Refused
-from app.wallet.writes.usecase import Done, Ready, UseCase, applied_row, invalid, not_found
+from app.wallet.writes.session import Applied, NotFound, ReconcileResult, WriteRun
+from app.wallet.writes.signals import WriteRefused
+from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, applied_row, invalid, not_found
 
 _NOTHING: Final = MethodChange()
 
@@ -33,7 +33,7 @@ class _Memory:
     method: PaymentMethod | None = None
 
 
-class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
+class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
     mutation: ClassVar[str] = "updatePaymentMethod"
     changes_methods: ClassVar[bool] = True
 
@@ -46,9 +46,9 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
     def path_of(self, intent: UpdateMethodIntent, fault: FieldFault) -> tuple[str, ...]:
         return _path_of(fault)
 
-    async def ready(
+    async def prepare(
         self, command: UpdateMethod, actor: Actor, known: OperationRecord | None
-    ) -> Ready[UpdateMethodIntent]:
+    ) -> PreparedWrite[UpdateMethodIntent]:
         address, entry = await self.method_of(command.method_id, actor, "id")
         vault = self.vault_of(address.provider, "id")
         change = _change_of(command, vault)
@@ -61,8 +61,8 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
             faults = vault.faults_of_update(some_card, change)
             found = (*found, *problems_of_faults(faults, _path_of))
         if found:
-            raise Refused(*found)
-        return Ready(
+            raise WriteRefused(*found)
+        return PreparedWrite(
             intent=UpdateMethodIntent(
                 refs=((address.provider, address.customer_ref),),
                 method=address,
@@ -89,9 +89,9 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
             address=holder_digest(key, _spelled(change.billing_address)) if change.billing_address else None,
         )
 
-    async def run(self, session: Session[UpdateMethodIntent]) -> Done:
+    async def run(self, session: WriteRun[UpdateMethodIntent]) -> CompletedWrite:
         address, target = session.intent.method, session.intent.target
-        await session.once("checked", UpdateCheck, lambda: self._check(session, address))
+        await session.read_once("checked", UpdateCheck, lambda: self._check(session, address))
         if target is None:
             return await self._done(session, address, address)
         vault, memory = session.vault(address.provider), session.memory(_Memory)
@@ -102,34 +102,34 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
             assert change is not None
             return MethodFacts(method_ref=await vault.update(method, change, call))
 
-        async def look(call: Call) -> Look[MethodFacts]:
+        async def look(call: Call) -> ReconcileResult[MethodFacts]:
             held = find(await session.wallet(address.provider, address.customer_ref, call), address)
             is_done = held is not None and self._is_reached(held, target)
-            return Found(MethodFacts(method_ref=address.method_ref)) if is_done else Absent()
+            return Applied(MethodFacts(method_ref=address.method_ref)) if is_done else NotFound()
 
         at = (address.provider, address.customer_ref)
-        facts = await session.do(
+        facts = await session.run_step(
             "update", MethodFacts, at, send if method is not None and change is not None else None, look
         )
         now = replace(address, method_ref=facts.method_ref)
         return await self._done(session, address, now)
 
-    async def _check(self, session: Session[UpdateMethodIntent], address: MethodAddress) -> UpdateCheck:
+    async def _check(self, session: WriteRun[UpdateMethodIntent], address: MethodAddress) -> UpdateCheck:
         """The etag, and the vault's rules for this method. A nickname alone needs no vault call."""
         if session.intent.target is None and session.intent.if_match is None:
             return UpdateCheck()
         method = find(await session.wallet(address.provider, address.customer_ref), address)
         if method is None:
-            raise Refused(not_found("The vault does not have this payment method.", "id"))
+            raise WriteRefused(not_found("The vault does not have this payment method.", "id"))
         nicknames = await self.deps.store.directory.nicknames(session.operation.customer_id or "")
         etag = etag_of(method, nicknames.get(address))
         if session.intent.if_match not in (None, etag):
-            raise Refused(_stale(etag))
+            raise WriteRefused(_stale(etag))
         memory = session.memory(_Memory)
         if memory.change is not None and memory.change != _NOTHING:
             faults = session.vault(address.provider).faults_of_update(method, memory.change)
             if faults:
-                raise Refused(*problems_of_faults(faults, _path_of))
+                raise WriteRefused(*problems_of_faults(faults, _path_of))
         memory.method = method
         return UpdateCheck()
 
@@ -150,7 +150,9 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
             return True
         return shown is not None and any(holder_digest(key, shown) == digest for key in self.deps.digest_keys)
 
-    async def _done(self, session: Session[UpdateMethodIntent], before: MethodAddress, now: MethodAddress) -> Done:
+    async def _done(
+        self, session: WriteRun[UpdateMethodIntent], before: MethodAddress, now: MethodAddress
+    ) -> CompletedWrite:
         store, customer_id, nickname = self.deps.store, session.operation.customer_id or "", session.intent.nickname
 
         async def apply(tx: Tx) -> None:
@@ -159,7 +161,7 @@ class UpdatesMethod(UseCase[UpdateMethod, UpdateMethodIntent]):
             if nickname is not None:
                 await store.directory.set_nickname(customer_id, now, nickname.strip() or None, tx=tx)
 
-        return Done(
+        return CompletedWrite(
             result=WriteResult(customer_id=customer_id, method=now, replaced=before if now != before else None),
             rows=applied_row(now),
             apply=apply,
@@ -195,8 +197,8 @@ def _spelled(address: Address) -> str:
     return " | ".join(value or "" for value in asdict(address).values())
 
 
-def _stale(etag: str) -> Problem:
-    return Problem(
+def _stale(etag: str) -> WriteProblem:
+    return WriteProblem(
         code=ProblemCode.STALE_ETAG,
         message="The method has changed since it was read.",
         path=("if_match",),

@@ -21,13 +21,13 @@ from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import NewMethod
 from app.vault.provider import VaultProvider
 from app.wallet.commands import Actor, WriteResult
-from app.wallet.problems import Problem, ProblemCode
+from app.wallet.problems import ProblemCode, WriteProblem
 from app.wallet.writes.deps import Deps
 from app.wallet.writes.intents import Intent, IntentT_co
 from app.wallet.writes.record import problem_row
-from app.wallet.writes.refusals import as_it_stands, outcome_unknown
-from app.wallet.writes.session import Session
-from app.wallet.writes.signals import Refused
+from app.wallet.writes.refusals import outcome_unknown, path_unchanged
+from app.wallet.writes.session import WriteRun
+from app.wallet.writes.signals import WriteRefused
 
 C = TypeVar("C")
 IntentT = TypeVar("IntentT", bound=Intent)
@@ -35,7 +35,7 @@ Apply = Callable[[Tx], Awaitable[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ready(Generic[IntentT_co]):
+class PreparedWrite(Generic[IntentT_co]):
     """A command that passed every check without a vault call.
 
     `intent` is what the journal stores. `customer_id` is None if several customers take part, `provider` if several
@@ -55,7 +55,7 @@ class Ready(Generic[IntentT_co]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class CompletedWrite:
     """The result of a write. `apply` and `events` are written in the transaction of the journal's final state.
 
     If still UNKNOWN: `look_at` is the earliest time at which a lookup may be conclusive, `for_person` that an operator
@@ -73,7 +73,7 @@ class Done:
     events: tuple[NewEvent, ...] = field(default=())
 
 
-class UseCase(ABC, Generic[C, IntentT]):
+class WriteHandler(ABC, Generic[C, IntentT]):
     """One mutation. `run` is written as straight-line code; `Session` makes it resumable."""
 
     mutation: ClassVar[str]
@@ -88,27 +88,27 @@ class UseCase(ABC, Generic[C, IntentT]):
         """The values that make two inputs the same, for `input_digest`."""
 
     @abstractmethod
-    async def ready(self, command: C, actor: Actor, known: OperationRecord | None) -> Ready[IntentT]:
+    async def prepare(self, command: C, actor: Actor, known: OperationRecord | None) -> PreparedWrite[IntentT]:
         """Check without a vault call. `known` is the operation that runs again. Raises Refused."""
 
     @abstractmethod
-    async def run(self, session: Session[IntentT]) -> Done:
+    async def run(self, session: WriteRun[IntentT]) -> CompletedWrite:
         """Execute, or continue from the journal. Raises VaultError and the signals."""
 
-    async def settle(self, session: Session[IntentT], done: Done, tx: Tx) -> Done:
+    async def settle(self, session: WriteRun[IntentT], done: CompletedWrite, tx: Tx) -> CompletedWrite:
         """Called in the transaction that ends the operation; returns the final result."""
         return done
 
-    async def settle_unread(self, operation: OperationRecord, done: Done, tx: Tx) -> Done:
+    async def settle_unread(self, operation: OperationRecord, done: CompletedWrite, tx: Tx) -> CompletedWrite:
         """As `settle`, for an operation whose intent cannot be read."""
         return done
 
-    def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> Problem:
+    def unknown(self, provider: ProviderName | None, error: VaultError | None = None) -> WriteProblem:
         """The problem that reports an unknown outcome."""
         return outcome_unknown(provider, error)
 
     def path_of(self, intent: IntentT, fault: FieldFault) -> tuple[str, ...]:
-        return as_it_stands(fault)
+        return path_unchanged(fault)
 
     # ---- shared helpers ----
 
@@ -116,13 +116,13 @@ class UseCase(ABC, Generic[C, IntentT]):
         """The customer; unknown and invisible customers give the same error."""
         found = await self.deps.store.directory.entry(customer_id) if actor.may_see(customer_id) else None
         if found is None:
-            raise Refused(not_found("There is no such customer.", *(path or ("customer_id",))))
+            raise WriteRefused(not_found("There is no such customer.", *(path or ("customer_id",))))
         return found
 
     async def method_of(self, method_id: str, actor: Actor, *path: str) -> tuple[MethodAddress, DirectoryEntry]:
         """The address of a payment method whose customer is linked and visible to the caller."""
         address = self.deps.ids.decode(method_id)
-        refusal = Refused(not_found("There is no such payment method.", *path))
+        refusal = WriteRefused(not_found("There is no such payment method.", *path))
         if address is None:
             raise refusal
         entry = await self.deps.store.directory.entry_at(address.provider, address.customer_ref)
@@ -137,12 +137,12 @@ class UseCase(ABC, Generic[C, IntentT]):
             link = entry.link(address.provider)
             if link is not None and link.customer_ref == address.customer_ref:
                 return address
-        raise Refused(not_found("There is no such payment method.", *path))
+        raise WriteRefused(not_found("There is no such payment method.", *path))
 
     def vault_of(self, provider: ProviderName, *path: str) -> VaultProvider:
         found = self.deps.providers.get(provider)
         if found is None:
-            raise Refused(unsupported(provider, "This vault is not enabled here.", *path))
+            raise WriteRefused(unsupported(provider, "This vault is not enabled here.", *path))
         return found
 
     def address_digest(self, method_id: str) -> MethodAddress | str:
@@ -150,16 +150,16 @@ class UseCase(ABC, Generic[C, IntentT]):
         return self.deps.ids.decode(method_id) or method_id
 
 
-def not_found(message: str, *path: str) -> Problem:
-    return Problem(code=ProblemCode.NOT_FOUND, message=message, path=path)
+def not_found(message: str, *path: str) -> WriteProblem:
+    return WriteProblem(code=ProblemCode.NOT_FOUND, message=message, path=path)
 
 
-def unsupported(provider: ProviderName, message: str, *path: str) -> Problem:
-    return Problem(code=ProblemCode.UNSUPPORTED_BY_PROVIDER, message=message, path=path, provider=provider)
+def unsupported(provider: ProviderName, message: str, *path: str) -> WriteProblem:
+    return WriteProblem(code=ProblemCode.UNSUPPORTED_BY_PROVIDER, message=message, path=path, provider=provider)
 
 
-def invalid(message: str, *path: str) -> Problem:
-    return Problem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
+def invalid(message: str, *path: str) -> WriteProblem:
+    return WriteProblem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
 
 
 def row_of(
@@ -170,7 +170,7 @@ def row_of(
     *,
     customer_ref: CustomerRef | None = None,
     method_ref: MethodRef | None = None,
-    problem: Problem | None = None,
+    problem: WriteProblem | None = None,
 ) -> ResultRow:
     return ResultRow(
         row=number,

@@ -8,14 +8,14 @@ from datetime import datetime
 from app.errors import VaultError
 from app.store.records import NewEvent, OperationState, WriteOutcome
 from app.vault.enums import CustomerRef, ProviderName
-from app.wallet.commands import Problem, WriteResult
+from app.wallet.commands import WriteProblem, WriteResult
 from app.wallet.writes.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
-from app.wallet.writes.signals import NotApplied, NothingSent, Refused, StillUnknown
-from app.wallet.writes.usecase import Apply, Done, row_of
+from app.wallet.writes.signals import NotApplied, NothingSent, StillUnknown, WriteRefused
+from app.wallet.writes.usecase import Apply, CompletedWrite, row_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class VaultResult:
     """The result at one vault."""
 
     provider: ProviderName
@@ -24,34 +24,34 @@ class Ending:
     is_final: bool = True
     for_person: bool = False
     look_at: datetime | None = None
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[WriteProblem, ...] = ()
     customer_ref: CustomerRef | None = None
 
 
-async def all_ended(parts: Iterable[Awaitable[Ending]]) -> list[Ending]:
+async def gather_results(parts: Iterable[Awaitable[VaultResult]]) -> list[VaultResult]:
     """Run all parts concurrently. Exceptions are raised only after every part has ended, so that none keeps running."""
     found = await asyncio.gather(*parts, return_exceptions=True)
     for one in found:
         if isinstance(one, BaseException):
             raise one
-    return [one for one in found if isinstance(one, Ending)]
+    return [one for one in found if isinstance(one, VaultResult)]
 
 
-async def ended(provider: ProviderName, work: Callable[[], Awaitable[CustomerRef]], *path: str) -> Ending:
+async def run_at_vault(provider: ProviderName, work: Callable[[], Awaitable[CustomerRef]], *path: str) -> VaultResult:
     """Run one vault's part, which returns the vault's customer ref, and report its result.
 
     `path` is used if a vault names no field.
     """
     try:
         ref = await work()
-    except Refused as refused:
+    except WriteRefused as refused:
         return _failed(provider, refused.problems, refused.is_final, path)
     except NothingSent:
         return _failed(provider, (interrupted(provider),), False, path)
     except NotApplied as absent:
         return _failed(provider, (proven_absent(provider, absent.error),), False, path)
     except StillUnknown as unknown:
-        return Ending(
+        return VaultResult(
             provider=provider,
             state=OperationState.UNKNOWN,
             outcome=WriteOutcome.UNKNOWN,
@@ -61,7 +61,7 @@ async def ended(provider: ProviderName, work: Callable[[], Awaitable[CustomerRef
         )
     except VaultError as error:
         return _failed(provider, problems_of(error), is_final(error), path)
-    return Ending(
+    return VaultResult(
         provider=provider,
         state=OperationState.SUCCEEDED,
         outcome=WriteOutcome.APPLIED,
@@ -70,8 +70,12 @@ async def ended(provider: ProviderName, work: Callable[[], Awaitable[CustomerRef
 
 
 def summary(
-    endings: Sequence[Ending], result: WriteResult, *, apply: Apply | None = None, events: tuple[NewEvent, ...] = ()
-) -> Done:
+    endings: Sequence[VaultResult],
+    result: WriteResult,
+    *,
+    apply: Apply | None = None,
+    events: tuple[NewEvent, ...] = (),
+) -> CompletedWrite:
     """UNKNOWN if any part is; PARTIAL if any failed, repeatable unless every failure is final."""
     unknown = [one for one in endings if one.state is OperationState.UNKNOWN]
     failed = [one for one in endings if one.state is OperationState.FAILED]
@@ -80,7 +84,7 @@ def summary(
         state = OperationState.UNKNOWN
     elif failed:
         state = OperationState.PARTIAL
-    return Done(
+    return CompletedWrite(
         result=replace(result, problems=tuple(problem for one in endings for problem in one.problems)),
         state=state,
         outcome=WriteOutcome.UNKNOWN if unknown else WriteOutcome.APPLIED,
@@ -103,12 +107,14 @@ def summary(
     )
 
 
-def _failed(provider: ProviderName, problems: tuple[Problem, ...], final: bool, path: tuple[str, ...]) -> Ending:
+def _failed(
+    provider: ProviderName, problems: tuple[WriteProblem, ...], final: bool, path: tuple[str, ...]
+) -> VaultResult:
     placed = tuple(
         replace(one, path=one.path or path, provider=provider, outcome=one.outcome or WriteOutcome.NOT_APPLIED)
         for one in problems
     )
-    return Ending(
+    return VaultResult(
         provider=provider,
         state=OperationState.FAILED,
         outcome=WriteOutcome.NOT_APPLIED,

@@ -11,8 +11,8 @@ from app.vault.provider import Call
 from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.lookalikes import look_of
 from app.vault.rules.usable import is_usable, is_usable_but_for_expiry
-from app.wallet.problems import Problem, ProblemCode
-from app.wallet.reads.build_wallet import Wallet, assemble
+from app.wallet.problems import ProblemCode, WriteProblem
+from app.wallet.reads.build_wallet import Wallet, build_wallet
 from app.wallet.writes.deps import Deps, loop_time, until
 
 _BESIDE_S = 1.5  # the longest wait for additional results
@@ -25,7 +25,7 @@ async def read_wallet(
     links = {link.provider: link.customer_ref for link in entry.links if link.provider in deps.providers}
     cached = await deps.reader.read(links, [name for name in links if name not in force_fresh], call)
     fresh = await deps.reader.read(links, list(force_fresh), call, force_fresh=True)
-    return assemble(entry, {**cached, **fresh}, deps.rules, deps.utc_now())
+    return build_wallet(entry, {**cached, **fresh}, deps.rules, deps.utc_now())
 
 
 async def effective_default(deps: Deps, entry: DirectoryEntry, call: Call) -> MethodAddress | None:
@@ -68,7 +68,7 @@ def expiry_state(deps: Deps, method: PaymentMethod) -> ExpiryState:
     return ExpiryClock.at(deps.utc_now(), 0).state_of(method)
 
 
-def unfit_as_default(deps: Deps, method: PaymentMethod, *path: str, allow_expired: bool = False) -> Problem | None:
+def unfit_as_default(deps: Deps, method: PaymentMethod, *path: str, allow_expired: bool = False) -> WriteProblem | None:
     """Why this method cannot be a default; None if it can."""
     expiry = expiry_state(deps, method)
     if is_usable(method, expiry):
@@ -78,38 +78,40 @@ def unfit_as_default(deps: Deps, method: PaymentMethod, *path: str, allow_expire
             return None
         if expiry is not ExpiryState.EXPIRED and method.status is not PaymentMethodStatus.EXPIRED:
             message = "The card's expiry cannot be read; it may have passed."
-            return Problem(code=ProblemCode.METHOD_NOT_USABLE, message=message, path=path)
-        return Problem(code=ProblemCode.METHOD_EXPIRED, message="The card is expired.", path=path)
-    return Problem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
+            return WriteProblem(code=ProblemCode.METHOD_NOT_USABLE, message=message, path=path)
+        return WriteProblem(code=ProblemCode.METHOD_EXPIRED, message="The card is expired.", path=path)
+    return WriteProblem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
 
 
-def why_no_default_pays(deps: Deps, wallet: Wallet, *path: str) -> Problem:
+def why_no_default_pays(deps: Deps, wallet: Wallet, *path: str) -> WriteProblem:
     """The problem for a customer without a default that can pay: names the chosen method and the reason."""
     choice = wallet.entry.choice
     if choice is None or choice.is_kept:
         message = "The customer has no default among the methods that can pay: choose one, or name the method."
-        return Problem(code=ProblemCode.DEFAULT_REQUIRED, message=message, path=path)
+        return WriteProblem(code=ProblemCode.DEFAULT_REQUIRED, message=message, path=path)
     vault = deps.providers.get(choice.provider)
     held = next((one for one in wallet.methods if one.address == choice.address), None)
     if vault is None or ProviderCapability.PAY not in vault.capabilities.operations:
-        problem = Problem(
+        problem = WriteProblem(
             code=ProblemCode.UNSUPPORTED_BY_PROVIDER,
             message="Its vault does not support payments with stored methods.",
             path=path,
             provider=choice.provider,
         )
     elif held is None:
-        problem = Problem(code=ProblemCode.METHOD_NOT_USABLE, message="Its vault does not list it now.", path=path)
+        problem = WriteProblem(code=ProblemCode.METHOD_NOT_USABLE, message="Its vault does not list it now.", path=path)
     else:
-        unusable = Problem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
+        unusable = WriteProblem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
         problem = unfit_as_default(deps, held.method, *path) or unusable
     name = held.id if held else deps.ids.encode(choice.provider, choice.customer_ref, choice.method_ref)
     return replace(problem, message=f"The customer's chosen default, {name}, cannot pay. {problem.message}")
 
 
-def duplicate_warnings(found: Iterable[MethodAddress]) -> tuple[Problem, ...]:
+def duplicate_warnings(found: Iterable[MethodAddress]) -> tuple[WriteProblem, ...]:
     return tuple(
-        Problem(code=ProblemCode.DUPLICATE, message="The customer has a method that looks the same.", existing=address)
+        WriteProblem(
+            code=ProblemCode.DUPLICATE, message="The customer has a method that looks the same.", existing=address
+        )
         for address in found
     )
 

@@ -19,19 +19,19 @@ from app.wallet.commands import (
     UpdateMethod,
     WriteResult,
 )
-from app.wallet.writes.add import AddsMethod
-from app.wallet.writes.create import CreatesCustomer
-from app.wallet.writes.defaults import SetsDefault
-from app.wallet.writes.delete import DeletesMethod
+from app.wallet.writes.add import AddMethodHandler
+from app.wallet.writes.create import CreateCustomerHandler
+from app.wallet.writes.defaults import SetDefaultHandler
+from app.wallet.writes.delete import DeleteMethodHandler
 from app.wallet.writes.deps import Deps
-from app.wallet.writes.erase import ErasesCustomer
-from app.wallet.writes.hosted import CreatesHostedSession
-from app.wallet.writes.importing import ImportsMethods
-from app.wallet.writes.links import LinksCustomer, UnlinksCustomer
-from app.wallet.writes.pay import CapturesPayment, QuotesPayment
+from app.wallet.writes.erase import EraseCustomerHandler
+from app.wallet.writes.hosted import CreateHostedSessionHandler
+from app.wallet.writes.importing import ImportMethodsHandler
+from app.wallet.writes.links import LinkCustomerHandler, UnlinkCustomerHandler
+from app.wallet.writes.pay import CapturePaymentHandler, QuotePaymentHandler
 from app.wallet.writes.runner import Runner
-from app.wallet.writes.update import UpdatesMethod
-from app.wallet.writes.usecase import UseCase
+from app.wallet.writes.update import UpdateMethodHandler
+from app.wallet.writes.usecase import WriteHandler
 
 
 class WalletWriter:
@@ -42,19 +42,19 @@ class WalletWriter:
 
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
-        self._add = AddsMethod(deps)
-        self._update = UpdatesMethod(deps)
-        self._set_default = SetsDefault(deps)
-        self._delete = DeletesMethod(deps)
-        self._create = CreatesCustomer(deps)
-        self._link = LinksCustomer(deps)
-        self._unlink = UnlinksCustomer(deps)
-        self._erase = ErasesCustomer(deps)
-        self._import = ImportsMethods(deps)
-        self._quote = QuotesPayment(deps)
-        self._capture = CapturesPayment(deps)
-        self._host = CreatesHostedSession(deps)
-        all_of_them: tuple[UseCase[Any, Any], ...] = (
+        self._add = AddMethodHandler(deps)
+        self._update = UpdateMethodHandler(deps)
+        self._set_default = SetDefaultHandler(deps)
+        self._delete = DeleteMethodHandler(deps)
+        self._create = CreateCustomerHandler(deps)
+        self._link = LinkCustomerHandler(deps)
+        self._unlink = UnlinkCustomerHandler(deps)
+        self._erase = EraseCustomerHandler(deps)
+        self._import = ImportMethodsHandler(deps)
+        self._quote = QuotePaymentHandler(deps)
+        self._capture = CapturePaymentHandler(deps)
+        self._host = CreateHostedSessionHandler(deps)
+        all_of_them: tuple[WriteHandler[Any, Any], ...] = (
             self._add,
             self._update,
             self._set_default,

@@ -5,7 +5,7 @@ from typing import Final
 
 from app.errors import VaultError
 from app.http.auth import StaticHeaders
-from app.http.client import open_door
+from app.http.client import create_client
 from app.http.settings import ProviderSettings
 from app.providers.base import VaultAdapter
 from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec
@@ -58,7 +58,7 @@ def _card(ref: CustomerRef) -> Card:
 
 def open_toy(settings: ToySettings, options: OpenOptions) -> ToyVault:
     credentials = StaticHeaders({"Authorization": f"Bearer {settings.api_key.reveal()}"})
-    return ToyVault(open_door(NAME, settings, credentials, options.observer))
+    return ToyVault(create_client(NAME, settings, credentials, options.observer))
 
 
 SPEC: Final = ProviderSpec(

@@ -7,7 +7,7 @@ from typing import Final, Protocol, cast
 from app.http.message import VaultReply
 from app.http.transports.base import Cause, MaybeSent
 from app.http.transports.lean.reader import ReplyReader
-from app.http.transports.refused import Refused
+from app.http.transports.refused import ReplyRefused
 
 # Common servers close idle connections after 5 s (uvicorn, Node). A connection closed just as a write is sent makes
 # that write's outcome unknown, so the client closes first.
@@ -16,17 +16,17 @@ KEEPALIVE_S: Final = 4.0
 LIFETIME_S: Final = 300.0
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """Receives the state changes of a connection."""
 
-    def on_free(self, connection: "Connection") -> None:
+    def on_free(self, connection: "LeanConnection") -> None:
         """The connection may carry another request."""
 
-    def on_gone(self, connection: "Connection") -> None:
+    def on_gone(self, connection: "LeanConnection") -> None:
         """The connection will carry no further request. Called once."""
 
 
-class Connection(asyncio.Protocol):
+class LeanConnection(asyncio.Protocol):
     """Created once the socket is connected (and TLS is established). Single event loop; no method waits."""
 
     __slots__ = (
@@ -34,7 +34,7 @@ class Connection(asyncio.Protocol):
         "_reader", "_started_at", "_timer", "_timer_at", "_transport", "_waiter", "is_gone",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, max_body_bytes: int) -> None:
+    def __init__(self, owner: ConnectionOwner, max_body_bytes: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._owner = owner
         self._reader = ReplyReader(max_body_bytes)
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
         try:
             if self._reader.feed(data):
                 self._answer(self._reader.may_keep)
-        except Refused as refused:
+        except ReplyRefused as refused:
             self._fail(refused.cause)
 
     def eof_received(self) -> None:
@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
         elif self._reader.ends_with_connection():
             try:
                 self._answer(False)
-            except Refused as refused:
+            except ReplyRefused as refused:
                 self._fail(refused.cause)
         else:
             self._fail(self._cause_of_end())

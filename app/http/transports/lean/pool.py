@@ -11,7 +11,7 @@ import aiohappyeyeballs
 import uvloop
 
 from app.http.transports.base import Cause, NotSent
-from app.http.transports.lean.connection import KEEPALIVE_S, Connection
+from app.http.transports.lean.connection import KEEPALIVE_S, LeanConnection
 
 _DNS_TTL_S: Final = 10.0
 _SECOND_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305 §8
@@ -27,16 +27,16 @@ class Pool:
         self._tls = tls
         self._limit = limit
         self._max_body_bytes = max_body_bytes
-        self._free: list[Connection] = []  # LIFO: the most recently used connection is last
-        self._all: set[Connection] = set()
+        self._free: list[LeanConnection] = []  # LIFO: the most recently used connection is last
+        self._all: set[LeanConnection] = set()
         self._slots = 0  # in use: open connections and those being opened
-        self._waiters: deque[asyncio.Future[Connection | None]] = deque()
+        self._waiters: deque[asyncio.Future[LeanConnection | None]] = deque()
         self._addresses: Sequence[aiohappyeyeballs.AddrInfoType] = ()
         self._addresses_until = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    def take(self, now: float) -> Connection | None:
+    def take(self, now: float) -> LeanConnection | None:
         """A free, usable connection, or None."""
         free = self._free
         while free:
@@ -46,7 +46,7 @@ class Pool:
             connection.drop()
         return None
 
-    async def obtain(self, deadline_at: float) -> Connection:
+    async def obtain(self, deadline_at: float) -> LeanConnection:
         """Open a connection or wait for one. Raises `NotSent` only."""
         try:
             async with asyncio.timeout_at(deadline_at):
@@ -73,7 +73,7 @@ class Pool:
 
     # `Owner` callbacks.
 
-    def on_free(self, connection: Connection) -> None:
+    def on_free(self, connection: LeanConnection) -> None:
         if self._is_closed:
             connection.drop()
         elif not self._wake_next(connection):
@@ -81,7 +81,7 @@ class Pool:
             if self._sweeper is None:
                 self._sweeper = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._sweep)
 
-    def on_gone(self, connection: Connection) -> None:
+    def on_gone(self, connection: LeanConnection) -> None:
         self._all.discard(connection)
         if connection in self._free:
             self._free.remove(connection)
@@ -91,7 +91,7 @@ class Pool:
         self._slots -= 1
         self._wake_next(None)
 
-    def _wake_next(self, connection: Connection | None) -> bool:
+    def _wake_next(self, connection: LeanConnection | None) -> bool:
         """Wake the first waiter with a connection, or with None: a slot is free, or the pool is closed."""
         while self._waiters:
             waiter = self._waiters.popleft()
@@ -100,7 +100,7 @@ class Pool:
                 return True
         return False
 
-    async def _obtain(self) -> Connection:
+    async def _obtain(self) -> LeanConnection:
         is_first_in_line = False
         while not self._is_closed:
             if (connection := self.take(asyncio.get_running_loop().time())) is not None:
@@ -115,8 +115,8 @@ class Pool:
             is_first_in_line = True  # it has waited once: a faster caller must not send it to the end of the queue
         raise NotSent(Cause.CLOSED)
 
-    async def _wait(self, is_first_in_line: bool) -> Connection | None:
-        waiter: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
+    async def _wait(self, is_first_in_line: bool) -> LeanConnection | None:
+        waiter: asyncio.Future[LeanConnection | None] = asyncio.get_running_loop().create_future()
         if is_first_in_line:
             self._waiters.appendleft(waiter)
         else:
@@ -127,7 +127,7 @@ class Pool:
             self._pass_on(waiter)
             raise
 
-    def _pass_on(self, waiter: "asyncio.Future[Connection | None]") -> None:
+    def _pass_on(self, waiter: "asyncio.Future[LeanConnection | None]") -> None:
         """Hand a cancelled waiter's connection or slot to the next waiter."""
         if not waiter.done() or waiter.cancelled():
             return
@@ -139,7 +139,7 @@ class Pool:
         else:
             connection.drop()
 
-    async def _open(self) -> Connection:
+    async def _open(self) -> LeanConnection:
         self._slots += 1
         try:
             connection = await self._connect()
@@ -154,7 +154,7 @@ class Pool:
             raise NotSent(Cause.CLOSED)
         return connection
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> LeanConnection:
         loop = asyncio.get_running_loop()
         sock = await aiohappyeyeballs.start_connection(
             await self._resolve(loop), happy_eyeballs_delay=_SECOND_ADDRESS_AFTER_S, interleave=1, loop=loop
@@ -162,7 +162,7 @@ class Pool:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _, connection = await loop.create_connection(
-                lambda: Connection(self, self._max_body_bytes),
+                lambda: LeanConnection(self, self._max_body_bytes),
                 sock=sock,
                 ssl=self._tls,
                 server_hostname=self._host if self._tls else None,

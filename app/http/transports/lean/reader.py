@@ -7,7 +7,7 @@ import httptools
 from app.http.message import VaultReply
 from app.http.transports.base import Cause
 from app.http.transports.decode import decoded
-from app.http.transports.refused import Refused
+from app.http.transports.refused import ReplyRefused
 
 MAX_HEAD_BYTES: Final = 65_536
 """Total size of a reply's headers and trailers, including the headers of preceding 1xx replies."""
@@ -59,19 +59,19 @@ class ReplyReader:
     def feed(self, data: bytes) -> bool:
         """Parse `data`; True once the reply is complete. Raises `Refused`."""
         if not self._quiet and not self.has_head and not data.startswith(_FIRST_BYTE):
-            raise Refused(Cause.UNREADABLE)
+            raise ReplyRefused(Cause.UNREADABLE)
         had = self._size
         self._fed += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            raise Refused(self._cause) from None
+            raise ReplyRefused(self._cause) from None
         if self.is_complete:
             return True
         # httptools buffers an unfinished header or trailer without a callback, so bytes without progress are counted.
         self._quiet = self._quiet + len(data) if self._size == had else 0
         if self._quiet > MAX_HEAD_BYTES:
-            raise Refused(Cause.UNREADABLE)
+            raise ReplyRefused(Cause.UNREADABLE)
         return False
 
     def ends_with_connection(self) -> bool:
@@ -90,7 +90,7 @@ class ReplyReader:
 
     def on_message_begin(self) -> None:
         if self.is_complete:  # a second reply to one request
-            raise Refused(Cause.UNREADABLE)
+            raise ReplyRefused(Cause.UNREADABLE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.has_head:  # a trailer: counted and dropped
@@ -103,7 +103,7 @@ class ReplyReader:
         if key in headers:
             self._count(name, value)  # it replaces the first value, so `_count_head` would miss one of the two
             if key == "transfer-encoding":
-                raise Refused(Cause.UNREADABLE)
+                raise ReplyRefused(Cause.UNREADABLE)
         if value and value[-1] in _BLANKS:
             value = value.rstrip(b" \t")
         headers[key] = value.decode("utf-8", "surrogateescape")
@@ -111,13 +111,13 @@ class ReplyReader:
     def _count(self, name: bytes, value: bytes) -> None:
         self._head_size += len(name) + len(value) + _AROUND
         if self._head_size > MAX_HEAD_BYTES:
-            raise Refused(Cause.UNREADABLE)
+            raise ReplyRefused(Cause.UNREADABLE)
 
     def _count_head(self) -> None:
         headers, self._is_counted = self._headers, True
         self._head_size += sum(map(len, headers)) + sum(map(len, headers.values())) + _AROUND * len(headers)
         if self._head_size > MAX_HEAD_BYTES:
-            raise Refused(Cause.UNREADABLE)
+            raise ReplyRefused(Cause.UNREADABLE)
 
     def on_headers_complete(self) -> None:
         status, version, headers = self._parser.get_status_code(), self._parser.get_http_version(), self._headers
@@ -125,24 +125,24 @@ class ReplyReader:
         if self._fed > MAX_HEAD_BYTES or status < 200:  # otherwise the head is certainly smaller
             self._count_head()
         if status < 100 or status == _SWITCHING or version not in _VERSIONS:
-            raise Refused(Cause.UNREADABLE)
+            raise ReplyRefused(Cause.UNREADABLE)
         coding, length = headers.get("transfer-encoding"), headers.get("content-length")
         if coding is not None and (coding.lower() != "chunked" or version == "1.0"):
-            raise Refused(Cause.UNREADABLE)
+            raise ReplyRefused(Cause.UNREADABLE)
         if status < 200 and (coding is not None or length not in (None, "0")):
-            raise Refused(Cause.UNREADABLE)
+            raise ReplyRefused(Cause.UNREADABLE)
         if self._is_bodiless:
             self.is_complete = status >= 200  # the parser still expects a body: `may_keep` stays False
         elif length is not None and int(length) > self._max_body_bytes:
             self._cause = Cause.TOO_LARGE
-            raise Refused(Cause.TOO_LARGE)
+            raise ReplyRefused(Cause.TOO_LARGE)
         self.has_head = True
 
     def on_body(self, data: bytes) -> None:
         self._size += len(data)
         if self._is_bodiless or self._size > self._max_body_bytes:
             self._cause = Cause.UNREADABLE if self._is_bodiless else Cause.TOO_LARGE
-            raise Refused(self._cause)
+            raise ReplyRefused(self._cause)
         if not self._body:
             self._body = data
         elif isinstance(self._body, bytearray):

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from app.errors import FieldFault, RejectReason, VaultError, VaultRejected
 from app.http.message import Effect, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, each, reading, segment
+from app.providers.base import VaultAdapter, fetch_each, read_errors, segment
 from app.providers.lists import Page, follow
 from app.providers.write_outcome import WriteAnswers
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
@@ -47,11 +47,11 @@ class StripeVault(VaultAdapter):
     # ---- reading ----
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        return await each(refs, partial(self._wallet, call))
+        return await fetch_each(refs, partial(self._wallet, call))
 
     async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
         records, is_truncated = await self._list(ref, call)
-        with reading(self.name):
+        with read_errors(self.name):
             return mapping.to_wallet(ref, records, is_truncated)
 
     async def _list(self, ref: CustomerRef, call: Call) -> tuple[list[Any], bool]:
@@ -74,7 +74,7 @@ class StripeVault(VaultAdapter):
         reply = await self._http.send(request, call)
         if reply.status != 200:
             raise errors.refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND)
-        with reading(self.name):
+        with read_errors(self.name):
             page = mapping.to_page(reply.json(), query)
             self.require_customer(ref, mapping.customers_in(page.records), call, reply)
         return page
@@ -92,7 +92,7 @@ class StripeVault(VaultAdapter):
             if isinstance(error, VaultRejected):
                 return False
             raise error
-        with reading(self.name):
+        with read_errors(self.name):
             body = reply.json()
             self.require_customer(ref, [body["id"]], call, reply)
             return not mapping.is_deleted(body)
@@ -107,7 +107,7 @@ class StripeVault(VaultAdapter):
             if isinstance(error, VaultRejected):
                 return False
             raise error
-        with reading(self.name):
+        with read_errors(self.name):
             body = reply.json()
             if body["id"] != method:
                 raise self.mismatch("payment method", call, reply)
@@ -118,7 +118,7 @@ class StripeVault(VaultAdapter):
         reply = await self._http.send(request, call)
         if reply.status != 200:
             raise errors.refusal(reply, Effect.READ, RejectReason.CONTRACT)
-        with reading(self.name):
+        with read_errors(self.name):
             mapping.to_page(reply.json(), ())
 
     # ---- writing ----
@@ -140,7 +140,7 @@ class StripeVault(VaultAdapter):
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
         records, _ = await self._list(ref, call)
-        with reading(self.name):
+        with read_errors(self.name):
             return mapping.to_before(records, new.secret.reveal())
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from app.http.auth import StaticHeaders
-from app.http.client import open_door
+from app.http.client import create_client
 from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec
 from vaultgraph_stripe.client import StripeVault
 from vaultgraph_stripe.errors import is_challenge
@@ -16,7 +16,7 @@ _VERSION: Final = {"Stripe-Version": "2024-06-20"}  # the one that `wire.py` des
 def open_stripe(settings: StripeSettings, options: OpenOptions) -> StripeVault:
     """One account: a secret key in each call's ``Authorization``."""
     credentials = StaticHeaders({"Authorization": f"Bearer {settings.api_key.reveal()}"})
-    http = open_door(NAME, settings, credentials, options.observer, headers=_VERSION, is_challenge=is_challenge)
+    http = create_client(NAME, settings, credentials, options.observer, headers=_VERSION, is_challenge=is_challenge)
     return StripeVault(settings, http)
 
 

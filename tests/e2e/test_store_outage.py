@@ -67,7 +67,7 @@ def test_an_outage_is_a_retryable_error_and_one_line(
     _until(lambda: gateway.query(BY_EXTERNAL_ID, {"id": "nobody-knows"}).errors == [])
     created = _create(gateway, "outage-1")
     assert created.data["createCustomer"]["userErrors"] == []
-    _until(lambda: "used again" in gateway.log)
+    _until(lambda: "is available again" in gateway.log)
     lines = gateway.log.splitlines()
     assert len(lines) == 2, lines
     assert lines[0].startswith("the store is unavailable (")
@@ -100,7 +100,7 @@ def test_ended_sessions_are_replaced(gateway: RunningGateway, postgres: Postgres
         created = _create(gateway, f"ended-{number}").data["createCustomer"]
         assert [one["code"] for one in created["userErrors"]] in ([], ["STORE_UNAVAILABLE"])
     _until(lambda: _create(gateway, "ended-last").data["createCustomer"]["userErrors"] == [])
-    assert all(line.startswith("the store can") for line in gateway.log.splitlines()), gateway.log
+    assert all(line.startswith("the store is ") for line in gateway.log.splitlines()), gateway.log
 
 
 def test_partners_that_were_there_a_moment_ago_are_let_in(gateway: RunningGateway, postgres: Postgres) -> None:

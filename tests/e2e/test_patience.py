@@ -117,9 +117,9 @@ async def test_a_shared_call_goes_on_for_who_stays(start_gateway: StartGateway) 
         await _until(lambda: vault.asked)
         second = asyncio.create_task(asyncio.to_thread(gateway.query, WALLET))
         counts = gateway.gateway.snapshots
-        await _until(lambda: any(flight.waiters == 2 for flight in list(counts._flights.values())))
+        await _until(lambda: any(flight.waiters == 2 for flight in list(counts._in_flight.values())))
         first.close()
-        await _until(lambda: all(flight.waiters == 1 for flight in list(counts._flights.values())))
+        await _until(lambda: all(flight.waiters == 1 for flight in list(counts._in_flight.values())))
         assert vault.tasks, "the call is still there"
         may_answer.set()
         reply = await second
@@ -132,11 +132,11 @@ async def test_the_last_one_to_leave_ends_the_call(start_gateway: StartGateway) 
         gateway = await asyncio.to_thread(start_gateway, **_at(vault.url))
         snapshots = gateway.gateway.snapshots
         clients = [await _ask(gateway) for _ in range(5)]
-        await _until(lambda: any(flight.waiters == 5 for flight in list(snapshots._flights.values())))
+        await _until(lambda: any(flight.waiters == 5 for flight in list(snapshots._in_flight.values())))
         for client in clients[:4]:
             client.close()
-        await _until(lambda: any(flight.waiters == 1 for flight in list(snapshots._flights.values())))
+        await _until(lambda: any(flight.waiters == 1 for flight in list(snapshots._in_flight.values())))
         assert vault.tasks
         clients[4].close()
         await _until(lambda: not vault.tasks)
-        assert not snapshots._flights
+        assert not snapshots._in_flight

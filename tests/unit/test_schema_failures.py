@@ -214,7 +214,7 @@ async def test_a_cancelled_request_cancels_its_reads() -> None:
         await asked
     await asyncio.sleep(0.01)
     assert world.vaults[P.ALOHA].cancelled == 1
-    assert not world.services.reader.snapshots._flights
+    assert not world.services.reader.snapshots._in_flight
 
 
 async def test_a_cancelled_request_does_not_cancel_shared_reads() -> None:

@@ -335,7 +335,7 @@ async def test_indexes_are_empty_after_eviction() -> None:
     setup.clock.seconds += 10
     await setup.read(*[str(number) for number in range(50)])
     assert (len(setup.cache), setup.cache.bytes) == (0, 0)
-    assert not setup.cache._flights
+    assert not setup.cache._in_flight
     assert not setup.cache._methods
 
 

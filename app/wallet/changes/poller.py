@@ -1,6 +1,6 @@
 """Polls the vaults that send no webhooks, for customers with active subscriptions.
 
-Differences from the last list seen become events, once across all replicas (`sightings`). Two failed reads in a row
+Differences from the last list seen become events, once across all replicas (`detector`). Two failed reads in a row
 produce SOURCE_DEGRADED, the next success SOURCE_RECOVERED. A 3-D Secure status costs one call: it is read only for
 subscribers to AUTH_CHANGED, a few cards per customer and round, in turn.
 """

@@ -70,7 +70,7 @@ class _NotFound:
 
 
 class ObservationQueue:
-    """A bounded queue of observations. `saw` runs on the hot path: one dictionary lookup, and rarely a queue entry."""
+    """A bounded queue of observations. `record` runs on the hot path: one dictionary lookup, rarely a queue entry."""
 
     def __init__(
         self,

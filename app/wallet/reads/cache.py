@@ -1,6 +1,6 @@
 """Snapshot cache: single-flight reads with TTL and stale-if-error.
 
-It is independent of the cached type: `reading` stores wallets, `statuses` single cards' 3-D Secure results.
+It is independent of the cached type: `reader` stores wallets, `three_d_secure` single cards' 3-D Secure results.
 """
 
 import asyncio
@@ -121,8 +121,8 @@ class SnapshotCache:
         self._max_bytes = max_bytes
         self._utc_now = utc_now
         self._now: Callable[[], float] = monotonic or self._loop_time
-        self._kept: OrderedDict[Key, Snapshot[Any]] = OrderedDict()
-        self._flights: dict[Key, InFlightRead] = {}
+        self._snapshots: OrderedDict[Key, Snapshot[Any]] = OrderedDict()
+        self._in_flight: dict[Key, InFlightRead] = {}
         self._open_batches: dict[ProviderName, InFlightRead] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         # Keys of single methods, by customer. Wallet keys, the majority, need no index.
@@ -168,16 +168,16 @@ class SnapshotCache:
         return found
 
     def join_or_start(self, key: Key, source: Source[Value], until: float, caller: object = None) -> Waiter[Value]:
-        """Join the read of this key in flight, or start one. The caller must await `landed`.
+        """Join the read of this key in flight, or start one. The caller must await `wait_all`.
 
         Keys that one caller requests before a read begins, at the loop's next turn, are batched.
         """
-        flight = self._flights.get(key)
-        is_joined = flight is not None
-        if flight is None:
-            flight = self._open_batch(key, source, caller)
-        flight.waiters += 1
-        return Waiter(key, flight, source, until, self._now(), is_joined)
+        in_flight = self._in_flight.get(key)
+        is_joined = in_flight is not None
+        if in_flight is None:
+            in_flight = self._open_batch(key, source, caller)
+        in_flight.waiters += 1
+        return Waiter(key, in_flight, source, until, self._now(), is_joined)
 
     async def wait_all(self, waiters: Sequence[Waiter[Value]], *, may_be_stale: bool = True) -> list[Read[Value]]:
         """Each waiter's result, in order; each is awaited until its deadline."""
@@ -189,7 +189,7 @@ class SnapshotCache:
         return [self._result(waiter, may_be_stale) for waiter in waiters]
 
     def result(self, waiter: Waiter[Value]) -> Read[Value]:
-        """As `landed`, for one waiter whose read is done."""
+        """As `wait_all`, for one waiter whose read is done."""
         self.leave(waiter)
         return self._result(waiter, may_be_stale=True)
 
@@ -203,31 +203,31 @@ class SnapshotCache:
         return snapshot
 
     def has_fresh(self, key: Key, fresh_for_s: float) -> bool:
-        """True if `at_hand` would return a snapshot; does not count as a read."""
-        snapshot = self._kept.get(key)
+        """True if `get_fresh` would return a snapshot; does not count as a read."""
+        snapshot = self._snapshots.get(key)
         return fresh_for_s > 0 and snapshot is not None and self._now() - snapshot.taken_at <= fresh_for_s
 
     def last(self, key: Key) -> Any:
         """The cached value, however old; None if there is none."""
-        snapshot = self._kept.get(key)
+        snapshot = self._snapshots.get(key)
         return None if snapshot is None else snapshot.value
 
     def drop(self, provider: ProviderName, ref: CustomerRef) -> None:
         """Invalidate one customer at one vault, including reads in flight."""
         for key in ((provider, ref, None), *self._methods.pop((provider, ref), ())):
-            self._flights.pop(key, None)
-            if (snapshot := self._kept.pop(key, None)) is not None:
+            self._in_flight.pop(key, None)
+            if (snapshot := self._snapshots.pop(key, None)) is not None:
                 self.bytes -= snapshot.size
 
     def clear(self) -> None:
         """Invalidate everything, when it is unknown what has changed."""
-        self._flights.clear()
-        self._kept.clear()
+        self._in_flight.clear()
+        self._snapshots.clear()
         self._methods.clear()
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._snapshots)
 
     def _loop_time(self) -> float:
         self._now = asyncio.get_running_loop().time  # cached: belongs to one loop
@@ -237,71 +237,73 @@ class SnapshotCache:
         return self._within(key, fresh_for_s) if fresh_for_s > 0 else None
 
     def _within(self, key: Key, age_s: float) -> Snapshot[Any] | None:
-        snapshot = self._kept.get(key)
+        snapshot = self._snapshots.get(key)
         if snapshot is None or self._now() - snapshot.taken_at > age_s:
             return None
-        self._kept.move_to_end(key)
+        self._snapshots.move_to_end(key)
         return snapshot
 
     def _open_batch(self, key: Key, source: Source[Value], caller: object) -> InFlightRead:
         if source.batch_limit <= 1:
             return self._begin(key, source, caller)
-        flight = self._open_batches.get(source.provider)
-        is_open = flight is not None and not flight.has_begun and flight.waiters and flight.caller is caller
-        if flight is None or not is_open or len(flight.keys) >= source.batch_limit:
-            flight = self._open_batches[source.provider] = self._begin(key, source, caller)
+        in_flight = self._open_batches.get(source.provider)
+        is_open = in_flight is not None and not in_flight.has_begun and in_flight.waiters and in_flight.caller is caller
+        if in_flight is None or not is_open or len(in_flight.keys) >= source.batch_limit:
+            in_flight = self._open_batches[source.provider] = self._begin(key, source, caller)
         else:
-            self._add(key, flight)
-        return flight
+            self._add(key, in_flight)
+        return in_flight
 
     def _begin(self, key: Key, source: Source[Value], caller: object) -> InFlightRead:
-        flight = InFlightRead([], caller)
-        self._add(key, flight)
+        in_flight = InFlightRead([], caller)
+        self._add(key, in_flight)
         if self._loop is None:
             self._loop = asyncio.get_running_loop()  # cached: belongs to one loop
-        flight.task = self._loop.create_task(self._run(flight, source))
-        return flight
+        in_flight.task = self._loop.create_task(self._run(in_flight, source))
+        return in_flight
 
-    def _add(self, key: Key, flight: InFlightRead) -> None:
-        flight.keys.append(key)
-        self._flights[key] = flight
+    def _add(self, key: Key, in_flight: InFlightRead) -> None:
+        in_flight.keys.append(key)
+        self._in_flight[key] = in_flight
         if key[2] is not None:
             self._methods.setdefault(key[:2], set()).add(key)
 
-    async def _run(self, flight: InFlightRead, source: Source[Value]) -> None:
-        flight.has_begun = True
-        if self._open_batches.get(source.provider) is flight:
+    async def _run(self, in_flight: InFlightRead, source: Source[Value]) -> None:
+        in_flight.has_begun = True
+        if self._open_batches.get(source.provider) is in_flight:
             del self._open_batches[source.provider]
-        keys, began = flight.keys, self._now()
-        asked_at = flight.asked_at = self._utc_now()
+        keys, began = in_flight.keys, self._now()
+        asked_at = in_flight.asked_at = self._utc_now()
         try:
-            replies = await source.fetch(keys, flight.caller)
+            replies = await source.fetch(keys, in_flight.caller)
         except VaultError as error:
             replies = dict.fromkeys(keys, error)
         except BaseException:
-            self._unregister(flight)
+            self._unregister(in_flight)
             raise
-        flight.latency_s = self._now() - began
+        in_flight.latency_s = self._now() - began
         for key in keys:
             reply = replies[key] if key in replies else VaultReplyUnreadable(source.provider)
             outcome: Snapshot[Any] | VaultError
             if isinstance(reply, VaultError):
-                outcome, flight.answered_at = reply, self._utc_now()
+                outcome, in_flight.answered_at = reply, self._utc_now()
             else:
                 outcome = Snapshot(reply, asked_at, self._utc_now(), self._now(), source.weigh(reply))
-            flight.outcomes[key] = outcome
-            self._record(key, flight, outcome, source)
-        self._unregister(flight)
+            in_flight.outcomes[key] = outcome
+            self._record(key, in_flight, outcome, source)
+        self._unregister(in_flight)
 
-    def _record(self, key: Key, flight: InFlightRead, outcome: Snapshot[Any] | VaultError, source: Source[Any]) -> None:
-        if self._flights.get(key) is not flight:
+    def _record(
+        self, key: Key, in_flight: InFlightRead, outcome: Snapshot[Any] | VaultError, source: Source[Any]
+    ) -> None:
+        if self._in_flight.get(key) is not in_flight:
             return
         if isinstance(outcome, VaultError):
             if not _may_show_stale(outcome):
                 self._forget(key)
         elif source.fresh_for_s > 0 or source.stale_if_error_for_s > 0:
             if not source.is_complete(outcome.value):
-                self._keep_better(outcome, self._kept.get(key), source)
+                self._keep_better(outcome, self._snapshots.get(key), source)
             self._keep(key, outcome)
 
     def _keep_better(self, partial: Snapshot[Any], before: Snapshot[Any] | None, source: Source[Any]) -> None:
@@ -312,32 +314,32 @@ class SnapshotCache:
             partial.size += better.size
 
     def _keep(self, key: Key, snapshot: Snapshot[Any]) -> None:
-        before = self._kept.get(key)
-        self._kept[key] = snapshot
+        before = self._snapshots.get(key)
+        self._snapshots[key] = snapshot
         if before is None:
             if key[2] is not None:
                 self._methods.setdefault(key[:2], set()).add(key)
             self.bytes += snapshot.size
         else:
-            self._kept.move_to_end(key)
+            self._snapshots.move_to_end(key)
             self.bytes += snapshot.size - before.size
         while self.bytes > self._max_bytes:
-            self._forget(next(iter(self._kept)))
+            self._forget(next(iter(self._snapshots)))
 
     def _forget(self, key: Key) -> None:
-        if (snapshot := self._kept.pop(key, None)) is not None:
+        if (snapshot := self._snapshots.pop(key, None)) is not None:
             self.bytes -= snapshot.size
             self._unindex(key)
 
-    def _unregister(self, flight: InFlightRead) -> None:
-        for key in flight.keys:
-            if self._flights.get(key) is flight:
-                del self._flights[key]
+    def _unregister(self, in_flight: InFlightRead) -> None:
+        for key in in_flight.keys:
+            if self._in_flight.get(key) is in_flight:
+                del self._in_flight[key]
                 if key[2] is not None:
                     self._unindex(key)
 
     def _unindex(self, key: Key) -> None:
-        if key[2] is None or key in self._kept or key in self._flights:
+        if key[2] is None or key in self._snapshots or key in self._in_flight:
             return
         listed = self._methods.get(key[:2])
         if listed is not None:
@@ -347,33 +349,33 @@ class SnapshotCache:
 
     def leave(self, waiter: Waiter[Any]) -> None:
         """Stop waiting. A read without waiters is cancelled."""
-        flight = waiter.flight
-        flight.waiters -= 1
-        if not flight.waiters and not flight.task.done():
-            self._unregister(flight)
-            flight.task.cancel()
+        in_flight = waiter.flight
+        in_flight.waiters -= 1
+        if not in_flight.waiters and not in_flight.task.done():
+            self._unregister(in_flight)
+            in_flight.task.cancel()
 
     def _result(self, waiter: Waiter[Value], may_be_stale: bool) -> Read[Value]:
-        flight = waiter.flight
-        outcome = flight.outcomes.get(waiter.key)
+        in_flight = waiter.flight
+        outcome = in_flight.outcomes.get(waiter.key)
         if isinstance(outcome, Snapshot):
             self.counts["joined" if waiter.is_joined else "vault"] += 1
-            return Read(outcome, None, flight.latency_s)
+            return Read(outcome, None, in_flight.latency_s)
         read = self._failed_read(waiter, outcome, may_be_stale)
         self.counts["nobody" if read.snapshot is None else "stale"] += 1
         return read
 
     def _failed_read(self, waiter: Waiter[Value], outcome: VaultError | None, may_be_stale: bool) -> Read[Value]:
-        flight, source = waiter.flight, waiter.source
-        latency_s = flight.latency_s
+        in_flight, source = waiter.flight, waiter.source
+        latency_s = in_flight.latency_s
         if outcome is None:
-            if flight.task.done() and not flight.task.cancelled():
-                flight.task.result()  # any other exception is a bug: raise it
+            if in_flight.task.done() and not in_flight.task.cancelled():
+                in_flight.task.result()  # any other exception is a bug: raise it
             outcome, latency_s = VaultTimeout(source.provider), self._now() - waiter.since
         stale = None
         if may_be_stale and _may_show_stale(outcome):
             stale = self._stale(waiter.key, source.stale_if_error_for_s)
-        return Read(stale, outcome, latency_s, flight.asked_at, flight.answered_at)
+        return Read(stale, outcome, latency_s, in_flight.asked_at, in_flight.answered_at)
 
     def _stale(self, key: Key, age_s: float) -> Snapshot[Any] | None:
         """The last complete snapshot that is young enough, else the last incomplete one."""

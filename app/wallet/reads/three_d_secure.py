@@ -16,7 +16,7 @@ from app.wallet.reads.policy import ReadPolicy
 STATUS_BYTES: Final = 600
 
 StatusSeat = Waiter[ThreeDSecure | None]
-"""A status read in flight. Its owner must pass it to `foreseen` or `cancel_unused`."""
+"""A status read in flight. Its owner must pass it to `prefetched` or `cancel_unused`."""
 
 
 @dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read

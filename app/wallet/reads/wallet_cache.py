@@ -53,7 +53,7 @@ class WalletCache:
     def get_or_build(
         self, entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], now: datetime
     ) -> Wallet:
-        """As the function `assemble`, but reuses the methods and the default while their inputs are unchanged."""
+        """As `build_wallet`, but reuses the methods and the default while their inputs are unchanged."""
         key, hour = entry.customer.id, int(now.timestamp() // 3600)
         known = self._records.get(key)
         if (

@@ -92,7 +92,7 @@ def mirrors(session: WriteRun[Intent], address: MethodAddress) -> bool:
 
 
 async def set_vault_default(session: WriteRun[Intent], address: MethodAddress, step: str = "default") -> None:
-    """Set the vault's own default. Raises what `Session.do` raises."""
+    """Set the vault's own default. Raises what `WriteRun.run_step` raises."""
     vault = session.vault(address.provider)
 
     async def send(call: Call) -> NoFacts:

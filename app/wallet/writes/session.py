@@ -1,8 +1,8 @@
 """One run of an operation: its steps, each journalled before its request is sent.
 
 A step is recorded as about to be sent (`prepare`) and only then sent. A process that resumes the operation runs the
-same handler again: results of `once` and of finished steps come from the journal, and a step that may have been sent is
-not sent again but looked up in the vault.
+same handler again: results of `read_once` and of finished steps come from the journal, and a step that may have been
+sent is not sent again but looked up in the vault.
 """
 
 import asyncio
@@ -90,7 +90,7 @@ class WriteRun(Generic[IntentT_co]):
         self._preparing = asyncio.Lock()
 
     def memory(self, kind: type[K]) -> K:
-        """The mutation's unstored data from its `Ready`; empty in a resumed run."""
+        """The mutation's unstored data from its `PreparedWrite`; empty in a resumed run."""
         if not isinstance(self._memory, kind):
             self._memory = kind()
         return self._memory

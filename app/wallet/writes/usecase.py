@@ -74,11 +74,11 @@ class CompletedWrite:
 
 
 class WriteHandler(ABC, Generic[C, IntentT]):
-    """One mutation. `run` is written as straight-line code; `Session` makes it resumable."""
+    """One mutation. `run` is written as straight-line code; `WriteRun` makes it resumable."""
 
     mutation: ClassVar[str]
     changes_methods: ClassVar[bool] = False
-    """Whether its steps change methods: then the vault is read after the write, see `afterwards`."""
+    """Whether its steps change methods: then the vault is read after the write, see `post_write_refresh`."""
 
     def __init__(self, deps: Deps) -> None:
         self.deps = deps

@@ -1,7 +1,7 @@
-"""The names of the vaults, and where each one's `ProviderSpec` is. Imports no adapter: `app.providers.registry` does.
+"""The names of the vaults, and the location of each `ProviderSpec`. Imports no adapter; `app.providers.registry` does.
 
-Further vaults are installed packages with an entry point in the group `vaultgraph.providers`: its name is the vault's,
-its object the vault's `ProviderSpec`.
+Further vaults are installed packages with an entry point in the group `vaultgraph.providers`, whose name is the vault's
+and whose object is its `ProviderSpec`.
 """
 
 import re
@@ -18,14 +18,14 @@ BUILT_IN: Final = {
     "jpmorgan": "app.providers.jpmorgan.spec:SPEC",
     "caselle": "app.providers.caselle.spec:SPEC",
 }
-_NAME: Final = re.compile(r"[a-z][a-z0-9]{1,15}")  # a table name in TOML, a part of a URL, 16 characters in the store
+_NAME: Final = re.compile(r"[a-z][a-z0-9]{1,15}")  # part of TOML and URLs; 16 characters in the store
 
 
 @cache
 def provider_entries() -> dict[str, EntryPoint]:
-    """By name: the built-in vaults, then installed ones by name. Nothing is imported.
+    """Entry points by name: built-in vaults first, then installed ones by name. Imports nothing.
 
-    Raises SettingsError for a name that two vaults have or that is no name.
+    Raises SettingsError for an invalid name or one used by two vaults.
     """
     found = {name: EntryPoint(name, value, GROUP) for name, value in BUILT_IN.items()}
     for entry in sorted(entry_points(group=GROUP), key=lambda one: (one.name, one.value)):

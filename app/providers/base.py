@@ -1,4 +1,6 @@
-"""What every adapter needs: guarded reading of replies, tolerant values, and a base that refuses what it cannot do."""
+"""Base class and helpers for adapters: guarded parsing of replies, tolerant values, refusal of unsupported
+operations.
+"""
 
 import asyncio
 import logging
@@ -107,14 +109,14 @@ SHAPE_ERRORS: Final = (KeyError, IndexError, ValueError, TypeError, AttributeErr
 T = TypeVar("T")
 
 
-# ---- reading replies --------------------------------------------------------------------------------------
+# ---- parsing replies --------------------------------------------------------------------------------------
 
 
 @contextmanager
 def read_errors(provider: ProviderName, effect: Effect = Effect.READ) -> Iterator[None]:
-    """Turn a mapping's shape errors into ours, `from None` so that no value travels in a chained exception.
+    """Convert a mapping's shape errors, `from None` so that no value is in a chained exception.
 
-    A READ becomes `VaultReplyUnreadable`. A WRITE becomes `OutcomeUnknown`: the vault answered, we cannot tell what.
+    A READ raises `VaultReplyUnreadable`, a WRITE `OutcomeUnknown`, since the vault answered but the outcome is unknown.
     """
     try:
         yield
@@ -124,7 +126,7 @@ def read_errors(provider: ProviderName, effect: Effect = Effect.READ) -> Iterato
 
 
 def collect(records: Iterable[Any], read: Callable[[Any], T]) -> tuple[tuple[T, ...], int]:
-    """Read each record; answers what could be read and how many could not: one bad record costs itself alone."""
+    """Parse each record. Returns the parsed ones and the number that could not be parsed."""
     found: list[T] = []
     skipped = 0
     for record in records:
@@ -136,9 +138,9 @@ def collect(records: Iterable[Any], read: Callable[[Any], T]) -> tuple[tuple[T, 
 
 
 def distinct(methods: Iterable[PaymentMethod]) -> tuple[PaymentMethod, ...]:
-    """Each payment method once: the first record of an id stands, whatever a later one says.
+    """Each payment method once: the first record of an id wins.
 
-    A repeated id hides no other method, so the list is as complete as it would be without.
+    A repeated id hides no other method, so the list counts as complete.
     """
     found: dict[MethodRef, PaymentMethod] = {}
     for method in methods:
@@ -149,7 +151,7 @@ def distinct(methods: Iterable[PaymentMethod]) -> tuple[PaymentMethod, ...]:
 def collect_methods(
     records: Sequence[Any], read: Callable[[Any], PaymentMethod]
 ) -> tuple[tuple[PaymentMethod, ...], int]:
-    """As `collect`, of a whole list, each method once; raises ValueError for a list of errors."""
+    """Like `collect`, for a whole list, each method once; raises ValueError for a list of errors."""
     found, skipped = collect(records, read)
     if skipped and not found and are_errors(records):
         raise ValueError("a list of errors")
@@ -157,14 +159,14 @@ def collect_methods(
 
 
 def records_of(value: Any) -> list[Any]:
-    """A value that must be a JSON array; raises ValueError when it is anything else."""
+    """A value that must be a JSON array; raises ValueError otherwise."""
     if not isinstance(value, list):
         raise ValueError("not an array")
     return value
 
 
 def request_id_of(reply: VaultReply) -> str | None:
-    """The vault's own id of its answer, if it named one in a header."""
+    """The vault's request id from a header, or None."""
     headers = reply.headers
     for name in _REQUEST_ID_HEADERS:
         if name in headers and (found := headers[name]):
@@ -180,9 +182,9 @@ def failed_reply(
     provider_code: str | None = None,
     faults: Sequence[FieldFault] = (),
 ) -> VaultError:
-    """The error of a reply that is not a success: 401 and 403 refuse us, the rest refuses the request.
+    """The error for an unsuccessful reply: 401 and 403 refuse the credentials, others the request.
 
-    A READ refused for any reason but "no such record" is unreadable: no input of a caller made it so.
+    A READ refused for any reason but "no such record" is unreadable, since no input of a caller caused it.
     """
     code, request_id = provider_code or f"HTTP_{reply.status}", request_id_of(reply)
     if reply.status in (401, 403):
@@ -195,7 +197,7 @@ def failed_reply(
 async def fetch_each(
     refs: Sequence[CustomerRef], read: Callable[[CustomerRef], Awaitable[VaultWallet]]
 ) -> dict[CustomerRef, VaultWallet | VaultError]:
-    """Read customers one call each, all at once; the answers are `placed`."""
+    """Read customers concurrently, with one call each. See `by_ref` for the result."""
     if len(refs) == 1:
         try:
             return {refs[0]: await read(refs[0])}
@@ -206,7 +208,7 @@ async def fetch_each(
 
 
 async def gather_settled(works: Sequence[Awaitable[T]]) -> list[T | BaseException]:
-    """All answers or failures, in order. A single one, which is what most reads are, needs no task of its own."""
+    """All results or exceptions, in order. A single awaitable, the usual case, needs no task."""
     if len(works) != 1:
         return await asyncio.gather(*works, return_exceptions=True)
     try:
@@ -218,7 +220,7 @@ async def gather_settled(works: Sequence[Awaitable[T]]) -> list[T | BaseExceptio
 def by_ref(
     refs: Sequence[CustomerRef], answers: Sequence[VaultWallet | BaseException]
 ) -> dict[CustomerRef, VaultWallet | VaultError]:
-    """Put each answer at its ref. Raises the first failure when all failed, and whatever is no VaultError."""
+    """Results by ref. Raises the first failure if all failed, and any exception that is no VaultError."""
     found: dict[CustomerRef, VaultWallet | VaultError] = {}
     for ref, answer in zip(refs, answers, strict=True):
         if isinstance(answer, BaseException) and not isinstance(answer, VaultError):
@@ -237,15 +239,15 @@ def fault(*path: str, code: str = INVALID, message: str) -> FieldFault:
     return FieldFault(path, code, message)
 
 
-def required(*path: str, message: str = "This vault needs it.") -> FieldFault:
+def required(*path: str, message: str = "This vault requires it.") -> FieldFault:
     return FieldFault(path, REQUIRED, message)
 
 
-def unsupported(*path: str, message: str = "This vault cannot do that.") -> FieldFault:
+def unsupported(*path: str, message: str = "This vault does not support that.") -> FieldFault:
     return FieldFault(path, UNSUPPORTED, message)
 
 
-# ---- the base ---------------------------------------------------------------------------------------------
+# ---- the base class ---------------------------------------------------------------------------------------
 
 _CHANGE_NEEDS: Final[Mapping[str, ProviderCapability]] = {
     "expiry": ProviderCapability.UPDATE_EXPIRY,
@@ -257,7 +259,7 @@ _CHANGE_NEEDS: Final[Mapping[str, ProviderCapability]] = {
 
 
 class VaultAdapter:
-    """Every operation of `VaultProvider`, refused: an adapter overrides what its vault can do, and declares it."""
+    """Refuses every operation of `VaultProvider`: an adapter overrides and declares the supported ones."""
 
     name: ProviderName
     capabilities: Capabilities
@@ -268,27 +270,27 @@ class VaultAdapter:
 
     @staticmethod
     def canonical_ref(text: str, /) -> CustomerRef:
-        """As the vault spells it: for vaults whose refs are exact."""
+        """The ref with blanks stripped, for vaults whose refs are exact."""
         return CustomerRef(text.strip())
 
     def require_customer(
         self, ref: CustomerRef, named: Iterable[str], call: Call, reply: VaultReply, effect: Effect = Effect.READ
     ) -> None:
-        """Raise unless each of the customers that a reply names is `ref`. A reply that names none passes."""
+        """Raise if a reply names a customer other than `ref`. A reply that names none passes."""
         asked = self.canonical_ref(ref)
         for one in named:
             if self.canonical_ref(one) != asked:
                 raise self.mismatch("customer", call, reply, effect)
 
     def mismatch(self, what: str, call: Call, reply: VaultReply, effect: Effect = Effect.READ) -> VaultError:
-        """The error of a reply that names another customer or payment method than was asked for: logged and counted.
+        """Log, count and return the error for a reply that names another customer or payment method than requested.
 
-        No ref is logged: the one in the reply belongs to somebody else.
+        No ref is logged, since the one in the reply belongs to another person.
         """
         self.identity_mismatches += 1
         theirs = request_id_of(reply)
         _log.error(
-            "%s answered for another %s than was asked for; the reply is not used (request %s, the vault's request %s)",
+            "%s answered for another %s than requested; the reply is not used (request %s, the vault's request %s)",
             self.name.value,
             what,
             call.request_id,
@@ -299,19 +301,19 @@ class VaultAdapter:
 
     @property
     def circuit(self) -> CircuitState:
-        """Whether calls go out at all just now."""
+        """The state of the circuit breaker."""
         return CircuitState(self._http.circuit) if isinstance(self._http, VaultHttpClient) else CircuitState.CLOSED
 
     @property
     def http_client(self) -> VaultHttpClient | None:
-        """For metrics: what goes through it, and what waits before it. None where a test stands in for HTTP."""
+        """The HTTP client, for metrics. None if a test replaces HTTP."""
         return self._http if isinstance(self._http, VaultHttpClient) else None
 
     def refuse(self) -> NoReturn:
         raise UnsupportedByVault(self.name)
 
     def route_faults(self, new: NewMethod, kinds: Mapping[AddRoute, frozenset[PaymentMethodKind]]) -> list[FieldFault]:
-        """One fault when the vault cannot add this kind of method in this way."""
+        """One fault if the vault cannot add this kind of method in this way."""
         if new.route in self.capabilities.add_via and new.kind in kinds.get(new.route, frozenset()):
             return []
         return [unsupported(message="This vault cannot add this kind of payment method in this way.")]
@@ -347,7 +349,7 @@ class VaultAdapter:
         self.refuse()
 
     def faults_of_update(self, method: PaymentMethod, change: MethodChange) -> list[FieldFault]:
-        """One fault for each asked change that `capabilities` does not declare."""
+        """One fault for each requested change that `capabilities` does not declare."""
         able = self.capabilities.operations
         faults = [
             unsupported(name, message="This vault cannot change that.")
@@ -355,7 +357,7 @@ class VaultAdapter:
             if getattr(change, name) is not None and needed not in able
         ]
         if change.title is not None and not self.capabilities.titles_methods:
-            faults.append(unsupported("title", message="This vault keeps no title."))
+            faults.append(unsupported("title", message="This vault stores no title."))
         return faults
 
     async def update(self, method: PaymentMethod, change: MethodChange, call: Call) -> MethodRef:

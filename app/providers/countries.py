@@ -1,4 +1,4 @@
-"""ISO 3166-1 codes in whatever form a vault writes them."""
+"""ISO 3166-1 codes in any form that a vault uses."""
 
 from app.vault.countries import ALPHA2_OF, ALPHA3_OF
 

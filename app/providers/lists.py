@@ -1,4 +1,4 @@
-"""Lists in replies: telling them from errors, and following their pages."""
+"""Lists in vault replies: distinguishing them from errors, and pagination."""
 
 import asyncio
 import re
@@ -29,9 +29,9 @@ _SHARE_OF_TIME: Final = 0.85
 
 
 def is_error(body: Mapping[str, Any], *, is_empty: bool = False) -> bool:
-    """Whether an object reports a failure.
+    """True if an object reports a failure.
 
-    `is_empty`: the list in it holds nothing. Then a message beside it is enough: it says why.
+    `is_empty`: the list in it is empty. Then a message next to it counts as an explanation.
     """
     for key, value in body.items():
         name = key.lower()
@@ -51,7 +51,7 @@ def _explains(name: str, value: object) -> bool:
 
 
 def are_errors(records: Sequence[Any]) -> bool:
-    """Whether a list holds descriptions of errors, and nothing else."""
+    """True if a list contains only descriptions of errors."""
     return bool(records) and all(isinstance(one, dict) and _describes_error(one) for one in records)
 
 
@@ -63,10 +63,10 @@ def _describes_error(record: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list, and what its vault says of further ones.
+    """One page of a list, and what the vault reports about further ones.
 
-    `next_query` is the encoded query of the next page; None with `has_more` where the vault does not say how to get it.
-    `total` is how many records there are in all pages.
+    `next_query` is the encoded query of the next page; None with `has_more` if the vault does not provide it. `total`
+    is the number of records in all pages.
     """
 
     records: list[Any]
@@ -76,7 +76,7 @@ class Page:
 
 
 def to_page(records: list[Any], around: Mapping[str, Any], headers: Mapping[str, str], url: str) -> Page:
-    """`around` is the object that holds the list; a ``Link`` header is read too. `url` is what was asked for."""
+    """`around` is the object that contains the list; a ``Link`` header is read too. `url` is the requested URL."""
     link = next((around[key] for key in _NEXT_LINKS if around.get(key)), None)
     if link is None and (in_header := _LINK_HEADER.search(headers.get("link", ""))):
         link = in_header[1]
@@ -89,7 +89,7 @@ def to_page(records: list[Any], around: Mapping[str, Any], headers: Mapping[str,
 
 
 def says_more(around: Mapping[str, Any], given: int) -> bool:
-    """Whether the object around a list of `given` records says that there are more than those."""
+    """True if the object around a list of `given` records reports more records than those."""
     page = to_page([], around, {}, "")
     return page.has_more or (page.total is not None and page.total > given)
 
@@ -101,10 +101,10 @@ async def follow(
     call: Call,
     most: int,
 ) -> tuple[list[Any], bool]:
-    """All records of the list that begins with `first`, the answer to `request`; and whether it has more than those.
+    """All records of the list that starts with `first`, the reply to `request`; and whether it has more.
 
-    A page that is not named is asked for with ``$skip``. Stops at `most` records, at a page that was there before, and
-    a little before the deadline, so that what was read can still be answered.
+    Pages without a link are requested with ``$skip``. Stops at `most` records, at a repeated page, and shortly before
+    the deadline, so that the records read can still be returned.
     """
     records, page, asked = list(first.records), first, set[str]()
     now = asyncio.get_running_loop().time()
@@ -119,7 +119,7 @@ async def follow(
             found = await fetch(following, within)
         except VaultError:
             return records, True
-        if found.records == page.records:  # the vault takes no notice of the query
+        if found.records == page.records:  # the vault ignores the query
             return records, True
         page = found
         records += page.records
@@ -133,7 +133,7 @@ def _following(request: VaultRequest, page: Page, start: int) -> VaultRequest:
 
 
 def _query_of(link: object, asked: SplitResult) -> str | None:
-    """The query of a link to the same list; None for any other link. Nothing else of a link is ever used."""
+    """The query of a link to the same list; None for any other link. No other part of a link is used."""
     if not isinstance(link, str):
         return None
     try:
@@ -148,11 +148,11 @@ def _query_of(link: object, asked: SplitResult) -> str | None:
 
 
 def _host(parts: SplitResult) -> tuple[str | None, int | None]:
-    """Without a scheme: behind a proxy, vaults write ``http`` in links to themselves."""
+    """Ignores the scheme: behind a proxy, vaults write ``http`` in links to themselves."""
     return parts.hostname, None if parts.port == _DEFAULT_PORTS.get(parts.scheme) else parts.port
 
 
 def _segments(path: str) -> list[str]:
-    """``Customers()`` and ``Customers``, ``Customers(id=7)`` and ``Customers(7)`` are the same."""
+    """``Customers()`` and ``Customers``, ``Customers(id=7)`` and ``Customers(7)`` are equal."""
     parts = unquote(path).lower().replace("(id=", "(").split("/")
     return [part.removesuffix("()") for part in parts if part]

@@ -16,7 +16,7 @@ from app.vault.provider import VaultProvider
 
 
 class HasProviders(Protocol):
-    """What is needed of the gateway's settings."""
+    """The part of the gateway's settings used here."""
 
     @property
     def raw_cards(self) -> bool: ...
@@ -29,7 +29,7 @@ class HasProviders(Protocol):
 
 @cache
 def specs() -> Mapping[ProviderName, ProviderSpec[Any]]:
-    """By name, in the order of registration. Loaded once; raises SettingsError for what is no spec."""
+    """Specs by name, in order of registration. Loaded once; raises SettingsError for an invalid one."""
     found: dict[ProviderName, ProviderSpec[Any]] = {}
     for name, entry in provider_entries().items():
         try:
@@ -43,38 +43,39 @@ def specs() -> Mapping[ProviderName, ProviderSpec[Any]]:
 
 
 def by_precedence() -> list[str]:
-    """Names, those with the highest precedence first."""
+    """Names, highest precedence first."""
     return [spec.name for spec in sorted(specs().values(), key=lambda spec: -spec.precedence)]
 
 
 def canonical_ref(provider: ProviderName, text: str) -> CustomerRef:
-    """The one spelling of a vault's customer ref, whether that vault is enabled here or not."""
+    """The canonical spelling of a vault's customer ref, whether that vault is enabled or not."""
     return specs()[provider].canonical_ref(text)
 
 
 def import_token_fields() -> list[str]:
-    """The fields or columns that hold a token for a card to import: one for each vault that imports."""
+    """The fields or columns for tokens of cards to import: one for each vault with import."""
     return [spec.import_token for spec in specs().values() if spec.import_token]
 
 
 def import_token_field(provider: ProviderName, given: Iterable[str]) -> str:
-    """Where the token of a row for this vault stands: at a vault that imports, its own field alone; else one that was
-    given, to be refused there."""
+    """The field with the token of a row for this vault: its own at a vault with import; else a given one, which will be
+    refused.
+    """
     return specs()[provider].import_token or next(iter(given), "processor_token")
 
 
 def names_of_the_able(is_able: Callable[[Capabilities], bool]) -> str:
-    """Display names for a sentence, e.g. ``X or Y``, of the vaults that can do something."""
+    """Display names of the vaults with a capability, for messages, e.g. ``X or Y``."""
     return " or ".join(spec.display_name for spec in specs().values() if is_able(spec.capabilities))
 
 
 def open_provider(name: ProviderName, settings: HasProviders, observer: CallObserver | None = None) -> VaultProvider:
-    """One vault, enabled or not. Opens no connection; raises SettingsError for what cannot work."""
+    """One vault, enabled or not. Opens no connection; raises SettingsError for unusable settings."""
     options = OpenOptions(observer=observer, raw_cards=settings.raw_cards, network_tokens=settings.network_tokens)
     return specs()[name].open(settings.provider(name.value), options)
 
 
 def build_providers(settings: HasProviders, observer: CallObserver | None = None) -> dict[ProviderName, VaultProvider]:
-    """Every enabled vault, in the order of registration. Each must be closed by whoever built it."""
+    """Every enabled vault, in order of registration. The caller must close each."""
     enabled = [name for name in specs() if settings.provider(name.value).enabled]
     return {name: open_provider(name, settings, observer) for name in enabled}

@@ -1,11 +1,11 @@
-"""A reply of the same bytes says the same: what it was read as last time still stands, and is not read again.
+"""Reuses the parsed wallet when a vault's reply is byte-identical to the previous one.
 
-Vaults tell of a wallet by sending all of it, each time, and most of the time nothing in it has changed. The vault is
-asked as ever; only decoding and mapping are saved. Kept is a digest of the reply, never the reply; and a result is
-remembered only as long as somebody else keeps it, so that nothing outlives the snapshot that was dropped or erased.
+Vaults return the whole wallet each time, usually unchanged. The vault is still called; only decoding and mapping are
+saved. The cache stores a digest of the reply, not the reply, and refers to results weakly, so that nothing outlives a
+snapshot that was dropped or erased.
 
-Other bytes often say the same too: a vault that counts its replies or names the moment. They are read, and where that
-gives the methods of last time, those stand: what was made of them need not be made again.
+A reply may also differ only in a counter or a timestamp. It is parsed, but if its methods equal the previous ones,
+those are reused, so that objects derived from them need not be rebuilt.
 """
 
 from hashlib import blake2b
@@ -23,13 +23,13 @@ def digest_of(body: bytes) -> bytes:
 
 
 class ReplyCache:
-    """Of one vault: each customer's last reply. Only for replies that are all that a wallet was made of."""
+    """Each customer's last reply, for one vault. Only for wallets built from a single reply."""
 
     def __init__(self) -> None:
         self._known: WeakValueDictionary[CustomerRef, VaultWallet] = WeakValueDictionary()
 
     def get(self, ref: CustomerRef, digest: bytes, request_id: str | None) -> VaultWallet | None:
-        """What the same bytes were read as before, with this reply's request id."""
+        """The wallet parsed from the same bytes before, with this reply's request id."""
         known = self._known.get(ref)
         if known is None or known.reply is None or known.reply.digest != digest:
             return None
@@ -38,7 +38,7 @@ class ReplyCache:
         return self._remember(known, known.methods, request_id, known.reply)
 
     def put(self, wallet: VaultWallet, digest: bytes) -> VaultWallet:
-        """What was read of a reply that is not the last one's, with the methods of last time where they are equal."""
+        """The parsed wallet of a new reply, with the previous methods if they are equal."""
         known = self._known.get(wallet.customer_ref)
         methods = known.methods if known is not None and known.methods == wallet.methods else wallet.methods
         return self._remember(wallet, methods, wallet.provider_request_id, ReplyDigest(digest))

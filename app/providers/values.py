@@ -1,4 +1,4 @@
-"""Values as vaults write them: tolerant of spelling and type. What cannot be read is None, and nothing here raises."""
+"""Parses values in replies, tolerant of spelling and type. Unreadable values are None; nothing here raises."""
 
 import re
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def text(value: object) -> str | None:
 
 
 def word(value: object) -> str | None:
-    """A vault's own word, if it looks like one: it is shown, so that nothing with the digits of a number passes."""
+    """A vault's word for display, if it looks like one; nothing with the digits of a card number passes."""
     spelled = text(value)
     return spelled if spelled and _WORD(spelled) and not _MANY_DIGITS(spelled) else None
 
@@ -45,21 +45,21 @@ def integer(value: object) -> int | None:
 
 
 def segment(part: str) -> str:
-    """One part of a path, percent-encoded. What most refs are made of, letters, digits and dashes, stays as it is."""
+    """One path segment, percent-encoded. Letters, digits and dashes, which most refs consist of, stay unchanged."""
     return part if _PLAIN(part) is not None else quote(part, safe="")
 
 
 def last4_of(value: object) -> str | None:
-    """The final four digits of a masked or plain number, or None when it does not end in four digits.
+    """The last four digits of a masked or plain number, or None if it does not end in four digits.
 
-    The number itself is not kept; blanks and dashes between digits are ignored, and so is the mask, but letters other
+    The number itself is not stored. Blanks and dashes between digits are ignored, and so is the mask, but letters other
     than X are no mask. A JSON number has lost its leading zeros: 7 is 0007.
     """
     if not isinstance(value, str):
         number = integer(value)
         return None if number is None or number < 0 else f"{number:04d}"[-4:]
     tail = value[-4:]
-    if tail == value and len(tail) == 4 and tail.isascii() and tail.isdigit():  # as most vaults send it
+    if tail == value and len(tail) == 4 and tail.isascii() and tail.isdigit():  # the usual form
         return tail
     if not (tail.isascii() and tail.isdigit()):
         tail = _SEPARATORS.sub("", value)[-4:]
@@ -67,8 +67,9 @@ def last4_of(value: object) -> str | None:
 
 
 def bin_of(value: object) -> str | None:
-    """The leading six or eight digits, alone or before a mask; of seven the first six. No number starts with a zero
-    here, so that a JSON number has lost nothing."""
+    """The first six or eight digits, alone or before a mask; of seven the first six. Card numbers do not start with
+    zero, so a JSON number is complete.
+    """
     if isinstance(value, str) and len(value) == 6 and value.isascii() and value.isdigit():
         return value
     number = None if isinstance(value, str) else integer(value)
@@ -92,14 +93,14 @@ _FLAGS: Final = {
 
 
 def flag(value: object) -> bool | None:
-    """True or False: JSON booleans, 1 and 0, or words for them in any case; None where it says neither."""
+    """True or False: JSON booleans, 1 and 0, or words for them in any case; None for anything else."""
     if isinstance(value, int) and value in (0, 1):  # true and false are integers too
         return value == 1
     return _FLAGS.get(str(value).strip().lower()) if isinstance(value, (str, float)) else None
 
 
-month_of: Final = lru_cache(maxsize=1_200)(Expiry)  # a hundred years: cards share few months
-"""``Expiry(year, month)``, the same one for the same month; raises ValueError where it is none."""
+month_of: Final = lru_cache(maxsize=1_200)(Expiry)  # a hundred years of months: few distinct ones occur
+"""``Expiry(year, month)``, cached; raises ValueError for an invalid month."""
 
 _EXPIRY_SHAPES: Final = (
     re.compile(r"^(?P<year>\d{4})[-/.](?P<month>\d{1,2})(?:[-/.]\d{1,2}(?:[T ].*)?)?$", re.ASCII),
@@ -109,13 +110,13 @@ _EXPIRY_SHAPES: Final = (
     re.compile(r"^(?P<year>\d{4})(?P<month>0[1-9]|1[0-2])$", re.ASCII),
 )
 _EPOCH: Final = re.compile(r"^/Date\((-?\d+)(?:[+-]\d{4})?\)/$", re.ASCII)
-_LEAST_SECONDS: Final = 10**8  # a smaller number is hardly a time: 1973
-_LEAST_MILLISECONDS: Final = 10**11  # as seconds that would be the year 5138
+_LEAST_SECONDS: Final = 10**8  # smaller numbers are hardly times: 1973
+_LEAST_MILLISECONDS: Final = 10**11  # as seconds this would be the year 5138
 _A_DAY: Final = len("YYYY-MM-DD")
 
 
 def expiry_of(value: object) -> Expiry | None:
-    """A month in any of the spellings the vaults use; None when it is none of them. Two-digit years are 20xx.
+    """A month in any of the spellings that vaults use, or None. Two-digit years are 20xx.
 
     `YYYY-MM(-DD)` (with or without a time), `MM/YYYY`, `MM/YY`, `M/D/YYYY`, `MMYYYY`, `MMYY`, `YYYYMM`, the last three
     also as a number, and `/Date(seconds)/` or `/Date(milliseconds)/`.
@@ -127,14 +128,14 @@ def expiry_of(value: object) -> Expiry | None:
             return None
         spelled = str(number)
         spelled = spelled if len(spelled) % 2 == 0 else f"0{spelled}"
-    # What is longer than a day, and might be no date at all, is never kept.
+    # Text longer than a date, which might be anything, is not cached.
     return _month_once(spelled) if len(spelled) <= _A_DAY else _month(spelled)
 
 
 def read_expiry(value: object) -> tuple[Expiry | None, bool]:
-    """The month, and whether something is there that cannot be read. Null, blanks and LoanPro's null date are nothing.
+    """The month, and True if there is an unreadable value. Null, blanks and LoanPro's null date count as no value.
 
-    What says "none" in words is not taken for nothing: only the vault knows what it means by that.
+    Words such as "none" count as unreadable: only the vault knows what it means by them.
     """
     found = expiry_of(value)
     if found is not None or value is None:
@@ -144,7 +145,7 @@ def read_expiry(value: object) -> tuple[Expiry | None, bool]:
 
 
 def read_month(month: object, year: object) -> tuple[Expiry | None, bool]:
-    """As `read_expiry`, of a month and a year that come apart."""
+    """Like `read_expiry`, for separate month and year."""
     if _is_blank(month) and _is_blank(year):
         return None, False
     in_year, in_month = integer(year), integer(month)
@@ -182,7 +183,8 @@ _month_once: Final = lru_cache(maxsize=1_024)(_month)
 
 
 def instant_of(value: object) -> datetime | None:
-    """An aware UTC instant from ISO 8601, `/Date(...)/` or a number since 1970; None for null dates and the unreadable.
+    """An aware UTC datetime from ISO 8601, `/Date(...)/` or a number since 1970; None for null dates and unreadable
+    values.
 
     Text without an offset is UTC. Up to eleven digits are seconds, more are milliseconds. Vaults write "no date" as an
     instant before 1900.

@@ -1,4 +1,4 @@
-"""Helpers for verifying and reading webhook deliveries. Nothing here quotes a delivery."""
+"""Helpers for verifying and parsing webhook deliveries. Errors do not quote deliveries."""
 
 import hmac
 import re
@@ -36,22 +36,22 @@ def short_text(body: Mapping[str, Any], name: str) -> str:
     if not _is_short(value):
         raise WebhookRejected(400, f"The member {name} is missing or not a short string.")
     if not is_plain(value):
-        raise WebhookRejected(400, f"The member {name} holds a card number.")
+        raise WebhookRejected(400, f"The member {name} contains a card number.")
     return value
 
 
 def is_plain(value: object) -> TypeGuard[str]:
-    """Text that may be stored, as `short_text` takes it: no card number is, whoever signed it."""
+    """True for text that may be stored, as in `short_text`. Card numbers are refused even in signed deliveries."""
     return _is_short(value) and not looks_like_card_number(value)
 
 
 def _is_short(value: object) -> TypeGuard[str]:
-    """What an id can be, and every store can hold."""
+    """True for text that can be an id and that every store can save."""
     return isinstance(value, str) and 0 < len(value) <= _LONGEST_TEXT and value.isprintable()
 
 
 def base64_bytes(text: str) -> bytes:
-    """Of either alphabet, with or without padding; empty where it is neither."""
+    """Decodes either alphabet, with or without padding; empty if invalid."""
     bare = text.strip().translate(str.maketrans("-_", "+/")).rstrip("=")
     try:
         return b64decode(bare + "=" * (-len(bare) % 4), validate=True)
@@ -60,7 +60,9 @@ def base64_bytes(text: str) -> bytes:
 
 
 def hmac_signatures(header: str) -> list[bytes]:
-    """Every SHA-256 HMAC in a header: hex or base64, ``sha256=`` or ``v1=`` before it, commas or blanks between."""
+    """Every SHA-256 HMAC in a header: hex or base64, optionally after ``sha256=`` or ``v1=``, separated by commas or
+    blanks.
+    """
     found: list[bytes] = []
     for part in re.split(r"[,;\s]+", header)[: 4 * _MOST_SIGNATURES]:
         if match := _ONE_SIGNATURE.fullmatch(part):
@@ -69,7 +71,7 @@ def hmac_signatures(header: str) -> list[bytes]:
 
 
 def is_hmac_signed(signed: bytes, signatures: Sequence[bytes], secrets: Sequence[Secret]) -> bool:
-    """Whether any signature is the HMAC by any secret. Compares all of them, in constant time."""
+    """True if any signature is the HMAC by any secret. Compares all of them, in constant time."""
     is_signed = False
     for secret in secrets:
         expected = hmac.digest(secret.reveal().encode(), signed, sha256)

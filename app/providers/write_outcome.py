@@ -1,4 +1,4 @@
-"""What the answers to one write mean: applied, refused, or neither, which is unknown until the vault's list decides."""
+"""Classifies replies to writes: applied, refused, or unknown until the vault's list shows the result."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -12,7 +12,7 @@ from app.providers.base import SHAPE_ERRORS, request_id_of
 from app.vault.enums import ProviderName
 
 Shape = Callable[[Any], bool]
-"""Whether a decoded body (see `decoded`) is the documented one; a body of another shape may raise `SHAPE_ERRORS`."""
+"""Checks whether a decoded body (see `decoded`) has the documented shape; it may raise `SHAPE_ERRORS` if not."""
 
 
 class Verdict(Enum):
@@ -23,10 +23,10 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteAnswers:
-    """The understood answers to one write operation, as statuses and the shape of their bodies.
+    """The documented replies to one write operation, as statuses and the shape of their bodies.
 
-    `applied` says that the vault did it, `refused` that it changed nothing. Everything else is unknown, whatever its
-    status. `over` are statuses of unknown answers after which the request is certainly not on its way any more.
+    `applied` means that the vault did it, `refused` that it changed nothing. Any other reply is unknown, whatever its
+    status. `over` are statuses of unknown replies after which the request is certainly no longer in flight.
     """
 
     applied: Mapping[int, Shape]
@@ -58,9 +58,8 @@ class WriteAnswers:
 
 
 async def require_done(unknown: OutcomeUnknown, is_done: Callable[[], Awaitable[bool]]) -> None:
-    """What a write comes to whose answer says nothing, where the vault's list alone can tell.
-
-    Raises `unknown` again where the list does not show that it was done, or cannot be read.
+    """Resolve an unknown write by the vault's list. Raises `unknown` if the list does not show that it was done, or
+    cannot be read.
     """
     with suppress(VaultError):
         if await is_done():
@@ -69,7 +68,7 @@ async def require_done(unknown: OutcomeUnknown, is_done: Callable[[], Awaitable[
 
 
 def decoded(reply: VaultReply) -> Any:
-    """The JSON value of the body, None where it is empty, and the bytes themselves where they are no JSON."""
+    """The JSON value of the body, None if it is empty, or the bytes if they are not JSON."""
     if not reply.body.strip():
         return None
     try:

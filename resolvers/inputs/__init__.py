@@ -1,3 +1,3 @@
-"""The graph's inputs. Enums are registered before any input mentions one."""
+"""The inputs of the schema. Enums must be registered before an input uses one."""
 
 from resolvers.types import enums as enums

@@ -1,4 +1,4 @@
-"""The ways in which a payment method can be added: one of them at a time. Each vault brings its own."""
+"""The ways to add a payment method, one at a time. Each vault contributes its own."""
 
 from dataclasses import fields
 from importlib import import_module
@@ -21,7 +21,7 @@ class Way(Protocol):
 
 
 class ChosenWay(NamedTuple):
-    """What was chosen, where it stands in the input, and what its secret is called there."""
+    """The chosen way, its path in the input, and the name of its secret field."""
 
     way: Way
     path: Path
@@ -30,7 +30,7 @@ class ChosenWay(NamedTuple):
 
 class _OneWay:
     def chosen(self) -> ChosenWay:
-        """Down to the innermost one that holds the method's own fields."""
+        """Descend to the innermost input, which has the method's fields."""
         inner: object = self
         path: Path = ("method",)
         while not isinstance(inner, Way):
@@ -45,7 +45,7 @@ class _OneWay:
 
 
 def _ways() -> dict[str, Any]:
-    """The namespace of `AddMethodInput`: a field for every way of every registered vault."""
+    """The namespace of `AddMethodInput`: one field for every way of every registered vault."""
     members: dict[str, Any] = {}
     hints: dict[str, Any] = {}
     for spec in specs().values():

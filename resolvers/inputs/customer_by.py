@@ -1,4 +1,4 @@
-"""Other ways to name a customer than our own id."""
+"""Ways to identify a customer other than by id."""
 
 import strawberry
 
@@ -6,7 +6,7 @@ from app.vault.enums import ProviderName
 from resolvers.directives import RequiresScope
 
 
-@strawberry.input(description="A vault's own key of one customer.")
+@strawberry.input(description="A vault's key of one customer.")
 class ProviderRefInput:
     provider: ProviderName
     customer_ref: str
@@ -19,6 +19,6 @@ class CustomerBy:
     )
     provider_ref: ProviderRefInput | None = strawberry.field(
         default=strawberry.UNSET,
-        description="The key under which a vault knows the customer.",
+        description="The customer's key in a vault.",
         directives=[RequiresScope(any=["links:read"])],
     )

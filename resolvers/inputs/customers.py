@@ -1,4 +1,4 @@
-"""Inputs of the mutations on customers and their links, and the commands that they become."""
+"""Inputs of the mutations on customers and links, and their conversion to commands."""
 
 import re
 from typing import Final
@@ -18,25 +18,25 @@ _PHONE: Final = re.compile(r"\+?[0-9](?:[ ().\-/]{0,3}[0-9]){4,19}(?: ?(?:x|ext\
 
 
 @strawberry.input(
-    description="Creates our customer and, where `provisionAt` says so, its record in those vaults; what a vault needs "
-    "beyond the name is validated before any call."
+    description="Creates a customer here and, for `provisionAt`, in those vaults. What a vault requires beyond the "
+    "name is validated before any call."
 )
 class CreateCustomerInput:
-    external_id: strawberry.ID = text(description="Your own key of the customer, unique among all.")
+    external_id: strawberry.ID = text(description="Your key of the customer, unique among all.")
     idempotency_key: IdempotencyKey
-    name: PersonNameInput | None = optional("The person's; a business may do without.")
-    business_name: str | None = text(is_optional=True, description="Of a business; `Customer.name` shows it.")
+    name: PersonNameInput | None = optional("A person's name; optional for a business.")
+    business_name: str | None = text(is_optional=True, description="The name of a business; shown as `Customer.name`.")
     email: str | None = text(is_optional=True)
     phone: str | None = text(is_optional=True, max_length=32)
-    address: AddressInput | None = optional("For the vaults that need one; not kept here.")
+    address: AddressInput | None = optional("For vaults that need an address; not stored here.")
     provision_at: list[ProviderName] = strawberry.field(default_factory=list)
 
     def problems(self) -> list[WriteProblem]:
-        """What no vault and no mail server would take; a vault may be stricter."""
+        """Problems that apply to every vault; a vault may be stricter."""
         email, phone = words(self.email), words(self.phone)
         found: list[WriteProblem] = []
         if given(self.name) is None and words(self.business_name) is None:
-            missing = "Give the name of a person or of a business."
+            missing = "Provide the name of a person or of a business."
             found.append(WriteProblem(code=ProblemCode.REQUIRED, message=missing, path=("name",)))
         if email is not None and not _EMAIL.fullmatch(email):
             found.append(_invalid("email", "This is not an e-mail address."))
@@ -57,12 +57,12 @@ class CreateCustomerInput:
         )
 
 
-@strawberry.input(description="A vault's customer who is this customer; the gateway notes why that is believed.")
+@strawberry.input(description="The vault's customer that is this customer. The gateway records the evidence.")
 class LinkProviderCustomerInput:
     customer_id: strawberry.ID
     idempotency_key: IdempotencyKey
     provider: ProviderName
-    customer_ref: str = text(description="The vault's own key of the customer.")
+    customer_ref: str = text(description="The vault's key of the customer.")
 
     def to_command(self) -> LinkCustomer:
         return LinkCustomer(
@@ -73,21 +73,21 @@ class LinkProviderCustomerInput:
         )
 
 
-@strawberry.input(description="A link to take back. The vault keeps what it has.")
+@strawberry.input(description="A link to remove. The vault's data stays.")
 class UnlinkProviderCustomerInput:
     customer_id: strawberry.ID
     provider: ProviderName
-    reason: str = text(max_length=500, description="Kept in the audit trail.")
+    reason: str = text(max_length=500, description="Stored in the audit trail.")
 
     def to_command(self) -> UnlinkCustomer:
         return UnlinkCustomer(customer_id=self.customer_id, provider=self.provider, reason=self.reason.strip())
 
 
-@strawberry.input(description="A customer to forget, here and in the vaults that can.")
+@strawberry.input(description="A customer to erase, here and in the vaults that can.")
 class EraseCustomerInput:
     customer_id: strawberry.ID
     idempotency_key: IdempotencyKey
-    confirm_external_id: strawberry.ID = strawberry.field(description="The customer's externalId, to be sure.")
+    confirm_external_id: strawberry.ID = strawberry.field(description="The customer's externalId, as a confirmation.")
 
     def to_command(self) -> EraseCustomer:
         return EraseCustomer(

@@ -1,6 +1,6 @@
-"""How text in an input is declared: how long it may be, and whether it may hold a card number.
+"""Declares text fields of inputs: their maximum length, and whether they may contain a card number.
 
-Card numbers are refused in every field that does not say otherwise here, so that a new field is guarded from the start.
+Card numbers are refused in every field unless it allows them, so that new fields are protected by default.
 """
 
 from collections.abc import Callable
@@ -19,8 +19,8 @@ LONGEST_SECRET: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class TextRules:
-    """`may_hold_card_number`: the number of a raw card, and network tokens, which have a card number's shape.
-    `known_form`: what it matches is no card number, whatever its digits look like (an IBAN, an etag of ours).
+    """`may_hold_card_number`: for raw card numbers, and for network tokens, which look the same. `known_form`: text
+    that it matches is no card number, whatever its digits (an IBAN, an etag).
     """
 
     max_length: int = DEFAULT_MAX
@@ -58,16 +58,16 @@ def sensitive(
 
 
 def optional(description: str | None = None, scopes: tuple[str, ...] = ()) -> Any:
-    """A field that may be left out; null means the same."""
+    """An optional field; null means the same as absent."""
     directives = [RequiresScope(any=list(scopes))] if scopes else []
     return strawberry.field(default=strawberry.UNSET, description=description, directives=directives)
 
 
 def given(value: Any) -> Any:
-    """The value, or None where it was left out."""
+    """The value, or None if it is absent."""
     return None if value is strawberry.UNSET else value
 
 
 def words(value: Any) -> Any:
-    """Tidy text; None where that leaves nothing or nothing was given."""
+    """Normalised text; None if it is empty or absent."""
     return (tidy(value) or None) if isinstance(value, str) else None

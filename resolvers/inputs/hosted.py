@@ -1,4 +1,4 @@
-"""Inputs of what a browser needs: a vault's own page, or its capture form."""
+"""Inputs for capture in a browser: on a page hosted by the vault, or in its form."""
 
 import strawberry
 
@@ -12,16 +12,16 @@ from resolvers.scalars import URL, IdempotencyKey
 
 _HOSTS = names_of_the_able(lambda can: ProviderCapability.HOSTED_SESSION in can.operations)
 
-strawberry.enum(SessionPurpose, description="ADD: to save a method. PAY: to pay with one, saved or new.")
+strawberry.enum(SessionPurpose, description="ADD: to save a method. PAY: to pay with a saved or new method.")
 
 
-@strawberry.input(description="A page of the vault's own, on which the shopper types the number.")
+@strawberry.input(description="A page hosted by the vault, on which the shopper enters the number.")
 class CreateHostedSessionInput:
     customer_id: strawberry.ID
     idempotency_key: IdempotencyKey
     provider: ProviderName
     purpose: SessionPurpose
-    amount: MoneyInput | None = optional(f"What is to be paid; {_HOSTS}'s pages need it.")
+    amount: MoneyInput | None = optional(f"The amount to pay; required for {_HOSTS}.")
     return_url: URL
     cancel_url: URL
 
@@ -43,7 +43,7 @@ class CreateHostedSessionInput:
         )
 
 
-@strawberry.input(description="Whose number is to be captured, and for which vault.")
+@strawberry.input(description="The customer and the vault to capture a number for.")
 class CreateTokenizationInput:
     customer_id: strawberry.ID
     provider: ProviderName

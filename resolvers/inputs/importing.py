@@ -17,7 +17,7 @@ _TOKENS = import_token_fields()
 _IMPORTS = names_of_the_able(lambda can: ProviderCapability.IMPORT in can.operations)
 
 
-@strawberry.input(description="What is shown of an imported card.")
+@strawberry.input(description="Display data of an imported card.")
 class ImportedCardInput:
     last4: Last4
     expiry: Expiry
@@ -49,7 +49,7 @@ class _Row:
 
 
 def _members() -> dict[str, Any]:
-    """The fields of `ImportRowInput`: one for each vault's own kind of token."""
+    """The fields of `ImportRowInput`: one for each vault's kind of token."""
     hints = {
         "external_id": strawberry.ID,
         "provider": ProviderName,
@@ -59,9 +59,9 @@ def _members() -> dict[str, Any]:
     }
     return {
         "__annotations__": hints,
-        "customer_ref": text(description="The vault's own key of the customer."),
+        "customer_ref": text(description="The vault's key of the customer."),
         **{name: sensitive(is_optional=True) for name in _TOKENS},
-        "card": optional("What is shown of the token's card; required with it."),
+        "card": optional("Display data of the token's card; required with it."),
     }
 
 
@@ -75,9 +75,9 @@ else:
     )
 
 
-@strawberry.input(description="At most 500 rows; their outcomes stand in `operation.results`, in the rows' order.")
+@strawberry.input(description="At most 500 rows; their results are in `operation.results`, in the rows' order.")
 class ImportPaymentMethodsInput:
-    idempotency_key: IdempotencyKey = strawberry.field(description="A dry run and the real one need one each.")
+    idempotency_key: IdempotencyKey = strawberry.field(description="A dry run and the real run need different keys.")
     dry_run: bool = strawberry.field(default=True, description="Check every row and change nothing.")
     rows: list[ImportRowInput]
 

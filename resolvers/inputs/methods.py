@@ -1,4 +1,4 @@
-"""Inputs of the mutations on payment methods, and the commands that they become."""
+"""Inputs of the mutations on payment methods, and their conversion to commands."""
 
 import strawberry
 
@@ -26,7 +26,7 @@ class AddPaymentMethodInput:
     billing_address: AddressInput | None = optional()
     make_default: bool = False
     provision: bool = strawberry.field(
-        default=False, description="Where the vault does not know the customer yet, make it known there first."
+        default=False, description="Create the customer in the vault first if it is not linked there."
     )
     on_duplicate: OnDuplicate = OnDuplicate.RETURN_EXISTING
 
@@ -46,18 +46,18 @@ class AddPaymentMethodInput:
 
 
 @strawberry.input(
-    description="Only what is given changes. What the vault cannot change is UNSUPPORTED_BY_PROVIDER before any call."
+    description="Only the given fields change. An unsupported change is UNSUPPORTED_BY_PROVIDER, before any call."
 )
 class UpdatePaymentMethodInput:
     id: strawberry.ID
     idempotency_key: IdempotencyKey | None = optional()
-    if_match: str | None = text(is_optional=True, known_form=is_etag, description="The etag that you saw.")
+    if_match: str | None = text(is_optional=True, known_form=is_etag, description="The etag that was read.")
     expiry: Expiry | None = optional()
     holder: PersonNameInput | None = optional()
     nickname: str | None = text(
         is_optional=True,
         max_length=_NICKNAME_LENGTH,
-        description=f'Ours; at {_TITLED} also the profile\'s title. "" takes it away.',
+        description=f'Stored by the gateway; at {_TITLED} also the profile\'s title. "" removes it.',
     )
     billing_address: AddressInput | None = optional()
     active: bool | None = optional()
@@ -78,14 +78,14 @@ class UpdatePaymentMethodInput:
         )
 
 
-@strawberry.input(description="The method to pay with from now on.")
+@strawberry.input(description="The customer's new default payment method.")
 class SetDefaultPaymentMethodInput:
     customer_id: strawberry.ID
     payment_method_id: strawberry.ID
     idempotency_key: IdempotencyKey | None = optional()
     allow_expired: bool = False
     mirror_to_provider: bool = strawberry.field(
-        default=True, description="Tell its vault too, where the vault knows defaults."
+        default=True, description="Also set the default in its vault, if the vault has defaults."
     )
 
     def to_command(self) -> SetDefault:
@@ -98,7 +98,7 @@ class SetDefaultPaymentMethodInput:
         )
 
 
-@strawberry.input(description="The method to delete. One that is already gone is a success.")
+@strawberry.input(description="The method to delete. Success if it no longer exists.")
 class DeletePaymentMethodInput:
     id: strawberry.ID
     idempotency_key: IdempotencyKey | None = optional()

@@ -1,4 +1,4 @@
-"""Which methods a caller asks for."""
+"""The filter for payment methods."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,20 +15,20 @@ T = TypeVar("T")
 _MOST_DAYS: Final = 36_500
 
 
-@strawberry.input(description="Conditions that must all hold; what is left out or null is no condition.")
+@strawberry.input(description="Conditions that must all hold; absent or null ones are ignored.")
 class PaymentMethodFilter:
     providers: list[ProviderName] | None = strawberry.field(
-        default=strawberry.UNSET, description="Vaults that are not named here are not asked."
+        default=strawberry.UNSET, description="Other vaults are not read."
     )
     kinds: list[PaymentMethodKind] | None = strawberry.UNSET
     statuses: list[PaymentMethodStatus] | None = strawberry.field(
         default=strawberry.UNSET, description="Without it, INACTIVE and DELETED methods are left out."
     )
     expiring_within_days: int | None = strawberry.field(
-        default=strawberry.UNSET, description="Cards that are good now and over by then."
+        default=strawberry.UNSET, description="Cards that are valid now and will have expired by then."
     )
     usable_for: ProviderCapability | None = strawberry.field(
-        default=strawberry.UNSET, description="Methods with which their vault can do this, as they stand."
+        default=strawberry.UNSET, description="Methods for which their vault currently supports this."
     )
 
     def to_rules(self, now: datetime) -> MethodFilter:

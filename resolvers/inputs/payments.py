@@ -28,14 +28,14 @@ class QuotePaymentInput:
     idempotency_key: IdempotencyKey
     using: PayUsing
     amount: MoneyInput
-    tax_amount: MoneyInput | None = optional("In the same currency; part of what is paid, beside the amount.")
-    reference: str = text(description="Your own, an invoice's number for example.")
+    tax_amount: MoneyInput | None = optional("In the same currency; paid in addition to the amount.")
+    reference: str = text(description="Your reference, for example an invoice number.")
 
     def problems(self) -> list[WriteProblem]:
-        """What no vault need be asked about."""
+        """Problems that can be found without a vault."""
         found: list[WriteProblem] = []
         if given(self.using.default_of_customer) is False:
-            found.append(_invalid("Name a payment method, or say true.", "using", "default_of_customer"))
+            found.append(_invalid("Name a payment method, or send true.", "using", "default_of_customer"))
         tax = given(self.tax_amount)
         found += amount_problems(self.amount, "amount", 1)
         if tax is not None:
@@ -67,7 +67,7 @@ class CapturePaymentInput:
 
 
 def amount_problems(money: MoneyInput, name: str, least: int) -> list[WriteProblem]:
-    """Whether the amount can be told in its currency's minor unit, and is `least` of it or more."""
+    """Check that the amount is a whole number of the currency's minor unit, and at least `least`."""
     try:
         minor = to_minor(money.amount, money.currency)
     except BadAmount as bad:

@@ -12,27 +12,27 @@ from resolvers.inputs.fields import given, text, words
 from resolvers.scalars import CountryCode
 
 
-@strawberry.input(description="A person's name: one part is enough, for not everybody has two. Some vaults need both.")
+@strawberry.input(description="A person's name. One part is enough, but some vaults need both.")
 class PersonNameInput:
     first: str | None = text(is_optional=True)
     last: str | None = text(is_optional=True)
 
     def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:
         if words(self.first) is None and words(self.last) is None:
-            yield _required("Give a first or a last name.", *path, "last")
+            yield _required("Provide a first or a last name.", *path, "last")
 
     def to_name(self) -> PersonName:
         return PersonName(words(self.first) or "", words(self.last) or "")
 
 
-@strawberry.input(description="An address. What a vault needs beyond these is said by the field.")
+@strawberry.input(description="An address. Fields may have further requirements of their own.")
 class AddressInput:
     line1: str = text()
     line2: str | None = text(is_optional=True)
     city: str = text()
-    region: str | None = text(is_optional=True, description="The code of the state or province, where there is one.")
+    region: str | None = text(is_optional=True, description="The code of the state or province, if there is one.")
     postal_code: str | None = text(
-        is_optional=True, max_length=32, description="Needed in countries that have postal codes."
+        is_optional=True, max_length=32, description="Required in countries that have postal codes."
     )
     country: CountryCode
 

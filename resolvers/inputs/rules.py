@@ -1,8 +1,8 @@
-"""What every mutation's input must keep, checked before anybody acts on it: one walk over whatever was given.
+"""Checks the text of every mutation's input before it is used.
 
-A card number is refused everywhere but in the fields that are declared to hold one (`resolvers.inputs.fields`): in
-text, ids, keys, tokens, URLs and amounts alike. Problems carry `path` as the use cases write it: snake_case names from
-the input on.
+Card numbers are refused everywhere except in fields declared for them (`resolvers.inputs.fields`): in text, ids, keys,
+tokens, URLs and amounts alike. The `path` of problems consists of snake_case names starting below the input, as in the
+use cases.
 """
 
 import re
@@ -47,7 +47,7 @@ class _Field:
 
 
 def text_problems(given_input: Any, origins: ReturnOrigins = NOWHERE) -> list[WriteProblem]:
-    """Everything that is wrong with the text in an input, all at once."""
+    """All problems of the text in an input."""
     return list(_walk(given_input, (), origins))
 
 
@@ -95,7 +95,7 @@ def _faults(text: str, rules: TextRules, path: Path, origins: ReturnOrigins) -> 
     elif any(unicodedata.category(char) in _NOT_TEXT for char in text) or _TURNS_TEXT.search(text):
         yield _invalid("Control characters are not allowed.", path)
     elif rules.is_return_url and not origins.allows(text):
-        yield _invalid("The operator does not let shoppers be sent back to this site (return_origins).", path)
+        yield _invalid("The operator has not allowed returning shoppers to this site (return_origins).", path)
 
 
 def _holds_card_number(text: str, rules: TextRules) -> bool:
@@ -126,7 +126,7 @@ def _fields_of(kind: type) -> tuple[_Field, ...]:
 
 
 def rules_of_type(hint: Any) -> TextRules | None:
-    """The rules of a field that declares none of its own: those of its scalar, and for plain text the strict ones."""
+    """The rules of a field without declared rules: those of its scalar, or the strict ones for plain text."""
     for part in (hint, *get_args(hint)):
         for inner in (part, *get_args(part)):
             if inner in _SCALARS:

@@ -1,4 +1,4 @@
-"""Where a shopper may be sent back to: the operator's own sites, and in development this machine."""
+"""Allowed return URLs for shoppers: the operator's sites, and this machine in development."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ _Origin = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class ReturnOrigins:
-    """`loopback` lets this machine's own addresses pass too, http included; nothing else passes as http."""
+    """`loopback` also allows this machine's addresses, including by http; nothing else is allowed by http."""
 
     origins: frozenset[_Origin] = frozenset()
     loopback: bool = False
 
     @classmethod
     def of(cls, origins: Iterable[str], *, loopback: bool = False) -> Self:
-        """`origins` as in the settings: `https://shop.example`, with a port where it is not the usual one."""
+        """`origins` as in the settings: `https://shop.example`, with a non-default port if any."""
         return cls(frozenset(_origin(one) for one in origins), loopback)
 
     def allows(self, url: str) -> bool:
         """`url` has passed the scalar: https, or http to loopback, without credentials."""
-        if "\\" in url:  # browsers read it as a slash, and so see another host than we do
+        if "\\" in url:  # browsers read it as a slash and would see another host
             return False
         scheme, host, port = _origin(url)
         if host in _LOOPBACK and self.loopback:

@@ -1,4 +1,4 @@
-"""AUTH_CHANGED: a card's 3-D Secure status that differs from the one last seen is one event, whoever sees it."""
+"""AUTH_CHANGED: one event when a card's 3-D Secure status differs from the last one recorded."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ AUTH = ["AUTH_CHANGED"]
 
 
 def start(start_gateway: StartGateway, **more: Any) -> RunningGateway:
-    """Every question asks the vaults; rounds of the watch are run by the tests."""
+    """Every query reads the vaults; the tests run the poller's rounds."""
     adds = {"raw_cards": True, "return_origins": ["https://shop.example"]}
     watch = {"every_s": 3_600, "calls_per_s": 1_000, "notes_per_s": 1_000}
     return start_gateway(jpmorgan={"fresh_for_s": 0, **more}, watch=watch, **adds)
@@ -43,7 +43,7 @@ def ref_of(gateway: RunningGateway, method_id: str) -> str:
 
 
 def noted(gateway: RunningGateway) -> Mapping[str, Any]:
-    """What was last seen of each card, by the vault's ref."""
+    """The recorded status of each card, by the vault's ref."""
 
     async def read() -> dict[str, Any]:
         seen = gateway.gateway.store.seen
@@ -56,7 +56,7 @@ def noted(gateway: RunningGateway) -> Mapping[str, Any]:
 
 
 def until_noted(gateway: RunningGateway) -> str:
-    """Read every card until it is noted; answers the ref of one that is authenticated."""
+    """Read every card until it is recorded; returns the ref of one that is authenticated."""
     shown = cards(gateway)
     eventually(lambda: len(noted(gateway)) == len(shown), "every card noted")
     return next(ref_of(gateway, one["id"]) for one in shown if one["authStatus"] == "AUTHENTICATED")
@@ -72,7 +72,7 @@ def test_a_status_that_a_read_finds_changed_is_one_event(start_gateway: StartGat
     with listening(gateway, customer="cus_alex", types=AUTH) as alex:
         until_joined(gateway)
         method = until_noted(gateway)
-        assert alex.is_silent(0.5)  # what is seen for the first time is no news
+        assert alex.is_silent(0.5)  # the first observation is no change
         for status, word in (("DENIED", "FAILED"), ("SUCCESS", "AUTHENTICATED")):
             sandbox.three_ds(method, status)
             for _ in range(3):
@@ -85,7 +85,7 @@ def test_a_status_that_a_read_finds_changed_is_one_event(start_gateway: StartGat
     assert all_events(gateway) == [("RECONCILIATION", method)] * 2
 
 
-def test_the_watch_finds_it_for_whoever_listens_to_it(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_the_poller_finds_it_for_subscribers(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start(start_gateway)
     method = until_noted(gateway)
     with listening(gateway, customer="cus_alex", types=["METHOD_UPDATED"]) as deaf:
@@ -124,7 +124,7 @@ def test_a_notification_of_the_profile_finds_it(
     assert all_events(gateway) == [("PROVIDER_WEBHOOK", method)]
 
 
-def test_a_card_added_by_us_is_heard_of_when_its_shopper_has_answered(
+def test_a_card_added_here_causes_an_event_after_its_challenge(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start(start_gateway)

@@ -1,4 +1,4 @@
-"""createTokenization and createHostedSession: what a browser needs, kept nowhere, and numbers that never come by us."""
+"""createTokenization and createHostedSession: data for a browser is stored nowhere, and numbers bypass the gateway."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -54,7 +54,7 @@ def host(gateway: RunningGateway, **more: Any) -> Any:
 
 
 def kept_anywhere(gateway: RunningGateway, secret: str) -> list[str]:
-    """Files and logs; the answer itself is where it belongs."""
+    """Files and logs that contain the secret; the response itself may."""
     in_files = [
         path.name
         for path in gateway.data_dir.rglob("*")
@@ -63,7 +63,7 @@ def kept_anywhere(gateway: RunningGateway, secret: str) -> list[str]:
     return in_files + leaks.found_in(gateway.log.encode(), secrets=[secret])
 
 
-def test_loanpros_form_captures_a_card_that_is_then_added(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_card_captured_by_loanpros_form_is_added(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     payload = tokenize(gateway, "LOANPRO")
     assert (payload["operation"], payload["userErrors"]) == (None, [])
     action = payload["tokenization"]["action"]
@@ -76,7 +76,7 @@ def test_loanpros_form_captures_a_card_that_is_then_added(gateway: RunningGatewa
     assert kept_anywhere(gateway, action["clientToken"]) == []
 
 
-def test_caselles_settings_are_for_the_browser_alone(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_caselles_configuration_is_only_for_the_browser(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     found = tokenize(gateway, "CASELLE")["tokenization"]
     assert found["action"] is None
     secrets = [value for value in _texts(found["clientConfig"]) if len(value) >= 16]
@@ -95,7 +95,7 @@ def _texts(value: Any) -> list[str]:
     ("JPMORGAN", "cus_alex", "UNSUPPORTED_BY_PROVIDER"),
     ("LOANPRO", "cus_nobody", "NOT_FOUND"),
 ])  # fmt: skip
-def test_what_cannot_be_captured_is_refused_without_a_call(
+def test_unsupported_captures_are_refused_without_a_call(
     gateway: RunningGateway, sandbox: RunningSandbox, provider: str, customer: str, code: str
 ) -> None:
     payload = tokenize(gateway, provider, customer)
@@ -103,7 +103,7 @@ def test_what_cannot_be_captured_is_refused_without_a_call(
     assert sandbox.calls() == []
 
 
-def test_a_vault_that_is_down_is_told_as_such(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_an_unavailable_vault_is_reported_as_such(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     sandbox.fault("loanpro", "status", status=503)
     payload = tokenize(gateway, "LOANPRO")
     assert [error["code"] for error in payload["userErrors"]] == ["PROVIDER_UNAVAILABLE"]
@@ -132,7 +132,7 @@ def test_a_hosted_session_is_shown_once(gateway: RunningGateway, sandbox: Runnin
         ({"returnUrl": "https://elsewhere.example/x"}, "INVALID_INPUT", ["input", "returnUrl"]),
     ],
 )
-def test_a_session_that_cannot_be_is_refused_before_any_call(
+def test_an_invalid_session_is_refused_before_any_call(
     gateway: RunningGateway, sandbox: RunningSandbox, more: dict[str, Any], code: str, path: list[str]
 ) -> None:
     refused = host(gateway, **more)

@@ -1,4 +1,4 @@
-"""Web apps of other origins in a real browser: its preflights, and what it lets their pages read."""
+"""Web apps of other origins in a real browser: preflights, and which responses their pages can read."""
 
 import json
 import subprocess

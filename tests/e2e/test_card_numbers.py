@@ -1,4 +1,4 @@
-"""A card number at every door: refused by name before anything is kept, sent, logged or repeated."""
+"""Card numbers in any part of a request are refused by name before they are stored, sent, logged or echoed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.support.gateways import upstream
 from tests.support.partners import digest
 from tests.support.sandbox import RunningSandbox
 
-BARE = "4929114578806332"  # right check digit; nothing else in the tests uses it
+BARE = "4929114578806332"  # valid check digit; not used elsewhere in the tests
 SPELT = [BARE, f"+{BARE}", f"{BARE[:4]}.{BARE[4:8]}.{BARE[8:12]}.{BARE[12:]}", f"x{BARE[:8]}_{BARE[8:]}"]
 
 
@@ -22,7 +22,7 @@ SPELT = [BARE, f"+{BARE}", f"{BARE[:4]}.{BARE[4:8]}.{BARE[8:12]}.{BARE[12:]}", f
 def shared(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningGateway]:
     leaks.note(*SPELT)
     with RunningGateway(sandbox_server.url, tmp_path_factory.mktemp("numbers")) as gateway:
-        yield gateway  # leaving it searches answers, logs and database files
+        yield gateway  # on exit it searches responses, logs and database files
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_in_a_document(gateway: RunningGateway, text: str) -> None:
     assert BARE not in reply.raw.decode()
 
 
-def test_in_a_literal_of_a_mutations_input_the_payload_tells(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_in_a_literal_of_a_mutations_input_it_is_a_user_error(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     text = (
         'mutation { createCustomer(input: {externalId: "NUMBER", idempotencyKey: "0123456789abcdef", '
         'name: {first: "A", last: "B"}}) { operation { id } userErrors { code path } } }'
@@ -93,7 +93,7 @@ def test_in_a_literal_of_a_mutations_input_the_payload_tells(gateway: RunningGat
     }
 
 
-def test_in_text_that_would_be_kept_by_its_hash(gateway: RunningGateway) -> None:
+def test_in_text_to_be_stored_by_its_hash(gateway: RunningGateway) -> None:
     text = f"{{ viewer {{ partner }} }} # {BARE}"
     asked = {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest(text)}}}
     assert gateway.query(text, **asked).codes == ["PAN_NOT_ALLOWED"]

@@ -1,4 +1,4 @@
-"""A circuit over HTTP: what opens it, what it refuses, how it closes, and where that is seen."""
+"""The circuit breaker over HTTP: what opens it, what it refuses, how it closes, and where its state is shown."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ def aloha(gateway: RunningGateway) -> str:
 
 
 def circuit(gateway: RunningGateway) -> str:
-    """As clients see it, and as operators do."""
+    """As clients and operators see it."""
     rows = gateway.data("{ providers { provider circuit } }")["providers"]
     found: str = next(row["circuit"] for row in rows if row["provider"] == "ALOHA")
     exposed = gateway.request("GET", "/metrics").raw.decode()
@@ -64,7 +64,7 @@ def test_it_opens_lets_one_probe_through_and_closes(gateway: RunningGateway, san
 
 
 def _another(gateway: RunningGateway) -> str:
-    """Of another customer: the probe's own read would be shared."""
+    """For another customer: the probe's own read would be shared."""
     query = '{ customer(id: "cus_load-0001") { paymentMethods { id } sources { provider state } } }'
     return sources(gateway.query(query).data["customer"])["ALOHA"]
 
@@ -79,7 +79,7 @@ def test_a_probe_that_fails_opens_it_again(gateway: RunningGateway, sandbox: Run
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418, 422, 429])
-def test_what_is_not_the_vaults_fault_leaves_it_closed(
+def test_failures_that_are_not_the_vaults_leave_it_closed(
     status: int, gateway: RunningGateway, sandbox: RunningSandbox
 ) -> None:
     sandbox.fault("aloha", "status", status=status)
@@ -87,13 +87,13 @@ def test_what_is_not_the_vaults_fault_leaves_it_closed(
     assert circuit(gateway) == "CLOSED"
 
 
-def test_a_vault_that_asks_for_a_pause_gets_it(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_retry_after_is_respected(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     sandbox.fault("aloha", "throttle", retry_after_s=2, times=1)
     assert aloha(gateway) == "THROTTLED"
     began = time.monotonic()
     while time.monotonic() - began < 1.0:
         assert aloha(gateway) == "THROTTLED"
         assert _another(gateway) == "THROTTLED"
-    assert len(sandbox.calls("aloha")) == 1, "nobody asked before the time that the vault named"
+    assert len(sandbox.calls("aloha")) == 1, "no call before the vault's Retry-After"
     until(lambda: aloha(gateway) == "OK")
     assert circuit(gateway) == "CLOSED"

@@ -17,7 +17,7 @@ KEY = "key-of-the-tests-" + "k" * 32
 
 
 def settings_of(sandbox: RunningSandbox) -> dict[str, Any]:
-    """Everything that a deployment sets, as a person reads it off `GET /__sandbox/credentials`."""
+    """All settings of a deployment, as read from `GET /__sandbox/credentials`."""
     shown = sandbox.credentials()
     lower = {name: {key.lower(): value for key, value in entry["headers"].items()} for name, entry in shown.items()}
     return {
@@ -118,7 +118,7 @@ WRONG: list[tuple[str, dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(
     ("vault", "changes", "named"), WRONG, ids=[f"{v}-{'-'.join(c)}-{i}" for i, (v, c, _) in enumerate(WRONG)]
 )
-def test_what_is_wrong_and_which_setting_mends_it(
+def test_errors_name_the_setting_to_correct(
     vault: str, changes: dict[str, Any], named: list[str], sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
     wrong = {name: value.replace("SANDBOX", sandbox.url) for name, value in changes.items()}
@@ -129,7 +129,7 @@ def test_what_is_wrong_and_which_setting_mends_it(
     assert set(others.values()) == {"ok"}
 
 
-def test_vaults_that_are_off_are_said_to_be(sandbox: RunningSandbox, tmp_path: Path) -> None:
+def test_disabled_vaults_are_listed_as_disabled(sandbox: RunningSandbox, tmp_path: Path) -> None:
     _, lines = checked(tmp_path, with_changes(settings_of(sandbox), "aloha", {"enabled": False}))
     assert lines["aloha"] == "disabled (aloha.enabled is false)"
     assert "aloha" not in {row["provider"] for row in sandbox.calls()}
@@ -234,7 +234,7 @@ def test_serve_from_a_file_the_environment_and_secret_files(sandbox: RunningSand
     assert not found_in(running.text.encode(), secrets=secrets)
 
 
-def test_serve_says_which_setting_has_the_taken_port(sandbox: RunningSandbox, tmp_path: Path) -> None:
+def test_serve_names_the_setting_of_a_port_in_use(sandbox: RunningSandbox, tmp_path: Path) -> None:
     taken = int(sandbox.url.rsplit(":", 1)[1])
     config = written(tmp_path, {**settings_of(sandbox), "port": taken, "mode": "development"})
     done = vaultgraph("serve", "--config", config, "--data-dir", tmp_path / "data")

@@ -1,4 +1,4 @@
-"""`vaultgraph check` tries the store, Redis and the keys, and names the setting that mends each."""
+"""`vaultgraph check` tests the store, Redis and the keys, and names the setting to correct."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def test_a_database_that_is_up_to_date_is_fine(postgres_url: str, sandbox: Runni
     assert lines["store"] == "ok"
 
 
-def test_checking_makes_no_store(sandbox: RunningSandbox, tmp_path: Path) -> None:
+def test_checking_creates_no_store(sandbox: RunningSandbox, tmp_path: Path) -> None:
     _, lines = checked(tmp_path, settings_of(sandbox))
     assert lines["store"] == "ok"
     assert not list(tmp_path.rglob("*.db"))

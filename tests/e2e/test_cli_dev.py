@@ -1,4 +1,4 @@
-"""`vaultgraph dev` and `vaultgraph sandbox` as a newcomer meets them."""
+"""`vaultgraph dev` and `vaultgraph sandbox` on first use."""
 
 import contextlib
 import http.client
@@ -120,7 +120,7 @@ def test_ids_and_sandboxes_survive_a_restart(tmp_path: Path) -> None:
 
 
 def hanging_request(url: str, curl: str) -> threading.Thread:
-    """The printed curl's request, sent by us and left unanswered."""
+    """The request of the printed curl command, sent and left without a response."""
     thread = threading.Thread(target=subprocess.run, args=(["sh", "-c", curl],), kwargs={"capture_output": True})
     thread.start()
     return thread
@@ -193,7 +193,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         assert status == 130, "long before its 60 s of grace are over"
 
 
-def test_a_signal_that_a_wrapper_repeats_is_one(tmp_path: Path) -> None:
+def test_a_signal_repeated_by_a_wrapper_counts_once(tmp_path: Path) -> None:
     with Running("dev", *FREE, "--data-dir", tmp_path) as running:
         gateway_of(running)
         curl_of(running)
@@ -236,7 +236,7 @@ def test_dev_waits_for_a_sandbox_that_is_starting(tmp_path: Path) -> None:
     assert not (tmp_path / "g" / "sandbox").exists(), "no sandbox of its own"
 
 
-def test_a_sandbox_that_never_comes_is_one_line(tmp_path: Path) -> None:
+def test_a_sandbox_that_never_starts_is_one_line(tmp_path: Path) -> None:
     for url in ("127.0.0.1:8001", "ftp://127.0.0.1"):
         done = vaultgraph("dev", "--port", "0", "--sandbox-url", url, "--data-dir", tmp_path)
         assert (done.returncode, one_line(done.stderr)) == (1, True), done.stderr
@@ -264,7 +264,7 @@ def test_another_server_is_no_sandbox(tmp_path: Path, sandbox: RunningSandbox) -
     ],
     ids=["dev --port", "dev --sandbox-port", "sandbox --port"],
 )
-def test_a_taken_port_is_said_in_one_line(command: list[str], option: str, tmp_path: Path) -> None:
+def test_a_port_in_use_is_one_line(command: list[str], option: str, tmp_path: Path) -> None:
     with taken_port() as port:
         done = vaultgraph(*command, str(port), "--data-dir", tmp_path)
     assert (done.returncode, one_line(done.stderr)) == (1, True), done.stderr
@@ -288,7 +288,7 @@ def test_a_store_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
     assert "the store cannot be opened" in done.stderr
 
 
-def test_the_sandboxes_alone_keep_their_state(tmp_path: Path) -> None:
+def test_standalone_sandboxes_keep_their_state(tmp_path: Path) -> None:
     token = None
     for turn in range(2):
         with Running("sandbox", "--port", "0", "--data-dir", tmp_path) as running:

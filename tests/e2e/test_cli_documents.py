@@ -1,4 +1,4 @@
-"""`vaultgraph documents` and `--scope`, as an operator and a partner's CI run them; a running gateway hears at once."""
+"""`vaultgraph documents` and `--scope`, as run by operators and partners' CI; a running gateway reloads at once."""
 
 import json
 import time
@@ -22,7 +22,7 @@ SCHEMA = Path(__file__).resolve().parents[2] / "schema.graphql"
 
 
 def invoked(*words: str | Path, env: Mapping[str, str] | None = None) -> Result:
-    """A command, in this process: starting one takes longer than what most of them do."""
+    """Run a command in this process: starting one takes longer than most commands."""
     return CliRunner().invoke(main, [str(word) for word in words], env=env)
 
 
@@ -36,8 +36,8 @@ class Operator:
 
     def run(self, *arguments: str | Path) -> tuple[int, list[str], list[str]]:
         done = invoked(*arguments, "--data-dir", self.gateway.data_dir, env=self.env)
-        told = [line for line in done.stderr.splitlines() if line != f"store: {self.gateway.data_dir}/vaultgraph.db"]
-        return done.exit_code, done.stdout.splitlines(), told
+        result = [line for line in done.stderr.splitlines() if line != f"store: {self.gateway.data_dir}/vaultgraph.db"]
+        return done.exit_code, done.stdout.splitlines(), result
 
     def file(self, documents: Any) -> Path:
         path = self.folder / "documents.json"
@@ -62,14 +62,14 @@ def codes(operator: Operator, key: str, document_id: str) -> list[str]:
 
 
 def until(operator: Operator, key: str, document_id: str, expected: list[str]) -> None:
-    """The gateway looks every half second; on a busy machine its answer takes longer than that to come."""
+    """The gateway polls every half second; on a busy machine a response takes longer than that."""
     give_up_at = time.monotonic() + 20
     while codes(operator, key, document_id) != expected:
         assert time.monotonic() < give_up_at
         time.sleep(0.02)
 
 
-def test_from_publishing_to_retiring_while_the_gateway_runs(operator: Operator) -> None:
+def test_publishing_and_retiring_while_the_gateway_runs(operator: Operator) -> None:
     key = operator.add("acme", "--customers", "all")
     assert codes(operator, key, "name") == ["PERSISTED_QUERY_NOT_IN_LIST"]
     file = operator.file({"name": NAME, "viewer": VIEWER})
@@ -78,8 +78,8 @@ def test_from_publishing_to_retiring_while_the_gateway_runs(operator: Operator) 
         "+ Viewer viewer",
         "2 differences, 0 live.",
     ]
-    told = operator.run("documents", "publish", "acme", file)
-    assert told == (0, ["Published for acme, version 1: 2 new, 0 unchanged, 0 retired."], [])
+    result = operator.run("documents", "publish", "acme", file)
+    assert result == (0, ["Published for acme, version 1: 2 new, 0 unchanged, 0 retired."], [])
     until(operator, key, "name", [])
     assert codes(operator, key, "viewer") == []
 
@@ -92,8 +92,8 @@ def test_from_publishing_to_retiring_while_the_gateway_runs(operator: Operator) 
         "- Viewer viewer",
         "3 differences, 2 live.",
     ]
-    told = operator.run("documents", "publish", "acme", other, "--replace")
-    assert told[1] == ["Published for acme, version 2: 2 new, 0 unchanged, 1 retired."]
+    result = operator.run("documents", "publish", "acme", other, "--replace")
+    assert result[1] == ["Published for acme, version 2: 2 new, 0 unchanged, 1 retired."]
     until(operator, key, "viewer", ["PERSISTED_QUERY_NOT_IN_LIST"])
 
     assert operator.run("documents", "retire", "acme", "links") == (0, ["retired links"], [])
@@ -110,11 +110,11 @@ def test_from_publishing_to_retiring_while_the_gateway_runs(operator: Operator) 
     assert all(int(line.split()[1]) > 0 for line in used.values())
 
 
-def test_a_publication_is_looked_for_often_enough_to_be_seen_within_a_second() -> None:
+def test_publications_are_polled_at_least_once_a_second() -> None:
     assert composition._WATCH_EVERY_S <= 0.5
 
 
-def test_a_file_with_faults_is_refused_whole_with_a_line_for_each(operator: Operator) -> None:
+def test_a_file_with_faults_is_refused_with_one_line_per_fault(operator: Operator) -> None:
     operator.add("acme")
     file = operator.file({"name": NAME, "broken": BROKEN, "links": LINKS, "bad id": NAME})
     status, out, faults = operator.run("documents", "publish", "acme", file)
@@ -141,7 +141,7 @@ def test_a_secret_in_a_text_is_never_published(operator: Operator) -> None:
     assert not any("fp-secret" in line or "11111" in line for line in faults), faults
 
 
-def test_a_partner_that_is_not_there(operator: Operator) -> None:
+def test_an_unknown_partner(operator: Operator) -> None:
     for command in (
         ["publish", "nobody", operator.file({"name": NAME})],
         ["list", "nobody"],
@@ -157,8 +157,8 @@ def test_check_needs_no_store_and_no_settings(tmp_path: Path) -> None:
     (tmp_path / "queries" / "name.graphql").write_text(NAME)
     queries = tmp_path / "queries"
     done = vaultgraph("documents", "check", queries, "--schema", SCHEMA, "--scope", "customers:read", "links:read")
-    told = "Name: price 4: may cost 4 calls to vaults, 0 more for single payment methods, and answer 2 fields\n"
-    assert (done.returncode, done.stdout) == (0, f"{told}1 documents can be published.\n"), done.stderr
+    result = "Name: price 4: may cost 4 calls to vaults, 0 more for single payment methods, and answer 2 fields\n"
+    assert (done.returncode, done.stdout) == (0, f"{result}1 documents can be published.\n"), done.stderr
     done = invoked("documents", "check", "--scope", "links:read", "audit:read", queries)
     assert done.exit_code == 1
     assert done.stderr.splitlines()[0] == "name.graphql: Name: needs the scope customers:read"
@@ -195,7 +195,7 @@ def test_scopes_repeat_and_follow_one_another(words: list[str], tmp_path: Path) 
     assert done.stdout.splitlines()[-1].split()[-1].startswith("vg_")
 
 
-def test_a_misspelt_scope_is_named(tmp_path: Path) -> None:
+def test_an_unknown_scope_is_named(tmp_path: Path) -> None:
     done = invoked("partner", "add", "acme", "--data-dir", tmp_path, "--scope", "customers:read", "customers:raed")
     assert done.exit_code == 2
     assert "there is no scope customers:raed" in done.stderr

@@ -1,4 +1,4 @@
-"""`vaultgraph migrate`, and a store that is not as `serve` needs it."""
+"""`vaultgraph migrate`, and a store that `serve` cannot use."""
 
 import itertools
 import json
@@ -55,7 +55,7 @@ def test_migrate_then_serve_on_postgresql(environ: dict[str, str], tmp_path: Pat
     assert not list(tmp_path.rglob("*.db")), "nothing is kept beside PostgreSQL"
 
 
-def test_a_store_that_does_not_answer_is_one_line_without_its_address(tmp_path: Path) -> None:
+def test_an_unavailable_store_is_one_line_without_its_address(tmp_path: Path) -> None:
     address = "postgresql+asyncpg://someone:hunter2@127.0.0.1:9/secret"
     for command in ("serve", "migrate"):
         done = vaultgraph(command, "--data-dir", tmp_path, **PRODUCTION, VAULTGRAPH_STORE__URL=address)
@@ -65,7 +65,7 @@ def test_a_store_that_does_not_answer_is_one_line_without_its_address(tmp_path: 
 
 
 @pytest.mark.parametrize("url", ["nonsense", "postgresql+nothing://x", "mysql://x/y"])
-def test_a_store_url_that_cannot_be_is_one_line(url: str, tmp_path: Path) -> None:
+def test_an_invalid_store_url_is_one_line(url: str, tmp_path: Path) -> None:
     done = vaultgraph("migrate", "--data-dir", tmp_path, **PRODUCTION, VAULTGRAPH_STORE__URL=url)
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "store.url" in done.stderr

@@ -1,4 +1,6 @@
-"""`vaultgraph token`: alone on its last line, good for the gateway of the same data directory and for no other."""
+"""`vaultgraph token`: the token is alone on its last line, and valid only for the gateway of the same data
+directory.
+"""
 
 from pathlib import Path
 
@@ -19,7 +21,7 @@ def token(*arguments: str | Path) -> str:
     return alone
 
 
-def test_it_opens_the_gateway_of_its_data_directory(start_gateway: StartGateway, tmp_path: Path) -> None:
+def test_it_is_valid_for_the_gateway_of_its_data_directory(start_gateway: StartGateway, tmp_path: Path) -> None:
     gateway = start_gateway()
 
     def seen(*arguments: str) -> tuple[set[str], str | None]:
@@ -41,7 +43,7 @@ def test_it_opens_the_gateway_of_its_data_directory(start_gateway: StartGateway,
 @pytest.mark.parametrize(
     "arguments", [("--scope", "everything"), ("--customer",), ("--customer", "alex"), ("--scope", "PAN:write")]
 )
-def test_a_mistake_is_said_and_nothing_is_minted(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_an_error_creates_no_token(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = vaultgraph("token", "--data-dir", tmp_path, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr

@@ -1,4 +1,4 @@
-"""`vaultgraph dev` hears the sandbox's webhooks; `vaultgraph webhooks` shows and replays what was put aside."""
+"""`vaultgraph dev` receives the sandbox's webhooks; `vaultgraph webhooks` lists and replays dead letters."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ def ask(url: str, body: Any, token: str = "") -> Any:
         return json.load(reply)
 
 
-def test_dev_hears_of_a_change_in_the_sandbox(tmp_path: Path) -> None:
+def test_dev_receives_the_sandboxs_webhooks(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     with Running("dev", "--port", "0", "--sandbox-port", "0", "--data-dir", folder) as running:
         gateway = running.until(r"^Gateway +(http://\S+)/graphql")[1]
@@ -31,11 +31,11 @@ def test_dev_hears_of_a_change_in_the_sandbox(tmp_path: Path) -> None:
         ask(f"{sandbox}/__sandbox/noc", asked)
         query = {"query": '{ customer(id: "cus_alex") { events { edges { node { type origin provider } } } } }'}
 
-        def told() -> Any:
+        def result() -> Any:
             edges = ask(f"{gateway}/graphql", query, token)["data"]["customer"]["events"]["edges"]
             return [edge["node"] for edge in edges if edge["node"]["origin"] == "PROVIDER_WEBHOOK"]
 
-        assert eventually(told, "the event") == [
+        assert eventually(result, "the event") == [
             {"type": "METHOD_UPDATED", "origin": "PROVIDER_WEBHOOK", "provider": "CASELLE"}
         ]
 
@@ -64,7 +64,7 @@ def keep_a_dead_one(folder: Path) -> str:
     return asyncio.run(keep())
 
 
-def test_what_was_put_aside_is_listed_and_replayed(tmp_path: Path) -> None:
+def test_dead_letters_are_listed_and_replayed(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     dead = keep_a_dead_one(folder)
     listed = vaultgraph("webhooks", "list", "--data-dir", folder)

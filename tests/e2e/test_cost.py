@@ -1,4 +1,4 @@
-"""What a request was priced at, and what it really cost, is in its answer."""
+"""The estimated and the actual cost of a request are in its response."""
 
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, each_vault, upstream
@@ -12,10 +12,10 @@ def test_requested_and_actual(demo_gateway: RunningGateway, sandbox: RunningSand
     assert (cost["requested"], cost["actual"]) == (4, sum(upstream(sandbox).values()))
     assert cost["actual"] == 4
     again = demo_gateway.query(WALLET).body["extensions"]["cost"]
-    assert (again["requested"], again["actual"]) == (4, 0)  # answered from what was kept a moment ago
+    assert (again["requested"], again["actual"]) == (4, 0)  # from the cache
 
 
-def test_nothing_is_paid_for_what_calls_nobody(demo_gateway: RunningGateway) -> None:
+def test_fields_without_vault_calls_cost_nothing(demo_gateway: RunningGateway) -> None:
     cost = demo_gateway.query("{ viewer { partner } }").body["extensions"]["cost"]
     assert (cost["requested"], cost["actual"]) == (0, 0)
 

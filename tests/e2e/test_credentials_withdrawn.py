@@ -1,4 +1,4 @@
-"""Credentials that HTTP refuses run nothing on what was opened with them before, and what is open closes soon."""
+"""Once HTTP refuses credentials, connections opened with them run nothing and are closed soon."""
 
 import json
 import time
@@ -28,7 +28,7 @@ def withdrawn(partner: PartnerApp, how: str) -> None:
         gateway.on_loop(clients.disable(partner.name))
     else:
         hasher = KeyHasher(gateway.settings.digest_key.reveal())
-        for _ in range(2):  # the key before a new one stays valid beside it
+        for _ in range(2):  # the previous key stays valid next to a new one
             gateway.on_loop(clients.rotate(partner.name, hasher.hash(new_key())))
     give_up_at = time.monotonic() + 20
     while partner.ask(documentId="me").status == 200:
@@ -62,7 +62,7 @@ def test_no_operation_runs_once_http_refuses_the_key(how: str, start_gateway: St
         assert closed_with(socket) == 4403
 
 
-def test_a_token_that_ends_closes_its_socket(start_gateway: StartGateway) -> None:
+def test_an_expired_token_closes_its_socket(start_gateway: StartGateway) -> None:
     gateway = start_gateway(gate={"recheck_s": 0.3})
     with socket_of(gateway, gateway.token(valid_for_s=2)) as socket:
         assert closed_with(socket) == 4403
@@ -82,7 +82,7 @@ def test_a_stream_is_cut_off_by_the_recheck(how: str, start_gateway: StartGatewa
 
 @contextmanager
 def streaming(gateway: RunningGateway, key: str) -> Iterator[Iterator[bytes]]:
-    """The lines of server-sent events, until the connection ends in one way or another."""
+    """The lines of server-sent events, until the connection ends in any way."""
     sent = {"content-type": "application/json", "accept": "text/event-stream", "authorization": f"Bearer {key}"}
     body = json.dumps({"documentId": "events"}).encode()
     with urlopen(Request(f"{gateway.url}/graphql", body, sent), timeout=20) as reply:

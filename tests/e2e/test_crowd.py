@@ -1,4 +1,4 @@
-"""Many clients at once: what a vault gets, who waits for whom, and what is refused."""
+"""Many clients at once: load on a vault, fairness, and refusals."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ UNLIMITED = {"staff": {"requests_per_s": 1e6, "requests_burst": 1e6, "cost_per_s
 
 
 class Vault:
-    """Aloha's list, after a moment, with the number of calls that are there at the same time."""
+    """Aloha's list with a delay, counting concurrent calls."""
 
     def __init__(self, moment_s: float) -> None:
         self.may_answer = asyncio.Event()
@@ -47,7 +47,7 @@ def guid(number: int) -> str:
 
 
 async def _linked(gateway: RunningGateway, count: int) -> list[str]:
-    """So many customers of their own at Aloha."""
+    """Create customers that are linked at Aloha."""
     store = gateway.gateway.store
 
     async def make() -> list[str]:
@@ -76,7 +76,7 @@ async def _linked(gateway: RunningGateway, count: int) -> list[str]:
 
 
 async def _asked_together(gateway: RunningGateway, customers: list[str], names: list[str]) -> list[Counter[str]]:
-    """All at once, each on a connection of its own; Aloha's states per client name."""
+    """Concurrent requests, each on its own connection; Aloha's states per client name."""
     tokens = DevTokens.open(gateway.data_dir)
     bearer = {name: {"authorization": f"Bearer {tokens.mint(name=name)}"} for name in set(names)}
     found: dict[str, Counter[str]] = {name: Counter() for name in bearer}
@@ -127,7 +127,7 @@ async def test_two_thousand_requests_at_once_never_exceed_the_cap(start_gateway:
         assert (door.in_flight, door.waiting) == (0, 0)
 
 
-async def test_a_small_client_does_not_stand_behind_a_greedy_one(start_gateway: StartGateway) -> None:
+async def test_a_small_client_does_not_wait_for_a_greedy_one(start_gateway: StartGateway) -> None:
     vault = Vault(0.001)
     vault.may_answer.clear()
     async with raw_server(vault) as server:
@@ -143,10 +143,10 @@ async def test_a_small_client_does_not_stand_behind_a_greedy_one(start_gateway: 
         vault.may_answer.set()
         assert (await small, await greedy) == ([{"OK": 20}], [{"OK": 300}])
     places = [place for place, ref in enumerate(vault.order) if ref >= guid(300)]
-    assert places[-1] < 4 + 2 * 20 + 4, "every other turn was the small one's: nobody stood behind 296 others"
+    assert places[-1] < 4 + 2 * 20 + 4, "the small client got every other slot"
 
 
-async def test_waiting_is_bounded_and_then_throttled(start_gateway: StartGateway) -> None:
+async def test_the_queue_is_bounded_and_then_throttled(start_gateway: StartGateway) -> None:
     vault = Vault(0)
     vault.may_answer.clear()
     async with raw_server(vault) as server:
@@ -155,7 +155,7 @@ async def test_waiting_is_bounded_and_then_throttled(start_gateway: StartGateway
         customers = await _linked(gateway, 40)
         waiting = {asyncio.create_task(_asked_together(gateway, [customer], ["crowd"])) for customer in customers}
         refused: list[list[Counter[str]]] = []
-        while len(waiting) > 2:  # while the vault is silent, all but the two that it was asked for are answered
+        while len(waiting) > 2:  # while the vault is silent, all but the two in flight are answered
             done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             refused += [task.result() for task in done]
         vault.may_answer.set()
@@ -195,10 +195,10 @@ def test_a_storm_with_an_expired_token_makes_one_token_request(
 
 
 @pytest.mark.parametrize("answer", [reply(500), None], ids=["500", "lost"])
-async def test_a_vault_that_is_down_sees_a_tenth_more_calls_at_most(
+async def test_the_retry_budget_limits_calls_to_an_unavailable_vault_to_a_tenth(
     answer: bytes | None, start_gateway: StartGateway
 ) -> None:
-    """Two repeats a read are allowed, and the circuit is held closed: the budget alone keeps the rest away."""
+    """Two retries per read are allowed, and the circuit is held closed: only the retry budget limits calls."""
 
     async def down(asked: Asked) -> bytes | None:
         return answer
@@ -211,7 +211,7 @@ async def test_a_vault_that_is_down_sees_a_tenth_more_calls_at_most(
         assert 300 < len(server.asked) <= 330
 
 
-async def test_an_open_circuit_keeps_a_crowd_from_a_vault_that_is_down(start_gateway: StartGateway) -> None:
+async def test_an_open_circuit_protects_an_unavailable_vault(start_gateway: StartGateway) -> None:
     async def down(asked: Asked) -> bytes:
         return reply(500)
 
@@ -223,7 +223,7 @@ async def test_an_open_circuit_keeps_a_crowd_from_a_vault_that_is_down(start_gat
         assert len(server.asked) <= 20 + 2 + 4, "twenty to judge by, their repeats, and those already on their way"
 
 
-async def test_past_the_limit_requests_are_shed_at_once_and_then_taken_again(
+async def test_over_the_limit_requests_are_shed_at_once_and_then_accepted_again(
     start_gateway: StartGateway,
 ) -> None:
     vault = Vault(0.001)
@@ -237,7 +237,7 @@ async def test_past_the_limit_requests_are_shed_at_once_and_then_taken_again(
             await asyncio.sleep(0.01)
         (shed,) = await _asked_together(gateway, customers[20:], ["crowd"] * 40)
         assert shed == {"503": 40}
-        assert not first.done(), "nobody waits to be refused: the vault has not answered yet"
+        assert not first.done(), "refused at once: the vault has not answered yet"
         assert len(vault.order) == 20, "and nothing was asked of the vault for them"
         refused = await asyncio.to_thread(gateway.query, "{ __typename }")
         assert (refused.status, refused.codes, refused.headers["retry-after"]) == (503, ["OVERLOADED"], "1")

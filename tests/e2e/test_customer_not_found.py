@@ -1,4 +1,6 @@
-"""A vault that no longer knows a linked customer: an answer, told once, and found by `vaultgraph check --links`."""
+"""A vault that no longer knows a linked customer: reported as a result, once as an event, and by `vaultgraph check
+--links`.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -33,12 +35,10 @@ def link_events(gateway: RunningGateway, provider: str) -> int:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_customer_that_is_gone_is_an_answer(
-    provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
-) -> None:
+def test_an_unknown_customer_is_a_result(provider: str, start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     before = gateway.query(WALLET).data["customer"]
-    told = link_events(gateway, provider)
+    events = link_events(gateway, provider)
     sandbox.fault(provider.lower(), "rewrite", method="GET", **UNKNOWN[provider])
     for _ in range(3):
         customer = gateway.query(WALLET).data["customer"]
@@ -51,15 +51,15 @@ def test_a_customer_that_is_gone_is_an_answer(
         assert customer["defaultMethodInfo"]["state"] != "UNKNOWN"
         held = Counter(one["provider"] for one in customer["paymentMethods"])
         assert held == Counter(one["provider"] for one in before["paymentMethods"] if one["provider"] != provider)
-    eventually(lambda: link_events(gateway, provider) == told + 1, "LINK_CHANGED")
+    eventually(lambda: link_events(gateway, provider) == events + 1, "LINK_CHANGED")
     gateway.query(WALLET)
-    assert link_events(gateway, provider) == told + 1
+    assert link_events(gateway, provider) == events + 1
     sandbox.clear_faults()
     assert set(sources(gateway.query(WALLET).data["customer"]).values()) == {"OK"}
-    eventually(lambda: link_events(gateway, provider) == told + 2, "LINK_CHANGED")
+    eventually(lambda: link_events(gateway, provider) == events + 2, "LINK_CHANGED")
 
 
-def test_a_customer_whom_no_vault_knows_holds_nothing(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_a_customer_unknown_to_all_vaults_has_no_methods(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     for provider in PROVIDERS:
         sandbox.fault(provider.lower(), "rewrite", method="GET", **UNKNOWN[provider])
@@ -78,14 +78,14 @@ def test_unknown_customers_do_not_open_the_circuit(start_gateway: StartGateway, 
     assert upstream(sandbox)["JPMORGAN"] == 6
 
 
-def test_a_notification_of_a_customer_that_is_gone_is_worked_off(
+def test_a_notification_of_an_unknown_customer_is_processed(
     start_gateway: StartGateway, sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
     key = generate_private_key(SECP256R1())
     gateway = start_gateway(jpmorgan={"webhook_jwks_path": public_keys(tmp_path, key)})
     links = gateway.data('{ customer(id: "cus_alex") { links { provider customerRef } } }')["customer"]["links"]
     profile = next(one["customerRef"] for one in links if one["provider"] == "JPMORGAN")
-    told = link_events(gateway, "JPMORGAN")
+    events = link_events(gateway, "JPMORGAN")
     sandbox.fault("jpmorgan", "rewrite", method="GET", **UNKNOWN["JPMORGAN"])
     assert notify(gateway, key, "jpmorgan", notification(profile.lower(), "n-1")) == 200
 
@@ -94,7 +94,7 @@ def test_a_notification_of_a_customer_that_is_gone_is_worked_off(
         return [one.state for one in found] == [DeliveryState.DONE]
 
     eventually(done, "the notification worked off")
-    assert link_events(gateway, "JPMORGAN") == told + 1
+    assert link_events(gateway, "JPMORGAN") == events + 1
 
 
 def test_check_links_finds_them(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:

@@ -1,4 +1,4 @@
-"""The default among the methods that can pay: the documented example, the fields, and choices that cannot pay."""
+"""The default among methods that can pay: the documented example, the fields, and chosen methods that cannot pay."""
 
 import json
 import re
@@ -23,7 +23,7 @@ QUOTE = """mutation ($input: QuotePaymentInput!) { quotePayment(input: $input) {
 
 
 def documented() -> tuple[str, dict[str, Any]]:
-    """The first mutation of the page, and the variables beneath it."""
+    """The first mutation of the page, with the variables below it."""
     text = PAGE.read_text()
     (document, variables) = re.findall(r"```(?:graphql|json)\n(.*?)```", text, re.DOTALL)[:2]
     return document, json.loads(variables)
@@ -52,7 +52,7 @@ def choose(gateway: RunningGateway, method_id: str, **more: Any) -> None:
     assert codes(run(gateway, SET_DEFAULT, {"customerId": "cus_alex", "paymentMethodId": method_id, **more})) == []
 
 
-def test_the_documented_example_works_as_it_stands(start_gateway: StartGateway) -> None:
+def test_the_documented_example_works_unchanged(start_gateway: StartGateway) -> None:
     gateway = start_gateway(**patient())
     document, variables = documented()
     payload = gateway.data(document, **variables)["quotePayment"]
@@ -65,7 +65,7 @@ def test_the_default_for_paying_is_at_a_vault_that_pays(
     plans: bool, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient(), execution={"plans": plans})
-    for _ in range(3):  # a document that is used again is planned
+    for _ in range(3):  # from the second run on by a plan
         alex = paying(gateway)
         assert alex["general"]["provider"] == "LOANPRO"
         assert (alex["constant"]["provider"], alex["variable"]) == ("CASELLE", alex["constant"])
@@ -78,7 +78,7 @@ def test_the_default_for_paying_is_at_a_vault_that_pays(
     assert (paid["userErrors"], paid["payment"]["paymentMethod"]["id"]) == ([], alex["constant"]["id"])
 
 
-def test_a_choice_whose_vault_does_not_pay_is_named_and_not_replaced(
+def test_a_chosen_method_that_cannot_pay_is_named_and_not_replaced(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())
@@ -94,11 +94,11 @@ def test_a_choice_whose_vault_does_not_pay_is_named_and_not_replaced(
     assert chosen in error["message"]
     sandbox.fault("loanpro", "status", status=503)
     (error,) = quote(gateway, key="quote-by-default-00000002")["userErrors"]
-    assert (error["code"], chosen in error["message"]) == ("UNSUPPORTED_BY_PROVIDER", True), "whoever answers"
+    assert (error["code"], chosen in error["message"]) == ("UNSUPPORTED_BY_PROVIDER", True), "whichever vault answers"
     assert quotes(sandbox) == 0
 
 
-def test_a_choice_that_its_vault_does_not_list_pays_nothing(
+def test_a_chosen_method_missing_from_its_vault_cannot_pay(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())
@@ -118,7 +118,7 @@ def test_a_choice_that_its_vault_does_not_list_pays_nothing(
     assert quote(gateway, key="quote-by-default-00000003")["payment"]["paymentMethod"]["id"] == second
 
 
-def test_every_linked_vault_must_answer_unless_the_customer_chose(
+def test_every_linked_vault_must_answer_without_a_chosen_default(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())

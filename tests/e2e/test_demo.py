@@ -1,4 +1,4 @@
-"""The README keeps its word: its query, its answer, its table of commands."""
+"""The README is correct: its query, its response, its table of commands."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def block(language: str) -> str:
     return found
 
 
-def test_the_readmes_query_has_the_readmes_answer(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_the_readmes_query_returns_the_readmes_response(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     answer: Any = json.loads(block("json"))
     assert demo_gateway.data(block("graphql")) == answer["data"]
     asked = upstream(sandbox)
@@ -31,10 +31,10 @@ def test_the_readmes_query_has_the_readmes_answer(demo_gateway: RunningGateway, 
     assert asked["JPMORGAN"] == 4, "one list, and the status of each of its three cards"
 
 
-def test_the_readmes_commands_are_there() -> None:
+def test_the_readmes_commands_exist() -> None:
     table = re.search(r"\| `vaultgraph \.\.\.` \|.*?\n\n", README, re.DOTALL)
     assert table
     first_column = re.findall(r"^\| (`\w[^|]*) \|", table[0], re.MULTILINE)
-    told = {name for cell in first_column for name in re.findall(r"`(\w+)`", cell)}
+    result = {name for cell in first_column for name in re.findall(r"`(\w+)`", cell)}
     shown = set(re.findall(r"^  (\w[\w-]*) ", vaultgraph("--help").stdout.partition("Commands:")[2], re.MULTILINE))
-    assert told == shown
+    assert result == shown

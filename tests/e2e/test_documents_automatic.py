@@ -1,4 +1,4 @@
-"""Automatic persisted queries: for callers with a token, as far as the settings let them; and never for others."""
+"""Automatic persisted queries: only for callers with a token, as far as the settings allow."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ def test_a_text_is_sent_once(demo_gateway: RunningGateway) -> None:
     assert demo_gateway.query(None, ALEX, headers=other, **by_hash(TEXT)).data == FOUND, "an end user's frontend"
 
 
-def test_a_text_with_another_hash_runs_and_leaves_nothing(demo_gateway: RunningGateway) -> None:
+def test_a_text_with_another_hash_is_not_run_or_stored(demo_gateway: RunningGateway) -> None:
     for form in (by_hash("{ other }"), {"documentId": f"sha256:{digest('{ other }')}"}):
         reply = demo_gateway.query(TEXT, ALEX, **form)
         assert (reply.status, reply.codes, reply.data) == (400, ["PERSISTED_QUERY_HASH_MISMATCH"], None)
@@ -46,20 +46,20 @@ def test_a_text_with_another_hash_runs_and_leaves_nothing(demo_gateway: RunningG
 
 
 @pytest.mark.parametrize("text", ["{ nothingHere }", "{ viewer {", "{" * 500])
-def test_a_broken_text_is_not_kept(demo_gateway: RunningGateway, text: str) -> None:
+def test_an_invalid_text_is_not_stored(demo_gateway: RunningGateway, text: str) -> None:
     reply = demo_gateway.query(text, **by_hash(text))
     assert reply.status == 400
     assert demo_gateway.query(**by_hash(text)).codes == ["PERSISTED_QUERY_NOT_FOUND"]
 
 
-def test_who_has_no_token_fills_nothing(demo_gateway: RunningGateway) -> None:
+def test_callers_without_a_token_store_nothing(demo_gateway: RunningGateway) -> None:
     demo_gateway.headers, kept = {}, demo_gateway.headers
     assert demo_gateway.query(TEXT, ALEX, **by_hash(TEXT)).codes == ["UNAUTHENTICATED"]
     demo_gateway.headers = kept
     assert demo_gateway.query(None, ALEX, **by_hash(TEXT)).codes == ["PERSISTED_QUERY_NOT_FOUND"]
 
 
-def test_switched_off_the_client_is_told_to_stop_trying(start_gateway: StartGateway) -> None:
+def test_when_disabled_the_client_is_told_that_it_is_not_supported(start_gateway: StartGateway) -> None:
     gateway = start_gateway(documents={"automatic": False})
     reply = gateway.query(None, ALEX, **by_hash(TEXT))
     assert (reply.status, reply.codes) == (200, ["PERSISTED_QUERY_NOT_SUPPORTED"])
@@ -68,14 +68,14 @@ def test_switched_off_the_client_is_told_to_stop_trying(start_gateway: StartGate
     assert gateway.query(None, ALEX, **by_hash(TEXT)).codes == ["PERSISTED_QUERY_NOT_SUPPORTED"]
 
 
-def test_own_frontends_may_run_published_documents_beside_texts(start_gateway: StartGateway) -> None:
+def test_own_frontends_may_run_published_documents_and_texts(start_gateway: StartGateway) -> None:
     gateway = start_gateway(documents={"own_client": "web"})
     PartnerApp(gateway, "web", documents={"name": TEXT})
     assert gateway.query(None, ALEX, documentId="name").data == FOUND
     assert gateway.query("{ viewer { testMode } }").data == {"viewer": {"testMode": True}}
 
 
-def test_own_frontends_may_be_held_to_published_documents(start_gateway: StartGateway) -> None:
+def test_own_frontends_may_be_limited_to_published_documents(start_gateway: StartGateway) -> None:
     gateway = start_gateway(documents={"own_client": "web", "ids_only": True, "automatic": False})
     PartnerApp(gateway, "web", documents={"name": TEXT})
     assert gateway.query(None, ALEX, documentId="name").data == FOUND
@@ -85,19 +85,19 @@ def test_own_frontends_may_be_held_to_published_documents(start_gateway: StartGa
 
 
 @pytest.mark.parametrize(
-    ("section", "told"),
+    ("section", "result"),
     [
         ({"ids_only": True, "own_client": "web"}, "automatic = false"),
         ({"ids_only": True, "own_client": "web", "automatic": True}, "automatic = false"),
         ({"ids_only": True, "automatic": False}, "own_client"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused_at_start(section: dict[str, Any], told: str) -> None:
-    with pytest.raises(SettingsError, match=told):
+def test_settings_that_contradict_each_other_are_refused_at_start(section: dict[str, Any], result: str) -> None:
+    with pytest.raises(SettingsError, match=result):
         load_settings(None, {}, {"documents": section})
 
 
-def test_replicas_share_texts_and_live_without_redis(start_gateway: StartGateway) -> None:
+def test_replicas_share_texts_and_work_without_redis(start_gateway: StartGateway) -> None:
     with RedisServer() as server:
         one, other = (start_gateway(store={"redis_url": server.url}) for _ in range(2))
         assert one.query(TEXT, ALEX, **by_hash(TEXT)).data == FOUND

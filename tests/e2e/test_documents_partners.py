@@ -1,4 +1,4 @@
-"""What partners may run: what was published for them, in every form that clients ask for it."""
+"""Partners can run what was published for them, in every form of request."""
 
 import json
 import shutil
@@ -58,7 +58,7 @@ FORMS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_every_form_finds_it(acme_once: PartnerApp, form: dict[str, Any]) -> None:
+def test_every_form_of_request_finds_the_document(acme_once: PartnerApp, form: dict[str, Any]) -> None:
     reply = acme_once.ask(ALEX, **form)
     assert (reply.status, reply.data, reply.errors) == (200, FOUND, [])
 
@@ -80,7 +80,7 @@ def test_a_variable_that_the_document_does_not_declare_is_ignored(acme_once: Par
     assert (reply.status, reply.data) == (200, FOUND)
 
 
-def test_a_key_may_come_in_its_own_header(acme_once: PartnerApp) -> None:
+def test_a_key_may_be_sent_in_its_own_header(acme_once: PartnerApp) -> None:
     reply = acme_once.gateway.query(None, ALEX, documentId=H, headers={"x-api-key": acme_once.key})
     assert reply.data == FOUND
 
@@ -109,7 +109,7 @@ BAD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("form", BAD.values(), ids=BAD)
-def test_an_id_that_is_none_is_400(acme_once: PartnerApp, form: dict[str, Any]) -> None:
+def test_an_invalid_id_is_400(acme_once: PartnerApp, form: dict[str, Any]) -> None:
     reply = acme_once.ask(ALEX, **form)
     assert (reply.status, reply.codes) == (400, ["BAD_REQUEST"])
 
@@ -136,9 +136,7 @@ def outcome(reply: GraphQLReply) -> tuple[int, list[str], str]:
     return reply.status, reply.codes, reply.headers["cache-control"]
 
 
-def test_what_is_not_published_is_refused_the_same_way_noted_once_and_runs_nothing(
-    acme: PartnerApp, sandbox: RunningSandbox
-) -> None:
+def test_unpublished_documents_are_refused_alike_and_audited_once(acme: PartnerApp, sandbox: RunningSandbox) -> None:
     gateway = acme.gateway
     beta = PartnerApp(gateway, "beta", documents={"theirs": OTHER})
     acme.retire("wallet-name")
@@ -171,7 +169,7 @@ def test_a_partner_never_registers_a_text(acme_once: PartnerApp) -> None:
     assert reply.codes == ["PERSISTED_QUERY_NOT_FOUND"]
 
 
-def test_a_query_by_get_is_kept_by_a_browser_and_asked_about_again(acme: PartnerApp) -> None:
+def test_a_query_by_get_is_cached_by_a_browser_and_revalidated(acme: PartnerApp) -> None:
     path = f"/graphql/{H}?variables={quote(json.dumps(ALEX))}"
     first = acme.get(path)
     assert (first.status, first.data) == (200, FOUND)
@@ -191,7 +189,7 @@ def test_a_query_by_get_is_kept_by_a_browser_and_asked_about_again(acme: Partner
     assert acme.get("/graphql?" + f"documentId={H}&variables={quote(json.dumps(ALEX))}").data == FOUND
 
 
-def test_a_get_that_is_refused_or_fails_is_not_kept(acme: PartnerApp, sandbox: RunningSandbox) -> None:
+def test_a_refused_or_failed_get_is_not_cached(acme: PartnerApp, sandbox: RunningSandbox) -> None:
     for path, status in ((f"/graphql/{H}", 400), ("/graphql/nowhere", 404), ("/graphql/md5:1", 400)):
         reply = acme.get(path)
         assert (reply.status, reply.headers["cache-control"]) == (status, "no-store")
@@ -202,7 +200,7 @@ def test_a_get_that_is_refused_or_fails_is_not_kept(acme: PartnerApp, sandbox: R
     assert twice.codes == ["BAD_REQUEST"]
 
 
-def test_a_document_named_in_the_path_takes_its_variables_by_post(acme_once: PartnerApp) -> None:
+def test_a_document_in_the_path_takes_variables_by_post(acme_once: PartnerApp) -> None:
     body = json.dumps({"variables": ALEX}).encode()
     headers = {**acme_once.headers, "content-type": "application/json"}
     reply = acme_once.gateway.request("POST", f"/graphql/{H}", body, headers)
@@ -211,7 +209,7 @@ def test_a_document_named_in_the_path_takes_its_variables_by_post(acme_once: Par
     assert acme_once.gateway.request("POST", f"/graphql/{H}", named, headers).codes == ["BAD_REQUEST"]
 
 
-def test_retired_documents_end_and_replaced_ones_change(acme: PartnerApp) -> None:
+def test_retired_documents_are_refused_and_replaced_ones_change(acme: PartnerApp) -> None:
     assert acme.ask(ALEX, documentId="wallet-name").data == FOUND
     acme.publish({"wallet-name": VIEWER}, replace=True)
     assert acme.ask(documentId="wallet-name").data == {"viewer": {"partner": "acme"}}
@@ -222,7 +220,7 @@ def test_retired_documents_end_and_replaced_ones_change(acme: PartnerApp) -> Non
     assert acme.ask(ALEX, documentId=H).codes == ["PERSISTED_QUERY_NOT_IN_LIST"]
 
 
-def test_a_document_that_no_longer_fits_the_schema_says_so(acme: PartnerApp) -> None:
+def test_a_document_that_no_longer_fits_the_schema_is_refused(acme: PartnerApp) -> None:
     acme.publish({"old": "{ nothingOfThisName }"})
     reply = acme.ask(documentId="old")
     assert reply.codes == ["GRAPHQL_VALIDATION_FAILED"]
@@ -249,7 +247,7 @@ def test_uses_are_counted_for_each_document(acme: PartnerApp) -> None:
 
 
 def test_the_hot_path_neither_parses_nor_validates(acme: PartnerApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even at the first request: that was done when the publication was heard of."""
+    """Not even at the first request: it was done when the publication was announced."""
     done: list[str] = []
     for name in ("parse", "validate"):
         real = getattr(execution, name)
@@ -281,7 +279,7 @@ def shown(argument: Any) -> str:
 
 
 def executions(gateway: RunningGateway) -> float:
-    """How many operations ran by their plan."""
+    """The number of operations run by a plan."""
     page = gateway.request("GET", "/metrics").raw.decode()
     (line,) = [
         line for line in page.splitlines() if line.startswith('vaultgraph_executions_total{path="compiled"}')

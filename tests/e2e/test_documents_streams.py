@@ -1,4 +1,4 @@
-"""Published documents over WebSocket and as server-sent events: the same ids, the same refusals."""
+"""Published documents over WebSocket and server-sent events: the same ids, the same refusals."""
 
 import json
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def socket(acme: PartnerApp) -> Iterator[ClientConnection]:
 
 
 def asked(socket: ClientConnection, **members: Any) -> Any:
-    """The first answer to one operation."""
+    """The first response to one operation."""
     socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"variables": ALEX, **members}}))
     first = json.loads(socket.recv(5))
     if first["type"] == "next":

@@ -1,4 +1,4 @@
-"""Being told to stop: what is in flight is finished, nothing new is taken, and whoever waits too long is told."""
+"""Graceful shutdown: requests in flight complete, new ones are refused, and slow ones get an error."""
 
 import http.client
 import json
@@ -23,7 +23,7 @@ WALLET = b'{"query": "{ customer(id: \\"cus_alex\\") { paymentMethods { id } sou
 
 
 class Asking(threading.Thread):
-    """One request on a connection of its own, and its answer."""
+    """One request on its own connection, and its response."""
 
     def __init__(self, url: str, token: str, request: bytes) -> None:
         super().__init__(daemon=True)
@@ -72,11 +72,11 @@ def _wait_for_call(sandbox: RunningSandbox, provider: str) -> None:
         time.sleep(0.02)
 
 
-def test_what_is_in_flight_is_finished_and_nothing_new_is_taken(dev: Dev, sandbox: RunningSandbox) -> None:
+def test_requests_in_flight_complete_and_new_ones_are_refused(dev: Dev, sandbox: RunningSandbox) -> None:
     sandbox.fault("caselle", "delay", delay_ms=1_000)
     asking = [dev.ask() for _ in range(20)]
     _wait_for_call(sandbox, "caselle")
-    time.sleep(0.3)  # all twenty are in
+    time.sleep(0.3)  # all twenty have arrived
     dev.running.process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     address = urlsplit(dev.url)
@@ -91,7 +91,7 @@ def test_what_is_in_flight_is_finished_and_nothing_new_is_taken(dev: Dev, sandbo
     assert "Traceback" not in dev.running.text
 
 
-def test_a_write_in_flight_is_finished_and_journalled(dev: Dev, sandbox: RunningSandbox) -> None:
+def test_a_write_in_flight_completes_and_is_journalled(dev: Dev, sandbox: RunningSandbox) -> None:
     held = len(sandbox.held("caselle", "cus_88420"))
     wish = adding(caselle_card(sandbox))
     document = "mutation ($input: AddPaymentMethodInput!) { addPaymentMethod(input: $input) { %s } }"
@@ -112,7 +112,7 @@ def test_a_write_in_flight_is_finished_and_journalled(dev: Dev, sandbox: Running
     assert len(sandbox.held("caselle", "cus_88420")) == held + 1
 
 
-def test_who_is_still_waiting_when_the_grace_period_ends_is_told_to_ask_again(
+def test_requests_still_in_flight_after_the_grace_period_get_a_retryable_error(
     dev: Dev, sandbox: RunningSandbox
 ) -> None:
     sandbox.fault("caselle", "hang")

@@ -1,4 +1,4 @@
-"""Events over HTTP: kept, paged, and live over both streaming protocols, for those who may listen and nobody else."""
+"""Events over HTTP: stored, paginated, and live over both streaming protocols, only for permitted callers."""
 
 import json
 import time
@@ -26,7 +26,7 @@ query Page($first: Int!, $after: String) {
 
 
 def happen(gateway: RunningGateway, kind: EventType = EventType.METHOD_UPDATED, customer: str = "cus_alex") -> str:
-    """Keep an event as another replica would; answers its id."""
+    """Store an event as another replica would; returns its id."""
     event = NewEvent(
         type=kind,
         origin=EventOrigin.RECONCILIATION,
@@ -56,7 +56,7 @@ def test_events_are_paged_the_newest_first_without_the_audit_trails_own(demo_gat
     assert node == {"node": {"type": "METHOD_UPDATED"}}
 
 
-def test_a_subscriber_hears_of_its_customer_alone_and_of_what_it_asked_for(demo_gateway: RunningGateway) -> None:
+def test_a_subscriber_gets_only_its_customers_events_of_the_requested_types(demo_gateway: RunningGateway) -> None:
     wanted = ["METHOD_UPDATED"]
     with (
         listening(demo_gateway, customer="cus_alex", types=wanted) as alex,
@@ -80,7 +80,7 @@ def test_a_subscriber_hears_of_its_customer_alone_and_of_what_it_asked_for(demo_
         assert sam.next()["id"] == sams
 
 
-def test_who_comes_back_with_the_last_id_misses_nothing(demo_gateway: RunningGateway) -> None:
+def test_a_reconnect_with_the_last_id_misses_no_event(demo_gateway: RunningGateway) -> None:
     with listening(demo_gateway, customer="cus_alex") as first:
         until_joined(demo_gateway)
         last = happen(demo_gateway)
@@ -94,7 +94,7 @@ def test_who_comes_back_with_the_last_id_misses_nothing(demo_gateway: RunningGat
         assert again.is_silent()
 
 
-def test_a_browser_comes_back_by_itself(demo_gateway: RunningGateway) -> None:
+def test_a_browser_reconnects_by_itself(demo_gateway: RunningGateway) -> None:
     last = happen(demo_gateway)
     missed = [happen(demo_gateway) for _ in range(2)]
     with streaming(demo_gateway, {"customer": "cus_alex"}, {"last-event-id": last}) as blocks:
@@ -114,7 +114,7 @@ def refusal(gateway: RunningGateway, token: str | None = None, **variables: Any)
         return [error["extensions"]["code"] for error in errors]
 
 
-def test_who_may_not_see_the_customer_may_not_listen(demo_gateway: RunningGateway) -> None:
+def test_callers_that_may_not_see_the_customer_cannot_subscribe(demo_gateway: RunningGateway) -> None:
     sams = demo_gateway.token(["customers:read", "payment_methods:read"], "cus_sam")
     assert refusal(demo_gateway, sams, customer="cus_alex") == ["NOT_FOUND"]
     assert refusal(demo_gateway, customer="cus_nobody") == ["NOT_FOUND"]
@@ -128,12 +128,12 @@ def test_who_may_not_see_the_customer_may_not_listen(demo_gateway: RunningGatewa
         assert own.next()["id"] == event
 
 
-def test_a_caller_without_rights_any_more_is_told_and_hears_nothing(demo_gateway: RunningGateway) -> None:
-    """What `again` answers is tested where it lives: here it is that a living stream asks it."""
+def test_a_caller_that_lost_access_gets_an_error_and_no_events(demo_gateway: RunningGateway) -> None:
+    """Revalidation has its own tests; this one checks that an open stream uses it."""
     services = demo_gateway.gateway.services
     with listening(demo_gateway, customer="cus_alex") as listener:
         until_joined(demo_gateway)
-        services.again = nobody
+        services.again = no_caller
         happen(demo_gateway)
         found = listener.message()
         assert (found["type"], [error["extensions"]["code"] for error in found["payload"]]) == (
@@ -143,7 +143,7 @@ def test_a_caller_without_rights_any_more_is_told_and_hears_nothing(demo_gateway
     assert len(demo_gateway.gateway.feed) == 0
 
 
-def test_a_grant_that_is_taken_back_ends_the_stream(demo_gateway: RunningGateway) -> None:
+def test_a_revoked_grant_ends_the_stream(demo_gateway: RunningGateway) -> None:
     services = demo_gateway.gateway.services
 
     async def without_grants(caller: Caller) -> Caller:
@@ -157,12 +157,12 @@ def test_a_grant_that_is_taken_back_ends_the_stream(demo_gateway: RunningGateway
         assert [error["extensions"]["code"] for error in found["payload"]] == ["NOT_FOUND"]
 
 
-async def nobody(caller: Caller) -> None:
+async def no_caller(caller: Caller) -> None:
     return None
 
 
 @pytest.mark.parametrize("kind", ["socket", "stream"])
-def test_nothing_is_left_behind_when_a_subscriber_leaves(demo_gateway: RunningGateway, kind: str) -> None:
+def test_a_disconnected_subscriber_leaves_nothing_behind(demo_gateway: RunningGateway, kind: str) -> None:
     if kind == "socket":
         with listening(demo_gateway, customer="cus_alex"):
             until_joined(demo_gateway)
@@ -176,7 +176,7 @@ def test_nothing_is_left_behind_when_a_subscriber_leaves(demo_gateway: RunningGa
         time.sleep(0.01)
 
 
-def test_a_write_through_us_is_heard_once_and_its_operation_followed(start_gateway: StartGateway) -> None:
+def test_a_write_causes_one_event_and_operation_updates(start_gateway: StartGateway) -> None:
     gateway = start_gateway()
     assert "customerEvents" in EVENTS
     method = gateway.data('{ customer(id: "cus_sam") { paymentMethods { id provider } } }')

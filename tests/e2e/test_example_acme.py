@@ -1,4 +1,4 @@
-"""`examples/partners/acme`: what its README says works, and no schema change may break what it published."""
+"""`examples/partners/acme`: the commands of its README work, and no schema change may break its documents."""
 
 import os
 import re
@@ -33,9 +33,9 @@ def commands_of_the_readme() -> list[list[str]]:
 
 
 @pytest.mark.timeout(180)
-def test_what_its_readme_says(demo_gateway: RunningGateway) -> None:
+def test_its_readmes_commands_work(demo_gateway: RunningGateway) -> None:
     require_node()
-    told: dict[str, str] = {}
+    result: dict[str, str] = {}
     for words in commands_of_the_readme():
         where = [] if words[:2] == ["documents", "check"] else ["--data-dir", str(demo_gateway.data_dir)]
         env = {"VAULTGRAPH_DIGEST_KEY": demo_gateway.settings.digest_key.reveal()}
@@ -44,9 +44,9 @@ def test_what_its_readme_says(demo_gateway: RunningGateway) -> None:
         ]
         done = vaultgraph(*words, *where, **env if where else {})
         assert done.returncode == 0, (words, done.stderr)
-        told[" ".join(words[:2])] = done.stdout
-    key = told["partner add"].split()[-1]
-    assert told["documents diff"] == "0 differences, 2 live.\n"
+        result[" ".join(words[:2])] = done.stdout
+    key = result["partner add"].split()[-1]
+    assert result["documents diff"] == "0 differences, 2 live.\n"
 
     status, shown = app(demo_gateway, key, "cus_alex")
     assert (status, shown[0], len(shown)) == (0, "Alex Morales", 10)
@@ -61,7 +61,7 @@ def test_what_its_readme_says(demo_gateway: RunningGateway) -> None:
 
 @pytest.mark.timeout(400)
 @pytest.mark.xdist_group("node")
-def test_its_manifest_is_what_its_build_makes(tmp_path: Path) -> None:
+def test_its_manifest_is_up_to_date(tmp_path: Path) -> None:
     node = require_node()
     modules = npm_ci(ROOT / "tests" / "node" / "clients")
     for name in ("operations", "persisted-query-manifest.config.json", "package.json"):
@@ -78,8 +78,8 @@ def check(*words: str | Path) -> tuple[int, list[str], list[str]]:
     return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
 
 
-def test_this_versions_schema_breaks_no_partner_of_the_examples() -> None:
-    """What a change of the schema must pass before it can be merged."""
+def test_the_current_schema_breaks_no_example_partner() -> None:
+    """What a schema change must pass before it can be merged."""
     assert EXECUTABLE.is_file()
     assert check("--against", SCHEMA, "--partners", PARTNERS) == (
         0,
@@ -115,7 +115,7 @@ def test_a_schema_that_breaks_a_partner_is_refused_by_name(changed: Callable[[st
     ]
 
 
-def test_a_change_that_touches_nobody_is_told_and_let_through(changed: Callable[[str, str], Path]) -> None:
+def test_an_unused_change_is_reported_and_accepted(changed: Callable[[str, str], Path]) -> None:
     new = changed("  schemaDate: String!", "  schemaDay: String!")
     assert check("--against", SCHEMA, "--new", new, "--partners", PARTNERS) == (
         0,

@@ -1,4 +1,4 @@
-"""The example shop in a real browser: the card's number goes to the vault and nowhere else."""
+"""The example shop in a real browser: the card's number is sent only to the vault."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ NUMBER = "4242424242424242"
 
 
 @pytest.mark.timeout(300)
-def test_a_shopper_saves_a_card_and_goes_to_pay(sandbox: RunningSandbox, tmp_path: Path) -> None:
+def test_a_shopper_saves_a_card_and_pays(sandbox: RunningSandbox, tmp_path: Path) -> None:
     node, chromium = require_node(), require_chromium()
     browser = ROOT / "tests" / "browser"
     npm_ci(browser)

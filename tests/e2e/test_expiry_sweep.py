@@ -1,4 +1,4 @@
-"""The expiry sweep by the clock, on two replicas over one PostgreSQL: EXPIRING and EXPIRED once for each card."""
+"""The scheduled expiry job on two replicas over one PostgreSQL: EXPIRING and EXPIRED once for each card."""
 
 import asyncio
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ CARDS = """{ customer(id: "cus_alex") {
 
 
 class Clock:
-    """The time of both replicas' sweeps."""
+    """The time of both replicas' jobs."""
 
     def __init__(self) -> None:
         self.now = datetime(2034, 1, 10, tzinfo=UTC)
@@ -29,8 +29,8 @@ class Clock:
 
 @contextmanager
 def sweeping(gateway: RunningGateway, clock: Clock) -> Iterator[DailyJobs]:
-    """A sweep as the gateway runs it, but for its clock and its pace."""
-    keep = Retention(events=timedelta(days=10_000))  # events have the real time: years before the sweeps'
+    """The gateway's daily job with another clock and pace."""
+    keep = Retention(events=timedelta(days=10_000))  # events have the real time, years before the jobs'
     sweep = DailyJobs(gateway.gateway.store, every_s=0.05, soon_days=30, keep=keep, now=clock)
 
     async def begin() -> "asyncio.Task[None]":
@@ -48,7 +48,7 @@ def sweeping(gateway: RunningGateway, clock: Clock) -> Iterator[DailyJobs]:
         gateway.on_loop(end())
 
 
-def test_each_card_is_told_of_once_however_often_and_wherever_it_is_swept(
+def test_each_card_causes_one_event_however_often_and_wherever_the_job_runs(
     postgres_url: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     method = str(sandbox.held("caselle", "cus_88420")[0]["ref"])

@@ -1,4 +1,4 @@
-"""A vault that is installed beside Vaultgraph is everywhere where the built-in ones are."""
+"""A vault installed as a package appears everywhere the built-in ones do."""
 
 import json
 import os
@@ -55,7 +55,7 @@ asyncio.run(main(Path(sys.argv[1])))
 
 
 def installed(folder: Path, **names: str) -> dict[str, str]:
-    """The environment of a process that has a package with these entry points on its path."""
+    """The environment of a process with a package with these entry points on its path."""
     info = folder / "site" / "toy_vault-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-vault\nVersion: 1.0\n", "utf-8")
@@ -132,7 +132,7 @@ def test_a_gateway_lists_it_and_reads_from_it(tmp_path: Path) -> None:
         ("toy", "tests.support.toy.spec:NAME", "is no ProviderSpec of that name"),
     ],
 )
-def test_what_is_no_vault_is_refused_by_name(name: str, value: str, said: str, tmp_path: Path) -> None:
+def test_an_invalid_vault_package_is_refused_by_name(name: str, value: str, said: str, tmp_path: Path) -> None:
     done = command("check", **installed(tmp_path, **{name: value}), **KEYS)
     assert done.returncode != 0
     assert said in done.stderr

@@ -1,7 +1,7 @@
-"""The largest documents that are admitted run beside small ones, and the small ones do not wait for them to end.
+"""The largest admitted documents do not delay small requests until they complete.
 
-Judged by order and not by the clock: while one large answer is made, small requests are answered one after another. A
-loop that is blocked for the whole answer would let one through at most.
+Judged by order, not time: while one large response is built, small requests are answered one after another. If the
+event loop were blocked, at most one would be.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _METHOD: Final = "id provider kind last4 label status isDefault holderName"
 
 
 def nested(levels: int) -> str:
-    """`paymentMethods { customer { paymentMethods { ... } } }`, so many levels of methods."""
+    """`paymentMethods { customer { paymentMethods { ... } } }`, with this many levels of methods."""
     inner = f"paymentMethods {{ {_METHOD} }}"
     for _ in range(levels - 1):
         inner = f"paymentMethods {{ id customer {{ {inner} }} }}"
@@ -26,14 +26,14 @@ def nested(levels: int) -> str:
 
 
 def aliased(count: int) -> str:
-    """Three levels of methods under so many aliases."""
+    """Three levels of methods under this many aliases."""
     inner = f"id customer {{ paymentMethods {{ id customer {{ paymentMethods {{ {_METHOD} }} }} }} }}"
     fields = " ".join(f"a{number}: paymentMethods {{ {inner} }}" for number in range(count))
     return f'{{ customer(id: "cus_alex") {{ {fields} }} }}'
 
 
 def many(count: int) -> str:
-    """So many customers in one list."""
+    """This many customers in one list."""
     ids = ", ".join(f'"cus_load-{number:04d}"' for number in range(1, count + 1))
     return (
         f"{{ nodes(ids: [{ids}]) {{ ... on Customer {{ id paymentMethods {{ {_METHOD} }} sources {{ state }} }} }} }}"

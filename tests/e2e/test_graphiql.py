@@ -1,4 +1,4 @@
-"""GraphiQL in a real browser that can reach nothing but the gateway."""
+"""GraphiQL in a real browser that can reach only the gateway."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ SOURCES = Path(__file__).resolve().parents[2] / "app" / "api" / "graphiql"
 
 
 def opened(script: str, url: str, folder: Path) -> Any:
-    """What happened when a browser opened the page and did what the script says."""
+    """What happened when a browser opened the page and ran the script."""
     node, chromium = require_node(), require_chromium()
     npm_ci(BROWSER)
     done = subprocess.run(
@@ -30,7 +30,7 @@ def opened(script: str, url: str, folder: Path) -> Any:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[str]:
-    """The address of GraphiQL as `vaultgraph dev` serves it."""
+    """The URL of GraphiQL as `vaultgraph dev` serves it."""
     require_node()
     require_chromium()
     assets = graphiql.assets_folder()
@@ -45,7 +45,7 @@ def page(tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.timeout(600)
 def test_the_page_works_with_no_network_beyond_the_gateway(page: str, tmp_path: Path) -> None:
-    """Opened, and the example run, without a thing to fill in."""
+    """Opens the page and runs the example without filling in anything."""
     seen = opened("graphiql.mjs", page, tmp_path)
     assert seen["elsewhere"] == []
     assert seen["failed"] == []

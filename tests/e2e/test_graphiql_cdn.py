@@ -46,7 +46,7 @@ def test_the_hashes_are_those_of_the_packages(packages: Path) -> None:
 
 @pytest.fixture
 def gateway(start_gateway: StartGateway, monkeypatch: pytest.MonkeyPatch) -> RunningGateway:
-    """A gateway as `vaultgraph dev` runs it, where the package was built without Node.js."""
+    """A gateway as `vaultgraph dev` runs it, if the package was built without Node.js."""
     monkeypatch.setattr(graphiql, "assets_folder", lambda: None)
     return start_gateway(has_page_token=True, **patient())
 

@@ -1,4 +1,4 @@
-"""Clients that offer HTTP/2 with an ordinary request (`Upgrade: h2c`) are answered in HTTP/1.1, whatever they send."""
+"""Clients that offer HTTP/2 with an ordinary request (`Upgrade: h2c`) are answered in HTTP/1.1."""
 
 import shutil
 import subprocess
@@ -33,6 +33,6 @@ def test_curl_with_http2(demo_gateway: RunningGateway) -> None:
         pytest.skip("there is no curl with HTTP/2 here")
     headers = ["-H", "content-type: application/json", "-H", f"authorization: Bearer {demo_gateway.token()}"]
     body = orjson.dumps({"query": QUERY}).decode()
-    told = ["-w", "\n%{response_code} %{http_version}"]
-    reply, said = printed("curl", "-sS", "--http2", *headers, "-d", body, *told, f"{demo_gateway.url}/graphql")
+    result = ["-w", "\n%{response_code} %{http_version}"]
+    reply, said = printed("curl", "-sS", "--http2", *headers, "-d", body, *result, f"{demo_gateway.url}/graphql")
     assert (said, orjson.loads(reply)["data"]) == ("200 1.1", {"customer": {"name": "Alex Morales"}})

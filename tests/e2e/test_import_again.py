@@ -1,4 +1,4 @@
-"""`vaultgraph import` run again: after a vault that was down, from its rejects, and beside existing files."""
+"""Repeated `vaultgraph import`: after an outage of a vault, from its rejects, and next to existing files."""
 
 import csv
 import shutil
@@ -36,9 +36,7 @@ def held(sandbox: RunningSandbox, ref: str, last4: str) -> int:
 
 
 @pytest.mark.parametrize("fault", ["status", "throttle", "drop_before"])
-def test_a_second_run_finishes_what_the_first_could_not(
-    folder: Path, tmp_path: Path, sandbox: RunningSandbox, fault: str
-) -> None:
+def test_a_second_run_completes_the_first(folder: Path, tmp_path: Path, sandbox: RunningSandbox, fault: str) -> None:
     refs = [f"cus_load{number:04d}" for number in (11, 12, 13)]
     rows = [card(f"shop-{ref}", ref, f"zift-tok-{ref}", "9191") for ref in refs]
     path = written(tmp_path / "wallets.csv", [*rows, link("shop-x", "loanpro", "999999")])
@@ -89,7 +87,7 @@ def test_rejects_are_corrected_and_imported(folder: Path, tmp_path: Path, sandbo
     assert linked.stdout.strip() == "linked", linked.stderr
 
 
-def test_nothing_is_sent_of_a_damaged_file_and_nothing_is_written_over(
+def test_a_damaged_file_is_not_sent_and_no_file_is_overwritten(
     folder: Path, tmp_path: Path, sandbox: RunningSandbox
 ) -> None:
     rows = [card(f"shop-{n}", f"cus_load{n:04d}", f"zift-tok-{n:016d}", "9393") for n in range(31, 34)]

@@ -1,4 +1,4 @@
-"""`vaultgraph import` and `vaultgraph link`, as a person runs them: a file, its rejects, a run that was cut short."""
+"""`vaultgraph import` and `vaultgraph link` on the command line: a file, its rejects, an interrupted run."""
 
 import csv
 import shutil
@@ -116,7 +116,7 @@ def test_a_file_of_another_shape_is_refused_in_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_a_run_that_is_killed_goes_on_where_it_stopped(folder: Path, tmp_path: Path, sandbox: RunningSandbox) -> None:
+def test_a_killed_run_resumes_where_it_stopped(folder: Path, tmp_path: Path, sandbox: RunningSandbox) -> None:
     rows = [card(f"shop-{n}", f"cus_load{n:04d}", f"zift-tok-{n:016d}", "7777") for n in range(1, 101)]
     path = written(tmp_path / "many.csv", rows)
     sandbox.fault("caselle", "delay", method="POST", delay_ms=20)

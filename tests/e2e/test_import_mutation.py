@@ -1,4 +1,4 @@
-"""importPaymentMethods over HTTP: a dry run, the real one, its rows in order, and the same key again."""
+"""importPaymentMethods over HTTP: a dry run, the real run, its rows in order, and a repeated key."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -73,7 +73,7 @@ def test_a_dry_run_checks_every_row_and_changes_nothing(gateway: RunningGateway,
     assert {call["method"] for call in sandbox.calls()} <= {"GET"}
 
 
-def test_rows_are_applied_once_whatever_is_sent_again(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_rows_are_applied_once_despite_repeated_requests(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     token = f"zift-tok-{uuid4().hex}"
     rows = [
         row("LOANPRO", "39"),
@@ -98,7 +98,7 @@ def test_rows_are_applied_once_whatever_is_sent_again(gateway: RunningGateway, s
 
 
 @pytest.mark.parametrize(("kind", "stored"), [("drop_after", 1), ("drop_before", 0)])
-def test_a_lost_answer_is_looked_up_and_never_sent_twice(
+def test_after_a_lost_reply_the_result_is_looked_up_and_not_sent_twice(
     gateway: RunningGateway, sandbox: RunningSandbox, kind: str, stored: int
 ) -> None:
     path = "/api/saved-payment-methods/import"
@@ -118,7 +118,7 @@ def test_a_lost_answer_is_looked_up_and_never_sent_twice(
 
 
 @pytest.mark.parametrize("status", [503, 429])
-def test_the_same_key_runs_again_the_rows_that_may_pass_and_only_those(
+def test_the_same_key_retries_only_retryable_rows(
     gateway: RunningGateway, sandbox: RunningSandbox, status: int
 ) -> None:
     path, last4 = "/api/saved-payment-methods/import", f"4{status}"
@@ -162,8 +162,10 @@ def test_a_card_number_in_a_row_is_refused_before_anything(gateway: RunningGatew
     assert sandbox.calls() == []
 
 
-def test_an_imports_operation_is_its_own_callers(gateway: RunningGateway) -> None:
-    """It has no customer, so the caller that began it reads it: a token's subject alone does not say which one."""
+def test_an_imports_operation_is_visible_only_to_its_caller(gateway: RunningGateway) -> None:
+    """It has no customer, so only the caller that started it can read it. A token's subject alone does not identify a
+    caller.
+    """
     staff, reading = gateway.token(name="ann"), ["customers:read", "payment_methods:read"]
     given = {"idempotencyKey": f"import-{uuid4()}", "rows": [row("LOANPRO", "39")], "dryRun": True}
     made = gateway.query(IMPORT, {"input": given}, headers=bearer(staff)).data["importPaymentMethods"]["operation"][

@@ -1,4 +1,4 @@
-"""Kept answers over HTTP: how old they are said to be, what they save, and how much memory they take."""
+"""Cached replies over HTTP: their reported age, the calls saved, and memory use."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def asked(gateway: RunningGateway, customer: str = "cus_alex") -> Any:
     return gateway.data(WALLET, id=customer)["customer"]
 
 
-def told(customer: Any) -> dict[str, tuple[str, bool]]:
+def result(customer: Any) -> dict[str, tuple[str, bool]]:
     return {row["provider"]: (row["fetchedAt"], row["isStale"]) for row in customer["sources"]}
 
 
@@ -25,31 +25,33 @@ def shown(customer: Any) -> dict[str, set[tuple[str, bool]]]:
     return found
 
 
-def test_a_fresh_answer_needs_no_call_and_tells_its_age(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_a_fresh_cached_reply_needs_no_call_and_reports_its_age(
+    start_gateway: StartGateway, sandbox: RunningSandbox
+) -> None:
     gateway = start_gateway(**each_vault(fresh_for_s=60))
     first = asked(gateway)
     sandbox.clear_calls()
     again = asked(gateway)
     assert upstream(sandbox) == {}
-    assert told(again) == told(first)
-    assert shown(again) == shown(first) == {name: {said} for name, said in told(first).items()}
+    assert result(again) == result(first)
+    assert shown(again) == shown(first) == {name: {said} for name, said in result(first).items()}
     assert {row["latencyMs"] for row in again["sources"]} == {None}
 
 
-def test_a_stale_answer_is_as_old_as_it_was(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_a_stale_reply_keeps_its_age(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**each_vault(fresh_for_s=0, deadline_s=2, retries=0))
     first = asked(gateway)
     sandbox.fault("jpmorgan", "status", status=500)
     later = asked(gateway)
     assert sources(later) == {**dict.fromkeys(PROVIDERS, "OK"), "JPMORGAN": "STALE"}
-    assert told(later)["JPMORGAN"] == (told(first)["JPMORGAN"][0], True)
-    assert shown(later)["JPMORGAN"] == {(told(first)["JPMORGAN"][0], True)}
+    assert result(later)["JPMORGAN"] == (result(first)["JPMORGAN"][0], True)
+    assert shown(later)["JPMORGAN"] == {(result(first)["JPMORGAN"][0], True)}
     for name in set(PROVIDERS) - {"JPMORGAN"}:
-        assert told(later)[name][0] > told(first)[name][0], "read again"
-        assert shown(later)[name] == {(told(later)[name][0], False)}
+        assert result(later)[name][0] > result(first)[name][0], "read again"
+        assert shown(later)[name] == {(result(later)[name][0], False)}
 
 
-def test_no_stale_answer_is_shown_where_none_may_be(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_no_stale_reply_is_shown_if_disabled(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     settings = each_vault(fresh_for_s=0, stale_if_error_for_s=0, deadline_s=2, retries=0)
     gateway = start_gateway(**settings)
     asked(gateway)
@@ -59,7 +61,7 @@ def test_no_stale_answer_is_shown_where_none_may_be(start_gateway: StartGateway,
     assert "JPMORGAN" not in shown(later)
 
 
-def test_memory_for_kept_answers_is_bounded(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_cache_memory_is_bounded(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**each_vault(fresh_for_s=60), snapshot_bytes=40_000)
     for number in range(1, 31):
         asked(gateway, f"cus_load-{number:04d}")

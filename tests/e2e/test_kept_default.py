@@ -1,4 +1,4 @@
-"""Adding a method takes no default away: by every way of adding, and when it is added elsewhere."""
+"""Adding a method does not change the default, however and wherever it is added."""
 
 import time
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def eventually(look: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("second", ["CASELLE", "LOANPRO", "JPMORGAN, made with it"])
-def test_a_second_card_leaves_the_default_where_it_was(
+def test_adding_a_second_card_keeps_the_default(
     second: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())
@@ -94,7 +94,7 @@ def test_a_second_card_leaves_the_default_where_it_was(
     assert state(customer_of(gateway, kit)) == ("RESOLVED", "EXPLICIT_CHOICE")
 
 
-def test_an_add_that_is_to_be_the_default_becomes_it(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_an_add_with_make_default_becomes_the_default(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     kit = new_customer(gateway, "CASELLE")
     add(gateway, caselle_card(sandbox), kit)
@@ -104,10 +104,8 @@ def test_an_add_that_is_to_be_the_default_becomes_it(start_gateway: StartGateway
     assert [event["paymentMethodId"] for event in changes(after)] == [second]
 
 
-def test_a_default_that_the_add_leaves_alone_is_not_stored(
-    start_gateway: StartGateway, sandbox: RunningSandbox
-) -> None:
-    """A vault's default stays it by the same rule, and goes on to follow the vault."""
+def test_a_default_unaffected_by_the_add_is_not_stored(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+    """A vault's default remains it by the same rule, and follows the vault."""
     gateway = start_gateway(**patient())
     before = customer_of(gateway, "cus_alex")
     add(gateway, caselle_card(sandbox), "cus_alex")
@@ -140,7 +138,7 @@ def test_when_the_kept_card_is_deleted_the_rules_decide_again(
 
 
 def ref_of(gateway: RunningGateway, customer_id: str) -> str:
-    """Caselle's."""
+    """Caselle's ref of the customer."""
     entry = gateway.on_loop(gateway.gateway.store.directory.entry(customer_id))
     return str(entry.link(ProviderName.CASELLE).customer_ref)
 
@@ -150,7 +148,7 @@ def link(gateway: RunningGateway, customer_id: str, provider: str, ref: str) -> 
     assert codes(run(gateway, LINK, value)) == []
 
 
-def test_linking_a_vault_takes_no_default_away(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_linking_a_vault_keeps_the_default(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     kit = new_customer(gateway)
     link(gateway, kit, "CASELLE", "cus_free01")
@@ -162,7 +160,7 @@ def test_linking_a_vault_takes_no_default_away(start_gateway: StartGateway, sand
     assert (state(after), after["defaultMethod"], len(changes(after))) == (KEPT, before["defaultMethod"], 1)
 
 
-def test_importing_cards_and_links_takes_no_default_away(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_importing_cards_and_links_keeps_the_default(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     kit = new_customer(gateway, "CASELLE")
     first = add(gateway, caselle_card(sandbox), kit)
@@ -190,10 +188,8 @@ def test_importing_cards_and_links_takes_no_default_away(start_gateway: StartGat
     assert (state(linked), len(changes(linked))) == (KEPT, 1)
 
 
-def test_a_card_that_is_added_elsewhere_takes_no_default_away(
-    start_gateway: StartGateway, sandbox: RunningSandbox
-) -> None:
-    """On the vault's own page, say: here by another installation, which is linked to the same vault customer."""
+def test_a_card_added_elsewhere_keeps_the_default(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+    """For example on the vault's page; here by another installation linked to the same vault customer."""
     silent = {**patient(), "watch": {"every_s": 3_600, "calls_per_s": 1_000}}
     silent["caselle"]["webhook_secret"] = ""
     gateway, elsewhere = start_gateway(**silent), start_gateway(**patient())
@@ -208,7 +204,7 @@ def test_a_card_that_is_added_elsewhere_takes_no_default_away(
         add(elsewhere, caselle_card(sandbox), theirs)
 
         def is_kept() -> bool:
-            gateway.on_loop(gateway.gateway.watch.round())  # the first ones come too soon after our own write
+            gateway.on_loop(gateway.gateway.watch.round())  # the first rounds are too soon after the gateway's write
             return state(customer_of(gateway, kit)) == KEPT
 
         eventually(is_kept)

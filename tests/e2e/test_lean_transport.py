@@ -1,4 +1,4 @@
-"""The gateway over the lean transport: the same wallet, the same calls, the same words when a vault is down."""
+"""The gateway over the lean transport: the same wallet, calls and error messages."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def wallet(gateway: RunningGateway) -> Any:
     return gateway.data(WALLET)["customer"]
 
 
-def test_the_wallet_is_the_same_and_costs_the_same(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_the_wallet_and_its_calls_are_the_same(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     ours, calls = [], []
     for kind in ("aiohttp", "lean"):
         gateway = start_gateway(**each_vault(transport=kind))
@@ -34,7 +34,7 @@ def test_the_wallet_is_the_same_and_costs_the_same(start_gateway: StartGateway, 
     ("kind", "state"),
     [("hang", "TIMEOUT"), ("drop_before", "UNAVAILABLE"), ("truncate", "UNAVAILABLE"), ("garbage", "UNAVAILABLE")],
 )
-def test_a_vault_that_is_down_costs_its_own_row(
+def test_an_unavailable_vault_affects_only_its_row(
     kind: str, state: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**each_vault(transport="lean", deadline_s=0.8, fresh_for_s=0))

@@ -1,4 +1,4 @@
-"""What `/metrics` says after known traffic."""
+"""`/metrics` after known traffic."""
 
 import re
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_the_circuit_and_stale_answers_show(start_gateway: StartGateway, sandbox
     assert 1 <= seen["vaultgraph_upstream_retries_total"][("aloha",)] <= 2
 
 
-def test_a_token_hides_the_page_from_who_does_not_know_it(start_gateway: StartGateway) -> None:
+def test_a_token_protects_the_page(start_gateway: StartGateway) -> None:
     gateway = start_gateway(metrics_token="only-the-scraper-knows")
     assert gateway.request("GET", "/metrics").status == 404
     assert gateway.request("GET", "/metrics", headers={"authorization": "Bearer guess"}).status == 404

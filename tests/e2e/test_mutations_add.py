@@ -1,4 +1,4 @@
-"""Adding a payment method over HTTP: every way at every vault, what is answered, kept and sent."""
+"""Adding a payment method over HTTP: every way at every vault, with responses, stored data and calls."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -42,7 +42,7 @@ def shared(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def gateway(shared: RunningGateway, sandbox: RunningSandbox) -> RunningGateway:
-    """One for the module; the vaults are as new for every test."""
+    """One for the module; the vaults are reset for every test."""
     return shared
 
 
@@ -93,14 +93,14 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_was_added_is_shown_as_the_vault_has_it(
+def test_an_added_method_is_shown_as_the_vault_has_it(
     gateway: RunningGateway, sandbox: RunningSandbox, way: str
 ) -> None:
     method = add(gateway, adding(WAYS[way][1](sandbox)))["paymentMethod"]
     assert {name: method[name] for name in SHOWN[way]} == SHOWN[way]
 
 
-def test_the_same_key_again_shows_the_same_and_adds_nothing(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_repeated_key_returns_the_same_and_adds_nothing(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     value = adding(loanpro_card(sandbox))
     first = add(gateway, value)
     sandbox.clear_calls()
@@ -110,7 +110,7 @@ def test_the_same_key_again_shows_the_same_and_adds_nothing(gateway: RunningGate
     assert all(row["method"] == "GET" for row in sandbox.calls())
 
 
-def test_the_same_key_for_something_else_is_refused(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_key_reused_for_another_request_is_refused(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     value = adding(loanpro_card(sandbox))
     add(gateway, value)
     sandbox.clear_calls()
@@ -122,7 +122,7 @@ def test_the_same_key_for_something_else_is_refused(gateway: RunningGateway, san
     assert upstream(sandbox) == {}
 
 
-def test_the_same_token_again_is_the_method_that_is_there(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_repeated_token_returns_the_existing_method(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     token = aloha_connected(sandbox)
     first = add(gateway, adding(token))
     again = add(gateway, adding(token))
@@ -149,7 +149,7 @@ def test_make_default_makes_it_the_default_everywhere(gateway: RunningGateway, s
     assert done["customer"]["defaultMethod"] == {"id": method["id"]}
 
 
-def test_three_d_secure_sends_the_shopper_on(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_three_d_secure_returns_a_next_action(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     card = raw_card(sandbox, authenticate={"returnUrl": "https://shop.example/back", "challenge": "CHALLENGE_MANDATE"})
     done = add(gateway, adding(card))
     assert done["userErrors"] == []
@@ -169,7 +169,7 @@ def test_three_d_secure_sends_the_shopper_on(gateway: RunningGateway, sandbox: R
         ({"billingAddress": HOME}, "UNSUPPORTED_BY_PROVIDER", ["input", "billingAddress"]),
     ],
 )
-def test_what_is_refused_before_any_call(
+def test_invalid_input_is_refused_before_any_call(
     gateway: RunningGateway, sandbox: RunningSandbox, change: dict[str, Any], code: str, path: list[str]
 ) -> None:
     sandbox.clear_calls()
@@ -205,7 +205,7 @@ def test_a_fault_names_its_field(
     assert upstream(sandbox) == {}
 
 
-def test_what_the_vault_refuses_is_the_vaults_answer(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_refusal_by_the_vault_is_a_provider_error(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     done = add(gateway, adding(loanpro_card(sandbox, token="never-minted-token")))
     ((error),) = done["userErrors"]
     assert (error["__typename"], error["provider"], error["outcome"]) == ("ProviderError", "LOANPRO", "NOT_APPLIED")
@@ -224,7 +224,7 @@ def test_network_tokens_and_raw_cards_need_their_scopes(gateway: RunningGateway,
 
 
 def _is_like(value: Any, change: Any) -> bool:
-    """Whether `change` only changes what `value` has."""
+    """True if `change` only changes existing parts of `value`."""
     if not isinstance(change, dict):
         return True
     return isinstance(value, dict) and all(name in value and _is_like(value[name], change[name]) for name in change)

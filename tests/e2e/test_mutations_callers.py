@@ -1,4 +1,4 @@
-"""Who may write: an end user for itself alone, a caller with the scope, and nobody learns of other customers."""
+"""Who may write: an end user only for itself, a caller only with the scope, without learning of other customers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -42,8 +42,8 @@ def test_an_end_user_adds_to_its_own_wallet(gateway: RunningGateway, sandbox: Ru
     assert (done["userErrors"], done["customer"]["id"]) == ([], "cus_alex")
 
 
-def test_an_end_user_reaches_nobody_else(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
-    """And cannot tell another customer from none."""
+def test_an_end_user_cannot_write_for_other_customers(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    """And cannot distinguish another customer from an unknown one."""
     foreign = methods(gateway, "CASELLE", "cus_sam")[0]["id"]
     token = gateway.token([WRITE, *READ], "cus_alex")
     asked: list[tuple[str, dict[str, Any]]] = [
@@ -111,7 +111,9 @@ def test_an_end_user_makes_no_links(gateway: RunningGateway, sandbox: RunningSan
 
 
 def test_a_partner_with_grants_makes_no_links_and_no_imports(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
-    """Added so by an older release: it would link a stranger's vault customer to its own, and read the cards."""
+    """Added like this by an older release: it would link another person's vault customer to its own, and read the
+    cards.
+    """
     partner = PartnerApp(
         gateway,
         "linker",

@@ -29,7 +29,7 @@ def gateway(shared: RunningGateway, sandbox: RunningSandbox) -> RunningGateway:
 
 
 def person(*vaults: str, **more: Any) -> dict[str, Any]:
-    """A customer whom no vault takes for another one."""
+    """A customer that no vault confuses with another one."""
     number = uuid4().int % 10_000
     unique = uuid4().hex[:12]
     return {
@@ -53,7 +53,7 @@ def create(gateway: RunningGateway, *vaults: str, **more: Any) -> Any:
     return run(gateway, CREATE, person(*vaults, **more))
 
 
-def test_a_customer_of_ours_alone_costs_no_call(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_customer_without_vaults_costs_no_call(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     value = person()
     sandbox.clear_calls()
     done = run(gateway, CREATE, value)
@@ -67,7 +67,7 @@ def test_a_customer_of_ours_alone_costs_no_call(gateway: RunningGateway, sandbox
     assert (again["customer"], again["operation"]["replayed"]) == (shown, True)
 
 
-def test_it_is_created_in_the_vaults_and_linked(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_customer_is_created_in_the_vaults_and_linked(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     done = create(gateway, "LOANPRO", "ALOHA", "CASELLE")
     assert done["userErrors"] == []
     assert rows(done) == dict.fromkeys(("LOANPRO", "ALOHA", "CASELLE"), ("SUCCEEDED", "APPLIED"))
@@ -75,7 +75,7 @@ def test_it_is_created_in_the_vaults_and_linked(gateway: RunningGateway, sandbox
     assert {link["proof"] for link in done["customer"]["links"]} == {"CREATED_BY_GATEWAY"}
 
 
-def test_jpmorgan_makes_no_profile_without_a_method(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_jpmorgan_creates_no_profile_without_a_method(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     sandbox.clear_calls()
     done = create(gateway, "JPMORGAN")
     assert [(error["code"], error["path"]) for error in done["userErrors"]] == [
@@ -100,7 +100,7 @@ def test_jpmorgan_makes_no_profile_without_a_method(gateway: RunningGateway, san
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_what_a_vault_needs_is_asked_for_before_any_call(
+def test_missing_vault_fields_are_reported_before_any_call(
     gateway: RunningGateway, sandbox: RunningSandbox, change: dict[str, Any], code: str, path: list[str]
 ) -> None:
     sandbox.clear_calls()
@@ -131,7 +131,7 @@ def test_a_vault_that_fails_leaves_the_others_done(gateway: RunningGateway, sand
     [(ach, "JPMORGAN"), (caselle_card, "CASELLE")],
     ids=["jpmorgan", "caselle"],
 )
-def test_adding_may_make_the_customer_known_to_the_vault(
+def test_adding_may_create_the_customer_in_the_vault(
     gateway: RunningGateway, sandbox: RunningSandbox, way: Any, provider: str
 ) -> None:
     customer = create(gateway)["customer"]["id"]
@@ -144,7 +144,7 @@ def test_adding_may_make_the_customer_known_to_the_vault(
 
 
 @pytest.mark.parametrize("way", [loanpro_card, aloha_connected], ids=["loanpro", "aloha"])
-def test_what_provisioning_needs_is_asked_for_by_field(
+def test_missing_provisioning_fields_are_reported_by_field(
     gateway: RunningGateway, sandbox: RunningSandbox, way: Any
 ) -> None:
     customer = create(gateway, email=None, phone=None, address=None)["customer"]["id"]
@@ -173,7 +173,7 @@ def test_a_link_needs_a_customer_whom_the_vault_knows(start_gateway: StartGatewa
         ("ConflictError", "LINK_CONFLICT")
     ]
     done = link("cus_kim", "CASELLE", "cus_load0001")
-    assert codes(done) == ["LINK_CONFLICT"]  # a load customer's
+    assert codes(done) == ["LINK_CONFLICT"]  # linked to a load customer
     unlinked = run(gateway, UNLINK, {"customerId": "cus_sam", "provider": "CASELLE", "reason": "Wrong person."})
     assert (unlinked["userErrors"], unlinked["link"]) == ([], None)
     assert "CASELLE" not in [one["provider"] for one in unlinked["customer"]["links"]]
@@ -185,7 +185,9 @@ def test_a_link_needs_a_customer_whom_the_vault_knows(start_gateway: StartGatewa
 
 
 @pytest.mark.parametrize("ref", ["../health", "37 or id gt 0", "", "\u202e37"])
-def test_a_reference_that_is_none_is_refused_unsent(gateway: RunningGateway, sandbox: RunningSandbox, ref: str) -> None:
+def test_an_invalid_reference_is_refused_without_a_call(
+    gateway: RunningGateway, sandbox: RunningSandbox, ref: str
+) -> None:
     sandbox.clear_calls()
     value = {"customerId": "cus_kim", "idempotencyKey": new_key(), "provider": "LOANPRO", "customerRef": ref}
     done = run(gateway, LINK, value)
@@ -214,10 +216,10 @@ def test_erasing_goes_vault_by_vault(start_gateway: StartGateway, sandbox: Runni
     [(loanpro_card, {"billingAddress": ADDRESS}), (aloha_connected, {})],
     ids=["loanpro", "aloha"],
 )
-def test_what_provisioning_needs_may_come_with_the_method(
+def test_provisioning_fields_may_be_in_the_method(
     start_gateway: StartGateway, sandbox: RunningSandbox, way: Any, more: dict[str, Any]
 ) -> None:
-    """A gateway of its own: a reset sandbox gives out the same refs again, and the module's has linked them."""
+    """Needs its own gateway: a reset sandbox issues the same refs again, which the module's gateway has linked."""
     gateway = start_gateway(**SETTINGS)
     customer = create(gateway)["customer"]["id"]
     done = run(gateway, ADD, adding(way(sandbox), customer, provision=True, **more))

@@ -1,4 +1,6 @@
-"""Choosing and deleting over HTTP: our pointer and the vault's flag agree, and the answer shows the new state."""
+"""Setting defaults and deleting over HTTP: the stored default and the vault's flag agree, and the response
+is current.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ Start = Callable[..., RunningGateway]
 
 @pytest.fixture
 def gateway(start_gateway: StartGateway) -> RunningGateway:
-    """One for each test: choices are kept by the gateway."""
+    """One for each test: the gateway stores defaults."""
     return start_gateway(**each_vault(fresh_for_s=0))
 
 
@@ -30,7 +32,7 @@ def delete(gateway: RunningGateway, method: Any, **more: Any) -> Any:
 
 
 def good(gateway: RunningGateway, provider: str, place: int = -1) -> Any:
-    """An active method of the vault that is no default there."""
+    """An active method of the vault that is not the default there."""
     found = [
         each
         for each in methods(gateway, provider)
@@ -44,7 +46,7 @@ def writes(sandbox: RunningSandbox) -> list[str]:
 
 
 @pytest.mark.parametrize("provider", ["LOANPRO", "JPMORGAN", "CASELLE"])
-def test_a_vault_that_knows_defaults_is_told_first(
+def test_a_vault_with_defaults_is_updated_first(
     gateway: RunningGateway, sandbox: RunningSandbox, provider: str
 ) -> None:
     method = good(gateway, provider)
@@ -58,7 +60,7 @@ def test_a_vault_that_knows_defaults_is_told_first(
     assert gateway.gateway.ids.decode(method["id"]).method_ref == held["ref"]  # type: ignore[union-attr]
 
 
-def test_a_vault_without_defaults_is_left_alone_and_it_says_so(
+def test_a_vault_without_defaults_is_not_called_and_a_warning_says_so(
     gateway: RunningGateway, sandbox: RunningSandbox
 ) -> None:
     method = good(gateway, "ALOHA")
@@ -69,7 +71,7 @@ def test_a_vault_without_defaults_is_left_alone_and_it_says_so(
     assert writes(sandbox) == []
 
 
-def test_the_vault_may_be_left_out(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_the_vaults_default_may_stay_unchanged(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     method = good(gateway, "CASELLE")
     sandbox.clear_calls()
     done = choose(gateway, method, mirrorToProvider=False)
@@ -78,7 +80,7 @@ def test_the_vault_may_be_left_out(gateway: RunningGateway, sandbox: RunningSand
     assert one(gateway, method["id"])["isProviderDefault"] is False
 
 
-def test_the_one_before_is_told(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_the_previous_default_is_returned(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     first, second = good(gateway, "CASELLE"), good(gateway, "ALOHA")
     choose(gateway, first)
     assert choose(gateway, second)["previousDefault"] == {"id": first["id"]}
@@ -125,7 +127,7 @@ def test_two_at_once_end_in_one_of_the_two(gateway: RunningGateway, sandbox: Run
 
 
 @pytest.mark.parametrize("provider", ["LOANPRO", "JPMORGAN", "CASELLE"])
-def test_deleting_takes_it_from_the_vault_and_from_the_answer(
+def test_deleting_removes_it_from_the_vault_and_the_response(
     gateway: RunningGateway, sandbox: RunningSandbox, provider: str
 ) -> None:
     method = good(gateway, provider)
@@ -170,7 +172,9 @@ def test_deleting_the_default_may_be_refused_or_replaced(gateway: RunningGateway
     assert default["id"] not in ids(done["customer"]["paymentMethods"])
 
 
-def test_what_still_looks_like_the_deleted_one_is_named(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_remaining_lookalikes_of_a_deleted_method_are_returned(
+    gateway: RunningGateway, sandbox: RunningSandbox
+) -> None:
     first = run(gateway, ADD, adding(loanpro_card(sandbox)))["paymentMethod"]
     second = run(gateway, ADD, adding(caselle_card(sandbox)))["paymentMethod"]
     done = delete(gateway, first)
@@ -194,7 +198,7 @@ def test_mutations_of_one_request_run_one_after_the_other(gateway: RunningGatewa
     }
 
 
-def test_a_snapshot_that_a_write_made_old_is_not_shown(start_gateway: Start, sandbox: RunningSandbox) -> None:
+def test_a_snapshot_made_stale_by_a_write_is_not_shown(start_gateway: Start, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**each_vault(fresh_for_s=300))
     before = ids(methods(gateway))
     added = run(gateway, ADD, adding(aloha_connected(sandbox)))

@@ -1,4 +1,4 @@
-"""What the operator closed: refused by name before any call, and `providers` says so beforehand."""
+"""Routes disabled by the operator are refused by name before any call, and not listed by `providers`."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def offered(data: Any, provider: str) -> list[str]:
         ),
     ],
 )
-def test_a_route_is_offered_exactly_when_it_works(
+def test_a_route_is_listed_exactly_if_it_works(
     start_gateway: StartGateway,
     sandbox: RunningSandbox,
     way: str,
@@ -53,7 +53,7 @@ def test_a_route_is_offered_exactly_when_it_works(
         assert (done["operation"], upstream(sandbox)) == (None, {})
 
 
-def test_a_vault_that_is_switched_off_takes_nothing(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_a_disabled_vault_accepts_no_writes(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(caselle={"enabled": False})
     assert offered(gateway.data(PROVIDERS), "CASELLE") == []
     sandbox.clear_calls()

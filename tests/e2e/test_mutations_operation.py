@@ -1,4 +1,4 @@
-"""`operation(id)`: what became of a write, page by page, for those who may see its customer."""
+"""`operation(id)`: the results of a write, page by page, for callers who may see its customer."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +34,7 @@ def operation(gateway: RunningGateway, operation_id: str, **more: Any) -> Any:
     return gateway.data(OPERATION, id=operation_id, **more)["operation"]
 
 
-def test_it_tells_what_became_of_an_add(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_it_returns_the_result_of_an_add(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     done = run(gateway, ADD, adding(caselle_card(sandbox)))
     sandbox.clear_calls()
     found = operation(gateway, done["operation"]["id"])
@@ -51,13 +51,13 @@ def test_it_tells_what_became_of_an_add(gateway: RunningGateway, sandbox: Runnin
     assert upstream(sandbox) == {"CASELLE": 1}  # to show the method
 
 
-def test_a_node_is_it_too(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_it_is_a_node(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     done = run(gateway, ADD, adding(caselle_card(sandbox)))
     found = gateway.data("query ($id: ID!) { node(id: $id) { __typename id } }", id=done["operation"]["id"])
     assert found["node"] == {"__typename": "Operation", "id": done["operation"]["id"]}
 
 
-def test_what_the_vault_refused_stands_in_its_row(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_refusal_by_the_vault_is_in_its_row(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     done = run(gateway, ADD, adding(loanpro_card(sandbox, token="never-minted-token")))
     found = operation(gateway, done["operation"]["id"])
     assert (found["state"], found["finishedAt"] is not None) == ("FAILED", True)
@@ -85,7 +85,7 @@ def test_rows_come_in_order_page_by_page(gateway: RunningGateway, sandbox: Runni
 
 
 @pytest.mark.parametrize("arguments", [{"after": "x"}, {"after": "cm93OmFiYw"}, {"first": 0}, {"first": 101}])
-def test_a_page_that_is_none_is_an_error_of_the_request(
+def test_an_invalid_page_is_a_request_error(
     gateway: RunningGateway, sandbox: RunningSandbox, arguments: dict[str, Any]
 ) -> None:
     done = run(gateway, ADD, adding(caselle_card(sandbox)))
@@ -94,11 +94,11 @@ def test_a_page_that_is_none_is_an_error_of_the_request(
 
 
 @pytest.mark.parametrize("operation_id", ["op_01ARZ3NDEKTSV4RRFFQ69G5FAV", "op_x", "cus_alex", ""])
-def test_what_names_no_operation_is_null(gateway: RunningGateway, operation_id: str) -> None:
+def test_an_invalid_operation_id_is_null(gateway: RunningGateway, operation_id: str) -> None:
     assert operation(gateway, operation_id) is None
 
 
-def test_only_those_see_it_who_may_see_its_customer(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_it_is_visible_only_to_callers_that_see_its_customer(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     made = run(gateway, ADD, adding(caselle_card(sandbox)))["operation"]["id"]
 
     def seen_by(**who: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The same request at another replica, before word of the write has reached it."""
+"""The same request at another replica, before the change notice has reached it."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def test_a_replay_shows_what_was_written(
         before = ids(methods(other))
         value = adding(way(sandbox), idempotencyKey=new_key())
         added = run(one, ADD, value)
-        again = run(other, ADD, value)  # the list that `other` read a moment ago is fresh for a minute
+        again = run(other, ADD, value)  # the list that `other` has cached is fresh for a minute
         assert (codes(again), again["operation"]["replayed"]) == ([], True)
         for answer in (again, added):
             del answer["paymentMethod"]["isDefault"]  # unknown where another vault was too slow for one of the reads

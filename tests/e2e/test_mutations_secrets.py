@@ -1,4 +1,4 @@
-"""Secrets and card numbers where they must not be: refused, not repeated, and found nowhere afterwards."""
+"""Secrets and card numbers in wrong places: refused, not echoed, and found nowhere afterwards."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.gateways import each_vault, upstream
 from tests.support.mutating import ADD, CREATE, UNLINK, UPDATE, methods, run
 from tests.support.sandbox import RunningSandbox
 
-CARD = "4556 7375 8689 9855"  # right check digit; nothing else in the tests uses it
+CARD = "4556 7375 8689 9855"  # valid check digit; not used elsewhere in the tests
 BARE = CARD.replace(" ", "")
 
 
@@ -21,7 +21,7 @@ def shared(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFact
     leaks.note(CARD, BARE)
     folder = tmp_path_factory.mktemp("secrets")
     with RunningGateway(sandbox_server.url, folder, raw_cards=True, **each_vault(fresh_for_s=0)) as gateway:
-        yield gateway  # leaving it searches answers, logs and database files
+        yield gateway  # on exit it searches responses, logs and database files
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def refused(gateway: RunningGateway, document: str, value: dict[str, Any], path:
 
 
 @pytest.mark.parametrize("spelt", [CARD, BARE, CARD.replace(" ", "-"), f"my card {CARD} thanks"])
-def test_a_card_number_in_free_text_is_refused_and_kept_nowhere(
+def test_a_card_number_in_free_text_is_refused_and_not_stored(
     gateway: RunningGateway, sandbox: RunningSandbox, spelt: str
 ) -> None:
     value = adding(loanpro_card(sandbox))
@@ -89,7 +89,7 @@ def test_a_missing_field_does_not_quote_its_neighbours(gateway: RunningGateway, 
 
 
 @pytest.mark.parametrize("method", [{}, {"loanproToken": None}, {"loanproToken": {}, "alohaToken": {}}])
-def test_not_exactly_one_way_is_an_error_of_the_request(
+def test_more_or_less_than_one_way_is_a_request_error(
     gateway: RunningGateway, sandbox: RunningSandbox, method: dict[str, Any]
 ) -> None:
     sandbox.clear_calls()

@@ -1,4 +1,4 @@
-"""Changing a payment method over HTTP: what each vault can change is changed and shown, the rest is refused unsent."""
+"""Updating a payment method over HTTP: supported changes are made and shown, others are refused without a call."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -55,7 +55,7 @@ def test_jpmorgan_changes_expiry_holder_and_address(gateway: RunningGateway, san
 
 
 @pytest.mark.parametrize("provider", ["ALOHA", "CASELLE"])
-def test_a_nickname_is_ours_where_the_vault_has_no_titles(
+def test_a_nickname_is_stored_here_if_the_vault_has_no_titles(
     gateway: RunningGateway, sandbox: RunningSandbox, provider: str
 ) -> None:
     method = methods(gateway, provider)[0]
@@ -79,7 +79,7 @@ def test_a_nickname_is_ours_where_the_vault_has_no_titles(
         ("JPMORGAN", {"isSecondary": True}, ["input", "isSecondary"]),
     ],
 )
-def test_what_a_vault_cannot_change_is_not_sent(
+def test_unsupported_changes_are_not_sent(
     gateway: RunningGateway, sandbox: RunningSandbox, provider: str, change: dict[str, Any], path: list[str]
 ) -> None:
     method = methods(gateway, provider)[0]
@@ -89,7 +89,7 @@ def test_what_a_vault_cannot_change_is_not_sent(
     assert writes(sandbox) == []
 
 
-def test_an_etag_that_is_no_longer_true_is_a_conflict(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_stale_etag_is_a_conflict(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     method = methods(gateway, "LOANPRO")[0]
     newer = update(gateway, method, nickname="First", ifMatch=method["etag"])["paymentMethod"]
     sandbox.clear_calls()
@@ -103,7 +103,7 @@ def test_an_etag_that_is_no_longer_true_is_a_conflict(gateway: RunningGateway, s
 
 
 @pytest.mark.parametrize("method_id", ["pm_nothing", "cus_alex", "x", "pm_" + "A" * 64])
-def test_what_names_no_method_is_not_found(gateway: RunningGateway, sandbox: RunningSandbox, method_id: str) -> None:
+def test_an_invalid_method_id_is_not_found(gateway: RunningGateway, sandbox: RunningSandbox, method_id: str) -> None:
     sandbox.clear_calls()
     done = update(gateway, {"id": method_id}, nickname="x")
     assert [(error["code"], error["path"]) for error in done["userErrors"]] == [("NOT_FOUND", ["input", "id"])]

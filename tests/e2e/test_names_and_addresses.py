@@ -1,4 +1,4 @@
-"""Names and addresses as people have them: one name, a business, accents, countries without postal codes."""
+"""Real-world names and addresses: single names, businesses, accents, countries without postal codes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -57,7 +57,7 @@ def faults(payload: Any) -> list[tuple[str, str]]:
         ({"businessName": "Example GmbH", "name": {"first": "Ada", "last": "Example"}}, "Example GmbH"),
     ],
 )
-def test_everybody_has_the_name_that_they_have(gateway: RunningGateway, given: dict[str, Any], shown: str) -> None:
+def test_any_name_is_accepted(gateway: RunningGateway, given: dict[str, Any], shown: str) -> None:
     done = create(gateway, "CASELLE", **given)
     assert done["userErrors"] == []
     assert done["customer"]["name"] == shown
@@ -65,7 +65,7 @@ def test_everybody_has_the_name_that_they_have(gateway: RunningGateway, given: d
 
 @pytest.mark.parametrize("given", [{"name": {"first": "Madonna"}}, {"businessName": "Example Ltd"}])
 @pytest.mark.parametrize("vault", ["LOANPRO", "ALOHA"])
-def test_a_vault_that_needs_two_names_says_so(
+def test_a_vault_that_needs_two_names_reports_it(
     gateway: RunningGateway, sandbox: RunningSandbox, vault: str, given: dict[str, Any]
 ) -> None:
     sandbox.clear_calls()
@@ -75,7 +75,7 @@ def test_a_vault_that_needs_two_names_says_so(
     assert upstream(sandbox) == {}
 
 
-def test_a_business_is_one_at_the_vaults_that_need_its_contact(gateway: RunningGateway) -> None:
+def test_a_business_is_sent_as_one_with_its_contact(gateway: RunningGateway) -> None:
     name = {"first": "Ada", "last": "Example"}
     address = HONG_KONG | {"region": "HK"}
     done = create(gateway, "LOANPRO", "ALOHA", businessName="Example Ltd", name=name, address=address)

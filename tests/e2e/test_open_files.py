@@ -1,4 +1,4 @@
-"""Idle sockets do not take a process down, however few files it may open."""
+"""Idle sockets do not exhaust a process with a low limit of open files."""
 
 import json
 import socket

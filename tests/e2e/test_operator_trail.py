@@ -1,4 +1,4 @@
-"""What operators do by commands is in the audit trail, under a name that no token and no key can have."""
+"""Commands of operators are in the audit trail, under a name that no token and no key can have."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ def commands(folder: Path) -> list[tuple[str, dict[str, Any], str | None]]:
     return [(detail.pop("command"), detail, one.customer_id) for detail, one in zip(details, found, strict=True)]
 
 
-def test_what_is_done_to_a_partner_and_its_documents(folder: Path, tmp_path: Path) -> None:
+def test_commands_on_partners_and_documents_are_audited(folder: Path, tmp_path: Path) -> None:
     run("partner", "add", "acme", "--scope", "customers:read", "--create", folder=folder)
     run("partner", "rotate", "acme", folder=folder)
     run("partner", "disable", "acme", folder=folder)
@@ -69,7 +69,9 @@ def test_what_is_done_to_a_partner_and_its_documents(folder: Path, tmp_path: Pat
     ]
 
 
-def test_links_imports_and_grants_are_the_operators(folder: Path, tmp_path: Path, sandbox: RunningSandbox) -> None:
+def test_links_imports_and_grants_are_audited_as_the_operators(
+    folder: Path, tmp_path: Path, sandbox: RunningSandbox
+) -> None:
     folder.mkdir()
     path = written(tmp_path / "one.csv", [link("shop-1", "loanpro", "1001")])
     assert vaultgraph("import", path, *NEW, data_dir=folder, sandbox=sandbox).returncode == 0

@@ -1,4 +1,4 @@
-"""How long a client waits: what it asks for in X-Deadline-Ms is kept, and what it leaves behind ends."""
+"""Client deadlines: X-Deadline-Ms is respected, and a disconnect cancels the client's reads."""
 
 import asyncio
 import json
@@ -16,8 +16,8 @@ from tests.support.sandbox import RunningSandbox
 WALLET = '{ customer(id: "cus_alex") { paymentMethods { id } sources { provider state } } }'
 
 
-@pytest.mark.parametrize("asked_ms", ["500", "1000"])  # time enough for the other vaults on a busy machine
-def test_a_client_may_ask_for_less(asked_ms: str, start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+@pytest.mark.parametrize("asked_ms", ["500", "1000"])  # enough time for the other vaults on a busy machine
+def test_a_client_may_shorten_its_deadline(asked_ms: str, start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**{**each_vault(deadline_s=60), "request_deadline_s": 60})
     gateway.query(WALLET)
     sandbox.fault("caselle", "hang")
@@ -29,7 +29,7 @@ def test_a_client_may_ask_for_less(asked_ms: str, start_gateway: StartGateway, s
     assert int(asked_ms) / 1000 <= took < 30, "well below the gateway's own 60 seconds"
 
 
-def test_a_client_cannot_ask_for_more(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_a_client_cannot_extend_its_deadline(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**each_vault(deadline_s=60), request_deadline_s=0.5)
     sandbox.fault("caselle", "hang")
     began = time.monotonic()
@@ -39,7 +39,7 @@ def test_a_client_cannot_ask_for_more(start_gateway: StartGateway, sandbox: Runn
 
 
 @pytest.mark.parametrize("value", ["0", "-5", "1.5", "soon", "", "1e3", "١٠٠", "9999999999"])
-def test_a_deadline_that_is_none_is_refused(value: str, start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_an_invalid_deadline_is_refused(value: str, start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway()
     headers = {"x-deadline-ms": value.encode().decode("latin-1")}
     reply = gateway.query(WALLET, headers=headers)
@@ -48,7 +48,7 @@ def test_a_deadline_that_is_none_is_refused(value: str, start_gateway: StartGate
 
 
 def test_a_hurried_client_does_not_open_the_circuit(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    """Its time-outs say nothing about the vault, so the next client is served as ever."""
+    """Its timeouts say nothing about the vault, so the next client is served as usual."""
     gateway = start_gateway(**each_vault(fresh_for_s=0, breaker={"minimum_calls": 2, "open_for_s": 60}))
     sandbox.fault("loanpro", "delay", delay_ms=300)
     for _ in range(6):
@@ -58,7 +58,7 @@ def test_a_hurried_client_does_not_open_the_circuit(start_gateway: StartGateway,
 
 
 async def _ask(gateway: RunningGateway, query: str = WALLET) -> asyncio.StreamWriter:
-    """Send a query on a connection of its own and do not wait for the answer."""
+    """Send a query on its own connection without waiting for the response."""
     address = urlsplit(gateway.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     body = json.dumps({"query": query}).encode()
@@ -86,12 +86,12 @@ async def _silent(asked: Asked) -> bytes:
 
 
 def _at(url: str) -> dict[str, Any]:
-    """Aloha stands behind this address; deadlines so long that only leaving can end a call."""
+    """Settings with Aloha at this URL, and deadlines so long that only a disconnect can end a call."""
     settings = each_vault(deadline_s=60, fresh_for_s=0)
     return {**settings, "aloha": {**settings["aloha"], "base_url": url}, "request_deadline_s": 60}
 
 
-async def test_who_leaves_ends_the_calls_that_nobody_else_waits_for(start_gateway: StartGateway) -> None:
+async def test_a_disconnect_cancels_calls_that_no_other_request_shares(start_gateway: StartGateway) -> None:
     async with raw_server(_silent) as vault:
         gateway = await asyncio.to_thread(start_gateway, **_at(vault.url))
         client = await _ask(gateway)
@@ -103,8 +103,10 @@ async def test_who_leaves_ends_the_calls_that_nobody_else_waits_for(start_gatewa
         assert len(vault.asked) == 1
 
 
-async def test_a_shared_call_goes_on_for_who_stays(start_gateway: StartGateway) -> None:
-    """Two clients share one call; the one who began it leaves; the other gets the answer, from that same call."""
+async def test_a_shared_call_continues_for_remaining_clients(start_gateway: StartGateway) -> None:
+    """Two clients share one call; the one that started it disconnects; the other gets the response from the
+    same call.
+    """
     may_answer = asyncio.Event()
 
     async def later(asked: Asked) -> bytes:
@@ -127,7 +129,7 @@ async def test_a_shared_call_goes_on_for_who_stays(start_gateway: StartGateway) 
         assert len(vault.asked) == 1
 
 
-async def test_the_last_one_to_leave_ends_the_call(start_gateway: StartGateway) -> None:
+async def test_the_last_disconnect_cancels_a_shared_call(start_gateway: StartGateway) -> None:
     async with raw_server(_silent) as vault:
         gateway = await asyncio.to_thread(start_gateway, **_at(vault.url))
         snapshots = gateway.gateway.snapshots

@@ -1,4 +1,4 @@
-"""What becomes of payments, over HTTP: strange answers, webhooks before and after, operators, and other amounts."""
+"""Payments over HTTP: unexpected replies, webhooks before and after capture, operators, and differing amounts."""
 
 import os
 import subprocess
@@ -79,7 +79,7 @@ def resolve(gateway: RunningGateway, payment_id: str, end: str) -> None:
     ],
     ids=str,
 )
-def test_no_answer_leads_to_a_second_capture(
+def test_no_reply_leads_to_a_second_capture(
     gateway: RunningGateway, sandbox: RunningSandbox, fault: dict[str, Any], hooked: None
 ) -> None:
     sandbox.control("POST", "/webhooks", {"provider": "caselle"})
@@ -109,7 +109,7 @@ def test_no_answer_leads_to_a_second_capture(
     ],
     ids=str,
 )
-def test_a_webhook_before_the_answer_is_not_undone(
+def test_a_webhook_before_the_reply_is_not_reverted(
     gateway: RunningGateway, sandbox: RunningSandbox, answer: dict[str, Any], hooked: None
 ) -> None:
     payment_id = quoted(gateway)
@@ -145,7 +145,7 @@ def test_a_payment_known_to_be_captured_is_answered_without_a_call(
     assert sandbox.calls() == []
 
 
-def test_money_that_moved_wins(gateway: RunningGateway, sandbox: RunningSandbox, hooked: None) -> None:
+def test_a_status_with_moved_money_wins(gateway: RunningGateway, sandbox: RunningSandbox, hooked: None) -> None:
     payment_id = quoted(gateway)
     happens(gateway, sandbox, payment_id, "payment.failed")
     declined = capture(gateway, payment_id)
@@ -175,7 +175,7 @@ def test_money_that_moved_wins(gateway: RunningGateway, sandbox: RunningSandbox,
         ("payment.refunded", "REFUNDED"),
     ],
 )
-def test_what_becomes_of_a_captured_payment(
+def test_a_captured_payments_later_statuses(
     gateway: RunningGateway, sandbox: RunningSandbox, event_type: str, state: str, hooked: None
 ) -> None:
     payment_id = quoted(gateway)
@@ -242,7 +242,7 @@ def test_an_event_names_its_payment(gateway: RunningGateway, sandbox: RunningSan
     ],
     ids=str,
 )
-def test_a_quote_that_does_not_agree_is_no_payment(
+def test_an_inconsistent_quote_is_refused(
     gateway: RunningGateway, sandbox: RunningSandbox, change: dict[str, Any], code: str
 ) -> None:
     using = {"paymentMethodId": methods(gateway)["CARD"]}
@@ -252,8 +252,8 @@ def test_a_quote_that_does_not_agree_is_no_payment(
     assert refused["operation"]["state"] == "FAILED"
 
 
-def test_a_quote_of_another_payment_is_no_payment(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
-    """Two payments of ours that are one at the vault would capture it twice."""
+def test_a_quote_of_another_payment_is_refused(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+    """Two payments that are one at the vault would capture it twice."""
     first = gateway.on_loop(gateway.gateway.store.payments.payment(quoted(gateway)))
     using = {"paymentMethodId": methods(gateway)["CARD"]}
     sandbox.control("POST", "/faults", {**QUOTING, "kind": "rewrite", "set": {"/uid": first.payment_ref}})
@@ -266,7 +266,7 @@ def test_a_quote_of_another_payment_is_no_payment(gateway: RunningGateway, sandb
     [{"/base_amount": 12_345, "/tax_amount": 0, "/currency": "usd"}, {"/status": "validated"}],
     ids=str,
 )
-def test_a_quote_that_agrees_may_say_more(
+def test_a_consistent_quote_may_have_more_fields(
     gateway: RunningGateway, sandbox: RunningSandbox, change: dict[str, Any]
 ) -> None:
     using = {"paymentMethodId": methods(gateway)["CARD"]}
@@ -286,7 +286,7 @@ def test_a_quote_that_agrees_may_say_more(
     ],
     ids=str,
 )
-def test_a_capture_that_answers_other_amounts_is_for_an_operator(
+def test_a_capture_with_differing_amounts_is_left_to_an_operator(
     gateway: RunningGateway, sandbox: RunningSandbox, change: dict[str, Any], differences: dict[str, Any] | None
 ) -> None:
     payment_id = quoted(gateway)
@@ -303,11 +303,11 @@ def test_a_capture_that_answers_other_amounts_is_for_an_operator(
     assert captures(sandbox) == 1
 
 
-# ---- what callers are told --------------------------------------------------------------------------------
+# ---- what callers see --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("change", [{"set": {"/status": "sideways"}}, {"remove": ["/status"]}], ids=str)
-def test_an_unknown_capture_says_who_decides_it(
+def test_an_unknown_capture_says_how_it_is_decided(
     gateway: RunningGateway, sandbox: RunningSandbox, change: dict[str, Any]
 ) -> None:
     payment_id = quoted(gateway)

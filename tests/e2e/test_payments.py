@@ -1,4 +1,4 @@
-"""Quote and capture over HTTP: exact amounts, one capture whatever the keys, and what nobody can know."""
+"""Quote and capture over HTTP: exact amounts, one capture whatever the keys, and unknown outcomes."""
 
 import subprocess
 from collections.abc import Iterator
@@ -23,9 +23,7 @@ def gateway(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.mark.parametrize(("kind", "fee"), [("CARD", "0.99"), ("BANK_ACCOUNT", "0.50")])
-def test_what_was_quoted_is_captured_once(
-    gateway: RunningGateway, sandbox: RunningSandbox, kind: str, fee: str
-) -> None:
+def test_a_quote_is_captured_once(gateway: RunningGateway, sandbox: RunningSandbox, kind: str, fee: str) -> None:
     quoted = quote(gateway, using={"paymentMethodId": methods(gateway)[kind]})
     assert quoted["userErrors"] == []
     payment = quoted["payment"]
@@ -39,7 +37,7 @@ def test_what_was_quoted_is_captured_once(
     assert captures(sandbox) == 1
 
 
-def test_a_lost_answer_is_unknown_for_every_key_and_never_sent_again(
+def test_a_lost_reply_is_unknown_for_every_key_and_never_retried(
     gateway: RunningGateway, sandbox: RunningSandbox
 ) -> None:
     payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]})["payment"]
@@ -53,13 +51,13 @@ def test_a_lost_answer_is_unknown_for_every_key_and_never_sent_again(
     assert captures(sandbox) == 1
 
 
-def test_a_capture_that_never_left_moved_nothing_and_the_same_key_tries_again(
+def test_an_unsent_capture_moved_nothing_and_the_same_key_retries(
     gateway: RunningGateway, sandbox: RunningSandbox
 ) -> None:
     using = {"paymentMethodId": methods(gateway)["CARD"]}
     payment = quote(gateway, using=using)["payment"]
     sandbox.fault("caselle", "throttle", method="GET", times=1, retry_after_s=1)
-    quote(gateway, using=using)  # its read hears that we are to wait
+    quote(gateway, using=using)  # its read gets the vault's Retry-After
     key = f"capture-{uuid4()}"
     first = capture(gateway, payment["id"], key)
     assert [(error["code"], error["retryable"]) for error in first["userErrors"]] == [("PROVIDER_THROTTLED", True)]
@@ -73,7 +71,7 @@ def test_a_capture_that_never_left_moved_nothing_and_the_same_key_tries_again(
 
 
 @pytest.mark.parametrize("status", [202, 204, 302, 400, 404, 409, 429, 500])
-def test_an_answer_that_is_not_documented_is_no_reason_to_capture_again(
+def test_an_undocumented_reply_does_not_cause_a_second_capture(
     gateway: RunningGateway, sandbox: RunningSandbox, status: int
 ) -> None:
     payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]})["payment"]
@@ -95,9 +93,7 @@ def test_an_answer_that_is_not_documented_is_no_reason_to_capture_again(
         (200, "declined", "DECLINED"),
     ],
 )
-def test_the_words_of_a_capture(
-    gateway: RunningGateway, sandbox: RunningSandbox, status: int, word: str, state: str
-) -> None:
+def test_capture_statuses(gateway: RunningGateway, sandbox: RunningSandbox, status: int, word: str, state: str) -> None:
     payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]})["payment"]
     change = {"status": status, "set": {"/status": word}}
     sandbox.fault("caselle", "rewrite", method="POST", path="/api/payments/", times=1, **change)
@@ -105,7 +101,7 @@ def test_the_words_of_a_capture(
     assert captures(sandbox) == 1
 
 
-def test_a_declined_card_is_a_final_answer(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_declined_card_is_a_final_result(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     token = sandbox.token(
         "caselle", "card", number="4000000000000002", exp_month=5, exp_year=2031, holder_name="Alex Morales"
     )
@@ -155,7 +151,7 @@ def test_the_default_pays_only_when_it_is_known_and_fresh(gateway: RunningGatewa
         ({"using": {"paymentMethodId": "pm_nonsense"}}, "NOT_FOUND", ["input", "using", "paymentMethodId"]),
     ],
 )
-def test_what_cannot_be_paid_is_refused_before_any_call(
+def test_invalid_payments_are_refused_before_any_call(
     gateway: RunningGateway, sandbox: RunningSandbox, more: dict[str, Any], code: str, path: list[str]
 ) -> None:
     using = {"paymentMethodId": methods(gateway)["CARD"]}
@@ -174,17 +170,17 @@ def test_another_vaults_method_cannot_pay(gateway: RunningGateway, sandbox: Runn
 
 
 def decided(gateway: RunningGateway, payment_id: str, wanted: str) -> Any:
-    """What another key is told, once the waiting capture is finished."""
+    """The result for another key, once the waiting capture has completed."""
 
     def look() -> Any:
-        told = capture(gateway, payment_id)
-        return told if told["operation"] and told["operation"]["state"] == wanted else None
+        payload = capture(gateway, payment_id)
+        return payload if payload["operation"] and payload["operation"]["state"] == wanted else None
 
     return eventually(look, wanted)
 
 
 def lost(gateway: RunningGateway, sandbox: RunningSandbox) -> str:
-    """A payment whose capture went out and was not answered."""
+    """A payment whose capture was sent and not answered."""
     payment = quote(gateway, using={"paymentMethodId": methods(gateway)["CARD"]})["payment"]
     sandbox.fault("caselle", "drop_after", method="POST", path="/api/payments/", times=1)
     assert capture(gateway, payment["id"])["operation"]["state"] == "UNKNOWN"
@@ -195,8 +191,8 @@ def lost(gateway: RunningGateway, sandbox: RunningSandbox) -> str:
 def test_the_vaults_notification_decides_a_lost_capture(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     sandbox.control("POST", "/webhooks", {"provider": "caselle", "url": f"{gateway.url}/webhooks/caselle/pa_7Qm2"})
     payment_id = lost(gateway, sandbox)
-    told = decided(gateway, payment_id, "SUCCEEDED")
-    assert (told["payment"]["state"], told["userErrors"]) == ("CAPTURED", [])
+    payload = decided(gateway, payment_id, "SUCCEEDED")
+    assert (payload["payment"]["state"], payload["userErrors"]) == ("CAPTURED", [])
     assert captures(sandbox) == 1
     page = gateway.on_loop(gateway.gateway.store.events.of_customer("cus_alex", first=100))
     about = [one for one in page.events if one.detail.get("payment_id") == payment_id]
@@ -220,5 +216,5 @@ def test_a_person_decides_a_lost_capture(
     done = vaultgraph(gateway, "resolve", payment_id, end)
     assert done.returncode == 0, done.stderr
     assert state_of(gateway, payment_id) == state
-    assert "has ended already" in vaultgraph(gateway, "resolve", payment_id, end).stderr
+    assert "already final" in vaultgraph(gateway, "resolve", payment_id, end).stderr
     assert captures(sandbox) == 1

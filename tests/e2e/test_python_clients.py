@@ -1,4 +1,4 @@
-"""Python's clients, and those of their older versions that are still in use, read the schema and ask for a wallet."""
+"""Python's GraphQL clients, including older versions in use, load the schema and query a wallet."""
 
 import json
 import shutil
@@ -21,11 +21,11 @@ def test_gql_by_introspection_and_from_the_file(
 ) -> None:
     site = python_clients() if is_old else None
     words = [FOLDER / "with_gql.py", f"{demo_gateway.url}/graphql", demo_gateway.token(), SCHEMA]
-    told = json.loads(run_python(*words, site=site, cwd=FOLDER))
-    assert told["gql"].startswith(versions[0])
-    assert told["core"].startswith(versions[1])
+    result = json.loads(run_python(*words, site=site, cwd=FOLDER))
+    assert result["gql"].startswith(versions[0])
+    assert result["core"].startswith(versions[1])
     expected = demo_gateway.data('{ customer(id: "cus_alex") { name paymentMethods { label } } }')
-    assert told["introspected"] == told["fromFile"] == expected
+    assert result["introspected"] == result["fromFile"] == expected
 
 
 @pytest.mark.parametrize("source", ["file", "introspection"])
@@ -44,7 +44,7 @@ def test_ariadne_codegen_makes_a_client_that_works(source: str, demo_gateway: Ru
         'queries_path = "wallet.graphql"\ntarget_package_path = "."\ntarget_package_name = "wallet_client"\n'
     )
     run_python("-c", CODEGEN, site=site, cwd=tmp_path, GATEWAY_TOKEN=f"Bearer {token}")
-    told = json.loads(run_python("with_codegen.py", url, token, site=site, cwd=tmp_path))
+    result = json.loads(run_python("with_codegen.py", url, token, site=site, cwd=tmp_path))
     wallet = demo_gateway.data('{ customer(id: "cus_alex") { name paymentMethods { label } } }')["customer"]
-    assert (told["name"], told["methods"]) == (wallet["name"], len(wallet["paymentMethods"]))
-    assert len(told["kinds"]) == 2, told
+    assert (result["name"], result["methods"]) == (wallet["name"], len(wallet["paymentMethods"]))
+    assert len(result["kinds"]) == 2, result

@@ -1,4 +1,4 @@
-"""How many calls to the vaults a query costs: as few as its fields need, however they are written."""
+"""The number of vault calls of a query: as few as its fields need, however it is written."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -71,7 +71,7 @@ def test_a_hundred_ids_and_not_one_more(demo_gateway: RunningGateway, sandbox: R
     assert sandbox.calls() == []
 
 
-def test_the_directory_alone_costs_no_call(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_directory_fields_alone_cost_no_call(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     data = demo_gateway.data(
         """{ customer(id: "cus_alex") { name email externalId links { provider customerRef proof linkedBy linkedAt } }
              findCustomer(by: {providerRef: {provider: JPMORGAN, customerRef: "PACJGQ"}}) { id }
@@ -118,7 +118,7 @@ def test_two_filters_are_read_together(demo_gateway: RunningGateway, sandbox: Ru
     assert sources(data) == {"LOANPRO": "OK", "ALOHA": "SKIPPED", "JPMORGAN": "SKIPPED", "CASELLE": "OK"}
 
 
-def test_a_method_by_id_costs_its_own_vault_alone(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_method_by_id_reads_only_its_vault(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     methods = demo_gateway.data('{ customer(id: "cus_alex") { paymentMethods { id provider label } } }')
     sandbox.clear_calls()
     fresh = demo_gateway.gateway.snapshots
@@ -138,7 +138,7 @@ async def _clear(snapshots: object) -> None:
     snapshots.clear()  # type: ignore[attr-defined]
 
 
-def test_three_d_secure_is_asked_for_only_when_shown(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_three_d_secure_is_read_only_when_selected(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     demo_gateway.data(
         """{ customer(id: "cus_alex") {
           paymentMethods { id status isDefault ... on Card { expiry brand } }
@@ -148,7 +148,7 @@ def test_three_d_secure_is_asked_for_only_when_shown(demo_gateway: RunningGatewa
     assert upstream(sandbox) == ONE_EACH
 
 
-def test_one_status_call_per_card_whoever_asks(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_one_status_call_per_card_for_all_fields(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     data = demo_gateway.data(
         """{
           a: customer(id: "cus_alex") {
@@ -169,7 +169,7 @@ def test_one_status_call_per_card_whoever_asks(demo_gateway: RunningGateway, san
     assert sources(data["b"]) == dict.fromkeys(ONE_EACH, "OK")
 
 
-def test_statuses_are_asked_side_by_side(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_statuses_are_read_concurrently(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient(fresh_for_s=60))
     gateway.data(WALLET)
     sandbox.fault("jpmorgan", "hang", path="/api/v2/mmp/consumer-profiles/PACJGQ/payment-methods")
@@ -177,7 +177,7 @@ def test_statuses_are_asked_side_by_side(start_gateway: StartGateway, sandbox: R
     assert len(_asked_before_any_answer(gateway, sandbox, 3)) == 3
 
 
-def test_statuses_are_asked_beside_their_list_once_the_same_was_asked(
+def test_statuses_are_prefetched_with_their_list_for_repeated_queries(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())
@@ -186,7 +186,7 @@ def test_statuses_are_asked_beside_their_list_once_the_same_was_asked(
     gateway.data(STATUSES)
     times = sorted(datetime.fromisoformat(row["at"]) for row in sandbox.calls("jpmorgan"))
     assert (len(times), sorted(status_calls(sandbox))) == (4, sorted(CARDS)), "not one call more"
-    assert (times[1] - times[0]).total_seconds() >= 0.3, "nobody knows the cards before the list has come"
+    assert (times[1] - times[0]).total_seconds() >= 0.3, "the cards are unknown before the list arrives"
     sandbox.clear_faults()
     sandbox.fault("jpmorgan", "hang")
     sandbox.clear_calls()
@@ -196,7 +196,7 @@ def test_statuses_are_asked_beside_their_list_once_the_same_was_asked(
 
 
 def _asked_before_any_answer(gateway: RunningGateway, sandbox: RunningSandbox, count: int) -> list[Any]:
-    """The calls that J.P. Morgan has when it hangs; afterwards it answers again."""
+    """The calls received by J.P. Morgan while it hangs; afterwards it answers again."""
     with ThreadPoolExecutor(1) as threads:
         asking = threads.submit(gateway.data, STATUSES)
         eventually(lambda: len(sandbox.calls("jpmorgan")) >= count, "the calls")
@@ -207,14 +207,14 @@ def _asked_before_any_answer(gateway: RunningGateway, sandbox: RunningSandbox, c
     return rows
 
 
-def test_a_fresh_answer_costs_no_call(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_fresh_snapshot_costs_no_call(demo_gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     first = demo_gateway.data(WALLET)
     sandbox.clear_calls()
     assert demo_gateway.data(WALLET) == first
     assert sandbox.calls(token_routes=True) == []
 
 
-def test_without_a_fresh_cache_every_request_asks(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_without_a_fresh_snapshot_every_request_reads(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     for _ in range(2):
         gateway.data(WALLET)

@@ -1,4 +1,4 @@
-"""What a client reads of the demo customers, field by field, and by which ids."""
+"""The data of the demo customers, field by field and by each kind of id."""
 
 from typing import Any
 
@@ -138,7 +138,7 @@ def test_kim_is_linked_nowhere(demo_gateway: RunningGateway) -> None:
 
 
 def test_the_load_customers_hold_ten_methods_each(demo_gateway: RunningGateway) -> None:
-    """All 200, as scripts rely on them: at every vault, active, readable, and no mistaking them for what tests add."""
+    """All 200, as scripts rely on them: active and readable at every vault, and distinct from what tests add."""
     ids = [load_customer(number).id for number in range(1, LOAD_CUSTOMERS + 1)]
     assert (ids[0], ids[-1], len(ids)) == ("cus_load-0001", "cus_load-0200", 200)
     query = """query ($ids: [ID!]!) { nodes(ids: $ids) { ... on Customer {
@@ -198,7 +198,7 @@ def test_tampered_and_foreign_ids_are_null_without_an_error(
     foreign = [
         Ids("another key " * 4).encode(ProviderName.LOANPRO, alex, place),
         Ids(key, tenant="another").encode(ProviderName.LOANPRO, alex, place),
-        Ids(key).encode(ProviderName.LOANPRO, nobody, place),  # exists there and is linked to nobody
+        Ids(key).encode(ProviderName.LOANPRO, nobody, place),  # exists there but is not linked
         Ids(key).encode(ProviderName.LOANPRO, alex, MethodRef("99999")),
         Ids(key).encode(ProviderName.CASELLE, alex, place),
     ]
@@ -284,7 +284,7 @@ SWITCHES = [
 
 
 @pytest.mark.parametrize(("provider", "name", "value"), SWITCHES)
-def test_every_reading_of_a_disputed_shape_is_the_same_graph(
+def test_every_variant_of_an_ambiguous_shape_gives_the_same_result(
     provider: str, name: str, value: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())
@@ -295,7 +295,7 @@ def test_every_reading_of_a_disputed_shape_is_the_same_graph(
 
 
 def test_one_saved_payment_in_every_shape(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    """Aloha's help page shows one object where others saw a list."""
+    """Aloha's help page shows one object where a list was observed."""
     gateway = start_gateway(**patient())
     gateway.on_loop(_link(gateway, "cus_kim", ODD))
     before = _timeless(wallet(gateway, "cus_kim"))
@@ -308,7 +308,7 @@ def test_one_saved_payment_in_every_shape(start_gateway: StartGateway, sandbox: 
 def test_an_empty_vault_is_read_and_empty_in_both_spellings(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    """Aloha answers a customer without saved payments with 404 or with an empty list."""
+    """Aloha answers for a customer without saved payments with 404 or with an empty list."""
     gateway = start_gateway(**patient())
     gateway.on_loop(_link(gateway, "cus_kim", UNLINKED))
     for value in ("not_found", "empty_array"):
@@ -326,14 +326,14 @@ async def _link(gateway: RunningGateway, customer_id: str, ref: str) -> None:
 
 
 def _timeless(value: Any) -> Any:
-    """Without what differs from one read to the next."""
+    """Without the values that differ between reads."""
     if isinstance(value, dict):
         gone = ("asOf", "fetchedAt", "latencyMs")
         return {name: _timeless(inner) for name, inner in value.items() if name not in gone}
     return [_timeless(inner) for inner in value] if isinstance(value, list) else value
 
 
-def test_the_schema_that_is_served_is_the_one_in_the_repository(demo_gateway: RunningGateway) -> None:
+def test_the_served_schema_is_the_committed_one(demo_gateway: RunningGateway) -> None:
     served = demo_gateway.data(get_introspection_query())
     ours = build_client_schema(schema.introspect())
     assert print_schema(lexicographic_sort_schema(build_client_schema(served))) == print_schema(

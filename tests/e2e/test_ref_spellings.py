@@ -1,4 +1,4 @@
-"""A vault's customer in another spelling is the same customer, at every entry."""
+"""A vault's customer in another spelling is the same customer, in every input."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def refs_of_alex(gateway: RunningGateway) -> dict[str, str]:
 
 
 def spelled(provider: str, ref: str) -> list[str]:
-    """Other ways of writing the same ref."""
+    """Other spellings of the same ref."""
     return {
         "LOANPRO": [f"0{ref}", f"+{ref}"],
         "ALOHA": [ref.upper(), "{" + ref.upper() + "}", ref.replace("-", "")],
@@ -41,7 +41,7 @@ def gateway(start_gateway: StartGateway) -> RunningGateway:
     return start_gateway(**patient())
 
 
-def test_a_link_that_is_taken_is_taken_in_every_spelling(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_linked_ref_is_taken_in_every_spelling(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     refs = refs_of_alex(gateway)
     sandbox.clear_calls()
     for provider, ref in refs.items():
@@ -58,7 +58,7 @@ def test_a_link_that_is_taken_is_taken_in_every_spelling(gateway: RunningGateway
 
 
 @pytest.mark.parametrize("provider", ["LOANPRO", "ALOHA", "JPMORGAN", "CASELLE"])
-def test_a_link_is_kept_in_its_one_spelling(gateway: RunningGateway, provider: str) -> None:
+def test_a_link_is_stored_in_canonical_spelling(gateway: RunningGateway, provider: str) -> None:
     ref = refs_of_alex(gateway)[provider]
     run(gateway, UNLINK, {"customerId": "cus_alex", "provider": provider, "reason": "Moved."})
     made = link(gateway, "cus_kim", provider, spelled(provider, ref)[0])

@@ -1,5 +1,6 @@
-"""Over HTTP, streams and sockets: an answer that would be too large is refused, by estimate or while it is made; what a
-request was priced at is never less than what it cost."""
+"""Responses over the size limit are refused over HTTP, streams and sockets, by estimate or during execution. The
+estimated cost is never less than the actual cost.
+"""
 
 import json
 from random import Random
@@ -29,7 +30,7 @@ SMALL = {"gate": {"response_fields": 100}, **patient(fresh_for_s=60)}
 
 @pytest.fixture
 def small(start_gateway: StartGateway, sandbox: RunningSandbox) -> RunningGateway:
-    """Its answers hold a hundred fields, and Alex has more than ten methods."""
+    """A gateway with a limit of a hundred response fields, where Alex has more than ten methods."""
     gateway = start_gateway(**SMALL)
     known = len(gateway.data('{ customer(id: "cus_alex") { paymentMethods { id } } }')["customer"]["paymentMethods"])
     for index in range(11 - known):
@@ -45,7 +46,7 @@ def test_lists_within_lists_are_refused_before_any_call(demo_gateway: RunningGat
     assert sandbox.calls() == []
 
 
-def test_what_has_more_than_was_assumed_is_refused_while_it_is_made(small: RunningGateway) -> None:
+def test_a_response_larger_than_assumed_is_refused_during_execution(small: RunningGateway) -> None:
     for _ in range(4):  # by graphql-core, then with a plan
         reply = small.query(WIDE)
         assert reply.status == 200
@@ -81,15 +82,15 @@ def test_a_socket_carries_the_refusal_and_stays(small: RunningGateway) -> None:
     with socket_of(small) as socket:
         for name, text in enumerate((WIDE, "{ viewer { partner } }")):
             socket.send(json.dumps({"id": str(name), "type": "subscribe", "payload": {"query": text}}))
-            told = json.loads(socket.recv(20))
-            assert told["type"] == "next"
-            assert [one["extensions"]["code"] for one in told["payload"].get("errors", ())] == (
+            result = json.loads(socket.recv(20))
+            assert result["type"] == "next"
+            assert [one["extensions"]["code"] for one in result["payload"].get("errors", ())] == (
                 [] if name else ["RESPONSE_TOO_LARGE"]
             )
             assert json.loads(socket.recv(20)) == {"id": str(name), "type": "complete"}
 
 
-def test_introspection_is_priced_and_told_apart(demo_gateway: RunningGateway) -> None:
+def test_introspection_is_priced_separately(demo_gateway: RunningGateway) -> None:
     text = get_introspection_query()
     headers = {"authorization": f"Bearer {demo_gateway.token(ALL_SCOPES)}"}
     first, again = (demo_gateway.query(text, headers=headers) for _ in range(2))
@@ -101,7 +102,7 @@ def test_introspection_is_priced_and_told_apart(demo_gateway: RunningGateway) ->
     assert [one["__type"]["name"] for one in names] == ["Card", "Query", "Card"]
 
 
-# ---- what was requested is never less than what it cost -----------------------------------------------
+# ---- the estimated cost is never less than the actual cost ---------------------------------------------------
 
 
 def cost_of(reply: GraphQLReply) -> tuple[int, int]:

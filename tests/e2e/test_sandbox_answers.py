@@ -1,4 +1,4 @@
-"""The page of the sandbox lists answers to develop against: each one is set, and the graph shows what the page says."""
+"""The sandbox's page of prepared replies: each one is set, and the graph shows what the page says."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def test_the_page_has_rows() -> None:
     assert {json.loads(fault)["provider"].upper() for fault, _, _ in ROWS} == set(PROVIDERS)
 
 
-def test_every_row_is_as_the_page_says(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_every_row_matches_the_page(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     held = _methods(gateway.data(WALLET)["customer"])
     for fault, state, shown in ROWS:
         fields = json.loads(fault)

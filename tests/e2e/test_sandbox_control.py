@@ -1,4 +1,4 @@
-"""The control API, the faults and the call record over real HTTP, with two tiny vaults behind them."""
+"""The control API, faults and call record over real HTTP, with two tiny vaults."""
 
 import http.client
 import json
@@ -92,7 +92,7 @@ def test_delay(tiny: RunningSandbox) -> None:
     assert last4s(tiny) == ["1111", "2222"]
 
 
-def test_a_delayed_write_is_committed_though_its_caller_left(tiny: RunningSandbox) -> None:
+def test_a_delayed_write_is_committed_after_a_disconnect(tiny: RunningSandbox) -> None:
     tiny.fault("loanpro", "delay", delay_ms=300, times=1)
     with pytest.raises(TimeoutError):
         add(tiny, timeout=0.1)
@@ -138,7 +138,7 @@ def test_status_before_and_after_commit(tiny: RunningSandbox, commit: bool, kept
 def test_any_status_makes_a_reply_that_can_be_read(tiny: RunningSandbox, status: int) -> None:
     tiny.fault("loanpro", "status", status=status)
     connection = http.client.HTTPConnection(tiny.url.removeprefix("http://"), timeout=5)
-    for _ in range(2):  # the second shows that the connection is left in a sound state
+    for _ in range(2):  # the second shows that the connection is still usable
         connection.request("GET", "/loanpro/things")
         reply = connection.getresponse()
         reply.read()
@@ -172,7 +172,7 @@ def test_drop_after_commits_and_sends_no_byte(tiny: RunningSandbox) -> None:
     assert (last4s(tiny), statuses(tiny)) == (["1111", "2222"], [None])
 
 
-def test_truncate_promises_the_whole_and_sends_half(tiny: RunningSandbox) -> None:
+def test_truncate_announces_the_whole_body_and_sends_half(tiny: RunningSandbox) -> None:
     whole = tiny.request("GET", "/loanpro/things")
     tiny.clear_calls()
     tiny.fault("loanpro", "truncate", times=1)
@@ -251,7 +251,7 @@ def test_tokens(tiny: RunningSandbox) -> None:
     assert minted == {"token": "tok_1", "last4": "1111", "bin": "411111", "brand": "visa"}
 
 
-def test_credentials_hold_the_address_that_was_asked(tiny: RunningSandbox) -> None:
+def test_credentials_contain_the_requested_address(tiny: RunningSandbox) -> None:
     assert tiny.credentials() == {
         name: {"base_url": f"{tiny.url}/loanpro", "headers": {"Authorization": "Bearer tiny"}}
         for name in ("loanpro", "aloha")
@@ -341,7 +341,7 @@ def test_a_change_is_saved_while_the_sandbox_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"version": 99, "state": {}, "switches": {}}'])
-def test_an_unreadable_state_is_put_aside(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_state_file_is_set_aside(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "sandbox").mkdir()
     (tmp_path / "sandbox" / "loanpro.json").write_bytes(content)
     with RunningSandbox(tmp_path, tiny_emulators) as running:
@@ -390,7 +390,7 @@ def test_signals_stop_it_cleanly_while_a_request_hangs(tmp_path: Path, number: s
     assert "2" in json.loads((tmp_path / "sandbox" / "loanpro.json").read_bytes())["state"]["things"]
 
 
-async def test_a_taken_port_is_said_in_one_line(tiny: RunningSandbox) -> None:
+async def test_a_port_in_use_is_one_line(tiny: RunningSandbox) -> None:
     port = int(tiny.url.rsplit(":", 1)[1])
     with pytest.raises(SandboxCannotStart) as refused:
         await serve_sandbox("127.0.0.1", port, None, make_emulators=tiny_emulators)

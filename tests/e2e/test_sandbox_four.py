@@ -1,4 +1,4 @@
-"""The four emulators together, behind one address: what `vaultgraph sandbox` serves."""
+"""The four emulators together at one address, as `vaultgraph sandbox` serves them."""
 
 import time
 from collections import Counter
@@ -41,7 +41,7 @@ def test_credentials_work_at_once(sandbox: RunningSandbox) -> None:
 
 
 @pytest.mark.parametrize("customer", [ALEX, SAM, KIM], ids=lambda customer: customer.id)
-def test_every_link_of_the_demo_customers_is_held(sandbox: RunningSandbox, customer: DemoCustomer) -> None:
+def test_every_link_of_the_demo_customers_exists(sandbox: RunningSandbox, customer: DemoCustomer) -> None:
     for provider, ref in customer.refs.items():
         rows = sandbox.held(provider, ref)
         assert rows, provider
@@ -103,9 +103,7 @@ def test_browser_tokens(sandbox: RunningSandbox, provider: str) -> None:
     ],
 )
 @pytest.mark.parametrize("provider", ["loanpro", "caselle"])
-def test_what_a_browser_could_not_capture(
-    sandbox: RunningSandbox, provider: str, wish: dict[str, Any], field: str
-) -> None:
+def test_invalid_captures_are_refused(sandbox: RunningSandbox, provider: str, wish: dict[str, Any], field: str) -> None:
     reply = sandbox.request("POST", "/__sandbox/tokens", {"provider": provider, **wish})
     assert (reply.status, reply.json()["field"]) == (400, field)
     assert wish["number"] not in reply.body.decode()

@@ -1,4 +1,4 @@
-"""The control API is for scripts on this machine; the sandbox's files are for their owner."""
+"""The control API is for scripts on this machine; the sandbox's files are readable only by their owner."""
 
 import stat
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The sandbox tells a callback address what changed, signed, as often as it was asked to."""
+"""The sandbox reports changes to a callback URL, signed, as often as requested."""
 
 import hashlib
 import hmac
@@ -16,7 +16,7 @@ Delivery = tuple[dict[str, str], bytes]
 
 @pytest.fixture
 def inbox() -> Iterator[tuple[str, "queue.Queue[Delivery]"]]:
-    """A listening address and what arrives there."""
+    """A listening address and the deliveries received there."""
     arrived: queue.Queue[Delivery] = queue.Queue()
 
     class Handler(BaseHTTPRequestHandler):
@@ -48,7 +48,7 @@ def first_method(sandbox: RunningSandbox) -> str:
     return str(sandbox.held("caselle", "cus_88420")[0]["ref"])
 
 
-def test_one_event_is_delivered_as_often_as_asked(
+def test_one_event_is_delivered_as_often_as_requested(
     sandbox: RunningSandbox, inbox: tuple[str, "queue.Queue[Delivery]"]
 ) -> None:
     url, arrived = inbox
@@ -56,11 +56,11 @@ def test_one_event_is_delivered_as_often_as_asked(
     sandbox.reset()
     method = first_method(sandbox)
     asked = {"provider": "caselle", "saved_payment_method_ids": [method], "exp_month": 5, "exp_year": 2033}
-    told = sandbox.control("POST", "/noc", {**asked, "deliveries": 2, "last4": "7777"})
+    result = sandbox.control("POST", "/noc", {**asked, "deliveries": 2, "last4": "7777"})
     deliveries = [arrived.get(timeout=10) for _ in range(2)]
     secret = sandbox.credentials("caselle")["webhook_secret"]
     assert [is_signed(delivery, secret) for delivery in deliveries] == [True, True]
-    assert {delivery[0]["x-webhook-id"] for delivery in deliveries} == {told["event_id"]}
+    assert {delivery[0]["x-webhook-id"] for delivery in deliveries} == {result["event_id"]}
     assert sandbox.held("caselle", "cus_88420")[0]["last4"] == "7777"
     sandbox.control("POST", "/webhooks", {"provider": "caselle"})
 
@@ -88,6 +88,8 @@ def test_a_signature_can_be_wrong_or_missing(
         ("/noc", {"provider": "caselle", "saved_payment_method_ids": ["spm_x"], "exp_month": 13}, "exp_month"),
     ],
 )
-def test_bad_wishes_name_the_field(sandbox: RunningSandbox, path: str, body: dict[str, object], field: str) -> None:
+def test_invalid_requests_name_the_field(
+    sandbox: RunningSandbox, path: str, body: dict[str, object], field: str
+) -> None:
     with pytest.raises(ControlError, match=f'"field":"{field}"'):
         sandbox.control("POST", path, body)

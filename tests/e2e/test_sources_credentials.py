@@ -1,4 +1,4 @@
-"""Access tokens over their lives, and the vaults' secrets on their way through the gateway."""
+"""The lifetime of access tokens, and the vaults' secrets in the gateway."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ def tokens_fetched(sandbox: RunningSandbox, provider: str) -> int:
 
 
 @pytest.mark.parametrize("provider", ["jpmorgan", "caselle"])
-def test_a_revoked_token_is_refreshed_once_and_nobody_notices(
+def test_a_revoked_token_is_refreshed_once_without_an_error(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())
@@ -34,7 +34,7 @@ def test_a_revoked_token_is_refreshed_once_and_nobody_notices(
 
 
 @pytest.mark.parametrize("provider", ["jpmorgan", "caselle"])
-def test_tokens_that_end_soon_are_refreshed_and_nobody_notices(
+def test_expiring_tokens_are_refreshed_without_an_error(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     sandbox.switch(provider, "TOKEN_EXPIRES_IN", "2")
@@ -46,7 +46,7 @@ def test_tokens_that_end_soon_are_refreshed_and_nobody_notices(
 
 
 @pytest.mark.parametrize("provider", ["jpmorgan", "caselle"])
-def test_a_client_that_is_refused_costs_its_row_and_is_not_asked_in_a_storm(
+def test_refused_credentials_affect_one_row_and_are_not_retried_in_a_loop(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**{**patient(), provider: {"client_secret": "wrong", "fresh_for_s": 0, "deadline_s": 15}})
@@ -57,8 +57,8 @@ def test_a_client_that_is_refused_costs_its_row_and_is_not_asked_in_a_storm(
     assert [row for row in sandbox.calls(provider) if not row.get("token_route")] == []
 
 
-def test_what_the_vaults_keep_secret_stays_there(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    """Tokens come with every list. The gateway's answers, logs and files are searched for them when it stops."""
+def test_vault_secrets_are_not_exposed(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+    """Tokens are in every list. On exit the gateway's responses, logs and files are searched for them."""
     gateway: RunningGateway = start_gateway(**patient())
     found = [*_secrets(sandbox, "aloha"), *_secrets(sandbox, "loanpro")]
     assert len(found) >= 3
@@ -75,7 +75,7 @@ def test_what_the_vaults_keep_secret_stays_there(start_gateway: StartGateway, sa
 
 
 def _secrets(sandbox: RunningSandbox, provider: str) -> list[str]:
-    """What the vault's own list says and we must not: read with its own credentials."""
+    """The secrets in the vault's list, read with its own credentials."""
     shown = sandbox.credentials(provider)
     base = shown["base_url"].removeprefix(sandbox.url)
     path = {

@@ -1,4 +1,4 @@
-"""The effective default and the 3-D Secure state: right where they can be known, UNKNOWN where they cannot."""
+"""The effective default and the 3-D Secure state: correct if they can be known, else UNKNOWN."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def state(customer: Any) -> tuple[str, str | None]:
 
 
 def choose(gateway: RunningGateway, method_id: str, *, allow_expired: bool = False) -> None:
-    """As the customer would, through the store."""
+    """Choose a default through the store."""
     address = gateway.gateway.ids.decode(method_id)
     assert address is not None
     choose_address(gateway, address, allow_expired=allow_expired)
@@ -52,7 +52,7 @@ def only_default(customer: Any) -> list[str]:
     return [one["id"] for one in customer["paymentMethods"] if one["isDefault"]]
 
 
-def test_a_linked_vault_that_is_switched_off_has_not_answered(start_gateway: StartGateway) -> None:
+def test_a_linked_disabled_vault_counts_as_unanswered(start_gateway: StartGateway) -> None:
     gateway = start_gateway(jpmorgan={"enabled": False}, caselle={"enabled": False})
     assert state(asked(gateway)) == ("UNKNOWN", None)
 
@@ -93,7 +93,9 @@ def test_a_choice_needs_only_its_own_vault(down: str, start_gateway: StartGatewa
     assert (alex["authStatus"], alex["isComplete"]) == ("AUTHENTICATED", False)
 
 
-def test_a_choice_whose_vault_is_down_is_unknown_and_kept(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_a_chosen_default_at_an_unavailable_vault_is_unknown_and_stays(
+    start_gateway: StartGateway, sandbox: RunningSandbox
+) -> None:
     gateway = start_gateway(**PATIENT)
     card = of(asked(gateway), "JPMORGAN", "Visa ending 1111")
     choose(gateway, card["id"])
@@ -108,7 +110,7 @@ def test_a_choice_whose_vault_is_down_is_unknown_and_kept(start_gateway: StartGa
     assert state(asked(gateway)) == ("RESOLVED", "EXPLICIT_CHOICE")
 
 
-def test_an_expired_choice_is_none_and_never_another_card(start_gateway: StartGateway) -> None:
+def test_an_expired_chosen_default_is_none_and_not_replaced(start_gateway: StartGateway) -> None:
     gateway = start_gateway(**PATIENT)
     expired = of(asked(gateway), "ALOHA", "Mastercard ending 7890")
     assert expired["status"] == "EXPIRED"
@@ -125,7 +127,7 @@ def test_an_expired_choice_is_none_and_never_another_card(start_gateway: StartGa
 def test_without_a_choice_every_linked_vault_must_answer(
     down: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    """Also where the vault that is silent has no defaults at all: its card might be the only usable one."""
+    """Also if the unavailable vault has no defaults: its card might be the only usable one."""
     gateway = start_gateway(**PATIENT)
     sandbox.fault(down.lower(), "status", status=500)
     alex = asked(gateway)
@@ -140,7 +142,7 @@ def test_a_vault_that_is_not_linked_may_be_down(start_gateway: StartGateway, san
     assert (state(sam)[0], sam["isComplete"]) == ("RESOLVED", True)
 
 
-def test_a_status_that_cannot_be_read_is_unknown_and_costs_jpmorgans_row(
+def test_an_unreadable_status_is_unknown_and_affects_only_jpmorgans_row(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**PATIENT)

@@ -1,4 +1,4 @@
-"""When a vault misbehaves: its own row in `sources` says so, and nothing else is lost."""
+"""A misbehaving vault affects only its own row in `sources`."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tests.support.gateway import GraphQLReply, RunningGateway
 from tests.support.gateways import PROVIDERS, StartGateway, patient, sources, upstream
 from tests.support.sandbox import RunningSandbox
 
-SOON_S = 60  # the deadline of a vault that hangs is far below, the faults' own delay far above
+SOON_S = 60  # far above the deadline of a hanging vault, far below the faults' delay
 HELD = {"LOANPRO": 2, "ALOHA": 2, "JPMORGAN": 3, "CASELLE": 2}
 WALLET = """{ customer(id: "cus_alex") {
   name paymentMethods { provider isDefault isStale } defaultMethod { id } defaultMethodInfo { state reason }
@@ -21,7 +21,7 @@ WALLET = """{ customer(id: "cus_alex") {
 
 
 def asked(gateway: RunningGateway, query: str = WALLET) -> tuple[Any, GraphQLReply]:
-    """The customer, with the promise that holds whatever a vault does: 200, no errors, within the deadline."""
+    """The customer, from a response that must be 200, without errors, within the deadline."""
     began = time.monotonic()
     reply = gateway.query(query)
     took = time.monotonic() - began
@@ -59,7 +59,7 @@ FAULTS: list[tuple[str, dict[str, Any], set[str]]] = [
 @pytest.mark.parametrize(
     ("kind", "fields", "states"), FAULTS, ids=[f"{kind}-{f.get('status', '')}" for kind, f, _ in FAULTS]
 )
-def test_one_vault_costs_its_own_row_and_nothing_else(
+def test_one_failing_vault_affects_only_its_row(
     provider: str,
     kind: str,
     fields: dict[str, Any],
@@ -89,9 +89,7 @@ def test_one_vault_costs_its_own_row_and_nothing_else(
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("kind", ["drop_before", "drop_after", "truncate"])
-def test_a_read_that_was_lost_once_is_repeated(
-    provider: str, kind: str, start_gateway: StartGateway, sandbox: RunningSandbox
-) -> None:
+def test_a_lost_read_is_retried(provider: str, kind: str, start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     sandbox.fault(provider.lower(), kind, times=1)
     customer = gateway.data(WALLET)["customer"]
@@ -100,9 +98,9 @@ def test_a_read_that_was_lost_once_is_repeated(
 
 
 def test_a_slow_vault_within_the_deadline_is_waited_for(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
-    """The answer takes as long as the slowest vault, never the sum."""
+    """The response takes as long as the slowest vault, never the sum."""
     gateway = start_gateway(**patient())
-    gateway.data(WALLET)  # tokens and connections are there
+    gateway.data(WALLET)  # tokens and connections are ready
     for provider in PROVIDERS:
         sandbox.fault(provider.lower(), "delay", delay_ms=600)
     began = time.monotonic()
@@ -114,7 +112,7 @@ def test_a_slow_vault_within_the_deadline_is_waited_for(start_gateway: StartGate
     assert 0.6 <= took < 0.75 * sum(latencies) / 1000, "together, not one after the other"
 
 
-def test_a_vault_that_hangs_does_not_slow_who_does_not_ask_it(
+def test_a_hanging_vault_does_not_delay_queries_without_it(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())
@@ -136,7 +134,7 @@ def test_the_default_deadline_holds(start_gateway: StartGateway, sandbox: Runnin
 
 
 @pytest.mark.parametrize("kind", ["hang", "status", "garbage"])
-def test_a_token_server_that_is_down_costs_its_own_vault(
+def test_an_unavailable_token_server_affects_only_its_vault(
     kind: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient("CASELLE"))
@@ -177,7 +175,7 @@ def test_all_linked_vaults_down_is_null_with_one_error(
     assert len(reply.body["extensions"]["sources"]) == 3
 
 
-def test_only_the_vaults_that_were_asked_count_as_down(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_only_requested_vaults_count_as_unavailable(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     sandbox.fault("aloha", "status", status=500)
     reply = gateway.query(
@@ -190,9 +188,7 @@ def test_only_the_vaults_that_were_asked_count_as_down(start_gateway: StartGatew
     assert len(reply.data["customer"]["loanpro"]) == 2
 
 
-def test_a_method_whose_vault_is_down_is_no_missing_method(
-    start_gateway: StartGateway, sandbox: RunningSandbox
-) -> None:
+def test_a_method_of_an_unavailable_vault_is_not_missing(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient(stale_if_error_for_s=0))
     methods = gateway.data('{ customer(id: "cus_alex") { paymentMethods(filter: {providers: [ALOHA]}) { id } } }')
     sandbox.fault("aloha", "status", status=500)
@@ -203,7 +199,7 @@ def test_a_method_whose_vault_is_down_is_no_missing_method(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_batch_of_customers_loses_one_vault_and_no_customer(
+def test_a_failing_vault_affects_no_customer_of_a_batch(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())
@@ -221,9 +217,7 @@ def test_a_batch_of_customers_loses_one_vault_and_no_customer(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_what_a_vault_last_said_is_shown_marked(
-    provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
-) -> None:
+def test_stale_data_is_shown_and_marked(provider: str, start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     asked(gateway)
     sandbox.fault(provider.lower(), "status", status=503)
@@ -240,7 +234,7 @@ def test_what_a_vault_last_said_is_shown_marked(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_a_vault_that_refuses_us_takes_back_what_it_said(
+def test_refused_credentials_drop_stale_data(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())
@@ -255,7 +249,7 @@ def test_a_vault_that_refuses_us_takes_back_what_it_said(
     assert sources(asked(gateway)[0])[provider] == "UNAVAILABLE", "the snapshot is gone"
 
 
-def test_a_vault_that_fails_too_often_is_left_alone(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_a_vault_that_fails_too_often_is_not_called(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient(breaker={"open_for_s": 60}))
     sandbox.fault("caselle", "status", status=500)
     for _ in range(60):
@@ -276,7 +270,7 @@ def test_a_vault_that_fails_too_often_is_left_alone(start_gateway: StartGateway,
 
 
 def _second(change: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Spoil one record of whichever list the vault answers with."""
+    """Corrupt one record of whichever list the vault returns."""
 
     def edit(body: Any) -> Any:
         records = _records(body)
@@ -351,7 +345,7 @@ def test_a_malformed_record_is_skipped_and_counted(
     ],
     ids=lambda body: body[:12].decode("latin-1"),
 )
-def test_an_answer_of_any_other_form_costs_its_own_row(
+def test_a_reply_of_another_shape_affects_only_its_row(
     provider: str, body: bytes, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     base_url = sandbox.credentials(provider.lower())["base_url"]
@@ -367,7 +361,7 @@ def test_an_answer_of_any_other_form_costs_its_own_row(
     assert customer["defaultMethodInfo"]["state"] == "UNKNOWN"
 
 
-def test_a_vault_that_is_switched_off_is_disabled(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_a_disabled_vault_is_reported_as_disabled(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(aloha={"enabled": False})
     customer = gateway.data(WALLET)["customer"]
     assert sources(customer) == {**dict.fromkeys(PROVIDERS, "OK"), "ALOHA": "DISABLED"}

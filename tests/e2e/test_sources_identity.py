@@ -1,4 +1,4 @@
-"""Replies about somebody else, over HTTP: never shown, told in `sources`, logged and counted."""
+"""Replies about another customer: never shown, reported in `sources`, logged and counted."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ STRANGER: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_another_customers_reply_costs_the_vault_its_row(
+def test_a_reply_for_another_customer_affects_only_the_vaults_row(
     provider: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient())
@@ -40,7 +40,7 @@ def test_another_customers_reply_costs_the_vault_its_row(
     assert lines[0].startswith(f"{provider.lower()} answered for another customer")
 
 
-def test_the_last_good_answer_stands_in_marked(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_the_last_valid_reply_is_shown_marked_stale(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = start_gateway(**patient())
     held = len(gateway.query(WALLET).data["customer"]["paymentMethods"])
     sandbox.fault("jpmorgan", "rewrite", method="GET", set=STRANGER["JPMORGAN"])
@@ -57,7 +57,7 @@ def test_the_last_good_answer_stands_in_marked(start_gateway: StartGateway, sand
         ("CASELLE", "POST", caselle_card, {"/customer_uid": "cus_stranger"}),
     ],
 )
-def test_a_write_whose_answer_names_another_customer_is_looked_up(
+def test_a_write_answered_for_another_customer_is_looked_up(
     provider: str,
     verb: str,
     make: Any,
@@ -65,7 +65,7 @@ def test_a_write_whose_answer_names_another_customer_is_looked_up(
     start_gateway: StartGateway,
     sandbox: RunningSandbox,
 ) -> None:
-    """It was made: the vault's own list, asked about the right customer, shows it once."""
+    """The write was applied: the vault's list for the right customer shows it once."""
     gateway = start_gateway(**patient())
     held = {one["id"] for one in methods(gateway, provider)}
     value = adding(make(sandbox))

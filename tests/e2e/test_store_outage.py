@@ -1,4 +1,4 @@
-"""PostgreSQL stops, or ends its sessions, under a running gateway: typed errors, one line in the log, no restart."""
+"""PostgreSQL stops, or ends its sessions, under a running gateway: typed errors, one log line, no restart."""
 
 import asyncio
 import time
@@ -55,8 +55,8 @@ def test_an_outage_is_a_retryable_error_and_one_line(
         sandbox.clear_calls()
         refused = _create(gateway, "outage-1")
         assert refused.errors == []
-        (told,) = refused.data["createCustomer"]["userErrors"]
-        assert (told["code"], told["retryable"], told["path"]) == ("STORE_UNAVAILABLE", True, None)
+        (error,) = refused.data["createCustomer"]["userErrors"]
+        assert (error["code"], error["retryable"], error["path"]) == ("STORE_UNAVAILABLE", True, None)
         assert sandbox.calls() == []
         ready = gateway.request("GET", "/readyz")
         assert ready.status == 503
@@ -83,10 +83,10 @@ def test_a_write_that_was_sent_when_the_store_stopped_is_unknown(
         _until(lambda: sandbox.control("GET", "/faults") == [])  # the vault has the request
         postgres.stop()
         try:
-            (told,) = running.result().data["createCustomer"]["userErrors"]
+            (error,) = running.result().data["createCustomer"]["userErrors"]
         finally:
             postgres.start()
-    assert (told["code"], told["retryable"]) == ("OUTCOME_UNKNOWN", True)
+    assert (error["code"], error["retryable"]) == ("OUTCOME_UNKNOWN", True)
     _until(lambda: _create(gateway, "sent-1", ["LOANPRO"]).data["createCustomer"]["userErrors"] == [])
     posts = [call for call in sandbox.calls("loanpro") if call["method"] == "POST"]
     assert len(posts) == 1
@@ -103,7 +103,7 @@ def test_ended_sessions_are_replaced(gateway: RunningGateway, postgres: Postgres
     assert all(line.startswith("the store is ") for line in gateway.log.splitlines()), gateway.log
 
 
-def test_partners_that_were_there_a_moment_ago_are_let_in(gateway: RunningGateway, postgres: Postgres) -> None:
+def test_recently_authenticated_partners_are_accepted(gateway: RunningGateway, postgres: Postgres) -> None:
     key = gateway.on_loop(_partner(gateway))
     headers = {"authorization": f"Bearer {key}"}
     before = gateway.query(NAME, {"id": "cus_alex"}, headers=headers)
@@ -117,7 +117,7 @@ def test_partners_that_were_there_a_moment_ago_are_let_in(gateway: RunningGatewa
         postgres.start()
 
 
-def test_a_gateway_stops_in_order_while_its_store_is_down(gateway: RunningGateway, postgres: Postgres) -> None:
+def test_a_gateway_shuts_down_gracefully_during_a_store_outage(gateway: RunningGateway, postgres: Postgres) -> None:
     postgres.stop()
     try:
         assert _create(gateway, "stop-1").data["createCustomer"]["userErrors"][0]["code"] == "STORE_UNAVAILABLE"
@@ -145,7 +145,7 @@ def _outcomes(gateway: RunningGateway) -> dict[str, int]:
 
 
 def _until(holds: Callable[[], bool]) -> None:
-    """Ask until it is so; each try takes as long as the gateway's answer."""
+    """Poll until it holds; each try takes as long as the gateway's response."""
     gives_up_at = time.monotonic() + 20
     while not holds():
         assert time.monotonic() < gives_up_at, "it never became true"

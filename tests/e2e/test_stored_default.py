@@ -1,4 +1,4 @@
-"""A customer's stored default survives bad lists, for every replica, and goes with an event once it is proven gone."""
+"""A stored default survives bad lists on every replica, and is cleared with an event once it is proven gone."""
 
 import time
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def choose_caselles(gateway: RunningGateway) -> str:
 
 
 def list_nothing(sandbox: RunningSandbox, body: Any = ()) -> None:
-    """Caselle answers its list of methods with 200 and no method in it."""
+    """Caselle returns its list of methods with 200 and no methods."""
     sandbox.fault("caselle", "rewrite", method="GET", path=LIST, body=list(body))
 
 
@@ -54,7 +54,7 @@ def test_one_empty_list_changes_no_default(start_gateway: StartGateway, sandbox:
     gateway = start_gateway(**patient())
     chosen = choose_caselles(gateway)
     list_nothing(sandbox)
-    for _ in range(2):  # soon after each other: less than the five minutes that it takes
+    for _ in range(2):  # in quick succession, within the required five minutes
         alex = asked(gateway)
         assert (state(alex), alex["defaultMethod"]) == (("NONE", None), None)
         assert alex["defaultMethodInfo"]["setBy"] is not None
@@ -69,10 +69,10 @@ def test_one_empty_list_changes_no_default(start_gateway: StartGateway, sandbox:
     assert entry.choice.missing_since is None
 
 
-def test_two_empty_lists_forget_it_with_an_event_and_the_rules_decide(
+def test_two_empty_lists_clear_it_with_an_event_and_the_rules_decide(
     store_url: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    """On PostgreSQL the two are read by two replicas, and the marker is in the store that they share."""
+    """On PostgreSQL, two replicas read the two lists, and the marker is in the shared store."""
     settings: dict[str, Any] = {**patient(), "default": {"clear_after_s": 0}, "store": {"url": store_url}}
     gateway = start_gateway(**settings)
     replica = start_gateway(**settings) if store_url.startswith("postgresql") else gateway
@@ -100,7 +100,7 @@ def test_a_list_between_them_that_has_it_starts_anew(start_gateway: StartGateway
 
 
 @pytest.mark.parametrize("fault", [{"kind": "status", "status": 503}, {"kind": "garbage"}, {"kind": "truncate"}])
-def test_a_vault_that_does_not_answer_proves_nothing(
+def test_an_unavailable_vault_clears_nothing(
     fault: dict[str, Any], start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     gateway = start_gateway(**patient(), default={"clear_after_s": 0})
@@ -112,9 +112,7 @@ def test_a_vault_that_does_not_answer_proves_nothing(
     assert state(asked(gateway)) == CHOSEN
 
 
-def test_a_notification_about_it_and_a_list_without_it_forget_it(
-    start_gateway: StartGateway, sandbox: RunningSandbox
-) -> None:
+def test_a_notification_and_a_list_without_it_clear_it(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     secret = sandbox.credentials("caselle")["webhook_secret"]
     settings = patient()
     settings["caselle"]["webhook_secret"] = secret

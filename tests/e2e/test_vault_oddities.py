@@ -1,4 +1,4 @@
-"""What vaults send and do not document: over HTTP, through the gateway. Each field costs itself at most."""
+"""Undocumented replies of vaults, through the gateway over HTTP. Each affects at most its own field."""
 
 from typing import Any
 from uuid import uuid4
@@ -58,7 +58,7 @@ def changed(sandbox: RunningSandbox, provider: str, values: dict[str, Any], path
         ("aloha", {"/*/MethodType": {"a": 1}, "/*/ZipCode": 84105}, {}),
     ],
 )
-def test_a_value_of_another_shape_costs_itself(
+def test_a_value_of_another_shape_affects_only_its_field(
     gateway: RunningGateway, sandbox: RunningSandbox, provider: str, values: dict[str, Any], shown: dict[str, Any]
 ) -> None:
     before = wallet(gateway)
@@ -112,7 +112,7 @@ def test_an_expiry_that_cannot_be_read_is_chosen_by_no_rule(
     assert sources(after) == dict.fromkeys(PROVIDERS, "OK")
 
 
-def test_an_unreadable_expiry_can_only_be_chosen_knowingly(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_an_unreadable_expiry_can_only_be_chosen_explicitly(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     (card,) = of(wallet(gateway), "CASELLE")
     changed(sandbox, "caselle", {f"{CASELLE_CARD}/exp_year": "2O27"})
     (card,) = of(wallet(gateway), "CASELLE")
@@ -171,7 +171,7 @@ def test_a_kind_that_is_not_known_is_shown_and_never_chosen_or_charged(
         ("caselle", {"/*/status": "disabled"}, {None}),
     ],
 )
-def test_a_vaults_own_do_not_use_makes_a_method_inactive(
+def test_a_vaults_do_not_use_flag_makes_a_method_inactive(
     gateway: RunningGateway, sandbox: RunningSandbox, provider: str, values: dict[str, Any], details: set[str | None]
 ) -> None:
     changed(sandbox, provider, values)
@@ -199,8 +199,8 @@ def test_a_three_d_secure_success_that_is_contradicted(
 ) -> None:
     query = """{ customer(id: "cus_alex") { paymentMethods(filter: {providers: [JPMORGAN], kinds: [CARD]}) {
       authStatus } } }"""
-    told = {f"/cardAuthenticationDetails/{name}": value for name, value in details.items()}
-    changed(sandbox, "jpmorgan", {"/cardAuthenticationDetails/responseStatus": "SUCCESS", **told})
+    result = {f"/cardAuthenticationDetails/{name}": value for name, value in details.items()}
+    changed(sandbox, "jpmorgan", {"/cardAuthenticationDetails/responseStatus": "SUCCESS", **result})
     found = [one["authStatus"] for one in gateway.data(query)["customer"]["paymentMethods"]]
     assert found
     assert set(found) - {"NOT_PERFORMED"} == {status}
@@ -236,21 +236,21 @@ COUNT = """query ($first: Int) { customer(id: "cus_alex") {
   sources { provider state methodCount truncated } } }"""
 
 
-def test_all_that_was_read_is_shown_and_what_was_not_is_told(
+def test_everything_read_is_shown_and_the_rest_is_reported(
     start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     every, some = start_gateway(**patient()), start_gateway(**patient(max_methods=120))
     sandbox.fault("caselle", "rewrite", method="GET", body=many(150))
 
-    def told(gateway: RunningGateway, first: int | None = None) -> tuple[int, bool, str, int, bool]:
+    def result(gateway: RunningGateway, first: int | None = None) -> tuple[int, bool, str, int, bool]:
         customer = gateway.data(COUNT, first=first)["customer"]
         row = next(row for row in customer["sources"] if row["provider"] == "CASELLE")
         shown = {one["id"] for one in customer["paymentMethods"]}
         return len(shown), customer["isComplete"], row["state"], row["methodCount"], row["truncated"]
 
-    assert told(every) == (150, True, "OK", 150, False)
-    assert told(every, first=100) == (100, True, "OK", 150, False)
-    assert told(some) == (120, False, "PARTIAL", 120, True)
+    assert result(every) == (150, True, "OK", 150, False)
+    assert result(every, first=100) == (100, True, "OK", 150, False)
+    assert result(some) == (120, False, "PARTIAL", 120, True)
 
 
 PAGE = """query ($first: Int!, $after: String) { customer(id: "cus_alex") {
@@ -279,7 +279,7 @@ def test_a_wallet_page_by_page(gateway: RunningGateway, sandbox: RunningSandbox)
     assert page_of(gateway, 60, after)["edges"] == []
 
 
-def test_a_cursor_outlives_what_it_points_at(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_cursor_works_after_its_method_is_gone(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     sandbox.fault("caselle", "rewrite", method="GET", body=many(6))
     every = [edge["node"]["id"] for edge in page_of(gateway, 6)["edges"]]
     after = page_of(gateway, 3)["pageInfo"]["endCursor"]
@@ -293,7 +293,7 @@ def test_a_cursor_outlives_what_it_points_at(gateway: RunningGateway, sandbox: R
 
 
 @pytest.mark.parametrize("after", ["", "x", "bWV0aG9kOng", "ZXZlbnQ6MS5wbV94", "bWV0aG9kOi0xLnBtX3g"])
-def test_what_is_no_cursor_is_refused(gateway: RunningGateway, after: str) -> None:
+def test_an_invalid_cursor_is_refused(gateway: RunningGateway, after: str) -> None:
     reply = gateway.query(PAGE, {"first": 1, "after": after})
     assert reply.codes == ([] if after == "" else ["BAD_USER_INPUT"])
     for first in (0, 1001):
@@ -309,7 +309,7 @@ def test_pages_make_no_difference(gateway: RunningGateway, sandbox: RunningSandb
     assert wallet(gateway) == before
 
 
-def test_a_vault_that_says_it_holds_more_is_believed(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_list_that_reports_more_records_is_truncated(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     sandbox.fault("caselle", "rewrite", method="GET", body={"value": many(2), "has_more": True})
     row = next(row for row in wallet(gateway)["sources"] if row["provider"] == "CASELLE")
     assert (row["state"], row["truncated"], row["methodCount"]) == ("PARTIAL", True, 2)

@@ -1,4 +1,4 @@
-"""A vault that sends no webhooks: what changes there behind our back is one event for whoever subscribed."""
+"""A vault without webhooks: a change made there causes one event for subscribers."""
 
 from app.wallet.changes.poller import Poller
 from tests.support.gateway import RunningGateway
@@ -6,11 +6,11 @@ from tests.support.gateways import StartGateway, upstream
 from tests.support.sandbox import RunningSandbox
 from tests.support.streams import listening, until_joined
 
-SILENT = {"webhook_secret": ""}  # nobody could tell us, so it is watched
+SILENT = {"webhook_secret": ""}  # no webhooks, so it is polled
 
 
 def watching(start_gateway: StartGateway) -> RunningGateway:
-    """Rounds are run by the tests: those of the clock are too far apart to get in the way."""
+    """The tests run the rounds; scheduled ones are too far apart to interfere."""
     return start_gateway(caselle=SILENT, watch={"every_s": 3_600, "calls_per_s": 1_000})
 
 
@@ -21,12 +21,12 @@ def change(sandbox: RunningSandbox, year: int) -> str:
     return method
 
 
-def test_a_change_behind_our_back_is_one_event(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_a_change_made_at_the_vault_is_one_event(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = watching(start_gateway)
     watch: Poller = gateway.gateway.watch
     with listening(gateway, customer="cus_alex") as alex:
         until_joined(gateway)
-        gateway.on_loop(watch.round())  # the first list is what later ones are compared with
+        gateway.on_loop(watch.round())  # the baseline for later lists
         assert alex.is_silent(0.5)
         change(sandbox, 2035)
         for _ in range(3):
@@ -36,7 +36,7 @@ def test_a_change_behind_our_back_is_one_event(start_gateway: StartGateway, sand
         assert alex.is_silent(0.7)
 
 
-def test_nobody_is_watched_without_a_subscriber(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
+def test_customers_without_subscribers_are_not_polled(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = watching(start_gateway)
     sandbox.clear_calls()
     gateway.on_loop(gateway.gateway.watch.round())
@@ -47,16 +47,14 @@ def test_nobody_is_watched_without_a_subscriber(start_gateway: StartGateway, san
         assert set(upstream(sandbox)) == {"LOANPRO", "ALOHA", "JPMORGAN", "CASELLE"}
 
 
-def test_a_vault_that_stays_away_and_comes_back_is_told_once_each(
-    start_gateway: StartGateway, sandbox: RunningSandbox
-) -> None:
+def test_an_outage_and_a_recovery_are_one_event_each(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     gateway = watching(start_gateway)
     watch: Poller = gateway.gateway.watch
     with listening(gateway, customer="cus_alex", types=["SOURCE_DEGRADED", "SOURCE_RECOVERED"]) as alex:
         until_joined(gateway)
         sandbox.fault("aloha", "status", status=503)
         gateway.on_loop(watch.round())
-        assert alex.is_silent(0.5)  # once is a hiccup
+        assert alex.is_silent(0.5)  # a single failure is ignored
         for _ in range(3):
             gateway.on_loop(watch.round())
         heard = alex.next()

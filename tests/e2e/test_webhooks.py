@@ -1,4 +1,4 @@
-"""Webhooks in: verified, stored, worked off once; what the vault changed becomes an event."""
+"""Incoming webhooks: verified, stored, processed once; a change at the vault becomes an event."""
 
 import hashlib
 import hmac
@@ -73,7 +73,7 @@ def test_a_notified_change_is_one_event_however_often_it_is_delivered(
     assert (event.type, event.provider.value, event.method_ref) == (EventType.METHOD_UPDATED, "caselle", method)
     eventually(lambda: all(one.state is DeliveryState.DONE for one in receipts(gateway)), "every delivery done")
     assert len(events_of(gateway, "cus_alex", EventOrigin.PROVIDER_WEBHOOK)) == 1
-    # The snapshot is gone although it was fresh for a minute.
+    # The snapshot is dropped although it was fresh for a minute.
     assert gateway.data(expiry)["customer"]["paymentMethods"] == [{"expiry": "2034-07"}]
 
 
@@ -102,7 +102,7 @@ def test_a_second_change_is_a_second_event_and_a_repeated_one_is_none(
         ({"path": "/webhooks/nobody"}, 404),
     ],
 )
-def test_what_is_not_signed_for_us_now_is_refused_and_not_kept(
+def test_deliveries_without_a_valid_signature_are_refused_and_not_stored(
     gateway: RunningGateway, sandbox: RunningSandbox, changes: dict[str, str], status: int
 ) -> None:
     before = len(receipts(gateway))
@@ -118,7 +118,7 @@ def test_a_signed_body_of_the_wrong_shape_is_refused(
     assert deliver(gateway, sandbox, body).status == 400
 
 
-def test_unknown_event_types_are_kept_and_ignored(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_unknown_event_types_are_stored_and_ignored(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     body = {"id": "evt_future", "event_type": "provider.from_the_future", "data": {"card_number": "4111111111111111"}}
     assert deliver(gateway, sandbox, body).status == 200
     assert deliver(gateway, sandbox, body).status == 200
@@ -127,7 +127,7 @@ def test_unknown_event_types_are_kept_and_ignored(gateway: RunningGateway, sandb
     assert "4111" not in json.dumps(kept[0].body)
 
 
-def test_a_card_number_in_place_of_an_id_is_not_kept(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_card_number_in_place_of_an_id_is_not_stored(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     number = "4716108999716531"
     leaks.note(number)
     for where in ("id", "event_type"):
@@ -167,7 +167,7 @@ DOWN = {"status": 503}
 def test_one_bad_link_stops_neither_the_others_nor_later_notifications(
     start_gateway: StartGateway, sandbox: RunningSandbox, answer: dict[str, Any], *, is_done: bool
 ) -> None:
-    """A linked customer that was never read cannot be, while the notification names a method that nobody holds."""
+    """A linked customer that was never read cannot be, while the notification names an unknown method."""
     caselle = {"webhook_secret": sandbox.credentials("caselle")["webhook_secret"], "fresh_for_s": 60}
     gateway = start_gateway(caselle=caselle)
     gateway.data('{ customer(id: "cus_alex") { paymentMethods { label } } }')

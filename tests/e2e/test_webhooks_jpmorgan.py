@@ -1,4 +1,4 @@
-"""J.P. Morgan's notifications: signed with a key of theirs, kept once, and the profile read anew."""
+"""J.P. Morgan's notifications: signed with their key, stored once, and the profile is read again."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.support.sandbox import RunningSandbox
 from tests.support.webhooks import eventually, notification, notify, public_keys
 
 
-def test_a_signed_notification_has_the_profile_read_anew_once(
+def test_a_signed_notification_causes_one_read_of_the_profile(
     start_gateway: StartGateway, sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
     key, other = generate_private_key(SECP256R1()), generate_private_key(SECP256R1())
@@ -47,7 +47,7 @@ def test_a_signed_notification_has_the_profile_read_anew_once(
     assert set(upstream(sandbox)) == {"JPMORGAN"}
 
 
-def test_the_keys_may_stand_behind_an_address(start_gateway: StartGateway) -> None:
+def test_the_keys_may_be_at_a_url(start_gateway: StartGateway) -> None:
     with Issuer() as sender:
         sender.document = key_set(listed(rsa_key("jpmorgan"), "k1"))
         gateway = start_gateway(jpmorgan={"webhook_jwks_url": f"{sender.url}/jwks"})
@@ -57,6 +57,6 @@ def test_the_keys_may_stand_behind_an_address(start_gateway: StartGateway) -> No
         assert sender.paths == ["/jwks"]
 
 
-def test_an_address_of_keys_is_https() -> None:
+def test_the_key_url_must_be_https() -> None:
     with pytest.raises(SettingsError, match=r"jpmorgan\.webhook_jwks_url must be an https address"):
         sender_of(load_settings(None, {}, jpmorgan={"webhook_jwks_url": "http://keys.example/jwks"}).jpmorgan)

@@ -1,4 +1,4 @@
-"""Lost answers over HTTP: what a client is told, what it reads afterwards, and what a restart makes of it."""
+"""Lost replies over HTTP: the client's result, later reads, and resumption after a restart."""
 
 import time
 from pathlib import Path
@@ -20,20 +20,20 @@ def operation(gateway: RunningGateway, operation_id: str) -> Any:
     return gateway.data(OPERATION, id=operation_id)["operation"]
 
 
-def test_a_restart_settles_what_was_unknown_without_being_asked(sandbox: RunningSandbox, tmp_path: Path) -> None:
+def test_a_restart_reconciles_unknown_writes(sandbox: RunningSandbox, tmp_path: Path) -> None:
     with RunningGateway(sandbox.url, tmp_path, **SETTINGS) as gateway:
         held = {one["id"] for one in methods(gateway, "CASELLE")}
-        # Silent until the request is given up, then made: nobody is left to hear of it.
+        # Silent until the request times out, then applied, with no client waiting.
         sandbox.fault("caselle", "delay", method="POST", path=METHODS_PATH, delay_ms=2200, times=1)
         value = adding(caselle_card(sandbox), makeDefault=True)
         lost = run(gateway, ADD, value)
         assert (codes(lost), lost["operation"]["state"]) == (["OUTCOME_UNKNOWN"], "UNKNOWN")
-        told = lost["operation"]["id"]
+        operation_id = lost["operation"]["id"]
     sandbox.clear_faults()
     with RunningGateway(sandbox.url, tmp_path, **SETTINGS) as gateway:
         give_up_at = time.monotonic() + 30
         undecided = ("UNKNOWN", "PENDING")
-        while (found := operation(gateway, told))["state"] in undecided and time.monotonic() < give_up_at:
+        while (found := operation(gateway, operation_id))["state"] in undecided and time.monotonic() < give_up_at:
             time.sleep(0.05)
         assert found["state"] == "SUCCEEDED"
         (row,) = [edge["node"] for edge in found["results"]["edges"]]
@@ -45,8 +45,8 @@ def test_a_restart_settles_what_was_unknown_without_being_asked(sandbox: Running
         assert {one["id"] for one in methods(gateway, "CASELLE")} - held == {row["paymentMethod"]["id"]}
 
 
-def test_what_is_read_after_a_lost_answer_is_what_the_vault_has(sandbox: RunningSandbox, tmp_path: Path) -> None:
-    """The snapshot that the write made old is not shown, though nobody heard that it was made."""
+def test_reads_after_a_lost_reply_show_the_vaults_data(sandbox: RunningSandbox, tmp_path: Path) -> None:
+    """The snapshot that the write made stale is not shown, although the write's reply was lost."""
     with RunningGateway(sandbox.url, tmp_path, **SETTINGS) as gateway:
         before = methods(gateway, "CASELLE")
         target = next(one for one in before if not one["isProviderDefault"])
@@ -58,7 +58,7 @@ def test_what_is_read_after_a_lost_answer_is_what_the_vault_has(sandbox: Running
         assert [each for each, is_default in now.items() if is_default] == [target["id"]]
 
 
-def test_a_lost_answer_is_a_vaults_answer_with_an_outcome(sandbox: RunningSandbox, tmp_path: Path) -> None:
+def test_a_lost_reply_is_a_provider_error_with_an_outcome(sandbox: RunningSandbox, tmp_path: Path) -> None:
     with RunningGateway(sandbox.url, tmp_path, **SETTINGS) as gateway:
         sandbox.fault("caselle", "drop_before", method="POST", path=METHODS_PATH, times=1)
         value = adding(caselle_card(sandbox))

@@ -1,4 +1,4 @@
-"""One gateway for all hostile inputs of a test worker, and the check that nothing went upstream."""
+"""One gateway for all hostile inputs of a test worker, and the check that nothing was sent upstream."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ PLENTY = {"requests_per_s": 1e6, "requests_burst": 1e6, "cost_per_s": 1e6, "cost
 def hostile_gateway(
     sandbox_server: RunningSandbox, _demo_directory: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningGateway]:
-    """No cache that could hide a call, no rate that could hide a refusal."""
+    """Without a cache that could hide a call or a rate limit that could hide a refusal."""
     folder = tmp_path_factory.mktemp("hostile") / "data"
     shutil.copytree(_demo_directory, folder)
     with RunningGateway(
@@ -29,7 +29,7 @@ def hostile_gateway(
 
 @pytest.fixture
 def hostile(hostile_gateway: RunningGateway, sandbox: RunningSandbox) -> Iterator[RunningGateway]:
-    """The gateway; afterwards no vault may have been called, and the gateway must be well."""
+    """The gateway; afterwards no vault may have been called, and the gateway must be healthy."""
     yield hostile_gateway
     assert sandbox.calls(token_routes=True) == []
     assert hostile_gateway.data("{viewer{partner}}")

@@ -23,7 +23,7 @@ def partner(*arguments: str | Path, **env: str) -> str:
 
 
 def as_run(gateway: RunningGateway) -> dict[str, str]:
-    """The environment in which a command works on this gateway's store."""
+    """The environment for commands on this gateway's store."""
     return {
         "VAULTGRAPH_DIGEST_KEY": gateway.settings.digest_key.reveal(),
         "VAULTGRAPH_ID_KEY": gateway.settings.id_key.reveal(),
@@ -32,7 +32,7 @@ def as_run(gateway: RunningGateway) -> dict[str, str]:
 
 
 def add(gateway: RunningGateway, name: str, *more: str) -> str:
-    """A new partner with the documents of these tests; answers its key."""
+    """Add a partner with the documents of these tests; returns its key."""
     key = partner("add", name, "--data-dir", gateway.data_dir, *more, **as_run(gateway)).split()[-1]
     new = [
         NewDocument(document_id=_id(text), text=text, sha256=_id(text), operation_kind="query", operation_name=None)
@@ -54,7 +54,7 @@ def seen(gateway: RunningGateway, key: str, **variables: Any) -> Any:
 
 
 def until(gateway: RunningGateway, key: str, expected: int) -> None:
-    """Wait until the key is answered with this status: the gateway looks again every half second."""
+    """Wait until the key gets this status: the gateway reloads every half second."""
     give_up_at = time.monotonic() + 20
     while (status := seen(gateway, key)[0]) != expected:
         assert time.monotonic() < give_up_at, status
@@ -67,7 +67,7 @@ def gateway(demo_gateway: RunningGateway) -> RunningGateway:
     return demo_gateway
 
 
-def test_a_partner_from_its_key_to_its_end(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
+def test_a_partners_life_cycle(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     key = add(gateway, "acme", "--scope", "customers:read payment_methods:read", "--scope", "explore")
     viewer = {"partner": "acme", "scopes": ["customers:read", "explore", "payment_methods:read"]}
     assert seen(gateway, key) == (200, {"viewer": viewer, "customer": None}, []), "nothing is granted until it is"
@@ -98,7 +98,7 @@ def test_a_partner_from_its_key_to_its_end(gateway: RunningGateway, sandbox: Run
         assert not [path for path in gateway.data_dir.iterdir() if secret.encode() in path.read_bytes()]
 
 
-def test_all_customers_only_when_so_added(gateway: RunningGateway) -> None:
+def test_only_partners_added_for_all_customers_see_them(gateway: RunningGateway) -> None:
     key = add(gateway, "everyone", "--scope", "customers:read", "--customers", "all")
     assert seen(gateway, key)[1]["customer"] == {"name": "Alex Morales", "links": None}
     listed = partner("list", "--data-dir", gateway.data_dir, **as_run(gateway))
@@ -121,7 +121,7 @@ def test_all_customers_only_when_so_added(gateway: RunningGateway) -> None:
         (("grant", "nobody", "cus_x"), 1, "no partner with this name"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(arguments: tuple[str, ...], status: int, said: str, tmp_path: Path) -> None:
+def test_errors_are_one_line(arguments: tuple[str, ...], status: int, said: str, tmp_path: Path) -> None:
     vaultgraph("migrate", "--data-dir", tmp_path)
     done = vaultgraph("partner", *arguments, "--data-dir", tmp_path)
     assert (done.returncode, done.stdout) == (status, "")
@@ -159,7 +159,7 @@ def test_one_unknown_customer_grants_none(gateway: RunningGateway) -> None:
     assert seen(gateway, key)[1]["customer"] is None
 
 
-def test_what_was_refused_is_on_the_trail(gateway: RunningGateway) -> None:
+def test_refusals_are_in_the_audit_trail(gateway: RunningGateway) -> None:
     key = add(gateway, "acme", "--scope", "customers:read")
     for number, asked in enumerate(({"documentId": _id(WHO)}, {"documentId": _id(INTROSPECTION)}, {"text": WHO}), 1):
         headers = {"authorization": f"Bearer {key}", "x-request-id": f"refused-000{number}"}
@@ -185,7 +185,7 @@ def test_what_was_refused_is_on_the_trail(gateway: RunningGateway) -> None:
     assert 'vaultgraph_refusals_total{caller="partner",code="NOT_GRANTED"} 1.0' in page
 
 
-def test_a_store_that_does_not_exist_is_made_only_on_request(tmp_path: Path) -> None:
+def test_a_missing_store_is_created_only_on_request(tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     add = ["partner", "add", "acme", "--scope", "explore", "--data-dir", folder]
     refused = vaultgraph(*add)

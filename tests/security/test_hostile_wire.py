@@ -1,4 +1,4 @@
-"""Hostile HTTP, byte by byte, against a real server: refused in JSON, in time, and no vault called."""
+"""Hostile HTTP, byte by byte, against a real server: refused in JSON, in time, without a vault call."""
 
 import gzip
 import threading
@@ -26,7 +26,7 @@ def well(gateway: RunningGateway) -> bool:
     return gateway.query("{viewer{partner}}").status == 200
 
 
-def test_an_ordinary_request_passes(hostile: RunningGateway) -> None:
+def test_an_ordinary_request_is_accepted(hostile: RunningGateway) -> None:
     reply = exchange(hostile.url, head(hostile) + BODY)
     assert (reply.status, reply.replies) == (200, 1)
 
@@ -38,7 +38,7 @@ def test_ten_megabytes_are_refused_before_they_are_read(hostile: RunningGateway)
     refused(hostile.request("POST", "/graphql", body, {"content-type": "application/json"}), 413, "BODY_LIMIT")
 
 
-def test_ten_megabytes_in_chunks_are_refused_on_the_way(hostile: RunningGateway) -> None:
+def test_ten_megabytes_in_chunks_are_refused_while_received(hostile: RunningGateway) -> None:
     def chunks() -> Iterator[bytes]:
         yield head(hostile, "transfer-encoding: chunked", length=None)
         for _ in range(160):
@@ -49,7 +49,7 @@ def test_ten_megabytes_in_chunks_are_refused_on_the_way(hostile: RunningGateway)
     assert (reply.status, reply.codes) == (413, ["BODY_LIMIT"])
 
 
-def test_a_bomb_in_gzip_is_not_unpacked(hostile: RunningGateway) -> None:
+def test_a_gzip_bomb_is_not_decompressed(hostile: RunningGateway) -> None:
     bomb = gzip.compress(b" " * 50_000_000)
     sent = {"content-type": "application/json", "content-encoding": "gzip"}
     refused(hostile.request("POST", "/graphql", bomb, sent), 415, "UNSUPPORTED_MEDIA_TYPE")
@@ -66,18 +66,18 @@ def test_large_headers_are_refused(lines: list[str], hostile: RunningGateway) ->
     assert b"connection: close" in reply.head
 
 
-def test_headers_without_end_are_refused_on_the_way(hostile: RunningGateway) -> None:
+def test_endless_headers_are_refused(hostile: RunningGateway) -> None:
     def endless() -> Iterator[bytes]:
         yield b"POST /graphql HTTP/1.1\r\nhost: localhost\r\nx-endless: "
         for _ in range(2_000):
             yield b"x" * 10_000
 
     reply = exchange(hostile.url, endless())
-    assert reply.status in (0, 431)  # the reply may be lost where the client goes on sending
+    assert reply.status in (0, 431)  # the reply may be lost if the client keeps sending
     assert well(hostile)
 
 
-def test_a_target_without_end_is_refused(hostile: RunningGateway) -> None:
+def test_an_endless_request_target_is_refused(hostile: RunningGateway) -> None:
     reply = exchange(hostile.url, head(hostile, target="/graphql?query=" + "x" * 50_000) + BODY)
     assert (reply.status, reply.codes) == (431, ["HEADER_LIMIT"])
 
@@ -121,7 +121,7 @@ def test_what_is_not_http_is_refused_in_json(raw: bytes, hostile: RunningGateway
     ],
 )
 def test_two_lengths_are_never_two_requests(lines: list[str], hostile: RunningGateway) -> None:
-    """What a proxy in front may read as one request must not be two here."""
+    """What a proxy may parse as one request must not become two here."""
     smuggled = b"POST /graphql HTTP/1.1\r\nhost: localhost\r\n\r\n"
     reply = exchange(hostile.url, head(hostile, *lines) + b"0\r\n\r\n" + smuggled)
     assert 400 <= reply.status < 500
@@ -138,7 +138,7 @@ def test_two_lengths_are_never_two_requests(lines: list[str], hostile: RunningGa
         ["host: evil.example"],
     ],
 )
-def test_a_header_that_stands_twice_is_refused(lines: list[str], hostile: RunningGateway) -> None:
+def test_a_repeated_header_is_refused(lines: list[str], hostile: RunningGateway) -> None:
     reply = exchange(hostile.url, head(hostile, *lines) + BODY)
     assert (reply.status, reply.codes) == (400, ["BAD_REQUEST"])
 
@@ -154,13 +154,13 @@ def hurried(start_gateway: StartGateway) -> RunningGateway:
     return start_gateway(gate={"head_timeout_s": 0.3, "body_timeout_s": 0.3})
 
 
-def test_a_body_that_trickles_is_given_up(hurried: RunningGateway) -> None:
+def test_a_trickling_body_times_out(hurried: RunningGateway) -> None:
     reply = exchange(hurried.url, [head(hurried), BODY[:5]])
     assert (reply.status, reply.codes) == (408, ["REQUEST_TIMEOUT"])
     assert b"connection: close" in reply.head
 
 
-def test_a_head_that_trickles_is_given_up(hurried: RunningGateway) -> None:
+def test_a_trickling_head_times_out(hurried: RunningGateway) -> None:
     def trickle() -> Iterator[bytes]:
         yield b"POST /graphql HTTP/1.1\r\n"
         for number in range(20):
@@ -181,10 +181,10 @@ def test_a_head_that_trickles_is_given_up(hurried: RunningGateway) -> None:
         ("/webhooks/caselle/ACCOUNT", ["x-webhook-signature: sha256=" + "00" * 32, "x-webhook-timestamp: NOW"], 408),
     ],
 )
-def test_a_strangers_webhook_is_refused_before_its_body_is_read(
+def test_an_unknown_webhook_is_refused_before_its_body_is_read(
     path: str, lines: list[str], status: int, start_gateway: StartGateway
 ) -> None:
-    """The last one looks right so far: its body is waited for, and not for long."""
+    """The last one looks valid up to its body, which has a short timeout."""
     gateway = start_gateway(gate={"body_timeout_s": 0.3} if status == 408 else {"body_timeout_s": 60})
     named = {"ACCOUNT": gateway.settings.caselle.payment_account_uid, "NOW": str(int(time.time()))}
     text = "\r\n".join([f"POST {path} HTTP/1.1", "host: a", *lines, "content-length: 5000", "", "{"])
@@ -198,19 +198,19 @@ def test_a_connection_without_a_request_is_closed(hurried: RunningGateway) -> No
     assert exchange(hurried.url, b"", timeout_s=5).raw == b""
 
 
-def test_a_kept_connection_may_rest_and_go_on(hurried: RunningGateway) -> None:
-    """The time for a head counts from its first byte: a pause between requests is the keep-alive's business."""
+def test_a_keep_alive_connection_can_be_idle_and_be_used_again(hurried: RunningGateway) -> None:
+    """The timeout for a head starts with its first byte: pauses between requests have the keep-alive timeout."""
     reply = exchange(hurried.url, [head(hurried) + BODY, head(hurried) + BODY], pause_s=0.6)
     assert reply.replies == 2
 
 
 @pytest.mark.parametrize("path", ["//graphql", "/graphql/../metrics/", "/%67raphql/x", "/.env", "/graphiql/../../x"])
-def test_other_paths_hold_nothing(path: str, hostile: RunningGateway) -> None:
+def test_other_paths_are_not_found(path: str, hostile: RunningGateway) -> None:
     reply = hostile.request("POST", path, BODY, {"content-type": "application/json"})
     assert reply.status in (400, 404, 405)
 
 
-def test_assets_are_not_a_way_out_of_their_folder(hostile: RunningGateway) -> None:
+def test_assets_allow_no_path_traversal(hostile: RunningGateway) -> None:
     for path in (
         "/graphiql/../pyproject.toml",
         "/graphiql/%2e%2e/keeper.py",
@@ -260,15 +260,13 @@ def test_many_slow_bodies_do_not_slow_others(start_gateway: StartGateway) -> Non
         ("/webhooks/caselle/x", "POST"),
     ],
 )
-def test_a_method_that_is_refused_comes_with_those_that_are_not(
-    path: str, allowed: str, hostile: RunningGateway
-) -> None:
+def test_a_refused_method_lists_the_allowed_ones(path: str, allowed: str, hostile: RunningGateway) -> None:
     for method in ("DELETE", "PATCH"):
         reply = hostile.request(method, path)
         assert (reply.status, reply.headers["allow"]) == (405, allowed)
 
 
-def test_health_pages_take_no_methods_but_two(hostile: RunningGateway) -> None:
+def test_health_pages_accept_only_get_and_head(hostile: RunningGateway) -> None:
     for method, status in (("GET", 200), ("HEAD", 200), ("POST", 405), ("DELETE", 405)):
         reply: Any = hostile.request(method, "/healthz")
         assert reply.status == status

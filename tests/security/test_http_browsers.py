@@ -1,4 +1,4 @@
-"""What pages in a browser may ask, and what they must not make of an answer: CSRF, CORS, host names, media types."""
+"""Requests from pages in browsers: CSRF, CORS, host names, media types."""
 
 import pytest
 
@@ -14,7 +14,7 @@ EVIL = "https://evil.example"
 APP = "https://app.example"
 
 
-async def test_what_a_foreign_page_could_send_unasked_is_refused() -> None:
+async def test_requests_that_need_no_preflight_are_refused() -> None:
     keeper = SmallKeeper()
     app = endpoint(keeper)
     for headers in (
@@ -36,7 +36,7 @@ async def test_what_a_foreign_page_could_send_unasked_is_refused() -> None:
         assert codes(await get("query={hello}", app, allowed)) == ["UNAUTHENTICATED"]
 
 
-async def test_cors_permits_listed_origins_alone() -> None:
+async def test_cors_allows_only_listed_origins() -> None:
     app = endpoint(browser=CorsPolicy([APP]))
     asked = {"origin": APP, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
     preflight = await call(app, "OPTIONS", "/graphql", headers=asked)
@@ -53,10 +53,10 @@ async def test_cors_permits_listed_origins_alone() -> None:
         assert "origin" in reply.headers["vary"]
     assert "access-control-allow-credentials" not in preflight.headers
     refused = await post(b"{", app, {"origin": APP})
-    assert refused.headers["access-control-allow-origin"] == APP  # a page may read why
+    assert refused.headers["access-control-allow-origin"] == APP  # a page may read the reason
 
 
-async def test_options_without_an_origin_says_what_is_allowed() -> None:
+async def test_options_without_an_origin_lists_allowed_methods() -> None:
     reply = await call(endpoint(), "OPTIONS", "/graphql")
     assert (reply.status, reply.headers["allow"], reply.body) == (204, "GET, POST, OPTIONS", b"")
     assert not {"content-length", "content-type", "transfer-encoding"} & set(reply.headers), "RFC 9110, 8.6"
@@ -70,7 +70,7 @@ async def test_options_without_an_origin_says_what_is_allowed() -> None:
         "x-deadline-ms", "x-request-id", "idempotency-key", "x-tenant",
     ],
 )  # fmt: skip
-async def test_a_preflight_allows_what_clients_send(name: str) -> None:
+async def test_a_preflight_allows_the_headers_of_clients(name: str) -> None:
     app = endpoint(browser=CorsPolicy([APP], headers=["x-tenant"]))
     asked = {"origin": APP, "access-control-request-method": "POST", "access-control-request-headers": name}
     allowed = (await call(app, "OPTIONS", "/graphql", headers=asked)).headers["access-control-allow-headers"]
@@ -88,7 +88,7 @@ def settings(**more: object) -> Settings:
         "http://localhost", "http://10.0.2.2:8000",
     ],
 )  # fmt: skip
-async def test_development_lets_every_page_of_this_machine_in(origin: str) -> None:
+async def test_development_allows_pages_of_this_machine(origin: str) -> None:
     app = endpoint(browser=browser_of(settings()))
     asked = {"host": "localhost:8000", "origin": origin, "access-control-request-method": "POST"}
     preflight = await call(app, "OPTIONS", "/graphql", headers=asked)
@@ -104,7 +104,7 @@ async def test_development_lets_every_page_of_this_machine_in(origin: str) -> No
         "file://localhost",
     ],
 )  # fmt: skip
-async def test_development_lets_no_other_page_in(origin: str) -> None:
+async def test_development_allows_no_other_page(origin: str) -> None:
     for chosen in (settings(), settings(host="0.0.0.0")):
         app = endpoint(browser=browser_of(chosen))
         reply = await post({"query": "{hello}"}, app, {"host": "localhost:8000", "origin": origin})
@@ -112,13 +112,13 @@ async def test_development_lets_no_other_page_in(origin: str) -> None:
         assert not browser_of(chosen).may_connect({"host": "localhost:8000", "origin": origin})
 
 
-async def test_production_lets_listed_pages_in_alone() -> None:
+async def test_production_allows_only_listed_origins() -> None:
     browser = browser_of(load_settings(None, {}, gate={"cors_origins": [APP]}))
     assert not browser.may_connect({"host": "localhost:8000", "origin": "http://localhost:5173"})
     assert browser.may_connect({"host": "localhost:8000", "origin": APP})
 
 
-async def test_development_answers_to_names_of_this_machine() -> None:
+async def test_development_accepts_local_host_names() -> None:
     app = endpoint(browser=browser_of(settings()))
     for host in ("localhost:8000", "127.0.0.1", "[::1]:8000", "10.0.2.2:8000", "10.0.3.2:8000", "vg.localhost"):
         assert (await post({"query": "{hello}"}, app, {"host": host})).status == 200, host
@@ -126,7 +126,7 @@ async def test_development_answers_to_names_of_this_machine() -> None:
         assert (await post({"query": "{hello}"}, app, {"host": host})).status == 403, host
 
 
-async def test_development_on_other_addresses_answers_to_those_and_to_no_name() -> None:
+async def test_development_on_other_addresses_accepts_those_but_no_names() -> None:
     app = endpoint(browser=browser_of(settings(host="0.0.0.0")))
     for host in ("localhost:8000", "192.168.1.5:8000", "10.0.2.2:8000", "[fd00::5]:8000"):
         assert (await post({"query": "{hello}"}, app, {"host": host})).status == 200, host
@@ -136,7 +136,7 @@ async def test_development_on_other_addresses_answers_to_those_and_to_no_name() 
     assert reply.headers["access-control-allow-origin"] == "http://192.168.1.5:3000"
 
 
-async def test_a_foreign_host_name_is_not_served_where_names_are_listed() -> None:
+async def test_an_unlisted_host_name_is_refused() -> None:
     page = HttpResponse(200, b"<html>token</html>", "text/html; charset=utf-8")
     app = endpoint(page=page, browser=CorsPolicy(hosts=["localhost", "127.0.0.1", "[::1]"]))
     for host in ("localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"):
@@ -149,7 +149,7 @@ async def test_a_foreign_host_name_is_not_served_where_names_are_listed() -> Non
         assert (await post({"query": "{hello}"}, app, {"host": host})).status == 403
 
 
-async def test_every_answer_forbids_guessing_its_type() -> None:
+async def test_every_response_has_nosniff() -> None:
     for reply in (await post({"query": "{hello}"}), await post(b"{"), await call(endpoint(), "PUT", "/graphql")):
         assert reply.headers["x-content-type-options"] == "nosniff"
         assert reply.headers["cache-control"] == "no-store"

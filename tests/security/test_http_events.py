@@ -1,4 +1,4 @@
-"""Server-sent events: one operation, one open response, bounded and let go in good order."""
+"""Server-sent events: one operation per response, bounded, with a defined end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,8 +16,8 @@ GOOD_JSON = {**GOOD, "content-type": "application/json"}
 EVENTS = {**GOOD, "content-type": "application/json", "accept": "text/event-stream"}
 
 
-def told(raw: bytes) -> list[tuple[str, str]]:
-    """Events with their data, comments left out."""
+def result(raw: bytes) -> list[tuple[str, str]]:
+    """Events with their data, without comments."""
     found = []
     for block in raw.decode().split("\n\n"):
         lines = dict(line.split(":", 1) for line in block.splitlines() if not line.startswith(":"))
@@ -36,7 +36,7 @@ async def test_a_subscription_is_streamed() -> None:
     assert reply.headers["cache-control"] == "no-store"
     assert reply.headers["x-accel-buffering"] == "no"
     assert "content-encoding" not in reply.headers
-    events = told(reply.body)
+    events = result(reply.body)
     assert [event for event, _ in events] == ["next", "next", "complete"]
     assert '"data":{"count":1}' in events[1][1]
     assert keeper.seen.streams_open == 0
@@ -46,17 +46,17 @@ async def test_a_query_and_a_mutation_may_be_streamed_too() -> None:
     keeper = SmallKeeper()
     for query, data in (("{hello}", '"hello":"hello world"'), ('mutation{write(value:"x")}', '"write":"x"')):
         reply = await call(endpoint(keeper), "POST", "/graphql", json={"query": query}, headers=EVENTS)
-        (first, body), (last, _) = told(reply.body)
+        (first, body), (last, _) = result(reply.body)
         assert (first, last) == ("next", "complete")
         assert data in body
     assert keeper.seen.writes == ["x"]
 
 
-async def test_a_subscription_goes_by_get_and_where_a_stream_is_the_second_choice() -> None:
+async def test_a_subscription_works_by_get_and_as_second_choice_in_accept() -> None:
     path = "/graphql?query=subscription{count(to:1)}"
     headers = {**GOOD, "accept": "application/graphql-response+json, text/event-stream;q=0.5"}
     reply = await call(endpoint(), "GET", path, headers=headers)
-    assert [event for event, _ in told(reply.body)] == ["next", "complete"]
+    assert [event for event, _ in result(reply.body)] == ["next", "complete"]
     plain = await call(endpoint(), "POST", "/graphql", json={"query": "{hello}"}, headers=headers)
     assert plain.headers["content-type"].startswith("application/graphql-response+json")
 
@@ -70,7 +70,7 @@ async def test_a_subscription_goes_by_get_and_where_a_stream_is_the_second_choic
         (b'[{"query":"{hello}"}]', 406, "NOT_ACCEPTABLE"),
     ],
 )
-async def test_what_is_refused_is_no_stream(body: bytes, status: int, code: str) -> None:
+async def test_a_refusal_is_not_a_stream(body: bytes, status: int, code: str) -> None:
     reply = await call(endpoint(), "POST", "/graphql", body=body, headers=EVENTS)
     assert (reply.status, codes(reply)) == (status, [code])
     assert reply.headers["content-type"] == "application/json; charset=utf-8"
@@ -84,7 +84,7 @@ async def test_the_source_ends_when_the_client_leaves() -> None:
     assert 3 <= len([one for one in sent if b"event: next" in one.get("body", b"")]) < 100
 
 
-async def test_a_client_that_does_not_read_is_let_go() -> None:
+async def test_a_client_that_does_not_read_is_disconnected() -> None:
     keeper = SmallKeeper()
     sent, stream = await opened(endpoint(keeper, send_timeout_s=0.1), "subscription{flood}", blocks_after=3)
     await asyncio.wait_for(stream, 5)
@@ -93,7 +93,7 @@ async def test_a_client_that_does_not_read_is_let_go() -> None:
 
 
 async def test_draining_cuts_the_stream_off() -> None:
-    """After ``complete`` no client would come back."""
+    """After ``complete`` no client would reconnect."""
     keeper = SmallKeeper()
     app = endpoint(keeper)
     sent, stream = await opened(app, "subscription{count(to:100000,seconds:0.01)}")
@@ -106,7 +106,7 @@ async def test_draining_cuts_the_stream_off() -> None:
     assert keeper.seen.streams_open == 0
 
 
-async def test_no_stream_begins_while_the_process_drains() -> None:
+async def test_no_stream_starts_during_shutdown() -> None:
     app = endpoint()
     app.begin_drain()
     reply = await call(app, "POST", "/graphql", json={"query": "subscription{count(to:1)}"}, headers=EVENTS)
@@ -117,7 +117,7 @@ async def test_no_stream_begins_while_the_process_drains() -> None:
 async def opened(
     app: Any, query: str, *, leaves_after: int | None = None, blocks_after: int | None = None
 ) -> tuple[list[Any], "asyncio.Task[None]"]:
-    """A stream under way: what was sent so far, and its task."""
+    """A running stream: the messages sent so far, and its task."""
     sent: list[Any] = []
     inbox = [{"type": "http.request", "body": f'{{"query":"{query}"}}'.encode(), "more_body": False}]
     left = asyncio.Event()
@@ -140,7 +140,7 @@ async def opened(
     return sent, asyncio.create_task(app(scope, receive, send))
 
 
-async def test_streams_are_bounded_by_caller_and_shed_nobody() -> None:
+async def test_streams_are_limited_per_caller_and_cause_no_load_shedding() -> None:
     app = endpoint(max_in_flight=1, sockets=SocketLimits(operations_per_caller=2))
     endless = "subscription{count(to:100000,seconds:0.01)}"
     streams = [(await opened(app, endless))[1] for _ in range(2)]
@@ -154,7 +154,7 @@ async def test_streams_are_bounded_by_caller_and_shed_nobody() -> None:
     assert (await call(app, "POST", "/graphql", json={"query": "{hello}"}, headers=EVENTS)).status == 200
 
 
-async def test_who_loses_its_rights_loses_its_stream() -> None:
+async def test_losing_access_ends_the_stream() -> None:
     welcome = [True, True, False]
     sent: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""Subscriptions in parts: the same stream as server-sent events, for clients that read multipart/mixed."""
+"""Subscriptions over multipart/mixed: the same stream as with server-sent events."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ PARTS = {**GOOD, "content-type": "application/json", "accept": APOLLO}
 
 
 def parts(raw: bytes) -> list[Any]:
-    """What the parts hold, read as the specification of multipart says; signs of life are left out."""
+    """The parts' bodies, parsed as the multipart specification says, without heartbeats."""
     preamble, *found, ending = (b"\r\n" + raw).split(b"\r\n--graphql")
     assert (preamble, ending) == (b"", b"--\r\n")
     bodies = []
@@ -27,7 +27,7 @@ def parts(raw: bytes) -> list[Any]:
     return [body["payload"] for body in bodies if body]
 
 
-async def test_a_subscription_comes_in_parts() -> None:
+async def test_a_subscription_is_sent_as_multipart() -> None:
     keeper = SmallKeeper()
     query = {"query": "subscription{count(to:3)}"}
     reply = await call(endpoint(keeper), "POST", "/graphql", json=query, headers=PARTS)
@@ -38,7 +38,7 @@ async def test_a_subscription_comes_in_parts() -> None:
     assert keeper.seen.streams_open == 0
 
 
-async def test_a_query_is_answered_as_json_unless_parts_alone_are_taken() -> None:
+async def test_a_query_is_json_unless_only_multipart_is_accepted() -> None:
     reply = await call(endpoint(), "POST", "/graphql", json={"query": "{hello}"}, headers=PARTS)
     assert reply.headers["content-type"] == "application/json; charset=utf-8"
     alone = {**PARTS, "accept": "multipart/mixed;subscriptionSpec=1.0"}
@@ -53,7 +53,7 @@ async def test_a_query_is_answered_as_json_unless_parts_alone_are_taken() -> Non
         (b'{"query":"subscription{nothing}"}', 400, "GRAPHQL_VALIDATION_FAILED"),
     ],
 )
-async def test_what_is_refused_is_no_stream(body: bytes, status: int, code: str) -> None:
+async def test_a_refusal_is_not_a_stream(body: bytes, status: int, code: str) -> None:
     headers = {**PARTS, "accept": "multipart/mixed;subscriptionSpec=1.0"}
     reply = await call(endpoint(), "POST", "/graphql", body=body, headers=headers)
     assert (reply.status, codes(reply)) == (status, [code])
@@ -73,18 +73,18 @@ async def test_what_is_refused_is_no_stream(body: bytes, status: int, code: str)
         ("multipart/mixed", Accepted(None)),
     ],
 )
-def test_which_accept_headers_mean_it(accept: str, expected: Accepted) -> None:
+def test_accept_headers_for_multipart_subscriptions(accept: str, expected: Accepted) -> None:
     assert accepted(accept) == expected
 
 
-async def test_a_subscription_needs_an_accept_header_that_means_it() -> None:
+async def test_a_subscription_needs_a_matching_accept_header() -> None:
     headers = {**PARTS, "accept": "multipart/mixed;deferSpec=20220824,application/json"}
     reply = await call(endpoint(), "POST", "/graphql", json={"query": "subscription{count(to:1)}"}, headers=headers)
     assert (reply.status, codes(reply)) == (406, ["NOT_ACCEPTABLE"])
 
 
 async def test_draining_ends_with_an_error_and_no_payload() -> None:
-    """On which Apollo Client's RetryLink subscribes again, as it would not after a plain end."""
+    """After an error, Apollo Client's RetryLink subscribes again; after a plain end it would not."""
     app = endpoint()
     endless = {"query": "subscription{count(to:100000,seconds:0.01)}"}
     asking = asyncio.create_task(call(app, "POST", "/graphql", json=endless, headers=PARTS))
@@ -93,6 +93,6 @@ async def test_draining_ends_with_an_error_and_no_payload() -> None:
     reply = await asyncio.wait_for(asking, 5)
     *_, last, ending = reply.body.split(b"\r\n--graphql")
     assert ending == b"--\r\n"
-    told = json.loads(last.partition(b"\r\n\r\n")[2])
-    assert told["payload"] is None
-    assert [error["extensions"]["code"] for error in told["errors"]] == ["OVERLOADED"]
+    result = json.loads(last.partition(b"\r\n\r\n")[2])
+    assert result["payload"] is None
+    assert [error["extensions"]["code"] for error in result["errors"]] == ["OVERLOADED"]

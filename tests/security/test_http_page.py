@@ -1,10 +1,10 @@
-"""The page of GraphiQL: what guards it, and who gets it."""
+"""The GraphiQL page: its security headers, and who can load it."""
 
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway
 
 
-def test_the_page_is_guarded(demo_gateway: RunningGateway) -> None:
+def test_the_page_has_security_headers(demo_gateway: RunningGateway) -> None:
     page = demo_gateway.request("GET", "/graphql", headers={"accept": "text/html,*/*;q=0.8"})
     assert page.status == 200
     assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -21,14 +21,16 @@ def test_the_page_is_guarded(demo_gateway: RunningGateway) -> None:
     assert "access-control-allow-origin" not in page.headers
 
 
-def test_the_page_is_not_for_other_names_of_this_machine(demo_gateway: RunningGateway) -> None:
-    """A name that an attacker points at 127.0.0.1 would make the page, and its token, one of his own origin."""
+def test_the_page_is_not_served_under_other_host_names(demo_gateway: RunningGateway) -> None:
+    """A name that an attacker points at 127.0.0.1 would make the page, with its token, part of the
+    attacker's origin.
+    """
     page = demo_gateway.request("GET", "/graphql", headers={"accept": "text/html", "host": "rebound.example:8000"})
     assert page.status == 403
     assert b"Bearer" not in page.raw
 
 
-def test_a_query_in_the_address_is_no_page(demo_gateway: RunningGateway) -> None:
+def test_a_query_in_the_url_is_executed(demo_gateway: RunningGateway) -> None:
     reply = demo_gateway.request("GET", "/graphql?query={viewer{partner}}", headers={"accept": "text/html"})
     assert (reply.status, reply.codes) == (406, ["NOT_ACCEPTABLE"])
 

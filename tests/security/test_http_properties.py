@@ -1,4 +1,4 @@
-"""Random bytes, JSON and documents to the endpoint: never a 500, never a leak, always well-formed."""
+"""Random bytes, JSON and documents sent to the endpoint: never a 500, never a leak, always well-formed."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What the endpoint makes of requests that are no good, and of those that are: in process, on a small graph."""
+"""Valid and invalid requests to the endpoint, in process, on a small schema."""
 
 import asyncio
 import gzip
@@ -72,13 +72,13 @@ async def test_malformed_requests_are_refused_in_json(raw: bytes, code: str) -> 
 
 
 @pytest.mark.parametrize("open_bracket", [b'{"a":', b"["])
-async def test_deep_json_is_refused_at_once_even_when_escapes_try_to_blind_the_count(open_bracket: bytes) -> None:
+async def test_deep_json_is_refused_at_once_even_with_misleading_escapes(open_bracket: bytes) -> None:
     raw = b'{"query":"{hello}","variables":{"x":"' + b'\\"' * 50_000 + b'","y":' + open_bracket * 20_000
     reply = await asyncio.wait_for(post(raw), 2)
     assert reply.status == 400
 
 
-async def test_brackets_within_strings_are_no_nesting() -> None:
+async def test_brackets_within_strings_do_not_count_as_nesting() -> None:
     raw = json.dumps({"query": "query($n:String!){hello(name:$n)}", "variables": {"n": "[{" * 500 + '\\"'}}).encode()
     assert (await post(raw)).status == 200
 
@@ -110,18 +110,18 @@ async def test_only_json_in_utf_8_is_read(content_type: str | None) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json;charset=UTF-8", 'Application/JSON; charset="utf-8"'])
-async def test_json_may_name_its_charset(content_type: str) -> None:
+async def test_json_may_declare_its_charset(content_type: str) -> None:
     assert (await post({"query": "{hello}"}, headers={"content-type": content_type})).status == 200
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, identity"])
-async def test_compressed_bodies_are_not_read(encoding: str) -> None:
+async def test_compressed_bodies_are_refused(encoding: str) -> None:
     bomb = gzip.compress(b" " * 10_000_000)
     reply = await post(bomb, headers={"content-encoding": encoding})
     assert (reply.status, codes(reply)) == (415, ["UNSUPPORTED_MEDIA_TYPE"])
 
 
-async def test_a_body_over_the_limit_is_refused_by_its_announcement() -> None:
+async def test_a_body_over_the_limit_is_refused_by_its_content_length() -> None:
     app = endpoint(body_bytes=2_000)
     reply = await post(b"", app, {"content-length": "2001"})
     assert (reply.status, codes(reply)) == (413, ["BODY_LIMIT"])
@@ -142,7 +142,7 @@ async def test_a_body_over_the_limit_is_refused_while_it_streams() -> None:
     assert sent == 3
 
 
-async def test_a_body_that_does_not_come_is_given_up() -> None:
+async def test_a_missing_body_times_out() -> None:
     async def receive() -> dict[str, Any]:
         await asyncio.sleep(60)
         return {}
@@ -152,7 +152,7 @@ async def test_a_body_that_does_not_come_is_given_up() -> None:
     assert (b"connection", b"close") in replied[0]["headers"]
 
 
-async def test_a_client_that_leaves_amid_its_body_gets_no_answer() -> None:
+async def test_a_disconnect_during_the_body_gets_no_response() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
@@ -218,7 +218,7 @@ async def test_a_get_is_answered() -> None:
 
 
 @pytest.mark.parametrize("accept", ["text/html", "text/plain", "image/png, text/*", "application/xml;q=0.9", ",", ";"])
-async def test_what_cannot_be_served_is_not_acceptable(accept: str) -> None:
+async def test_unsupported_media_types_are_not_acceptable(accept: str) -> None:
     reply = await post({"query": "{hello}"}, headers={"accept": accept})
     assert (reply.status, codes(reply)) == (406, ["NOT_ACCEPTABLE"])
 
@@ -256,9 +256,7 @@ async def test_negotiation(accept: str | None, content_type: str) -> None:
         ('{number(value:"s3cret")}', {}),
     ],
 )
-async def test_a_refused_document_has_the_status_that_its_media_type_asks_for(
-    query: str, variables: dict[str, Any]
-) -> None:
+async def test_a_refused_documents_status_depends_on_the_media_type(query: str, variables: dict[str, Any]) -> None:
     for accept, status in (
         ("application/json", 200),
         ("*/*", 400),
@@ -285,13 +283,13 @@ async def test_a_partial_answer_is_200_with_its_data() -> None:
         ("{hello}", "c", "The document contains no operation of this name."),
     ],
 )
-async def test_what_is_wrong_with_the_operations_name_is_said(document: str, name: str | None, message: str) -> None:
+async def test_errors_of_the_operation_name(document: str, name: str | None, message: str) -> None:
     reply = await post({"query": document, "operationName": name})
     assert codes(reply) == ["OPERATION_RESOLUTION_FAILURE"]
     assert reply.json()["errors"][0]["message"] == message
 
 
-async def test_headers_that_must_stand_once() -> None:
+async def test_headers_that_must_not_be_repeated() -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.request", "body": b'{"query":"{hello}"}', "more_body": False}
 
@@ -318,14 +316,14 @@ async def test_a_plain_request_id_is_kept(given: str) -> None:
 @pytest.mark.parametrize(
     "given", ["short", "x" * 129, "abcd 12345", "abcd\r\nset-cookie: a=b", "<script>alert</script>", "ä" * 20]
 )
-async def test_an_odd_request_id_is_replaced(given: str) -> None:
+async def test_a_malformed_request_id_is_replaced(given: str) -> None:
     sent = given.encode("utf-8").decode("latin-1")
     reply = await post({"query": "{hello}"}, headers={"x-request-id": sent})
     assert reply.headers["x-request-id"] != sent
     assert len(reply.headers["x-request-id"]) == 32
 
 
-async def test_a_batch_runs_only_where_batches_are_on() -> None:
+async def test_a_batch_runs_only_if_batches_are_enabled() -> None:
     keeper = SmallKeeper()
     app = endpoint(keeper, batch_items=3)
     three = [{"query": "{hello}"}, {"query": 5}, {"query": 'mutation{write(value:"a")}'}]
@@ -335,7 +333,7 @@ async def test_a_batch_runs_only_where_batches_are_on() -> None:
     assert first["data"] == {"hello": "hello world"}
     assert [error["extensions"]["code"] for error in second["errors"]] == ["BAD_REQUEST"]
     assert third["data"] == {"write": "a"}
-    assert len(keeper.admitted) == 2  # each item passes the limits, the price and the rate by itself
+    assert len(keeper.admitted) == 2  # each item passes limits, cost and rate by itself
 
 
 async def test_a_batch_over_its_limit_runs_nothing() -> None:
@@ -345,7 +343,7 @@ async def test_a_batch_over_its_limit_runs_nothing() -> None:
     assert keeper.seen.writes == []
 
 
-async def test_a_batch_of_nonsense_is_a_bad_request() -> None:
+async def test_an_invalid_batch_is_a_bad_request() -> None:
     reply = await post([1, 2], endpoint(batch_items=3))
     assert reply.status == 400
     assert [one["errors"][0]["extensions"]["code"] for one in reply.json()] == ["BAD_REQUEST", "BAD_REQUEST"]
@@ -385,7 +383,7 @@ async def test_a_crash_is_masked_and_logged_without_its_secrets(caplog: pytest.L
         assert leak.encode() not in reply.body
 
 
-async def test_a_bug_of_the_gate_itself_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_in_the_endpoint_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
     keeper = SmallKeeper()
 
     async def broken(*_: object) -> None:
@@ -398,13 +396,13 @@ async def test_a_bug_of_the_gate_itself_is_masked(monkeypatch: pytest.MonkeyPatc
     assert b"/srv" not in reply.body
 
 
-async def test_lone_surrogates_in_an_answer_do_no_harm() -> None:
+async def test_lone_surrogates_in_a_response_are_encoded() -> None:
     reply = await post({"query": "{odd}"})
     assert reply.status == 200
     assert b"\\ud800" in reply.body
 
 
-async def test_past_the_limit_requests_are_shed_at_once_and_it_recovers() -> None:
+async def test_over_the_limit_requests_are_shed_at_once_and_it_recovers() -> None:
     app = endpoint(max_in_flight=2)
     slow = [asyncio.create_task(post({"query": "{slow(seconds:0.2)}"}, app)) for _ in range(2)]
     await asyncio.sleep(0.05)
@@ -434,7 +432,7 @@ async def test_a_query_ends_when_its_client_leaves_and_a_mutation_does_not() -> 
     assert keeper.seen.writes == ["kept"]
 
 
-async def test_answers_are_compressed_where_it_pays_and_gives_nothing_away() -> None:
+async def test_only_large_query_responses_are_compressed() -> None:
     app = endpoint()
     taken = {"accept-encoding": "br, gzip"}
     long = await post({"query": "{long(size:5000)}"}, app, taken)
@@ -454,7 +452,7 @@ async def test_answers_are_compressed_where_it_pays_and_gives_nothing_away() -> 
     assert len(json.loads(gzip.decompress(huge.body))["data"]["long"]) == 400_000
 
 
-async def test_who_is_not_known_learns_nothing_about_the_document() -> None:
+async def test_unauthenticated_callers_learn_nothing_about_the_document() -> None:
     for body in (b'{"query":"{hello}"}', b'{"query":"{"}', b"{"):
         reply = await post(body, headers={"authorization": "Bearer nobody"})
         assert (reply.status, codes(reply)) == (401, ["UNAUTHENTICATED"])
@@ -467,5 +465,5 @@ async def test_trace_and_debug_headers_change_nothing() -> None:
         assert traced["extensions"].keys() == plain["extensions"].keys()
 
 
-def test_the_host_of_the_test_caller_is_what_these_tests_think() -> None:
+def test_the_test_callers_host_is_as_assumed() -> None:
     assert HOST == "sandbox.test"

@@ -1,4 +1,4 @@
-"""Clients that take their time: every wait for a client has an end, and others are served meanwhile."""
+"""Slow clients: every wait for a client has a timeout, and others are served meanwhile."""
 
 import asyncio
 import select
@@ -32,7 +32,7 @@ def post(body: bytes = QUERY, *lines: str, token: str = "good", length: int | No
 
 
 class Client:
-    """One raw connection. Reads wait for the server and fail after 20 s: far beyond every deadline in use."""
+    """One raw connection. Reads wait for the server and fail after 20 s, far beyond every deadline in use."""
 
     def __init__(self, url: str, receive_buffer: int | None = None) -> None:
         address = urlsplit(url)
@@ -47,7 +47,7 @@ class Client:
         return self
 
     def everything(self) -> WireReply:
-        """What comes until the server closes."""
+        """All bytes until the server closes."""
         received = b""
         try:
             while chunk := self.socket.recv(65_536):
@@ -57,20 +57,20 @@ class Client:
         return WireReply(received)
 
     def answer(self) -> WireReply:
-        """What has come by now, at least a head."""
+        """The bytes received so far, at least a head."""
         received = b""
         while b"\r\n\r\n" not in received:
             received += self.socket.recv(65_536)
         return WireReply(received)
 
     def is_reset(self, within_s: float = 20) -> bool:
-        """Whether the server ends it while nothing is read."""
+        """True if the server resets the connection while nothing is read."""
         poll = select.poll()
         poll.register(self.socket, select.POLLERR | select.POLLHUP)
         return bool(poll.poll(within_s * 1000))
 
     def is_closed(self) -> bool:
-        """Whether the server has closed it, without waiting."""
+        """True if the server has closed the connection; does not wait."""
         self.socket.setblocking(False)
         try:
             return self.socket.recv(65_536) == b""
@@ -89,7 +89,7 @@ def keeper() -> SmallKeeper:
 
 @pytest.fixture
 def opened(keeper: SmallKeeper) -> Iterator[Any]:
-    """``opened(limits, **endpoint_limits)`` serves a small gateway and answers its address."""
+    """``opened(limits, **endpoint_limits)`` serves a small gateway and returns its address."""
     with ExitStack() as running:
 
         def serving(limits: dict[str, Any], **more: Any) -> Served:
@@ -115,12 +115,12 @@ def is_well(server: Served) -> bool:
 
 
 @pytest.mark.parametrize("first", [b"", b"G", b"POST /graphql HTTP/1.1\r\nhost: localhost\r\nx-half"])
-def test_a_head_that_does_not_end_is_given_up(first: bytes, opened: Any) -> None:
+def test_an_incomplete_head_times_out(first: bytes, opened: Any) -> None:
     reply = Client(opened(HURRIED).url).send(first).everything()
     assert (reply.status, reply.codes if first else []) == ((408, ["REQUEST_TIMEOUT"]) if first else (0, []))
 
 
-def test_a_head_that_trickles_gains_no_time(opened: Any) -> None:
+def test_a_trickling_head_does_not_extend_its_timeout(opened: Any) -> None:
     client = Client(opened(HURRIED).url).send(b"POST /graphql HTTP/1.1\r\n")
     stop = threading.Event()
 
@@ -139,14 +139,14 @@ def test_a_head_that_trickles_gains_no_time(opened: Any) -> None:
     assert (reply.status, reply.codes) == (408, ["REQUEST_TIMEOUT"])
 
 
-def test_a_second_head_that_does_not_end_is_given_up_too(opened: Any) -> None:
+def test_an_incomplete_second_head_times_out_too(opened: Any) -> None:
     client = Client(opened(HURRIED).url)
     assert client.send(post()).answer().status == 200
     assert client.send(b"POST /graphql HT").everything().codes == ["REQUEST_TIMEOUT"]
 
 
-def test_line_ends_after_a_request_are_no_request(opened: Any) -> None:
-    """An answer that nobody asked for could be taken for that to the next request."""
+def test_line_ends_after_a_request_are_ignored(opened: Any) -> None:
+    """An extra response could be taken for that to the next request."""
     client = Client(opened(HURRIED).url)
     assert client.send(post()).answer().status == 200
     assert client.send(b"\r\n" + post()).answer().status == 200
@@ -155,7 +155,7 @@ def test_line_ends_after_a_request_are_no_request(opened: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"", b'{"que'])
 @pytest.mark.parametrize("body_timeout_s", [0.2, 60], ids=["the endpoint", "the server"])
-def test_a_body_that_does_not_come_is_given_up(body_timeout_s: float, body: bytes, opened: Any) -> None:
+def test_a_missing_body_times_out(body_timeout_s: float, body: bytes, opened: Any) -> None:
     server = opened(HURRIED, body_timeout_s=body_timeout_s)
     reply = Client(server.url).send(post(body, length=100)).everything()
     assert (reply.status, reply.codes) == (408, ["REQUEST_TIMEOUT"])
@@ -164,8 +164,8 @@ def test_a_body_that_does_not_come_is_given_up(body_timeout_s: float, body: byte
 
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "DELETE"])
 @pytest.mark.parametrize("path", ["/healthz", "/nothing", "/graphql"])
-def test_an_answer_before_the_body_has_come_closes_the_connection(method: str, path: str, opened: Any) -> None:
-    """The rest is neither waited for nor read as a request."""
+def test_a_response_before_the_whole_body_closes_the_connection(method: str, path: str, opened: Any) -> None:
+    """The rest is neither waited for nor parsed as a request."""
     client = Client(opened({**HURRIED, "body_timeout_s": 60}).url)
     client.send(f"{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 200000\r\n\r\nx".encode())
     reply = client.answer()
@@ -175,7 +175,7 @@ def test_an_answer_before_the_body_has_come_closes_the_connection(method: str, p
     assert client.everything().raw.count(b"HTTP/1.1") == 0
 
 
-def test_a_chunked_body_nobody_reads_closes_the_connection_too(opened: Any) -> None:
+def test_an_unread_chunked_body_closes_the_connection_too(opened: Any) -> None:
     client = Client(opened(HURRIED).url)
     client.send(b"POST /nothing HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
     assert b"connection: close" in client.everything().head
@@ -184,7 +184,7 @@ def test_a_chunked_body_nobody_reads_closes_the_connection_too(opened: Any) -> N
 def test_a_body_in_two_parts_leaves_the_connection_open(opened: Any) -> None:
     client = Client(opened(HURRIED).url)
     client.send(post(QUERY[:5], length=len(QUERY)))
-    time.sleep(0.1)  # so that it comes in two parts
+    time.sleep(0.1)  # so that it arrives in two parts
     reply = client.send(QUERY[5:]).answer()
     assert (reply.status, b"connection: close" in reply.head) == (200, False)
     assert client.send(post()).answer().status == 200
@@ -208,8 +208,8 @@ def test_a_body_of_tiny_chunks_is_read(opened: Any) -> None:
     assert client.send(head).send(chunks).answer().status == 200
 
 
-def test_pipelined_answers_that_nobody_reads_hold_no_place(opened: Any, keeper: SmallKeeper) -> None:
-    """Two requests whose answers fill every buffer would otherwise hold both places for ever."""
+def test_unread_pipelined_responses_hold_no_slot(opened: Any, keeper: SmallKeeper) -> None:
+    """Two requests whose responses fill every buffer would otherwise occupy both slots forever."""
     server = opened({**HURRIED, "send_timeout_s": 1}, max_in_flight=2)
     long = b'{"query":"{long(size:3000000)}"}'
     greedy = [Client(server.url, receive_buffer=4096).send(post(long) * 8) for _ in range(2)]
@@ -219,7 +219,7 @@ def test_pipelined_answers_that_nobody_reads_hold_no_place(opened: Any, keeper: 
 
 
 @pytest.mark.parametrize("close", [b"connection: close\r\n", b""])
-def test_one_answer_that_nobody_reads_is_not_kept(close: bytes, opened: Any) -> None:
+def test_an_unread_response_times_out(close: bytes, opened: Any) -> None:
     server = opened({**HURRIED, "keep_alive_s": 0.2})
     client = Client(server.url, receive_buffer=4096)
     client.send(post(b'{"query":"{long(size:9000000)}"}').replace(b"\r\n\r\n", b"\r\n" + close + b"\r\n", 1))
@@ -239,16 +239,16 @@ def test_too_many_pipelined_requests_are_refused_after_those_before(opened: Any)
     ("surplus", "status"),
     [(b"NONSENSE\r\n\r\n", 400), (b"GET / HTTP/1.1\r\nx: " + b"y" * 200_000 + b"\r\n\r\n", 431), (b"GET / HT", 408)],
 )
-def test_what_follows_a_request_is_refused_after_its_answer(surplus: bytes, status: int, opened: Any) -> None:
-    """A refusal in its place would be taken for the answer to a write that was done."""
+def test_surplus_bytes_are_refused_after_the_response(surplus: bytes, status: int, opened: Any) -> None:
+    """An early refusal would be taken for the response to a write that was done."""
     reply = Client(opened(HURRIED).url).send(post(b'{"query":"{slow(seconds:0.2)}"}') + surplus).everything()
     first, _, second = reply.raw.removeprefix(b"HTTP/1.1 ").partition(b"HTTP/1.1 ")
     assert (first[:3], second[:3]) == (b"200", str(status).encode())
     assert b'"done"' in first
 
 
-def test_a_body_that_waits_for_its_turn_is_not_late(opened: Any) -> None:
-    """The server itself does not read on while it answers the request before."""
+def test_a_pipelined_body_does_not_time_out_while_waiting(opened: Any) -> None:
+    """The server stops reading while it answers the previous request."""
     long = b'{"query":"{hello}"' + b" " * 200_000 + b"}"
     server = opened({**HURRIED, "body_timeout_s": 0.3})
     reply = (
@@ -271,7 +271,7 @@ def test_a_handshake_with_a_body_is_refused(line: str, opened: Any) -> None:
     assert (reply.status, reply.codes) == (400, ["BAD_REQUEST"])
 
 
-def test_a_handshake_is_a_handshake(opened: Any) -> None:
+def test_a_valid_handshake_is_accepted(opened: Any) -> None:
     server = opened(HURRIED)
     for request in (upgrade(), upgrade("content-length: 0"), upgrade().replace(b"/graphql ", b"/graphql/ ")):
         assert Client(server.url).send(request).answer().status == 101
@@ -287,7 +287,7 @@ def test_a_handshake_is_a_handshake(opened: Any) -> None:
         (b"host: localhost", b"host: localhost\r\norigin: https://evil.example", 403),
     ],
 )
-def test_a_handshake_that_is_no_good_is_refused_in_json(said: bytes, instead: bytes, status: int, opened: Any) -> None:
+def test_an_invalid_handshake_is_refused_in_json(said: bytes, instead: bytes, status: int, opened: Any) -> None:
     reply = Client(opened(HURRIED).url).send(upgrade().replace(said, instead)).everything()
     assert reply.status == status
     assert reply.codes == ["FORBIDDEN" if status == 403 else "BAD_REQUEST"]
@@ -332,7 +332,7 @@ def test_connect_is_refused(opened: Any) -> None:
     assert b"allow: " in reply.head
 
 
-def test_idle_connections_of_one_address_make_room_for_each_other(opened: Any) -> None:
+def test_idle_connections_of_one_address_are_evicted(opened: Any) -> None:
     server = opened({"connections_per_address": 20})
     idle = [Client(server.url) for _ in range(60)]
     assert is_well(server)
@@ -342,7 +342,7 @@ def test_idle_connections_of_one_address_make_room_for_each_other(opened: Any) -
 
 
 def test_a_burst_from_one_address_is_served(opened: Any) -> None:
-    """All are there before the first is read; a proxy that nobody named connects like this."""
+    """All connect before the first is read; a proxy that is not configured as trusted connects like this."""
     server = opened({"connections_per_address": 5})
     held = threading.Event()
     server.call_soon(held.wait)
@@ -353,7 +353,7 @@ def test_a_burst_from_one_address_is_served(opened: Any) -> None:
     assert {client.answer().status for client in burst} == {200}
 
 
-def test_connections_that_are_known_do_not_count_for_their_address(opened: Any) -> None:
+def test_authenticated_connections_do_not_count_for_their_address(opened: Any) -> None:
     server = opened({"connections_per_address": 5})
     known = [Client(server.url) for _ in range(1)]
     for _ in range(20):
@@ -362,7 +362,7 @@ def test_connections_that_are_known_do_not_count_for_their_address(opened: Any) 
     assert [client.is_closed() for client in known[:-1]] == [False] * 20
 
 
-def test_connections_of_one_caller_make_room_for_each_other(opened: Any, keeper: SmallKeeper) -> None:
+def test_idle_connections_of_one_caller_are_evicted(opened: Any, keeper: SmallKeeper) -> None:
     server = opened({"connections_per_caller": 5})
     other = Client(server.url).send(post(token="plain"))
     assert other.answer().status == 200
@@ -374,7 +374,7 @@ def test_connections_of_one_caller_make_room_for_each_other(opened: Any, keeper:
     assert not other.is_closed()
 
 
-def test_where_none_of_a_callers_connections_idles_the_next_is_refused(opened: Any) -> None:
+def test_a_callers_next_connection_is_refused_if_none_is_idle(opened: Any) -> None:
     server = opened({"connections_per_caller": 2})
     slow = b'{"query":"{slow(seconds:60)}"}'
     busy = [Client(server.url).send(post(slow)) for _ in range(2)]
@@ -385,7 +385,7 @@ def test_where_none_of_a_callers_connections_idles_the_next_is_refused(opened: A
 
 
 def test_a_connection_counts_for_the_caller_of_its_last_request(opened: Any) -> None:
-    """One that a proxy keeps open carries requests of many."""
+    """A connection that a proxy keeps open carries requests of many callers."""
     server = opened({"connections_per_caller": 2})
     clients = [Client(server.url) for _ in range(4)]
     for token, pair in (("good", clients[:2]), ("plain", clients[2:]), ("plain", clients[:2])):
@@ -401,7 +401,7 @@ def test_a_trusted_proxy_connects_for_many(opened: Any) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_all_connections_are_bounded_and_the_idle_make_room(known: bool, opened: Any) -> None:
+def test_all_connections_are_limited_and_idle_ones_are_evicted(known: bool, opened: Any) -> None:
     server = opened({"connections": 30, "connections_per_address": 1000})
     idle = [Client(server.url) for _ in range(30)]
     if known:
@@ -413,7 +413,7 @@ def test_all_connections_are_bounded_and_the_idle_make_room(known: bool, opened:
     until(lambda: sum(not client.is_closed() for client in (*idle, *more)) <= 30)
 
 
-def test_where_nobody_idles_the_newcomer_is_told(opened: Any, keeper: SmallKeeper) -> None:
+def test_a_new_connection_is_refused_if_none_is_idle(opened: Any, keeper: SmallKeeper) -> None:
     server = opened({"connections": 10, "connections_per_address": 1000})
     busy = [Client(server.url).send(post(b'{"query":"{slow(seconds:60)}"}')) for _ in range(10)]
     reply = Client(server.url).everything()
@@ -422,7 +422,7 @@ def test_where_nobody_idles_the_newcomer_is_told(opened: Any, keeper: SmallKeepe
     until(lambda: is_well(server))
 
 
-def test_where_nobody_of_an_address_idles_its_newcomer_is_told(opened: Any) -> None:
+def test_an_addresss_new_connection_is_refused_if_none_is_idle(opened: Any) -> None:
     server = opened({"connections_per_address": 1})
     busy = Client(server.url).send(b"GET /never HTTP/1.1\r\nhost: a\r\n\r\n")
     until(

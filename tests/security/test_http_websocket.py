@@ -1,4 +1,4 @@
-"""graphql-transport-ws: the protocol's close codes, the same rules as over HTTP, and bounds on what a socket holds."""
+"""graphql-transport-ws: the protocol's close codes, the same rules as over HTTP, and limits per socket."""
 
 import json
 import time
@@ -23,7 +23,7 @@ Open = Callable[..., "Socket"]
 
 
 class Socket:
-    """A client that speaks JSON."""
+    """A client that sends and receives JSON."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -36,7 +36,7 @@ class Socket:
         return json.loads(self.connection.recv(timeout))
 
     def close_code(self, timeout: float = 5) -> int:
-        """How the server closes, whatever it says before."""
+        """The close code of the server, after any messages."""
         try:
             while True:
                 self.connection.recv(timeout)
@@ -61,7 +61,7 @@ def keeper() -> SmallKeeper:
 
 @pytest.fixture
 def start(keeper: SmallKeeper) -> Iterator[Callable[..., Open]]:
-    """``start(**socket_limits)`` serves the small graph and answers how to open sockets on it."""
+    """``start(**socket_limits)`` serves the small schema and returns a function that opens sockets."""
     with ExitStack() as running:
 
         def serving(**limits: Any) -> Open:
@@ -109,7 +109,7 @@ def test_a_query_a_mutation_and_a_subscription(start: Any, keeper: SmallKeeper) 
         ("{__schema{types{name}}}", "INTROSPECTION_DISABLED"),
     ],
 )  # fmt: skip
-def test_a_refused_operation_is_an_error_and_the_socket_lives(query: str, code: str, start: Any) -> None:
+def test_a_refused_operation_is_an_error_and_the_socket_stays_open(query: str, code: str, start: Any) -> None:
     socket = start()()
     socket.send({"type": "connection_init", "payload": {"authorization": "Bearer plain"}})
     assert socket.next()["type"] == "connection_ack"
@@ -166,7 +166,7 @@ def test_another_subprotocol_is_not_acceptable(protocol: str | None, start: Any)
     assert start()(protocol=protocol).close_code() == 4406
 
 
-def test_who_does_not_begin_is_closed_soon(start: Any) -> None:
+def test_a_missing_connection_init_closes_the_socket(start: Any) -> None:
     socket = start(init_timeout_s=0.2)()
     socket.send({"type": "ping"})
     assert socket.next() == {"type": "pong"}
@@ -181,14 +181,14 @@ def test_a_foreign_origin_is_refused_at_the_handshake(origin: str, start: Any) -
     assert b'"FORBIDDEN"' in (refused.value.response.body or b"")
 
 
-def test_listed_and_own_origins_are_let_in(start: Any) -> None:
+def test_listed_and_own_origins_are_accepted(start: Any) -> None:
     opened = start()
     assert opened(origin=APP).started()
     host = opened().connection.remote_address
     assert opened(origin=f"http://127.0.0.1:{host[1]}").started()
 
 
-def test_connections_that_do_not_say_who_they_are_are_bounded_by_address(start: Any) -> None:
+def test_unauthenticated_connections_are_limited_by_address(start: Any) -> None:
     opened = start(connections_per_address=2)
     first, _ = opened(), opened()
     with pytest.raises(InvalidStatus) as refused:
@@ -198,8 +198,8 @@ def test_connections_that_do_not_say_who_they_are_are_bounded_by_address(start: 
     assert opened().started(), "who said so counts no more"
 
 
-def test_connections_are_bounded_by_caller_once_they_said_who_they_are(start: Any, keeper: SmallKeeper) -> None:
-    """Others behind the same address are none the worse for it."""
+def test_authenticated_connections_are_limited_by_caller(start: Any, keeper: SmallKeeper) -> None:
+    """Other callers behind the same address are not affected."""
     opened = start(connections_per_address=2, connections_per_caller=5)
     sockets = [opened().started() for _ in range(5)]
     surplus = opened()
@@ -221,7 +221,7 @@ def opened_again(opened: Open) -> bool:
         return False
 
 
-def test_behind_a_trusted_proxy_clients_are_told_apart(start: Any) -> None:
+def test_behind_a_trusted_proxy_clients_are_distinguished(start: Any) -> None:
     opened = start(connections_per_address=1, trusted_proxies=TrustedProxies(["127.0.0.1"]))
 
     def by(address: str) -> Socket:
@@ -235,14 +235,14 @@ def test_behind_a_trusted_proxy_clients_are_told_apart(start: Any) -> None:
         assert refused.value.response.status_code == 429
 
 
-def test_nobody_else_is_believed_about_addresses(start: Any) -> None:
+def test_forwarding_headers_of_others_are_ignored(start: Any) -> None:
     opened = start(connections_per_address=1, trusted_proxies=TrustedProxies(["10.0.0.0/8"]))
     opened(additional_headers={"x-forwarded-for": "198.51.100.1"})
     with pytest.raises(InvalidStatus):
         opened(additional_headers={"x-forwarded-for": "198.51.100.2"})
 
 
-def test_the_path_may_name_a_document_as_that_of_a_post_may(start: Any) -> None:
+def test_the_path_may_contain_a_document_id(start: Any) -> None:
     opened = start()
     assert opened(path="/").started(subscribe("1", "{hello}")).next()["payload"]["data"] == {"hello": "hello world"}
     twice = opened(path="/some-id").started(subscribe("1", "{hello}", documentId="other-id")).next()
@@ -271,7 +271,7 @@ def test_operations_are_bounded_by_connection_and_by_caller(start: Any) -> None:
     assert second.next()["payload"]["data"] == {"hello": "hello world"}
 
 
-def test_completing_ends_the_work_and_leaving_ends_all_of_it(start: Any, keeper: SmallKeeper) -> None:
+def test_complete_ends_an_operation_and_a_disconnect_ends_all(start: Any, keeper: SmallKeeper) -> None:
     socket = start()().started(
         subscribe("a", "{slow(seconds:30)}"),
         subscribe("b", "subscription{count(to:1000,seconds:0.2)}"),
@@ -283,18 +283,18 @@ def test_completing_ends_the_work_and_leaving_ends_all_of_it(start: Any, keeper:
     assert keeper.seen.streams_open == 1
     socket.connection.close()
     until(lambda: keeper.seen.streams_open == 0)
-    until(lambda: keeper.seen.writes == ["kept"])  # a write is finished, whoever waits for it
+    until(lambda: keeper.seen.writes == ["kept"])  # a write completes after a disconnect
 
 
-def test_a_reader_that_does_not_read_is_let_go(start: Any, keeper: SmallKeeper) -> None:
+def test_a_socket_that_is_not_read_is_closed(start: Any, keeper: SmallKeeper) -> None:
     socket = start(send_timeout_s=0.3)(max_queue=1)
     socket.started(subscribe("a", "subscription{flood}"))
     until(lambda: keeper.seen.streams_open == 1)
     until(lambda: keeper.seen.streams_open == 0)
-    assert keeper.seen.reads < 2_000  # the source was held back by the socket, nothing piled up
+    assert keeper.seen.reads < 2_000  # the socket applied backpressure to the source; nothing was queued
 
 
-def test_credentials_that_end_end_the_connection(start: Any, keeper: SmallKeeper) -> None:
+def test_expired_credentials_close_the_connection(start: Any, keeper: SmallKeeper) -> None:
     socket = start(recheck_s=0.1)().started()
     keeper.good.clear()
     assert socket.close_code() == 4403

@@ -1,6 +1,6 @@
-"""Scopes as the schema declares them, and the question "whose is it?", asked of every way into the graph.
+"""Scopes as declared in the schema, and access to other customers' data by every field.
 
-Both walk the schema: a field that is added without a scope, or without an answer here, fails a test.
+Both walk the schema: a new field without a scope, or without an entry here, fails a test.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from tests.support.writes import document, sample
 GRAPH: Final = schema._schema
 
 OPEN: Final = {"node", "nodes", "viewer", "providers", "_service", "_entities"}
-"""For any caller: `node`, `nodes` and `_entities` check what their id leads to."""
+"""For any caller: `node`, `nodes` and `_entities` check the object of each id."""
 NEEDED: Final = {
     "customer": "customers:read",
     "findCustomer": "customers:read",
@@ -58,7 +58,7 @@ SUBSCRIPTIONS: Final = {"customerEvents": "customers:read", "operationUpdated": 
 
 
 def roots() -> Iterator[tuple[str, str, Any]]:
-    """Kind of operation, name and definition of every way in."""
+    """Kind of operation, name and definition of every root field."""
     for kind, root in (
         ("query", GRAPH.query_type),
         ("mutation", GRAPH.mutation_type),
@@ -68,7 +68,7 @@ def roots() -> Iterator[tuple[str, str, Any]]:
             yield kind, name, field
 
 
-def test_every_way_in_asks_for_the_scope_that_it_should() -> None:
+def test_every_root_field_needs_its_scope() -> None:
     for kind, name, field in roots():
         expected = SUBSCRIPTIONS.get(name) if kind == "subscription" else NEEDED.get(name)
         if name in OPEN:
@@ -78,7 +78,7 @@ def test_every_way_in_asks_for_the_scope_that_it_should() -> None:
             assert needs_of(field) == ((expected,),), name
 
 
-def test_what_is_scoped_beneath_the_root_is_the_same_everywhere() -> None:
+def test_scopes_below_the_root_are_the_same_everywhere() -> None:
     for path, expected in NEEDED.items():
         kind, _, name = path.rpartition(".")
         owner = GRAPH.type_map.get(kind)
@@ -94,13 +94,13 @@ def test_no_scoped_field_is_non_null_and_every_scope_exists() -> None:
         for name, field in getattr(kind, "fields", {}).items():
             for any_of in needs_of(field):
                 seen.update(any_of)
-                if isinstance(kind, GraphQLObjectType) and kind is not GRAPH.subscription_type:  # never starts there
+                if isinstance(kind, GraphQLObjectType) and kind is not GRAPH.subscription_type:  # refused at start
                     assert not isinstance(field.type, GraphQLNonNull), f"{kind.name}.{name}"
     assert seen <= ALL_SCOPES
 
 
 def test_methods_are_reached_through_scoped_fields_only() -> None:
-    """From a customer or a payload, every field that leads to a payment method asks for payment_methods:read."""
+    """Every field that leads from a customer or a payload to a payment method needs payment_methods:read."""
     method_types = {"PaymentMethod", "Card", "BankAccount", "OtherMethod"}
     for kind in GRAPH.type_map.values():
         if not isinstance(kind, GraphQLObjectType) or kind.name in method_types or kind.name.startswith("__"):
@@ -111,12 +111,12 @@ def test_methods_are_reached_through_scoped_fields_only() -> None:
 
 
 EMPTY_INSTEAD: Final = {
-    ("DeletePaymentMethodPayload", "remainingLookalikes"),  # empty without the scope: the deletion must show
-    ("DuplicateError", "existing"),  # resolved only for callers with the scope: else the error is a plain one
+    ("DeletePaymentMethodPayload", "remainingLookalikes"),  # empty without the scope
+    ("DuplicateError", "existing"),  # resolved only for callers with the scope
 }
 
 
-# ---- whose is it? ------------------------------------------------------------------------------------------
+# ---- access to other customers ------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +129,14 @@ def shared(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def sam(shared: RunningGateway, sandbox: RunningSandbox) -> RunningGateway:
-    """Asked by the end user who is Sam, with every scope that an end user can have, from a token that claims all."""
+    """The end user Sam, with every scope that an end user can have, from a token that claims all."""
     shared.headers = {"authorization": f"Bearer {shared.token(ALL_SCOPES, 'cus_sam')}"}
     return shared
 
 
 @pytest.fixture
 def alexs(shared: RunningGateway, sandbox: RunningSandbox) -> dict[str, str]:
-    """Ids of what is Alex's: a method of every vault, an operation."""
+    """Ids of Alex's objects: a method of every vault, an operation."""
     staff = {"authorization": f"Bearer {shared.token()}"}
     reply = shared.query('{ customer(id: "cus_alex") { paymentMethods { id provider } } }', headers=staff)
     found = {one["provider"]: one["id"] for one in reply.data["customer"]["paymentMethods"]}
@@ -164,7 +164,7 @@ QUERIES: Final[dict[str, tuple[str, Any]]] = {
         {"c": [None], "m": [None]},
     ),
 }
-NOBODYS: Final = {
+WITHOUT_CUSTOMER: Final = {
     "viewer": "shows the caller: tested below",
     "providers": "the same for everybody",
     "_service": "the schema",
@@ -184,19 +184,23 @@ MUTATIONS: Final = {
     "linkProviderCustomer": "FORBIDDEN",
     "unlinkProviderCustomer": "FORBIDDEN",
 }
-"""What an end user is answered who names somebody else's thing: unknown, or that it is not an end user's to do."""
+"""The errors for an end user who names another customer's object: unknown, or not allowed for end users."""
 STREAMS: Final = {"customerEvents", "operationUpdated"}
-"""Asked in the tests of subscriptions."""
+"""Covered by the tests of subscriptions."""
 
 
-def test_every_way_in_has_an_answer_to_whose_it_is() -> None:
+def test_every_root_field_has_an_access_test() -> None:
     for kind, name, _ in roots():
-        known = {"query": QUERIES.keys() | NOBODYS.keys(), "mutation": MUTATIONS.keys(), "subscription": STREAMS}[kind]
-        assert name in known, f"whose is it? Say in this test what {kind} {name} answers to somebody else's end user"
+        known = {
+            "query": QUERIES.keys() | WITHOUT_CUSTOMER.keys(),
+            "mutation": MUTATIONS.keys(),
+            "subscription": STREAMS,
+        }[kind]
+        assert name in known, f"add to this test what {kind} {name} returns to another customer's end user"
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_an_end_user_reads_nothing_of_anybody_else(
+def test_an_end_user_cannot_read_other_customers(
     sam: RunningGateway, alexs: dict[str, str], sandbox: RunningSandbox, name: str
 ) -> None:
     query, expected = QUERIES[name]
@@ -221,7 +225,7 @@ def test_an_end_user_reads_nothing_of_anybody_else(
 
 
 @pytest.mark.parametrize("name", sorted(MUTATIONS))
-def test_an_end_user_changes_nothing_of_anybody_else(
+def test_an_end_user_cannot_change_other_customers(
     sam: RunningGateway, alexs: dict[str, str], sandbox: RunningSandbox, name: str
 ) -> None:
     assert GRAPH.mutation_type is not None
@@ -240,7 +244,7 @@ def test_an_end_user_changes_nothing_of_anybody_else(
 
 
 def _named(value: Any, alexs: dict[str, str]) -> Any:
-    """The same input, about Alex."""
+    """The same input with Alex's ids."""
     names = {
         "customerId": "cus_alex",
         "id": alexs["METHOD"],
@@ -253,7 +257,7 @@ def _named(value: Any, alexs: dict[str, str]) -> Any:
     return [_named(one, alexs) for one in value] if isinstance(value, list) else value
 
 
-def test_an_end_user_has_their_own(sam: RunningGateway) -> None:
+def test_an_end_user_has_access_to_its_customer(sam: RunningGateway) -> None:
     data = sam.data(
         "{ viewer { partner scopes actingCustomer { id } } "
         'customer(id: "cus_sam") { name paymentMethods { provider } } '
@@ -275,10 +279,10 @@ GUARDED: Final = """query Guarded($id: ID!) { customer(id: $id) { name links { p
 BY_REF: Final = '{ findCustomer(by: {providerRef: {provider: LOANPRO, customerRef: "37"}}) { id } }'
 
 
-def test_a_document_that_was_compiled_for_one_caller_is_guarded_against_the_next(
+def test_a_document_compiled_for_one_caller_is_guarded_for_others(
     shared: RunningGateway, sandbox: RunningSandbox
 ) -> None:
-    """Documents are prepared once for everybody, and run by a plan from their second use on."""
+    """Documents are prepared once for all callers, and run by a plan from their second use on."""
     staff = {"authorization": f"Bearer {shared.token(ALL_SCOPES)}"}
     bare = {"authorization": f"Bearer {shared.token(['customers:read'], name='bare')}"}
     for _ in range(4):
@@ -321,13 +325,13 @@ RAW: Final = {"accountNumber": "4012888888881881", "expiry": "2031-07", "brand":
 
 
 def test_no_write_runs_unless_all_may(sam: RunningGateway, alexs: dict[str, str], sandbox: RunningSandbox) -> None:
-    """The second field's input needs pan:write, which nobody has here: the first one is not run either."""
+    """The second field's input needs pan:write, which this caller lacks: the first one is not run either."""
     wanted = {
         "a": {"customerId": "cus_alex", "paymentMethodId": alexs["JPMORGAN"]},
         "b": {"customerId": "cus_alex", "idempotencyKey": "k" * 16, "method": {"jpmRawCard": RAW}},
     }
     staff = {"authorization": f"Bearer {sam.token()}"}
-    for _ in range(3):  # from the second on by a plan
+    for _ in range(3):  # by a plan from the second run on
         reply = sam.query(TWO, wanted, headers=staff)
         assert (reply.status, reply.data) == (200, {"first": None, "second": None}), reply.raw
         assert [(error["path"], error["extensions"]["code"]) for error in reply.errors] == [
@@ -340,7 +344,7 @@ def test_no_write_runs_unless_all_may(sam: RunningGateway, alexs: dict[str, str]
     assert (skipped.data, skipped.errors) == ({"first": {"userErrors": []}}, []), "what is skipped asks for nothing"
 
 
-def test_writes_that_were_refused_are_on_the_trail(sam: RunningGateway, alexs: dict[str, str]) -> None:
+def test_refused_writes_are_in_the_audit_trail(sam: RunningGateway, alexs: dict[str, str]) -> None:
     written = 'mutation { eraseCustomer(input: {customerId: "cus_alex", idempotencyKey: "0123456789abcdef", '
     written += 'confirmExternalId: "user-88420"}) { userErrors { code } } }'
     sam.query(written, headers={"x-request-id": "refused-write"})

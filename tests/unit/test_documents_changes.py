@@ -65,7 +65,7 @@ def test_a_subgraph_and_its_api_schema_are_the_same() -> None:
     ids=[
         "a field is gone", "an answer may be null now", "a root field is gone", "an argument is required",
         "an input is required", "an input is gone", "a new input is required", "an input's value is gone",
-        "an argument nobody sends is gone", "another one", "a new type",
+        "an unused argument is removed", "another one", "a new type",
     ],
 )  # fmt: skip
 def test_broken_documents(before: str, after: str, who: list[tuple[str, str]]) -> None:

@@ -265,10 +265,10 @@ async def test_a_fresh_snapshot_is_one_reading_for_the_whole_request() -> None:
     world.services.reader.snapshots.drop(P.LOANPRO, CustomerRef("37"))
     context.wallet_of(entry).want()
     assert (await context.wallet_of(entry).wallet()).sources[P.LOANPRO] == first
-    assert len(world.vaults[P.LOANPRO].calls) == calls, "whoever asks for more asks for more, and not again"
+    assert len(world.vaults[P.LOANPRO].calls) == calls, "a later field reads only what is missing"
     context.after_write()
     assert (await context.wallet_of(entry).wallet()).sources[P.LOANPRO].fetched_at is not None
-    assert len(world.vaults[P.LOANPRO].calls) == calls + 1, "after a write of ours it is read anew"
+    assert len(world.vaults[P.LOANPRO].calls) == calls + 1, "after a write it is read again"
     context.close()
 
 

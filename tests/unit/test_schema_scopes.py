@@ -107,6 +107,6 @@ async def test_entities_need_the_same_scopes() -> None:
 
 async def test_fields_for_any_caller() -> None:
     world = World()
-    nobody = Caller(name="nobody", scopes=frozenset())
-    data = await world.data('{ viewer { partner } providers { provider } node(id: "op_x") { id } }', caller=nobody)
+    caller = Caller(name="nobody", scopes=frozenset())
+    data = await world.data('{ viewer { partner } providers { provider } node(id: "op_x") { id } }', caller=caller)
     assert (data["viewer"], data["node"], len(data["providers"])) == ({"partner": "nobody"}, None, 4)

@@ -1,4 +1,4 @@
-"""NCR Aloha Online Ordering: which calls. PUT creates, POST replaces; nothing here ever POSTs.
+"""The adapter of NCR Aloha Online Ordering. PUT creates, POST replaces; nothing here uses POST.
 
 `POST v1/Customers/{id}/Payments` replaces all of a customer's payment methods and takes card data: it is not used.
 """
@@ -30,7 +30,7 @@ _CREATE_QUERY: Final = (
 
 
 class AlohaVault(VaultAdapter):
-    """Cards by token only. Aloha can neither change nor delete a saved token, nor mark one as default."""
+    """Cards by token only. Aloha cannot update or delete a saved token, nor mark one as default."""
 
     name: ProviderName = mapping.NAME
     canonical_ref = staticmethod(mapping.canonical_ref)
@@ -76,10 +76,10 @@ class AlohaVault(VaultAdapter):
         return await self._get(f"{_path(ref)}/Payments", "v1/Customers/{id}/Payments", call)
 
     async def _read_list(self, ref: CustomerRef, reply: VaultReply, call: Call) -> Any:
-        """The list as it comes, None when nothing is saved.
+        """The list as returned, None if nothing is saved.
 
-        Aloha's 404, a 204, null or an empty body may say "no payments" or "no customer": only then the customer is
-        asked for. A 404 with any other body is some other server's, or of a path that Aloha lacks.
+        Aloha's 404, a 204, null or an empty body may mean "no payments" or "no customer", so only then the customer is
+        read. A 404 with any other body comes from another server, or from a path that Aloha lacks.
         """
         is_missing = reply.status == 404 and (not reply.body.strip() or _says_not_found(reply))
         if reply.status not in (200, 204) and not is_missing:
@@ -126,7 +126,7 @@ class AlohaVault(VaultAdapter):
         return validation.faults_of_customer(new)
 
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
-        """Aloha keeps no key of ours: a lost answer cannot be looked up again."""
+        """Aloha stores no external key: after a lost reply the customer cannot be looked up."""
         body = requests.from_customer(new)
         answer = await self._put("v1/Customers", body, call, errors.CUSTOMER_CREATED, query=_CREATE_QUERY)
         return mapping.to_customer_ref(answer)
@@ -144,7 +144,7 @@ class AlohaVault(VaultAdapter):
             return mapping.to_before(body, provider, new.secret)
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
-        """Aloha has no default: `make_default` is the caller's affair. It answers the new `AccountId` itself."""
+        """Aloha has no default, so `make_default` is ignored. The reply contains the new `AccountId`."""
         if isinstance(new, NewBankAccount):
             self.refuse()
         body = requests.from_card(ref, new)
@@ -162,7 +162,7 @@ class AlohaVault(VaultAdapter):
 
 
 def _says_not_found(reply: VaultReply) -> bool:
-    """Whether Aloha itself says that it has no such record: its 404 names ``NotFound``."""
+    """True if the 404 is Aloha's: its body names ``NotFound``."""
     if reply.status != 404:
         return False
     error = errors.refusal(reply, Effect.READ)

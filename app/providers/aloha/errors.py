@@ -36,7 +36,7 @@ def _is_customer(body: Any) -> bool:
 
 
 def _is_error(body: Any) -> bool:
-    """ASP.NET's own shape: the help pages give names of errors and no body."""
+    """ASP.NET's error shape: the help pages give names of errors but no body."""
     return isinstance(body["Message"], str)
 
 
@@ -53,9 +53,9 @@ CUSTOMER_CREATED: Final = WriteAnswers(
 
 
 def refusal(reply: VaultReply, effect: Effect) -> VaultError:
-    """What a reply other than success means. The body is unpublished; ASP.NET's `Message` and `ModelState` are read.
+    """The error for an unsuccessful reply. The body is unpublished; ASP.NET's `Message` and `ModelState` are read.
 
-    Its words are matched, never kept: fields come back as ours, with our message.
+    Its words are matched, never stored: faults use this model's field names and messages.
     """
     message, fields, code = _read_error(reply)
     named = set(fields)
@@ -83,7 +83,7 @@ def _reason(status: int, message: str, named: set[str]) -> RejectReason:
 
 
 def _read_error(reply: VaultReply) -> tuple[str, list[str], str | None]:
-    """`Message` without blanks in lower case, the fields of `ModelState` we know, and a code where `Message` is one."""
+    """`Message` without blanks in lower case, the known fields of `ModelState`, and a code if `Message` is one."""
     try:
         body = reply.json()
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""GraphQL inputs of NCR Aloha: a token that a browser got; the number itself never passes through here."""
+"""GraphQL inputs of NCR Aloha: a token captured by a browser; the number itself never reaches the gateway."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ from app.vault.model import Address, Expiry, NewCard, NewMethod
 from app.vault.secret import Secret
 from resolvers.inputs.fields import sensitive, text, words
 
-strawberry.enum(AlohaPaymentProvider, description="Whose token NCR Aloha is given.")
+strawberry.enum(AlohaPaymentProvider, description="The payment provider that issued the token.")
 
 
 @strawberry.input(description="NCR Aloha: a Connected Payments, CreditCall or FreedomPay token.")

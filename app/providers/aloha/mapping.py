@@ -1,6 +1,6 @@
-"""Aloha's saved payments to our cards. Pure: no I/O, no clock, no settings.
+"""Maps Aloha's saved payments to cards. Pure: no I/O, no clock, no settings.
 
-The token (`AccountNumber`) and `SecurityCode` stop here; a token is only ever compared.
+The token (`AccountNumber`) and `SecurityCode` are not mapped; a token is only compared.
 """
 
 import re
@@ -65,7 +65,7 @@ _NOTHING_SHOWN: Final = re.compile(r"[*xX●/\- ]*")
 
 
 def is_guid(ref: str) -> bool:
-    """Aloha's ids are GUIDs in any case; anything else must never reach a URL."""
+    """Aloha's ids are GUIDs in any case; anything else must not be used in a URL."""
     return _GUID.fullmatch(ref.lower()) is not None
 
 
@@ -85,7 +85,7 @@ def guid_of(value: object) -> str:
 
 
 def canonical_ref(spelled: str, /) -> CustomerRef:
-    """A GUID as `guid_of` spells it; other text as it is, without surrounding blanks."""
+    """A GUID as `guid_of` writes it; other text unchanged, without surrounding blanks."""
     try:
         return CustomerRef(guid_of(spelled))
     except ValueError:
@@ -95,7 +95,7 @@ def canonical_ref(spelled: str, /) -> CustomerRef:
 def customers_in(body: Any) -> list[str]:
     """The customers that a reply names: in itself, or in any saved payment.
 
-    `CustomerProfileId`, of `Payments/Info`, is an id of the payment provider and names nobody here.
+    `CustomerProfileId`, of `Payments/Info`, is an id of the payment provider and not a customer's.
     """
     records = [body, *payments_of(body)] if isinstance(body, list | dict) and _is_list(body) else [body]
     named = (record.get("CustomerId") for record in records if isinstance(record, dict))
@@ -107,14 +107,14 @@ def _is_list(body: Any) -> bool:
 
 
 def customer_of(body: Any) -> dict[str, Any]:
-    """The record of a customer; raises ValueError for anything else: an error, or nothing at all, proves nobody."""
+    """The record of a customer; raises ValueError for anything else, such as an error or an empty body."""
     if not isinstance(body, dict) or not body or is_error(body, is_empty="CustomerId" not in body):
         raise ValueError("not a customer")
     return body
 
 
 def enum_number(value: object, names: Mapping[str, int]) -> int | None:
-    """An enum's number from a number, numeric text or its name; -1 for a name not met before, None for null."""
+    """An enum's number from a number, numeric text or its name; -1 for an unknown name, None for null."""
     number = integer(value)
     if number is not None:
         return number
@@ -123,10 +123,10 @@ def enum_number(value: object, names: Mapping[str, int]) -> int | None:
 
 
 def payments_of(body: Any) -> list[Any]:
-    """The saved payments of any documented list: an array, one bare payment, or an object with `Payments`.
+    """The saved payments of any documented list: an array, a single payment, or an object with `Payments`.
 
-    The help page of the list shows one object although its text speaks of several. Json.NET's `$values` and `$ref`
-    are resolved. Null is an empty list; anything else raises ValueError.
+    The help page of the list shows one object although its text describes several. Json.NET's `$values` and `$ref` are
+    resolved. Null is an empty list; anything else raises ValueError.
     """
     if body is None:
         return []
@@ -151,7 +151,7 @@ def _referenced(record: Any, by_id: Mapping[str, Any]) -> Any:
 
 
 def to_wallet(ref: CustomerRef, body: Any, request_id: str | None = None) -> VaultWallet:
-    """Read a list. Aloha has no pages: should it ever say that there is more, the wallet is truncated."""
+    """Parse a list. Aloha has no pages: if it ever reports more, the wallet is truncated."""
     methods, skipped = collect_methods(payments_of(body), lambda payment: to_card(ref, payment))
     return VaultWallet(
         provider=NAME,
@@ -164,10 +164,10 @@ def to_wallet(ref: CustomerRef, body: Any, request_id: str | None = None) -> Vau
 
 
 def to_card(ref: CustomerRef, payment: WirePayment) -> Card:
-    """Read one saved payment: always a card, and Aloha knows no status, default, title or holder name.
+    """Parse one saved payment. It is always a card; Aloha has no status, default, title or holder name.
 
-    Raises KeyError or ValueError without an `AccountId`. Numbers of `MethodType` beyond the published ones exist.
-    Source: 'GET v1/Customers/{customerId}/Payments'.
+    Raises KeyError or ValueError without an `AccountId`. `MethodType` has more values than the published ones. Source:
+    'GET v1/Customers/{customerId}/Payments'.
     """
     masked, postal_code = payment.get("MaskedAccountNumber"), postal_code_of(payment.get("ZipCode"))
     expiry, has_unreadable_expiry = _expiry(payment)
@@ -185,7 +185,7 @@ def to_card(ref: CustomerRef, payment: WirePayment) -> Card:
 
 
 def _expiry(payment: WirePayment) -> tuple[Expiry | None, bool]:
-    """`ExpirationDate`, else `MaskedExpirationDate`; a date that is all mask says nothing."""
+    """`ExpirationDate`, else `MaskedExpirationDate`; a fully masked date is no value."""
     expiry, is_unreadable = read_expiry(payment.get("ExpirationDate"))
     masked = payment.get("MaskedExpirationDate")
     if expiry is not None or (isinstance(masked, str) and _NOTHING_SHOWN.fullmatch(masked)):
@@ -200,7 +200,7 @@ def _brand(method_type: object) -> CardBrand:
 
 
 def _bin(masked: object) -> str | None:
-    """The leading digits, where a mask follows them."""
+    """The leading digits, if a mask follows them."""
     if not isinstance(masked, str):
         return None
     found = _MASKED_BIN.match(masked) or _MASKED_BIN.match(_SEPARATORS.sub("", masked))
@@ -208,7 +208,7 @@ def _bin(masked: object) -> str | None:
 
 
 def to_before(body: Any, provider: StrEnum | None, secret: Secret) -> BeforeAdd:
-    """What stands before an add. The same token at the same payment provider is the same card."""
+    """The state before an add. The same token at the same payment provider is the same card."""
     payments = payments_of(body)
     refs, _ = collect(payments, lambda payment: MethodRef(guid_of(payment["AccountId"])))
     return BeforeAdd(
@@ -217,7 +217,7 @@ def to_before(body: Any, provider: StrEnum | None, secret: Secret) -> BeforeAdd:
 
 
 def _with_token(payments: Iterable[Any], provider: StrEnum | None, secret: Secret) -> tuple[MethodRef, ...]:
-    """Compared here, in memory, and nowhere else."""
+    """Tokens are only compared here, in memory."""
     number = None if provider is None else PROVIDER_TYPES[provider]
 
     def is_same(payment: Any) -> bool:
@@ -233,10 +233,10 @@ def _with_token(payments: Iterable[Any], provider: StrEnum | None, secret: Secre
 
 
 def to_guid_answer(body: str | bytes) -> str:
-    """The bare JSON string that an add answers; also without its quotes. Raises ValueError on anything else."""
+    """The bare JSON string that an add returns; also without its quotes. Raises ValueError on anything else."""
     return guid_of((body.decode("utf-8-sig") if isinstance(body, bytes) else body).strip().strip('"'))
 
 
 def to_customer_ref(body: Any) -> CustomerRef:
-    """`CustomerResults`: without `verbose` only its `CustomerId` is filled."""
+    """`CustomerResults`: without `verbose` only its `CustomerId` is set."""
     return CustomerRef(guid_of(body["CustomerId"] if isinstance(body, dict) else body))

@@ -1,4 +1,4 @@
-"""Builds the request bodies of Aloha's API from the unified model. Pure but for a random password."""
+"""Builds the request bodies of Aloha's API from the unified model. Pure except for a random password."""
 
 import secrets
 from typing import Any
@@ -11,12 +11,12 @@ from app.vault.model import Address, Expiry, NewCard, NewCustomer
 
 
 def mm_yy(expiry: Expiry) -> str:
-    """`MM/YY` is valid under every reading of the page; a date with a day is so only under one."""
+    """`MM/YY` is valid under every reading of the page; a date with a day only under one."""
     return f"{expiry.month:02d}/{expiry.year % 100:02d}"
 
 
 def from_card(ref: CustomerRef, new: NewCard) -> WireNewToken:
-    """The body of PUT v1/Customers/Payment/Token. Expects a card without faults; raises KeyError or ValueError else."""
+    """The body of PUT v1/Customers/Payment/Token. Expects a valid card; raises KeyError or ValueError otherwise."""
     if new.payment_provider is None or new.brand is None or new.expiry is None or new.masked_card_number is None:
         raise ValueError("a card with faults")
     return {
@@ -31,7 +31,7 @@ def from_card(ref: CustomerRef, new: NewCard) -> WireNewToken:
 
 
 def from_customer(new: NewCustomer) -> dict[str, Any]:
-    """The body of PUT v1/Customers. Aloha demands a log-in: its password is made up here and kept by nobody."""
+    """The body of PUT v1/Customers. Aloha requires a log-in: its password is random and not stored."""
     customer: WireCustomer = {
         "Email": (new.email or "").strip(),
         "FirstName": new.name.first.strip(),

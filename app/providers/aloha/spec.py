@@ -1,4 +1,4 @@
-"""NCR Aloha Online Ordering, as the gateway knows it."""
+"""The `ProviderSpec` of NCR Aloha Online Ordering."""
 
 from collections.abc import Mapping
 from typing import Any, Final

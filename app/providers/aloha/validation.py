@@ -20,24 +20,24 @@ def faults_of_customer(new: NewCustomer) -> list[FieldFault]:
     for part in ("first", "last"):
         value = text(getattr(new.name, part))
         if value is None:
-            message = "Aloha needs a first and a last name, of a business's contact too."
+            message = "Aloha needs a first and a last name, also of a business's contact."
             faults.append(required("name", part, message=message))
         elif len(value) > 100:
-            faults.append(fault("name", part, message="Aloha keeps at most 100 characters of a name."))
+            faults.append(fault("name", part, message="Aloha stores at most 100 characters of a name."))
     if len(new.business_name or "") > 100:
-        faults.append(fault("business_name", message="Aloha keeps at most 100 characters of a business's name."))
+        faults.append(fault("business_name", message="Aloha stores at most 100 characters of a business's name."))
     email = text(new.email)
     if email is None:
         faults.append(required("email", message="Aloha needs an e-mail address."))
     elif len(email) > 256 or not _EMAIL.fullmatch(email):
-        faults.append(fault("email", message="Aloha does not take this for an e-mail address."))
+        faults.append(fault("email", message="This is not an e-mail address that Aloha accepts."))
     if new.phone and (len(new.phone.strip()) > 30 or not digits(new.phone)):
         faults.append(fault("phone", message="A phone number has digits, and at most 30 characters."))
     return faults
 
 
 def faults_of_card(new: NewCard, enabled: Collection[str]) -> list[FieldFault]:
-    """Every rule of the token call. `enabled` are the payment providers for which the company is set up."""
+    """Every rule of the token call. `enabled` are the payment providers that the company is set up for."""
     return [
         *_faults_of_provider(new, enabled),
         *_faults_of_token(new),
@@ -67,7 +67,7 @@ def _faults_of_token(new: NewCard) -> list[FieldFault]:
 
 
 def _faults_of_number(new: NewCard) -> list[FieldFault]:
-    """Aloha ignores all but digits and mask characters. At most eight leading and four last digits may be open."""
+    """Aloha ignores all but digits and mask characters. At most eight leading and four final digits may be unmasked."""
     masked = text(new.masked_card_number)
     if masked is None:
         return [required("masked_card_number")]
@@ -84,7 +84,7 @@ def _faults_of_expiry(new: NewCard) -> list[FieldFault]:
     if new.expiry is None:
         return [required("expiry")]
     if not 2000 <= new.expiry.year <= 2099:
-        return [fault("expiry", message="Aloha takes two-digit years of this century.")]
+        return [fault("expiry", message="Aloha accepts two-digit years of this century.")]
     return []
 
 
@@ -99,9 +99,9 @@ def _faults_of_extras(new: NewCard) -> list[FieldFault]:
     if new.payment_provider is AlohaPaymentProvider.FREEDOM_PAY and text(new.holder_name) is None:
         faults.append(required("holder_name", message="FreedomPay needs the holder's name."))
     if new.billing_address is not None:
-        faults.append(unsupported("billing_address", message="Aloha keeps no billing address with a token."))
+        faults.append(unsupported("billing_address", message="Aloha stores no billing address with a token."))
     if new.is_secondary:
-        faults.append(unsupported("is_secondary", message="Aloha knows no secondary method."))
+        faults.append(unsupported("is_secondary", message="Aloha has no secondary method."))
     if new.authenticate is not None:
         faults.append(unsupported("authenticate", message="Aloha has no 3-D Secure."))
     return faults

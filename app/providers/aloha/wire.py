@@ -1,4 +1,4 @@
-"""Aloha Online Ordering's words, spelled as its help pages spell them. Enums come as numbers or as names."""
+"""Wire types of Aloha Online Ordering, spelled as on its help pages. Enums are sent as numbers or as names."""
 
 from typing import TypedDict
 
@@ -35,7 +35,7 @@ class WireNewToken(TypedDict):
 
 
 class WireAddress(TypedDict, total=False):
-    """`CustomerAddress`: `IsDefault` is about addresses, not about cards."""
+    """`CustomerAddress`: `IsDefault` refers to addresses, not to cards."""
 
     IsDefault: bool
     AddressLine1: str

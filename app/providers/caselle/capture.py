@@ -1,6 +1,6 @@
 """Hosted sessions and browser tokenization: Caselle's wire types and the unified model. Pure.
 
-Bodies hold exactly the properties that the pages show, since unknown ones are rejected.
+Bodies contain exactly the properties shown on the pages, since unknown ones are rejected.
 """
 
 import re
@@ -30,7 +30,7 @@ def faults_of_session(new: NewSession) -> list[FieldFault]:
         faults.extend(faults_of_amount(new.amount, new.currency))
     for name, url in (("return_url", new.return_url), ("cancel_url", new.cancel_url)):
         if _WEB_ADDRESS.fullmatch(url) is None:
-            faults.append(fault(name, message="The shopper must return to an http or https address."))
+            faults.append(fault(name, message="The shopper must return to an http or https URL."))
     return faults
 
 
@@ -64,7 +64,7 @@ def to_session(new: NewSession, wire: Any) -> HostedSession:
 
 
 def to_tokenization(wire: Any) -> Tokenization:
-    """The configuration that Caselle's browser SDK starts with, page "Payments"; raises ValueError on anything else."""
+    """The configuration of Caselle's browser SDK, page "Payments"; raises ValueError on anything else."""
     if not isinstance(wire, dict) or not isinstance(wire.get("config"), dict) or not text(wire.get("processor")):
         raise ValueError("no client configuration")
     return Tokenization(client_config=wire)

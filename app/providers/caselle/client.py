@@ -103,7 +103,7 @@ class _Listed:
 
 
 class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, ImportingVault):
-    """A customer is keyed by our external id; a method is saved by the browser's token and never changed."""
+    """A customer is keyed by our external id; a method is saved by the browser's token and never updated."""
 
     name = NAME
     capabilities = CAPABILITIES
@@ -149,7 +149,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return reply
 
     async def _all_pages(self, ref: CustomerRef, reply: VaultReply, call: Call) -> "_Listed":
-        """The whole list of which `reply` is the first page."""
+        """The whole list whose first page is `reply`."""
         request, named = self._list_request(ref), list[str]()
         url = f"{self._base_url}/{request.path}"
 
@@ -170,14 +170,16 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return _Listed(body, records, is_cut_short, len(records) == len(first.records) and not is_cut_short)
 
     async def _whole_list(self, ref: CustomerRef, call: Call) -> "_Listed":
-        """A list that decides a write must be whole."""
+        """The whole list, for deciding a write; raises if it is incomplete."""
         listed = await self._all_pages(ref, await self._list(ref, call), call)
         if listed.is_cut_short:
             raise VaultReplyUnreadable(self.name, provider_code="CUT_SHORT")
         return listed
 
     async def _default_of(self, ref: CustomerRef, call: Call) -> MethodRef | None:
-        """What the customer's own record names as default. That call is not published: where it fails, nothing is."""
+        """The default that the customer's record names. That call is not published, so a failure counts as
+        no default.
+        """
         try:
             reply = await self._send("GET", _CUSTOMER_ROUTE, call, _path(_CUSTOMERS, ref))
             customer = reply.json() if reply.status == 200 else None
@@ -187,7 +189,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return default_in(customer)
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
-        """By its list of methods: the one published call that names a customer and changes nothing."""
+        """By its list of methods: the only published call that names a customer and changes nothing."""
         try:
             reply = await self._list(ref, call)
         except VaultRejected:
@@ -220,9 +222,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return faults_of_new_customer(new)
 
     async def create_customer(self, new: NewCustomer, call: Call) -> CustomerRef:
-        """Create, or fetch the one that is there: `reference_id` is unique, so racers end with the same uid.
+        """Create the customer, or fetch the existing one: `reference_id` is unique, so concurrent creations get the
+        same uid.
 
-        What is no clear yes or no is looked up once by the same key; only if nothing is found does it stay unknown.
+        An unclear outcome is looked up once by the same key; only if nothing is found does it stay unknown.
         """
         self._allow(self.faults_of_customer(new))
         try:
@@ -256,7 +259,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return self.route_faults(new, ROUTE_KINDS) or faults_of_method(new)
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
-        """The ids of a fresh list. Lists hold no tokens, so the same token again cannot be seen here."""
+        """The ids of a fresh list. Lists contain no tokens, so a repeated token cannot be detected here."""
         listed = await self._whole_list(ref, call)
         with read_errors(self.name):
             wallet = to_wallet(ref, listed.records, default_in(listed.body), None)
@@ -264,7 +267,9 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             return BeforeAdd(method_refs=refs_in(listed.records), default_ref=default)
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
-        """Swap the browser's token for a saved method. A default is a second call: `make_default` is ignored."""
+        """Exchange the browser's token for a saved method. The default needs a second call: `make_default`
+        is ignored.
+        """
         self._allow(self.faults_of_add(new))
         self._demand(ref)
         path = _path(_CUSTOMERS, ref, "payment-methods")
@@ -305,7 +310,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
     async def _lacks(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
         return method not in refs_in((await self._whole_list(ref, call)).records)
 
-    # ---- paying, capturing in the browser, importing ------------------------------------------------------
+    # ---- payments, browser capture, import ---------------------------------------------------------------
 
     import_limit = imports.IMPORT_LIMIT
 
@@ -321,13 +326,15 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         body, reply = await self._write(
             errors.QUOTED, RejectReason.METHOD_NOT_FOUND, "POST", _PAYMENTS, call, _PAYMENTS, wish
         )
-        with read_errors(self.name):  # as a quote moves nothing, one that cannot be read is as good as none
+        with read_errors(self.name):  # a quote moves no money, so an unreadable one counts as none
             if payments.method_in(body) not in (None, new.method_ref):
                 raise self.mismatch("payment method", call, reply)
             return payments.to_quote(new, body)
 
     async def capture(self, quote: Quote, call: Call) -> Captured:
-        """Repeats the quote exactly. A decline is an answer; a lost answer stays unknown and is never repeated."""
+        """Capture with exactly the quote's data. A decline is a result; a lost reply stays unknown and is never
+        retried.
+        """
         path = _path(_PAYMENTS, quote.payment_ref, "capture")
         wish = payments.from_quote(quote)
         try:
@@ -372,7 +379,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return imports.faults_of_import(row)
 
     async def import_methods(self, rows: Sequence[ImportedCard], call: Call) -> list[ImportResult]:
-        """One call for at most `import_limit` rows, each with an outcome of its own."""
+        """One call for at most `import_limit` rows, with an outcome for each."""
         self._allow([found for row in rows for found in self.faults_of_import(row)])
         if not rows:
             return []
@@ -386,16 +393,16 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             return results
 
     async def check(self, call: Call) -> None:
-        """Look for a customer whom nobody has: it proves the token, its scope and the payment account."""
+        """Look up a customer that does not exist: verifies the token, its scope and the payment account."""
         reply = await self._look_up(_PROBE, call)
         if reply.status == 400 or names_our_account(reply):
             raise VaultRefusedUs(self.name, "Caselle does not accept caselle.payment_account_uid.")
         if reply.status == 404:
-            raise VaultUnavailable(self.name, "Nothing at caselle.base_url, or no such caselle.payment_account_uid.")
+            raise VaultUnavailable(self.name, "No API at caselle.base_url, or no such caselle.payment_account_uid.")
         if reply.status != 200:
             raise refusal(reply, Effect.READ, RejectReason.CONTRACT)
 
-    # ---- how a call is made -------------------------------------------------------------------------------
+    # ---- calls ---------------------------------------------------------------------------------------------
 
     async def _send(
         self,
@@ -422,7 +429,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         path: str,
         json: Any = None,
     ) -> tuple[Any, VaultReply]:
-        """The answer to an applied write, decoded and as it came; `missing` is what a 404 means."""
+        """The decoded reply to an applied write, and the raw reply; `missing` is what a 404 means."""
         reply = await self._send(verb, route, call, path, Effect.WRITE, json)
         return self._read(answers, missing, reply), reply
 
@@ -430,12 +437,12 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return answers.read(self.name, reply, lambda: refusal(reply, Effect.WRITE, missing))
 
     def _allow(self, faults: Sequence[FieldFault]) -> None:
-        """Every write passes here, so that nothing that the rules refuse is ever sent."""
+        """Every write is checked here, so that nothing that the rules refuse is ever sent."""
         if faults:
             raise InvalidRequest(self.name, faults)
 
     def _demand(self, ref: CustomerRef, method: MethodRef | None = None) -> None:
-        """A ref that Caselle cannot have given out names nothing: said without a call."""
+        """A ref that Caselle cannot have issued is unknown without a call."""
         if _REF.fullmatch(ref) is None:
             raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         if method is not None and _REF.fullmatch(method) is None:
@@ -443,5 +450,5 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
 
 def _path(*parts: str) -> str:
-    """The first part is ours and has slashes of its own."""
+    """The first part is a constant and may contain slashes."""
     return "/".join([parts[0], *[segment(part) for part in parts[1:]]])

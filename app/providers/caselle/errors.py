@@ -1,4 +1,4 @@
-"""Maps Caselle's refusals to typed outcomes. No error body is published: every shape that it could have is read."""
+"""Maps Caselle's refusals to typed outcomes. No error body is published: every plausible shape is read."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _REASON_OF_CODE: Final = (
     (re.compile(r"declined"), RejectReason.DECLINED),
 )
 _OUR_ACCOUNT: Final = re.compile(r"payment_?account")
-_CUSTOMER: Final = re.compile(r"\bcustomer\b", re.I)  # as a word: paths, which some servers repeat, say "customers"
+_CUSTOMER: Final = re.compile(r"\bcustomer\b", re.I)  # as a whole word: some servers repeat the path
 _MAY_STAND: Final = re.compile(r"already|exist|duplicate|conflict|captur|complete|paid|closed|process|pending|progress")
 _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
     "fingerprint": ("secret",),
@@ -43,7 +43,7 @@ _PATH_OF_LEAF: Final[dict[str, tuple[str, ...]]] = {
 
 
 def _is_refusal(body: Any) -> bool:
-    """An error with a code, unless the code says that it may be there already: no error body is published."""
+    """An error with a code, unless the code means that it may exist already: no error body is published."""
     code = code_in(body)
     return code is not None and _MAY_STAND.search(code.lower()) is None
 
@@ -74,24 +74,24 @@ def _refused_with(*statuses: int) -> dict[int, Shape]:
 CUSTOMER_CREATED: Final = WriteAnswers(
     applied=dict.fromkeys((200, 201), _is_customer), refused=_refused_with(400, 403, 404, 422)
 )
-"""``POST /api/customers``. A conflict means that the customer is there, to be fetched: page "Customers & wallets"."""
+"""``POST /api/customers``. A conflict means that the customer exists, to be fetched: page "Customers & wallets"."""
 METHOD_SAVED: Final = WriteAnswers(
     applied=dict.fromkeys((200, 201), _is_saved), refused=_refused_with(400, 403, 404, 422)
 )
 DEFAULT_SET: Final = WriteAnswers(applied={200: _shows_default}, refused=_refused_with(400, 403, 404, 422))
-"""``PUT .../default-payment-method``. Its answer is not published: one without the customer is decided by the list."""
+"""``PUT .../default-payment-method``. Its reply is not published: one without the customer is decided by the list."""
 METHOD_DELETED: Final = WriteAnswers(applied={}, refused=_refused_with(400, 403), over=frozenset({404}))
-"""``DELETE .../payment-methods/{uid}``. No answer is published, so the list decides; after a 404, once and for all."""
+"""``DELETE .../payment-methods/{uid}``. No reply is published, so the list decides; after a 404, conclusively."""
 QUOTED: Final = WriteAnswers(
     applied=dict.fromkeys((200, 201), _has("uid", "processing_fee_amount", "total_amount")),
     refused=_refused_with(400, 403, 404, 422),
     over=frozenset(range(100, 600)),
 )
-"""``POST /api/payments``. It moves nothing, so there is nothing to wait for."""
+"""``POST /api/payments``. It moves no money, so there is nothing to wait for."""
 CAPTURED: Final = WriteAnswers(
     applied=dict.fromkeys((200, 201, 202), _has("status")), refused=_refused_with(400, 402, 403, 404, 422)
 )
-"""``POST /api/payments/{uid}/capture``. A conflict is no refusal: it may mean that the payment was captured before."""
+"""``POST /api/payments/{uid}/capture``. A conflict is no refusal: the payment may have been captured before."""
 SESSION_CREATED: Final = WriteAnswers(
     applied=dict.fromkeys((200, 201), _has("session_id", "hosted_url")), refused=_refused_with(400, 403, 404, 422)
 )
@@ -99,17 +99,17 @@ IMPORTED: Final = WriteAnswers(applied={200: _has("results")}, refused=_refused_
 
 
 def is_challenge(reply: VaultReply) -> bool:
-    """Its own 401 has a code; that of an AWS gateway, whose tokens these are, one of two messages."""
+    """Caselle's 401 has a code; that of an AWS gateway, which issues its tokens, has one of two messages."""
     body = body_of(reply)
     message = body.get("message") if isinstance(body, dict) else None
     return code_in(body) is not None or message in ("Unauthorized", "The incoming token has expired")
 
 
 def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultError:
-    """The error for a reply that is not a success; `missing` is what a 404 means for this operation.
+    """The error for an unsuccessful reply; `missing` is what a 404 means for this operation.
 
-    A READ is told that its customer is unknown only by a 404 that names the customer: any other server at the address,
-    and a path that Caselle lacks, answer 404 too.
+    A READ treats its customer as unknown only if the 404 names the customer: another server at the address, and a path
+    that Caselle lacks, return 404 too.
     """
     body = body_of(reply)
     code = code_in(body)
@@ -124,7 +124,7 @@ def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultEr
 
 
 def names_our_account(reply: VaultReply) -> bool:
-    """Whether it is the payment account of our settings that is not there, whatever was asked of it."""
+    """True if the payment account in the settings does not exist, whatever was requested."""
     return reply.status == 404 and _OUR_ACCOUNT.search((code_in(body_of(reply)) or "").lower()) is not None
 
 
@@ -138,13 +138,13 @@ def code_in(body: Any) -> str | None:
 
 
 def faults_in(body: Any) -> list[FieldFault]:
-    """`errors` under our field names, each once; the vault's texts may quote values and are not repeated."""
+    """`errors` with this model's field names, each once. The vault's texts may quote values and are not repeated."""
     paths = (_PATH_OF_LEAF.get(re.split(r"[.\]]", name)[-1]) for name in _fields_in(body))
     return [fault(*path, message="Caselle refuses this field.") for path in dict.fromkeys(p for p in paths if p)]
 
 
 def _names_customer(body: Any, code: str | None) -> bool:
-    """By the error's code, or by its text where the code is not known."""
+    """Decided by the error's code, or by its text if the code is unknown."""
     if code is not None and "customer" in code.lower():
         return True
     inner = body.get("error") if isinstance(body, dict) else None
@@ -154,14 +154,14 @@ def _names_customer(body: Any, code: str | None) -> bool:
 
 
 def _missing(code: str | None, missing: RejectReason) -> RejectReason:
-    """A 404 of a call that names a customer and a method says in its code which of them it means, if it says so."""
+    """The record that a 404 refers to, if its code says so, for calls that name a customer and a method."""
     if code and "customer" in code.lower():
         return RejectReason.CUSTOMER_NOT_FOUND
     return missing
 
 
 def reason_of(status: int, code: str | None) -> RejectReason:
-    """Ours for a status and a code: a code that says more than its status wins, but over 402."""
+    """The reason for a status and a code. A code more specific than its status wins, except over 402."""
     if status == 402:
         return RejectReason.DECLINED
     spelled = (code or "").lower()
@@ -183,7 +183,7 @@ def _fields_in(body: Any) -> Iterator[str]:
 
 
 def body_of(reply: VaultReply) -> Any:
-    """The decoded body; None where it is empty or no JSON."""
+    """The decoded body; None if it is empty or not JSON."""
     try:
         return reply.json()
     except ValueError:

@@ -1,4 +1,4 @@
-"""GraphQL inputs of Caselle: a token that a browser got; the number itself never passes through here."""
+"""GraphQL inputs of Caselle: a token captured by a browser; the number itself never reaches the gateway."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ from resolvers.inputs.fields import optional, sensitive, text
 from resolvers.scalars import Last4
 
 
-@strawberry.input(description="A card that Caselle's page captured.")
+@strawberry.input(description="A card captured on Caselle's page.")
 class CaselleCardInput:
     fingerprint: Secret = sensitive()
     last4: Last4
@@ -42,7 +42,7 @@ class CaselleCardInput:
         )
 
 
-@strawberry.input(description="A bank account that Caselle's page captured.")
+@strawberry.input(description="A bank account captured on Caselle's page.")
 class CaselleAchInput:
     fingerprint: Secret = sensitive()
     last4: Last4

@@ -1,6 +1,6 @@
 """Bulk import of cards by their processor's tokens: Caselle's wire types and the unified model. Pure.
 
-Bodies hold exactly the properties that the pages show, since unknown ones are rejected.
+Bodies contain exactly the properties shown on the pages, since unknown ones are rejected.
 """
 
 import re
@@ -19,7 +19,7 @@ from app.vault.payments import (
 )
 
 IMPORT_LIMIT: Final = 1000
-"""Rows of one import call; assumed, as the page gives no number."""
+"""Rows per import call; assumed, as the page gives no number."""
 _LAST4: Final = re.compile(r"[0-9]{4}")
 
 
@@ -28,7 +28,7 @@ def faults_of_import(row: ImportedCard) -> list[FieldFault]:
     if not row.secret:
         faults.append(required("secret", message="An import needs the processor's token."))
     if _LAST4.fullmatch(row.last4) is None:
-        faults.append(fault("last4", message="The final four digits are four digits."))
+        faults.append(fault("last4", message="last4 must be four digits."))
     if not row.holder_name.strip():
         faults.append(required("holder_name", message="Caselle needs the holder's name."))
     return faults
@@ -56,7 +56,7 @@ def _item(row: ImportedCard) -> dict[str, Any]:
 
 
 def to_results(count: int, wire: Any) -> list[ImportResult]:
-    """Outcomes in the order of the rows, by the answer's own ``index``; a row that it does not name is UNKNOWN."""
+    """Outcomes in the order of the rows, by the reply's ``index``; a row that it does not name is UNKNOWN."""
     found = [ImportResult(state=ImportState.UNKNOWN)] * count
     for record in wire["results"]:
         index = record["index"]

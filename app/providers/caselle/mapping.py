@@ -1,6 +1,6 @@
 """Maps Caselle's wire types to the unified model. Pure: no I/O, no clock, no settings.
 
-The shape of its lists is not published: a bare array is read, and an array under one of the names that APIs use for it.
+The shape of its lists is not published: bare arrays are accepted, and arrays under one of the usual names.
 """
 
 import re
@@ -79,7 +79,7 @@ _ACCOUNT_TYPE: Final[Mapping[str, BankAccountType]] = {
 }
 TYPE_OF_ACCOUNT: Final[Mapping[BankAccountType, str]] = {ours: theirs for theirs, ours in _ACCOUNT_TYPE.items()}
 _NOT_LETTERS: Final = re.compile(r"[^A-Z]")
-_CREDIT: Final = ("credit", "card")  # hosted sessions call the same thing a card
+_CREDIT: Final = ("credit", "card")  # hosted sessions use both for a card
 _ACH: Final = ("ach",)
 _CUSTOMER_KEYS: Final = ("customer_uid", "customer_id", "customer")
 _DEFAULT_UID: Final = "default_saved_payment_method_uid"
@@ -93,9 +93,9 @@ def to_wallet(
     *,
     truncated: bool = False,
 ) -> VaultWallet:
-    """Read the records of a list of saved methods; one that cannot be read is skipped and counted.
+    """Parse the records of a list of saved methods; unreadable ones are skipped and counted.
 
-    `default` is the customer's own word for it, used where the records carry no `is_default`. Raises ValueError for a
+    `default` is the default named by the customer, used if the records have no `is_default`. Raises ValueError for a
     list of errors. Source: "Customers & wallets".
     """
     methods, skipped = collect_methods(records, lambda record: to_method(record, ref, default))
@@ -112,7 +112,7 @@ def to_wallet(
 def customers_in(body: Any, *, is_customer: bool = False) -> list[str]:
     """The customers that a reply names, in itself and in the records of its lists.
 
-    `is_customer`: a `uid` of the reply itself is a customer's, and not that of a saved method.
+    `is_customer`: a `uid` of the reply itself is a customer's, not a saved method's.
     """
     if isinstance(body, list):
         return [found for record in body for found in _named_in(record)]
@@ -145,18 +145,20 @@ def records_in(body: Any) -> list[Any]:
 
 
 def page_of(body: Any, headers: Mapping[str, str], url: str) -> Page:
-    """A list reply as one page; raises ValueError when it is no list. How Caselle pages is not published: as OData."""
+    """A list reply as one page; raises ValueError if it is no list. Caselle's pagination is not published: OData is
+    assumed.
+    """
     return to_page(records_in(body), body if isinstance(body, dict) else {}, headers, url)
 
 
 def default_in(body: Any) -> MethodRef | None:
-    """The default that a customer, or the wrapping of a list, names; None where it names none."""
+    """The default named by a customer or by the object around a list; None if it names none."""
     named = text(body.get(_DEFAULT_UID)) if isinstance(body, dict) else None
     return MethodRef(named) if named else None
 
 
 def has_default(body: Any, records: Sequence[Any]) -> bool:
-    """Whether a list says which method is the default, or is empty and has none: else the customer must be asked."""
+    """True if a list names the default, or is empty; otherwise the customer must be read."""
     if isinstance(body, dict) and _DEFAULT_UID in body:
         return True
     told = (flag(record.get("is_default")) for record in records if isinstance(record, dict))
@@ -164,16 +166,16 @@ def has_default(body: Any, records: Sequence[Any]) -> bool:
 
 
 def refs_in(records: Sequence[Any]) -> frozenset[MethodRef]:
-    """The ids of all records, of those too that cannot be read otherwise."""
+    """The ids of all records, including those that cannot be parsed otherwise."""
     held = (record for record in records if isinstance(record, dict))
     return frozenset(MethodRef(uid) for uid in (text(_uid(record)) for record in held) if uid)
 
 
 def to_method(wire: Any, ref: CustomerRef, default: MethodRef | None = None) -> PaymentMethod:
-    """Read one saved method. Without a published status it is ACTIVE; a type we have not met is an OtherMethod.
+    """Parse one saved method. Without a published status it is ACTIVE; an unknown type is an OtherMethod.
 
-    Raises KeyError, TypeError, AttributeError or ValueError without an id or a type; any other value that cannot be
-    read is None.
+    Raises KeyError, TypeError, AttributeError or ValueError without an id or a type; any other unreadable value is
+    None.
     """
     record = cast("WireSavedMethod", wire)
     status, detail = _status(wire)
@@ -196,7 +198,7 @@ def to_method(wire: Any, ref: CustomerRef, default: MethodRef | None = None) -> 
 
 
 def saved_ref_of(wire: Any) -> MethodRef:
-    """The id of a saved method; raises ValueError where there is none."""
+    """The id of a saved method; raises ValueError if there is none."""
     found = text(_uid(wire)) if isinstance(wire, dict) else None
     if found is None:
         raise ValueError("no saved_payment_method_uid")
@@ -204,7 +206,7 @@ def saved_ref_of(wire: Any) -> MethodRef:
 
 
 def customer_ref_of(wire: Any) -> CustomerRef:
-    """The id of a customer; raises ValueError where there is none."""
+    """The id of a customer; raises ValueError if there is none."""
     found = text(wire.get("uid")) if isinstance(wire, dict) else None
     if found is None:
         raise ValueError("no customer uid")
@@ -240,7 +242,7 @@ def _to_bank_account(base: Mapping[str, Any], wire: WireAch) -> BankAccount:
 
 
 def _kind(method: WirePaymentMethod) -> str:
-    """The method's type; without one, the part that is there names it. Raises ValueError where neither can be read."""
+    """The method's type, or that of the sub-object present. Raises ValueError if neither can be read."""
     given = method.get("payment_method_type")
     named = word(given)
     if named is None and not text(given):
@@ -252,13 +254,13 @@ def _kind(method: WirePaymentMethod) -> str:
 
 
 def _part(method: WirePaymentMethod, names: Sequence[str]) -> Mapping[str, Any]:
-    """The details of a method; empty where they are missing or no object."""
+    """The details of a method; empty if they are missing or no object."""
     parts = (cast("Mapping[str, Any]", method).get(name) for name in names)
     return next((part for part in parts if isinstance(part, dict)), {})
 
 
 def _is_default(record: WireSavedMethod, default: MethodRef | None) -> bool | None:
-    """None where neither the record nor the customer says: no vault word, no guess."""
+    """None if neither the record nor the customer says; it is not guessed."""
     told = flag(record.get("is_default"))
     if told is None and default:
         return saved_ref_of(record) == default
@@ -266,7 +268,7 @@ def _is_default(record: WireSavedMethod, default: MethodRef | None) -> bool | No
 
 
 def _status(record: Mapping[str, Any]) -> tuple[PaymentMethodStatus, str | None]:
-    """The record's `status`, and any flag that says not to use it. What cannot be read is UNKNOWN, not ACTIVE."""
+    """The record's `status`, and any flag that forbids its use. An unreadable one is UNKNOWN, not ACTIVE."""
     flags = [flag(record[name]) for name in _USE_FLAGS if record.get(name) is not None]
     given = record.get("status")
     if given is None:

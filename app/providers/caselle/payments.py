@@ -1,6 +1,6 @@
 """Payments with saved methods: Caselle's wire types and the unified model. Pure.
 
-Bodies hold exactly the properties that the pages show, since unknown ones are rejected.
+Bodies contain exactly the properties shown on the pages, since unknown ones are rejected.
 """
 
 import re
@@ -40,7 +40,7 @@ _STATE: Final[Mapping[str, PaymentState]] = {
 _READY_TO_CAPTURE: Final = frozenset(
     {"validated", "valid", "quoted", "created", "new", "open", "pending", "ready", "requires_capture"}
 )
-"""What a quote may say of its status. None is documented: the published answer has no status."""
+"""Accepted statuses of a quote. None is documented: the published reply has no status."""
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 _MOST: Final = 10**12
 
@@ -48,7 +48,7 @@ _MOST: Final = 10**12
 def faults_of_payment(new: NewPayment) -> list[FieldFault]:
     faults = list(faults_of_amount(new.amount, new.currency))
     if not 0 <= new.tax <= _MOST:
-        faults.append(fault("tax", message="A tax is zero or more, in minor units."))
+        faults.append(fault("tax", message="A tax must be zero or more, in minor units."))
     if new.method_kind not in _WALLET_TYPE:
         faults.append(fault("method_kind", message="Caselle pays with cards and bank accounts."))
     if not 0 < len(new.reference.strip()) <= 255:
@@ -58,9 +58,9 @@ def faults_of_payment(new: NewPayment) -> list[FieldFault]:
 
 def faults_of_amount(amount: int, currency: str) -> Iterator[FieldFault]:
     if not 0 < amount <= _MOST:
-        yield fault("amount", message="An amount is one or more, in minor units.")
+        yield fault("amount", message="An amount must be one or more, in minor units.")
     if _CURRENCY.fullmatch(currency) is None:
-        yield fault("currency", message="A currency is its ISO 4217 code.")
+        yield fault("currency", message="A currency must be its ISO 4217 code.")
 
 
 def from_payment(new: NewPayment) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def from_payment(new: NewPayment) -> dict[str, Any]:
 
 
 def method_in(wire: Any) -> MethodRef | None:
-    """The saved method that a payment's answer names; None where it names none."""
+    """The saved method that a payment's reply names; None if it names none."""
     method = wire.get("payment_method") if isinstance(wire, dict) else None
     wallet = method.get("wallet") if isinstance(method, dict) else None
     named = text(wallet.get("saved_payment_method_uid")) if isinstance(wallet, dict) else None
@@ -86,9 +86,9 @@ def method_in(wire: Any) -> MethodRef | None:
 
 
 def to_quote(new: NewPayment, wire: Any) -> Quote:
-    """Fee and total as the vault fixed them; raises ValueError where either is no whole number of minor units.
+    """Fee and total as fixed by the vault; raises ValueError if either is no whole number of minor units.
 
-    Raises VaultRejected where its status says that it was declined, ValueError where that is any other surprise.
+    Raises VaultRejected if the status means declined, ValueError for any other unexpected status.
     """
     status = wire.get("status")
     if status is not None and status.lower() not in _READY_TO_CAPTURE:
@@ -105,12 +105,12 @@ def to_quote(new: NewPayment, wire: Any) -> Quote:
 
 
 def from_quote(quote: Quote) -> dict[str, Any]:
-    """The body of a capture: the quote's, with the vault's own fee and total."""
+    """The body of a capture: the quote's, with the vault's fee and total."""
     return {**from_payment(quote.payment), "processing_fee_amount": quote.fee, "total_amount": quote.total}
 
 
 def to_captured(quote: Quote, wire: Any) -> Captured:
-    """Raises ValueError for another payment's answer, and KeyError where its status is missing or new to us."""
+    """Raises ValueError for another payment's reply, and KeyError if its status is missing or unknown."""
     if wire.get("uid") not in (None, quote.payment_ref):
         raise ValueError("another payment was answered")
     state = _STATE[wire["status"].strip().lower()]
@@ -129,7 +129,7 @@ def _payment_ref(wire: Any) -> PaymentRef:
 
 
 def _answered(wire: Any) -> Amounts:
-    """The amounts that an answer names; raises ValueError for one that is no number. Only a quote's are documented."""
+    """The amounts in a reply; raises ValueError for one that is no number. Only a quote's are documented."""
     currency = wire.get("currency")
     if currency is not None and not isinstance(currency, str):
         raise ValueError("a currency that is no text")
@@ -149,7 +149,7 @@ def _number(value: object) -> int | float | None:
         raise ValueError("not a number")
     if isinstance(value, int):
         return value
-    number = float(value)  # which makes "12444" and 12444.0 the same amount
+    number = float(value)  # makes "12444" and 12444.0 equal
     if not isfinite(number):
         raise ValueError("not an amount")
     return int(number) if number.is_integer() else number

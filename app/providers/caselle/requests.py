@@ -20,13 +20,13 @@ from app.vault.model import (
 
 
 def from_customer(new: NewCustomer) -> dict[str, str]:
-    """The body of ``POST /api/customers``: the name is one string, phone and address have no place."""
+    """The body of ``POST /api/customers``: the name is one string; phone and address are not supported."""
     body = {"reference_id": new.external_id, "name": new.business_name or str(new.name), "email": new.email}
     return {name: value for name, value in body.items() if value}
 
 
 def from_new(new: NewMethod) -> dict[str, WireMethodToSave]:
-    """The body of ``POST /api/customers/{uid}/payment-methods``. It has passed `faults_of_method`."""
+    """The body of ``POST /api/customers/{uid}/payment-methods``. Expects input checked by `faults_of_method`."""
     if isinstance(new, NewCard):
         return {"payment_method": {"payment_method_type": "credit", "credit": _credit(new)}}
     return {"payment_method": {"payment_method_type": "ach", "ach": _ach(new)}}
@@ -62,5 +62,5 @@ def holder_of(new: NewMethod) -> str | None:
 
 
 def brand_word(brand: CardBrand | None) -> str | None:
-    """`card_brand` of a brand; None where there is no word that Caselle would know."""
+    """`card_brand` of a brand; None if Caselle has no word for it."""
     return None if brand in (None, CardBrand.OTHER, CardBrand.UNKNOWN) else cast("CardBrand", brand).value

@@ -1,4 +1,4 @@
-"""The Caselle Payment API, as the gateway knows it."""
+"""The `ProviderSpec` of the Caselle Payment API."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,7 +14,7 @@ from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec, Webhoo
 
 
 def open_caselle(settings: CaselleSettings, options: OpenOptions) -> CaselleVault:
-    """One payment account; its platform's client proves itself by HTTP Basic at the token endpoint."""
+    """One payment account; its platform's client authenticates by HTTP Basic at the token endpoint."""
     credentials = OAuthClientCredentials(
         NAME,
         settings.token_url,

@@ -29,25 +29,25 @@ _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
 def faults_of_method(new: NewMethod) -> list[FieldFault]:
-    """Every fault of one new method at once; what Caselle has no property for is refused, not dropped."""
+    """All faults of a new method. Input that Caselle has no property for is refused, not dropped."""
     return [*_faults_of_any(new), *(_faults_of_card(new) if isinstance(new, NewCard) else _faults_of_account(new))]
 
 
 def _faults_of_any(new: NewMethod) -> Iterator[FieldFault]:
     if not new.secret:
-        yield required("secret", message="Caselle needs the token that the browser got.")
+        yield required("secret", message="Caselle needs the token that the browser captured.")
     if new.last4 is None:
         yield required("last4", message="Caselle needs the final four digits.")
     elif _LAST4.fullmatch(new.last4) is None:
-        yield fault("last4", message="The final four digits are four digits.")
+        yield fault("last4", message="last4 must be four digits.")
     if not (holder_of(new) or "").strip():
         yield required("holder_name", message="Caselle needs the holder's name.")
     if new.title is not None:
-        yield unsupported("title", message="Caselle keeps no title for a payment method.")
+        yield unsupported("title", message="Caselle stores no title for a payment method.")
     if new.is_secondary:
-        yield unsupported("is_secondary", message="Caselle knows no secondary payment method.")
+        yield unsupported("is_secondary", message="Caselle has no secondary payment method.")
     if new.billing_address is not None:
-        yield unsupported("billing_address", message="Caselle keeps no address for a payment method.")
+        yield unsupported("billing_address", message="Caselle stores no address for a payment method.")
 
 
 def _faults_of_card(new: NewCard) -> Iterator[FieldFault]:
@@ -69,16 +69,16 @@ def _faults_of_account(new: NewBankAccount) -> Iterator[FieldFault]:
     if new.account_type is None:
         yield required("account_type", message="An ACH account needs its type.")
     elif new.account_type not in TYPE_OF_ACCOUNT:
-        yield fault("account_type", message="Caselle knows checking and savings accounts.")
+        yield fault("account_type", message="Caselle accepts checking and savings accounts.")
 
 
 def faults_of_new_customer(new: NewCustomer) -> list[FieldFault]:
-    """`external_id` becomes `reference_id`: 1 to 255 characters, case-sensitive. Phone and address are not kept."""
+    """`external_id` becomes `reference_id`: 1 to 255 characters, case-sensitive. Phone and address are not sent."""
     faults: list[FieldFault] = []
     if not new.external_id.strip():
         faults.append(required("external_id", message="Caselle needs a key for its customer."))
     elif len(new.external_id) > 255:
-        faults.append(fault("external_id", message="Caselle takes keys of up to 255 characters."))
+        faults.append(fault("external_id", message="Caselle accepts keys of up to 255 characters."))
     if new.email and _EMAIL.fullmatch(new.email) is None:
         faults.append(fault("email", message="This is not an e-mail address."))
     return faults

@@ -1,6 +1,6 @@
-"""Verifies and reads Caselle's webhooks.
+"""Verifies and parses Caselle's webhooks.
 
-The signature format is not published: HMAC-SHA256 over timestamp, dot and body, as our sandbox sends it.
+The signature format is not published: HMAC-SHA256 over timestamp, dot and body is assumed, as in the sandbox.
 """
 
 import time
@@ -41,7 +41,7 @@ _PAYMENT_EVENTS: Final[Mapping[str, PaymentState]] = {
     "provider.reversal": PaymentState.REVERSED,
     "provider.chargeback": PaymentState.DISPUTED,
 }
-"""What an event of the webhook reports, page "Accounts"."""
+"""The events of the webhook, page "Accounts"."""
 EFFECTS: Final[Mapping[str, WebhookEffect]] = {
     "provider.noc": RereadsMethods("saved_payment_method_ids"),
     **{event_type: ReportsPayment(state) for event_type, state in _PAYMENT_EVENTS.items()},
@@ -49,15 +49,16 @@ EFFECTS: Final[Mapping[str, WebhookEffect]] = {
 
 
 def sender_of(settings: CaselleSettings) -> "CaselleSender | None":
-    """None where no secret is set."""
+    """None if no secret is set."""
     secrets = [secret for secret in (settings.webhook_secret, *settings.webhook_secrets) if secret.reveal()]
     return CaselleSender(settings.payment_account_uid, secrets) if secrets else None
 
 
 @dataclass(frozen=True, slots=True)
 class CaselleSender:
-    """One payment account whose webhooks we take. A signature by any of `secrets` counts: while a secret is being
-    changed there are two."""
+    """The webhooks of one payment account. A signature by any of `secrets` is accepted: during rotation
+    there are two.
+    """
 
     header_aliases: ClassVar[Mapping[str, str]] = {}
     single_headers: ClassVar[frozenset[str]] = frozenset({"x-webhook-id", "x-webhook-signature", "x-webhook-timestamp"})
@@ -80,7 +81,7 @@ class CaselleSender:
     def _read(self, stamp: str, signatures: Sequence[bytes], raw: bytes) -> WebhookDelivery:
         signed = stamp.encode() + b"." + raw
         if not is_hmac_signed(signed, signatures, self.secrets):
-            raise WebhookRejected(401, "The signature does not fit.")
+            raise WebhookRejected(401, "The signature does not match.")
         body = json_object(raw)
         event_type, delivery = short_text(body, "event_type"), short_text(body, "id")
         data = body.get("data")
@@ -89,14 +90,15 @@ class CaselleSender:
             account=self.account,
             delivery_id=delivery,
             event_type=event_type,
-            lane=kept.get("payment_uid"),  # payments alone depend on the order
+            lane=kept.get("payment_uid"),  # only payments depend on the order
             facts=kept,
         )
 
 
 def _facts(event_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Ids, and of a payment its amounts. What an event says of a payment is not published: the payment itself is read,
-    and an event's own object that names or holds it."""
+    """The ids in a delivery and, for a payment, its amounts. Payment events are not published: the payment itself is
+    read, or the event's object that contains or names it.
+    """
     listed = data.get("saved_payment_method_ids")
     refs = [ref for ref in listed if is_plain(ref)] if isinstance(listed, list) else []
     facts: dict[str, Any] = {"saved_payment_method_ids": refs[:_MOST_METHODS]}
@@ -123,5 +125,5 @@ def _facts(event_type: str, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_amount(value: object) -> bool:
-    """Minor units, within what anybody pays: longer numbers may be those of cards."""
+    """True for plausible amounts in minor units: longer numbers might be card numbers."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_MONEY

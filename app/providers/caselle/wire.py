@@ -1,6 +1,6 @@
-"""Caselle's words: customers and wallets of the Payment API, as far as we read or write them.
+"""Wire types of Caselle's Payment API: the parts of customers and wallets that are read or written.
 
-`fingerprint` (a token) and `routing_number` come back in some replies; they are left out here on purpose.
+`fingerprint` (a token) and `routing_number` occur in some replies; they are left out here on purpose.
 """
 
 from typing import Literal, TypedDict
@@ -27,7 +27,7 @@ class WireAch(TypedDict, total=False):
 
 
 class WirePaymentMethod(TypedDict, total=False):
-    """The save reply leaves `payment_method_type` out: then the sub-object that is there tells."""
+    """The reply to a save lacks `payment_method_type`: the sub-object present determines it."""
 
     payment_method_type: str
     credit: WireCredit
@@ -55,7 +55,7 @@ class WireCustomer(TypedDict, total=False):
 
 
 class WireCreditToSave(WireCredit):
-    """What saving a card sends; `fingerprint` is the browser's 15-minute token."""
+    """The body for saving a card; `fingerprint` is the browser's 15-minute token."""
 
     fingerprint: str
 

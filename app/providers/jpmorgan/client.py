@@ -101,7 +101,7 @@ _METHOD_ROUTE: Final = "consumer-profiles/{id}/payment-methods/{id}"
 
 
 class JpMorganVault(VaultAdapter):
-    """One profile holds everything of one customer: a read is one GET, and every write answers the whole profile."""
+    """One profile contains everything of one customer: a read is one GET, and every write returns the whole profile."""
 
     name = NAME
     canonical_ref = staticmethod(canonical_ref)
@@ -120,7 +120,7 @@ class JpMorganVault(VaultAdapter):
         return await fetch_each(refs, partial(self._wallet, call))
 
     async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
-        """Its request id is the vault's own of its answer, else the one that we gave it."""
+        """The request id is the vault's, else the one sent to it."""
         reply = await self._profile_reply(ref, call)
         digest, request_id = digest_of(reply.body), request_id_of(reply) or _uuid_of(call)
         known = self._replies.get(ref, digest, request_id)
@@ -133,7 +133,7 @@ class JpMorganVault(VaultAdapter):
         return self._replies.put(wallet, digest)
 
     async def _profile(self, ref: CustomerRef, call: Call) -> Any:
-        """The profile as it came."""
+        """The raw profile."""
         reply = await self._profile_reply(ref, call)
         with read_errors(self.name):
             profile = reply.json()
@@ -176,14 +176,16 @@ class JpMorganVault(VaultAdapter):
         return self.route_faults(new, ROUTE_KINDS) or faults_of_method(new)
 
     async def before_add(self, ref: CustomerRef, new: NewMethod, call: Call) -> BeforeAdd:
-        """The ids of a fresh profile. Numbers never come back, so the same number again cannot be seen here."""
+        """The ids of a fresh profile. Numbers are never returned, so a repeated number cannot be detected here."""
         profile = await self._profile(ref, call)
         with read_errors(self.name):
             profile_id_of(profile)
             return BeforeAdd(method_refs=refs_of(profile), default_ref=default_of(profile))
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
-        """One POST. `make_default` is ignored: `defaultMOP` in this body is said to add its method a second time."""
+        """One POST. `make_default` is ignored: `defaultMOP` in this body is reported to add its method a
+        second time.
+        """
         self._allow(self.faults_of_add(new))
         self._demand(ref)
         path = (_PROFILES, ref, "payment-methods")
@@ -192,7 +194,7 @@ class JpMorganVault(VaultAdapter):
         return self._added(ref, new, profile, before.method_refs)
 
     async def create_with_method(self, customer: NewCustomer, new: NewMethod, call: Call) -> Added:
-        """Make a profile with its first method. A profile cannot be looked up by external id if the answer is lost."""
+        """Create a profile with its first method. After a lost reply a profile cannot be looked up by external id."""
         self._allow([*faults_of_new_profile(customer), *self.faults_of_add(new)])
         body = from_customer(customer, new)
         reply = await self._send("POST", _PROFILES, call, (_PROFILES,), Effect.WRITE, body)
@@ -200,7 +202,7 @@ class JpMorganVault(VaultAdapter):
         return self._added(profile_id_of(profile), new, profile, frozenset())
 
     def _added(self, ref: CustomerRef, new: NewMethod, profile: Any, before: frozenset[MethodRef]) -> Added:
-        """Tell the new method by set difference; another writer's addition is told apart by kind and last four."""
+        """Find the new method by set difference, and exclude concurrent additions by kind and last four."""
         with read_errors(self.name, Effect.WRITE):
             found = [record for name, record in new_records(profile, before) if name == list_of(new)]
         if len(found) > 1:
@@ -214,7 +216,7 @@ class JpMorganVault(VaultAdapter):
 
     def faults_of_update(self, method: PaymentMethod, change: MethodChange) -> list[FieldFault]:
         if isinstance(method, OtherMethod):
-            return [unsupported(message="J.P. Morgan holds no method of this kind.")]
+            return [unsupported(message="J.P. Morgan stores no method of this kind.")]
         faults = super().faults_of_update(method, change)
         if change.expiry is not None and isinstance(method, BankAccount):
             faults.append(unsupported("expiry", message="A bank account does not expire."))
@@ -225,7 +227,7 @@ class JpMorganVault(VaultAdapter):
         return faults
 
     async def update(self, method: PaymentMethod, change: MethodChange, call: Call) -> MethodRef:
-        """One PATCH. The method keeps its id; a new address becomes a new address record there."""
+        """One PATCH. The method keeps its id; a new address becomes a new address record."""
         self._allow(self.faults_of_update(method, change))
         self._demand(method.customer_ref, method.method_ref)
         path = (_PROFILES, method.customer_ref, "payment-methods", method.method_ref)
@@ -264,7 +266,7 @@ class JpMorganVault(VaultAdapter):
             return method not in refs_of(profile)
 
     async def erase_customer(self, ref: CustomerRef, call: Call) -> None:
-        """Delete the profile; one that is already gone is success."""
+        """Delete the profile; success if it does not exist."""
         self._demand(ref)
         reply = await self._send("DELETE", _PROFILE_ROUTE, call, (_PROFILES, ref), Effect.WRITE)
         refusal = partial(self._refusal, reply, Effect.WRITE, RejectReason.CUSTOMER_NOT_FOUND, call)
@@ -279,7 +281,7 @@ class JpMorganVault(VaultAdapter):
         return not await self.customer_exists(ref, call)
 
     async def check(self, call: Call) -> None:
-        """Ask for a profile that nobody has: 404 proves token and merchant, which the health check would not."""
+        """Read a profile that does not exist: 404 verifies token and merchant, which the health check would not."""
         reply = await self._send("GET", _PROFILE_ROUTE, call, (_PROFILES, _PROBE))
         if reply.status == 400:
             raise VaultRefusedUs(self.name, "J.P. Morgan does not accept jpmorgan.merchant_identifier.")
@@ -288,7 +290,7 @@ class JpMorganVault(VaultAdapter):
         if reply.status not in (200, 404):
             raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
 
-    # ---- how a call is made -------------------------------------------------------------------------------
+    # ---- calls ------------------------------------------------------------------------------------------------
 
     async def _send(
         self,
@@ -321,7 +323,7 @@ class JpMorganVault(VaultAdapter):
         *,
         is_update: bool = False,
     ) -> Any:
-        """The profile after a write; OutcomeUnknown where it is not the profile `ref`."""
+        """The profile after a write; OutcomeUnknown if it is not the profile `ref`."""
         refusal = partial(self._refusal, reply, Effect.WRITE, missing, call, is_update=is_update)
         profile = answers.read(self.name, reply, refusal)
         with read_errors(self.name, Effect.WRITE):
@@ -329,7 +331,7 @@ class JpMorganVault(VaultAdapter):
         return profile
 
     def _require_shown(self, is_shown: bool) -> None:
-        """A profile that does not show what was written is no answer to it."""
+        """A profile that does not show the written data does not confirm the write."""
         if not is_shown:
             raise OutcomeUnknown(self.name, provider_code="NOT_SHOWN")
 
@@ -341,7 +343,7 @@ class JpMorganVault(VaultAdapter):
         reply: VaultReply,
         effect: Effect = Effect.WRITE,
     ) -> None:
-        """Raise where a reply names another payment method than was asked for. Ids are UUIDs, in any case."""
+        """Raise if a reply names another payment method than requested. Ids are UUIDs, in any case."""
         if any(one and one.lower() != method.lower() for one in named):
             raise self.mismatch("payment method", call, reply, effect)
 
@@ -351,12 +353,12 @@ class JpMorganVault(VaultAdapter):
         return refusal(reply, effect, missing, is_update=is_update, sent_id=_uuid_of(call))
 
     def _allow(self, faults: Sequence[FieldFault]) -> None:
-        """Every write passes here, so that nothing that the rules refuse is ever sent."""
+        """Every write is checked here, so that nothing that the rules refuse is ever sent."""
         if faults:
             raise InvalidRequest(self.name, faults)
 
     def _demand(self, ref: CustomerRef, method: MethodRef | None = None) -> None:
-        """A ref that J.P. Morgan cannot have given out names nothing: said without a call."""
+        """A ref that J.P. Morgan cannot have issued is unknown without a call."""
         if _CUSTOMER_REF.fullmatch(ref) is None:
             raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         if method is not None and _METHOD_REF.fullmatch(method) is None:
@@ -364,7 +366,7 @@ class JpMorganVault(VaultAdapter):
 
 
 def enabled_capabilities(*, raw_cards: bool, network_tokens: bool) -> Capabilities:
-    """What the operator lets in: numbers and network tokens only where a setting says so."""
+    """Card numbers and network tokens only if a setting enables them."""
     closed = {
         route
         for route, is_open in ((AddRoute.RAW_CARD, raw_cards), (AddRoute.NETWORK_TOKEN, network_tokens))
@@ -377,10 +379,10 @@ def _uuid_of(call: Call) -> str:
     return _uuid(call.request_id)
 
 
-@lru_cache(maxsize=256)  # asked for several times in one request
+@lru_cache(maxsize=256)  # called several times per request
 def _uuid(request_id: str) -> str:
     """The request's id as the UUID that `requestIdentifier` should be: itself if it is one, else derived from it."""
-    if _BARE_UUID.fullmatch(request_id):  # as ours are
+    if _BARE_UUID.fullmatch(request_id):  # the format of generated ids
         return "-".join((request_id[:8], request_id[8:12], request_id[12:16], request_id[16:20], request_id[20:]))
     try:
         return str(UUID(request_id))
@@ -389,6 +391,6 @@ def _uuid(request_id: str) -> str:
 
 
 def _looks_like(record: WireCard | WireBankAccount, new: NewMethod) -> bool:
-    """Same final four digits. A network token may show those of the card behind it: then nothing is told apart."""
+    """Compares the last four digits. A network token may show those of its card, so these are not distinguished."""
     shown = record.get("last4CardNumber") if isinstance(new, NewCard) else record.get("last4AccountNumber")
     return shown == (new.last4 or last4_of(new.secret.reveal()))

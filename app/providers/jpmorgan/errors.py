@@ -79,7 +79,7 @@ METHOD_CHANGED: Final = WriteAnswers(applied={200: _is_profile}, refused={**_REF
 """``PATCH .../payment-methods/{id}`` and its ``/default``."""
 METHOD_DELETED: Final = WriteAnswers(applied={200: _is_profile}, refused=_REFUSED, over=frozenset({404}))
 PROFILE_DELETED: Final = WriteAnswers(applied={200: _is_accepted}, refused=_REFUSED, over=frozenset({404}))
-"""After a 404 to a deletion it is gone, or was never there, or is there still: only the list can tell."""
+"""After a 404 to a deletion the method may be gone, or still exist: only the list decides."""
 
 
 def refusal(
@@ -87,8 +87,8 @@ def refusal(
 ) -> VaultError:
     """The error for a reply that is not 200.
 
-    `missing` is what a 404 means for this operation. A READ is told that its customer is unknown only by a 404 that
-    says so in J.P. Morgan's own body: any other server at the address, and a path that it lacks, answer 404 too.
+    `missing` is what a 404 means for this operation. A READ treats its customer as unknown only if J.P. Morgan's error
+    body says so: another server at the address, and a path that it lacks, return 404 too.
     """
     body = _body(reply)
     code = _code(body) or f"HTTP_{reply.status}"
@@ -109,33 +109,35 @@ def refusal(
 
 
 def names_profile(reply: VaultReply) -> bool:
-    """Whether an error is about the consumer profile itself, and not about one of its payment methods."""
+    """True if an error concerns the consumer profile itself, not one of its payment methods."""
     return _names_profile(_body(reply))
 
 
 def _names_profile(body: Any) -> bool:
-    """By code or message: the codes are not published."""
+    """Decided by code or message: the codes are not published."""
     said = (body.get("responseCode"), body.get("responseMessage")) if isinstance(body, dict) else ()
     words = " ".join(word for word in said if isinstance(word, str))
     return _code(body) is not None and bool(_PROFILE.search(words)) and not _PART.search(words)
 
 
 def is_theirs(reply: VaultReply) -> bool:
-    """Whether an error has J.P. Morgan's own body, and not that of some other server at the same address."""
+    """True if an error has J.P. Morgan's body, not that of another server at the same address."""
     return _code(_body(reply)) is not None
 
 
 def faults_in(body: Any, *, is_update: bool = False) -> list[FieldFault]:
-    """`validationErrors` under our field names, each once. The vault's texts may quote values: ours stand instead."""
+    """`validationErrors` with this model's field names, each once. The vault's texts may quote values and
+    are replaced.
+    """
     paths = (_PATH_OF_LEAF | _PATH_IN_UPDATE) if is_update else _PATH_OF_LEAF
     found = (paths.get(entity.rsplit(".", 1)[-1]) for entity in _entities(body))
     return [fault(*path, message=_FIELD_MESSAGE) for path in dict.fromkeys(path for path in found if path)]
 
 
 def _reason(status: int, body: Any) -> RejectReason:
-    """By status, but for two: a kind that the merchant may not use, and an external id that is taken.
+    """Decided by status, with two exceptions: a kind that the merchant may not use, and a duplicate external id.
 
-    A refused external id has passed our own rules, so nothing else can be wrong with it.
+    A refused external id has passed validation, so nothing else can be wrong with it.
     """
     if _code(body) == "NOT_ENTITLED":
         return RejectReason.NOT_ENABLED
@@ -153,7 +155,7 @@ def _entities(body: Any) -> list[str]:
 
 
 def _code(body: Any) -> str | None:
-    """`responseCode` of `messages`, or `errorCode` of the edge's own error body."""
+    """`responseCode` of `messages`, or `errorCode` of the edge server's error body."""
     if not isinstance(body, dict):
         return None
     code = body.get("responseCode") or body.get("errorCode")

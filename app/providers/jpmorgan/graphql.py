@@ -1,4 +1,4 @@
-"""GraphQL inputs of J.P. Morgan: network tokens, bank accounts and, where the operator allows it, cards."""
+"""GraphQL inputs of J.P. Morgan: network tokens, bank accounts and, if the operator allows it, cards."""
 
 from datetime import date
 from typing import Final
@@ -23,7 +23,7 @@ from resolvers.scalars import URL
 
 
 @strawberry.input(
-    description="Asks for 3-D Secure while the card is added; the answer's nextAction sends the shopper on."
+    description="Requests 3-D Secure while the card is added; the result's nextAction says where the shopper continues."
 )
 class JpmAuthenticateInput:
     return_url: URL
@@ -33,11 +33,11 @@ class JpmAuthenticateInput:
         return Authenticate(return_url=self.return_url, challenge=self.challenge)
 
 
-@strawberry.input(description="A number that the card network issued in the card number's place.")
+@strawberry.input(description="A number that the card network issued to replace the card number.")
 class JpmNetworkTokenInput:
     token: Secret = sensitive(may_hold_card_number=True)
     device: bool = strawberry.field(default=False, description="It belongs to a device's wallet.")
-    expiry: Expiry = strawberry.field(description="The token's own.")
+    expiry: Expiry = strawberry.field(description="The token's expiry.")
     brand: CardBrand
     first_name: str | None = text(is_optional=True)
     last_name: str | None = text(is_optional=True)
@@ -164,7 +164,7 @@ ADD_INPUTS: Final = (
     AddInput(
         "jpm_network_token",
         JpmNetworkTokenInput,
-        "Needs the setting network_tokens, so that a card number cannot come in by this door unnoticed.",
+        "Needs the setting network_tokens, so that card numbers cannot be sent this way unnoticed.",
         scopes=("network_tokens:write",),
     ),
     AddInput(
@@ -175,7 +175,7 @@ ADD_INPUTS: Final = (
     AddInput(
         "jpm_raw_card",
         JpmRawCardInput,
-        "Works only while the operator has turned raw cards on.",
+        "Works only if the operator has enabled raw cards.",
         scopes=("pan:write",),
     ),
 )

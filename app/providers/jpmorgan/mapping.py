@@ -1,4 +1,4 @@
-"""J.P. Morgan's words to ours, for reading. Pure: no I/O, no clock, no settings."""
+"""Maps J.P. Morgan's wire types to the unified model. Pure: no I/O, no clock, no settings."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -109,11 +109,11 @@ _TALK: Final = ("responseCode", "responseMessage", "hostMessage")
 
 
 def to_wallet(ref: CustomerRef, profile: Any, request_id: str | None) -> VaultWallet:
-    """Read a whole profile: the methods of all four lists, defaults and addresses joined in.
+    """Parse a whole profile: the methods of all four lists, joined with defaults and addresses.
 
-    A record that cannot be read is skipped and counted. A profile that is not ACTIVE makes none of its methods usable.
-    Raises ValueError, KeyError or TypeError when the reply is no profile at all. Source: "Manage payment methods for a
-    consumer profile".
+    Unreadable records are skipped and counted. If a profile is not ACTIVE, none of its methods is usable. Raises
+    ValueError, KeyError or TypeError if the reply is no profile. Source: "Manage payment methods for a consumer
+    profile".
     """
     profile_id_of(profile)
     joined = Joined(_addresses(profile), _defaults(profile), _profile_status(profile.get("profileStatus")))
@@ -134,7 +134,7 @@ def to_wallet(ref: CustomerRef, profile: Any, request_id: str | None) -> VaultWa
 
 
 def canonical_ref(spelled: str, /) -> CustomerRef:
-    """In capitals: J.P. Morgan stores ids in capitals, and takes them in any case. Source: OpenAPI 2.4.2."""
+    """In capitals: J.P. Morgan stores ids in capitals, and accepts them in any case. Source: OpenAPI 2.4.2."""
     plain = spelled.strip()
     return CustomerRef(plain.upper() if plain.isascii() else plain)
 
@@ -148,7 +148,7 @@ def profiles_in(reply: Any) -> list[str]:
 
 
 def profile_id_of(profile: Any) -> CustomerRef:
-    """The profile's own id; raises ValueError where the reply is not a profile, or says that it is an error."""
+    """The profile's id; raises ValueError if the reply is not a profile, or is an error."""
     found = text(profile.get("consumerProfileId")) if isinstance(profile, dict) else None
     if found is None or is_refusal(profile):
         raise ValueError("not a consumer profile")
@@ -156,19 +156,21 @@ def profile_id_of(profile: Any) -> CustomerRef:
 
 
 def is_refusal(body: Mapping[str, Any]) -> bool:
-    """Whether a body is `messages` with an error, or the edge's error, whatever its HTTP status was."""
+    """True if a body is `messages` with an error, or the edge server's error, whatever its HTTP status."""
     said = body.get("responseStatus")
     is_fine = said is None or (isinstance(said, str) and said.upper() in ("SUCCESS", ""))
     return not is_fine or bool(body.get("validationErrors")) or is_error(body)
 
 
 def default_of(profile: Any) -> MethodRef | None:
-    """The id in `defaultMOP`, which copies the method under one key; None where there is no default, or no telling."""
+    """The id in `defaultMOP`, which copies the method under one key; None if there is no default or it
+    cannot be read.
+    """
     return next(iter(_defaults(profile) or ()), None)
 
 
 def _defaults(profile: Any) -> frozenset[MethodRef] | None:
-    """The id in `defaultMOP`; empty without a default, and None where `defaultMOP` cannot be read."""
+    """The id in `defaultMOP`; empty without a default, and None if `defaultMOP` cannot be read."""
     given = _methods(profile).get(_DEFAULT)
     if given is not None and not isinstance(given, dict):
         return None
@@ -179,12 +181,12 @@ def _defaults(profile: Any) -> frozenset[MethodRef] | None:
 
 
 def refs_of(profile: Any) -> frozenset[MethodRef]:
-    """The ids of all methods, of those too whose records cannot be read otherwise."""
+    """The ids of all methods, including those whose records cannot be parsed otherwise."""
     return frozenset(MethodRef(record["paymentMethodId"]) for _, record in _identified(profile))
 
 
 def new_records(profile: Any, before: frozenset[MethodRef]) -> list[tuple[str, WireCard | WireBankAccount]]:
-    """(list name, record) of each method that was not there before. Order in a list is not promised: ids decide."""
+    """(list name, record) of each method not in `before`. The order of a list is not guaranteed: ids decide."""
     return [(name, record) for name, record in _identified(profile) if record["paymentMethodId"] not in before]
 
 
@@ -220,7 +222,7 @@ def _list(profile: Any, name: str) -> list[Any]:
 
 
 def _addresses(profile: Any) -> dict[str, Address]:
-    """By `addressIdentifier`; an address that cannot be read is as good as none."""
+    """Addresses by `addressIdentifier`; unreadable ones are left out."""
     found = profile.get("addresses")
     return {
         record["addressIdentifier"]: to_address(cast("WireAddress", record))
@@ -234,9 +236,9 @@ def _addresses(profile: Any) -> dict[str, Address]:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """What a profile says of all its methods. `defaults` None: it cannot be told which one is the default.
+    """The parts of a profile that concern all its methods. `defaults` None: the default is unknown.
 
-    `status` is None for an ACTIVE profile, else what it makes of methods that are ACTIVE by themselves.
+    `status` is None for an ACTIVE profile, else the status for methods that are ACTIVE by themselves.
     """
 
     addresses: Mapping[str, Address] = field(default_factory=dict)
@@ -257,9 +259,9 @@ def _reader(name: str, ref: CustomerRef, joined: Joined) -> Callable[[Any], Paym
 
 
 def to_card(wire: WireCard, ref: CustomerRef, joined: Joined = _ALONE) -> Card:
-    """Read one card. Its expiry is ``MM/YYYY``; networks outside our list are OTHER, none named is UNKNOWN.
+    """Parse one card. Its expiry is ``MM/YYYY``; unlisted networks are OTHER, a missing one is UNKNOWN.
 
-    Raises KeyError, TypeError or ValueError without an id; any other value that cannot be read is None.
+    Raises KeyError, TypeError or ValueError without an id; any other unreadable value is None.
     """
     status, detail = to_status(wire.get("accountStatus"), joined.status)
     expiry, has_unreadable_expiry = read_expiry(wire.get("cardExpirationMonthYearNumber"))
@@ -277,7 +279,7 @@ def to_card(wire: WireCard, ref: CustomerRef, joined: Joined = _ALONE) -> Card:
 
 
 def to_bank_account(wire: WireBankAccount, rail: BankRail, ref: CustomerRef, joined: Joined = _ALONE) -> BankAccount:
-    """Read one ACH, SEPA or BACS account; raises like `to_card`."""
+    """Parse one ACH, SEPA or BACS account; raises like `to_card`."""
     status, detail = to_status(wire.get("accountStatus"), joined.status)
     return BankAccount(
         **_common(wire, ref, joined, status, detail),
@@ -289,7 +291,7 @@ def to_bank_account(wire: WireBankAccount, rail: BankRail, ref: CustomerRef, joi
 
 
 def _to_other(wire: WireMethod, name: str, ref: CustomerRef, joined: Joined) -> OtherMethod:
-    """A method of a kind that we have not met: its list names the kind. Raises ValueError where that is no word."""
+    """A method of an unknown kind, named by its list. Raises ValueError if that name is no word."""
     kind = word(name.removesuffix("List"))
     if kind is None:
         raise ValueError("a list without a name")
@@ -314,9 +316,9 @@ def _common(
 
 
 def to_status(given: object, of_profile: PaymentMethodStatus | None = None) -> tuple[PaymentMethodStatus, str | None]:
-    """`accountStatus` to ours. ERRORED and words we have not met are UNKNOWN with the word as detail.
+    """The status for `accountStatus`. ERRORED and unknown words are UNKNOWN with the word as detail.
 
-    Of a profile that is not ACTIVE, no method is: an INACTIVE profile's are INACTIVE whatever they say of themselves.
+    If the profile is not ACTIVE, no method is: an INACTIVE profile's are INACTIVE whatever their status.
     """
     if given == "ACTIVE" and of_profile is None:
         return PaymentMethodStatus.ACTIVE, None
@@ -328,7 +330,7 @@ def to_status(given: object, of_profile: PaymentMethodStatus | None = None) -> t
 
 
 def _profile_status(given: object) -> PaymentMethodStatus | None:
-    """None for an ACTIVE profile, and where nothing is said."""
+    """None if the profile is ACTIVE or has no status."""
     if given is None:
         return None
     found = _PROFILE_STATUS.get((text(given) or "").upper(), PaymentMethodStatus.UNKNOWN)
@@ -336,7 +338,7 @@ def _profile_status(given: object) -> PaymentMethodStatus | None:
 
 
 def to_address(wire: WireAddress) -> Address:
-    """Read one address; a country that is neither alpha-3 nor alpha-2 is left out."""
+    """Parse one address; a country that is neither alpha-3 nor alpha-2 is left out."""
     return Address(
         line1=text(wire.get("line1")),
         line2=text(wire.get("line2")),
@@ -360,7 +362,7 @@ def _holder(wire: WireMethod) -> str | None:
 
 
 def _billing(wire: WireMethod, addresses: Mapping[str, Address]) -> Address | None:
-    """The address that the method points to, of whatever `addressType`: the seed gives cards SHIPPING ones too."""
+    """The address that the method refers to, of any `addressType`: sample data also gives cards SHIPPING ones."""
     named = wire.get("addressIdentifier")
     return addresses.get(named) if isinstance(named, str) else None
 
@@ -371,7 +373,7 @@ def _brand(code: object) -> CardBrand:
 
 
 def _verification(wire: WireBankAccount, status: PaymentMethodStatus) -> BankVerification:
-    """What is known about the account's verification: its status first, then the verification's own result."""
+    """The account's verification: its status first, then the verification's own result."""
     if status is PaymentMethodStatus.VERIFICATION_FAILED:
         return BankVerification.FAILED
     result = wire.get("verificationResult")
@@ -389,7 +391,7 @@ def _verification(wire: WireBankAccount, status: PaymentMethodStatus) -> BankVer
 
 
 def to_three_d_secure(wire: WireStatus) -> ThreeDSecure | None:
-    """Read the reply of ``.../status``; None where it has no details: no attempt was made.
+    """Parse the reply of ``.../status``; None without details: there was no attempt.
 
     Source: "Retrieve the 3D Secure status of a payment method".
     """
@@ -412,8 +414,9 @@ def to_three_d_secure(wire: WireStatus) -> ThreeDSecure | None:
 
 
 def _verdict(said: Mapping[str, Any]) -> bool | None:
-    """Whether what stands beside a SUCCESS bears it out: True also where nothing does, False where it says that the
-    holder or the account was turned down, and None where it says anything else, or cannot be read."""
+    """Whether the fields next to a SUCCESS confirm it: True also if there are none, False if they say that the holder
+    or the account was rejected, and None if they say anything else or cannot be read.
+    """
     verdicts = [_verdict_of(said.get(name)) for name in _TALK]
     letter = said.get("threeDSTransactionStatus")
     if letter is not None:
@@ -424,7 +427,7 @@ def _verdict(said: Mapping[str, Any]) -> bool | None:
 
 
 def _verdict_of(value: object) -> bool | None:
-    """Of one code or message; there is no published list of either, but for ``ACCEPTED``."""
+    """For one code or message; there is no published list of either, except ``ACCEPTED``."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return True
     spelled = value.upper().replace("_", " ").strip() if isinstance(value, str) else ""
@@ -437,7 +440,7 @@ def _verdict_of(value: object) -> bool | None:
 
 
 def next_action_of(wire: WireCard) -> NextAction | None:
-    """Where the shopper must go to finish the 3-D Secure asked for while adding; None where nothing is asked."""
+    """Where the shopper must go to complete the 3-D Secure requested while adding; None if nothing is required."""
     result = wire.get("authenticationResult")
     url = text(result.get("authenticationOrchestrationUrl")) if isinstance(result, dict) else None
     if url is None or not url.startswith(("https://", "http://")):
@@ -456,7 +459,7 @@ def _pending_authentication(wire: WireCard) -> ThreeDSecure | None:
     )
 
 
-# ---- small words ------------------------------------------------------------------------------------------
+# ---- helpers ----------------------------------------------------------------------------------------------
 
 
 def _named(table: Mapping[str, E], given: object, unlisted: E | None) -> E | None:

@@ -1,6 +1,6 @@
-"""Builds the request bodies of J.P. Morgan's API. Pure. Its input has passed `validation`: no checks are repeated here.
+"""Builds the request bodies of J.P. Morgan's API. Pure. Input has passed `validation`; checks are not repeated here.
 
-Bodies hold numbers: they go to the HTTP room and nowhere else.
+Bodies contain card and account numbers and must only be passed to `app.http`.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ _KIND_OF_RAIL: Final[Mapping[BankRail, str]] = {BankRail.ACH: "ach", BankRail.SE
 
 
 def list_of(new: NewMethod) -> str:
-    """The list that a new method belongs in, e.g. ``cardList``."""
+    """The list that a new method belongs to, e.g. ``cardList``."""
     return "cardList" if isinstance(new, NewCard) else f"{_KIND_OF_RAIL[new.rail]}List"
 
 
@@ -45,10 +45,10 @@ def from_new(new: NewMethod) -> Body:
 
 
 def from_customer(customer: NewCustomer, new: NewMethod) -> Body:
-    """The body of ``POST /consumer-profiles``: a profile cannot be made without a payment method.
+    """The body of ``POST /consumer-profiles``: a profile cannot be created without a payment method.
 
-    A phone goes along only when it is North American: the vault wants the dialling prefix apart from the number, and
-    only ``+1`` can be cut off without a table of the world's prefixes.
+    A phone is sent only if it is North American: the vault requires the dialling prefix apart from the number, and only
+    ``+1`` can be split off without a table of the world's prefixes.
     """
     body: Body = {
         "externalConsumerProfileIdentifier": customer.external_id,
@@ -57,7 +57,7 @@ def from_customer(customer: NewCustomer, new: NewMethod) -> Body:
         "profilePaymentMethod": from_new(new),
     }
     if customer.address is not None:
-        # Schema `address` demands line2 here, which inline addresses do without.
+        # Schema `address` requires line2 here; inline addresses do not.
         body["consumerProfileAddresses"] = [{"line2": "", **from_address(customer.address)}]
     if communication := _communication(customer):
         body["communication"] = communication
@@ -65,7 +65,7 @@ def from_customer(customer: NewCustomer, new: NewMethod) -> Body:
 
 
 def from_change(method: PaymentMethod, change: MethodChange) -> Body:
-    """The body of ``PATCH .../payment-methods/{id}``: one kind, only what changes.
+    """The body of ``PATCH .../payment-methods/{id}``: one kind, only the changes.
 
     An address is sent inline; the vault stores it as a new one and the method's address id changes.
     """
@@ -75,7 +75,7 @@ def from_change(method: PaymentMethod, change: MethodChange) -> Body:
     if change.active is not None:
         record["accountStatus"] = "ACTIVE" if change.active else "INACTIVE"
     if change.holder is not None:
-        # An empty part is sent, too: one that is left out would keep the former holder's.
+        # An empty part is sent too, or the vault would keep the former holder's.
         record |= {"firstName": change.holder.first, "lastName": change.holder.last}
     if change.billing_address is not None:
         record["consumerProfileAddress"] = from_address(change.billing_address)
@@ -83,12 +83,12 @@ def from_change(method: PaymentMethod, change: MethodChange) -> Body:
 
 
 def city_of(address: Address) -> str:
-    """With the plain apostrophe: the vault's pattern has none of the curly ones that telephones type."""
+    """With a plain apostrophe: the vault's pattern rejects the curly ones that phones type."""
     return (address.city or "").replace("\u2019", "'")
 
 
 def from_address(address: Address) -> Body:
-    """A billing address; what is absent is left out, the country is alpha-3."""
+    """A billing address; absent parts are left out, the country is alpha-3."""
     return {
         "addressType": "BILLING",
         **_present(
@@ -153,14 +153,14 @@ def _from_bank_account(new: NewBankAccount) -> Body:
         own = {
             "accountNumber": number,
             "financialInstitutionRoutingNumber": new.routing_number,
-            "paymentType": "WEB",  # the account was given on a page, not by phone
+            "paymentType": "WEB",  # the account was entered on a page, not by phone
             **_present(accountType=_ACCOUNT_TYPE.get(new.account_type) if new.account_type else None),
         }
     return own | _common(new)
 
 
 def _mandate(new: NewBankAccount) -> Body:
-    """Stored accounts are for repeated debits, which is what the mandate must allow."""
+    """Stored accounts are for repeated debits, which the mandate must allow."""
     return {
         "mandateId": (new.mandate_id or "").strip(),
         "mandateType": "RECURRING",

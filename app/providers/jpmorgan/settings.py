@@ -8,7 +8,7 @@ from app.vault.secret import Secret
 class JpMorganSettings(ProviderSettings, frozen=True):
     """OAuth2 client credentials: a client secret, or an RS256 assertion signed with `private_key` (PEM).
 
-    Webhooks are on where the keys that sign them are named: by `webhook_jwks_url`, or a file at `webhook_jwks_path`.
+    Webhooks are enabled if their signing keys are configured: by `webhook_jwks_url`, or a file at `webhook_jwks_path`.
     """
 
     token_url: str = ""

@@ -1,4 +1,4 @@
-"""J.P. Morgan Payments, as the gateway knows it."""
+"""The `ProviderSpec` of J.P. Morgan Payments."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,7 +14,7 @@ from app.providers.spec import CredentialHelp, OpenOptions, ProviderSpec, Webhoo
 
 
 def open_jpmorgan(settings: JpMorganSettings, options: OpenOptions) -> JpMorganVault:
-    """A signed assertion where there is a key, else the client secret in the form, as the mock wants it."""
+    """Uses a signed assertion if there is a key, else the client secret in the form, as the mock requires."""
     key = settings.private_key.reveal()
     credentials = OAuthClientCredentials(
         NAME,

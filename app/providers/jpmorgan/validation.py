@@ -1,4 +1,4 @@
-"""What J.P. Morgan demands of each field, checked before anything is sent. Pure; paths are the model's field names.
+"""J.P. Morgan's rules for each field, checked before anything is sent. Pure; paths are the model's field names.
 
 Source: OpenAPI 2.4.2, field patterns and lengths; the ABA and IBAN check digits are the standards' own.
 """
@@ -42,16 +42,16 @@ _RETURN_URL: Final = re.compile(r"https?://[^\s/?#]+\S*")
 
 
 def faults_of_method(new: NewMethod) -> list[FieldFault]:
-    """Every fault of one new method at once."""
+    """All faults of one new method."""
     faults = list(_faults_of_card(new) if isinstance(new, NewCard) else _faults_of_bank_account(new))
     if not new.secret:
-        # An empty number has no shape either: what is missing is said, and not that it is wrong.
+        # An empty number fails the shape rules too: report only that it is missing.
         faults = [each for each in faults if each.path != ("secret",)]
         faults.append(required("secret", message="J.P. Morgan needs the number or the token."))
     if new.title is not None:
-        faults.append(unsupported("title", message="J.P. Morgan keeps no title for a payment method."))
+        faults.append(unsupported("title", message="J.P. Morgan stores no title for a payment method."))
     if new.is_secondary:
-        faults.append(unsupported("is_secondary", message="J.P. Morgan knows no secondary payment method."))
+        faults.append(unsupported("is_secondary", message="J.P. Morgan has no secondary payment method."))
     faults.extend(_faults_of_names(new))
     if new.billing_address is not None:
         faults.extend(faults_of_address(new.billing_address, "billing_address"))
@@ -71,7 +71,7 @@ def _faults_of_card(new: NewCard) -> Iterator[FieldFault]:
 
 def _faults_of_authentication(asked: Authenticate) -> Iterator[FieldFault]:
     if _RETURN_URL.fullmatch(asked.return_url) is None:
-        yield fault("authenticate", "return_url", message="The shopper must return to an http or https address.")
+        yield fault("authenticate", "return_url", message="The shopper must return to an http or https URL.")
 
 
 def _faults_of_bank_account(new: NewBankAccount) -> Iterator[FieldFault]:
@@ -97,7 +97,7 @@ def _faults_of_ach(new: NewBankAccount) -> Iterator[FieldFault]:
     if new.account_type is None:
         yield required("account_type", message="An ACH account needs its type.")
     elif new.account_type is BankAccountType.UNKNOWN:
-        yield fault("account_type", message="The type must be one that J.P. Morgan knows.")
+        yield fault("account_type", message="The type must be one that J.P. Morgan supports.")
 
 
 def _faults_of_sepa(new: NewBankAccount) -> Iterator[FieldFault]:
@@ -128,7 +128,7 @@ def _faults_of_mandate(new: NewBankAccount) -> Iterator[FieldFault]:
 
 
 def _faults_of_names(new: NewMethod) -> Iterator[FieldFault]:
-    """A holder name alone is split at its last space, so both halves keep the rule if the whole does."""
+    """A holder name is split at its last space, so both parts satisfy the rule if the whole does."""
     for path, value in (("first_name", new.first_name), ("last_name", new.last_name), ("holder_name", new.holder_name)):
         yield from _faults_of_name(value, path)
 
@@ -145,9 +145,9 @@ def _faults_of_name(value: str | None, *path: str, longest: int = NAME_LENGTH) -
     if value is None:
         return
     if len(value) > longest:
-        yield fault(*path, message=f"J.P. Morgan takes names of up to {longest} characters.")
+        yield fault(*path, message=f"J.P. Morgan accepts names of up to {longest} characters.")
     elif not all(_is_name_character(char) for char in value):
-        yield fault(*path, message="J.P. Morgan takes letters, digits, punctuation and spaces in names.")
+        yield fault(*path, message="J.P. Morgan accepts letters, digits, punctuation and spaces in names.")
 
 
 def _is_name_character(char: str) -> bool:
@@ -155,7 +155,7 @@ def _is_name_character(char: str) -> bool:
 
 
 def faults_of_address(address: Address, *path: str) -> Iterator[FieldFault]:
-    """Every fault of an address; `line1`, `city` and `country` are needed, the rest only checked."""
+    """All faults of an address; `line1`, `city` and `country` are required, the rest only checked."""
     for name, value, shape, message in (
         ("line1", address.line1, _LINE, "A line has up to 100 characters and none of < > { }."),
         ("line2", address.line2, _LINE, "A line has up to 100 characters and none of < > { }."),
@@ -173,11 +173,11 @@ def faults_of_address(address: Address, *path: str) -> Iterator[FieldFault]:
 
 
 def faults_of_new_profile(new: NewCustomer) -> list[FieldFault]:
-    """Faults of the customer half of `create_with_method`."""
+    """Faults of the customer part of `create_with_method`."""
     faults: list[FieldFault] = []
     if _EXTERNAL_ID.fullmatch(new.external_id) is None:
         faults.append(
-            fault("external_id", message="J.P. Morgan takes up to 36 letters, digits, spaces and - , $ @ & (no &&).")
+            fault("external_id", message="J.P. Morgan accepts up to 36 letters, digits, spaces and - , $ @ & (no &&).")
         )
     faults.extend(faults_of_person(new.name, "name"))
     faults.extend(_faults_of_name(new.business_name, "business_name", longest=BUSINESS_LENGTH))

@@ -1,4 +1,4 @@
-"""Verifies and reads J.P. Morgan's notifications.
+"""Verifies and parses J.P. Morgan's notifications.
 
 The body is signed with ECDSA or RSA over SHA-256; the spelling of the headers is not published.
 """
@@ -29,12 +29,12 @@ _SPELLINGS: Final = {
     "ES256": frozenset({"ec", "ecdsa", "es256", "sha256withecdsa", "ecdsawithsha256", "ecdsasha256"}),
     "RS256": frozenset({"rsa", "rs256", "sha256withrsa", "rsawithsha256", "rsasha256", "sha256rsa"}),
 }
-"""How a signing algorithm may be called, by the algorithm of the key: lower case, letters and digits alone."""
+"""Accepted names of a signing algorithm, by the key's algorithm: lower case, letters and digits only."""
 EFFECTS: Final[Mapping[str, WebhookEffect]] = {_PROFILE: RereadsCustomer("consumer_profile_id")}
 
 
 def sender_of(settings: JpMorganSettings) -> "JpMorganSender | None":
-    """None where no keys are named. Raises SettingsError for keys that cannot be used."""
+    """None if no keys are configured. Raises SettingsError for unusable keys."""
     if url := settings.webhook_jwks_url:
         setting = "jpmorgan.webhook_jwks_url"
         return JpMorganSender(FetchedKeys(DocumentFetcher(url, setting=setting).fetch, setting=setting))
@@ -45,9 +45,9 @@ def sender_of(settings: JpMorganSettings) -> "JpMorganSender | None":
 
 @dataclass(frozen=True, slots=True)
 class JpMorganSender:
-    """`keys` are those of the public-keys call of the Notifications API. A key decides its one algorithm.
+    """`keys` are those of the public-keys call of the Notifications API. A key determines its algorithm.
 
-    Deliveries are not refused for their age: the time in the body stays the first one's when a delivery is repeated.
+    Deliveries are not refused for their age: a repeated delivery keeps the time of the first.
     """
 
     header_aliases: ClassVar[Mapping[str, str]] = {
@@ -105,11 +105,11 @@ def _verify(key: VerifyingKey, signature: bytes, raw: bytes) -> None:
         if isinstance(public, RSAPublicKey):
             public.verify(signature, raw, PKCS1v15(), SHA256())
             return
-        if len(signature) == 64:  # both numbers side by side, as a JSON Web Signature has them, instead of DER
+        if len(signature) == 64:  # r and s concatenated, as in a JSON Web Signature, instead of DER
             signature = encode_dss_signature(int.from_bytes(signature[:32]), int.from_bytes(signature[32:]))
         public.verify(signature, raw, ECDSA(SHA256()))
     except (InvalidSignature, ValueError):
-        raise WebhookRejected(401, "The signature does not fit.") from None
+        raise WebhookRejected(401, "The signature does not match.") from None
 
 
 def _is_handshake(body: Mapping[str, Any]) -> bool:
@@ -119,7 +119,7 @@ def _is_handshake(body: Mapping[str, Any]) -> bool:
 
 
 def _profile_in(body: Mapping[str, Any]) -> str | None:
-    """The profile that a notification is about; None for a bulk update, which names a file. Raises WebhookRejected."""
+    """The profile that a notification concerns; None for a bulk update, which names a file. Raises WebhookRejected."""
     about = next((value for name, value in body.items() if name.lower() == _PROFILE.lower()), None)
     about = about if isinstance(about, dict) else {}
     created = about.get("consumerProfileCreated")

@@ -1,7 +1,7 @@
-"""J.P. Morgan's words: Consumer Profile Management API 2.4.2, as far as we read or write them.
+"""Wire types of the Consumer Profile Management API 2.4.2: the parts that are read or written.
 
-Everything is optional in what comes back: the OpenAPI file marks no reply field as required that its own examples
-show. `accountNumber`, `internationalBankAccountNumber` and `bankSortCode` are left out of what we read on purpose.
+All reply fields are optional: the OpenAPI file marks none as required that its own examples show. `accountNumber`,
+`internationalBankAccountNumber` and `bankSortCode` are left out of the replies on purpose.
 """
 
 from typing import TypedDict
@@ -24,7 +24,7 @@ class WireVerificationResult(TypedDict, total=False):
 
 
 class WireMethod(TypedDict, total=False):
-    """What cards and the three kinds of bank account share when they come back."""
+    """The reply fields that cards and the three kinds of bank account share."""
 
     paymentMethodId: str
     accountStatus: str
@@ -56,7 +56,7 @@ class WireBankAccount(WireMethod, total=False):
 
 
 class WireDefault(TypedDict, total=False):
-    """Schema `defaultMOP`: one key, holding a full copy of a method that is in the lists too."""
+    """Schema `defaultMOP`: one key with a full copy of a method that is in the lists too."""
 
     card: WireCard
     ach: WireBankAccount
@@ -91,7 +91,7 @@ class WireAddress(TypedDict, total=False):
 
 
 class WireProfile(TypedDict, total=False):
-    """Schema `consumerProfileResponse`: the one reply of every read and write but deleting the profile."""
+    """Schema `consumerProfileResponse`: the reply of every read and write except deleting the profile."""
 
     requestId: str
     consumerProfileId: str

@@ -1,7 +1,7 @@
-"""Secure Payments (Adaptive Wallet): the address of its capture form, so that no number passes through us.
+"""Secure Payments (Adaptive Wallet): the URL of its capture form, so that no number passes through the gateway.
 
-An on-behalf-of token opens the form; a new one is asked for at every call and kept nowhere. Source: PCI Wallet API,
-"OBO Token"; the forms are `capture-form/{obo}` for cards and `check-capture-form/{obo}` for bank accounts.
+An on-behalf-of token opens the form; a new one is requested at every call and not stored. Source: PCI Wallet API, "OBO
+Token"; the forms are `capture-form/{obo}` for cards and `check-capture-form/{obo}` for bank accounts.
 """
 
 from app.errors import OutcomeUnknown, UnsupportedByVault, VaultUnavailable
@@ -16,17 +16,18 @@ from app.vault.secret import Secret
 
 
 class CaptureForms:
-    """`http` is the door to Secure Payments; None where that is not configured."""
+    """`http` is the client for Secure Payments; None if that is not configured."""
 
     def __init__(self, http: VaultHttp | None, base_url: str) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
 
     async def tokenization(self, call: Call) -> Tokenization:
-        """The card form's address. The bank form is the same with ``check-capture-form``; its token is the same."""
+        """The card form's URL. The bank form uses ``check-capture-form`` with the same token."""
         if self._http is None:
             raise UnsupportedByVault(NAME, "LoanPro's Secure Payments is not configured.")
-        # Minting twice does no harm, but the route is no read: it is sent once, and a lost answer changed nothing.
+        # Creating a token twice is harmless, but the route is no read: it is sent once, and a lost reply changed
+        # nothing.
         request = VaultRequest(method="POST", path="users/obo-token", route="users/obo-token", effect=Effect.WRITE)
         try:
             reply = await self._http.send(request, call)

@@ -1,4 +1,4 @@
-"""LoanPro LMS: which calls, in which order. A payment method is a `PaymentAccounts` child of its customer."""
+"""The adapter of LoanPro's LMS. A payment method is a `PaymentAccounts` child of its customer."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -36,7 +36,7 @@ from app.vault.payments import Tokenization
 from app.vault.provider import Call
 
 BATCH_LIMIT: Final = 40
-"""Ids per `$filter`: 40 long ones keep the URL well below 2,000 characters, and the answer below one page of 50."""
+"""Ids per `$filter`: 40 long ones keep the URL well below 2,000 characters, and the reply below one page of 50."""
 _CUSTOMERS: Final = "odata.svc/Customers()"
 _FILTERED: Final = "Customers()?$filter"
 _EXPAND_BATCH: Final = ("$expand", "PaymentAccounts,PaymentAccounts/CheckingAccount,PaymentAccounts/CreditCard")
@@ -87,7 +87,7 @@ class LoanProVault(VaultAdapter):
     # ---- reading ----
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        """One OData call per 40 customers, all at once. A ref that is no LoanPro id is unknown without a call."""
+        """One OData call per 40 customers, concurrently. A ref that is no LoanPro id is unknown without a call."""
         if len(refs) == 1 and mapping.is_ref(refs[0]):
             return by_ref(refs, [(await self._batch([refs[0]], call))[refs[0]]])
         found: dict[CustomerRef, VaultWallet | VaultError] = {}
@@ -108,7 +108,7 @@ class LoanProVault(VaultAdapter):
         request = VaultRequest(method="GET", path=_CUSTOMERS, query=query, route=_FILTERED)
         try:
             reply = await self._reply(request, call)
-        except VaultRejected as refused:  # of one customer it may say that there is none, of several it says nothing
+        except VaultRejected as refused:  # conclusive only for a single customer
             if len(refs) == 1:
                 return {refs[0]: refused}
             raise VaultReplyUnreadable(self.name, provider_code=refused.provider_code) from None
@@ -147,7 +147,7 @@ class LoanProVault(VaultAdapter):
 
     @staticmethod
     def _by_id(customers: Sequence[Any]) -> dict[CustomerRef, Any]:
-        """The customers of a list by their ids, whatever its order."""
+        """The customers of a list by id, whatever its order."""
         held: dict[CustomerRef, Any] = {}
         for customer in customers:
             held.setdefault(CustomerRef(mapping.ref_of(customer["id"])), customer)
@@ -156,7 +156,7 @@ class LoanProVault(VaultAdapter):
     def _wallet(
         self, ref: CustomerRef, customer: Any, call: Call, reply: VaultReply, digest: bytes
     ) -> VaultWallet | None:
-        """From what a list tells of a customer; None where it was not expanded. `digest` is of what was told."""
+        """The wallet from a list's data of a customer; None if it was not expanded. `digest` is of that data."""
         request_id = request_id_of(reply)
         same = self._replies.get(ref, digest, request_id)
         if same is not None:
@@ -176,7 +176,7 @@ class LoanProVault(VaultAdapter):
             return mapping.to_wallet(ref, listed, request_id, truncated=is_cut_short, customer=customer)
 
     async def _accounts(self, ref: CustomerRef, call: Call) -> tuple[list[Any], bool, VaultReply]:
-        """The profiles of one customer as they come, inactive ones included, and whether there are more than those.
+        """The raw profiles of one customer, inactive ones included, and whether there are more.
 
         409 means that there is no customer.
         """
@@ -193,14 +193,14 @@ class LoanProVault(VaultAdapter):
         if not mapping.is_ref(ref):
             raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
         accounts, is_cut_short, _ = await self._accounts(ref, call)
-        if is_cut_short:  # a list that decides a write must be whole
+        if is_cut_short:  # a list that decides a write must be complete
             raise VaultReplyUnreadable(self.name, provider_code="CUT_SHORT")
         return accounts
 
     async def _all_pages(self, data: Any, request: VaultRequest, call: Call) -> tuple[list[Any], bool]:
-        """The rows of all pages of a list, of which `data` is the first, and whether there are more than those.
+        """The rows of all pages of a list whose first page is `data`, and whether there are more.
 
-        `nopaging` asks for a single page; a tenant that takes no notice of it is followed page by page.
+        `nopaging` requests a single page; a tenant that ignores it is paginated.
         """
         url = f"{self._settings.base_url.rstrip('/')}/{request.path}"
         with read_errors(self.name):
@@ -220,10 +220,10 @@ class LoanProVault(VaultAdapter):
         return reply
 
     async def _decoded(self, reply: VaultReply, request: VaultRequest, call: Call) -> tuple[Any, VaultReply]:
-        """What stands under `d`.
+        """The value under `d`.
 
-        Very large answers are sometimes truncated: one that does not parse is asked for again.
-        Source: 'Getting Customer Information'.
+        Very large replies are sometimes truncated: one that does not parse is requested again. Source: 'Getting
+        Customer Information'.
         """
         try:
             body = reply.json()
@@ -245,7 +245,7 @@ class LoanProVault(VaultAdapter):
         return bool(found)
 
     async def find_customer(self, external_id: str, call: Call) -> CustomerRef | None:
-        """By `customId`. LoanPro does not keep it unique: several customers under one key are unreadable."""
+        """By `customId`. LoanPro does not enforce its uniqueness: several customers with one key are unreadable."""
         if not external_id:
             return None
         found, reply = await self._found(f"customId eq {requests.quoted(external_id)}", call)
@@ -262,7 +262,7 @@ class LoanProVault(VaultAdapter):
             return self._by_id(mapping.results_of(data)), reply
 
     async def check(self, call: Call) -> None:
-        """Ask for a customer that cannot be: proves address, token and tenant without reading anybody."""
+        """Request a customer that cannot exist: verifies URL, token and tenant without reading customer data."""
         await self._found("id eq 0", call)
 
     # ---- customers ----
@@ -286,9 +286,9 @@ class LoanProVault(VaultAdapter):
             return mapping.to_before(accounts, new.secret)
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
-        """Link by token. The answer does not reliably name the new profile, so the list is read again afterwards.
+        """Link by token. The reply does not reliably name the new profile, so the list is read afterwards.
 
-        LoanPro has been seen to say 200 and store nothing: that is refused here as CONTRACT, code `NOT_STORED`.
+        LoanPro has been seen to return 200 and store nothing: that is refused here as CONTRACT, code `NOT_STORED`.
         """
         elements: list[WireElement] = []
         if make_default and before.default_ref is not None:
@@ -304,7 +304,7 @@ class LoanProVault(VaultAdapter):
         return Added(customer_ref=ref, method_ref=found)
 
     async def _listed_after(self, ref: CustomerRef, call: Call) -> list[Any]:
-        """After a write any failure to read leaves its result unknown, whatever the failure would mean elsewhere."""
+        """After a write, any failed read leaves the outcome unknown, whatever it would mean elsewhere."""
         try:
             return await self._listed(ref, call)
         except VaultError as error:
@@ -320,7 +320,9 @@ class LoanProVault(VaultAdapter):
         return method.method_ref
 
     async def set_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
-        """Demote and promote in one PUT, the current primary first: LoanPro applies them in order, and keeps one."""
+        """Demote and promote in one PUT, the current primary first: LoanPro applies them in order, and allows one
+        primary.
+        """
         accounts = await self._listed_with(ref, method, call)
         target = mapping.find_account(accounts, method)
         with read_errors(self.name):
@@ -334,7 +336,7 @@ class LoanProVault(VaultAdapter):
         await self._put(ref, [*demoted, requests.element(method, isPrimary=1)], call)
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:
-        """Deactivate: LMS has no deletion of a profile. One that is gone or inactive already is success."""
+        """Deactivate: LMS cannot delete a profile. Success if it is missing or inactive already."""
         held = mapping.find_account(await self._listed(ref, call), method)
         with read_errors(self.name):
             is_done = held is None or not mapping.is_active(held)
@@ -342,7 +344,7 @@ class LoanProVault(VaultAdapter):
             await self._put(ref, [requests.changed_element(method, MethodChange(active=False))], call)
 
     def _demoted(self, accounts: list[Any], name: str, but: MethodRef | None) -> list[WireElement]:
-        """Take a flag from whoever has it: LoanPro keeps one primary and one secondary, and refuses a second."""
+        """Remove a flag from other profiles: LoanPro allows one primary and one secondary, and refuses a second."""
         return [requests.element(ref, **{name: 0}) for ref in mapping.flagged(accounts, name) if ref != but]
 
     async def _listed_with(self, ref: CustomerRef, method: MethodRef, call: Call) -> list[Any]:
@@ -358,7 +360,9 @@ class LoanProVault(VaultAdapter):
     async def _write(
         self, method: str, path: str, route: str, body: dict[str, Any], call: Call, ref: CustomerRef | None = None
     ) -> Any:
-        """Send one write: the record that it answers. With another customer than `ref` it was perhaps applied."""
+        """Send one write and return the record in the reply. If it names another customer than `ref`, the outcome is
+        unknown.
+        """
         request = VaultRequest(method=method, path=path, route=route, effect=Effect.WRITE, json=body)
         reply = await self._http.send(request, call)
         data = errors.WRITTEN.read(self.name, reply, lambda: errors.refusal(reply, Effect.WRITE))["d"]
@@ -369,7 +373,7 @@ class LoanProVault(VaultAdapter):
 
 
 def _recognised_in(data: Any, before: BeforeAdd, new: NewMethod) -> MethodRef | None:
-    """The new profile where the answer shows it beyond doubt: some tenants list all profiles in it, in either order."""
+    """The new profile if the reply shows it beyond doubt: some tenants return all profiles, in either order."""
     accounts = data.get("PaymentAccounts") if isinstance(data, dict) else None
     rows = accounts.get("results") if isinstance(accounts, dict) else None
     if not isinstance(rows, list) or len(mapping.account_refs(rows) - before.method_refs) != 1:

@@ -45,16 +45,16 @@ def is_challenge(reply: VaultReply) -> bool:
 
 
 def refusal(reply: VaultReply, effect: Effect, *, missing: RejectReason | None = None) -> VaultError:
-    """What a reply other than success means. LoanPro says 409 to nearly everything, so its words decide.
+    """The error for an unsuccessful reply. LoanPro uses 409 for nearly everything, so its words decide.
 
-    `missing` is the meaning of a 409 to a call that names one record by id: LoanPro has no 404 for records.
-    Words are matched, never kept. Sources: 'Response Codes', 'Transaction Warnings'.
+    `missing` is the meaning of a 409 to a call that names one record by id: LoanPro has no 404 for records. Words are
+    matched, never stored. Sources: 'Response Codes', 'Transaction Warnings'.
     """
     said, code = _read_error(reply)
     if reply.status != 409:
         return failed_reply(NAME, reply, effect, RejectReason.CONTRACT, code)
     if missing is not None:
-        is_theirs = bool(said) or code is not None  # any other server's 409 says nothing of the record
+        is_theirs = bool(said) or code is not None  # another server's 409 says nothing about the record
         return failed_reply(NAME, reply, effect, missing if is_theirs else RejectReason.CONTRACT, code)
     reason, faults = _judge(said, code)
     return failed_reply(NAME, reply, effect, reason, code, faults)
@@ -79,7 +79,7 @@ def _judge(said: str, code: str | None) -> tuple[RejectReason, list[FieldFault]]
 def _read_error(reply: VaultReply) -> tuple[str, str | None]:
     """The message and the stable code of an error body: `error.type`, or `code` of the header errors.
 
-    `error.message` is text or `{value}`; the whole may be wrapped in `d`; `warnings` stand beside `error`.
+    `error.message` is text or `{value}`; the whole may be wrapped in `d`; `warnings` are next to `error`.
     """
     try:
         body = reply.json()

@@ -1,4 +1,4 @@
-"""GraphQL inputs of LoanPro: a token that a browser got; the number itself never passes through here."""
+"""GraphQL inputs of LoanPro: a token captured by a browser; the number itself never reaches the gateway."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -23,7 +23,7 @@ class LoanProTokenInput:
     token: Secret = sensitive()
     kind: PaymentMethodKind = strawberry.field(description="CARD or BANK_ACCOUNT.")
     account_type: BankAccountType | None = optional("For a BANK_ACCOUNT.")
-    title: str | None = text(is_optional=True, description="What LoanPro calls the profile; else the nickname.")
+    title: str | None = text(is_optional=True, description="The profile's title in LoanPro; by default the nickname.")
     is_secondary: bool | None = optional()
 
     def own_problems(self, path: tuple[str, ...]) -> Iterator[WriteProblem]:

@@ -1,6 +1,6 @@
-"""LoanPro's profiles to our payment methods. Pure: no I/O, no clock, no settings.
+"""Maps LoanPro's profiles to payment methods. Pure: no I/O, no clock, no settings.
 
-The profile's token and number stop here: a number gives its last four digits, a token is only ever compared.
+The profile's token and number are not mapped: a number gives its last four digits, a token is only compared.
 """
 
 import base64
@@ -59,7 +59,7 @@ _REF: Final = re.compile(r"[1-9][0-9]{0,17}")
 
 
 def is_ref(ref: str) -> bool:
-    """LoanPro's ids are positive integers; anything else must never reach a URL."""
+    """LoanPro's ids are positive integers; anything else must not be used in a URL."""
     return _REF.fullmatch(ref) is not None
 
 
@@ -73,14 +73,14 @@ def ref_of(value: object) -> str:
 
 
 def canonical_ref(spelled: str, /) -> CustomerRef:
-    """A decimal number without sign or leading zeros; other text as it is, without surrounding blanks."""
+    """A decimal number without sign or leading zeros; other text unchanged, without surrounding blanks."""
     plain = spelled.strip()
     number = plain.removeprefix("+").lstrip("0")
     return CustomerRef(number if plain.isascii() and is_ref(number) else plain)
 
 
 def owners_in(accounts: Any) -> list[str]:
-    """The customers that profiles name as theirs. An owner that is no id is the record's own fault: see `to_method`."""
+    """The customers that profiles name as owners. An owner that is no id is a fault of the record: see `to_method`."""
     if accounts is None or is_deferred(accounts):
         return []
     named, _ = collect(results_of(accounts), _owners_of)
@@ -88,13 +88,13 @@ def owners_in(accounts: Any) -> list[str]:
 
 
 def customer_in(data: dict[str, Any]) -> list[str]:
-    """The customer that the answer of a write names, by its own id and in the profiles that it shows."""
+    """The customer that the reply to a write names, by its own id and in its profiles."""
     own = [] if data.get("id") is None else [ref_of(data["id"])]
     return own + owners_in(data.get("PaymentAccounts"))
 
 
 def _owners_of(account: Any) -> list[str]:
-    """`entityId` is a customer's where `entityType` says so, or says nothing."""
+    """`entityId` is a customer's if `entityType` says so or is missing."""
     keys = _OWNER_KEYS if account.get("entityType", _CUSTOMER) == _CUSTOMER else _OWNER_KEYS[1:]
     return [ref_of(account[key]) for key in keys if account.get(key) is not None]
 
@@ -106,7 +106,7 @@ def is_deferred(value: object) -> bool:
 def results_of(value: Any) -> list[Any]:
     """The rows of an OData collection: `{results: [...]}`, or rows in a bare list. Anything else raises ValueError.
 
-    A bare list without rows is no collection: nothing in it says that it is one.
+    An empty bare list is no collection: nothing identifies it as one.
     """
     if isinstance(value, list) and value:
         return value
@@ -116,21 +116,21 @@ def results_of(value: Any) -> list[Any]:
 
 
 def under_d(body: Any) -> Any:
-    """What every success has under `d`; raises ValueError or KeyError for anything else, errors included."""
+    """The value under `d` of a successful reply; raises ValueError or KeyError for anything else, errors included."""
     if not isinstance(body, dict) or is_error(body) or body["d"] is None:
         raise ValueError("not a success")
     return body["d"]
 
 
 def page_of(collection: Any, url: str = "") -> Page:
-    """The rows, and what `summary.total` or `__next` say of more. `url` is what was asked for."""
+    """The rows, and what `summary.total` or `__next` report about more. `url` is the requested URL."""
     around = collection if isinstance(collection, dict) else {}
     summary = around.get("summary")
     return to_page(results_of(collection), {**(summary if isinstance(summary, dict) else {}), **around}, {}, url)
 
 
 def is_cut_short(collection: Any) -> bool:
-    """Whether a collection says that there is more than was given."""
+    """True if a collection reports more rows than it contains."""
     if isinstance(collection, dict) and len(collection) == 1:
         return False  # `results` alone says nothing
     page = page_of(collection)
@@ -138,9 +138,9 @@ def is_cut_short(collection: Any) -> bool:
 
 
 def must_expand(accounts: Any) -> bool:
-    """Whether the profiles, or the details of one that has any, came as links instead of objects, or not at all.
+    """True if the profiles, or the details of one that has any, are links instead of objects, or missing.
 
-    The list of one customer's profiles says more than a list inside another: it has pages, and it is never null.
+    The list of one customer's profiles is more reliable than a nested list: it has pages, and it is never null.
     """
     if accounts is None or is_deferred(accounts) or is_cut_short(accounts):
         return True
@@ -149,7 +149,7 @@ def must_expand(accounts: Any) -> bool:
 
 
 def _lacks_details(account: dict[str, Any]) -> bool:
-    """A link is shown even where there is nothing behind it: the profile's type and child ids tell."""
+    """A link is present even if nothing is behind it: the profile's type and child ids decide."""
     child, child_id = ("CreditCard", "creditCardId") if _kind(account) == "credit" else _BANK_CHILD
     return is_deferred(account.get(child)) and account.get(child_id, 0) is not None
 
@@ -166,7 +166,9 @@ def to_wallet(
     truncated: bool = False,
     customer: Any = None,
 ) -> VaultWallet:
-    """Read a customer's expanded `PaymentAccounts`, inactive ones included. A deactivated `customer` has no others."""
+    """Parse a customer's expanded `PaymentAccounts`, inactive ones included. All methods of a deactivated `customer`
+    are INACTIVE.
+    """
     methods, skipped = collect_methods(results_of(accounts), lambda account: to_method(ref, account))
     if isinstance(customer, dict) and flag(customer.get("active")) is False:
         methods = tuple(
@@ -184,7 +186,7 @@ def to_wallet(
 
 
 def to_method(ref: CustomerRef, account: WirePaymentAccount) -> PaymentMethod:
-    """Read one profile. Raises KeyError or ValueError where it has no id, no kind, or another customer's `entityId`.
+    """Parse one profile. Raises KeyError or ValueError if it has no id, no kind, or another customer's `entityId`.
 
     Debit cards are ``...credit`` and savings accounts ``...checking``. Source: 'Get Payment Profiles'.
     """
@@ -200,7 +202,7 @@ def to_method(ref: CustomerRef, account: WirePaymentAccount) -> PaymentMethod:
 
 
 def _kind(account: dict[str, Any]) -> str:
-    """The last word of `paymentAccount.type.credit`; without a type, the child that is there names it."""
+    """The last word of `paymentAccount.type.credit`; without a type, the child present names it."""
     if spelled := text(account.get("type")):
         last = _last_word(spelled)
         kind = last if last in _KINDS else word(last)
@@ -239,10 +241,11 @@ _USE_FLAGS: Final = (("active", None), ("visible", "HIDDEN"), ("isPaymentAllowed
 
 
 def _status(account: WirePaymentAccount) -> tuple[PaymentMethodStatus, str | None]:
-    """INACTIVE where LoanPro says in any way that the profile is not to be paid with; where that cannot be read, it is
-    UNKNOWN. Tenants without the newer flags leave them out, or send null."""
+    """INACTIVE if LoanPro says in any way that the profile is not usable for payments; UNKNOWN if that cannot be read.
+    Tenants without the newer flags omit them, or send null.
+    """
     held, is_clear = cast("dict[str, Any]", account), True
-    if held.get("active") == held.get("visible", 1) == held.get("isPaymentAllowed", 1) == 1:  # as nearly all are
+    if held.get("active") == held.get("visible", 1) == held.get("isPaymentAllowed", 1) == 1:  # the usual case
         return PaymentMethodStatus.ACTIVE, None
     for name, detail in _USE_FLAGS:
         given = held.get(name, 1)
@@ -266,7 +269,7 @@ def _to_card(ref: CustomerRef, account: WirePaymentAccount, card: WireCreditCard
 
 
 def _to_bank_account(ref: CustomerRef, account: WirePaymentAccount, bank: WireCheckingAccount) -> BankAccount:
-    """A Canadian account has an institution number and is debited by EFT, which is no rail of ours."""
+    """A Canadian account has an institution number and is debited by EFT, for which there is no BankRail."""
     is_canadian = text(bank.get("institutionNumber")) is not None
     spelled = text(bank.get("accountType"))
     return BankAccount(
@@ -313,7 +316,7 @@ def _address(wire: Any) -> Address | None:
     )
 
 
-# ---- comparing what a write left behind ---------------------------------------------------------------------
+# ---- comparing the state after a write ------------------------------------------------------------------------
 
 
 def account_refs(accounts: Iterable[Any]) -> frozenset[MethodRef]:
@@ -327,7 +330,7 @@ def find_account(accounts: Iterable[Any], method: MethodRef) -> WirePaymentAccou
 
 
 def flagged(accounts: Iterable[Any], name: str) -> list[MethodRef]:
-    """The ids of the profiles whose flag (`isPrimary`, `isSecondary`) is up, active or not."""
+    """The ids of the profiles whose flag (`isPrimary`, `isSecondary`) is set, active or not."""
 
     def read(account: Any) -> MethodRef | None:
         return MethodRef(ref_of(account["id"])) if flag(account.get(name)) else None
@@ -337,12 +340,12 @@ def flagged(accounts: Iterable[Any], name: str) -> list[MethodRef]:
 
 
 def is_active(account: WirePaymentAccount) -> bool:
-    """What cannot be read counts as active: deactivating it once more does no harm."""
+    """An unreadable status counts as active: deactivating again is harmless."""
     return flag(account.get("active", 1)) is not False
 
 
 def to_before(accounts: Sequence[Any], secret: Secret) -> BeforeAdd:
-    """What stands before an add. A profile with the same token counts as a duplicate only while it is active."""
+    """The state before an add. A profile with the same token counts as a duplicate only while it is active."""
     primaries = flagged(accounts, "isPrimary")
     return BeforeAdd(
         method_refs=account_refs(accounts),
@@ -352,7 +355,7 @@ def to_before(accounts: Sequence[Any], secret: Secret) -> BeforeAdd:
 
 
 def with_token(accounts: Iterable[Any], secret: Secret) -> list[MethodRef]:
-    """The active profiles that hold this very token. Compared here, in memory, and nowhere else."""
+    """The active profiles with this token. Tokens are only compared here, in memory."""
     wanted = _token_forms(secret.reveal())
 
     def read(account: Any) -> MethodRef | None:
@@ -366,7 +369,7 @@ def with_token(accounts: Iterable[Any], secret: Secret) -> list[MethodRef]:
 
 
 def _token_forms(token: str) -> frozenset[str]:
-    """A token as it is and, where that is readable text, base64-decoded: LMS echoes either form."""
+    """The token and, if that is readable text, its base64-decoded form: LMS echoes either."""
     plain = token.strip()
     try:
         decoded = base64.b64decode(plain, validate=True).decode("ascii")
@@ -376,9 +379,10 @@ def _token_forms(token: str) -> frozenset[str]:
 
 
 def recognise(before: frozenset[MethodRef], accounts: Sequence[Any], secret: Secret) -> MethodRef | None:
-    """Which profile an add made: the only new id, else a new one with the token, else the newest; None if none is new.
+    """The profile that an add created: the only new id, else a new one with the token, else the newest; None if none is
+    new.
 
-    Where nothing is new but an active profile holds the token, the vault took the add for a repeat: that profile.
+    If nothing is new but an active profile has the token, the vault treated the add as a repeat: that profile.
     """
     new = account_refs(accounts) - before
     if len(new) == 1:

@@ -17,18 +17,18 @@ ACCOUNT_TITLES: Final = {
 
 
 def element(ref: MethodRef, **flags: Any) -> WireElement:
-    """An update of one profile: with `__id` and `__update`, else it would create. Only the flags given change."""
+    """An update of one profile: with `__id` and `__update`, else it would create one. Only the given flags change."""
     number = int(ref)
     return {"id": number, "__id": number, "__update": True, **flags}  # type: ignore[typeddict-item]
 
 
 def children(*elements: WireElement) -> dict[str, Any]:
-    """The body of the customer PUT. LoanPro applies the elements in order, and drops any other shape silently."""
+    """The body of the customer PUT. LoanPro applies the elements in order, and silently drops any other shape."""
     return {"PaymentAccounts": {"results": list(elements)}}
 
 
 def new_element(new: NewMethod, make_primary: bool) -> WireElement:
-    """Create a profile by token ('Link Payment Profile to Customer'). A bank account is checking unless told."""
+    """Create a profile by token ('Link Payment Profile to Customer'). A bank account is checking by default."""
     made: WireElement = {
         "active": 1,
         "isPrimary": int(make_primary),
@@ -50,7 +50,7 @@ def new_element(new: NewMethod, make_primary: bool) -> WireElement:
 
 
 def changed_element(ref: MethodRef, change: MethodChange) -> WireElement:
-    """A deactivated profile gives up both flags: LoanPro would otherwise keep a primary that cannot be used."""
+    """A deactivated profile loses both flags: LoanPro would otherwise keep an unusable primary."""
     if change.active is False:
         flags: dict[str, Any] = {"active": 0, "isPrimary": 0, "isSecondary": 0}
     else:
@@ -66,7 +66,7 @@ def changed_element(ref: MethodRef, change: MethodChange) -> WireElement:
 
 
 def from_customer(new: NewCustomer) -> dict[str, Any]:
-    """The body of 'Create Customer': both addresses are demanded, so ours is sent twice."""
+    """The body of 'Create Customer': both addresses are required, so the same one is sent twice."""
     address = _from_address(new.address or Address())
     body: dict[str, Any] = {
         "customId": new.external_id,
@@ -104,7 +104,7 @@ def state_of(address: Address) -> str:
 
 
 def _national(phone: str) -> str:
-    """LoanPro keeps North American numbers as ten digits."""
+    """LoanPro stores North American numbers as ten digits."""
     number = digits(phone)
     return number[1:] if len(number) == 11 and number.startswith("1") else number
 

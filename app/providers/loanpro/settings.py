@@ -5,7 +5,7 @@ from app.vault.secret import Secret
 
 
 class LoanProSettings(ProviderSettings, frozen=True):
-    """LMS headers `Authorization: Bearer` and `Autopal-Instance-Id`; the Secure Payments pair mints OBO tokens."""
+    """LMS headers `Authorization: Bearer` and `Autopal-Instance-Id`; the Secure Payments pair creates OBO tokens."""
 
     api_token: Secret = Secret("")
     instance_id: str = ""

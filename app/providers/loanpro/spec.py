@@ -1,4 +1,4 @@
-"""LoanPro, as the gateway knows it."""
+"""The `ProviderSpec` of LoanPro."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -26,7 +26,7 @@ def open_loanpro(settings: LoanProSettings, options: OpenOptions) -> LoanProVaul
 
 
 def _forms(settings: LoanProSettings, observer: CallObserver | None) -> CaptureForms | None:
-    """Secure Payments has an address and a pair of credentials of its own; without them no form is offered."""
+    """Secure Payments has its own URL and credentials; without them no form is offered."""
     pair = {
         "Authorization": settings.secure_payments_token.reveal(),
         "Secret": settings.secure_payments_secret.reveal(),

@@ -16,7 +16,7 @@ _NEEDS_STATE: Final = ("US", "CA")
 
 
 def faults_of_customer(new: NewCustomer) -> list[FieldFault]:
-    both = "LoanPro needs a first and a last name, of a business's contact too."
+    both = "LoanPro needs a first and a last name, also of a business's contact."
     faults = [required("name", part, message=both) for part in ("first", "last") if not text(getattr(new.name, part))]
     if not text(new.email):
         faults.append(required("email", message="LoanPro needs an e-mail address."))
@@ -47,7 +47,7 @@ def faults_of_new(new: NewMethod) -> list[FieldFault]:
     if not new.secret:
         faults.append(required("secret", message="The token is missing."))
     elif not _is_token(new.secret.reveal()):
-        faults.append(fault("secret", message="A token is printable text without blanks."))
+        faults.append(fault("secret", message="A token must be printable text without blanks."))
     if new.title is not None:
         faults += _faults_of_title(new.title)
     if new.billing_address is not None:
@@ -56,7 +56,7 @@ def faults_of_new(new: NewMethod) -> list[FieldFault]:
         if new.rail is not BankRail.ACH:
             faults.append(unsupported("rail", message="LoanPro links ACH accounts only."))
         if new.account_type is not None and new.account_type not in ACCOUNT_TITLES:
-            faults.append(unsupported("account_type", message="LoanPro knows checking and savings accounts."))
+            faults.append(unsupported("account_type", message="LoanPro accepts checking and savings accounts."))
     elif new.authenticate is not None:
         faults.append(unsupported("authenticate", message="LoanPro has no 3-D Secure."))
     return faults
@@ -77,5 +77,5 @@ def _faults_of_title(title: str) -> list[FieldFault]:
     if not title.strip():
         return [fault("title", message="The title must not be blank.")]
     if len(title) > TITLE_LIMIT:
-        return [fault("title", message=f"The title has at most {TITLE_LIMIT} characters.")]
+        return [fault("title", message=f"The title must have at most {TITLE_LIMIT} characters.")]
     return []

@@ -1,9 +1,9 @@
-"""LoanPro's LMS words, as LoanPro spells them. Any link may be `{"__deferred": {...}}` instead of its object."""
+"""Wire types of LoanPro's LMS. Any link may be `{"__deferred": {...}}` instead of its object."""
 
 from typing import Any, NotRequired, TypedDict
 
 Flag = int | str
-"""0 or 1, from some tenants as text."""
+"""0 or 1; some tenants send text."""
 
 
 class WireAddress(TypedDict, total=False):
@@ -18,7 +18,7 @@ class WireAddress(TypedDict, total=False):
 
 
 class WireCheckingAccount(TypedDict, total=False):
-    """`Entity.CheckingAccount`. The holder of a bank account is called `cardHolderName` too."""
+    """`Entity.CheckingAccount`. The holder of a bank account is named `cardHolderName` too."""
 
     id: int
     token: str
@@ -69,7 +69,7 @@ class WirePaymentAccount(TypedDict, total=False):
 
 
 class WireCustomer(TypedDict, total=False):
-    """`Entity.Customer`, as far as we read it. `PaymentAccounts` is `{results: [...]}`, a bare list, or deferred."""
+    """The part of `Entity.Customer` that is read. `PaymentAccounts` is `{results: [...]}`, a bare list, or deferred."""
 
     id: int | str
     customId: str | None

@@ -112,6 +112,6 @@ def test_check_links_finds_them(start_gateway: StartGateway, sandbox: RunningSan
     assert broken.returncode == 1
     lines = broken.stdout.splitlines()
     assert sum("CUSTOMER_NOT_FOUND" in line for line in lines) == 1
-    assert any(line.startswith("caselle") and "were not checked" in line for line in lines)
+    assert any(line.startswith("caselle") and "links not checked" in line for line in lines)
     assert lines[-1].endswith(" 1 broken")
     sandbox.clear_faults()

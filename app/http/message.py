@@ -1,4 +1,4 @@
-"""Requests and replies of vault calls, and the protocol of the HTTP client."""
+"""Requests and replies of vault calls, and the protocol of the HTTP client. A public interface, for vault packages."""
 
 import codecs
 from collections.abc import Mapping
@@ -133,6 +133,8 @@ class VaultReply:
 
 class VaultHttp(Protocol):
     """HTTP client of one vault: session, credentials, deadline, concurrency limit, retries, breaker, redaction.
+
+    A public interface: vault packages outside this repository send through it.
 
     `send` returns any reply with a status below 500 except 401 (after one token refresh, if any) and 429.
     It raises, all from `app.errors`:

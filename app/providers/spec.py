@@ -77,7 +77,8 @@ def _nothing_more(_: Any) -> Sequence[str]:
 class ProviderSpec(Generic[S]):
     """One vault, as the rest of the gateway uses it. Settings, checks, schema and webhooks are derived from it.
 
-    `S` is the type of the vault's settings. Nothing here does I/O.
+    `S` is the type of the vault's settings. Nothing here does I/O. A public interface: packages outside this repository
+    export one, see docs/adding-a-vault.md.
     """
 
     name: str

@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.sandbox.base import Emulator, Json, SandboxClock
 
+__all__ = ["ForwardingEmulator", "SandboxClock"]
+
 _OF_ONE_HOP = frozenset(("connection", "content-length", "host", "keep-alive", "transfer-encoding"))
 
 

@@ -1,0 +1,5 @@
+"""The unified model of payment methods, its rules, and the protocols that vaults implement.
+
+A public interface: packages outside this repository import it: a change that breaks them
+is an entry in CHANGELOG.md.
+"""

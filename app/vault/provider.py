@@ -49,7 +49,7 @@ class Call:
 
 
 class VaultProvider(Protocol):
-    """Contract, tested by `app.testing` for every vault:
+    """Contract of every vault adapter, tested by `app.testing`. A public interface.
 
     - An operation that `capabilities` does not declare raises `UnsupportedByVault` before anything is sent.
     - `faults_of_*` do no I/O and return all faults; an empty list means that the vault may be called.

@@ -10,10 +10,9 @@ from localstripe_server import KEY, LocalStripe
 from starlette.types import Receive, Scope, Send
 from vaultgraph_stripe.mapping import NAME
 
-from app.sandbox.base import SandboxClock
 from app.testing.case import VaultCase
 from app.testing.fixtures import build, call, parametrize_cases, vault  # noqa: F401
-from app.testing.forwarding import ForwardingEmulator
+from app.testing.forwarding import ForwardingEmulator, SandboxClock
 from app.testing.sandbox import RunningSandbox
 from app.vault.enums import AddRoute, CustomerRef, MethodRef
 from app.vault.model import NewCard, NewCustomer, PersonName

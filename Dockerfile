@@ -8,7 +8,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY requirements/run.txt requirements/
 RUN python3 -m venv /opt/vaultgraph && /opt/vaultgraph/bin/pip install --no-cache-dir -r requirements/run.txt
-COPY pyproject.toml hatch_build.py README.md schema.graphql ./
+COPY pyproject.toml hatch_build.py README.md LICENSE schema.graphql ./
 COPY app ./app
 COPY resolvers ./resolvers
 RUN /opt/vaultgraph/bin/pip install --no-cache-dir --no-deps --no-build-isolation .

@@ -465,7 +465,7 @@ def _handler(inbound: WebhookDeps, name: ProviderName, effect: WebhookEffect) ->
 
 
 def _http_clients(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, VaultHttpClient]:
-    clients = {name.value: getattr(vault, "door", None) for name, vault in providers.items()}
+    clients = {name.value: getattr(vault, "http_client", None) for name, vault in providers.items()}
     return {name: client for name, client in clients.items() if client is not None}
 
 

@@ -115,16 +115,16 @@ async def test_two_thousand_requests_at_once_never_exceed_the_cap(start_gateway:
     vault.may_answer.clear()
     async with raw_server(vault) as server:
         gateway = await asyncio.to_thread(start_gateway, **_behind(server.url, concurrency=32))
-        door = gateway.gateway.providers[ProviderName.ALOHA].door  # type: ignore[attr-defined]
+        http_client = gateway.gateway.providers[ProviderName.ALOHA].http_client  # type: ignore[attr-defined]
         customers = await _linked(gateway, 2_000)
         asking = asyncio.create_task(_asked_together(gateway, customers, ["crowd"] * len(customers)))
-        while door.in_flight + door.waiting < 2_000:
+        while http_client.in_flight + http_client.waiting < 2_000:
             await asyncio.sleep(0.01)
-        assert door.in_flight == vault.now == 32
+        assert http_client.in_flight == vault.now == 32
         vault.may_answer.set()
         assert await asking == [{"OK": 2_000}]
         assert (len(vault.order), vault.most) == (2_000, 32)
-        assert (door.in_flight, door.waiting) == (0, 0)
+        assert (http_client.in_flight, http_client.waiting) == (0, 0)
 
 
 async def test_a_small_client_does_not_wait_for_a_greedy_one(start_gateway: StartGateway) -> None:
@@ -132,13 +132,13 @@ async def test_a_small_client_does_not_wait_for_a_greedy_one(start_gateway: Star
     vault.may_answer.clear()
     async with raw_server(vault) as server:
         gateway = await asyncio.to_thread(start_gateway, **_behind(server.url, concurrency=4))
-        door = gateway.gateway.providers[ProviderName.ALOHA].door  # type: ignore[attr-defined]
+        http_client = gateway.gateway.providers[ProviderName.ALOHA].http_client  # type: ignore[attr-defined]
         customers = await _linked(gateway, 320)
         greedy = asyncio.create_task(_asked_together(gateway, customers[:300], ["greedy"] * 300))
-        while door.waiting < 296:
+        while http_client.waiting < 296:
             await asyncio.sleep(0.01)
         small = asyncio.create_task(_asked_together(gateway, customers[300:], ["small"] * 20))
-        while door.waiting < 316:
+        while http_client.waiting < 316:
             await asyncio.sleep(0.01)
         vault.may_answer.set()
         assert (await small, await greedy) == ([{"OK": 20}], [{"OK": 300}])

@@ -98,8 +98,8 @@ async def test_a_disconnect_cancels_calls_that_no_other_request_shares(start_gat
         await _until(lambda: vault.asked and vault.tasks)
         client.close()
         await _until(lambda: not vault.tasks)
-        door = gateway.gateway.providers["aloha"].door  # type: ignore[index,attr-defined]
-        await _until(lambda: door.in_flight == 0)
+        http_client = gateway.gateway.providers["aloha"].http_client  # type: ignore[index,attr-defined]
+        await _until(lambda: http_client.in_flight == 0)
         assert len(vault.asked) == 1
 
 

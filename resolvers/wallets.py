@@ -124,9 +124,9 @@ class CustomerWallet:
     def as_of(self, name: ProviderName) -> datetime:
         """When a vault returned the data shown."""
         assert self._wallet is not None
-        told_at = self._wallet.sources[name].fetched_at
-        assert told_at is not None
-        return told_at
+        fetched_at = self._wallet.sources[name].fetched_at
+        assert fetched_at is not None
+        return fetched_at
 
     def view(self, wallet: Wallet, build: Callable[[Wallet], View]) -> View:
         """`build` once per wallet, shared by all requests that see the same methods."""
@@ -142,7 +142,7 @@ class CustomerWallet:
         return [_echo(self.entry, row) for row in self._rows(wallet) if not row.is_harmless]
 
     def let_go(self) -> None:
-        """End of the request: release the context and cancel unused prefetches. Only `troubles` works afterwards."""
+        """End of the request: release the context, cancel unused prefetches. Then only `incomplete_sources` works."""
         context = self.__dict__.pop("_context", None)
         if context is not None and (self._has_asked_status or self._foreseen):
             context.services.reader.statuses.cancel_unused(self._foreseen.values())
@@ -284,8 +284,8 @@ def _wake(waiter: "asyncio.Future[None]", shared: "asyncio.Future[Any]") -> None
 def _is_unread(asked: "StatusReading | asyncio.Future[StatusReading]") -> bool:
     if isinstance(asked, StatusReading):
         return asked.failed
-    is_told = asked.done() and not asked.cancelled() and asked.exception() is None
-    return is_told and asked.result().failed
+    is_done = asked.done() and not asked.cancelled() and asked.exception() is None
+    return is_done and asked.result().failed
 
 
 async def _turns(count: int) -> None:

@@ -65,12 +65,12 @@ class CorsPolicy:
         self._serves = serves
 
     def check_host(self, headers: Mapping[str, str]) -> None:
-        """Raises Refused if the Host header is not accepted, for example with DNS rebinding."""
+        """Raises RequestRefused if the Host header is not accepted, for example with DNS rebinding."""
         if not self._is_own_host(headers):
             raise RequestRefused("FORBIDDEN", "This host name is not served here.")
 
     def check_forgery(self, headers: Mapping[str, str], method: str) -> None:
-        """Raises Refused if a page of another origin could have sent the request without a preflight. POST requires
+        """Raises RequestRefused if a page of another origin could send the request without a preflight. POST requires
         JSON, which needs one.
         """
         if method == "GET" and not _needed_a_preflight(headers):

@@ -12,7 +12,7 @@ _MOST_DIGITS: Final = 9
 def asked_s(headers: Mapping[str, str]) -> float | None:
     """`X-Deadline-Ms` in seconds; None without the header. It can shorten the gateway's deadline, never extend it.
 
-    Raises Refused if it is not a whole number of milliseconds, 1 or more.
+    Raises RequestRefused if it is not a whole number of milliseconds, 1 or more.
     """
     value = headers.get(HEADER)
     if value is None:

@@ -1,7 +1,7 @@
 """GET, POST and WebSocket on /graphql.
 
 Steps, cheapest first: shed load, negotiate, authenticate, read the body, parse the envelope, find the document, admit
-it (limits, scopes, cost, rate), execute, mask errors, encode. A step that refuses raises `Refused` and ends the
+it (limits, scopes, cost, rate), execute, mask errors, encode. A step that refuses raises `RequestRefused` and ends the
 request.
 """
 
@@ -62,21 +62,21 @@ class GraphQLEndpoint:
     def __init__(
         self,
         schema: strawberry.Schema,
-        gatekeeper: RequestPolicy,
+        policy: RequestPolicy,
         limits: EndpointLimits | None = None,
         page: HttpResponse | None = None,
         *,
         browser: CorsPolicy | None = None,
         sockets: SocketLimits | None = None,
     ) -> None:
-        self._gate = gatekeeper
+        self._policy = policy
         self._limits = limits = limits or EndpointLimits()
         self._page = page
         self._browser = browser or CorsPolicy()
-        self._operations = OperationRunner(schema, gatekeeper, limits)
+        self._operations = OperationRunner(schema, policy, limits)
         self._draining = asyncio.Event()
         self._sockets = SocketServer(
-            self._operations, gatekeeper, self._browser, sockets or SocketLimits(), json_depth=limits.json_depth
+            self._operations, policy, self._browser, sockets or SocketLimits(), json_depth=limits.json_depth
         )
         self._leaving = DisconnectWatcher()
         self._in_flight = 0
@@ -141,7 +141,7 @@ class GraphQLEndpoint:
         if allowed.answer is None and allowed.stream is None:
             raise RequestRefused("NOT_ACCEPTABLE")
         self._browser.check_forgery(headers, method)
-        caller = await self._gate.authenticate(headers)
+        caller = await self._policy.authenticate(headers)
         connection = connection_of(scope)
         if connection is not None and not connection.authenticated(caller.key):
             headers = {"retry-after": "1", "connection": "close"}
@@ -167,7 +167,7 @@ class GraphQLEndpoint:
         self, stream: "_Stream", scope: Scope, receive: Receive, send: Send, extra: Sequence[tuple[bytes, bytes]]
     ) -> None:
         async def is_still_welcome() -> bool:
-            return await self._gate.revalidate(stream.caller) is not None
+            return await self._policy.revalidate(stream.caller) is not None
 
         with self._sockets.one_more(stream.caller.key):
             self._in_flight -= 1  # streams are limited per caller and do not count for load shedding

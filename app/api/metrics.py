@@ -58,7 +58,7 @@ class CacheStats(Protocol):
 
 
 class Metrics:
-    """The counters of one process. Also the `Observer` of the vault HTTP clients."""
+    """The counters of one process. Also the `CallObserver` of the vault HTTP clients."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

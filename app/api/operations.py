@@ -53,7 +53,7 @@ class Outcome:
 
 
 class Most(Protocol):
-    """The limits that `Operations` enforces."""
+    """The limits that `OperationRunner` enforces."""
 
     @property
     def document_characters(self) -> int: ...
@@ -68,18 +68,18 @@ class Most(Protocol):
 class OperationRunner:
     """Prepares and runs operations."""
 
-    def __init__(self, schema: strawberry.Schema, gatekeeper: RequestPolicy, most: Most) -> None:
+    def __init__(self, schema: strawberry.Schema, policy: RequestPolicy, most: Most) -> None:
         self._schema = schema
-        self._gate = gatekeeper
+        self._policy = policy
         self._most = most
         self._turns = Turns()
         self._introspection = IntrospectionCache()
 
     async def prepare(self, request: GraphQLRequest, caller: Any, *, streams: bool = False) -> PreparedOperation:
-        """Raises Refused. `streams`: True if the transport can carry a subscription."""
+        """Raises RequestRefused. `streams`: True if the transport can carry a subscription."""
         if request.query is not None and len(request.query) > self._most.document_characters:
             raise RequestRefused("TOKEN_LIMIT", limit=self._most.document_characters)
-        document = await self._gate.document(request, caller)
+        document = await self._policy.document(request, caller)
         operation = runnable(document, request.operation_name)
         check_variables(document, request.variables)
         if request.is_get and is_mutation(operation):
@@ -88,7 +88,7 @@ class OperationRunner:
             raise RequestRefused(
                 "NOT_ACCEPTABLE", "Subscriptions need WebSocket, text/event-stream or multipart/mixed."
             )
-        admission = await self._gate.admit(document, operation, request, caller)
+        admission = await self._policy.admit(document, operation, request, caller)
         return PreparedOperation(request, caller, document, operation, admission)
 
     async def run(self, prepared: PreparedOperation, request_id: str, headers: Mapping[str, str]) -> Outcome:
@@ -139,13 +139,13 @@ class OperationRunner:
             context.close()
 
     def _context(self, prepared: PreparedOperation, request_id: str, headers: Mapping[str, str]) -> RequestContext:
-        context = self._gate.context(prepared.caller, request_id, headers)
+        context = self._policy.context(prepared.caller, request_id, headers)
         context.budget = Budget(self._most.response_fields, self._most.response_bytes, self._turns)
         return context
 
 
 def runnable(document: Document, operation_name: str | None) -> OperationDefinitionNode:
-    """The operation to run; raises Refused if the document is invalid or the operation is ambiguous or missing."""
+    """The operation to run; raises RequestRefused if the document is invalid or the operation ambiguous or missing."""
     if document.parse_error is not None:
         code = error_format.syntax_code(document.parse_error)
         raise RequestRefused(code, errors=error_format.format_document_errors([document.parse_error], code))

@@ -34,7 +34,7 @@ class Batch:
 
 
 def from_body(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest | Batch:
-    """Read a POST body; raises Refused. `document_id` is the id in the path, if any."""
+    """Read a POST body; raises RequestRefused. `document_id` is the id in the path, if any."""
     value = decoded(raw, max_depth=max_depth)
     if document_id is not None and isinstance(value, dict):
         value = named_once(value, document_id)
@@ -46,7 +46,7 @@ def from_body(raw: bytes, *, max_depth: int, document_id: str | None = None) -> 
 
 
 def decoded(raw: bytes, *, max_depth: int) -> Any:
-    """The JSON value of a body or a message; raises Refused."""
+    """The JSON value of a body or a message; raises RequestRefused."""
     try:
         return strict_json.loads(raw, max_depth=max_depth)
     except strict_json.NestedTooDeep:
@@ -56,7 +56,7 @@ def decoded(raw: bytes, *, max_depth: int) -> Any:
 
 
 def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = None) -> GraphQLRequest:
-    """Read a GET request's parameters; raises Refused. `variables` and `extensions` are JSON text."""
+    """Read a GET request's parameters; raises RequestRefused. `variables` and `extensions` are JSON text."""
     try:
         pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=50)
     except ValueError:
@@ -74,7 +74,7 @@ def from_query_string(raw: bytes, *, max_depth: int, document_id: str | None = N
 
 
 def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
-    """Read a decoded request (body, batch item or WebSocket payload); raises Refused."""
+    """Read a decoded request (body, batch item or WebSocket payload); raises RequestRefused."""
     if not isinstance(value, dict):
         raise RequestRefused("BAD_REQUEST", "A request must be a JSON object.")
     for name, one in value.items():
@@ -96,7 +96,7 @@ def from_members(value: Any, *, is_get: bool = False) -> GraphQLRequest:
 
 
 def named_once(members: dict[str, Any], document_id: str) -> dict[str, Any]:
-    """Add the path's document id to the request's members; raises Refused if they already name a document."""
+    """Add the path's document id to the request's members; raises RequestRefused if they already name a document."""
     if any(members.get(name) is not None for name in _ID_FIELDS):
         raise RequestRefused("BAD_REQUEST", "The document is named twice.")
     return {**members, "documentId": document_id}

@@ -20,7 +20,7 @@ from app.wallet.caller import Caller
 
 
 class DefaultRequestPolicy:
-    """Implements `Gatekeeper`. `make_context` takes caller, request id and traceparent."""
+    """Implements `RequestPolicy`. `make_context` takes caller, request id and traceparent."""
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ _UNKNOWN: Final = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A group of settings. Values are checked by `structured`, not when an instance is created in code."""
+    """A group of settings. Values are checked by `parse`, not when an instance is created in code."""
 
 
 def parse(found: MutableMapping[str, Any], kind: type[Made]) -> Made:

@@ -29,7 +29,7 @@ class Authenticator:
         self._rules = rules
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
-        """`headers` have lower-case names. Raises Refused."""
+        """`headers` have lower-case names. Raises RequestRefused."""
         bearer, key = headers.get("authorization"), headers.get("x-api-key")
         if bearer is not None and key is not None:
             raise unauthenticated("Send one kind of credentials, not two.")
@@ -41,7 +41,7 @@ class Authenticator:
         """Authenticate by the payload of a WebSocket's `connection_init`.
 
         Reads its member `authorization`, in any case, with or without the word Bearer. Some clients send it twice, from
-        two places of their configuration, which is accepted if both are equal. Raises Refused.
+        two places of their configuration, which is accepted if both are equal. Raises RequestRefused.
         """
         if not isinstance(payload, Mapping):
             raise unauthenticated()

@@ -66,7 +66,7 @@ class BrokenDocument:
 
 
 def schema_from(sdl: str, place: str) -> GraphQLSchema:
-    """The API schema of an SDL; a subgraph's SDL and its API schema give the same one. Raises Unreadable."""
+    """The API schema of an SDL; a subgraph's SDL and its API schema give the same one. Raises ManifestUnreadable."""
     try:
         return build_schema(api_sdl(sdl), assume_valid_sdl=True)
     except (GraphQLError, TypeError):

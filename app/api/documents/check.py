@@ -67,7 +67,7 @@ class Checker:
 
     @classmethod
     def from_sdl(cls, sdl: str, limits: Limits, rules: Collection[type[ASTValidationRule]] = ()) -> "Checker":
-        """A checker for a printed schema; `rules` are added to GraphQL's. Raises Unreadable if the text is not SDL."""
+        """A checker for a printed schema; `rules` extend GraphQL's. Raises ManifestUnreadable if it is not SDL."""
         try:
             schema = build_schema(sdl, assume_valid_sdl=True)
         except (GraphQLError, TypeError):

@@ -10,7 +10,7 @@ from app.store.records import ChangeNotice, Topic
 
 
 class DocumentServices:
-    """Call `start` before the first request, `run` in the background, `stop` at shutdown, `hear` on each change."""
+    """Call `start` before the first request, `run` in the background, `stop` at shutdown, `on_change` for changes."""
 
     def __init__(self, settings: Settings, store: PublishedStore, documents: DocumentCache, limiter: Limiter) -> None:
         def make(text: str) -> Document:

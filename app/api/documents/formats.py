@@ -59,7 +59,7 @@ class ManifestUnreadable(VaultgraphError):
 
 
 def read(path: Path) -> tuple[list[ManifestEntry], list[ManifestFault]]:
-    """The documents of a manifest or folder, and faults of single ones. Raises Unreadable for the whole."""
+    """The documents of a manifest or folder, and faults of single ones. Raises ManifestUnreadable for the whole."""
     if path.is_dir():
         return _folder(path)
     try:

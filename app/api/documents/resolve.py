@@ -40,7 +40,7 @@ class DocumentResolver:
         self._rules = rules or TokenDocumentRules()
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:
-        """The document, which may be invalid: its errors are reported when it is run. Raises Refused."""
+        """The document, which may be invalid: its errors are reported when it is run. Raises RequestRefused."""
         document_id = id_of(request)
         if caller.kind is CallerKind.PARTNER:
             return self._published(request, document_id, caller.name)

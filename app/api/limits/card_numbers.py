@@ -43,7 +43,7 @@ def refused_in(node: DocumentNode) -> list[GraphQLError]:
 
 
 def check_variables(document: Document, variables: Mapping[str, Any]) -> None:
-    """Raises Refused for the first variable that contains a card number."""
+    """Raises RequestRefused for the first variable that contains a card number."""
     if not variables:
         return
     names: Sequence[str] | None = document.memo.get(_MEMO)
@@ -57,13 +57,13 @@ def check_variables(document: Document, variables: Mapping[str, Any]) -> None:
 
 
 def check_text(text: str) -> None:
-    """Raises Refused if a document to be stored contains a card number, comments included."""
+    """Raises RequestRefused if a document to be stored contains a card number, comments included."""
     if looks_like_card_number(text):
         raise RequestRefused(CODE, "The document holds a card number, which is not allowed. It was not stored.")
 
 
 def check_name(operation_name: str | None) -> None:
-    """Raises Refused if an operation name contains a card number."""
+    """Raises RequestRefused if an operation name contains a card number."""
     if operation_name is not None and looks_like_card_number(operation_name):
         raise RequestRefused(CODE, "operationName holds a card number, which is not allowed. It was not stored.")
 

@@ -38,7 +38,7 @@ class RequestPolicy(Protocol):
     """Authentication, authorization and limits. `docs/security.md` lists the rules."""
 
     async def authenticate(self, headers: Mapping[str, str]) -> Any:
-        """The caller; raises Refused(UNAUTHENTICATED)."""
+        """The caller; raises RequestRefused(UNAUTHENTICATED)."""
         ...
 
     async def authenticate_payload(self, payload: object) -> Any:
@@ -50,13 +50,13 @@ class RequestPolicy(Protocol):
         ...
 
     async def document(self, request: GraphQLRequest, caller: Any) -> Document:
-        """The document that the request names by text or id; raises Refused."""
+        """The document that the request names by text or id; raises RequestRefused."""
         ...
 
     async def admit(
         self, document: Document, operation: OperationDefinitionNode, request: GraphQLRequest, caller: Any
     ) -> Admission:
-        """Check limits, scopes of root mutation fields, cost and rate, before any upstream call; raises Refused."""
+        """Check limits, scopes of mutation fields, cost and rate before any upstream call; raises RequestRefused."""
         ...
 
     def context(self, caller: Any, request_id: str, headers: Mapping[str, str]) -> RequestContext: ...

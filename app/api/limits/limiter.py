@@ -106,7 +106,7 @@ class Limiter:
         variables: Mapping[str, Any],
         caller: HasScopes,
     ) -> int:
-        """The price of this request in vault calls; raises Refused. Makes no calls."""
+        """The price of this request in vault calls; raises RequestRefused. Makes no calls."""
         if variables:
             check_variables(variables, self.limits)
         row = self._row(document, operation)

@@ -95,14 +95,14 @@ class RateLimiter:
         self._shared = shared
 
     def request(self, caller: Caller) -> None:
-        """Count one request; raises Refused(THROTTLED)."""
+        """Count one request; raises RequestRefused(THROTTLED)."""
         budget = self._budgets[caller.kind]
         taken = self._local.take_now(caller.key, budget, 1.0, 0.0)
         if taken.wait_s:
             raise _throttled(taken.wait_s, "requests")
 
     async def cost(self, caller: Caller, cost: int) -> dict[str, Any]:
-        """Charge the request's cost; raises Refused(THROTTLED). Returns `extensions.cost.throttle`."""
+        """Charge the request's cost; raises RequestRefused(THROTTLED). Returns `extensions.cost.throttle`."""
         budget = self._budgets[caller.kind]
         if self._shared is not None:
             taken = await self._shared.take(caller.key, budget, 1.0, cost)

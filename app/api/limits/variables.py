@@ -8,7 +8,7 @@ from app.api.problems import RequestRefused
 
 
 def check_variables(variables: Mapping[str, Any], limits: Limits) -> None:
-    """Raises Refused. Ordinary requests have only scalars, for which this is one pass over a small dict."""
+    """Raises RequestRefused. Ordinary requests have only scalars, for which this is one pass over a small dict."""
     level: list[Any] = [variables]
     count = depth = 0
     while level:

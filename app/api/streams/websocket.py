@@ -60,14 +60,14 @@ class SocketServer:
     def __init__(
         self,
         operations: OperationRunner,
-        gatekeeper: RequestPolicy,
+        policy: RequestPolicy,
         browser: CorsPolicy,
         limits: SocketLimits,
         *,
         json_depth: int,
     ) -> None:
         self.operations = operations
-        self.gate = gatekeeper
+        self.policy = policy
         self.limits = limits
         self.json_depth = json_depth
         self.running: Counter[str] = Counter()  # operations by caller, over all of its connections and streams
@@ -80,7 +80,7 @@ class SocketServer:
 
     @contextmanager
     def one_more(self, key: str) -> Iterator[None]:
-        """Count an operation of this caller while it runs; raises Refused if there are too many."""
+        """Count an operation of this caller while it runs; raises RequestRefused if there are too many."""
         self.enter(key)
         try:
             yield
@@ -272,7 +272,7 @@ class _Connection:
             raise _Closed(4429, "Too many initialisation requests")
         self._was_asked = True
         try:
-            caller = await self._server.gate.authenticate_payload(payload)
+            caller = await self._server.policy.authenticate_payload(payload)
         except RequestRefused:
             raise _Closed(4403, "Forbidden") from None
         if not self._server.introduce(self, caller.key):
@@ -378,7 +378,7 @@ class _Connection:
 
     async def _is_still_welcome(self) -> bool:
         """Recheck the caller: tokens expire, keys are disabled and rights change while a connection is open."""
-        caller = await self._server.gate.revalidate(self._caller)
+        caller = await self._server.policy.revalidate(self._caller)
         if caller is None:
             self.end(4403, "Forbidden")
             return False

@@ -128,11 +128,11 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         if known is not None:
             return known
         listed = await self._all_pages(ref, reply, call)
-        is_told = has_default(listed.body, listed.records)
-        default = default_in(listed.body) if is_told else await self._default_of(ref, call)
+        names_default = has_default(listed.body, listed.records)
+        default = default_in(listed.body) if names_default else await self._default_of(ref, call)
         with read_errors(self.name):
             wallet = to_wallet(ref, listed.records, default, request_id, truncated=listed.is_cut_short)
-        return self._replies.put(wallet, digest) if is_told and listed.is_one_page else wallet
+        return self._replies.put(wallet, digest) if names_default and listed.is_one_page else wallet
 
     async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
         self._demand(ref)

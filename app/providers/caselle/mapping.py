@@ -161,8 +161,8 @@ def has_default(body: Any, records: Sequence[Any]) -> bool:
     """True if a list names the default, or is empty; otherwise the customer must be read."""
     if isinstance(body, dict) and _DEFAULT_UID in body:
         return True
-    told = (flag(record.get("is_default")) for record in records if isinstance(record, dict))
-    return not records or any(said is not None for said in told)
+    flags = (flag(record.get("is_default")) for record in records if isinstance(record, dict))
+    return not records or any(said is not None for said in flags)
 
 
 def refs_in(records: Sequence[Any]) -> frozenset[MethodRef]:
@@ -261,10 +261,10 @@ def _part(method: WirePaymentMethod, names: Sequence[str]) -> Mapping[str, Any]:
 
 def _is_default(record: WireSavedMethod, default: MethodRef | None) -> bool | None:
     """None if neither the record nor the customer says; it is not guessed."""
-    told = flag(record.get("is_default"))
-    if told is None and default:
+    is_default = flag(record.get("is_default"))
+    if is_default is None and default:
         return saved_ref_of(record) == default
-    return told
+    return is_default
 
 
 def _status(record: Mapping[str, Any]) -> tuple[PaymentMethodStatus, str | None]:

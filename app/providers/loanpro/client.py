@@ -130,9 +130,9 @@ class LoanProVault(VaultAdapter):
         found: dict[CustomerRef, VaultWallet | BaseException] = dict.fromkeys(refs, absent)
         unlisted: list[CustomerRef] = []
         for ref in filter(held.__contains__, refs):
-            told_by = digest if digest and read is reply and is_one_page else digest_of(orjson.dumps(held[ref]))
+            reply_digest = digest if digest and read is reply and is_one_page else digest_of(orjson.dumps(held[ref]))
             try:
-                wallet = self._wallet(ref, held[ref], call, read, told_by)
+                wallet = self._wallet(ref, held[ref], call, read, reply_digest)
             except VaultError as error:
                 found[ref] = error
                 continue

@@ -167,8 +167,10 @@ class _Guard:
 
     def missing(self, arguments: Mapping[str, Any], scopes: frozenset[str]) -> tuple[str, ...] | None:
         """The first group that these scopes do not satisfy."""
-        asked = (need for name, kind in self.asking.items() for need in self._inputs.needs(kind, arguments.get(name)))
-        return next((any_of for any_of in (*self.needs, *asked) if scopes.isdisjoint(any_of)), None)
+        input_needs = (
+            need for name, kind in self.asking.items() for need in self._inputs.needs(kind, arguments.get(name))
+        )
+        return next((any_of for any_of in (*self.needs, *input_needs) if scopes.isdisjoint(any_of)), None)
 
     def before(self, inner: Resolver) -> Resolver:
         """`inner` for callers with the scopes; an error for others, without calling `inner`."""

@@ -40,7 +40,7 @@ class CustomerWallet:
         self._is_wanted = False
         self._wanted: frozenset[ProviderName] = frozenset()
         self._covered: frozenset[ProviderName] = frozenset()
-        self._asked: set[ProviderName] = set()
+        self._requested: set[ProviderName] = set()
         self._readings: dict[ProviderName, SourceReading] = {}
         self._absent_of: frozenset[ProviderName] | None = None  # not all of these were cached at the last look
         self._wallet: Wallet | None = None
@@ -84,7 +84,7 @@ class CustomerWallet:
         """One row per vault: at once if no pending field can change one, else after all reads of this request."""
         if self._wanted == ALL:
             ready = self._at_hand()
-            if ready is not None and not self._more_may_be_asked(ready):
+            if ready is not None and not self._may_read_more(ready):
                 return self._rows(ready)
         return self._settled_rows()
 
@@ -95,7 +95,7 @@ class CustomerWallet:
         while True:
             wanted = self._wanted  # read before waiting: fields awaiting the same wallet may want more meanwhile
             wallet = await self.wallet()
-            if self._more_may_be_asked(wallet):
+            if self._may_read_more(wallet):
                 await self._settle()
             if self._wanted == wanted:
                 return self._rows(wallet)
@@ -118,8 +118,8 @@ class CustomerWallet:
             if ready is not None:
                 return ready
         self._has_asked_status = True
-        asked = statuses.prefetched(card, seat, call) if seat else statuses.read(card, call)
-        return asked if isinstance(asked, StatusReading) else self._context.spawn(asked)
+        status_read = statuses.prefetched(card, seat, call) if seat else statuses.read(card, call)
+        return status_read if isinstance(status_read, StatusReading) else self._context.spawn(status_read)
 
     def as_of(self, name: ProviderName) -> datetime:
         """When a vault returned the data shown."""
@@ -187,7 +187,7 @@ class CustomerWallet:
         """Read the vaults that are wanted and not requested yet. `before` is the earlier read."""
         reader, call = self._context.services.reader, self._context.call
         missing, self._absent_of = self._missing(), None
-        self._asked.update([name for name, _ in missing])
+        self._requested.update([name for name, _ in missing])
         seats = [reader.ask(name, ref, call) for name, ref in missing]
         for name, ref in missing:
             for method_ref, seat in reader.prefetch(name, ref, self._context.asks, call).items():
@@ -208,7 +208,7 @@ class CustomerWallet:
         missing: list[tuple[ProviderName, CustomerRef]] = []
         for link in self.entry.links:
             name = link.provider
-            is_known = name in self._readings or name in self._asked
+            is_known = name in self._readings or name in self._requested
             if is_known or name not in self._wanted or name not in reader.providers:
                 continue
             ready = reader.get_fresh(name, link.customer_ref)
@@ -222,7 +222,7 @@ class CustomerWallet:
         services = self._context.services
         return services.assembler.get_or_build(self.entry, self._readings, services.utc_now())
 
-    def _more_may_be_asked(self, wallet: Wallet) -> bool:
+    def _may_read_more(self, wallet: Wallet) -> bool:
         """True if a pending field may still trigger an uncached vault or 3-D Secure read."""
         sources, statuses = wallet.sources, self._context.services.reader.statuses
         for row in sources.values():
@@ -241,8 +241,8 @@ class CustomerWallet:
         request no more.
         """
         while True:
-            for asked in self._pending():
-                await _done_waiter(asked)
+            for status_read in self._pending():
+                await _done_waiter(status_read)
             await _turns(_TURNS)
             if not self._pending():
                 return
@@ -254,7 +254,7 @@ class CustomerWallet:
         rows = list(wallet.sources.values())
         if not self._statuses:
             return rows
-        unread = {name for (name, _), asked in self._statuses.items() if _is_unread(asked)}
+        unread = {name for (name, _), status_read in self._statuses.items() if _is_unread(status_read)}
         return [_with_statuses(row, row.provider in unread) for row in rows] if unread else rows
 
 
@@ -281,11 +281,11 @@ def _wake(waiter: "asyncio.Future[None]", shared: "asyncio.Future[Any]") -> None
         shared.exception()  # the waiter is gone: mark the exception as retrieved, or asyncio logs it
 
 
-def _is_unread(asked: "StatusReading | asyncio.Future[StatusReading]") -> bool:
-    if isinstance(asked, StatusReading):
-        return asked.failed
-    is_done = asked.done() and not asked.cancelled() and asked.exception() is None
-    return is_done and asked.result().failed
+def _is_unread(status_read: "StatusReading | asyncio.Future[StatusReading]") -> bool:
+    if isinstance(status_read, StatusReading):
+        return status_read.failed
+    is_done = status_read.done() and not status_read.cancelled() and status_read.exception() is None
+    return is_done and status_read.result().failed
 
 
 async def _turns(count: int) -> None:

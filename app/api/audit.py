@@ -69,7 +69,7 @@ class Audit:
         self._waiting: deque[NewEvent] = deque()
         self._arrived = asyncio.Event()
         self._one_writer = asyncio.Lock()
-        self._kept: dict[str, int] = {}  # by actor, in this minute
+        self._recorded: dict[str, int] = {}  # by actor, in this minute
         self._counted: dict[tuple[EventType, str, str], int] = {}  # not written individually: by actor and outcome
         self._minute_ends_at = clock() + _MINUTE_S
 
@@ -169,19 +169,19 @@ class Audit:
         if self._clock() >= self._minute_ends_at:
             self._end_minute()
         actor = caller.key if caller else ANONYMOUS
-        kept = self._kept.get(actor, 0)
-        if caller is not None and kept < _PER_MINUTE:
-            self._kept[actor] = kept + 1
+        recorded = self._recorded.get(actor, 0)
+        if caller is not None and recorded < _PER_MINUTE:
+            self._recorded[actor] = recorded + 1
             self._keep(kind, actor, customer_id, outcome, request_id, detail)
         else:
             self._counted[kind, actor, outcome] = self._counted.get((kind, actor, outcome), 0) + 1
-        if len(self._kept) > _MOST_COUNTED or len(self._counted) > _MOST_COUNTED:
+        if len(self._recorded) > _MOST_COUNTED or len(self._counted) > _MOST_COUNTED:
             self._end_minute()
 
     def _end_minute(self) -> None:
         """Queue the counts since the last call."""
         counted, self._counted = self._counted, {}
-        self._kept.clear()
+        self._recorded.clear()
         self._minute_ends_at = self._clock() + _MINUTE_S
         for (kind, actor, outcome), count in counted.items():
             self._keep(kind, actor, None, outcome, None, {"count": count})

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 BOUNDARY: Final = "graphql"
-_LONGEST_KEPT: Final = 300
+_LONGEST_CACHED: Final = 300
 _LONGEST_READ: Final = 2_000
 
 
@@ -66,7 +66,7 @@ def accepted(accept: str | None) -> Accepted:
         return _ANYTHING
     if len(accept) > _LONGEST_READ:
         return _NOTHING
-    return _kept(accept) if len(accept) <= _LONGEST_KEPT else _read(accept)
+    return _read_cached(accept) if len(accept) <= _LONGEST_CACHED else _read(accept)
 
 
 def _read(accept: str) -> Accepted:
@@ -96,7 +96,7 @@ def _read(accept: str) -> Accepted:
     return Accepted(best, stream)
 
 
-_kept = lru_cache(maxsize=512)(_read)
+_read_cached = lru_cache(maxsize=512)(_read)
 
 
 def _by_range(refused: set[AnswerType]) -> AnswerType | None:

@@ -277,9 +277,9 @@ class VaultAdapter:
         self, ref: CustomerRef, named: Iterable[str], call: Call, reply: VaultReply, effect: Effect = Effect.READ
     ) -> None:
         """Raise if a reply names a customer other than `ref`. A reply that names none passes."""
-        asked = self.canonical_ref(ref)
+        expected = self.canonical_ref(ref)
         for one in named:
-            if self.canonical_ref(one) != asked:
+            if self.canonical_ref(one) != expected:
                 raise self.mismatch("customer", call, reply, effect)
 
     def mismatch(self, what: str, call: Call, reply: VaultReply, effect: Effect = Effect.READ) -> VaultError:

@@ -57,8 +57,8 @@ def are_errors(records: Sequence[Any]) -> bool:
 
 def _describes_error(record: Mapping[str, Any]) -> bool:
     names = {key.lower() for key in record}
-    said = names & (_ERRORS | _ABOUT_AN_ERROR)
-    return bool(said) and names <= said | _BESIDE_AN_ERROR
+    error_names = names & (_ERRORS | _ABOUT_AN_ERROR)
+    return bool(error_names) and names <= error_names | _BESIDE_AN_ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +106,15 @@ async def follow(
     Pages without a link are requested with ``$skip``. Stops at `most` records, at a repeated page, and shortly before
     the deadline, so that the records read can still be returned.
     """
-    records, page, asked = list(first.records), first, set[str]()
+    records, page, requested = list(first.records), first, set[str]()
     now = asyncio.get_running_loop().time()
     within = replace(call, deadline_at=now + _SHARE_OF_TIME * (call.deadline_at - now))
     while page.has_more or (page.total is not None and page.total > len(records)):
         following = _following(request, page, len(records))
         name = f"{following.raw_query} {following.query}"
-        if name in asked or len(asked) >= MOST_PAGES or not page.records or len(records) >= most:
+        if name in requested or len(requested) >= MOST_PAGES or not page.records or len(records) >= most:
             return records, True
-        asked.add(name)
+        requested.add(name)
         try:
             found = await fetch(following, within)
         except VaultError:
@@ -132,16 +132,16 @@ def _following(request: VaultRequest, page: Page, start: int) -> VaultRequest:
     return replace(request, query=(*request.query, ("$skip", str(start))))
 
 
-def _query_of(link: object, asked: SplitResult) -> str | None:
+def _query_of(link: object, requested: SplitResult) -> str | None:
     """The query of a link to the same list; None for any other link. No other part of a link is used."""
     if not isinstance(link, str):
         return None
     try:
         parts = urlsplit(link.strip())
-        is_here = not parts.netloc or _host(parts) == _host(asked)
+        is_here = not parts.netloc or _host(parts) == _host(requested)
     except ValueError:
         return None
-    there, here = _segments(parts.path), _segments(asked.path)
+    there, here = _segments(parts.path), _segments(requested.path)
     shorter = min(len(there), len(here))
     is_same = is_here and (not there or there[-shorter:] == here[-shorter:])
     return parts.query if is_same and _SENDABLE_QUERY(parts.query) else None

@@ -52,8 +52,8 @@ def parse(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
         try:
             made = convert(found, kind, strict=False, dec_hook=_of_text)
         except ValidationError as error:
-            names, said = _fault(str(error), kind)
-            faults.append(f"{'.'.join(names)}: {said}")
+            names, reason = _fault(str(error), kind)
+            faults.append(f"{'.'.join(names)}: {reason}")
             if not _take_out(found, names):  # to find the next fault
                 break
         else:
@@ -100,17 +100,17 @@ def _read_text(found: MutableMapping[str, Any], kind: type[Section]) -> None:
 
 def _fault(message: str, kind: type[Section]) -> tuple[list[str], str]:
     """The setting and its fault. A fault in an item names the whole list or table."""
-    said, _, place = message.partition(" - at `$")
+    reason, _, place = message.partition(" - at `$")
     names = re.sub(r"\[[^]]*\]", "", place.removesuffix("`")).strip(".")
     path = names.split(".") if names else []
-    unknown = _UNKNOWN.fullmatch(said)
+    unknown = _UNKNOWN.fullmatch(reason)
     if unknown:
         return [*path, unknown[1]], "there is no such setting"
     if choices := _choices(path, kind):
         return path, f"Expected {'one of ' if len(choices) > 1 else ''}{', '.join(choices)}"
     for ours, theirs in _WORDS.items():
-        said = said.replace(ours, theirs)
-    return path, said
+        reason = reason.replace(ours, theirs)
+    return path, reason
 
 
 def _choices(path: list[str], kind: type[Section]) -> tuple[str, ...]:

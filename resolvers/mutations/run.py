@@ -39,7 +39,7 @@ async def run(info: Info, given: "Input[C]", use_case: "WriteHandler[C]", *check
     try:
         result = await use_case(given.to_command(), Actor(caller=context.caller), context.call)
         if result.replayed:
-            _forget_what_it_changed(info, result)
+            _drop_changed_caches(info, result)
         context.has_failed = context.has_failed or STORE_UNAVAILABLE in result.problems
         return result
     except StoreUnavailable:
@@ -49,7 +49,7 @@ async def run(info: Info, given: "Input[C]", use_case: "WriteHandler[C]", *check
         context.after_write()
 
 
-def _forget_what_it_changed(info: Info, result: WriteResult) -> None:
+def _drop_changed_caches(info: Info, result: WriteResult) -> None:
     """Drop cached data that another replica may have changed, whose notice may not have arrived yet."""
     services, operation = info.context.services, result.operation
     customer_id = result.customer_id or (operation.customer_id if operation else None)

@@ -75,8 +75,8 @@ class AuthSummary:
     async def challenge_pending(self, info: Info) -> list[GraphCard] | None:
         cards = [one for one in self.methods if isinstance(one, GraphCard)]
         info.context.budget.take_work(len(self.methods))
-        asked = [auth_status_of(card, info) for card in cards]
-        statuses = [one if isinstance(one, AuthStatus) else await one for one in asked]
+        readings = [auth_status_of(card, info) for card in cards]
+        statuses = [one if isinstance(one, AuthStatus) else await one for one in readings]
         return [card for card, found in zip(cards, statuses, strict=True) if found is AuthStatus.CHALLENGE_REQUIRED]
 
     @strawberry.field(

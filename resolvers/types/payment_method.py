@@ -273,27 +273,27 @@ def auth_status_of(shown: PaymentMethod, info: Info) -> AuthStatus | Awaitable[A
 
 
 def _auth_status(shown: PaymentMethod, card: VaultCard, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
-    asked = info.context.wallet_of(shown.owner.entry).status(card)
-    return asked.status if isinstance(asked, StatusReading) else _status_once_known(asked)
+    reading = info.context.wallet_of(shown.owner.entry).status(card)
+    return reading.status if isinstance(reading, StatusReading) else _status_once_known(reading)
 
 
-async def _status_once_known(asked: Awaitable[StatusReading]) -> AuthStatus:
-    return (await asked).status
+async def _status_once_known(reading: Awaitable[StatusReading]) -> AuthStatus:
+    return (await reading).status
 
 
 def _three_d_secure(
     shown: PaymentMethod, card: VaultCard, info: Info
 ) -> GraphThreeDSecure | Awaitable[GraphThreeDSecure | None] | None:
-    asked = info.context.wallet_of(shown.owner.entry).status(card)
-    return _result_of(asked) if isinstance(asked, StatusReading) else _result_once_known(asked)
+    reading = info.context.wallet_of(shown.owner.entry).status(card)
+    return _result_of(reading) if isinstance(reading, StatusReading) else _result_once_known(reading)
 
 
 def _result_of(found: StatusReading) -> GraphThreeDSecure | None:
     return GraphThreeDSecure.of(found.result) if found.result else None
 
 
-async def _result_once_known(asked: Awaitable[StatusReading]) -> GraphThreeDSecure | None:
-    return _result_of(await asked)
+async def _result_once_known(reading: Awaitable[StatusReading]) -> GraphThreeDSecure | None:
+    return _result_of(await reading)
 
 
 async def _reference(cls: type[PaymentMethod], info: Info, method_id: str) -> PaymentMethod | None:

@@ -109,21 +109,21 @@ def _declared_fields(schema: GraphQLSchema) -> list[tuple[Key, GraphQLField]]:
 def _costs(schema: GraphQLSchema) -> dict[Key, Cost]:
     found: dict[Key, Cost] = {}
     for key, one in _declared_fields(schema):
-        said = _said(one, "upstreamCost")
-        if said is not None:
-            found[key] = Cost(int(said["calls"]), bool(said.get("perMethod", False)))
+        declared = _directive_arguments(one, "upstreamCost")
+        if declared is not None:
+            found[key] = Cost(int(declared["calls"]), bool(declared.get("perMethod", False)))
     return found
 
 
 def _sizes(schema: GraphQLSchema) -> dict[Key, Size]:
     found: dict[Key, Size] = {}
     for key, one in _declared_fields(schema):
-        said = _said(one, "listSize")
-        if said is not None:
-            assumed, arguments = int(said["assumedSize"]), tuple(said.get("slicingArguments") or ())
+        declared = _directive_arguments(one, "listSize")
+        if declared is not None:
+            assumed, arguments = int(declared["assumedSize"]), tuple(declared.get("slicingArguments") or ())
             defaults = [one.args[name].default_value for name in arguments if name in one.args]
             by_default = min([assumed, *(value for value in defaults if isinstance(value, int))])
-            found[key] = Size(assumed, by_default, arguments, tuple(said.get("sizedFields") or ()))
+            found[key] = Size(assumed, by_default, arguments, tuple(declared.get("sizedFields") or ()))
         elif is_list_type(get_nullable_type(one.type)) and not _is_leaf(one):
             found[key] = _fixed(_UNDECLARED)
     sized = {(parent, name) for (parent, _), size in found.items() for name in size.sized_fields}
@@ -141,7 +141,7 @@ def _is_leaf(field: GraphQLField) -> bool:
     return not (is_object_type(named) or is_abstract_type(named))
 
 
-def _said(field: GraphQLField, name: str) -> Mapping[str, Any] | None:
+def _directive_arguments(field: GraphQLField, name: str) -> Mapping[str, Any] | None:
     """A directive's arguments by GraphQL name, or None.
 
     Strawberry keeps directives on its field definition, attached to graphql-core's field; a schema built from SDL has

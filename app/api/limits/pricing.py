@@ -88,8 +88,8 @@ class _Sum:
 
     def closed(self, own: int) -> "_Sum":
         """The cost including the surrounding customer's calls, which nothing above shares."""
-        asked = min(ASSUMED_METHODS, self.statuses) + self.statuses_apart
-        return _Sum(fields=self.fields, apart=max(own, self.reach) + self.apart, statuses_apart=asked)
+        status_calls = min(ASSUMED_METHODS, self.statuses) + self.statuses_apart
+        return _Sum(fields=self.fields, apart=max(own, self.reach) + self.apart, statuses_apart=status_calls)
 
 
 def root_prices(

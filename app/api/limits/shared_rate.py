@@ -69,7 +69,7 @@ class RedisBuckets:
     async def take(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant:
         if self._clock() >= self._rest_until:
             try:
-                return await self._asked(client, budget, requests, cost)
+                return await self._take_shared(client, budget, requests, cost)
             except self._failures as error:
                 self._rest_until = self._clock() + _REST_S
                 _log.warning("rate limits are counted per process for now: %s", type(error).__name__)
@@ -78,7 +78,7 @@ class RedisBuckets:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def _asked(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant:
+    async def _take_shared(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant:
         name = self._prefix + hashlib.sha256(client.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         arguments: list[Any] = [
             budget.requests_per_s, budget.requests_burst, budget.cost_per_s, budget.cost_burst, requests, cost

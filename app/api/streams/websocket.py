@@ -186,7 +186,7 @@ class _Connection:
         self._receive = receive
         self._asgi_send = send
         self._caller: Any = None
-        self._was_asked = False
+        self._has_received_init = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._muted: set[asyncio.Task[None]] = set()
         self._mutating: set[asyncio.Task[None]] = set()
@@ -268,9 +268,9 @@ class _Connection:
             raise _Closed(4400, "Invalid message")
 
     async def _initialise(self, payload: object) -> None:
-        if self._was_asked:
+        if self._has_received_init:
             raise _Closed(4429, "Too many initialisation requests")
-        self._was_asked = True
+        self._has_received_init = True
         try:
             caller = await self._server.policy.authenticate_payload(payload)
         except RequestRefused:

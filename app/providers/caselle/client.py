@@ -388,8 +388,8 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         with read_errors(self.name, Effect.WRITE):
             results = imports.to_results(len(rows), body)
             for record in body["results"]:
-                asked = rows[record["index"]].customer_ref
-                self.require_customer(asked, customers_in(record), call, reply, Effect.WRITE)
+                expected = rows[record["index"]].customer_ref
+                self.require_customer(expected, customers_in(record), call, reply, Effect.WRITE)
             return results
 
     async def check(self, call: Call) -> None:

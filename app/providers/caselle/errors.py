@@ -149,8 +149,8 @@ def _names_customer(body: Any, code: str | None) -> bool:
         return True
     inner = body.get("error") if isinstance(body, dict) else None
     errors = [one for one in (body, inner) if isinstance(one, dict)]
-    said = [one.get(key) for one in errors for key in ("title", "detail", "message")]
-    return any(isinstance(words, str) and _CUSTOMER.search(words) for words in [inner, *said])
+    texts = [one.get(key) for one in errors for key in ("title", "detail", "message")]
+    return any(isinstance(words, str) and _CUSTOMER.search(words) for words in [inner, *texts])
 
 
 def _missing(code: str | None, missing: RejectReason) -> RejectReason:

@@ -162,7 +162,7 @@ def has_default(body: Any, records: Sequence[Any]) -> bool:
     if isinstance(body, dict) and _DEFAULT_UID in body:
         return True
     flags = (flag(record.get("is_default")) for record in records if isinstance(record, dict))
-    return not records or any(said is not None for said in flags)
+    return not records or any(value is not None for value in flags)
 
 
 def refs_in(records: Sequence[Any]) -> frozenset[MethodRef]:

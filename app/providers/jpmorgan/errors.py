@@ -115,8 +115,8 @@ def names_profile(reply: VaultReply) -> bool:
 
 def _names_profile(body: Any) -> bool:
     """Decided by code or message: the codes are not published."""
-    said = (body.get("responseCode"), body.get("responseMessage")) if isinstance(body, dict) else ()
-    words = " ".join(word for word in said if isinstance(word, str))
+    texts = (body.get("responseCode"), body.get("responseMessage")) if isinstance(body, dict) else ()
+    words = " ".join(word for word in texts if isinstance(word, str))
     return _code(body) is not None and bool(_PROFILE.search(words)) and not _PART.search(words)
 
 

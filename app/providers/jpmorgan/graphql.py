@@ -145,7 +145,7 @@ def _card(
     token_type: CardTokenType,
     billing: Address | None,
 ) -> NewCard:
-    asked = given(card.authenticate)
+    authenticate = given(card.authenticate)
     return NewCard(
         provider=NAME,
         route=route,
@@ -156,7 +156,7 @@ def _card(
         first_name=words(card.first_name),
         last_name=words(card.last_name),
         billing_address=billing,
-        authenticate=None if asked is None else asked.to_authenticate(),
+        authenticate=None if authenticate is None else authenticate.to_authenticate(),
     )
 
 

@@ -157,8 +157,10 @@ def profile_id_of(profile: Any) -> CustomerRef:
 
 def is_refusal(body: Mapping[str, Any]) -> bool:
     """True if a body is `messages` with an error, or the edge server's error, whatever its HTTP status."""
-    said = body.get("responseStatus")
-    is_fine = said is None or (isinstance(said, str) and said.upper() in ("SUCCESS", ""))
+    response_status = body.get("responseStatus")
+    is_fine = response_status is None or (
+        isinstance(response_status, str) and response_status.upper() in ("SUCCESS", "")
+    )
     return not is_fine or bool(body.get("validationErrors")) or is_error(body)
 
 
@@ -378,11 +380,11 @@ def _verification(wire: WireBankAccount, status: PaymentMethodStatus) -> BankVer
         return BankVerification.FAILED
     result = wire.get("verificationResult")
     messages = result.get("messages") if isinstance(result, dict) else None
-    said = (text(messages.get("responseStatus")) or "").upper() if isinstance(messages, dict) else ""
-    if messages and said == "SUCCESS":
+    response_status = (text(messages.get("responseStatus")) or "").upper() if isinstance(messages, dict) else ""
+    if messages and response_status == "SUCCESS":
         verdict = _verdict(messages)
         return BankVerification.UNKNOWN if verdict is None else _VERIFIED[verdict]
-    if said in ("ERROR", "DENIED"):
+    if response_status in ("ERROR", "DENIED"):
         return BankVerification.FAILED
     return BankVerification.PENDING if status is PaymentMethodStatus.PENDING else BankVerification.UNKNOWN
 
@@ -401,24 +403,24 @@ def to_three_d_secure(wire: WireStatus) -> ThreeDSecure | None:
         return None
     if not isinstance(details, dict):
         raise ValueError("details of another shape")
-    said = word(details.get("responseStatus"))
-    status = _AUTH.get((said or "").upper(), AuthStatus.UNKNOWN)
+    response_status = word(details.get("responseStatus"))
+    status = _AUTH.get((response_status or "").upper(), AuthStatus.UNKNOWN)
     if status is AuthStatus.AUTHENTICATED and not (_verdict(details) and _verdict(wire) is not False):
         status = AuthStatus.FAILED if _verdict(details) is False else AuthStatus.UNKNOWN
     return ThreeDSecure(
         status=status,
-        raw_status=said,
+        raw_status=response_status,
         authentication_id=text(details.get("authenticationId")),
         authenticated_at=instant_of(details.get("transactionDate")),
     )
 
 
-def _verdict(said: Mapping[str, Any]) -> bool | None:
+def _verdict(details: Mapping[str, Any]) -> bool | None:
     """Whether the fields next to a SUCCESS confirm it: True also if there are none, False if they say that the holder
     or the account was rejected, and None if they say anything else or cannot be read.
     """
-    verdicts = [_verdict_of(said.get(name)) for name in _TALK]
-    letter = said.get("threeDSTransactionStatus")
+    verdicts = [_verdict_of(details.get(name)) for name in _TALK]
+    letter = details.get("threeDSTransactionStatus")
     if letter is not None:
         verdicts.append(_LETTER_OF_3DS.get(letter) if isinstance(letter, str) else None)
     if False in verdicts:

@@ -124,12 +124,12 @@ def _number_type(new: NewCard) -> Body:
     return {"accountNumberType": "DEVICE_TOKEN" if is_device else "NETWORK_TOKEN"}
 
 
-def _authentication(asked: Authenticate) -> Body:
+def _authentication(authenticate: Authenticate) -> Body:
     return {
-        "authenticationReturnUrl": asked.return_url,
+        "authenticationReturnUrl": authenticate.return_url,
         "threeDSRequestorAuthenticationInfo": {
             "authenticationPurpose": "ADD_CARD",
-            "threeDSChallengeType": asked.challenge.value,
+            "threeDSChallengeType": authenticate.challenge.value,
         },
     }
 

@@ -69,8 +69,8 @@ def _faults_of_card(new: NewCard) -> Iterator[FieldFault]:
         yield from _faults_of_authentication(new.authenticate)
 
 
-def _faults_of_authentication(asked: Authenticate) -> Iterator[FieldFault]:
-    if _RETURN_URL.fullmatch(asked.return_url) is None:
+def _faults_of_authentication(authenticate: Authenticate) -> Iterator[FieldFault]:
+    if _RETURN_URL.fullmatch(authenticate.return_url) is None:
         yield fault("authenticate", "return_url", message="The shopper must return to an http or https URL.")
 
 

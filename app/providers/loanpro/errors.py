@@ -50,23 +50,23 @@ def refusal(reply: VaultReply, effect: Effect, *, missing: RejectReason | None =
     `missing` is the meaning of a 409 to a call that names one record by id: LoanPro has no 404 for records. Words are
     matched, never stored. Sources: 'Response Codes', 'Transaction Warnings'.
     """
-    said, code = _read_error(reply)
+    explanation, code = _read_error(reply)
     if reply.status != 409:
         return failed_reply(NAME, reply, effect, RejectReason.CONTRACT, code)
     if missing is not None:
-        is_theirs = bool(said) or code is not None  # another server's 409 says nothing about the record
+        is_theirs = bool(explanation) or code is not None  # another server's 409 says nothing about the record
         return failed_reply(NAME, reply, effect, missing if is_theirs else RejectReason.CONTRACT, code)
-    reason, faults = _judge(said, code)
+    reason, faults = _judge(explanation, code)
     return failed_reply(NAME, reply, effect, reason, code, faults)
 
 
-def _judge(said: str, code: str | None) -> tuple[RejectReason, list[FieldFault]]:
-    if code == "TransactionWarningException" or "already found in the system" in said:
+def _judge(explanation: str, code: str | None) -> tuple[RejectReason, list[FieldFault]]:
+    if code == "TransactionWarningException" or "already found in the system" in explanation:
         return RejectReason.DUPLICATE_CUSTOMER, []
-    words = said.lower()
+    words = explanation.lower()
     if "token" in words:
         return RejectReason.TOKEN_INVALID, [fault("secret", message="The vault does not accept this token.")]
-    if _MISSING.search(said):
+    if _MISSING.search(explanation):
         is_profile = re.search("payment ?account|profile", words)
         return RejectReason.METHOD_NOT_FOUND if is_profile else RejectReason.CUSTOMER_NOT_FOUND, []
     if re.search(r"\b(primary|secondary)\b(?! ?address)", words):
@@ -91,7 +91,7 @@ def _read_error(reply: VaultReply) -> tuple[str, str | None]:
     message = error.get("message")
     message = message.get("value") if isinstance(message, dict) else message
     warnings = body.get("warnings") if isinstance(body, dict) else None
-    said = [message, *(warnings if isinstance(warnings, list) else [])]
+    explanation = [message, *(warnings if isinstance(warnings, list) else [])]
     code = error.get("type") or error.get("code")
     is_code = isinstance(code, str) and _CODE.fullmatch(code)
-    return " ".join(part for part in said if isinstance(part, str))[:2000], code if is_code else None
+    return " ".join(part for part in explanation if isinstance(part, str))[:2000], code if is_code else None

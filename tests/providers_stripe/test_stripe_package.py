@@ -14,7 +14,9 @@ PACKAGE = ROOT / "examples" / "providers" / "stripe"
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The package as it is published: nothing of this repository is beside it."""
-    return shutil.copytree(PACKAGE, tmp_path / "vaultgraph-stripe")
+    return shutil.copytree(
+        PACKAGE, tmp_path / "vaultgraph-stripe", ignore=shutil.ignore_patterns("__pycache__", ".*_cache")
+    )
 
 
 @pytest.mark.timeout(300)

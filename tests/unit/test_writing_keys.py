@@ -16,7 +16,7 @@ from tests.support.writing import STAFF, Bench, bench_on, dead, open_store
 JPMORGAN = ProviderName.JPMORGAN
 
 
-class NotingHttp:
+class RecordingHttp:
     """Keeps the key of every write, and passes the call on."""
 
     def __init__(self, http: VaultHttp) -> None:
@@ -33,10 +33,10 @@ class NotingHttp:
         await self._http.close()
 
 
-def noted(bench: Bench, name: ProviderName) -> NotingHttp:
+def record_keys(bench: Bench, name: ProviderName) -> RecordingHttp:
     vault = bench.providers[name]
     assert isinstance(vault, VaultAdapter)
-    http = vault._http = NotingHttp(vault._http)
+    http = vault._http = RecordingHttp(vault._http)
     return http
 
 
@@ -49,7 +49,7 @@ async def opened(sqlite_url: str) -> AsyncIterator[Store]:
 
 async def test_each_step_of_each_operation_has_its_own_key(sandbox: RunningSandbox, opened: Store) -> None:
     async with bench_on(sandbox, opened) as bench:
-        http = noted(bench, JPMORGAN)
+        http = record_keys(bench, JPMORGAN)
         for _ in range(2):
             result = await bench.add(JPMORGAN, make_default=True)
             assert result.problems == ()
@@ -63,13 +63,13 @@ async def test_a_step_that_is_sent_again_has_the_same_key(sandbox: RunningSandbo
     """The first process dies when the answer is lost; the next one finds nothing at the vault and sends again."""
     async with bench_on(sandbox, opened) as bench:
         command = bench.adding(JPMORGAN)
-        http, bench.die_at = noted(bench, JPMORGAN), "lost:add"
+        http, bench.die_at = record_keys(bench, JPMORGAN), "lost:add"
         sandbox.fault(JPMORGAN, "drop_before", method="POST", times=1)
         await dead(bench.writer.add_method(command, STAFF, soon()))
         bench.clock.advance(minutes=1)
         first = http.keys
     async with bench_on(sandbox, opened) as bench:
-        http = noted(bench, JPMORGAN)
+        http = record_keys(bench, JPMORGAN)
         result = await bench.writer.add_method(command, STAFF, soon())
         assert result.problems == ()
         assert (len(first), http.keys) == (1, first)

@@ -7,6 +7,7 @@ from urllib.error import HTTPError
 
 import pytest
 from localstripe_server import KEY, LocalStripe
+from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from vaultgraph_stripe.mapping import NAME
 
@@ -20,19 +21,24 @@ from app.vault.secret import Secret
 
 
 class StripeEmulator(ForwardingEmulator):
-    """localstripe takes no notice of ``Idempotency-Key``: what was sent is kept here."""
+    """Records ``Idempotency-Key``, which localstripe ignores, and answers for US bank accounts, which it lacks."""
 
     name = NAME.value
 
     def __init__(self, clock: SandboxClock, stripe: LocalStripe) -> None:
         super().__init__(clock, stripe.url)
         self.keys: list[str | None] = []
+        self.bank_accounts: list[dict[str, Any]] = []
         self._stripe = stripe
 
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":
             self.keys.append({name: value.decode() for name, value in scope["headers"]}.get(b"idempotency-key"))
-        await super().forward(scope, receive, send)
+        if b"type=us_bank_account" in scope["query_string"]:
+            page = {"object": "list", "data": self.bank_accounts, "has_more": False}
+            await JSONResponse(page)(scope, receive, send)
+        else:
+            await super().forward(scope, receive, send)
 
     def held(self, customer_ref: str) -> list[dict[str, Any]] | None:
         try:
@@ -83,6 +89,7 @@ def proxy(stripe: LocalStripe) -> Iterator[Proxy]:
 def sandbox(proxy: Proxy) -> RunningSandbox:
     proxy.server.reset()
     proxy.emulator.keys.clear()
+    proxy.emulator.bank_accounts.clear()
     return proxy.server
 
 

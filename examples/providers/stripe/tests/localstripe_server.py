@@ -33,7 +33,7 @@ class LocalStripe:
     def __enter__(self) -> "LocalStripe":
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
-            listener.listen(128)  # from now on calls wait in its queue, so that nobody has to wait for the process
+            listener.listen(128)  # connections queue from here on, so callers need not wait until the process is up
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             number = listener.fileno()
             self._process = subprocess.Popen([sys.executable, "-c", _LAUNCH, str(number)], pass_fds=[number])
@@ -53,7 +53,7 @@ class LocalStripe:
             return json.load(reply)
 
     def new_method(self, number: str = VISA) -> str:
-        """What Stripe.js makes in the browser: the id of a PaymentMethod that belongs to nobody."""
+        """What Stripe.js makes in the browser: the id of an unattached PaymentMethod."""
         card = {"number": number, "exp_month": 12, "exp_year": 2039, "cvc": "123"}
         fields = {f"card[{name}]": value for name, value in card.items()}
         found: str = self.ask("POST", "payment_methods", type="card", **fields)["id"]

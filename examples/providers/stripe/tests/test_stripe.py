@@ -1,4 +1,4 @@
-"""What Stripe alone has: keys of writes, pages, its errors, and PaymentMethods that belong to somebody else."""
+"""Behaviour of the Stripe adapter beyond the contract: idempotency keys, pages, errors, other customers' methods."""
 
 from dataclasses import replace
 from typing import Any
@@ -184,6 +184,38 @@ def test_a_token_that_is_no_payment_method_is_a_fault(vault: VaultProvider, toke
     assert token not in found.message
 
 
+def account_of(ref: str) -> dict[str, Any]:
+    """A PaymentMethod as the API reference shows it, with the customer expanded."""
+    return {
+        "id": "pm_1",
+        "object": "payment_method",
+        "type": "us_bank_account",
+        "customer": {**CUSTOMER, "id": ref},
+        "created": 1_700_000_000,
+        "billing_details": {"name": "Ada Example", "address": None},
+        "us_bank_account": {
+            "account_type": "checking",
+            "bank_name": "STRIPE TEST BANK",
+            "last4": "6789",
+            "status_details": {},
+        },
+    }
+
+
+async def test_bank_accounts_are_listed_if_the_settings_name_them(
+    build: Build, case: VaultCase, proxy: Proxy, sandbox: RunningSandbox, call: Call
+) -> None:
+    proxy.emulator.bank_accounts.append(account_of(case.full_ref))
+    cards = await read(build(case), case.full_ref, call)
+    both = await read(build(case, types=["card", "us_bank_account"]), case.full_ref, call)
+    assert both.methods[:-1] == cards.methods
+    account = both.methods[-1]
+    assert (account.kind.value, account.last4, account.status.value) == ("BANK_ACCOUNT", "6789", "ACTIVE")
+    assert len(sandbox.calls(NAME)) == 3
+    sandbox.fault(NAME, "rewrite", set={"/data": None}, times=1)
+    assert isinstance(await failure(build(case, types=["us_bank_account"]), case.full_ref, call), VaultReplyUnreadable)
+
+
 def test_kinds_that_localstripe_does_not_have() -> None:
     """As the API reference shows them: a blocked bank account, a card from a phone, and a kind that is new to us."""
     common = {
@@ -195,7 +227,7 @@ def test_kinds_that_localstripe_does_not_have() -> None:
             "address": {"line1": "1 Main St", "state": "TX", "country": "US", "postal_code": None},
         },
     }
-    account = {"account_type": "checking", "bank_name": "STRIPE TEST BANK", "last4": "6789"}
+    account = account_of("cus_1")["us_bank_account"]
     blocked = {"status_details": {"blocked": {"reason": "bank_account_closed", "network_code": "R02"}}}
     card = {"brand": "amex", "exp_month": 2, "exp_year": 2031, "funding": "debit", "last4": "0005"}
     records: list[Any] = [

@@ -144,7 +144,9 @@ class StripeVault(VaultAdapter):
             return mapping.to_before(records, new.secret.reveal())
 
     async def add(self, ref: CustomerRef, new: NewMethod, before: BeforeAdd, make_default: bool, call: Call) -> Added:
-        """Attach. The answer's id is the token, but for Stripe's test tokens, such as ``pm_card_visa``."""
+        """Attach. The reply's id is the token, except for Stripe's test tokens such as ``pm_card_visa``."""
+        if isinstance(new, NewBankAccount):
+            self.refuse()
         token = new.secret.reveal()
         if token in before.method_refs:
             raise VaultRejected(self.name, RejectReason.TOKEN_INVALID)

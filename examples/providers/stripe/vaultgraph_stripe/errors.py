@@ -11,11 +11,11 @@ from vaultgraph_stripe.mapping import NAME
 
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]{1,63}")
 _REFUSALS: Final = frozenset(("invalid_request_error", "card_error"))
-_NAMELESS: Final = "Not Found"  # localstripe's 404 has no code; Stripe's own for a path that it lacks says more
+_NAMELESS: Final = "Not Found"  # localstripe's 404 has no code; Stripe's 404 for an unknown path has another message
 
 
 def _is_refusal(body: Any) -> bool:
-    """An ``idempotency_error`` is none: the key was used before, and what that did is not said."""
+    """``idempotency_error`` is no refusal: the key was used before, and the reply does not say with what result."""
     return body["error"]["type"] in _REFUSALS
 
 
@@ -55,13 +55,17 @@ def refusal(reply: VaultReply, effect: Effect, missing: RejectReason) -> VaultEr
 
 
 def _reason(status: int, error: dict[str, Any], missing: RejectReason) -> RejectReason:
-    if error.get("code") == "resource_missing" or (status == 404 and error.get("message") == _NAMELESS):
+    if _is_missing(status, error):
         return RejectReason.CUSTOMER_NOT_FOUND if error.get("param") == "customer" else missing
-    if error.get("type") == "card_error":
-        return RejectReason.DECLINED
-    if status == 402:
+    if status == 402 or error.get("type") == "card_error":
         return RejectReason.DECLINED
     return RejectReason.INVALID_INPUT if status == 400 and error else RejectReason.CONTRACT
+
+
+def _is_missing(status: int, error: dict[str, Any]) -> bool:
+    if error.get("type") != "invalid_request_error":
+        return False
+    return error.get("code") == "resource_missing" or (status == 404 and error.get("message") == _NAMELESS)
 
 
 def _error_in(reply: VaultReply) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def _to_card(wire: WireCard, common: dict[str, Any]) -> Card:
 def _to_bank_account(wire: WireBankAccount, common: dict[str, Any]) -> BankAccount:
     """A blocked account has ``status_details.blocked`` with a reason, e.g. ``bank_account_closed``."""
     details = wire.get("status_details")
-    blocked = details["blocked"] if details else None
+    blocked = details.get("blocked") if details else None
     return BankAccount(
         rail=BankRail.ACH,
         account_type=_ACCOUNT_TYPE.get(wire["account_type"] or "", BankAccountType.UNKNOWN),

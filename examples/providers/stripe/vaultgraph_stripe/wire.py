@@ -38,7 +38,7 @@ class WireBlocked(TypedDict):
     reason: str | None
 
 
-class WireStatusDetails(TypedDict):
+class WireStatusDetails(TypedDict, total=False):
     blocked: WireBlocked | None
 
 

@@ -76,7 +76,7 @@ from resolvers.sensitive_rule import SecretsInVariablesOnly
 
 _log = logging.getLogger("vaultgraph")
 _STORES: Final = ("postgresql+asyncpg://", "sqlite+aiosqlite://")
-_WATCH_EVERY_S: Final = 0.5
+_POLL_EVERY_S: Final = 0.5
 
 Hook = Callable[["Gateway"], Awaitable[None]]
 
@@ -120,11 +120,11 @@ class Gateway:
         self.directory = CustomerCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.rules = _rules(settings, self.providers)
         self.keeper = DefaultKeeper(self.store, self.reader, self.rules, _utc_now)
-        self.writer = WalletWriter(self._writing())
+        self.writer = WalletWriter(self._write_deps())
         self.reconciler = Reconciler(self.writer.deps, self.writer.runner)
         self.feed = Feed(self.store)
         self._senders = _webhook_senders(settings)
-        self.watch = self._watch()
+        self.watch = self._poller()
         self.services = self._services()
         inbound = WebhookDeps(self.store, self.providers, self.snapshots, self.sightings, self.choices)
         self.sweep = DailyJobs(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
@@ -132,7 +132,7 @@ class Gateway:
             inbound, _webhook_handlers(inbound), name=self.owner.id, gone=self.owner.killed
         )
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
-        self.app = self._front()
+        self.app = self._router()
         self._background: list[asyncio.Task[None]] = []
         self._seen_version = 0
 
@@ -150,7 +150,7 @@ class Gateway:
         await self.documents.start()
         await self.owner.start()
         await self.reconciler.start()
-        work = [self._watch_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run()]
+        work = [self._poll_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run()]
         work += [self.feed.run(), self.watch.run(), self.audit.run(), self.documents.run()]
         self._background.extend(asyncio.create_task(one) for one in work)
 
@@ -208,8 +208,8 @@ class Gateway:
             writer=self.writer,
             operations=self.store.journal,
             payment=self.store.payments.payment,
-            deleted_by_us=self._deleted_by_us,
-            note_choice=self._note_choice,
+            deleted_by_us=self._is_deleted_by_gateway,
+            note_choice=self._save_choice_change,
             circuit=self.circuit,
             audit=self.audit,
             events=self.store.events,
@@ -221,7 +221,7 @@ class Gateway:
     def _rates(self) -> RateLimiter:
         return RateLimiter(budgets_of(self.settings.rate), self.shared_buckets)
 
-    async def _deleted_by_us(self, customer_id: str, address: MethodAddress) -> bool:
+    async def _is_deleted_by_gateway(self, customer_id: str, address: MethodAddress) -> bool:
         """True if the method was deleted through the gateway: those events have an actor, observed deletions have
         none."""
         found = await self.store.events.of_method(customer_id, address, [EventType.METHOD_DELETED])
@@ -230,7 +230,7 @@ class Gateway:
     def _on_method_added(self, customer_id: str, methods: Collection[MethodAddress], origin: EventOrigin) -> None:
         self.keeper.added(customer_id, methods, origin)
 
-    async def _note_choice(self, default: DefaultInfo) -> bool:
+    async def _save_choice_change(self, default: DefaultInfo) -> bool:
         """Store the change of a stored default. A failure does not fail the read: the next read finds the change
         again."""
         choice, asked_at = default.choice, default.choice_read_at
@@ -245,13 +245,13 @@ class Gateway:
             _log.exception("the change of a stored default could not be saved")
             return False
 
-    def _watch(self) -> Poller:
+    def _poller(self) -> Poller:
         """Polls the vaults that send no webhooks."""
         polled = [name for name in ProviderName if name.value not in self._senders]
         pace = PollerPace(every_s=self.settings.watch.every_s, calls_per_s=self.settings.watch.calls_per_s)
         return Poller(self.store, self.feed, self.reader, self.sightings, self.choices, polled, pace, _utc_now)
 
-    def _writing(self) -> Deps:
+    def _write_deps(self) -> Deps:
         settings = self.settings
         return Deps(
             store=self.store,
@@ -264,7 +264,7 @@ class Gateway:
             utc_now=_utc_now,
         )
 
-    def _front(self) -> Router:
+    def _router(self) -> Router:
         folder = graphiql.assets_folder()
         is_development = self.settings.mode == "development"
         limiter = Limiter(schema._schema, limits_of(self.settings))
@@ -290,9 +290,9 @@ class Gateway:
             browser=browser_of(self.settings),
             sockets=socket_limits(self.settings),
         )
-        mounts: dict[str, Any] = {"/webhooks/": WebhookReceiver(self._senders, self._keep_receipt)}
+        mounts: dict[str, Any] = {"/webhooks/": WebhookReceiver(self._senders, self._store_delivery)}
         if folder is not None and is_development:
-            mounts[f"{graphiql.ASSETS_PATH}/"] = _below(graphiql.ASSETS_PATH, StaticFiles(directory=folder))
+            mounts[f"{graphiql.ASSETS_PATH}/"] = _mounted_below(graphiql.ASSETS_PATH, StaticFiles(directory=folder))
         graphql = self.metrics.measured(endpoint)
         mounts["/graphql/"] = graphql  # GET /graphql/{documentId}
         return Router(
@@ -312,7 +312,7 @@ class Gateway:
             deadline_at = asyncio.get_running_loop().time() + min(asked_s, self.services.deadline_s)
         return Context.create(self.services, caller, request_id, deadline_at, traceparent)
 
-    async def _keep_receipt(self, receipt: NewDelivery) -> None:
+    async def _store_delivery(self, receipt: NewDelivery) -> None:
         await self.store.receipts.add(receipt)
         self.receipt_worker.wake()
 
@@ -341,10 +341,10 @@ class Gateway:
 
         return {"store": store, "migrations": migrations, "draining": not_draining}
 
-    async def _watch_changes(self) -> None:
+    async def _poll_changes(self) -> None:
         """Poll for changes by other processes: replicas and CLI commands."""
         while True:
-            await asyncio.sleep(_WATCH_EVERY_S)
+            await asyncio.sleep(_POLL_EVERY_S)
             try:
                 if await self.store.changes.version() == self._seen_version:
                     continue
@@ -475,7 +475,7 @@ def _metrics_page(settings: Settings, metrics: Metrics) -> dict[str, ASGIApp]:
     return {"/metrics": MetricsPage(metrics, token)} if token or settings.mode == "development" else {}
 
 
-def _below(prefix: str, app: Any) -> Any:
+def _mounted_below(prefix: str, app: Any) -> Any:
     """Serve `app` as if it were mounted at the root."""
 
     async def mounted(scope: Any, receive: Any, send: Any) -> None:

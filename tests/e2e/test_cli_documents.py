@@ -111,7 +111,7 @@ def test_publishing_and_retiring_while_the_gateway_runs(operator: Operator) -> N
 
 
 def test_publications_are_polled_at_least_once_a_second() -> None:
-    assert composition._WATCH_EVERY_S <= 0.5
+    assert composition._POLL_EVERY_S <= 0.5
 
 
 def test_a_file_with_faults_is_refused_with_one_line_per_fault(operator: Operator) -> None:

@@ -81,8 +81,12 @@ async def test_unlinked_or_disabled_vaults_are_not_called() -> None:
     ("error", "state", "message"),
     [
         (VaultTimeout(P.LOANPRO), SourceState.TIMEOUT, "The vault did not answer in time."),
-        (VaultThrottled(P.LOANPRO, retry_after_s=1.5), SourceState.THROTTLED, "Too many calls to the vault for now."),
-        (CircuitOpen(P.LOANPRO), SourceState.CIRCUIT_OPEN, "The vault is not called for a moment"),
+        (
+            VaultThrottled(P.LOANPRO, retry_after_s=1.5),
+            SourceState.THROTTLED,
+            "The rate limit of the vault is reached.",
+        ),
+        (CircuitOpen(P.LOANPRO), SourceState.CIRCUIT_OPEN, "The circuit breaker is open"),
         (VaultRefusedUs(P.LOANPRO), SourceState.UNAUTHORIZED, "The vault does not accept the gateway's credentials."),
         (VaultReplyUnreadable(P.LOANPRO), SourceState.UNAVAILABLE, "The vault could not be read."),
         (VaultUnavailable(P.LOANPRO, "a secret host name"), SourceState.UNAVAILABLE, "The vault could not be read."),

@@ -13,7 +13,7 @@ from app.store.records import EventType, NewEvent, ObservedRecord
 from app.vault.rules.expiry import ExpiryClock
 
 _log = logging.getLogger("vaultgraph.sweeps")
-_DUTY: Final = "daily-sweep"
+_LOCK: Final = "daily-sweep"
 _PAGE: Final = 500
 _RETRY_S: Final = 60.0
 _LOOK_BACK: Final = timedelta(days=365)
@@ -54,7 +54,7 @@ class DailyJobs:
         while True:
             pause_s = self._every_s
             try:
-                async with self._store.locks.leadership(_DUTY) as leads:
+                async with self._store.locks.leadership(_LOCK) as leads:
                     if leads:
                         await self.sweep()
             except StoreUnavailable:

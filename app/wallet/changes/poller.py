@@ -91,7 +91,7 @@ class Poller:
         self._rounds += 1
         entries = await self._store.directory.entries(subscribed)
         for provider in self._providers:
-            watched = [one for entry in entries.values() if (one := _watched(entry, provider)) is not None]
+            watched = [one for entry in entries.values() if (one := _customer_at(entry, provider)) is not None]
             try:
                 await self._read_all(provider, watched)
             except StoreUnavailable:
@@ -118,17 +118,17 @@ class Poller:
         for customer_id, ref in watched:
             read = found.get(ref)
             if isinstance(read, VaultWallet):
-                await self._saw(read, customer_id, began)
+                await self._record_list(read, customer_id, began)
                 await self._read_statuses(read, customer_id, call)
             elif isinstance(read, VaultError) and is_not_found(read):  # a valid answer: the vault is up
                 self._failures.pop((provider, customer_id), None)
                 await self._sightings.not_found(provider, ref)
                 self._reader.snapshots.drop(provider, ref)
             elif isinstance(read, VaultError):
-                await self._missed(provider, ref, customer_id)
+                await self._record_failure(provider, ref, customer_id)
         return call.meter.calls
 
-    async def _saw(self, wallet: VaultWallet, customer_id: str, began: datetime) -> None:
+    async def _record_list(self, wallet: VaultWallet, customer_id: str, began: datetime) -> None:
         provider, ref = wallet.provider, wallet.customer_ref
         self._failures.pop((provider, customer_id), None)
         if await self._is_degraded(provider, customer_id):
@@ -155,7 +155,7 @@ class Poller:
             if await self._sightings.status(card, status, origin, asked_at=asked_at) is StatusRecorded.CHANGED:
                 self._reader.snapshots.drop(card.provider, card.customer_ref)
 
-    async def _missed(self, provider: ProviderName, ref: CustomerRef, customer_id: str) -> None:
+    async def _record_failure(self, provider: ProviderName, ref: CustomerRef, customer_id: str) -> None:
         key = (provider, customer_id)
         self._failures[key] = self._failures.get(key, 0) + 1
         if self._failures[key] >= _FAILURES_UNTIL_DEGRADED and not await self._is_degraded(provider, customer_id):
@@ -173,6 +173,6 @@ class Poller:
         await self._store.events.append(event)
 
 
-def _watched(entry: DirectoryEntry, provider: ProviderName) -> Watched | None:
+def _customer_at(entry: DirectoryEntry, provider: ProviderName) -> Watched | None:
     link = entry.link(provider)
     return None if link is None else (entry.customer.id, link.customer_ref)

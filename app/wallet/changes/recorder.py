@@ -153,10 +153,10 @@ class ObservationQueue:
             self._queued -= 1
             try:
                 if isinstance(seen, _Status):
-                    await self._note_status(seen)
+                    await self._record_status(seen)
                 elif isinstance(seen, _NotFound):
-                    await self._note_not_found(seen)
-                elif not await self._note(seen):
+                    await self._record_not_found(seen)
+                elif not await self._record_list(seen):
                     self._last.pop(seen.key, None)
             except StoreUnavailable:
                 if isinstance(seen, _List):
@@ -168,19 +168,19 @@ class ObservationQueue:
                     self._last.pop(seen.key, None)
             await asyncio.sleep(1 / self._pace.per_s)
 
-    async def _note_not_found(self, seen: _NotFound) -> None:
+    async def _record_not_found(self, seen: _NotFound) -> None:
         if self._is_written(*seen.key):
             self._not_found.pop(seen.key, None)
         else:
             await self._sightings.not_found(*seen.key)
 
-    async def _note_status(self, seen: _Status) -> None:
+    async def _record_status(self, seen: _Status) -> None:
         origin = EventOrigin.RECONCILIATION
         noted = await self._sightings.status(seen.card, seen.status, origin, asked_at=seen.asked_at)
         if noted is StatusRecorded.LEFT:
             self._statuses.pop(seen.key, None)
 
-    async def _note(self, seen: _List) -> bool:
+    async def _record_list(self, seen: _List) -> bool:
         """True if the list was compared with the last one. If not, the next list is recorded at once."""
         wallet = seen.wallet
         if self._is_written(wallet.provider, wallet.customer_ref):

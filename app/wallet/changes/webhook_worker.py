@@ -148,14 +148,14 @@ class WebhookWorker:
         except StoreUnavailable:  # the claim expires, and the delivery is claimed again
             return
         except VaultError as error:
-            await self._later(receipt, error.code)
+            await self._retry_later(receipt, error.code)
         except ReadOutdated:
-            await self._later(receipt, "OVERTAKEN")
+            await self._retry_later(receipt, "OVERTAKEN")
         except Exception as error:  # noqa: BLE001 - one broken delivery must not stop the others
             _log.exception("webhook delivery %s failed", receipt.id)
-            await self._later(receipt, type(error).__name__)
+            await self._retry_later(receipt, type(error).__name__)
 
-    async def _later(self, receipt: DeliveryRecord, reason: str) -> None:
+    async def _retry_later(self, receipt: DeliveryRecord, reason: str) -> None:
         receipts = self._inbound.store.receipts
         if receipt.attempts > len(_RETRY_AFTER_S):
             await receipts.dead(receipt.id, self._name, error=reason)

@@ -311,8 +311,8 @@ def state_of(error: VaultError) -> SourceState:
 _MESSAGES: Final[Mapping[SourceState, str]] = {
     SourceState.CUSTOMER_NOT_FOUND: "The vault does not know this customer.",
     SourceState.TIMEOUT: "The vault did not answer in time.",
-    SourceState.THROTTLED: "Too many calls to the vault for now.",
-    SourceState.CIRCUIT_OPEN: "The vault is not called for a moment, because too many calls failed.",
+    SourceState.THROTTLED: "The rate limit of the vault is reached.",
+    SourceState.CIRCUIT_OPEN: "The circuit breaker is open because too many calls to the vault failed.",
     SourceState.UNAUTHORIZED: "The vault does not accept the gateway's credentials.",
     SourceState.UNAVAILABLE: "The vault could not be read.",
 }

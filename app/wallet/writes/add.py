@@ -84,7 +84,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         name = command.method.provider
         vault = self.vault_of(name, *command.method_path)
         link = entry.link(name)
-        new, memory = _titled(command, vault), provision.ProvisionMemory()
+        new, memory = _with_title(command, vault), provision.ProvisionMemory()
         if link is None:
             if not command.provision:
                 raise WriteRefused(_not_linked(name))
@@ -128,13 +128,13 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         else:
             ref = link.customer_ref if link else await provision.create(session, name)
             address, was_duplicate = await self._add(session, name, ref)
-        return await self._finished(session, address, was_duplicate)
+        return await self._follow_up(session, address, was_duplicate)
 
     async def _add(
         self, session: WriteRun[AddMethodIntent], name: ProviderName, ref: CustomerRef
     ) -> tuple[MethodAddress, bool]:
         """The method's address, and whether the vault already had it."""
-        before = await session.read_once("before", BeforeAddNote, lambda: self._before(session, name, ref))
+        before = await session.read_once("before", BeforeAddNote, lambda: self._read_before(session, name, ref))
         policy = session.intent.on_duplicate
         if before.duplicate is not None and policy is not OnDuplicate.ALLOW:
             existing = MethodAddress(name, ref, before.duplicate)
@@ -157,13 +157,15 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         facts = await session.run_step("add", MethodFacts, (name, ref), send if new is not None else None, look)
         return MethodAddress(name, ref, facts.method_ref), False
 
-    async def _before(self, session: WriteRun[AddMethodIntent], name: ProviderName, ref: CustomerRef) -> BeforeAddNote:
+    async def _read_before(
+        self, session: WriteRun[AddMethodIntent], name: ProviderName, ref: CustomerRef
+    ) -> BeforeAddNote:
         if session.new is None:
             raise NothingSent
         vault = session.vault(name)
         before = await vault.before_add(ref, session.new, session.call)
         if before.duplicate_of is None and session.intent.on_duplicate is not OnDuplicate.ALLOW:
-            before = replace(before, duplicate_of=await self._added_before(session, vault, ref, before.method_refs))
+            before = replace(before, duplicate_of=await self._added_with_token(session, vault, ref, before.method_refs))
         if session.intent.on_duplicate is OnDuplicate.REJECT and before.duplicate_of is None:
             await self._refuse_lookalikes(session, vault, ref)
         return BeforeAddNote(
@@ -176,7 +178,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
             return None
         return token_digest(key, new.secret)
 
-    async def _added_before(
+    async def _added_with_token(
         self, session: WriteRun[AddMethodIntent], vault: VaultProvider, ref: CustomerRef, held: Collection[MethodRef]
     ) -> MethodRef | None:
         """The method that the same token created under another key, within the token's life. Raises Refused while that
@@ -249,7 +251,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
 
     # ---- after the add ----
 
-    async def _finished(
+    async def _follow_up(
         self, session: WriteRun[AddMethodIntent], address: MethodAddress, was_duplicate: bool
     ) -> CompletedWrite:
         entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
@@ -260,10 +262,10 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
             wallet = await read_wallet(self.deps, entry, beside(session.call) if is_chosen else session.call)
             if not session.is_resumed:
                 warnings = (*warnings, *duplicate_warnings(alike_in(wallet, address)))
-            if not is_chosen and (kept := self._taken_away(session, wallet, address)):
+            if not is_chosen and (kept := self._replaced_default(session, wallet, address)):
                 applies = (keeps(session, kept),)
         if session.intent.nickname:
-            applies = (*applies, self._named(session, address))
+            applies = (*applies, self._store_nickname(session, address))
         if not was_duplicate:
             events = (method_event(EventType.METHOD_ADDED, address), *events)
         return CompletedWrite(
@@ -321,7 +323,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
             await set_vault_default(session, address)
         return True
 
-    def _taken_away(
+    def _replaced_default(
         self, session: WriteRun[AddMethodIntent], wallet: Wallet, added: MethodAddress
     ) -> MethodAddress | None:
         before = session.progress.notes.get("before")
@@ -329,7 +331,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         vault_default = MethodAddress(added.provider, added.customer_ref, ref) if ref else None
         return default_taken_away(wallet, lambda one: one == added, self.deps.rules, vault_default)
 
-    def _named(self, session: WriteRun[AddMethodIntent], address: MethodAddress) -> Apply:
+    def _store_nickname(self, session: WriteRun[AddMethodIntent], address: MethodAddress) -> Apply:
         async def apply(tx: Tx) -> None:
             await self.deps.store.directory.set_nickname(
                 session.operation.customer_id or "", address, session.intent.nickname, tx=tx
@@ -350,7 +352,7 @@ async def claimed_refs(session: WriteRun[Intent], name: ProviderName, ref: Custo
     }
 
 
-def _titled(command: AddMethod, vault: VaultProvider) -> NewMethod:
+def _with_title(command: AddMethod, vault: VaultProvider) -> NewMethod:
     """A vault with titles gets the nickname as title, unless a title was given."""
     if vault.capabilities.titles_methods and command.method.title is None and (command.nickname or "").strip():
         return replace(command.method, title=command.nickname)

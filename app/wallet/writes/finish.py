@@ -128,13 +128,13 @@ class WriteFinisher:
             if session.progress.doing:  # resumed, and failed before the step that may have been sent was looked up
                 provider = session.operation.provider or session.intent.refs[0][0]
                 return _unknown(session, StillUnknown(provider), use_case)
-            return self._not_done(use_case, session, error)
+            return self._not_applied(use_case, session, error)
         except NotApplied as absent:
             return _failed(session, (proven_absent(absent.provider, absent.error),), final=False)
         except StillUnknown as unknown:
             return _unknown(session, unknown, use_case)
 
-    def _not_done(
+    def _not_applied(
         self, use_case: WriteHandler[Any, Any], session: WriteRun[Intent], error: Exception
     ) -> CompletedWrite:
         if isinstance(error, WriteRefused):

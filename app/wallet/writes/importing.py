@@ -101,7 +101,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         return PreparedWrite(
             intent=ImportMethodsIntent(
                 refs=() if command.dry_run else tuple(sorted(linked)),
-                rows=tuple(self._kept(row) for row in command.rows),
+                rows=tuple(self._stored_row(row) for row in command.rows),
                 dry_run=command.dry_run,
                 create_customers=command.create_customers,
             ),
@@ -114,7 +114,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
             memory=_Memory(command, actor),
         )
 
-    async def _settled(self, operation: OperationRecord) -> dict[int, OperationState]:
+    async def _settled_rows(self, operation: OperationRecord) -> dict[int, OperationState]:
         """The rows that an earlier run settled, by number."""
         page = await self.deps.store.journal.results(operation.id, first=MOST_ROWS)
         return {row.row: row.state for row in page.rows if is_settled(row)}
@@ -124,7 +124,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         vault = self.deps.providers.get(row.provider)
         return row if vault is None else replace(row, customer_ref=vault.canonical_ref(row.customer_ref))
 
-    def _kept(self, row: ImportRow) -> ImportedRow:
+    def _stored_row(self, row: ImportRow) -> ImportedRow:
         """What the journal stores of a row: no token, no name; the holder as a digest."""
         card = None
         if row.processor_token is not None and row.card is not None:
@@ -136,7 +136,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         memory = session.memory(_Memory)
         command, actor = memory.command, memory.actor
         rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(session.intent.rows)
-        settled = await self._settled(session.operation)
+        settled = await self._settled_rows(session.operation)
         open_rows = [number for number in range(len(rows)) if number not in settled]
         gate = asyncio.Semaphore(_AT_ONCE)
         if command is not None:

@@ -64,7 +64,7 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
             raise WriteRefused(not_found("The vault does not know this customer.", "customer_ref"))
         link = _link(session, self.deps.utc_now())
         result = WriteResult(customer_id=session.operation.customer_id, link=link)
-        kept = await self._taken_away(session, link)
+        kept = await self._replaced_default(session, link)
 
         async def apply(tx: Tx) -> None:
             await self._apply(session, name, ref, tx)
@@ -75,7 +75,7 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
         return CompletedWrite(result=result, rows=(row,), apply=apply, events=(event,))
 
-    async def _taken_away(self, session: WriteRun[LinkCustomerIntent], link: LinkRecord) -> MethodAddress | None:
+    async def _replaced_default(self, session: WriteRun[LinkCustomerIntent], link: LinkRecord) -> MethodAddress | None:
         """The default by the rules that the vault's methods would replace."""
         entry = await self.deps.store.directory.entry(link.customer_id)
         if entry is None or not entry.links or entry.link(link.provider) is not None:

@@ -44,7 +44,7 @@ def candidates(
     found = [
         method
         for method in methods
-        if method.method_ref not in before and method.method_ref not in claimed and _may_be(method, look)
+        if method.method_ref not in before and method.method_ref not in claimed and _is_compatible(method, look)
     ]
     if len(found) > 1 and look.holder:
         held = [one for one in found if _is_held_by(one, look.holder, digest_keys)]
@@ -52,7 +52,7 @@ def candidates(
     return [method.method_ref for method in found]
 
 
-def _may_be(method: PaymentMethod, look: MethodLook) -> bool:
+def _is_compatible(method: PaymentMethod, look: MethodLook) -> bool:
     if method.kind is not look.kind or _differ(look.last4, method.last4):
         return False
     if not isinstance(method, Card):

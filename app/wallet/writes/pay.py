@@ -60,7 +60,7 @@ from app.wallet.writes.wallets import read_wallet, unfit_as_default, why_no_defa
 _USING: Final = "using"
 _NEVER_SENT: Final = (InvalidRequest, UnsupportedByVault, VaultUnavailable)
 """Errors that prove that the request was not sent."""
-_QUOTE_ANEW: Final = "To pay, request a new quote."
+_NEW_QUOTE_NEEDED: Final = "To pay, request a new quote."
 
 
 class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
@@ -79,7 +79,7 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
         named = command.method_id  # None: the default, determined by a fresh read
         address = self.method_in(entry, named, _USING, "payment_method_id") if named is not None else None
         if address is not None:
-            _paying(self, address.provider)
+            _paying_vault(self, address.provider)
         return PreparedWrite(
             intent=QuotePaymentIntent(
                 method=address,
@@ -96,7 +96,7 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
     async def run(self, session: WriteRun[QuotePaymentIntent]) -> CompletedWrite:
         address = session.intent.method or await self._default(session)
         method = await self._usable(session, address)
-        vault = _paying(self, address.provider)
+        vault = _paying_vault(self, address.provider)
         new = _new_payment(session.intent, address.method_ref, method)
         if faults := vault.faults_of_payment(new):
             raise WriteRefused(*problems_of_faults(faults))
@@ -191,7 +191,7 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
         if has_ended_unpaid(payment.state):
             raise WriteRefused(unpaid(payment))
         if not has_moved_money(payment.state):
-            _paying(self, payment.method.provider)
+            _paying_vault(self, payment.method.provider)
         return PreparedWrite(
             intent=CapturePaymentIntent(payment_id=payment.id),
             customer_id=payment.customer_id,
@@ -206,7 +206,7 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
         if session.is_resumed or payment.state is PaymentState.QUOTED:
             try:
                 facts = await self._capture(session, payment)
-            except _Settled:
+            except _NoLongerQuoted:
                 payment = await self.deps.store.payments.payment(payment.id) or payment
             else:
                 session.memory(_Memory).report = facts
@@ -218,13 +218,13 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
     async def _capture(self, session: WriteRun[CapturePaymentIntent], payment: PaymentRecord) -> CaptureFacts:
         """Send the capture, unless one was sent before. The outcome is kept for `settle`."""
         provider, quote = payment.method.provider, quote_of(payment)
-        vault = _paying(self, provider)
+        vault = _paying_vault(self, provider)
 
         async def claim(tx: Tx) -> None:
             """Ends QUOTED: from here on a capture may have been sent, so none is sent again."""
             current = await self.deps.store.payments.locked(payment.id, tx=tx)
             if current is None or current.state is not PaymentState.QUOTED:
-                raise _Settled
+                raise _NoLongerQuoted
             values = {"state": PaymentState.PROCESSING.value, "capture_id": session.operation.id}
             await self.deps.store.payments.change(payment.id, values, tx=tx)
 
@@ -266,7 +266,7 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
                 decline_code=report.decline_code,
                 answered=report.answered,
             )
-        return await self._settled(session.intent.payment_id, update, done, tx)
+        return await self._settle_with(session.intent.payment_id, update, done, tx)
 
     async def settle_unread(self, operation: OperationRecord, done: CompletedWrite, tx: Tx) -> CompletedWrite:
         """Settles the payment from the operation's other columns."""
@@ -274,9 +274,9 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
         update = StatusUpdate(
             state=PaymentState.UNKNOWN, origin=EventOrigin.RECONCILIATION, request_id=operation.request_id
         )
-        return await self._settled(payment_id, update, done, tx)
+        return await self._settle_with(payment_id, update, done, tx)
 
-    async def _settled(
+    async def _settle_with(
         self, payment_id: str, update: StatusUpdate | None, done: CompletedWrite, tx: Tx
     ) -> CompletedWrite:
         if update is not None:
@@ -290,7 +290,7 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
             return done
         problems = ending.problems
         if payment.state is PaymentState.CANCELED and done.state is OperationState.FAILED:  # keep the vault's reason
-            problems = tuple(replace(one, message=f"{one.message} {_QUOTE_ANEW}") for one in done.result.problems)
+            problems = tuple(replace(one, message=f"{one.message} {_NEW_QUOTE_NEEDED}") for one in done.result.problems)
         result = WriteResult(customer_id=payment.customer_id, payment_id=payment.id, problems=problems)
         row = row_of(
             0,
@@ -316,7 +316,7 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
         return capture_unknown(provider, error)
 
 
-class _Settled(Exception):
+class _NoLongerQuoted(Exception):
     """The payment is no longer QUOTED: nothing is sent."""
 
 
@@ -328,7 +328,7 @@ def _captured(payment: PaymentRecord) -> CompletedWrite:
     )
 
 
-def _paying(use_case: WriteHandler[Any, Any], name: ProviderName) -> PayingVault:
+def _paying_vault(use_case: WriteHandler[Any, Any], name: ProviderName) -> PayingVault:
     vault = use_case.vault_of(name, _USING)
     if ProviderCapability.PAY not in vault.capabilities.operations or not isinstance(vault, PayingVault):
         raise WriteRefused(unsupported(name, "This vault does not pay with stored methods.", _USING))

@@ -42,8 +42,8 @@ class Reconciler:
     async def start(self) -> None:
         """Start both loops at once: after a crash, recovery must not wait for the first interval."""
         self._tasks = [
-            asyncio.create_task(self._every(self._pace.sweep_every_s, self._sweep_quietly)),
-            asyncio.create_task(self._every(self._pace.clean_every_s, self._clean_quietly)),
+            asyncio.create_task(self._every(self._pace.sweep_every_s, self._sweep_safely)),
+            asyncio.create_task(self._every(self._pace.clean_every_s, self._clean_safely)),
         ]
 
     async def stop(self) -> None:
@@ -85,7 +85,7 @@ class Reconciler:
         if found.state is not operation.state:
             _log.info("%s was %s and is %s", operation.id, operation.state.value, found.state.value)
 
-    async def _sweep_quietly(self) -> None:
+    async def _sweep_safely(self) -> None:
         try:
             await self.sweep()
         except StoreUnavailable:
@@ -93,7 +93,7 @@ class Reconciler:
         except Exception:  # noqa: BLE001 - the loop must survive: it decides open operations
             _log.exception("reconciliation failed; retrying")
 
-    async def _clean_quietly(self) -> None:
+    async def _clean_safely(self) -> None:
         try:
             await self.clean()
         except StoreUnavailable:

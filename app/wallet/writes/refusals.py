@@ -42,8 +42,8 @@ _REASONS: Final[Mapping[RejectReason, tuple[ProblemCode, str]]] = {
 _UNAVAILABLE: Final = (ProblemCode.PROVIDER_UNAVAILABLE, "The vault could not be reached or read; nothing was changed.")
 _KINDS: Final[tuple[tuple[type[VaultError], tuple[ProblemCode, str]], ...]] = (
     (VaultTimeout, (ProblemCode.PROVIDER_TIMEOUT, "The vault did not answer in time; nothing was changed.")),
-    (VaultThrottled, (ProblemCode.PROVIDER_THROTTLED, "Too many calls to the vault for now; nothing was changed.")),
-    (CircuitOpen, (ProblemCode.PROVIDER_UNAVAILABLE, "The vault is not called for a moment; nothing was changed.")),
+    (VaultThrottled, (ProblemCode.PROVIDER_THROTTLED, "The rate limit of the vault is reached; nothing was changed.")),
+    (CircuitOpen, (ProblemCode.PROVIDER_UNAVAILABLE, "The vault's circuit breaker is open; nothing was changed.")),
     (VaultRefusedUs, (ProblemCode.PROVIDER_AUTH, "The vault does not accept the gateway's credentials.")),
     (UnsupportedByVault, (ProblemCode.UNSUPPORTED_BY_PROVIDER, "This vault does not support the operation.")),
 )

@@ -81,7 +81,7 @@ class Runner:
             if isinstance(begun, BegunNew):
                 return await self._run(use_case, begun.operation, ready, actor, call)
             if isinstance(begun, BegunElsewhere):
-                return await self._held_by_another(begun.operation, call)
+                return await self._result_of_holder(begun.operation, call)
             known = begun.operation
         return await self._repeat(use_case, known, values, command, actor, call)
 
@@ -198,7 +198,7 @@ class Runner:
             await asyncio.sleep(_PAUSE_S)
             known = await self.deps.store.journal.operation(known.id) or known
 
-    async def _held_by_another(self, holder: OperationRecord, call: Call) -> WriteResult:
+    async def _result_of_holder(self, holder: OperationRecord, call: Call) -> WriteResult:
         """Another key holds the same exclusive resource: return its result, or that it is unknown."""
         if holder.state not in _DONE and await self.deps.owner.is_abandoned(holder):
             call = until(call, loop_time() + self.deps.deadline_s([holder.provider] if holder.provider else []))
@@ -229,7 +229,7 @@ class Runner:
                 exclusive=ready.exclusive,
             )
             if isinstance(reopened, BegunElsewhere):
-                return await self._held_by_another(reopened.operation, call)
+                return await self._result_of_holder(reopened.operation, call)
             if not isinstance(reopened, BegunNew):
                 return None
             return await self._run(use_case, reopened.operation, ready, actor, call)
@@ -321,7 +321,7 @@ class Runner:
         while True:
             async with AsyncExitStack() as locks:
                 await self._lock(locks, refs, session.call)
-                if await self._is_settled(session, refs):
+                if await self._are_reconciled(session, refs):
                     return await body()
             if loop_time() + pause_s >= session.call.deadline_at:
                 raise WritesBlocked
@@ -337,17 +337,17 @@ class Runner:
                 raise WritesBlocked from None
             locks.enter_context(self.deps.owner.at(provider, ref))
 
-    async def _is_settled(self, session: WriteRun[Intent], refs: Collection[VaultRef]) -> bool:
+    async def _are_reconciled(self, session: WriteRun[Intent], refs: Collection[VaultRef]) -> bool:
         customer_id, journal = session.operation.customer_id, self.deps.store.journal
         if customer_id is None:
             return True
         for provider in sorted({name for name, _ in refs}):
             for other in await journal.unreconciled(customer_id, provider, besides=session.operation.id):
-                if not await self._settled(other, session.call, refs):
+                if not await self._reconcile_other(other, session.call, refs):
                     return False
         return True
 
-    async def _settled(self, other: OperationRecord, call: Call, held: Collection[VaultRef]) -> bool:
+    async def _reconcile_other(self, other: OperationRecord, call: Call, held: Collection[VaultRef]) -> bool:
         """Reconcile another unfinished write, if it is abandoned and concerns only locked vaults."""
         is_idle = other.state is OperationState.UNKNOWN or await self.deps.owner.is_abandoned(other)
         if not is_idle or not set(refs_of(other)) <= set(held):

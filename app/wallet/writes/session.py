@@ -123,7 +123,7 @@ class WriteRun(Generic[IntentT_co]):
         """A fact that decides the write: read once, journalled with the next step."""
         known = self.progress.notes.get(name)
         if known is not None:
-            return _known(kind, known)
+            return _typed(kind, known)
         note = self.progress.notes[name] = await read()
         return note
 
@@ -144,7 +144,7 @@ class WriteRun(Generic[IntentT_co]):
         """
         known = self.progress.done.get(step)
         if known is not None:
-            return _known(kind, known)
+            return _typed(kind, known)
         provider, ref = at
         try:
             if step in self._in_doubt:
@@ -178,7 +178,7 @@ class WriteRun(Generic[IntentT_co]):
     ) -> F:
         """Resume a step that a dead process may have sent: look it up, and send it only if it is proven not applied."""
         try:
-            return await self._settle(step, provider, look, None)
+            return await self._reconcile_step(step, provider, look, None)
         except NotApplied:
             if send is None:
                 raise
@@ -209,7 +209,7 @@ class WriteRun(Generic[IntentT_co]):
             if loop_time() >= sending_until - 0.01:
                 # The vault did not answer at all, so it may be slow: an absence counts only after the same time again.
                 self.progress.believe_at = self.deps.utc_now() + timedelta(seconds=total_s)
-            return await self._settle(step, provider, look, error)
+            return await self._reconcile_step(step, provider, look, error)
         self.deps.reached(f"answered:{step}")
         return facts
 
@@ -239,7 +239,7 @@ class WriteRun(Generic[IntentT_co]):
                 raise
             self.operation = prepared
 
-    async def _settle(
+    async def _reconcile_step(
         self,
         step: str,
         provider: ProviderName,
@@ -271,7 +271,7 @@ class WriteRun(Generic[IntentT_co]):
             await asyncio.sleep(wait_s)
 
 
-def _known(kind: type[K], kept: object) -> K:
+def _typed(kind: type[K], kept: object) -> K:
     """A journalled value, checked to be of the expected type."""
     if not isinstance(kept, kind):
         raise IntentUnreadable(VERSION, "a step has facts of another step")

@@ -86,7 +86,7 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
             is_secondary=change.is_secondary,
             title=holder_digest(key, change.title) if change.title else None,
             holder=holder_digest(key, str(change.holder)) if change.holder else None,
-            address=holder_digest(key, _spelled(change.billing_address)) if change.billing_address else None,
+            address=holder_digest(key, _one_line(change.billing_address)) if change.billing_address else None,
         )
 
     async def run(self, session: WriteRun[UpdateMethodIntent]) -> CompletedWrite:
@@ -104,7 +104,7 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
 
         async def look(call: Call) -> ReconcileResult[MethodFacts]:
             held = find(await session.wallet(address.provider, address.customer_ref, call), address)
-            is_done = held is not None and self._is_reached(held, target)
+            is_done = held is not None and self._is_applied(held, target)
             return Applied(MethodFacts(method_ref=address.method_ref)) if is_done else NotFound()
 
         at = (address.provider, address.customer_ref)
@@ -133,9 +133,9 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
         memory.method = method
         return UpdateCheck()
 
-    def _is_reached(self, method: PaymentMethod, target: ChangeTarget) -> bool:
+    def _is_applied(self, method: PaymentMethod, target: ChangeTarget) -> bool:
         """True if the vault lists every requested value. Other fields are ignored."""
-        address = _spelled(method.billing_address) if method.billing_address else None
+        address = _one_line(method.billing_address) if method.billing_address else None
         return (
             target.expiry in (None, str(getattr(method, "expiry", None)))
             and target.active in (None, method.status is not PaymentMethodStatus.INACTIVE)
@@ -193,7 +193,7 @@ def _change_of(command: UpdateMethod, vault: VaultProvider) -> MethodChange:
     )
 
 
-def _spelled(address: Address) -> str:
+def _one_line(address: Address) -> str:
     return " | ".join(value or "" for value in asdict(address).values())
 
 

@@ -15,7 +15,7 @@ from app.wallet.problems import ProblemCode, WriteProblem
 from app.wallet.reads.build_wallet import Wallet, build_wallet
 from app.wallet.writes.deps import Deps, loop_time, until
 
-_BESIDE_S = 1.5  # the longest wait for additional results
+_ADDITIONAL_READ_S = 1.5  # the longest wait for additional results
 
 
 async def read_wallet(
@@ -118,4 +118,4 @@ def duplicate_warnings(found: Iterable[MethodAddress]) -> tuple[WriteProblem, ..
 
 def beside(call: Call) -> Call:
     """A shorter deadline, for additional results."""
-    return until(call, min(call.deadline_at, loop_time() + _BESIDE_S))
+    return until(call, min(call.deadline_at, loop_time() + _ADDITIONAL_READ_S))

@@ -57,7 +57,8 @@ def followed(tmp_path: Path) -> Iterator[Followed]:
     pip = {"PIP_TARGET": str(tmp_path / "site"), "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}
     paths = os.pathsep.join([str(tmp_path / "site"), str(ROOT)])
     programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = environment(PYTHONPATH=paths, PATH=programs, **pip)
+    patient = {"VAULTGRAPH_TOY__DEADLINE_S": "30"}  # for a busy machine
+    env = environment(PYTHONPATH=paths, PATH=programs, **pip, **patient)
     commands = [shlex.split(block) for block in COMMAND.findall(text)]
     server = [sys.executable, "toy_server.py"]
     with subprocess.Popen(
@@ -75,7 +76,7 @@ def test_a_reader_who_follows_the_page_has_a_vault(followed: Followed) -> None:
     assert re.search(r"^ +TOY$", followed.run(), re.MULTILINE)
     (command,) = followed.commands
     assert command[0] == "vaultgraph"
-    more = {name: followed.env[name] for name in ("PYTHONPATH", "PATH")}
+    more = {name: followed.env[name] for name in ("PYTHONPATH", "PATH", "VAULTGRAPH_TOY__DEADLINE_S")}
     with Running(*command[1:], "--port", "0", "--sandbox-port", "0", cwd=followed.folder, is_cold=True, **more) as dev:
         found = dev.until(r"curl -s (\S+) -H 'authorization: (Bearer \S+)'")
         card = the_card_of_a_linked_customer(*found.groups())

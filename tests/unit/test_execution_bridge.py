@@ -1,4 +1,4 @@
-"""Everything private or internal that plans lean on is where it was. An upgrade that moves one fails here first."""
+"""Private and internal APIs that plans use still exist; an incompatible upgrade fails here first."""
 
 import inspect
 from enum import Enum
@@ -30,7 +30,7 @@ def field_of(type_: str, name: str, graph: Any = GRAPH) -> Any:
     return graph.type_map[type_].fields[name]
 
 
-def test_strawberry_names_its_definitions_in_the_extensions() -> None:
+def test_strawberry_stores_its_definitions_in_the_extensions() -> None:
     assert GraphQLCoreConverter.DEFINITION_BACKREF == "strawberry-definition"
     own = internals.strawberry_field(field_of("Card", "label"))
     assert isinstance(own, StrawberryField)
@@ -47,7 +47,7 @@ def test_strawberry_names_its_definitions_in_the_extensions() -> None:
     assert internals.definition_of(GRAPH.type_map["String"]) is None
 
 
-def test_a_resolver_tells_its_function_and_its_reserved_parameters() -> None:
+def test_a_resolver_has_its_function_and_reserved_parameters() -> None:
     found = internals.resolution_of(wallet_schema, field_of("Customer", "paymentMethods"))
     assert isinstance(found, internals.FieldResolver)
     assert inspect.isfunction(found.function)
@@ -58,7 +58,7 @@ def test_a_resolver_tells_its_function_and_its_reserved_parameters() -> None:
     assert isinstance(guard, ScopeGuard)
 
 
-def test_only_guards_leave_a_field_to_plans() -> None:
+def test_only_fields_with_guards_alone_can_be_planned() -> None:
     assert isinstance(internals.resolution_of(wallet_schema, field_of("Card", "bin")), internals.Attribute)
     for name in ("secret", "loud"):
         assert internals.resolution_of(odd_graph.schema, field_of("Nested", name, ODD)) is None
@@ -67,7 +67,7 @@ def test_only_guards_leave_a_field_to_plans() -> None:
     assert odd_graph.schema.schema_converter._get_field_exception_handlers(StrawberryField()) == ()
 
 
-def test_an_extension_that_rewrites_arguments_is_no_guard() -> None:
+def test_an_extension_that_maps_arguments_is_not_a_guard() -> None:
     class Rewrites(FieldExtension):
         def lets_pass(self, context: Any) -> bool:
             return True
@@ -85,7 +85,7 @@ def test_an_extension_that_rewrites_arguments_is_no_guard() -> None:
     assert internals.resolution_of(made, made._schema.query_type.fields["one"]) is None  # type: ignore[union-attr]
 
 
-def test_the_whole_chain_is_the_field_s_own_resolve() -> None:
+def test_the_resolver_chain_is_the_resolve_function_of_the_field() -> None:
     field = field_of("Nested", "loud", ODD)
     assert internals.chain_of(field) is field.resolve
 
@@ -148,14 +148,14 @@ def test_the_raw_info_is_the_one_that_strawberry_s_executor_makes() -> None:
     assert GRAPH._strawberry_schema is wallet_schema  # type: ignore[attr-defined]
 
 
-def test_paths_are_graphql_core_s() -> None:
+def test_paths_equal_those_of_graphql_core() -> None:
     assert Path._fields == ("prev", "key", "typename")
     found = internals.path_of(((None, "a", "Query"), 0, None))
     assert isinstance(found, Path)
     assert found.as_list() == ["a", 0]
 
 
-def test_executors_have_the_steps_that_careful_follows() -> None:
+def test_executors_have_the_steps_that_the_interpreter_follows() -> None:
     steps = [
         "execute_operation",
         "execute_fields",
@@ -177,7 +177,7 @@ def test_executors_have_the_steps_that_careful_follows() -> None:
     assert [step for step in steps if not hasattr(Executor, step)] == []
 
 
-def test_classes_stand_for_types_only_where_nobody_else_decides() -> None:
+def test_classes_map_to_types_only_without_custom_type_resolution() -> None:
     kinds = internals.classes_of(GRAPH, GRAPH.type_map["PaymentMethod"])  # type: ignore[arg-type]
     assert {kind.__name__: type_.name for kind, type_ in kinds.items()} == {
         "GraphCard": "Card",
@@ -207,7 +207,7 @@ def test_what_is_known_at_once_is_an_attribute_of_every_class() -> None:
     assert all("auth_status_at_once" in kind.__dataclass_fields__ for kind in classes)  # type: ignore[union-attr]
 
 
-def test_leaves_are_written_by_their_types() -> None:
+def test_leaves_are_serialized_by_their_types() -> None:
     brand: Any = GRAPH.type_map["CardBrand"]
     names = internals.member_names(brand)
     assert issubclass(brand.wrapped_cls, Enum)
@@ -218,7 +218,7 @@ def test_leaves_are_written_by_their_types() -> None:
     assert isinstance(GRAPH.type_map["Last4"], GraphQLScalarType)
 
 
-def test_middleware_is_noticed() -> None:
+def test_middleware_is_detected() -> None:
     class Sees(SchemaExtension):
         def resolve(self, _next: Any, root: Any, info: Any, *args: Any, **kwargs: Any) -> Any:
             return _next(root, info, *args, **kwargs)
@@ -229,6 +229,6 @@ def test_middleware_is_noticed() -> None:
     )
 
 
-def test_directives_of_a_field_tell_its_cost_and_its_scopes() -> None:
+def test_cost_and_scopes_come_from_field_directives() -> None:
     assert internals.declared(field_of("Query", "customer")) == (4, ("customers:read",))
     assert internals.declared(field_of("Card", "label")) == (None, ())

@@ -1,4 +1,4 @@
-"""An answer is no larger than it may be, however it is made, and a long one leaves the event loop to others."""
+"""Response size limits on every execution path, and yielding to the event loop in large responses."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ def document_of(text: str, of: strawberry.Schema = schema) -> Document:
 
 
 def world_of(count: int) -> World:
-    """One customer with so many cards, of which no two look alike."""
+    """One customer with many cards that all look different."""
     world = World()
     vault = world.vaults[P.LOANPRO]
     cards = [card(f"m{index}", last4=f"{index:04}", holder_name=f"Alex {index}") for index in range(count)]
@@ -81,12 +81,12 @@ def query(inner: str, first: int = 10_000) -> str:
 
 
 @ways
-async def test_every_field_of_an_answer_is_counted(way: Way) -> None:
+async def test_every_field_of_a_response_is_counted(way: Way) -> None:
     world, budget = world_of(40), Budget(100_000, 10_000_000)
     result = await way(document_of(query(f"{FIELDS} billingAddress{{city}} {LOOP}")), context_of(world, budget), {})
     assert result.errors is None
     made = fields_in(result.data)
-    assert made <= budget.spent <= made + 80  # generated code counts null objects, and some twice
+    assert made <= budget.spent <= made + 80  # generated code also counts null objects, some twice
     assert 10_000_000 - budget.bytes <= len(json.dumps(result.data, separators=(",", ":")))
 
 
@@ -103,19 +103,19 @@ async def test_every_field_of_an_answer_is_counted(way: Way) -> None:
         '{nodes(ids:["cus_a","cus_a","cus_a"]){... on Customer{paymentMethods(first:300){' + FIELDS + "}}}}",
     ],
 )  # fmt: skip
-async def test_an_answer_of_too_many_fields_is_not_made(way: Way, text: str) -> None:
+async def test_a_response_with_too_many_fields_is_aborted(way: Way, text: str) -> None:
     budget = Budget(500, 10_000_000)
     result = await way(document_of(text), context_of(world_of(300), budget), {})
     assert result.data is None
     assert [error.extensions for error in result.errors][-1:] == [
         {"code": "RESPONSE_TOO_LARGE", "unit": "fields", "limit": 500}
     ]
-    # One list more than allowed may be counted, and none is begun after it.
+    # At most one list over the limit may be counted.
     assert budget.spent <= 500 + 10_000
 
 
 @ways
-async def test_an_answer_of_too_many_bytes_is_not_made(way: Way) -> None:
+async def test_a_response_with_too_many_bytes_is_aborted(way: Way) -> None:
     long = "a" * 900
     budget = Budget(100_000, 100_000)
     text = query(" ".join(f"{long}{n}:id" for n in range(10)))
@@ -140,7 +140,7 @@ async def test_long_values_are_counted_when_they_are_encoded() -> None:
 
 @dataclass
 class Ticker:
-    """What was done between two rounds of the event loop: steps of `budget`, at most."""
+    """Records the maximum `budget` steps between two iterations of the event loop."""
 
     budget: Budget
     steps: int = 0
@@ -164,7 +164,7 @@ class Ticker:
 
 
 class Counted(Budget):
-    """Notes every step, those that a turn forgets included."""
+    """Counts all steps, including those reset by a turn."""
 
     __slots__ = ("before",)
 
@@ -199,7 +199,7 @@ class Counted(Budget):
         get_introspection_query(),
     ],
 )  # fmt: skip
-async def test_a_long_answer_leaves_the_loop_to_others(way: Way, text: str) -> None:
+async def test_a_large_response_yields_to_the_event_loop(way: Way, text: str) -> None:
     document = document_of(text)
     if "__schema" in text and way is not by_library:
         pytest.skip("introspection has no plan")
@@ -210,12 +210,12 @@ async def test_a_long_answer_leaves_the_loop_to_others(way: Way, text: str) -> N
     assert result.errors is None
     await encoded(result.data, budget)
     steps = ticker.stop()
-    assert budget.taken > 2 * SLICE  # it was a long one
+    assert budget.taken > 2 * SLICE  # several slices
     assert steps <= 2 * SLICE + 20 * STEPS_BY_LIBRARY
 
 
-async def test_one_slice_of_all_requests_runs_at_a_time_and_each_gets_its_turn() -> None:
-    """Between two slices the loop goes round for those that are in no hurry."""
+async def test_slices_of_all_requests_run_one_at_a_time_and_fairly() -> None:
+    """Between two slices the event loop runs other callbacks."""
     turns, rounds, log = Turns(), 0, []
 
     def tick() -> None:
@@ -251,7 +251,7 @@ async def test_many_tasks_of_one_request_share_its_slices() -> None:
     assert ticker.stop() <= 5 * SLICE
 
 
-async def test_a_request_that_is_cancelled_gives_its_turn_away() -> None:
+async def test_a_cancelled_request_gives_up_its_turn() -> None:
     turns = Turns()
     first, second = Budget(10**9, 10**9, turns), Budget(10**9, 10**9, turns)
     for one in (first, second):
@@ -309,7 +309,7 @@ class Holder:
 
 
 @ways
-async def test_a_mutation_says_what_ran_and_runs_no_more(way: Any) -> None:
+async def test_a_mutation_over_budget_reports_what_ran_and_stops(way: Any) -> None:
     ran.clear()
     counts = {"a": 3, "b": 99, "c": 1}
     text = "mutation{" + "".join(f'{n}:make(name:"{n}",count:{c}){{rows{{number}}}}' for n, c in counts.items()) + "}"

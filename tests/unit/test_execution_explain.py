@@ -1,4 +1,4 @@
-"""`vaultgraph explain` says how an operation runs, without a store, a vault or a server."""
+"""`vaultgraph explain` shows how an operation runs, without a store, a vault or a server."""
 
 from click.testing import CliRunner
 
@@ -15,7 +15,7 @@ def asked(text: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_a_planned_operation_names_its_loads_its_scopes_and_its_price() -> None:
+def test_a_planned_operation_shows_its_loads_scopes_and_cost() -> None:
     code, output = asked(TEXT.splitlines()[0] + TEXT.splitlines()[1] + "}")
     assert code == 0
     lines = [line.strip() for line in output.splitlines()]
@@ -29,7 +29,7 @@ def test_a_planned_operation_names_its_loads_its_scopes_and_its_price() -> None:
     assert lines[-1] == "price without variables: 14"
 
 
-def test_an_answer_that_would_be_too_large_is_refused_before_it_is_asked_for() -> None:
+def test_an_operation_whose_response_would_be_too_large_is_refused() -> None:
     loop = "customer { paymentMethods { " * 5 + "id" + " } }" * 5
     code, output = asked('{ customer(id: "c") { paymentMethods { ' + loop + " } } }")
     assert code == 0
@@ -39,13 +39,13 @@ def test_an_answer_that_would_be_too_large_is_refused_before_it_is_asked_for() -
     )
 
 
-def test_an_operation_without_a_plan_says_why_and_fails() -> None:
+def test_an_operation_without_a_plan_reports_the_reason_and_fails() -> None:
     code, output = asked(TEXT)
     assert code == 1
     assert "query Types\n  not planned: introspection; graphql-core runs it\n" in output
 
 
-def test_a_broken_document_is_told_as_validation_tells_it() -> None:
+def test_an_invalid_document_reports_its_validation_errors() -> None:
     code, output = asked("{ nothing }")
     assert code == 1
     assert "Cannot query field 'nothing' on type 'Query'." in output

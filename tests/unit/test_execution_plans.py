@@ -1,4 +1,4 @@
-"""When an operation is planned, what is refused and why, what is forgotten, and what running a plan keeps to."""
+"""Plans: when they are compiled, unsupported operations, eviction, and guarantees while running."""
 
 import asyncio
 import gc
@@ -59,7 +59,7 @@ async def run(plan: Plan, context: Any, **variables: Any) -> Any:
     return await plan.start(variables, context, hide_suggestions=True)
 
 
-async def test_a_document_is_planned_at_its_second_use_and_answers_alike() -> None:
+async def test_a_document_is_planned_on_its_second_use_with_the_same_result() -> None:
     seen, world = Seen(), World()
     documents = documents_of(plans=Plans(schema, observer=seen))
     answers = []
@@ -88,7 +88,7 @@ async def test_without_plans_graphql_core_runs() -> None:
     assert result.data["customer"]["name"] == "Alex Morales"  # type: ignore[index]
 
 
-async def test_operations_of_one_document_are_planned_apart() -> None:
+async def test_operations_of_one_document_are_planned_separately() -> None:
     seen = Seen()
     documents = documents_of(plans=Plans(schema, observer=seen))
     text = "query A { viewer { partner } } query B { __schema { queryType { name } } }"
@@ -107,7 +107,7 @@ async def test_operations_of_one_document_are_planned_apart() -> None:
         ("{ viewer @mine { partner } }", "directive"),
     ],
 )
-def test_what_is_refused_is_refused_by_name(text: str, reason: str) -> None:
+def test_unsupported_operations_have_a_reason(text: str, reason: str) -> None:
     document = documents_of().prepare(text)
     operation = document.operation(None)
     assert operation is not None
@@ -116,7 +116,7 @@ def test_what_is_refused_is_refused_by_name(text: str, reason: str) -> None:
     assert refused.value.reason == reason
 
 
-def test_a_document_that_would_multiply_is_refused_quickly() -> None:
+def test_an_exponential_document_is_refused_quickly() -> None:
     fragments = "".join(
         f"fragment F{n} on PaymentMethod {{ a{n}: possibleDuplicates {{ ...F{n + 1} }} "
         f"b{n}: possibleDuplicates {{ ...F{n + 1} }} }} "
@@ -152,7 +152,7 @@ async def test_variants_are_bounded() -> None:
     assert len(plan._variants) == MOST_VARIANTS
 
 
-async def test_plans_are_bounded_by_bytes_and_the_least_used_goes_first() -> None:
+async def test_plans_are_an_lru_cache_bounded_by_bytes() -> None:
     plans = Plans(schema, max_bytes=60_000)
     documents = documents_of(plans=plans)
     texts = [f"query Q{n} {{ viewer {{ partner a{n}: scopes }} }}" for n in range(30)]
@@ -171,15 +171,15 @@ async def test_plans_are_bounded_by_bytes_and_the_least_used_goes_first() -> Non
 @pytest.mark.parametrize("is_fast", [True, False])
 async def test_all_loads_start_before_any_field_is_completed(is_fast: bool) -> None:
     world, started = World(), []
-    everybody = asyncio.Event()
+    all_started = asyncio.Event()
     for name, vault in world.vaults.items():
 
         async def answer(name: ProviderName = name) -> None:
             started.append(name)
             if len(started) == len(ProviderName):
-                everybody.set()
+                all_started.set()
             async with asyncio.timeout(5):
-                await everybody.wait()  # a vault that were asked only after another answered would hang here
+                await all_started.wait()  # sequential loads would hang here
 
         vault._answer = answer  # type: ignore[method-assign]
     result = await run(plan_of(WALLET.replace("authStatus", ""), is_fast=is_fast), context_of(world), id="cus_a")
@@ -189,7 +189,7 @@ async def test_all_loads_start_before_any_field_is_completed(is_fast: bool) -> N
 
 
 @pytest.mark.parametrize("scopes", [ALL_SCOPES, frozenset({"customers:read", "payment_methods:read"}), frozenset()])
-async def test_a_plan_is_one_for_all_callers_and_each_gets_its_own_answer(scopes: frozenset[str]) -> None:
+async def test_a_plan_is_shared_by_callers_with_different_scopes(scopes: frozenset[str]) -> None:
     plan = plan_of(WALLET)
     await run(plan, context_of(World()), id="cus_a", more=True)
     found = await run(plan, context_of(World(), scopes), id="cus_a", more=True)
@@ -229,7 +229,7 @@ async def test_only_attributes_are_read_twice() -> None:
     assert [error.path for error in result.errors] == [["items", 1, "name"]]
 
 
-async def test_mutations_run_one_after_the_other() -> None:
+async def test_mutations_run_serially() -> None:
     world = odd_graph.World(seed=5)
     plan = plan_of('mutation { a: write(word: "a") { id } n: writeNow(word: "n") b: write(word: "b") { id } }',
                    odd_graph.schema)  # fmt: skip
@@ -237,7 +237,7 @@ async def test_mutations_run_one_after_the_other() -> None:
     assert world.log == ["begin a", "end a", "now n", "begin b", "end b"]
 
 
-async def test_a_caller_that_goes_away_takes_its_fields_with_it() -> None:
+async def test_cancelling_a_request_cancels_its_fields() -> None:
     world = World()
     for vault in world.vaults.values():
         vault.hang = True
@@ -255,7 +255,7 @@ async def test_a_caller_that_goes_away_takes_its_fields_with_it() -> None:
     assert len(asyncio.all_tasks()) < before
 
 
-async def test_plans_keep_nothing_of_a_request() -> None:
+async def test_plans_hold_no_state_of_a_request() -> None:
     plan, world = plan_of(WALLET), World()
     for _ in range(2):
         await run(plan, context_of(world), id="cus_a")
@@ -268,14 +268,14 @@ async def test_plans_keep_nothing_of_a_request() -> None:
     assert sum(isinstance(one, Context) for one in gc.get_objects()) <= before
 
 
-async def test_names_that_a_client_wrote_never_become_source() -> None:
+async def test_client_names_do_not_become_source_code() -> None:
     plan = plan_of("{ viewer { __import__: partner class: scopes c1: __typename odd: partner kind: partner } }")
     result = await run(plan, context_of(World()))
     assert list(result.data["viewer"]) == ["__import__", "class", "c1", "odd", "kind"]
     assert result.data["viewer"]["kind"] == "tests"
 
 
-async def test_a_mark_on_one_instance_is_seen() -> None:
+async def test_a_type_cast_on_one_instance_is_respected() -> None:
     @strawberry.interface
     class Base:
         name: str
@@ -300,7 +300,7 @@ async def test_a_mark_on_one_instance_is_seen() -> None:
         assert [one["__typename"] for one in result.data["all"]] == ["One", "Two", "Two"]
 
 
-async def test_a_broken_record_costs_its_own_place_alone() -> None:
+async def test_a_broken_record_nulls_only_its_own_position() -> None:
     world = World()
     world.vaults[P.LOANPRO].put("37", card("1", brand=None), card("2"))
     text = '{ customer(id: "cus_a") { paymentMethods { ... on Card { brand } } name } }'

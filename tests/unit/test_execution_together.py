@@ -1,4 +1,4 @@
-"""Siblings of a selection: all results in order, or the first failure and nothing left running."""
+"""Concurrent siblings: all results in order, or the first failure with no tasks left running."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from app.execution.state import together
 
 
-async def test_results_come_in_order_whoever_is_first() -> None:
+async def test_results_are_in_order_of_the_awaitables() -> None:
     gate = asyncio.Event()
 
     async def last() -> str:
@@ -40,7 +40,7 @@ async def test_the_first_failure_is_raised_when_the_others_have_ended() -> None:
     assert ended == ["cancelled"]
 
 
-async def test_who_is_cancelled_takes_the_siblings_along() -> None:
+async def test_cancellation_cancels_the_siblings() -> None:
     ended: list[int] = []
 
     async def waits(number: int) -> None:

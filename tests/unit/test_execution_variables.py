@@ -1,4 +1,4 @@
-"""What is accepted at once is what graphql-core accepts, and its values are equal; the rest is left to graphql-core."""
+"""The fast path for variables accepts only what graphql-core accepts, with equal values."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def operation_of(type_: str) -> OperationDefinitionNode:
 
 @pytest.mark.parametrize("type_", ["[ID!]", "[ID!]!", "[ID]", "[Int!]!", "[[ID!]!]", "ID", "Boolean! = true"])
 @pytest.mark.parametrize("value", [*VALUES, ...], ids=repr)
-def test_accepted_at_once_or_by_graphql_core_is_the_same(type_: str, value: Any) -> None:
+def test_the_fast_path_equals_graphql_core(type_: str, value: Any) -> None:
     operation, inputs = operation_of(type_), {} if value is ... else {"v": value}
     found = acceptor(SCHEMA, operation)(inputs, True)
     wanted = internals.coerced(SCHEMA, operation, inputs, True)
@@ -47,7 +47,7 @@ def test_accepted_at_once_or_by_graphql_core_is_the_same(type_: str, value: Any)
         assert found.coerced == wanted.coerced
 
 
-def test_lists_of_ids_need_no_coercing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_of_ids_use_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     accept = acceptor(SCHEMA, operation_of("[ID!]!"))
     monkeypatch.setattr(internals, "coerced", None)
     found = accept({"v": ["a", "b"]}, True)

@@ -1,4 +1,4 @@
-"""Credentials: one token for everyone, renewed early, by one task; what a 401 and a failing token endpoint mean."""
+"""Credentials: shared tokens, single-flight background refresh, 401 replies and token endpoint failures."""
 
 import asyncio
 import base64
@@ -36,7 +36,7 @@ def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
 
 
 class Vault:
-    """A token endpoint at /token and a resource that takes the tokens in `valid`."""
+    """A token endpoint at /token and a resource that accepts the tokens in `valid`."""
 
     def __init__(self, life_s: Any = 3600) -> None:
         self.life_s = life_s
@@ -91,7 +91,7 @@ async def test_a_thousand_callers_make_one_token_request() -> None:
     assert (vault.minted, vault.calls) == (1, 1000)
 
 
-async def test_a_thousand_callers_with_a_token_that_is_no_longer_valid_make_one_request() -> None:
+async def test_a_thousand_callers_with_an_invalidated_token_make_one_request() -> None:
     vault = Vault()
     async with door_to(vault) as (door, _, _):
         await door.send(GET, call())
@@ -102,7 +102,7 @@ async def test_a_thousand_callers_with_a_token_that_is_no_longer_valid_make_one_
     assert vault.minted == 2
 
 
-async def test_a_token_near_its_end_is_renewed_in_the_background_once() -> None:
+async def test_a_token_near_expiry_is_renewed_once_in_the_background() -> None:
     vault = Vault(life_s=5)  # renewed from 4 s on, dropped at 4.5 s
     async with door_to(vault) as (door, credentials, _):
         await door.send(GET, call())
@@ -136,7 +136,7 @@ async def test_a_401_renews_and_repeats_once(request_: VaultRequest) -> None:
     assert (vault.minted, vault.calls) == (2, 3)
 
 
-async def test_a_401_that_stays_is_refusal_and_does_not_mint_a_token_per_call() -> None:
+async def test_a_persistent_401_is_a_refusal_and_does_not_fetch_a_token_per_call() -> None:
     vault = Vault()
     vault.honours_tokens = False
     async with door_to(vault) as (door, _, _):
@@ -149,8 +149,8 @@ async def test_a_401_that_stays_is_refusal_and_does_not_mint_a_token_per_call() 
     assert (vault.minted, vault.calls) == (2, 7)
 
 
-async def test_a_401_without_a_challenge_says_nothing_of_a_write() -> None:
-    """Whoever answered so may have done it before: it is not sent again, and the next call has a new token."""
+async def test_a_401_without_a_challenge_leaves_a_write_unknown() -> None:
+    """The write may have been applied: it is not retried, and the next call uses a new token."""
     vault = Vault()
     async with door_to(vault) as (door, _, _):
         await door.send(GET, call())
@@ -164,7 +164,7 @@ async def test_a_401_without_a_challenge_says_nothing_of_a_write() -> None:
     assert (vault.minted, vault.calls) == (2, 3)
 
 
-async def test_a_vault_may_have_a_401_of_its_own() -> None:
+async def test_a_vault_specific_401_is_recognised_as_a_challenge() -> None:
     vault = Vault()
     vault.challenge = ""
     async with raw_server(vault.answer) as server:
@@ -178,7 +178,7 @@ async def test_a_vault_may_have_a_401_of_its_own() -> None:
     assert (vault.minted, vault.calls) == (2, 3)
 
 
-async def test_one_callers_cancellation_leaves_the_refresh_to_the_others() -> None:
+async def test_cancelling_one_caller_does_not_cancel_the_shared_refresh() -> None:
     vault = Vault()
     vault.token_delay_s = 0.1
     async with door_to(vault) as (door, _, _):
@@ -193,7 +193,7 @@ async def test_one_callers_cancellation_leaves_the_refresh_to_the_others() -> No
     assert vault.minted == 1
 
 
-async def test_a_slow_token_costs_a_caller_its_own_deadline_only() -> None:
+async def test_a_slow_token_endpoint_times_out_each_caller_at_its_deadline() -> None:
     vault = Vault()
     vault.token_delay_s = 0.3
     async with door_to(vault) as (door, _, _):
@@ -206,7 +206,7 @@ async def test_a_slow_token_costs_a_caller_its_own_deadline_only() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-async def test_a_token_endpoint_that_refuses_us(status: int) -> None:
+async def test_a_token_endpoint_that_rejects_the_client(status: int) -> None:
     vault = Vault()
     vault.token_answers = [reply(status, b'{"error":"invalid_client"}')] * 5
     async with door_to(vault) as (door, _, _):
@@ -214,7 +214,7 @@ async def test_a_token_endpoint_that_refuses_us(status: int) -> None:
             with pytest.raises(VaultRefusedUs):
                 await door.send(POST, call())
     assert vault.calls == 0
-    assert len(vault.forms) == 1  # the same answer to those who ask at once
+    assert len(vault.forms) == 1  # concurrent callers share the failure
 
 
 @pytest.mark.parametrize("answer", [reply(500), reply(200, b"<html>"), reply(200, b"{}"), reply(200, b"[]"), None])
@@ -228,7 +228,7 @@ async def test_a_token_endpoint_that_fails_means_unavailable_with_nothing_sent(a
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\r\nX: 1", 7, None])
-async def test_an_odd_token_is_not_used(token: object) -> None:
+async def test_an_invalid_token_is_not_used(token: object) -> None:
     vault = Vault()
     vault.token_answers = [reply(200, orjson.dumps({"access_token": token}))] * 3
     async with door_to(vault) as (door, _, _):
@@ -237,7 +237,7 @@ async def test_an_odd_token_is_not_used(token: object) -> None:
     assert vault.calls == 0
 
 
-async def test_a_lost_answer_of_the_token_endpoint_is_asked_for_again() -> None:
+async def test_a_token_request_is_retried_after_a_lost_reply() -> None:
     vault = Vault()
     vault.token_answers = [None]
     async with door_to(vault) as (door, _, _):
@@ -245,7 +245,7 @@ async def test_a_lost_answer_of_the_token_endpoint_is_asked_for_again() -> None:
     assert len(vault.forms) == 2
 
 
-async def test_after_a_failure_the_endpoint_is_asked_again_soon() -> None:
+async def test_the_token_endpoint_is_retried_soon_after_a_failure() -> None:
     vault = Vault()
     vault.token_answers = [reply(401)]
     async with door_to(vault) as (door, credentials, _):
@@ -316,7 +316,7 @@ async def test_basic_credentials_and_what_the_redactor_learns() -> None:
     assert "Bearer" not in repr(ticket)
 
 
-async def test_closing_while_a_refresh_runs_ends_the_waiters() -> None:
+async def test_closing_during_a_refresh_fails_the_waiters() -> None:
     vault = Vault()
     vault.token_delay_s = 30
     async with door_to(vault) as (door, _, _):

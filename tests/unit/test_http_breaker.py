@@ -1,4 +1,4 @@
-"""The circuit breaker, turn by turn, on a clock that the test turns."""
+"""The circuit breaker, with a controlled clock."""
 
 import pytest
 from hypothesis import given
@@ -36,7 +36,7 @@ def run(breaker: Breaker, *verdicts: Verdict) -> None:
         breaker.record(permit, verdict)
 
 
-def test_it_opens_at_twenty_calls_of_which_half_failed(breaker: Breaker) -> None:
+def test_opens_when_half_of_twenty_calls_failed(breaker: Breaker) -> None:
     run(breaker, *[GOOD] * 10, *[BAD] * 9)
     assert breaker.state == "CLOSED"
     run(breaker, BAD)
@@ -44,22 +44,22 @@ def test_it_opens_at_twenty_calls_of_which_half_failed(breaker: Breaker) -> None
     assert breaker.admit() is None
 
 
-def test_nineteen_failures_are_too_few_to_judge(breaker: Breaker) -> None:
+def test_nineteen_failures_are_below_the_minimum(breaker: Breaker) -> None:
     run(breaker, *[BAD] * 19)
     assert breaker.state == "CLOSED"
 
 
-def test_fewer_than_half_failing_is_borne(breaker: Breaker) -> None:
+def test_stays_closed_below_half_failures(breaker: Breaker) -> None:
     run(breaker, *[GOOD, GOOD, BAD] * 50)
     assert breaker.state == "CLOSED"
 
 
-def test_verdicts_of_no_kind_count_for_nothing(breaker: Breaker) -> None:
+def test_verdict_none_is_not_counted(breaker: Breaker) -> None:
     run(breaker, *[NONE] * 100, *[BAD] * 19)
     assert breaker.state == "CLOSED"
 
 
-def test_failures_leave_the_window_with_time(breaker: Breaker, clock: Clock) -> None:
+def test_failures_expire_from_the_window(breaker: Breaker, clock: Clock) -> None:
     run(breaker, *[BAD] * 19)
     clock.now += 10.1
     run(breaker, *[BAD] * 19)
@@ -75,7 +75,7 @@ def opened(breaker: Breaker) -> Breaker:
     return breaker
 
 
-def test_after_five_seconds_one_probe_goes_through(breaker: Breaker, clock: Clock) -> None:
+def test_one_probe_is_admitted_after_five_seconds(breaker: Breaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += 4.9
     assert breaker.admit() is None
@@ -90,10 +90,10 @@ def test_after_five_seconds_one_probe_goes_through(breaker: Breaker, clock: Cloc
     breaker.record(probe, GOOD)
     assert breaker.state == "CLOSED"
     run(breaker, *[BAD] * 19)
-    assert breaker.state == "CLOSED"  # what was before the opening is forgotten
+    assert breaker.state == "CLOSED"  # failures before the opening are not counted
 
 
-def test_a_failed_probe_opens_again_for_the_full_time(breaker: Breaker, clock: Clock) -> None:
+def test_a_failed_probe_reopens_for_the_full_time(breaker: Breaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += 5
     run(breaker, BAD)
@@ -102,7 +102,7 @@ def test_a_failed_probe_opens_again_for_the_full_time(breaker: Breaker, clock: C
     assert breaker.admit() is None
 
 
-def test_a_probe_without_a_verdict_lets_another_try(breaker: Breaker, clock: Clock) -> None:
+def test_a_probe_without_a_verdict_admits_another(breaker: Breaker, clock: Clock) -> None:
     opened(breaker)
     clock.now += 5
     run(breaker, NONE)
@@ -111,7 +111,7 @@ def test_a_probe_without_a_verdict_lets_another_try(breaker: Breaker, clock: Clo
     assert breaker.state == "CLOSED"
 
 
-def test_a_call_from_before_the_opening_does_not_speak_for_the_probe(breaker: Breaker, clock: Clock) -> None:
+def test_a_call_admitted_before_opening_does_not_count_as_the_probe(breaker: Breaker, clock: Clock) -> None:
     late = breaker.admit()
     assert late is not None
     opened(breaker)
@@ -127,7 +127,7 @@ def test_a_call_from_before_the_opening_does_not_speak_for_the_probe(breaker: Br
     assert breaker.state == "CLOSED"
 
 
-def test_listeners_hear_each_change(breaker: Breaker, clock: Clock) -> None:
+def test_listeners_are_called_on_each_change(breaker: Breaker, clock: Clock) -> None:
     heard: list[str] = []
     breaker.on_change.append(heard.append)
     opened(breaker)
@@ -139,8 +139,8 @@ def test_listeners_hear_each_change(breaker: Breaker, clock: Clock) -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 7), st.booleans()), max_size=80))
-def test_the_window_counts_what_a_list_would(events: list[tuple[float, bool]]) -> None:
-    """Equal to counting by hand the events of the current slot and the nine before it."""
+def test_the_window_counts_like_a_reference_list(events: list[tuple[float, bool]]) -> None:
+    """Equals a plain count of the events in the current slot and the nine before it."""
     window, now, seen = SlidingCount(10.0), 500.0, []
     for pause, is_marked in events:
         now += pause

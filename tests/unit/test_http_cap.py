@@ -1,4 +1,4 @@
-"""The concurrency cap: never exceeded, fair, bounded, and no slot is ever lost."""
+"""The concurrency limit: never exceeded, fair, with a bounded queue and no leaked slots."""
 
 import asyncio
 import random
@@ -31,7 +31,7 @@ async def test_free_slots_are_taken_without_waiting() -> None:
     assert (cap.in_flight, cap.waiting) == (2, 0)
 
 
-async def test_turns_go_round_the_clients() -> None:
+async def test_slots_are_assigned_round_robin_between_clients() -> None:
     cap = FairSemaphore(1, queue_limit=100, max_wait_s=10)
     await cap.acquire("first", later())
     order: list[str] = []
@@ -63,7 +63,7 @@ async def test_waiting_is_bounded_by_the_setting_and_by_the_deadline() -> None:
             await cap.acquire("b", later(-1))
 
 
-async def test_a_full_queue_makes_room_for_who_waits_for_less() -> None:
+async def test_a_full_queue_admits_a_client_with_fewer_waiters() -> None:
     cap = FairSemaphore(1, queue_limit=4, max_wait_s=10)
     await cap.acquire("x", later())
     greedy = [asyncio.create_task(cap.acquire("greedy", later())) for _ in range(4)]
@@ -83,14 +83,14 @@ async def test_a_full_queue_makes_room_for_who_waits_for_less() -> None:
     assert (cap.in_flight, cap.waiting) == (0, 0)
 
 
-async def test_a_waiter_cancelled_in_the_instant_of_its_turn_passes_it_on() -> None:
+async def test_a_waiter_cancelled_when_granted_releases_its_slot() -> None:
     cap = FairSemaphore(1, queue_limit=10, max_wait_s=10)
     await cap.acquire("a", later())
     first = asyncio.create_task(cap.acquire("b", later()))
     second = asyncio.create_task(cap.acquire("c", later()))
     await spin()
     cap.release()  # hands the slot to `first` ...
-    first.cancel()  # ... who is gone before it runs
+    first.cancel()  # ... which is cancelled before it runs
     with pytest.raises(asyncio.CancelledError):
         await first
     await second
@@ -107,8 +107,8 @@ async def test_a_waiter_cancelled_in_the_instant_of_its_turn_passes_it_on() -> N
         st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.sampled_from(["run", "cancel", "hurry"])), max_size=40
     ),
 )
-def test_no_slot_is_lost_whatever_happens(limit: int, queue_limit: int, steps: list[tuple[str, int, str]]) -> None:
-    """Random arrivals, holding times, cancellations and impatience; afterwards everything is free again."""
+def test_no_slot_leaks_in_random_schedules(limit: int, queue_limit: int, steps: list[tuple[str, int, str]]) -> None:
+    """Random arrivals, hold times, cancellations and timeouts; afterwards all slots are free."""
 
     async def story() -> None:
         cap = FairSemaphore(limit, queue_limit, max_wait_s=10)
@@ -162,5 +162,5 @@ async def test_two_thousand_callers_never_exceed_the_cap_and_share_it_fairly() -
     await asyncio.gather(*(work(client) for client in clients))
     assert most == 16
     assert len(served) == 2000
-    assert Counter(served[:240])["quiet"] >= 95  # every other turn, though it came last
+    assert Counter(served[:240])["quiet"] >= 95  # every second slot, although it arrived last
     assert (cap.in_flight, cap.waiting) == (0, 0)

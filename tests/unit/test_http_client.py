@@ -1,4 +1,4 @@
-"""The door to a vault, over real connections: what each kind of answer, or none, becomes."""
+"""The vault HTTP client over real connections: how each kind of reply or failure is mapped."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -94,7 +94,7 @@ def in_turn(*answers: Answer) -> Callable[[Asked], Awaitable[Answer]]:
     return say
 
 
-async def test_a_request_arrives_as_it_was_meant() -> None:
+async def test_a_request_is_sent_as_specified() -> None:
     noted = Noted()
     async with door_to(always(reply(201, b'{"x":[1]}', "X-Request-Id: r1\r\n")), observer=noted) as (door, server):
         request = VaultRequest(
@@ -128,7 +128,7 @@ async def test_a_request_arrives_as_it_was_meant() -> None:
     assert noted.calls == [("loanpro", "Customers", "ok")]
 
 
-async def test_a_query_that_a_vault_named_is_sent_as_it_is() -> None:
+async def test_a_raw_query_is_sent_unchanged() -> None:
     named = "$skiptoken=a%2Fb+c%3D=&x=(1,2)"
     async with door_to(always(reply(200, b"[]"))) as (door, server):
         await door.send(VaultRequest(method="GET", path="api/list", route="list", raw_query=named), call())
@@ -136,7 +136,7 @@ async def test_a_query_that_a_vault_named_is_sent_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 204, 302, 400, 403, 404, 409, 422])
-async def test_below_500_is_an_answer_and_no_redirect_is_followed(status: int) -> None:
+async def test_statuses_below_500_are_returned_and_redirects_not_followed(status: int) -> None:
     body = b"" if status == 204 else b"{}"
     async with door_to(always(reply(status, body, "Location: /elsewhere\r\n"))) as (door, server):
         assert (await door.send(GET, call())).status == status
@@ -149,7 +149,7 @@ GARBAGE = b"\x00\x01 not http at all\r\nconnection: close\r\n\r\n"
 
 
 @pytest.mark.parametrize("answer", [reply(500), reply(503), None, TRUNCATED, GARBAGE])
-async def test_a_read_is_tried_again_and_then_unavailable(answer: Answer) -> None:
+async def test_a_read_is_retried_and_then_unavailable(answer: Answer) -> None:
     async with door_to(always(answer), retries=2) as (door, server):
         with pytest.raises(VaultUnavailable) as caught:
             await door.send(GET, call())
@@ -161,19 +161,19 @@ async def test_a_read_is_tried_again_and_then_unavailable(answer: Answer) -> Non
 @pytest.mark.parametrize("request_", [POST, PUT])
 async def test_a_write_is_sent_once_and_then_unknown(answer: Answer, request_: VaultRequest) -> None:
     async with door_to(in_turn(reply(), answer), retries=2) as (door, server):
-        await door.send(GET, call())  # so that the write goes out on a kept connection
+        await door.send(GET, call())  # so that the write uses a keep-alive connection
         with pytest.raises(OutcomeUnknown):
             await door.send(request_, call())
     assert [asked.method for asked in server.asked] == ["GET", request_.method]
 
 
-async def test_a_read_that_recovers_is_just_an_answer() -> None:
+async def test_a_read_that_succeeds_on_retry_returns_the_reply() -> None:
     async with door_to(in_turn(reply(502), None, reply())) as (door, server):
         assert (await door.send(GET, call())).status == 200
     assert len(server.asked) == 3
 
 
-async def test_a_silent_vault_costs_the_deadline_and_no_more() -> None:
+async def test_a_silent_vault_times_out_at_the_deadline() -> None:
     loop = asyncio.get_running_loop()
     async with door_to(never, deadline_s=0.2, write_deadline_s=0.2) as (door, server):
         for request, error in ((GET, VaultTimeout), (POST, OutcomeUnknown)):
@@ -188,7 +188,7 @@ async def test_a_silent_vault_costs_the_deadline_and_no_more() -> None:
     assert [asked.method for asked in server.asked] == ["GET", "POST", "GET"]
 
 
-async def test_a_refused_connection_sends_nothing_and_a_write_may_be_tried_again() -> None:
+async def test_a_write_is_retried_after_a_refused_connection() -> None:
     async with raw_server(always(reply())) as server:
         url = server.url
     door = create_client("aloha", ProviderSettings(base_url=url), StaticHeaders({}))
@@ -205,7 +205,7 @@ async def test_401_with_static_headers_is_final() -> None:
     assert len(server.asked) == 1
 
 
-async def test_retry_after_is_obeyed_by_every_later_call() -> None:
+async def test_retry_after_applies_to_every_later_call() -> None:
     noted = Noted()
     async with door_to(always(reply(429, b"{}", "Retry-After: 7\r\n")), observer=noted) as (door, server):
         with pytest.raises(OutcomeUnknown) as unknown:
@@ -219,7 +219,7 @@ async def test_retry_after_is_obeyed_by_every_later_call() -> None:
     assert [outcome for _, _, outcome in noted.calls] == ["unknown", "throttled"]
 
 
-async def test_503_with_retry_after_is_not_tried_again() -> None:
+async def test_503_with_retry_after_is_not_retried() -> None:
     async with door_to(always(reply(503, b"{}", "Retry-After: 7\r\n"))) as (door, server):
         with pytest.raises(VaultUnavailable) as caught:
             await door.send(GET, call())
@@ -248,7 +248,7 @@ async def test_the_circuit_opens_and_one_probe_closes_it() -> None:
     assert changes == ["OPEN", "HALF_OPEN", "CLOSED"]
 
 
-async def test_refusals_that_are_the_callers_fault_leave_the_circuit_closed() -> None:
+async def test_client_errors_do_not_open_the_circuit() -> None:
     breaker = BreakerSettings(minimum_calls=2, failure_ratio=0.01)
     async with door_to(in_turn(reply(400), reply(404), reply(401), reply(429)), breaker=breaker) as (door, _):
         for _ in range(12):
@@ -257,14 +257,14 @@ async def test_refusals_that_are_the_callers_fault_leave_the_circuit_closed() ->
         assert door.circuit == "CLOSED"
 
 
-async def test_a_hurried_caller_does_not_open_the_circuit() -> None:
+async def test_short_deadlines_do_not_open_the_circuit() -> None:
     async with door_to(never, breaker=BreakerSettings(minimum_calls=1), deadline_s=3) as (door, _):
         with pytest.raises(VaultTimeout):
             await door.send(GET, call(0.02))
         assert door.circuit == "CLOSED"
 
 
-async def test_the_cap_holds_and_the_rest_are_refused_unsent() -> None:
+async def test_calls_over_the_concurrency_limit_are_rejected_unsent() -> None:
     seen = 0
     most = 0
 
@@ -284,7 +284,7 @@ async def test_the_cap_holds_and_the_rest_are_refused_unsent() -> None:
     assert len(server.asked) == 24
 
 
-async def test_cancelling_a_call_gives_its_slot_back_and_ends_the_upstream_work() -> None:
+async def test_cancelling_a_call_releases_its_slot_and_cancels_the_upstream_request() -> None:
     async with door_to(never, concurrency=1) as (door, server):
         task = asyncio.create_task(door.send(GET, call()))
         while not server.asked:
@@ -338,13 +338,13 @@ async def test_header_injection_is_refused_before_sending(path: str, headers: di
         "http://x/#f",
     ],
 )
-def test_a_base_url_that_cannot_work_is_said_at_once(url: str) -> None:
+def test_an_unusable_base_url_is_rejected_immediately(url: str) -> None:
     with pytest.raises(SettingsError, match=r"caselle\.base_url") as caught:
         create_client("caselle", ProviderSettings(base_url=url), StaticHeaders({}))
     assert "u:p" not in str(caught.value)
 
 
-async def test_a_closed_door_sends_nothing() -> None:
+async def test_a_closed_client_sends_nothing() -> None:
     async with door_to(always(reply())) as (door, server):
         await door.send(GET, call())
         await door.close()
@@ -355,7 +355,7 @@ async def test_a_closed_door_sends_nothing() -> None:
 
 
 class Scripted:
-    """A transport that does what a list says, then answers 200."""
+    """A transport that performs scripted steps, then replies 200."""
 
     def __init__(self, *steps: TransportError | VaultReply) -> None:
         self.steps = list(steps)
@@ -381,13 +381,13 @@ def scripted_door(transport: Transport, **settings: Any) -> VaultHttpClient:
 
 
 @pytest.mark.parametrize("request_", [GET, POST])
-async def test_what_was_not_sent_is_tried_again_be_it_a_write(request_: VaultRequest) -> None:
+async def test_an_unsent_request_is_retried_even_if_it_is_a_write(request_: VaultRequest) -> None:
     transport = Scripted(NotSent(Cause.CONNECT), NotSent(Cause.RESET))
     assert (await scripted_door(transport).send(request_, call())).status == 200
     assert transport.sent == 3
 
 
-async def test_every_cause_ends_in_a_word_of_ours() -> None:
+async def test_every_cause_maps_to_a_domain_error() -> None:
     for cause in Cause:
         for failure, effect in product((NotSent, MaybeSent), Effect):
             transport = Scripted(*[failure(cause)] * 3)
@@ -403,7 +403,7 @@ async def test_every_cause_ends_in_a_word_of_ours() -> None:
                 assert type(caught.value) is (VaultTimeout if cause is Cause.TIMEOUT else VaultUnavailable)
 
 
-async def test_a_down_vault_sees_a_tenth_more_calls() -> None:
+async def test_retries_add_at_most_a_tenth_to_the_calls() -> None:
     transport = Scripted(*[MaybeSent(Cause.RESET)] * 1000)
     door = scripted_door(transport, breaker=BreakerSettings(minimum_calls=10_000))
     for group in range(10):
@@ -412,14 +412,14 @@ async def test_a_down_vault_sees_a_tenth_more_calls() -> None:
     assert 200 < transport.sent <= 220
 
 
-async def test_no_retry_is_begun_that_the_deadline_would_cut_off() -> None:
+async def test_no_retry_starts_that_cannot_finish_before_the_deadline() -> None:
     transport = Scripted(*[MaybeSent(Cause.RESET)] * 3)
     with pytest.raises(VaultUnavailable):
         await scripted_door(transport).send(GET, call(0.01))
     assert transport.sent == 1
 
 
-async def test_a_caller_who_leaves_after_a_full_deadline_of_silence_counts_against_the_vault() -> None:
+async def test_a_cancellation_after_a_full_deadline_counts_as_a_failure() -> None:
     async with door_to(never, breaker=BreakerSettings(minimum_calls=1), deadline_s=0.1, write_deadline_s=5) as (
         door,
         _,
@@ -432,7 +432,7 @@ async def test_a_caller_who_leaves_after_a_full_deadline_of_silence_counts_again
         assert door.circuit == "OPEN"
 
 
-async def test_what_an_error_says_quotes_nothing() -> None:
+async def test_error_messages_contain_no_request_data() -> None:
     async with door_to(always(reply(500, b"4111111111111111"))) as (door, _):
         secret = VaultRequest(method="GET", path="customers/4111111111111111", route="customers/{id}")
         with pytest.raises(VaultUnavailable) as caught:

@@ -1,4 +1,4 @@
-"""Both transports against a server that breaks HTTP: the body that a caller gets is its own, or there is an error."""
+"""Both transports against a server that violates HTTP: a caller gets the body of its own request or an error."""
 
 import asyncio
 import socket
@@ -93,7 +93,7 @@ def closed_early(random: Random, own: bytes, foreign: bytes) -> Script:
 
 
 def too_short_a_length(random: Random, own: bytes, foreign: bytes) -> Script:
-    """In one piece: what is left over is seen with the end."""
+    """In one write: the surplus arrives together with the end."""
     return Script([head(200, f"content-length: {random.randrange(len(own))}") + own])
 
 
@@ -182,8 +182,8 @@ CASES: Final = [
 ]
 
 
-def test_a_body_is_the_callers_own_and_the_next_request_is_not_harmed(kind: Kind, run: Run) -> None:
-    """Seeded. After each misbehaviour a correct exchange must succeed: no connection is used that was written to."""
+def test_each_caller_gets_its_own_body_and_the_next_request_succeeds(kind: Kind, run: Run) -> None:
+    """Seeded. After each violation a correct exchange must succeed on a clean connection."""
     random = Random(14)
     scripts: dict[str, Script] = {}
 
@@ -220,8 +220,8 @@ def test_a_body_is_the_callers_own_and_the_next_request_is_not_harmed(kind: Kind
 
 
 @pytest.mark.parametrize("more", [reply(408, b"foreign"), reply(200, b"foreign"), reply(200, b"foreign")[:20]])
-def test_over_tls_too(kind: Kind, run: Run, tmp_path: Path, more: bytes) -> None:
-    """The connection is closed when the bytes arrive, before anybody wants it."""
+def test_unsolicited_bytes_close_the_connection_over_tls(kind: Kind, run: Run, tmp_path: Path, more: bytes) -> None:
+    """The connection closes when the bytes arrive, before the next request."""
     server, client = certified(tmp_path, "127.0.0.1")
     ends: Queue[bytes] = Queue()
 
@@ -235,7 +235,7 @@ def test_over_tls_too(kind: Kind, run: Run, tmp_path: Path, more: bytes) -> None
         transport = open_transport(kind, connections=1, max_body_bytes=1_000, tls=client)
         for own in ("/first", "/second", "/third"):
             found = await outcome(send(transport, url + own))
-            if isinstance(found, VaultReply):  # else the bytes came together with the answer
+            if isinstance(found, VaultReply):  # otherwise the bytes arrived together with the reply
                 assert found.body == own.encode()
             assert await asyncio.to_thread(ends.get, timeout=10) == b""
         await transport.close()
@@ -245,8 +245,8 @@ def test_over_tls_too(kind: Kind, run: Run, tmp_path: Path, more: bytes) -> None
         assert vault.connections == 3
 
 
-async def test_aiohttp_uses_the_connections_that_are_ours() -> None:
-    """Fails when a release of aiohttp makes its connections in another way, or renames what ours rely on."""
+async def test_aiohttp_uses_the_patched_connections() -> None:
+    """Fails if a release of aiohttp creates connections differently or renames the private attributes in use."""
     server = Misbehaving(lambda target: well_behaved(Random(1), b"own", b""))
     transport = AiohttpTransport(connections=1, max_body_bytes=100)
     await send(transport, await server.start() + "/x")

@@ -1,4 +1,4 @@
-"""Content codings of a reply's body: what vaults and the proxies before them send, and what is refused."""
+"""Content codings of reply bodies: supported and refused ones."""
 
 import gzip
 import zlib
@@ -37,7 +37,11 @@ def raw_deflate(text: bytes) -> bytes:
         ("deflate, gzip", packed(zlib.compress(TEXT)), TEXT),
         ("deflate", zlib.compress(TEXT) + bytes(9), TEXT),
         ("deflate", raw_deflate(b"\0" * 3), b"\0" * 3),
-        ("deflate", b"\x08\x05\x00\xfa\xffhello\x01\x00\x00\xff\xff", b"hello"),  # raw, though it begins as zlib does
+        (
+            "deflate",
+            b"\x08\x05\x00\xfa\xffhello\x01\x00\x00\xff\xff",
+            b"hello",
+        ),  # raw, starts like a zlib header
         ("gzip", bytes(9), Cause.TRUNCATED),
         ("gzip", packed(TEXT) + b"\0junk", Cause.TRUNCATED),
         ("gzip", packed(TEXT) + packed(TEXT)[:9], Cause.TRUNCATED),
@@ -58,7 +62,7 @@ def test_content_codings(coding: str, body: bytes, expected: bytes | Cause) -> N
 
 
 @pytest.mark.parametrize("cut", range(1, 40))
-def test_pieces_may_end_anywhere(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_works_for_any_chunk_boundary(cut: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.http.transports.decode._WINDOW", cut)
     body = packed(TEXT) + bytes(7) + packed(TEXT) + bytes(3)
     assert decoded(body, "gzip", LIMIT) == TEXT * 2

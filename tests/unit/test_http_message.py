@@ -1,4 +1,4 @@
-"""Headers that many requests share, what one call adds to them, and JSON in replies."""
+"""Fixed headers, headers of one call, and JSON in replies."""
 
 import pytest
 
@@ -6,16 +6,16 @@ from app.http.message import ExtendedHeaders, FixedHeaders, VaultReply
 from app.http.transports.base import NotSent, refuse_unsafe_once
 
 
-def test_own_headers_stand_beside_the_fixed_ones_and_never_twice() -> None:
+def test_own_headers_are_added_to_fixed_ones_and_must_not_repeat_them() -> None:
     fixed = FixedHeaders({"accept": "application/json"})
     both = ExtendedHeaders(fixed, {"requestidentifier": "r-1"})
     assert dict(both) == {"accept": "application/json", "requestidentifier": "r-1"}
-    assert dict(fixed) == {"accept": "application/json"}, "nobody changes what is shared"
+    assert dict(fixed) == {"accept": "application/json"}, "fixed headers must not change"
     with pytest.raises(ValueError, match="twice"):
         ExtendedHeaders(fixed, {"accept": "text/plain"})
 
 
-def test_fixed_headers_are_looked_at_once_and_own_ones_each_time() -> None:
+def test_fixed_headers_are_checked_once_and_own_ones_each_time() -> None:
     fixed = FixedHeaders({"accept": "application/json"})
     refuse_unsafe_once("GET", "http://vault/", ExtendedHeaders(fixed, {"x": "fine"}))
     assert fixed.is_safe
@@ -44,7 +44,7 @@ def test_json_is_read_with_a_byte_order_mark(encoding: str) -> None:
         b"\xef\xbb\xbf\xff",
     ],
 )
-def test_what_is_no_json_stays_none_and_is_not_quoted(body: bytes) -> None:
+def test_invalid_json_is_rejected_and_not_quoted(body: bytes) -> None:
     with pytest.raises(ValueError) as refused:
         VaultReply(200, {}, body).json()
     assert refused.value.__cause__ is None

@@ -1,4 +1,4 @@
-"""What is taken for a card number, and what is left alone. Every number here is a published test card or made up."""
+"""Detection of card numbers. All numbers are published test cards or invented."""
 
 import random
 import time
@@ -35,7 +35,7 @@ CARDS = {
 
 
 def luhn(body: str) -> str:
-    """Add the check digit, by the textbook."""
+    """Append the Luhn check digit."""
     total = 0
     for index, digit in enumerate(reversed(body)):
         value = int(digit) * (2 if index % 2 == 0 else 1)
@@ -94,7 +94,7 @@ def test_known_test_cards_are_found(number: str) -> None:
         ("order 77 4111-1111-1111-1111 03 2031", "4111-1111-1111-1111"),
     ],
 )
-def test_spelling_does_not_hide_it(text: str, number: str | None) -> None:
+def test_separators_do_not_hide_a_card_number(text: str, number: str | None) -> None:
     assert found(text) == [number or text]
 
 
@@ -113,7 +113,7 @@ def test_several_in_one_text() -> None:
         "4111",
         "411111******1111",
         "xxxx-xxxx-xxxx-1111",
-        "1732154211000",  # a time in milliseconds, microseconds, nanoseconds
+        "1732154211000",  # a timestamp in milliseconds, microseconds, nanoseconds
         "1732154211000000",
         "1732154211000000000",
         "2026-11-21T01:56:51.411111Z",
@@ -130,16 +130,16 @@ def test_several_in_one_text() -> None:
         "4242424242424",
         "021000021 123456789",  # routing and account number
         "0000000000000000",
-        "1234567812345670",  # a right check digit, but nobody issues these
+        "1234567812345670",  # valid check digit, but no issuer range
         "9999999999999995",
     ],
 )
-def test_what_is_no_card_number_survives(text: str) -> None:
+def test_other_numbers_are_not_matched(text: str) -> None:
     assert found(text) == []
     assert not looks_like_card_number(text)
 
 
-def test_ids_and_clocks_survive_in_bulk() -> None:
+def test_ids_and_timestamps_are_not_matched_in_bulk() -> None:
     dice = random.Random(3)
     for _ in range(3000):
         made = uuid.UUID(int=dice.getrandbits(128), version=4)
@@ -161,7 +161,7 @@ def test_a_card_number_is_found_in_any_text(before: str, number: str, after: str
 
 
 @given(st.sampled_from(["4", "51", "2221", "34", "6011", "3528", "36", "62"]), st.data())
-def test_any_number_of_a_range_is_found_however_it_is_cut(prefix: str, data: st.DataObject) -> None:
+def test_any_number_in_an_issuer_range_is_found_with_any_separators(prefix: str, data: st.DataObject) -> None:
     length = {"34": 15, "36": 14}.get(prefix, 16)
     body = prefix + "".join(data.draw(st.lists(st.sampled_from("0123456789"), min_size=20, max_size=20)))
     number = luhn(body[: length - 1])

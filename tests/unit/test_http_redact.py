@@ -1,4 +1,4 @@
-"""The redactor and the log filter: nothing secret gets through, whichever way it came into the record."""
+"""The redactor and the log filter: no secret passes, in any part of a log record."""
 
 import io
 import logging
@@ -38,7 +38,7 @@ def log(redactor: Redactor, stream: io.StringIO) -> logging.Logger:
     return logger
 
 
-def test_text_loses_secrets_in_every_spelling(redactor: Redactor) -> None:
+def test_secrets_are_redacted_in_every_encoding(redactor: Redactor) -> None:
     spellings = [SECRET, "tok%2Fen%2Bwith%20spaces%26more", "tok%2Fen%2Bwith+spaces%26more"]
     for spelling in spellings:
         assert redactor.text(f"a {spelling} b") == f"a {MASK} b"
@@ -46,14 +46,14 @@ def test_text_loses_secrets_in_every_spelling(redactor: Redactor) -> None:
     assert find_card_numbers(f"x {CARD} y") == [CARD]
 
 
-def test_a_secret_inside_another_does_not_save_the_rest() -> None:
+def test_overlapping_secrets_are_redacted_completely() -> None:
     redactor = Redactor()
     redactor.learn("secret")
     redactor.learn("secret-and-longer")
     assert redactor.text("secret-and-longer secret") == f"{MASK} {MASK}"
 
 
-def test_short_ones_are_not_learned_and_old_ones_are_forgotten() -> None:
+def test_short_secrets_are_ignored_and_old_ones_evicted() -> None:
     redactor = Redactor()
     redactor.learn("")
     redactor.learn("abcde")
@@ -63,7 +63,7 @@ def test_short_ones_are_not_learned_and_old_ones_are_forgotten() -> None:
     assert redactor.text("access-token-0050 access-token-1099") == f"access-token-0050 {MASK}"
 
 
-def test_values_keep_their_type_unless_they_must_not(redactor: Redactor) -> None:
+def test_values_keep_their_type_unless_redacted(redactor: Redactor) -> None:
     kept = {"a": 1, "b": [True, None, 2.5, "x"], "c": ("y", 7)}
     assert redactor.value(kept) == kept
     assert redactor.value(int(CARD)) == MASK
@@ -94,7 +94,7 @@ def test_messages_and_arguments(
     assert stream.getvalue() == expected + "\n"
 
 
-def test_exceptions_of_others_are_scrubbed_with_their_causes(log: logging.Logger, stream: io.StringIO) -> None:
+def test_exceptions_are_redacted_with_their_causes(log: logging.Logger, stream: io.StringIO) -> None:
     try:
         try:
             raise OSError(f"Cannot connect with {SECRET}")
@@ -121,7 +121,7 @@ def caught() -> tuple[type[BaseException], BaseException, TracebackType]:
     return kind, error, trace
 
 
-def test_a_harmless_exception_stays_for_other_handlers(redactor: Redactor) -> None:
+def test_an_exception_without_secrets_is_kept_for_other_handlers(redactor: Redactor) -> None:
     info = caught()
     record = logging.LogRecord("n", logging.ERROR, "f", 1, "m", (), info)
     assert RedactingFilter(redactor).filter(record)
@@ -140,14 +140,14 @@ def test_extra_fields_and_stacks_are_scrubbed(redactor: Redactor) -> None:
 
 
 def test_arguments_that_a_formatter_unpacks_keep_their_shape(redactor: Redactor) -> None:
-    """uvicorn's access formatter takes five arguments apart by position."""
+    """uvicorn's access formatter unpacks five positional arguments."""
     args = ("127.0.0.1:5", "GET", f"/x?pan={CARD}", "1.1", 200)
     record = logging.LogRecord("uvicorn.access", logging.INFO, "f", 1, '%s - "%s %s HTTP/%s" %d', args, None)
     RedactingFilter(redactor).filter(record)
     assert record.args == ("127.0.0.1:5", "GET", f"/x?pan={MASK}", "1.1", 200)
 
 
-def test_the_filter_is_put_on_once() -> None:
+def test_the_filter_is_added_once() -> None:
     handler = logging.StreamHandler(io.StringIO())
     scrub_logs(handler)
     scrub_logs(handler)
@@ -155,7 +155,7 @@ def test_the_filter_is_put_on_once() -> None:
 
 
 @given(st.text(max_size=80), st.text(min_size=6, max_size=40), st.text(max_size=80))
-def test_a_learned_secret_never_survives(before: str, secret: str, after: str) -> None:
+def test_a_registered_secret_is_always_redacted(before: str, secret: str, after: str) -> None:
     redactor = Redactor()
     redactor.learn(secret)
     clean = redactor.text(before + secret + after)

@@ -1,4 +1,4 @@
-"""When a call is made again: budget, backoff, and the wait a vault asks for."""
+"""Retry budget, backoff and `Retry-After`."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -30,7 +30,7 @@ def test_no_ratio_means_no_retry_at_all() -> None:
     assert not budget.try_spend()
 
 
-def test_a_down_vault_sees_a_tenth_more() -> None:
+def test_retries_are_at_most_a_tenth_of_the_calls() -> None:
     budget = RetryBudget(0.1, Clock())
     extra = 0
     for _ in range(300):
@@ -56,13 +56,13 @@ def test_within_any_ten_seconds_retries_stay_within_the_budget(events: list[tupl
 
 
 @pytest.mark.parametrize(("failures", "most"), [(1, 0.05), (2, 0.1), (3, 0.2), (9, 1.0), (40, 1.0)])
-def test_backoff_is_spread_from_nothing_to_its_ceiling(failures: int, most: float) -> None:
+def test_backoff_has_full_jitter_up_to_its_limit(failures: int, most: float) -> None:
     drawn = [backoff_s(failures) for _ in range(2000)]
     assert 0 <= min(drawn) < most * 0.1
     assert most * 0.9 < max(drawn) <= most
 
 
-def test_a_retry_that_could_not_finish_is_not_begun() -> None:
+def test_a_retry_that_cannot_finish_is_not_started() -> None:
     assert is_worth_trying(10.0, 0.1, 10.5)
     assert not is_worth_trying(10.0, 0.5, 10.5)
     assert not is_worth_trying(10.0, 0.0, 10.0)
@@ -94,12 +94,12 @@ def test_retry_after_as_a_date() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "", "soon", "-5", "1.5", "٣", "Fri, 99 Foo 2026"])
-def test_an_unreadable_retry_after_asks_for_nothing(value: str | None) -> None:
+def test_an_invalid_retry_after_is_ignored(value: str | None) -> None:
     assert retry_after_s(value) is None
 
 
 @given(st.text(max_size=40))
-def test_no_retry_after_can_break_us(value: str) -> None:
+def test_any_retry_after_value_is_handled(value: str) -> None:
     seconds = retry_after_s(value)
     assert seconds is None or seconds >= 0
 

@@ -1,4 +1,4 @@
-"""Both transports: what can be said about a request that got no reply, and what never happens by itself."""
+"""Both transports: `NotSent` versus `MaybeSent`, and no automatic retries, redirects or cookies."""
 
 import asyncio
 import gzip
@@ -31,7 +31,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 @pytest.fixture
 def transport_to(kind: Kind) -> Connects:
-    """``transport_to(answer)``: a transport, and a raw server that answers so."""
+    """``transport_to(answer)``: a transport and a raw server that sends this reply."""
     return partial(_transport_to, kind)
 
 
@@ -59,7 +59,7 @@ def subclasses(kind: type[BaseException]) -> set[type[BaseException]]:
     return {kind}.union(*(subclasses(child) for child in kind.__subclasses__()))
 
 
-def test_every_exception_of_aiohttp_has_a_meaning_of_ours() -> None:
+def test_every_aiohttp_exception_has_a_cause() -> None:
     ours = {kind for kind in subclasses(aiohttp.ClientError) if kind.__module__.startswith("aiohttp")}
     assert ours - set(CAUSES) == set()
     exported = {vars(client_exceptions)[name] for name in client_exceptions.__all__}
@@ -67,11 +67,11 @@ def test_every_exception_of_aiohttp_has_a_meaning_of_ours() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(CAUSES, key=lambda kind: kind.__name__))
-def test_the_meaning_is_found_without_building_the_exception(kind: type[aiohttp.ClientError]) -> None:
+def test_the_cause_is_found_by_exception_class(kind: type[aiohttp.ClientError]) -> None:
     assert cause_of(kind.__new__(kind)) is CAUSES[kind]
 
 
-def test_a_class_that_nobody_knows_takes_its_parents_meaning() -> None:
+def test_an_unknown_exception_class_inherits_its_parents_cause() -> None:
     class Newer(client_exceptions.ServerDisconnectedError):
         pass
 
@@ -81,7 +81,7 @@ def test_a_class_that_nobody_knows_takes_its_parents_meaning() -> None:
 
 
 def keeps_then_drops() -> Callable[[Asked], Awaitable[Answer]]:
-    """Answers the first request of each connection; drops the connection after reading the second."""
+    """Replies to the first request of each connection and closes it after reading the second."""
     seen: dict[int, int] = {}
 
     async def answer(asked: Asked) -> Answer:
@@ -92,9 +92,7 @@ def keeps_then_drops() -> Callable[[Asked], Awaitable[Answer]]:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "POST", "PATCH"])
-async def test_a_kept_connection_that_dies_is_reported_and_never_sent_again(
-    transport_to: Connects, method: str
-) -> None:
+async def test_a_dead_keep_alive_connection_is_reported_and_not_retried(transport_to: Connects, method: str) -> None:
     async with transport_to(keeps_then_drops()) as (transport, server):
         await get(transport, server)
         body = None if method in ("GET", "DELETE") else b"{}"
@@ -104,8 +102,8 @@ async def test_a_kept_connection_that_dies_is_reported_and_never_sent_again(
     assert [asked.method for asked in server.asked] == ["GET", method]
 
 
-async def test_aiohttp_would_have_sent_it_again() -> None:
-    """Keeps the test above honest: with the switch left on, the same server sees the PUT twice."""
+async def test_plain_aiohttp_retries_on_a_dead_connection() -> None:
+    """Control for the test above: without the patched setting, the server receives the PUT twice."""
     async with _transport_to("aiohttp", keeps_then_drops()) as (transport, server):
         assert isinstance(transport, AiohttpTransport)
         await get(transport, server)
@@ -133,7 +131,7 @@ async def test_a_name_that_does_not_resolve_is_not_sent(kind: Kind) -> None:
     await transport.close()
 
 
-async def test_a_server_without_tls_is_not_sent_anything_of_ours(kind: Kind) -> None:
+async def test_nothing_is_sent_to_a_server_without_tls(kind: Kind) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
         writer.write(b"HTTP/1.1 400 No\r\n\r\n")
@@ -149,7 +147,7 @@ async def test_a_server_without_tls_is_not_sent_anything_of_ours(kind: Kind) -> 
     listener.close()
 
 
-async def test_waiting_for_a_connection_is_not_sent_and_waiting_for_a_reply_is(transport_to: Connects) -> None:
+async def test_a_timeout_in_the_pool_is_not_sent_and_in_the_reply_may_be_sent(transport_to: Connects) -> None:
     async def silent(asked: Asked) -> Answer:
         await asyncio.sleep(30)
         return None
@@ -194,7 +192,7 @@ BAD_GZIP = reply(200, b"this is not gzip", "content-encoding: gzip\r\nconnection
         (None, Cause.RESET),
     ],
 )
-async def test_an_answer_that_cannot_be_used(transport_to: Connects, answer: Answer, cause: Cause) -> None:
+async def test_unusable_replies(transport_to: Connects, answer: Answer, cause: Cause) -> None:
     async def say(asked: Asked) -> Answer:
         return answer
 
@@ -204,11 +202,11 @@ async def test_an_answer_that_cannot_be_used(transport_to: Connects, answer: Ans
         assert caught.value.cause is cause
         with pytest.raises(TransportError):
             await get(transport, server)
-    if answer is not BOMB:  # which is small, until it is inflated, and was read to its end
-        assert server.asked[0].connection != server.asked[1].connection  # the rest of it was not kept for the next
+    if answer is not BOMB:  # small until inflated, so it was read completely
+        assert server.asked[0].connection != server.asked[1].connection  # the connection was not reused
 
 
-async def test_bodies_come_whole_in_every_framing(transport_to: Connects) -> None:
+async def test_bodies_are_complete_in_every_framing(transport_to: Connects) -> None:
     text = bytes(range(256)) * 300
     chunked = b"".join(b"%x\r\n%s\r\n" % (len(text[i : i + 999]), text[i : i + 999]) for i in range(0, len(text), 999))
     answers = [
@@ -233,7 +231,7 @@ async def test_bodies_come_whole_in_every_framing(transport_to: Connects) -> Non
     assert server.connections == 1
 
 
-async def test_no_cookie_is_kept_and_urls_are_left_alone(transport_to: Connects) -> None:
+async def test_cookies_are_ignored_and_urls_unchanged(transport_to: Connects) -> None:
     async def say(asked: Asked) -> Answer:
         return reply(302, b"", "Set-Cookie: tenant=1; Path=/\r\nLocation: /y\r\n")
 
@@ -255,7 +253,7 @@ async def test_proxy_variables_are_ignored(transport_to: Connects, monkeypatch: 
         assert (await get(transport, server)).status == 200
 
 
-async def test_an_idle_connection_is_given_up_before_common_servers_drop_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connections_are_closed_before_common_servers_close_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert aiohttp_transport.KEEPALIVE_S < 5
     monkeypatch.setattr(aiohttp_transport, "KEEPALIVE_S", 0.05)
 
@@ -271,7 +269,7 @@ async def test_an_idle_connection_is_given_up_before_common_servers_drop_it(monk
     assert server.connections == 2
 
 
-async def test_cancelling_leaves_no_half_read_connection_behind(transport_to: Connects) -> None:
+async def test_cancelling_closes_a_half_read_connection(transport_to: Connects) -> None:
     async def slow(asked: Asked) -> Answer:
         await asyncio.sleep(0.1)
         return reply(200, asked.target.encode())

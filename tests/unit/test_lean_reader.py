@@ -1,4 +1,4 @@
-"""What the lean transport takes for a reply: no more than llhttp in strict mode, however the bytes are cut."""
+"""The lean transport's reply parser: at least as strict as llhttp, for any chunk boundaries."""
 
 import asyncio
 import gzip
@@ -26,7 +26,7 @@ Found = tuple[int, bytes]
 
 
 class Oracle:
-    """httptools alone, in its default mode, which is llhttp's strict one: the first reply that is not a 1xx."""
+    """Reference: plain httptools in its default (strict) mode; yields the first reply that is not a 1xx."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -56,7 +56,7 @@ class Oracle:
 
 
 def read(pieces: Iterable[bytes], limit: int = LIMIT) -> tuple[Found | None, bytes]:
-    """The reply, or None if it is not whole yet, and the bytes looked at. Raises `Refused`."""
+    """The reply, or None if it is incomplete, and the bytes consumed. Raises `ReplyRefused`."""
     reader, seen = ReplyReader(limit), b""
     for piece in pieces:
         seen += piece
@@ -87,7 +87,7 @@ WHOLE: list[tuple[bytes, Found]] = [
 
 
 @pytest.mark.parametrize(("data", "expected"), WHOLE)
-def test_a_reply_is_the_same_wherever_it_is_cut(data: bytes, expected: Found) -> None:
+def test_a_reply_is_the_same_for_any_chunk_boundaries(data: bytes, expected: Found) -> None:
     assert read([data]) == (expected, data)
     assert read(one_by_one(data)) == (expected, data)
     for at in range(1, len(data)):
@@ -181,7 +181,7 @@ REFUSED_BY_US = [
 
 
 @pytest.mark.parametrize("data", REFUSED_BY_US)
-def test_what_two_readers_might_read_differently_is_refused_too(data: bytes) -> None:
+def test_ambiguous_replies_are_refused(data: bytes) -> None:
     assert Oracle().feed(data), "llhttp refuses it: it belongs in the list above"
     for pieces in ([data], one_by_one(data)):
         with pytest.raises(ReplyRefused):
@@ -189,7 +189,7 @@ def test_what_two_readers_might_read_differently_is_refused_too(data: bytes) -> 
 
 
 @pytest.mark.parametrize("surplus", [b"x", OK, OK + b"content-length: 0\r\n\r\n", b"HTTP/1.1 100 C\r\n\r\n", b"\x00"])
-def test_a_reply_with_something_behind_it_is_nobodys(surplus: bytes) -> None:
+def test_a_reply_with_surplus_data_is_refused(surplus: bytes) -> None:
     for data, _ in WHOLE:
         with pytest.raises(ReplyRefused):
             read([data + surplus])
@@ -197,7 +197,7 @@ def test_a_reply_with_something_behind_it_is_nobodys(surplus: bytes) -> None:
             read([data[:-1], data[-1:] + surplus])
 
 
-def test_a_head_reply_has_no_body_whatever_its_head_says() -> None:
+def test_a_reply_to_head_has_no_body_despite_its_headers() -> None:
     for head in (
         b"content-length: 5\r\n\r\n",
         b"transfer-encoding: chunked\r\n\r\n",
@@ -239,13 +239,13 @@ def test_only_a_reply_without_a_length_ends_with_its_connection() -> None:
         (b"HTTP/1.1 204 No\r\n\r\n", True),
     ],
 )
-def test_whether_the_connection_may_be_kept(data: bytes, expected: bool) -> None:
+def test_keep_alive(data: bytes, expected: bool) -> None:
     reader = ReplyReader(LIMIT)
     assert reader.feed(data)
     assert reader.may_keep is expected
 
 
-def test_one_reader_reads_reply_after_reply() -> None:
+def test_a_reader_is_reusable_for_further_replies() -> None:
     reader = ReplyReader(LIMIT)
     for data, expected in WHOLE * 2:
         reader.expect(is_bodiless=False)
@@ -280,7 +280,7 @@ HALF_A_HEAD = CHUNKED.removesuffix(b"\r\n") + b"x: " + b"a" * 40_000 + b"\r\n\r\
         b"HTTP/1.1 103 E\r\nlink: 12345\r\n\r\n" * 3_000 + HALF_A_HEAD + b"0\r\n\r\n",
     ],
 )
-def test_heads_and_trailers_are_limited_wherever_they_are_cut(data: bytes) -> None:
+def test_heads_and_trailers_are_limited_for_any_chunk_boundaries(data: bytes) -> None:
     for size in (len(data), 60_000, 1_000):
         with pytest.raises(ReplyRefused) as caught:
             read(data[at : at + size] for at in range(0, len(data), size))
@@ -290,7 +290,7 @@ def test_heads_and_trailers_are_limited_wherever_they_are_cut(data: bytes) -> No
 @pytest.mark.parametrize(
     "endless", [OK + b"x: ", b"HTTP/1.1 200 ", OK, CHUNKED + b"1;", CHUNKED + b"1\r\nx\r\n0\r\nt: "]
 )
-def test_what_never_ends_is_given_up(endless: bytes) -> None:
+def test_endless_input_is_refused(endless: bytes) -> None:
     reader = ReplyReader(LIMIT)
     assert reader.feed(endless) is False
     with pytest.raises(ReplyRefused):
@@ -372,7 +372,7 @@ ANY_CUTS = st.lists(st.integers(0, 400), max_size=6)
 
 @st.composite
 def nearly_replies(draw: st.DrawFn) -> bytes:
-    """Replies out of pieces that matter, or good replies with some bytes changed."""
+    """Replies composed of significant fragments, or valid replies with some bytes changed."""
     if draw(st.booleans()):
         return draw(st.sampled_from([OK, OK, CHUNKED, b""])) + b"".join(draw(st.lists(LINES, max_size=8))) or b"H"
     data = bytearray(draw(st.sampled_from(WHOLE))[0])
@@ -388,7 +388,7 @@ def cut(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 def as_sent(data: bytes) -> tuple[Found | None, bytes] | None:
-    """`read` for undecoded bodies; None when refused."""
+    """`read` without content decoding; None if refused."""
     try:
         return read([data])
     except ReplyRefused:
@@ -398,7 +398,7 @@ def as_sent(data: bytes) -> tuple[Found | None, bytes] | None:
 @settings(max_examples=1_500, deadline=None)
 @given(nearly_replies(), ANY_CUTS)
 @example(CHUNKED + b"0\r\n\r\n", [len(CHUNKED)])
-def test_nothing_is_taken_that_strict_llhttp_refuses(data: bytes, cuts: list[int]) -> None:
+def test_nothing_is_accepted_that_strict_llhttp_refuses(data: bytes, cuts: list[int]) -> None:
     whole = as_sent(data)
     try:
         found, seen = read(cut(data, cuts))
@@ -419,7 +419,7 @@ def test_nothing_is_taken_that_strict_llhttp_refuses(data: bytes, cuts: list[int
 
 @settings(max_examples=300, deadline=None)
 @given(nearly_replies())
-def test_aiohttp_reads_the_same_where_both_read(data: bytes) -> None:
+def test_aiohttp_agrees_on_accepted_replies(data: bytes) -> None:
     found = as_sent(data)
     if found is None or found[0] is None:
         return

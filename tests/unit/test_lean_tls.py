@@ -1,4 +1,4 @@
-"""TLS on the lean transport: who is believed, what is said on the way in, and when an end is an end."""
+"""TLS on the lean transport: certificate checks, SNI, handshake timeouts and close_notify."""
 
 import asyncio
 import socket
@@ -49,18 +49,18 @@ def answer_all(client: socket.socket) -> None:
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-def test_a_trusted_vault_is_named_and_its_connection_kept(run: Run, tmp_path: Path) -> None:
+def test_a_trusted_vault_gets_sni_and_its_connection_is_reused(run: Run, tmp_path: Path) -> None:
     server, client = certified(tmp_path, "localhost", "127.0.0.1")
     with ThreadedServer(answer_all, server) as vault:
         found = run(ask(vault.url.replace("127.0.0.1", "localhost"), client, times=3))
         assert (found.status, len(found.body)) == (200, 70_000)
         assert (vault.names, vault.connections) == (["localhost"], 1)
         assert run(ask(vault.url, client)).status == 200
-        assert vault.names == ["localhost", None]  # an address is no name
+        assert vault.names == ["localhost", None]  # no SNI for an IP address
 
 
 @pytest.mark.parametrize("is_trusted", [True, False])
-def test_a_vault_that_cannot_prove_who_it_is_is_told_nothing(run: Run, tmp_path: Path, is_trusted: bool) -> None:
+def test_nothing_is_sent_to_a_vault_without_a_valid_certificate(run: Run, tmp_path: Path, is_trusted: bool) -> None:
     heard: list[bytes] = []
     server, client = certified(tmp_path, "elsewhere.example")
     with ThreadedServer(lambda sock: heard.append(sock.recv(10)), server) as vault:
@@ -71,10 +71,10 @@ def test_a_vault_that_cannot_prove_who_it_is_is_told_nothing(run: Run, tmp_path:
     assert heard in ([], [b""])
 
 
-def test_a_handshake_that_never_ends_is_not_sent(run: Run, tmp_path: Path) -> None:
+def test_a_stalled_handshake_is_not_sent(run: Run, tmp_path: Path) -> None:
     async def hurry(url: str) -> None:
         transport = LeanTransport(connections=1, max_body_bytes=10)
-        for _ in range(2):  # twice: the slot came back
+        for _ in range(2):  # twice: the slot was released
             with pytest.raises(NotSent) as caught:
                 await transport.send("POST", url, {}, b"{}", asyncio.get_running_loop().time() + 0.1)
             assert caught.value.cause is Cause.TIMEOUT
@@ -84,8 +84,8 @@ def test_a_handshake_that_never_ends_is_not_sent(run: Run, tmp_path: Path) -> No
         run(hurry(vault.url.replace("http:", "https:")))
 
 
-def test_a_body_that_ends_with_the_connection_needs_the_tls_goodbye(tmp_path: Path) -> None:
-    """Without it anyone on the way could cut the body short. asyncio's own loop does not tell the two ends apart."""
+def test_a_body_delimited_by_eof_requires_close_notify(tmp_path: Path) -> None:
+    """Without it an attacker could truncate the body. asyncio's loop cannot distinguish the ends."""
     server, client = certified(tmp_path, "127.0.0.1")
 
     def politely(sock: socket.socket) -> None:

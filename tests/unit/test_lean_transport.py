@@ -1,4 +1,4 @@
-"""The lean transport over real sockets, on both loops: whose connection is used, for how long, and what is said."""
+"""The lean transport over real sockets, on both event loops: pooling, keep-alive, cancellation and wire format."""
 
 import asyncio
 import gc
@@ -25,10 +25,10 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Run a coroutine on a loop of this kind; sockets left open are an error."""
+    """Run a coroutine on this kind of event loop; unclosed sockets are errors."""
 
     def on_loop(main: Coroutine[Any, Any, None]) -> None:
-        gc.collect()  # what other tests of this process left must not be taken for ours
+        gc.collect()  # collect unclosed sockets of earlier tests first
         with warnings.catch_warnings(record=True) as caught, asyncio.Runner(loop_factory=request.param) as runner:
             warnings.simplefilter("always", ResourceWarning)
             runner.run(asyncio.wait_for(main, 60))
@@ -81,27 +81,27 @@ def threaded() -> Iterator[StartServer]:
 
 
 def answer_once(client: socket.socket) -> None:
-    """Answers as if it would keep the connection, and closes it."""
+    """Replies with keep-alive, then closes the connection."""
     client.recv(10_000)
     client.sendall(reply())
 
 
-def test_an_end_that_the_loop_has_not_seen_yet_is_seen(run: Run, threaded: StartServer) -> None:
-    """The loop is busy while the vault closes: nothing but the kernel knows when the next write is about to go out."""
+def test_an_unread_eof_is_detected(run: Run, threaded: StartServer) -> None:
+    """The event loop is busy while the vault closes, so only the socket shows it before the next write."""
     server = threaded(answer_once)
 
     async def main() -> None:
         transport = LeanTransport(connections=4, max_body_bytes=1000)
         for _ in range(3):
             assert (await transport.send("POST", server.url + "/x", {}, b"{}", soon())).status == 200
-            time.sleep(0.05)  # not asyncio's: no callback may run
+            time.sleep(0.05)  # blocks the loop: no callback may run
         await transport.close()
 
     run(main())
     assert server.connections == 3
 
 
-def test_bytes_that_nobody_asked_for_end_a_connection(run: Run, threaded: StartServer) -> None:
+def test_unsolicited_bytes_close_the_connection(run: Run, threaded: StartServer) -> None:
     gone = threading.Event()
 
     def handle(client: socket.socket) -> None:
@@ -128,13 +128,13 @@ def test_bytes_that_nobody_asked_for_end_a_connection(run: Run, threaded: StartS
     assert server.connections == 3
 
 
-def test_age_and_idleness_end_a_connection(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_and_idle_connections_are_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with lean_to(always(reply())) as (transport, server):
             await get(transport, server.url)
             await get(transport, server.url)
             assert server.connections == 1
-            await until(lambda: not server.tasks)  # closed without anyone calling
+            await until(lambda: not server.tasks)  # closed without another call
             await get(transport, server.url)
             assert server.connections == 2
 
@@ -154,11 +154,11 @@ async def _every_request_is_on_its_own_connection() -> None:
             assert server.connections == number
 
 
-def test_our_patience_is_shorter_than_that_of_common_servers() -> None:
+def test_keep_alive_is_shorter_than_that_of_common_servers() -> None:
     assert connection.KEEPALIVE_S < 5
 
 
-def test_no_burst_exceeds_the_cap_and_all_are_served(run: Run) -> None:
+def test_a_burst_stays_within_the_limit_and_is_served_completely(run: Run) -> None:
     busy, most = 0, 0
 
     async def slow(asked: Asked) -> Answer:
@@ -175,13 +175,13 @@ def test_no_burst_exceeds_the_cap_and_all_are_served(run: Run) -> None:
             found = await asyncio.gather(*sends)
             assert [one.body for one in found] == [b"/%d" % number for number in range(50)]
             order = [int(asked.target[1:]) for asked in server.asked]
-            assert max(abs(place - number) for place, number in enumerate(order)) < 6  # first come, first served
+            assert max(abs(place - number) for place, number in enumerate(order)) < 6  # FIFO
 
     run(main())
     assert most == 3
 
 
-def test_those_who_leave_the_line_take_nothing_with_them(run: Run) -> None:
+def test_cancelled_waiters_do_not_leak_connections(run: Run) -> None:
     async def slow(asked: Asked) -> Answer:
         await asyncio.sleep(0.01)
         return reply()
@@ -227,8 +227,8 @@ def test_a_cancelled_call_closes_its_connection_and_no_other(run: Run) -> None:
     run(main())
 
 
-def test_cancelling_when_the_answer_is_already_here_does_no_harm(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The connection is free, and perhaps someone else's, before the caller's task wakes up."""
+def test_cancelling_after_the_reply_arrived_keeps_the_connection(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection may already carry another request when the cancelled task wakes up."""
 
     async def main() -> None:
         async with lean_to(always(reply()), connections=1) as (transport, server):
@@ -252,10 +252,10 @@ def test_cancelling_when_the_answer_is_already_here_does_no_harm(run: Run, monke
 
 
 @pytest.mark.parametrize("first_ends", ["answered", "cut"])
-def test_what_was_handed_to_one_who_just_left_goes_to_the_next(
+def test_a_connection_assigned_to_a_cancelled_waiter_goes_to_the_next(
     run: Run, monkeypatch: pytest.MonkeyPatch, first_ends: str
 ) -> None:
-    """A free connection, or the slot of one that broke: without the hand-over the third would wait for ever."""
+    """A free connection or a freed slot must be passed on; otherwise the third caller would wait for ever."""
 
     async def main() -> None:
         release = asyncio.Event()
@@ -302,7 +302,7 @@ def test_the_deadline_covers_connecting_and_frees_the_slot(run: Run, monkeypatch
     run(main())
 
 
-def test_a_vault_that_hangs_up_at_once_was_not_sent_anything(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vault_that_closes_immediately_is_not_sent(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     made = connection.LeanConnection.connection_made
 
     def made_and_lost(self: connection.LeanConnection, transport: asyncio.BaseTransport) -> None:
@@ -331,19 +331,19 @@ def test_every_request_has_its_own_deadline(run: Run) -> None:
         async with lean_to(answer, connections=1) as (transport, server):
             assert (await get(transport, server.url, 30)).status == 200
             loop = asyncio.get_running_loop()
-            for seconds in (0.05, 0.5, 0.1):  # shorter than the timer that is set already, longer, shorter
+            for seconds in (0.05, 0.5, 0.1):  # shorter than the current timer, longer, shorter
                 began = loop.time()
                 with pytest.raises(MaybeSent) as caught:
                     await transport.send("GET", server.url + "/silent", {}, None, soon(seconds))
                 assert caught.value.cause is Cause.TIMEOUT
-                assert seconds - 0.01 <= loop.time() - began < 20  # far below the deadlines of the others
+                assert seconds - 0.01 <= loop.time() - began < 20  # far below the other deadlines
                 assert (await get(transport, server.url, 60)).status == 200
 
     run(main())
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_replies_without_a_body_leave_the_connection_good(run: Run, status: int) -> None:
+def test_replies_without_a_body_keep_the_connection_reusable(run: Run, status: int) -> None:
     async def answer(asked: Asked) -> Answer:
         return f"HTTP/1.1 {status} X\r\ncontent-type: x\r\n\r\n".encode() if asked.target == "/empty" else reply()
 
@@ -358,7 +358,7 @@ def test_replies_without_a_body_leave_the_connection_good(run: Run, status: int)
     run(main())
 
 
-def test_head_asks_for_no_body_and_believes_in_none(run: Run) -> None:
+def test_a_reply_to_head_has_no_body(run: Run) -> None:
     async def answer(asked: Asked) -> Answer:
         whole = reply(200, b"12345")
         return whole[:-5] if asked.method == "HEAD" else whole
@@ -372,7 +372,7 @@ def test_head_asks_for_no_body_and_believes_in_none(run: Run) -> None:
     run(main())
 
 
-def test_an_early_answer_does_not_leave_half_a_request_behind(run: Run, threaded: StartServer) -> None:
+def test_an_early_reply_closes_the_connection_with_unsent_data(run: Run, threaded: StartServer) -> None:
     def handle(client: socket.socket) -> None:
         client.recv(1000)
         client.sendall(reply(413, b"no"))
@@ -391,7 +391,7 @@ def test_an_early_answer_does_not_leave_half_a_request_behind(run: Run, threaded
     assert server.connections == 2
 
 
-def test_closing_ends_what_is_in_flight_and_in_line(run: Run) -> None:
+def test_closing_fails_requests_in_flight_and_waiting(run: Run) -> None:
     async def main() -> None:
         async with lean_to(always(b""), connections=1) as (transport, server):
             first = asyncio.create_task(get(transport, server.url))
@@ -408,10 +408,10 @@ def test_closing_ends_what_is_in_flight_and_in_line(run: Run) -> None:
     run(main())
 
 
-def test_a_reset_in_the_middle_is_a_cut(run: Run, threaded: StartServer) -> None:
+def test_a_reset_during_the_body_is_truncated(run: Run, threaded: StartServer) -> None:
     def handle(client: socket.socket) -> None:
         client.recv(10_000)
-        client.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf of it")  # as long as the connection
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf of it")  # body delimited by EOF
         time.sleep(0.05)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
@@ -476,12 +476,10 @@ def test_both_transports_send_the_same_request(
         ("POST", "/x", {"x": "1", "X": "2"}),
     ],
 )
-def test_what_could_become_another_request_is_never_sent(
-    run: Run, method: str, path: str, headers: Mapping[str, str]
-) -> None:
+def test_request_splitting_is_refused(run: Run, method: str, path: str, headers: Mapping[str, str]) -> None:
     async def main() -> None:
         async with lean_to(always(reply())) as (transport, server):
-            await transport.send("GET", server.url + "/x", {"x": "1"}, None, soon())  # its name is known from now on
+            await transport.send("GET", server.url + "/x", {"x": "1"}, None, soon())  # caches the header name as safe
             with pytest.raises(NotSent) as caught:
                 await transport.send(method, server.url + path, headers, None, soon())
             assert caught.value.cause is Cause.INVALID

@@ -1,4 +1,4 @@
-"""Whom a URL means to the lean transport, and when it leaves the sending to aiohttp."""
+"""URL parsing of the lean transport, and when aiohttp is used instead."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from app.http.transports.lean import LeanTransport
         ("http://[::1]:8080/a", "[::1]:8080", "/a"),
     ],
 )
-def test_whom_a_url_means(url: str, header: str, target: str) -> None:
+def test_host_header_and_target_of_urls(url: str, header: str, target: str) -> None:
     transport = LeanTransport(connections=1, max_body_bytes=1)
     for _ in range(2):
         host, found = transport._located(url)
@@ -31,14 +31,14 @@ def test_whom_a_url_means(url: str, header: str, target: str) -> None:
 @pytest.mark.parametrize(
     "url", ["", "x", "http://", "http:///a", "ftp://x/", "http://u:p@x/", "http://x:0/", "http://[x/"]
 )
-def test_a_url_that_means_nobody(url: str) -> None:
+def test_invalid_urls_are_refused(url: str) -> None:
     with pytest.raises(NotSent) as caught:
         LeanTransport(connections=1, max_body_bytes=1)._located(url)
     assert caught.value.cause is Cause.INVALID
     assert "u:p" not in str(caught.value)
 
 
-def test_behind_a_proxy_aiohttp_does_it() -> None:
+def test_a_proxy_selects_aiohttp() -> None:
     made = open_transport("lean", connections=1, max_body_bytes=1, proxy="http://127.0.0.1:1")
     assert isinstance(made, AiohttpTransport)
     assert isinstance(open_transport("lean", connections=1, max_body_bytes=1), LeanTransport)

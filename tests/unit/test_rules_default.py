@@ -32,7 +32,7 @@ def test_an_explicit_choice_wins_over_every_vault_default() -> None:
     assert chosen == resolved(JPM, DefaultReason.EXPLICIT_CHOICE)
 
 
-def test_the_only_usable_method_is_the_default_without_anyone_saying_so() -> None:
+def test_the_only_usable_method_is_the_default() -> None:
     broken = one(ProviderName.CASELLE, usable=False, default=True)
     assert effective_default([broken, LP], ALL_OK, None, PRECEDENCE) == resolved(LP, DefaultReason.ONLY_USABLE_METHOD)
 
@@ -61,7 +61,7 @@ def test_no_link_at_all_is_none_and_not_unknown() -> None:
 
 
 @pytest.mark.parametrize("state", NOT_ANSWERS)
-def test_a_vault_that_has_not_answered_makes_the_vault_rules_unknown(state: SourceState) -> None:
+def test_an_inconclusive_vault_makes_the_default_unknown(state: SourceState) -> None:
     states = {**ALL_OK, ProviderName.ALOHA: state}
     assert effective_default([LP], states, None, PRECEDENCE) == Default(DefaultState.UNKNOWN)
     chosen = effective_default([LP, JPM], states, StoredChoice(JPM.key), PRECEDENCE)
@@ -70,7 +70,7 @@ def test_a_vault_that_has_not_answered_makes_the_vault_rules_unknown(state: Sour
 
 @pytest.mark.parametrize("state", NOT_ANSWERS)
 @pytest.mark.parametrize("is_kept", [False, True])
-def test_a_choice_missing_from_a_vault_that_has_not_answered_is_unknown(state: SourceState, is_kept: bool) -> None:
+def test_a_choice_missing_at_an_inconclusive_vault_is_unknown(state: SourceState, is_kept: bool) -> None:
     states = {**ALL_OK, ProviderName.JPMORGAN: state}
     found = effective_default([LP], states, StoredChoice(JPM.key, is_kept=is_kept), PRECEDENCE)
     assert found == Default(DefaultState.UNKNOWN)
@@ -78,9 +78,7 @@ def test_a_choice_missing_from_a_vault_that_has_not_answered_is_unknown(state: S
 
 @pytest.mark.parametrize("state", ANSWERS)
 @pytest.mark.parametrize("is_kept", [False, True])
-def test_a_choice_that_its_vault_does_not_show_is_none_and_never_another_card(
-    state: SourceState, is_kept: bool
-) -> None:
+def test_a_choice_missing_at_its_vault_gives_none_and_no_other_card(state: SourceState, is_kept: bool) -> None:
     states = {**ALL_OK, ProviderName.JPMORGAN: state, ProviderName.CASELLE: SourceState.TIMEOUT}
     for others in ({}, {ProviderName.CASELLE: SourceState.OK}):
         found = effective_default(
@@ -89,14 +87,14 @@ def test_a_choice_that_its_vault_does_not_show_is_none_and_never_another_card(
         assert found == Default(DefaultState.NONE, choice_is_missing=True)
 
 
-def test_a_kept_default_stays_whatever_the_rules_would_say() -> None:
+def test_a_kept_default_overrides_the_rules() -> None:
     states = {**ALL_OK, ProviderName.LOANPRO: SourceState.TIMEOUT}
     for answers in (ALL_OK, states):
         kept = effective_default([LP_DEFAULT, JPM], answers, StoredChoice(JPM.key, is_kept=True), PRECEDENCE)
         assert kept == resolved(JPM, DefaultReason.KEPT)
 
 
-def test_a_kept_default_that_cannot_be_used_leaves_it_to_the_rules() -> None:
+def test_an_unusable_kept_default_falls_back_to_the_rules() -> None:
     broken = one(ProviderName.JPMORGAN, usable=False)
     kept = StoredChoice(broken.key, is_kept=True)
     found = effective_default([LP, broken], ALL_OK, kept, PRECEDENCE)
@@ -105,7 +103,7 @@ def test_a_kept_default_that_cannot_be_used_leaves_it_to_the_rules() -> None:
     assert effective_default([LP, broken], states, kept, PRECEDENCE) == Default(DefaultState.UNKNOWN)
 
 
-def test_an_unusable_choice_gives_none_and_never_slides_to_another_card() -> None:
+def test_an_unusable_choice_gives_none_and_no_other_card() -> None:
     broken = one(ProviderName.JPMORGAN, usable=False)
     found = effective_default([LP_DEFAULT, broken], ALL_OK, StoredChoice(broken.key), PRECEDENCE)
     assert found == Default(DefaultState.NONE)
@@ -142,7 +140,7 @@ precedences = st.permutations(list(ProviderName))
 
 
 @given(wallets, source_states, choices, precedences)
-def test_what_holds_for_every_wallet(
+def test_invariants_for_every_wallet(
     methods: list[DefaultCandidate],
     states: dict[ProviderName, SourceState],
     choice: StoredChoice | None,
@@ -171,7 +169,7 @@ def test_what_holds_for_every_wallet(
 
 
 @given(wallets, precedences)
-def test_a_usable_vault_default_always_gives_a_default_when_every_vault_answered(
+def test_a_usable_vault_default_gives_a_default_if_all_vaults_are_conclusive(
     methods: list[DefaultCandidate], precedence: list[ProviderName]
 ) -> None:
     found = effective_default(methods, ALL_OK, None, precedence)

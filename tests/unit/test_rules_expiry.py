@@ -22,7 +22,7 @@ MARCH = Expiry(2028, 3)
         (datetime(2029, 1, 1, tzinfo=UTC), ExpiryState.EXPIRED),
     ],
 )
-def test_a_card_is_over_after_its_month_where_the_day_ends_last(now: datetime, expected: ExpiryState) -> None:
+def test_a_card_expires_after_its_month_in_the_last_time_zone(now: datetime, expected: ExpiryState) -> None:
     assert ExpiryClock.at(now, 30).state(MARCH) is expected
 
 
@@ -41,12 +41,12 @@ def test_soon_is_counted_in_days_to_the_end_of_the_month(expiry: Expiry | None, 
     assert ExpiryClock.at(datetime(2028, 1, 31, 12, tzinfo=UTC), 30).state(expiry) is expected
 
 
-def test_no_days_means_that_nothing_is_expiring_soon() -> None:
+def test_zero_days_means_never_expiring_soon() -> None:
     last_moment = datetime(2028, 4, 1, 11, 59, 59, tzinfo=UTC)
     assert ExpiryClock.at(last_moment, 0).state(MARCH) is ExpiryState.VALID
 
 
-def test_the_end_of_the_calendar_is_no_error() -> None:
+def test_the_maximum_date_is_handled() -> None:
     clock = ExpiryClock.at(datetime(9999, 12, 31, 13, tzinfo=UTC), 3650)
     assert clock.state(Expiry(9999, 11)) is ExpiryState.EXPIRED
     assert clock.state(Expiry(9999, 12)) is ExpiryState.VALID

@@ -59,7 +59,7 @@ def test_an_unknown_expiry_is_usable_and_a_past_one_is_not() -> None:
     assert not is_usable(CARD, ExpiryState.EXPIRED)
 
 
-def test_an_expiry_that_cannot_be_read_is_excused_as_a_past_one_is() -> None:
+def test_allow_expired_accepts_an_unreadable_expiry() -> None:
     card = replace(CARD, expiry=None, has_unreadable_expiry=True)
     assert ExpiryClock.at(datetime(2026, 1, 1, tzinfo=UTC), 30).state_of(card) is ExpiryState.UNKNOWN
     assert not is_usable(card, ExpiryState.UNKNOWN)
@@ -83,12 +83,12 @@ def test_a_failed_bank_verification_is_not_usable(verification: BankVerification
     assert is_usable_but_for_expiry(method) == expected
 
 
-def test_allow_expired_accepts_the_vaults_own_word_for_expired_too() -> None:
+def test_allow_expired_accepts_the_expired_status_of_a_vault() -> None:
     assert is_usable_but_for_expiry(replace(CARD, status=PaymentMethodStatus.EXPIRED))
     assert not is_usable_but_for_expiry(replace(CARD, status=PaymentMethodStatus.INACTIVE))
 
 
-def test_capabilities_of_a_method_are_those_that_concern_it() -> None:
+def test_a_method_has_only_applicable_capabilities() -> None:
     everything = frozenset(ProviderCapability)
     assert capabilities_of(PaymentMethodKind.CARD, True, everything) == (
         ProviderCapability.UPDATE_EXPIRY,
@@ -132,11 +132,11 @@ def test_what_looks_alike(one: PaymentMethod, other: PaymentMethod, alike: bool)
         replace(CARD, brand=CardBrand.UNKNOWN),
     ],
 )
-def test_too_little_to_go_by_looks_like_nothing(method: PaymentMethod) -> None:
+def test_methods_with_missing_data_have_no_look(method: PaymentMethod) -> None:
     assert look_of(method) is None
 
 
-def test_groups_name_the_others_and_leave_out_the_lonely() -> None:
+def test_groups_contain_the_other_members_and_omit_singles() -> None:
     assert groups([("a", "x"), ("b", None), ("c", "x"), ("d", "y"), ("e", None), ("f", "x")]) == {
         "a": ("c", "f"),
         "c": ("a", "f"),
@@ -147,7 +147,7 @@ def test_groups_name_the_others_and_leave_out_the_lonely() -> None:
 def test_group_keys_are_stable_opaque_and_bound_to_customer_and_key() -> None:
     named = group_keys("cus_alex", b"k" * 32)
     key = named("card|VISA|4242|2028-03")
-    assert key == "grp_5007cbfe3cf69f35a5591722e69920"  # clients may keep it: it stays as it is from version to version
+    assert key == "grp_5007cbfe3cf69f35a5591722e69920"  # clients may store it: stable across versions
     assert named("card|VISA|4242|2028-04") != key == named("card|VISA|4242|2028-03")
     assert key != group_keys("cus_sam", b"k" * 32)("card|VISA|4242|2028-03")
     assert key != group_keys("cus_alex", b"j" * 32)("card|VISA|4242|2028-03")
@@ -172,7 +172,7 @@ def test_newest_first_puts_the_undated_last() -> None:
 
 
 @pytest.mark.parametrize("status", PaymentMethodStatus)
-def test_inactive_and_deleted_are_left_out_unless_asked_for(status: PaymentMethodStatus) -> None:
+def test_inactive_and_deleted_are_omitted_unless_requested(status: PaymentMethodStatus) -> None:
     hidden = status in (PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED)
     assert matches(MethodFilter(), CARD, status, ()) is not hidden
     assert matches(MethodFilter(statuses=frozenset({status})), CARD, status, ())
@@ -200,14 +200,12 @@ def test_filters() -> None:
         (datetime(2028, 3, 25, tzinfo=UTC), replace(CARD, expiry=None), False),
     ],
 )
-def test_expiring_within_days_means_over_by_then_and_not_over_yet(
-    now: datetime, method: PaymentMethod, expected: bool
-) -> None:
+def test_expires_within_excludes_cards_that_have_expired(now: datetime, method: PaymentMethod, expected: bool) -> None:
     wanted = MethodFilter(expires_within=ExpiryClock.at(now, 10))
     assert matches(wanted, method, PaymentMethodStatus.ACTIVE, ()) is expected
 
 
-def test_an_etag_follows_what_clients_see() -> None:
+def test_an_etag_changes_with_client_visible_fields() -> None:
     base = etag_of(CARD, None)
     assert base == etag_of(replace(CARD, updated_at=datetime(2026, 1, 1, tzinfo=UTC)), None)
     changed = [

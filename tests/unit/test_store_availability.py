@@ -1,4 +1,4 @@
-"""What counts as an outage of the store, and how often it is told."""
+"""Which errors are store outages, and how often they are logged."""
 
 import logging
 from pathlib import Path
@@ -14,7 +14,7 @@ SQLITE = "sqlite+aiosqlite:///"
 
 
 @pytest.mark.parametrize("kind", ["no database", "folder"])
-async def test_a_file_that_cannot_be_used_is_an_outage(kind: str, tmp_path: Path) -> None:
+async def test_an_unusable_file_is_an_outage(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "vaultgraph.db"
     if kind == "folder":
         file.mkdir()
@@ -28,7 +28,7 @@ async def test_a_file_that_cannot_be_used_is_an_outage(kind: str, tmp_path: Path
     await store.close()
 
 
-async def test_mistakes_in_a_statement_are_bugs_and_no_outage(store: Store) -> None:
+async def test_statement_errors_are_bugs_and_not_outages(store: Store) -> None:
     for wrong in ("SELECT * FROM no_such_table", "SELEKT 1"):
         with pytest.raises(Exception, match=r"no_such_table|SELEKT") as raised:
             async with store.transaction() as tx:
@@ -36,11 +36,11 @@ async def test_mistakes_in_a_statement_are_bugs_and_no_outage(store: Store) -> N
         assert not isinstance(raised.value, StoreUnavailable)
 
 
-def test_each_change_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_change_of_availability_is_one_log_line(caplog: pytest.LogCaptureFixture) -> None:
     now = 100.0
     store = Availability(lambda: now)
     with caplog.at_level(logging.INFO, "vaultgraph.store"):
-        with pytest.raises(StoreUnavailable):  # never up: who opens it says so
+        with pytest.raises(StoreUnavailable):  # never available: the opener reports the error
             store.reads.failed(ConnectionRefusedError())
         now += 2
         store.reads.worked()
@@ -48,11 +48,11 @@ def test_each_change_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
         for access in (store.reads, store.writes, store.reads):
             with pytest.raises(StoreUnavailable):
                 access.failed(ConnectionRefusedError("host and user are in here"))
-        store.reads.worked()  # within a second of a failure it says nothing
+        store.reads.worked()  # a success within a second of a failure is ignored
         assert not store.is_up
         now += 2
         store.reads.worked()
-        assert not store.is_up  # a disk that is full still reads
+        assert not store.is_up  # a full disk can still be read
         store.writes.worked()
         assert store.is_up
         store.writes.worked()

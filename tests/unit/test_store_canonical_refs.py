@@ -1,4 +1,4 @@
-"""The upgrade that spells customer refs in one way: what it changes, what it sets aside, on both databases."""
+"""The migration to canonical customer refs: changed rows and link conflicts, on both databases."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def engine(old_url: str) -> AsyncIterator[AsyncEngine]:
-    """A database of the release before, with nothing in it."""
+    """An empty database with the previous schema."""
     opened = AsyncEngine(make_engine(old_url))
     async with opened.begin() as conn:
         if opened.dialect.name == "postgresql":
@@ -52,7 +52,7 @@ async def engine(old_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 async def put(engine: AsyncEngine, table: str, **values: Any) -> None:
-    """One row as it stood there: instants and JSON as text."""
+    """One row in the previous format: datetimes and JSON as text."""
     row = {"tenant": "default", **values}
     names, places = ", ".join(f'"{name}"' for name in row), ", ".join(f":{name}" for name in row)
     if engine.dialect.name == "postgresql":
@@ -99,7 +99,7 @@ async def migrated(engine: AsyncEngine) -> Store:
     return Store(engine.sync_engine)
 
 
-async def test_refs_are_respelled_wherever_they_stand(engine: AsyncEngine) -> None:
+async def test_refs_are_normalised_in_all_tables(engine: AsyncEngine) -> None:
     ada = await customer(engine, "ada", "aloha", UPPER, 1)
     sam = await customer(engine, "sam", "loanpro", "0037", 1)
     eve = await customer(engine, "eve", "jpmorgan", "pacjgq", 1)
@@ -216,23 +216,23 @@ async def test_the_first_link_stays_and_later_ones_are_set_aside(engine: AsyncEn
     assert kept[0]["choice"]["method_ref"] == CARD
 
 
-async def test_migrate_tells_the_operator(tmp_path: Path) -> None:
+async def test_migrate_reports_conflicts_to_the_operator(tmp_path: Path) -> None:
     engine = AsyncEngine(make_engine(f"sqlite+aiosqlite:///{tmp_path / 'vaultgraph.db'}"))
     async with engine.begin() as conn:
         await conn.run_sync(_before)
     await customer(engine, "first", "aloha", UPPER, 1)
     await customer(engine, "second", "aloha", GUID, 2)
     await engine.dispose()
-    told = await asyncio.to_thread(vaultgraph, "migrate", "--data-dir", tmp_path)
-    assert (told.returncode, told.stderr.count("\n")) == (0, 1)
-    lines = told.stdout.splitlines()
+    result = await asyncio.to_thread(vaultgraph, "migrate", "--data-dir", tmp_path)
+    assert (result.returncode, result.stderr.count("\n")) == (0, 1)
+    lines = result.stdout.splitlines()
     assert lines[0] == "the store is up to date"
     assert lines[1].startswith(f"aloha cus_second LINK_CONFLICT: {GUID} is the vault customer that cus_first")
     again = await asyncio.to_thread(vaultgraph, "migrate", "--data-dir", tmp_path)
-    assert again.stdout == told.stdout
+    assert again.stdout == result.stdout
 
 
-async def test_linking_or_unlinking_decides_a_conflict(engine: AsyncEngine) -> None:
+async def test_linking_or_unlinking_resolves_a_conflict(engine: AsyncEngine) -> None:
     first = await customer(engine, "first", "jpmorgan", "pacjgq", 1)
     second = await customer(engine, "second", "jpmorgan", "PACJGQ", 2)
     third = await customer(engine, "third", "jpmorgan", "Pacjgq", 3)
@@ -248,7 +248,7 @@ async def test_linking_or_unlinking_decides_a_conflict(engine: AsyncEngine) -> N
     await store.close()
 
 
-async def test_an_upgrade_that_respells_tells_the_replicas_to_forget(engine: AsyncEngine) -> None:
+async def test_an_upgrade_that_changes_refs_invalidates_replica_caches(engine: AsyncEngine) -> None:
     await put(engine, "heads", version=7, pruned_to=0)
     await customer(engine, "ada", "aloha", UPPER, 1)
     store = await migrated(engine)
@@ -257,7 +257,7 @@ async def test_an_upgrade_that_respells_tells_the_replicas_to_forget(engine: Asy
 
 
 async def test_many_rows(engine: AsyncEngine) -> None:
-    """More than a page, of which some are odd."""
+    """More than one page, with some non-canonical refs."""
     async with engine.begin() as conn:
         count = 4_500
         await conn.execute(
@@ -273,7 +273,7 @@ async def test_many_rows(engine: AsyncEngine) -> None:
     assert found == [f"REF{n}" for n in range(count)]
 
 
-async def test_a_link_that_its_vault_does_not_know_is_told_once(store: Store) -> None:
+async def test_a_link_unknown_to_its_vault_is_reported_once(store: Store) -> None:
     ada = (await store.directory.create(external_id="ada")).id
     where = (ProviderName.ALOHA, CustomerRef(GUID))
     await store.directory.link(ada, *where, proof=LinkProof.TRUSTED_BACKEND, linked_by="operator")
@@ -291,7 +291,7 @@ async def test_a_link_that_its_vault_does_not_know_is_told_once(store: Store) ->
     assert await mark() == ada
 
 
-async def test_links_are_walked_page_by_page(store: Store) -> None:
+async def test_links_are_paged(store: Store) -> None:
     made = []
     for number in range(5):
         customer_id = (await store.directory.create(external_id=f"user-{number}")).id

@@ -1,4 +1,4 @@
-"""The change log: nobody who polls it can miss a commit, on any replica."""
+"""The change log: polling misses no commit, on any replica."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ async def test_polling_sees_each_change_once_and_in_order(store: Store) -> None:
     assert await store.changes.since(2) == ChangeNotices(2, (), is_complete=True)
 
 
-async def test_what_was_pruned_or_is_too_much_makes_it_incomplete(store: Store, clock: HandClock) -> None:
+async def test_pruned_or_too_many_changes_are_incomplete(store: Store, clock: HandClock) -> None:
     for number in range(3):
         await store.directory.create(external_id=f"user-{number}")
     clock.advance(hours=2)

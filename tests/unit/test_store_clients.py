@@ -1,4 +1,4 @@
-"""Partner apps: keys during rotation, grants, and what a running gateway hears of it."""
+"""Partner apps: key rotation, grants, and change notices."""
 
 from datetime import timedelta
 
@@ -29,7 +29,7 @@ async def test_a_client_is_found_by_its_key(store: Store, clock: HandClock) -> N
     assert await store.clients.by_key_hash("h3") is None
 
 
-async def test_during_rotation_two_keys_are_valid_and_never_three(store: Store, clock: HandClock) -> None:
+async def test_at_most_two_keys_are_valid_during_rotation(store: Store, clock: HandClock) -> None:
     async def valid() -> list[str]:
         found = await store.clients.client("acme")
         assert found is not None
@@ -67,7 +67,7 @@ async def test_a_client_is_changed_disabled_and_enabled(store: Store, clock: Han
             await refused
 
 
-async def test_grants_are_given_and_taken_back(store: Store) -> None:
+async def test_grants_are_added_and_revoked(store: Store) -> None:
     await store.clients.add("acme", key_hash="h1", scopes=[])
     ann, bob, cid = [(await store.directory.create(external_id=name)).id for name in ("ann", "bob", "cid")]
     await store.clients.grant("acme", [ann, bob])
@@ -87,7 +87,7 @@ async def test_grants_are_given_and_taken_back(store: Store) -> None:
     assert await store.clients.grants("acme") == []
 
 
-async def test_every_change_is_announced(store: Store, clock: HandClock) -> None:
+async def test_every_change_is_published(store: Store, clock: HandClock) -> None:
     ann = (await store.directory.create(external_id="ann")).id
     heard: list[ChangeNotice] = []
     store.on_change(heard.extend)

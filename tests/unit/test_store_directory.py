@@ -57,7 +57,7 @@ async def test_a_customer_is_found_by_every_key(store: Store, clock: HandClock) 
 
 
 @pytest.mark.parametrize("strange", ["cus_nobody", "", "nul\x00", "half\ud800", "' OR 1=1 --", "%"])
-async def test_strange_keys_find_nobody(store: Store, strange: str) -> None:
+async def test_unstorable_keys_find_no_customer(store: Store, strange: str) -> None:
     await made(store)
     directory = store.directory
     assert await directory.customer(strange) is None
@@ -81,7 +81,7 @@ async def test_an_external_id_belongs_to_one_customer(store: Store) -> None:
     assert caught.value.customer_id == ann.id
 
 
-async def test_of_many_that_create_the_same_customer_one_wins(store: Store) -> None:
+async def test_concurrent_creates_of_one_customer_have_one_winner(store: Store) -> None:
     results = await asyncio.gather(*(made(store) for _ in range(8)), return_exceptions=True)
     won = [result for result in results if isinstance(result, CustomerRecord)]
     lost = [result for result in results if isinstance(result, ExternalIdTaken)]
@@ -89,7 +89,7 @@ async def test_of_many_that_create_the_same_customer_one_wins(store: Store) -> N
     assert {error.customer_id for error in lost} == {won[0].id}
 
 
-async def test_linking_twice_is_linking_once(store: Store, clock: HandClock) -> None:
+async def test_linking_is_idempotent(store: Store, clock: HandClock) -> None:
     ann = await made(store)
     first = await linked(store, ann.id)
     clock.advance(hours=1)
@@ -128,7 +128,7 @@ async def test_two_customers_racing_for_one_ref(store: Store) -> None:
     assert {error.customer_id for error in lost} == {won[0].customer_id}
 
 
-async def test_unlinking_takes_along_what_hung_on_the_link(store: Store) -> None:
+async def test_unlinking_deletes_the_data_of_the_link(store: Store) -> None:
     ann = await made(store)
     link = await linked(store, ann.id)
     kept = await linked(store, ann.id, "C1", ProviderName.CASELLE)
@@ -208,7 +208,7 @@ async def test_a_choice_is_replaced_and_cleared_only_when_it_is_still_the_same(s
         await directory.set_choice("cus_nobody", CARD, set_by="ann")
 
 
-async def test_choice_and_nickname_follow_a_method_that_the_vault_replaced(store: Store) -> None:
+async def test_choice_and_nickname_move_to_a_replaced_method(store: Store) -> None:
     ann = await made(store)
     await store.directory.set_choice(ann.id, CARD, set_by="ann")
     await store.directory.set_nickname(ann.id, CARD, "blue")
@@ -220,7 +220,7 @@ async def test_choice_and_nickname_follow_a_method_that_the_vault_replaced(store
     assert await store.directory.nicknames(ann.id) == {OTHER_CARD: "blue"}
 
 
-async def test_nicknames_are_set_changed_and_taken_away(store: Store) -> None:
+async def test_nicknames_are_set_changed_and_removed(store: Store) -> None:
     ann = await made(store)
     await store.directory.set_nickname(ann.id, CARD, "blue")
     await store.directory.set_nickname(ann.id, CARD, "büro 💳")
@@ -230,7 +230,7 @@ async def test_nicknames_are_set_changed_and_taken_away(store: Store) -> None:
     assert await store.directory.nicknames(ann.id) == {OTHER_CARD: "red"}
 
 
-async def test_erasing_forgets_the_person_and_frees_the_external_id(store: Store, clock: HandClock) -> None:
+async def test_erasing_deletes_personal_data_and_frees_the_external_id(store: Store, clock: HandClock) -> None:
     ann = await made(store, email="ann@example.com", phone="+15550100")
     await linked(store, ann.id)
     await store.directory.set_choice(ann.id, CARD, set_by="ann")
@@ -257,7 +257,7 @@ async def test_erasing_forgets_the_person_and_frees_the_external_id(store: Store
     assert (await made(store)).id != ann.id
 
 
-async def test_a_partial_erasure_keeps_the_link_and_the_key_to_try_again(store: Store) -> None:
+async def test_a_partial_erasure_keeps_the_link_and_external_id_for_a_retry(store: Store) -> None:
     ann = await made(store, email="ann@example.com")
     await linked(store, ann.id)
     kept = await linked(store, ann.id, "A1", ProviderName.ALOHA)
@@ -268,7 +268,7 @@ async def test_a_partial_erasure_keeps_the_link_and_the_key_to_try_again(store: 
     assert (await store.directory.erase(ann.id)).erased_at is not None
 
 
-async def test_sweeps_page_through_the_living(store: Store) -> None:
+async def test_pages_of_ids_omit_erased_customers(store: Store) -> None:
     people = [await made(store, f"user-{number}") for number in range(5)]
     await store.directory.erase(people[2].id)
     ids = sorted(person.id for person in people if person is not people[2])
@@ -300,7 +300,7 @@ async def test_a_transaction_commits_all_or_nothing(store: Store) -> None:
     assert heard == [ChangeNotice(1, Topic.CUSTOMER, ann.id)]
 
 
-async def test_a_write_that_would_wait_for_its_own_transaction_is_refused(sqlite_url: str) -> None:
+async def test_a_write_that_would_deadlock_with_its_transaction_is_refused(sqlite_url: str) -> None:
     store = Store.open(sqlite_url)
 
     async def forget_tx() -> None:

@@ -1,4 +1,4 @@
-"""Published documents: all or nothing, seen by others at once, counted."""
+"""Published documents: atomic publication, change notices, usage counters."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -70,7 +70,7 @@ async def test_publishing_adds_and_replacing_retires_the_rest(store: Store, acme
     assert await store.documents.document(acme, "id-B") is None
 
 
-async def test_a_live_id_gets_another_text_only_by_replacing(store: Store, acme: str) -> None:
+async def test_a_live_id_can_change_its_text_only_with_replace(store: Store, acme: str) -> None:
     await store.documents.publish(acme, [A, B])
     other = replace(document("A", "query A { viewer { scopes } }"))
     with pytest.raises(DocumentChanged) as caught:
@@ -97,7 +97,7 @@ async def test_clients_do_not_share_documents(store: Store, acme: str) -> None:
             await store.documents.publish(strange, [A])
 
 
-async def test_retiring_answers_what_was_live(store: Store, acme: str) -> None:
+async def test_retiring_returns_the_ids_that_were_live(store: Store, acme: str) -> None:
     await store.documents.publish(acme, [A, B])
     assert await store.documents.retire(acme, ["id-A", "id-X", "nul\x00"]) == ("id-A",)
     assert await store.documents.retire(acme, ["id-A"]) == ()
@@ -115,7 +115,7 @@ async def test_uses_are_added_up(store: Store, acme: str, clock: HandClock) -> N
     assert (await store.documents.all(acme))[0].uses == 5
 
 
-async def test_other_processes_hear_of_publications(store: Store, acme: str) -> None:
+async def test_publications_appear_in_the_change_log(store: Store, acme: str) -> None:
     before = await store.changes.version()
     await store.documents.publish(acme, [A])
     await store.documents.retire(acme, ["id-A"])

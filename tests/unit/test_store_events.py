@@ -1,4 +1,4 @@
-"""Events: kept once, in the order of commits, and never missed by whoever reads on from the last id."""
+"""Events: deduplicated, in commit order, and never missed by a reader with a cursor."""
 
 import asyncio
 from datetime import timedelta
@@ -32,7 +32,7 @@ async def kept(store: Store, event: NewEvent) -> EventRecord:
     return record
 
 
-async def test_an_event_is_kept_whole(store: Store, clock: HandClock) -> None:
+async def test_an_event_is_stored_completely(store: Store, clock: HandClock) -> None:
     record = await kept(store, added(7))
     assert record == EventRecord(
         id=record.id,
@@ -74,7 +74,7 @@ async def test_a_customers_events_are_paged_from_the_newest(store: Store) -> Non
     assert await store.events.of_customer("nul\x00") == EventPage((), has_next=False)
 
 
-async def test_live_feeds_read_on_from_the_last_id(store: Store) -> None:
+async def test_live_feeds_resume_after_the_last_id(store: Store) -> None:
     assert await store.events.last_id() is None
     records = [await kept(store, added(number)) for number in range(4)]
     assert await store.events.after(None, limit=3) == records[:3]
@@ -84,7 +84,7 @@ async def test_live_feeds_read_on_from_the_last_id(store: Store) -> None:
     assert await store.events.after(None, types=[EventType.METHOD_ADDED]) == records
 
 
-async def test_what_happens_once_is_kept_once(store: Store) -> None:
+async def test_events_are_deduplicated_by_once(store: Store) -> None:
     first = await kept(store, added(1, once="expiring:1:2026-01"))
     assert await store.events.append(added(2, once="expiring:1:2026-01")) is None
     batch = await store.events.append_all([added(3, once="a"), added(4, once="a"), added(5), added(6)])
@@ -92,13 +92,13 @@ async def test_what_happens_once_is_kept_once(store: Store) -> None:
     assert await store.events.after(None) == [first, *batch]
 
 
-async def test_of_many_that_tell_it_at_once_one_is_kept(store: Store) -> None:
+async def test_concurrent_duplicates_are_stored_once(store: Store) -> None:
     answers = await asyncio.gather(*(store.events.append(added(number, once="noc:1")) for number in range(10)))
     assert len([answer for answer in answers if answer is not None]) == 1
     assert len(await store.events.after(None)) == 1
 
 
-async def test_an_event_commits_with_what_it_tells_of(store: Store) -> None:
+async def test_an_event_commits_with_its_transaction(store: Store) -> None:
     async def fail_late() -> None:
         async with store.transaction() as tx:
             ann = await store.directory.create(external_id="user-1", tx=tx)
@@ -133,7 +133,7 @@ async def test_a_reader_misses_nothing_while_two_processes_write(store_url: str,
     assert [record.id for record in seen] == sorted(record.id for record in seen)
 
 
-async def test_erasure_strips_details_and_expiry_removes(store: Store, clock: HandClock) -> None:
+async def test_erasure_removes_details_and_expiry_deletes_events(store: Store, clock: HandClock) -> None:
     mine, other = await kept(store, added(1)), await kept(store, added(2, customer_id="cus_2"))
     await store.events.forget("cus_1")
     assert [record.detail for record in await store.events.after(None)] == [{}, other.detail]

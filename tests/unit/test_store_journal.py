@@ -1,4 +1,4 @@
-"""The journal: one operation per key, guarded steps, and orphans that exactly one process adopts."""
+"""The journal: one operation per idempotency key, fenced steps, and orphans adopted by exactly one process."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -100,13 +100,13 @@ async def test_keys_are_scoped_to_caller_and_mutation(store: Store, clock: HandC
     assert second.id > first.id
 
 
-async def test_without_a_key_every_operation_is_its_own(store: Store, clock: HandClock) -> None:
+async def test_without_a_key_every_operation_is_new(store: Store, clock: HandClock) -> None:
     first = await begun(store, clock, idempotency_key=None)
     second = await begun(store, clock, idempotency_key=None)
     assert [record.id for record in await store.journal.of_customer("cus_1")] == [second.id, first.id]
 
 
-async def test_of_many_that_send_one_key_at_once_one_is_fresh(store_url: str, store: Store, clock: HandClock) -> None:
+async def test_concurrent_begins_with_one_key_have_one_winner(store_url: str, store: Store, clock: HandClock) -> None:
     other = Store.open(store_url, clock=clock)
     try:
         answers = await asyncio.gather(
@@ -126,7 +126,7 @@ async def test_the_key_itself_is_not_stored(store: Store, clock: HandClock) -> N
     assert "4111" not in str(row)
 
 
-async def test_a_write_goes_from_pending_by_prepared_to_its_end(store: Store, clock: HandClock) -> None:
+async def test_a_write_goes_from_begin_through_prepare_to_mark(store: Store, clock: HandClock) -> None:
     operation = await begun(store, clock)
     deadline = clock.advance(seconds=1) + timedelta(seconds=5)
     prepared = await store.journal.prepare(operation, {"before": ["1", "2"]}, deadline_at=deadline)
@@ -148,7 +148,7 @@ async def test_a_write_goes_from_pending_by_prepared_to_its_end(store: Store, cl
 
 
 @pytest.mark.parametrize("end", [SUCCEEDED, PARTIAL, FAILED])
-async def test_what_has_ended_stays_as_it_is(store: Store, clock: HandClock, end: OperationState) -> None:
+async def test_a_finished_operation_does_not_change(store: Store, clock: HandClock, end: OperationState) -> None:
     operation = await sent(store, clock)
     ended = await store.journal.mark(operation, end)
     assert ended is not None
@@ -158,7 +158,7 @@ async def test_what_has_ended_stays_as_it_is(store: Store, clock: HandClock, end
     assert await store.journal.operation(operation.id) == ended
 
 
-async def test_who_was_taken_over_can_change_nothing_any_more(store: Store, clock: HandClock) -> None:
+async def test_a_fenced_owner_cannot_change_the_operation(store: Store, clock: HandClock) -> None:
     operation = await begun(store, clock)
     adopted = await store.journal.adopt(operation, "owner-2", look_again_at=clock())
     assert adopted is not None
@@ -169,14 +169,14 @@ async def test_who_was_taken_over_can_change_nothing_any_more(store: Store, cloc
     assert await store.journal.mark(adopted, FAILED, is_final=False) is not None
 
 
-async def test_of_many_that_adopt_one_orphan_one_gets_it(store: Store, clock: HandClock) -> None:
+async def test_concurrent_adoptions_of_an_orphan_have_one_winner(store: Store, clock: HandClock) -> None:
     operation = await sent(store, clock)
     takers = (store.journal.adopt(operation, f"o{number}", look_again_at=clock()) for number in range(10))
     got = [answer for answer in await asyncio.gather(*takers) if answer is not None]
     assert [answer.epoch for answer in got] == [2]
 
 
-async def test_what_was_proven_not_applied_runs_again_under_the_same_id(store: Store, clock: HandClock) -> None:
+async def test_an_operation_proven_not_applied_reopens_under_the_same_id(store: Store, clock: HandClock) -> None:
     operation = await failed(store, await sent(store, clock))
     assert operation.is_repeatable
     deadline = clock.advance(minutes=1) + timedelta(seconds=8)
@@ -190,14 +190,14 @@ async def test_what_was_proven_not_applied_runs_again_under_the_same_id(store: S
     assert (fresh[0].intent, fresh[0].deadline_at, fresh[0].finished_at) == ({}, deadline, None)
 
 
-async def test_final_answers_and_running_operations_do_not_reopen(store: Store, clock: HandClock) -> None:
+async def test_final_and_running_operations_do_not_reopen(store: Store, clock: HandClock) -> None:
     running = await sent(store, clock, idempotency_key=None)
     refused = await failed(store, await sent(store, clock), is_final=True)
     for operation in (running, refused):
         assert await store.journal.reopen(operation, owner_id="o", deadline_at=clock()) is None
 
 
-async def test_what_may_exist_once_is_taken_whatever_the_key_until_it_fails(store: Store, clock: HandClock) -> None:
+async def test_an_exclusive_is_held_across_keys_until_it_fails(store: Store, clock: HandClock) -> None:
     capture = {"exclusive": "capture:pay_1"}
     first = await sent(store, clock, **capture)
     assert await store.journal.begin(asked(clock, idempotency_key="k2", **capture)) == BegunElsewhere(first)
@@ -225,7 +225,7 @@ async def test_many_captures_of_one_payment_are_one(store: Store, clock: HandClo
     assert (len(fresh), len(taken)) == (1, 11)
 
 
-async def test_unreconciled_are_those_whose_effect_nobody_knows(store: Store, clock: HandClock) -> None:
+async def test_unreconciled_operations_have_an_unknown_effect(store: Store, clock: HandClock) -> None:
     async def waits_for() -> list[str]:
         return [record.id for record in await store.journal.unreconciled("cus_1", ProviderName.LOANPRO)]
 
@@ -251,7 +251,7 @@ async def test_unreconciled_are_those_whose_effect_nobody_knows(store: Store, cl
     assert await store.journal.undecided() == [for_a_person]
 
 
-async def test_an_operation_over_several_vaults_holds_back_those_that_are_open(store: Store, clock: HandClock) -> None:
+async def test_an_operation_over_several_vaults_is_unreconciled_at_open_ones(store: Store, clock: HandClock) -> None:
     rows = tuple(
         ResultRow(row=place, provider=provider, state=state, outcome=WriteOutcome.UNKNOWN)
         for place, (provider, state) in enumerate([(ProviderName.LOANPRO, SUCCEEDED), (ProviderName.CASELLE, PENDING)])
@@ -262,7 +262,7 @@ async def test_an_operation_over_several_vaults_holds_back_those_that_are_open(s
     assert await store.journal.unreconciled("cus_1", ProviderName.ALOHA) == []
 
 
-async def test_orphans_are_the_pending_ones_of_processes_that_are_gone(store: Store, clock: HandClock) -> None:
+async def test_orphans_are_pending_operations_of_dead_processes(store: Store, clock: HandClock) -> None:
     async def orphans(**known: Any) -> set[str]:
         return {record.owner_id for record in await store.journal.orphans(**known)}
 
@@ -285,7 +285,7 @@ async def test_orphans_are_the_pending_ones_of_processes_that_are_gone(store: St
     assert len(await store.journal.orphans(limit=1)) == 1
 
 
-async def test_owners_are_forgotten_once_nothing_of_theirs_is_open(store: Store, clock: HandClock) -> None:
+async def test_owners_are_deleted_once_they_have_no_open_operations(store: Store, clock: HandClock) -> None:
     old = await store.owners.register("old", host="h", pid=1)
     busy = await store.owners.register("busy", host="h", pid=2)
     await begun(store, clock, owner_id="busy")
@@ -311,7 +311,7 @@ async def test_rows_are_replaced_and_paged(store: Store, clock: HandClock) -> No
     assert await store.journal.results("op_nothing") == ResultPage((), has_next=False)
 
 
-async def test_rows_of_one_who_was_taken_over_are_not_written(store: Store, clock: HandClock) -> None:
+async def test_a_fenced_owner_cannot_write_rows(store: Store, clock: HandClock) -> None:
     operation = await begun(store, clock)
     await store.journal.adopt(operation, "o", look_again_at=clock())
     row = ResultRow(row=0, provider=ProviderName.CASELLE, state=SUCCEEDED, outcome=WriteOutcome.APPLIED)
@@ -340,7 +340,7 @@ async def test_keys_expire_but_nothing_unresolved_or_exclusive_is_lost(store: St
     assert isinstance(await store.journal.begin(asked(clock)), BegunNew)
 
 
-async def test_forgetting_a_customer_strips_what_is_finished(store: Store, clock: HandClock) -> None:
+async def test_erasing_a_customer_clears_finished_operations(store: Store, clock: HandClock) -> None:
     person = {"intent": {"holder": "digest", "last4": "1111"}}
     done = await failed(store, await begun(store, clock, **person))
     other = await failed(store, await begun(store, clock, idempotency_key="o", customer_id="cus_2", **person))
@@ -350,7 +350,7 @@ async def test_forgetting_a_customer_strips_what_is_finished(store: Store, clock
     assert [each.intent if each else None for each in found] == [{}, person["intent"], person["intent"]]
 
 
-async def test_other_tenants_share_nothing(store_url: str, store: Store, clock: HandClock) -> None:
+async def test_tenants_are_isolated(store_url: str, store: Store, clock: HandClock) -> None:
     mine = await sent(store, clock, exclusive="capture:pay_1")
     other = Store.open(store_url, tenant="acme", clock=clock)
     try:
@@ -364,7 +364,7 @@ async def test_other_tenants_share_nothing(store_url: str, store: Store, clock: 
         await other.close()
 
 
-async def test_instants_come_back_aware_and_naive_ones_are_refused(store: Store, clock: HandClock) -> None:
+async def test_datetimes_are_aware_and_naive_ones_are_refused(store: Store, clock: HandClock) -> None:
     operation = await begun(store, clock)
     assert operation.created_at.utcoffset() == timedelta(0)
     with pytest.raises(Exception, match="time zone"):

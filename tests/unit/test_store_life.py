@@ -1,4 +1,4 @@
-"""Imports that go on where they stopped, what vaults were seen to hold, payments, and erasure over all of it."""
+"""Resumable imports, observed methods, payments, and erasure across all of them."""
 
 import asyncio
 from dataclasses import replace
@@ -40,7 +40,7 @@ async def linked(store: Store, external_id: str = "user-1", ref: CustomerRef = R
     return customer.id
 
 
-async def test_an_import_goes_on_where_it_stopped(store: Store, clock: HandClock) -> None:
+async def test_an_import_resumes_where_it_stopped(store: Store, clock: HandClock) -> None:
     begun = await store.imports.start("file-1", content_digest="d1", started_by="ann")
     assert begun == ImportRecord(
         key="file-1",
@@ -68,19 +68,19 @@ async def test_an_import_goes_on_where_it_stopped(store: Store, clock: HandClock
         await store.imports.start("file-1", content_digest="d2", started_by="ann")
 
 
-async def test_the_first_look_is_no_news_and_each_difference_is_told_once(store: Store) -> None:
+async def test_the_first_list_has_no_changes_and_each_difference_is_reported_once(store: Store) -> None:
     customer = await linked(store)
     first = await store.seen.note(CASELLE, REF, [method("1"), method("2")])
     assert first == ObservedChanges((MethodRef("1"), MethodRef("2")), (), (), is_first=True)
     assert await store.seen.note(CASELLE, REF, [method("2"), method("1")]) == NOTHING
     news = [method("1", "e2"), method("3")]
     answers = await asyncio.gather(*(store.seen.note(CASELLE, REF, news) for _ in range(5)))
-    told = ObservedChanges((MethodRef("3"),), (MethodRef("1"),), (MethodRef("2"),), is_first=False)
-    assert sorted(answers, key=bool) == [NOTHING] * 4 + [told]
+    changes = ObservedChanges((MethodRef("3"),), (MethodRef("1"),), (MethodRef("2"),), is_first=False)
+    assert sorted(answers, key=bool) == [NOTHING] * 4 + [changes]
     assert [record.method_ref for record in await store.seen.of_customer(customer)] == ["1", "3"]
 
 
-async def test_an_empty_first_look_makes_the_next_method_news(store: Store) -> None:
+async def test_a_method_after_an_empty_first_list_is_a_change(store: Store) -> None:
     await linked(store)
     assert await store.seen.note(CASELLE, REF, []) == ObservedChanges((), (), (), is_first=True)
     assert await store.seen.note(CASELLE, REF, [method("1")]) == ObservedChanges(
@@ -88,7 +88,7 @@ async def test_an_empty_first_look_makes_the_next_method_news(store: Store) -> N
     )
 
 
-async def test_what_nobody_is_linked_to_is_not_remembered(store: Store) -> None:
+async def test_lists_of_unlinked_customers_are_not_stored(store: Store) -> None:
     customer = await linked(store)
     assert await store.seen.note(CASELLE, CustomerRef("C9"), [method("1")]) == ObservedChanges(
         (), (), (), is_first=True
@@ -98,7 +98,7 @@ async def test_what_nobody_is_linked_to_is_not_remembered(store: Store) -> None:
     assert await store.seen.owners(CASELLE, [MethodRef("1")]) == []
 
 
-async def test_the_owners_of_notified_methods_are_found(store: Store, clock: HandClock) -> None:
+async def test_owners_of_methods_are_found(store: Store, clock: HandClock) -> None:
     ann = await linked(store)
     bob = await linked(store, "user-2", CustomerRef("C2"))
     await store.seen.note(CASELLE, REF, [method("1", expiry="2026-03")])
@@ -128,7 +128,7 @@ async def test_expiring_methods_are_paged(store: Store) -> None:
     assert [record.method_ref for record in first + rest] == ["1", "2", "3"]
 
 
-async def test_a_payment_is_changed_by_one_at_a_time(store: Store, clock: HandClock) -> None:
+async def test_concurrent_changes_of_a_payment_are_serialised(store: Store, clock: HandClock) -> None:
     customer = await linked(store)
     address = MethodAddress(CASELLE, REF, MethodRef("1"))
     quoted = await store.payments.create(
@@ -191,7 +191,7 @@ async def test_a_payment_is_changed_by_one_at_a_time(store: Store, clock: HandCl
     assert await store.payments.of_customer(customer) == [refunded]
 
 
-async def test_erasing_takes_the_person_out_of_journal_and_events(store: Store, clock: HandClock) -> None:
+async def test_erasing_removes_personal_data_from_journal_and_events(store: Store, clock: HandClock) -> None:
     customer = await linked(store)
     await store.seen.note(CASELLE, REF, [method("1")])
     begun = await store.journal.begin(

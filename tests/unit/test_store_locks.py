@@ -1,4 +1,4 @@
-"""Locks: one holder at a time, bounded waiting, and nothing left behind by those who gave up or died."""
+"""Locks: one holder, bounded waiting, and no leaks after cancellation, timeout or process death."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ asyncio.run(hold())
 
 @pytest.fixture
 async def replica(postgres_url: str) -> AsyncIterator[Store]:
-    """A second process's view of the same PostgreSQL database; with SQLite there is only one process."""
+    """A second replica on the same PostgreSQL database; not applicable to SQLite."""
     opened = Store.open(postgres_url)
     yield opened
     await opened.close()
@@ -49,7 +49,7 @@ def vault_lock(store: Store, ref: CustomerRef = REF, wait_s: float = 5.0):  # ty
     return store.locks.customer_vault_lock(ProviderName.LOANPRO, ref, wait_s=wait_s)
 
 
-async def test_one_at_a_time_in_the_order_of_asking(store: Store) -> None:
+async def test_a_lock_has_one_holder_in_fifo_order(store: Store) -> None:
     inside: list[int] = []
     order: list[int] = []
 
@@ -80,7 +80,7 @@ async def test_waiting_is_bounded(store: Store) -> None:
         pass
 
 
-async def test_an_error_inside_frees_the_lock(store: Store) -> None:
+async def test_an_error_inside_releases_the_lock(store: Store) -> None:
     with pytest.raises(KeyError):
         async with vault_lock(store):
             raise KeyError
@@ -88,12 +88,12 @@ async def test_an_error_inside_frees_the_lock(store: Store) -> None:
         pass
 
 
-async def test_whoever_is_cancelled_leaves_nothing_locked(store: Store) -> None:
+async def test_cancellation_leaks_no_lock(store: Store) -> None:
     async def wait() -> None:
         async with vault_lock(store):
             await asyncio.sleep(60)
 
-    for pauses in range(12):  # cancelled at a different step of the way each time
+    for pauses in range(12):  # cancelled at a different step each time
         tasks = [asyncio.create_task(wait()) for _ in range(3)]
         for _ in range(pauses):
             await asyncio.sleep(0.0005)
@@ -120,7 +120,7 @@ async def test_replicas_exclude_each_other(pg_store: Store, replica: Store) -> N
     assert most == 1
 
 
-async def test_a_replica_that_waits_gives_up_in_time(pg_store: Store, replica: Store) -> None:
+async def test_a_waiting_replica_times_out(pg_store: Store, replica: Store) -> None:
     async with vault_lock(pg_store):
         with pytest.raises(LockTimeout):
             async with vault_lock(replica, wait_s=0.05):
@@ -131,17 +131,17 @@ async def test_a_replica_that_waits_gives_up_in_time(pg_store: Store, replica: S
         pass
 
 
-async def test_closing_a_store_frees_its_locks(postgres_url: str, pg_store: Store) -> None:
+async def test_closing_a_store_releases_its_locks(postgres_url: str, pg_store: Store) -> None:
     gone = Store.open(postgres_url)
     hold = gone.locks.hold("job", wait_s=1)
     await hold.__aenter__()
     await gone.close()
     async with pg_store.locks.hold("job", wait_s=5):
         pass
-    await hold.__aexit__(None, None, None)  # the holder finds nothing left to free
+    await hold.__aexit__(None, None, None)  # nothing left to release
 
 
-async def test_a_killed_process_holds_nothing(postgres_url: str, pg_store: Store, tmp_path: Path) -> None:
+async def test_a_killed_process_holds_no_locks(postgres_url: str, pg_store: Store, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLD, postgres_url], stdout=subprocess.PIPE, cwd=tmp_path, env=environment
@@ -172,7 +172,7 @@ async def test_one_leader_among_replicas(pg_store: Store, replica: Store) -> Non
         assert (first, second) == (True, False)
 
 
-async def test_the_session_may_die_and_locks_work_again(pg_store: Store, replica: Store) -> None:
+async def test_locks_recover_from_a_lost_session(pg_store: Store, replica: Store) -> None:
     held_by = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database <> 0"
     async with vault_lock(pg_store), AsyncEngine(replica.engine).connect() as conn:
         assert (await conn.exec_driver_sql(held_by)).scalars().all() == [True]

@@ -1,4 +1,4 @@
-"""Webhook deliveries: stored once, one of a lane at a time, never lost with the worker."""
+"""Webhook deliveries: deduplicated, one per lane at a time, never lost with a worker."""
 
 import asyncio
 from datetime import timedelta
@@ -54,7 +54,7 @@ async def test_a_delivery_is_stored_once(store: Store, clock: HandClock) -> None
     assert await store.receipts.receipt(record.id) == record
 
 
-async def test_a_lane_is_worked_off_in_order_and_lanes_beside_each_other(store: Store) -> None:
+async def test_a_lane_is_processed_in_order_and_lanes_in_parallel(store: Store) -> None:
     first = await stored(store, "a1", "a")
     await stored(store, "a2", "a")
     await stored(store, "b1", "b")
@@ -64,7 +64,7 @@ async def test_a_lane_is_worked_off_in_order_and_lanes_beside_each_other(store: 
     assert await claimed(store, "w2") == ["a2"]
 
 
-async def test_of_many_workers_one_gets_each_receipt(store: Store) -> None:
+async def test_concurrent_workers_claim_each_delivery_once(store: Store) -> None:
     for number in range(12):
         await stored(store, f"d{number}", f"lane{number}")
     batches = await asyncio.gather(*(claimed(store, f"w{number}", limit=4) for number in range(6)))
@@ -75,9 +75,7 @@ async def test_of_many_workers_one_gets_each_receipt(store: Store) -> None:
     assert sorted(everything) == sorted(f"d{number}" for number in range(12))
 
 
-async def test_a_dead_workers_receipt_is_claimed_again_and_its_late_answer_refused(
-    store: Store, clock: HandClock
-) -> None:
+async def test_an_expired_claim_is_taken_over_and_the_old_worker_rejected(store: Store, clock: HandClock) -> None:
     record = await stored(store, "d1")
     assert await claimed(store, "w1") == ["d1"]
     clock.advance(seconds=30)
@@ -88,7 +86,7 @@ async def test_a_dead_workers_receipt_is_claimed_again_and_its_late_answer_refus
     assert not await store.receipts.done(record.id, "w2")
 
 
-async def test_effect_and_done_commit_as_one(store: Store) -> None:
+async def test_effect_and_done_commit_atomically(store: Store) -> None:
     record = await stored(store, "d1")
     await claimed(store)
     async with store.transaction() as tx:
@@ -100,7 +98,7 @@ async def test_effect_and_done_commit_as_one(store: Store) -> None:
     assert (found.state, found.next_attempt_at) == (DeliveryState.DONE, None)
 
 
-async def test_retries_wait_and_hold_their_lane_until_it_is_dead(store: Store, clock: HandClock) -> None:
+async def test_retries_block_their_lane_until_dead_lettered(store: Store, clock: HandClock) -> None:
     record = await stored(store, "d1")
     await stored(store, "d2")
     await claimed(store)
@@ -114,7 +112,7 @@ async def test_retries_wait_and_hold_their_lane_until_it_is_dead(store: Store, c
     assert await claimed(store) == ["d2"]
 
 
-async def test_dead_and_done_ones_are_replayed_on_request(store: Store, clock: HandClock) -> None:
+async def test_dead_and_done_deliveries_can_be_replayed(store: Store, clock: HandClock) -> None:
     record = await stored(store, "d1")
     assert await store.receipts.replay(record.id) is None
     await claimed(store)
@@ -125,7 +123,7 @@ async def test_dead_and_done_ones_are_replayed_on_request(store: Store, clock: H
     assert await claimed(store, "w2") == ["d1"]
 
 
-async def test_only_what_is_done_expires(store: Store, clock: HandClock) -> None:
+async def test_only_done_deliveries_expire(store: Store, clock: HandClock) -> None:
     done, dead, waiting = [await stored(store, name, name) for name in ("done", "dead", "waiting")]
     await claimed(store)
     await store.receipts.done(done.id, "w1")
@@ -136,7 +134,7 @@ async def test_only_what_is_done_expires(store: Store, clock: HandClock) -> None
     assert [record.id for record in await store.receipts.all(after=dead.id)] == [waiting.id]
 
 
-async def test_what_a_worker_that_is_gone_had_claimed_is_given_back_at_once(store: Store) -> None:
+async def test_claims_of_dead_workers_are_released_immediately(store: Store) -> None:
     for name in ("a", "b", "c"):
         await stored(store, name, name)
     assert await claimed(store, "w1", limit=2) == ["a", "b"]

@@ -1,4 +1,4 @@
-"""Migrations: complete, packaged, and safe when several processes start at once."""
+"""Migrations: complete, packaged, and safe for concurrent process starts."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ asyncio.run(start())
 """
 
 
-async def test_the_migrations_make_exactly_the_tables(store: Store) -> None:
+async def test_migrations_produce_exactly_the_tables(store: Store) -> None:
     def differences(connection: Connection) -> list[object]:
         return compare_metadata(MigrationContext.configure(connection), metadata)
 
@@ -60,7 +60,7 @@ async def test_an_empty_or_older_database_is_not_current(store: Store, tmp_path:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database without any table; for SQLite not even the file."""
+    """An empty database; for SQLite a missing file."""
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path / 'fresh' / 'vaultgraph.db'}"
     url: str = request.getfixturevalue("postgres_url")
@@ -68,8 +68,8 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
-async def test_processes_that_start_at_once_do_not_break_each_other(empty_url: str, tmp_path: Path) -> None:
-    """Run as from an installed wheel: in another directory, with nothing but the package."""
+async def test_processes_can_migrate_concurrently(empty_url: str, tmp_path: Path) -> None:
+    """Run as if from an installed wheel: in another directory, with only the package."""
     root = str(Path(__file__).parents[2])
     processes = [
         subprocess.Popen(
@@ -89,7 +89,7 @@ async def test_processes_that_start_at_once_do_not_break_each_other(empty_url: s
     await store.close()
 
 
-async def test_many_that_migrate_at_the_same_moment_wait_for_each_other(empty_url: str) -> None:
+async def test_concurrent_migrations_wait_for_each_other(empty_url: str) -> None:
     engines = [make_engine(empty_url) for _ in range(6)]
     await asyncio.gather(*(migrate(engine) for engine in engines))
     assert await migrations_are_current(engines[0])
@@ -97,7 +97,7 @@ async def test_many_that_migrate_at_the_same_moment_wait_for_each_other(empty_ur
         await AsyncEngine(engine).dispose()
 
 
-async def test_a_new_sqlite_file_is_the_owners_alone(tmp_path: Path) -> None:
+async def test_a_new_sqlite_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "data" / "vaultgraph.db"
     engine = make_engine(f"sqlite+aiosqlite:///{file}")
     await migrate(engine)

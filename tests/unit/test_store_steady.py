@@ -1,4 +1,4 @@
-"""Requests are cancelled at any moment; the store must not notice."""
+"""Cancellation at any moment leaves the store consistent."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ from app.store.cancel_safe import run_to_completion
 from app.store.records import ChangeNotice
 
 
-async def test_cancelled_writes_are_whole_or_absent_and_lock_nobody_out(store: Store) -> None:
+async def test_cancelled_writes_are_atomic_and_leave_no_lock(store: Store) -> None:
     chance = random.Random(7)
 
     async def write(name: str) -> None:
@@ -32,7 +32,7 @@ async def test_cancelled_writes_are_whole_or_absent_and_lock_nobody_out(store: S
     assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-async def test_cancelled_reads_give_their_connection_back(store: Store) -> None:
+async def test_cancelled_reads_return_their_connection(store: Store) -> None:
     chance = random.Random(7)
     for _ in range(25):
         tasks = [asyncio.create_task(store.directory.entry("cus_1")) for _ in range(4)]
@@ -43,8 +43,8 @@ async def test_cancelled_reads_give_their_connection_back(store: Store) -> None:
     assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-async def test_whoever_is_cancelled_after_the_commit_was_sent_is_still_announced(store: Store) -> None:
-    """Else this process would go on answering from its cache what the database no longer says."""
+async def test_changes_are_published_if_cancelled_during_the_commit(store: Store) -> None:
+    """Otherwise this process would keep serving stale data from its cache."""
     heard: list[ChangeNotice] = []
     store.on_change(heard.extend)
     for attempt in range(40):
@@ -55,8 +55,8 @@ async def test_whoever_is_cancelled_after_the_commit_was_sent_is_still_announced
     assert {change.key for change in heard} == set(await store.directory.page_of_ids())
 
 
-async def test_processes_that_read_before_they_write_do_not_fail_each_other(store_url: str, store: Store) -> None:
-    """With SQLite such a transaction must hold the write lock from its first statement, or its snapshot goes stale."""
+async def test_concurrent_read_then_write_transactions_succeed(store_url: str, store: Store) -> None:
+    """With SQLite such a transaction must take the write lock at its start, or its snapshot becomes stale."""
     other = Store.open(store_url)
 
     async def write(number: int) -> None:
@@ -83,8 +83,8 @@ async def test_a_failed_transaction_leaves_a_usable_connection(store: Store) -> 
     await store.directory.create(external_id="user-1")
 
 
-async def test_a_transaction_that_cannot_end_is_undone(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it tells others is written in the same step as the commit: without the one there is no other."""
+async def test_a_transaction_whose_commit_fails_is_rolled_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outbox is written in the same step as the commit, so neither happens without the other."""
     heard: list[ChangeNotice] = []
     store.on_change(heard.extend)
 
@@ -101,7 +101,7 @@ async def test_a_transaction_that_cannot_end_is_undone(store: Store, monkeypatch
     assert len(heard) == 1
 
 
-async def test_work_runs_to_its_end_however_often_it_is_cancelled() -> None:
+async def test_work_completes_despite_repeated_cancellation() -> None:
     steps: list[str] = []
 
     async def work() -> None:
@@ -118,7 +118,7 @@ async def test_work_runs_to_its_end_however_often_it_is_cancelled() -> None:
     assert steps == ["0", "1", "2"]
 
 
-async def test_the_works_own_error_is_raised_unless_the_caller_was_cancelled() -> None:
+async def test_an_error_of_the_work_is_raised_unless_the_caller_was_cancelled() -> None:
     async def fail() -> None:
         await asyncio.sleep(0)
         raise KeyError

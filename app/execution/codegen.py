@@ -1,7 +1,7 @@
 """Generates Python code for plain fields: attributes, `__typename`, leaves, and lists, objects and interfaces of them.
 
 Generated code has no paths, error handling or null propagation. On a null in a non-null position, an unexpected class,
-an awaitable or any exception it raises, and the caller falls back to the interpreter (`careful`) for the same value.
+an awaitable or any exception it raises, and the caller falls back to the interpreter for the same value.
 So it contains only operations that are safe to repeat: reading attributes and serializing scalars.
 
 Client input enters the source only through `repr`; names, values and types are passed as constants.
@@ -56,20 +56,20 @@ def compile_selection(selection: "Selection", *, at_once: bool = False) -> Code 
 
 
 def generated_first(
-    variant: "Variant", place: internals.FieldSite, details: internals.Details, type_: Any, careful: Completer
+    variant: "Variant", place: internals.FieldSite, details: internals.Details, type_: Any, interpreter: Completer
 ) -> Completer:
     """A completer that tries generated code first, if all fields below the value are plain."""
     writer = _Writer(variant)
     inner = type_.of_type if isinstance(type_, GraphQLNonNull) else type_
     if is_leaf_type(inner):
-        return careful
+        return interpreter
     expression = writer.value(type_, details, "o")
     if expression is None:
-        return listed(variant, place, details, inner, careful) if isinstance(inner, GraphQLList) else careful
+        return listed(variant, place, details, inner, interpreter) if isinstance(inner, GraphQLList) else interpreter
     made = writer.expression(expression)
     if isinstance(inner, GraphQLList):
         item_fields = max(1, variant.weight_of(inner.of_type, details)[0])
-        return _in_turns(made, max(1, SLICE // item_fields), careful)
+        return _in_turns(made, max(1, SLICE // item_fields), interpreter)
     fields, size = variant.weight_of(type_, details)
 
     def complete(run: Run, value: Any, path: Path) -> Any:
@@ -80,14 +80,14 @@ def generated_first(
             return made(value, budget)
         except TooLarge:
             raise
-        except Exception:  # noqa: BLE001 - `careful` repeats the completion and reports the error
+        except Exception:  # noqa: BLE001 - `interpreter` repeats the completion and reports the error
             budget.given_back(*before)
-            return careful(run, value, path)
+            return interpreter(run, value, path)
 
     return complete
 
 
-def _in_turns(made: Callable[[Any, Budget], Any], at_once: int, careful: Completer) -> Completer:
+def _in_turns(made: Callable[[Any, Budget], Any], at_once: int, interpreter: Completer) -> Completer:
     """A list completer that generates `at_once` items per slice."""
 
     def complete(run: Run, value: Any, path: Path) -> Any:
@@ -99,9 +99,9 @@ def _in_turns(made: Callable[[Any, Budget], Any], at_once: int, careful: Complet
             return made(value, budget)
         except TooLarge:
             raise
-        except Exception:  # noqa: BLE001 - `careful` repeats the completion and reports the error
+        except Exception:  # noqa: BLE001 - `interpreter` repeats the completion and reports the error
             budget.given_back(*before)
-            return careful(run, value, path)
+            return interpreter(run, value, path)
 
     async def slices(run: Run, value: list[Any], path: Path) -> Any:
         budget = run.budget
@@ -116,7 +116,7 @@ def _in_turns(made: Callable[[Any, Budget], Any], at_once: int, careful: Complet
             raise
         except Exception:  # noqa: BLE001 - as above
             budget.given_back(*before)
-            done = careful(run, value, path)
+            done = interpreter(run, value, path)
             return await done if done.__class__ is CoroutineType else done
         return results
 
@@ -129,7 +129,7 @@ class _Writer:
     def __init__(self, variant: "Variant", *, at_once: bool = False) -> None:
         self._variant = variant
         self._at_once = at_once
-        self._constants: dict[str, Any] = {"Odd": Fallback, "sent": _UNCHANGED}
+        self._constants: dict[str, Any] = {"Fallback": Fallback, "sent": _UNCHANGED}
         self._lines: list[str] = []
         self._members: list[str] = []
 
@@ -157,10 +157,10 @@ class _Writer:
             check = f"o.__class__ in {self._vetted()} or vet(o)"
         elif kind is not None:
             self._constants["kind"] = kind
-            check = "if o.__class__ is not kind: raise Odd"
+            check = "if o.__class__ is not kind: raise Fallback"
         else:
-            check = "raise Odd"
-        marked = f"if hasattr(o, {internals.CAST_MARK!r}): raise Odd"
+            check = "raise Fallback"
+        marked = f"if hasattr(o, {internals.CAST_MARK!r}): raise Fallback"
         body = [check, *([marked] if type_.is_type_of is not None else []), *self._lines]
         body.append("return {" + ", ".join(self._members) + "}")
         return self._compile(body)
@@ -184,8 +184,8 @@ class _Writer:
                 counted = " and b.take_items({}, {}, {})".format(
                     variable, *self._variant.weight_of(inner.of_type, details)
                 )
-            code = f"([{item} for x in {variable}] if {variable}.__class__ in {items}{counted} else odd())"
-            self._constants["odd"] = _odd
+            code = f"([{item} for x in {variable}] if {variable}.__class__ in {items}{counted} else fall_back())"
+            self._constants["fall_back"] = _fall_back
         else:
             function = self._object(inner, details)
             if function is None:
@@ -208,7 +208,7 @@ class _Writer:
             self._lines.append(f"{variable} = o.{name}")
             return expression
         self._lines.append(f"{variable} = o.{name}")
-        self._lines.append(f"if {unless_null}{check}: raise Odd")
+        self._lines.append(f"if {unless_null}{check}: raise Fallback")
         return variable
 
     def _leaf(self, type_: GraphQLLeafType, variable: str, is_nullable: bool) -> str:
@@ -260,7 +260,7 @@ _VETTED: Final[set[type]] = {str, int, float, bool}
 
 
 def _vet(value: Any) -> None:
-    """Cache classes whose instances are neither exceptions nor awaitable; raises Odd for others."""
+    """Cache classes whose instances are neither exceptions nor awaitable; raises Fallback for others."""
     kind = type(value)
     if kind in _VETTED:
         return
@@ -299,7 +299,7 @@ def _unchanged(value: Any) -> Any:
 
 
 def _serializer(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Serialize with the scalar's converter; raises Odd for exceptions and awaitables."""
+    """Serialize with the scalar's converter; raises Fallback for exceptions and awaitables."""
 
     def serialize(value: Any) -> Any:
         if value.__class__ not in _VETTED:
@@ -312,7 +312,7 @@ def _serializer(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return serialize
 
 
-def _odd() -> Any:
+def _fall_back() -> Any:
     raise Fallback
 
 

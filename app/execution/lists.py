@@ -1,7 +1,7 @@
 """Completes lists of mostly plain objects: generated code for all items first, then the remaining fields.
 
 No resolver is called before the plain fields of every item have succeeded, so a fallback to the interpreter
-(`careful`) repeats attribute reads only.
+repeats attribute reads only.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -58,19 +58,19 @@ def listed(
     place: internals.FieldSite,
     details: internals.Details,
     type_: GraphQLList[Any],
-    careful: Completer,
+    interpreter: Completer,
 ) -> Completer:
-    """A completer for a list of objects; `careful` for other lists."""
+    """A completer for a list of objects; `interpreter` for other lists."""
     is_nullable = not isinstance(type_.of_type, GraphQLNonNull)
     item = type_.of_type if is_nullable else type_.of_type.of_type
     if not is_object_type(item) and not is_abstract_type(item):
-        return careful
+        return interpreter
     shapes = _Shapes(variant, details, item)
     known = shapes.known
 
     def complete(run: Run, value: Any, path: Path) -> Any:
         if value.__class__ is not list:
-            return careful(run, value, path)
+            return interpreter(run, value, path)
         budget = run.budget
         fields, size = shapes.weight
         if len(value) * fields > SLICE or budget.until_turn < 0:
@@ -83,9 +83,9 @@ def listed(
             make(value, budget, results, remaining)
         except TooLarge:
             raise
-        except Exception:  # noqa: BLE001 - `careful` repeats the completion and reports the error
+        except Exception:  # noqa: BLE001 - the interpreter repeats it and reports the error
             budget.given_back(*before)
-            return careful(run, value, path)
+            return interpreter(run, value, path)
         return fill(run, value, path, results, remaining) if remaining else results
 
     async def slices(run: Run, value: list[Any], path: Path) -> Any:
@@ -107,7 +107,7 @@ def listed(
             raise
         except Exception:  # noqa: BLE001 - as above
             budget.given_back(*before)
-            done = careful(run, value, path)
+            done = interpreter(run, value, path)
             return await done if done.__class__ is CoroutineType else done
         return await fill_in_turns(run, value, path, results, remaining, 0, [])
 

@@ -1,7 +1,7 @@
 """The fields that a document selects on one object type, compiled on first use.
 
-A selection has two parts: a generated function for plain fields (`fast`), and executors for the others. If the function
-raises, all fields of that object are executed one by one from the same source.
+A selection has two parts: a generated function for plain fields (`codegen`), and executors for the others. If the
+function raises, all fields of that object are executed one by one from the same source.
 """
 
 from collections.abc import Mapping, Sequence

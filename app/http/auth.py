@@ -55,8 +55,8 @@ class Credentials(Protocol):
         """The cached or newly fetched headers; raises `VaultUnavailable`, `VaultTimeout` or `VaultRefusedUs`."""
         ...
 
-    def invalidate(self, ticket: AuthHeaders) -> bool:
-        """Record that a call with `ticket` got a 401. True if the call should be retried with `obtain`."""
+    def invalidate(self, auth: AuthHeaders) -> bool:
+        """Record that a call with `auth` got a 401. True if the call should be retried with `get`."""
         ...
 
     async def close(self) -> None: ...
@@ -66,19 +66,19 @@ class StaticHeaders:
     """Fixed headers from settings. Values whose header name suggests a secret are registered with the redactor."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
-        self._ticket = AuthHeaders(dict(headers))
+        self._current = AuthHeaders(dict(headers))
         for name, value in headers.items():
             if any(word in name.lower() for word in _SECRET_WORDS):
                 REDACTOR.learn(value)
                 REDACTOR.learn(value.partition(" ")[2])  # `Bearer x`: x alone is secret too
 
     def cached(self) -> AuthHeaders:
-        return self._ticket
+        return self._current
 
     async def get(self, deadline_at: float) -> AuthHeaders:
-        return self._ticket
+        return self._current
 
-    def invalidate(self, ticket: AuthHeaders) -> bool:
+    def invalidate(self, auth: AuthHeaders) -> bool:
         return False
 
     async def close(self) -> None:
@@ -125,7 +125,7 @@ class OAuthClientCredentials:
         self._form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {}) | dict(extra or {})
         self._timeout_s = timeout_s
         self._transport = transport or AiohttpTransport(connections=2, max_body_bytes=_MAX_REPLY_BYTES)
-        self._ticket: AuthHeaders | None = None
+        self._current: AuthHeaders | None = None
         self._renew_at = self._expires_at = 0.0
         self._refresh: asyncio.Task[AuthHeaders] | None = None
         self._failure: VaultError | None = None
@@ -136,22 +136,22 @@ class OAuthClientCredentials:
         REDACTOR.learn(client_secret)
 
     def cached(self) -> AuthHeaders | None:
-        ticket = self._ticket
-        if ticket is None:
+        auth = self._current
+        if auth is None:
             return None
         now = time.monotonic()
         if now < self._renew_at:
-            return ticket
+            return auth
         if now < self._expires_at:
             if now >= self._retry_at:
                 self._start_refresh()  # early, in the background; this call still uses the old token
-            return ticket
+            return auth
         return None
 
     async def get(self, deadline_at: float) -> AuthHeaders:
-        ticket = self.cached()
-        if ticket is not None:
-            return ticket
+        auth = self.cached()
+        if auth is not None:
+            return auth
         if self._failure is not None and time.monotonic() < self._retry_at:
             raise _copy(self._failure)
         refresh = self._start_refresh()
@@ -167,12 +167,12 @@ class OAuthClientCredentials:
             raise _copy(error)
         return refresh.result()
 
-    def invalidate(self, ticket: AuthHeaders) -> bool:
-        if ticket is not self._ticket:
+    def invalidate(self, auth: AuthHeaders) -> bool:
+        if auth is not self._current:
             return True  # another call has renewed it, or is renewing it
-        if not ticket.is_proven and time.monotonic() < self._doubtful_until:
+        if not auth.is_proven and time.monotonic() < self._doubtful_until:
             return False  # the new token is rejected as well: do not fetch another one for every call
-        self._ticket = None
+        self._current = None
         self._was_rejected = True
         return True
 
@@ -191,7 +191,7 @@ class OAuthClientCredentials:
 
     async def _renew(self) -> AuthHeaders:
         try:
-            ticket, life_s = await self._fetch_with_retry()
+            auth, life_s = await self._fetch_with_retry()
         except VaultError as error:
             self._failures += 1
             self._failure = error
@@ -205,8 +205,8 @@ class OAuthClientCredentials:
         self._retry_at = 0.0
         self._doubtful_until = now + _MAX_HOLD_S if self._was_rejected else 0.0
         self._was_rejected = False
-        self._ticket = ticket
-        return ticket
+        self._current = auth
+        return auth
 
     async def _fetch_with_retry(self) -> tuple[AuthHeaders, float]:
         """Fetch a token, with one retry after a transport error or a 5xx; fetching is safe to repeat."""

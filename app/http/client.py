@@ -183,12 +183,12 @@ class VaultHttpClient:
         for is_last in (False, True):
             if self._retry_after.is_asked or self.breaker.state != "CLOSED":
                 self._check_open()
-            ticket = self._credentials.cached() or await self._credentials.get(deadline_at)
-            reply = await self._attempt(prepared, ticket, effect, client, deadline_at)
+            auth = self._credentials.cached() or await self._credentials.get(deadline_at)
+            reply = await self._attempt(prepared, auth, effect, client, deadline_at)
             if reply.status != 401:
-                ticket.is_proven = True
+                auth.is_proven = True
                 return reply
-            may_retry = not is_last and self._credentials.invalidate(ticket)
+            may_retry = not is_last and self._credentials.invalidate(auth)
             if effect is Effect.WRITE and not self._challenges(reply):
                 raise OutcomeUnknown(self.name, _UNEXPLAINED_401, if_absent=self._refused_us(reply))
             if not may_retry:
@@ -213,7 +213,7 @@ class VaultHttpClient:
             raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
 
     async def _attempt(
-        self, prepared: _Prepared, ticket: AuthHeaders, effect: Effect, client: str, deadline_at: float
+        self, prepared: _Prepared, auth: AuthHeaders, effect: Effect, client: str, deadline_at: float
     ) -> VaultReply:
         if not self._cap.try_acquire():
             try:
@@ -228,7 +228,7 @@ class VaultHttpClient:
         now = self._loop_time or asyncio.get_running_loop().time
         began_at, verdict = now(), Verdict.NONE
         try:
-            headers = self._with_auth_headers(prepared, ticket)
+            headers = self._with_auth_headers(prepared, auth)
             reply = await self._transport.send(prepared.method, prepared.url, headers, prepared.body, deadline_at)
             status = reply.status
             verdict = Verdict.BAD if status >= 500 else Verdict.GOOD if status != 429 else Verdict.NONE
@@ -311,16 +311,16 @@ class VaultHttpClient:
         headers.update(request.own_headers or {})
         return _Prepared(request.method, url, headers, body)
 
-    def _with_auth_headers(self, prepared: _Prepared, ticket: AuthHeaders) -> Mapping[str, str]:
+    def _with_auth_headers(self, prepared: _Prepared, auth: AuthHeaders) -> Mapping[str, str]:
         fixed = prepared.fixed
         if fixed is None:
-            return {**prepared.headers, **_lower(ticket.headers)}
+            return {**prepared.headers, **_lower(auth.headers)}
         known = self._merged.get(fixed)
-        if known is None or known[0] is not ticket:
+        if known is None or known[0] is not auth:
             if len(self._merged) >= _MOST_FIXED:
                 self._merged.clear()
-            merged = FixedHeaders({**self._headers, **_lower(fixed), **_lower(ticket.headers)})
-            known = self._merged[fixed] = ticket, merged
+            merged = FixedHeaders({**self._headers, **_lower(fixed), **_lower(auth.headers)})
+            known = self._merged[fixed] = auth, merged
         return known[1] if prepared.own is None else ExtendedHeaders(known[1], prepared.own)
 
 

@@ -156,7 +156,7 @@ class FetchedKeys:
         try:
             self._keys = KeySet.parse(await self._fetch())
             self._read_at = self._clock()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the keys in hand stay; the next try says more
+        except Exception as error:  # noqa: BLE001 - after any error the current keys stay in use
             _log.warning("the keys at %s could not be read: %s", self._setting, type(error).__name__)
 
 

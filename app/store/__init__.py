@@ -66,7 +66,7 @@ class Store:
             yield tx
 
     async def erase(self, customer_id: str, *, keep_links: Collection[ProviderName] = ()) -> CustomerRecord:
-        """`Directory.erase`, plus personal data in journal and events, atomically. Raises CustomerUnknown."""
+        """`CustomerStore.erase`, plus personal data in journal and events, atomically. Raises CustomerUnknown."""
         async with self.transaction() as tx:
             record = await self.directory.erase(customer_id, keep_links=keep_links, tx=tx)
             await self.journal.forget(customer_id, tx=tx)

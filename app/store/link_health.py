@@ -20,7 +20,7 @@ class LinkHealth:
         self._db = database
 
     async def mark_not_found(self, provider: ProviderName, customer_ref: CustomerRef, *, tx: Tx) -> str | None:
-        """Mark that the vault does not know this customer; `Seen.note` removes the mark.
+        """Mark that the vault does not know this customer; `ObservedMethods.note` removes the mark.
 
         Returns the linked customer's id; None if the link was marked already or does not exist.
         """

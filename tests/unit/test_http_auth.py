@@ -280,7 +280,7 @@ async def test_private_key_jwt() -> None:
     vault = Vault()
     async with door_to(vault, method="private_key_jwt", private_key=pem(key), key_id="AB12") as (door, oauth, server):
         await door.send(GET, call())
-        oauth._ticket = None
+        oauth._current = None
         await door.send(GET, call())
     first, second = vault.forms
     assert first["client_assertion_type"] == ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]

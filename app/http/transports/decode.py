@@ -17,7 +17,7 @@ _WINDOW: Final = 65_536
 def decoded(body: bytes, codings: str, limit: int) -> bytes:
     """`body` without its content codings; unknown codings are ignored.
 
-    Raises `Refused`: TOO_LARGE above `limit` bytes, TRUNCATED for a corrupt or incomplete stream.
+    Raises `ReplyRefused`: TOO_LARGE above `limit` bytes, TRUNCATED for a corrupt or incomplete stream.
     """
     names = [name.strip().lower() for name in codings.split(",")]
     if len(names) > _MAX_CODINGS or not _UNDECODABLE.isdisjoint(names):

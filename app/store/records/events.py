@@ -10,7 +10,7 @@ from app.vault.enums import CustomerRef, MethodRef, ProviderName
 
 
 class Topic(StrEnum):
-    """The kind of object that changed; `Change.key` identifies it."""
+    """The kind of object that changed; `ChangeNotice.key` identifies it."""
 
     CUSTOMER = "customer"  # key: customer id; links, choice, nicknames, names
     CLIENT = "client"  # key: the partner's name

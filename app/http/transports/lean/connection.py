@@ -125,7 +125,7 @@ class LeanConnection(asyncio.Protocol):
         return Cause.TRUNCATED if self._reader.has_head else Cause.RESET
 
     def _answer(self, may_keep: bool) -> None:
-        """Resolve the waiter with the reply; raises `Refused` if the body cannot be decoded."""
+        """Resolve the waiter with the reply; raises `ReplyRefused` if the body cannot be decoded."""
         now, waiter = self._loop.time(), self._waiter
         reply = self._reader.reply(round((now - self._started_at) * 1000))
         self._waiter = None

@@ -71,7 +71,7 @@ class Pool:
         if left:
             await asyncio.sleep(0)  # let the loop close the sockets
 
-    # `Owner` callbacks.
+    # `ConnectionOwner` callbacks.
 
     def on_free(self, connection: LeanConnection) -> None:
         if self._is_closed:

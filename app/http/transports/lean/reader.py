@@ -32,7 +32,7 @@ def _lower_name(name: bytes) -> str:
 class ReplyReader:
     """Reads the replies of one connection: call `expect`, `feed` until it returns True, then `reply`.
 
-    After `Refused` neither the reader nor its connection may be used again. In addition to llhttp, it refuses
+    After `ReplyRefused` neither the reader nor its connection may be used again. In addition to llhttp, it refuses
     versions other than 1.0 and 1.1, any transfer coding but chunked alone, chunked in HTTP/1.0, a body on a 1xx, 101,
     and anything but line ends after a reply. Two parsers could disagree on where such a reply ends.
     """
@@ -57,7 +57,7 @@ class ReplyReader:
         self.has_head = self.is_complete = self.may_keep = self._is_counted = False
 
     def feed(self, data: bytes) -> bool:
-        """Parse `data`; True once the reply is complete. Raises `Refused`."""
+        """Parse `data`; True once the reply is complete. Raises `ReplyRefused`."""
         if not self._quiet and not self.has_head and not data.startswith(_FIRST_BYTE):
             raise ReplyRefused(Cause.UNREADABLE)
         had = self._size
@@ -80,13 +80,13 @@ class ReplyReader:
         return self.has_head and "content-length" not in headers and "transfer-encoding" not in headers
 
     def reply(self, latency_ms: int) -> VaultReply:
-        """The reply, decoded. Raises `Refused`."""
+        """The reply, decoded. Raises `ReplyRefused`."""
         headers, body = self._headers, bytes(self._body)
         if body and "content-encoding" in headers:
             body = decoded(body, headers["content-encoding"], self._max_body_bytes)
         return VaultReply(self._status, headers, body, latency_ms)
 
-    # Parser callbacks. An exception raised here stops the parser; `feed` re-raises it as `Refused`.
+    # Parser callbacks. An exception raised here stops the parser; `feed` re-raises it as `ReplyRefused`.
 
     def on_message_begin(self) -> None:
         if self.is_complete:  # a second reply to one request

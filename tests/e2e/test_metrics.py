@@ -40,7 +40,7 @@ def test_counts_follow_the_traffic(start_gateway: StartGateway, sandbox: Running
     assert not any("37" in route or "88420" in route for _, route, _ in calls), "routes, not paths"
     assert seen["vaultgraph_requests_total"] == {("ok",): 3, ("refused",): 1}
     reads = seen["vaultgraph_snapshot_reads_total"]
-    assert (reads[("vault",)], reads[("fresh",)], reads[("nobody",)], reads[("stale",)]) == (3, 6, 3, 0)
+    assert (reads[("vault",)], reads[("fresh",)], reads[("none",)], reads[("stale",)]) == (3, 6, 3, 0)
     assert seen["vaultgraph_snapshots"] == {(): 3}
     assert seen["vaultgraph_snapshot_bytes"][()] > 3_000
     assert seen["vaultgraph_upstream_in_flight"] == {(name.lower(),): 0 for name in PROVIDERS}

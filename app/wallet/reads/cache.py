@@ -128,7 +128,7 @@ class SnapshotCache:
         # Keys of single methods, by customer. Wallet keys, the majority, need no index.
         self._methods: dict[tuple[ProviderName, CustomerRef], set[Key]] = {}
         self.bytes = 0
-        self.counts = {"fresh": 0, "joined": 0, "vault": 0, "stale": 0, "nobody": 0}
+        self.counts = {"fresh": 0, "joined": 0, "vault": 0, "stale": 0, "none": 0}
         """Reads since the start by source: fresh snapshot, joined read, vault, stale snapshot, none."""
 
     async def read(
@@ -362,7 +362,7 @@ class SnapshotCache:
             self.counts["joined" if waiter.is_joined else "vault"] += 1
             return Read(outcome, None, in_flight.latency_s)
         read = self._failed_read(waiter, outcome, may_be_stale)
-        self.counts["nobody" if read.snapshot is None else "stale"] += 1
+        self.counts["none" if read.snapshot is None else "stale"] += 1
         return read
 
     def _failed_read(self, waiter: Waiter[Value], outcome: VaultError | None, may_be_stale: bool) -> Read[Value]:

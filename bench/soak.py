@@ -68,7 +68,7 @@ class Soak:
     async def run(self) -> None:
         connector = aiohttp.TCPConnector(limit=MOST_OUTSTANDING)
         async with aiohttp.ClientSession(headers=self._parts.headers, connector=connector) as session:
-            side = [asyncio.create_task(self._misbehave(session)), asyncio.create_task(self._watch())]
+            side = [asyncio.create_task(self._set_faults(session)), asyncio.create_task(self._watch())]
             try:
                 await self._load(session)
             finally:
@@ -134,7 +134,7 @@ class Soak:
             self.tally.user_errors.update(error["code"] for error in payload["userErrors"])
             self.tally.user_errors["done"] += not payload["userErrors"]
 
-    async def _misbehave(self, session: aiohttp.ClientSession) -> None:
+    async def _set_faults(self, session: aiohttp.ClientSession) -> None:
         while True:
             fault = self._random.choice(FAULTS)
             vault = self._random.choice(VAULTS)

@@ -27,7 +27,7 @@ from tests.support.sandbox import RunningSandbox
 
 MOST_BYTES: Final = 200_000
 QUERY: Final = 'subscription { customerEvents(customerId: "cus_alex") { id } }'
-_AT_ONCE: Final = 50
+_CONCURRENCY: Final = 50
 _GATE: Final = {
     "socket_connections_per_address": 5_000,
     "socket_connections_per_caller": 5_000,
@@ -46,7 +46,7 @@ async def listen(url: str, token: str, count: int, events: int) -> None:
     to end.
     """
     heard: list[list[str]] = [[] for _ in range(count)]
-    gate = asyncio.Semaphore(_AT_ONCE)
+    gate = asyncio.Semaphore(_CONCURRENCY)
     subscribed = 0
 
     async def one(place: int, session: aiohttp.ClientSession) -> None:

@@ -134,7 +134,7 @@ class Torture:
             await self._gateway.start()
             for _ in range(rounds):
                 await self._round()
-            await self._look_into_everything()
+            await self._check_final_state()
         self.report.seconds = time.monotonic() - began
         return self.report
 
@@ -205,9 +205,9 @@ class Torture:
             self.report.wrong.append(f"{write.kind} {write.key}: errors {answer.get('errors')}")
             write.is_done = True
             return
-        self._judge(write, done)
+        self._check_reply(write, done)
 
-    def _judge(self, write: Write, done: Json) -> None:
+    def _check_reply(self, write: Write, done: Json) -> None:
         """A reply is final unless it may be retried; two final replies must be equal."""
         errors = done["userErrors"]
         for error in errors:
@@ -242,7 +242,7 @@ class Torture:
 
     # ---- the end ----
 
-    async def _look_into_everything(self) -> None:
+    async def _check_final_state(self) -> None:
         """Per vault: each add exists once, deleted ones are gone; choices, nicknames and vault defaults agree."""
         for customer in self.plan.customers:
             answer = await self._post(SHOWN, {"id": customer.id})
@@ -251,7 +251,7 @@ class Torture:
                 self.report.wrong.append(f"{customer.id} could not be read: {answer}")
                 continue
             await self._compare(customer, shown)
-        self._look_into_the_journal()
+        self._check_journal()
 
     async def _compare(self, customer: Any, shown: Json) -> None:
         by_id = {method["id"]: method for method in shown["paymentMethods"]}
@@ -291,7 +291,7 @@ class Torture:
         if shown["defaultMethodInfo"]["reason"] == "EXPLICIT_CHOICE" and not default["isProviderDefault"]:
             self.report.wrong.append(f"{provider} {customer.id}: choice and vault disagree about the default")
 
-    def _look_into_the_journal(self) -> None:
+    def _check_journal(self) -> None:
         with sqlite3.connect(f"file:{self._gateway.database}?mode=ro", uri=True) as database:
             states = dict(database.execute("SELECT state, count(*) FROM operations GROUP BY state"))
             sums = dict(database.execute("SELECT type, count(*) FROM events WHERE actor IS NOT NULL GROUP BY type"))

@@ -106,7 +106,7 @@ class Torture:
             await self._start()
             for _ in range(rounds):
                 await self._round()
-            await self._look_into_everything()
+            await self._check_final_state()
         self.report.seconds = time.monotonic() - began
         return self.report
 
@@ -126,7 +126,7 @@ class Torture:
         deliveries = [asyncio.create_task(self._send(one)) for one in sending]
         if is_held:
             await asyncio.gather(*deliveries)
-            self._look_that_nothing_is_done(fresh)
+            self._check_nothing_processed(fresh)
             self.report.kills_between += 1
         else:
             await asyncio.sleep(self._rng.uniform(0.0, 0.03))
@@ -170,7 +170,7 @@ class Torture:
         except (aiohttp.ClientError, TimeoutError, ConnectionError):
             self.report.unanswered += 1
 
-    def _look_that_nothing_is_done(self, fresh: Sequence[Delivery]) -> None:
+    def _check_nothing_processed(self, fresh: Sequence[Delivery]) -> None:
         states = self._states()
         for one in fresh:
             if states.get(one.id) != "RECEIVED":
@@ -187,7 +187,7 @@ class Torture:
 
     # ---- the end ----
 
-    async def _look_into_everything(self) -> None:
+    async def _check_final_state(self) -> None:
         """Per method: as many events as changes."""
         reported: Counter[str] = Counter()
         for customer_id in CUSTOMERS:

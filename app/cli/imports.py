@@ -18,7 +18,7 @@ _SANDBOX = click.option("--sandbox-url", default=None, help="Sandbox URL, in dev
 
 
 class _Vault(click.ParamType[Any]):
-    """A registered vault. They are looked up when the command runs: an error of theirs is then told in one line."""
+    """A registered vault. Registered vaults are looked up on use, so that their errors become one line."""
 
     name = "vault"
 

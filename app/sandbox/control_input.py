@@ -64,7 +64,7 @@ def _number(body: Mapping[str, Any], field: str, default: float, low: float, hig
     return value
 
 
-def _whole(body: Mapping[str, Any], field: str, default: int, low: int, high: int) -> int:
+def _integer(body: Mapping[str, Any], field: str, default: int, low: int, high: int) -> int:
     value = body.get(field, default)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise BadControlInput(field, f"This must be a whole number from {low} to {high}.")
@@ -89,10 +89,10 @@ def fault_from(body: dict[str, Any]) -> Fault:
         kind=FaultKind(kind),
         method=text(body, "method", "*").upper(),
         path=_prefix(text(body, "path", "*")),
-        status=_whole(body, "status", 500, 200, 599),
-        delay_ms=_whole(body, "delay_ms", 0, 0, _MAX_DELAY_MS),
+        status=_integer(body, "status", 500, 200, 599),
+        delay_ms=_integer(body, "delay_ms", 0, 0, _MAX_DELAY_MS),
         retry_after_s=_number(body, "retry_after_s", 1, 0, 86_400),
-        times=_whole(body, "times", 1, 1, 1_000_000) if "times" in body else None,
+        times=_integer(body, "times", 1, 1, 1_000_000) if "times" in body else None,
         is_committed=is_committed,
         rewrite=_rewrite_from(body) if is_rewrite else None,
     )
@@ -116,7 +116,7 @@ def _rewrite_from(body: Mapping[str, Any]) -> Rewrite:
         except BadPointer as bad:
             raise BadControlInput(name, str(bad)) from None
     return Rewrite(
-        status=_whole(body, "status", 500, 200, 599) if "status" in body else None,
+        status=_integer(body, "status", 500, 200, 599) if "status" in body else None,
         headers=headers,
         body=body.get("body"),
         values=values,
@@ -182,7 +182,7 @@ def token_wish(body: dict[str, Any]) -> dict[str, Any]:
         if field in wish:
             if isinstance(wish[field], str) and re.fullmatch(r"\d{1,4}", wish[field]):
                 wish[field] = int(wish[field])
-            _whole(wish, field, 1, 1, highest)
+            _integer(wish, field, 1, 1, highest)
     for field in ("holder_name", "routing_number", "account_type"):
         if field in wish:
             text(wish, field)

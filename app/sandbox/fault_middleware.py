@@ -80,8 +80,8 @@ class GuardedEmulator:
     ) -> None:
         released = self._faults.released
         # Read the body before any delay: a vault that has the request processes it even after a client disconnect.
-        receive = await _read_ahead(receive)
-        if wait_s and not await _passes(wait_s, released):
+        receive = await _buffer_body(receive)
+        if wait_s and not await _wait(wait_s, released):
             connection.abort()
             return
         if fault is None:
@@ -104,7 +104,7 @@ class GuardedEmulator:
                 await _hold(receive, released)
                 connection.abort()
             else:
-                await _answer(send, *_made_up(fault))
+                await _answer(send, *_fixed_reply(fault))
 
     async def _truncate(self, connection: SandboxConnection, scope: Scope, receive: Receive, send: Send) -> None:
         reply = _Captured()
@@ -119,7 +119,7 @@ class GuardedEmulator:
         connection.close()
 
 
-def _made_up(fault: Fault) -> tuple[int, _Headers, bytes]:
+def _fixed_reply(fault: Fault) -> tuple[int, _Headers, bytes]:
     """Status, headers and body of a reply not made by an emulator."""
     headers = [(b"content-type", b"application/json")]
     if fault.kind is FaultKind.GARBAGE:
@@ -144,7 +144,7 @@ def _with_length(headers: _Headers, length: int) -> _Headers:
     return [*kept, (b"content-length", str(length).encode())]
 
 
-async def _read_ahead(receive: Receive) -> Receive:
+async def _buffer_body(receive: Receive) -> Receive:
     """Read the whole request body; the returned receive replays it in one message, then passes on real messages.
 
     Raises ClientDisconnect if the client disconnects before the end of the body.
@@ -165,7 +165,7 @@ async def _read_ahead(receive: Receive) -> Receive:
     return replayed
 
 
-async def _passes(seconds: float, released: asyncio.Event) -> bool:
+async def _wait(seconds: float, released: asyncio.Event) -> bool:
     """Wait; False if the wait ended early because held requests must end."""
     try:
         await asyncio.wait_for(released.wait(), seconds)

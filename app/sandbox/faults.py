@@ -1,4 +1,4 @@
-"""The configured faults, and how they match calls. `enact.py` applies them."""
+"""The configured faults, and how they match calls. `fault_middleware.py` applies them."""
 
 import asyncio
 from collections.abc import Callable

@@ -70,9 +70,9 @@ CASES: Final = {
     "large-hit": Case(is_large=True, is_beside=True, is_kept=True),
 }
 # A profile is read before its card's status, so the lower bound is two sequential vault calls.
-_CALLS_IN_A_ROW: Final = 2
+_SEQUENTIAL_CALLS: Final = 2
 # Calls per request when everything is cached.
-_HARDLY: Final = 0.01
+_CACHED_CALLS_AT_MOST: Final = 0.01
 _TRIES: Final = 3
 _COLUMNS: Final = (
     "c",
@@ -164,7 +164,7 @@ class Comparison:
             self._warm(party, scripts[party.name], ground)
         floor_ms = 0.0
         if self.case.delay_ms:
-            floor_ms = _CALLS_IN_A_ROW * call_ms(ground.vaults)
+            floor_ms = _SEQUENTIAL_CALLS * call_ms(ground.vaults)
             yield f"Two calls of a vault in a row: {floor_ms:.2f} ms.\n"
         yield _head(_COLUMNS)
         for clients in self.case.clients:
@@ -172,14 +172,14 @@ class Comparison:
             for _ in self._rounds():
                 for party in self._parties:
                     load = partial(self._load, party, scripts[party.name], ground, clients)
-                    samples[party.name].append(self._calmest(load))
+                    samples[party.name].append(self._least_disturbed(load))
             yield from _rows(clients, samples, floor_ms if clients == 1 else 0)
 
     def _load(self, party: Party, script: Path, ground: Ground, clients: int) -> Sample:
         meter = Meter(party.pid, ground.counter)
         return run(party.url, script, meter, clients=clients, seconds=self._options.seconds)
 
-    def _calmest(self, take: Callable[[], Taken]) -> Taken:
+    def _least_disturbed(self, take: Callable[[], Taken]) -> Taken:
         """The least disturbed of up to three samples: other processes on the gateway's core distort a sample."""
         found: list[Taken] = []
         for _ in range(_TRIES):
@@ -193,7 +193,7 @@ class Comparison:
         for _ in range(3):
             meter = Meter(party.pid, ground.counter)
             sample = run(party.url, script, meter, clients=max(self.case.clients), seconds=self._options.warm_up)
-            if not self.case.is_kept or sample.calls < _HARDLY:
+            if not self.case.is_kept or sample.calls < _CACHED_CALLS_AT_MOST:
                 return
 
     def _beside(self, ground: Ground, questions: Mapping[str, Question]) -> Iterator[str]:
@@ -209,7 +209,7 @@ class Comparison:
         samples: dict[str, list[beside.Sample]] = {party.name: [] for party in self._parties}
         for _ in self._rounds():
             for party in self._parties:
-                samples[party.name].append(self._calmest(partial(measure, party, self._options.seconds)))
+                samples[party.name].append(self._least_disturbed(partial(measure, party, self._options.seconds)))
         yield from beside.rows(samples)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from bench.compare import stub
 
 _TICK_S: Final = 1 / os.sysconf("SC_CLK_TCK")
-_SPARE_S: Final = 40.0
+_EXTRA_TIMEOUT_S: Final = 40.0
 _SETTLE_S: Final = 5.0
 
 
@@ -60,7 +60,7 @@ def call_ms(vaults: str) -> float:
     """p50 of one vault call without a gateway: nginx's timer makes a delay of 20 ms slightly longer."""
     url = f"{vaults}/jpmorgan/api/v2/mmp/consumer-profiles/LD0001"
     command = ["taskset", "-c", "1", "wrk", "-t1", "-c1", "-d2s", "--latency", url]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SPARE_S).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_EXTRA_TIMEOUT_S).stdout
     match = re.search(r"50%\s+([0-9.]+)(us|ms)", output)
     if match is None:
         raise RuntimeError(f"wrk reported no latency: {output}")
@@ -79,7 +79,9 @@ def run(url: str, script: Path, meter: Meter, *, clients: int, seconds: float) -
     """Load on core 1; the gateway is on core 0."""
     command = ["taskset", "-c", "1", "wrk", "-t1", f"-c{clients}", f"-d{max(1, round(seconds))}s", "--timeout", "20s"]
     command += ["-s", str(script), url]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + _SPARE_S).stdout
+    output = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=seconds + _EXTRA_TIMEOUT_S
+    ).stdout
     match = re.search(r"RESULT (\{.*\})", output)
     if match is None:
         raise RuntimeError(f"wrk reported no result: {output}")

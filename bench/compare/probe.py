@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-_AT_ONCE: Final = 32
+_CONCURRENCY: Final = 32
 _TIMEOUT_S: Final = 30.0
 
 
@@ -98,7 +98,7 @@ class _Caller:
 
     def at_rate(self) -> None:
         start = time.monotonic()
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(_CONCURRENCY) as pool:
             for number in range(int(self._order.seconds * self._order.per_s)):
                 due = start + number / self._order.per_s
                 time.sleep(max(0.0, due - time.monotonic()))

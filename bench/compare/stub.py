@@ -33,7 +33,7 @@ def write(
     `counter` is the port of the request counter: see `count`. `is_changing`: no two bodies are equal. `is_renewed`:
     each body of LoanPro or Aloha also changes values of methods.
     """
-    edit = _renewed if is_renewed else _with_nonce if is_changing else str
+    edit = _with_new_values if is_renewed else _with_nonce if is_changing else str
     folder.mkdir(parents=True, exist_ok=True)
     listen = f"listen 127.0.0.1:{port} backlog=4096;"
     if tls is not None:
@@ -43,7 +43,7 @@ def write(
             f"ssl_certificate_key {key}; ssl_protocols TLSv1.3;"
         )
     # `return` answers before any phase in which Lua can sleep.
-    answer, end = ("set $answer", _LATE % (delay_ms / 1000)) if delay_ms else ("return 200", "")
+    answer, end = ("set $answer", _DELAYED % (delay_ms / 1000)) if delay_ms else ("return 200", "")
     small = bodies.loanpro_customer()
     large = bodies.loanpro_customer(METHODS - bodies.METHODS)
     (folder / "customer.json").write_text(_text(small), "utf-8")
@@ -73,7 +73,7 @@ def _with_nonce(text: str) -> str:
     return f'{before},"nonce":"$request_id"{brace}{after}'
 
 
-def _renewed(text: str) -> str:
+def _with_new_values(text: str) -> str:
     """`_with_nonce`, and new values for two members that the gateway maps but no query here selects."""
     for member, before in (("title", '"Profile"'), ("ZipCode", "null")):
         text = text.replace(f'"{member}":{before}', f'"{member}":"$request_id"')
@@ -103,7 +103,7 @@ def _text(body: Any, ref: str = "@ID@", is_number: bool = False) -> str:
     return json.dumps(body, separators=(",", ":")).replace(quoted, ref)
 
 
-_LATE = """
+_DELAYED = """
       content_by_lua_block {
         ngx.sleep(%s)
         ngx.header.content_length = #ngx.var.answer

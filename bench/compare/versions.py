@@ -18,11 +18,11 @@ def versions() -> str:
     hive = json.loads((PEERS / "hive/package.json").read_text())["dependencies"]
     peers += [f"{name} {number}" for name, number in hive.items() if name != "graphql"]
     ours = [f"{name} {version(name)}" for name in _OURS]
-    tools = [_said("node", "--version"), _said("nginx", "-v"), _said("wrk", "-v")]
+    tools = [_version_output("node", "--version"), _version_output("nginx", "-v"), _version_output("wrk", "-v")]
     return ", ".join([f"Python {platform.python_version()}", *ours, *peers, *tools])
 
 
-def _said(tool: str, option: str) -> str:
+def _version_output(tool: str, option: str) -> str:
     """The first line of a tool's version output; wrk prints its version with a failure status."""
     done = subprocess.run([tool, option], capture_output=True, text=True, check=False)
     line = (done.stdout + done.stderr).strip().splitlines()[0]

@@ -122,15 +122,15 @@ READS: Final[Mapping[Heard, str]] = {
 }
 """The vault's state in `sources`."""
 
-_OURS_TO_SHOW: Final = frozenset({"TIMEOUT", "UNAVAILABLE", "THROTTLED"})
+_STALE_IF_ERROR: Final = frozenset({"TIMEOUT", "UNAVAILABLE", "THROTTLED"})
 """States in which the cached reply is shown instead, marked STALE (stale-if-error). A refusal of the credentials is not
 one.
 """
 
-_RENEWS: Final = frozenset(name for name, spec in specs().items() if spec.credential_help.tokens)
+_RENEWS_TOKEN: Final = frozenset(name for name, spec in specs().items() if spec.credential_help.tokens)
 """Vaults with access tokens: after a 401 the gateway gets a new token and retries once."""
 
-_READS_NOISE_TWICE: Final = frozenset({ProviderName.LOANPRO})
+_RETRIES_UNPARSEABLE: Final = frozenset({ProviderName.LOANPRO})
 """LoanPro documents that large replies are sometimes cut short, so an unparseable one is read again once."""
 
 
@@ -170,7 +170,7 @@ class Cell:
         if not self.operation.is_read:
             return expected_of_write(self)
         state = READS[self.fault.heard]
-        if self.operation is Operation.REREAD and state in _OURS_TO_SHOW:
+        if self.operation is Operation.REREAD and state in _STALE_IF_ERROR:
             state = "STALE"
         return Expected(state, read_calls(self.provider, self.fault.heard))
 
@@ -180,7 +180,7 @@ def expected_of_write(cell: Cell) -> Expected:
     list, and a write shown there was applied.
     """
     if NEEDS[cell.operation] not in CAPABILITIES[cell.provider]:
-        return Expected(_WITHOUT_THE_VAULT[cell.operation], 0)
+        return Expected(_UNSUPPORTED_RESULT[cell.operation], 0)
     said = "done" if cell.fault.works else ABSENT.get(cell.fault.heard, "PROVIDER_UNAVAILABLE")
     return Expected(said, 1, int(cell.fault.works))
 
@@ -189,9 +189,9 @@ def read_calls(provider: ProviderName, heard: Heard) -> int:
     """A failed or lost read is retried; timeouts, refusals and throttling are not."""
     if heard in (Heard.FAILURE, Heard.LOSS):
         return 1 + RETRIES
-    if heard is Heard.NO_ENTRY and provider in _RENEWS:
+    if heard is Heard.NO_ENTRY and provider in _RENEWS_TOKEN:
         return 2
-    if heard is Heard.NOISE and provider in _READS_NOISE_TWICE:
+    if heard is Heard.NOISE and provider in _RETRIES_UNPARSEABLE:
         return 2
     return 1
 
@@ -216,7 +216,7 @@ CAPABILITIES: Final[Mapping[ProviderName, frozenset[ProviderCapability]]] = {
     name: spec.capabilities.operations for name, spec in specs().items()
 }
 
-_WITHOUT_THE_VAULT: Final[Mapping[Operation, str]] = {
+_UNSUPPORTED_RESULT: Final[Mapping[Operation, str]] = {
     Operation.ADD: "UNSUPPORTED_BY_PROVIDER",
     Operation.DEFAULT: "DEFAULT_NOT_MIRRORED",
     Operation.DELETE: "UNSUPPORTED_BY_PROVIDER",

@@ -116,7 +116,7 @@ class Runner:
         self._after()
         return {
             Cell(write.provider, self._fault, write.operation): Seen(
-                said, sum(_is_of(write, call) for call in calls), seconds, write.effects(self._sandbox)
+                said, sum(_is_call_of(write, call) for call in calls), seconds, write.effects(self._sandbox)
             )
             for write, (said, seconds) in zip(writes, results, strict=True)
         }
@@ -130,11 +130,11 @@ class Runner:
         """The same operation at every vault in parallel: they share nothing, and each has its own fault."""
         act = self._read
         if operation is not Operation.READ:
-            self._together(act)
+            self._run_parallel(act)
         self._sandbox.clear_calls()
         for provider in ProviderName:
             self._sandbox.fault(provider.value, self._fault.kind.value, **self._fault.fields)
-        seen = self._together(act)
+        seen = self._run_parallel(act)
         calls = self._sandbox.calls()
         self._after()
         return {
@@ -144,7 +144,7 @@ class Runner:
             for provider, (said, seconds) in seen.items()
         }
 
-    def _together(self, act: Callable[[ProviderName], str]) -> dict[ProviderName, tuple[str, float]]:
+    def _run_parallel(self, act: Callable[[ProviderName], str]) -> dict[ProviderName, tuple[str, float]]:
         def timed(provider: ProviderName) -> tuple[str, float]:
             began = time.monotonic()
             return act(provider), time.monotonic() - began
@@ -164,7 +164,7 @@ class Runner:
         return state
 
 
-def _is_of(write: Write, call: dict[str, Any]) -> bool:
+def _is_call_of(write: Write, call: dict[str, Any]) -> bool:
     """By the customer in the path; Aloha has it in the body, and only one write."""
     if call["provider"] != write.provider.value:
         return False

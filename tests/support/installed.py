@@ -1,4 +1,4 @@
-"""Packages that are installed for one test alone: into a folder that is put on the path of its processes."""
+"""Installs packages for one test, into a folder on the path of the test's processes."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def install(package: Path, site: Path) -> Path:
-    """Install a package of this repository as a user would, but offline and without what it depends on."""
+    """Install a package of this repository like a user, but offline and without dependencies."""
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
     done = subprocess.run(
         [*command, "--target", site, package],
@@ -21,7 +21,7 @@ def install(package: Path, site: Path) -> Path:
 
 
 def run_python(*words: str | Path, site: Path, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run Python with what is in `site`, this repository and what its tests need."""
+    """Run Python with the packages in `site`, this repository and the test dependencies."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("VAULTGRAPH_", "PYTEST_"))}
     path = os.pathsep.join([str(site), str(ROOT)])
     return subprocess.run(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 _LOCK = "package-lock.json"
-_WANT = "not here: "
+_SKIP_PREFIX = "not here: "
 
 
 def require_node() -> str:
@@ -61,12 +61,12 @@ def skip_or_fail(what: str, reason: str) -> None:
     """If `what` (``node``, ``chromium``, ``python-clients``) is missing: skip, or fail if it is required."""
     if what in os.environ.get("VAULTGRAPH_TEST_REQUIRE", "").split(","):
         pytest.fail(f"{reason}, and VAULTGRAPH_TEST_REQUIRE asks for it")
-    pytest.skip(f"{_WANT}{reason}")
+    pytest.skip(f"{_SKIP_PREFIX}{reason}")
 
 
 def skipped_for_want(reports: Iterable[Any]) -> Iterator[str]:
     """One line per reason with its number of tests, for the end of a test run."""
     texts = (report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple))
-    found = Counter(text.partition(_WANT)[2] for text in texts if _WANT in text)
+    found = Counter(text.partition(_SKIP_PREFIX)[2] for text in texts if _SKIP_PREFIX in text)
     for reason, count in sorted(found.items()):
         yield f"{count} {'test' if count == 1 else 'tests'} skipped: {reason}"

@@ -55,7 +55,7 @@ class WarmProcess:
         finally:
             os.close(writing)
         self._monitor.settimeout(_START_S)
-        self.pid = int.from_bytes(_exactly(self._monitor, 4), "big")
+        self.pid = int.from_bytes(_read_exactly(self._monitor, 4), "big")
 
     def poll(self) -> int | None:
         with suppress(subprocess.TimeoutExpired):
@@ -66,7 +66,7 @@ class WarmProcess:
         if self.returncode is None:
             self._monitor.settimeout(timeout)
             try:
-                self.returncode = int.from_bytes(_exactly(self._monitor, 4), "big", signed=True)
+                self.returncode = int.from_bytes(_read_exactly(self._monitor, 4), "big", signed=True)
             except (TimeoutError, BlockingIOError):
                 raise subprocess.TimeoutExpired("vaultgraph", timeout or 0) from None
             self._monitor.close()
@@ -98,7 +98,7 @@ def _parent() -> str:
     return path
 
 
-def _exactly(connection: socket.socket, count: int) -> bytes:
+def _read_exactly(connection: socket.socket, count: int) -> bytes:
     """The status is sent in one piece, so that a timeout never splits it."""
     data = connection.recv(count)
     if len(data) != count:
@@ -134,10 +134,10 @@ def _serve(path: str) -> None:
             connection.sendall(status.to_bytes(4, "big", signed=True))
         os._exit(0)
     connection.close()
-    _become(json.loads(request), files)
+    _run_as_command(json.loads(request), files)
 
 
-def _become(request: Any, files: list[int]) -> None:
+def _run_as_command(request: Any, files: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for number, one in enumerate((nothing, *files)):

@@ -48,10 +48,10 @@ def exchange(url: str, pieces: bytes | Iterable[bytes], *, pause_s: float = 0, t
                     time.sleep(pause_s)
         except (BrokenPipeError, ConnectionResetError):
             pass  # the server stopped reading; its earlier reply is still read
-        return WireReply(_everything(connection, timeout_s))
+        return WireReply(_read_all(connection, timeout_s))
 
 
-def _everything(connection: socket.socket, timeout_s: float) -> bytes:
+def _read_all(connection: socket.socket, timeout_s: float) -> bytes:
     received = b""
     try:
         while chunk := connection.recv(65_536):

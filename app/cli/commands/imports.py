@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 200
 _WITHIN_S: Final = 600.0
-_UNDECIDED_S: Final = 60.0
+_RETRY_FOR_S: Final = 60.0
 _RETRYABLE: Final = "retryable"
 """Counter of the rejected rows that another run retries."""
 
@@ -95,7 +95,7 @@ class _Run:
         is_repeat = await imports.find(self._key) is not None
         rejects = RejectsFile.beside(self._path, asked, is_repeat=is_repeat)
         record = await imports.start(self._key, content_digest=self._digest, started_by=OPERATOR.id)
-        if record.finished_at is not None and not _leaves_work(record.counts):
+        if record.finished_at is not None and not _has_retryable_rows(record.counts):
             click.echo("This file was already imported completely; nothing is sent again.")
             return Counter(record.counts), None
         if record.finished_at is not None:
@@ -169,7 +169,7 @@ class _Run:
             dry_run=self._dry_run,
             create_customers=self._create,
         )
-        result = await self._decided(command)
+        result = await self._retry_until_final(command)
         if result.operation is None:
             raise ImportRefused("; ".join(problem.message for problem in result.problems))
         page = await journal.results(result.operation.id, first=BATCH)
@@ -188,26 +188,26 @@ class _Run:
             rejects.append(Reject(number, batch[number - start - 1], code, message))
         return rejects
 
-    async def _decided(self, command: ImportMethods) -> WriteResult:
+    async def _retry_until_final(self, command: ImportMethods) -> WriteResult:
         """Retry under the same idempotency key while a row's outcome is unknown and the vault can be asked again: after
         a lost reply or an interrupted run.
         """
-        give_up_at = deadline_in(_UNDECIDED_S)
+        give_up_at = deadline_in(_RETRY_FOR_S)
         while True:
             result = await self._gateway.writer.import_methods(command, OPERATOR, _call())
-            if not _may_be_decided(result) or deadline_in(0) > give_up_at:
+            if not _is_retryable(result) or deadline_in(0) > give_up_at:
                 return result
             await asyncio.sleep(1)
 
 
-def _may_be_decided(result: WriteResult) -> bool:
+def _is_retryable(result: WriteResult) -> bool:
     operation = result.operation
     if operation is None or operation.state is not OperationState.UNKNOWN:
         return operation is not None and operation.state is OperationState.PENDING
     return operation.reconcile_at is not None
 
 
-def _leaves_work(counts: Mapping[str, int]) -> bool:
+def _has_retryable_rows(counts: Mapping[str, int]) -> bool:
     """True if another run may import more. Imports by earlier versions did not count retryable rows."""
     return bool(counts.get("unknown") or counts.get(_RETRYABLE, counts.get("rejected")))
 

@@ -61,7 +61,9 @@ def run_add(place: PartnerTarget, name: str, scopes: Sequence[str], *, sees_all:
     if not wanted:
         raise click.BadParameter("say what the partner may do", param_hint="--scope")
     if not sees_all and (refused := ALL_CUSTOMERS_SCOPES & wanted):
-        raise click.BadParameter(f"--all-customers is needed for {_both(refused)}: {_WHY}", param_hint="--scope")
+        raise click.BadParameter(
+            f"--all-customers is needed for {_joined(refused)}: {_ALL_CUSTOMERS_WHY}", param_hint="--scope"
+        )
 
     async def work(store: Store, hasher: KeyHasher) -> None:
         key = new_key()
@@ -83,7 +85,7 @@ def run_rotate(place: PartnerTarget, name: str, *, old_valid_for_h: float | None
             await store.clients.rotate(name, hasher.hash(key), old_until=until, tx=tx)
             ends = None if until is None else until.isoformat(timespec="seconds")
             await note(store, tx, "partner rotate", partner=name, old_key_until=ends)
-        click.echo(f"The previous key is valid until {until:%Y-%m-%d %H:%M} UTC." if until else _BOTH)
+        click.echo(f"The previous key is valid until {until:%Y-%m-%d %H:%M} UTC." if until else _PREVIOUS_STAYS_VALID)
         _show(key)
 
     place.run(work)
@@ -111,7 +113,7 @@ def run_grant(place: PartnerTarget, name: str, customers: Sequence[str], *, take
             record = await store.clients.client(name)
             if record is not None and (refused := _without_effect(record)):
                 raise PartnerError(
-                    f"{name} has {_both(refused)}, allowed only for partners that see all customers: {_WHY}. "
+                    f"{name} has {_joined(refused)}, only for partners that see all customers: {_ALL_CUSTOMERS_WHY}. "
                     "Add a partner without, and grant it the customers"
                 )
             async with store.transaction() as tx:
@@ -131,10 +133,10 @@ def run_list(place: PartnerTarget) -> None:
     place.run(work)
 
 
-_WHY: Final = "linking a vault's customer shows its payment methods"
+_ALL_CUSTOMERS_WHY: Final = "linking a vault's customer shows its payment methods"
 
 
-def _both(scopes: Collection[str]) -> str:
+def _joined(scopes: Collection[str]) -> str:
     return " and ".join(sorted(scopes))
 
 
@@ -143,7 +145,7 @@ def _without_effect(record: ClientRecord) -> frozenset[str]:
     return frozenset() if record.sees_all_customers else ALL_CUSTOMERS_SCOPES & record.scopes
 
 
-_BOTH = "The previous key stays valid until the next rotation."
+_PREVIOUS_STAYS_VALID = "The previous key stays valid until the next rotation."
 
 
 def _show(key: str) -> None:
@@ -154,5 +156,5 @@ def _line(record: ClientRecord) -> str:
     state = "disabled" if record.disabled_at else f"{len(record.keys)} key{'' if len(record.keys) == 1 else 's'}"
     customers = "all customers" if record.sees_all_customers else "granted customers"
     unused = _without_effect(record)
-    note = f"  (without effect, because it does not see all customers: {_both(unused)})" if unused else ""
+    note = f"  (without effect, because it does not see all customers: {_joined(unused)})" if unused else ""
     return f"{record.name:24} {state:9} {customers:18} {' '.join(sorted(record.scopes))}{note}"

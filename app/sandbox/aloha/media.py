@@ -29,8 +29,8 @@ _ITEMS: Final = {"Addresses": "CustomerAddress", "FavoriteSiteIds": "int", "Paym
 
 
 def read(content_type: str, raw: bytes, root: str | None) -> Json:
-    """Parse the body as an object. `root` is the required XML element, as ``{namespace}Name``. Raises Refused."""
-    kind = _bare(content_type)
+    """Parse the body as an object. `root` is the required XML element, as ``{namespace}Name``. Raises AlohaRefusal."""
+    kind = _media_type(content_type)
     if kind in _XML:
         return _read_xml(raw, root)
     if kind not in _JSON:
@@ -130,7 +130,7 @@ def _value(name: str, element: Element) -> Any:
     return _object(element) if len(element) else element.text or ""
 
 
-def _bare(content_type: str) -> str:
+def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
 
 

@@ -10,7 +10,7 @@ ACCOUNT: Final = "pa_7Qm2"
 CARDS_ONLY_ACCOUNT: Final = "pa_3Cards"
 INACTIVE_ACCOUNT: Final = "pa_0Closed"
 _CLIENT: Final = "cl_city01"
-_MADE: Final = "2026-01-05T09:00:00Z"
+_CREATED_AT: Final = "2026-01-05T09:00:00Z"
 
 
 def demo_data() -> Json:
@@ -70,7 +70,7 @@ def _customer(uid: str, reference_id: str, name: str, email: str, methods: list[
     wire = {"uid": uid, "reference_id": reference_id, "name": name, "email": email}
     return {
         "account": ACCOUNT,
-        "wire": {**wire, "created_at": _MADE, "updated_at": _MADE},
+        "wire": {**wire, "created_at": _CREATED_AT, "updated_at": _CREATED_AT},
         "default": methods[0]["uid"],
         "methods": methods,
     }
@@ -84,7 +84,7 @@ def _method(uid: str, method_type: str, face: Json) -> Json:
     return {
         "uid": uid,
         "payment_method": {"payment_method_type": method_type, method_type: face},
-        "created_at": _MADE,
+        "created_at": _CREATED_AT,
     }
 
 

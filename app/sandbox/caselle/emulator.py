@@ -38,7 +38,7 @@ _TENANT_HEADER: Final = "X-Payment-Account-Uid"
 _TENANTLESS: Final = ("/api/clients", "/api/paymentaccounts")
 _CLIENT_CONFIG: Final = re.compile(r"/api/paymentaccounts/[^/]+/client-config")
 _CREDENTIALS_LIFETIME_S: Final = 86_400
-_OUTLIVES_RESET: Final = ("callback_url", "webhook_enabled")
+_KEPT_ON_RESET: Final = ("callback_url", "webhook_enabled")
 
 
 class CaselleEmulator(Emulator):
@@ -77,7 +77,7 @@ class CaselleEmulator(Emulator):
             self.state["oauth"] = before["oauth"]
         for uid, account in before.get("accounts", {}).items():
             if uid in self.state["accounts"]:
-                kept = {name: account[name] for name in _OUTLIVES_RESET if name in account}
+                kept = {name: account[name] for name in _KEPT_ON_RESET if name in account}
                 self.state["accounts"][uid].update(kept)
 
     def demo_state(self) -> Json:
@@ -161,7 +161,7 @@ class CaselleEmulator(Emulator):
                 Route(TOKEN_PATH, self._token, methods=["POST"]),
                 Route("/checkout/{session}", self._checkout, methods=["GET", "POST"]),
             ],
-            exception_handlers={CaselleRefusal: _refused, HTTPException: _off_the_map},
+            exception_handlers={CaselleRefusal: _refused, HTTPException: _unknown_path},
         )
         return self._guarded(app)
 
@@ -281,7 +281,7 @@ async def _refused(request: Request, exc: Exception) -> Response:
     return _json(exc.status, exc.body())
 
 
-async def _off_the_map(request: Request, exc: Exception) -> Response:
+async def _unknown_path(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     wrong = CaselleRefusal(CaselleProblem.WRONG_VERB if exc.status_code == 405 else CaselleProblem.NO_SUCH_PATH)
     return _json(wrong.status, wrong.body())

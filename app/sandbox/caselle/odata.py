@@ -16,7 +16,7 @@ def bad(why: str) -> CaselleRefusal:
 
 
 def select(rows: Iterable[Json], query: Sequence[tuple[str, str]], fields: frozenset[str]) -> list[Json]:
-    """The `rows` that the query selects; `fields` are allowed in it. Raises Refused for anything outside the subset."""
+    """The selected `rows`; `fields` are allowed in the query. Raises CaselleRefusal for anything outside the subset."""
     options = dict(query)
     if len(options) != len(query) or not options.keys() <= _OPTIONS:
         raise bad("Only $filter, $top, $skip and $orderby, each once.")

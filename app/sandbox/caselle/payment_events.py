@@ -9,8 +9,8 @@ from app.sandbox.caselle.changes import delivery_of
 from app.sandbox.caselle.shapes import integer
 from app.sandbox.caselle.wallets import stamp
 
-_CLOSES: Final = {"payment.completed": "completed", "payment.failed": "failed"}
-EVENT_TYPES: Final = (*_CLOSES, "payment.refunded", "provider.nsf", "provider.reversal", "provider.chargeback")
+_CLOSING_EVENTS: Final = {"payment.completed": "completed", "payment.failed": "failed"}
+EVENT_TYPES: Final = (*_CLOSING_EVENTS, "payment.refunded", "provider.nsf", "provider.reversal", "provider.chargeback")
 
 
 def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
@@ -27,8 +27,8 @@ def notify(state: Json, account: Json, wish: Json, now: datetime) -> Json:
         raise ValueError("amount must be a positive whole number of minor units")
     copies, signature = delivery_of(wish)
     uid, payment = _find(state, account, wish)
-    if event_type in _CLOSES and payment["status"] == "validated":
-        payment.update(status=_CLOSES[event_type], closed_at=stamp(now))
+    if event_type in _CLOSING_EVENTS and payment["status"] == "validated":
+        payment.update(status=_CLOSING_EVENTS[event_type], closed_at=stamp(now))
     elif event_type == "payment.refunded":
         left = payment["quoted"]["total_amount"] - payment["refunded_amount"]
         payment["refunded_amount"] += min(left if amount is None else amount, left)

@@ -57,7 +57,7 @@ def quote(state: Json, account: Json, body: Json, now: datetime) -> Json:
 
 
 def capture(state: Json, account: Json, uid: str, body: Json, now: datetime) -> Json:
-    """The captured or declined (`status` failed) payment. Raises Refused if nothing is changed."""
+    """The captured or declined (`status` failed) payment. Raises CaselleRefusal if nothing is changed."""
     payment = payment_of(state, account, uid)
     asked = fit(body, _CAPTURE)
     if payment["status"] != "validated":

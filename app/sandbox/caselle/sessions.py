@@ -91,7 +91,8 @@ def open_session(state: Json, session_id: str, now: datetime) -> Json:
 def complete(state: Json, session_id: str, form: Mapping[str, str], now: datetime) -> str:
     """Pay with a saved method of the customer or a new card; returns the redirect URL.
 
-    `off` never saves; the other two save a new card to the customer. Raises Refused, and ValueError for a bad card.
+    `off` never saves; the other two save a new card to the customer. Raises
+    CaselleRefusal, and ValueError for a bad card.
     """
     session = open_session(state, session_id, now)
     account, asked = state["accounts"][session["account"]], session["asked"]

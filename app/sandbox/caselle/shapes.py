@@ -32,7 +32,7 @@ class _Faults:
 
 
 def fit(body: Any, shape: Shape) -> Json:
-    """`body` without nulls. Raises Refused naming the first unknown property, otherwise every wrong one."""
+    """`body` without nulls. Raises CaselleRefusal naming the first unknown property, otherwise every wrong one."""
     faults = _Faults()
     found = _object(body, shape, "", faults)
     if faults.unknown:
@@ -187,7 +187,7 @@ IMPORT_METHOD: Final = Shape(
 
 
 def detail_of(method: Json, allowed: tuple[str, ...] = TYPES) -> tuple[str, Json]:
-    """A method's type and its one required sub-object. Raises Refused."""
+    """A method's type and its one required sub-object. Raises CaselleRefusal."""
     kind = method["payment_method_type"]
     name = "wallet" if kind.startswith("wallet_") else kind
     errors: dict[str, list[str]] = {}

@@ -86,7 +86,7 @@ def _end(entry: Json) -> datetime:
 
 
 def redeem(state: Json, token: str, method_type: str, account: str, now: datetime) -> None:
-    """Raises Refused unless the token is live and of this type and account. It may be reused (assumed)."""
+    """Raises CaselleRefusal unless the token is live and of this type and account. It may be reused (assumed)."""
     entry = state["tokens"].get(digest(token))
     if entry is None or entry["type"] != method_type or entry["account"] != account:
         raise CaselleRefusal(CaselleProblem.TOKEN_INVALID)

@@ -13,12 +13,12 @@ from app.sandbox.caselle import tokenizer
 from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
 from app.sandbox.caselle.shapes import CUSTOMER, SAVE, SET_DEFAULT, detail_of, fit
 
-_SIGNS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ID_CHARACTERS: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 CUSTOMER_FIELDS: Final = frozenset({"uid", "reference_id", "name", "email", "created_at", "updated_at"})
 
 
 def new_uid(prefix: str) -> str:
-    return f"{prefix}_" + "".join(secrets.choice(_SIGNS) for _ in range(20))
+    return f"{prefix}_" + "".join(secrets.choice(_ID_CHARACTERS) for _ in range(20))
 
 
 def stamp(instant: datetime) -> str:

@@ -8,7 +8,7 @@ from app.sandbox.demo import ALEX, LOAD_CUSTOMERS, SAM, DemoCustomer, demo_guid,
 MERCHANT: Final = "993371390059"
 OTHER_MERCHANT: Final = "998482157630"
 """A second merchant of the same client; cards and ACH only."""
-_MADE: Final = "2026-01-05T09:00:00.000Z"
+_CREATED_AT: Final = "2026-01-05T09:00:00.000Z"
 _FIRST_HOME: Final = "8d452494-ec75-4ef9-9b45-e4bd7debf6a0"
 _SECOND_HOME: Final = "e17a1ecd-b177-4c3d-a99b-c72e132b260f"
 _THIRD_HOME: Final = "f99a1ecd-b177-4c3d-a99b-c72e132b260g"
@@ -20,7 +20,7 @@ def demo_profiles() -> Json:
 
 
 def _profile(ref: str, external_id: str, wire: Json, methods: list[Json], default: str | None, **more: Any) -> Json:
-    stamps = {"createTimestamp": _MADE, "createUserIdentifier": "jack"}
+    stamps = {"createTimestamp": _CREATED_AT, "createUserIdentifier": "jack"}
     return {
         "merchant": MERCHANT,
         "external_id": external_id.upper(),
@@ -29,7 +29,7 @@ def _profile(ref: str, external_id: str, wire: Json, methods: list[Json], defaul
             "correlationIdentifier": demo_guid(f"jpmorgan-correlation-{ref}"),
             "profileStatus": "ACTIVE",
             **stamps,
-            "updateTimestamp": _MADE,
+            "updateTimestamp": _CREATED_AT,
             "updateUserIdentifier": "jack",
             **wire,
         },

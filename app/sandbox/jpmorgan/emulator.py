@@ -23,7 +23,7 @@ from app.sandbox.oauth import LIFETIME_SWITCH, REVOKE_SWITCH, TokenEndpoint, Tok
 
 BASE_PATH: Final = "/api/v2/mmp"
 TOKEN_PATH: Final = "/oauth2/token"  # noqa: S105 - a path
-_LASTING: Final = ("oauth", "client_key")
+_KEPT_ON_RESET: Final = ("oauth", "client_key")
 _CREDENTIALS_LIFETIME_S: Final = 86_400
 
 
@@ -55,7 +55,7 @@ class JpMorganEmulator(Emulator):
         self._api = JpMorganApi(self)
 
     def reset(self) -> None:
-        lasting: Json = {name: self.state[name] for name in _LASTING if name in self.state}
+        lasting: Json = {name: self.state[name] for name in _KEPT_ON_RESET if name in self.state}
         super().reset()
         self.state.update(lasting)
 
@@ -124,7 +124,7 @@ class JpMorganEmulator(Emulator):
                 Route(TOKEN_PATH, self._token, methods=["POST"]),
                 Route("/three-ds/{authentication}", self._challenge, methods=["GET", "POST"]),
             ],
-            exception_handlers={JpMorganRefusal: _refused, HTTPException: _off_the_map},
+            exception_handlers={JpMorganRefusal: _refused, HTTPException: _unknown_path},
         )
         return self._guarded(app)
 
@@ -234,7 +234,7 @@ async def _refused(request: Request, exc: Exception) -> Response:
     return _json(exc.status, exc.body())
 
 
-async def _off_the_map(request: Request, exc: Exception) -> Response:
+async def _unknown_path(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)
     wrong = JpMorganRefusal(Rule.WRONG_VERB if exc.status_code == 405 else Rule.NO_SUCH_PATH)
     return _json(wrong.status, wrong.body())

@@ -65,7 +65,7 @@ class Adding:
         method_id = str(uuid4())
         wire: Json = {"paymentMethodId": method_id, kind.last4: number[-4:], "accountStatus": "ACTIVE", **shown}
         if not self.faults:
-            _as_kept(wire)
+            _stored_form(wire)
         address = place_address(self.profile, source, at, self.faults)
         if address is not None:
             wire["addressIdentifier"] = address
@@ -125,7 +125,7 @@ class Adding:
         self.profile["default"] = known[0]
 
 
-def _as_kept(wire: Json) -> None:
+def _stored_form(wire: Json) -> None:
     """Nested fields as replies show them: known ones only, references added, `threeDSTransactionId` renamed."""
     if "mandateList" in wire:
         wire["mandateList"] = [
@@ -188,7 +188,7 @@ def update_method(profile: Json, method_id: str, body: Json) -> None:
     address = place_address(profile, change, kind.word, faults)
     if faults:
         raise JpMorganRefusal(Rule.INVALID, faults)
-    _as_kept(fields)
+    _stored_form(fields)
     if address is not None:
         fields["addressIdentifier"] = address
     method["wire"].update(copy.deepcopy(fields))

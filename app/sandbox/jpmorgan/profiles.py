@@ -13,7 +13,7 @@ from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault
 from app.sandbox.jpmorgan.fields import EXTERNAL_ID, PROFILE, place, take
 from app.sandbox.jpmorgan.kinds import KINDS
 
-_ID_SIGNS: Final = string.ascii_uppercase + string.digits
+_ID_CHARACTERS: Final = string.ascii_uppercase + string.digits
 _PROFILE_ORDER: Final = (
     "consumerProfileId",
     "consumerProfileUniqueId",
@@ -26,7 +26,7 @@ _PROFILE_ORDER: Final = (
 
 
 def signs(count: int) -> str:
-    return "".join(secrets.choice(_ID_SIGNS) for _ in range(count))
+    return "".join(secrets.choice(_ID_CHARACTERS) for _ in range(count))
 
 
 class ProfileStore:

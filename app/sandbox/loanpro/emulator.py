@@ -75,7 +75,7 @@ class LoanProEmulator(Emulator):
         return [self._summary(account) for account in accounts]
 
     def mint_token(self, wish: Json) -> Json:
-        record = vault.store(self.state, _wished(wish), int(self.clock.now().timestamp()))
+        record = vault.store(self.state, _wish_record(wish), int(self.clock.now().timestamp()))
         self.touch()
         return {
             "token": vault.token_of(record),
@@ -131,7 +131,7 @@ def _decoded(request: Request, raw: bytes) -> Any:
         raise entity_error("Invalid JSON") from None
 
 
-def _wished(wish: Json) -> Json:
+def _wish_record(wish: Json) -> Json:
     """The validated, masked record of a wish. Raises ValueError, which names the field and never the value."""
     number, holder = wish.get("number"), str(wish.get("holder_name") or "Sandbox Holder")
     if not isinstance(number, str):

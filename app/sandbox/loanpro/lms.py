@@ -74,7 +74,9 @@ class LmsRequest:
 
 
 def answer(host: Host, method: str, path: str, options: Mapping[str, str], body: Callable[[], Any]) -> Json:
-    """Serve one authenticated call; `path` starts with `PREFIX`. Raises Refused. Decodes `body` only if needed."""
+    """Serve one authenticated call; `path` starts with `PREFIX`. Decodes `body` only if needed. Raises
+    LoanProRefusal.
+    """
     for wanted, pattern, handler in _ROUTES:
         match = pattern.fullmatch(path.removeprefix(PREFIX)) if wanted == method else None
         if match:
@@ -101,7 +103,7 @@ def _get(asked: LmsRequest) -> Json:
 def _list(asked: LmsRequest) -> Json:
     query, state, style = asked.query, asked.state, asked.style
     held: dict[str, Json] = state["customers"]
-    wanted = held.values() if query.wanted_ids is None else _picked(held, query.wanted_ids)
+    wanted = held.values() if query.wanted_ids is None else _rows_by_id(held, query.wanted_ids)
     page, summary = odata.select([render.customer_row(customer) for customer in wanted], query)
     shown = [render.customer(held[str(row["id"])], state, query.expand, style) for row in page]
     for customer in shown:
@@ -193,7 +195,7 @@ def _search(asked: LmsRequest) -> Json:
     return {"d": {"results": page, "summary": {"totalHits": summary["total"], "totalTime": 1, "aggregations": []}}}
 
 
-def _picked(held: dict[str, Json], numbers: tuple[int, ...]) -> list[Json]:
+def _rows_by_id(held: dict[str, Json], numbers: tuple[int, ...]) -> list[Json]:
     return [held[str(number)] for number in numbers if str(number) in held]
 
 

@@ -43,7 +43,7 @@ class ODataQuery:
 
 def parse_query(options: Mapping[str, str]) -> ODataQuery:
     text = options.get("$filter", "").strip()
-    matches, wanted_ids = _compiled(text) if text else (_everything, None)
+    matches, wanted_ids = _compile(text) if text else (_match_all, None)
     return ODataQuery(
         matches=matches,
         wanted_ids=wanted_ids,
@@ -56,11 +56,11 @@ def parse_query(options: Mapping[str, str]) -> ODataQuery:
     )
 
 
-def _everything(row: Json) -> bool:
+def _match_all(row: Json) -> bool:
     return True
 
 
-def _compiled(text: str) -> tuple[Value, tuple[int, ...] | None]:
+def _compile(text: str) -> tuple[Value, tuple[int, ...] | None]:
     """The predicate, and the ids if the whole filter is ``id eq 1 or id eq 2 ...``."""
     parser = _Filter(text)
     if not parser.wanted_ids:
@@ -204,7 +204,7 @@ class _Filter:
             else:
                 self._ids = None
         compare = _COMPARE[operator]
-        return lambda row: compare(*_alike(left(row), right(row)))
+        return lambda row: compare(*_equal(left(row), right(row)))
 
     def _operand(self) -> Value:
         kind, text = self._take()
@@ -263,7 +263,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _alike(left: Any, right: Any) -> tuple[Any, Any]:
+def _equal(left: Any, right: Any) -> tuple[Any, Any]:
     """Compares as numbers even if one side was quoted; text is compared exactly."""
     if isinstance(left, int | float) == isinstance(right, int | float):
         return left, right

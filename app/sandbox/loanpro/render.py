@@ -70,7 +70,7 @@ def customer(customer: Json, state: Json, expand: Expand, style: Style) -> Json:
             shown[name] = _navigated(customer, name, state, expand[name], style)
         else:
             shown[name] = deferred(f"Customers(id={number})/{name}")
-    return shown | {"id": number} | _dated(customer["scalars"])
+    return shown | {"id": number} | _with_odata_dates(customer["scalars"])
 
 
 def _navigated(customer: Json, name: str, state: Json, expand: Expand, style: Style) -> Json | None:
@@ -150,7 +150,7 @@ def _card(account: Json, record: Json, expand: Expand, style: Style) -> Json:
 
 
 def address(kept: Json | None) -> Json | None:
-    return None if kept is None else _metadata("Address", "Address", kept["id"]) | _dated(kept)
+    return None if kept is None else _metadata("Address", "Address", kept["id"]) | _with_odata_dates(kept)
 
 
 def deferred(path: str) -> Json:
@@ -192,7 +192,7 @@ def _metadata(collection: str, entity: str, number: int) -> Json:
     return {"__metadata": {"uri": f"{HOST}/{collection}(id={number})", "type": f"Entity.{entity}"}}
 
 
-def _dated(fields: Mapping[str, Any]) -> Json:
+def _with_odata_dates(fields: Mapping[str, Any]) -> Json:
     return {name: date(value) if name in DATE_FIELDS else value for name, value in fields.items()}
 
 

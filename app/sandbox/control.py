@@ -266,8 +266,8 @@ class _Control:
         return emulator
 
     def _asked_provider(self, request: Request) -> str | None:
-        asked = request.query_params.get("provider")
-        return self._emulator(asked).name if asked else None
+        provider = request.query_params.get("provider")
+        return self._emulator(provider).name if provider else None
 
 
 def _switch_word(value: Any) -> str:

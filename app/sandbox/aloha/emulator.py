@@ -27,7 +27,7 @@ _CPS_COMPANY: Final = "3b93f3f6-600f-41dc-91b3-9702e922e278"
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
+class _AlohaReply:
     """`root` names the XML element; no `value` means an empty body."""
 
     value: Any
@@ -82,7 +82,7 @@ class AlohaEmulator(Emulator):
             return Response(status_code=200)
         return Response(media.written(answer.value, media_type, answer.root), media_type=media_type)
 
-    def _answer(self, request: Request, raw: bytes) -> _Answer:
+    def _answer(self, request: Request, raw: bytes) -> _AlohaReply:
         company = _authorize(request.headers, self.state)
         path = request.path_params["path"].rstrip("/")
         found = [(method, pattern.fullmatch(path), call) for method, pattern, call in _ROUTES]
@@ -94,14 +94,14 @@ class AlohaEmulator(Emulator):
             message = "The requested resource does not support this http method."
             raise AlohaRefusal(405, {"Message": message}, {"Allow": allowed})
         match, call = matching[request.method]
-        return call(_Asked(self, company, match.groupdict(), request, raw))
+        return call(_AlohaRequest(self, company, match.groupdict(), request, raw))
 
     def _is_served(self, method: str) -> bool:
         return method != "DELETE" or self.switch("ENABLE_PAYMENT_DELETE") == "1"
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _AlohaRequest:
     """An authenticated request; `company` maps GUIDs to customers."""
 
     emulator: AlohaEmulator
@@ -136,45 +136,45 @@ class _Asked:
         return [payments.with_names(payment) for payment in found] if self.is_xml else found
 
 
-def _create(asked: _Asked) -> _Answer:
-    key = customers.create(asked.company, asked.body(), asked.duplicate_status)
-    asked.emulator.touch()
-    is_verbose = asked.option("verbose") == "true"
-    return _Answer(
-        {"CustomerId": key, "Customer": customers.shown(key, asked.company[key]) if is_verbose else None},
+def _create(request: _AlohaRequest) -> _AlohaReply:
+    key = customers.create(request.company, request.body(), request.duplicate_status)
+    request.emulator.touch()
+    is_verbose = request.option("verbose") == "true"
+    return _AlohaReply(
+        {"CustomerId": key, "Customer": customers.shown(key, request.company[key]) if is_verbose else None},
         "CustomerResults",
     )
 
 
-def _get(asked: _Asked) -> _Answer:
-    return _Answer(customers.shown(*asked.customer()), "Customer")
+def _get(request: _AlohaRequest) -> _AlohaReply:
+    return _AlohaReply(customers.shown(*request.customer()), "Customer")
 
 
-def _replace(asked: _Asked) -> _Answer:
-    key, _ = asked.customer()
-    customers.replace(asked.company, key, asked.body(), asked.duplicate_status)
-    asked.emulator.touch()
-    return _Answer(customers.shown(key, asked.company[key]), "Customer")
+def _replace(request: _AlohaRequest) -> _AlohaReply:
+    key, _ = request.customer()
+    customers.replace(request.company, key, request.body(), request.duplicate_status)
+    request.emulator.touch()
+    return _AlohaReply(customers.shown(key, request.company[key]), "Customer")
 
 
-def _list(asked: _Asked) -> _Answer:
+def _list(request: _AlohaRequest) -> _AlohaReply:
     """One 404 for both an unknown customer and an empty list, unless EMPTY_PAYMENTS says otherwise."""
-    found = asked.shown(asked.customer()[1]["payments"])
-    if not found and asked.emulator.switch("EMPTY_PAYMENTS") == "not_found":
+    found = request.shown(request.customer()[1]["payments"])
+    if not found and request.emulator.switch("EMPTY_PAYMENTS") == "not_found":
         raise named(404, "NotFound")
-    shape = asked.emulator.switch("PAYMENTS_SHAPE")
+    shape = request.emulator.switch("PAYMENTS_SHAPE")
     is_single = bool(found) and (shape == "single" or (shape == "single_or_array" and len(found) == 1))
-    return _Answer(found[-1] if is_single else found, "CustomerPayment")
+    return _AlohaReply(found[-1] if is_single else found, "CustomerPayment")
 
 
-def _info(asked: _Asked) -> _Answer:
+def _info(request: _AlohaRequest) -> _AlohaReply:
     """The help page lists only BadRequest, so an unknown customer gets BadRequest."""
     try:
-        _, customer = asked.customer()
+        _, customer = request.customer()
     except AlohaRefusal:
         raise invalid({"customerId": "Customer does not exist."}) from None
-    found = asked.shown(customer["payments"])
-    return _Answer(
+    found = request.shown(customer["payments"])
+    return _AlohaReply(
         {
             "CPSCompanyID": _CPS_COMPANY,
             "CustomerProfileId": customer["CustomerProfileId"],
@@ -185,38 +185,38 @@ def _info(asked: _Asked) -> _Answer:
     )
 
 
-def _add_token(asked: _Asked) -> _Answer:
-    emulator = asked.emulator
+def _add_token(request: _AlohaRequest) -> _AlohaReply:
+    emulator = request.emulator
     rules = payments.AlohaTokenRules(
         enabled=frozenset(int(number) for number in emulator.switch("ENABLED_PROVIDERS").split(",")),
         today=emulator.clock.now().date() if emulator.switch("PAST_EXPIRATION") == "reject" else None,
     )
-    body = asked.body(f"{{{media.MODELS}}}CustomerCreditCardTokenHeader")
-    header = payments.token_header(body, asked.company.__contains__, rules)
-    saved = asked.company[header.customer_id]["payments"]
+    body = request.body(f"{{{media.MODELS}}}CustomerCreditCardTokenHeader")
+    header = payments.token_header(body, request.company.__contains__, rules)
+    saved = request.company[header.customer_id]["payments"]
     account_id = payments.add(saved, header, emulator.switch("DUPLICATE_TOKEN"))
     emulator.touch()
-    return _Answer(account_id, "guid")
+    return _AlohaReply(account_id, "guid")
 
 
-def _replace_payments(asked: _Asked) -> _Answer:
+def _replace_payments(request: _AlohaRequest) -> _AlohaReply:
     """Replace all saved payments with the supplied one; this never adds a payment."""
-    _, customer = asked.customer()
-    only = payments.replacement(asked.body(f"{{{media.INBOUND}}}InPayment"))
+    _, customer = request.customer()
+    only = payments.replacement(request.body(f"{{{media.INBOUND}}}InPayment"))
     customer["payments"] = [only]
-    asked.emulator.touch()
-    return _Answer(only["AccountId"], "guid")
+    request.emulator.touch()
+    return _AlohaReply(only["AccountId"], "guid")
 
 
-def _delete(asked: _Asked) -> _Answer:
-    _, customer = asked.customer()
-    account_id = payments.guid(asked.groups["account"])
+def _delete(request: _AlohaRequest) -> _AlohaReply:
+    _, customer = request.customer()
+    account_id = payments.guid(request.groups["account"])
     left = [payment for payment in customer["payments"] if payment["AccountId"] != account_id]
     if len(left) == len(customer["payments"]):
         raise named(404, "NotFound")
     customer["payments"] = left
-    asked.emulator.touch()
-    return _Answer(None, "", has_body=False)
+    request.emulator.touch()
+    return _AlohaReply(None, "", has_body=False)
 
 
 def _authorize(headers: Mapping[str, str], state: Json) -> dict[str, Json]:
@@ -241,7 +241,7 @@ def _summary(payment: Json) -> Json:
     }
 
 
-_ROUTES: Final[tuple[tuple[str, re.Pattern[str], Callable[[_Asked], _Answer]], ...]] = tuple(
+_ROUTES: Final[tuple[tuple[str, re.Pattern[str], Callable[[_AlohaRequest], _AlohaReply]], ...]] = tuple(
     (method, re.compile(pattern, re.IGNORECASE), call)
     for method, pattern, call in (
         ("PUT", r"v1/Customers", _create),

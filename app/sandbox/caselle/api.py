@@ -63,10 +63,10 @@ class CaselleApi:
             (
                 "GET",
                 "/api/webhooks/secret",
-                lambda ask: CaselleReply(200, {"secret": ask.account["webhook_secret"]}),
+                lambda request: CaselleReply(200, {"secret": request.account["webhook_secret"]}),
                 False,
             ),
-            ("GET", "/api/webhooks/types", lambda ask: self._list(list(accounts.EVENT_TYPES)), False),
+            ("GET", "/api/webhooks/types", lambda request: self._list(list(accounts.EVENT_TYPES)), False),
             ("GET", "/api/clients", self.list_clients, False),
             ("GET", "/api/paymentaccounts", self.list_accounts, False),
         ]
@@ -81,53 +81,53 @@ class CaselleApi:
     def _show(self, customer: Json) -> Json:
         return wallets.show_customer(customer, has_default=self._emulator.switch("DEFAULT_MARKER") != "list")
 
-    def _customer(self, ask: CaselleRequest) -> Json:
-        return wallets.customer_of(self._state, ask.account["uid"], ask.path["customer"])
+    def _customer(self, request: CaselleRequest) -> Json:
+        return wallets.customer_of(self._state, request.account["uid"], request.path["customer"])
 
-    def create_customer(self, ask: CaselleRequest) -> CaselleReply:
-        customer = wallets.create(self._state, ask.account["uid"], ask.body, self._emulator.clock.now())
+    def create_customer(self, request: CaselleRequest) -> CaselleReply:
+        customer = wallets.create(self._state, request.account["uid"], request.body, self._emulator.clock.now())
         self._emulator.touch()
         return CaselleReply(201, self._show(customer))
 
-    def list_customers(self, ask: CaselleRequest) -> CaselleReply:
+    def list_customers(self, request: CaselleRequest) -> CaselleReply:
         rows = (
             self._show(customer)
             for customer in self._state["customers"].values()
-            if customer["account"] == ask.account["uid"]
+            if customer["account"] == request.account["uid"]
         )
-        return self._list(odata.select(rows, ask.query, wallets.CUSTOMER_FIELDS))
+        return self._list(odata.select(rows, request.query, wallets.CUSTOMER_FIELDS))
 
-    def read_customer(self, ask: CaselleRequest) -> CaselleReply:
-        return CaselleReply(200, self._show(self._customer(ask)))
+    def read_customer(self, request: CaselleRequest) -> CaselleReply:
+        return CaselleReply(200, self._show(self._customer(request)))
 
-    def save_method(self, ask: CaselleRequest) -> CaselleReply:
+    def save_method(self, request: CaselleRequest) -> CaselleReply:
         now = self._emulator.clock.now()
-        saved = wallets.save(self._state, ask.account, ask.path["customer"], ask.body, now)
+        saved = wallets.save(self._state, request.account, request.path["customer"], request.body, now)
         self._emulator.touch()
         return CaselleReply(201, saved)
 
-    def list_methods(self, ask: CaselleRequest) -> CaselleReply:
+    def list_methods(self, request: CaselleRequest) -> CaselleReply:
         has_default = self._emulator.switch("DEFAULT_MARKER") != "customer"
-        rows = wallets.show_methods(self._customer(ask), has_default=has_default)
+        rows = wallets.show_methods(self._customer(request), has_default=has_default)
         size = self._emulator.switch("PAGE_SIZE")
-        return self._list(rows) if size == "none" else self._page(ask, rows, int(size))
+        return self._list(rows) if size == "none" else self._page(request, rows, int(size))
 
-    def _page(self, ask: CaselleRequest, rows: list[Json], size: int) -> CaselleReply:
+    def _page(self, request: CaselleRequest, rows: list[Json], size: int) -> CaselleReply:
         """One page, by `$skip`. Caselle's paging is unpublished (assumed)."""
-        start = odata.skipped(ask.query)
+        start = odata.skipped(request.query)
         end, hint = start + size, self._emulator.switch("PAGE_HINT")
         body: Json = {"value": rows[start:end]}
         if hint == "has_more":
             body["has_more"] = end < len(rows)
         elif hint != "silent" and end < len(rows):
             relative = f"payment-methods?$skip={end}"
-            customer = f"{ask.base}/api/customers/{ask.path['customer']}"
+            customer = f"{request.base}/api/customers/{request.path['customer']}"
             body["@odata.nextLink"] = relative if hint == "relative" else f"{customer}/{relative}"
         return CaselleReply(200, body)
 
-    def set_default(self, ask: CaselleRequest) -> CaselleReply:
-        customer = self._customer(ask)
-        wallets.set_default(customer, ask.body, self._emulator.clock.now())
+    def set_default(self, request: CaselleRequest) -> CaselleReply:
+        customer = self._customer(request)
+        wallets.set_default(customer, request.body, self._emulator.clock.now())
         self._emulator.touch()
         return (
             CaselleReply(204)
@@ -135,53 +135,55 @@ class CaselleApi:
             else CaselleReply(200, self._show(customer))
         )
 
-    def delete_method(self, ask: CaselleRequest) -> CaselleReply:
-        wallets.delete(self._customer(ask), ask.path["method"])
+    def delete_method(self, request: CaselleRequest) -> CaselleReply:
+        wallets.delete(self._customer(request), request.path["method"])
         self._emulator.touch()
         return CaselleReply(204)
 
-    def import_methods(self, ask: CaselleRequest) -> CaselleReply:
-        outcome = imports.bulk(self._state, ask.account, ask.body, self._emulator.clock.now())
+    def import_methods(self, request: CaselleRequest) -> CaselleReply:
+        outcome = imports.bulk(self._state, request.account, request.body, self._emulator.clock.now())
         self._emulator.touch()
         return CaselleReply(200, outcome)
 
-    def quote(self, ask: CaselleRequest) -> CaselleReply:
-        quoted = payments.quote(self._state, ask.account, ask.body, self._emulator.clock.now())
+    def quote(self, request: CaselleRequest) -> CaselleReply:
+        quoted = payments.quote(self._state, request.account, request.body, self._emulator.clock.now())
         self._emulator.touch()
         return CaselleReply(200, quoted)
 
-    def capture(self, ask: CaselleRequest) -> CaselleReply:
+    def capture(self, request: CaselleRequest) -> CaselleReply:
         now = self._emulator.clock.now()
-        captured = payments.capture(self._state, ask.account, ask.path["payment"], ask.body, now)
-        events.record(self._state, ask.account, f"payment.{captured['status']}", captured, now)
+        captured = payments.capture(self._state, request.account, request.path["payment"], request.body, now)
+        events.record(self._state, request.account, f"payment.{captured['status']}", captured, now)
         self._emulator.touch()
         if captured["status"] == "failed":
             raise CaselleRefusal(CaselleProblem.DECLINED)
         return CaselleReply(200, captured)
 
-    def refund(self, ask: CaselleRequest) -> CaselleReply:
-        refunded = payments.refund(self._state, ask.account, ask.path["payment"], ask.body)
-        events.record(self._state, ask.account, "payment.refunded", refunded, self._emulator.clock.now())
+    def refund(self, request: CaselleRequest) -> CaselleReply:
+        refunded = payments.refund(self._state, request.account, request.path["payment"], request.body)
+        events.record(self._state, request.account, "payment.refunded", refunded, self._emulator.clock.now())
         self._emulator.touch()
         return CaselleReply(200, refunded)
 
-    def create_session(self, ask: CaselleRequest) -> CaselleReply:
-        session = sessions.create(self._state, ask.account, ask.body, ask.base, self._emulator.clock.now())
+    def create_session(self, request: CaselleRequest) -> CaselleReply:
+        session = sessions.create(self._state, request.account, request.body, request.base, self._emulator.clock.now())
         self._emulator.touch()
         return CaselleReply(201, session)
 
-    def client_config(self, ask: CaselleRequest) -> CaselleReply:
-        return CaselleReply(200, accounts.client_config(self._state, ask.path["account"], self._emulator.clock.now()))
+    def client_config(self, request: CaselleRequest) -> CaselleReply:
+        return CaselleReply(
+            200, accounts.client_config(self._state, request.path["account"], self._emulator.clock.now())
+        )
 
-    def subscribe(self, ask: CaselleRequest) -> CaselleReply:
-        chosen = accounts.subscribe(ask.account, ask.body)
+    def subscribe(self, request: CaselleRequest) -> CaselleReply:
+        chosen = accounts.subscribe(request.account, request.body)
         self._emulator.touch()
         return CaselleReply(200, chosen)
 
-    def list_clients(self, ask: CaselleRequest) -> CaselleReply:
-        return self._list(odata.select(self._state["clients"].values(), ask.query, _CLIENT_FIELDS))
+    def list_clients(self, request: CaselleRequest) -> CaselleReply:
+        return self._list(odata.select(self._state["clients"].values(), request.query, _CLIENT_FIELDS))
 
-    def list_accounts(self, ask: CaselleRequest) -> CaselleReply:
+    def list_accounts(self, request: CaselleRequest) -> CaselleReply:
         return self._list(
-            odata.select(map(accounts.show, self._state["accounts"].values()), ask.query, _ACCOUNT_FIELDS)
+            odata.select(map(accounts.show, self._state["accounts"].values()), request.query, _ACCOUNT_FIELDS)
         )

@@ -33,9 +33,9 @@ def fee_for(method_type: str, base_amount: int) -> int:
 
 
 def quote(state: Json, account: Json, body: Json, now: datetime) -> Json:
-    asked = fit(body, _QUOTE)
-    method_type = _check_method(state, account, asked["payment_method"], now)
-    base, tax = asked["base_amount"], asked.get("tax_amount", 0)
+    values = fit(body, _QUOTE)
+    method_type = _check_method(state, account, values["payment_method"], now)
+    base, tax = values["base_amount"], values.get("tax_amount", 0)
     least, most = (round(account[f"{end}_payment_amount"] * 100) for end in ("minimum", "maximum"))
     if not least <= base <= most:
         raise CaselleRefusal(CaselleProblem.AMOUNT_OUT_OF_RANGE)
@@ -44,8 +44,8 @@ def quote(state: Json, account: Json, body: Json, now: datetime) -> Json:
     state["payments"][uid] = {
         "account": account["uid"],
         "status": "validated",
-        "quoted": {**_comparable(asked), "processing_fee_amount": fee, "total_amount": base + tax + fee},
-        "shown": _sanitized(asked["payment_method"]),
+        "quoted": {**_comparable(values), "processing_fee_amount": fee, "total_amount": base + tax + fee},
+        "shown": _sanitized(values["payment_method"]),
         "refunded_amount": 0,
     }
     return {
@@ -59,14 +59,14 @@ def quote(state: Json, account: Json, body: Json, now: datetime) -> Json:
 def capture(state: Json, account: Json, uid: str, body: Json, now: datetime) -> Json:
     """The captured or declined (`status` failed) payment. Raises CaselleRefusal if nothing is changed."""
     payment = payment_of(state, account, uid)
-    asked = fit(body, _CAPTURE)
+    values = fit(body, _CAPTURE)
     if payment["status"] != "validated":
         raise CaselleRefusal(CaselleProblem.PAYMENT_CLOSED)
-    repeated = {name: asked[name] for name in ("processing_fee_amount", "total_amount")}
-    if {**_comparable(asked), **repeated} != payment["quoted"]:
+    repeated = {name: values[name] for name in ("processing_fee_amount", "total_amount")}
+    if {**_comparable(values), **repeated} != payment["quoted"]:
         raise CaselleRefusal(CaselleProblem.PAYMENT_MISMATCH)
-    _check_method(state, account, asked["payment_method"], now)
-    is_declined = _last4(state, account, asked["payment_method"]) == DECLINED_LAST4
+    _check_method(state, account, values["payment_method"], now)
+    is_declined = _last4(state, account, values["payment_method"]) == DECLINED_LAST4
     payment["status"] = "failed" if is_declined else "completed"
     payment["closed_at"] = stamp(now)
     return show(uid, payment)
@@ -75,9 +75,9 @@ def capture(state: Json, account: Json, uid: str, body: Json, now: datetime) -> 
 def refund(state: Json, account: Json, uid: str, body: Json) -> Json:
     """Refund `amount`, by default the rest."""
     payment = payment_of(state, account, uid)
-    asked = fit(body, _REFUND)
+    values = fit(body, _REFUND)
     left = payment["quoted"]["total_amount"] - payment["refunded_amount"]
-    amount = asked.get("amount", left)
+    amount = values.get("amount", left)
     if payment["status"] not in ("completed", "refunded") or not 0 < amount <= left:
         raise CaselleRefusal(CaselleProblem.NOT_REFUNDABLE)
     payment["status"] = "refunded"
@@ -132,16 +132,16 @@ def _last4(state: Json, account: Json, method: Json) -> str:
     return str(detail.get("last4") or detail.get("account_suffix"))
 
 
-def _comparable(asked: Json) -> Json:
-    method = asked["payment_method"]
+def _comparable(values: Json) -> Json:
+    method = values["payment_method"]
     kind, detail = detail_of(method)
     if "fingerprint" in detail:
         detail = {**detail, "fingerprint": tokenizer.digest(detail["fingerprint"])}
     return {
-        "base_amount": asked["base_amount"],
-        "tax_amount": asked.get("tax_amount", 0),
-        "currency": asked["currency"],
-        "reference_id": asked.get("reference_id", ""),
+        "base_amount": values["base_amount"],
+        "tax_amount": values.get("tax_amount", 0),
+        "currency": values["currency"],
+        "reference_id": values.get("reference_id", ""),
         "payment_method": {"payment_method_type": kind, "detail": detail},
     }
 

@@ -52,16 +52,16 @@ _USUAL_LIFETIME_S: Final = 1800
 
 
 def create(state: Json, account: Json, body: Json, base: str, now: datetime) -> Json:
-    asked = fit(body, _SESSION)
-    if "customer_id" in asked:
-        customer_of(state, account["uid"], asked["customer_id"])
+    order = fit(body, _SESSION)
+    if "customer_id" in order:
+        customer_of(state, account["uid"], order["customer_id"])
     session_id = new_uid("cs")
     secret = f"{session_id}_secret_{secrets.token_urlsafe(18)}"
-    expires_at = now + timedelta(seconds=asked.get("expires_in_seconds", _USUAL_LIFETIME_S))
+    expires_at = now + timedelta(seconds=order.get("expires_in_seconds", _USUAL_LIFETIME_S))
     state["sessions"][session_id] = {
         "account": account["uid"],
         "secret": tokenizer.digest(secret),
-        "asked": asked,
+        "asked": order,
         "expires_at": expires_at.isoformat(),
         "status": "open",
     }
@@ -91,12 +91,12 @@ def open_session(state: Json, session_id: str, now: datetime) -> Json:
 def complete(state: Json, session_id: str, form: Mapping[str, str], now: datetime) -> str:
     """Pay with a saved method of the customer or a new card; returns the redirect URL.
 
-    `off` never saves; the other two save a new card to the customer. Raises
-    CaselleRefusal, and ValueError for a bad card.
+    `off` never saves; the other two save a new card to the customer. Raises CaselleRefusal, and
+    ValueError for a bad card.
     """
     session = open_session(state, session_id, now)
-    account, asked = state["accounts"][session["account"]], session["asked"]
-    customer = state["customers"].get(asked.get("customer_id"))
+    account, order = state["accounts"][session["account"]], session["asked"]
+    customer = state["customers"].get(order.get("customer_id"))
     if form.get("saved_payment_method_uid"):
         if customer is None:
             raise CaselleRefusal(CaselleProblem.NO_SUCH_METHOD)
@@ -107,21 +107,21 @@ def complete(state: Json, session_id: str, form: Mapping[str, str], now: datetim
         check_enabled(account, "credit")
         kind, saved = "credit", None
         face = _new_card(state, account, form, now)
-        if customer is not None and asked.get("setup_future_usage", "off") != "off":
+        if customer is not None and order.get("setup_future_usage", "off") != "off":
             saved = keep(customer, kind, face, now)["uid"]
     session["status"] = "completed"
-    amount = asked["amount"]
+    amount = order["amount"]
     data = {
         "session_id": session_id,
         "amount": amount,
         "processing_fee_amount": fee_for(kind, amount),
-        "currency": asked["currency"],
-        "customer_id": asked.get("customer_id"),
+        "currency": order["currency"],
+        "customer_id": order.get("customer_id"),
         "saved_payment_method_uid": saved,
-        "metadata": asked.get("metadata", {}),
+        "metadata": order.get("metadata", {}),
     }
     events.record(state, account, "checkout_session.completed", data, now)
-    return _signed_return(asked["success_url"], session_id, account["webhook_secret"])
+    return _signed_return(order["success_url"], session_id, account["webhook_secret"])
 
 
 def _new_card(state: Json, account: Json, form: Mapping[str, str], now: datetime) -> Json:
@@ -141,8 +141,8 @@ def _signed_return(url: str, session_id: str, key: str) -> str:
 def page(state: Json, session_id: str, now: datetime) -> str:
     """The checkout page: the customer's wallet as brand and last4, and a form for a new test card."""
     session = open_session(state, session_id, now)
-    asked = session["asked"]
-    customer = state["customers"].get(asked.get("customer_id")) or {"methods": []}
+    order = session["asked"]
+    customer = state["customers"].get(order.get("customer_id")) or {"methods": []}
     choices = "".join(
         f'<p><button name="saved_payment_method_uid" value="{escape(method["uid"])}">{escape(_label(method))}</button>'
         for method in customer["methods"]
@@ -156,11 +156,11 @@ def page(state: Json, session_id: str, now: datetime) -> str:
             ("holder_name", "Name"),
         )
     )
-    amount = f"{asked['amount']} {escape(asked['currency'])} (minor units)"
+    amount = f"{order['amount']} {escape(order['currency'])} (minor units)"
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Checkout sandbox</title>'
         f'<h1>Pay {amount}</h1><form method="post">{choices}{fields}<p><button>Pay with the new card</button></form>'
-        f'<p><a href="{escape(asked["cancel_url"].replace(_PLACEHOLDER, session_id))}">Cancel</a></html>'
+        f'<p><a href="{escape(order["cancel_url"].replace(_PLACEHOLDER, session_id))}">Cancel</a></html>'
     )
 
 

@@ -39,7 +39,7 @@ class JpMorganApi:
         method, address = one + "/payment-methods", one + "/addresses"
         talk = one + "/communication"
         return [
-            ("GET", "/healthcheck", lambda ask: {"status": "UP"}, False),
+            ("GET", "/healthcheck", lambda request: {"status": "UP"}, False),
             ("GET", "/bulk-import/status", self.import_status, False),
             ("POST", "/consumer-profiles", self.create, True),
             ("GET", one, self.read, False),
@@ -63,35 +63,35 @@ class JpMorganApi:
     def _shelf(self) -> ProfileStore:
         return ProfileStore(self._emulator.state, self._emulator.clock)
 
-    def _show(self, ask: JpMorganRequest, profile: Json) -> Json:
+    def _show(self, request: JpMorganRequest, profile: Json) -> Json:
         first_six = self._emulator.switch("FIRST_SIX") == "shown"
-        return profiles.show(profile, ask.headers, first_six=first_six)
+        return profiles.show(profile, request.headers, first_six=first_six)
 
-    def _keep(self, ask: JpMorganRequest, profile: Json) -> Json:
-        self._shelf.commit(profile, ask.headers.get("useridentifier"))
+    def _keep(self, request: JpMorganRequest, profile: Json) -> Json:
+        self._shelf.commit(profile, request.headers.get("useridentifier"))
         self._emulator.touch()
-        return self._show(ask, profile)
+        return self._show(request, profile)
 
-    def _draft(self, ask: JpMorganRequest) -> Json:
-        return self._shelf.draft(ask.merchant, ask.path["profile"])
+    def _draft(self, request: JpMorganRequest) -> Json:
+        return self._shelf.draft(request.merchant, request.path["profile"])
 
-    def _adding(self, ask: JpMorganRequest, profile: Json) -> methods.Adding:
+    def _adding(self, request: JpMorganRequest, profile: Json) -> methods.Adding:
         return methods.Adding(
             profile,
             strict_pan=self._emulator.switch("PAN_LENGTH") == "exactly_16",
             year=self._emulator.clock.now().year,
-            orchestrate=lambda authentication: f"{ask.base}/three-ds/{authentication}",
+            orchestrate=lambda authentication: f"{request.base}/three-ds/{authentication}",
         )
 
-    def create(self, ask: JpMorganRequest) -> Json:
-        body = ask.body
+    def create(self, request: JpMorganRequest) -> Json:
+        body = request.body
         faults: list[ValidationFault] = []
         shelf = self._shelf
-        external = shelf.external_id(ask.merchant, body, faults)
+        external = shelf.external_id(request.merchant, body, faults)
         by_external = self._emulator.switch("PROFILE_ID") == "external"
-        profile = shelf.blank(ask.merchant, external, id_is_external=by_external)
+        profile = shelf.blank(request.merchant, external, id_is_external=by_external)
         profile["wire"]["correlationIdentifier"] = (
-            ask.headers.get("correlationidentifier") or profiles.new_correlation()
+            request.headers.get("correlationidentifier") or profiles.new_correlation()
         )
         profiles.change_fields(profile, body, faults)
         _merchant_software(profile, body, faults)
@@ -102,15 +102,17 @@ class JpMorganApi:
             methods.add_address(profile, address, f"consumerProfileAddresses[{index}]", faults)
         if body.get("communication") is not None:
             contacts.add_communication(profile, body["communication"], "communication", faults)
-        self._first_methods(ask, profile, body, faults)
-        if user := ask.headers.get("useridentifier"):
+        self._first_methods(request, profile, body, faults)
+        if user := request.headers.get("useridentifier"):
             profile["wire"]["createUserIdentifier"] = user
-        return self._keep(ask, profile)
+        return self._keep(request, profile)
 
-    def _first_methods(self, ask: JpMorganRequest, profile: Json, body: Json, faults: list[ValidationFault]) -> None:
+    def _first_methods(
+        self, request: JpMorganRequest, profile: Json, body: Json, faults: list[ValidationFault]
+    ) -> None:
         at = "profilePaymentMethod"
         wanted = body.get(at)
-        adding = self._adding(ask, profile)
+        adding = self._adding(request, profile)
         if not isinstance(wanted, dict):
             faults.append(ValidationFault(at, "is required" if wanted is None else "must be an object"))
         elif adding.all_of(wanted, at) == 0 and not adding.faults:
@@ -122,97 +124,99 @@ class JpMorganApi:
     def _check_entitlement(self, profile: Json) -> None:
         profiles.entitled(profile, self._emulator.state["merchants"][profile["merchant"]]["kinds"])
 
-    def read(self, ask: JpMorganRequest) -> Json:
-        return self._show(ask, self._shelf.find(ask.merchant, ask.path["profile"]))
+    def read(self, request: JpMorganRequest) -> Json:
+        return self._show(request, self._shelf.find(request.merchant, request.path["profile"]))
 
-    def update(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
+    def update(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
         faults: list[ValidationFault] = []
-        external = self._shelf.external_id(ask.merchant, ask.body, faults, own=profile)
-        profiles.change_fields(profile, ask.body, faults)
+        external = self._shelf.external_id(request.merchant, request.body, faults, own=profile)
+        profiles.change_fields(profile, request.body, faults)
         _check(faults)
         profile["external_id"] = external or profile["external_id"]
-        return self._keep(ask, profile)
+        return self._keep(request, profile)
 
-    def delete(self, ask: JpMorganRequest) -> Json:
-        self._shelf.remove(ask.merchant, ask.path["profile"])
+    def delete(self, request: JpMorganRequest) -> Json:
+        self._shelf.remove(request.merchant, request.path["profile"])
         self._emulator.touch()
         return {"responseStatus": "SUCCESS", "responseCode": "ACCEPTED", "responseMessage": "Request Accepted"}
 
-    def add_methods(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
+    def add_methods(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
         if profile["wire"].get("profileStatus") == "INACTIVE":
             raise JpMorganRefusal(Rule.PROFILE_INACTIVE)
-        adding = self._adding(ask, profile)
-        if adding.all_of(ask.body) == 0 and not adding.faults:
+        adding = self._adding(request, profile)
+        if adding.all_of(request.body) == 0 and not adding.faults:
             raise invalid("", "must hold at least one payment method")
         _check(adding.faults)
         self._check_entitlement(profile)
-        return self._keep(ask, profile)
+        return self._keep(request, profile)
 
-    def update_method(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
-        methods.update_method(profile, ask.path["method"], ask.body)
-        return self._keep(ask, profile)
+    def update_method(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
+        methods.update_method(profile, request.path["method"], request.body)
+        return self._keep(request, profile)
 
-    def set_default(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
-        methods.set_default(profile, ask.path["method"])
-        return self._keep(ask, profile)
+    def set_default(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
+        methods.set_default(profile, request.path["method"])
+        return self._keep(request, profile)
 
-    def delete_method(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
-        methods.delete_method(profile, ask.path["method"])
-        return self._keep(ask, profile)
+    def delete_method(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
+        methods.delete_method(profile, request.path["method"])
+        return self._keep(request, profile)
 
-    def three_ds_status(self, ask: JpMorganRequest) -> Json:
-        profile = self._shelf.find(ask.merchant, ask.path["profile"])
-        return three_ds.status_of(profile, ask.path["method"], ask.headers)
+    def three_ds_status(self, request: JpMorganRequest) -> Json:
+        profile = self._shelf.find(request.merchant, request.path["profile"])
+        return three_ds.status_of(profile, request.path["method"], request.headers)
 
-    def add_address(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
+    def add_address(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
         faults: list[ValidationFault] = []
-        methods.add_address(profile, ask.body, "", faults)
+        methods.add_address(profile, request.body, "", faults)
         _check(faults)
-        return self._keep(ask, profile)
+        return self._keep(request, profile)
 
-    def update_address(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
-        contacts.update_address(profile, ask.path["address"], ask.body)
-        return self._keep(ask, profile)
+    def update_address(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
+        contacts.update_address(profile, request.path["address"], request.body)
+        return self._keep(request, profile)
 
-    def delete_address(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
-        contacts.delete_address(profile, ask.path["address"])
-        return self._keep(ask, profile)
+    def delete_address(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
+        contacts.delete_address(profile, request.path["address"])
+        return self._keep(request, profile)
 
-    def add_communication(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
+    def add_communication(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
         faults: list[ValidationFault] = []
-        contacts.add_communication(profile, ask.body, "", faults)
+        contacts.add_communication(profile, request.body, "", faults)
         _check(faults)
-        return self._keep(ask, profile)
+        return self._keep(request, profile)
 
-    def update_communication(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
-        contacts.update_communication(profile, ask.path["communication"], ask.body)
-        return self._keep(ask, profile)
+    def update_communication(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
+        contacts.update_communication(profile, request.path["communication"], request.body)
+        return self._keep(request, profile)
 
-    def default_communication(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
-        contacts.default_communication(profile, ask.path["communication"])
-        return self._keep(ask, profile)
+    def default_communication(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
+        contacts.default_communication(profile, request.path["communication"])
+        return self._keep(request, profile)
 
-    def delete_communication(self, ask: JpMorganRequest) -> Json:
-        profile = self._draft(ask)
-        contacts.delete_communication(profile, ask.path["communication"])
-        return self._keep(ask, profile)
+    def delete_communication(self, request: JpMorganRequest) -> Json:
+        profile = self._draft(request)
+        contacts.delete_communication(profile, request.path["communication"])
+        return self._keep(request, profile)
 
-    def import_status(self, ask: JpMorganRequest) -> Json:
+    def import_status(self, request: JpMorganRequest) -> Json:
         """Files are uploaded by SFTP, which is not emulated: only files in the state have a status."""
-        missing = [name for name in ("merchantFileName", "submitterIdentifier") if not ask.headers.get(name.lower())]
+        missing = [
+            name for name in ("merchantFileName", "submitterIdentifier") if not request.headers.get(name.lower())
+        ]
         _check([ValidationFault(name, "is required") for name in missing])
-        status: Json | None = self._emulator.state["imports"].get(ask.headers["merchantfilename"])
+        status: Json | None = self._emulator.state["imports"].get(request.headers["merchantfilename"])
         if status is None:
             raise JpMorganRefusal(Rule.NO_SUCH_FILE)
         return copy.deepcopy(status)

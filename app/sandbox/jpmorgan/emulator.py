@@ -158,8 +158,8 @@ class JpMorganEmulator(Emulator):
             raw = await request.body()
             body = _object(request, raw) if has_body else {}
             merchant = request.headers.get("merchantidentifier", "").strip()
-            ask = JpMorganRequest(merchant, request.path_params, body, request.headers, self._root(request))
-            return _json(200, operation(ask))
+            parsed = JpMorganRequest(merchant, request.path_params, body, request.headers, self._root(request))
+            return _json(200, operation(parsed))
 
         return endpoint
 

@@ -77,14 +77,14 @@ class Adding:
         return method_id
 
     def _ask_for_authentication(self, method: Json, request: Any) -> None:
-        asked = request if isinstance(request, dict) else {}
+        options = request if isinstance(request, dict) else {}
         authentication = str(uuid4())
         result = {
             "authenticationId": authentication,
             "authenticationOrchestrationUrl": self._orchestrate(authentication),
         }
-        if "authenticationReturnUrl" in asked:
-            result["authenticationReturnUrl"] = asked["authenticationReturnUrl"]
+        if "authenticationReturnUrl" in options:
+            result["authenticationReturnUrl"] = options["authenticationReturnUrl"]
         method["wire"]["accountStatus"] = "PENDING"
         method["wire"]["authenticationResult"] = result
         method["three_ds"] = {"authenticationId": authentication, "is_awaited": True, "status": None}

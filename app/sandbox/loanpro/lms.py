@@ -89,53 +89,53 @@ def answer(host: Host, method: str, path: str, options: Mapping[str, str], body:
     raise entity_error("The requested endpoint does not exist", status=404, kind="NotFoundException")
 
 
-def _create(asked: LmsRequest) -> Json:
-    customer = customers.create(asked.state, asked.fields, asked.rules)
-    asked.host.touch()
-    return {"d": render.customer(customer, asked.state, {}, asked.style)}
+def _create(request: LmsRequest) -> Json:
+    customer = customers.create(request.state, request.fields, request.rules)
+    request.host.touch()
+    return {"d": render.customer(customer, request.state, {}, request.style)}
 
 
-def _get(asked: LmsRequest) -> Json:
-    customer = customers.find(asked.state, asked.number)
-    return {"d": render.customer(customer, asked.state, asked.query.expand, asked.style)}
+def _get(request: LmsRequest) -> Json:
+    customer = customers.find(request.state, request.number)
+    return {"d": render.customer(customer, request.state, request.query.expand, request.style)}
 
 
-def _list(asked: LmsRequest) -> Json:
-    query, state, style = asked.query, asked.state, asked.style
+def _list(request: LmsRequest) -> Json:
+    query, state, style = request.query, request.state, request.style
     held: dict[str, Json] = state["customers"]
     wanted = held.values() if query.wanted_ids is None else _rows_by_id(held, query.wanted_ids)
     page, summary = odata.select([render.customer_row(customer) for customer in wanted], query)
     shown = [render.customer(held[str(row["id"])], state, query.expand, style) for row in page]
     for customer in shown:
         if "results" in customer["PaymentAccounts"]:
-            customer["PaymentAccounts"] = _page_of(asked, customer["PaymentAccounts"], f"Customers({customer['id']})")
+            customer["PaymentAccounts"] = _page_of(request, customer["PaymentAccounts"], f"Customers({customer['id']})")
     return {"d": {"results": shown, "summary": summary}}
 
 
-def _update(asked: LmsRequest) -> Json:
-    state, now, delay_s = asked.state, asked.rules.now, asked.index_delay_s
-    customer, body = customers.find(state, asked.number), asked.fields
+def _update(request: LmsRequest) -> Json:
+    state, now, delay_s = request.state, request.rules.now, request.index_delay_s
+    customer, body = customers.find(state, request.number), request.fields
     row = search.visible_row(customer, now, delay_s)
-    customers.update(state, customer, body, asked.rules)
+    customers.update(state, customer, body, request.rules)
     customers.touch_index(customer, row, now)
-    asked.host.touch()
-    mode = asked.host.switch("LINK_RESPONSE")
+    request.host.touch()
+    mode = request.host.switch("LINK_RESPONSE")
     if mode == "deferred" or not children(body, "PaymentAccounts"):
-        return {"d": render.customer(customer, state, {}, asked.style)}
+        return {"d": render.customer(customer, state, {}, request.style)}
     whole: odata.Expand = {"PaymentAccounts": {"CheckingAccount": {}, "CreditCard": {}}}
-    shown = render.customer(customer, state, whole, asked.style)
+    shown = render.customer(customer, state, whole, request.style)
     shown["PaymentAccounts"]["results"].sort(key=lambda row: row["id"], reverse=mode == "expanded_newest_first")
     return {"d": shown}
 
 
-def _list_accounts(asked: LmsRequest) -> Json:
-    held = render.accounts_of(customers.find(asked.state, asked.number), asked.state)
-    return {"d": _page_of(asked, _accounts(asked, held)["d"], f"Customers({asked.number})")}
+def _list_accounts(request: LmsRequest) -> Json:
+    held = render.accounts_of(customers.find(request.state, request.number), request.state)
+    return {"d": _page_of(request, _accounts(request, held)["d"], f"Customers({request.number})")}
 
 
-def _page_of(asked: LmsRequest, rows: Json, owner: str) -> Json:
+def _page_of(request: LmsRequest, rows: Json, owner: str) -> Json:
     """A page of a customer's profiles; some tenants ignore `nopaging` (assumed)."""
-    switch, held = asked.host.switch, rows["results"]
+    switch, held = request.host.switch, rows["results"]
     if switch("PAGE_SIZE") == "none" or len(held) <= int(switch("PAGE_SIZE")):
         return rows
     size, start = int(switch("PAGE_SIZE")), rows.get("summary", {}).get("start", 0)
@@ -143,54 +143,56 @@ def _page_of(asked: LmsRequest, rows: Json, owner: str) -> Json:
         return {"results": held[:size], "summary": {"start": start, "pageSize": size, "total": start + len(held)}}
     if switch("PAGE_HINT") == "silent":
         return {"results": held[:size]}
-    following = {name: value for name, value in asked.options.items() if name != "$skip"} | {"$skip": start + size}
+    following = {name: value for name, value in request.options.items() if name != "$skip"} | {"$skip": start + size}
     return {"results": held[:size], "__next": f"{owner}/PaymentAccounts?{urlencode(following, safe='$,/()')}"}
 
 
-def _list_all_accounts(asked: LmsRequest) -> Json:
-    held: dict[str, Json] = asked.state["accounts"]
-    return _accounts(asked, sorted(held.values(), key=lambda account: -account["id"]))
+def _list_all_accounts(request: LmsRequest) -> Json:
+    held: dict[str, Json] = request.state["accounts"]
+    return _accounts(request, sorted(held.values(), key=lambda account: -account["id"]))
 
 
-def _accounts(asked: LmsRequest, held: list[Json]) -> Json:
-    query, state, style = asked.query, asked.state, asked.style
+def _accounts(request: LmsRequest, held: list[Json]) -> Json:
+    query, state, style = request.query, request.state, request.style
     page, summary = odata.select([render.account_row(account, state) for account in held], query)
     by_id = state["accounts"]
     shown = [render.account(by_id[str(row["id"])], state, query.expand, style) for row in page]
     return {"d": {"results": shown, "summary": summary}}
 
 
-def _navigate(asked: LmsRequest) -> Json:
+def _navigate(request: LmsRequest) -> Json:
     """A customer's other children, e.g. ``Customers(37)/Phones``."""
-    name = asked.groups["name"]
+    name = request.groups["name"]
     whole = render.customer(
-        customers.find(asked.state, asked.number), asked.state, {name: asked.query.expand}, asked.style
+        customers.find(request.state, request.number), request.state, {name: request.query.expand}, request.style
     )
     return {"d": whole[name]}
 
 
-def _get_account(asked: LmsRequest) -> Json:
-    return {"d": render.account(_account(asked), asked.state, asked.query.expand, asked.style)}
+def _get_account(request: LmsRequest) -> Json:
+    return {"d": render.account(_account(request), request.state, request.query.expand, request.style)}
 
 
-def _get_child(asked: LmsRequest) -> Json:
-    expand = {asked.groups["name"]: asked.query.expand}
-    return {"d": render.account(_account(asked), asked.state, expand, asked.style)[asked.groups["name"]]}
+def _get_child(request: LmsRequest) -> Json:
+    expand = {request.groups["name"]: request.query.expand}
+    return {"d": render.account(_account(request), request.state, expand, request.style)[request.groups["name"]]}
 
 
-def _account(asked: LmsRequest) -> Json:
-    account: Json | None = asked.state["accounts"].get(str(asked.number))
+def _account(request: LmsRequest) -> Json:
+    account: Json | None = request.state["accounts"].get(str(request.number))
     if account is None:
         raise entity_error("Payment account not found")
     return account
 
 
-def _search(asked: LmsRequest) -> Json:
+def _search(request: LmsRequest) -> Json:
     """Pages with `$start`, not `$skip`."""
-    now, delay_s = asked.rules.now, asked.index_delay_s
-    seen = (search.visible_row(customer, now, delay_s) for customer in asked.state["customers"].values())
-    hits = search.search([row for row in seen if row], asked.fields.get("query"))
-    options = {"$skip" if name == "$start" else name: value for name, value in asked.options.items() if name != "$skip"}
+    now, delay_s = request.rules.now, request.index_delay_s
+    seen = (search.visible_row(customer, now, delay_s) for customer in request.state["customers"].values())
+    hits = search.search([row for row in seen if row], request.fields.get("query"))
+    options = {
+        "$skip" if name == "$start" else name: value for name, value in request.options.items() if name != "$skip"
+    }
     page, summary = odata.select(hits, odata.parse_query(options))
     return {"d": {"results": page, "summary": {"totalHits": summary["total"], "totalTime": 1, "aggregations": []}}}
 

@@ -80,55 +80,55 @@ def _authorize(auth: str, state: Json, login: Login, headers: Mapping[str, str],
         raise vault_error(401, "Unauthorized")
 
 
-def _authenticate(asked: LinkRequest) -> Json:
-    body, login = asked.body, asked.login
+def _authenticate(request: LinkRequest) -> Json:
+    body, login = request.body, request.login
     if not isinstance(body, dict) or (body.get("username"), body.get("password")) != (login.username, login.password):
         raise vault_error(401, "Invalid username or password")
     return {"token": login.token, "secret": login.secret}
 
 
-def _mint_obo(asked: LinkRequest) -> Json:
-    asked.host.touch()
-    return secure.mint_obo(asked.state)
+def _mint_obo(request: LinkRequest) -> Json:
+    request.host.touch()
+    return secure.mint_obo(request.state)
 
 
-def _create_bank(asked: LinkRequest) -> Json:
-    asked.host.touch()
-    return secure.create_bank(asked.state, asked.body, asked.now)
+def _create_bank(request: LinkRequest) -> Json:
+    request.host.touch()
+    return secure.create_bank(request.state, request.body, request.now)
 
 
-def _update(asked: LinkRequest) -> bool:
-    (secure.update_card if asked.kind == "card" else secure.update_bank)(asked.state, asked.body, asked.now)
-    asked.host.touch()
+def _update(request: LinkRequest) -> bool:
+    (secure.update_card if request.kind == "card" else secure.update_bank)(request.state, request.body, request.now)
+    request.host.touch()
     return True
 
 
-def _delete(asked: LinkRequest) -> bool:
-    secure.delete(asked.state, asked.body, asked.kind, asked.now)
-    asked.host.touch()
+def _delete(request: LinkRequest) -> bool:
+    secure.delete(request.state, request.body, request.kind, request.now)
+    request.host.touch()
     return True
 
 
-def _link(asked: LinkRequest) -> bool:
-    secure.link(asked.state, asked.groups["id"], asked.body, asked.kind, asked.now)
-    asked.host.touch()
+def _link(request: LinkRequest) -> bool:
+    secure.link(request.state, request.groups["id"], request.body, request.kind, request.now)
+    request.host.touch()
     return True
 
 
-def _unlink(asked: LinkRequest) -> bool:
-    secure.unlink(asked.state, asked.groups["id"], asked.body, asked.kind, asked.now)
-    asked.host.touch()
+def _unlink(request: LinkRequest) -> bool:
+    secure.unlink(request.state, request.groups["id"], request.body, request.kind, request.now)
+    request.host.touch()
     return True
 
 
-def _create_customer(asked: LinkRequest) -> Json:
-    asked.host.touch()
-    return secure.create_customer(asked.state, asked.body)
+def _create_customer(request: LinkRequest) -> Json:
+    request.host.touch()
+    return secure.create_customer(request.state, request.body)
 
 
-def _page(asked: LinkRequest) -> str:
+def _page(request: LinkRequest) -> str:
     """The iframe: posts the form here, then sends `{status, token}` to its parent page."""
-    is_card = "check" not in asked.groups["form"]
+    is_card = "check" not in request.groups["form"]
     names = ("number", "exp_month", "exp_year", "holder_name")
     if not is_card:
         names = ("number", "routing_number", "account_type", "holder_name")
@@ -138,13 +138,13 @@ def _page(asked: LinkRequest) -> str:
     return _PAGE.replace("FIELDS", fields)
 
 
-def _capture(asked: LinkRequest) -> Json:
+def _capture(request: LinkRequest) -> Json:
     """Handles the page's form. The real iframe sends `{status: 200, token}` to its parent."""
-    if not isinstance(asked.body, dict):
+    if not isinstance(request.body, dict):
         raise vault_error(400, "Invalid data")
-    kind = "bank" if "check" in asked.groups["form"] else "card"
+    kind = "bank" if "check" in request.groups["form"] else "card"
     try:
-        return {"status": 200, "token": asked.mint({**asked.body, "kind": kind})["token"]}
+        return {"status": 200, "token": request.mint({**request.body, "kind": kind})["token"]}
     except ValueError as error:
         raise vault_error(400, "Invalid data", str(error)) from None
 

@@ -152,7 +152,7 @@ class SmallKeeper:
             raise RequestRefused("UNAUTHENTICATED")
         return Caller(name=given.removeprefix("Bearer "), scopes=scopes)
 
-    async def again(self, caller: Caller) -> Caller | None:
+    async def revalidate(self, caller: Caller) -> Caller | None:
         return caller if caller.name in self.good else None
 
     async def document(self, request: GraphQLRequest, caller: Caller) -> Document:

@@ -41,7 +41,7 @@ def _as_spelled(provider: ProviderName, ref: str) -> CustomerRef:
     return CustomerRef(ref)
 
 
-class Budget(Protocol):
+class WorkBudget(Protocol):
     """The limits of the response. `take_work` charges a field for the items that its resolver examines."""
 
     def take_work(self, items: int) -> None: ...
@@ -115,7 +115,7 @@ class Context:
     services: Services
     caller: Caller
     call: Call
-    budget: Budget = field(default_factory=NoBudget, init=False)
+    budget: WorkBudget = field(default_factory=NoBudget, init=False)
     refusals: Refusals = field(default_factory=Refusals, init=False)
     resume_after: str | None = field(default=None, init=False)
     event_id: str | None = field(default=None, init=False)

@@ -6,13 +6,13 @@ from typing import Any, Final
 import orjson
 
 from app.api.response import encode
-from app.execution.budget import Budget
+from app.execution.budget import ExecutionBudget
 
 _AT_ONCE: Final = 2_000  # values encoded in one step: a fraction of a millisecond
 _BYTES_A_STEP: Final = 16  # converts bytes to the budget's unit of work
 
 
-async def encoded(data: Any, budget: Budget) -> orjson.Fragment:
+async def encoded(data: Any, budget: ExecutionBudget) -> orjson.Fragment:
     """JSON to embed in the response as it is. Raises TooLarge."""
     if budget.spent <= _AT_ONCE:
         whole = encode(data)

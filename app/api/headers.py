@@ -10,7 +10,7 @@ _ONCE_ONLY: Final = frozenset(
 )
 
 
-class ClientConnection(Protocol):
+class AuthenticatedConnection(Protocol):
     """What the server allows an application to do with a connection. Not every server offers it."""
 
     def authenticated(self, caller: str) -> bool:
@@ -25,7 +25,7 @@ class ClientConnection(Protocol):
         ...
 
 
-def connection_of(scope: Scope) -> ClientConnection | None:
+def connection_of(scope: Scope) -> AuthenticatedConnection | None:
     found: Any = scope.get("state")
     return found.get("connection") if found else None
 

@@ -17,7 +17,7 @@ from app.api.limits.card_numbers import check_name, check_variables
 from app.api.limits.gatekeeper import RequestContext, RequestPolicy
 from app.api.problems import RequestRefused
 from app.api.request import GraphQLRequest
-from app.execution.budget import Budget, TooLarge, Turns
+from app.execution.budget import ExecutionBudget, TooLarge, Turns
 from app.execution.documents import Document, is_mutation, is_subscription, question_of
 from app.execution.run import run_operation, run_subscription
 
@@ -140,7 +140,7 @@ class OperationRunner:
 
     def _context(self, prepared: PreparedOperation, request_id: str, headers: Mapping[str, str]) -> RequestContext:
         context = self._policy.context(prepared.caller, request_id, headers)
-        context.budget = Budget(self._most.response_fields, self._most.response_bytes, self._turns)
+        context.budget = ExecutionBudget(self._most.response_fields, self._most.response_bytes, self._turns)
         return context
 
 

@@ -56,7 +56,7 @@ class Turns:
             loop.call_soon(self._count, _ROUNDS)
 
 
-class Budget:
+class ExecutionBudget:
     """Limits of one operation, or of one subscription event. `until_turn`: steps left in the current slice."""
 
     __slots__ = (
@@ -179,7 +179,7 @@ class Overdue(Exception):
     """The slice is exceeded. Generated code cannot pause, so the interpreter completes the value item by item."""
 
 
-def budget_of(context: Any) -> Budget:
+def budget_of(context: Any) -> ExecutionBudget:
     """The budget in the context, or a new one without limits that still yields between slices."""
     found = getattr(context, "budget", None)
-    return found if isinstance(found, Budget) else Budget()
+    return found if isinstance(found, ExecutionBudget) else ExecutionBudget()

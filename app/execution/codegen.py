@@ -17,7 +17,7 @@ from graphql import GraphQLEnumType, GraphQLLeafType, GraphQLObjectType, Undefin
 from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_leaf_type
 
 from app.execution import strawberry_internals as internals
-from app.execution.budget import SLICE, Budget, TooLarge
+from app.execution.budget import SLICE, ExecutionBudget, TooLarge
 from app.execution.interpreter import Completer
 from app.execution.lists import listed
 from app.execution.state import Path, Run
@@ -41,7 +41,7 @@ class Code:
     It counts the items of lists; the caller counts the object itself (`Selection.full_weight`).
     """
 
-    function: Callable[[Any, Budget], dict[str, Any]]
+    function: Callable[[Any, ExecutionBudget], dict[str, Any]]
     holes: frozenset[str]
 
 
@@ -87,7 +87,7 @@ def generated_first(
     return complete
 
 
-def _in_turns(made: Callable[[Any, Budget], Any], at_once: int, interpreter: Completer) -> Completer:
+def _in_turns(made: Callable[[Any, ExecutionBudget], Any], at_once: int, interpreter: Completer) -> Completer:
     """A list completer that generates `at_once` items per slice."""
 
     def complete(run: Run, value: Any, path: Path) -> Any:
@@ -152,7 +152,7 @@ class _Writer:
         self._members.append(f"{entry.key!r}: None")
         return False
 
-    def function(self, kind: type | None, type_: GraphQLObjectType) -> Callable[[Any, Budget], dict[str, Any]]:
+    def function(self, kind: type | None, type_: GraphQLObjectType) -> Callable[[Any, ExecutionBudget], dict[str, Any]]:
         if type_.is_type_of is None:  # no type check: a resolver may return any class that has the attributes
             check = f"o.__class__ in {self._vetted()} or vet(o)"
         elif kind is not None:
@@ -165,7 +165,7 @@ class _Writer:
         body.append("return {" + ", ".join(self._members) + "}")
         return self._compile(body)
 
-    def expression(self, expression: str) -> Callable[[Any, Budget], Any]:
+    def expression(self, expression: str) -> Callable[[Any, ExecutionBudget], Any]:
         return self._compile([f"return {expression}"])
 
     def value(self, type_: Any, details: internals.Details, variable: str) -> str | None:
@@ -229,7 +229,7 @@ class _Writer:
         if not is_abstract_type(type_):
             code = self._variant.select(type_, details).code(at_once=self._at_once)
             return f"{self._constant(code.function)}($, b)" if code is not None and not code.holes else None
-        functions: dict[type, Callable[[Any, Budget], Any]] = {}
+        functions: dict[type, Callable[[Any, ExecutionBudget], Any]] = {}
         for kind, runtime in internals.classes_of(self._variant.schema, type_).items():
             code = self._variant.select(runtime, details).code(at_once=self._at_once)
             if code is None or code.holes:
@@ -246,12 +246,12 @@ class _Writer:
         self._constants["vet"] = _vet
         return self._constant(_VETTED)
 
-    def _compile(self, body: list[str]) -> Callable[[Any, Budget], Any]:
+    def _compile(self, body: list[str]) -> Callable[[Any, ExecutionBudget], Any]:
         source = "def made(o, b):\n" + "".join(f"    {line}\n" for line in body)
         space = dict(self._constants)
         exec(compile(source, "<plan>", "exec"), space)  # noqa: S102 - generated source; see the module's docstring
         self._variant.weight += len(source) // 40
-        made: Callable[[Any, Budget], Any] = space["made"]
+        made: Callable[[Any, ExecutionBudget], Any] = space["made"]
         return made
 
 

@@ -13,7 +13,7 @@ from graphql import GraphQLObjectType
 from graphql.type import GraphQLList, GraphQLNonNull, is_abstract_type, is_object_type
 
 from app.execution import strawberry_internals as internals
-from app.execution.budget import SLICE, STEPS_INTERPRETED, Budget, TooLarge
+from app.execution.budget import SLICE, STEPS_INTERPRETED, ExecutionBudget, TooLarge
 from app.execution.interpreter import Completer, closed, filled
 from app.execution.state import Path, Run
 
@@ -43,8 +43,8 @@ class _Shape:
     Then `plain` completes the plain fields, and `asked` are the fields that must be executed for each item.
     """
 
-    whole: Callable[[Any, Budget], dict[str, Any]]
-    plain: Callable[[Any, Budget], dict[str, Any]]
+    whole: Callable[[Any, ExecutionBudget], dict[str, Any]]
+    plain: Callable[[Any, ExecutionBudget], dict[str, Any]]
     at_once: tuple[_AtOnce, ...]
     asked: tuple[tuple[str, "Execute"], ...]
 
@@ -111,7 +111,7 @@ def listed(
             return await done if done.__class__ is CoroutineType else done
         return await fill_in_turns(run, value, path, results, remaining, 0, [])
 
-    def make(value: list[Any], budget: Budget, results: list[Any], remaining: Remaining) -> None:
+    def make(value: list[Any], budget: ExecutionBudget, results: list[Any], remaining: Remaining) -> None:
         for one in value:
             shape = known.get(one.__class__) or shapes.of(one.__class__)
             try:
@@ -194,7 +194,7 @@ def _fill_known(shape: _Shape, one: Any, made: dict[str, Any]) -> Sequence[tuple
     return (*shape.asked, *unknown) if unknown else shape.asked
 
 
-def _refuse(one: Any, budget: Budget) -> dict[str, Any]:
+def _refuse(one: Any, budget: ExecutionBudget) -> dict[str, Any]:
     raise _NoShape
 
 

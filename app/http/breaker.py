@@ -8,7 +8,7 @@ from app.http.breaker_window import SlidingCount
 from app.http.settings import BreakerSettings
 
 
-class Verdict(Enum):
+class CallVerdict(Enum):
     """Whether one call counts as a success or a failure of the vault."""
 
     GOOD = "good"  # any status below 500
@@ -46,16 +46,16 @@ class Breaker:
         self._is_probing = True
         return self._generation
 
-    def record(self, permit: int, verdict: Verdict) -> None:
+    def record(self, permit: int, verdict: CallVerdict) -> None:
         if permit != self._generation:
             return
         if self.state == "HALF_OPEN":
             self._is_probing = False
-            if verdict is not Verdict.NONE:
-                self._set_state("CLOSED" if verdict is Verdict.GOOD else "OPEN")
-        elif verdict is not Verdict.NONE:
+            if verdict is not CallVerdict.NONE:
+                self._set_state("CLOSED" if verdict is CallVerdict.GOOD else "OPEN")
+        elif verdict is not CallVerdict.NONE:
             window, settings = self._window, self._settings
-            window.add(self._clock(), 1, verdict is Verdict.BAD)
+            window.add(self._clock(), 1, verdict is CallVerdict.BAD)
             if window.total >= settings.minimum_calls and window.marked >= settings.failure_ratio * window.total:
                 self._set_state("OPEN")
 

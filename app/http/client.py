@@ -21,7 +21,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.auth import AuthHeaders, Credentials
-from app.http.breaker import Breaker, Verdict
+from app.http.breaker import Breaker, CallVerdict
 from app.http.cap import FairSemaphore, SemaphoreFull
 from app.http.message import CallLike, Effect, ExtendedHeaders, FixedHeaders, VaultReply, VaultRequest
 from app.http.retry import RetryAfter, RetryBudget, backoff_s, is_worth_trying, retry_after_s
@@ -226,19 +226,19 @@ class VaultHttpClient:
             self._cap.release()
             raise
         now = self._loop_time or asyncio.get_running_loop().time
-        began_at, verdict = now(), Verdict.NONE
+        began_at, verdict = now(), CallVerdict.NONE
         try:
             headers = self._with_auth_headers(prepared, auth)
             reply = await self._transport.send(prepared.method, prepared.url, headers, prepared.body, deadline_at)
             status = reply.status
-            verdict = Verdict.BAD if status >= 500 else Verdict.GOOD if status != 429 else Verdict.NONE
+            verdict = CallVerdict.BAD if status >= 500 else CallVerdict.GOOD if status != 429 else CallVerdict.NONE
         except TransportError as error:
             verdict = self._verdict(error, deadline_at - began_at)
             raise self._failed(error, effect) from None
         except asyncio.CancelledError:
             # The caller cancelled. Silence for nearly a full deadline counts against the vault.
             if now() - began_at >= 0.9 * self._settings.deadline_s:
-                verdict = Verdict.BAD
+                verdict = CallVerdict.BAD
             raise
         finally:
             self._cap.release()
@@ -256,11 +256,11 @@ class VaultHttpClient:
             raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
         return permit
 
-    def _verdict(self, error: TransportError, allowed_s: float) -> Verdict:
+    def _verdict(self, error: TransportError, allowed_s: float) -> CallVerdict:
         """Timeouts of calls with a short deadline are not counted: they must not open the circuit for all."""
         if error.cause is Cause.TIMEOUT:
-            return Verdict.BAD if allowed_s >= _ENOUGH_TIME * self._settings.deadline_s else Verdict.NONE
-        return Verdict.NONE if error.cause in (Cause.INVALID, Cause.CLOSED, Cause.TOO_LARGE) else Verdict.BAD
+            return CallVerdict.BAD if allowed_s >= _ENOUGH_TIME * self._settings.deadline_s else CallVerdict.NONE
+        return CallVerdict.NONE if error.cause in (Cause.INVALID, Cause.CLOSED, Cause.TOO_LARGE) else CallVerdict.BAD
 
     def _failed(self, error: TransportError, effect: Effect) -> Exception:
         if error.cause is Cause.INVALID:

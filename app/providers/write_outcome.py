@@ -15,7 +15,7 @@ Shape = Callable[[Any], bool]
 """Checks whether a decoded body (see `decoded`) has the documented shape; it may raise `SHAPE_ERRORS` if not."""
 
 
-class Verdict(Enum):
+class WriteVerdict(Enum):
     APPLIED = "applied"
     REFUSED = "refused"
     UNKNOWN = "unknown"
@@ -33,21 +33,21 @@ class WriteAnswers:
     refused: Mapping[int, Shape]
     over: frozenset[int] = field(default=frozenset())
 
-    def classify(self, reply: VaultReply) -> Verdict:
+    def classify(self, reply: VaultReply) -> WriteVerdict:
         return self._judge(reply.status, decoded(reply))
 
-    def _judge(self, status: int, body: Any) -> Verdict:
+    def _judge(self, status: int, body: Any) -> WriteVerdict:
         if _fits(self.applied.get(status), body):
-            return Verdict.APPLIED
-        return Verdict.REFUSED if _fits(self.refused.get(status), body) else Verdict.UNKNOWN
+            return WriteVerdict.APPLIED
+        return WriteVerdict.REFUSED if _fits(self.refused.get(status), body) else WriteVerdict.UNKNOWN
 
     def read(self, provider: ProviderName, reply: VaultReply, refusal: Callable[[], VaultError]) -> Any:
         """The decoded body of an applied write. Raises `refusal()` for a refused one, else OutcomeUnknown."""
         body = decoded(reply)
         verdict = self._judge(reply.status, body)
-        if verdict is Verdict.APPLIED:
+        if verdict is WriteVerdict.APPLIED:
             return body
-        if verdict is Verdict.REFUSED:
+        if verdict is WriteVerdict.REFUSED:
             raise refusal()
         raise OutcomeUnknown(
             provider,

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.sandbox.base import Emulator, UnknownSwitch
-from app.sandbox.control_guard import Forbidden, check
+from app.sandbox.control_guard import ControlForbidden, check
 from app.sandbox.control_input import (
     BadControlInput,
     allow_only,
@@ -100,7 +100,7 @@ def _guarded(app: ASGIApp) -> ASGIApp:
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             check(Headers(scope=scope))
-        except Forbidden as error:
+        except ControlForbidden as error:
             await _complaint(str(error), error.status)(scope, receive, send)
         else:
             await app(scope, receive, send)

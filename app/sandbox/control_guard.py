@@ -13,7 +13,7 @@ _LOCAL_ENDS: Final = (".localhost", ".internal", ".local")
 _CURL: Final = "application/x-www-form-urlencoded"
 
 
-class Forbidden(Exception):
+class ControlForbidden(Exception):
     """The request may come from a page of another site; the message is shown. `status` is 403, or 415 for a body."""
 
     def __init__(self, message: str, status: int = 403) -> None:
@@ -25,19 +25,19 @@ def check(headers: Mapping[str, str]) -> None:
     """Raises Forbidden. `headers` have lower-case names."""
     host = _host_of(f"//{headers.get('host', '')}")
     if not _is_local(host):
-        raise Forbidden("The control API accepts local host names and addresses only: use localhost.")
+        raise ControlForbidden("The control API accepts local host names and addresses only: use localhost.")
     origin = headers.get("origin")
     if origin is not None and not is_loopback(_host_of(origin)) and _host_of(origin) != host:
-        raise Forbidden("Pages of other sites may not use the control API.")
+        raise ControlForbidden("Pages of other sites may not use the control API.")
     if headers.get("sec-fetch-site", "none") in ("cross-site", "same-site") and origin is None:
-        raise Forbidden("Pages of other sites may not use the control API.")
+        raise ControlForbidden("Pages of other sites may not use the control API.")
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     # curl -d sends the content type of a form; a browser form also sends Origin.
     is_json = media_type in ("", "application/json") or media_type.endswith("+json")
     if not is_json and not (media_type == _CURL and origin is None):
-        raise Forbidden("Send application/json.", 415)
+        raise ControlForbidden("Send application/json.", 415)
 
 
 def is_loopback(host: str) -> bool:

@@ -13,7 +13,7 @@ import strawberry
 from graphql import ExecutionResult, OperationType, get_introspection_query
 
 from app.api.encoding import encoded
-from app.execution.budget import SLICE, STEPS_BY_LIBRARY, Budget, TooLarge, Turns
+from app.execution.budget import SLICE, STEPS_BY_LIBRARY, ExecutionBudget, TooLarge, Turns
 from app.execution.documents import Document, DocumentCache
 from app.execution.plan import Plan
 from app.execution.run import run_operation, run_subscription
@@ -64,7 +64,7 @@ def world_of(count: int) -> World:
     return world
 
 
-def context_of(world: World, budget: Budget) -> Context:
+def context_of(world: World, budget: ExecutionBudget) -> Context:
     made = Context.create(world.services, Caller(name="tests", scopes=ALL_SCOPES), "req-1")
     made.budget = budget
     return made
@@ -82,7 +82,7 @@ def query(inner: str, first: int = 10_000) -> str:
 
 @ways
 async def test_every_field_of_a_response_is_counted(way: Way) -> None:
-    world, budget = world_of(40), Budget(100_000, 10_000_000)
+    world, budget = world_of(40), ExecutionBudget(100_000, 10_000_000)
     result = await way(document_of(query(f"{FIELDS} billingAddress{{city}} {LOOP}")), context_of(world, budget), {})
     assert result.errors is None
     made = fields_in(result.data)
@@ -104,7 +104,7 @@ async def test_every_field_of_a_response_is_counted(way: Way) -> None:
     ],
 )  # fmt: skip
 async def test_a_response_with_too_many_fields_is_aborted(way: Way, text: str) -> None:
-    budget = Budget(500, 10_000_000)
+    budget = ExecutionBudget(500, 10_000_000)
     result = await way(document_of(text), context_of(world_of(300), budget), {})
     assert result.data is None
     assert [error.extensions for error in result.errors][-1:] == [
@@ -117,7 +117,7 @@ async def test_a_response_with_too_many_fields_is_aborted(way: Way, text: str) -
 @ways
 async def test_a_response_with_too_many_bytes_is_aborted(way: Way) -> None:
     long = "a" * 900
-    budget = Budget(100_000, 100_000)
+    budget = ExecutionBudget(100_000, 100_000)
     text = query(" ".join(f"{long}{n}:id" for n in range(10)))
     result = await way(document_of(text), context_of(world_of(300), budget), {})
     assert result.data is None
@@ -126,10 +126,10 @@ async def test_a_response_with_too_many_bytes_is_aborted(way: Way) -> None:
 
 async def test_long_values_are_counted_when_they_are_encoded() -> None:
     data = {"rows": [{"a": "x" * 500} for _ in range(300)]}
-    assert orjson.loads(orjson.dumps(await encoded(data, Budget(1_000, 200_000)))) == data
+    assert orjson.loads(orjson.dumps(await encoded(data, ExecutionBudget(1_000, 200_000)))) == data
     with pytest.raises(TooLarge):
-        await encoded(data, Budget(1_000, 100_000))
-    spent = Budget(10_000, 100_000)
+        await encoded(data, ExecutionBudget(1_000, 100_000))
+    spent = ExecutionBudget(10_000, 100_000)
     spent.take(5_000, 0)
     with pytest.raises(TooLarge):
         await encoded(data, spent)
@@ -142,7 +142,7 @@ async def test_long_values_are_counted_when_they_are_encoded() -> None:
 class Ticker:
     """Records the maximum `budget` steps between two iterations of the event loop."""
 
-    budget: Budget
+    budget: ExecutionBudget
     steps: int = 0
     _last: int = 0
     _running: bool = field(default=True)
@@ -163,7 +163,7 @@ class Ticker:
         return self.steps
 
 
-class Counted(Budget):
+class Counted(ExecutionBudget):
     """Counts all steps, including those reset by a turn."""
 
     __slots__ = ("before",)
@@ -224,7 +224,7 @@ async def test_slices_of_all_requests_run_one_at_a_time_and_fairly() -> None:
         asyncio.get_running_loop().call_soon(tick)
 
     async def long(name: str) -> None:
-        budget = Budget(10**9, 10**9, turns)
+        budget = ExecutionBudget(10**9, 10**9, turns)
         for _ in range(3):
             budget.take(SLICE, 0)
             await budget.turn()
@@ -253,7 +253,7 @@ async def test_many_tasks_of_one_request_share_its_slices() -> None:
 
 async def test_a_cancelled_request_gives_up_its_turn() -> None:
     turns = Turns()
-    first, second = Budget(10**9, 10**9, turns), Budget(10**9, 10**9, turns)
+    first, second = ExecutionBudget(10**9, 10**9, turns), ExecutionBudget(10**9, 10**9, turns)
     for one in (first, second):
         one.take(SLICE, 0)
     leaving, staying = asyncio.create_task(first.turn()), asyncio.create_task(second.turn())
@@ -305,7 +305,7 @@ SMALL = strawberry.Schema(Query, Mutation, Subscription)
 
 @dataclass
 class Holder:
-    budget: Budget
+    budget: ExecutionBudget
 
 
 @ways
@@ -314,7 +314,7 @@ async def test_a_mutation_over_budget_reports_what_ran_and_stops(way: Any) -> No
     counts = {"a": 3, "b": 99, "c": 1}
     text = "mutation{" + "".join(f'{n}:make(name:"{n}",count:{c}){{rows{{number}}}}' for n, c in counts.items()) + "}"
     document = document_of(text, SMALL)
-    result = await way(document, Holder(Budget(50, 10_000)), {}, SMALL)
+    result = await way(document, Holder(ExecutionBudget(50, 10_000)), {}, SMALL)
     assert ran == ["a", "b"]
     assert result.data == {"a": {"rows": [{"number": 0}, {"number": 1}, {"number": 2}]}, "b": None, "c": None}
     told = [(error.path, (error.extensions or {})["code"]) for error in result.errors]
@@ -324,7 +324,7 @@ async def test_a_mutation_over_budget_reports_what_ran_and_stops(way: Any) -> No
 async def test_each_event_of_a_subscription_has_a_budget() -> None:
     document = document_of("subscription{each(counts:[30,99,30]){rows{number}}}", SMALL)
     assert document.operations[None].operation is OperationType.SUBSCRIPTION
-    started = await run_subscription(SMALL, document, None, {}, Holder(Budget(50, 10_000)))
+    started = await run_subscription(SMALL, document, None, {}, Holder(ExecutionBudget(50, 10_000)))
     assert not isinstance(started, ExecutionResult)
     seen = [(len(result.data["each"]["rows"]) if result.data else None, result.errors) async for result in started]
     assert [count for count, _ in seen] == [30, None, 30]

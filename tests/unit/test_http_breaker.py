@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.http.breaker import Breaker, Verdict
+from app.http.breaker import Breaker, CallVerdict
 from app.http.breaker_window import SlidingCount
 from app.http.settings import BreakerSettings
 
-GOOD, BAD, NONE = Verdict.GOOD, Verdict.BAD, Verdict.NONE
+GOOD, BAD, NONE = CallVerdict.GOOD, CallVerdict.BAD, CallVerdict.NONE
 
 
 class Clock:
@@ -29,7 +29,7 @@ def breaker(clock: Clock) -> Breaker:
     return Breaker(BreakerSettings(), clock)
 
 
-def run(breaker: Breaker, *verdicts: Verdict) -> None:
+def run(breaker: Breaker, *verdicts: CallVerdict) -> None:
     for verdict in verdicts:
         permit = breaker.admit()
         assert permit is not None

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from app.api.limits.rate import Budget, LocalBuckets, RateLimiter, budgets_of
+from app.api.limits.rate import LocalBuckets, RateBudget, RateLimiter, budgets_of
 from app.api.limits.shared_rate import RedisBuckets
 from app.api.problems import RequestRefused
 from app.settings.model import Settings
 from app.wallet.caller import Caller, CallerKind
 from tests.support.redis_server import RedisServer
 
-SMALL = Budget(requests_per_s=2, requests_burst=4, cost_per_s=10, cost_burst=20)
+SMALL = RateBudget(requests_per_s=2, requests_burst=4, cost_per_s=10, cost_burst=20)
 ANN = Caller(name="ann", scopes=frozenset())
 ACME = Caller(name="ann", scopes=frozenset(), kind=CallerKind.PARTNER)
 
@@ -126,7 +126,7 @@ def redis() -> Iterator[RedisServer]:
 
 async def test_replicas_share_one_bucket(redis: RedisServer) -> None:
     one, other = (RedisBuckets(redis.url, prefix="test-share:", within_s=30) for _ in range(2))
-    slow = Budget(requests_per_s=0.001, requests_burst=6, cost_per_s=0.001, cost_burst=1_000)
+    slow = RateBudget(requests_per_s=0.001, requests_burst=6, cost_per_s=0.001, cost_burst=1_000)
     taken = await asyncio.gather(*(buckets.take("ann", slow, 1, 1) for buckets in (one, other) * 10))
     assert sum(1 for each in taken if not each.wait_s) == 6, "whoever asked, six were let in"
     over = [each for each in taken if each.wait_s]
@@ -139,7 +139,7 @@ async def test_replicas_share_one_bucket(redis: RedisServer) -> None:
 
 async def test_shared_buckets_fill_again_and_are_forgotten(redis: RedisServer) -> None:
     buckets = RedisBuckets(redis.url, prefix="test-fill:", within_s=30)
-    fast = Budget(requests_per_s=50, requests_burst=1, cost_per_s=1_000, cost_burst=10)
+    fast = RateBudget(requests_per_s=50, requests_burst=1, cost_per_s=1_000, cost_burst=10)
     assert not (await buckets.take("ann", fast, 1, 10)).wait_s
     await asyncio.sleep(0.1)
     assert not (await buckets.take("ann", fast, 1, 10)).wait_s

@@ -11,10 +11,10 @@ from app.providers.aloha import errors as aloha
 from app.providers.caselle import errors as caselle
 from app.providers.jpmorgan import errors as jpmorgan
 from app.providers.loanpro import errors as loanpro
-from app.providers.write_outcome import Verdict, WriteAnswers, require_done
+from app.providers.write_outcome import WriteAnswers, WriteVerdict, require_done
 from app.vault.enums import ProviderName
 
-APPLIED, REFUSED, UNKNOWN = Verdict.APPLIED, Verdict.REFUSED, Verdict.UNKNOWN
+APPLIED, REFUSED, UNKNOWN = WriteVerdict.APPLIED, WriteVerdict.REFUSED, WriteVerdict.UNKNOWN
 GUID = "93f5f620-ec93-47dd-ab24-c07bbf0b16bf"
 PROBLEM = {"type": "about:blank", "title": "Bad Request", "status": 400, "code": "validation_failed", "errors": {}}
 MESSAGES = {"responseStatus": "ERROR", "responseCode": "MP_REQ_001", "responseMessage": "Invalid request parameter"}

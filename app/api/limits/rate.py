@@ -18,7 +18,7 @@ _MOST_CLIENTS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class RateBudget:
     """The limits of one client: `*_per_s` is the refill rate of its buckets, `*_burst` their capacity."""
 
     requests_per_s: float
@@ -36,7 +36,7 @@ class TokenGrant(NamedTuple):
 
 
 class Buckets(Protocol):
-    async def take(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant: ...
+    async def take(self, client: str, budget: RateBudget, requests: float, cost: float) -> TokenGrant: ...
 
 
 class LocalBuckets:
@@ -47,10 +47,10 @@ class LocalBuckets:
         self._clock = clock
         self._levels: OrderedDict[str, tuple[float, float, float]] = OrderedDict()
 
-    async def take(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant:
+    async def take(self, client: str, budget: RateBudget, requests: float, cost: float) -> TokenGrant:
         return self.take_now(client, budget, requests, cost)
 
-    def take_now(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant:
+    def take_now(self, client: str, budget: RateBudget, requests: float, cost: float) -> TokenGrant:
         now = self._clock()
         level = self._levels.get(client)
         if level is None:
@@ -75,7 +75,7 @@ class LocalBuckets:
         return TokenGrant(has_requests, has_cost, wait_s)
 
 
-def wait_for(budget: Budget, requests_left: float, cost_left: float) -> float:
+def wait_for(budget: RateBudget, requests_left: float, cost_left: float) -> float:
     """Seconds until both are at least 0."""
     if requests_left >= 0 and cost_left >= 0:
         return 0.0
@@ -88,7 +88,7 @@ class RateLimiter:
     """
 
     def __init__(
-        self, budgets: Mapping[CallerKind, Budget], shared: Buckets | None = None, local: LocalBuckets | None = None
+        self, budgets: Mapping[CallerKind, RateBudget], shared: Buckets | None = None, local: LocalBuckets | None = None
     ) -> None:
         self._budgets = budgets
         self._local = local or LocalBuckets()
@@ -119,19 +119,19 @@ class RateLimiter:
         return _shown(budget, taken)
 
 
-def budgets_of(settings: RateSettings) -> dict[CallerKind, Budget]:
+def budgets_of(settings: RateSettings) -> dict[CallerKind, RateBudget]:
     sections = {
         CallerKind.STAFF: settings.staff,
         CallerKind.PARTNER: settings.partner,
         CallerKind.END_USER: settings.end_user,
     }
     return {
-        kind: Budget(one.requests_per_s, one.requests_burst, one.cost_per_s, one.cost_burst)
+        kind: RateBudget(one.requests_per_s, one.requests_burst, one.cost_per_s, one.cost_burst)
         for kind, one in sections.items()
     }
 
 
-def _shown(budget: Budget, taken: TokenGrant) -> dict[str, Any]:
+def _shown(budget: RateBudget, taken: TokenGrant) -> dict[str, Any]:
     return {
         "maximumAvailable": math.floor(budget.cost_burst),
         "currentlyAvailable": max(0, math.floor(taken.cost)),

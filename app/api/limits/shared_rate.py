@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from app.api.limits.rate import Budget, LocalBuckets, TokenGrant, wait_for
+from app.api.limits.rate import LocalBuckets, RateBudget, TokenGrant, wait_for
 
 _log = logging.getLogger("vaultgraph.gate")
 _WITHIN_S: Final = 0.1
@@ -66,7 +66,7 @@ class RedisBuckets:
         self._clock = clock
         self._rest_until = float("-inf")
 
-    async def take(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant:
+    async def take(self, client: str, budget: RateBudget, requests: float, cost: float) -> TokenGrant:
         if self._clock() >= self._rest_until:
             try:
                 return await self._take_shared(client, budget, requests, cost)
@@ -78,7 +78,7 @@ class RedisBuckets:
     async def close(self) -> None:
         await self._redis.aclose()
 
-    async def _take_shared(self, client: str, budget: Budget, requests: float, cost: float) -> TokenGrant:
+    async def _take_shared(self, client: str, budget: RateBudget, requests: float, cost: float) -> TokenGrant:
         name = self._prefix + hashlib.sha256(client.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         arguments: list[Any] = [
             budget.requests_per_s, budget.requests_burst, budget.cost_per_s, budget.cost_burst, requests, cost

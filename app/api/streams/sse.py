@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from starlette.types import Receive, Send
 
-from app.api.headers import ClientConnection
+from app.api.headers import AuthenticatedConnection
 from app.api.problems import RequestRefused
 from app.api.response import encode
 
@@ -77,7 +77,7 @@ async def send_events(
     is_still_welcome: Callable[[], Awaitable[bool]],
     look_every_s: float = _HEARTBEAT_S,
     framing: Framing = EVENTS,
-    connection: ClientConnection | None = None,
+    connection: AuthenticatedConnection | None = None,
 ) -> None:
     """Send until the source ends, the client disconnects or loses access, the process drains, or a send times out.
 

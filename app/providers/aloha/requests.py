@@ -4,7 +4,7 @@ import secrets
 from typing import Any
 
 from app.providers.aloha.mapping import CARD_TYPES, PROVIDER_TYPES
-from app.providers.aloha.wire import WireAddress, WireCustomer, WireNewToken
+from app.providers.aloha.wire import AlohaAddress, AlohaCustomer, WireNewToken
 from app.providers.base import text
 from app.vault.enums import CustomerRef
 from app.vault.model import Address, Expiry, NewCard, NewCustomer
@@ -32,7 +32,7 @@ def from_card(ref: CustomerRef, new: NewCard) -> WireNewToken:
 
 def from_customer(new: NewCustomer) -> dict[str, Any]:
     """The body of PUT v1/Customers. Aloha requires a log-in: its password is random and not stored."""
-    customer: WireCustomer = {
+    customer: AlohaCustomer = {
         "Email": (new.email or "").strip(),
         "FirstName": new.name.first.strip(),
         "LastName": new.name.last.strip(),
@@ -50,7 +50,7 @@ def from_customer(new: NewCustomer) -> dict[str, Any]:
     }
 
 
-def _from_address(address: Address) -> WireAddress:
+def _from_address(address: Address) -> AlohaAddress:
     parts = {
         "AddressLine1": address.line1,
         "AddressLine2": address.line2,
@@ -58,6 +58,6 @@ def _from_address(address: Address) -> WireAddress:
         "State": address.region,
         "Postal": address.postal_code,
     }
-    wire: WireAddress = {"IsDefault": True}
+    wire: AlohaAddress = {"IsDefault": True}
     wire.update({name: value.strip() for name, value in parts.items() if value and value.strip()})  # type: ignore[typeddict-item]
     return wire

@@ -34,7 +34,7 @@ class WireNewToken(TypedDict):
     CardHolderName: str | None
 
 
-class WireAddress(TypedDict, total=False):
+class AlohaAddress(TypedDict, total=False):
     """`CustomerAddress`: `IsDefault` refers to addresses, not to cards."""
 
     IsDefault: bool
@@ -45,7 +45,7 @@ class WireAddress(TypedDict, total=False):
     Postal: str
 
 
-class WireCustomer(TypedDict, total=False):
+class AlohaCustomer(TypedDict, total=False):
     """`Customer`. `Addresses` is required and may be empty."""
 
     CustomerId: str | None
@@ -54,4 +54,4 @@ class WireCustomer(TypedDict, total=False):
     LastName: str
     BusinessName: str
     VoicePhone: str
-    Addresses: list[WireAddress]
+    Addresses: list[AlohaAddress]

@@ -44,7 +44,7 @@ class WireSavedMethod(TypedDict, total=False):
     created_at: str
 
 
-class WireCustomer(TypedDict, total=False):
+class CaselleCustomer(TypedDict, total=False):
     """A customer; `default_saved_payment_method_uid` is assumed."""
 
     uid: str

@@ -17,7 +17,7 @@ from app.providers.base import (
     text,
     word,
 )
-from app.providers.jpmorgan.wire import WireAddress, WireBankAccount, WireCard, WireMethod, WireStatus
+from app.providers.jpmorgan.wire import JpMorganAddress, WireBankAccount, WireCard, WireMethod, WireStatus
 from app.providers.lists import is_error, says_more
 from app.vault.enums import (
     AuthStatus,
@@ -227,7 +227,7 @@ def _addresses(profile: Any) -> dict[str, Address]:
     """Addresses by `addressIdentifier`; unreadable ones are left out."""
     found = profile.get("addresses")
     return {
-        record["addressIdentifier"]: to_address(cast("WireAddress", record))
+        record["addressIdentifier"]: to_address(cast("JpMorganAddress", record))
         for record in (found if isinstance(found, list) else ())
         if isinstance(record, dict) and isinstance(record.get("addressIdentifier"), str)
     }
@@ -339,7 +339,7 @@ def _profile_status(given: object) -> PaymentMethodStatus | None:
     return None if found is PaymentMethodStatus.ACTIVE else found
 
 
-def to_address(wire: WireAddress) -> Address:
+def to_address(wire: JpMorganAddress) -> Address:
     """Parse one address; a country that is neither alpha-3 nor alpha-2 is left out."""
     return Address(
         line1=text(wire.get("line1")),

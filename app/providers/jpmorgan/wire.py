@@ -74,7 +74,7 @@ class WireMethods(TypedDict, total=False):
     defaultMOP: WireDefault
 
 
-class WireAddress(TypedDict, total=False):
+class JpMorganAddress(TypedDict, total=False):
     """Schemas `address` (with an identifier) and `consumerProfileAddress` (without); country is alpha-3."""
 
     addressIdentifier: str
@@ -96,7 +96,7 @@ class WireProfile(TypedDict, total=False):
     requestId: str
     consumerProfileId: str
     paymentMethodType: WireMethods
-    addresses: list[WireAddress]
+    addresses: list[JpMorganAddress]
 
 
 class WireAuthenticationDetails(TypedDict, total=False):

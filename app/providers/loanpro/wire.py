@@ -6,7 +6,7 @@ Flag = int | str
 """0 or 1; some tenants send text."""
 
 
-class WireAddress(TypedDict, total=False):
+class LoanProAddress(TypedDict, total=False):
     """`Entity.Address`: `state` is ``geo.state.CA``, `country` is ``company.country.usa``."""
 
     address1: str | None
@@ -30,7 +30,7 @@ class WireCheckingAccount(TypedDict, total=False):
     bankName: str | None
     cardHolderName: str | None
     created: str | None
-    Address: WireAddress | dict[str, Any] | None
+    Address: LoanProAddress | dict[str, Any] | None
 
 
 class WireCreditCard(TypedDict, total=False):
@@ -68,7 +68,7 @@ class WirePaymentAccount(TypedDict, total=False):
     CreditCard: WireCreditCard | dict[str, Any] | None
 
 
-class WireCustomer(TypedDict, total=False):
+class LoanProCustomer(TypedDict, total=False):
     """The part of `Entity.Customer` that is read. `PaymentAccounts` is `{results: [...]}`, a bare list, or deferred."""
 
     id: int | str

@@ -173,7 +173,10 @@ async def test_one_leader_among_replicas(pg_store: Store, replica: Store) -> Non
 
 
 async def test_locks_recover_from_a_lost_session(pg_store: Store, replica: Store) -> None:
-    held_by = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database <> 0"
+    held_by = (  # other databases of this server are those of other test workers
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
     async with vault_lock(pg_store), AsyncEngine(replica.engine).connect() as conn:
         assert (await conn.exec_driver_sql(held_by)).scalars().all() == [True]
     async with vault_lock(pg_store, wait_s=5), vault_lock(pg_store, OTHER_REF, wait_s=5):

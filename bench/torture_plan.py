@@ -142,7 +142,7 @@ class Plan:
             return {
                 "alohaToken": {
                     "paymentProvider": "CONNECTED_PAYMENTS",
-                    "token": f"201:torture{uuid.uuid4().hex}",
+                    "token": f"201:{uuid.uuid4()}",
                     "maskedCardNumber": f"411111******{number[-4:]}",
                     "expiry": "2031-07",
                     "brand": "VISA",

@@ -100,7 +100,10 @@ def serve(config_file: Path | None, data_dir: Path | None) -> None:
     run_serve(config_file=config_file, data_dir=data_dir)
 
 
-@main.group(invoke_without_command=True, help="Print the schema (SDL); `schema check` compares two.")
+@main.group(
+    invoke_without_command=True,
+    help="Print the schema (SDL); `schema check` compares two, `schema settings` is of the settings file.",
+)
 @click.option(
     "--subgraph", is_flag=True, help="Include Apollo Federation directives, for composition into a supergraph."
 )
@@ -110,6 +113,15 @@ def schema(ctx: click.Context, subgraph: bool) -> None:
         from resolvers.schema import print_sdl, subgraph_sdl
 
         click.echo(subgraph_sdl() if subgraph else print_sdl(), nl=False)
+
+
+@schema.command("settings", help="Print the JSON schema of the settings file, for editors.")
+def schema_settings() -> None:
+    import json
+
+    from app.settings.json_schema import settings_schema
+
+    click.echo(json.dumps(settings_schema(), indent=2))
 
 
 @main.command(

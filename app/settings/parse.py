@@ -1,7 +1,8 @@
-"""Parses settings with msgspec. Reports all faults at once and quotes no values."""
+"""Parses settings one by one, so that all faults are reported at once, by name and without values."""
 
+import operator
 import re
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin
 
@@ -22,45 +23,44 @@ Count = Annotated[int, Meta(ge=1)]
 CountOrNone = Annotated[int, Meta(ge=0)]
 Word = Annotated[str, Meta(min_length=1)]
 
+_TEXT_TYPES: Final = (Path, Secret, CheckedText)
 _WORDS: Final = {
-    "`object`": "a section",
-    "`array`": "a list",
-    "`str`": "text",
-    "`int`": "a whole number",
-    "`float`": "a number",
-    "`bool`": "true or false",
-    "`null`": "nothing",
+    dict: "a section",
+    list: "a list",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
 }
+_LIMITS: Final[tuple[tuple[str, str, Callable[[Any, Any], bool]], ...]] = (
+    ("gt", ">", operator.gt),
+    ("ge", ">=", operator.ge),
+    ("lt", "<", operator.lt),
+    ("le", "<=", operator.le),
+    ("min_length", "of length >=", lambda text, least: len(text) >= least),
+    ("max_length", "of length <=", lambda text, most: len(text) <= most),
+)
 _FLAGS: Final = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
-_UNKNOWN: Final = re.compile("Object contains unknown field `(.*)`", re.DOTALL)
+
+_Faults = list[tuple[tuple[str, ...], str]]
 
 
 class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A group of settings. Values are checked by `parse`, not when an instance is created in code."""
 
 
-def parse(found: MutableMapping[str, Any], kind: type[Made]) -> Made:
-    """Parse `found` as this kind of section. Text is accepted for numbers, lists and paths, since the environment
-    contains only text. Modifies `found`. Raises SettingsError naming each wrong setting.
+def parse(found: Mapping[str, Any], kind: type[Made]) -> Made:
+    """`found` as this kind of section. Text is accepted for numbers, lists and paths, since the environment contains
+    only text. Raises SettingsError naming each wrong setting.
     """
-    _read_text(found, kind)
-    faults: list[str] = []
-    while True:
-        try:
-            made = convert(found, kind, strict=False, dec_hook=_of_text)
-        except ValidationError as error:
-            names, reason = _fault(str(error), kind)
-            faults.append(f"{'.'.join(names)}: {reason}")
-            if not _take_out(found, names):  # to find the next fault
-                break
-        else:
-            if not faults:
-                return made
-            break
-    raise SettingsError("; ".join(faults))
+    faults: _Faults = []
+    made = _section(found, kind, (), faults)
+    if made is None:
+        raise SettingsError("; ".join(f"{'.'.join(path)}: {rule}" for path, rule in faults))
+    return made
 
 
 def names_in(kind: type[Section], prefix: str) -> Iterator[tuple[str, bool]]:
@@ -69,70 +69,99 @@ def names_in(kind: type[Section], prefix: str) -> Iterator[tuple[str, bool]]:
     """
     for field in fields(kind):
         name, bare = f"{prefix}{field.name.upper()}", _bare(field.type)
-        if isinstance(bare, type) and issubclass(bare, Section):
+        if _is_section(bare):
             yield name, False  # a value for it is refused as a section
             yield from names_in(bare, f"{name}__")
         else:
             yield name, get_origin(bare) is dict
 
 
+def _section(found: Any, kind: type[Made], path: tuple[str, ...], faults: _Faults) -> Made | None:
+    """The section, or None if it or anything in it is wrong, which is added to `faults`."""
+    if not isinstance(found, Mapping):
+        faults.append((path, f"Expected a section, got {_word_for(found)}"))
+        return None
+    known = {field.name: field.type for field in fields(kind)}
+    before, values = len(faults), {}
+    for name, value in found.items():
+        if name not in known:
+            faults.append(((*path, name), "there is no such setting"))
+        elif _is_section(known[name]):
+            values[name] = _section(value, known[name], (*path, name), faults)
+        else:
+            if isinstance(value, str) and get_origin(known[name]) is list:
+                value = [part.strip() for part in re.split("[,\n]", value) if part.strip()]
+            try:
+                values[name] = _value(value, known[name])
+            except ValueError as wrong:
+                faults.append(((*path, name), str(wrong)))
+    if len(faults) > before:
+        return None
+    try:
+        return kind(**values)
+    except ValueError as wrong:  # the section's own rule
+        faults.append((path, str(wrong)))
+        return None
+
+
+def _value(value: Any, kind: Any) -> Any:
+    """One setting's value; raises ValueError with the rule. A fault in an item is one of the whole list or table."""
+    bare = _bare(kind)
+    if get_origin(bare) is list and bare is kind:
+        if not isinstance(value, list):
+            raise ValueError(f"Expected a list, got {_word_for(value)}")
+        return [_value(item, get_args(bare)[0]) for item in value]
+    if get_origin(bare) is dict and bare is kind:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"Expected a section, got {_word_for(value)}")
+        return {name: _value(item, get_args(bare)[1]) for name, item in value.items()}
+    if isinstance(value, str) and bare is bool:
+        value = _FLAGS.get(value.strip().lower(), value)
+    elif isinstance(value, str) and bare in (int, float):
+        value = value.strip()
+    if isinstance(bare, type) and issubclass(bare, _TEXT_TYPES):
+        return _of_text(bare, value)
+    try:
+        return convert(value, kind, strict=False, dec_hook=_of_text)
+    except ValidationError:
+        raise ValueError(_rule(value, kind)) from None
+
+
 def _of_text(kind: type[Any], value: Any) -> Any:
     if isinstance(value, kind):
         return value
-    if not issubclass(kind, (Path, Secret, CheckedText)) or not isinstance(value, str):
-        raise TypeError("Expected text")
+    if not issubclass(kind, _TEXT_TYPES) or not isinstance(value, str):
+        raise ValueError("Expected text")
     return kind(value)
 
 
-def _read_text(found: MutableMapping[str, Any], kind: type[Section]) -> None:
-    """Parse text that msgspec does not: lists, blanks around numbers, and usual spellings of booleans."""
-    for field in fields(kind):
-        value, bare = found.get(field.name), _bare(field.type)
-        if isinstance(value, MutableMapping) and isinstance(bare, type) and issubclass(bare, Section):
-            _read_text(value, bare)
-        elif isinstance(value, str) and get_origin(bare) is list:
-            found[field.name] = [part.strip() for part in re.split("[,\n]", value) if part.strip()]
-        elif isinstance(value, str) and bare is bool:
-            found[field.name] = _FLAGS.get(value.strip().lower(), value)
-        elif isinstance(value, str) and bare in (int, float):
-            found[field.name] = value.strip()
+def _rule(value: Any, kind: Any) -> str:
+    """The rule that `value` breaks."""
+    bare, limits = _bare(kind), get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    if get_origin(bare) is Literal:
+        choices = get_args(bare)
+        return f"Expected {'one of ' if len(choices) > 1 else ''}{', '.join(map(str, choices))}"
+    expected = _WORDS.get(bare, "another kind of value")
+    try:
+        number = convert(value, bare, strict=False, dec_hook=_of_text)
+    except ValidationError:
+        return f"Expected {expected}, got {_word_for(value)}"
+    broken = (
+        f"Expected {expected} {sign} {bound}"
+        for limit in limits
+        for name, sign, holds in _LIMITS
+        if (bound := getattr(limit, name)) is not None and not holds(number, bound)
+    )
+    return next(broken, f"Expected another {type(number).__name__}")
 
 
-def _fault(message: str, kind: type[Section]) -> tuple[list[str], str]:
-    """The setting and its fault. A fault in an item names the whole list or table."""
-    reason, _, place = message.partition(" - at `$")
-    names = re.sub(r"\[[^]]*\]", "", place.removesuffix("`")).strip(".")
-    path = names.split(".") if names else []
-    unknown = _UNKNOWN.fullmatch(reason)
-    if unknown:
-        return [*path, unknown[1]], "there is no such setting"
-    if choices := _choices(path, kind):
-        return path, f"Expected {'one of ' if len(choices) > 1 else ''}{', '.join(choices)}"
-    for ours, theirs in _WORDS.items():
-        reason = reason.replace(ours, theirs)
-    return path, reason
-
-
-def _choices(path: list[str], kind: type[Section]) -> tuple[str, ...]:
-    """The choices of a setting; msgspec's message would quote the value."""
-    here: Any = kind
-    for name in path:
-        here = {field.name: field.type for field in fields(here)}[name]
-    here = _bare(here)
-    if get_origin(here) is list:
-        here = get_args(here)[0]
-    return get_args(here) if get_origin(here) is Literal else ()
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def _bare(kind: Any) -> Any:
     return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
-def _take_out(found: MutableMapping[str, Any], names: list[str]) -> bool:
-    here: Any = found
-    for name in names[:-1]:
-        here = here.get(name) if isinstance(here, Mapping) else None
-    if not names or not isinstance(here, MutableMapping) or names[-1] not in here:
-        return False
-    del here[names[-1]]
-    return True
+def _word_for(value: Any) -> str:
+    return _WORDS.get(type(value), "nothing" if value is None else "another kind of value")

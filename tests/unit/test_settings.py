@@ -1,5 +1,6 @@
 """Where settings come from, which layer wins, and that no error shows a value."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import pytest
 from msgspec.structs import fields
 
 from app.errors import SettingsError
+from app.settings.json_schema import settings_schema
 from app.settings.model import Settings, load_settings
 from app.settings.parse import Section
 from app.settings.required import missing_settings, unsafe_settings, warnings_of
 from app.vault.secret import Secret
 
+SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "settings.schema.json"
 ORIGIN = "Expected origins, as https://app.example: a scheme, a host (no wildcard), no path"
 NETWORK = "Expected an IP address or a network, as 10.0.0.0/8 or 2001:db8::/32"
 
@@ -228,6 +231,22 @@ def _fields(section: type[Section], path: str = "") -> list[tuple[str, Any]]:
         else:
             found.append((f"{path}{field.name}", field.type))
     return found
+
+
+def test_the_schema_for_editors_is_current_and_names_every_setting() -> None:
+    schema = settings_schema()
+    assert json.loads(SCHEMA.read_text("utf-8")) == schema, "print it again: vaultgraph schema settings"
+    for name, kind in _fields(Settings):
+        section: Any = schema["$defs"]["Settings"]
+        *path, last = name.split(".")
+        for part in path:
+            assert section["additionalProperties"] is False
+            section = schema["$defs"][section["properties"][part]["$ref"].removeprefix("#/$defs/")]
+        assert last in section["properties"], name
+        assert (f"{last}_file" in section["properties"]) == (kind is Secret), name
+    assert schema["$defs"]["Settings"]["properties"]["port"] == {
+        "type": "integer", "minimum": 0, "maximum": 65535, "default": 8000,
+    }  # fmt: skip
 
 
 def test_whatever_could_hold_a_credential_is_a_secret() -> None:

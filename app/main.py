@@ -121,7 +121,7 @@ class Gateway:
         self.rules = _rules(settings, self.providers)
         self.keeper = DefaultKeeper(self.store, self.reader, self.rules, _utc_now)
         self.writer = WalletWriter(self._write_deps())
-        self.reconciler = Reconciler(self.writer.deps, self.writer.runner)
+        self.reconciler = Reconciler(self.writer)
         self.feed = Feed(self.store)
         self._senders = _webhook_senders(settings)
         self.watch = self._poller()

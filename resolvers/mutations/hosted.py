@@ -10,9 +10,8 @@ from app.wallet.writes.refusals import problems_of
 from resolvers.context import Info
 from resolvers.inputs.hosted import CreateHostedSessionInput, CreateTokenizationInput
 from resolvers.inputs.rules import text_problems
-from resolvers.mutations.run import payload_fields, run
+from resolvers.mutations.run import run
 from resolvers.scopes import scoped
-from resolvers.types.auth import GraphNextAction
 from resolvers.types.payloads import CreateHostedSessionPayload, CreateTokenizationPayload, GraphTokenization
 
 
@@ -22,9 +21,7 @@ class HostedMutations:
     async def create_hosted_session(
         self, info: Info, input: CreateHostedSessionInput
     ) -> CreateHostedSessionPayload | None:
-        result = await run(info, input, info.context.services.writer.create_hosted_session, input.problems)
-        action = GraphNextAction.of(result.next_action) if result.next_action else None
-        return CreateHostedSessionPayload(**await payload_fields(info, result), next_action=action)
+        return CreateHostedSessionPayload(result=await run(info, input, input.problems))
 
     @scoped("payment_methods:write", calls=4, description="What a browser needs to capture a number for this vault.")
     async def create_tokenization(self, info: Info, input: CreateTokenizationInput) -> CreateTokenizationPayload | None:
@@ -32,9 +29,7 @@ class HostedMutations:
         problems, found = tuple(text_problems(input)), None
         if not problems:
             problems, found = await _tokenization(info, input.customer_id, input.provider)
-        return CreateTokenizationPayload(
-            **await payload_fields(info, WriteResult(problems=problems)), tokenization=found
-        )
+        return CreateTokenizationPayload(result=WriteResult(problems=problems), tokenization=found)
 
 
 async def _tokenization(

@@ -4,7 +4,7 @@ import strawberry
 
 from resolvers.context import Info
 from resolvers.inputs.importing import ImportPaymentMethodsInput
-from resolvers.mutations.run import payload_fields, run
+from resolvers.mutations.run import run
 from resolvers.scopes import scoped
 from resolvers.types.payloads import ImportPaymentMethodsPayload
 
@@ -15,5 +15,4 @@ class ImportMutations:
     async def import_payment_methods(
         self, info: Info, input: ImportPaymentMethodsInput
     ) -> ImportPaymentMethodsPayload | None:
-        result = await run(info, input, info.context.services.writer.import_methods)
-        return ImportPaymentMethodsPayload(**await payload_fields(info, result))
+        return ImportPaymentMethodsPayload(result=await run(info, input))

@@ -1,32 +1,22 @@
-"""Runs a mutation: checks the input, passes a command to the use case, converts the result."""
+"""Runs a mutation: checks the input, passes its command to the writer."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from app.errors import StoreUnavailable
-from app.vault.provider import Call
-from app.wallet.commands import Actor, WriteResult
+from app.wallet.commands import Actor, Command, WriteResult
 from app.wallet.problems import STORE_UNAVAILABLE, WriteProblem
-from resolvers import lookup
 from resolvers.context import Info
 from resolvers.inputs.rules import text_problems
-from resolvers.types.customer import READ_METHODS
-from resolvers.types.operation import Operation
-from resolvers.types.user_errors import UserError, to_user_error
 
-C = TypeVar("C")
-C_co = TypeVar("C_co", covariant=True)
-
-
-class Input(Protocol[C_co]):
-    def to_command(self) -> C_co: ...
-
-
-WriteHandler = Callable[[C, Actor, Call], Awaitable[WriteResult]]
 Check = Callable[[], Sequence[WriteProblem]]
 
 
-async def run(info: Info, given: "Input[C]", use_case: "WriteHandler[C]", *checks: Check) -> WriteResult:
+class Input(Protocol):
+    def to_command(self) -> Command: ...
+
+
+async def run(info: Info, given: Input, *checks: Check) -> WriteResult:
     """Report all problems of the input at once; then nothing is journalled and no vault is called.
 
     `checks` only run on input whose text is valid.
@@ -37,7 +27,7 @@ async def run(info: Info, given: "Input[C]", use_case: "WriteHandler[C]", *check
     if problems:
         return WriteResult(problems=tuple(problems))
     try:
-        result = await use_case(given.to_command(), Actor(caller=context.caller), context.call)
+        result = await context.services.writer.run(given.to_command(), Actor(caller=context.caller), context.call)
         if result.replayed:
             _drop_changed_caches(info, result)
         context.has_failed = context.has_failed or STORE_UNAVAILABLE in result.problems
@@ -60,22 +50,3 @@ def _drop_changed_caches(info: Info, result: WriteResult) -> None:
         services.directory.drop(customer_id)
     for provider, ref in changed:
         services.reader.snapshots.drop(provider, ref)
-
-
-async def payload_fields(info: Info, result: WriteResult) -> dict[str, Any]:
-    """The fields of every payload."""
-    return {
-        "operation": Operation.of(result.operation, replayed=result.replayed) if result.operation else None,
-        "user_errors": await _user_errors(info, result.problems),
-        "warnings": await _user_errors(info, result.warnings),
-    }
-
-
-async def _user_errors(info: Info, problems: Iterable[WriteProblem]) -> list[UserError]:
-    return [await _user_error(info, problem) for problem in problems]
-
-
-async def _user_error(info: Info, problem: WriteProblem) -> UserError:
-    may_see = problem.existing is not None and info.context.caller.has_any([READ_METHODS])
-    existing = await lookup.method_if_readable(info, problem.existing) if problem.existing and may_see else None
-    return to_user_error(problem, existing)

@@ -7,7 +7,7 @@ import strawberry
 
 from app.store.records import MethodAddress, OperationRecord, OperationState, ResultRow, WriteOutcome
 from app.vault.enums import ProviderName
-from app.wallet.writes.record import row_problem
+from app.wallet.writes.stored_result import row_problem
 from resolvers.context import Info
 from resolvers.directives import ListSize
 from resolvers.errors import BadUserInput

@@ -1,6 +1,6 @@
 """Mutation payloads. Written data is read back in the ordinary way when it is selected."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import strawberry
@@ -8,6 +8,7 @@ import strawberry
 from app.store.records import MethodAddress
 from app.vault.enums import ProviderName
 from app.vault.payments import Tokenization as VaultTokenization
+from app.wallet.commands import WriteProblem, WriteResult
 from resolvers import lookup
 from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost
@@ -20,75 +21,78 @@ from resolvers.types.link import ProviderLink
 from resolvers.types.operation import Operation
 from resolvers.types.payment import Payment
 from resolvers.types.payment_method import PaymentMethod
-from resolvers.types.user_errors import UserError
+from resolvers.types.user_errors import UserError, to_user_error
 
-CustomerId = strawberry.Private[str | None]
-Address = strawberry.Private[MethodAddress | None]
-DoneAt = strawberry.Private[datetime | None]
 _SHOWN_WITHIN: Final = timedelta(minutes=1)
 """How long a vault's list may lag behind a write."""
 
 
 @strawberry.interface(description="`operation` is null if nothing was journalled, because of an earlier refusal.")
 class MutationPayload:
-    operation: Operation | None
-    user_errors: list[UserError] = strawberry.field(
-        description="Why it was not done; empty if it was.", directives=[ListSize(assumed_size=2)]
-    )
-    warnings: list[UserError] = strawberry.field(
-        description="Warnings about a write that was done.", directives=[ListSize(assumed_size=2)]
-    )
+    """A view of a `WriteResult`."""
+
+    result: strawberry.Private[WriteResult]
+
+    @strawberry.field
+    def operation(self) -> Operation | None:
+        record = self.result.operation
+        return Operation.of(record, replayed=self.result.replayed) if record else None
+
+    @strawberry.field(description="Why it was not done; empty if it was.", directives=[ListSize(assumed_size=2)])
+    async def user_errors(self, info: Info) -> list[UserError]:
+        return [await _user_error(info, problem) for problem in self.result.problems]
+
+    @strawberry.field(description="Warnings about a write that was done.", directives=[ListSize(assumed_size=2)])
+    async def warnings(self, info: Info) -> list[UserError]:
+        return [await _user_error(info, problem) for problem in self.result.warnings]
 
 
 @strawberry.type(description="The method that was added, or the existing one.")
 class AddPaymentMethodPayload(MutationPayload):
-    was_duplicate: bool = strawberry.field(description="The vault already had the same token; nothing was added.")
-    next_action: GraphNextAction | None = strawberry.field(description="Shown once: null in a repeated request.")
-    address: Address
-    done_at: DoneAt
-    customer_id: CustomerId
+    @strawberry.field(description="The vault already had the same token; nothing was added.")
+    def was_duplicate(self) -> bool:
+        return self.result.was_duplicate
+
+    @strawberry.field(description="Shown once: null in a repeated request.")
+    def next_action(self) -> GraphNextAction | None:
+        return _next_action(self.result)
 
     @scoped(READ_METHODS, calls=1)
     async def payment_method(self, info: Info) -> PaymentMethod | None:
-        return await _written(info, self.address, self.done_at)
+        return await _written(info, self.result)
 
     @scoped(lookup.READ_CUSTOMERS, calls=4)
     async def customer(self, info: Info) -> Customer | None:
-        return await _customer(info, self.customer_id)
+        return await _customer(info, self.result)
 
 
 @strawberry.type(description="The method as it is now.")
 class UpdatePaymentMethodPayload(MutationPayload):
-    replaced_id: strawberry.ID | None = strawberry.field(
-        description="The previous id, if the vault replaces what it updates."
-    )
-    address: Address
-    done_at: DoneAt
+    @strawberry.field(description="The previous id, if the vault replaces what it updates.")
+    def replaced_id(self, info: Info) -> strawberry.ID | None:
+        return _id(info, self.result.replaced)
 
     @scoped(READ_METHODS, calls=1)
     async def payment_method(self, info: Info) -> PaymentMethod | None:
-        return await _written(info, self.address, self.done_at)
+        return await _written(info, self.result)
 
 
 @strawberry.type(description="The customer, with the default as it is now.")
 class SetDefaultPaymentMethodPayload(MutationPayload):
-    previous: Address
-    customer_id: CustomerId
-
     @scoped(lookup.READ_CUSTOMERS, calls=4)
     async def customer(self, info: Info) -> Customer | None:
-        return await _customer(info, self.customer_id)
+        return await _customer(info, self.result)
 
     @scoped(READ_METHODS, calls=1, description="The effective default before, if it is still available.")
     async def previous_default(self, info: Info) -> PaymentMethod | None:
-        return await _method(info, self.previous)
+        return await _method(info, self.result.previous)
 
 
 @strawberry.type(description="The customer without the method.")
 class DeletePaymentMethodPayload(MutationPayload):
-    deleted_id: strawberry.ID | None
-    lookalikes: strawberry.Private[tuple[MethodAddress, ...]]
-    customer_id: CustomerId
+    @strawberry.field
+    def deleted_id(self, info: Info) -> strawberry.ID | None:
+        return _id(info, self.result.deleted)
 
     @strawberry.field(
         description="Methods in any vault that look like the deleted one, which the customer may also want deleted. "
@@ -98,36 +102,32 @@ class DeletePaymentMethodPayload(MutationPayload):
     async def remaining_lookalikes(self, info: Info) -> list[PaymentMethod]:
         if not info.context.caller.has_any([READ_METHODS]):
             return []
-        found = [await lookup.method_if_readable(info, one) for one in self.lookalikes]
+        found = [await lookup.method_if_readable(info, one) for one in self.result.lookalikes]
         return [one for one in found if one is not None]
 
     @scoped(lookup.READ_CUSTOMERS, calls=4)
     async def customer(self, info: Info) -> Customer | None:
-        return await _customer(info, self.customer_id)
+        return await _customer(info, self.result)
 
 
 @strawberry.type(description="The new customer; `operation.results` has a row per vault where it was to be created.")
 class CreateCustomerPayload(MutationPayload):
-    customer_id: CustomerId
-
     @scoped(lookup.READ_CUSTOMERS, calls=4)
     async def customer(self, info: Info) -> Customer | None:
-        return await _customer(info, self.customer_id)
+        return await _customer(info, self.result)
 
 
 @strawberry.type(description="The customer with its current links.")
 class LinkPayload(MutationPayload):
-    linked: strawberry.Private[ProviderName | None]
-    customer_id: CustomerId
-
     @scoped(lookup.READ_CUSTOMERS, calls=4)
     async def customer(self, info: Info) -> Customer | None:
-        return await _customer(info, self.customer_id)
+        return await _customer(info, self.result)
 
     @scoped("links:read", description="The new link; null after unlinking.")
     async def link(self, info: Info) -> ProviderLink | None:
-        entry = await info.context.entry(self.customer_id) if self.customer_id and self.linked else None
-        link = entry.link(self.linked) if entry and self.linked else None
+        made, customer_id = self.result.link, self.result.customer_id
+        entry = await info.context.entry(customer_id) if made and customer_id else None
+        link = entry.link(made.provider) if entry and made else None
         return ProviderLink.of(link) if link else None
 
 
@@ -138,7 +138,9 @@ class EraseCustomerPayload(MutationPayload):
 
 @strawberry.type(description="Where the shopper goes next. Shown once: not in the response to a repeated request.")
 class CreateHostedSessionPayload(MutationPayload):
-    next_action: GraphNextAction | None
+    @strawberry.field
+    def next_action(self) -> GraphNextAction | None:
+        return _next_action(self.result)
 
 
 @strawberry.type(
@@ -164,8 +166,15 @@ class CreateTokenizationPayload(MutationPayload):
 
 @strawberry.type(description="The current payment.")
 class PaymentPayload(MutationPayload):
-    payment: Payment | None
-    next_action: GraphNextAction | None
+    payment_id: strawberry.Private[str | None]
+
+    @strawberry.field
+    async def payment(self, info: Info) -> Payment | None:
+        return await lookup.payment(info, self.payment_id) if self.payment_id else None
+
+    @strawberry.field
+    def next_action(self) -> GraphNextAction | None:
+        return _next_action(self.result)
 
 
 @strawberry.type(description="`operation.results` has a row per row of the input, in its order.")
@@ -173,15 +182,16 @@ class ImportPaymentMethodsPayload(MutationPayload):
     pass
 
 
-async def _customer(info: Info, customer_id: str | None) -> Customer | None:
-    return await lookup.customer(info, customer_id) if customer_id else None
+async def _customer(info: Info, result: WriteResult) -> Customer | None:
+    return await lookup.customer(info, result.customer_id) if result.customer_id else None
 
 
-async def _written(info: Info, address: MethodAddress | None, done_at: datetime | None) -> PaymentMethod | None:
+async def _written(info: Info, result: WriteResult) -> PaymentMethod | None:
     """The written method. Soon after the write it is never null: a vault's list that lacks it gives a
     retryable error.
     """
-    found = await _method(info, address)
+    address, found = result.method, await _method(info, result.method)
+    done_at = result.operation.finished_at if result.operation else None
     if found is None and address is not None and done_at is not None:
         services = info.context.services
         if services.utc_now() - done_at < _SHOWN_WITHIN and await lookup.is_expected(info, address):
@@ -191,3 +201,19 @@ async def _written(info: Info, address: MethodAddress | None, done_at: datetime 
 
 async def _method(info: Info, address: MethodAddress | None) -> PaymentMethod | None:
     return await lookup.method_at(info, address) if address else None
+
+
+def _id(info: Info, address: MethodAddress | None) -> strawberry.ID | None:
+    if address is None:
+        return None
+    return strawberry.ID(info.context.services.ids.encode(address.provider, address.customer_ref, address.method_ref))
+
+
+def _next_action(result: WriteResult) -> GraphNextAction | None:
+    return GraphNextAction.of(result.next_action) if result.next_action else None
+
+
+async def _user_error(info: Info, problem: WriteProblem) -> UserError:
+    may_see = problem.existing is not None and info.context.caller.has_any([READ_METHODS])
+    existing = await lookup.method_if_readable(info, problem.existing) if problem.existing and may_see else None
+    return to_user_error(problem, existing)

@@ -38,12 +38,11 @@ P = ProviderName
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """`command` prepares the write; `method` of the writer then dies at `point`.
+    """`command` prepares the write, which then dies at `point`.
 
     `ends` is the final state after recovery by the next process.
     """
 
-    method: str
     point: str
     command: Callable[[Bench], Awaitable[Any]]
     ends: str = "SUCCEEDED"
@@ -151,7 +150,7 @@ async def _quote(bench: Bench) -> QuotePayment:
 
 
 async def _capture(bench: Bench) -> CapturePayment:
-    quoted = await bench.writer.quote_payment(await _quote(bench), STAFF, soon())
+    quoted = await bench.writer.run(await _quote(bench), STAFF, soon())
     assert quoted.payment_id is not None
     return CapturePayment(payment_id=quoted.payment_id, idempotency_key=new_key())
 
@@ -170,25 +169,25 @@ async def _host(bench: Bench) -> CreateHostedSession:
 
 
 INTERRUPTED: Final[Mapping[str, Interrupted]] = {
-    "add": Interrupted("add_method", "answered:add", _add),
-    "add-default": Interrupted("add_method", "answered:default", _add),
-    "add-customer": Interrupted("add_method", "answered:add", _add_with_customer),
-    "add-profile": Interrupted("add_method", "finishing", _add_profile),
-    "update": Interrupted("update_method", "answered:update", _update),
-    "update-finished": Interrupted("update_method", "finished", _update),
-    "set-default": Interrupted("set_default", "answered:default", _set_default),
-    "delete": Interrupted("delete_method", "answered:delete", _delete),
-    "create": Interrupted("create_customer", "answered:create:caselle", _create),
-    "link": Interrupted("link_customer", "finished", _link),
-    "unlink": Interrupted("unlink_customer", "finished", _unlink),
-    "erase": Interrupted("erase_customer", "answered:erase:jpmorgan", _erase),
-    "erase-methods": Interrupted("erase_customer", "answered:delete:caselle:spm_alexach", _erase_methods),
-    "import": Interrupted("import_methods", "answered:import:0", _import),
-    "import-finished": Interrupted("import_methods", "finished", _import),
-    "quote": Interrupted("quote_payment", "finishing", _quote),
-    "quote-finished": Interrupted("quote_payment", "finished", _quote),
-    "capture": Interrupted("capture_payment", "finishing", _capture, ends="UNKNOWN"),
-    "capture-finished": Interrupted("capture_payment", "finished", _capture),
-    "host": Interrupted("create_hosted_session", "answered:session", _host, ends="FAILED"),
-    "host-finished": Interrupted("create_hosted_session", "finished", _host),
+    "add": Interrupted("answered:add", _add),
+    "add-default": Interrupted("answered:default", _add),
+    "add-customer": Interrupted("answered:add", _add_with_customer),
+    "add-profile": Interrupted("finishing", _add_profile),
+    "update": Interrupted("answered:update", _update),
+    "update-finished": Interrupted("finished", _update),
+    "set-default": Interrupted("answered:default", _set_default),
+    "delete": Interrupted("answered:delete", _delete),
+    "create": Interrupted("answered:create:caselle", _create),
+    "link": Interrupted("finished", _link),
+    "unlink": Interrupted("finished", _unlink),
+    "erase": Interrupted("answered:erase:jpmorgan", _erase),
+    "erase-methods": Interrupted("answered:delete:caselle:spm_alexach", _erase_methods),
+    "import": Interrupted("answered:import:0", _import),
+    "import-finished": Interrupted("finished", _import),
+    "quote": Interrupted("finishing", _quote),
+    "quote-finished": Interrupted("finished", _quote),
+    "capture": Interrupted("finishing", _capture, ends="UNKNOWN"),
+    "capture-finished": Interrupted("finished", _capture),
+    "host": Interrupted("answered:session", _host, ends="FAILED"),
+    "host-finished": Interrupted("finished", _host),
 }

@@ -14,7 +14,7 @@ from graphql import (
 )
 
 from app.vault.provider import Call
-from app.wallet.commands import Actor, WriteResult
+from app.wallet.commands import Actor, Command, WriteResult
 from resolvers.schema import schema
 from resolvers.writer import NoWrites
 
@@ -44,14 +44,11 @@ class NotingWriter(NoWrites):
 
     def __init__(self, result: WriteResult | None = None) -> None:
         self.result = result or WriteResult()
-        self.asked: list[tuple[str, Any, Actor]] = []
+        self.asked: list[tuple[Any, Actor]] = []
 
-    def __getattr__(self, name: str) -> Any:
-        async def write(command: Any, actor: Actor, call: Call) -> WriteResult:
-            self.asked.append((name, command, actor))
-            return self.result
-
-        return write
+    async def run(self, command: Command, actor: Actor, call: Call) -> WriteResult:
+        self.asked.append((command, actor))
+        return self.result
 
 
 def mutations() -> dict[str, GraphQLInputObjectType]:

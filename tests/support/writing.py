@@ -158,7 +158,7 @@ class Bench:
         raise AssertionError(f"never settled: {result.problems}")
 
     async def add(self, name: ProviderName, **changes: Any) -> WriteResult:
-        return await self.writer.add_method(self.adding(name, **changes), STAFF, soon())
+        return await self.writer.run(self.adding(name, **changes), STAFF, soon())
 
     async def wallet(self, name: ProviderName, ref: str | None = None) -> dict[MethodRef, PaymentMethod]:
         found = await fresh_wallet(self.providers[name], CustomerRef(ref or ALEX.refs[name.value]), soon())

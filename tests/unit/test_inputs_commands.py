@@ -47,7 +47,7 @@ async def command_of(mutation: str, value: dict[str, Any]) -> Any:
     world.services.writer = writer
     data = await world.data(document(mutation, mutations()[mutation]), {"input": value})
     assert data[mutation] == {"userErrors": []}
-    ((_, command, _),) = writer.asked
+    ((command, _),) = writer.asked
     return command
 
 
@@ -258,7 +258,7 @@ async def test_every_way_to_add(
     kind = mutations()["addPaymentMethod"]
     data = await world.data(document("addPaymentMethod", kind), {"input": value})
     assert data["addPaymentMethod"]["userErrors"] == []
-    ((_, command, _),) = writer.asked
+    ((command, _),) = writer.asked
     assert command == AddMethod(
         customer_id="cus_a",
         idempotency_key=KEY,
@@ -284,7 +284,7 @@ async def test_a_raw_card_where_the_operator_allows_it() -> None:
     world.services.return_origins = ReturnOrigins.of(["https://shop.example"])
     kind = mutations()["addPaymentMethod"]
     await world.data(document("addPaymentMethod", kind), {"input": value})
-    ((_, command, _),) = writer.asked
+    ((command, _),) = writer.asked
     assert command.method == NewCard(
         provider=JPM,
         route=AddRoute.RAW_CARD,

@@ -9,7 +9,7 @@ from app.store.records import MethodAddress, WriteOutcome
 from app.vault.enums import CustomerRef, MethodRef
 from app.vault.provider import Call
 from app.wallet.caller import ALL_SCOPES, Caller
-from app.wallet.commands import Actor, WriteResult
+from app.wallet.commands import Actor, Command, WriteResult
 from app.wallet.problems import ProblemCode, WriteProblem
 from tests.support.memory import P, World, card
 from tests.support.writes import NotingWriter, document, mutations, sample
@@ -107,14 +107,11 @@ class SlowWriter(NotingWriter):
         super().__init__(WriteResult(method=ADDRESS, customer_id="cus_a"))
         self._world = world
 
-    def __getattr__(self, name: str) -> Any:
-        async def write(command: Any, actor: Actor, call: Call) -> WriteResult:
-            await asyncio.sleep(0.1)
-            self._world.vaults[P.CASELLE].put("cs", card("uid", last4="9999"))
-            self._world.services.reader.snapshots.drop(P.CASELLE, CustomerRef("cs"))
-            return self.result
-
-        return write
+    async def run(self, command: Command, actor: Actor, call: Call) -> WriteResult:
+        await asyncio.sleep(0.1)
+        self._world.vaults[P.CASELLE].put("cs", card("uid", last4="9999"))
+        self._world.services.reader.snapshots.drop(P.CASELLE, CustomerRef("cs"))
+        return self.result
 
 
 async def test_after_a_slow_write_the_answer_is_read_anew_and_has_the_time_for_it() -> None:

@@ -64,14 +64,14 @@ async def quoted(bench: Bench) -> str:
         reference="inv-1",
         method_id=bench.id(ProviderName.CASELLE, method),
     )
-    result = await bench.writer.quote_payment(command, STAFF, soon())
+    result = await bench.writer.run(command, STAFF, soon())
     assert result.problems == ()
     return str(result.payment_id)
 
 
 async def capture(bench: Bench, payment_id: str, key: str | None = None) -> WriteResult:
     command = CapturePayment(payment_id=payment_id, idempotency_key=key or new_key())
-    return await bench.writer.capture_payment(command, STAFF, soon())
+    return await bench.writer.run(command, STAFF, soon())
 
 
 async def stands(store: Store, payment_id: str) -> PaymentRecord:
@@ -214,7 +214,7 @@ async def test_a_process_that_dies_leaves_no_second_capture(
         first.die_at = point
         await dead(capture(first, payment_id))
     async with bench_on(sandbox, store) as second:
-        await Reconciler(second.deps, second.writer.runner).sweep()
+        await Reconciler(second.writer).sweep()
         payment = await stands(store, payment_id)
         assert (payment.state, sent(second, payment)) == (state, captures)
         result = await capture(second, payment_id)

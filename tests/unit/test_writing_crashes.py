@@ -28,11 +28,11 @@ async def opened(sqlite_url: str) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def die_at(sandbox: RunningSandbox, store: Store, point: str, method: str, command: Any) -> None:
+async def die_at(sandbox: RunningSandbox, store: Store, point: str, command: Any) -> None:
     """Run a command in a process that dies at `point`, some time ago: none of its requests is in flight."""
     async with bench_on(sandbox, store) as bench:
         bench.die_at = point
-        await dead(getattr(bench.writer, method)(command, STAFF, soon()))
+        await dead(bench.writer.run(command, STAFF, soon()))
         bench.clock.advance(minutes=1)
 
 
@@ -46,9 +46,9 @@ async def test_add_is_applied_once_when_its_key_is_repeated(
     async with bench_on(sandbox, opened) as bench:
         held = set(await bench.wallet(name))
         command = bench.adding(name, make_default=True, nickname="Mine")
-    await die_at(sandbox, opened, point, "add_method", command)
+    await die_at(sandbox, opened, point, command)
     async with bench_on(sandbox, opened) as bench:
-        result = await bench.writer.add_method(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         now = await bench.wallet(name)
         entry = await opened.directory.entry(ALEX.id)
         assert result.problems == ()
@@ -63,7 +63,7 @@ async def test_add_is_applied_once_when_its_key_is_repeated(
         if name is not P.ALOHA:
             defaults = [one.method_ref for one in now.values() if one.is_provider_default]
             assert defaults == [result.method.method_ref]
-        again = await bench.writer.add_method(command, STAFF, soon())
+        again = await bench.writer.run(command, STAFF, soon())
         assert (again.replayed, again.method, again.operation) == (True, result.method, result.operation)
         assert set(await bench.wallet(name)) == set(now)
 
@@ -75,9 +75,9 @@ async def test_reconciler_decides_operations_of_a_dead_process(
     async with bench_on(sandbox, opened) as bench:
         held = set(await bench.wallet(P.CASELLE))
         command = bench.adding(P.CASELLE, make_default=True)
-    await die_at(sandbox, opened, point, "add_method", command)
+    await die_at(sandbox, opened, point, command)
     async with bench_on(sandbox, opened) as bench:
-        reconciler = Reconciler(bench.deps, bench.writer.runner)
+        reconciler = Reconciler(bench.writer)
         assert await reconciler.sweep() == 1
         assert await reconciler.sweep() == 0
         (operation,) = await opened.journal.of_customer(ALEX.id)
@@ -88,7 +88,7 @@ async def test_reconciler_decides_operations_of_a_dead_process(
         else:
             assert operation.state is OperationState.SUCCEEDED
             assert {operation.result["method"][2]} == added
-        result = await bench.writer.add_method(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert result.operation is not None
         assert result.operation.id == operation.id
         assert len(set(await bench.wallet(P.CASELLE)) - held) == 1
@@ -104,9 +104,9 @@ async def test_default_and_choice_agree(sandbox: RunningSandbox, opened: Store, 
             customer_id=ALEX.id, method_id=bench.id(name, target.method_ref), idempotency_key=new_key(),
             allow_expired=True,
         )  # fmt: skip
-    await die_at(sandbox, opened, point, "set_default", command)
+    await die_at(sandbox, opened, point, command)
     async with bench_on(sandbox, opened) as bench:
-        result = await bench.writer.set_default(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert result.problems == ()
         defaults = [one.method_ref for one in (await bench.wallet(name)).values() if one.is_provider_default]
         choice = await opened.directory.choice(ALEX.id)
@@ -122,9 +122,9 @@ async def test_update_is_applied(sandbox: RunningSandbox, opened: Store, point: 
             method_id=bench.id(P.JPMORGAN, target.method_ref), idempotency_key=new_key(), expiry=Expiry(2037, 3),
             holder=PersonName("Ann", "Doe"), nickname="Groceries",
         )  # fmt: skip
-    await die_at(sandbox, opened, point, "update_method", command)
+    await die_at(sandbox, opened, point, command)
     async with bench_on(sandbox, opened) as bench:
-        result = await bench.writer.update_method(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert (result.problems, result.replaced) == ((), None)
         changed = (await bench.wallet(P.JPMORGAN))[target.method_ref]
         assert (getattr(changed, "expiry", None), changed.holder_name) == (Expiry(2037, 3), "Ann Doe")
@@ -148,9 +148,9 @@ async def test_delete_with_replacement_default(
             method_id=bench.id(name, gone.method_ref), idempotency_key=new_key(),
             replacement_id=bench.ids.encode_address(other.method),
         )  # fmt: skip
-    await die_at(sandbox, opened, point, "delete_method", command)
+    await die_at(sandbox, opened, point, command)
     async with bench_on(sandbox, opened) as bench:
-        result = await bench.writer.delete_method(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert (result.problems, result.deleted) == ((), bench.address(name, gone.method_ref))
         shown = {ref: one for ref, one in (await bench.wallet(name)).items() if one.status.value == "ACTIVE"}
         choice = await opened.directory.choice(ALEX.id)
@@ -179,9 +179,9 @@ async def test_customer_is_created_once(sandbox: RunningSandbox, opened: Store, 
         command = _create(bench, name)
     point = {"prepared": f"prepared:create:{name.value}", "answered": f"answered:create:{name.value}"}.get(step, step)
     point = f"linked:{name.value}" if step == "linked" else point
-    await die_at(sandbox, opened, point, "create_customer", command)
+    await die_at(sandbox, opened, point, command)
     async with bench_on(sandbox, opened) as bench:
-        result = await bench.writer.create_customer(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert result.problems == ()
         assert result.customer_id is not None
         entry = await opened.directory.entry(result.customer_id)
@@ -193,9 +193,9 @@ async def test_customer_is_created_once(sandbox: RunningSandbox, opened: Store, 
 async def test_undecidable_profile_waits_for_an_operator(sandbox: RunningSandbox, opened: Store) -> None:
     async with bench_on(sandbox, opened) as bench:
         command = _create(bench, P.ALOHA)
-    await die_at(sandbox, opened, "answered:create:aloha", "create_customer", command)
+    await die_at(sandbox, opened, "answered:create:aloha", command)
     async with bench_on(sandbox, opened) as bench:
-        result = await bench.writer.create_customer(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert [problem.code.value for problem in result.problems] == ["OUTCOME_UNKNOWN"]
         assert result.operation is not None
         assert (result.operation.state, result.operation.reconcile_at) == (OperationState.UNKNOWN, None)
@@ -209,9 +209,9 @@ async def test_customer_is_erased(sandbox: RunningSandbox, opened: Store, point:
     async with bench_on(sandbox, opened) as bench:
         await opened.directory.unlink(ALEX.id, P.ALOHA)
         command = EraseCustomer(customer_id=ALEX.id, idempotency_key=new_key(), confirm_external_id=ALEX.external_id)
-    await die_at(sandbox, opened, point, "erase_customer", command)
+    await die_at(sandbox, opened, point, command)
     async with bench_on(sandbox, opened) as bench:
-        result = await bench.writer.erase_customer(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert result.problems == ()
         assert await opened.directory.entry(ALEX.id) is None
         assert await bench.providers[P.JPMORGAN].customer_exists(replace_ref(P.JPMORGAN), soon()) is False

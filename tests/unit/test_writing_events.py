@@ -47,12 +47,12 @@ async def test_each_change_gives_one_event(bench: Bench, name: ProviderName) -> 
     await look(bench, name)
     method_id = bench.ids.encode_address(added)
     change = UpdateMethod(method_id=method_id, nickname="New", expiry=Expiry(2038, 2) if name is P.JPMORGAN else None)
-    assert (await bench.writer.update_method(change, STAFF, soon())).problems == ()
+    assert (await bench.writer.run(change, STAFF, soon())).problems == ()
     await look(bench, name)
     chosen = SetDefault(customer_id=ALEX.id, method_id=method_id)
-    assert (await bench.writer.set_default(chosen, STAFF, soon())).problems == ()
+    assert (await bench.writer.run(chosen, STAFF, soon())).problems == ()
     gone = DeleteMethod(method_id=method_id)
-    assert (await bench.writer.delete_method(gone, STAFF, soon())).problems == ()
+    assert (await bench.writer.run(gone, STAFF, soon())).problems == ()
     await look(bench, name)
     found = [(one.type, one.origin, one.actor) for one in await events_of(bench) if one.method_ref == added.method_ref]
     gateway = EventOrigin.GATEWAY
@@ -80,7 +80,7 @@ async def test_changes_outside_the_gateway_still_give_events(bench: Bench) -> No
 
 async def test_every_write_gives_one_audit_event(bench: Bench) -> None:
     done = await bench.add(P.ALOHA)
-    await bench.writer.delete_method(
+    await bench.writer.run(
         DeleteMethod(method_id=bench.ids.encode_address(done.method)),  # type: ignore[arg-type]
         STAFF,
         soon(),

@@ -94,7 +94,7 @@ async def test_add_that_was_not_applied_runs_again_with_its_key(
     command = bench.adding(name)
     on_add(sandbox, name, kind, times=1, **fields)
     sandbox.clear_calls()
-    result = await bench.writer.add_method(command, STAFF, soon())
+    result = await bench.writer.run(command, STAFF, soon())
     (problem,) = result.problems
     assert (problem.code, problem.outcome, problem.retryable) == (
         C.PROVIDER_UNAVAILABLE,
@@ -102,7 +102,7 @@ async def test_add_that_was_not_applied_runs_again_with_its_key(
         True,
     )
     assert (state(result), writes(sandbox, name)) == (OperationState.FAILED, 1)
-    again = await bench.writer.add_method(command, STAFF, soon())
+    again = await bench.writer.run(command, STAFF, soon())
     assert (codes(again), state(again), again.replayed) == ([], OperationState.SUCCEEDED, False)
     assert again.operation is not None
     assert result.operation is not None
@@ -116,15 +116,15 @@ async def test_unreadable_vault_gives_unknown_and_the_same_key_decides(sandbox: 
     command = dark.adding(P.CASELLE)
     on_add(sandbox, P.CASELLE, "drop_after", times=1)
     dark.at["lost:add"] = lambda: sandbox.fault("caselle", "status", status=503, method="GET")
-    result = await dark.writer.add_method(command, STAFF, soon())
+    result = await dark.writer.run(command, STAFF, soon())
     dark.at.clear()
     (problem,) = result.problems
     assert (problem.code, problem.outcome, problem.retryable) == (C.OUTCOME_UNKNOWN, WriteOutcome.UNKNOWN, True)
     assert state(result) is OperationState.UNKNOWN
-    still = await dark.writer.add_method(command, STAFF, soon())
+    still = await dark.writer.run(command, STAFF, soon())
     assert (codes(still), state(still)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
     sandbox.clear_faults()
-    again = await dark.until_settled(lambda: dark.writer.add_method(command, STAFF, soon()))
+    again = await dark.until_settled(lambda: dark.writer.run(command, STAFF, soon()))
     assert (codes(again), state(again), again.replayed) == ([], OperationState.SUCCEEDED, True)
     assert again.method is not None
     assert set(await dark.wallet(P.CASELLE)) - held == {again.method.method_ref}
@@ -136,7 +136,7 @@ async def test_reconciler_decides_unknown_operations(sandbox: RunningSandbox, da
     result = await dark.add(P.JPMORGAN)
     assert state(result) is OperationState.UNKNOWN
     sandbox.clear_faults()
-    reconciler = Reconciler(dark.deps, dark.writer.runner)
+    reconciler = Reconciler(dark.writer)
     dark.clock.advance(minutes=1)
     assert await reconciler.sweep() == 1
     assert result.operation is not None
@@ -155,9 +155,9 @@ async def test_absence_is_not_conclusive_while_a_slow_request_may_be_in_flight(
         held = set(await bench.wallet(P.CASELLE))
         command = bench.adding(P.CASELLE)
         on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=3300)
-        result = await bench.writer.add_method(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
-        again = await bench.until_settled(lambda: bench.writer.add_method(command, STAFF, soon()))
+        again = await bench.until_settled(lambda: bench.writer.run(command, STAFF, soon()))
         assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
         assert len(set(await bench.wallet(P.CASELLE)) - held) == 1
     await store.close()
@@ -182,7 +182,7 @@ async def test_several_candidates_are_left_to_an_operator(sandbox: RunningSandbo
         return await real(refs, call)
 
     vault.wallets = with_another  # type: ignore[method-assign]
-    result = await bench.writer.add_method(command, STAFF, soon())
+    result = await bench.writer.run(command, STAFF, soon())
     assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
     assert result.operation is not None
     assert result.operation.reconcile_at is None
@@ -192,7 +192,7 @@ async def test_several_candidates_are_left_to_an_operator(sandbox: RunningSandbo
     assert len(new) == 2
     # An operator deletes one of them: now the same key is decided.
     await vault.delete(ref, sorted(new)[0], soon())
-    again = await bench.writer.add_method(command, STAFF, soon())
+    again = await bench.writer.run(command, STAFF, soon())
     assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
     assert again.method is not None
     assert again.method.method_ref == sorted(new)[1]
@@ -204,7 +204,7 @@ async def test_several_candidates_are_left_to_an_operator(sandbox: RunningSandbo
 async def test_throttled_add_is_not_applied_and_runs_again(sandbox: RunningSandbox, bench: Bench) -> None:
     command = bench.adding(P.ALOHA)
     on_add(sandbox, P.ALOHA, "throttle", times=1, retry_after_s=1)
-    result = await bench.writer.add_method(command, STAFF, soon())
+    result = await bench.writer.run(command, STAFF, soon())
     (problem,) = result.problems
     assert (problem.code, problem.outcome, problem.retryable) == (
         C.PROVIDER_THROTTLED,
@@ -213,20 +213,20 @@ async def test_throttled_add_is_not_applied_and_runs_again(sandbox: RunningSandb
     )
     assert problem.retry_after_s == 1
     await asyncio.sleep(1.05)  # the HTTP client waits for Retry-After
-    again = await bench.writer.add_method(command, STAFF, soon())
+    again = await bench.writer.run(command, STAFF, soon())
     assert codes(again) == []
 
 
 async def test_rejection_is_final_and_replayed_without_a_call(sandbox: RunningSandbox, bench: Bench) -> None:
     method = replace(bench.method(P.LOANPRO), secret=Secret("not-a-token-of-this-vault"))
     command = bench.adding(P.LOANPRO, method=method, method_path=("method", "loanpro_token"))
-    result = await bench.writer.add_method(command, STAFF, soon())
+    result = await bench.writer.run(command, STAFF, soon())
     assert state(result) is OperationState.FAILED
     assert [(one.path, one.outcome, one.retryable) for one in result.problems] == [
         (("method", "loanpro_token", "token"), WriteOutcome.NOT_APPLIED, False)
     ]
     sandbox.clear_calls()
-    again = await bench.writer.add_method(command, STAFF, soon())
+    again = await bench.writer.run(command, STAFF, soon())
     assert (again.problems, again.replayed) == (result.problems, True)
     assert sandbox.calls("loanpro") == []
 
@@ -235,9 +235,9 @@ async def test_refused_credentials_are_not_final(sandbox: RunningSandbox, sqlite
     store = open_store(sqlite_url)
     async with bench_on(sandbox, store) as good, bench_on(sandbox, store, aloha={"password": "wrong"}) as bad:
         command = good.adding(P.ALOHA)
-        result = await bad.writer.add_method(command, STAFF, soon())
+        result = await bad.writer.run(command, STAFF, soon())
         assert [(one.code, one.outcome) for one in result.problems] == [(C.PROVIDER_AUTH, WriteOutcome.NOT_APPLIED)]
-        assert codes(await good.writer.add_method(command, STAFF, soon())) == []
+        assert codes(await good.writer.run(command, STAFF, soon())) == []
     await store.close()
 
 
@@ -246,35 +246,35 @@ async def test_refused_credentials_are_not_final(sandbox: RunningSandbox, sqlite
 
 async def test_different_input_with_the_same_key_is_refused(bench: Bench) -> None:
     command = bench.adding(P.CASELLE)
-    first = await bench.writer.add_method(command, STAFF, soon())
+    first = await bench.writer.run(command, STAFF, soon())
     for other in (
         replace(command, nickname="Other"),
         replace(command, make_default=True),
         replace(command, method=replace(command.method, secret=Secret("another-token-altogether"))),
     ):
-        result = await bench.writer.add_method(other, STAFF, soon())
+        result = await bench.writer.run(other, STAFF, soon())
         assert (codes(result), result.operation, result.method) == ([C.IDEMPOTENCY_KEY_REUSED], None, None)
-    again = await bench.writer.add_method(command, STAFF, soon())
+    again = await bench.writer.run(command, STAFF, soon())
     assert (again.method, again.replayed) == (first.method, True)
 
 
 async def test_key_in_flight_is_in_progress(sandbox: RunningSandbox, bench: Bench) -> None:
     command = bench.adding(P.CASELLE)
     on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=400)
-    first = asyncio.create_task(bench.writer.add_method(command, STAFF, soon()))
+    first = asyncio.create_task(bench.writer.run(command, STAFF, soon()))
     while "prepared:add" not in bench.points:
         await asyncio.sleep(0.01)
-    meanwhile = await bench.writer.add_method(command, STAFF, soon())
+    meanwhile = await bench.writer.run(command, STAFF, soon())
     assert [(one.code, one.retryable) for one in meanwhile.problems] == [(C.IDEMPOTENCY_IN_PROGRESS, True)]
     done = await first
     assert codes(done) == []
-    assert (await bench.writer.add_method(command, STAFF, soon())).method == done.method
+    assert (await bench.writer.run(command, STAFF, soon())).method == done.method
 
 
 async def test_concurrent_requests_with_one_key_add_once(bench: Bench) -> None:
     held = set(await bench.wallet(P.LOANPRO))
     command = bench.adding(P.LOANPRO)
-    results = await asyncio.gather(*(bench.writer.add_method(command, STAFF, soon()) for _ in range(8)))
+    results = await asyncio.gather(*(bench.writer.run(command, STAFF, soon()) for _ in range(8)))
     assert sorted({code.value for result in results for code in codes(result)}) == ["IDEMPOTENCY_IN_PROGRESS"]
     assert sum(not result.problems for result in results) == 1
     assert len(set(await bench.wallet(P.LOANPRO)) - held) == 1
@@ -283,13 +283,13 @@ async def test_concurrent_requests_with_one_key_add_once(bench: Bench) -> None:
 async def test_client_disconnect_does_not_stop_the_write(sandbox: RunningSandbox, bench: Bench) -> None:
     command = bench.adding(P.CASELLE)
     on_add(sandbox, P.CASELLE, "delay", times=1, delay_ms=200)
-    asking = asyncio.create_task(bench.writer.add_method(command, STAFF, soon()))
+    asking = asyncio.create_task(bench.writer.run(command, STAFF, soon()))
     while "prepared:add" not in bench.points:
         await asyncio.sleep(0.01)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     await bench.writer.drain()
-    again = await bench.writer.add_method(command, STAFF, soon())
+    again = await bench.writer.run(command, STAFF, soon())
     assert (codes(again), again.replayed) == ([], True)
 
 
@@ -313,7 +313,7 @@ async def test_concurrent_defaults_end_in_one_of_them(bench: Bench, name: Provid
     assert two is not None
     results = await asyncio.gather(
         *(
-            bench.writer.set_default(
+            bench.writer.run(
                 SetDefault(customer_id=ALEX.id, method_id=bench.ids.encode_address(each), allow_expired=True),
                 STAFF,
                 soon(),
@@ -338,12 +338,12 @@ async def test_write_waits_for_an_unknown_write(sandbox: RunningSandbox, dark: B
     assert state(first) is OperationState.UNKNOWN
     dark.at.clear()
     other = dark.adding(P.CASELLE)
-    blocked = await dark.writer.add_method(other, STAFF, soon())
+    blocked = await dark.writer.run(other, STAFF, soon())
     assert codes(blocked) == [C.IDEMPOTENCY_IN_PROGRESS]
     elsewhere = dark.adding(P.ALOHA)
-    assert codes(await dark.until_settled(lambda: dark.writer.add_method(elsewhere, STAFF, soon()))) == []
+    assert codes(await dark.until_settled(lambda: dark.writer.run(elsewhere, STAFF, soon()))) == []
     sandbox.clear_faults()
-    second = await dark.until_settled(lambda: dark.writer.add_method(other, STAFF, soon()))
+    second = await dark.until_settled(lambda: dark.writer.run(other, STAFF, soon()))
     assert codes(second) == []
     settled = await dark.store.journal.operation(first.operation.id if first.operation else "")
     assert settled is not None
@@ -366,7 +366,7 @@ async def test_set_default_with_lost_answer(
     before = await bench.store.directory.choice(ALEX.id)
     for verb in ("PUT", "PATCH"):
         sandbox.fault(name.value, kind, method=verb, times=1)
-    result = await bench.writer.set_default(command, STAFF, soon())
+    result = await bench.writer.run(command, STAFF, soon())
     sandbox.clear_faults()
     shown = [ref for ref, each in (await bench.wallet(name)).items() if each.is_provider_default]
     choice = await bench.store.directory.choice(ALEX.id)
@@ -377,21 +377,21 @@ async def test_set_default_with_lost_answer(
         return
     assert [(one.code, one.outcome) for one in result.problems] == [(C.PROVIDER_UNAVAILABLE, WriteOutcome.NOT_APPLIED)]
     assert (choice, target.method_ref in shown) == (before, False)
-    assert codes(await bench.writer.set_default(command, STAFF, soon())) == []
+    assert codes(await bench.writer.run(command, STAFF, soon())) == []
 
 
 @pytest.mark.parametrize("kind", ["drop_after", "drop_before"])
 async def test_unknown_default_is_applied_by_its_key(sandbox: RunningSandbox, dark: Bench, kind: str) -> None:
     adding = dark.adding(P.CASELLE)
-    target = (await dark.until_settled(lambda: dark.writer.add_method(adding, STAFF, soon()))).method
+    target = (await dark.until_settled(lambda: dark.writer.run(adding, STAFF, soon()))).method
     assert target is not None
     command = SetDefault(customer_id=ALEX.id, method_id=dark.ids.encode_address(target), idempotency_key=new_key())
     sandbox.fault("caselle", kind, method="PUT", times=1)
     dark.at["lost:default"] = lambda: sandbox.fault("caselle", "status", status=503, method="GET")
-    result = await dark.writer.set_default(command, STAFF, soon())
+    result = await dark.writer.run(command, STAFF, soon())
     assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
     sandbox.clear_faults()
-    again = await dark.until_settled(lambda: dark.writer.set_default(command, STAFF, soon()))
+    again = await dark.until_settled(lambda: dark.writer.run(command, STAFF, soon()))
     assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
     shown = [ref for ref, each in (await dark.wallet(P.CASELLE)).items() if each.is_provider_default]
     assert shown == [target.method_ref]
@@ -407,12 +407,12 @@ async def test_delete_with_lost_answer(
     command = DeleteMethod(method_id=bench.ids.encode_address(target), idempotency_key=new_key())
     for verb in ("PUT", "DELETE"):
         sandbox.fault(name.value, kind, method=verb, times=1)
-    result = await bench.writer.delete_method(command, STAFF, soon())
+    result = await bench.writer.run(command, STAFF, soon())
     sandbox.clear_faults()
     held = (await bench.wallet(name)).get(target.method_ref)
     is_there = held is not None and held.status is PaymentMethodStatus.ACTIVE
     assert (is_there, codes(result)) == ((False, []) if is_made else (True, [C.PROVIDER_UNAVAILABLE]))
-    again = await bench.writer.delete_method(command, STAFF, soon())
+    again = await bench.writer.run(command, STAFF, soon())
     assert (codes(again), again.deleted) == ([], target)
 
 
@@ -424,9 +424,9 @@ async def test_update_with_lost_answer(sandbox: RunningSandbox, bench: Bench, ki
         method_id=bench.ids.encode_address(target), idempotency_key=new_key(), expiry=Expiry(2036, 6)
     )
     sandbox.fault("jpmorgan", kind, method="PATCH", times=1)
-    result = await bench.writer.update_method(command, STAFF, soon())
+    result = await bench.writer.run(command, STAFF, soon())
     assert codes(result) == ([] if is_made else [C.PROVIDER_UNAVAILABLE])
-    assert codes(await bench.writer.update_method(command, STAFF, soon())) == []
+    assert codes(await bench.writer.run(command, STAFF, soon())) == []
     assert getattr((await bench.wallet(P.JPMORGAN))[target.method_ref], "expiry", None) == Expiry(2036, 6)
 
 
@@ -441,18 +441,18 @@ async def test_profile_with_lost_answer_waits_for_a_link(sandbox: RunningSandbox
         raise OutcomeUnknown("jpmorgan")
 
     vault.create_with_method = make_and_lose  # type: ignore[method-assign]
-    result = await bench.writer.add_method(command, STAFF, soon())
+    result = await bench.writer.run(command, STAFF, soon())
     assert (codes(result), state(result)) == ([C.OUTCOME_UNKNOWN], OperationState.UNKNOWN)
     assert result.operation is not None
     assert result.operation.reconcile_at is None
     (made,) = refs
-    linked = await bench.writer.link_customer(
+    linked = await bench.writer.run(
         LinkCustomer(customer_id=KIM.id, idempotency_key=new_key(), provider=P.JPMORGAN, customer_ref=made),
         STAFF,
         soon(),
     )
     assert codes(linked) == []
-    again = await bench.writer.add_method(command, STAFF, soon())
+    again = await bench.writer.run(command, STAFF, soon())
     assert (codes(again), state(again)) == ([], OperationState.SUCCEEDED)
     assert again.method is not None
     assert again.method.method_ref in await bench.wallet(P.JPMORGAN, made)

@@ -65,11 +65,11 @@ async def test_a_step_that_is_sent_again_has_the_same_key(sandbox: RunningSandbo
         command = bench.adding(JPMORGAN)
         http, bench.die_at = record_keys(bench, JPMORGAN), "lost:add"
         sandbox.fault(JPMORGAN, "drop_before", method="POST", times=1)
-        await dead(bench.writer.add_method(command, STAFF, soon()))
+        await dead(bench.writer.run(command, STAFF, soon()))
         bench.clock.advance(minutes=1)
         first = http.keys
     async with bench_on(sandbox, opened) as bench:
         http = record_keys(bench, JPMORGAN)
-        result = await bench.writer.add_method(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert result.problems == ()
         assert (len(first), http.keys) == (1, first)

@@ -116,7 +116,7 @@ async def test_reconciler_survives_a_failure(opened: Store, clock: AheadClock, s
     async with bench_on(sandbox, opened) as bench:
         command = bench.adding(P.CASELLE)
         bench.die_at = "answered:add"
-        await dead(bench.writer.add_method(command, STAFF, soon()))
+        await dead(bench.writer.run(command, STAFF, soon()))
         clock.advance(minutes=1)
     async with bench_on(sandbox, opened) as bench:
         orphans, failures = opened.journal.orphans, 0
@@ -129,7 +129,7 @@ async def test_reconciler_survives_a_failure(opened: Store, clock: AheadClock, s
             return await orphans(**how)  # type: ignore[arg-type]
 
         opened.journal.orphans = failing  # type: ignore[method-assign, assignment]
-        reconciler = Reconciler(bench.deps, bench.writer.runner, Pace(sweep_every_s=0.02))
+        reconciler = Reconciler(bench.writer, Pace(sweep_every_s=0.02))
         await reconciler.start()
         for _ in range(500):
             (operation,) = await opened.journal.of_customer(ALEX.id)
@@ -146,11 +146,11 @@ async def test_expired_keys_and_dead_owners_are_deleted(
 ) -> None:
     async with bench_on(sandbox, opened) as bench:
         command = bench.adding(P.ALOHA)
-        done = await bench.writer.add_method(command, STAFF, soon())
-        reconciler = Reconciler(bench.deps, bench.writer.runner)
+        done = await bench.writer.run(command, STAFF, soon())
+        reconciler = Reconciler(bench.writer)
         clock.advance(days=KEEP_KEYS.days - 1)
         await reconciler.clean()
-        assert (await bench.writer.add_method(command, STAFF, soon())).operation == done.operation
+        assert (await bench.writer.run(command, STAFF, soon())).operation == done.operation
         clock.advance(days=2)
         await reconciler.clean()
         assert await opened.journal.of_customer(ALEX.id) == []

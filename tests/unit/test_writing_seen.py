@@ -67,9 +67,7 @@ async def change(bench: Bench, method: MethodRef, expiry: Expiry) -> None:
 
 
 async def write(bench: Bench, method: MethodRef, expiry: Expiry) -> None:
-    done = await bench.writer.update_method(
-        UpdateMethod(method_id=bench.id(P.JPMORGAN, method), expiry=expiry), STAFF, soon()
-    )
+    done = await bench.writer.run(UpdateMethod(method_id=bench.id(P.JPMORGAN, method), expiry=expiry), STAFF, soon())
     assert done.problems == ()
     await bench.writer.drain()
 
@@ -121,7 +119,7 @@ async def test_previous_default_gives_no_event(bench: Bench) -> None:
     added = (await bench.add(P.CASELLE)).method
     assert added is not None
     chosen = SetDefault(customer_id=ALEX.id, method_id=bench.ids.encode_address(added))
-    assert (await bench.writer.set_default(chosen, STAFF, soon())).problems == ()
+    assert (await bench.writer.run(chosen, STAFF, soon())).problems == ()
     await look(bench, P.CASELLE)
     assert await events_of(bench) == [(ADDED, OURS, added.method_ref)]
 
@@ -186,7 +184,7 @@ async def test_failed_follow_up_read_is_covered_by_a_later_list(bench: Bench) ->
     await settled(bench)
     bench.at["answered:delete"] = lambda: bench.sandbox.fault("caselle", "status", method="GET", status=503)
     gone = DeleteMethod(method_id=bench.ids.encode_address(added))
-    assert (await bench.writer.delete_method(gone, STAFF, soon())).problems == ()
+    assert (await bench.writer.run(gone, STAFF, soon())).problems == ()
     await settled(bench)
     bench.sandbox.clear_faults()
     for _ in range(2):

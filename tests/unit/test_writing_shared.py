@@ -34,7 +34,7 @@ async def test_one_key_at_two_processes_is_one_write(two: tuple[Bench, Bench]) -
     held = set(await two[0].wallet(P.CASELLE))
     command = two[0].adding(P.CASELLE)
     results = await asyncio.gather(
-        *(each.until_settled(lambda each=each: each.writer.add_method(command, STAFF, soon())) for each in two)  # type: ignore[misc]
+        *(each.until_settled(lambda each=each: each.writer.run(command, STAFF, soon())) for each in two)  # type: ignore[misc]
     )
     assert results[0].method == results[1].method
     assert results[0].method is not None
@@ -56,7 +56,7 @@ async def test_concurrent_defaults_at_two_processes_end_in_one(two: tuple[Bench,
         SetDefault(customer_id=ALEX.id, method_id=two[0].ids.encode_address(target)) for target in targets if target
     ]
     results = await asyncio.gather(
-        *(each.writer.set_default(command, STAFF, soon()) for each, command in zip(two, commands, strict=True))
+        *(each.writer.run(command, STAFF, soon()) for each, command in zip(two, commands, strict=True))
     )
     assert [result.problems for result in results] == [(), ()]
     choice = await two[0].store.directory.choice(ALEX.id)
@@ -71,14 +71,14 @@ async def test_operations_are_taken_over_after_the_lease_expires(two: tuple[Benc
     held = set(await other.wallet(P.JPMORGAN))
     command = dying.adding(P.JPMORGAN)
     dying.die_at = "answered:add"
-    await dead(dying.writer.add_method(command, STAFF, soon()))
+    await dead(dying.writer.run(command, STAFF, soon()))
     dying.deps.owner.running.add("op_of_a_process_that_hangs")
-    waiting = await other.writer.add_method(command, STAFF, soon())
+    waiting = await other.writer.run(command, STAFF, soon())
     assert [problem.code for problem in waiting.problems] == [ProblemCode.IDEMPOTENCY_IN_PROGRESS]
-    assert await Reconciler(other.deps, other.writer.runner).sweep() == 0
+    assert await Reconciler(other.writer).sweep() == 0
     dying.clock.advance(seconds=20)
     await other.store.owners.beat(other.deps.owner.id)
-    result = await other.until_settled(lambda: other.writer.add_method(command, STAFF, soon()))
+    result = await other.until_settled(lambda: other.writer.run(command, STAFF, soon()))
     assert result.operation is not None
     assert result.operation.state is OperationState.SUCCEEDED
     assert len(set(await other.wallet(P.JPMORGAN)) - held) == 1
@@ -89,10 +89,10 @@ async def test_concurrent_reconcilers_decide_an_operation_once(two: tuple[Bench,
     held = set(await other.wallet(P.CASELLE))
     command = dying.adding(P.CASELLE, make_default=True)
     dying.die_at = "answered:add"
-    await dead(dying.writer.add_method(command, STAFF, soon()))
+    await dead(dying.writer.run(command, STAFF, soon()))
     dying.die_at = None
     dying.clock.advance(minutes=1)
-    swept = await asyncio.gather(*(Reconciler(each.deps, each.writer.runner).sweep() for each in (*two, *two)))
+    swept = await asyncio.gather(*(Reconciler(each.writer).sweep() for each in (*two, *two)))
     assert max(swept) == 1
     (operation,) = await other.store.journal.of_customer(ALEX.id)
     assert operation.state is OperationState.SUCCEEDED

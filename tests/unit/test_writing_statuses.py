@@ -88,7 +88,7 @@ async def an_add(world: World, name: ProviderName) -> tuple[Send, Count]:
     async def count() -> int:
         return len(world.held(name, who)) - before
 
-    return lambda: bench.writer.add_method(command, STAFF, soon()), count
+    return lambda: bench.writer.run(command, STAFF, soon()), count
 
 
 async def a_default(world: World, name: ProviderName) -> tuple[Send, Count]:
@@ -99,7 +99,7 @@ async def a_default(world: World, name: ProviderName) -> tuple[Send, Count]:
     async def count() -> int:
         return [row["ref"] for row in world.held(name, who) if row["is_default"]].count(target)
 
-    return lambda: bench.writer.set_default(command, STAFF, soon()), count
+    return lambda: bench.writer.run(command, STAFF, soon()), count
 
 
 async def _last(world: World, name: ProviderName) -> tuple[DemoCustomer, str]:
@@ -118,7 +118,7 @@ async def a_delete(world: World, name: ProviderName) -> tuple[Send, Count]:
     async def count() -> int:
         return int(target not in {row["ref"] for row in world.held(name, who) if row["active"]})
 
-    return lambda: bench.writer.delete_method(command, STAFF, soon()), count
+    return lambda: bench.writer.run(command, STAFF, soon()), count
 
 
 async def an_update(world: World, name: ProviderName) -> tuple[Send, Count]:
@@ -138,7 +138,7 @@ async def an_update(world: World, name: ProviderName) -> tuple[Send, Count]:
         is_done = getattr(held, "expiry", None) == wish["expiry"] if "expiry" in wish else held.status != "ACTIVE"
         return int(is_done)
 
-    return lambda: bench.writer.update_method(command, STAFF, soon()), count
+    return lambda: bench.writer.run(command, STAFF, soon()), count
 
 
 async def a_customer(world: World, name: ProviderName) -> tuple[Send, Count]:
@@ -155,7 +155,7 @@ async def a_customer(world: World, name: ProviderName) -> tuple[Send, Count]:
     async def count() -> int:
         return int(await bench.providers[name].find_customer(key, soon()) is not None)
 
-    return lambda: bench.writer.create_customer(command, STAFF, soon()), count
+    return lambda: bench.writer.run(command, STAFF, soon()), count
 
 
 OPS = (

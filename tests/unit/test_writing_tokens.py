@@ -34,7 +34,7 @@ def twice(bench: Bench, on_duplicate: OnDuplicate = OnDuplicate.RETURN_EXISTING)
 
 
 async def add(bench: Bench, command: AddMethod) -> WriteResult:
-    return await bench.writer.add_method(command, STAFF, soon())
+    return await bench.writer.run(command, STAFF, soon())
 
 
 def codes(result: WriteResult) -> list[ProblemCode]:
@@ -110,7 +110,7 @@ async def test_deleted_card_is_added_again(sandbox: RunningSandbox, benches: tup
     made = (await add(one, first)).method
     assert made is not None
     gone = DeleteMethod(method_id=one.ids.encode_address(made), idempotency_key=new_key())
-    assert codes(await one.writer.delete_method(gone, STAFF, soon())) == []
+    assert codes(await one.writer.run(gone, STAFF, soon())) == []
     again = await add(other, second)
     assert (codes(again), again.was_duplicate, again.method != made) == ([], False, True)
 

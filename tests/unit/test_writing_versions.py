@@ -48,7 +48,7 @@ async def cut_off(
     async with bench_on(sandbox, store) as bench:
         command = await case.command(bench)
         bench.die_at = case.point
-        await dead(getattr(bench.writer, case.method)(command, STAFF, soon()))
+        await dead(bench.writer.run(command, STAFF, soon()))
         bench.clock.advance(seconds=ago_s)
     return await newest(store, SAMPLES[name]["mutation"]), command
 
@@ -112,7 +112,7 @@ async def test_operation_of_version_0_is_finished(sandbox: RunningSandbox, opene
     agree(read_intent(replace(operation, intent=kept)).to_json(), read_intent(operation).to_json(), names)
     await rewrite(opened, operation, intent=named(kept, names))
     async with bench_on(sandbox, opened) as bench:
-        assert await Reconciler(bench.deps, bench.writer.runner).sweep() == (operation.state is OperationState.PENDING)
+        assert await Reconciler(bench.writer).sweep() == (operation.state is OperationState.PENDING)
         ended = await at(opened, operation.id)
         assert (ended.state.value, ended.is_final) == (INTERRUPTED[name].ends, INTERRUPTED[name].ends == "SUCCEEDED")
         if ended.state is OperationState.SUCCEEDED:
@@ -189,7 +189,7 @@ async def test_unreadable_intent_is_left_to_an_operator(
     await rewrite(opened, operation, intent=kept)
     sandbox.clear_calls()
     async with bench_on(sandbox, opened) as bench:
-        reconciler = Reconciler(bench.deps, bench.writer.runner)
+        reconciler = Reconciler(bench.writer)
         with caplog.at_level(logging.ERROR, "vaultgraph"):
             assert await reconciler.sweep() == 1
         assert await reconciler.sweep() == 0
@@ -201,7 +201,7 @@ async def test_unreadable_intent_is_left_to_an_operator(
         assert operation.id in record.getMessage()
         assert reason in record.getMessage()
         assert record.exc_info is None
-        result = await bench.writer.add_method(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert [problem.code.value for problem in result.problems] == ["OUTCOME_UNKNOWN"]
         assert "operator" in result.problems[0].message
         assert _sent(bench) == []
@@ -217,7 +217,7 @@ async def test_unknown_mutation_is_left_to_an_operator(
     asked = {**operation.intent["of"], "mutation": "splitPayment"}
     await rewrite(opened, operation, mutation="splitPayment", intent={**operation.intent, "of": asked})
     async with bench_on(sandbox, opened) as bench:
-        reconciler = Reconciler(bench.deps, bench.writer.runner)
+        reconciler = Reconciler(bench.writer)
         assert (await reconciler.sweep(), await reconciler.sweep()) == (1, 0)
         left = await at(opened, operation.id)
         assert (left.state, left.reconcile_at) == (OperationState.UNKNOWN, None)
@@ -228,10 +228,10 @@ async def test_unsent_operation_is_closed_without_reading_its_intent(sandbox: Ru
     operation, command = await cut_off(sandbox, opened, "add")
     await rewrite(opened, operation, intent=_newer(dict(operation.intent)), sent_at=None)
     async with bench_on(sandbox, opened) as bench:
-        assert await Reconciler(bench.deps, bench.writer.runner).sweep() == 1
+        assert await Reconciler(bench.writer).sweep() == 1
         left = await at(opened, operation.id)
         assert (left.state, left.is_final) == (OperationState.FAILED, False)
-        result = await bench.writer.add_method(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert result.operation is not None
         assert (result.operation.id, result.operation.state) == (operation.id, OperationState.SUCCEEDED)
 
@@ -240,7 +240,7 @@ async def test_other_writes_wait_while_its_request_may_be_in_flight(sandbox: Run
     operation, _ = await cut_off(sandbox, opened, "add", ago_s=0)
     operation = await rewrite(opened, operation, intent=_newer(dict(operation.intent)))
     async with bench_on(sandbox, opened, deadline_s=0.3) as bench:
-        await Reconciler(bench.deps, bench.writer.runner).sweep()
+        await Reconciler(bench.writer).sweep()
         left = await at(opened, operation.id)
         assert (left.state, left.reconcile_at) == (OperationState.UNKNOWN, operation.deadline_at)
         waiting = await bench.add(P.CASELLE)
@@ -255,10 +255,10 @@ async def test_newer_process_finishes_an_older_operation(sandbox: RunningSandbox
     operation, command = await cut_off(sandbox, opened, "add")
     await rewrite(opened, operation, intent=_newer(dict(operation.intent)))
     async with bench_on(sandbox, opened) as bench:
-        await Reconciler(bench.deps, bench.writer.runner).sweep()
+        await Reconciler(bench.writer).sweep()
     await rewrite(opened, operation, intent=dict(operation.intent))
     async with bench_on(sandbox, opened) as bench:
-        result = await bench.writer.add_method(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert (result.problems, result.operation and result.operation.state) == ((), OperationState.SUCCEEDED)
 
 
@@ -267,7 +267,7 @@ async def test_unreadable_capture_is_decided_by_its_payment(sandbox: RunningSand
     assert isinstance(command, CapturePayment)
     await rewrite(opened, operation, intent=_newer(dict(operation.intent)))
     async with bench_on(sandbox, opened) as bench:
-        await Reconciler(bench.deps, bench.writer.runner).sweep()
+        await Reconciler(bench.writer).sweep()
         payment = await opened.payments.payment(command.payment_id)
         assert payment is not None
         assert payment.state is PaymentState.UNKNOWN
@@ -275,7 +275,7 @@ async def test_unreadable_capture_is_decided_by_its_payment(sandbox: RunningSand
         update = StatusUpdate(state=PaymentState.CAPTURED, origin=EventOrigin.GATEWAY, actor="operator")
         async with opened.transaction() as tx:
             await settle_payment(opened, command.payment_id, update, tx=tx)
-        result = await bench.writer.capture_payment(command, STAFF, soon())
+        result = await bench.writer.run(command, STAFF, soon())
         assert (result.problems, result.payment_id) == ((), command.payment_id)
 
 
@@ -286,7 +286,7 @@ async def test_unreadable_capture_of_a_decided_payment_ends_with_it(sandbox: Run
     async with opened.transaction() as tx:
         await settle_payment(opened, command.payment_id, update, tx=tx)
     async with bench_on(sandbox, opened) as bench:
-        await Reconciler(bench.deps, bench.writer.runner).sweep()
+        await Reconciler(bench.writer).sweep()
         left = await at(opened, operation.id)
         assert left.state is OperationState.FAILED
         (problem,) = left.result["problems"]

@@ -194,7 +194,7 @@ class _Run:
         """
         give_up_at = deadline_in(_RETRY_FOR_S)
         while True:
-            result = await self._gateway.writer.import_methods(command, OPERATOR, _call())
+            result = await self._gateway.writer.run(command, OPERATOR, _call())
             if not _is_retryable(result) or deadline_in(0) > give_up_at:
                 return result
             await asyncio.sleep(1)
@@ -239,7 +239,7 @@ def run_link(
                 provider=ProviderName(provider),
                 customer_ref=CustomerRef(customer_ref),
             )
-            return await gateway.writer.link_customer(command, OPERATOR, _call())
+            return await gateway.writer.run(command, OPERATOR, _call())
 
     result = asyncio.run(main())
     if result.problems:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from msgspec import structs
 
@@ -38,20 +38,21 @@ from app.wallet.writes.defaults import (
     set_vault_default,
 )
 from app.wallet.writes.deps import find, fresh_wallet
+from app.wallet.writes.handler import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row, not_found
 from app.wallet.writes.inputs import method_digest, nickname_problems
 from app.wallet.writes.intents import AddMethodIntent, BeforeAddNote, Intent, MethodFacts, token_of
+from app.wallet.writes.interrupts import NotApplied, NothingSent, WriteRefused
 from app.wallet.writes.match_new_method import candidates, describe_new_method
-from app.wallet.writes.record import to_address
 from app.wallet.writes.refusals import in_progress, problems_of, problems_of_faults, proven_absent
-from app.wallet.writes.session import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.signals import NotApplied, NothingSent, WriteRefused
-from app.wallet.writes.usecase import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row, not_found
+from app.wallet.writes.run import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
+from app.wallet.writes.stored_result import to_address
 from app.wallet.writes.wallets import alike_in, beside, duplicate_warnings, read_wallet, unfit_as_default
 
 
 class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
-    mutation: ClassVar[str] = "addPaymentMethod"
-    changes_methods: ClassVar[bool] = True
+    command = AddMethod
+    mutation = "addPaymentMethod"
+    changes_methods = True
 
     def digest(self, command: AddMethod) -> Mapping[str, Any]:
         return {
@@ -117,57 +118,55 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
 
     # ---- execution ----
 
-    async def run(self, session: WriteRun[AddMethodIntent]) -> CompletedWrite:
-        name = session.intent.provider
-        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+    async def execute(self, run: WriteRun[AddMethodIntent]) -> CompletedWrite:
+        name = run.intent.provider
+        entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
         if entry is None:
             raise WriteRefused(not_found("There is no such customer.", "customer_id"))
         link = entry.link(name)
-        if provision.is_profile(session, name, link):
-            address, was_duplicate = await provision.create_with_method(session, name), False
+        if provision.is_profile(run, name, link):
+            address, was_duplicate = await provision.create_with_method(run, name), False
         else:
-            ref = link.customer_ref if link else await provision.create(session, name)
-            address, was_duplicate = await self._add(session, name, ref)
-        return await self._follow_up(session, address, was_duplicate)
+            ref = link.customer_ref if link else await provision.create(run, name)
+            address, was_duplicate = await self._add(run, name, ref)
+        return await self._follow_up(run, address, was_duplicate)
 
     async def _add(
-        self, session: WriteRun[AddMethodIntent], name: ProviderName, ref: CustomerRef
+        self, run: WriteRun[AddMethodIntent], name: ProviderName, ref: CustomerRef
     ) -> tuple[MethodAddress, bool]:
         """The method's address, and whether the vault already had it."""
-        before = await session.read_once("before", BeforeAddNote, lambda: self._read_before(session, name, ref))
-        policy = session.intent.on_duplicate
+        before = await run.read_once("before", BeforeAddNote, lambda: self._read_before(run, name, ref))
+        policy = run.intent.on_duplicate
         if before.duplicate is not None and policy is not OnDuplicate.ALLOW:
             existing = MethodAddress(name, ref, before.duplicate)
             if policy is OnDuplicate.REJECT:
-                raise WriteRefused(_duplicate(existing, session.intent.path))
+                raise WriteRefused(_duplicate(existing, run.intent.path))
             return existing, True
-        new, vault = session.new, session.vault(name)
+        new, vault = run.new, run.vault(name)
 
         async def send(call: Call) -> MethodFacts:
             assert new is not None
-            added = await vault.add(ref, new, _from_note(before), session.intent.make_default, call)
+            added = await vault.add(ref, new, _from_note(before), run.intent.make_default, call)
             if added.method_ref in before.refs:
                 raise OutcomeUnknown(name, "The vault returned a method that existed before.")
-            session.next_action = added.next_action
+            run.next_action = added.next_action
             return MethodFacts(method_ref=added.method_ref)
 
         async def look(call: Call) -> ReconcileResult[MethodFacts]:
-            return await self._look(session, name, ref, before, call)
+            return await self._look(run, name, ref, before, call)
 
-        facts = await session.run_step("add", MethodFacts, (name, ref), send if new is not None else None, look)
+        facts = await run.run_step("add", MethodFacts, (name, ref), send if new is not None else None, look)
         return MethodAddress(name, ref, facts.method_ref), False
 
-    async def _read_before(
-        self, session: WriteRun[AddMethodIntent], name: ProviderName, ref: CustomerRef
-    ) -> BeforeAddNote:
-        if session.new is None:
+    async def _read_before(self, run: WriteRun[AddMethodIntent], name: ProviderName, ref: CustomerRef) -> BeforeAddNote:
+        if run.new is None:
             raise NothingSent
-        vault = session.vault(name)
-        before = await vault.before_add(ref, session.new, session.call)
-        if before.duplicate_of is None and session.intent.on_duplicate is not OnDuplicate.ALLOW:
-            before = replace(before, duplicate_of=await self._added_with_token(session, vault, ref, before.method_refs))
-        if session.intent.on_duplicate is OnDuplicate.REJECT and before.duplicate_of is None:
-            await self._refuse_lookalikes(session, vault, ref)
+        vault = run.vault(name)
+        before = await vault.before_add(ref, run.new, run.call)
+        if before.duplicate_of is None and run.intent.on_duplicate is not OnDuplicate.ALLOW:
+            before = replace(before, duplicate_of=await self._added_with_token(run, vault, ref, before.method_refs))
+        if run.intent.on_duplicate is OnDuplicate.REJECT and before.duplicate_of is None:
+            await self._refuse_lookalikes(run, vault, ref)
         return BeforeAddNote(
             refs=tuple(sorted(before.method_refs)), duplicate=before.duplicate_of, default=before.default_ref
         )
@@ -179,18 +178,18 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         return token_digest(key, new.secret)
 
     async def _added_with_token(
-        self, session: WriteRun[AddMethodIntent], vault: VaultProvider, ref: CustomerRef, held: Collection[MethodRef]
+        self, run: WriteRun[AddMethodIntent], vault: VaultProvider, ref: CustomerRef, held: Collection[MethodRef]
     ) -> MethodRef | None:
         """The method that the same token created under another key, within the token's life. Raises Refused while that
         add is undecided."""
-        assert session.new is not None
-        tokens = {self._token(vault, session.new, key) for key in self.deps.digest_keys} - {None}
+        assert run.new is not None
+        tokens = {self._token(vault, run.new, key) for key in self.deps.digest_keys} - {None}
         if not tokens:
             return None
         since = self.deps.utc_now() - timedelta(seconds=vault.capabilities.token_life_s or 0)
-        for other in await self.deps.store.journal.of_customer(session.operation.customer_id or ""):
+        for other in await self.deps.store.journal.of_customer(run.operation.customer_id or ""):
             is_same = other.provider is vault.name and token_of(other) in tokens
-            if not is_same or other.id == session.operation.id or other.created_at < since:
+            if not is_same or other.id == run.operation.id or other.created_at < since:
                 continue
             if other.state in (OperationState.PENDING, OperationState.UNKNOWN):
                 raise WriteRefused(in_progress(), is_final=False)
@@ -199,44 +198,42 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
                 return made.method_ref
         return None
 
-    async def _refuse_lookalikes(
-        self, session: WriteRun[AddMethodIntent], vault: VaultProvider, ref: CustomerRef
-    ) -> None:
+    async def _refuse_lookalikes(self, run: WriteRun[AddMethodIntent], vault: VaultProvider, ref: CustomerRef) -> None:
         """REJECT treats look-alikes in the same vault as duplicates, as far as the input describes the method."""
-        look = structs.replace(session.intent.look, holder=None)
+        look = structs.replace(run.intent.look, holder=None)
         if not look.last4:
             return
-        wallet = await fresh_wallet(vault, ref, session.call)
+        wallet = await fresh_wallet(vault, ref, run.call)
         shown = [one for one in wallet.methods if one.status.value not in ("INACTIVE", "DELETED")]
         alike = [
             one for one in shown if one.method_ref in candidates((), [one], look, (), ()) and look_of(one) is not None
         ]
         if alike:
-            raise WriteRefused(_duplicate(MethodAddress(vault.name, ref, alike[0].method_ref), session.intent.path))
+            raise WriteRefused(_duplicate(MethodAddress(vault.name, ref, alike[0].method_ref), run.intent.path))
 
     async def _look(
         self,
-        session: WriteRun[AddMethodIntent],
+        run: WriteRun[AddMethodIntent],
         name: ProviderName,
         ref: CustomerRef,
         before: BeforeAddNote,
         call: Call,
     ) -> ReconcileResult[MethodFacts]:
-        wallet = await session.wallet(name, ref, call)
-        claimed = await claimed_refs(session, name, ref)
-        found = candidates(before.refs, wallet.methods, session.intent.look, claimed, self.deps.digest_keys)
-        if len(found) > 1 and session.new is not None:
-            after = await session.vault(name).before_add(ref, session.new, call)
+        wallet = await run.wallet(name, ref, call)
+        claimed = await claimed_refs(run, name, ref)
+        found = candidates(before.refs, wallet.methods, run.intent.look, claimed, self.deps.digest_keys)
+        if len(found) > 1 and run.new is not None:
+            after = await run.vault(name).before_add(ref, run.new, call)
             found = [one for one in found if one == after.duplicate_of] or found
         if wallet.skipped or wallet.truncated:
-            found += await self._unreadable(session, name, ref, wallet, before, call)
+            found += await self._unreadable(run, name, ref, wallet, before, call)
         if len(found) == 1:
             return Applied(MethodFacts(method_ref=found[0]))
         return Ambiguous(tuple(found)) if found else NotFound()
 
     async def _unreadable(
         self,
-        session: WriteRun[AddMethodIntent],
+        run: WriteRun[AddMethodIntent],
         name: ProviderName,
         ref: CustomerRef,
         wallet: VaultWallet,
@@ -245,32 +242,32 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
     ) -> list[MethodRef]:
         """New records that cannot be parsed: each may be the added one. `before_add` lists their ids."""
         any_card = NewCard(provider=name, route=AddRoute.PROVIDER_TOKEN, secret=Secret(""))
-        after = await session.vault(name).before_add(ref, session.new or any_card, call)
+        after = await run.vault(name).before_add(ref, run.new or any_card, call)
         readable = {method.method_ref for method in wallet.methods}
         return sorted(after.method_refs - readable - set(before.refs))
 
     # ---- after the add ----
 
     async def _follow_up(
-        self, session: WriteRun[AddMethodIntent], address: MethodAddress, was_duplicate: bool
+        self, run: WriteRun[AddMethodIntent], address: MethodAddress, was_duplicate: bool
     ) -> CompletedWrite:
-        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
-        problems, warnings, applies, events = await self._default(session, entry, address)
+        entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
+        problems, warnings, applies, events = await self._default(run, entry, address)
         if entry is not None and not was_duplicate:
             is_chosen = bool(applies) or (entry.choice is not None and not entry.choice.is_kept)
             # Wait longer for slow vaults if the default may change; less if only look-alikes are wanted.
-            wallet = await read_wallet(self.deps, entry, beside(session.call) if is_chosen else session.call)
-            if not session.is_resumed:
+            wallet = await read_wallet(self.deps, entry, beside(run.call) if is_chosen else run.call)
+            if not run.is_resumed:
                 warnings = (*warnings, *duplicate_warnings(alike_in(wallet, address)))
-            if not is_chosen and (kept := self._replaced_default(session, wallet, address)):
-                applies = (keeps(session, kept),)
-        if session.intent.nickname:
-            applies = (*applies, self._store_nickname(session, address))
+            if not is_chosen and (kept := self._replaced_default(run, wallet, address)):
+                applies = (keeps(run, kept),)
+        if run.intent.nickname:
+            applies = (*applies, self._store_nickname(run, address))
         if not was_duplicate:
             events = (method_event(EventType.METHOD_ADDED, address), *events)
         return CompletedWrite(
             result=WriteResult(
-                customer_id=session.operation.customer_id,
+                customer_id=run.operation.customer_id,
                 method=address,
                 was_duplicate=was_duplicate,
                 problems=problems,
@@ -284,17 +281,17 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         )
 
     async def _default(
-        self, session: WriteRun[AddMethodIntent], entry: DirectoryEntry | None, address: MethodAddress
+        self, run: WriteRun[AddMethodIntent], entry: DirectoryEntry | None, address: MethodAddress
     ) -> tuple[tuple[WriteProblem, ...], tuple[WriteProblem, ...], tuple[Apply, ...], tuple[NewEvent, ...]]:
         """Make it the default if requested. The method exists by now: a failure is reported and undoes nothing.
 
         The result is final, because the same key must not add again: the caller continues with
         `setDefaultPaymentMethod`.
         """
-        if not session.intent.make_default:
+        if not run.intent.make_default:
             return (), (), (), ()
         try:
-            is_mirrored = await self._mirror(session, address)
+            is_mirrored = await self._mirror(run, address)
         except WriteRefused as refused:
             return tuple(_at_default(one) for one in refused.problems), (), (), ()
         except NotApplied as absent:
@@ -305,48 +302,48 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         return (
             (),
             warnings,
-            (choose(self.deps, session, address),),
-            default_events(session, entry, address),
+            (choose(self.deps, run, address),),
+            default_events(run, entry, address),
         )
 
-    async def _mirror(self, session: WriteRun[AddMethodIntent], address: MethodAddress) -> bool:
+    async def _mirror(self, run: WriteRun[AddMethodIntent], address: MethodAddress) -> bool:
         """True if the vault now has it as default. Some vaults accept that with the add, so it is read first."""
         (reading,) = await self.deps.reader.read_many(
-            address.provider, [address.customer_ref], session.call, force_fresh=True
+            address.provider, [address.customer_ref], run.call, force_fresh=True
         )
         held = find(reading.wallet, address) if reading.wallet else None
         if held is not None and (unfit := unfit_as_default(self.deps, held, "make_default")):
             raise WriteRefused(unfit)
-        if not mirrors(session, address):
+        if not mirrors(run, address):
             return False
         if held is None or not held.is_provider_default:
-            await set_vault_default(session, address)
+            await set_vault_default(run, address)
         return True
 
     def _replaced_default(
-        self, session: WriteRun[AddMethodIntent], wallet: Wallet, added: MethodAddress
+        self, run: WriteRun[AddMethodIntent], wallet: Wallet, added: MethodAddress
     ) -> MethodAddress | None:
-        before = session.progress.notes.get("before")
+        before = run.progress.notes.get("before")
         ref = before.default if isinstance(before, BeforeAddNote) else None
         vault_default = MethodAddress(added.provider, added.customer_ref, ref) if ref else None
         return default_taken_away(wallet, lambda one: one == added, self.deps.rules, vault_default)
 
-    def _store_nickname(self, session: WriteRun[AddMethodIntent], address: MethodAddress) -> Apply:
+    def _store_nickname(self, run: WriteRun[AddMethodIntent], address: MethodAddress) -> Apply:
         async def apply(tx: Tx) -> None:
             await self.deps.store.directory.set_nickname(
-                session.operation.customer_id or "", address, session.intent.nickname, tx=tx
+                run.operation.customer_id or "", address, run.intent.nickname, tx=tx
             )
 
         return apply
 
 
-async def claimed_refs(session: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> set[str]:
+async def claimed_refs(run: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> set[str]:
     """Methods created by other operations of this customer: not candidates for this one."""
-    others = await session.deps.store.journal.of_customer(session.operation.customer_id or "")
+    others = await run.deps.store.journal.of_customer(run.operation.customer_id or "")
     return {
         method_ref
         for other in others
-        if other.id != session.operation.id and "method" in other.result
+        if other.id != run.operation.id and "method" in other.result
         for provider, customer_ref, method_ref in [other.result["method"]]
         if (provider, customer_ref) == (name.value, ref) and not other.result.get("was_duplicate")
     }

@@ -1,8 +1,7 @@
 """Creates a customer and, if requested, its records in the vaults; one result row per vault."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, ClassVar
+from typing import Any
 
 from app.store.database import Tx
 from app.store.errors import ExternalIdTaken, UnstorableText
@@ -11,25 +10,25 @@ from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import NewCustomer
 from app.wallet.commands import Actor, CreateCustomer, ProblemCode, WriteProblem, WriteResult
 from app.wallet.writes import provision
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, invalid, row_of, unsupported
 from app.wallet.writes.intents import CreateCustomerIntent
+from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import WriteRun
-from app.wallet.writes.signals import WriteRefused
-from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, invalid, row_of, unsupported
+from app.wallet.writes.run import WriteRun
 from app.wallet.writes.vault_results import VaultResult, gather_results, run_at_vault, summary
 
 _PATH = "provision_at"
 
 
 class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
-    mutation: ClassVar[str] = "createCustomer"
+    command = CreateCustomer
+    mutation = "createCustomer"
 
     def digest(self, command: CreateCustomer) -> Mapping[str, Any]:
-        asked = asdict(command)
-        del asked["idempotency_key"]
+        asked = {**super().digest(command), "provision_at": sorted(set(command.provision_at))}
         if command.business_name is None:
             del asked["business_name"]  # keys used before the field existed keep their digest
-        return {**asked, "provision_at": sorted(set(command.provision_at))}
+        return asked
 
     async def prepare(
         self, command: CreateCustomer, actor: Actor, known: OperationRecord | None
@@ -92,19 +91,19 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
         except UnstorableText:
             raise WriteRefused(invalid("The input has characters that cannot be stored.")) from None
 
-    async def run(self, session: WriteRun[CreateCustomerIntent]) -> CompletedWrite:
-        endings = await gather_results(self._at_vault(session, name) for name in session.intent.provision_at)
-        customer_id = session.operation.customer_id or ""
+    async def execute(self, run: WriteRun[CreateCustomerIntent]) -> CompletedWrite:
+        endings = await gather_results(self._at_vault(run, name) for name in run.intent.provision_at)
+        customer_id = run.operation.customer_id or ""
         created = NewEvent(type=EventType.CUSTOMER_CREATED, once=f"created|{customer_id}")
         return summary(endings, WriteResult(customer_id=customer_id), events=(created,))
 
-    async def _at_vault(self, session: WriteRun[CreateCustomerIntent], name: ProviderName) -> VaultResult:
+    async def _at_vault(self, run: WriteRun[CreateCustomerIntent], name: ProviderName) -> VaultResult:
         async def make() -> CustomerRef:
-            entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+            entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
             linked = entry.link(name) if entry else None
             if linked is not None:
                 return linked.customer_ref
-            return await provision.create(session, name)
+            return await provision.create(run, name)
 
         return await run_at_vault(name, make, _PATH)
 

@@ -1,8 +1,6 @@
 """Sets the default: first at the vault if it has one, then as the customer's choice."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from app.store.database import Tx
 from app.store.records import DirectoryEntry, EventType, MethodAddress, NewEvent, OperationRecord
@@ -11,10 +9,10 @@ from app.vault.provider import Call
 from app.wallet.commands import Actor, ProblemCode, SetDefault, WriteProblem, WriteResult
 from app.wallet.defaults.kept_default import By, keep_default
 from app.wallet.writes.deps import Deps, find
+from app.wallet.writes.handler import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row, not_found
 from app.wallet.writes.intents import NO_FACTS, DefaultCheck, Intent, NoFacts, SetDefaultIntent
-from app.wallet.writes.session import Applied, NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.signals import WriteRefused
-from app.wallet.writes.usecase import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row, not_found
+from app.wallet.writes.interrupts import WriteRefused
+from app.wallet.writes.run import Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.wallets import address_of_choice, effective_default, unfit_as_default
 
 _PATH: Final = "payment_method_id"
@@ -25,13 +23,9 @@ NOT_MIRRORED: Final = WriteProblem(
 
 
 class SetDefaultHandler(WriteHandler[SetDefault, SetDefaultIntent]):
-    mutation: ClassVar[str] = "setDefaultPaymentMethod"
-    changes_methods: ClassVar[bool] = True
-
-    def digest(self, command: SetDefault) -> Mapping[str, Any]:
-        asked = asdict(command)
-        del asked["idempotency_key"]
-        return {**asked, "method_id": self.address_digest(command.method_id)}
+    command = SetDefault
+    mutation = "setDefaultPaymentMethod"
+    changes_methods = True
 
     async def prepare(
         self, command: SetDefault, actor: Actor, known: OperationRecord | None
@@ -50,99 +44,97 @@ class SetDefaultHandler(WriteHandler[SetDefault, SetDefaultIntent]):
             provider=address.provider,
         )
 
-    async def run(self, session: WriteRun[SetDefaultIntent]) -> CompletedWrite:
-        address = session.intent.method
-        checked = await session.read_once("checked", DefaultCheck, lambda: self._check(session, address))
+    async def execute(self, run: WriteRun[SetDefaultIntent]) -> CompletedWrite:
+        address = run.intent.method
+        checked = await run.read_once("checked", DefaultCheck, lambda: self._check(run, address))
         if checked.mirror:
-            await set_vault_default(session, address)
-        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+            await set_vault_default(run, address)
+        entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
         return CompletedWrite(
             result=WriteResult(
-                customer_id=session.operation.customer_id,
+                customer_id=run.operation.customer_id,
                 method=address,
                 previous=checked.previous,
                 warnings=(NOT_MIRRORED,) if checked.warn else (),
             ),
             rows=applied_row(address),
-            apply=choose(self.deps, session, address, allow_expired=session.intent.allow_expired),
-            events=default_events(session, entry, address),
+            apply=choose(self.deps, run, address, allow_expired=run.intent.allow_expired),
+            events=default_events(run, entry, address),
         )
 
-    async def _check(self, session: WriteRun[SetDefaultIntent], address: MethodAddress) -> DefaultCheck:
+    async def _check(self, run: WriteRun[SetDefaultIntent], address: MethodAddress) -> DefaultCheck:
         """The vault must have the method now, and it must be usable as default. A vault that already marks it is not
         called."""
-        wallet = await session.wallet(address.provider, address.customer_ref)
+        wallet = await run.wallet(address.provider, address.customer_ref)
         method = find(wallet, address)
         if method is None:
             raise WriteRefused(not_found("The vault does not have this payment method.", _PATH))
-        unfit = unfit_as_default(self.deps, method, _PATH, allow_expired=session.intent.allow_expired)
+        unfit = unfit_as_default(self.deps, method, _PATH, allow_expired=run.intent.allow_expired)
         if unfit is not None:
             raise WriteRefused(unfit)
-        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
-        previous = await effective_default(self.deps, entry, session.call) if entry else None
-        can = mirrors(session, address)
-        wants = session.intent.mirror
+        entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
+        previous = await effective_default(self.deps, entry, run.call) if entry else None
+        can = mirrors(run, address)
+        wants = run.intent.mirror
         return DefaultCheck(
             mirror=can and wants and not method.is_provider_default, warn=wants and not can, previous=previous
         )
 
 
-def mirrors(session: WriteRun[Intent], address: MethodAddress) -> bool:
-    return ProviderCapability.SET_DEFAULT in session.vault(address.provider).capabilities.operations
+def mirrors(run: WriteRun[Intent], address: MethodAddress) -> bool:
+    return ProviderCapability.SET_DEFAULT in run.vault(address.provider).capabilities.operations
 
 
-async def set_vault_default(session: WriteRun[Intent], address: MethodAddress, step: str = "default") -> None:
+async def set_vault_default(run: WriteRun[Intent], address: MethodAddress, step: str = "default") -> None:
     """Set the vault's own default. Raises what `WriteRun.run_step` raises."""
-    vault = session.vault(address.provider)
+    vault = run.vault(address.provider)
 
     async def send(call: Call) -> NoFacts:
         await vault.set_default(address.customer_ref, address.method_ref, call)
         return NO_FACTS
 
     async def look(call: Call) -> ReconcileResult[NoFacts]:
-        held = find(await session.wallet(address.provider, address.customer_ref, call), address)
+        held = find(await run.wallet(address.provider, address.customer_ref, call), address)
         return Applied(NO_FACTS) if held is not None and held.is_provider_default else NotFound()
 
-    await session.run_step(step, NoFacts, (address.provider, address.customer_ref), send, look)
+    await run.run_step(step, NoFacts, (address.provider, address.customer_ref), send, look)
 
 
-def is_superseded(session: WriteRun[Intent], entry: DirectoryEntry | None) -> bool:
+def is_superseded(run: WriteRun[Intent], entry: DirectoryEntry | None) -> bool:
     """True if a resumed operation is older than the customer's current choice."""
     choice = entry.choice if entry else None
-    return session.is_resumed and choice is not None and choice.set_at > session.operation.created_at
+    return run.is_resumed and choice is not None and choice.set_at > run.operation.created_at
 
 
-def choose(deps: Deps, session: WriteRun[Intent], address: MethodAddress, *, allow_expired: bool = False) -> Apply:
+def choose(deps: Deps, run: WriteRun[Intent], address: MethodAddress, *, allow_expired: bool = False) -> Apply:
     """Store it as the customer's choice, unless the customer has chosen since."""
-    customer_id = session.operation.customer_id or ""
+    customer_id = run.operation.customer_id or ""
 
     async def apply(tx: Tx) -> None:
         # Only a resumed operation can be superseded.
-        entry = await deps.store.directory.entry(customer_id, tx=tx) if session.is_resumed else None
-        if not is_superseded(session, entry):
+        entry = await deps.store.directory.entry(customer_id, tx=tx) if run.is_resumed else None
+        if not is_superseded(run, entry):
             await deps.store.directory.set_choice(
-                customer_id, address, set_by=session.progress.by, allow_expired=allow_expired, tx=tx
+                customer_id, address, set_by=run.progress.by, allow_expired=allow_expired, tx=tx
             )
 
     return apply
 
 
-def keeps(session: WriteRun[Intent], address: MethodAddress) -> Apply:
+def keeps(run: WriteRun[Intent], address: MethodAddress) -> Apply:
     """Store the default that the rules had chosen, so that the added method does not change it."""
-    event = session.timestamp(NewEvent(type=EventType.DEFAULT_CHANGED))
-    by = By(actor=session.progress.by, origin=event.origin, request_id=event.request_id)
+    event = run.attributed(NewEvent(type=EventType.DEFAULT_CHANGED))
+    by = By(actor=run.progress.by, origin=event.origin, request_id=event.request_id)
 
     async def apply(tx: Tx) -> None:
-        await keep_default(session.deps.store, session.operation.customer_id or "", address, by, tx=tx)
+        await keep_default(run.deps.store, run.operation.customer_id or "", address, by, tx=tx)
 
     return apply
 
 
-def default_events(
-    session: WriteRun[Intent], entry: DirectoryEntry | None, address: MethodAddress
-) -> tuple[NewEvent, ...]:
+def default_events(run: WriteRun[Intent], entry: DirectoryEntry | None, address: MethodAddress) -> tuple[NewEvent, ...]:
     """DEFAULT_CHANGED, if the default changes."""
-    if is_superseded(session, entry) or (entry is not None and address_of_choice(entry) == address):
+    if is_superseded(run, entry) or (entry is not None and address_of_choice(entry) == address):
         return ()
     return (method_event(EventType.DEFAULT_CHANGED, address),)
 

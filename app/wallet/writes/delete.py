@@ -1,8 +1,6 @@
 """Deletes a payment method: sets another default first if requested, and lists remaining look-alikes."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, ClassVar, Final
+from typing import Final
 
 from app.store.database import Tx
 from app.store.records import DirectoryEntry, EventType, MethodAddress, NewEvent, OperationRecord, Topic
@@ -13,10 +11,7 @@ from app.vault.rules.lookalikes import look_of
 from app.wallet.commands import Actor, DeleteMethod, IfDefault, ProblemCode, WriteProblem, WriteResult
 from app.wallet.writes.defaults import choose, default_events, method_event, mirrors, set_vault_default
 from app.wallet.writes.deps import find
-from app.wallet.writes.intents import NO_FACTS, DeleteCheck, DeleteMethodIntent, NoFacts
-from app.wallet.writes.session import Applied, NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.signals import WriteRefused
-from app.wallet.writes.usecase import (
+from app.wallet.writes.handler import (
     CompletedWrite,
     PreparedWrite,
     WriteHandler,
@@ -25,6 +20,9 @@ from app.wallet.writes.usecase import (
     not_found,
     unsupported,
 )
+from app.wallet.writes.intents import NO_FACTS, DeleteCheck, DeleteMethodIntent, NoFacts
+from app.wallet.writes.interrupts import WriteRefused
+from app.wallet.writes.run import Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.wallets import address_of_choice, lookalikes, read_wallet, unfit_as_default
 
 _REPLACEMENT: Final = "replacement_default_id"
@@ -32,18 +30,9 @@ _GONE: Final = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELE
 
 
 class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
-    mutation: ClassVar[str] = "deletePaymentMethod"
-    changes_methods: ClassVar[bool] = True
-
-    def digest(self, command: DeleteMethod) -> Mapping[str, Any]:
-        asked = asdict(command)
-        del asked["idempotency_key"]
-        replacement = command.replacement_id
-        return {
-            **asked,
-            "method_id": self.address_digest(command.method_id),
-            "replacement_id": None if replacement is None else self.address_digest(replacement),
-        }
+    command = DeleteMethod
+    mutation = "deletePaymentMethod"
+    changes_methods = True
 
     async def prepare(
         self, command: DeleteMethod, actor: Actor, known: OperationRecord | None
@@ -76,27 +65,27 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
         self.vault_of(found.provider, _REPLACEMENT)
         return found
 
-    async def run(self, session: WriteRun[DeleteMethodIntent]) -> CompletedWrite:
-        address, replacement = session.intent.method, session.intent.replacement
-        checked = await session.read_once("checked", DeleteCheck, lambda: self._check(session, address, replacement))
+    async def execute(self, run: WriteRun[DeleteMethodIntent]) -> CompletedWrite:
+        address, replacement = run.intent.method, run.intent.replacement
+        checked = await run.read_once("checked", DeleteCheck, lambda: self._check(run, address, replacement))
         if replacement is not None:
-            await self._replace(session, replacement, is_mirrored=checked.mirror)
+            await self._replace(run, replacement, is_mirrored=checked.mirror)
         if not checked.gone:
-            await self._delete(session, address)
-        return await self._done(session, address, checked)
+            await self._delete(run, address)
+        return await self._done(run, address, checked)
 
     async def _check(
-        self, session: WriteRun[DeleteMethodIntent], address: MethodAddress, replacement: MethodAddress | None
+        self, run: WriteRun[DeleteMethodIntent], address: MethodAddress, replacement: MethodAddress | None
     ) -> DeleteCheck:
-        entry = await self._entry(session)
-        held = find(await session.wallet(address.provider, address.customer_ref), address)
-        if session.intent.if_default is IfDefault.REJECT and replacement is None and entry is not None:
-            await self._refuse_default(session, entry, address)
+        entry = await self._entry(run)
+        held = find(await run.wallet(address.provider, address.customer_ref), address)
+        if run.intent.if_default is IfDefault.REJECT and replacement is None and entry is not None:
+            await self._refuse_default(run, entry, address)
         mirror = False
         if replacement is not None:
-            other = find(await session.wallet(replacement.provider, replacement.customer_ref), replacement)
+            other = find(await run.wallet(replacement.provider, replacement.customer_ref), replacement)
             self._refuse_unfit(other)
-            mirror = mirrors(session, replacement) and other is not None and not other.is_provider_default
+            mirror = mirrors(run, replacement) and other is not None and not other.is_provider_default
         return DeleteCheck(
             gone=held is None or held.status in _GONE, look=look_of(held) if held else None, mirror=mirror
         )
@@ -109,9 +98,9 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
             raise WriteRefused(unfit)
 
     async def _refuse_default(
-        self, session: WriteRun[DeleteMethodIntent], entry: DirectoryEntry, address: MethodAddress
+        self, run: WriteRun[DeleteMethodIntent], entry: DirectoryEntry, address: MethodAddress
     ) -> None:
-        wallet = await read_wallet(self.deps, entry, session.call, force_fresh=(address.provider,))
+        wallet = await read_wallet(self.deps, entry, run.call, force_fresh=(address.provider,))
         if wallet.default.state is DefaultState.UNKNOWN:
             raise WriteRefused(_default_unknown(), is_final=False)
         default = wallet.default_method
@@ -119,58 +108,58 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
             raise WriteRefused(_in_use())
 
     async def _replace(
-        self, session: WriteRun[DeleteMethodIntent], replacement: MethodAddress, *, is_mirrored: bool
+        self, run: WriteRun[DeleteMethodIntent], replacement: MethodAddress, *, is_mirrored: bool
     ) -> None:
         """Set the other default, at the vault and as choice, before the delete: a failed delete does not undo it."""
         if is_mirrored:
-            await set_vault_default(session, replacement, "replace")
-        entry = await self._entry(session)
+            await set_vault_default(run, replacement, "replace")
+        entry = await self._entry(run)
         if entry is None or address_of_choice(entry) == replacement:
             return
-        events = [session.timestamp(event) for event in default_events(session, entry, replacement)]
+        events = [run.attributed(event) for event in default_events(run, entry, replacement)]
         async with self.deps.store.transaction() as tx:
-            await choose(self.deps, session, replacement)(tx)
+            await choose(self.deps, run, replacement)(tx)
             await self.deps.store.events.append_all(events, tx=tx)
         self.deps.reached("replaced")
 
-    async def _delete(self, session: WriteRun[DeleteMethodIntent], address: MethodAddress) -> None:
-        vault = session.vault(address.provider)
+    async def _delete(self, run: WriteRun[DeleteMethodIntent], address: MethodAddress) -> None:
+        vault = run.vault(address.provider)
 
         async def send(call: Call) -> NoFacts:
             await vault.delete(address.customer_ref, address.method_ref, call)
             return NO_FACTS
 
         async def look(call: Call) -> ReconcileResult[NoFacts]:
-            held = find(await session.wallet(address.provider, address.customer_ref, call), address)
+            held = find(await run.wallet(address.provider, address.customer_ref, call), address)
             return Applied(NO_FACTS) if held is None or held.status in _GONE else NotFound()
 
-        await session.run_step("delete", NoFacts, (address.provider, address.customer_ref), send, look)
+        await run.run_step("delete", NoFacts, (address.provider, address.customer_ref), send, look)
 
     async def _done(
-        self, session: WriteRun[DeleteMethodIntent], address: MethodAddress, checked: DeleteCheck
+        self, run: WriteRun[DeleteMethodIntent], address: MethodAddress, checked: DeleteCheck
     ) -> CompletedWrite:
-        entry = await self._entry(session)
+        entry = await self._entry(run)
         alike: list[MethodAddress] = []
-        if entry is not None and not session.is_resumed:
-            alike = await lookalikes(self.deps, entry, checked.look, address, session.call)
+        if entry is not None and not run.is_resumed:
+            alike = await lookalikes(self.deps, entry, checked.look, address, run.call)
         events: list[NewEvent] = [] if checked.gone else [method_event(EventType.METHOD_DELETED, address)]
         if entry is not None and address_of_choice(entry) == address:
             events.append(method_event(EventType.DEFAULT_CHANGED, address))
         return CompletedWrite(
-            result=WriteResult(customer_id=session.operation.customer_id, deleted=address, lookalikes=tuple(alike)),
+            result=WriteResult(customer_id=run.operation.customer_id, deleted=address, lookalikes=tuple(alike)),
             rows=applied_row(address),
-            apply=lambda tx: self._clear(session, address, tx),
+            apply=lambda tx: self._clear(run, address, tx),
             events=tuple(events),
         )
 
-    async def _clear(self, session: WriteRun[DeleteMethodIntent], address: MethodAddress, tx: Tx) -> None:
-        customer_id, directory = session.operation.customer_id or "", self.deps.store.directory
+    async def _clear(self, run: WriteRun[DeleteMethodIntent], address: MethodAddress, tx: Tx) -> None:
+        customer_id, directory = run.operation.customer_id or "", self.deps.store.directory
         tx.touch(Topic.CUSTOMER, customer_id)
         await directory.clear_choice(customer_id, only_if=address, tx=tx)
         await directory.set_nickname(customer_id, address, None, tx=tx)
 
-    async def _entry(self, session: WriteRun[DeleteMethodIntent]) -> DirectoryEntry | None:
-        return await self.deps.store.directory.entry(session.operation.customer_id or "")
+    async def _entry(self, run: WriteRun[DeleteMethodIntent]) -> DirectoryEntry | None:
+        return await self.deps.store.directory.entry(run.operation.customer_id or "")
 
 
 def _in_use() -> WriteProblem:

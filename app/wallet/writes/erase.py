@@ -1,10 +1,6 @@
 """Erases a customer: at every linked vault as far as it supports that, then in the store. A failed vault keeps its
 link, for a retry."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, ClassVar
-
 from app.errors import RejectReason, VaultRejected
 from app.store.database import Tx
 from app.store.records import EventType, NewEvent, OperationRecord, OperationState, WriteOutcome
@@ -12,22 +8,18 @@ from app.vault.enums import CustomerRef, MethodRef, PaymentMethodStatus, Provide
 from app.vault.model import VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.wallet.commands import Actor, EraseCustomer, ProblemCode, WriteProblem, WriteResult
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, invalid, row_of, unsupported
 from app.wallet.writes.intents import NO_FACTS, EraseCustomerIntent, HeldMethods, NoFacts
-from app.wallet.writes.session import Applied, NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.signals import WriteRefused
-from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, invalid, row_of, unsupported
+from app.wallet.writes.interrupts import WriteRefused
+from app.wallet.writes.run import Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.vault_results import VaultResult, gather_results, run_at_vault, summary
 
 _GONE = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
 
 
 class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
-    mutation: ClassVar[str] = "eraseCustomer"
-
-    def digest(self, command: EraseCustomer) -> Mapping[str, Any]:
-        asked = asdict(command)
-        del asked["idempotency_key"]
-        return asked
+    command = EraseCustomer
+    mutation = "eraseCustomer"
 
     async def prepare(
         self, command: EraseCustomer, actor: Actor, known: OperationRecord | None
@@ -46,10 +38,10 @@ class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
             ),
         )
 
-    async def run(self, session: WriteRun[EraseCustomerIntent]) -> CompletedWrite:
-        endings = await gather_results(self._at_vault(session, name, ref) for name, ref in session.intent.refs)
+    async def execute(self, run: WriteRun[EraseCustomerIntent]) -> CompletedWrite:
+        endings = await gather_results(self._at_vault(run, name, ref) for name, ref in run.intent.refs)
         kept = [one.provider for one in endings if one.state is not OperationState.SUCCEEDED]
-        customer_id = session.operation.customer_id or ""
+        customer_id = run.operation.customer_id or ""
 
         async def apply(tx: Tx) -> None:
             await self.deps.store.directory.erase(customer_id, keep_links=kept, tx=tx)
@@ -59,26 +51,22 @@ class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
         events = () if kept else (NewEvent(type=EventType.CUSTOMER_ERASED),)
         return summary(endings, WriteResult(customer_id=customer_id), apply=apply, events=events)
 
-    async def _at_vault(
-        self, session: WriteRun[EraseCustomerIntent], name: ProviderName, ref: CustomerRef
-    ) -> VaultResult:
+    async def _at_vault(self, run: WriteRun[EraseCustomerIntent], name: ProviderName, ref: CustomerRef) -> VaultResult:
         async def erase() -> CustomerRef:
             vault = self.deps.providers.get(name)
             if vault is None:
                 raise WriteRefused(_disabled(name), is_final=False)
             if vault.capabilities.erases_customers:
-                await self._erase_customer(session, vault, ref)
+                await self._erase_customer(run, vault, ref)
             elif ProviderCapability.DELETE in vault.capabilities.operations:
-                await self._delete_all(session, vault, ref)
+                await self._delete_all(run, vault, ref)
             else:
                 raise WriteRefused(unsupported(name, "This vault can neither erase a customer nor delete a method."))
             return ref
 
         return await run_at_vault(name, erase)
 
-    async def _erase_customer(
-        self, session: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef
-    ) -> None:
+    async def _erase_customer(self, run: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> None:
         async def send(call: Call) -> NoFacts:
             await vault.erase_customer(ref, call)
             return NO_FACTS
@@ -86,19 +74,17 @@ class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
         async def look(call: Call) -> ReconcileResult[NoFacts]:
             return NotFound() if await vault.customer_exists(ref, call) else Applied(NO_FACTS)
 
-        await session.run_step(f"erase:{vault.name.value}", NoFacts, (vault.name, ref), send, look)
+        await run.run_step(f"erase:{vault.name.value}", NoFacts, (vault.name, ref), send, look)
 
-    async def _delete_all(self, session: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> None:
-        held = await session.read_once(f"held:{vault.name.value}", HeldMethods, lambda: self._held(session, vault, ref))
+    async def _delete_all(self, run: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> None:
+        held = await run.read_once(f"held:{vault.name.value}", HeldMethods, lambda: self._held(run, vault, ref))
         for method_ref in held.refs:
-            await self._delete(session, vault, ref, method_ref)
+            await self._delete(run, vault, ref, method_ref)
 
-    async def _held(
-        self, session: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef
-    ) -> HeldMethods:
+    async def _held(self, run: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> HeldMethods:
         """The methods to delete. An incomplete list is refused: unreadable methods would be reported as deleted."""
         try:
-            wallet = await session.wallet(vault.name, ref)
+            wallet = await run.wallet(vault.name, ref)
         except VaultRejected as error:
             if error.reason is RejectReason.CUSTOMER_NOT_FOUND:
                 return HeldMethods(refs=())
@@ -108,16 +94,16 @@ class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
         return HeldMethods(refs=tuple(one.method_ref for one in wallet.methods if one.status not in _GONE))
 
     async def _delete(
-        self, session: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef, method: MethodRef
+        self, run: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef, method: MethodRef
     ) -> None:
         async def send(call: Call) -> NoFacts:
             await vault.delete(ref, method, call)
             return NO_FACTS
 
         async def look(call: Call) -> ReconcileResult[NoFacts]:
-            return NotFound() if _holds(await session.wallet(vault.name, ref, call), method) else Applied(NO_FACTS)
+            return NotFound() if _holds(await run.wallet(vault.name, ref, call), method) else Applied(NO_FACTS)
 
-        await session.run_step(f"delete:{vault.name.value}:{method}", NoFacts, (vault.name, ref), send, look)
+        await run.run_step(f"delete:{vault.name.value}:{method}", NoFacts, (vault.name, ref), send, look)
 
 
 def _holds(wallet: VaultWallet, method: MethodRef) -> bool:

@@ -20,14 +20,14 @@ from app.store.records import (
 from app.wallet.changes.detector import ChangeDetector
 from app.wallet.commands import WriteProblem, WriteResult
 from app.wallet.writes.deps import Deps
+from app.wallet.writes.handler import CompletedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import Intent
+from app.wallet.writes.interrupts import LeaseLost, NotApplied, NothingSent, StillUnknown, WriteRefused
 from app.wallet.writes.post_write_refresh import PostWriteRefresh
-from app.wallet.writes.record import to_json
 from app.wallet.writes.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
-from app.wallet.writes.session import WriteRun
-from app.wallet.writes.signals import LeaseLost, NotApplied, NothingSent, StillUnknown, WriteRefused
+from app.wallet.writes.run import WriteRun
+from app.wallet.writes.stored_result import to_json
 from app.wallet.writes.upgrades import IntentUnreadable
-from app.wallet.writes.usecase import CompletedWrite, WriteHandler, row_of
 
 _log = logging.getLogger("vaultgraph.writing")
 _SOON: Final = timedelta(seconds=1)
@@ -40,25 +40,25 @@ _FOR_OPERATOR: Final = "This version of the gateway cannot read the stored reque
 class WriteFinisher:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._sightings = ChangeDetector(deps.store)
-        self.afterwards = PostWriteRefresh(deps, self._sightings)
+        self._detector = ChangeDetector(deps.store)
+        self.afterwards = PostWriteRefresh(deps, self._detector)
 
-    async def complete(self, use_case: WriteHandler[Any, Any], session: WriteRun[Intent]) -> WriteResult:
+    async def complete(self, handler: WriteHandler[Any, Any], run: WriteRun[Intent]) -> WriteResult:
         """Run and finish the operation. Raises LeaseLost if another process has taken it over."""
-        done = await self._outcome(use_case, session)
+        done = await self._outcome(handler, run)
         try:
-            operation, done = await self._finish(session, done, use_case)
+            operation, done = await self._finish(run, done, handler)
         except WriteRefused as refused:  # the directory's constraints refused it
-            done = _failed(session, refused.problems, final=refused.is_final)
-            operation, done = await self._finish(session, done, use_case)
-        if use_case.changes_methods:
-            self.afterwards.refresh(session, done)
-        return replace(done.result, operation=operation, next_action=session.next_action)
+            done = _failed(run, refused.problems, final=refused.is_final)
+            operation, done = await self._finish(run, done, handler)
+        if handler.changes_methods:
+            self.afterwards.refresh(run, done)
+        return replace(done.result, operation=operation, next_action=run.next_action)
 
-    async def give_up(self, session: WriteRun[Intent], problem: WriteProblem) -> WriteResult:
+    async def give_up(self, run: WriteRun[Intent], problem: WriteProblem) -> WriteResult:
         """Nothing was sent: mark it FAILED, so that the same key may run again."""
-        done = _failed(session, (problem,), final=False)
-        operation, done = await self._finish(session, done)
+        done = _failed(run, (problem,), final=False)
+        operation, done = await self._finish(run, done)
         return replace(done.result, operation=operation)
 
     async def nothing_sent(self, operation: OperationRecord) -> OperationRecord:
@@ -72,9 +72,9 @@ class WriteFinisher:
         )
         return marked or await self._deps.store.journal.operation(operation.id) or operation
 
-    async def leave(self, session: WriteRun[Intent]) -> None:
+    async def leave(self, run: WriteRun[Intent]) -> None:
         """After an unexpected error: record the progress, for the reconciler."""
-        journal, operation = self._deps.store.journal, session.operation
+        journal, operation = self._deps.store.journal, run.operation
         try:
             if operation.sent_at is None:
                 await self.nothing_sent(operation)
@@ -91,14 +91,14 @@ class WriteFinisher:
             _log.exception("the failure of %s could not be journalled", operation.id)
 
     async def leave_to_operator(
-        self, operation: OperationRecord, reason: IntentUnreadable, use_case: WriteHandler[Any, Any] | None
+        self, operation: OperationRecord, reason: IntentUnreadable, handler: WriteHandler[Any, Any] | None
     ) -> None:
         """The stored intent cannot be read, so no lookup can decide the operation. Other writes there wait while its
         request may be in flight. Raises LeaseLost."""
-        done = _unreadable(operation, use_case, self._deps.utc_now())
+        done = _unreadable(operation, handler, self._deps.utc_now())
         async with self._deps.store.transaction() as tx:
-            if use_case is not None:
-                done = await use_case.settle_unread(operation, done, tx)
+            if handler is not None:
+                done = await handler.settle_unread(operation, done, tx)
             result = to_json(done.result)
             marked = await self._deps.store.journal.mark(
                 operation,
@@ -121,72 +121,70 @@ class WriteFinisher:
                 done.state.value,
             )
 
-    async def _outcome(self, use_case: WriteHandler[Any, Any], session: WriteRun[Intent]) -> CompletedWrite:
+    async def _outcome(self, handler: WriteHandler[Any, Any], run: WriteRun[Intent]) -> CompletedWrite:
         try:
-            return await use_case.run(session)
+            return await handler.execute(run)
         except (WriteRefused, NothingSent, VaultError) as error:
-            if session.progress.doing:  # resumed, and failed before the step that may have been sent was looked up
-                provider = session.operation.provider or session.intent.refs[0][0]
-                return _unknown(session, StillUnknown(provider), use_case)
-            return self._not_applied(use_case, session, error)
+            if run.progress.doing:  # resumed, and failed before the step that may have been sent was looked up
+                provider = run.operation.provider or run.intent.refs[0][0]
+                return _unknown(run, StillUnknown(provider), handler)
+            return self._not_applied(handler, run, error)
         except NotApplied as absent:
-            return _failed(session, (proven_absent(absent.provider, absent.error),), final=False)
+            return _failed(run, (proven_absent(absent.provider, absent.error),), final=False)
         except StillUnknown as unknown:
-            return _unknown(session, unknown, use_case)
+            return _unknown(run, unknown, handler)
 
-    def _not_applied(
-        self, use_case: WriteHandler[Any, Any], session: WriteRun[Intent], error: Exception
-    ) -> CompletedWrite:
+    def _not_applied(self, handler: WriteHandler[Any, Any], run: WriteRun[Intent], error: Exception) -> CompletedWrite:
         if isinstance(error, WriteRefused):
-            return _failed(session, error.problems, final=error.is_final)
+            return _failed(run, error.problems, final=error.is_final)
         if isinstance(error, VaultError):
-            problems = problems_of(error, lambda fault: use_case.path_of(session.intent, fault))
-            return _failed(session, problems, final=is_final(error))
-        return _failed(session, (interrupted(session.operation.provider),), final=False)
+            problems = problems_of(error, lambda fault: handler.path_of(run.intent, fault))
+            return _failed(run, problems, final=is_final(error))
+        return _failed(run, (interrupted(run.operation.provider),), final=False)
 
     async def _finish(
-        self, session: WriteRun[Intent], done: CompletedWrite, use_case: WriteHandler[Any, Any] | None = None
+        self, run: WriteRun[Intent], done: CompletedWrite, handler: WriteHandler[Any, Any] | None = None
     ) -> tuple[OperationRecord, CompletedWrite]:
         self._deps.reached("finishing")
         try:
-            ended = await self._commit(session, done, use_case, with_changes=True)
+            ended = await self._commit(run, done, handler, with_changes=True)
         except CustomerUnknown:  # erased meanwhile: no customer data is left to change
-            ended = await self._commit(session, done, use_case, with_changes=False)
+            ended = await self._commit(run, done, handler, with_changes=False)
         self._deps.reached("finished")
         return ended
 
     async def _commit(
         self,
-        session: WriteRun[Intent],
+        run: WriteRun[Intent],
         done: CompletedWrite,
-        use_case: WriteHandler[Any, Any] | None,
+        handler: WriteHandler[Any, Any] | None,
         *,
         with_changes: bool,
     ) -> tuple[OperationRecord, CompletedWrite]:
-        store, operation = self._deps.store, session.operation
+        store, operation = self._deps.store, run.operation
         async with store.transaction() as tx:
-            if use_case is not None:
-                done = await use_case.settle(session, done, tx)
+            if handler is not None:
+                done = await handler.settle(run, done, tx)
             is_news = done.state is not operation.state
             if is_news and operation.customer_id is not None:
                 tx.touch(Topic.CUSTOMER, operation.customer_id)
             if with_changes and done.apply is not None:
                 await done.apply(tx)
-            if session.changed and with_changes and operation.customer_id is not None:
-                await self._sightings.found_before(operation.customer_id, session.before.values(), tx=tx)
+            if run.changed and with_changes and operation.customer_id is not None:
+                await self._detector.found_before(operation.customer_id, run.before.values(), tx=tx)
             if is_news:
-                await store.events.append_all(self._events(session, done), tx=tx)
-            return await self._mark(session, done, tx), done
+                await store.events.append_all(self._events(run, done), tx=tx)
+            return await self._mark(run, done, tx), done
 
-    async def _mark(self, session: WriteRun[Intent], done: CompletedWrite, tx: Tx) -> OperationRecord:
+    async def _mark(self, run: WriteRun[Intent], done: CompletedWrite, tx: Tx) -> OperationRecord:
         marked = await self._deps.store.journal.mark(
-            session.operation,
+            run.operation,
             done.state,
             outcome=done.outcome,
             is_final=done.is_final,
             result=to_json(done.result),
-            intent=session.progress.to_json(),
-            reconcile_at=self._look_again_at(session.operation, done),
+            intent=run.progress.to_json(),
+            reconcile_at=self._look_again_at(run.operation, done),
             rows=done.rows,
             tx=tx,
         )
@@ -203,9 +201,9 @@ class WriteFinisher:
         pause: timedelta = min(_SOON * 2 ** min(operation.looks, 6), _LONGEST)
         return now + pause
 
-    def _events(self, session: WriteRun[Intent], done: CompletedWrite) -> list[NewEvent]:
+    def _events(self, run: WriteRun[Intent], done: CompletedWrite) -> list[NewEvent]:
         """The handler's events, completed, and the audit event."""
-        operation, reason = session.operation, session.intent.audit_reason
+        operation, reason = run.operation, run.intent.audit_reason
         audit = NewEvent(
             type=EventType.MUTATION,
             provider=operation.provider,
@@ -217,40 +215,40 @@ class WriteFinisher:
                 **({} if reason is None else {"reason": reason}),
             },
         )
-        return [session.timestamp(event) for event in (*done.events, audit)]
+        return [run.attributed(event) for event in (*done.events, audit)]
 
 
-def _failed(session: WriteRun[Intent], problems: tuple[WriteProblem, ...], *, final: bool) -> CompletedWrite:
+def _failed(run: WriteRun[Intent], problems: tuple[WriteProblem, ...], *, final: bool) -> CompletedWrite:
     return CompletedWrite(
-        result=WriteResult(problems=problems, customer_id=session.operation.customer_id),
+        result=WriteResult(problems=problems, customer_id=run.operation.customer_id),
         state=OperationState.FAILED,
         outcome=WriteOutcome.NOT_APPLIED,
         is_final=final,
-        rows=_rows(session, OperationState.FAILED, WriteOutcome.NOT_APPLIED, problems),
+        rows=_rows(run, OperationState.FAILED, WriteOutcome.NOT_APPLIED, problems),
     )
 
 
-def _unknown(session: WriteRun[Intent], unknown: StillUnknown, use_case: WriteHandler[Any, Any]) -> CompletedWrite:
+def _unknown(run: WriteRun[Intent], unknown: StillUnknown, handler: WriteHandler[Any, Any]) -> CompletedWrite:
     """An undecided outcome. If an operator must decide, each candidate method is a row."""
-    problem = use_case.unknown(unknown.provider, unknown.error)
+    problem = handler.unknown(unknown.provider, unknown.error)
     state, outcome = OperationState.UNKNOWN, WriteOutcome.UNKNOWN
-    customer_ref = session.intent.refs[0][1] if session.intent.refs else None
+    customer_ref = run.intent.refs[0][1] if run.intent.refs else None
     rows = tuple(
         row_of(number, unknown.provider, state, outcome, customer_ref=customer_ref, method_ref=ref, problem=problem)
         for number, ref in enumerate(unknown.candidates)
     )
     return CompletedWrite(
-        result=WriteResult(problems=(problem,), customer_id=session.operation.customer_id),
+        result=WriteResult(problems=(problem,), customer_id=run.operation.customer_id),
         state=state,
         outcome=outcome,
         for_person=unknown.for_person,
         look_at=unknown.look_at,
-        rows=rows or _rows(session, state, outcome, (problem,)),
+        rows=rows or _rows(run, state, outcome, (problem,)),
     )
 
 
-def _unreadable(operation: OperationRecord, use_case: WriteHandler[Any, Any] | None, now: datetime) -> CompletedWrite:
-    unknown = (use_case.unknown if use_case else outcome_unknown)(operation.provider)
+def _unreadable(operation: OperationRecord, handler: WriteHandler[Any, Any] | None, now: datetime) -> CompletedWrite:
+    unknown = (handler.unknown if handler else outcome_unknown)(operation.provider)
     problem = replace(unknown, message=f"{unknown.message} {_FOR_OPERATOR}")
     state, outcome, provider = OperationState.UNKNOWN, WriteOutcome.UNKNOWN, operation.provider
     return CompletedWrite(
@@ -264,10 +262,10 @@ def _unreadable(operation: OperationRecord, use_case: WriteHandler[Any, Any] | N
 
 
 def _rows(
-    session: WriteRun[Intent], state: OperationState, outcome: WriteOutcome, problems: tuple[WriteProblem, ...]
+    run: WriteRun[Intent], state: OperationState, outcome: WriteOutcome, problems: tuple[WriteProblem, ...]
 ) -> tuple[ResultRow, ...]:
     """The single row of a write at one vault; writes at several vaults make their own."""
-    provider = session.operation.provider
+    provider = run.operation.provider
     if provider is None:
         return ()
     return (row_of(0, provider, state, outcome, problem=problems[0] if problems else None),)

@@ -1,20 +1,19 @@
 """Creates a hosted session: a vault's page on which the customer pays or saves a method. Card numbers never reach the
 gateway."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Final
+from dataclasses import dataclass
+from typing import Final
 
 from app.store.records import OperationRecord, OperationState, WriteOutcome
 from app.vault.enums import ProviderCapability
 from app.vault.payments import HostingVault, NewSession
 from app.vault.provider import Call
 from app.wallet.commands import Actor, CreateHostedSession, ProblemCode, SessionPurpose, WriteProblem, WriteResult
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of, unsupported
 from app.wallet.writes.intents import HostedSessionFacts, HostedSessionIntent
+from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.signals import WriteRefused
-from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, row_of, unsupported
+from app.wallet.writes.run import NotFound, ReconcileResult, WriteRun
 
 _STEP: Final = "session"
 
@@ -29,12 +28,8 @@ class _Memory:
 class CreateHostedSessionHandler(WriteHandler[CreateHostedSession, HostedSessionIntent]):
     """The page's URL and credential are returned once and never stored: a replay does not contain them."""
 
-    mutation: ClassVar[str] = "createHostedSession"
-
-    def digest(self, command: CreateHostedSession) -> Mapping[str, Any]:
-        asked = asdict(command)
-        del asked["idempotency_key"]
-        return asked
+    command = CreateHostedSession
+    mutation = "createHostedSession"
 
     async def prepare(
         self, command: CreateHostedSession, actor: Actor, known: OperationRecord | None
@@ -66,21 +61,21 @@ class CreateHostedSessionHandler(WriteHandler[CreateHostedSession, HostedSession
             memory=_Memory(new),
         )
 
-    async def run(self, session: WriteRun[HostedSessionIntent]) -> CompletedWrite:
-        name, ref = session.intent.provider, session.intent.ref
-        new = session.memory(_Memory).new
-        vault = session.vault(name)
+    async def execute(self, run: WriteRun[HostedSessionIntent]) -> CompletedWrite:
+        name, ref = run.intent.provider, run.intent.ref
+        new = run.memory(_Memory).new
+        vault = run.vault(name)
 
         async def send(call: Call) -> HostedSessionFacts:
             assert isinstance(vault, HostingVault)
             assert new is not None
             made = await vault.create_session(new, call)
-            session.next_action = made.next_action
+            run.next_action = made.next_action
             return HostedSessionFacts(session_ref=made.session_ref)
 
         async def look(call: Call) -> ReconcileResult[HostedSessionFacts]:
             return NotFound()  # an unused page takes no money, so another one can be created
 
-        await session.run_step(_STEP, HostedSessionFacts, (name, ref), send if new is not None else None, look)
+        await run.run_step(_STEP, HostedSessionFacts, (name, ref), send if new is not None else None, look)
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
-        return CompletedWrite(result=WriteResult(customer_id=session.operation.customer_id), rows=(row,))
+        return CompletedWrite(result=WriteResult(customer_id=run.operation.customer_id), rows=(row,))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from app.errors import OutcomeUnknown, RejectReason, VaultError, VaultRejected
 from app.store.database import Tx
@@ -37,13 +37,7 @@ from app.wallet.commands import Actor, ImportMethods, ImportRow, ProblemCode, Wr
 from app.wallet.defaults.kept_default import By, DefaultKeeper
 from app.wallet.digest import Token
 from app.wallet.writes.deps import VaultRef
-from app.wallet.writes.intents import HeldMethods, ImportedRow, ImportMethodsIntent, MethodFacts
-from app.wallet.writes.match_new_method import candidates, describe_new_method
-from app.wallet.writes.provision import link_conflict
-from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.signals import NothingSent, WriteRefused
-from app.wallet.writes.usecase import (
+from app.wallet.writes.handler import (
     CompletedWrite,
     PreparedWrite,
     WriteHandler,
@@ -52,6 +46,12 @@ from app.wallet.writes.usecase import (
     row_of,
     unsupported,
 )
+from app.wallet.writes.intents import HeldMethods, ImportedRow, ImportMethodsIntent, MethodFacts
+from app.wallet.writes.interrupts import NothingSent, WriteRefused
+from app.wallet.writes.match_new_method import candidates, describe_new_method
+from app.wallet.writes.provision import link_conflict
+from app.wallet.writes.refusals import problems_of_faults
+from app.wallet.writes.run import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.vault_results import VaultResult, run_at_vault
 from app.wallet.writes.wallets import beside
 
@@ -79,7 +79,8 @@ class _Memory:
 
 
 class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
-    mutation: ClassVar[str] = "importPaymentMethods"
+    command = ImportMethods
+    mutation = "importPaymentMethods"
 
     def digest(self, command: ImportMethods) -> Mapping[str, Any]:
         rows = []
@@ -131,42 +132,42 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
             card = describe_new_method(_as_new_card(row), self.deps.digest_keys[0])
         return ImportedRow(provider=row.provider, ref=row.customer_ref, card=card)
 
-    async def run(self, session: WriteRun[ImportMethodsIntent]) -> CompletedWrite:
+    async def execute(self, run: WriteRun[ImportMethodsIntent]) -> CompletedWrite:
         """First the links, sequentially in row order; then the cards, concurrently."""
-        memory = session.memory(_Memory)
+        memory = run.memory(_Memory)
         command, actor = memory.command, memory.actor
-        rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(session.intent.rows)
-        settled = await self._settled_rows(session.operation)
+        rows: list[ImportRow | None] = list(command.rows) if command else [None] * len(run.intent.rows)
+        settled = await self._settled_rows(run.operation)
         open_rows = [number for number in range(len(rows)) if number not in settled]
         gate = asyncio.Semaphore(_AT_ONCE)
         if command is not None:
-            await self._prefetch_customers(session, [command.rows[number] for number in open_rows], gate)
-        linked = {number: await self._link_row(session, number, rows[number], actor) for number in open_rows}
-        at_once = {row.place: asyncio.Lock() for row in session.intent.rows}
+            await self._prefetch_customers(run, [command.rows[number] for number in open_rows], gate)
+        linked = {number: await self._link_row(run, number, rows[number], actor) for number in open_rows}
+        at_once = {row.place: asyncio.Lock() for row in run.intent.rows}
 
         async def store(number: int) -> tuple[VaultResult, MethodRef | None]:
-            if linked[number].state is not OperationState.SUCCEEDED or not self._has_card(session, number):
+            if linked[number].state is not OperationState.SUCCEEDED or not self._has_card(run, number):
                 return linked[number], None
-            async with gate, at_once[session.intent.rows[number].place]:
-                return await self._store_row(session, number, rows[number])
+            async with gate, at_once[run.intent.rows[number].place]:
+                return await self._store_row(run, number, rows[number])
 
         ended_now = await asyncio.gather(*(store(number) for number in open_rows))
         found = dict(zip(open_rows, ended_now, strict=True))
-        if not session.intent.dry_run:
+        if not run.intent.dry_run:
             stored = [
-                MethodAddress(*session.intent.rows[number].place, ref)
+                MethodAddress(*run.intent.rows[number].place, ref)
                 for number, (_, ref) in found.items()
                 if ref is not None
             ]
-            await self._keep_defaults(session, frozenset(stored), gate)
-        return _summary(found, settled.values(), dry_run=session.intent.dry_run)
+            await self._keep_defaults(run, frozenset(stored), gate)
+        return _summary(found, settled.values(), dry_run=run.intent.dry_run)
 
     async def _keep_defaults(
-        self, session: WriteRun[ImportMethodsIntent], stored: frozenset[MethodAddress], gate: asyncio.Semaphore
+        self, run: WriteRun[ImportMethodsIntent], stored: frozenset[MethodAddress], gate: asyncio.Semaphore
     ) -> None:
         """Stored cards and new links do not change the default of a customer that had one."""
         directory = self.deps.store.directory
-        linked = session.memory(_Memory).linked
+        linked = run.memory(_Memory).linked
         by_vault: dict[ProviderName, set[CustomerRef]] = {}
         for provider, ref in {*linked, *((one.provider, one.customer_ref) for one in stored)}:
             by_vault.setdefault(provider, set()).add(ref)
@@ -175,8 +176,8 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         ]
         entries = (await directory.entries(dict.fromkeys(owners))).values()
         keeper = DefaultKeeper(self.deps.store, self.deps.reader, self.deps.rules, self.deps.utc_now)
-        origin = EventOrigin.RECONCILIATION if session.is_resumed else EventOrigin.GATEWAY
-        by = By(actor=session.progress.by, origin=origin, request_id=session.operation.request_id)
+        origin = EventOrigin.RECONCILIATION if run.is_resumed else EventOrigin.GATEWAY
+        by = By(actor=run.progress.by, origin=origin, request_id=run.operation.request_id)
 
         def is_new(one: MethodAddress) -> bool:
             return one in stored or (one.provider, one.customer_ref) in linked
@@ -184,35 +185,35 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         async def keep(entry: DirectoryEntry) -> None:
             if any((link.provider, link.customer_ref) not in linked for link in entry.links):
                 async with gate:
-                    await keeper.keep(entry.customer.id, is_new, by, beside(session.call))
+                    await keeper.keep(entry.customer.id, is_new, by, beside(run.call))
 
         await asyncio.gather(*(keep(entry) for entry in entries))
 
-    def _has_card(self, session: WriteRun[ImportMethodsIntent], number: int) -> bool:
-        return session.intent.rows[number].card is not None and not session.intent.dry_run
+    def _has_card(self, run: WriteRun[ImportMethodsIntent], number: int) -> bool:
+        return run.intent.rows[number].card is not None and not run.intent.dry_run
 
     async def _link_row(
-        self, session: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None, actor: Actor | None
+        self, run: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None, actor: Actor | None
     ) -> VaultResult:
-        provider, ref = session.intent.rows[number].place
+        provider, ref = run.intent.rows[number].place
 
         async def work() -> CustomerRef:
             if row is not None and actor is not None:
-                await self._link(session, row, actor)
-            elif not self._has_card(session, number):
+                await self._link(run, row, actor)
+            elif not self._has_card(run, number):
                 raise NothingSent
             return ref
 
         return await run_at_vault(provider, work, "rows", str(number))
 
     async def _store_row(
-        self, session: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None
+        self, run: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None
     ) -> tuple[VaultResult, MethodRef | None]:
-        provider, ref = session.intent.rows[number].place
+        provider, ref = run.intent.rows[number].place
         stored: list[MethodRef] = []
 
         async def work() -> CustomerRef:
-            stored.append(await self._store(session, number, row))
+            stored.append(await self._store(run, number, row))
             return ref
 
         ending = await run_at_vault(provider, work, "rows", str(number))
@@ -220,7 +221,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
 
     # ---- the link -----------------------------------------------------------------------------------------
 
-    async def _link(self, session: WriteRun[ImportMethodsIntent], row: ImportRow, actor: Actor) -> None:
+    async def _link(self, run: WriteRun[ImportMethodsIntent], row: ImportRow, actor: Actor) -> None:
         """Checks, cheapest first, then the link. An existing link counts as success."""
         ref = row.customer_ref
         self._refuse_card(row)
@@ -234,23 +235,23 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         customer = await directory.customer_by_external_id(row.external_id)
         if customer is not None and not actor.may_see(customer.id):
             customer = None
-        elif customer is None and not (session.intent.create_customers and actor.caller.granted is None):
+        elif customer is None and not (run.intent.create_customers and actor.caller.granted is None):
             raise WriteRefused(not_found("There is no customer with this external id.", "external_id"))
         owner = (await directory.owners_of(row.provider, [ref])).get(ref)
         if owner is not None:
             if customer is None or owner != customer.id:
                 raise WriteRefused(link_conflict(row.provider, LinkConflictReason.REF_TAKEN, "customer_ref"))
             return
-        if not await self._exists(session, vault, ref):
+        if not await self._exists(run, vault, ref):
             raise WriteRefused(not_found("The vault does not know this customer.", "customer_ref"))
-        if session.intent.dry_run:
+        if run.intent.dry_run:
             return
         async with self.deps.store.transaction() as tx:
-            await self._write_link(session, row, customer.id if customer else None, tx)
-        session.memory(_Memory).linked.add((row.provider, ref))
+            await self._write_link(run, row, customer.id if customer else None, tx)
+        run.memory(_Memory).linked.add((row.provider, ref))
 
     async def _prefetch_customers(
-        self, session: WriteRun[ImportMethodsIntent], rows: Sequence[ImportRow], gate: asyncio.Semaphore
+        self, run: WriteRun[ImportMethodsIntent], rows: Sequence[ImportRow], gate: asyncio.Semaphore
     ) -> None:
         """Ask the vaults for all customers in advance, in as few calls as possible, some concurrently.
 
@@ -264,9 +265,9 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         async def ask(vault: VaultProvider, refs: Sequence[CustomerRef]) -> None:
             async with gate:
                 with suppress(VaultError):
-                    for ref, found in (await vault.wallets(refs, session.call)).items():
+                    for ref, found in (await vault.wallets(refs, run.call)).items():
                         if not isinstance(found, VaultError):
-                            session.memory(_Memory).exists[vault.name, ref] = True
+                            run.memory(_Memory).exists[vault.name, ref] = True
 
         work = []
         for name, refs in by_vault.items():
@@ -276,23 +277,23 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
                 unique = list(dict.fromkeys(refs))
                 work += [ask(vault, unique[start : start + size]) for start in range(0, len(unique), size)]
             elif vault is not None:
-                work += [self._prefetch_customer(session, vault, ref, gate) for ref in dict.fromkeys(refs)]
+                work += [self._prefetch_customer(run, vault, ref, gate) for ref in dict.fromkeys(refs)]
         await asyncio.gather(*work)
 
     async def _prefetch_customer(
-        self, session: WriteRun[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef, gate: asyncio.Semaphore
+        self, run: WriteRun[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef, gate: asyncio.Semaphore
     ) -> None:
         async with gate:
             with suppress(VaultError):
-                exists = session.memory(_Memory).exists
-                exists[vault.name, ref] = await vault.customer_exists(ref, session.call)
+                exists = run.memory(_Memory).exists
+                exists[vault.name, ref] = await vault.customer_exists(ref, run.call)
 
-    async def _exists(self, session: WriteRun[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef) -> bool:
-        known = session.memory(_Memory).exists.get((vault.name, ref))
-        return await vault.customer_exists(ref, session.call) if known is None else known
+    async def _exists(self, run: WriteRun[ImportMethodsIntent], vault: VaultProvider, ref: CustomerRef) -> bool:
+        known = run.memory(_Memory).exists.get((vault.name, ref))
+        return await vault.customer_exists(ref, run.call) if known is None else known
 
     async def _write_link(
-        self, session: WriteRun[ImportMethodsIntent], row: ImportRow, customer_id: str | None, tx: Tx
+        self, run: WriteRun[ImportMethodsIntent], row: ImportRow, customer_id: str | None, tx: Tx
     ) -> None:
         store = self.deps.store
         try:
@@ -304,7 +305,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
                 row.provider,
                 row.customer_ref,
                 proof=LinkProof.TRUSTED_BACKEND,
-                linked_by=session.progress.by,
+                linked_by=run.progress.by,
                 tx=tx,
             )
         except (LinkConflict, ExternalIdTaken) as conflict:
@@ -317,8 +318,8 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
             customer_id=customer_id,
             provider=row.provider,
             customer_ref=row.customer_ref,
-            actor=session.progress.by,
-            request_id=session.operation.request_id,
+            actor=run.progress.by,
+            request_id=run.operation.request_id,
             detail={"linked": True, "imported": True},
         )
         await store.events.append(event, tx=tx)
@@ -339,10 +340,10 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         if faults:
             raise WriteRefused(*problems_of_faults(faults))
 
-    async def _store(self, session: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None) -> MethodRef:
-        name, ref = session.intent.rows[number].place
-        vault = session.vault(name)
-        before = await session.read_once(f"before:{number}", HeldMethods, lambda: self._held(session, name, ref))
+    async def _store(self, run: WriteRun[ImportMethodsIntent], number: int, row: ImportRow | None) -> MethodRef:
+        name, ref = run.intent.rows[number].place
+        vault = run.vault(name)
+        before = await run.read_once(f"before:{number}", HeldMethods, lambda: self._held(run, name, ref))
 
         async def send(call: Call) -> MethodFacts:
             assert isinstance(vault, ImportingVault)
@@ -356,22 +357,22 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
             return MethodFacts(method_ref=result.method_ref)
 
         async def look(call: Call) -> ReconcileResult[MethodFacts]:
-            wallet = await session.wallet(name, ref, call)
-            claimed = [facts.method_ref for facts in session.progress.done.values() if isinstance(facts, MethodFacts)]
-            card = session.intent.rows[number].card
+            wallet = await run.wallet(name, ref, call)
+            claimed = [facts.method_ref for facts in run.progress.done.values() if isinstance(facts, MethodFacts)]
+            card = run.intent.rows[number].card
             assert card is not None
             found = candidates(before.refs, wallet.methods, card, claimed, self.deps.digest_keys)
             if len(found) > 1:
                 return Ambiguous(tuple(found))
             return Applied(MethodFacts(method_ref=found[0])) if found else NotFound()
 
-        facts = await session.run_step(
+        facts = await run.run_step(
             f"import:{number}", MethodFacts, (name, ref), send if row is not None else None, look
         )
         return facts.method_ref
 
-    async def _held(self, session: WriteRun[ImportMethodsIntent], name: ProviderName, ref: CustomerRef) -> HeldMethods:
-        return HeldMethods(refs=tuple(one.method_ref for one in (await session.wallet(name, ref)).methods))
+    async def _held(self, run: WriteRun[ImportMethodsIntent], name: ProviderName, ref: CustomerRef) -> HeldMethods:
+        return HeldMethods(refs=tuple(one.method_ref for one in (await run.wallet(name, ref)).methods))
 
 
 def _required(message: str, *path: str) -> WriteProblem:

@@ -11,7 +11,7 @@ from app.vault.enums import AddRoute
 from app.vault.model import NewMethod
 from app.wallet.digest import Number, Token
 from app.wallet.problems import WriteProblem
-from app.wallet.writes.usecase import invalid
+from app.wallet.writes.handler import invalid
 
 NICKNAME_LIMIT: Final = 100
 

@@ -1,9 +1,8 @@
 """Links a vault's customer to a customer of the gateway, and unlinks it: for staff and backends, not for end users."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Final
 
 from app.store.database import Tx
 from app.store.errors import LinkConflict, UnstorableText
@@ -22,11 +21,11 @@ from app.vault.enums import CustomerRef, LinkProof, ProviderName
 from app.wallet.commands import Actor, LinkCustomer, UnlinkCustomer, WriteResult
 from app.wallet.defaults.kept_default import default_taken_away
 from app.wallet.writes.defaults import keeps
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, invalid, not_found, row_of
 from app.wallet.writes.intents import LinkCustomerIntent, UnlinkCustomerIntent
+from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.provision import link_conflict
-from app.wallet.writes.session import WriteRun
-from app.wallet.writes.signals import WriteRefused
-from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, invalid, not_found, row_of
+from app.wallet.writes.run import WriteRun
 from app.wallet.writes.wallets import beside, read_wallet
 
 _LONGEST_REF: Final = 255
@@ -34,12 +33,8 @@ _LONGEST_REASON: Final = 500
 
 
 class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
-    mutation: ClassVar[str] = "linkProviderCustomer"
-
-    def digest(self, command: LinkCustomer) -> Mapping[str, Any]:
-        asked = asdict(command)
-        del asked["idempotency_key"]
-        return asked
+    command = LinkCustomer
+    mutation = "linkProviderCustomer"
 
     async def prepare(
         self, command: LinkCustomer, actor: Actor, known: OperationRecord | None
@@ -57,39 +52,37 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
             provider=command.provider,
         )
 
-    async def run(self, session: WriteRun[LinkCustomerIntent]) -> CompletedWrite:
-        name, ref = session.intent.provider, session.intent.ref
-        await self._refuse_conflicts(session, name, ref)
-        if not await session.vault(name).customer_exists(ref, session.call):
+    async def execute(self, run: WriteRun[LinkCustomerIntent]) -> CompletedWrite:
+        name, ref = run.intent.provider, run.intent.ref
+        await self._refuse_conflicts(run, name, ref)
+        if not await run.vault(name).customer_exists(ref, run.call):
             raise WriteRefused(not_found("The vault does not know this customer.", "customer_ref"))
-        link = _link(session, self.deps.utc_now())
-        result = WriteResult(customer_id=session.operation.customer_id, link=link)
-        kept = await self._replaced_default(session, link)
+        link = _link(run, self.deps.utc_now())
+        result = WriteResult(customer_id=run.operation.customer_id, link=link)
+        kept = await self._replaced_default(run, link)
 
         async def apply(tx: Tx) -> None:
-            await self._apply(session, name, ref, tx)
+            await self._apply(run, name, ref, tx)
             if kept is not None:
-                await keeps(session, kept)(tx)
+                await keeps(run, kept)(tx)
 
         event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
         row = row_of(0, name, OperationState.SUCCEEDED, WriteOutcome.APPLIED, customer_ref=ref)
         return CompletedWrite(result=result, rows=(row,), apply=apply, events=(event,))
 
-    async def _replaced_default(self, session: WriteRun[LinkCustomerIntent], link: LinkRecord) -> MethodAddress | None:
+    async def _replaced_default(self, run: WriteRun[LinkCustomerIntent], link: LinkRecord) -> MethodAddress | None:
         """The default by the rules that the vault's methods would replace."""
         entry = await self.deps.store.directory.entry(link.customer_id)
         if entry is None or not entry.links or entry.link(link.provider) is not None:
             return None
         linked = replace(entry, links=(*entry.links, link))
-        wallet = await read_wallet(self.deps, linked, beside(session.call))
+        wallet = await read_wallet(self.deps, linked, beside(run.call))
         place = (link.provider, link.customer_ref)
         return default_taken_away(wallet, lambda one: (one.provider, one.customer_ref) == place, self.deps.rules)
 
-    async def _refuse_conflicts(
-        self, session: WriteRun[LinkCustomerIntent], name: ProviderName, ref: CustomerRef
-    ) -> None:
+    async def _refuse_conflicts(self, run: WriteRun[LinkCustomerIntent], name: ProviderName, ref: CustomerRef) -> None:
         """Early check, before the vault is asked; the store's constraints decide in the end."""
-        customer_id = session.operation.customer_id or ""
+        customer_id = run.operation.customer_id or ""
         owner = (await self.deps.store.directory.owners_of(name, [ref])).get(ref)
         if owner not in (None, customer_id):
             raise WriteRefused(link_conflict(name, LinkConflictReason.REF_TAKEN, "customer_ref"))
@@ -98,11 +91,11 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
         if linked is not None and linked.customer_ref != ref:
             raise WriteRefused(link_conflict(name, LinkConflictReason.CUSTOMER_LINKED, "provider"))
 
-    async def _apply(self, session: WriteRun[LinkCustomerIntent], name: ProviderName, ref: CustomerRef, tx: Tx) -> None:
-        store, customer_id = self.deps.store, session.operation.customer_id or ""
+    async def _apply(self, run: WriteRun[LinkCustomerIntent], name: ProviderName, ref: CustomerRef, tx: Tx) -> None:
+        store, customer_id = self.deps.store, run.operation.customer_id or ""
         try:
             await store.directory.link(
-                customer_id, name, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by=session.progress.by, tx=tx
+                customer_id, name, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by=run.progress.by, tx=tx
             )
         except LinkConflict as conflict:
             raise WriteRefused(link_conflict(name, conflict.reason, "customer_ref")) from None
@@ -121,10 +114,8 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
 
 
 class UnlinkCustomerHandler(WriteHandler[UnlinkCustomer, UnlinkCustomerIntent]):
-    mutation: ClassVar[str] = "unlinkProviderCustomer"
-
-    def digest(self, command: UnlinkCustomer) -> Mapping[str, Any]:
-        return asdict(command)
+    command = UnlinkCustomer
+    mutation = "unlinkProviderCustomer"
 
     async def prepare(
         self, command: UnlinkCustomer, actor: Actor, known: OperationRecord | None
@@ -144,8 +135,8 @@ class UnlinkCustomerHandler(WriteHandler[UnlinkCustomer, UnlinkCustomerIntent]):
             provider=command.provider,
         )
 
-    async def run(self, session: WriteRun[UnlinkCustomerIntent]) -> CompletedWrite:
-        name, customer_id = session.intent.provider, session.operation.customer_id or ""
+    async def execute(self, run: WriteRun[UnlinkCustomerIntent]) -> CompletedWrite:
+        name, customer_id = run.intent.provider, run.operation.customer_id or ""
         entry = await self.deps.store.directory.entry(customer_id)
         link = entry.link(name) if entry else None
         ref = link.customer_ref if link else None
@@ -168,13 +159,13 @@ def _refuse_end_users(actor: Actor) -> None:
         raise WriteRefused(not_found("There is no such customer.", "customer_id"))
 
 
-def _link(session: WriteRun[LinkCustomerIntent], now: datetime) -> LinkRecord:
+def _link(run: WriteRun[LinkCustomerIntent], now: datetime) -> LinkRecord:
     """The link to be stored; a replay shows the directory's own record."""
     return LinkRecord(
-        customer_id=session.operation.customer_id or "",
-        provider=session.intent.provider,
-        customer_ref=session.intent.ref,
+        customer_id=run.operation.customer_id or "",
+        provider=run.intent.provider,
+        customer_ref=run.intent.ref,
         proof=LinkProof.TRUSTED_BACKEND,
         linked_at=now,
-        linked_by=session.progress.by,
+        linked_by=run.progress.by,
     )

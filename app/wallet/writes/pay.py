@@ -6,9 +6,8 @@ or an operator reports its outcome. A capture is sent only for a QUOTED payment,
 that state, so no key can send a second one. Only a capture that was certainly not sent returns to QUOTED.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from app.errors import (
     InvalidRequest,
@@ -40,7 +39,9 @@ from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money
 from app.wallet.commands import Actor, CapturePayment, ProblemCode, QuotePayment, WriteProblem, WriteResult
 from app.wallet.reads.build_wallet import default_for_payment
 from app.wallet.writes.deps import find
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, not_found, row_of, unsupported
 from app.wallet.writes.intents import CaptureFacts, CapturePaymentIntent, QuoteFacts, QuotePaymentIntent
+from app.wallet.writes.interrupts import StillUnknown, WriteRefused
 from app.wallet.writes.payment_status import (
     StatusUpdate,
     capture_unknown,
@@ -52,9 +53,7 @@ from app.wallet.writes.payment_status import (
     unpaid,
 )
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.signals import StillUnknown, WriteRefused
-from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, not_found, row_of, unsupported
+from app.wallet.writes.run import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.wallets import read_wallet, unfit_as_default, why_no_default_pays
 
 _USING: Final = "using"
@@ -64,13 +63,8 @@ _NEW_QUOTE_NEEDED: Final = "To pay, request a new quote."
 
 
 class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
-    mutation: ClassVar[str] = "quotePayment"
-
-    def digest(self, command: QuotePayment) -> Mapping[str, Any]:
-        asked = asdict(command)
-        del asked["idempotency_key"]
-        method = self.address_digest(command.method_id) if command.method_id else None
-        return {**asked, "method_id": method}
+    command = QuotePayment
+    mutation = "quotePayment"
 
     async def prepare(
         self, command: QuotePayment, actor: Actor, known: OperationRecord | None
@@ -93,11 +87,11 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
             provider=address.provider if address else None,
         )
 
-    async def run(self, session: WriteRun[QuotePaymentIntent]) -> CompletedWrite:
-        address = session.intent.method or await self._default(session)
-        method = await self._usable(session, address)
+    async def execute(self, run: WriteRun[QuotePaymentIntent]) -> CompletedWrite:
+        address = run.intent.method or await self._default(run)
+        method = await self._usable(run, address)
         vault = _paying_vault(self, address.provider)
-        new = _new_payment(session.intent, address.method_ref, method)
+        new = _new_payment(run.intent, address.method_ref, method)
         if faults := vault.faults_of_payment(new):
             raise WriteRefused(*problems_of_faults(faults))
 
@@ -111,13 +105,13 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
         async def look(call: Call) -> ReconcileResult[QuoteFacts]:
             return NotFound()  # a quote moves no money: a lost one can be ignored
 
-        facts = await session.run_step("quote", QuoteFacts, (address.provider, address.customer_ref), send, look)
-        return self._done(session, address, new, facts)
+        facts = await run.run_step("quote", QuoteFacts, (address.provider, address.customer_ref), send, look)
+        return self._done(run, address, new, facts)
 
     def _done(
-        self, session: WriteRun[QuotePaymentIntent], address: MethodAddress, new: NewPayment, facts: QuoteFacts
+        self, run: WriteRun[QuotePaymentIntent], address: MethodAddress, new: NewPayment, facts: QuoteFacts
     ) -> CompletedWrite:
-        customer_id = session.operation.customer_id or ""
+        customer_id = run.operation.customer_id or ""
         made = NewPaymentRecord(
             customer_id=customer_id,
             method=address,
@@ -130,7 +124,7 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
             reference=new.reference,
             payment_ref=facts.payment_ref,
             quote={"kind": new.method_kind.value},
-            payment_id=session.intent.payment_id,
+            payment_id=run.intent.payment_id,
         )
 
         async def apply(tx: Tx) -> None:
@@ -140,13 +134,13 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
         result = WriteResult(customer_id=customer_id, method=address, payment_id=made.payment_id)
         return CompletedWrite(result=result, rows=(row,), apply=apply)
 
-    async def _default(self, session: WriteRun[QuotePaymentIntent]) -> MethodAddress:
-        entry = await self.deps.store.directory.entry(session.operation.customer_id or "")
+    async def _default(self, run: WriteRun[QuotePaymentIntent]) -> MethodAddress:
+        entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
         path = (_USING, "default_of_customer")
         if entry is None:
             raise WriteRefused(not_found("There is no such customer.", "customer_id"))
         linked = [link.provider for link in entry.links if link.provider in self.deps.providers]
-        wallet = await read_wallet(self.deps, entry, session.call, force_fresh=linked)
+        wallet = await read_wallet(self.deps, entry, run.call, force_fresh=linked)
         default = default_for_payment(wallet, self.deps.rules)
         if default.state is DefaultState.UNKNOWN:
             message = "The default is unknown: not every vault answered."
@@ -157,9 +151,9 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
             raise WriteRefused(why_no_default_pays(self.deps, wallet, *path), is_final=False)
         return method.address
 
-    async def _usable(self, session: WriteRun[QuotePaymentIntent], address: MethodAddress) -> PaymentMethod:
+    async def _usable(self, run: WriteRun[QuotePaymentIntent], address: MethodAddress) -> PaymentMethod:
         """The method as its vault lists it now; expired or unusable methods are refused."""
-        method = find(await session.wallet(address.provider, address.customer_ref), address)
+        method = find(await run.wallet(address.provider, address.customer_ref), address)
         if method is None:
             raise WriteRefused(not_found("The vault does not have this payment method.", _USING, "payment_method_id"))
         if unfit := unfit_as_default(self.deps, method, _USING):
@@ -177,10 +171,8 @@ class _Memory:
 class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
     """`settle` decides the outcome from the payment's current state, including reports that arrived meanwhile."""
 
-    mutation: ClassVar[str] = "capturePayment"
-
-    def digest(self, command: CapturePayment) -> Mapping[str, Any]:
-        return {"payment_id": command.payment_id}
+    command = CapturePayment
+    mutation = "capturePayment"
 
     async def prepare(
         self, command: CapturePayment, actor: Actor, known: OperationRecord | None
@@ -199,23 +191,23 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
             exclusive=exclusive_of(payment.id),
         )
 
-    async def run(self, session: WriteRun[CapturePaymentIntent]) -> CompletedWrite:
-        payment = await self.deps.store.payments.payment(session.intent.payment_id)
+    async def execute(self, run: WriteRun[CapturePaymentIntent]) -> CompletedWrite:
+        payment = await self.deps.store.payments.payment(run.intent.payment_id)
         if payment is None:
             raise WriteRefused(not_found("There is no such payment.", "payment_id"))
-        if session.is_resumed or payment.state is PaymentState.QUOTED:
+        if run.is_resumed or payment.state is PaymentState.QUOTED:
             try:
-                facts = await self._capture(session, payment)
+                facts = await self._capture(run, payment)
             except _NoLongerQuoted:
                 payment = await self.deps.store.payments.payment(payment.id) or payment
             else:
-                session.memory(_Memory).report = facts
+                run.memory(_Memory).report = facts
                 return _captured(payment)
         if not is_decided(payment):  # sent by no known operation
             raise StillUnknown(payment.method.provider, for_person=True)
         return _captured(payment)
 
-    async def _capture(self, session: WriteRun[CapturePaymentIntent], payment: PaymentRecord) -> CaptureFacts:
+    async def _capture(self, run: WriteRun[CapturePaymentIntent], payment: PaymentRecord) -> CaptureFacts:
         """Send the capture, unless one was sent before. The outcome is kept for `settle`."""
         provider, quote = payment.method.provider, quote_of(payment)
         vault = _paying_vault(self, provider)
@@ -225,17 +217,17 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
             current = await self.deps.store.payments.locked(payment.id, tx=tx)
             if current is None or current.state is not PaymentState.QUOTED:
                 raise _NoLongerQuoted
-            values = {"state": PaymentState.PROCESSING.value, "capture_id": session.operation.id}
+            values = {"state": PaymentState.PROCESSING.value, "capture_id": run.operation.id}
             await self.deps.store.payments.change(payment.id, values, tx=tx)
 
         async def send(call: Call) -> CaptureFacts:
             try:
                 captured = await vault.capture(quote, call)
             except _NEVER_SENT:
-                session.memory(_Memory).report = CaptureFacts(state=PaymentState.QUOTED)
+                run.memory(_Memory).report = CaptureFacts(state=PaymentState.QUOTED)
                 raise
             except (VaultRejected, VaultRefusedUs) as refused:
-                session.memory(_Memory).report = CaptureFacts(
+                run.memory(_Memory).report = CaptureFacts(
                     state=PaymentState.CANCELED, decline_code=refused.provider_code
                 )
                 raise
@@ -250,23 +242,23 @@ class CapturePaymentHandler(WriteHandler[CapturePayment, CapturePaymentIntent]):
             current = await self.deps.store.payments.payment(payment.id)
             return Applied(CaptureFacts()) if current is not None and is_decided(current) else Ambiguous()
 
-        return await session.run_step("capture", CaptureFacts, (provider, None), send, look, claim)
+        return await run.run_step("capture", CaptureFacts, (provider, None), send, look, claim)
 
-    async def settle(self, session: WriteRun[CapturePaymentIntent], done: CompletedWrite, tx: Tx) -> CompletedWrite:
-        report = session.memory(_Memory).report
+    async def settle(self, run: WriteRun[CapturePaymentIntent], done: CompletedWrite, tx: Tx) -> CompletedWrite:
+        report = run.memory(_Memory).report
         if report is None and done.state is OperationState.UNKNOWN:
             report = CaptureFacts(state=PaymentState.UNKNOWN)
         update = None
         if report is not None and report.state is not None:
             update = StatusUpdate(
                 state=report.state,
-                origin=EventOrigin.RECONCILIATION if session.is_resumed else EventOrigin.GATEWAY,
-                actor=session.progress.by,
-                request_id=session.operation.request_id,
+                origin=EventOrigin.RECONCILIATION if run.is_resumed else EventOrigin.GATEWAY,
+                actor=run.progress.by,
+                request_id=run.operation.request_id,
                 decline_code=report.decline_code,
                 answered=report.answered,
             )
-        return await self._settle_with(session.intent.payment_id, update, done, tx)
+        return await self._settle_with(run.intent.payment_id, update, done, tx)
 
     async def settle_unread(self, operation: OperationRecord, done: CompletedWrite, tx: Tx) -> CompletedWrite:
         """Settles the payment from the operation's other columns."""
@@ -328,8 +320,8 @@ def _captured(payment: PaymentRecord) -> CompletedWrite:
     )
 
 
-def _paying_vault(use_case: WriteHandler[Any, Any], name: ProviderName) -> PayingVault:
-    vault = use_case.vault_of(name, _USING)
+def _paying_vault(handler: WriteHandler[Any, Any], name: ProviderName) -> PayingVault:
+    vault = handler.vault_of(name, _USING)
     if ProviderCapability.PAY not in vault.capabilities.operations or not isinstance(vault, PayingVault):
         raise WriteRefused(unsupported(name, "This vault does not pay with stored methods.", _USING))
     return vault

@@ -28,8 +28,8 @@ from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money, may
 from app.wallet.changes.webhook_worker import Handler, Settle
 from app.wallet.commands import WriteResult
 from app.wallet.problems import ProblemCode, WriteProblem
-from app.wallet.writes.record import Json, problem_row, to_json
 from app.wallet.writes.refusals import outcome_unknown
+from app.wallet.writes.stored_result import Json, problem_row, to_json
 
 _NO_AMOUNTS: Final = Amounts()
 _log = logging.getLogger("vaultgraph.payments")

@@ -12,9 +12,9 @@ from app.vault.enums import CustomerRef, ProviderName, SourceState
 from app.vault.model import VaultWallet
 from app.wallet.changes.detector import ChangeDetector
 from app.wallet.writes.deps import Deps, loop_time, until
+from app.wallet.writes.handler import CompletedWrite
 from app.wallet.writes.intents import Intent
-from app.wallet.writes.session import WriteRun
-from app.wallet.writes.usecase import CompletedWrite
+from app.wallet.writes.run import WriteRun
 
 _log = logging.getLogger("vaultgraph.writing")
 _WITHIN_S: Final = 2.0
@@ -23,22 +23,22 @@ _WITHIN_S: Final = 2.0
 class PostWriteRefresh:
     """A failed read is not repeated: the next list is compared as usual (`ChangeDetector`)."""
 
-    def __init__(self, deps: Deps, sightings: ChangeDetector) -> None:
+    def __init__(self, deps: Deps, detector: ChangeDetector) -> None:
         self._deps = deps
-        self._sightings = sightings
+        self._detector = detector
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def refresh(self, session: WriteRun[Intent], done: CompletedWrite) -> None:
+    def refresh(self, run: WriteRun[Intent], done: CompletedWrite) -> None:
         """Schedule the reads. The operation has ended, and its transaction is committed."""
-        customer_id = session.operation.customer_id
-        if customer_id is None or done.state is OperationState.UNKNOWN or not session.changed:
+        customer_id = run.operation.customer_id
+        if customer_id is None or done.state is OperationState.UNKNOWN or not run.changed:
             return
         named = {(event.provider, event.customer_ref) for event in done.events}
-        at = session.changed | {(name, ref) for name, ref in named if name is not None and ref is not None}
+        at = run.changed | {(name, ref) for name, ref in named if name is not None and ref is not None}
         for name, ref in at:
             if name in self._deps.providers:
                 self._deps.drop(name, ref)  # only a new read shows the state after the write
-                task = asyncio.get_running_loop().create_task(self._settle(session, name, ref, done.events))
+                task = asyncio.get_running_loop().create_task(self._settle(run, name, ref, done.events))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
@@ -47,16 +47,16 @@ class PostWriteRefresh:
             await asyncio.wait(list(self._tasks))
 
     async def _settle(
-        self, session: WriteRun[Intent], name: ProviderName, ref: CustomerRef, written: Collection[NewEvent]
+        self, run: WriteRun[Intent], name: ProviderName, ref: CustomerRef, written: Collection[NewEvent]
     ) -> None:
-        call = until(session.call, loop_time() + _WITHIN_S)
+        call = until(run.call, loop_time() + _WITHIN_S)
         try:
             (reading,) = await self._deps.reader.read_many(name, [ref], call)
             if reading.state is SourceState.OK and reading.asked_at is not None:
                 wallet: VaultWallet | None = reading.wallet
                 assert wallet is not None
-                customer_id = session.operation.customer_id or ""
-                await self._sightings.settle(wallet, customer_id, written, asked_at=reading.asked_at)
+                customer_id = run.operation.customer_id or ""
+                await self._detector.settle(wallet, customer_id, written, asked_at=reading.asked_at)
         except StoreUnavailable:
             return
         except Exception:  # noqa: BLE001 - the write itself has succeeded

@@ -11,12 +11,12 @@ from app.vault.model import NewCustomer, NewMethod, PersonName
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.text import tidy
 from app.wallet.commands import ProblemCode, WriteProblem
+from app.wallet.writes.handler import unsupported
 from app.wallet.writes.intents import AddMethodIntent, CustomerFacts, Intent, ProfileFacts
+from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.match_new_method import candidates
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.signals import WriteRefused
-from app.wallet.writes.usecase import unsupported
+from app.wallet.writes.run import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
 
 PROFILE: Final = "profile"
 CUSTOMER_FIELDS: Final = frozenset({"name", "business_name", "email", "phone", "external_id", "address"})
@@ -71,36 +71,32 @@ def path_of(fault: FieldFault) -> tuple[str, ...]:
     return ("billing_address", *fault.path[1:]) if fault.path[:1] == ("address",) else ("provision", *fault.path)
 
 
-def is_profile(session: WriteRun[Intent], name: ProviderName, link: LinkRecord | None) -> bool:
+def is_profile(run: WriteRun[Intent], name: ProviderName, link: LinkRecord | None) -> bool:
     """True if customer and method are, or were, created in one call."""
-    if PROFILE in session.progress.doing or PROFILE in session.progress.done:
+    if PROFILE in run.progress.doing or PROFILE in run.progress.done:
         return True
-    return link is None and session.vault(name).capabilities.creates_customer_with_method
+    return link is None and run.vault(name).capabilities.creates_customer_with_method
 
 
-async def create(session: WriteRun[Intent], name: ProviderName) -> CustomerRef:
+async def create(run: WriteRun[Intent], name: ProviderName) -> CustomerRef:
     """Create the vault's customer and link it."""
-    vault, customer = session.vault(name), session.memory(ProvisionMemory).customer
+    vault, customer = run.vault(name), run.memory(ProvisionMemory).customer
 
     async def send(call: Call) -> CustomerFacts:
         assert customer is not None
         return CustomerFacts(customer_ref=await vault.create_customer(customer, call))
 
     async def look(call: Call) -> ReconcileResult[CustomerFacts]:
-        return await _look_for_customer(session, vault, call)
+        return await _look_for_customer(run, vault, call)
 
-    facts = await session.run_step(
-        step_of(name), CustomerFacts, (name, None), send if customer is not None else None, look
-    )
-    await link(session, name, facts.customer_ref)
+    facts = await run.run_step(step_of(name), CustomerFacts, (name, None), send if customer is not None else None, look)
+    await link(run, name, facts.customer_ref)
     return facts.customer_ref
 
 
-async def _look_for_customer(
-    session: WriteRun[Intent], vault: VaultProvider, call: Call
-) -> ReconcileResult[CustomerFacts]:
+async def _look_for_customer(run: WriteRun[Intent], vault: VaultProvider, call: Call) -> ReconcileResult[CustomerFacts]:
     """By the link, if it was made (by an earlier run or an operator), else by the external id at the vault."""
-    entry = await session.deps.store.directory.entry(session.operation.customer_id or "")
+    entry = await run.deps.store.directory.entry(run.operation.customer_id or "")
     made = entry.link(vault.name) if entry else None
     if made is not None:
         return Applied(CustomerFacts(customer_ref=made.customer_ref))
@@ -110,55 +106,55 @@ async def _look_for_customer(
     return Applied(CustomerFacts(customer_ref=found)) if found is not None else NotFound()
 
 
-async def create_with_method(session: WriteRun[AddMethodIntent], name: ProviderName) -> MethodAddress:
+async def create_with_method(run: WriteRun[AddMethodIntent], name: ProviderName) -> MethodAddress:
     """Create both in one call. If the answer is lost, only an operator can find the record and link it."""
-    vault, new, customer = session.vault(name), session.new, session.memory(ProvisionMemory).customer
+    vault, new, customer = run.vault(name), run.new, run.memory(ProvisionMemory).customer
     is_known = new is not None and customer is not None
 
     async def send(call: Call) -> ProfileFacts:
         assert new is not None
         assert customer is not None
         added = await vault.create_with_method(customer, new, call)
-        session.next_action = added.next_action
+        run.next_action = added.next_action
         return ProfileFacts(customer_ref=added.customer_ref, method_ref=added.method_ref)
 
     async def look(call: Call) -> ReconcileResult[ProfileFacts]:
-        return await _look_for_profile(session, name, call)
+        return await _look_for_profile(run, name, call)
 
-    facts = await session.run_step(PROFILE, ProfileFacts, (name, None), send if is_known else None, look)
-    await link(session, name, facts.customer_ref)
+    facts = await run.run_step(PROFILE, ProfileFacts, (name, None), send if is_known else None, look)
+    await link(run, name, facts.customer_ref)
     return MethodAddress(name, facts.customer_ref, facts.method_ref)
 
 
 async def _look_for_profile(
-    session: WriteRun[AddMethodIntent], name: ProviderName, call: Call
+    run: WriteRun[AddMethodIntent], name: ProviderName, call: Call
 ) -> ReconcileResult[ProfileFacts]:
-    entry = await session.deps.store.directory.entry(session.operation.customer_id or "")
+    entry = await run.deps.store.directory.entry(run.operation.customer_id or "")
     made = entry.link(name) if entry else None
     if made is None:
         return Ambiguous()
-    wallet = await session.wallet(name, made.customer_ref, call)
-    found = candidates((), wallet.methods, session.intent.look, (), session.deps.digest_keys)
+    wallet = await run.wallet(name, made.customer_ref, call)
+    found = candidates((), wallet.methods, run.intent.look, (), run.deps.digest_keys)
     if len(found) == 1:
         return Applied(ProfileFacts(customer_ref=made.customer_ref, method_ref=found[0]))
     return Ambiguous(tuple(found)) if found else NotFound()
 
 
-async def link(session: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> LinkRecord:
+async def link(run: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> LinkRecord:
     """Committed at once, before further steps: a lost link would leave an orphaned record in the vault."""
-    store, customer_id = session.deps.store, session.operation.customer_id or ""
+    store, customer_id = run.deps.store, run.operation.customer_id or ""
     event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
     try:
         async with store.transaction() as tx:
             known = await store.directory.links_of([customer_id], tx=tx)
             made = await store.directory.link(
-                customer_id, name, ref, proof=LinkProof.CREATED_BY_GATEWAY, linked_by=session.progress.by, tx=tx
+                customer_id, name, ref, proof=LinkProof.CREATED_BY_GATEWAY, linked_by=run.progress.by, tx=tx
             )
             if made not in known[customer_id]:
-                await store.events.append(session.timestamp(event), tx=tx)
+                await store.events.append(run.attributed(event), tx=tx)
     except LinkConflict as conflict:
         raise WriteRefused(link_conflict(name, conflict.reason)) from None
-    session.deps.reached(f"linked:{name.value}")
+    run.deps.reached(f"linked:{name.value}")
     return made
 
 

@@ -11,8 +11,8 @@ from typing import Final
 from app.store.errors import StoreUnavailable
 from app.store.records import OperationRecord
 from app.vault.provider import Call
-from app.wallet.writes.deps import Deps, loop_time
-from app.wallet.writes.runner import Runner
+from app.wallet.writes.deps import loop_time
+from app.wallet.writes.writer import WalletWriter
 
 _log = logging.getLogger("vaultgraph.reconcile")
 KEEP_KEYS: Final = timedelta(days=30)
@@ -32,9 +32,9 @@ class Pace:
 class Reconciler:
     """One per process; any number may run, because each operation is leased to one process at a time."""
 
-    def __init__(self, deps: Deps, runner: Runner, pace: Pace | None = None) -> None:
-        self._deps = deps
-        self._runner = runner
+    def __init__(self, writer: WalletWriter, pace: Pace | None = None) -> None:
+        self._writer = writer
+        self._deps = writer.deps
         self._pace = pace or Pace()
         self._tasks: list[asyncio.Task[None]] = []
         self._gate = asyncio.Semaphore(self._pace.at_once)
@@ -76,7 +76,7 @@ class Reconciler:
                 client=_CLIENT,
             )
             try:
-                found = await self._runner.resume(operation, call, is_patient=False)
+                found = await self._writer.resume(operation, call, is_patient=False)
             except StoreUnavailable:
                 return
             except Exception:  # noqa: BLE001 - a failing operation must not stop the others

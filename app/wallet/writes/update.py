@@ -1,8 +1,7 @@
 """Updates a payment method: vault fields at its vault, the nickname in the directory."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar, Final
+from typing import Final
 
 from app.errors import FieldFault
 from app.store.database import Tx
@@ -15,12 +14,12 @@ from app.wallet.commands import Actor, ProblemCode, UpdateMethod, WriteProblem, 
 from app.wallet.digest import holder_digest
 from app.wallet.writes.defaults import method_event
 from app.wallet.writes.deps import find
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, applied_row, invalid, not_found
 from app.wallet.writes.inputs import nickname_problems
 from app.wallet.writes.intents import ChangeTarget, MethodFacts, UpdateCheck, UpdateMethodIntent
+from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.refusals import problems_of_faults
-from app.wallet.writes.session import Applied, NotFound, ReconcileResult, WriteRun
-from app.wallet.writes.signals import WriteRefused
-from app.wallet.writes.usecase import CompletedWrite, PreparedWrite, WriteHandler, applied_row, invalid, not_found
+from app.wallet.writes.run import Applied, NotFound, ReconcileResult, WriteRun
 
 _NOTHING: Final = MethodChange()
 
@@ -34,14 +33,9 @@ class _Memory:
 
 
 class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
-    mutation: ClassVar[str] = "updatePaymentMethod"
-    changes_methods: ClassVar[bool] = True
-
-    def digest(self, command: UpdateMethod) -> Mapping[str, Any]:
-        asked = {
-            name: getattr(command, name) for name in UpdateMethod.__dataclass_fields__ if name != "idempotency_key"
-        }
-        return {**asked, "method_id": self.address_digest(command.method_id)}
+    command = UpdateMethod
+    mutation = "updatePaymentMethod"
+    changes_methods = True
 
     def path_of(self, intent: UpdateMethodIntent, fault: FieldFault) -> tuple[str, ...]:
         return _path_of(fault)
@@ -89,12 +83,12 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
             address=holder_digest(key, _one_line(change.billing_address)) if change.billing_address else None,
         )
 
-    async def run(self, session: WriteRun[UpdateMethodIntent]) -> CompletedWrite:
-        address, target = session.intent.method, session.intent.target
-        await session.read_once("checked", UpdateCheck, lambda: self._check(session, address))
+    async def execute(self, run: WriteRun[UpdateMethodIntent]) -> CompletedWrite:
+        address, target = run.intent.method, run.intent.target
+        await run.read_once("checked", UpdateCheck, lambda: self._check(run, address))
         if target is None:
-            return await self._done(session, address, address)
-        vault, memory = session.vault(address.provider), session.memory(_Memory)
+            return await self._done(run, address, address)
+        vault, memory = run.vault(address.provider), run.memory(_Memory)
         change, method = memory.change, memory.method
 
         async def send(call: Call) -> MethodFacts:
@@ -103,31 +97,31 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
             return MethodFacts(method_ref=await vault.update(method, change, call))
 
         async def look(call: Call) -> ReconcileResult[MethodFacts]:
-            held = find(await session.wallet(address.provider, address.customer_ref, call), address)
+            held = find(await run.wallet(address.provider, address.customer_ref, call), address)
             is_done = held is not None and self._is_applied(held, target)
             return Applied(MethodFacts(method_ref=address.method_ref)) if is_done else NotFound()
 
         at = (address.provider, address.customer_ref)
-        facts = await session.run_step(
+        facts = await run.run_step(
             "update", MethodFacts, at, send if method is not None and change is not None else None, look
         )
         now = replace(address, method_ref=facts.method_ref)
-        return await self._done(session, address, now)
+        return await self._done(run, address, now)
 
-    async def _check(self, session: WriteRun[UpdateMethodIntent], address: MethodAddress) -> UpdateCheck:
+    async def _check(self, run: WriteRun[UpdateMethodIntent], address: MethodAddress) -> UpdateCheck:
         """The etag, and the vault's rules for this method. A nickname alone needs no vault call."""
-        if session.intent.target is None and session.intent.if_match is None:
+        if run.intent.target is None and run.intent.if_match is None:
             return UpdateCheck()
-        method = find(await session.wallet(address.provider, address.customer_ref), address)
+        method = find(await run.wallet(address.provider, address.customer_ref), address)
         if method is None:
             raise WriteRefused(not_found("The vault does not have this payment method.", "id"))
-        nicknames = await self.deps.store.directory.nicknames(session.operation.customer_id or "")
+        nicknames = await self.deps.store.directory.nicknames(run.operation.customer_id or "")
         etag = etag_of(method, nicknames.get(address))
-        if session.intent.if_match not in (None, etag):
+        if run.intent.if_match not in (None, etag):
             raise WriteRefused(_stale(etag))
-        memory = session.memory(_Memory)
+        memory = run.memory(_Memory)
         if memory.change is not None and memory.change != _NOTHING:
-            faults = session.vault(address.provider).faults_of_update(method, memory.change)
+            faults = run.vault(address.provider).faults_of_update(method, memory.change)
             if faults:
                 raise WriteRefused(*problems_of_faults(faults, _path_of))
         memory.method = method
@@ -151,9 +145,9 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
         return shown is not None and any(holder_digest(key, shown) == digest for key in self.deps.digest_keys)
 
     async def _done(
-        self, session: WriteRun[UpdateMethodIntent], before: MethodAddress, now: MethodAddress
+        self, run: WriteRun[UpdateMethodIntent], before: MethodAddress, now: MethodAddress
     ) -> CompletedWrite:
-        store, customer_id, nickname = self.deps.store, session.operation.customer_id or "", session.intent.nickname
+        store, customer_id, nickname = self.deps.store, run.operation.customer_id or "", run.intent.nickname
 
         async def apply(tx: Tx) -> None:
             if now != before:

@@ -9,9 +9,9 @@ from app.errors import VaultError
 from app.store.records import NewEvent, OperationState, WriteOutcome
 from app.vault.enums import CustomerRef, ProviderName
 from app.wallet.commands import WriteProblem, WriteResult
+from app.wallet.writes.handler import Apply, CompletedWrite, row_of
+from app.wallet.writes.interrupts import NotApplied, NothingSent, StillUnknown, WriteRefused
 from app.wallet.writes.refusals import interrupted, is_final, outcome_unknown, problems_of, proven_absent
-from app.wallet.writes.signals import NotApplied, NothingSent, StillUnknown, WriteRefused
-from app.wallet.writes.usecase import Apply, CompletedWrite, row_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

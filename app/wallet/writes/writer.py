@@ -1,111 +1,392 @@
-"""Facade of the write side: one method per mutation."""
+"""Runs every write: deduplicated by key, serialised per customer and vault, journalled, finished in one transaction.
 
-from typing import Any
+The phases, and how a crash in each is recovered:
 
+1. `begin`: the key is stored, PENDING. Nothing was sent: recovery reports NOT_APPLIED, and the same key runs again.
+2. Locks, and reconciliation of earlier writes there. Recovery as for 1.
+3. `prepare`, once per step: stores what identifies the result. From here on the request may have been sent: recovery
+   looks it up in the vault, and sends it again only if it is proven not applied.
+4. The vault answers. Recovery as for 3: the answer was only in memory, a lookup finds its effect.
+5. `mark`, with the directory's changes and the events, in one transaction. Recovery: done, or as for 3.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+from app.store.errors import LockTimeout, StoreUnavailable
+from app.store.records import BegunBefore, BegunElsewhere, BegunNew, NewOperation, OperationRecord, OperationState
 from app.vault.provider import Call
-from app.wallet.commands import (
-    Actor,
-    AddMethod,
-    CapturePayment,
-    CreateCustomer,
-    CreateHostedSession,
-    DeleteMethod,
-    EraseCustomer,
-    ImportMethods,
-    LinkCustomer,
-    QuotePayment,
-    SetDefault,
-    UnlinkCustomer,
-    UpdateMethod,
-    WriteResult,
-)
+from app.wallet.commands import Actor, Command, ProblemCode, WriteProblem, WriteResult
+from app.wallet.digest import input_digest, is_same_input
+from app.wallet.problems import STORE_UNAVAILABLE
 from app.wallet.writes.add import AddMethodHandler
 from app.wallet.writes.create import CreateCustomerHandler
 from app.wallet.writes.defaults import SetDefaultHandler
 from app.wallet.writes.delete import DeleteMethodHandler
-from app.wallet.writes.deps import Deps
+from app.wallet.writes.deps import Deps, VaultRef, loop_time, until
 from app.wallet.writes.erase import EraseCustomerHandler
+from app.wallet.writes.finish import WriteFinisher
+from app.wallet.writes.handler import PreparedWrite, WriteHandler, not_found
 from app.wallet.writes.hosted import CreateHostedSessionHandler
 from app.wallet.writes.importing import ImportMethodsHandler
+from app.wallet.writes.intents import Intent, Progress, refs_of
+from app.wallet.writes.interrupts import LeaseLost, WriteRefused, WritesBlocked
 from app.wallet.writes.links import LinkCustomerHandler, UnlinkCustomerHandler
 from app.wallet.writes.pay import CapturePaymentHandler, QuotePaymentHandler
-from app.wallet.writes.runner import Runner
+from app.wallet.writes.refusals import in_progress, outcome_unknown
+from app.wallet.writes.run import WriteRun
+from app.wallet.writes.stored_result import from_json, linked_provider
 from app.wallet.writes.update import UpdateMethodHandler
-from app.wallet.writes.usecase import WriteHandler
+from app.wallet.writes.upgrades import IntentUnreadable, read_intent
+
+_log = logging.getLogger("vaultgraph.writing")
+_PAUSE_S: Final = 0.05
+_LONGEST_PAUSE_S: Final = 0.5
+_LOOK_AGAIN: Final = timedelta(seconds=30)
+_DONE: Final = frozenset({OperationState.SUCCEEDED, OperationState.PARTIAL, OperationState.FAILED})
+
+T = TypeVar("T")
+Handler = WriteHandler[Any, Any]
+
+HANDLERS: Final[tuple[type[Handler], ...]] = (
+    AddMethodHandler,
+    UpdateMethodHandler,
+    SetDefaultHandler,
+    DeleteMethodHandler,
+    CreateCustomerHandler,
+    LinkCustomerHandler,
+    UnlinkCustomerHandler,
+    EraseCustomerHandler,
+    ImportMethodsHandler,
+    QuotePaymentHandler,
+    CapturePaymentHandler,
+    CreateHostedSessionHandler,
+)
 
 
 class WalletWriter:
-    """Every method returns a `WriteResult`, whatever a vault did; exceptions are bugs or store failures.
-
-    A write continues after a client disconnect and ends by its own deadline: `call.deadline_at` is not used.
-    """
+    """Runs commands: each with the handler of its type. A resumed operation has the handler of its mutation."""
 
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
-        self._add = AddMethodHandler(deps)
-        self._update = UpdateMethodHandler(deps)
-        self._set_default = SetDefaultHandler(deps)
-        self._delete = DeleteMethodHandler(deps)
-        self._create = CreateCustomerHandler(deps)
-        self._link = LinkCustomerHandler(deps)
-        self._unlink = UnlinkCustomerHandler(deps)
-        self._erase = EraseCustomerHandler(deps)
-        self._import = ImportMethodsHandler(deps)
-        self._quote = QuotePaymentHandler(deps)
-        self._capture = CapturePaymentHandler(deps)
-        self._host = CreateHostedSessionHandler(deps)
-        all_of_them: tuple[WriteHandler[Any, Any], ...] = (
-            self._add,
-            self._update,
-            self._set_default,
-            self._delete,
-            self._create,
-            self._link,
-            self._unlink,
-            self._erase,
-            self._import,
-            self._quote,
-            self._capture,
-            self._host,
-        )
-        self.runner = Runner(deps, {one.mutation: one for one in all_of_them})
+        handlers = [handler(deps) for handler in HANDLERS]
+        self._by_command = {handler.command: handler for handler in handlers}
+        self._by_mutation = {handler.mutation: handler for handler in handlers}
+        self._finisher = WriteFinisher(deps)
+        self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def add_method(self, command: AddMethod, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._add, command, actor, call)
+    # ---- a caller's write ---------------------------------------------------------------------------------
 
-    async def update_method(self, command: UpdateMethod, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._update, command, actor, call)
+    async def run(self, command: Command, actor: Actor, call: Call) -> WriteResult:
+        """The result, whatever a vault did; exceptions are bugs or store failures.
 
-    async def set_default(self, command: SetDefault, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._set_default, command, actor, call)
-
-    async def delete_method(self, command: DeleteMethod, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._delete, command, actor, call)
-
-    async def create_customer(self, command: CreateCustomer, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._create, command, actor, call)
-
-    async def link_customer(self, command: LinkCustomer, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._link, command, actor, call)
-
-    async def unlink_customer(self, command: UnlinkCustomer, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._unlink, command, actor, call)
-
-    async def erase_customer(self, command: EraseCustomer, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._erase, command, actor, call)
-
-    async def quote_payment(self, command: QuotePayment, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._quote, command, actor, call)
-
-    async def capture_payment(self, command: CapturePayment, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._capture, command, actor, call)
-
-    async def create_hosted_session(self, command: CreateHostedSession, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._host, command, actor, call)
-
-    async def import_methods(self, command: ImportMethods, actor: Actor, call: Call) -> WriteResult:
-        return await self.runner.submit(self._import, command, actor, call)
+        The write has its own task and deadline: a client disconnect does not interrupt it, and `call.deadline_at` is
+        not used.
+        """
+        handler = self._by_command[type(command)]
+        task = asyncio.get_running_loop().create_task(self._submit(handler, command, actor, call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)
 
     async def drain(self) -> None:
-        """Wait for the running writes."""
-        await self.runner.drain()
+        """Wait for the running writes; each ends by its own deadline."""
+        while self._tasks:
+            await asyncio.wait(list(self._tasks))
+        await self._finisher.afterwards.drain()
+
+    async def _submit(self, handler: Handler, command: Command, actor: Actor, call: Call) -> WriteResult:
+        key: str | None = getattr(command, "idempotency_key", None)
+        values = handler.digest(command)
+        known = await self.deps.store.journal.by_key(actor.id, handler.mutation, key) if key else None
+        if known is None:
+            try:
+                ready = await handler.prepare(command, actor, None)
+                begun = await self._begin(handler, ready, values, key, actor, call)
+            except WriteRefused as refused:
+                return WriteResult(problems=refused.problems)
+            if isinstance(begun, BegunNew):
+                return await self._run(handler, begun.operation, ready, actor, call)
+            if isinstance(begun, BegunElsewhere):
+                return await self._result_of_holder(begun.operation, call)
+            known = begun.operation
+        return await self._repeat(handler, known, values, command, actor, call)
+
+    async def _begin(
+        self,
+        handler: Handler,
+        ready: PreparedWrite[Intent],
+        values: Mapping[str, Any],
+        key: str | None,
+        actor: Actor,
+        call: Call,
+    ) -> BegunNew | BegunBefore | BegunElsewhere:
+        new = NewOperation(
+            caller=actor.id,
+            mutation=handler.mutation,
+            input_digest=input_digest(self.deps.digest_keys[0], values),
+            owner_id=self.deps.owner.id,
+            deadline_at=self.deps.utc_now(),
+            idempotency_key=key,
+            customer_id=ready.customer_id,
+            provider=ready.provider,
+            request_id=call.request_id,
+            rows=ready.rows,
+            exclusive=ready.exclusive,
+        )
+        running, begun = self.deps.owner.running, None
+        try:
+            async with self.deps.store.transaction() as tx:
+                begun = await self.deps.store.journal.begin(new, tx=tx)
+                if isinstance(begun, BegunNew):
+                    # Register it before the commit makes it visible, so that it is never taken for an orphan.
+                    running.add(begun.operation.id)
+                    if ready.within is not None:
+                        await ready.within(tx)
+            return begun
+        except BaseException:
+            if begun is not None:
+                running.discard(begun.operation.id)
+            raise
+
+    async def _run(
+        self,
+        handler: Handler,
+        operation: OperationRecord,
+        ready: PreparedWrite[Intent],
+        actor: Actor,
+        call: Call,
+    ) -> WriteResult:
+        self.deps.owner.running.add(operation.id)
+        try:
+            self.deps.reached("begun")
+            refs = ready.intent.refs
+            call = until(call, loop_time() + self.deps.deadline_s({name for name, _ in refs}))
+            progress = Progress(by=actor.id, intent=ready.intent)
+            run = WriteRun(self.deps, operation, progress, call, new=ready.new, memory=ready.memory)
+            return await self._run_locked(handler, run, refs)
+        finally:
+            self.deps.owner.running.discard(operation.id)
+
+    async def _run_locked(self, handler: Handler, run: WriteRun[Intent], refs: Collection[VaultRef]) -> WriteResult:
+        try:
+            try:
+                return await self._with_locks(run, refs, lambda: self._finisher.complete(handler, run))
+            except WritesBlocked:
+                return await self._finisher.give_up(run, in_progress())
+        except LeaseLost:
+            current = await self.deps.store.journal.operation(run.operation.id)
+            return WriteResult(operation=current, problems=(in_progress(current),))
+        except StoreUnavailable:
+            await self._finisher.leave(run)
+            is_sent = run.operation.sent_at is not None
+            problem = outcome_unknown(run.operation.provider) if is_sent else STORE_UNAVAILABLE
+            return WriteResult(operation=run.operation, problems=(problem,))
+        except Exception:
+            await self._finisher.leave(run)
+            raise
+
+    # ---- a repeat -----------------------------------------------------------------------------------------
+
+    async def _repeat(
+        self,
+        handler: Handler,
+        known: OperationRecord,
+        values: Mapping[str, Any],
+        command: Command,
+        actor: Actor,
+        call: Call,
+    ) -> WriteResult:
+        """Replay the operation of this key; run it again if it is proven not applied."""
+        if known.customer_id is not None and not actor.may_see(known.customer_id):
+            return WriteResult(problems=(not_found("There is no such customer.", "customer_id"),))
+        if not is_same_input(self.deps.digest_keys, known.input_digest, values):
+            return WriteResult(problems=(_KEY_REUSED,))
+        call = until(call, loop_time() + self.deps.deadline_s([known.provider] if known.provider else []))
+        while True:
+            if known.is_repeatable:
+                result = await self._run_again(handler, known, command, actor, call)
+                if result is not None:
+                    return result
+            elif known.state in _DONE:
+                return await self._replayed(known)
+            elif known.state is OperationState.PENDING and not await self.deps.owner.is_abandoned(known):
+                return WriteResult(operation=known, replayed=True, problems=(in_progress(known),))
+            else:
+                known = await self.resume(known, call)
+                if known.state is OperationState.UNKNOWN:
+                    return await self._replayed(known)
+                if known.state in _DONE:
+                    continue
+            if loop_time() >= call.deadline_at:
+                return WriteResult(operation=known, replayed=True, problems=(in_progress(known),))
+            await asyncio.sleep(_PAUSE_S)
+            known = await self.deps.store.journal.operation(known.id) or known
+
+    async def _result_of_holder(self, holder: OperationRecord, call: Call) -> WriteResult:
+        """Another key holds the same exclusive resource: return its result, or that it is unknown."""
+        if holder.state not in _DONE and await self.deps.owner.is_abandoned(holder):
+            call = until(call, loop_time() + self.deps.deadline_s([holder.provider] if holder.provider else []))
+            holder = await self.resume(holder, call)
+        if holder.state in _DONE:
+            return await self._replayed(holder)
+        return WriteResult(operation=holder, replayed=True, problems=(self._unknown(holder),))
+
+    def _unknown(self, operation: OperationRecord) -> WriteProblem:
+        handler = self._by_mutation.get(operation.mutation)
+        return (handler.unknown if handler else outcome_unknown)(operation.provider)
+
+    async def _run_again(
+        self, handler: Handler, known: OperationRecord, command: Command, actor: Actor, call: Call
+    ) -> WriteResult | None:
+        """None if another process was faster."""
+        try:
+            ready = await handler.prepare(command, actor, known)
+        except WriteRefused as refused:
+            return WriteResult(operation=known, problems=refused.problems)
+        self.deps.owner.running.add(known.id)
+        try:
+            reopened = await self.deps.store.journal.reopen(
+                known,
+                owner_id=self.deps.owner.id,
+                deadline_at=self.deps.utc_now(),
+                request_id=call.request_id,
+                exclusive=ready.exclusive,
+            )
+            if isinstance(reopened, BegunElsewhere):
+                return await self._result_of_holder(reopened.operation, call)
+            if not isinstance(reopened, BegunNew):
+                return None
+            return await self._run(handler, reopened.operation, ready, actor, call)
+        finally:
+            self.deps.owner.running.discard(known.id)
+
+    async def _replayed(self, known: OperationRecord) -> WriteResult:
+        result = from_json(known, replayed=True)
+        if known.state is OperationState.UNKNOWN and not result.problems:
+            return replace(result, problems=(self._unknown(known),))
+        linked = linked_provider(known)
+        if linked is not None and known.customer_id is not None:
+            entry = await self.deps.store.directory.entry(known.customer_id)
+            return replace(result, link=entry.link(linked) if entry else None)
+        return result
+
+    # ---- recovery ---------------------------------------------------------------------------------------
+
+    async def resume(
+        self, operation: OperationRecord, call: Call, *, held: Iterable[VaultRef] = (), is_patient: bool = True
+    ) -> OperationRecord:
+        """Take over an abandoned operation and reconcile it as far as possible now.
+
+        `held` are locks that the caller already has; without `is_patient` an undecided step is looked up only once.
+        Returns the operation in its new state.
+        """
+        if operation.id in self.deps.owner.running:
+            return operation
+        self.deps.owner.running.add(operation.id)
+        try:
+            return await self._resume(operation, call, frozenset(held), is_patient)
+        finally:
+            self.deps.owner.running.discard(operation.id)
+
+    async def _resume(
+        self, operation: OperationRecord, call: Call, held: frozenset[VaultRef], is_patient: bool
+    ) -> OperationRecord:
+        journal, handler = self.deps.store.journal, self._by_mutation.get(operation.mutation)
+        refs = refs_of(operation)
+        async with AsyncExitStack() as locks:
+            try:
+                await self._lock(locks, [ref for ref in refs if ref not in held], call)
+            except WritesBlocked:
+                return operation
+            adopted = await journal.adopt(
+                operation, self.deps.owner.id, look_again_at=self.deps.utc_now() + _LOOK_AGAIN
+            )
+            if adopted is None:
+                return await journal.operation(operation.id) or operation
+            if adopted.sent_at is None:
+                return await self._finisher.nothing_sent(adopted)
+            for provider, ref in refs:  # another process wrote to the vault without invalidating this cache
+                self.deps.drop(provider, ref)
+            try:
+                await self._continue(handler, adopted, call, is_patient)
+            except LeaseLost:
+                _log.info("another process has already reconciled %s", operation.id)
+        return await journal.operation(operation.id) or adopted
+
+    async def _continue(self, handler: Handler | None, adopted: OperationRecord, call: Call, is_patient: bool) -> None:
+        """Continue from the journal. An intent that this version cannot read is left to an operator."""
+        try:
+            progress = read_intent(adopted)
+            if handler is None:
+                raise IntentUnreadable(None, "this process does not know the mutation")
+        except IntentUnreadable as reason:
+            await self._finisher.leave_to_operator(adopted, reason, handler)
+            return
+        run = WriteRun(self.deps, adopted, progress, call, is_resumed=True, is_patient=is_patient)
+        try:
+            await self._finisher.complete(handler, run)
+        except IntentUnreadable as reason:
+            await self._finisher.leave_to_operator(run.operation, reason, handler)
+        except LeaseLost:
+            raise
+        except Exception:
+            await self._finisher.leave(run)
+            raise
+
+    # ---- locks --------------------------------------------------------------------------------------------
+
+    async def _with_locks(
+        self, run: WriteRun[Intent], refs: Collection[VaultRef], body: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Run `body` under the locks, once earlier writes there are reconciled. Raises Busy."""
+        pause_s = _PAUSE_S
+        while True:
+            async with AsyncExitStack() as locks:
+                await self._lock(locks, refs, run.call)
+                if await self._are_reconciled(run, refs):
+                    return await body()
+            if loop_time() + pause_s >= run.call.deadline_at:
+                raise WritesBlocked
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def _lock(self, locks: AsyncExitStack, refs: Iterable[VaultRef], call: Call) -> None:
+        for provider, ref in sorted(refs):  # a fixed order avoids deadlocks
+            wait_s = call.deadline_at - loop_time()
+            try:
+                await locks.enter_async_context(self.deps.store.locks.customer_vault_lock(provider, ref, wait_s=wait_s))
+            except LockTimeout:
+                raise WritesBlocked from None
+            locks.enter_context(self.deps.owner.at(provider, ref))
+
+    async def _are_reconciled(self, run: WriteRun[Intent], refs: Collection[VaultRef]) -> bool:
+        customer_id, journal = run.operation.customer_id, self.deps.store.journal
+        if customer_id is None:
+            return True
+        for provider in sorted({name for name, _ in refs}):
+            for other in await journal.unreconciled(customer_id, provider, besides=run.operation.id):
+                if not await self._reconcile_other(other, run.call, refs):
+                    return False
+        return True
+
+    async def _reconcile_other(self, other: OperationRecord, call: Call, held: Collection[VaultRef]) -> bool:
+        """Reconcile another unfinished write, if it is abandoned and concerns only locked vaults."""
+        is_idle = other.state is OperationState.UNKNOWN or await self.deps.owner.is_abandoned(other)
+        if not is_idle or not set(refs_of(other)) <= set(held):
+            return False
+        left_s = call.deadline_at - loop_time()
+        found = await self.resume(other, until(call, loop_time() + left_s / 2), held=held)
+        return found.state in _DONE or (found.state is OperationState.UNKNOWN and found.reconcile_at is None)
+
+
+_KEY_REUSED: Final = WriteProblem(
+    code=ProblemCode.IDEMPOTENCY_KEY_REUSED,
+    message="This key was used with different input.",
+    path=("idempotency_key",),
+)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -24,10 +24,10 @@ from app.wallet.commands import Actor, WriteResult
 from app.wallet.problems import ProblemCode, WriteProblem
 from app.wallet.writes.deps import Deps
 from app.wallet.writes.intents import Intent, IntentT_co
-from app.wallet.writes.record import problem_row
+from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.refusals import outcome_unknown, path_unchanged
-from app.wallet.writes.session import WriteRun
-from app.wallet.writes.signals import WriteRefused
+from app.wallet.writes.run import WriteRun
+from app.wallet.writes.stored_result import problem_row
 
 C = TypeVar("C")
 IntentT = TypeVar("IntentT", bound=Intent)
@@ -74,8 +74,9 @@ class CompletedWrite:
 
 
 class WriteHandler(ABC, Generic[C, IntentT]):
-    """One mutation. `run` is written as straight-line code; `WriteRun` makes it resumable."""
+    """One mutation. `execute` is written as straight-line code; `WriteRun` makes it resumable."""
 
+    command: ClassVar[type[Any]]
     mutation: ClassVar[str]
     changes_methods: ClassVar[bool] = False
     """Whether its steps change methods: then the vault is read after the write, see `post_write_refresh`."""
@@ -83,19 +84,24 @@ class WriteHandler(ABC, Generic[C, IntentT]):
     def __init__(self, deps: Deps) -> None:
         self.deps = deps
 
-    @abstractmethod
     def digest(self, command: C) -> Mapping[str, Any]:
-        """The values that make two inputs the same, for `input_digest`."""
+        """The values that make two inputs the same, for `input_digest`: by default every field but the key."""
+        given: Any = command
+        asked = {each.name: getattr(given, each.name) for each in fields(given) if each.name != "idempotency_key"}
+        for name in ("method_id", "replacement_id"):
+            if asked.get(name) is not None:  # ids made with different keys are the same input
+                asked[name] = self.deps.ids.decode(asked[name]) or asked[name]
+        return asked
 
     @abstractmethod
     async def prepare(self, command: C, actor: Actor, known: OperationRecord | None) -> PreparedWrite[IntentT]:
-        """Check without a vault call. `known` is the operation that runs again. Raises Refused."""
+        """Check without a vault call. `known` is the operation that runs again. Raises WriteRefused."""
 
     @abstractmethod
-    async def run(self, session: WriteRun[IntentT]) -> CompletedWrite:
-        """Execute, or continue from the journal. Raises VaultError and the signals."""
+    async def execute(self, run: WriteRun[IntentT]) -> CompletedWrite:
+        """Execute, or continue from the journal. Raises VaultError and `interrupts`."""
 
-    async def settle(self, session: WriteRun[IntentT], done: CompletedWrite, tx: Tx) -> CompletedWrite:
+    async def settle(self, run: WriteRun[IntentT], done: CompletedWrite, tx: Tx) -> CompletedWrite:
         """Called in the transaction that ends the operation; returns the final result."""
         return done
 
@@ -144,10 +150,6 @@ class WriteHandler(ABC, Generic[C, IntentT]):
         if found is None:
             raise WriteRefused(unsupported(provider, "This vault is not enabled here.", *path))
         return found
-
-    def address_digest(self, method_id: str) -> MethodAddress | str:
-        """The address, so that ids made with different keys are the same input."""
-        return self.deps.ids.decode(method_id) or method_id
 
 
 def not_found(message: str, *path: str) -> WriteProblem:

@@ -20,7 +20,7 @@ from app.vault.model import NewMethod, NextAction, VaultWallet
 from app.vault.provider import Call, VaultProvider
 from app.wallet.writes.deps import SENDING_SHARE, Deps, VaultRef, fresh_wallet, loop_time
 from app.wallet.writes.intents import VERSION, AnyFacts, AnyNote, IntentT_co, Progress
-from app.wallet.writes.signals import LeaseLost, NotApplied, NothingSent, StillUnknown
+from app.wallet.writes.interrupts import LeaseLost, NotApplied, NothingSent, StillUnknown
 from app.wallet.writes.upgrades import IntentUnreadable
 
 _FIRST_PAUSE_S: Final = 0.05
@@ -95,7 +95,7 @@ class WriteRun(Generic[IntentT_co]):
             self._memory = kind()
         return self._memory
 
-    def timestamp(self, event: NewEvent) -> NewEvent:
+    def attributed(self, event: NewEvent) -> NewEvent:
         """Completes an event with this operation's origin, actor, customer and request id."""
         return replace(
             event,

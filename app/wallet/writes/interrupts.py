@@ -1,4 +1,4 @@
-"""Control-flow exceptions of the write pipeline: raised by handlers and steps, caught by the runner."""
+"""Control-flow exceptions of the write pipeline: raised by handlers and steps, caught by the writer."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -2,18 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
+from starlette.requests import Request
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from app.api import graphiql
 from app.api.audit import Audit
 from app.api.auth.compose import build_callers
 from app.api.compose import browser_of, endpoint_limits, limits_of, socket_limits
+from app.api.cors import Cors
 from app.api.documents.compose import DocumentServices
 from app.api.endpoint import GraphQLEndpoint
 from app.api.health import Probe, healthz, readyz
@@ -23,7 +26,7 @@ from app.api.limits.shared_rate import RedisBuckets
 from app.api.metrics import Metrics, MetricsPage
 from app.api.request_policy import DefaultRequestPolicy
 from app.api.response import HttpResponse
-from app.api.router import Router
+from app.api.router import GatewayApp
 from app.api.webhooks import WebhookReceiver
 from app.errors import SettingsError
 from app.execution.documents import DocumentCache
@@ -132,7 +135,7 @@ class Gateway:
             inbound, _webhook_handlers(inbound), name=self.owner.id, gone=self.owner.killed
         )
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
-        self.app = self._router()
+        self.app = self._build_app()
         self._background: list[asyncio.Task[None]] = []
         self._seen_version = 0
 
@@ -264,8 +267,7 @@ class Gateway:
             utc_now=_utc_now,
         )
 
-    def _router(self) -> Router:
-        folder = graphiql.assets_folder()
+    def _build_app(self) -> GatewayApp:
         is_development = self.settings.mode == "development"
         limiter = Limiter(schema._schema, limits_of(self.settings))
         documents = DocumentCache(
@@ -282,27 +284,31 @@ class Gateway:
             self.documents.resolver, self.callers, limiter, self._rates(), self.audit, self._context
         )
         page = self._graphiql_page() if is_development else None
-        self._endpoint = endpoint = GraphQLEndpoint(
+        origins = browser_of(self.settings)
+        self._endpoint = GraphQLEndpoint(
             schema,
             keeper,
             endpoint_limits(self.settings),
             page,
-            browser=browser_of(self.settings),
+            browser=origins,
             sockets=socket_limits(self.settings),
         )
-        mounts: dict[str, Any] = {"/webhooks/": WebhookReceiver(self._senders, self._store_delivery)}
-        if folder is not None and is_development:
-            mounts[f"{graphiql.ASSETS_PATH}/"] = _mounted_below(graphiql.ASSETS_PATH, StaticFiles(directory=folder))
-        graphql = self.metrics.measured(endpoint)
-        mounts["/graphql/"] = graphql  # GET /graphql/{documentId}
-        return Router(
-            apps={"/graphql": graphql, **_metrics_page(self.settings, self.metrics)},
-            pages={"/healthz": healthz, "/readyz": self._readyz},
-            mounts=mounts,
-            sockets=graphql,
-            start=self.start,
-            stop=self.stop,
-        )
+        routes: list[BaseRoute] = [
+            Route("/healthz", healthz),
+            Route("/readyz", self._readyz),
+            Route("/webhooks/{path:path}", WebhookReceiver(self._senders, self._store_delivery)),
+        ]
+        if is_development or self.settings.metrics_token:
+            routes.append(Route("/metrics", MetricsPage(self.metrics, self.settings.metrics_token.reveal())))
+        if (folder := graphiql.assets_folder()) is not None and is_development:
+            routes.append(Mount(graphiql.ASSETS_PATH, StaticFiles(directory=folder)))
+        return GatewayApp(self.metrics.measured(Cors(self._endpoint, origins)), routes, self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: GatewayApp) -> AsyncIterator[None]:
+        await self.start()
+        yield
+        await self.stop()
 
     def _context(
         self, caller: Caller, request_id: str, traceparent: str | None, asked_s: float | None = None
@@ -325,7 +331,7 @@ class Gateway:
             {"content-security-policy": graphiql.content_security_policy(bundled=bundled), "x-frame-options": "DENY"},
         )
 
-    async def _readyz(self) -> HttpResponse:
+    async def _readyz(self, _: Request | None = None) -> HttpResponse:
         return await readyz(self._probes())
 
     def _probes(self) -> Mapping[str, Probe]:
@@ -467,18 +473,3 @@ def _handler(inbound: WebhookDeps, name: ProviderName, effect: WebhookEffect) ->
 def _http_clients(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, VaultHttpClient]:
     clients = {name.value: getattr(vault, "http_client", None) for name, vault in providers.items()}
     return {name: client for name, client in clients.items() if client is not None}
-
-
-def _metrics_page(settings: Settings, metrics: Metrics) -> dict[str, ASGIApp]:
-    """Open in development; in production it needs the token, and is absent without one."""
-    token = settings.metrics_token.reveal()
-    return {"/metrics": MetricsPage(metrics, token)} if token or settings.mode == "development" else {}
-
-
-def _mounted_below(prefix: str, app: Any) -> Any:
-    """Serve `app` as if it were mounted at the root."""
-
-    async def mounted(scope: Any, receive: Any, send: Any) -> None:
-        await app({**scope, "path": scope["path"].removeprefix(prefix), "root_path": ""}, receive, send)
-
-    return mounted

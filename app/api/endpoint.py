@@ -9,13 +9,13 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import strawberry
 from starlette.types import Receive, Scope, Send
 
-from app.api.compression import compressed
-from app.api.cors import CorsPolicy
+from app.api.compression import send_compressed
+from app.api.cors import OriginPolicy
 from app.api.disconnect import DisconnectWatcher
 from app.api.error_format import masked
 from app.api.etag import id_in_path, with_etag
@@ -35,6 +35,7 @@ from app.api.streams.websocket import SocketLimits, SocketServer
 from app.http.redact import RedactingFilter
 from app.vault.pan import looks_like_card_number
 
+_METHODS: Final = "GET, POST, OPTIONS"
 _log = logging.getLogger("vaultgraph.gate")
 _log.addFilter(RedactingFilter())
 
@@ -66,13 +67,13 @@ class GraphQLEndpoint:
         limits: EndpointLimits | None = None,
         page: HttpResponse | None = None,
         *,
-        browser: CorsPolicy | None = None,
+        browser: OriginPolicy | None = None,
         sockets: SocketLimits | None = None,
     ) -> None:
         self._policy = policy
         self._limits = limits = limits or EndpointLimits()
         self._page = page
-        self._browser = browser or CorsPolicy()
+        self._browser = browser or OriginPolicy()
         self._operations = OperationRunner(schema, policy, limits)
         self._draining = asyncio.Event()
         self._sockets = SocketServer(
@@ -105,7 +106,6 @@ class GraphQLEndpoint:
         try:
             if repeated:
                 raise RequestRefused("BAD_REQUEST", f"The header {repeated} must not be sent twice.")
-            extra += self._browser.shares_with(headers)
             if self._in_flight > self._limits.max_in_flight:
                 raise RequestRefused("OVERLOADED", headers={"retry-after": "1"})
             self._browser.check_host(headers)
@@ -116,8 +116,6 @@ class GraphQLEndpoint:
                 await self._stream(found, scope, receive, send, extra)
                 return
             answer = found
-            if answer.is_open:
-                answer = await compressed(answer, headers.get("accept-encoding", ""), self._limits.compress_from_bytes)
         except RequestRefused as refused:
             answer = refusal(refused, kind, request_id)
         except _ClientLeft:
@@ -125,19 +123,23 @@ class GraphQLEndpoint:
         except Exception as error:  # noqa: BLE001 - the last line: a bug is logged, masked and answered
             scope[HAS_FAILED] = True
             answer = refusal(masked(error, request_id), kind, request_id)
-        await answer.send(send, extra, body=scope["method"] != "HEAD")
+        is_large = answer.is_open and 0 < self._limits.compress_from_bytes <= len(answer.body)
+        if is_large and "gzip" in headers.get("accept-encoding", ""):
+            await send_compressed(answer, extra, self._limits.compress_from_bytes, scope, receive, send)
+        else:
+            await answer.send(send, extra, body=scope["method"] != "HEAD")
 
     async def _found(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], allowed: Accepted, request_id: str
     ) -> "HttpResponse | _Stream":
         method = scope["method"]
         if method == "OPTIONS":
-            return self._browser.options(headers)
+            return HttpResponse(204, b"", headers={"allow": _METHODS})  # preflights are answered by `Cors`
         named = id_in_path(scope["path"])
         if self._page is not None and method == "GET" and named is None and _is_browser(headers, scope["query_string"]):
             return self._page
         if method not in ("GET", "POST"):
-            raise RequestRefused("METHOD_NOT_ALLOWED", headers={"allow": "GET, POST, OPTIONS"})
+            raise RequestRefused("METHOD_NOT_ALLOWED", headers={"allow": _METHODS})
         if allowed.answer is None and allowed.stream is None:
             raise RequestRefused("NOT_ACCEPTABLE")
         self._browser.check_forgery(headers, method)

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
+from starlette.requests import Request
+
 from app.api.response import HttpResponse, encode
 
 Probe = Callable[[], Awaitable[bool]]
 _PROBE_WITHIN_S: Final = 2.0
 
 
-async def healthz() -> HttpResponse:
+async def healthz(_: Request) -> HttpResponse:
     return HttpResponse(200, encode({"status": "ok"}))
 
 

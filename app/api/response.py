@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from app.api.negotiation import AnswerType
 from app.api.problems import RequestRefused
@@ -31,6 +31,9 @@ class HttpResponse:
     content_type: str = "application/json; charset=utf-8"
     headers: Mapping[str, str] = field(default_factory=dict)
     is_open: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.send(send, body=scope["method"] != "HEAD")
 
     async def send(self, send: Send, extra: Sequence[tuple[bytes, bytes]] = (), *, body: bool = True) -> None:
         await self.start(send, extra)

@@ -3,7 +3,7 @@
 import pytest
 
 from app.api.compose import browser_of
-from app.api.cors import CorsPolicy
+from app.api.cors import Cors, OriginPolicy
 from app.api.response import HttpResponse
 from app.settings.model import Settings, load_settings
 from tests.support.asgi import call
@@ -37,7 +37,7 @@ async def test_requests_that_need_no_preflight_are_refused() -> None:
 
 
 async def test_cors_allows_only_listed_origins() -> None:
-    app = endpoint(browser=CorsPolicy([APP]))
+    app = with_cors(OriginPolicy([APP]))
     asked = {"origin": APP, "access-control-request-method": "POST", "access-control-request-headers": "authorization"}
     preflight = await call(app, "OPTIONS", "/graphql", headers=asked)
     assert preflight.status == 204
@@ -71,10 +71,14 @@ async def test_options_without_an_origin_lists_allowed_methods() -> None:
     ],
 )  # fmt: skip
 async def test_a_preflight_allows_the_headers_of_clients(name: str) -> None:
-    app = endpoint(browser=CorsPolicy([APP], headers=["x-tenant"]))
+    app = with_cors(OriginPolicy([APP], headers=["x-tenant"]))
     asked = {"origin": APP, "access-control-request-method": "POST", "access-control-request-headers": name}
     allowed = (await call(app, "OPTIONS", "/graphql", headers=asked)).headers["access-control-allow-headers"]
     assert name in allowed.split(", ")
+
+
+def with_cors(policy: OriginPolicy) -> Cors:
+    return Cors(endpoint(browser=policy), policy)
 
 
 def settings(**more: object) -> Settings:
@@ -89,7 +93,7 @@ def settings(**more: object) -> Settings:
     ],
 )  # fmt: skip
 async def test_development_allows_pages_of_this_machine(origin: str) -> None:
-    app = endpoint(browser=browser_of(settings()))
+    app = with_cors(browser_of(settings()))
     asked = {"host": "localhost:8000", "origin": origin, "access-control-request-method": "POST"}
     preflight = await call(app, "OPTIONS", "/graphql", headers=asked)
     assert preflight.headers["access-control-allow-origin"] == origin
@@ -106,7 +110,7 @@ async def test_development_allows_pages_of_this_machine(origin: str) -> None:
 )  # fmt: skip
 async def test_development_allows_no_other_page(origin: str) -> None:
     for chosen in (settings(), settings(host="0.0.0.0")):
-        app = endpoint(browser=browser_of(chosen))
+        app = with_cors(browser_of(chosen))
         reply = await post({"query": "{hello}"}, app, {"host": "localhost:8000", "origin": origin})
         assert "access-control-allow-origin" not in reply.headers
         assert not browser_of(chosen).may_connect({"host": "localhost:8000", "origin": origin})
@@ -119,7 +123,7 @@ async def test_production_allows_only_listed_origins() -> None:
 
 
 async def test_development_accepts_local_host_names() -> None:
-    app = endpoint(browser=browser_of(settings()))
+    app = with_cors(browser_of(settings()))
     for host in ("localhost:8000", "127.0.0.1", "[::1]:8000", "10.0.2.2:8000", "10.0.3.2:8000", "vg.localhost"):
         assert (await post({"query": "{hello}"}, app, {"host": host})).status == 200, host
     for host in ("evil.example", "10.0.2.2.nip.io", "192.168.1.5:8000", "localhost.evil.example", ""):
@@ -127,7 +131,7 @@ async def test_development_accepts_local_host_names() -> None:
 
 
 async def test_development_on_other_addresses_accepts_those_but_no_names() -> None:
-    app = endpoint(browser=browser_of(settings(host="0.0.0.0")))
+    app = with_cors(browser_of(settings(host="0.0.0.0")))
     for host in ("localhost:8000", "192.168.1.5:8000", "10.0.2.2:8000", "[fd00::5]:8000"):
         assert (await post({"query": "{hello}"}, app, {"host": host})).status == 200, host
     for host in ("evil.example", "192.168.1.5.nip.io", ""):
@@ -138,7 +142,7 @@ async def test_development_on_other_addresses_accepts_those_but_no_names() -> No
 
 async def test_an_unlisted_host_name_is_refused() -> None:
     page = HttpResponse(200, b"<html>token</html>", "text/html; charset=utf-8")
-    app = endpoint(page=page, browser=CorsPolicy(hosts=["localhost", "127.0.0.1", "[::1]"]))
+    app = endpoint(page=page, browser=OriginPolicy(hosts=["localhost", "127.0.0.1", "[::1]"]))
     for host in ("localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST"):
         reply = await call(app, "GET", "/graphql", headers={"accept": "text/html", "host": host})
         assert reply.body == page.body, host

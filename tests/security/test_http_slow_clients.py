@@ -11,10 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from starlette.requests import Request
+from starlette.routing import Route
 
 from app.api.health import healthz
 from app.api.response import HttpResponse
-from app.api.router import Router
+from app.api.router import GatewayApp
 from app.server.addresses import TrustedProxies
 from app.server.connections import ConnectionLimits
 from tests.support.served import Served, served
@@ -93,18 +95,11 @@ def opened(keeper: SmallKeeper) -> Iterator[Any]:
     with ExitStack() as running:
 
         def serving(limits: dict[str, Any], **more: Any) -> Served:
-            async def nothing() -> None:
-                return None
-
-            async def never() -> HttpResponse:
+            async def never(_: Request) -> HttpResponse:
                 await asyncio.Event().wait()
                 raise AssertionError("unreachable")
 
-            graphql = endpoint(keeper, **more)
-            front = Router(
-                apps={"/graphql": graphql}, pages={"/healthz": healthz, "/never": never}, mounts={"/graphql/": graphql},
-                sockets=graphql, start=nothing, stop=nothing,
-            )  # fmt: skip
+            front = GatewayApp(endpoint(keeper, **more), [Route("/healthz", healthz), Route("/never", never)])
             return running.enter_context(served(front, limits=ConnectionLimits(**limits)))
 
         yield serving

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from app.api.cors import CorsPolicy
+from app.api.cors import OriginPolicy
 from app.api.streams.websocket import SocketLimits
 from app.server.addresses import TrustedProxies
 from tests.support.served import served
@@ -65,7 +65,7 @@ def start(keeper: SmallKeeper) -> Iterator[Callable[..., Open]]:
     with ExitStack() as running:
 
         def serving(**limits: Any) -> Open:
-            app = endpoint(keeper, browser=CorsPolicy([APP]), sockets=SocketLimits(**limits), json_depth=16)
+            app = endpoint(keeper, browser=OriginPolicy([APP]), sockets=SocketLimits(**limits), json_depth=16)
             url = running.enter_context(served(app)).url
 
             def opened(

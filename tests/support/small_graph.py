@@ -8,7 +8,7 @@ from typing import Any
 import strawberry
 from graphql import OperationDefinitionNode
 
-from app.api.cors import CorsPolicy
+from app.api.cors import OriginPolicy
 from app.api.endpoint import EndpointLimits, GraphQLEndpoint
 from app.api.limits import Limiter, Limits
 from app.api.limits.admission import Admission
@@ -175,7 +175,7 @@ def endpoint(
     keeper: SmallKeeper | None = None,
     *,
     page: HttpResponse | None = None,
-    browser: CorsPolicy | None = None,
+    browser: OriginPolicy | None = None,
     sockets: SocketLimits | None = None,
     **limits: Any,
 ) -> GraphQLEndpoint:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.cors import CorsPolicy
+from app.api.cors import OriginPolicy
 from app.api.error_format import masked
 from app.api.etag import id_in_path
 from app.api.headers import read_headers
@@ -61,7 +61,7 @@ class SocketServer:
         self,
         operations: OperationRunner,
         policy: RequestPolicy,
-        browser: CorsPolicy,
+        browser: OriginPolicy,
         limits: SocketLimits,
         *,
         json_depth: int,

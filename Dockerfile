@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-FROM python:3.11-slim-bookworm AS build
+# The newest Python for which every dependency of requirements/run.txt has wheels.
+FROM python:3.14-slim-bookworm AS build
 WORKDIR /src
 # Node.js bundles GraphiQL while the wheel is built; nothing of it reaches the final stage.
 # hadolint ignore=DL3008
@@ -13,14 +14,14 @@ COPY app ./app
 COPY resolvers ./resolvers
 RUN /opt/vaultgraph/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
-FROM python:3.11-slim-bookworm
+FROM python:3.14-slim-bookworm
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/vaultgraph vaultgraph
 COPY --from=build /opt/vaultgraph /opt/vaultgraph
 # Without docstrings and assertions (PYTHONOPTIMIZE below) a process is 6 MB smaller, and 2 MB without the columns of
 # tracebacks. Bytecode for it comes with neither the base image nor pip, and the user may not write it: without this,
 # each start would compile all that it imports.
 RUN PYTHONNODEBUGRANGES=1 python3 -m compileall -q -o 2 -x '/(test|tests|idlelib|lib2to3|tkinter|ensurepip)/' \
-    /usr/local/lib/python3.11 /opt/vaultgraph/lib/python3.11/site-packages
+    /usr/local/lib/python3.14 /opt/vaultgraph/lib/python3.14/site-packages
 USER 10001
 WORKDIR /var/lib/vaultgraph
 ENV PATH=/opt/vaultgraph/bin:$PATH \

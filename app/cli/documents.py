@@ -1,121 +1,201 @@
-"""Command line of `vaultgraph documents` and `vaultgraph schema check`."""
+"""`vaultgraph documents`: checks and publishes a partner's documents; lists published documents and their use."""
 
+from importlib.resources import files
 from pathlib import Path
+from typing import Any, Final
 
 import click
 
-from app.cli.create import CREATE
-from app.cli.scopes import SCOPES, TakesScopes
+from app.api.compose import limits_of
+from app.api.documents.check import CheckedDocuments, Checker
+from app.api.documents.formats import ManifestFault, read
+from app.cli.open_store import CommandFailed, run_with_store, store_settings
+from app.cli.operator_log import note, some_of
+from app.cli.options import CREATE, SCOPES, Source, TakesScopes, checked_scopes, source_options
+from app.cli.output import JSON, print_rows, progress
+from app.settings.model import Settings
+from app.store import Store
+from app.store.errors import ClientUnknown, DocumentChanged
+from app.store.records import ClientRecord, DocumentRecord
+from resolvers.sensitive_rule import SecretsInVariablesOnly
 
-_FILE = click.Path(exists=True, path_type=Path)
-_SDL = click.Path(exists=True, dir_okay=False, path_type=Path)
-_DATA_DIR = click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="Same as for `vaultgraph dev`."
-)
-_CONFIG = click.option("--config", "config_file", type=_SDL, default=None, envvar="VAULTGRAPH_CONFIG")
+SDL_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE: Final = click.Path(exists=True, path_type=Path)
+_PROGRESS_FROM: Final = 200  # documents; no progress bar below this
+_COLUMNS: Final = ("partner", "operation", "kind", "cost", "version", "id")
 
 
-@click.group(help="Manage published documents, the only operations that a partner app can run.")
-def documents() -> None:
+@click.group("documents", help="Manage published documents, the only operations that a partner app can run.")
+def command() -> None:
     pass
 
 
-@documents.command(help="Publish a manifest or a folder of .graphql files, all or nothing.")
-@click.argument("partner")
-@click.argument("file", type=_FILE)
-@CREATE
-@click.option("--replace", is_flag=True, help="Retire published documents that are not in the file.")
-@_CONFIG
-@_DATA_DIR
-def publish(partner: str, file: Path, replace: bool, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.documents import DocumentsTarget, run_publish
-
-    run_publish(DocumentsTarget(config_file, data_dir), partner, file, replace=replace)
+def installed_sdl() -> str:
+    """The schema that this version serves."""
+    return files("app").joinpath("schema.graphql").read_text("utf-8") if _is_installed() else _checkout_sdl()
 
 
-@documents.command(help="What `publish --replace` would change.")
-@click.argument("partner")
-@click.argument("file", type=_FILE)
-@_CONFIG
-@_DATA_DIR
-def diff(partner: str, file: Path, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.documents import DocumentsTarget, run_diff
-
-    run_diff(DocumentsTarget(config_file, data_dir), partner, file)
+def _is_installed() -> bool:
+    return files("app").joinpath("schema.graphql").is_file()
 
 
-@documents.command("list", help="List documents, one per line.")
-@click.argument("partner", required=False)
-@click.option("--usage", is_flag=True, help="Show use count and time of last use.")
-@click.option("--retired", is_flag=True, help="Retired ones too.")
-@_CONFIG
-@_DATA_DIR
-def list_documents(
-    partner: str | None, usage: bool, retired: bool, config_file: Path | None, data_dir: Path | None
-) -> None:
-    from app.cli.commands.documents import DocumentsTarget, run_list
+def _checkout_sdl() -> str:
+    from resolvers.schema import print_sdl
 
-    run_list(DocumentsTarget(config_file, data_dir), partner, usage=usage, retired=retired)
+    return print_sdl()
 
 
-@documents.command(help="Retire documents by id.")
-@click.argument("partner")
-@click.argument("ids", nargs=-1, required=True)
-@_CONFIG
-@_DATA_DIR
-def retire(partner: str, ids: tuple[str, ...], config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.documents import DocumentsTarget, run_retire
-
-    run_retire(DocumentsTarget(config_file, data_dir), partner, ids)
-
-
-@documents.command(
-    "check",
+@command.command(
     cls=TakesScopes,
     help="Check a file against a schema, without store or settings. For a partner's CI.\n\n"
     "Without --scope, scopes are not checked.",
 )
 @click.argument("file", type=_FILE)
-@click.option("--schema", "schema_file", type=_SDL, default=None, help="Schema file. [default: this version's]")
+@click.option("--schema", "schema_file", type=SDL_FILE, default=None, help="Schema file. [default: this version's]")
 @SCOPES
-def check_documents(file: Path, schema_file: Path | None, scopes: tuple[str, ...]) -> None:
-    from app.cli.commands.documents import run_check
-    from app.cli.commands.token import checked_scopes
+def check(file: Path, schema_file: Path | None, scopes: tuple[str, ...]) -> None:
+    sdl = schema_file.read_text("utf-8") if schema_file is not None else installed_sdl()
+    checked = _checked(file, _checker(sdl, Settings()), checked_scopes(scopes) if scopes else None)
+    for one in checked:
+        shown = one.new.operation_name or one.new.document_id
+        click.echo(f"{shown}: price {one.estimate.price}: {one.estimate.told}")
+    click.echo(f"{len(checked)} documents can be published.")
 
-    run_check(file, schema_file=schema_file, scopes=checked_scopes(scopes) if scopes else None)
+
+@command.command(help="Publish a manifest or a folder of .graphql files, all or nothing.")
+@click.argument("partner")
+@click.argument("file", type=_FILE)
+@CREATE
+@click.option("--replace", is_flag=True, help="Retire published documents that are not in the file.")
+@source_options
+def publish(source: Source, partner: str, file: Path, replace: bool) -> None:
+    settings = store_settings(source)
+
+    async def work(store: Store) -> None:
+        client = await _client(store, partner)
+        checker = _checker(installed_sdl(), settings)
+        checked = _checked(file, checker, client.scopes)
+        try:
+            async with store.transaction() as tx:
+                made = await store.documents.publish(partner, [one.new for one in checked], replace=replace, tx=tx)
+                added, retired = some_of(made.added), some_of(made.retired)
+                await note(
+                    store, tx, "documents publish", partner=partner, version=made.version, added=added, retired=retired
+                )
+        except DocumentChanged as changed:
+            for document_id in changed.document_ids:
+                click.echo(f"{file.name}: {document_id}: is published with another text", err=True)
+            raise CommandFailed("nothing was published; --replace replaces published documents") from None
+        click.echo(
+            f"Published for {partner}, version {made.version}: {len(made.added)} new, {len(made.unchanged)} unchanged, "
+            f"{len(made.retired)} retired."
+        )
+
+    run_with_store(settings, work)
 
 
-@click.command(
-    "check", help="List every difference from the schema in service; fail if one breaks a published document."
-)
-@click.option("--against", type=_SDL, required=True, help="Schema file in service now.")
-@click.option("--new", type=_SDL, default=None, help="New schema file. [default: this version's]")
-@click.option(
-    "--partners",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    default=None,
-    help="Folder with one subfolder per partner.",
-)
-@click.option(
-    "--store/--no-store", "with_store", default=False, help="Also check the documents published in the store."
-)
-@_CONFIG
-@_DATA_DIR
-def schema_check(
-    against: Path,
-    new: Path | None,
-    partners: Path | None,
-    with_store: bool,
-    config_file: Path | None,
-    data_dir: Path | None,
-) -> None:
-    from app.cli.commands.schema_check import run_schema_check
+@command.command(help="What `publish --replace` would change: + new, ~ changed text, - retired.")
+@click.argument("partner")
+@click.argument("file", type=_FILE)
+@source_options
+def diff(source: Source, partner: str, file: Path) -> None:
+    settings = store_settings(source)
 
-    run_schema_check(
-        against=against,
-        new=new,
-        partners=partners,
-        config_file=config_file,
-        data_dir=data_dir,
-        with_store=with_store,
-    )
+    async def work(store: Store) -> None:
+        client = await _client(store, partner)
+        checker = _checker(installed_sdl(), settings)
+        wanted = {one.new.document_id: one.new for one in _checked(file, checker, client.scopes)}
+        live = {record.document_id: record for record in await store.documents.live(partner)}
+        lines = [
+            *(("+", key, new.operation_name) for key, new in wanted.items() if key not in live),
+            *(
+                ("~", key, new.operation_name)
+                for key, new in wanted.items()
+                if key in live and live[key].sha256 != new.sha256
+            ),
+            *(("-", key, record.operation_name) for key, record in live.items() if key not in wanted),
+        ]
+        for sign, key, name in sorted(lines, key=lambda line: (line[2] or "", line[1])):
+            click.echo(f"{sign} {name or '(unnamed)'} {key}")
+        click.echo(f"{len(lines)} differences, {len(live)} live.")
+
+    run_with_store(settings, work)
+
+
+@command.command("list", help="List documents.")
+@click.argument("partner", required=False)
+@click.option("--usage", is_flag=True, help="Show use count and time of last use.")
+@click.option("--retired", is_flag=True, help="Retired ones too.")
+@JSON
+@source_options
+def list_documents(source: Source, partner: str | None, usage: bool, retired: bool, as_json: bool) -> None:
+    async def work(store: Store) -> list[dict[str, Any]]:
+        partners = [partner] if partner is not None else [client.name for client in await store.clients.all()]
+        rows: list[dict[str, Any]] = []
+        for name in partners:
+            await _client(store, name)
+            records = await (store.documents.all(name) if retired else store.documents.live(name))
+            rows += [_row(name, record) for record in records]
+        return rows
+
+    columns = (*_COLUMNS, *(["retired_at"] if retired else []), *(["uses", "last_used_at"] if usage else []))
+    print_rows(columns, run_with_store(store_settings(source), work), as_json=as_json)
+
+
+def _row(partner: str, record: DocumentRecord) -> dict[str, Any]:
+    return {
+        "partner": partner,
+        "operation": record.operation_name,
+        "kind": record.operation_kind,
+        "cost": record.cost,
+        "version": record.version,
+        "id": record.document_id,
+        "retired_at": record.retired_at,
+        "uses": record.uses,
+        "last_used_at": record.last_used_at,
+    }
+
+
+@command.command(help="Retire documents by id.")
+@click.argument("partner")
+@click.argument("ids", nargs=-1, required=True)
+@source_options
+def retire(source: Source, partner: str, ids: tuple[str, ...]) -> None:
+    async def work(store: Store) -> None:
+        async with store.transaction() as tx:
+            gone = await store.documents.retire(partner, ids, tx=tx)
+            await note(store, tx, "documents retire", partner=partner, retired=some_of(gone))
+        for document_id in gone:
+            click.echo(f"retired {document_id}")
+        missing = sorted(set(ids) - set(gone))
+        if missing:
+            raise CommandFailed(f"not published for {partner}: {', '.join(missing)}")
+
+    run_with_store(store_settings(source), work)
+
+
+def _checker(sdl: str, settings: Settings) -> Checker:
+    return Checker.from_sdl(sdl, limits_of(settings), [SecretsInVariablesOnly])
+
+
+async def _client(store: Store, name: str) -> ClientRecord:
+    client = await store.clients.client(name)
+    if client is None:
+        raise ClientUnknown("no such client")
+    return client
+
+
+def _checked(path: Path, checker: Checker, scopes: frozenset[str] | None) -> list[CheckedDocuments]:
+    """Every document of the file. Prints one line per fault; raises CommandFailed if there are any."""
+    candidates, early = read(path)
+    if len(candidates) < _PROGRESS_FROM:
+        checked, late = checker.check(candidates, partner_scopes=scopes)
+    else:
+        with progress("Checking", len(candidates)) as advance:
+            checked, late = checker.check(candidates, partner_scopes=scopes, progress=advance)
+    faults: list[ManifestFault] = [*early, *late]
+    for fault in faults:
+        click.echo(str(fault), err=True)
+    if faults:
+        raise CommandFailed(f"{len(faults)} faults: nothing was published")
+    return checked

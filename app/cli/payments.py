@@ -1,40 +1,71 @@
-"""Command line of `vaultgraph payments`."""
+"""`vaultgraph payments`: lists payments that need an operator and records their outcome."""
 
-from pathlib import Path
+from typing import Any, Final
 
 import click
 
-_CONFIG = click.option(
-    "--config", "config_file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=None
-)
-_DATA_DIR = click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="As for `dev`."
-)
+from app.cli.open_store import CommandFailed, run_with_store, store_settings
+from app.cli.options import Source, source_options
+from app.cli.output import JSON, print_rows
+from app.store import Store
+from app.store.records import EventOrigin, PaymentState
+from app.wallet.caller import OPERATOR_KEY
+from app.wallet.money import to_decimal
+from app.wallet.writes.payment_status import StatusUpdate, settle_payment
+
+_ENDS: Final = {"completed": PaymentState.CAPTURED, "failed": PaymentState.DECLINED}
+_COLUMNS: Final = ("id", "state", "vault", "payment_ref", "total", "currency", "reference")
 
 
-@click.group(help="Resolve payments that need an operator.")
-def payments() -> None:
+@click.group("payments", help="Resolve payments that need an operator.")
+def command() -> None:
     pass
 
 
-@payments.command(
-    "list", help="List payments, one per line, oldest first: id, state, vault, vault's id, total, reference."
+@command.command("list", help="List payments, oldest first.")
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in PaymentState], case_sensitive=False),
+    default="UNKNOWN",
+    help="Payment state to list.",
 )
-@click.option("--state", default="UNKNOWN", show_default=True, help="Payment state to list.")
-@_CONFIG
-@_DATA_DIR
-def list_payments(state: str, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.payments import run_list
+@JSON
+@source_options
+def list_payments(source: Source, state: str, as_json: bool) -> None:
+    async def work(store: Store) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while page := await store.payments.in_state(PaymentState(state), after=found[-1]["id"] if found else ""):
+            found += [
+                {
+                    "id": one.id,
+                    "state": one.state.value,
+                    "vault": one.method.provider.value,
+                    "payment_ref": one.payment_ref,
+                    "total": str(to_decimal(one.total or 0, one.currency)),
+                    "currency": one.currency,
+                    "reference": one.reference,
+                }
+                for one in page
+            ]
+        return found
 
-    run_list(state, config_file=config_file, data_dir=data_dir)
+    print_rows(_COLUMNS, run_with_store(store_settings(source), work), as_json=as_json)
 
 
-@payments.command(help="Report the outcome of a payment whose capture got no reply. Look it up at the vault first.")
+@command.command(help="Report the outcome of a payment whose capture got no reply. Look it up at the vault first.")
 @click.argument("payment_id", metavar="pay_...")
-@click.argument("end", type=click.Choice(["completed", "failed"]))
-@_CONFIG
-@_DATA_DIR
-def resolve(payment_id: str, end: str, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.payments import run_resolve
+@click.argument("end", type=click.Choice(list(_ENDS)))
+@source_options
+def resolve(source: Source, payment_id: str, end: str) -> None:
+    async def work(store: Store) -> None:
+        payment = await store.payments.payment(payment_id)
+        if payment is None:
+            raise CommandFailed("there is no such payment: see `vaultgraph payments list`")
+        update = StatusUpdate(state=_ENDS[end], origin=EventOrigin.GATEWAY, actor=OPERATOR_KEY)
+        async with store.transaction() as tx:
+            settled = await settle_payment(store, payment.id, update, tx=tx)
+        if settled is None:
+            raise CommandFailed("the payment is already final")
 
-    run_resolve(payment_id, end, config_file=config_file, data_dir=data_dir)
+    run_with_store(store_settings(source), work)
+    click.echo(f"{payment_id} {end}")

@@ -1,47 +1,79 @@
-"""Command line of `vaultgraph webhooks`."""
+"""`vaultgraph webhooks`: lists dead-lettered deliveries and replays them."""
 
-from pathlib import Path
+from typing import Any, Final
 
 import click
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_DATA_DIR = click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), default=None, help="Same as for `vaultgraph dev`."
-)
-_CONFIG = click.option("--config", "config_file", type=_FILE, default=None, envvar="VAULTGRAPH_CONFIG")
+from app.cli.open_store import CommandFailed, run_with_store, store_settings
+from app.cli.operator_log import note, some_of
+from app.cli.options import Source, source_options
+from app.cli.output import JSON, print_rows
+from app.store import Store
+from app.store.records import DeliveryState
+
+_PAGE: Final = 100
+_COLUMNS: Final = ("id", "state", "received_at", "source", "event_type", "attempts", "error")
 
 
-@click.group(help="Inspect and replay webhook deliveries that could not be processed.")
-def webhooks() -> None:
+@click.group("webhooks", help="Inspect and replay webhook deliveries that could not be processed.")
+def command() -> None:
     pass
 
 
-@webhooks.command("list", help="List deliveries, one per line, oldest first.")
+@command.command("list", help="List deliveries without their bodies, oldest first.")
 @click.option(
     "--state",
     type=click.Choice(["dead", "received", "done", "all"]),
     default="dead",
     help="dead: dead-lettered after the last attempt; received: pending.",
 )
-@_CONFIG
-@_DATA_DIR
-def webhooks_list(state: str, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.webhooks import run_list
-    from app.store.records import DeliveryState
+@JSON
+@source_options
+def list_deliveries(source: Source, state: str, as_json: bool) -> None:
+    wanted = None if state == "all" else DeliveryState(state.upper())
+    rows = run_with_store(store_settings(source), lambda store: _rows(store, wanted))
+    print_rows(_COLUMNS, rows, as_json=as_json)
 
-    run_list(config_file, data_dir, None if state == "all" else DeliveryState(state.upper()))
+
+async def _rows(store: Store, state: DeliveryState | None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    while True:
+        page = await store.receipts.all(state, after=found[-1]["id"] if found else "", limit=_PAGE)
+        found += [
+            {
+                "id": one.id,
+                "state": one.state.value,
+                "received_at": one.received_at,
+                "source": f"{one.source}/{one.account}" if one.account else one.source,
+                "event_type": one.event_type,
+                "attempts": one.attempts,
+                "error": one.error,
+            }
+            for one in page
+        ]
+        if len(page) < _PAGE:
+            return found
 
 
-@webhooks.command("replay", help="Process deliveries again. This is idempotent: the gateway rereads the vault.")
+@command.command(help="Process deliveries again. This is idempotent: the gateway rereads the vault.")
 @click.argument("deliveries", nargs=-1, metavar="[rcp_...]...")
 @click.option("--all-dead", is_flag=True, help="Replay every dead-lettered delivery.")
-@_CONFIG
-@_DATA_DIR
-def webhooks_replay(
-    deliveries: tuple[str, ...], all_dead: bool, config_file: Path | None, data_dir: Path | None
-) -> None:
-    from app.cli.commands.webhooks import run_replay
-
+@source_options
+def replay(source: Source, deliveries: tuple[str, ...], all_dead: bool) -> None:
     if bool(deliveries) == all_dead:
         raise click.UsageError("name deliveries, or say --all-dead")
-    run_replay(config_file, data_dir, deliveries, all_dead=all_dead)
+
+    async def work(store: Store) -> tuple[int, list[str]]:
+        wanted = list(dict.fromkeys(deliveries))
+        if all_dead:
+            wanted = [row["id"] for row in await _rows(store, DeliveryState.DEAD)]
+        async with store.transaction() as tx:
+            due = [one for one in wanted if await store.receipts.replay(one, tx=tx) is not None]
+            if due:
+                await note(store, tx, "webhooks replay", deliveries=some_of(due))
+        return len(wanted), [one for one in wanted if one not in due]
+
+    count, unknown = run_with_store(store_settings(source), work)
+    if unknown:
+        raise CommandFailed(f"unknown, or neither dead nor done: {', '.join(unknown)}")
+    click.echo(f"{count} {'delivery' if count == 1 else 'deliveries'} due again")

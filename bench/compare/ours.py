@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.api.auth import development
-from app.cli.commands.demo_data import add_demo_customer
+from app.cli.demo_data import add_demo_customer
 from app.sandbox.demo import load_customer
 from app.store import Store, migrate
 from bench.compare import stub

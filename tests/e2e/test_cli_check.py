@@ -130,8 +130,12 @@ def test_errors_name_the_setting_to_correct(
 
 
 def test_disabled_vaults_are_listed_as_disabled(sandbox: RunningSandbox, tmp_path: Path) -> None:
-    _, lines = checked(tmp_path, with_changes(settings_of(sandbox), "aloha", {"enabled": False}))
+    values = with_changes(settings_of(sandbox), "aloha", {"enabled": False})
+    _, lines = checked(tmp_path, values)
     assert lines["aloha"] == "disabled (aloha.enabled is false)"
+    done = vaultgraph("check", "--json", "--config", written(tmp_path, values), "--data-dir", tmp_path / "data")
+    shown = {row["name"]: (row["ok"], row["outcome"]) for row in json.loads(done.stdout)}
+    assert (shown["aloha"], shown["caselle"]) == ((True, lines["aloha"]), (True, "ok"))
     assert "aloha" not in {row["provider"] for row in sandbox.calls()}
 
 

@@ -22,6 +22,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from app.cli.main import COMMANDS, load
 from tests.support.between import Between
 from tests.support.command import Running, vaultgraph
 from tests.support.sandbox import RunningSandbox
@@ -338,5 +339,7 @@ def test_schema_prints_the_committed_schema() -> None:
 def test_help_names_every_command() -> None:
     done = vaultgraph("--help")
     assert done.returncode == 0
-    for command in ("dev", "sandbox", "serve", "schema", "check"):
-        assert f"\n  {command} " in done.stdout, command
+    for name, line in COMMANDS.items():
+        assert f"\n  {name} " in done.stdout, name
+        assert line in done.stdout
+        assert load(name).name == name

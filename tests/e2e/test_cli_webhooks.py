@@ -69,14 +69,16 @@ def test_dead_letters_are_listed_and_replayed(tmp_path: Path) -> None:
     dead = keep_a_dead_one(folder)
     listed = vaultgraph("webhooks", "list", "--data-dir", folder)
     assert (listed.returncode, listed.stderr.count("\n")) == (0, 1)
-    assert [line.split("  ")[0:2] for line in listed.stdout.splitlines()] == [[dead, "DEAD"]]
-    assert listed.stdout.rstrip().endswith("caselle/pa_1  provider.noc  1 attempt  UNAVAILABLE")
+    assert [line.split("\t")[0:2] for line in listed.stdout.splitlines()] == [[dead, "DEAD"]]
+    assert listed.stdout.rstrip().endswith("caselle/pa_1\tprovider.noc\t1\tUNAVAILABLE")
     assert "spm_1" not in listed.stdout
+    (shown,) = json.loads(vaultgraph("webhooks", "list", "--json", "--data-dir", folder).stdout)
+    assert (shown["id"], shown["state"], shown["attempts"], shown["error"]) == (dead, "DEAD", 1, "UNAVAILABLE")
     again = vaultgraph("webhooks", "replay", dead, "--data-dir", folder)
     assert (again.returncode, again.stdout) == (0, "1 delivery due again\n")
     assert vaultgraph("webhooks", "list", "--data-dir", folder).stdout == ""
     due = vaultgraph("webhooks", "list", "--state", "received", "--data-dir", folder).stdout
-    assert due.split("  ")[:2] == [dead, "RECEIVED"]
+    assert due.split("\t")[:2] == [dead, "RECEIVED"]
     refused = vaultgraph("webhooks", "replay", dead, "rcp_none", "--data-dir", folder)
     assert (refused.returncode, refused.stderr.split("\n", 1)[1]) == (
         1,

@@ -2,6 +2,7 @@
 --links`.
 """
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,8 @@ def test_a_notification_of_an_unknown_customer_is_processed(
 def test_check_links_finds_them(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     folder = start_gateway().data_dir
 
-    def check() -> Any:
-        return vaultgraph("check", "--links", "--calls-per-s", "500", data_dir=folder, sandbox=sandbox)
+    def check(*more: str) -> Any:
+        return vaultgraph("check", "--links", "--calls-per-s", "500", *more, data_dir=folder, sandbox=sandbox)
 
     well = check()
     assert (well.returncode, well.stderr.count("\n")) == (0, 1)
@@ -114,4 +115,8 @@ def test_check_links_finds_them(start_gateway: StartGateway, sandbox: RunningSan
     assert sum("CUSTOMER_NOT_FOUND" in line for line in lines) == 1
     assert any(line.startswith("caselle") and "links not checked" in line for line in lines)
     assert lines[-1].endswith(" 1 broken")
+    sandbox.fault("jpmorgan", "rewrite", method="GET", **UNKNOWN["JPMORGAN"], times=1)
+    shown = json.loads(check("--json").stdout)
+    assert [(one["provider"], one["code"]) for one in shown["broken"]] == [("jpmorgan", "CUSTOMER_NOT_FOUND")]
+    assert list(shown["not_checked"]) == ["caselle"]
     sandbox.clear_faults()

@@ -1,6 +1,7 @@
 """`vaultgraph import` and `vaultgraph link` on the command line: a file, its rejects, an interrupted run."""
 
 import csv
+import json
 import shutil
 import subprocess
 import time
@@ -82,6 +83,10 @@ def test_a_file_is_imported_once_and_its_rejects_say_why(folder: Path, tmp_path:
     assert leaks.found_in_folder(folder) == []
     again = vaultgraph("import", path, "--create-customers", data_dir=folder, sandbox=sandbox)
     assert "already imported completely" in again.stdout
+    shown = json.loads(
+        vaultgraph("import", path, "--create-customers", "--json", data_dir=folder, sandbox=sandbox).stdout
+    )
+    assert (shown["rows"], shown["imported"], shown["rejected"]) == (7, 2, 5)
     assert [one["last4"] for one in sandbox.held("caselle", "cus_load0001")].count("8888") == 1
 
 
@@ -91,7 +96,7 @@ def test_a_dry_run_changes_nothing_and_json_lines_are_read_too(
     path = tmp_path / "wallets.ndjson"
     path.write_text('{"external_id": "shop-1", "provider": "LOANPRO", "customer_ref": 1001}\n\n', "utf-8")
     done = vaultgraph("import", path, "--create-customers", "--dry-run", data_dir=folder, sandbox=sandbox)
-    assert (done.returncode, done.stdout.strip().splitlines()[-1]) == (0, "1 checked")
+    assert (done.returncode, done.stdout.strip().splitlines()[0]) == (0, "1 checked")
     for provider in ("loanpro", "caselle"):
         assert {call["method"] for call in sandbox.calls(provider)} <= {"GET"}
     real = vaultgraph("import", path, "--create-customers", data_dir=folder, sandbox=sandbox)

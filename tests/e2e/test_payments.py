@@ -1,5 +1,6 @@
 """Quote and capture over HTTP: exact amounts, one capture whatever the keys, and unknown outcomes."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -210,9 +211,11 @@ def test_a_person_decides_a_lost_capture(
     gateway: RunningGateway, sandbox: RunningSandbox, end: str, state: str
 ) -> None:
     payment_id = lost(gateway, sandbox)
-    listed = [line.split("  ") for line in vaultgraph(gateway, "list").stdout.splitlines()]
+    listed = [line.split("\t") for line in vaultgraph(gateway, "list").stdout.splitlines()]
     payment = gateway.on_loop(gateway.gateway.store.payments.payment(payment_id))
-    assert listed[-1] == [payment_id, "UNKNOWN", f"caselle {payment.payment_ref}", "124.44 USD", '"inv-2026-0611"']
+    assert listed[-1] == [payment_id, "UNKNOWN", "caselle", payment.payment_ref, "124.44", "USD", "inv-2026-0611"]
+    shown = json.loads(vaultgraph(gateway, "list", "--json").stdout)[-1]
+    assert (shown["id"], shown["total"], shown["reference"]) == (payment_id, "124.44", "inv-2026-0611")
     done = vaultgraph(gateway, "resolve", payment_id, end)
     assert done.returncode == 0, done.stderr
     assert state_of(gateway, payment_id) == state

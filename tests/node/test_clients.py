@@ -69,7 +69,7 @@ def publish(acme: PartnerApp, file: Path) -> list[str]:
     done = vaultgraph("documents", "publish", acme.name, file, "--data-dir", acme.gateway.data_dir, **env)
     assert done.returncode == 0, done.stderr
     lines = vaultgraph("documents", "list", acme.name, "--data-dir", acme.gateway.data_dir, **env).stdout.splitlines()
-    ids = [line.split("  ")[-1] for line in lines]
+    ids = [line.split("\t")[-1] for line in lines]
     acme.wait_until(lambda: all(acme.has(one) for one in ids))
     return ids
 

@@ -1,6 +1,7 @@
 """Partner apps over HTTP, added by the command as an operator does it."""
 
 import hashlib
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,9 @@ def test_only_partners_added_for_all_customers_see_them(gateway: RunningGateway)
     key = add(gateway, "everyone", "--scope", "customers:read", "--customers", "all")
     assert seen(gateway, key)[1]["customer"] == {"name": "Alex Morales", "links": None}
     listed = partner("list", "--data-dir", gateway.data_dir, **as_run(gateway))
-    assert "everyone" in listed
-    assert "all customers" in listed
+    (shown,) = json.loads(partner("list", "--json", "--data-dir", gateway.data_dir, **as_run(gateway)))
+    assert (shown["name"], shown["customers"], shown["scopes"]) == ("everyone", "all", ["customers:read"])
+    assert listed.split("\t")[:4] == ["everyone", "enabled", "1", "all"]
     assert key not in listed
 
 

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from app.cli.commands.dev import dev_settings
+from app.cli.development import dev_settings
 from app.settings.model import Settings
 from app.vault.provider import Call
 from tests.support.sandbox import RunningSandbox

@@ -1,6 +1,7 @@
 """The `vaultgraph` command as a process: output and exit status."""
 
 import os
+import pty
 import queue
 import re
 import resource
@@ -10,8 +11,11 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+
+from click import unstyle
 
 from tests.support.warm import WarmProcess
 
@@ -38,6 +42,21 @@ def vaultgraph(
         for file in (out, errors):
             file.seek(0)
         return subprocess.CompletedProcess(command, status, out.read(), errors.read())
+
+
+def on_terminal(*arguments: str | Path, **env: str) -> str:
+    """What a command that succeeds prints on a terminal, without colours."""
+    terminal, its_end = pty.openpty()
+    with os.fdopen(its_end, "w") as its_output:
+        env = environment(TERM="xterm", COLUMNS="200", **env)
+        process = WarmProcess([EXECUTABLE, *arguments], cwd=None, env=env, stdout=its_output, stderr=its_output)
+    printed = b""
+    with suppress(OSError):  # the command has ended
+        while chunk := os.read(terminal, 65_536):
+            printed += chunk
+    os.close(terminal)
+    assert process.wait(60) == 0, printed
+    return unstyle(printed.decode())
 
 
 class Running:

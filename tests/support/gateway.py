@@ -19,8 +19,8 @@ from urllib.request import urlopen
 import uvloop
 
 from app.api.auth.development import DEFAULT_SCOPES, DevTokens
-from app.cli.commands.demo_data import link_demo_customers
-from app.cli.commands.dev import dev_settings
+from app.cli.demo_data import link_demo_customers
+from app.cli.development import dev_settings
 from app.main import Gateway
 from app.server.run import bind, serve, url_of
 from tests.support import leaks

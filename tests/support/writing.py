@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from app.cli.commands.demo_data import add_demo_customer
+from app.cli.demo_data import add_demo_customer
 from app.providers.registry import build_providers
 from app.sandbox.demo import ALEX, KIM, SAM
 from app.store import Store

@@ -9,7 +9,7 @@ import pytest
 from graphql import parse, validate
 
 from app.api import graphiql
-from app.cli.commands import dev
+from app.cli import dev
 from resolvers.schema import schema
 
 FOLDER = Path(graphiql.__file__).parent / "graphiql"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.cli.commands.import_file import COLUMNS, ImportRefused, measure, quoted, rows_of, unquoted
-from app.cli.commands.import_rejects import Reject, RejectsFile
+from app.cli.import_file import COLUMNS, ImportRefused, measure, quoted, rows_of, unquoted
+from app.cli.import_rejects import Reject, RejectsFile
 
 HEADER = "external_id,provider,customer_ref,holder_name"
 

@@ -12,7 +12,7 @@ from app.store import make_engine, migrate
 
 _IMPORT = """
 import json, sys
-import app.cli.main, app.cli.commands.serve, app.main, app.server.run
+import app.cli.main, app.cli.serve, app.main, app.server.run
 print(json.dumps(sorted(sys.modules)))
 """
 _START = """
@@ -34,16 +34,17 @@ print(json.dumps([status, *sorted(sys.modules)]))
 _WORDS = """
 import click
 import app.errors
-from app.cli.main import main
+from app.cli.main import COMMANDS, load, main
 from resolvers.schema import print_sdl
 
-def told(command, path):
-    context = click.Context(command, info_name=path)
-    print(command.get_help(context))
-    for name in getattr(command, "commands", ()):
-        told(command.commands[name], f"{path} {name}")
+def print_help(command, path):
+    print(command.get_help(click.Context(command, info_name=path)))
+    for name, one in getattr(command, "commands", {}).items():
+        print_help(one, f"{path} {name}")
 
-told(main, "vaultgraph")
+print(main.get_help(click.Context(main, info_name="vaultgraph")))
+for name in COMMANDS:
+    print_help(load(name), f"vaultgraph {name}")
 print(print_sdl())
 for name, kind in vars(app.errors).items():
     if isinstance(kind, type) and issubclass(kind, app.errors.VaultError):
@@ -89,6 +90,17 @@ def _python(*arguments: str) -> str:
 
 def _needless(modules: list[str]) -> set[str]:
     return {one for one in modules if any(one == name or one.startswith(f"{name}.") for name in _ELSEWHERE)}
+
+
+def test_help_imports_no_command() -> None:
+    modules = _loaded("import app.cli.main, json, sys; print(json.dumps(sorted(sys.modules)))")
+    assert [one for one in modules if one.startswith("app.")] == [
+        "app.cli",
+        "app.cli.main",
+        "app.errors",
+        "app.vault",
+        "app.vault.pan",
+    ]
 
 
 def test_importing_what_serve_needs_loads_nothing_of_the_others() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from app.cli.commands.demo_data import add_demo_customer
+from app.cli.demo_data import add_demo_customer
 from app.sandbox.demo import LOAD_CUSTOMERS, DemoCustomer, load_customer
 from app.store.records import MethodAddress, WriteOutcome
 from app.vault.enums import CustomerRef, MethodRef, ProviderName

@@ -1,17 +1,19 @@
 """`vaultgraph check`: reads the settings and tries every dependency of the gateway once."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from app.cli.commands.check_parts import check_parts
+from app.cli.check_parts import check_parts
+from app.cli.options import SANDBOX_URL, Source, source_options
+from app.cli.output import JSON, print_rows
 from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultReplyUnreadable
 from app.providers.registry import open_provider, specs
 from app.providers.spec import ProviderSpec
-from app.settings.model import Settings, load_settings
+from app.settings.model import Settings
 from app.settings.required import missing_settings, unsafe_settings
 from app.vault.enums import ProviderName
 from app.vault.provider import Call, VaultProvider
@@ -22,24 +24,46 @@ _DISABLED: Final = "disabled"
 _TOKEN_ENDPOINT: Final = ("The token endpoint", "No access token")  # prefix of messages from app/http/auth.py
 
 
-def run_check(*, config_file: Path | None, data_dir: Path | None) -> bool:
-    """Print one line per dependency; True if all succeed."""
-    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
-    return asyncio.run(_check(load_settings(config_file, **overrides)))
+@click.command(
+    "check",
+    help="Read the settings and try every enabled vault's credentials, one line per vault.\n\n"
+    "With --links, ask the vaults for every linked customer instead and list broken links: unknown to the vault, or "
+    "set aside by an upgrade because another customer has the same link.",
+)
+@click.option("--links", "checks_links", is_flag=True, help="Check links instead of credentials.")
+@click.option(
+    "--calls-per-s",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    help="Calls per second that --links makes to each vault.",
+)
+@SANDBOX_URL
+@JSON
+@source_options
+def command(source: Source, checks_links: bool, calls_per_s: float, sandbox_url: str | None, as_json: bool) -> None:
+    if checks_links:
+        from app.cli.check_links import check_links
+
+        sys.exit(0 if check_links(source, sandbox_url, calls_per_s, as_json=as_json) else 1)
+    outcomes = asyncio.run(_outcomes(source.settings()))
+    rows = [{"name": name, "ok": _is_well(outcome), "outcome": outcome} for name, outcome in outcomes.items()]
+    print_rows(("name", "outcome"), rows, as_json=as_json)
+    sys.exit(0 if all(row["ok"] for row in rows) else 1)
 
 
-async def _check(settings: Settings) -> bool:
+async def _outcomes(settings: Settings) -> dict[str, str]:
     missing, unsafe = missing_settings(settings), unsafe_settings(settings)
     outcomes = {"gateway": _missing(missing["gateway"]) or "; ".join(unsafe["gateway"]) or _OK}
     trying = asyncio.gather(
         *(_outcome(name, settings, missing.get(name, []), unsafe.get(name, [])) for name in ProviderName)
     )
     outcomes.update(await check_parts(settings))
-    outcomes.update(zip(ProviderName, await trying, strict=True))
-    width = max(map(len, outcomes))
-    for name, outcome in outcomes.items():
-        click.echo(f"{name:<{width}}  {outcome}")
-    return all(outcome == _OK or outcome.startswith(_DISABLED) for outcome in outcomes.values())
+    outcomes.update(zip([name.value for name in ProviderName], await trying, strict=True))
+    return outcomes
+
+
+def _is_well(outcome: str) -> bool:
+    return outcome == _OK or outcome.startswith(_DISABLED)
 
 
 async def _outcome(name: ProviderName, settings: Settings, missing: list[str], unsafe: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""`vaultgraph import` and `vaultgraph link`: import vault customers and processor tokens, from a file or one by one.
+"""`vaultgraph import`: links existing vault customers and imports cards by processor token, from a file.
 
 The file is checked first, then sent in batches. Each batch is one operation in the journal; its idempotency key is the
 file's digest and the batch's position. A later run of the same file finds the outcome of each row, sends only rows not
@@ -6,6 +6,7 @@ yet sent or failed for a retryable reason, and applies no row twice. Memory hold
 """
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
@@ -16,28 +17,29 @@ from typing import TYPE_CHECKING, Final
 import click
 from ulid import ULID
 
-from app.cli.commands.import_file import CARD, REQUIRED, TOKENS, WITHHELD, ImportRefused, measure, rows_of
-from app.cli.commands.import_rejects import Reject, RejectsFile
-from app.cli.commands.local_gateway import OPERATOR, deadline_in, local_gateway
+from app.cli.import_file import CARD, REQUIRED, TOKENS, WITHHELD, ImportRefused, measure, rows_of
+from app.cli.import_rejects import Reject, RejectsFile
+from app.cli.local_gateway import OPERATOR, call_of_command, deadline_in, local_gateway
+from app.cli.options import CREATE, SANDBOX_URL, Source, source_options
+from app.cli.output import JSON, print_json, progress
 from app.providers.registry import import_token_field
 from app.store.records import ImportRecord, OperationState
 from app.vault.enums import CardBrand, CustomerRef, ProviderName
 from app.vault.model import Expiry
 from app.vault.pan import looks_like_card_number
-from app.vault.provider import Call
 from app.vault.rules.text import tidy
 from app.vault.secret import Secret
-from app.wallet.commands import ImportedLook, ImportMethods, ImportRow, LinkCustomer, WriteResult
+from app.wallet.commands import ImportedLook, ImportMethods, ImportRow, WriteResult
 from app.wallet.writes.importing import ImportMethodsHandler, is_settled
 
 if TYPE_CHECKING:
     from app.main import Gateway
 
 BATCH: Final = 200
-_WITHIN_S: Final = 600.0
 _RETRY_FOR_S: Final = 60.0
 _RETRYABLE: Final = "retryable"
 """Counter of the rejected rows that another run retries."""
+_OUTCOMES: Final = ("imported", "checked", "rejected", "unknown", _RETRYABLE)
 
 
 class ImportFileUnreadable(ValueError):
@@ -48,44 +50,80 @@ class ImportFileUnreadable(ValueError):
         self.code = code
 
 
-def run_import(
-    path: Path,
-    *,
+@click.command(
+    "import",
+    help="Link existing vault customers and import cards by processor token, from a .csv or .ndjson file.\n\n"
+    "The whole file is checked first. Another run resumes after an interruption and retries rows that failed for a "
+    "retryable reason. Exit status 1 if a row was not imported.",
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check every row without changing anything.")
+@click.option("--create-customers", is_flag=True, help="Create customers that do not exist in the gateway.")
+@click.option(
+    "--rejects",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="File for rows that were not imported; never overwrites an existing file. [default: FILE.rejects.csv]",
+)
+@CREATE
+@SANDBOX_URL
+@JSON
+@source_options
+def command(
+    source: Source,
+    file: Path,
     dry_run: bool,
     create_customers: bool,
     rejects: Path | None,
-    config_file: Path | None,
-    data_dir: Path | None,
     sandbox_url: str | None,
-) -> bool:
-    """Import a file; True if every row is imported."""
-    digest, total = measure(path)
-    RejectsFile.beside(path, rejects, is_repeat=True)  # checks that need no store
+    as_json: bool,
+) -> None:
+    digest, total = measure(file)
+    RejectsFile.beside(file, rejects, is_repeat=True)  # checks that need no store
 
     async def main() -> tuple[Counter[str], Path | None]:
-        async with local_gateway(config_file, data_dir, sandbox_url) as gateway:
-            run = _Run(gateway, path, digest, dry_run=dry_run, create_customers=create_customers)
+        async with local_gateway(source, sandbox_url) as gateway:
+            run = _Run(gateway, file, digest, dry_run=dry_run, create_customers=create_customers, is_quiet=as_json)
             return await run.all(total, rejects)
 
     counts, written = asyncio.run(main())
+    if as_json:
+        print_json({"rows": total, **dict.fromkeys(_OUTCOMES, 0), **counts, "rejects_file": written and str(written)})
+    else:
+        _print_result(counts, written, dry_run=dry_run)
+    sys.exit(1 if counts["rejected"] or counts["unknown"] else 0)
+
+
+def _print_result(counts: Counter[str], written: Path | None, *, dry_run: bool) -> None:
     parts = [f"{count} {name}" for name, count in sorted(counts.items()) if count and name != _RETRYABLE]
     click.echo(", ".join(parts) or "nothing to import")
     if written is not None:
         click.echo(f"Rows that were not imported, with reasons: {written}")
     if (again := counts[_RETRYABLE] + counts["unknown"]) and not dry_run:
         click.echo(f"{again} of them may be imported by running the same command again.")
-    return not (counts["rejected"] or counts["unknown"])
+    elif dry_run and counts["checked"]:
+        click.echo("Nothing was changed: run the same command without --dry-run.")
 
 
 class _Run:
     """One import run of one file."""
 
-    def __init__(self, gateway: "Gateway", path: Path, digest: str, *, dry_run: bool, create_customers: bool) -> None:
+    def __init__(
+        self,
+        gateway: "Gateway",
+        path: Path,
+        digest: str,
+        *,
+        dry_run: bool,
+        create_customers: bool,
+        is_quiet: bool,
+    ) -> None:
         self._gateway = gateway
         self._path = path
         self._digest = digest
         self._dry_run = dry_run
         self._create = create_customers
+        self._is_quiet = is_quiet
         key = f"import:{digest[:32]}:{'dry' if dry_run else 'real'}:{'create' if create_customers else 'known'}"
         self._key = f"{key}:{ULID()}" if dry_run else key  # each dry run starts anew
 
@@ -96,30 +134,31 @@ class _Run:
         rejects = RejectsFile.beside(self._path, asked, is_repeat=is_repeat)
         record = await imports.start(self._key, content_digest=self._digest, started_by=OPERATOR.id)
         if record.finished_at is not None and not _has_retryable_rows(record.counts):
-            click.echo("This file was already imported completely; nothing is sent again.")
+            self._say("This file was already imported completely; nothing is sent again.")
             return Counter(record.counts), None
         if record.finished_at is not None:
-            click.echo("This file was already imported: only rows that failed for a retryable reason are sent again.")
+            self._say("This file was already imported: only rows that failed for a retryable reason are sent again.")
         elif record.next_row:
-            click.echo(f"Resuming after row {record.next_row}.")
+            self._say(f"Resuming after row {record.next_row}.")
         try:
             return await self._batches(record, total, rejects), rejects.written
         finally:
             rejects.close()
 
+    def _say(self, text: str) -> None:
+        if not self._is_quiet:
+            click.echo(text)
+
     async def _batches(self, record: ImportRecord, total: int, rejects: RejectsFile) -> Counter[str]:
         """Every batch from the first on. The journal answers for completed batches without calling a vault."""
         imports, counts, start = self._gateway.store.imports, Counter[str](), 0
-        with (
-            closing(rows_of(self._path)) as rows,
-            click.progressbar(length=total, label="Importing", show_pos=True) as bar,
-        ):
+        with closing(rows_of(self._path)) as rows, progress("Importing", total) as advance:
             while batch := list(islice(rows, BATCH)):
                 rejects.write(await self._batch(start, batch, counts, was_done=start < record.next_row))
                 start += len(batch)
                 if start > record.next_row:
                     record = await self._progress(record, start, counts)
-                bar.update(len(batch))
+                advance(len(batch))
         if record.finished_at is None:
             await imports.progress(record, next_row=record.next_row, counts=_known(counts), is_finished=True)
         else:
@@ -194,7 +233,7 @@ class _Run:
         """
         give_up_at = deadline_in(_RETRY_FOR_S)
         while True:
-            result = await self._gateway.writer.run(command, OPERATOR, _call())
+            result = await self._gateway.writer.run(command, OPERATOR, call_of_command())
             if not _is_retryable(result) or deadline_in(0) > give_up_at:
                 return result
             await asyncio.sleep(1)
@@ -214,37 +253,6 @@ def _has_retryable_rows(counts: Mapping[str, int]) -> bool:
 
 def _known(counts: Counter[str]) -> dict[str, int]:
     return {_RETRYABLE: 0, **counts}
-
-
-def run_link(
-    customer: str,
-    provider: str,
-    customer_ref: str,
-    *,
-    config_file: Path | None,
-    data_dir: Path | None,
-    sandbox_url: str | None,
-) -> None:
-    """Link a customer (`cus_...` or external id) to a vault's customer."""
-
-    async def main() -> WriteResult:
-        async with local_gateway(config_file, data_dir, sandbox_url) as gateway:
-            directory = gateway.store.directory
-            found = await directory.customer(customer) or await directory.customer_by_external_id(customer)
-            if found is None:
-                raise ImportRefused("there is no such customer")
-            command = LinkCustomer(
-                customer_id=found.id,
-                idempotency_key=f"link:{ULID()}",
-                provider=ProviderName(provider),
-                customer_ref=CustomerRef(customer_ref),
-            )
-            return await gateway.writer.run(command, OPERATOR, _call())
-
-    result = asyncio.run(main())
-    if result.problems:
-        raise ImportRefused("; ".join(f"{problem.code.value}: {problem.message}" for problem in result.problems))
-    click.echo("linked")
 
 
 def row_from(values: Mapping[str, str]) -> ImportRow:
@@ -286,7 +294,3 @@ def _card_from(values: Mapping[str, str]) -> ImportedLook:
     except ValueError:
         raise ImportFileUnreadable("expiry is not YYYY-MM, or brand is not known") from None
     return ImportedLook(last4=last4, expiry=expiry, brand=brand, holder_name=tidy(values.get("holder_name", "")))
-
-
-def _call() -> Call:
-    return Call(deadline_at=deadline_in(_WITHIN_S), request_id=str(ULID()), client="import")

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 from typing import Final
 
 import click
 
-from app.cli.commands.local_gateway import settings_of_writes
-from app.cli.commands.open_store import open_store
+from app.cli.local_gateway import settings_of_writes
+from app.cli.open_store import open_store
+from app.cli.options import Source
+from app.cli.output import print_json, progress
 from app.errors import VaultError
 from app.providers.registry import build_providers
 from app.store import Store
@@ -28,37 +29,46 @@ _FAILURES: Final = 3
 
 @dataclass(slots=True)
 class _Report:
+    is_printed: bool
+    advance: Callable[[int], None]
     checked: int = 0
-    findings: int = 0
+    broken: list[dict[str, str]] = field(default_factory=list)
     unread: Counter[ProviderName] = field(default_factory=Counter)
 
     def finding(self, provider: ProviderName, customer_id: str, words: str) -> None:
-        self.findings += 1
-        click.echo(f"{provider.value:<9} {customer_id} {words}")
+        code, _, message = words.partition(": ")
+        self.broken.append({"provider": provider, "customer_id": customer_id, "code": code, "message": message})
+        if self.is_printed:
+            click.echo(f"{provider.value:<9} {customer_id} {words}")
 
 
-def run_check_links(
-    *, config_file: Path | None, data_dir: Path | None, sandbox_url: str | None, calls_per_s: float
-) -> bool:
+def check_links(source: Source, sandbox_url: str | None, calls_per_s: float, *, as_json: bool) -> bool:
     """Print one line per broken link; True if there is none. A vault that does not answer is not a broken link."""
-    return asyncio.run(_run(config_file, data_dir, sandbox_url, calls_per_s))
+    with progress("Checking links") as advance:
+        report = _Report(not as_json, advance)
+        vaults = asyncio.run(_run(source, sandbox_url, calls_per_s, report))
+    if as_json:
+        print_json({"checked": report.checked, "broken": report.broken, "not_checked": report.unread})
+        return not report.broken
+    for provider, count in report.unread.items():
+        why = "the vault did not answer" if provider in vaults else "the vault is not enabled"
+        click.echo(f"{provider.value:<9} {count} links not checked: {why}")
+    click.echo(f"{report.checked} links checked, {len(report.broken)} broken")
+    return not report.broken
 
 
-async def _run(config_file: Path | None, data_dir: Path | None, sandbox_url: str | None, calls_per_s: float) -> bool:
-    settings = await settings_of_writes(config_file, data_dir, sandbox_url)
-    report = _Report()
+async def _run(
+    source: Source, sandbox_url: str | None, calls_per_s: float, report: _Report
+) -> Collection[ProviderName]:
+    settings = await settings_of_writes(source, sandbox_url)
     async with open_store(settings) as store, AsyncExitStack() as opened:
         vaults = build_providers(settings)
         for vault in vaults.values():
             opened.push_async_callback(vault.close)
         for conflict in await store.link_health.conflicts():
             report.finding(conflict.provider, conflict.customer_id, words_of(conflict))
-        await _walk(store, vaults, calls_per_s, report)
-    for provider, count in report.unread.items():
-        why = "the vault did not answer" if provider in vaults else "the vault is not enabled"
-        click.echo(f"{provider.value:<9} {count} links not checked: {why}")
-    click.echo(f"{report.checked} links checked, {report.findings} broken")
-    return not report.findings
+        await _check_all(store, vaults, calls_per_s, report)
+    return vaults.keys()
 
 
 def words_of(conflict: LinkConflictRecord) -> str:
@@ -69,7 +79,7 @@ def words_of(conflict: LinkConflictRecord) -> str:
     )
 
 
-async def _walk(
+async def _check_all(
     store: Store, vaults: Mapping[ProviderName, VaultProvider], calls_per_s: float, report: _Report
 ) -> None:
     failures: Counter[ProviderName] = Counter()
@@ -109,6 +119,8 @@ async def _check(vault: VaultProvider, links: Sequence[LinkRecord], calls_per_s:
             report.finding(link.provider, link.customer_id, words)
         else:
             unread += 1
-    report.unread[vault.name] += unread
+    if unread:
+        report.unread[vault.name] += unread
+    report.advance(len(links))
     await asyncio.sleep(call.meter.calls / calls_per_s)
     return not unread

@@ -2,24 +2,24 @@
 
 import asyncio
 import gc
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from app.cli.commands.startup_errors import described_store, store_startup_errors, usable_folder
+from app.cli.options import Source, source_options
+from app.cli.startup_errors import described_store, store_startup_errors, usable_folder
 from app.errors import SettingsError
 from app.server.run import bind, run_until_signal, serve, url_of
-from app.settings.model import load_settings
 
 _COLLECT_AFTER: Final = (50_000, 20, 50)  # allocations, then younger-generation collections, per collection
 
 
-def run_serve(*, config_file: Path | None, data_dir: Path | None) -> None:
+@click.command("serve", help="Run only the gateway, from settings. Exits if a required setting is missing.")
+@source_options
+def command(source: Source) -> None:
     from app.main import Gateway
 
-    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
-    settings = load_settings(config_file, **overrides)
+    settings = source.settings()
     if settings.mode == "development" and settings.host not in ("127.0.0.1", "::1", "localhost"):
         raise SettingsError("mode development listens on loopback only: set mode to production, or host to 127.0.0.1")
     gateway = Gateway(settings)

@@ -9,7 +9,7 @@ import click
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.cli.create import may_create
+from app.cli.options import may_create
 from app.errors import SettingsError
 from app.settings.model import Settings
 from app.store.errors import StoreUnavailable

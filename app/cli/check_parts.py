@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
-from app.cli.commands.startup_errors import sqlite_file, usable_folder
+from app.cli.startup_errors import sqlite_file, usable_folder
 from app.errors import SettingsError, StoreUnavailable
 from app.http.fetch import DocumentFetcher
 from app.http.jwks import FileKeys, KeySet, NotAKeySet

@@ -1,23 +1,25 @@
 """`vaultgraph migrate`: upgrades the store's schema before new processes start."""
 
 import asyncio
-from pathlib import Path
-from typing import Any
 
 import click
 
-from app.cli.commands.startup_errors import described_store, store_startup_errors, usable_folder
-from app.settings.model import load_settings
+from app.cli.options import Source, source_options
+from app.cli.startup_errors import described_store, store_startup_errors, usable_folder
 
 
-def run_migrate(*, config_file: Path | None, data_dir: Path | None) -> None:
-    from app.cli.commands.check_links import words_of
+@click.command(
+    "migrate",
+    help="Upgrade the store's schema. Not needed for SQLite in the data directory: `serve` upgrades it.",
+)
+@source_options
+def command(source: Source) -> None:
+    from app.cli.check_links import words_of
     from app.main import store_url
     from app.store import Store, migrate
     from app.store.records import LinkConflictRecord
 
-    overrides: dict[str, Any] = {} if data_dir is None else {"data_dir": str(data_dir)}
-    settings = load_settings(config_file, **overrides)
+    settings = source.settings()
     if not settings.store.url:
         usable_folder(settings.data_dir)
 

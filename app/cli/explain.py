@@ -1,6 +1,8 @@
 """`vaultgraph explain`: shows how each operation of a document runs and its maximum cost."""
 
+import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 import click
 from graphql import OperationDefinitionNode
@@ -16,7 +18,17 @@ from app.wallet.caller import ALL_SCOPES, Caller
 from resolvers.schema import schema
 
 
-def run_explain(text: str) -> bool:
+@click.command(
+    "explain",
+    help="Show how each operation of FILE (- for standard input) runs: plan or reason for none, loads, cost.\n\n"
+    "Exit status 1 if the document is invalid or an operation has no plan.",
+)
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+def command(file: TextIO) -> None:
+    sys.exit(0 if _explain(file.read()) else 1)
+
+
+def _explain(text: str) -> bool:
     """Print how each operation runs; True if all have plans. Raises VaultgraphError for an invalid document."""
     limiter = Limiter(schema._schema)
     documents = DocumentCache(

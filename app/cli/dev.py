@@ -5,53 +5,39 @@ valid after a restart.
 """
 
 import asyncio
-import json
-import os
-import secrets
 import shlex
 import sys
 from collections.abc import Coroutine, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import aiohttp
 import click
 
 from app.api.auth import development
 from app.api.cors import is_local_host
-from app.cli.commands.local_gateway import note_sandbox
-from app.cli.commands.sandbox import DEFAULT_DATA_DIR, naming_the_option
-from app.cli.commands.startup_errors import described_store, store_startup_errors, usable_folder
-from app.errors import SettingsError, VaultgraphError
+from app.cli.development import SandboxSilent, credentials_of, dev_keys, dev_settings, note_sandbox
+from app.cli.options import Source, source_options
+from app.cli.sandbox import naming_the_option
+from app.cli.startup_errors import described_store, store_startup_errors
 from app.providers.registry import specs
 from app.sandbox.run import serve_sandbox
 from app.server.run import bind, run_until_signal, serve, url_of
-from app.settings.model import Settings, load_settings
+from app.settings.model import Settings
 
 T = TypeVar("T")
 
 _LOOPBACK: Final = "127.0.0.1"
-_SANDBOX_WITHIN_S: Final = 20
-_GRACE_S: Final = 1.0  # Ctrl-C waits up to this long
-_KEYS: Final = ("id_key", "digest_key")
 
 
-class SandboxSilent(VaultgraphError):
-    """The sandbox at --sandbox-url did not answer."""
-
-
-def run_dev(
-    *,
-    host: str,
-    port: int,
-    sandbox_port: int,
-    sandbox_url: str | None,
-    config_file: Path | None,
-    data_dir: Path | None,
-) -> None:
-    folder = data_dir or DEFAULT_DATA_DIR
+@click.command("dev", help="Run the gateway with four sandboxes and demo customers on loopback. For development only.")
+@click.option("--host", default=_LOOPBACK, help="Address to listen on; 0.0.0.0 accepts other devices.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on.")
+@click.option("--sandbox-port", type=click.IntRange(0, 65535), default=8001, help="Port of the four sandboxes.")
+@click.option("--sandbox-url", default=None, help="Use a running sandbox; overrides --sandbox-port.")
+@source_options
+def command(source: Source, host: str, port: int, sandbox_port: int, sandbox_url: str | None) -> None:
+    folder = source.folder
     keys = dev_keys(folder)
 
     async def main(stop: asyncio.Event) -> None:
@@ -61,7 +47,7 @@ def run_dev(
                 credentials = await _unless_stopped(credentials_of(url), stop)
                 if credentials is not None:
                     note_sandbox(folder, url)
-                    settings = _settings(url, credentials, keys, folder, config_file, host)
+                    settings = _settings(url, credentials, keys, folder, source.config_file, host)
                     await _serve_gateway(settings, folder, sock, url, stop)
         finally:
             sock.close()
@@ -122,7 +108,7 @@ async def _send_webhooks_to(address: str, settings: Settings, sandbox_url: str) 
 
 
 async def _link_demo_customers(gateway: Any) -> None:
-    from app.cli.commands.demo_data import link_demo_customers
+    from app.cli.demo_data import link_demo_customers
 
     await link_demo_customers(gateway.store)
 
@@ -160,43 +146,6 @@ class _Sandboxes:
             await self._task
 
 
-async def credentials_of(url: str) -> Mapping[str, Any]:
-    """Every vault's credentials from the sandbox's control API. Waits for a starting sandbox."""
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise SandboxSilent("--sandbox-url must begin with http:// or https://")
-    loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + _SANDBOX_WITHIN_S
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-        while True:
-            with suppress(aiohttp.ClientError, TimeoutError, ValueError):
-                async with session.get(f"{url}/__sandbox/credentials") as reply:
-                    if reply.status == 200:
-                        found: Mapping[str, Any] = await reply.json()
-                        return found
-            if loop.time() >= give_up_at:
-                raise SandboxSilent(f"no sandbox answers at {url} (waited {_SANDBOX_WITHIN_S} s); see --sandbox-url")
-            await asyncio.sleep(0.1)
-
-
-def dev_keys(folder: Path) -> dict[str, str]:
-    """Random keys, generated once per data directory, in a file readable only by its owner."""
-    path = usable_folder(folder) / "dev-keys.json"
-    try:
-        if path.exists():
-            known = json.loads(path.read_text("utf-8"))
-            if all(isinstance(known.get(name), str) for name in _KEYS):
-                return {name: known[name] for name in _KEYS}
-        made = {name: secrets.token_urlsafe(48) for name in _KEYS}
-        fresh = path.with_suffix(f".{os.getpid()}")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(made, file)
-        fresh.replace(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
-        raise SettingsError(f"{path} cannot be used ({reason}); choose another directory with --data-dir") from None
-    return made
-
-
 def _settings(
     url: str,
     credentials: Mapping[str, Any],
@@ -209,40 +158,6 @@ def _settings(
         return dev_settings(credentials, keys, folder, config_file, host=host)
     except (KeyError, TypeError, AttributeError):
         raise SandboxSilent(f"the server at {url} is not a Vaultgraph sandbox; see --sandbox-url") from None
-
-
-def dev_settings(
-    credentials: Mapping[str, Any],
-    keys: Mapping[str, str],
-    folder: Path,
-    config_file: Path | None,
-    environ: Mapping[str, str] | None = None,
-    **overrides: Any,
-) -> Settings:
-    """Development settings: the sandbox's credentials, overridden by the settings file and the environment."""
-    base: dict[str, Any] = {
-        "mode": "development",
-        "data_dir": str(folder),
-        "network_tokens": True,
-        "grace_s": _GRACE_S,
-        "auth": {
-            "issuer": development.ISSUER,
-            "audience": [development.AUDIENCE],
-            "jwks_path": str(development.DevTokens.open(usable_folder(folder)).jwks_path),
-        },
-        **keys,
-        **_vaults(credentials),
-    }
-    return load_settings(config_file, environ, base, **overrides)
-
-
-def _vaults(credentials: Mapping[str, Any]) -> dict[str, Any]:
-    """An enabled settings section for every vault of the sandbox."""
-    return {
-        spec.name: {"enabled": True, **spec.sandbox(credentials[spec.name])}
-        for spec in specs().values()
-        if spec.sandbox is not None
-    }
 
 
 def page_token(settings: Settings, folder: Path) -> str | None:

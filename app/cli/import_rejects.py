@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from app.cli.commands.import_file import COLUMNS, TOKENS, WITHHELD, ImportRefused, quoted
+from app.cli.import_file import COLUMNS, TOKENS, WITHHELD, ImportRefused, quoted
 from app.vault.pan import looks_like_card_number
 
 _HEADER: Final = ("row", *COLUMNS, "code", "message")

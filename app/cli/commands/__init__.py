@@ -1,1 +1,0 @@
-"""Implementations of the `vaultgraph` subcommands, imported on demand to keep startup fast."""

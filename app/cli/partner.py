@@ -1,0 +1,183 @@
+"""`vaultgraph partner`: manages API keys, their scopes and the customers they may see."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import click
+
+from app.api.auth.api_keys import KeyHasher, new_key
+from app.cli.open_store import CommandFailed, run_with_store, store_settings
+from app.cli.operator_log import note
+from app.cli.options import CREATE, SCOPES, Source, TakesScopes, checked_scopes, source_options
+from app.cli.output import JSON, print_rows
+from app.store import Store
+from app.store.errors import ClientExists, CustomerUnknown
+from app.store.records import ClientRecord
+from app.wallet.caller import ALL_CUSTOMERS_SCOPES
+
+_ALL_CUSTOMERS_WHY: Final = "linking a vault's customer shows its payment methods"
+_COLUMNS: Final = ("name", "state", "keys", "customers", "scopes", "note")
+
+
+@click.group("partner", help="Partner apps: their keys, scopes and customers.")
+def command() -> None:
+    pass
+
+
+@command.command(
+    cls=TakesScopes, help="Add a partner. Its key is the last word of the last line and is shown only once."
+)
+@click.argument("name")
+@SCOPES
+@CREATE
+@click.option(
+    "--customers", type=click.Choice(["granted", "all"]), default="granted", help="Customers that the partner may see."
+)
+@click.option("--all-customers", "customers", flag_value="all", help="The same as --customers all.")
+@source_options
+def add(source: Source, name: str, scopes: tuple[str, ...], customers: str) -> None:
+    sees_all = customers == "all"
+    if not name or len(name) > 100 or not (name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
+        raise click.BadParameter("a partner's name has letters, digits, - and _", param_hint="NAME")
+    wanted = checked_scopes(scopes)
+    if not wanted:
+        raise click.BadParameter("say what the partner may do", param_hint="--scope")
+    if not sees_all and (refused := ALL_CUSTOMERS_SCOPES & wanted):
+        raise click.BadParameter(
+            f"--all-customers is needed for {_joined(refused)}: {_ALL_CUSTOMERS_WHY}", param_hint="--scope"
+        )
+
+    settings = store_settings(source)
+    key = new_key()
+    key_hash = KeyHasher(settings.digest_key.reveal()).hash(key)
+
+    async def work(store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.clients.add(name, key_hash=key_hash, scopes=wanted, sees_all_customers=sees_all, tx=tx)
+            await note(store, tx, "partner add", partner=name, scopes=sorted(wanted), all_customers=sees_all)
+
+    try:
+        run_with_store(settings, work)
+    except ClientExists:
+        raise CommandFailed("a partner with this name exists: `vaultgraph partner rotate` issues a new key") from None
+    click.echo(f"Partner {name} may: {', '.join(sorted(wanted))}")
+    granted = f"the customers granted to it, none so far: `vaultgraph partner grant {name} cus_...`"
+    click.echo(f"It sees {'all customers' if sees_all else granted}.")
+    click.echo(f"It runs published documents only: `vaultgraph documents publish {name} FILE`.")
+    _show(key)
+
+
+@command.command(help="Issue a new key, printed as the last word of the last line. The previous key stays valid.")
+@click.argument("name")
+@click.option("--old-valid-for-h", type=click.FloatRange(min=0), default=None, help="Hours. [default: no end]")
+@source_options
+def rotate(source: Source, name: str, old_valid_for_h: float | None) -> None:
+    settings = store_settings(source)
+    key = new_key()
+    key_hash = KeyHasher(settings.digest_key.reveal()).hash(key)
+    until = None if old_valid_for_h is None else datetime.now(UTC) + timedelta(hours=old_valid_for_h)
+
+    async def work(store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.clients.rotate(name, key_hash, old_until=until, tx=tx)
+            ends = None if until is None else until.isoformat(timespec="seconds")
+            await note(store, tx, "partner rotate", partner=name, old_key_until=ends)
+
+    run_with_store(settings, work)
+    ends = f"{until:%Y-%m-%d %H:%M} UTC" if until else "the next rotation"
+    click.echo(f"The previous key stays valid until {ends}.")
+    _show(key)
+
+
+@command.command(help="Reject the partner's keys from now on.")
+@click.argument("name")
+@source_options
+def disable(source: Source, name: str) -> None:
+    async def work(store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.clients.disable(name, tx=tx)
+            await note(store, tx, "partner disable", partner=name)
+
+    run_with_store(store_settings(source), work)
+    click.echo(f"Partner {name} is disabled: its keys are rejected within a second.")
+
+
+@command.command(help="Accept a disabled partner's keys again.")
+@click.argument("name")
+@source_options
+def enable(source: Source, name: str) -> None:
+    async def work(store: Store) -> None:
+        async with store.transaction() as tx:
+            await store.clients.enable(name, tx=tx)
+            await note(store, tx, "partner enable", partner=name)
+
+    run_with_store(store_settings(source), work)
+    click.echo(f"Partner {name} is enabled.")
+
+
+@command.command(help="Grant the partner access to these customers.")
+@click.argument("name")
+@click.argument("customers", nargs=-1, required=True, metavar="cus_...")
+@click.option("--take-back", is_flag=True, help="Revoke these grants instead.")
+@source_options
+def grant(source: Source, name: str, customers: tuple[str, ...], take_back: bool) -> None:
+    async def revoke(store: Store) -> str:
+        async with store.transaction() as tx:
+            gone = await store.clients.revoke(name, customers, tx=tx)
+            for customer in dict.fromkeys(customers if gone else ()):
+                await note(store, tx, "partner grant --take-back", customer_id=customer, partner=name)
+        return f"Revoked {gone} grants of {name}."
+
+    async def work(store: Store) -> str:
+        record = await store.clients.client(name)
+        if record is not None and (refused := _without_effect(record)):
+            raise CommandFailed(
+                f"{name} has {_joined(refused)}, only for partners that see all customers: {_ALL_CUSTOMERS_WHY}. "
+                "Add a partner without, and grant it the customers"
+            )
+        async with store.transaction() as tx:
+            await store.clients.grant(name, customers, tx=tx)
+            for customer in dict.fromkeys(customers):
+                await note(store, tx, "partner grant", customer_id=customer, partner=name)
+        return f"Partner {name} sees {', '.join(customers)}."
+
+    try:
+        click.echo(run_with_store(store_settings(source), revoke if take_back else work))
+    except CustomerUnknown:
+        raise CommandFailed("one of the customers is unknown: nothing was granted") from None
+
+
+@command.command("list", help="List partners, without keys.")
+@JSON
+@source_options
+def list_partners(source: Source, as_json: bool) -> None:
+    async def work(store: Store) -> list[dict[str, Any]]:
+        return [_row(record) for record in await store.clients.all()]
+
+    print_rows(_COLUMNS, run_with_store(store_settings(source), work), as_json=as_json)
+
+
+def _joined(scopes: Collection[str]) -> str:
+    return " and ".join(sorted(scopes))
+
+
+def _without_effect(record: ClientRecord) -> frozenset[str]:
+    """Scopes that need access to all customers, held by a partner without it. Older releases allowed this."""
+    return frozenset() if record.sees_all_customers else ALL_CUSTOMERS_SCOPES & record.scopes
+
+
+def _show(key: str) -> None:
+    click.echo(f"Its key, shown only once: {key}")
+
+
+def _row(record: ClientRecord) -> dict[str, Any]:
+    unused = _without_effect(record)
+    return {
+        "name": record.name,
+        "state": "disabled" if record.disabled_at else "enabled",
+        "keys": len(record.keys),
+        "customers": "all" if record.sees_all_customers else "granted",
+        "scopes": sorted(record.scopes),
+        "note": f"without effect, because it does not see all customers: {_joined(unused)}" if unused else None,
+    }

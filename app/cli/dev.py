@@ -6,6 +6,7 @@ valid after a restart.
 
 import asyncio
 import shlex
+import shutil
 import sys
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
@@ -16,10 +17,11 @@ import click
 
 from app.api.auth import development
 from app.api.cors import is_local_host
-from app.cli.development import SandboxSilent, credentials_of, dev_keys, dev_settings, note_sandbox
+from app.cli.development import SandboxSilent, credentials_of, dev_keys, dev_settings, is_development, note_sandbox
 from app.cli.options import Source, source_options
-from app.cli.sandbox import naming_the_option
+from app.cli.sandbox import control, naming_the_option
 from app.cli.startup_errors import described_store, store_startup_errors
+from app.errors import SettingsError
 from app.providers.registry import specs
 from app.sandbox.run import serve_sandbox
 from app.server.run import bind, run_until_signal, serve, url_of
@@ -35,14 +37,19 @@ _LOOPBACK: Final = "127.0.0.1"
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, help="Port to listen on.")
 @click.option("--sandbox-port", type=click.IntRange(0, 65535), default=8001, help="Port of the four sandboxes.")
 @click.option("--sandbox-url", default=None, help="Use a running sandbox; overrides --sandbox-port.")
+@click.option("--reset", is_flag=True, help="Delete what earlier runs stored, and start from the demo data again.")
 @source_options
-def command(source: Source, host: str, port: int, sandbox_port: int, sandbox_url: str | None) -> None:
+def command(source: Source, host: str, port: int, sandbox_port: int, sandbox_url: str | None, reset: bool) -> None:
     folder = source.folder
+    if reset:
+        _check_reset(source)
     keys = dev_keys(folder)
 
     async def main(stop: asyncio.Event) -> None:
         sock = bind(host, port, "--port")
         try:
+            if reset:
+                await _reset(folder, sandbox_url, sandbox_port)
             async with _Sandboxes(sandbox_url, sandbox_port, folder) as url:
                 credentials = await _unless_stopped(credentials_of(url), stop)
                 if credentials is not None:
@@ -53,6 +60,29 @@ def command(source: Source, host: str, port: int, sandbox_port: int, sandbox_url
             sock.close()
 
     run_until_signal(main)
+
+
+def _check_reset(source: Source) -> None:
+    """Raises SettingsError unless `dev` made the data directory: the store of a `serve` is never deleted."""
+    if source.settings().store.url:
+        raise SettingsError("--reset deletes the embedded store only: empty the database of store.url yourself")
+    if source.folder.exists() and any(source.folder.iterdir()) and not is_development(source.folder):
+        raise SettingsError(f"--reset: {source.folder} was not made by `vaultgraph dev`; choose another --data-dir")
+
+
+async def _reset(folder: Path, sandbox_url: str | None, sandbox_port: int) -> None:
+    """Delete the store and the sandboxes' state. Keys stay, so that tokens and ids stay valid."""
+    if sandbox_url is None:
+        bind(_LOOPBACK, sandbox_port, "--sandbox-port").close()  # stop before a running sandbox loses its files
+    _delete_stored(folder)
+    if sandbox_url is not None:
+        await control(sandbox_url, "POST", "/reset")
+
+
+def _delete_stored(folder: Path) -> None:
+    for stored in folder.glob("vaultgraph.db*"):
+        stored.unlink()
+    shutil.rmtree(folder / "sandbox", ignore_errors=True)
 
 
 async def _unless_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:

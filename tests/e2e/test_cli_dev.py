@@ -327,6 +327,39 @@ def save_a_card(url: str) -> None:
         assert reply.status == 200
 
 
+def test_reset_starts_from_the_demo_data_again(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for turn, more in enumerate(([], ["--reset"])):
+        with Running("dev", *FREE, "--data-dir", folder, *more) as running:
+            sandbox = running.until(r"^Sandboxes +(http://\S+)")[1]
+            assert len(get(f"{sandbox}/__sandbox/customers/aloha/82c6fdcb-534f-415a-9e28-87be989e461f")[1]) == 2
+            token = curl_of(running)
+            if turn == 0:
+                save_a_card(sandbox)
+                add = vaultgraph("partner", "add", "acme", "--scope", "explore", "--data-dir", folder)
+                assert add.returncode == 0, add.stderr
+                keys = (folder / "dev-keys.json").read_bytes()
+            assert "Bearer" in token
+            assert running.stop() == 0
+    assert vaultgraph("partner", "list", "--data-dir", folder).stdout == ""
+    assert (folder / "dev-keys.json").read_bytes() == keys, "tokens and ids stay valid"
+
+
+def test_reset_deletes_only_what_dev_has_made(tmp_path: Path) -> None:
+    (tmp_path / "vaultgraph.db").write_bytes(b"a store in production")
+    done = vaultgraph("dev", *FREE, "--reset", "--data-dir", tmp_path)
+    assert (done.returncode, one_line(done.stderr)) == (1, True), done.stderr
+    assert (tmp_path / "vaultgraph.db").exists()
+    with taken_port() as port:
+        folder = tmp_path / "dev"
+        folder.mkdir()
+        (folder / "dev-keys.json").write_text("{}", "utf-8")
+        (folder / "vaultgraph.db").touch()
+        done = vaultgraph("dev", "--port", "0", "--sandbox-port", str(port), "--reset", "--data-dir", folder)
+    assert (done.returncode, "--sandbox-port" in done.stderr) == (1, True), done.stderr
+    assert (folder / "vaultgraph.db").exists(), "a running sandbox may use the directory"
+
+
 def test_schema_prints_the_committed_schema() -> None:
     done = vaultgraph("schema")
     committed = Path(__file__).resolve().parent.parent.parent / "schema.graphql"

@@ -1,12 +1,12 @@
 """Cache for introspection results, which are the same for every caller."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 from graphql import FieldNode, FragmentSpreadNode, OperationDefinitionNode, SelectionSetNode
 
+from app.caching.lru import LruCache
 from app.execution.documents import Document
 
 _STATIC: Final = frozenset({"__schema", "__type", "__typename", "_service"})
@@ -19,9 +19,7 @@ class IntrospectionCache:
     """LRU of encoded `data`, for operations that select nothing but the schema."""
 
     def __init__(self, max_bytes: int = 8_000_000) -> None:
-        self._max_bytes = max_bytes
-        self._known: OrderedDict[Key, bytes] = OrderedDict()
-        self._bytes = 0
+        self._known: LruCache[Key, bytes] = LruCache(max_bytes)
 
     def key(self, document: Document, operation: OperationDefinitionNode, variables: Mapping[str, Any]) -> Key | None:
         """The cache key, or None if the operation selects more than the schema."""
@@ -35,24 +33,11 @@ class IntrospectionCache:
 
     def get(self, key: Key) -> orjson.Fragment | None:
         found = self._known.get(key)
-        if found is None:
-            return None
-        self._known.move_to_end(key)
-        return orjson.Fragment(found)
+        return None if found is None else orjson.Fragment(found)
 
     def put(self, key: Key, data: orjson.Fragment) -> None:
-        if key in self._known:  # two concurrent requests computed it
-            return
         encoded = orjson.dumps(data)
-        self._known[key] = encoded
-        self._bytes += _weight(key, encoded)
-        while self._bytes > self._max_bytes:
-            dropped, gone = self._known.popitem(last=False)
-            self._bytes -= _weight(dropped, gone)
-
-
-def _weight(key: Key, encoded: bytes) -> int:
-    return len(key[0]) + len(key[2]) + len(encoded)
+        self._known.put(key, encoded, weight=len(key[0]) + len(key[2]) + len(encoded))
 
 
 def _is_static(document: Document, operation: OperationDefinitionNode) -> bool:

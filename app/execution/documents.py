@@ -5,7 +5,6 @@ cached too, so repeating one costs a lookup.
 """
 
 import itertools
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +23,7 @@ from graphql import (
     validate,
 )
 
+from app.caching.lru import LruCache
 from app.execution.literals import LocatedValuesRule
 
 if TYPE_CHECKING:
@@ -95,31 +95,23 @@ class DocumentCache:
         plans: "Plans | None" = None,
     ) -> None:
         self._schema = schema
-        self._max_bytes = max_bytes
         self._max_tokens = max_tokens
         self._suggest = suggest
         self._screen = screen
         self._plans = plans
         own = (LocatedValuesRule if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules)
         self._rules = (*own, *rules)
-        self._known: OrderedDict[str, Document] = OrderedDict()
-        self._bytes = 0
+        self._known: LruCache[str, Document] = LruCache(max_bytes)
 
     def __len__(self) -> int:
         return len(self._known)
 
     def get(self, text: str) -> Document:
         """The cached document; a new text is parsed and validated first. Invalid text does not raise."""
-        known = self._known.get(text)
-        if known is not None:
-            self._known.move_to_end(text)
-            return known
-        document = self.prepare(text)
-        self._known[text] = document
-        self._bytes += _weight(document)
-        while self._bytes > self._max_bytes and self._known:
-            _, dropped = self._known.popitem(last=False)
-            self._bytes -= _weight(dropped)
+        document = self._known.get(text)
+        if document is None:
+            document = self.prepare(text)
+            self._known.put(text, document, weight=1_000 + len(text) * _BYTES_PER_CHARACTER)
         return document
 
     def prepare(self, text: str) -> Document:
@@ -169,7 +161,3 @@ def is_mutation(operation: OperationDefinitionNode) -> bool:
 
 def is_subscription(operation: OperationDefinitionNode) -> bool:
     return operation.operation is OperationType.SUBSCRIPTION
-
-
-def _weight(document: Document) -> int:
-    return 1_000 + len(document.text) * _BYTES_PER_CHARACTER

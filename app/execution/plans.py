@@ -1,6 +1,5 @@
 """LRU cache of compiled plans, with metrics of the operations that run without one."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -8,6 +7,7 @@ from typing import Any, Final, Protocol
 import strawberry
 from graphql import ExecutionResult
 
+from app.caching.lru import LruCache
 from app.execution.documents import Document
 from app.execution.measure import Unsupported
 from app.execution.plan import Plan
@@ -40,10 +40,8 @@ class Plans:
         self, schema: strawberry.Schema, *, max_bytes: int = 32_000_000, observer: ExecutionObserver | None = None
     ) -> None:
         self._schema = schema
-        self._max_bytes = max_bytes
         self._observer = observer
-        self._entries: OrderedDict[Key, _CacheEntry] = OrderedDict()
-        self._bytes = 0
+        self._entries: LruCache[Key, _CacheEntry] = LruCache(max_bytes)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -51,7 +49,7 @@ class Plans:
     @property
     def bytes(self) -> int:
         """Estimated size of all plans."""
-        return self._bytes
+        return self._entries.weight
 
     def prepare(self, document: Document) -> None:
         """Compile every operation of a document that will be used again."""
@@ -80,8 +78,6 @@ class Plans:
                 self._observe("fallback:first_use")
                 return None
             kept = self._find(document, name)
-        else:
-            self._entries.move_to_end(key)
         if kept.plan is None:
             self._observe(f"fallback:{kept.reason}")
             return None
@@ -105,20 +101,16 @@ class Plans:
                 found = _CacheEntry(None, unsupported.reason, 0)
             else:
                 found = _CacheEntry(plan, "", 0)
-            self._entries[key] = found
+            self._entries.put(key, found, weight=0)
             self._reweigh(key, found)
         return found
 
     def _reweigh(self, key: Key, kept: _CacheEntry) -> None:
         """Update the counted size: a plan grows while requests compile new parts of it."""
         weight = len(key[0]) + (kept.plan.weight if kept.plan is not None else _REFUSAL_BYTES)
-        if weight == kept.weight or self._entries.get(key) is not kept:
-            return
-        self._bytes += weight - kept.weight
-        kept.weight = weight
-        while self._bytes > self._max_bytes and self._entries:
-            _, dropped = self._entries.popitem(last=False)
-            self._bytes -= dropped.weight
+        if weight != kept.weight and self._entries.peek(key) is kept:
+            kept.weight = weight
+            self._entries.put(key, kept, weight=weight)
 
     def _observe(self, path: str) -> None:
         if self._observer is not None:

@@ -9,13 +9,13 @@ import math
 import re
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 
+from app.caching.lru import LruCache
 from app.store.clients import Clients
 from app.store.errors import StoreUnavailable
 from app.store.records import ClientRecord
@@ -81,7 +81,6 @@ class ApiKeys:
         self._clients = clients
         self._hasher = hasher
         self._keep_s = keep_s
-        self._most = most
         self._most_keys = most_keys
         self._hashes: frozenset[str] | None = None
         self._reading_hashes: asyncio.Task[frozenset[str]] | None = None
@@ -89,7 +88,7 @@ class ApiKeys:
         self._turn = asyncio.Semaphore(lookups_at_once)  # bounds the load that guessed keys put on the store
         self._clock = clock
         self._utc_now = utc_now
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: LruCache[str, _Known] = LruCache(most)
         self._running: dict[str, asyncio.Task[_Known]] = {}
         self._grants: dict[str, frozenset[str]] = {}
         self._generation = 0
@@ -165,10 +164,7 @@ class ApiKeys:
                 expires_at = next((one.expires_at for one in record.keys if one.key_hash == name), None)
                 found = _Known(read_at, expires_at, _caller(record, granted, name))
         if generation == self._generation and (record is not None or name in (self._hashes or ())):
-            self._known[name] = found
-            self._known.move_to_end(name)
-            if len(self._known) > self._most:
-                self._known.popitem(last=False)
+            self._known.put(name, found)
         return found
 
     async def _granted(self, record: ClientRecord, generation: int) -> frozenset[str]:

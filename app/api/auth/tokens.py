@@ -6,7 +6,6 @@ determines the algorithm.
 
 import hashlib
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 import jwt
 from jwt.exceptions import PyJWTError
 
+from app.caching.lru import LruCache
 from app.errors import VaultgraphError
 from app.http.jwks import KeySource
 
@@ -62,10 +62,9 @@ class TokenVerifier:
     ) -> None:
         self._keys = keys
         self._rules = rules
-        self._remember = remember
         self._remember_s = remember_s
         self._clock = clock
-        self._known: OrderedDict[bytes, VerifiedToken] = OrderedDict()
+        self._known: LruCache[bytes, VerifiedToken] = LruCache(remember)
 
     async def checked(self, token: str) -> VerifiedToken:
         """The verified token. Raises BadToken or KeysUnavailable."""
@@ -73,15 +72,11 @@ class TokenVerifier:
             raise BadToken("too long, or not ASCII")
         name = hashlib.sha256(token.encode()).digest()
         known = self._known.get(name)
-        if known is not None:
-            if self._clock() < known.until:
-                return known
-            del self._known[name]
+        if known is not None and self._clock() < known.until:
+            return known
         claims = await self._verified(token)
         made = VerifiedToken(claims, min(float(claims["exp"]), self._clock() + self._remember_s))
-        self._known[name] = made
-        if len(self._known) > self._remember:
-            self._known.popitem(last=False)
+        self._known.put(name, made)
         return made
 
     async def _verified(self, token: str) -> Mapping[str, Any]:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, Protocol
 
+from app.caching.lru import LruCache
+
 _log = logging.getLogger("vaultgraph.documents")
 _WITHIN_S: Final = 0.1
 _REST_S: Final = 1.0
@@ -40,50 +42,42 @@ class LocalApqStore:
     def __init__(self, *, max_bytes: int, share: float) -> None:
         self._max_bytes = max_bytes
         self._share = max(1, int(max_bytes * share))
-        self._texts: dict[str, tuple[str, str, int]] = {}  # digest -> text, client, weight
-        self._clients: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
-        self._held: dict[str, int] = {}
-        self._bytes = 0
+        self._owners: dict[str, str] = {}  # the client at whose expense a digest is cached
+        self._clients: OrderedDict[str, LruCache[str, str]] = OrderedDict()
+        self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._texts)
-
-    @property
-    def bytes(self) -> int:
-        return self._bytes
+        return len(self._owners)
 
     def text(self, digest: str) -> str | None:
-        found = self._texts.get(digest)
-        if found is None:
+        client = self._owners.get(digest)
+        if client is None:
             return None
-        text, client, _ = found
-        self._clients[client].move_to_end(digest)
         self._clients.move_to_end(client)
-        return text
+        return self._clients[client].get(digest)
 
     def keep(self, digest: str, text: str, client: str) -> None:
         """Cache the text at this client's expense, unless it is cached already."""
         weight = len(text.encode("utf-8", "surrogatepass")) + _OVERHEAD
-        if digest in self._texts or weight > self._share:
+        if digest in self._owners or weight > self._share:
             return
-        self._texts[digest] = (text, client, weight)
-        self._clients.setdefault(client, OrderedDict())[digest] = None
+        mine = self._clients.setdefault(client, LruCache(self._share, on_evict=self._forget))
         self._clients.move_to_end(client)
-        self._held[client] = self._held.get(client, 0) + weight
-        self._bytes += weight
-        while self._held[client] > self._share:
-            self._drop_oldest_of(client)
-        while self._bytes > self._max_bytes:
-            self._drop_oldest_of(next(iter(self._clients)))
+        self._owners[digest] = client
+        self.bytes -= mine.weight
+        mine.put(digest, text, weight=weight)
+        self.bytes += mine.weight
+        while self.bytes > self._max_bytes:
+            client, mine = next(iter(self._clients.items()))
+            self.bytes -= mine.weight
+            oldest = next(iter(mine))
+            self._forget(oldest, mine.pop(oldest))
+            self.bytes += mine.weight
+            if not mine.weight:
+                del self._clients[client]
 
-    def _drop_oldest_of(self, client: str) -> None:
-        mine = self._clients[client]
-        digest, _ = mine.popitem(last=False)
-        weight = self._texts.pop(digest)[2]
-        self._bytes -= weight
-        self._held[client] -= weight
-        if not mine:
-            del self._clients[client], self._held[client]
+    def _forget(self, digest: str, _: str | None) -> None:
+        del self._owners[digest]
 
 
 class RedisApqStore:

@@ -7,12 +7,12 @@ recorded now is recorded at a later read; a burst of reads never becomes a burst
 import asyncio
 import logging
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from app.caching.lru import LruCache
 from app.store import Store
 from app.store.errors import RETRY_STORE_S, StoreUnavailable
 from app.store.records import EventOrigin
@@ -23,6 +23,7 @@ from app.wallet.changes.detector import ChangeDetector, StatusRecorded
 _log = logging.getLogger("vaultgraph.noting")
 _QUEUE: Final = 200
 _REMEMBERED: Final = 20_000
+_Customer = tuple[ProviderName, CustomerRef]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +88,10 @@ class ObservationQueue:
         self._longest_read = timedelta(seconds=pace.longest_read_s)
         self._queue: asyncio.Queue[_List | _Status | _NotFound] = asyncio.Queue()
         self._queued = 0  # at most `_QUEUE`; `Queue.qsize` costs three calls
-        self._last: OrderedDict[tuple[ProviderName, CustomerRef], tuple[float, weakref.ref[ReplyDigest] | None]]
-        self._last = OrderedDict()
-        self._statuses: OrderedDict[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
-        self._statuses = OrderedDict()
-        self._not_found: OrderedDict[tuple[ProviderName, CustomerRef], float] = OrderedDict()
+        self._last: LruCache[_Customer, tuple[float, weakref.ref[ReplyDigest] | None]] = LruCache(_REMEMBERED)
+        self._statuses: LruCache[tuple[ProviderName, CustomerRef, MethodRef], tuple[AuthStatus, float]]
+        self._statuses = LruCache(_REMEMBERED)
+        self._not_found: LruCache[_Customer, float] = LruCache(_REMEMBERED)
 
     def record(self, wallet: VaultWallet) -> None:
         """Record a complete list that was just read from a vault."""
@@ -106,10 +106,7 @@ class ObservationQueue:
             is_same = reply is not None and noted is not None and noted() is reply
             if now - at < (self._pace.unchanged_after_s if is_same else self._pace.again_after_s):
                 return
-        self._last[key] = now, None if reply is None else weakref.ref(reply)
-        self._last.move_to_end(key)
-        if len(self._last) > _REMEMBERED:
-            self._last.popitem(last=False)
+        self._last.put(key, (now, None if reply is None else weakref.ref(reply)))
         self._put(_List(wallet, datetime.now(UTC) - self._longest_read))
 
     def record_status(self, card: Card, status: AuthStatus, asked_at: datetime) -> None:
@@ -121,10 +118,7 @@ class ObservationQueue:
         last = self._statuses.get(key)
         if last is not None and last[0] is status and now - last[1] < self._pace.again_after_s:
             return
-        self._statuses[key] = (status, now)
-        self._statuses.move_to_end(key)
-        if len(self._statuses) > _REMEMBERED:
-            self._statuses.popitem(last=False)
+        self._statuses.put(key, (status, now))
         self._put(_Status(card, status, asked_at))
 
     def saw_no_customer(self, provider: ProviderName, customer_ref: CustomerRef) -> None:
@@ -135,11 +129,8 @@ class ObservationQueue:
         at = self._not_found.get(key)
         if at is not None and now - at < self._pace.again_after_s:
             return
-        self._not_found[key] = now
-        self._not_found.move_to_end(key)
-        if len(self._not_found) > _REMEMBERED:
-            self._not_found.popitem(last=False)
-        self._last.pop(key, None)  # record the next list at once
+        self._not_found.put(key, now)
+        self._last.pop(key)  # record the next list at once
         self._put(_NotFound(key))
 
     def _put(self, seen: _List | _Status | _NotFound) -> None:
@@ -157,20 +148,20 @@ class ObservationQueue:
                 elif isinstance(seen, _NotFound):
                     await self._record_not_found(seen)
                 elif not await self._record_list(seen):
-                    self._last.pop(seen.key, None)
+                    self._last.pop(seen.key)
             except StoreUnavailable:
                 if isinstance(seen, _List):
-                    self._last.pop(seen.key, None)
+                    self._last.pop(seen.key)
                 await asyncio.sleep(RETRY_STORE_S)
             except Exception:  # noqa: BLE001 - the loop must survive: the next list replaces this one
                 _log.exception("an observation of a vault could not be recorded")
                 if isinstance(seen, _List):
-                    self._last.pop(seen.key, None)
+                    self._last.pop(seen.key)
             await asyncio.sleep(1 / self._pace.per_s)
 
     async def _record_not_found(self, seen: _NotFound) -> None:
         if self._is_written(*seen.key):
-            self._not_found.pop(seen.key, None)
+            self._not_found.pop(seen.key)
         else:
             await self._sightings.not_found(*seen.key)
 
@@ -178,7 +169,7 @@ class ObservationQueue:
         origin = EventOrigin.RECONCILIATION
         noted = await self._sightings.status(seen.card, seen.status, origin, asked_at=seen.asked_at)
         if noted is StatusRecorded.LEFT:
-            self._statuses.pop(seen.key, None)
+            self._statuses.pop(seen.key)
 
     async def _record_list(self, seen: _List) -> bool:
         """True if the list was compared with the last one. If not, the next list is recorded at once."""

@@ -217,7 +217,7 @@ class Gateway:
             audit=self.audit,
             events=self.store.events,
             feed=self.feed,
-            again=self.callers.revalidate,
+            revalidate=self.callers.revalidate,
             canonical_ref=canonical_ref,
         )
 

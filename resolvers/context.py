@@ -71,9 +71,9 @@ class Services:
     """The process's services, as resolvers use them. Created once. `rules.operations` lists the enabled vaults.
 
     `deleted_by_us` returns whether a method that its vault shows as inactive was deleted through the gateway.
-    `note_choice` records what lists change about a stored default, and returns whether it was cleared. `again` returns
-    a caller with its current rights, or None; a stream calls it at least every `recheck_s`. `canonical_ref` normalises
-    a vault's customer ref.
+    `note_choice` records what lists change about a stored default, and returns whether it was cleared.
+    `revalidate` returns a caller with its current rights, or None; a stream calls it at least every `recheck_s`.
+    `canonical_ref` normalises a vault's customer ref.
     """
 
     directory: CustomerCache
@@ -93,7 +93,7 @@ class Services:
     audit: AuditTrail = field(default_factory=NoTrail)
     events: EventLog = field(default_factory=NoEvents)
     feed: EventFeed = field(default_factory=NoEvents)
-    again: Callable[[Caller], Awaitable[Caller | None]] = unchanged
+    revalidate: Callable[[Caller], Awaitable[Caller | None]] = unchanged
     recheck_s: float = 15.0
     canonical_ref: Callable[[ProviderName, str], CustomerRef] = _as_spelled
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)

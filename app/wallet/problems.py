@@ -1,6 +1,6 @@
 """Errors and warnings of a write: one type for the gateway's own and for those of a vault."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -40,7 +40,7 @@ class ProblemCode(StrEnum):
     DEFAULT_NOT_MIRRORED = "DEFAULT_NOT_MIRRORED"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class WriteProblem:
     """One error or warning; it never contains an input value.
 
@@ -51,6 +51,7 @@ class WriteProblem:
     code: ProblemCode
     message: str
     path: tuple[str, ...] = ()
+    _: KW_ONLY
     retryable: bool = False
     provider: ProviderName | None = None
     outcome: WriteOutcome | None = None
@@ -62,8 +63,24 @@ class WriteProblem:
 
 
 STORE_UNAVAILABLE: Final = WriteProblem(
-    code=ProblemCode.STORE_UNAVAILABLE,
-    message="The gateway's store cannot be used at the moment; no vault was called. Send the same request again.",
+    ProblemCode.STORE_UNAVAILABLE,
+    "The gateway's store cannot be used at the moment; no vault was called. Send the same request again.",
     retryable=True,
 )
 """The journal cannot be written; no vault is called without it."""
+
+
+def not_found(message: str, *path: str) -> WriteProblem:
+    return WriteProblem(ProblemCode.NOT_FOUND, message, path)
+
+
+def unsupported(provider: ProviderName, message: str, *path: str) -> WriteProblem:
+    return WriteProblem(ProblemCode.UNSUPPORTED_BY_PROVIDER, message, path, provider=provider)
+
+
+def invalid(message: str, *path: str) -> WriteProblem:
+    return WriteProblem(ProblemCode.INVALID_INPUT, message, path)
+
+
+def required(message: str, *path: str) -> WriteProblem:
+    return WriteProblem(ProblemCode.REQUIRED, message, path)

@@ -8,7 +8,7 @@ import strawberry
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import PersonName
 from app.wallet.commands import CreateCustomer, EraseCustomer, LinkCustomer, UnlinkCustomer
-from app.wallet.problems import ProblemCode, WriteProblem
+from app.wallet.problems import WriteProblem, invalid, required
 from resolvers.inputs.fields import given, optional, text, words
 from resolvers.inputs.people import AddressInput, PersonNameInput, to_address, to_name
 from resolvers.scalars import IdempotencyKey
@@ -37,11 +37,11 @@ class CreateCustomerInput:
         found: list[WriteProblem] = []
         if given(self.name) is None and words(self.business_name) is None:
             missing = "Provide the name of a person or of a business."
-            found.append(WriteProblem(code=ProblemCode.REQUIRED, message=missing, path=("name",)))
+            found.append(required(missing, "name"))
         if email is not None and not _EMAIL.fullmatch(email):
-            found.append(_invalid("email", "This is not an e-mail address."))
+            found.append(invalid("This is not an e-mail address.", "email"))
         if phone is not None and not _PHONE.fullmatch(phone):
-            found.append(_invalid("phone", "This is not a telephone number."))
+            found.append(invalid("This is not a telephone number.", "phone"))
         return found
 
     def to_command(self) -> CreateCustomer:
@@ -95,7 +95,3 @@ class EraseCustomerInput:
             idempotency_key=self.idempotency_key,
             confirm_external_id=self.confirm_external_id,
         )
-
-
-def _invalid(field: str, message: str) -> WriteProblem:
-    return WriteProblem(code=ProblemCode.INVALID_INPUT, message=message, path=(field,))

@@ -4,8 +4,9 @@ from decimal import Decimal
 
 import strawberry
 
-from app.wallet.commands import CapturePayment, ProblemCode, QuotePayment, WriteProblem
+from app.wallet.commands import CapturePayment, QuotePayment, WriteProblem
 from app.wallet.money import BadAmount, to_minor
+from app.wallet.problems import invalid
 from resolvers.inputs.fields import given, optional, text
 from resolvers.scalars import CurrencyCode, IdempotencyKey
 
@@ -35,13 +36,13 @@ class QuotePaymentInput:
         """Problems that can be found without a vault."""
         found: list[WriteProblem] = []
         if given(self.using.default_of_customer) is False:
-            found.append(_invalid("Name a payment method, or send true.", "using", "default_of_customer"))
+            found.append(invalid("Name a payment method, or send true.", "using", "default_of_customer"))
         tax = given(self.tax_amount)
         found += amount_problems(self.amount, "amount", 1)
         if tax is not None:
             found += amount_problems(tax, "tax_amount", 0)
         if tax is not None and tax.currency != self.amount.currency:
-            found.append(_invalid("The tax is in another currency.", "tax_amount", "currency"))
+            found.append(invalid("The tax is in another currency.", "tax_amount", "currency"))
         return found
 
     def to_command(self) -> QuotePayment:
@@ -72,9 +73,5 @@ def amount_problems(money: MoneyInput, name: str, least: int) -> list[WriteProbl
         minor = to_minor(money.amount, money.currency)
     except BadAmount as bad:
         place = "currency" if "currency is" in str(bad) else "amount"
-        return [_invalid(f"Not payable: {bad}.", name, place)]
-    return [] if minor >= least else [_invalid("The amount is too small.", name, "amount")]
-
-
-def _invalid(message: str, *path: str) -> WriteProblem:
-    return WriteProblem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
+        return [invalid(f"Not payable: {bad}.", name, place)]
+    return [] if minor >= least else [invalid("The amount is too small.", name, "amount")]

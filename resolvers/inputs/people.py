@@ -62,4 +62,4 @@ def to_name(name: PersonNameInput | None) -> PersonName | None:
 
 
 def _required(message: str, *path: str) -> WriteProblem:
-    return WriteProblem(code=ProblemCode.REQUIRED, message=message, path=path)
+    return WriteProblem(ProblemCode.REQUIRED, message, path)

@@ -85,11 +85,9 @@ def _text_of(value: str | Secret | Decimal) -> str:
 
 def _faults(text: str, rules: TextRules, path: Path, origins: ReturnOrigins) -> Iterator[WriteProblem]:
     if not text.strip() and not rules.may_be_blank:
-        yield WriteProblem(code=ProblemCode.REQUIRED, message="It must not be blank.", path=path)
+        yield WriteProblem(ProblemCode.REQUIRED, "It must not be blank.", path)
     elif not rules.may_hold_card_number and _holds_card_number(text, rules):
-        yield WriteProblem(
-            code=ProblemCode.PAN_NOT_ALLOWED, message="A card number is not allowed here. It was not stored.", path=path
-        )
+        yield WriteProblem(ProblemCode.PAN_NOT_ALLOWED, "A card number is not allowed here. It was not stored.", path)
     elif len(text) > rules.max_length:
         yield _invalid(f"At most {rules.max_length} characters.", path)
     elif any(unicodedata.category(char) in _NOT_TEXT for char in text) or _TURNS_TEXT.search(text):
@@ -135,4 +133,4 @@ def rules_of_type(hint: Any) -> TextRules | None:
 
 
 def _invalid(message: str, path: Path) -> WriteProblem:
-    return WriteProblem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
+    return WriteProblem(ProblemCode.INVALID_INPUT, message, path)

@@ -37,14 +37,12 @@ async def _tokenization(
 ) -> tuple[tuple[WriteProblem, ...], GraphTokenization | None]:
     entry = await info.context.entry(customer_id)
     if entry is None:
-        missing = WriteProblem(code=ProblemCode.NOT_FOUND, message="There is no such customer.", path=("customer_id",))
+        missing = WriteProblem(ProblemCode.NOT_FOUND, "There is no such customer.", ("customer_id",))
         return (missing,), None
     vault = info.context.services.reader.providers.get(name)
     if not isinstance(vault, TokenizingVault):
         message = "This vault does not support capturing in a browser."
-        cannot = WriteProblem(
-            code=ProblemCode.UNSUPPORTED_BY_PROVIDER, message=message, path=("provider",), provider=name
-        )
+        cannot = WriteProblem(ProblemCode.UNSUPPORTED_BY_PROVIDER, message, ("provider",), provider=name)
         return (cannot,), None
     link = entry.link(name)
     try:

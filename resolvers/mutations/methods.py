@@ -67,4 +67,4 @@ def _closed_route(info: Info, input: AddPaymentMethodInput) -> list[WriteProblem
     if vault is None or new.route not in _CLOSED or new.route in vault.capabilities.add_via:
         return []
     code, message = _CLOSED[new.route]
-    return [WriteProblem(code=code, message=message, path=way.path)]
+    return [WriteProblem(code, message, way.path)]

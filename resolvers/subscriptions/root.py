@@ -107,7 +107,7 @@ async def _may_listen(info: Info, customer_id: str) -> None:
 async def _revalidate(info: Info, scope: str) -> None:
     """Refresh the caller's rights and drop data cached for earlier events."""
     context = info.context
-    caller = await context.services.again(context.caller)
+    caller = await context.services.revalidate(context.caller)
     if caller is None:
         raise CodedError("UNAUTHENTICATED", "The credentials are no longer valid.")
     context.caller = caller

@@ -133,7 +133,7 @@ def test_a_caller_that_lost_access_gets_an_error_and_no_events(demo_gateway: Run
     services = demo_gateway.gateway.services
     with listening(demo_gateway, customer="cus_alex") as listener:
         until_joined(demo_gateway)
-        services.again = no_caller
+        services.revalidate = no_caller
         happen(demo_gateway)
         found = listener.message()
         assert (found["type"], [error["extensions"]["code"] for error in found["payload"]]) == (
@@ -151,7 +151,7 @@ def test_a_revoked_grant_ends_the_stream(demo_gateway: RunningGateway) -> None:
 
     with listening(demo_gateway, customer="cus_alex") as listener:
         until_joined(demo_gateway)
-        services.again = without_grants
+        services.revalidate = without_grants
         happen(demo_gateway)
         found = listener.message()
         assert [error["extensions"]["code"] for error in found["payload"]] == ["NOT_FOUND"]

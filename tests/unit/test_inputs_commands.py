@@ -442,10 +442,8 @@ async def test_every_other_command(mutation: str, value: dict[str, Any], command
 
 
 def test_paths_are_as_the_client_wrote_them() -> None:
-    problem = WriteProblem(
-        code=ProblemCode.INVALID_INPUT, message="-", path=("method", "jpm_bank_account", "ach", "routing_number")
-    )
+    problem = WriteProblem(ProblemCode.INVALID_INPUT, "-", ("method", "jpm_bank_account", "ach", "routing_number"))
     assert to_user_error(problem).path == ["input", "method", "jpmBankAccount", "ach", "routingNumber"]
-    line = WriteProblem(code=ProblemCode.REQUIRED, message="-", path=("billing_address", "line1"))
+    line = WriteProblem(ProblemCode.REQUIRED, "-", ("billing_address", "line1"))
     assert to_user_error(line).path == ["input", "billingAddress", "line1"]
-    assert to_user_error(WriteProblem(code=ProblemCode.NOT_FOUND, message="-")).path is None
+    assert to_user_error(WriteProblem(ProblemCode.NOT_FOUND, "-")).path is None

@@ -263,7 +263,7 @@ def world() -> World:
     there = Everything(
         WriteResult(
             operation=_operation(),
-            problems=(WriteProblem(code=ProblemCode.DUPLICATE, message="-", existing=ADDRESS),),
+            problems=(WriteProblem(ProblemCode.DUPLICATE, "-", existing=ADDRESS),),
             customer_id="cus_a",
             method=ADDRESS,
             previous=ADDRESS,

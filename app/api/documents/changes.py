@@ -22,7 +22,7 @@ from graphql import (
 )
 from graphql.utilities import BreakingChange, BreakingChangeType, DangerousChange, find_schema_changes
 
-from app.api.documents.check import told_of
+from app.api.documents.check import message_of
 from app.api.documents.formats import ManifestEntry, ManifestUnreadable
 from app.api.sdl import api_sdl
 
@@ -87,7 +87,7 @@ def compare(
     changes.sort(key=lambda change: list(Weight).index(change.weight))
     unseen = [one for one in found if isinstance(one, BreakingChange) and one.type in _UNSEEN]
     broken = [
-        BrokenDocument(partner, document.name or document.document_id, told_of(error))
+        BrokenDocument(partner, document.name or document.document_id, message_of(error))
         for partner, documents in published.items()
         for document in documents
         for error in _errors(new, document.text)

@@ -101,7 +101,7 @@ class Checker:
         document = self._documents.prepare(candidate.text)
         broken = [document.parse_error] if document.parse_error is not None else list(document.errors)
         if broken:
-            yield from (ManifestFault(_placed(candidate.place, error), shown, told_of(error)) for error in broken)
+            yield from (ManifestFault(_placed(candidate.place, error), shown, message_of(error)) for error in broken)
             return
         if len(document.operations) != 1:
             yield ManifestFault(candidate.place, shown, "a published document must contain exactly one operation")
@@ -188,7 +188,7 @@ def _new(candidate: ManifestEntry, document: Document, cost: int) -> NewDocument
     )
 
 
-def told_of(error: GraphQLError) -> str:
+def message_of(error: GraphQLError) -> str:
     """The error in one line without values: a literal may be a secret, and partners' CI prints this."""
     rows = error_format.format_document_errors([error], "GRAPHQL_VALIDATION_FAILED")
     return " ".join((rows[0]["message"] if rows else error.message).split())

@@ -1,7 +1,7 @@
 """Adds a payment method: duplicate check, the vault's customer if missing, the add, the default."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +25,8 @@ from app.vault.rules.lookalikes import look_of
 from app.vault.secret import Secret
 from app.wallet.commands import Actor, AddMethod, OnDuplicate, ProblemCode, WriteProblem, WriteResult
 from app.wallet.defaults.kept_default import default_taken_away
-from app.wallet.digest import token_digest
+from app.wallet.digest import Number, Token, token_digest
+from app.wallet.problems import not_found
 from app.wallet.reads.build_wallet import Wallet
 from app.wallet.writes import provision
 from app.wallet.writes.defaults import (
@@ -38,15 +39,14 @@ from app.wallet.writes.defaults import (
     set_vault_default,
 )
 from app.wallet.writes.deps import find, fresh_wallet
-from app.wallet.writes.handler import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row, not_found
-from app.wallet.writes.inputs import method_digest, nickname_problems
+from app.wallet.writes.handler import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row, nickname_problems
 from app.wallet.writes.intents import AddMethodIntent, BeforeAddNote, Intent, MethodFacts, token_of
 from app.wallet.writes.interrupts import NotApplied, NothingSent, WriteRefused
 from app.wallet.writes.match_new_method import candidates, describe_new_method
 from app.wallet.writes.refusals import in_progress, problems_of, problems_of_faults, proven_absent
 from app.wallet.writes.run import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.stored_result import to_address
-from app.wallet.writes.wallets import alike_in, beside, duplicate_warnings, read_wallet, unfit_as_default
+from app.wallet.writes.wallets import alike_in, duplicate_warnings, read_wallet, unfit_as_default, with_short_deadline
 
 
 class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
@@ -120,7 +120,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
 
     async def execute(self, run: WriteRun[AddMethodIntent]) -> CompletedWrite:
         name = run.intent.provider
-        entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
+        entry = await run.entry()
         if entry is None:
             raise WriteRefused(not_found("There is no such customer.", "customer_id"))
         link = entry.link(name)
@@ -187,7 +187,7 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
         if not tokens:
             return None
         since = self.deps.utc_now() - timedelta(seconds=vault.capabilities.token_life_s or 0)
-        for other in await self.deps.store.journal.of_customer(run.operation.customer_id or ""):
+        for other in await self.deps.store.journal.of_customer(run.customer_id):
             is_same = other.provider is vault.name and token_of(other) in tokens
             if not is_same or other.id == run.operation.id or other.created_at < since:
                 continue
@@ -251,12 +251,12 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
     async def _follow_up(
         self, run: WriteRun[AddMethodIntent], address: MethodAddress, was_duplicate: bool
     ) -> CompletedWrite:
-        entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
+        entry = await run.entry()
         problems, warnings, applies, events = await self._default(run, entry, address)
         if entry is not None and not was_duplicate:
             is_chosen = bool(applies) or (entry.choice is not None and not entry.choice.is_kept)
             # Wait longer for slow vaults if the default may change; less if only look-alikes are wanted.
-            wallet = await read_wallet(self.deps, entry, beside(run.call) if is_chosen else run.call)
+            wallet = await read_wallet(self.deps, entry, with_short_deadline(run.call) if is_chosen else run.call)
             if not run.is_resumed:
                 warnings = (*warnings, *duplicate_warnings(alike_in(wallet, address)))
             if not is_chosen and (kept := self._replaced_default(run, wallet, address)):
@@ -330,16 +330,14 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
 
     def _store_nickname(self, run: WriteRun[AddMethodIntent], address: MethodAddress) -> Apply:
         async def apply(tx: Tx) -> None:
-            await self.deps.store.directory.set_nickname(
-                run.operation.customer_id or "", address, run.intent.nickname, tx=tx
-            )
+            await self.deps.store.directory.set_nickname(run.customer_id, address, run.intent.nickname, tx=tx)
 
         return apply
 
 
 async def claimed_refs(run: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> set[str]:
     """Methods created by other operations of this customer: not candidates for this one."""
-    others = await run.deps.store.journal.of_customer(run.operation.customer_id or "")
+    others = await run.deps.store.journal.of_customer(run.customer_id)
     return {
         method_ref
         for other in others
@@ -374,21 +372,26 @@ def _at_default(problem: WriteProblem) -> WriteProblem:
 
 def _not_linked(name: ProviderName) -> WriteProblem:
     return WriteProblem(
-        code=ProblemCode.NOT_LINKED,
-        message="The customer is not linked to this vault: link it, or add with `provision`.",
-        path=("customer_id",),
+        ProblemCode.NOT_LINKED,
+        "The customer is not linked to this vault: link it, or add with `provision`.",
+        ("customer_id",),
         provider=name,
     )
 
 
 def _raw_card_disabled(path: tuple[str, ...]) -> WriteProblem:
-    return WriteProblem(code=ProblemCode.RAW_CARD_DISABLED, message="Card numbers are not accepted here.", path=path)
+    return WriteProblem(ProblemCode.RAW_CARD_DISABLED, "Card numbers are not accepted here.", path)
 
 
 def _duplicate(existing: MethodAddress, path: tuple[str, ...]) -> WriteProblem:
-    return WriteProblem(
-        code=ProblemCode.DUPLICATE,
-        message="The customer already has this payment method.",
-        path=path,
-        existing=existing,
-    )
+    return WriteProblem(ProblemCode.DUPLICATE, "The customer already has this payment method.", path, existing=existing)
+
+
+def method_digest(method: NewMethod) -> Mapping[str, Any]:
+    """A new method as digest input: tokens as an HMAC, numbers excluded.
+
+    A network token counts as a number: it replaces a card number, and a number could be sent in its field.
+    """
+    values = {each.name: getattr(method, each.name) for each in fields(method)}
+    mark = Token if method.route is AddRoute.PROVIDER_TOKEN else Number
+    return {**values, "secret": mark(method.secret)}

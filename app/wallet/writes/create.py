@@ -9,8 +9,9 @@ from app.store.records import EventType, NewEvent, OperationRecord, OperationSta
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import NewCustomer
 from app.wallet.commands import Actor, CreateCustomer, ProblemCode, WriteProblem, WriteResult
+from app.wallet.problems import invalid, required, unsupported
 from app.wallet.writes import provision
-from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, invalid, row_of, unsupported
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import CreateCustomerIntent
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.refusals import problems_of_faults
@@ -93,13 +94,13 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
 
     async def execute(self, run: WriteRun[CreateCustomerIntent]) -> CompletedWrite:
         endings = await gather_results(self._at_vault(run, name) for name in run.intent.provision_at)
-        customer_id = run.operation.customer_id or ""
+        customer_id = run.customer_id
         created = NewEvent(type=EventType.CUSTOMER_CREATED, once=f"created|{customer_id}")
         return summary(endings, WriteResult(customer_id=customer_id), events=(created,))
 
     async def _at_vault(self, run: WriteRun[CreateCustomerIntent], name: ProviderName) -> VaultResult:
         async def make() -> CustomerRef:
-            entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
+            entry = await run.entry()
             linked = entry.link(name) if entry else None
             if linked is not None:
                 return linked.customer_ref
@@ -111,13 +112,11 @@ class CreateCustomerHandler(WriteHandler[CreateCustomer, CreateCustomerIntent]):
 def _own_faults(command: CreateCustomer) -> list[WriteProblem]:
     found: list[WriteProblem] = []
     if not command.external_id.strip():
-        found.append(
-            WriteProblem(code=ProblemCode.REQUIRED, message="A customer needs an external id.", path=("external_id",))
-        )
+        found.append(required("A customer needs an external id.", "external_id"))
     elif len(command.external_id) > 255:
         found.append(invalid("An external id has at most 255 characters.", "external_id"))
     if not (command.name.first or command.name.last or command.business_name):
-        found.append(WriteProblem(code=ProblemCode.REQUIRED, message="A customer needs a name.", path=("name",)))
+        found.append(required("A customer needs a name.", "name"))
     for path, value in ((("name", "first"), command.name.first), (("name", "last"), command.name.last)):
         if len(value) > 255:
             found.append(invalid("A name has at most 255 characters.", *path))
@@ -125,6 +124,4 @@ def _own_faults(command: CreateCustomer) -> list[WriteProblem]:
 
 
 def _taken() -> WriteProblem:
-    return WriteProblem(
-        code=ProblemCode.DUPLICATE, message="Another customer has this external id.", path=("external_id",)
-    )
+    return WriteProblem(ProblemCode.DUPLICATE, "Another customer has this external id.", ("external_id",))

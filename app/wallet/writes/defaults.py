@@ -8,8 +8,9 @@ from app.vault.enums import ProviderCapability
 from app.vault.provider import Call
 from app.wallet.commands import Actor, ProblemCode, SetDefault, WriteProblem, WriteResult
 from app.wallet.defaults.kept_default import By, keep_default
+from app.wallet.problems import not_found
 from app.wallet.writes.deps import Deps, find
-from app.wallet.writes.handler import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row, not_found
+from app.wallet.writes.handler import Apply, CompletedWrite, PreparedWrite, WriteHandler, applied_row
 from app.wallet.writes.intents import NO_FACTS, DefaultCheck, Intent, NoFacts, SetDefaultIntent
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.run import Applied, NotFound, ReconcileResult, WriteRun
@@ -17,8 +18,7 @@ from app.wallet.writes.wallets import address_of_choice, effective_default, unfi
 
 _PATH: Final = "payment_method_id"
 NOT_MIRRORED: Final = WriteProblem(
-    code=ProblemCode.DEFAULT_NOT_MIRRORED,
-    message="This vault has no default: only the gateway stores the choice.",
+    ProblemCode.DEFAULT_NOT_MIRRORED, "This vault has no default: only the gateway stores the choice."
 )
 
 
@@ -49,7 +49,7 @@ class SetDefaultHandler(WriteHandler[SetDefault, SetDefaultIntent]):
         checked = await run.read_once("checked", DefaultCheck, lambda: self._check(run, address))
         if checked.mirror:
             await set_vault_default(run, address)
-        entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
+        entry = await run.entry()
         return CompletedWrite(
             result=WriteResult(
                 customer_id=run.operation.customer_id,
@@ -72,7 +72,7 @@ class SetDefaultHandler(WriteHandler[SetDefault, SetDefaultIntent]):
         unfit = unfit_as_default(self.deps, method, _PATH, allow_expired=run.intent.allow_expired)
         if unfit is not None:
             raise WriteRefused(unfit)
-        entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
+        entry = await run.entry()
         previous = await effective_default(self.deps, entry, run.call) if entry else None
         can = mirrors(run, address)
         wants = run.intent.mirror
@@ -108,7 +108,7 @@ def is_superseded(run: WriteRun[Intent], entry: DirectoryEntry | None) -> bool:
 
 def choose(deps: Deps, run: WriteRun[Intent], address: MethodAddress, *, allow_expired: bool = False) -> Apply:
     """Store it as the customer's choice, unless the customer has chosen since."""
-    customer_id = run.operation.customer_id or ""
+    customer_id = run.customer_id
 
     async def apply(tx: Tx) -> None:
         # Only a resumed operation can be superseded.
@@ -127,7 +127,7 @@ def keeps(run: WriteRun[Intent], address: MethodAddress) -> Apply:
     by = By(actor=run.progress.by, origin=event.origin, request_id=event.request_id)
 
     async def apply(tx: Tx) -> None:
-        await keep_default(run.deps.store, run.operation.customer_id or "", address, by, tx=tx)
+        await keep_default(run.deps.store, run.customer_id, address, by, tx=tx)
 
     return apply
 

@@ -9,24 +9,17 @@ from app.vault.model import PaymentMethod
 from app.vault.provider import Call
 from app.vault.rules.lookalikes import look_of
 from app.wallet.commands import Actor, DeleteMethod, IfDefault, ProblemCode, WriteProblem, WriteResult
+from app.wallet.problems import invalid, not_found, unsupported
 from app.wallet.writes.defaults import choose, default_events, method_event, mirrors, set_vault_default
 from app.wallet.writes.deps import find
-from app.wallet.writes.handler import (
-    CompletedWrite,
-    PreparedWrite,
-    WriteHandler,
-    applied_row,
-    invalid,
-    not_found,
-    unsupported,
-)
-from app.wallet.writes.intents import NO_FACTS, DeleteCheck, DeleteMethodIntent, NoFacts
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, applied_row
+from app.wallet.writes.intents import NO_FACTS, DeleteCheck, DeleteMethodIntent, Intent, NoFacts
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.run import Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.wallets import address_of_choice, lookalikes, read_wallet, unfit_as_default
 
 _REPLACEMENT: Final = "replacement_default_id"
-_GONE: Final = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
+GONE: Final = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
 
 
 class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
@@ -71,13 +64,13 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
         if replacement is not None:
             await self._replace(run, replacement, is_mirrored=checked.mirror)
         if not checked.gone:
-            await self._delete(run, address)
+            await delete_method(run, "delete", address)
         return await self._done(run, address, checked)
 
     async def _check(
         self, run: WriteRun[DeleteMethodIntent], address: MethodAddress, replacement: MethodAddress | None
     ) -> DeleteCheck:
-        entry = await self._entry(run)
+        entry = await run.entry()
         held = find(await run.wallet(address.provider, address.customer_ref), address)
         if run.intent.if_default is IfDefault.REJECT and replacement is None and entry is not None:
             await self._refuse_default(run, entry, address)
@@ -87,7 +80,7 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
             self._refuse_unfit(other)
             mirror = mirrors(run, replacement) and other is not None and not other.is_provider_default
         return DeleteCheck(
-            gone=held is None or held.status in _GONE, look=look_of(held) if held else None, mirror=mirror
+            gone=held is None or held.status in GONE, look=look_of(held) if held else None, mirror=mirror
         )
 
     def _refuse_unfit(self, replacement: PaymentMethod | None) -> None:
@@ -113,7 +106,7 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
         """Set the other default, at the vault and as choice, before the delete: a failed delete does not undo it."""
         if is_mirrored:
             await set_vault_default(run, replacement, "replace")
-        entry = await self._entry(run)
+        entry = await run.entry()
         if entry is None or address_of_choice(entry) == replacement:
             return
         events = [run.attributed(event) for event in default_events(run, entry, replacement)]
@@ -122,23 +115,10 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
             await self.deps.store.events.append_all(events, tx=tx)
         self.deps.reached("replaced")
 
-    async def _delete(self, run: WriteRun[DeleteMethodIntent], address: MethodAddress) -> None:
-        vault = run.vault(address.provider)
-
-        async def send(call: Call) -> NoFacts:
-            await vault.delete(address.customer_ref, address.method_ref, call)
-            return NO_FACTS
-
-        async def look(call: Call) -> ReconcileResult[NoFacts]:
-            held = find(await run.wallet(address.provider, address.customer_ref, call), address)
-            return Applied(NO_FACTS) if held is None or held.status in _GONE else NotFound()
-
-        await run.run_step("delete", NoFacts, (address.provider, address.customer_ref), send, look)
-
     async def _done(
         self, run: WriteRun[DeleteMethodIntent], address: MethodAddress, checked: DeleteCheck
     ) -> CompletedWrite:
-        entry = await self._entry(run)
+        entry = await run.entry()
         alike: list[MethodAddress] = []
         if entry is not None and not run.is_resumed:
             alike = await lookalikes(self.deps, entry, checked.look, address, run.call)
@@ -153,23 +133,36 @@ class DeleteMethodHandler(WriteHandler[DeleteMethod, DeleteMethodIntent]):
         )
 
     async def _clear(self, run: WriteRun[DeleteMethodIntent], address: MethodAddress, tx: Tx) -> None:
-        customer_id, directory = run.operation.customer_id or "", self.deps.store.directory
+        customer_id, directory = run.customer_id, self.deps.store.directory
         tx.touch(Topic.CUSTOMER, customer_id)
         await directory.clear_choice(customer_id, only_if=address, tx=tx)
         await directory.set_nickname(customer_id, address, None, tx=tx)
 
-    async def _entry(self, run: WriteRun[DeleteMethodIntent]) -> DirectoryEntry | None:
-        return await self.deps.store.directory.entry(run.operation.customer_id or "")
-
 
 def _in_use() -> WriteProblem:
-    return WriteProblem(code=ProblemCode.METHOD_IN_USE, message="The method is the customer's default.", path=("id",))
+    return WriteProblem(ProblemCode.METHOD_IN_USE, "The method is the customer's default.", ("id",))
 
 
 def _default_unknown() -> WriteProblem:
     return WriteProblem(
-        code=ProblemCode.DEFAULT_UNKNOWN,
-        message="Not every vault answered, so it is unknown whether this is the default.",
-        path=("if_default",),
+        ProblemCode.DEFAULT_UNKNOWN,
+        "Not every vault answered, so it is unknown whether this is the default.",
+        ("if_default",),
         retryable=True,
     )
+
+
+async def delete_method(run: WriteRun[Intent], step: str, address: MethodAddress) -> None:
+    """Delete at the vault. Raises what `WriteRun.run_step` raises."""
+    provider, ref, method_ref = address.provider, address.customer_ref, address.method_ref
+    vault = run.vault(provider)
+
+    async def send(call: Call) -> NoFacts:
+        await vault.delete(ref, method_ref, call)
+        return NO_FACTS
+
+    async def look(call: Call) -> ReconcileResult[NoFacts]:
+        held = find(await run.wallet(provider, ref, call), address)
+        return Applied(NO_FACTS) if held is None or held.status in GONE else NotFound()
+
+    await run.run_step(step, NoFacts, (provider, ref), send, look)

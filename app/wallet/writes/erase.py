@@ -3,18 +3,17 @@ link, for a retry."""
 
 from app.errors import RejectReason, VaultRejected
 from app.store.database import Tx
-from app.store.records import EventType, NewEvent, OperationRecord, OperationState, WriteOutcome
-from app.vault.enums import CustomerRef, MethodRef, PaymentMethodStatus, ProviderCapability, ProviderName
-from app.vault.model import VaultWallet
+from app.store.records import EventType, MethodAddress, NewEvent, OperationRecord, OperationState, WriteOutcome
+from app.vault.enums import CustomerRef, ProviderCapability, ProviderName
 from app.vault.provider import Call, VaultProvider
 from app.wallet.commands import Actor, EraseCustomer, ProblemCode, WriteProblem, WriteResult
-from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, invalid, row_of, unsupported
+from app.wallet.problems import invalid, unsupported
+from app.wallet.writes.delete import GONE, delete_method
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import NO_FACTS, EraseCustomerIntent, HeldMethods, NoFacts
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.run import Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.vault_results import VaultResult, gather_results, run_at_vault, summary
-
-_GONE = frozenset({PaymentMethodStatus.INACTIVE, PaymentMethodStatus.DELETED})
 
 
 class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
@@ -41,7 +40,7 @@ class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
     async def execute(self, run: WriteRun[EraseCustomerIntent]) -> CompletedWrite:
         endings = await gather_results(self._at_vault(run, name, ref) for name, ref in run.intent.refs)
         kept = [one.provider for one in endings if one.state is not OperationState.SUCCEEDED]
-        customer_id = run.operation.customer_id or ""
+        customer_id = run.customer_id
 
         async def apply(tx: Tx) -> None:
             await self.deps.store.directory.erase(customer_id, keep_links=kept, tx=tx)
@@ -79,7 +78,9 @@ class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
     async def _delete_all(self, run: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> None:
         held = await run.read_once(f"held:{vault.name.value}", HeldMethods, lambda: self._held(run, vault, ref))
         for method_ref in held.refs:
-            await self._delete(run, vault, ref, method_ref)
+            await delete_method(
+                run, f"delete:{vault.name.value}:{method_ref}", MethodAddress(vault.name, ref, method_ref)
+            )
 
     async def _held(self, run: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef) -> HeldMethods:
         """The methods to delete. An incomplete list is refused: unreadable methods would be reported as deleted."""
@@ -91,35 +92,19 @@ class EraseCustomerHandler(WriteHandler[EraseCustomer, EraseCustomerIntent]):
             raise
         if wallet.skipped or wallet.truncated:
             raise WriteRefused(_unreadable(vault.name), is_final=False)
-        return HeldMethods(refs=tuple(one.method_ref for one in wallet.methods if one.status not in _GONE))
-
-    async def _delete(
-        self, run: WriteRun[EraseCustomerIntent], vault: VaultProvider, ref: CustomerRef, method: MethodRef
-    ) -> None:
-        async def send(call: Call) -> NoFacts:
-            await vault.delete(ref, method, call)
-            return NO_FACTS
-
-        async def look(call: Call) -> ReconcileResult[NoFacts]:
-            return NotFound() if _holds(await run.wallet(vault.name, ref, call), method) else Applied(NO_FACTS)
-
-        await run.run_step(f"delete:{vault.name.value}:{method}", NoFacts, (vault.name, ref), send, look)
-
-
-def _holds(wallet: VaultWallet, method: MethodRef) -> bool:
-    return any(one.method_ref == method and one.status not in _GONE for one in wallet.methods)
+        return HeldMethods(refs=tuple(one.method_ref for one in wallet.methods if one.status not in GONE))
 
 
 def _disabled(name: ProviderName) -> WriteProblem:
     return WriteProblem(
-        code=ProblemCode.PROVIDER_UNAVAILABLE, message="This vault is not enabled here.", provider=name, retryable=True
+        ProblemCode.PROVIDER_UNAVAILABLE, "This vault is not enabled here.", provider=name, retryable=True
     )
 
 
 def _unreadable(name: ProviderName) -> WriteProblem:
     return WriteProblem(
-        code=ProblemCode.PROVIDER_UNAVAILABLE,
-        message="Some of what the vault holds could not be read, so nothing there was deleted.",
+        ProblemCode.PROVIDER_UNAVAILABLE,
+        "Some of what the vault holds could not be read, so nothing there was deleted.",
         provider=name,
         retryable=True,
     )

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from app.errors import FieldFault, VaultError
 from app.store.database import Tx
@@ -21,7 +21,7 @@ from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import NewMethod
 from app.vault.provider import VaultProvider
 from app.wallet.commands import Actor, WriteResult
-from app.wallet.problems import ProblemCode, WriteProblem
+from app.wallet.problems import WriteProblem, invalid, not_found, unsupported
 from app.wallet.writes.deps import Deps
 from app.wallet.writes.intents import Intent, IntentT_co
 from app.wallet.writes.interrupts import WriteRefused
@@ -31,6 +31,7 @@ from app.wallet.writes.stored_result import problem_row
 
 C = TypeVar("C")
 IntentT = TypeVar("IntentT", bound=Intent)
+NICKNAME_LIMIT: Final = 100
 Apply = Callable[[Tx], Awaitable[None]]
 
 
@@ -152,16 +153,10 @@ class WriteHandler(ABC, Generic[C, IntentT]):
         return found
 
 
-def not_found(message: str, *path: str) -> WriteProblem:
-    return WriteProblem(code=ProblemCode.NOT_FOUND, message=message, path=path)
-
-
-def unsupported(provider: ProviderName, message: str, *path: str) -> WriteProblem:
-    return WriteProblem(code=ProblemCode.UNSUPPORTED_BY_PROVIDER, message=message, path=path, provider=provider)
-
-
-def invalid(message: str, *path: str) -> WriteProblem:
-    return WriteProblem(code=ProblemCode.INVALID_INPUT, message=message, path=path)
+def nickname_problems(nickname: str | None) -> tuple[WriteProblem, ...]:
+    if nickname is None or len(nickname) <= NICKNAME_LIMIT:
+        return ()
+    return (invalid(f"A nickname has at most {NICKNAME_LIMIT} characters.", "nickname"),)
 
 
 def row_of(

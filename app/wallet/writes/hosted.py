@@ -9,7 +9,8 @@ from app.vault.enums import ProviderCapability
 from app.vault.payments import HostingVault, NewSession
 from app.vault.provider import Call
 from app.wallet.commands import Actor, CreateHostedSession, ProblemCode, SessionPurpose, WriteProblem, WriteResult
-from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of, unsupported
+from app.wallet.problems import unsupported
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import HostedSessionFacts, HostedSessionIntent
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.refusals import problems_of_faults
@@ -43,7 +44,7 @@ class CreateHostedSessionHandler(WriteHandler[CreateHostedSession, HostedSession
         link = entry.link(command.provider)
         if link is None:
             message = "The customer is not linked at this vault."
-            raise WriteRefused(WriteProblem(code=ProblemCode.NOT_LINKED, message=message, path=("provider",)))
+            raise WriteRefused(WriteProblem(ProblemCode.NOT_LINKED, message, ("provider",)))
         new = NewSession(
             customer_ref=link.customer_ref,
             amount=command.amount,

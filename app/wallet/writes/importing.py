@@ -33,19 +33,12 @@ from app.vault.enums import AddRoute, CustomerRef, LinkProof, MethodRef, Provide
 from app.vault.model import NewCard
 from app.vault.payments import ImportedCard, ImportingVault, ImportState
 from app.vault.provider import Call, VaultProvider
-from app.wallet.commands import Actor, ImportMethods, ImportRow, ProblemCode, WriteProblem, WriteResult
+from app.wallet.commands import Actor, ImportMethods, ImportRow, ProblemCode, WriteResult
 from app.wallet.defaults.kept_default import By, DefaultKeeper
 from app.wallet.digest import Token
+from app.wallet.problems import invalid, not_found, required, unsupported
 from app.wallet.writes.deps import VaultRef
-from app.wallet.writes.handler import (
-    CompletedWrite,
-    PreparedWrite,
-    WriteHandler,
-    invalid,
-    not_found,
-    row_of,
-    unsupported,
-)
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import HeldMethods, ImportedRow, ImportMethodsIntent, MethodFacts
 from app.wallet.writes.interrupts import NothingSent, WriteRefused
 from app.wallet.writes.match_new_method import candidates, describe_new_method
@@ -53,7 +46,7 @@ from app.wallet.writes.provision import link_conflict
 from app.wallet.writes.refusals import problems_of_faults
 from app.wallet.writes.run import Ambiguous, Applied, NotFound, ReconcileResult, WriteRun
 from app.wallet.writes.vault_results import VaultResult, run_at_vault
-from app.wallet.writes.wallets import beside
+from app.wallet.writes.wallets import with_short_deadline
 
 MOST_ROWS: Final = 500
 _AT_ONCE: Final = 8
@@ -185,7 +178,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         async def keep(entry: DirectoryEntry) -> None:
             if any((link.provider, link.customer_ref) not in linked for link in entry.links):
                 async with gate:
-                    await keeper.keep(entry.customer.id, is_new, by, beside(run.call))
+                    await keeper.keep(entry.customer.id, is_new, by, with_short_deadline(run.call))
 
         await asyncio.gather(*(keep(entry) for entry in entries))
 
@@ -333,9 +326,9 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         if not isinstance(vault, ImportingVault):
             raise WriteRefused(unsupported(row.provider, "This vault does not import cards.", row.token_field))
         if row.processor_token is None:
-            raise WriteRefused(_required("The card's token is missing.", row.token_field))
+            raise WriteRefused(required("The card's token is missing.", row.token_field))
         if row.card is None:
-            raise WriteRefused(_required("The card's data is missing.", "card"))
+            raise WriteRefused(required("The card's data is missing.", "card"))
         faults = vault.faults_of_import(_as_imported(row))
         if faults:
             raise WriteRefused(*problems_of_faults(faults))
@@ -373,10 +366,6 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
 
     async def _held(self, run: WriteRun[ImportMethodsIntent], name: ProviderName, ref: CustomerRef) -> HeldMethods:
         return HeldMethods(refs=tuple(one.method_ref for one in (await run.wallet(name, ref)).methods))
-
-
-def _required(message: str, *path: str) -> WriteProblem:
-    return WriteProblem(code=ProblemCode.REQUIRED, message=message, path=path)
 
 
 def _as_imported(row: ImportRow) -> ImportedCard:

@@ -20,13 +20,14 @@ from app.store.text import is_storable
 from app.vault.enums import CustomerRef, LinkProof, ProviderName
 from app.wallet.commands import Actor, LinkCustomer, UnlinkCustomer, WriteResult
 from app.wallet.defaults.kept_default import default_taken_away
+from app.wallet.problems import invalid, not_found
 from app.wallet.writes.defaults import keeps
-from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, invalid, not_found, row_of
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import LinkCustomerIntent, UnlinkCustomerIntent
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.provision import link_conflict
 from app.wallet.writes.run import WriteRun
-from app.wallet.writes.wallets import beside, read_wallet
+from app.wallet.writes.wallets import read_wallet, with_short_deadline
 
 _LONGEST_REF: Final = 255
 _LONGEST_REASON: Final = 500
@@ -76,13 +77,13 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
         if entry is None or not entry.links or entry.link(link.provider) is not None:
             return None
         linked = replace(entry, links=(*entry.links, link))
-        wallet = await read_wallet(self.deps, linked, beside(run.call))
+        wallet = await read_wallet(self.deps, linked, with_short_deadline(run.call))
         place = (link.provider, link.customer_ref)
         return default_taken_away(wallet, lambda one: (one.provider, one.customer_ref) == place, self.deps.rules)
 
     async def _refuse_conflicts(self, run: WriteRun[LinkCustomerIntent], name: ProviderName, ref: CustomerRef) -> None:
         """Early check, before the vault is asked; the store's constraints decide in the end."""
-        customer_id = run.operation.customer_id or ""
+        customer_id = run.customer_id
         owner = (await self.deps.store.directory.owners_of(name, [ref])).get(ref)
         if owner not in (None, customer_id):
             raise WriteRefused(link_conflict(name, LinkConflictReason.REF_TAKEN, "customer_ref"))
@@ -92,7 +93,7 @@ class LinkCustomerHandler(WriteHandler[LinkCustomer, LinkCustomerIntent]):
             raise WriteRefused(link_conflict(name, LinkConflictReason.CUSTOMER_LINKED, "provider"))
 
     async def _apply(self, run: WriteRun[LinkCustomerIntent], name: ProviderName, ref: CustomerRef, tx: Tx) -> None:
-        store, customer_id = self.deps.store, run.operation.customer_id or ""
+        store, customer_id = self.deps.store, run.customer_id
         try:
             await store.directory.link(
                 customer_id, name, ref, proof=LinkProof.TRUSTED_BACKEND, linked_by=run.progress.by, tx=tx
@@ -136,7 +137,7 @@ class UnlinkCustomerHandler(WriteHandler[UnlinkCustomer, UnlinkCustomerIntent]):
         )
 
     async def execute(self, run: WriteRun[UnlinkCustomerIntent]) -> CompletedWrite:
-        name, customer_id = run.intent.provider, run.operation.customer_id or ""
+        name, customer_id = run.intent.provider, run.customer_id
         entry = await self.deps.store.directory.entry(customer_id)
         link = entry.link(name) if entry else None
         ref = link.customer_ref if link else None
@@ -162,7 +163,7 @@ def _refuse_end_users(actor: Actor) -> None:
 def _link(run: WriteRun[LinkCustomerIntent], now: datetime) -> LinkRecord:
     """The link to be stored; a replay shows the directory's own record."""
     return LinkRecord(
-        customer_id=run.operation.customer_id or "",
+        customer_id=run.customer_id,
         provider=run.intent.provider,
         customer_ref=run.intent.ref,
         proof=LinkProof.TRUSTED_BACKEND,

@@ -37,9 +37,10 @@ from app.vault.provider import Call
 from app.vault.rules.payment_amounts import adds_up, differences
 from app.vault.rules.payment_state import has_ended_unpaid, has_moved_money
 from app.wallet.commands import Actor, CapturePayment, ProblemCode, QuotePayment, WriteProblem, WriteResult
+from app.wallet.problems import not_found, unsupported
 from app.wallet.reads.build_wallet import default_for_payment
 from app.wallet.writes.deps import find
-from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, not_found, row_of, unsupported
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, row_of
 from app.wallet.writes.intents import CaptureFacts, CapturePaymentIntent, QuoteFacts, QuotePaymentIntent
 from app.wallet.writes.interrupts import StillUnknown, WriteRefused
 from app.wallet.writes.payment_status import (
@@ -111,7 +112,7 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
     def _done(
         self, run: WriteRun[QuotePaymentIntent], address: MethodAddress, new: NewPayment, facts: QuoteFacts
     ) -> CompletedWrite:
-        customer_id = run.operation.customer_id or ""
+        customer_id = run.customer_id
         made = NewPaymentRecord(
             customer_id=customer_id,
             method=address,
@@ -135,7 +136,7 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
         return CompletedWrite(result=result, rows=(row,), apply=apply)
 
     async def _default(self, run: WriteRun[QuotePaymentIntent]) -> MethodAddress:
-        entry = await self.deps.store.directory.entry(run.operation.customer_id or "")
+        entry = await run.entry()
         path = (_USING, "default_of_customer")
         if entry is None:
             raise WriteRefused(not_found("There is no such customer.", "customer_id"))
@@ -144,7 +145,7 @@ class QuotePaymentHandler(WriteHandler[QuotePayment, QuotePaymentIntent]):
         default = default_for_payment(wallet, self.deps.rules)
         if default.state is DefaultState.UNKNOWN:
             message = "The default is unknown: not every vault answered."
-            unknown = WriteProblem(code=ProblemCode.DEFAULT_UNKNOWN, message=message, path=path, retryable=True)
+            unknown = WriteProblem(ProblemCode.DEFAULT_UNKNOWN, message, path, retryable=True)
             raise WriteRefused(unknown, is_final=False)
         method = wallet.method(default.method_id)
         if method is None:

@@ -122,9 +122,9 @@ def unpaid(payment: PaymentRecord) -> WriteProblem:
     is_declined = payment.state is PaymentState.DECLINED
     message = "The payment was declined" if is_declined else "The vault rejected the capture"
     return WriteProblem(
-        code=ProblemCode.DECLINED if is_declined else ProblemCode.PROVIDER_REJECTED,
-        message=f"{message}; no money was taken. To pay, request a new quote.",
-        path=("payment_id",),
+        ProblemCode.DECLINED if is_declined else ProblemCode.PROVIDER_REJECTED,
+        f"{message}; no money was taken. To pay, request a new quote.",
+        ("payment_id",),
         provider=payment.method.provider,
         outcome=WriteOutcome.NOT_APPLIED,
         provider_code=payment.decline_code,

@@ -55,7 +55,7 @@ class PostWriteRefresh:
             if reading.state is SourceState.OK and reading.asked_at is not None:
                 wallet: VaultWallet | None = reading.wallet
                 assert wallet is not None
-                customer_id = run.operation.customer_id or ""
+                customer_id = run.customer_id
                 await self._detector.settle(wallet, customer_id, written, asked_at=reading.asked_at)
         except StoreUnavailable:
             return

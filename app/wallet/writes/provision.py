@@ -11,7 +11,7 @@ from app.vault.model import NewCustomer, NewMethod, PersonName
 from app.vault.provider import Call, VaultProvider
 from app.vault.rules.text import tidy
 from app.wallet.commands import ProblemCode, WriteProblem
-from app.wallet.writes.handler import unsupported
+from app.wallet.problems import unsupported
 from app.wallet.writes.intents import AddMethodIntent, CustomerFacts, Intent, ProfileFacts
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.match_new_method import candidates
@@ -96,7 +96,7 @@ async def create(run: WriteRun[Intent], name: ProviderName) -> CustomerRef:
 
 async def _look_for_customer(run: WriteRun[Intent], vault: VaultProvider, call: Call) -> ReconcileResult[CustomerFacts]:
     """By the link, if it was made (by an earlier run or an operator), else by the external id at the vault."""
-    entry = await run.deps.store.directory.entry(run.operation.customer_id or "")
+    entry = await run.entry()
     made = entry.link(vault.name) if entry else None
     if made is not None:
         return Applied(CustomerFacts(customer_ref=made.customer_ref))
@@ -129,7 +129,7 @@ async def create_with_method(run: WriteRun[AddMethodIntent], name: ProviderName)
 async def _look_for_profile(
     run: WriteRun[AddMethodIntent], name: ProviderName, call: Call
 ) -> ReconcileResult[ProfileFacts]:
-    entry = await run.deps.store.directory.entry(run.operation.customer_id or "")
+    entry = await run.entry()
     made = entry.link(name) if entry else None
     if made is None:
         return Ambiguous()
@@ -142,7 +142,7 @@ async def _look_for_profile(
 
 async def link(run: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> LinkRecord:
     """Committed at once, before further steps: a lost link would leave an orphaned record in the vault."""
-    store, customer_id = run.deps.store, run.operation.customer_id or ""
+    store, customer_id = run.deps.store, run.customer_id
     event = NewEvent(type=EventType.LINK_CHANGED, provider=name, customer_ref=ref, detail={"linked": True})
     try:
         async with store.transaction() as tx:
@@ -161,10 +161,12 @@ async def link(run: WriteRun[Intent], name: ProviderName, ref: CustomerRef) -> L
 def link_conflict(name: ProviderName, reason: LinkConflictReason, *path: str) -> WriteProblem:
     is_taken = reason is LinkConflictReason.REF_TAKEN
     return WriteProblem(
-        code=ProblemCode.LINK_CONFLICT,
-        message="The vault's customer belongs to another customer."
-        if is_taken
-        else "The customer is linked to another record of this vault.",
-        path=path,
+        ProblemCode.LINK_CONFLICT,
+        (
+            "The vault's customer belongs to another customer."
+            if is_taken
+            else "The customer is linked to another record of this vault."
+        ),
+        path,
         provider=name,
     )

@@ -56,7 +56,7 @@ def path_unchanged(fault: FieldFault) -> tuple[str, ...]:
 
 def problems_of_faults(faults: Iterable[FieldFault], path_of: PathOf = path_unchanged) -> tuple[WriteProblem, ...]:
     """Faults found before anything was sent."""
-    base = WriteProblem(code=ProblemCode.INVALID_INPUT, message="")
+    base = WriteProblem(ProblemCode.INVALID_INPUT, "")
     return tuple(_of_fault(fault, path_of, base) for fault in faults)
 
 
@@ -77,8 +77,8 @@ def proven_absent(provider: ProviderName, error: VaultError | None) -> WriteProb
     if isinstance(error, OutcomeUnknown) and error.if_absent is not None:
         return replace(_base(error.if_absent), retryable=True)
     return WriteProblem(
-        code=ProblemCode.PROVIDER_UNAVAILABLE,
-        message="The vault gave no conclusive answer, and its list shows that nothing was changed: the request may be "
+        ProblemCode.PROVIDER_UNAVAILABLE,
+        "The vault gave no conclusive answer, and its list shows that nothing was changed: the request may be "
         "sent again.",
         retryable=True,
         provider=provider,
@@ -91,8 +91,8 @@ def proven_absent(provider: ProviderName, error: VaultError | None) -> WriteProb
 def interrupted(provider: ProviderName | None) -> WriteProblem:
     """The process that ran it died before sending anything."""
     return WriteProblem(
-        code=ProblemCode.PROVIDER_UNAVAILABLE,
-        message="The request was interrupted before anything was sent: it may be sent again.",
+        ProblemCode.PROVIDER_UNAVAILABLE,
+        "The request was interrupted before anything was sent: it may be sent again.",
         retryable=True,
         provider=provider,
         outcome=WriteOutcome.NOT_APPLIED if provider else None,
@@ -101,8 +101,8 @@ def interrupted(provider: ProviderName | None) -> WriteProblem:
 
 def outcome_unknown(provider: ProviderName | None, error: VaultError | None = None) -> WriteProblem:
     return WriteProblem(
-        code=ProblemCode.OUTCOME_UNKNOWN,
-        message="The vault gave no conclusive answer, and it is not known yet whether the write was applied. It will "
+        ProblemCode.OUTCOME_UNKNOWN,
+        "The vault gave no conclusive answer, and it is not known yet whether the write was applied. It will "
         "be looked up; the same request with the same key returns the outcome.",
         retryable=True,
         provider=provider,
@@ -115,8 +115,8 @@ def outcome_unknown(provider: ProviderName | None, error: VaultError | None = No
 def in_progress(operation: OperationRecord | None = None) -> WriteProblem:
     """The same key is running, or another write there is not yet reconciled."""
     return WriteProblem(
-        code=ProblemCode.IDEMPOTENCY_IN_PROGRESS,
-        message="This request is still running." if operation else "Another write to this customer is still undecided.",
+        ProblemCode.IDEMPOTENCY_IN_PROGRESS,
+        "This request is still running." if operation else "Another write to this customer is still undecided.",
         retryable=True,
     )
 
@@ -124,8 +124,8 @@ def in_progress(operation: OperationRecord | None = None) -> WriteProblem:
 def _base(error: VaultError) -> WriteProblem:
     code, message = _code_and_message(error)
     return WriteProblem(
-        code=code,
-        message=message,
+        code,
+        message,
         retryable=error.retryable,
         provider=ProviderName(error.provider),
         outcome=WriteOutcome.UNKNOWN if isinstance(error, OutcomeUnknown) else WriteOutcome.NOT_APPLIED,
@@ -143,9 +143,9 @@ def _code_and_message(error: VaultError) -> tuple[ProblemCode, str]:
 
 def _of_fault(fault: FieldFault, path_of: PathOf, base: WriteProblem) -> WriteProblem:
     return WriteProblem(
-        code=ProblemCode(fault.code),
-        message=fault.message,
-        path=path_of(fault),
+        ProblemCode(fault.code),
+        fault.message,
+        path_of(fault),
         provider=base.provider,
         outcome=base.outcome,
         provider_code=base.provider_code,

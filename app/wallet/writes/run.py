@@ -14,7 +14,7 @@ from typing import Final, Generic, TypeVar
 
 from app.errors import OutcomeUnknown, VaultError, VaultTimeout
 from app.store.database import Tx
-from app.store.records import EventOrigin, NewEvent, OperationRecord
+from app.store.records import DirectoryEntry, EventOrigin, NewEvent, OperationRecord
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import NewMethod, NextAction, VaultWallet
 from app.vault.provider import Call, VaultProvider
@@ -88,6 +88,15 @@ class WriteRun(Generic[IntentT_co]):
         self.before: dict[VaultRef, tuple[VaultWallet, datetime]] = {}
         self._in_doubt = set(progress.doing) if is_resumed else set()
         self._preparing = asyncio.Lock()
+
+    @property
+    def customer_id(self) -> str:
+        """Empty if several customers take part."""
+        return self.operation.customer_id or ""
+
+    async def entry(self) -> DirectoryEntry | None:
+        """The customer now; None once it is erased."""
+        return await self.deps.store.directory.entry(self.customer_id)
 
     def memory(self, kind: type[K]) -> K:
         """The mutation's unstored data from its `PreparedWrite`; empty in a resumed run."""

@@ -12,10 +12,10 @@ from app.vault.provider import Call, VaultProvider
 from app.vault.rules.etag import etag_of
 from app.wallet.commands import Actor, ProblemCode, UpdateMethod, WriteProblem, WriteResult
 from app.wallet.digest import holder_digest
+from app.wallet.problems import invalid, not_found
 from app.wallet.writes.defaults import method_event
 from app.wallet.writes.deps import find
-from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, applied_row, invalid, not_found
-from app.wallet.writes.inputs import nickname_problems
+from app.wallet.writes.handler import CompletedWrite, PreparedWrite, WriteHandler, applied_row, nickname_problems
 from app.wallet.writes.intents import ChangeTarget, MethodFacts, UpdateCheck, UpdateMethodIntent
 from app.wallet.writes.interrupts import WriteRefused
 from app.wallet.writes.refusals import problems_of_faults
@@ -115,7 +115,7 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
         method = find(await run.wallet(address.provider, address.customer_ref), address)
         if method is None:
             raise WriteRefused(not_found("The vault does not have this payment method.", "id"))
-        nicknames = await self.deps.store.directory.nicknames(run.operation.customer_id or "")
+        nicknames = await self.deps.store.directory.nicknames(run.customer_id)
         etag = etag_of(method, nicknames.get(address))
         if run.intent.if_match not in (None, etag):
             raise WriteRefused(_stale(etag))
@@ -147,7 +147,7 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
     async def _done(
         self, run: WriteRun[UpdateMethodIntent], before: MethodAddress, now: MethodAddress
     ) -> CompletedWrite:
-        store, customer_id, nickname = self.deps.store, run.operation.customer_id or "", run.intent.nickname
+        store, customer_id, nickname = self.deps.store, run.customer_id, run.intent.nickname
 
         async def apply(tx: Tx) -> None:
             if now != before:
@@ -193,8 +193,5 @@ def _one_line(address: Address) -> str:
 
 def _stale(etag: str) -> WriteProblem:
     return WriteProblem(
-        code=ProblemCode.STALE_ETAG,
-        message="The method has changed since it was read.",
-        path=("if_match",),
-        current_etag=etag,
+        ProblemCode.STALE_ETAG, "The method has changed since it was read.", ("if_match",), current_etag=etag
     )

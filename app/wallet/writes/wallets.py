@@ -34,7 +34,7 @@ async def effective_default(deps: Deps, entry: DirectoryEntry, call: Call) -> Me
         return address_of_choice(entry)
     if not entry.links:
         return None
-    found = (await read_wallet(deps, entry, beside(call))).default_method
+    found = (await read_wallet(deps, entry, with_short_deadline(call))).default_method
     return found.address if found else None
 
 
@@ -49,7 +49,7 @@ async def lookalikes(
     """Visible methods of the customer with this look, in any vault that answers quickly."""
     if look is None:
         return []
-    return _alike(await read_wallet(deps, entry, beside(call)), look, but)
+    return _alike(await read_wallet(deps, entry, with_short_deadline(call)), look, but)
 
 
 def _alike(wallet: Wallet, look: str, but: MethodAddress) -> list[MethodAddress]:
@@ -78,9 +78,9 @@ def unfit_as_default(deps: Deps, method: PaymentMethod, *path: str, allow_expire
             return None
         if expiry is not ExpiryState.EXPIRED and method.status is not PaymentMethodStatus.EXPIRED:
             message = "The card's expiry cannot be read; it may have passed."
-            return WriteProblem(code=ProblemCode.METHOD_NOT_USABLE, message=message, path=path)
-        return WriteProblem(code=ProblemCode.METHOD_EXPIRED, message="The card is expired.", path=path)
-    return WriteProblem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
+            return WriteProblem(ProblemCode.METHOD_NOT_USABLE, message, path)
+        return WriteProblem(ProblemCode.METHOD_EXPIRED, "The card is expired.", path)
+    return WriteProblem(ProblemCode.METHOD_NOT_USABLE, "The method cannot be used now.", path)
 
 
 def why_no_default_pays(deps: Deps, wallet: Wallet, *path: str) -> WriteProblem:
@@ -88,20 +88,20 @@ def why_no_default_pays(deps: Deps, wallet: Wallet, *path: str) -> WriteProblem:
     choice = wallet.entry.choice
     if choice is None or choice.is_kept:
         message = "The customer has no default among the methods that can pay: choose one, or name the method."
-        return WriteProblem(code=ProblemCode.DEFAULT_REQUIRED, message=message, path=path)
+        return WriteProblem(ProblemCode.DEFAULT_REQUIRED, message, path)
     vault = deps.providers.get(choice.provider)
     held = next((one for one in wallet.methods if one.address == choice.address), None)
     if vault is None or ProviderCapability.PAY not in vault.capabilities.operations:
         problem = WriteProblem(
-            code=ProblemCode.UNSUPPORTED_BY_PROVIDER,
-            message="Its vault does not support payments with stored methods.",
-            path=path,
+            ProblemCode.UNSUPPORTED_BY_PROVIDER,
+            "Its vault does not support payments with stored methods.",
+            path,
             provider=choice.provider,
         )
     elif held is None:
-        problem = WriteProblem(code=ProblemCode.METHOD_NOT_USABLE, message="Its vault does not list it now.", path=path)
+        problem = WriteProblem(ProblemCode.METHOD_NOT_USABLE, "Its vault does not list it now.", path)
     else:
-        unusable = WriteProblem(code=ProblemCode.METHOD_NOT_USABLE, message="The method cannot be used now.", path=path)
+        unusable = WriteProblem(ProblemCode.METHOD_NOT_USABLE, "The method cannot be used now.", path)
         problem = unfit_as_default(deps, held.method, *path) or unusable
     name = held.id if held else deps.ids.encode(choice.provider, choice.customer_ref, choice.method_ref)
     return replace(problem, message=f"The customer's chosen default, {name}, cannot pay. {problem.message}")
@@ -109,13 +109,11 @@ def why_no_default_pays(deps: Deps, wallet: Wallet, *path: str) -> WriteProblem:
 
 def duplicate_warnings(found: Iterable[MethodAddress]) -> tuple[WriteProblem, ...]:
     return tuple(
-        WriteProblem(
-            code=ProblemCode.DUPLICATE, message="The customer has a method that looks the same.", existing=address
-        )
+        WriteProblem(ProblemCode.DUPLICATE, "The customer has a method that looks the same.", existing=address)
         for address in found
     )
 
 
-def beside(call: Call) -> Call:
+def with_short_deadline(call: Call) -> Call:
     """A shorter deadline, for additional results."""
     return until(call, min(call.deadline_at, loop_time() + _ADDITIONAL_READ_S))

@@ -23,7 +23,7 @@ from app.store.records import BegunBefore, BegunElsewhere, BegunNew, NewOperatio
 from app.vault.provider import Call
 from app.wallet.commands import Actor, Command, ProblemCode, WriteProblem, WriteResult
 from app.wallet.digest import input_digest, is_same_input
-from app.wallet.problems import STORE_UNAVAILABLE
+from app.wallet.problems import STORE_UNAVAILABLE, not_found
 from app.wallet.writes.add import AddMethodHandler
 from app.wallet.writes.create import CreateCustomerHandler
 from app.wallet.writes.defaults import SetDefaultHandler
@@ -31,7 +31,7 @@ from app.wallet.writes.delete import DeleteMethodHandler
 from app.wallet.writes.deps import Deps, VaultRef, loop_time, until
 from app.wallet.writes.erase import EraseCustomerHandler
 from app.wallet.writes.finish import WriteFinisher
-from app.wallet.writes.handler import PreparedWrite, WriteHandler, not_found
+from app.wallet.writes.handler import PreparedWrite, WriteHandler
 from app.wallet.writes.hosted import CreateHostedSessionHandler
 from app.wallet.writes.importing import ImportMethodsHandler
 from app.wallet.writes.intents import Intent, Progress, refs_of
@@ -386,7 +386,5 @@ class WalletWriter:
 
 
 _KEY_REUSED: Final = WriteProblem(
-    code=ProblemCode.IDEMPOTENCY_KEY_REUSED,
-    message="This key was used with different input.",
-    path=("idempotency_key",),
+    ProblemCode.IDEMPOTENCY_KEY_REUSED, "This key was used with different input.", ("idempotency_key",)
 )

@@ -29,14 +29,15 @@ class Breaker:
         self._settings = settings
         self._clock = clock
         self._window = SlidingCount(settings.window_s)
-        self._generation = 0
+        self.generation = 0
+        """The permit of every call while the circuit is CLOSED."""
         self._opened_at = 0.0
         self._is_probing = False
 
     def admit(self) -> int | None:
         """A permit for one call, or None while the circuit rejects calls. Pass every permit to `record`."""
         if self.state == "CLOSED":
-            return self._generation
+            return self.generation
         if self.state == "OPEN":
             if self._clock() - self._opened_at < self._settings.open_for_s:
                 return None
@@ -44,10 +45,10 @@ class Breaker:
         if self._is_probing:
             return None
         self._is_probing = True
-        return self._generation
+        return self.generation
 
     def record(self, permit: int, verdict: CallVerdict) -> None:
-        if permit != self._generation:
+        if permit != self.generation:
             return
         if self.state == "HALF_OPEN":
             self._is_probing = False
@@ -71,7 +72,7 @@ class Breaker:
 
     def _set_state(self, state: str) -> None:
         self.state = state
-        self._generation += 1
+        self.generation += 1
         self._is_probing = False
         self._window.clear()
         if state == "OPEN":

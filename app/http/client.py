@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
+import msgspec
 import orjson
 
 from app.errors import (
@@ -57,26 +58,14 @@ class _NoObserver:
         return None
 
 
-class _Prepared:
+class _Prepared(msgspec.Struct):
     """A request ready to send, shared by all attempts. `fixed`: its constant headers; `own`: those of this call."""
 
-    __slots__ = ("body", "fixed", "headers", "method", "own", "url")
-
-    def __init__(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        fixed: FixedHeaders | None = None,
-        own: Mapping[str, str] | None = None,
-    ) -> None:
-        self.method = method
-        self.url = url
-        self.headers = headers
-        self.body = body
-        self.fixed = fixed
-        self.own = own
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    fixed: FixedHeaders | None = None
+    own: Mapping[str, str] | None = None
 
 
 class _Failed(Exception):
@@ -133,15 +122,24 @@ class VaultHttpClient:
 
     async def send(self, request: VaultRequest, call: CallLike) -> VaultReply:
         """See `VaultHttp.send`. Also raises `InvalidRequest`, before sending, for values unsafe in HTTP."""
-        if self._loop_time is None:
-            self._loop_time = asyncio.get_running_loop().time  # looked up once: the client stays on one loop
-        now = self._loop_time
-        started_at = now()
-        outcome = "cancelled"
+        now = self._loop_time or self._bind()
+        started_at, settings = now(), self._settings
+        allowed_s = settings.deadline_s if request.effect is Effect.READ else settings.write_deadline_s
+        deadline_at = min(call.deadline_at, started_at + allowed_s)
+        outcome, failures = "cancelled", 0
         try:
-            reply = await self._send_with_retries(request, call, started_at)
-            outcome = "ok" if reply.status < 400 else "client_error"
-            return reply
+            prepared = self._prepare(request)
+            self._budget.record_call()
+            while True:
+                try:
+                    reply = await self._attempt(request, prepared, call, deadline_at)
+                    call.meter.calls += 1
+                    outcome = "ok" if reply.status < 400 else "client_error"
+                    return reply
+                except _Failed as failed:
+                    call.meter.calls += 1
+                    failures += 1
+                    await self._wait_to_retry(failed, failures, deadline_at)
         except VaultError as error:
             outcome = outcome_of(error)
             raise
@@ -153,47 +151,52 @@ class VaultHttpClient:
         await self._credentials.close()
         await self._transport.close()
 
-    async def _send_with_retries(self, request: VaultRequest, call: CallLike, started_at: float) -> VaultReply:
-        settings = self._settings
-        allowed_s = settings.deadline_s if request.effect is Effect.READ else settings.write_deadline_s
-        deadline_at = min(call.deadline_at, started_at + allowed_s)
-        prepared = self._prepare(request)
-        self._budget.record_call()
-        failures = 0
-        while True:
-            try:
-                reply = await self._with_credentials(prepared, request.effect, call.client, deadline_at)
-                call.meter.calls += 1
-                return reply
-            except _Failed as failed:
-                failures += 1
-                call.meter.calls += 1
-                delay_s = backoff_s(failures)
-                may_retry = failed.may_retry and failures <= settings.retries
-                in_time = is_worth_trying(asyncio.get_running_loop().time(), delay_s, deadline_at)
-                if not (may_retry and in_time and not self.breaker.would_refuse() and self._budget.try_spend()):
-                    raise failed.error from None
-            self.retries += 1
-            await asyncio.sleep(delay_s)
+    def _bind(self) -> Callable[[], float]:
+        self._loop_time = asyncio.get_running_loop().time  # looked up once: the client stays on one loop
+        return self._loop_time
 
-    async def _with_credentials(
-        self, prepared: _Prepared, effect: Effect, client: str, deadline_at: float
+    async def _attempt(
+        self, request: VaultRequest, prepared: _Prepared, call: CallLike, deadline_at: float
     ) -> VaultReply:
-        """Make one attempt, and a second one if a 401 shows that the token is invalid and nothing was done."""
-        for is_last in (False, True):
-            if self._retry_after.is_asked or self.breaker.state != "CLOSED":
+        """Make one attempt, and a second one if a 401 shows that the token is invalid and nothing was done.
+
+        One coroutine for credentials, slot, circuit and transport, without a further one while nothing has to wait.
+        """
+        now, breaker, is_last = self._loop_time or self._bind(), self.breaker, False
+        while True:
+            if self._retry_after.is_asked or breaker.state != "CLOSED":
                 self._check_open()
             auth = self._credentials.cached() or await self._credentials.get(deadline_at)
-            reply = await self._attempt(prepared, auth, effect, client, deadline_at)
-            if reply.status != 401:
+            if not self._cap.try_acquire():
+                await self._wait_for_slot(call.client, deadline_at)
+            permit, verdict, began_at = None, CallVerdict.NONE, now()
+            try:
+                # Checked again: both may have changed while the call was queued.
+                is_held_back = self._retry_after.is_asked or breaker.state != "CLOSED"
+                permit = self._permit() if is_held_back else breaker.generation
+                headers = self._with_auth_headers(prepared, auth)
+                reply = await self._transport.send(request.method, prepared.url, headers, prepared.body, deadline_at)
+                status = reply.status
+                verdict = CallVerdict.BAD if status >= 500 else CallVerdict.GOOD if status != 429 else CallVerdict.NONE
+            except TransportError as error:
+                verdict = self._verdict(error, deadline_at - began_at)
+                raise self._failed(error, request.effect) from None
+            except asyncio.CancelledError:
+                # The caller cancelled. Silence for nearly a full deadline counts against the vault.
+                if now() - began_at >= 0.9 * self._settings.deadline_s:
+                    verdict = CallVerdict.BAD
+                raise
+            finally:
+                self._cap.release()
+                if permit is not None:
+                    breaker.record(permit, verdict)
+            if status == 429 or status >= 500:
+                raise self._refused(reply, request.effect)
+            if status != 401:
                 auth.is_proven = True
                 return reply
-            may_retry = not is_last and self._credentials.invalidate(auth)
-            if effect is Effect.WRITE and not self._challenges(reply):
-                raise OutcomeUnknown(self.name, _UNEXPLAINED_401, if_absent=self._refused_us(reply))
-            if not may_retry:
-                break
-        raise self._refused_us(reply)
+            self._reject(auth, reply, request.effect, is_last)
+            is_last = True
 
     def _challenges(self, reply: VaultReply) -> bool:
         """Whether a 401 is an authentication challenge, sent before anything is done (RFC 9110 §15.5.2)."""
@@ -212,45 +215,33 @@ class VaultHttpClient:
         if self.breaker.would_refuse():
             raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
 
-    async def _attempt(
-        self, prepared: _Prepared, auth: AuthHeaders, effect: Effect, client: str, deadline_at: float
-    ) -> VaultReply:
-        if not self._cap.try_acquire():
-            try:
-                await self._cap.acquire(client, deadline_at)
-            except SemaphoreFull:
-                raise VaultThrottled(self.name, "Too many calls to this vault at once; nothing was sent.") from None
+    async def _wait_for_slot(self, client: str, deadline_at: float) -> None:
         try:
-            permit = self._permit()
-        except VaultError:
-            self._cap.release()
-            raise
-        now = self._loop_time or asyncio.get_running_loop().time
-        began_at, verdict = now(), CallVerdict.NONE
-        try:
-            headers = self._with_auth_headers(prepared, auth)
-            reply = await self._transport.send(prepared.method, prepared.url, headers, prepared.body, deadline_at)
-            status = reply.status
-            verdict = CallVerdict.BAD if status >= 500 else CallVerdict.GOOD if status != 429 else CallVerdict.NONE
-        except TransportError as error:
-            verdict = self._verdict(error, deadline_at - began_at)
-            raise self._failed(error, effect) from None
-        except asyncio.CancelledError:
-            # The caller cancelled. Silence for nearly a full deadline counts against the vault.
-            if now() - began_at >= 0.9 * self._settings.deadline_s:
-                verdict = CallVerdict.BAD
-            raise
-        finally:
-            self._cap.release()
-            self.breaker.record(permit, verdict)
-        if status == 429 or status >= 500:
-            raise self._refused(reply, effect)
-        return reply
+            await self._cap.acquire(client, deadline_at)
+        except SemaphoreFull:
+            raise VaultThrottled(self.name, "Too many calls to this vault at once; nothing was sent.") from None
+
+    async def _wait_to_retry(self, failed: _Failed, failures: int, deadline_at: float) -> None:
+        """Back off before the next attempt; raises the error if there must be none."""
+        delay_s = backoff_s(failures)
+        may_retry = failed.may_retry and failures <= self._settings.retries
+        in_time = is_worth_trying(asyncio.get_running_loop().time(), delay_s, deadline_at)
+        if not (may_retry and in_time and not self.breaker.would_refuse() and self._budget.try_spend()):
+            raise failed.error from None
+        self.retries += 1
+        await asyncio.sleep(delay_s)
+
+    def _reject(self, auth: AuthHeaders, reply: VaultReply, effect: Effect, is_last: bool) -> None:
+        """Invalidate the credentials of a 401; raises unless the call may be made once more with others."""
+        may_retry = not is_last and self._credentials.invalidate(auth)
+        if effect is Effect.WRITE and not self._challenges(reply):
+            raise OutcomeUnknown(self.name, _UNEXPLAINED_401, if_absent=self._refused_us(reply))
+        if not may_retry:
+            raise self._refused_us(reply)
 
     def _permit(self) -> int:
-        """Check `Retry-After` and the circuit again: both may have changed while the call was queued."""
-        if self._retry_after.is_asked or self.breaker.state != "CLOSED":
-            self._check_open()
+        """A permit while a `Retry-After` was received or the circuit is not closed; raises as `_check_open`."""
+        self._check_open()
         permit = self.breaker.admit()
         if permit is None:
             raise CircuitOpen(self.name, retry_after_s=self.breaker.retry_after_s())
@@ -293,14 +284,15 @@ class VaultHttpClient:
         return _Failed(error, may_retry=reply.status != 501 and not self._retry_after.remaining_s())
 
     def _prepare(self, request: VaultRequest) -> _Prepared:
-        url = self._base_url + _checked_path(self.name, request.path)
+        path = request.path
+        url = self._base_url + (path if _PLAIN_PATH(path) is not None else _checked_path(self.name, path))
         if request.query:
             url = f"{url}?{'&'.join([_encoded_pair(name, value) for name, value in request.query])}"
         elif request.raw_query:
             url = f"{url}?{request.raw_query}"
         given = request.headers
         if given.__class__ is FixedHeaders and request.json is None and request.body is None:
-            return _Prepared(request.method, url, given, None, given, request.own_headers)
+            return _Prepared(url, given, None, given, request.own_headers)
         headers, body = dict(self._headers), request.body
         if request.json is not None:
             body = orjson.dumps(request.json)
@@ -309,7 +301,7 @@ class VaultHttpClient:
             headers["content-type"] = request.content_type
         headers.update(_lower(given))
         headers.update(request.own_headers or {})
-        return _Prepared(request.method, url, headers, body)
+        return _Prepared(url, headers, body)
 
     def _with_auth_headers(self, prepared: _Prepared, auth: AuthHeaders) -> Mapping[str, str]:
         fixed = prepared.fixed
@@ -394,8 +386,6 @@ def _checked_base(name: str, base_url: str) -> str:
 
 def _checked_path(name: str, path: str) -> str:
     """`path`, unchanged; raises `InvalidRequest` if any server could resolve it outside the base URL."""
-    if _PLAIN_PATH(path) is not None:
-        return path
     if "?" in path or "#" in path or "\\" in path or path.startswith("/") or _has_dot_segments(path):
         raise InvalidRequest(name, [FieldFault((), "INVALID_INPUT", "A value cannot be part of a path.")])
     return path

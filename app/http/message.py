@@ -2,10 +2,10 @@
 
 import codecs
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
 
+import msgspec
 import orjson
 
 
@@ -80,8 +80,7 @@ _MARKS: Final = (  # UTF-32 before UTF-16: its byte order mark starts with that 
 NO_HEADERS: Final = FixedHeaders({})
 
 
-@dataclass(slots=True, kw_only=True)  # never changed, but not frozen: creating a frozen one is slower
-class VaultRequest:
+class VaultRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One call to a vault.
 
     `path` is relative to the base URL, already percent-encoded, without a leading slash. `query` is encoded by the
@@ -104,14 +103,15 @@ class VaultRequest:
     own_headers: Mapping[str, str] | None = None
 
 
-@dataclass(slots=True)  # not frozen, for speed
-class VaultReply:
+class VaultReply(msgspec.Struct, frozen=True):
     """A complete reply. Header names are lower case. Never log `body` or put it into an exception."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    latency_ms: int = 0
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"VaultReply(status={self.status!r}, headers={self.headers!r})"
 
     def json(self) -> Any:
         """Decode the body; raises ValueError (orjson.JSONDecodeError) without quoting it.

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from msgspec import structs
+
 from app.errors import VaultError
 from app.http.message import VaultRequest
 from app.providers.values import flag, integer, text
@@ -128,8 +130,8 @@ async def follow(
 
 def _following(request: VaultRequest, page: Page, start: int) -> VaultRequest:
     if page.next_query:
-        return replace(request, query=(), raw_query=page.next_query)
-    return replace(request, query=(*request.query, ("$skip", str(start))))
+        return structs.replace(request, query=(), raw_query=page.next_query)
+    return structs.replace(request, query=(*request.query, ("$skip", str(start))))
 
 
 def _query_of(link: object, requested: SplitResult) -> str | None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from app.errors import OutcomeUnknown, RejectReason, VaultRejected, VaultReplyUnreadable
 from app.http.message import VaultRequest
@@ -63,7 +64,7 @@ def without(*parts: str) -> Any:
                 if not value:
                     continue
             query.append((name, value))
-        return replace(request, query=tuple(query))
+        return structs.replace(request, query=tuple(query))
 
     return bend
 
@@ -204,7 +205,7 @@ async def test_a_silently_dropped_profile_is_refused(
     def as_bare_array(request: VaultRequest) -> VaultRequest:
         if request.method != "PUT":
             return request
-        return replace(request, json={"PaymentAccounts": request.json["PaymentAccounts"]["results"]})
+        return structs.replace(request, json={"PaymentAccounts": request.json["PaymentAccounts"]["results"]})
 
     bent(loanpro, as_bare_array)
     new = new_card(sandbox)

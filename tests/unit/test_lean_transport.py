@@ -236,8 +236,8 @@ def test_cancelling_after_the_reply_arrived_keeps_the_connection(run: Run, monke
             second: list[asyncio.Task[VaultReply]] = []
             answered = connection.LeanConnection._answer
 
-            def cancel_then(self: connection.LeanConnection, may_keep: bool) -> None:
-                answered(self, may_keep)
+            def cancel_then(self: connection.LeanConnection, found: VaultReply, may_keep: bool) -> None:
+                answered(self, found, may_keep)
                 if not second:
                     second.append(asyncio.create_task(get(transport, server.url)))
                     first.cancel()

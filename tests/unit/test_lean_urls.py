@@ -22,9 +22,8 @@ from app.http.transports.lean import LeanTransport
 )
 def test_host_header_and_target_of_urls(url: str, header: str, target: str) -> None:
     transport = LeanTransport(connections=1, max_body_bytes=1)
-    for _ in range(2):
-        host, found = transport._located(url)
-        assert (host.header, found) == (header, target)
+    expected = f"GET {target} HTTP/1.1\r\nhost: {header}\r\n\r\n".encode()
+    assert [transport._serialized("GET", url, {}, None)[1] for _ in range(2)] == [expected, expected]
     assert len(transport._hosts) == 1
 
 
@@ -33,7 +32,7 @@ def test_host_header_and_target_of_urls(url: str, header: str, target: str) -> N
 )
 def test_invalid_urls_are_refused(url: str) -> None:
     with pytest.raises(NotSent) as caught:
-        LeanTransport(connections=1, max_body_bytes=1)._located(url)
+        LeanTransport(connections=1, max_body_bytes=1)._serialized("GET", url, {}, None)
     assert caught.value.cause is Cause.INVALID
     assert "u:p" not in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""The default transport: one aiohttp session per vault for the life of the process."""
+"""The general transport: one aiohttp session per vault for the life of the process."""
 
 import asyncio
 import ssl
@@ -121,14 +121,13 @@ class AiohttpTransport:
     ) -> VaultReply:
         refuse_unsafe_once(method, url, headers)
         session = self._session or self._open()
-        started_at = asyncio.get_running_loop().time()
-        if deadline_at <= started_at:
+        if deadline_at <= asyncio.get_running_loop().time():
             raise NotSent(Cause.TIMEOUT)
         flight = _Exchange(headers)
         marker = _FLIGHT.set(flight)
         try:
             async with asyncio.timeout_at(deadline_at):
-                return await self._exchange(session, method, url, body, started_at)
+                return await self._exchange(session, method, url, body)
         except TransportError:
             raise
         except (aiohttp.ClientError, OSError) as error:  # OSError: TimeoutError, and resets while the body is read
@@ -139,14 +138,7 @@ class AiohttpTransport:
         finally:
             _FLIGHT.reset(marker)
 
-    async def _exchange(
-        self,
-        session: aiohttp.ClientSession,
-        method: str,
-        url: str,
-        body: bytes | None,
-        started_at: float,
-    ) -> VaultReply:
+    async def _exchange(self, session: aiohttp.ClientSession, method: str, url: str, body: bytes | None) -> VaultReply:
         reply = await session.request(method, URL(url, encoded=True), data=body, allow_redirects=False)
         try:
             content = await self._read(reply)
@@ -162,12 +154,7 @@ class AiohttpTransport:
                 content = decoded(content, headers["content-encoding"], self._max_body_bytes)
             except ReplyRefused as refused:
                 raise MaybeSent(refused.cause) from None
-        return VaultReply(
-            status=reply.status,
-            headers=headers,
-            body=content,
-            latency_ms=round((asyncio.get_running_loop().time() - started_at) * 1000),
-        )
+        return VaultReply(reply.status, headers, content)
 
     async def _read(self, reply: aiohttp.ClientResponse) -> bytes:
         """Read the whole body, still encoded; raises `MaybeSent` above `max_body_bytes`."""

@@ -2,11 +2,12 @@
 
 import asyncio
 import select
+from collections import deque
 from typing import Final, Protocol, cast
 
 from app.http.message import VaultReply
 from app.http.transports.base import Cause, MaybeSent
-from app.http.transports.lean.reader import ReplyReader
+from app.http.transports.lean.reader import ReplyReader, whole_reply
 from app.http.transports.refused import ReplyRefused
 
 # Common servers close idle connections after 5 s (uvicorn, Node). A connection closed just as a write is sent makes
@@ -19,8 +20,12 @@ LIFETIME_S: Final = 300.0
 class ConnectionOwner(Protocol):
     """Receives the state changes of a connection."""
 
+    free: "list[LeanConnection]"
+    """Connections that may carry another request. A connection adds itself if there are no `waiters`."""
+    waiters: "deque[asyncio.Future[LeanConnection | None]]"
+
     def on_free(self, connection: "LeanConnection") -> None:
-        """The connection may carry another request."""
+        """The connection may carry another request; give it to the first of `waiters`."""
 
     def on_gone(self, connection: "LeanConnection") -> None:
         """The connection will carry no further request. Called once."""
@@ -30,18 +35,19 @@ class LeanConnection(asyncio.Protocol):
     """Created once the socket is connected (and TLS is established). Single event loop; no method waits."""
 
     __slots__ = (
-        "_deadline_at", "_expires_at", "_free_since", "_loop", "_owner", "_poll",
-        "_reader", "_started_at", "_timer", "_timer_at", "_transport", "_waiter", "is_gone",
+        "_deadline_at", "_expires_at", "_free_since", "_loop", "_max_body_bytes", "_owner", "_poll",
+        "_reader", "_timer", "_timer_at", "_transport", "_waiter", "is_gone",
     )  # fmt: skip
 
     def __init__(self, owner: ConnectionOwner, max_body_bytes: int) -> None:
         self._loop = asyncio.get_running_loop()
         self._owner = owner
+        self._max_body_bytes = max_body_bytes
         self._reader = ReplyReader(max_body_bytes)
         self._transport: asyncio.Transport
         self._waiter: asyncio.Future[VaultReply] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = self._deadline_at = self._started_at = 0.0
+        self._timer_at = self._deadline_at = 0.0
         self._free_since = self._loop.time()
         self._expires_at = self._free_since + LIFETIME_S
         self._poll: select.poll | None = None
@@ -58,17 +64,17 @@ class LeanConnection(asyncio.Protocol):
             return False
         return not (self._poll and self._poll.poll(0))
 
-    def ask(
-        self, request: bytes, *, is_head: bool, deadline_at: float, started_at: float
-    ) -> "asyncio.Future[VaultReply]":
+    def ask(self, request: bytes, is_head: bool, deadline_at: float) -> "asyncio.Future[VaultReply]":
         """Send the whole request. From now on, a missing reply is `MaybeSent`.
 
         The caller must call `give_up` if its await of the future is cancelled.
         """
-        self._reader.expect(is_bodiless=is_head)
-        self._started_at = started_at
+        if is_head or not self._reader.is_idle:
+            self._reader.expect(is_bodiless=is_head)
         self._waiter = waiter = self._loop.create_future()
-        self._set_deadline(deadline_at)
+        self._deadline_at = deadline_at
+        if self._timer is None or self._timer_at > deadline_at:
+            self._set_timer()
         self._transport.write(request)
         return waiter
 
@@ -97,9 +103,12 @@ class LeanConnection(asyncio.Protocol):
         if self._waiter is None:
             self._close(gracefully=False)  # unsolicited bytes
             return
+        reader = self._reader
         try:
-            if self._reader.feed(data):
-                self._answer(self._reader.may_keep)
+            if reader.is_idle and (reply := whole_reply(data, self._max_body_bytes)) is not None:
+                self._answer(reply, True)
+            elif reader.feed(data):
+                self._answer(reader.reply(), reader.may_keep)
         except ReplyRefused as refused:
             self._fail(refused.cause)
 
@@ -108,7 +117,7 @@ class LeanConnection(asyncio.Protocol):
             self._close(gracefully=True)
         elif self._reader.ends_with_connection():
             try:
-                self._answer(False)
+                self._answer(self._reader.reply(), False)
             except ReplyRefused as refused:
                 self._fail(refused.cause)
         else:
@@ -124,19 +133,20 @@ class LeanConnection(asyncio.Protocol):
     def _cause_of_end(self) -> Cause:
         return Cause.TRUNCATED if self._reader.has_head else Cause.RESET
 
-    def _answer(self, may_keep: bool) -> None:
-        """Resolve the waiter with the reply; raises `ReplyRefused` if the body cannot be decoded."""
-        now, waiter = self._loop.time(), self._waiter
-        reply = self._reader.reply(round((now - self._started_at) * 1000))
-        self._waiter = None
+    def _answer(self, reply: VaultReply, may_keep: bool) -> None:
+        """Resolve the waiter, then free or close the connection."""
+        waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(reply)
         # A vault that replied before it read the whole request could parse the rest as the next request.
-        if may_keep and not self.is_gone and not self._transport.get_write_buffer_size():
-            self._free_since = now
+        if not may_keep or self.is_gone or self._transport.get_write_buffer_size():
+            self._close(gracefully=True)
+            return
+        self._free_since = self._loop.time()
+        if self._owner.waiters:
             self._owner.on_free(self)
         else:
-            self._close(gracefully=True)
+            self._owner.free.append(self)
 
     def _fail(self, cause: Cause) -> None:
         waiter, self._waiter = self._waiter, None
@@ -160,13 +170,11 @@ class LeanConnection(asyncio.Protocol):
 
     # One timer serves many requests: deadlines mostly move forward, so it is rescheduled only when it fires.
 
-    def _set_deadline(self, deadline_at: float) -> None:
-        self._deadline_at = deadline_at
-        if self._timer is None or self._timer_at > deadline_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = deadline_at
-            self._timer = self._loop.call_at(deadline_at, self._on_timer)
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self._deadline_at
+        self._timer = self._loop.call_at(self._timer_at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -175,4 +183,4 @@ class LeanConnection(asyncio.Protocol):
         if self._loop.time() >= self._deadline_at:
             self._fail(Cause.TIMEOUT)
         else:
-            self._set_deadline(self._deadline_at)
+            self._set_timer()

@@ -16,6 +16,7 @@ from app.http.transports.lean.connection import KEEPALIVE_S, LeanConnection
 _DNS_TTL_S: Final = 10.0
 _SECOND_ADDRESS_AFTER_S: Final = 0.25  # RFC 8305 §8
 _TLS_SHUTDOWN_S: Final = 1.0
+_SWEEP_S: Final = KEEPALIVE_S / 4
 
 
 class Pool:
@@ -27,10 +28,10 @@ class Pool:
         self._tls = tls
         self._limit = limit
         self._max_body_bytes = max_body_bytes
-        self._free: list[LeanConnection] = []  # LIFO: the most recently used connection is last
+        self.free: list[LeanConnection] = []  # LIFO: the most recently used connection is last
         self._all: set[LeanConnection] = set()
         self._slots = 0  # in use: open connections and those being opened
-        self._waiters: deque[asyncio.Future[LeanConnection | None]] = deque()
+        self.waiters: deque[asyncio.Future[LeanConnection | None]] = deque()
         self._addresses: Sequence[aiohappyeyeballs.AddrInfoType] = ()
         self._addresses_until = 0.0
         self._sweeper: asyncio.TimerHandle | None = None
@@ -38,9 +39,8 @@ class Pool:
 
     def take(self, now: float) -> LeanConnection | None:
         """A free, usable connection, or None."""
-        free = self._free
-        while free:
-            connection = free.pop()
+        while self.free:
+            connection = self.free.pop()
             if connection.is_usable(now):
                 return connection
             connection.drop()
@@ -63,7 +63,7 @@ class Pool:
         self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        while self._waiters:
+        while self.waiters:
             self._wake_next(None)
         left = list(self._all)
         for connection in left:
@@ -77,14 +77,12 @@ class Pool:
         if self._is_closed:
             connection.drop()
         elif not self._wake_next(connection):
-            self._free.append(connection)
-            if self._sweeper is None:
-                self._sweeper = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._sweep)
+            self.free.append(connection)
 
     def on_gone(self, connection: LeanConnection) -> None:
         self._all.discard(connection)
-        if connection in self._free:
-            self._free.remove(connection)
+        if connection in self.free:
+            self.free.remove(connection)
         self._free_slot()
 
     def _free_slot(self) -> None:
@@ -93,8 +91,8 @@ class Pool:
 
     def _wake_next(self, connection: LeanConnection | None) -> bool:
         """Wake the first waiter with a connection, or with None: a slot is free, or the pool is closed."""
-        while self._waiters:
-            waiter = self._waiters.popleft()
+        while self.waiters:
+            waiter = self.waiters.popleft()
             if not waiter.done():
                 waiter.set_result(connection)
                 return True
@@ -118,9 +116,9 @@ class Pool:
     async def _wait(self, is_first_in_line: bool) -> LeanConnection | None:
         waiter: asyncio.Future[LeanConnection | None] = asyncio.get_running_loop().create_future()
         if is_first_in_line:
-            self._waiters.appendleft(waiter)
+            self.waiters.appendleft(waiter)
         else:
-            self._waiters.append(waiter)
+            self.waiters.append(waiter)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -152,6 +150,8 @@ class Pool:
         if self._is_closed:
             connection.drop()
             raise NotSent(Cause.CLOSED)
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
         return connection
 
     async def _connect(self) -> LeanConnection:
@@ -186,7 +186,7 @@ class Pool:
     def _sweep(self) -> None:
         """Close connections that have been idle too long, also when no calls are made."""
         now = asyncio.get_running_loop().time()
-        for connection in [one for one in self._free if not one.is_usable(now)]:
+        for connection in [one for one in self.free if not one.is_usable(now)]:
             connection.drop()
-        again = bool(self._free) and not self._is_closed
-        self._sweeper = asyncio.get_running_loop().call_later(KEEPALIVE_S / 4, self._sweep) if again else None
+        again = bool(self._all) and not self._is_closed
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep) if again else None

@@ -1,5 +1,10 @@
-"""Parses replies with llhttp in strict mode (httptools) and a few additional checks."""
+"""Parses replies with llhttp in strict mode (httptools) and a few additional checks.
 
+The ordinary reply, a complete 200 with a content length in one piece, is read by `whole_reply` instead, which accepts
+less than llhttp does. It takes 3 us where the parser's nine callbacks take 8 us (`bench/transport.py`).
+"""
+
+import re
 from typing import Final
 
 import httptools
@@ -18,6 +23,13 @@ _SWITCHING: Final = 101
 _BLANKS: Final = b" \t"
 _AROUND: Final = 4  # bytes per header besides name and value: colon, space, CRLF
 _MAX_SPELLINGS: Final = 512
+_MAX_LENGTH_DIGITS: Final = 16
+_KEEP: Final = "keep-alive"
+_UNUSUAL: Final = ("transfer-encoding", "content-encoding", "proxy-connection", "upgrade", "trailer")
+_WHOLE: Final = re.compile(
+    rb"HTTP/1\.1 200 [\t\x20-\x7e\x80-\xff]*+\r\n"
+    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+\r\n)++)\r\n"
+).match
 _spellings: dict[bytes, str] = {}
 
 
@@ -27,6 +39,34 @@ def _lower_name(name: bytes) -> str:
     if len(_spellings) < _MAX_SPELLINGS:
         _spellings[name] = lower
     return lower
+
+
+def whole_reply(data: bytes, max_body_bytes: int) -> VaultReply | None:
+    """The reply if `data` is exactly one ordinary reply that keeps the connection; None if `ReplyReader` must decide.
+
+    Not ordinary are: other statuses than 200, repeated headers, and any header that affects the length or the coding of
+    the body, or the connection.
+    """
+    found = _WHOLE(data, 0, MAX_HEAD_BYTES)
+    if found is None:
+        return None
+    lines = found[1].decode("utf-8", "surrogateescape").split("\r\n")
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip(" \t")
+    del headers[""]  # after the last line end
+    length, end = headers.get("content-length", ""), found.end()
+    if (
+        len(headers) != len(lines) - 1
+        or not (length.isascii() and length.isdigit() and len(length) < _MAX_LENGTH_DIGITS)
+        or int(length) != len(data) - end
+        or len(data) - end > max_body_bytes
+        or headers.get("connection", _KEEP).lower() != _KEEP
+        or not headers.keys().isdisjoint(_UNUSUAL)
+    ):
+        return None
+    return VaultReply(200, headers, data[end:])
 
 
 class ReplyReader:
@@ -39,7 +79,7 @@ class ReplyReader:
 
     __slots__ = (
         "_body", "_cause", "_fed", "_head_size", "_headers", "_is_bodiless", "_is_counted", "_max_body_bytes",
-        "_parser", "_quiet", "_size", "_status", "has_head", "is_complete", "may_keep",
+        "_parser", "_quiet", "_size", "_status", "has_head", "is_complete", "is_idle", "may_keep",
     )  # fmt: skip
 
     def __init__(self, max_body_bytes: int) -> None:
@@ -49,6 +89,7 @@ class ReplyReader:
 
     def expect(self, *, is_bodiless: bool) -> None:
         """Reset for the next reply; `is_bodiless` if the request is a HEAD."""
+        self.is_idle = not is_bodiless  # nothing of the reply has been read; `whole_reply` may be tried
         self._headers: dict[str, str] = {}
         self._body: bytes | bytearray = b""
         self._cause = Cause.UNREADABLE
@@ -60,7 +101,7 @@ class ReplyReader:
         """Parse `data`; True once the reply is complete. Raises `ReplyRefused`."""
         if not self._quiet and not self.has_head and not data.startswith(_FIRST_BYTE):
             raise ReplyRefused(Cause.UNREADABLE)
-        had = self._size
+        had, self.is_idle = self._size, False
         self._fed += len(data)
         try:
             self._parser.feed_data(data)
@@ -79,12 +120,12 @@ class ReplyReader:
         headers = self._headers
         return self.has_head and "content-length" not in headers and "transfer-encoding" not in headers
 
-    def reply(self, latency_ms: int) -> VaultReply:
+    def reply(self) -> VaultReply:
         """The reply, decoded. Raises `ReplyRefused`."""
         headers, body = self._headers, bytes(self._body)
         if body and "content-encoding" in headers:
             body = decoded(body, headers["content-encoding"], self._max_body_bytes)
-        return VaultReply(self._status, headers, body, latency_ms)
+        return VaultReply(self._status, headers, body)
 
     # Parser callbacks. An exception raised here stops the parser; `feed` re-raises it as `ReplyRefused`.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from app.http.message import ExtendedHeaders, FixedHeaders, VaultReply
+from app.http.message import NO_HEADERS, ExtendedHeaders, FixedHeaders, VaultReply
 from app.http.transports.base import Cause, NotSent, refuse_unsafe
 from app.http.transports.lean.pool import Pool
 
@@ -20,12 +20,12 @@ _MAX_NAMES: Final = 256
 
 
 class _Host:
-    """One scheme, host and port: its connection pool and `Host` header."""
+    """One scheme, host and port: its connection pool, and the text between a request's target and its headers."""
 
-    __slots__ = ("header", "pool")
+    __slots__ = ("after_target", "pool")
 
     def __init__(self, header: str, pool: Pool) -> None:
-        self.header = header
+        self.after_target = f" HTTP/1.1\r\nhost: {header}\r\n"
         self.pool = pool
 
 
@@ -47,16 +47,12 @@ class LeanTransport:
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, deadline_at: float
     ) -> VaultReply:
-        written = self._written(method, url, headers)
-        if self._is_closed:
-            raise NotSent(Cause.CLOSED)
+        host, request = self._serialized(method, url, headers, body)
         now = asyncio.get_running_loop().time()
         if deadline_at <= now:
             raise NotSent(Cause.TIMEOUT)
-        host, target = self._located(url)
-        request = _request(method, target, host.header, written, body)
         connection = host.pool.take(now) or await host.pool.obtain(deadline_at)
-        waiter = connection.ask(request, is_head=method == "HEAD", deadline_at=deadline_at, started_at=now)
+        waiter = connection.ask(request, method == "HEAD", deadline_at)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -70,16 +66,30 @@ class LeanTransport:
         for host in hosts.values():
             await host.pool.close()
 
-    def _located(self, url: str) -> tuple[_Host, str]:
-        """The host and the request target; raises `NotSent` for an invalid URL."""
-        if "#" in url:
-            url = url.partition("#")[0]
+    def _serialized(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> tuple[_Host, bytes]:
+        """The host and the whole request; raises `NotSent` if any part is unsafe, or the transport is closed."""
+        is_plain = method in _KNOWN_METHODS and url.isascii() and url.isprintable() and " " not in url
+        if is_plain and headers.__class__ is FixedHeaders and headers.wire is not None:
+            written: str = headers.wire
+        else:
+            written = self._written(method, url, headers)
+        if self._is_closed:
+            raise NotSent(Cause.CLOSED)
         cut = url.find("/", 8)  # after "http://" or "https://"
         host = self._hosts.get(url[:cut]) if cut > 0 else None
-        if host is not None:
-            return host, url[cut:]
+        if host is None or "#" in url:
+            host, target = self._located(url)
+        else:
+            target = url[cut:]
+        head = f"{method} {target}{host.after_target}{written}"
+        if body is not None:
+            return host, f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+        return host, f"{head}\r\n".encode() if method in _BODILESS else f"{head}content-length: 0\r\n\r\n".encode()
+
+    def _located(self, url: str) -> tuple[_Host, str]:
+        """The host and the request target; raises `NotSent` for an invalid URL."""
         try:
-            parts = urlsplit(url)
+            parts = urlsplit(url.partition("#")[0])
             name, port, is_tls = parts.hostname, parts.port, parts.scheme == "https"
         except ValueError:
             raise NotSent(Cause.INVALID, "url") from None
@@ -110,8 +120,7 @@ class LeanTransport:
         if not isinstance(headers, FixedHeaders):
             self._refuse_unsafe(method, url, headers)
             return _lines(headers)
-        if not (method in _KNOWN_METHODS and url.isascii() and url.isprintable() and " " not in url):
-            self._refuse_unsafe(method, url, headers)
+        self._refuse_unsafe(method, url, NO_HEADERS)
         return self._written_once(headers)
 
     def _written_once(self, fixed: FixedHeaders) -> str:
@@ -146,11 +155,3 @@ class LeanTransport:
 
 def _lines(headers: Mapping[str, str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-
-
-def _request(method: str, target: str, host: str, written: str, body: bytes | None) -> bytes:
-    """The whole request, from parts checked by `_refuse_unsafe`."""
-    head = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\n{written}"
-    if body is not None:
-        return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
-    return f"{head}\r\n".encode() if method in _BODILESS else f"{head}content-length: 0\r\n\r\n".encode()

@@ -1,6 +1,6 @@
 """All private or internal APIs of Strawberry 0.341 and graphql-core 3.3 that plans use.
 
-`tests/unit/test_execution_bridge.py` asserts each of them, so an incompatible upgrade fails there first.
+`tests/unit/test_execution_internals.py` asserts each of them, so an incompatible upgrade fails there first.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence

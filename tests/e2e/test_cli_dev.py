@@ -23,9 +23,9 @@ from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
 from app.cli.main import COMMANDS, load
-from tests.support.between import Between
 from tests.support.command import Running, vaultgraph
 from tests.support.sandbox import RunningSandbox
+from tests.support.vault_proxy import VaultProxy
 
 FREE = ("--port", "0", "--sandbox-port", "0")
 
@@ -249,7 +249,7 @@ def one_line(text: str) -> bool:
 
 
 def test_another_server_is_no_sandbox(tmp_path: Path, sandbox: RunningSandbox) -> None:
-    with Between(f"{sandbox.url}/__sandbox", lambda body: {"loanpro": 5}) as other:
+    with VaultProxy(f"{sandbox.url}/__sandbox", lambda body: {"loanpro": 5}) as other:
         url = other.url.removesuffix("/__sandbox")
         done = vaultgraph("dev", "--port", "0", "--sandbox-url", url, "--data-dir", tmp_path)
     assert (done.returncode, one_line(done.stderr)) == (1, True), done.stderr

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.between import Between
 from tests.support.gateway import GraphQLReply, RunningGateway
 from tests.support.gateways import PROVIDERS, StartGateway, patient, sources, upstream
 from tests.support.sandbox import RunningSandbox
+from tests.support.vault_proxy import VaultProxy
 
 SOON_S = 60  # far above the deadline of a hanging vault, far below the faults' delay
 HELD = {"LOANPRO": 2, "ALOHA": 2, "JPMORGAN": 3, "CASELLE": 2}
@@ -309,8 +309,8 @@ def test_a_malformed_record_is_skipped_and_counted(
     provider: str, spoilt: str, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     base_url = sandbox.credentials(provider.lower())["base_url"]
-    with Between(base_url, _second(SPOILT[spoilt])) as between:
-        gateway = start_gateway(**patient_with(provider, base_url=between.url))
+    with VaultProxy(base_url, _second(SPOILT[spoilt])) as proxy:
+        gateway = start_gateway(**patient_with(provider, base_url=proxy.url))
         customer, reply = asked(gateway)
         row = row_of(customer, provider)
         assert (row["state"], row["skippedCount"]) == ("PARTIAL", 1)
@@ -349,8 +349,8 @@ def test_a_reply_of_another_shape_affects_only_its_row(
     provider: str, body: bytes, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
     base_url = sandbox.credentials(provider.lower())["base_url"]
-    with Between(base_url, lambda _: body) as between:
-        gateway = start_gateway(**patient_with(provider, base_url=between.url))
+    with VaultProxy(base_url, lambda _: body) as proxy:
+        gateway = start_gateway(**patient_with(provider, base_url=proxy.url))
         customer, reply = asked(gateway)
     state = row_of(customer, provider)["state"]
     assert state in {"UNAVAILABLE", "PARTIAL"}, "not what the vault documents: never OK and empty"

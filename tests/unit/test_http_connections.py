@@ -18,7 +18,7 @@ from app.http.transports.aiohttp_transport import AiohttpTransport
 from app.http.transports.base import MaybeSent, Transport, TransportError
 from app.http.transports.choice import Kind, open_transport
 from tests.support.certificates import certified
-from tests.support.misbehaving import Misbehaving, Script, Step, answer, head, pieces, unasked
+from tests.support.http_violations import Script, Step, ViolatingServer, answer, head, pieces, unasked
 from tests.support.raw_server import reply
 from tests.support.threaded_server import ThreadedServer
 from tests.support.transports import BOTH
@@ -188,7 +188,7 @@ def test_each_caller_gets_its_own_body_and_the_next_request_succeeds(kind: Kind,
     scripts: dict[str, Script] = {}
 
     async def main() -> None:
-        server = Misbehaving(lambda target: scripts[target])
+        server = ViolatingServer(lambda target: scripts[target])
         url = await server.start()
         transport = open_transport(kind, connections=random.randint(1, 3), max_body_bytes=100_000)
         ends: dict[str, set[type]] = {}
@@ -247,7 +247,7 @@ def test_unsolicited_bytes_close_the_connection_over_tls(kind: Kind, run: Run, t
 
 async def test_aiohttp_uses_the_patched_connections() -> None:
     """Fails if a release of aiohttp creates connections differently or renames the private attributes in use."""
-    server = Misbehaving(lambda target: well_behaved(Random(1), b"own", b""))
+    server = ViolatingServer(lambda target: well_behaved(Random(1), b"own", b""))
     transport = AiohttpTransport(connections=1, max_body_bytes=100)
     await send(transport, await server.start() + "/x")
     assert transport._session is not None

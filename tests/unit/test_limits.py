@@ -19,7 +19,7 @@ from app.api.problems import RequestRefused
 from app.execution.documents import Document, DocumentCache
 from app.wallet.caller import ALL_SCOPES, Caller
 from resolvers.schema import schema
-from tests.support.effort import calls_made
+from tests.support.call_count import calls_made
 
 STAFF = Caller(name="staff", scopes=ALL_SCOPES)
 PLAIN = Caller(name="plain", scopes=ALL_SCOPES - {"explore"})

@@ -12,7 +12,7 @@ from app.store.ulids import CUSTOMER, OPERATION, new_id
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.pan import card_number_spans, looks_like_card_number
 from app.wallet.ids import Ids
-from tests.support.effort import calls_made
+from tests.support.call_count import calls_made
 from tests.unit.test_http_pan import found, luhn
 
 # Network, leading digits, lengths: ISO/IEC 7812 ranges as the networks publish them.

@@ -22,7 +22,7 @@ from app.wallet.writes.payment_status import StatusUpdate, settle_payment
 from app.wallet.writes.reconcile import Reconciler
 from app.wallet.writes.upgrades import read_intent
 from tests.support.calls import soon
-from tests.support.interrupted import INTERRUPTED
+from tests.support.interrupted_writes import INTERRUPTED
 from tests.support.sandbox import RunningSandbox
 from tests.support.writing import STAFF, Bench, bench_on, dead, open_store
 

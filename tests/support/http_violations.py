@@ -38,7 +38,7 @@ class Script:
     later: bytes = b""
 
 
-class Misbehaving:
+class ViolatingServer:
     """`script` returns each request's script by its target.
 
     Targets that begin with `/early` are answered after the request's head; a large body is never read.
@@ -88,7 +88,7 @@ class Misbehaving:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, server: Misbehaving) -> None:
+    def __init__(self, server: ViolatingServer) -> None:
         self._server = server
         self._received = b""
         self._unread = 0

@@ -13,7 +13,7 @@ Edit = Callable[[Any], Any]
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "host"})
 
 
-class Between:
+class VaultProxy:
     """Use ``url`` as that vault's `base_url`.
 
     `edit` gets the decoded JSON of every 200 and returns the reply: JSON, or raw bytes.
@@ -25,7 +25,7 @@ class Between:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}{target.path}"
 
-    def __enter__(self) -> "Between":
+    def __enter__(self) -> "VaultProxy":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -15,6 +16,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from app.api import graphiql
 from app.api.audit import Audit
 from app.api.auth.compose import build_callers
+from app.api.auth.key_uses import KeyUseRecorder
 from app.api.compose import browser_of, endpoint_limits, limits_of, socket_limits
 from app.api.cors import Cors
 from app.api.documents.compose import DocumentServices
@@ -35,6 +37,7 @@ from app.http.client import VaultHttpClient
 from app.http.fetch import DocumentFetcher
 from app.http.jwks import Fetch
 from app.providers.registry import build_providers, canonical_ref, specs
+from app.runtime_settings import ID_KEY, GatewayKeys
 from app.server.addresses import TrustedProxies
 from app.server.connections import ConnectionLimits
 from app.settings.model import Settings
@@ -60,7 +63,6 @@ from app.wallet.changes.webhook_worker import (
 )
 from app.wallet.defaults.kept_default import DefaultKeeper
 from app.wallet.defaults.stored_choice import ChoiceChange, StoredChoices
-from app.wallet.ids import Ids
 from app.wallet.keys import derive_key
 from app.wallet.reads.build_wallet import DefaultInfo, WalletRules
 from app.wallet.reads.cache import SnapshotCache
@@ -96,18 +98,21 @@ class Gateway:
         self.after_start: list[Hook] = []
         self.is_draining = False
         self.store = Store.open(store_url(settings))
-        self.callers = build_callers(settings, self.store.clients, _jwks_fetcher(settings))
+        self.keys = GatewayKeys(settings)
+        self.ids = self.keys.ids
+        self.owner = WorkerLease(self.store, _utc_now, keys=self.keys.by_setting)
+        self.key_uses = KeyUseRecorder(self.store, self.owner)
+        self.ids.on_old_key = partial(self.key_uses.old_key_used, ID_KEY)
+        self.callers = build_callers(settings, self.store.clients, _jwks_fetcher(settings), self.key_uses)
         self.metrics = Metrics()
         self.audit = Audit(self.store.events, observer=self.metrics)
         self.shared_buckets = _shared_buckets(settings)
-        self.ids = Ids(settings.id_key.reveal(), canonical_ref=canonical_ref)
         self.providers = build_providers(settings, self.metrics)
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
         adapters = {name.value: vault for name, vault in self.providers.items()}
         self.metrics.watch(_http_clients(self.providers), self.snapshots, adapters)
         self.sightings = ChangeDetector(self.store, self._on_method_added)
         self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
-        self.owner = WorkerLease(self.store, _utc_now)
         pace = ObservationPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
         self.noting = ObservationQueue(self.store, self.sightings, pace, self.owner.is_writing)
         policies, noting = _policies(settings), self.noting
@@ -126,7 +131,8 @@ class Gateway:
         self.writer = WalletWriter(self._write_deps())
         self.reconciler = Reconciler(self.writer)
         self.feed = Feed(self.store)
-        self._senders = _webhook_senders(settings)
+        senders = _webhook_senders(settings)
+        self.webhooks = WebhookReceiver(senders, self._store_delivery, self._on_old_secret)
         self.watch = self._poller()
         self.services = self._services()
         inbound = WebhookDeps(self.store, self.providers, self.snapshots, self.sightings, self.choices)
@@ -152,9 +158,10 @@ class Gateway:
         self._seen_version = await self.store.changes.version()
         await self.documents.start()
         await self.owner.start()
+        await self.keys.publish(self.store, self.owner)
         await self.reconciler.start()
         work = [self._poll_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run()]
-        work += [self.feed.run(), self.watch.run(), self.audit.run(), self.documents.run()]
+        work += [self.feed.run(), self.watch.run(), self.audit.run(), self.documents.run(), self.key_uses.run()]
         self._background.extend(asyncio.create_task(one) for one in work)
 
     async def stop(self) -> None:
@@ -170,6 +177,7 @@ class Gateway:
         if self.shared_buckets is not None:
             await self.shared_buckets.close()
         await self.audit.flush()
+        await self.key_uses.finish()
         await self.documents.stop()
         await self.store.close()
 
@@ -250,7 +258,7 @@ class Gateway:
 
     def _poller(self) -> Poller:
         """Polls the vaults that send no webhooks."""
-        polled = [name for name in ProviderName if name.value not in self._senders]
+        polled = [name for name in ProviderName if name.value not in self.webhooks.senders]
         pace = PollerPace(every_s=self.settings.watch.every_s, calls_per_s=self.settings.watch.calls_per_s)
         return Poller(self.store, self.feed, self.reader, self.sightings, self.choices, polled, pace, _utc_now)
 
@@ -262,7 +270,7 @@ class Gateway:
             ids=self.ids,
             rules=self.rules,
             owner=self.owner,
-            digest_keys=(settings.digest_key.reveal(),),
+            digest_keys=self.keys.digest,
             deadlines_s={name: settings.provider(name.value).write_deadline_s for name in ProviderName},
             utc_now=_utc_now,
         )
@@ -296,7 +304,7 @@ class Gateway:
         routes: list[BaseRoute] = [
             Route("/healthz", healthz),
             Route("/readyz", self._readyz),
-            Route("/webhooks/{path:path}", WebhookReceiver(self._senders, self._store_delivery)),
+            Route("/webhooks/{path:path}", self.webhooks),
         ]
         if is_development or self.settings.metrics_token:
             routes.append(Route("/metrics", MetricsPage(self.metrics, self.settings.metrics_token.reveal())))
@@ -321,6 +329,10 @@ class Gateway:
     async def _store_delivery(self, receipt: NewDelivery) -> None:
         await self.store.receipts.add(receipt)
         self.receipt_worker.wake()
+
+    def _on_old_secret(self, provider: str, number: int) -> None:
+        setting = f"{provider}.webhook_secret"
+        self.key_uses.old_key_used(setting, self.keys.webhooks[setting][number])
 
     def _graphiql_page(self) -> HttpResponse:
         bundled = self.has_bundled_graphiql
@@ -388,7 +400,7 @@ def _rules(settings: Settings, providers: Mapping[ProviderName, VaultProvider]) 
     return WalletRules(
         operations={name: vault.capabilities.operations for name, vault in providers.items()},
         precedence=tuple(ProviderName(name) for name in settings.provider_precedence),
-        group_secret=derive_key(settings.id_key.reveal(), "wallet/groups"),
+        group_secret=derive_key(settings.id_key.first.reveal(), "wallet/groups"),
         expiring_soon_days=settings.expiring_soon_days,
         clear_default_after=timedelta(seconds=settings.default.clear_after_s),
     )

@@ -22,16 +22,23 @@ Keep = Callable[[NewDelivery], Awaitable[None]]
 class WebhookReceiver:
     """ASGI application below ``/webhooks/``. `senders` are keyed by the first part of the path."""
 
-    def __init__(self, senders: Mapping[str, WebhookSender], keep: Keep) -> None:
-        self._senders = dict(senders)
+    def __init__(
+        self,
+        senders: Mapping[str, WebhookSender],
+        keep: Keep,
+        on_old_secret: Callable[[str, int], None] = lambda name, number: None,
+    ) -> None:
+        """`on_old_secret` is called with the sender's name and the index of a secret that is not the first."""
+        self.senders = dict(senders)
         self._keep = keep
+        self._on_old_secret = on_old_secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["type"] != "http" or scope["method"] != "POST":
                 raise WebhookRejected(405, "Webhooks must be sent by POST.", {"allow": "POST"})
             name, _, path = scope["path"].removeprefix("/webhooks/").partition("/")
-            sender = self._senders.get(name)
+            sender = self.senders.get(name)
             if sender is None:
                 raise WebhookRejected(404, "No such sender.")
             headers = _headers(scope["headers"], sender)
@@ -40,6 +47,8 @@ class WebhookReceiver:
             if (connection := connection_of(scope)) is not None:
                 connection.authenticated(f"webhooks:{name}")
             if delivery is not None:
+                if delivery.secret_number:
+                    self._on_old_secret(name, delivery.secret_number)
                 await self._keep(_receipt(name, delivery))
         except StoreUnavailable:  # the sender retries
             answer = HttpResponse(503, encode({"error": "Try again later."}), headers={"retry-after": "1"})

@@ -11,6 +11,7 @@ from app.cli.open_store import CommandFailed, run_with_store, store_settings
 from app.cli.operator_log import note
 from app.cli.options import CREATE, SCOPES, Source, TakesScopes, checked_scopes, source_options
 from app.cli.output import JSON, print_rows
+from app.settings.model import Settings
 from app.store import Store
 from app.store.errors import ClientExists, CustomerUnknown
 from app.store.records import ClientRecord
@@ -49,12 +50,11 @@ def add(source: Source, name: str, scopes: tuple[str, ...], customers: str) -> N
         )
 
     settings = store_settings(source)
-    key = new_key()
-    key_hash = KeyHasher(settings.digest_key.reveal()).hash(key)
+    key, stored = _new_key(settings)
 
     async def work(store: Store) -> None:
         async with store.transaction() as tx:
-            await store.clients.add(name, key_hash=key_hash, scopes=wanted, sees_all_customers=sees_all, tx=tx)
+            await store.clients.add(name, **stored, scopes=wanted, sees_all_customers=sees_all, tx=tx)
             await note(store, tx, "partner add", partner=name, scopes=sorted(wanted), all_customers=sees_all)
 
     try:
@@ -74,13 +74,12 @@ def add(source: Source, name: str, scopes: tuple[str, ...], customers: str) -> N
 @source_options
 def rotate(source: Source, name: str, old_valid_for_h: float | None) -> None:
     settings = store_settings(source)
-    key = new_key()
-    key_hash = KeyHasher(settings.digest_key.reveal()).hash(key)
+    key, stored = _new_key(settings)
     until = None if old_valid_for_h is None else datetime.now(UTC) + timedelta(hours=old_valid_for_h)
 
     async def work(store: Store) -> None:
         async with store.transaction() as tx:
-            await store.clients.rotate(name, key_hash, old_until=until, tx=tx)
+            await store.clients.rotate(name, **stored, old_until=until, tx=tx)
             ends = None if until is None else until.isoformat(timespec="seconds")
             await note(store, tx, "partner rotate", partner=name, old_key_until=ends)
 
@@ -156,6 +155,12 @@ def list_partners(source: Source, as_json: bool) -> None:
         return [_row(record) for record in await store.clients.all()]
 
     print_rows(_COLUMNS, run_with_store(store_settings(source), work), as_json=as_json)
+
+
+def _new_key(settings: Settings) -> tuple[str, dict[str, str]]:
+    """A new key, and what the store keeps of it."""
+    key, hasher = new_key(), KeyHasher(*settings.digest_key.reveal())
+    return key, {"key_hash": hasher.hash(key), "digest_key": hasher.keys.first_name}
 
 
 def _joined(scopes: Collection[str]) -> str:

@@ -70,11 +70,12 @@ def hmac_signatures(header: str) -> list[bytes]:
     return found[:_MOST_SIGNATURES]
 
 
-def is_hmac_signed(signed: bytes, signatures: Sequence[bytes], secrets: Sequence[Secret]) -> bool:
-    """True if any signature is the HMAC by any secret. Compares all of them, in constant time."""
-    is_signed = False
-    for secret in secrets:
+def hmac_secret_number(signed: bytes, signatures: Sequence[bytes], secrets: Sequence[Secret]) -> int | None:
+    """The index of the secret by which any signature is the HMAC, or None. Compares all of them, in constant time."""
+    found: int | None = None
+    for number, secret in reversed(list(enumerate(secrets))):
         expected = hmac.digest(secret.reveal().encode(), signed, sha256)
         for signature in signatures:
-            is_signed |= hmac.compare_digest(expected, signature)
-    return is_signed
+            if hmac.compare_digest(expected, signature):
+                found = number
+    return found

@@ -11,7 +11,7 @@ from msgspec.structs import fields
 from app.settings.model import Settings
 from app.settings.parse import Section
 from app.settings.texts import CheckedText
-from app.vault.secret import Secret
+from app.vault.secret import Secret, Secrets
 
 _SECRET: Final = Annotated[str, Meta(extra_json_schema={"writeOnly": True})]
 
@@ -31,17 +31,21 @@ def _in_json(kind: type[Section]) -> type[Struct]:
             rows.append((one.name, section := _in_json(one.type), field(default_factory=section)))
             continue
         default = one.default_factory() if one.default is NODEFAULT else one.default
-        shown = to_builtins(default, enc_hook=lambda value: "" if isinstance(value, Secret) else str(value))
+        shown = to_builtins(default, enc_hook=lambda value: "" if isinstance(value, Secret | Secrets) else str(value))
         is_shared = isinstance(shown, (list, dict))  # msgspec refuses such a default, and leaves it out
         rows.append((one.name, _json_type(one.type), field(default_factory=lambda: None) if is_shared else shown))
         if one.type is Secret:
             rows.append((f"{one.name}_file", str, ""))
+        elif one.type is Secrets:
+            rows.append((f"{one.name}_file", str | list[str], ""))
     return defstruct(kind.__name__, rows, namespace={"__doc__": kind.__doc__}, forbid_unknown_fields=True, frozen=True)
 
 
 def _json_type(kind: Any) -> Any:
     if kind is Secret:
         return _SECRET
+    if kind is Secrets:
+        return _SECRET | list[_SECRET]  # type: ignore[valid-type]
     if get_origin(kind) is list:
         return list[_json_type(get_args(kind)[0])]  # type: ignore[misc]
     return str if isinstance(kind, type) and issubclass(kind, (Path, CheckedText)) else kind

@@ -35,7 +35,7 @@ from app.settings.sources import (
     resolve_files,
 )
 from app.settings.texts import CorsOrigin, HeaderName, Network, Origin
-from app.vault.secret import Secret
+from app.vault.secret import Secret, Secrets
 
 
 class DefaultSettings(Section, frozen=True):
@@ -201,15 +201,16 @@ class RateSettings(Section, frozen=True):
 class GatewaySettings(Section, frozen=True):
     """All settings except those of vaults.
 
-    `id_key` and `digest_key` are base64 or long random strings (32 characters or more).
+    `id_key` and `digest_key` are base64 or long random strings (32 characters or more), or lists of them during
+    rotation: the first one is used for new data, all of them for existing data.
     """
 
     mode: Literal["production", "development"] = "production"
     data_dir: Path = Path("vaultgraph-data")
     host: str = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
-    id_key: Secret = Secret("")
-    digest_key: Secret = Secret("")
+    id_key: Secrets = Secrets()
+    digest_key: Secrets = Secrets()
     metrics_token: Secret = Secret("")
     grace_s: ZeroOrMore = 10.0
     request_deadline_s: Positive = 3.0

@@ -11,7 +11,7 @@ from msgspec.structs import fields
 
 from app.errors import SettingsError
 from app.settings.texts import CheckedText
-from app.vault.secret import Secret
+from app.vault.secret import Secret, Secrets
 
 Made = TypeVar("Made", bound="Section")
 
@@ -23,7 +23,7 @@ Count = Annotated[int, Meta(ge=1)]
 CountOrNone = Annotated[int, Meta(ge=0)]
 Word = Annotated[str, Meta(min_length=1)]
 
-_TEXT_TYPES: Final = (Path, Secret, CheckedText)
+_TEXT_TYPES: Final = (Path, Secret, Secrets, CheckedText)
 _WORDS: Final = {
     dict: "a section",
     list: "a list",
@@ -73,7 +73,7 @@ def names_in(kind: type[Section], prefix: str) -> Iterator[tuple[str, bool]]:
             yield name, False  # a value for it is refused as a section
             yield from names_in(bare, f"{name}__")
         else:
-            yield name, get_origin(bare) is dict
+            yield name, get_origin(bare) is dict or bare is Secrets
 
 
 def _section(found: Any, kind: type[Made], path: tuple[str, ...], faults: _Faults) -> Made | None:
@@ -130,9 +130,28 @@ def _value(value: Any, kind: Any) -> Any:
 def _of_text(kind: type[Any], value: Any) -> Any:
     if isinstance(value, kind):
         return value
+    if kind is Secrets:
+        return _secrets(value)
     if not issubclass(kind, _TEXT_TYPES) or not isinstance(value, str):
         raise ValueError("Expected text")
     return kind(value)
+
+
+def _secrets(value: Any) -> Secrets:
+    """One text with commas or line breaks between the secrets, a list, or a table with the keys 1, 2, ... (numbered
+    environment variables).
+    """
+    if isinstance(value, str):
+        return Secrets(*(part.strip() for part in re.split("[,\n]", value)))
+    if isinstance(value, Mapping):
+        if not all(number.isdecimal() for number in value):
+            raise ValueError("Expected numbers as names, as in 1, 2")
+        value = [value[number] for number in sorted(value, key=int)]
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError("Expected text, or a list of texts")
+    if not all(one.strip() for one in value):
+        raise ValueError("Expected no empty entry")
+    return Secrets(*value)
 
 
 def _rule(value: Any, kind: Any) -> str:

@@ -9,9 +9,10 @@ from msgspec.structs import fields
 
 from app.providers.registry import specs
 from app.settings.model import Settings
-from app.vault.secret import Secret
+from app.vault.secret import Secrets
 
 _LEAST_CHARACTERS: Final = 8
+_LEAST_LENGTH: Final = 32
 _OPENLY: Final = "credentials would cross the network in clear text: use https"
 
 
@@ -29,13 +30,8 @@ def missing_settings(settings: Settings) -> dict[str, list[str]]:
 
 def unsafe_settings(settings: Settings) -> dict[str, list[str]]:
     """The unsafe settings per vault (and ``gateway``), each with setting and rule."""
-    keys = {name: getattr(settings, name).reveal() for name in ("id_key", "digest_key")}
-    gateway = [
-        f"{name}: it has fewer than {_LEAST_CHARACTERS} different characters, make it of random bytes"
-        for name, key in keys.items()
-        if key and len(set(key)) < _LEAST_CHARACTERS
-    ]
-    if keys["id_key"] and keys["id_key"] == keys["digest_key"]:
+    gateway = [fault for name in ("id_key", "digest_key") for fault in _weaknesses(name, getattr(settings, name))]
+    if not set(settings.id_key).isdisjoint(settings.digest_key):
         gateway.append("digest_key: it is the same as id_key, make another")
     if settings.mode == "production" and is_sent_openly(settings.auth.jwks_url):
         gateway.append(f"auth.jwks_url: {_OPENLY}")
@@ -85,5 +81,16 @@ def _unprotected(settings: Settings) -> list[str]:
 
 
 def _is_weak(settings: Settings, name: str) -> bool:
-    key: Secret = getattr(settings, name)
-    return len(key.reveal()) < 32
+    keys: Secrets = getattr(settings, name)
+    return not keys or len(keys.first.reveal()) < _LEAST_LENGTH
+
+
+def _weaknesses(name: str, keys: Secrets) -> Iterator[str]:
+    for number, key in enumerate(keys.reveal(), start=1):
+        shown = name if len(keys) == 1 else f"{name}, number {number}"
+        if number > 1 and len(key) < _LEAST_LENGTH:
+            yield f"{shown}: it has fewer than {_LEAST_LENGTH} characters"
+        if len(set(key)) < _LEAST_CHARACTERS:
+            yield f"{shown}: it has fewer than {_LEAST_CHARACTERS} different characters, make it of random bytes"
+    if len(set(keys)) < len(keys):
+        yield f"{name}: one key is listed twice"

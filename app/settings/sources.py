@@ -55,7 +55,9 @@ def refuse_unknown_variables(environ: Mapping[str, str], known: Mapping[str, boo
 
 
 def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """``VAULTGRAPH_STORE__REDIS_URL`` becomes ``{"store": {"redis_url": ...}}``; lists are comma-separated."""
+    """``VAULTGRAPH_STORE__REDIS_URL`` becomes ``{"store": {"redis_url": ...}}``; lists are comma-separated, or their
+    items numbered (``VAULTGRAPH_ID_KEY__1``) where the setting holds several secrets.
+    """
     found: dict[str, Any] = {}
     for key in variables(environ):
         value = environ[key]
@@ -65,6 +67,8 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             place = place.setdefault(section, {})
             if not isinstance(place, dict):
                 raise SettingsError(f"{section}: is a section, and {ENV_PREFIX}{section.upper()} gives it a value")
+        if isinstance(place.get(name), dict):
+            raise SettingsError(f"{'.'.join((*sections, name))}: set it, or its parts {key.upper()}__..., not both")
         place[name] = value
     return found
 
@@ -84,23 +88,31 @@ def deep_merge(base: MutableMapping[str, Any], upper: Mapping[str, Any]) -> None
 
 
 def resolve_files(section: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
-    """Replace every ``x_file`` by ``x`` with the file's text."""
+    """Replace every ``x_file`` by ``x`` with the file's text, and a list of files by a list of their texts."""
     for key in list(section):
         value = section[key]
         if isinstance(value, MutableMapping):
             resolve_files(value, (*path, key))
-        elif key.endswith(_FILE_SUFFIX) and isinstance(value, str):
+        elif key.endswith(_FILE_SUFFIX) and isinstance(value, str | list):
             name, shown = key.removesuffix(_FILE_SUFFIX), ".".join((*path, key))
             if name in section:
                 raise SettingsError(f"{shown}: set it or {name}, not both")
-            try:
-                _refuse_if_shared(Path(value), shown)
-                section[name] = Path(value).read_text("utf-8").rstrip("\r\n")
-            except OSError as error:
-                raise SettingsError(f"{shown}: {error.strerror}") from None
-            except UnicodeDecodeError:
-                raise SettingsError(f"{shown}: the file is not UTF-8 text") from None
+            is_list = isinstance(value, list)
+            section[name] = [_text_of(one, shown) for one in value] if is_list else _text_of(value, shown)
             del section[key]
+
+
+def _text_of(file: object, shown: str) -> str:
+    """The text of a secret file without its last line break. Raises SettingsError."""
+    if not isinstance(file, str):
+        raise SettingsError(f"{shown}: Expected paths")
+    try:
+        _refuse_if_shared(Path(file), shown)
+        return Path(file).read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise SettingsError(f"{shown}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{shown}: the file is not UTF-8 text") from None
 
 
 def _refuse_if_shared(path: Path, shown: str) -> None:

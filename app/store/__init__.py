@@ -15,6 +15,7 @@ from app.store.documents import PublishedDocuments
 from app.store.events import Events
 from app.store.imports import Imports
 from app.store.journal import Journal
+from app.store.key_uses import KeyUses
 from app.store.leases import Leases
 from app.store.link_health import LinkHealth
 from app.store.locks import Locks
@@ -43,6 +44,7 @@ class Store:
         self.events = Events(database)
         self.changes = ChangeLog(database)
         self.clients = Clients(database)
+        self.key_uses = KeyUses(database)
         self.documents = PublishedDocuments(database)
         self.receipts = WebhookDeliveries(database)
         self.imports = Imports(database)

@@ -1,6 +1,6 @@
 """Partner apps: key hashes, scopes and granted customers."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
 from app.store.records import ClientKey, ClientRecord, Topic
 from app.store.tables import client_grants, client_keys, clients, customers
 from app.store.text import is_storable, storable
+from app.store.ulids import API_KEY, new_id
 
 
 class Clients:
@@ -25,11 +26,12 @@ class Clients:
         name: str,
         *,
         key_hash: str,
+        digest_key: str | None = None,
         scopes: Iterable[str],
         sees_all_customers: bool = False,
         tx: Tx | None = None,
     ) -> ClientRecord:
-        """Raises ClientExists."""
+        """`digest_key` is the name of the key of `key_hash`. Raises ClientExists."""
         storable(name)
         row = {
             "tenant": self._db.tenant,
@@ -42,7 +44,7 @@ class Clients:
         async with self._db.writing(tx) as own:
             if (await own.conn.execute(insert)).first() is None:
                 raise ClientExists("a client of this name exists")
-            await self._add_key(name, key_hash, own)
+            await self._add_key(name, key_hash, digest_key, own)
             own.touch(Topic.CLIENT, name)
             return await self._must_find(name, own)
 
@@ -61,6 +63,14 @@ class Clients:
         found = await self._find(clients.c.name.in_(owner))
         return found[0] if found else None
 
+    async def by_key_id(self, key_id: str) -> ClientRecord | None:
+        """As `by_key_hash`."""
+        if not is_storable(key_id):
+            return None
+        owner = select(client_keys.c.client).where(self._is_valid(), client_keys.c.id == key_id)
+        found = await self._find(clients.c.name.in_(owner))
+        return found[0] if found else None
+
     async def key_hashes(self, *, limit: int) -> frozenset[str]:
         """Hashes of all valid keys, including those of disabled clients; at most `limit`."""
         query = select(client_keys.c.key_hash).where(self._is_valid()).limit(limit)
@@ -71,7 +81,13 @@ class Clients:
         return await self._find()
 
     async def rotate(
-        self, name: str, key_hash: str, *, old_until: datetime | None = None, tx: Tx | None = None
+        self,
+        name: str,
+        key_hash: str,
+        *,
+        digest_key: str | None = None,
+        old_until: datetime | None = None,
+        tx: Tx | None = None,
     ) -> ClientRecord:
         """Add a key; the newest old key stays valid (until `old_until`, if given), all others are deleted.
 
@@ -84,12 +100,43 @@ class Clients:
             kept = newest.key_hash if newest else ""
             await own.conn.execute(delete(client_keys).where(mine, client_keys.c.key_hash != kept))
             await own.conn.execute(update(client_keys).where(mine).values(expires_at=old_until))
-            await self._add_key(name, key_hash, own)
+            await self._add_key(name, key_hash, digest_key, own)
             own.touch(Topic.CLIENT, name)
             return await self._must_find(name, own)
 
+    async def revoke_key(self, name: str, key_id: str, *, tx: Tx | None = None) -> bool:
+        """Delete one key; False if the client has no such key. Raises ClientUnknown."""
+        its = client_keys.c.tenant == self._db.tenant, client_keys.c.client == name, client_keys.c.id == key_id
+        async with self._db.writing(tx) as own:
+            await self._must_find(name, own, is_locked=True)
+            gone = (await own.conn.execute(delete(client_keys).where(*its))).rowcount
+            own.touch(Topic.CLIENT, name)
+            return bool(gone)
+
+    async def used_keys(self, used: Mapping[str, datetime]) -> None:
+        """Store when keys, by id, were last used. Not published: nothing else depends on it."""
+        async with self._db.writing() as tx:
+            for key_id, at in sorted(used.items()):
+                its = client_keys.c.tenant == self._db.tenant, client_keys.c.id == key_id
+                await tx.conn.execute(update(client_keys).where(*its).values(last_used_at=at))
+
+    async def replace_key_hash(self, key_id: str, key_hash: str, digest_key: str) -> None:
+        """Store the hash of the same key under another digest key. A missing key is ignored."""
+        its = client_keys.c.tenant == self._db.tenant, client_keys.c.id == key_id
+        values = {"key_hash": key_hash, "digest_key": digest_key}
+        changed = update(client_keys).where(*its).values(values).returning(client_keys.c.client)
+        async with self._db.writing() as tx:
+            row = (await tx.conn.execute(changed)).first()
+            if row is not None:
+                tx.touch(Topic.CLIENT, row.client)
+
     async def change(
-        self, name: str, *, scopes: Iterable[str] | None = None, sees_all_customers: bool | None = None
+        self,
+        name: str,
+        *,
+        scopes: Iterable[str] | None = None,
+        sees_all_customers: bool | None = None,
+        tx: Tx | None = None,
     ) -> ClientRecord:
         """Raises ClientUnknown."""
         values: dict[str, Any] = {}
@@ -97,7 +144,7 @@ class Clients:
             values["scopes"] = sorted(set(scopes))
         if sees_all_customers is not None:
             values["sees_all_customers"] = sees_all_customers
-        return await self._update(name, values)
+        return await self._update(name, values, tx)
 
     async def disable(self, name: str, *, tx: Tx | None = None) -> ClientRecord:
         """Reject its keys from now on. Raises ClientUnknown."""
@@ -155,8 +202,15 @@ class Clients:
             own.touch(Topic.CLIENT, name)
             return await self._must_find(name, own)
 
-    async def _add_key(self, name: str, key_hash: str, tx: Tx) -> None:
-        row = {"tenant": self._db.tenant, "client": name, "key_hash": key_hash, "created_at": self._db.now()}
+    async def _add_key(self, name: str, key_hash: str, digest_key: str | None, tx: Tx) -> None:
+        row = {
+            "tenant": self._db.tenant,
+            "client": name,
+            "id": new_id(API_KEY),
+            "key_hash": key_hash,
+            "digest_key": digest_key,
+            "created_at": self._db.now(),
+        }
         await tx.conn.execute(self._db.insert(client_keys).values(row))
 
     async def _must_find(self, name: str, tx: Tx, *, is_locked: bool = False) -> ClientRecord:
@@ -178,8 +232,7 @@ class Clients:
         query = select(client_keys).where(self._is_valid(), client_keys.c.client.in_(names))
         found: dict[str, list[ClientKey]] = {}
         for row in await conn.execute(query.order_by(client_keys.c.created_at, client_keys.c.key_hash)):
-            key = ClientKey(key_hash=row.key_hash, created_at=row.created_at, expires_at=row.expires_at)
-            found.setdefault(row.client, []).append(key)
+            found.setdefault(row.client, []).append(_key(row))
         return found
 
     def _is(self, name: str) -> ColumnElement[bool]:
@@ -191,6 +244,17 @@ class Clients:
 
     def _grants(self, name: str) -> tuple[ColumnElement[bool], ...]:
         return client_grants.c.tenant == self._db.tenant, client_grants.c.client == name
+
+
+def _key(row: Row[Any]) -> ClientKey:
+    return ClientKey(
+        id=row.id,
+        key_hash=row.key_hash,
+        digest_key=row.digest_key,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        last_used_at=row.last_used_at,
+    )
 
 
 def _record(row: Row[Any], keys: list[ClientKey]) -> ClientRecord:

@@ -71,6 +71,7 @@ class Journal(JournalReads):
             "mutation": new.mutation,
             "key_hash": None if new.idempotency_key is None else hash_of_key(new.idempotency_key),
             "input_digest": new.input_digest,
+            "digest_key": new.digest_key,
             "exclusive": new.exclusive,
             "customer_id": new.customer_id,
             "provider": new.provider.value if new.provider else None,
@@ -201,6 +202,13 @@ class Journal(JournalReads):
             holder = await self.by_exclusive(exclusive or "")
             return None if holder is None else BegunElsewhere(holder)
         return None if reopened is None else BegunNew(reopened)
+
+    async def replace_digest(self, operation_id: str, input_digest: str, digest_key: str) -> None:
+        """Store the digest of the same input under another key."""
+        its = operations.c.tenant == self._db.tenant, operations.c.id == operation_id
+        values = {"input_digest": input_digest, "digest_key": digest_key}
+        async with self._db.writing() as tx:
+            await tx.conn.execute(update(operations).where(*its).values(values))
 
     async def expire(self, before: datetime) -> int:
         """Delete finished operations older than `before`; returns their number.

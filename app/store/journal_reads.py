@@ -195,6 +195,7 @@ def to_operation(row: Row[Any]) -> OperationRecord:
         request_id=row.request_id,
         created_at=row.created_at,
         finished_at=row.finished_at,
+        digest_key=row.digest_key,
     )
 
 

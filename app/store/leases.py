@@ -1,5 +1,6 @@
 """Leases of the processes that run operations."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,18 +22,24 @@ class Leases:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def register(self, owner_id: str, *, host: str, pid: int) -> LeaseRecord:
+    async def register(
+        self, owner_id: str, *, host: str, pid: int, keys: Mapping[str, Sequence[str]] | None = None
+    ) -> LeaseRecord:
+        """`keys`: the names of the keys that the process has, by setting."""
         now = self._db.now()
-        record = LeaseRecord(id=owner_id, host=host, pid=pid, started_at=now, beat_at=now, stopped_at=None)
-        row = {"id": owner_id, "host": host, "pid": pid, "started_at": now, "beat_at": now}
+        record = LeaseRecord(
+            id=owner_id, host=host, pid=pid, started_at=now, beat_at=now, stopped_at=None, keys=keys or {}
+        )
+        row = {"id": owner_id, "host": host, "pid": pid, "started_at": now, "beat_at": now, "keys": dict(keys or {})}
         async with self._db.writing() as tx:
             await tx.conn.execute(self._db.insert(owners).values(tenant=self._db.tenant, **row))
         return record
 
-    async def beat(self, owner_id: str) -> bool:
+    async def beat(self, owner_id: str, *, keys: Mapping[str, Sequence[str]] | None = None) -> bool:
         """Renew the lease; False if the process is not registered, so others may have taken over its operations."""
+        beat = _beat(self._db.tenant, owner_id, beat_at=self._db.now(), keys=dict(keys or {}))
         async with self._db.writing() as tx:
-            return (await tx.conn.execute(*_beat(self._db.tenant, owner_id, beat_at=self._db.now()))).rowcount == 1
+            return (await tx.conn.execute(*beat)).rowcount == 1
 
     async def stop(self, owner_id: str) -> None:
         async with self._db.writing() as tx:
@@ -85,4 +92,5 @@ def _record(row: Row[Any]) -> LeaseRecord:
         started_at=row.started_at,
         beat_at=row.beat_at,
         stopped_at=row.stopped_at,
+        keys=row.keys or {},
     )

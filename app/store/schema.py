@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, column, func, inspect, select, table
 from app.store.cancel_safe import CancelSafeConnection
 from app.store.database import Database
 
-NEWEST_REVISION: Final = "0007"
+NEWEST_REVISION: Final = "0008"
 _MIGRATING: Final = 0x7661756C74  # PostgreSQL advisory lock: one migration at a time
 _VERSION: Final = table("alembic_version", column("version_num"))
 

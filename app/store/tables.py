@@ -188,7 +188,9 @@ owners = Table(
     Column("started_at", Instant, nullable=False),
     Column("beat_at", Instant, nullable=False),
     Column("stopped_at", Instant),
+    Column("keys", JSON_DOCUMENT),
 )
+"""`keys`: names of the process's keys by setting, in their order; NULL for a version before names."""
 
 operations = Table(
     "operations",
@@ -216,6 +218,7 @@ operations = Table(
     Column("request_id", Text),
     Column("created_at", Instant, nullable=False),
     Column("finished_at", Instant),
+    Column("digest_key", String(16)),
     UniqueConstraint("tenant", "caller", "mutation", "key_hash"),
     UniqueConstraint("tenant", "exclusive"),
     Index(None, "tenant", "customer_id", "state"),
@@ -223,6 +226,7 @@ operations = Table(
     Index(None, "tenant", "created_at"),
     CheckConstraint("state IN ('PENDING', 'SUCCEEDED', 'PARTIAL', 'FAILED', 'UNKNOWN')", name="state"),
 )
+"""`digest_key`: name of the key of `input_digest`; NULL for rows of a version before it."""
 
 operation_results = Table(
     "operation_results",
@@ -315,9 +319,27 @@ client_keys = Table(
     Column("client", String(80), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),
+    Column("id", String(32), nullable=False),
+    Column("digest_key", String(16)),
+    Column("last_used_at", Instant),
     Index(None, "tenant", "client"),
+    UniqueConstraint("tenant", "id"),
     ForeignKeyConstraint(["tenant", "client"], ["clients.tenant", "clients.name"], ondelete="CASCADE"),
 )
+"""`key_hash` changes when the digest key is rotated, `id` never. `digest_key`: name of the key of `key_hash`; NULL for
+rows of a version before it. `last_used_at` is written at most once per hour."""
+
+key_uses = Table(
+    "key_uses",
+    metadata,
+    _tenant(),
+    Column("purpose", String(32), primary_key=True),
+    Column("name", String(16), primary_key=True),
+    Column("known_since", Instant, nullable=False),
+    Column("last_used_at", Instant),
+)
+"""The gateway's own keys, by name. `last_used_at`: the last use of one that is not the first of its list, written at
+most once per hour; shows when it can be removed from the settings."""
 
 client_grants = Table(
     "client_grants",

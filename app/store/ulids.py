@@ -7,6 +7,7 @@ from typing import Final
 
 from ulid import ULID
 
+API_KEY: Final = "key_"
 CUSTOMER: Final = "cus_"
 EVENT: Final = "evt_"
 METHOD: Final = "pm_"

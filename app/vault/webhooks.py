@@ -26,6 +26,7 @@ class WebhookDelivery:
 
     `delivery_id` is the vault's and deduplicates deliveries. `facts` is JSON without secrets; `WebhookEffect` defines
     which members are used. Deliveries with the same `lane` are processed in order; None: in any order.
+    `secret_number` is the index of the secret that verified it: one that is not the first is still needed.
     """
 
     account: str
@@ -33,6 +34,7 @@ class WebhookDelivery:
     event_type: str
     facts: Mapping[str, Any]
     lane: str | None = None
+    secret_number: int = 0
 
 
 ReadDelivery = Callable[[bytes], WebhookDelivery | None]

@@ -49,7 +49,7 @@ class Caller:
     and idempotency keys and stands in the audit trail (``staff:ann``, ``partner:acme``, ``operator``).
     `acting_customer` is set for an end user, who sees only that customer. `granted` lists the customers that a partner
     may see; None means all. Both scopes and customers must allow. `expires_at` is when the caller's token ends, in
-    seconds since 1970, `key_hash` the hash of its API key: both serve to revalidate long-lived connections."""
+    seconds since 1970, `key_id` the id of its API key: both serve to revalidate long-lived connections."""
 
     name: str
     scopes: frozenset[str]
@@ -57,7 +57,7 @@ class Caller:
     acting_customer: str | None = None
     granted: frozenset[str] | None = None
     expires_at: float | None = None
-    key_hash: str | None = field(default=None, repr=False, compare=False)
+    key_id: str | None = field(default=None, compare=False)
     key: str = field(init=False)
 
     def __post_init__(self) -> None:

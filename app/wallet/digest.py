@@ -7,7 +7,7 @@ cannot be tested against guessed names and addresses.
 """
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -19,9 +19,13 @@ import orjson
 
 from app.vault.model import Expiry
 from app.vault.secret import Secret
-from app.wallet.keys import derive_key
+from app.wallet.keys import KeyRing, derive_key
 
+DIGEST_KEY: Final = "digest_key"
+"""The setting of the digest keys."""
 _MARK: Final = "$"
+
+DigestKeys = KeyRing[bytes | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,10 @@ def input_digest(key: bytes | str, values: Mapping[str, Any]) -> str:
     return hmac.new(derive_key(key, "digest/input"), canonical, sha256).hexdigest()
 
 
-def is_same_input(keys: Sequence[bytes | str], digest: str, values: Mapping[str, Any]) -> bool:
-    """True if a stored digest matches these values under any of the keys (they may be rotated)."""
-    return any(hmac.compare_digest(input_digest(key, values), digest) for key in keys)
+def matching_key(keys: DigestKeys, digest: str, values: Mapping[str, Any]) -> str | None:
+    """The name of the key under which a stored digest matches these values; None if under none."""
+    found = (name for name, key in keys.keys.items() if hmac.compare_digest(input_digest(key, values), digest))
+    return next(found, None)
 
 
 def holder_digest(key: bytes | str, name: str) -> str:

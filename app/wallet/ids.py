@@ -9,7 +9,7 @@ import re
 from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
 from binascii import b2a_base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import Final
 
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from app.store.records import MethodAddress
 from app.store.ulids import CUSTOMER, EVENT, METHOD, OPERATION, PAYMENT, new_id
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
-from app.wallet.keys import derive_key
+from app.wallet.keys import KeyRing, derive_key
 
 _VERSION: Final = b"vaultgraph/pm/v1"
 _KEY_BYTES: Final = 64  # AES-256-SIV
@@ -57,22 +57,20 @@ _SHAPES: Final = (
 class Ids:
     """Encodes and decodes the ids of one tenant.
 
-    `keys`: one secret, or several during rotation; the first one encodes, all of them decode. An id made with an older
-    key stays valid and differs from the new one of the same method: compare addresses, not ids.
+    `secrets`: the first one encodes, all of them decode. An id made with an older key stays valid and differs from the
+    new one of the same method: compare addresses, not ids. `on_old_key` is called with the name of the key when another
+    than the first one decodes an id.
     """
 
     def __init__(
         self,
-        keys: bytes | str | Sequence[bytes | str],
+        secrets: bytes | str | Iterable[bytes | str],
         tenant: str = "default",
         canonical_ref: Callable[[ProviderName, str], CustomerRef] = lambda provider, ref: CustomerRef(ref),
     ) -> None:
         """`canonical_ref` normalises a vault's customer ref: older ids may contain another spelling."""
-        secrets = [keys] if isinstance(keys, bytes | str) else list(keys)
-        if not secrets:
-            raise ValueError("at least one key is needed")
-        self._ciphers = [AESSIV(derive_key(secret, "ids/payment-method", _KEY_BYTES)) for secret in secrets]
-        self._maker = self._ciphers[0]
+        self.keys = KeyRing([secrets] if isinstance(secrets, bytes | str) else secrets, _cipher)
+        self.on_old_key: Callable[[str], None] = lambda _: None
         self._canonical_ref = canonical_ref
         self._bound_to = [_VERSION, tenant.encode()]
 
@@ -84,7 +82,7 @@ class Ids:
         name = provider.encode()
         # Length prefixes make the encoding unambiguous.
         plain = bytes((len(name), len(ref))) + name + ref + method
-        return METHOD + _to_base64(self._maker.encrypt(plain, self._bound_to))
+        return METHOD + _to_base64(self.keys.first.encrypt(plain, self._bound_to))
 
     def encode_address(self, address: MethodAddress) -> str:
         return self.encode(address.provider, address.customer_ref, address.method_ref)
@@ -94,11 +92,14 @@ class Ids:
         sealed = _from_base64(method_id)
         if sealed is None:
             return None
-        for cipher in self._ciphers:
+        keys = self.keys
+        for name, cipher in keys.keys.items():
             try:
                 address = _address(cipher.decrypt(sealed, self._bound_to))
             except InvalidTag:
                 continue
+            if name is not keys.first_name:
+                self.on_old_key(name)
             if address is None:
                 return None
             ref = self._canonical_ref(address.provider, address.customer_ref)
@@ -127,6 +128,10 @@ def kind_of(any_id: str) -> IdKind | None:
     if len(any_id) > _LONGEST_ID:
         return None
     return next((kind for shape, kind in _SHAPES if shape.fullmatch(any_id)), None)
+
+
+def _cipher(secret: bytes | str) -> AESSIV:
+    return AESSIV(derive_key(secret, "ids/payment-method", _KEY_BYTES))
 
 
 def _to_base64(sealed: bytes) -> str:

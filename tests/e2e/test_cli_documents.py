@@ -32,7 +32,7 @@ class Operator:
     def __init__(self, gateway: RunningGateway, folder: Path) -> None:
         self.gateway = gateway
         self.folder = folder
-        self.env = {"VAULTGRAPH_DIGEST_KEY": gateway.settings.digest_key.reveal()}
+        self.env = {"VAULTGRAPH_DIGEST_KEY": gateway.settings.digest_key.first.reveal()}
 
     def run(self, *arguments: str | Path) -> tuple[int, list[str], list[str]]:
         done = invoked(*arguments, "--data-dir", self.gateway.data_dir, env=self.env)

@@ -27,7 +27,7 @@ def withdrawn(partner: PartnerApp, how: str) -> None:
     if how == "disabled":
         gateway.on_loop(clients.disable(partner.name))
     else:
-        hasher = KeyHasher(gateway.settings.digest_key.reveal())
+        hasher = KeyHasher(gateway.settings.digest_key.first.reveal())
         for _ in range(2):  # the previous key stays valid next to a new one
             gateway.on_loop(clients.rotate(partner.name, hasher.hash(new_key())))
     give_up_at = time.monotonic() + 20

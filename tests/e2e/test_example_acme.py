@@ -38,7 +38,7 @@ def test_its_readmes_commands_work(demo_gateway: RunningGateway) -> None:
     result: dict[str, str] = {}
     for words in commands_of_the_readme():
         where = [] if words[:2] == ["documents", "check"] else ["--data-dir", str(demo_gateway.data_dir)]
-        env = {"VAULTGRAPH_DIGEST_KEY": demo_gateway.settings.digest_key.reveal()}
+        env = {"VAULTGRAPH_DIGEST_KEY": demo_gateway.settings.digest_key.first.reveal()}
         words = [
             str(ROOT / word) if word.startswith("examples/") or word == "schema.graphql" else word for word in words
         ]

@@ -65,7 +65,7 @@ def acme(demo_gateway: RunningGateway) -> PartnerApp:
 
 def publish(acme: PartnerApp, file: Path) -> list[str]:
     """As the partner's operator does it; answers the ids, once the running gateway has them."""
-    env = {"VAULTGRAPH_DIGEST_KEY": acme.gateway.settings.digest_key.reveal()}
+    env = {"VAULTGRAPH_DIGEST_KEY": acme.gateway.settings.digest_key.first.reveal()}
     done = vaultgraph("documents", "publish", acme.name, file, "--data-dir", acme.gateway.data_dir, **env)
     assert done.returncode == 0, done.stderr
     lines = vaultgraph("documents", "list", acme.name, "--data-dir", acme.gateway.data_dir, **env).stdout.splitlines()

@@ -26,8 +26,8 @@ def partner(*arguments: str | Path, **env: str) -> str:
 def as_run(gateway: RunningGateway) -> dict[str, str]:
     """The environment for commands on this gateway's store."""
     return {
-        "VAULTGRAPH_DIGEST_KEY": gateway.settings.digest_key.reveal(),
-        "VAULTGRAPH_ID_KEY": gateway.settings.id_key.reveal(),
+        "VAULTGRAPH_DIGEST_KEY": gateway.settings.digest_key.first.reveal(),
+        "VAULTGRAPH_ID_KEY": gateway.settings.id_key.first.reveal(),
         "VAULTGRAPH_DATA_DIR": str(gateway.data_dir),
     }
 

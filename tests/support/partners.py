@@ -38,7 +38,7 @@ class PartnerApp:
         self.gateway = gateway
         self.name = name
         self.key = new_key()
-        hashed = KeyHasher(gateway.settings.digest_key.reveal()).hash(self.key)
+        hashed = KeyHasher(gateway.settings.digest_key.first.reveal()).hash(self.key)
         clients = gateway.gateway.store.clients
         gateway.on_loop(clients.add(name, key_hash=hashed, scopes=scopes, sees_all_customers=granted is None))
         if granted:

@@ -16,6 +16,7 @@ from app.vault.enums import CustomerRef, MethodRef, ProviderName
 from app.vault.model import NewMethod, PaymentMethod
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.commands import Actor, AddMethod, WriteResult
+from app.wallet.digest import DigestKeys
 from app.wallet.ids import Ids
 from app.wallet.reads.build_wallet import WalletRules
 from app.wallet.reads.cache import SnapshotCache
@@ -86,7 +87,7 @@ class Bench:
         self.sandbox = sandbox
         self.store = store
         self.providers = build_providers(self.settings)
-        self.ids = Ids(self.settings.id_key.reveal())
+        self.ids = Ids(self.settings.id_key.first.reveal())
         self.reader = WalletReader(
             self.providers,
             SnapshotCache(10_000_000, utc_now=clock),
@@ -106,7 +107,7 @@ class Bench:
                 group_secret=b"g" * 32,
             ),
             owner=WorkerLease(store, clock),
-            digest_keys=(self.settings.digest_key.reveal(),),
+            digest_keys=DigestKeys(self.settings.digest_key.reveal(), lambda secret: secret),
             deadlines_s=dict.fromkeys(P, deadline_s),
             utc_now=clock,
             reached=self._reached,

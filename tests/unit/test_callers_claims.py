@@ -9,7 +9,7 @@ from app.api.auth.compose import build_callers
 from app.api.auth.tokens import BadToken
 from app.errors import SettingsError
 from app.settings.model import AuthSettings, Settings
-from app.vault.secret import Secret
+from app.vault.secret import Secrets
 from app.wallet.caller import ALL_SCOPES, CallerKind
 
 SUBJECT = {"sub": "ann", "exp": 2_000_000_000}
@@ -142,4 +142,4 @@ def test_the_staff_claim_is_a_setting(rules: ClaimRules, said: dict[str, Any]) -
 def test_one_claim_cannot_prove_a_customer_and_staff() -> None:
     auth = AuthSettings(customer_claim="who", staff_claim="who")
     with pytest.raises(SettingsError, match=r"auth\.staff_claim and auth\.customer_claim"):
-        build_callers(Settings(auth=auth, digest_key=Secret("d" * 32)), None, None)  # type: ignore[arg-type]
+        build_callers(Settings(auth=auth, digest_key=Secrets("d" * 32)), None, None)  # type: ignore[arg-type]

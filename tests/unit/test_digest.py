@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from app.vault.enums import CardBrand
 from app.vault.model import Address, Expiry
 from app.vault.secret import Secret
-from app.wallet.digest import Number, Token, holder_digest, input_digest, is_same_input
+from app.wallet.digest import DigestKeys, Number, Token, holder_digest, input_digest, matching_key
+from app.wallet.keys import key_name
 
 KEY = "k" * 40
 OTHER_KEY = "o" * 40
@@ -98,9 +99,11 @@ def test_another_key_gives_another_digest_and_rotation_knows_both() -> None:
     values = {"token": Token(Secret(TOKEN)), "name": "Ann"}
     old = input_digest(OTHER_KEY, values)
     assert old != input_digest(KEY, values)
-    assert is_same_input([KEY, OTHER_KEY], old, values)
-    assert not is_same_input([KEY], old, values)
-    assert not is_same_input([KEY, OTHER_KEY], old, {**values, "name": "Bob"})
+    both = DigestKeys([KEY, OTHER_KEY], lambda secret: secret)
+    assert matching_key(both, old, values) == key_name(OTHER_KEY)
+    assert matching_key(both, input_digest(KEY, values), values) == key_name(KEY) == both.first_name
+    assert matching_key(DigestKeys([KEY], lambda secret: secret), old, values) is None
+    assert matching_key(both, old, {**values, "name": "Bob"}) is None
 
 
 def test_a_holder_is_recognised_whatever_case_and_spacing() -> None:

@@ -12,7 +12,7 @@ from app.settings.json_schema import settings_schema
 from app.settings.model import Settings, load_settings
 from app.settings.parse import Section
 from app.settings.required import missing_settings, unsafe_settings, warnings_of
-from app.vault.secret import Secret
+from app.vault.secret import Secret, Secrets
 
 SCHEMA = Path(__file__).resolve().parents[2] / "docs" / "settings.schema.json"
 ORIGIN = "Expected origins, as https://app.example: a scheme, a host (no wildcard), no path"
@@ -64,6 +64,46 @@ def test_secrets_from_files(tmp_path: Path) -> None:
         assert settings.loanpro.api_token.reveal() == " s3cret "
         environ = {"VAULTGRAPH_LOANPRO__API_TOKEN_FILE": f"{tmp_path}/secret{number}"}
         assert loaded(environ=environ, folder=tmp_path) == settings
+
+
+def test_keys_are_one_value_or_a_list_wherever_they_stand(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).write_text(f"{name}\n")
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "both").write_text("first\nsecond\n")
+    (tmp_path / "both").chmod(0o600)
+    two = Secrets("first", "second")
+    for toml in (
+        "id_key = ['first', 'second']",
+        "id_key = 'first, second'",
+        f"id_key_file = ['{tmp_path}/first', '{tmp_path}/second']",
+        f"id_key_file = '{tmp_path}/both'",
+    ):
+        assert loaded(toml, folder=tmp_path).id_key == two
+    for environ in (
+        {"VAULTGRAPH_ID_KEY": "first,second"},
+        {"VAULTGRAPH_ID_KEY_FILE": f"{tmp_path}/both"},
+        {"VAULTGRAPH_ID_KEY__10": "second", "VAULTGRAPH_ID_KEY__9": "first"},
+        {"VAULTGRAPH_ID_KEY__2_FILE": f"{tmp_path}/second", "VAULTGRAPH_ID_KEY__1_FILE": f"{tmp_path}/first"},
+    ):
+        assert loaded("id_key = 'older'", environ, folder=tmp_path).id_key == two
+    assert loaded("id_key = 'first'", folder=tmp_path).id_key == Secrets("first")
+    assert loaded("id_key = ['first, second']", folder=tmp_path).id_key == Secrets("first, second"), "a list is exact"
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"VAULTGRAPH_ID_KEY__1": "a", "VAULTGRAPH_ID_KEY": "hunter2"}, "id_key: set it, or its parts"),
+        ({"VAULTGRAPH_ID_KEY": "hunter2", "VAULTGRAPH_ID_KEY__1": "a"}, "id_key: is a section"),
+        ({"VAULTGRAPH_ID_KEY__NEW": "hunter2"}, "id_key: Expected numbers"),
+        ({"VAULTGRAPH_ID_KEY__1": "hunter2", "VAULTGRAPH_ID_KEY__2": " "}, "id_key: Expected no empty entry"),
+    ],
+)
+def test_lists_of_keys_that_are_none(environ: dict[str, str], said: str, tmp_path: Path) -> None:
+    refused = refusal(environ=environ, folder=tmp_path)
+    assert refused.startswith(said)
+    assert "hunter2" not in refused
 
 
 def test_a_secret_above_replaces_its_file_below_and_the_other_way_round(tmp_path: Path) -> None:
@@ -209,7 +249,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_no_secret_shows_itself(tmp_path: Path) -> None:
-    secrets = {name: "hunter2-hunter2" for name, field in _fields(Settings) if field is Secret}
+    secrets = {name: "hunter2-hunter2" for name, field in _fields(Settings) if field in (Secret, Secrets)}
     assert {"id_key", "digest_key", "store.url", "loanpro.api_token", "caselle.client_secret"} <= set(secrets)
     overrides: dict[str, Any] = {}
     for name, value in secrets.items():
@@ -254,7 +294,7 @@ def test_whatever_could_hold_a_credential_is_a_secret() -> None:
     for name, kind in _fields(Settings):
         last = name.rsplit(".", 1)[-1]
         if any(word in last for word in ("secret", "password", "token", "_key")) and last not in public:
-            assert kind in (Secret, list[Secret]), name
+            assert kind in (Secret, Secrets), name
 
 
 def test_what_is_missing_is_named_as_a_person_would_set_it() -> None:
@@ -323,6 +363,11 @@ RANDOM = "Zk3vQ8xN1mT6yB4wL9cH2rJ7sD5fG0pA"
         ({"id_key": RANDOM, "digest_key": RANDOM}, ["digest_key: it is the same as id_key"]),
         ({"id_key": "k" * 40, "digest_key": RANDOM}, ["id_key: it has fewer than 8 different characters"]),
         ({"id_key": RANDOM, "digest_key": "01" * 32}, ["digest_key: it has fewer than 8 different characters"]),
+        ({"id_key": [RANDOM, RANDOM[::-1]], "digest_key": RANDOM + "x"}, []),
+        ({"id_key": [RANDOM, RANDOM[:31]], "digest_key": RANDOM + "x"}, ["id_key"]),
+        ({"id_key": [RANDOM, "k" * 40], "digest_key": RANDOM + "x"}, ["id_key"]),
+        ({"id_key": [RANDOM, RANDOM], "digest_key": RANDOM + "x"}, ["id_key: one key is listed twice"]),
+        ({"id_key": ["x" + RANDOM, RANDOM], "digest_key": RANDOM}, ["digest_key: it is the same as id_key"]),
     ],
 )
 def test_weak_keys_are_refused_by_name(keys: dict[str, str], named: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Partner apps: key rotation, grants, and change notices."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,19 +12,33 @@ from tests.support.stores import HandClock
 
 
 async def test_a_client_is_found_by_its_key(store: Store, clock: HandClock) -> None:
-    acme = await store.clients.add("acme", key_hash="h1", scopes=["payment_methods:read", "customers:read"])
+    acme = await store.clients.add(
+        "acme", key_hash="h1", digest_key="k1", scopes=["payment_methods:read", "customers:read"]
+    )
     assert acme == ClientRecord(
         name="acme",
         scopes=frozenset({"customers:read", "payment_methods:read"}),
         sees_all_customers=False,
         created_at=clock(),
         disabled_at=None,
-        keys=(ClientKey(key_hash="h1", created_at=clock(), expires_at=None),),
+        keys=(
+            ClientKey(
+                id=acme.keys[0].id,
+                key_hash="h1",
+                digest_key="k1",
+                created_at=clock(),
+                expires_at=None,
+                last_used_at=None,
+            ),
+        ),
     )
+    assert acme.keys[0].id.startswith("key_")
+    assert await store.clients.by_key_id(acme.keys[0].id) == acme
     assert await store.clients.by_key_hash("h1") == acme
     assert await store.clients.client("acme") == acme
     for strange in ("h2", "", "h1\x00"):
         assert await store.clients.by_key_hash(strange) is None
+        assert await store.clients.by_key_id(strange) is None
     with pytest.raises(ClientExists):
         await store.clients.add("acme", key_hash="h3", scopes=[])
     assert await store.clients.by_key_hash("h3") is None
@@ -48,6 +63,36 @@ async def test_at_most_two_keys_are_valid_during_rotation(store: Store, clock: H
     assert await store.clients.by_key_hash("h2") is None
     with pytest.raises(ClientUnknown):
         await store.clients.rotate("nobody", "h9")
+
+
+async def test_a_key_is_stored_under_another_digest_key_and_keeps_its_id(store: Store, clock: HandClock) -> None:
+    (key,) = (await store.clients.add("acme", key_hash="h1", scopes=[])).keys
+    assert key.digest_key is None
+    await store.clients.used_keys({key.id: clock(), "key_unknown": clock()})
+    before = await store.changes.version()
+    await store.clients.replace_key_hash(key.id, "h2", "k2")
+    await store.clients.replace_key_hash("key_unknown", "h3", "k2")
+    found = await store.clients.by_key_hash("h2")
+    assert found is not None
+    changed = replace(key, key_hash="h2", digest_key="k2", last_used_at=clock())
+    assert found.keys == (changed,)
+    assert await store.clients.by_key_hash("h1") is None
+    assert [one.topic for one in (await store.changes.since(before)).rows] == [Topic.CLIENT]
+    assert await store.key_uses.api_keys_by_key() == {"k2": 1}
+
+
+async def test_one_key_is_revoked(store: Store) -> None:
+    await store.clients.add("acme", key_hash="h1", scopes=[])
+    await store.clients.add("beta", key_hash="b1", scopes=[])
+    first, second = (await store.clients.rotate("acme", "h2")).keys
+    assert not await store.clients.revoke_key("beta", first.id)
+    assert await store.clients.revoke_key("acme", first.id)
+    assert not await store.clients.revoke_key("acme", first.id)
+    left = await store.clients.client("acme")
+    assert left is not None
+    assert left.keys == (second,)
+    with pytest.raises(ClientUnknown):
+        await store.clients.revoke_key("nobody", second.id)
 
 
 async def test_a_client_is_changed_disabled_and_enabled(store: Store, clock: HandClock) -> None:

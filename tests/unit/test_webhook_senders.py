@@ -19,7 +19,7 @@ from app.providers.caselle.webhooks import CaselleSender
 from app.providers.jpmorgan.webhooks import JpMorganSender
 from app.settings.model import load_settings
 from app.store.records import NewDelivery
-from app.vault.secret import Secret
+from app.vault.secret import Secret, Secrets
 from tests.support.asgi import Reply, call
 from tests.support.issuer import ec_key, key_set, listed, rsa_key
 from tests.support.webhooks import notification, signature_of
@@ -266,11 +266,11 @@ async def test_a_timestamp_that_is_none_is_refused(receiver: WebhookReceiver, ke
 
 
 def test_the_settings_of_webhooks() -> None:
-    environ = {"VAULTGRAPH_CASELLE__WEBHOOK_SECRETS": "one, two"}
-    assert load_settings(None, environ).caselle.webhook_secrets == [Secret("one"), Secret("two")]
+    environ = {"VAULTGRAPH_CASELLE__WEBHOOK_SECRET": "one, two"}
+    assert load_settings(None, environ).caselle.webhook_secret == Secrets("one", "two")
     for empty in ("", " "):
-        with pytest.raises(SettingsError, match=r"caselle.*webhook_secrets: an entry is empty"):
-            load_settings(None, {}, caselle={"webhook_secrets": ["one", empty]})
+        with pytest.raises(SettingsError, match=r"caselle.webhook_secret: Expected no empty entry"):
+            load_settings(None, {}, caselle={"webhook_secret": ["one", empty]})
     both = {"webhook_jwks_url": "https://keys.test/", "webhook_jwks_path": "keys.json"}
     with pytest.raises(SettingsError, match=r"jpmorgan.*not both"):
         load_settings(None, {}, jpmorgan=both)
@@ -280,8 +280,8 @@ def test_secrets_may_stand_in_a_file_one_a_line(tmp_path: Path) -> None:
     file = tmp_path / "secrets"
     file.write_text("one\ntwo\n")
     file.chmod(0o600)
-    found = load_settings(None, {"VAULTGRAPH_CASELLE__WEBHOOK_SECRETS_FILE": str(file)}).caselle.webhook_secrets
-    assert found == [Secret("one"), Secret("two")]
+    found = load_settings(None, {"VAULTGRAPH_CASELLE__WEBHOOK_SECRET_FILE": str(file)}).caselle.webhook_secret
+    assert found == Secrets("one", "two")
 
 
 async def test_ids_that_no_store_can_hold_are_left_out(receiver: WebhookReceiver, kept: Kept) -> None:

@@ -18,9 +18,10 @@ from typing import Final
 from app.caching.lru import LruCache
 from app.store.clients import Clients
 from app.store.errors import StoreUnavailable
-from app.store.records import ClientRecord
+from app.store.records import ClientKey, ClientRecord
+from app.store.ulids import API_KEY
 from app.wallet.caller import ALL_CUSTOMERS_SCOPES, ALL_SCOPES, Caller, CallerKind
-from app.wallet.keys import derive_key
+from app.wallet.keys import KeyRing, derive_key
 
 PREFIX: Final = "vg_"
 _SHAPE: Final = re.compile(r"vg_[A-Za-z0-9_-]{43}")
@@ -39,22 +40,31 @@ def looks_like_key(text: str) -> bool:
 
 
 class KeyHasher:
-    """`secret` is the setting digest_key. Without it, a stolen database cannot verify guessed keys."""
+    """`secrets` is the setting digest_key. Without it, a stolen database cannot verify guessed keys.
 
-    def __init__(self, secret: str) -> None:
-        self._key = derive_key(secret, _PURPOSE)
+    The first secret's hash is stored for new keys; while secrets are rotated, a key may still be stored under an older
+    one.
+    """
+
+    def __init__(self, *secrets: str) -> None:
+        self.keys = KeyRing(secrets, lambda secret: derive_key(secret, _PURPOSE))
 
     def hash(self, key: str) -> str:
-        return hmac.new(self._key, key.encode(), sha256).hexdigest()
+        return hmac.new(self.keys.first, key.encode(), sha256).hexdigest()
+
+    def hashes(self, key: str) -> list[str]:
+        """One per secret, in their order."""
+        return [hmac.new(one, key.encode(), sha256).hexdigest() for one in self.keys]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Known:
-    """A cached lookup; `caller` is None if the partner is disabled."""
+    """A cached lookup; `caller` is None if the partner is disabled, `key` if the key is unknown."""
 
     read_at: float
-    expires_at: datetime | None
+    key: ClientKey | None
     caller: Caller | None
+    is_noted: bool = False
 
 
 class ApiKeys:
@@ -75,10 +85,14 @@ class ApiKeys:
         most: int = 5_000,
         most_keys: int = 100_000,
         lookups_at_once: int = 8,
+        on_use: Callable[[ClientKey, tuple[str, str] | None], None] = lambda key, stored_anew: None,
         clock: Callable[[], float] = time.monotonic,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`on_use` is called for each lookup in the store, thus at most once per `keep_s` and key: with the key and, if
+        it should be stored anew, its hash and the name of the first digest key."""
         self._clients = clients
+        self._on_use = on_use
         self._hasher = hasher
         self._keep_s = keep_s
         self._most_keys = most_keys
@@ -95,13 +109,30 @@ class ApiKeys:
 
     async def caller(self, key: str) -> Caller | None:
         """None if the key is unknown or expired or its partner is disabled."""
-        return await self._by_hash(self._hasher.hash(key)) if looks_like_key(key) else None
+        if not looks_like_key(key):
+            return None
+        names = self._hasher.hashes(key)
+        if len(names) > 1 and self._hashes is not None:
+            names.sort(key=lambda name: name not in self._known and name not in (self._hashes or ()))
+        for name in names:
+            if (caller := await self._by_name(name)) is not None:
+                self._note_use(self._known.get(name), key)
+                return caller
+        return None
 
     async def revalidate(self, caller: Caller) -> Caller | None:
         """The caller's current rights, for streams; None once its key would be refused."""
-        return None if caller.key_hash is None else await self._by_hash(caller.key_hash)
+        return None if caller.key_id is None else await self._by_name(caller.key_id)
 
-    async def _by_hash(self, name: str) -> Caller | None:
+    def _note_use(self, found: _Known | None, key: str) -> None:
+        if found is None or found.key is None or found.is_noted:
+            return
+        found.is_noted = True
+        first = self._hasher.keys.first_name
+        self._on_use(found.key, None if found.key.digest_key == first else (self._hasher.hash(key), first))
+
+    async def _by_name(self, name: str) -> Caller | None:
+        """`name`: a key's hash or id."""
         known = self._known.get(name)
         if known is None or self._clock() - known.read_at >= self._keep_s:
             try:
@@ -111,7 +142,7 @@ class ApiKeys:
             except StoreUnavailable:
                 if known is None or self._clock() - known.read_at >= _KEEP_WITHOUT_STORE_S:
                     raise
-        if known.expires_at is not None and known.expires_at <= self._utc_now():
+        if known.key is not None and known.key.expires_at is not None and known.key.expires_at <= self._utc_now():
             return None
         return known.caller
 
@@ -127,6 +158,8 @@ class ApiKeys:
 
     async def _may_exist(self, name: str) -> bool:
         """False if no key has this hash, certainly or almost certainly."""
+        if name.startswith(API_KEY):
+            return True
         hashes = self._hashes
         if hashes is None:
             if self._reading_hashes is None or self._reading_hashes.done():
@@ -157,12 +190,14 @@ class ApiKeys:
     async def _look_up(self, name: str) -> _Known:
         async with self._turn:
             read_at, generation = self._clock(), self._generation
-            record = await self._clients.by_key_hash(name)
+            is_id = name.startswith(API_KEY)
+            record = await (self._clients.by_key_id(name) if is_id else self._clients.by_key_hash(name))
             found = _Known(read_at, None, None)
             if record is not None and record.disabled_at is None:
                 granted = None if record.sees_all_customers else await self._granted(record, generation)
-                expires_at = next((one.expires_at for one in record.keys if one.key_hash == name), None)
-                found = _Known(read_at, expires_at, _caller(record, granted, name))
+                key = next((one for one in record.keys if name in (one.id, one.key_hash)), None)
+                if key is not None:
+                    found = _Known(read_at, key, _caller(record, granted, key.id))
         if generation == self._generation and (record is not None or name in (self._hashes or ())):
             self._known.put(name, found)
         return found
@@ -183,12 +218,12 @@ class ApiKeys:
         return granted
 
 
-def _caller(record: ClientRecord, granted: frozenset[str] | None, key_hash: str) -> Caller:
+def _caller(record: ClientRecord, granted: frozenset[str] | None, key_id: str) -> Caller:
     allowed = ALL_SCOPES if granted is None else ALL_SCOPES - ALL_CUSTOMERS_SCOPES
     return Caller(
         name=record.name,
         kind=CallerKind.PARTNER,
         scopes=allowed & record.scopes,
         granted=granted,
-        key_hash=key_hash,
+        key_id=key_id,
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from app.api.auth.api_keys import ApiKeys, KeyHasher
 from app.api.auth.authentication import Authenticator
 from app.api.auth.claims import ClaimRules
+from app.api.auth.key_uses import KeyUseRecorder
 from app.api.auth.tokens import TokenRules, TokenVerifier
 from app.errors import SettingsError
 from app.http.jwks import Fetch, FetchedKeys, FileKeys, KeySource
@@ -13,10 +14,13 @@ from app.store.clients import Clients
 from app.wallet.caller import ALL_SCOPES
 
 
-def build_callers(settings: Settings, clients: Clients, fetch: Fetch | None) -> Authenticator:
+def build_callers(
+    settings: Settings, clients: Clients, fetch: Fetch | None, uses: KeyUseRecorder | None = None
+) -> Authenticator:
     """`fetch` downloads `auth.jwks_url`, if set. Raises SettingsError."""
     auth = settings.auth
-    partners = ApiKeys(clients, KeyHasher(settings.digest_key.reveal()))
+    hasher = KeyHasher(*settings.digest_key.reveal())
+    partners = ApiKeys(clients, hasher, on_use=uses.api_key_used) if uses else ApiKeys(clients, hasher)
     return Authenticator(partners, _verifier(auth, fetch), _claim_rules(auth))
 
 

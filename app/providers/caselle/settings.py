@@ -1,13 +1,13 @@
 """The settings of this vault, section `[caselle]`."""
 
 from app.http.settings import ProviderSettings
-from app.vault.secret import Secret
+from app.vault.secret import Secret, Secrets
 
 
 class CaselleSettings(ProviderSettings, frozen=True):
     """OAuth2 client credentials by HTTP Basic, plus `X-Payment-Account-Uid`.
 
-    A webhook may be signed with `webhook_secret` or with any of `webhook_secrets`.
+    A webhook may be signed with any secret of `webhook_secret`: during rotation there are two.
     """
 
     token_url: str = ""
@@ -15,9 +15,4 @@ class CaselleSettings(ProviderSettings, frozen=True):
     client_secret: Secret = Secret("")
     scope: str = "com.govineer.payments/admin"
     payment_account_uid: str = ""
-    webhook_secret: Secret = Secret("")
-    webhook_secrets: list[Secret] = []
-
-    def __post_init__(self) -> None:
-        if not all(secret.reveal().strip() for secret in self.webhook_secrets):
-            raise ValueError("webhook_secrets: an entry is empty")
+    webhook_secret: Secrets = Secrets()

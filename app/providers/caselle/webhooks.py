@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 from app.providers.caselle.settings import CaselleSettings
-from app.providers.webhooks import hmac_signatures, is_hmac_signed, is_plain, json_object, short_text
+from app.providers.webhooks import hmac_secret_number, hmac_signatures, is_plain, json_object, short_text
 from app.vault.payments import PaymentState
 from app.vault.secret import Secret
 from app.vault.webhooks import (
@@ -50,8 +50,8 @@ EFFECTS: Final[Mapping[str, WebhookEffect]] = {
 
 def sender_of(settings: CaselleSettings) -> "CaselleSender | None":
     """None if no secret is set."""
-    secrets = [secret for secret in (settings.webhook_secret, *settings.webhook_secrets) if secret.reveal()]
-    return CaselleSender(settings.payment_account_uid, secrets) if secrets else None
+    secrets = settings.webhook_secret
+    return CaselleSender(settings.payment_account_uid, tuple(secrets)) if secrets else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ class CaselleSender:
 
     def _read(self, stamp: str, signatures: Sequence[bytes], raw: bytes) -> WebhookDelivery:
         signed = stamp.encode() + b"." + raw
-        if not is_hmac_signed(signed, signatures, self.secrets):
+        number = hmac_secret_number(signed, signatures, self.secrets)
+        if number is None:
             raise WebhookRejected(401, "The signature does not match.")
         body = json_object(raw)
         event_type, delivery = short_text(body, "event_type"), short_text(body, "id")
@@ -92,6 +93,7 @@ class CaselleSender:
             event_type=event_type,
             lane=kept.get("payment_uid"),  # only payments depend on the order
             facts=kept,
+            secret_number=number,
         )
 
 

@@ -5,6 +5,7 @@ from app.store.records.clients import (
     ClientRecord,
     DocumentRecord,
     DocumentUse,
+    KeyUse,
     NewDocument,
     Publication,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "EventRecord",
     "EventType",
     "ImportRecord",
+    "KeyUse",
     "LeaseRecord",
     "LinkConflictReason",
     "LinkConflictRecord",

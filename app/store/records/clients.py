@@ -6,11 +6,18 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientKey:
-    """A key's hash (keyed, computed by the caller). Valid until `expires_at`; None: no expiry."""
+    """A key's hash (keyed, computed by the caller). Valid until `expires_at`; None: no expiry.
 
+    `id` names the key to people and never changes. `digest_key` is the name of the key of `key_hash`, None if a version
+    before names stored it. `last_used_at` is exact to an hour.
+    """
+
+    id: str
     key_hash: str
+    digest_key: str | None
     created_at: datetime
     expires_at: datetime | None
+    last_used_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +30,16 @@ class ClientRecord:
     created_at: datetime
     disabled_at: datetime | None
     keys: tuple[ClientKey, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyUse:
+    """One of the gateway's own keys. `last_used_at`: of a key that is not the first of its list, exact to an hour."""
+
+    purpose: str
+    name: str
+    known_since: datetime
+    last_used_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

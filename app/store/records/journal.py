@@ -1,6 +1,6 @@
 """Operations of the write journal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -51,7 +51,8 @@ class NewOperation:
 
     `idempotency_key` is hashed before it is stored. `intent` is the data for reconciliation (refs before, brand, last4,
     expiry, digests), never a secret. `exclusive` is a lock name (``capture:pay_...``), unique across keys and held
-    until the operation is FAILED. `provider` is None if several vaults take part: then `rows` has one row for each.
+    until the operation is FAILED. `digest_key` is the name of the key of `input_digest`. `provider` is None if several
+    vaults take part: then `rows` has one row for each.
     """
 
     caller: str
@@ -59,6 +60,7 @@ class NewOperation:
     input_digest: str
     owner_id: str
     deadline_at: datetime
+    digest_key: str | None = None
     idempotency_key: str | None = None
     customer_id: str | None = None
     provider: ProviderName | None = None
@@ -99,6 +101,7 @@ class OperationRecord:
     request_id: str | None
     created_at: datetime
     finished_at: datetime | None
+    digest_key: str | None = None
 
     @property
     def is_repeatable(self) -> bool:
@@ -132,7 +135,8 @@ Begun = BegunNew | BegunBefore | BegunElsewhere
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseRecord:
-    """A process that runs operations. Its lease ends when `beat_at` is too old or `stopped_at` is set."""
+    """A process that runs operations. Its lease ends when `beat_at` is too old or `stopped_at` is set. `keys`: the
+    names of its keys by setting, in their order; empty for a version before names."""
 
     id: str
     host: str
@@ -140,3 +144,4 @@ class LeaseRecord:
     started_at: datetime
     beat_at: datetime
     stopped_at: datetime | None
+    keys: Mapping[str, Sequence[str]] = field(default_factory=dict)

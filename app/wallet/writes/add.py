@@ -100,8 +100,8 @@ class AddMethodHandler(WriteHandler[AddMethod, AddMethodIntent]):
             nickname=command.nickname,
             make_default=command.make_default,
             on_duplicate=command.on_duplicate,
-            look=describe_new_method(command.method, self.deps.digest_keys[0]),
-            token=self._token(vault, command.method, self.deps.digest_keys[0]),
+            look=describe_new_method(command.method, self.deps.digest_keys.first),
+            token=self._token(vault, command.method, self.deps.digest_keys.first),
         )
         self._refuse_faults(command, vault, new, intent)
         return PreparedWrite(intent=intent, customer_id=entry.customer.id, provider=name, new=new, memory=memory)

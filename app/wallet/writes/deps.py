@@ -12,6 +12,7 @@ from app.store.records import MethodAddress
 from app.vault.enums import CustomerRef, ProviderName
 from app.vault.model import PaymentMethod, VaultWallet
 from app.vault.provider import Call, VaultProvider
+from app.wallet.digest import DigestKeys
 from app.wallet.ids import Ids
 from app.wallet.reads.build_wallet import WalletRules
 from app.wallet.reads.reader import WalletReader
@@ -30,15 +31,15 @@ def _pass(point: str) -> None:
 
 @dataclass(kw_only=True)
 class Deps:
-    """`digest_keys`: the first one creates digests, all of them verify. `deadlines_s` is the total time of a write per
-    vault. `reached` is called with the name of each point between two steps: tests kill the process there."""
+    """`deadlines_s` is the total time of a write per vault. `reached` is called with the name of each point between two
+    steps: tests kill the process there."""
 
     store: Store
     reader: WalletReader
     ids: Ids
     rules: WalletRules
     owner: WorkerLease
-    digest_keys: tuple[bytes | str, ...]
+    digest_keys: DigestKeys
     deadlines_s: Mapping[ProviderName, float] = field(default_factory=dict)
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
     reached: Callable[[str], None] = _pass

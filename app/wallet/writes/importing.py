@@ -122,7 +122,7 @@ class ImportMethodsHandler(WriteHandler[ImportMethods, ImportMethodsIntent]):
         """What the journal stores of a row: no token, no name; the holder as a digest."""
         card = None
         if row.processor_token is not None and row.card is not None:
-            card = describe_new_method(_as_new_card(row), self.deps.digest_keys[0])
+            card = describe_new_method(_as_new_card(row), self.deps.digest_keys.first)
         return ImportedRow(provider=row.provider, ref=row.customer_ref, card=card)
 
     async def execute(self, run: WriteRun[ImportMethodsIntent]) -> CompletedWrite:

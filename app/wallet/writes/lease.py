@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -31,7 +31,15 @@ class WorkerLease:
     of a dead process.
     """
 
-    def __init__(self, store: Store, utc_now: Callable[[], datetime], *, lease: timedelta = LEASE) -> None:
+    def __init__(
+        self,
+        store: Store,
+        utc_now: Callable[[], datetime],
+        *,
+        lease: timedelta = LEASE,
+        keys: Callable[[], Mapping[str, Sequence[str]]] = dict,
+    ) -> None:
+        """`keys` returns the names of this process's keys by setting, in their order."""
         self.host = socket.gethostname()
         self.id = _new_id()
         self.lease = lease
@@ -39,6 +47,7 @@ class WorkerLease:
         self.writing: Counter[tuple[ProviderName, CustomerRef]] = Counter()
         self._store = store
         self._utc_now = utc_now
+        self._keys = keys
         self._heartbeat: asyncio.Task[None] | None = None
         # Processes that share a SQLite file share a machine, so their pids can be looked up.
         self._sees_pids = store.engine.dialect.name == "sqlite"
@@ -58,7 +67,7 @@ class WorkerLease:
         return self.writing[provider, ref] > 0
 
     async def start(self) -> None:
-        await self._store.owners.register(self.id, host=self.host, pid=os.getpid())
+        await self._store.owners.register(self.id, host=self.host, pid=os.getpid(), keys=self._keys())
         self._heartbeat = asyncio.create_task(self._beat())
 
     async def stop(self) -> None:
@@ -84,6 +93,26 @@ class WorkerLease:
         """Owners that are known to be dead although their lease is still valid."""
         return {one.id for one in await self._store.owners.all() if one.id != self.id and self._is_killed(one)}
 
+    async def announce_keys(self) -> None:
+        """Publish the keys that this process knows, after a change. Raises StoreUnavailable."""
+        await self._store.owners.beat(self.id, keys=self._keys())
+
+    async def others(self) -> list[LeaseRecord]:
+        """The other live processes. Raises StoreUnavailable."""
+        since = self._utc_now() - self.lease
+        return [
+            one
+            for one in await self._store.owners.all()
+            if one.id != self.id and one.stopped_at is None and one.beat_at >= since and not self._is_killed(one)
+        ]
+
+    async def is_first_everywhere(self, setting: str, name: str) -> bool:
+        """True if every live process uses the key of this name for new data. Raises StoreUnavailable.
+
+        Only then is existing data stored anew under it: during a rotation, no process replaces what another one needs.
+        """
+        return all(next(iter(one.keys.get(setting, ())), None) == name for one in await self.others())
+
     def _is_killed(self, owner: LeaseRecord) -> bool:
         if not self._sees_pids or owner.host != self.host:
             return False
@@ -94,10 +123,10 @@ class WorkerLease:
         while True:
             await asyncio.sleep(self.lease.total_seconds() / 3)
             try:
-                if not await self._store.owners.beat(self.id):
+                if not await self._store.owners.beat(self.id, keys=self._keys()):
                     # Register the new id before operations use it: otherwise they would look abandoned.
                     fresh = _new_id()
-                    await self._store.owners.register(fresh, host=self.host, pid=os.getpid())
+                    await self._store.owners.register(fresh, host=self.host, pid=os.getpid(), keys=self._keys())
                     self.id = fresh
             except StoreUnavailable:
                 continue

@@ -1,6 +1,6 @@
 """Finds the method that an add has created if its answer was lost. Pure functions."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from app.vault.enums import AddRoute, CardBrand, MethodRef
@@ -35,7 +35,7 @@ def candidates(
     methods: Iterable[PaymentMethod],
     look: MethodLook,
     claimed: Collection[str],
-    digest_keys: Sequence[bytes | str],
+    digest_keys: Iterable[bytes | str],
 ) -> list[MethodRef]:
     """The methods that an add may have created: new, not claimed by other operations, with a compatible look.
 
@@ -67,7 +67,7 @@ def _differ(asked: str | None, shown: str | None) -> bool:
     return asked is not None and shown is not None and asked != shown
 
 
-def _is_held_by(method: PaymentMethod, digest: str, digest_keys: Sequence[bytes | str]) -> bool:
+def _is_held_by(method: PaymentMethod, digest: str, digest_keys: Iterable[bytes | str]) -> bool:
     name = method.holder_name
     return name is not None and any(holder_digest(key, name) == digest for key in digest_keys)
 

@@ -73,7 +73,7 @@ class UpdateMethodHandler(WriteHandler[UpdateMethod, UpdateMethodIntent]):
         """What the vault will list after the update; names and addresses only as digests. None: no call is needed."""
         if change == _NOTHING:
             return None
-        key = self.deps.digest_keys[0]
+        key = self.deps.digest_keys.first
         return ChangeTarget(
             expiry=str(change.expiry) if change.expiry else None,
             active=change.active,

@@ -13,7 +13,7 @@ The phases, and how a crash in each is recovered:
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypeVar
@@ -22,7 +22,7 @@ from app.store.errors import LockTimeout, StoreUnavailable
 from app.store.records import BegunBefore, BegunElsewhere, BegunNew, NewOperation, OperationRecord, OperationState
 from app.vault.provider import Call
 from app.wallet.commands import Actor, Command, ProblemCode, WriteProblem, WriteResult
-from app.wallet.digest import input_digest, is_same_input
+from app.wallet.digest import DIGEST_KEY, input_digest, matching_key
 from app.wallet.problems import STORE_UNAVAILABLE, not_found
 from app.wallet.writes.add import AddMethodHandler
 from app.wallet.writes.create import CreateCustomerHandler
@@ -129,7 +129,8 @@ class WalletWriter:
         new = NewOperation(
             caller=actor.id,
             mutation=handler.mutation,
-            input_digest=input_digest(self.deps.digest_keys[0], values),
+            input_digest=input_digest(self.deps.digest_keys.first, values),
+            digest_key=self.deps.digest_keys.first_name,
             owner_id=self.deps.owner.id,
             deadline_at=self.deps.utc_now(),
             idempotency_key=key,
@@ -205,8 +206,8 @@ class WalletWriter:
         """Replay the operation of this key; run it again if it is proven not applied."""
         if known.customer_id is not None and not actor.may_see(known.customer_id):
             return WriteResult(problems=(not_found("There is no such customer.", "customer_id"),))
-        if not is_same_input(self.deps.digest_keys, known.input_digest, values):
-            return WriteResult(problems=(_KEY_REUSED,))
+        if (problem := await self._other_input(known, values)) is not None:
+            return WriteResult(problems=(problem,))
         call = until(call, loop_time() + self.deps.deadline_s([known.provider] if known.provider else []))
         while True:
             if known.is_repeatable:
@@ -240,6 +241,20 @@ class WalletWriter:
     def _unknown(self, operation: OperationRecord) -> WriteProblem:
         handler = self._by_mutation.get(operation.mutation)
         return (handler.unknown if handler else outcome_unknown)(operation.provider)
+
+    async def _other_input(self, known: OperationRecord, values: Mapping[str, Any]) -> WriteProblem | None:
+        """None if the operation has this input. The digest is then stored under the first key, once every process uses
+        that key."""
+        keys = self.deps.digest_keys
+        found = matching_key(keys, known.input_digest, values)
+        if found is None:
+            return _KEY_REUSED if known.digest_key is None or known.digest_key in keys.keys else _DIGEST_KEY_UNKNOWN
+        if known.digest_key != keys.first_name:
+            with suppress(StoreUnavailable):  # it can be replaced the next time
+                if await self.deps.owner.is_first_everywhere(DIGEST_KEY, keys.first_name):
+                    fresh = input_digest(keys.first, values)
+                    await self.deps.store.journal.replace_digest(known.id, fresh, keys.first_name)
+        return None
 
     async def _run_again(
         self, handler: Handler, known: OperationRecord, command: Command, actor: Actor, call: Call
@@ -385,6 +400,13 @@ class WalletWriter:
         return found.state in _DONE or (found.state is OperationState.UNKNOWN and found.reconcile_at is None)
 
 
+_DIGEST_KEY_UNKNOWN: Final = WriteProblem(
+    ProblemCode.STORE_UNAVAILABLE,
+    "This process lacks the digest key of the first request with this idempotency key. No vault was called. Send the "
+    "same request again.",
+    retryable=True,
+)
+"""While digest keys are rotated, if the new one was not added to all processes first."""
 _KEY_REUSED: Final = WriteProblem(
     ProblemCode.IDEMPOTENCY_KEY_REUSED, "This key was used with different input.", ("idempotency_key",)
 )

@@ -11,7 +11,7 @@ import pytest
 from app.settings.model import Settings, load_settings
 from app.settings.parse import Section
 from app.vault.enums import ProviderName
-from app.vault.secret import Secret
+from app.vault.secret import Secret, Secrets
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -29,8 +29,8 @@ def flat(section: Section, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def shown(value: Any) -> str:
-    if isinstance(value, Secret):
-        value = value.reveal()
+    if isinstance(value, Secret | Secrets):
+        value = value.reveal() or ""
     elif isinstance(value, Path):
         value = str(value)
     elif isinstance(value, float) and value.is_integer():

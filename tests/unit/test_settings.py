@@ -283,7 +283,7 @@ def test_the_schema_for_editors_is_current_and_names_every_setting() -> None:
             assert section["additionalProperties"] is False
             section = schema["$defs"][section["properties"][part]["$ref"].removeprefix("#/$defs/")]
         assert last in section["properties"], name
-        assert (f"{last}_file" in section["properties"]) == (kind is Secret), name
+        assert (f"{last}_file" in section["properties"]) == (kind in (Secret, Secrets)), name
     assert schema["$defs"]["Settings"]["properties"]["port"] == {
         "type": "integer", "minimum": 0, "maximum": 65535, "default": 8000,
     }  # fmt: skip

@@ -39,7 +39,7 @@ _ADDRESS_TEXTS: Final = (
 
 
 def profile(body: Json) -> Json:
-    """The validated customer fields; missing ones become null, because a replace overwrites. Raises AlohaRefusal."""
+    """The validated customer fields; missing ones become null, because a replace overwrites. Raises SandboxRefusal."""
     faults: dict[str, str] = {}
     kept: Json = {}
     for name, limit in _LIMITS.items():

@@ -17,8 +17,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.sandbox.aloha import customers, demo, media, payments
-from app.sandbox.aloha.refusals import AlohaRefusal, invalid, named
+from app.sandbox.aloha.refusals import invalid, named
 from app.sandbox.base import Emulator, Json, Switch
+from app.sandbox.json_api import SandboxRefusal
 
 _USER: Final = "sandbox-service"
 _PASSWORD: Final = "sandbox-aloha-password"  # noqa: S105 - opens nothing but this emulator
@@ -75,7 +76,7 @@ class AlohaEmulator(Emulator):
         try:
             # No await below: each request reads and writes the state atomically.
             answer = self._answer(request, raw)
-        except AlohaRefusal as refused:
+        except SandboxRefusal as refused:
             body = media.written(refused.body, media_type, "Error")
             return Response(body, refused.status, refused.headers, media_type)
         if not answer.has_body:
@@ -92,7 +93,7 @@ class AlohaEmulator(Emulator):
         if request.method not in matching or not self._is_served(request.method):
             allowed = ", ".join(method for method in matching if self._is_served(method))
             message = "The requested resource does not support this http method."
-            raise AlohaRefusal(405, {"Message": message}, {"Allow": allowed})
+            raise SandboxRefusal(405, {"Message": message}, {"Allow": allowed})
         match, call = matching[request.method]
         return call(_AlohaRequest(self, company, match.groupdict(), request, raw))
 
@@ -171,7 +172,7 @@ def _info(request: _AlohaRequest) -> _AlohaReply:
     """The help page lists only BadRequest, so an unknown customer gets BadRequest."""
     try:
         _, customer = request.customer()
-    except AlohaRefusal:
+    except SandboxRefusal:
         raise invalid({"customerId": "Customer does not exist."}) from None
     found = request.shown(customer["payments"])
     return _AlohaReply(
@@ -223,10 +224,10 @@ def _authorize(headers: Mapping[str, str], state: Json) -> dict[str, Json]:
     given = headers.get("authorization", "")
     if not secrets.compare_digest(given.encode(), _BASIC.encode()):
         refusal = {"Message": "Authorization has been denied for this request."}
-        raise AlohaRefusal(401, refusal, {"WWW-Authenticate": 'Basic realm="AlohaOnline"'})
+        raise SandboxRefusal(401, refusal, {"WWW-Authenticate": 'Basic realm="AlohaOnline"'})
     company: dict[str, Json] | None = state["companies"].get(headers.get("x-api-companycode", "").upper())
     if company is None:
-        raise AlohaRefusal(401, {"Message": "The company code is missing or unknown."}, {"WWW-Authenticate": "Basic"})
+        raise SandboxRefusal(401, {"Message": "The company code is missing or unknown."}, {"WWW-Authenticate": "Basic"})
     return company
 
 

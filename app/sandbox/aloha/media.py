@@ -13,8 +13,9 @@ import orjson
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from app.sandbox.aloha.refusals import AlohaRefusal, invalid
+from app.sandbox.aloha.refusals import invalid
 from app.sandbox.base import Json
+from app.sandbox.json_api import SandboxRefusal
 
 MODELS: Final = "http://schemas.datacontract.org/2004/07/OnlineOrderingAPI.Models.v1"
 INBOUND: Final = "http://schemas.datacontract.org/2004/07/OnlineOrderingAPI.Inbound"
@@ -29,12 +30,12 @@ _ITEMS: Final = {"Addresses": "CustomerAddress", "FavoriteSiteIds": "int", "Paym
 
 
 def read(content_type: str, raw: bytes, root: str | None) -> Json:
-    """Parse the body as an object. `root` is the required XML element, as ``{namespace}Name``. Raises AlohaRefusal."""
+    """The body as an object. `root` is the required XML element, as ``{namespace}Name``. Raises SandboxRefusal."""
     kind = _media_type(content_type)
     if kind in _XML:
         return _read_xml(raw, root)
     if kind not in _JSON:
-        raise AlohaRefusal(415, {"Message": "The request entity's media type is not supported for this resource."})
+        raise SandboxRefusal(415, {"Message": "The request entity's media type is not supported for this resource."})
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError:

@@ -59,7 +59,7 @@ def member(body: Json, name: str) -> Any:
 
 
 def token_header(body: Json, is_customer: Callable[[str], bool], rules: AlohaTokenRules) -> TokenHeader:
-    """Validate every field. Raises AlohaRefusal with one message for each bad one."""
+    """Validate every field. Raises SandboxRefusal with one message for each bad one."""
     faults: dict[str, str] = {}
     customer_id = guid(member(body, "CustomerId"))
     if customer_id is None:

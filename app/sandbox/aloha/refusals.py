@@ -2,24 +2,16 @@
 
 from collections.abc import Mapping
 
-from app.sandbox.base import Json
+from app.sandbox.json_api import SandboxRefusal
 
 
-class AlohaRefusal(Exception):
-    """Carries the HTTP reply. Raised before any change."""
-
-    def __init__(self, status: int, body: Json, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(f"refused with {status}")
-        self.status = status
-        self.body = body
-        self.headers = dict(headers or {})
-
-
-def invalid(faults: Mapping[str, str]) -> AlohaRefusal:
+def invalid(faults: Mapping[str, str]) -> SandboxRefusal:
     """400 with one message for each bad field, keyed as ``header.CardToken``."""
-    return AlohaRefusal(400, {"Message": "The request is invalid.", "ModelState": {k: [v] for k, v in faults.items()}})
+    return SandboxRefusal(
+        400, {"Message": "The request is invalid.", "ModelState": {k: [v] for k, v in faults.items()}}
+    )
 
 
-def named(status: int, name: str) -> AlohaRefusal:
+def named(status: int, name: str) -> SandboxRefusal:
     """One of the named errors: BadRequest, NotFound, DuplicateKey."""
-    return AlohaRefusal(status, {"Message": name})
+    return SandboxRefusal(status, {"Message": name})

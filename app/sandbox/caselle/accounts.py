@@ -6,8 +6,9 @@ from typing import Final
 
 from app.sandbox.base import Json
 from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
-from app.sandbox.caselle.shapes import Rows, Shape, boolean, fit, one_of
+from app.sandbox.caselle.shapes import Rows, Shape, fit
 from app.sandbox.caselle.wallets import stamp
+from app.sandbox.checks import boolean, one_of
 
 EVENT_TYPES: Final = (
     "payment.completed",

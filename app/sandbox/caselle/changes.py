@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from app.sandbox.base import Json
 from app.sandbox.caselle import events
-from app.sandbox.caselle.shapes import LAST4, Check, integer
+from app.sandbox.caselle.shapes import LAST4, integer
 from app.sandbox.caselle.wallets import owner_of
+from app.sandbox.checks import Check
 
 _CHANGES: Final[dict[str, Check]] = {"exp_month": integer(1, 12), "exp_year": integer(1000, 9999), "last4": LAST4}
 SIGNATURES: Final = ("good", "bad", "none")

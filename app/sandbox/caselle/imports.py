@@ -6,12 +6,13 @@ from typing import Any, Final
 from app.sandbox.base import Json
 from app.sandbox.caselle import tokenizer
 from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
-from app.sandbox.caselle.shapes import IMPORT_METHOD, Rows, Shape, detail_of, fit, text
+from app.sandbox.caselle.shapes import IMPORT_METHOD, Rows, Shape, detail_of, fit
 from app.sandbox.caselle.wallets import check_enabled, customer_of, keep
+from app.sandbox.checks import text
 
 MOST_ITEMS: Final = 1000
 _ITEM: Final = Shape(
-    {"customer_uid": text(100, 1), "processor_token": text(200, 1), "payment_method": IMPORT_METHOD},
+    {"customer_uid": text(100, shortest=1), "processor_token": text(200, shortest=1), "payment_method": IMPORT_METHOD},
     ("customer_uid", "processor_token", "payment_method"),
 )
 _BODY: Final = Shape({"items": Rows(_ITEM)}, ("items",))

@@ -10,8 +10,9 @@ from typing import Final
 from app.sandbox.base import Json
 from app.sandbox.caselle import tokenizer
 from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
-from app.sandbox.caselle.shapes import ANY_METHOD, CURRENCY, Check, Shape, detail_of, fit, integer, text
+from app.sandbox.caselle.shapes import ANY_METHOD, CURRENCY, Shape, detail_of, fit, integer
 from app.sandbox.caselle.wallets import check_enabled, new_uid, owner_of, stamp
+from app.sandbox.checks import Check, text
 
 DECLINED_LAST4: Final = "0002"
 """Methods with this last4 are declined at capture, like the industry's test card 4000 0000 0000 0002."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import ClassVar
 from uuid import uuid4
 
 from app.sandbox.base import Json
+from app.sandbox.json_api import SandboxRefusal
 
 
 class CaselleProblem(Enum):
@@ -40,25 +42,25 @@ class CaselleProblem(Enum):
     TOO_MANY_ITEMS = (400, "Bad Request", "too_many_items", "At most 1000 items.")
 
 
-class CaselleRefusal(Exception):
+class CaselleRefusal(SandboxRefusal):
     """The reply is a problem document; nothing is changed."""
+
+    media_type: ClassVar[str] = "application/problem+json"
 
     def __init__(
         self, problem: CaselleProblem, detail: str = "", errors: Mapping[str, list[str]] | None = None
     ) -> None:
-        super().__init__(problem.name)
+        status, title, self.code, usual = problem.value
         self.problem = problem
-        self.status, self.title, self.code, usual = problem.value
         self.detail = detail or usual
         self.errors = dict(errors or {})
-
-    def body(self) -> Json:
-        return {
+        body: Json = {
             "type": "about:blank",
-            "title": self.title,
-            "status": self.status,
+            "title": title,
+            "status": status,
             "code": self.code,
             "detail": self.detail,
             "trace_id": f"00-{uuid4().hex}-{uuid4().hex[:16]}-01",
             "errors": self.errors,
         }
+        super().__init__(status, body)

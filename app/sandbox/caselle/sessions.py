@@ -15,29 +15,19 @@ from app.sandbox.base import Json
 from app.sandbox.caselle import events, tokenizer
 from app.sandbox.caselle.payments import fee_for
 from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
-from app.sandbox.caselle.shapes import (
-    CURRENCY,
-    EMAIL,
-    WEB_ADDRESS,
-    Shape,
-    fit,
-    flat_object,
-    integer,
-    one_of,
-    text,
-    words,
-)
+from app.sandbox.caselle.shapes import CURRENCY, Shape, fit, flat_object, integer, words
 from app.sandbox.caselle.wallets import check_enabled, customer_of, keep, method_of, new_uid, stamp
+from app.sandbox.checks import email, one_of, text, web_address
 
 _SESSION: Final = Shape(
     {
         "amount": integer(1),
         "currency": CURRENCY,
         "description": text(1000),
-        "customer_id": text(100, 1),
-        "customer_email": EMAIL,
-        "success_url": WEB_ADDRESS,
-        "cancel_url": WEB_ADDRESS,
+        "customer_id": text(100, shortest=1),
+        "customer_email": email,
+        "success_url": web_address,
+        "cancel_url": web_address,
         "layout": text(40),
         "allowed_methods": words("card", "ach", "apple_pay"),
         "setup_future_usage": one_of("off", "on_session", "off_session"),

@@ -1,15 +1,12 @@
 """Strict schemas of request bodies. Caselle documents that it rejects unknown properties; nulls count as absent."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.sandbox.base import Json
 from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
-
-Check = Callable[[Any], str | None]
-"""An error that never quotes the value; None if the value is valid."""
+from app.sandbox.checks import Check, email, matching, one_of, place, routing_number, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +46,9 @@ def _object(body: Any, shape: Shape, at: str, faults: _Faults) -> Json:
         faults.wrong.setdefault(at, []).append("must be an object")
         return {}
     found: Json = {}
-    faults.unknown.extend(_place(at, name) for name in body if name not in shape.properties)
+    faults.unknown.extend(place(at, name) for name in body if name not in shape.properties)
     for name, rule in shape.properties.items():
-        value, here = body.get(name), _place(at, name)
+        value, here = body.get(name), place(at, name)
         if value is None:
             if name in shape.needed:
                 faults.wrong.setdefault(here, []).append("is required")
@@ -74,35 +71,6 @@ def _rows(value: Any, rows: Rows, at: str, faults: _Faults) -> list[Json]:
     return [_object(entry, rows.of, f"{at}[{index}]", faults) for index, entry in enumerate(value)]
 
 
-def _place(at: str, name: str) -> str:
-    return f"{at}.{name}" if at else name
-
-
-def text(longest: int = 255, shortest: int = 0) -> Check:
-    def check(value: Any) -> str | None:
-        if not isinstance(value, str):
-            return "must be a string"
-        return None if shortest <= len(value) <= longest else f"must have {shortest} to {longest} characters"
-
-    return check
-
-
-def matching(pattern: str, meaning: str) -> Check:
-    compiled = re.compile(pattern)
-
-    def check(value: Any) -> str | None:
-        return None if isinstance(value, str) and compiled.fullmatch(value) else f"must be {meaning}"
-
-    return check
-
-
-def one_of(*words: str) -> Check:
-    def check(value: Any) -> str | None:
-        return None if isinstance(value, str) and value in words else "must be one of " + ", ".join(words)
-
-    return check
-
-
 def integer(least: int, most: int = 10**12) -> Check:
     def check(value: Any) -> str | None:
         good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
@@ -113,10 +81,6 @@ def integer(least: int, most: int = 10**12) -> Check:
 
 def number(value: Any) -> str | None:
     return None if isinstance(value, int | float) and not isinstance(value, bool) else "must be a number"
-
-
-def boolean(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
 
 
 def words(*allowed: str) -> Check:
@@ -132,25 +96,15 @@ def flat_object(value: Any) -> str | None:
     return None if good else "must be an object of strings"
 
 
-def routing_number(value: Any) -> str | None:
-    """Nine digits with a valid ABA checksum."""
-    if not (isinstance(value, str) and re.fullmatch(r"[0-9]{9}", value)):
-        return "must be 9 digits"
-    weighed = sum(int(digit) * weight for digit, weight in zip(value, (3, 7, 1) * 3, strict=True))
-    return None if weighed % 10 == 0 else "is not a routing number"
+LAST4: Final = matching(r"[0-9]{4}", "be 4 digits")
+CURRENCY: Final = matching(r"[A-Z]{3}", "be an ISO 4217 code")
 
-
-LAST4: Final = matching(r"[0-9]{4}", "4 digits")
-EMAIL: Final = matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address")
-WEB_ADDRESS: Final = matching(r"https?://[^\s<>\"']+", "an http or https address")
-CURRENCY: Final = matching(r"[A-Z]{3}", "an ISO 4217 code")
-
-CUSTOMER: Final = Shape({"reference_id": text(255, 1), "name": text(), "email": EMAIL}, ("reference_id",))
+CUSTOMER: Final = Shape({"reference_id": text(255, shortest=1), "name": text(), "email": email}, ("reference_id",))
 _CARD_FACE: Final[Mapping[str, Check]] = {
     "last4": LAST4,
     "exp_month": integer(1, 12),
     "exp_year": integer(1000, 9999),
-    "bin": matching(r"[0-9]{6,8}", "6 to 8 digits"),
+    "bin": matching(r"[0-9]{6,8}", "be 6 to 8 digits"),
     "card_brand": text(40),
     "holder_name": text(),
 }
@@ -161,7 +115,7 @@ _ACCOUNT_FACE: Final[Mapping[str, Check]] = {
     "holder_name": text(),
 }
 _CARD_NEEDED: Final = ("last4", "exp_month", "exp_year")
-_TOKEN: Final[Mapping[str, Check]] = {"fingerprint": text(200, 1)}
+_TOKEN: Final[Mapping[str, Check]] = {"fingerprint": text(200, shortest=1)}
 CREDIT: Final = Shape({**_TOKEN, **_CARD_FACE}, ("fingerprint", *_CARD_NEEDED))
 ACH: Final = Shape({**_TOKEN, **_ACCOUNT_FACE}, ("fingerprint", "account_suffix"))
 TYPES: Final = ("credit", "ach", "wallet_credit", "wallet_ach")
@@ -170,12 +124,12 @@ ANY_METHOD: Final = Shape(
         "payment_method_type": one_of(*TYPES),
         "credit": CREDIT,
         "ach": ACH,
-        "wallet": Shape({"saved_payment_method_uid": text(100, 1)}, ("saved_payment_method_uid",)),
+        "wallet": Shape({"saved_payment_method_uid": text(100, shortest=1)}, ("saved_payment_method_uid",)),
     },
     ("payment_method_type",),
 )
 SAVE: Final = Shape({"payment_method": ANY_METHOD}, ("payment_method",))
-SET_DEFAULT: Final = Shape({"saved_payment_method_uid": text(100, 1)}, ("saved_payment_method_uid",))
+SET_DEFAULT: Final = Shape({"saved_payment_method_uid": text(100, shortest=1)}, ("saved_payment_method_uid",))
 IMPORT_METHOD: Final = Shape(
     {
         "payment_method_type": one_of("credit", "ach"),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from app.sandbox.base import Json
 from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
-from app.sandbox.caselle.shapes import routing_number
+from app.sandbox.checks import routing_number
 
 LIFETIME: Final = timedelta(minutes=15)
 _BRANDS: Final = (

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Final
 
 from app.sandbox.base import Json
+from app.sandbox.json_api import SandboxRefusal
 
 
 class Rule(Enum):
@@ -40,22 +41,17 @@ class ValidationFault:
     message: str
 
 
-class JpMorganRefusal(Exception):
+class JpMorganRefusal(SandboxRefusal):
     """The reply is a `messages` body; nothing is changed."""
 
     def __init__(self, rule: Rule, faults: Sequence[ValidationFault] = ()) -> None:
-        super().__init__(rule.name)
-        self.status, self.code, self.message = rule.value
-        self.faults = tuple(faults)
-
-    def body(self) -> Json:
-        body: Json = {"responseStatus": "ERROR", "responseCode": self.code, "responseMessage": self.message}
-        if self.faults:
+        status, code, message = rule.value
+        body: Json = {"responseStatus": "ERROR", "responseCode": code, "responseMessage": message}
+        if faults:
             body["validationErrors"] = [
-                {"code": Rule.INVALID.value[1], "message": fault.message, "entity": fault.entity}
-                for fault in self.faults
+                {"code": Rule.INVALID.value[1], "message": fault.message, "entity": fault.entity} for fault in faults
             ]
-        return body
+        super().__init__(status, body)
 
 
 def invalid(entity: str, message: str) -> JpMorganRefusal:

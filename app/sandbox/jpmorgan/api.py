@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from app.sandbox.base import Emulator, Json
+from app.sandbox.checks import text
 from app.sandbox.jpmorgan import contacts, methods, profiles, three_ds
 from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, invalid
-from app.sandbox.jpmorgan.fields import record, take, text
+from app.sandbox.jpmorgan.fields import record, take
 from app.sandbox.jpmorgan.profiles import ProfileStore
 
 _SOFTWARE: Final = {"companyName": text(100), "productName": text(100), "version": text(20)}

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.sandbox.base import Json
+from app.sandbox.checks import Check
 from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, invalid
-from app.sandbox.jpmorgan.fields import ADDRESS, EMAIL, PHONE, Check, take
+from app.sandbox.jpmorgan.fields import ADDRESS, EMAIL, PHONE, take
 
 _LISTS: Final[Mapping[str, tuple[str, str, Mapping[str, Check], str]]] = {
     "phoneList": ("phone", "HH", PHONE, "defaultPhone"),

@@ -1,59 +1,17 @@
 """Field rules of Consumer Profile Management as tables of checks. Source: OpenAPI 2.4.2 unless marked assumed."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from app.sandbox.base import Json
+from app.sandbox.checks import Check, boolean, email, matching, one_of, place, text, web_address
 from app.sandbox.jpmorgan.answers import ValidationFault
-
-Check = Callable[[Any], str | None]
-"""An error that never quotes the value; None if the value is valid."""
 
 CARD_TYPES: Final = tuple(
     "VI MC AX HC EO DI JC DC CC CZ CR OX IM SP PP AP NP VR MR EP CB DP PM".split()  # noqa: SIM905 - as documented
 )
-
-
-def text(longest: int, *, shortest: int = 0, without: str = "") -> Check:
-    def check(value: Any) -> str | None:
-        if not isinstance(value, str):
-            return "must be a string"
-        if not shortest <= len(value) <= longest:
-            return f"must have {shortest} to {longest} characters"
-        if any(sign in value for sign in without):
-            return f"must not contain any of {without}"
-        return None
-
-    return check
-
-
-def matching(pattern: str, meaning: str) -> Check:
-    compiled = re.compile(pattern)
-
-    def check(value: Any) -> str | None:
-        return None if isinstance(value, str) and compiled.fullmatch(value) else f"must {meaning}"
-
-    return check
-
-
-def one_of(*words: str) -> Check:
-    allowed = frozenset(words)
-
-    def check(value: Any) -> str | None:
-        return None if isinstance(value, str) and value in allowed else "must be one of " + ", ".join(words)
-
-    return check
-
-
-def boolean(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
-
-
-def web_address(value: Any) -> str | None:
-    good = isinstance(value, str) and re.fullmatch(r"https?://[^\s<>\"']+", value)
-    return None if good else "must be an http or https address"
 
 
 def calendar_day(value: Any) -> str | None:
@@ -62,14 +20,6 @@ def calendar_day(value: Any) -> str | None:
     except (TypeError, ValueError):
         return "must be a date YYYY-MM-DD"
     return None
-
-
-def routing_number(value: Any) -> str | None:
-    """Nine digits with a valid ABA checksum (the checksum is assumed)."""
-    if not (isinstance(value, str) and re.fullmatch(r"[0-9]{9}", value)):
-        return "must be 9 digits"
-    weighed = sum(int(digit) * weight for digit, weight in zip(value, (3, 7, 1) * 3, strict=True))
-    return None if weighed % 10 == 0 else "is not a routing number"
 
 
 def iban(value: Any) -> str | None:
@@ -119,10 +69,6 @@ def take(
     return found
 
 
-def place(at: str, name: str) -> str:
-    return f"{at}.{name}" if at else name
-
-
 MANDATE: Final[Mapping[str, Check]] = {
     "mandateId": text(35, shortest=1),
     "mandateType": text(35, shortest=1),
@@ -150,7 +96,7 @@ PHONE: Final[Mapping[str, Check]] = {
     "phoneNumberType": text(20),
 }
 EMAIL: Final[Mapping[str, Check]] = {
-    "emailAddress": matching(r"[^@\s]+@[^@\s]+\.[^@\s]+", "be an e-mail address"),
+    "emailAddress": email,
     "emailAddressType": text(20),
 }
 PROFILE: Final[Mapping[str, Check]] = {

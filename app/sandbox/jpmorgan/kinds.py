@@ -4,21 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from app.sandbox.checks import Check, boolean, matching, one_of, routing_number, text
 from app.sandbox.jpmorgan.fields import (
     ACCOUNT_STATUS,
     AUTHENTICATION_REQUEST,
     CARD_TYPES,
     MONTH_YEAR,
     NAMES,
-    Check,
-    boolean,
     iban,
     mandates,
-    matching,
-    one_of,
     record,
-    routing_number,
-    text,
 )
 
 _SHARED: Final[Mapping[str, Check]] = {**NAMES, "accountStatus": ACCOUNT_STATUS}

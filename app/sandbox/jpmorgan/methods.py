@@ -12,8 +12,9 @@ from typing import Any, Final
 from uuid import uuid4
 
 from app.sandbox.base import Json
+from app.sandbox.checks import place
 from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault, invalid
-from app.sandbox.jpmorgan.fields import ACCOUNT_STATUS, ADDRESS, MANDATE, place, take
+from app.sandbox.jpmorgan.fields import ACCOUNT_STATUS, ADDRESS, MANDATE, take
 from app.sandbox.jpmorgan.kinds import DIGITS_16, KINDS, NOT_IN_AN_UPDATE, THREE_DS_DATA, WALLETS, Kind
 
 _ORDER: Final = ("paymentMethodId", "cardExpirationMonthYearNumber", "last4CardNumber", "last4AccountNumber")

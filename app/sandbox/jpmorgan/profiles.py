@@ -9,8 +9,9 @@ from typing import Final
 from uuid import uuid4
 
 from app.sandbox.base import Json, SandboxClock
+from app.sandbox.checks import place
 from app.sandbox.jpmorgan.answers import JpMorganRefusal, Rule, ValidationFault
-from app.sandbox.jpmorgan.fields import EXTERNAL_ID, PROFILE, place, take
+from app.sandbox.jpmorgan.fields import EXTERNAL_ID, PROFILE, take
 from app.sandbox.jpmorgan.kinds import KINDS
 
 _ID_CHARACTERS: Final = string.ascii_uppercase + string.digits

@@ -25,7 +25,7 @@ class Rules:
 
 
 def apply(state: Json, customer: Json, elements: list[Any], rules: Rules) -> None:
-    """Apply `elements` in order. Raises LoanProRefusal without any change."""
+    """Apply `elements` in order. Raises SandboxRefusal without any change."""
     draft = _Draft(state, customer, rules)
     for element in elements:
         draft.apply(element)

@@ -62,7 +62,7 @@ def place(state: Json, fields: Json, primary: Json, mail: Json, phones: list[Jso
 
 
 def update(state: Json, customer: Json, body: Json, rules: Rules) -> None:
-    """Change only the fields sent; children element by element. Raises LoanProRefusal without any change."""
+    """Change only the fields sent; children element by element. Raises SandboxRefusal without any change."""
     fields = checks.scalars(body)
     changed_addresses = {
         name: checks.address(body[name], label, customer[name])

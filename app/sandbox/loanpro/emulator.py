@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -12,8 +11,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.sandbox.base import Emulator, Json, Switch
+from app.sandbox.json_api import Malformed, SandboxRefusal, json_body, json_reply
 from app.sandbox.loanpro import demo, lms, vault, wallet
-from app.sandbox.loanpro.refusals import LoanProRefusal, entity_error, unauthorized
+from app.sandbox.loanpro.refusals import entity_error, unauthorized
 
 _API_TOKEN: Final = "sandbox-loanpro-api-token"  # noqa: S105 - opens nothing but this emulator
 _TENANT: Final = "5200243"
@@ -99,9 +99,9 @@ class LoanProEmulator(Emulator):
         try:
             # No await below: each request reads and writes the state atomically.
             shown = self._answer(request, raw)
-        except LoanProRefusal as refused:
-            return _json(refused.body, refused.status)
-        return HTMLResponse(shown) if isinstance(shown, str) else _json(shown)
+        except SandboxRefusal as refused:
+            return refused.reply()
+        return HTMLResponse(shown) if isinstance(shown, str) else json_reply(shown)
 
     def _answer(self, request: Request, raw: bytes) -> Any:
         path, method = f"/{request.path_params['path']}", request.method
@@ -123,12 +123,11 @@ def _authorize(headers: Mapping[str, str]) -> None:
 
 
 def _decoded(request: Request, raw: bytes) -> Any:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise entity_error("Content-Type must be application/json")
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise entity_error("Invalid JSON") from None
+    return json_body(request, raw, _refusal)
+
+
+def _refusal(why: Malformed) -> SandboxRefusal:
+    return entity_error("Invalid JSON" if why is Malformed.NOT_JSON else "Content-Type must be application/json")
 
 
 def _wish_record(wish: Json) -> Json:
@@ -151,7 +150,3 @@ def _wish_record(wish: Json) -> Json:
     except (TypeError, ValueError):
         raise ValueError("exp_month and exp_year are required") from None
     return vault.card_record(number, exp_month=month, exp_year=year, holder_name=holder)
-
-
-def _json(body: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, media_type="application/json")

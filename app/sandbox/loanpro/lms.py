@@ -75,7 +75,7 @@ class LmsRequest:
 
 def answer(host: Host, method: str, path: str, options: Mapping[str, str], body: Callable[[], Any]) -> Json:
     """Serve one authenticated call; `path` starts with `PREFIX`. Decodes `body` only if needed. Raises
-    LoanProRefusal.
+    SandboxRefusal.
     """
     for wanted, pattern, handler in _ROUTES:
         match = pattern.fullmatch(path.removeprefix(PREFIX)) if wanted == method else None

@@ -2,36 +2,27 @@
 
 from collections.abc import Sequence
 
-from app.sandbox.base import Json
+from app.sandbox.json_api import SandboxRefusal
 
 
-class LoanProRefusal(Exception):
-    """Carries the HTTP reply. Raised before any change."""
-
-    def __init__(self, status: int, body: Json) -> None:
-        super().__init__(f"refused with {status}")
-        self.status = status
-        self.body = body
-
-
-def entity_error(text: str, status: int = 409, kind: str = "EntityException") -> LoanProRefusal:
+def entity_error(text: str, status: int = 409, kind: str = "EntityException") -> SandboxRefusal:
     """The LMS error; `text` never quotes the request."""
-    return LoanProRefusal(
+    return SandboxRefusal(
         status, {"error": {"message": {"lang": "en-US", "value": text}, "type": kind, "code": status}}
     )
 
 
-def transaction_warnings(warnings: Sequence[str]) -> LoanProRefusal:
+def transaction_warnings(warnings: Sequence[str]) -> SandboxRefusal:
     """Possible duplicates; `warnings` sits beside `error` (LoanPro, "Transaction Warnings")."""
     error = {"message": "Transaction warnings found.", "type": "TransactionWarningException", "code": 500}
-    return LoanProRefusal(409, {"error": error, "warnings": list(warnings)})
+    return SandboxRefusal(409, {"error": error, "warnings": list(warnings)})
 
 
-def unauthorized(reason: str) -> LoanProRefusal:
+def unauthorized(reason: str) -> SandboxRefusal:
     context = {"ip": "", "uri": "/authorize", "user_id": 1, "errors": [reason]}
-    return LoanProRefusal(401, {"code": "401-CN0001", "message": "Unauthorized", "context": context})
+    return SandboxRefusal(401, {"code": "401-CN0001", "message": "Unauthorized", "context": context})
 
 
-def vault_error(status: int, message: str, *errors: str) -> LoanProRefusal:
+def vault_error(status: int, message: str, *errors: str) -> SandboxRefusal:
     """Secure Payments' error: a context and a message."""
-    return LoanProRefusal(status, {"message": message, "context": {"errors": list(errors) or [message]}})
+    return SandboxRefusal(status, {"message": message, "context": {"errors": list(errors) or [message]}})

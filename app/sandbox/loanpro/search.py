@@ -45,7 +45,7 @@ def visible_row(customer: Json, now: float, delay_s: float) -> Json | None:
 
 
 def search(rows: Sequence[Json], query: Any) -> list[Json]:
-    """Best match first, then by id. Raises LoanProRefusal for an unknown clause."""
+    """Best match first, then by id. Raises SandboxRefusal for an unknown clause."""
     clause = query if query else {"match_all": {}}
     scored = [(_score(row, clause), row) for row in rows]
     hits = [(score, row) for score, row in scored if score > 0]

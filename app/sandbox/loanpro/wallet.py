@@ -55,7 +55,7 @@ class Received:
 
 
 def answer(host: Host, login: Login, received: Received, mint: Callable[[Json], Json]) -> Any:
-    """Serve one call; text is a page, anything else is JSON. Raises LoanProRefusal."""
+    """Serve one call; text is a page, anything else is JSON. Raises SandboxRefusal."""
     for method, auth, pattern, handler in _ROUTES:
         match = pattern.fullmatch(received.path.removeprefix(PREFIX)) if method == received.method else None
         if match:

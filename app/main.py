@@ -111,35 +111,33 @@ class Gateway:
         self.snapshots = SnapshotCache(settings.snapshot_bytes)
         adapters = {name.value: vault for name, vault in self.providers.items()}
         self.metrics.watch(_http_clients(self.providers), self.snapshots, adapters)
-        self.sightings = ChangeDetector(self.store, self._on_method_added)
+        self.change_detector = ChangeDetector(self.store, self._on_method_added)
         self.choices = StoredChoices(self.store, timedelta(seconds=settings.default.clear_after_s))
         pace = ObservationPace(per_s=settings.watch.notes_per_s, longest_read_s=_longest_read_s(settings))
-        self.noting = ObservationQueue(self.store, self.sightings, pace, self.owner.is_writing)
-        policies, noting = _policies(settings), self.noting
+        self.observations = ObservationQueue(self.store, self.change_detector, pace, self.owner.is_writing)
+        policies, observations = _policies(settings), self.observations
         self.reader = WalletReader(
             self.providers,
             self.snapshots,
             self.ids,
             policies,
-            noting.record,
-            noting.record_status,
-            noting.saw_no_customer,
+            observations.record,
+            observations.record_status,
+            observations.saw_no_customer,
         )
         self.directory = CustomerCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.rules = _rules(settings, self.providers)
-        self.keeper = DefaultKeeper(self.store, self.reader, self.rules, _utc_now)
+        self.default_keeper = DefaultKeeper(self.store, self.reader, self.rules, _utc_now)
         self.writer = WalletWriter(self._write_deps())
         self.reconciler = Reconciler(self.writer)
         self.feed = Feed(self.store)
         senders = _webhook_senders(settings)
         self.webhooks = WebhookReceiver(senders, self._store_delivery, self._on_old_secret)
-        self.watch = self._poller()
+        self.poller = self._poller()
         self.services = self._services()
-        inbound = WebhookDeps(self.store, self.providers, self.snapshots, self.sightings, self.choices)
+        deps = WebhookDeps(self.store, self.providers, self.snapshots, self.change_detector, self.choices)
         self.sweep = DailyJobs(self.store, every_s=settings.watch.sweep_every_s, soon_days=settings.expiring_soon_days)
-        self.receipt_worker = WebhookWorker(
-            inbound, _webhook_handlers(inbound), name=self.owner.id, gone=self.owner.killed
-        )
+        self.webhook_worker = WebhookWorker(deps, _webhook_handlers(deps), name=self.owner.id, gone=self.owner.killed)
         self.has_bundled_graphiql = graphiql.assets_folder() is not None
         self.app = self._build_app()
         self._background: list[asyncio.Task[None]] = []
@@ -160,8 +158,8 @@ class Gateway:
         await self.owner.start()
         await self.keys.publish(self.store, self.owner)
         await self.reconciler.start()
-        work = [self._poll_changes(), self.receipt_worker.run(), self.noting.run(), self.sweep.run()]
-        work += [self.feed.run(), self.watch.run(), self.audit.run(), self.documents.run(), self.key_uses.run()]
+        work = [self._poll_changes(), self.webhook_worker.run(), self.observations.run(), self.sweep.run()]
+        work += [self.feed.run(), self.poller.run(), self.audit.run(), self.documents.run(), self.key_uses.run()]
         self._background.extend(asyncio.create_task(one) for one in work)
 
     async def stop(self) -> None:
@@ -171,7 +169,7 @@ class Gateway:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self.keeper.stop()
+        await self.default_keeper.stop()
         for vault in self.providers.values():
             await vault.close()
         if self.shared_buckets is not None:
@@ -239,7 +237,7 @@ class Gateway:
         return any(event.actor is not None for event in found)
 
     def _on_method_added(self, customer_id: str, methods: Collection[MethodAddress], origin: EventOrigin) -> None:
-        self.keeper.added(customer_id, methods, origin)
+        self.default_keeper.added(customer_id, methods, origin)
 
     async def _save_choice_change(self, default: DefaultInfo) -> bool:
         """Store the change of a stored default. A failure does not fail the read: the next read finds the change
@@ -260,7 +258,7 @@ class Gateway:
         """Polls the vaults that send no webhooks."""
         polled = [name for name in ProviderName if name.value not in self.webhooks.senders]
         pace = PollerPace(every_s=self.settings.watch.every_s, calls_per_s=self.settings.watch.calls_per_s)
-        return Poller(self.store, self.feed, self.reader, self.sightings, self.choices, polled, pace, _utc_now)
+        return Poller(self.store, self.feed, self.reader, self.change_detector, self.choices, polled, pace, _utc_now)
 
     def _write_deps(self) -> Deps:
         settings = self.settings
@@ -288,14 +286,14 @@ class Gateway:
             plans=Plans(schema, observer=self.metrics) if self.settings.execution.plans else None,
         )
         self.documents = DocumentServices(self.settings, self.store.documents, documents, limiter)
-        keeper = DefaultRequestPolicy(
+        policy = DefaultRequestPolicy(
             self.documents.resolver, self.callers, limiter, self._rates(), self.audit, self._context
         )
         page = self._graphiql_page() if is_development else None
         origins = browser_of(self.settings)
         self._endpoint = GraphQLEndpoint(
             schema,
-            keeper,
+            policy,
             endpoint_limits(self.settings),
             page,
             browser=origins,
@@ -328,7 +326,7 @@ class Gateway:
 
     async def _store_delivery(self, receipt: NewDelivery) -> None:
         await self.store.receipts.add(receipt)
-        self.receipt_worker.wake()
+        self.webhook_worker.wake()
 
     def _on_old_secret(self, provider: str, number: int) -> None:
         setting = f"{provider}.webhook_secret"
@@ -463,23 +461,23 @@ def _webhook_senders(settings: Settings) -> dict[str, WebhookSender]:
     return senders
 
 
-def _webhook_handlers(inbound: WebhookDeps) -> dict[tuple[str, str], Handler]:
+def _webhook_handlers(deps: WebhookDeps) -> dict[tuple[str, str], Handler]:
     return {
-        (spec.name, event_type): _handler(inbound, name, effect)
+        (spec.name, event_type): _handler(deps, name, effect)
         for name, spec in specs().items()
         if spec.webhooks is not None
         for event_type, effect in spec.webhooks.effects.items()
     }
 
 
-def _handler(inbound: WebhookDeps, name: ProviderName, effect: WebhookEffect) -> Handler:
+def _handler(deps: WebhookDeps, name: ProviderName, effect: WebhookEffect) -> Handler:
     match effect:
         case RereadsMethods(field):
-            return reread_named_methods(inbound, name, field)
+            return reread_named_methods(deps, name, field)
         case RereadsCustomer(field):
-            return reread_customer(inbound, name, field)
+            return reread_customer(deps, name, field)
         case ReportsPayment(state):
-            return payment_status_handler(inbound.store, name, state)
+            return payment_status_handler(deps.store, name, state)
 
 
 def _http_clients(providers: Mapping[ProviderName, VaultProvider]) -> dict[str, VaultHttpClient]:

@@ -20,11 +20,11 @@ from app.api.disconnect import DisconnectWatcher
 from app.api.error_format import masked
 from app.api.etag import id_in_path, with_etag
 from app.api.headers import connection_of, read_headers
-from app.api.limits.gatekeeper import RequestPolicy
 from app.api.metrics import HAS_FAILED
 from app.api.negotiation import Accepted, AnswerType, StreamType, accepted, is_json_body
 from app.api.operations import OperationRunner, Outcome, PreparedOperation
 from app.api.problems import RequestRefused
+from app.api.protocols import RequestPolicy
 from app.api.request import Batch, GraphQLRequest, from_body, from_query_string
 from app.api.request_id import new_request_id
 from app.api.request_id_context import REQUEST_ID
@@ -36,7 +36,7 @@ from app.http.redact import RedactingFilter
 from app.vault.pan import looks_like_card_number
 
 _METHODS: Final = "GET, POST, OPTIONS"
-_log = logging.getLogger("vaultgraph.gate")
+_log = logging.getLogger("vaultgraph.api")
 _log.addFilter(RedactingFilter())
 
 

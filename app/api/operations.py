@@ -14,8 +14,8 @@ from app.api.encoding import encoded
 from app.api.introspection import IntrospectionCache
 from app.api.limits.admission import Admission
 from app.api.limits.card_numbers import check_name, check_variables
-from app.api.limits.gatekeeper import RequestContext, RequestPolicy
 from app.api.problems import RequestRefused
+from app.api.protocols import RequestContext, RequestPolicy
 from app.api.request import GraphQLRequest
 from app.execution.budget import ExecutionBudget, TooLarge, Turns
 from app.execution.documents import Document, is_mutation, is_subscription, question_of

@@ -58,7 +58,7 @@ def check(file: Path, schema_file: Path | None, scopes: tuple[str, ...]) -> None
     checked = _checked(file, _checker(sdl, Settings()), checked_scopes(scopes) if scopes else None)
     for one in checked:
         shown = one.new.operation_name or one.new.document_id
-        click.echo(f"{shown}: price {one.estimate.price}: {one.estimate.told}")
+        click.echo(f"{shown}: price {one.estimate.price}: {one.estimate.summary}")
     click.echo(f"{len(checked)} documents can be published.")
 
 

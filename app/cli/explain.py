@@ -67,7 +67,7 @@ def _load(load: Load) -> str:
 def _price(limiter: Limiter, document: Document, operation: OperationDefinitionNode) -> Iterator[str]:
     """Price without variables: variables that set the length of a list can only add to it."""
     found = limiter.estimate(document, operation, {})
-    yield found.told
+    yield found.summary
     try:
         limiter.admit(document, operation, {}, Caller(name="explain", scopes=ALL_SCOPES))
     except RequestRefused as refused:

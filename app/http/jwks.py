@@ -19,7 +19,7 @@ from jwt.exceptions import PyJWTError
 
 from app.errors import SettingsError, VaultgraphError
 
-_log = logging.getLogger("vaultgraph.gate")
+_log = logging.getLogger("vaultgraph.auth")
 
 _MOST_KEYS: Final = 100
 _LEAST_RSA_BITS: Final = 2048

@@ -92,12 +92,12 @@ def test_the_poller_finds_it_for_subscribers(start_gateway: StartGateway, sandbo
         until_joined(gateway)
         sandbox.three_ds(method, "ERROR")
         sandbox.clear_calls()
-        gateway.on_loop(gateway.gateway.watch.round())
+        gateway.on_loop(gateway.gateway.poller.round())
         assert not [call for call in sandbox.calls("jpmorgan") if call["path"].endswith("/status")]
         with listening(gateway, customer="cus_alex", types=AUTH) as alex:
             until_joined(gateway, 2)
             for _ in range(3):
-                gateway.on_loop(gateway.gateway.watch.round())
+                gateway.on_loop(gateway.gateway.poller.round())
             heard = alex.next()
             assert ref_of(gateway, heard["paymentMethodId"]) == method
             assert alex.is_silent(0.7)

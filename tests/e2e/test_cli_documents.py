@@ -159,7 +159,7 @@ def test_check_needs_no_store_and_no_settings(tmp_path: Path) -> None:
     (tmp_path / "queries" / "name.graphql").write_text(NAME)
     queries = tmp_path / "queries"
     done = vaultgraph("documents", "check", queries, "--schema", SCHEMA, "--scope", "customers:read", "links:read")
-    result = "Name: price 4: may cost 4 calls to vaults, 0 more for single payment methods, and answer 2 fields\n"
+    result = "Name: price 4: at most 4 vault calls, 0 more for single payment methods, 2 response fields\n"
     assert (done.returncode, done.stdout) == (0, f"{result}1 documents can be published.\n"), done.stderr
     done = invoked("documents", "check", "--scope", "links:read", "audit:read", queries)
     assert done.exit_code == 1

@@ -200,11 +200,11 @@ def test_a_card_added_elsewhere_keeps_the_default(start_gateway: StartGateway, s
     assert state(before) == ONLY
     with listening(gateway, customer=kit):
         until_joined(gateway)
-        gateway.on_loop(gateway.gateway.watch.round())
+        gateway.on_loop(gateway.gateway.poller.round())
         add(elsewhere, caselle_card(sandbox), theirs)
 
         def is_kept() -> bool:
-            gateway.on_loop(gateway.gateway.watch.round())  # the first rounds are too soon after the gateway's write
+            gateway.on_loop(gateway.gateway.poller.round())  # the first rounds are too soon after the gateway's write
             return state(customer_of(gateway, kit)) == KEPT
 
         eventually(is_kept)

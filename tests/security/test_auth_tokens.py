@@ -157,7 +157,7 @@ def test_tokens_are_verified_by_a_changing_key_set(start_gateway: StartGateway, 
 def test_a_token_without_customer_and_staff_claim_is_refused(
     start_gateway: StartGateway, issuer: Issuer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "vaultgraph.gate")
+    caplog.set_level(logging.INFO, "vaultgraph.auth")
     gateway = trusting(start_gateway, issuer, customer_claim="vg.customer_id")
     usual = {"scope": "customers:read payment_methods:read links:read"}
     for said in ({}, {"vg": "cus_alex"}, {"vg": None}, {"vg": {"customer_id": ["cus_alex"]}}, {"vg": {}}):

@@ -13,7 +13,7 @@ from app.http.jwks import KeysUnavailable
 from app.store.errors import StoreUnavailable
 from app.wallet.caller import Caller, CallerKind
 
-_log = logging.getLogger("vaultgraph.gate")
+_log = logging.getLogger("vaultgraph.auth")
 _CHALLENGE: Final = {"www-authenticate": 'Bearer realm="vaultgraph"'}
 _LONGEST: Final = 16_384
 

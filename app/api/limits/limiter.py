@@ -44,10 +44,10 @@ class Estimate:
         return max(self.calls + self.statuses, self.fields // FIELDS_PER_CALL)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         return (
-            f"may cost {self.calls} calls to vaults, {self.statuses} more for single payment methods, "
-            f"and answer {self.fields} fields"
+            f"at most {self.calls} vault calls, {self.statuses} more for single payment methods, "
+            f"{self.fields} response fields"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from app.api.limits.rate import LocalBuckets, RateBudget, TokenGrant, wait_for
 
-_log = logging.getLogger("vaultgraph.gate")
+_log = logging.getLogger("vaultgraph.api")
 _WITHIN_S: Final = 0.1
 _REST_S: Final = 1.0
 

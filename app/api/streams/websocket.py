@@ -19,9 +19,9 @@ from app.api.cors import OriginPolicy
 from app.api.error_format import masked
 from app.api.etag import id_in_path
 from app.api.headers import read_headers
-from app.api.limits.gatekeeper import RequestPolicy
 from app.api.operations import OperationRunner
 from app.api.problems import RequestRefused
+from app.api.protocols import RequestPolicy
 from app.api.request import GraphQLRequest, decoded, from_members, named_once
 from app.api.request_id import new_request_id
 from app.api.request_id_context import REQUEST_ID

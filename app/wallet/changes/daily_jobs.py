@@ -12,7 +12,7 @@ from app.store.errors import StoreUnavailable
 from app.store.records import EventType, NewEvent, ObservedRecord
 from app.vault.rules.expiry import ExpiryClock
 
-_log = logging.getLogger("vaultgraph.sweeps")
+_log = logging.getLogger("vaultgraph.daily_jobs")
 _LOCK: Final = "daily-sweep"
 _PAGE: Final = 500
 _RETRY_S: Final = 60.0

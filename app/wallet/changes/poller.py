@@ -26,7 +26,7 @@ from app.wallet.changes.feed import Feed
 from app.wallet.defaults.stored_choice import StoredChoices
 from app.wallet.reads.reader import WalletReader, is_not_found
 
-_log = logging.getLogger("vaultgraph.watch")
+_log = logging.getLogger("vaultgraph.poller")
 _AT_ONCE: Final = 20
 _CALL_S: Final = 10.0
 _FAILURES_UNTIL_DEGRADED: Final = 2

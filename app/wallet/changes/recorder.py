@@ -20,7 +20,7 @@ from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderName
 from app.vault.model import Card, ReplyDigest, VaultWallet
 from app.wallet.changes.detector import ChangeDetector, StatusRecorded
 
-_log = logging.getLogger("vaultgraph.noting")
+_log = logging.getLogger("vaultgraph.observations")
 _QUEUE: Final = 200
 _REMEMBERED: Final = 20_000
 _Customer = tuple[ProviderName, CustomerRef]

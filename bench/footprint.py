@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=20.0, help="duration of each of the two wrk runs")
     parser.add_argument("--starts", type=int, default=5)
-    parser.add_argument("--transport", choices=("aiohttp", "lean"), default="aiohttp")
+    parser.add_argument("--transport", choices=("lean", "aiohttp"), default="lean")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, vaults, counter = Path(name), free_port(), free_port()

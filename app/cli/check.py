@@ -63,7 +63,7 @@ async def _outcomes(settings: Settings) -> dict[str, str]:
 
 
 def _is_well(outcome: str) -> bool:
-    return outcome == _OK or outcome.startswith(_DISABLED)
+    return outcome == _OK or outcome.startswith((f"{_OK} (", _DISABLED))
 
 
 async def _outcome(name: ProviderName, settings: Settings, missing: list[str], unsafe: list[str]) -> str:
@@ -77,7 +77,9 @@ async def _outcome(name: ProviderName, settings: Settings, missing: list[str], u
         vault = open_provider(name, settings)
     except SettingsError as error:
         return str(error)
-    return await _try(vault)
+    outcome = await _try(vault)
+    is_proxied = outcome == _OK and settings.provider(name.value).proxy
+    return f"{_OK} (over aiohttp: {name.value}.proxy is set)" if is_proxied else outcome
 
 
 async def _try(vault: VaultProvider) -> str:

@@ -113,6 +113,7 @@ class OAuthClientCredentials:
         scope: str = "",
         extra: Mapping[str, str] | None = None,
         timeout_s: float = 5.0,
+        proxy: str = "",
         transport: Transport | None = None,
     ) -> None:
         self._provider = provider
@@ -124,7 +125,9 @@ class OAuthClientCredentials:
         self._key_id = key_id
         self._form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {}) | dict(extra or {})
         self._timeout_s = timeout_s
-        self._transport = transport or AiohttpTransport(connections=2, max_body_bytes=_MAX_REPLY_BYTES)
+        self._transport = transport or AiohttpTransport(
+            connections=2, max_body_bytes=_MAX_REPLY_BYTES, proxy=proxy or None
+        )
         self._current: AuthHeaders | None = None
         self._renew_at = self._expires_at = 0.0
         self._refresh: asyncio.Task[AuthHeaders] | None = None

@@ -28,7 +28,7 @@ from app.http.message import CallLike, Effect, ExtendedHeaders, FixedHeaders, Va
 from app.http.retry import RetryAfter, RetryBudget, backoff_s, is_worth_trying, retry_after_s
 from app.http.settings import ProviderSettings
 from app.http.transports.base import Cause, NotSent, Transport, TransportError
-from app.http.transports.choice import open_transport
+from app.http.transports.choice import kind_of, open_transport
 
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
@@ -330,10 +330,13 @@ def create_client(
     `is_challenge` recognises the vault's 401 for bad credentials where it has no ``WWW-Authenticate``.
 
     `headers` go with every call (tenant headers, another ``Accept``); a request's headers override them, and the
-    credentials' headers override both. Raises SettingsError for an unusable base URL.
+    credentials' headers override both. Raises SettingsError for an unusable base URL or proxy.
     """
     transport = open_transport(
-        settings.transport, connections=settings.concurrency, max_body_bytes=settings.max_body_bytes
+        kind_of(settings),
+        connections=settings.concurrency,
+        max_body_bytes=settings.max_body_bytes,
+        proxy=_checked_proxy(name, settings.proxy),
     )
     return VaultHttpClient(
         name, settings, credentials, transport, headers=headers, observer=observer, is_challenge=is_challenge
@@ -382,6 +385,20 @@ def _checked_base(name: str, base_url: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingsError(f"{name}.base_url must not contain credentials, a query or a fragment")
     return base_url.rstrip("/") + "/"
+
+
+def _checked_proxy(name: str, proxy: str) -> str | None:
+    """The URL of the vault's proxy, None if there is none."""
+    if not proxy:
+        return None
+    try:
+        parts = urlsplit(proxy)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable or "@" in proxy or parts.path.strip("/") or parts.query or parts.fragment:
+        raise SettingsError(f"{name}.proxy is not the http(s) URL of a proxy, without credentials and path")
+    return proxy
 
 
 def _checked_path(name: str, path: str) -> str:

@@ -17,7 +17,9 @@ class BreakerSettings(Section, frozen=True):
 
 
 class ProviderSettings(Section, frozen=True):
-    """Common settings of a vault. Durations in seconds; `fresh_for_s` 0 disables the fresh cache."""
+    """Common settings of a vault. Durations in seconds; `fresh_for_s` 0 disables the fresh cache. With a `proxy` (its
+    URL), `transport` is always aiohttp.
+    """
 
     enabled: bool = False
     base_url: str = ""
@@ -32,5 +34,6 @@ class ProviderSettings(Section, frozen=True):
     stale_if_error_for_s: ZeroOrMore = 600.0
     max_body_bytes: Count = 8_000_000
     max_methods: Count = 1_000
-    transport: Literal["aiohttp", "lean"] = "aiohttp"
+    transport: Literal["lean", "aiohttp"] = "lean"
+    proxy: str = ""
     breaker: BreakerSettings = BreakerSettings()

@@ -1,6 +1,6 @@
 """Compares Vaultgraph with other gateways doing the same work on the same machine, in alternating rounds.
 
-    python -m bench.compare [--cases uncached,hit,...] [--parties ours,ours-lean,apollo,yoga,...] [--rounds 3]
+    python -m bench.compare [--cases uncached,hit,...] [--parties ours,ours-aiohttp,apollo,yoga,...] [--rounds 3]
                             [--seconds 4] [--warm-up 10] [--foreign 30] [--at-most 60]
 
 Cases (default: all):
@@ -17,8 +17,8 @@ Cases (default: all):
     large       10,000 methods in one reply, in the same way
     large-hit   the same from the cache
 
-Parties: ours (aiohttp to the vaults), ours-lean, apollo, yoga, hive (all but the mutation), tailcall (only uncached and
-slow), and yoga-fetch, which is not in the default. A party that cannot be started, and a case that a party does not
+Parties: ours (the default settings), ours-aiohttp, apollo, yoga, hive (all but the mutation), tailcall (only uncached
+and slow), and yoga-fetch, which is not in the default. A party that cannot be started, and a case that a party does not
 support, is reported and skipped.
 
 Two cores: gateways on core 0, one at a time under load; the vaults' stub (nginx) and the load (wrk) on core 1. Needs

@@ -25,7 +25,7 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
     folder, port = ground.folder_of(name), free_port()
     tokens = development.DevTokens.open(folder)
     settings = folder / "vaultgraph.toml"
-    settings.write_text(_settings(ground, folder, tokens.jwks_path, port, name.partition("-")[2] or "aiohttp"))
+    settings.write_text(_settings(ground, folder, tokens.jwks_path, port, name.partition("-")[2] or "lean"))
     asyncio.run(_link_customers(f"sqlite+aiosqlite:///{folder / 'vaultgraph.db'}"))
     headers, other = (
         {"authorization": f"Bearer {tokens.mint(name=caller, valid_for_s=14_400)}"} for caller in ("bench", "other")

@@ -11,7 +11,7 @@ from bench.compare.ground import PEERS, Ground, NotStarted, Party, free_port, pr
 from bench.compare.ours import ours
 from bench.compare.questions import RAW_WALLET
 
-DEFAULT: Final = ("ours", "ours-lean", "apollo", "yoga", "hive", "tailcall")
+DEFAULT: Final = ("ours", "ours-aiohttp", "apollo", "yoga", "hive", "tailcall")
 PARTIES: Final = (*DEFAULT, "yoga-fetch")
 # The cases that these support; the others support all.
 _CASES: Final = {

@@ -129,6 +129,18 @@ def test_errors_name_the_setting_to_correct(
     assert set(others.values()) == {"ok"}
 
 
+def test_a_vault_behind_a_proxy_and_its_token_endpoint_are_called_through_it(
+    sandbox: RunningSandbox, tmp_path: Path
+) -> None:
+    """The sandbox accepts requests in a proxy's form; nothing listens at the addresses themselves."""
+    section = settings_of(sandbox)["caselle"]
+    hidden = {
+        name: section[name].replace(sandbox.url, "http://caselle.localhost:9") for name in ("base_url", "token_url")
+    }
+    _, lines = checked(tmp_path, with_changes(settings_of(sandbox), "caselle", {**hidden, "proxy": sandbox.url}))
+    assert lines["caselle"] == "ok (over aiohttp: caselle.proxy is set)"
+
+
 def test_disabled_vaults_are_listed_as_disabled(sandbox: RunningSandbox, tmp_path: Path) -> None:
     values = with_changes(settings_of(sandbox), "aloha", {"enabled": False})
     _, lines = checked(tmp_path, values)

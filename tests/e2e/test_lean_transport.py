@@ -1,9 +1,10 @@
-"""The gateway over the lean transport: the same wallet, calls and error messages."""
+"""The gateway over either transport: the same wallet, calls and error messages."""
 
 from typing import Any
 
 import pytest
 
+from app.http.transports.choice import KINDS, Kind
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, each_vault, sources, upstream
 from tests.support.sandbox import RunningSandbox
@@ -19,7 +20,7 @@ def wallet(gateway: RunningGateway) -> Any:
 
 def test_the_wallet_and_its_calls_are_the_same(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:
     ours, calls = [], []
-    for kind in ("aiohttp", "lean"):
+    for kind in KINDS:
         gateway = start_gateway(**each_vault(transport=kind))
         sandbox.clear_calls()
         ours.append(wallet(gateway))
@@ -30,14 +31,15 @@ def test_the_wallet_and_its_calls_are_the_same(start_gateway: StartGateway, sand
     assert set(calls[0]) == {"LOANPRO", "ALOHA", "JPMORGAN", "CASELLE"}
 
 
+@pytest.mark.parametrize("transport", KINDS)
 @pytest.mark.parametrize(
     ("kind", "state"),
     [("hang", "TIMEOUT"), ("drop_before", "UNAVAILABLE"), ("truncate", "UNAVAILABLE"), ("garbage", "UNAVAILABLE")],
 )
 def test_an_unavailable_vault_affects_only_its_row(
-    kind: str, state: str, start_gateway: StartGateway, sandbox: RunningSandbox
+    kind: str, state: str, transport: Kind, start_gateway: StartGateway, sandbox: RunningSandbox
 ) -> None:
-    gateway = start_gateway(**each_vault(transport="lean", deadline_s=0.8, fresh_for_s=0))
+    gateway = start_gateway(**each_vault(transport=transport, deadline_s=0.8, fresh_for_s=0))
     sandbox.fault("aloha", kind)
     found = sources(wallet(gateway))
     assert found == {"LOANPRO": "OK", "ALOHA": state, "JPMORGAN": "OK", "CASELLE": "OK"}

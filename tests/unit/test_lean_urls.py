@@ -2,9 +2,12 @@
 
 import pytest
 
-from app.http.transports.aiohttp_transport import AiohttpTransport
+from app.errors import SettingsError
+from app.http.auth import StaticHeaders
+from app.http.client import create_client
+from app.http.settings import ProviderSettings
 from app.http.transports.base import Cause, NotSent
-from app.http.transports.choice import open_transport
+from app.http.transports.choice import kind_of, open_transport
 from app.http.transports.lean import LeanTransport
 
 
@@ -37,7 +40,20 @@ def test_invalid_urls_are_refused(url: str) -> None:
     assert "u:p" not in str(caught.value)
 
 
-def test_a_proxy_selects_aiohttp() -> None:
-    made = open_transport("lean", connections=1, max_body_bytes=1, proxy="http://127.0.0.1:1")
-    assert isinstance(made, AiohttpTransport)
+def test_lean_is_the_default_and_a_proxy_selects_aiohttp() -> None:
+    assert kind_of(ProviderSettings()) == "lean"
+    assert kind_of(ProviderSettings(transport="aiohttp")) == "aiohttp"
+    assert kind_of(ProviderSettings(proxy="http://proxy.test:3128", transport="lean")) == "aiohttp"
     assert isinstance(open_transport("lean", connections=1, max_body_bytes=1), LeanTransport)
+    with pytest.raises(ValueError, match="proxy"):
+        open_transport("lean", connections=1, max_body_bytes=1, proxy="http://proxy.test:3128")
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["proxy.test", "socks5://x:1", "http://", "http://u:p@proxy.test", "http://x/path", "http://x:a", "http://x?a"],
+)
+def test_an_unusable_proxy_is_rejected_immediately(proxy: str) -> None:
+    with pytest.raises(SettingsError, match=r"caselle\.proxy") as caught:
+        create_client("caselle", ProviderSettings(base_url="http://x", proxy=proxy), StaticHeaders({}))
+    assert "u:p" not in str(caught.value)

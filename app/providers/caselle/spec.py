@@ -21,6 +21,7 @@ def open_caselle(settings: CaselleSettings, options: OpenOptions) -> CaselleVaul
         settings.client_id,
         client_secret=settings.client_secret.reveal(),
         scope=settings.scope,
+        proxy=settings.proxy,
     )
     door = create_client(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
     return CaselleVault(settings, door)

@@ -25,6 +25,7 @@ def open_jpmorgan(settings: JpMorganSettings, options: OpenOptions) -> JpMorganV
         private_key=key,
         key_id=settings.key_id,
         scope=settings.scope,
+        proxy=settings.proxy,
         extra={"resource": settings.resource} if settings.resource else {},
     )
     door = create_client(NAME, settings, credentials, options.observer, is_challenge=is_challenge)

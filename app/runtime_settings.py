@@ -23,7 +23,7 @@ class GatewayKeys:
     def __init__(self, settings: Settings) -> None:
         self.digest = DigestKeys(settings.digest_key.reveal(), lambda secret: secret)
         self.ids = Ids(settings.id_key.reveal(), canonical_ref=canonical_ref)
-        self.webhooks = webhook_secrets(settings)
+        self.webhooks = {name: keys for name, keys in key_names(settings).items() if name not in (ID_KEY, DIGEST_KEY)}
 
     def by_setting(self) -> Mapping[str, list[str]]:
         """Names by setting, in the order of the list."""
@@ -46,11 +46,11 @@ class GatewayKeys:
                 )  # fmt: skip
 
 
-def webhook_secrets(settings: Settings) -> dict[str, list[str]]:
-    """Names of the webhook secrets by setting, for vaults that sign with shared secrets."""
-    found: dict[str, list[str]] = {}
+def key_names(settings: Settings) -> dict[str, list[str]]:
+    """The names of the configured keys and webhook secrets by setting, in the order of each list."""
+    lists = {ID_KEY: settings.id_key, DIGEST_KEY: settings.digest_key}
     for name in specs():
         secrets = getattr(settings.provider(name.value), "webhook_secret", None)
-        if isinstance(secrets, Secrets) and secrets:
-            found[f"{name.value}.webhook_secret"] = [key_name(one) for one in secrets.reveal()]
-    return found
+        if isinstance(secrets, Secrets):  # the vault signs with shared secrets
+            lists[f"{name.value}.webhook_secret"] = secrets
+    return {setting: [key_name(one) for one in secrets.reveal()] for setting, secrets in lists.items() if secrets}

@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "app.settings.required": {"app.settings.model", "app.vault.secret", "app.providers.registry"},
     "app.settings.json_schema": {"app.settings.model", "app.settings.parse", "app.settings.texts", "app.vault.secret"},
-    "app.settings.sources": set(),
+    "app.settings.sources": {"app.settings.texts"},
     "app.settings.parse": {"app.settings.texts", "app.vault.secret"},
     "app.settings.texts": set(),
     "app.server": {"app.http.redact"},

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "documents": "Manage published documents, the only operations of a partner app.",
     "explain": "Show how each operation of a file runs, and its cost.",
     "import": "Link existing vault customers and import cards, from a file.",
+    "keys": "Rotate the gateway's own keys, and see which are needed.",
     "link": "Link a customer to a vault's customer.",
     "migrate": "Upgrade the store's schema.",
     "partner": "Partner apps: their keys, scopes and customers.",

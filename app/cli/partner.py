@@ -13,11 +13,12 @@ from app.cli.options import CREATE, SCOPES, Source, TakesScopes, checked_scopes,
 from app.cli.output import JSON, print_rows
 from app.settings.model import Settings
 from app.store import Store
-from app.store.errors import ClientExists, CustomerUnknown
-from app.store.records import ClientRecord
+from app.store.errors import ClientExists, ClientUnknown, CustomerUnknown
+from app.store.records import ClientKey, ClientRecord
 from app.wallet.caller import ALL_CUSTOMERS_SCOPES
 
 _ALL_CUSTOMERS_WHY: Final = "linking a vault's customer shows its payment methods"
+_KEY_COLUMNS: Final = ("id", "created_at", "expires_at", "last_used_at")
 _COLUMNS: Final = ("name", "state", "keys", "customers", "scopes", "note")
 
 
@@ -87,6 +88,62 @@ def rotate(source: Source, name: str, old_valid_for_h: float | None) -> None:
     ends = f"{until:%Y-%m-%d %H:%M} UTC" if until else "the next rotation"
     click.echo(f"The previous key stays valid until {ends}.")
     _show(key)
+
+
+@command.command(cls=TakesScopes, help="Replace the partner's scopes, or change which customers it may see.")
+@click.argument("name")
+@SCOPES
+@click.option("--customers", type=click.Choice(["granted", "all"]), help="Customers that the partner may see.")
+@source_options
+def change(source: Source, name: str, scopes: tuple[str, ...], customers: str | None) -> None:
+    wanted = checked_scopes(scopes) or None
+    if wanted is None and customers is None:
+        raise click.UsageError("say what to change: --scope or --customers")
+
+    async def work(store: Store) -> ClientRecord:
+        async with store.transaction() as tx:
+            sees_all = None if customers is None else customers == "all"
+            record = await store.clients.change(name, scopes=wanted, sees_all_customers=sees_all, tx=tx)
+            if refused := _without_effect(record):
+                raise CommandFailed(f"--customers all is needed for {_joined(refused)}: {_ALL_CUSTOMERS_WHY}")
+            detail: dict[str, Any] = {"scopes": sorted(record.scopes), "all_customers": record.sees_all_customers}
+            await note(store, tx, "partner change", partner=name, **detail)
+            return record
+
+    record = run_with_store(store_settings(source), work)
+    click.echo(f"Partner {name} may: {', '.join(sorted(record.scopes))}")
+    click.echo(f"It sees {'all customers' if record.sees_all_customers else 'the customers granted to it'}.")
+
+
+@command.command("keys", help="List the partner's valid keys: their ids, when they were made, and last used.")
+@click.argument("name")
+@JSON
+@source_options
+def list_keys(source: Source, name: str, as_json: bool) -> None:
+    async def work(store: Store) -> list[dict[str, Any]]:
+        record = await store.clients.client(name)
+        if record is None:
+            raise ClientUnknown("no such client")
+        return [_key_row(key) for key in record.keys]
+
+    print_rows(_KEY_COLUMNS, run_with_store(store_settings(source), work), as_json=as_json)
+
+
+@command.command(help="Reject one of the partner's keys from now on.")
+@click.argument("name")
+@click.argument("key_id", metavar="key_...")
+@source_options
+def revoke(source: Source, name: str, key_id: str) -> None:
+    async def work(store: Store) -> bool:
+        async with store.transaction() as tx:
+            is_gone = await store.clients.revoke_key(name, key_id, tx=tx)
+            if is_gone:
+                await note(store, tx, "partner revoke", partner=name, key_id=key_id)
+            return is_gone
+
+    if not run_with_store(store_settings(source), work):
+        raise CommandFailed(f"the partner has no such key: see `vaultgraph partner keys {name}`")
+    click.echo(f"The key {key_id} of {name} is revoked: it is rejected within a second.")
 
 
 @command.command(help="Reject the partner's keys from now on.")
@@ -174,6 +231,16 @@ def _without_effect(record: ClientRecord) -> frozenset[str]:
 
 def _show(key: str) -> None:
     click.echo(f"Its key, shown only once: {key}")
+
+
+def _key_row(key: ClientKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "last_used_at": key.last_used_at,
+        "digest_key": key.digest_key,
+    }
 
 
 def _row(record: ClientRecord) -> dict[str, Any]:

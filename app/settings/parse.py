@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
 from app.errors import SettingsError
-from app.settings.texts import CheckedText
+from app.settings.texts import CheckedText, EnvironmentText
 from app.vault.secret import Secret, Secrets
 
 Made = TypeVar("Made", bound="Section")
@@ -138,11 +138,12 @@ def _of_text(kind: type[Any], value: Any) -> Any:
 
 
 def _secrets(value: Any) -> Secrets:
-    """One text with commas or line breaks between the secrets, a list, or a table with the keys 1, 2, ... (numbered
-    environment variables).
+    """One text with a secret per line (an environment variable also with commas between them), a list, or a table with
+    the keys 1, 2, ... (numbered environment variables).
     """
     if isinstance(value, str):
-        return Secrets(*(part.strip() for part in re.split("[,\n]", value)))
+        ends = "[,\n]" if isinstance(value, EnvironmentText) else "\n"
+        return Secrets(*(part.strip() for part in re.split(ends, value)))
     if isinstance(value, Mapping):
         if not all(number.isdecimal() for number in value):
             raise ValueError("Expected numbers as names, as in 1, 2")

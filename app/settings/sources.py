@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.errors import SettingsError
+from app.settings.texts import EnvironmentText
 
 _log = logging.getLogger("vaultgraph.settings")
 
@@ -69,7 +70,7 @@ def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
                 raise SettingsError(f"{section}: is a section, and {ENV_PREFIX}{section.upper()} gives it a value")
         if isinstance(place.get(name), dict):
             raise SettingsError(f"{'.'.join((*sections, name))}: set it, or its parts {key.upper()}__..., not both")
-        place[name] = value
+        place[name] = EnvironmentText(value)
     return found
 
 

@@ -17,6 +17,12 @@ class CheckedText(str):
     __slots__ = ()
 
 
+class EnvironmentText(str):
+    """The value of an environment variable: the only text in which commas separate several secrets."""
+
+    __slots__ = ()
+
+
 class Network(CheckedText):
     """An address, or a network in CIDR notation: ``10.0.0.0/8``, ``2001:db8::/32``, ``192.0.2.1``."""
 

@@ -40,13 +40,13 @@ from app.vault.model import (
     Card,
     Expiry,
     MethodChange,
-    NewBankAccount,
     NewCard,
     NewCustomer,
     PersonName,
     VaultWallet,
 )
 from app.vault.secret import Secret
+from tests.contract.case_jpmorgan import new_account
 from tests.support.calls import REQUEST_ID, paths, settings_on, soon
 from tests.support.sandbox import RunningSandbox
 
@@ -79,28 +79,6 @@ def card(**fields: Any) -> NewCard:
         "last_name": "Morales",
     }
     return NewCard(**given | fields)
-
-
-def account(rail: BankRail) -> NewBankAccount:
-    own: dict[BankRail, dict[str, Any]] = {
-        BankRail.ACH: {
-            "secret": Secret("0888271156"),
-            "routing_number": "122000247",
-            "account_type": BankAccountType.CORPORATE_CHECKING,
-        },
-        BankRail.SEPA: {"secret": Secret("DE89370400440532013000"), "bic": "COBADEFFXXX"},
-        BankRail.BACS: {"secret": Secret("31926819"), "sort_code": "601613"},
-    }
-    mandate = {} if rail is BankRail.ACH else {"mandate_id": "MND-1", "mandate_signed_on": "2025-06-30"}
-    return NewBankAccount(
-        provider=ProviderName.JPMORGAN,
-        route=AddRoute.BANK_ACCOUNT,
-        rail=rail,
-        first_name="Erika",
-        last_name="Muster",
-        **own[rail],
-        **mandate,
-    )
 
 
 async def wallet_of(vault: JpMorganVault, ref: CustomerRef = ALEX_REF) -> VaultWallet:
@@ -258,7 +236,7 @@ async def test_raw_card_is_matched_by_difference_and_keeps_the_default(
 
 @pytest.mark.parametrize("rail", [BankRail.ACH, BankRail.SEPA, BankRail.BACS])
 async def test_bank_accounts(vault: JpMorganVault, rail: BankRail) -> None:
-    new = account(rail)
+    new = new_account(rail)
     added = await vault.add(SAM_REF, new, await vault.before_add(SAM_REF, new, soon()), False, soon())
     stored = await held(vault, added.method_ref, SAM_REF)
     assert isinstance(stored, BankAccount)
@@ -302,7 +280,7 @@ async def test_requesting_3ds_returns_a_challenge_url_and_a_later_result(
 async def test_a_concurrent_addition_is_distinguished(vault: JpMorganVault) -> None:
     before = await vault.before_add(ALEX_REF, card(), soon())
     other = await vault.add(ALEX_REF, card(secret=Secret("5555555555554444")), before, False, soon())
-    bank = await vault.add(ALEX_REF, account(BankRail.ACH), before, False, soon())
+    bank = await vault.add(ALEX_REF, new_account(BankRail.ACH), before, False, soon())
     mine = await vault.add(ALEX_REF, card(), before, False, soon())
     assert len({other.method_ref, bank.method_ref, mine.method_ref}) == 3
     stored = await held(vault, mine.method_ref)
@@ -341,7 +319,7 @@ async def test_a_kind_that_the_merchant_may_not_use(sandbox: RunningSandbox) -> 
     customer = NewCustomer(external_id="other-1", name=PersonName("A", "B"))
     try:
         with pytest.raises(VaultRejected) as caught:
-            await opened.create_with_method(customer, account(BankRail.SEPA), soon())
+            await opened.create_with_method(customer, new_account(BankRail.SEPA), soon())
     finally:
         await opened.close()
     assert caught.value.reason is RejectReason.NOT_ENABLED
@@ -360,13 +338,13 @@ async def test_profile_and_method_in_one_call(vault: JpMorganVault, sandbox: Run
         phone="+18885550100",
         address=HOME,
     )
-    added = await vault.create_with_method(customer, account(BankRail.ACH), soon())
+    added = await vault.create_with_method(customer, new_account(BankRail.ACH), soon())
     assert (added.customer_ref == "USER-99") is (ids == "external")
     [stored] = (await wallet_of(vault, added.customer_ref)).methods
     assert (stored.method_ref, stored.last4, stored.is_provider_default) == (added.method_ref, "1156", True)
     assert paths(sandbox, "jpmorgan")[0] == "POST /api/v2/mmp/consumer-profiles"
     with pytest.raises(VaultRejected) as caught:
-        await vault.create_with_method(customer, account(BankRail.ACH), soon())
+        await vault.create_with_method(customer, new_account(BankRail.ACH), soon())
     assert caught.value.reason is RejectReason.DUPLICATE_CUSTOMER
 
 
@@ -379,7 +357,7 @@ async def test_a_profile_without_a_method_cannot_be_created(vault: JpMorganVault
         await vault.find_customer("user-99", soon())
     bad = NewCustomer(external_id="a&&b", name=PersonName("Kim", "Larsen"))
     with pytest.raises(InvalidRequest):
-        await vault.create_with_method(bad, account(BankRail.ACH), soon())
+        await vault.create_with_method(bad, new_account(BankRail.ACH), soon())
     assert sandbox.calls("jpmorgan") == []
 
 
@@ -403,7 +381,7 @@ async def test_update_of_a_card(vault: JpMorganVault) -> None:
 
 @pytest.mark.parametrize("rail", [BankRail.ACH, BankRail.SEPA, BankRail.BACS])
 async def test_update_of_an_account(vault: JpMorganVault, rail: BankRail) -> None:
-    new = account(rail)
+    new = new_account(rail)
     added = await vault.add(SAM_REF, new, await vault.before_add(SAM_REF, new, soon()), False, soon())
     change = MethodChange(active=False, holder=PersonName("Max", "Muster"))
     await vault.update(await held(vault, added.method_ref, SAM_REF), change, soon())

@@ -13,7 +13,8 @@ from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.sandbox import RunningSandbox
 from tests.support.streams import listening, until_joined
-from tests.support.webhooks import eventually, notification, notify, public_keys
+from tests.support.waiting import eventually
+from tests.support.webhooks import notification, notify, public_keys
 
 CARDS = """{ customer(id: "cus_alex") {
   paymentMethods(filter: { providers: [JPMORGAN], kinds: [CARD] }) { id ... on Card { last4 authStatus } }

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, each_vault, sources
 from tests.support.sandbox import RunningSandbox
+from tests.support.waiting import eventually
 
 WALLET = '{ customer(id: "cus_alex") { paymentMethods { id } sources { provider state } } }'
 OPEN_FOR_S = 1.2
@@ -27,13 +27,6 @@ def circuit(gateway: RunningGateway) -> str:
     return found
 
 
-def until(condition: Callable[[], bool], within_s: float = 10) -> None:
-    give_up_at = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < give_up_at, "it did not come true in time"
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def gateway(start_gateway: StartGateway) -> RunningGateway:
     breaker = {"minimum_calls": 4, "open_for_s": OPEN_FOR_S}
@@ -44,7 +37,7 @@ def gateway(start_gateway: StartGateway) -> RunningGateway:
 def test_it_opens_lets_one_probe_through_and_closes(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     assert circuit(gateway) == "CLOSED"
     sandbox.fault("aloha", "status", status=500)
-    until(lambda: aloha(gateway) == "CIRCUIT_OPEN")
+    eventually(lambda: aloha(gateway) == "CIRCUIT_OPEN")
     assert circuit(gateway) == "OPEN"
 
     sandbox.clear_faults()
@@ -53,7 +46,7 @@ def test_it_opens_lets_one_probe_through_and_closes(gateway: RunningGateway, san
     sandbox.clear_calls()
     probing = threading.Thread(target=aloha, args=(gateway,))
     probing.start()
-    until(lambda: bool(sandbox.calls("aloha")))
+    eventually(lambda: bool(sandbox.calls("aloha")))
     assert circuit(gateway) == "HALF_OPEN"
     others = [_another(gateway) for _ in range(3)]
     assert others == ["CIRCUIT_OPEN"] * 3, "one probe, and it is on its way"
@@ -71,7 +64,7 @@ def _another(gateway: RunningGateway) -> str:
 
 def test_a_probe_that_fails_opens_it_again(gateway: RunningGateway, sandbox: RunningSandbox) -> None:
     sandbox.fault("aloha", "drop_before")
-    until(lambda: aloha(gateway) == "CIRCUIT_OPEN")
+    eventually(lambda: aloha(gateway) == "CIRCUIT_OPEN")
     time.sleep(OPEN_FOR_S)
     sandbox.clear_calls()
     assert [aloha(gateway) for _ in range(3)] == ["UNAVAILABLE", "CIRCUIT_OPEN", "CIRCUIT_OPEN"]
@@ -95,5 +88,5 @@ def test_retry_after_is_respected(gateway: RunningGateway, sandbox: RunningSandb
         assert aloha(gateway) == "THROTTLED"
         assert _another(gateway) == "THROTTLED"
     assert len(sandbox.calls("aloha")) == 1, "no call before the vault's Retry-After"
-    until(lambda: aloha(gateway) == "OK")
+    eventually(lambda: aloha(gateway) == "OK")
     assert circuit(gateway) == "CLOSED"

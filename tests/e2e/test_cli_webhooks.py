@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 from app.store import Store, migrate
 from app.store.records import NewDelivery
 from tests.support.command import Running, vaultgraph
-from tests.support.webhooks import eventually
+from tests.support.waiting import eventually
 
 
 def ask(url: str, body: Any, token: str = "") -> Any:

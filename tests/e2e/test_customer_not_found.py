@@ -15,7 +15,8 @@ from tests.e2e.test_import_command import vaultgraph
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import PROVIDERS, StartGateway, patient, sources, upstream
 from tests.support.sandbox import RunningSandbox
-from tests.support.webhooks import eventually, notification, notify, public_keys
+from tests.support.waiting import eventually
+from tests.support.webhooks import notification, notify, public_keys
 
 WALLET = """{ customer(id: "cus_alex") {
   paymentMethods { provider isDefault } defaultMethodInfo { state } isComplete

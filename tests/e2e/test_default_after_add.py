@@ -1,7 +1,5 @@
 """Adding a method does not change the default, however and wherever it is added."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +12,7 @@ from tests.support.gateways import StartGateway, patient
 from tests.support.mutating import ADD, CREATE, DELETE, LINK, SET_DEFAULT, codes, run
 from tests.support.sandbox import RunningSandbox
 from tests.support.streams import listening, until_joined
+from tests.support.waiting import eventually
 
 ASKED = """query ($id: ID!) { customer(id: $id) { id
   defaultMethod { id } defaultMethodInfo { state reason setBy } paymentMethods { id provider isDefault }
@@ -58,13 +57,6 @@ def add(gateway: RunningGateway, method: Any, customer_id: str, **more: Any) -> 
     assert codes(done) == []
     found: str = done["paymentMethod"]["id"]
     return found
-
-
-def eventually(look: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 20
-    while not look():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("second", ["CASELLE", "LOANPRO", "JPMORGAN, made with it"])

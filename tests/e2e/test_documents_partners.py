@@ -15,6 +15,7 @@ from tests.support.gateway import GraphQLReply, RunningGateway
 from tests.support.gateways import StartGateway, upstream
 from tests.support.partners import PartnerApp, digest
 from tests.support.sandbox import RunningSandbox
+from tests.support.waiting import eventually
 
 NAME = "query Name($id: ID!) { customer(id: $id) { name } }"
 VIEWER = "query Viewer { viewer { partner } }"
@@ -262,7 +263,7 @@ def test_the_hot_path_neither_parses_nor_validates(acme: PartnerApp, monkeypatch
     acme.publish({"fresh": text})
     found = acme.gateway.gateway.documents.catalogue.find("acme", "fresh")
     assert found is not None
-    acme.wait_until(lambda: found.is_ready)
+    eventually(lambda: found.is_ready)
     assert done == ["parse", "validate"]
     before = executions(acme.gateway)
     for _ in range(5):

@@ -10,7 +10,7 @@ from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.sandbox import RunningSandbox
 from tests.support.streams import listening, until_joined
-from tests.support.webhooks import eventually
+from tests.support.waiting import eventually
 
 CARDS = """{ customer(id: "cus_alex") {
   paymentMethods(filter: { providers: [CASELLE], kinds: [CARD] }) { id ... on Card { expiry } }

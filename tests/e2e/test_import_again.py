@@ -1,7 +1,6 @@
 """Repeated `vaultgraph import`: after an outage of a vault, from its rejects, and next to existing files."""
 
 import csv
-import shutil
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,6 @@ from tests.support import leaks
 from tests.support.sandbox import RunningSandbox
 
 IMPORT = "/api/saved-payment-methods/import"
-
-
-@pytest.fixture
-def folder(tmp_path: Path, _sqlite_template: Path) -> Path:
-    """A data directory with a store."""
-    made = tmp_path / "data"
-    made.mkdir()
-    shutil.copy(_sqlite_template, made / "vaultgraph.db")
-    return made
 
 
 def rejects_in(path: Path) -> list[dict[str, str]]:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -41,15 +40,6 @@ def link(external_id: str, provider: str, ref: str) -> list[str]:
 def card(external_id: str, ref: str, token: str, last4: str) -> list[str]:
     leaks.note(token)
     return [external_id, "caselle", ref, token, last4, "2031-05", "VISA", "Load Customer"]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, _sqlite_template: Path) -> Path:
-    """A data directory with a store."""
-    made = tmp_path / "data"
-    made.mkdir()
-    shutil.copy(_sqlite_template, made / "vaultgraph.db")
-    return made
 
 
 def test_a_file_is_imported_once_and_its_rejects_say_why(folder: Path, tmp_path: Path, sandbox: RunningSandbox) -> None:

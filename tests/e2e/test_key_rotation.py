@@ -18,7 +18,7 @@ from tests.support.gateway import KEYS, RunningGateway
 from tests.support.gateways import StartGateway, patient
 from tests.support.mutating import ADD, DELETE, ONE, SET_DEFAULT, UPDATE, codes, methods, run
 from tests.support.sandbox import RunningSandbox
-from tests.support.webhooks import eventually
+from tests.support.waiting import eventually
 
 OLD: Final = dict(KEYS)
 FRESH: Final = {name: f"a fresh {name} 0123456789 abcdefghijk" for name in KEYS}

@@ -10,8 +10,9 @@ import pytest
 
 from tests.support import command
 from tests.support.gateway import KEYS, RunningGateway
-from tests.support.paying import capture, captures, eventually, methods, quote, state_of
+from tests.support.paying import capture, captures, methods, quote, state_of
 from tests.support.sandbox import RunningSandbox
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from app.sandbox.demo import ALEX, LOAD_CUSTOMERS, load_customer
 from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, patient, sources, status_calls, upstream
 from tests.support.sandbox import RunningSandbox
-from tests.support.webhooks import eventually
+from tests.support.waiting import eventually
 
 ONE_EACH = {"LOANPRO": 1, "ALOHA": 1, "JPMORGAN": 1, "CASELLE": 1}
 CARDS = {

@@ -1,7 +1,5 @@
 """A stored default survives bad lists on every replica, and is cleared with an event once it is proven gone."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +8,7 @@ from tests.support.gateway import RunningGateway
 from tests.support.gateways import StartGateway, patient
 from tests.support.mutating import SET_DEFAULT, codes, methods, run
 from tests.support.sandbox import RunningSandbox
+from tests.support.waiting import eventually
 
 DEFAULT = """{ customer(id: "cus_alex") { defaultMethod { id } defaultMethodInfo { state reason setBy }
   paymentMethods { id isDefault } sources { provider state methodCount }
@@ -41,13 +40,6 @@ def choose_caselles(gateway: RunningGateway) -> str:
 def list_nothing(sandbox: RunningSandbox, body: Any = ()) -> None:
     """Caselle returns its list of methods with 200 and no methods."""
     sandbox.fault("caselle", "rewrite", method="GET", path=LIST, body=list(body))
-
-
-def eventually(look: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + 20
-    while not look():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
 
 
 def test_one_empty_list_changes_no_default(start_gateway: StartGateway, sandbox: RunningSandbox) -> None:

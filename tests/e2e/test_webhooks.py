@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from tests.support import leaks
 from tests.support.gateway import GraphQLReply, RunningGateway
 from tests.support.gateways import StartGateway
 from tests.support.sandbox import RunningSandbox
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -25,16 +26,6 @@ def gateway(sandbox_server: RunningSandbox, tmp_path_factory: pytest.TempPathFac
         sandbox_server.control("POST", "/webhooks", {"provider": "caselle", "url": url})
         yield running
         sandbox_server.control("POST", "/webhooks", {"provider": "caselle"})
-
-
-def eventually(look: Callable[[], Any], what: str) -> Any:
-    give_up_at = time.monotonic() + 20
-    while time.monotonic() < give_up_at:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"never seen: {what}")
 
 
 def events_of(gateway: RunningGateway, customer: str, origin: EventOrigin) -> list[Any]:

@@ -15,7 +15,8 @@ from tests.security.test_auth_tokens import Issuer
 from tests.support.gateways import StartGateway, upstream
 from tests.support.issuer import key_set, listed, rsa_key
 from tests.support.sandbox import RunningSandbox
-from tests.support.webhooks import eventually, notification, notify, public_keys
+from tests.support.waiting import eventually
+from tests.support.webhooks import notification, notify, public_keys
 
 
 def test_a_signed_notification_causes_one_read_of_the_profile(

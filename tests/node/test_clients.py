@@ -13,6 +13,7 @@ from tests.support.command import vaultgraph
 from tests.support.gateway import RunningGateway
 from tests.support.node import npm_ci, require_node
 from tests.support.partners import PartnerApp
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).parent / "clients"
@@ -70,7 +71,7 @@ def publish(acme: PartnerApp, file: Path) -> list[str]:
     assert done.returncode == 0, done.stderr
     lines = vaultgraph("documents", "list", acme.name, "--data-dir", acme.gateway.data_dir, **env).stdout.splitlines()
     ids = [line.split("\t")[-1] for line in lines]
-    acme.wait_until(lambda: all(acme.has(one) for one in ids))
+    eventually(lambda: all(acme.has(one) for one in ids))
     return ids
 
 

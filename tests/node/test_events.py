@@ -3,6 +3,7 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,22 +21,28 @@ def happen(gateway: RunningGateway) -> str:
     return str(gateway.on_loop(gateway.gateway.store.events.append(event)).id)
 
 
-def test_the_reference_clients_miss_nothing(demo_gateway: RunningGateway) -> None:
+def events_received_by(folder: Path, script: str, gateway: RunningGateway, *words: str) -> tuple[Any, list[str]]:
+    """The JSON that the script prints, and the ids of the events after its first: one missed, two new ones."""
     node = require_node()
-    npm_ci(FOLDER)
-    last, missed = happen(demo_gateway), happen(demo_gateway)
+    npm_ci(folder)
+    last, missed = happen(gateway), happen(gateway)
     listening = subprocess.Popen(
-        [node, "events.mjs", f"{demo_gateway.url}/graphql", demo_gateway.token(), last],
-        cwd=FOLDER, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [node, script, f"{gateway.url}/graphql", gateway.token(), last, *words],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert listening.stdout is not None
         line = listening.stdout.readline()
         assert line == "LISTENING\n", listening.communicate(timeout=30)
-        news = [happen(demo_gateway) for _ in range(2)]
+        news = [happen(gateway) for _ in range(2)]
         out, errors = listening.communicate(timeout=60)
         assert listening.returncode == 0, errors[-2000:]
-        assert json.loads(out) == {"bySocket": [missed, *news], "byEvents": [missed, *news]}
+        return json.loads(out), [missed, *news]
     finally:
         listening.kill()
         listening.wait(10)
+
+
+def test_the_reference_clients_miss_nothing(demo_gateway: RunningGateway) -> None:
+    received, expected = events_received_by(FOLDER, "events.mjs", demo_gateway)
+    assert received == {"bySocket": expected, "byEvents": expected}

@@ -21,6 +21,7 @@ from app.server.addresses import TrustedProxies
 from app.server.connections import ConnectionLimits
 from tests.support.served import Served, served
 from tests.support.small_graph import SmallKeeper, endpoint
+from tests.support.waiting import eventually
 from tests.support.wire import WireReply, exchange
 
 HURRIED = {"head_timeout_s": 0.5, "body_timeout_s": 0.5, "send_timeout_s": 0.5, "keep_alive_s": 30}
@@ -208,8 +209,8 @@ def test_unread_pipelined_responses_hold_no_slot(opened: Any, keeper: SmallKeepe
     server = opened({**HURRIED, "send_timeout_s": 1}, max_in_flight=2)
     long = b'{"query":"{long(size:3000000)}"}'
     greedy = [Client(server.url, receive_buffer=4096).send(post(long) * 8) for _ in range(2)]
-    until(lambda: exchange(server.url, post(b'{"query":"{hello}"}', "connection: close")).status == 503)
-    until(lambda: is_well(server))
+    eventually(lambda: exchange(server.url, post(b'{"query":"{hello}"}', "connection: close")).status == 503)
+    eventually(lambda: is_well(server))
     assert all(0 < client.everything().replies < 8 for client in greedy)
 
 
@@ -331,7 +332,7 @@ def test_idle_connections_of_one_address_are_evicted(opened: Any) -> None:
     server = opened({"connections_per_address": 20})
     idle = [Client(server.url) for _ in range(60)]
     assert is_well(server)
-    until(lambda: sum(not client.is_closed() for client in idle) <= 20)
+    eventually(lambda: sum(not client.is_closed() for client in idle) <= 20)
     assert not idle[-1].is_closed()
     assert idle[-1].send(post()).answer().status == 200
 
@@ -365,7 +366,7 @@ def test_idle_connections_of_one_caller_are_evicted(opened: Any, keeper: SmallKe
     for _ in range(20):
         idle.append(Client(server.url).send(post()))
         assert idle[-1].answer().status == 200
-    until(lambda: sum(not client.is_closed() for client in idle) == 5)
+    eventually(lambda: sum(not client.is_closed() for client in idle) == 5)
     assert not other.is_closed()
 
 
@@ -373,10 +374,10 @@ def test_a_callers_next_connection_is_refused_if_none_is_idle(opened: Any) -> No
     server = opened({"connections_per_caller": 2})
     slow = b'{"query":"{slow(seconds:60)}"}'
     busy = [Client(server.url).send(post(slow)) for _ in range(2)]
-    until(lambda: Client(server.url).send(post()).answer().codes == ["THROTTLED"])
+    eventually(lambda: Client(server.url).send(post()).answer().codes == ["THROTTLED"])
     assert Client(server.url).send(post(token="plain")).answer().status == 200
     busy[0].socket.close()
-    until(lambda: is_well(server))
+    eventually(lambda: is_well(server))
 
 
 def test_a_connection_counts_for_the_caller_of_its_last_request(opened: Any) -> None:
@@ -385,7 +386,7 @@ def test_a_connection_counts_for_the_caller_of_its_last_request(opened: Any) -> 
     clients = [Client(server.url) for _ in range(4)]
     for token, pair in (("good", clients[:2]), ("plain", clients[2:]), ("plain", clients[:2])):
         assert {client.send(post(token=token)).answer().status for client in pair} == {200}
-    until(lambda: [client.is_closed() for client in clients] == [False, False, True, True])
+    eventually(lambda: [client.is_closed() for client in clients] == [False, False, True, True])
 
 
 def test_a_trusted_proxy_connects_for_many(opened: Any) -> None:
@@ -405,7 +406,7 @@ def test_all_connections_are_limited_and_idle_ones_are_evicted(known: bool, open
         assert is_well(server)
     more = [Client(server.url) for _ in range(40)]
     assert is_well(server)
-    until(lambda: sum(not client.is_closed() for client in (*idle, *more)) <= 30)
+    eventually(lambda: sum(not client.is_closed() for client in (*idle, *more)) <= 30)
 
 
 def test_a_new_connection_is_refused_if_none_is_idle(opened: Any, keeper: SmallKeeper) -> None:
@@ -414,22 +415,15 @@ def test_a_new_connection_is_refused_if_none_is_idle(opened: Any, keeper: SmallK
     reply = Client(server.url).everything()
     assert (reply.status, reply.codes, b"retry-after: 1" in reply.head) == (503, ["OVERLOADED"], True)
     busy[0].socket.close()
-    until(lambda: is_well(server))
+    eventually(lambda: is_well(server))
 
 
 def test_an_addresss_new_connection_is_refused_if_none_is_idle(opened: Any) -> None:
     server = opened({"connections_per_address": 1})
     busy = Client(server.url).send(b"GET /never HTTP/1.1\r\nhost: a\r\n\r\n")
-    until(
+    eventually(
         lambda: (
             b"HTTP/1.1 429" in Client(server.url).send(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n").everything().raw
         )
     )
     assert not busy.is_closed()
-
-
-def until(holds: Any, within_s: float = 20) -> None:
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)

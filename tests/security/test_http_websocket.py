@@ -16,6 +16,7 @@ from app.api.streams.websocket import SocketLimits
 from app.server.addresses import TrustedProxies
 from tests.support.served import served
 from tests.support.small_graph import SmallKeeper, endpoint
+from tests.support.waiting import eventually
 
 INIT = {"type": "connection_init", "payload": {"authorization": "Bearer good"}}
 APP = "https://app.example"
@@ -209,7 +210,7 @@ def test_authenticated_connections_are_limited_by_caller(start: Any, keeper: Sma
     other.send({"type": "connection_init", "payload": {"authorization": "Bearer plain"}})
     assert other.next() == {"type": "connection_ack"}
     sockets[0].connection.close()
-    until(lambda: opened_again(opened))
+    eventually(lambda: opened_again(opened))
 
 
 def opened_again(opened: Open) -> bool:
@@ -279,18 +280,18 @@ def test_complete_ends_an_operation_and_a_disconnect_ends_all(start: Any, keeper
     )
     assert socket.next()["id"] == "b"
     socket.send({"id": "a", "type": "complete"}, {"id": "unknown", "type": "complete"})
-    until(lambda: keeper.seen.cancelled == 1)
+    eventually(lambda: keeper.seen.cancelled == 1)
     assert keeper.seen.streams_open == 1
     socket.connection.close()
-    until(lambda: keeper.seen.streams_open == 0)
-    until(lambda: keeper.seen.writes == ["kept"])  # a write completes after a disconnect
+    eventually(lambda: keeper.seen.streams_open == 0)
+    eventually(lambda: keeper.seen.writes == ["kept"])  # a write completes after a disconnect
 
 
 def test_a_socket_that_is_not_read_is_closed(start: Any, keeper: SmallKeeper) -> None:
     socket = start(send_timeout_s=0.3)(max_queue=1)
     socket.started(subscribe("a", "subscription{flood}"))
-    until(lambda: keeper.seen.streams_open == 1)
-    until(lambda: keeper.seen.streams_open == 0)
+    eventually(lambda: keeper.seen.streams_open == 1)
+    eventually(lambda: keeper.seen.streams_open == 0)
     assert keeper.seen.reads < 2_000  # the socket applied backpressure to the source; nothing was queued
 
 
@@ -313,10 +314,3 @@ def test_draining_closes_as_going_away(keeper: SmallKeeper) -> None:
             pass
         assert refused.value.response.status_code == 503
     assert keeper.seen.streams_open == 0
-
-
-def until(holds: Callable[[], bool], within_s: float = 30) -> None:
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)

@@ -1,6 +1,5 @@
 """A partner app of a running gateway, with its published documents."""
 
-import time
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from app.api.auth.api_keys import KeyHasher, new_key
 from app.store.records import NewDocument, Publication
 from tests.support.gateway import GraphQLReply, RunningGateway
+from tests.support.waiting import eventually
 
 READS = ("customers:read", "payment_methods:read")
 
@@ -56,22 +56,16 @@ class PartnerApp:
         done: Publication = self.gateway.on_loop(
             self.gateway.gateway.store.documents.publish(self.name, new, replace=replace)
         )
-        self.wait_until(lambda: all(self.has(key, text) for key, text in documents.items()))
+        eventually(lambda: all(self.has(key, text) for key, text in documents.items()))
         return done
 
     def retire(self, *document_ids: str) -> None:
         self.gateway.on_loop(self.gateway.gateway.store.documents.retire(self.name, document_ids))
-        self.wait_until(lambda: not any(self.has(key) for key in document_ids))
+        eventually(lambda: not any(self.has(key) for key in document_ids))
 
     def has(self, document_id: str, text: str | None = None) -> bool:
         found = self.gateway.gateway.documents.catalogue.find(self.name, document_id)
         return found is not None and (text is None or found.text == text)
-
-    def wait_until(self, condition: Any, within: float = 5.0) -> None:
-        give_up_at = time.monotonic() + within
-        while not condition():
-            assert time.monotonic() < give_up_at
-            time.sleep(0.01)
 
     def ask(self, variables: Mapping[str, Any] | None = None, text: str | None = None, **members: Any) -> GraphQLReply:
         return self.gateway.query(text, variables, headers=self.headers, **members)

@@ -1,13 +1,13 @@
 """Payments through a running gateway: quote, capture, vault calls, and webhooks."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 from tests.support.gateway import RunningGateway
 from tests.support.sandbox import RunningSandbox
+from tests.support.waiting import eventually
 
 FIELDS = """
   operation { id state replayed }
@@ -73,17 +73,6 @@ def event_states(gateway: RunningGateway, payment_id: str) -> list[str]:
     page = gateway.on_loop(gateway.gateway.store.events.of_customer("cus_alex", first=100))
     about = [event.detail["state"] for event in page.events if event.detail.get("payment_id") == payment_id]
     return about[::-1]
-
-
-def eventually(look: Callable[[], Any], what: str) -> Any:
-    """Poll `look` until it returns something."""
-    give_up_at = time.monotonic() + 20
-    while time.monotonic() < give_up_at:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"never seen: {what}")
 
 
 @contextmanager

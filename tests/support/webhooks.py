@@ -1,9 +1,7 @@
 """Webhooks for tests: J.P. Morgan's, signed with a test key, and checks of their effect."""
 
 import json
-import time
 from base64 import b64encode
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,17 +15,6 @@ from tests.support.gateway import RunningGateway
 from tests.support.issuer import key_set, listed
 
 PrivateKey = EllipticCurvePrivateKey | RSAPrivateKey
-
-
-def eventually(look: Callable[[], Any], what: str, within_s: float = 20) -> Any:
-    """Poll `look` until it returns something."""
-    give_up_at = time.monotonic() + within_s
-    while time.monotonic() < give_up_at:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"never seen: {what}")
 
 
 def public_keys(folder: Path, key: PrivateKey) -> str:

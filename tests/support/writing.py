@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+import pytest
+
 from app.cli.demo_data import add_demo_customer
 from app.providers.registry import build_providers
 from app.sandbox.demo import ALEX, KIM, SAM
@@ -194,3 +196,11 @@ async def dead(task: "asyncio.Task[Any] | Any") -> None:
     except Died:
         return
     raise AssertionError("it lived on")
+
+
+@pytest.fixture
+async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
+    store = open_store(sqlite_url)
+    async with bench_on(sandbox, store) as opened:
+        yield opened
+    await store.close()

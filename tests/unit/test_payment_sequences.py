@@ -3,7 +3,7 @@
 import asyncio
 import random
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, Final
 
@@ -44,14 +44,6 @@ REPORTS: Final[dict[str, StatusUpdate]] = {
 }
 STEPS: Final = (*FAULTS, *REPORTS)
 SAYS_MOVED: Final = {"captured", "completed", "part refunded", "nsf", "operator: completed"}
-
-
-@pytest.fixture
-async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
-    store = open_store(sqlite_url)
-    async with bench_on(sandbox, store) as opened:
-        yield opened
-    await store.close()
 
 
 async def quoted(bench: Bench) -> str:

@@ -1,7 +1,5 @@
 """Events of writes: one per change, with their author, and none again when the vault's list differs."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from app.sandbox.demo import ALEX
@@ -12,19 +10,10 @@ from app.wallet.changes.detector import ChangeDetector
 from app.wallet.commands import DeleteMethod, SetDefault, UpdateMethod
 from app.wallet.writes.deps import fresh_wallet
 from tests.support.calls import soon
-from tests.support.sandbox import RunningSandbox
-from tests.support.writing import STAFF, Bench, bench_on, open_store
+from tests.support.writing import STAFF, Bench
 
 P = ProviderName
 T = EventType
-
-
-@pytest.fixture
-async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
-    store = open_store(sqlite_url)
-    async with bench_on(sandbox, store) as opened:
-        yield opened
-    await store.close()
 
 
 async def look(bench: Bench, name: ProviderName) -> None:

@@ -25,14 +25,6 @@ C = ProblemCode
 
 
 @pytest.fixture
-async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
-    store = open_store(sqlite_url)
-    async with bench_on(sandbox, store) as opened:
-        yield opened
-    await store.close()
-
-
-@pytest.fixture
 async def dark(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
     """A bench with short deadlines, for vaults that cannot be read after a write."""
     store = open_store(sqlite_url)

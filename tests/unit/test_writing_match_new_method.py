@@ -5,25 +5,14 @@ from typing import Any
 import pytest
 
 from app.vault.enums import AddRoute, BankRail, CardBrand, CustomerRef, MethodRef, ProviderName
-from app.vault.model import BankAccount, Card, Expiry, NewBankAccount, NewCard, NewMethod, PaymentMethod
+from app.vault.model import BankAccount, Card, Expiry, NewBankAccount, NewMethod, PaymentMethod
 from app.vault.secret import Secret
 from app.wallet.writes.match_new_method import candidates, describe_new_method
+from tests.contract.case_jpmorgan import new_card
 
 KEY = "d" * 32
+
 P = ProviderName
-
-
-def new_card(**changes: Any) -> NewCard:
-    given: dict[str, Any] = {
-        "provider": P.JPMORGAN,
-        "route": AddRoute.RAW_CARD,
-        "secret": Secret("4012888888881881"),
-        "brand": CardBrand.VISA,
-        "expiry": Expiry(2031, 7),
-        "first_name": "Ada",
-        "last_name": "Example",
-    }
-    return NewCard(**given | changes)
 
 
 def card(ref: str, **changes: Any) -> Card:

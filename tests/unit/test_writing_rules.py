@@ -1,6 +1,5 @@
 """Refusals, partial results and repeats: rules independent of a single vault."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,18 +26,10 @@ from app.wallet.writes.reconcile import Reconciler
 from tests.contract.case_loanpro import new_customer
 from tests.support.calls import soon
 from tests.support.sandbox import RunningSandbox
-from tests.support.writing import BY_NAME, STAFF, Bench, bench_on, dead, new_key, open_store
+from tests.support.writing import BY_NAME, STAFF, Bench, dead, new_key
 
 P = ProviderName
 C = ProblemCode
-
-
-@pytest.fixture
-async def bench(sandbox: RunningSandbox, sqlite_url: str) -> AsyncIterator[Bench]:
-    store = open_store(sqlite_url)
-    async with bench_on(sandbox, store) as opened:
-        yield opened
-    await store.close()
 
 
 def codes(result: WriteResult) -> list[ProblemCode]:

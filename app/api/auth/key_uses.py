@@ -16,7 +16,7 @@ from app.store.records import ClientKey
 from app.wallet.digest import DIGEST_KEY
 from app.wallet.writes.lease import WorkerLease
 
-_log = logging.getLogger("vaultgraph.gate")
+_log = logging.getLogger("vaultgraph.auth")
 _EVERY_S: Final = 2.0
 _AT_MOST_EVERY: Final = timedelta(hours=1)
 

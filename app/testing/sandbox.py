@@ -1,20 +1,16 @@
 """A real sandbox server for tests, in a thread with its own event loop, with its control API as methods."""
 
 import asyncio
-import http.client
 import json
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-from urllib.parse import quote, urlsplit
-
-import uvloop
+from urllib.parse import quote
 
 from app.sandbox.run import serve_sandbox
 from app.sandbox.server import MakeEmulators, the_four
+from app.testing.server_thread import ServerThread
 
 
 @dataclass(frozen=True)
@@ -33,66 +29,28 @@ class ControlError(AssertionError):
     """The control API refused a request: the test itself is wrong."""
 
 
-class RunningSandbox:
-    """A context manager. Methods are sync and work in async tests too, because the server has its own thread."""
+class RunningSandbox(ServerThread):
+    """Methods are sync and work in async tests too, because the server has its own thread."""
 
     def __init__(self, data_dir: Path | None = None, make_emulators: MakeEmulators = the_four) -> None:
-        self.url = ""
+        super().__init__("sandbox")
         self._data_dir = data_dir
         self._make_emulators = make_emulators
-        self._is_up = threading.Event()
-        self._failure: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
 
-    def __enter__(self) -> "RunningSandbox":
-        self._thread.start()
-        if not self._is_up.wait(20):
-            raise TimeoutError("the sandbox did not start")
-        if self._failure is not None:
-            raise self._failure
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """Stop like SIGINT, and wait; stopping again does nothing."""
-        if self._thread.is_alive() and self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
-        if self._thread.is_alive():
-            raise TimeoutError("the sandbox did not stop")
-        if self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
-            self._failure = error
-        finally:
-            self._is_up.set()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+    async def serve_until(self, stop: asyncio.Event) -> None:
         await serve_sandbox(
             "127.0.0.1",
             0,
             self._data_dir,
             ready=self._ready,
-            stop=self._stop,
+            stop=stop,
             handle_signals=False,
             make_emulators=self._make_emulators,
         )
 
     def _ready(self, url: str) -> None:
         self.url = url
-        self._is_up.set()
+        self.started()
 
     def request(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, timeout: float = 20
@@ -102,14 +60,7 @@ class RunningSandbox:
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
             sent.setdefault("content-type", "application/json")
-        address = urlsplit(self.url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
-        try:
-            connection.request(method, path, body, sent)
-            reply = connection.getresponse()
-            return Reply(reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read())
-        finally:
-            connection.close()
+        return Reply(*self.exchange(method, path, body, sent, timeout))
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Call the control API; raises ControlError unless the status is 200."""

@@ -19,7 +19,7 @@ from app.api.response import HttpResponse
 from app.api.router import GatewayApp
 from app.server.addresses import TrustedProxies
 from app.server.connections import ConnectionLimits
-from tests.support.served import Served, served
+from tests.support.served import Served
 from tests.support.small_graph import SmallKeeper, endpoint
 from tests.support.waiting import eventually
 from tests.support.wire import WireReply, exchange
@@ -101,7 +101,7 @@ def opened(keeper: SmallKeeper) -> Iterator[Any]:
                 raise AssertionError("unreachable")
 
             front = GatewayApp(endpoint(keeper, **more), [Route("/healthz", healthz), Route("/never", never)])
-            return running.enter_context(served(front, limits=ConnectionLimits(**limits)))
+            return running.enter_context(Served(front, limits=ConnectionLimits(**limits)))
 
         yield serving
 

@@ -14,7 +14,7 @@ from websockets.typing import Origin, Subprotocol
 from app.api.cors import OriginPolicy
 from app.api.streams.websocket import SocketLimits
 from app.server.addresses import TrustedProxies
-from tests.support.served import served
+from tests.support.served import Served
 from tests.support.small_graph import SmallKeeper, endpoint
 from tests.support.waiting import eventually
 
@@ -67,7 +67,7 @@ def start(keeper: SmallKeeper) -> Iterator[Callable[..., Open]]:
 
         def serving(**limits: Any) -> Open:
             app = endpoint(keeper, browser=OriginPolicy([APP]), sockets=SocketLimits(**limits), json_depth=16)
-            url = running.enter_context(served(app)).url
+            url = running.enter_context(Served(app)).url
 
             def opened(
                 *, protocol: str | None = "graphql-transport-ws", origin: str | None = None, path: str = "", **more: Any
@@ -304,7 +304,7 @@ def test_expired_credentials_close_the_connection(start: Any, keeper: SmallKeepe
 def test_draining_closes_as_going_away(keeper: SmallKeeper) -> None:
     app = endpoint(keeper)
     protocols = [Subprotocol("graphql-transport-ws")]
-    with served(app) as server, connect(server.url.replace("http", "ws") + "/graphql", subprotocols=protocols) as one:
+    with Served(app) as server, connect(server.url.replace("http", "ws") + "/graphql", subprotocols=protocols) as one:
         socket = Socket(one).started(subscribe("a", "subscription{count(to:1000,seconds:0.1)}"))
         assert socket.next()["id"] == "a"
         server.call_soon(app.begin_drain)

@@ -3,26 +3,22 @@ leaks.
 """
 
 import asyncio
-import http.client
 import io
 import json
 import logging
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Self
 from urllib.request import urlopen
-
-import uvloop
 
 from app.api.auth.development import DEFAULT_SCOPES, DevTokens
 from app.cli.demo_data import link_demo_customers
 from app.cli.development import dev_settings
 from app.main import Gateway
 from app.server.run import bind, serve, url_of
+from app.testing.server_thread import ServerThread
 from tests.support import leaks
 
 KEYS = {"id_key": "test-id-key-" + "k" * 32, "digest_key": "test-digest-key-" + "d" * 32}
@@ -54,7 +50,7 @@ class GraphQLReply:
         return [error["extensions"]["code"] for error in self.errors]
 
 
-class RunningGateway:
+class RunningGateway(ServerThread):
     """`overrides` are settings, as `load_settings` takes them. Methods are sync and work in async tests too."""
 
     def __init__(
@@ -71,7 +67,7 @@ class RunningGateway:
         with urlopen(f"{sandbox_url}/__sandbox/credentials", timeout=10) as reply:
             credentials = json.load(reply)
         self.settings = dev_settings(credentials, KEYS, data_dir, None, environ={}, **overrides)
-        self.url = ""
+        super().__init__("gateway")
         self.tokens = DevTokens.open(data_dir)
         self.headers: dict[str, str] = {"authorization": f"Bearer {self.token()}"}
         self.data_dir = data_dir
@@ -79,11 +75,6 @@ class RunningGateway:
         self._demo = demo
         self._page_token = self.token() if has_page_token else None
         self._port = port
-        self._is_up = threading.Event()
-        self._failure: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop
-        self._stop: asyncio.Event
-        self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
         self._seen = io.BytesIO()
         self._log = io.StringIO()
         self._handler = logging.StreamHandler(self._log)
@@ -92,19 +83,14 @@ class RunningGateway:
         """A token: staff with every scope but pan:write by default; `customer` makes it an end user's."""
         return self.tokens.mint(DEFAULT_SCOPES if scopes is None else scopes, customer, **more)
 
-    def __enter__(self) -> "RunningGateway":
+    def __enter__(self) -> Self:
         logging.getLogger().addHandler(self._handler)
-        self._thread.start()
-        if not self._is_up.wait(30):
-            raise TimeoutError("the gateway did not start")
-        if self._failure is not None:
-            raise self._failure
-        return self
+        return super().__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        super().__exit__(kind, error, trace)
         logging.getLogger().removeHandler(self._handler)
         found = leaks.found_in(self._seen.getvalue(), self._log.getvalue().encode())
         assert not found, f"secrets in answers or logs: {found}"
@@ -115,30 +101,11 @@ class RunningGateway:
     def log(self) -> str:
         return self._log.getvalue()
 
-    def stop(self) -> None:
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(30)
-        if self._thread.is_alive():
-            raise TimeoutError("the gateway did not stop")
-        if self._failure is not None:
-            raise self._failure
-
     def on_loop(self, coroutine: Any) -> Any:
         """Run a coroutine on the gateway's event loop (e.g. to read its store) and return its result."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
-    def _run(self) -> None:
-        try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
-            self._failure = error
-        finally:
-            self._is_up.set()
-
-    async def _serve(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+    async def serve_until(self, stop: asyncio.Event) -> None:
         self.gateway = Gateway(self.settings, page_token=self._page_token)
         if self._demo:
             self.gateway.after_start.append(_link_demo)
@@ -147,10 +114,10 @@ class RunningGateway:
         await serve(
             self.gateway.app,
             sock,
-            self._stop,
+            stop,
             grace_s=2,
             limits=self.gateway.connection_limits,
-            on_started=self._is_up.set,
+            on_started=self.started,
             on_stop=self.gateway.begin_drain,
         )
 
@@ -189,16 +156,9 @@ class RunningGateway:
         *,
         timeout: float = 30,
     ) -> GraphQLReply:
-        address = urlsplit(self.url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=timeout)
-        try:
-            connection.request(method, path, body, {**self.headers, **(headers or {})})
-            reply = connection.getresponse()
-            raw = reply.read()
-        finally:
-            connection.close()
+        status, names, raw = self.exchange(method, path, body, {**self.headers, **(headers or {})}, timeout)
         self._seen.write(raw)
-        return GraphQLReply(reply.status, {name.lower(): value for name, value in reply.getheaders()}, raw)
+        return GraphQLReply(status, names, raw)
 
 
 async def _link_demo(gateway: Gateway) -> None:

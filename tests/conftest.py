@@ -42,7 +42,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Of pytest-xdist: what a new worker is told."""
+    """Of pytest-xdist: data for a new worker."""
     node.workerinput["postgres"] = node.config.stash[POSTGRES_ADDRESS]
 
 
@@ -71,6 +71,6 @@ def sandbox(sandbox_server: RunningSandbox) -> RunningSandbox:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """What was skipped for want of Node.js or a browser is said, also where only dots are printed."""
+    """Report the tests skipped for want of Node.js or a browser, also where only dots are printed."""
     for line in skipped_for_want(terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line(line)

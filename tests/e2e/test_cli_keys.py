@@ -17,7 +17,7 @@ from tests.support.gateways import StartGateway, patient
 from tests.support.mutating import ADD, codes, run
 from tests.support.partners import PartnerApp
 from tests.support.sandbox import RunningSandbox
-from tests.support.webhooks import eventually
+from tests.support.waiting import eventually
 
 ENVIRONMENT = {f"VAULTGRAPH_{name.upper()}": value for name, value in KEYS.items()}
 OLD, OTHER = key_name(KEYS["digest_key"]), "another digest key 0123456789 abcdefghijk"

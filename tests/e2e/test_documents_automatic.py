@@ -59,7 +59,7 @@ def test_callers_without_a_token_store_nothing(demo_gateway: RunningGateway) -> 
     assert demo_gateway.query(None, ALEX, **by_hash(TEXT)).codes == ["PERSISTED_QUERY_NOT_FOUND"]
 
 
-def test_when_disabled_the_client_is_told_that_it_is_not_supported(start_gateway: StartGateway) -> None:
+def test_when_disabled_the_client_gets_not_supported(start_gateway: StartGateway) -> None:
     gateway = start_gateway(documents={"automatic": False})
     reply = gateway.query(None, ALEX, **by_hash(TEXT))
     assert (reply.status, reply.codes) == (200, ["PERSISTED_QUERY_NOT_SUPPORTED"])

@@ -1,4 +1,4 @@
-"""Quote and capture over HTTP: exact amounts, one capture whatever the keys, and unknown outcomes."""
+"""Quote and capture over HTTP: exact amounts, one capture for any idempotency keys, and unknown outcomes."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Two executors, one document, equal worlds: the answers must be the same."""
+"""Runs one document through two executors on equal data: the responses must be equal."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A schema with what ours has not, or not yet: everything in it stands in the way of a plan that is too simple.
+"""A schema with constructs that the gateway's schema lacks, each of which a simplistic plan would get wrong.
 
 Unions, lists of lists, async fields in lists, async iterables, sync awaitables, permissions, extensions of fields,
 casts, `is_type_of`, properties, input objects with every kind of absence, ids that convert, and mutations.

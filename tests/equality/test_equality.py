@@ -136,7 +136,7 @@ async def test_the_federation_s_own_fields(keys: list[Any]) -> None:
 
 
 async def test_the_comparison_sees_what_it_should() -> None:
-    """A difference in a value, in the order of keys, in an error's path or words: each is told."""
+    """A difference in a value, in the order of keys, in an error's path or message: each is reported."""
     from graphql import ExecutionResult, GraphQLError
 
     base = ExecutionResult({"a": 1, "b": None}, [GraphQLError("m", path=["b"])])

@@ -1,4 +1,4 @@
-"""A customer's events, heard by the reference clients of both protocols: what was missed first, then what is new."""
+"""A customer's events received by the reference clients of both protocols: missed ones first, then new ones."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A customer's events heard by Apollo Client, in parts, and urql, as it likes: what was missed, then what is new."""
+"""A customer's events received by Apollo Client over multipart and by urql: missed ones first, then new ones."""
 
 from pathlib import Path
 

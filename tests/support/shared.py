@@ -56,7 +56,7 @@ class SharedServer:
     def _enter(self, stack: ExitStack) -> _Found:
         try:
             return _Found(stack.enter_context(self._start()))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the test that asked reports it
+        except Exception as error:  # noqa: BLE001 - the test that requested the server reports it
             return _Found(None, f"{self._name} did not start: {error}")
 
 

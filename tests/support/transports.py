@@ -17,7 +17,7 @@ assert BOTH, "VAULTGRAPH_TEST_TRANSPORT names no transport"
 
 @contextmanager
 def every_door_over(kind: Kind) -> Iterator[None]:
-    """HTTP clients created meanwhile use this transport, whatever their settings say."""
+    """HTTP clients created meanwhile use this transport, regardless of their settings."""
 
     def forced(_: Kind, **options: object) -> object:
         return partial(open_transport, kind)(**options)  # type: ignore[arg-type]

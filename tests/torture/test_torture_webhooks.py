@@ -10,7 +10,7 @@ ROUNDS = 8
 
 
 @pytest.mark.timeout(180)
-async def test_every_change_is_told_once_though_its_gateway_is_killed(tmp_path: Path) -> None:
+async def test_every_change_is_reported_once_though_its_gateway_is_killed(tmp_path: Path) -> None:
     report = await torture(tmp_path, ROUNDS, seed=4)
     assert report.wrong == []
     assert (report.rounds, report.kills) == (ROUNDS, ROUNDS)

@@ -1,4 +1,4 @@
-"""Whom a connection stands for: forwarding headers are believed from trusted proxies alone, and from the right."""
+"""Client addresses: forwarding headers are trusted from configured proxies only, and read from the right."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def test_two_headers_count_only_where_they_agree() -> None:
 
 
 @pytest.mark.parametrize("peer", ["198.51.100.1", "2001:db8::1", "-", "11.0.0.1"])
-def test_nobody_else_is_believed(peer: str) -> None:
+def test_other_peers_are_not_trusted(peer: str) -> None:
     headers = {"x-forwarded-for": "203.0.113.5", "forwarded": "for=203.0.113.5"}
     assert TRUSTED.client_of(peer, headers) == peer
     assert TrustedProxies().client_of(PROXY, headers) == PROXY

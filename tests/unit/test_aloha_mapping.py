@@ -1,4 +1,4 @@
-"""Aloha's words to ours and back: plain values, both readings of whatever the pages disagree on."""
+"""Mapping of Aloha's records to the unified model and back, with both readings of ambiguous documentation."""
 
 from typing import Any
 
@@ -273,7 +273,7 @@ def test_a_payment_provider_that_the_company_lacks() -> None:
     assert codes(validation.faults_of_card(card, ["FREEDOM_PAY"])) == {"payment_provider": "UNSUPPORTED_BY_PROVIDER"}
 
 
-def test_a_customer_gets_a_password_that_nobody_keeps() -> None:
+def test_a_customer_gets_a_password_that_is_not_stored() -> None:
     new = NewCustomer(
         external_id="user-1",
         name=PersonName("Ada", "Example"),

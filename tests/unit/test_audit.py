@@ -1,4 +1,4 @@
-"""The audit trail's notes: none is waited for, none is lost to a store that fails for a while, none floods it."""
+"""The audit trail: writing it delays no request, loses no entry during a store outage, and is rate limited."""
 
 import asyncio
 from collections import Counter
@@ -112,7 +112,7 @@ async def test_anonymous_refusals_are_counted_and_not_kept_one_by_one(store: Sto
     assert counted.refusals == {("anonymous", "UNAUTHENTICATED"): 1_001}
 
 
-async def test_a_caller_who_is_refused_too_often_is_counted_and_others_are_still_told_of(store: Store) -> None:
+async def test_refusals_of_one_caller_are_limited_and_others_are_still_recorded(store: Store) -> None:
     clock, counted = Clock(), Counted()
     audit = Audit(store.events, observer=counted, clock=clock)
     for _ in range(50):
@@ -163,7 +163,7 @@ async def test_text_that_no_store_holds_is_left_out_of_a_note(store: Store) -> N
     assert [(one.customer_id, one.actor) for one in await kept(store)] == [(None, "staff:ann"), (None, "unwritable")]
 
 
-def test_of_one_request_each_refusal_is_told_once_and_not_too_many() -> None:
+def test_refusals_of_one_request_are_recorded_once_each_and_limited() -> None:
     told: list[Any] = []
 
     class Trail:

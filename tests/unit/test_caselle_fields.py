@@ -1,4 +1,4 @@
-"""Single values of Caselle's records: each is read as far as it can be, and costs nothing but itself."""
+"""Single values of Caselle's records: an unreadable value affects only its own field."""
 
 from dataclasses import replace
 from typing import Any

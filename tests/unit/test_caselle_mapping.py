@@ -1,4 +1,4 @@
-"""Caselle's words to ours and back: tables, tolerance of unpublished shapes, exact bodies, field rules."""
+"""Mapping of Caselle's records to the unified model and back: tables, unpublished shapes, exact bodies, field rules."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -147,7 +147,7 @@ def test_numbers_as_text_and_seven_digit_bins_are_read() -> None:
     assert (method.expiry, method.bin) == (Expiry(2028, 1), "411111")
 
 
-def test_type_left_out_is_told_by_the_sub_object() -> None:
+def test_a_missing_type_is_inferred_from_the_sub_object() -> None:
     """The save reply of the source has no `payment_method_type`."""
     record = wire_card()
     del record["payment_method"]["payment_method_type"]

@@ -1,4 +1,4 @@
-"""Caselle's payments, sessions and import in our words: exact bodies, strict amounts, honest outcomes."""
+"""Mapping of Caselle's payments, sessions and imports: exact bodies, strict amounts, unknown outcomes."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Digests of a write's input: the same for the same input, and nothing of a number or a token in them."""
+"""Digests of a write's input: equal for equal input, without any part of a number or token."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -64,7 +64,7 @@ def test_a_number_takes_no_part_in_any_form() -> None:
     assert digest != sha256(PAN.encode()).hexdigest()
 
 
-def test_a_secret_that_nobody_marked_is_refused_without_being_shown() -> None:
+def test_an_unmarked_secret_is_refused_without_being_shown() -> None:
     with pytest.raises(TypeError) as caught:
         input_digest(KEY, {"method": {"number": Secret(PAN)}})
     assert PAN not in str(caught.value)

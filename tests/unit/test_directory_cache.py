@@ -1,4 +1,4 @@
-"""The directory's cache: read once until something changes, and never kept across a change."""
+"""The directory's cache: one read until something changes, and no stale entry after a change."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ async def test_the_least_recently_used_customer_is_forgotten_first() -> None:
     assert directory.reads == [["cus_a"], ["cus_b"], ["cus_c"]]
 
 
-async def test_refs_outlive_the_customer_and_are_told_when_they_go() -> None:
+async def test_refs_outlive_the_customer_and_their_removal_is_reported() -> None:
     directory = MemoryDirectory()
     for name in "abc":
         directory.add(f"cus_{name}", {P.LOANPRO: f"lp-{name}", P.CASELLE: f"cs-{name}"})

@@ -1,4 +1,4 @@
-"""What the documents promise is there: every setting, every link, the commands and the query of the README."""
+"""The documentation matches the code: every setting, every link, the commands and the query of the README."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Long answers are encoded in parts: the same JSON as all at once, whatever their shape."""
+"""Large responses are encoded in parts: the same JSON as in one piece, for any shape."""
 
 import json
 from random import Random

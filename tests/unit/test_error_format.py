@@ -110,7 +110,7 @@ def test_faults_that_only_name_things_say_so(text: str, message: str | None) -> 
         assert message in messages
 
 
-def test_few_faults_are_told_and_each_once() -> None:
+def test_few_faults_are_reported_and_each_once() -> None:
     many = faults_of("{viewer{" + " ".join(f"nothing{n}" for n in range(100)) + "}}")
     assert len(many) <= 5
     assert len(faults_of("{viewer " + "@aa " * 10 + "{partner}}")) == 1
@@ -149,7 +149,7 @@ LITERALS = [
 
 
 @pytest.mark.parametrize(("text", "value", "argument", "place", "kind", "rule"), LITERALS)
-def test_a_literal_is_told_by_place_type_and_rule(
+def test_an_error_in_a_literal_names_place_type_and_rule(
     text: str, value: str, argument: str, place: str, kind: str, rule: str
 ) -> None:
     documents = DocumentCache(schema._schema, max_bytes=0, max_tokens=1_000, suggest=False)
@@ -163,7 +163,7 @@ def test_a_literal_is_told_by_place_type_and_rule(
     assert told["locations"]
 
 
-async def test_a_variable_is_told_by_place_type_and_rule() -> None:
+async def test_an_error_in_a_variable_names_place_type_and_rule() -> None:
     documents = DocumentCache(schema._schema, max_bytes=0, max_tokens=1_000, suggest=False)
     document = documents.prepare(
         "mutation($i:SetDefaultPaymentMethodInput!){setDefaultPaymentMethod(input:$i){operation{id}}}"

@@ -1,4 +1,4 @@
-"""Whatever stands in a field that is only shown, its record is read, and nothing raises. For every vault."""
+"""Any value of a display-only field is accepted: its record is read, and nothing raises. For every vault."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -165,7 +165,7 @@ def test_a_field_that_is_only_shown_costs_itself(name: str, path: Path) -> None:
 
 @pytest.mark.parametrize("name", VAULTS)
 def test_a_reply_as_documented_is_usable(name: str) -> None:
-    """Else the properties above would hold for records that nobody could use."""
+    """Otherwise the properties above would hold for useless records."""
     vault = VAULTS[name]
     (method,) = vault.read(vault.body).methods
     assert method.status is PaymentMethodStatus.ACTIVE

@@ -1,4 +1,4 @@
-"""Values are equal and hashed by what they hold. That nobody assigns to one, the type checker sees to."""
+"""Values are equal and hashed by their fields. The type checker rejects assignments to them."""
 
 from dataclasses import replace
 

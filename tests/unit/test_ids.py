@@ -1,4 +1,4 @@
-"""Opaque ids: deterministic, tamper-proof, bound to key and tenant, and never an exception for a strange one."""
+"""Opaque ids: deterministic, tamper-proof, bound to key and tenant; invalid ones raise no exception."""
 
 import string
 import timeit

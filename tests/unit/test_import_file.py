@@ -1,4 +1,4 @@
-"""Import files as they are read: what is taken, and that whatever is damaged is refused by line, row and column."""
+"""Import files: accepted forms, and refusals that name line, row and column."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From what a client sends to what the use cases are asked: field by field, for every way to add and every mutation."""
+"""From a mutation's input to a write command, field by field, for every way to add and every mutation."""
 
 from dataclasses import replace
 from typing import Any

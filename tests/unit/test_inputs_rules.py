@@ -1,4 +1,4 @@
-"""What every mutation's input must keep: walked over the schema, so that a new field is under the same rules."""
+"""Rules for every mutation's input, applied to the whole schema, so that they hold for new fields too."""
 
 from typing import Any
 

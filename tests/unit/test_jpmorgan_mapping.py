@@ -1,4 +1,4 @@
-"""J.P. Morgan's words to ours and back: tables, joins, tolerance, field rules. Test cards only."""
+"""Mapping of J.P. Morgan's records to the unified model and back: tables, joins, field rules. Test cards only."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What J.P. Morgan's refusals mean."""
+"""Mapping of J.P. Morgan's errors."""
 
 from typing import Any
 

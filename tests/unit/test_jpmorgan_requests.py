@@ -1,4 +1,4 @@
-"""What J.P. Morgan is sent, and what it would refuse: bodies, and the rules that are checked before anything is."""
+"""Request bodies sent to J.P. Morgan, and the rules that are checked before they are sent."""
 
 from typing import Any
 

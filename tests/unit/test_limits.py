@@ -1,4 +1,4 @@
-"""Limits and prices of documents: exact counts, and no document that takes long to refuse."""
+"""Limits and prices of documents: exact counts, and no document that is slow to refuse."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def cost(text: str, variables: dict[str, Any] | None = None, **limits: int) -> i
 
 
 def chain(length: int) -> str:
-    """Fragments that each spread the next one twice: doubling for whoever does not remember."""
+    """Fragments that each spread the next one twice: exponential without memoization."""
     links = "".join(f"fragment f{n} on Query{{...f{n + 1} ...f{n + 1}}}" for n in range(length))
     return f"{{...f0}}{links}fragment f{length} on Query{{viewer{{partner}}}}"
 
@@ -234,7 +234,7 @@ def test_admission_is_remembered_with_the_document(monkeypatch: pytest.MonkeyPat
     assert limiter.admit(document, operation, {"ids": ["a", "b"]}, STAFF) == 8
 
 
-# ---- what validation walks ----------------------------------------------------------------------------
+# ---- what validation visits ----------------------------------------------------------------------------
 
 HEAVY = {
     "a fragment that nothing spreads": "query{viewer{partner}} fragment F on Viewer{"

@@ -1,4 +1,4 @@
-"""LoanPro's words to ours: plain values, both readings of whatever the pages disagree on."""
+"""Mapping of LoanPro's records to the unified model, with both readings of ambiguous documentation."""
 
 import base64
 from datetime import UTC, datetime
@@ -184,7 +184,7 @@ def test_every_spelling_of_an_expiry(spelled: str) -> None:
         ({"month": 1}, True),
     ],
 )
-def test_an_expiry_that_is_absent_is_told_from_one_that_cannot_be_read(spelled: Any, is_unreadable: bool) -> None:
+def test_an_absent_expiry_differs_from_an_unreadable_one(spelled: Any, is_unreadable: bool) -> None:
     account = card_account()
     account["CreditCard"]["cardExpiration"] = spelled
     method = mapping.to_method(REF, account)
@@ -334,7 +334,7 @@ def test_the_same_token_is_seen_in_either_form_and_only_while_active() -> None:
     assert mapping.with_token([card_account(active=0)], Secret(PLAIN_TOKEN)) == []
 
 
-def test_before_holds_every_id_and_whoever_is_primary() -> None:
+def test_before_has_every_id_and_the_primary() -> None:
     accounts = [bank_account(active=0), card_account()]
     assert mapping.to_before(accounts, Secret(PLAIN_TOKEN)) == BeforeAdd(
         method_refs=frozenset((MethodRef("1"), MethodRef("3"))),

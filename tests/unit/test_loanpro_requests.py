@@ -1,4 +1,4 @@
-"""Our wishes in LoanPro's words, the rules they must keep, and LoanPro's refusals in ours: plain values."""
+"""Request bodies sent to LoanPro, their validation, and the mapping of LoanPro's errors."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""In a process of ours nothing is written to standard error but through the redactor."""
+"""Every process writes to standard error through the redactor only."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def fail():
         "async def later():\n    fail()\nasyncio.run(main())",
     ],
 )
-def test_whoever_writes_it_a_card_number_is_cut(does: str) -> None:
+def test_a_card_number_is_redacted_for_every_writer(does: str) -> None:
     done = subprocess.run([sys.executable, "-c", START + does], capture_output=True, text=True, check=False)
     assert "[redacted]" in done.stderr, done.stderr
     assert CARD not in done.stderr

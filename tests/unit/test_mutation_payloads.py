@@ -1,4 +1,4 @@
-"""How a result of the writing side is shown: kinds of errors, what a caller may see of them, and reading afterwards."""
+"""Payloads of mutations: types of errors, what a caller may see of them, and reads after the write."""
 
 import asyncio
 from typing import Any
@@ -77,7 +77,7 @@ async def test_a_duplicate_shows_the_existing_method_to_those_who_may_see_it() -
     assert (hidden["__typename"], hidden["code"]) == ("ConflictError", "DUPLICATE")
 
 
-async def test_a_duplicate_whose_vault_is_silent_is_still_told() -> None:
+async def test_a_duplicate_is_reported_though_its_vault_does_not_answer() -> None:
     world = World()
     world.vaults[P.CASELLE].put("cs")
     result = WriteResult(problems=(problem("DUPLICATE", existing=ADDRESS),))

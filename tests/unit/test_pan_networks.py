@@ -1,4 +1,4 @@
-"""Card numbers of every network however they are written, identifiers that are none, and the work that it takes."""
+"""Card numbers of every network in any spelling, identifiers that are none, and the cost of the check."""
 
 import base64
 import string
@@ -126,7 +126,7 @@ def test_tokens_in_base64_pass(made: bytes) -> None:
     assert found(base64.b64encode(random_looking).decode()) == []
 
 
-def test_ids_of_ours_pass() -> None:
+def test_ids_of_the_gateway_pass() -> None:
     ids = Ids("k" * 32)
     for number in range(300):
         assert found(new_id(CUSTOMER)) == found(new_id(OPERATION)) == []

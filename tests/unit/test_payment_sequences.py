@@ -1,4 +1,4 @@
-"""Captures, webhooks and operators in every order, over real HTTP: one capture at most, and no money forgotten."""
+"""Captures, webhooks and operators in every order, over real HTTP: at most one capture, and no lost payment."""
 
 import asyncio
 import random
@@ -88,7 +88,7 @@ def sent(bench: Bench, payment: PaymentRecord) -> int:
 
 
 def agree(result: WriteResult, payment: PaymentRecord, steps: Any) -> None:
-    """The answer to a capture says what stands."""
+    """The reply to a capture has the payment's state."""
     codes = {problem.code for problem in result.problems}
     if has_moved_money(payment.state):
         assert codes == set(), steps

@@ -1,4 +1,4 @@
-"""Reports of a payment applied to the store: events, audit rows and the capture's operation go with them."""
+"""Reports of a payment applied to the store: events, audit rows and the capture's operation change with them."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -189,7 +189,7 @@ async def test_refunds_add_up_whatever_is_repeated(store: Store, payment: Paymen
     ]
 
 
-async def test_a_refund_of_nobody_says_how_much(store: Store, payment: PaymentRecord, report: Report) -> None:
+async def test_a_refund_without_an_amount(store: Store, payment: PaymentRecord, report: Report) -> None:
     refunded = await report(S.REFUNDED, refund=Refund(report="evt_1"))
     assert refunded is not None
     assert (refunded.state, refunded.refunded) == (S.REFUNDED, None)
@@ -271,7 +271,7 @@ async def test_captures_from_before_the_migration_are_found(
     assert (found.state, found.capture_id, found.refunded) == (S.UNKNOWN, capture.id, None)
 
 
-async def test_what_is_no_payment_of_ours_changes_nothing(store: Store) -> None:
+async def test_an_unknown_payment_changes_nothing(store: Store) -> None:
     async with store.transaction() as tx:
         update = StatusUpdate(state=S.CAPTURED, origin=WEBHOOK)
         assert await settle_payment(store, "pay_none", update, tx=tx) is None

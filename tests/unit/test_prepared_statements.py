@@ -1,4 +1,4 @@
-"""Statements built once: for each call its own values, of the right types, on both backends."""
+"""Prepared statements: each call binds its own values, of the right types, on both backends."""
 
 from datetime import UTC, datetime
 from typing import Any

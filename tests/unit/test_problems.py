@@ -1,4 +1,4 @@
-"""One table of codes, one page about them, and nothing raised that is in neither."""
+"""The table of error codes, its page, and every code that is raised."""
 
 import ast
 import re

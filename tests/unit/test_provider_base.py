@@ -1,4 +1,4 @@
-"""What every adapter leans on: guarded reading, places for failures, country codes, tolerant values."""
+"""Helpers of all adapters: tolerant values, failures, country codes."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Token buckets: what a client may ask, and that no other client feels it."""
+"""Token buckets: limits per client, independent of other clients."""
 
 import asyncio
 from collections.abc import Iterator
@@ -149,7 +149,7 @@ async def test_shared_buckets_fill_again_and_are_forgotten(redis: RedisServer) -
     await buckets.close()
 
 
-async def test_without_redis_each_process_counts_and_nobody_waits(clock: Clock) -> None:
+async def test_without_redis_each_process_counts_and_no_request_waits(clock: Clock) -> None:
     with RedisServer() as server:
         buckets = RedisBuckets(server.url, local=LocalBuckets(clock=clock), clock=clock)
         shared = rates(clock, buckets)

@@ -1,4 +1,4 @@
-"""The same bytes are read once, and nothing of them outlives what was made of them."""
+"""A byte-identical reply is parsed once, and the cache keeps no wallet alive."""
 
 import gc
 from dataclasses import replace
@@ -43,7 +43,7 @@ def test_other_bytes_that_say_the_same_keep_the_methods_and_nothing_else() -> No
     assert [method.holder_name for method in other.methods] == ["Another"]
 
 
-def test_nothing_is_remembered_that_nobody_keeps() -> None:
+def test_a_result_without_references_is_dropped() -> None:
     replies, digest = ReplyCache(), digest_of(b"[]")
     kept = replies.put(wallet(), digest)
     del kept

@@ -1,4 +1,4 @@
-"""Which default an added method takes away, and which method is the default for paying: pure rules over a wallet."""
+"""The default after an add, and the default for paying: pure rules over a wallet."""
 
 from dataclasses import replace
 from typing import Any

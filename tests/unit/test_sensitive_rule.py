@@ -1,4 +1,4 @@
-"""Secrets come in variables: a document that spells one out is refused, and its error does not repeat it."""
+"""Secrets belong in variables: a document that contains one is refused, and the error does not repeat it."""
 
 import pytest
 

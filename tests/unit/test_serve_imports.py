@@ -51,7 +51,7 @@ for name, kind in vars(app.errors).items():
         extra = {"InvalidRequest": [[]], "VaultRejected": [app.errors.RejectReason.DECLINED]}.get(name, [])
         print(name, kind("aloha", *extra))
 """
-# Whose work is done elsewhere: by other commands, by tests, or only where a setting asks for it.
+# Used by other commands or tests only, or only if a setting enables it.
 _ELSEWHERE = (
     "alembic",
     "app.sandbox",

@@ -1,4 +1,4 @@
-"""How a process serves and stops: what fails at the start is raised, what is slow at the end is told to ask again."""
+"""Start and stop of a process: startup errors are raised; requests that take too long get a retryable error."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -86,7 +86,7 @@ async def test_an_application_that_ends_at_once_is_an_error() -> None:
             await serving
 
 
-async def test_being_told_to_stop_while_it_starts_announces_nothing() -> None:
+async def test_a_stop_signal_during_the_start_announces_nothing() -> None:
     app, stop = Application(), asyncio.Event()
     announced: list[bool] = []
     stop.set()
@@ -95,7 +95,7 @@ async def test_being_told_to_stop_while_it_starts_announces_nothing() -> None:
     assert (announced, app.order) == ([], ["started", "stopped"])
 
 
-async def test_a_request_that_takes_too_long_is_told_to_ask_again() -> None:
+async def test_a_request_that_takes_too_long_gets_a_retryable_error() -> None:
     app = Application()
     async with running(app) as (url, stop, serving), aiohttp.ClientSession() as session:
         asking = asyncio.create_task(session.get(f"{url}/never"))

@@ -1,4 +1,4 @@
-"""SQLite with one trip to its thread for each statement: same answers, same errors, fewer trips."""
+"""SQLite with one thread round trip per statement: same results and errors, fewer round trips."""
 
 import asyncio
 from collections.abc import AsyncIterator

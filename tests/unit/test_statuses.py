@@ -1,4 +1,4 @@
-"""Cards' 3-D Secure statuses: what is asked, what is kept, and what a failure says."""
+"""Cards' 3-D Secure statuses: which are read, which are cached, and how failures are reported."""
 
 import asyncio
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""JSON is read strictly however it is spelled: what is written as orjson would write it takes a shorter way."""
+"""Strict JSON parsing for any spelling; bodies as orjson writes them take a faster path."""
 
 import json
 from typing import Any

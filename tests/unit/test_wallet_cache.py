@@ -1,4 +1,4 @@
-"""What was assembled is used again only while nothing that it depends on has changed, and never outlives it."""
+"""A built wallet is reused only while none of its inputs has changed, and is dropped with them."""
 
 import gc
 from dataclasses import replace
@@ -132,7 +132,7 @@ def test_it_is_bounded_by_methods_and_the_least_used_goes_first() -> None:
     assert len(assembler) == 1, "what is larger than the bound is not kept, nor what it replaces"
 
 
-def test_a_view_is_built_once_for_the_same_methods_at_whatever_time_they_are_told() -> None:
+def test_a_view_is_built_once_for_the_same_methods_at_any_time() -> None:
     assembler, entry, one = WalletCache(RULES), entry_of(), reading(card("1"))
     built: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What is kept of Caselle's deliveries about payments: ids and amounts, wherever they stand, and nothing else."""
+"""What is stored of Caselle's deliveries about payments: ids and amounts, and nothing else."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Which deliveries are taken: signatures, keys, header spellings, notification types. The receiver, in process."""
+"""Accepted deliveries: signatures, keys, header spellings, notification types. The receiver, in process."""
 
 import base64
 import hashlib

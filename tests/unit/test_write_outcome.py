@@ -1,4 +1,4 @@
-"""The tables of understood answers: every status, with bodies that are documented and bodies that are not."""
+"""The tables of documented replies to writes: every status, with documented and other bodies."""
 
 from typing import Any
 

@@ -1,10 +1,10 @@
 """The context of one request: caller, deadline and loaders."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self
 
 import strawberry
 
@@ -14,17 +14,13 @@ from app.vault.provider import Call
 from app.wallet.caller import Caller
 from app.wallet.reads.build_wallet import DefaultInfo, WalletRules
 from app.wallet.reads.customers import CustomerCache, DirectoryEntry, MethodAddress
-from app.wallet.reads.prefetch import Question
-from app.wallet.reads.reader import WalletReader
+from app.wallet.reads.reader import SourceReading, WalletReader
 from app.wallet.reads.wallet_cache import WalletCache
 from resolvers.audit import AuditTrail, NoTrail, Refusal, Refusals
 from resolvers.events import EventFeed, EventLog, NoEvents, unchanged
 from resolvers.inputs.urls import ReturnOrigins
-from resolvers.loaders import EntryLoader, OwnerLoader
-from resolvers.wallets import CustomerWallet
+from resolvers.loaders import Loaders
 from resolvers.writer import NoWrites, OperationReader, Writer
-
-T = TypeVar("T")
 
 
 class IdReader(Protocol):
@@ -97,19 +93,19 @@ class Services:
     recheck_s: float = 15.0
     canonical_ref: Callable[[ProviderName, str], CustomerRef] = _as_spelled
     utc_now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    assembler: WalletCache = field(init=False)
+    wallets: WalletCache = field(init=False)
 
     def __post_init__(self) -> None:
-        self.assembler = WalletCache(self.rules)
+        self.wallets = WalletCache(self.rules, self.reader.snapshots)
 
 
 @dataclass(kw_only=True)
 class Context:
     """The context of one request. Create it with `create` on the running loop, and always `close` it.
 
-    `question` identifies the operation (equal for equal selections); None if unknown. For streams: `resume_after` is
-    the client's last event id (Last-Event-ID), `event_id` the id of the current event. `has_failed` is True once the
-    store was unavailable for a write.
+    `analyses` keeps what `app.execution.selected` finds out about the operation if it has no plan. For streams:
+    `resume_after` is the client's last event id (Last-Event-ID), `event_id` the id of the current event. `has_failed`
+    is True once the store was unavailable for a write.
     """
 
     services: Services
@@ -119,30 +115,14 @@ class Context:
     refusals: Refusals = field(default_factory=Refusals, init=False)
     resume_after: str | None = field(default=None, init=False)
     event_id: str | None = field(default=None, init=False)
-    question: Question | None = field(default=None, init=False)
+    analyses: dict[Any, Any] = field(default_factory=dict, init=False)
     has_failed: bool = field(default=False, init=False)
     writes_refused: Mapping[str, tuple[str, ...]] | None = field(default=None, init=False)
-    _wallets: dict[str, CustomerWallet] = field(default_factory=dict, init=False)
+    loaders: Loaders = field(init=False)
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set, init=False)
-    _entries: EntryLoader | None = field(default=None, init=False)
-    _owners: OwnerLoader | None = field(default=None, init=False)
 
-    # Created when the first field needs them: most requests need none.
-
-    @property
-    def entries(self) -> EntryLoader:
-        if self._entries is None:
-            self._entries = EntryLoader(self.services.directory, self.adopt)
-        return self._entries
-
-    @property
-    def owners(self) -> OwnerLoader:
-        if self._owners is None:
-            self._owners = OwnerLoader(self.services.directory, self.adopt)
-        return self._owners
-
-    def _load_anew(self) -> None:
-        self._entries = self._owners = None
+    def __post_init__(self) -> None:
+        self.loaders = Loaders(self.services, self.call, self.adopt)
 
     @classmethod
     def create(
@@ -164,14 +144,13 @@ class Context:
         return self.call.request_id
 
     @property
-    def asks(self) -> Question | None:
-        """The operation and the caller's scopes, which may change the fields that it reaches; None if unknown."""
-        return None if self.question is None else (self.question, self.caller.scopes)
-
-    @property
     def upstream_calls(self) -> int:
         """The number of vault calls made for this request so far."""
         return self.call.meter.calls
+
+    def cached_entry(self, customer_id: str) -> DirectoryEntry | None:
+        """As `entry`, without awaiting; None also if the customer is not cached."""
+        return self.services.directory.cached(customer_id) if self.caller.may_see(customer_id) else None
 
     async def entry(self, customer_id: str) -> DirectoryEntry | None:
         """A customer, or None if unknown or not visible to this caller, which must not be distinguishable."""
@@ -179,14 +158,7 @@ class Context:
             self.refusals.add(Refusal("Customer", "NOT_GRANTED", customer_id[:80]))
             return None
         known = self.services.directory.cached(customer_id)
-        return known if known is not None else await self.entries.load(customer_id)
-
-    def wallet_of(self, entry: DirectoryEntry) -> CustomerWallet:
-        """The request's wallet of a customer, shared by all fields and aliases."""
-        found = self._wallets.get(entry.customer.id)
-        if found is None:
-            found = self._wallets[entry.customer.id] = CustomerWallet(self, entry)
-        return found
+        return known if known is not None else await self.loaders.entries.load(customer_id)
 
     def after_write(self) -> None:
         """Read everything anew from now on, with a fresh deadline.
@@ -195,39 +167,39 @@ class Context:
         """
         deadline_at = asyncio.get_running_loop().time() + self.services.deadline_s
         self.call = replace(self.call, deadline_at=max(self.call.deadline_at, deadline_at))
-        self._wallets.clear()
-        self._load_anew()
-
-    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run work that several fields await; it is cancelled at the end of the request."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._keep(task)
-        return task
+        self.analyses.clear()  # the caller's rights may have changed
+        self.loaders = Loaders(self.services, self.call, self.adopt)
 
     def adopt(self) -> None:
         """Register the running task with the request: loaders start their own tasks."""
         task = asyncio.current_task()
         if task is not None:
-            self._keep(task)
-
-    def _keep(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
         """Cancel pending work; shared reads continue for other requests. Idempotent."""
         for task in tuple(self._tasks):
             task.cancel()
-        # Break reference cycles, so that the request is freed at once, not by the garbage collector.
-        self._load_anew()
-        for wallet in self._wallets.values():
-            wallet.let_go()
+        self.loaders.close()
         self.refusals.tell(self.services.audit, self.caller, self.request_id)
 
     def response_extensions(self) -> Mapping[str, Any]:
         """`sources`: the rows that make the response incomplete, for every customer in it. Absent if there are none."""
-        rows = [row for wallet in self._wallets.values() for row in wallet.incomplete_sources()]
+        rows = [_echo(customer_id, row) for customer_id, row in self.loaders.incomplete_sources()]
         return {"sources": rows} if rows else {}
+
+
+def _echo(customer_id: str, row: SourceReading) -> Mapping[str, Any]:
+    shown = {
+        "customerId": customer_id,
+        "provider": row.provider.name,
+        "state": row.state.value,
+        "message": row.message,
+        "retryAfterSeconds": row.retry_after_seconds,
+        "providerRequestId": row.provider_request_id,
+    }
+    return {key: value for key, value in shown.items() if value is not None}
 
 
 Info = strawberry.Info[Context, None]

@@ -1,28 +1,34 @@
 """Finds objects by id. Unknown, tampered and mistyped ids, and ids that the caller may not see, give None."""
 
+from collections.abc import Awaitable
 from dataclasses import replace
 
-from app.store.records import MethodAddress
+from app.execution.selected import analyzed
+from app.store.records import CustomerRecord, MethodAddress
 from app.vault.enums import PaymentMethodStatus, ProviderName
 from app.wallet.ids import IdKind, kind_of
+from app.wallet.reads.wallet_cache import BuiltWallet
 from resolvers.context import Info
 from resolvers.errors import SourcesUnavailable
+from resolvers.needs import method_needs
 from resolvers.scopes import require
-from resolvers.types.customer import READ_METHODS, Customer, methods_of
+from resolvers.types.customer import READ_METHODS, Customer, read_customer
 from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent
 from resolvers.types.node import Node
 from resolvers.types.operation import Operation
 from resolvers.types.payment import Payment
-from resolvers.types.payment_method import PaymentMethod, method_to_graph
+from resolvers.types.payment_method import PaymentMethod, method_to_graph, methods_of
 
 READ_CUSTOMERS = "customers:read"
 
 
-async def node(info: Info, any_id: str) -> Node | None:
+def node(info: Info, any_id: str) -> Node | Awaitable[Node | None] | None:
     """Each kind checks its own scope; ids of other kinds are unknown."""
     kind = kind_of(any_id)
-    if kind is IdKind.CUSTOMER:
-        return await customer(info, any_id)
+    return customer(info, any_id) if kind is IdKind.CUSTOMER else _other_node(info, any_id, kind)
+
+
+async def _other_node(info: Info, any_id: str, kind: IdKind | None) -> Node | None:
     if kind is IdKind.METHOD:
         return await payment_method(info, any_id)
     if kind is IdKind.OPERATION:
@@ -35,24 +41,36 @@ async def node(info: Info, any_id: str) -> Node | None:
     return None
 
 
-async def customer(info: Info, customer_id: str) -> Customer | None:
+def customer(info: Info, customer_id: str) -> Customer | Awaitable[Customer | None] | None:
+    """No awaitable if nothing has to be read."""
     require(info, READ_CUSTOMERS)
     if kind_of(customer_id) is not IdKind.CUSTOMER:
         return None
+    entry = info.context.cached_entry(customer_id)
+    return read_customer(info, entry) if entry is not None else _uncached_customer(info, customer_id)
+
+
+async def _uncached_customer(info: Info, customer_id: str) -> Customer | None:
     entry = await info.context.entry(customer_id)
-    return Customer.of(entry) if entry else None
+    found = read_customer(info, entry) if entry else None
+    return await found if isinstance(found, Awaitable) else found
 
 
 async def customer_by_external_id(info: Info, external_id: str) -> Customer | None:
     record = await info.context.services.directory.store.customer_by_external_id(external_id)
-    return await customer(info, record.id) if record else None
+    return await _found(info, record)
 
 
 async def customer_by_ref(info: Info, provider: ProviderName, ref: str) -> Customer | None:
     require(info, "links:read")
     services = info.context.services
     record = await services.directory.store.customer_by_ref(provider, services.canonical_ref(provider, ref))
-    return await customer(info, record.id) if record else None
+    return await _found(info, record)
+
+
+async def _found(info: Info, record: CustomerRecord | None) -> Customer | None:
+    found = customer(info, record.id) if record else None
+    return await found if isinstance(found, Awaitable) else found
 
 
 async def payment(info: Info, payment_id: str) -> Payment | None:
@@ -87,34 +105,34 @@ async def method_if_readable(info: Info, address: MethodAddress) -> PaymentMetho
 
 
 async def method_at(info: Info, address: MethodAddress) -> PaymentMethod | None:
-    """Reads one vault. The method's customer must still be linked there and visible to the caller."""
-    context = info.context
-    owner = await context.owners.load((address.provider, address.customer_ref))
+    """Reads the method's vault. Its customer must still be linked there and visible to the caller."""
+    context, provider = info.context, address.provider
+    owner = await context.loaders.owners.load((provider, address.customer_ref))
     entry = await context.entry(owner) if owner else None
-    link = entry.link(address.provider) if entry else None
+    link = entry.link(provider) if entry else None
     if entry is None or link is None or link.customer_ref != address.customer_ref:
         return None
-    wallet_of = context.wallet_of(entry)
-    wallet_of.want([address.provider])
-    wallet = await wallet_of.wallet()
-    found = next((one for one in wallet.methods if one.address == address), None)
+    needed = analyzed(info, method_needs)
+    reading = context.loaders.wallet(
+        entry, needed, info, provider, lambda wallet: [one for one in wallet.methods if one.address == address]
+    )
+    built = reading if isinstance(reading, BuiltWallet) else await reading
+    found = next((one for one in built.wallet.methods if one.address == address), None)
     if found is None:
-        if wallet.nothing_answered([address.provider]):
+        if built.wallet.nothing_answered([provider]):
             raise SourcesUnavailable
         return None
-    shown = Customer.of(entry)
     is_inactive = found.status is PaymentMethodStatus.INACTIVE
     if is_inactive and await context.services.deleted_by_us(entry.customer.id, address):
-        deleted = replace(found, status=PaymentMethodStatus.DELETED)
-        return method_to_graph(deleted, wallet, shown, context.services.reader)
-    return methods_of(shown, wallet, info)[found.id]
+        return method_to_graph(replace(found, status=PaymentMethodStatus.DELETED), entry)
+    return methods_of(built)[found.id]
 
 
 async def is_expected(info: Info, address: MethodAddress) -> bool:
     """True if a method missing from its vault's list should exist: it is linked, and was not deleted through the
     gateway.
     """
-    owner = await info.context.owners.load((address.provider, address.customer_ref))
+    owner = await info.context.loaders.owners.load((address.provider, address.customer_ref))
     return owner is not None and not await info.context.services.deleted_by_us(owner, address)
 
 

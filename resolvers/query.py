@@ -25,17 +25,17 @@ MOST_NODES = 100
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="An object by its id.")
-    async def node(self, info: Info, id: strawberry.ID) -> Node | None:
-        return await lookup.node(info, id)
+    @strawberry.field(graphql_type=Node | None, description="An object by its id.")
+    def node(self, info: Info, id: strawberry.ID) -> Node | Awaitable[Node | None] | None:
+        return lookup.node(info, id)
 
     @strawberry.field(
         graphql_type=list[Node | None], description="Up to 100 at once, in the order requested; null for unknown ones."
     )
-    def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Awaitable[Node | None]]:
+    def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Node | Awaitable[Node | None] | Exception | None]:
         if len(ids) > MOST_NODES:
             raise BadUserInput(f"At most {MOST_NODES} ids at once.")
-        return [lookup.node(info, one) for one in ids]
+        return [_node_or_error(info, one) for one in ids]
 
     @strawberry.field(description="The caller.")
     def viewer(self, info: Info) -> Viewer:
@@ -47,9 +47,9 @@ class Query:
             schema_date=SCHEMA_DATE,
         )
 
-    @scoped(lookup.READ_CUSTOMERS, calls=4, description="A customer by its id.")
-    async def customer(self, info: Info, id: strawberry.ID) -> Customer | None:
-        return await lookup.customer(info, id)
+    @scoped(lookup.READ_CUSTOMERS, graphql_type=Customer | None, calls=4, description="A customer by its id.")
+    def customer(self, info: Info, id: strawberry.ID) -> Customer | Awaitable[Customer | None] | None:
+        return lookup.customer(info, id)
 
     @scoped(lookup.READ_CUSTOMERS, calls=4, description="A customer by another key.")
     async def find_customer(self, info: Info, by: CustomerBy) -> Customer | None:
@@ -68,3 +68,11 @@ class Query:
     @strawberry.field(description="Every vault with its capabilities.", directives=[ListSize(assumed_size=4)])
     def providers(self, info: Info) -> list[ProviderInfo]:
         return provider_infos(info.context.services)
+
+
+def _node_or_error(info: Info, any_id: str) -> Node | Awaitable[Node | None] | Exception | None:
+    """An exception in place of an item is that item's error alone."""
+    try:
+        return lookup.node(info, any_id)
+    except Exception as error:  # noqa: BLE001 - raised again by the executor
+        return error

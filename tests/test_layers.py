@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "resolvers": {
         "app.vault",
         "app.wallet",
+        "app.execution.selected",
         "app.api.sdl",
         "app.store.records",
         "app.providers.registry",
@@ -129,6 +130,24 @@ def test_the_sandbox_never_uses_the_adapters() -> None:
     for module, path in modules():
         if module.startswith("app.sandbox"):
             assert not any(name.startswith("app.providers") for name in imports_of(path)), module
+
+
+def test_resolvers_reach_vaults_through_loaders_only() -> None:
+    """Other resolvers may look at a vault's capabilities and drop snapshots, but neither calls a vault."""
+    for path in (ROOT / "resolvers").rglob("*.py"):
+        if path.name == "loaders.py":
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        used = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Attribute | ast.Name)
+            and (node.value.attr if isinstance(node.value, ast.Attribute) else node.value.id) == "reader"
+        }
+        assert used <= {"providers", "snapshots"}, path.relative_to(ROOT)
+        names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        assert "WalletReader" not in names or path.name == "context.py", path.relative_to(ROOT)
 
 
 def test_files_stay_small() -> None:

@@ -18,7 +18,7 @@ from app.api.problems import RequestRefused
 from app.api.protocols import RequestContext, RequestPolicy
 from app.api.request import GraphQLRequest
 from app.execution.budget import ExecutionBudget, TooLarge, Turns
-from app.execution.documents import Document, is_mutation, is_subscription, question_of
+from app.execution.documents import Document, is_mutation, is_subscription
 from app.execution.run import run_operation, run_subscription
 
 
@@ -95,7 +95,6 @@ class OperationRunner:
         """Execute a query or mutation."""
         request = prepared.request
         context = self._context(prepared, request_id, headers)
-        context.question = question_of(prepared.document, request.operation_name)
         try:
             key = self._introspection.key(prepared.document, prepared.operation, request.variables)
             known = self._introspection.get(key) if key is not None else None

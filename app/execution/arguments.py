@@ -19,10 +19,8 @@ from graphql import (
     GraphQLNonNull,
     NameNode,
     VariableNode,
-    Visitor,
     is_leaf_type,
     is_required_argument,
-    visit,
 )
 from strawberry.relay.types import GlobalID
 
@@ -57,7 +55,7 @@ def prepare(
                 return None
             is_required = isinstance(wanted.type, GraphQLNonNull)
             looked_up.append((own.value.name.value, argument.python_name, is_required, fallback))
-        elif own is not None and _holds_variables(own.value):
+        elif own is not None and internals.holds_variables(own.value):
             return None
         else:
             value = _constant(wanted, name, argument.python_name, node if own is not None else None)
@@ -123,18 +121,3 @@ def _constant(wanted: GraphQLArgument, name: str, keyword: str, node: FieldNode 
     if any(not isinstance(value, _IMMUTABLE) for value in values.values()):
         return None
     return {keyword: next(iter(values.values()))} if values else {}
-
-
-class _Variables(Visitor):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found = False
-
-    def enter_variable(self, *_: Any) -> None:
-        self.found = True
-
-
-def _holds_variables(value: Any) -> bool:
-    visitor = _Variables()
-    visit(value, visitor)
-    return visitor.found

@@ -4,10 +4,9 @@ An entry depends on the text and the schema alone, because requests of all clien
 cached too, so repeating one costs a lookup.
 """
 
-import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from graphql import (
     ASTValidationRule,
@@ -61,19 +60,6 @@ class Document:
     def operation(self, name: str | None) -> OperationDefinitionNode | None:
         """The named operation, or the only one; None if the name is unknown or ambiguous."""
         return self.sole if name is None else self.operations.get(name)
-
-
-_QUESTIONS: Final = "execution.questions"  # memo key: operation name to number
-_numbers: Final = itertools.count()
-
-
-def question_of(document: Document, operation_name: str | None) -> int:
-    """A number that identifies the operation while its document is cached."""
-    known: dict[str | None, int] = document.memo.setdefault(_QUESTIONS, {})
-    number = known.get(operation_name)
-    if number is None:
-        number = known[operation_name] = next(_numbers)
-    return number
 
 
 class DocumentCache:

@@ -5,6 +5,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from functools import cached_property
 from typing import Any, Final, Protocol
 
@@ -22,8 +23,11 @@ from graphql import (
     GraphQLResolveInfo,
     GraphQLScalarType,
     GraphQLSchema,
+    Node,
     OperationDefinitionNode,
+    Visitor,
     default_field_resolver,
+    visit,
 )
 from graphql.execution.collect_fields import (
     FieldDetails,
@@ -167,6 +171,14 @@ def resolution_of(schema: strawberry.Schema, field: GraphQLField) -> Attribute |
     )
 
 
+def is_passed(field: GraphQLField, context: Any) -> bool:
+    """False if a guard of the field refuses this request."""
+    own = strawberry_field(field)
+    if own is None:
+        return True
+    return all(one.lets_pass(context) for one in own.extensions if hasattr(one, "lets_pass"))
+
+
 def _guards(extensions: Iterable[FieldExtension]) -> tuple[Guard, ...] | None:
     """All extensions as guards; None if one is not a guard."""
     found: list[Any] = []
@@ -219,7 +231,7 @@ def root_fields(
     root_type: GraphQLObjectType,
 ) -> Mapping[str, Details]:
     """Response name to the field's nodes. `conditions` are the values of the variables in `@skip` and `@include`."""
-    found = collect_fields(schema, _details(fragments), _values(conditions), root_type, operation)
+    found = collect_fields(schema, _details(fragments), given_variables(conditions), root_type, operation)
     return found.grouped_field_set
 
 
@@ -231,16 +243,37 @@ def sub_fields(
     type_: GraphQLObjectType,
     details: Details,
 ) -> Mapping[str, Details]:
-    found = collect_subfields(schema, _details(fragments), _values(conditions), operation, type_, details)
+    found = collect_subfields(schema, _details(fragments), given_variables(conditions), operation, type_, details)
     return found.grouped_field_set
+
+
+def details_of(nodes: Iterable[FieldNode]) -> Details:
+    """The details of a field that has these nodes, for `sub_fields`."""
+    return [FieldDetails(node, None) for node in nodes]
 
 
 def _details(fragments: Mapping[str, FragmentDefinitionNode]) -> dict[str, FragmentDetails]:
     return {name: FragmentDetails(one) for name, one in fragments.items()}
 
 
-def _values(conditions: Mapping[str, Any]) -> VariableValues:
-    return VariableValues({}, dict(conditions))
+def given_variables(values: Mapping[str, Any]) -> VariableValues:
+    """Coerced values, as graphql-core passes them around."""
+    return VariableValues({}, dict(values))
+
+
+class _VariableFinder(Visitor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = False
+
+    def enter_variable(self, *_: Any) -> None:
+        self.found = True
+
+
+def holds_variables(value: Node) -> bool:
+    visitor = _VariableFinder()
+    visit(value, visitor)
+    return visitor.found
 
 
 def class_of(type_: GraphQLObjectType) -> type | None:
@@ -286,12 +319,14 @@ def is_passed_through(type_: GraphQLLeafType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FieldSite:
-    """The constant properties of one field of one document."""
+    """The constant properties of one field of one variant of a plan."""
 
     field: GraphQLField
     nodes: list[FieldNode]
     parent: GraphQLObjectType
     key: str
+    memo: dict[Any, Any] = dataclass_field(default_factory=dict, compare=False, repr=False)
+    """What resolvers derived from the selection below the field: see `selected`."""
 
     @property
     def name(self) -> str:
@@ -361,6 +396,11 @@ class LazyInfo(strawberry.Info[Any, Any]):
     @property
     def context(self) -> Any:
         return self._run.context
+
+    @property
+    def memo(self) -> dict[Any, Any]:
+        """For values that depend on the selection alone; shared by all requests of the plan's variant."""
+        return self._place.memo
 
 
 def coerced(

@@ -1,34 +1,99 @@
 """Customers. Directory data is available at once; the rest is read from vaults."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import strawberry
 
-from app.vault.enums import AuthStatus, DefaultReason, DefaultState, UsableFor
+from app.execution.selected import analyzed
+from app.vault.enums import AuthStatus, DefaultReason, DefaultState, ProviderName, UsableFor
 from app.vault.rules.filter import MethodFilter, matches
 from app.vault.rules.order import PaymentMethodOrder, newest_first
-from app.wallet.reads.build_wallet import DefaultInfo, SourceRow, Wallet, WalletMethod, default_for_payment
+from app.wallet.reads.build_wallet import DefaultInfo, Wallet, WalletMethod, default_for_payment
 from app.wallet.reads.customers import DirectoryEntry
+from app.wallet.reads.reader import SourceReading
+from app.wallet.reads.wallet_cache import BuiltWallet
 from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost
 from resolvers.errors import BadUserInput, SourcesUnavailable
 from resolvers.inputs.payment_method_filter import PaymentMethodFilter
+from resolvers.needs import ALL, Given, Part, Reads, customer_needs, needs
 from resolvers.scopes import scoped
 from resolvers.types.event import CUSTOMER_EVENTS, CustomerEvent, EventConnection, EventEdge
 from resolvers.types.link import ProviderLink
-from resolvers.types.method_connection import PaymentMethodConnection, method_page
+from resolvers.types.method_connection import PaymentMethodConnection, method_page, place_after
 from resolvers.types.node import Node
 from resolvers.types.paging import PageInfo, from_cursor, page_size, to_cursor
-from resolvers.types.payment_method import GraphCard, PaymentMethod, auth_status_of, to_graph
+from resolvers.types.payment_method import GraphCard, PaymentMethod, auth_status_of, methods_of
 from resolvers.types.sources import SourceStatus
-from resolvers.wallets import ALL
 
 READ_METHODS = "payment_methods:read"
 _EVENT: Final = "event"
 _MOST_EVENTS: Final = 100
 _EVERYTHING: Final = MethodFilter()
+_PAGE: Final = 50
+
+
+# ---- what the fields need ----------------------------------------------------------------------------------------
+
+
+def _rules(info: Info, given: Given) -> MethodFilter:
+    filter = given.get("filter")
+    return filter.to_rules(info.context.services.utc_now()) if filter else _EVERYTHING
+
+
+def _limit(info: Info, first: object) -> int | None:
+    most = info.context.services.list_limit
+    if isinstance(first, int) and not 1 <= first <= most:
+        raise BadUserInput(f"first must be from 1 to {most}.")
+    return first if isinstance(first, int) else None
+
+
+def _vaults(info: Info, given: Given) -> Collection[ProviderName]:
+    wanted = _rules(info, given).providers
+    return ALL if wanted is None else wanted
+
+
+def _vaults_of_list(info: Info, given: Given) -> Collection[ProviderName]:
+    _limit(info, given.get("first"))
+    return _vaults(info, given)
+
+
+def _vaults_of_page(info: Info, given: Given) -> Collection[ProviderName]:
+    page_size(given.get("first", _PAGE), info.context.services.list_limit)
+    return _vaults(info, given)
+
+
+def _listed(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
+    order = given.get("order_by", PaymentMethodOrder.DEFAULT_FIRST)
+    return _chosen(wallet, _rules(info, given), order)[: _limit(info, given.get("first"))]
+
+
+def _paged(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
+    order = given.get("order_by", PaymentMethodOrder.DEFAULT_FIRST)
+    methods = _chosen(wallet, _rules(info, given), order)
+    start = place_after(methods, given.get("after"))
+    return methods[start : start + page_size(given.get("first", _PAGE), info.context.services.list_limit)]
+
+
+def _default_method(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
+    found = wallet.method(_default(wallet, info, given.get("usable_for") or None).method_id)
+    return (found,) if found is not None else ()
+
+
+def _provider_defaults(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
+    return wallet.provider_defaults
+
+
+def _visible(wallet: Wallet, info: Info, given: Given) -> Sequence[WalletMethod]:
+    return wallet.visible
+
+
+_STATUS_OF_DEFAULT: Final = needs(Reads(methods=_default_method, has_status=True))
+
+
+# ---- types -------------------------------------------------------------------------------------------------------
 
 
 @strawberry.type(description="The effective default and why it is that one.")
@@ -48,20 +113,20 @@ class DefaultMethodInfo:
 
 @strawberry.type(description="3-D Secure across the customer's cards.")
 class AuthSummary:
-    owner: strawberry.Private["Customer"]
+    wallet: strawberry.Private[Wallet]
     methods: strawberry.Private[list[PaymentMethod]]
     basis_method: strawberry.Private[PaymentMethod | None]
-    is_default_known: strawberry.Private[bool]
 
     @strawberry.field(
         graphql_type=AuthStatus,
         description="The status of the effective default.",
         directives=[UpstreamCost(calls=1, per_method=True)],
+        metadata=_STATUS_OF_DEFAULT,
     )
     def status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
-        return _status_of_default(self.basis_method, self.is_default_known, info)
+        return _status_of_default(self.basis_method, self.wallet, info)
 
-    @scoped(READ_METHODS, description="The method whose status it is.")
+    @scoped(READ_METHODS, description="The method whose status it is.", metadata=needs(Reads(methods=_default_method)))
     def basis(self) -> PaymentMethod | None:
         return self.basis_method
 
@@ -71,6 +136,7 @@ class AuthSummary:
         per_method=True,
         size=ListSize(assumed_size=10),
         description="Cards whose holder must still complete a challenge.",
+        metadata=needs(Reads(methods=_visible, has_status=True)),
     )
     async def challenge_pending(self, info: Info) -> list[GraphCard] | None:
         cards = [one for one in self.methods if isinstance(one, GraphCard)]
@@ -80,10 +146,10 @@ class AuthSummary:
         return [card for card, found in zip(cards, statuses, strict=True) if found is AuthStatus.CHALLENGE_REQUIRED]
 
     @strawberry.field(
-        graphql_type=bool, description="False while a vault that could change the summary has not answered."
+        description="False while a vault that could change the summary has not answered.", metadata=needs(Part.SOURCES)
     )
-    def is_complete(self, info: Info) -> bool | Awaitable[bool]:
-        return _is_complete(self.owner.entry, info)
+    def is_complete(self, info: Info) -> bool:
+        return _is_complete(self.wallet, info)
 
 
 @strawberry.federation.type(keys=["id"], description="A person or business, in all vaults that know them.")
@@ -92,6 +158,16 @@ class Customer(Node):
     name: str | None
     email: str | None
     entry: strawberry.Private[DirectoryEntry]
+    read: strawberry.Private[Wallet | Exception | None]
+    methods: strawberry.Private[Mapping[str, PaymentMethod]]
+
+    @property
+    def wallet(self) -> Wallet:
+        """What the customer's vaults contain. Raises what prevented reading them."""
+        if isinstance(self.read, Exception):
+            raise self.read
+        assert self.read is not None, "the needs of the selection lack a field"
+        return self.read
 
     @scoped(
         READ_METHODS,
@@ -100,6 +176,7 @@ class Customer(Node):
         description="null only if no linked vault answered (plus an error with code SOURCES_UNAVAILABLE); [] means "
         "read and empty. first limits the list; sources show where a vault has more methods than were "
         "read.",
+        metadata=needs(Reads(methods=_listed, vaults=_vaults_of_list)),
     )
     def payment_methods(
         self,
@@ -107,128 +184,97 @@ class Customer(Node):
         filter: PaymentMethodFilter | None = strawberry.UNSET,
         order_by: PaymentMethodOrder = PaymentMethodOrder.DEFAULT_FIRST,
         first: int | None = strawberry.UNSET,
-    ) -> list[PaymentMethod] | Awaitable[list[PaymentMethod] | None] | None:
-        services = info.context.services
-        if isinstance(first, int) and not 1 <= first <= services.list_limit:
-            raise BadUserInput(f"first must be from 1 to {services.list_limit}.")
-        wanted = filter.to_rules(services.utc_now()) if filter else _EVERYTHING
-        providers = ALL if wanted.providers is None else wanted.providers
-
-        def answer(wallet: Wallet) -> list[PaymentMethod] | None:
-            if wallet.nothing_answered(providers):
-                raise SourcesUnavailable
-            shown = methods_of(self, wallet, info)
-            if wanted is not _EVERYTHING or order_by is not PaymentMethodOrder.DEFAULT_FIRST:
-                info.context.budget.take_work(len(wallet.methods))
-            return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[: first or None]]
-
-        return info.context.wallet_of(self.entry).when_read(providers, answer)
+    ) -> list[PaymentMethod] | None:
+        limit = _limit(info, first)
+        wanted = filter.to_rules(info.context.services.utc_now()) if filter else _EVERYTHING
+        wallet = self.wallet
+        if wallet.nothing_answered(ALL if wanted.providers is None else wanted.providers):
+            raise SourcesUnavailable
+        if wanted is not _EVERYTHING or order_by is not PaymentMethodOrder.DEFAULT_FIRST:
+            info.context.budget.take_work(len(wallet.methods))
+        shown = self.methods
+        return [shown[one.id] for one in _chosen(wallet, wanted, order_by)[:limit]]
 
     @scoped(
         READ_METHODS,
         graphql_type=PaymentMethodConnection | None,
         size=ListSize(assumed_size=10, slicing_arguments=["first"], sized_fields=["edges"]),
         description="paymentMethods page by page; null where that is null.",
+        metadata=needs(Reads(methods=_paged, vaults=_vaults_of_page)),
     )
     def payment_methods_connection(
         self,
         info: Info,
         filter: PaymentMethodFilter | None = strawberry.UNSET,
         order_by: PaymentMethodOrder = PaymentMethodOrder.DEFAULT_FIRST,
-        first: int = 50,
+        first: int = _PAGE,
         after: str | None = strawberry.UNSET,
-    ) -> PaymentMethodConnection | Awaitable[PaymentMethodConnection | None] | None:
+    ) -> PaymentMethodConnection | None:
         services = info.context.services
         size = page_size(first, services.list_limit)
         wanted = filter.to_rules(services.utc_now()) if filter else _EVERYTHING
-        providers = ALL if wanted.providers is None else wanted.providers
-
-        def answer(wallet: Wallet) -> PaymentMethodConnection | None:
-            if wallet.nothing_answered(providers):
-                raise SourcesUnavailable
-            shown = methods_of(self, wallet, info)
-            info.context.budget.take_work(len(wallet.methods))
-            return method_page(_chosen(wallet, wanted, order_by), shown, size, after or None)
-
-        return info.context.wallet_of(self.entry).when_read(providers, answer)
+        wallet = self.wallet
+        if wallet.nothing_answered(ALL if wanted.providers is None else wanted.providers):
+            raise SourcesUnavailable
+        info.context.budget.take_work(len(wallet.methods))
+        return method_page(_chosen(wallet, wanted, order_by), self.methods, size, after or None)
 
     @scoped(
         READ_METHODS,
-        graphql_type=PaymentMethod | None,
         description="Effective default; null when none OR unknown: read defaultMethodInfo.state before paying. With "
         "`usableFor`, the default among the methods usable for it.",
+        metadata=needs(Reads(methods=_default_method)),
     )
-    def default_method(
-        self, info: Info, usable_for: UsableFor | None = strawberry.UNSET
-    ) -> PaymentMethod | Awaitable[PaymentMethod | None] | None:
-        def answer(wallet: Wallet) -> PaymentMethod | None:
-            return default_of(self, wallet, info, usable_for or None)
-
-        return info.context.wallet_of(self.entry).when_read(ALL, answer)
+    def default_method(self, info: Info, usable_for: UsableFor | None = strawberry.UNSET) -> PaymentMethod | None:
+        return self.default_of(info, usable_for or None)
 
     @strawberry.field(
-        graphql_type=DefaultMethodInfo,
         description="Why this default, or why none; with `usableFor`, for the default among the methods usable for it.",
+        metadata=needs(Reads(methods=_provider_defaults)),
     )
-    def default_method_info(
-        self, info: Info, usable_for: UsableFor | None = strawberry.UNSET
-    ) -> DefaultMethodInfo | Awaitable[DefaultMethodInfo]:
-        def answer(wallet: Wallet) -> DefaultMethodInfo:
-            shown, choice = methods_of(self, wallet, info), wallet.default.choice
-            default = _default(wallet, info, usable_for or None)
-            return DefaultMethodInfo(
-                state=default.state,
-                reason=default.reason,
-                set_at=choice.set_at if choice else None,
-                set_by=choice.set_by if choice else None,
-                defaults=[shown[one.id] for one in wallet.provider_defaults],
-            )
-
-        return info.context.wallet_of(self.entry).when_read(ALL, answer)
+    def default_method_info(self, info: Info, usable_for: UsableFor | None = strawberry.UNSET) -> DefaultMethodInfo:
+        wallet, choice = self.wallet, self.wallet.default.choice
+        default, shown = _default(wallet, info, usable_for or None), self.methods
+        return DefaultMethodInfo(
+            state=default.state,
+            reason=default.reason,
+            set_at=choice.set_at if choice else None,
+            set_by=choice.set_by if choice else None,
+            defaults=[shown[one.id] for one in wallet.provider_defaults],
+        )
 
     @strawberry.field(
         graphql_type=AuthStatus,
         description="3-D Secure state of the effective default; a display hint, never a liability-shift promise.",
         directives=[UpstreamCost(calls=1, per_method=True)],
+        metadata=_STATUS_OF_DEFAULT,
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
-        def answer(wallet: Wallet) -> AuthStatus | Awaitable[AuthStatus]:
-            default = default_of(self, wallet, info)
-            return _status_of_default(default, wallet.default.state is not DefaultState.UNKNOWN, info)
+        return _status_of_default(self.default_of(info), self.wallet, info)
 
-        found = info.context.wallet_of(self.entry).when_read(ALL, answer)
-        return found if isinstance(found, AuthStatus) else _known(found)
-
-    @strawberry.field(graphql_type=AuthSummary, description="3-D Secure across the customer's cards.")
-    def auth_summary(self, info: Info) -> AuthSummary | Awaitable[AuthSummary]:
-        def answer(wallet: Wallet) -> AuthSummary:
-            shown = methods_of(self, wallet, info)
-            info.context.budget.take_work(len(wallet.methods))
-            listed = [shown[one.id] for one in _chosen(wallet, _EVERYTHING, PaymentMethodOrder.PROVIDER)]
-            return AuthSummary(
-                owner=self,
-                methods=listed,
-                basis_method=default_of(self, wallet, info),
-                is_default_known=wallet.default.state is not DefaultState.UNKNOWN,
-            )
-
-        return info.context.wallet_of(self.entry).when_read(ALL, answer)
+    @strawberry.field(description="3-D Secure across the customer's cards.", metadata=needs(Reads()))
+    def auth_summary(self, info: Info) -> AuthSummary:
+        wallet, shown = self.wallet, self.methods
+        info.context.budget.take_work(len(wallet.methods))
+        listed = [shown[one.id] for one in _chosen(wallet, _EVERYTHING, PaymentMethodOrder.PROVIDER)]
+        return AuthSummary(wallet=wallet, methods=listed, basis_method=self.default_of(info))
 
     @strawberry.field(
         graphql_type=list[SourceStatus],
         description="One row per provider, always all of them.",
         directives=[ListSize(assumed_size=4)],
+        metadata=needs(Part.SOURCES),
     )
-    def sources(self, info: Info) -> list[SourceRow] | Awaitable[list[SourceRow]]:
-        return info.context.wallet_of(self.entry).rows()
+    def sources(self, info: Info) -> list[SourceReading]:
+        return info.context.loaders.sources(self.wallet)
 
     @strawberry.field(
-        graphql_type=bool,
         description="True when every source is OK; NOT_LINKED, CUSTOMER_NOT_FOUND, DISABLED and SKIPPED (no selected "
         "field needs it) do not count against it.",
+        metadata=needs(Part.SOURCES),
     )
-    def is_complete(self, info: Info) -> bool | Awaitable[bool]:
-        return _is_complete(self.entry, info)
+    def is_complete(self, info: Info) -> bool:
+        return _is_complete(self.wallet, info)
 
     @scoped("links:read", size=ListSize(assumed_size=4), description="The customer's links to vaults.")
     def links(self) -> list[ProviderLink] | None:
@@ -256,28 +302,52 @@ class Customer(Node):
         )
 
     @classmethod
-    def of(cls, entry: DirectoryEntry) -> Self:
-        record = entry.customer
-        return cls(
-            id=strawberry.ID(record.id),
-            external_id=strawberry.ID(record.external_id or ""),
-            name=record.name,
-            email=record.email,
-            entry=entry,
-        )
-
-    @classmethod
     async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> "Customer | None":
         from resolvers.lookup import customer
 
-        return await customer(info, id)
+        found = customer(info, id)
+        return await found if isinstance(found, Awaitable) else found
+
+    def default_of(self, info: Info, usable_for: UsableFor | None = None) -> PaymentMethod | None:
+        default = _default(self.wallet, info, usable_for).method_id
+        return self.methods[default] if default else None
 
 
-def methods_of(customer: Customer, wallet: Wallet, info: Info) -> dict[str, PaymentMethod]:
-    """The wallet's methods as graph objects, created once per request."""
-    context = info.context
-    reader = context.services.reader
-    return context.wallet_of(customer.entry).view(wallet, lambda one: to_graph(one, customer, reader))
+def read_customer(info: Info, entry: DirectoryEntry) -> Customer | Awaitable[Customer]:
+    """The customer with what the field's selection needs from the vaults. No awaitable if nothing has to be read."""
+    needed = analyzed(info, customer_needs)
+    if not needed.has_fields:
+        return _customer(entry, None, {})
+    built = info.context.loaders.wallet(entry, needed, info)
+    return customer_of(built) if isinstance(built, BuiltWallet) else _once_read(entry, built)
+
+
+async def _once_read(entry: DirectoryEntry, reading: Awaitable[BuiltWallet]) -> Customer:
+    try:
+        return customer_of(await reading)
+    except Exception as bug:  # noqa: BLE001 - reported by each field that needs a vault; the others are shown
+        return _customer(entry, bug, {})
+
+
+def customer_of(built: BuiltWallet) -> Customer:
+    """The same object for the same wallet."""
+    found: Customer | None = built.customer
+    if found is None:
+        found = built.customer = _customer(built.wallet.entry, built.wallet, methods_of(built))
+    return found
+
+
+def _customer(entry: DirectoryEntry, read: Wallet | Exception | None, methods: Mapping[str, PaymentMethod]) -> Customer:
+    record = entry.customer
+    return Customer(
+        id=strawberry.ID(record.id),
+        external_id=strawberry.ID(record.external_id or ""),
+        name=record.name,
+        email=record.email,
+        entry=entry,
+        read=read,
+        methods=methods,
+    )
 
 
 def _default(wallet: Wallet, info: Info, usable_for: UsableFor | None) -> DefaultInfo:
@@ -287,35 +357,15 @@ def _default(wallet: Wallet, info: Info, usable_for: UsableFor | None) -> Defaul
     return default_for_payment(wallet, info.context.services.rules)
 
 
-def default_of(
-    customer: Customer, wallet: Wallet, info: Info, usable_for: UsableFor | None = None
-) -> PaymentMethod | None:
-    default = _default(wallet, info, usable_for).method_id
-    return methods_of(customer, wallet, info)[default] if default else None
-
-
-def _status_of_default(default: PaymentMethod | None, is_known: bool, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
+def _status_of_default(default: PaymentMethod | None, wallet: Wallet, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
     if default is not None:
         return auth_status_of(default, info)
+    is_known = wallet.default.state is not DefaultState.UNKNOWN
     return AuthStatus.NOT_APPLICABLE if is_known else AuthStatus.UNKNOWN
 
 
-async def _known(found: Awaitable[AuthStatus | Awaitable[AuthStatus]]) -> AuthStatus:
-    status = await found
-    return status if isinstance(status, AuthStatus) else await status
-
-
-def _is_complete(entry: DirectoryEntry, info: Info) -> bool | Awaitable[bool]:
-    rows = info.context.wallet_of(entry).rows()
-    return _are_harmless(rows) if isinstance(rows, list) else _once_harmless(rows)
-
-
-def _are_harmless(rows: list[SourceRow]) -> bool:
-    return all(row.is_harmless for row in rows)
-
-
-async def _once_harmless(rows: Awaitable[list[SourceRow]]) -> bool:
-    return _are_harmless(await rows)
+def _is_complete(wallet: Wallet, info: Info) -> bool:
+    return all(row.is_harmless for row in info.context.loaders.sources(wallet))
 
 
 def _chosen(wallet: Wallet, wanted: MethodFilter, order: PaymentMethodOrder) -> Sequence[WalletMethod]:

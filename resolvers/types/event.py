@@ -1,5 +1,6 @@
 """Events of customers, as clients see them."""
 
+from collections.abc import Awaitable
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Final, Self
@@ -58,12 +59,13 @@ class CustomerEvent(Node):
 
     @scoped("customers:read", description="The customer as it is now.")
     async def customer(self, info: Info) -> Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None:
-        from resolvers.types.customer import Customer
+        from resolvers.types.customer import read_customer
 
         entry = await info.context.entry(self.customer_id)
         if entry is None:  # erased since the event
             raise CodedError("NOT_FOUND", "The customer no longer exists.")
-        return Customer.of(entry)
+        found = read_customer(info, entry)
+        return await found if isinstance(found, Awaitable) else found
 
     @scoped("audit:read", description="The key of the caller who did it through the gateway, e.g. staff:ann.")
     def actor(self) -> str | None:

@@ -31,7 +31,7 @@ def method_page(
     methods: Sequence[WalletMethod], shown: Mapping[str, PaymentMethod], size: int, after: str | None
 ) -> PaymentMethodConnection:
     """The page of `size` methods after `after`. Raises BadUserInput for a cursor of another connection."""
-    start = _place_after(methods, after) if after else 0
+    start = place_after(methods, after)
     edges = [
         PaymentMethodEdge(cursor=to_cursor(_CURSOR, f"{place}.{one.id}"), node=shown[one.id])
         for place, one in enumerate(methods[start : start + size], start)
@@ -48,8 +48,10 @@ def method_page(
     )
 
 
-def _place_after(methods: Sequence[WalletMethod], after: str) -> int:
-    """The index after the cursor's method, wherever it is now; if it is gone, its former index."""
+def place_after(methods: Sequence[WalletMethod], after: str | None) -> int:
+    """The index after the cursor's method, wherever it is now; if it is gone, its former index. 0 without a cursor."""
+    if not after:
+        return 0
     place, _, method_id = from_cursor(_CURSOR, after).partition(".")
     if not (place.isascii() and place.isdecimal() and len(place) < 10):
         raise BadUserInput("after is not a cursor of this connection.")

@@ -1,5 +1,6 @@
 """Mutation payloads. Written data is read back in the ordinary way when it is selected."""
 
+from collections.abc import Awaitable
 from datetime import timedelta
 from typing import Final
 
@@ -183,7 +184,8 @@ class ImportPaymentMethodsPayload(MutationPayload):
 
 
 async def _customer(info: Info, result: WriteResult) -> Customer | None:
-    return await lookup.customer(info, result.customer_id) if result.customer_id else None
+    found = lookup.customer(info, result.customer_id) if result.customer_id else None
+    return await found if isinstance(found, Awaitable) else found
 
 
 async def _written(info: Info, result: WriteResult) -> PaymentMethod | None:

@@ -26,11 +26,13 @@ from app.vault.model import BankAccount as VaultBankAccount
 from app.vault.model import Card as VaultCard
 from app.vault.model import Expiry
 from app.vault.rules.etag import etag_of
-from app.wallet.reads.build_wallet import Wallet, WalletMethod, group_key
-from app.wallet.reads.reader import WalletReader
+from app.wallet.reads.build_wallet import WalletMethod, group_key
+from app.wallet.reads.customers import DirectoryEntry
 from app.wallet.reads.three_d_secure import StatusReading
+from app.wallet.reads.wallet_cache import BuiltWallet
 from resolvers.context import Info
 from resolvers.directives import ListSize, UpstreamCost
+from resolvers.needs import Part, needs
 from resolvers.scalars import CountryCode, Last4
 from resolvers.scopes import scoped
 from resolvers.types.auth import GraphThreeDSecure
@@ -54,8 +56,12 @@ class GraphAddress:
 # of names, which makes a card five times as large.
 
 
-def _customer(root: "PaymentMethod") -> Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None:
-    return root.owner
+def _customer(
+    root: "PaymentMethod", info: Info
+) -> Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None:
+    from resolvers.types.customer import read_customer
+
+    return read_customer(info, root.entry)  # type: ignore[return-value]  # or an awaitable of it
 
 
 def _status_detail(root: "PaymentMethod") -> str | None:
@@ -67,19 +73,19 @@ def _is_secondary(root: "PaymentMethod") -> bool | None:
 
 
 def _group_key(root: "PaymentMethod", info: Info) -> strawberry.ID | None:
-    found = group_key(root.owner.entry.customer.id, root.source.method, info.context.services.rules)
+    found = group_key(root.entry.customer.id, root.source.method, info.context.services.rules)
     return None if found is None else strawberry.ID(found)
 
 
 def _as_of(root: "PaymentMethod", info: Info) -> datetime:
     """Resolved per response: the method object is shared while its vault's reply stays the same."""
-    return info.context.wallet_of(root.owner.entry).as_of(root.provider)
+    return info.context.loaders.as_of(root.entry.customer.id, root.provider)
 
 
 @strawberry.interface(description="A stored payment method in any vault.")
 class PaymentMethod(Node):
     customer: Annotated["Customer", strawberry.lazy("resolvers.types.customer")] | None = scoped(
-        "customers:read", resolver=_customer
+        "customers:read", resolver=_customer, metadata=needs(Part.CUSTOMER)
     )
     provider: ProviderName = strawberry.field(description="The vault that stores it.")
     kind: PaymentMethodKind
@@ -101,6 +107,7 @@ class PaymentMethod(Node):
     possible_duplicates: list["PaymentMethod"] = strawberry.field(
         description="Methods in any vault that look the same: a hint for grouping, never proof.",
         directives=[ListSize(assumed_size=2)],
+        metadata=needs(Part.LOOKALIKES),
     )
     group_key: strawberry.ID | None = strawberry.field(
         resolver=_group_key, description="Equal for same-looking methods of one customer; it has no other meaning."
@@ -110,14 +117,14 @@ class PaymentMethod(Node):
     as_of: datetime = strawberry.field(resolver=_as_of, description="When its vault returned this data.")
     is_stale: bool = strawberry.field(description="The vault could not be read now: this is its last known data.")
     provider_ref: str | None = scoped("provider_refs:read", description="The vault's id.")
-    owner: strawberry.Private["Customer"]
+    entry: strawberry.Private[DirectoryEntry]
     source: strawberry.Private[WalletMethod]
     auth_status_at_once: strawberry.Private[AuthStatus | None]
 
     @strawberry.field(
         graphql_type=AuthStatus,
         description="The last known 3-D Secure result; UNKNOWN when the vault cannot report it now.",
-        metadata={"known_at_once": "auth_status_at_once"},
+        metadata={"known_at_once": "auth_status_at_once", **needs(Part.STATUS)},
         directives=[UpstreamCost(calls=1, per_method=True)],
     )
     def auth_status(self, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
@@ -144,12 +151,14 @@ class GraphCard(PaymentMethod):
         graphql_type=GraphThreeDSecure | None,
         description="The last 3-D Secure result; null if there is none.",
         directives=[UpstreamCost(calls=1, per_method=True)],
+        metadata=needs(Part.STATUS),
     )
     def three_d_secure(self, info: Info) -> GraphThreeDSecure | Awaitable[GraphThreeDSecure | None] | None:
         method = self.source.method
-        if not isinstance(method, VaultCard) or not info.context.services.reader.statuses.asks(method):
+        if not isinstance(method, VaultCard) or not self.source.has_status_call:
             return None
-        return _three_d_secure(self, method, info)
+        reading = info.context.loaders.status(method)
+        return _result_of(reading) if isinstance(reading, StatusReading) else _result_once_known(reading)
 
     @classmethod
     async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: Any) -> PaymentMethod | None:
@@ -179,22 +188,22 @@ class GraphOtherMethod(PaymentMethod):
         return await _reference(cls, info, id)
 
 
-def to_graph(wallet: Wallet, customer: "Customer", reader: WalletReader) -> dict[str, PaymentMethod]:
-    """Every method of a wallet by id, in the wallet's order, with look-alikes linked to each other."""
-    made = {one.id: method_to_graph(one, wallet, customer, reader) for one in wallet.methods}
-    _tie(made, wallet)
-    return made
+def methods_of(built: BuiltWallet) -> Mapping[str, PaymentMethod]:
+    """Every method of a wallet by id, in the wallet's order, with look-alikes linked to each other. The same objects
+    while the methods are the same."""
+    if built.methods is None:
+        wallet = built.wallet
+        made = built.methods = {one.id: method_to_graph(one, wallet.entry) for one in wallet.methods}
+        for one in wallet.methods:
+            if one.lookalikes:
+                made[one.id].possible_duplicates = [made[other] for other in one.lookalikes]
+    found: Mapping[str, PaymentMethod] = built.methods
+    return found
 
 
-def _tie(made: dict[str, PaymentMethod], wallet: Wallet) -> None:
-    for one in wallet.methods:
-        if one.lookalikes:
-            made[one.id].possible_duplicates = [made[other] for other in one.lookalikes]
-
-
-def method_to_graph(one: WalletMethod, wallet: Wallet, customer: "Customer", reader: WalletReader) -> PaymentMethod:
+def method_to_graph(one: WalletMethod, entry: DirectoryEntry) -> PaymentMethod:
     method = one.method
-    shared = _shared(one, wallet, customer, None if reader.statuses.asks(method) else AuthStatus.NOT_APPLICABLE)
+    shared = _shared(one, entry)
     if isinstance(method, VaultCard):
         return GraphCard(
             **shared,
@@ -217,16 +226,14 @@ def method_to_graph(one: WalletMethod, wallet: Wallet, customer: "Customer", rea
     return GraphOtherMethod(**shared, provider_kind=method.provider_kind)
 
 
-_NO_DUPLICATES: Final[list[PaymentMethod]] = []  # shared and never modified: `_tie` replaces it
+_NO_DUPLICATES: Final[list[PaymentMethod]] = []  # shared and never modified: `methods_of` replaces it
 
 
-def _shared(
-    one: WalletMethod, wallet: Wallet, customer: "Customer", auth_status: AuthStatus | None
-) -> Mapping[str, Any]:
+def _shared(one: WalletMethod, entry: DirectoryEntry) -> Mapping[str, Any]:
     method = one.method
     return {
         "id": one.id,
-        "owner": customer,
+        "entry": entry,
         "provider": method.provider,
         "kind": method.kind,
         "status": one.status,
@@ -244,7 +251,7 @@ def _shared(
         "is_stale": one.is_stale,
         "provider_ref": method.method_ref,
         "source": one,
-        "auth_status_at_once": auth_status,
+        "auth_status_at_once": None if one.has_status_call else AuthStatus.NOT_APPLICABLE,
     }
 
 
@@ -262,30 +269,16 @@ def _address(address: VaultAddress | None) -> GraphAddress | None:
 
 
 def auth_status_of(shown: PaymentMethod, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
-    """Synchronous if no vault has to be read."""
+    """At once if the needs of the selection included it."""
     method = shown.source.method
     if shown.auth_status_at_once is not None or not isinstance(method, VaultCard):
         return shown.auth_status_at_once or AuthStatus.NOT_APPLICABLE
-    return _auth_status(shown, method, info)
-
-
-# Both start the read when called, so that `sources` includes it; only waiting is left to the coroutine.
-
-
-def _auth_status(shown: PaymentMethod, card: VaultCard, info: Info) -> AuthStatus | Awaitable[AuthStatus]:
-    reading = info.context.wallet_of(shown.owner.entry).status(card)
+    reading = info.context.loaders.status(method)
     return reading.status if isinstance(reading, StatusReading) else _status_once_known(reading)
 
 
 async def _status_once_known(reading: Awaitable[StatusReading]) -> AuthStatus:
     return (await reading).status
-
-
-def _three_d_secure(
-    shown: PaymentMethod, card: VaultCard, info: Info
-) -> GraphThreeDSecure | Awaitable[GraphThreeDSecure | None] | None:
-    reading = info.context.wallet_of(shown.owner.entry).status(card)
-    return _result_of(reading) if isinstance(reading, StatusReading) else _result_once_known(reading)
 
 
 def _result_of(found: StatusReading) -> GraphThreeDSecure | None:

@@ -9,7 +9,7 @@ from app.vault.enums import ProviderName, SourceState
 
 @strawberry.type(description="How one vault was read for this customer.")
 class SourceStatus:
-    """Describes `SourceRow`, which is returned unchanged: rows are created for each read."""
+    """Describes `SourceReading`, which is returned unchanged."""
 
     provider: ProviderName
     state: SourceState

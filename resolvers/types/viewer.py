@@ -1,10 +1,12 @@
 """The caller, as the schema shows it."""
 
+from collections.abc import Awaitable
+
 import strawberry
 
 from resolvers.context import Info
 from resolvers.scopes import scoped
-from resolvers.types.customer import Customer
+from resolvers.types.customer import Customer, read_customer
 
 
 @strawberry.type(description="The caller, as the gateway sees it.")
@@ -18,4 +20,5 @@ class Viewer:
     async def acting_customer(self, info: Info) -> Customer | None:
         acting = info.context.caller.acting_customer
         entry = await info.context.entry(acting) if acting else None
-        return Customer.of(entry) if entry else None
+        found = read_customer(info, entry) if entry else None
+        return await found if isinstance(found, Awaitable) else found

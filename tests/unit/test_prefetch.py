@@ -1,18 +1,15 @@
-"""Prefetch: a card's status is read in parallel with the list if the same query needed it last time."""
+"""Prefetch: a card's status is read in parallel with the list if the last list implies that the query needs it."""
 
 import asyncio
-from collections.abc import Hashable
 from typing import Any
 
 import pytest
 
 from app.errors import CircuitOpen, VaultUnavailable
 from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderName
-from app.vault.model import ThreeDSecure, VaultWallet
+from app.vault.model import ThreeDSecure
 from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.reads.policy import ReadPolicy
-from app.wallet.reads.prefetch import PrefetchHints
-from app.wallet.reads.reader import to_cached_wallet
 from resolvers.context import Context
 from resolvers.schema import schema
 from tests.support.memory import MemoryVault, P, World, card
@@ -51,10 +48,9 @@ def world() -> World:
     return world
 
 
-async def ask(world: World, query: str, question: Hashable | None = 1, caller: Caller = ANN) -> Any:
+async def ask(world: World, query: str, caller: Caller = ANN) -> Any:
     """One complete request; returns its data. The vault's calls are logged in order."""
     context = Context.create(world.services, caller, "req-1")
-    context.question = question
     recorder(world).lines.clear()
     try:
         result = await schema.execute(query, context_value=context)
@@ -94,21 +90,34 @@ async def test_prefetched_status_is_current(world: World) -> None:
     assert sorted(statuses(await ask(world, STATUSES))) == ["AUTHENTICATED", "NOT_PERFORMED"]
 
 
-@pytest.mark.parametrize(
-    ("question", "caller"), [(2, ANN), (None, ANN), (1, Caller(name="bob", scopes=ALL_SCOPES - {"import:write"}))]
-)
-async def test_another_query_is_not_prefetched(world: World, question: Hashable, caller: Caller) -> None:
+async def test_query_without_statuses_prefetches_none(world: World) -> None:
     await ask(world, STATUSES)
-    await ask(world, LIST, question, caller)
-    assert recorder(world).lines == ["list?", "list!"]
-
-
-async def test_wrong_prefetch_costs_its_calls_once(world: World) -> None:
-    await ask(world, STATUSES)
-    await ask(world, LIST)  # the same query key, but no status is needed
-    assert began_before_the_list_ended(world) >= {"pm1?", "pm2?"}
     await ask(world, LIST)
     assert recorder(world).lines == ["list?", "list!"]
+
+
+async def test_field_that_the_caller_may_not_read_prefetches_nothing(world: World) -> None:
+    await ask(world, STATUSES)
+    query = '{ customer(id: "cus_a") { authSummary { challengePending { id } } sources { state } } }'
+    scopes = ALL_SCOPES - {"payment_methods:read"}
+    context = Context.create(world.services, Caller(name="bob", scopes=scopes), "req-1")
+    recorder(world).lines.clear()
+    result = await schema.execute(query, context_value=context)
+    assert [error.path for error in result.errors or []] == [["customer", "authSummary", "challengePending"]]
+    assert recorder(world).lines == ["list?", "list!"]
+
+
+async def test_first_query_for_statuses_is_prefetched_if_the_list_is_known(world: World) -> None:
+    await ask(world, LIST)
+    await ask(world, STATUSES)
+    assert {line for line in began_before_the_list_ended(world) if line.endswith("?")} == {"pm1?", "pm2?"}
+
+
+async def test_only_the_cards_that_the_query_shows_are_prefetched(world: World) -> None:
+    await ask(world, STATUSES)
+    first = STATUSES.replace("paymentMethods", "paymentMethods(first: 1)")
+    await ask(world, first)
+    assert sorted(recorder(world).lines) == sorted(["list?", "list!", "pm1?", "pm1!"])
 
 
 async def test_changed_list_is_not_prefetched(world: World) -> None:
@@ -172,20 +181,3 @@ async def test_cancelled_request_leaves_no_read(world: World) -> None:
     while recorder(world).cancelled < 2:  # both status reads have no other waiter
         await asyncio.sleep(0)
     assert recorder(world).at_once == 0
-
-
-def test_only_the_latest_queries_are_kept() -> None:
-    foresight = PrefetchHints()
-    for number in range(6):
-        foresight.learn(number, [MethodRef(f"pm{number}")])
-    assert [sorted(foresight.of(number)) for number in range(6)] == [[], [], ["pm2"], ["pm3"], ["pm4"], ["pm5"]]
-    foresight.forget(4)
-    foresight.learn(5, [])
-    assert [sorted(foresight.of(number)) for number in range(6)] == [[], [], ["pm2"], ["pm3"], [], []]
-
-
-def test_equal_wallets_have_equal_content_whatever_the_hints(world: World) -> None:
-    wallet: VaultWallet = recorder(world).held[CustomerRef("PACJGQ")]
-    one, other = to_cached_wallet(wallet, world.ids), to_cached_wallet(wallet, world.ids)
-    one.content.foresight = PrefetchHints()
-    assert one == other

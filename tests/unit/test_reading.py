@@ -1,6 +1,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 import pytest
@@ -101,7 +101,7 @@ async def test_each_failure_has_a_state_and_a_fixed_message(
     error.provider_request_id = "lp-77"
     world.vaults[P.LOANPRO].failure = error
     (found,) = (await read(world, P.LOANPRO)).values()
-    assert (found.state, found.held, found.fetched_at, found.is_stale) == (state, None, None, False)
+    assert (found.state, found.cached, found.fetched_at, found.is_stale) == (state, None, None, False)
     assert found.message is not None
     assert found.message.startswith(message)
     assert (found.provider_request_id, found.retry_after_s) == ("lp-77", error.retry_after_s)
@@ -134,8 +134,8 @@ async def test_skipped_or_truncated_list_is_partial(skipped: int, truncated: boo
     world.vaults[P.LOANPRO].put("37", card("9"), skipped=skipped, truncated=truncated)
     (found,) = (await read(world, P.LOANPRO)).values()
     assert found.state is SourceState.PARTIAL
-    assert found.held is not None
-    assert (len(found.held.entries), found.held.skipped) == (1, skipped)
+    assert found.cached is not None
+    assert (len(found.cached.methods), found.cached.skipped) == (1, skipped)
 
 
 async def test_vault_that_ignores_its_deadline_times_out() -> None:
@@ -203,14 +203,14 @@ async def test_entries_are_computed_once_per_vault_read() -> None:
     world = World()
     first = (await read(world, P.LOANPRO))[P.LOANPRO]
     again = (await read(world, P.LOANPRO))[P.LOANPRO]
-    assert again.held is first.held
+    assert again.cached is first.cached
     assert (first.latency_ms, again.latency_ms) == (0, None)
-    assert first.held is not None
-    assert [(one.label, one.method.method_ref) for one in first.held.entries] == [
+    assert first.cached is not None
+    assert [(one.label, one.method.method_ref) for one in first.cached.methods] == [
         ("Visa ending 4242", "9"),
         ("Visa ending 1111", "10"),
     ]
-    assert label_of(first.held.entries[0].method) == first.held.entries[0].label
+    assert label_of(first.cached.methods[0].method) == first.cached.methods[0].label
     assert world.services.reader.snapshots.bytes == 1_000 + 2 * METHOD_BYTES
 
 
@@ -219,19 +219,20 @@ def test_method_with_too_long_ref_is_skipped_and_counted() -> None:
     wallet = VaultWallet(
         provider=P.LOANPRO, customer_ref=CustomerRef("37"), methods=(card("x" * 300), card("9")), skipped=2
     )
-    held = to_cached_wallet(wallet, world.ids)
-    assert ([one.method.method_ref for one in held.entries], held.skipped, held.is_whole) == (["9"], 3, False)
+    cached = to_cached_wallet(wallet, world.ids)
+    assert ([one.method.method_ref for one in cached.methods], cached.skipped, cached.is_whole) == (["9"], 3, False)
 
 
 def test_reused_wallet_equals_a_new_one() -> None:
     world, ref = World(), CustomerRef("37")
     wallet = VaultWallet(provider=P.LOANPRO, customer_ref=ref, methods=(card("8"), card("9")))
-    held = to_cached_wallet(wallet, world.ids)
+    cached = to_cached_wallet(wallet, world.ids)
     same = replace(wallet, provider_request_id="another")
-    assert to_cached_wallet(same, world.ids, held).content is held.content
-    assert to_cached_wallet(replace(wallet, skipped=1), world.ids, held).skipped == 1
+    assert to_cached_wallet(same, world.ids, cached) is cached
+    assert to_cached_wallet(replace(wallet, skipped=1), world.ids, cached).skipped == 1
+    assert to_cached_wallet(replace(wallet, truncated=True), world.ids, cached).truncated
     changed = replace(wallet, methods=(card("9", last4="1111"), card("10")))
-    assert to_cached_wallet(changed, world.ids, held) == to_cached_wallet(changed, world.ids)
+    assert asdict(to_cached_wallet(changed, world.ids, cached)) == asdict(to_cached_wallet(changed, world.ids))
 
 
 # ---- wallets -----------------------------------------------------------------------------------------------

@@ -1,18 +1,22 @@
 """Vault failures: the response shows which part is missing and keeps everything else."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from app.errors import VaultRefusedUs, VaultTimeout, VaultUnavailable
 from app.execution.documents import DocumentCache
 from app.execution.run import run_operation
-from app.vault.enums import CustomerRef, MethodRef, PaymentMethodStatus, SourceState
+from app.vault.enums import CustomerRef, MethodRef, PaymentMethodStatus, ProviderName
 from app.wallet.caller import ALL_SCOPES, Caller
+from app.wallet.reads.build_wallet import Wallet
 from app.wallet.reads.policy import ReadPolicy
-from resolvers.context import Context
+from app.wallet.reads.wallet_cache import BuiltWallet
+from resolvers.context import Context, Info
+from resolvers.needs import Needs
 from resolvers.schema import schema
 from tests.support.memory import NOW, P, World, card
 
@@ -253,40 +257,36 @@ async def test_closing_the_context_cancels_its_reads_in_any_executor() -> None:
     assert world.vaults[P.ALOHA].cancelled == 1
 
 
+async def wallet_of(context: Context, vaults: Collection[ProviderName]) -> Wallet:
+    entry = await context.entry("cus_a")
+    assert entry is not None
+    found = context.loaders.wallet(entry, Needs(frozenset(vaults), (), (), True), cast("Info", None))
+    return (found if isinstance(found, BuiltWallet) else await found).wallet
+
+
 async def test_a_fresh_snapshot_is_one_reading_for_the_whole_request() -> None:
     world = World()
     await world.data('{ customer(id: "cus_a") { paymentMethods { label } } }')
     context = Context.create(world.services, Caller(name="tests", scopes=ALL_SCOPES), "req-2")
-    entry = await context.entry("cus_a")
-    assert entry is not None
     calls = len(world.vaults[P.LOANPRO].calls)
-    context.wallet_of(entry).want([P.LOANPRO])
-    first = (await context.wallet_of(entry).wallet()).sources[P.LOANPRO]
+    first = (await wallet_of(context, [P.LOANPRO])).sources[P.LOANPRO]
     world.services.reader.snapshots.drop(P.LOANPRO, CustomerRef("37"))
-    context.wallet_of(entry).want()
-    assert (await context.wallet_of(entry).wallet()).sources[P.LOANPRO] == first
+    assert (await wallet_of(context, P)).sources[P.LOANPRO] is first
     assert len(world.vaults[P.LOANPRO].calls) == calls, "a later field reads only what is missing"
     context.after_write()
-    assert (await context.wallet_of(entry).wallet()).sources[P.LOANPRO].fetched_at is not None
+    assert (await wallet_of(context, P)).sources[P.LOANPRO].fetched_at is not None
     assert len(world.vaults[P.LOANPRO].calls) == calls + 1, "after a write it is read again"
     context.close()
 
 
-async def test_a_snapshot_that_arrives_later_is_in_the_wallet_of_later_fields() -> None:
-    """Although the first part of it had to be read."""
+async def test_a_selection_shows_only_the_vaults_that_it_needs() -> None:
+    """Although the request has read others."""
     world = World()
-    await world.data('{ customer(id: "cus_a") { paymentMethods { label } } }')
-    world.services.reader.snapshots.drop(P.LOANPRO, CustomerRef("37"))
-    context = Context.create(world.services, Caller(name="tests", scopes=ALL_SCOPES), "req-3")
-    entry = await context.entry("cus_a")
-    assert entry is not None
-    wallet = context.wallet_of(entry)
-    wallet.want([P.LOANPRO])
-    first = await wallet.wallet()
-    wallet.want()
-    second, third = await wallet.wallet(), await wallet.wallet()
-    linked = {link.provider for link in entry.links}
-    assert {name for name in linked if first.sources[name].state is SourceState.SKIPPED} == linked - {P.LOANPRO}
-    assert [name for name in linked if second.sources[name].state is SourceState.SKIPPED] == []
-    assert third.sources == second.sources
-    context.close()
+    listed = "paymentMethods(filter: {providers: [LOANPRO]}) { isDefault }"
+    fields = '%s: customer(id: "cus_a") { ' + listed + " %s sources { state } }"
+    for _ in ("from the vaults", "from snapshots"):
+        data = await world.data("{ " + fields % ("one", "") + fields % ("every", "defaultMethod { id }") + " }")
+        assert [row["state"] for row in data["one"]["sources"]] == ["OK", "SKIPPED", "SKIPPED", "SKIPPED"]
+        assert {one["isDefault"] for one in data["one"]["paymentMethods"]} == {None}
+        assert [row["state"] for row in data["every"]["sources"]] == ["OK"] * 4
+        assert world.calls() == {"LOANPRO": 1, "ALOHA": 1, "JPMORGAN": 1, "CASELLE": 1}

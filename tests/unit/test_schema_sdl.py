@@ -17,7 +17,7 @@ from graphql.utilities import find_schema_changes
 from app.api.sdl import api_sdl
 from app.execution.strawberry_internals import class_of
 from app.vault.enums import ProviderName, SourceState
-from app.wallet.reads.build_wallet import SourceRow
+from app.wallet.reads.reader import SourceReading
 from resolvers.schema import print_sdl, schema, subgraph_sdl
 from resolvers.scopes import ScopeGuard
 from resolvers.types.sources import SourceStatus
@@ -93,7 +93,7 @@ def test_introspection_lists_published_locations_only() -> None:
 
 def test_a_row_of_sources_has_every_field_of_its_type() -> None:
     """The row is returned in place of the type."""
-    row = SourceRow(provider=ProviderName.ALOHA, state=SourceState.OK)
+    row = SourceReading(provider=ProviderName.ALOHA, state=SourceState.OK)
     assert {one.name for one in dataclasses.fields(SourceStatus)} <= set(dir(row))  # type: ignore[arg-type]
 
 

@@ -78,8 +78,11 @@ class Setup:
     async def read(self, *refs: str, within: float = 5.0, force_fresh: bool = False) -> list[Read[str]]:
         keys = [key(ref) for ref in refs]
         until = asyncio.get_running_loop().time() + within
-        found = await self.cache.read(keys, self.source, until=until, force_fresh=force_fresh)
-        return [found[one] for one in keys]
+        found = await self.cache.read([(one, self.source, until) for one in keys], force_fresh=force_fresh)
+        for one in found:
+            if one.bug is not None:
+                raise one.bug
+        return found
 
     async def value(self, ref: str, *, force_fresh: bool = False) -> str | None:
         (one,) = await self.read(ref, force_fresh=force_fresh)
@@ -106,19 +109,36 @@ async def test_fresh_snapshot_needs_no_call_and_keeps_its_time() -> None:
     assert (later.snapshot.value, later.snapshot.as_of) == ("1#2", START + timedelta(seconds=5.001))
 
 
-async def test_freshness_check_does_not_count_as_read() -> None:
+async def test_freshness_is_one_for_the_snapshot_and_what_is_derived_from_it() -> None:
     setup = Setup()
-    assert not setup.cache.has_fresh(key("1"), 5.0)
+    assert setup.cache.get_fresh(key("1")) is None
     await setup.read("1")
     setup.clock.seconds += 5.0
-    assert setup.cache.has_fresh(key("1"), 5.0)
-    assert not setup.cache.has_fresh(key("1"), 0.0)
     assert setup.cache.counts["fresh"] == 0
-    assert setup.cache.get_fresh(key("1"), 5.0) is not None
+    snapshot = setup.cache.get_fresh(key("1"))
+    assert snapshot is not None
     assert setup.cache.counts["fresh"] == 1
+    assert setup.cache.are_fresh([snapshot.freshness])
     setup.clock.seconds += 0.001
-    assert not setup.cache.has_fresh(key("1"), 5.0)
-    assert setup.cache.get_fresh(key("1"), 5.0) is None
+    assert setup.cache.get_fresh(key("1")) is None
+    assert not setup.cache.are_fresh([snapshot.freshness])
+    assert setup.cache.counts["fresh"] == 2
+
+
+async def test_what_was_derived_from_a_snapshot_ends_with_it() -> None:
+    setup = Setup()
+    for end in ("dropped", "replaced", "evicted"):
+        (read,) = await setup.read("1")
+        assert read.snapshot is not None
+        assert setup.cache.are_fresh([read.snapshot.freshness])
+        if end == "dropped":
+            setup.cache.drop(*key("1")[:2])
+        elif end == "replaced":
+            await setup.read("1", force_fresh=True)
+        else:
+            setup.source = replace(setup.source, weigh=lambda value: 10_000)
+            await setup.read("2")
+        assert not setup.cache.are_fresh([read.snapshot.freshness]), end
 
 
 async def test_zero_ttl_reads_every_time_but_shares_reads_in_flight() -> None:
@@ -284,7 +304,7 @@ async def test_read_begun_before_a_drop_is_not_cached() -> None:
 async def test_drop_removes_snapshots_of_single_methods() -> None:
     setup = Setup()
     until = asyncio.get_running_loop().time() + 5
-    await setup.cache.read([key("1"), key("1", "m"), key("2", "m")], setup.source, until=until)
+    await setup.cache.read([(one, setup.source, until) for one in (key("1"), key("1", "m"), key("2", "m"))])
     setup.cache.drop(P, CustomerRef("1"))
     assert len(setup.cache) == 1
 
@@ -360,8 +380,8 @@ async def test_key_missing_in_the_reply_is_unreadable() -> None:
         return {}
 
     source = Source(provider=P, fetch=nothing, weigh=len, fresh_for_s=5.0, stale_if_error_for_s=5.0)
-    found = await setup.cache.read([key("1")], source, until=asyncio.get_running_loop().time() + 5)
-    assert isinstance(found[key("1")].error, VaultReplyUnreadable)
+    (found,) = await setup.cache.read([(key("1"), source, asyncio.get_running_loop().time() + 5)])
+    assert isinstance(found.error, VaultReplyUnreadable)
 
 
 async def test_outage_serves_the_complete_snapshot_behind_a_partial_one() -> None:

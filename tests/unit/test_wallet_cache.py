@@ -1,200 +1,164 @@
-"""A built wallet is reused only while none of its inputs has changed, and is dropped with them."""
+"""A built wallet is used again only while nothing that it depends on has changed, and never outlives its snapshots."""
 
-import gc
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from app.store.records import ChoiceRecord, DirectoryEntry, MethodAddress
-from app.vault.enums import (
-    CustomerRef,
-    DefaultState,
-    ExpiryState,
-    MethodRef,
-    ProviderCapability,
-    ProviderName,
-    SourceState,
-)
-from app.vault.model import Expiry, VaultWallet
+from app.store.records import ChoiceRecord, DirectoryEntry
+from app.vault.enums import CustomerRef, DefaultState, ExpiryState, ProviderName, SourceState
+from app.vault.model import Expiry
 from app.wallet.defaults.stored_choice import ChoiceChange
-from app.wallet.ids import Ids
-from app.wallet.reads.build_wallet import WalletRules, build_wallet
-from app.wallet.reads.reader import SourceReading, to_cached_wallet
-from app.wallet.reads.wallet_cache import WalletCache
-from tests.support.memory import NOW, MemoryDirectory, P, card
+from app.wallet.reads.build_wallet import Wallet, build_wallet
+from app.wallet.reads.reader import SourceReading
+from app.wallet.reads.wallet_cache import BuiltWallet, WalletCache
+from tests.support.calls import soon
+from tests.support.memory import NOW, P, World, card, choice_of
 
-IDS = Ids("k" * 32)
-RULES = WalletRules(
-    operations={name: frozenset({ProviderCapability.LIST}) for name in ProviderName},
-    precedence=tuple(ProviderName),
-    group_secret=b"g" * 32,
-)
+VAULTS = frozenset({P.LOANPRO, P.CASELLE})
+LATER = NOW + timedelta(days=70)
 
 
-def entry_of(customer_id: str = "cus_a") -> Any:
-    directory = MemoryDirectory()
-    directory.add(customer_id, {P.LOANPRO: "37", P.CASELLE: "cs"})
-    return directory.known[customer_id]
+class Setup:
+    """`cus_a` has card 9 at LoanPro and none at Caselle."""
+
+    def __init__(self, **world: Any) -> None:
+        self.world = World(**world)
+        self.wallets = self.world.services.wallets
+        self.link("cus_a", "37")
+        self.world.vaults[P.CASELLE].put("cs")
+        self.world.vaults[P.LOANPRO].put("37", card("9", expiry=Expiry(NOW.year, NOW.month)))
+
+    def link(self, customer_id: str, ref: str) -> None:
+        self.world.directory.add(customer_id, {P.LOANPRO: ref, P.CASELLE: "cs"})
+
+    def entry(self, customer_id: str = "cus_a") -> DirectoryEntry:
+        return self.world.directory.known[customer_id]
+
+    async def read(self, customer_id: str = "cus_a", *, force_fresh: bool = False) -> dict[ProviderName, SourceReading]:
+        links = {link.provider: link.customer_ref for link in self.entry(customer_id).links}
+        return await self.world.services.reader.read(links, list(links), soon(), force_fresh=force_fresh)
+
+    async def built(self, customer_id: str = "cus_a", now: datetime = NOW) -> BuiltWallet:
+        return self.wallets.get_or_build(self.entry(customer_id), VAULTS, await self.read(customer_id), now)
+
+    def afresh(self, readings: dict[ProviderName, SourceReading], now: datetime = NOW) -> Wallet:
+        return build_wallet(self.entry(), readings, self.world.services.rules, now)
 
 
-def reading(*methods: Any, provider: ProviderName = P.LOANPRO, ref: str = "37", **fields: Any) -> SourceReading:
-    wallet = VaultWallet(
-        provider=provider,
-        customer_ref=CustomerRef(ref),
-        methods=tuple(replace(one, provider=provider, customer_ref=CustomerRef(ref)) for one in methods),
-    )
-    at = {"asked_at": NOW, "fetched_at": NOW, **fields}
-    return SourceReading(
-        state=fields.pop("state", SourceState.OK), held=to_cached_wallet(wallet, IDS), **{**at, **fields}
-    )
+async def test_a_wallet_is_fresh_as_long_as_its_snapshots() -> None:
+    setup = Setup()
+    assert setup.wallets.get_fresh(setup.entry(), VAULTS, NOW) is None
+    await setup.read()
+    built = await setup.built()  # from snapshots: the readings of a call are another object
+    assert setup.wallets.get_fresh(setup.entry(), VAULTS, NOW) is built
+    assert setup.wallets.get_fresh(setup.entry(), frozenset({P.LOANPRO}), NOW) is None
+    assert setup.wallets.get_fresh(replace(setup.entry()), VAULTS, NOW) is None, "the customer has changed"
+    assert setup.wallets.get_fresh(setup.entry(), VAULTS, NOW + timedelta(hours=1)) is None, "a card may have expired"
+    setup.world.services.reader.snapshots.drop(P.CASELLE, CustomerRef("cs"))
+    assert setup.wallets.get_fresh(setup.entry(), VAULTS, NOW) is None
 
 
-def test_the_same_parts_give_the_same_methods_and_what_assembling_gives() -> None:
-    assembler, entry, one = WalletCache(RULES), entry_of(), reading(card("1"), card("2"))
-    first = assembler.get_or_build(entry, {P.LOANPRO: one}, NOW)
-    again = assembler.get_or_build(entry, {P.LOANPRO: replace(one)}, NOW + timedelta(hours=1))
-    assert again is first
-    assert again == build_wallet(entry, {P.LOANPRO: one}, RULES, NOW)
+async def test_the_same_inputs_give_the_same_methods_and_graph_objects() -> None:
+    setup = Setup()
+    first = await setup.built()
+    first.methods = graph = object()
+    readings = await setup.read(force_fresh=True)
+    again = setup.wallets.get_or_build(setup.entry(), VAULTS, readings, NOW + timedelta(hours=1))
+    assert again.wallet.methods is first.wallet.methods
+    assert again.methods is graph
+    assert again.wallet == setup.afresh(readings)
+    assert again.wallet.sources[P.LOANPRO] is readings[P.LOANPRO]
 
 
-def test_the_very_same_readings_give_the_same_wallet_until_a_card_may_have_expired() -> None:
-    assembler, entry, one = WalletCache(RULES), entry_of(), reading(card("1", expiry=Expiry(NOW.year, NOW.month)))
-    first = assembler.get_or_build(entry, {P.LOANPRO: one}, NOW)
-    assert assembler.get_or_build(entry, {P.LOANPRO: one}, NOW + timedelta(minutes=1)) is first
-    later = NOW + timedelta(days=70)
-    over = assembler.get_or_build(entry, {P.LOANPRO: one}, later)
-    assert over == build_wallet(entry, {P.LOANPRO: one}, RULES, later)
-    assert [method.expiry_state for method in over.methods] == [ExpiryState.EXPIRED]
-
-
-def test_rows_tell_of_the_call_that_was_made_now() -> None:
-    assembler, entry, one = WalletCache(RULES), entry_of(), reading(card("1"), latency_ms=12)
-    first = assembler.get_or_build(entry, {P.LOANPRO: one}, NOW)
-    later = replace(one, latency_ms=None, provider_request_id="req-2")
-    again = assembler.get_or_build(entry, {P.LOANPRO: later}, NOW)
-    assert again.methods is first.methods
-    assert again == build_wallet(entry, {P.LOANPRO: later}, RULES, NOW)
-    assert first.sources[P.LOANPRO].latency_ms == 12
-
-
-def test_every_part_that_changes_makes_it_anew() -> None:
-    entry, one = entry_of(), reading(card("1"))
-    base = (entry, {P.LOANPRO: one}, NOW)
-    other = reading(card("1"))
-    changed: list[tuple[Any, Any, datetime]] = [
-        (entry_of(), {P.LOANPRO: one}, NOW),
-        (entry, {P.LOANPRO: other}, NOW),
-        (entry, {P.LOANPRO: replace(one, is_stale=True)}, NOW),
-        (entry, {P.LOANPRO: replace(one, state=SourceState.PARTIAL)}, NOW),
-        (entry, {P.LOANPRO: one, P.CASELLE: reading(provider=P.CASELLE, ref="cs")}, NOW),
-        (entry, {}, NOW),
-        (entry, {P.LOANPRO: one}, datetime(2029, 1, 1, tzinfo=UTC)),
+async def test_every_input_that_changes_gives_a_new_wallet() -> None:
+    changes: list[Any] = [
+        lambda setup, readings: setup.link("cus_a", "37"),
+        lambda setup, readings: readings.update({P.LOANPRO: replace(readings[P.LOANPRO], is_stale=True)}),
+        lambda setup, readings: readings.update({P.LOANPRO: replace(readings[P.LOANPRO], state=SourceState.PARTIAL)}),
+        lambda setup, readings: readings.pop(P.CASELLE),
+        lambda setup, readings: readings.clear(),
     ]
-    for parts in changed:
-        assembler = WalletCache(RULES)
-        first = assembler.get_or_build(*base)
-        second = assembler.get_or_build(*parts)
-        assert second.methods is not first.methods or not second.methods, parts
-        assert second == build_wallet(parts[0], parts[1], RULES, parts[2])
+    for change in changes:
+        setup = Setup()
+        first, readings = await setup.built(), await setup.read()
+        change(setup, readings)
+        second = setup.wallets.get_or_build(setup.entry(), VAULTS, readings, NOW).wallet
+        assert second.methods is not first.wallet.methods or not second.methods
+        assert second == setup.afresh(readings)
+    setup = Setup()
+    first = await setup.built()
+    expired = await setup.built(now=LATER)
+    assert [one.expiry_state for one in first.wallet.methods] == [ExpiryState.EXPIRING_SOON]
+    assert [one.expiry_state for one in expired.wallet.methods] == [ExpiryState.EXPIRED]
+    setup.world.vaults[P.LOANPRO].put("37", card("10"))
+    await setup.read(force_fresh=True)
+    assert [one.method.method_ref for one in (await setup.built()).wallet.methods] == ["10"]
 
 
-def test_nothing_outlives_its_snapshot() -> None:
-    assembler, entry = WalletCache(RULES), entry_of()
-    one = reading(card("1"))
-    assembler.get_or_build(entry, {P.LOANPRO: one}, NOW)
-    assert len(assembler) == 1
-    newer = reading(card("2"))
-    assembler.get_or_build(entry, {P.LOANPRO: newer}, NOW)
-    del one
-    gc.collect()
-    assert len(assembler) == 1, "the later record must not go with the earlier snapshot"
-    del newer
-    gc.collect()
-    assert len(assembler) == 0
+async def test_nothing_outlives_its_snapshots() -> None:
+    setup = Setup()
+    await setup.built()
+    assert len(setup.wallets) == 1
+    await setup.read(force_fresh=True)
+    await setup.built()
+    assert len(setup.wallets) == 1, "a newer snapshot replaces the former one"
+    setup.world.services.reader.snapshots.drop(P.LOANPRO, CustomerRef("37"))
+    assert len(setup.wallets) == 0
+    assert not setup.wallets._keys
+    await setup.built()
+    setup.world.services.reader.snapshots.clear()
+    assert len(setup.wallets) == 0
 
 
-def test_it_is_bounded_by_methods_and_the_least_used_goes_first() -> None:
-    assembler = WalletCache(RULES, most_methods=4)
-    kept = {key: (entry_of(key), reading(card("1"), card("2"))) for key in ("cus_a", "cus_b", "cus_c")}
-
-    def ask(key: str) -> Any:
-        entry, one = kept[key]
-        return assembler.get_or_build(entry, {P.LOANPRO: one}, NOW)
-
-    first, second = ask("cus_a"), ask("cus_b")
-    assert ask("cus_a") is first
-    ask("cus_c")
-    assert len(assembler) == 2
-    assert ask("cus_a") is first
-    assert ask("cus_b") is not second
-    entry, _ = kept["cus_a"]
-    assembler.get_or_build(entry, {P.LOANPRO: reading(*[card(str(n)) for n in range(5)])}, NOW)
-    assert len(assembler) == 1, "what is larger than the bound is not kept, nor what it replaces"
+async def test_what_no_snapshot_holds_is_not_kept() -> None:
+    setup = Setup()
+    readings = await setup.read()
+    setup.world.services.reader.snapshots.drop(P.LOANPRO, CustomerRef("37"))
+    setup.wallets.get_or_build(setup.entry(), VAULTS, readings, NOW)
+    assert (len(setup.wallets), setup.wallets._keys) == (0, {})
 
 
-def test_a_view_is_built_once_for_the_same_methods_at_any_time() -> None:
-    assembler, entry, one = WalletCache(RULES), entry_of(), reading(card("1"))
-    built: list[str] = []
-
-    def build(wallet: Any) -> list[str]:
-        built.append("built")
-        return [method.id for method in wallet.methods]
-
-    wallet = assembler.get_or_build(entry, {P.LOANPRO: one}, NOW)
-    first = assembler.view(wallet, build)
-    assert assembler.view(wallet, build) is first
-    at = NOW + timedelta(minutes=5)
-    later = assembler.get_or_build(entry, {P.LOANPRO: replace(one, asked_at=at, fetched_at=at)}, at)
-    assert (later.methods, later.sources[P.LOANPRO].fetched_at) == (wallet.methods, at)
-    assert later.methods is wallet.methods
-    assert assembler.view(later, build) is first
-    foreign = build_wallet(entry, {P.LOANPRO: one}, RULES, NOW)
-    assert assembler.view(foreign, build) is not first
-    assert built == ["built", "built"]
+async def test_it_is_bounded_by_methods_and_the_least_used_goes_first() -> None:
+    setup = Setup()
+    setup.wallets = WalletCache(setup.world.services.rules, setup.world.services.reader.snapshots, most_methods=4)
+    for number in (1, 2, 3):
+        setup.link(f"cus_{number}", str(number))
+        setup.world.vaults[P.LOANPRO].put(str(number), card("1"), card("2"))
+    first, second = await setup.built("cus_1"), await setup.built("cus_2")
+    assert (await setup.built("cus_1")).wallet.methods is first.wallet.methods
+    await setup.built("cus_3")
+    assert len(setup.wallets) == 2
+    assert (await setup.built("cus_1")).wallet.methods is first.wallet.methods
+    assert (await setup.built("cus_2")).wallet.methods is not second.wallet.methods
+    setup.world.vaults[P.LOANPRO].put("1", *[card(str(number)) for number in range(5)])
+    await setup.read("cus_1", force_fresh=True)
+    await setup.built("cus_1")
+    assert setup.wallets.last("cus_1", VAULTS) is None, "what is larger than the bound is not kept"
 
 
-def test_a_reading_from_before_the_choice_proves_nothing_against_it() -> None:
-    assembler = WalletCache(RULES)
-    entry = entry_of()
-    chosen = MethodAddress(P.LOANPRO, CustomerRef("37"), MethodRef("gone"))
-    choice = ChoiceRecord(
-        customer_id="cus_a",
-        provider=chosen.provider,
-        customer_ref=chosen.customer_ref,
-        method_ref=chosen.method_ref,
-        allow_expired=False,
-        set_at=NOW,
-        set_by="a person",
-    )
-    entry = replace(entry, choice=choice)
-    one = reading(card("1"))
+async def test_a_reading_from_before_the_choice_proves_nothing_against_it() -> None:
+    setup = Setup()
+    choice = choice_of("cus_a", P.LOANPRO, "37", "gone", at=NOW)
 
-    def change(seconds: float, entry: DirectoryEntry = entry) -> ChoiceChange | None:
-        asked_at = NOW + timedelta(seconds=seconds)
-        return assembler.get_or_build(entry, {P.LOANPRO: replace(one, asked_at=asked_at)}, NOW).default.choice_change
+    async def changes(choice: ChoiceRecord, *seconds: float) -> list[ChoiceChange | None]:
+        entry, found = replace(setup.entry(), choice=choice), []
+        for one in seconds:
+            readings = await setup.read()
+            readings[P.LOANPRO] = replace(readings[P.LOANPRO], asked_at=NOW + timedelta(seconds=one))
+            found.append(setup.wallets.get_or_build(entry, VAULTS, readings, NOW).wallet.default.choice_change)
+        return found
 
-    assert (change(-1), change(1)) == (None, ChoiceChange.MISSING)
-    marked = replace(entry, choice=replace(choice, missing_since=NOW + timedelta(seconds=1)))
-    assert [change(seconds, marked) for seconds in (-1, 1, 2, 300, 301)] == [None, None, None, None, ChoiceChange.GONE]
+    assert await changes(choice, -1, 1) == [None, ChoiceChange.MISSING]
+    marked = replace(choice, missing_since=NOW + timedelta(seconds=1))
+    assert await changes(marked, -1, 1, 2, 300, 301) == [None, None, None, None, ChoiceChange.GONE]
 
 
-def test_a_method_that_is_listed_again_resets_what_was_missing() -> None:
-    assembler = WalletCache(RULES)
-    one = reading(card("1"))
-    method = one.held.entries[0].method if one.held else None
-    assert method is not None
-    choice = ChoiceRecord(
-        customer_id="cus_a",
-        provider=method.provider,
-        customer_ref=method.customer_ref,
-        method_ref=method.method_ref,
-        allow_expired=False,
-        set_at=NOW,
-        set_by="a person",
-        missing_since=NOW + timedelta(seconds=1),
-    )
-    entry = replace(entry_of(), choice=choice)
+async def test_a_method_that_is_listed_again_resets_what_was_missing() -> None:
+    setup = Setup()
+    since = NOW + timedelta(seconds=1)
+    choice = replace(choice_of("cus_a", P.LOANPRO, "37", "9", at=NOW), missing_since=since)
+    entry, readings = replace(setup.entry(), choice=choice), await setup.read()
     for seconds, change in ((0.5, None), (1, None), (2, ChoiceChange.BACK)):
-        asked_at = NOW + timedelta(seconds=seconds)
-        default = assembler.get_or_build(entry, {P.LOANPRO: replace(one, asked_at=asked_at)}, NOW).default
+        one = replace(readings[P.LOANPRO], asked_at=NOW + timedelta(seconds=seconds))
+        default = setup.wallets.get_or_build(entry, VAULTS, {**readings, P.LOANPRO: one}, NOW).wallet.default
         assert (default.state, default.choice_change) == (DefaultState.RESOLVED, change)

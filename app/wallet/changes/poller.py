@@ -141,7 +141,7 @@ class Poller:
         """Read the statuses of the cards that were read the longest time ago. Failures are retried in a later round."""
         if not self._feed.wants(customer_id, EventType.AUTH_CHANGED):
             return
-        cards = [one for one in wallet.methods if isinstance(one, Card) and self._reader.statuses.asks(one)]
+        cards = [one for one in wallet.methods if isinstance(one, Card) and self._reader.statuses.has_call(one)]
         cards = [one for one in cards if one.status is PaymentMethodStatus.ACTIVE]
         cards.sort(key=lambda one: self._asked.get((customer_id, one.provider, one.method_ref), 0))
         asked_at, own = self._utc_now(), replace(call, deadline_at=asyncio.get_running_loop().time() + _CALL_S)

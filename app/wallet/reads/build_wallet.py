@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from math import ceil
+from functools import cache
 from typing import Final
 
 from app.store.records import ChoiceRecord, DirectoryEntry, MethodAddress
@@ -17,26 +17,18 @@ from app.vault.enums import (
     SourceState,
 )
 from app.vault.frozen_dataclass import value
-from app.vault.model import PaymentMethod
+from app.vault.model import Card, PaymentMethod
 from app.vault.rules.default import Default, DefaultCandidate, StoredChoice, effective_default
 from app.vault.rules.expiry import ExpiryClock, shown_status
 from app.vault.rules.filter import is_hidden
 from app.vault.rules.lookalikes import group_keys, groups, look_of
 from app.vault.rules.usable import capabilities_of, is_usable, is_usable_but_for_expiry
 from app.wallet.defaults.stored_choice import CLEAR_AFTER, ChoiceChange, ReadAge, age_of_read, change_of
-from app.wallet.reads.reader import CachedEntry, SourceReading
+from app.wallet.reads.reader import CachedMethod, SourceReading
 
 _VAULTS: Final = tuple(ProviderName)
 _NONE: Final[frozenset[ProviderCapability]] = frozenset()
-_HARMLESS: Final = frozenset(
-    {
-        SourceState.OK,
-        SourceState.NOT_LINKED,
-        SourceState.CUSTOMER_NOT_FOUND,
-        SourceState.DISABLED,
-        SourceState.SKIPPED,
-    }
-)
+_THREE_DS: Final = ProviderCapability.THREE_D_SECURE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +48,10 @@ class WalletRules:
 
 @value(frozen=True, slots=True, kw_only=True)
 class WalletMethod:
-    """One payment method with its derived state. `is_default` None: unknown."""
+    """One payment method with its derived state. `is_default` None: unknown.
+
+    `has_status_call`: its 3-D Secure status is a call of its own.
+    """
 
     id: str
     method: PaymentMethod
@@ -69,6 +64,7 @@ class WalletMethod:
     lookalikes: tuple[str, ...]
     capabilities: tuple[ProviderCapability, ...]
     is_stale: bool
+    has_status_call: bool
 
     @property
     def address(self) -> MethodAddress:
@@ -80,32 +76,6 @@ def group_key(customer_id: str, method: PaymentMethod, rules: WalletRules) -> st
     cached."""
     look = look_of(method)
     return group_keys(customer_id, rules.group_secret)(look) if look else None
-
-
-@dataclass(slots=True, kw_only=True)  # immutable in use; `frozen` would slow its creation, once per read
-class SourceRow:
-    """A row of `sources`: one vault's contribution. `method_count` None: unknown."""
-
-    provider: ProviderName
-    state: SourceState
-    method_count: int | None = None
-    skipped_count: int = 0
-    truncated: bool = False
-    fetched_at: datetime | None = None
-    is_stale: bool = False
-    latency_ms: int | None = None
-    retry_after_s: float | None = None
-    message: str | None = None
-    provider_request_id: str | None = None
-
-    @property
-    def is_harmless(self) -> bool:
-        """True if the response is complete despite this row."""
-        return self.state in _HARMLESS
-
-    @property
-    def retry_after_seconds(self) -> int | None:
-        return None if self.retry_after_s is None else ceil(self.retry_after_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +92,11 @@ class DefaultInfo:
     choice_read_at: datetime | None = None
 
 
-@dataclass(slots=True, kw_only=True)  # as for `SourceRow`
+@dataclass(slots=True, kw_only=True)  # immutable in use; `frozen` would slow its creation, once per read
 class Wallet:
     """All of a customer's methods, inactive ones included, in a stable order.
 
-    `visible` has the methods listed by default, the default one first. `sources` has one row for every vault, in the
+    `visible` has the methods listed by default, the default one first. `sources` has a reading for every vault, in the
     order of `ProviderName`.
     """
 
@@ -134,7 +104,7 @@ class Wallet:
     methods: tuple[WalletMethod, ...]
     visible: tuple[WalletMethod, ...]
     default: DefaultInfo
-    sources: Mapping[ProviderName, SourceRow]
+    sources: Mapping[ProviderName, SourceReading]
 
     @property
     def default_method(self) -> WalletMethod | None:
@@ -162,7 +132,7 @@ class Wallet:
 class _Draft(DefaultCandidate):
     """A method while its wallet is being built."""
 
-    entry: CachedEntry
+    cached: CachedMethod
     method: PaymentMethod
     is_stale: bool
     status: PaymentMethodStatus
@@ -176,18 +146,13 @@ def build_wallet(
     rules: WalletRules,
     now: datetime,
 ) -> Wallet:
-    """Build the wallet. `readings` has only the vaults that were asked; the other rows are derived here."""
+    """Build the wallet. `readings` has only the vaults that were asked; those of the others are derived here."""
     clock = ExpiryClock.at(now, rules.expiring_soon_days)
-    linked = frozenset([link.provider for link in entry.links])
+    sources = sources_of(entry, readings, rules)
     drafts: list[_Draft] = []
-    sources: dict[ProviderName, SourceRow] = {}
-    for name in _VAULTS:
-        reading = readings.get(name)
-        found = (
-            [_draft(one, reading.is_stale, clock) for one in reading.held.entries] if reading and reading.held else []
-        )
-        sources[name] = _row(name, name in linked, reading, rules, found)
-        drafts += found
+    for reading in sources.values():
+        if reading.cached is not None:
+            drafts += [_draft(one, reading.is_stale, clock) for one in reading.cached.methods]
     default = _default(entry, drafts, sources, readings, rules)
     methods = _methods(entry, drafts, default, rules)
     return Wallet(
@@ -201,7 +166,7 @@ def build_wallet(
     )
 
 
-def _draft(one: CachedEntry, is_stale: bool, clock: ExpiryClock) -> _Draft:
+def _draft(one: CachedMethod, is_stale: bool, clock: ExpiryClock) -> _Draft:
     method = one.method
     expiry = clock.state_of(method)
     status = shown_status(method.status, expiry)
@@ -211,7 +176,7 @@ def _draft(one: CachedEntry, is_stale: bool, clock: ExpiryClock) -> _Draft:
         usable=usable,
         usable_but_for_expiry=usable or is_usable_but_for_expiry(method),
         is_provider_default=bool(method.is_provider_default),
-        entry=one,
+        cached=one,
         method=method,
         is_stale=is_stale,
         status=status,
@@ -220,35 +185,32 @@ def _draft(one: CachedEntry, is_stale: bool, clock: ExpiryClock) -> _Draft:
     )
 
 
-def _row(
-    name: ProviderName, is_linked: bool, reading: SourceReading | None, rules: WalletRules, drafts: Sequence[_Draft]
-) -> SourceRow:
-    """`drafts` are this vault's."""
+def sources_of(
+    entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: WalletRules
+) -> dict[ProviderName, SourceReading]:
+    """A reading for every vault: those that were not asked get one without data."""
+    sources: dict[ProviderName, SourceReading] = {}
+    for name in _VAULTS:
+        reading = readings.get(name)
+        sources[name] = _unread(name, entry, rules) if reading is None else reading
+    return sources
+
+
+def _unread(name: ProviderName, entry: DirectoryEntry, rules: WalletRules) -> SourceReading:
     if name not in rules.operations:
-        return SourceRow(provider=name, state=SourceState.DISABLED)
-    if reading is None:
-        return SourceRow(provider=name, state=SourceState.SKIPPED if is_linked else SourceState.NOT_LINKED)
-    held = reading.held
-    is_known = held is not None or reading.state is SourceState.CUSTOMER_NOT_FOUND
-    return SourceRow(
-        provider=name,
-        state=reading.state,
-        method_count=len([draft for draft in drafts if not draft.is_hidden]) if is_known else None,
-        skipped_count=held.skipped if held else 0,
-        truncated=held.wallet.truncated if held else False,
-        fetched_at=reading.fetched_at,
-        is_stale=reading.is_stale,
-        latency_ms=reading.latency_ms,
-        retry_after_s=reading.retry_after_s,
-        message=reading.message,
-        provider_request_id=reading.provider_request_id,
-    )
+        return _without_data(name, SourceState.DISABLED)
+    return _without_data(name, SourceState.NOT_LINKED if entry.link(name) is None else SourceState.SKIPPED)
+
+
+@cache
+def _without_data(name: ProviderName, state: SourceState) -> SourceReading:
+    return SourceReading(provider=name, state=state)
 
 
 def _default(
     entry: DirectoryEntry,
     drafts: Sequence[_Draft],
-    sources: Mapping[ProviderName, SourceRow],
+    sources: Mapping[ProviderName, SourceReading],
     readings: Mapping[ProviderName, SourceReading],
     rules: WalletRules,
 ) -> DefaultInfo:
@@ -261,7 +223,7 @@ def _default(
     return DefaultInfo(
         state=found.state,
         reason=found.reason,
-        method_id=next((draft.entry.id for draft in drafts if draft.key == found.key), None) if found.key else None,
+        method_id=next((draft.cached.id for draft in drafts if draft.key == found.key), None) if found.key else None,
         choice=choice,
         answers=answers,
         choice_change=change,
@@ -313,7 +275,7 @@ def default_for_payment(wallet: Wallet, rules: WalletRules) -> DefaultInfo:
 
 
 def _answer(
-    name: ProviderName, entry: DirectoryEntry, row: SourceRow, reading: SourceReading | None, rules: WalletRules
+    name: ProviderName, entry: DirectoryEntry, row: SourceReading, reading: SourceReading | None, rules: WalletRules
 ) -> SourceState:
     """The row's state as input of the default's rules.
 
@@ -338,11 +300,11 @@ def read_age(entry: DirectoryEntry, name: ProviderName, reading: SourceReading, 
 def _methods(
     entry: DirectoryEntry, drafts: Sequence[_Draft], default: DefaultInfo, rules: WalletRules
 ) -> tuple[WalletMethod, ...]:
-    alike = groups([(draft.entry.id, None if draft.is_hidden else look_of(draft.method)) for draft in drafts])
+    alike = groups([(draft.cached.id, None if draft.is_hidden else look_of(draft.method)) for draft in drafts])
     is_known = default.state is not DefaultState.UNKNOWN
     made: list[WalletMethod] = []
     for draft in drafts:
-        one, method = draft.entry, draft.method
+        one, method = draft.cached, draft.method
         operations = rules.operations.get(method.provider, _NONE)
         made.append(
             WalletMethod(
@@ -357,6 +319,7 @@ def _methods(
                 lookalikes=tuple(alike.get(one.id, ())),
                 capabilities=capabilities_of(method.kind, draft.usable, operations),
                 is_stale=draft.is_stale,
+                has_status_call=_THREE_DS in operations and isinstance(method, Card),
             )
         )
     return tuple(made)

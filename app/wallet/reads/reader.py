@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+from math import ceil
 from typing import Final, Protocol
 
 from app.errors import (
@@ -25,16 +26,25 @@ from app.vault.enums import (
 from app.vault.frozen_dataclass import value
 from app.vault.model import Card, PaymentMethod, VaultWallet
 from app.vault.provider import Call, VaultProvider
+from app.vault.rules.filter import is_hidden
 from app.vault.rules.label import label_of
 from app.vault.rules.order import by_provider
-from app.wallet.reads.cache import Key, Read, SnapshotCache, Source, Waiter
+from app.wallet.reads.cache import Freshness, Key, Read, Snapshot, SnapshotCache, Source
 from app.wallet.reads.policy import ReadPolicy
-from app.wallet.reads.prefetch import PrefetchHints, Question
-from app.wallet.reads.three_d_secure import StatusReader, StatusSeat
+from app.wallet.reads.three_d_secure import StatusReader
 
 # Memory per method, with id and label, and per wallet without methods: measured on CPython.
 METHOD_BYTES: Final = 1_400
 WALLET_BYTES: Final = 1_000
+_HARMLESS: Final = frozenset(
+    {
+        SourceState.OK,
+        SourceState.NOT_LINKED,
+        SourceState.CUSTOMER_NOT_FOUND,
+        SourceState.DISABLED,
+        SourceState.SKIPPED,
+    }
+)
 
 
 class IdMaker(Protocol):
@@ -44,53 +54,46 @@ class IdMaker(Protocol):
 
 
 @value(frozen=True, slots=True)
-class CachedEntry:
-    """One method with its derived id and label, computed once per vault read."""
+class CachedMethod:
+    """One method with its derived id and label, computed once per change of the method."""
 
     method: PaymentMethod
     id: str
     label: str
 
 
-@dataclass(slots=True, weakref_slot=True)
-class CachedContent:
-    """A vault's methods, prepared for responses: the same object while reads return the same. `skipped` counts
-    unreadable records and methods without an id. `foresight` is set once statuses of its cards were read."""
-
-    entries: tuple[CachedEntry, ...]
-    skipped: int
-    foresight: PrefetchHints | None = field(default=None, compare=False, repr=False)
-
-
-@dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read
+@dataclass(slots=True, eq=False)
 class CachedWallet:
-    """One vault's wallet as cached."""
+    """A vault's methods, prepared for responses: the same object while the vault returns the same methods.
 
-    wallet: VaultWallet
-    content: CachedContent
+    `source` are the vault's own; `skipped` counts unreadable records and methods without an id; `visible` counts the
+    methods that are not hidden.
+    """
 
-    @property
-    def entries(self) -> tuple[CachedEntry, ...]:
-        return self.content.entries
-
-    @property
-    def skipped(self) -> int:
-        return self.content.skipped
+    source: tuple[PaymentMethod, ...]
+    methods: tuple[CachedMethod, ...]
+    skipped: int
+    truncated: bool
+    visible: int
 
     @property
     def is_whole(self) -> bool:
-        return not self.content.skipped and not self.wallet.truncated
+        return not self.skipped and not self.truncated
 
 
-@dataclass(slots=True, weakref_slot=True, kw_only=True)  # immutable in use; `frozen` is slower
+@dataclass(slots=True, kw_only=True)  # immutable in use; `frozen` is slower
 class SourceReading:
-    """One vault's result for one customer. `held` is None if there is nothing to show.
+    """One vault's part of a wallet, and how it was read: a row of `sources`. `cached` is None if there is nothing to
+    show.
 
-    `asked_at` and `fetched_at` are when the call began and ended; `latency_ms` is None if no call was made.
+    `asked_at` and `fetched_at` are when the call began and ended; `latency_ms` is None if no call was made;
+    `method_count` None: unknown. `freshness` is that of the snapshot.
     """
 
+    provider: ProviderName
     state: SourceState
-    held: CachedWallet | None = None
+    cached: CachedWallet | None = None
+    wallet: VaultWallet | None = None
     asked_at: datetime | None = None
     fetched_at: datetime | None = None
     is_stale: bool = False
@@ -98,10 +101,19 @@ class SourceReading:
     retry_after_s: float | None = None
     message: str | None = None
     provider_request_id: str | None = None
+    method_count: int | None = None
+    skipped_count: int = 0
+    truncated: bool = False
+    freshness: Freshness | None = None
 
     @property
-    def wallet(self) -> VaultWallet | None:
-        return self.held.wallet if self.held else None
+    def is_harmless(self) -> bool:
+        """True if the response is complete despite this row."""
+        return self.state in _HARMLESS
+
+    @property
+    def retry_after_seconds(self) -> int | None:
+        return None if self.retry_after_s is None else ceil(self.retry_after_s)
 
 
 class WalletReader:
@@ -140,84 +152,74 @@ class WalletReader:
     ) -> dict[ProviderName, SourceReading]:
         """One customer at all wanted vaults that are linked and enabled, in parallel."""
         names = [name for name in wanted if name in links and name in self.providers]
-        found = await asyncio.gather(
-            *(self.read_many(name, [links[name]], call, force_fresh=force_fresh) for name in names)
-        )
-        return {name: readings[0] for name, readings in zip(names, found, strict=True)}
+        found = await self.read_all([(name, links[name]) for name in names], call, force_fresh=force_fresh)
+        return dict(zip(names, found, strict=True))
 
     async def read_many(
         self, name: ProviderName, refs: Sequence[CustomerRef], call: Call, *, force_fresh: bool = False
     ) -> list[SourceReading]:
         """Many customers at one vault, in the order of `refs`; never later than the deadline."""
-        keys: list[Key] = [(name, ref, None) for ref in refs]
-        until = self._policies[name].until(call, self._now())
-        source = self._sources[name]
-        found = await self.snapshots.read(keys, source, until=until, force_fresh=force_fresh, caller=call)
-        return [to_reading(found[key]) for key in keys]
+        return await self.read_all([(name, ref) for ref in refs], call, force_fresh=force_fresh)
 
-    def ask(self, name: ProviderName, ref: CustomerRef, call: Call) -> Waiter[CachedWallet]:
-        """Start reading one customer at one vault; the result must be awaited with `answers`.
-
-        Customers asked for with the same `call` in one turn of the event loop are batched, if the vault supports
-        batches.
-        """
-        until = self._policies[name].until(call, self._now())
-        return self.snapshots.join_or_start((name, ref, None), self._sources[name], until, call)
-
-    async def answers(self, seats: Sequence[Waiter[CachedWallet]]) -> list[SourceReading]:
-        """Results in the order of `seats`; never later than their deadlines."""
-        return [to_reading(read) for read in await self.snapshots.wait_all(seats)]
-
-    def get_fresh(self, name: ProviderName, ref: CustomerRef) -> SourceReading | None:
-        """The result of `read_many` if a fresh snapshot is cached; None if it would have to wait."""
-        fresh_for_s = self._policies[name].fresh_for_s
-        snapshot = self.snapshots.get_fresh((name, ref, None), fresh_for_s) if fresh_for_s > 0 else None
-        if snapshot is None:
-            return None
-        if snapshot.shown is None:
-            snapshot.shown = to_reading(Read(snapshot))
-        found: SourceReading = snapshot.shown
+    async def read_all(
+        self, wanted: Sequence[tuple[ProviderName, CustomerRef]], call: Call, *, force_fresh: bool = False
+    ) -> list[SourceReading]:
+        """Different customers at different vaults, all in parallel, in the order of `wanted`; never later than the
+        deadline. Customers of one vault share calls if the vault can read several at once."""
+        found: list[SourceReading] = []
+        for reading in await self.try_all(wanted, call, force_fresh=force_fresh):
+            if isinstance(reading, Exception):
+                raise reading
+            found.append(reading)
         return found
 
-    def prefetch(
-        self, name: ProviderName, ref: CustomerRef, question: Question | None, call: Call
-    ) -> Mapping[MethodRef, StatusSeat]:
-        """Prefetch the statuses that the same query needed for the cached list of this vault, in parallel with the
-        list."""
-        if question is None or name not in self.statuses.vaults:
-            return {}
-        held = self.snapshots.last((name, ref, None))
-        foresight = None if held is None else held.content.foresight
-        return {} if foresight is None else self.statuses.prefetch(name, ref, foresight.of(question), call)
+    async def try_all(
+        self, wanted: Sequence[tuple[ProviderName, CustomerRef]], call: Call, *, force_fresh: bool = False
+    ) -> list[SourceReading | Exception]:
+        """As `read_all`, with an adapter's bug in place of the readings that it prevented."""
+        now, policies, sources = self._now(), self._policies, self._sources
+        keys = [((name, ref, None), sources[name], policies[name].until(call, now)) for name, ref in wanted]
+        found = await self.snapshots.read(keys, force_fresh=force_fresh, caller=call)
+        return [
+            to_reading(name, read) if read.bug is None else read.bug
+            for (name, _), read in zip(wanted, found, strict=True)
+        ]
 
-    def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[CachedWallet]:
+    def get_fresh(self, name: ProviderName, ref: CustomerRef) -> SourceReading | None:
+        """The result of `read_all` if a fresh snapshot is cached; None if it would have to wait."""
+        snapshot = self.snapshots.get_fresh((name, ref, None))
+        return None if snapshot is None else from_snapshot(name, snapshot)
+
+    def _source(self, name: ProviderName, policy: ReadPolicy) -> Source[VaultWallet]:
         vault = self.providers[name]
 
-        async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, CachedWallet | VaultError]:
+        async def fetch(keys: Sequence[Key], call: Call) -> Mapping[Key, VaultWallet | VaultError]:
             found = await vault.wallets([ref for _, ref, _ in keys], policy.own_deadline(call, self._now()))
-            held: dict[Key, CachedWallet | VaultError] = {}
+            replies: dict[Key, VaultWallet | VaultError] = {}
             for key in keys:
                 reply = found.get(key[1])
                 if isinstance(reply, VaultError):
-                    held[key] = reply
                     if self._on_not_found is not None and is_not_found(reply):
                         self._on_not_found(name, key[1])
-                elif reply is not None:
+                elif reply is None:
+                    continue
+                else:
                     if len(reply.methods) > policy.max_methods:
                         reply = cut(reply, policy.max_methods)
                     if self._on_list is not None:
                         self._on_list(reply)
-                    held[key] = to_cached_wallet(reply, self._ids, self.snapshots.last(key))
-            return held
+                replies[key] = reply
+            return replies
 
         return Source(
             provider=name,
             fetch=fetch,
-            weigh=lambda held: WALLET_BYTES + METHOD_BYTES * len(held.entries),
+            prepare=lambda reply, last: to_cached_wallet(reply, self._ids, last),
+            weigh=lambda cached: WALLET_BYTES + METHOD_BYTES * len(cached.methods),
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=policy.stale_if_error_for_s,
             batch_limit=max(1, vault.capabilities.batch_limit),
-            is_complete=lambda held: held.is_whole,
+            is_complete=lambda cached: cached.is_whole,
         )
 
     def _loop_time(self) -> float:
@@ -234,31 +236,41 @@ def cut(wallet: VaultWallet, most: int) -> VaultWallet:
 def to_cached_wallet(wallet: VaultWallet, ids: IdMaker, last: CachedWallet | None = None) -> CachedWallet:
     """Prepare a wallet for responses, in a stable order. A method whose refs are too long for an id counts as skipped.
 
-    `last` is the wallet cached before: if the vault's methods are the same objects, its content is reused; otherwise
-    known ids are.
+    `last` is the wallet cached before: it is returned again if the vault's methods are the same objects; otherwise
+    known ids are reused.
     """
-    if last is not None and last.wallet.methods is wallet.methods and last.wallet.skipped == wallet.skipped:
-        return last if last.wallet is wallet else CachedWallet(wallet, last.content)
-    known = {one.method.method_ref: one.id for one in last.entries} if last is not None else {}
-    entries: list[CachedEntry] = []
-    for method in sorted(wallet.methods, key=by_provider):
+    methods = wallet.methods
+    if last is not None and last.source is methods:
+        without_id = len(methods) - len(last.methods)
+        if last.skipped == wallet.skipped + without_id and last.truncated == wallet.truncated:
+            return last
+    known = {one.method.method_ref: one.id for one in last.methods} if last is not None else {}
+    cached: list[CachedMethod] = []
+    visible = 0
+    for method in sorted(methods, key=by_provider):
         ref = method.method_ref
         try:
             method_id = known.get(ref) or ids.encode(method.provider, method.customer_ref, ref)
         except ValueError:
             continue
-        entries.append(CachedEntry(method, method_id, label_of(method)))
-    return CachedWallet(wallet, CachedContent(tuple(entries), wallet.skipped + len(wallet.methods) - len(entries)))
+        cached.append(CachedMethod(method, method_id, label_of(method)))
+        visible += not is_hidden(method.status)
+    skipped = wallet.skipped + len(methods) - len(cached)
+    return CachedWallet(methods, tuple(cached), skipped, wallet.truncated, visible)
 
 
-def to_reading(read: Read[CachedWallet]) -> SourceReading:
+def to_reading(provider: ProviderName, read: Read[VaultWallet]) -> SourceReading:
     """A source reading from a cache result."""
-    latency_ms = None if read.latency_s is None else round(read.latency_s * 1000)
     error, snapshot = read.error, read.snapshot
+    if error is None and read.latency_s is None:
+        assert snapshot is not None
+        return from_snapshot(provider, snapshot)
+    latency_ms = None if read.latency_s is None else round(read.latency_s * 1000)
     if snapshot is None:
         assert error is not None
         is_answer = is_not_found(error)
         return SourceReading(
+            provider=provider,
             state=state_of(error),
             asked_at=read.asked_at if is_answer else None,
             fetched_at=read.answered_at if is_answer else None,
@@ -266,16 +278,9 @@ def to_reading(read: Read[CachedWallet]) -> SourceReading:
             retry_after_s=error.retry_after_s,
             message=message_of(error),
             provider_request_id=error.provider_request_id,
+            method_count=0 if is_answer else None,
         )
-    fresh = SourceReading(
-        state=SourceState.OK if snapshot.value.is_whole else SourceState.PARTIAL,
-        held=snapshot.value,
-        asked_at=snapshot.asked_at,
-        fetched_at=snapshot.as_of,
-        latency_ms=latency_ms,
-        message=None if snapshot.value.is_whole else "Some of what the vault holds could not be read.",
-        provider_request_id=snapshot.value.wallet.provider_request_id,
-    )
+    fresh = _of_snapshot(provider, snapshot, latency_ms)
     if error is None:
         return fresh
     return replace(
@@ -285,6 +290,35 @@ def to_reading(read: Read[CachedWallet]) -> SourceReading:
         retry_after_s=error.retry_after_s,
         message=message_of(error),
         provider_request_id=error.provider_request_id,
+        freshness=None,
+    )
+
+
+def from_snapshot(provider: ProviderName, snapshot: Snapshot[VaultWallet]) -> SourceReading:
+    """The reading of a snapshot for which no call was made: the same object each time."""
+    found: SourceReading | None = snapshot.shown
+    if found is None:
+        found = snapshot.shown = _of_snapshot(provider, snapshot, None)
+    return found
+
+
+def _of_snapshot(provider: ProviderName, snapshot: Snapshot[VaultWallet], latency_ms: int | None) -> SourceReading:
+    cached: CachedWallet = snapshot.prepared
+    is_whole = cached.is_whole
+    return SourceReading(
+        provider=provider,
+        state=SourceState.OK if is_whole else SourceState.PARTIAL,
+        cached=cached,
+        wallet=snapshot.value,
+        asked_at=snapshot.asked_at,
+        fetched_at=snapshot.as_of,
+        latency_ms=latency_ms,
+        message=None if is_whole else "Some of what the vault holds could not be read.",
+        provider_request_id=snapshot.value.provider_request_id,
+        method_count=cached.visible,
+        skipped_count=cached.skipped,
+        truncated=cached.truncated,
+        freshness=snapshot.freshness,
     )
 
 

@@ -1,22 +1,21 @@
-"""Cards' 3-D Secure statuses: one call per card, cached in the snapshots, prefetched where a hint exists."""
+"""Cards' 3-D Secure statuses: one call per card, cached in the snapshots."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from app.errors import CircuitOpen, VaultError
-from app.vault.enums import AuthStatus, CustomerRef, MethodRef, ProviderCapability, ProviderName
+from app.errors import VaultError
+from app.vault.enums import AuthStatus, MethodRef, ProviderCapability, ProviderName
 from app.vault.model import Card, PaymentMethod, ThreeDSecure
 from app.vault.provider import Call, VaultProvider
-from app.wallet.reads.cache import Key, Read, SnapshotCache, Source, Waiter
+from app.wallet.reads.cache import Key, Read, SnapshotCache, Source
 from app.wallet.reads.policy import ReadPolicy
 
 STATUS_BYTES: Final = 600
 
-StatusSeat = Waiter[ThreeDSecure | None]
-"""A status read in flight. Its owner must pass it to `prefetched` or `cancel_unused`."""
+StatusRead = Read[ThreeDSecure | None]
 
 
 @dataclass(slots=True)  # immutable in use; `frozen` would slow its creation, once per read
@@ -50,74 +49,31 @@ class StatusReader:
             for name, vault in providers.items()
             if ProviderCapability.THREE_D_SECURE in vault.capabilities.operations
         }
-        self.vaults: Final = tuple(self._sources)
-        """The vaults whose cards may need a status call."""
 
-    async def read(self, card: Card, call: Call) -> StatusReading:
-        """The card's last 3-D Secure result; NOT_APPLICABLE, without a call, if the vault has none."""
-        name = card.provider
-        if name not in self._sources:
-            return StatusReading(AuthStatus.NOT_APPLICABLE)
-        key: Key = (name, card.customer_ref, card.method_ref)
+    async def read(self, key: Key, call: Call) -> StatusRead:
+        """The last 3-D Secure result of a card, whose vault must have such calls."""
+        name = key[0]
         until = self._policies[name].until(call, self._now())
-        found = await self._snapshots.read([key], self._sources[name], until=until, caller=call)
-        return self._reading(card, found[key])
+        (found,) = await self._snapshots.read([(key, self._sources[name], until)], caller=call)
+        if found.bug is not None:
+            raise found.bug
+        return found
 
     def get_fresh(self, card: Card) -> StatusReading | None:
-        """The result of `read` if it is cached and fresh; None if `read` would have to wait."""
-        name = card.provider
-        if name not in self._sources:
-            return None
-        snapshot = self._snapshots.get_fresh(
-            (name, card.customer_ref, card.method_ref), self._policies[name].fresh_for_s
-        )
+        """The card's status if it is cached and fresh, without awaiting."""
+        snapshot = self._snapshots.get_fresh(status_key(card))
         return None if snapshot is None else to_status(snapshot.value, card.three_d_secure)
 
-    def prefetch(
-        self, name: ProviderName, ref: CustomerRef, refs: Iterable[MethodRef], call: Call
-    ) -> dict[MethodRef, StatusSeat]:
-        """Start reading these cards' statuses before it is known whether they are needed."""
-        until, fresh_for_s = self._policies[name].until(call, self._now()), self._policies[name].fresh_for_s
-        return {
-            method_ref: self._snapshots.join_or_start((name, ref, method_ref), self._sources[name], until, call)
-            for method_ref in refs
-            if not self._snapshots.has_fresh((name, ref, method_ref), fresh_for_s)
-        }
-
-    def prefetched(
-        self, card: Card, waiter: StatusSeat, call: Call
-    ) -> StatusReading | Coroutine[Any, Any, StatusReading]:
-        """The result of `read` from a prefetch; no coroutine if the prefetch is done."""
-        if not waiter.flight.task.done():
-            return self._wait(card, waiter, call)
-        found = self._snapshots.result(waiter)
-        return self.read(card, call) if isinstance(found.error, CircuitOpen) else self._reading(card, found)
-
-    def cancel_unused(self, waiters: Iterable[StatusSeat]) -> None:
-        for waiter in waiters:
-            self._snapshots.leave(waiter)
-
-    def asks(self, method: PaymentMethod) -> bool:
-        """True if the method's status needs a call."""
+    def has_call(self, method: PaymentMethod) -> bool:
+        """True if the method's status is a call of its own."""
         return method.provider in self._sources and isinstance(method, Card)
 
-    def must_ask(self, card: Card) -> bool:
-        """True if the card's status needs a call now, because it is not cached."""
-        key: Key = (card.provider, card.customer_ref, card.method_ref)
-        fresh_for_s = self._policies[card.provider].fresh_for_s
-        return card.provider in self._sources and not self._snapshots.has_fresh(key, fresh_for_s)
-
-    async def _wait(self, card: Card, waiter: StatusSeat, call: Call) -> StatusReading:
-        (found,) = await self._snapshots.wait_all([waiter])
-        # A half-open circuit lets one call through, which was the list's: its success may have closed the circuit.
-        return await self.read(card, call) if isinstance(found.error, CircuitOpen) else self._reading(card, found)
-
-    def _reading(self, card: Card, found: Read[ThreeDSecure | None]) -> StatusReading:
-        if found.error is not None or found.snapshot is None:
+    def to_reading(self, card: Card, read: StatusRead) -> StatusReading:
+        if read.error is not None or read.snapshot is None:
             return StatusReading(AuthStatus.UNKNOWN, failed=True)
-        status = to_status(found.snapshot.value, card.three_d_secure)
-        if self._on_status is not None and found.latency_s is not None:
-            self._on_status(card, status.status, found.snapshot.asked_at)
+        status = to_status(read.snapshot.value, card.three_d_secure)
+        if self._on_status is not None and read.latency_s is not None:
+            self._on_status(card, status.status, read.snapshot.asked_at)
         return status
 
     def _source(self, name: ProviderName, vault: VaultProvider, policy: ReadPolicy) -> Source[ThreeDSecure | None]:
@@ -136,6 +92,10 @@ class StatusReader:
             fresh_for_s=policy.fresh_for_s,
             stale_if_error_for_s=0.0,
         )
+
+
+def status_key(card: Card) -> Key:
+    return card.provider, card.customer_ref, card.method_ref
 
 
 def to_status(result: ThreeDSecure | None, listed: ThreeDSecure | None) -> StatusReading:

@@ -1,184 +1,143 @@
-"""Cache of built wallets: rebuilt only when their inputs change.
+"""Cache of built wallets, with the graph objects made of them: rebuilt only when their inputs change.
 
-An entry lives no longer than the snapshots it was built from: dropping one of them (write, webhook, erasure, expiry)
-drops the wallet too.
+A built wallet is dropped with any of the snapshots that it was built from (write, webhook, erasure, eviction).
 """
 
-import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from app.caching.lru import LruCache
 from app.store.records import DirectoryEntry
-from app.vault.enums import ProviderName
+from app.vault.enums import CustomerRef, ProviderName
 from app.vault.rules.expiry import ExpiryClock
-from app.wallet.reads.build_wallet import SourceRow, Wallet, WalletRules, build_wallet, read_age
-from app.wallet.reads.reader import CachedContent, SourceReading
+from app.wallet.reads.build_wallet import Wallet, WalletRules, build_wallet, read_age, sources_of
+from app.wallet.reads.cache import Freshness, Key, SnapshotCache
+from app.wallet.reads.reader import SourceReading
 
-View = TypeVar("View")
-_VAULTS: Final = tuple(ProviderName)
 MOST_METHODS: Final = 20_000  # some 50 MB, with the graph's objects
+
+WalletKey = tuple[str, frozenset[ProviderName]]
+"""Customer id, and the vaults that the wallet shows."""
 
 
 @dataclass(slots=True)
-class _Record:
-    """`parts` are the inputs of the methods; `view` is the graph object built from them.
+class BuiltWallet:
+    """A wallet, the graph's objects of its methods, and the graph's customer, both set by their maker.
 
-    `wallet` was built in `hour` (hours since 1970; card expiry changes only at an hour's start) from `readings`, which
-    snapshots keep alive.
+    `inputs` decide the methods and the default. `freshness` is that of the readings, None if one of them is no
+    snapshot; `hour` (hours since 1970): a card's expiry changes only at an hour's start.
     """
 
-    parts: tuple[object, ...]
     wallet: Wallet
-    contents: tuple[weakref.ref[CachedContent], ...]
-    hour: int = 0
-    readings: tuple[weakref.ref[SourceReading], ...] = ()
-    view: Any = None
+    inputs: tuple[object, ...]
+    hour: int
+    freshness: tuple[Freshness, ...] | None
+    methods: Any = None
+    customer: Any = None
 
 
 class WalletCache:
     """One per process; belongs to one event loop."""
 
-    def __init__(self, rules: WalletRules, most_methods: int = MOST_METHODS) -> None:
+    def __init__(self, rules: WalletRules, snapshots: SnapshotCache, most_methods: int = MOST_METHODS) -> None:
         self._rules = rules
-        self._most = most_methods
-        self._records: OrderedDict[str, _Record] = OrderedDict()
-        self._methods = 0
+        self._snapshots = snapshots
+        self._built: LruCache[WalletKey, BuiltWallet] = LruCache(most_methods, on_evict=self._evicted)
+        self._keys: dict[tuple[ProviderName, CustomerRef], set[WalletKey]] = {}  # by the snapshots that they show
+        snapshots.on_removed = self._drop
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._built)
+
+    def get_fresh(self, entry: DirectoryEntry, vaults: frozenset[ProviderName], now: datetime) -> BuiltWallet | None:
+        """The wallet if it was built from snapshots that are still fresh, and nothing else has changed."""
+        built = self._built.get((entry.customer.id, vaults))
+        if built is None or built.freshness is None or built.wallet.entry is not entry:
+            return None
+        if built.hour != now.timestamp() // 3600 or not self._snapshots.are_fresh(built.freshness):
+            return None
+        return built
+
+    def last(self, customer_id: str, vaults: frozenset[ProviderName]) -> Wallet | None:
+        """The wallet built last, however old."""
+        built = self._built.peek((customer_id, vaults))
+        return None if built is None else built.wallet
 
     def get_or_build(
-        self, entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], now: datetime
-    ) -> Wallet:
-        """As `build_wallet`, but reuses the methods and the default while their inputs are unchanged."""
-        key, hour = entry.customer.id, int(now.timestamp() // 3600)
-        known = self._records.get(key)
-        if (
-            known is not None
-            and known.hour == hour
-            and known.wallet.entry is entry
-            and _are_same(known.readings, readings)
-        ):
-            self._records.move_to_end(key)
-            return known.wallet
-        parts = _parts(entry, readings, self._rules, ExpiryClock.at(now, self._rules.expiring_soon_days))
-        if known is not None and known.parts == parts:
-            self._records.move_to_end(key)
-            known.wallet = _with_new_rows(known.wallet, readings)
-            known.hour, known.readings = hour, _references(readings)
-            return known.wallet
-        wallet = build_wallet(entry, readings, self._rules, now)
-        self._drop(key)
-        contents = [reading.held.content for reading in readings.values() if reading.held is not None]
-        if contents and len(wallet.methods) <= self._most:
-            drop = self._dropper(key)
-            gone = tuple([weakref.ref(one, drop) for one in contents])
-            self._keep(key, _Record(parts, wallet, gone, hour, _references(readings)))
-        return wallet
+        self,
+        entry: DirectoryEntry,
+        vaults: frozenset[ProviderName],
+        readings: Mapping[ProviderName, SourceReading],
+        now: datetime,
+    ) -> BuiltWallet:
+        """As `build_wallet`, but reuses the methods, the default and the graph's objects while their inputs are
+        unchanged."""
+        key, hour = (entry.customer.id, vaults), int(now.timestamp() // 3600)
+        inputs = _inputs(entry, readings, self._rules, ExpiryClock.at(now, self._rules.expiring_soon_days))
+        known, freshness = self._built.get(key), _freshness(readings)
+        if known is None or known.inputs != inputs:
+            built = BuiltWallet(build_wallet(entry, readings, self._rules, now), inputs, hour, freshness)
+            self._keep(key, built, readings)
+            return built
+        former = known.wallet
+        wallet = Wallet(
+            entry=entry,
+            methods=former.methods,
+            visible=former.visible,
+            default=former.default,
+            sources=sources_of(entry, readings, self._rules),
+        )
+        built = BuiltWallet(wallet, inputs, hour, freshness, known.methods)
+        self._built.put(key, built, weight=max(1, len(wallet.methods)))
+        return built
 
-    def view(self, wallet: Wallet, build: Callable[[Wallet], View]) -> View:
-        """Calls `build` once for the same methods. `build` must always be the same function, and its result is never
-        changed."""
-        record = self._records.get(wallet.entry.customer.id)
-        if record is None or record.wallet.methods is not wallet.methods:
-            return build(wallet)
-        if record.view is None:
-            record.view = build(wallet)
-        found: View = record.view
-        return found
+    def _keep(self, key: WalletKey, built: BuiltWallet, readings: Mapping[ProviderName, SourceReading]) -> None:
+        self._remove(key)
+        shown = [(one, link) for link in built.wallet.entry.links if (one := readings.get(link.provider)) is not None]
+        shown = [(one, link) for one, link in shown if one.cached is not None]
+        is_cached = self._snapshots.is_cached
+        if not shown or not all(is_cached((link.provider, link.customer_ref, None), one.cached) for one, link in shown):
+            return
+        for _, link in shown:
+            self._keys.setdefault((link.provider, link.customer_ref), set()).add(key)
+        self._built.put(key, built, weight=max(1, len(built.wallet.methods)))
 
-    def _keep(self, key: str, record: _Record) -> None:
-        self._records[key] = record
-        self._methods += len(record.wallet.methods)
-        while self._methods > self._most:
-            self._drop(next(iter(self._records)))
+    def _drop(self, snapshot: Key) -> None:
+        if snapshot[2] is None:
+            for key in tuple(self._keys.get(snapshot[:2], ())):
+                self._remove(key)
 
-    def _drop(self, key: str) -> None:
-        dropped = self._records.pop(key, None)
-        if dropped is not None:
-            self._methods -= len(dropped.wallet.methods)
+    def _remove(self, key: WalletKey) -> None:
+        built = self._built.pop(key)
+        if built is not None:
+            self._evicted(key, built)
 
-    def _dropper(self, key: str) -> Callable[[weakref.ref[CachedContent]], None]:
-        """A callback for when a vault's content is freed; records built from newer content stay."""
-
-        def drop(gone: weakref.ref[CachedContent]) -> None:
-            record = self._records.get(key)
-            if record is not None and any(one is gone for one in record.contents):
-                self._drop(key)
-
-        return drop
+    def _evicted(self, key: WalletKey, built: BuiltWallet) -> None:
+        for link in built.wallet.entry.links:
+            where = link.provider, link.customer_ref
+            keys = self._keys.get(where)
+            if keys is not None:
+                keys.discard(key)
+                if not keys:
+                    del self._keys[where]
 
 
-def _references(readings: Mapping[ProviderName, SourceReading]) -> tuple[weakref.ref[SourceReading], ...]:
-    return tuple([weakref.ref(one) for one in readings.values()])
+def _freshness(readings: Mapping[ProviderName, SourceReading]) -> tuple[Freshness, ...] | None:
+    found = [one.freshness for one in readings.values()]
+    return None if None in found else tuple(found)  # type: ignore[arg-type]
 
 
-def _are_same(known: tuple[weakref.ref[SourceReading], ...], readings: Mapping[ProviderName, SourceReading]) -> bool:
-    """True if these are the same reading objects, as when all come from cached snapshots."""
-    if len(known) != len(readings):
-        return False
-    for reference, one in zip(known, readings.values(), strict=True):  # noqa: SIM110 - runs on every hit: a third of the cost of `all`
-        if reference() is not one:
-            return False
-    return True
-
-
-def _with_new_rows(wallet: Wallet, readings: Mapping[ProviderName, SourceReading]) -> Wallet:
-    """The same wallet with source rows that describe the calls of these readings."""
-    rows = {name: _row(row, readings.get(name)) for name, row in wallet.sources.items()}
-    if all(rows[name] is row for name, row in wallet.sources.items()):
-        return wallet
-    return Wallet(
-        entry=wallet.entry,
-        methods=wallet.methods,
-        visible=wallet.visible,
-        default=wallet.default,
-        sources=rows,
-    )
-
-
-def _row(row: SourceRow, reading: SourceReading | None) -> SourceRow:
-    """The row with the fields of the new call; the other fields follow from unchanged inputs."""
-    if reading is None or (
-        reading.fetched_at == row.fetched_at
-        and reading.latency_ms == row.latency_ms
-        and reading.retry_after_s == row.retry_after_s
-        and reading.message == row.message
-        and reading.provider_request_id == row.provider_request_id
-    ):
-        return row
-    return SourceRow(
-        provider=row.provider,
-        state=row.state,
-        method_count=row.method_count,
-        skipped_count=row.skipped_count,
-        truncated=row.truncated,
-        fetched_at=reading.fetched_at,
-        is_stale=row.is_stale,
-        latency_ms=reading.latency_ms,
-        retry_after_s=reading.retry_after_s,
-        message=reading.message,
-        provider_request_id=reading.provider_request_id,
-    )
-
-
-def _parts(
+def _inputs(
     entry: DirectoryEntry, readings: Mapping[ProviderName, SourceReading], rules: WalletRules, clock: ExpiryClock
 ) -> tuple[object, ...]:
-    """The inputs that decide the result. Large ones by identity: a record lives no longer than they do, so an identity
-    is not reused.
+    """What decides the result. Large values are compared by identity: the wallet that is compared holds them.
 
     Of the time of the read, only its relation to the customer's stored choice matters.
     """
-    parts: list[object] = [id(entry), clock.current, clock.soon]
-    for name in _VAULTS:
-        one = readings.get(name)
-        if one is not None:
-            held = one.held
-            truncated = held is not None and held.wallet.truncated
-            content = None if held is None else id(held.content)
-            parts += (name, content, truncated, one.state, one.is_stale, read_age(entry, name, one, rules))
-    return tuple(parts)
+    inputs: list[object] = [id(entry), clock.current, clock.soon]
+    for name, one in readings.items():
+        age = read_age(entry, name, one, rules) if entry.choice is not None else None
+        inputs += (name, id(one.cached) if one.cached is not None else None, one.state, one.is_stale, age)
+    return tuple(inputs)

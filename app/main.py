@@ -34,10 +34,8 @@ from app.errors import SettingsError
 from app.execution.documents import DocumentCache
 from app.execution.plans import Plans
 from app.http.client import VaultHttpClient
-from app.http.fetch import DocumentFetcher
-from app.http.jwks import Fetch
 from app.providers.registry import build_providers, canonical_ref, specs
-from app.runtime_settings import ID_KEY, GatewayKeys
+from app.runtime_settings import ID_KEY, GatewayKeys, key_set_fetcher
 from app.server.addresses import TrustedProxies
 from app.server.connections import ConnectionLimits
 from app.settings.model import Settings
@@ -103,7 +101,7 @@ class Gateway:
         self.owner = WorkerLease(self.store, _utc_now, keys=self.keys.by_setting)
         self.key_uses = KeyUseRecorder(self.store, self.owner)
         self.ids.on_old_key = partial(self.key_uses.old_key_used, ID_KEY)
-        self.callers = build_callers(settings, self.store.clients, _jwks_fetcher(settings), self.key_uses)
+        self.callers = build_callers(settings, self.store.clients, key_set_fetcher, self.key_uses)
         self.metrics = Metrics()
         self.audit = Audit(self.store.events, observer=self.metrics)
         self.shared_buckets = _shared_buckets(settings)
@@ -417,12 +415,6 @@ def _validate(settings: Settings) -> None:
 def _shared_buckets(settings: Settings) -> RedisBuckets | None:
     url = settings.store.redis_url.reveal()
     return RedisBuckets(url) if url else None
-
-
-def _jwks_fetcher(settings: Settings) -> Fetch | None:
-    """Reads the key set at `auth.jwks_url`; the address is validated now, and fetched when a token arrives."""
-    url = settings.auth.jwks_url
-    return DocumentFetcher(url, setting="auth.jwks_url").fetch if url else None
 
 
 def store_url(settings: Settings) -> str:

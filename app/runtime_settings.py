@@ -4,6 +4,8 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from app.http.fetch import DocumentFetcher
+from app.http.jwks import Fetch
 from app.providers.registry import canonical_ref, specs
 from app.settings.model import Settings
 from app.store import Store
@@ -44,6 +46,11 @@ class GatewayKeys:
                     "the first %s, %s, is unknown to the process %s at %s: list it second until every process has it",
                     setting, name, other.id, other.host,
                 )  # fmt: skip
+
+
+def key_set_fetcher(url: str, setting: str) -> Fetch:
+    """Reads the key set at an issuer's address, which is validated now and fetched when a token arrives."""
+    return DocumentFetcher(url, setting=setting).fetch
 
 
 def key_names(settings: Settings) -> dict[str, list[str]]:

@@ -26,7 +26,7 @@ async def check_parts(settings: Settings) -> dict[str, str]:
     parts: dict[str, Callable[[], Awaitable[str]]] = {
         "store": lambda: _store(settings),
         "redis": lambda: _redis(settings.store.redis_url.reveal()),
-        "tokens": lambda: _keys("auth", settings.auth.jwks_url, settings.auth.jwks_path, "jwks"),
+        "tokens": lambda: _tokens(settings),
         "webhooks": lambda: _webhooks(settings),
     }
     outcomes = await asyncio.gather(*(_bounded(part) for part in parts.values()))
@@ -91,6 +91,14 @@ async def _redis(url: str) -> str:
     except (RedisError, OSError, ValueError) as error:
         return f"does not answer ({type(error).__name__}): check store.redis_url"
     return OK
+
+
+async def _tokens(settings: Settings) -> str:
+    """The key set of every issuer."""
+    tried = [
+        await _keys(section, one.jwks_url, one.jwks_path, "jwks") for section, one in settings.auth.trusted().items()
+    ]
+    return next((outcome for outcome in tried if outcome not in (OK, "")), OK if OK in tried else "")
 
 
 async def _webhooks(settings: Settings) -> str:

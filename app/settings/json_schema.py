@@ -46,6 +46,8 @@ def _json_type(kind: Any) -> Any:
         return _SECRET
     if kind is Secrets:
         return _SECRET | list[_SECRET]  # type: ignore[valid-type]
+    if get_origin(kind) is dict and issubclass(get_args(kind)[1], Section):
+        return dict[str, _in_json(get_args(kind)[1])]  # type: ignore[misc]
     if get_origin(kind) is list:
         return list[_json_type(get_args(kind)[0])]  # type: ignore[misc]
     return str if isinstance(kind, type) and issubclass(kind, (Path, CheckedText)) else kind

@@ -5,6 +5,7 @@ The environment overrides the file. Any secret may be read from a file: ``api_to
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -36,6 +37,8 @@ from app.settings.sources import (
 )
 from app.settings.texts import CorsOrigin, HeaderName, Network, Origin
 from app.vault.secret import Secret, Secrets
+
+_ISSUER_NAME: Final = re.compile("[a-z0-9_-]{1,32}")
 
 
 class DefaultSettings(Section, frozen=True):
@@ -70,23 +73,18 @@ class StoreSettings(Section, frozen=True):
     redis_url: Secret = Secret("")
 
 
-class AuthSettings(Section, frozen=True):
-    """Tokens of staff and end users: one issuer, with its key set at an https URL or in a file.
+class IssuerSettings(Section, frozen=True):
+    """One issuer of tokens, with its key set at an https URL or in a file.
 
     `scopes_by_role` maps roles to scopes. A token whose customer claim contains a customer id is an end user's. A token
-    without one is staff's if `staff_claim` contains one of `staff_values`, and refused otherwise. `partners_only`
-    disables tokens: only API keys are accepted.
+    without one is staff's if `staff_claim` contains one of `staff_values`, and refused otherwise.
     """
 
     issuer: str = ""
     audience: list[str] = []
     jwks_url: str = ""
     jwks_path: str = ""
-    jwks_max_age_s: AtLeastOne = 600.0
-    jwks_keep_s: AtLeastOne = 86_400.0
-    jwks_min_interval_s: Annotated[float, Meta(ge=0.1)] = 10.0
-    leeway_s: Annotated[float, Meta(ge=0, le=300)] = 30.0
-    max_token_bytes: Annotated[int, Meta(ge=256, le=16_000)] = 8_192
+    algorithms: list[Literal["RS256", "ES256"]] = field(default_factory=lambda: ["RS256", "ES256"])
     scope_claim: Word = "scope"
     role_claim: Word = "roles"
     scopes_by_role: dict[str, list[str]] = {}
@@ -94,7 +92,35 @@ class AuthSettings(Section, frozen=True):
     staff_claim: Word = "vaultgraph_staff"
     staff_values: list[Word] = field(default_factory=lambda: ["true"])
     end_user_scopes: list[str] = field(default_factory=lambda: ["customers:read", "payment_methods:read"])
+
+
+class AuthSettings(IssuerSettings, frozen=True):
+    """Tokens of staff and end users. The section itself describes one issuer; `issuers` are further ones, by name.
+
+    A token is checked by the rules of the issuer that it names. `partners_only` disables tokens: only API keys are
+    accepted.
+    """
+
+    issuers: dict[str, IssuerSettings] = {}
+    jwks_max_age_s: AtLeastOne = 600.0
+    jwks_keep_s: AtLeastOne = 86_400.0
+    jwks_min_interval_s: Annotated[float, Meta(ge=0.1)] = 10.0
+    leeway_s: Annotated[float, Meta(ge=0, le=300)] = 30.0
+    max_token_bytes: Annotated[int, Meta(ge=256, le=16_000)] = 8_192
     partners_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not all(_ISSUER_NAME.fullmatch(name) for name in self.issuers):
+            raise ValueError("issuers: names have 1 to 32 lower-case letters, digits, - and _")
+        trusted = [one.issuer for one in self.trusted().values()]
+        if len(set(trusted)) < len(trusted):
+            raise ValueError("issuers: two have the same issuer")
+
+    def trusted(self) -> dict[str, IssuerSettings]:
+        """Every issuer by the name of its section in the settings."""
+        is_one = bool(self.issuer or self.jwks_url or self.jwks_path)
+        own: dict[str, IssuerSettings] = {"auth": self} if is_one else {}
+        return own | {f"auth.issuers.{name}": one for name, one in self.issuers.items()}
 
 
 class ApiSettings(Section, frozen=True):

@@ -88,6 +88,9 @@ def _section(found: Any, kind: type[Made], path: tuple[str, ...], faults: _Fault
             faults.append(((*path, name), "there is no such setting"))
         elif _is_section(known[name]):
             values[name] = _section(value, known[name], (*path, name), faults)
+        elif isinstance(value, Mapping) and get_origin(known[name]) is dict and _is_section(get_args(known[name])[1]):
+            kinds, here = get_args(known[name])[1], (*path, name)
+            values[name] = {key: _section(item, kinds, (*here, key), faults) for key, item in value.items()}
         else:
             if isinstance(value, str) and get_origin(known[name]) is list:
                 value = [part.strip() for part in re.split("[,\n]", value) if part.strip()]

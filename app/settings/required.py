@@ -33,8 +33,12 @@ def unsafe_settings(settings: Settings) -> dict[str, list[str]]:
     gateway = [fault for name in ("id_key", "digest_key") for fault in _weaknesses(name, getattr(settings, name))]
     if not set(settings.id_key).isdisjoint(settings.digest_key):
         gateway.append("digest_key: it is the same as id_key, make another")
-    if settings.mode == "production" and is_sent_openly(settings.auth.jwks_url):
-        gateway.append(f"auth.jwks_url: {_OPENLY}")
+    if settings.mode == "production":
+        gateway += [
+            f"{section}.jwks_url: {_OPENLY}"
+            for section, one in settings.auth.trusted().items()
+            if is_sent_openly(one.jwks_url)
+        ]
     found = {"gateway": gateway}
     for spec in specs().values():
         section = settings.provider(spec.name)
@@ -72,9 +76,10 @@ def _unprotected(settings: Settings) -> list[str]:
     """Production needs explicit settings for callers and web origins."""
     auth, missing = settings.auth, []
     if not auth.partners_only:
-        if not (auth.jwks_url or auth.jwks_path):
-            missing.append("auth.jwks_url or auth.jwks_path (or auth.partners_only)")
-        missing += [f"auth.{name}" for name in ("issuer", "audience") if not getattr(auth, name)]
+        for section, one in (auth.trusted() or {"auth": auth}).items():
+            if not (one.jwks_url or one.jwks_path):
+                missing.append(f"{section}.jwks_url or {section}.jwks_path (or auth.partners_only)")
+            missing += [f"{section}.{name}" for name in ("issuer", "audience") if not getattr(one, name)]
     if not settings.gate.cors_origins:
         missing.append("gate.cors_origins (origins of web apps, or the word none)")
     return missing

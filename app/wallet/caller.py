@@ -46,7 +46,8 @@ OPERATOR_KEY: Final = "operator"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """`name` is a token's subject or a partner's name and unique only within its kind. `key` is unique: it scopes locks
-    and idempotency keys and stands in the audit trail (``staff:ann``, ``partner:acme``, ``operator``).
+    and idempotency keys and stands in the audit trail (``staff:ann``, ``staff@shop:ann`` for the issuer named ``shop``,
+    ``partner:acme``, ``operator``).
     `acting_customer` is set for an end user, who sees only that customer. `granted` lists the customers that a partner
     may see; None means all. Both scopes and customers must allow. `expires_at` is when the caller's token ends, in
     seconds since 1970, `key_id` the id of its API key: both serve to revalidate long-lived connections."""
@@ -58,11 +59,13 @@ class Caller:
     granted: frozenset[str] | None = None
     expires_at: float | None = None
     key_id: str | None = field(default=None, compare=False)
+    issuer: str = ""
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
         is_operator = self.kind is CallerKind.OPERATOR
-        key = OPERATOR_KEY if is_operator else f"{self.kind.value}:{self.name}"
+        kind = f"{self.kind.value}@{self.issuer}" if self.issuer else self.kind.value
+        key = OPERATOR_KEY if is_operator else f"{kind}:{self.name}"
         object.__setattr__(self, "key", key)  # computed once: it is read often
 
     def may_see(self, customer_id: str) -> bool:

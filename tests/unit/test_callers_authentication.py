@@ -9,7 +9,7 @@ from app.api.auth.api_keys import new_key
 from app.api.auth.authentication import Authenticator
 from app.api.auth.claims import ClaimRules
 from app.api.auth.development import AUDIENCE, DEFAULT_SCOPES, ISSUER, JWKS_FILE, KEY_FILE, DevTokens
-from app.api.auth.tokens import TokenRules, TokenVerifier
+from app.api.auth.tokens import TokenVerifier, TrustedIssuer
 from app.api.problems import RequestRefused
 from app.http.jwks import FileKeys
 from app.wallet.caller import ALL_SCOPES, Caller, CallerKind
@@ -35,8 +35,8 @@ def tokens(tmp_path: Path) -> DevTokens:
 
 @pytest.fixture
 def callers(tokens: DevTokens) -> Authenticator:
-    verifier = TokenVerifier(FileKeys(tokens.jwks_path), TokenRules(ISSUER, (AUDIENCE,)))
-    return Authenticator(OneKey(), verifier, ClaimRules())  # type: ignore[arg-type]
+    verifier = TokenVerifier([TrustedIssuer(ISSUER, (AUDIENCE,), FileKeys(tokens.jwks_path))])
+    return Authenticator(OneKey(), verifier, {"": ClaimRules()})  # type: ignore[arg-type]
 
 
 async def test_tokens_and_keys_by_header(callers: Authenticator, tokens: DevTokens) -> None:

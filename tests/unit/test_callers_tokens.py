@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.api.auth.tokens import BadToken, TokenRules, TokenVerifier
+from app.api.auth.tokens import BadToken, TokenVerifier, TrustedIssuer
 from app.http.jwks import KeySet, VerifyingKey
 from tests.support.issuer import (
     AUDIENCE,
@@ -21,7 +21,6 @@ from tests.support.issuer import (
     token,
 )
 
-RULES = TokenRules(ISSUER, (AUDIENCE,), leeway_s=30)
 BOTH = key_set(listed(rsa_key(), "r"), listed(ec_key(), "e"))
 
 
@@ -38,7 +37,7 @@ class Keys:
 
 
 def verifier(keys: Keys | None = None, **changes: Any) -> TokenVerifier:
-    return TokenVerifier(keys or Keys(), RULES, **changes)
+    return TokenVerifier([TrustedIssuer(ISSUER, (AUDIENCE,), keys or Keys(), leeway_s=30)], **changes)
 
 
 @pytest.mark.parametrize(("key", "algorithm", "key_id"), [(rsa_key(), "RS256", "r"), (ec_key(), "ES256", "e")])

@@ -23,8 +23,13 @@ class Authenticator:
     are refused.
     """
 
-    def __init__(self, partners: ApiKeys, verifier: TokenVerifier | None, rules: ClaimRules) -> None:
+    def __init__(self, partners: ApiKeys, verifier: TokenVerifier | None, rules: Mapping[str, ClaimRules]) -> None:
+        """`rules` by the names of the verifier's issuers."""
         self.partners = partners
+        self.accept_tokens(verifier, rules)
+
+    def accept_tokens(self, verifier: TokenVerifier | None, rules: Mapping[str, ClaimRules]) -> None:
+        """Replace the issuers whose tokens are accepted; None: accept none."""
         self._verifier = verifier
         self._rules = rules
 
@@ -87,11 +92,11 @@ class Authenticator:
         try:
             checked = await self._verifier.checked(token)
             if checked.caller is None:
-                checked.caller = caller_of(checked.claims, self._rules)
+                checked.caller = caller_of(checked.claims, self._rules[checked.issuer.name], checked.issuer.name)
             caller: Caller = checked.caller
             return caller
         except BadToken as error:
-            _log.info("a token was refused: %s", error)
+            _log.info("a token was refused: %s: %s", error.fault.value, error)
             raise unauthenticated() from None
         except KeysUnavailable:
             detail = "Tokens cannot be verified at the moment: try again later."

@@ -39,10 +39,11 @@ class ClaimRules:
     staff_values: Sequence[str] = ("true",)
 
 
-def caller_of(claims: Mapping[str, Any], rules: ClaimRules) -> Caller:
+def caller_of(claims: Mapping[str, Any], rules: ClaimRules, issuer: str = "") -> Caller:
     """The end user named by the customer claim, or staff if the staff claim says so. A token with both is an end
-    user's, which has fewer rights. Raises BadToken if there is neither, or if the customer claim contains no customer
-    id.
+    user's, which has fewer rights. `issuer` is the issuer's name in the settings.
+
+    Raises BadToken if there is neither, or if the customer claim contains no customer id.
     """
     name, ends = str(claims["sub"]), float(claims["exp"])
     customer = _customer(claims, rules.customer_claim)
@@ -53,7 +54,8 @@ def caller_of(claims: Mapping[str, Any], rules: ClaimRules) -> Caller:
     if customer is None:
         if not _is_staff(_at(claims, rules.staff_claim), rules.staff_values):
             raise BadToken("neither the customer claim nor the staff claim is present")
-        return Caller(name=name, kind=CallerKind.STAFF, scopes=ALL_SCOPES & scopes, expires_at=ends)
+        scopes &= ALL_SCOPES
+        return Caller(name=name, kind=CallerKind.STAFF, scopes=frozenset(scopes), expires_at=ends, issuer=issuer)
     if granted is _ABSENT and not scopes:
         scopes = set(rules.end_user_scopes)
     return Caller(
@@ -62,6 +64,7 @@ def caller_of(claims: Mapping[str, Any], rules: ClaimRules) -> Caller:
         scopes=END_USER_SCOPES & scopes,
         acting_customer=customer,
         expires_at=ends,
+        issuer=issuer,
     )
 
 

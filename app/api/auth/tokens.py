@@ -6,12 +6,21 @@ determines the algorithm.
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import jwt
-from jwt.exceptions import PyJWTError
+from jwt.exceptions import (
+    ExpiredSignatureError,
+    ImmatureSignatureError,
+    InvalidAudienceError,
+    InvalidSignatureError,
+    InvalidTokenError,
+    MissingRequiredClaimError,
+    PyJWTError,
+)
 
 from app.caching.lru import LruCache
 from app.errors import VaultgraphError
@@ -23,96 +32,139 @@ _REQUIRED: Final = ("exp", "iss", "aud", "sub")
 _LONGEST_NAME: Final = 200
 
 
+class TokenFault(StrEnum):
+    """Why a token is refused, for logs."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_ISSUER = "unknown_issuer"
+    ALGORITHM = "algorithm"
+    UNKNOWN_KEY = "unknown_key"
+    SIGNATURE = "signature"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    AUDIENCE = "audience"
+    CLAIMS = "claims"
+
+
+_FAULTS: Final = (
+    (InvalidSignatureError, TokenFault.SIGNATURE),
+    (ExpiredSignatureError, TokenFault.EXPIRED),
+    (ImmatureSignatureError, TokenFault.NOT_YET_VALID),
+    (InvalidAudienceError, TokenFault.AUDIENCE),
+    (MissingRequiredClaimError, TokenFault.CLAIMS),
+    (InvalidTokenError, TokenFault.MALFORMED),
+)
+
+
 class BadToken(VaultgraphError):
     """The token is invalid. The message states the reason for logs; clients get one response for all."""
 
+    def __init__(self, message: str, fault: TokenFault = TokenFault.CLAIMS) -> None:
+        super().__init__(message)
+        self.fault = fault
+
 
 @dataclass(frozen=True, slots=True)
-class TokenRules:
-    """Requirements for a token. `leeway_s` is the accepted clock skew."""
+class TrustedIssuer:
+    """Requirements for the tokens of one issuer. `name` is the issuer's in the settings, empty for the one of the
+    section itself. `leeway_s` is the accepted clock skew.
+    """
 
     issuer: str
     audience: Sequence[str]
+    keys: KeySource
+    name: str = ""
+    algorithms: Sequence[str] = ALGORITHMS
     leeway_s: float = 30.0
-    max_bytes: int = 8_192
 
 
 class VerifiedToken:
-    """A token's claims and, cached in `caller`, what they were mapped to."""
+    """A token's claims, its issuer and, cached in `caller`, what they were mapped to."""
 
-    __slots__ = ("caller", "claims", "until")
+    __slots__ = ("caller", "claims", "issuer", "until")
 
-    def __init__(self, claims: Mapping[str, Any], until: float) -> None:
+    def __init__(self, claims: Mapping[str, Any], issuer: TrustedIssuer, until: float) -> None:
         self.claims = claims
+        self.issuer = issuer
         self.until = until
         self.caller: Any = None
 
 
 class TokenVerifier:
-    """Verifies tokens. Results are cached by hash until the token expires, at most `remember_s`."""
+    """Verifies tokens, each by the rules of the issuer that it names.
+
+    Results are cached by hash until the token expires, at most `remember_s`.
+    """
 
     def __init__(
         self,
-        keys: KeySource,
-        rules: TokenRules,
+        issuers: Iterable[TrustedIssuer],
         *,
+        max_bytes: int = 8_192,
         remember: int = 10_000,
         remember_s: float = 60.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._keys = keys
-        self._rules = rules
+        self._issuers = {one.issuer: one for one in issuers}
+        self._max_bytes = max_bytes
         self._remember_s = remember_s
         self._clock = clock
         self._known: LruCache[bytes, VerifiedToken] = LruCache(remember)
 
     async def checked(self, token: str) -> VerifiedToken:
         """The verified token. Raises BadToken or KeysUnavailable."""
-        if len(token) > self._rules.max_bytes or not token.isascii():
-            raise BadToken("too long, or not ASCII")
+        if len(token) > self._max_bytes or not token.isascii():
+            raise BadToken("too long, or not ASCII", TokenFault.MALFORMED)
         name = hashlib.sha256(token.encode()).digest()
         known = self._known.get(name)
         if known is not None and self._clock() < known.until:
             return known
-        claims = await self._verified(token)
-        made = VerifiedToken(claims, min(float(claims["exp"]), self._clock() + self._remember_s))
+        claims, issuer = await self._verified(token)
+        made = VerifiedToken(claims, issuer, min(float(claims["exp"]), self._clock() + self._remember_s))
         self._known.put(name, made)
         return made
 
-    async def _verified(self, token: str) -> Mapping[str, Any]:
+    async def _verified(self, token: str) -> tuple[Mapping[str, Any], TrustedIssuer]:
         try:
-            header = jwt.get_unverified_header(token)
-            key_id, algorithm = _trustworthy(header)
-            key = await self._keys.find(key_id, algorithm)
+            unverified = jwt.decode_complete(token, options={"verify_signature": False})
+            key_id, algorithm = _trustworthy(unverified["header"])
+            named = unverified["payload"].get("iss")
+            issuer = self._issuers.get(named) if isinstance(named, str) else None
+            if issuer is None:
+                raise BadToken("the token's issuer is none of the configured ones", TokenFault.UNKNOWN_ISSUER)
+            if algorithm not in issuer.algorithms:
+                raise BadToken("algorithm not allowed for this issuer", TokenFault.ALGORITHM)
+            key = await issuer.keys.find(key_id, algorithm)
             if key is None:
-                raise BadToken("no such key")
+                raise BadToken("no such key", TokenFault.UNKNOWN_KEY)
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key.key,
                 algorithms=[key.algorithm],
-                issuer=self._rules.issuer,
-                audience=list(self._rules.audience),
-                leeway=self._rules.leeway_s,
+                issuer=issuer.issuer,
+                audience=list(issuer.audience),
+                leeway=issuer.leeway_s,
                 options={"require": list(_REQUIRED), "enforce_minimum_key_length": True},
             )
         except (PyJWTError, ValueError, TypeError, RecursionError, OverflowError) as error:
-            raise BadToken(type(error).__name__) from None
+            fault = next((fault for kind, fault in _FAULTS if isinstance(error, kind)), TokenFault.MALFORMED)
+            raise BadToken(type(error).__name__, fault) from None
         if not _is_instant(claims["exp"]) or not _is_name(claims["sub"]):
             raise BadToken("exp or sub has an invalid value")
-        return claims
+        return claims, issuer
 
 
 def _trustworthy(header: Mapping[str, Any]) -> tuple[str | None, str]:
     """Key id and algorithm from the header; raises BadToken."""
     algorithm, kind, key_id = header.get("alg"), header.get("typ", "JWT"), header.get("kid")
     if algorithm not in ALGORITHMS:
-        raise BadToken("algorithm not allowed")
+        raise BadToken("algorithm not allowed", TokenFault.ALGORITHM)
     if not isinstance(kind, str) or kind.lower() not in _TYPES:
-        raise BadToken("not an access token")
+        raise BadToken("not an access token", TokenFault.MALFORMED)
     if "crit" in header or "b64" in header or "zip" in header:
-        raise BadToken("critical extensions are not understood")
+        raise BadToken("critical extensions are not understood", TokenFault.MALFORMED)
     if key_id is not None and not isinstance(key_id, str):
-        raise BadToken("key id is not text")
+        raise BadToken("key id is not text", TokenFault.MALFORMED)
     return key_id, str(algorithm)
 
 

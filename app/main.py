@@ -300,7 +300,7 @@ class Gateway:
         routes: list[BaseRoute] = [
             Route("/healthz", healthz),
             Route("/readyz", self._readyz),
-            Route("/webhooks/{path:path}", self.webhooks),
+            self.webhooks.route(),
         ]
         if is_development or self.settings.metrics_token:
             routes.append(Route("/metrics", MetricsPage(self.metrics, self.settings.metrics_token.reveal())))

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from app.api.request_id_context import REQUEST_ID
+from app.api.request_id import REQUEST_ID
 from app.store.errors import RETRY_STORE_S, StoreUnavailable, UnstorableText
 from app.store.events import Events
 from app.store.records import EventType, NewEvent

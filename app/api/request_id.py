@@ -1,7 +1,11 @@
-"""Generates request ids."""
+"""Request ids, and that of the current request."""
 
 import os
 import time
+from contextvars import ContextVar
+from typing import Final
+
+REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("vaultgraph_request_id", default=None)
 
 
 def new_request_id() -> str:

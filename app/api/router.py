@@ -15,7 +15,6 @@ from app.api.streams.websocket import deny
 
 _PATH: Final = "/graphql"
 _CODES: Final[Mapping[int, str]] = {405: "METHOD_NOT_ALLOWED", 500: "INTERNAL_SERVER_ERROR"}
-_READ: Final = {"allow": "GET, HEAD"}
 
 
 class GatewayApp(Starlette):
@@ -48,7 +47,8 @@ class GatewayApp(Starlette):
 
 async def _refuse(_: Request, error: Exception) -> Any:
     refused = RequestRefused(_CODES.get(getattr(error, "status_code", 500), "NOT_FOUND"))
-    headers = _READ if refused.status == 405 else {}
+    allowed = (getattr(error, "headers", None) or {}).get("Allow", "GET, HEAD")
+    headers = {"allow": ", ".join(sorted(allowed.split(", ")))} if refused.status == 405 else {}
     return HttpResponse(refused.status, encode({"errors": refused.as_errors()}), headers=headers)
 
 

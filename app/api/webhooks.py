@@ -6,13 +6,14 @@
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
-from starlette.types import Receive, Scope, Send
+from starlette.requests import ClientDisconnect, Request
+from starlette.routing import Route
 
 from app.api.headers import connection_of
 from app.api.response import HttpResponse, encode
 from app.store.errors import StoreUnavailable
 from app.store.records import NewDelivery
-from app.vault.webhooks import Headers, WebhookDelivery, WebhookRejected, WebhookSender
+from app.vault.webhooks import WebhookDelivery, WebhookRejected, WebhookSender
 
 _LONGEST_BODY: Final = 256_000
 
@@ -20,7 +21,7 @@ Keep = Callable[[NewDelivery], Awaitable[None]]
 
 
 class WebhookReceiver:
-    """ASGI application below ``/webhooks/``. `senders` are keyed by the first part of the path."""
+    """The route below ``/webhooks/``. `senders` are keyed by the first part of the path."""
 
     def __init__(
         self,
@@ -33,30 +34,32 @@ class WebhookReceiver:
         self._keep = keep
         self._on_old_secret = on_old_secret
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def route(self) -> Route:
+        return Route("/webhooks/{sender}{path:path}", self._receive, methods=["POST"], max_body_size=_LONGEST_BODY)
+
+    async def _receive(self, request: Request) -> HttpResponse:
+        name = request.path_params["sender"]
         try:
-            if scope["type"] != "http" or scope["method"] != "POST":
-                raise WebhookRejected(405, "Webhooks must be sent by POST.", {"allow": "POST"})
-            name, _, path = scope["path"].removeprefix("/webhooks/").partition("/")
             sender = self.senders.get(name)
             if sender is None:
                 raise WebhookRejected(404, "No such sender.")
-            headers = _headers(scope["headers"], sender)
+            headers = _headers(request.headers.raw, sender)
+            path = request.path_params["path"].removeprefix("/")
             read = await sender.admit(path, headers)  # before the body is read: unknown senders are refused here
-            delivery = read(await _body(receive, headers))
-            if (connection := connection_of(scope)) is not None:
+            delivery = read(await request.body())
+            if (connection := connection_of(request.scope)) is not None:
                 connection.authenticated(f"webhooks:{name}")
             if delivery is not None:
                 if delivery.secret_number:
                     self._on_old_secret(name, delivery.secret_number)
                 await self._keep(_receipt(name, delivery))
         except StoreUnavailable:  # the sender retries
-            answer = HttpResponse(503, encode({"error": "Try again later."}), headers={"retry-after": "1"})
+            return HttpResponse(503, encode({"error": "Try again later."}), headers={"retry-after": "1"})
         except WebhookRejected as rejected:
-            answer = HttpResponse(rejected.status, encode({"error": str(rejected)}), headers=rejected.headers)
-        else:
-            answer = HttpResponse(200, encode({"received": True}))
-        await answer.send(send)
+            return HttpResponse(rejected.status, encode({"error": str(rejected)}), headers=rejected.headers)
+        except ClientDisconnect:
+            return HttpResponse(400, encode({"error": "The sender disconnected."}))
+        return HttpResponse(200, encode({"received": True}))
 
 
 def _receipt(name: str, delivery: WebhookDelivery) -> NewDelivery:
@@ -83,21 +86,3 @@ def _headers(raw: Iterable[tuple[bytes, bytes]], sender: WebhookSender) -> dict[
             raise WebhookRejected(400, f"The header {name} must not be sent twice.")
         found[name] = value.decode("latin-1")
     return found
-
-
-async def _body(receive: Receive, headers: Headers) -> bytes:
-    declared = headers.get("content-length", "")
-    if declared.isdecimal() and (len(declared) > 15 or int(declared) > _LONGEST_BODY):
-        raise WebhookRejected(413, "The body is too large.")
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise WebhookRejected(400, "The sender disconnected.")
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > _LONGEST_BODY:
-            raise WebhookRejected(413, "The body is too large.")
-        if not message.get("more_body", False):
-            return b"".join(chunks)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.api.audit import Audit
-from app.api.request_id_context import REQUEST_ID
+from app.api.request_id import REQUEST_ID
 from app.store import Store
 from app.store.records import EventRecord, EventType, NewEvent
 from app.wallet.caller import Caller, CallerKind

@@ -22,7 +22,7 @@ from app.vault.rules.expiry import ExpiryClock
 from app.vault.rules.filter import MethodFilter, matches
 from app.vault.rules.label import label_of
 from app.vault.rules.lookalikes import group_keys, groups, look_of
-from app.vault.rules.order import by_provider, default_first, newest_first
+from app.vault.rules.order import by_provider, newest_first
 from app.vault.rules.usable import capabilities_of, is_usable, is_usable_but_for_expiry
 
 PLACE = {"provider": ProviderName.LOANPRO, "customer_ref": CustomerRef("37"), "method_ref": MethodRef("9")}
@@ -158,8 +158,6 @@ def test_orders_are_total_and_count_numeric_refs() -> None:
     methods: list[PaymentMethod] = [replace(CARD, method_ref=MethodRef(ref)) for ref in refs]
     methods.append(replace(CARD, provider=ProviderName.ALOHA, method_ref=MethodRef("1")))
     assert [m.method_ref for m in sorted(methods, key=by_provider)] == ["2", "9", "10", "1"]
-    first = sorted(methods, key=lambda m: default_first(m, m.method_ref == "10"))
-    assert [m.method_ref for m in first] == ["10", "2", "9", "1"]
 
 
 def test_newest_first_puts_the_undated_last() -> None:

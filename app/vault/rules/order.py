@@ -21,10 +21,6 @@ def by_provider(method: PaymentMethod) -> SortKey:
     return _RANK[method.provider], len(method.method_ref), method.method_ref
 
 
-def default_first(method: PaymentMethod, is_default: bool | None) -> tuple[bool, SortKey]:
-    return not is_default, by_provider(method)
-
-
 def newest_first(method: PaymentMethod) -> tuple[float, SortKey]:
     """Methods without a creation time come last."""
     made = method.created_at

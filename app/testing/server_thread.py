@@ -28,6 +28,9 @@ class ServerThread(ABC):
     async def serve_until(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; set `url`, and call `started` once it accepts connections."""
 
+    def new_loop(self) -> asyncio.AbstractEventLoop:
+        return uvloop.new_event_loop()
+
     def started(self) -> None:
         self._is_up.set()
 
@@ -60,7 +63,7 @@ class ServerThread(ABC):
             await self.serve_until(self._stop)
 
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=self.new_loop) as runner:
                 runner.run(main())
         except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
             self._failure = error

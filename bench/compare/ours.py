@@ -25,7 +25,7 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
     folder, port = ground.folder_of(name), free_port()
     tokens = development.DevTokens.open(folder)
     settings = folder / "vaultgraph.toml"
-    settings.write_text(_settings(ground, folder, tokens.jwks_path, port, name.partition("-")[2] or "lean"))
+    settings.write_text(settings_of(ground, folder, tokens.jwks_path, port, name.partition("-")[2] or "lean"))
     asyncio.run(_link_customers(f"sqlite+aiosqlite:///{folder / 'vaultgraph.db'}"))
     headers, other = (
         {"authorization": f"Bearer {tokens.mint(name=caller, valid_for_s=14_400)}"} for caller in ("bench", "other")
@@ -66,7 +66,7 @@ async def _link_customers(url: str) -> None:
         await store.close()
 
 
-def _settings(ground: Ground, folder: Path, jwks: Path, port: int, transport: str) -> str:
+def settings_of(ground: Ground, folder: Path, jwks: Path, port: int, transport: str) -> str:
     """Production settings: tokens checked, every limit on, metrics on. Only the caller's budget is raised."""
     top = {
         "data_dir": str(folder),

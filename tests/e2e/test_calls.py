@@ -1,0 +1,31 @@
+"""The number of calls per request does not rise by more than a tenth without a change to the committed table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.calls.__main__ import TRANSPORTS, saved
+
+ROOT = Path(__file__).parents[2]
+MARGIN = 1.10
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_no_request_makes_more_calls_than_the_table_says(transport: str) -> None:
+    command = [sys.executable, "-m", "bench.calls", "--json", "--transport", transport]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=500, check=False)
+    assert run.returncode == 0, run.stderr
+    found, table = json.loads(run.stdout), saved()[transport]
+    assert found.keys() == table.keys()
+    risen = {
+        f"{case} {figure}": (found[case][figure], most)
+        for case, row in table.items()
+        for figure, most in row.items()
+        if found[case][figure] > most * MARGIN
+    }
+    hint = f"if it is worth it: python -m bench.calls --save --transport {transport}"
+    assert not risen, f"counted, and in bench/calls/table.json: {risen}; {hint}"

@@ -20,7 +20,7 @@ from tests.support.stores import (  # noqa: F401
     store,
     store_url,
 )
-from tests.support.transports import ASKED_FOR, BOTH, every_door_over
+from tests.support.transports import BOTH, CHOSEN, force_transport
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,8 +49,8 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _transport_asked_for() -> Iterator[None]:
     """The transport that the environment names, for tests that do not choose."""
-    if ASKED_FOR:
-        with every_door_over(BOTH[0]):
+    if CHOSEN:
+        with force_transport(BOTH[0]):
             yield
     else:
         yield

@@ -7,7 +7,7 @@ from typing import Final
 
 from bench.compare.ground import Ground, Party
 from bench.compare.load import Meter
-from bench.compare.probe import Order, Running, Told
+from bench.compare.probe import ClientReport, Order, Running
 from bench.compare.questions import WALLET
 
 # Low enough that the small requests add little load.
@@ -31,9 +31,9 @@ COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    big: Told
-    alone: Told
-    beside: Told
+    big: ClientReport
+    alone: ClientReport
+    beside: ClientReport
     cpu_ms: float
     calls: float
     rss_mb: float
@@ -49,12 +49,12 @@ def measure(party: Party, ground: Ground, asked: Sequence[bytes], seconds: float
     bodies = [WALLET.body(number).decode() for number in range(1, _SMALL + 1)]
     length = len(party.ask(WALLET.body(1)))
     small = Order(party.url, {**party.headers, **party.other}, bodies, length, seconds, _PER_S)
-    alone = Running(small).told()
+    alone = Running(small).report()
     bodies = [body.decode() for body in asked]
     big = Order(party.url, party.headers, bodies, len(party.ask(asked[0])), seconds)
     meter = Meter(party.pid, ground.counter)
     first, second = Running(big), Running(small)
-    answers, beside = first.told(), second.told()
+    answers, beside = first.report(), second.report()
     cpu_us, calls, rss_mb, foreign = meter.read(len(answers.took_ms))
     return Sample(answers, alone, beside, cpu_us / 1000, calls, rss_mb, foreign)
 
@@ -74,7 +74,7 @@ def rows(samples: Mapping[str, Sequence[Sample]]) -> Iterator[str]:
         )
 
 
-def _latency(rounds: Sequence[Told]) -> str:
+def _latency(rounds: Sequence[ClientReport]) -> str:
     """Over all rounds."""
     every = sorted(took for one in rounds for took in one.took_ms)
     return f"{statistics.median(every):.1f} / {every[len(every) * 99 // 100]:.1f} / {every[-1]:.1f}"

@@ -34,7 +34,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ClientReport:
     """Latency of each request, sorted."""
 
     took_ms: Sequence[float]
@@ -52,7 +52,7 @@ class Running:
         self._process.stdin.write(json.dumps(asdict(order)))
         self._process.stdin.close()
 
-    def told(self) -> Told:
+    def report(self) -> ClientReport:
         """Wait for the result."""
         try:
             assert self._process.stdout is not None
@@ -62,7 +62,7 @@ class Running:
             timer.cancel()
             if self._process.wait():
                 raise RuntimeError(f"a caller failed with {self._process.returncode}")
-            return Told(**json.loads(said))
+            return ClientReport(**json.loads(said))
         finally:
             self._process.kill()
 
@@ -104,8 +104,8 @@ class _Caller:
                 time.sleep(max(0.0, due - time.monotonic()))
                 pool.submit(self.call, number, due)
 
-    def told(self) -> Told:
-        return Told(sorted(self.took_ms), self.bad)
+    def report(self) -> ClientReport:
+        return ClientReport(sorted(self.took_ms), self.bad)
 
 
 def main() -> None:
@@ -115,7 +115,7 @@ def main() -> None:
         caller.at_rate()
     else:
         caller.in_turn()
-    print(json.dumps(asdict(caller.told())))
+    print(json.dumps(asdict(caller.report())))
 
 
 if __name__ == "__main__":

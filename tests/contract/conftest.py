@@ -7,7 +7,7 @@ import pytest
 from app.http.transports.choice import Kind
 from app.testing.fixtures import build, call, case, parametrize_cases, vault  # noqa: F401
 from tests.contract.cases import CASES
-from tests.support.transports import BOTH, every_door_over
+from tests.support.transports import BOTH, force_transport
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -17,5 +17,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(params=BOTH, autouse=True)
 def transport(request: pytest.FixtureRequest) -> Iterator[Kind]:
     """Run every test over both transports."""
-    with every_door_over(request.param):
+    with force_transport(request.param):
         yield request.param

@@ -82,11 +82,13 @@ async def assert_equal(
         for use in (0, 1):
             context = context_of()
             found = await by_plan(plan, made.variables, context)
-            told = differences(wanted[use], found)
+            difference = differences(wanted[use], found)
             log = getattr(firsts[use], "log", None)
-            if told is None and log != getattr(context, "log", None):
-                told = f"what was written\n  wanted {log}\n  found  {context.log}"
-            assert told is None, f"seed {seed}, {kind}, use {use + 1}: {told}\n{made.text}\n{made.variables}"
+            if difference is None and log != getattr(context, "log", None):
+                difference = f"what was written\n  wanted {log}\n  found  {context.log}"
+            assert difference is None, (
+                f"seed {seed}, {kind}, use {use + 1}: {difference}\n{made.text}\n{made.variables}"
+            )
     return sum(len(one.errors or ()) for one in wanted)
 
 

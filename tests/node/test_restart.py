@@ -59,8 +59,8 @@ def test_an_event_source_with_its_own_fetch_resumes(start_gateway: StartGateway,
             lines.say("go on")
             until_joined(second)
             after = happen(second)
-            told = json.loads(lines.get(timeout=60))
-    assert told == {"heard": [before, missed, after], "sent": [None, before]}
+            heard = json.loads(lines.get(timeout=60))
+    assert heard == {"heard": [before, missed, after], "sent": [None, before]}
 
 
 class Lines(queue.Queue[str]):

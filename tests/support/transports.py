@@ -8,15 +8,15 @@ from unittest.mock import patch
 
 from app.http.transports.choice import KINDS, Kind, open_transport
 
-ASKED_FOR = os.environ.get("VAULTGRAPH_TEST_TRANSPORT")
+CHOSEN = os.environ.get("VAULTGRAPH_TEST_TRANSPORT")
 """``lean`` or ``aiohttp``: run everything over that one (``VAULTGRAPH_TEST_TRANSPORT=lean pytest``)."""
 
-BOTH: tuple[Kind, ...] = tuple(kind for kind in KINDS if ASKED_FOR in (None, "", kind))
+BOTH: tuple[Kind, ...] = tuple(kind for kind in KINDS if CHOSEN in (None, "", kind))
 assert BOTH, "VAULTGRAPH_TEST_TRANSPORT names no transport"
 
 
 @contextmanager
-def every_door_over(kind: Kind) -> Iterator[None]:
+def force_transport(kind: Kind) -> Iterator[None]:
     """HTTP clients created meanwhile use this transport, regardless of their settings."""
 
     def forced(_: Kind, **options: object) -> object:

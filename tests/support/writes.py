@@ -39,7 +39,7 @@ NEEDED = {"CreateCustomerInput": ["name"], "PersonNameInput": ["last"], "Address
 Path = tuple[str, ...]
 
 
-class NotingWriter(NoWrites):
+class RecordingWriter(NoWrites):
     """Returns `result` for everything; `asked` records the inputs."""
 
     def __init__(self, result: WriteResult | None = None) -> None:

@@ -164,21 +164,21 @@ async def test_text_that_no_store_holds_is_left_out_of_a_note(store: Store) -> N
 
 
 def test_refusals_of_one_request_are_recorded_once_each_and_limited() -> None:
-    told: list[Any] = []
+    reported: list[Any] = []
 
     class Trail:
         def refused(self, caller: Caller, request_id: str, refusals: Any, more: int) -> None:
-            told.append((len(refusals), more))
+            reported.append((len(refusals), more))
 
         def mutation(self, *_: Any) -> None:
             raise AssertionError
 
     refusals = Refusals()
     refusals.tell(Trail(), ANN, "req")
-    assert told == []
+    assert reported == []
     for number in range(MOST_REFUSALS + 5):
         for _ in range(3):
             refusals.add(Refusal(f"Type.field{number}", "FORBIDDEN"))
     refusals.tell(Trail(), ANN, "req")
     refusals.tell(Trail(), ANN, "req")
-    assert told == [(MOST_REFUSALS, 15)]
+    assert reported == [(MOST_REFUSALS, 15)]

@@ -30,7 +30,7 @@ inputs = st.dictionaries(st.sampled_from(["x", "y", "z"]), plain_json, max_size=
 
 
 def kinds(value: Any) -> Any:
-    """The value with its types told apart, since True == 1 and [] == ()."""
+    """The value with its types distinguished, since True == 1 and [] == ()."""
     if isinstance(value, dict):
         return {name: kinds(part) for name, part in value.items()}
     return [kinds(part) for part in value] if isinstance(value, list) else (type(value).__name__, value)

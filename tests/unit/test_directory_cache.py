@@ -41,15 +41,15 @@ async def test_refs_outlive_the_customer_and_their_removal_is_reported() -> None
     directory = MemoryDirectory()
     for name in "abc":
         directory.add(f"cus_{name}", {P.LOANPRO: f"lp-{name}", P.CASELLE: f"cs-{name}"})
-    told: list[tuple[ProviderName, str]] = []
-    cache = CustomerCache(directory, limit=1, refs_limit=2, on_forgotten=lambda *refs: told.append(refs))
+    removed: list[tuple[ProviderName, str]] = []
+    cache = CustomerCache(directory, limit=1, refs_limit=2, on_forgotten=lambda *refs: removed.append(refs))
     await cache.entries(["cus_a", "cus_b"])
     cache.drop("cus_a")
     assert cache.refs_of("cus_a") == ((P.LOANPRO, "lp-a"), (P.CASELLE, "cs-a"))
     assert cache.refs_of("cus_nobody") == ()
     await cache.entries(["cus_c"])
     assert cache.refs_of("cus_a") == ()
-    assert told == [(P.LOANPRO, "lp-a"), (P.CASELLE, "cs-a")]
+    assert removed == [(P.LOANPRO, "lp-a"), (P.CASELLE, "cs-a")]
 
 
 @pytest.mark.parametrize("change", ["drop", "clear"])

@@ -154,13 +154,13 @@ def test_an_error_in_a_literal_names_place_type_and_rule(
 ) -> None:
     documents = DocumentCache(schema._schema, max_bytes=0, max_tokens=1_000, suggest=False)
     document = documents.prepare(text.replace("VALUE", value))
-    (told,) = error_format.format_document_errors(document.errors, "GRAPHQL_VALIDATION_FAILED")
+    (reported,) = error_format.format_document_errors(document.errors, "GRAPHQL_VALIDATION_FAILED")
     where = f" at {place}" if place else ""
-    assert told["message"].startswith(f"Argument '{argument}' has an invalid value{where}: ")
-    assert f"the type {kind}, which is " in told["message"]
-    assert rule in told["message"]
-    assert "4111111111" not in told["message"]
-    assert told["locations"]
+    assert reported["message"].startswith(f"Argument '{argument}' has an invalid value{where}: ")
+    assert f"the type {kind}, which is " in reported["message"]
+    assert rule in reported["message"]
+    assert "4111111111" not in reported["message"]
+    assert reported["locations"]
 
 
 async def test_an_error_in_a_variable_names_place_type_and_rule() -> None:
@@ -170,7 +170,7 @@ async def test_an_error_in_a_variable_names_place_type_and_rule() -> None:
     )
     given = {"customerId": "a", "paymentMethodId": "b", "idempotencyKey": "4111111111"}
     result = await run_operation(schema, document, None, {"i": given}, None)
-    assert [told["message"] for told in error_format.format_variable_errors(result.errors or ())] == [
+    assert [reported["message"] for reported in error_format.format_variable_errors(result.errors or ())] == [
         "Variable '$i' has an invalid value at .idempotencyKey: it does not fit the type IdempotencyKey, which is "
         "16 to 255 visible ASCII characters."
     ]

@@ -317,8 +317,8 @@ async def test_a_mutation_over_budget_reports_what_ran_and_stops(way: Any) -> No
     result = await way(document, Holder(ExecutionBudget(50, 10_000)), {}, SMALL)
     assert ran == ["a", "b"]
     assert result.data == {"a": {"rows": [{"number": 0}, {"number": 1}, {"number": 2}]}, "b": None, "c": None}
-    told = [(error.path, (error.extensions or {})["code"]) for error in result.errors]
-    assert told == [(["b"], "RESPONSE_TOO_LARGE"), (["c"], "RESPONSE_TOO_LARGE")]
+    reported = [(error.path, (error.extensions or {})["code"]) for error in result.errors]
+    assert reported == [(["b"], "RESPONSE_TOO_LARGE"), (["c"], "RESPONSE_TOO_LARGE")]
 
 
 async def test_each_event_of_a_subscription_has_a_budget() -> None:

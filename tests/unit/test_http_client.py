@@ -27,7 +27,7 @@ from app.http.transports.base import Cause, MaybeSent, NotSent, Transport, Trans
 from app.http.transports.choice import Kind
 from app.vault.provider import Call
 from tests.support.raw_server import Answer, Asked, RawServer, raw_server, reply
-from tests.support.transports import BOTH, every_door_over
+from tests.support.transports import BOTH, force_transport
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -38,7 +38,7 @@ PUT = VaultRequest(method="PUT", path="things/1", route="things/{id}", effect=Ef
 
 @pytest.fixture(params=BOTH)
 def transport(request: pytest.FixtureRequest) -> Iterator[Kind]:
-    with every_door_over(request.param):
+    with force_transport(request.param):
         yield request.param
 
 

@@ -33,7 +33,7 @@ from app.wallet.problems import ProblemCode, WriteProblem
 from resolvers.inputs.urls import ReturnOrigins
 from resolvers.types.user_errors import to_user_error
 from tests.support.memory import World
-from tests.support.writes import NotingWriter, document, mutations
+from tests.support.writes import RecordingWriter, document, mutations
 
 KEY = "0123456789abcdef"
 SECRET = "tok_1234567890"
@@ -43,7 +43,7 @@ JPM, CASELLE = ProviderName.JPMORGAN, ProviderName.CASELLE
 
 
 async def command_of(mutation: str, value: dict[str, Any]) -> Any:
-    world, writer = World(), NotingWriter()
+    world, writer = World(), RecordingWriter()
     world.services.writer = writer
     data = await world.data(document(mutation, mutations()[mutation]), {"input": value})
     assert data[mutation] == {"userErrors": []}
@@ -251,7 +251,7 @@ WAYS: list[tuple[dict[str, Any], NewMethod, tuple[str, ...], str]] = [
 async def test_every_way_to_add(
     way: dict[str, Any], method: NewMethod, path: tuple[str, ...], secret_field: str
 ) -> None:
-    world, writer = World(), NotingWriter()
+    world, writer = World(), RecordingWriter()
     world.services.writer = writer
     world.services.return_origins = ReturnOrigins(loopback=True)
     value = {"customerId": "cus_a", "idempotencyKey": KEY, "method": way, "billingAddress": ADDRESS}
@@ -270,7 +270,7 @@ async def test_every_way_to_add(
 
 
 async def test_a_raw_card_where_the_operator_allows_it() -> None:
-    world, writer = World(), NotingWriter()
+    world, writer = World(), RecordingWriter()
     world.services.writer = writer
     vault = world.vaults[JPM]
     vault.capabilities = replace(vault.capabilities, add_via=vault.capabilities.add_via | {AddRoute.RAW_CARD})
@@ -323,7 +323,7 @@ async def test_how_to_add() -> None:
     ],
 )
 async def test_what_a_loanpro_token_cannot_be(token: dict[str, str], path: list[str]) -> None:
-    world, writer = World(), NotingWriter()
+    world, writer = World(), RecordingWriter()
     world.services.writer = writer
     value = {"customerId": "cus_a", "idempotencyKey": KEY, "method": {"loanproToken": {"token": SECRET, **token}}}
     kind = mutations()["addPaymentMethod"]

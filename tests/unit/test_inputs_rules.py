@@ -7,7 +7,7 @@ import pytest
 from app.wallet.caller import ALL_SCOPES, Caller
 from resolvers.inputs.urls import ReturnOrigins
 from tests.support.memory import World
-from tests.support.writes import NotingWriter, document, leaves, mutations, sample
+from tests.support.writes import RecordingWriter, document, leaves, mutations, sample
 
 CARD = "4111 1111-1111 1111"
 WORDS = ("String", "URL", "SensitiveString")
@@ -30,7 +30,7 @@ IDS = [
 ]
 
 
-def world_with(writer: NotingWriter) -> World:
+def world_with(writer: RecordingWriter) -> World:
     world = World()
     world.services.writer = writer
     world.services.return_origins = ReturnOrigins.of(["https://shop.example"])
@@ -47,7 +47,7 @@ async def ask(world: World, mutation: str, value: dict[str, Any]) -> list[dict[s
 async def test_a_card_number_is_refused_in_every_text_but_where_it_belongs(
     mutation: str, path: tuple[str, ...], scalar: str
 ) -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     bare = CARD.replace(" ", "").replace("-", "")
     written = {
         "URL": "https://shop.example/4111%201111%201111%201111",
@@ -78,7 +78,7 @@ async def test_a_card_number_is_refused_in_every_text_but_where_it_belongs(
     ids=str,
 )
 async def test_no_way_to_write_it_hides_a_card_number(mutation: str, path: tuple[str, ...], written: str) -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     errors = await ask(world_with(writer), mutation, sample(mutations()[mutation], path, written))
     assert [(error["code"], error["path"]) for error in errors] == [("PAN_NOT_ALLOWED", ["input", *path])]
     assert writer.asked == []
@@ -97,7 +97,7 @@ async def test_no_way_to_write_it_hides_a_card_number(mutation: str, path: tuple
     ids=str,
 )
 async def test_what_only_resembles_a_card_number_passes(mutation: str, path: tuple[str, ...], value: str) -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     assert await ask(world_with(writer), mutation, sample(mutations()[mutation], path, value)) == []
     assert len(writer.asked) == 1
 
@@ -115,7 +115,7 @@ WRITES = [name for name in mutations() if name != "createTokenization"]  # which
 
 @pytest.mark.parametrize("mutation", WRITES)
 async def test_the_smallest_input_passes_and_reaches_the_use_case(mutation: str) -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     assert await ask(world_with(writer), mutation, sample(mutations()[mutation])) == []
     assert len(writer.asked) == 1
     assert writer.asked[0][1].caller.name == "tests"
@@ -128,14 +128,14 @@ async def test_control_characters_and_endless_text_are_refused(
     if scalar == "URL":
         return  # the scalar lets neither pass
     for wrong in ("a\r\nX-Injected: 1", "a\u202eb", "\x00", "x" * 5000):
-        writer = NotingWriter()
+        writer = RecordingWriter()
         errors = await ask(world_with(writer), mutation, sample(mutations()[mutation], path, wrong))
         assert [(error["code"], error["path"]) for error in errors] == [("INVALID_INPUT", ["input", *path])]
         assert writer.asked == []
 
 
 async def test_a_required_text_must_not_be_blank() -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     value = sample(mutations()["createCustomer"], ("address", "city"), "  ")
     value["externalId"] = ""
     errors = await ask(world_with(writer), "createCustomer", value)
@@ -147,7 +147,7 @@ async def test_a_required_text_must_not_be_blank() -> None:
 
 
 async def test_a_nickname_may_be_blank_to_take_it_away() -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     assert await ask(world_with(writer), "updatePaymentMethod", {"id": "pm_x", "nickname": ""}) == []
     assert writer.asked[0][0].nickname == ""
 
@@ -165,7 +165,7 @@ async def test_a_nickname_may_be_blank_to_take_it_away() -> None:
     ],
 )
 async def test_a_shopper_is_sent_back_to_the_operators_own_sites_alone(url: str, is_fine: bool) -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     path = ("method", "jpmRawCard", "authenticate", "returnUrl")
     errors = await ask(world_with(writer), "addPaymentMethod", sample(mutations()["addPaymentMethod"], path, url))
     found = [(error["code"], error["path"]) for error in errors if error["code"] != "RAW_CARD_DISABLED"]
@@ -181,7 +181,7 @@ def test_this_machine_is_a_site_in_development_alone() -> None:
 
 @pytest.mark.parametrize(("part", "scope"), [("jpmNetworkToken", "network_tokens:write"), ("jpmRawCard", "pan:write")])
 async def test_a_part_of_an_input_may_need_a_scope_of_its_own(part: str, scope: str) -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     world = world_with(writer)
     kind = mutations()["addPaymentMethod"]
     value = sample(kind, ("method", part, "expiry"), "2031-05")
@@ -193,7 +193,7 @@ async def test_a_part_of_an_input_may_need_a_scope_of_its_own(part: str, scope: 
 
 
 async def test_a_route_that_the_operator_closed_is_refused_by_name() -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     kind = mutations()["addPaymentMethod"]
     value = sample(kind, ("method", "jpmRawCard", "expiry"), "2031-05")
     assert await ask(world_with(writer), "addPaymentMethod", value) == [
@@ -216,7 +216,7 @@ async def test_a_route_that_the_operator_closed_is_refused_by_name() -> None:
     ],
 )
 async def test_what_does_not_fit_its_scalar_is_an_error_of_the_request(path: tuple[str, ...], value: str) -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     kind = mutations()["addPaymentMethod"]
     result = await world_with(writer).ask(document("addPaymentMethod", kind), {"input": sample(kind, path, value)})
     assert result.data is None
@@ -228,7 +228,7 @@ async def test_two_ways_at_once_are_an_error_of_the_request() -> None:
     kind = mutations()["addPaymentMethod"]
     value = sample(kind, ("method", "jpmRawCard", "expiry"), "2031-05")
     value["method"] |= sample(kind, ("method", "loanproToken", "kind"), "CARD")["method"]
-    result = await world_with(NotingWriter()).ask(document("addPaymentMethod", kind), {"input": value})
+    result = await world_with(RecordingWriter()).ask(document("addPaymentMethod", kind), {"input": value})
     assert result.data is None
 
 
@@ -250,7 +250,7 @@ async def test_two_ways_at_once_are_an_error_of_the_request() -> None:
     ],
 )
 async def test_how_to_reach_a_customer(field: str, value: str, is_fine: bool) -> None:
-    writer = NotingWriter()
+    writer = RecordingWriter()
     errors = await ask(world_with(writer), "createCustomer", sample(mutations()["createCustomer"], (field,), value))
     assert [(error["code"], error["path"]) for error in errors] == (
         [] if is_fine else [("INVALID_INPUT", ["input", field])]

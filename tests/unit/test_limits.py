@@ -188,7 +188,7 @@ BOMBS = {
     "19 chained fragments": chain(19),
     "31 chained fragments": chain(31),
     "300 chained fragments": chain(300),
-    "a long chain told backwards": "".join(f"fragment f{n} on Query{{...f{n - 1}}}" for n in range(400, 0, -1))
+    "a long chain in reverse order": "".join(f"fragment f{n} on Query{{...f{n - 1}}}" for n in range(400, 0, -1))
     + "fragment f0 on Query{viewer{partner}}{...f400}",
     "a cycle": "{...a} fragment a on Query{...b ...b} fragment b on Query{...a ...a viewer{partner}}",
     "many operations on one fragment": " ".join(f"query q{n}{{...f}}" for n in range(300))

@@ -12,7 +12,7 @@ from app.wallet.caller import ALL_SCOPES, Caller
 from app.wallet.commands import Actor, Command, WriteResult
 from app.wallet.problems import ProblemCode, WriteProblem
 from tests.support.memory import P, World, card
-from tests.support.writes import NotingWriter, document, mutations, sample
+from tests.support.writes import RecordingWriter, document, mutations, sample
 
 ADDRESS = MethodAddress(P.CASELLE, CustomerRef("cs"), MethodRef("uid"))
 ERRORS = """userErrors { __typename code retryable path ... on ProviderError { provider outcome providerCode
@@ -21,7 +21,7 @@ ERRORS = """userErrors { __typename code retryable path ... on ProviderError { p
 
 
 async def shown(world: World, result: WriteResult, selection: str, caller: Caller | None = None) -> Any:
-    world.services.writer = NotingWriter(result)
+    world.services.writer = RecordingWriter(result)
     kind = mutations()["addPaymentMethod"]
     answer = await world.ask(document("addPaymentMethod", kind, selection), {"input": sample(kind)}, caller=caller)
     assert answer.errors is None, answer.errors
@@ -33,7 +33,7 @@ def problem(code: str, **fields: Any) -> WriteProblem:
 
 
 @pytest.mark.parametrize(
-    ("told", "kind", "more"),
+    ("problem", "kind", "more"),
     [
         (problem("INVALID_INPUT"), "InputError", {}),
         (problem("NOT_FOUND"), "InputError", {}),
@@ -61,9 +61,9 @@ def problem(code: str, **fields: Any) -> WriteProblem:
         (problem("OUTCOME_UNKNOWN", outcome=WriteOutcome.UNKNOWN, retryable=True), "InputError", {}),
     ],
 )
-async def test_each_problem_has_its_kind(told: WriteProblem, kind: str, more: dict[str, Any]) -> None:
-    data = await shown(World(), WriteResult(problems=(told,)), ERRORS)
-    common = {"__typename": kind, "code": told.code.value, "retryable": told.retryable, "path": None}
+async def test_each_problem_has_its_kind(problem: WriteProblem, kind: str, more: dict[str, Any]) -> None:
+    data = await shown(World(), WriteResult(problems=(problem,)), ERRORS)
+    common = {"__typename": kind, "code": problem.code.value, "retryable": problem.retryable, "path": None}
     assert data["userErrors"] == [common | more]
 
 
@@ -87,7 +87,7 @@ async def test_a_duplicate_is_reported_though_its_vault_does_not_answer() -> Non
 
 async def test_parts_of_a_payload_keep_the_scopes_of_what_they_show() -> None:
     world = World()
-    world.services.writer = NotingWriter(WriteResult(method=ADDRESS, customer_id="cus_a"))
+    world.services.writer = RecordingWriter(WriteResult(method=ADDRESS, customer_id="cus_a"))
     kind = mutations()["addPaymentMethod"]
     caller = Caller(name="tests", scopes=frozenset({"payment_methods:write"}))
     text = document("addPaymentMethod", kind, "wasDuplicate paymentMethod { id } customer { id }")
@@ -100,7 +100,7 @@ async def test_parts_of_a_payload_keep_the_scopes_of_what_they_show() -> None:
     assert world.calls() == {}
 
 
-class SlowWriter(NotingWriter):
+class SlowWriter(RecordingWriter):
     """Changes the vault, and takes longer than the request's reads may."""
 
     def __init__(self, world: World) -> None:

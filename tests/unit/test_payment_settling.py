@@ -63,7 +63,7 @@ def report(store: Store, payment: PaymentRecord) -> Report:
     return settle
 
 
-async def told(store: Store, kind: EventType) -> list[dict[str, Any]]:
+async def details_of(store: Store, kind: EventType) -> list[dict[str, Any]]:
     return [dict(event.detail) for event in await store.events.after(None) if event.type is kind]
 
 
@@ -102,11 +102,11 @@ async def test_a_change_is_an_event_and_an_audit_row_and_a_repeat_is_neither(
     assert moved is not None
     assert (moved.state, moved.decline_code) == (S.CAPTURED, None)
     assert await report(S.DECLINED) is None
-    assert await told(store, EventType.PAYMENT_UPDATED) == [
+    assert await details_of(store, EventType.PAYMENT_UPDATED) == [
         {"payment_id": payment.id, "state": "DECLINED"},
         {"payment_id": payment.id, "state": "CAPTURED"},
     ]
-    assert await told(store, EventType.MUTATION) == [
+    assert await details_of(store, EventType.MUTATION) == [
         {"payment": payment.id, "was": "QUOTED", "reported": "DECLINED"},
         {"payment": payment.id, "was": "DECLINED", "reported": "CAPTURED"},
     ]
@@ -181,7 +181,7 @@ async def test_refunds_add_up_whatever_is_repeated(store: Store, payment: Paymen
         current = await store.payments.payment(payment.id)
         assert current is not None
         assert (current.state, current.refunded) == (state, refunded)
-    assert [event.get("refunded") for event in await told(store, EventType.PAYMENT_UPDATED)] == [
+    assert [event.get("refunded") for event in await details_of(store, EventType.PAYMENT_UPDATED)] == [
         None,
         4_000,
         4_099,
@@ -215,7 +215,7 @@ async def test_other_amounts_are_for_a_person_and_both_are_kept(
     current = await store.payments.payment(payment.id)
     assert current is not None
     assert current.state is after
-    rows = await told(store, EventType.MUTATION)
+    rows = await details_of(store, EventType.MUTATION)
     assert rows[0] == {
         "payment": payment.id,
         "was": stands.value,

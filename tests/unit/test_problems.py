@@ -17,8 +17,8 @@ RAISERS = {"RequestRefused", "CodedError", "_over", "_error"}
 
 def test_the_page_and_the_table_say_the_same() -> None:
     page = (ROOT / "docs" / "errors.md").read_text("utf-8")
-    told = {code: int(status) for code, status, _, _ in ROW.findall(page)}
-    assert told == {code: problem.status for code, problem in PROBLEMS.items()}
+    documented = {code: int(status) for code, status, _, _ in ROW.findall(page)}
+    assert documented == {code: problem.status for code, problem in PROBLEMS.items()}
     assert [code for code, *_ in ROW.findall(page)] == list(PROBLEMS)
 
 

@@ -44,7 +44,7 @@ from resolvers.events import NoEvents
 from resolvers.schema import schema
 from resolvers.scopes import needs_of
 from tests.support.memory import NOW, P, World, card
-from tests.support.writes import NotingWriter, mutations, sample
+from tests.support.writes import RecordingWriter, mutations, sample
 
 GRAPH: Final = schema._schema
 ULID: Final = "01JD8ZK4Q5W6X7Y8Z9ABCDEFGH"
@@ -209,7 +209,7 @@ def _event() -> EventRecord:
     )
 
 
-class Everything(NotingWriter, NoEvents):
+class Everything(RecordingWriter, NoEvents):
     """A process with one operation, one event and one payment."""
 
     async def operation(self, operation_id: str) -> OperationRecord | None:

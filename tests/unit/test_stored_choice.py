@@ -101,11 +101,11 @@ async def test_a_notification_about_it_and_one_list_without_it_forget_it(
     notified_of: list[MethodRef] | None, is_forgotten: bool, store: Store, chosen: ChoiceRecord
 ) -> None:
     here, asked_at = StoredChoices(store, AFTER), chosen.set_at + timedelta(seconds=1)
-    told = EventOrigin.PROVIDER_WEBHOOK
+    origin = EventOrigin.PROVIDER_WEBHOOK
     async with store.transaction() as tx:
-        await here.saw_list(listing("spm_2"), "cus_a", asked_at=asked_at, origin=told, notified_of=notified_of, tx=tx)
+        await here.saw_list(listing("spm_2"), "cus_a", asked_at=asked_at, origin=origin, notified_of=notified_of, tx=tx)
     assert (await store.directory.choice("cus_a") is None) == is_forgotten
-    assert await events(store) == ([(told, "spm_1")] if is_forgotten else [])
+    assert await events(store) == ([(origin, "spm_1")] if is_forgotten else [])
 
 
 async def test_another_choice_made_meanwhile_is_left_alone(store: Store, chosen: ChoiceRecord) -> None:

@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from app.sandbox.aloha import enums
 from app.sandbox.aloha.refusals import invalid
 from app.sandbox.base import Json
+from app.sandbox.checks import is_card_number
 
 _GUID: Final = re.compile(r"\{?[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\}?|[0-9a-fA-F]{32}")
 _CONNECTED_MASK: Final = re.compile(r"\d{6}[*xX●]+\d{4}")
@@ -185,14 +186,9 @@ def expiry(value: Any) -> tuple[int, int] | None:
 def _is_mask(text: str, provider: int | None) -> bool:
     """Ignores other characters. A whole card number is refused for every provider."""
     digits = re.sub(r"[^0-9*xX●]", "", text)
-    if not text or (_PAN.fullmatch(digits) and _passes_luhn(digits)):
+    if not text or is_card_number(digits):
         return False
     return provider != enums.CONNECTED_PAYMENTS or bool(_CONNECTED_MASK.fullmatch(digits))
-
-
-def _passes_luhn(number: str) -> bool:
-    digits = [int(digit) for digit in reversed(number)]
-    return (sum(digits[::2]) + sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2])) % 10 == 0
 
 
 def _text(value: Any) -> str:

@@ -8,17 +8,9 @@ from typing import Any, Final
 
 from app.sandbox.base import Json
 from app.sandbox.caselle.problems import CaselleProblem, CaselleRefusal
-from app.sandbox.checks import routing_number
+from app.sandbox.checks import brand_of, is_card_number, routing_number
 
 LIFETIME: Final = timedelta(minutes=15)
-_BRANDS: Final = (
-    (r"4", "VISA"),
-    (r"5[1-5]|2(22[1-9]|2[3-9]|[3-6]|7[01]|720)", "MASTERCARD"),
-    (r"3[47]", "AMEX"),
-    (r"6(011|4[4-9]|5)", "DISCOVER"),
-    (r"35", "JCB"),
-    (r"3(0|6|8|9)", "DINERS"),
-)
 
 
 def digest(token: str) -> str:
@@ -50,12 +42,8 @@ def mint(state: Json, wish: Json, account: str, now: datetime) -> Json:
     }
 
 
-def brand_of(number: str) -> str:
-    return next((brand for pattern, brand in _BRANDS if re.match(pattern, number)), "OTHER")
-
-
 def _check_card(number: str, wish: Json, now: datetime) -> None:
-    if not re.fullmatch(r"[0-9]{13,19}", number) or not _luhn(number):
+    if not is_card_number(number):
         raise ValueError("number is not a card number")
     if not (_is_int(wish.get("exp_month")) and 1 <= wish["exp_month"] <= 12):
         raise ValueError("exp_month must be 1 to 12")
@@ -74,11 +62,6 @@ def _check_bank(number: str, wish: Json) -> None:
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _luhn(number: str) -> bool:
-    doubled = [int(digit) * (2 if place % 2 else 1) for place, digit in enumerate(reversed(number))]
-    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
 
 
 def _end(entry: Json) -> datetime:

@@ -12,6 +12,7 @@ import secrets
 from functools import lru_cache
 from typing import Any, Final
 
+from app.sandbox import checks
 from app.sandbox.base import Json
 
 _CIPHER_PREFIX: Final = bytes.fromhex("0102030078")  # "AQIDAHj...": the start of every published token, decoded once
@@ -27,36 +28,9 @@ CARD_TYPES: Final = {
 }
 
 
-def brand_of(number: str) -> str | None:
-    """The brand by leading digits, among those that LoanPro lists; None for any other."""
-    two, four = int(number[:2]), int(number[:4])
-    if number.startswith("4"):
-        return "VISA"
-    if 51 <= two <= 55 or 2221 <= four <= 2720:
-        return "MASTERCARD"
-    if two in (34, 37):
-        return "AMEX"
-    if four == 6011 or two == 65 or 644 <= int(number[:3]) <= 649:
-        return "DISCOVER"
-    return None
-
-
-def passes_luhn(number: str) -> bool:
-    digits = [int(digit) for digit in reversed(number)]
-    doubled = (sum(divmod(2 * digit, 10)) for digit in digits[1::2])
-    return (sum(digits[::2]) + sum(doubled)) % 10 == 0
-
-
-def passes_routing_checksum(number: str) -> bool:
-    """ABA: nine digits, weights 3 7 1."""
-    if len(number) != 9 or not number.isdigit() or number == "0" * 9:
-        return False
-    return sum(int(digit) * weight for digit, weight in zip(number, (3, 7, 1) * 3, strict=True)) % 10 == 0
-
-
 def card_record(number: str, *, exp_month: int, exp_year: int, holder_name: str, address: Json | None = None) -> Json:
     """Validate a card and return its masked record. Raises ValueError, which names the field and never the value."""
-    if not (number.isascii() and number.isdigit() and 13 <= len(number) <= 19 and passes_luhn(number)):
+    if not checks.is_card_number(number):
         raise ValueError("card_number is not valid")
     if not 1 <= exp_month <= 12 or not 2000 <= exp_year <= 2099:
         raise ValueError("expiration_date is not valid")
@@ -65,7 +39,7 @@ def card_record(number: str, *, exp_month: int, exp_year: int, holder_name: str,
         "last4": number[-4:],
         "bin": number[:6],
         "masked": "X" * (len(number) - 4) + number[-4:],
-        "brand": brand_of(number),
+        "brand": brand if (brand := checks.brand_of(number)) in CARD_TYPES else None,
         "exp_month": exp_month,
         "exp_year": exp_year,
         "holder": holder_name,
@@ -87,7 +61,7 @@ def bank_record(
     """
     if not (number.isascii() and number.isdigit() and 4 <= len(number) <= 17):
         raise ValueError("account_number is not valid")
-    if not passes_routing_checksum(routing_number):
+    if checks.routing_number(routing_number) is not None:
         raise ValueError("routing_number is not valid")
     if account_type not in ("checking", "savings"):
         raise ValueError("account_type is not valid")

@@ -40,7 +40,7 @@ from app.server.addresses import TrustedProxies
 from app.server.connections import ConnectionLimits
 from app.settings.model import Settings
 from app.settings.required import missing_settings, unsafe_settings, warnings_of
-from app.store import Store, migrate, migrations_are_current
+from app.store import Store, make_engine, migrate, migrations_are_current
 from app.store.errors import StoreUnavailable
 from app.store.records import ChangeNotice, EventOrigin, EventType, MethodAddress, NewDelivery, Topic
 from app.vault.enums import CircuitState, ProviderName
@@ -78,7 +78,6 @@ from resolvers.schema import schema
 from resolvers.sensitive_rule import SecretsInVariablesOnly
 
 _log = logging.getLogger("vaultgraph")
-_STORES: Final = ("postgresql+asyncpg://", "sqlite+aiosqlite://")
 _POLL_EVERY_S: Final = 0.5
 
 Hook = Callable[["Gateway"], Awaitable[None]]
@@ -418,10 +417,12 @@ def _shared_buckets(settings: Settings) -> RedisBuckets | None:
 
 
 def store_url(settings: Settings) -> str:
-    """The SQLAlchemy URL of the settings; raises SettingsError for an unsupported database."""
-    url = settings.store.url.reveal() or f"sqlite+aiosqlite:///{settings.data_dir / 'vaultgraph.db'}"
-    if not url.startswith(_STORES):
-        raise SettingsError(f"store.url must begin with {' or '.join(_STORES)}")
+    """The store's URL; raises SettingsError for an unsupported database."""
+    url = settings.store.url.reveal() or f"sqlite:///{settings.data_dir / 'vaultgraph.db'}"
+    try:
+        make_engine(url)
+    except ValueError as error:
+        raise SettingsError(f"store.url: {error}") from None
     return url
 
 

@@ -44,10 +44,9 @@ async def _bounded(part: Callable[[], Awaitable[str]]) -> str:
 
 
 async def _store(settings: Settings) -> str:
-    from sqlalchemy.exc import SQLAlchemyError
-
     from app.main import store_url
     from app.store import Store, migrations_are_current
+    from app.store.errors import StatementFailed
 
     url = store_url(settings)
     file = sqlite_file(settings)
@@ -65,11 +64,9 @@ async def _store(settings: Settings) -> str:
                     await store.changes.version()
         finally:
             await store.close()
-    except StoreUnavailable as error:
+    except (StatementFailed, StoreUnavailable) as error:
         return f"cannot be used ({error.cause}): check {setting}"
-    except (OSError, SQLAlchemyError) as error:
-        return f"cannot be used ({type(getattr(error, 'orig', None) or error).__name__}): check {setting}"
-    except Exception as error:  # noqa: BLE001 - the driver's own errors are of many kinds, and may name the address
+    except OSError as error:
         return f"cannot be used ({type(error).__name__}): check {setting}"
     if is_current or file is not None:  # an embedded store is upgraded at the next start
         return OK

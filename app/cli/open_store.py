@@ -43,7 +43,7 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         if url:
             store = Store.open(url)
         else:
-            store = Store.open(f"sqlite+aiosqlite:///{usable_folder(settings.data_dir) / 'vaultgraph.db'}")
+            store = Store.open(f"sqlite:///{usable_folder(settings.data_dir) / 'vaultgraph.db'}")
             await migrate(store.engine)
     try:
         yield store

@@ -4,15 +4,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import click
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli.options import may_create
 from app.errors import SettingsError
 from app.settings.model import Settings
-from app.store.errors import StoreUnavailable
+from app.store import make_engine
+from app.store.errors import StatementFailed, StoreUnavailable
 
 
 def usable_folder(folder: Path) -> Path:
@@ -27,13 +27,13 @@ def usable_folder(folder: Path) -> Path:
 
 
 def sqlite_file(settings: Settings) -> Path | None:
-    """The file of an embedded store; None for a database server. Raises sqlalchemy ArgumentError for an invalid URL."""
-    url = settings.store.url.reveal()
-    if not url:
+    """The file of an embedded store; None for a database server. Raises SettingsError."""
+    if not settings.store.url:
         return settings.data_dir / "vaultgraph.db"
-    parsed = make_url(url)
-    is_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:")
-    return Path(str(parsed.database)) if is_file else None
+    from app.main import store_url
+
+    engine = make_engine(store_url(settings))
+    return Path(engine.address) if engine.is_sqlite else None
 
 
 def described_store(settings: Settings) -> str:
@@ -41,10 +41,10 @@ def described_store(settings: Settings) -> str:
     file = sqlite_file(settings)
     if file is not None:
         return str(file.absolute())
-    url = make_url(settings.store.url.reveal())
-    host = url.host or url.query.get("host") or "localhost"
+    url = urlsplit(settings.store.url.reveal())
+    host = url.hostname or parse_qs(url.query).get("host", ["localhost"])[0]
     port = f":{url.port}" if url.port else ""
-    return f"{url.get_backend_name()} {host}{port}/{url.database or ''}"
+    return f"postgresql {host}{port}{url.path or '/'}"
 
 
 @contextmanager
@@ -52,9 +52,8 @@ def store_startup_errors() -> Iterator[None]:
     """Report a store that cannot be opened in one line; the driver's message would show address and user."""
     try:
         yield
-    except (OSError, SQLAlchemyError, StoreUnavailable) as error:
-        origin = getattr(error, "orig", None) or error
-        cause = error.cause if isinstance(error, StoreUnavailable) else type(origin).__name__
+    except (OSError, StatementFailed, StoreUnavailable) as error:
+        cause = type(error).__name__ if isinstance(error, OSError) else error.cause
         raise SettingsError(
             f"the store cannot be opened ({cause}): check store.url or the data directory, and whether "
             "`vaultgraph migrate` has run"

@@ -1,36 +1,56 @@
-"""The store: durable state in SQLite (default) or PostgreSQL (several machines)."""
+"""The store: durable state in SQLite (default) or PostgreSQL (several machines).
 
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+A transaction is one plain function that runs from begin to commit on the database connection's own thread:
+
+    def rename(tx: Transaction, customer_id: str, name: str) -> CustomerRecord:
+        customer = lock_customer(tx, customer_id)        # functions of app.store.directory, .journal, .events, ...
+        tx.execute(_RENAME, id=customer_id, name=name)
+        tx.touch(Topic.CUSTOMER, customer_id)            # published with the commit
+        append_event(tx, NewEvent(...))
+        return customer
+
+    renamed = await store.transaction(rename, "cus_1", "Ada")
+    known = await store.read(find_operation, "op_1")      # reads take a Connection and no transaction
+
+It commits if the function returns and rolls back if it raises; the exception reaches the caller. It must not await,
+call a vault, or change objects of the event loop. A cancelled caller waits for the end of a transaction that has begun.
+The methods of `store.journal`, `store.directory` and so on are such functions, each with a transaction of its own.
+"""
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from typing import Concatenate, ParamSpec, TypeVar, overload
 
-from sqlalchemy import Engine
-
-from app.store.cancel_safe import dispose
 from app.store.changelog import ChangeLog
 from app.store.clients import Clients
-from app.store.database import Clock, Database, OnChange, Tx, make_engine, utc_now
-from app.store.directory import CustomerStore
+from app.store.connection import Clock, Connection
+from app.store.database import Database, Engine, OnChange, Tx, make_engine, utc_now
+from app.store.directory import CustomerStore, erase_customer
 from app.store.documents import PublishedDocuments
-from app.store.events import Events
+from app.store.events import Events, forget_event_details
 from app.store.imports import Imports
-from app.store.journal import Journal
+from app.store.journal import Journal, forget_intents
 from app.store.key_uses import KeyUses
 from app.store.leases import Leases
 from app.store.link_health import LinkHealth
 from app.store.locks import Locks
 from app.store.observed_methods import ObservedMethods
+from app.store.outbox import Transaction
 from app.store.payments import Payments
 from app.store.records import CustomerRecord
 from app.store.schema import migrate, migrations_are_current
 from app.store.webhook_deliveries import WebhookDeliveries
 from app.vault.enums import ProviderName
 
-__all__ = ["Store", "Tx", "make_engine", "migrate", "migrations_are_current"]
+__all__ = ["Connection", "Store", "Transaction", "Tx", "make_engine", "migrate", "migrations_are_current"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Store:
-    """The repositories. ``async with store.transaction() as tx`` commits writes of several of them atomically."""
+    """The repositories of one database."""
 
     def __init__(self, engine: Engine, *, tenant: str = "default", clock: Clock = utc_now) -> None:
         self.engine = engine
@@ -52,28 +72,33 @@ class Store:
 
     @classmethod
     def open(cls, url: str, *, tenant: str = "default", clock: Clock = utc_now) -> "Store":
-        """A store for ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://...``; connects on first use.
+        """A store for ``sqlite:///file`` or ``postgresql://...``; connects on first use. Raises ValueError.
 
         Does not change the schema; call `migrate(store.engine)` for that.
         """
         return cls(make_engine(url), tenant=tenant, clock=clock)
 
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Tx]:
-        """A write transaction; pass it to repositories as ``tx=``. Afterwards `tx.events` and `tx.changes` are set.
+    @overload
+    def transaction(self) -> AbstractAsyncContextManager[Tx]: ...
 
-        With SQLite it blocks all other writers: make no upstream calls inside, and no repository write without ``tx=``.
-        """
-        async with self._db.writing() as tx:
-            yield tx
+    @overload
+    async def transaction(
+        self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    def transaction(self, step=None, *args, **kwargs):  # type: ignore[no-untyped-def]
+        """Run `step` in a transaction. (Without it: an interactive one, for callers that are being rewritten.)"""
+        if step is None:
+            return self._db.interactive()
+        return self._db.write(step, *args, **kwargs)
+
+    async def read(self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `step`, which reads, outside of a transaction."""
+        return await self._db.read(step, *args, **kwargs)
 
     async def erase(self, customer_id: str, *, keep_links: Collection[ProviderName] = ()) -> CustomerRecord:
-        """`CustomerStore.erase`, plus personal data in journal and events, atomically. Raises CustomerUnknown."""
-        async with self.transaction() as tx:
-            record = await self.directory.erase(customer_id, keep_links=keep_links, tx=tx)
-            await self.journal.forget(customer_id, tx=tx)
-            await self.events.forget(customer_id, tx=tx)
-            return record
+        """Erase a customer, with the personal data in journal and events. Raises CustomerUnknown."""
+        return await self._db.write(erase_everywhere, customer_id, keep_links=keep_links)
 
     def now(self) -> datetime:
         return self._db.now()
@@ -84,4 +109,12 @@ class Store:
 
     async def close(self) -> None:
         await self.locks.close()
-        await dispose(self.engine)
+        await self._db.close()
+
+
+def erase_everywhere(tx: Transaction, customer_id: str, *, keep_links: Collection[ProviderName] = ()) -> CustomerRecord:
+    """`erase_customer`, plus personal data in journal and events."""
+    record = erase_customer(tx, customer_id, keep_links=keep_links)
+    forget_intents(tx, customer_id)
+    forget_event_details(tx, customer_id)
+    return record

@@ -1,22 +1,12 @@
-"""Distinguishes store outages from bugs, and logs each change of availability once."""
+"""Logs each change of the store's availability once."""
 
 import logging
 import time
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-
-from app.store.errors import StoreUnavailable
-
 _log = logging.getLogger("vaultgraph.store")
 
-# SQLSTATE classes and codes (PostgreSQL, appendix A) of an unavailable server: connection, authorization, no such
-# database, insufficient resources, operator intervention, system error, read-only standby.
-_SQLSTATE_CLASSES: Final = frozenset({"08", "28", "3D", "53", "57", "58"})
-_READ_ONLY: Final = "25006"
-_SQLITE_ERROR: Final = 1  # error in the statement; other codes of SQLite's OperationalError concern the file
 _SETTLED_S: Final = 1.0
 
 
@@ -65,39 +55,9 @@ class Access:
         self._availability = availability
         self._kind = kind
 
-    def failed(self, error: Exception) -> None:
-        """Raise StoreUnavailable if `error` is an outage; return for any other error."""
-        if isinstance(error, StoreUnavailable):
-            return
-        cause = outage(error)
-        if cause is not None:
-            self._availability.failed(self._kind, cause)
-            raise StoreUnavailable(cause) from None
+    def failed(self, cause: str) -> None:
+        self._availability.failed(self._kind, cause)
 
     def worked(self) -> None:
         if not self._availability.is_settled:
             self._availability.worked(self._kind)
-
-
-def outage(error: BaseException) -> str | None:
-    """The driver's error name if `error` means that the store is unavailable; None for a bug."""
-    if isinstance(error, DBAPIError):
-        origin: BaseException = error.orig or error
-        if not (error.connection_invalidated or _is_outage(origin)):
-            return None
-        return type(origin.__cause__ or origin).__name__
-    # Unwrapped driver and socket errors come from connecting only: SQLAlchemy wraps those of statements.
-    is_driver = type(error).__module__.partition(".")[0] in ("asyncpg", "sqlite3")
-    return type(error).__name__ if is_driver or isinstance(error, OSError | PoolTimeout) else None
-
-
-def _is_outage(origin: BaseException) -> bool:
-    state = getattr(origin, "sqlstate", None)
-    if isinstance(state, str):
-        return state[:2] in _SQLSTATE_CLASSES or state == _READ_ONLY
-    code = getattr(origin, "sqlite_errorcode", None)
-    return isinstance(code, int) and code & 0xFF != _SQLITE_ERROR and not _is_constraint(code)
-
-
-def _is_constraint(code: int) -> bool:
-    return code & 0xFF in (19, 20)  # SQLITE_CONSTRAINT, SQLITE_MISMATCH

@@ -1,66 +1,60 @@
 """The change log, with which all replicas invalidate their caches."""
 
 from datetime import datetime
-from typing import Any
+from typing import Final, NamedTuple
 
-from sqlalchemy import Select, delete, func, select, update
+from app.store.connection import Connection
+from app.store.database import Read, Repository, Write
+from app.store.outbox import Transaction
+from app.store.records import ChangeNotice, ChangeNotices
+from app.store.statements import Query, Statement
 
-from app.store.database import Database
-from app.store.prepared import Asked, prepared
-from app.store.records import ChangeNotice, ChangeNotices, Topic
-from app.store.tables import changes, heads
+
+class _Head(NamedTuple):
+    version: int
+    pruned_to: int
 
 
-class ChangeLog:
+_VERSION: Final = Query(int, "SELECT version FROM heads WHERE tenant = :tenant")
+_HEAD: Final = Query(_Head, "SELECT {columns} FROM heads WHERE tenant = :tenant")
+_SINCE: Final = Query(
+    ChangeNotice,
+    "SELECT {columns} FROM changes WHERE tenant = :tenant AND version > :version ORDER BY version LIMIT :limit",
+)
+_LAST_OLD: Final = Query(int, "SELECT max(version) FROM changes WHERE tenant = :tenant AND changed_at < :before")
+_PRUNE: Final = Statement("DELETE FROM changes WHERE tenant = :tenant AND version <= :last")
+_PRUNED: Final = Statement("UPDATE heads SET pruned_to = :last WHERE tenant = :tenant")
+
+
+def change_version(db: Connection) -> int:
+    return db.one(_VERSION) or 0
+
+
+def changes_since(db: Connection, version: int, *, limit: int = 10_000) -> ChangeNotices:
+    """Changes after `version`, oldest first; incomplete if there are more than `limit` or some were pruned."""
+    # Read the rows first: a version read before them could be lower than the last row's.
+    rows = db.all(_SINCE, version=version, limit=limit + 1)
+    head = db.one(_HEAD)
+    if head is None:
+        return ChangeNotices(version, (), is_complete=True)
+    if version < head.pruned_to or version > head.version or len(rows) > limit:
+        return ChangeNotices(head.version, (), is_complete=False)
+    return ChangeNotices(rows[-1].version if rows else version, tuple(rows), is_complete=True)
+
+
+def prune_changes(tx: Transaction, before: datetime) -> int:
+    """Delete changes older than `before`; returns their number."""
+    last = tx.one(_LAST_OLD, before=before)
+    if last is None:
+        return 0
+    gone = tx.count(_PRUNE, last=last)
+    tx.execute(_PRUNED, last=last)
+    return gone
+
+
+class ChangeLog(Repository):
     """Poll `version()` (one indexed row); if it changed, call `since(last_version)`."""
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    async def version(self) -> int:
-        async with self._db.reading() as conn:
-            return await conn.scalar(*_version(self._db.tenant)) or 0
-
-    async def since(self, version: int, *, limit: int = 10_000) -> ChangeNotices:
-        """Changes after `version`, oldest first; incomplete if there are more than `limit` or some were pruned."""
-        async with self._db.reading() as conn:
-            # Read the rows first: a version read before them could be lower than the last row's.
-            found = await conn.execute(*_since(self._db.tenant, version, limit + 1))
-            rows = [ChangeNotice(row.version, Topic(row.topic), row.key) for row in found]
-            head = (await conn.execute(*_head(self._db.tenant))).first()
-        if head is None:
-            return ChangeNotices(version, (), is_complete=True)
-        if version < head.pruned_to or version > head.version or len(rows) > limit:
-            return ChangeNotices(head.version, (), is_complete=False)
-        return ChangeNotices(rows[-1].version if rows else version, tuple(rows), is_complete=True)
-
-    async def prune(self, before: datetime) -> int:
-        """Delete changes older than `before`; returns their number."""
-        old = (changes.c.tenant == self._db.tenant, changes.c.changed_at < before)
-        async with self._db.writing() as tx:
-            last = await tx.conn.scalar(select(func.max(changes.c.version)).where(*old))
-            if last is None:
-                return 0
-            gone = await tx.conn.execute(
-                delete(changes).where(changes.c.tenant == self._db.tenant, changes.c.version <= last)
-            )
-            await tx.conn.execute(update(heads).where(heads.c.tenant == self._db.tenant).values(pruned_to=last))
-            return gone.rowcount
-
-
-@prepared
-def _version(tenant: Asked) -> Select[Any]:
-    return select(heads.c.version).where(heads.c.tenant == tenant)
-
-
-@prepared
-def _head(tenant: Asked) -> Select[Any]:
-    return select(heads).where(heads.c.tenant == tenant)
-
-
-@prepared
-def _since(tenant: Asked, version: Asked, limit: Asked) -> Select[Any]:
-    later = changes.c.tenant == tenant, changes.c.version > version
-    return (
-        select(changes.c.version, changes.c.topic, changes.c.key).where(*later).order_by(changes.c.version).limit(limit)
-    )
+    version = Read(change_version)
+    since = Read(changes_since)
+    prune = Write(prune_changes)

@@ -1,197 +1,208 @@
-"""The engine for SQLite and PostgreSQL: connection setup, reads and write transactions.
+"""Runs the store's functions on connections to SQLite or PostgreSQL.
 
-A write is one transaction (`Tx`). Its changes and events are collected in the outbox and written last, under a lock on
-the row in `heads`. So versions and event ids are in commit order, and a reader with a cursor never misses a row that
-was numbered earlier but committed later.
+A write transaction is one plain function, ``def save_x(tx: Transaction, ...)``, that runs from begin to commit on its
+connection's thread: see `Transaction` for what it may do. `Read` and `Write` make methods of
+such functions, each with a transaction of its own; a function may call others to do more in one transaction.
 """
 
 import asyncio
-import os
-import sqlite3
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final
+from functools import partial
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
-from sqlalchemy import Engine, Row, create_engine, event
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
-
-from app.store import sqlite_driver
-from app.store.availability import Availability
-from app.store.cancel_safe import CancelSafeConnection, read
-from app.store.errors import StoreError
-from app.store.outbox import Outbox
-from app.store.prepared import Insert, Statement
+from app.store.availability import Access, Availability
+from app.store.connection import Clock, Connection, Driver
+from app.store.errors import StoreError, StoreUnavailable
+from app.store.interactive import Tx as Tx
+from app.store.interactive import begun
+from app.store.outbox import Transaction
 from app.store.records import ChangeNotice
+from app.store.threads import ThreadPool
 
-BUSY_TIMEOUT_S: Final = 30
-_CONNECT_WITHIN_S: Final = 10
-_WAL_TRIES: Final = 200
-_WAL_PAUSE_S: Final = 0.01
-
-Clock = Callable[[], datetime]
+P = ParamSpec("P")
+T = TypeVar("T")
 OnChange = Callable[[Sequence[ChangeNotice]], None]
+
+_SQLITE: Final = re.compile(r"sqlite(?:\+\w+)?:///([^?]+)")
+_POSTGRESQL: Final = re.compile(r"postgresql(?:\+\w+)?(://.+)")
+_SQLITE_READERS: Final = 2
+_SESSIONS: Final = 8
+_POSTGRESQL_LIMIT_S: Final = 25.0  # above the server's own limit for one statement
 
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Tx(Outbox):
-    """A write transaction, which several repositories can share."""
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """How to connect: `address` is SQLite's file or libpq's URL. `limit_s` bounds a transaction, with its wait for a
+    connection."""
 
-    def __init__(self, conn: CancelSafeConnection, tenant: str) -> None:
-        super().__init__(tenant)
-        self.conn = conn
+    is_sqlite: bool
+    address: str
+    readers: int
+    writers: int
+    limit_s: float | None
+
+    def connect(self) -> Driver:
+        """Blocks. Raises StoreUnavailable."""
+        if self.is_sqlite:
+            from app.store.sqlite import SqliteDriver
+
+            return SqliteDriver(self.address)
+        from app.store.postgres import PostgresDriver
+
+        return PostgresDriver(self.address)
+
+    def pool(self, size: int) -> ThreadPool:
+        return ThreadPool(self.connect, size, self.limit_s)
 
 
-def _insert_of(dialect: str) -> Insert:
-    """The dialect's INSERT with ON CONFLICT support. Imports only the dialect in use."""
-    if dialect == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert
-    else:
-        from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
-    return insert
+def make_engine(url: str) -> Engine:
+    """For ``sqlite:///file`` or ``postgresql://...``; a driver named after ``+`` is ignored. Raises ValueError."""
+    if (found := _SQLITE.match(url)) is not None:
+        # One connection writes. Two read: a long page of events does not delay short reads.
+        return Engine(is_sqlite=True, address=found[1], readers=_SQLITE_READERS, writers=1, limit_s=None)
+    if (found := _POSTGRESQL.match(url)) is not None:
+        address = f"postgresql{found[1]}"
+        return Engine(False, address, readers=_SESSIONS, writers=_SESSIONS, limit_s=_POSTGRESQL_LIMIT_S)
+    raise ValueError("it must begin with sqlite:/// or postgresql://")
 
 
 class Database:
-    """The engine, the tenant and the clock that all repositories share."""
+    """The connections, the tenant and the clock that all repositories share."""
 
     def __init__(self, engine: Engine, *, tenant: str = "default", clock: Clock = utc_now) -> None:
-        self.engine = engine
-        self.tenant = tenant
-        self.now = clock
-        self.availability = Availability()
-        self.is_sqlite = engine.dialect.name == "sqlite"
-        self.insert: Insert = _insert_of(engine.dialect.name)
-        self._reader = engine if self.is_sqlite else engine.execution_options(isolation_level="AUTOCOMMIT")
-        # SQLite reads run without a transaction. A write takes the write lock at its start, so it cannot deadlock. An
-        # engine listener could do the same, but would run for each statement.
-        self._begin = "BEGIN IMMEDIATE" if self.is_sqlite else None
-        # SQLite allows one writer at a time. This queue is fair and cheap; SQLite's busy handler polls.
-        self._write_lock = asyncio.Lock()
-        self._lock_holder: asyncio.Task[Any] | None = None
+        self.engine: Final = engine
+        self.tenant: Final = tenant
+        self.now: Final = clock
+        self.availability: Final = Availability()
+        self._readers: Final = engine.pool(engine.readers)
+        self._writers: Final = engine.pool(engine.writers)
         self._listeners: list[OnChange] = []
+        self._holder: asyncio.Task[Any] | None = None
 
-    @asynccontextmanager
-    async def reading(self, tx: Tx | None = None) -> AsyncIterator[CancelSafeConnection]:
-        """A connection for single statements; each sees the committed state, or that of `tx`."""
-        if tx is not None:
-            yield tx.conn
-            return
-        conn = await CancelSafeConnection.open(self._reader, self.availability.reads)
-        try:
-            yield conn
-        finally:
-            await conn.close()
+    async def read(self, step: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `step` outside of a transaction: each of its statements sees what is committed."""
+        return await self.run(
+            self._readers,
+            self.availability.reads,
+            lambda driver: step(Connection(driver, self.tenant, self.now), *args, **kwargs),
+        )
 
-    async def rows(self, asked: Statement, tx: Tx | None = None) -> Sequence[Row[Any]]:
-        """All rows of one statement; use `reading` for several statements."""
-        if tx is not None:
-            return (await tx.conn.execute(*asked)).all()
-        return await read(self._reader, *asked, self.availability.reads)
+    async def write(self, step: Callable[Concatenate[Transaction, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `step` in a transaction: committed if it returns, rolled back if it raises.
 
-    @asynccontextmanager
-    async def writing(self, tx: Tx | None = None) -> AsyncIterator[Tx]:
-        """Join `tx`, or run a new transaction: committed at the end of the block, rolled back if it raises."""
-        if tx is not None:
-            yield tx
-            return
-        if not self.is_sqlite:
-            async with self._transaction() as own:
-                yield own
-            return
-        if self._lock_holder is not None and self._lock_holder is asyncio.current_task():
-            raise StoreError("a write inside a transaction must be given its tx")  # otherwise a deadlock
-        async with self._write_lock:
-            self._lock_holder = asyncio.current_task()
+        If the caller is cancelled, a transaction that has begun still runs to its end.
+        """
+        tx: Transaction | None = None
+
+        def work(driver: Driver) -> T:
+            nonlocal tx
+            tx = Transaction(driver, self.tenant, self.now)
+            driver.begin()
             try:
-                async with self._transaction() as own:
-                    yield own
-            finally:
-                self._lock_holder = None
+                found = step(tx, *args, **kwargs)
+                tx.flush()
+                driver.commit()
+            except BaseException:
+                driver.rollback()
+                raise
+            return found
+
+        def committed(_: T) -> None:
+            if tx is not None:
+                self.notify(tx.changes)
+
+        return await self.run(self._writers, self.availability.writes, work, committed)
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Tx]:
-        conn = await CancelSafeConnection.begun(self.engine, self._begin, self.availability.writes)
-        own = Tx(conn, self.tenant)
+    async def interactive(self) -> AsyncIterator[Tx]:
+        self.check_holder()
+        async with begun(self) as tx:
+            self._holder = asyncio.current_task()
+            try:
+                yield tx
+            finally:
+                self._holder = None
+
+    async def run_interactive(self, tx: Tx) -> None:
+        await self.run(self._writers, self.availability.writes, tx.serve, lambda _: self.notify(tx.changes))
+
+    def check_holder(self) -> None:
+        if self.engine.is_sqlite and self._holder is not None and self._holder is asyncio.current_task():
+            raise StoreError("a write inside a transaction must be given its tx")  # otherwise a deadlock
+
+    async def run(
+        self,
+        pool: ThreadPool,
+        access: Access,
+        work: Callable[[Driver], T],
+        then: Callable[[T], None] | None = None,
+    ) -> T:
         try:
-            yield own
-        except BaseException:
-            await conn.close()
+            found = await pool.run(work, then)
+        except StoreUnavailable as error:
+            access.failed(error.cause)
             raise
-        await conn.end(lambda raw: own.flush(raw, self.now(), self.insert), then=lambda: self._notify(own.changes))
+        access.worked()
+        return found
 
     def on_change(self, listener: OnChange) -> None:
         """Call `listener` after each commit in this process that has changes; it must not block or raise."""
         self._listeners.append(listener)
 
-    def _notify(self, changes: Sequence[ChangeNotice]) -> None:
-        if changes:
-            for listener in self._listeners:
-                listener(changes)
-
-
-def make_engine(url: str | URL) -> Engine:
-    """An engine for ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://...``, without connecting.
-
-    A new SQLite file is readable only by its owner, because it holds names and e-mail addresses.
-    """
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(
-            parsed,
-            hide_parameters=True,
-            pool_pre_ping=True,
-            pool_size=10,
-            max_overflow=20,
-            pool_recycle=1800,
-            pool_timeout=_CONNECT_WITHIN_S,
-            connect_args={"timeout": _CONNECT_WITHIN_S},
-        )
-    if parsed.database:
-        _create_private(Path(parsed.database))
-    engine = create_engine(
-        parsed,
-        hide_parameters=True,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": sqlite_driver.connect},
-    )
-    event.listen(engine, "connect", _set_up_sqlite)
-    return engine
-
-
-def _create_private(file: Path) -> None:
-    """Create the file if it is missing. An existing one must not be opened: closing it would drop the process's locks.
-
-    Source: SQLite, "How To Corrupt An SQLite Database File", 2.2.
-    """
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-
-
-def _set_up_sqlite(connection: DBAPIConnection, _record: object) -> None:
-    # The driver must not begin transactions: `Database` does, so that writes take the lock immediately.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-    _use_wal(cursor)
-    # A journalled write must survive a power failure, not only a process crash; WAL's usual NORMAL could lose it.
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def _use_wal(cursor: DBAPICursor) -> None:
-    """Switch to WAL, with retries: while the first connection switches, others fail immediately."""
-    for is_last in [*[False] * _WAL_TRIES, True]:
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
+    def notify(self, changes: Sequence[ChangeNotice]) -> None:
+        if not changes:
             return
-        except sqlite3.OperationalError:
-            if is_last:
-                raise
-            time.sleep(_WAL_PAUSE_S)
+        for listener in self._listeners:
+            listener(changes)
+
+    async def close(self) -> None:
+        await self._readers.close()
+        await self._writers.close()
+
+
+class Repository:
+    def __init__(self, database: Database) -> None:
+        self._db: Final = database
+
+
+class Read(Generic[P, T]):
+    """A method that runs a function of a `Connection` for itself."""
+
+    def __init__(self, step: Callable[Concatenate[Connection, P], T]) -> None:
+        self._step: Final = step
+
+    def __get__(self, repository: Repository, owner: type[Repository]) -> Callable[..., Coroutine[Any, Any, T]]:
+        return partial(_step, repository._db, repository._db.read, self._step)  # type: ignore[return-value]
+
+
+class Write(Generic[P, T]):
+    """A method that runs a function of a `Transaction` in a transaction of its own."""
+
+    def __init__(self, step: Callable[Concatenate[Transaction, P], T]) -> None:
+        self._step: Final = step
+
+    def __get__(self, repository: Repository, owner: type[Repository]) -> Callable[..., Coroutine[Any, Any, T]]:
+        return partial(_step, repository._db, repository._db.write, self._step)  # type: ignore[return-value]
+
+
+async def _step(
+    database: Database,
+    run: Callable[..., Awaitable[T]],
+    step: Callable[..., T],
+    *args: Any,
+    tx: Tx | None = None,
+    **kwargs: Any,
+) -> T:
+    if tx is not None:
+        return await tx.run(step, *args, **kwargs)
+    if run == database.write:
+        database.check_holder()
+    return await run(step, *args, **kwargs)

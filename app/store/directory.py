@@ -1,16 +1,17 @@
-"""Writes to the directory: customers, their vault links and default methods. Each is published to the change log."""
+"""Writes to the directory: customers, their vault links and default methods. Each is published to the change log.
+
+Writes lock the customer's row first, so changes of one customer are serialised.
+"""
 
 from collections.abc import Collection
 from datetime import datetime
-from functools import cache
-from typing import Any
+from typing import Final
 
-from sqlalchemy import ColumnElement, Select, Table, delete, select, update
-
-from app.store.database import Tx
-from app.store.directory_reads import DirectoryReads, to_choice, to_customer, to_link
+from app.store import directory_reads
+from app.store.database import Read, Repository, Write
+from app.store.directory_reads import customer_by_external_id, links_of_customers, owners_of_refs, stored_choice
 from app.store.errors import CustomerUnknown, ExternalIdTaken, LinkConflict
-from app.store.prepared import Asked, Insert, prepared, replacing
+from app.store.outbox import Transaction
 from app.store.records import (
     ChoiceRecord,
     CustomerRecord,
@@ -19,275 +20,314 @@ from app.store.records import (
     MethodAddress,
     Topic,
 )
-from app.store.tables import choices, client_grants, customers, link_conflicts, links, methods, nicknames
+from app.store.statements import Query, Statement
 from app.store.text import storable
 from app.store.ulids import CUSTOMER, new_id
 from app.vault.enums import CustomerRef, LinkProof, ProviderName
 
+_CREATE: Final = Query(
+    CustomerRecord,
+    """
+    INSERT INTO customers (
+        tenant, id, external_id, first_name, last_name, business_name, email, phone, created_at
+    ) VALUES (:tenant, :id, :external_id, :first_name, :last_name, :business_name, :email, :phone, :now)
+    ON CONFLICT DO NOTHING RETURNING {columns}
+    """,
+)
+_LOCK: Final = Query(CustomerRecord, "SELECT {columns} FROM customers WHERE tenant = :tenant AND id = :id FOR UPDATE")
+_LINK: Final = Query(
+    LinkRecord,
+    """
+    INSERT INTO links (tenant, provider, customer_ref, customer_id, proof, linked_at, linked_by)
+    VALUES (:tenant, :provider, :customer_ref, :customer_id, :proof, :now, :linked_by)
+    ON CONFLICT DO NOTHING RETURNING {columns}
+    """,
+)
+_MINE: Final = "WHERE tenant = :tenant AND customer_id = :customer_id"
+_UNLINK: Final = Query(LinkRecord, "DELETE FROM links {mine} AND provider = :provider RETURNING {columns}", mine=_MINE)
+_UNLINK_ALL_BUT: Final = Statement("DELETE FROM links {mine} AND provider NOT IN :kept", mine=_MINE)
+_LINKED: Final = Query(str, "SELECT provider FROM links {mine} LIMIT 1", mine=_MINE)
+_DROP_CONFLICT: Final = Statement("DELETE FROM link_conflicts {mine} AND provider = :provider", mine=_MINE)
+_DROP_AT_VAULT: Final = tuple(
+    Statement("DELETE FROM {table} {mine} AND provider = :provider", table=table, mine=_MINE)
+    for table in ("choices", "nicknames", "methods")
+)
+_DROP_ALL: Final = tuple(
+    Statement("DELETE FROM {table} {mine}", table=table, mine=_MINE)
+    for table in ("choices", "nicknames", "methods", "link_conflicts")
+)
+_DROP_GRANTS: Final = Statement("DELETE FROM client_grants {mine}", mine=_MINE)
+_PUT_CHOICE: Final = Statement(
+    """
+    INSERT INTO choices (
+        tenant, customer_id, provider, customer_ref, method_ref, allow_expired, set_at, set_by, is_kept
+    ) VALUES (
+        :tenant, :customer_id, :provider, :customer_ref, :method_ref, :allow_expired, :set_at, :set_by, :is_kept
+    ) ON CONFLICT (tenant, customer_id) DO UPDATE SET
+        provider = excluded.provider, customer_ref = excluded.customer_ref, method_ref = excluded.method_ref,
+        allow_expired = excluded.allow_expired, set_at = excluded.set_at, set_by = excluded.set_by,
+        is_kept = excluded.is_kept, missing_since = NULL
+    """
+)
+_MARK_CHOICE: Final = Statement("UPDATE choices SET missing_since = :missing_since {mine}", mine=_MINE)
+_AT_ADDRESS: Final = "AND provider = :provider AND customer_ref = :customer_ref AND method_ref = :method_ref"
+_CLEAR_CHOICE: Final = Query(ChoiceRecord, "DELETE FROM choices {mine} RETURNING {columns}", mine=_MINE)
+_CLEAR_CHOICE_OF: Final = Query(
+    ChoiceRecord, "DELETE FROM choices {mine} {at} RETURNING {columns}", mine=_MINE, at=_AT_ADDRESS
+)
+_NEW_ADDRESS: Final = "provider = :new_provider, customer_ref = :new_customer_ref, method_ref = :new_method_ref"
+_MOVE_CHOICE: Final = Statement(
+    "UPDATE choices SET {new}, missing_since = NULL {mine} {at}", new=_NEW_ADDRESS, mine=_MINE, at=_AT_ADDRESS
+)
+_MOVE_NICKNAME: Final = Statement(
+    "UPDATE nicknames SET {new} {mine} {at}", new=_NEW_ADDRESS, mine=_MINE, at=_AT_ADDRESS
+)
+_PUT_NICKNAME: Final = Statement(
+    """
+    INSERT INTO nicknames (tenant, provider, customer_ref, method_ref, customer_id, nickname)
+    VALUES (:tenant, :provider, :customer_ref, :method_ref, :customer_id, :nickname)
+    ON CONFLICT (tenant, provider, customer_ref, method_ref) DO UPDATE SET
+        customer_id = excluded.customer_id, nickname = excluded.nickname
+    """
+)
+_DROP_NICKNAME: Final = Statement("DELETE FROM nicknames {mine} {at}", mine=_MINE, at=_AT_ADDRESS)
+_ERASE: Final = Query(
+    CustomerRecord,
+    """
+    UPDATE customers SET
+        first_name = NULL, last_name = NULL, business_name = NULL, email = NULL, phone = NULL,
+        external_id = CASE WHEN :is_whole THEN NULL ELSE external_id END, erased_at = :erased_at
+    WHERE tenant = :tenant AND id = :id RETURNING {columns}
+    """,
+)
 
-class CustomerStore(DirectoryReads):
-    """Writes lock the customer's row first, so changes of one customer are serialised."""
 
-    async def create(
-        self,
-        *,
-        external_id: str,
-        first_name: str | None = None,
-        last_name: str | None = None,
-        business_name: str | None = None,
-        email: str | None = None,
-        phone: str | None = None,
-        customer_id: str | None = None,
-        tx: Tx | None = None,
-    ) -> CustomerRecord:
-        """Add a customer with a new `cus_` id, or with `customer_id` (demo data, imports).
+def create_customer(
+    tx: Transaction,
+    *,
+    external_id: str,
+    first_name: str | None = None,
+    last_name: str | None = None,
+    business_name: str | None = None,
+    email: str | None = None,
+    phone: str | None = None,
+    customer_id: str | None = None,
+) -> CustomerRecord:
+    """Add a customer with a new `cus_` id, or with `customer_id` (demo data, imports).
 
-        Raises ExternalIdTaken if another customer has the external id.
-        """
-        storable(external_id, first_name, last_name, business_name, email, phone, customer_id)
-        record = CustomerRecord(
-            id=customer_id or new_id(CUSTOMER),
-            external_id=external_id,
-            first_name=first_name,
-            last_name=last_name,
-            business_name=business_name,
-            email=email,
-            phone=phone,
-            created_at=self._db.now(),
-        )
-        row = {name: getattr(record, name) for name in customers.c.keys() if name != "tenant"}  # noqa: SIM118
-        async with self._db.writing(tx) as own:
-            made = await own.conn.execute(_create(self._db.insert), {"tenant": self._db.tenant, **row})
-            if made.first() is None:
-                raise ExternalIdTaken(await self._holder(external_id, record.id, own))
-            own.touch(Topic.CUSTOMER, record.id)
-        return record
+    Raises ExternalIdTaken if another customer has the external id.
+    """
+    storable(external_id, first_name, last_name, business_name, email, phone, customer_id)
+    made = tx.one(
+        _CREATE,
+        id=customer_id or new_id(CUSTOMER),
+        external_id=external_id,
+        first_name=first_name,
+        last_name=last_name,
+        business_name=business_name,
+        email=email,
+        phone=phone,
+        now=tx.now(),
+    )
+    if made is None:
+        holder = customer_by_external_id(tx, external_id)
+        raise ExternalIdTaken(holder.id if holder else customer_id or "")
+    tx.touch(Topic.CUSTOMER, made.id)
+    return made
 
-    async def _holder(self, external_id: str, customer_id: str, tx: Tx) -> str:
-        by_external_id = await self.customer_by_external_id(external_id, tx=tx)
-        return by_external_id.id if by_external_id else customer_id
 
-    async def link(
-        self,
-        customer_id: str,
-        provider: ProviderName,
-        customer_ref: CustomerRef,
-        *,
-        proof: LinkProof,
-        linked_by: str,
-        tx: Tx | None = None,
-    ) -> LinkRecord:
-        """Link a vault's customer to one of the store. Idempotent: an existing link is returned unchanged.
+def link_customer(
+    tx: Transaction,
+    customer_id: str,
+    provider: ProviderName,
+    customer_ref: CustomerRef,
+    *,
+    proof: LinkProof,
+    linked_by: str,
+) -> LinkRecord:
+    """Link a vault's customer to one of the store. Idempotent: an existing link is returned unchanged.
 
-        Raises CustomerUnknown, or LinkConflict with the reason and the id of the conflicting customer.
-        """
-        storable(customer_ref, linked_by)
-        async with self._db.writing(tx) as own:
-            await self._lock(customer_id, own)
-            row = {
-                "tenant": self._db.tenant,
-                "customer_id": customer_id,
-                "provider": provider.value,
-                "customer_ref": customer_ref,
-                "proof": proof.value,
-                "linked_at": self._db.now(),
-                "linked_by": linked_by,
-            }
-            made = (await own.conn.execute(_link(self._db.insert), row)).first()
-            if made is None:
-                return await self._same_link(customer_id, provider, customer_ref, own)
-            await self._remove(link_conflicts, customer_id, link_conflicts.c.provider == provider.value, tx=own)
-            own.touch(Topic.CUSTOMER, customer_id)
-            return to_link(made)
+    Raises CustomerUnknown, or LinkConflict with the reason and the id of the conflicting customer.
+    """
+    storable(customer_ref, linked_by)
+    lock_customer(tx, customer_id)
+    made = tx.one(
+        _LINK,
+        customer_id=customer_id,
+        provider=provider,
+        customer_ref=customer_ref,
+        proof=proof,
+        now=tx.now(),
+        linked_by=linked_by,
+    )
+    if made is None:
+        return _same_link(tx, customer_id, provider, customer_ref)
+    tx.execute(_DROP_CONFLICT, customer_id=customer_id, provider=provider)
+    tx.touch(Topic.CUSTOMER, customer_id)
+    return made
 
-    async def _same_link(
-        self, customer_id: str, provider: ProviderName, customer_ref: CustomerRef, tx: Tx
-    ) -> LinkRecord:
-        owner = (await self.owners_of(provider, [customer_ref], tx=tx)).get(customer_ref)
-        if owner not in (None, customer_id):
-            raise LinkConflict(LinkConflictReason.REF_TAKEN, str(owner))
-        for link in (await self.links_of([customer_id], tx=tx))[customer_id]:
-            if link.provider == provider and link.customer_ref == customer_ref:
-                return link
-        raise LinkConflict(LinkConflictReason.CUSTOMER_LINKED, customer_id)
 
-    async def unlink(self, customer_id: str, provider: ProviderName, *, tx: Tx | None = None) -> LinkRecord | None:
-        """Remove the link and its data (choice, nicknames, observed methods); None if there is no link.
+def _same_link(tx: Transaction, customer_id: str, provider: ProviderName, customer_ref: CustomerRef) -> LinkRecord:
+    owner = owners_of_refs(tx, provider, [customer_ref]).get(customer_ref)
+    if owner not in (None, customer_id):
+        raise LinkConflict(LinkConflictReason.REF_TAKEN, str(owner))
+    for link in links_of_customers(tx, [customer_id])[customer_id]:
+        if link.provider == provider and link.customer_ref == customer_ref:
+            return link
+    raise LinkConflict(LinkConflictReason.CUSTOMER_LINKED, customer_id)
 
-        Also removes the customer's row in `link_conflicts`.
-        """
-        async with self._db.writing(tx) as own:
-            await self._lock(customer_id, own)
-            await self._remove(link_conflicts, customer_id, link_conflicts.c.provider == provider.value, tx=own)
-            removed = await self._remove(links, customer_id, links.c.provider == provider.value, tx=own)
-            if not removed:
-                return None
-            for table in (choices, nicknames, methods):
-                await self._remove(table, customer_id, table.c.provider == provider.value, tx=own)
-            own.touch(Topic.CUSTOMER, customer_id)
-            return to_link(removed[0])
 
-    async def set_choice(
-        self,
-        customer_id: str,
-        method: MethodAddress,
-        *,
-        set_by: str,
-        allow_expired: bool = False,
-        is_kept: bool = False,
-        set_at: datetime | None = None,
-        tx: Tx | None = None,
-    ) -> None:
-        """Store or replace the customer's default. Raises CustomerUnknown."""
-        storable(method.method_ref, method.customer_ref, set_by)
-        row = {
-            "tenant": self._db.tenant,
-            "customer_id": customer_id,
-            **_address_row(method),
-            "allow_expired": allow_expired,
-            "set_at": set_at or self._db.now(),
-            "set_by": set_by,
-            "is_kept": is_kept,
-            "missing_since": None,
-        }
-        async with self._db.writing(tx) as own:
-            await self._lock(customer_id, own)
-            await own.conn.execute(_put_choice(self._db.insert), row)
-            own.touch(Topic.CUSTOMER, customer_id)
+def unlink_customer(tx: Transaction, customer_id: str, provider: ProviderName) -> LinkRecord | None:
+    """Remove the link and its data (choice, nicknames, observed methods); None if there is no link.
 
-    async def locked_choice(self, customer_id: str, *, tx: Tx) -> ChoiceRecord | None:
-        """The stored default, locked until `tx` ends. Raises CustomerUnknown."""
-        await self._lock(customer_id, tx)
-        return await self.choice(customer_id, tx=tx)
+    Also removes the customer's row in `link_conflicts`. Raises CustomerUnknown.
+    """
+    lock_customer(tx, customer_id)
+    tx.execute(_DROP_CONFLICT, customer_id=customer_id, provider=provider)
+    removed = tx.one(_UNLINK, customer_id=customer_id, provider=provider)
+    if removed is None:
+        return None
+    for drop in _DROP_AT_VAULT:
+        tx.execute(drop, customer_id=customer_id, provider=provider)
+    tx.touch(Topic.CUSTOMER, customer_id)
+    return removed
 
-    async def mark_choice(self, customer_id: str, *, missing_since: datetime | None, tx: Tx) -> None:
-        """Store since when the vault's lists lack the stored default; None if they contain it."""
-        statement = update(choices).where(*self._of(choices, customer_id)).values(missing_since=missing_since)
-        await tx.conn.execute(statement)
+
+def set_default_choice(
+    tx: Transaction,
+    customer_id: str,
+    method: MethodAddress,
+    *,
+    set_by: str,
+    allow_expired: bool = False,
+    is_kept: bool = False,
+    set_at: datetime | None = None,
+) -> None:
+    """Store or replace the customer's default. Raises CustomerUnknown."""
+    storable(method.method_ref, method.customer_ref, set_by)
+    lock_customer(tx, customer_id)
+    tx.execute(
+        _PUT_CHOICE,
+        **_address(customer_id, method),
+        allow_expired=allow_expired,
+        set_at=set_at or tx.now(),
+        set_by=set_by,
+        is_kept=is_kept,
+    )
+    tx.touch(Topic.CUSTOMER, customer_id)
+
+
+def lock_choice(tx: Transaction, customer_id: str) -> ChoiceRecord | None:
+    """The stored default, locked until `tx` ends. Raises CustomerUnknown."""
+    lock_customer(tx, customer_id)
+    return stored_choice(tx, customer_id)
+
+
+def mark_choice_missing(tx: Transaction, customer_id: str, *, missing_since: datetime | None) -> None:
+    """Store since when the vault's lists lack the stored default; None if they contain it."""
+    tx.execute(_MARK_CHOICE, customer_id=customer_id, missing_since=missing_since)
+    tx.touch(Topic.CUSTOMER, customer_id)
+
+
+def clear_default_choice(
+    tx: Transaction, customer_id: str, *, only_if: MethodAddress | None = None
+) -> ChoiceRecord | None:
+    """Delete the choice, with `only_if` only if it names that method; returns the deleted choice."""
+    if only_if is None:
+        removed = tx.one(_CLEAR_CHOICE, customer_id=customer_id)
+    else:
+        removed = tx.one(_CLEAR_CHOICE_OF, **_address(customer_id, only_if))
+    if removed is not None:
         tx.touch(Topic.CUSTOMER, customer_id)
-
-    async def clear_choice(
-        self, customer_id: str, *, only_if: MethodAddress | None = None, tx: Tx | None = None
-    ) -> ChoiceRecord | None:
-        """Delete the choice, with `only_if` only if it names that method; returns the deleted choice."""
-        conditions: list[ColumnElement[bool]] = []
-        if only_if is not None:
-            conditions = [choices.c[name] == value for name, value in _address_row(only_if).items()]
-        async with self._db.writing(tx) as own:
-            removed = await self._remove(choices, customer_id, *conditions, tx=own)
-            if not removed:
-                return None
-            own.touch(Topic.CUSTOMER, customer_id)
-            return to_choice(removed[0])
-
-    async def move_choice(
-        self, customer_id: str, old: MethodAddress, new: MethodAddress, *, tx: Tx | None = None
-    ) -> bool:
-        """Move choice and nickname from `old` to `new`, its replacement at the vault. True if the choice moved."""
-        storable(new.method_ref, new.customer_ref)
-        async with self._db.writing(tx) as own:
-            moved = False
-            for table in (choices, nicknames):
-                conditions = [table.c[name] == value for name, value in _address_row(old).items()]
-                values = _address_row(new) | ({"missing_since": None} if table is choices else {})
-                statement = update(table).where(*self._of(table, customer_id), *conditions).values(values)
-                result = await own.conn.execute(statement)
-                moved = moved or (table is choices and result.rowcount > 0)
-            own.touch(Topic.CUSTOMER, customer_id)
-            return moved
-
-    async def set_nickname(
-        self, customer_id: str, method: MethodAddress, nickname: str | None, *, tx: Tx | None = None
-    ) -> None:
-        """Set a method's nickname, or remove it with None. Raises CustomerUnknown."""
-        storable(nickname, method.method_ref, method.customer_ref)
-        address = _address_row(method)
-        async with self._db.writing(tx) as own:
-            await self._lock(customer_id, own)
-            if nickname is None:
-                conditions = [nicknames.c[name] == value for name, value in address.items()]
-                await self._remove(nicknames, customer_id, *conditions, tx=own)
-            else:
-                row = {"tenant": self._db.tenant, **address, "customer_id": customer_id, "nickname": nickname}
-                await own.conn.execute(_put_nickname(self._db.insert), row)
-            own.touch(Topic.CUSTOMER, customer_id)
-
-    async def erase(
-        self, customer_id: str, *, keep_links: Collection[ProviderName] = (), tx: Tx | None = None
-    ) -> CustomerRecord:
-        """Delete names, choice, nicknames and links, except `keep_links`, with which erasure can be retried later.
-
-        Without kept links the customer is erased: its external id can be reused and its id is no longer found.
-        Idempotent. Raises CustomerUnknown. `Store.erase` also cleans journal and events.
-        """
-        kept = [provider.value for provider in keep_links]
-        async with self._db.writing(tx) as own:
-            record = await self._lock(customer_id, own, include_erased=True)
-            if record.erased_at is not None:
-                return record
-            for table in (choices, nicknames, methods, link_conflicts):
-                await self._remove(table, customer_id, tx=own)
-            await self._remove(links, customer_id, links.c.provider.not_in(kept), tx=own)
-            gone: dict[str, Any] = dict.fromkeys(("first_name", "last_name", "business_name", "email", "phone"))
-            if not await self._has_links(customer_id, own):
-                gone |= {"external_id": None, "erased_at": self._db.now()}
-                await self._remove(client_grants, customer_id, tx=own)
-            statement = update(customers).where(*self._row(customer_id)).values(gone).returning(*customers.c)
-            row = (await own.conn.execute(statement)).one()
-            own.touch(Topic.CUSTOMER, customer_id)
-            return to_customer(row)
-
-    async def _has_links(self, customer_id: str, tx: Tx) -> bool:
-        query = select(links.c.provider).where(*self._of(links, customer_id)).limit(1)
-        return (await tx.conn.execute(query)).first() is not None
-
-    async def _lock(self, customer_id: str, tx: Tx, *, include_erased: bool = False) -> CustomerRecord:
-        storable(customer_id)
-        row = (await tx.conn.execute(*_lock(self._db.tenant, customer_id))).first()
-        if row is None or (row.erased_at is not None and not include_erased):
-            raise CustomerUnknown("no such customer")
-        return to_customer(row)
-
-    async def _remove(self, table: Table, customer_id: str, *conditions: ColumnElement[bool], tx: Tx) -> list[Any]:
-        statement = delete(table).where(*self._of(table, customer_id), *conditions).returning(*table.c)
-        return list(await tx.conn.execute(statement))
-
-    def _row(self, customer_id: str) -> tuple[ColumnElement[bool], ...]:
-        return customers.c.tenant == self._db.tenant, customers.c.id == customer_id
-
-    def _of(self, table: Table, customer_id: str) -> tuple[ColumnElement[bool], ...]:
-        return table.c.tenant == self._db.tenant, table.c.customer_id == customer_id
+    return removed
 
 
-@cache
-def _create(insert: Insert) -> Any:
-    return insert(customers).on_conflict_do_nothing().returning(customers.c.id)
+def move_default_choice(tx: Transaction, customer_id: str, old: MethodAddress, new: MethodAddress) -> bool:
+    """Move choice and nickname from `old` to `new`, its replacement at the vault. True if the choice moved."""
+    storable(new.method_ref, new.customer_ref)
+    addresses = {
+        **_address(customer_id, old),
+        "new_provider": new.provider,
+        "new_customer_ref": new.customer_ref,
+        "new_method_ref": new.method_ref,
+    }
+    is_moved = tx.count(_MOVE_CHOICE, **addresses) > 0
+    tx.execute(_MOVE_NICKNAME, **addresses)
+    tx.touch(Topic.CUSTOMER, customer_id)
+    return is_moved
 
 
-@cache
-def _link(insert: Insert) -> Any:
-    return insert(links).on_conflict_do_nothing().returning(*links.c)
+def set_method_nickname(tx: Transaction, customer_id: str, method: MethodAddress, nickname: str | None) -> None:
+    """Set a method's nickname, or remove it with None. Raises CustomerUnknown."""
+    storable(nickname, method.method_ref, method.customer_ref)
+    lock_customer(tx, customer_id)
+    if nickname is None:
+        tx.execute(_DROP_NICKNAME, **_address(customer_id, method))
+    else:
+        tx.execute(_PUT_NICKNAME, **_address(customer_id, method), nickname=nickname)
+    tx.touch(Topic.CUSTOMER, customer_id)
 
 
-@cache
-def _put_choice(insert: Insert) -> Any:
-    return replacing(insert(choices))
+def erase_customer(tx: Transaction, customer_id: str, *, keep_links: Collection[ProviderName] = ()) -> CustomerRecord:
+    """Delete names, choice, nicknames and links, except `keep_links`, with which erasure can be retried later.
+
+    Without kept links the customer is erased: its external id can be reused and its id is no longer found. Idempotent.
+    Raises CustomerUnknown. `Store.erase` also cleans journal and events.
+    """
+    record = lock_customer(tx, customer_id, include_erased=True)
+    if record.erased_at is not None:
+        return record
+    for drop in _DROP_ALL:
+        tx.execute(drop, customer_id=customer_id)
+    tx.execute(_UNLINK_ALL_BUT, customer_id=customer_id, kept=list(keep_links))
+    is_whole = tx.one(_LINKED, customer_id=customer_id) is None
+    if is_whole:
+        tx.execute(_DROP_GRANTS, customer_id=customer_id)
+    erased = tx.one(_ERASE, id=customer_id, is_whole=is_whole, erased_at=tx.now() if is_whole else None)
+    tx.touch(Topic.CUSTOMER, customer_id)
+    return erased or record
 
 
-@cache
-def _put_nickname(insert: Insert) -> Any:
-    return replacing(insert(nicknames))
+def lock_customer(tx: Transaction, customer_id: str, *, include_erased: bool = False) -> CustomerRecord:
+    """The customer, locked until `tx` ends. Raises CustomerUnknown."""
+    storable(customer_id)
+    record = tx.one(_LOCK, id=customer_id)
+    if record is None or (record.erased_at is not None and not include_erased):
+        raise CustomerUnknown("no such customer")
+    return record
 
 
-@prepared
-def _lock(tenant: Asked, customer_id: Asked) -> Select[Any]:
-    mine = customers.c.tenant == tenant, customers.c.id == customer_id
-    return select(customers).where(*mine).with_for_update()
-
-
-def _address_row(method: MethodAddress) -> dict[str, Any]:
+def _address(customer_id: str, method: MethodAddress) -> dict[str, str]:
     return {
-        "provider": method.provider.value,
+        "customer_id": customer_id,
+        "provider": method.provider,
         "customer_ref": method.customer_ref,
         "method_ref": method.method_ref,
     }
+
+
+class CustomerStore(Repository):
+    """Reads include erased customers only on request; unknown ids are omitted."""
+
+    customer = Read(directory_reads.find_customer)
+    customer_by_external_id = Read(directory_reads.customer_by_external_id)
+    customer_by_ref = Read(directory_reads.customer_by_ref)
+    customers = Read(directory_reads.customers_by_id)
+    links_of = Read(links_of_customers)
+    owners_of = Read(owners_of_refs)
+    entry = Read(directory_reads.directory_entry)
+    entries = Read(directory_reads.directory_entries)
+    entry_at = Read(directory_reads.directory_entry_by_ref)
+    choice = Read(stored_choice)
+    nicknames = Read(directory_reads.nicknames_of_customer)
+    page_of_ids = Read(directory_reads.page_of_customer_ids)
+    create = Write(create_customer)
+    link = Write(link_customer)
+    unlink = Write(unlink_customer)
+    set_choice = Write(set_default_choice)
+    locked_choice = Write(lock_choice)
+    mark_choice = Write(mark_choice_missing)
+    clear_choice = Write(clear_default_choice)
+    move_choice = Write(move_default_choice)
+    set_nickname = Write(set_method_nickname)
+    erase = Write(erase_customer)

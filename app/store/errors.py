@@ -15,6 +15,21 @@ RETRY_STORE_S: Final = 1.0
 """Delay before background work retries an unavailable store."""
 
 
+class StatementFailed(StoreError):
+    """The database does not accept a statement: a bug, or a schema of another version.
+
+    `cause` is the class name of the driver's exception.
+    """
+
+    def __init__(self, cause: str, reason: str = "") -> None:
+        super().__init__(f"{cause}: {reason}" if reason else cause)
+        self.cause = cause
+
+
+class ConstraintViolated(StatementFailed):
+    """A row conflicts with another."""
+
+
 class CustomerUnknown(StoreError):
     """The customer does not exist or was erased."""
 

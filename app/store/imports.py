@@ -1,102 +1,89 @@
 """Progress of imports, so that an interrupted import can resume."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Final
 
-from sqlalchemy import Row, select, update
-
-from app.store.database import Database, Tx
+from app.store.connection import Connection
+from app.store.database import Read, Repository, Write
 from app.store.errors import ImportChanged
+from app.store.outbox import Transaction
 from app.store.records import ImportRecord
-from app.store.tables import imports
+from app.store.statements import Query, Statement
 from app.store.text import is_storable, storable
 
-
-class Imports:
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    async def start(self, key: str, *, content_digest: str, started_by: str) -> ImportRecord:
-        """Start the import, or return its progress. Raises ImportChanged if it was started with different content."""
-        storable(key, started_by)
-        now = self._db.now()
-        row = {
-            "tenant": self._db.tenant,
-            "key": key,
-            "content_digest": content_digest,
-            "started_by": started_by,
-            "next_row": 0,
-            "next_offset": 0,
-            "counts": {},
-            "started_at": now,
-            "updated_at": now,
-        }
-        async with self._db.writing() as tx:
-            await tx.conn.execute(self._db.insert(imports).values(row).on_conflict_do_nothing())
-            record = _record((await tx.conn.execute(self._one(key))).one())
-        if record.content_digest != content_digest:
-            raise ImportChanged("the import was started with different content")
-        return record
-
-    async def progress(
-        self,
-        record: ImportRecord,
-        *,
-        next_row: int,
-        next_offset: int = 0,
-        counts: Mapping[str, int],
-        is_finished: bool = False,
-        tx: Tx | None = None,
-    ) -> ImportRecord | None:
-        """Store the progress, preferably in the transaction that stores the rows.
-
-        None if the stored progress differs from `record`: another process runs the same import; stop.
-        """
-        now = self._db.now()
-        values = {"next_row": next_row, "next_offset": next_offset, "counts": dict(counts), "updated_at": now}
-        statement = (
-            update(imports)
-            .where(
-                imports.c.tenant == self._db.tenant,
-                imports.c.key == record.key,
-                imports.c.next_row == record.next_row,
-                imports.c.next_offset == record.next_offset,
-                imports.c.finished_at.is_(None),
-            )
-            .values(**values, finished_at=now if is_finished else None)
-            .returning(*imports.c)
-        )
-        async with self._db.writing(tx) as own:
-            row = (await own.conn.execute(statement)).first()
-        return None if row is None else _record(row)
-
-    async def recount(self, key: str, counts: Mapping[str, int]) -> None:
-        """Update the counts of a finished import after a later run."""
-        ended = imports.c.tenant == self._db.tenant, imports.c.key == key, imports.c.finished_at.is_not(None)
-        values = {"counts": dict(counts), "updated_at": self._db.now()}
-        async with self._db.writing() as own:
-            await own.conn.execute(update(imports).where(*ended).values(values))
-
-    async def find(self, key: str) -> ImportRecord | None:
-        if not is_storable(key):
-            return None
-        async with self._db.reading() as conn:
-            row = (await conn.execute(self._one(key))).first()
-        return None if row is None else _record(row)
-
-    def _one(self, key: str) -> Any:
-        return select(imports).where(imports.c.tenant == self._db.tenant, imports.c.key == key)
+_START: Final = Query(
+    ImportRecord,
+    """
+    INSERT INTO imports (
+        tenant, key, content_digest, started_by, next_row, next_offset, counts, started_at, updated_at
+    ) VALUES (:tenant, :key, :content_digest, :started_by, 0, 0, :counts, :now, :now)
+    ON CONFLICT (tenant, key) DO UPDATE SET key = excluded.key RETURNING {columns}
+    """,
+)
+_BY_KEY: Final = Query(ImportRecord, "SELECT {columns} FROM imports WHERE tenant = :tenant AND key = :key")
+_PROGRESS: Final = Query(
+    ImportRecord,
+    """
+    UPDATE imports SET
+        next_row = :next_row, next_offset = :next_offset, counts = :counts, updated_at = :now,
+        finished_at = :finished_at
+    WHERE tenant = :tenant AND key = :key AND next_row = :last_row AND next_offset = :last_offset
+    AND finished_at IS NULL RETURNING {columns}
+    """,
+)
+_RECOUNT: Final = Statement(
+    "UPDATE imports SET counts = :counts, updated_at = :now"
+    " WHERE tenant = :tenant AND key = :key AND finished_at IS NOT NULL"
+)
 
 
-def _record(row: Row[Any]) -> ImportRecord:
-    return ImportRecord(
-        key=row.key,
-        content_digest=row.content_digest,
-        started_by=row.started_by,
-        next_row=row.next_row,
-        next_offset=row.next_offset,
-        counts=row.counts,
-        started_at=row.started_at,
-        updated_at=row.updated_at,
-        finished_at=row.finished_at,
+def start_import(tx: Transaction, key: str, *, content_digest: str, started_by: str) -> ImportRecord:
+    """Start the import, or return its progress. Raises ImportChanged if it was started with different content."""
+    storable(key, started_by)
+    record = tx.one(_START, key=key, content_digest=content_digest, started_by=started_by, counts={}, now=tx.now())
+    if record is None or record.content_digest != content_digest:
+        raise ImportChanged("the import was started with different content")
+    return record
+
+
+def save_import_progress(
+    tx: Transaction,
+    record: ImportRecord,
+    *,
+    next_row: int,
+    next_offset: int = 0,
+    counts: Mapping[str, int],
+    is_finished: bool = False,
+) -> ImportRecord | None:
+    """Store the progress, preferably in the transaction that stores the rows.
+
+    None if the stored progress differs from `record`: another process runs the same import; stop.
+    """
+    now = tx.now()
+    return tx.one(
+        _PROGRESS,
+        key=record.key,
+        last_row=record.next_row,
+        last_offset=record.next_offset,
+        next_row=next_row,
+        next_offset=next_offset,
+        counts=dict(counts),
+        now=now,
+        finished_at=now if is_finished else None,
     )
+
+
+def recount_import(tx: Transaction, key: str, counts: Mapping[str, int]) -> None:
+    """Update the counts of a finished import after a later run."""
+    tx.execute(_RECOUNT, key=key, counts=dict(counts), now=tx.now())
+
+
+def find_import(db: Connection, key: str) -> ImportRecord | None:
+    return db.one(_BY_KEY, key=key) if is_storable(key) else None
+
+
+class Imports(Repository):
+    start = Write(start_import)
+    progress = Write(save_import_progress)
+    recount = Write(recount_import)
+    find = Read(find_import)

@@ -1,22 +1,19 @@
 """The write journal: each operation's request, caller, progress and outcome.
 
-Steps of a write: `begin` (PENDING, nothing sent), `prepare` (data for reconciliation is stored, the vault may be
-called), `mark` (the outcome). After a crash, the row shows which step was reached.
+Steps of a write: `begin_operation` (PENDING, nothing sent), `prepare_operation` (data for reconciliation is stored, the
+vault may be called), `mark_operation` (the outcome). After a crash, the row shows which step was reached.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, and_, delete, update
-from sqlalchemy.exc import IntegrityError
-
-from app.store.database import Tx
-from app.store.errors import StoreError
+from app.store import journal_reads
+from app.store.database import Read, Repository, Write
+from app.store.errors import ConstraintViolated, StoreError
 from app.store.hashing import hash_of_key
-from app.store.journal_reads import JournalReads, to_operation
-from app.store.prepared import Asked, Insert, Statement, prepared, replacing
+from app.store.journal_reads import operation_by_exclusive, operation_by_key
+from app.store.outbox import Transaction
 from app.store.records import (
     Begun,
     BegunBefore,
@@ -28,260 +25,307 @@ from app.store.records import (
     ResultRow,
     WriteOutcome,
 )
-from app.store.tables import operation_results, operations
+from app.store.statements import Query, Statement
 from app.store.text import storable
 from app.store.ulids import OPERATION, new_id
 
-_FINISHED = (OperationState.SUCCEEDED, OperationState.PARTIAL, OperationState.FAILED)
-_TRIES = 5
+_FINISHED: Final = (OperationState.SUCCEEDED, OperationState.PARTIAL, OperationState.FAILED)
+_RUNNING: Final = (OperationState.PENDING, OperationState.UNKNOWN)
+_TRIES: Final = 5
+
+_BEGIN: Final = Query(
+    OperationRecord,
+    """
+    INSERT INTO operations (
+        tenant, id, caller, mutation, key_hash, input_digest, digest_key, exclusive, customer_id, provider, state,
+        is_final, epoch, owner_id, deadline_at, looks, intent, result, request_id, created_at
+    ) VALUES (
+        :tenant, :id, :caller, :mutation, :key_hash, :input_digest, :digest_key, :exclusive, :customer_id, :provider,
+        'PENDING', FALSE, 1, :owner_id, :deadline_at, 0, :intent, :result, :request_id, :created_at
+    ) ON CONFLICT DO NOTHING RETURNING {columns}
+    """,
+)
+# Compare-and-set: the operation changes only in an expected state, and only for the process that runs it.
+_IF_EXPECTED: Final = "WHERE tenant = :tenant AND id = :id AND epoch = :epoch AND state IN :expected"
+_PREPARE: Final = Query(
+    OperationRecord,
+    """
+    UPDATE operations SET
+        state = 'PENDING', outcome = NULL, reconcile_at = NULL, intent = :intent, deadline_at = :deadline_at,
+        sent_at = :sent_at, customer_id = COALESCE(:customer_id, customer_id)
+    {if_expected} RETURNING {columns}
+    """,
+    if_expected=_IF_EXPECTED,
+)
+_MARK: Final = Query(
+    OperationRecord,
+    """
+    UPDATE operations SET
+        state = :state, outcome = :outcome, is_final = :is_final, finished_at = :finished_at,
+        reconcile_at = :reconcile_at, exclusive = CASE WHEN :is_freed THEN NULL ELSE exclusive END,
+        result = COALESCE(:result, result), intent = COALESCE(:intent, intent),
+        customer_id = COALESCE(:customer_id, customer_id)
+    {if_expected} RETURNING {columns}
+    """,
+    if_expected=_IF_EXPECTED,
+)
+_CHECK: Final = Query(
+    OperationRecord,
+    "UPDATE operations SET epoch = epoch {if_expected} RETURNING {columns}",  # also locks it
+    if_expected=_IF_EXPECTED,
+)
+_ADOPT: Final = Query(
+    OperationRecord,
+    """
+    UPDATE operations SET
+        owner_id = :owner_id, epoch = epoch + 1, looks = looks + 1,
+        reconcile_at = COALESCE(:reconcile_at, reconcile_at)
+    {if_expected} RETURNING {columns}
+    """,
+    if_expected=_IF_EXPECTED,
+)
+_REOPEN: Final = Query(
+    OperationRecord,
+    """
+    UPDATE operations SET
+        state = 'PENDING', outcome = NULL, epoch = epoch + 1, owner_id = :owner_id, deadline_at = :deadline_at,
+        sent_at = NULL, finished_at = NULL, intent = :nothing, result = :nothing, exclusive = :exclusive,
+        request_id = :request_id
+    {if_expected} RETURNING {columns}
+    """,
+    if_expected=_IF_EXPECTED,
+)
+_REPLACE_DIGEST: Final = Statement(
+    "UPDATE operations SET input_digest = :input_digest, digest_key = :digest_key WHERE tenant = :tenant AND id = :id"
+)
+_PUT_RESULT: Final = Statement(
+    """
+    INSERT INTO operation_results (
+        tenant, operation_id, row, provider, state, outcome, customer_ref, method_ref, error
+    ) VALUES (:tenant, :operation_id, :row, :provider, :state, :outcome, :customer_ref, :method_ref, :error)
+    ON CONFLICT (tenant, operation_id, row) DO UPDATE SET
+        provider = excluded.provider, state = excluded.state, outcome = excluded.outcome,
+        customer_ref = excluded.customer_ref, method_ref = excluded.method_ref, error = excluded.error
+    """
+)
+_OLD: Final = "WHERE tenant = :tenant AND created_at < :before AND state IN ('SUCCEEDED', 'PARTIAL', 'FAILED')"
+_FORGET_KEYS: Final = Statement("UPDATE operations SET key_hash = NULL {old}", old=_OLD)
+_DELETE_OLD: Final = Statement("DELETE FROM operations {old} AND exclusive IS NULL", old=_OLD)
+_FORGET_INTENTS: Final = Statement(
+    "UPDATE operations SET intent = :nothing"
+    " WHERE tenant = :tenant AND customer_id = :customer_id AND state IN ('SUCCEEDED', 'PARTIAL', 'FAILED')"
+)
 
 
-class Journal(JournalReads):
-    async def begin(self, new: NewOperation, *, tx: Tx | None = None) -> Begun:
-        """Store the operation unless its idempotency key or its `exclusive` is in use; atomic."""
-        storable(new.caller, new.customer_id, new.exclusive, new.request_id)
-        row = self._new_row(new)
-        async with self._db.writing(tx) as own:
-            for _ in range(_TRIES):
-                made = await own.conn.run_sync(lambda raw: self._changed(raw, (_begin(self._db.insert), row), new.rows))
-                if made is not None:
-                    return BegunNew(made)
-                conflict = await self._find_conflict(new, own)
-                if conflict is not None:
-                    return conflict
-                # The conflicting operation was released between the two statements.
-        raise StoreError("the journal found neither a free key nor its holder")
-
-    async def _find_conflict(self, new: NewOperation, tx: Tx) -> BegunBefore | BegunElsewhere | None:
-        if new.idempotency_key is not None:
-            known = await self.by_key(new.caller, new.mutation, new.idempotency_key, tx=tx)
-            if known is not None:
-                return BegunBefore(known)
-        if new.exclusive is not None:
-            holder = await self.by_exclusive(new.exclusive, tx=tx)
-            if holder is not None:
-                return BegunElsewhere(holder)
-        return None
-
-    def _new_row(self, new: NewOperation) -> dict[str, Any]:
-        return {
-            "tenant": self._db.tenant,
-            "id": new_id(OPERATION),
-            "caller": new.caller,
-            "mutation": new.mutation,
-            "key_hash": None if new.idempotency_key is None else hash_of_key(new.idempotency_key),
-            "input_digest": new.input_digest,
-            "digest_key": new.digest_key,
-            "exclusive": new.exclusive,
-            "customer_id": new.customer_id,
-            "provider": new.provider.value if new.provider else None,
-            "state": OperationState.PENDING.value,
-            "is_final": False,
-            "epoch": 1,
-            "owner_id": new.owner_id,
-            "deadline_at": new.deadline_at,
-            "looks": 0,
-            "intent": dict(new.intent),
-            "result": {},
-            "request_id": new.request_id,
-            "created_at": self._db.now(),
-        }
-
-    async def prepare(
-        self,
-        operation: OperationRecord,
-        intent: Mapping[str, Any],
-        *,
-        deadline_at: datetime,
-        customer_id: str | None = None,
-        tx: Tx | None = None,
-    ) -> OperationRecord | None:
-        """Store what will be sent; must be committed before the vault is called.
-
-        None if another process has taken the operation over: then send nothing. An UNKNOWN operation that proved not
-        applied becomes PENDING again.
-        """
-        values: dict[str, Any] = {
-            "state": OperationState.PENDING.value,
-            "outcome": None,
-            "reconcile_at": None,
-            "intent": dict(intent),
-            "deadline_at": deadline_at,
-            "sent_at": self._db.now(),
-        }
-        if customer_id is not None:
-            values["customer_id"] = customer_id
-        return await self._change(operation, [OperationState.PENDING, OperationState.UNKNOWN], values, (), tx)
-
-    async def mark(
-        self,
-        operation: OperationRecord,
-        state: OperationState,
-        *,
-        outcome: WriteOutcome | None = None,
-        is_final: bool = True,
-        result: Mapping[str, Any] | None = None,
-        intent: Mapping[str, Any] | None = None,
-        reconcile_at: datetime | None = None,
-        customer_id: str | None = None,
-        rows: Iterable[ResultRow] = (),
-        expected: Collection[OperationState] = (OperationState.PENDING, OperationState.UNKNOWN),
-        tx: Tx | None = None,
-    ) -> OperationRecord | None:
-        """Store the outcome; None if the operation's state or epoch differs from the expected one.
-
-        FAILED without `is_final` means proven not applied: the same key may run it again. `reconcile_at` applies to
-        UNKNOWN: the next reconciliation, or None if an operator must decide. `rows` are inserted or replaced as well.
-        """
-        values: dict[str, Any] = {
-            "state": state.value,
-            "outcome": outcome.value if outcome else None,
-            "is_final": is_final and state in _FINISHED,
-            "finished_at": self._db.now() if state in _FINISHED else None,
-            "reconcile_at": reconcile_at if state is OperationState.UNKNOWN else None,
-        }
-        if state is OperationState.FAILED:
-            values["exclusive"] = None
-        for name, value in (("result", result), ("intent", intent)):
-            if value is not None:
-                values[name] = dict(value)
-        if customer_id is not None:
-            values["customer_id"] = customer_id
-        return await self._change(operation, expected, values, rows, tx)
-
-    async def put_rows(
-        self, operation: OperationRecord, rows: Iterable[ResultRow], *, tx: Tx | None = None
-    ) -> OperationRecord | None:
-        """Insert or replace rows while the operation runs; None if another process has taken it over."""
-        return await self._change(operation, [OperationState.PENDING, OperationState.UNKNOWN], {}, rows, tx)
-
-    async def adopt(
-        self, operation: OperationRecord, owner_id: str, *, look_again_at: datetime, tx: Tx | None = None
-    ) -> OperationRecord | None:
-        """Take over an orphaned operation, or an UNKNOWN one that is due; None if another process was faster.
-
-        `look_again_at` is when an UNKNOWN operation becomes due again if the new owner dies too.
-        """
-        values: dict[str, Any] = {
-            "owner_id": owner_id,
-            "epoch": operation.epoch + 1,  # compare-and-set, see `_change`
-            "looks": operation.looks + 1,  # changes only together with the epoch
-        }
-        if operation.state is OperationState.UNKNOWN:
-            values["reconcile_at"] = look_again_at
-        return await self._change(operation, [operation.state], values, (), tx)
-
-    async def reopen(
-        self,
-        operation: OperationRecord,
-        *,
-        owner_id: str,
-        deadline_at: datetime,
-        exclusive: str | None = None,
-        request_id: str | None = None,
-    ) -> BegunNew | BegunElsewhere | None:
-        """Run a repeatable operation again with the same id; None if another process was faster or it is final."""
-        if not operation.is_repeatable:
-            return None
-        values: dict[str, Any] = {
-            "state": OperationState.PENDING.value,
-            "outcome": None,
-            "epoch": operation.epoch + 1,
-            "owner_id": owner_id,
-            "deadline_at": deadline_at,
-            "sent_at": None,
-            "finished_at": None,
-            "intent": {},
-            "result": {},
-            "exclusive": exclusive,
-            "request_id": request_id,
-        }
-        try:
-            reopened = await self._change(operation, [operation.state], values, (), None)
-        except IntegrityError:  # only the constraint on `exclusive` can fail here
-            holder = await self.by_exclusive(exclusive or "")
-            return None if holder is None else BegunElsewhere(holder)
-        return None if reopened is None else BegunNew(reopened)
-
-    async def replace_digest(self, operation_id: str, input_digest: str, digest_key: str) -> None:
-        """Store the digest of the same input under another key."""
-        its = operations.c.tenant == self._db.tenant, operations.c.id == operation_id
-        values = {"input_digest": input_digest, "digest_key": digest_key}
-        async with self._db.writing() as tx:
-            await tx.conn.execute(update(operations).where(*its).values(values))
-
-    async def expire(self, before: datetime) -> int:
-        """Delete finished operations older than `before`; returns their number.
-
-        Unresolved operations stay with their key; those that hold an `exclusive` stay without it.
-        """
-        old = and_(
-            operations.c.tenant == self._db.tenant,
-            operations.c.created_at < before,
-            operations.c.state.in_([state.value for state in _FINISHED]),
+def begin_operation(tx: Transaction, new: NewOperation) -> Begun:
+    """Store the operation unless its idempotency key or its `exclusive` is in use; atomic."""
+    storable(new.caller, new.customer_id, new.exclusive, new.request_id)
+    for _ in range(_TRIES):
+        made = tx.one(
+            _BEGIN,
+            id=new_id(OPERATION),
+            caller=new.caller,
+            mutation=new.mutation,
+            key_hash=None if new.idempotency_key is None else hash_of_key(new.idempotency_key),
+            input_digest=new.input_digest,
+            digest_key=new.digest_key,
+            exclusive=new.exclusive,
+            customer_id=new.customer_id,
+            provider=new.provider,
+            owner_id=new.owner_id,
+            deadline_at=new.deadline_at,
+            intent=dict(new.intent),
+            result={},
+            request_id=new.request_id,
+            created_at=tx.now(),
         )
-        async with self._db.writing() as tx:
-            await tx.conn.execute(update(operations).where(old).values(key_hash=None))
-            return (await tx.conn.execute(delete(operations).where(old, operations.c.exclusive.is_(None)))).rowcount
-
-    async def forget(self, customer_id: str, *, tx: Tx | None = None) -> None:
-        """Erasure: remove personal and card data from a customer's finished operations."""
-        finished = operations.c.state.in_([state.value for state in _FINISHED])
-        mine = (operations.c.tenant == self._db.tenant, operations.c.customer_id == customer_id)
-        async with self._db.writing(tx) as own:
-            await own.conn.execute(update(operations).where(*mine, finished).values(intent={}))
-
-    async def _change(
-        self,
-        operation: OperationRecord,
-        expected: Collection[OperationState],
-        values: Mapping[str, Any],
-        rows: Iterable[ResultRow],
-        tx: Tx | None,
-    ) -> OperationRecord | None:
-        changes = values or {"epoch": operation.epoch}  # an empty change still checks the epoch and locks
-        still = (self._db.tenant, operation.id, operation.epoch, [state.value for state in expected])
-        async with self._db.writing(tx) as own:
-            return await own.conn.run_sync(lambda raw: self._changed(raw, _change(*still, **changes), rows))
-
-    def _changed(self, raw: Connection, change: Statement, rows: Iterable[ResultRow]) -> OperationRecord | None:
-        row = raw.execute(*change).first()
-        if row is None:
-            return None
-        self._write_rows(raw, row.id, rows)
-        return to_operation(row)
-
-    def _write_rows(self, raw: Connection, operation_id: str, rows: Iterable[ResultRow]) -> None:
-        key = {"tenant": self._db.tenant, "operation_id": operation_id}
-        values = [{**key, **_row(row)} for row in rows]
-        if values:
-            raw.execute(_put_rows(self._db.insert), values)
+        if made is not None:
+            _put_rows(tx, made, new.rows)
+            return BegunNew(made)
+        conflict = _find_conflict(tx, new)
+        if conflict is not None:
+            return conflict
+        # The conflicting operation was released between the two statements.
+    raise StoreError("the journal found neither a free key nor its holder")
 
 
-@cache
-def _begin(insert: Insert) -> Any:
-    return insert(operations).on_conflict_do_nothing().returning(*operations.c)
+def _find_conflict(tx: Transaction, new: NewOperation) -> BegunBefore | BegunElsewhere | None:
+    if new.idempotency_key is not None:
+        known = operation_by_key(tx, new.caller, new.mutation, new.idempotency_key)
+        if known is not None:
+            return BegunBefore(known)
+    holder = None if new.exclusive is None else operation_by_exclusive(tx, new.exclusive)
+    return None if holder is None else BegunElsewhere(holder)
 
 
-@prepared
-def _change(tenant: Asked, operation_id: Asked, epoch: Asked, states: Asked) -> Any:
-    still = operations.c.epoch == epoch, operations.c.state.in_(states)
-    mine = operations.c.tenant == tenant, operations.c.id == operation_id
-    return update(operations).where(*mine, *still).returning(*operations.c)
+def prepare_operation(
+    tx: Transaction,
+    operation: OperationRecord,
+    intent: Mapping[str, Any],
+    *,
+    deadline_at: datetime,
+    customer_id: str | None = None,
+) -> OperationRecord | None:
+    """Store what will be sent; must be committed before the vault is called.
+
+    None if another process has taken the operation over: then send nothing. An UNKNOWN operation that proved not
+    applied becomes PENDING again.
+    """
+    return tx.one(
+        _PREPARE,
+        **_as_expected(operation, _RUNNING),
+        intent=dict(intent),
+        deadline_at=deadline_at,
+        sent_at=tx.now(),
+        customer_id=customer_id,
+    )
 
 
-@cache
-def _put_rows(insert: Insert) -> Any:
-    return replacing(insert(operation_results))
+def mark_operation(
+    tx: Transaction,
+    operation: OperationRecord,
+    state: OperationState,
+    *,
+    outcome: WriteOutcome | None = None,
+    is_final: bool = True,
+    result: Mapping[str, Any] | None = None,
+    intent: Mapping[str, Any] | None = None,
+    reconcile_at: datetime | None = None,
+    customer_id: str | None = None,
+    rows: Iterable[ResultRow] = (),
+    expected: Collection[OperationState] = _RUNNING,
+) -> OperationRecord | None:
+    """Store the outcome; None if the operation's state or epoch differs from the expected one.
+
+    FAILED without `is_final` means proven not applied: the same key may run it again. `reconcile_at` applies to
+    UNKNOWN: the next reconciliation, or None if an operator must decide. `rows` are inserted or replaced as well.
+    """
+    is_finished = state in _FINISHED
+    marked = tx.one(
+        _MARK,
+        **_as_expected(operation, expected),
+        state=state,
+        outcome=outcome,
+        is_final=is_final and is_finished,
+        finished_at=tx.now() if is_finished else None,
+        reconcile_at=reconcile_at if state is OperationState.UNKNOWN else None,
+        is_freed=state is OperationState.FAILED,
+        result=None if result is None else dict(result),
+        intent=None if intent is None else dict(intent),
+        customer_id=customer_id,
+    )
+    return _put_rows(tx, marked, rows)
 
 
-def _row(row: ResultRow) -> dict[str, Any]:
+def put_result_rows(tx: Transaction, operation: OperationRecord, rows: Iterable[ResultRow]) -> OperationRecord | None:
+    """Insert or replace rows while the operation runs; None if another process has taken it over."""
+    return _put_rows(tx, tx.one(_CHECK, **_as_expected(operation, _RUNNING)), rows)
+
+
+def adopt_operation(
+    tx: Transaction, operation: OperationRecord, owner_id: str, *, look_again_at: datetime
+) -> OperationRecord | None:
+    """Take over an orphaned operation, or an UNKNOWN one that is due; None if another process was faster.
+
+    `look_again_at` is when an UNKNOWN operation becomes due again if the new owner dies too.
+    """
+    is_unknown = operation.state is OperationState.UNKNOWN
+    return tx.one(
+        _ADOPT,
+        **_as_expected(operation, [operation.state]),
+        owner_id=owner_id,
+        reconcile_at=look_again_at if is_unknown else None,
+    )
+
+
+def reopen_operation(
+    tx: Transaction,
+    operation: OperationRecord,
+    *,
+    owner_id: str,
+    deadline_at: datetime,
+    exclusive: str | None = None,
+    request_id: str | None = None,
+) -> BegunNew | BegunElsewhere | None:
+    """Run a repeatable operation again with the same id; None if another process was faster or it is final."""
+    if not operation.is_repeatable:
+        return None
+    try:
+        with tx.savepoint():
+            reopened = tx.one(
+                _REOPEN,
+                **_as_expected(operation, [operation.state]),
+                owner_id=owner_id,
+                deadline_at=deadline_at,
+                nothing={},
+                exclusive=exclusive,
+                request_id=request_id,
+            )
+    except ConstraintViolated:  # only the constraint on `exclusive` can fail here
+        holder = operation_by_exclusive(tx, exclusive or "")
+        return None if holder is None else BegunElsewhere(holder)
+    return None if reopened is None else BegunNew(reopened)
+
+
+def replace_operation_digest(tx: Transaction, operation_id: str, input_digest: str, digest_key: str) -> None:
+    """Store the digest of the same input under another key."""
+    tx.execute(_REPLACE_DIGEST, id=operation_id, input_digest=input_digest, digest_key=digest_key)
+
+
+def expire_operations(tx: Transaction, before: datetime) -> int:
+    """Delete finished operations older than `before`; returns their number.
+
+    Unresolved operations stay with their key; those that hold an `exclusive` stay without it.
+    """
+    tx.execute(_FORGET_KEYS, before=before)
+    return tx.count(_DELETE_OLD, before=before)
+
+
+def forget_intents(tx: Transaction, customer_id: str) -> None:
+    """Erasure: remove personal and card data from a customer's finished operations."""
+    tx.execute(_FORGET_INTENTS, customer_id=customer_id, nothing={})
+
+
+def _as_expected(operation: OperationRecord, states: Collection[OperationState]) -> dict[str, Any]:
+    return {"id": operation.id, "epoch": operation.epoch, "expected": list(states)}
+
+
+def _put_rows(tx: Transaction, operation: OperationRecord | None, rows: Iterable[ResultRow]) -> OperationRecord | None:
+    if operation is not None:
+        tx.execute_many(_PUT_RESULT, [_row(operation.id, row) for row in rows])
+    return operation
+
+
+def _row(operation_id: str, row: ResultRow) -> dict[str, Any]:
     return {
+        "operation_id": operation_id,
         "row": row.row,
-        "provider": row.provider.value,
-        "state": row.state.value,
-        "outcome": row.outcome.value,
+        "provider": row.provider,
+        "state": row.state,
+        "outcome": row.outcome,
         "customer_ref": row.customer_ref,
         "method_ref": row.method_ref,
         "error": None if row.error is None else dict(row.error),
     }
+
+
+class Journal(Repository):
+    operation = Read(journal_reads.find_operation)
+    by_key = Read(operation_by_key)
+    by_exclusive = Read(operation_by_exclusive)
+    of_customer = Read(journal_reads.operations_of_customer)
+    unreconciled = Read(journal_reads.unreconciled_operations)
+    is_disturbed = Read(journal_reads.is_disturbed)
+    orphans = Read(journal_reads.orphaned_operations)
+    due = Read(journal_reads.due_operations)
+    undecided = Read(journal_reads.undecided_operations)
+    results = Read(journal_reads.operation_results)
+    begin = Write(begin_operation)
+    prepare = Write(prepare_operation)
+    mark = Write(mark_operation)
+    put_rows = Write(put_result_rows)
+    adopt = Write(adopt_operation)
+    reopen = Write(reopen_operation)
+    replace_digest = Write(replace_operation_digest)
+    expire = Write(expire_operations)
+    forget = Write(forget_intents)

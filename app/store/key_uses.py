@@ -2,61 +2,71 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Final, NamedTuple
 
-from sqlalchemy import func, or_, select
-
-from app.store.database import Database
+from app.store.connection import Connection
+from app.store.database import Read, Repository, Write
+from app.store.outbox import Transaction
 from app.store.records import KeyUse
-from app.store.tables import client_keys, key_uses, operations
+from app.store.statements import Query, Statement
 
 
-class KeyUses:
+class _Count(NamedTuple):
+    digest_key: str | None
+    rows: int
+
+
+_KNOW: Final = Statement(
+    "INSERT INTO key_uses (tenant, purpose, name, known_since) VALUES (:tenant, :purpose, :name, :now)"
+    " ON CONFLICT DO NOTHING"
+)
+_USED: Final = Statement(
+    "INSERT INTO key_uses (tenant, purpose, name, known_since, last_used_at)"
+    " VALUES (:tenant, :purpose, :name, :at, :at)"
+    " ON CONFLICT (tenant, purpose, name) DO UPDATE SET last_used_at = excluded.last_used_at"
+)
+_ALL: Final = Query(KeyUse, "SELECT {columns} FROM key_uses WHERE tenant = :tenant ORDER BY known_since")
+_OPERATIONS: Final = Query(
+    _Count,
+    "SELECT digest_key, count(*) FROM operations"
+    " WHERE tenant = :tenant AND (key_hash IS NOT NULL OR state IN ('PENDING', 'UNKNOWN')) GROUP BY digest_key",
+)
+_API_KEYS: Final = Query(
+    _Count,
+    "SELECT digest_key, count(*) FROM client_keys"
+    " WHERE tenant = :tenant AND (expires_at IS NULL OR expires_at > :now) GROUP BY digest_key",
+)
+
+
+def save_known_keys(tx: Transaction, purpose: str, names: Collection[str]) -> None:
+    """Record since when these keys are configured."""
+    now = tx.now()
+    tx.execute_many(_KNOW, [{"purpose": purpose, "name": name, "now": now} for name in names])
+
+
+def save_key_use(tx: Transaction, purpose: str, name: str, at: datetime) -> None:
+    tx.execute(_USED, purpose=purpose, name=name, at=at)
+
+
+def all_key_uses(db: Connection) -> list[KeyUse]:
+    return db.all(_ALL)
+
+
+def operations_by_digest_key(db: Connection) -> dict[str | None, int]:
+    """How many operations can still be repeated or reconciled, by the name of their digest key."""
+    return {row.digest_key: row.rows for row in db.all(_OPERATIONS)}
+
+
+def api_keys_by_digest_key(db: Connection) -> dict[str | None, int]:
+    """How many valid API keys there are, by the name of their digest key."""
+    return {row.digest_key: row.rows for row in db.all(_API_KEYS, now=db.now())}
+
+
+class KeyUses(Repository):
     """Keys by purpose and name. The names are short hashes, see `app.wallet.keys.key_name`."""
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    async def know(self, purpose: str, names: Collection[str]) -> None:
-        """Record since when these keys are configured."""
-        now = self._db.now()
-        rows = [{"tenant": self._db.tenant, "purpose": purpose, "name": name, "known_since": now} for name in names]
-        async with self._db.writing() as tx:
-            await tx.conn.execute(self._db.insert(key_uses).on_conflict_do_nothing(), rows)
-
-    async def used(self, purpose: str, name: str, at: datetime) -> None:
-        row = {"tenant": self._db.tenant, "purpose": purpose, "name": name, "known_since": at, "last_used_at": at}
-        insert = self._db.insert(key_uses).values(row)
-        key = [column.name for column in key_uses.primary_key]
-        async with self._db.writing() as tx:
-            await tx.conn.execute(insert.on_conflict_do_update(index_elements=key, set_={"last_used_at": at}))
-
-    async def all(self) -> list[KeyUse]:
-        query = select(key_uses).where(key_uses.c.tenant == self._db.tenant).order_by(key_uses.c.known_since)
-        async with self._db.reading() as conn:
-            rows = await conn.execute(query)
-            return [
-                KeyUse(purpose=row.purpose, name=row.name, known_since=row.known_since, last_used_at=row.last_used_at)
-                for row in rows
-            ]
-
-    async def operations_by_key(self) -> dict[str | None, int]:
-        """How many operations can still be repeated or reconciled, by the name of their digest key."""
-        open_states = operations.c.state.in_(["PENDING", "UNKNOWN"])
-        query = (
-            select(operations.c.digest_key, func.count().label("rows"))
-            .where(operations.c.tenant == self._db.tenant, or_(operations.c.key_hash.is_not(None), open_states))
-            .group_by(operations.c.digest_key)
-        )
-        async with self._db.reading() as conn:
-            return {row.digest_key: row.rows for row in await conn.execute(query)}
-
-    async def api_keys_by_key(self) -> dict[str | None, int]:
-        """How many valid API keys there are, by the name of their digest key."""
-        still = or_(client_keys.c.expires_at.is_(None), client_keys.c.expires_at > self._db.now())
-        query = (
-            select(client_keys.c.digest_key, func.count().label("rows"))
-            .where(client_keys.c.tenant == self._db.tenant, still)
-            .group_by(client_keys.c.digest_key)
-        )
-        async with self._db.reading() as conn:
-            return {row.digest_key: row.rows for row in await conn.execute(query)}
+    know = Write(save_known_keys)
+    used = Write(save_key_use)
+    all = Read(all_key_uses)
+    operations_by_key = Read(operations_by_digest_key)
+    api_keys_by_key = Read(api_keys_by_digest_key)

@@ -5,24 +5,21 @@ holders do not notice; the journal's check for `unreconciled` operations then pr
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.util import greenlet_spawn
-
-from app.store.availability import outage
+from app.store.connection import Driver
 from app.store.database import Database
 from app.store.errors import LockTimeout, StoreUnavailable
+from app.store.statements import Statement
 from app.vault.enums import CustomerRef, ProviderName
 
 _FIRST_PAUSE_S: Final = 0.005
 _LONGEST_PAUSE_S: Final = 0.05
-_TRY: Final = text("SELECT pg_try_advisory_lock(:key)")
-_FREE: Final = text("SELECT pg_advisory_unlock(:key)")
+_TRY: Final = Statement("SELECT pg_try_advisory_lock(:key)")
+_FREE: Final = Statement("SELECT pg_advisory_unlock(:key)")
 
 
 class Locks:
@@ -31,7 +28,7 @@ class Locks:
     def __init__(self, database: Database) -> None:
         self._tenant = database.tenant
         self._local = _LocalLocks()
-        self._shared = None if database.is_sqlite else _SharedLocks(database)
+        self._shared = None if database.engine.is_sqlite else _SharedLocks(database)
 
     @asynccontextmanager
     async def customer_vault_lock(
@@ -112,16 +109,13 @@ class _LocalLocks:
 class _SharedLocks:
     """Advisory locks in one database session of this process.
 
-    `pg_try_advisory_lock` does not block, so one connection serves all waiters and the pool is not exhausted. Calls
-    run in separate tasks, because a cancelled query would close the connection and release all locks.
+    `pg_try_advisory_lock` does not block, so one session serves all waiters and no pool is exhausted.
     """
 
     def __init__(self, database: Database) -> None:
-        self._engine = database.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._session: Connection | None = None
-        self._access = database.availability.writes
-        self._session_lock = asyncio.Lock()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._database: Final = database
+        self._session: Final = database.engine.pool(1)
+        self._releases: set[asyncio.Task[None]] = set()
 
     async def acquire(self, name: str, wait_s: float) -> None:
         key = _key(name)
@@ -136,73 +130,37 @@ class _SharedLocks:
             pause = min(pause * 1.5, _LONGEST_PAUSE_S)
 
     async def release(self, name: str) -> None:
-        await asyncio.shield(self._spawn(self._free(_key(name))))
+        await asyncio.shield(self._free(_key(name)))
 
     async def close(self) -> None:
-        while self._tasks:
-            await asyncio.wait(list(self._tasks))
-        async with self._session_lock:
-            session, self._session = self._session, None
-            if session is not None:
-                await greenlet_spawn(session.invalidate)  # a pooled connection would keep the locks
-                await greenlet_spawn(session.close)
+        while self._releases:
+            await asyncio.wait(list(self._releases))
+        await self._session.close()
 
     async def _try(self, key: int) -> bool:
-        attempt = self._spawn(self._try_lock(key))
+        is_held = False
+
+        def attempt(driver: Driver) -> None:
+            nonlocal is_held
+            is_held = bool(driver.rows(_TRY, {"key": key})[0][0])
+
         try:
-            return await asyncio.shield(attempt)
+            await self._database.run(self._session, self._database.availability.writes, attempt)
         except asyncio.CancelledError:
-            self._spawn(self._undo(attempt, key))
+            if is_held:
+                self._free(key)
             raise
+        return is_held
 
-    async def _undo(self, attempt: asyncio.Task[bool], key: int) -> None:
-        """Release the lock if the attempt succeeds after its caller was cancelled."""
-        with suppress(StoreUnavailable):  # a lost connection has released the locks
-            if await attempt:
-                await self._free(key)
-
-    async def _try_lock(self, key: int) -> bool:
-        async with self._session_lock:
-            try:
-                try:
-                    return await self._run(key)
-                except DBAPIError as error:
-                    if not error.connection_invalidated:
-                        raise
-                    await self._drop()
-                return await self._run(key)
-            except Exception as error:
-                self._access.failed(error)
-                raise
-
-    async def _run(self, key: int) -> bool:
-        if self._session is None:
-            self._session = await greenlet_spawn(self._engine.connect)
-        found = bool(await greenlet_spawn(self._session.scalar, _TRY, {"key": key}))
-        self._access.worked()
-        return found
-
-    async def _free(self, key: int) -> None:
-        async with self._session_lock:
-            if self._session is None:
-                return
-            try:
-                await greenlet_spawn(self._session.execute, _FREE, {"key": key})
-            except DBAPIError as error:
-                if outage(error) is None:
-                    raise
-                await self._drop()  # a lost connection has released the locks
-
-    async def _drop(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            await greenlet_spawn(session.close)
-
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _free(self, key: int) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._unlock(key))
+        self._releases.add(task)
+        task.add_done_callback(self._releases.discard)
         return task
+
+    async def _unlock(self, key: int) -> None:
+        with suppress(StoreUnavailable):  # a lost session has released its locks
+            await self._session.run(lambda driver: driver.run(_FREE, {"key": key}))
 
 
 def _key(name: str) -> int:

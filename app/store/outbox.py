@@ -1,29 +1,46 @@
-"""Transactional outbox: changes and events of a transaction, numbered at its end."""
+"""A write transaction with its outbox: changes and events, numbered at its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, Update, insert, select, update
-
-from app.store.prepared import Asked, Insert, prepared
+from app.store.connection import Clock, Driver, WriteConnection
 from app.store.records import ChangeNotice, EventRecord, NewEvent, Topic
-from app.store.tables import changes, events, heads
-from app.store.ulids import EVENT, new_id_after
+from app.store.statements import Query, Statement
+from app.store.ulids import EVENT, new_id, new_id_after
 
-_ADD_CHANGES: Final = insert(changes)
-_ADD_EVENTS: Final = insert(events)
+# `heads` has one row per tenant. It is written last and stays locked until the commit. So versions and event ids are in
+# commit order, and a reader with a cursor never misses a row that was numbered earlier but committed later.
+_TAKE_VERSIONS: Final = Query(
+    int, "UPDATE heads SET version = version + :changes WHERE tenant = :tenant RETURNING version"
+)
+_TAKE_VERSIONS_AND_IDS: Final = Query(
+    int,
+    "UPDATE heads SET version = version + :changes, last_event_id = :last_id"
+    " WHERE tenant = :tenant AND (last_event_id IS NULL OR last_event_id < :first_id) RETURNING version",
+)
+_START_HEAD: Final = Statement(
+    "INSERT INTO heads (tenant, version, pruned_to) VALUES (:tenant, 0, 0) ON CONFLICT DO NOTHING"
+)
+_LAST_ID: Final = Query(str, "SELECT last_event_id FROM heads WHERE tenant = :tenant FOR UPDATE")
+_ADD_CHANGE: Final = Statement(
+    "INSERT INTO changes (tenant, version, topic, key, changed_at)"
+    " VALUES (:tenant, :version, :topic, :key, :changed_at)"
+)
+_EVENT: Final = (
+    "INSERT INTO events (tenant, id, type, origin, occurred_at, customer_id, provider, customer_ref, method_ref, actor,"
+    " outcome, request_id, once, detail) VALUES (:tenant, :id, :type, :origin, :occurred_at, :customer_id, :provider,"
+    " :customer_ref, :method_ref, :actor, :outcome, :request_id, :once, :detail)"
+)
+_ADD_EVENT: Final = Statement(_EVENT)
+_ADD_EVENT_ONCE: Final = Query(str, "{insert} ON CONFLICT (tenant, once) DO NOTHING RETURNING id", insert=_EVENT)
 
 
-class Outbox:
-    """Collects changes and events; `flush` writes them under a lock on the tenant's row in `heads`.
+class Transaction(WriteConnection):
+    """A write transaction. Its changes and events are collected, and written by `flush` just before the commit."""
 
-    The lock is taken last and held until the commit, so it cannot cause a deadlock.
-    """
-
-    def __init__(self, tenant: str) -> None:
-        self._tenant = tenant
+    def __init__(self, driver: Driver, tenant: str, clock: Clock) -> None:
+        super().__init__(driver, tenant, clock)
         self._touched: dict[tuple[Topic, str], None] = {}
         self._new_events: list[NewEvent] = []
         self.changes: tuple[ChangeNotice, ...] = ()
@@ -31,95 +48,74 @@ class Outbox:
         """Set by the commit: the stored events, without those dropped by `once`."""
 
     def touch(self, topic: Topic, key: str) -> None:
+        """Publish that this object has changed."""
         self._touched[topic, key] = None
 
     def tell(self, event: NewEvent) -> None:
+        """Store an event. Its texts must be storable: see `app.store.events.append_events`."""
         self._new_events.append(event)
 
-    def flush(self, conn: Connection, now: datetime, upsert: Insert) -> None:
+    def flush(self) -> None:
         if not self._touched and not self._new_events:
             return
-        version, last_event_id = self._take_head(conn, upsert)
-        fresh = self._unseen(conn)
-        kept: list[EventRecord] = []
-        for event in fresh:
-            last_event_id = new_id_after(EVENT, last_event_id)
-            kept.append(_record(last_event_id, event, now))
-        changed = [ChangeNotice(version + 1 + place, *touched) for place, touched in enumerate(self._touched)]
-        if changed:
-            conn.execute(_ADD_CHANGES, [self._change_row(change, now) for change in changed])
-        if kept:
-            rows = [self._event_row(*pair) for pair in zip(kept, fresh, strict=True)]
-            conn.execute(_ADD_EVENTS, rows)
-        conn.execute(*_move_head(self._tenant, version=version + len(changed), last_event_id=last_event_id))
-        self.changes, self.events = tuple(changed), tuple(kept)
+        now, ids = self.now(), [new_id(EVENT) for _ in self._new_events]
+        version = self._take_head(len(self._touched), ids) - len(self._touched)
+        self.changes = tuple(
+            ChangeNotice(version + place, *touched) for place, touched in enumerate(self._touched, start=1)
+        )
+        rows = [{"version": one.version, "topic": one.topic, "key": one.key, "changed_at": now} for one in self.changes]
+        self.execute_many(_ADD_CHANGE, rows)
+        self.events = self._add_events(ids, now)
 
-    def _take_head(self, conn: Connection, upsert: Insert) -> tuple[int, str | None]:
-        row = conn.execute(*_head(self._tenant)).first()
-        if row is None:
-            conn.execute(_start(upsert), {"tenant": self._tenant, "version": 0, "pruned_to": 0})
-            row = conn.execute(*_head(self._tenant)).one()
-        return row.version, row.last_event_id
+    def _take_head(self, changes: int, ids: list[str]) -> int:
+        """The version after `changes` more; replaces `ids` by later ones if a process with a faster clock was here."""
+        version = self._try_head(changes, ids)
+        if version is None:
+            self.execute(_START_HEAD)
+            last_id = self.one(_LAST_ID)
+            for place in range(len(ids)):
+                ids[place] = last_id = new_id_after(EVENT, last_id)
+            version = self._try_head(changes, ids)
+        if version is None:
+            raise AssertionError("the head of the change log could not be written under its lock")
+        return version
 
-    def _unseen(self, conn: Connection) -> Sequence[NewEvent]:
-        """Drop events whose `once` exists; the lock on the head prevents concurrent inserts."""
-        keys = {event.once for event in self._new_events if event.once is not None}
-        if not keys:
-            return self._new_events
-        seen = set(conn.execute(*_known(self._tenant, list(keys))).scalars())
-        fresh: list[NewEvent] = []
-        for event in self._new_events:
-            if event.once is None or event.once not in seen:
-                fresh.append(event)
-                seen.add(event.once)
-        return fresh
+    def _try_head(self, changes: int, ids: Sequence[str]) -> int | None:
+        if not ids:
+            return self.one(_TAKE_VERSIONS, changes=changes)
+        return self.one(_TAKE_VERSIONS_AND_IDS, changes=changes, first_id=ids[0], last_id=ids[-1])
 
-    def _change_row(self, change: ChangeNotice, now: datetime) -> Mapping[str, Any]:
-        return {
-            "tenant": self._tenant,
-            "version": change.version,
-            "topic": change.topic.value,
-            "key": change.key,
-            "changed_at": now,
-        }
-
-    def _event_row(self, record: EventRecord, source: NewEvent) -> Mapping[str, Any]:
-        return {
-            "tenant": self._tenant,
-            "id": record.id,
-            "type": record.type.value,
-            "origin": record.origin.value,
-            "occurred_at": record.occurred_at,
-            "customer_id": record.customer_id,
-            "provider": record.provider.value if record.provider else None,
-            "customer_ref": record.customer_ref,
-            "method_ref": record.method_ref,
-            "actor": record.actor,
-            "outcome": record.outcome,
-            "request_id": record.request_id,
-            "once": source.once,
-            "detail": dict(record.detail),
-        }
+    def _add_events(self, ids: Sequence[str], now: datetime) -> tuple[EventRecord, ...]:
+        plain: list[dict[str, Any]] = []
+        stored: list[EventRecord] = []
+        for event_id, event in zip(ids, self._new_events, strict=True):
+            record = _record(event_id, event, now)
+            row = _row(record, event.once)
+            if event.once is None:
+                plain.append(row)
+            elif self.one(_ADD_EVENT_ONCE, **row) is None:
+                continue
+            stored.append(record)
+        self.execute_many(_ADD_EVENT, plain)
+        return tuple(stored)
 
 
-@prepared
-def _head(tenant: Asked) -> Select[Any]:
-    return select(heads.c.version, heads.c.last_event_id).where(heads.c.tenant == tenant).with_for_update()
-
-
-@cache
-def _start(insert: Insert) -> Any:
-    return insert(heads).on_conflict_do_nothing()
-
-
-@prepared
-def _move_head(tenant: Asked) -> Update:
-    return update(heads).where(heads.c.tenant == tenant)
-
-
-@prepared
-def _known(tenant: Asked, keys: Asked) -> Select[Any]:
-    return select(events.c.once).where(events.c.tenant == tenant, events.c.once.in_(keys))
+def _row(record: EventRecord, once: str | None) -> dict[str, Any]:
+    return {
+        "id": record.id,
+        "type": record.type,
+        "origin": record.origin,
+        "occurred_at": record.occurred_at,
+        "customer_id": record.customer_id,
+        "provider": record.provider,
+        "customer_ref": record.customer_ref,
+        "method_ref": record.method_ref,
+        "actor": record.actor,
+        "outcome": record.outcome,
+        "request_id": record.request_id,
+        "once": once,
+        "detail": dict(record.detail),
+    }
 
 
 def _record(event_id: str, event: NewEvent, now: datetime) -> EventRecord:

@@ -1,116 +1,122 @@
 """Payments with stored methods, and their states."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Row, select, update
-
-from app.store.database import Database, Tx
-from app.store.records import MethodAddress, NewPaymentRecord, PaymentRecord, PaymentState
-from app.store.tables import payments
+from app.store.connection import Connection
+from app.store.database import Read, Repository, Write
+from app.store.outbox import Transaction
+from app.store.records import NewPaymentRecord, PaymentRecord, PaymentState
+from app.store.statements import Query
 from app.store.text import is_storable, storable
 from app.store.ulids import PAYMENT, new_id
-from app.vault.enums import CustomerRef, MethodRef, ProviderName
+from app.vault.enums import ProviderName
+
+_CHANGEABLE: Final = ("state", "decline_code", "refunded", "refunds", "capture_id")
+_CREATE: Final = Query(
+    PaymentRecord,
+    """
+    INSERT INTO payments (
+        tenant, id, customer_id, provider, customer_ref, method_ref, payment_ref, state, currency, amount, tax, fee,
+        total, reference, quote, created_at, updated_at
+    ) VALUES (
+        :tenant, :id, :customer_id, :provider, :customer_ref, :method_ref, :payment_ref, :state, :currency, :amount,
+        :tax, :fee, :total, :reference, :quote, :now, :now
+    ) RETURNING {columns}
+    """,
+)
+_BY_ID: Final = Query(PaymentRecord, "SELECT {columns} FROM payments WHERE tenant = :tenant AND id = :id")
+_LOCKED: Final = Query(PaymentRecord, "SELECT {columns} FROM payments WHERE tenant = :tenant AND id = :id FOR UPDATE")
+_BY_REF: Final = Query(
+    PaymentRecord,
+    "SELECT {columns} FROM payments WHERE tenant = :tenant AND provider = :provider AND payment_ref = :payment_ref",
+)
+_OF_CUSTOMER: Final = Query(
+    PaymentRecord,
+    "SELECT {columns} FROM payments WHERE tenant = :tenant AND customer_id = :customer_id"
+    " ORDER BY id DESC LIMIT :limit",
+)
+_IN_STATE: Final = Query(
+    PaymentRecord,
+    "SELECT {columns} FROM payments WHERE tenant = :tenant AND state = :state AND id > :after ORDER BY id LIMIT :limit",
+)
+_CHANGE: Final = Query(
+    PaymentRecord,
+    """
+    UPDATE payments SET
+        state = :state, decline_code = :decline_code, refunded = :refunded, refunds = :refunds,
+        capture_id = :capture_id, updated_at = :now
+    WHERE tenant = :tenant AND id = :id RETURNING {columns}
+    """,
+)
 
 
-class Payments:
-    """Does not check transitions (`app.vault.rules.payment_state`): call `locked`, check, `change`, in one `tx`."""
-
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    async def create(self, new: NewPaymentRecord, *, tx: Tx | None = None) -> PaymentRecord:
-        storable(new.customer_id, new.reference, new.payment_ref, new.payment_id)
-        now = self._db.now()
-        row = {
-            "tenant": self._db.tenant,
-            "id": new.payment_id or new_id(PAYMENT),
-            "customer_id": new.customer_id,
-            "provider": new.method.provider.value,
-            "customer_ref": new.method.customer_ref,
-            "method_ref": new.method.method_ref,
-            "payment_ref": new.payment_ref,
-            "state": new.state.value,
-            "currency": new.currency,
-            "amount": new.amount,
-            "tax": new.tax,
-            "fee": new.fee,
-            "total": new.total,
-            "reference": new.reference,
-            "quote": dict(new.quote),
-            "created_at": now,
-            "updated_at": now,
-        }
-        async with self._db.writing(tx) as own:
-            made = await own.conn.execute(self._db.insert(payments).values(row).returning(*payments.c))
-            return _record(made.one())
-
-    async def payment(self, payment_id: str, *, tx: Tx | None = None) -> PaymentRecord | None:
-        return await self._one(payments.c.id == payment_id, payment_id, tx)
-
-    async def by_ref(self, provider: ProviderName, payment_ref: str) -> PaymentRecord | None:
-        """By the vault's key, as in webhook deliveries."""
-        is_it = (payments.c.provider == provider.value) & (payments.c.payment_ref == payment_ref)
-        return await self._one(is_it, payment_ref, None)
-
-    async def of_customer(self, customer_id: str, *, limit: int = 100) -> list[PaymentRecord]:
-        """Newest first."""
-        query = select(payments).where(payments.c.tenant == self._db.tenant, payments.c.customer_id == customer_id)
-        async with self._db.reading() as conn:
-            rows = await conn.execute(query.order_by(payments.c.id.desc()).limit(limit))
-            return [_record(row) for row in rows]
-
-    async def in_state(self, state: PaymentState, *, after: str = "", limit: int = 100) -> list[PaymentRecord]:
-        """One page, oldest first."""
-        query = select(payments).where(
-            payments.c.tenant == self._db.tenant, payments.c.state == state.value, payments.c.id > after
-        )
-        async with self._db.reading() as conn:
-            return [_record(row) for row in await conn.execute(query.order_by(payments.c.id).limit(limit))]
-
-    async def locked(self, payment_id: str, *, tx: Tx) -> PaymentRecord | None:
-        """The payment, locked until `tx` ends."""
-        return await self._one(payments.c.id == payment_id, payment_id, tx, is_locked=True)
-
-    async def change(self, payment_id: str, values: Mapping[str, Any], *, tx: Tx) -> PaymentRecord:
-        """Set any of state, decline_code, refunded, refunds and capture_id of a `locked` payment."""
-        statement = (
-            update(payments)
-            .where(payments.c.tenant == self._db.tenant, payments.c.id == payment_id)
-            .values({**values, "updated_at": self._db.now()})
-            .returning(*payments.c)
-        )
-        return _record((await tx.conn.execute(statement)).one())
-
-    async def _one(
-        self, condition: ColumnElement[bool], value: str, tx: Tx | None, *, is_locked: bool = False
-    ) -> PaymentRecord | None:
-        if not is_storable(value):
-            return None
-        query = select(payments).where(payments.c.tenant == self._db.tenant, condition)
-        async with self._db.reading(tx) as conn:
-            row = (await conn.execute(query.with_for_update() if is_locked else query)).first()
-        return None if row is None else _record(row)
-
-
-def _record(row: Row[Any]) -> PaymentRecord:
-    return PaymentRecord(
-        id=row.id,
-        customer_id=row.customer_id,
-        method=MethodAddress(ProviderName(row.provider), CustomerRef(row.customer_ref), MethodRef(row.method_ref)),
-        payment_ref=row.payment_ref,
-        state=PaymentState(row.state),
-        currency=row.currency,
-        amount=row.amount,
-        tax=row.tax,
-        fee=row.fee,
-        total=row.total,
-        reference=row.reference,
-        decline_code=row.decline_code,
-        refunded=row.refunded,
-        refunds=row.refunds or {},
-        capture_id=row.capture_id,
-        quote=row.quote,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+def create_payment(tx: Transaction, new: NewPaymentRecord) -> PaymentRecord:
+    storable(new.customer_id, new.reference, new.payment_ref, new.payment_id)
+    made = tx.one(
+        _CREATE,
+        id=new.payment_id or new_id(PAYMENT),
+        customer_id=new.customer_id,
+        provider=new.method.provider,
+        customer_ref=new.method.customer_ref,
+        method_ref=new.method.method_ref,
+        payment_ref=new.payment_ref,
+        state=new.state,
+        currency=new.currency,
+        amount=new.amount,
+        tax=new.tax,
+        fee=new.fee,
+        total=new.total,
+        reference=new.reference,
+        quote=dict(new.quote),
+        now=tx.now(),
     )
+    assert made is not None
+    return made
+
+
+def find_payment(db: Connection, payment_id: str) -> PaymentRecord | None:
+    return db.one(_BY_ID, id=payment_id) if is_storable(payment_id) else None
+
+
+def payment_by_ref(db: Connection, provider: ProviderName, payment_ref: str) -> PaymentRecord | None:
+    """By the vault's key, as in webhook deliveries."""
+    return db.one(_BY_REF, provider=provider, payment_ref=payment_ref) if is_storable(payment_ref) else None
+
+
+def payments_of_customer(db: Connection, customer_id: str, *, limit: int = 100) -> list[PaymentRecord]:
+    """Newest first."""
+    return db.all(_OF_CUSTOMER, customer_id=customer_id, limit=limit)
+
+
+def payments_in_state(db: Connection, state: PaymentState, *, after: str = "", limit: int = 100) -> list[PaymentRecord]:
+    """One page, oldest first."""
+    return db.all(_IN_STATE, state=state, after=after, limit=limit)
+
+
+def lock_payment(tx: Transaction, payment_id: str) -> PaymentRecord | None:
+    """The payment, locked until `tx` ends."""
+    return tx.one(_LOCKED, id=payment_id) if is_storable(payment_id) else None
+
+
+def change_payment(tx: Transaction, payment_id: str, values: Mapping[str, Any]) -> PaymentRecord:
+    """Set any of state, decline_code, refunded, refunds and capture_id of a locked payment."""
+    known = tx.one(_BY_ID, id=payment_id)
+    assert known is not None
+    after = {name: values.get(name, getattr(known, name)) for name in _CHANGEABLE}
+    changed = tx.one(_CHANGE, **after | {"refunds": dict(after["refunds"])}, id=payment_id, now=tx.now())
+    assert changed is not None
+    return changed
+
+
+class Payments(Repository):
+    """Does not check transitions (`app.vault.rules.payment_state`): call `lock_payment`, check, `change_payment`, in
+    one transaction."""
+
+    create = Write(create_payment)
+    payment = Read(find_payment)
+    by_ref = Read(payment_by_ref)
+    of_customer = Read(payments_of_customer)
+    in_state = Read(payments_in_state)
+    locked = Write(lock_payment)
+    change = Write(change_payment)

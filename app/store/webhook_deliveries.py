@@ -1,192 +1,169 @@
 """Webhook deliveries: stored before they are acknowledged, processed in order, dead-lettered on failure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime, timedelta
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import ColumnElement, Row, Select, Update, and_, delete, exists, or_, select, update
-
-from app.store.database import Database, Tx
-from app.store.prepared import Asked, Insert, prepared
+from app.store.connection import Connection
+from app.store.database import Read, Repository, Write
+from app.store.outbox import Transaction
 from app.store.records import DeliveryRecord, DeliveryState, NewDelivery
-from app.store.tables import receipts
+from app.store.statements import Query, Statement
 from app.store.text import is_storable, storable
 from app.store.ulids import new_id
 
-RECEIPT: Final = "rcp_"
+DELIVERY: Final = "rcp_"
+
+_ADD: Final = Query(
+    DeliveryRecord,
+    """
+    INSERT INTO receipts (
+        tenant, id, source, account, delivery_id, event_type, lane, body, state, attempts, received_at, next_attempt_at
+    ) VALUES (
+        :tenant, :id, :source, :account, :delivery_id, :event_type, :lane, :body, 'RECEIVED', 0, :now, :now
+    ) ON CONFLICT DO NOTHING RETURNING {columns}
+    """,
+)
+# The earliest delivery of a lane is claimed; the others wait until it is done or dead.
+_CLAIM: Final = Query(
+    DeliveryRecord,
+    """
+    WITH due AS MATERIALIZED (
+        SELECT candidate.id FROM receipts AS candidate
+        WHERE candidate.tenant = :tenant AND candidate.state = 'RECEIVED' AND candidate.next_attempt_at <= :now
+        AND (candidate.claimed_until IS NULL OR candidate.claimed_until <= :now)
+        AND NOT EXISTS (
+            SELECT 1 FROM receipts AS earlier WHERE earlier.tenant = candidate.tenant
+            AND earlier.lane = candidate.lane AND earlier.state = 'RECEIVED' AND earlier.id < candidate.id
+        )
+        ORDER BY candidate.id LIMIT :limit FOR UPDATE SKIP LOCKED
+    )
+    UPDATE receipts SET attempts = attempts + 1, claimed_by = :worker, claimed_until = :until
+    WHERE tenant = :tenant AND id IN (SELECT id FROM due) RETURNING {columns}
+    """,
+)
+_CLAIMED: Final = "WHERE tenant = :tenant AND id = :id AND claimed_by = :worker AND state = 'RECEIVED'"
+_DONE: Final = Statement(
+    """
+    UPDATE receipts SET state = 'DONE', done_at = :now, next_attempt_at = NULL, error = NULL, claimed_by = NULL,
+        claimed_until = NULL {claimed}
+    """,
+    claimed=_CLAIMED,
+)
+_RETRY: Final = Statement(
+    "UPDATE receipts SET next_attempt_at = :at, error = :error, claimed_by = NULL, claimed_until = NULL {claimed}",
+    claimed=_CLAIMED,
+)
+_DEAD: Final = Statement(
+    """
+    UPDATE receipts SET state = 'DEAD', next_attempt_at = NULL, error = :error, claimed_by = NULL,
+        claimed_until = NULL {claimed}
+    """,
+    claimed=_CLAIMED,
+)
+_RELEASE: Final = Statement(
+    "UPDATE receipts SET claimed_until = NULL"
+    " WHERE tenant = :tenant AND state = 'RECEIVED' AND claimed_by IN :workers AND claimed_until > :now"
+)
+_REPLAY: Final = Query(
+    DeliveryRecord,
+    """
+    UPDATE receipts SET state = 'RECEIVED', attempts = 0, next_attempt_at = :now, claimed_by = NULL,
+        claimed_until = NULL, done_at = NULL
+    WHERE tenant = :tenant AND id = :id AND state IN ('DEAD', 'DONE') RETURNING {columns}
+    """,
+)
+_BY_ID: Final = Query(DeliveryRecord, "SELECT {columns} FROM receipts WHERE tenant = :tenant AND id = :id")
+_PAGE: Final = Query(
+    DeliveryRecord,
+    "SELECT {columns} FROM receipts WHERE tenant = :tenant AND id > :after ORDER BY id LIMIT :limit",
+)
+_PAGE_IN_STATE: Final = Query(
+    DeliveryRecord,
+    "SELECT {columns} FROM receipts WHERE tenant = :tenant AND id > :after AND state = :state ORDER BY id LIMIT :limit",
+)
+_EXPIRE: Final = Statement("DELETE FROM receipts WHERE tenant = :tenant AND state = 'DONE' AND done_at < :before")
 
 
-class WebhookDeliveries:
+def add_delivery(tx: Transaction, new: NewDelivery) -> DeliveryRecord | None:
+    """Store a delivery, due immediately; None for a duplicate of source, account and delivery id."""
+    storable(new.source, new.account, new.delivery_id, new.event_type, new.lane)
+    return tx.one(
+        _ADD,
+        id=new_id(DELIVERY),
+        source=new.source,
+        account=new.account,
+        delivery_id=new.delivery_id,
+        event_type=new.event_type,
+        lane=new.lane,
+        body=dict(new.body),
+        now=tx.now(),
+    )
+
+
+def claim_deliveries(tx: Transaction, worker: str, *, lease: timedelta, limit: int = 10) -> list[DeliveryRecord]:
+    """Due deliveries, oldest first, one per lane: the next in a lane waits until this one is done or dead."""
+    now = tx.now()
+    rows = tx.all(_CLAIM, worker=worker, now=now, until=now + lease, limit=limit)
+    return sorted(rows, key=lambda record: record.id)
+
+
+def finish_delivery(tx: Transaction, delivery_id: str, worker: str) -> bool:
+    """False if the worker's claim was lost: then roll the transaction back."""
+    return tx.count(_DONE, id=delivery_id, worker=worker, now=tx.now()) == 1
+
+
+def retry_delivery(tx: Transaction, delivery_id: str, worker: str, *, at: datetime, error: str) -> bool:
+    """Release it, due again at `at`; its lane waits. `error` is a short reason without values."""
+    return tx.count(_RETRY, id=delivery_id, worker=worker, at=at, error=error) == 1
+
+
+def bury_delivery(tx: Transaction, delivery_id: str, worker: str, *, error: str) -> bool:
+    """Dead-letter it; its lane continues."""
+    return tx.count(_DEAD, id=delivery_id, worker=worker, error=error) == 1
+
+
+def release_deliveries(tx: Transaction, workers: Collection[str]) -> int:
+    """Release the claims of dead workers: due again immediately. Returns their number."""
+    return tx.count(_RELEASE, workers=list(workers), now=tx.now())
+
+
+def replay_delivery(tx: Transaction, delivery_id: str) -> DeliveryRecord | None:
+    """Make a dead or done delivery due again; None if it is neither."""
+    return tx.one(_REPLAY, id=delivery_id, now=tx.now())
+
+
+def find_delivery(db: Connection, delivery_id: str) -> DeliveryRecord | None:
+    return db.one(_BY_ID, id=delivery_id) if is_storable(delivery_id) else None
+
+
+def page_of_deliveries(
+    db: Connection, state: DeliveryState | None = None, *, after: str = "", limit: int = 100
+) -> list[DeliveryRecord]:
+    """One page, oldest first."""
+    if state is None:
+        return db.all(_PAGE, after=after, limit=limit)
+    return db.all(_PAGE_IN_STATE, after=after, state=state, limit=limit)
+
+
+def expire_deliveries(tx: Transaction, before: datetime) -> int:
+    """Delete deliveries done before `before`, not open or dead ones; returns their number."""
+    return tx.count(_EXPIRE, before=before)
+
+
+class WebhookDeliveries(Repository):
     """Workers claim deliveries with a lease; after its expiry another worker can claim them.
 
-    Call `done` in the transaction that applies the effect, so that it is applied exactly once.
+    Call `finish_delivery` in the transaction that applies the effect, so that it is applied exactly once.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
-
-    async def add(self, new: NewDelivery) -> DeliveryRecord | None:
-        """Store a delivery, due immediately; None for a duplicate of source, account and delivery id."""
-        storable(new.source, new.account, new.delivery_id, new.event_type, new.lane)
-        now = self._db.now()
-        row = {
-            "tenant": self._db.tenant,
-            "id": new_id(RECEIPT),
-            "source": new.source,
-            "account": new.account,
-            "delivery_id": new.delivery_id,
-            "event_type": new.event_type,
-            "lane": new.lane,
-            "body": dict(new.body),
-            "state": DeliveryState.RECEIVED.value,
-            "attempts": 0,
-            "received_at": now,
-            "next_attempt_at": now,
-        }
-        async with self._db.writing() as tx:
-            made = (await tx.conn.execute(_add(self._db.insert), row)).first()
-        return None if made is None else _record(made)
-
-    async def claim(self, worker: str, *, lease: timedelta, limit: int = 10) -> list[DeliveryRecord]:
-        """Due deliveries, oldest first, one per lane: the next in a lane waits until this one is done or dead."""
-        now = self._db.now()
-        async with self._db.writing() as tx:
-            ids = list((await tx.conn.execute(*_due(self._db.tenant, now, limit))).scalars())
-            if not ids:
-                return []
-            rows = await tx.conn.execute(*_claim(self._db.tenant, ids, claimed_by=worker, claimed_until=now + lease))
-            return sorted((_record(row) for row in rows), key=lambda record: record.id)
-
-    async def done(self, receipt_id: str, worker: str, *, tx: Tx | None = None) -> bool:
-        """False if the worker's claim was lost: then roll the transaction back."""
-        values = {"state": DeliveryState.DONE.value, "done_at": self._db.now(), "next_attempt_at": None, "error": None}
-        return await self._settle(receipt_id, worker, values, tx)
-
-    async def retry(self, receipt_id: str, worker: str, *, at: datetime, error: str) -> bool:
-        """Release it, due again at `at`; its lane waits. `error` is a short reason without values."""
-        return await self._settle(receipt_id, worker, {"next_attempt_at": at, "error": error}, None)
-
-    async def dead(self, receipt_id: str, worker: str, *, error: str) -> bool:
-        """Dead-letter it; its lane continues."""
-        values = {"state": DeliveryState.DEAD.value, "next_attempt_at": None, "error": error}
-        return await self._settle(receipt_id, worker, values, None)
-
-    async def release(self, workers: Collection[str]) -> int:
-        """Release the claims of dead workers: due again immediately. Returns their number."""
-        held = (
-            receipts.c.tenant == self._db.tenant,
-            receipts.c.state == DeliveryState.RECEIVED.value,
-            receipts.c.claimed_by.in_(workers),
-            receipts.c.claimed_until > self._db.now(),
-        )
-        async with self._db.writing() as tx:
-            return (await tx.conn.execute(update(receipts).where(*held).values(claimed_until=None))).rowcount
-
-    async def replay(self, receipt_id: str, *, tx: Tx | None = None) -> DeliveryRecord | None:
-        """Make a dead or done delivery due again; None if it is neither."""
-        values = {
-            "state": DeliveryState.RECEIVED.value,
-            "attempts": 0,
-            "next_attempt_at": self._db.now(),
-            "claimed_by": None,
-            "claimed_until": None,
-            "done_at": None,
-        }
-        over = [DeliveryState.DEAD.value, DeliveryState.DONE.value]
-        statement = update(receipts).where(self._is(receipt_id), receipts.c.state.in_(over)).values(values)
-        async with self._db.writing(tx) as own:
-            row = (await own.conn.execute(statement.returning(*receipts.c))).first()
-        return None if row is None else _record(row)
-
-    async def receipt(self, receipt_id: str) -> DeliveryRecord | None:
-        if not is_storable(receipt_id):
-            return None
-        async with self._db.reading() as conn:
-            row = (await conn.execute(select(receipts).where(self._is(receipt_id)))).first()
-        return None if row is None else _record(row)
-
-    async def all(
-        self, state: DeliveryState | None = None, *, after: str = "", limit: int = 100
-    ) -> list[DeliveryRecord]:
-        """One page, oldest first."""
-        query = select(receipts).where(receipts.c.tenant == self._db.tenant, receipts.c.id > after)
-        if state is not None:
-            query = query.where(receipts.c.state == state.value)
-        async with self._db.reading() as conn:
-            return [_record(row) for row in await conn.execute(query.order_by(receipts.c.id).limit(limit))]
-
-    async def expire(self, before: datetime) -> int:
-        """Delete deliveries done before `before`, not open or dead ones; returns their number."""
-        old = and_(receipts.c.state == DeliveryState.DONE.value, receipts.c.done_at < before)
-        async with self._db.writing() as tx:
-            gone = await tx.conn.execute(delete(receipts).where(receipts.c.tenant == self._db.tenant, old))
-            return gone.rowcount
-
-    async def _settle(self, receipt_id: str, worker: str, values: Mapping[str, Any], tx: Tx | None) -> bool:
-        freed = {**values, "claimed_by": None, "claimed_until": None}
-        async with self._db.writing(tx) as own:
-            settled = await own.conn.execute(*_settle(self._db.tenant, receipt_id, worker, **freed))
-            return settled.rowcount == 1
-
-    def _is(self, receipt_id: str) -> ColumnElement[bool]:
-        return and_(receipts.c.tenant == self._db.tenant, receipts.c.id == receipt_id)
-
-
-@cache
-def _add(insert: Insert) -> Any:
-    return insert(receipts).on_conflict_do_nothing().returning(*receipts.c)
-
-
-@prepared
-def _due(tenant: Asked, now: Asked, limit: Asked) -> Select[Any]:
-    earlier = receipts.alias("earlier")
-    is_blocked = exists().where(
-        earlier.c.tenant == receipts.c.tenant,
-        earlier.c.lane == receipts.c.lane,
-        earlier.c.state == DeliveryState.RECEIVED.value,
-        earlier.c.id < receipts.c.id,
-    )
-    return (
-        select(receipts.c.id)
-        .where(
-            receipts.c.tenant == tenant,
-            receipts.c.state == DeliveryState.RECEIVED.value,
-            receipts.c.next_attempt_at <= now,
-            or_(receipts.c.claimed_until.is_(None), receipts.c.claimed_until <= now),
-            ~is_blocked,
-        )
-        .order_by(receipts.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-
-
-@prepared
-def _claim(tenant: Asked, ids: Asked) -> Any:
-    claim = update(receipts).where(receipts.c.tenant == tenant, receipts.c.id.in_(ids))
-    return claim.values(attempts=receipts.c.attempts + 1).returning(*receipts.c)
-
-
-@prepared
-def _settle(tenant: Asked, receipt_id: Asked, worker: Asked) -> Update:
-    claimed = receipts.c.claimed_by == worker, receipts.c.state == DeliveryState.RECEIVED.value
-    return update(receipts).where(receipts.c.tenant == tenant, receipts.c.id == receipt_id, *claimed)
-
-
-def _record(row: Row[Any]) -> DeliveryRecord:
-    return DeliveryRecord(
-        id=row.id,
-        source=row.source,
-        account=row.account,
-        delivery_id=row.delivery_id,
-        event_type=row.event_type,
-        lane=row.lane,
-        body=row.body,
-        state=DeliveryState(row.state),
-        attempts=row.attempts,
-        error=row.error,
-        received_at=row.received_at,
-        next_attempt_at=row.next_attempt_at,
-        done_at=row.done_at,
-    )
+    add = Write(add_delivery)
+    claim = Write(claim_deliveries)
+    done = Write(finish_delivery)
+    retry = Write(retry_delivery)
+    dead = Write(bury_delivery)
+    release = Write(release_deliveries)
+    replay = Write(replay_delivery)
+    receipt = Read(find_delivery)
+    all = Read(page_of_deliveries)
+    expire = Write(expire_deliveries)

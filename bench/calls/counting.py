@@ -28,7 +28,7 @@ ROOMS: Final[Mapping[str, tuple[str, ...]]] = {
     "resolvers": ("resolvers", "aiodataloader"),
     "asyncio": ("asyncio",),
     "server": ("app.server", "uvicorn", "starlette", "app.main"),
-    "store": ("app.store", "sqlalchemy", "aiosqlite", "sqlite3"),
+    "store": ("app.store", "sqlite3", "psycopg"),
 }
 OTHER: Final = "other"
 _TIMERS_WAIT_S: Final = 0.02

@@ -26,7 +26,7 @@ def ours(name: str, ground: Ground) -> Iterator[Party]:
     tokens = development.DevTokens.open(folder)
     settings = folder / "vaultgraph.toml"
     settings.write_text(settings_of(ground, folder, tokens.jwks_path, port, name.partition("-")[2] or "lean"))
-    asyncio.run(_link_customers(f"sqlite+aiosqlite:///{folder / 'vaultgraph.db'}"))
+    asyncio.run(_link_customers(f"sqlite:///{folder / 'vaultgraph.db'}"))
     headers, other = (
         {"authorization": f"Bearer {tokens.mint(name=caller, valid_for_s=14_400)}"} for caller in ("bench", "other")
     )

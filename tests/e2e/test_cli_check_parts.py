@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
-from app.store import Store
+from app.store import Store, Transaction
+from app.store.statements import Statement
 from tests.e2e.test_cli_check import checked, settings_of
 from tests.support.sandbox import RunningSandbox
 
@@ -14,7 +14,7 @@ from tests.support.sandbox import RunningSandbox
 @pytest.mark.parametrize(
     ("changes", "part", "named"),
     [
-        ({"store": {"url": "postgresql+asyncpg://me:hunter2@127.0.0.1:9/x"}}, "store", "check store.url"),
+        ({"store": {"url": "postgresql://me:hunter2@127.0.0.1:9/x"}}, "store", "check store.url"),
         ({"store": {"redis_url": "redis://:hunter2@127.0.0.1:9/0"}}, "redis", "check store.redis_url"),
         ({"auth": {"jwks_url": "http://127.0.0.1:9/hunter2"}}, "tokens", "check auth.jwks_url"),
         ({"auth": {"jwks_path": "/nowhere/hunter2"}}, "tokens", "auth.jwks_path"),
@@ -42,8 +42,7 @@ async def test_a_database_without_this_versions_schema_is_named(
     postgres_url: str, sandbox: RunningSandbox, tmp_path: Path
 ) -> None:
     store = Store.open(postgres_url)
-    async with store.transaction() as tx:
-        await tx.conn.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    await store.transaction(Transaction.execute, Statement("UPDATE alembic_version SET version_num = '0001'"))
     await store.close()
     status, lines = checked(tmp_path, {**settings_of(sandbox), "store": {"url": postgres_url}})
     assert (status, "vaultgraph migrate" in lines["store"]) == (1, True)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from urllib.request import urlopen
 
-import asyncpg
+import psycopg
 import pytest
 
 from tests.support.command import Running, vaultgraph
@@ -23,11 +23,10 @@ PRODUCTION = {
 
 
 @pytest.fixture
-async def empty_database(postgres_server: Postgres) -> str:
+def empty_database(postgres_server: Postgres) -> str:
     name = f"cli_{os.getpid()}_{next(_NUMBERS)}"
-    connection = await asyncpg.connect(host=str(postgres_server.directory), user="postgres", database="postgres")
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
+    with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
     return postgres_server.url(name)
 
 
@@ -56,7 +55,7 @@ def test_migrate_then_serve_on_postgresql(environ: dict[str, str], tmp_path: Pat
 
 
 def test_an_unavailable_store_is_one_line_without_its_address(tmp_path: Path) -> None:
-    address = "postgresql+asyncpg://someone:hunter2@127.0.0.1:9/secret"
+    address = "postgresql://someone:hunter2@127.0.0.1:9/secret"
     for command in ("serve", "migrate"):
         done = vaultgraph(command, "--data-dir", tmp_path, **PRODUCTION, VAULTGRAPH_STORE__URL=address)
         assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr

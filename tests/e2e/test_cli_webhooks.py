@@ -43,7 +43,7 @@ def test_dev_receives_the_sandboxs_webhooks(tmp_path: Path) -> None:
 def keep_a_dead_one(folder: Path) -> str:
     async def keep() -> str:
         folder.mkdir()
-        store = Store.open(f"sqlite+aiosqlite:///{folder / 'vaultgraph.db'}")
+        store = Store.open(f"sqlite:///{folder / 'vaultgraph.db'}")
         await migrate(store.engine)
         try:
             new = NewDelivery(

@@ -30,7 +30,7 @@ def run(*words: str | Path, folder: Path) -> None:
 
 def trail(folder: Path) -> list[EventRecord]:
     async def read() -> list[EventRecord]:
-        store = Store.open(f"sqlite+aiosqlite:///{folder / 'vaultgraph.db'}")
+        store = Store.open(f"sqlite:///{folder / 'vaultgraph.db'}")
         try:
             return await store.events.after(None)
         finally:

@@ -5,9 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import asyncpg
+import psycopg
 import pytest
 
 from app.store import Store, migrate
@@ -94,7 +93,7 @@ def test_a_write_that_was_sent_when_the_store_stopped_is_unknown(
 
 def test_ended_sessions_are_replaced(gateway: RunningGateway, postgres: Postgres) -> None:
     for number in range(3):
-        asyncio.run(_end_sessions(postgres))
+        _end_sessions(postgres)
         reply = gateway.query(BY_EXTERNAL_ID, {"id": f"nobody-{number}"})
         assert reply.errors == [] or reply.codes == ["STORE_UNAVAILABLE"]
         created = _create(gateway, f"ended-{number}").data["createCustomer"]
@@ -160,15 +159,12 @@ async def _partner(gateway: RunningGateway) -> str:
     return key
 
 
-async def _end_sessions(postgres: Postgres) -> None:
-    connection: Any = await asyncpg.connect(host=str(postgres.directory), user="postgres", database="postgres")
-    try:
-        await connection.execute(
+def _end_sessions(postgres: Postgres) -> None:
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
-    finally:
-        await connection.close()
 
 
 async def _migrated(url: str) -> None:

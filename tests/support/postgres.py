@@ -39,7 +39,7 @@ class Postgres:
     binaries: Path
 
     def url(self, database: str = "postgres") -> str:
-        made = URL.create("postgresql+asyncpg", username="postgres", database=database)
+        made = URL.create("postgresql", username="postgres", database=database)
         return made.update_query_dict({"host": str(self.directory)}).render_as_string(hide_password=False)
 
     def stop(self) -> None:

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import asyncpg
+import psycopg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Connection
 
 from app.store import Store, make_engine, migrate
+from app.store.migrating import sqlalchemy_engine
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.shared import ask
 
@@ -41,7 +42,7 @@ class HandClock:
 def postgres_with_template() -> Iterator[Postgres]:
     """A server with one migrated database, the template of each test's database."""
     with running_postgres() as server:
-        asyncio.run(_command(server, f"CREATE DATABASE {_TEMPLATE}"))
+        _command(server, f"CREATE DATABASE {_TEMPLATE}")
         asyncio.run(_migrated(server.url(_TEMPLATE)))
         yield server
 
@@ -56,7 +57,7 @@ def postgres_server(pytestconfig: pytest.Config) -> Postgres:
 @pytest.fixture(scope="session")
 def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("store") / "template.db"
-    asyncio.run(_migrated(f"sqlite+aiosqlite:///{file}"))
+    asyncio.run(_migrated(f"sqlite:///{file}"))
     return file
 
 
@@ -64,15 +65,15 @@ def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sqlite_url(_sqlite_template: Path, tmp_path: Path) -> str:
     file = tmp_path / "vaultgraph.db"
     shutil.copy(_sqlite_template, file)
-    return f"sqlite+aiosqlite:///{file}"
+    return f"sqlite:///{file}"
 
 
 @pytest.fixture
 def postgres_url(postgres_server: Postgres) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_NUMBERS)}"
-    asyncio.run(_command(postgres_server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
+    _command(postgres_server, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
     yield postgres_server.url(name)
-    asyncio.run(_command(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
+    _command(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -94,15 +95,17 @@ async def store(store_url: str, clock: HandClock) -> AsyncIterator[Store]:
     await opened.close()
 
 
-async def _command(server: Postgres, statement: str) -> None:
-    connection = await asyncpg.connect(host=str(server.directory), user="postgres", database="postgres")
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+@contextmanager
+def sql(url: str) -> Iterator[Connection]:
+    """A connection of SQLAlchemy to the store's database, in a transaction that is committed."""
+    with sqlalchemy_engine(make_engine(url)).begin() as connection:
+        yield connection
+
+
+def _command(server: Postgres, statement: str) -> None:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(statement)
 
 
 async def _migrated(url: str) -> None:
-    engine = make_engine(url)
-    await migrate(engine)
-    await AsyncEngine(engine).dispose()
+    await migrate(make_engine(url))

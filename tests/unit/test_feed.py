@@ -18,7 +18,7 @@ Keep = Callable[..., Any]
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store.open(f"sqlite+aiosqlite:///{tmp_path / 'feed.db'}")
+    opened = Store.open(f"sqlite:///{tmp_path / 'feed.db'}")
     await migrate(opened.engine)
     customer = NewEvent(type=EventType.CUSTOMER_CREATED)
     await opened.events.append(customer)

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from alembic import command
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store, migrate, migrating
 from app.store.records import (
@@ -25,7 +24,7 @@ from app.store.records import (
 from app.vault.enums import CustomerRef, LinkProof, MethodRef, ProviderName
 from app.vault.payments import Amounts
 from app.wallet.writes.payment_status import Refund, StatusUpdate, exclusive_of, settle_payment
-from tests.support.stores import HandClock
+from tests.support.stores import HandClock, sql
 
 S = PaymentState
 WEBHOOK = EventOrigin.PROVIDER_WEBHOOK
@@ -253,7 +252,7 @@ async def test_an_operator_agrees_to_what_the_amounts_leave_open(
 
 
 async def test_captures_from_before_the_migration_are_found(
-    store: Store, clock: HandClock, payment: PaymentRecord
+    store_url: str, store: Store, clock: HandClock, payment: PaymentRecord
 ) -> None:
     """That a capture was sent stood in the journal alone then."""
 
@@ -263,8 +262,8 @@ async def test_captures_from_before_the_migration_are_found(
         command.downgrade(config, "0002")
 
     capture = await captured(store, clock, payment, OperationState.UNKNOWN, S.QUOTED)
-    async with AsyncEngine(store.engine).begin() as conn:
-        await conn.run_sync(downgrade)
+    with sql(store_url) as connection:
+        downgrade(connection)
     await migrate(store.engine)
     found = await store.payments.payment(payment.id)
     assert found is not None

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 import pytest
 from alembic import command
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from app.store import Store, make_engine, migrate
+from app.store import Store, migrate
 from app.store.migrating import _config
 from app.store.records import LinkConflictRecord, MethodAddress
 from app.vault.enums import CustomerRef, LinkProof, MethodRef, ProviderName
 from tests.support.command import vaultgraph
+from tests.support.stores import sql
 from tests.unit.test_canonical_refs import GUID
 
 UPPER = GUID.upper()
@@ -33,43 +32,41 @@ def _before(connection: Connection) -> None:
 @pytest.fixture(params=["sqlite", "postgres"])
 def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'old.db'}"
+        return f"sqlite:///{tmp_path / 'old.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
 
 
 @pytest.fixture
-async def engine(old_url: str) -> AsyncIterator[AsyncEngine]:
+def old(old_url: str) -> str:
     """An empty database with the previous schema."""
-    opened = AsyncEngine(make_engine(old_url))
-    async with opened.begin() as conn:
-        if opened.dialect.name == "postgresql":
-            await conn.execute(text("DROP SCHEMA public CASCADE"))
-            await conn.execute(text("CREATE SCHEMA public"))
-        await conn.run_sync(_before)
-    yield opened
-    await opened.dispose()
+    with sql(old_url) as conn:
+        if old_url.startswith("postgresql"):
+            conn.execute(text("DROP SCHEMA public CASCADE"))
+            conn.execute(text("CREATE SCHEMA public"))
+        _before(conn)
+    return old_url
 
 
-async def put(engine: AsyncEngine, table: str, **values: Any) -> None:
+def put(url: str, table: str, **values: Any) -> None:
     """One row in the previous format: datetimes and JSON as text."""
     row = {"tenant": "default", **values}
     names, places = ", ".join(f'"{name}"' for name in row), ", ".join(f":{name}" for name in row)
-    if engine.dialect.name == "postgresql":
+    if url.startswith("postgresql"):
         row = {name: datetime.fromisoformat(v) if name.endswith("_at") else v for name, v in row.items()}
         as_json = {"detail", "intent", "result", "quote"}
         places = ", ".join(f"CAST(:{name} AS jsonb)" if name in as_json else f":{name}" for name in row)
     else:
         row = {name: v.removesuffix("+00:00") if name.endswith("_at") else v for name, v in row.items()}
-    async with engine.begin() as conn:
-        await conn.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), row)
+    with sql(url) as conn:
+        conn.execute(text(f"INSERT INTO {table} ({names}) VALUES ({places})"), row)
 
 
-async def customer(engine: AsyncEngine, name: str, provider: str, ref: str, day: int) -> str:
+def customer(url: str, name: str, provider: str, ref: str, day: int) -> str:
     customer_id = f"cus_{name}"
-    await put(engine, "customers", id=customer_id, external_id=name, created_at=WHEN.format(1))
-    await put(
-        engine,
+    put(url, "customers", id=customer_id, external_id=name, created_at=WHEN.format(1))
+    put(
+        url,
         "links",
         provider=provider,
         customer_ref=ref,
@@ -80,10 +77,10 @@ async def customer(engine: AsyncEngine, name: str, provider: str, ref: str, day:
     )
     where = {"provider": provider, "customer_ref": ref, "method_ref": CARD}
     if not ref.startswith("{"):
-        await put(engine, "nicknames", **where, customer_id=customer_id, nickname=f"{name}'s card")
-    await put(engine, "methods", **where, customer_id=customer_id, etag="e", status="ACTIVE", seen_at=WHEN.format(2))
-    await put(
-        engine,
+        put(url, "nicknames", **where, customer_id=customer_id, nickname=f"{name}'s card")
+    put(url, "methods", **where, customer_id=customer_id, etag="e", status="ACTIVE", seen_at=WHEN.format(2))
+    put(
+        url,
         "choices",
         **where,
         customer_id=customer_id,
@@ -94,21 +91,22 @@ async def customer(engine: AsyncEngine, name: str, provider: str, ref: str, day:
     return customer_id
 
 
-async def migrated(engine: AsyncEngine) -> Store:
-    await migrate(engine.sync_engine)
-    return Store(engine.sync_engine)
+async def migrated(url: str) -> Store:
+    store = Store.open(url)
+    await migrate(store.engine)
+    return store
 
 
-async def test_refs_are_normalised_in_all_tables(engine: AsyncEngine) -> None:
-    ada = await customer(engine, "ada", "aloha", UPPER, 1)
-    sam = await customer(engine, "sam", "loanpro", "0037", 1)
-    eve = await customer(engine, "eve", "jpmorgan", "pacjgq", 1)
-    kim = await customer(engine, "kim", "caselle", "Cus_9", 1)
+async def test_refs_are_normalised_in_all_tables(old: str) -> None:
+    ada = customer(old, "ada", "aloha", UPPER, 1)
+    sam = customer(old, "sam", "loanpro", "0037", 1)
+    eve = customer(old, "eve", "jpmorgan", "pacjgq", 1)
+    kim = customer(old, "kim", "caselle", "Cus_9", 1)
     refs = {"provider": "aloha", "customer_ref": UPPER, "method_ref": CARD}
     event = {"type": "METHOD_ADDED", "origin": "GATEWAY", "occurred_at": WHEN.format(1), "detail": "{}"}
-    await put(engine, "events", id="evt_1", **event, customer_id=ada, **refs)
-    await put(
-        engine,
+    put(old, "events", id="evt_1", **event, customer_id=ada, **refs)
+    put(
+        old,
         "payments",
         id="pay_1",
         customer_id=ada,
@@ -123,8 +121,8 @@ async def test_refs_are_normalised_in_all_tables(engine: AsyncEngine) -> None:
     )
     of = {"provider": "aloha", "ref": UPPER, "refs": [["aloha", UPPER]], "links": [["jpmorgan", "pacjgq"]]}
     for number, state in ((1, "PENDING"), (2, "SUCCEEDED")):
-        await put(
-            engine,
+        put(
+            old,
             "operations",
             id=f"op_{number}",
             caller="ann",
@@ -140,8 +138,8 @@ async def test_refs_are_normalised_in_all_tables(engine: AsyncEngine) -> None:
             result="{}",
             created_at=WHEN.format(1),
         )
-    await put(
-        engine,
+    put(
+        old,
         "operation_results",
         operation_id="op_2",
         row=0,
@@ -151,7 +149,7 @@ async def test_refs_are_normalised_in_all_tables(engine: AsyncEngine) -> None:
         customer_ref=UPPER,
         method_ref=CARD,
     )
-    store = await migrated(engine)
+    store = await migrated(old)
     linked = await store.directory.links_of([ada, sam, eve, kim])
     assert {name: rows[0].customer_ref for name, rows in linked.items()} == {
         ada: GUID,
@@ -166,9 +164,9 @@ async def test_refs_are_normalised_in_all_tables(engine: AsyncEngine) -> None:
     assert entry.choice is not None
     assert (entry.choice.customer_ref, entry.nicknames) == (GUID, {address: "ada's card"})
     assert [row.customer_ref for row in await store.seen.of_customer(ada)] == [GUID]
-    async with engine.connect() as conn:
+    with sql(old) as conn:
         for table in ("events", "payments", "operation_results"):
-            assert (await conn.execute(text(f"SELECT customer_ref FROM {table}"))).scalars().all() == [GUID]
+            assert conn.execute(text(f"SELECT customer_ref FROM {table}")).scalars().all() == [GUID]
     pending, done = (await store.journal.operation("op_1"), await store.journal.operation("op_2"))
     assert pending is not None
     assert pending.intent["of"] == {
@@ -181,11 +179,11 @@ async def test_refs_are_normalised_in_all_tables(engine: AsyncEngine) -> None:
     assert done.intent["of"]["ref"] == UPPER, "what is over is history"
 
 
-async def test_the_first_link_stays_and_later_ones_are_set_aside(engine: AsyncEngine) -> None:
-    second = await customer(engine, "second", "aloha", GUID, 2)
-    first = await customer(engine, "first", "aloha", UPPER, 1)
-    third = await customer(engine, "third", "aloha", "{" + UPPER + "}", 3)
-    store = await migrated(engine)
+async def test_the_first_link_stays_and_later_ones_are_set_aside(old: str) -> None:
+    second = customer(old, "second", "aloha", GUID, 2)
+    first = customer(old, "first", "aloha", UPPER, 1)
+    third = customer(old, "third", "aloha", "{" + UPPER + "}", 3)
+    store = await migrated(old)
     linked = await store.directory.links_of([first, second, third])
     assert [row.customer_ref for row in linked[first]] == [GUID]
     assert (linked[second], linked[third]) == ((), ())
@@ -209,20 +207,19 @@ async def test_the_first_link_stays_and_later_ones_are_set_aside(engine: AsyncEn
         assert lost is not None
         assert (lost.choice, dict(lost.nicknames)) == (None, {})
         assert await store.seen.of_customer(other) == []
-    async with engine.connect() as conn:
-        detail = (await conn.execute(text("SELECT detail FROM link_conflicts ORDER BY customer_id"))).scalars().all()
+    with sql(old) as conn:
+        detail = conn.execute(text("SELECT detail FROM link_conflicts ORDER BY customer_id")).scalars().all()
     kept = [json.loads(one) if isinstance(one, str) else one for one in detail]
     assert [one["nicknames"] for one in kept] == [{CARD: "second's card"}, {}]
     assert kept[0]["choice"]["method_ref"] == CARD
 
 
 async def test_migrate_reports_conflicts_to_the_operator(tmp_path: Path) -> None:
-    engine = AsyncEngine(make_engine(f"sqlite+aiosqlite:///{tmp_path / 'vaultgraph.db'}"))
-    async with engine.begin() as conn:
-        await conn.run_sync(_before)
-    await customer(engine, "first", "aloha", UPPER, 1)
-    await customer(engine, "second", "aloha", GUID, 2)
-    await engine.dispose()
+    old = f"sqlite:///{tmp_path / 'vaultgraph.db'}"
+    with sql(old) as conn:
+        _before(conn)
+    customer(old, "first", "aloha", UPPER, 1)
+    customer(old, "second", "aloha", GUID, 2)
     result = await asyncio.to_thread(vaultgraph, "migrate", "--data-dir", tmp_path)
     assert (result.returncode, result.stderr.count("\n")) == (0, 1)
     lines = result.stdout.splitlines()
@@ -232,11 +229,11 @@ async def test_migrate_reports_conflicts_to_the_operator(tmp_path: Path) -> None
     assert again.stdout == result.stdout
 
 
-async def test_linking_or_unlinking_resolves_a_conflict(engine: AsyncEngine) -> None:
-    first = await customer(engine, "first", "jpmorgan", "pacjgq", 1)
-    second = await customer(engine, "second", "jpmorgan", "PACJGQ", 2)
-    third = await customer(engine, "third", "jpmorgan", "Pacjgq", 3)
-    store = await migrated(engine)
+async def test_linking_or_unlinking_resolves_a_conflict(old: str) -> None:
+    first = customer(old, "first", "jpmorgan", "pacjgq", 1)
+    second = customer(old, "second", "jpmorgan", "PACJGQ", 2)
+    third = customer(old, "third", "jpmorgan", "Pacjgq", 3)
+    store = await migrated(old)
     await store.directory.unlink(third, ProviderName.JPMORGAN)
     assert [one.customer_id for one in await store.link_health.conflicts()] == [second]
     await store.directory.unlink(first, ProviderName.JPMORGAN)
@@ -248,28 +245,28 @@ async def test_linking_or_unlinking_resolves_a_conflict(engine: AsyncEngine) -> 
     await store.close()
 
 
-async def test_an_upgrade_that_changes_refs_invalidates_replica_caches(engine: AsyncEngine) -> None:
-    await put(engine, "heads", version=7, pruned_to=0)
-    await customer(engine, "ada", "aloha", UPPER, 1)
-    store = await migrated(engine)
+async def test_an_upgrade_that_changes_refs_invalidates_replica_caches(old: str) -> None:
+    put(old, "heads", version=7, pruned_to=0)
+    customer(old, "ada", "aloha", UPPER, 1)
+    store = await migrated(old)
     changes = await store.changes.since(7)
     assert (changes.version, changes.is_complete) == (8, False)
 
 
-async def test_many_rows(engine: AsyncEngine) -> None:
+async def test_many_rows(old: str) -> None:
     """More than one page, with some non-canonical refs."""
-    async with engine.begin() as conn:
+    with sql(old) as conn:
         count = 4_500
-        await conn.execute(
+        conn.execute(
             text(
                 "INSERT INTO events (tenant, id, type, origin, occurred_at, provider, customer_ref, detail) "
                 "VALUES ('default', :id, 'METHOD_ADDED', 'GATEWAY', CURRENT_TIMESTAMP, 'jpmorgan', :ref, '{}')"
             ),
             [{"id": f"evt_{n:05d}", "ref": f"ref{n}" if n % 3 else f"REF{n}"} for n in range(count)],
         )
-    await migrated(engine)
-    async with engine.connect() as conn:
-        found = (await conn.execute(text("SELECT customer_ref FROM events ORDER BY id"))).scalars().all()
+    await migrated(old)
+    with sql(old) as conn:
+        found = conn.execute(text("SELECT customer_ref FROM events ORDER BY id")).scalars().all()
     assert found == [f"REF{n}" for n in range(count)]
 
 

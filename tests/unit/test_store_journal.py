@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store
 from app.store.records import (
@@ -21,7 +20,7 @@ from app.store.records import (
     WriteOutcome,
 )
 from app.vault.enums import CustomerRef, MethodRef, ProviderName
-from tests.support.stores import HandClock
+from tests.support.stores import HandClock, sql
 
 PENDING, SUCCEEDED, PARTIAL, FAILED, UNKNOWN = OperationState
 KEY = "3f0f5f34-9f5e-4c39-9c0a-6a4a4f8a9d11"
@@ -119,10 +118,10 @@ async def test_concurrent_begins_with_one_key_have_one_winner(store_url: str, st
     assert [answer for answer in answers if not isinstance(answer, BegunNew)] == [BegunBefore(fresh[0])] * 19
 
 
-async def test_the_key_itself_is_not_stored(store: Store, clock: HandClock) -> None:
+async def test_the_key_itself_is_not_stored(store_url: str, store: Store, clock: HandClock) -> None:
     await begun(store, clock, idempotency_key="a-key-with-4111111111111111")
-    async with AsyncEngine(store.engine).connect() as conn:
-        row = (await conn.execute(text("SELECT * FROM operations"))).one()
+    with sql(store_url) as conn:
+        row = conn.execute(text("SELECT * FROM operations")).one()
     assert "4111" not in str(row)
 
 

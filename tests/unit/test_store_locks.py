@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store
 from app.store.errors import LockTimeout
 from app.vault.enums import CustomerRef, ProviderName
+from tests.support.stores import sql
 
 REF = CustomerRef("37")
 OTHER_REF = CustomerRef("38")
@@ -172,12 +172,13 @@ async def test_one_leader_among_replicas(pg_store: Store, replica: Store) -> Non
         assert (first, second) == (True, False)
 
 
-async def test_locks_recover_from_a_lost_session(pg_store: Store, replica: Store) -> None:
+async def test_locks_recover_from_a_lost_session(pg_store: Store, replica: Store, postgres_url: str) -> None:
     held_by = (  # other databases of this server are those of other test workers
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
-    async with vault_lock(pg_store), AsyncEngine(replica.engine).connect() as conn:
-        assert (await conn.exec_driver_sql(held_by)).scalars().all() == [True]
+    async with vault_lock(pg_store):
+        with sql(postgres_url) as conn:
+            assert conn.exec_driver_sql(held_by).scalars().all() == [True]
     async with vault_lock(pg_store, wait_s=5), vault_lock(pg_store, OTHER_REF, wait_s=5):
         pass

@@ -11,12 +11,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.store import Store, make_engine, migrate, migrations_are_current
 from app.store.migrating import newest_revision
 from app.store.schema import NEWEST_REVISION
+from app.store.statements import Statement
 from app.store.tables import metadata
+from tests.support.stores import sql
 
 _START = """
 import asyncio, sys
@@ -30,12 +31,12 @@ asyncio.run(start())
 """
 
 
-async def test_migrations_produce_exactly_the_tables(store: Store) -> None:
+def test_migrations_produce_exactly_the_tables(store_url: str) -> None:
     def differences(connection: Connection) -> list[object]:
         return compare_metadata(MigrationContext.configure(connection), metadata)
 
-    async with AsyncEngine(store.engine).connect() as conn:
-        assert await conn.run_sync(differences) == []
+    with sql(store_url) as conn:
+        assert differences(conn) == []
 
 
 def test_the_revision_that_is_expected_is_the_newest_script() -> None:
@@ -49,12 +50,11 @@ async def test_migrating_again_changes_nothing(store: Store) -> None:
     assert await store.directory.customer_by_external_id("user-1") is not None
 
 
-async def test_an_empty_or_older_database_is_not_current(store: Store, tmp_path: Path) -> None:
-    empty = make_engine(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
+async def test_an_empty_or_older_database_is_not_current(store_url: str, store: Store, tmp_path: Path) -> None:
+    empty = make_engine(f"sqlite:///{tmp_path / 'empty.db'}")
     assert not await migrations_are_current(empty)
-    await AsyncEngine(empty).dispose()
-    async with AsyncEngine(store.engine).begin() as conn:
-        await conn.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    with sql(store_url) as conn:
+        conn.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     assert not await migrations_are_current(store.engine)
 
 
@@ -62,9 +62,11 @@ async def test_an_empty_or_older_database_is_not_current(store: Store, tmp_path:
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database; for SQLite a missing file."""
     if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path / 'fresh' / 'vaultgraph.db'}"
+        return f"sqlite:///{tmp_path / 'fresh' / 'vaultgraph.db'}"
     url: str = request.getfixturevalue("postgres_url")
-    asyncio.run(_wipe(url))
+    with sql(url) as conn:
+        conn.execute(text("DROP SCHEMA public CASCADE"))
+        conn.execute(text("CREATE SCHEMA public"))
     return url
 
 
@@ -93,24 +95,14 @@ async def test_concurrent_migrations_wait_for_each_other(empty_url: str) -> None
     engines = [make_engine(empty_url) for _ in range(6)]
     await asyncio.gather(*(migrate(engine) for engine in engines))
     assert await migrations_are_current(engines[0])
-    for engine in engines:
-        await AsyncEngine(engine).dispose()
 
 
 async def test_a_new_sqlite_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "data" / "vaultgraph.db"
-    engine = make_engine(f"sqlite+aiosqlite:///{file}")
-    await migrate(engine)
+    await migrate(make_engine(f"sqlite:///{file}"))
     assert {stat.S_IMODE(each.stat().st_mode) for each in file.parent.iterdir()} == {0o600}
-    async with AsyncEngine(engine).connect() as conn:
-        assert (await conn.execute(text("PRAGMA journal_mode"))).scalar() == "wal"
-        assert (await conn.execute(text("PRAGMA foreign_keys"))).scalar() == 1
-    await AsyncEngine(engine).dispose()
-
-
-async def _wipe(url: str) -> None:
-    engine = make_engine(url)
-    async with AsyncEngine(engine).begin() as conn:
-        await conn.execute(text("DROP SCHEMA public CASCADE"))
-        await conn.execute(text("CREATE SCHEMA public"))
-    await AsyncEngine(engine).dispose()
+    driver = make_engine(f"sqlite:///{file}").connect()
+    settings = ("journal_mode", "foreign_keys", "synchronous")
+    found = {name: driver.rows(Statement(f"PRAGMA {name}"), {})[0][0] for name in settings}
+    driver.close()
+    assert found == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2}

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import sqlalchemy as sa
 
 from app.sandbox.demo import ALEX
-from app.store import Store
+from app.store import Connection, Store, Transaction
 from app.store.records import EventOrigin, OperationRecord, OperationState, PaymentState
-from app.store.tables import operations
+from app.store.statements import Query, Statement
 from app.vault.enums import ProviderName
 from app.wallet.commands import CapturePayment
 from app.wallet.writes.intents import VERSION, AnyIntent
@@ -54,9 +53,9 @@ async def cut_off(
 
 
 async def newest(store: Store, mutation: str) -> OperationRecord:
-    query = sa.select(operations.c.id).where(operations.c.mutation == mutation).order_by(operations.c.id.desc())
-    async with store._db.reading() as conn:
-        (operation_id, *_) = [row.id for row in await conn.execute(query)]
+    query = Query(str, "SELECT id FROM operations WHERE mutation = :mutation ORDER BY id DESC")
+    operation_id = await store.read(Connection.one, query, mutation=mutation)
+    assert operation_id is not None
     return await at(store, operation_id)
 
 
@@ -68,8 +67,9 @@ async def at(store: Store, operation_id: str) -> OperationRecord:
 
 async def rewrite(store: Store, operation: OperationRecord, **values: Any) -> OperationRecord:
     """Change the journal's row directly."""
-    async with store._db.writing() as tx:
-        await tx.conn.execute(sa.update(operations).where(operations.c.id == operation.id).values(**values))
+    assigned = ", ".join(f"{name} = :{name}" for name in values)
+    statement = Statement("UPDATE operations SET {assigned} WHERE id = :id", assigned=assigned)
+    await store.transaction(Transaction.execute, statement, id=operation.id, **values)
     return await at(store, operation.id)
 
 

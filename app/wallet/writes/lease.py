@@ -50,7 +50,7 @@ class WorkerLease:
         self._keys = keys
         self._heartbeat: asyncio.Task[None] | None = None
         # Processes that share a SQLite file share a machine, so their pids can be looked up.
-        self._sees_pids = store.engine.dialect.name == "sqlite"
+        self._sees_pids = store.engine.is_sqlite
 
     @contextmanager
     def at(self, provider: ProviderName, ref: CustomerRef) -> Iterator[None]:

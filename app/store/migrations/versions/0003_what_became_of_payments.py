@@ -21,7 +21,7 @@ def upgrade() -> None:
     op.add_column("payments", sa.Column("refunded", sa.BigInteger()))
     op.add_column("payments", sa.Column("refunds", JSON_DOCUMENT))
     op.add_column("payments", sa.Column("capture_id", SORTED_ID))
-    op.execute(f"UPDATE payments SET capture_id = (SELECT operations.id {_CAPTURE} AND sent_at IS NOT NULL)")  # noqa: S608
+    op.execute(f"UPDATE payments SET capture_id = (SELECT operations.id {_CAPTURE} AND sent_at IS NOT NULL)")
     # Before this revision, only the journal recorded a capture that was sent without a reply.
     op.execute("UPDATE payments SET state = 'UNKNOWN' WHERE state = 'QUOTED' AND capture_id IS NOT NULL")
 

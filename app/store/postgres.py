@@ -1,0 +1,167 @@
+"""PostgreSQL through psycopg. Imported only if the store is a PostgreSQL."""
+
+import os
+import select
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from app.errors import SettingsError
+from app.store.connection import Values
+from app.store.errors import ConstraintViolated, StatementFailed, StoreUnavailable
+from app.store.statements import Json, Row, Statement
+
+T = TypeVar("T")
+
+CONNECT_WITHIN_S: Final = 10
+LOCK_TIMEOUT_S: Final = 10
+STATEMENT_TIMEOUT_S: Final = 15
+# SQLSTATE classes and codes (PostgreSQL, appendix A) of an unavailable server: connection, authorization, no such
+# database, insufficient resources, a lock that was not had in time, operator intervention (also a statement that took
+# too long), system error, read-only standby.
+_OUTAGES: Final = frozenset({"08", "28", "3D", "53", "55", "57", "58"})
+_READ_ONLY: Final = "25006"
+_CONSTRAINT: Final = "23"
+_DATA: Final = "22"
+_PREPARED_STATEMENTS: Final = 400  # kept per connection; the store has about 130, some with two sets of types
+_BEGIN: Final = Statement("BEGIN")
+_COMMIT: Final = Statement("COMMIT")
+_SET_UP: Final = (
+    "SELECT pg_backend_pid(), set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
+    " set_config('idle_in_transaction_session_timeout', %s, false)"
+)
+_POOLER: Final = (
+    "store.url leads to a connection pooler, for example pgbouncer: the store needs sessions of its own for advisory"
+    " locks and prepared statements; give it the server's own address"
+)
+
+
+class PostgresDriver:
+    """A session. Statements are prepared by the server when they are first used."""
+
+    def __init__(self, address: str) -> None:
+        self._raw = _connected(address)
+        self._cursor = self._raw.cursor()
+        self._poll = select.poll()
+        self._poll.register(self._raw.fileno(), select.POLLIN)
+
+    def begin(self) -> None:
+        self._execute(_BEGIN, {})
+
+    def commit(self) -> None:
+        self._execute(_COMMIT, {})
+
+    def rollback(self) -> None:
+        try:
+            self._raw.rollback()
+        except psycopg.Error:
+            self._raw.close()
+
+    def rows(self, statement: Statement, values: Values) -> Sequence[Row]:
+        self._execute(statement, values)
+        return self._cursor.fetchall()
+
+    def count(self, statement: Statement, values: Values) -> int:
+        self._execute(statement, values)
+        return self._cursor.rowcount
+
+    def run(self, statement: Statement, values: Values) -> None:
+        self._execute(statement, values)
+
+    def run_many(self, statement: Statement, rows: Sequence[Values]) -> None:
+        try:
+            self._cursor.executemany(statement.postgresql, [_adapted(row) for row in rows])
+        except psycopg.Error as error:
+            raise _own_error(error) from None
+
+    def is_usable(self) -> bool:
+        # An idle session has something to read only if the server has ended it.
+        return not self._raw.closed and not self._poll.poll(0)
+
+    def abort(self) -> None:
+        """Statement timeouts are the server's; this also ends the wait for a server that does not answer at all."""
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self._raw.fileno())) as own:
+            own.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with suppress(psycopg.Error):
+            self._raw.close()
+
+    def _execute(self, statement: Statement, values: Values) -> None:
+        try:
+            self._cursor.execute(statement.postgresql, _adapted(values))
+        except psycopg.Error as error:
+            raise _own_error(error) from None
+
+
+def connect(address: str, *, statement_timeout_s: int = STATEMENT_TIMEOUT_S) -> psycopg.Connection[tuple[Any, ...]]:
+    """A session with timeouts that begins no transaction by itself. Raises SettingsError for a connection pooler."""
+    raw = psycopg.connect(
+        address,
+        autocommit=True,
+        connect_timeout=CONNECT_WITHIN_S,
+        keepalives_idle=30,
+        keepalives_interval=10,
+        keepalives_count=3,
+        application_name="vaultgraph",
+    )
+    try:
+        raw.prepare_threshold = 0
+        raw.prepared_max = _PREPARED_STATEMENTS
+        timeouts = [f"{seconds}s" for seconds in (statement_timeout_s, LOCK_TIMEOUT_S, statement_timeout_s * 2)]
+        found = raw.execute(_SET_UP, timeouts, prepare=False).fetchone()
+        if found is None or found[0] != raw.info.backend_pid:
+            raise SettingsError(_POOLER)
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _connected(address: str) -> psycopg.Connection[tuple[Any, ...]]:
+    try:
+        return connect(address)
+    except psycopg.Error as error:
+        raise _own_error(error) from None
+    except OSError as error:
+        raise StoreUnavailable(type(error).__name__) from None
+
+
+def _checked(instant: datetime) -> datetime:
+    """Raises ValueError for a naive one, which is ambiguous."""
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs a time zone")
+    return instant
+
+
+_ADAPTERS: Final[dict[type, Callable[[Any], Any]]] = {
+    datetime: _checked,
+    dict: Jsonb,
+    Json: lambda json: Jsonb(json.value),
+}
+
+
+def _adapted(values: Values) -> Values:
+    for name, value in values.items():
+        adapt = _ADAPTERS.get(type(value))
+        if adapt is not None:
+            values[name] = adapt(value)
+    return values
+
+
+def _own_error(error: psycopg.Error) -> Exception:
+    """The store's error for it."""
+    cause, state = type(error).__name__, error.sqlstate
+    if state is None:  # not from the server: the session is lost, or the call is wrong
+        return StoreUnavailable(cause) if isinstance(error, psycopg.OperationalError) else StatementFailed(cause)
+    if state[:2] in _OUTAGES or state == _READ_ONLY:
+        return StoreUnavailable(cause)
+    if state[:2] == _CONSTRAINT:
+        return ConstraintViolated(cause)
+    # The server's message may quote a value that it cannot read.
+    return StatementFailed(cause, "" if state[:2] == _DATA else error.diag.message_primary or "")

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
@@ -33,8 +33,7 @@ from app.http.transports.choice import kind_of, open_transport
 _JSON: Final = "application/json"
 _DEFAULT_HEADERS: Final = {"accept": _JSON, "accept-encoding": "gzip, deflate", "user-agent": "vaultgraph"}
 _QUERY_SAFE: Final = "$,/:@()"  # OData's `$filter` and lists: every server accepts these unencoded, some require it
-_PLAIN_TEXT: Final = re.compile(r"[A-Za-z0-9_.-]*").fullmatch
-_WITHOUT_SAFE: Final = str.maketrans("", "", _QUERY_SAFE + " ")
+_ONLY_BLANKS_ENCODED: Final = re.compile(r"[A-Za-z0-9_.~$,/:@() -]*").fullmatch
 _REQUEST_ID_HEADERS: Final = ("x-request-id", "request-id", "x-amzn-requestid", "x-correlation-id")
 _NO_RETRY: Final = frozenset({Cause.TIMEOUT, Cause.TOO_LARGE, Cause.INVALID, Cause.CLOSED})
 _ENOUGH_TIME: Final = 0.5
@@ -287,7 +286,7 @@ class VaultHttpClient:
         path = request.path
         url = self._base_url + (path if _PLAIN_PATH(path) is not None else _checked_path(self.name, path))
         if request.query:
-            url = f"{url}?{'&'.join([_encoded_pair(name, value) for name, value in request.query])}"
+            url = f"{url}?{_encoded_query(request.query)}"
         elif request.raw_query:
             url = f"{url}?{request.raw_query}"
         given = request.headers
@@ -362,15 +361,15 @@ _OUTCOMES: Final[tuple[tuple[type[VaultError], str], ...]] = (
 )
 
 
-def _encoded_pair(name: str, value: str) -> str:
-    return f"{_encoded(name)}={_encoded(value)}"
-
-
-def _encoded(text: str) -> str:
-    if _PLAIN_TEXT(text) is not None:
-        return text
-    is_plain = text.isascii() and text.translate(_WITHOUT_SAFE).isalnum()
-    return text.replace(" ", "%20") if is_plain else quote(text, safe=_QUERY_SAFE)
+def _encoded_query(query: Sequence[tuple[str, str]]) -> str:
+    pairs = []
+    for name, value in query:
+        pair = f"{name}={value}"
+        if _ONLY_BLANKS_ENCODED(name) and _ONLY_BLANKS_ENCODED(value):
+            pairs.append(pair.replace(" ", "%20"))
+        else:
+            pairs.append(f"{quote(name, safe=_QUERY_SAFE)}={quote(value, safe=_QUERY_SAFE)}")
+    return "&".join(pairs)
 
 
 def _checked_base(name: str, base_url: str) -> str:

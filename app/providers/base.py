@@ -4,8 +4,8 @@ operations.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NoReturn, TypeVar
 
 from app.errors import (
@@ -112,17 +112,25 @@ T = TypeVar("T")
 # ---- parsing replies --------------------------------------------------------------------------------------
 
 
-@contextmanager
-def read_errors(provider: ProviderName, effect: Effect = Effect.READ) -> Iterator[None]:
+class read_errors:
     """Convert a mapping's shape errors, `from None` so that no value is in a chained exception.
 
     A READ raises `VaultReplyUnreadable`, a WRITE `OutcomeUnknown`, since the vault answered but the outcome is unknown.
     """
-    try:
-        yield
-    except SHAPE_ERRORS:
-        unreadable = OutcomeUnknown if effect is Effect.WRITE else VaultReplyUnreadable
-        raise unreadable(provider) from None
+
+    __slots__ = ("_effect", "_provider")
+
+    def __init__(self, provider: ProviderName, effect: Effect = Effect.READ) -> None:
+        self._provider = provider
+        self._effect = effect
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, SHAPE_ERRORS):
+            unreadable = OutcomeUnknown if self._effect is Effect.WRITE else VaultReplyUnreadable
+            raise unreadable(self._provider) from None
 
 
 def collect(records: Iterable[Any], read: Callable[[Any], T]) -> tuple[tuple[T, ...], int]:
@@ -152,10 +160,19 @@ def collect_methods(
     records: Sequence[Any], read: Callable[[Any], PaymentMethod]
 ) -> tuple[tuple[PaymentMethod, ...], int]:
     """Like `collect`, for a whole list, each method once; raises ValueError for a list of errors."""
-    found, skipped = collect(records, read)
-    if skipped and not found and are_errors(records):
+    found: dict[MethodRef, PaymentMethod] = {}
+    parsed = skipped = 0
+    for record in records:
+        try:
+            method = read(record)
+        except SHAPE_ERRORS:
+            skipped += 1
+        else:
+            parsed += 1
+            found.setdefault(method.method_ref, method)
+    if skipped and not parsed and are_errors(records):
         raise ValueError("a list of errors")
-    return distinct(found), skipped
+    return tuple(found.values()), skipped
 
 
 def records_of(value: Any) -> list[Any]:
@@ -198,11 +215,6 @@ async def fetch_each(
     refs: Sequence[CustomerRef], read: Callable[[CustomerRef], Awaitable[VaultWallet]]
 ) -> dict[CustomerRef, VaultWallet | VaultError]:
     """Read customers concurrently, with one call each. See `by_ref` for the result."""
-    if len(refs) == 1:
-        try:
-            return {refs[0]: await read(refs[0])}
-        except VaultRejected as error:
-            return {refs[0]: error}
     wanted = list(dict.fromkeys(refs))
     return by_ref(wanted, await gather_settled([read(ref) for ref in wanted]))
 
@@ -277,9 +289,8 @@ class VaultAdapter:
         self, ref: CustomerRef, named: Iterable[str], call: Call, reply: VaultReply, effect: Effect = Effect.READ
     ) -> None:
         """Raise if a reply names a customer other than `ref`. A reply that names none passes."""
-        expected = self.canonical_ref(ref)
         for one in named:
-            if self.canonical_ref(one) != expected:
+            if one != ref and self.canonical_ref(one) != self.canonical_ref(ref):
                 raise self.mismatch("customer", call, reply, effect)
 
     def mismatch(self, what: str, call: Call, reply: VaultReply, effect: Effect = Effect.READ) -> VaultError:
@@ -319,6 +330,20 @@ class VaultAdapter:
         return [unsupported(message="This vault cannot add this kind of payment method in this way.")]
 
     async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
+        """`wallet` for each customer; a vault that reads many at once overrides `read_many`."""
+        if len(refs) == 1:
+            try:
+                return {refs[0]: await self.wallet(refs[0], call)}
+            except VaultRejected as error:
+                return {refs[0]: error}
+        return await self.read_many(refs, call)
+
+    async def read_many(self, refs: Sequence[CustomerRef], call: Call) -> dict[CustomerRef, VaultWallet | VaultError]:
+        """`wallets` for several customers."""
+        return await fetch_each(refs, partial(self.wallet, call=call))
+
+    async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
+        """Read one customer; raises like `wallets`, and VaultRejected(CUSTOMER_NOT_FOUND)."""
         self.refuse()
 
     async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:

@@ -3,11 +3,11 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from app.errors import VaultError
 from app.http.message import VaultRequest
@@ -24,6 +24,7 @@ _NO_ERROR: Final = frozenset(("ok", "success", "successful"))
 _NEXT_LINKS: Final = ("@odata.nextLink", "odata.nextLink", "nextLink", "next_link", "__next", "next")
 _MORE: Final = ("has_more", "hasMore", "HasMore")
 _TOTALS: Final = ("@odata.count", "odata.count", "__count", "total", "total_count", "totalCount")
+_PAGING: Final = frozenset((*_NEXT_LINKS, *_MORE, *_TOTALS))
 _LINK_HEADER: Final = re.compile(r"<([^<>]*)>\s*;[^,<]*\brel=\"?next\b", re.IGNORECASE)
 _SENDABLE_QUERY: Final = re.compile(r"[A-Za-z0-9!$%&'()*+,./:;=?@\[\]_~-]{1,4000}").fullmatch
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -63,8 +64,7 @@ def _describes_error(record: Mapping[str, Any]) -> bool:
     return bool(error_names) and names <= error_names | _BESIDE_AN_ERROR
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """One page of a list, and what the vault reports about further ones.
 
     `next_query` is the encoded query of the next page; None with `has_more` if the vault does not provide it. `total`
@@ -79,19 +79,24 @@ class Page:
 
 def to_page(records: list[Any], around: Mapping[str, Any], headers: Mapping[str, str], url: str) -> Page:
     """`around` is the object that contains the list; a ``Link`` header is read too. `url` is the requested URL."""
+    is_in_header = "link" in headers
+    if not is_in_header and _PAGING.isdisjoint(around):
+        return Page(records)
     link = next((around[key] for key in _NEXT_LINKS if around.get(key)), None)
-    if link is None and (in_header := _LINK_HEADER.search(headers.get("link", ""))):
+    if link is None and is_in_header and (in_header := _LINK_HEADER.search(headers["link"])):
         link = in_header[1]
     return Page(
         records,
-        has_more=link is not None or any(flag(around.get(key)) for key in _MORE),
-        next_query=_query_of(link, urlsplit(url)),
-        total=next((total for key in _TOTALS if (total := integer(around.get(key))) is not None), None),
+        link is not None or any(flag(around[key]) for key in _MORE if key in around),
+        None if link is None else _query_of(link, urlsplit(url)),
+        next((total for key in _TOTALS if key in around and (total := integer(around[key])) is not None), None),
     )
 
 
 def says_more(around: Mapping[str, Any], given: int) -> bool:
     """True if the object around a list of `given` records reports more records than those."""
+    if _PAGING.isdisjoint(around):
+        return False
     page = to_page([], around, {}, "")
     return page.has_more or (page.total is not None and page.total > given)
 
@@ -108,6 +113,8 @@ async def follow(
     Pages without a link are requested with ``$skip``. Stops at `most` records, at a repeated page, and shortly before
     the deadline, so that the records read can still be returned.
     """
+    if not (first.has_more or (first.total is not None and first.total > len(first.records))):
+        return first.records, False
     records, page, requested = list(first.records), first, set[str]()
     now = asyncio.get_running_loop().time()
     within = replace(call, deadline_at=now + _SHARE_OF_TIME * (call.deadline_at - now))

@@ -8,9 +8,10 @@ A reply may also differ only in a counter or a timestamp. It is parsed, but if i
 those are reused, so that objects derived from them need not be rebuilt.
 """
 
+from functools import partial
 from hashlib import blake2b
 from typing import Final
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from app.vault.enums import CustomerRef
 from app.vault.model import PaymentMethod, ReplyDigest, VaultWallet
@@ -26,11 +27,12 @@ class ReplyCache:
     """Each customer's last reply, for one vault. Only for wallets built from a single reply."""
 
     def __init__(self) -> None:
-        self._known: WeakValueDictionary[CustomerRef, VaultWallet] = WeakValueDictionary()
+        self._known: dict[CustomerRef, ref[VaultWallet]] = {}
 
-    def get(self, ref: CustomerRef, digest: bytes, request_id: str | None) -> VaultWallet | None:
+    def get(self, customer: CustomerRef, digest: bytes, request_id: str | None) -> VaultWallet | None:
         """The wallet parsed from the same bytes before, with this reply's request id."""
-        known = self._known.get(ref)
+        found = self._known.get(customer)
+        known = None if found is None else found()
         if known is None or known.reply is None or known.reply.digest != digest:
             return None
         if known.provider_request_id == request_id:
@@ -39,20 +41,28 @@ class ReplyCache:
 
     def put(self, wallet: VaultWallet, digest: bytes) -> VaultWallet:
         """The parsed wallet of a new reply, with the previous methods if they are equal."""
-        known = self._known.get(wallet.customer_ref)
+        found = self._known.get(wallet.customer_ref)
+        known = None if found is None else found()
         methods = known.methods if known is not None and known.methods == wallet.methods else wallet.methods
         return self._remember(wallet, methods, wallet.provider_request_id, ReplyDigest(digest))
 
     def _remember(
         self, read: VaultWallet, methods: tuple[PaymentMethod, ...], request_id: str | None, reply: ReplyDigest
     ) -> VaultWallet:
-        made = self._known[read.customer_ref] = VaultWallet(
+        customer = read.customer_ref
+        made = VaultWallet(
             provider=read.provider,
-            customer_ref=read.customer_ref,
+            customer_ref=customer,
             methods=methods,
             skipped=read.skipped,
             truncated=read.truncated,
             provider_request_id=request_id,
             reply=reply,
         )
+        self._known[customer] = ref(made, partial(self._forget, customer))
         return made
+
+    def _forget(self, customer: CustomerRef, dropped: "ref[VaultWallet]") -> None:
+        """Called when a wallet is dropped."""
+        if self._known.get(customer) is dropped:
+            del self._known[customer]

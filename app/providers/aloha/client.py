@@ -3,15 +3,13 @@
 `POST v1/Customers/{id}/Payments` replaces all of a customer's payment methods and takes card data: it is not used.
 """
 
-from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
-from app.errors import FieldFault, RejectReason, VaultError, VaultRejected, VaultUnavailable
+from app.errors import FieldFault, RejectReason, VaultRejected, VaultUnavailable
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
 from app.providers.aloha import errors, mapping, requests, validation
 from app.providers.aloha.settings import AlohaSettings
-from app.providers.base import VaultAdapter, fetch_each, read_errors, request_id_of, segment
+from app.providers.base import VaultAdapter, read_errors, request_id_of, segment
 from app.providers.reply_cache import ReplyCache, digest_of
 from app.providers.write_outcome import WriteAnswers
 from app.vault.enums import AddRoute, CustomerRef, MethodRef, PaymentMethodKind, ProviderCapability, ProviderName
@@ -47,11 +45,8 @@ class AlohaVault(VaultAdapter):
 
     # ---- reading ----
 
-    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        return await fetch_each(refs, partial(self._wallet, call))
-
-    async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
-        reply = await self._list(ref, call)
+    async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
+        reply = await self._http.send(self._list_request(ref), call)
         request_id = request_id_of(reply)
         digest = digest_of(reply.body) if reply.status == 200 else b""
         if digest and (known := self._replies.get(ref, digest, request_id)) is not None:
@@ -63,17 +58,18 @@ class AlohaVault(VaultAdapter):
         return wallet if body is None else self._replies.put(wallet, digest)
 
     async def _listed(self, ref: CustomerRef, call: Call) -> Any:
-        reply = await self._list(ref, call)
+        reply = await self._http.send(self._list_request(ref), call)
         body = await self._read_list(ref, reply, call)
         with read_errors(self.name):
             self.require_customer(ref, mapping.customers_in(body), call, reply)
         return body
 
-    async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
+    def _list_request(self, ref: CustomerRef) -> VaultRequest:
         """A ref that is no GUID is unknown without a call."""
         if not mapping.is_guid(ref):
             raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
-        return await self._get(f"{_path(ref)}/Payments", "v1/Customers/{id}/Payments", call)
+        path = f"v1/Customers/{ref}/Payments"
+        return VaultRequest(method="GET", path=path, route="v1/Customers/{id}/Payments", headers=_JSON)
 
     async def _read_list(self, ref: CustomerRef, reply: VaultReply, call: Call) -> Any:
         """The list as returned, None if nothing is saved.

@@ -18,7 +18,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, fetch_each, read_errors, request_id_of, segment
+from app.providers.base import VaultAdapter, read_errors, request_id_of, segment
 from app.providers.caselle import capture, errors, imports, payments
 from app.providers.caselle.errors import names_our_account, refusal
 from app.providers.caselle.mapping import (
@@ -118,11 +118,10 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
 
     # ---- reading ------------------------------------------------------------------------------------------
 
-    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        return await fetch_each(refs, partial(self._wallet, call))
-
-    async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
-        reply = await self._list(ref, call)
+    async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
+        reply = await self._http.send(self._list_request(ref), call)
+        if reply.status != 200:
+            raise refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND)
         digest, request_id = digest_of(reply.body), request_id_of(reply)
         known = self._replies.get(ref, digest, request_id)
         if known is not None:
@@ -135,11 +134,13 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
         return self._replies.put(wallet, digest) if names_default and listed.is_one_page else wallet
 
     async def _list(self, ref: CustomerRef, call: Call) -> VaultReply:
-        self._demand(ref)
         return await self._listed(self._list_request(ref), call)
 
     def _list_request(self, ref: CustomerRef) -> VaultRequest:
-        path = _path(_CUSTOMERS, ref, "payment-methods")
+        """Raises VaultRejected for a ref that Caselle cannot have issued; any other needs no percent-encoding."""
+        if _REF.fullmatch(ref) is None:
+            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+        path = f"{_CUSTOMERS}/{ref}/payment-methods"
         return VaultRequest(method="GET", path=path, route=_METHODS_ROUTE, headers=self._headers)
 
     async def _listed(self, request: VaultRequest, call: Call) -> VaultReply:
@@ -294,7 +295,7 @@ class CaselleVault(VaultAdapter, PayingVault, HostingVault, TokenizingVault, Imp
             raise self.mismatch("payment method", call, reply, Effect.WRITE)
 
     async def _is_default(self, ref: CustomerRef, method: MethodRef, call: Call) -> bool:
-        wallet = await self._wallet(call, ref)
+        wallet = await self.wallet(ref, call)
         return any(one.method_ref == method and one.is_provider_default for one in wallet.methods)
 
     async def delete(self, ref: CustomerRef, method: MethodRef, call: Call) -> None:

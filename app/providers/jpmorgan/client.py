@@ -1,7 +1,7 @@
 """The adapter of J.P. Morgan Payments, Consumer Profile Management API 2.4.2."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any, Final, cast
@@ -18,7 +18,7 @@ from app.errors import (
     VaultUnavailable,
 )
 from app.http.message import Effect, FixedHeaders, VaultHttp, VaultReply, VaultRequest
-from app.providers.base import VaultAdapter, fetch_each, last4_of, read_errors, request_id_of, segment, unsupported
+from app.providers.base import VaultAdapter, last4_of, read_errors, request_id_of, segment, unsupported
 from app.providers.jpmorgan.errors import (
     METHOD_ADDED,
     METHOD_CHANGED,
@@ -98,6 +98,7 @@ _PROFILES: Final = "consumer-profiles"
 _PROFILE_ROUTE: Final = "consumer-profiles/{id}"
 _METHODS_ROUTE: Final = "consumer-profiles/{id}/payment-methods"
 _METHOD_ROUTE: Final = "consumer-profiles/{id}/payment-methods/{id}"
+_STATUS_ROUTE: Final = f"{_METHOD_ROUTE}/status"
 
 
 class JpMorganVault(VaultAdapter):
@@ -116,13 +117,13 @@ class JpMorganVault(VaultAdapter):
 
     # ---- reading ------------------------------------------------------------------------------------------
 
-    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        return await fetch_each(refs, partial(self._wallet, call))
-
-    async def _wallet(self, call: Call, ref: CustomerRef) -> VaultWallet:
+    async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
         """The request id is the vault's, else the one sent to it."""
-        reply = await self._profile_reply(ref, call)
-        digest, request_id = digest_of(reply.body), request_id_of(reply) or _uuid_of(call)
+        self._demand(ref)
+        reply = await self._http.send(self._request("GET", _PROFILE_ROUTE, call, f"{_PROFILES}/{segment(ref)}"), call)
+        if reply.status != 200:
+            raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
+        digest, request_id = digest_of(reply.body), request_id_of(reply) or _uuid(call.request_id)
         known = self._replies.get(ref, digest, request_id)
         if known is not None:
             return known
@@ -134,31 +135,29 @@ class JpMorganVault(VaultAdapter):
 
     async def _profile(self, ref: CustomerRef, call: Call) -> Any:
         """The raw profile."""
-        reply = await self._profile_reply(ref, call)
+        self._demand(ref)
+        reply = await self._send("GET", _PROFILE_ROUTE, call, (_PROFILES, ref))
+        if reply.status != 200:
+            raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
         with read_errors(self.name):
             profile = reply.json()
             self.require_customer(ref, profiles_in(profile), call, reply)
             return profile
 
-    async def _profile_reply(self, ref: CustomerRef, call: Call) -> VaultReply:
-        self._demand(ref)
-        reply = await self._send("GET", _PROFILE_ROUTE, call, (_PROFILES, ref))
-        if reply.status != 200:
-            raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
-        return reply
-
     async def three_d_secure(self, ref: CustomerRef, method: MethodRef, call: Call) -> ThreeDSecure | None:
         self._demand(ref, method)
-        path = (_PROFILES, ref, "payment-methods", method, "status")
-        reply = await self._send("GET", f"{_METHOD_ROUTE}/status", call, path)
+        path = f"{_PROFILES}/{segment(ref)}/payment-methods/{method}/status"
+        reply = await self._http.send(self._request("GET", _STATUS_ROUTE, call, path), call)
         if reply.status == 404 and is_theirs(reply) and not names_profile(reply):
             return None
         if reply.status != 200:
             raise self._refusal(reply, Effect.READ, RejectReason.CUSTOMER_NOT_FOUND, call)
         with read_errors(self.name):
             status = reply.json()
-            self.require_customer(ref, profiles_in(status), call, reply)
-            self._require_method(method, [status.get("paymentMethodId")], call, reply, Effect.READ)
+            if status.get("consumerProfileId") != ref or "paymentMethodType" in status:
+                self.require_customer(ref, profiles_in(status), call, reply)
+            if (named := status.get("paymentMethodId")) is not None:
+                self._require_method(method, [named], call, reply, Effect.READ)
             return to_three_d_secure(status)
 
     async def customer_exists(self, ref: CustomerRef, call: Call) -> bool:
@@ -301,17 +300,22 @@ class JpMorganVault(VaultAdapter):
         effect: Effect = Effect.READ,
         json: Any = None,
     ) -> VaultReply:
-        request_id = _uuid_of(call)
-        request = VaultRequest(
+        joined = "/".join([path[0], *[segment(part) for part in path[1:]]])
+        return await self._http.send(self._request(verb, route, call, joined, effect, json), call)
+
+    def _request(
+        self, verb: str, route: str, call: Call, path: str, effect: Effect = Effect.READ, json: Any = None
+    ) -> VaultRequest:
+        request_id = _uuid(call.request_id)
+        return VaultRequest(
             method=verb,
-            path="/".join([path[0], *[segment(part) for part in path[1:]]]),
+            path=path,
             route=route,
             effect=effect,
             json=json,
             headers=self._headers,
             own_headers={"requestidentifier": request_id, "correlationidentifier": request_id},
         )
-        return await self._http.send(request, call)
 
     def _written(
         self,
@@ -350,7 +354,7 @@ class JpMorganVault(VaultAdapter):
     def _refusal(
         self, reply: VaultReply, effect: Effect, missing: RejectReason, call: Call, *, is_update: bool = False
     ) -> VaultError:
-        return refusal(reply, effect, missing, is_update=is_update, sent_id=_uuid_of(call))
+        return refusal(reply, effect, missing, is_update=is_update, sent_id=_uuid(call.request_id))
 
     def _allow(self, faults: Sequence[FieldFault]) -> None:
         """Every write is checked here, so that nothing that the rules refuse is ever sent."""
@@ -373,10 +377,6 @@ def enabled_capabilities(*, raw_cards: bool, network_tokens: bool) -> Capabiliti
         if not is_open
     }
     return replace(CAPABILITIES, add_via=CAPABILITIES.add_via - closed)
-
-
-def _uuid_of(call: Call) -> str:
-    return _uuid(call.request_id)
 
 
 @lru_cache(maxsize=256)  # called several times per request

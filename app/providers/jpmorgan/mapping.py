@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, TypeVar, cast
 
 from app.providers.base import (
@@ -143,6 +144,9 @@ def profiles_in(reply: Any) -> list[str]:
     """The profiles that a reply names: its own, and that of each record that names one."""
     if not isinstance(reply, dict):
         return []
+    if not reply.get("paymentMethodType"):
+        own = text(reply.get("consumerProfileId"))
+        return [own] if own else []
     records = [reply, *(record for name in LISTS for record in _list(reply, name) if isinstance(record, dict))]
     return [found for record in records if (found := text(record.get("consumerProfileId")))]
 
@@ -397,13 +401,15 @@ def to_three_d_secure(wire: WireStatus) -> ThreeDSecure | None:
 
     Source: "Retrieve the 3D Secure status of a payment method".
     """
-    profile_id_of(wire)
+    if text(wire.get("consumerProfileId")) is None or is_refusal(wire):
+        raise ValueError("not a status")
     details = wire.get("cardAuthenticationDetails")
     if details is None or details == {}:
         return None
     if not isinstance(details, dict):
         raise ValueError("details of another shape")
-    response_status = word(details.get("responseStatus"))
+    given = details.get("responseStatus")
+    response_status = given if isinstance(given, str) and given in _AUTH else word(given)
     status = _AUTH.get((response_status or "").upper(), AuthStatus.UNKNOWN)
     if status is AuthStatus.AUTHENTICATED and not (_verdict(details) and _verdict(wire) is not False):
         status = AuthStatus.FAILED if _verdict(details) is False else AuthStatus.UNKNOWN
@@ -419,7 +425,10 @@ def _verdict(details: Mapping[str, Any]) -> bool | None:
     """Whether the fields next to a SUCCESS confirm it: True also if there are none, False if they say that the holder
     or the account was rejected, and None if they say anything else or cannot be read.
     """
-    verdicts = [_verdict_of(details.get(name)) for name in _TALK]
+    verdicts: list[bool | None] = []
+    for name in _TALK:
+        given = details.get(name)
+        verdicts.append(_verdict_of(given) if isinstance(given, str) else True if given is None else None)
     letter = details.get("threeDSTransactionStatus")
     if letter is not None:
         verdicts.append(_LETTER_OF_3DS.get(letter) if isinstance(letter, str) else None)
@@ -428,11 +437,12 @@ def _verdict(details: Mapping[str, Any]) -> bool | None:
     return None if None in verdicts else True
 
 
-def _verdict_of(value: object) -> bool | None:
+@lru_cache(maxsize=256)  # four for each status; few distinct ones occur
+def _verdict_of(value: str) -> bool | None:
     """For one code or message; there is no published list of either, except ``ACCEPTED``."""
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if not value.strip():
         return True
-    spelled = value.upper().replace("_", " ").strip() if isinstance(value, str) else ""
+    spelled = value.upper().replace("_", " ").strip()
     is_good, is_negated = _GOOD.search(spelled) is not None, _NEGATION.search(spelled) is not None
     if _BAD.search(spelled):
         return None if is_negated and "HONO" not in spelled else False

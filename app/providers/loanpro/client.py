@@ -1,6 +1,6 @@
 """The adapter of LoanPro's LMS. A payment method is a `PaymentAccounts` child of its customer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
@@ -86,10 +86,25 @@ class LoanProVault(VaultAdapter):
 
     # ---- reading ----
 
-    async def wallets(self, refs: Sequence[CustomerRef], call: Call) -> Mapping[CustomerRef, VaultWallet | VaultError]:
-        """One OData call per 40 customers, concurrently. A ref that is no LoanPro id is unknown without a call."""
-        if len(refs) == 1 and mapping.is_ref(refs[0]):
-            return by_ref(refs, [(await self._batch([refs[0]], call))[refs[0]]])
+    async def wallet(self, ref: CustomerRef, call: Call) -> VaultWallet:
+        """A ref that is no LoanPro id is unknown without a call."""
+        if not mapping.is_ref(ref):
+            raise VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+        request = _batch_request([ref])
+        reply = await self._http.send(request, call)
+        if reply.status != 200:
+            raise errors.refusal(reply, Effect.READ)
+        digest = digest_of(reply.body)
+        same = self._replies.get(ref, digest, request_id_of(reply))
+        if same is not None:
+            return same
+        found = (await self._parse([ref], request, reply, digest, call))[ref]
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    async def read_many(self, refs: Sequence[CustomerRef], call: Call) -> dict[CustomerRef, VaultWallet | VaultError]:
+        """One OData call per 40 customers, concurrently."""
         found: dict[CustomerRef, VaultWallet | VaultError] = {}
         for ref in refs:
             if not mapping.is_ref(ref):
@@ -104,35 +119,35 @@ class LoanProVault(VaultAdapter):
         return {ref: found[ref] for ref in refs}
 
     async def _batch(self, refs: list[CustomerRef], call: Call) -> dict[CustomerRef, VaultWallet | BaseException]:
-        query = (("$filter", " or ".join(f"id eq {ref}" for ref in refs)), _EXPAND_BATCH, _NO_PAGING)
-        request = VaultRequest(method="GET", path=_CUSTOMERS, query=query, route=_FILTERED)
+        request = _batch_request(refs)
         try:
             reply = await self._reply(request, call)
         except VaultRejected as refused:  # conclusive only for a single customer
             if len(refs) == 1:
                 return {refs[0]: refused}
             raise VaultReplyUnreadable(self.name, provider_code=refused.provider_code) from None
-        digest = digest_of(reply.body) if len(refs) == 1 else b""
-        if digest and (same := self._replies.get(refs[0], digest, request_id_of(reply))) is not None:
-            return {refs[0]: same}
+        return await self._parse(refs, request, reply, None, call)
+
+    async def _parse(
+        self, refs: list[CustomerRef], request: VaultRequest, reply: VaultReply, digest: bytes | None, call: Call
+    ) -> dict[CustomerRef, VaultWallet | BaseException]:
+        """The customers of a list. `digest` is the reply's, if it is for one customer and not in the cache."""
         data, read = await self._decoded(reply, request, call)
         customers, is_cut_short = await self._all_pages(data, request, call)
         with read_errors(self.name):
-            is_one_page = len(customers) == len(mapping.results_of(data))
+            if digest is not None and (read is not reply or len(customers) != len(mapping.results_of(data))):
+                digest = None
             held = self._by_id(customers)
             if not set(refs).issuperset(held):
                 raise self.mismatch("customer", call, read)
-        absent = (
-            VaultReplyUnreadable(self.name, provider_code="CUT_SHORT")
-            if is_cut_short
-            else VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
-        )
-        found: dict[CustomerRef, VaultWallet | BaseException] = dict.fromkeys(refs, absent)
+        found: dict[CustomerRef, VaultWallet | BaseException] = {}
         unlisted: list[CustomerRef] = []
-        for ref in filter(held.__contains__, refs):
-            reply_digest = digest if digest and read is reply and is_one_page else digest_of(orjson.dumps(held[ref]))
+        for ref in refs:
+            if ref not in held:
+                found[ref] = self._absent(is_cut_short)
+                continue
             try:
-                wallet = self._wallet(ref, held[ref], call, read, reply_digest)
+                wallet = self._wallet(ref, held[ref], call, read, digest)
             except VaultError as error:
                 found[ref] = error
                 continue
@@ -145,6 +160,11 @@ class LoanProVault(VaultAdapter):
             found.update(zip(unlisted, wallets, strict=True))
         return found
 
+    def _absent(self, is_cut_short: bool) -> VaultError:
+        if is_cut_short:
+            return VaultReplyUnreadable(self.name, provider_code="CUT_SHORT")
+        return VaultRejected(self.name, RejectReason.CUSTOMER_NOT_FOUND)
+
     @staticmethod
     def _by_id(customers: Sequence[Any]) -> dict[CustomerRef, Any]:
         """The customers of a list by id, whatever its order."""
@@ -154,13 +174,17 @@ class LoanProVault(VaultAdapter):
         return held
 
     def _wallet(
-        self, ref: CustomerRef, customer: Any, call: Call, reply: VaultReply, digest: bytes
+        self, ref: CustomerRef, customer: Any, call: Call, reply: VaultReply, digest: bytes | None
     ) -> VaultWallet | None:
-        """The wallet from a list's data of a customer; None if it was not expanded. `digest` is of that data."""
+        """The wallet from a list's data of a customer; None if it was not expanded. `digest` is the reply's if it is
+        not in the cache; else that of the customer's part is looked up.
+        """
         request_id = request_id_of(reply)
-        same = self._replies.get(ref, digest, request_id)
-        if same is not None:
-            return same
+        if digest is None:
+            digest = digest_of(orjson.dumps(customer))
+            same = self._replies.get(ref, digest, request_id)
+            if same is not None:
+                return same
         with read_errors(self.name):
             accounts = customer["PaymentAccounts"]
             self.require_customer(ref, mapping.owners_in(accounts), call, reply)
@@ -370,6 +394,12 @@ class LoanProVault(VaultAdapter):
             with read_errors(self.name, Effect.WRITE):
                 self.require_customer(ref, mapping.customer_in(data), call, reply, Effect.WRITE)
         return data
+
+
+def _batch_request(refs: Sequence[CustomerRef]) -> VaultRequest:
+    condition = f"id eq {refs[0]}" if len(refs) == 1 else " or ".join([f"id eq {ref}" for ref in refs])
+    query = (("$filter", condition), _EXPAND_BATCH, _NO_PAGING)
+    return VaultRequest(method="GET", path=_CUSTOMERS, query=query, route=_FILTERED)
 
 
 def _recognised_in(data: Any, before: BeforeAdd, new: NewMethod) -> MethodRef | None:

@@ -154,4 +154,4 @@ class LeanTransport:
 
 
 def _lines(headers: Mapping[str, str]) -> str:
-    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return "\r\n".join([*map(": ".join, headers.items()), ""])

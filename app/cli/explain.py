@@ -41,7 +41,7 @@ def _explain(text: str) -> bool:
     all_planned = True
     for name, operation in document.operations.items():
         try:
-            found = Plan(schema, operation, document.fragments).survey
+            found = Plan(schema, operation, document.fragments).measurement
         except Unsupported as unsupported:
             all_planned = False
             lines = [f"not planned: {unsupported}; graphql-core runs it"]

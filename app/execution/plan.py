@@ -29,7 +29,7 @@ class Plan:
         *,
         is_fast: bool = True,
     ) -> None:
-        self.survey: Measurement = measure(schema, operation, fragments)
+        self.measurement: Measurement = measure(schema, operation, fragments)
         self._strawberry = schema
         self._schema = schema._schema
         self._operation = operation
@@ -73,11 +73,11 @@ class Plan:
         return 1_000 + weight * _BYTES_PER_FIELD
 
     def _variant(self, values: Mapping[str, Any], context: Any) -> Variant:
-        survey = self.survey
-        conditions = tuple([values.get(name) for name in survey.conditions])
+        measurement = self.measurement
+        conditions = tuple([values.get(name) for name in measurement.conditions])
         if any(one is not True and one is not False for one in conditions):
             raise Unsupported("condition", "a condition without a value")
-        passed = tuple([guard.lets_pass(context) for guard in survey.guards])
+        passed = tuple([guard.lets_pass(context) for guard in measurement.guards])
         key = conditions, passed
         found = self._variants.get(key)
         if found is not None:
@@ -86,8 +86,8 @@ class Plan:
             self._strawberry,
             self._operation,
             self._fragments,
-            dict(zip(survey.conditions, conditions, strict=True)),
-            frozenset(id(guard) for guard, passes in zip(survey.guards, passed, strict=True) if passes),
+            dict(zip(measurement.conditions, conditions, strict=True)),
+            frozenset(id(guard) for guard, passes in zip(measurement.guards, passed, strict=True) if passes),
             is_fast=self._is_fast,
         )
         if len(self._variants) > MOST_VARIANTS:

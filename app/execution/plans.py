@@ -72,23 +72,23 @@ class Plans:
             return None
         name = operation.name.value if operation.name else None
         key = document.text, name
-        kept = self._entries.get(key)
-        if kept is None:
+        entry = self._entries.get(key)
+        if entry is None:
             if _is_first_use(document, name):
                 self._observe("fallback:first_use")
                 return None
-            kept = self._find(document, name)
-        if kept.plan is None:
-            self._observe(f"fallback:{kept.reason}")
+            entry = self._find(document, name)
+        if entry.plan is None:
+            self._observe(f"fallback:{entry.reason}")
             return None
         try:
-            started = kept.plan.start(inputs, context, hide_suggestions=hide_suggestions)
+            started = entry.plan.start(inputs, context, hide_suggestions=hide_suggestions)
         except Unsupported as unsupported:
             self._observe(f"fallback:{unsupported.reason}")
             return None
         self._observe("compiled")
         result = await started
-        self._reweigh(key, kept)
+        self._reweigh(key, entry)
         return result
 
     def _find(self, document: Document, name: str | None) -> _CacheEntry:
@@ -105,12 +105,12 @@ class Plans:
             self._reweigh(key, found)
         return found
 
-    def _reweigh(self, key: Key, kept: _CacheEntry) -> None:
+    def _reweigh(self, key: Key, entry: _CacheEntry) -> None:
         """Update the counted size: a plan grows while requests compile new parts of it."""
-        weight = len(key[0]) + (kept.plan.weight if kept.plan is not None else _REFUSAL_BYTES)
-        if weight != kept.weight and self._entries.peek(key) is kept:
-            kept.weight = weight
-            self._entries.put(key, kept, weight=weight)
+        weight = len(key[0]) + (entry.plan.weight if entry.plan is not None else _REFUSAL_BYTES)
+        if weight != entry.weight and self._entries.peek(key) is entry:
+            entry.weight = weight
+            self._entries.put(key, entry, weight=weight)
 
     def _observe(self, path: str) -> None:
         if self._observer is not None:

@@ -59,7 +59,7 @@ class ConnectionLimits:
         return replace(self, connections=allowed)
 
 
-class Held(Protocol):
+class LimitedConnection(Protocol):
     """One connection, for the limits."""
 
     def waits_since(self) -> float:
@@ -78,23 +78,23 @@ class Connections:
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
-        self._groups: dict[_Group, dict[Held, None]] = {}
-        self._group_of: dict[Held, _Group] = {}
+        self._groups: dict[_Group, dict[LimitedConnection, None]] = {}
+        self._group_of: dict[LimitedConnection, _Group] = {}
 
-    def admit(self, newcomer: Held, address: str, held: Sized, now: float) -> int:
-        """0, or the HTTP status to refuse with. `held` are all connections, WebSockets and the new one included."""
-        if len(held) > self._limits.connections and not self._make_room(self._group_of, now, 0.0):
+    def admit(self, newcomer: LimitedConnection, address: str, all_connections: Sized, now: float) -> int:
+        """0, or the HTTP status to refuse with. `all_connections` includes WebSockets and the new one."""
+        if len(all_connections) > self._limits.connections and not self._make_room(self._group_of, now, 0.0):
             return 503
         if address in self._limits.trusted_proxies:
             return 0 if self._join(newcomer, _OF_PROXIES, now) else 429
         return 0 if self._join(newcomer, ("address", bucket_of(address)), now) else 429
 
-    def claim(self, connection: Held, caller: str, now: float) -> bool:
+    def claim(self, connection: LimitedConnection, caller: str, now: float) -> bool:
         """Count the connection for this caller from now on. False if it has too many and none can be evicted."""
         self.release(connection)
         return self._join(connection, ("caller", caller), now)
 
-    def release(self, connection: Held) -> None:
+    def release(self, connection: LimitedConnection) -> None:
         group = self._group_of.pop(connection, None)
         if group is None:
             return
@@ -109,7 +109,7 @@ class Connections:
             while len(self._groups[group]) > self._most(group) and self._make_room(self._groups[group], now):
                 pass
 
-    def _join(self, connection: Held, group: _Group, now: float) -> bool:
+    def _join(self, connection: LimitedConnection, group: _Group, now: float) -> bool:
         members = self._groups.get(group, {})
         is_full = len(members) >= self._most(group) and not self._make_room(members, now)
         if is_full and all(one.waits_since() == inf for one in members):
@@ -124,7 +124,9 @@ class Connections:
         limits = self._limits
         return limits.connections_per_address if group[0] == "address" else limits.connections_per_caller
 
-    def _make_room(self, candidates: dict[Held, Any], now: float, left_alone_s: float = _LEFT_ALONE_S) -> bool:
+    def _make_room(
+        self, candidates: dict[LimitedConnection, Any], now: float, left_alone_s: float = _LEFT_ALONE_S
+    ) -> bool:
         """Evict the first connection that has waited long enough. Looks at a few; others move to the end."""
         for one in list(islice(candidates, _LOOKED_AT)):
             if now - one.waits_since() >= left_alone_s and not one.has_unread():

@@ -230,7 +230,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def waits_since(self) -> float:
-        """See `app.server.connections.Held`."""
+        """See `app.server.connections.LimitedConnection`."""
         limits, resting = self.limits, self.timeout_keep_alive_task
         if self.transport.is_closing():
             return inf
@@ -243,7 +243,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.due_at - limits.head_timeout_s if resting is None else resting.when() - limits.keep_alive_s
 
     def has_unread(self) -> bool:
-        """See `app.server.connections.Held`."""
+        """See `app.server.connections.LimitedConnection`."""
         sock = self.transport.get_extra_info("socket")
         if fcntl is None or sock is None or self._ignores_input:
             return False

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
@@ -11,6 +12,7 @@ from app.cli.check_parts import check_parts
 from app.cli.options import SANDBOX_URL, Source, source_options
 from app.cli.output import JSON, print_rows
 from app.errors import SettingsError, VaultError, VaultRefusedUs, VaultReplyUnreadable
+from app.http.tls import client_certificate_end
 from app.providers.registry import open_provider, specs
 from app.providers.spec import ProviderSpec
 from app.settings.model import Settings
@@ -77,9 +79,15 @@ async def _outcome(name: ProviderName, settings: Settings, missing: list[str], u
         vault = open_provider(name, settings)
     except SettingsError as error:
         return str(error)
-    outcome = await _try(vault)
-    is_proxied = outcome == _OK and settings.provider(name.value).proxy
-    return f"{_OK} (over aiohttp: {name.value}.proxy is set)" if is_proxied else outcome
+    section, notes = settings.provider(name.value), []
+    outcome, ends = await _try(vault), client_certificate_end(section)
+    if section.proxy:
+        notes.append(f"over aiohttp: {name.value}.proxy is set")
+    if ends is not None:
+        if ends <= datetime.now(UTC):
+            return f"the client certificate expired on {ends:%Y-%m-%d}: check {name.value}.client_cert_file"
+        notes.append(f"client certificate valid until {ends:%Y-%m-%d}")
+    return f"{_OK} ({', '.join(notes)})" if notes and outcome == _OK else outcome
 
 
 async def _try(vault: VaultProvider) -> str:

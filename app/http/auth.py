@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import ssl
 import time
 import uuid
 from collections.abc import Mapping
@@ -114,6 +115,7 @@ class OAuthClientCredentials:
         extra: Mapping[str, str] | None = None,
         timeout_s: float = 5.0,
         proxy: str = "",
+        tls: ssl.SSLContext | None = None,
         transport: Transport | None = None,
     ) -> None:
         self._provider = provider
@@ -126,7 +128,7 @@ class OAuthClientCredentials:
         self._form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {}) | dict(extra or {})
         self._timeout_s = timeout_s
         self._transport = transport or AiohttpTransport(
-            connections=2, max_body_bytes=_MAX_REPLY_BYTES, proxy=proxy or None
+            connections=2, max_body_bytes=_MAX_REPLY_BYTES, proxy=proxy or None, tls=tls
         )
         self._current: AuthHeaders | None = None
         self._renew_at = self._expires_at = 0.0

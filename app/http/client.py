@@ -27,6 +27,7 @@ from app.http.cap import FairSemaphore, SemaphoreFull
 from app.http.message import CallLike, Effect, ExtendedHeaders, FixedHeaders, VaultReply, VaultRequest
 from app.http.retry import RetryAfter, RetryBudget, backoff_s, is_worth_trying, retry_after_s
 from app.http.settings import ProviderSettings
+from app.http.tls import client_context
 from app.http.transports.base import Cause, NotSent, Transport, TransportError
 from app.http.transports.choice import kind_of, open_transport
 
@@ -329,13 +330,14 @@ def create_client(
     `is_challenge` recognises the vault's 401 for bad credentials where it has no ``WWW-Authenticate``.
 
     `headers` go with every call (tenant headers, another ``Accept``); a request's headers override them, and the
-    credentials' headers override both. Raises SettingsError for an unusable base URL or proxy.
+    credentials' headers override both. Raises SettingsError for an unusable base URL, proxy or TLS file.
     """
     transport = open_transport(
         kind_of(settings),
         connections=settings.concurrency,
         max_body_bytes=settings.max_body_bytes,
         proxy=_checked_proxy(name, settings.proxy),
+        tls=client_context(name, settings),
     )
     return VaultHttpClient(
         name, settings, credentials, transport, headers=headers, observer=observer, is_challenge=is_challenge

@@ -18,7 +18,8 @@ class BreakerSettings(Section, frozen=True):
 
 class ProviderSettings(Section, frozen=True):
     """Common settings of a vault. Durations in seconds; `fresh_for_s` 0 disables the fresh cache. With a `proxy` (its
-    URL), `transport` is always aiohttp.
+    URL), `transport` is always aiohttp. The files are PEM: `ca_file` holds the only authorities that are trusted, the
+    other two the certificate that the gateway presents.
     """
 
     enabled: bool = False
@@ -36,4 +37,7 @@ class ProviderSettings(Section, frozen=True):
     max_methods: Count = 1_000
     transport: Literal["lean", "aiohttp"] = "lean"
     proxy: str = ""
+    ca_file: str = ""
+    client_cert_file: str = ""
+    client_key_file: str = ""
     breaker: BreakerSettings = BreakerSettings()

@@ -299,5 +299,6 @@ def load_settings(
     refuse_unknown_variables(found, dict(names_in(Settings, ENV_PREFIX)))
     deep_merge(merged, read_environment(found))
     deep_merge(merged, overrides)
-    resolve_files(merged, ())
+    paths = {tuple(name.lower().split("__")) for name, _ in names_in(Settings, "") if name.endswith("_FILE")}
+    resolve_files(merged, (), paths)
     return parse(merged, Settings)

@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -88,12 +88,18 @@ def deep_merge(base: MutableMapping[str, Any], upper: Mapping[str, Any]) -> None
             base[key] = dict(value) if isinstance(value, Mapping) else value
 
 
-def resolve_files(section: MutableMapping[str, Any], path: tuple[str, ...]) -> None:
-    """Replace every ``x_file`` by ``x`` with the file's text, and a list of files by a list of their texts."""
+def resolve_files(section: MutableMapping[str, Any], path: tuple[str, ...], but: Collection[tuple[str, ...]]) -> None:
+    """Replace every ``x_file`` by ``x`` with the file's text, and a list of files by a list of their texts.
+
+    Settings in `but` hold paths themselves; of these, keys must be as private as secrets.
+    """
     for key in list(section):
         value = section[key]
         if isinstance(value, MutableMapping):
-            resolve_files(value, (*path, key))
+            resolve_files(value, (*path, key), but)
+        elif (*path, key) in but:
+            if key.endswith("_key_file") and value:
+                _text_of(value, ".".join((*path, key)))
         elif key.endswith(_FILE_SUFFIX) and isinstance(value, str | list):
             name, shown = key.removesuffix(_FILE_SUFFIX), ".".join((*path, key))
             if name in section:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -9,6 +10,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from app.api.auth import development
+from tests.support.certificates import mutual_tls
 from tests.support.command import Running, vaultgraph
 from tests.support.leaks import found_in
 from tests.support.sandbox import RunningSandbox
@@ -256,3 +258,14 @@ def test_serve_names_the_setting_of_a_port_in_use(sandbox: RunningSandbox, tmp_p
     done = vaultgraph("serve", "--config", config, "--data-dir", tmp_path / "data")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert done.stderr.rstrip().endswith("with the setting port")
+
+
+@pytest.mark.parametrize("days", [40, -1])
+def test_the_end_of_a_client_certificate_is_shown(sandbox: RunningSandbox, tmp_path: Path, days: int) -> None:
+    ends = datetime.now(UTC) + timedelta(days=days)
+    files = mutual_tls(tmp_path, ends).settings
+    _, lines = checked(tmp_path, with_changes(settings_of(sandbox), "aloha", files))
+    day = f"{ends:%Y-%m-%d}"
+    valid = f"ok (client certificate valid until {day})"
+    expired = f"the client certificate expired on {day}: check aloha.client_cert_file"
+    assert lines["aloha"] == (valid if days > 0 else expired)

@@ -291,7 +291,7 @@ def test_the_schema_for_editors_is_current_and_names_every_setting() -> None:
 
 
 def test_whatever_could_hold_a_credential_is_a_secret() -> None:
-    public = ("token_url", "max_token_bytes", "key_id", "network_tokens", "tokens")
+    public = ("token_url", "max_token_bytes", "key_id", "network_tokens", "tokens", "client_key_file")
     for name, kind in _fields(Settings):
         last = name.rsplit(".", 1)[-1]
         if any(word in last for word in ("secret", "password", "token", "_key")) and last not in public:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from app.http.auth import OAuthClientCredentials
 from app.http.client import create_client
+from app.http.tls import client_context
 from app.providers.caselle.client import CaselleVault
 from app.providers.caselle.errors import is_challenge
 from app.providers.caselle.mapping import NAME
@@ -22,6 +23,7 @@ def open_caselle(settings: CaselleSettings, options: OpenOptions) -> CaselleVaul
         client_secret=settings.client_secret.reveal(),
         scope=settings.scope,
         proxy=settings.proxy,
+        tls=client_context(NAME, settings),
     )
     door = create_client(NAME, settings, credentials, options.observer, is_challenge=is_challenge)
     return CaselleVault(settings, door)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from app.http.auth import OAuthClientCredentials
 from app.http.client import create_client
+from app.http.tls import client_context
 from app.providers.jpmorgan.client import CAPABILITIES, JpMorganVault
 from app.providers.jpmorgan.errors import is_challenge
 from app.providers.jpmorgan.mapping import NAME
@@ -26,6 +27,7 @@ def open_jpmorgan(settings: JpMorganSettings, options: OpenOptions) -> JpMorganV
         key_id=settings.key_id,
         scope=settings.scope,
         proxy=settings.proxy,
+        tls=client_context(NAME, settings),
         extra={"resource": settings.resource} if settings.resource else {},
     )
     door = create_client(NAME, settings, credentials, options.observer, is_challenge=is_challenge)

@@ -87,7 +87,7 @@ async def test_a_text_sent_to_one_replica_is_known_to_the_others(redis: RedisSer
 
 async def test_a_text_that_does_not_match_its_hash_is_a_miss(redis: RedisServer) -> None:
     texts = RedisApqStore(redis.url, share_bytes=1_000, prefix="test-proof:")
-    await texts._redis.set("test-proof:" + digest_of("{ a }"), b"{ b }")
+    await texts._redis.client.set("test-proof:" + digest_of("{ a }"), b"{ b }")
     assert await texts.text(digest_of("{ a }")) is None
     await texts.close()
 
@@ -99,7 +99,7 @@ async def test_the_shared_store_gives_each_client_its_share(redis: RedisServer) 
     await texts.keep(digest_of(text(50)), text(50), "end_user:ann")
     found = [number for number in (*range(10), 50) if await texts.text(digest_of(text(number))) is not None]
     assert found == [0, 1, 2, 50]
-    assert await texts._redis.ttl("test-account:" + digest_of(text(0))) > 3600
+    assert await texts._redis.client.ttl("test-account:" + digest_of(text(0))) > 3600
     await texts.close()
 
 
@@ -108,7 +108,7 @@ async def test_an_unavailable_redis_is_a_miss_and_not_retried_at_once() -> None:
     texts = RedisApqStore("redis://127.0.0.1:1", share_bytes=1_000, clock=lambda: now)
     store = AutomaticPersistedQueries(LocalApqStore(max_bytes=10_000, share=1), texts)
     assert await store.text(digest_of("{ a }"), "staff:web") is None
-    assert texts._rest_until == 1.0
+    assert texts._redis._rest_until == 1.0
     await store.keep(digest_of("{ a }"), "{ a }", "staff:web")
     assert await store.text(digest_of("{ a }"), "staff:web") == "{ a }"
     await store.close()

@@ -143,9 +143,9 @@ async def test_shared_buckets_fill_again_and_are_forgotten(redis: RedisServer) -
     assert not (await buckets.take("ann", fast, 1, 10)).wait_s
     await asyncio.sleep(0.1)
     assert not (await buckets.take("ann", fast, 1, 10)).wait_s
-    (key,) = [key async for key in buckets._redis.scan_iter("test-fill:*")]
+    (key,) = [key async for key in buckets._redis.client.scan_iter("test-fill:*")]
     assert b"ann" not in key, "no names of clients in Redis"
-    assert 0 < await buckets._redis.ttl(key) <= 2
+    assert 0 < await buckets._redis.client.ttl(key) <= 2
     await buckets.close()
 
 

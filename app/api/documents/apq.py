@@ -4,7 +4,6 @@ The cache is bounded, in total and per client: a client over its share evicts on
 documents through Redis; while Redis is unavailable, a document that only it has is a cache miss.
 """
 
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,10 +11,8 @@ from hashlib import sha256
 from typing import Final, Protocol
 
 from app.caching.lru import LruCache
+from app.caching.shared_redis import SharedRedis
 
-_log = logging.getLogger("vaultgraph.documents")
-_WITHIN_S: Final = 0.1
-_REST_S: Final = 1.0
 _KEPT_FOR_S: Final = 7 * 24 * 3600
 _SHARE_PERIOD_S: Final = 24 * 3600
 _OVERHEAD: Final = 200  # bytes per entry besides its text
@@ -81,7 +78,7 @@ class LocalApqStore:
 
 
 class RedisApqStore:
-    """`share_bytes` is what one client may add in a day. After a failure, Redis is not called for a second."""
+    """`share_bytes` is what one client may add in a day."""
 
     def __init__(
         self,
@@ -91,56 +88,34 @@ class RedisApqStore:
         prefix: str = "vaultgraph:apq:",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from redis.asyncio import (
-            Redis,
-        )  # imported late: slow, and rarely needed
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-        from redis.exceptions import RedisError
-
-        self._failures = (RedisError, OSError, TimeoutError)
-        self._redis = Redis.from_url(
-            url, socket_timeout=_WITHIN_S, socket_connect_timeout=_WITHIN_S, retry=Retry(NoBackoff(), 0)
-        )
+        without = "persisted queries of other replicas cannot be read for now"
+        self._redis = SharedRedis(url, without=without, clock=clock)
         self._share_bytes = share_bytes
         self._prefix = prefix
-        self._clock = clock
-        self._rest_until = float("-inf")
 
     async def text(self, digest: str) -> str | None:
         """The text, if its hash matches."""
-        if self._clock() < self._rest_until:
-            return None
-        try:
-            kept = await self._redis.getex(self._prefix + digest, ex=_KEPT_FOR_S)
-        except self._failures as error:
-            self._failed(error)
-            return None
+        kept = await self._redis.attempt(lambda: self._redis.client.getex(self._prefix + digest, ex=_KEPT_FOR_S))
         if not isinstance(kept, bytes) or sha256(kept).hexdigest() != digest:
             return None
         return kept.decode("utf-8", "surrogatepass")
 
     async def keep(self, digest: str, text: str, client: str) -> None:
-        if self._clock() < self._rest_until:
-            return
         body = text.encode("utf-8", "surrogatepass")
         account = f"{self._prefix}share:{sha256(client.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
-        try:
-            async with self._redis.pipeline(transaction=True) as pipe:
+
+        async def add() -> None:
+            async with self._redis.client.pipeline(transaction=True) as pipe:
                 pipe.set(account, 0, ex=_SHARE_PERIOD_S, nx=True)
                 pipe.incrby(account, len(body) + _OVERHEAD)
                 _, spent = await pipe.execute()
             if spent <= self._share_bytes:
-                await self._redis.set(self._prefix + digest, body, ex=_KEPT_FOR_S, nx=True)
-        except self._failures as error:
-            self._failed(error)
+                await self._redis.client.set(self._prefix + digest, body, ex=_KEPT_FOR_S, nx=True)
+
+        await self._redis.attempt(add)
 
     async def close(self) -> None:
-        await self._redis.aclose()
-
-    def _failed(self, error: Exception) -> None:
-        self._rest_until = self._clock() + _REST_S
-        _log.warning("persisted queries of other replicas cannot be read for now: %s", type(error).__name__)
+        await self._redis.close()
 
 
 class AutomaticPersistedQueries:

@@ -1,16 +1,12 @@
 """Token buckets shared by replicas, in Redis or Valkey. While it is unavailable, each process counts by itself."""
 
 import hashlib
-import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
 from app.api.limits.rate import LocalBuckets, RateBudget, TokenGrant, wait_for
-
-_log = logging.getLogger("vaultgraph.api")
-_WITHIN_S: Final = 0.1
-_REST_S: Final = 1.0
+from app.caching.shared_redis import SharedRedis
 
 # Atomic on the server, so that two replicas cannot both take the last token. Uses the server's clock.
 _TAKE: Final = """
@@ -37,8 +33,6 @@ return {taken, left_r, left_c}
 
 
 class RedisBuckets:
-    """After a failure, Redis is not called for a second."""
-
     def __init__(
         self,
         url: str,
@@ -46,37 +40,21 @@ class RedisBuckets:
         prefix: str = "vaultgraph:rate:",
         local: LocalBuckets | None = None,
         clock: Callable[[], float] = time.monotonic,
-        within_s: float = _WITHIN_S,
+        within_s: float = 0.1,
     ) -> None:
         """`within_s` is the timeout of each call to Redis."""
-        from redis.asyncio import (
-            Redis,
-        )  # imported late: slow, and rarely needed
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-        from redis.exceptions import RedisError
-
-        self._failures = (RedisError, OSError, TimeoutError)
-        self._redis = Redis.from_url(
-            url, socket_timeout=within_s, socket_connect_timeout=within_s, retry=Retry(NoBackoff(), 0)
-        )
-        self._take = self._redis.register_script(_TAKE)
+        without = "rate limits are counted per process for now"
+        self._redis = SharedRedis(url, without=without, within_s=within_s, clock=clock)
+        self._take = self._redis.client.register_script(_TAKE)
         self._prefix = prefix
         self._local = local or LocalBuckets()
-        self._clock = clock
-        self._rest_until = float("-inf")
 
     async def take(self, client: str, budget: RateBudget, requests: float, cost: float) -> TokenGrant:
-        if self._clock() >= self._rest_until:
-            try:
-                return await self._take_shared(client, budget, requests, cost)
-            except self._failures as error:
-                self._rest_until = self._clock() + _REST_S
-                _log.warning("rate limits are counted per process for now: %s", type(error).__name__)
-        return self._local.take_now(client, budget, requests, cost)
+        taken = await self._redis.attempt(lambda: self._take_shared(client, budget, requests, cost))
+        return taken or self._local.take_now(client, budget, requests, cost)
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await self._redis.close()
 
     async def _take_shared(self, client: str, budget: RateBudget, requests: float, cost: float) -> TokenGrant:
         name = self._prefix + hashlib.sha256(client.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -120,7 +120,7 @@ class Gateway:
             policies,
             observations.record,
             observations.record_status,
-            observations.saw_no_customer,
+            observations.record_not_found,
         )
         self.directory = CustomerCache(self.store.directory, on_forgotten=self.snapshots.drop)
         self.rules = _rules(settings, self.providers)

@@ -49,7 +49,7 @@ async def events_of(store: Store, customer_id: str) -> list[tuple[EventType, str
 
 
 async def test_first_list_gives_no_event_and_each_difference_one(store: Store) -> None:
-    customer_id, sightings = await linked(store), ChangeDetector(store)
+    customer_id, detector = await linked(store), ChangeDetector(store)
     lists = [
         wallet(card("1"), card("2")),
         wallet(card("1"), card("2")),
@@ -57,7 +57,7 @@ async def test_first_list_gives_no_event_and_each_difference_one(store: Store) -
         wallet(card("1", expiry=Expiry(2031, 1)), card("2", status=PaymentMethodStatus.INACTIVE)),
     ]
     for one in lists:
-        await sightings.compare(one, customer_id, EventOrigin.RECONCILIATION)
+        await detector.compare(one, customer_id, EventOrigin.RECONCILIATION)
     assert await events_of(store, customer_id) == [
         (EventType.METHOD_ADDED, "3"),
         (EventType.METHOD_UPDATED, "1"),
@@ -76,24 +76,24 @@ async def test_reported_method_gives_an_event_even_in_the_first_list(store: Stor
 
 
 async def test_two_reported_methods_give_two_events_if_the_first_list_had_both(store: Store, clock: HandClock) -> None:
-    customer_id, sightings = await linked(store), ChangeDetector(store)
+    customer_id, detector = await linked(store), ChangeDetector(store)
     at = clock.instant
     clock.advance(seconds=1)
     for ref in ("1", "2", "1", "2"):
         named = Named({MethodRef(ref)}, at)
-        await sightings.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=named)
+        await detector.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=named)
     assert await events_of(store, customer_id) == [(EventType.METHOD_UPDATED, "1"), (EventType.METHOD_UPDATED, "2")]
     later = Named(
         {MethodRef("1"), MethodRef("2")}, clock.advance(seconds=1)
     )  # reported by the vault, without a difference
-    await sightings.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=later)
+    await detector.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.PROVIDER_WEBHOOK, named=later)
     assert len(await events_of(store, customer_id)) == 2
 
 
 async def test_incomplete_list_is_ignored(store: Store) -> None:
-    customer_id, sightings = await linked(store), ChangeDetector(store)
-    await sightings.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.RECONCILIATION)
-    await sightings.compare(wallet(card("1"), skipped=1), customer_id, EventOrigin.RECONCILIATION)
+    customer_id, detector = await linked(store), ChangeDetector(store)
+    await detector.compare(wallet(card("1"), card("2")), customer_id, EventOrigin.RECONCILIATION)
+    await detector.compare(wallet(card("1"), skipped=1), customer_id, EventOrigin.RECONCILIATION)
     assert await events_of(store, customer_id) == []
 
 
@@ -149,11 +149,11 @@ async def test_concurrent_daily_jobs_give_one_event_per_card(store_url: str, clo
 
 async def test_ordinary_reads_are_recorded_rate_limited(store: Store) -> None:
     await linked(store)
-    noting = ObservationQueue(store, ChangeDetector(store), ObservationPace(per_s=1_000, again_after_s=60))
-    working = asyncio.create_task(noting.run())
+    observations = ObservationQueue(store, ChangeDetector(store), ObservationPace(per_s=1_000, again_after_s=60))
+    working = asyncio.create_task(observations.run())
     try:
-        noting.record(wallet(card("1")))
-        noting.record(wallet(card("1"), card("2")))
+        observations.record(wallet(card("1")))
+        observations.record(wallet(card("1"), card("2")))
         async with asyncio.timeout(10):
             while not await store.seen.owners(ProviderName.LOANPRO, [MethodRef("1")]):
                 await asyncio.sleep(0.01)
@@ -163,7 +163,7 @@ async def test_ordinary_reads_are_recorded_rate_limited(store: Store) -> None:
         working.cancel()
 
 
-class CountingSightings(ChangeDetector):
+class CountingDetector(ChangeDetector):
     """Fails the first `failures` times."""
 
     def __init__(self, store: Store, failures: int = 0) -> None:
@@ -181,26 +181,26 @@ class CountingSightings(ChangeDetector):
 @pytest.mark.parametrize("failures", [0, 1])
 async def test_identical_list_is_recorded_once_unless_that_failed(store: Store, failures: int) -> None:
     await linked(store)
-    sightings = CountingSightings(store, failures)
-    noting = ObservationQueue(store, sightings, ObservationPace(per_s=1_000, again_after_s=0))
-    working = asyncio.create_task(noting.run())
+    detector = CountingDetector(store, failures)
+    observations = ObservationQueue(store, detector, ObservationPace(per_s=1_000, again_after_s=0))
+    working = asyncio.create_task(observations.run())
     one = replace(wallet(card("1")), reply=ReplyDigest(b"1"))
     two = replace(wallet(card("1"), card("2")), reply=ReplyDigest(b"2"))
     try:
         async with asyncio.timeout(10):
-            noting.record(one)
-            while not sightings.compared:
+            observations.record(one)
+            while not detector.compared:
                 await asyncio.sleep(0.01)
-            noting.record(replace(one, provider_request_id="another"))
-            while len(sightings.compared) < 1 + failures:
+            observations.record(replace(one, provider_request_id="another"))
+            while len(detector.compared) < 1 + failures:
                 await asyncio.sleep(0.01)
             for seen in (one, two, two):
-                noting.record(seen)
-            while 2 not in sightings.compared:
+                observations.record(seen)
+            while 2 not in detector.compared:
                 await asyncio.sleep(0.01)
     finally:
         working.cancel()
-    assert sightings.compared == [1] * (1 + failures) + [2]
+    assert detector.compared == [1] * (1 + failures) + [2]
 
 
 # ---- 3-D Secure --------------------------------------------------------------------------------------------
@@ -259,12 +259,12 @@ async def test_status_in_the_list_is_the_initial_status(store: Store) -> None:
 
 async def test_unchanged_statuses_are_not_recorded_again(store: Store) -> None:
     customer_id, one = await linked(store), card("1")
-    noting = ObservationQueue(store, ChangeDetector(store), ObservationPace(per_s=1_000, again_after_s=60))
-    working = asyncio.create_task(noting.run())
+    observations = ObservationQueue(store, ChangeDetector(store), ObservationPace(per_s=1_000, again_after_s=60))
+    working = asyncio.create_task(observations.run())
     try:
-        noting.record(wallet(one))
+        observations.record(wallet(one))
         for status in (AuthStatus.NOT_PERFORMED, AuthStatus.NOT_PERFORMED, AuthStatus.FAILED, AuthStatus.FAILED):
-            noting.record_status(one, status, datetime(2026, 1, 1, tzinfo=UTC))
+            observations.record_status(one, status, datetime(2026, 1, 1, tzinfo=UTC))
         async with asyncio.timeout(10):
             while not await events_of(store, customer_id):
                 await asyncio.sleep(0.01)

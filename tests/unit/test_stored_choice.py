@@ -58,26 +58,26 @@ async def test_two_complete_lists_far_enough_apart_forget_it_with_one_event(
     store: Store, chosen: ChoiceRecord, replica: StoredChoices
 ) -> None:
     here, first = StoredChoices(store, AFTER), chosen.set_at + timedelta(seconds=1)
-    await here.saw_list(listing("spm_2"), "cus_a", asked_at=first)
+    await here.observe_list(listing("spm_2"), "cus_a", asked_at=first)
     assert await marked(store) == first
     for early in (timedelta(0), timedelta(seconds=1), AFTER - timedelta(seconds=1)):
-        await replica.saw_list(listing(), "cus_a", asked_at=first + early)
+        await replica.observe_list(listing(), "cus_a", asked_at=first + early)
     assert (await marked(store), await events(store)) == (first, [])
     for _ in range(2):
-        await replica.saw_list(listing(), "cus_a", asked_at=first + AFTER)
+        await replica.observe_list(listing(), "cus_a", asked_at=first + AFTER)
     assert await store.directory.choice("cus_a") is None
     assert await events(store) == [(EventOrigin.RECONCILIATION, "spm_1")]
 
 
 async def test_a_list_that_has_it_again_resets_it(store: Store, chosen: ChoiceRecord, replica: StoredChoices) -> None:
     here, first = StoredChoices(store, AFTER), chosen.set_at + timedelta(seconds=1)
-    await here.saw_list(listing(), "cus_a", asked_at=first)
-    await replica.saw_list(listing("spm_1"), "cus_a", asked_at=first - timedelta(seconds=1))
+    await here.observe_list(listing(), "cus_a", asked_at=first)
+    await replica.observe_list(listing("spm_1"), "cus_a", asked_at=first - timedelta(seconds=1))
     assert await marked(store) == first, "that list is the older one"
-    await replica.saw_list(listing("spm_1", skipped=1), "cus_a", asked_at=first + timedelta(seconds=1))
+    await replica.observe_list(listing("spm_1", skipped=1), "cus_a", asked_at=first + timedelta(seconds=1))
     assert await marked(store) is None
     second = first + AFTER
-    await here.saw_list(listing(), "cus_a", asked_at=second)
+    await here.observe_list(listing(), "cus_a", asked_at=second)
     assert (await marked(store), await events(store)) == (second, [])
 
 
@@ -87,10 +87,10 @@ async def test_a_list_that_is_incomplete_or_older_than_the_choice_proves_nothing
 ) -> None:
     here = StoredChoices(store, timedelta(0))
     for seconds in (1, 600):
-        await here.saw_list(incomplete, "cus_a", asked_at=chosen.set_at + timedelta(seconds=seconds))
-    await here.saw_list(listing(), "cus_a", asked_at=chosen.set_at, notified_of=None)
+        await here.observe_list(incomplete, "cus_a", asked_at=chosen.set_at + timedelta(seconds=seconds))
+    await here.observe_list(listing(), "cus_a", asked_at=chosen.set_at, notified_of=None)
     elsewhere = replace(listing(), provider=ProviderName.LOANPRO)
-    await here.saw_list(elsewhere, "cus_a", asked_at=chosen.set_at + AFTER, notified_of=None)
+    await here.observe_list(elsewhere, "cus_a", asked_at=chosen.set_at + AFTER, notified_of=None)
     assert await store.directory.choice("cus_a") == chosen
 
 
@@ -103,7 +103,9 @@ async def test_a_notification_about_it_and_one_list_without_it_forget_it(
     here, asked_at = StoredChoices(store, AFTER), chosen.set_at + timedelta(seconds=1)
     origin = EventOrigin.PROVIDER_WEBHOOK
     async with store.transaction() as tx:
-        await here.saw_list(listing("spm_2"), "cus_a", asked_at=asked_at, origin=origin, notified_of=notified_of, tx=tx)
+        await here.observe_list(
+            listing("spm_2"), "cus_a", asked_at=asked_at, origin=origin, notified_of=notified_of, tx=tx
+        )
     assert (await store.directory.choice("cus_a") is None) == is_forgotten
     assert await events(store) == ([(origin, "spm_1")] if is_forgotten else [])
 
@@ -120,7 +122,7 @@ async def test_another_choice_made_meanwhile_is_left_alone(store: Store, chosen:
 
 async def test_one_that_is_chosen_again_is_not_missing_any_more(store: Store, chosen: ChoiceRecord) -> None:
     here = StoredChoices(store, AFTER)
-    await here.saw_list(listing(), "cus_a", asked_at=chosen.set_at + timedelta(seconds=1))
+    await here.observe_list(listing(), "cus_a", asked_at=chosen.set_at + timedelta(seconds=1))
     await store.directory.set_choice("cus_a", CHOSEN, set_by="test")
     assert await marked(store) is None
 
@@ -128,7 +130,7 @@ async def test_one_that_is_chosen_again_is_not_missing_any_more(store: Store, ch
 async def test_without_a_pause_it_still_takes_two_lists(store: Store, chosen: ChoiceRecord) -> None:
     here, first = StoredChoices(store, timedelta(0)), chosen.set_at + timedelta(seconds=1)
     for _ in range(2):
-        await here.saw_list(listing(), "cus_a", asked_at=first)
+        await here.observe_list(listing(), "cus_a", asked_at=first)
     assert await marked(store) == first
-    await here.saw_list(listing(), "cus_a", asked_at=first + timedelta(microseconds=1))
+    await here.observe_list(listing(), "cus_a", asked_at=first + timedelta(microseconds=1))
     assert await store.directory.choice("cus_a") is None

@@ -54,7 +54,7 @@ class Poller:
         store: Store,
         feed: Feed,
         reader: WalletReader,
-        sightings: ChangeDetector,
+        detector: ChangeDetector,
         choices: StoredChoices,
         providers: Collection[ProviderName],
         pace: PollerPace,
@@ -63,7 +63,7 @@ class Poller:
         self._store = store
         self._feed = feed
         self._reader = reader
-        self._sightings = sightings
+        self._detector = detector
         self._choices = choices
         self._providers = [name for name in providers if name in reader.providers]
         self._pace = pace
@@ -122,7 +122,7 @@ class Poller:
                 await self._read_statuses(read, customer_id, call)
             elif isinstance(read, VaultError) and is_not_found(read):  # a valid answer: the vault is up
                 self._failures.pop((provider, customer_id), None)
-                await self._sightings.not_found(provider, ref)
+                await self._detector.not_found(provider, ref)
                 self._reader.snapshots.drop(provider, ref)
             elif isinstance(read, VaultError):
                 await self._record_failure(provider, ref, customer_id)
@@ -133,9 +133,9 @@ class Poller:
         self._failures.pop((provider, customer_id), None)
         if await self._is_degraded(provider, customer_id):
             await self._append(EventType.SOURCE_RECOVERED, provider, ref, customer_id)
-        if await self._sightings.compare(wallet, customer_id, EventOrigin.RECONCILIATION, asked_at=began):
+        if await self._detector.compare(wallet, customer_id, EventOrigin.RECONCILIATION, asked_at=began):
             self._reader.snapshots.drop(provider, ref)
-        await self._choices.saw_list(wallet, customer_id, asked_at=began)
+        await self._choices.observe_list(wallet, customer_id, asked_at=began)
 
     async def _read_statuses(self, wallet: VaultWallet, customer_id: str, call: Call) -> None:
         """Read the statuses of the cards that were read the longest time ago. Failures are retried in a later round."""
@@ -152,7 +152,7 @@ class Poller:
             if status is None:
                 continue
             origin = EventOrigin.RECONCILIATION
-            if await self._sightings.status(card, status, origin, asked_at=asked_at) is StatusRecorded.CHANGED:
+            if await self._detector.status(card, status, origin, asked_at=asked_at) is StatusRecorded.CHANGED:
                 self._reader.snapshots.drop(card.provider, card.customer_ref)
 
     async def _record_failure(self, provider: ProviderName, ref: CustomerRef, customer_id: str) -> None:

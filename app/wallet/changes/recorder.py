@@ -76,14 +76,14 @@ class ObservationQueue:
     def __init__(
         self,
         store: Store,
-        sightings: ChangeDetector,
+        detector: ChangeDetector,
         pace: ObservationPace,
         is_written: Callable[[ProviderName, CustomerRef], bool] = lambda provider, ref: False,
     ) -> None:
         """`is_written` is true while a write for the customer is running: the write records its own changes."""
         self._is_written = is_written
         self._store = store
-        self._sightings = sightings
+        self._detector = detector
         self._pace = pace
         self._longest_read = timedelta(seconds=pace.longest_read_s)
         self._queue: asyncio.Queue[_List | _Status | _NotFound] = asyncio.Queue()
@@ -101,9 +101,9 @@ class ObservationQueue:
         key = (wallet.provider, wallet.customer_ref)
         last, reply = self._last.get(key), wallet.reply
         if last is not None:
-            at, noted = last
+            at, known = last
             # A write or an erasure drops the snapshot and with it the reply, so the reference is dead.
-            is_same = reply is not None and noted is not None and noted() is reply
+            is_same = reply is not None and known is not None and known() is reply
             if now - at < (self._pace.unchanged_after_s if is_same else self._pace.again_after_s):
                 return
         self._last.put(key, (now, None if reply is None else weakref.ref(reply)))
@@ -121,7 +121,7 @@ class ObservationQueue:
         self._statuses.put(key, (status, now))
         self._put(_Status(card, status, asked_at))
 
-    def saw_no_customer(self, provider: ProviderName, customer_ref: CustomerRef) -> None:
+    def record_not_found(self, provider: ProviderName, customer_ref: CustomerRef) -> None:
         """Record that a vault does not know this customer."""
         if self._queued >= _QUEUE:
             return
@@ -163,12 +163,12 @@ class ObservationQueue:
         if self._is_written(*seen.key):
             self._not_found.pop(seen.key)
         else:
-            await self._sightings.not_found(*seen.key)
+            await self._detector.not_found(*seen.key)
 
     async def _record_status(self, seen: _Status) -> None:
         origin = EventOrigin.RECONCILIATION
-        noted = await self._sightings.status(seen.card, seen.status, origin, asked_at=seen.asked_at)
-        if noted is StatusRecorded.LEFT:
+        result = await self._detector.status(seen.card, seen.status, origin, asked_at=seen.asked_at)
+        if result is StatusRecorded.LEFT:
             self._statuses.pop(seen.key)
 
     async def _record_list(self, seen: _List) -> bool:
@@ -180,5 +180,5 @@ class ObservationQueue:
         owner = owners.get(wallet.customer_ref)
         if owner is None:
             return False
-        noted = await self._sightings.compare(wallet, owner, EventOrigin.RECONCILIATION, asked_at=seen.asked_at)
-        return not noted.is_outdated
+        result = await self._detector.compare(wallet, owner, EventOrigin.RECONCILIATION, asked_at=seen.asked_at)
+        return not result.is_outdated

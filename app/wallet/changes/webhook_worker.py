@@ -64,7 +64,7 @@ class WebhookDeps:
     store: Store
     providers: Mapping[ProviderName, VaultProvider]
     snapshots: SnapshotCache
-    sightings: ChangeDetector
+    detector: ChangeDetector
     choices: StoredChoices
 
 
@@ -73,14 +73,14 @@ class WebhookWorker:
 
     def __init__(
         self,
-        inbound: WebhookDeps,
+        deps: WebhookDeps,
         handlers: Mapping[tuple[str, str], Handler],
         *,
         name: str | None = None,
         gone: Callable[[], Awaitable[Collection[str]]] | None = None,
     ) -> None:
         """`name` identifies the claims; `gone` returns the names of dead workers, whose claims are released."""
-        self._inbound = inbound
+        self._inbound = deps
         self._handlers = dict(handlers)
         self._name = name or str(ULID())
         self._gone = gone
@@ -174,7 +174,7 @@ def _ignore(store: Store) -> Handler:
     return handler
 
 
-def reread_named_methods(inbound: WebhookDeps, provider: ProviderName, member: str) -> Handler:
+def reread_named_methods(deps: WebhookDeps, provider: ProviderName, member: str) -> Handler:
     """For deliveries whose body's `member` lists method refs: find the customers, read them again, record changes.
 
     Each customer is independent: lists that can be read are recorded even if others fail. The delivery is then retried
@@ -183,21 +183,21 @@ def reread_named_methods(inbound: WebhookDeps, provider: ProviderName, member: s
 
     async def handler(receipt: DeliveryRecord, settle: Settle) -> None:
         named = [MethodRef(ref) for ref in receipt.body.get(member, ()) if isinstance(ref, str)]
-        owners, searched = await _owners(inbound, provider, named)
+        owners, searched = await _owners(deps, provider, named)
         asked_at = datetime.now(UTC)
-        fresh = await _read(inbound, provider, list(owners))
+        fresh = await _read(deps, provider, list(owners))
         failure = searched.merged(fresh).worth_retrying()
         for ref in owners:
-            inbound.snapshots.drop(provider, ref)
+            deps.snapshots.drop(provider, ref)
         by_vault = Named(frozenset(named), receipt.received_at)
-        async with inbound.store.transaction() as tx:
+        async with deps.store.transaction() as tx:
             for ref, wallet in fresh.wallets.items():
-                seen = await inbound.sightings.compare(
+                seen = await deps.detector.compare(
                     wallet, owners[ref], _WEBHOOK, asked_at=asked_at, named=by_vault, tx=tx
                 )
                 if seen.is_outdated:
                     raise ReadOutdated
-                await inbound.choices.saw_list(
+                await deps.choices.observe_list(
                     wallet, owners[ref], asked_at=asked_at, origin=_WEBHOOK, notified_of=named, tx=tx
                 )
             if failure is None:
@@ -208,31 +208,31 @@ def reread_named_methods(inbound: WebhookDeps, provider: ProviderName, member: s
     return handler
 
 
-def reread_customer(inbound: WebhookDeps, provider: ProviderName, member: str) -> Handler:
+def reread_customer(deps: WebhookDeps, provider: ProviderName, member: str) -> Handler:
     """For deliveries whose body's `member` is a vault's customer ref: read that customer again, record changes."""
 
     async def handler(receipt: DeliveryRecord, settle: Settle) -> None:
-        vault = inbound.providers.get(provider)
+        vault = deps.providers.get(provider)
         named = str(receipt.body.get(member, ""))
         ref = CustomerRef(named) if vault is None else vault.canonical_ref(named)
-        owner = (await inbound.store.directory.owners_of(provider, [ref])).get(ref)
+        owner = (await deps.store.directory.owners_of(provider, [ref])).get(ref)
         asked_at = datetime.now(UTC)
-        lists = await _read(inbound, provider, [ref] if owner else [])
+        lists = await _read(deps, provider, [ref] if owner else [])
         if (failure := lists.worth_retrying()) is not None:
             raise failure
         fresh = lists.wallets
-        statuses = [found for wallet in fresh.values() for found in await _statuses(inbound, wallet)]
-        inbound.snapshots.drop(provider, ref)
-        async with inbound.store.transaction() as tx:
+        statuses = [found for wallet in fresh.values() for found in await _statuses(deps, wallet)]
+        deps.snapshots.drop(provider, ref)
+        async with deps.store.transaction() as tx:
             for wallet in fresh.values():
-                seen = await inbound.sightings.compare(wallet, str(owner), _WEBHOOK, asked_at=asked_at, tx=tx)
+                seen = await deps.detector.compare(wallet, str(owner), _WEBHOOK, asked_at=asked_at, tx=tx)
                 if seen.is_outdated:
                     raise ReadOutdated
-                await inbound.choices.saw_list(
+                await deps.choices.observe_list(
                     wallet, str(owner), asked_at=asked_at, origin=_WEBHOOK, notified_of=None, tx=tx
                 )
             for card, status in statuses:
-                await inbound.sightings.status(card, status, _WEBHOOK, asked_at=asked_at, tx=tx)
+                await deps.detector.status(card, status, _WEBHOOK, asked_at=asked_at, tx=tx)
             await settle(tx)
 
     return handler
@@ -262,21 +262,21 @@ class _Lists:
 
 
 async def _owners(
-    inbound: WebhookDeps, provider: ProviderName, named: Sequence[MethodRef]
+    deps: WebhookDeps, provider: ProviderName, named: Sequence[MethodRef]
 ) -> tuple[dict[CustomerRef, str], _Lists]:
     """Maps the vault's customer refs that hold the methods to gateway customer ids, and returns the lists read to find
     them; methods of no linked customer are omitted."""
-    known = await inbound.store.seen.owners(provider, named)
+    known = await deps.store.seen.owners(provider, named)
     found = {record.customer_ref: record.customer_id for record in known}
     missing = set(named) - {record.method_ref for record in known}
     if not missing:
         return found, _Lists()
-    more, searched = await _search(inbound, provider, missing)
+    more, searched = await _search(deps, provider, missing)
     return found | more, searched
 
 
 async def _search(
-    inbound: WebhookDeps, provider: ProviderName, missing: set[MethodRef]
+    deps: WebhookDeps, provider: ProviderName, missing: set[MethodRef]
 ) -> tuple[dict[CustomerRef, str], _Lists]:
     """Search linked customers whose list was never seen: bounded, and needed at most once per customer.
 
@@ -284,10 +284,10 @@ async def _search(
     """
     found: dict[CustomerRef, str] = {}
     searched = _Lists()
-    unseen = await inbound.store.seen.unseen_links(provider, limit=_SEARCH_LIMIT)
+    unseen = await deps.store.seen.unseen_links(provider, limit=_SEARCH_LIMIT)
     for start in range(0, len(unseen), _SEARCH_AT_ONCE):
         some, asked_at = dict(unseen[start : start + _SEARCH_AT_ONCE]), datetime.now(UTC)
-        lists = await _read(inbound, provider, list(some))
+        lists = await _read(deps, provider, list(some))
         lists.failures = [one for one in lists.failures if not isinstance(one, VaultReplyUnreadable)]
         searched = searched.merged(replace(lists, wallets={}))
         for ref, wallet in lists.wallets.items():
@@ -296,7 +296,7 @@ async def _search(
                 found[ref] = some[ref]
                 missing -= hits
             else:
-                await inbound.sightings.compare(wallet, some[ref], _WEBHOOK, asked_at=asked_at)
+                await deps.detector.compare(wallet, some[ref], _WEBHOOK, asked_at=asked_at)
         is_down = bool(lists.failures) and not lists.is_answered
         if not missing or is_down:  # do not ask a failing vault for the remaining customers
             break
@@ -305,15 +305,15 @@ async def _search(
     return found, searched
 
 
-async def _statuses(inbound: WebhookDeps, wallet: VaultWallet) -> list[tuple[Card, AuthStatus]]:
+async def _statuses(deps: WebhookDeps, wallet: VaultWallet) -> list[tuple[Card, AuthStatus]]:
     """The cards' 3-D Secure statuses, for at most `_STATUSES` cards if each costs a call. A status that fails now is
     recorded at a later read."""
-    vault = inbound.providers.get(wallet.provider)
+    vault = deps.providers.get(wallet.provider)
     if vault is None or ProviderCapability.THREE_D_SECURE not in vault.capabilities.operations:
         return []
     cards = [one for one in wallet.methods if isinstance(one, Card) and one.status is PaymentMethodStatus.ACTIVE]
     call = _call()
-    found = await asyncio.gather(*(status_of(inbound.providers, card, call) for card in cards[:_STATUSES]))
+    found = await asyncio.gather(*(status_of(deps.providers, card, call) for card in cards[:_STATUSES]))
     return [(card, status) for card, status in zip(cards, found, strict=False) if status is not None]
 
 
@@ -322,9 +322,9 @@ def _call() -> Call:
     return Call(deadline_at=deadline_at, request_id=str(ULID()), client="webhooks")
 
 
-async def _read(inbound: WebhookDeps, provider: ProviderName, refs: Sequence[CustomerRef]) -> _Lists:
+async def _read(deps: WebhookDeps, provider: ProviderName, refs: Sequence[CustomerRef]) -> _Lists:
     """Fresh lists. A customer that the vault does not know counts as an answer and is omitted."""
-    vault = inbound.providers.get(provider)
+    vault = deps.providers.get(provider)
     lists = _Lists()
     if vault is None or not refs:
         return lists
@@ -338,7 +338,7 @@ async def _read(inbound: WebhookDeps, provider: ProviderName, refs: Sequence[Cus
         if not isinstance(wallet, VaultError):
             lists.wallets[ref] = wallet
         elif is_not_found(wallet):
-            await inbound.sightings.not_found(provider, ref)
+            await deps.detector.not_found(provider, ref)
         else:
             lists.failures.append(wallet)
         lists.is_answered |= not isinstance(wallet, VaultError) or isinstance(wallet, VaultRejected)

@@ -102,7 +102,7 @@ class StoredChoices:
             await directory.mark_choice(customer_id, missing_since=since, tx=tx)
         return change is ChoiceChange.GONE
 
-    async def saw_list(
+    async def observe_list(
         self,
         wallet: VaultWallet,
         customer_id: str,
